@@ -1,0 +1,30 @@
+"""What travels around every event: who, when, why, and where in the log."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+from uuid import UUID
+
+Event = TypeVar("Event", covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Envelope(Generic[Event]):
+    """An event as a reader of the log or of a topic meets it.
+
+    `version` counts from 1 within the stream and is None for facts, which have no order of their
+    own. `occurred_at` is the teller's time, `recorded_at` the log's. `traceparent` is the W3C
+    trace context of the request that caused the event, or None.
+    """
+
+    event_id: UUID
+    tenant: str
+    stream: str
+    version: int | None
+    occurred_at: datetime
+    recorded_at: datetime
+    correlation_id: str | None
+    causation_id: str | None
+    actor: str | None
+    traceparent: str | None
+    event: Event

@@ -1,0 +1,1 @@
+"""A shop day played by simulated people."""

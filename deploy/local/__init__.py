@@ -1,0 +1,1 @@
+"""Real Postgres and Kafka on one machine, without Docker."""

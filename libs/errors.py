@@ -1,0 +1,29 @@
+"""How the business says no.
+
+Refused            the command is not allowed now            409
+├── NotFound       there is no such thing                     404
+├── Forbidden      the caller may not do this                 403
+└── Unauthenticated  the caller did not say who they are      401
+
+The class name is the stable code clients see, the docstring the sentence people see;
+`libs.http.problems` maps the class to a status.
+"""
+
+
+class Refused(Exception):
+    """The command is not allowed now."""
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail or type(self).__doc__)
+
+
+class NotFound(Refused):
+    """There is no such thing."""
+
+
+class Forbidden(Refused):
+    """The caller may not do this."""
+
+
+class Unauthenticated(Refused):
+    """The caller did not say who they are."""

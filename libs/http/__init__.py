@@ -1,0 +1,1 @@
+"""The same HTTP manners in every service."""

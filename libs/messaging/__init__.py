@@ -1,0 +1,1 @@
+"""From the log to Kafka, from Kafka to the read models."""

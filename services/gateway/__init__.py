@@ -1,0 +1,1 @@
+"""The doors: who may come in, and where they are led."""
