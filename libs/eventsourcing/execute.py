@@ -1,0 +1,76 @@
+"""Run a command: read the stream, let the aggregate decide, append."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from libs.eventsourcing.decider import Decider
+from libs.eventsourcing.log import Cause, VersionConflict
+from libs.eventsourcing.store import EventStore
+
+State = TypeVar("State")
+Command = TypeVar("Command")
+Event = TypeVar("Event")
+
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Executed(Generic[Event]):
+    """What was decided, the stream's version after it, and the token to read it back with.
+
+    The token is None when nothing had to be appended.
+    """
+
+    events: list[Event]
+    version: int
+    token: str | None
+
+
+async def execute(
+    store: EventStore[Event],
+    aggregate: Decider[State, Command, Event],
+    id: object,
+    command: Command,
+    *,
+    cause: Cause,
+    expected: int | None = None,
+    command_id: UUID | None = None,
+) -> Executed[Event]:
+    """Append what the aggregate decides, or raise what it refuses.
+
+    Without `expected` a lost race is decided again on the new history, a few times; with it the
+    caller's version stands, and VersionConflict is the caller's. A `command_id` makes a repeated
+    command answer with the first result. Raises Refused, VersionConflict, LogUnavailable.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return await _once(store, aggregate, id, command, cause, expected, command_id)
+        except VersionConflict:
+            if expected is not None or attempt == ATTEMPTS:
+                raise
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+async def _once(
+    store: EventStore[Event],
+    aggregate: Decider[State, Command, Event],
+    id: object,
+    command: Command,
+    cause: Cause,
+    expected: int | None,
+    command_id: UUID | None,
+) -> Executed[Event]:
+    stream = aggregate.stream(id)
+    if command_id and (first := await store.outcome_of(command_id, cause.tenant, stream)):
+        return Executed(first.events, first.version, first.token)
+    history = await store.read(cause.tenant, stream)
+    if expected is not None and expected != history.version:
+        raise VersionConflict(f"{stream} is at version {history.version}, not {expected}")
+    events = aggregate.decide(aggregate.state_after(history.events), command)
+    if not events:
+        return Executed([], history.version, None)
+    appended = await store.append(
+        stream, events, expected=history.version, cause=cause, command_id=command_id
+    )
+    return Executed(events, appended.version, appended.token)

@@ -1,0 +1,145 @@
+"""What a log promises: append at a version, append facts, find, read one stream, read all.
+
+A log knows names and bytes, no event classes; `libs.eventsourcing.store` puts the types on.
+`postgres` and `memory` keep the same promises and pass the same suite.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Final, Protocol, TypeAlias
+from uuid import UUID
+
+from libs.eventsourcing.snapshot import Snapshot
+
+
+class VersionConflict(Exception):
+    """Somebody appended to the stream since it was read. Nothing was written; read and retry."""
+
+
+class EventIdReused(Exception):
+    """An event id is already in the log with another append. Nothing was written."""
+
+
+class Rejected(Exception):
+    """The log cannot hold this event (a NUL character, a name too long). Nothing was written."""
+
+
+class LogUnavailable(Exception):
+    """The database did not answer; whether it wrote is unknown. The same ids may be sent again."""
+
+
+class AnyVersion(Enum):
+    """The expectation of who does not care what was appended before."""
+
+    ANY = "any"
+
+
+ANY: Final = AnyVersion.ANY
+NO_STREAM: Final = 0
+Expected: TypeAlias = int | AnyVersion
+"""The version a stream must have: exactly so many events, `NO_STREAM`, or `ANY`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cause:
+    """On whose behalf something is appended, and what led to it."""
+
+    tenant: str
+    actor: str | None = None
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewEvent:
+    """An event on its way into a log. `data` is one JSON object in UTF-8."""
+
+    event_id: UUID
+    type: str
+    schema_version: int
+    data: bytes
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewFact(NewEvent):
+    """An event without a version: it stands beside the others of its stream, in no order."""
+
+    stream: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordedEvent(NewEvent):
+    """An event in the log. `position` is unique, and rises within a stream; `xid` wrote it."""
+
+    position: int
+    xid: int
+    stream: str
+    version: int | None
+    cause: Cause
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The stream's version after the append, and the token that says "at least this much".
+
+    A token lists the transactions that wrote what was asked for; treat it as opaque.
+    """
+
+    version: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class FactsAppended:
+    """Which facts were new (the others were known), and the token of the append."""
+
+    new: frozenset[UUID]
+    token: str
+
+
+class Log(Protocol):
+    """An append-only log of one service."""
+
+    async def append(
+        self, stream: str, events: Sequence[NewEvent], *, expected: Expected, cause: Cause
+    ) -> Appended:
+        """Append all of `events` or none.
+
+        Repeating an append with the same event ids answers the first result, whatever `expected`
+        says. Raises VersionConflict, EventIdReused, Rejected, LogUnavailable.
+        """
+        ...
+
+    async def append_facts(self, facts: Sequence[NewFact], *, cause: Cause) -> FactsAppended:
+        """Append those of `facts` whose ids the log does not hold; safe to repeat.
+
+        A fact repeated within `facts` is new once. Raises Rejected, LogUnavailable.
+        """
+        ...
+
+    async def find(self, event_ids: Sequence[UUID]) -> Mapping[UUID, RecordedEvent]:
+        """Those of the events that are in the log."""
+        ...
+
+    async def read(self, tenant: str, stream: str, *, after: int = 0) -> Sequence[RecordedEvent]:
+        """The versioned events of a stream behind version `after`, oldest first."""
+        ...
+
+    def read_all(
+        self, *, after: int = 0, as_of: Snapshot | None = None, page: int = 1000
+    ) -> AsyncIterator[Sequence[RecordedEvent]]:
+        """Pages of all events behind position `after`, by position.
+
+        Reads the log as it was at `as_of`, by default at the first page: complete, repeatable,
+        and without a long transaction.
+        """
+        ...
+
+    async def now(self) -> Snapshot:
+        """The present moment of the log, for `read_all`."""
+        ...

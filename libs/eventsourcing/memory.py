@@ -1,0 +1,119 @@
+"""A log in memory: the same promises as Postgres, no disk."""
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from uuid import UUID
+
+from libs.clock import Clock, utc_now
+from libs.eventsourcing.log import (
+    Appended,
+    Cause,
+    Expected,
+    FactsAppended,
+    NewEvent,
+    NewFact,
+    RecordedEvent,
+    Rejected,
+)
+from libs.eventsourcing.plan import Append, AppendFacts, Head, Known, Request, Result, Row, plan
+from libs.eventsourcing.snapshot import Snapshot
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""The JSON escape of a NUL character, not that of a backslash followed by u0000."""
+
+
+class MemoryLog:
+    """Every append is a transaction of its own; its number is the xid."""
+
+    def __init__(self, *, clock: Clock = utc_now) -> None:
+        self._clock = clock
+        self._events: list[RecordedEvent] = []
+        self._by_id: dict[UUID, RecordedEvent] = {}
+        self._versions: dict[Head, int] = {}
+        self._xid = 1
+
+    async def append(
+        self, stream: str, events: Sequence[NewEvent], *, expected: Expected, cause: Cause
+    ) -> Appended:
+        """See `Log.append`."""
+        result = self._write(Append(stream, events, expected, cause))
+        assert isinstance(result, Appended)  # noqa: S101 -- narrows for the type checker
+        return result
+
+    async def append_facts(self, facts: Sequence[NewFact], *, cause: Cause) -> FactsAppended:
+        """See `Log.append_facts`."""
+        result = self._write(AppendFacts(facts, cause))
+        assert isinstance(result, FactsAppended)  # noqa: S101 -- narrows for the type checker
+        return result
+
+    async def find(self, event_ids: Sequence[UUID]) -> Mapping[UUID, RecordedEvent]:
+        """See `Log.find`."""
+        return {known: self._by_id[known] for known in event_ids if known in self._by_id}
+
+    async def read(self, tenant: str, stream: str, *, after: int = 0) -> Sequence[RecordedEvent]:
+        """See `Log.read`."""
+        return [
+            event
+            for event in self._events
+            if (event.cause.tenant, event.stream) == (tenant, stream)
+            and event.version is not None
+            and event.version > after
+        ]
+
+    async def read_all(
+        self, *, after: int = 0, as_of: Snapshot | None = None, page: int = 1000
+    ) -> AsyncIterator[Sequence[RecordedEvent]]:
+        """See `Log.read_all`."""
+        moment = as_of or await self.now()
+        seen = [e for e in self._events if e.position > after and moment.sees(e.xid)]
+        for start in range(0, len(seen), page):
+            yield seen[start : start + page]
+
+    async def now(self) -> Snapshot:
+        """See `Log.now`."""
+        return Snapshot(self._xid + 1, self._xid + 1)
+
+    def _write(self, request: Request) -> Result:
+        known = {
+            event_id: Known((event.cause.tenant, event.stream), event.version, event.xid)
+            for event_id, event in self._by_id.items()
+        }
+        planned = plan([request], self._versions, known)
+        self._xid += 1
+        for row in planned.rows:
+            _refuse_what_postgres_cannot_hold(row)
+        inserted = {row.event.event_id for row in planned.rows if self._insert(row)}
+        (answer,) = planned.answers(
+            self._xid, inserted, {event.event_id: event.xid for event in self._events}
+        )
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _insert(self, row: Row) -> bool:
+        event = row.event
+        if event.event_id in self._by_id:
+            return False
+        recorded = RecordedEvent(
+            event_id=event.event_id,
+            type=event.type,
+            schema_version=event.schema_version,
+            data=event.data,
+            occurred_at=event.occurred_at,
+            position=len(self._events) + 1,
+            xid=self._xid,
+            stream=row.stream,
+            version=row.version,
+            cause=row.cause,
+            recorded_at=self._clock(),
+        )
+        self._events.append(recorded)
+        self._by_id[event.event_id] = recorded
+        if row.version is not None:
+            self._versions[row.cause.tenant, row.stream] = row.version
+        return True
+
+
+def _refuse_what_postgres_cannot_hold(row: Row) -> None:
+    if _NUL.search(row.event.data) or "\0" in row.stream:
+        raise Rejected("a NUL character cannot be stored")

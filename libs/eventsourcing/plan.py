@@ -1,0 +1,161 @@
+"""What a group of appends comes to: who repeats, who conflicts, which rows are written.
+
+Pure, and shared by every log, so that they cannot disagree about the rules.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+from uuid import UUID
+
+from libs.eventsourcing.log import (
+    AnyVersion,
+    Appended,
+    Cause,
+    EventIdReused,
+    Expected,
+    FactsAppended,
+    NewEvent,
+    NewFact,
+    VersionConflict,
+)
+
+Head: TypeAlias = tuple[str, str]
+"""Tenant and stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """A request to append to one stream at a version."""
+
+    stream: str
+    events: Sequence[NewEvent]
+    expected: Expected
+    cause: Cause
+
+    @property
+    def head(self) -> Head:
+        return self.cause.tenant, self.stream
+
+
+@dataclass(frozen=True, slots=True)
+class AppendFacts:
+    """A request to append the facts that are new."""
+
+    facts: Sequence[NewFact]
+    cause: Cause
+
+
+Request: TypeAlias = Append | AppendFacts
+Result: TypeAlias = Appended | FactsAppended
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Where an event id already stands. `xid` is None if this very group writes it."""
+
+    head: Head
+    version: int | None
+    xid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One event to insert."""
+
+    event: NewEvent
+    stream: str
+    version: int | None
+    cause: Cause
+
+    @property
+    def sort_key(self) -> tuple[bool, str, str, int, UUID]:
+        """The order every writer inserts in, so that two of them never wait crosswise."""
+        by_stream = ("", "") if self.version is None else (self.cause.tenant, self.stream)
+        return self.version is not None, *by_stream, self.version or 0, self.event.event_id
+
+
+@dataclass(slots=True)
+class Plan:
+    """The rows of a group, and what each request will be answered once they are written."""
+
+    rows: list[Row] = field(default_factory=list)
+    outcomes: list["Known | AppendFacts | Exception"] = field(default_factory=list)
+
+    @property
+    def versioned(self) -> int:
+        """How many rows must be inserted for the plan to hold."""
+        return sum(row.version is not None for row in self.rows)
+
+    def answers(
+        self, xid: int, inserted: set[UUID], writers: Mapping[UUID, int]
+    ) -> list[Result | Exception]:
+        """The results, given the writing transaction, the ids it inserted, and for every fact
+        it skipped the transaction that had written it."""
+        left = set(inserted)
+        return [_answer(outcome, xid, left, writers) for outcome in self.outcomes]
+
+    @property
+    def fact_ids(self) -> set[UUID]:
+        """The ids of all facts, new or known."""
+        return {row.event.event_id for row in self.rows if row.version is None}
+
+
+def plan(
+    requests: Sequence[Request], heads: Mapping[Head, int], known: Mapping[UUID, Known]
+) -> Plan:
+    """Take the requests in order, each seeing what those before it will write."""
+    made, versions, ids = Plan(), dict(heads), dict(known)
+    for request in requests:
+        if isinstance(request, AppendFacts):
+            made.rows += [Row(fact, fact.stream, None, request.cause) for fact in request.facts]
+            made.outcomes.append(request)
+        else:
+            made.outcomes.append(_plan_append(request, versions, ids, made.rows))
+    made.rows.sort(key=lambda row: row.sort_key)
+    return made
+
+
+def _plan_append(
+    request: Append, versions: dict[Head, int], ids: dict[UUID, Known], rows: list[Row]
+) -> Known | Exception:
+    seen = [ids.get(event.event_id) for event in request.events]
+    if any(seen):
+        return _first_result(request, seen)
+    if len({event.event_id for event in request.events}) < len(request.events):
+        return EventIdReused("an append names the same event id twice")
+    version = versions.get(request.head, 0)
+    if not isinstance(request.expected, AnyVersion) and request.expected != version:
+        return VersionConflict(f"{request.stream} is at version {version}, not {request.expected}")
+    for event in request.events:
+        version += 1
+        rows.append(Row(event, request.stream, version, request.cause))
+        ids[event.event_id] = Known(request.head, version, None)
+    versions[request.head] = version
+    return Known(request.head, version, None)
+
+
+def _first_result(request: Append, seen: Sequence[Known | None]) -> Known | Exception:
+    last = seen[-1]
+    if last is None or any(known is None or known.head != request.head for known in seen):
+        return EventIdReused(f"an event id given for {request.stream} is already in the log")
+    return last
+
+
+def _answer(
+    outcome: Known | AppendFacts | Exception,
+    xid: int,
+    left: set[UUID],
+    writers: Mapping[UUID, int],
+) -> Result | Exception:
+    match outcome:
+        case Known():
+            return Appended(outcome.version or 0, str(outcome.xid or xid))
+        case AppendFacts():
+            asked = {fact.event_id for fact in outcome.facts}
+            new = left & asked
+            left -= new
+            wrote = {writers.get(event_id, xid) for event_id in asked}
+            return FactsAppended(frozenset(new), ",".join(map(str, sorted(wrote))))
+        case Exception():
+            return outcome

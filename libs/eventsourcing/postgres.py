@@ -1,0 +1,235 @@
+"""The log in Postgres: one writer connection per process, group commit, no lock but the index.
+
+Concurrency rests on two unique indexes, (tenant, stream, version) and event_id. A group is
+planned on what is committed, inserted skipping conflicts, and rolled back and planned again if
+anything it counted on was skipped. So the writer of version n + 1 has seen n committed, which is
+what lets the relay keep stream order by snapshots alone.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias, cast
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from libs.eventsourcing import statements
+from libs.eventsourcing.group_commit import GroupCommit
+from libs.eventsourcing.log import (
+    Appended,
+    Cause,
+    Expected,
+    FactsAppended,
+    LogUnavailable,
+    NewEvent,
+    NewFact,
+    RecordedEvent,
+    Rejected,
+    VersionConflict,
+)
+from libs.eventsourcing.plan import (
+    Append,
+    AppendFacts,
+    Head,
+    Known,
+    Plan,
+    Request,
+    Result,
+    Row,
+    plan,
+)
+from libs.eventsourcing.snapshot import Snapshot
+
+_Connection: TypeAlias = Any  # a pooled proxy or a plain connection
+
+ATTEMPTS: Final = 10
+LOST: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.exceptions.OperatorInterventionError,
+    OSError,
+    TimeoutError,
+)
+"""What it looks like when the database goes away in the middle."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, str]).decode
+
+
+class _Raced(Exception):
+    """Another process inserted what the plan counted on."""
+
+
+class PostgresLog:
+    """The `events` table of the schema the pool's connections look into."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._group = GroupCommit[Request, Result](self._write, _weight)
+        self.appended = 0
+        """How many events this process has written: a counter for the metrics."""
+
+    async def append(
+        self, stream: str, events: Sequence[NewEvent], *, expected: Expected, cause: Cause
+    ) -> Appended:
+        """See `Log.append`."""
+        return cast(Appended, await self._group.submit(Append(stream, events, expected, cause)))
+
+    async def append_facts(self, facts: Sequence[NewFact], *, cause: Cause) -> FactsAppended:
+        """See `Log.append_facts`."""
+        return cast(FactsAppended, await self._group.submit(AppendFacts(facts, cause)))
+
+    async def find(self, event_ids: Sequence[UUID]) -> Mapping[UUID, RecordedEvent]:
+        """See `Log.find`."""
+        rows = await self._fetch(statements.FIND, event_ids)
+        return {row["event_id"]: _recorded(row) for row in rows}
+
+    async def read(self, tenant: str, stream: str, *, after: int = 0) -> Sequence[RecordedEvent]:
+        """See `Log.read`."""
+        return [_recorded(r) for r in await self._fetch(statements.READ, tenant, stream, after)]
+
+    async def read_all(
+        self, *, after: int = 0, as_of: Snapshot | None = None, page: int = 1000
+    ) -> AsyncIterator[Sequence[RecordedEvent]]:
+        """See `Log.read_all`."""
+        moment = as_of or await self.now()
+        while True:
+            rows = await self._fetch(statements.READ_ALL, after, str(moment), page)
+            if not rows:
+                return
+            yield [_recorded(row) for row in rows]
+            after = rows[-1]["position"]
+
+    async def now(self) -> Snapshot:
+        """See `Log.now`."""
+        return Snapshot.parse((await self._fetch(statements.NOW))[0][0])
+
+    async def close(self) -> None:
+        """Wait for the writes under way; the pool stays the owner's to close."""
+        await self._group.settle()
+
+    async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        try:
+            return await self._pool.fetch(query, *arguments)
+        except LOST as error:
+            raise LogUnavailable("the database does not answer") from error
+
+    async def _write(self, requests: Sequence[Request]) -> Sequence[Result | Exception]:
+        try:
+            async with self._pool.acquire() as connection:
+                return await self._write_group(connection, requests)
+        except LOST as error:
+            lost = LogUnavailable("the database did not answer")
+            lost.__cause__ = error
+            return [lost] * len(requests)
+
+    async def _write_group(
+        self, connection: _Connection, requests: Sequence[Request]
+    ) -> Sequence[Result | Exception]:
+        try:
+            return await self._try_group(connection, requests)
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+            if len(requests) == 1:
+                return [Rejected(f"the log cannot hold this event: {type(error).__name__}")]
+            alone = [await self._write_group(connection, [request]) for request in requests]
+            return [answer for answers in alone for answer in answers]
+
+    async def _try_group(
+        self, connection: _Connection, requests: Sequence[Request]
+    ) -> Sequence[Result | Exception]:
+        for _ in range(ATTEMPTS):
+            planned = await self._plan(connection, requests)
+            try:
+                xid, inserted = await _insert(connection, planned)
+            except (_Raced, asyncpg.DeadlockDetectedError):
+                continue
+            self.appended += len(inserted)
+            skipped = planned.fact_ids - inserted
+            return planned.answers(xid, inserted, await _writers(connection, skipped))
+        return [VersionConflict("too many others are writing to these streams")] * len(requests)
+
+    async def _plan(self, connection: _Connection, requests: Sequence[Request]) -> Plan:
+        appends = [request for request in requests if isinstance(request, Append)]
+        if not appends:
+            return plan(requests, {}, {})
+        ids = [event.event_id for request in appends for event in request.events]
+        # Versions first: an append that moved a version in between is then known by its ids too.
+        versions = await _versions(connection, list({request.head for request in appends}))
+        known = {
+            row["event_id"]: Known((row["tenant"], row["stream"]), row["version"], row["xid"])
+            for row in await connection.fetch(statements.KNOWN, ids)
+        }
+        return plan(requests, versions, known)
+
+
+async def _versions(connection: _Connection, heads: Sequence[Head]) -> dict[Head, int]:
+    tenants, streams = [tenant for tenant, _ in heads], [stream for _, stream in heads]
+    rows = await connection.fetch(statements.VERSIONS, tenants, streams)
+    return {(row["tenant"], row["stream"]): row["version"] for row in rows}
+
+
+async def _writers(connection: _Connection, event_ids: set[UUID]) -> dict[UUID, int]:
+    rows = await connection.fetch(statements.KNOWN, list(event_ids)) if event_ids else []
+    return {row["event_id"]: row["xid"] for row in rows}
+
+
+async def _insert(connection: _Connection, planned: Plan) -> tuple[int, set[UUID]]:
+    """The writing transaction and what it inserted; raises _Raced having written nothing."""
+    if not planned.rows:
+        return 0, set()
+    if not planned.versioned:
+        return _inserted(await connection.fetch(statements.INSERT, *_columns(planned.rows)))
+    async with connection.transaction():
+        rows = await connection.fetch(statements.INSERT, *_columns(planned.rows))
+        if sum(row["version"] is not None for row in rows) < planned.versioned:
+            raise _Raced
+        return _inserted(rows)
+
+
+def _inserted(rows: Sequence[asyncpg.Record]) -> tuple[int, set[UUID]]:
+    return (rows[0]["xid"] if rows else 0), {row["event_id"] for row in rows}
+
+
+def _columns(rows: Sequence[Row]) -> tuple[list[Any], ...]:
+    causes: dict[int, str] = {id(row.cause): _metadata(row.cause) for row in rows}
+    return (
+        [row.event.event_id for row in rows],
+        [row.cause.tenant for row in rows],
+        [row.stream for row in rows],
+        [row.version for row in rows],
+        [row.event.type for row in rows],
+        [row.event.schema_version for row in rows],
+        [row.event.data.decode() for row in rows],
+        [causes[id(row.cause)] for row in rows],
+        [row.event.occurred_at for row in rows],
+    )
+
+
+def _metadata(cause: Cause) -> str:
+    fields = {
+        "actor": cause.actor,
+        "correlation_id": cause.correlation_id,
+        "causation_id": cause.causation_id,
+        "traceparent": cause.traceparent,
+    }
+    return _encode({name: value for name, value in fields.items() if value is not None}).decode()
+
+
+def _recorded(row: asyncpg.Record) -> RecordedEvent:
+    return RecordedEvent(
+        event_id=row["event_id"],
+        type=row["type"],
+        schema_version=row["schema_version"],
+        data=row["data"].encode(),
+        occurred_at=row["occurred_at"],
+        position=row["position"],
+        xid=row["xid"],
+        stream=row["stream"],
+        version=row["version"],
+        cause=Cause(tenant=row["tenant"], **_decode(row["metadata"])),
+        recorded_at=row["recorded_at"],
+    )
+
+
+def _weight(request: Request) -> int:
+    return len(request.facts if isinstance(request, AppendFacts) else request.events)

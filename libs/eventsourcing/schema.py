@@ -1,0 +1,58 @@
+"""The log's table, for the migrations: append-only in the database itself."""
+
+from typing import Protocol
+
+
+class Operations(Protocol):
+    """The part of Alembic's `op` that is used here."""
+
+    def execute(self, sqltext: str) -> None: ...
+
+
+EVENTS = """
+CREATE TABLE events (
+    position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    event_id uuid NOT NULL UNIQUE,
+    tenant text NOT NULL CHECK (tenant <> '' AND tenant <> '*'),
+    stream text NOT NULL CHECK (stream <> '' AND length(stream) <= 200),
+    version integer CHECK (version > 0),
+    type text NOT NULL,
+    schema_version smallint NOT NULL,
+    data jsonb NOT NULL,
+    metadata jsonb NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT now()
+)"""
+"""`version` is null for facts. `xid` is what the relay tails by."""
+
+INDEXES = (
+    """CREATE UNIQUE INDEX events_stream_version ON events (tenant, stream, version)
+        WHERE version IS NOT NULL""",
+    "CREATE INDEX events_xid ON events (xid, position)",
+)
+
+APPEND_ONLY = (
+    """CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION 'events are append-only: % refused', TG_OP USING ERRCODE = '42501';
+    END $$""",
+    """CREATE TRIGGER events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON events
+        FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()""",
+)
+
+
+def create_log(op: Operations, *, application_role: str) -> None:
+    """Create `events` in the current schema, readable and appendable by the role, no more.
+
+    Row-level security is the caller's to switch on, like for every table with a tenant.
+    """
+    for statement in (EVENTS, *INDEXES, *APPEND_ONLY):
+        op.execute(statement)
+    op.execute(f'GRANT SELECT, INSERT ON events TO "{application_role}"')
+
+
+def drop_log(op: Operations) -> None:
+    """Undo `create_log`, losing every event."""
+    op.execute("DROP TABLE events")
+    op.execute("DROP FUNCTION refuse_change()")

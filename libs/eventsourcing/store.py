@@ -1,0 +1,155 @@
+"""The log with types on: events go in and come out as their contract's dataclasses."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+from uuid import UUID, uuid5
+
+import uuid_utils.compat
+
+from contracts.envelope import Envelope
+from libs.clock import Clock, utc_now
+from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.log import (
+    Appended,
+    Cause,
+    EventIdReused,
+    Expected,
+    FactsAppended,
+    Log,
+    NewEvent,
+    NewFact,
+    RecordedEvent,
+)
+
+Event = TypeVar("Event")
+
+
+def new_event_id() -> UUID:
+    """A fresh UUIDv7: random, and rising with time, so that the index stays warm."""
+    return uuid_utils.compat.uuid7()
+
+
+@dataclass(frozen=True, slots=True)
+class History(Generic[Event]):
+    """A stream as it was read: its events, and the version to expect when appending."""
+
+    events: tuple[Event, ...]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[Event]):
+    """What a command once appended, the version it led to, and the token of that append."""
+
+    events: list[Event]
+    version: int
+    token: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fact(Generic[Event]):
+    """Something that happened, told with its own id; telling it again changes nothing."""
+
+    event_id: UUID
+    stream: str
+    event: Event
+    occurred_at: datetime
+
+
+class EventStore(Generic[Event]):
+    """One service's log and the classes of its events."""
+
+    def __init__(
+        self,
+        log: Log,
+        codec: Codec[Event],
+        *,
+        clock: Clock = utc_now,
+        new_id: Callable[[], UUID] = new_event_id,
+    ) -> None:
+        self.log = log
+        self.codec = codec
+        self._clock = clock
+        self._new_id = new_id
+
+    async def read(self, tenant: str, stream: str) -> History[Event]:
+        """All of a stream, oldest first; a stream nobody wrote to is empty at version 0."""
+        recorded = await self.log.read(tenant, stream)
+        version = recorded[-1].version if recorded else None
+        return History(tuple(map(self.decode, recorded)), version or 0)
+
+    async def append(
+        self,
+        stream: str,
+        events: Sequence[Event],
+        *,
+        expected: Expected,
+        cause: Cause,
+        command_id: UUID | None = None,
+    ) -> Appended:
+        """Append all or nothing; see `Log.append` for what it raises.
+
+        With a `command_id` the event ids follow from it, so a repeat answers the first result.
+        """
+        now = self._clock()
+        new = [self._new(event, now, self._id(command_id, n)) for n, event in enumerate(events)]
+        return await self.log.append(stream, new, expected=expected, cause=cause)
+
+    async def record(self, facts: Sequence[Fact[Event]], *, cause: Cause) -> FactsAppended:
+        """Append the facts nobody told before; see `Log.append_facts`."""
+        return await self.log.append_facts([self._new_fact(fact) for fact in facts], cause=cause)
+
+    async def outcome_of(self, command_id: UUID, tenant: str, stream: str) -> Outcome[Event] | None:
+        """What an earlier append with this `command_id` wrote to `stream`, if there was one."""
+        first = (await self.log.find([uuid5(command_id, "0")])).get(uuid5(command_id, "0"))
+        if first is None or first.version is None:
+            return None
+        if (first.cause.tenant, first.stream) != (tenant, stream):
+            raise EventIdReused(f"command {command_id} was given to another stream")
+        later = await self.log.read(tenant, stream, after=first.version - 1)
+        ours = [e for n, e in enumerate(later) if e.event_id == uuid5(command_id, str(n))]
+        version = first.version + len(ours) - 1
+        return Outcome([self.decode(recorded) for recorded in ours], version, str(first.xid))
+
+    def decode(self, recorded: RecordedEvent) -> Event:
+        """The event as its class. Raises UnknownEvent, UndecodableEvent."""
+        return self.codec.decode(recorded.type, recorded.schema_version, recorded.data)
+
+    def _id(self, command_id: UUID | None, number: int) -> UUID:
+        return uuid5(command_id, str(number)) if command_id else self._new_id()
+
+    def _new(self, event: Event, now: datetime, event_id: UUID) -> NewEvent:
+        name, version, data = self.codec.encode(event)
+        return NewEvent(
+            event_id=event_id, type=name, schema_version=version, data=data, occurred_at=now
+        )
+
+    def _new_fact(self, fact: Fact[Event]) -> NewFact:
+        name, version, data = self.codec.encode(fact.event)
+        return NewFact(
+            event_id=fact.event_id,
+            type=name,
+            schema_version=version,
+            data=data,
+            occurred_at=fact.occurred_at,
+            stream=fact.stream,
+        )
+
+
+def envelope(recorded: RecordedEvent, event: Event) -> Envelope[Event]:
+    """What a projection gets: the event with what the log knows of it."""
+    return Envelope(
+        event_id=recorded.event_id,
+        tenant=recorded.cause.tenant,
+        stream=recorded.stream,
+        version=recorded.version,
+        occurred_at=recorded.occurred_at,
+        recorded_at=recorded.recorded_at,
+        correlation_id=recorded.cause.correlation_id,
+        causation_id=recorded.cause.causation_id,
+        actor=recorded.cause.actor,
+        traceparent=recorded.cause.traceparent,
+        event=event,
+    )

@@ -1,0 +1,30 @@
+"""Logs to try: in memory and in Postgres, under the rights the services have."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from libs.eventsourcing.log import Cause, Log
+from libs.eventsourcing.memory import MemoryLog
+from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.schema import APPEND_ONLY, EVENTS, INDEXES
+
+CAUSE = Cause(tenant="demo", actor="anna", correlation_id="c1", traceparent="00-1-1-01")
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
+    """A database with an empty log in it."""
+    async with asyncpg.create_pool(database, min_size=0, max_size=8) as made:
+        for statement in (EVENTS, *INDEXES, *APPEND_ONLY):
+            await made.execute(statement)
+        yield made
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def log(request: pytest.FixtureRequest) -> Log:
+    """One log after the other."""
+    if request.param == "memory":
+        return MemoryLog()
+    return PostgresLog(request.getfixturevalue("pool"))

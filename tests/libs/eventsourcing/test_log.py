@@ -1,0 +1,226 @@
+"""Every log keeps the same promises."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+
+from libs.eventsourcing.log import (
+    ANY,
+    NO_STREAM,
+    Cause,
+    EventIdReused,
+    Log,
+    NewEvent,
+    NewFact,
+    RecordedEvent,
+    Rejected,
+    VersionConflict,
+)
+
+WHEN = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+CAUSE = Cause(tenant="demo", actor="anna", correlation_id="c1", traceparent="00-1-1-01")
+
+
+def new(event_id: UUID | None = None, data: bytes = b'{"n": 1}') -> NewEvent:
+    return NewEvent(
+        event_id=event_id or uuid4(), type="Tried", schema_version=1, data=data, occurred_at=WHEN
+    )
+
+
+def fact(event_id: UUID | None = None, data: bytes = b'{"n": 1}') -> NewFact:
+    return NewFact(
+        event_id=event_id or uuid4(),
+        type="Seen",
+        schema_version=1,
+        data=data,
+        occurred_at=WHEN,
+        stream="scan-1",
+    )
+
+
+async def everything(log: Log, page: int = 1000) -> list[RecordedEvent]:
+    return [event async for events in log.read_all(page=page) for event in events]
+
+
+async def test_a_new_stream_is_empty(log: Log) -> None:
+    assert await log.read("demo", "order-1") == []
+
+
+async def test_what_was_appended_is_read_back_with_its_cause(log: Log) -> None:
+    event = new()
+
+    appended = await log.append("order-1", [event], expected=NO_STREAM, cause=CAUSE)
+
+    (read,) = await log.read("demo", "order-1")
+    assert (read.event_id, read.type, read.version) == (event.event_id, "Tried", 1)
+    assert (read.occurred_at, read.cause) == (WHEN, CAUSE)
+    assert appended.version == 1
+    assert appended.token == str(read.xid)
+
+
+async def test_appending_behind_somebody_else_conflicts_and_writes_nothing(log: Log) -> None:
+    first = new()
+    await log.append("order-1", [first], expected=NO_STREAM, cause=CAUSE)
+
+    with pytest.raises(VersionConflict):
+        await log.append("order-1", [new(), new()], expected=NO_STREAM, cause=CAUSE)
+
+    assert [event.event_id for event in await everything(log)] == [first.event_id]
+
+
+async def test_appending_at_the_right_version_continues_the_stream(log: Log) -> None:
+    await log.append("order-1", [new(), new()], expected=NO_STREAM, cause=CAUSE)
+
+    appended = await log.append("order-1", [new()], expected=2, cause=CAUSE)
+
+    assert appended.version == 3
+    assert [event.version for event in await log.read("demo", "order-1", after=1)] == [2, 3]
+
+
+async def test_whoever_expects_any_version_is_never_refused(log: Log) -> None:
+    for _ in range(3):
+        await log.append("order-1", [new()], expected=ANY, cause=CAUSE)
+
+    assert [event.version for event in await log.read("demo", "order-1")] == [1, 2, 3]
+
+
+async def test_a_repeated_append_answers_the_first_result(log: Log) -> None:
+    events = [new(), new()]
+    first = await log.append("order-1", events, expected=NO_STREAM, cause=CAUSE)
+    await log.append("order-1", [new()], expected=2, cause=CAUSE)
+
+    again = await log.append("order-1", events, expected=NO_STREAM, cause=CAUSE)
+
+    assert again == first
+    assert len(await everything(log)) == 3
+
+
+async def test_an_event_id_belongs_to_one_append(log: Log) -> None:
+    event = new()
+    await log.append("order-1", [event], expected=NO_STREAM, cause=CAUSE)
+
+    for stream, events in (("order-2", [event]), ("order-1", [event, new()])):
+        with pytest.raises(EventIdReused):
+            await log.append(stream, events, expected=ANY, cause=CAUSE)
+
+    assert len(await everything(log)) == 1
+
+
+async def test_an_append_cannot_name_an_id_twice(log: Log) -> None:
+    event = new()
+
+    with pytest.raises(EventIdReused):
+        await log.append("order-1", [event, event], expected=NO_STREAM, cause=CAUSE)
+
+    assert await everything(log) == []
+
+
+async def test_the_same_stream_of_two_tenants_is_two_streams(log: Log) -> None:
+    for tenant in ("demo", "other"):
+        await log.append("order-1", [new()], expected=NO_STREAM, cause=Cause(tenant=tenant))
+
+    assert [event.cause.tenant for event in await log.read("other", "order-1")] == ["other"]
+
+
+async def test_facts_say_which_were_new(log: Log) -> None:
+    known, fresh = fact(), fact()
+    first = await log.append_facts([known], cause=CAUSE)
+
+    second = await log.append_facts([fresh, known, fresh], cause=CAUSE)
+
+    assert first.new == {known.event_id}
+    assert second.new == {fresh.event_id}
+    assert len(await everything(log)) == 2
+
+
+async def test_the_token_of_facts_names_the_transaction_of_the_known_ones_too(log: Log) -> None:
+    known = fact()
+    first = await log.append_facts([known], cause=CAUSE)
+
+    again = await log.append_facts([known], cause=CAUSE)
+    mixed = await log.append_facts([known, fact()], cause=CAUSE)
+
+    assert again.token == first.token
+    assert set(mixed.token.split(",")) > {first.token}
+
+
+async def test_facts_have_no_version_and_no_place_in_the_stream(log: Log) -> None:
+    await log.append_facts([fact()], cause=CAUSE)
+
+    (recorded,) = await everything(log)
+    assert recorded.version is None
+    assert await log.read("demo", "scan-1") == []
+
+
+async def test_found_are_only_those_in_the_log(log: Log) -> None:
+    known = fact()
+    await log.append_facts([known], cause=CAUSE)
+
+    found = await log.find([known.event_id, uuid4()])
+
+    assert set(found) == {known.event_id}
+
+
+async def test_a_nul_character_is_refused_and_its_escape_is_not(log: Log) -> None:
+    with pytest.raises(Rejected):
+        await log.append_facts([fact(data=rb'{"code": "a\u0000b"}')], cause=CAUSE)
+
+    await log.append_facts([fact(data=rb'{"code": "a\\u0000b"}')], cause=CAUSE)
+
+    assert len(await everything(log)) == 1
+
+
+async def test_pages_give_all_events_once_by_position(log: Log) -> None:
+    for number in range(7):
+        await log.append(f"order-{number % 2}", [new()], expected=ANY, cause=CAUSE)
+
+    positions = [event.position for event in await everything(log, page=2)]
+
+    assert len(positions) == 7
+    assert positions == sorted(positions)
+
+
+async def test_a_past_moment_of_the_log_stays_as_it_was(log: Log) -> None:
+    await log.append("order-1", [new()], expected=ANY, cause=CAUSE)
+    moment = await log.now()
+    await log.append("order-1", [new()], expected=ANY, cause=CAUSE)
+
+    past = [event async for page in log.read_all(as_of=moment) for event in page]
+
+    assert [event.version for event in past] == [1]
+
+
+async def test_of_many_writers_at_one_version_exactly_one_wins(log: Log) -> None:
+    async def write() -> bool:
+        try:
+            await log.append("order-1", [new()], expected=NO_STREAM, cause=CAUSE)
+        except VersionConflict:
+            return False
+        return True
+
+    wins = await asyncio.gather(*(write() for _ in range(32)))
+
+    assert sum(wins) == 1
+    assert len(await log.read("demo", "order-1")) == 1
+
+
+async def test_a_bad_append_does_not_fail_its_neighbours(log: Log) -> None:
+    good = [log.append(f"order-{n}", [new()], expected=NO_STREAM, cause=CAUSE) for n in range(5)]
+    bad = log.append("order-9", [new(data=rb'{"x": "\u0000"}')], expected=ANY, cause=CAUSE)
+
+    *answers, refused = await asyncio.gather(*good, bad, return_exceptions=True)
+
+    assert isinstance(refused, Rejected)
+    assert [getattr(answer, "version", answer) for answer in answers] == [1] * 5
+
+
+async def test_parallel_identical_facts_are_counted_once(log: Log) -> None:
+    batch: Sequence[NewFact] = [fact() for _ in range(20)]
+
+    answers = await asyncio.gather(*(log.append_facts(batch, cause=CAUSE) for _ in range(12)))
+
+    assert sum(len(answer.new) for answer in answers) == 20
+    assert len(await everything(log)) == 20

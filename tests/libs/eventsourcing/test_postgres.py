@@ -1,0 +1,184 @@
+"""What only a real database can be asked: rights, races between processes, one commit for many."""
+
+import asyncio
+import random
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from libs.eventsourcing.log import (
+    ANY,
+    NO_STREAM,
+    Appended,
+    Cause,
+    EventIdReused,
+    LogUnavailable,
+    NewEvent,
+    NewFact,
+    VersionConflict,
+)
+from libs.eventsourcing.postgres import PostgresLog
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CAUSE = Cause(tenant="demo")
+
+
+def new(event_id: UUID | None = None) -> NewEvent:
+    return NewEvent(
+        event_id=event_id or uuid4(), type="Tried", schema_version=1, data=b"{}", occurred_at=NOW
+    )
+
+
+def facts(count: int) -> list[NewFact]:
+    return [
+        NewFact(
+            event_id=uuid4(),
+            type="Seen",
+            schema_version=1,
+            data=b"{}",
+            occurred_at=NOW,
+            stream="scan-1",
+        )
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("change", ["UPDATE events SET type = 'x'", "DELETE FROM events"])
+async def test_the_log_refuses_to_be_changed_even_by_its_owner(
+    pool: asyncpg.Pool, change: str
+) -> None:
+    await PostgresLog(pool).append("order-1", [new()], expected=ANY, cause=CAUSE)
+
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await pool.execute(change)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await pool.execute("TRUNCATE events")
+
+    assert await pool.fetchval("SELECT count(*) FROM events WHERE type = 'Tried'") == 1
+
+
+async def test_of_many_processes_at_one_version_exactly_one_wins(pool: asyncpg.Pool) -> None:
+    logs = [PostgresLog(pool) for _ in range(8)]
+
+    for version in range(10):
+        race = (log.append("order-1", [new()], expected=version, cause=CAUSE) for log in logs)
+        answers = await asyncio.gather(*race, return_exceptions=True)
+        assert sum(isinstance(answer, Appended) for answer in answers) == 1
+        assert sum(isinstance(answer, VersionConflict) for answer in answers) == 7
+
+    assert await pool.fetchval("SELECT array_agg(version ORDER BY version) FROM events") == list(
+        range(1, 11)
+    )
+
+
+async def test_two_processes_retrying_one_append_get_the_same_answer(pool: asyncpg.Pool) -> None:
+    logs = [PostgresLog(pool) for _ in range(2)]
+
+    for number in range(20):
+        events = [new(), new()]
+        both = (
+            log.append(f"order-{number}", events, expected=NO_STREAM, cause=CAUSE) for log in logs
+        )
+        first, second = await asyncio.gather(*both)
+        assert first == second
+
+    assert await pool.fetchval("SELECT count(*) FROM events") == 40
+
+
+async def test_many_processes_appending_at_any_version_leave_no_hole(pool: asyncpg.Pool) -> None:
+    logs = [PostgresLog(pool) for _ in range(4)]
+    streams = ("order-1", "order-2", "order-3")
+
+    async def write(log: PostgresLog, seed: int) -> None:
+        order = random.Random(seed)
+        for _ in range(30):
+            await log.append(order.choice(streams), [new(), new()], expected=ANY, cause=CAUSE)
+
+    await asyncio.gather(*(write(log, seed) for seed, log in enumerate(logs) for _ in range(2)))
+
+    broken = await pool.fetch(
+        "SELECT stream FROM events GROUP BY stream"
+        " HAVING count(*) <> max(version) OR min(version) <> 1"
+    )
+    assert broken == []
+    assert await pool.fetchval("SELECT count(*) FROM events") == 480
+
+
+async def test_position_rises_with_version_in_every_stream(pool: asyncpg.Pool) -> None:
+    log = PostgresLog(pool)
+    appends = [
+        log.append(f"order-{n % 5}", [new(), new(), new()], expected=ANY, cause=CAUSE)
+        for n in range(50)
+    ]
+    await asyncio.gather(*appends)
+
+    rows = await pool.fetch("SELECT stream, version FROM events ORDER BY position")
+    for stream in {row["stream"] for row in rows}:
+        versions = [row["version"] for row in rows if row["stream"] == stream]
+        assert versions == sorted(versions)
+
+
+async def test_processes_with_the_same_facts_in_other_orders_count_them_once(
+    pool: asyncpg.Pool,
+) -> None:
+    logs = [PostgresLog(pool) for _ in range(6)]
+    batch = facts(50)
+
+    async def send(log: PostgresLog, seed: int) -> int:
+        shuffled = random.Random(seed).sample(batch, len(batch))
+        return len((await log.append_facts(shuffled, cause=CAUSE)).new)
+
+    counts = await asyncio.gather(*(send(log, seed) for seed, log in enumerate(logs * 4)))
+
+    assert sum(counts) == 50
+
+
+async def test_waiting_appends_share_transactions(pool: asyncpg.Pool) -> None:
+    log = PostgresLog(pool)
+
+    tokens = {
+        answer.token
+        for answer in await asyncio.gather(
+            *(log.append(f"order-{n}", [new()], expected=NO_STREAM, cause=CAUSE) for n in range(64))
+        )
+    }
+
+    assert len(tokens) < 8
+
+
+async def test_neighbours_in_one_transaction_are_each_told_the_truth(pool: asyncpg.Pool) -> None:
+    log = PostgresLog(pool)
+    taken = new()
+    await log.append("order-1", [taken], expected=NO_STREAM, cause=CAUSE)
+
+    answers = await asyncio.gather(
+        log.append("order-1", [new()], expected=1, cause=CAUSE),
+        log.append("order-1", [new()], expected=1, cause=CAUSE),
+        log.append("order-2", [taken], expected=ANY, cause=CAUSE),
+        log.append("order-1", [taken], expected=7, cause=CAUSE),
+        log.append_facts(facts(2), cause=CAUSE),
+        return_exceptions=True,
+    )
+
+    kinds = [type(answer) for answer in answers[:3]]
+    assert kinds == [Appended, VersionConflict, EventIdReused]
+    assert getattr(answers[3], "version", None) == 1
+    assert len(getattr(answers[4], "new", ())) == 2
+
+
+async def test_a_database_that_goes_away_is_said_so(pool: asyncpg.Pool) -> None:
+    log = PostgresLog(pool)
+    await log.append("order-1", [new()], expected=ANY, cause=CAUSE)
+    await pool.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    )
+    await pool.expire_connections()
+
+    await log.append("order-1", [new()], expected=1, cause=CAUSE)
+
+    pool.terminate()
+    with pytest.raises(LogUnavailable):
+        await log.append("order-1", [new()], expected=2, cause=CAUSE)
