@@ -1,0 +1,56 @@
+"""Facts ingest announces: what was scanned, and what arrived but could not be understood."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NewType, TypeAlias
+from uuid import UUID
+
+SCANS: Final = "ingest.scan"
+QUARANTINE: Final = "ingest.quarantine"
+
+ScanId = NewType("ScanId", UUID)
+"""The id the device gave the scan, or the one that follows from its content."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScanRecorded:
+    """A device scanned, closed a box, changed city, or met an error.
+
+    `kind` is the device's own word (ITEM, BOX, CLOSE, …), unknown ones included. Texts that the
+    device left out are empty. `scanned_at` is the device's clock, `received_at` ours, and
+    `effective_at` the one that counts: the earlier of both if the device runs more than a minute
+    ahead (then `skewed`), the device's otherwise.
+    """
+
+    scan_id: ScanId
+    kind: str
+    operator: str
+    client: str
+    city: str
+    box: str
+    code: str
+    details: str | None
+    source: str
+    scanned_at: datetime
+    received_at: datetime
+    effective_at: datetime
+    skewed: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScanQuarantined:
+    """An event of a batch that could not be accepted, kept word for word to be mended later.
+
+    `raw` is its JSON in ASCII, so that even what no database can store survives. `scan_id` is
+    the device's id, if that much could be read. `code` is stable, `reason` is for people.
+    """
+
+    scan_id: ScanId | None
+    raw: str
+    code: str
+    reason: str
+    received_at: datetime
+
+
+IngestEvent: TypeAlias = ScanRecorded | ScanQuarantined
+EVENTS: Final = (ScanRecorded, ScanQuarantined)
