@@ -1,0 +1,124 @@
+"""Sending a page of the log: one batch per partition, all at once, confirmed or dead.
+
+An idempotent aiokafka producer does not survive a failed batch: its sequence numbers run on. So
+whoever sees `publish` raise throws the publisher away, makes a new one, and sends the same page.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from aiokafka import AIOKafkaProducer
+
+from libs.eventsourcing.log import RecordedEvent
+from libs.messaging.topics import category_of, partition_of, topic_name
+from libs.messaging.wire import Headers, encode_headers
+
+MAX_BATCH_BYTES: Final = 524_288
+"""Half of what the topics accept in one request, so that headers never push a batch over."""
+
+Lane: TypeAlias = tuple[str, int]
+"""Topic and partition."""
+
+Message: TypeAlias = tuple[bytes, bytes, Headers]
+
+
+class UnknownTopic(Exception):
+    """A stream's category has no topic. Declare it and run the topics command."""
+
+
+class Publisher:
+    """A producer for the streams of one service."""
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        *,
+        service: str,
+        prefix: str,
+        deadline_seconds: float = 30.0,
+    ) -> None:
+        self._producer = producer
+        self._service = service
+        self._prefix = prefix
+        self._deadline = deadline_seconds
+        self._partitions: dict[str, int] = {}
+
+    @classmethod
+    async def connect(
+        cls, bootstrap: str, *, service: str, prefix: str, deadline_seconds: float = 30.0
+    ) -> "Publisher":
+        """A started publisher. Raises aiokafka's KafkaError if no broker answers."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=bootstrap,
+            client_id=f"{prefix}.{service}.relay",
+            enable_idempotence=True,
+            acks="all",
+            max_batch_size=MAX_BATCH_BYTES,
+            metadata_max_age_ms=60_000,
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        return cls(producer, service=service, prefix=prefix, deadline_seconds=deadline_seconds)
+
+    async def publish(
+        self, events: Sequence[RecordedEvent], first_seq: int, heads: Mapping[Lane, int]
+    ) -> dict[Lane, int]:
+        """Send all `events`, numbered from `first_seq`, and wait until Kafka has them.
+
+        `heads` is the last number of every lane; the new ones of the lanes written to come back.
+        Raises UnknownTopic having sent nothing; anything else means this publisher is spent.
+        """
+        lanes: dict[Lane, list[Message]] = defaultdict(list)
+        last = dict(heads)
+        for seq, event in enumerate(events, first_seq):
+            lane = await self._lane(event.stream)
+            headers = encode_headers(self._service, event, seq, last.get(lane, 0))
+            lanes[lane].append((event.stream.encode(), event.data, headers))
+            last[lane] = seq
+        async with asyncio.timeout(self._deadline):
+            sending = [self._send(lane, messages) for lane, messages in lanes.items()]
+            await asyncio.gather(*sending)
+        return {lane: last[lane] for lane in lanes}
+
+    async def close(self) -> None:
+        """Let go of the broker, without waiting for what was not confirmed."""
+        stopping = asyncio.ensure_future(self._producer.stop())
+        await asyncio.wait([stopping], timeout=5.0)
+        if not stopping.done():
+            stopping.cancel()
+
+    async def _lane(self, stream: str) -> Lane:
+        topic = topic_name(self._prefix, category_of(self._service, stream))
+        if topic not in self._partitions:
+            self._partitions[topic] = await self._count_partitions(topic)
+        return topic, partition_of(stream, self._partitions[topic])
+
+    async def _count_partitions(self, topic: str) -> int:
+        async with asyncio.timeout(self._deadline):
+            try:
+                partitions = await self._producer.partitions_for(topic)
+            except Exception as error:
+                raise UnknownTopic(topic) from error
+        if not partitions:
+            raise UnknownTopic(topic)
+        return len(partitions)
+
+    async def _send(self, lane: Lane, messages: Sequence[Message]) -> None:
+        """One lane's messages in order, as few batches as they fit in."""
+        topic, partition = lane
+        confirmations: list[Awaitable[Any]] = []
+        batch = self._producer.create_batch()
+        for key, value, headers in messages:
+            if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                confirmations.append(
+                    await self._producer.send_batch(batch, topic, partition=partition)
+                )
+                batch = self._producer.create_batch()
+                batch.append(key=key, value=value, timestamp=None, headers=headers)
+        confirmations.append(await self._producer.send_batch(batch, topic, partition=partition))
+        await asyncio.gather(*confirmations)

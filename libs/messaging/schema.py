@@ -1,0 +1,107 @@
+"""The tables relay and projectors keep their place in, for the migrations."""
+
+from typing import Final, Protocol
+
+
+class Operations(Protocol):
+    """The part of Alembic's `op` that is used here."""
+
+    def execute(self, sqltext: str) -> None: ...
+
+
+RELAY: Final = (
+    """CREATE TABLE relay (
+        one boolean PRIMARY KEY DEFAULT true CHECK (one),
+        epoch bigint NOT NULL DEFAULT 0,
+        tick bigint NOT NULL DEFAULT 0,
+        published pg_snapshot NOT NULL DEFAULT '1:1:',
+        target pg_snapshot NOT NULL DEFAULT '1:1:',
+        after_position bigint NOT NULL DEFAULT 0,
+        until_position bigint NOT NULL DEFAULT 0,
+        first_seq bigint NOT NULL DEFAULT 1,
+        next_seq bigint NOT NULL DEFAULT 1,
+        complete boolean NOT NULL DEFAULT true,
+        confirmed boolean NOT NULL DEFAULT true,
+        changed_at timestamptz NOT NULL DEFAULT now()
+    )""",
+    "INSERT INTO relay DEFAULT VALUES",
+    """CREATE TABLE relay_heads (
+        topic text NOT NULL,
+        partition integer NOT NULL,
+        last_seq bigint NOT NULL,
+        PRIMARY KEY (topic, partition)
+    )""",
+)
+"""One row says which tick is under way: what is visible in `target` and not in `published`, from
+`after_position` to `until_position`, numbered from `first_seq`. `relay_heads` holds the last
+confirmed number of every partition."""
+
+PROJECTIONS: Final = (
+    """CREATE TABLE generations (
+        projection text NOT NULL,
+        generation integer NOT NULL,
+        state text NOT NULL CHECK (state IN ('live', 'next', 'previous')),
+        base pg_snapshot,
+        created_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (projection, generation),
+        UNIQUE (projection, state)
+    )""",
+    """CREATE TABLE checkpoints (
+        projection text NOT NULL,
+        generation integer NOT NULL,
+        topic text NOT NULL,
+        partition integer NOT NULL,
+        next_offset bigint NOT NULL,
+        relay_seq bigint,
+        changed_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (projection, generation, topic, partition),
+        FOREIGN KEY (projection, generation) REFERENCES generations ON DELETE CASCADE
+    ) WITH (fillfactor = 50)""",
+)
+"""Where every generation of a projection stands. `base` is the moment of the log it was rebuilt
+from, null if it began with the topic; `relay_seq` is null until the first record behind it."""
+
+PARKING: Final = (
+    """CREATE TABLE parked_streams (
+        projection text NOT NULL,
+        tenant text NOT NULL,
+        stream text NOT NULL,
+        reason text NOT NULL,
+        error text NOT NULL,
+        parked_at timestamptz NOT NULL DEFAULT now(),
+        attempts integer NOT NULL DEFAULT 1,
+        PRIMARY KEY (projection, tenant, stream)
+    )""",
+    """CREATE TABLE parked (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        projection text NOT NULL,
+        tenant text NOT NULL,
+        stream text NOT NULL,
+        topic text NOT NULL,
+        partition integer NOT NULL,
+        record_offset bigint NOT NULL,
+        key bytea,
+        headers jsonb NOT NULL,
+        value bytea,
+        parked_at timestamptz NOT NULL DEFAULT now(),
+        FOREIGN KEY (projection, tenant, stream) REFERENCES parked_streams ON DELETE CASCADE
+    )""",
+    "CREATE INDEX parked_order ON parked (projection, tenant, stream, id)",
+)
+"""A parked stream, why, and its records word for word in their order."""
+
+TABLES: Final = ("relay", "relay_heads", "generations", "checkpoints", "parked_streams", "parked")
+
+
+def create_messaging(op: Operations, *, application_role: str) -> None:
+    """Create the tables in the current schema and let the role work on them."""
+    for statement in (*RELAY, *PROJECTIONS, *PARKING):
+        op.execute(statement)
+    for table in TABLES:
+        op.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO "{application_role}"')
+
+
+def drop_messaging(op: Operations) -> None:
+    """Undo `create_messaging`."""
+    for table in reversed(TABLES):
+        op.execute(f"DROP TABLE {table}")

@@ -1,0 +1,72 @@
+"""Which records of a batch are new: pure, and the place where every doubt about delivery ends.
+
+Kafka may give a record twice, the relay may send a page twice, a consumer may be positioned
+wrongly. The chain of `relay_seq` and `prev_seq` settles all of it per partition.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from libs.messaging.checkpoints import Checkpoint
+from libs.messaging.wire import Delivered, Record, Unreadable, decode
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A record that is no event of ours, and why."""
+
+    reason: str
+
+
+@dataclass(slots=True)
+class Sifted:
+    """The new records of one partition, and the checkpoint behind them.
+
+    `gap` is set when a record that must exist is missing before `records` could go on: the
+    offset to read again from, and the number last seen.
+    """
+
+    checkpoint: Checkpoint
+    records: list[tuple[Record, Delivered | Broken]] = field(default_factory=list)
+    repeated: int = 0
+    gap: str | None = None
+
+
+def sift(records: Sequence[Record], checkpoint: Checkpoint) -> Sifted:
+    """Go through one partition's records in order, starting at `checkpoint`."""
+    sifted = Sifted(checkpoint)
+    for record in records:
+        if record.offset < sifted.checkpoint.next_offset:
+            sifted.repeated += 1
+            continue
+        try:
+            delivered = decode(record)
+        except Unreadable as error:
+            sifted.records.append((record, Broken(str(error))))
+            sifted.checkpoint = replace(sifted.checkpoint, next_offset=record.offset + 1)
+            continue
+        if not _link(sifted, record, delivered):
+            break
+    return sifted
+
+
+def _link(sifted: Sifted, record: Record, delivered: Delivered) -> bool:
+    """Add the record to the chain; False if something is missing before it."""
+    last = sifted.checkpoint.relay_seq
+    if last is None and record.offset > sifted.checkpoint.next_offset and delivered.prev_seq:
+        sifted.gap = f"offset {sifted.checkpoint.next_offset} is gone, {record.offset} came"
+        return False
+    if last is not None and delivered.prev_seq > last:
+        sifted.gap = (
+            f"after number {last} came {delivered.relay_seq}, which follows {delivered.prev_seq}"
+        )
+        return False
+    following = replace(sifted.checkpoint, next_offset=record.offset + 1)
+    if last is not None and delivered.relay_seq <= last:
+        sifted.repeated += 1
+        sifted.checkpoint = following
+        return True
+    if not sifted.checkpoint.base.sees(delivered.recorded.xid):
+        sifted.records.append((record, delivered))
+    sifted.checkpoint = replace(following, relay_seq=delivered.relay_seq)
+    return True

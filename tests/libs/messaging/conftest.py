@@ -1,0 +1,38 @@
+"""The laboratory, set up on real servers."""
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.schema import APPEND_ONLY, EVENTS, INDEXES
+from libs.eventsourcing.store import EventStore
+from libs.messaging.schema import PARKING, PROJECTIONS, RELAY
+from libs.messaging.topics import TopicSpec, ensure_topics
+from tests.libs.messaging.lab import LEDGER, WRITER_CODEC, Lab, Ledger
+
+
+@pytest.fixture
+def prefix() -> str:
+    """Topics nobody else uses."""
+    return f"t{uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
+    """A database with log, messaging tables and the ledger."""
+    async with asyncpg.create_pool(database, min_size=0, max_size=12) as made:
+        for statement in (EVENTS, *INDEXES, *APPEND_ONLY, *RELAY, *PROJECTIONS, *PARKING, LEDGER):
+            await made.execute(statement)
+        yield made
+
+
+@pytest.fixture
+async def lab(pool: asyncpg.Pool, kafka_bootstrap: str, prefix: str) -> Lab:
+    """The laboratory with its topic of three partitions."""
+    specs = [TopicSpec(category="lab.order", partitions=3, retention_days=1)]
+    await ensure_topics(kafka_bootstrap, prefix, specs)
+    store = EventStore(PostgresLog(pool), WRITER_CODEC)
+    return Lab(pool=pool, bootstrap=kafka_bootstrap, prefix=prefix, store=store, ledger=Ledger())

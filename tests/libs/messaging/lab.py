@@ -1,0 +1,155 @@
+"""A laboratory: a small service with a log, topics of its own, and one read model."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from contracts.envelope import Envelope
+from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.log import ANY, Cause
+from libs.eventsourcing.store import EventStore
+from libs.messaging.projection import Connection, Projection
+from libs.messaging.projector import Projector, Source
+from libs.messaging.publisher import Publisher
+from libs.messaging.relay import Pace, Relay
+
+SERVICE = "lab"
+CAUSE = Cause(tenant="demo")
+LEDGER = """CREATE TABLE ledger (
+    tenant text, stream text, seen integer[] NOT NULL, versions integer[] NOT NULL,
+    PRIMARY KEY (tenant, stream)
+)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """An event whose number shows up in the ledger."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cursed:
+    """An event the projection fails on while it is cursed."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """An event the projection does not know."""
+
+    n: int
+
+
+CODEC: Codec[Any] = Codec([Numbered, Cursed])
+WRITER_CODEC: Codec[Any] = Codec([Numbered, Cursed, Foreign])
+
+
+class Ledger:
+    """A read model that shows order, loss and doubling: every stream with all it has seen."""
+
+    def __init__(self) -> None:
+        self.cursed = True
+        self.batches: list[int] = []
+
+    async def project(self, connection: Connection, events: Sequence[Envelope[Any]]) -> None:
+        if self.cursed and any(isinstance(envelope.event, Cursed) for envelope in events):
+            raise ValueError("a cursed event")
+        self.batches.append(len(events))
+        streams: dict[tuple[str, str], list[Envelope[Any]]] = {}
+        for envelope in events:
+            streams.setdefault((envelope.tenant, envelope.stream), []).append(envelope)
+        for (tenant, stream), added in sorted(streams.items()):
+            await connection.execute(
+                "INSERT INTO ledger VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, stream) DO UPDATE"
+                " SET seen = ledger.seen || excluded.seen,"
+                " versions = ledger.versions || excluded.versions",
+                tenant,
+                stream,
+                [envelope.event.n for envelope in added],
+                [envelope.version or 0 for envelope in added],
+            )
+
+    @property
+    def projection(self) -> Projection[Any]:
+        return Projection(
+            name="ledger",
+            tables=("ledger",),
+            topics=("lab.order",),
+            codec=CODEC,
+            project=self.project,
+        )
+
+
+@dataclass(kw_only=True)
+class Lab:
+    """One service's worth of machinery, each piece to be started and stopped at will."""
+
+    pool: asyncpg.Pool
+    bootstrap: str
+    prefix: str
+    store: EventStore[Any]
+    ledger: Ledger
+
+    @property
+    def topic(self) -> str:
+        return f"{self.prefix}.lab.order"
+
+    async def append(self, stream: str, *events: Any) -> str:
+        appended = await self.store.append(stream, events, expected=ANY, cause=CAUSE)
+        return appended.token
+
+    async def connect(self) -> Publisher:
+        return await Publisher.connect(
+            self.bootstrap, service=SERVICE, prefix=self.prefix, deadline_seconds=10
+        )
+
+    def relay(self, connect: Callable[[], Awaitable[Publisher]] | None = None) -> Relay:
+        pace = Pace(page=50, standby=0.05)
+        return Relay(self.pool, connect or self.connect, pace=pace)
+
+    def projector(self, *, max_records: int = 2000) -> Projector[Any]:
+        source = Source(
+            bootstrap=self.bootstrap, prefix=self.prefix, group="lab", max_records=max_records
+        )
+        return Projector(self.pool, self.ledger.projection, source)
+
+    async def rows(self) -> dict[str, list[int]]:
+        rows = await self.pool.fetch("SELECT stream, seen FROM ledger")
+        return {row["stream"]: row["seen"] for row in rows}
+
+
+@asynccontextmanager
+async def running(*parts: Any) -> AsyncIterator[None]:
+    """Run relays and projectors while the block lasts, then stop them orderly."""
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(part.run(stop)) for part in parts]
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait_for(asyncio.gather(*tasks), 30)
+
+
+async def eventually(
+    ask: Callable[[], Awaitable[Any]], expected: Any, *, seconds: float = 30
+) -> None:
+    """Ask until the answer is as expected; fails with the last answer after `seconds`."""
+    answer = None
+    try:
+        async with asyncio.timeout(seconds):
+            while (answer := await ask()) != expected:
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        assert answer == expected
+
+
+def order(number: int) -> str:
+    """A stream's name, the same for the same number."""
+    return f"order-{UUID(int=number)}"
