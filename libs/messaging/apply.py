@@ -61,8 +61,35 @@ class Applied:
     gaps: dict[Lane, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """Which generation of a projection is meant: its state, and where its tables are.
+
+    Editions other than the live one name their schemas; what they cannot apply is parked under a
+    name of their own.
+    """
+
+    state: str = "live"
+    search_path: str | None = None
+
+    def parking(self, projection: str) -> str:
+        """The name its letters are kept under."""
+        return projection if self.state == "live" else f"{projection}@{self.state}"
+
+    async def enter(self, connection: Any) -> None:
+        """Let unqualified table names mean this edition until the transaction ends."""
+        if self.search_path:
+            await connection.execute(f"SET LOCAL search_path = {self.search_path}")
+
+
+LIVE: Final = Edition()
+
+
 async def apply(
-    pool: asyncpg.Pool, projection: Projection[Event], records: Sequence[Record]
+    pool: asyncpg.Pool,
+    projection: Projection[Event],
+    records: Sequence[Record],
+    edition: Edition = LIVE,
 ) -> Applied:
     """Apply what is new in `records` and move the checkpoints, in one transaction.
 
@@ -73,24 +100,25 @@ async def apply(
     for record in records:
         lanes[record.topic, record.partition].append(record)
     async with pool.acquire() as connection, connection.transaction():
-        old = await checkpoints.lock(connection, projection.name, lanes)
+        old = await checkpoints.lock(connection, projection.name, lanes, state=edition.state)
+        await edition.enter(connection)
         sifted = {lane: sift(lanes[lane], old[lane]) for lane in sorted(lanes)}
-        applied = await _apply_sifted(connection, projection, sifted)
+        applied = await _apply_sifted(connection, projection, sifted, edition)
         new = {lane: one.checkpoint for lane, one in sifted.items() if one.checkpoint != old[lane]}
         await checkpoints.move(connection, projection.name, old, new)
     return applied
 
 
 async def _apply_sifted(
-    connection: Any, projection: Projection[Event], sifted: dict[Lane, Sifted]
+    connection: Any, projection: Projection[Event], sifted: dict[Lane, Sifted], edition: Edition
 ) -> Applied:
     ready = [
         make_ready(projection, record, delivered)
         for one in sifted.values()
         for record, delivered in one.records
     ]
-    done, letters = await project_ready(connection, projection, ready)
-    await parking.park(connection, projection.name, letters)
+    done, letters = await project_ready(connection, projection, ready, edition)
+    await parking.park(connection, edition.parking(projection.name), letters)
     return Applied(
         recorded=[item.recorded for item in done],
         parked=len(letters),
@@ -101,14 +129,17 @@ async def _apply_sifted(
 
 
 async def project_ready(
-    connection: Any, projection: Projection[Event], ready: Sequence[Item[Event] | Letter]
+    connection: Any,
+    projection: Projection[Event],
+    ready: Sequence[Item[Event] | Letter],
+    edition: Edition = LIVE,
 ) -> tuple[list[Item[Event]], list[Letter]]:
     """Project what can be; the rest comes back as letters, in the order of their records.
 
     Whatever follows a letter in its stream, or belongs to a parked stream, becomes one too.
     """
-    streams = {one.stream for one in ready}
-    blocked = await parking.parked_among(connection, projection.name, streams) if streams else set()
+    name = edition.parking(projection.name)
+    blocked = await parking.parked_among(connection, name, {one.stream for one in ready})
     bisection = _Bisection(connection, projection)
     free: list[Item[Event]] = []
     for one in ready:

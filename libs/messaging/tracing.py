@@ -1,0 +1,65 @@
+"""Where a request's trace goes after its answer: through the relay and into the read models.
+
+The relay serves many requests with one page, so its span only links to them. A commit of a read
+model continues each request's own trace: that is the end people look for.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanKind,
+    set_span_in_context,
+)
+
+from libs.eventsourcing.log import RecordedEvent
+from libs.messaging.projector import OnApplied
+from libs.messaging.relay import Span
+from libs.telemetry.traces import Telemetry, parse
+
+MOST_LINKS: Final = 32
+
+
+def relay_span(telemetry: Telemetry) -> Span:
+    """A span around each page the relay sends, linked to the requests in it."""
+
+    def span(events: Sequence[RecordedEvent]) -> AbstractContextManager[Any]:
+        return telemetry.span(
+            "relay publish",
+            kind=SpanKind.PRODUCER,
+            links=_origins(events)[:MOST_LINKS],
+            attributes={"messaging.batch.message_count": len(events)},
+        )
+
+    return span
+
+
+def projected_spans(telemetry: Telemetry) -> OnApplied:
+    """A span for each request whose events a commit made visible, continuing its trace."""
+
+    def on_applied(
+        projection: str, events: Sequence[RecordedEvent], began: int, ended: int
+    ) -> None:
+        for origin in _origins(events):
+            context = parse(origin)
+            if not (context.is_valid and context.trace_flags.sampled):
+                continue
+            span = telemetry.tracer.start_span(
+                f"project {projection}",
+                context=set_span_in_context(NonRecordingSpan(context)),
+                kind=SpanKind.CONSUMER,
+                links=[Link(context)],
+                attributes={"tillstream.projection": projection},
+                start_time=began,
+            )
+            span.end(ended)
+
+    return on_applied
+
+
+def _origins(events: Sequence[RecordedEvent]) -> list[str]:
+    """The distinct trace contexts of `events`, in order."""
+    return list(dict.fromkeys(e.cause.traceparent for e in events if e.cause.traceparent))
