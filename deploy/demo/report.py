@@ -1,0 +1,68 @@
+"""What a person reads: how far the day is, and at the end what was sent and what is shown."""
+
+import time
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from deploy.demo.day import Day, Verdict
+
+
+def progress(day: Day) -> str:
+    """The day so far in one line."""
+    figures = day.figures()
+    outages, outage_seconds = day.outages()
+    if day.began is None:
+        return f"The day is {day.stage}."
+    seconds = max(time.monotonic() - day.began, 0.001)
+    parts = [
+        f"{day.stage}: {figures.acknowledged:,} of {figures.planned:,} events acknowledged",
+        f"{figures.sent:,} sent",
+        f"{figures.known:,} duplicates",
+        f"{figures.refused:,} quarantined",
+    ]
+    if day.stage == "scanning":
+        parts.append(f"{figures.sent / seconds:,.0f}/s")
+    parts.append(
+        f"{outages} outages" + (f", one for {outage_seconds:.0f} s" * (outage_seconds > 0))
+    )
+    return " · ".join(parts)
+
+
+def show(verdict: Verdict, console: Console) -> None:
+    """The comparison and its sum."""
+    console.print(_table(verdict))
+    for text in verdict.wrong[:5]:
+        console.print(f"Wrong answer: {text}", markup=False)
+    figures, lines = verdict.figures, verdict.lines
+    wrong = sum(1 for line in lines if not line.agrees)
+    console.print(
+        f"{figures.acknowledged:,} events in {verdict.play_seconds:.1f} s, {figures.sent:,} sent "
+        f"with repeats, {figures.known:,} answered as duplicates, {figures.refused:,} as "
+        f"quarantined, {verdict.outages} outages.",
+        markup=False,
+    )
+    result = (
+        f"What was sent and what the dashboards say agree in all {len(lines)} lines."
+        if verdict.agrees
+        else f"They DISAGREE in {wrong} of {len(lines)} lines."
+    )
+    console.print(result, style="bold green" if verdict.agrees else "bold red", markup=False)
+
+
+def _table(verdict: Verdict) -> Table:
+    table = Table(title="The day, as sent and as shown", title_justify="left", box=None)
+    for title in ("", "sent", "dashboards say", "agree"):
+        table.add_column(title, overflow="fold")
+    for line in verdict.lines:
+        sent, shown = escape(_text(line.sent)), escape(_text(line.shown))
+        if line.agrees:
+            table.add_row(escape(line.what), sent, shown, "yes")
+        else:
+            table.add_row(escape(line.what), sent, shown, "NO", style="bold red")
+    return table
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

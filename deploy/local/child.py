@@ -1,0 +1,152 @@
+"""One program we started: what it is, whether it runs, and how it is made to stop."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import Signals
+
+import psutil
+
+from deploy.local import leash
+from deploy.local.files import rotate, tail
+from deploy.local.trouble import CannotStart, Interrupted
+
+POLL_SECONDS = 0.05
+READY_SECONDS = 60.0
+
+
+def _nothing() -> None:
+    return None
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class User:
+    """Who a program runs as, when not as us."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Program:
+    """What to run and how to tell that it is well. `command[0]` is a full path.
+
+    `ready` is the strict question asked until it first says yes, `pulse` the cheap one asked
+    from then on; both answer within about a second and never raise.
+    `prepare` clears away what a crash left, before every start; it may raise `CannotStart`.
+    `death_signal` is what the kernel sends it should we be killed ourselves.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    log_file: Path
+    ready: Callable[[], bool]
+    pulse: Callable[[], bool]
+    prepare: Callable[[], None] = _nothing
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path = Path("/")
+    user: User | None = None
+    stop_signal: Signals = signal.SIGTERM
+    death_signal: Signals = signal.SIGKILL
+    grace_seconds: float = 10.0
+    port: int | None = None
+    url: str | None = None
+    is_service: bool = False
+
+
+class Child:
+    """A running program, in its own session so that the terminal's Ctrl-C does not reach it."""
+
+    def __init__(self, program: Program) -> None:
+        """Start it; output is appended to the program's log. Raises what `prepare` raises."""
+        program.prepare()
+        rotate(program.log_file)
+        self.program = program
+        with program.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                leashed(program),
+                cwd=program.cwd,
+                env={**os.environ, **program.env},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.started_at = psutil.Process(self.pid).create_time()
+
+    @property
+    def pid(self) -> int:
+        """The program's own process id."""
+        return self._process.pid
+
+    def exit_code(self) -> int | None:
+        """None while it runs; minus the signal's number when a signal ended it."""
+        return self._process.poll()
+
+    def stop(
+        self, *, grace_seconds: float | None = None, hurried: Callable[[], bool] = _never
+    ) -> bool:
+        """Ask it to stop; kill it when the grace is over or `hurried`. False when killed."""
+        grace = self.program.grace_seconds if grace_seconds is None else grace_seconds
+        deadline = time.monotonic() + grace
+        if self.exit_code() is None:
+            self._process.send_signal(self.program.stop_signal)
+        while self.exit_code() is None and time.monotonic() < deadline and not hurried():
+            time.sleep(POLL_SECONDS / 5)
+        in_time = self.exit_code() is not None
+        self.kill()
+        return in_time
+
+    def kill(self) -> None:
+        """End it and everything it started in its group at once; wait until it is gone."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def leashed(program: Program) -> list[str]:
+    """The command line that ties the program's life to this process."""
+    user = program.user or User(uid=-1, gid=-1)
+    arguments = (int(program.death_signal), os.getpid(), user.uid, user.gid)
+    wrapper = (sys.executable, "-I", "-S", leash.__file__)
+    return [*wrapper, *map(str, arguments), *program.command]
+
+
+def wait_ready(
+    child: Child,
+    *,
+    timeout_seconds: float = READY_SECONDS,
+    interrupted: Callable[[], bool] = _never,
+) -> None:
+    """Return once the program is ready. Raises `CannotStart` with the end of its log when it
+    ends before that or takes too long, `Interrupted` when asked to stop meanwhile."""
+    program, deadline = child.program, time.monotonic() + timeout_seconds
+    while not program.ready():
+        if interrupted():
+            raise Interrupted
+        code = child.exit_code()
+        if code is not None:
+            raise CannotStart(
+                f"{program.name} ended (exit code {code}) before it was ready.",
+                remedy=_see(program),
+            )
+        if time.monotonic() > deadline:
+            raise CannotStart(
+                f"{program.name} was not ready within {timeout_seconds:.0f} seconds.",
+                remedy=_see(program),
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _see(program: Program) -> str:
+    return f"Its log {program.log_file} ends with:\n{tail(program.log_file) or '(nothing)'}"

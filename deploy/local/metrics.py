@@ -1,0 +1,59 @@
+"""The few figures the view shows, out of what every service tells Prometheus anyway."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client.parser import text_string_to_metric_families
+
+RATES: Mapping[str, str] = {
+    "requests": "tillstream_http_requests_total",
+    "appended": "tillstream_appended_events_total",
+    "relayed": "tillstream_relayed_events_total",
+    "projected": "tillstream_projected_events_total",
+}
+LEVELS: Mapping[str, str] = {
+    "backlog": "tillstream_relay_backlog_events",
+    "lag": "tillstream_projection_lag_events",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figures:
+    """Events (or requests) per second by stage, and events still to do; absent means unknown."""
+
+    per_second: Mapping[str, float] = field(default_factory=dict)
+    waiting: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One reading of `/metrics` at a moment of the monotonic clock, in seconds."""
+
+    at: float
+    totals: Mapping[str, float]
+
+
+def read_totals(exposition: str) -> dict[str, float]:
+    """Sum each metric we know over its labels. Raises `ValueError` when it is not an exposition."""
+    wanted = {*RATES.values(), *LEVELS.values()}
+    totals: dict[str, float] = {}
+    for family in text_string_to_metric_families(exposition):
+        for sample in family.samples:
+            if sample.name in wanted:
+                totals[sample.name] = totals.get(sample.name, 0.0) + sample.value
+    return totals
+
+
+def figures_between(earlier: Sample | None, later: Sample) -> Figures:
+    """Levels as they are; rates only from two readings. A restarted counter gives no rate once."""
+    waiting = {
+        name: later.totals[metric] for name, metric in LEVELS.items() if metric in later.totals
+    }
+    rates: dict[str, float] = {}
+    for name, metric in RATES.items():
+        if earlier is None or metric not in later.totals or later.at <= earlier.at:
+            continue
+        grown = later.totals[metric] - earlier.totals.get(metric, 0.0)
+        if grown >= 0:
+            rates[name] = grown / (later.at - earlier.at)
+    return Figures(per_second=rates, waiting=waiting)

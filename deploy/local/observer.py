@@ -1,0 +1,73 @@
+"""Watch the running programs from the side: health, memory, and figures from `/metrics`."""
+
+import threading
+import time
+from collections.abc import Mapping
+
+import psutil
+
+from deploy.local.memory import resident_bytes
+from deploy.local.metrics import Figures, Sample, figures_between, read_totals
+from deploy.local.services import fetch
+from deploy.local.supervisor import Slot, Supervisor
+
+EVERY_SECONDS = 1.0
+MEMORY_EVERY = 3
+
+
+class Observer:
+    """A thread that asks once a second; what it found may be read at any time."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.figures: Mapping[str, Figures] = {}
+        self.resident: Mapping[str, int] = {}
+        self._supervisor = supervisor
+        self._samples: dict[str, Sample] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
+
+    def start(self) -> None:
+        """Begin watching."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End watching; returns when the thread has ended."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def look(self, *, memory: bool) -> None:
+        """One look at everything, memory only when asked: it is the dear part."""
+        self._supervisor.observe()
+        slots = list(self._supervisor.slots)
+        self.figures = {slot.program.name: self._figures(slot) for slot in slots}
+        if memory:
+            self.resident = {slot.program.name: _resident(slot) for slot in slots}
+
+    def _run(self) -> None:
+        turn = 0
+        while not self._ended.wait(EVERY_SECONDS if turn else 0):
+            self.look(memory=turn % MEMORY_EVERY == 0)
+            turn += 1
+
+    def _figures(self, slot: Slot) -> Figures:
+        name, port = slot.program.name, slot.program.port
+        body = fetch(port, "/metrics") if slot.program.is_service and port else None
+        if body is None:
+            self._samples.pop(name, None)
+            return Figures()
+        try:
+            sample = Sample(at=time.monotonic(), totals=read_totals(body))
+        except ValueError:
+            return Figures()
+        figures = figures_between(self._samples.get(name), sample)
+        self._samples[name] = sample
+        return figures
+
+
+def _resident(slot: Slot) -> int:
+    child = slot.child
+    try:
+        return resident_bytes(psutil.Process(child.pid)) if child else 0
+    except psutil.NoSuchProcess:
+        return 0

@@ -1,0 +1,45 @@
+"""A server held by the hand: for tests, and for whoever wants just one of them."""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from deploy.local.child import Child, Program, wait_ready
+
+
+@dataclass(kw_only=True)
+class Server:
+    """One running server. Leaving it as a context manager stops it."""
+
+    program: Program
+    child: Child = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    @property
+    def pid(self) -> int:
+        """The server's process id; another one after every start."""
+        return self.child.pid
+
+    def start(self) -> None:
+        """Start (again) and wait until ready. Raises `CannotStart`, with nothing left running."""
+        self.child = Child(self.program)
+        try:
+            wait_ready(self.child)
+        except BaseException:
+            self.child.kill()
+            raise
+
+    def stop(self) -> None:
+        """An orderly stop, or a hard one when the grace is over."""
+        self.child.stop()
+
+    def kill(self) -> None:
+        """`kill -9`: what a crash looks like to everybody else."""
+        self.child.kill()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -1,0 +1,148 @@
+"""Keep programs running: notice a death, wait, start again; and stop all of them in order."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from deploy.local.backoff import Backoff
+from deploy.local.child import READY_SECONDS, Child, Program, wait_ready
+from deploy.local.trouble import CannotStart
+
+# Together under the 30 seconds a stop may take, whatever hangs.
+SERVICES_STOP_SECONDS = 15.0
+SERVERS_STOP_SECONDS = 12.0
+
+
+class State(StrEnum):
+    """What a person is told about a program."""
+
+    STARTING = "starting"
+    READY = "ready"
+    UNREADY = "not ready"
+    WAITING = "restarting"
+    STOPPED = "stopped"
+
+
+@dataclass(kw_only=True)
+class Slot:
+    """The place of one program: the running child, or when to start the next one."""
+
+    program: Program
+    child: Child | None = None
+    state: State = State.STOPPED
+    restarts: int = 0
+    backoff: Backoff = field(default_factory=Backoff)
+    began: float = 0.0
+    due: float = 0.0
+    note: str = ""
+
+
+def _unheard(_: Slot) -> None:
+    return None
+
+
+class Supervisor:
+    """Holds the slots in the order they were started. Not safe for several threads at once,
+    except `observe`. `changed` is called after every change of a slot's state."""
+
+    def __init__(
+        self,
+        *,
+        changed: Callable[[Slot], None] = _unheard,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.slots: list[Slot] = []
+        self._changed = changed
+        self._clock = clock
+        self._transition = threading.RLock()
+
+    def start(
+        self,
+        program: Program,
+        *,
+        timeout_seconds: float = READY_SECONDS,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Start one more program and wait until it is ready.
+
+        Raises `CannotStart` or `Interrupted`; what was started then stays in its slot and is
+        ended by `stop`.
+        """
+        slot = Slot(program=program)
+        self.slots.append(slot)
+        child = self._launch(slot)
+        wait_ready(child, timeout_seconds=timeout_seconds, interrupted=interrupted)
+        self._enter(slot, State.READY)
+
+    def tick(self) -> None:
+        """Look at every program once; restart what is due. Never waits, never raises."""
+        for slot in self.slots:
+            code = slot.child.exit_code() if slot.child else None
+            if slot.child is not None and code is not None:
+                slot.child.kill()  # what it started goes with it
+                self._died(slot, f"exit code {code}")
+            elif slot.state is State.WAITING and self._clock() >= slot.due:
+                self._restart(slot)
+
+    def observe(self) -> None:
+        """Ask every running program whether it is well; each that hangs takes up to a second."""
+        for slot in self.slots:
+            if slot.state is State.STARTING and slot.program.ready():
+                self._enter_if(slot, State.STARTING, State.READY)
+            elif slot.state is State.READY and not slot.program.pulse():
+                self._enter_if(slot, State.READY, State.UNREADY)
+            elif slot.state is State.UNREADY and slot.program.pulse():
+                self._enter_if(slot, State.UNREADY, State.READY)
+
+    def stop(self, *, hurried: Callable[[], bool] = lambda: False) -> None:
+        """Stop everything, last started first, in under 30 seconds; at once when `hurried`."""
+        for services, budget in ((True, SERVICES_STOP_SECONDS), (False, SERVERS_STOP_SECONDS)):
+            deadline = self._clock() + budget
+            for slot in reversed(self._running(services=services)):
+                self._end(slot, deadline=deadline, hurried=hurried)
+
+    def _running(self, *, services: bool) -> list[Slot]:
+        return [slot for slot in self.slots if slot.program.is_service is services]
+
+    def _end(self, slot: Slot, *, deadline: float, hurried: Callable[[], bool]) -> None:
+        if slot.child is not None:
+            grace = min(slot.program.grace_seconds, deadline - self._clock())
+            in_time = slot.child.stop(grace_seconds=grace, hurried=hurried)
+            slot.note = "" if in_time else "had to be killed"
+            slot.child = None
+        self._enter(slot, State.STOPPED)
+
+    def _launch(self, slot: Slot) -> Child:
+        slot.began = self._clock()
+        slot.child = Child(slot.program)
+        self._enter(slot, State.STARTING)
+        return slot.child
+
+    def _restart(self, slot: Slot) -> None:
+        slot.restarts += 1
+        slot.note = ""
+        try:
+            self._launch(slot)
+        except (CannotStart, OSError) as trouble:
+            self._died(slot, str(trouble))
+
+    def _died(self, slot: Slot, note: str) -> None:
+        now = self._clock()
+        slot.child = None
+        slot.backoff = slot.backoff.after_death(ran_seconds=now - slot.began)
+        slot.due = now + slot.backoff.delay_seconds
+        slot.note = note
+        self._enter(slot, State.WAITING)
+
+    def _enter_if(self, slot: Slot, expected: State, state: State) -> None:
+        """The question took time: the program may have died meanwhile, and that counts more."""
+        with self._transition:
+            if slot.state is expected:
+                self._enter(slot, state)
+
+    def _enter(self, slot: Slot, state: State) -> None:
+        with self._transition:
+            slot.state = state
+            self._changed(slot)

@@ -1,0 +1,6 @@
+"""The fake gateway."""
+
+from tests.deploy.fakes.serve import serve
+
+if __name__ == "__main__":
+    serve("gateway")

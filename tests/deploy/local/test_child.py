@@ -1,0 +1,158 @@
+"""A program is started apart, stopped in order, and never left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deploy.local.child import Child, Program, wait_ready
+from deploy.local.settings import ROOT
+from deploy.local.trouble import CannotStart, Interrupted
+
+SLEEP = "import time; time.sleep(600)"
+DEAF = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("deaf", flush=True)
+time.sleep(600)
+"""
+Make = Callable[..., Program]
+
+
+def eventually(holds: Callable[[], bool], *, seconds: float = 20.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return holds()
+
+
+def logged(program: Program) -> str:
+    return program.log_file.read_text() if program.log_file.exists() else ""
+
+
+def test_a_program_that_listens_stops_in_order(python: Make) -> None:
+    child = Child(python(SLEEP))
+
+    assert child.stop()
+
+    assert child.exit_code() == -signal.SIGTERM
+
+
+def test_a_program_that_does_not_listen_is_killed_when_its_grace_is_over(python: Make) -> None:
+    program = python(DEAF)
+    child = Child(program)
+    assert eventually(lambda: "deaf" in logged(program))
+
+    assert not child.stop(grace_seconds=0.05)
+
+    assert child.exit_code() == -signal.SIGKILL
+
+
+def test_hurry_kills_without_waiting_for_the_grace(python: Make) -> None:
+    program = python(DEAF)
+    child = Child(program)
+    assert eventually(lambda: "deaf" in logged(program))
+
+    assert not child.stop(grace_seconds=1e6, hurried=lambda: True)
+
+
+def test_what_a_program_started_ends_with_it(python: Make) -> None:
+    source = f"""
+        import subprocess, sys, time
+        print(subprocess.Popen([sys.executable, "-c", {SLEEP!r}]).pid, flush=True)
+        time.sleep(600)
+    """
+    program = python(textwrap.dedent(source))
+    child = Child(program)
+    assert eventually(lambda: logged(program).endswith("\n"))
+    grandchild = psutil.Process(int(logged(program)))
+
+    child.stop()
+
+    assert eventually(lambda: not is_alive(grandchild))
+
+
+def test_the_terminal_cannot_interrupt_a_program(python: Make) -> None:
+    child = Child(python(SLEEP))
+
+    assert os.getsid(child.pid) == child.pid
+    assert os.getpgid(child.pid) != os.getpgid(0)
+    child.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of a death")
+def test_a_program_does_not_outlive_a_supervisor_that_is_killed(home: Path) -> None:
+    source = f"""
+        import sys, time
+        from pathlib import Path
+        from deploy.local.child import Child, Program
+        program = Program(
+            name="orphan", command=(sys.executable, "-c", {SLEEP!r}), ready=bool, pulse=bool,
+            log_file=Path({str(home / "orphan.log")!r}),
+        )
+        print(Child(program).pid, flush=True)
+        time.sleep(600)
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(source)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as supervisor:
+        assert supervisor.stdout is not None
+        orphan = psutil.Process(int(supervisor.stdout.readline()))
+        assert is_alive(orphan)
+
+        supervisor.kill()
+
+        assert eventually(lambda: not is_alive(orphan))
+
+
+def test_a_program_that_ends_before_it_is_ready_shows_the_end_of_its_log(python: Make) -> None:
+    program = python("raise SystemExit('no such sheep')", name="shepherd", ready=lambda: False)
+    child = Child(program)
+
+    with pytest.raises(CannotStart, match=r"shepherd ended \(exit code 1\).*\n?.*no such sheep"):
+        wait_ready(child)
+
+
+def test_a_program_that_is_never_ready_is_given_up(python: Make) -> None:
+    child = Child(python(SLEEP, ready=lambda: False))
+
+    with pytest.raises(CannotStart, match="not ready within 0 seconds"):
+        wait_ready(child, timeout_seconds=0)
+
+    child.stop()
+
+
+def test_waiting_ends_when_the_person_asks_to_stop(python: Make) -> None:
+    child = Child(python(SLEEP, ready=lambda: False))
+
+    with pytest.raises(Interrupted):
+        wait_ready(child, interrupted=lambda: True)
+
+    child.stop()
+
+
+def test_a_log_that_has_grown_is_put_aside_at_the_next_start(python: Make) -> None:
+    program = python("print('new')")
+    program.log_file.parent.mkdir()
+    program.log_file.write_bytes(b"old\n" * 3_000_000)
+
+    child = Child(program)
+    assert eventually(lambda: child.exit_code() is not None)
+
+    assert logged(program) == "new\n"
+    assert program.log_file.with_name("child.log.1").stat().st_size == 12_000_000
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """A zombie has ended; only its parent has not noticed."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,96 @@
+"""What a person who types the commands, or watches, gets to see."""
+
+import os
+import re
+import subprocess
+import sys
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from deploy.local.runtime import read_runtime
+from deploy.local.settings import ROOT, LocalSettings
+from deploy.local.stack import Stack
+from deploy.local.view import plain_console, summary, table, watch
+
+
+def test_a_second_up_says_what_runs_and_where(stack: Stack, settings: LocalSettings) -> None:
+    done = command("up", settings)
+
+    assert done.returncode == 0
+    assert "Already running" in done.stdout
+    assert re.search(rf"gateway +ready +{re.escape(stack.gateway_url)}", done.stdout)
+
+
+def test_status_shows_state_pid_port_and_memory(stack: Stack, settings: LocalSettings) -> None:
+    record = (read_runtime(settings.home) or {})["processes"]["ingest"]
+
+    done = command("status", settings)
+
+    assert re.search(rf"ingest +ready +{record['pid']} +{record['port']} +[1-9]\d*", done.stdout)
+    assert re.search(r"total +[1-9]\d*", done.stdout)
+    assert "\x1b" not in done.stdout
+
+
+def test_status_and_down_say_so_when_nothing_runs(settings: LocalSettings) -> None:
+    assert command("status", settings).stdout.startswith("Nothing is running")
+    assert command("down", settings).stdout == "Nothing was running.\n"
+
+
+def test_reset_wipes_only_a_folder_of_its_own(settings: LocalSettings) -> None:
+    (settings.home / "thesis.txt").write_text("three years of work")
+
+    done = command("reset", settings)
+
+    assert done.returncode == 1
+    assert "left alone" in done.stdout
+    assert (settings.home / "thesis.txt").exists()
+
+
+def test_the_summary_adds_up_what_the_services_tell(stack: Stack) -> None:
+    stack.observer.look(memory=True)
+
+    line = summary(stack.supervisor.slots, stack.observer)
+
+    assert re.match(r"2 of 2 ready, [1-9]\d* MiB", line)
+    assert "backlog 4" in line
+
+
+def test_the_table_has_a_row_for_every_program(stack: Stack) -> None:
+    stack.observer.look(memory=True)
+    console = Console(width=120, file=StringIO(), markup=False)
+
+    console.print(table(stack.supervisor.slots, stack.observer))
+
+    assert isinstance(console.file, StringIO)
+    shown = console.file.getvalue()
+    assert re.search(r"ingest +ready +0 +[1-9]\d* ", shown)
+    assert re.search(r"gateway +ready +0 +[1-9]\d* ", shown)
+
+
+def test_without_a_terminal_there_is_no_colour_and_no_cursor_control(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.interruption.ask()
+
+    watch(stack, plain_console())
+
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def command(name: str, settings: LocalSettings) -> "subprocess.CompletedProcess[str]":
+    """Type a command as a person would, in another process."""
+    environment = os.environ | {
+        "TILLSTREAM_DATA": str(settings.home),
+        "GATEWAY_PORT": str(settings.gateway_port),
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.local", name],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )

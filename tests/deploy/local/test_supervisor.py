@@ -1,0 +1,170 @@
+"""What dies is started again, later each time; what is stopped is stopped in reverse order."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from deploy.local.child import Program
+from deploy.local.supervisor import Slot, State, Supervisor
+from deploy.local.trouble import CannotStart
+
+SLEEP = "import time; time.sleep(600)"
+Make = Callable[..., Program]
+History = list[tuple[str, State]]
+
+
+class Clock:
+    """A clock the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def history() -> History:
+    return []
+
+
+@pytest.fixture
+def supervisor(clock: Clock, history: History) -> Iterator[Supervisor]:
+    def changed(slot: Slot) -> None:
+        history.append((slot.program.name, slot.state))
+
+    supervisor = Supervisor(changed=changed, clock=clock)
+    yield supervisor
+    supervisor.stop()
+
+
+def tick_until(supervisor: Supervisor, state: State) -> Slot:
+    """Tick until the first program is in `state`; fails after 20 seconds."""
+    [slot, *_] = supervisor.slots
+    deadline = time.monotonic() + 20
+    while slot.state is not state and time.monotonic() < deadline:
+        supervisor.tick()
+        time.sleep(0.01)
+    assert slot.state is state
+    return slot
+
+
+def test_a_killed_program_is_started_again_after_its_wait(
+    supervisor: Supervisor, clock: Clock, python: Make
+) -> None:
+    supervisor.start(python(SLEEP))
+    first = pid_of(supervisor.slots[0])
+    os.kill(first, signal.SIGKILL)
+
+    slot = tick_until(supervisor, State.WAITING)
+    assert (slot.note, slot.backoff.delay_seconds) == ("exit code -9", 0.2)
+    supervisor.tick()
+    assert slot.child is None
+
+    clock.now += 0.2
+    supervisor.tick()
+    supervisor.observe()
+
+    assert slot.state is State.READY
+    assert slot.restarts == 1
+    assert pid_of(slot) != first
+
+
+def test_the_wait_grows_with_every_death_and_a_healthy_run_resets_it(
+    supervisor: Supervisor, clock: Clock, python: Make
+) -> None:
+    supervisor.start(python(SLEEP))
+    waits = []
+    for ran_seconds in (0, 1, 29, 31):
+        slot = supervisor.slots[0]
+        clock.now += ran_seconds
+        os.kill(pid_of(slot), signal.SIGKILL)
+        tick_until(supervisor, State.WAITING)
+        waits.append(slot.backoff.delay_seconds)
+        clock.now += 10
+        supervisor.tick()
+
+    assert waits == pytest.approx([0.2, 0.4, 0.8, 0.2])
+
+
+def test_a_restart_that_cannot_even_begin_waits_again(
+    supervisor: Supervisor, clock: Clock, python: Make
+) -> None:
+    preparations = 0
+
+    def prepare() -> None:
+        nonlocal preparations
+        preparations += 1
+        if preparations == 2:
+            raise CannotStart("The disk is full.", remedy="Make room.")
+
+    supervisor.start(replace(python(SLEEP), prepare=prepare))
+    os.kill(pid_of(supervisor.slots[0]), signal.SIGKILL)
+    slot = tick_until(supervisor, State.WAITING)
+
+    clock.now += 1
+    supervisor.tick()
+    assert (slot.state, slot.note) == (State.WAITING, "The disk is full. Make room.")
+    clock.now += 1
+    supervisor.tick()
+
+    assert slot.state is State.STARTING
+
+
+def test_a_program_that_says_it_is_not_ready_is_shown_and_left_running(
+    supervisor: Supervisor, python: Make
+) -> None:
+    well = True
+    supervisor.start(python(SLEEP, ready=lambda: well))
+    slot = supervisor.slots[0]
+    pid = pid_of(slot)
+
+    states = []
+    for well in (False, False, True):  # noqa: B007  # the program's answer reads it
+        supervisor.observe()
+        states.append(slot.state)
+
+    assert states == [State.UNREADY, State.UNREADY, State.READY]
+    assert pid_of(slot) == pid
+
+
+def test_programs_stop_in_the_reverse_order_of_their_start(
+    supervisor: Supervisor, history: History, python: Make
+) -> None:
+    supervisor.start(replace(python(SLEEP, name="store"), is_service=False))
+    supervisor.start(python(SLEEP, name="worker"))
+    supervisor.start(python(SLEEP, name="door"))
+    history.clear()
+
+    supervisor.stop()
+
+    assert history == [
+        ("door", State.STOPPED),
+        ("worker", State.STOPPED),
+        ("store", State.STOPPED),
+    ]
+    assert [slot.child for slot in supervisor.slots] == [None, None, None]
+
+
+def test_a_stopped_program_is_not_started_again(supervisor: Supervisor, python: Make) -> None:
+    supervisor.start(python(SLEEP))
+    supervisor.stop()
+
+    supervisor.tick()
+
+    assert supervisor.slots[0].child is None
+    assert supervisor.slots[0].state is State.STOPPED
+
+
+def pid_of(slot: Slot) -> int:
+    assert slot.child is not None
+    return slot.child.pid
