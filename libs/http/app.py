@@ -1,0 +1,52 @@
+"""The app factory: every service's HTTP side begins here."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
+
+from libs.http.edge import Edge
+from libs.http.health import Check, health_router
+from libs.http.problems import ProblemShape, add_problems, problem
+from libs.telemetry import traces
+from libs.telemetry.traces import Telemetry
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+
+def create_app(
+    *,
+    title: str,
+    routers: Iterable[APIRouter],
+    deps: object | None,
+    checks: Mapping[str, Check],
+    telemetry: Telemetry | None = None,
+    problem_shape: ProblemShape = problem,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    docs: bool = True,
+    outer: Sequence[Middleware] = (),
+) -> FastAPI:
+    """An app with health, metrics and problems around `routers`; handlers find `deps` in its state.
+
+    `title` is the service's name in metrics and traces. `outer` middlewares see every answer, even
+    those to failures; CORS belongs there.
+    """
+    edge = Middleware(
+        Edge,
+        service=title,
+        telemetry=telemetry or traces.set_up(title),
+        shape=problem_shape,
+        max_body_bytes=max_body_bytes,
+    )
+    app = FastAPI(
+        title=title,
+        openapi_url="/openapi.json" if docs else None,
+        middleware=[*outer, edge],
+    )
+    app.state.deps = deps
+    app.state.draining = False
+    add_problems(app, problem_shape)
+    app.include_router(health_router(title, checks))
+    for router in routers:
+        app.include_router(router)
+    return app

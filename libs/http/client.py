@@ -1,0 +1,36 @@
+"""Asking other services: pooled connections, deadlines, and the caller's trace handed on."""
+
+import aiohttp
+import structlog
+
+from libs.telemetry.traces import current_traceparent
+
+
+def open_client(
+    *,
+    total_seconds: float | None = 30.0,
+    connect_seconds: float = 3.0,
+    connections: int = 100,
+    decompress: bool = True,
+) -> aiohttp.ClientSession:
+    """A session that keeps connections open and no cookies. Close it yourself.
+
+    `total_seconds` bounds a whole exchange, body included; None is for endless streams. A proxy
+    that hands bodies on untouched does not `decompress`. Needs a running event loop.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=30),
+        timeout=aiohttp.ClientTimeout(total=total_seconds, sock_connect=connect_seconds),
+        # One caller's cookies must not be sent for the next.
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=decompress,
+    )
+
+
+def trace_headers() -> dict[str, str]:
+    """The headers by which the next service continues this request's trace and id."""
+    headers = {
+        "traceparent": current_traceparent(),
+        "X-Request-Id": structlog.contextvars.get_contextvars().get("request_id"),
+    }
+    return {name: value for name, value in headers.items() if value is not None}

@@ -1,0 +1,159 @@
+"""What happens to every request before and after the app: name, trace, measure, limit, catch."""
+
+import re
+from collections.abc import MutableMapping
+from http import HTTPStatus
+from time import perf_counter
+from typing import Any
+
+import structlog
+from opentelemetry.trace import Span, SpanKind, StatusCode
+from prometheus_client import Counter, Histogram
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils import uuid7
+
+from libs.http.problems import ProblemShape, answer
+from libs.postgres.pool import is_lost
+from libs.telemetry.traces import Telemetry
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+CLIENT_GONE = 499
+
+REQUESTS = Counter(
+    "tillstream_http_requests_total",
+    "Requests answered.",
+    ["service", "method", "route", "status"],
+)
+DURATION = Histogram(
+    "tillstream_http_request_duration_seconds",
+    "From the first byte of the request's head to the last byte of the answer.",
+    ["service", "method", "route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+
+log = structlog.get_logger(__name__)
+
+
+class Edge:
+    """ASGI middleware around a whole app.
+
+    A sane `X-Request-Id` is kept, otherwise one is made; it is bound to the log lines and stands in
+    the answer beside `X-Process-Time` (milliseconds until the answer began). The request's span
+    continues `traceparent`. A body beyond `max_body_bytes`, declared or sent, is refused with 413.
+    An exception nobody expected is logged once and answered with 500.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        service: str,
+        telemetry: Telemetry,
+        shape: ProblemShape,
+        max_body_bytes: int,
+    ) -> None:
+        self.app = app
+        self.service = service
+        self.telemetry = telemetry
+        self.shape = shape
+        self.max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = _request_id(headers.get("x-request-id"))
+        scope["request_id"] = request_id
+        reply = _Reply(send, request_id)
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        with (
+            structlog.contextvars.bound_contextvars(request_id=request_id),
+            self.telemetry.span(
+                method, parent=headers.get("traceparent"), kind=SpanKind.SERVER
+            ) as span,
+        ):
+            try:
+                await self._answer(scope, headers, receive, reply)
+            finally:
+                self._record(scope, method, reply, span)
+
+    async def _answer(
+        self, scope: Scope, headers: Headers, receive: Receive, reply: "_Reply"
+    ) -> None:
+        try:
+            limited = _limited(receive, headers, self.max_body_bytes)
+            await self.app(scope, limited, reply.send)
+        except Exception as error:
+            if not isinstance(error, HTTPException) and not is_lost(error):
+                log.exception("request failed", method=scope["method"], route=route_of(scope))
+            if reply.status is not None:
+                # Too late for another answer; the server must cut the connection.
+                raise
+            response = answer(self.shape, error, scope["request_id"])
+            await response(scope, receive, reply.send)
+
+    def _record(self, scope: Scope, method: str, reply: "_Reply", span: Span) -> None:
+        route = route_of(scope)
+        status = reply.status or CLIENT_GONE
+        REQUESTS.labels(self.service, method, route, status).inc()
+        DURATION.labels(self.service, method, route).observe(perf_counter() - reply.started_at)
+        if span.is_recording():
+            span.update_name(f"{method} {route}")
+            span.set_attribute("http.request.method", method)
+            span.set_attribute("http.route", route)
+            span.set_attribute("http.response.status_code", status)
+            if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                span.set_status(StatusCode.ERROR)
+
+
+def route_of(scope: MutableMapping[str, Any]) -> str:
+    """The template of the matched path, prefixes included, so that ids do not become labels."""
+    # FastAPI keeps the route as declared in `route`, and here the one it became when included.
+    included = scope.get("fastapi", {}).get("effective_route_context")
+    route = included or scope.get("route")
+    return getattr(route, "path_format", None) or getattr(route, "path", None) or "unmatched"
+
+
+class _Reply:
+    """The way back to the client, remembering how far the answer got."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self.started_at = perf_counter()
+        self.status: int | None = None
+        self._send = send
+        self._request_id = request_id
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = self._request_id
+            taken = (perf_counter() - self.started_at) * 1000
+            headers["X-Process-Time"] = f"{taken:.2f}ms"
+        await self._send(message)
+
+
+def _request_id(given: str | None) -> str:
+    return given if given is not None and REQUEST_ID.fullmatch(given) else str(uuid7())
+
+
+def _limited(receive: Receive, headers: Headers, most: int) -> Receive:
+    """The request's body, cut off by a 413 as soon as it is, or says it will be, too long."""
+    declared = headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared[:20]) > most:
+        raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    received = 0
+
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > most:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        return message
+
+    return counted

@@ -1,0 +1,76 @@
+"""Alive, ready, measured: what supervisors and Prometheus ask of every service."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+
+from libs.http.auth import public
+from libs.telemetry.metrics import exposition
+
+CHECK_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """Whether one thing the service needs is there. `detail` is public: no address, no secret."""
+
+    ok: bool
+    detail: str = ""
+
+
+Check: TypeAlias = Callable[[], Awaitable[CheckResult]]
+
+
+def health_router(service: str, checks: Mapping[str, Check]) -> APIRouter:
+    """`/health`, `/ready` and `/metrics`."""
+    router = APIRouter(tags=["health"], dependencies=[Depends(public)])
+
+    @router.get("/health")
+    async def health() -> dict[str, str]:
+        """The process answers; says nothing about what it needs."""
+        return {"status": "healthy"}
+
+    @router.get("/ready")
+    async def ready(request: Request) -> Response:
+        """Whether requests should come here: 200, or 503 with what is amiss."""
+        results = await run_checks(checks)
+        draining = bool(getattr(request.app.state, "draining", False))
+        is_ready = not draining and all(result.ok for result in results.values())
+        status = "draining" if draining else "ready" if is_ready else "not ready"
+        listed = [
+            {"name": name, "ok": result.ok, "detail": result.detail}
+            for name, result in results.items()
+        ]
+        return JSONResponse({"status": status, "checks": listed}, 200 if is_ready else 503)
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        """Prometheus text."""
+        body, content_type = exposition(service)
+        return Response(body, media_type=content_type)
+
+    return router
+
+
+async def run_checks(
+    checks: Mapping[str, Check], *, seconds: float = CHECK_SECONDS
+) -> dict[str, CheckResult]:
+    """All checks at once, each with the same deadline; failing is an answer, not an error."""
+    results = await asyncio.gather(*(_result(check, seconds) for check in checks.values()))
+    return dict(zip(checks, results, strict=True))
+
+
+async def _result(check: Check, seconds: float) -> CheckResult:
+    deadline = asyncio.timeout(seconds)
+    try:
+        async with deadline:
+            return await check()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is not ready
+        if deadline.expired():
+            return CheckResult(False, f"no answer within {seconds:g} s")
+        # The message might hold an address or a password; the class does not.
+        return CheckResult(False, type(error).__name__)

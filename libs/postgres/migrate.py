@@ -1,0 +1,217 @@
+"""One migration history per service: its schema, its role, its version table.
+
+Alembic is configured here and nowhere else: a service has only `migrations/versions/*.py`.
+"""
+
+import asyncio
+import importlib.util
+import threading
+import time
+import zlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import structlog
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection as SyncConnection
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from libs.postgres.pool import CONNECT_SECONDS, LOST, Pool, Session, acquired
+from libs.postgres.rls import application_role
+
+Answer = TypeVar("Answer")
+
+VERSION_TABLE = "schema_version"
+WAIT_SECONDS = 30.0
+LOCK_SECONDS = 300.0
+PAUSE_SECONDS = 0.2
+ATTEMPTS = 10
+
+# `alembic.op`, which revisions speak to, is one for the whole process.
+_ALEMBIC = threading.Lock()
+
+log = structlog.get_logger(__name__)
+
+
+class MigrationFault(Exception):
+    """The migration could not begin."""
+
+
+def migrate(service: str, dsn: str, *, migrations: Path | None = None) -> None:
+    """Bring the schema of a service up to date; safe to repeat and to run twice at once.
+
+    Creates the schema `<service>` and the role `tillstream_<service>` first. Waits a bounded time
+    for the server and for another migration of the same service. Blocks; may be called inside a
+    running event loop too. `migrations` defaults to the service's own folder. Raises
+    `MigrationFault`, or what a revision raises, after which nothing of that revision remains.
+    """
+    folder = migrations or _folder(service)
+    with _ALEMBIC:
+        _in_own_loop(lambda: _migrate(service, dsn, folder))
+
+
+def pending(service: str, dsn: str, *, migrations: Path | None = None) -> list[str]:
+    """The revisions not yet applied, oldest first. Blocks; raises `MigrationFault`."""
+    folder = migrations or _folder(service)
+
+    async def ask() -> list[str]:
+        connection = await _connected(dsn, service)
+        try:
+            return _missing(folder, await _applied(connection, service))
+        finally:
+            await connection.close()
+
+    return _in_own_loop(ask)
+
+
+async def unapplied(service: str, pool: Pool, *, migrations: Path | None = None) -> list[str]:
+    """As `pending`, over a pool of the service: for readiness. Raises `Unavailable`."""
+    async with acquired(pool) as connection:
+        applied = await _applied(connection, service)
+    return _missing(migrations or _folder(service), applied)
+
+
+async def _migrate(service: str, dsn: str, folder: Path) -> None:
+    async with _locked(dsn, service) as connection:
+        await _retried(lambda: _prepare(connection, service))
+        engine = create_async_engine(
+            "postgresql+asyncpg://", async_creator=lambda: _connected(dsn, service)
+        )
+        try:
+            async with engine.connect() as session:
+                await session.run_sync(lambda sync: _upgrade(sync, service, folder))
+        finally:
+            await engine.dispose()
+
+
+def _upgrade(connection: SyncConnection, service: str, folder: Path) -> None:
+    scripts = _scripts(folder)
+
+    def steps(revision: Any, _: MigrationContext) -> Any:
+        return scripts._upgrade_revs("heads", revision)
+
+    with EnvironmentContext(Config(), scripts, fn=steps) as environment:
+        environment.configure(
+            connection=connection,
+            version_table=VERSION_TABLE,
+            version_table_schema=service,
+            transaction_per_migration=True,
+            on_version_apply=lambda step, **_: log.info(
+                "migrated", service=service, revision=step.up_revision_id
+            ),
+        )
+        with environment.begin_transaction():
+            environment.run_migrations()
+    connection.commit()
+
+
+async def _prepare(connection: Session, service: str) -> None:
+    """The schema, and a role that owns nothing and may only look into it."""
+    role = application_role(service)
+    async with connection.transaction():
+        if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+            await connection.execute(f"CREATE ROLE {role} NOLOGIN NOSUPERUSER NOBYPASSRLS")
+        # Lets the login become the role, without lending the login its rights all the time.
+        if not await connection.fetchval("SELECT pg_has_role(current_user, $1, 'SET')", role):
+            await connection.execute(f"GRANT {role} TO current_user WITH INHERIT FALSE, SET TRUE")
+        await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {service}")
+        await connection.execute(f"GRANT USAGE ON SCHEMA {service} TO {role}")
+        if await connection.fetchval(
+            "SELECT to_regclass($1) IS NULL", f"{service}.{VERSION_TABLE}"
+        ):
+            await connection.execute(
+                f"CREATE TABLE {service}.{VERSION_TABLE} (version_num varchar(32) PRIMARY KEY)"
+            )
+            # For readiness.
+            await connection.execute(f"GRANT SELECT ON {service}.{VERSION_TABLE} TO {role}")
+
+
+async def _retried(attempt: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Roles belong to the whole server, beyond the reach of a lock in one database: try again."""
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            return await attempt()
+        except (
+            asyncpg.UniqueViolationError,
+            asyncpg.DuplicateObjectError,
+            # "tuple concurrently updated"
+            asyncpg.InternalServerError,
+        ):
+            if not left:
+                raise
+            await asyncio.sleep(PAUSE_SECONDS)
+    return None
+
+
+@asynccontextmanager
+async def _locked(dsn: str, service: str) -> AsyncIterator[Session]:
+    """A connection that holds the migration lock of the service.
+
+    Asked for again and again rather than waited for, because a waiting session holds a snapshot,
+    which CREATE INDEX CONCURRENTLY in the other migration would wait for in turn.
+    """
+    connection = await _connected(dsn, service)
+    try:
+        key = zlib.crc32(f"tillstream migrate {service}".encode())
+        deadline = time.monotonic() + LOCK_SECONDS
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", key):
+            if time.monotonic() > deadline:
+                raise MigrationFault(f"another migration of {service} does not end")
+            await asyncio.sleep(PAUSE_SECONDS)
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _connected(dsn: str, service: str) -> Session:
+    """A connection as the login itself, as soon as the server is up."""
+    settings = {"search_path": service, "application_name": f"{service}-migrate"}
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=settings)
+        except (OSError, *LOST) as error:
+            if time.monotonic() > deadline:
+                raise MigrationFault(f"no database within {WAIT_SECONDS:.0f} s") from error
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _applied(connection: Any, service: str) -> str | None:
+    table = f"{service}.{VERSION_TABLE}"
+    if await connection.fetchval("SELECT to_regclass($1) IS NULL", table):
+        return None
+    found: str | None = await connection.fetchval(f"SELECT version_num FROM {table}")  # noqa: S608
+    return found
+
+
+def _missing(folder: Path, applied: str | None) -> list[str]:
+    scripts = _scripts(folder)
+    known = {script.revision for script in scripts.walk_revisions()}
+    if applied is not None and applied not in known:
+        # A newer release has migrated already; this one serves on until it is replaced.
+        return []
+    steps = scripts.iterate_revisions("head", applied or "base")
+    return [step.revision for step in steps][::-1]
+
+
+def _scripts(folder: Path) -> ScriptDirectory:
+    return ScriptDirectory(str(folder), version_locations=[str(folder / "versions")])
+
+
+def _folder(service: str) -> Path:
+    found = importlib.util.find_spec(f"services.{service}")
+    if found is None or found.origin is None:
+        raise MigrationFault(f"there is no service {service}")
+    return Path(found.origin).parent / "migrations"
+
+
+def _in_own_loop(work: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
+    with ThreadPoolExecutor(1, thread_name_prefix="migrate") as thread:
+        return thread.submit(lambda: asyncio.run(work())).result()

@@ -1,0 +1,150 @@
+"""Connections to Postgres, with only the rights of the service and only one tenant's rows."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from typing import TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+# Texts, because asyncpg's classes are generic to the type checker only.
+Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Connection: TypeAlias = "Session | PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+SYSTEM = "*"
+"""The tenant scope that sees the rows of every tenant: for relay, projectors and rebuilds."""
+
+LOCK_TIMEOUT = timedelta(seconds=5)
+STATEMENT_TIMEOUT = timedelta(seconds=30)
+IDLE_TIMEOUT = timedelta(seconds=60)
+CONNECT_SECONDS = 5.0
+ACQUIRE_SECONDS = 5.0
+
+LOST = (
+    ConnectionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.CrashShutdownError,
+    asyncpg.IdleSessionTimeoutError,
+    # A primary that became a standby; a new connection finds the new primary.
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.TooManyConnectionsError,
+)
+"""What asyncpg raises when the server is away, closing, starting or full. Safe to try again later,
+unless a commit was under way, whose fate is then unknown."""
+
+
+class Unavailable(Exception):
+    """Something this service needs is away for the moment."""
+
+    def __init__(self, what: str = "database", *, retry_after_seconds: int = 2) -> None:
+        self.what = what
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(f"{what} unavailable")
+
+
+async def open_pool(
+    dsn: str,
+    *,
+    role: str | None,
+    schema: str,
+    size: int,
+    application_name: str,
+    tenant_scope: str | None = None,
+    statement_timeout: timedelta = STATEMENT_TIMEOUT,
+) -> Pool:
+    """A pool of at most `size` connections that act as `role` in `schema`. Close it yourself.
+
+    `tenant_scope` is the tenant of every connection, `SYSTEM` sees all of them; without it rows
+    under row-level security stay invisible outside of `tenant_transaction`. Durations of zero
+    switch a timeout off. json and jsonb come and go as text. Raises `Unavailable` if the server
+    cannot be reached.
+
+    The settings travel in the start-up packet: they are what `RESET ALL`, which the pool runs when
+    a connection is returned, resets to. `role` alone is exempt from `RESET ALL`, so it is reset by
+    its own command.
+    """
+    settings = {
+        "application_name": application_name,
+        "search_path": schema,
+        "lock_timeout": _milliseconds(LOCK_TIMEOUT),
+        "statement_timeout": _milliseconds(statement_timeout),
+        "idle_in_transaction_session_timeout": _milliseconds(IDLE_TIMEOUT),
+        "timezone": "UTC",
+    }
+    if role is not None:
+        settings["role"] = role
+    if tenant_scope is not None:
+        settings["tillstream.tenant"] = tenant_scope
+    with translated(OSError):
+        return await asyncpg.create_pool(
+            dsn,
+            min_size=0,
+            init_size=1,
+            max_size=size,
+            timeout=CONNECT_SECONDS,
+            connection_class=_RoleConnection,
+            server_settings=settings,
+        )
+
+
+@asynccontextmanager
+async def acquired(pool: Pool) -> AsyncIterator[Connection]:
+    """A connection of the pool; `Unavailable` if none is free in time or the server is away."""
+    # Only while connecting: an OSError or a timeout in the caller's block is the caller's own.
+    with translated(OSError):
+        connection = await pool.acquire(timeout=ACQUIRE_SECONDS)
+    try:
+        with translated():
+            yield connection
+    finally:
+        with translated(OSError):
+            await pool.release(connection)
+
+
+@asynccontextmanager
+async def tenant_transaction(pool: Pool, tenant: str) -> AsyncIterator[Connection]:
+    """A transaction that sees and writes the rows of one tenant only.
+
+    Raises `ValueError` if `tenant` is empty or the system scope, `Unavailable` like `acquired`.
+    """
+    if not tenant or tenant == SYSTEM:
+        raise ValueError("a tenant must be named")
+    async with acquired(pool) as connection, connection.transaction():
+        await connection.execute("SELECT set_config('tillstream.tenant', $1, true)", tenant)
+        yield connection
+
+
+@contextmanager
+def translated(*also: type[Exception]) -> Iterator[None]:
+    """Raise `Unavailable` in place of what asyncpg raises when the server is away.
+
+    `also` names further exceptions that mean so here.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, also) and not is_lost(error):
+            raise
+        raise Unavailable from error
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether `error` means that the server is away rather than that a query is wrong."""
+    if isinstance(error, asyncpg.InterfaceError):
+        # asyncpg has no class of its own for using a connection that broke while nobody used it;
+        # it takes such a one back to the pool by itself.
+        return str(error).endswith(("connection is closed", "released back to the pool"))
+    return isinstance(error, LOST)
+
+
+class _RoleConnection(asyncpg.Connection):
+    def get_reset_query(self) -> str:
+        return f"{super().get_reset_query()}\nRESET ROLE;"
+
+
+def _milliseconds(duration: timedelta) -> str:
+    return str(int(duration.total_seconds() * 1000))

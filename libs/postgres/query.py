@@ -1,0 +1,72 @@
+"""Questions written in SQLAlchemy Core, asked by asyncpg.
+
+Write a statement once, as a constant with `bindparam`, or build it where it is used: compiled SQL
+is kept by the statement's shape, so either is compiled only the first time.
+"""
+
+from typing import Any, TypeAlias
+
+import asyncpg
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.sql.compiler import Compiled, SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.util import LRUCache
+
+from libs.postgres.pool import Connection
+
+Row: TypeAlias = asyncpg.Record
+
+_DIALECT = PGDialect_asyncpg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+_cache: LRUCache[Any, Compiled] = LRUCache(500)
+
+
+async def fetch(connection: Connection, statement: ClauseElement, **params: Any) -> list[Row]:
+    """All rows. `params` fill the statement's `bindparam`s."""
+    sql, values = compiled(statement, params)
+    return await connection.fetch(sql, *values)
+
+
+async def fetchrow(connection: Connection, statement: ClauseElement, **params: Any) -> Row | None:
+    """The first row, or None."""
+    sql, values = compiled(statement, params)
+    return await connection.fetchrow(sql, *values)
+
+
+async def fetchval(connection: Connection, statement: ClauseElement, **params: Any) -> Any:
+    """The first column of the first row, or None."""
+    sql, values = compiled(statement, params)
+    return await connection.fetchval(sql, *values)
+
+
+async def execute(connection: Connection, statement: ClauseElement, **params: Any) -> str:
+    """Run a statement without rows; Postgres's word for what it did, such as `UPDATE 3`."""
+    sql, values = compiled(statement, params)
+    return await connection.execute(sql, *values)
+
+
+def compiled(statement: ClauseElement, params: dict[str, Any]) -> tuple[str, list[Any]]:
+    """SQL with `$1` parameters, and their values in that order.
+
+    An `in_` list becomes one parameter per element, so prefer `= any(array)` for long ones.
+    Defaults that SQLAlchemy would compute in Python are not applied. Raises
+    `sqlalchemy.exc.InvalidRequestError` if a `bindparam` is left without a value.
+    """
+    # These are the calls of SQLAlchemy's own engine; it offers no public way to its cache.
+    compiler, literals, preset, _ = statement._compile_w_cache(
+        _DIALECT, compiled_cache=_cache, column_keys=sorted(params)
+    )
+    if not isinstance(compiler, SQLCompiler):
+        raise TypeError("not a query")
+    values = compiler.construct_params(
+        params, extracted_parameters=literals, escape_names=False, _collected_params=preset
+    )
+    sql, names, processors = compiler.string, compiler.positiontup, compiler._bind_processors
+    if compiler.literal_execute_params or compiler.post_compile_params:
+        state = compiler._process_parameters_for_postcompile(values)
+        sql, names = state.statement, list(state.positiontup or ())
+        values, processors = dict(state.parameters), {**processors, **state.processors}
+    return sql, [_sent(processors.get(name), values[name]) for name in names or ()]
+
+
+def _sent(process: Any, value: Any) -> Any:
+    return value if process is None else process(value)

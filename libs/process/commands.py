@@ -1,0 +1,141 @@
+"""The commands every service has: run it, migrate it, rebuild and mend its read models."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from libs.http.app import create_app
+from libs.http.health import Check
+from libs.messaging.projection import Projection
+from libs.messaging.worker import open_worker
+from libs.postgres.migrate import MigrationFault, migrate
+from libs.postgres.pool import Unavailable
+from libs.process import mending
+from libs.process.lifecycle import Task, main, run_until_signal, serve
+from libs.settings import ServiceSettings, SettingsFault, describe
+from libs.telemetry import logs
+from libs.telemetry.traces import Telemetry, set_up
+
+AnySettings = TypeVar("AnySettings", bound=ServiceSettings)
+
+OpenApp: TypeAlias = Callable[
+    [AnySettings, Telemetry, Mapping[str, Check]], AbstractAsyncContextManager[Any]
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service(Generic[AnySettings]):
+    """What the commands must know of a service.
+
+    `open_app` opens what the API holds and yields the ASGI app, ready to serve; it is given the
+    checks of the worker when that runs in the same process. `settings` are read from the
+    environment under the service's name in capitals.
+    """
+
+    name: str
+    settings: type[AnySettings]
+    open_app: OpenApp[AnySettings]
+    projections: Callable[[AnySettings], Sequence[Projection[Any]]]
+
+    def read_settings(self) -> AnySettings:
+        """The settings; says what is wrong with them and exits with 2 if they cannot be used."""
+        try:
+            return self.settings.from_env(self.name.upper())
+        except SettingsFault as fault:
+            Console(stderr=True).print(f"{self.name} cannot start:\n{fault}", markup=False)
+            raise typer.Exit(2) from fault
+
+
+def command_line(service: Service[AnySettings]) -> typer.Typer:
+    """The service as a command-line program; add the service's own commands to it."""
+    app = typer.Typer(
+        add_completion=False, no_args_is_help=True, help=f"The service {service.name}."
+    )
+
+    @app.command()
+    def api() -> None:
+        """Answer HTTP, nothing else."""
+        _run(service, {"api"})
+
+    @app.command()
+    def worker() -> None:
+        """Relay and projectors, with health and metrics on a port of their own."""
+        _run(service, {"worker"})
+
+    @app.command()
+    def run() -> None:
+        """API and worker in one process, for small installations."""
+        _run(service, {"api", "worker"})
+
+    @app.command("migrate")
+    def migrate_schema() -> None:
+        """Bring the service's schema up to date; safe to repeat."""
+        settings = service.read_settings()
+        logs.set_up(service.name, settings.log_level)
+        try:
+            migrate(service.name, settings.database_url.get_secret_value())
+        except MigrationFault as fault:
+            raise typer.BadParameter(str(fault)) from fault
+
+    @app.command("check-config")
+    def check_config() -> None:
+        """Show what the service has been told, secrets masked; exits with 2 if it cannot start."""
+        table = Table("setting", "value")
+        for name, value in describe(service.read_settings()):
+            table.add_row(name, value)
+        Console().print(table)
+
+    app.add_typer(mending.rebuild_commands(service), name="rebuild")
+    app.add_typer(mending.park_commands(service), name="park")
+    return app
+
+
+def _run(service: Service[AnySettings], parts: set[str]) -> None:
+    settings = service.read_settings()
+    logs.set_up(service.name, settings.log_level)
+    raise typer.Exit(main(_serve(service, settings, parts)))
+
+
+async def _serve(service: Service[AnySettings], settings: AnySettings, parts: set[str]) -> int:
+    telemetry = set_up(service.name, settings.otlp_endpoint)
+    tasks: list[Task] = []
+    checks: Mapping[str, Check] = {}
+    try:
+        async with AsyncExitStack() as stack:
+            if "worker" in parts:
+                projections = service.projections(settings)
+                worker = await stack.enter_async_context(
+                    open_worker(
+                        settings,
+                        service=service.name,
+                        projections=projections,
+                        telemetry=telemetry,
+                    )
+                )
+                tasks, checks = worker.tasks, worker.checks
+            if "api" in parts:
+                opened = service.open_app(settings, telemetry, checks)
+                app, port = await stack.enter_async_context(opened), settings.http_port
+            else:
+                title = f"{service.name} worker"
+                app = create_app(title=title, routers=(), deps=None, checks=checks)
+                port = settings.worker_http_port
+            return await run_until_signal(_http(app, settings.http_host, port), *tasks)
+    except Unavailable as error:
+        Console(stderr=True).print(f"{service.name} cannot start: {error}", markup=False)
+        return 1
+    finally:
+        await asyncio.to_thread(telemetry.close)
+
+
+def _http(app: Any, host: str, port: int) -> Task:
+    async def http(stop: asyncio.Event) -> None:
+        await serve(app, host, port, stop=stop)
+
+    return http

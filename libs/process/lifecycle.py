@@ -1,0 +1,180 @@
+"""One process: its event loop, its HTTP server, and how it stops."""
+
+import asyncio
+import functools
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, TypeAlias
+
+import structlog
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server.embed import Server
+
+Task: TypeAlias = Callable[[asyncio.Event], Awaitable[None]]
+"""Runs until the event is set, then finishes what it holds and returns."""
+
+DRAIN_SECONDS = 25.0
+# How long a task may take to notice that it is cancelled before it is left behind.
+ABANDON_SECONDS = 2.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# Only what it says about failures, and through our logging: by itself granian writes to stdout.
+GRANIAN_LOGGERS = {"_granian": {"level": "ERROR"}, "granian.access": {"level": "ERROR"}}
+
+log = structlog.get_logger(__name__)
+
+
+class PortBusy(Exception):
+    """Something already listens there."""
+
+
+def main(program: Coroutine[Any, Any, int]) -> int:
+    """Run a program on a fresh event loop (uvloop's where there is one); its exit status."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(program)
+
+
+async def run_until_signal(*tasks: Task, drain_seconds: float = DRAIN_SECONDS) -> int:
+    """Run tasks side by side until SIGTERM or SIGINT, or until one of them sets the event.
+
+    Then each has `drain_seconds` to finish before it is cancelled; a second signal cancels at
+    once. Returns 0. A task that fails, or that ends before it was asked to, stops the others in
+    the same way, is logged once, and makes the status 1. Tasks are named after their functions.
+    """
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    running = [asyncio.create_task(_named(task, stop), name=_name(task)) for task in tasks]
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, _on_signal, stop, hurry)
+    try:
+        failed = await _until_stopped(running, stop)
+        failed |= await _drain(running, hurry, drain_seconds)
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+        for task in running:
+            task.cancel()
+    return int(failed)
+
+
+async def serve(
+    app: Any,
+    host: str,
+    port: int,
+    *,
+    stop: asyncio.Event,
+    listening: Callable[[int], None] | None = None,
+) -> None:
+    """Serve an ASGI app from this event loop until `stop`, then finish the requests in flight.
+
+    A port of 0 means any free one; `listening` is told the port once it is bound. The app's
+    lifespan is not run: what it needs is opened around the server. Raises `PortBusy`. When
+    cancelled it gives up on the requests still running.
+    """
+    port = _free(host, port)
+    server = Server(
+        app,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGINL,
+        backlog=1024,
+        log_level=LogLevels.error,
+        log_dictconfig={"formatters": {}, "handlers": {}, "loggers": GRANIAN_LOGGERS},
+    )
+    if listening is not None:
+        server.on_startup(functools.partial(listening, port))
+    server.on_startup(functools.partial(log.info, "listening", host=host, port=port))
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        _not_ready(app)
+        server.stop()  # type: ignore[no-untyped-call]
+        await serving
+        if not stop.is_set():
+            raise RuntimeError("the HTTP server ended by itself")
+    finally:
+        server.stop()  # type: ignore[no-untyped-call]
+        for task in (serving, stopping):
+            task.cancel()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _not_ready(app: Any) -> None:
+    # Connections already open may still ask /ready while requests in flight finish.
+    state = getattr(app, "state", None)
+    if state is not None:
+        state.draining = True
+
+
+def _free(host: str, port: int) -> int:
+    """Bind once to learn whether `port` is free, and which one 0 is.
+
+    granian itself binds with SO_REUSEPORT, so a second server on a busy port would not fail but
+    take half of the other's connections.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PortBusy(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        return int(probe.getsockname()[1])
+
+
+def _on_signal(stop: asyncio.Event, hurry: asyncio.Event) -> None:
+    (hurry if stop.is_set() else stop).set()
+
+
+async def _named(task: Task, stop: asyncio.Event) -> None:
+    await task(stop)
+
+
+def _name(task: Task) -> str:
+    inner = task.func if isinstance(task, functools.partial) else task
+    return getattr(inner, "__qualname__", type(inner).__name__)
+
+
+async def _until_stopped(running: Iterable[asyncio.Task[None]], stop: asyncio.Event) -> bool:
+    """Wait for the stop, or for the first task to end; whether one ended unasked."""
+    asked = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait((asked, *running), return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if stop.is_set():
+        return False
+    stop.set()
+    for task in done:
+        if task.cancelled() or task.exception() is None:
+            log.error("task ended by itself", task=task.get_name())
+    return True
+
+
+async def _drain(
+    running: list[asyncio.Task[None]], hurry: asyncio.Event, drain_seconds: float
+) -> bool:
+    """Give the tasks their time, cancel the rest, log every failure; whether there was one."""
+    hurried = asyncio.create_task(hurry.wait())
+    finished = asyncio.gather(*running, return_exceptions=True)
+    waiting: list[asyncio.Future[Any]] = [hurried, finished]
+    await asyncio.wait(waiting, timeout=drain_seconds, return_when=asyncio.FIRST_COMPLETED)
+    hurried.cancel()
+    late = [task for task in running if not task.done()]
+    if late:
+        log.warning("cancelled while draining", tasks=[task.get_name() for task in late])
+        for task in late:
+            task.cancel()
+        await asyncio.wait(late, timeout=ABANDON_SECONDS)
+    failures = [task for task in running if task.done() and not task.cancelled()]
+    failures = [task for task in failures if task.exception() is not None]
+    for task in failures:
+        log.error("task failed", task=task.get_name(), exc_info=task.exception())
+    return bool(failures)

@@ -1,0 +1,195 @@
+"""Settings are read from the environment once, at start, all or nothing."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self, TypeVar, get_args, get_origin
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+
+MASK = "********"
+WEAK = frozenset(
+    {"admin", "change-me", "changeme", "default", "password", "postgres", "secret", "test"}
+)
+
+
+class SettingsFault(Exception):
+    """What is wrong with the environment, one line per variable, no secret in it."""
+
+    def __init__(self, faults: Mapping[str, str]) -> None:
+        self.faults = dict(faults)
+        super().__init__("\n".join(f"{name}: {fault}" for name, fault in sorted(faults.items())))
+
+
+def _postgres_url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("must look like postgresql://user:password@host:port/database")
+    return value
+
+
+AnySettings = TypeVar("AnySettings", bound="Settings")
+
+Dsn = Annotated[SecretStr, AfterValidator(_postgres_url)]
+"""Where Postgres is. Masked, because it may carry a password."""
+
+
+class Settings(BaseModel):
+    """Subclass it per service; the fields are the environment variables.
+
+    A `SecretStr` field is a secret: masked everywhere, and outside the profile `demo` neither
+    empty, nor a well-known word, nor left to the default written in the code.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    SHARED: ClassVar[Mapping[str, str]] = {
+        "database_url": "DATABASE_URL",
+        "kafka_bootstrap_servers": "KAFKA_BOOTSTRAP_SERVERS",
+        "log_level": "LOG_LEVEL",
+        "otlp_endpoint": "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "profile": "TILLSTREAM_PROFILE",
+        "topic_prefix": "TILLSTREAM_TOPIC_PREFIX",
+    }
+    """Fields that all services may share, and the variable they then share."""
+
+    @classmethod
+    def from_env(cls, prefix: str, env: Mapping[str, str] = os.environ) -> Self:
+        """Read `PREFIX_FIELD`, else the shared variable, else the default, for every field.
+
+        Each variable may instead be given as `<NAME>_FILE`, the path of a file whose stripped
+        content is the value. Lists are separated by commas. Raises `SettingsFault` naming
+        everything that is wrong at once.
+        """
+        names = {field: f"{prefix}_{field}".upper() for field in cls.model_fields}
+        given: dict[str, str] = {}
+        faults: dict[str, str] = {}
+        for field, name in names.items():
+            _read(given, faults, env, field, [name, *_shared_name(cls, field)])
+        _refuse_weak_secrets(cls, given, faults, names)
+        settings = _validated(cls, given, faults, names)
+        if settings is None:
+            raise SettingsFault(faults)
+        return settings
+
+
+class ServiceSettings(Settings):
+    """What every service must be told. A port of 0 means any free one."""
+
+    database_url: Dsn
+    kafka_bootstrap_servers: str = Field(min_length=1)
+    topic_prefix: str = Field(default="tillstream", pattern=r"^[a-z][a-z0-9-]*$")
+    profile: Literal["demo", "local", "production"] = "production"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://")
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=0, ge=0, le=65535)
+    worker_http_port: int = Field(default=0, ge=0, le=65535)
+    pool_size: int = Field(default=5, ge=1, le=100)
+
+
+def describe(settings: Settings) -> list[tuple[str, str]]:
+    """Every field with its value as a person may see it: secrets masked."""
+    fields = type(settings).model_fields
+    return [(name, _shown(fields[name], getattr(settings, name))) for name in fields]
+
+
+def _shown(field: FieldInfo, value: object) -> str:
+    if value is None:
+        return "(not set)"
+    if not isinstance(value, SecretStr):
+        return ",".join(map(str, value)) if isinstance(value, list | tuple | set) else str(value)
+    if not _is_dsn(field):
+        return MASK
+    parts = urlsplit(value.get_secret_value())
+    # The query may carry a password too.
+    return f"{parts.scheme}://{MASK}@{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _shared_name(cls: type[Settings], field: str) -> list[str]:
+    return [cls.SHARED[field]] if field in cls.SHARED else []
+
+
+def _read(
+    given: dict[str, str],
+    faults: dict[str, str],
+    env: Mapping[str, str],
+    field: str,
+    names: list[str],
+) -> None:
+    """Put the value found under the first of `names` into `given`, or say why not."""
+    for name in names:
+        path = env.get(f"{name}_FILE")
+        if path is not None and name in env:
+            faults[name] = f"given twice, also as {name}_FILE"
+        elif path is not None:
+            try:
+                given[field] = Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, ValueError) as error:
+                faults[f"{name}_FILE"] = f"cannot be read ({type(error).__name__})"
+        elif name in env:
+            given[field] = env[name]
+        else:
+            continue
+        return
+
+
+def _refuse_weak_secrets(
+    cls: type[Settings],
+    given: Mapping[str, str],
+    faults: dict[str, str],
+    names: Mapping[str, str],
+) -> None:
+    profile = cls.model_fields.get("profile")
+    if given.get("profile", profile.default if profile else None) == "demo":
+        return
+    for field, info in cls.model_fields.items():
+        if not _is_secret(info) or _is_dsn(info):
+            continue
+        default = info.default.get_secret_value() if isinstance(info.default, SecretStr) else None
+        value = given.get(field, default)
+        if value is not None and (not value or value == default or value.lower() in WEAK):
+            faults[names[field]] = "an empty or default secret is refused outside the profile demo"
+
+
+def _validated(
+    cls: type[AnySettings],
+    given: Mapping[str, str],
+    faults: dict[str, str],
+    names: Mapping[str, str],
+) -> AnySettings | None:
+    """The settings, or None after adding to `faults`."""
+    values = {name: _split(cls.model_fields[name], value) for name, value in given.items()}
+    try:
+        settings = cls.model_validate(values)
+    except ValidationError as error:
+        for found in error.errors(include_input=False, include_url=False):
+            field = str(found["loc"][0]) if found["loc"] else ""
+            name = names.get(field, "settings")
+            unread = {name, *(f"{n}_FILE" for n in [name, *_shared_name(cls, field)])}
+            if unread.isdisjoint(faults):
+                faults[name] = _said(found["type"], found["msg"], [name, *_shared_name(cls, field)])
+        return None
+    return None if faults else settings
+
+
+def _said(kind: str, message: str, names: list[str]) -> str:
+    if kind != "missing":
+        return message.removeprefix("Value error, ")
+    also = "".join(f" (or {name})" for name in names[1:])
+    return f"is missing; set it{also} or a path in {names[0]}_FILE"
+
+
+def _split(field: FieldInfo, value: str) -> object:
+    if get_origin(field.annotation) in (list, tuple, set, frozenset):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return field.annotation is SecretStr or SecretStr in get_args(field.annotation)
+
+
+def _is_dsn(field: FieldInfo) -> bool:
+    return any(getattr(mark, "func", None) is _postgres_url for mark in field.metadata)

@@ -1,0 +1,138 @@
+"""Traces: W3C trace context through HTTP, the log and Kafka, with or without a collector."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, DEFAULT_ON, Sampler
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    TraceFlags,
+    Tracer,
+    get_current_span,
+    set_span_in_context,
+    use_span,
+)
+from opentelemetry.util.types import AttributeValue
+
+EXPORT_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """One service's tracer. Held and passed on; nothing is registered globally."""
+
+    service: str
+    provider: TracerProvider
+    tracer: Tracer
+
+    @contextmanager
+    def span(
+        self,
+        name: str,
+        *,
+        parent: str | None = None,
+        links: Sequence[str] = (),
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Mapping[str, AttributeValue] | None = None,
+    ) -> Iterator[Span]:
+        """The current span while the block runs.
+
+        `parent` and `links` are `traceparent` texts; malformed ones are ignored. Without a parent
+        the span continues the current one. An exception marks the span by the class name alone,
+        because messages may quote what people typed.
+        """
+        span = self.tracer.start_span(
+            name,
+            context=_context(parent),
+            kind=kind,
+            attributes=attributes,
+            links=[Link(context) for link in links if (context := parse(link)).is_valid],
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+        with use_span(
+            span, end_on_exit=True, record_exception=False, set_status_on_exception=False
+        ):
+            try:
+                yield span
+            except Exception as error:
+                span.set_status(StatusCode.ERROR, type(error).__name__)
+                raise
+
+    def close(self) -> None:
+        """Send what is waiting, for at most some seconds. Blocks: call it when all is done."""
+        self.provider.force_flush(EXPORT_SECONDS * 1000)
+        self.provider.shutdown()
+
+
+def set_up(
+    service: str,
+    otlp_endpoint: str | None = None,
+    sampler: Sampler | None = None,
+    *,
+    exporter: SpanExporter | None = None,
+) -> Telemetry:
+    """A tracer that sends spans to `otlp_endpoint` (OTLP over HTTP), or at once to `exporter`.
+
+    With neither, spans are not recorded, but every one still has valid ids, so that logs, log rows
+    and Kafka records carry the trace all the same.
+    """
+    recorded = otlp_endpoint is not None or exporter is not None
+    provider = TracerProvider(
+        sampler=(sampler or DEFAULT_ON) if recorded else ALWAYS_OFF,
+        resource=Resource({"service.name": service, "service.namespace": "tillstream"}),
+        shutdown_on_exit=False,
+    )
+    if exporter is not None:
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+    if otlp_endpoint is not None:
+        # Here, because it brings requests and protobuf, which a process without it need not hold.
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        url = f"{otlp_endpoint.rstrip('/')}/v1/traces"
+        sender = OTLPSpanExporter(endpoint=url, timeout=EXPORT_SECONDS)
+        provider.add_span_processor(BatchSpanProcessor(sender))
+    return Telemetry(service, provider, provider.get_tracer("tillstream"))
+
+
+def current_traceparent() -> str | None:
+    """The `traceparent` to hand on to whoever continues, or None outside of any span."""
+    context = get_current_span().get_span_context()
+    if not context.is_valid:
+        return None
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02x}"
+
+
+def parse(traceparent: str | None) -> SpanContext:
+    """Read a W3C `traceparent`; the invalid context if it is anything else."""
+    parts = (traceparent or "").split("-")
+    lengths = [len(part) for part in parts[:4]]
+    # Version 00 has four parts; later versions may have more, ff is forbidden.
+    if lengths != [2, 32, 16, 2] or parts[0] == "ff" or (parts[0] == "00" and len(parts) != 4):
+        return INVALID_SPAN_CONTEXT
+    if not set("".join(parts[:4])) <= set("0123456789abcdef"):
+        return INVALID_SPAN_CONTEXT
+    return SpanContext(
+        trace_id=int(parts[1], 16),
+        span_id=int(parts[2], 16),
+        is_remote=True,
+        trace_flags=TraceFlags(int(parts[3], 16) & TraceFlags.SAMPLED),
+    )
+
+
+def _context(parent: str | None) -> Context | None:
+    if parent is None:
+        return None
+    context = parse(parent)
+    return set_span_in_context(NonRecordingSpan(context)) if context.is_valid else None

@@ -1,0 +1,284 @@
+"""Callers, their tokens, and the routes that ask for them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import pytest
+from aiohttp import web
+from fastapi import APIRouter, Depends, FastAPI
+from httpx import ASGITransport, AsyncClient
+from starlette.responses import PlainTextResponse
+
+from libs.errors import Unauthenticated
+from libs.http import auth
+from libs.http.app import create_app
+from libs.http.auth import Principal, TokenVerifier, public, require, undeclared_routes
+from libs.http.client import open_client
+from libs.postgres.pool import Unavailable
+from libs.security.tokens import SigningKey, issue, jwks
+
+NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
+ANNA = Principal("anna", "flora", frozenset({"scan:read"}), "person")
+
+
+def bearer(key: SigningKey, **changed: Any) -> str:
+    said: dict[str, Any] = {
+        "subject": "anna",
+        "tenant": "flora",
+        "scopes": ["scan:read"],
+        "kind": "person",
+        "audience": "ingest",
+        "issuer": "gateway",
+        "now": NOW,
+        "lifetime": timedelta(minutes=5),
+    }
+    return "Bearer " + issue(key, **(said | changed))
+
+
+@dataclass
+class Clock:
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass
+class Gateway:
+    """Publishes keys, when it is there."""
+
+    keys: list[SigningKey]
+    url: str = ""
+    asked: int = 0
+    away: bool = False
+    hold: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, _: web.Request) -> web.Response:
+        self.asked += 1
+        await self.hold.wait()
+        if self.away:
+            return web.Response(status=503)
+        return web.json_response(jwks(self.keys))
+
+
+@asynccontextmanager
+async def fetching(gateway: Gateway, clock: Clock | None = None) -> AsyncIterator[TokenVerifier]:
+    app = web.Application()
+    app.router.add_get("/jwks", gateway.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    gateway.url = f"http://127.0.0.1:{runner.addresses[0][1]}/jwks"
+    gateway.hold.set()
+    async with open_client() as session:
+        yield TokenVerifier(
+            audience="ingest",
+            issuer="gateway",
+            jwks_url=gateway.url,
+            session=session,
+            clock=clock or Clock(),
+        )
+    await runner.cleanup()
+
+
+def verifier(key: SigningKey, clock: Clock | None = None) -> TokenVerifier:
+    return TokenVerifier(
+        audience="ingest", issuer="gateway", keys={key.kid: key.public}, clock=clock or Clock()
+    )
+
+
+async def test_a_good_token_says_who_is_calling() -> None:
+    key = SigningKey.generate()
+
+    assert await verifier(key).principal(bearer(key)) == ANNA
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Bearer a.b.c", "Bearer ё", "a" * 9999]
+)
+async def test_anything_else_in_the_header_proves_nothing(header: str | None) -> None:
+    with pytest.raises(Unauthenticated):
+        await verifier(SigningKey.generate()).principal(header)
+
+
+async def test_a_remembered_token_expires_like_any_other() -> None:
+    key, clock = SigningKey.generate(), Clock()
+    checked = verifier(key, clock)
+    token = bearer(key)
+    await checked.principal(token)
+
+    clock.now = NOW + timedelta(minutes=5)
+
+    with pytest.raises(Unauthenticated):
+        await checked.principal(token)
+
+
+async def test_a_token_is_checked_once_and_then_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = SigningKey.generate()
+    checked, token = verifier(key), bearer(key)
+    await checked.principal(token)
+
+    monkeypatch.setattr(auth, "verify", pytest.fail)
+
+    assert await checked.principal(token) == ANNA
+
+
+async def test_no_more_tokens_are_remembered_than_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(auth, "REMEMBERED", 3)
+    key = SigningKey.generate()
+    checked = verifier(key)
+
+    for number in range(9):
+        await checked.principal(bearer(key, subject=str(number)))
+
+    assert len(checked._known) == 3
+
+
+async def test_keys_are_fetched_when_first_needed_by_one_request_for_all() -> None:
+    key = SigningKey.generate()
+    gateway = Gateway([key])
+    async with fetching(gateway) as checked:
+        gateway.hold.clear()
+        asking = [
+            asyncio.create_task(checked.principal(bearer(key, subject=str(n)))) for n in range(5)
+        ]
+        async with asyncio.timeout(20):
+            while not gateway.asked:
+                await asyncio.sleep(0.01)
+        gateway.hold.set()
+        callers = await asyncio.gather(*asking)
+
+    assert [caller.subject for caller in callers] == ["0", "1", "2", "3", "4"]
+    assert gateway.asked == 1
+
+
+async def test_a_new_key_is_fetched_when_a_token_names_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(auth, "REFETCH_SECONDS", 0)
+    old, new = SigningKey.generate(), SigningKey.generate()
+    gateway = Gateway([old])
+    async with fetching(gateway) as checked:
+        await checked.principal(bearer(old))
+        gateway.keys = [old, new]
+
+        assert await checked.principal(bearer(new)) == ANNA
+
+    assert gateway.asked == 2
+
+
+async def test_tokens_with_invented_keys_do_not_flood_the_gateway() -> None:
+    key = SigningKey.generate()
+    gateway = Gateway([key])
+    async with fetching(gateway) as checked:
+        await checked.principal(bearer(key))
+        for _ in range(5):
+            with pytest.raises(Unauthenticated):
+                await checked.principal(bearer(SigningKey.generate()))
+
+    assert gateway.asked == 1
+
+
+async def test_known_keys_stay_good_while_the_gateway_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(auth, "REFETCH_SECONDS", 0)
+    key = SigningKey.generate()
+    gateway = Gateway([key])
+    async with fetching(gateway) as checked:
+        await checked.principal(bearer(key))
+        gateway.away = True
+
+        with pytest.raises(Unauthenticated):
+            await checked.principal(bearer(SigningKey.generate()))
+        boris = await checked.principal(bearer(key, subject="boris"))
+        assert boris.subject == "boris"
+
+    assert gateway.asked == 2
+
+
+async def test_without_any_key_the_service_cannot_tell_and_says_so() -> None:
+    gateway = Gateway([SigningKey.generate()], away=True)
+    async with fetching(gateway) as checked:
+        with pytest.raises(Unavailable):
+            await checked.principal(bearer(gateway.keys[0]))
+
+
+@dataclass(frozen=True)
+class Deps:
+    verifier: TokenVerifier
+
+
+def guarded(key: SigningKey) -> FastAPI:
+    router = APIRouter(prefix="/scans")
+
+    @router.get("")
+    async def read(caller: Annotated[Principal, Depends(require("scan:read"))]) -> str:
+        return caller.tenant
+
+    @router.post("", dependencies=[Depends(require("scan:write"))])
+    async def write(body: dict[str, int]) -> None:
+        pass
+
+    return create_app(title="test", routers=[router], deps=Deps(verifier(key)), checks={})
+
+
+async def test_a_route_lets_in_whom_its_permission_names() -> None:
+    key = SigningKey.generate()
+    transport = ASGITransport(guarded(key))
+    headers = {"Authorization": bearer(key)}
+    async with AsyncClient(transport=transport, base_url="http://test") as client:
+        nobody = await client.get("/scans")
+        anna = await client.get("/scans", headers=headers)
+        anna_writes = await client.post("/scans", headers=headers, json={})
+        nobody_writes = await client.post("/scans", json={"a": "no number"})
+
+    assert (nobody.status_code, nobody.json()["type"]) == (401, "Unauthenticated")
+    assert (anna.status_code, anna.json()) == (200, "flora")
+    assert (anna_writes.status_code, anna_writes.json()["type"]) == (403, "Forbidden")
+    assert nobody_writes.status_code == 401
+
+
+def test_an_app_whose_routes_all_declare_who_may_call_has_none_left() -> None:
+    assert undeclared_routes(guarded(SigningKey.generate())) == []
+
+
+def test_every_route_that_declares_nothing_is_found() -> None:
+    app = guarded(SigningKey.generate())
+    open_router, inner = APIRouter(dependencies=[Depends(public)]), APIRouter(prefix="/inner")
+
+    @open_router.get("/open")
+    async def open_() -> None:
+        pass
+
+    @inner.get("/forgotten/{id}")
+    async def forgotten(id: str) -> None:
+        pass
+
+    @app.websocket("/socket")
+    async def socket() -> None:
+        pass
+
+    outer = APIRouter(prefix="/outer")
+    outer.include_router(inner)
+    app.include_router(open_router)
+    app.include_router(outer)
+    app.include_router(inner, prefix="/closed", dependencies=[Depends(require("x"))])
+    app.add_route("/plain", lambda _: PlainTextResponse("x"))
+    app.mount("/mounted", FastAPI())
+
+    assert undeclared_routes(app) == [
+        "* /mounted",
+        "* /socket",
+        "GET /outer/inner/forgotten/{id}",
+        "GET,HEAD /plain",
+    ]

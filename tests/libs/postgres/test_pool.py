@@ -1,0 +1,271 @@
+"""What a pooled connection may do, before and after it was returned."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from alembic.operations import Operations
+
+from libs.postgres.pool import SYSTEM, Pool, Unavailable, acquired, open_pool, tenant_transaction
+from libs.postgres.rls import application_role, enable_tenant_rls, grant
+
+
+@pytest.fixture
+async def service(database: str) -> AsyncIterator[str]:
+    """A schema `<service>` with a fenced table `box`, owned by the login."""
+    name = f"s{uuid4().hex[:12]}"
+    role = application_role(name)
+    statements: list[str] = []
+    enable_tenant_rls(_Recorder(name, statements), "box")
+    grant(_Recorder(name, statements), "box", "SELECT", "INSERT")
+    connection = await asyncpg.connect(database)
+    await connection.execute(f"CREATE SCHEMA {name}; SET search_path = {name}")
+    await connection.execute(f"CREATE ROLE {role} NOLOGIN; GRANT USAGE ON SCHEMA {name} TO {role}")
+    await connection.execute("CREATE TABLE box (tenant text NOT NULL, code text NOT NULL)")
+    for statement in statements:
+        await connection.execute(statement)
+    yield name
+    await connection.execute(f"DROP SCHEMA {name} CASCADE; DROP ROLE {role}")
+    await connection.close()
+
+
+class _Recorder(Operations):
+    """The operations of a migration, written down instead of run."""
+
+    def __init__(self, schema: str, statements: list[str]) -> None:
+        self.schema, self.statements = schema, statements
+
+    def execute(self, sqltext: Any, **_: Any) -> None:
+        self.statements.append(sqltext)
+
+    def get_context(self) -> Any:
+        return type("Context", (), {"version_table_schema": self.schema})()
+
+
+@asynccontextmanager
+async def pool_of(database: str, service: str, **changed: Any) -> AsyncIterator[Pool]:
+    said: dict[str, Any] = {
+        "role": application_role(service),
+        "schema": service,
+        "size": 1,
+        "application_name": "test",
+    }
+    pool = await open_pool(database, **(said | changed))
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+
+
+def as_login(database: str, login: str) -> str:
+    """The same database for another login; its password is x."""
+    parts = urlsplit(database)
+    return parts._replace(netloc=f"{login}:x@{parts.netloc.rpartition('@')[2]}").geturl()
+
+
+async def test_a_connection_acts_as_the_role_in_the_schema_of_the_service(
+    database: str, service: str
+) -> None:
+    async with pool_of(database, service) as pool:
+        row = await pool.fetchrow(
+            "SELECT current_user, current_schema, current_setting('application_name') AS name"
+        )
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await pool.execute("CREATE TABLE mine ()")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await pool.execute("DELETE FROM box")
+
+    assert row is not None
+    assert tuple(row) == (application_role(service), service, "test")
+
+
+async def test_what_one_user_of_a_connection_sets_is_gone_for_the_next(
+    database: str, service: str
+) -> None:
+    ask = """SELECT pg_backend_pid(), current_user, current_schema,
+        current_setting('tillstream.tenant', true), current_setting('lock_timeout'),
+        current_setting('statement_timeout'), current_setting('TimeZone')"""
+    async with pool_of(database, service, tenant_scope="flora") as pool:
+        async with acquired(pool) as connection:
+            before = await connection.fetchrow(ask)
+            await connection.execute("SET ROLE NONE")
+            await connection.execute("SET search_path = public")
+            await connection.execute("SET tillstream.tenant = '*'")
+            await connection.execute("SET lock_timeout = 0; SET statement_timeout = 0")
+            changed = await connection.fetchrow(ask)
+        async with acquired(pool) as connection:
+            after = await connection.fetchrow(ask)
+
+    assert before is not None
+    assert before[3:] == ("flora", "5s", "30s", "UTC")
+    assert before == after != changed
+
+
+async def test_without_a_tenant_no_row_is_visible_and_none_can_be_written(
+    database: str, service: str
+) -> None:
+    async with pool_of(database, service) as pool:
+        async with tenant_transaction(pool, "flora") as connection:
+            await connection.execute("INSERT INTO box VALUES ('flora', 'a')")
+
+        assert await pool.fetchval("SELECT count(*) FROM box") == 0
+        for tenant in ("flora", "", "*"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await pool.execute("INSERT INTO box VALUES ($1, 'b')", tenant)
+
+
+async def test_a_tenant_sees_and_writes_its_own_rows_only(database: str, service: str) -> None:
+    async with pool_of(database, service) as pool:
+        for tenant in ("flora", "other"):
+            async with tenant_transaction(pool, tenant) as connection:
+                await connection.execute("INSERT INTO box VALUES ($1, 'a')", tenant)
+
+        async with tenant_transaction(pool, "flora") as connection:
+            seen = await connection.fetch("SELECT tenant FROM box")
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                async with connection.transaction():
+                    await connection.execute("INSERT INTO box VALUES ('other', 'b')")
+
+    assert [row["tenant"] for row in seen] == ["flora"]
+
+
+async def test_the_system_scope_sees_every_tenant(database: str, service: str) -> None:
+    async with (
+        pool_of(database, service) as pool,
+        pool_of(database, service, tenant_scope=SYSTEM) as system,
+    ):
+        for tenant in ("flora", "other"):
+            async with tenant_transaction(pool, tenant) as connection:
+                await connection.execute("INSERT INTO box VALUES ($1, 'a')", tenant)
+
+        assert await system.fetchval("SELECT count(*) FROM box") == 2
+
+
+@pytest.mark.parametrize("tenant", ["", SYSTEM])
+async def test_a_tenant_cannot_be_nobody_or_the_system(
+    database: str, service: str, tenant: str
+) -> None:
+    async with pool_of(database, service) as pool:
+        with pytest.raises(ValueError, match="tenant"):
+            async with tenant_transaction(pool, tenant):
+                pass
+
+
+async def test_the_tenant_is_forgotten_when_its_transaction_fails(
+    database: str, service: str
+) -> None:
+    async with pool_of(database, service) as pool, acquired(pool) as connection:
+        await connection.execute("SELECT 1")
+        failing = connection.transaction()
+        await failing.start()
+        await connection.execute("SELECT set_config('tillstream.tenant', 'flora', true)")
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await connection.execute("SELECT 1 / 0")
+        await failing.rollback()
+
+        assert await connection.fetchval("SELECT count(*) FROM box") == 0
+
+
+async def test_a_login_that_is_no_superuser_drops_its_own_rights(
+    database: str, service: str
+) -> None:
+    login, role = f"login_{service}", application_role(service)
+    admin = await asyncpg.connect(database)
+    await admin.execute(f"CREATE ROLE {login} LOGIN PASSWORD 'x'")
+    await admin.execute(f"GRANT {role} TO {login} WITH INHERIT FALSE, SET TRUE")
+    own = as_login(database, login)
+    try:
+        async with pool_of(own, service) as pool:
+            row = await pool.fetchrow("SELECT current_user, session_user")
+    finally:
+        await admin.execute(f"DROP ROLE {login}")
+        await admin.close()
+
+    assert row is not None
+    assert tuple(row) == (role, login)
+
+
+async def test_a_lost_connection_is_told_as_unavailable_and_replaced(
+    database: str, service: str
+) -> None:
+    admin = await asyncpg.connect(database)
+    async with pool_of(database, service) as pool:
+        pid = await pool.fetchval("SELECT pg_backend_pid()")
+        with pytest.raises(Unavailable):  # noqa: PT012 - the whole block is what fails
+            async with acquired(pool) as connection:
+                await admin.execute("SELECT pg_terminate_backend($1, 5000)", pid)
+                await connection.fetchval("SELECT 1")
+
+        async with acquired(pool) as connection:
+            assert await connection.fetchval("SELECT pg_backend_pid()") != pid
+    await admin.close()
+
+
+async def test_a_connection_found_broken_in_a_transaction_is_told_as_unavailable(
+    database: str, service: str
+) -> None:
+    admin = await asyncpg.connect(database)
+    async with pool_of(database, service) as pool:
+        pid = await pool.fetchval("SELECT pg_backend_pid()")
+        with pytest.raises(Unavailable):
+            async with tenant_transaction(pool, "flora"):
+                await admin.execute("SELECT pg_terminate_backend($1, 5000)", pid)
+    await admin.close()
+
+
+async def test_an_unreachable_server_is_unavailable() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        for nowhere in (f"postgresql://till@127.0.0.1:{port}/x", "postgresql://x@/x?host=/nowhere"):
+            with pytest.raises(Unavailable):
+                async with pool_of(nowhere, "s"):
+                    pass
+
+
+async def test_an_exhausted_pool_is_unavailable(
+    database: str, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("libs.postgres.pool.ACQUIRE_SECONDS", 0.1)
+    async with pool_of(database, service) as pool, acquired(pool):
+        with pytest.raises(Unavailable):
+            async with acquired(pool):
+                pass
+
+
+async def test_errors_of_the_caller_pass_through_unchanged(database: str, service: str) -> None:
+    async with pool_of(database, service) as pool:
+        for error in (TimeoutError(), FileNotFoundError(), KeyError()):
+            with pytest.raises(type(error)):
+                async with acquired(pool):
+                    raise error
+        with pytest.raises(asyncpg.UndefinedTableError):
+            async with acquired(pool) as connection:
+                await connection.execute("SELECT * FROM nowhere")
+
+
+async def test_a_statement_cannot_run_for_ever(database: str, service: str) -> None:
+    async with pool_of(database, service, statement_timeout=timedelta(milliseconds=50)) as pool:
+        with pytest.raises(asyncpg.QueryCanceledError):
+            await pool.execute("SELECT pg_sleep(60)")
+
+
+async def test_json_comes_and_goes_as_text(database: str, service: str) -> None:
+    async with pool_of(database, service) as pool:
+        assert await pool.fetchval("SELECT $1::jsonb", '{"a":1}') == '{"a": 1}'
+
+
+async def test_a_pool_never_holds_more_connections_than_it_was_given(
+    database: str, service: str
+) -> None:
+    async with pool_of(database, service, size=2) as pool:
+        await asyncio.gather(*(pool.execute("SELECT pg_sleep(0.01)") for _ in range(10)))
+
+        assert pool.get_size() == 2

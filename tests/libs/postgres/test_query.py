@@ -1,0 +1,191 @@
+"""SQLAlchemy Core questions asked by asyncpg."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    delete,
+    func,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.exc import InvalidRequestError
+
+from libs.postgres.query import compiled, execute, fetch, fetchrow, fetchval
+
+BOX = Table(
+    "box",
+    MetaData(),
+    Column("id", Uuid, primary_key=True),
+    Column("code", Text),
+    Column("amount", Integer),
+    Column("at", DateTime(timezone=True)),
+    Column("data", JSONB),
+    Column("tags", ARRAY(Text)),
+)
+AT = datetime(2030, 1, 1, tzinfo=UTC)
+CREATE = (
+    "CREATE TABLE box (id uuid, code text, amount int, at timestamptz, data jsonb, tags text[])"
+)
+
+
+@pytest.fixture
+async def connection(database: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    connection = await asyncpg.connect(database)
+    await connection.execute(CREATE)
+    yield connection
+    await connection.close()
+
+
+async def add(connection: Any, code: str, items: int, **more: Any) -> UUID:
+    made = uuid4()
+    row = {"id": made, "code": code, "amount": items, "at": AT, **more}
+    await execute(connection, insert(BOX).values(**row))
+    return made
+
+
+async def test_every_kind_of_value_comes_back_as_it_went(connection: Any) -> None:
+    made = await add(connection, "ящик", 3, data={"a": ["ё", None]}, tags=["x", "y"])
+
+    row = await fetchrow(connection, select(BOX).where(BOX.c.id == made))
+
+    assert row is not None
+    assert tuple(row) == (made, "ящик", 3, AT, '{"a": ["ё", null]}', ["x", "y"])
+
+
+async def test_the_same_shape_with_other_literals_gets_its_own_answer(connection: Any) -> None:
+    for code, items in (("a", 1), ("b", 2), ("c", 3)):
+        await add(connection, code, items)
+
+    found = [
+        await fetchval(connection, select(BOX.c.amount).where(BOX.c.code == code))
+        for code in ("a", "b", "c", "d")
+    ]
+
+    assert found == [1, 2, 3, None]
+
+
+async def test_a_list_may_have_any_length_each_time(connection: Any) -> None:
+    for code in "abc":
+        await add(connection, code, 1)
+
+    def question(codes: list[str]) -> Any:
+        return select(BOX.c.code).where(BOX.c.code.in_(codes)).order_by(BOX.c.code)
+
+    for codes in (["a"], ["a", "c"], [], ["c", "b", "a", "z"]):
+        rows = await fetch(connection, question(codes))
+        assert [row["code"] for row in rows] == sorted(set(codes) - {"z"})
+
+
+async def test_parameters_are_filled_by_name_each_time_anew(connection: Any) -> None:
+    for code, items in (("a", 1), ("b", 2)):
+        await add(connection, code, items)
+    question = select(BOX.c.code).where(
+        BOX.c.amount >= bindparam("least", type_=BigInteger),
+        BOX.c.code == any_(bindparam("codes", type_=ARRAY(Text))),
+        BOX.c.at == AT,
+    )
+
+    found = [
+        [row["code"] for row in await fetch(connection, question, least=least, codes=codes)]
+        for least, codes in ((0, ["a", "b"]), (2, ["a", "b"]), (0, ["a"]), (0, []))
+    ]
+
+    assert found == [["a", "b"], ["b"], ["a"], []]
+
+
+async def test_a_parameter_may_be_a_list(connection: Any) -> None:
+    await add(connection, "a", 1)
+    question = select(func.count()).where(BOX.c.code.in_(bindparam("codes", expanding=True)))
+
+    assert await fetchval(connection, question, codes=["a", "b"]) == 1
+    assert await fetchval(connection, question, codes=["b"]) == 0
+
+
+async def test_a_parameter_left_out_is_refused(connection: Any) -> None:
+    question = select(BOX).where(BOX.c.code == bindparam("code"))
+
+    with pytest.raises(InvalidRequestError):
+        await fetch(connection, question)
+    with pytest.raises(InvalidRequestError):
+        await fetch(connection, question, other=1)
+
+
+async def test_a_statement_tells_how_many_rows_it_changed(connection: Any) -> None:
+    for code in "abc":
+        await add(connection, code, 1)
+
+    raised = update(BOX).where(BOX.c.code != "a").values(amount=BOX.c.amount + bindparam("by"))
+    assert await execute(connection, raised, by=5) == "UPDATE 2"
+    assert await execute(connection, delete(BOX)) == "DELETE 3"
+
+
+async def test_columns_of_an_insert_may_come_as_parameters(connection: Any) -> None:
+    made = await fetchval(
+        connection, insert(BOX).returning(BOX.c.code), id=uuid4(), code="a", amount=4
+    )
+
+    assert made == "a"
+    assert await fetchval(connection, select(BOX.c.amount)) == 4
+
+
+async def test_an_upsert_is_understood(connection: Any) -> None:
+    await connection.execute("CREATE UNIQUE INDEX ON box (code)")
+    for items in (1, 2):
+        statement = insert(BOX).values(id=uuid4(), code="a", amount=items)
+        await execute(
+            connection,
+            statement.on_conflict_do_update(
+                index_elements=["code"],
+                set_={"amount": BOX.c.amount + statement.excluded["amount"]},
+            ),
+        )
+
+    assert await fetchval(connection, select(BOX.c.amount)) == 3
+
+
+async def test_plain_sql_takes_named_parameters_too(connection: Any) -> None:
+    assert await fetchval(connection, text("SELECT :a || '!'").bindparams(a="x")) == "x!"
+    assert await fetchval(connection, text("SELECT 1::int")) == 1
+
+
+async def test_values_are_never_part_of_the_sql(connection: Any) -> None:
+    hostile = "'; DROP TABLE box; --"
+
+    sql, values = compiled(select(BOX).where(BOX.c.code == hostile).limit(7), {})
+
+    assert hostile not in sql
+    assert values == [hostile, 7]
+    await add(connection, hostile, 1)
+    assert await fetchval(connection, select(func.count()).where(BOX.c.code == hostile)) == 1
+
+
+def test_a_shape_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def question(items: int) -> Any:
+        return select(BOX.c.id, BOX.c.tags).where(BOX.c.amount == items, BOX.c.code != "once")
+
+    first, _ = compiled(question(1), {})
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr("sqlalchemy.sql.selectable.Select._compiler", refuse)
+    assert compiled(question(2), {}) == (first, [2, "once"])
+    with pytest.raises(AssertionError):
+        compiled(question(2).limit(1), {})

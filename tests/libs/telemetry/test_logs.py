@@ -1,0 +1,132 @@
+"""What a log line holds, and what it never holds."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from libs.telemetry import logs, traces
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    out = io.StringIO()
+    logs.set_up("ingest", stream=out)
+    yield out
+    structlog.reset_defaults()
+    logging.captureWarnings(False)
+    root.handlers[:], root.level = handlers, level
+
+
+def only(lines: io.StringIO) -> dict[str, Any]:
+    (line,) = lines.getvalue().splitlines()
+    said: dict[str, Any] = json.loads(line)
+    return said
+
+
+def test_a_line_is_json_with_service_level_and_time(lines: io.StringIO) -> None:
+    structlog.get_logger().info("batch accepted", new=3)
+
+    said = only(lines)
+
+    assert said.pop("timestamp").endswith("Z")
+    assert said == {"event": "batch accepted", "new": 3, "level": "info", "service": "ingest"}
+
+
+def test_a_line_carries_its_trace_and_its_request(lines: io.StringIO) -> None:
+    telemetry = traces.set_up("ingest")
+    with telemetry.span("append"), structlog.contextvars.bound_contextvars(request_id="r1"):
+        parent = traces.current_traceparent()
+        structlog.get_logger().info("appended")
+
+    said = only(lines)
+
+    assert parent == f"00-{said['trace_id']}-{said['span_id']}-00"
+    assert said["request_id"] == "r1"
+
+
+def test_stdlib_logging_speaks_the_same_way(lines: io.StringIO) -> None:
+    with structlog.contextvars.bound_contextvars(request_id="r2"):
+        logging.getLogger("somewhere").warning("low %s", "disk")
+
+    said = only(lines)
+
+    assert (said["event"], said["level"]) == ("low disk", "warning")
+    assert (said["logger"], said["request_id"], said["service"]) == ("somewhere", "r2", "ingest")
+
+
+@pytest.mark.parametrize("name", ["faststream", "aiokafka.consumer", "granian", "alembic"])
+def test_chatty_libraries_speak_from_warning_on(lines: io.StringIO, name: str) -> None:
+    logging.getLogger(name).info("chatter")
+    structlog.get_logger().debug("chatter")
+    assert lines.getvalue() == ""
+
+    logging.getLogger(name).warning("trouble")
+
+    assert only(lines)["event"] == "trouble"
+
+
+def test_secrets_are_blanked_at_any_depth(lines: io.StringIO) -> None:
+    structlog.get_logger().info(
+        "login",
+        password="hunter2",
+        headers={"Authorization": "hunter2", "X-API-Key": "hunter2", "accept": "*/*"},
+        tries=[{"refresh_token": "hunter2", "at": 1}],
+        dsn="postgresql://till:hunter2@db/till",
+    )
+
+    said = only(lines)
+
+    assert "hunter2" not in lines.getvalue()
+    assert said["headers"]["accept"] == "*/*"
+    assert said["tries"] == [{"refresh_token": "[redacted]", "at": 1}]
+    assert said["dsn"] == "postgresql://[redacted]@db/till"
+
+
+def test_an_exception_is_told_without_local_values_or_quoted_rows(lines: io.StringIO) -> None:
+    def fail(phone: str) -> None:
+        raise ValueError(f"duplicate key\nDETAIL:  Key (phone)=({phone}) exists.")
+
+    phone = "+7" + "9000004711"
+    try:
+        fail(phone)
+    except ValueError:
+        structlog.get_logger().exception("append failed")
+
+    said = only(lines)
+
+    assert "ValueError: duplicate key" in said["exception"]
+    assert "4711" not in lines.getvalue()
+
+
+@pytest.mark.parametrize("value", [float("nan"), "\ud800", b"\xff", {1: object()}, {("a",): 1}])
+def test_a_value_json_has_no_word_for_still_makes_a_line(lines: io.StringIO, value: object) -> None:
+    structlog.get_logger().info("odd", value=value)
+
+    assert only(lines)["event"] == "odd"
+
+
+def test_a_person_at_a_terminal_reads_text() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    out = Terminal()
+    try:
+        logs.set_up("ingest", stream=out)
+        structlog.get_logger().info("batch accepted")
+    finally:
+        structlog.reset_defaults()
+        logging.captureWarnings(False)
+        root.handlers[:], root.level = handlers, level
+
+    assert "batch accepted" in out.getvalue()
+    assert not out.getvalue().startswith("{")

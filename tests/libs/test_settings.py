@@ -1,0 +1,145 @@
+"""Settings from the environment."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from libs.settings import MASK, ServiceSettings, Settings, SettingsFault, describe
+
+DSN = "postgresql://shop:hunter2@db:5432/till"
+ENOUGH = {"DATABASE_URL": DSN, "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092"}
+
+
+class Shop(ServiceSettings):
+    signing_key: SecretStr = SecretStr("insecure-default")
+    old_key: SecretStr | None = None
+    origins: tuple[str, ...] = ()
+
+
+def test_a_field_is_read_under_the_prefix_of_the_service() -> None:
+    shop = ServiceSettings.from_env("SHOP", {**ENOUGH, "SHOP_HTTP_PORT": "8123"})
+
+    assert shop.http_port == 8123
+
+
+def test_a_shared_field_falls_back_to_the_bare_variable() -> None:
+    shop = ServiceSettings.from_env("SHOP", {**ENOUGH, "TILLSTREAM_TOPIC_PREFIX": "t1"})
+
+    assert shop.database_url.get_secret_value() == DSN
+    assert shop.topic_prefix == "t1"
+
+
+def test_the_variable_of_the_service_wins_over_the_shared_one() -> None:
+    own = "postgresql://own@db/till"
+
+    shop = ServiceSettings.from_env("SHOP", {**ENOUGH, "SHOP_DATABASE_URL": own})
+
+    assert shop.database_url.get_secret_value() == own
+
+
+def test_a_field_that_is_not_shared_is_never_read_from_the_bare_variable() -> None:
+    shop = ServiceSettings.from_env("SHOP", {**ENOUGH, "HTTP_PORT": "1", "POOL_SIZE": "9"})
+
+    assert (shop.http_port, shop.pool_size) == (0, 5)
+
+
+def test_a_secret_is_read_from_a_file_and_stripped(tmp_path: Path) -> None:
+    secret = tmp_path / "key"
+    secret.write_text("from-a-file\n", encoding="utf-8")
+
+    shop = Shop.from_env("SHOP", {**ENOUGH, "SHOP_SIGNING_KEY_FILE": str(secret)})
+
+    assert shop.signing_key.get_secret_value() == "from-a-file"
+
+
+def test_a_list_is_separated_by_commas() -> None:
+    env = {**ENOUGH, "SHOP_SIGNING_KEY": "s3cr3t-enough", "SHOP_ORIGINS": "http://a, http://b"}
+
+    assert Shop.from_env("SHOP", env).origins == ("http://a", "http://b")
+
+
+def test_all_faults_are_told_at_once_one_line_each_without_secrets(tmp_path: Path) -> None:
+    env = {
+        "SHOP_DATABASE_URL": "mysql://root:hunter2@db/x",
+        "SHOP_HTTP_PORT": "eighty",
+        "SHOP_SIGNING_KEY": "changeme",
+        "SHOP_OLD_KEY_FILE": str(tmp_path / "nowhere"),
+        "TILLSTREAM_PROFILE": "prod",
+    }
+
+    with pytest.raises(SettingsFault) as fault:
+        Shop.from_env("SHOP", env)
+
+    assert set(fault.value.faults) == {
+        "SHOP_DATABASE_URL",
+        "SHOP_HTTP_PORT",
+        "SHOP_KAFKA_BOOTSTRAP_SERVERS",
+        "SHOP_OLD_KEY_FILE",
+        "SHOP_PROFILE",
+        "SHOP_SIGNING_KEY",
+    }
+    assert len(str(fault.value).splitlines()) == 6
+    assert "KAFKA_BOOTSTRAP_SERVERS" in fault.value.faults["SHOP_KAFKA_BOOTSTRAP_SERVERS"]
+    assert "hunter2" not in str(fault.value)
+    assert "changeme" not in str(fault.value)
+
+
+def test_a_missing_variable_given_by_an_unreadable_file_is_one_fault(tmp_path: Path) -> None:
+    env = {
+        "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092",
+        "DATABASE_URL_FILE": str(tmp_path / "nowhere"),
+    }
+
+    with pytest.raises(SettingsFault) as fault:
+        ServiceSettings.from_env("SHOP", env)
+
+    assert list(fault.value.faults) == ["DATABASE_URL_FILE"]
+
+
+def test_a_variable_given_twice_is_refused(tmp_path: Path) -> None:
+    env = {**ENOUGH, "SHOP_HTTP_PORT": "1", "SHOP_HTTP_PORT_FILE": str(tmp_path)}
+
+    with pytest.raises(SettingsFault, match="SHOP_HTTP_PORT: given twice"):
+        ServiceSettings.from_env("SHOP", env)
+
+
+@pytest.mark.parametrize("secret", [None, "", "insecure-default", "Password"])
+def test_an_empty_or_default_secret_is_refused_outside_the_demo(secret: str | None) -> None:
+    env = ENOUGH if secret is None else {**ENOUGH, "SHOP_SIGNING_KEY": secret}
+
+    with pytest.raises(SettingsFault, match="SHOP_SIGNING_KEY: an empty or default secret"):
+        Shop.from_env("SHOP", {**env, "TILLSTREAM_PROFILE": "local"})
+
+
+def test_a_default_secret_will_do_in_the_demo() -> None:
+    shop = Shop.from_env("SHOP", {**ENOUGH, "TILLSTREAM_PROFILE": "demo"})
+
+    assert shop.signing_key.get_secret_value() == "insecure-default"
+
+
+def test_secrets_are_masked_when_settings_are_described() -> None:
+    shop = Shop.from_env("SHOP", {**ENOUGH, "SHOP_SIGNING_KEY": "s3cr3t-enough"})
+
+    told = dict(describe(shop))
+
+    assert told["signing_key"] == MASK
+    assert told["old_key"] == "(not set)"
+    assert told["database_url"] == f"postgresql://{MASK}@db:5432/till"
+    assert told["pool_size"] == "5"
+    assert "hunter2" not in repr(shop)
+
+
+def test_settings_cannot_be_changed_after_the_start() -> None:
+    settings = ServiceSettings.from_env("SHOP", ENOUGH)
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.http_port = 1
+
+
+def test_settings_without_a_profile_refuse_weak_secrets() -> None:
+    class Small(Settings):
+        key: SecretStr
+
+    with pytest.raises(SettingsFault):
+        Small.from_env("X", {"X_KEY": "secret"})
