@@ -61,5 +61,5 @@ class Codec(Generic[Event]):
             if schema_version < current:
                 data = upcast(name, schema_version, current, data, self._upcasts)
             return cast(Event, decode(data))
-        except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # an upcast may fail in any way it likes, JSON by its depth
             raise UndecodableEvent(f"{name} version {schema_version}: {error}") from error

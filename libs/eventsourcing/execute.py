@@ -62,9 +62,10 @@ async def _once(
     command_id: UUID | None,
 ) -> Executed[Event]:
     stream = aggregate.stream(id)
+    # The history before the question: what answers "not yet" is then not in the history either.
+    history = await store.read(cause.tenant, stream)
     if command_id and (first := await store.outcome_of(command_id, cause.tenant, stream)):
         return Executed(first.events, first.version, first.token)
-    history = await store.read(cause.tenant, stream)
     if expected is not None and expected != history.version:
         raise VersionConflict(f"{stream} is at version {history.version}, not {expected}")
     events = aggregate.decide(aggregate.state_after(history.events), command)
@@ -73,4 +74,7 @@ async def _once(
     appended = await store.append(
         stream, events, expected=history.version, cause=cause, command_id=command_id
     )
+    if appended.version != history.version + len(events):
+        # The command was sent twice and its twin decided on a later history: that is the answer.
+        raise VersionConflict(f"{stream} was at another version")
     return Executed(events, appended.version, appended.token)

@@ -60,6 +60,10 @@ class GroupCommit(Generic[Request, Result]):
                 await self._commit(self._next_group())
         finally:
             self._drain = None
+            # Only when the process gives up: nobody will write these any more.
+            for _, future in self._waiting:
+                future.cancel()
+            self._waiting.clear()
 
     def _next_group(self) -> list[tuple[Request, asyncio.Future[Result]]]:
         group, weight = [self._waiting.popleft()], 0
@@ -70,15 +74,19 @@ class GroupCommit(Generic[Request, Result]):
         return group
 
     async def _commit(self, group: list[tuple[Request, asyncio.Future[Result]]]) -> None:
-        outcomes: Sequence[Result | BaseException]
         try:
             outcomes = await self._write([request for request, _ in group])
+            told = list(zip(group, outcomes, strict=True))
         except Exception as error:  # noqa: BLE001 -- every waiting caller must hear of it
-            outcomes = [error] * len(group)
-        for (_, future), outcome in zip(group, outcomes, strict=True):
+            told = [(one, error) for one in group]
+        except BaseException:
+            for _, future in group:
+                future.cancel()
+            raise
+        for (_, future), outcome in told:
             if future.done():
                 continue
-            if isinstance(outcome, BaseException):
+            if isinstance(outcome, Exception):
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)

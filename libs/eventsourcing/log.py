@@ -23,7 +23,10 @@ class EventIdReused(Exception):
 
 
 class Rejected(Exception):
-    """The log cannot hold this event (a NUL character, a name too long). Nothing was written."""
+    """The log cannot hold this event: text Postgres does not take, a name or data too long.
+
+    Nothing was written.
+    """
 
 
 class LogUnavailable(Exception):

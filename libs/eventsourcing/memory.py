@@ -1,7 +1,9 @@
 """A log in memory: the same promises as Postgres, no disk."""
 
+import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import astuple
 from uuid import UUID
 
 from libs.clock import Clock, utc_now
@@ -16,6 +18,7 @@ from libs.eventsourcing.log import (
     Rejected,
 )
 from libs.eventsourcing.plan import Append, AppendFacts, Head, Known, Request, Result, Row, plan
+from libs.eventsourcing.schema import MAX_BYTES, MAX_STREAM
 from libs.eventsourcing.snapshot import Snapshot
 
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -74,18 +77,23 @@ class MemoryLog:
         return Snapshot(self._xid + 1, self._xid + 1)
 
     def _write(self, request: Request) -> Result:
-        known = {
-            event_id: Known((event.cause.tenant, event.stream), event.version, event.xid)
-            for event_id, event in self._by_id.items()
-        }
-        planned = plan([request], self._versions, known)
-        self._xid += 1
+        events = request.facts if isinstance(request, AppendFacts) else request.events
+        known = {event.event_id: self._by_id.get(event.event_id) for event in events}
+        found = {event_id: event for event_id, event in known.items() if event}
+        planned = plan(
+            [request],
+            self._versions,
+            {
+                event_id: Known((event.cause.tenant, event.stream), event.version, event.xid)
+                for event_id, event in found.items()
+            },
+        )
         for row in planned.rows:
             _refuse_what_postgres_cannot_hold(row)
+        self._xid += 1
         inserted = {row.event.event_id for row in planned.rows if self._insert(row)}
-        (answer,) = planned.answers(
-            self._xid, inserted, {event.event_id: event.xid for event in self._events}
-        )
+        writers = {event_id: event.xid for event_id, event in found.items()}
+        (answer,) = planned.answers(self._xid, inserted, writers)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -115,5 +123,14 @@ class MemoryLog:
 
 
 def _refuse_what_postgres_cannot_hold(row: Row) -> None:
-    if _NUL.search(row.event.data) or "\0" in row.stream:
+    texts = (row.stream, *astuple(row.cause))
+    if _NUL.search(row.event.data) or any("\0" in text for text in texts if text):
         raise Rejected("a NUL character cannot be stored")
+    if not row.stream or len(row.stream) > MAX_STREAM or row.cause.tenant in ("", "*"):
+        raise Rejected("not a name for a stream or a tenant")
+    if len(row.event.data) > MAX_BYTES:
+        raise Rejected("too much data for one event")
+    try:
+        json.loads(row.event.data)
+    except ValueError as error:
+        raise Rejected("not JSON") from error

@@ -136,8 +136,16 @@ def _plan_append(
 
 
 def _first_result(request: Append, seen: Sequence[Known | None]) -> Known | Exception:
-    last = seen[-1]
-    if last is None or any(known is None or known.head != request.head for known in seen):
+    first, last = seen[0], seen[-1]
+    start = first.version if first else None
+    if (
+        last is None
+        or start is None
+        or any(
+            known is None or (known.head, known.version) != (request.head, version)
+            for version, known in enumerate(seen, start)
+        )
+    ):
         return EventIdReused(f"an event id given for {request.stream} is already in the log")
     return last
 

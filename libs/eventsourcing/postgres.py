@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+from prometheus_client import Counter
 
 from libs.eventsourcing import statements
 from libs.eventsourcing.group_commit import GroupCommit
@@ -42,7 +43,7 @@ from libs.eventsourcing.snapshot import Snapshot
 
 _Connection: TypeAlias = Any  # a pooled proxy or a plain connection
 
-ATTEMPTS: Final = 10
+ATTEMPTS: Final = 40
 LOST: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
@@ -51,6 +52,19 @@ LOST: Final = (
     TimeoutError,
 )
 """What it looks like when the database goes away in the middle."""
+
+BUSY: Final = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+"""What it looks like when the database is there and cannot: a lock in the way, no room, a
+standby."""
+
+UNFIT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, UnicodeError)
+"""What the database, or the way to it, says of an event that cannot be stored."""
+
+APPENDED: Final = Counter("tillstream_appended_events", "Events written to the log")
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, str]).decode
@@ -66,8 +80,6 @@ class PostgresLog:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._group = GroupCommit[Request, Result](self._write, _weight)
-        self.appended = 0
-        """How many events this process has written: a counter for the metrics."""
 
     async def append(
         self, stream: str, events: Sequence[NewEvent], *, expected: Expected, cause: Cause
@@ -82,11 +94,13 @@ class PostgresLog:
     async def find(self, event_ids: Sequence[UUID]) -> Mapping[UUID, RecordedEvent]:
         """See `Log.find`."""
         rows = await self._fetch(statements.FIND, event_ids)
-        return {row["event_id"]: _recorded(row) for row in rows}
+        return {row["event_id"]: recorded_event(row) for row in rows}
 
     async def read(self, tenant: str, stream: str, *, after: int = 0) -> Sequence[RecordedEvent]:
         """See `Log.read`."""
-        return [_recorded(r) for r in await self._fetch(statements.READ, tenant, stream, after)]
+        return [
+            recorded_event(r) for r in await self._fetch(statements.READ, tenant, stream, after)
+        ]
 
     async def read_all(
         self, *, after: int = 0, as_of: Snapshot | None = None, page: int = 1000
@@ -97,7 +111,7 @@ class PostgresLog:
             rows = await self._fetch(statements.READ_ALL, after, str(moment), page)
             if not rows:
                 return
-            yield [_recorded(row) for row in rows]
+            yield [recorded_event(row) for row in rows]
             after = rows[-1]["position"]
 
     async def now(self) -> Snapshot:
@@ -111,14 +125,14 @@ class PostgresLog:
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         try:
             return await self._pool.fetch(query, *arguments)
-        except LOST as error:
+        except (*LOST, *BUSY) as error:
             raise LogUnavailable("the database does not answer") from error
 
     async def _write(self, requests: Sequence[Request]) -> Sequence[Result | Exception]:
         try:
             async with self._pool.acquire() as connection:
                 return await self._write_group(connection, requests)
-        except LOST as error:
+        except (*LOST, *BUSY) as error:
             lost = LogUnavailable("the database did not answer")
             lost.__cause__ = error
             return [lost] * len(requests)
@@ -128,11 +142,15 @@ class PostgresLog:
     ) -> Sequence[Result | Exception]:
         try:
             return await self._try_group(connection, requests)
-        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+        except UNFIT as error:
             if len(requests) == 1:
                 return [Rejected(f"the log cannot hold this event: {type(error).__name__}")]
-            alone = [await self._write_group(connection, [request]) for request in requests]
-            return [answer for answers in alone for answer in answers]
+        except _Raced:
+            if len(requests) == 1:
+                return [VersionConflict("too many others are writing to this stream")]
+        # The group failed for the sake of one of them: each by itself.
+        alone = [await self._write_group(connection, [request]) for request in requests]
+        return [answer for answers in alone for answer in answers]
 
     async def _try_group(
         self, connection: _Connection, requests: Sequence[Request]
@@ -143,10 +161,10 @@ class PostgresLog:
                 xid, inserted = await _insert(connection, planned)
             except (_Raced, asyncpg.DeadlockDetectedError):
                 continue
-            self.appended += len(inserted)
+            APPENDED.inc(len(inserted))
             skipped = planned.fact_ids - inserted
             return planned.answers(xid, inserted, await _writers(connection, skipped))
-        return [VersionConflict("too many others are writing to these streams")] * len(requests)
+        raise _Raced
 
     async def _plan(self, connection: _Connection, requests: Sequence[Request]) -> Plan:
         appends = [request for request in requests if isinstance(request, Append)]
@@ -215,7 +233,8 @@ def _metadata(cause: Cause) -> str:
     return _encode({name: value for name, value in fields.items() if value is not None}).decode()
 
 
-def _recorded(row: asyncpg.Record) -> RecordedEvent:
+def recorded_event(row: asyncpg.Record) -> RecordedEvent:
+    """An event out of a row of `statements.COLUMNS`."""
     return RecordedEvent(
         event_id=row["event_id"],
         type=row["type"],

@@ -1,6 +1,10 @@
 """The log's table, for the migrations: append-only in the database itself."""
 
-from typing import Protocol
+from typing import Final, Protocol
+
+MAX_STREAM: Final = 200
+MAX_BYTES: Final = 500_000
+"""Half of what Kafka takes in one record: a bigger event would hold up the relay for ever."""
 
 
 class Operations(Protocol):
@@ -9,20 +13,21 @@ class Operations(Protocol):
     def execute(self, sqltext: str) -> None: ...
 
 
-EVENTS = """
+EVENTS = f"""
 CREATE TABLE events (
     position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     event_id uuid NOT NULL UNIQUE,
     tenant text NOT NULL CHECK (tenant <> '' AND tenant <> '*'),
-    stream text NOT NULL CHECK (stream <> '' AND length(stream) <= 200),
+    stream text NOT NULL CHECK (stream <> '' AND length(stream) <= {MAX_STREAM}),
     version integer CHECK (version > 0),
     type text NOT NULL,
     schema_version smallint NOT NULL,
     data jsonb NOT NULL,
     metadata jsonb NOT NULL,
     occurred_at timestamptz NOT NULL,
-    recorded_at timestamptz NOT NULL DEFAULT now()
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (octet_length(data::text) + octet_length(metadata::text) <= {MAX_BYTES})
 )"""
 """`version` is null for facts. `xid` is what the relay tails by."""
 

@@ -26,12 +26,6 @@ class Snapshot:
         """Whether what transaction `xid` wrote was committed (or undone) at this moment."""
         return xid < self.xmin or (xid < self.xmax and xid not in self.running)
 
-    def covers(self, other: "Snapshot") -> bool:
-        """Whether this moment sees everything `other` sees."""
-        return self.xmax >= other.xmax and all(
-            not other.sees(xid) for xid in self.running if xid < other.xmax
-        )
-
     def __str__(self) -> str:
         return f"{self.xmin}:{self.xmax}:{','.join(map(str, sorted(self.running)))}"
 

@@ -33,8 +33,8 @@ TRANSIENT: Final = (
 )
 """Errors that say nothing about the events: the same batch is tried again, after a while."""
 
-MISFIT: Final = (asyncpg.SyntaxOrAccessError,)
-"""Errors that say the projection does not fit its tables: no event is to blame, none is parked."""
+MISFIT: Final = (asyncpg.SyntaxOrAccessError, parking.TooManyParked)
+"""Errors that say the projection itself is wrong: no event is to blame, none is parked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +177,8 @@ class _Bisection(Generic[Event]):
             reason = f"{type(error).__name__}: {error}"
             self.letters.append(Letter(free[0].stream, free[0].record, "failed", reason))
             self.blocked.add(free[0].stream)
+            if len(self.blocked) > parking.CAP:
+                raise parking.TooManyParked(f"hardly anything can be applied: {reason}")
         else:
             await self.run(free[: len(free) // 2])
             await self.run(free[len(free) // 2 :])
@@ -185,6 +187,11 @@ class _Bisection(Generic[Event]):
         try:
             async with self.connection.transaction():
                 await self.projection.project(self.connection, [item.event for item in items])
+        except asyncpg.InterfaceError as error:
+            # Of a connection that still works this is a call the projection got wrong.
+            if self.connection.is_closed():
+                raise
+            return error
         except (*TRANSIENT, *MISFIT):
             raise
         except Exception as error:  # noqa: BLE001 -- a projection may fail in any way it likes

@@ -94,9 +94,8 @@ async def switch(connection: Any, projection: Projection[Any], schemas: Schemas)
         await _move(connection, table, schemas.live, schemas.previous)
         await _move(connection, table, schemas.next, schemas.live)
     await connection.execute(_CARRY_NUMBERS, projection.name)
-    await _rename(connection, projection.name, "live", "previous")
-    await _rename(connection, projection.name, "next", "live")
-    await _move_letters(connection, projection.name)
+    await _become(connection, projection.name, "live", "previous")
+    await _become(connection, projection.name, "next", "live")
 
 
 async def roll_back(connection: Any, projection: Projection[Any], schemas: Schemas) -> None:
@@ -112,8 +111,8 @@ async def roll_back(connection: Any, projection: Projection[Any], schemas: Schem
     for table in projection.tables:
         await _move(connection, table, schemas.live, schemas.next)
         await _move(connection, table, schemas.previous, schemas.live)
-    await _rename(connection, projection.name, "live", "next")
-    await _rename(connection, projection.name, "previous", "live")
+    await _become(connection, projection.name, "live", "next")
+    await _become(connection, projection.name, "previous", "live")
 
 
 async def lock_live(connection: Any, projection: Projection[Any]) -> None:
@@ -130,7 +129,8 @@ FROM checkpoints AS live, generations AS g, generations AS n
 WHERE g.projection = $1 AND g.state = 'live' AND n.projection = $1 AND n.state = 'next'
     AND live.projection = $1 AND live.generation = g.generation
     AND built.projection = $1 AND built.generation = n.generation
-    AND (built.topic, built.partition) = (live.topic, live.partition)
+    AND (built.topic, built.partition, built.next_offset)
+        = (live.topic, live.partition, live.next_offset)
     AND built.relay_seq IS NULL
 """
 """A lane that was rebuilt from the log alone knows no numbers; the live one, at the same offset,
@@ -142,7 +142,8 @@ async def _has(connection: Any, projection: str, state: str) -> bool:
     return bool(await connection.fetchval(query, projection, state))
 
 
-async def _rename(connection: Any, projection: str, old: str, new: str) -> None:
+async def _become(connection: Any, projection: str, old: str, new: str) -> None:
+    """Give an edition another state; what it could not apply stays aside with it."""
     done = await connection.execute(
         "UPDATE generations SET state = $3 WHERE projection = $1 AND state = $2",
         projection,
@@ -151,23 +152,18 @@ async def _rename(connection: Any, projection: str, old: str, new: str) -> None:
     )
     if done != "UPDATE 1":
         raise NoSuchEdition(f"{projection} has no {old} edition")
+    names = Edition(old).parking(projection), Edition(new).parking(projection)
+    for statement in _MOVE_LETTERS:
+        await connection.execute(statement, *names)
+    await connection.execute("DELETE FROM parked_streams WHERE projection = $1", names[0])
 
 
-async def _move_letters(connection: Any, projection: str) -> None:
-    """What the old edition had set aside is void; what the new one could not apply stays aside."""
-    parked_next = Edition("next").parking(projection)
-    await connection.execute("DELETE FROM parked_streams WHERE projection = $1", projection)
-    await connection.execute(
-        """INSERT INTO parked_streams
-        SELECT $1, tenant, stream, reason, error, parked_at, attempts FROM parked_streams
-        WHERE projection = $2""",
-        projection,
-        parked_next,
-    )
-    await connection.execute(
-        "UPDATE parked SET projection = $1 WHERE projection = $2", projection, parked_next
-    )
-    await connection.execute("DELETE FROM parked_streams WHERE projection = $1", parked_next)
+_MOVE_LETTERS: Final = (
+    """INSERT INTO parked_streams
+    SELECT $2, tenant, stream, reason, error, parked_at, attempts FROM parked_streams
+    WHERE projection = $1""",
+    "UPDATE parked SET projection = $2 WHERE projection = $1",
+)
 
 
 async def _lock_tables(

@@ -1,15 +1,22 @@
 """Reading your own writes: wait until a read model has what a token names, or say it has not."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
 
 from libs.errors import Refused
+from libs.eventsourcing.snapshot import Snapshot
 from libs.messaging.projection import Projection
 from libs.messaging.publisher import Lane
 from libs.messaging.topics import topic_name
+
+MAX_TOKEN: Final = 2000
+PAUSE: Final = 0.003
+"""Seconds between two looks."""
 
 
 class TokenMalformed(Refused):
@@ -17,22 +24,25 @@ class TokenMalformed(Refused):
 
 
 _PUBLISHED: Final = """
-SELECT bool_and(
-    pg_visible_in_snapshot(xid::xid8, published)
-    OR (complete AND confirmed AND pg_visible_in_snapshot(xid::xid8, target))
-) FROM relay, unnest($1::text[]) AS token (xid)
+SELECT (CASE WHEN complete AND confirmed THEN target ELSE published END)::text FROM relay
 """
 
-_HEADS: Final = "SELECT topic, partition, last_seq FROM relay_heads WHERE topic = ANY($1)"
+_HEADS: Final = "SELECT topic, partition, last_seq FROM relay_heads"
 
-_BEHIND: Final = """
-SELECT count(*) FROM unnest($2::text[], $3::int[], $4::bigint[]) AS head (topic, partition, seq)
-LEFT JOIN (
-    SELECT c.* FROM checkpoints c JOIN generations g USING (projection, generation)
-    WHERE c.projection = $1 AND g.state = 'live'
-) AS place USING (topic, partition)
-WHERE place.relay_seq IS NULL OR place.relay_seq < head.seq
+_PLACES: Final = """
+SELECT projection, topic, partition, relay_seq
+FROM checkpoints JOIN generations USING (projection, generation)
+WHERE state = 'live' AND relay_seq IS NOT NULL
 """
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What was published, the last number of every lane, and the last one every projection has."""
+
+    published: Snapshot
+    heads: Mapping[Lane, int]
+    places: Mapping[str, Mapping[Lane, int]]
 
 
 class Freshness:
@@ -50,11 +60,12 @@ class Freshness:
         deadline: float = 2.0,
     ) -> None:
         self._pool = pool
-        self._topics: Mapping[str, list[str]] = {
-            one.name: [topic_name(prefix, category) for category in one.topics]
+        self._topics = {
+            one.name: {topic_name(prefix, category) for category in one.topics}
             for one in projections
         }
         self._deadline = deadline
+        self._next_look: asyncio.Future[_Standing] | None = None
 
     async def wait(self, projection: str, token: str) -> bool:
         """Whether the projection has what `token` names, before the deadline.
@@ -64,28 +75,53 @@ class Freshness:
         xids, topics = _parse(token), self._topics[projection]
         try:
             async with asyncio.timeout(self._deadline):
-                while not await self._pool.fetchval(_PUBLISHED, xids):
-                    await asyncio.sleep(0.003)
-                heads = await self._heads(topics)
-                while await self._behind(projection, heads):
-                    await asyncio.sleep(0.003)
+                await self._reached(projection, await self._published(xids, topics))
         except TimeoutError:
             return False
         return True
 
-    async def _heads(self, topics: Sequence[str]) -> dict[Lane, int]:
-        rows = await self._pool.fetch(_HEADS, topics)
-        return {(row["topic"], row["partition"]): row["last_seq"] for row in rows}
+    async def _published(self, xids: Sequence[int], topics: set[str]) -> dict[Lane, int]:
+        """Wait until Kafka has what the transactions wrote; where the lanes ended then."""
+        while xids:
+            standing = await self._look()
+            if all(map(standing.published.sees, xids)):
+                return {lane: seq for lane, seq in standing.heads.items() if lane[0] in topics}
+        return {}
 
-    async def _behind(self, projection: str, heads: Mapping[Lane, int]) -> int:
-        topics, partitions = [topic for topic, _ in heads], [partition for _, partition in heads]
-        return int(
-            await self._pool.fetchval(_BEHIND, projection, topics, partitions, [*heads.values()])
+    async def _reached(self, projection: str, heads: Mapping[Lane, int]) -> None:
+        while heads:
+            places = (await self._look()).places.get(projection, {})
+            if all(places.get(lane, 0) >= seq for lane, seq in heads.items()):
+                return
+
+    async def _look(self) -> _Standing:
+        """How things stand, looked up after this call began: one look for all who wait."""
+        if self._next_look is None:
+            self._next_look = asyncio.ensure_future(self._look_soon())
+        return await asyncio.shield(self._next_look)
+
+    async def _look_soon(self) -> _Standing:
+        await asyncio.sleep(PAUSE)
+        # Whoever comes from now on needs a later look.
+        self._next_look = None
+        async with self._pool.acquire() as connection:
+            # In this order: whatever is seen published has its heads seen too.
+            published = await connection.fetchval(_PUBLISHED)
+            heads = await connection.fetch(_HEADS)
+            rows = await connection.fetch(_PLACES)
+        places: dict[str, dict[Lane, int]] = defaultdict(dict)
+        for row in rows:
+            places[row["projection"]][row["topic"], row["partition"]] = row["relay_seq"]
+        return _Standing(
+            Snapshot.parse(published),
+            {(row["topic"], row["partition"]): row["last_seq"] for row in heads},
+            places,
         )
 
 
-def _parse(token: str) -> list[str]:
-    xids = token.split(",")
-    if len(token) > 2000 or not all(xid.isascii() and xid.isdigit() for xid in xids):
+def _parse(token: str) -> list[int]:
+    """The transactions named; an empty token names none."""
+    xids = token.split(",") if token else []
+    if len(token) > MAX_TOKEN or not all(xid.isascii() and xid.isdigit() for xid in xids):
         raise TokenMalformed
-    return xids
+    return [int(xid) for xid in xids]

@@ -11,14 +11,18 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from libs.messaging.wire import Record
+from libs.eventsourcing.log import RecordedEvent
+from libs.messaging.wire import Record, encode_headers
 
 StreamKey: TypeAlias = tuple[str, str]
 """Tenant and stream."""
 
 CAP: Final = 200
-"""How many streams of a projection may be parked before it stops: more is not bad data but a
-broken projection."""
+"""How many streams of a projection may be parked at a time."""
+
+
+class TooManyParked(Exception):
+    """So many streams fail that the projection itself is wrong; no more are parked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,18 @@ class StoredRecord:
     headers: Sequence[tuple[str, bytes | None]]
 
 
+def record_of(service: str, event: RecordedEvent) -> StoredRecord:
+    """An event of the log in the form of a record, for parking: it has no place in a topic yet."""
+    return StoredRecord(
+        topic="log",
+        partition=0,
+        offset=event.position,
+        key=event.stream.encode(),
+        value=event.data,
+        headers=encode_headers(service, event, 0, 0),
+    )
+
+
 _PARKED_OF: Final = """
 SELECT tenant, stream FROM parked_streams
 WHERE projection = $1 AND (tenant, stream) IN (SELECT * FROM unnest($2::text[], $3::text[]))
@@ -81,7 +97,7 @@ _LIST: Final = """
 SELECT s.projection, s.tenant, s.stream, s.reason, s.error, s.parked_at, s.attempts,
     count(p.id) AS letters
 FROM parked_streams s LEFT JOIN parked p USING (projection, tenant, stream)
-WHERE $1::text IS NULL OR s.projection = $1
+WHERE s.projection = $1 OR ($1::text IS NULL AND s.projection NOT LIKE '%@previous')
 GROUP BY s.projection, s.tenant, s.stream ORDER BY s.parked_at
 """
 
@@ -101,7 +117,7 @@ async def parked_among(
 
 
 async def park(connection: Any, projection: str, letters: Sequence[Letter]) -> None:
-    """Set `letters` aside, in their order."""
+    """Set `letters` aside, in their order. Raises TooManyParked at the cap."""
     if not letters:
         return
     first = {letter.stream: letter for letter in reversed(letters) if letter.reason}
@@ -113,6 +129,8 @@ async def park(connection: Any, projection: str, letters: Sequence[Letter]) -> N
         [letter.reason for letter in first.values()],
         [letter.error[:500].replace("\0", "") for letter in first.values()],
     )
+    if first and (parked := await count(connection, projection)) > CAP:
+        raise TooManyParked(f"{parked} streams of {projection} cannot be applied: it is wrong")
     records = [letter.record for letter in letters]
     await connection.execute(
         _PARK,
@@ -135,7 +153,7 @@ async def count(connection: Any, projection: str) -> int:
 
 
 async def list_parked(connection: Any, projection: str | None = None) -> list[ParkedStream]:
-    """What is parked, oldest first."""
+    """What is parked, oldest first; by default of all but the previous editions."""
     return [ParkedStream(**dict(row)) for row in await connection.fetch(_LIST, projection)]
 
 

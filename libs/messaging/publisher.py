@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from libs.eventsourcing.log import RecordedEvent
 from libs.messaging.topics import category_of, partition_of, topic_name
@@ -17,6 +18,11 @@ from libs.messaging.wire import Headers, encode_headers
 
 MAX_BATCH_BYTES: Final = 524_288
 """Half of what the topics accept in one request, so that headers never push a batch over."""
+
+METADATA_SECONDS: Final = 3.0
+"""How long to look for a topic."""
+
+CLOSE_SECONDS: Final = 1.0
 
 Lane: TypeAlias = tuple[str, int]
 """Topic and partition."""
@@ -26,6 +32,10 @@ Message: TypeAlias = tuple[bytes, bytes, Headers]
 
 class UnknownTopic(Exception):
     """A stream's category has no topic. Declare it and run the topics command."""
+
+
+class SpentPublisher(Exception):
+    """Kafka did not confirm in time; whether it has the page is unknown."""
 
 
 class Publisher:
@@ -80,17 +90,24 @@ class Publisher:
             headers = encode_headers(self._service, event, seq, last.get(lane, 0))
             lanes[lane].append((event.stream.encode(), event.data, headers))
             last[lane] = seq
-        async with asyncio.timeout(self._deadline):
-            sending = [self._send(lane, messages) for lane, messages in lanes.items()]
-            await asyncio.gather(*sending)
+        try:
+            async with asyncio.timeout(self._deadline):
+                await self._send_all(lanes)
+        except TimeoutError as error:
+            raise SpentPublisher(f"not confirmed within {self._deadline:.0f} s") from error
         return {lane: last[lane] for lane in lanes}
 
     async def close(self) -> None:
         """Let go of the broker, without waiting for what was not confirmed."""
         stopping = asyncio.ensure_future(self._producer.stop())
-        await asyncio.wait([stopping], timeout=5.0)
+        await asyncio.wait([stopping], timeout=CLOSE_SECONDS)
         if not stopping.done():
-            stopping.cancel()
+            # Left alone it would go on trying for ever, beside the next publisher, and aiokafka
+            # has no public way to give up.
+            self._producer._sender.sender_task.cancel()
+            await self._producer.client.close()
+            self._producer._message_accumulator.fail_all(SpentPublisher("given up"))
+            await asyncio.wait([stopping], timeout=CLOSE_SECONDS)
 
     async def _lane(self, stream: str) -> Lane:
         topic = topic_name(self._prefix, category_of(self._service, stream))
@@ -99,14 +116,21 @@ class Publisher:
         return topic, partition_of(stream, self._partitions[topic])
 
     async def _count_partitions(self, topic: str) -> int:
-        async with asyncio.timeout(self._deadline):
-            try:
+        try:
+            async with asyncio.timeout(METADATA_SECONDS):
                 partitions = await self._producer.partitions_for(topic)
-            except Exception as error:
-                raise UnknownTopic(topic) from error
-        if not partitions:
-            raise UnknownTopic(topic)
+        except (TimeoutError, KafkaError) as error:
+            raise UnknownTopic(topic) from error
         return len(partitions)
+
+    async def _send_all(self, lanes: Mapping[Lane, Sequence[Message]]) -> None:
+        """All lanes at once; when one fails the others are given up, for all are sent again."""
+        sending = [asyncio.ensure_future(self._send(*lane)) for lane in lanes.items()]
+        try:
+            await asyncio.gather(*sending)
+        finally:
+            for task in sending:
+                task.cancel()
 
     async def _send(self, lane: Lane, messages: Sequence[Message]) -> None:
         """One lane's messages in order, as few batches as they fit in."""

@@ -9,10 +9,12 @@ few records.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
 
 from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.postgres import PostgresLog
@@ -21,12 +23,13 @@ from libs.messaging import checkpoints, editions, parking
 from libs.messaging.apply import Item, apply, make_ready, project_ready
 from libs.messaging.diff import TableDiff, compare
 from libs.messaging.editions import Schemas
-from libs.messaging.parking import Letter, StoredRecord
+from libs.messaging.parking import Letter, record_of
 from libs.messaging.projection import Projection
 from libs.messaging.publisher import Lane
+from libs.messaging.reader import ends_of, open_reader
 from libs.messaging.tail import Difference
-from libs.messaging.topics import MAX_MESSAGE_BYTES, category_of, topic_name
-from libs.messaging.wire import Delivered, encode_headers
+from libs.messaging.topics import category_of, topic_name
+from libs.messaging.wire import Delivered
 
 Event = TypeVar("Event")
 
@@ -35,6 +38,8 @@ Tell: TypeAlias = Callable[[str, int, int], None]
 
 PAGE: Final = 1000
 TRIES: Final = 50
+PATIENCE: Final = 10.0
+"""How many seconds the live read model may stand still before it is no longer waited for."""
 
 
 class RebuildFailed(Exception):
@@ -54,6 +59,7 @@ class Rebuild(Generic[Event]):
         bootstrap: str,
         prefix: str,
         tell: Tell = lambda *_: None,
+        patience: float = PATIENCE,
     ) -> None:
         self._pool = pool
         self._log = PostgresLog(pool)
@@ -63,11 +69,16 @@ class Rebuild(Generic[Event]):
         self._bootstrap = bootstrap
         self._prefix = prefix
         self._tell = tell
+        self._patience = patience
 
     async def build(self) -> list[TableDiff]:
-        """Build the next edition and compare it with the live one, both at the same place."""
-        async with self._reader() as consumer:
-            ends = await self._ends(consumer)
+        """Build the next edition and compare it with the live one, both at the same place.
+
+        A live edition that stands still, because the topics no longer hold what it needs, is
+        compared where it stands: `tell` says so, and the difference is what it lacks.
+        """
+        async with open_reader(self._bootstrap, self._topics) as consumer:
+            ends = await ends_of(consumer)
             base = await self._log.now()
             await self._prepare(base, ends)
             await self._replay(base)
@@ -77,7 +88,7 @@ class Rebuild(Generic[Event]):
 
     async def switch(self) -> None:
         """Make the next edition live. Readers meet one or the other, never neither."""
-        async with self._reader() as consumer:
+        async with open_reader(self._bootstrap, self._topics) as consumer:
             for _ in range(TRIES):
                 await self._catch_up(consumer, await self._live_place())
                 try:
@@ -141,25 +152,29 @@ class Rebuild(Generic[Event]):
             await parking.park(connection, edition.parking(self._projection.name), letters)
 
     async def _until_live_has(self, base: Snapshot) -> None:
-        """Wait until relay and live projector have passed the moment that was replayed."""
+        """Wait until the live edition has passed the moment that was replayed, while it moves."""
         self._tell("waiting for the live read model", 0, 0)
-        while await self._unpublished(base):
+        before, moved_at = await self._live_behind(base), monotonic()
+        while before and monotonic() - moved_at < self._patience:
             await asyncio.sleep(0.05)
+            behind = await self._live_behind(base)
+            if behind != before:
+                before, moved_at = behind, monotonic()
+        if before:
+            self._tell("the live read model stands still; going on without it", 0, 0)
+
+    async def _live_behind(self, base: Snapshot) -> object:
+        """What relay or live projector still have to do to pass `base`; falsy if nothing."""
+        if unpublished := await self._unpublished(base):
+            return unpublished
         heads = await self._pool.fetch(
             "SELECT topic, partition, last_seq FROM relay_heads WHERE topic = ANY($1)",
             self._topics,
         )
-        wanted = {(row["topic"], row["partition"]): row["last_seq"] for row in heads}
-        while any(
-            (self._seq(places, lane) or 0) < seq
-            for places in [await checkpoints.read(self._pool, self._projection.name)]
-            for lane, seq in wanted.items()
-        ):
-            await asyncio.sleep(0.05)
-
-    @staticmethod
-    def _seq(places: Mapping[Lane, checkpoints.Checkpoint], lane: Lane) -> int | None:
-        return places[lane].relay_seq if lane in places else None
+        places = await checkpoints.read(self._pool, self._projection.name)
+        numbers = {lane: place.relay_seq or 0 for lane, place in places.items()}
+        behind = any(numbers.get((head[0], head[1]), 0) < head[2] for head in heads)
+        return sorted(numbers.items()) if behind else None
 
     async def _unpublished(self, base: Snapshot) -> int:
         published = Snapshot.parse(
@@ -188,7 +203,10 @@ class Rebuild(Generic[Event]):
             for lane, offset in behind.items():
                 if await consumer.position(TopicPartition(*lane)) != offset:
                     consumer.seek(TopicPartition(*lane), offset)
-            polled = await consumer.getmany(timeout_ms=200, max_records=PAGE)
+            try:
+                polled = await consumer.getmany(timeout_ms=200, max_records=PAGE)
+            except OffsetOutOfRangeError as error:
+                raise RebuildFailed(f"the topic lost what was to be read: {error}") from error
             records = [r for batch in polled.values() for r in batch if _before(r, until)]
             applied = await apply(self._pool, self._projection, records, edition)
             for gap in applied.gaps.values():
@@ -221,53 +239,6 @@ class Rebuild(Generic[Event]):
     @property
     def _topics(self) -> list[str]:
         return [topic_name(self._prefix, category) for category in self._projection.topics]
-
-    @asynccontextmanager
-    async def _reader(self) -> Any:
-        """A consumer without a group, on all lanes, to be positioned by hand."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            fetch_max_wait_ms=50,
-            max_partition_fetch_bytes=4 * MAX_MESSAGE_BYTES,
-        )
-        await consumer.start()
-        try:
-            lanes = [
-                TopicPartition(topic, partition)
-                for topic in self._topics
-                for partition in sorted(await self._partitions(consumer, topic))
-            ]
-            consumer.assign(lanes)
-            for tp, end in (await consumer.end_offsets(lanes)).items():
-                consumer.seek(tp, end)
-            yield consumer
-        finally:
-            await consumer.stop()
-
-    async def _partitions(self, consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-        await consumer.topics()
-        partitions: set[int] | None = consumer.partitions_for_topic(topic)
-        if not partitions:
-            raise RebuildFailed(f"there is no topic {topic}")
-        return partitions
-
-    async def _ends(self, consumer: AIOKafkaConsumer) -> dict[Lane, int]:
-        ends = await consumer.end_offsets(list(consumer.assignment()))
-        return {(tp.topic, tp.partition): end for tp, end in ends.items()}
-
-
-def record_of(service: str, event: RecordedEvent) -> StoredRecord:
-    """An event of the log in the form of a record, for parking: it has no place in a topic yet."""
-    return StoredRecord(
-        topic="log",
-        partition=0,
-        offset=event.position,
-        key=event.stream.encode(),
-        value=event.data,
-        headers=encode_headers(service, event, 0, 0),
-    )
 
 
 def _before(record: ConsumerRecord, until: Mapping[Lane, int]) -> bool:

@@ -7,6 +7,7 @@ wrongly. The chain of `relay_seq` and `prev_seq` settles all of it per partition
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from libs.eventsourcing.snapshot import NOTHING
 from libs.messaging.checkpoints import Checkpoint
 from libs.messaging.wire import Delivered, Record, Unreadable, decode
 
@@ -36,12 +37,12 @@ def sift(records: Sequence[Record], checkpoint: Checkpoint) -> Sifted:
     """Go through one partition's records in order, starting at `checkpoint`."""
     sifted = Sifted(checkpoint)
     for record in records:
-        if record.offset < sifted.checkpoint.next_offset:
-            sifted.repeated += 1
-            continue
         try:
             delivered = decode(record)
         except Unreadable as error:
+            if record.offset < sifted.checkpoint.next_offset:
+                sifted.repeated += 1
+                continue
             sifted.records.append((record, Broken(str(error))))
             sifted.checkpoint = replace(sifted.checkpoint, next_offset=record.offset + 1)
             continue
@@ -52,21 +53,35 @@ def sift(records: Sequence[Record], checkpoint: Checkpoint) -> Sifted:
 
 def _link(sifted: Sifted, record: Record, delivered: Delivered) -> bool:
     """Add the record to the chain; False if something is missing before it."""
-    last = sifted.checkpoint.relay_seq
-    if last is None and record.offset > sifted.checkpoint.next_offset and delivered.prev_seq:
-        sifted.gap = f"offset {sifted.checkpoint.next_offset} is gone, {record.offset} came"
+    checkpoint = sifted.checkpoint
+    sifted.gap = _missing(checkpoint, record, delivered)
+    if sifted.gap:
         return False
-    if last is not None and delivered.prev_seq > last:
-        sifted.gap = (
-            f"after number {last} came {delivered.relay_seq}, which follows {delivered.prev_seq}"
-        )
-        return False
-    following = replace(sifted.checkpoint, next_offset=record.offset + 1)
-    if last is not None and delivered.relay_seq <= last:
+    if record.offset < checkpoint.next_offset:
+        sifted.repeated += 1
+        return True
+    following = replace(checkpoint, next_offset=record.offset + 1)
+    if checkpoint.relay_seq is not None and delivered.relay_seq <= checkpoint.relay_seq:
         sifted.repeated += 1
         sifted.checkpoint = following
         return True
-    if not sifted.checkpoint.base.sees(delivered.recorded.xid):
+    if not checkpoint.base.sees(delivered.recorded.xid):
         sifted.records.append((record, delivered))
     sifted.checkpoint = replace(following, relay_seq=delivered.relay_seq)
     return True
+
+
+def _missing(checkpoint: Checkpoint, record: Record, delivered: Delivered) -> str | None:
+    """What must exist between the checkpoint and the record and did not come, or None."""
+    place, last = checkpoint.next_offset, checkpoint.relay_seq
+    if last is None:
+        # A rebuilt model begins in the middle of the chain, but exactly where it says.
+        begun = checkpoint.base != NOTHING and record.offset <= place
+        if delivered.prev_seq and not begun:
+            return f"instead of {place} came offset {record.offset}, after {delivered.prev_seq}"
+        return None
+    if record.offset < place and delivered.relay_seq > last:
+        return f"offset {record.offset}, seen before, holds number {delivered.relay_seq} now"
+    if delivered.prev_seq > last:
+        return f"after number {last} came {delivered.relay_seq}, which follows {delivered.prev_seq}"
+    return None

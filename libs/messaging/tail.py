@@ -48,8 +48,9 @@ class Difference:
 
     async def page(self, connection: Any, *, after: int, until: int = LAST, limit: int) -> "Page":
         """The first `limit` events of the difference behind `after`, by position."""
-        rows = await connection.fetch(_PAGE, *self._arguments(), after, until, limit)
-        return Page(self, after, [recorded_event(row) for row in rows], len(rows) < limit)
+        # One more than asked for tells whether the page is the last, also if it is just full.
+        rows = await connection.fetch(_PAGE, *self._arguments(), after, until, limit + 1)
+        return Page(self, after, [recorded_event(r) for r in rows[:limit]], len(rows) <= limit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Final, Protocol, TypeAlias
 from uuid import UUID
 
 from libs.eventsourcing.log import Cause, RecordedEvent
+from libs.eventsourcing.schema import MAX_STREAM
 
 Headers: TypeAlias = list[tuple[str, bytes]]
 
@@ -82,10 +83,9 @@ def decode(record: Record) -> Delivered:
     if record.value is None:
         raise Unreadable("a record without a value")
     try:
-        headers = {name: value.decode() for name, value in record.headers if value is not None}
-        return Delivered(
-            _recorded(headers, record.value), int(headers["relay_seq"]), int(headers["prev_seq"])
-        )
+        headers = {name: _text(value) for name, value in record.headers if value is not None}
+        recorded = _recorded(headers, record.value)
+        return Delivered(recorded, _number(headers["relay_seq"]), _number(headers["prev_seq"]))
     except (KeyError, ValueError) as error:
         raise Unreadable(f"header {error}") from error
 
@@ -99,13 +99,37 @@ def _recorded(headers: dict[str, str], value: bytes) -> RecordedEvent:
         schema_version=int(version),
         data=value,
         occurred_at=datetime.fromisoformat(headers["ce_time"]),
-        position=int(headers["position"]),
-        xid=int(headers["xid"]),
-        stream=headers["ce_subject"],
-        version=int(stream_version) if stream_version is not None else None,
-        cause=Cause(tenant=headers["tenant"], **{name: headers.get(name) for name in _CAUSE}),
+        position=_number(headers["position"]),
+        xid=_number(headers["xid"]),
+        stream=_name(headers["ce_subject"]),
+        version=_number(stream_version) if stream_version is not None else None,
+        cause=Cause(
+            tenant=_name(headers["tenant"]), **{name: headers.get(name) for name in _CAUSE}
+        ),
         recorded_at=datetime.fromisoformat(headers["ce_recordedtime"]),
     )
+
+
+def _text(value: bytes) -> str:
+    text = value.decode()
+    if "\0" in text:
+        raise ValueError("holds a NUL character")
+    return text
+
+
+def _name(text: str) -> str:
+    """What the log would take as a name: a foreign record may hold anything."""
+    if not 0 < len(text) <= MAX_STREAM:
+        raise ValueError("is no name")
+    return text
+
+
+def _number(text: str) -> int:
+    """What fits into a bigint column."""
+    number = int(text)
+    if not 0 <= number < 2**63:
+        raise ValueError("is no number of ours")
+    return number
 
 
 def _write_time(moment: datetime) -> bytes:

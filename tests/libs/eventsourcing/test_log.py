@@ -173,6 +173,72 @@ async def test_a_nul_character_is_refused_and_its_escape_is_not(log: Log) -> Non
     assert len(await everything(log)) == 1
 
 
+@pytest.mark.parametrize(
+    ("stream", "cause", "data"),
+    [
+        ("", CAUSE, b"{}"),
+        ("x" * 201, CAUSE, b"{}"),
+        ("a\0b", CAUSE, b"{}"),
+        ("a\ud800b", CAUSE, b"{}"),
+        ("order-1", Cause(tenant=""), b"{}"),
+        ("order-1", Cause(tenant="*"), b"{}"),
+        ("order-1", Cause(tenant="demo", actor="a\0b"), b"{}"),
+        ("order-1", Cause(tenant="demo", actor="a\ud800b"), b"{}"),
+        ("order-1", CAUSE, b"{not json"),
+        ("order-1", CAUSE, b'{"a": "\xff"}'),
+        ("order-1", CAUSE, b'{"a": "' + b"x" * 500_000 + b'"}'),
+    ],
+    ids=[
+        "empty",
+        "long",
+        "nul",
+        "surrogate",
+        "no-tenant",
+        "all-tenants",
+        "nul-actor",
+        "bad-actor",
+        "text",
+        "bytes",
+        "big",
+    ],
+)
+async def test_what_cannot_be_stored_is_rejected_alone(
+    log: Log, stream: str, cause: Cause, data: bytes
+) -> None:
+    bad = log.append(stream, [new(data=data)], expected=ANY, cause=cause)
+    good = [log.append(f"order-{n}", [new()], expected=ANY, cause=CAUSE) for n in range(2, 5)]
+
+    *answers, refused = await asyncio.gather(*good, bad, return_exceptions=True)
+
+    assert isinstance(refused, Rejected), refused
+    assert [getattr(answer, "version", answer) for answer in answers] == [1] * 3
+    assert len(await everything(log)) == 3
+
+
+async def test_a_fact_is_not_appended_again_as_an_event(log: Log) -> None:
+    known = fact()
+    await log.append_facts([known], cause=CAUSE)
+
+    with pytest.raises(EventIdReused):
+        await log.append("scan-1", [new(known.event_id)], expected=ANY, cause=CAUSE)
+
+
+async def test_ids_of_one_append_in_another_order_are_not_a_repeat(log: Log) -> None:
+    events = [new(), new()]
+    await log.append("order-1", events, expected=ANY, cause=CAUSE)
+
+    with pytest.raises(EventIdReused):
+        await log.append("order-1", events[::-1], expected=ANY, cause=CAUSE)
+
+
+async def test_nothing_appended_is_told_as_nothing(log: Log) -> None:
+    await log.append("order-1", [new()], expected=ANY, cause=CAUSE)
+
+    assert (await log.append("order-1", [], expected=1, cause=CAUSE)).version == 1
+    assert (await log.append_facts([], cause=CAUSE)).new == frozenset()
+    assert len(await everything(log)) == 1
+
+
 async def test_pages_give_all_events_once_by_position(log: Log) -> None:
     for number in range(7):
         await log.append(f"order-{number % 2}", [new()], expected=ANY, cause=CAUSE)

@@ -106,6 +106,37 @@ async def test_many_processes_appending_at_any_version_leave_no_hole(pool: async
     assert await pool.fetchval("SELECT count(*) FROM events") == 480
 
 
+async def test_nobody_starves_at_a_stream_everybody_writes_to(pool: asyncpg.Pool) -> None:
+    logs = [PostgresLog(pool) for _ in range(8)]
+
+    async def write(log: PostgresLog) -> None:
+        for _ in range(15):
+            await log.append("order-1", [new()], expected=ANY, cause=CAUSE)
+
+    await asyncio.gather(*(write(log) for log in logs))
+
+    assert await pool.fetchval("SELECT max(version) FROM events") == 120
+
+
+async def test_a_lock_in_the_way_is_said_to_be_the_database_and_passes(
+    pool: asyncpg.Pool,
+) -> None:
+    log = PostgresLog(pool)
+    async with pool.acquire() as connection:
+        await connection.execute(
+            "ALTER DATABASE CURRENT SET lock_timeout = '100ms'".replace(
+                "CURRENT", await connection.fetchval("SELECT current_database()")
+            )
+        )
+    await pool.expire_connections()
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE events IN EXCLUSIVE MODE")
+        with pytest.raises(LogUnavailable):
+            await log.append("order-1", [new()], expected=ANY, cause=CAUSE)
+
+    assert (await log.append("order-1", [new()], expected=ANY, cause=CAUSE)).version == 1
+
+
 async def test_position_rises_with_version_in_every_stream(pool: asyncpg.Pool) -> None:
     log = PostgresLog(pool)
     appends = [

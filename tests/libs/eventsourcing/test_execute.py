@@ -1,0 +1,191 @@
+"""A command against the log: decided on its history, appended once."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import uuid4
+
+import pytest
+
+from libs.eventsourcing.execute import Executed, execute
+from libs.eventsourcing.log import (
+    ANY,
+    Appended,
+    Cause,
+    EventIdReused,
+    Expected,
+    Log,
+    NewEvent,
+    RecordedEvent,
+    VersionConflict,
+)
+from libs.eventsourcing.memory import MemoryLog
+from libs.eventsourcing.store import EventStore
+from tests.libs.eventsourcing.shop import (
+    CODEC,
+    TILL,
+    Close,
+    Closed,
+    Event,
+    Open,
+    Opened,
+    Ring,
+    Rung,
+    TillClosed,
+)
+
+CAUSE = Cause(tenant="demo")
+
+
+@pytest.fixture
+def store(log: Log) -> EventStore[Event]:
+    return EventStore(log, CODEC)
+
+
+async def events_of(store: EventStore[Event], stream: str = "till-1") -> list[Event]:
+    return list((await store.read("demo", stream)).events)
+
+
+async def test_what_is_decided_is_appended(store: EventStore[Event]) -> None:
+    await execute(store, TILL, 1, Open(), cause=CAUSE)
+
+    done = await execute(store, TILL, 1, Ring(5), cause=CAUSE)
+
+    assert (done.events, done.version) == ([Rung(5)], 2)
+    assert done.token
+    assert await events_of(store) == [Opened(), Rung(5)]
+
+
+async def test_a_refusal_appends_nothing(store: EventStore[Event]) -> None:
+    with pytest.raises(TillClosed):
+        await execute(store, TILL, 1, Ring(5), cause=CAUSE)
+
+    assert await events_of(store) == []
+
+
+async def test_what_is_already_so_appends_nothing_and_has_no_token(
+    store: EventStore[Event],
+) -> None:
+    await execute(store, TILL, 1, Open(), cause=CAUSE)
+
+    assert await execute(store, TILL, 1, Open(), cause=CAUSE) == Executed([], 1, None)
+
+
+async def test_a_lost_race_is_decided_again_on_the_new_history(store: EventStore[Event]) -> None:
+    await execute(store, TILL, 1, Open(), cause=CAUSE)
+
+    for _ in range(3):
+        both = (execute(store, TILL, 1, Ring(cents), cause=CAUSE) for cents in (1, 2, 3))
+        await asyncio.gather(*both)
+
+    await execute(store, TILL, 1, Close(), cause=CAUSE)
+    assert (await events_of(store))[-1] == Closed(18)
+
+
+async def test_the_version_the_caller_saw_is_the_callers_to_lose(store: EventStore[Event]) -> None:
+    await execute(store, TILL, 1, Open(), cause=CAUSE)
+
+    with pytest.raises(VersionConflict):
+        await execute(store, TILL, 1, Ring(5), cause=CAUSE, expected=0)
+    await execute(store, TILL, 1, Ring(5), cause=CAUSE, expected=1)
+
+    assert await events_of(store) == [Opened(), Rung(5)]
+
+
+async def test_a_repeated_command_answers_the_first_result(store: EventStore[Event]) -> None:
+    command = uuid4()
+    await execute(store, TILL, 1, Open(), cause=CAUSE)
+    first = await execute(store, TILL, 1, Close(), cause=CAUSE, command_id=command)
+    await execute(store, TILL, 1, Open(), cause=CAUSE)
+
+    again = await execute(store, TILL, 1, Close(), cause=CAUSE, command_id=command)
+    stale = await execute(store, TILL, 1, Close(), cause=CAUSE, command_id=command, expected=1)
+
+    assert first == again == stale
+    assert len(await events_of(store)) == 4
+
+
+async def test_a_command_id_belongs_to_one_stream(store: EventStore[Event]) -> None:
+    command = uuid4()
+    await execute(store, TILL, 1, Open(), cause=CAUSE, command_id=command)
+
+    with pytest.raises(EventIdReused):
+        await execute(store, TILL, 2, Open(), cause=CAUSE, command_id=command)
+
+
+async def test_one_command_sent_many_times_at_once_is_done_once(store: EventStore[Event]) -> None:
+    await execute(store, TILL, 1, Open(), cause=CAUSE)
+    for cents in range(1, 6):
+        command = uuid4()
+        twins = (
+            execute(store, TILL, 1, Ring(cents), cause=CAUSE, command_id=command) for _ in range(5)
+        )
+        answers = await asyncio.gather(*twins)
+        assert [answer.events for answer in answers] == [[Rung(cents)]] * 5
+        assert len({(answer.version, answer.token) for answer in answers}) == 1
+
+    assert await events_of(store) == [Opened(), *map(Rung, range(1, 6))]
+
+
+class Interrupted(MemoryLog):
+    """A log in which somebody else acts just before a given call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_read: list[NewEvent] = []
+        self.before_append: list[NewEvent] = []
+
+    async def read(self, tenant: str, stream: str, *, after: int = 0) -> Sequence[RecordedEvent]:
+        events, self.before_read = self.before_read, []
+        if events:
+            await super().append(stream, events, expected=ANY, cause=CAUSE)
+        return await super().read(tenant, stream, after=after)
+
+    async def append(
+        self, stream: str, events: Sequence[NewEvent], *, expected: Expected, cause: Cause
+    ) -> Appended:
+        if self.before_append:
+            others, self.before_append = self.before_append, []
+            await super().append(stream, others, expected=ANY, cause=CAUSE)
+        return await super().append(stream, events, expected=expected, cause=cause)
+
+
+async def first_written_by(command: Close, history: Sequence[Event]) -> list[NewEvent]:
+    """What a twin of the command, numbered 1, writes: taken from a log of its own."""
+    log = Interrupted()
+    store = EventStore(log, CODEC)
+    await store.append("till-1", history, expected=ANY, cause=CAUSE)
+    await execute(store, TILL, 1, command, cause=CAUSE, command_id=COMMAND)
+    return [e for page in [await log.read("demo", "till-1")] for e in page][len(history) :]
+
+
+COMMAND = uuid4()
+
+
+@pytest.mark.parametrize("moment", ["before_read", "before_append"])
+async def test_a_command_whose_twin_was_quicker_is_not_refused_for_its_own_deed(
+    moment: str,
+) -> None:
+    log = Interrupted()
+    store = EventStore(log, CODEC)
+    await store.append("till-1", [Opened(), Rung(5)], expected=ANY, cause=CAUSE)
+    setattr(log, moment, await first_written_by(Close(), [Opened(), Rung(5)]))
+
+    answer = await execute(store, TILL, 1, Close(), cause=CAUSE, command_id=COMMAND)
+
+    assert (answer.events, answer.version) == ([Rung(0), Closed(5)], 4)
+    assert len(await events_of(store)) == 4
+
+
+async def test_a_twin_that_decided_on_a_later_history_is_the_answer() -> None:
+    log = Interrupted()
+    store = EventStore(log, CODEC)
+    await store.append("till-1", [Opened()], expected=ANY, cause=CAUSE)
+    between = EventStore(MemoryLog(), CODEC)
+    await between.append("till-1", [Rung(9)], expected=ANY, cause=CAUSE)
+    (sale,) = await between.log.read("demo", "till-1")
+    log.before_append = [sale, *await first_written_by(Close(), [Opened(), Rung(9)])]
+
+    answer = await execute(store, TILL, 1, Close(), cause=CAUSE, command_id=COMMAND)
+
+    assert answer.events == [Rung(0), Closed(9)]
+    assert await events_of(store) == [Opened(), Rung(9), Rung(0), Closed(9)]

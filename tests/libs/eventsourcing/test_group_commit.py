@@ -1,0 +1,167 @@
+"""Waiting writes go together; each is told its own fate."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from libs.eventsourcing.group_commit import GroupCommit
+
+
+class Writer:
+    """A writer that waits for a permit before each group, and doubles numbers."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[int]] = []
+        self.permits = asyncio.Semaphore(0)
+        self.failure: Exception | None = None
+
+    async def write(self, requests: Sequence[int]) -> Sequence[int | Exception]:
+        self.groups.append(list(requests))
+        await self.permits.acquire()
+        if self.failure:
+            raise self.failure
+        return [ValueError(str(n)) if n < 0 else n * 2 for n in requests]
+
+    def allow(self, groups: int) -> None:
+        for _ in range(groups):
+            self.permits.release()
+
+
+def weight(request: int) -> int:
+    return abs(request)
+
+
+async def submit_all(
+    group: GroupCommit[int, int], requests: Sequence[int]
+) -> list[asyncio.Task[int]]:
+    """The requests as tasks, each waiting in the queue."""
+    tasks = [asyncio.create_task(group.submit(request)) for request in requests]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return tasks
+
+
+async def test_what_comes_while_one_commits_goes_with_the_next() -> None:
+    writer = Writer()
+    group = GroupCommit(writer.write, weight)
+    first = await submit_all(group, [1])
+    rest = await submit_all(group, [2, 3, 4])
+
+    writer.allow(2)
+
+    assert await asyncio.gather(*first, *rest) == [2, 4, 6, 8]
+    assert writer.groups == [[1], [2, 3, 4]]
+
+
+async def test_one_bad_request_does_not_fail_its_neighbours() -> None:
+    writer = Writer()
+    writer.allow(1)
+
+    answers = await asyncio.gather(
+        *await submit_all(GroupCommit(writer.write, weight), [1, -2, 3]), return_exceptions=True
+    )
+
+    assert [str(answer) for answer in answers] == ["2", "-2", "6"]
+
+
+async def test_a_failing_writer_tells_everybody_and_goes_on_afterwards() -> None:
+    writer = Writer()
+    writer.failure = OSError("no disk")
+    group = GroupCommit(writer.write, weight)
+    writer.allow(2)
+    tasks = await submit_all(group, [1, 2])
+
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    writer.failure = None
+
+    assert [type(answer) for answer in answers] == [OSError, OSError]
+    assert await group.submit(5) == 10
+
+
+async def test_a_cancelled_caller_harms_nobody() -> None:
+    writer = Writer()
+    group = GroupCommit(writer.write, weight)
+    tasks = await submit_all(group, [1, 2, 3])
+
+    tasks[0].cancel()
+    writer.allow(1)
+
+    assert await asyncio.gather(*tasks[1:]) == [4, 6]
+    assert tasks[0].cancelled()
+
+
+async def test_a_writer_that_is_cancelled_leaves_nobody_waiting() -> None:
+    writer = Writer()
+    group = GroupCommit(writer.write, weight)
+    tasks = await submit_all(group, [1])
+    tasks += await submit_all(group, [2])
+
+    (drain,) = (task for task in asyncio.all_tasks() if task.get_name() == "group-commit")
+    drain.cancel()
+    await asyncio.wait(tasks, timeout=5)
+
+    assert all(task.done() for task in tasks)
+    writer.allow(2)
+    assert await group.submit(3) == 6
+
+
+async def test_a_writer_that_answers_too_little_leaves_nobody_waiting() -> None:
+    async def write(requests: Sequence[int]) -> Sequence[int | Exception]:
+        return [requests[0]]
+
+    tasks = await submit_all(GroupCommit(write, weight), [1, 2])
+    await asyncio.wait(tasks, timeout=5)
+
+    assert all(task.done() for task in tasks)
+    assert all(task.exception() for task in tasks)
+
+
+async def test_a_group_weighs_no_more_than_allowed_unless_one_alone_does() -> None:
+    writer = Writer()
+    group = GroupCommit(writer.write, weight, max_weight=5)
+    writer.allow(9)
+    tasks = await submit_all(group, [2, 3, 1, 9, 4, 1, 1])
+
+    await asyncio.gather(*tasks)
+
+    assert writer.groups == [[2, 3], [1], [9], [4, 1], [1]]
+
+
+async def test_who_comes_when_the_queue_is_full_waits_outside() -> None:
+    writer = Writer()
+    group = GroupCommit(writer.write, weight, max_weight=1, max_waiting=2)
+    tasks = await submit_all(group, [1, 1, 1, 1])
+    assert len(writer.groups) == 1
+
+    writer.allow(4)
+
+    assert await asyncio.gather(*tasks) == [2, 2, 2, 2]
+
+
+async def test_settling_waits_for_what_was_submitted() -> None:
+    writer = Writer()
+    group = GroupCommit(writer.write, weight)
+    tasks = await submit_all(group, [1, 2])
+    settling = asyncio.create_task(group.settle())
+    await asyncio.sleep(0)
+    assert not settling.done()
+
+    writer.allow(2)
+    await settling
+
+    assert all(task.done() for task in tasks)
+
+
+async def test_settling_an_idle_queue_returns_at_once() -> None:
+    await GroupCommit(Writer().write, weight).settle()
+
+
+@pytest.mark.parametrize("count", [1, 50])
+async def test_answers_come_in_the_order_of_the_requests(count: int) -> None:
+    writer = Writer()
+    writer.allow(count)
+
+    tasks = await submit_all(GroupCommit(writer.write, weight, max_weight=7), range(1, count + 1))
+
+    assert await asyncio.gather(*tasks) == [2 * n for n in range(1, count + 1)]

@@ -1,0 +1,119 @@
+"""Who repeats, who conflicts, which rows are written: decided without a database."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from libs.eventsourcing.log import (
+    ANY,
+    Appended,
+    Cause,
+    EventIdReused,
+    Expected,
+    FactsAppended,
+    NewEvent,
+    NewFact,
+    VersionConflict,
+)
+from libs.eventsourcing.plan import Append, AppendFacts, Known, plan
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CAUSE = Cause(tenant="demo")
+HEAD = ("demo", "order-1")
+
+
+def event(number: int) -> NewEvent:
+    return NewEvent(
+        event_id=UUID(int=number), type="Tried", schema_version=1, data=b"{}", occurred_at=NOW
+    )
+
+
+def fact(number: int) -> NewFact:
+    return NewFact(
+        event_id=UUID(int=number),
+        type="Seen",
+        schema_version=1,
+        data=b"{}",
+        occurred_at=NOW,
+        stream="scan-1",
+    )
+
+
+def append(*numbers: int, expected: Expected = ANY) -> Append:
+    return Append("order-1", [event(number) for number in numbers], expected, CAUSE)
+
+
+def test_each_request_sees_what_those_before_it_will_write() -> None:
+    planned = plan([append(1, expected=0), append(2, expected=1), append(3, expected=1)], {}, {})
+
+    answers = planned.answers(9, {row.event.event_id for row in planned.rows}, {})
+
+    assert answers[:2] == [Appended(1, "9"), Appended(2, "9")]
+    assert isinstance(answers[2], VersionConflict)
+    assert [row.version for row in planned.rows] == [1, 2]
+
+
+def test_a_repeat_within_a_group_is_answered_like_the_first() -> None:
+    planned = plan([append(1, 2), append(3), append(1, 2)], {}, {})
+
+    assert planned.answers(9, set(), {}) == [
+        Appended(2, "9"),
+        Appended(3, "9"),
+        Appended(2, "9"),
+    ]
+
+
+def test_a_repeat_of_something_written_before_names_the_transaction_that_wrote_it() -> None:
+    known = {UUID(int=n): Known(HEAD, n, 4) for n in (1, 2)}
+
+    (answer,) = plan([append(1, 2, expected=0)], {HEAD: 2}, known).answers(9, set(), {})
+
+    assert answer == Appended(2, "4")
+
+
+def test_ids_that_are_known_otherwise_are_no_repeat() -> None:
+    known = {
+        UUID(int=1): Known(HEAD, 1, 4),
+        UUID(int=2): Known(HEAD, 2, 5),
+        UUID(int=3): Known(HEAD, 3, 6),
+        UUID(int=4): Known(HEAD, None, 7),
+        UUID(int=5): Known(("demo", "order-2"), 1, 8),
+        UUID(int=6): Known(("other", "order-1"), 1, 8),
+    }
+    numbers = [(2, 1), (1, 3), (1, 9), (9, 1), (4,), (5,), (6,), (1, 4)]
+
+    planned = plan([append(*given) for given in numbers], {HEAD: 3}, known)
+
+    assert [type(outcome) for outcome in planned.outcomes] == [EventIdReused] * len(numbers)
+    assert planned.rows == []
+
+
+def test_a_refused_append_leaves_no_trace_for_those_behind_it() -> None:
+    planned = plan([append(1, 1), append(2, expected=5), append(3, expected=0)], {}, {})
+
+    assert [type(outcome) for outcome in planned.outcomes[:2]] == [EventIdReused, VersionConflict]
+    assert [row.event.event_id.int for row in planned.rows] == [3]
+
+
+def test_rows_are_in_one_order_whoever_plans_them() -> None:
+    requests = [AppendFacts([fact(9), fact(8)], CAUSE), append(5, 3), AppendFacts([fact(7)], CAUSE)]
+
+    forward = plan(requests, {}, {})
+    backward = plan(requests[::-1], {}, {})
+
+    assert [row.event.event_id.int for row in forward.rows] == [7, 8, 9, 5, 3]
+    assert forward.rows == backward.rows
+
+
+def test_a_fact_given_by_two_is_new_to_the_first_and_known_to_the_second() -> None:
+    planned = plan([AppendFacts([fact(1), fact(2)], CAUSE), AppendFacts([fact(1)], CAUSE)], {}, {})
+
+    answers = planned.answers(9, {UUID(int=1)}, {UUID(int=2): 3})
+
+    assert answers == [
+        FactsAppended(frozenset({UUID(int=1)}), "3,9"),
+        FactsAppended(frozenset(), "9"),
+    ]
+
+
+def test_an_append_of_nothing_answers_the_version_as_it_is() -> None:
+    assert plan([append()], {HEAD: 3}, {}).answers(9, set(), {}) == [Appended(3, "9")]
