@@ -1,0 +1,70 @@
+"""What devices send."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+
+from libs.eventsourcing.log import Cause, LogUnavailable
+from libs.http.auth import Principal, require
+from libs.postgres.pool import Unavailable
+from libs.telemetry.traces import current_traceparent
+from services.ingest.api.answers import Batch, Verified, answered
+from services.ingest.api.asking import CONSISTENCY
+from services.ingest.deps import Ingest
+from services.ingest.handlers import scan
+from services.ingest.handlers.body import BadRequest, read_uuids
+
+router = APIRouter(prefix="/api/v1/events", tags=["events"])
+
+Device = Annotated[Principal, Depends(require("scan:write"))]
+
+
+@router.post("/batch")
+async def batch(request: Request, ingest: Ingest, device: Device) -> Response:
+    """Store up to 100 events (§2.3). 200 means: every one of them is durable, fit or not.
+
+    The body is JSON whatever the content type says. 422 if it is no batch at all.
+    """
+    body = await request.body()
+    try:
+        recorded = await scan.record_batch(
+            ingest.store,
+            body,
+            cause=_cause(request, device),
+            received_at=ingest.clock(),
+            not_before=ingest.settings.plausible_from,
+        )
+    except BadRequest as error:
+        raise HTTPException(422, error.details) from None
+    except LogUnavailable as error:
+        raise Unavailable from error
+    answer = Batch(
+        ok=True,
+        inserted=recorded.inserted,
+        skipped=len(recorded.duplicates),
+        duplicates=recorded.duplicates,
+        errors=recorded.errors,
+    )
+    return answered(answer, {CONSISTENCY: recorded.token})
+
+
+@router.post("/verify")
+async def verify(request: Request, ingest: Ingest, device: Device) -> Response:
+    """Say which of up to 1000 uuids are stored or in quarantine (§2.4), as they were spelled."""
+    try:
+        uuids = read_uuids(await request.body())
+        present = await scan.verify(ingest.store, device.tenant, uuids)
+    except BadRequest as error:
+        raise HTTPException(422, error.details) from None
+    except LogUnavailable as error:
+        raise Unavailable from error
+    return answered(Verified(True, present))
+
+
+def _cause(request: Request, device: Principal) -> Cause:
+    return Cause(
+        tenant=device.tenant,
+        actor=device.subject,
+        correlation_id=request.scope["request_id"],
+        traceparent=current_traceparent(),
+    )

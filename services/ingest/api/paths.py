@@ -1,0 +1,47 @@
+"""Paths as old clients spell them, and headers that keep their caches from freezing answers.
+
+Plain ASGI, because it stands in front of every request.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, TypeAlias
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_SLASHES: Final = re.compile(r"/{2,}")
+_REPEATED: Final = re.compile(r"^(?:/api/v1)+(?=/api/v1(?:/|$))")
+_NEVER_CACHED: Final = [(b"vary", b"*"), (b"cache-control", b"no-store")]
+
+
+def tidy(path: str) -> str:
+    """One slash where there are several, `/api/v1` once, none at the end."""
+    return _REPEATED.sub("", _SLASHES.sub("/", path)).rstrip("/") or "/"
+
+
+def tolerant(app: App) -> App:
+    """Ask `app` for the tidy path, and let nobody keep what it answers.
+
+    The scanner's service worker keeps every GET for ever, refusals too, unless storing it fails,
+    which `Vary: *` sees to.
+    """
+
+    async def tolerate(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await app(scope, receive, send)
+
+        async def send_uncached(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                kept = [pair for pair in message["headers"] if pair[0].lower() != b"vary"]
+                message = {**message, "headers": [*kept, *_NEVER_CACHED]}
+            await send(message)
+
+        path = tidy(scope["path"])
+        asked = {**scope, "path": path, "raw_path": path.encode()}
+        return await app(asked, receive, send_uncached if scope["method"] == "GET" else send)
+
+    return tolerate

@@ -1,0 +1,111 @@
+"""Build ingest."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from contracts.ingest import EVENTS, IngestEvent
+from libs.clock import utc_now
+from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.store import EventStore
+from libs.http import app as http
+from libs.http.auth import TokenVerifier
+from libs.http.client import open_client
+from libs.http.health import Check
+from libs.http.problems import detail_shape
+from libs.messaging.freshness import Freshness
+from libs.messaging.projection import Projection
+from libs.postgres.pool import SYSTEM, open_pool
+from libs.postgres.rls import application_role
+from libs.telemetry.traces import Telemetry
+from services.ingest.api import dashboard, events, quarantine, system
+from services.ingest.api.paths import tolerant
+from services.ingest.deps import Deps
+from services.ingest.read_models import activity, presence, scan_log
+from services.ingest.read_models import quarantine as quarantined
+from services.ingest.settings import Settings
+
+SERVICE: Final = "ingest"
+LOG_CONNECTIONS: Final = 3
+"""One writes for everybody, the others find and wait."""
+
+
+@asynccontextmanager
+async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Deps]:
+    """All ingest holds to answer requests, closed at the end. Raises Unavailable."""
+    async with AsyncExitStack() as stack:
+        open_ours = partial(
+            open_pool,
+            settings.database_url.get_secret_value(),
+            role=application_role(SERVICE),
+            schema=SERVICE,
+        )
+        logging = await open_ours(
+            size=LOG_CONNECTIONS, application_name="ingest log", tenant_scope=SYSTEM
+        )
+        stack.push_async_callback(logging.close)
+        reading = await open_ours(size=settings.pool_size, application_name="ingest reading")
+        stack.push_async_callback(reading.close)
+        log = PostgresLog(logging)
+        stack.push_async_callback(log.close)
+        session = await stack.enter_async_context(open_client())
+        yield Deps(
+            settings=settings,
+            store=EventStore[IngestEvent](log, Codec(EVENTS)),
+            reading=reading,
+            clock=utc_now,
+            verifier=TokenVerifier(
+                audience=SERVICE,
+                issuer=settings.issuer,
+                jwks_url=settings.jwks_url,
+                session=session,
+            ),
+            freshness=Freshness(
+                logging,
+                projections(settings),
+                prefix=settings.topic_prefix,
+                deadline=settings.stale_wait_seconds,
+            ),
+            telemetry=telemetry,
+        )
+
+
+@asynccontextmanager
+async def open_app(
+    settings: Settings, telemetry: Telemetry, checks: Mapping[str, Check]
+) -> AsyncIterator[FastAPI]:
+    """The API, ready to be served, with everything it holds open."""
+    async with open_deps(settings, telemetry) as deps:
+        yield create_app(deps, checks=checks)
+
+
+def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> FastAPI:
+    """The API; `checks` are what readiness asks beyond the database."""
+    app = http.create_app(
+        title=SERVICE,
+        routers=[events.router, dashboard.router, quarantine.router, system.router],
+        deps=deps,
+        checks={"database": partial(system.check_database, deps.reading), **(checks or {})},
+        telemetry=deps.telemetry,
+        problem_shape=detail_shape,
+        max_body_bytes=deps.settings.max_body_bytes,
+        outer=[Middleware(tolerant)],
+    )
+    # Clients know `/health` by the scan logger's words, so its routes stand before the house's.
+    app.router.routes.insert(0, app.router.routes.pop())
+    return app
+
+
+def projections(settings: Settings) -> Sequence[Projection[IngestEvent]]:
+    """The read models of ingest, for its worker."""
+    return (
+        activity.projection(settings.zone),
+        presence.projection(),
+        scan_log.projection(settings.zone),
+        quarantined.projection(),
+    )

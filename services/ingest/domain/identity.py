@@ -1,0 +1,41 @@
+"""Which ids and streams the facts of a scan get: always the same for the same scan."""
+
+import json
+from typing import Final
+from uuid import UUID, uuid5
+
+from contracts.ingest import ScanId
+
+_TENANTS: Final = UUID("3b9c1b52-6a8e-5f0c-8d57-2f6d0c9be1a4")
+
+
+def namespace(tenant: str) -> UUID:
+    """The root of a tenant's ids: two tenants may use the same scan id and never meet."""
+    return uuid5(_TENANTS, tenant)
+
+
+def scan_event(tenant_ns: UUID, scan_id: ScanId) -> UUID:
+    """The event id under which a scan is in the log, if it is."""
+    return uuid5(tenant_ns, str(scan_id))
+
+
+def quarantine_event(tenant_ns: UUID, scan_id: ScanId) -> UUID:
+    """The event id under which an event with this id is in quarantine, if it is."""
+    return uuid5(scan_event(tenant_ns, scan_id), "quarantine")
+
+
+def nameless_quarantine_event(tenant_ns: UUID, value: object) -> UUID:
+    """The same for an event without a readable id: it follows from the JSON value's content."""
+    return uuid5(
+        tenant_ns, "quarantine " + json.dumps(value, sort_keys=True, separators=(",", ":"))
+    )
+
+
+def scan_stream(tenant_ns: UUID, operator: str) -> str:
+    """Scans of one operator share a stream, and so their order on the way."""
+    return f"scan-{uuid5(tenant_ns, 'operator ' + operator)}"
+
+
+def quarantine_stream(event_id: UUID) -> str:
+    """Every quarantined event has a stream of its own, for what is decided about it later."""
+    return f"quarantine-{event_id}"

@@ -1,0 +1,30 @@
+"""What a dashboard asks: whose scans, of which days, by whom, for whom, where."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from services.ingest.domain.day import Days
+
+DASH: Final = "—"
+"""How an empty name is shown, and how one asks for it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """Days and filters. A filter of None lets everything pass, `""` only what has no name."""
+
+    tenant: str
+    days: Days
+    operator: str | None = None
+    client: str | None = None
+    city: str | None = None
+
+
+def wanted(text: str | None) -> str | None:
+    """A filter as typed: nothing typed filters nothing, a dash means "without a name"."""
+    return None if not text else "" if text == DASH else text
+
+
+def shown(name: str) -> str:
+    """A name as people see it."""
+    return name or DASH

@@ -1,0 +1,220 @@
+"""What one event of a batch must be to become a scan, and what is wrong with it otherwise.
+
+`read` takes any JSON value and settles its shape, `judge` applies the rules. Whoever has the
+shape already, from a faster decoder, goes to `judge` directly; both ways obey the same rules.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid5
+
+from contracts.ingest import ScanId, ScanRecorded
+
+SKEW: Final = timedelta(seconds=60)
+"""How far a device's clock may run ahead before the scan counts as skewed."""
+
+LIMITS: Final = {
+    "type": 50,
+    "operator": 100,
+    "client": 100,
+    "city": 100,
+    "box": 100,
+    "code": 500,
+    "source": 50,
+    "details": 65_536,
+}
+"""The longest texts, in characters. `details` has no limit in the contract; this one keeps a
+record within what Kafka carries, and is far beyond what any device can scan."""
+
+RAW_LIMIT: Final = 200_000
+"""How much of a quarantined event is kept, in characters, for the same reason."""
+
+_NAMELESS: Final = UUID("6f5f4e0a-8a4c-5d6e-9b0a-5a1f6e0c7d11")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MS: Final = 253_402_300_799_999
+"""The end of the year 9999: no calendar of ours goes further."""
+
+_UUID: Final = re.compile(
+    r"(?:urn:uuid:)?(\{)?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})(?(1)\})",
+    re.IGNORECASE,
+)
+_DIGITS: Final = re.compile(r"\s*\+?[0-9]{1,20}\s*", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """An event with the right shape, not yet judged. `ts` is Unix milliseconds.
+
+    The names are those of the wire, so that a typed decoder can make readings without a copy.
+    """
+
+    uuid: UUID | None = None
+    ts: int
+    type: str
+    operator: str
+    client: str = ""
+    city: str = ""
+    box: str = ""
+    code: str = ""
+    details: str | None = None
+    source: str = "pwa"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """Why an event cannot be a scan: a stable code, a sentence for people, the id if readable."""
+
+    code: str
+    reason: str
+    scan_id: ScanId | None = None
+
+
+def parse_uuid(text: str) -> UUID | None:
+    """Any spelling and version of a UUID, or None."""
+    match = _UUID.fullmatch(text)
+    return UUID(match[2]) if match else None
+
+
+def read(value: object) -> Reading | Fault:
+    """Settle the shape of one decoded JSON value: texts, a whole number, no null where a text is.
+
+    Missing and null texts become empty where the contract allows them to be missing; `timestamp`
+    stands in for a missing `ts`; a number may be written as digits in a text.
+    """
+    if not isinstance(value, Mapping):
+        return Fault(code="not_an_object", reason="an event must be a JSON object")
+    given = value.get("uuid")
+    uuid = parse_uuid(given) if isinstance(given, str) else None
+    if uuid is None and given is not None:
+        return Fault(code="bad_uuid", reason="uuid must be a UUID or left out")
+    scan_id = None if uuid is None else ScanId(uuid)
+    ts = _whole(
+        value["timestamp"] if value.get("ts") is None and "timestamp" in value else value.get("ts")
+    )
+    if ts is None:
+        return Fault(code="bad_ts", reason="ts must be Unix milliseconds", scan_id=scan_id)
+    texts = {name: value.get(name, default) for name, default in _DEFAULTS.items()}
+    texts |= {name: "" for name in _NULLABLE if texts[name] is None}
+    for name, text in texts.items():
+        if not isinstance(text, str) and not (name == "details" and text is None):
+            fault = "missing_field" if text is None else "bad_text"
+            return Fault(code=fault, reason=f"{name} must be a text", scan_id=scan_id)
+    return Reading(uuid=uuid, ts=ts, **texts)
+
+
+def judge(reading: Reading, *, received_at: datetime, not_before: datetime) -> ScanRecorded | Fault:
+    """The scan a reading is, or the rule it breaks.
+
+    A clock more than a minute ahead is believed only up to `received_at`; a moment before
+    `not_before` (seconds instead of milliseconds, an unset clock) is not believed at all. Without
+    a `uuid` the id follows from the content, so that a retry gives the same.
+    """
+    fault = _unfit_text(reading) or _implausible(reading.ts, not_before)
+    if fault:
+        scan_id = None if reading.uuid is None else ScanId(reading.uuid)
+        return Fault(code=fault[0], reason=fault[1], scan_id=scan_id)
+    scanned_at = _EPOCH + timedelta(milliseconds=reading.ts)
+    skewed = scanned_at > received_at + SKEW
+    return ScanRecorded(
+        scan_id=ScanId(reading.uuid or _id_from_content(reading)),
+        kind=reading.type,
+        operator=reading.operator,
+        client=reading.client,
+        city=reading.city,
+        box=reading.box,
+        code=reading.code,
+        details=reading.details,
+        source=reading.source or "pwa",
+        scanned_at=scanned_at,
+        received_at=received_at,
+        effective_at=received_at if skewed else scanned_at,
+        skewed=skewed,
+    )
+
+
+def same_content(one: ScanRecorded, other: ScanRecorded) -> bool:
+    """Whether a device told the same twice; when it was received does not matter."""
+    return _content(one) == _content(other)
+
+
+_DEFAULTS: Final[Mapping[str, str | None]] = {
+    "type": None,
+    "operator": None,
+    "client": "",
+    "city": "",
+    "box": "",
+    "code": "",
+    "details": None,
+    "source": "pwa",
+}
+_NULLABLE: Final = ("client", "city", "box", "code")
+
+
+def _whole(value: object) -> int | None:
+    match value:
+        case bool():
+            return None
+        case int():
+            return value
+        case float() if value.is_integer():
+            return int(value)
+        case str() if _DIGITS.fullmatch(value):
+            return int(value)
+        case _:
+            return None
+
+
+def _unfit_text(reading: Reading) -> tuple[str, str] | None:
+    texts = _texts(reading)
+    for name, limit in LIMITS.items():
+        if len(texts[name]) > limit:
+            return "too_long", f"{name} is longer than {limit} characters"
+    for name, text in texts.items():
+        if "\0" in text:
+            return "unstorable_text", f"{name} contains a NUL character"
+        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            return "unstorable_text", f"{name} contains half a character (a lone surrogate)"
+    return None
+
+
+def _texts(reading: Reading) -> dict[str, str]:
+    return {
+        "type": reading.type,
+        "operator": reading.operator,
+        "client": reading.client,
+        "city": reading.city,
+        "box": reading.box,
+        "code": reading.code,
+        "source": reading.source,
+        "details": reading.details or "",
+    }
+
+
+def _implausible(ts: int, not_before: datetime) -> tuple[str, str] | None:
+    if ts < (not_before - _EPOCH) // timedelta(milliseconds=1):
+        return "implausible_ts", f"ts lies before {not_before:%Y-%m-%d}; it counts milliseconds"
+    if ts > _LAST_MS:
+        return "implausible_ts", "ts lies behind the year 9999; it counts milliseconds"
+    return None
+
+
+def _id_from_content(reading: Reading) -> UUID:
+    return uuid5(_NAMELESS, json.dumps([reading.ts, *_texts(reading).values()]))
+
+
+def _content(scan: ScanRecorded) -> tuple[object, ...]:
+    return (
+        scan.kind,
+        scan.operator,
+        scan.client,
+        scan.city,
+        scan.box,
+        scan.code,
+        scan.details or "",
+        scan.source,
+        scan.scanned_at,
+    )

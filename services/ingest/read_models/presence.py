@@ -1,0 +1,69 @@
+"""When was each operator heard of last?
+
+Of whatever day the scans were, and not counting what was done on a dashboard in their name.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Column, DateTime, MetaData, Table, Text, any_, bindparam, select
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from contracts import ingest
+from contracts.envelope import Envelope
+from contracts.ingest import IngestEvent, ScanRecorded
+from libs.eventsourcing.codec import Codec
+from libs.messaging.projection import Connection, Projection
+from libs.postgres import query
+
+PRESENCE: Final = Table(
+    "presence",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("operator", Text, primary_key=True),
+    Column("last_seen_at", DateTime(timezone=True), nullable=False),
+)
+
+SEEN: Final = """
+INSERT INTO presence AS known
+SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[]) ORDER BY 1, 2
+ON CONFLICT (tenant, operator) DO UPDATE SET last_seen_at = excluded.last_seen_at
+WHERE excluded.last_seen_at > known.last_seen_at
+"""
+
+
+def projection() -> Projection[IngestEvent]:
+    """The projection."""
+    return Projection(
+        name="presence",
+        tables=("presence",),
+        topics=(ingest.SCANS,),
+        codec=Codec(ingest.EVENTS),
+        project=project,
+    )
+
+
+async def project(connection: Connection, events: Sequence[Envelope[IngestEvent]]) -> None:
+    """Keep the latest receive time of each operator."""
+    latest: dict[tuple[str, str], datetime] = {}
+    for envelope in events:
+        scan = envelope.event
+        if isinstance(scan, ScanRecorded) and scan.source != "dashboard":
+            key = (envelope.tenant, scan.operator)
+            latest[key] = max(scan.received_at, latest.get(key, scan.received_at))
+    if latest:
+        tenants, operators = zip(*latest, strict=True)
+        await connection.execute(SEEN, tenants, operators, list(latest.values()))
+
+
+async def last_seen(connection: Any, tenant: str, operators: Sequence[str]) -> dict[str, datetime]:
+    """When those of `operators` were heard of who ever were."""
+    rows = await query.fetch(connection, _AMONG, tenant=tenant, operators=list(operators))
+    return {row["operator"]: row["last_seen_at"] for row in rows}
+
+
+_AMONG: Final = select(PRESENCE.c.operator, PRESENCE.c.last_seen_at).where(
+    PRESENCE.c.tenant == bindparam("tenant"),
+    PRESENCE.c.operator == any_(bindparam("operators", type_=ARRAY(Text))),
+)

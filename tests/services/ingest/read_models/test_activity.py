@@ -1,0 +1,135 @@
+"""Who did what on which day?"""
+
+from datetime import date, timedelta
+from typing import Any
+
+from contracts.ingest import IngestEvent
+from libs.postgres.pool import Pool
+from services.ingest.domain.day import Days
+from services.ingest.domain.question import Question
+from services.ingest.read_models import activity
+from services.ingest.read_models.activity import Activity, Counts
+from tests.services.ingest.conftest import NOON, a_scan, in_envelope, project
+
+TODAY = Days(first=date(2025, 10, 31), last=date(2025, 10, 31))
+
+
+async def told(pool: Pool, *events: IngestEvent) -> None:
+    await project(pool, [in_envelope(event) for event in events])
+
+
+async def answer(pool: Pool, days: Days = TODAY, **filters: Any) -> Activity:
+    async with pool.acquire() as connection:
+        return await activity.answer(connection, Question(tenant="demo", days=days, **filters))
+
+
+async def total(pool: Pool, kind: str | None = None, **filters: Any) -> int:
+    async with pool.acquire() as connection:
+        question = Question(tenant="demo", days=TODAY, **filters)
+        return await activity.total(connection, question, kind)
+
+
+async def test_nothing_happened_yet(pool: Pool) -> None:
+    assert await answer(pool) == Activity(operators={}, last={}, clients={}, cities=[])
+    assert await total(pool) == 0
+
+
+async def test_scans_are_counted_by_operator_and_by_client(pool: Pool) -> None:
+    await told(
+        pool,
+        a_scan(1),
+        a_scan(2, operator="boris"),
+        a_scan(3, kind="BOX"),
+        a_scan(4, kind="CLOSE", client="petrov"),
+        a_scan(5, kind="AUTO_CLOSE"),
+        a_scan(6, kind="ERROR", client="", box=""),
+        a_scan(7, kind="TELEPORT", city="Rostov"),
+    )
+
+    found = await answer(pool)
+
+    assert found.operators == {
+        "anna": Counts(items=1, opens=1, closes=1, auto_closes=1, errors=1),
+        "boris": Counts(items=1),
+    }
+    assert found.clients == {
+        "ivancov": Counts(items=2, opens=1, auto_closes=1),
+        "petrov": Counts(closes=1),
+        "": Counts(errors=1),
+    }
+    assert sorted(found.cities) == ["Novosem", "Rostov"]
+    assert await total(pool) == 7
+    assert await total(pool, "TELEPORT") == 1
+
+
+async def test_every_combination_of_filters_narrows_the_answer(pool: Pool) -> None:
+    names = [(o, c, t) for o in ("anna", "") for c in ("ivancov", "") for t in ("Novosem", "")]
+    await told(
+        pool, *(a_scan(n, operator=o, client=c, city=t) for n, (o, c, t) in enumerate(names))
+    )
+
+    for operator in ("anna", "", None):
+        for client in ("ivancov", "", None):
+            for city in ("Novosem", "", None):
+                asked: dict[str, Any] = {"operator": operator, "client": client, "city": city}
+                expected = [
+                    (o, c, t)
+                    for o, c, t in names
+                    if all(
+                        want in (None, has)
+                        for want, has in zip(asked.values(), (o, c, t), strict=True)
+                    )
+                ]
+                found = await answer(pool, **asked)
+                assert await total(pool, **asked) == len(expected)
+                assert sum(counts.items for counts in found.clients.values()) == len(expected)
+                assert set(found.operators) == set(found.last) == {o for o, _, _ in expected}
+                assert set(found.clients) == {c for _, c, _ in expected}
+                assert set(found.cities) == {t for _, _, t in expected}
+
+
+async def test_a_range_of_days_adds_up_and_others_stay_out(pool: Pool) -> None:
+    await told(
+        pool,
+        *(a_scan(n, scanned_at=NOON - timedelta(days=n)) for n in range(4)),
+        a_scan(9, scanned_at=NOON.replace(hour=20, minute=59, second=59)),
+        a_scan(10, scanned_at=NOON.replace(hour=21)),
+    )
+
+    assert (await answer(pool)).clients["ivancov"].items == 2
+    three = Days(first=date(2025, 10, 29), last=date(2025, 10, 31))
+    assert (await answer(pool, three)).clients["ivancov"].items == 4
+
+
+async def test_the_last_thing_done_is_the_newest_received_then_the_newest_scanned(
+    pool: Pool,
+) -> None:
+    later = NOON + timedelta(seconds=1)
+    await told(
+        pool,
+        a_scan(1, received_at=later, box="ivancov/10", city="Rostov", scanned_at=NOON),
+        a_scan(2, received_at=later, box="ivancov/9", scanned_at=NOON - timedelta(hours=1)),
+        a_scan(3, received_at=NOON, box="ivancov/8", scanned_at=later),
+    )
+
+    last = (await answer(pool)).last["anna"]
+
+    assert (last.client, last.city, last.box, last.received_at) == (
+        "ivancov",
+        "Rostov",
+        "ivancov/10",
+        later,
+    )
+
+
+async def test_what_was_counted_is_not_counted_again(pool: Pool) -> None:
+    await told(pool, a_scan(1), a_scan(1))
+    await told(pool, a_scan(2), a_scan(1))
+
+    assert (await answer(pool)).clients["ivancov"].items == 2
+
+
+async def test_tenants_are_counted_apart(pool: Pool) -> None:
+    await project(pool, [in_envelope(a_scan(1)), in_envelope(a_scan(1), tenant="other")])
+
+    assert (await answer(pool)).clients["ivancov"].items == 1
