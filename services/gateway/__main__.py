@@ -1,0 +1,78 @@
+"""`python -m services.gateway`: run it, migrate it, give out keys."""
+
+import asyncio
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from contracts.gateway import KeyId
+from libs.errors import Refused
+from libs.postgres.pool import Unavailable
+from libs.process.commands import Service, command_line
+from services.gateway import bootstrap
+from services.gateway.settings import Settings
+
+SERVICE = Service(
+    name=bootstrap.SERVICE,
+    settings=Settings,
+    open_app=bootstrap.open_app,
+    projections=bootstrap.projections,
+)
+ACTOR = "command line"
+
+app = command_line(SERVICE)
+keys = typer.Typer(no_args_is_help=True, help="API keys: give out, list, revoke.")
+app.add_typer(keys, name="keys")
+
+Tenant = Annotated[str, typer.Option(help="Whose data the key opens.")]
+
+
+@keys.command()
+def issue(
+    name: Annotated[str, typer.Argument(help="What people will recognise the key by.")],
+    scope: Annotated[list[str], typer.Option(help="What it may do, for example scan:write.")],
+    tenant: Tenant = "demo",
+) -> None:
+    """Give out a key. It is shown once; only its hash is kept."""
+    settings = SERVICE.read_settings()
+    work = bootstrap.issue_key(settings, tenant=tenant, name=name, scopes=scope, actor=ACTOR)
+    try:
+        made = asyncio.run(work)
+    except (Refused, Unavailable) as error:
+        raise typer.BadParameter(str(error)) from error
+    Console().print(f"key id  {made.key_id}\nkey     {made.key}", markup=False, highlight=False)
+
+
+@keys.command()
+def revoke(
+    key_id: Annotated[UUID, typer.Argument(help="As `keys list` shows it.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "revoked by hand",
+    tenant: Tenant = "demo",
+) -> None:
+    """Take a key back. Doors hear of it within seconds, services when its token runs out."""
+    settings = SERVICE.read_settings()
+    work = bootstrap.revoke_key(
+        settings, tenant=tenant, key_id=KeyId(key_id), reason=reason, actor=ACTOR
+    )
+    try:
+        asyncio.run(work)
+    except (Refused, Unavailable) as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+@keys.command("list")
+def list_keys(tenant: Tenant = "demo") -> None:
+    """Show a tenant's keys, the revoked ones too."""
+    listed = asyncio.run(bootstrap.list_keys(SERVICE.read_settings(), tenant=tenant))
+    table = Table("key id", "name", "begins with", "scopes", "revoked")
+    for key in listed:
+        revoked = f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else ""
+        table.add_row(str(key.key_id), key.name, key.prefix, " ".join(key.scopes), revoked)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    app()

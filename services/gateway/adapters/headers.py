@@ -1,0 +1,84 @@
+"""Which headers travel through the gateway, and which are its own to say."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeAlias
+
+RawHeaders: TypeAlias = Iterable[tuple[bytes, bytes]]
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""RFC 9110 §7.6.1: they speak of one connection only."""
+
+OURS: Final = frozenset(
+    {
+        b"authorization",
+        b"cookie",
+        b"expect",
+        b"forwarded",
+        b"host",
+        b"content-length",
+        b"tenant",
+        b"traceparent",
+        b"tracestate",
+        b"via",
+        b"x-api-key",
+        b"x-real-ip",
+        b"x-request-id",
+        b"x-scopes",
+        b"x-tenant",
+    }
+)
+"""What a client may not tell the services behind us: the gateway says it, or nobody does."""
+
+NOT_FORWARDED: Final = HOP_BY_HOP | OURS
+OUR_FAMILIES: Final = (b"x-forwarded-", b"x-tenant-", b"x-internal-", b"x-auth-")
+
+ANSWERED_BY_US: Final = HOP_BY_HOP | {b"server", b"date", b"x-request-id"}
+CORS: Final = b"access-control-"
+
+
+def forwarded(headers: RawHeaders) -> list[tuple[str, str]]:
+    """What of a request's headers (names in lower case) goes on to the service."""
+    connection = _named_by_connection(headers)
+    return [
+        (name.decode("latin-1"), _text(value))
+        for name, value in headers
+        if name not in NOT_FORWARDED
+        and not name.startswith(OUR_FAMILIES)
+        and name not in connection
+    ]
+
+
+def answered(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """What of a service's answer goes on to the client, names in lower case."""
+    lowered = [(name.lower(), value) for name, value in headers]
+    connection = _named_by_connection(lowered)
+    return [
+        (name, value)
+        for name, value in lowered
+        if name not in ANSWERED_BY_US and not name.startswith(CORS) and name not in connection
+    ]
+
+
+def _named_by_connection(headers: RawHeaders) -> frozenset[bytes]:
+    named = [value for name, value in headers if name == b"connection"]
+    return frozenset(part.strip().lower() for value in named for part in value.split(b","))
+
+
+def _text(value: bytes) -> str:
+    # aiohttp writes UTF-8; what is not, is nearly always an old client's Latin-1.
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

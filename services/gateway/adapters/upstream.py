@@ -1,0 +1,229 @@
+"""The services behind the doors: one pooled client for each, streaming both ways."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import aiohttp
+from yarl import URL
+
+from services.gateway.adapters.breaker import Breaker
+from services.gateway.adapters.headers import answered
+
+Receive: TypeAlias = Callable[[], Awaitable[Any]]
+Send: TypeAlias = Callable[[Any], Awaitable[None]]
+Body: TypeAlias = bytes | AsyncIterator[bytes] | None
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+ADDED_BY_AIOHTTP: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+KEEP_ALIVE_SECONDS: Final = 15.0
+"""Shorter than any server's, so that the service is not the one to hang up on a request."""
+
+
+class UpstreamAway(Exception):
+    """The service could not be reached, and nothing was sent. Worth a try after some seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
+class UpstreamBroke(Exception):
+    """The service hung up, or said nonsense; whether it acted is unknown."""
+
+
+class UpstreamSlow(Exception):
+    """The service did not begin to answer in time; whether it acted is unknown."""
+
+
+class AnswerCutShort(Exception):
+    """The service hung up in the middle of its answer, which the client has seen a part of."""
+
+
+class _Lost(aiohttp.ClientError):
+    """A lost connection, by a name that aiohttp does not answer with a retry of its own."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deadlines:
+    """Seconds: to connect (or get a pooled connection), to the answer's head, between parts."""
+
+    connect: float
+    answer: float
+    idle: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """A request as it goes on. `target` is path and query, percent-encoded."""
+
+    method: str
+    target: str
+    headers: list[tuple[str, str]]
+    body: Body
+
+
+class Upstream:
+    """One service. Make it with `open_upstream`."""
+
+    def __init__(
+        self,
+        origin: str,
+        session: aiohttp.ClientSession,
+        breaker: Breaker,
+        deadlines: Deadlines,
+    ) -> None:
+        self.origin = origin.rstrip("/")
+        self._session = session
+        self._breaker = breaker
+        self._deadlines = deadlines
+
+    async def relay(self, asked: Asked, receive: Receive, send: Send) -> None:
+        """Ask the service and send its answer on, part by part as it comes.
+
+        Raises UpstreamAway, UpstreamBroke, UpstreamSlow before anything was sent, AnswerCutShort
+        after. Only safe methods are asked a second time, once, when the connection fails.
+        """
+        try:
+            answer = await self._ask(asked)
+        except UpstreamBroke:
+            # A body that was streamed is gone, even if the method is one that has none.
+            if asked.method not in SAFE or isinstance(asked.body, AsyncIterator):
+                raise
+            answer = await self._ask(asked)
+        try:
+            await self._answer(answer, receive, send)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise AnswerCutShort(type(error).__name__) from error
+        finally:
+            answer.close() if not answer.content.at_eof() else answer.release()
+
+    async def is_ready(self, path: str = "/ready", *, seconds: float = 1.0) -> bool:
+        """Whether the service says so; never raises."""
+        timeout = aiohttp.ClientTimeout(total=seconds)
+        with suppress(aiohttp.ClientError, TimeoutError):
+            async with self._session.get(f"{self.origin}{path}", timeout=timeout) as answer:
+                return answer.status == 200
+        return False
+
+    async def _ask(self, asked: Asked) -> aiohttp.ClientResponse:
+        if wait := self._breaker.refuses_for():
+            raise UpstreamAway(wait)
+        try:
+            answer = await self._request(asked)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            self._breaker.failed()
+            raise UpstreamAway(1.0) from error
+        except TimeoutError as error:
+            self._breaker.undecided()
+            raise UpstreamSlow from error
+        except aiohttp.ClientError as error:
+            self._breaker.undecided()
+            raise UpstreamBroke(type(error).__name__) from error
+        except BaseException:
+            self._breaker.undecided()
+            raise
+        self._breaker.succeeded()
+        return answer
+
+    async def _request(self, asked: Asked) -> aiohttp.ClientResponse:
+        seconds = self._deadlines.answer
+        async with asyncio.timeout(seconds) as deadline:
+            body = asked.body
+            if isinstance(body, AsyncIterator):
+                body = _putting_off(deadline, seconds, body)
+            return await self._session.request(
+                asked.method,
+                URL(self.origin + asked.target, encoded=True),
+                headers=asked.headers,
+                data=body,
+                allow_redirects=False,
+            )
+
+    async def _answer(self, answer: aiohttp.ClientResponse, receive: Receive, send: Send) -> None:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": answer.status,
+                "headers": answered(answer.raw_headers),
+            }
+        )
+        first = await answer.content.readany()
+        whole = answer.content.at_eof()
+        await send({"type": "http.response.body", "body": first, "more_body": not whole})
+        if not whole:
+            await _unless_gone(receive, _rest(answer.content, send))
+
+
+async def _putting_off(
+    deadline: asyncio.Timeout, seconds: float, body: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    """The body; the time to answer begins anew with every part that is sent."""
+    async for part in body:
+        yield part
+        # The service may have answered before it had all, and then there is nothing to put off.
+        with suppress(RuntimeError):
+            deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+
+
+async def _rest(content: aiohttp.StreamReader, send: Send) -> None:
+    while part := await content.readany():
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _unless_gone(receive: Receive, sending: Awaitable[None]) -> None:
+    """Run `sending` to its end, or until the client hangs up."""
+    task = asyncio.ensure_future(sending)
+    gone = asyncio.create_task(_disconnected(receive))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+    finally:
+        for each in (task, gone):
+            each.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
+async def _no_hidden_retry(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from repeating PUT and DELETE by itself on a connection that was closed."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except aiohttp.ServerTimeoutError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _Lost from error
+
+
+@asynccontextmanager
+async def open_upstream(
+    origin: str, *, connections: int, breaker: Breaker, deadlines: Deadlines
+) -> AsyncIterator[Upstream]:
+    """The client of the service at `origin` (scheme, host, port), closed at the end."""
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEP_ALIVE_SECONDS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(
+            total=None,
+            connect=deadlines.connect,
+            sock_connect=deadlines.connect,
+            sock_read=deadlines.idle,
+        ),
+        auto_decompress=False,
+        skip_auto_headers=ADDED_BY_AIOHTTP,
+        middlewares=(_no_hidden_retry,),
+    )
+    async with session:
+        yield Upstream(origin, session, breaker, deadlines)

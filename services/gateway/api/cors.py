@@ -1,0 +1,110 @@
+"""What every answer carries, whoever gave it: CORS, security, and that nobody may keep it.
+
+This is the outermost layer, in raw ASGI, so that errors of everything inside get it too. It is the
+one place that speaks of CORS: what is said inside is dropped, for browsers refuse to hear it twice.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final, TypeAlias
+
+from services.gateway.adapters.headers import CORS
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Any]]
+Send: TypeAlias = Callable[[Any], Awaitable[None]]
+App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
+
+EXPOSED: Final = b"X-Request-Id, X-Process-Time, X-Consistency-Token, Retry-After"
+METHODS: Final = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+MAX_AGE: Final = b"600"
+SECURITY: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+class Cors:
+    """ASGI middleware. `origins` are those of the pages that may call; `*` is all of them.
+
+    A page of another origin gets its answer without the headers that would let it read it.
+    """
+
+    def __init__(self, app: App, *, origins: Iterable[str]) -> None:
+        self._app = app
+        self._origins = frozenset(origin.rstrip("/").encode() for origin in origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        origin, wanted = _asked(scope)
+        cors = self._cors(origin)
+        if origin is not None and wanted is not None and scope["method"] == "OPTIONS":
+            return await _preflight(send, scope, cors, wanted)
+
+        async def finish(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                headers = _finished(message.get("headers", ()), cors, scope["method"])
+                message = {**message, "headers": headers}
+            await send(message)
+
+        return await self._app(scope, receive, finish)
+
+    def _cors(self, origin: bytes | None) -> RawHeaders:
+        if origin in self._origins and origin is not None:
+            return [
+                (b"access-control-allow-origin", origin),
+                (b"access-control-allow-credentials", b"true"),
+                (b"access-control-expose-headers", EXPOSED),
+            ]
+        if origin is not None and b"*" in self._origins:
+            return [
+                (b"access-control-allow-origin", b"*"),
+                (b"access-control-expose-headers", EXPOSED),
+            ]
+        return []
+
+
+def _asked(scope: Scope) -> tuple[bytes | None, bytes | None]:
+    """The page's origin, and the method it would like to use."""
+    origin = wanted = None
+    for name, value in scope["headers"]:
+        if name == b"origin":
+            origin = value
+        elif name == b"access-control-request-method":
+            wanted = value
+    return origin, wanted
+
+
+def _finished(headers: Iterable[tuple[bytes, bytes]], cors: RawHeaders, method: str) -> RawHeaders:
+    said = [(name, value) for name, value in headers if not name.startswith(CORS)]
+    names = {name for name, _ in said}
+    said += [(name, value) for name, value in SECURITY if name not in names]
+    if method in ("GET", "HEAD") and b"cache-control" not in names:
+        # The scanner's service worker keeps every GET answer for ever, unless storing fails.
+        said += [(b"cache-control", b"no-store"), (b"vary", b"*")]
+    elif not any(name == b"vary" and b"*" in value for name, value in said):
+        said.append((b"vary", b"Origin"))
+    return said + cors
+
+
+async def _preflight(send: Send, scope: Scope, cors: RawHeaders, wanted: bytes) -> None:
+    """Answer a browser's question in its own name; the headers it asks for are echoed."""
+    text = b"OK" if cors else b"Disallowed CORS origin"
+    if cors and wanted not in METHODS.split(b", "):
+        text = b"Disallowed CORS method"
+    headers: RawHeaders = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(text)).encode()),
+        (b"access-control-allow-methods", METHODS),
+        (b"access-control-max-age", MAX_AGE),
+        (b"vary", b"Origin, Access-Control-Request-Headers"),
+        *SECURITY,
+        *cors,
+    ]
+    asked = [v for name, v in scope["headers"] if name == b"access-control-request-headers"]
+    headers += [(b"access-control-allow-headers", value) for value in asked[:1]]
+    status = 200 if text == b"OK" else 400
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text})

@@ -1,0 +1,121 @@
+"""How a door says no: in the words and the shape its clients know."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from services.gateway.domain.door import Shape
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+class Fault(Exception):
+    """A request that goes no further.
+
+    `code` is stable. `detail` is for people, and holds no numbers of ours: the scanner gives up
+    for good on any error whose text contains 401 or 403, wherever it stands.
+    """
+
+    def __init__(
+        self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = headers or {}
+
+
+NOT_FOUND: Final = "Not Found"
+METHOD_NOT_ALLOWED: Final = "Method Not Allowed"
+BAD_KEY: Final = "Invalid or missing API key"
+
+
+def bad_path() -> Fault:
+    """The path could mean two things."""
+    return Fault(400, "BadPath", "The path is not acceptable")
+
+
+def elsewhere(location: str) -> Fault:
+    """It is there, at another address."""
+    return Fault(
+        307, "TrailingSlash", "The address has no slash at its end", {"Location": location}
+    )
+
+
+def not_found() -> Fault:
+    """Nothing is there."""
+    return Fault(404, "NotFound", NOT_FOUND)
+
+
+def method_not_allowed(allowed: tuple[str, ...]) -> Fault:
+    """It is there, but not for this method."""
+    return Fault(405, "MethodNotAllowed", METHOD_NOT_ALLOWED, {"Allow": ", ".join(allowed)})
+
+
+def bad_key() -> Fault:
+    """No key, or one that opens nothing."""
+    return Fault(401, "Unauthenticated", BAD_KEY)
+
+
+def forbidden() -> Fault:
+    """The key is good, but not for this."""
+    return Fault(403, "Forbidden", "This API key may not do this")
+
+
+def too_large() -> Fault:
+    """More body than is taken."""
+    return Fault(413, "BodyTooLarge", "The request body is too large")
+
+
+def too_many(policy: str, retry_after: int) -> Fault:
+    """A rate limit is used up; `policy` is the `RateLimit-Policy` with the name first."""
+    headers = {
+        "Retry-After": str(retry_after),
+        "RateLimit-Policy": policy,
+        "RateLimit": f"{policy.partition(';')[0]};r=0;t={retry_after}",
+    }
+    return Fault(429, "TooManyRequests", "Too many requests, try again later", headers)
+
+
+def unavailable(retry_after: int) -> Fault:
+    """Something needed is away; nothing was done."""
+    headers = {"Retry-After": str(retry_after)}
+    return Fault(503, "Unavailable", "Temporarily unavailable, try again later", headers)
+
+
+def bad_gateway() -> Fault:
+    """The service hung up; whether it acted is unknown."""
+    return Fault(502, "BadGateway", "The service did not answer properly, try again")
+
+
+def timed_out() -> Fault:
+    """The service took too long; whether it acted is unknown."""
+    return Fault(504, "GatewayTimeout", "The service did not answer in time, try again")
+
+
+def broken() -> Fault:
+    """A bug of ours."""
+    return Fault(500, "InternalError", "Internal server error")
+
+
+async def answer(send: Any, shape: Shape, fault: Fault) -> None:
+    """Send `fault` as `shape`."""
+    body, media_type = _rendered(shape, fault)
+    headers: RawHeaders = [
+        (b"content-type", media_type),
+        (b"content-length", str(len(body)).encode()),
+        *((name.lower().encode(), value.encode()) for name, value in fault.headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": fault.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _rendered(shape: Shape, fault: Fault) -> tuple[bytes, bytes]:
+    match shape:
+        case Shape.DETAIL:
+            return msgspec.json.encode({"detail": fault.detail}), b"application/json"
+        case Shape.PROBLEM:
+            problem = {"type": fault.code, "title": fault.detail, "status": fault.status}
+            return msgspec.json.encode(problem), b"application/problem+json"

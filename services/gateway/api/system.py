@@ -1,0 +1,53 @@
+"""What the gateway says of itself: who it is, that it lives, and the keys of its tokens."""
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Depends, Response
+
+from libs.http.auth import public
+from libs.postgres.pool import Unavailable, acquired
+from libs.security.tokens import jwks
+from services.gateway.deps import Gateway
+
+router = APIRouter(tags=["system"], dependencies=[Depends(public)])
+
+VERSION: Final = "1.0.0"
+JWKS_SECONDS: Final = 300
+
+
+@router.get("/")
+async def about() -> dict[str, str]:
+    """Where to look (spec ingest §2.11). The scanner's connection test asks here, `?ping=1`."""
+    return {
+        "name": "Scanner Logger API",
+        "version": VERSION,
+        "docs": "/docs",
+        "redoc": "/redoc",
+        "health": "/health",
+        "metrics": "/metrics",
+    }
+
+
+@router.get("/ping")
+async def ping() -> dict[str, Any]:
+    """Somebody is here."""
+    return {"ok": True, "message": "pong"}
+
+
+@router.get("/health")
+async def health(gateway: Gateway, response: Response) -> dict[str, str]:
+    """Whether the database answers (spec ingest §2.11); 503 if not, though doors may still open."""
+    try:
+        async with acquired(gateway.pool) as connection:
+            await connection.execute("SELECT 1")
+    except Unavailable:
+        response.status_code = 503
+        return {"status": "unhealthy", "version": VERSION, "database": "disconnected"}
+    return {"status": "healthy", "version": VERSION, "database": "connected"}
+
+
+@router.get("/.well-known/jwks.json")
+async def key_set(gateway: Gateway, response: Response) -> dict[str, Any]:
+    """The public keys that services check our tokens with (RFC 7517)."""
+    response.headers["Cache-Control"] = f"public, max-age={JWKS_SECONDS}"
+    return jwks([gateway.signing_key])

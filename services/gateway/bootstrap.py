@@ -1,0 +1,231 @@
+"""Build the gateway."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+import structlog
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from contracts.gateway import EVENTS, GatewayEvent, KeyId
+from libs.clock import utc_now
+from libs.errors import Refused
+from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.store import EventStore
+from libs.http.app import create_app as http_app
+from libs.http.health import Check, CheckResult
+from libs.http.problems import detail_shape
+from libs.messaging.projection import Projection
+from libs.postgres.pool import SYSTEM, Pool, acquired, open_pool
+from libs.postgres.rls import application_role
+from libs.security.tokens import SigningKey
+from libs.telemetry import traces
+from libs.telemetry.traces import Telemetry
+from services.gateway.adapters.breaker import Breaker
+from services.gateway.adapters.known_keys import KnownKeys
+from services.gateway.adapters.limits import Limits
+from services.gateway.adapters.passes import Passes
+from services.gateway.adapters.upstream import Deadlines, Upstream, open_upstream
+from services.gateway.api import system
+from services.gateway.api.cors import Cors
+from services.gateway.api.door import Doors
+from services.gateway.deps import Deps
+from services.gateway.domain.door import Limit
+from services.gateway.domain.doors import DOORS
+from services.gateway.handlers import key as keys
+from services.gateway.read_models import api_key
+from services.gateway.settings import Settings
+
+SERVICE: Final = "gateway"
+CLIENT_KEY: Final = "scan clients"
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def open_deps(settings: Settings, telemetry: Telemetry | None = None) -> AsyncIterator[Deps]:
+    """All the gateway holds, closed at the end; the configured key is issued on the way.
+
+    Without a `telemetry` it opens its own. Raises Unavailable or LogUnavailable if the database is
+    away.
+    """
+    async with AsyncExitStack() as stack:
+        if telemetry is None:
+            telemetry = traces.set_up(SERVICE, settings.otlp_endpoint)
+            stack.push_async_callback(asyncio.to_thread, telemetry.close)
+        pool = await _pool(settings)
+        stack.push_async_callback(pool.close)
+        event_log = PostgresLog(pool)
+        stack.push_async_callback(event_log.close)
+        store = EventStore[GatewayEvent](event_log, Codec(EVENTS))
+        await _ensure_client_key(settings, store)
+        upstreams = await stack.enter_async_context(open_upstreams(settings))
+        yield make_deps(settings, telemetry, pool, store, upstreams)
+
+
+@asynccontextmanager
+async def open_upstreams(settings: Settings) -> AsyncIterator[Mapping[str, Upstream]]:
+    """A client for every service behind a door."""
+    async with AsyncExitStack() as stack:
+        yield {
+            service: await stack.enter_async_context(_upstream(settings, service))
+            for service in {door.service for door in DOORS}
+        }
+
+
+def make_deps(
+    settings: Settings,
+    telemetry: Telemetry,
+    pool: Pool,
+    store: EventStore[GatewayEvent],
+    upstreams: Mapping[str, Upstream],
+) -> Deps:
+    """What follows from the settings and from what was opened."""
+    signing_key = SigningKey.from_pem(settings.signing_key.get_secret_value())
+    return Deps(
+        settings=settings,
+        pool=pool,
+        store=store,
+        upstreams=upstreams,
+        signing_key=signing_key,
+        telemetry=telemetry,
+        keys=KnownKeys(
+            partial(api_key.caller_of, pool),
+            fresh=settings.key_fresh_seconds,
+            stale=settings.key_stale_seconds,
+        ),
+        passes=Passes(
+            signing_key,
+            issuer=settings.issuer,
+            lifetime=timedelta(seconds=settings.token_seconds),
+            clock=utc_now,
+        ),
+        limits=Limits(
+            {
+                Limit.INGEST: settings.rate_limit_ingest,
+                Limit.DASHBOARD: settings.rate_limit_dashboard,
+            }
+        ),
+    )
+
+
+@asynccontextmanager
+async def open_app(
+    settings: Settings, telemetry: Telemetry, checks: Mapping[str, Check]
+) -> AsyncIterator[FastAPI]:
+    """The API, ready to be served, with everything it holds open."""
+    async with open_deps(settings, telemetry) as deps:
+        yield create_app(deps, checks=checks)
+
+
+def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> FastAPI:
+    """The gateway's HTTP side: CORS around everything, then the doors, then what it says itself.
+
+    `checks` are further conditions of readiness.
+    """
+    app = http_app(
+        title=SERVICE,
+        routers=(),
+        deps=deps,
+        checks={**readiness(deps), **(checks or {})},
+        telemetry=deps.telemetry,
+        problem_shape=detail_shape,
+        # Each door answers in its own shape that a body is too large.
+        max_body_bytes=sys.maxsize,
+        docs=False,
+        outer=[Middleware(Cors, origins=deps.settings.cors_origins)],
+    )
+    app.user_middleware.append(Middleware(Doors, deps=deps))
+    app.include_router(system.router)
+    # Before the plain `/health`, because old clients' says more.
+    app.router.routes.insert(0, app.router.routes.pop())
+    return app
+
+
+def readiness(deps: Deps) -> Mapping[str, Check]:
+    """The database must be there; that a service behind a door is away is only said."""
+
+    async def database() -> CheckResult:
+        async with acquired(deps.pool) as connection:
+            await connection.execute("SELECT 1")
+        return CheckResult(True)
+
+    async def behind(upstream: Upstream) -> CheckResult:
+        return CheckResult(True, "" if await upstream.is_ready() else "not ready")
+
+    doors = {name: partial(behind, upstream) for name, upstream in deps.upstreams.items()}
+    return {"database": database, **doors}
+
+
+def projections(_: Settings) -> tuple[Projection[GatewayEvent], ...]:
+    """The read models of the gateway, for its worker."""
+    return (api_key.projection(),)
+
+
+async def issue_key(
+    settings: Settings, *, tenant: str, name: str, scopes: Sequence[str], actor: str
+) -> keys.NewKey:
+    """For the command line: a new key. It opens doors once the projector has seen it."""
+    async with open_deps(settings) as deps:
+        return await keys.issue(deps.store, tenant=tenant, name=name, scopes=scopes, actor=actor)
+
+
+async def revoke_key(
+    settings: Settings, *, tenant: str, key_id: KeyId, reason: str, actor: str
+) -> None:
+    """For the command line. Raises KeyUnknown. Doors hear of it within some seconds."""
+    async with open_deps(settings) as deps:
+        await keys.revoke(deps.store, tenant=tenant, key_id=key_id, reason=reason, actor=actor)
+
+
+async def list_keys(settings: Settings, *, tenant: str) -> Sequence[api_key.ApiKey]:
+    """For the command line: the keys of a tenant, the revoked ones too."""
+    async with open_deps(settings) as deps:
+        return await api_key.keys_of(deps.pool, tenant)
+
+
+async def _pool(settings: Settings) -> Pool:
+    return await open_pool(
+        settings.database_url.get_secret_value(),
+        role=application_role(SERVICE),
+        schema=SERVICE,
+        size=settings.pool_size,
+        application_name=SERVICE,
+        # A key decides its tenant, so whoever looks one up sees them all.
+        tenant_scope=SYSTEM,
+    )
+
+
+def _upstream(settings: Settings, service: str) -> AbstractAsyncContextManager[Upstream]:
+    return open_upstream(
+        settings.origin_of(service),
+        connections=settings.upstream_connections,
+        breaker=Breaker(failures=settings.breaker_failures, seconds=settings.breaker_seconds),
+        deadlines=Deadlines(
+            connect=settings.connect_seconds,
+            answer=settings.answer_seconds,
+            idle=settings.idle_seconds,
+        ),
+    )
+
+
+async def _ensure_client_key(settings: Settings, store: EventStore[GatewayEvent]) -> None:
+    if settings.scan_client_key is None:
+        return
+    try:
+        await keys.ensure_client_key(
+            store,
+            tenant=settings.scan_client_key_tenant,
+            key=settings.scan_client_key.get_secret_value(),
+            name=CLIENT_KEY,
+            scopes=settings.scan_client_key_scopes,
+        )
+    except Refused as refused:
+        # The clients in the field matter more than the setting: what was issued stays as it is.
+        log.warning("the configured client's entry stays as it was", reason=str(refused))

@@ -1,0 +1,42 @@
+"""What the gateway holds while it runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from contracts.gateway import GatewayEvent
+from libs.eventsourcing.store import EventStore
+from libs.postgres.pool import Pool
+from libs.security.tokens import SigningKey
+from libs.telemetry.traces import Telemetry
+from services.gateway.adapters.known_keys import KnownKeys
+from services.gateway.adapters.limits import Limits
+from services.gateway.adapters.passes import Passes
+from services.gateway.adapters.upstream import Upstream
+from services.gateway.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deps:
+    """`pool` is in system scope: a key decides its tenant. `upstreams` are by service."""
+
+    settings: Settings
+    pool: Pool
+    store: EventStore[GatewayEvent]
+    keys: KnownKeys
+    passes: Passes
+    limits: Limits
+    upstreams: Mapping[str, Upstream]
+    signing_key: SigningKey
+    telemetry: Telemetry
+
+
+def running(request: Request) -> Deps:
+    """What the app was made with."""
+    deps: Deps = request.app.state.deps
+    return deps
+
+
+Gateway = Annotated[Deps, Depends(running)]

@@ -1,0 +1,185 @@
+"""A door: one product's API as its clients know it, and how a request finds it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Final
+
+
+class Login(StrEnum):
+    """How the clients of a door say who they are."""
+
+    API_KEY = "api-key"
+
+
+class Shape(StrEnum):
+    """What the clients of a door read when they are told no."""
+
+    DETAIL = "detail"
+    """`{"detail": "…"}`"""
+    PROBLEM = "problem"
+    """RFC 9457."""
+
+
+class Limit(StrEnum):
+    """Which rate limit a route counts against."""
+
+    INGEST = "ingest"
+    DASHBOARD = "dashboard"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who may pass where. In `path`, `{}` is one segment and a final `/*` any number of them.
+
+    Without a `scope` everybody may pass, unnamed.
+    """
+
+    methods: tuple[str, ...]
+    path: str
+    scope: str | None
+    limit: Limit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """A door.
+
+    `prefix` is where it always answers; `rules` are paths of the service behind it, and it answers
+    at the root for those that begin with one of `root`. `service` names that service: its address
+    is a setting, and it is the audience of the tokens. `repeated` is the part of a path that some
+    clients write twice.
+    """
+
+    name: str
+    prefix: str
+    root: tuple[str, ...]
+    repeated: str
+    service: str
+    login: Login
+    shape: Shape
+    rules: tuple[Rule, ...]
+
+    @cached_property
+    def _exact(self) -> Mapping[str, tuple[Rule, ...]]:
+        paths = {rule.path for rule in self.rules if not _is_pattern(rule.path)}
+        return {path: tuple(r for r in self.rules if r.path == path) for path in paths}
+
+    @cached_property
+    def _patterns(self) -> tuple[tuple[re.Pattern[str], Rule], ...]:
+        return tuple((_compiled(r.path), r) for r in self.rules if _is_pattern(r.path))
+
+    def rules_for(self, path: str) -> tuple[Rule, ...]:
+        """The rules of a path, whatever their methods."""
+        if (exact := self._exact.get(path)) is not None:
+            return exact
+        return tuple(rule for pattern, rule in self._patterns if pattern.fullmatch(path))
+
+
+class NoDoor(Exception):
+    """No door answers at this path."""
+
+
+class Closed(Exception):
+    """The request may not pass. `shape` is what its client reads."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+
+
+class BadPath(Closed):
+    """The path could mean one thing here and another behind the door."""
+
+
+class NoSuchPath(Closed):
+    """The door knows no such path."""
+
+
+class NoSuchMethod(Closed):
+    """The path is there, but not for this method."""
+
+    def __init__(self, shape: Shape, allowed: tuple[str, ...]) -> None:
+        super().__init__(shape)
+        self.allowed = allowed
+
+
+class TrailingSlash(Closed):
+    """The path is there without its last slash; `path` is how to ask for it."""
+
+    def __init__(self, shape: Shape, path: str) -> None:
+        super().__init__(shape)
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A request's door, its rule there, and the path to ask the service for."""
+
+    door: Door
+    rule: Rule
+    path: str
+
+
+_SLASHES: Final = re.compile(r"/{2,}")
+# What a server behind us might decode into a separator or a step upwards.
+_TREACHEROUS: Final = re.compile(r"%2f|%5c|%00|%25|\\|(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
+_STRANGE: Final = re.compile(r"[^\x21-\x7e]|[?#]")
+
+
+def find(doors: Iterable[Door], method: str, raw_path: str) -> Found:
+    """The door and rule for a request; `raw_path` is percent-encoded, without query.
+
+    Raises BadPath, NoDoor, NoSuchPath, NoSuchMethod, TrailingSlash.
+    """
+    if _TREACHEROUS.search(raw_path) or _STRANGE.search(raw_path):
+        raise BadPath(Shape.DETAIL)
+    path = _SLASHES.sub("/", raw_path) if "//" in raw_path else raw_path
+    for door in doors:
+        inner = _inside(door, path)
+        if inner is not None:
+            return _find_rule(door, method, inner, path)
+    raise NoDoor
+
+
+def _inside(door: Door, path: str) -> str | None:
+    """The path as the service behind the door knows it, or None if it is not the door's."""
+    if path == door.prefix or path.startswith(f"{door.prefix}/"):
+        return _without_repetition(door, path[len(door.prefix) :] or "/")
+    inner = _without_repetition(door, path)
+    for root in door.root:
+        if inner == root or inner.startswith(f"{root}/"):
+            return inner
+    return None
+
+
+def _without_repetition(door: Door, path: str) -> str:
+    while path.startswith(door.repeated * 2):
+        path = path[len(door.repeated) :]
+    return path
+
+
+def _find_rule(door: Door, method: str, inner: str, asked: str) -> Found:
+    rules = door.rules_for(inner)
+    for rule in rules:
+        if method in rule.methods:
+            return Found(door, rule, inner)
+    if rules:
+        raise NoSuchMethod(door.shape, tuple(sorted({m for rule in rules for m in rule.methods})))
+    if inner.endswith("/") and door.rules_for(inner.rstrip("/")):
+        raise TrailingSlash(door.shape, asked.rstrip("/"))
+    raise NoSuchPath(door.shape)
+
+
+def _is_pattern(path: str) -> bool:
+    return "{}" in path or path.endswith("/*")
+
+
+def _compiled(path: str) -> re.Pattern[str]:
+    pattern = re.escape(path).replace(r"\{\}", "[^/]+")
+    if path.endswith("/*"):
+        pattern = pattern.removesuffix(r"/\*") + "(?:/[^/]+)+"
+    return re.compile(pattern)

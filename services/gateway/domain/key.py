@@ -1,0 +1,113 @@
+"""An API key: given out once, then revoked or not, never changed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias, assert_never
+
+from contracts.gateway import GatewayEvent, KeyId, KeyIssued, KeyRevoked
+from libs.errors import NotFound, Refused
+from libs.eventsourcing.decider import Decider
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IssueKey:
+    """Give out the key that has this hash. The key itself never comes here."""
+
+    key_id: KeyId
+    name: str
+    prefix: str
+    hash: str
+    scopes: tuple[str, ...]
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RevokeKey:
+    """Let the key open nothing any more."""
+
+    key_id: KeyId
+    reason: str
+    now: datetime
+
+
+KeyCommand: TypeAlias = IssueKey | RevokeKey
+
+
+class KeyIssuedOtherwise(Refused):
+    """This key was issued with another name, secret or scopes; a key is never changed."""
+
+
+class KeyIsRevoked(Refused):
+    """A revoked key cannot be issued again."""
+
+
+class KeyUnknown(NotFound):
+    """There is no such key."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Issued:
+    """What a key was issued with."""
+
+    name: str
+    prefix: str
+    hash: str
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Key:
+    """A key as later decisions need it."""
+
+    issued: Issued | None = None
+    revoked: bool = False
+
+
+def decide(key: Key, command: KeyCommand) -> list[GatewayEvent]:
+    """See `Decider`. Issuing the same again changes nothing, nor does revoking twice."""
+    match command:
+        case IssueKey() if key.issued is None:
+            return [_issued(command)]
+        case IssueKey() if key.revoked:
+            raise KeyIsRevoked
+        case IssueKey() if key.issued == _content(command):
+            return []
+        case IssueKey():
+            raise KeyIssuedOtherwise
+        case RevokeKey() if key.issued is None:
+            raise KeyUnknown
+        case RevokeKey() if key.revoked:
+            return []
+        case RevokeKey(key_id=key_id, reason=reason, now=now):
+            return [KeyRevoked(key_id=key_id, reason=reason, revoked_at=now)]
+        case _:
+            assert_never(command)
+
+
+def evolve(key: Key, event: GatewayEvent) -> Key:
+    """See `Decider`."""
+    match event:
+        case KeyIssued():
+            return Key(issued=_content(event))
+        case KeyRevoked():
+            return Key(issued=key.issued, revoked=True)
+        case _:
+            assert_never(event)
+
+
+def _content(said: IssueKey | KeyIssued) -> Issued:
+    return Issued(name=said.name, prefix=said.prefix, hash=said.hash, scopes=said.scopes)
+
+
+def _issued(command: IssueKey) -> KeyIssued:
+    return KeyIssued(
+        key_id=command.key_id,
+        name=command.name,
+        prefix=command.prefix,
+        hash=command.hash,
+        scopes=command.scopes,
+        issued_at=command.now,
+    )
+
+
+KEY = Decider(category="key", initial=Key(), decide=decide, evolve=evolve)

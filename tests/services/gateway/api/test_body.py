@@ -1,0 +1,99 @@
+"""How much of a request is taken, and how it goes on."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from services.gateway.api.body import HELD_AT_ONCE, Body, ClientGone, read
+from services.gateway.api.fault import Fault
+
+LENGTH = [(b"content-length", b"5")]
+CHUNKED = [(b"transfer-encoding", b"chunked")]
+LIMIT = 4 * HELD_AT_ONCE
+
+
+class Client:
+    """Sends its parts one by one; then it is complete, or gone."""
+
+    def __init__(self, *parts: bytes, hangs_up: bool = False) -> None:
+        self.left = list(parts)
+        self.hangs_up = hangs_up
+
+    async def __call__(self) -> Any:
+        if not self.left:
+            return {"type": "http.disconnect"}
+        part = self.left.pop(0)
+        more = bool(self.left) or self.hangs_up
+        return {"type": "http.request", "body": part, "more_body": more}
+
+
+async def sent(
+    client: Client, headers: Sequence[tuple[bytes, bytes]] = CHUNKED
+) -> bytes | Body | None:
+    return await read("POST", headers, client, limit=LIMIT)
+
+
+async def test_a_small_body_goes_on_in_one_piece() -> None:
+    assert await sent(Client(b"he", b"llo"), LENGTH) == b"hello"
+
+
+async def test_a_get_without_a_body_is_not_waited_for() -> None:
+    client = Client(b"untouched")
+
+    assert await read("GET", [], client, limit=LIMIT) is None
+    assert client.left
+
+
+async def test_an_announced_body_that_is_too_large_is_refused_unread() -> None:
+    client = Client(b"untouched")
+
+    with pytest.raises(Fault) as no:
+        await sent(client, [(b"content-length", str(LIMIT + 1).encode())])
+
+    assert no.value.status == 413
+    assert client.left
+
+
+async def test_a_large_body_goes_on_as_it_comes() -> None:
+    part = b"x" * HELD_AT_ONCE
+    client = Client(part, part, b"end")
+
+    body = await sent(client)
+    assert isinstance(body, Body)
+    assert client.left == [b"end"]
+
+    assert b"".join([part async for part in body.parts()]) == part * 2 + b"end"
+
+
+async def test_an_unannounced_body_is_cut_off_when_it_becomes_too_large() -> None:
+    client = Client(*[b"x" * HELD_AT_ONCE] * 10)
+
+    body = await sent(client)
+    assert isinstance(body, Body)
+    with pytest.raises(Fault) as no:
+        async for _ in body.parts():
+            pass
+
+    assert no.value.status == 413
+    assert body.trouble is no.value
+    assert len(client.left) == 5
+
+
+async def test_one_part_can_already_be_too_large() -> None:
+    with pytest.raises(Fault) as no:
+        await sent(Client(b"x" * (LIMIT + 1)))
+
+    assert no.value.status == 413
+
+
+async def test_half_a_body_is_never_taken_for_a_whole_one() -> None:
+    with pytest.raises(ClientGone):
+        await sent(Client(b"half", hangs_up=True))
+
+    body = await sent(Client(b"x" * HELD_AT_ONCE, b"x", hangs_up=True))
+    assert isinstance(body, Body)
+    with pytest.raises(ClientGone):
+        async for _ in body.parts():
+            pass
+    assert isinstance(body.trouble, ClientGone)

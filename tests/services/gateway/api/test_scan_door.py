@@ -1,0 +1,353 @@
+"""The scan door, as the scanner and its dashboard know it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from datetime import UTC, datetime
+
+import pytest
+from aiohttp import web
+from httpx import AsyncClient, Response
+
+from libs.security import tokens
+from tests.services.gateway.conftest import KEY, PAGE, READER, Keys, Opener, Service, crooked
+
+BATCH = "/api/v1/events/batch"
+STATE = "/api/v1/dashboard/state"
+SCANNER = {"Origin": PAGE, "X-API-Key": KEY, "Content-Type": "application/json"}
+
+
+def readable(answer: Response) -> bool:
+    """Whether the scanner's page may read the answer."""
+    return answer.headers.get_list("access-control-allow-origin") == [PAGE]
+
+
+def final(answer: Response) -> bool:
+    """Whether the scanner, reading it, gives up instead of trying again."""
+    return "401" in answer.text or "403" in answer.text
+
+
+@pytest.mark.parametrize("path", [BATCH, f"/scan{BATCH}", f"/{BATCH}", f"/api/v1{BATCH}"])
+async def test_a_scanner_sends_its_batch(gateway: AsyncClient, service: Service, path: str) -> None:
+    answer = await gateway.post(f"http://gateway{path}", headers=SCANNER, content=b'{"events":[]}')
+
+    assert answer.status_code == 200
+    assert answer.json() == {"ok": True}
+    assert answer.headers["x-consistency-token"] == "7"
+    assert readable(answer)
+    assert service.asked[0].path == BATCH
+    assert service.asked[0].headers["Content-Type"] == "application/json"
+    assert service.bodies == [b'{"events":[]}']
+
+
+async def test_a_dashboard_asks_for_its_state(gateway: AsyncClient, service: Service) -> None:
+    answer = await gateway.get(f"{STATE}?date=2025-10-31&operator=%D0%B0%26b", headers=SCANNER)
+
+    assert answer.status_code == 200
+    assert readable(answer)
+    assert service.asked[0].raw_path == f"{STATE}?date=2025-10-31&operator=%D0%B0%26b"
+
+
+async def test_a_browser_asks_before_it_sends(gateway: AsyncClient, service: Service) -> None:
+    asking = {
+        "Origin": PAGE,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type,x-api-key",
+    }
+
+    answer = await gateway.options(BATCH, headers=asking)
+
+    assert answer.status_code == 200
+    assert readable(answer)
+    assert answer.headers["access-control-allow-headers"] == "content-type,x-api-key"
+    assert service.asked == []
+
+
+async def test_the_scanners_connection_test_is_answered(gateway: AsyncClient) -> None:
+    answer = await gateway.get("/?ping=1")
+
+    assert answer.status_code == 200
+    assert answer.json()["name"] == "Scanner Logger API"
+
+
+@pytest.mark.parametrize("key", [None, "", "wrong", KEY[:-1], KEY + "k", "x" * 10_000])
+async def test_without_a_good_key_nothing_passes(
+    gateway: AsyncClient, service: Service, key: str | None
+) -> None:
+    headers = {"Origin": PAGE} | ({} if key is None else {"X-API-Key": key})
+
+    answer = await gateway.post(BATCH, headers=headers, json={"events": []})
+
+    assert answer.status_code == 401
+    assert answer.json() == {"detail": "Invalid or missing API key"}
+    assert readable(answer)
+    assert service.asked == []
+
+
+async def test_a_key_opens_only_what_it_is_for(gateway: AsyncClient, service: Service) -> None:
+    reader = {"Origin": PAGE, "X-API-Key": READER}
+
+    reading = await gateway.get(STATE, headers=reader)
+    writing = await gateway.post(BATCH, headers=reader, json={"events": []})
+    removing = await gateway.delete(
+        "/api/v1/events/0a6a7d0e-5b7f-4f4e-9d3e-2f3f5b6f7a80", headers=reader
+    )
+
+    assert (reading.status_code, writing.status_code, removing.status_code) == (200, 403, 403)
+    assert set(writing.json()) == {"detail"}
+    assert readable(writing)
+    assert len(service.asked) == 1
+
+
+async def test_a_revoked_key_opens_nothing_any_more(open_gateway: Opener, keys: Keys) -> None:
+    async with open_gateway(key_fresh_seconds=0) as gateway:
+        before = await gateway.get(STATE, headers=SCANNER)
+        keys.callers.clear()
+        after = await gateway.get(STATE, headers=SCANNER)
+
+    assert (before.status_code, after.status_code) == (200, 401)
+
+
+async def test_the_service_learns_who_calls_from_a_token_that_it_can_check(
+    open_gateway: Opener, service: Service
+) -> None:
+    async with open_gateway(issuer="the-gateway") as gateway:
+        await gateway.get(STATE, headers={"X-API-Key": READER})
+        published = tokens.keys_from_jwks((await gateway.get("/.well-known/jwks.json")).json())
+
+    bearer = service.asked[0].headers["Authorization"].removeprefix("Bearer ")
+    now = datetime.now(UTC)
+    claims = tokens.verify(bearer, published, audience="ingest", issuer="the-gateway", now=now)
+    assert claims.tenant == "other"
+    assert claims.scopes == {"scan:read"}
+    assert claims.subject == "00000000-0000-0000-0000-000000000002"
+    assert 0 < (claims.expires_at - now).total_seconds() <= 300
+
+
+async def test_what_a_client_claims_about_itself_never_arrives(
+    gateway: AsyncClient, service: Service
+) -> None:
+    claims = {
+        "Authorization": "Bearer forged",
+        "X-Tenant": "victim",
+        "Tenant": "victim",
+        "X-Forwarded-For": "10.1.1.1",
+        "X-Forwarded-Host": "evil.example",
+        "Forwarded": "for=10.1.1.1",
+        "Cookie": "session=stolen",
+        "Connection": "X-Nothing",
+        "TE": "trailers",
+    }
+
+    await gateway.get(STATE, headers=SCANNER | claims)
+
+    (asked,) = service.asked
+    assert asked.headers.getall("Authorization") != ["Bearer forged"]
+    assert len(asked.headers.getall("Authorization")) == 1
+    assert asked.headers.getall("X-Forwarded-For") == ["127.0.0.1"]
+    assert asked.headers.getall("X-Forwarded-Host") == ["gateway"]
+    assert asked.headers.getall("X-Forwarded-Proto") == ["http"]
+    absent = {"X-API-Key", "X-Tenant", "Tenant", "Forwarded", "Cookie", "TE", "Connection"}
+    assert not absent & set(asked.headers)
+
+
+async def test_no_token_goes_where_none_is_needed(gateway: AsyncClient, service: Service) -> None:
+    await gateway.get("/scan/ping", headers={"Authorization": "Bearer forged"})
+
+    assert service.asked[0].path == "/ping"
+    assert "Authorization" not in service.asked[0].headers
+
+
+async def test_a_request_keeps_its_id_all_the_way(gateway: AsyncClient, service: Service) -> None:
+    answer = await gateway.get(STATE, headers=SCANNER | {"X-Request-Id": "scan-42"})
+
+    assert answer.headers.get_list("x-request-id") == ["scan-42"]
+    assert service.asked[0].headers.getall("X-Request-Id") == ["scan-42"]
+
+
+async def test_every_request_gets_an_id_even_when_it_is_refused(gateway: AsyncClient) -> None:
+    answers = [await gateway.post(BATCH) for _ in range(2)]
+
+    assert all(len(answer.headers["x-request-id"]) > 8 for answer in answers)
+    assert answers[0].headers["x-request-id"] != answers[1].headers["x-request-id"]
+
+
+async def test_a_service_that_is_away_is_worth_another_try(open_gateway: Opener) -> None:
+    async with open_gateway(ingest_url="http://127.0.0.1:1") as gateway:
+        answer = await gateway.post(BATCH, headers=SCANNER, json={"events": []})
+
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    assert set(answer.json()) == {"detail"}
+    assert readable(answer)
+    assert not final(answer)
+
+
+async def test_a_service_that_hangs_up_is_worth_another_try(open_gateway: Opener) -> None:
+    async def hang_up(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+
+    async with crooked(hang_up) as url, open_gateway(ingest_url=url) as gateway:
+        answer = await gateway.post(BATCH, headers=SCANNER, json={"events": []})
+
+    assert answer.status_code == 502
+    assert readable(answer)
+    assert not final(answer)
+
+
+async def test_a_service_that_takes_too_long_is_worth_another_try(
+    open_gateway: Opener, service: Service
+) -> None:
+    async def never(_: web.BaseRequest) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    service.answer = never
+    async with open_gateway(answer_seconds=0.2) as gateway:
+        answer = await gateway.post(BATCH, headers=SCANNER, json={"events": []})
+
+    assert answer.status_code == 504
+    assert readable(answer)
+    assert not final(answer)
+
+
+async def test_an_error_of_the_service_arrives_as_it_is_and_can_be_read(
+    gateway: AsyncClient, service: Service
+) -> None:
+    async def fail(_: web.BaseRequest) -> web.StreamResponse:
+        headers = {"Access-Control-Allow-Origin": "*"}
+        return web.json_response({"detail": "no"}, status=500, headers=headers)
+
+    service.answer = fail
+    answer = await gateway.post(BATCH, headers=SCANNER, json={"events": []})
+
+    assert (answer.status_code, answer.json()) == (500, {"detail": "no"})
+    assert readable(answer)
+
+
+async def pieces(total: int) -> AsyncIterator[bytes]:
+    for _ in range(total // 16_384):
+        yield b"x" * 16_384
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_that_is_too_large_is_refused(
+    open_gateway: Opener, service: Service, *, chunked: bool
+) -> None:
+    async def swallow(request: web.BaseRequest) -> web.StreamResponse:
+        await request.read()
+        service.bodies.append(b"complete")
+        return web.Response()
+
+    service.answer = swallow
+    async with open_gateway(max_body_bytes=131_072) as gateway:
+        content = pieces(1_048_576) if chunked else b"x" * 1_048_576
+        answer = await gateway.post(BATCH, headers=SCANNER, content=content)
+
+    assert answer.status_code == 413
+    assert answer.json() == {"detail": "The request body is too large"}
+    assert readable(answer)
+    assert service.bodies == []
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_large_body_within_the_limit_arrives_whole(
+    gateway: AsyncClient, service: Service, *, chunked: bool
+) -> None:
+    async def measure(request: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response(len(await request.content.read()))
+
+    service.answer = measure
+    content = pieces(1_048_576) if chunked else b"x" * 1_048_576
+    answer = await gateway.post(BATCH, headers=SCANNER, content=content)
+
+    assert answer.json() == 1_048_576
+
+
+async def test_too_many_questions_are_told_when_to_come_back(open_gateway: Opener) -> None:
+    async with open_gateway(rate_limit_dashboard="5/hour") as gateway:
+        answers = [await gateway.get(STATE, headers=SCANNER) for _ in range(6)]
+        writing = await gateway.post(BATCH, headers=SCANNER, json={"events": []})
+        other = await gateway.get(STATE, headers={"X-API-Key": READER})
+
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+    assert int(answers[5].headers["retry-after"]) >= 1
+    assert answers[5].headers["ratelimit-policy"] == '"dashboard";q=5;w=3600'
+    assert answers[5].headers["ratelimit"].startswith('"dashboard";r=0;t=')
+    assert readable(answers[5])
+    assert not final(answers[5])
+    assert (writing.status_code, other.status_code) == (200, 200)
+
+
+async def test_by_default_several_dashboards_can_be_opened_at_once(gateway: AsyncClient) -> None:
+    answers = [await gateway.get(STATE, headers=SCANNER) for _ in range(5 * 10)]
+
+    assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_by_default_a_reconnecting_warehouse_is_not_slowed_down(gateway: AsyncClient) -> None:
+    async def send() -> int:
+        return (await gateway.post(BATCH, headers=SCANNER, json={"events": []})).status_code
+
+    sending: list[Awaitable[int]] = [send() for _ in range(300)]
+
+    assert set(await asyncio.gather(*sending)) == {200}
+
+
+async def test_keys_seen_before_still_open_while_the_database_is_away(
+    open_gateway: Opener, keys: Keys
+) -> None:
+    async with open_gateway(key_fresh_seconds=0) as gateway:
+        await gateway.get(STATE, headers=SCANNER)
+        keys.away = True
+        known = await gateway.get(STATE, headers=SCANNER)
+        unknown = await gateway.get(STATE, headers={"X-API-Key": READER})
+
+    assert known.status_code == 200
+    assert unknown.status_code == 503
+    assert int(unknown.headers["retry-after"]) >= 1
+    assert not final(unknown)
+
+
+async def test_an_unknown_address_and_a_wrong_method_read_as_they_always_did(
+    gateway: AsyncClient, service: Service
+) -> None:
+    unknown = await gateway.get("/api/v1/events/", headers=SCANNER)
+    method = await gateway.get(BATCH, headers=SCANNER)
+
+    assert (unknown.status_code, unknown.json()) == (404, {"detail": "Not Found"})
+    assert (method.status_code, method.json()) == (405, {"detail": "Method Not Allowed"})
+    assert method.headers["allow"] == "POST"
+    assert readable(unknown)
+    assert readable(method)
+    assert service.asked == []
+
+
+async def test_a_slash_too_much_is_led_to_the_right_address(gateway: AsyncClient) -> None:
+    answer = await gateway.get(f"/scan{STATE}/?date=2025-10-31", headers=SCANNER)
+
+    assert answer.status_code == 307
+    assert answer.headers["location"] == f"/scan{STATE}?date=2025-10-31"
+
+
+@pytest.mark.parametrize(
+    "path", ["/scan/%2e%2e/metrics", "/scan/..%2fmetrics", "/scan/api/v1/logs/%252e%252e/x"]
+)
+async def test_nobody_climbs_out_of_the_door(
+    gateway: AsyncClient, service: Service, path: str
+) -> None:
+    answer = await gateway.get(path, headers=SCANNER)
+
+    assert answer.status_code == 400
+    assert service.asked == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/scan/metrics", "/scan/ready", "/scan/docs", "/scan/openapi.json"]
+)
+async def test_a_services_inner_rooms_are_not_shown(
+    gateway: AsyncClient, service: Service, path: str
+) -> None:
+    answer = await gateway.get(path, headers=SCANNER)
+
+    assert answer.status_code == 404
+    assert service.asked == []

@@ -1,0 +1,100 @@
+"""What the gateway says of itself, and how it behaves around the doors."""
+
+from typing import cast
+
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from libs.http.auth import undeclared_routes
+from libs.telemetry import traces
+from tests.services.gateway.conftest import KEY, PAGE, Keys, Opener, Service, open_app
+
+STATE = "/api/v1/dashboard/state"
+
+
+async def test_every_route_says_who_may_ask(service: Service, keys: Keys) -> None:
+    async with open_app(service, keys) as app:
+        assert undeclared_routes(cast(FastAPI, app)) == []
+
+
+async def test_the_scanners_questions_are_answered_as_ever(gateway: AsyncClient) -> None:
+    about, ping = await gateway.get("/"), await gateway.get("/ping")
+
+    assert about.json() == {
+        "name": "Scanner Logger API",
+        "version": "1.0.0",
+        "docs": "/docs",
+        "redoc": "/redoc",
+        "health": "/health",
+        "metrics": "/metrics",
+    }
+    assert ping.json() == {"ok": True, "message": "pong"}
+    assert ping.headers["vary"] == "*"
+
+
+async def test_the_published_keys_are_public_halves_and_may_be_kept(gateway: AsyncClient) -> None:
+    answer = await gateway.get("/.well-known/jwks.json")
+
+    (key,) = answer.json()["keys"]
+    assert set(key) == {"kty", "crv", "x", "kid", "alg", "use"}
+    assert answer.headers["cache-control"] == "public, max-age=300"
+
+
+async def test_an_unknown_address_is_not_found_and_the_page_may_know(gateway: AsyncClient) -> None:
+    answer = await gateway.get("/nowhere", headers={"Origin": PAGE})
+
+    assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
+    assert answer.headers["access-control-allow-origin"] == PAGE
+
+
+async def test_a_crash_is_an_answer_that_says_nothing_of_what_crashed(
+    gateway: AsyncClient, keys: Keys
+) -> None:
+    keys.callers = cast(dict, None)  # type: ignore[type-arg]
+
+    answer = await gateway.get(STATE, headers={"Origin": PAGE, "X-API-Key": KEY})
+
+    assert answer.status_code == 500
+    assert set(answer.json()) == {"detail"}
+    assert "NoneType" not in answer.text
+    assert answer.headers.get_list("access-control-allow-origin") == [PAGE]
+
+
+async def test_without_its_database_it_is_not_ready_and_says_what_is_amiss(
+    gateway: AsyncClient,
+) -> None:
+    answer = await gateway.get("/ready")
+
+    assert answer.status_code == 503
+    checks = {check["name"]: check["ok"] for check in answer.json()["checks"]}
+    assert checks == {"database": False, "ingest": True}
+
+
+async def test_one_trace_leads_through_the_gateway_into_the_service(
+    service: Service, keys: Keys
+) -> None:
+    spans = InMemorySpanExporter()
+    telemetry = traces.set_up("gateway", exporter=spans)
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    async with (
+        open_app(service, keys, telemetry=telemetry) as app,
+        AsyncClient(transport=ASGITransport(app), base_url="http://gateway") as client,
+    ):
+        await client.get(STATE, headers={"X-API-Key": KEY, "traceparent": parent})
+
+    (span,) = spans.get_finished_spans()
+    assert span.name == "GET /api/v1/dashboard/*"
+    assert span.parent is not None
+    told = traces.parse(service.asked[0].headers["traceparent"])
+    assert told.trace_id == span.context.trace_id == traces.parse(parent).trace_id
+    assert told.span_id == span.context.span_id
+
+
+async def test_what_passes_is_measured_by_route_and_not_by_path(open_gateway: Opener) -> None:
+    async with open_gateway() as gateway:
+        await gateway.get("/api/v1/logs/some-unusual-path", headers={"X-API-Key": KEY})
+        metrics = (await gateway.get("/metrics")).text
+
+    assert 'route="/api/v1/logs/*"' in metrics
+    assert "some-unusual-path" not in metrics

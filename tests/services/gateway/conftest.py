@@ -1,0 +1,195 @@
+"""A service behind the gateway, and clients in front of it, all on loopback or in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from aiohttp import web
+from httpx import ASGITransport, AsyncClient
+
+from contracts.gateway import EVENTS, GatewayEvent
+from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.memory import MemoryLog
+from libs.eventsourcing.store import EventStore
+from libs.postgres.pool import Unavailable
+from libs.security.api_keys import hash_key
+from libs.security.tokens import SigningKey
+from libs.telemetry import traces
+from libs.telemetry.traces import Telemetry
+from services.gateway.adapters.known_keys import KnownKeys
+from services.gateway.bootstrap import create_app, make_deps, open_upstreams
+from services.gateway.domain.caller import Caller
+from services.gateway.settings import Settings
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Service:
+    """A real HTTP server that records what it was asked. Replace `answer` to make it do else."""
+
+    url: str = ""
+    asked: list[web.BaseRequest] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.asked.append(request)
+        if self.answer is not None:
+            return await self.answer(request)
+        self.bodies.append(await request.read())
+        return web.json_response({"ok": True}, headers={"X-Consistency-Token": "7"})
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    """A healthy service."""
+    made = Service()
+    server = web.Server(made, handler_cancellation=True)
+    runner = web.ServerRunner(server, shutdown_timeout=0)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()
+
+
+@asynccontextmanager
+async def crooked(handler: Handler) -> AsyncIterator[str]:
+    """The URL of a server that does whatever `handler` does with its connections."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            await handler(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@dataclass
+class Exchange:
+    """One request and its answer as an ASGI server sees them, message by message."""
+
+    incoming: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
+    outgoing: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
+
+    async def receive(self) -> Any:
+        return await self.incoming.get()
+
+    async def send(self, message: Any) -> None:
+        self.outgoing.put_nowait(message)
+
+    async def next(self) -> Any:
+        """The next message of the answer."""
+        return await asyncio.wait_for(self.outgoing.get(), 10)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something is so, at most 10 s."""
+    async with asyncio.timeout(10):
+        while not holds():
+            await asyncio.sleep(0.005)
+
+
+PAGE = "https://scanner.example"
+KEY, READER = "k" * 32, "r" * 32
+ANNA = Caller(
+    tenant="demo",
+    key_id=UUID(int=1),
+    scopes=frozenset({"scan:write", "scan:read", "scan:remove"}),
+)
+READING = Caller(tenant="other", key_id=UUID(int=2), scopes=frozenset({"scan:read"}))
+
+
+@dataclass
+class Keys:
+    """The keys that open doors, and whether the database that knows them is there."""
+
+    callers: dict[str, Caller] = field(
+        default_factory=lambda: {hash_key(KEY): ANNA, hash_key(READER): READING}
+    )
+    away: bool = False
+
+    async def look_up(self, hashed: str) -> Caller | None:
+        if self.away:
+            raise Unavailable
+        return self.callers.get(hashed)
+
+
+@pytest.fixture
+def keys() -> Keys:
+    """Anna's key may do everything in one tenant, the reader's may read in another."""
+    return Keys()
+
+
+Opener = Callable[..., AbstractAsyncContextManager[AsyncClient]]
+
+
+@pytest.fixture
+def open_gateway(service: Service, keys: Keys) -> Opener:
+    """Opens a client of a gateway in front of the service; takes settings that differ."""
+
+    @asynccontextmanager
+    async def opened(**different: Any) -> AsyncIterator[AsyncClient]:
+        async with open_app(service, keys, **different) as app:
+            transport = ASGITransport(app, client=("127.0.0.1", 5555))
+            async with AsyncClient(transport=transport, base_url="http://gateway") as client:
+                yield client
+
+    return opened
+
+
+@pytest.fixture
+async def gateway(open_gateway: Opener) -> AsyncIterator[AsyncClient]:
+    """A client of a gateway with ordinary settings."""
+    async with open_gateway() as client:
+        yield client
+
+
+def gateway_settings(service_url: str, **different: Any) -> Settings:
+    """Settings without an environment."""
+    given = {
+        "database_url": "postgresql://nobody@127.0.0.1:1/none",
+        "kafka_bootstrap_servers": "127.0.0.1:1",
+        "ingest_url": service_url,
+        "signing_key": SigningKey.generate().to_pem(),
+        "cors_origins": (PAGE,),
+        "profile": "demo",
+    }
+    return Settings.model_validate(given | different)
+
+
+@asynccontextmanager
+async def open_app(
+    service: Service, keys: Keys, telemetry: Telemetry | None = None, **different: Any
+) -> AsyncIterator[Any]:
+    """The app, with its keys in memory and a database that is not there."""
+    settings = gateway_settings(service.url, **different)
+    async with (
+        open_upstreams(settings) as upstreams,
+        asyncpg.create_pool(settings.database_url.get_secret_value(), min_size=0) as nowhere,
+    ):
+        store: EventStore[GatewayEvent] = EventStore(MemoryLog(), Codec(EVENTS))
+        deps = make_deps(settings, telemetry or traces.set_up("gateway"), nowhere, store, upstreams)
+        known = KnownKeys(keys.look_up, fresh=settings.key_fresh_seconds)
+        yield create_app(replace(deps, keys=known))

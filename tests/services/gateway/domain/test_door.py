@@ -1,0 +1,123 @@
+"""How a request finds its door."""
+
+import pytest
+
+from services.gateway.domain.door import (
+    BadPath,
+    Limit,
+    NoDoor,
+    NoSuchMethod,
+    NoSuchPath,
+    TrailingSlash,
+    find,
+)
+from services.gateway.domain.doors import DOORS, SCAN
+
+BATCH = "/api/v1/events/batch"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "/api/v1/events/batch",
+        "/scan/api/v1/events/batch",
+        "//api/v1/events/batch",
+        "/api//v1///events/batch",
+        "/api/v1/api/v1/events/batch",
+        "/api/v1//api/v1/events/batch",
+        "/api/v1/api/v1/api/v1/events/batch",
+        "/scan/api/v1/api/v1/events/batch",
+        "/scan//api/v1/events/batch",
+    ],
+)
+def test_however_a_client_spells_the_path_the_service_gets_the_plain_one(asked: str) -> None:
+    found = find(DOORS, "POST", asked)
+
+    assert found.door is SCAN
+    assert found.path == BATCH
+    assert found.rule.scope == "scan:write"
+    assert found.rule.limit is Limit.INGEST
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("POST", "/api/v1/events/batch", "scan:write"),
+        ("POST", "/api/v1/events/verify", "scan:write"),
+        ("POST", "/api/v1/events/remove", "scan:remove"),
+        ("POST", "/api/v1/events/bulk-remove", "scan:remove"),
+        ("DELETE", "/api/v1/events/0a6a7d0e-5b7f-4f4e-9d3e-2f3f5b6f7a80", "scan:remove"),
+        ("GET", "/api/v1/dashboard/state", "scan:read"),
+        ("HEAD", "/api/v1/dashboard/state", "scan:read"),
+        ("GET", "/api/v1/dashboard/raw", "scan:read"),
+        ("GET", "/api/v1/logs/raw", "scan:read"),
+        ("GET", "/api/v1/export/boxes-csv", "scan:read"),
+        ("GET", "/api/v1/deletions", "scan:read"),
+        ("GET", "/api/v1/quarantine", "scan:read"),
+        ("GET", "/scan/ping", None),
+        ("GET", "/scan", None),
+        ("GET", "/scan/", None),
+    ],
+)
+def test_every_route_of_the_scan_door_says_what_it_takes(
+    method: str, path: str, scope: str | None
+) -> None:
+    assert find(DOORS, method, path).rule.scope == scope
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/scan/../metrics",
+        "/scan/api/v1/dashboard/../../../metrics",
+        "/scan/%2e%2e/metrics",
+        "/scan/.%2E/metrics",
+        "/scan/api/v1/dashboard/..",
+        "/scan/./ping",
+        "/scan%2fping",
+        "/api/v1/dashboard/a%2F..%2Fmetrics",
+        "/api/v1/dashboard/a%5c..%5cmetrics",
+        "/api/v1/dashboard/\\metrics",
+        "/api/v1/dashboard/%252e%252e/metrics",
+        "/api/v1/dashboard/a%00b",
+        "/api/v1/dashboard/a b",
+        "/api/v1/dashboard/a\r\nx",
+        "/api/v1/dashboard/a#b",
+    ],
+)
+def test_a_path_that_could_mean_two_things_is_refused(path: str) -> None:
+    with pytest.raises(BadPath):
+        find(DOORS, "GET", path)
+
+
+@pytest.mark.parametrize("path", ["/", "/ping", "/scanner", "/api/v1/events2/x", "/api/v1/orders"])
+def test_what_belongs_to_no_door_is_left_to_others(path: str) -> None:
+    with pytest.raises(NoDoor):
+        find(DOORS, "GET", path)
+
+
+@pytest.mark.parametrize("path", ["/scan/metrics", "/scan/docs", "/scan/ready", "/api/v1/events/"])
+def test_a_door_shows_nothing_that_is_not_in_its_rules(path: str) -> None:
+    with pytest.raises(NoSuchPath):
+        find(DOORS, "GET", path)
+
+
+def test_another_method_is_told_which_ones_there_are() -> None:
+    with pytest.raises(NoSuchMethod) as refused:
+        find(DOORS, "GET", BATCH)
+
+    assert refused.value.allowed == ("POST",)
+
+
+def test_a_trailing_slash_is_led_to_the_same_spelling_without_it() -> None:
+    with pytest.raises(TrailingSlash) as slash:
+        find(DOORS, "GET", "/scan/api/v1/dashboard/state/")
+
+    assert slash.value.path == "/scan/api/v1/dashboard/state"
+
+
+def test_a_trailing_slash_can_never_lead_to_another_host() -> None:
+    with pytest.raises(TrailingSlash) as slash:
+        find(DOORS, "POST", "//scan//api/v1/events/batch//")
+
+    assert slash.value.path == "/scan/api/v1/events/batch"

@@ -1,0 +1,215 @@
+"""The whole gateway on a real server and a real database."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from io import BytesIO
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from httpx import ASGITransport, AsyncClient
+
+from contracts.envelope import Envelope
+from contracts.gateway import KeyRevoked
+from libs.eventsourcing.store import envelope
+from libs.postgres.migrate import migrate
+from libs.postgres.pool import acquired
+from libs.process.lifecycle import serve
+from services.gateway import bootstrap
+from services.gateway.deps import Deps
+from services.gateway.handlers import key as keys
+from services.gateway.read_models import api_key
+from services.gateway.settings import Settings
+from tests.services.gateway.conftest import (
+    KEY,
+    PAGE,
+    Keys,
+    Service,
+    crooked,
+    gateway_settings,
+    open_app,
+)
+
+STATE = "/api/v1/dashboard/state"
+SHARED = "0123456789abcdef0123456789abcdef"
+
+
+@asynccontextmanager
+async def served(app: Any) -> AsyncIterator[str]:
+    """The URL of the app on a real server."""
+    stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(serve(app, "127.0.0.1", 0, stop=stop, listening=port.set_result))
+    url = f"http://127.0.0.1:{await asyncio.wait_for(port, 20)}"
+    try:
+        await answering(url)
+        yield url
+    finally:
+        stop.set()
+        await serving
+
+
+async def answering(url: str) -> None:
+    async with asyncio.timeout(20), aiohttp.ClientSession() as client:
+        while True:
+            try:
+                async with client.get(f"{url}/ping"):
+                    return
+            except aiohttp.ClientConnectorError:
+                await asyncio.sleep(0.02)
+
+
+async def test_a_long_answer_arrives_while_it_is_still_being_made(
+    service: Service, keys: Keys
+) -> None:
+    go_on = asyncio.Semaphore(0)
+
+    async def export(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/csv"})
+        await response.prepare(request)
+        for number in range(5):
+            await response.write(b"row %d\r\n" % number * 1000)
+            await go_on.acquire()
+        return response
+
+    service.answer = export
+    async with (
+        open_app(service, keys) as app,
+        served(app) as url,
+        aiohttp.ClientSession() as client,
+        client.get(f"{url}/api/v1/export/csv", headers={"X-API-Key": KEY}) as answer,
+    ):
+        for number in range(5):
+            expected = b"row %d\r\n" % number * 1000
+            assert await asyncio.wait_for(answer.content.readexactly(len(expected)), 10) == expected
+            go_on.release()
+        assert await answer.content.read() == b""
+        assert answer.headers["Content-Type"] == "text/csv"
+
+
+async def test_an_answer_that_was_cut_short_does_not_look_complete(keys: Keys) -> None:
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        await writer.drain()
+
+    async with (
+        crooked(half) as half_url,
+        open_app(Service(url=half_url), keys) as app,
+        served(app) as url,
+        aiohttp.ClientSession() as client,
+        client.get(f"{url}{STATE}", headers={"X-API-Key": KEY, "Origin": PAGE}) as answer,
+    ):
+        assert answer.status == 200
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.read()
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_that_is_too_large_gets_its_answer_on_the_wire(
+    service: Service, keys: Keys, *, chunked: bool
+) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(64):
+            yield b"x" * 65_536
+
+    async with (
+        open_app(service, keys, max_body_bytes=262_144) as app,
+        served(app) as url,
+        aiohttp.ClientSession() as client,
+    ):
+        data: Any = pieces() if chunked else BytesIO(b"x" * 4_194_304)
+        headers = {"X-API-Key": KEY, "Origin": PAGE}
+        async with client.post(f"{url}/api/v1/events/batch", data=data, headers=headers) as answer:
+            assert answer.status == 413
+            assert answer.headers.getall("Access-Control-Allow-Origin") == [PAGE]
+            assert await answer.json() == {"detail": "The request body is too large"}
+
+
+@pytest.fixture
+async def settings(database: str, service: Service) -> Settings:
+    """Of a gateway on a migrated database, with the key that old clients share."""
+    migrate("gateway", database)
+    return gateway_settings(
+        service.url,
+        database_url=database,
+        scan_client_key=SHARED,
+        key_fresh_seconds=0,
+    )
+
+
+async def catch_up(deps: Deps, key_id: Any, tenant: str = "demo", after: int = 0) -> None:
+    """Do the projector's work."""
+    recorded = await deps.store.log.read(tenant, f"key-{key_id}", after=after)
+    batch: list[Envelope[Any]] = [envelope(one, deps.store.decode(one)) for one in recorded]
+    async with acquired(deps.pool) as connection, connection.transaction():
+        await api_key.project(connection, batch)
+
+
+def client_of(deps: Deps) -> AsyncClient:
+    app = bootstrap.create_app(deps)
+    return AsyncClient(transport=ASGITransport(app), base_url="http://gateway")
+
+
+async def test_the_key_of_the_old_clients_opens_the_door_after_the_first_start(
+    settings: Settings, service: Service
+) -> None:
+    for _ in range(2):
+        async with bootstrap.open_deps(settings):
+            pass
+
+    async with bootstrap.open_deps(settings) as deps, client_of(deps) as client:
+        (history,) = [page async for page in deps.store.log.read_all()]
+        assert len(history) == 1
+        await catch_up(deps, history[0].stream.removeprefix("key-"))
+        answer = await client.get(STATE, headers={"X-API-Key": SHARED})
+
+    assert answer.status_code == 200
+    assert len(service.asked) == 1
+
+
+async def test_a_key_opens_from_issue_to_revocation(settings: Settings) -> None:
+    made = await bootstrap.issue_key(
+        settings, tenant="shop", name="office", scopes=["scan:read"], actor="anna"
+    )
+    async with bootstrap.open_deps(settings) as deps, client_of(deps) as client:
+        await catch_up(deps, made.key_id, "shop")
+        before = await client.get(STATE, headers={"X-API-Key": made.key})
+
+        await bootstrap.revoke_key(
+            settings, tenant="shop", key_id=made.key_id, reason="lost", actor="anna"
+        )
+        await catch_up(deps, made.key_id, "shop", after=1)
+        after = await client.get(STATE, headers={"X-API-Key": made.key})
+
+    assert (before.status_code, after.status_code) == (200, 401)
+    (listed,) = await bootstrap.list_keys(settings, tenant="shop")
+    assert (listed.name, listed.revoked_because) == ("office", "lost")
+    assert await bootstrap.list_keys(settings, tenant="other") == []
+
+
+async def test_the_configured_key_stays_revoked_over_a_restart(settings: Settings) -> None:
+    async with bootstrap.open_deps(settings) as deps:
+        (history,) = [page async for page in deps.store.log.read_all()]
+        key_id = deps.store.decode(history[0]).key_id
+        await keys.revoke(deps.store, tenant="demo", key_id=key_id, reason="leak", actor="anna")
+
+    async with bootstrap.open_deps(settings) as deps:
+        told = (await deps.store.read("demo", f"key-{key_id}")).events
+
+    assert isinstance(told[-1], KeyRevoked)
+
+
+async def test_health_is_true(settings: Settings, service: Service, keys: Keys) -> None:
+    async with bootstrap.open_deps(settings) as deps, client_of(deps) as client:
+        healthy = await client.get("/health")
+    async with open_app(service, keys) as app:
+        transport = ASGITransport(app)
+        async with AsyncClient(transport=transport, base_url="http://gateway") as client:
+            ill = await client.get("/health")
+
+    assert healthy.status_code == 200
+    assert healthy.json() == {"status": "healthy", "version": "1.0.0", "database": "connected"}
+    assert ill.status_code == 503
+    assert ill.json()["status"] == "unhealthy"
