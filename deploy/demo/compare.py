@@ -73,9 +73,9 @@ async def _everybody(
         numbers, others = sent.operators[name], shown.operators.get(name)
         found.append(Line(what=f"{name}: items, errors", sent=numbers, shown=others))
     for name, last in sorted(truth.last_seen(told).items()):
-        found.append(Line(what=f"{name}: last client, city, box", sent=last, shown=lasts.get(name)))
+        found.append(Line(what=f"{name}: was last at", sent=last, shown=lasts.get(name)))
     for name in sent.clients_list:
-        what = f"{name}: items, opened, closed, errors"
+        what = f"{name}: items, opens, closes, errors"
         found.append(Line(what=what, sent=sent.clients[name], shown=shown.clients.get(name)))
     lists = (sent.operators_list, sent.clients_list, sent.cities_list)
     known = (shown.operators_list, shown.clients_list, shown.cities_list)

@@ -19,12 +19,10 @@ from deploy.demo.play import play
 from deploy.demo.send import Gateway
 from deploy.demo.sums import Ask, Scope, Sums
 
-CATCH_UP_SECONDS: Final = 30.0
 SETTLE_SECONDS: Final = 10.0
 LEAST_PAUSE_SECONDS: Final = 0.25
 MOST_PAUSE_SECONDS: Final = 4.0
 MORE_TIMES: Final = 2
-AGAIN_SECONDS: Final = 4.0
 
 Tell: TypeAlias = Callable[[str], None]
 
@@ -39,10 +37,12 @@ class Address:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manner:
-    """How to play: simulated seconds per second, and for how many seconds an outage is borne."""
+    """How to play: simulated seconds per second, for how many seconds an outage is borne, and for
+    how many seconds the dashboards may lag behind at the end."""
 
     speed: float
     patience: float
+    lag: float = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +94,7 @@ class Day:
             before = await _settled(ask, scope)
             seconds = await self._play(Gateway(session, url, key))
             self.stage = "comparing"
-            lines = await _compared(ask, self._ledger, scope, before)
+            lines = await _compared(ask, self._ledger, scope, before, lag=self._manner.lag)
         return Verdict(
             figures=self.figures(),
             outages=self._outages.count,
@@ -132,7 +132,9 @@ async def _settled(ask: Ask, scope: Scope) -> Sums:
     return found if latest == _glanced(found) else await sums.shown(ask, scope)
 
 
-async def _compared(ask: Ask, ledger: Ledger, scope: Scope, before: Sums) -> list[Line]:
+async def _compared(
+    ask: Ask, ledger: Ledger, scope: Scope, before: Sums, *, lag: float
+) -> list[Line]:
     """The lines, asked for again after a while if the dashboards seem to lag."""
     expected, start = _glanced(sums.sent(ledger.told(), scope)), _glanced(before)
 
@@ -140,12 +142,12 @@ async def _compared(ask: Ask, ledger: Ledger, scope: Scope, before: Sums) -> lis
         each = zip(await _glance(ask, scope), start, expected, strict=True)
         return all(now - then >= more for now, then, more in each)
 
-    await _until(caught_up, seconds=CATCH_UP_SECONDS)
+    await _until(caught_up, seconds=lag)
     for _ in range(MORE_TIMES):
         lines = await compare.lines(ask, ledger, scope, before)
         if all(line.agrees for line in lines):
             return lines
-        await asyncio.sleep(AGAIN_SECONDS)
+        await asyncio.sleep(lag / 8)
     return await compare.lines(ask, ledger, scope, before)
 
 

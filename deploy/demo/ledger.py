@@ -79,7 +79,7 @@ class Ledger:
 
     def _check(self, batch: Mapping[str, Event], body: Mapping[str, object]) -> None:
         """`inserted + skipped + errors` is the batch, and the duplicates are named (spec §2.3)."""
-        named, errors = _texts(body.get("duplicates")), _texts(body.get("errors"))
+        named, errors = set(_texts(body.get("duplicates"))), _texts(body.get("errors"))
         fit = {key for key, event in batch.items() if is_fit(event)}
         new = fit - named
         self._known += len(named)
@@ -93,5 +93,5 @@ class Ledger:
             )
 
 
-def _texts(value: object) -> set[str]:
-    return {str(text) for text in value} if isinstance(value, list | tuple) else set()
+def _texts(value: object) -> list[str]:
+    return [str(text) for text in value] if isinstance(value, list) else []

@@ -1,12 +1,15 @@
 """What a person reads: how far the day is, and at the end what was sent and what is shown."""
 
 import time
+from typing import Final
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from deploy.demo.day import Day, Verdict
+
+FILE_WIDTH: Final = 200
 
 
 def progress(day: Day) -> str:
@@ -32,7 +35,8 @@ def progress(day: Day) -> str:
 
 def show(verdict: Verdict, console: Console) -> None:
     """The comparison and its sum."""
-    console.print(_table(verdict))
+    # Where nobody sees its edges, a line is as long as it has to be.
+    console.print(_table(verdict), width=None if console.is_terminal else FILE_WIDTH)
     for text in verdict.wrong[:5]:
         console.print(f"Wrong answer: {text}", markup=False)
     figures, lines = verdict.figures, verdict.lines
@@ -56,11 +60,10 @@ def _table(verdict: Verdict) -> Table:
     for title in ("", "sent", "dashboards say", "agree"):
         table.add_column(title, overflow="fold")
     for line in verdict.lines:
-        sent, shown = escape(_text(line.sent)), escape(_text(line.shown))
-        if line.agrees:
-            table.add_row(escape(line.what), sent, shown, "yes")
-        else:
-            table.add_row(escape(line.what), sent, shown, "NO", style="bold red")
+        # Texts, not strings: what devices sent must not be read as markup.
+        cells = (line.what, _text(line.sent), _text(line.shown), "yes" if line.agrees else "NO")
+        style = "" if line.agrees else "bold red"
+        table.add_row(*(Text(cell) for cell in cells), style=style)
     return table
 
 

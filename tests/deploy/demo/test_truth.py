@@ -1,0 +1,153 @@
+"""The oracle, on the golden scenario of the wire contract and at the edges of its rules."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from deploy.demo import truth
+from deploy.demo.truth import ZONE, Question, Told
+
+DAY = date(2025, 10, 31)
+WHOLE = Question(first=DAY, last=DAY)
+RECEIVED = datetime(2025, 10, 31, 9, 0, tzinfo=UTC)
+
+GOLDEN = [
+    ("08:00:00", "CITY", "", "Novosem"),
+    ("08:01:00", "BOX", "ivancov/8", "ivancov/8"),
+    ("08:02:05", "ITEM", "ivancov/8", "2042469234860"),
+    ("08:03:05", "ITEM", "ivancov/8", "2042469234860"),
+    ("08:10:00", "CLOSE", "ivancov/8", "ivancov/8"),
+    ("08:11:00", "BOX", "ivancov/10", "ivancov/10"),
+    ("08:12:05", "ITEM", "ivancov/10", "777"),
+    ("09:12:00", "AUTO_CLOSE", "ivancov/10", "ivancov/10"),
+    ("09:13:00", "ERROR", "", "NO_BOX"),
+    ("09:14:00", "ERROR", "", "CYRILLIC_ERROR"),
+    ("09:15:00", "CITY_CLOSE", "", "Novosem"),
+]
+
+
+def an_event(**changes: object) -> dict[str, Any]:
+    event = {
+        "uuid": "00000000-0000-4000-8000-000000000000",
+        "ts": int(RECEIVED.timestamp() * 1000),
+        "type": "ITEM",
+        "operator": "testscanner",
+        "client": "ivancov",
+        "city": "Novosem",
+        "box": "ivancov/8",
+        "code": "777",
+        "details": "",
+        "source": "pwa",
+    }
+    return event | changes
+
+
+def told(event: dict[str, Any], *, after: float = 0.0, took: float = 0.1) -> Told:
+    sent_at = RECEIVED + timedelta(seconds=after)
+    return Told(event=event, sent_at=sent_at, acked_at=sent_at + timedelta(seconds=took))
+
+
+def golden() -> list[Told]:
+    return [
+        told(
+            an_event(
+                uuid=f"00000000-0000-4000-8000-{n:012}",
+                ts=int(datetime.fromisoformat(f"{DAY}T{at}").replace(tzinfo=ZONE).timestamp())
+                * 1000,
+                type=kind,
+                client=box.partition("/")[0],
+                box=box,
+                code=code,
+            ),
+            after=n,
+        )
+        for n, (at, kind, box, code) in enumerate(GOLDEN)
+    ]
+
+
+def test_the_golden_scenario_gives_its_numbers_also_when_sent_twice() -> None:
+    state = truth.state(truth.rows(golden() * 2), WHOLE)
+
+    assert state.summary == {"items": 3, "opens": 2, "closes": 1, "errors": 2}
+    assert state.clients == {"ivancov": (3, 2, 1, 0), "—": (0, 0, 0, 2)}
+    assert state.operators == {"testscanner": (3, 2)}
+    assert state.operators_list == ("testscanner",)
+    assert state.clients_list == ("ivancov",)
+    assert state.cities_list == ("Novosem",)
+    assert truth.last_seen(golden()) == {"testscanner": ("—", "Novosem", "—")}
+    assert truth.kinds(truth.rows(golden()), WHOLE)["ERROR"] == 2
+
+
+def test_a_filter_leaves_out_what_does_not_match() -> None:
+    only = Question(first=DAY, last=DAY, client="ivancov")
+
+    assert truth.state(truth.rows(golden()), only).summary["errors"] == 0
+    assert not truth.matching(truth.rows(golden()), Question(first=DAY, last=DAY, city="Tula"))
+
+
+def test_a_day_begins_at_midnight_in_moscow() -> None:
+    midnight = datetime(2025, 10, 31, 21, 0, tzinfo=UTC)
+    before, after = (
+        truth.rows([told(an_event(ts=int(midnight.timestamp() * 1000) + ms), after=86_400)])[0]
+        for ms in (-1, 0)
+    )
+
+    assert before.days == {DAY}
+    assert after.days == {DAY + timedelta(days=1)}
+
+
+def test_a_clock_that_is_ahead_by_more_than_a_minute_counts_as_the_arrival() -> None:
+    tomorrow = int((RECEIVED + timedelta(days=1)).timestamp() * 1000)
+
+    assert truth.rows([told(an_event(ts=tomorrow))])[0].days == {DAY}
+
+
+def test_a_day_that_only_the_server_can_know_is_said_to_be_unclear() -> None:
+    before_midnight = (datetime(2025, 10, 31, 20, 59, 59, tzinfo=UTC) - RECEIVED).total_seconds()
+    ahead = an_event(ts=int((RECEIVED + timedelta(days=2)).timestamp() * 1000))
+
+    row = truth.rows([told(ahead, after=before_midnight, took=2)])[0]
+
+    assert row.days == {DAY, DAY + timedelta(days=1)}
+
+
+def test_what_was_under_way_together_has_no_last() -> None:
+    ids = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002")
+
+    together = [told(an_event(uuid=uuid), took=5) for uuid in ids]
+
+    assert truth.last_seen(together) == {}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"uuid": "nonsense"},
+        {"ts": 1_761_900_000},
+        {"code": "a\0b"},
+        {"details": "\ud83c"},
+        {"code": "9" * 501},
+        {"operator": "o" * 101},
+        {"type": "t" * 51},
+    ],
+)
+def test_what_breaks_a_rule_is_quarantined(changes: dict[str, object]) -> None:
+    event = an_event(**changes)
+
+    assert not truth.is_fit(event)
+    assert truth.rows([told(event)]) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"uuid": "ABCDEF00-0000-7000-8000-000000000000"},
+        {"code": "9" * 500},
+        {"type": "WEIGHED"},
+        {"operator": ""},
+        {"code": "🍎"},
+    ],
+)
+def test_what_is_only_unusual_is_stored(changes: dict[str, object]) -> None:
+    assert truth.is_fit(an_event(**changes))
