@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from httpx import AsyncClient
 
-from tests.services.ingest.conftest import ZONE, Clock, Projector
+from tests.services.ingest.told import ZONE, Clock, Projector
 
 MORNING = [
     ("08:00:00", "CITY", "Novosem", "", ""),

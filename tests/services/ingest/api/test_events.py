@@ -2,15 +2,20 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
+from fastapi import FastAPI
 from httpx import AsyncClient
 
-from contracts.ingest import IngestEvent
+from contracts.ingest import EVENTS, IngestEvent
+from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
-from tests.services.ingest.conftest import NOON_MS, Clock
+from libs.postgres.pool import Pool
+from tests.services.ingest.told import NOON_MS, Clock
 
 BATCH = "/api/v1/events/batch"
 VERIFY = "/api/v1/events/verify"
@@ -132,6 +137,21 @@ async def test_without_a_credential_nothing_is_stored(
     assert (refused.status_code, forbidden.status_code) == (401, 403)
     assert isinstance(refused.json()["detail"], str)
     assert await recorded(store) == 0
+
+
+async def test_while_the_log_is_away_nothing_is_acknowledged(
+    device: AsyncClient, app: FastAPI, pool: Pool
+) -> None:
+    await pool.close()
+    gone = EventStore[IngestEvent](PostgresLog(pool), Codec(EVENTS))
+    app.state.deps = replace(app.state.deps, store=gone)
+
+    sent = await device.post(BATCH, json={"events": [event()]})
+    asked = await device.post(VERIFY, json={"uuids": [V4]})
+
+    assert (sent.status_code, asked.status_code) == (503, 503)
+    assert sent.headers["retry-after"]
+    assert set(sent.json()) == {"detail"}
 
 
 async def test_a_batch_is_stored_in_the_name_of_its_tenant_and_device(

@@ -1,61 +1,23 @@
-"""The rules one event of a batch is judged by."""
+"""The rules one event of a batch is judged by: its id, its time, its shape."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
 from contracts.ingest import ScanId, ScanRecorded
-from services.ingest.domain.scan import (
-    Fault,
-    Reading,
-    judge,
-    parse_uuid,
-    read,
-    same_content,
+from services.ingest.domain.scan import Fault, Reading, judge, parse_uuid, read, same_content
+from tests.services.ingest.domain.judged import (
+    FLOOR,
+    FLOOR_MS,
+    NOW,
+    NOW_MS,
+    V4,
+    accepted,
+    event,
+    outcome,
+    refused,
 )
-
-NOW = datetime(2025, 10, 31, 9, tzinfo=UTC)
-NOW_MS = 1_761_901_200_000
-FLOOR = datetime(2015, 1, 1, tzinfo=UTC)
-FLOOR_MS = 1_420_070_400_000
-V4 = "c6414b06-5a3c-4c0e-9e0f-2b1d3f4a5b6c"
-
-
-def event(**changes: Any) -> dict[str, Any]:
-    told = {
-        "uuid": V4,
-        "ts": NOW_MS,
-        "type": "ITEM",
-        "operator": "anna",
-        "client": "ivancov",
-        "city": "Novosem",
-        "box": "ivancov/8",
-        "code": "2042469234860",
-        "details": "",
-        "source": "pwa",
-    }
-    return {name: value for name, value in (told | changes).items() if value is not ...}
-
-
-def outcome(value: object) -> ScanRecorded | Fault:
-    reading = read(value)
-    if isinstance(reading, Fault):
-        return reading
-    return judge(reading, received_at=NOW, not_before=FLOOR)
-
-
-def accepted(**changes: Any) -> ScanRecorded:
-    found = outcome(event(**changes))
-    assert isinstance(found, ScanRecorded)
-    return found
-
-
-def refused(**changes: Any) -> str:
-    found = outcome(event(**changes))
-    assert isinstance(found, Fault)
-    return found.code
 
 
 def test_what_a_device_sends_becomes_a_scan() -> None:
@@ -177,59 +139,6 @@ def test_a_clock_behind_is_believed() -> None:
     assert (scan.effective_at, scan.skewed) == (NOW - timedelta(days=1), False)
 
 
-@pytest.mark.parametrize("name", ["client", "city", "box", "code"])
-@pytest.mark.parametrize("absent", [None, ..., ""])
-def test_texts_that_are_left_out_are_empty(name: str, absent: object) -> None:
-    assert getattr(accepted(**{name: absent}), name) == ""
-
-
-@pytest.mark.parametrize(("given", "kept"), [(None, None), (..., None), ("", ""), ("x", "x")])
-def test_details_are_kept_as_they_are(given: object, kept: str | None) -> None:
-    assert accepted(details=given).details == kept
-
-
-@pytest.mark.parametrize("name", ["type", "operator"])
-def test_type_and_operator_may_be_empty_but_not_missing(name: str) -> None:
-    assert getattr(accepted(**{name: ""}), {"type": "kind"}.get(name, name)) == ""
-    assert refused(**{name: None}) == "missing_field"
-    assert refused(**{name: ...}) == "missing_field"
-
-
-@pytest.mark.parametrize(("given", "kept"), [(..., "pwa"), ("", "pwa"), ("scanner", "scanner")])
-def test_a_source_that_is_not_named_is_the_pwa(given: object, kept: str) -> None:
-    assert accepted(source=given).source == kept
-
-
-def test_a_source_of_null_is_a_fault() -> None:
-    assert refused(source=None) == "missing_field"
-
-
-@pytest.mark.parametrize(
-    "name", ["type", "operator", "client", "city", "box", "code", "details", "source"]
-)
-@pytest.mark.parametrize("value", [7, True, ["x"], {"x": 1}, 1.5])
-def test_a_text_must_be_a_text(name: str, value: object) -> None:
-    assert refused(**{name: value}) == "bad_text"
-
-
-@pytest.mark.parametrize(
-    ("name", "longest"),
-    [("type", 50), ("operator", 100), ("client", 100), ("city", 100), ("box", 100), ("code", 500),
-     ("source", 50), ("details", 65_536)],
-)  # fmt: skip
-def test_texts_have_a_longest_length_in_characters(name: str, longest: int) -> None:
-    assert accepted(**{name: "😀" * longest}).skewed is False
-    assert refused(**{name: "x" * (longest + 1)}) == "too_long"
-
-
-@pytest.mark.parametrize(
-    "name", ["type", "operator", "client", "city", "box", "code", "details", "source"]
-)
-@pytest.mark.parametrize("text", ["a\0b", "a\ud800b", "\udfff"], ids=ascii)
-def test_what_no_database_can_store_is_a_fault(name: str, text: str) -> None:
-    assert refused(**{name: text}) == "unstorable_text"
-
-
 @pytest.mark.parametrize("value", [None, 5, "text", [], [event()], True])
 def test_an_event_is_an_object(value: object) -> None:
     fault = outcome(value)
@@ -243,15 +152,6 @@ def test_a_fault_names_the_id_if_it_could_be_read() -> None:
         fault = outcome(event(**broken))
         assert isinstance(fault, Fault)
         assert fault.scan_id == UUID(V4)
-
-
-def test_unknown_types_and_fields_are_welcome() -> None:
-    assert accepted(type="TELEPORT", day="2025-10-31", synced=False).kind == "TELEPORT"
-
-
-@pytest.mark.parametrize("text", ["'; DROP TABLE events; --", "<script>alert(1)</script>"])
-def test_hostile_texts_are_just_texts(text: str) -> None:
-    assert accepted(operator=text, code=text).code == text
 
 
 def test_content_is_the_same_however_often_it_is_received() -> None:

@@ -17,7 +17,7 @@ from libs.eventsourcing.store import EventStore
 from libs.postgres.pool import Pool
 from services.ingest.handlers.body import BadRequest
 from services.ingest.handlers.scan import Recorded, record_batch, verify
-from tests.services.ingest.conftest import NOON
+from tests.services.ingest.told import NOON
 
 FLOOR = datetime(2015, 1, 1, tzinfo=UTC)
 NOON_MS = 1_761_901_200_000

@@ -16,7 +16,7 @@ from services.ingest.read_models.activity import ACTIVITY
 from services.ingest.read_models.presence import PRESENCE
 from services.ingest.read_models.quarantine import QUARANTINE
 from services.ingest.read_models.scan_log import SCAN_LOG
-from tests.services.ingest.conftest import NOON, a_scan, every_projection, in_envelope, project
+from tests.services.ingest.told import NOON, a_scan, every_projection, in_envelope, project
 
 POSTGRES = PGDialect()  # type: ignore[no-untyped-call]
 TABLES = [table for projection in every_projection() for table in projection.tables]

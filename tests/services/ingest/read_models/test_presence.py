@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from libs.postgres.pool import Pool
 from services.ingest.read_models import presence
-from tests.services.ingest.conftest import NOON, a_scan, in_envelope, project
+from tests.services.ingest.told import NOON, a_scan, in_envelope, project
 
 
 async def test_the_latest_receive_time_counts_whatever_day_was_scanned(pool: Pool) -> None:

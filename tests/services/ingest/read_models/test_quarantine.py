@@ -6,7 +6,7 @@ from uuid import UUID
 from contracts.ingest import ScanId, ScanQuarantined
 from libs.postgres.pool import Pool
 from services.ingest.read_models import quarantine
-from tests.services.ingest.conftest import NOON, in_envelope, project
+from tests.services.ingest.told import NOON, in_envelope, project
 
 
 def kept(number: int) -> ScanQuarantined:

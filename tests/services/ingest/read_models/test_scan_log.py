@@ -9,7 +9,7 @@ from libs.postgres.pool import Pool
 from services.ingest.domain.day import Days
 from services.ingest.domain.question import Question
 from services.ingest.read_models import scan_log
-from tests.services.ingest.conftest import NOON, a_scan, in_envelope, project
+from tests.services.ingest.told import NOON, a_scan, in_envelope, project
 
 TODAY = Days(first=date(2025, 10, 31), last=date(2025, 10, 31))
 WEEK = Days(first=date(2025, 10, 25), last=date(2025, 10, 31))
