@@ -6,7 +6,7 @@ Refused            the command is not allowed now            409
 └── Unauthenticated  the caller did not say who they are      401
 
 The class name is the stable code clients see, the docstring the sentence people see;
-`libs.http.problems` maps the class to a status.
+`libs.http.problems` maps the class to a status. `Unavailable` is no refusal: nobody decided it.
 """
 
 
@@ -27,3 +27,12 @@ class Forbidden(Refused):
 
 class Unauthenticated(Refused):
     """The caller did not say who they are."""
+
+
+class Unavailable(Exception):
+    """Something this service needs is away for the moment."""
+
+    def __init__(self, what: str = "database", *, retry_after_seconds: int = 2) -> None:
+        self.what = what
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(f"{what} unavailable")

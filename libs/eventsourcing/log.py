@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Final, Protocol, TypeAlias
 from uuid import UUID
 
+from libs.errors import Unavailable
 from libs.eventsourcing.snapshot import Snapshot
 
 
@@ -29,7 +30,7 @@ class Rejected(Exception):
     """
 
 
-class LogUnavailable(Exception):
+class LogUnavailable(Unavailable):
     """The database did not answer; whether it wrote is unknown. The same ids may be sent again."""
 
 

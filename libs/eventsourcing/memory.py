@@ -123,14 +123,15 @@ class MemoryLog:
 
 
 def _refuse_what_postgres_cannot_hold(row: Row) -> None:
-    texts = (row.stream, *astuple(row.cause))
-    if _NUL.search(row.event.data) or any("\0" in text for text in texts if text):
+    texts = "".join(text for text in (row.stream, *astuple(row.cause)) if text)
+    if _NUL.search(row.event.data) or "\0" in texts:
         raise Rejected("a NUL character cannot be stored")
     if not row.stream or len(row.stream) > MAX_STREAM or row.cause.tenant in ("", "*"):
         raise Rejected("not a name for a stream or a tenant")
     if len(row.event.data) > MAX_BYTES:
         raise Rejected("too much data for one event")
     try:
+        texts.encode()
         json.loads(row.event.data)
     except ValueError as error:
-        raise Rejected("not JSON") from error
+        raise Rejected("not Unicode, or not JSON") from error

@@ -47,6 +47,8 @@ ATTEMPTS: Final = 40
 LOST: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    # What asyncpg says when it tidies up a connection that broke in the middle of a query.
+    asyncpg.InternalClientError,
     asyncpg.exceptions.OperatorInterventionError,
     OSError,
     TimeoutError,
@@ -126,14 +128,14 @@ class PostgresLog:
         try:
             return await self._pool.fetch(query, *arguments)
         except (*LOST, *BUSY) as error:
-            raise LogUnavailable("the database does not answer") from error
+            raise LogUnavailable from error
 
     async def _write(self, requests: Sequence[Request]) -> Sequence[Result | Exception]:
         try:
             async with self._pool.acquire() as connection:
                 return await self._write_group(connection, requests)
         except (*LOST, *BUSY) as error:
-            lost = LogUnavailable("the database did not answer")
+            lost = LogUnavailable()
             lost.__cause__ = error
             return [lost] * len(requests)
 

@@ -15,8 +15,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.routing import BaseRoute
 
 from libs.clock import Clock, utc_now
-from libs.errors import Forbidden, Unauthenticated
-from libs.postgres.pool import Unavailable
+from libs.errors import Forbidden, Unauthenticated, Unavailable
 from libs.security.tokens import (
     Claims,
     KeyUnknown,

@@ -15,8 +15,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from libs.errors import Forbidden, NotFound, Refused, Unauthenticated
-from libs.postgres.pool import Unavailable, is_lost
+from libs.errors import Forbidden, NotFound, Refused, Unauthenticated, Unavailable
+from libs.postgres.pool import is_lost
 
 STATUS: dict[type[Refused], int] = {
     NotFound: 404,

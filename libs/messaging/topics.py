@@ -1,5 +1,6 @@
 """Which topics there are: read from a file, created by a command, never by accident."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from aiokafka.partitioner import murmur2
 DECLARED: Final = Path("deploy/kafka/topics.yaml")
 MAX_MESSAGE_BYTES: Final = 1_048_576
 DAY_MS: Final = 86_400_000
+KNOWN_SECONDS: Final = 15.0
 
 
 class TopicMismatch(Exception):
@@ -68,7 +70,8 @@ async def ensure_topics(
 ) -> list[str]:
     """Create what is missing, set what is configured, and answer the names that were created.
 
-    Safe to repeat. Raises TopicMismatch, and aiokafka's KafkaError if the broker is away.
+    The topics can be used at once. Safe to repeat. Raises TopicMismatch, TimeoutError, and
+    aiokafka's KafkaError if the broker is away.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
@@ -101,15 +104,26 @@ async def _create(
 
 
 async def _compare(admin: AIOKafkaAdminClient, named: Mapping[str, TopicSpec]) -> None:
-    for described in await admin.describe_topics(list(named)):
-        name, spec = described["topic"], named[described["topic"]]
-        found = len(described["partitions"])
-        if found and found != spec.partitions:
-            raise TopicMismatch(f"{name} has {found} partitions, declared are {spec.partitions}")
+    """Wait until the broker knows every topic, also those just created, and count."""
+    unknown = set(named)
+    async with asyncio.timeout(KNOWN_SECONDS):
+        while unknown:
+            for described in await admin.describe_topics(sorted(unknown)):
+                name, found = described["topic"], len(described["partitions"])
+                if found and found != named[name].partitions:
+                    declared = named[name].partitions
+                    raise TopicMismatch(f"{name} has {found} partitions, declared are {declared}")
+                if found:
+                    unknown.discard(name)
+            await asyncio.sleep(0.05 if unknown else 0)
 
 
 async def _configure(admin: AIOKafkaAdminClient, named: Mapping[str, TopicSpec]) -> None:
-    if named:
-        await admin.alter_configs(
-            [ConfigResource(ConfigResourceType.TOPIC, n, s.configs) for n, s in named.items()]
-        )
+    if not named:
+        return
+    answers = await admin.alter_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, n, s.configs) for n, s in named.items()]
+    )
+    for code, message, _, name in (one for answer in answers for one in answer.resources):
+        if code:
+            raise for_code(code)(f"topic {name} was not configured: {message}")

@@ -8,6 +8,8 @@ from typing import TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from libs.errors import Unavailable
+
 # Texts, because asyncpg's classes are generic to the type checker only.
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connection: TypeAlias = "Session | PoolConnectionProxy[asyncpg.Record]"
@@ -29,21 +31,14 @@ LOST = (
     asyncpg.CannotConnectNowError,
     asyncpg.CrashShutdownError,
     asyncpg.IdleSessionTimeoutError,
+    # What asyncpg says when it tidies up a connection that broke in the middle of a query.
+    asyncpg.InternalClientError,
     # A primary that became a standby; a new connection finds the new primary.
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.TooManyConnectionsError,
 )
 """What asyncpg raises when the server is away, closing, starting or full. Safe to try again later,
 unless a commit was under way, whose fate is then unknown."""
-
-
-class Unavailable(Exception):
-    """Something this service needs is away for the moment."""
-
-    def __init__(self, what: str = "database", *, retry_after_seconds: int = 2) -> None:
-        self.what = what
-        self.retry_after_seconds = retry_after_seconds
-        super().__init__(f"{what} unavailable")
 
 
 async def open_pool(

@@ -10,12 +10,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from libs.errors import Unavailable
 from libs.http.app import create_app
 from libs.http.health import Check
 from libs.messaging.projection import Projection
 from libs.messaging.worker import open_worker
 from libs.postgres.migrate import MigrationFault, migrate
-from libs.postgres.pool import Unavailable
 from libs.process import mending
 from libs.process.lifecycle import Task, main, run_until_signal, serve
 from libs.settings import ServiceSettings, SettingsFault, describe

@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from libs.errors import Unavailable
 from libs.messaging import parking, unpark
 from libs.messaging.diff import TableDiff
 from libs.messaging.editions import NoSuchEdition, Schemas
 from libs.messaging.projection import Projection
 from libs.messaging.rebuild import Rebuild, RebuildFailed, Tell
-from libs.postgres.pool import SYSTEM, Pool, Unavailable, open_pool
+from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.settings import ServiceSettings
 

@@ -20,12 +20,11 @@ from pydantic import BaseModel, Field
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from libs.errors import Forbidden, NotFound, Refused, Unauthenticated
+from libs.errors import Forbidden, NotFound, Refused, Unauthenticated, Unavailable
 from libs.http.app import create_app
 from libs.http.client import trace_headers
 from libs.http.health import CheckResult
 from libs.http.problems import detail_shape
-from libs.postgres.pool import Unavailable
 from libs.telemetry import traces
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"

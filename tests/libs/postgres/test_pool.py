@@ -13,7 +13,8 @@ import asyncpg
 import pytest
 from alembic.operations import Operations
 
-from libs.postgres.pool import SYSTEM, Pool, Unavailable, acquired, open_pool, tenant_transaction
+from libs.errors import Unavailable
+from libs.postgres.pool import SYSTEM, Pool, acquired, open_pool, tenant_transaction
 from libs.postgres.rls import application_role, enable_tenant_rls, grant
 
 
