@@ -23,7 +23,7 @@ from deploy.local.stack import AlreadyRunning
 from deploy.local.trouble import CannotStart, Interrupted
 from deploy.local.view import plain_console
 
-SEED, SPEED, OPERATORS, PATIENCE = 7, 1200.0, 8, 300.0
+SEED, SPEED, OPERATORS, PATIENCE, LAG = 7, 1200.0, 8, 300.0, 30.0
 
 app = typer.Typer(help=__doc__, add_completion=False, invoke_without_command=True)
 console = plain_console()
@@ -39,6 +39,9 @@ EndsAt = Annotated[
 ]
 Patience = Annotated[
     float, typer.Option(envvar="PATIENCE", min=1, help="Seconds an outage may last.")
+]
+Lag = Annotated[
+    float, typer.Option(envvar="LAG", min=0, help="Seconds the dashboards may lag behind.")
 ]
 
 
@@ -66,13 +69,14 @@ def demo(
     operators: Operators = OPERATORS,
     ends_at: EndsAt = None,
     patience: Patience = PATIENCE,
+    lag: Lag = LAG,
     once: Annotated[bool, typer.Option("--once", envvar="ONCE")] = False,
 ) -> None:
     """Start the platform, play a day on it, compare, and stay up until Ctrl-C."""
     if context.invoked_subcommand is not None:
         return
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    manner = Manner(speed=speed, patience=patience)
+    manner = Manner(speed=speed, patience=patience, lag=lag)
     with in_plain_words():
         settings = LocalSettings.from_env(profile="demo")
         try:
@@ -101,10 +105,11 @@ def day(
     operators: Operators = OPERATORS,
     ends_at: EndsAt = None,
     patience: Patience = PATIENCE,
+    lag: Lag = LAG,
 ) -> None:
     """Play a day against a platform that runs already, and compare."""
     address = Address(url=gateway, key=key_file.read_text().strip())
-    manner = Manner(speed=speed, patience=patience)
+    manner = Manner(speed=speed, patience=patience, lag=lag)
     with in_plain_words():
         agrees = _play(address, manner, seed=seed, operators=operators, ends_at=ends_at)
     raise typer.Exit(0 if agrees else 1)

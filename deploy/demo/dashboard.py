@@ -15,7 +15,6 @@ QUARANTINE_PATH: Final = "/api/v1/quarantine"
 VERIFY_PATH: Final = "/api/v1/events/verify"
 
 ASK_SECONDS: Final = 15.0
-KEEP_ASKING_SECONDS: Final = 120.0
 PAUSE_SECONDS: Final = 0.5
 VERIFIED_AT_ONCE: Final = 1000
 PAGE: Final = 10_000
@@ -26,14 +25,24 @@ class NoAnswer(Exception):
 
 
 class Dashboard:
-    """Questions that are safe to repeat, repeated until answered or until two minutes are over."""
+    """Questions that are safe to repeat, each repeated until answered, but not for ever.
+
+    `patience` is in seconds; being told to wait for longer ends it as well.
+    """
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: str, key: str, *, tell: Callable[[str], None]
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        key: str,
+        *,
+        patience: float,
+        tell: Callable[[str], None],
     ) -> None:
         self._session = session
         self._url = url.rstrip("/")
         self._headers = {"X-API-Key": key}
+        self._patience = patience
         self._tell = tell
 
     async def state(self, question: Question) -> State:
@@ -76,14 +85,14 @@ class Dashboard:
         return count
 
     async def _ask(self, method: str, path: str, **request: Any) -> Any:
-        deadline = time.monotonic() + KEEP_ASKING_SECONDS
+        deadline = time.monotonic() + self._patience
         while True:
             status, headers, body, why = await self._once(method, path, request)
             if status == 200:
                 return body
             pause = _pause(status, headers)
             if pause is None or time.monotonic() + pause > deadline:
-                raise NoAnswer(f"{method} {path}: {why}")
+                raise NoAnswer(f"{method} {self._url}{path} ended with: {why}")
             if status == 429:
                 self._tell(f"Asked too often; waiting {pause:.0f} s as told.")
             await asyncio.sleep(pause)
@@ -101,7 +110,7 @@ class Dashboard:
                 text = (await answer.text())[:200]
                 return answer.status, answer.headers, None, f"{answer.status} {text}"
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            return None, {}, None, f"{type(error).__name__} {error}".strip()
+            return None, {}, None, str(error) or type(error).__name__
 
 
 def _pause(status: int | None, headers: Mapping[str, str]) -> float | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
@@ -37,19 +37,21 @@ class Address:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manner:
-    """How to play: simulated seconds per second, for how many seconds an outage is borne, and for
-    how many seconds the dashboards may lag behind at the end."""
+    """How to play: simulated seconds per second, for how many seconds an outage is borne (also at
+    the beginning), and for how many seconds the dashboards may lag behind at the end."""
 
     speed: float
     patience: float
-    lag: float = 30.0
+    lag: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What came of it. `wrong` are answers to devices that contradict the contract, in words."""
+    """What came of it. `troubles` counts what the weather did; `wrong` are answers to devices
+    that contradict the contract, in words."""
 
     figures: Figures
+    troubles: Mapping[str, int]
     outages: int
     play_seconds: float
     lines: list[Line]
@@ -90,13 +92,14 @@ class Day:
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector) as session:
             url, key = self._address.url, self._address.key
-            ask = Dashboard(session, url, key, tell=self._tell)
+            ask = Dashboard(session, url, key, patience=self._manner.patience, tell=self._tell)
             before = await _settled(ask, scope)
             seconds = await self._play(Gateway(session, url, key))
             self.stage = "comparing"
             lines = await _compared(ask, self._ledger, scope, before, lag=self._manner.lag)
         return Verdict(
             figures=self.figures(),
+            troubles=self._ledger.troubles,
             outages=self._outages.count,
             play_seconds=seconds,
             lines=lines,

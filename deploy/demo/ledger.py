@@ -32,6 +32,8 @@ class Ledger:
         self._new: Counter[str] = Counter()
         self._unanswered: set[str] = set()
         self._sent = self._known = self._refused = 0
+        self.troubles: Counter[str] = Counter()
+        """How often the weather did what."""
         self.wrong: list[str] = []
         """Answers that contradict the contract, in words."""
 

@@ -125,6 +125,7 @@ class Actor:
             if resends and resends[0] <= scan.at:
                 resends.pop(0)
                 self._outbox = device.resend(self._outbox)
+                self._scene.ledger.troubles["whole days re-sent"] += 1
             self._take(scan)
         # The last scan arrives alone, so that everybody knows which one arrived last.
         self._drained.clear()
@@ -143,13 +144,18 @@ class Actor:
 
     async def _sync_all(self) -> None:
         pace, weather = self._scene.pace, self._plan.weather
+        was_offline = False
         tick = pace.real(device.TICK_SECONDS, least=LEAST_TICK_SECONDS)
         while not self._finished or self._outbox.unsent:
             with suppress(TimeoutError):
                 async with asyncio.timeout(tick):
                     await self._trigger.wait()
             self._trigger.clear()
-            if self._outbox.unsent and not weather.is_offline(pace.at()):
+            offline = weather.is_offline(pace.at())
+            if offline and not was_offline:
+                self._scene.ledger.troubles["times without network"] += 1
+            was_offline = offline
+            if self._outbox.unsent and not offline:
                 await self._sync()
             if not self._outbox.unsent:
                 self._drained.set()
@@ -171,8 +177,10 @@ class Actor:
         number, weather = self._requests, self._plan.weather
         self._requests += 1
         if number in weather.lost:
+            self._scene.ledger.troubles["answers lost"] += 1
             return await self._lose(batch)
         if number in weather.doubled:
+            self._scene.ledger.troubles["batches posted twice at once"] += 1
             first, second = await asyncio.gather(self._post(batch), self._post(batch))
             return first if first.accepts else second
         return await self._post(batch)

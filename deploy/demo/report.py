@@ -35,8 +35,10 @@ def progress(day: Day) -> str:
 
 def show(verdict: Verdict, console: Console) -> None:
     """The comparison and its sum."""
-    # Where nobody sees its edges, a line is as long as it has to be.
-    console.print(_table(verdict), width=None if console.is_terminal else FILE_WIDTH)
+    if not console.is_terminal:
+        # A file has no edge: there a line is as long as it has to be.
+        console.width = max(console.width, FILE_WIDTH)
+    console.print(_table(verdict))
     for text in verdict.wrong[:5]:
         console.print(f"Wrong answer: {text}", markup=False)
     figures, lines = verdict.figures, verdict.lines
@@ -47,6 +49,8 @@ def show(verdict: Verdict, console: Console) -> None:
         f"quarantined, {verdict.outages} outages.",
         markup=False,
     )
+    troubles = ", ".join(f"{name} {count}" for name, count in sorted(verdict.troubles.items()))
+    console.print(f"On the way: {troubles}.", markup=False)
     result = (
         f"What was sent and what the dashboards say agree in all {len(lines)} lines."
         if verdict.agrees

@@ -20,10 +20,12 @@ def short_plan(seed: int = 3, *, ends_at: datetime | None = None) -> Plan:
     return plan_day(seed, ends_at=ends_at, operators=8, seconds=TWO_HOURS)
 
 
-async def played(store: Store, plan: Plan, said: list[str] | None = None) -> Verdict:
+async def played(
+    store: Store, plan: Plan, *, said: list[str] | None = None, manner: Manner = MANNER
+) -> Verdict:
     tell = (said if said is not None else []).append
     async with serving(store) as url:
-        return await Day(plan, Address(url=url, key=KEY), MANNER, tell=tell).run()
+        return await Day(plan, Address(url=url, key=KEY), manner, tell=tell).run()
 
 
 def disagreeing(verdict: Verdict) -> list[str]:
@@ -33,8 +35,9 @@ def disagreeing(verdict: Verdict) -> list[str]:
 async def test_a_day_agrees_although_requests_fail_before_and_after_the_commit() -> None:
     store, plan = Store(faults=Faults(failing=0.05), rng=Random(5)), short_plan()
     said: list[str] = []
+    slower = Manner(speed=3000, patience=20, lag=0.5)
 
-    verdict = await played(store, plan, said)
+    verdict = await played(store, plan, said=said, manner=slower)
 
     assert disagreeing(verdict) == []
     assert verdict.agrees
@@ -44,6 +47,10 @@ async def test_a_day_agrees_although_requests_fail_before_and_after_the_commit()
     assert verdict.outages > 0
     assert any("keep trying" in line for line in said)
     assert len(verdict.lines) > 40
+    assert verdict.troubles["answers lost"] >= 8
+    assert verdict.troubles["batches posted twice at once"] >= 8
+    assert verdict.troubles["whole days re-sent"] == 2
+    assert verdict.troubles["times without network"] >= 1
 
 
 async def test_a_second_day_agrees_on_top_of_the_first() -> None:

@@ -1,0 +1,147 @@
+"""The command line: what it prints, and what its exit status says."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from deploy.demo.__main__ import app
+from deploy.demo.compare import Line
+from deploy.demo.day import Address, Day, Manner, Verdict
+from deploy.demo.house import address_in, directions
+from deploy.demo.ledger import Figures
+from deploy.demo.performance import Performance
+from deploy.demo.plan import plan_day
+from deploy.demo.report import show
+from deploy.local.trouble import CannotStart
+from tests.deploy.demo.fake import KEY, Faults, Store, serving
+
+NOBODY = "http://127.0.0.1:1"
+
+
+async def playing(url: str, key: str, folder: Path) -> Result:
+    key_file = folder / "key"
+    key_file.write_text(f"{key}\n")
+    manner = ["--speed", "60000", "--operators", "1", "--patience", "1", "--lag", "0.2"]
+    arguments = ["day", "--gateway", url, "--key-file", str(key_file), *manner]
+    return await asyncio.to_thread(CliRunner().invoke, app, arguments)
+
+
+async def test_a_day_that_agrees_ends_with_status_0(tmp_path: Path) -> None:
+    async with serving(Store()) as url:
+        result = await playing(url, KEY, tmp_path)
+
+    assert result.exit_code == 0, result.output
+    assert "What was sent and what the dashboards say agree" in result.output
+
+
+async def test_a_day_that_disagrees_ends_with_status_1(tmp_path: Path) -> None:
+    async with serving(Store(faults=Faults(loses=True))) as url:
+        result = await playing(url, KEY, tmp_path)
+
+    assert result.exit_code == 1
+    assert "They DISAGREE" in result.output
+
+
+async def test_a_refused_key_ends_with_status_1_and_a_sentence(tmp_path: Path) -> None:
+    async with serving(Store()) as url:
+        result = await playing(url, "wrong", tmp_path)
+
+    assert result.exit_code == 1
+    assert "Invalid or missing API key" in result.output
+
+
+async def test_a_gateway_that_never_comes_up_ends_with_status_1_and_a_sentence(
+    tmp_path: Path,
+) -> None:
+    result = await playing(NOBODY, KEY, tmp_path)
+
+    assert result.exit_code == 1
+    assert "The day could not be brought to its end" in result.output
+    assert NOBODY in result.output
+
+
+async def test_a_day_that_is_broken_off_has_no_verdict() -> None:
+    plan = plan_day(1, ends_at=datetime(2026, 3, 4, tzinfo=UTC), operators=1)
+    day = Day(
+        plan,
+        Address(url=NOBODY, key=KEY),
+        Manner(speed=1, patience=60, lag=1),
+        tell=lambda _: None,
+    )
+
+    with Performance(day) as performance:
+        assert not performance.over()
+
+    assert performance.over()
+    assert performance.verdict is None
+    assert performance.trouble is None
+
+
+@pytest.mark.parametrize("name", ["gateway", "gateway-api"])
+def test_a_running_installation_tells_its_address(name: str) -> None:
+    runtime = {"urls": {name: "http://127.0.0.1:8080"}, "keys": {"scan_client_key": KEY}}
+
+    assert address_in(runtime) == Address(url="http://127.0.0.1:8080", key=KEY)
+
+
+@pytest.mark.parametrize("runtime", [{}, {"urls": {"gateway": "http://127.0.0.1:8080"}}])
+def test_an_installation_without_a_key_cannot_be_played_on(runtime: dict[str, object]) -> None:
+    with pytest.raises(CannotStart, match="no gateway with a key"):
+        address_in(runtime)
+
+
+def test_the_key_itself_is_not_printed() -> None:
+    plan = plan_day(1, ends_at=datetime(2026, 3, 4, tzinfo=UTC), operators=1)
+    address, manner = Address(url=NOBODY, key=KEY), Manner(speed=1, patience=1, lag=1)
+    day = Day(plan, address, manner, tell=lambda _: None)
+
+    text = "\n".join(directions(day, NOBODY, Path("secrets/scan_client_key")))
+
+    assert "secrets/scan_client_key" in text
+    assert KEY not in text
+
+
+def verdict_of(*lines: Line, acknowledged: int = 2) -> Verdict:
+    figures = Figures(planned=2, sent=3, acknowledged=acknowledged, known=1, refused=0)
+    return Verdict(
+        figures=figures, troubles={}, outages=0, play_seconds=1.0, lines=list(lines), wrong=[]
+    )
+
+
+AGREED = Line(what="[bold]everything", sent="items 2", shown="items 2")
+DIFFERENT = Line(what="anna", sent=(2, 0), shown=None)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "agrees"),
+    [
+        (verdict_of(AGREED), True),
+        (verdict_of(AGREED, DIFFERENT), False),
+        (verdict_of(AGREED, acknowledged=1), False),
+    ],
+    ids=["agreed", "different", "not all arrived"],
+)
+def test_a_report_says_whether_everything_agrees(
+    verdict: Verdict, agrees: bool, capture: Callable[[Verdict], str]
+) -> None:
+    text = capture(verdict)
+
+    assert verdict.agrees is agrees
+    assert ("agree in all" in text) is agrees
+    assert "[bold]everything" in text
+
+
+@pytest.fixture
+def capture() -> Callable[[Verdict], str]:
+    def shown(verdict: Verdict) -> str:
+        console = Console(markup=False, width=120)
+        with console.capture() as captured:
+            show(verdict, console)
+        return captured.get()
+
+    return shown
