@@ -11,7 +11,6 @@ from typing import Any, Final, TypeAlias, cast
 from uuid import UUID
 
 import asyncpg
-import msgspec
 from prometheus_client import Counter
 
 from libs.eventsourcing import statements
@@ -36,9 +35,9 @@ from libs.eventsourcing.plan import (
     Plan,
     Request,
     Result,
-    Row,
     plan,
 )
+from libs.eventsourcing.rows import columns, recorded_event
 from libs.eventsourcing.snapshot import Snapshot
 
 _Connection: TypeAlias = Any  # a pooled proxy or a plain connection
@@ -67,9 +66,6 @@ UNFIT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, Un
 """What the database, or the way to it, says of an event that cannot be stored."""
 
 APPENDED: Final = Counter("tillstream_appended_events", "Events written to the log")
-
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class _Raced(Exception):
@@ -198,9 +194,9 @@ async def _insert(connection: _Connection, planned: Plan) -> tuple[int, set[UUID
     if not planned.rows:
         return 0, set()
     if not planned.versioned:
-        return _inserted(await connection.fetch(statements.INSERT, *_columns(planned.rows)))
+        return _inserted(await connection.fetch(statements.INSERT, *columns(planned.rows)))
     async with connection.transaction():
-        rows = await connection.fetch(statements.INSERT, *_columns(planned.rows))
+        rows = await connection.fetch(statements.INSERT, *columns(planned.rows))
         if sum(row["version"] is not None for row in rows) < planned.versioned:
             raise _Raced
         return _inserted(rows)
@@ -208,48 +204,6 @@ async def _insert(connection: _Connection, planned: Plan) -> tuple[int, set[UUID
 
 def _inserted(rows: Sequence[asyncpg.Record]) -> tuple[int, set[UUID]]:
     return (rows[0]["xid"] if rows else 0), {row["event_id"] for row in rows}
-
-
-def _columns(rows: Sequence[Row]) -> tuple[list[Any], ...]:
-    causes: dict[int, str] = {id(row.cause): _metadata(row.cause) for row in rows}
-    return (
-        [row.event.event_id for row in rows],
-        [row.cause.tenant for row in rows],
-        [row.stream for row in rows],
-        [row.version for row in rows],
-        [row.event.type for row in rows],
-        [row.event.schema_version for row in rows],
-        [row.event.data.decode() for row in rows],
-        [causes[id(row.cause)] for row in rows],
-        [row.event.occurred_at for row in rows],
-    )
-
-
-def _metadata(cause: Cause) -> str:
-    fields = {
-        "actor": cause.actor,
-        "correlation_id": cause.correlation_id,
-        "causation_id": cause.causation_id,
-        "traceparent": cause.traceparent,
-    }
-    return _encode({name: value for name, value in fields.items() if value is not None}).decode()
-
-
-def recorded_event(row: asyncpg.Record) -> RecordedEvent:
-    """An event out of a row of `statements.COLUMNS`."""
-    return RecordedEvent(
-        event_id=row["event_id"],
-        type=row["type"],
-        schema_version=row["schema_version"],
-        data=row["data"].encode(),
-        occurred_at=row["occurred_at"],
-        position=row["position"],
-        xid=row["xid"],
-        stream=row["stream"],
-        version=row["version"],
-        cause=Cause(tenant=row["tenant"], **_decode(row["metadata"])),
-        recorded_at=row["recorded_at"],
-    )
 
 
 def _weight(request: Request) -> int:

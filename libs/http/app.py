@@ -46,7 +46,7 @@ def create_app(
     app.state.deps = deps
     app.state.draining = False
     add_problems(app, problem_shape)
-    app.include_router(health_router(title, checks))
-    for router in routers:
+    # A service's own routes first: an old client may know `/health` by other words.
+    for router in (*routers, health_router(title, checks)):
         app.include_router(router)
     return app

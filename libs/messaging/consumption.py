@@ -1,6 +1,7 @@
 """One life of a projector's consumer: from joining its group to leaving it, broken or not."""
 
 import asyncio
+from asyncio import ensure_future
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 import asyncpg
 import structlog
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError, UnknownTopicOrPartitionError
 
 from libs.eventsourcing.log import RecordedEvent
 from libs.messaging import checkpoints, metrics
@@ -84,12 +85,22 @@ class Consumption(Generic[Event]):
         """Whether a batch is under way."""
         return self._busy.locked()
 
-    async def start(self) -> None:
-        """Join the group. Raises Broken if a topic does not exist, KafkaError if no broker does."""
-        await self._broker.start()
-        there = await self._consumer.topics()
-        if missing := [topic for topic in self._topics if topic not in there]:
-            raise Broken(f"there is no topic {', '.join(missing)}")
+    async def start(self, stop: asyncio.Event) -> None:
+        """Join the group, or give up if `stop` is set before.
+
+        Raises Broken if a topic does not exist, KafkaError if no broker answers.
+        """
+        starting, stopping = ensure_future(self._broker.start()), ensure_future(stop.wait())
+        try:
+            await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+        except UnknownTopicOrPartitionError as error:
+            raise Broken(f"there is no topic {' or '.join(self._topics)}") from error
+        finally:
+            starting.cancel()
+            stopping.cancel()
+            await asyncio.wait([starting, stopping])
 
     async def stop(self) -> None:
         """Finish the batch under way and leave the group; neither may take for ever."""

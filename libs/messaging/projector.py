@@ -93,7 +93,7 @@ class Projector(Generic[Event]):
             self._pool, self._projection, self._source, self.progress, self._on_applied
         )
         try:
-            await consumption.start()
+            await consumption.start(stop)
             while not await wait(stop, LOOK_SECONDS):
                 if consumption.broken:
                     raise Broken(consumption.broken)

@@ -2,15 +2,19 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from libs.messaging.publisher import Lane
 from libs.messaging.topics import MAX_MESSAGE_BYTES
 
+REQUEST_MS: Final = 10_000
+
 
 class NoSuchTopic(Exception):
-    """There is no such topic. Declare it and run the topics command."""
+    """One of the topics does not exist. Declare it and run the topics command."""
 
 
 @asynccontextmanager
@@ -20,19 +24,21 @@ async def open_reader(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[AI
     It says OffsetOutOfRangeError, and skips nothing, when it is told to read what is gone.
     """
     consumer = AIOKafkaConsumer(
+        *topics,
         bootstrap_servers=bootstrap,
         enable_auto_commit=False,
         auto_offset_reset="none",
+        request_timeout_ms=REQUEST_MS,
         fetch_max_wait_ms=50,
         max_partition_fetch_bytes=4 * MAX_MESSAGE_BYTES,
     )
-    await consumer.start()
     try:
-        await consumer.topics()
-        consumer.assign([lane for topic in topics for lane in _lanes(consumer, topic)])
+        await consumer.start()
         for (topic, partition), end in (await ends_of(consumer)).items():
             consumer.seek(TopicPartition(topic, partition), end)
         yield consumer
+    except UnknownTopicOrPartitionError as error:
+        raise NoSuchTopic(", ".join(topics)) from error
     finally:
         await consumer.stop()
 
@@ -41,10 +47,3 @@ async def ends_of(consumer: AIOKafkaConsumer) -> dict[Lane, int]:
     """The next offset to be written in each of the consumer's lanes."""
     ends = await consumer.end_offsets(list(consumer.assignment()))
     return {(tp.topic, tp.partition): end for tp, end in ends.items()}
-
-
-def _lanes(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-    partitions = consumer.partitions_for_topic(topic)
-    if not partitions:
-        raise NoSuchTopic(topic)
-    return [TopicPartition(topic, partition) for partition in sorted(partitions)]

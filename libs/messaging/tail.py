@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from libs.eventsourcing.log import RecordedEvent
-from libs.eventsourcing.postgres import recorded_event
+from libs.eventsourcing.rows import recorded_event
 from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.statements import COLUMNS
 

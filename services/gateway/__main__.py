@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contracts.gateway import KeyId
-from libs.errors import Refused
-from libs.postgres.pool import Unavailable
+from libs.errors import Refused, Unavailable
 from libs.process.commands import Service, command_line
 from services.gateway import bootstrap
 from services.gateway.settings import Settings

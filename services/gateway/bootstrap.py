@@ -131,7 +131,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
     """
     app = http_app(
         title=SERVICE,
-        routers=(),
+        routers=[system.router],
         deps=deps,
         checks={**readiness(deps), **(checks or {})},
         telemetry=deps.telemetry,
@@ -142,9 +142,6 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         outer=[Middleware(Cors, origins=deps.settings.cors_origins)],
     )
     app.user_middleware.append(Middleware(Doors, deps=deps))
-    app.include_router(system.router)
-    # Before the plain `/health`, because old clients' says more.
-    app.router.routes.insert(0, app.router.routes.pop())
     return app
 
 

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
-from libs.postgres.pool import Unavailable
+from libs.errors import Unavailable
 from services.gateway.domain.caller import Caller
 
 LookUp: TypeAlias = Callable[[str], Awaitable[Caller | None]]

@@ -1,6 +1,8 @@
 """A request's body on its way through: never more than allowed, never all of a large one held."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 from services.gateway.api import fault
@@ -9,11 +11,51 @@ Receive: TypeAlias = Callable[[], Awaitable[Any]]
 
 HELD_AT_ONCE: Final = 64 * 1024
 """Bytes. A body up to this size goes on in one piece, a larger one as it comes."""
+UNHEARD_SECONDS: Final = 5.0
 BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
 
 class ClientGone(Exception):
     """The client hung up before its body was complete. There is nobody to answer."""
+
+
+class Intake:
+    """The body as the server hands it over. `length` is as announced, 0 if it is not."""
+
+    def __init__(
+        self, method: str, headers: Iterable[tuple[bytes, bytes]], receive: Receive
+    ) -> None:
+        self.length, announced = _announced(headers)
+        self._complete = not announced and method in BODILESS
+        self._receive = receive
+
+    def is_complete(self) -> bool:
+        """Whether all of it came."""
+        return self._complete
+
+    async def next(self) -> bytes:
+        """The next part. Raises ClientGone."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        self._complete = not message.get("more_body", False)
+        part: bytes = message.get("body", b"")
+        return part
+
+    async def hear_out(self, most: int) -> None:
+        """Take what is left, at most so many bytes and for some seconds, and forget it.
+
+        A client that is refused while it still sends would find the connection cut, and not the
+        answer that says why.
+        """
+        if self.length > most:
+            return
+        # Whoever was reading before us has been told to stop, and does so now.
+        await asyncio.sleep(0)
+        with suppress(TimeoutError, ClientGone):
+            async with asyncio.timeout(UNHEARD_SECONDS):
+                while not self.is_complete() and most > 0:
+                    most -= len(await self.next())
 
 
 class Body:
@@ -22,10 +64,10 @@ class Body:
     `trouble` is what ended it early; whoever sends it on sees only a connection that failed.
     """
 
-    def __init__(self, begun: bytes, receive: Receive, limit: int) -> None:
+    def __init__(self, begun: bytes, intake: Intake, limit: int) -> None:
         self.trouble: Exception | None = None
         self._begun = begun
-        self._receive = receive
+        self._intake = intake
         self._limit = limit
 
     async def parts(self) -> AsyncIterator[bytes]:
@@ -38,10 +80,10 @@ class Body:
             raise
 
     async def _parts(self) -> AsyncIterator[bytes]:
-        size, part, more = len(self._begun), self._begun, True
-        yield part
-        while more:
-            part, more = await _next(self._receive)
+        size = len(self._begun)
+        yield self._begun
+        while not self._intake.is_complete():
+            part = await self._intake.next()
             size += len(part)
             if size > self._limit:
                 raise fault.too_large()
@@ -49,26 +91,18 @@ class Body:
                 yield part
 
 
-async def read(
-    method: str, headers: Iterable[tuple[bytes, bytes]], receive: Receive, *, limit: int
-) -> bytes | Body | None:
+async def read(intake: Intake, *, limit: int) -> bytes | Body | None:
     """The body: None, all of it, or one to be streamed. Raises Fault if too large, ClientGone."""
-    length, announced = _announced(headers)
-    if length > limit:
+    if intake.length > limit:
         raise fault.too_large()
-    if not announced and method in BODILESS:
+    if intake.is_complete():
         return None
-    held, more = await _next(receive)
-    parts = [held]
-    size = len(held)
-    while more and size <= HELD_AT_ONCE:
-        part, more = await _next(receive)
-        parts.append(part)
-        size += len(part)
-    if size > limit:
+    held = await intake.next()
+    while not intake.is_complete() and len(held) <= HELD_AT_ONCE:
+        held += await intake.next()
+    if len(held) > limit:
         raise fault.too_large()
-    begun = held if len(parts) == 1 else b"".join(parts)
-    return Body(begun, receive, limit) if more else begun
+    return held if intake.is_complete() else Body(held, intake, limit)
 
 
 def _announced(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, bool]:
@@ -78,10 +112,3 @@ def _announced(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, bool]:
         if name == b"transfer-encoding":
             return 0, True
     return 0, False
-
-
-async def _next(receive: Receive) -> tuple[bytes, bool]:
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    return message.get("body", b""), message.get("more_body", False)

@@ -1,6 +1,5 @@
 """The doors, in raw ASGI: find the door, see who stands there, lead them to the service."""
 
-from dataclasses import dataclass
 from math import ceil
 from typing import Final
 from urllib.parse import quote
@@ -29,12 +28,15 @@ from services.gateway.domain.door import (
     Limit,
     NoDoor,
     NoSuchMethod,
+    Shape,
     TrailingSlash,
     find,
 )
 from services.gateway.domain.doors import DOORS
 
 MAX_KEY_LENGTH: Final = 512
+UNHEARD_BODIES: Final = 4
+"""How many times the largest body a refused client may still send before it is cut off."""
 PRINTABLE: Final = "!$%&'()*+,-./:;<=>?@[\\]^_`{|}~\""
 
 log = structlog.get_logger(__name__)
@@ -58,36 +60,46 @@ class Doors:
         except NoDoor:
             return await self._app(scope, receive, send)
         except Closed as no:
-            return await fault.answer(send, no.shape, _fault_of(no, scope["query_string"]))
+            intake = body.Intake(scope["method"], scope["headers"], receive)
+            why = _fault_of(no, scope["query_string"])
+            return await self._refuse(intake, send, no.shape, why)
         scope["route"] = found.rule
+        visit = _Visit(self._deps, found, scope, receive, send)
         try:
-            await _Visit(self._deps, found, scope, receive, send).lead()
+            await visit.lead()
         except fault.Fault as why:
-            await fault.answer(send, found.door.shape, why)
+            await self._refuse(visit.intake, send, found.door.shape, why)
         except body.ClientGone:
             log.info("client gone", door=found.door.name)
 
+    async def _refuse(
+        self, intake: body.Intake, send: Send, shape: Shape, why: fault.Fault
+    ) -> None:
+        await intake.hear_out(UNHEARD_BODIES * self._deps.settings.max_body_bytes)
+        await fault.answer(send, shape, why)
 
-@dataclass(slots=True)
+
 class _Visit:
     """One request at a door."""
 
-    deps: Deps
-    found: Found
-    scope: Scope
-    receive: Receive
-    send: Send
+    def __init__(
+        self, deps: Deps, found: Found, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        self.deps = deps
+        self.found = found
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.intake = body.Intake(scope["method"], scope["headers"], receive)
 
     async def lead(self) -> None:
         """Let the caller in, or raise Fault."""
         headers = dict(self.scope["headers"])
         peer = peer_of(self.scope, headers, self.deps.settings.trusted_proxies)
         caller = await self._admit(headers, peer) if self.found.rule.scope else None
-        limit = self.deps.settings.max_body_bytes
-        method = self.scope["method"]
-        content = await body.read(method, self.scope["headers"], self.receive, limit=limit)
+        content = await body.read(self.intake, limit=self.deps.settings.max_body_bytes)
         asked = Asked(
-            method=method,
+            method=self.scope["method"],
             target=_target(self.found.path, self.scope["query_string"]),
             headers=self._headers(headers, caller, peer, content),
             body=content.parts() if isinstance(content, body.Body) else content,

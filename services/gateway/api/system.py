@@ -4,8 +4,9 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Response
 
+from libs.errors import Unavailable
 from libs.http.auth import public
-from libs.postgres.pool import Unavailable, acquired
+from libs.postgres.pool import acquired
 from libs.security.tokens import jwks
 from services.gateway.deps import Gateway
 

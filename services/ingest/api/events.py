@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
+from libs.errors import Unavailable
 from libs.eventsourcing.log import Cause, LogUnavailable
 from libs.http.auth import Principal, require
-from libs.postgres.pool import Unavailable
 from libs.telemetry.traces import current_traceparent
 from services.ingest.api.answers import Batch, Verified, answered
 from services.ingest.api.asking import CONSISTENCY

@@ -1,7 +1,7 @@
 """Who did what on which day?
 
 Counters at the finest grain a dashboard can ask for, so that every answer adds up combinations
-and never scans. `activity_seen` remembers what was counted, so that a repeat counts nothing.
+and never scans. That nothing is counted twice is the projector's promise, not this table's.
 """
 
 from collections.abc import Sequence
@@ -57,13 +57,6 @@ ACTIVITY: Final = Table(
 """The last four columns are those of the newest scan of the row, as `LATEST` orders them."""
 
 LATEST: Final = (ACTIVITY.c.last_received_at, ACTIVITY.c.last_at, ACTIVITY.c.last_scan_id)
-
-SEE: Final = """
-INSERT INTO activity_seen (tenant, day, event_id)
-SELECT * FROM unnest($1::text[], $2::date[], $3::uuid[]) ORDER BY 1, 2, 3
-ON CONFLICT DO NOTHING
-RETURNING event_id
-"""
 
 ADD: Final = """
 INSERT INTO activity AS known
@@ -124,7 +117,7 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
     """The projection, counting days in `zone`; another zone needs a rebuild."""
     return Projection(
         name="activity",
-        tables=("activity", "activity_seen"),
+        tables=("activity",),
         topics=(ingest.SCANS,),
         codec=Codec(ingest.EVENTS),
         project=partial(project, zone=zone),
@@ -134,17 +127,13 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
 async def project(
     connection: Connection, events: Sequence[Envelope[IngestEvent]], *, zone: ZoneInfo
 ) -> None:
-    """Count the scans that were not counted before."""
-    scans = {
-        envelope.event_id: (envelope.tenant, day_of(scan.effective_at, zone), scan)
+    """Count the scans."""
+    scans = [
+        (envelope.tenant, day_of(scan.effective_at, zone), scan)
         for envelope in events
         if isinstance(scan := envelope.event, ScanRecorded)
-    }
-    if not scans:
-        return
-    tenants, days, _ = zip(*scans.values(), strict=True)
-    new = await connection.fetch(SEE, tenants, days, list(scans))
-    if rows := _folded([scans[row["event_id"]] for row in new]):
+    ]
+    if rows := _folded(scans):
         columns = zip(*((*key, n, *newest) for key, (n, newest) in rows.items()), strict=True)
         await connection.execute(ADD, *columns)
 

@@ -149,13 +149,12 @@ class Interrupted(MemoryLog):
         return await super().append(stream, events, expected=expected, cause=cause)
 
 
-async def first_written_by(command: Close, history: Sequence[Event]) -> list[NewEvent]:
-    """What a twin of the command, numbered 1, writes: taken from a log of its own."""
-    log = Interrupted()
-    store = EventStore(log, CODEC)
+async def written_by_a_twin(history: Sequence[Event]) -> list[NewEvent]:
+    """What the same command writes behind `history`, taken from a log of its own."""
+    store = EventStore(MemoryLog(), CODEC)
     await store.append("till-1", history, expected=ANY, cause=CAUSE)
-    await execute(store, TILL, 1, command, cause=CAUSE, command_id=COMMAND)
-    return [e for page in [await log.read("demo", "till-1")] for e in page][len(history) :]
+    await execute(store, TILL, 1, Close(), cause=CAUSE, command_id=COMMAND)
+    return [*await store.log.read("demo", "till-1", after=len(history))]
 
 
 COMMAND = uuid4()
@@ -168,7 +167,7 @@ async def test_a_command_whose_twin_was_quicker_is_not_refused_for_its_own_deed(
     log = Interrupted()
     store = EventStore(log, CODEC)
     await store.append("till-1", [Opened(), Rung(5)], expected=ANY, cause=CAUSE)
-    setattr(log, moment, await first_written_by(Close(), [Opened(), Rung(5)]))
+    setattr(log, moment, await written_by_a_twin([Opened(), Rung(5)]))
 
     answer = await execute(store, TILL, 1, Close(), cause=CAUSE, command_id=COMMAND)
 
@@ -183,7 +182,7 @@ async def test_a_twin_that_decided_on_a_later_history_is_the_answer() -> None:
     between = EventStore(MemoryLog(), CODEC)
     await between.append("till-1", [Rung(9)], expected=ANY, cause=CAUSE)
     (sale,) = await between.log.read("demo", "till-1")
-    log.before_append = [sale, *await first_written_by(Close(), [Opened(), Rung(9)])]
+    log.before_append = [sale, *await written_by_a_twin([Opened(), Rung(9)])]
 
     answer = await execute(store, TILL, 1, Close(), cause=CAUSE, command_id=COMMAND)
 

@@ -1,4 +1,7 @@
-"""Every log keeps the same promises."""
+"""Every log keeps the same promises.
+
+Longer than most: the promises of a log are one list, and each log is held to all of it.
+"""
 
 import asyncio
 from collections.abc import Sequence

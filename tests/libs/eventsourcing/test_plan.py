@@ -14,7 +14,7 @@ from libs.eventsourcing.log import (
     NewFact,
     VersionConflict,
 )
-from libs.eventsourcing.plan import Append, AppendFacts, Known, plan
+from libs.eventsourcing.plan import Append, AppendFacts, Known, Request, plan
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CAUSE = Cause(tenant="demo")
@@ -95,7 +95,11 @@ def test_a_refused_append_leaves_no_trace_for_those_behind_it() -> None:
 
 
 def test_rows_are_in_one_order_whoever_plans_them() -> None:
-    requests = [AppendFacts([fact(9), fact(8)], CAUSE), append(5, 3), AppendFacts([fact(7)], CAUSE)]
+    requests: list[Request] = [
+        AppendFacts([fact(9), fact(8)], CAUSE),
+        append(5, 3),
+        AppendFacts([fact(7)], CAUSE),
+    ]
 
     forward = plan(requests, {}, {})
     backward = plan(requests[::-1], {}, {})

@@ -1,4 +1,7 @@
-"""The manners every service has."""
+"""The manners every service has.
+
+Longer than most: one app is looked at from every side a client can see.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,7 @@
-"""Callers, their tokens, and the routes that ask for them."""
+"""Callers, their tokens, and the routes that ask for them.
+
+Longer than most: one list of the ways a caller may try to pass.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator

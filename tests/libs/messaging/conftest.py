@@ -7,11 +7,10 @@ import asyncpg
 import pytest
 
 from libs.eventsourcing.postgres import PostgresLog
-from libs.eventsourcing.schema import APPEND_ONLY, EVENTS, INDEXES
 from libs.eventsourcing.store import EventStore
-from libs.messaging.schema import PARKING, PROJECTIONS, RELAY
 from libs.messaging.topics import TopicSpec, ensure_topics
-from tests.libs.messaging.lab import LEDGER, WRITER_CODEC, Lab, Ledger
+from tests.libs.messaging.lab import WRITER_CODEC, Lab, Ledger
+from tests.libs.messaging.setup import open_database
 
 
 @pytest.fixture
@@ -23,9 +22,7 @@ def prefix() -> str:
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
     """A database with log, messaging tables and the ledger."""
-    async with asyncpg.create_pool(database, min_size=0, max_size=12) as made:
-        for statement in (EVENTS, *INDEXES, *APPEND_ONLY, *RELAY, *PROJECTIONS, *PARKING, LEDGER):
-            await made.execute(statement)
+    async with open_database(database) as made:
         yield made
 
 

@@ -8,15 +8,18 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from aiokafka import ConsumerRecord, TopicPartition
 
 from contracts.envelope import Envelope
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.log import ANY, Cause
 from libs.eventsourcing.store import EventStore
 from libs.messaging.projection import Connection, Projection
-from libs.messaging.projector import Projector, Source
+from libs.messaging.projector import Projector
 from libs.messaging.publisher import Publisher
+from libs.messaging.reader import ends_of, open_reader
 from libs.messaging.relay import Pace, Relay
+from libs.messaging.subscription import Source
 
 SERVICE = "lab"
 CAUSE = Cause(tenant="demo")
@@ -119,6 +122,32 @@ class Lab:
             bootstrap=self.bootstrap, prefix=self.prefix, group="lab", max_records=max_records
         )
         return Projector(self.pool, self.ledger.projection, source)
+
+    async def records(self) -> list[ConsumerRecord]:
+        """All records of the topic, partition by partition, as Kafka keeps them."""
+        async with open_reader(self.bootstrap, [self.topic]) as consumer:
+            ends = await ends_of(consumer)
+            await consumer.seek_to_beginning()
+            read: list[ConsumerRecord] = []
+            while any([await consumer.position(TopicPartition(*at)) < n for at, n in ends.items()]):
+                for records in (await consumer.getmany(timeout_ms=100)).values():
+                    read += records
+        return sorted(read, key=lambda record: (record.partition, record.offset))
+
+    async def published(self) -> int:
+        """How many events Kafka has confirmed."""
+        return int(
+            await self.pool.fetchval(
+                "SELECT CASE WHEN confirmed THEN next_seq ELSE first_seq END - 1 FROM relay"
+            )
+        )
+
+    async def terminate_backends(self) -> None:
+        """Cut every connection to the database but the one that asks."""
+        await self.pool.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
 
     async def rows(self) -> dict[str, list[int]]:
         rows = await self.pool.fetch("SELECT stream, seen FROM ledger")

@@ -1,4 +1,7 @@
-"""What a pooled connection may do, before and after it was returned."""
+"""What a pooled connection may do, before and after it was returned.
+
+Longer than most: one list of what a connection may and may not do.
+"""
 
 import asyncio
 import socket

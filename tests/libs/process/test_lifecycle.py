@@ -1,4 +1,7 @@
-"""Starting, serving and stopping, with real signals and real sockets."""
+"""Starting, serving and stopping, with real signals and real sockets.
+
+Longer than most: one list of the ways a process may be stopped.
+"""
 
 import asyncio
 import os
@@ -189,7 +192,7 @@ async def served(
 
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not holds():  # noqa: ASYNC110 - a socket sets no event
+        while not holds():
             await asyncio.sleep(0.01)
 
 
@@ -280,7 +283,7 @@ def test_a_served_process_finishes_its_requests_on_sigterm(tmp_path: Path) -> No
 import asyncio, sys, functools
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from libs.process.lifecycle import main, run_until_signal, serve
-from test_process import SlowApp
+from {Path(__file__).stem} import SlowApp
 
 async def run():
     app = SlowApp()

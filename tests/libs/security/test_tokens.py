@@ -1,4 +1,7 @@
-"""Tokens, and the ways to forge them."""
+"""Tokens, and the ways to forge them.
+
+Longer than most: one list of the ways to forge a token.
+"""
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode

@@ -13,10 +13,10 @@ from aiohttp import web
 from httpx import ASGITransport, AsyncClient
 
 from contracts.gateway import EVENTS, GatewayEvent
+from libs.errors import Unavailable
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.store import EventStore
-from libs.postgres.pool import Unavailable
 from libs.security.api_keys import hash_key
 from libs.security.tokens import SigningKey
 from libs.telemetry import traces

@@ -111,7 +111,7 @@ async def test_a_body_that_is_too_large_gets_its_answer_on_the_wire(
     service: Service, keys: Keys, *, chunked: bool
 ) -> None:
     async def pieces() -> AsyncIterator[bytes]:
-        for _ in range(64):
+        for _ in range(16):
             yield b"x" * 65_536
 
     async with (
@@ -119,12 +119,27 @@ async def test_a_body_that_is_too_large_gets_its_answer_on_the_wire(
         served(app) as url,
         aiohttp.ClientSession() as client,
     ):
-        data: Any = pieces() if chunked else BytesIO(b"x" * 4_194_304)
+        data: Any = pieces() if chunked else BytesIO(b"x" * 1_048_576)
         headers = {"X-API-Key": KEY, "Origin": PAGE}
         async with client.post(f"{url}/api/v1/events/batch", data=data, headers=headers) as answer:
             assert answer.status == 413
             assert answer.headers.getall("Access-Control-Allow-Origin") == [PAGE]
             assert await answer.json() == {"detail": "The request body is too large"}
+
+
+async def test_who_sends_a_lot_with_a_bad_key_still_reads_why_it_was_refused(
+    service: Service, keys: Keys
+) -> None:
+    async with (
+        open_app(service, keys) as app,
+        served(app) as url,
+        aiohttp.ClientSession() as client,
+    ):
+        data = BytesIO(b"x" * 8_388_608)
+        headers = {"X-API-Key": "wrong"}
+        async with client.post(f"{url}/api/v1/events/batch", data=data, headers=headers) as answer:
+            assert answer.status == 401
+            assert await answer.json() == {"detail": "Invalid or missing API key"}
 
 
 @pytest.fixture

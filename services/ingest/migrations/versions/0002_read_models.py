@@ -25,13 +25,6 @@ TABLES: Final = {
         last_box text NOT NULL,
         PRIMARY KEY (tenant, day, operator, client, city, kind)
     ) WITH (fillfactor = 70)""",
-    "activity_seen": """
-    CREATE TABLE activity_seen (
-        tenant text NOT NULL,
-        day date NOT NULL,
-        event_id uuid NOT NULL,
-        PRIMARY KEY (tenant, day, event_id)
-    )""",
     "presence": """
     CREATE TABLE presence (
         tenant text NOT NULL,

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from libs.postgres.pool import Unavailable
+from libs.errors import Unavailable
 from services.gateway.adapters.known_keys import KeysUnavailable, KnownKeys
 from services.gateway.domain.caller import Caller
 
@@ -50,6 +50,20 @@ async def test_a_revoked_key_opens_nothing_once_it_is_no_longer_fresh() -> None:
     world.now += 10
 
     assert await world.keys.caller("anna") is None
+
+
+async def test_a_key_seen_revoked_is_not_believed_again_when_the_database_goes_away() -> None:
+    world = World()
+    await world.keys.caller("anna")
+    del world.callers["anna"]
+    world.now += 10
+    await world.keys.caller("anna")
+    world.away = True
+
+    world.now += 10
+
+    with pytest.raises(KeysUnavailable):
+        await world.keys.caller("anna")
 
 
 async def test_a_stranger_is_remembered_for_a_short_time_only() -> None:

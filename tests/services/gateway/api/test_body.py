@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway.api.body import HELD_AT_ONCE, Body, ClientGone, read
+from services.gateway.api.body import HELD_AT_ONCE, Body, ClientGone, Intake, read
 from services.gateway.api.fault import Fault
 
 LENGTH = [(b"content-length", b"5")]
@@ -31,7 +31,7 @@ class Client:
 async def sent(
     client: Client, headers: Sequence[tuple[bytes, bytes]] = CHUNKED
 ) -> bytes | Body | None:
-    return await read("POST", headers, client, limit=LIMIT)
+    return await read(Intake("POST", headers, client), limit=LIMIT)
 
 
 async def test_a_small_body_goes_on_in_one_piece() -> None:
@@ -41,7 +41,7 @@ async def test_a_small_body_goes_on_in_one_piece() -> None:
 async def test_a_get_without_a_body_is_not_waited_for() -> None:
     client = Client(b"untouched")
 
-    assert await read("GET", [], client, limit=LIMIT) is None
+    assert await read(Intake("GET", [], client), limit=LIMIT) is None
     assert client.left
 
 
@@ -97,3 +97,33 @@ async def test_half_a_body_is_never_taken_for_a_whole_one() -> None:
         async for _ in body.parts():
             pass
     assert isinstance(body.trouble, ClientGone)
+
+
+async def test_who_is_refused_is_heard_out_within_reason() -> None:
+    client = Client(*[b"x" * 100] * 10)
+    intake = Intake("POST", CHUNKED, client)
+
+    await intake.hear_out(350)
+    assert len(client.left) == 6
+
+    await intake.hear_out(10_000)
+    assert intake.is_complete()
+
+    await intake.hear_out(10_000)
+    assert client.left == []
+
+
+async def test_who_announces_far_too_much_is_not_heard_out() -> None:
+    client = Client(b"untouched")
+
+    await Intake("POST", LENGTH, client).hear_out(4)
+
+    assert client.left
+
+
+async def test_who_hangs_up_needs_no_hearing() -> None:
+    intake = Intake("POST", CHUNKED, Client(b"half", hangs_up=True))
+
+    await intake.hear_out(10_000)
+
+    assert not intake.is_complete()

@@ -1,15 +1,12 @@
 """The scan door, as the scanner and its dashboard know it."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime
 
 import pytest
-from aiohttp import web
 from httpx import AsyncClient, Response
 
 from libs.security import tokens
-from tests.services.gateway.conftest import KEY, PAGE, READER, Keys, Opener, Service, crooked
+from tests.services.gateway.conftest import KEY, PAGE, READER, Keys, Opener, Service
 
 BATCH = "/api/v1/events/batch"
 STATE = "/api/v1/dashboard/state"
@@ -19,11 +16,6 @@ SCANNER = {"Origin": PAGE, "X-API-Key": KEY, "Content-Type": "application/json"}
 def readable(answer: Response) -> bool:
     """Whether the scanner's page may read the answer."""
     return answer.headers.get_list("access-control-allow-origin") == [PAGE]
-
-
-def final(answer: Response) -> bool:
-    """Whether the scanner, reading it, gives up instead of trying again."""
-    return "401" in answer.text or "403" in answer.text
 
 
 @pytest.mark.parametrize("path", [BATCH, f"/scan{BATCH}", f"/{BATCH}", f"/api/v1{BATCH}"])
@@ -169,143 +161,6 @@ async def test_every_request_gets_an_id_even_when_it_is_refused(gateway: AsyncCl
 
     assert all(len(answer.headers["x-request-id"]) > 8 for answer in answers)
     assert answers[0].headers["x-request-id"] != answers[1].headers["x-request-id"]
-
-
-async def test_a_service_that_is_away_is_worth_another_try(open_gateway: Opener) -> None:
-    async with open_gateway(ingest_url="http://127.0.0.1:1") as gateway:
-        answer = await gateway.post(BATCH, headers=SCANNER, json={"events": []})
-
-    assert answer.status_code == 503
-    assert int(answer.headers["retry-after"]) >= 1
-    assert set(answer.json()) == {"detail"}
-    assert readable(answer)
-    assert not final(answer)
-
-
-async def test_a_service_that_hangs_up_is_worth_another_try(open_gateway: Opener) -> None:
-    async def hang_up(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-
-    async with crooked(hang_up) as url, open_gateway(ingest_url=url) as gateway:
-        answer = await gateway.post(BATCH, headers=SCANNER, json={"events": []})
-
-    assert answer.status_code == 502
-    assert readable(answer)
-    assert not final(answer)
-
-
-async def test_a_service_that_takes_too_long_is_worth_another_try(
-    open_gateway: Opener, service: Service
-) -> None:
-    async def never(_: web.BaseRequest) -> web.StreamResponse:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    service.answer = never
-    async with open_gateway(answer_seconds=0.2) as gateway:
-        answer = await gateway.post(BATCH, headers=SCANNER, json={"events": []})
-
-    assert answer.status_code == 504
-    assert readable(answer)
-    assert not final(answer)
-
-
-async def test_an_error_of_the_service_arrives_as_it_is_and_can_be_read(
-    gateway: AsyncClient, service: Service
-) -> None:
-    async def fail(_: web.BaseRequest) -> web.StreamResponse:
-        headers = {"Access-Control-Allow-Origin": "*"}
-        return web.json_response({"detail": "no"}, status=500, headers=headers)
-
-    service.answer = fail
-    answer = await gateway.post(BATCH, headers=SCANNER, json={"events": []})
-
-    assert (answer.status_code, answer.json()) == (500, {"detail": "no"})
-    assert readable(answer)
-
-
-async def pieces(total: int) -> AsyncIterator[bytes]:
-    for _ in range(total // 16_384):
-        yield b"x" * 16_384
-
-
-@pytest.mark.parametrize("chunked", [False, True])
-async def test_a_body_that_is_too_large_is_refused(
-    open_gateway: Opener, service: Service, *, chunked: bool
-) -> None:
-    async def swallow(request: web.BaseRequest) -> web.StreamResponse:
-        await request.read()
-        service.bodies.append(b"complete")
-        return web.Response()
-
-    service.answer = swallow
-    async with open_gateway(max_body_bytes=131_072) as gateway:
-        content = pieces(1_048_576) if chunked else b"x" * 1_048_576
-        answer = await gateway.post(BATCH, headers=SCANNER, content=content)
-
-    assert answer.status_code == 413
-    assert answer.json() == {"detail": "The request body is too large"}
-    assert readable(answer)
-    assert service.bodies == []
-
-
-@pytest.mark.parametrize("chunked", [False, True])
-async def test_a_large_body_within_the_limit_arrives_whole(
-    gateway: AsyncClient, service: Service, *, chunked: bool
-) -> None:
-    async def measure(request: web.BaseRequest) -> web.StreamResponse:
-        return web.json_response(len(await request.content.read()))
-
-    service.answer = measure
-    content = pieces(1_048_576) if chunked else b"x" * 1_048_576
-    answer = await gateway.post(BATCH, headers=SCANNER, content=content)
-
-    assert answer.json() == 1_048_576
-
-
-async def test_too_many_questions_are_told_when_to_come_back(open_gateway: Opener) -> None:
-    async with open_gateway(rate_limit_dashboard="5/hour") as gateway:
-        answers = [await gateway.get(STATE, headers=SCANNER) for _ in range(6)]
-        writing = await gateway.post(BATCH, headers=SCANNER, json={"events": []})
-        other = await gateway.get(STATE, headers={"X-API-Key": READER})
-
-    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
-    assert int(answers[5].headers["retry-after"]) >= 1
-    assert answers[5].headers["ratelimit-policy"] == '"dashboard";q=5;w=3600'
-    assert answers[5].headers["ratelimit"].startswith('"dashboard";r=0;t=')
-    assert readable(answers[5])
-    assert not final(answers[5])
-    assert (writing.status_code, other.status_code) == (200, 200)
-
-
-async def test_by_default_several_dashboards_can_be_opened_at_once(gateway: AsyncClient) -> None:
-    answers = [await gateway.get(STATE, headers=SCANNER) for _ in range(5 * 10)]
-
-    assert {answer.status_code for answer in answers} == {200}
-
-
-async def test_by_default_a_reconnecting_warehouse_is_not_slowed_down(gateway: AsyncClient) -> None:
-    async def send() -> int:
-        return (await gateway.post(BATCH, headers=SCANNER, json={"events": []})).status_code
-
-    sending: list[Awaitable[int]] = [send() for _ in range(300)]
-
-    assert set(await asyncio.gather(*sending)) == {200}
-
-
-async def test_keys_seen_before_still_open_while_the_database_is_away(
-    open_gateway: Opener, keys: Keys
-) -> None:
-    async with open_gateway(key_fresh_seconds=0) as gateway:
-        await gateway.get(STATE, headers=SCANNER)
-        keys.away = True
-        known = await gateway.get(STATE, headers=SCANNER)
-        unknown = await gateway.get(STATE, headers={"X-API-Key": READER})
-
-    assert known.status_code == 200
-    assert unknown.status_code == 503
-    assert int(unknown.headers["retry-after"]) >= 1
-    assert not final(unknown)
 
 
 async def test_an_unknown_address_and_a_wrong_method_read_as_they_always_did(

@@ -122,13 +122,6 @@ async def test_the_last_thing_done_is_the_newest_received_then_the_newest_scanne
     )
 
 
-async def test_what_was_counted_is_not_counted_again(pool: Pool) -> None:
-    await told(pool, a_scan(1), a_scan(1))
-    await told(pool, a_scan(2), a_scan(1))
-
-    assert (await answer(pool)).clients["ivancov"].items == 2
-
-
 async def test_tenants_are_counted_apart(pool: Pool) -> None:
     await project(pool, [in_envelope(a_scan(1)), in_envelope(a_scan(1), tenant="other")])
 

@@ -1,0 +1,56 @@
+"""Between the log's rows and its events."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from libs.eventsourcing.log import Cause, RecordedEvent
+from libs.eventsourcing.plan import Row
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def columns(rows: Sequence[Row]) -> tuple[list[Any], ...]:
+    """The parameters of `statements.INSERT`, in its order."""
+    causes: dict[int, str] = {id(row.cause): _metadata(row.cause) for row in rows}
+    return (
+        [row.event.event_id for row in rows],
+        [row.cause.tenant for row in rows],
+        [row.stream for row in rows],
+        [row.version for row in rows],
+        [row.event.type for row in rows],
+        [row.event.schema_version for row in rows],
+        [row.event.data.decode() for row in rows],
+        [causes[id(row.cause)] for row in rows],
+        [row.event.occurred_at for row in rows],
+    )
+
+
+def _metadata(cause: Cause) -> str:
+    fields = {
+        "actor": cause.actor,
+        "correlation_id": cause.correlation_id,
+        "causation_id": cause.causation_id,
+        "traceparent": cause.traceparent,
+    }
+    return _encode({name: value for name, value in fields.items() if value is not None}).decode()
+
+
+def recorded_event(row: asyncpg.Record) -> RecordedEvent:
+    """An event out of a row of `statements.COLUMNS`."""
+    return RecordedEvent(
+        event_id=row["event_id"],
+        type=row["type"],
+        schema_version=row["schema_version"],
+        data=row["data"].encode(),
+        occurred_at=row["occurred_at"],
+        position=row["position"],
+        xid=row["xid"],
+        stream=row["stream"],
+        version=row["version"],
+        cause=Cause(tenant=row["tenant"], **_decode(row["metadata"])),
+        recorded_at=row["recorded_at"],
+    )

@@ -1,0 +1,75 @@
+"""Publishers that fail at a chosen point, once, the way a crash or the network would."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import islice
+
+from libs.eventsourcing.log import RecordedEvent
+from libs.messaging.publisher import Lane, Message, Publisher
+
+
+class Failed(Exception):
+    """As planned."""
+
+
+class Fault:
+    """Fails the `nth` page at `point`: by an error, or by never coming back if it `hangs`."""
+
+    def __init__(
+        self, connect: Callable[[], Awaitable[Publisher]], point: str, *, nth: int = 2, hangs: bool
+    ) -> None:
+        self._connect = connect
+        self._point = point
+        self._left = nth
+        self._hangs = hangs
+        self.connected = 0
+        self.reached = asyncio.Event()
+
+    async def connect(self) -> Publisher:
+        """A publisher with the fault in it."""
+        made = await self._connect()
+        made.__class__ = _FaultyPublisher
+        assert isinstance(made, _FaultyPublisher)
+        made.fault = self
+        self.connected += 1
+        return made
+
+    async def at(self, point: str) -> None:
+        """The publisher is at `point`: go on or fail."""
+        if point != self._point:
+            return
+        self._left -= 1
+        if self._left == 0:
+            self.reached.set()
+            if self._hangs:
+                await asyncio.Event().wait()
+            raise Failed(point)
+
+    def due(self, point: str) -> bool:
+        """Whether the next time at `point` is the one to fail."""
+        return point == self._point and self._left == 1
+
+
+class _FaultyPublisher(Publisher):
+    fault: Fault
+
+    async def publish(
+        self, events: Sequence[RecordedEvent], first_seq: int, heads: Mapping[Lane, int]
+    ) -> dict[Lane, int]:
+        await self.fault.at("before sending")
+        new = await super().publish(events, first_seq, heads)
+        await self.fault.at("before confirming")
+        return new
+
+    async def _send_all(self, lanes: Mapping[Lane, Sequence[Message]]) -> None:
+        some: Mapping[Lane, Sequence[Message]] = lanes
+        if self.fault.due("after some lanes"):
+            some = dict(islice(lanes.items(), 1))
+        if self.fault.due("after half of each lane"):
+            some = {lane: messages[: -(-len(messages) // 2)] for lane, messages in lanes.items()}
+        await super()._send_all(some)
+        await self.fault.at("after some lanes")
+        await self.fault.at("after half of each lane")
+
+
+POINTS = ("before sending", "after some lanes", "after half of each lane", "before confirming")

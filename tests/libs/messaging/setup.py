@@ -1,0 +1,20 @@
+"""The laboratory's tables."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from libs.eventsourcing.schema import APPEND_ONLY, EVENTS, INDEXES
+from libs.messaging.schema import PARKING, PROJECTIONS, RELAY
+from tests.libs.messaging.lab import LEDGER
+
+
+@asynccontextmanager
+async def open_database(address: str) -> AsyncIterator[asyncpg.Pool]:
+    """A database with log, messaging tables and the ledger, made if they are missing."""
+    async with asyncpg.create_pool(address, min_size=0, max_size=12) as pool:
+        if await pool.fetchval("SELECT to_regclass('events') IS NULL"):
+            tables = (EVENTS, *INDEXES, *APPEND_ONLY, *RELAY, *PROJECTIONS, *PARKING, LEDGER)
+            await pool.execute(";".join(tables))
+        yield pool

@@ -1,0 +1,181 @@
+"""One batch, one transaction: however the same history is delivered, it counts once."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from libs.messaging import checkpoints
+from libs.messaging.apply import Applied, apply
+from libs.messaging.checkpoints import Overtaken
+from libs.messaging.parking import StoredRecord
+from tests.libs.messaging.lab import Ledger
+from tests.libs.messaging.setup import open_database
+from tests.libs.messaging.wires import TOPIC, lane, recorded
+
+LANE = (TOPIC, 0)
+
+
+def history(count: int, streams: int = 3) -> list[StoredRecord]:
+    """So many events in one partition, stream by stream in turn."""
+    events = [recorded(n, f"order-{n % streams}", version=n // streams + 1) for n in range(count)]
+    return lane(events)
+
+
+async def ledger_of(pool: asyncpg.Pool) -> dict[str, list[int]]:
+    rows = await pool.fetch("SELECT stream, seen FROM ledger ORDER BY stream")
+    return {row["stream"]: row["seen"] for row in rows}
+
+
+async def test_a_batch_moves_model_and_checkpoint_together(pool: asyncpg.Pool) -> None:
+    applied = await apply(pool, Ledger().projection, history(6, streams=2))
+
+    assert await ledger_of(pool) == {"order-0": [0, 2, 4], "order-1": [1, 3, 5]}
+    assert applied.next_offsets == {LANE: 6}
+    place = (await checkpoints.read(pool, "ledger"))[LANE]
+    assert (place.next_offset, place.relay_seq) == (6, 6)
+
+
+async def test_a_batch_that_fails_at_the_end_leaves_nothing(pool: asyncpg.Pool) -> None:
+    await pool.execute("ALTER TABLE checkpoints ADD CHECK (next_offset < 6)")
+
+    with pytest.raises(asyncpg.CheckViolationError):
+        await apply(pool, Ledger().projection, history(6))
+
+    assert await ledger_of(pool) == {}
+    assert (await checkpoints.read(pool, "ledger")).get(LANE) is None
+
+
+async def test_a_batch_delivered_again_changes_nothing(pool: asyncpg.Pool) -> None:
+    records = history(6, streams=1)
+    for part in (records[:4], records[:4], records[2:6], records, records[5:]):
+        await apply(pool, Ledger().projection, part)
+
+    assert await ledger_of(pool) == {"order-0": [0, 1, 2, 3, 4, 5]}
+
+
+async def test_a_gap_is_told_and_nothing_behind_it_applied(pool: asyncpg.Pool) -> None:
+    records = history(6, streams=1)
+
+    applied = await apply(pool, Ledger().projection, records[:2] + records[3:])
+
+    assert await ledger_of(pool) == {"order-0": [0, 1]}
+    assert applied.next_offsets == {LANE: 2}
+    assert set(applied.gaps) == {LANE}
+    assert not (await apply(pool, Ledger().projection, records)).gaps
+    assert await ledger_of(pool) == {"order-0": [0, 1, 2, 3, 4, 5]}
+
+
+async def test_a_gap_in_one_partition_holds_up_no_other(pool: asyncpg.Pool) -> None:
+    other = lane([recorded(n, "order-9", version=n + 1) for n in range(3)], partition=1)
+
+    applied = await apply(pool, Ledger().projection, [*history(3)[1:], *other])
+
+    assert await ledger_of(pool) == {"order-9": [0, 1, 2]}
+    assert set(applied.gaps) == {LANE}
+
+
+async def test_of_two_with_the_same_batch_only_one_has_an_effect(pool: asyncpg.Pool) -> None:
+    records = history(30)
+    for start in range(0, 30, 5):
+        zombies = (apply(pool, Ledger().projection, records[start : start + 5]) for _ in range(4))
+        answers = await asyncio.gather(*zombies)
+        assert sum(len(applied.recorded) for applied in answers) == 5
+
+    assert sum(map(len, (await ledger_of(pool)).values())) == 30
+
+
+async def test_whoever_moves_a_checkpoint_from_the_wrong_place_is_overtaken(
+    pool: asyncpg.Pool,
+) -> None:
+    await apply(pool, Ledger().projection, history(3))
+    old = await checkpoints.read(pool, "ledger")
+    await apply(pool, Ledger().projection, history(6))
+
+    with pytest.raises(Overtaken):
+        await checkpoints.move(pool, "ledger", old, old)
+
+
+async def test_a_call_the_projection_gets_wrong_is_not_taken_for_a_lost_connection(
+    pool: asyncpg.Pool,
+) -> None:
+    ledger = Ledger()
+
+    async def project(connection: Any, events: Sequence[Any]) -> None:
+        if any(envelope.event.n == 1 for envelope in events):
+            await connection.execute("SELECT $1::int")  # asyncpg: an InterfaceError
+        await Ledger.project(ledger, connection, events)
+
+    ledger.project = project  # type: ignore[method-assign]
+    applied = await apply(pool, ledger.projection, history(3))
+
+    assert applied.parked == 1
+    assert await ledger_of(pool) == {"order-0": [0], "order-2": [2]}
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as made:
+        yield made
+
+
+parts = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 14), st.integers(1, 15)), max_size=8)
+
+
+@given(
+    streams=st.lists(st.integers(0, 3), min_size=1, max_size=24),
+    cursed=st.sets(st.integers(0, 23), max_size=3),
+    batches=st.lists(parts, max_size=8),
+)
+@settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_any_cut_any_overlap_any_gap_of_a_history_ends_in_the_same_model(
+    database: str,
+    runner: asyncio.Runner,
+    streams: list[int],
+    cursed: set[int],
+    batches: list[list[tuple[int, int, int]]],
+) -> None:
+    lanes = _lanes(streams, cursed)
+    deliveries = [
+        [record for at, start, size in batch for record in lanes[at][start : start + size]]
+        for batch in batches
+    ]
+    everything = [*lanes[0], *lanes[1]]
+
+    ragged = runner.run(_model_after(database, [*deliveries, everything]))
+
+    assert ragged == runner.run(_model_after(database, [everything]))
+
+
+def _lanes(streams: list[int], cursed: set[int]) -> list[list[StoredRecord]]:
+    """Two partitions; streams 0 and 2 are in the first, 1 and 3 in the second."""
+    lanes: list[list[Any]] = [[], []]
+    for n, stream in enumerate(streams):
+        kind = "Cursed" if n in cursed else "Numbered"
+        event = recorded(n, f"order-{stream}", version=streams[: n + 1].count(stream), type=kind)
+        lanes[stream % 2].append(event)
+    return [lane(events, partition=at) for at, events in enumerate(lanes)]
+
+
+async def _model_after(database: str, deliveries: list[list[StoredRecord]]) -> Any:
+    async with open_database(database) as pool:
+        await pool.execute("TRUNCATE ledger, generations, checkpoints, parked_streams, parked")
+        for records in deliveries:
+            # Kafka gives each partition in order, whatever else it does.
+            for one in (records, *([records] if len(records) % 3 == 0 else [])):
+                assert isinstance(await apply(pool, Ledger().projection, one), Applied)
+        return (
+            await ledger_of(pool),
+            await pool.fetch("SELECT stream, reason FROM parked_streams ORDER BY stream"),
+            await pool.fetch("SELECT stream, record_offset FROM parked ORDER BY stream, id"),
+            await checkpoints.read(pool, "ledger"),
+        )

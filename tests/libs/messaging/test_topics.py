@@ -1,0 +1,103 @@
+"""Which topics there are, and in which lane a stream lies."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.partitioner import murmur2
+
+from libs.messaging.topics import (
+    TopicMismatch,
+    TopicSpec,
+    category_of,
+    ensure_topics,
+    partition_of,
+    read_topics,
+    topic_name,
+)
+
+JAVA = {
+    "21": -973932308,
+    "foobar": -790332482,
+    "a-little-bit-long-string": -985981536,
+    "a-little-bit-longer-string": -1486304829,
+    "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+    "abc": 479470107,
+}
+"""Out of the tests of Kafka's own client."""
+
+
+def spec(partitions: int = 3, days: int = 1) -> TopicSpec:
+    return TopicSpec(category="lab.order", partitions=partitions, retention_days=days)
+
+
+@pytest.fixture
+async def admin(kafka_bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+    await client.start()
+    yield client
+    await client.close()
+
+
+@pytest.mark.parametrize("key", JAVA)
+def test_keys_are_hashed_as_java_does(key: str) -> None:
+    assert murmur2(key.encode()) & 0xFFFFFFFF == JAVA[key] & 0xFFFFFFFF
+
+
+@pytest.mark.parametrize("partitions", [1, 3, 12, 100])
+@pytest.mark.parametrize("key", JAVA)
+def test_a_stream_lies_where_every_client_would_put_its_key(key: str, partitions: int) -> None:
+    assert partition_of(key, partitions) == (JAVA[key] & 0x7FFFFFFF) % partitions
+
+
+def test_a_stream_belongs_to_the_topic_of_its_category() -> None:
+    assert topic_name("tillstream", category_of("ingest", "scan-7f-1")) == "tillstream.ingest.scan"
+
+
+def test_topics_are_read_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "topics.yaml"
+    file.write_text(
+        "topics:\n  lab.order: {partitions: 3, retention_days: 7, why: orders}\n"
+        "  lab.till: {partitions: 1, retention_days: 1}\n"
+    )
+
+    assert [(s.category, s.partitions, s.why) for s in read_topics(file)] == [
+        ("lab.order", 3, "orders"),
+        ("lab.till", 1, ""),
+    ]
+
+    file.write_text("topics: {lab.order: {partitions: 3, retention_days: 7, colour: red}}")
+    with pytest.raises(TypeError, match="colour"):
+        read_topics(file)
+
+
+async def test_only_what_is_missing_is_created(kafka_bootstrap: str, prefix: str) -> None:
+    assert await ensure_topics(kafka_bootstrap, prefix, [spec()]) == [f"{prefix}.lab.order"]
+    assert await ensure_topics(kafka_bootstrap, prefix, [spec()]) == []
+
+
+async def test_another_number_of_partitions_is_refused(kafka_bootstrap: str, prefix: str) -> None:
+    await ensure_topics(kafka_bootstrap, prefix, [spec(3)])
+
+    with pytest.raises(TopicMismatch, match="has 3 partitions, declared are 4"):
+        await ensure_topics(kafka_bootstrap, prefix, [spec(4)])
+
+
+async def test_another_retention_is_set(
+    kafka_bootstrap: str, prefix: str, admin: AIOKafkaAdminClient
+) -> None:
+    for days in (1, 2):
+        await ensure_topics(kafka_bootstrap, prefix, [spec(days=days)])
+
+    topic = ConfigResource(ConfigResourceType.TOPIC, f"{prefix}.lab.order")
+    (answer,) = await admin.describe_configs([topic])
+    settings = {config[0]: config[1] for config in answer.resources[0][4]}
+    assert settings["retention.ms"] == str(2 * 86_400_000)
+    assert settings["max.message.bytes"] == "1048576"
+
+
+async def test_two_commands_at_once_do_no_harm(kafka_bootstrap: str, prefix: str) -> None:
+    await asyncio.gather(*(ensure_topics(kafka_bootstrap, prefix, [spec()]) for _ in range(3)))

@@ -1,0 +1,73 @@
+"""Records as Kafka would give them, made by hand."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+
+from libs.eventsourcing.log import Cause, RecordedEvent
+from libs.messaging.parking import StoredRecord
+from libs.messaging.wire import encode_headers
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+TOPIC = "t.lab.order"
+
+
+def recorded(
+    number: int,
+    stream: str = "order-1",
+    *,
+    version: int | None = 1,
+    type: str = "Numbered",
+    data: bytes | None = None,
+    tenant: str = "demo",
+) -> RecordedEvent:
+    """The event that says `number`, as the log gives it."""
+    return RecordedEvent(
+        event_id=UUID(int=number),
+        type=type,
+        schema_version=1,
+        data=msgspec.json.encode({"n": number}) if data is None else data,
+        occurred_at=NOW,
+        position=number,
+        xid=100 + number,
+        stream=stream,
+        version=version,
+        cause=Cause(tenant=tenant),
+        recorded_at=NOW,
+    )
+
+
+def record(
+    event: RecordedEvent,
+    offset: int,
+    seq: int,
+    prev: int,
+    *,
+    topic: str = TOPIC,
+    partition: int = 0,
+    but: Mapping[str, bytes | None] | None = None,
+    without: Iterable[str] = (),
+    value: bytes | None = b"?",
+) -> StoredRecord:
+    """`event` on the wire, with other headers or value where they are given."""
+    headers = dict(encode_headers("lab", event, seq, prev)) | dict(but or {})
+    return StoredRecord(
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        key=event.stream.encode(),
+        value=event.data if value == b"?" else value,
+        headers=[(name, text) for name, text in headers.items() if name not in set(without)],
+    )
+
+
+def lane(
+    events: Sequence[RecordedEvent], *, topic: str = TOPIC, partition: int = 0
+) -> list[StoredRecord]:
+    """One partition that holds `events` and nothing else."""
+    return [
+        record(event, n, n + 1, n, topic=topic, partition=partition)
+        for n, event in enumerate(events)
+    ]
