@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 import psutil
@@ -143,9 +143,10 @@ class Stack:
 
     def _run_chores(self, backends: Backends) -> None:
         env = environment(self.settings, self._services, backends)
-        for chore in self._chores:
-            self._tell(f"{chore.name} …")
-            run_to_end(chore_program(chore, self.settings.home, env), self.interruption.stopping)
+        programs = [chore_program(chore, self.settings.home, env) for chore in self._chores]
+        if programs:
+            self._tell(f"{', '.join(program.name for program in programs)} …")
+        run_to_end(programs, self.interruption.stopping)
 
     def _changed(self, slot: Slot) -> None:
         self._write()
@@ -175,20 +176,30 @@ class Stack:
         return runtime | self._published
 
 
-def run_to_end(program: Program, interrupted: Callable[[], bool]) -> None:
-    """Run a program that ends by itself. Raises `CannotStart` with the end of its log when it
-    fails or takes longer than two minutes, `Interrupted` when asked to stop meanwhile."""
-    child, deadline = Child(program), time.monotonic() + CHORE_SECONDS
+def run_to_end(programs: Sequence[Program], interrupted: Callable[[], bool]) -> None:
+    """Run programs that end by themselves, side by side. Raises `CannotStart` with the end of the
+    log of the first that fails or takes longer than two minutes, `Interrupted` when asked to stop
+    meanwhile; none is left running."""
+    deadline = time.monotonic() + CHORE_SECONDS
+    running = [Child(program) for program in programs]
     try:
-        while (code := child.exit_code()) is None and time.monotonic() < deadline:
+        while running and time.monotonic() < deadline:
             if interrupted():
                 raise Interrupted
+            for child in [child for child in running if child.exit_code() is not None]:
+                if child.exit_code() != 0:
+                    raise _failure(child.program, f"failed (exit code {child.exit_code()})")
+                running.remove(child)
             time.sleep(0.02)
+        if running:
+            raise _failure(running[0].program, "took too long")
     finally:
-        child.stop(grace_seconds=1.0)
-    if code != 0:
-        how = "took too long" if code is None else f"failed (exit code {code})"
-        raise CannotStart(
-            f"`{program.name}` {how}.",
-            remedy=f"Its log {program.log_file} ends with:\n{tail(program.log_file)}",
-        )
+        for child in running:
+            child.stop(grace_seconds=1.0)
+
+
+def _failure(program: Program, how: str) -> CannotStart:
+    return CannotStart(
+        f"`{program.name}` {how}.",
+        remedy=f"Its log {program.log_file} ends with:\n{tail(program.log_file)}",
+    )

@@ -18,6 +18,7 @@ Task: TypeAlias = Callable[[asyncio.Event], Awaitable[None]]
 DRAIN_SECONDS = 25.0
 # How long a task may take to notice that it is cancelled before it is left behind.
 ABANDON_SECONDS = 2.0
+KNOCK_SECONDS = 0.01
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Only what it says about failures, and through our logging: by itself granian writes to stdout.
 GRANIAN_LOGGERS = {"_granian": {"level": "ERROR"}, "granian.access": {"level": "ERROR"}}
@@ -68,7 +69,7 @@ async def serve(
 ) -> None:
     """Serve an ASGI app from this event loop until `stop`, then finish the requests in flight.
 
-    A port of 0 means any free one; `listening` is told the port once it is bound. The app's
+    A port of 0 means any free one; `listening` is told the port once it accepts. The app's
     lifespan is not run: what it needs is opened around the server. Raises `PortBusy`. When
     cancelled it gives up on the requests still running.
     """
@@ -82,10 +83,8 @@ async def serve(
         log_level=LogLevels.error,
         log_dictconfig={"formatters": {}, "handlers": {}, "loggers": GRANIAN_LOGGERS},
     )
-    if listening is not None:
-        server.on_startup(functools.partial(listening, port))
-    server.on_startup(functools.partial(log.info, "listening", host=host, port=port))
     serving = asyncio.create_task(server.serve())
+    announcing = asyncio.create_task(_announce(host, port, listening))
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -96,8 +95,23 @@ async def serve(
             raise RuntimeError("the HTTP server ended by itself")
     finally:
         server.stop()  # type: ignore[no-untyped-call]
-        for task in (serving, stopping):
+        for task in (serving, stopping, announcing):
             task.cancel()
+
+
+async def _announce(host: str, port: int, listening: Callable[[int], None] | None) -> None:
+    """Say so once connections are accepted: granian's own start-up hook comes before that."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(KNOCK_SECONDS)
+            continue
+        writer.close()
+        log.info("listening", host=host, port=port)
+        if listening is not None:
+            listening(port)
+        return
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

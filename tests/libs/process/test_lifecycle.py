@@ -278,6 +278,16 @@ async def test_cancelling_gives_up_on_requests_in_flight() -> None:
         await asyncio.gather(slow, return_exceptions=True)
 
 
+@contextmanager
+def killed_if_left(running: subprocess.Popen[str]) -> Iterator[None]:
+    """A failing test does not wait for a process that nobody stops any more."""
+    try:
+        yield
+    except BaseException:
+        running.kill()
+        raise
+
+
 def test_a_served_process_finishes_its_requests_on_sigterm(tmp_path: Path) -> None:
     program = f"""
 import asyncio, sys, functools
@@ -301,9 +311,12 @@ async def run():
 sys.exit(main(run()))
 """
     env = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=env
-    ) as running:
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=env
+        ) as running,
+        killed_if_left(running),
+    ):
         assert running.stdout is not None
         lines = iter(running.stdout.readline, "")
         port = next(int(line) for line in lines if line.strip().isdigit())
