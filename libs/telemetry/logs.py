@@ -100,5 +100,9 @@ def _route_stdlib(out: TextIO, level: str, shared: list[Processor], last: list[P
     root.handlers[:] = [handler]
     root.setLevel(level)
     for name in CHATTY:
-        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+        chatty = logging.getLogger(name)
+        chatty.setLevel(max(logging.WARNING, root.level))
+        # Some bring handlers of their own and would speak past ours.
+        chatty.handlers.clear()
+        chatty.propagate = True
     logging.captureWarnings(True)

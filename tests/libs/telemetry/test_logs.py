@@ -72,6 +72,25 @@ def test_chatty_libraries_speak_from_warning_on(lines: io.StringIO, name: str) -
     assert only(lines)["event"] == "trouble"
 
 
+def test_a_library_that_brings_its_own_handler_speaks_our_way_all_the_same() -> None:
+    own, out = io.StringIO(), io.StringIO()
+    chatty = logging.getLogger("faststream")
+    chatty.addHandler(logging.StreamHandler(own))
+    chatty.propagate = False
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        logs.set_up("ingest", stream=out)
+        chatty.warning("trouble")
+    finally:
+        structlog.reset_defaults()
+        logging.captureWarnings(False)
+        root.handlers[:], root.level = handlers, level
+
+    assert only(out)["event"] == "trouble"
+    assert own.getvalue() == ""
+
+
 def test_secrets_are_blanked_at_any_depth(lines: io.StringIO) -> None:
     structlog.get_logger().info(
         "login",
