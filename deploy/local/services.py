@@ -33,6 +33,7 @@ class Chore:
 
     name: str
     arguments: tuple[str, ...]
+    needs_kafka: bool = False
 
 
 GATEWAY = Service(name="gateway", module="services.gateway")
@@ -50,7 +51,7 @@ class Backends:
 
 def chores(services: tuple[Service, ...]) -> tuple[Chore, ...]:
     """The topics, and every service's migrations."""
-    topics = Chore(name="topics", arguments=("-m", "libs.messaging", "topics"))
+    topics = Chore(name="topics", arguments=("-m", "libs.messaging", "topics"), needs_kafka=True)
     migrations = (
         Chore(name=f"migrate {service.name}", arguments=("-m", service.module, "migrate"))
         for service in services

@@ -2,16 +2,16 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 import psutil
 
 from deploy.local import keys, preflight
-from deploy.local.child import Child, Program
+from deploy.local.child import Program
+from deploy.local.chores import Chores
 from deploy.local.download import Tell
 from deploy.local.embedded import find_kafka, find_postgres
-from deploy.local.files import tail
 from deploy.local.interruption import Interruption
 from deploy.local.observer import Observer
 from deploy.local.report import change_line, process_record
@@ -28,16 +28,14 @@ from deploy.local.services import (
     Backends,
     Chore,
     Service,
-    chore_program,
     chores,
     environment,
     service_programs,
 )
 from deploy.local.settings import LocalSettings
 from deploy.local.supervisor import Slot, Supervisor
-from deploy.local.trouble import CannotStart, Interrupted
+from deploy.local.trouble import CannotStart
 
-CHORE_SECONDS = 120.0
 TICK_SECONDS = 0.1
 
 
@@ -107,9 +105,12 @@ class Stack:
         postgres, database_url = find_postgres(self.settings)
         self._start(postgres)
         kafka, bootstrap = find_kafka(self.settings, self._tell)
-        self._start(kafka)
         self.backends = Backends(database_url=database_url, kafka_bootstrap=bootstrap)
-        self._run_chores(self.backends)
+        with Chores(self.settings, self.backends, self._services, self._tell) as chores:
+            chores.begin(chore for chore in self._chores if not chore.needs_kafka)
+            self._start(kafka)
+            chores.begin(chore for chore in self._chores if chore.needs_kafka)
+            chores.finish(self.interruption.stopping)
         for program in service_programs(self.settings, self._services, self.backends):
             self._start(program)
         self.observer.start()
@@ -141,13 +142,6 @@ class Stack:
         if program is not None:
             self.supervisor.start(program, interrupted=self.interruption.stopping)
 
-    def _run_chores(self, backends: Backends) -> None:
-        env = environment(self.settings, self._services, backends)
-        programs = [chore_program(chore, self.settings.home, env) for chore in self._chores]
-        if programs:
-            self._tell(f"{', '.join(program.name for program in programs)} …")
-        run_to_end(programs, self.interruption.stopping)
-
     def _changed(self, slot: Slot) -> None:
         self._write()
         self._tell(change_line(slot))
@@ -174,32 +168,3 @@ class Stack:
             runtime["files"]["scan_client_key"] = str(client_key)
             runtime["keys"] = {"scan_client_key": client_key.read_text()}
         return runtime | self._published
-
-
-def run_to_end(programs: Sequence[Program], interrupted: Callable[[], bool]) -> None:
-    """Run programs that end by themselves, side by side. Raises `CannotStart` with the end of the
-    log of the first that fails or takes longer than two minutes, `Interrupted` when asked to stop
-    meanwhile; none is left running."""
-    deadline = time.monotonic() + CHORE_SECONDS
-    running = [Child(program) for program in programs]
-    try:
-        while running and time.monotonic() < deadline:
-            if interrupted():
-                raise Interrupted
-            for child in [child for child in running if child.exit_code() is not None]:
-                if child.exit_code() != 0:
-                    raise _failure(child.program, f"failed (exit code {child.exit_code()})")
-                running.remove(child)
-            time.sleep(0.02)
-        if running:
-            raise _failure(running[0].program, "took too long")
-    finally:
-        for child in running:
-            child.stop(grace_seconds=1.0)
-
-
-def _failure(program: Program, how: str) -> CannotStart:
-    return CannotStart(
-        f"`{program.name}` {how}.",
-        remedy=f"Its log {program.log_file} ends with:\n{tail(program.log_file)}",
-    )

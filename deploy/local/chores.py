@@ -1,0 +1,65 @@
+"""What is done once before the services start, side by side: topics, migrations."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from deploy.local.child import Child, Program
+from deploy.local.download import Tell
+from deploy.local.files import tail
+from deploy.local.services import Backends, Chore, Service, chore_program, environment
+from deploy.local.settings import LocalSettings
+from deploy.local.trouble import CannotStart, Interrupted
+
+CHORE_SECONDS: Final = 120.0
+
+
+class Chores:
+    """Use as a context manager: leaving it stops whatever has not ended."""
+
+    def __init__(
+        self,
+        settings: LocalSettings,
+        backends: Backends,
+        services: tuple[Service, ...],
+        tell: Tell,
+    ) -> None:
+        self._home = settings.home
+        self._env = environment(settings, services, backends)
+        self._tell = tell
+        self._running: list[Child] = []
+
+    def __enter__(self) -> "Chores":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in self._running:
+            child.stop(grace_seconds=1.0)
+
+    def begin(self, chores: Iterable[Chore]) -> None:
+        """Start them all, without waiting."""
+        for chore in chores:
+            self._tell(f"{chore.name} …")
+            self._running.append(Child(chore_program(chore, self._home, self._env)))
+
+    def finish(self, interrupted: Callable[[], bool]) -> None:
+        """Wait until all have ended well. Raises `CannotStart` with the end of the log of one that
+        failed or takes longer than two minutes, `Interrupted` when asked to stop meanwhile."""
+        deadline = time.monotonic() + CHORE_SECONDS
+        while self._running:
+            if interrupted():
+                raise Interrupted
+            if time.monotonic() > deadline:
+                raise _failure(self._running[0].program, "took too long")
+            for child in [child for child in self._running if child.exit_code() is not None]:
+                if child.exit_code() != 0:
+                    raise _failure(child.program, f"failed (exit code {child.exit_code()})")
+                self._running.remove(child)
+            time.sleep(0.02)
+
+
+def _failure(program: Program, how: str) -> CannotStart:
+    return CannotStart(
+        f"`{program.name}` {how}.",
+        remedy=f"Its log {program.log_file} ends with:\n{tail(program.log_file)}",
+    )
