@@ -43,7 +43,8 @@ WHERE g.projection = $1 AND g.state = $2
 
 _BEGIN_GENERATION: Final = """
 INSERT INTO generations (projection, generation, state)
-SELECT $1, 1, 'live' WHERE NOT EXISTS (SELECT FROM generations WHERE projection = $1)
+SELECT $1, coalesce(max(generation), 0) + 1, 'live' FROM generations WHERE projection = $1
+HAVING count(*) FILTER (WHERE state = 'live') = 0
 ON CONFLICT DO NOTHING
 """
 

@@ -5,14 +5,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from contracts.envelope import Envelope
 from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.log import ANY, Cause
+from libs.eventsourcing.log import ANY, Cause, LogUnavailable
 from libs.eventsourcing.store import EventStore
 from libs.messaging.projection import Connection, Projection
 from libs.messaging.projector import Projector
@@ -59,6 +60,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.cursed = True
+        self.known = False
         self.batches: list[int] = []
 
     async def project(self, connection: Connection, events: Sequence[Envelope[Any]]) -> None:
@@ -85,7 +87,7 @@ class Ledger:
             name="ledger",
             tables=("ledger",),
             topics=("lab.order",),
-            codec=CODEC,
+            codec=WRITER_CODEC if self.known else CODEC,
             project=self.project,
         )
 
@@ -104,22 +106,37 @@ class Lab:
     def topic(self) -> str:
         return f"{self.prefix}.lab.order"
 
+    @property
+    def group(self) -> str:
+        return f"{self.prefix}.lab"
+
     async def append(self, stream: str, *events: Any) -> str:
-        appended = await self.store.append(stream, events, expected=ANY, cause=CAUSE)
-        return appended.token
+        """Append as a client does: again, under the same ids, while the database is away."""
+        command = uuid4()
+        while True:
+            try:
+                appended = await self.store.append(
+                    stream, events, expected=ANY, cause=CAUSE, command_id=command
+                )
+            except LogUnavailable:
+                await asyncio.sleep(0.02)
+            else:
+                return appended.token
 
     async def connect(self) -> Publisher:
         return await Publisher.connect(
             self.bootstrap, service=SERVICE, prefix=self.prefix, deadline_seconds=10
         )
 
-    def relay(self, connect: Callable[[], Awaitable[Publisher]] | None = None) -> Relay:
-        pace = Pace(page=50, standby=0.05)
+    def relay(
+        self, connect: Callable[[], Awaitable[Publisher]] | None = None, *, page: int = 50
+    ) -> Relay:
+        pace = Pace(page=page, standby=0.05)
         return Relay(self.pool, connect or self.connect, pace=pace)
 
     def projector(self, *, max_records: int = 2000) -> Projector[Any]:
         source = Source(
-            bootstrap=self.bootstrap, prefix=self.prefix, group="lab", max_records=max_records
+            bootstrap=self.bootstrap, prefix=self.prefix, group=self.group, max_records=max_records
         )
         return Projector(self.pool, self.ledger.projection, source)
 
@@ -141,6 +158,15 @@ class Lab:
                 "SELECT CASE WHEN confirmed THEN next_seq ELSE first_seq END - 1 FROM relay"
             )
         )
+
+    async def delete_topic(self) -> None:
+        """Take the topic away, and wait until it is."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        await admin.delete_topics([self.topic])
+        while self.topic in await admin.list_topics():
+            await asyncio.sleep(0.05)
+        await admin.close()
 
     async def terminate_backends(self) -> None:
         """Cut every connection to the database but the one that asks."""

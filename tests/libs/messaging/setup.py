@@ -9,6 +9,10 @@ from libs.eventsourcing.schema import APPEND_ONLY, EVENTS, INDEXES
 from libs.messaging.schema import PARKING, PROJECTIONS, RELAY
 from tests.libs.messaging.lab import LEDGER
 
+EMPTY = """ALTER TABLE events DISABLE TRIGGER events_append_only;
+    TRUNCATE events, ledger, generations, checkpoints, parked_streams, parked RESTART IDENTITY"""
+"""Begins anew in a database that was used before."""
+
 
 @asynccontextmanager
 async def open_database(address: str) -> AsyncIterator[asyncpg.Pool]:

@@ -14,7 +14,7 @@ from libs.messaging.apply import Applied, apply
 from libs.messaging.checkpoints import Overtaken
 from libs.messaging.parking import StoredRecord
 from tests.libs.messaging.lab import Ledger
-from tests.libs.messaging.setup import open_database
+from tests.libs.messaging.setup import EMPTY, open_database
 from tests.libs.messaging.wires import TOPIC, lane, recorded
 
 LANE = (TOPIC, 0)
@@ -107,7 +107,7 @@ async def test_a_call_the_projection_gets_wrong_is_not_taken_for_a_lost_connecti
 
     async def project(connection: Any, events: Sequence[Any]) -> None:
         if any(envelope.event.n == 1 for envelope in events):
-            await connection.execute("SELECT $1::int")  # asyncpg: an InterfaceError
+            await connection.fetchval("SELECT $1::int")  # asyncpg: an InterfaceError
         await Ledger.project(ledger, connection, events)
 
     ledger.project = project  # type: ignore[method-assign]
@@ -168,7 +168,7 @@ def _lanes(streams: list[int], cursed: set[int]) -> list[list[StoredRecord]]:
 
 async def _model_after(database: str, deliveries: list[list[StoredRecord]]) -> Any:
     async with open_database(database) as pool:
-        await pool.execute("TRUNCATE ledger, generations, checkpoints, parked_streams, parked")
+        await pool.execute(EMPTY)
         for records in deliveries:
             # Kafka gives each partition in order, whatever else it does.
             for one in (records, *([records] if len(records) % 3 == 0 else [])):

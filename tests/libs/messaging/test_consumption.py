@@ -1,0 +1,96 @@
+"""What a projector does with its consumer, held against one that only takes notes."""
+
+import asyncio
+from time import monotonic
+from types import SimpleNamespace
+from typing import Any
+
+import asyncpg
+import pytest
+
+from libs.messaging.apply import apply
+from libs.messaging.consumption import Broken, Consumption, Progress
+from libs.messaging.projector import Projector
+from libs.messaging.subscription import Source
+from tests.libs.messaging.lab import Ledger
+from tests.libs.messaging.wires import TOPIC, lane, recorded
+
+SOURCE = Source(bootstrap="127.0.0.1:1", prefix="t", group="lab")
+
+
+class Notes:
+    """A consumer that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    def pause(self, *partitions: Any) -> None:
+        self.told.append(("pause", len(partitions)))
+
+    def resume(self, *partitions: Any) -> None:
+        self.told.append(("resume", len(partitions)))
+
+    def seek(self, partition: Any, offset: int) -> None:
+        self.told.append(("seek", partition.partition, offset))
+
+
+async def test_lanes_stand_still_from_the_first_moment_until_they_are_placed(
+    pool: asyncpg.Pool,
+) -> None:
+    await apply(pool, Ledger().projection, lane([recorded(1), recorded(2, version=2)]))
+    consumption = Consumption(pool, Ledger().projection, SOURCE, Progress(), None)
+    notes = Notes()
+    consumption._subscriber = SimpleNamespace(consumer=notes)
+
+    assigning = asyncio.create_task(consumption.assigned({(TOPIC, 0), (TOPIC, 1)}))
+    await asyncio.sleep(0)
+    assert notes.told == [("pause", 2)]
+    await assigning
+
+    assert notes.told[-1] == ("resume", 2)
+    assert sorted(notes.told[1:-1]) == [("seek", 0, 2), ("seek", 1, 0)]
+
+
+async def test_lanes_go_on_although_the_checkpoints_cannot_be_asked_for(
+    pool: asyncpg.Pool,
+) -> None:
+    consumption = Consumption(pool, Ledger().projection, SOURCE, Progress(), None)
+    notes = Notes()
+    consumption._subscriber = SimpleNamespace(consumer=notes)
+    pool.terminate()
+
+    await consumption.assigned({(TOPIC, 0)})
+
+    assert notes.told == [("pause", 1), ("resume", 1)]
+
+
+class Still:
+    """A consumption in which nothing happens."""
+
+    busy = False
+    behind = 0
+
+    async def align(self) -> None: ...
+    async def hint(self) -> None: ...
+
+    async def lag(self) -> int:
+        return self.behind
+
+
+async def test_only_who_stands_still_with_work_waiting_is_stuck(pool: asyncpg.Pool) -> None:
+    projector = Projector(pool, Ledger().projection, SOURCE)
+    still: Any = Still()
+
+    # Idle for long, then something comes: that is no reason to begin anew.
+    projector.progress.moved_at = monotonic() - 1000
+    await projector._look(still)
+    still.behind = 5
+    await projector._look(still)
+
+    projector.progress.moved_at = monotonic() - 1000
+    still.busy = True
+    await projector._look(still)
+    projector.progress.moved_at = monotonic() - 1000
+    still.busy = False
+    with pytest.raises(Broken, match="5 waiting"):
+        await projector._look(still)

@@ -1,0 +1,106 @@
+"""Reading your own writes: the truth within the deadline, or "stale"."""
+
+import asyncio
+
+import pytest
+
+from libs.messaging.freshness import Freshness, TokenMalformed
+from tests.libs.messaging.lab import CAUSE, Lab, Numbered, eventually, order, running
+
+
+def freshness(lab: Lab, *, deadline: float = 20) -> Freshness:
+    return Freshness(lab.pool, [lab.ledger.projection], prefix=lab.prefix, deadline=deadline)
+
+
+async def test_ten_thousand_writes_are_read_back_by_their_writers(lab: Lab) -> None:
+    fresh = freshness(lab)
+
+    async def write_and_read(client: int) -> int:
+        for number in range(40):
+            token = await lab.append(order(client), Numbered(number))
+            assert await fresh.wait("ledger", token)
+            query = "SELECT seen FROM ledger WHERE stream = $1"
+            assert await lab.pool.fetchval(query, order(client)) == list(range(number + 1))
+        return 40
+
+    async with running(lab.relay(page=2000), lab.projector()):
+        pairs = await asyncio.gather(*(write_and_read(client) for client in range(250)))
+
+    assert sum(pairs) == 10_000
+
+
+async def test_a_projector_that_is_away_is_answered_with_stale(lab: Lab) -> None:
+    async with running(lab.relay()):
+        token = await lab.append("order-1", Numbered(1))
+        assert not await freshness(lab, deadline=0.2).wait("ledger", token)
+        async with running(lab.projector()):
+            assert await freshness(lab).wait("ledger", token)
+
+
+async def test_a_relay_that_is_away_is_answered_with_stale(lab: Lab) -> None:
+    async with running(lab.projector()):
+        token = await lab.append("order-1", Numbered(1))
+        assert not await freshness(lab, deadline=0.2).wait("ledger", token)
+        async with running(lab.relay()):
+            assert await freshness(lab).wait("ledger", token)
+
+
+async def test_a_token_of_several_transactions_needs_all_of_them(lab: Lab) -> None:
+    async with running(lab.relay(), lab.projector()):
+        first = await lab.append("order-1", Numbered(1))
+        assert await freshness(lab).wait("ledger", first)
+    second = await lab.append("order-2", Numbered(2))
+
+    assert not await freshness(lab, deadline=0.2).wait("ledger", f"{first},{second}")
+    async with running(lab.relay(), lab.projector()):
+        assert await freshness(lab).wait("ledger", f"{first},{second}")
+    assert await lab.rows() == {"order-1": [1], "order-2": [2]}
+
+
+async def test_a_token_of_nothing_is_fresh_at_once(lab: Lab) -> None:
+    token = (await lab.store.record([], cause=CAUSE)).token
+
+    assert await freshness(lab, deadline=0.2).wait("ledger", token)
+
+
+@pytest.mark.parametrize("count", [50, 100])
+async def test_a_quiet_log_does_not_leave_its_last_writer_waiting(lab: Lab, count: int) -> None:
+    # As many events as fill the relay's pages to the brim.
+    tokens = [await lab.append(order(n), Numbered(n)) for n in range(count)]
+    async with running(lab.relay(), lab.projector()):
+        assert await freshness(lab).wait("ledger", tokens[-1])
+
+
+async def test_other_peoples_load_does_not_keep_a_reader_waiting(lab: Lab) -> None:
+    stop = asyncio.Event()
+
+    async def write(client: int) -> None:
+        while not stop.is_set():
+            await lab.append(order(client), Numbered(0))
+
+    async with running(lab.relay(), lab.projector()):
+        writers = [asyncio.create_task(write(client)) for client in range(20)]
+        for number in range(5):
+            token = await lab.append("order-mine", Numbered(number))
+            assert await freshness(lab).wait("ledger", token)
+        stop.set()
+        await asyncio.gather(*writers)
+
+
+@pytest.mark.parametrize("token", ["x", "-1", "1,", "1;2", "1.5", " 1", "²", "1," * 2000 + "1"])
+async def test_a_token_that_is_not_ours_is_refused(lab: Lab, token: str) -> None:
+    with pytest.raises(TokenMalformed):
+        await freshness(lab).wait("ledger", token)
+
+
+async def test_a_token_of_a_transaction_that_never_was_is_stale(lab: Lab) -> None:
+    async with running(lab.relay(), lab.projector()):
+        await lab.append("order-1", Numbered(1))
+        for token in ("9" * 15, "9" * 40):
+            assert not await freshness(lab, deadline=0.2).wait("ledger", token)
+        await eventually(lab.rows, {"order-1": [1]})
+
+
+async def test_a_projection_nobody_knows_is_an_error(lab: Lab) -> None:
+    with pytest.raises(KeyError):
+        await freshness(lab).wait("nothing", "1")

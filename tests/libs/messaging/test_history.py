@@ -1,0 +1,164 @@
+"""The whole way under chaos, judged by a checker that is itself tested."""
+
+import asyncio
+import gc
+import random
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from libs.eventsourcing.log import ANY, LogUnavailable
+from tests.libs.messaging.history import Ack, History, anomalies_of
+from tests.libs.messaging.lab import CAUSE, Lab, Numbered, eventually
+from tests.libs.messaging.wires import lane, record, recorded
+
+LOG = [
+    recorded(1, "order-a", version=1),
+    recorded(2, "order-b", version=1),
+    recorded(3, "order-a", version=2),
+    recorded(4, "order-a", version=3),
+]
+SENT = lane(LOG)
+GOOD = History(
+    acks=[Ack("order-a", (1,), 1), Ack("order-b", (2,), 1), Ack("order-a", (3, 4), 3)],
+    logged=LOG,
+    topic=SENT,
+    table={"order-a": ((1, 3, 4), (1, 2, 3)), "order-b": ((2,), (1,))},
+)
+SWAPPED = [LOG[0], LOG[1], LOG[3], LOG[2]]
+
+BAD: dict[str, tuple[History, str]] = {
+    "acknowledged and gone": (GOOD.but(acks=[*GOOD.acks, Ack("order-c", (9,), 1)]), "lost"),
+    "told another version": (GOOD.but(acks=[Ack("order-a", (3, 4), 4)]), "misplaced"),
+    "twice in the log": (GOOD.but(logged=[*LOG, recorded(4, "order-a", version=4)]), "doubled"),
+    "a version left out": (GOOD.but(logged=[*LOG, recorded(5, "order-a", version=5)]), "versions"),
+    "versions against positions": (GOOD.but(logged=SWAPPED), "versions"),
+    "not in the topic": (GOOD.but(topic=SENT[:3]), "unseen"),
+    "a hole in the topic": (GOOD.but(topic=[*SENT[:1], *SENT[2:]]), "chain"),
+    "in the topic alone": (GOOD.but(logged=LOG[:3]), "phantom"),
+    "numbered twice": (GOOD.but(topic=[*SENT, record(LOG[3], 4, 5, 4)]), "doubled"),
+    "sent again with other words": (
+        GOOD.but(topic=[*SENT, record(recorded(5, "order-b", version=1), 4, 4, 3)]),
+        "chain",
+    ),
+    "out of order in the topic": (GOOD.but(topic=lane(SWAPPED)), "order"),
+    "numbers fall": (GOOD.but(topic=[SENT[1], SENT[0], *SENT[2:]]), "chain"),
+    "not in the table": (GOOD.but(table={"order-b": ((2,), (1,))}), "unseen"),
+    "counted twice": (
+        GOOD.but(table={**GOOD.table, "order-b": ((2, 2), (1, 1))}),
+        "doubled",
+    ),
+    "in the table alone": (GOOD.but(table={**GOOD.table, "order-c": ((8,), (1,))}), "phantom"),
+    "out of order in the table": (
+        GOOD.but(table={**GOOD.table, "order-a": ((1, 4, 3), (1, 3, 2))}),
+        "order",
+    ),
+}
+
+
+def test_a_good_history_is_found_good() -> None:
+    assert anomalies_of(GOOD) == []
+
+
+def test_a_page_sent_twice_word_for_word_is_no_anomaly() -> None:
+    again = [record(event, 4 + n, n + 1, n) for n, event in enumerate(LOG)]
+
+    assert anomalies_of(GOOD.but(topic=[*SENT, *again])) == []
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_every_anomaly_is_found(name: str) -> None:
+    history, kind = BAD[name]
+
+    assert kind in {found.partition(":")[0] for found in anomalies_of(history)}
+
+
+class Chaos:
+    """Two relays and two projectors that are broken off and begun anew, and backends cut."""
+
+    def __init__(self, lab: Lab, seed: int) -> None:
+        self._lab = lab
+        self._dice = random.Random(seed)
+        makers: list[Callable[[], Any]] = [lab.relay, lab.relay, lab.projector, lab.projector]
+        self._makers = makers
+        self._running = [self._start(make) for make in makers]
+        self.done = asyncio.Event()
+
+    def _start(self, make: Callable[[], Any]) -> asyncio.Task[None]:
+        return asyncio.create_task(make().run(asyncio.Event()))
+
+    async def run(self) -> None:
+        """Go on until `done`, then leave everything running."""
+        while not self.done.is_set():
+            await asyncio.sleep(self._dice.random() * 0.3)
+            if self._dice.random() < 0.3:
+                await self._lab.terminate_backends()
+                continue
+            which = self._dice.randrange(len(self._makers))
+            self._running[which].cancel()
+            await asyncio.wait([self._running[which]])
+            self._running[which] = self._start(self._makers[which])
+
+    async def end(self) -> None:
+        for task in self._running:
+            task.cancel()
+        await asyncio.wait(self._running)
+
+
+async def append(lab: Lab, client: int, rounds: int) -> list[Ack]:
+    """Values of the client's own, to streams all clients share; what it was told."""
+    dice, acks = random.Random(client), []
+    for number in range(rounds):
+        size = dice.randint(1, 3)
+        values = tuple(client * 10_000 + number * 10 + n for n in range(size))
+        stream = f"order-{dice.randrange(6)}"
+        acks.append(Ack(stream, values, await _version_after(lab, stream, values)))
+        await asyncio.sleep(dice.random() * 0.06)
+    return acks
+
+
+async def _version_after(lab: Lab, stream: str, values: tuple[int, ...]) -> int:
+    """Append as a client does: again, under the same ids, while the database is away."""
+    events, command = [*map(Numbered, values)], uuid4()
+    while True:
+        try:
+            appended = await lab.store.append(
+                stream, events, expected=ANY, cause=CAUSE, command_id=command
+            )
+        except LogUnavailable:
+            await asyncio.sleep(0.01)
+        else:
+            return appended.version
+
+
+# What is broken off in the middle of connecting cannot close what it was connecting to.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_whatever_is_broken_off_nothing_is_lost_doubled_or_disordered(
+    lab: Lab, seed: int
+) -> None:
+    chaos = Chaos(lab, seed)
+    breaking = asyncio.create_task(chaos.run())
+    told = await asyncio.gather(*(append(lab, client, 100) for client in range(1, 9)))
+    chaos.done.set()
+    await breaking
+    acks = [ack for client in told for ack in client]
+    count = sum(len(ack.values) for ack in acks)
+    await eventually(lambda: _applied(lab), count, seconds=60)
+    await chaos.end()
+
+    rows = await lab.pool.fetch("SELECT stream, seen, versions FROM ledger")
+    history = History(
+        acks=acks,
+        logged=[event async for page in lab.store.log.read_all() for event in page],
+        topic=await lab.records(),
+        table={row["stream"]: (row["seen"], row["versions"]) for row in rows},
+    )
+    assert anomalies_of(history) == []
+    gc.collect()
+
+
+async def _applied(lab: Lab) -> int:
+    return sum(len(seen) for seen in (await lab.rows()).values())
