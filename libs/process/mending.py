@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from libs.errors import Unavailable
 from libs.messaging import parking, unpark
@@ -123,7 +123,9 @@ async def _with_rebuild(
 async def _list_parked(service: "Service[Any]") -> int:
     async with _owner_pool(service, service.read_settings()) as pool:
         streams = await parking.list_parked(pool)
-    table = Table("read model", "tenant", "stream", "records", "tries", "since", "why")
+    # Streams are to be copied, so they may break over lines but are never cut.
+    whole = Column("stream", overflow="fold")
+    table = Table("read model", "tenant", whole, "records", "tries", "since", "why")
     for one in streams:
         since, why = f"{one.parked_at:%Y-%m-%d %H:%M:%S}", f"{one.reason}: {one.error}"
         counts = (str(one.letters), str(one.attempts))

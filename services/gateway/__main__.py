@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from contracts.gateway import KeyId
 from libs.errors import Refused, Unavailable
@@ -66,7 +66,9 @@ def revoke(
 def list_keys(tenant: Tenant = "demo") -> None:
     """Show a tenant's keys, the revoked ones too."""
     listed = asyncio.run(bootstrap.list_keys(SERVICE.read_settings(), tenant=tenant))
-    table = Table("key id", "name", "begins with", "scopes", "revoked")
+    # Ids are to be copied, so they may break over lines but are never cut.
+    whole = Column("key id", overflow="fold")
+    table = Table(whole, "name", "begins with", "scopes", "revoked")
     for key in listed:
         revoked = f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else ""
         table.add_row(str(key.key_id), key.name, key.prefix, " ".join(key.scopes), revoked)

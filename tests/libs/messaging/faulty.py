@@ -1,8 +1,11 @@
-"""Publishers that fail at a chosen point, once, the way a crash or the network would."""
+"""What goes wrong: publishers that fail at a chosen point, once, and a broker that hangs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
+
+import psutil
 
 from libs.eventsourcing.log import RecordedEvent
 from libs.messaging.publisher import Lane, Message, Publisher
@@ -73,3 +76,20 @@ class _FaultyPublisher(Publisher):
 
 
 POINTS = ("before sending", "after some lanes", "after half of each lane", "before confirming")
+
+
+@contextmanager
+def hanging_broker(bootstrap: str) -> Iterator[None]:
+    """The broker keeps its connections and answers nobody while the block lasts."""
+    port = int(bootstrap.rpartition(":")[2])
+    (listener,) = (
+        one
+        for one in psutil.net_connections(kind="tcp")
+        if one.status == psutil.CONN_LISTEN and one.laddr[1] == port
+    )
+    broker = psutil.Process(listener.pid)
+    broker.suspend()
+    try:
+        yield
+    finally:
+        broker.resume()

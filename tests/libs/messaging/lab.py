@@ -123,9 +123,12 @@ class Lab:
             else:
                 return appended.token
 
-    async def connect(self) -> Publisher:
+    async def connect(self, deadline_seconds: float = 10) -> Publisher:
         return await Publisher.connect(
-            self.bootstrap, service=SERVICE, prefix=self.prefix, deadline_seconds=10
+            self.bootstrap,
+            service=SERVICE,
+            prefix=self.prefix,
+            deadline_seconds=deadline_seconds,
         )
 
     def relay(

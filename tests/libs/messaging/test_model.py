@@ -1,4 +1,7 @@
-"""Log, projection and parking against dictionaries: whatever is done, in whatever order."""
+"""Log, projection and parking against dictionaries: whatever is done, in whatever order.
+
+Longer than most: one model, and every rule that can be applied to it.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator

@@ -1,4 +1,7 @@
-"""What cannot be applied is set aside by stream, in order; everything else goes on."""
+"""What cannot be applied is set aside by stream, in order; everything else goes on.
+
+Longer than most: one list of the ways a record can be bad.
+"""
 
 import asyncio
 from collections.abc import Sequence

@@ -4,17 +4,12 @@ import asyncio
 
 import pytest
 
-from libs.messaging.publisher import Publisher, SpentPublisher, UnknownTopic
+from libs.messaging.publisher import SpentPublisher, UnknownTopic
 from libs.messaging.wire import decode
 from tests.libs.messaging.chain import faults_of
-from tests.libs.messaging.lab import SERVICE, Lab, order
+from tests.libs.messaging.faulty import hanging_broker
+from tests.libs.messaging.lab import Lab, order
 from tests.libs.messaging.wires import recorded
-
-
-async def connect(lab: Lab, deadline_seconds: float) -> Publisher:
-    return await Publisher.connect(
-        lab.bootstrap, service=SERVICE, prefix=lab.prefix, deadline_seconds=deadline_seconds
-    )
 
 
 async def test_a_page_bigger_than_a_batch_keeps_its_order(lab: Lab) -> None:
@@ -54,7 +49,7 @@ async def test_heads_of_lanes_that_got_nothing_stay_as_they_are(lab: Lab) -> Non
 
 async def test_a_publisher_that_is_too_slow_is_spent_and_leaves_nothing_behind(lab: Lab) -> None:
     before = asyncio.all_tasks()
-    publisher = await connect(lab, deadline_seconds=10)
+    publisher = await lab.connect(deadline_seconds=10)
     await publisher.publish([recorded(1)], 1, {})
     publisher._deadline = 0  # its lanes are known, so only the sending is late
 
@@ -62,6 +57,19 @@ async def test_a_publisher_that_is_too_slow_is_spent_and_leaves_nothing_behind(l
         await publisher.publish([recorded(n, order(n)) for n in range(2, 50)], 2, {})
     await publisher.close()
     await asyncio.sleep(0)
+
+    assert asyncio.all_tasks() <= before
+
+
+async def test_a_broker_that_hangs_is_left_within_seconds_and_without_a_trace(lab: Lab) -> None:
+    before = asyncio.all_tasks()
+    publisher = await lab.connect(deadline_seconds=0.3)
+    await publisher.publish([recorded(1)], 1, {})
+
+    with hanging_broker(lab.bootstrap):
+        with pytest.raises(SpentPublisher, match="not confirmed"):
+            await publisher.publish([recorded(n, order(n)) for n in range(2, 50)], 2, {})
+        await asyncio.wait_for(publisher.close(), 10)
 
     assert asyncio.all_tasks() <= before
 

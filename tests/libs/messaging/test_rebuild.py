@@ -111,6 +111,22 @@ async def test_a_model_whose_topic_lost_its_beginning_is_rebuilt_from_the_log(la
     assert any("stands still" in what for what in told)
 
 
+async def test_a_model_the_topic_did_not_wait_for_is_rebuilt_from_the_log(lab: Lab) -> None:
+    await append(lab, range(30))
+    async with running(lab.relay()):
+        async with running(lab.projector()):
+            await eventually(lab.rows, expected(30))
+        await append(lab, range(30, 60))
+        await eventually(lab.published, 60)
+        await _delete_records(lab, {0: -1, 1: -1, 2: -1})  # all there is
+
+        await rebuild(lab).build()
+        await rebuild(lab).switch()
+        async with running(lab.projector()):
+            await append(lab, range(60, 80))
+            await eventually(lab.rows, expected(80))
+
+
 async def _says(projector: Any, words: str) -> bool:
     said = projector.progress.broken
     return words in said if words and said else said is None and not words

@@ -1,6 +1,7 @@
 """The relay: the whole log, in order, provable from the topic, through every kind of failure."""
 
 import asyncio
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -11,7 +12,7 @@ from libs.messaging.tail import Difference, current
 from libs.messaging.topics import TopicSpec, ensure_topics, partition_of
 from libs.messaging.wire import decode
 from tests.libs.messaging.chain import faults_of, numbers_of
-from tests.libs.messaging.faulty import POINTS, Fault
+from tests.libs.messaging.faulty import POINTS, Fault, hanging_broker
 from tests.libs.messaging.lab import CAUSE, Lab, Numbered, eventually, order, running
 from tests.libs.messaging.wires import NOW
 
@@ -195,6 +196,25 @@ async def test_a_relay_survives_losing_the_database_again_and_again(lab: Lab) ->
 
     records = await lab.records()
     assert numbers_of(records) == list(range(1, 201))
+    assert faults_of(records) == []
+
+
+async def test_a_broker_that_hangs_is_outlasted(lab: Lab) -> None:
+    relay = lab.relay(partial(lab.connect, deadline_seconds=0.5))
+
+    async def failed() -> bool:
+        return "SpentPublisher" in (relay.progress.last_error or "")
+
+    async with running(relay):
+        await append_many(lab, 60)
+        await eventually(lab.published, 60)
+        with hanging_broker(lab.bootstrap):
+            await append_many(lab, 60, first=60)
+            await eventually(failed, True)
+        await eventually(lab.published, 120)
+
+    records = await lab.records()
+    assert numbers_of(records) == list(range(1, 121))
     assert faults_of(records) == []
 
 
