@@ -7,6 +7,7 @@ what lets the relay keep stream order by snapshots alone.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeAlias, cast
 from uuid import UUID
 
@@ -42,6 +43,7 @@ from libs.eventsourcing.snapshot import Snapshot
 
 _Connection: TypeAlias = Any  # a pooled proxy or a plain connection
 
+HOPEFUL_ATTEMPTS: Final = 4
 ATTEMPTS: Final = 40
 LOST: Final = (
     asyncpg.PostgresConnectionError,
@@ -153,7 +155,18 @@ class PostgresLog:
     async def _try_group(
         self, connection: _Connection, requests: Sequence[Request]
     ) -> Sequence[Result | Exception]:
-        for _ in range(ATTEMPTS):
+        """Hope first; whoever keeps losing queues, so that nobody starves at a hot stream."""
+        with suppress(_Raced):
+            return await self._try(connection, requests, HOPEFUL_ATTEMPTS)
+        heads = sorted({r.head for r in requests if isinstance(r, Append)})
+        async with connection.transaction():
+            await connection.execute(statements.QUEUE, [*map("/".join, heads)])
+            return await self._try(connection, requests, ATTEMPTS)
+
+    async def _try(
+        self, connection: _Connection, requests: Sequence[Request], attempts: int
+    ) -> Sequence[Result | Exception]:
+        for _ in range(attempts):
             planned = await self._plan(connection, requests)
             try:
                 xid, inserted = await _insert(connection, planned)

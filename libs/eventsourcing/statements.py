@@ -18,6 +18,12 @@ RETURNING event_id, version, xid::text::bigint AS xid
 """
 """All rows at once, in the order given (see `plan.Row.sort_key`), skipping what is known."""
 
+QUEUE: Final = """
+SELECT pg_advisory_xact_lock(key)
+FROM (SELECT DISTINCT hashtextextended(head, 0) AS key FROM unnest($1::text[]) AS head ORDER BY 1)
+"""
+"""Wait for one's turn at the streams, in one order, until the transaction ends."""
+
 KNOWN: Final = """
 SELECT event_id, tenant, stream, version, xid::text::bigint AS xid
 FROM events WHERE event_id = ANY($1::uuid[])

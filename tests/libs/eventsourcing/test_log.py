@@ -1,12 +1,6 @@
-"""Every log keeps the same promises.
-
-Longer than most: the promises of a log are one list, and each log is held to all of it.
-"""
+"""Every log keeps the same promises about streams."""
 
 import asyncio
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from uuid import UUID, uuid4
 
 import pytest
 
@@ -16,36 +10,10 @@ from libs.eventsourcing.log import (
     Cause,
     EventIdReused,
     Log,
-    NewEvent,
-    NewFact,
-    RecordedEvent,
     Rejected,
     VersionConflict,
 )
-
-WHEN = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
-CAUSE = Cause(tenant="demo", actor="anna", correlation_id="c1", traceparent="00-1-1-01")
-
-
-def new(event_id: UUID | None = None, data: bytes = b'{"n": 1}') -> NewEvent:
-    return NewEvent(
-        event_id=event_id or uuid4(), type="Tried", schema_version=1, data=data, occurred_at=WHEN
-    )
-
-
-def fact(event_id: UUID | None = None, data: bytes = b'{"n": 1}') -> NewFact:
-    return NewFact(
-        event_id=event_id or uuid4(),
-        type="Seen",
-        schema_version=1,
-        data=data,
-        occurred_at=WHEN,
-        stream="scan-1",
-    )
-
-
-async def everything(log: Log, page: int = 1000) -> list[RecordedEvent]:
-    return [event async for events in log.read_all(page=page) for event in events]
+from tests.libs.eventsourcing.events import CAUSE, WHEN, everything, fact, new
 
 
 async def test_a_new_stream_is_empty(log: Log) -> None:
@@ -128,45 +96,6 @@ async def test_the_same_stream_of_two_tenants_is_two_streams(log: Log) -> None:
     assert [event.cause.tenant for event in await log.read("other", "order-1")] == ["other"]
 
 
-async def test_facts_say_which_were_new(log: Log) -> None:
-    known, fresh = fact(), fact()
-    first = await log.append_facts([known], cause=CAUSE)
-
-    second = await log.append_facts([fresh, known, fresh], cause=CAUSE)
-
-    assert first.new == {known.event_id}
-    assert second.new == {fresh.event_id}
-    assert len(await everything(log)) == 2
-
-
-async def test_the_token_of_facts_names_the_transaction_of_the_known_ones_too(log: Log) -> None:
-    known = fact()
-    first = await log.append_facts([known], cause=CAUSE)
-
-    again = await log.append_facts([known], cause=CAUSE)
-    mixed = await log.append_facts([known, fact()], cause=CAUSE)
-
-    assert again.token == first.token
-    assert set(mixed.token.split(",")) > {first.token}
-
-
-async def test_facts_have_no_version_and_no_place_in_the_stream(log: Log) -> None:
-    await log.append_facts([fact()], cause=CAUSE)
-
-    (recorded,) = await everything(log)
-    assert recorded.version is None
-    assert await log.read("demo", "scan-1") == []
-
-
-async def test_found_are_only_those_in_the_log(log: Log) -> None:
-    known = fact()
-    await log.append_facts([known], cause=CAUSE)
-
-    found = await log.find([known.event_id, uuid4()])
-
-    assert set(found) == {known.event_id}
-
-
 async def test_a_nul_character_is_refused_and_its_escape_is_not(log: Log) -> None:
     with pytest.raises(Rejected):
         await log.append_facts([fact(data=rb'{"code": "a\u0000b"}')], cause=CAUSE)
@@ -216,14 +145,6 @@ async def test_what_cannot_be_stored_is_rejected_alone(
     assert isinstance(refused, Rejected), refused
     assert [getattr(answer, "version", answer) for answer in answers] == [1] * 3
     assert len(await everything(log)) == 3
-
-
-async def test_a_fact_is_not_appended_again_as_an_event(log: Log) -> None:
-    known = fact()
-    await log.append_facts([known], cause=CAUSE)
-
-    with pytest.raises(EventIdReused):
-        await log.append("scan-1", [new(known.event_id)], expected=ANY, cause=CAUSE)
 
 
 async def test_ids_of_one_append_in_another_order_are_not_a_repeat(log: Log) -> None:
@@ -284,12 +205,3 @@ async def test_a_bad_append_does_not_fail_its_neighbours(log: Log) -> None:
 
     assert isinstance(refused, Rejected)
     assert [getattr(answer, "version", answer) for answer in answers] == [1] * 5
-
-
-async def test_parallel_identical_facts_are_counted_once(log: Log) -> None:
-    batch: Sequence[NewFact] = [fact() for _ in range(20)]
-
-    answers = await asyncio.gather(*(log.append_facts(batch, cause=CAUSE) for _ in range(12)))
-
-    assert sum(len(answer.new) for answer in answers) == 20
-    assert len(await everything(log)) == 20

@@ -85,7 +85,7 @@ def hanging_broker(bootstrap: str) -> Iterator[None]:
     (listener,) = (
         one
         for one in psutil.net_connections(kind="tcp")
-        if one.status == psutil.CONN_LISTEN and one.laddr[1] == port
+        if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port
     )
     broker = psutil.Process(listener.pid)
     broker.suspend()

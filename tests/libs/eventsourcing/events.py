@@ -1,0 +1,30 @@
+"""Events to append, and everything a log holds."""
+
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from libs.eventsourcing.log import Cause, Log, NewEvent, NewFact, RecordedEvent
+
+WHEN = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+CAUSE = Cause(tenant="demo", actor="anna", correlation_id="c1", traceparent="00-1-1-01")
+
+
+def new(event_id: UUID | None = None, data: bytes = b'{"n": 1}') -> NewEvent:
+    return NewEvent(
+        event_id=event_id or uuid4(), type="Tried", schema_version=1, data=data, occurred_at=WHEN
+    )
+
+
+def fact(event_id: UUID | None = None, data: bytes = b'{"n": 1}') -> NewFact:
+    return NewFact(
+        event_id=event_id or uuid4(),
+        type="Seen",
+        schema_version=1,
+        data=data,
+        occurred_at=WHEN,
+        stream="scan-1",
+    )
+
+
+async def everything(log: Log, page: int = 1000) -> list[RecordedEvent]:
+    return [event async for events in log.read_all(page=page) for event in events]
