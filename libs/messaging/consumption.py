@@ -105,13 +105,16 @@ class Consumption(Generic[Event]):
     async def stop(self) -> None:
         """Finish the batch under way and leave the group; neither may take for ever."""
         self._ending.set()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS), self._busy:
-                await self.hint()
-        self._progress.lanes.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS):
-                await self._broker.stop()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS), self._busy:
+                    await self.hint()
+        finally:
+            # Come what may: a consumer left behind would keep its lanes and feed nobody.
+            self._progress.lanes.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._broker.stop()
 
     async def lag(self) -> int:
         """How many records Kafka has beyond the checkpoints. Raises KafkaError, TimeoutError."""
@@ -131,7 +134,7 @@ class Consumption(Generic[Event]):
     async def hint(self) -> None:
         """Tell Kafka how far we are, for its own tools' sake."""
         lanes = {lane: self._next[lane] for lane in self._progress.lanes & self._next.keys()}
-        if lanes == self._hinted:
+        if not lanes or lanes == self._hinted:
             return
         with suppress(KafkaError, TimeoutError):
             async with asyncio.timeout(ASK_SECONDS):

@@ -23,8 +23,8 @@ class Broken:
 class Sifted:
     """The new records of one partition, and the checkpoint behind them.
 
-    `gap` is set when a record that must exist is missing before `records` could go on: the
-    offset to read again from, and the number last seen.
+    `gap` says what is missing if a record that must exist did not come; `records` end before it,
+    and `checkpoint` is where to read again.
     """
 
     checkpoint: Checkpoint

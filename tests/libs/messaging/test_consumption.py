@@ -3,7 +3,7 @@
 import asyncio
 from time import monotonic
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import pytest
@@ -62,6 +62,50 @@ async def test_lanes_go_on_although_the_checkpoints_cannot_be_asked_for(
     await consumption.assigned({(TOPIC, 0)})
 
     assert notes.told == [("pause", 1), ("resume", 1)]
+
+
+class Committing(Notes):
+    """Takes offsets as aiokafka does, or fails as anything may."""
+
+    def __init__(self, trouble: Exception | None = None) -> None:
+        super().__init__()
+        self._trouble = trouble
+
+    async def commit(self, offsets: dict[Any, int]) -> None:
+        if self._trouble:
+            raise self._trouble
+        if not offsets:
+            raise ValueError(offsets)
+        self.told.append(("commit", len(offsets)))
+
+
+async def test_who_has_lost_every_lane_tells_kafka_nothing(pool: asyncpg.Pool) -> None:
+    consumption = Consumption(pool, Ledger().projection, SOURCE, Progress(), None)
+    notes = Committing()
+    consumption._subscriber = SimpleNamespace(consumer=notes)
+    await consumption.assigned({(TOPIC, 0)})
+    await consumption.hint()
+
+    await consumption.revoked({(TOPIC, 0)})
+    await consumption.hint()
+
+    assert [one for one in notes.told if one[0] == "commit"] == [("commit", 1)]
+
+
+async def test_the_group_is_left_whatever_goes_wrong_before(pool: asyncpg.Pool) -> None:
+    consumption = Consumption(pool, Ledger().projection, SOURCE, Progress(), None)
+    consumption._subscriber = SimpleNamespace(consumer=Committing(RuntimeError("no")))
+    await consumption.assigned({(TOPIC, 0)})
+    left = asyncio.Event()
+
+    async def leave() -> None:
+        left.set()
+
+    consumption._broker = cast(Any, SimpleNamespace(stop=leave))
+    with pytest.raises(RuntimeError):
+        await consumption.stop()
+
+    assert left.is_set()
 
 
 class Still:

@@ -141,13 +141,15 @@ async def test_whatever_is_broken_off_nothing_is_lost_doubled_or_disordered(
 ) -> None:
     chaos = Chaos(lab, seed)
     breaking = asyncio.create_task(chaos.run())
-    told = await asyncio.gather(*(append(lab, client, 100) for client in range(1, 9)))
-    chaos.done.set()
-    await breaking
-    acks = [ack for client in told for ack in client]
-    count = sum(len(ack.values) for ack in acks)
-    await eventually(lambda: _applied(lab), count, seconds=60)
-    await chaos.end()
+    try:
+        told = await asyncio.gather(*(append(lab, client, 100) for client in range(1, 9)))
+        chaos.done.set()
+        await breaking
+        acks = [ack for client in told for ack in client]
+        count = sum(len(ack.values) for ack in acks)
+        await eventually(lambda: _applied(lab), count, seconds=60)
+    finally:
+        await chaos.end()
 
     rows = await lab.pool.fetch("SELECT stream, seen, versions FROM ledger")
     history = History(
