@@ -23,7 +23,7 @@ from deploy.local.stack import AlreadyRunning
 from deploy.local.trouble import CannotStart, Interrupted
 from deploy.local.view import plain_console
 
-SEED, SPEED, OPERATORS, PATIENCE, LAG = 7, 7000.0, 6, 300.0, 30.0
+SEED, SPEED, OPERATORS, PATIENCE, LAG = 7, 14000.0, 6, 300.0, 30.0
 
 app = typer.Typer(help=__doc__, add_completion=False, invoke_without_command=True)
 console = plain_console()
