@@ -110,12 +110,19 @@ class Log(Protocol):
     """An append-only log of one service."""
 
     async def append(
-        self, stream: str, events: Sequence[NewEvent], *, expected: Expected, cause: Cause
+        self,
+        stream: str,
+        events: Sequence[NewEvent],
+        *,
+        expected: Expected,
+        cause: Cause,
+        facts: Sequence[NewFact] = (),
     ) -> Appended:
-        """Append all of `events` or none.
+        """Append all of `events` and `facts` or none of them.
 
-        Repeating an append with the same event ids answers the first result, whatever `expected`
-        says. Raises VersionConflict, EventIdReused, Rejected, LogUnavailable.
+        The facts stand or fall with the events: if anyone told one of them before, that is a
+        VersionConflict. Repeating an append with the same event ids answers the first result,
+        whatever `expected` says. Raises VersionConflict, EventIdReused, Rejected, LogUnavailable.
         """
         ...
 

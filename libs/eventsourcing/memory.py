@@ -36,10 +36,16 @@ class MemoryLog:
         self._xid = 1
 
     async def append(
-        self, stream: str, events: Sequence[NewEvent], *, expected: Expected, cause: Cause
+        self,
+        stream: str,
+        events: Sequence[NewEvent],
+        *,
+        expected: Expected,
+        cause: Cause,
+        facts: Sequence[NewFact] = (),
     ) -> Appended:
         """See `Log.append`."""
-        result = self._write(Append(stream, events, expected, cause))
+        result = self._write(Append(stream, events, expected, cause, facts))
         assert isinstance(result, Appended)  # noqa: S101 -- narrows for the type checker
         return result
 
@@ -77,7 +83,7 @@ class MemoryLog:
         return Snapshot(self._xid + 1, self._xid + 1)
 
     def _write(self, request: Request) -> Result:
-        events = request.facts if isinstance(request, AppendFacts) else request.events
+        events = [*([] if isinstance(request, AppendFacts) else request.events), *request.facts]
         known = {event.event_id: self._by_id.get(event.event_id) for event in events}
         found = {event_id: event for event_id, event in known.items() if event}
         planned = plan(

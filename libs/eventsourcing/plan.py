@@ -26,12 +26,13 @@ Head: TypeAlias = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """A request to append to one stream at a version."""
+    """A request to append to one stream at a version, and `facts` that must all be new."""
 
     stream: str
     events: Sequence[NewEvent]
     expected: Expected
     cause: Cause
+    facts: Sequence[NewFact] = ()
 
     @property
     def head(self) -> Head:
@@ -81,18 +82,20 @@ class Plan:
 
     rows: list[Row] = field(default_factory=list)
     outcomes: list["Known | AppendFacts | Exception"] = field(default_factory=list)
+    bound: set[UUID] = field(default_factory=set)
+    """The facts that stand or fall with an append."""
 
     @property
-    def versioned(self) -> int:
-        """How many rows must be inserted for the plan to hold."""
-        return sum(row.version is not None for row in self.rows)
+    def required(self) -> set[UUID]:
+        """The events that must be inserted for the plan to hold."""
+        return {row.event.event_id for row in self.rows if row.version is not None} | self.bound
 
     def answers(
         self, xid: int, inserted: set[UUID], writers: Mapping[UUID, int]
     ) -> list[Result | Exception]:
         """The results, given the writing transaction, the ids it inserted, and for every fact
         it skipped the transaction that had written it."""
-        left = set(inserted)
+        left = inserted - self.bound
         return [_answer(outcome, xid, left, writers) for outcome in self.outcomes]
 
     @property
@@ -108,31 +111,48 @@ def plan(
     made, versions, ids = Plan(), dict(heads), dict(known)
     for request in requests:
         if isinstance(request, AppendFacts):
-            made.rows += [Row(fact, fact.stream, None, request.cause) for fact in request.facts]
+            free = [fact for fact in request.facts if fact.event_id not in made.bound]
+            made.rows += _fact_rows(free, request.cause)
+            _note(free, request.cause, ids)
             made.outcomes.append(request)
         else:
-            made.outcomes.append(_plan_append(request, versions, ids, made.rows))
+            made.outcomes.append(_plan_append(request, versions, ids, made))
     made.rows.sort(key=lambda row: row.sort_key)
     return made
 
 
 def _plan_append(
-    request: Append, versions: dict[Head, int], ids: dict[UUID, Known], rows: list[Row]
+    request: Append, versions: dict[Head, int], ids: dict[UUID, Known], made: Plan
 ) -> Known | Exception:
     seen = [ids.get(event.event_id) for event in request.events]
     if any(seen):
         return _first_result(request, seen)
-    if len({event.event_id for event in request.events}) < len(request.events):
+    every = [*request.events, *request.facts]
+    if len({event.event_id for event in every}) < len(every):
         return EventIdReused("an append names the same event id twice")
     version = versions.get(request.head, 0)
     if not isinstance(request.expected, AnyVersion) and request.expected != version:
         return VersionConflict(f"{request.stream} is at version {version}, not {request.expected}")
+    if any(fact.event_id in ids for fact in request.facts):
+        return VersionConflict("a fact that stands or falls with the append was told before")
+    made.rows += _fact_rows(request.facts, request.cause)
+    made.bound |= {fact.event_id for fact in request.facts}
+    _note(request.facts, request.cause, ids)
     for event in request.events:
         version += 1
-        rows.append(Row(event, request.stream, version, request.cause))
+        made.rows.append(Row(event, request.stream, version, request.cause))
         ids[event.event_id] = Known(request.head, version, None)
     versions[request.head] = version
     return Known(request.head, version, None)
+
+
+def _fact_rows(facts: Sequence[NewFact], cause: Cause) -> list[Row]:
+    return [Row(fact, fact.stream, None, cause) for fact in facts]
+
+
+def _note(facts: Sequence[NewFact], cause: Cause, ids: dict[UUID, Known]) -> None:
+    for fact in facts:
+        ids.setdefault(fact.event_id, Known((cause.tenant, fact.stream), None, None))
 
 
 def _first_result(request: Append, seen: Sequence[Known | None]) -> Known | Exception:

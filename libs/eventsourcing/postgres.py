@@ -82,10 +82,17 @@ class PostgresLog:
         self._group = GroupCommit[Request, Result](self._write, _weight)
 
     async def append(
-        self, stream: str, events: Sequence[NewEvent], *, expected: Expected, cause: Cause
+        self,
+        stream: str,
+        events: Sequence[NewEvent],
+        *,
+        expected: Expected,
+        cause: Cause,
+        facts: Sequence[NewFact] = (),
     ) -> Appended:
         """See `Log.append`."""
-        return cast(Appended, await self._group.submit(Append(stream, events, expected, cause)))
+        request = Append(stream, events, expected, cause, facts)
+        return cast(Appended, await self._group.submit(request))
 
     async def append_facts(self, facts: Sequence[NewFact], *, cause: Cause) -> FactsAppended:
         """See `Log.append_facts`."""
@@ -181,7 +188,7 @@ class PostgresLog:
         appends = [request for request in requests if isinstance(request, Append)]
         if not appends:
             return plan(requests, {}, {})
-        ids = [event.event_id for request in appends for event in request.events]
+        ids = [each.event_id for request in appends for each in (*request.events, *request.facts)]
         # Versions first: an append that moved a version in between is then known by its ids too.
         versions = await _versions(connection, list({request.head for request in appends}))
         known = {
@@ -206,11 +213,11 @@ async def _insert(connection: _Connection, planned: Plan) -> tuple[int, set[UUID
     """The writing transaction and what it inserted; raises _Raced having written nothing."""
     if not planned.rows:
         return 0, set()
-    if not planned.versioned:
+    if not planned.required:
         return _inserted(await connection.fetch(statements.INSERT, *columns(planned.rows)))
     async with connection.transaction():
         rows = await connection.fetch(statements.INSERT, *columns(planned.rows))
-        if sum(row["version"] is not None for row in rows) < planned.versioned:
+        if planned.required - {row["event_id"] for row in rows}:
             raise _Raced
         return _inserted(rows)
 
@@ -220,4 +227,5 @@ def _inserted(rows: Sequence[asyncpg.Record]) -> tuple[int, set[UUID]]:
 
 
 def _weight(request: Request) -> int:
-    return len(request.facts if isinstance(request, AppendFacts) else request.events)
+    events = 0 if isinstance(request, AppendFacts) else len(request.events)
+    return events + len(request.facts)

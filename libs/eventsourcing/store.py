@@ -88,14 +88,16 @@ class EventStore(Generic[Event]):
         expected: Expected,
         cause: Cause,
         command_id: UUID | None = None,
+        facts: Sequence[Fact[Event]] = (),
     ) -> Appended:
-        """Append all or nothing; see `Log.append` for what it raises.
+        """Append all or nothing, new `facts` included; see `Log.append` for what it raises.
 
         With a `command_id` the event ids follow from it, so a repeat answers the first result.
         """
         now = self._clock()
         new = [self._new(event, now, self._id(command_id, n)) for n, event in enumerate(events)]
-        return await self.log.append(stream, new, expected=expected, cause=cause)
+        bound = [self._new_fact(fact) for fact in facts]
+        return await self.log.append(stream, new, expected=expected, cause=cause, facts=bound)
 
     async def record(self, facts: Sequence[Fact[Event]], *, cause: Cause) -> FactsAppended:
         """Append the facts nobody told before; see `Log.append_facts`."""

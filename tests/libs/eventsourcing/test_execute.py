@@ -15,6 +15,7 @@ from libs.eventsourcing.log import (
     Expected,
     Log,
     NewEvent,
+    NewFact,
     RecordedEvent,
     VersionConflict,
 )
@@ -141,12 +142,18 @@ class Interrupted(MemoryLog):
         return await super().read(tenant, stream, after=after)
 
     async def append(
-        self, stream: str, events: Sequence[NewEvent], *, expected: Expected, cause: Cause
+        self,
+        stream: str,
+        events: Sequence[NewEvent],
+        *,
+        expected: Expected,
+        cause: Cause,
+        facts: Sequence[NewFact] = (),
     ) -> Appended:
         if self.before_append:
             others, self.before_append = self.before_append, []
             await super().append(stream, others, expected=ANY, cause=CAUSE)
-        return await super().append(stream, events, expected=expected, cause=cause)
+        return await super().append(stream, events, expected=expected, cause=cause, facts=facts)
 
 
 async def written_by_a_twin(history: Sequence[Event]) -> list[NewEvent]:

@@ -11,6 +11,7 @@ from libs.eventsourcing.log import (
     EventIdReused,
     Log,
     NewFact,
+    VersionConflict,
 )
 from tests.libs.eventsourcing.events import CAUSE, everything, fact, new
 
@@ -69,3 +70,62 @@ async def test_parallel_identical_facts_are_counted_once(log: Log) -> None:
 
     assert sum(len(answer.new) for answer in answers) == 20
     assert len(await everything(log)) == 20
+
+
+async def test_facts_bound_to_an_append_are_written_with_it(log: Log) -> None:
+    bound = fact()
+    first = new()
+
+    appended = await log.append("order-1", [first], expected=0, cause=CAUSE, facts=[bound])
+
+    written = {event.event_id: event for event in await everything(log)}
+    assert set(written) == {first.event_id, bound.event_id}
+    assert len({event.xid for event in written.values()}) == 1
+    assert written[bound.event_id].version is None
+    assert appended.version == 1
+
+
+async def test_an_append_falls_with_a_fact_that_was_told_before(log: Log) -> None:
+    told, untold = fact(), fact()
+    await log.append_facts([told], cause=CAUSE)
+
+    with pytest.raises(VersionConflict):
+        await log.append("order-1", [new()], expected=0, cause=CAUSE, facts=[untold, told])
+
+    assert [event.event_id for event in await everything(log)] == [told.event_id]
+
+
+async def test_a_repeated_append_with_bound_facts_answers_its_first_result(log: Log) -> None:
+    event, bound = new(), fact()
+    first = await log.append("order-1", [event], expected=0, cause=CAUSE, facts=[bound])
+
+    assert await log.append("order-1", [event], expected=0, cause=CAUSE, facts=[bound]) == first
+    assert len(await everything(log)) == 2
+
+
+async def test_of_many_appends_that_bind_the_same_fact_one_wins(log: Log) -> None:
+    bound = fact()
+
+    async def claim(number: int) -> bool:
+        try:
+            await log.append(f"order-{number}", [new()], expected=0, cause=CAUSE, facts=[bound])
+        except VersionConflict:
+            return False
+        return True
+
+    won = await asyncio.gather(*(claim(number) for number in range(16)))
+
+    assert sum(won) == 1
+    assert len(await everything(log)) == 2
+
+
+async def test_a_bound_fact_is_new_to_its_append_only(log: Log) -> None:
+    bound = fact()
+
+    _, told = await asyncio.gather(
+        log.append("order-1", [new()], expected=0, cause=CAUSE, facts=[bound]),
+        log.append_facts([bound], cause=CAUSE),
+    )
+
+    assert not told.new
+    assert len(await everything(log)) == 2

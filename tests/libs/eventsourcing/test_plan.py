@@ -121,3 +121,39 @@ def test_a_fact_given_by_two_is_new_to_the_first_and_known_to_the_second() -> No
 
 def test_an_append_of_nothing_answers_the_version_as_it_is() -> None:
     assert plan([append()], {HEAD: 3}, {}).answers(9, set(), {}) == [Appended(3, "9")]
+
+
+def binding(stream: str, number: int, *bound: int) -> Append:
+    return Append(stream, [event(number)], 0, CAUSE, [fact(each) for each in bound])
+
+
+def test_a_fact_told_earlier_in_the_group_cannot_be_bound() -> None:
+    planned = plan([AppendFacts([fact(1)], CAUSE), binding("order-1", 2, 1)], {}, {})
+
+    told, refused = planned.answers(9, {UUID(int=1)}, {})
+
+    assert told == FactsAppended(frozenset({UUID(int=1)}), "9")
+    assert isinstance(refused, VersionConflict)
+    assert len(planned.rows) == 1
+
+
+def test_a_bound_fact_is_not_new_to_whoever_tells_it_later_in_the_group() -> None:
+    planned = plan([binding("order-1", 2, 1), AppendFacts([fact(1), fact(3)], CAUSE)], {}, {})
+
+    written = {row.event.event_id for row in planned.rows}
+
+    assert planned.required == {UUID(int=1), UUID(int=2)}
+    assert planned.answers(9, written, {}) == [
+        Appended(1, "9"),
+        FactsAppended(frozenset({UUID(int=3)}), "9"),
+    ]
+
+
+def test_two_appends_of_a_group_do_not_bind_the_same_fact() -> None:
+    planned = plan([binding("order-1", 2, 1), binding("order-2", 3, 1)], {}, {})
+
+    first, second = planned.answers(9, {row.event.event_id for row in planned.rows}, {})
+
+    assert first == Appended(1, "9")
+    assert isinstance(second, VersionConflict)
+    assert len(planned.rows) == 2
