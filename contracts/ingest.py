@@ -7,6 +7,7 @@ from uuid import UUID
 
 SCANS: Final = "ingest.scan"
 QUARANTINE: Final = "ingest.quarantine"
+REMOVALS: Final = "ingest.removal"
 
 ScanId = NewType("ScanId", UUID)
 """The id the device gave the scan, or the one that follows from its content."""
@@ -52,5 +53,74 @@ class ScanQuarantined:
     received_at: datetime
 
 
-IngestEvent: TypeAlias = ScanRecorded | ScanQuarantined
-EVENTS: Final = (ScanRecorded, ScanQuarantined)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemRemoved:
+    """A scanned item was taken back: it counts no longer, and never comes back.
+
+    Tells the whole scan again, so that a counter can subtract it, and stands in the scan's own
+    stream, behind it. `RemovalRecorded` of the same `removal_id` says why.
+    """
+
+    scan: ScanRecorded
+    removal_id: UUID
+    removed_at: datetime
+    removed_by: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RemovalRecorded:
+    """Somebody took items back: the audit of one removal, with exactly the items it took.
+
+    `kind` is REMOVE (one item) or BULK_REMOVE. `client`, `city` and `box` are what all removed
+    items have in common, empty where they differ; `code` and `reason` are for people.
+    """
+
+    removal_id: UUID
+    kind: str
+    operator: str
+    client: str
+    city: str
+    box: str
+    code: str
+    reason: str
+    removed: tuple[ScanId, ...]
+    removed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuarantineMended:
+    """A quarantined event was corrected and is now the scan `scan_id`, unless that was known."""
+
+    quarantine_id: UUID
+    scan_id: ScanId
+    mended_by: str
+    mended_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuarantineDropped:
+    """Somebody decided that a quarantined event will never be a scan."""
+
+    quarantine_id: UUID
+    reason: str
+    dropped_by: str
+    dropped_at: datetime
+
+
+IngestEvent: TypeAlias = (
+    ScanRecorded
+    | ScanQuarantined
+    | ItemRemoved
+    | RemovalRecorded
+    | QuarantineMended
+    | QuarantineDropped
+)
+EVENTS: Final = (
+    ScanRecorded,
+    ScanQuarantined,
+    ItemRemoved,
+    RemovalRecorded,
+    QuarantineMended,
+    QuarantineDropped,
+)

@@ -31,6 +31,16 @@ def nameless_quarantine_event(tenant_ns: UUID, value: object) -> UUID:
     )
 
 
+def item_removal(tenant_ns: UUID, scan_id: ScanId) -> UUID:
+    """The event id under which an item's removal is in the log, if it is: once, for ever."""
+    return uuid5(scan_event(tenant_ns, scan_id), "removal")
+
+
+def removal_stream(removal_id: UUID) -> str:
+    """Every removal is a stream of one event."""
+    return f"removal-{removal_id}"
+
+
 def scan_stream(tenant_ns: UUID, operator: str) -> str:
     """Scans of one operator share a stream, and so their order on the way."""
     return f"scan-{uuid5(tenant_ns, 'operator ' + operator)}"

@@ -3,12 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID
+from typing import Any, assert_never
+from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
 from contracts.envelope import Envelope
-from contracts.ingest import IngestEvent, ScanId, ScanRecorded
+from contracts.ingest import (
+    IngestEvent,
+    ItemRemoved,
+    QuarantineDropped,
+    QuarantineMended,
+    RemovalRecorded,
+    ScanId,
+    ScanQuarantined,
+    ScanRecorded,
+)
 from libs.eventsourcing.store import EventStore, envelope
 from libs.messaging.projection import Projection
 from libs.postgres.pool import Pool
@@ -91,27 +100,45 @@ def a_scan(number: int = 1, **changes: Any) -> ScanRecorded:
 
 def in_envelope(event: IngestEvent, *, tenant: str = "demo") -> Envelope[IngestEvent]:
     """An event as a projection meets it."""
-    assert event.scan_id is not None
-    namespace = identity.namespace(tenant)
-    if isinstance(event, ScanRecorded):
-        event_id = identity.scan_event(namespace, event.scan_id)
-        stream = identity.scan_stream(namespace, event.operator)
-    else:
-        event_id = identity.quarantine_event(namespace, event.scan_id)
-        stream = identity.quarantine_stream(event_id)
+    event_id, stream, moment = _place(event, identity.namespace(tenant))
     return Envelope(
         event_id=event_id,
         tenant=tenant,
         stream=stream,
         version=None,
-        occurred_at=event.received_at,
-        recorded_at=event.received_at,
+        occurred_at=moment,
+        recorded_at=moment,
         correlation_id=None,
         causation_id=None,
         actor=None,
         traceparent=None,
         event=event,
     )
+
+
+def _place(event: IngestEvent, namespace: UUID) -> tuple[UUID, str, datetime]:
+    """The id of an event, its stream, and when it was told."""
+    match event:
+        case ScanRecorded():
+            event_id = identity.scan_event(namespace, event.scan_id)
+            return event_id, identity.scan_stream(namespace, event.operator), event.received_at
+        case ItemRemoved():
+            event_id = identity.item_removal(namespace, event.scan.scan_id)
+            return event_id, identity.scan_stream(namespace, event.scan.operator), event.removed_at
+        case RemovalRecorded():
+            stream = identity.removal_stream(event.removal_id)
+            return event.removal_id, stream, event.removed_at
+        case ScanQuarantined():
+            assert event.scan_id is not None
+            event_id = identity.quarantine_event(namespace, event.scan_id)
+            return event_id, identity.quarantine_stream(event_id), event.received_at
+        case QuarantineMended():
+            stream = identity.quarantine_stream(event.quarantine_id)
+            return uuid5(event.quarantine_id, "mended"), stream, event.mended_at
+        case QuarantineDropped():
+            stream = identity.quarantine_stream(event.quarantine_id)
+            return uuid5(event.quarantine_id, "dropped"), stream, event.dropped_at
+    assert_never(event)
 
 
 @dataclass

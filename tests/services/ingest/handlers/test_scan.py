@@ -49,8 +49,9 @@ async def send(
     )
 
 
-async def stored(store: EventStore[IngestEvent]) -> list[IngestEvent]:
-    return [store.decode(one) async for page in store.log.read_all() for one in page]
+async def stored(store: EventStore[IngestEvent]) -> list[ScanRecorded | ScanQuarantined]:
+    events = [store.decode(one) async for page in store.log.read_all() for one in page]
+    return [event for event in events if isinstance(event, ScanRecorded | ScanQuarantined)]
 
 
 def counts(recorded: Recorded) -> tuple[int, int, int]:
