@@ -40,8 +40,9 @@ class Broken(Exception):
 @dataclass(slots=True)
 class Progress:
     """What a health check may ask of a projector. `moved_at` is when it last had nothing to do or
-    did something."""
+    did something. Who has `joined` may have no lanes: others of its kind have them all."""
 
+    joined: bool = False
     lanes: set[Lane] = field(default_factory=set)
     lag: int = 0
     parked: int = 0
@@ -112,6 +113,7 @@ class Consumption(Generic[Event]):
         finally:
             # Come what may: a consumer left behind would keep its lanes and feed nobody.
             self._progress.lanes.clear()
+            self._progress.joined = False
             with suppress(TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
                     await self._broker.stop()
@@ -221,6 +223,7 @@ class Consumption(Generic[Event]):
             log.info("assigned without checkpoints", error=str(error))
         finally:
             self._progress.lanes |= lanes
+            self._progress.joined = True
             self._progress.moved_at = monotonic()
             consumer.resume(*partitions)
 

@@ -108,6 +108,7 @@ async def check_relay(relay: Relay) -> CheckResult:
 async def check_projector(projector: Projector[Any]) -> CheckResult:
     """Whether the read model moves, how far it lags, and what is parked."""
     progress = projector.progress
-    trouble = progress.broken or (progress.trouble if not progress.lanes else None)
-    detail = f"lag {progress.lag}, parked {progress.parked}"
-    return CheckResult(ok=trouble is None and bool(progress.lanes), detail=trouble or detail)
+    trouble = progress.broken or (progress.trouble if not progress.joined else None)
+    state = "" if progress.lanes else "stands by, "
+    detail = f"{state}lag {progress.lag}, parked {progress.parked}"
+    return CheckResult(ok=trouble is None and progress.joined, detail=trouble or detail)

@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from libs.messaging import checkpoints, consumption, subscription
 from libs.messaging.projector import Projector
 from libs.messaging.topics import TopicSpec, ensure_topics
+from libs.messaging.worker import check_projector
 from tests.libs.messaging.lab import Lab, Numbered, eventually, order, running
 from tests.libs.messaging.wires import recorded
 
@@ -56,6 +57,22 @@ async def test_members_of_a_group_share_the_work_and_hand_it_over(lab: Lab) -> N
         await append_many(lab, range(90, 120))
         await eventually(lab.rows, expected(120))
         await eventually(lanes, [0, 3])
+
+
+async def test_a_member_without_lanes_stands_by_and_is_ready(lab: Lab) -> None:
+    members = [lab.projector() for _ in range(4)]
+
+    async def ready() -> list[bool]:
+        return [(await check_projector(member)).ok for member in members]
+
+    async def lanes() -> list[int]:
+        return sorted(len(member.progress.lanes) for member in members)
+
+    assert await ready() == [False] * 4
+    async with running(lab.relay(), *members):
+        await eventually(lanes, [0, 1, 1, 1])
+        await eventually(ready, [True] * 4)
+    assert await ready() == [False] * 4
 
 
 async def test_losing_the_database_again_and_again_loses_nothing(lab: Lab) -> None:
