@@ -155,3 +155,16 @@ async def test_a_rebuild_broken_off_is_begun_anew(lab: Lab) -> None:
         assert diff.same
         await rebuild(lab).switch()
         assert await lab.rows() == expected(30)
+
+
+async def test_when_a_row_was_written_is_no_difference(lab: Lab) -> None:
+    await lab.pool.execute(
+        "ALTER TABLE ledger ADD COLUMN changed xid8 NOT NULL DEFAULT pg_current_xact_id()"
+    )
+    async with running(lab.relay(), lab.projector()):
+        await append(lab, range(20))
+        await eventually(lab.rows, expected(20))
+        (diff,) = await rebuild(lab).build()
+
+    assert diff.same
+    assert diff.rows == STREAMS
