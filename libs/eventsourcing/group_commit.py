@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Generic, TypeAlias, TypeVar
 
+from libs.failpoints import reach
+
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 Write: TypeAlias = Callable[[Sequence[Request]], Awaitable[Sequence[Result | Exception]]]
@@ -75,7 +77,9 @@ class GroupCommit(Generic[Request, Result]):
 
     async def _commit(self, group: list[tuple[Request, asyncio.Future[Result]]]) -> None:
         try:
+            reach("group-writing")
             outcomes = await self._write([request for request, _ in group])
+            reach("group-written")
             told = list(zip(group, outcomes, strict=True))
         except Exception as error:  # noqa: BLE001 -- every waiting caller must hear of it
             told = [(one, error) for one in group]

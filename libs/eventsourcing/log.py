@@ -106,6 +106,15 @@ class FactsAppended:
     token: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """From `since` until just before `until`, as it was known at the instant `known_at`."""
+
+    since: datetime
+    until: datetime
+    known_at: datetime
+
+
 class Log(Protocol):
     """An append-only log of one service."""
 
@@ -149,6 +158,21 @@ class Log(Protocol):
         Reads the log as it was at `as_of`, by default at the first page: complete, repeatable,
         and without a long transaction.
         """
+        ...
+
+    def read_occurred(
+        self, tenant: str, span: Span, *, page: int = 1000
+    ) -> AsyncIterator[Sequence[RecordedEvent]]:
+        """Pages of a tenant's events that occurred within a span, by that time.
+
+        Of those only what was recorded at `span.known_at` at the latest.
+        """
+        ...
+
+    async def newest(
+        self, tenant: str, streams: Sequence[str], *, known_at: datetime, each: int
+    ) -> Sequence[RecordedEvent]:
+        """Of each stream the `each` facts recorded last before or at `known_at`, newest first."""
         ...
 
     async def now(self) -> Snapshot:

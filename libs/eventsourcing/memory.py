@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import astuple
+from datetime import datetime
 from uuid import UUID
 
 from libs.clock import Clock, utc_now
@@ -16,6 +17,7 @@ from libs.eventsourcing.log import (
     NewFact,
     RecordedEvent,
     Rejected,
+    Span,
 )
 from libs.eventsourcing.plan import Append, AppendFacts, Head, Known, Request, Result, Row, plan
 from libs.eventsourcing.schema import MAX_BYTES, MAX_STREAM
@@ -77,6 +79,36 @@ class MemoryLog:
         seen = [e for e in self._events if e.position > after and moment.sees(e.xid)]
         for start in range(0, len(seen), page):
             yield seen[start : start + page]
+
+    async def read_occurred(
+        self, tenant: str, span: Span, *, page: int = 1000
+    ) -> AsyncIterator[Sequence[RecordedEvent]]:
+        """See `Log.read_occurred`."""
+        found = [
+            event
+            for event in self._events
+            if event.cause.tenant == tenant
+            and span.since <= event.occurred_at < span.until
+            and event.recorded_at <= span.known_at
+        ]
+        found.sort(key=lambda event: (event.occurred_at, event.position))
+        for start in range(0, len(found), page):
+            yield found[start : start + page]
+
+    async def newest(
+        self, tenant: str, streams: Sequence[str], *, known_at: datetime, each: int
+    ) -> Sequence[RecordedEvent]:
+        """See `Log.newest`."""
+        found: list[RecordedEvent] = []
+        for stream in streams:
+            facts = [
+                event
+                for event in self._events
+                if (event.cause.tenant, event.stream, event.version) == (tenant, stream, None)
+                and event.recorded_at <= known_at
+            ]
+            found += sorted(facts, key=lambda event: event.recorded_at, reverse=True)[:each]
+        return found
 
     async def now(self) -> Snapshot:
         """See `Log.now`."""

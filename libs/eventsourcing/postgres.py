@@ -8,13 +8,14 @@ what lets the relay keep stream order by snapshots alone.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, Final, TypeAlias, cast
 from uuid import UUID
 
 import asyncpg
 from prometheus_client import Counter
 
-from libs.eventsourcing import statements
+from libs.eventsourcing import past, statements
 from libs.eventsourcing.group_commit import GroupCommit
 from libs.eventsourcing.log import (
     Appended,
@@ -26,6 +27,7 @@ from libs.eventsourcing.log import (
     NewFact,
     RecordedEvent,
     Rejected,
+    Span,
     VersionConflict,
 )
 from libs.eventsourcing.plan import (
@@ -40,6 +42,7 @@ from libs.eventsourcing.plan import (
 )
 from libs.eventsourcing.rows import columns, recorded_event
 from libs.eventsourcing.snapshot import Snapshot
+from libs.failpoints import reach
 
 _Connection: TypeAlias = Any  # a pooled proxy or a plain connection
 
@@ -92,7 +95,10 @@ class PostgresLog:
     ) -> Appended:
         """See `Log.append`."""
         request = Append(stream, events, expected, cause, facts)
-        return cast(Appended, await self._group.submit(request))
+        reach("log-appending")
+        appended = cast(Appended, await self._group.submit(request))
+        reach("log-appended")
+        return appended
 
     async def append_facts(self, facts: Sequence[NewFact], *, cause: Cause) -> FactsAppended:
         """See `Log.append_facts`."""
@@ -120,6 +126,16 @@ class PostgresLog:
                 return
             yield [recorded_event(row) for row in rows]
             after = rows[-1]["position"]
+
+    def read_occurred(self, tenant: str, span: Span, *, page: int = 1000) -> past.Pages:
+        """See `Log.read_occurred`."""
+        return past.occurred(self._fetch, tenant, span, page)
+
+    async def newest(
+        self, tenant: str, streams: Sequence[str], *, known_at: datetime, each: int
+    ) -> Sequence[RecordedEvent]:
+        """See `Log.newest`."""
+        return await past.newest(self._fetch, tenant, streams, known_at, each)
 
     async def now(self) -> Snapshot:
         """See `Log.now`."""
@@ -219,6 +235,7 @@ async def _insert(connection: _Connection, planned: Plan) -> tuple[int, set[UUID
         rows = await connection.fetch(statements.INSERT, *columns(planned.rows))
         if planned.required - {row["event_id"] for row in rows}:
             raise _Raced
+        reach("group-inserted")
         return _inserted(rows)
 
 

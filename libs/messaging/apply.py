@@ -12,6 +12,7 @@ from libs.eventsourcing.codec import UndecodableEvent, UnknownEvent
 from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.postgres import LOST
 from libs.eventsourcing.store import envelope
+from libs.failpoints import reach
 from libs.messaging import checkpoints, parking
 from libs.messaging.checkpoints import Overtaken
 from libs.messaging.parking import Letter, StreamKey
@@ -99,13 +100,18 @@ async def apply(
     lanes: dict[Lane, list[Record]] = defaultdict(list)
     for record in records:
         lanes[record.topic, record.partition].append(record)
+    reach("batch-received")
     async with pool.acquire() as connection, connection.transaction():
         old = await checkpoints.lock(connection, projection.name, lanes, state=edition.state)
         await edition.enter(connection)
         sifted = {lane: sift(lanes[lane], old[lane]) for lane in sorted(lanes)}
+        reach("batch-projecting")
         applied = await _apply_sifted(connection, projection, sifted, edition)
+        reach("batch-projected")
         new = {lane: one.checkpoint for lane, one in sifted.items() if one.checkpoint != old[lane]}
         await checkpoints.move(connection, projection.name, old, new)
+        reach("batch-committing")
+    reach("batch-committed")
     return applied
 
 

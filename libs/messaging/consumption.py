@@ -14,6 +14,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, UnknownTopicOrPartitionError
 
 from libs.eventsourcing.log import RecordedEvent
+from libs.failpoints import reach
 from libs.messaging import checkpoints, metrics
 from libs.messaging.apply import MISFIT, TRANSIENT, Applied, apply
 from libs.messaging.projection import Projection
@@ -139,9 +140,11 @@ class Consumption(Generic[Event]):
         if not lanes or lanes == self._hinted:
             return
         with suppress(KafkaError, TimeoutError):
+            reach("offset-hinting")
             async with asyncio.timeout(ASK_SECONDS):
                 await self._consumer.commit({TopicPartition(*at): n for at, n in lanes.items()})
             self._hinted = lanes
+            reach("offset-hinted")
 
     async def handle(self, records: tuple[ConsumerRecord, ...]) -> None:
         """Apply one batch, however long it takes; nothing may be raised from here."""

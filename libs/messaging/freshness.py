@@ -12,6 +12,7 @@ from libs.errors import Refused
 from libs.eventsourcing.snapshot import Snapshot
 from libs.messaging.projection import Projection
 from libs.messaging.publisher import Lane
+from libs.messaging.tail import Difference, current
 from libs.messaging.topics import topic_name
 
 MAX_TOKEN: Final = 2000
@@ -43,6 +44,10 @@ class _Standing:
     published: Snapshot
     heads: Mapping[Lane, int]
     places: Mapping[str, Mapping[Lane, int]]
+
+    def among(self, topics: set[str]) -> dict[Lane, int]:
+        """The heads of these topics."""
+        return {lane: seq for lane, seq in self.heads.items() if lane[0] in topics}
 
 
 class Freshness:
@@ -80,12 +85,36 @@ class Freshness:
             return False
         return True
 
+    async def caught_up(self, projection: str) -> bool:
+        """Whether the projection has everything the log holds now, before the deadline.
+
+        The pool needs sight of every tenant's events. Raises KeyError for an unknown projection.
+        """
+        topics = self._topics[projection]
+        try:
+            async with asyncio.timeout(self._deadline):
+                await self._reached(projection, await self._all_published(topics))
+        except TimeoutError:
+            return False
+        return True
+
+    async def _all_published(self, topics: set[str]) -> dict[Lane, int]:
+        """Wait until Kafka has what the log holds now; where the lanes ended then."""
+        async with self._pool.acquire() as connection:
+            moment = await current(connection)
+        while True:
+            standing = await self._look()
+            async with self._pool.acquire() as connection:
+                missing, _ = await Difference(standing.published, moment).backlog(connection)
+            if not missing:
+                return standing.among(topics)
+
     async def _published(self, xids: Sequence[int], topics: set[str]) -> dict[Lane, int]:
         """Wait until Kafka has what the transactions wrote; where the lanes ended then."""
         while xids:
             standing = await self._look()
             if all(map(standing.published.sees, xids)):
-                return {lane: seq for lane, seq in standing.heads.items() if lane[0] in topics}
+                return standing.among(topics)
         return {}
 
     async def _reached(self, projection: str, heads: Mapping[Lane, int]) -> None:

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from libs.eventsourcing.log import RecordedEvent
+from libs.failpoints import reach
 from libs.messaging.topics import category_of, partition_of, topic_name
 from libs.messaging.wire import Headers, encode_headers
 
@@ -134,6 +135,7 @@ class Publisher:
 
     async def _send(self, lane: Lane, messages: Sequence[Message]) -> None:
         """One lane's messages in order, as few batches as they fit in."""
+        reach("lane-sending")
         topic, partition = lane
         confirmations: list[Awaitable[Any]] = []
         batch = self._producer.create_batch()
@@ -145,4 +147,6 @@ class Publisher:
                 batch = self._producer.create_batch()
                 batch.append(key=key, value=value, timestamp=None, headers=headers)
         confirmations.append(await self._producer.send_batch(batch, topic, partition=partition))
+        reach("lane-sent")
         await asyncio.gather(*confirmations)
+        reach("lane-flushed")

@@ -18,6 +18,7 @@ import structlog
 
 from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.snapshot import Snapshot
+from libs.failpoints import reach
 from libs.messaging import metrics, ticks
 from libs.messaging.publisher import Lane, Publisher
 from libs.messaging.tail import Difference, Page, current
@@ -163,7 +164,9 @@ class Relay:
             seen = page.difference.target
             if page.events:
                 tick, pause = tick.next(page), self._pace.shortest
+                reach("tick-saving")
                 await ticks.save(connection, tick)
+                reach("tick-saved")
                 tick = await self._send(connection, publisher, tick, page.events, heads)
             else:
                 await _first(stop, self._woken, pause)
@@ -195,7 +198,9 @@ class Relay:
     ) -> Tick:
         with self._span(events):
             new_heads = await publisher.publish(events, tick.first_seq, heads)
+            reach("page-flushed")
             tick = await ticks.confirm(connection, tick, new_heads)
+            reach("tick-confirmed")
         heads.update(new_heads)
         metrics.RELAYED.inc(len(events))
         self.progress.last_error = None

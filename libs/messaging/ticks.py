@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from libs.eventsourcing.snapshot import Snapshot
+from libs.failpoints import reach
 from libs.messaging.publisher import Lane
 from libs.messaging.tail import Page
 
@@ -118,6 +119,7 @@ async def confirm(connection: Any, tick: Tick, heads: Mapping[Lane, int]) -> Tic
             raise Deposed(f"tick {tick.tick} of epoch {tick.epoch}")
         topics, partitions = [topic for topic, _ in heads], [partition for _, partition in heads]
         await connection.execute(_HEADS, topics, partitions, [*heads.values()])
+        reach("tick-confirming")
     return replace(tick, confirmed=True)
 
 

@@ -87,6 +87,27 @@ async def test_other_peoples_load_does_not_keep_a_reader_waiting(lab: Lab) -> No
         await asyncio.gather(*writers)
 
 
+async def test_everything_written_so_far_is_there_once_caught_up(lab: Lab) -> None:
+    async with running(lab.relay(), lab.projector()):
+        for number in range(30):
+            await lab.append("order-1", Numbered(number))
+            assert await freshness(lab).caught_up("ledger")
+            query = "SELECT seen FROM ledger WHERE stream = 'order-1'"
+            assert await lab.pool.fetchval(query) == list(range(number + 1))
+
+
+async def test_nothing_catches_up_while_relay_or_projector_are_away(lab: Lab) -> None:
+    assert await freshness(lab, deadline=5).caught_up("ledger")
+    await lab.append("order-1", Numbered(1))
+    async with running(lab.projector()):
+        assert not await freshness(lab, deadline=0.3).caught_up("ledger")
+    async with running(lab.relay()):
+        assert not await freshness(lab, deadline=0.3).caught_up("ledger")
+        async with running(lab.projector()):
+            assert await freshness(lab).caught_up("ledger")
+    assert await freshness(lab, deadline=5).caught_up("ledger")
+
+
 @pytest.mark.parametrize("token", ["x", "-1", "1,", "1;2", "1.5", " 1", "²", "1," * 2000 + "1"])
 async def test_a_token_that_is_not_ours_is_refused(lab: Lab, token: str) -> None:
     with pytest.raises(TokenMalformed):
