@@ -29,12 +29,13 @@ from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
 from services.gateway.adapters.breaker import Breaker
 from services.gateway.adapters.known_keys import KnownKeys
-from services.gateway.adapters.limits import Limits
+from services.gateway.adapters.limits import MEMORY, Limits
 from services.gateway.adapters.passes import Passes
 from services.gateway.adapters.upstream import Deadlines, Upstream, open_upstream
 from services.gateway.api import system
 from services.gateway.api.cors import Cors
 from services.gateway.api.door import Doors
+from services.gateway.api.inner import InnerRooms
 from services.gateway.deps import Deps
 from services.gateway.domain.door import Limit
 from services.gateway.domain.doors import DOORS
@@ -88,6 +89,7 @@ def make_deps(
 ) -> Deps:
     """What follows from the settings and from what was opened."""
     signing_key = SigningKey.from_pem(settings.signing_key.get_secret_value())
+    storage = settings.rate_limit_storage
     return Deps(
         settings=settings,
         pool=pool,
@@ -110,7 +112,10 @@ def make_deps(
             {
                 Limit.INGEST: settings.rate_limit_ingest,
                 Limit.DASHBOARD: settings.rate_limit_dashboard,
-            }
+                Limit.REMOVAL: settings.rate_limit_removal,
+                Limit.EXPORT: settings.rate_limit_export,
+            },
+            storage=storage.get_secret_value() if storage else MEMORY,
         ),
     )
 
@@ -141,7 +146,10 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         docs=False,
         outer=[Middleware(Cors, origins=deps.settings.cors_origins)],
     )
-    app.user_middleware.append(Middleware(Doors, deps=deps))
+    app.user_middleware += [
+        Middleware(InnerRooms, settings=deps.settings),
+        Middleware(Doors, deps=deps),
+    ]
     return app
 
 

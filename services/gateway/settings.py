@@ -1,22 +1,29 @@
 """What the gateway must be told."""
 
+import re
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
-from limits import parse_many
 from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 
 from libs.security.tokens import SigningKey
 from libs.settings import ServiceSettings
+from services.gateway.adapters.limits import allowances
 
 MIN_KEY_LENGTH: Final = 20
+LOOPBACK: Final = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+STORAGE: Final = re.compile(r"async\+[a-z+]+://")
 PUBLISHED_KEYS: Final = frozenset({"your_secret_api_key"})
 
 
 class Settings(ServiceSettings):
-    """Read from `GATEWAY_…`. Limits are texts like `100/minute;1000/hour`; empty switches one off.
+    """Read from `GATEWAY_…`.
 
     `scan_client_key` is the one key that all scanners and dashboards of older make share.
-    `trusted_proxies` are the networks whose `X-Forwarded-…` headers are believed.
+    `trusted_proxies` are the networks whose `X-Forwarded-…` headers are believed, and
+    `metrics_networks` those that may read `/metrics`. Limits count requests of one key from one
+    address, or `by key` from everywhere; empty switches one off. `rate_limit_storage` is a URL of
+    `limits`, for several gateways that count together.
     """
 
     ingest_url: str = Field(pattern=r"^https?://[^/?#]+/?$")
@@ -30,10 +37,14 @@ class Settings(ServiceSettings):
 
     cors_origins: tuple[str, ...] = ("http://localhost:3000", "http://localhost:8080")
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    metrics_networks: tuple[IPvAnyNetwork, ...] = LOOPBACK
     max_body_bytes: int = Field(default=10 * 1024 * 1024, ge=1024)
 
-    rate_limit_ingest: str = "600/second"
-    rate_limit_dashboard: str = "100/minute"
+    rate_limit_ingest: str = "24000/minute; 60000/minute by key"
+    rate_limit_dashboard: str = "600/minute; 6000/minute by key"
+    rate_limit_removal: str = "100/minute; 1000/hour by key"
+    rate_limit_export: str = "100/minute; 1000/hour by key"
+    rate_limit_storage: SecretStr | None = None
 
     connect_seconds: float = Field(default=2.0, gt=0)
     answer_seconds: float = Field(default=30.0, gt=0)
@@ -59,11 +70,19 @@ class Settings(ServiceSettings):
             raise ValueError(f"must have at least {MIN_KEY_LENGTH} characters and be your own")
         return value
 
-    @field_validator("rate_limit_ingest", "rate_limit_dashboard")
+    @field_validator(
+        "rate_limit_ingest", "rate_limit_dashboard", "rate_limit_removal", "rate_limit_export"
+    )
     @classmethod
     def _is_a_limit(cls, value: str) -> str:
-        if value:
-            parse_many(value)
+        allowances(value)
+        return value
+
+    @field_validator("rate_limit_storage")
+    @classmethod
+    def _is_a_storage(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not STORAGE.match(value.get_secret_value()):
+            raise ValueError("must begin like async+redis:// or async+memory://")
         return value
 
     def origin_of(self, service: str) -> str:

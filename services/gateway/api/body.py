@@ -1,8 +1,9 @@
 """A request's body on its way through: never more than allowed, never all of a large one held."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
+from json import JSONDecoder
 from typing import Any, Final, TypeAlias
 
 from services.gateway.api import fault
@@ -12,6 +13,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Any]]
 HELD_AT_ONCE: Final = 64 * 1024
 """Bytes. A body up to this size goes on in one piece, a larger one as it comes."""
 UNHEARD_SECONDS: Final = 5.0
+_LENIENT: Final = JSONDecoder(strict=False)
 BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
 
@@ -89,6 +91,27 @@ class Body:
                 raise fault.too_large()
             if part:
                 yield part
+
+
+async def is_garbage(intake: Intake, headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the body says it is JSON, and is none at all. Of a large or a slow one, never."""
+    kind = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
+    if not kind.endswith((b"/json", b"+json")) or intake.length > HELD_AT_ONCE:
+        return False
+    held = b""
+    with suppress(TimeoutError, ClientGone):
+        async with asyncio.timeout(UNHEARD_SECONDS):
+            while not intake.is_complete() and len(held) <= HELD_AT_ONCE:
+                held += await intake.next()
+    return bool(held) and intake.is_complete() and not _is_json(held)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        _LENIENT.decode(text.decode("utf-8-sig", "surrogateescape").strip())
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 async def read(intake: Intake, *, limit: int) -> bytes | Body | None:

@@ -15,7 +15,16 @@ Send: TypeAlias = Callable[[Any], Awaitable[None]]
 App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 
-EXPOSED: Final = b"X-Request-Id, X-Process-Time, X-Consistency-Token, Retry-After"
+EXPOSED: Final = b", ".join(
+    (
+        b"X-Request-Id",
+        b"X-Process-Time",
+        b"X-Consistency-Token",
+        b"X-Stale",
+        b"Content-Disposition",
+        b"Retry-After",
+    )
+)
 METHODS: Final = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 MAX_AGE: Final = b"600"
 SECURITY: Final = (
@@ -81,12 +90,17 @@ def _finished(headers: Iterable[tuple[bytes, bytes]], cors: RawHeaders, method: 
     said = [(name, value) for name, value in headers if not name.startswith(CORS)]
     names = {name for name, _ in said}
     said += [(name, value) for name, value in SECURITY if name not in names]
-    if method in ("GET", "HEAD") and b"cache-control" not in names:
+    if method in ("GET", "HEAD") and not any(_may_be_kept(*header) for header in said):
         # The scanner's service worker keeps every GET answer for ever, unless storing fails.
-        said += [(b"cache-control", b"no-store"), (b"vary", b"*")]
+        said = [(name, value) for name, value in said if name != b"vary"] + [(b"vary", b"*")]
+        said += [] if b"cache-control" in names else [(b"cache-control", b"no-store")]
     elif not any(name == b"vary" and b"*" in value for name, value in said):
         said.append((b"vary", b"Origin"))
     return said + cors
+
+
+def _may_be_kept(name: bytes, value: bytes) -> bool:
+    return name == b"cache-control" and (b"max-age" in value or b"public" in value)
 
 
 async def _preflight(send: Send, scope: Scope, cors: RawHeaders, wanted: bytes) -> None:

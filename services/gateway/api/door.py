@@ -25,7 +25,6 @@ from services.gateway.domain.door import (
     BadPath,
     Closed,
     Found,
-    Limit,
     NoDoor,
     NoSuchMethod,
     Shape,
@@ -96,7 +95,13 @@ class _Visit:
         """Let the caller in, or raise Fault."""
         headers = dict(self.scope["headers"])
         peer = peer_of(self.scope, headers, self.deps.settings.trusted_proxies)
-        caller = await self._admit(headers, peer) if self.found.rule.scope else None
+        try:
+            caller = await self._admit(headers, peer) if self.found.rule.scope else None
+        except fault.NoGoodKey:
+            # The scan logger looks at the body first: what is no JSON, it says so to anybody.
+            if await body.is_garbage(self.intake, headers):
+                raise fault.not_json() from None
+            raise
         content = await body.read(self.intake, limit=self.deps.settings.max_body_bytes)
         asked = Asked(
             method=self.scope["method"],
@@ -117,9 +122,9 @@ class _Visit:
         rule = self.found.rule
         if rule.scope not in caller.scopes:
             raise fault.forbidden()
-        # A warehouse shares one key and one address, so only people's routes count by address.
-        address = () if rule.limit is Limit.INGEST else (peer.address,)
-        if over := await self.deps.limits.hit(rule.limit, str(caller.key_id), *address):
+        # Before the body: what is refused here was not stored, not even in part.
+        key, address = str(caller.key_id), peer.address
+        if over := await self.deps.limits.hit(rule.limit, key=key, address=address):
             policy = f'"{over.name}";q={over.quota};w={over.window_seconds}'
             raise fault.too_many(policy, over.retry_after)
         return caller

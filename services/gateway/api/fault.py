@@ -25,6 +25,15 @@ class Fault(Exception):
         self.code = code
         self.detail = detail
         self.headers = headers or {}
+        self.said: object = detail
+        """What stands under `detail` where that is the shape."""
+
+
+class NoGoodKey(Fault):
+    """No key, or one that opens nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(401, "Unauthenticated", BAD_KEY)
 
 
 NOT_FOUND: Final = "Not Found"
@@ -56,7 +65,22 @@ def method_not_allowed(allowed: tuple[str, ...]) -> Fault:
 
 def bad_key() -> Fault:
     """No key, or one that opens nothing."""
-    return Fault(401, "Unauthenticated", BAD_KEY)
+    return NoGoodKey()
+
+
+def not_json() -> Fault:
+    """The body is no JSON, in the words of FastAPI."""
+    made = Fault(422, "Invalid", "JSON decode error")
+    made.said = [
+        {
+            "type": "json_invalid",
+            "loc": ["body", 0],
+            "msg": made.detail,
+            "input": None,
+            "ctx": {"error": "not JSON, or nested too deep"},
+        }
+    ]
+    return made
 
 
 def forbidden() -> Fault:
@@ -115,7 +139,7 @@ async def answer(send: Any, shape: Shape, fault: Fault) -> None:
 def _rendered(shape: Shape, fault: Fault) -> tuple[bytes, bytes]:
     match shape:
         case Shape.DETAIL:
-            return msgspec.json.encode({"detail": fault.detail}), b"application/json"
+            return msgspec.json.encode({"detail": fault.said}), b"application/json"
         case Shape.PROBLEM:
             problem = {"type": fault.code, "title": fault.detail, "status": fault.status}
             return msgspec.json.encode(problem), b"application/problem+json"

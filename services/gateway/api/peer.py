@@ -26,11 +26,11 @@ def peer_of(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], trusted: N
     client = scope.get("client")
     address = client[0] if client else ""
     host = headers.get(b"host", b"").decode("latin-1")
-    if not trusted or not _in(address, trusted):
+    if not trusted or not is_in(address, trusted):
         return Peer(address, address, scope.get("scheme", "http"), host)
     said = _text(headers, b"x-forwarded-for")
     chain = [part.strip() for part in said.split(",") if part.strip()]
-    real = next((hop for hop in reversed(chain) if not _in(hop, trusted)), address)
+    real = next((hop for hop in reversed(chain) if not is_in(hop, trusted)), address)
     return Peer(
         real,
         ", ".join([*chain, address]),
@@ -39,7 +39,8 @@ def peer_of(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], trusted: N
     )
 
 
-def _in(address: str, networks: Networks) -> bool:
+def is_in(address: str, networks: Networks) -> bool:
+    """Whether an address is in any of the networks; what is no address is in none."""
     try:
         ip = ip_address(address)
     except ValueError:

@@ -28,6 +28,8 @@ class Limit(StrEnum):
 
     INGEST = "ingest"
     DASHBOARD = "dashboard"
+    REMOVAL = "removal"
+    EXPORT = "export"
     NONE = "none"
 
 

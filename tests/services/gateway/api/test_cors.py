@@ -49,6 +49,21 @@ async def test_a_preflight_of_an_allowed_page_is_answered_here() -> None:
     assert "Origin" in answer.headers["vary"]
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+async def test_a_page_may_send_whatever_header_it_asks_for(method: str) -> None:
+    wanted = "x-api-key, last-event-id, idempotency-key, x-consistency-token"
+    asking = PREFLIGHT | {
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": wanted,
+    }
+
+    async with client(unreachable) as c:
+        answer = await c.options("/api/v1/dashboard/stream", headers=asking)
+
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-headers"] == wanted
+
+
 async def test_a_preflight_of_another_page_is_refused_in_plain_text() -> None:
     async with client() as c:
         answer = await c.options("/", headers={**PREFLIGHT, "Origin": "https://evil.example"})
@@ -73,7 +88,8 @@ async def test_every_answer_tells_an_allowed_page_that_it_may_read_it(status: in
     assert answer.status_code == status
     assert answer.headers["access-control-allow-origin"] == PAGE
     assert answer.headers["access-control-expose-headers"] == (
-        "X-Request-Id, X-Process-Time, X-Consistency-Token, Retry-After"
+        "X-Request-Id, X-Process-Time, X-Consistency-Token, X-Stale, Content-Disposition, "
+        "Retry-After"
     )
     assert "Origin" in answer.headers["vary"]
 
@@ -100,6 +116,15 @@ async def test_no_get_answer_can_be_kept_by_the_scanners_service_worker() -> Non
 
     assert answer.headers["vary"] == "*"
     assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_an_answer_that_must_not_be_kept_is_not_kept_by_the_service_worker_either() -> None:
+    inner = answering(200, (b"cache-control", b"no-cache"), (b"vary", b"Accept"))
+    async with client(inner) as c:
+        answer = await c.get("/", headers={"Origin": PAGE})
+
+    assert answer.headers.get_list("cache-control") == ["no-cache"]
+    assert answer.headers.get_list("vary") == ["*"]
 
 
 async def test_what_a_service_says_about_caching_stands() -> None:

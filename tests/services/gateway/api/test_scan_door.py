@@ -177,11 +177,51 @@ async def test_an_unknown_address_and_a_wrong_method_read_as_they_always_did(
     assert service.asked == []
 
 
-async def test_a_slash_too_much_is_led_to_the_right_address(gateway: AsyncClient) -> None:
-    answer = await gateway.get(f"/scan{STATE}/?date=2025-10-31", headers=SCANNER)
+@pytest.mark.parametrize(
+    ("method", "path", "location"),
+    [
+        ("GET", f"/scan{STATE}/?date=2025-10-31", f"/scan{STATE}?date=2025-10-31"),
+        ("POST", f"{BATCH}/", BATCH),
+        ("POST", f"//api/v1{BATCH}/", f"/api/v1{BATCH}"),
+    ],
+)
+async def test_a_slash_too_much_is_led_to_the_right_address(
+    gateway: AsyncClient, service: Service, method: str, path: str, location: str
+) -> None:
+    url = f"http://gateway{path}"
+    answer = await gateway.request(method, url, headers=SCANNER, content=b'{"events":[]}')
 
     assert answer.status_code == 307
-    assert answer.headers["location"] == f"/scan{STATE}?date=2025-10-31"
+    assert answer.headers["location"] == location
+    assert readable(answer)
+    assert service.asked == []
+
+
+@pytest.mark.parametrize("key", [None, "wrong"])
+async def test_a_body_that_is_no_json_is_said_so_before_anybody_asks_for_the_key(
+    gateway: AsyncClient, service: Service, key: str | None
+) -> None:
+    headers = SCANNER | {"X-API-Key": key or ""}
+
+    garbage = [
+        await gateway.post(BATCH, headers=headers, content=body)
+        for body in (b"{", b"not json", b'{"events":[}', b"[" * 60_000)
+    ]
+    others = [
+        await gateway.post(BATCH, headers=headers, content=b""),
+        await gateway.post(BATCH, headers=headers, content=b"7"),
+        await gateway.post(BATCH, headers=headers | {"Content-Type": "text/plain"}, content=b"{"),
+        await gateway.post(BATCH, headers=headers, content=b"{" * 1_000_000),
+        await gateway.get(STATE, headers=headers),
+    ]
+
+    for answer in garbage:
+        assert answer.status_code == 422
+        (detail,) = answer.json()["detail"]
+        assert (detail["type"], detail["loc"]) == ("json_invalid", ["body", 0])
+        assert readable(answer)
+    assert [answer.status_code for answer in others] == [401] * 5
+    assert service.asked == []
 
 
 @pytest.mark.parametrize(

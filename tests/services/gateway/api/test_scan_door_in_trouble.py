@@ -1,16 +1,20 @@
 """The scan door when something is too slow, too large, too much or away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 from httpx import AsyncClient, Response
 
+from services.gateway.adapters.limits import Limits, allowances
+from services.gateway.domain.door import Limit
+from services.gateway.settings import Settings
 from tests.services.gateway.conftest import KEY, PAGE, READER, Keys, Opener, Service, crooked
 
 BATCH = "/api/v1/events/batch"
 STATE = "/api/v1/dashboard/state"
+CSV = "/api/v1/export/csv"
 SCANNER = {"Origin": PAGE, "X-API-Key": KEY, "Content-Type": "application/json"}
 
 
@@ -131,19 +135,75 @@ async def test_too_many_questions_are_told_when_to_come_back(open_gateway: Opene
     assert (writing.status_code, other.status_code) == (200, 200)
 
 
-async def test_by_default_several_dashboards_can_be_opened_at_once(gateway: AsyncClient) -> None:
-    answers = [await gateway.get(STATE, headers=SCANNER) for _ in range(5 * 10)]
+@pytest.mark.parametrize(
+    ("limit", "requests"),
+    [
+        # Ten people open a dashboard, five questions each, and keep filtering it for a minute.
+        ("dashboard", 10 * (5 + 2 * 2 + 20)),
+        # A hundred devices, 66 requests each; those back from an hour offline, 27 in 5 minutes;
+        # and all of them trying thrice while the service is away.
+        ("ingest", 100 * (66 + 27 // 5 + 1)),
+        ("ingest", 100 * 3 * 66),
+    ],
+)
+async def test_by_default_nobody_who_works_behind_one_address_is_slowed_down(
+    limit: str, requests: int
+) -> None:
+    text = Settings.model_fields[f"rate_limit_{limit}"].default
+    limits = Limits({Limit(limit): text})
 
-    assert {answer.status_code for answer in answers} == {200}
+    answers = [
+        await limits.hit(Limit(limit), key="shared", address="10.0.0.1") for _ in range(requests)
+    ]
+
+    assert set(answers) == {None}
 
 
-async def test_by_default_a_reconnecting_warehouse_is_not_slowed_down(gateway: AsyncClient) -> None:
-    async def send() -> int:
-        return (await gateway.post(BATCH, headers=SCANNER, json={"events": []})).status_code
+async def test_by_default_a_day_of_polling_dashboards_is_let_through() -> None:
+    by_key = allowances(Settings.model_fields["rate_limit_dashboard"].default)
 
-    sending: list[Awaitable[int]] = [send() for _ in range(300)]
+    # Ten viewers on one key, each asking twice every half minute.
+    assert all(one.item.amount / one.item.get_expiry() > 10 * 2 / 30 for one in by_key)
 
-    assert set(await asyncio.gather(*sending)) == {200}
+
+@pytest.mark.parametrize(("limit", "path"), [("removal", "remove"), ("export", "csv")])
+async def test_removals_and_exports_are_limited_as_they_were_announced(
+    open_gateway: Opener, limit: str, path: str
+) -> None:
+    method, url = ("POST", "/api/v1/events/remove") if path == "remove" else ("GET", CSV)
+    async with open_gateway() as gateway:
+        answers = [await gateway.request(method, url, headers=SCANNER) for _ in range(101)]
+        writing = await gateway.post(BATCH, headers=SCANNER, json={"events": []})
+
+    assert [answer.status_code for answer in answers] == [200] * 100 + [429]
+    assert answers[-1].headers["ratelimit-policy"] == f'"{limit}";q=100;w=60'
+    assert writing.status_code == 200
+
+
+async def test_what_a_limit_refuses_goes_nowhere_and_may_be_sent_again(
+    open_gateway: Opener, service: Service
+) -> None:
+    bodies = [b'{"events":[%d]}' % number for number in range(3)]
+    async with open_gateway(rate_limit_ingest="1/second") as gateway:
+
+        async def send(body: bytes) -> Response:
+            return await gateway.post(BATCH, headers=SCANNER, content=body)
+
+        first = [await send(body) for body in bodies]
+        async with asyncio.timeout(30):
+            for body, answer in zip(bodies, first, strict=True):
+                accepted = answer.status_code == 200
+                while not accepted:
+                    accepted = (await send(body)).status_code == 200
+
+    statuses = [answer.status_code for answer in first]
+    assert 429 in statuses
+    assert sorted(service.bodies) == bodies
+    limited = first[statuses.index(429)]
+    assert limited.json() == {"detail": "Too many requests, try again later"}
+    assert int(limited.headers["retry-after"]) >= 1
+    assert readable(limited)
+    assert not final(limited)
 
 
 async def test_keys_seen_before_still_open_while_the_database_is_away(

@@ -1,7 +1,8 @@
 """What the gateway says of itself, and how it behaves around the doors."""
 
-from typing import cast
+from typing import Any, cast
 
+import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -61,6 +62,60 @@ async def test_a_crash_is_an_answer_that_says_nothing_of_what_crashed(
     assert answer.headers.get_list("access-control-allow-origin") == [PAGE]
 
 
+@pytest.mark.parametrize(
+    ("client", "headers", "different", "status"),
+    [
+        ("127.0.0.1", {}, {}, 200),
+        ("::1", {}, {}, 200),
+        ("10.1.2.3", {}, {}, 404),
+        ("10.1.2.3", {}, {"metrics_networks": ("10.0.0.0/8",)}, 200),
+        ("127.0.0.1", {"X-Forwarded-For": "127.0.0.1"}, {}, 404),
+        ("127.0.0.1", {"Forwarded": "for=127.0.0.1"}, {}, 404),
+        ("10.1.2.3", {"X-Forwarded-For": "127.0.0.1"}, {}, 404),
+        (
+            "10.1.2.3",
+            {"X-Forwarded-For": "203.0.113.9"},
+            {"trusted_proxies": ("10.0.0.0/8",), "metrics_networks": ("10.0.0.0/8",)},
+            404,
+        ),
+    ],
+)
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "//metrics"])
+async def test_only_those_who_run_it_see_its_metrics(
+    service: Service,
+    keys: Keys,
+    client: str,
+    headers: dict[str, str],
+    different: dict[str, Any],
+    status: int,
+    path: str,
+) -> None:
+    async with open_app(service, keys, **different) as app:
+        transport = ASGITransport(app, client=(client, 5555))
+        async with AsyncClient(transport=transport, base_url="http://gateway") as c:
+            answer = await c.get(f"http://gateway{path}", headers=headers, follow_redirects=True)
+
+    # Where a path is spelled otherwise nothing need be there, but never more than is allowed.
+    assert answer.status_code == status or (path == "//metrics" and answer.status_code == 404)
+    assert ("tillstream_" in answer.text) == (answer.status_code == 200)
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/scan/docs"])
+async def test_nobody_reads_the_documentation_through_the_gateway(
+    gateway: AsyncClient, path: str
+) -> None:
+    assert (await gateway.get(path, headers={"X-API-Key": KEY})).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/?ping=1", "/ping?x", "/ping", "/scan/?ping=1"])
+async def test_the_scanners_connection_test_needs_no_key(gateway: AsyncClient, path: str) -> None:
+    answer = await gateway.get(f"http://gateway{path}", headers={"Origin": PAGE})
+
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert (answer.headers["vary"], answer.headers["cache-control"]) == ("*", "no-store")
+
+
 async def test_without_its_database_it_is_not_ready_and_says_what_is_amiss(
     gateway: AsyncClient,
 ) -> None:
@@ -84,7 +139,7 @@ async def test_one_trace_leads_through_the_gateway_into_the_service(
         await client.get(STATE, headers={"X-API-Key": KEY, "traceparent": parent})
 
     (span,) = spans.get_finished_spans()
-    assert span.name == "GET /api/v1/dashboard/*"
+    assert span.name == "GET /api/v1/dashboard/state"
     assert span.parent is not None
     told = traces.parse(service.asked[0].headers["traceparent"])
     assert told.trace_id == span.context.trace_id == traces.parse(parent).trace_id
@@ -93,8 +148,8 @@ async def test_one_trace_leads_through_the_gateway_into_the_service(
 
 async def test_what_passes_is_measured_by_route_and_not_by_path(open_gateway: Opener) -> None:
     async with open_gateway() as gateway:
-        await gateway.get("/api/v1/logs/some-unusual-path", headers={"X-API-Key": KEY})
+        await gateway.get("/api/v1/quarantine/some-unusual-path", headers={"X-API-Key": KEY})
         metrics = (await gateway.get("/metrics")).text
 
-    assert 'route="/api/v1/logs/*"' in metrics
+    assert 'route="/api/v1/quarantine/{}"' in metrics
     assert "some-unusual-path" not in metrics

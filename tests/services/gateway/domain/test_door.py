@@ -53,7 +53,17 @@ def test_however_a_client_spells_the_path_the_service_gets_the_plain_one(asked: 
         ("GET", "/api/v1/logs/raw", "scan:read"),
         ("GET", "/api/v1/export/boxes-csv", "scan:read"),
         ("GET", "/api/v1/deletions", "scan:read"),
+        ("GET", "/api/v1/dashboard/boxes", "scan:read"),
+        ("GET", "/api/v1/dashboard/stream", "scan:read"),
+        ("GET", "/api/v1/export/csv", "scan:read"),
+        ("GET", "/api/v1/export/excel", "scan:read"),
+        ("HEAD", "/api/v1/export/excel", "scan:read"),
         ("GET", "/api/v1/quarantine", "scan:read"),
+        ("GET", "/api/v1/quarantine/0a6a7d0e-5b7f-4f4e-9d3e-2f3f5b6f7a80", "scan:read"),
+        ("POST", "/api/v1/quarantine/replay", "scan:remove"),
+        ("POST", "/api/v1/quarantine/0a6a7d0e-5b7f-4f4e-9d3e-2f3f5b6f7a80/mend", "scan:remove"),
+        ("POST", "/api/v1/quarantine/0a6a7d0e-5b7f-4f4e-9d3e-2f3f5b6f7a80/replay", "scan:remove"),
+        ("POST", "/api/v1/quarantine/0a6a7d0e-5b7f-4f4e-9d3e-2f3f5b6f7a80/drop", "scan:remove"),
         ("GET", "/scan/ping", None),
         ("GET", "/scan", None),
         ("GET", "/scan/", None),
@@ -63,6 +73,27 @@ def test_every_route_of_the_scan_door_says_what_it_takes(
     method: str, path: str, scope: str | None
 ) -> None:
     assert find(DOORS, method, path).rule.scope == scope
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "limit"),
+    [
+        ("POST", "/api/v1/events/batch", Limit.INGEST),
+        ("POST", "/api/v1/events/verify", Limit.INGEST),
+        ("POST", "/api/v1/events/remove", Limit.REMOVAL),
+        ("POST", "/api/v1/events/bulk-remove", Limit.REMOVAL),
+        ("DELETE", "/api/v1/events/0a6a7d0e", Limit.REMOVAL),
+        ("POST", "/api/v1/quarantine/0a6a7d0e/mend", Limit.REMOVAL),
+        ("GET", "/api/v1/dashboard/state", Limit.DASHBOARD),
+        ("GET", "/api/v1/deletions", Limit.DASHBOARD),
+        ("GET", "/api/v1/export/excel", Limit.EXPORT),
+        ("GET", "/scan/ping", Limit.NONE),
+    ],
+)
+def test_every_route_counts_against_the_limit_of_its_kind(
+    method: str, path: str, limit: Limit
+) -> None:
+    assert find(DOORS, method, path).rule.limit is limit
 
 
 @pytest.mark.parametrize(
@@ -96,7 +127,18 @@ def test_what_belongs_to_no_door_is_left_to_others(path: str) -> None:
         find(DOORS, "GET", path)
 
 
-@pytest.mark.parametrize("path", ["/scan/metrics", "/scan/docs", "/scan/ready", "/api/v1/events/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/scan/metrics",
+        "/scan/docs",
+        "/scan/ready",
+        "/api/v1/events/",
+        "/api/v1/dashboard/secrets",
+        "/api/v1/logs/other",
+        "/api/v1/quarantine/a/b/c",
+    ],
+)
 def test_a_door_shows_nothing_that_is_not_in_its_rules(path: str) -> None:
     with pytest.raises(NoSuchPath):
         find(DOORS, "GET", path)

@@ -1,0 +1,38 @@
+"""What the gateway shows only to those who run it: its metrics."""
+
+from typing import Final
+
+from services.gateway.api import fault
+from services.gateway.api.cors import App, Receive, Scope, Send
+from services.gateway.api.peer import is_in, peer_of
+from services.gateway.domain.door import Shape
+from services.gateway.settings import Settings
+
+ROOMS: Final = frozenset({"/metrics"})
+FORWARDED: Final = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"})
+
+
+class InnerRooms:
+    """ASGI middleware: for everybody outside of `metrics_networks` the rooms are not there.
+
+    Whoever came through a proxy that nobody trusts could be anybody, whatever address the proxy
+    itself has.
+    """
+
+    def __init__(self, app: App, *, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        inner = scope["type"] == "http" and scope["path"].rstrip("/") in ROOMS
+        if inner and not self._may_enter(scope):
+            return await fault.answer(send, Shape.DETAIL, fault.not_found())
+        return await self._app(scope, receive, send)
+
+    def _may_enter(self, scope: Scope) -> bool:
+        headers = dict(scope["headers"])
+        trusted = self._settings.trusted_proxies
+        client = scope.get("client")
+        if not FORWARDED.isdisjoint(headers) and not is_in(client[0] if client else "", trusted):
+            return False
+        return is_in(peer_of(scope, headers, trusted).address, self._settings.metrics_networks)
