@@ -1,12 +1,23 @@
 """`python -m services.ingest`: run it, migrate it, mend its read models."""
 
 from libs.process.commands import Service, command_line
-from services.ingest.bootstrap import SERVICE, open_app, projections
+from services.ingest import bootstrap
+from services.ingest.api.import_command import add_import
+from services.ingest.api.quarantine_commands import quarantine_commands
 from services.ingest.settings import Settings
 
-app = command_line(
-    Service(name=SERVICE, settings=Settings, open_app=open_app, projections=projections)
+SERVICE = Service(
+    name=bootstrap.SERVICE,
+    settings=Settings,
+    open_app=bootstrap.open_app,
+    projections=bootstrap.projections,
 )
+
+app = command_line(SERVICE)
+app.add_typer(
+    quarantine_commands(lambda: bootstrap.open_desk(SERVICE.read_settings())), name="quarantine"
+)
+add_import(app, SERVICE.read_settings, bootstrap.open_store, bootstrap.open_spreadsheet)
 
 if __name__ == "__main__":
     app()

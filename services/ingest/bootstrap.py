@@ -1,8 +1,10 @@
 """Build ingest."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI
@@ -18,16 +20,32 @@ from libs.http.auth import TokenVerifier
 from libs.http.client import open_client
 from libs.http.health import Check
 from libs.http.problems import detail_shape
+from libs.messaging import checkpoints
 from libs.messaging.freshness import Freshness
 from libs.messaging.projection import Projection
-from libs.postgres.pool import SYSTEM, open_pool
+from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
+from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
-from services.ingest.api import dashboard, events, quarantine, system
+from services.ingest.adapters.table import Choice, Unreadable, Worksheet
+from services.ingest.api import (
+    boxes,
+    dashboard,
+    events,
+    export,
+    quarantine,
+    removal,
+    stream,
+    system,
+)
+from services.ingest.api.live import Live
+from services.ingest.api.overview import PROJECTIONS
 from services.ingest.api.paths import tolerant
 from services.ingest.deps import Deps
-from services.ingest.read_models import activity, presence, scan_log
+from services.ingest.handlers.importing import Pause
+from services.ingest.read_models import activity, box, presence, scan_log
 from services.ingest.read_models import quarantine as quarantined
+from services.ingest.read_models import removal as removed
 from services.ingest.settings import Settings
 
 SERVICE: Final = "ingest"
@@ -72,7 +90,57 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
                 deadline=settings.stale_wait_seconds,
             ),
             telemetry=telemetry,
+            open_quarantine=partial(quarantined.open_by_code, logging),
+            exports=asyncio.Semaphore(settings.export_turns),
+            looking_back=asyncio.Semaphore(settings.as_of_turns),
+            standing=partial(_standing, logging),
         )
+
+
+@asynccontextmanager
+async def open_desk(settings: Settings) -> AsyncIterator[Deps]:
+    """The same for a command, with traces of its own. Raises Unavailable."""
+    telemetry = traces.set_up(SERVICE, settings.otlp_endpoint)
+    try:
+        async with open_deps(settings, telemetry) as deps:
+            yield deps
+    finally:
+        await asyncio.to_thread(telemetry.close)
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[EventStore[IngestEvent]]:
+    """Only the log, for the importer. Raises Unavailable."""
+    pool = await open_pool(
+        settings.database_url.get_secret_value(),
+        role=application_role(SERVICE),
+        schema=SERVICE,
+        size=2,
+        application_name="ingest import",
+        tenant_scope=SYSTEM,
+    )
+    log = PostgresLog(pool)
+    try:
+        yield EventStore[IngestEvent](log, Codec(EVENTS))
+    finally:
+        await log.close()
+        await pool.close()
+
+
+@asynccontextmanager
+async def open_spreadsheet(
+    settings: Settings, spreadsheet_id: str, credentials: Path, choice: Choice, pause: Pause
+) -> AsyncIterator[Sequence[Worksheet]]:
+    """The worksheets of a Google spreadsheet. Raises Unreadable, also if gspread is missing."""
+    try:
+        from services.ingest.adapters import google_sheets
+    except ImportError as error:
+        raise Unreadable("spreadsheets need gspread: pip install 'tillstream[sheets]'") from error
+    opened = google_sheets.open_spreadsheet(
+        spreadsheet_id, credentials, choice, api=settings.sheets_api_url, pause=pause
+    )
+    async with opened as worksheets:
+        yield worksheets
 
 
 @asynccontextmanager
@@ -86,9 +154,18 @@ async def open_app(
 
 def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> FastAPI:
     """The API; `checks` are what readiness asks beyond the database."""
-    return http.create_app(
+    app = http.create_app(
         title=SERVICE,
-        routers=[events.router, dashboard.router, quarantine.router, system.router],
+        routers=[
+            events.router,
+            removal.router,
+            dashboard.router,
+            stream.router,
+            boxes.router,
+            export.router,
+            quarantine.router,
+            system.router,
+        ],
         deps=deps,
         checks={"database": partial(system.check_database, deps.reading), **(checks or {})},
         telemetry=deps.telemetry,
@@ -96,6 +173,12 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         max_body_bytes=deps.settings.max_body_bytes,
         outer=[Middleware(tolerant)],
     )
+    app.state.live = Live(deps)
+    return app
+
+
+async def _standing(pool: Pool) -> object:
+    return [await checkpoints.read(pool, name) for name in PROJECTIONS]
 
 
 def projections(settings: Settings) -> Sequence[Projection[IngestEvent]]:
@@ -104,5 +187,7 @@ def projections(settings: Settings) -> Sequence[Projection[IngestEvent]]:
         activity.projection(settings.zone),
         presence.projection(),
         scan_log.projection(settings.zone),
+        box.projection(settings.zone),
         quarantined.projection(),
+        removed.projection(settings.zone),
     )

@@ -1,7 +1,9 @@
 """What ingest holds while it runs."""
 
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, TypeAlias
 
 from fastapi import Depends, Request
 
@@ -21,10 +23,21 @@ class Freshness(Protocol):
         """Whether the read model has what `token` names, before a deadline."""
         ...
 
+    async def caught_up(self, projection: str) -> bool:
+        """Whether the read model has all that the log holds now, before a deadline."""
+        ...
+
+
+Standing: TypeAlias = Callable[[], Awaitable[object]]
+"""Where the read models of the dashboard stand: something that differs whenever they moved."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deps:
-    """`reading` shows one tenant at a time; only questions go through it."""
+    """`reading` shows one tenant at a time; only questions go through it. `exports` are the turns
+    of those who read everything at once, `looking_back` of those who ask about the past.
+    `open_quarantine` counts what waits in it, by code, of all tenants.
+    """
 
     settings: Settings
     store: EventStore[IngestEvent]
@@ -33,6 +46,10 @@ class Deps:
     verifier: TokenVerifier
     freshness: Freshness
     telemetry: Telemetry
+    open_quarantine: Callable[[], Awaitable[Mapping[str, int]]]
+    exports: asyncio.Semaphore
+    looking_back: asyncio.Semaphore
+    standing: Standing
 
 
 def running(request: Request) -> Deps:

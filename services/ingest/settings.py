@@ -14,7 +14,7 @@ class Settings(ServiceSettings):
     """Read from `INGEST_…`, the time zone also from `TIMEZONE`.
 
     A changed `timezone` counts for new scans at once and for old ones after a rebuild of
-    `activity` and `scan_log`. Scans dated before `not_before` are not believed.
+    `activity`, `scan_log`, `box` and `removal`. Scans dated before `not_before` are not believed.
     """
 
     SHARED: ClassVar[Mapping[str, str]] = {**ServiceSettings.SHARED, "timezone": "TIMEZONE"}
@@ -29,7 +29,14 @@ class Settings(ServiceSettings):
     online_threshold_seconds: int = Field(default=300, ge=1)
     feed_length: int = Field(default=100, ge=0, le=1000)
     max_range_days: int = Field(default=92, ge=1, le=366)
+    parallel_exports: int = Field(default=2, ge=1, le=50)
+    parallel_as_of: int = Field(default=2, ge=1, le=50)
+    max_streams: int = Field(default=100, ge=1, le=10_000)
+    stream_poll_seconds: float = Field(default=0.25, gt=0, le=10)
+    stream_heartbeat_seconds: float = Field(default=15.0, gt=0, le=30)
+    stream_lifetime_seconds: float = Field(default=3600.0, gt=0)
     stale_wait_seconds: float = Field(default=2.0, ge=0, le=10)
+    sheets_api_url: str = Field(default="https://sheets.googleapis.com", pattern=r"^https?://")
 
     @field_validator("timezone")
     @classmethod
@@ -44,6 +51,16 @@ class Settings(ServiceSettings):
     def zone(self) -> ZoneInfo:
         """The zone business days begin and end in."""
         return ZoneInfo(self.timezone)
+
+    @property
+    def as_of_turns(self) -> int:
+        """How many may ask about the past at once; exports and they leave one connection over."""
+        return max(1, min(self.parallel_as_of, self.pool_size - 1 - self.export_turns))
+
+    @property
+    def export_turns(self) -> int:
+        """How many may export at once: at least one connection is left for everybody else."""
+        return max(1, min(self.parallel_exports, self.pool_size - 1))
 
     @property
     def plausible_from(self) -> datetime:

@@ -50,6 +50,7 @@ class Client(msgspec.Struct, rename="camel"):
     boxes_close: int
     errors: int
     auto_closes: int
+    removed: int
 
 
 class FeedRow(msgspec.Struct, rename="camel"):
@@ -75,6 +76,7 @@ class Summary(msgspec.Struct, rename="camel"):
     closes: int
     errors: int
     auto_closes: int
+    removed: int
 
 
 class Filters(msgspec.Struct):
@@ -121,29 +123,38 @@ class LogRow(msgspec.Struct, rename="camel"):
     skewed: bool
 
 
+class Removed(msgspec.Struct):
+    """What became of a removal."""
+
+    ok: bool
+    message: str
+    removed_count: int
+
+
+class Deletion(msgspec.Struct, rename={"deleted_at_ms": "deletedAtMs"}):
+    """A removed item, as it was."""
+
+    id: str
+    event_uuid: str
+    deleted_by: str
+    deleted_at: str
+    event_data: LogRow
+    reason: str
+    removal_id: str
+    deleted_at_ms: int
+
+
+class Deletions(msgspec.Struct):
+    """A page of them, and how many there are on all pages."""
+
+    deletions: list[Deletion]
+    total: int
+
+
 class Raw(msgspec.Struct):
     """A page of scans, and how many there are on all pages."""
 
     logs: list[LogRow]
-    total: int
-
-
-class Quarantined(msgspec.Struct, rename="camel"):
-    """An event that could not be understood, word for word."""
-
-    id: str
-    uuid: str | None
-    code: str
-    reason: str
-    raw: str
-    received_at: str
-    received_at_ms: int
-
-
-class Quarantine(msgspec.Struct):
-    """A page of them, and how many there are on all pages."""
-
-    events: list[Quarantined]
     total: int
 
 

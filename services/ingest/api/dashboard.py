@@ -1,59 +1,41 @@
 """What supervisors look at."""
 
-from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
 from libs.postgres.pool import tenant_transaction
 from services.ingest.api import wording
-from services.ingest.api.answers import Raw, State, answered
-from services.ingest.api.asking import AskedFor, Text, Token, staleness, storable
+from services.ingest.api.answers import Raw, answered
+from services.ingest.api.asking import AskedBack, AskedFor, Text, Token, staleness, storable
+from services.ingest.api.overview import PROJECTIONS, look, projections, worded
+from services.ingest.api.past import showing
 from services.ingest.deps import Ingest
-from services.ingest.read_models import activity, presence, scan_log
+from services.ingest.read_models import activity, scan_log
 
-router = APIRouter(prefix="/api/v1/dashboard", tags=["dashboard"])
+router = APIRouter(prefix="/api/v1", tags=["dashboard"])
 
 Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 
 
-@router.get("/state")
-async def state(ingest: Ingest, asked: AskedFor, token: Token = None) -> Response:
-    """Operators, clients, feed and sums of the days and filters asked for (§2.6, §5)."""
-    headers = await staleness(ingest, token, "activity", "presence", "scan_log")
-    settings, question, now = ingest.settings, asked.question, ingest.clock()
-    async with tenant_transaction(ingest.reading, question.tenant) as connection:
-        found = await activity.answer(connection, question)
-        seen = await presence.last_seen(connection, question.tenant, list(found.operators))
-        # Looking for what is not there would read the whole day.
-        feed = (
-            await scan_log.page(connection, question, limit=settings.feed_length)
-            if found.operators
-            else []
-        )
-    zone = settings.zone
-    body = State(
-        generated_at=now.isoformat(),
-        operators=wording.operators(
-            found,
-            seen,
-            now=now,
-            online_within=timedelta(seconds=settings.online_threshold_seconds),
-            zone=zone,
-        ),
-        clients=wording.clients(found),
-        feed=[wording.feed_row(row, zone) for row in feed],
-        summary=wording.summary(found),
-        filters=asked.filters,
-        operators_list=wording.names(found.operators),
-        clients_list=wording.names(found.clients),
-        cities_list=wording.names(found.cities),
-    )
+@router.get("/dashboard/state")
+async def state(ingest: Ingest, asked: AskedBack, token: Token = None) -> Response:
+    """Operators, clients, feed and sums of the days and filters asked for (§2.6, §5).
+
+    With `as_of`, as they were known at that instant: from the log, 503 while too many others ask.
+    """
+    headers = {} if asked.at else await staleness(ingest, token, *PROJECTIONS)
+    now = ingest.clock()
+    tables, length = projections(ingest.settings.zone), ingest.settings.feed_length
+    async with showing(ingest, asked, tables, rows=length) as connection:
+        overview = await look(connection, asked.question, feed_length=length)
+    body = worded(overview, asked.filters, ingest.settings, now=asked.at or now, told_at=now)
     return answered(body, headers)
 
 
-@router.get("/raw")
+@router.get("/dashboard/raw")
+@router.get("/logs/raw")
 async def raw(
     ingest: Ingest,
     asked: AskedFor,

@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
 from libs.errors import Unavailable
-from libs.eventsourcing.log import Cause, LogUnavailable
+from libs.eventsourcing.log import LogUnavailable
 from libs.http.auth import Principal, require
-from libs.telemetry.traces import current_traceparent
+from services.ingest.api import bodies
 from services.ingest.api.answers import Batch, Verified, answered
-from services.ingest.api.asking import CONSISTENCY
+from services.ingest.api.asking import CONSISTENCY, cause_of
 from services.ingest.deps import Ingest
 from services.ingest.handlers import scan
 from services.ingest.handlers.body import BadRequest, read_uuids
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api/v1/events", tags=["events"])
 Device = Annotated[Principal, Depends(require("scan:write"))]
 
 
-@router.post("/batch")
+@router.post("/batch", openapi_extra=bodies.BATCH)
 async def batch(request: Request, ingest: Ingest, device: Device) -> Response:
     """Store up to 100 events (§2.3). 200 means: every one of them is durable, fit or not.
 
@@ -30,7 +30,7 @@ async def batch(request: Request, ingest: Ingest, device: Device) -> Response:
         recorded = await scan.record_batch(
             ingest.store,
             body,
-            cause=_cause(request, device),
+            cause=cause_of(request, device),
             received_at=ingest.clock(),
             not_before=ingest.settings.plausible_from,
         )
@@ -48,7 +48,7 @@ async def batch(request: Request, ingest: Ingest, device: Device) -> Response:
     return answered(answer, {CONSISTENCY: recorded.token})
 
 
-@router.post("/verify")
+@router.post("/verify", openapi_extra=bodies.VERIFY)
 async def verify(request: Request, ingest: Ingest, device: Device) -> Response:
     """Say which of up to 1000 uuids are stored or in quarantine (§2.4), as they were spelled."""
     try:
@@ -59,12 +59,3 @@ async def verify(request: Request, ingest: Ingest, device: Device) -> Response:
     except LogUnavailable as error:
         raise Unavailable from error
     return answered(Verified(True, present))
-
-
-def _cause(request: Request, device: Principal) -> Cause:
-    return Cause(
-        tenant=device.tenant,
-        actor=device.subject,
-        correlation_id=request.scope["request_id"],
-        traceparent=current_traceparent(),
-    )

@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 from libs.postgres.query import Row
 from services.ingest.api.answers import (
     Client,
+    Deletion,
     FeedRow,
     LogRow,
     Operator,
-    Quarantined,
     Summary,
 )
 from services.ingest.domain.day import unix_ms, written
@@ -47,6 +47,7 @@ def clients(found: Activity) -> list[Client]:
             boxes_close=counts.closes,
             errors=counts.errors,
             auto_closes=counts.auto_closes,
+            removed=counts.removed,
         )
         for name, counts in found.clients.items()
     ]
@@ -62,6 +63,7 @@ def summary(found: Activity) -> Summary:
         closes=counts.closes,
         errors=counts.errors,
         auto_closes=counts.auto_closes,
+        removed=found.removed,
     )
 
 
@@ -102,16 +104,17 @@ def log_row(row: Row, zone: ZoneInfo) -> LogRow:
     )
 
 
-def quarantined(row: Row, zone: ZoneInfo) -> Quarantined:
-    """A row of `quarantine`."""
-    return Quarantined(
-        id=str(row["quarantine_id"]),
-        uuid=str(row["scan_id"]) if row["scan_id"] else None,
-        code=row["code"],
+def deletion(row: Row, zone: ZoneInfo) -> Deletion:
+    """A row of `removal`."""
+    return Deletion(
+        id=f"{row['removal_id']}.{row['scan_id']}",
+        event_uuid=str(row["scan_id"]),
+        deleted_by=row["removed_by"],
+        deleted_at=written(row["removed_at"], zone),
+        event_data=log_row(row, zone),
         reason=row["reason"],
-        raw=row["raw"],
-        received_at=written(row["received_at"], zone),
-        received_at_ms=unix_ms(row["received_at"]),
+        removal_id=str(row["removal_id"]),
+        deleted_at_ms=unix_ms(row["removed_at"]),
     )
 
 

@@ -150,7 +150,7 @@ def _facts(batch: _Sorted, namespace: UUID) -> Iterator[Fact[IngestEvent]]:
     for event_id, scan in batch.scans.items():
         if (stream := streams.get(scan.operator)) is None:
             stream = streams[scan.operator] = identity.scan_stream(namespace, scan.operator)
-        yield Fact(event_id=event_id, stream=stream, event=scan, occurred_at=scan.scanned_at)
+        yield Fact(event_id=event_id, stream=stream, event=scan, occurred_at=scan.effective_at)
     for event_id, kept in batch.quarantined.items():
         stream = identity.quarantine_stream(event_id)
         yield Fact(event_id=event_id, stream=stream, event=kept, occurred_at=kept.received_at)

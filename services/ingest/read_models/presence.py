@@ -48,13 +48,20 @@ async def project(connection: Connection, events: Sequence[Envelope[IngestEvent]
     """Keep the latest receive time of each operator."""
     latest: dict[tuple[str, str], datetime] = {}
     for envelope in events:
-        scan = envelope.event
-        if isinstance(scan, ScanRecorded) and scan.source != "dashboard":
-            key = (envelope.tenant, scan.operator)
-            latest[key] = max(scan.received_at, latest.get(key, scan.received_at))
+        if heard := sign_of_life(envelope.event):
+            operator, moment = heard
+            key = (envelope.tenant, operator)
+            latest[key] = max(moment, latest.get(key, moment))
     if latest:
         tenants, operators = zip(*latest, strict=True)
         await connection.execute(SEEN, tenants, operators, list(latest.values()))
+
+
+def sign_of_life(event: IngestEvent) -> tuple[str, datetime] | None:
+    """Whom an event was heard of, and when."""
+    if isinstance(event, ScanRecorded) and event.source != "dashboard":
+        return event.operator, event.received_at
+    return None
 
 
 async def last_seen(connection: Any, tenant: str, operators: Sequence[str]) -> dict[str, datetime]:

@@ -1,16 +1,31 @@
-"""What arrived and could not be understood?"""
+"""What arrived and could not be understood, and what became of it?"""
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, TypeAlias
+from uuid import UUID
 
-from sqlalchemy import Column, DateTime, MetaData, Table, Text, Uuid, bindparam, func, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    DateTime,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    and_,
+    func,
+    select,
+)
 
 from contracts import ingest
 from contracts.envelope import Envelope
-from contracts.ingest import IngestEvent, ScanQuarantined
+from contracts.ingest import IngestEvent, QuarantineDropped, QuarantineMended, ScanQuarantined
 from libs.eventsourcing.codec import Codec
 from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
+from libs.postgres.pool import Pool, acquired
 
 QUARANTINE: Final = Table(
     "quarantine",
@@ -18,19 +33,57 @@ QUARANTINE: Final = Table(
     Column("tenant", Text, primary_key=True),
     Column("quarantine_id", Uuid, primary_key=True),
     Column("scan_id", Uuid),
-    Column("code", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("raw", Text, nullable=False),
-    Column("received_at", DateTime(timezone=True), nullable=False),
+    Column("code", Text),
+    Column("reason", Text),
+    Column("raw", Text),
+    Column("received_at", DateTime(timezone=True)),
+    Column("status", Text, nullable=False),
+    Column("decided_at", DateTime(timezone=True)),
+    Column("decided_by", Text),
+    Column("decision", Text),
+    Column("mended_as", Uuid),
 )
-"""`quarantine_id` is the id of the event in the log."""
+"""`quarantine_id` is the id of the event in the log; `decision` is why it was dropped."""
+
+SHOWN: Final = 1000
+"""How much of an event a list shows, in characters: a page of whole ones could be huge."""
 
 KEEP: Final = """
-INSERT INTO quarantine
+INSERT INTO quarantine AS known
 SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[],
-    $7::timestamptz[]) ORDER BY 1, 2
-ON CONFLICT DO NOTHING
+    $7::timestamptz[], $8::text[], $9::timestamptz[], $10::text[], $11::text[], $12::uuid[])
+ORDER BY 1, 2
+ON CONFLICT (tenant, quarantine_id) DO UPDATE SET
+    scan_id = coalesce(known.scan_id, excluded.scan_id),
+    code = coalesce(known.code, excluded.code),
+    reason = coalesce(known.reason, excluded.reason),
+    raw = coalesce(known.raw, excluded.raw),
+    received_at = coalesce(known.received_at, excluded.received_at),
+    status = CASE known.status WHEN 'open' THEN excluded.status ELSE known.status END,
+    decided_at = coalesce(known.decided_at, excluded.decided_at),
+    decided_by = coalesce(known.decided_by, excluded.decided_by),
+    decision = coalesce(known.decision, excluded.decision),
+    mended_as = coalesce(known.mended_as, excluded.mended_as)
 """
+
+_Told: TypeAlias = dict[str, object]
+
+
+class Status(StrEnum):
+    """What became of a quarantined event."""
+
+    OPEN = "open"
+    MENDED = "mended"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """Whose quarantined events are asked for; None filters nothing."""
+
+    tenant: str
+    status: Status | None = Status.OPEN
+    code: str | None = None
 
 
 def projection() -> Projection[IngestEvent]:
@@ -45,41 +98,108 @@ def projection() -> Projection[IngestEvent]:
 
 
 async def project(connection: Connection, events: Sequence[Envelope[IngestEvent]]) -> None:
-    """Keep a row of everything quarantined."""
-    rows = [
-        (
-            envelope.tenant,
-            envelope.event_id,
-            kept.scan_id,
-            kept.code,
-            kept.reason,
-            kept.raw,
-            kept.received_at,
-        )
-        for envelope in events
-        if isinstance(kept := envelope.event, ScanQuarantined)
-    ]
+    """Keep a row of everything quarantined, and what was decided about it.
+
+    One statement for both, in the order of the ids, so that two batches never wait crosswise.
+    """
+    rows: dict[tuple[str, UUID], _Told] = {}
+    for envelope in events:
+        if told := _told(envelope):
+            quarantine_id, said = told
+            rows.setdefault((envelope.tenant, quarantine_id), {}).update(said)
     if rows:
-        await connection.execute(KEEP, *zip(*rows, strict=True))
+        names = [column.name for column in QUARANTINE.columns][2:]
+        given = [
+            [row.get(name, Status.OPEN if name == "status" else None) for row in rows.values()]
+            for name in names
+        ]
+        tenants, ids = zip(*rows, strict=True)
+        await connection.execute(KEEP, tenants, ids, *given)
 
 
-async def page(connection: Any, tenant: str, *, limit: int, offset: int) -> Sequence[query.Row]:
-    """Rows with the columns of `QUARANTINE`, newest first."""
-    asked = _NEWEST.limit(limit).offset(offset)
-    return await query.fetch(connection, asked, tenant=tenant)
+async def page(connection: Any, wanted: Wanted, *, limit: int, offset: int) -> Sequence[query.Row]:
+    """Rows newest first: the columns of `QUARANTINE`, of `raw` the beginning, and `raw_length`."""
+    shown = [column for column in QUARANTINE.columns if column.name != "raw"]
+    asked = (
+        select(
+            *shown,
+            func.left(QUARANTINE.c.raw, SHOWN).label("raw"),
+            func.length(QUARANTINE.c.raw).label("raw_length"),
+        )
+        .where(_passing(wanted))
+        .order_by(QUARANTINE.c.received_at.desc(), QUARANTINE.c.quarantine_id)
+        .limit(limit)
+        .offset(offset)
+    )
+    return await query.fetch(connection, asked)
 
 
-async def count(connection: Any, tenant: str) -> int:
-    """How many there are."""
-    found: int = await query.fetchval(connection, _COUNT, tenant=tenant)
-    return found
+async def counts(connection: Any, wanted: Wanted) -> Mapping[str, int]:
+    """How many there are of each code, the most frequent first."""
+    number = func.count()
+    asked = (
+        select(QUARANTINE.c.code, number.label("number"))
+        .where(_passing(wanted))
+        .group_by(QUARANTINE.c.code)
+        .order_by(number.desc(), QUARANTINE.c.code)
+    )
+    return {row["code"]: row["number"] for row in await query.fetch(connection, asked)}
 
 
-_NEWEST: Final = (
-    select(QUARANTINE)
-    .where(QUARANTINE.c.tenant == bindparam("tenant"))
-    .order_by(QUARANTINE.c.received_at.desc(), QUARANTINE.c.quarantine_id)
-)
-_COUNT: Final = (
-    select(func.count()).select_from(QUARANTINE).where(QUARANTINE.c.tenant == bindparam("tenant"))
-)
+async def ids(connection: Any, wanted: Wanted, *, after: UUID | None, limit: int) -> Sequence[UUID]:
+    """Ids in their own order, behind `after`."""
+    asked = select(QUARANTINE.c.quarantine_id).where(_passing(wanted))
+    if after is not None:
+        asked = asked.where(QUARANTINE.c.quarantine_id > after)
+    asked = asked.order_by(QUARANTINE.c.quarantine_id).limit(limit)
+    return [UUID(str(row["quarantine_id"])) for row in await query.fetch(connection, asked)]
+
+
+async def open_by_code(pool: Pool) -> Mapping[str, int]:
+    """How many wait to be decided about, of all tenants, by code. `pool` must see all of them."""
+    asked = (
+        select(QUARANTINE.c.code, func.count().label("number"))
+        .where(QUARANTINE.c.status == Status.OPEN, QUARANTINE.c.code.is_not(None))
+        .group_by(QUARANTINE.c.code)
+    )
+    async with acquired(pool) as connection:
+        return {row["code"]: row["number"] for row in await query.fetch(connection, asked)}
+
+
+def _passing(wanted: Wanted) -> ColumnElement[bool]:
+    # A decision that was heard of before its event waits for it unseen.
+    conditions = [QUARANTINE.c.tenant == wanted.tenant, QUARANTINE.c.received_at.is_not(None)]
+    if wanted.status is not None:
+        conditions.append(QUARANTINE.c.status == wanted.status)
+    if wanted.code is not None:
+        conditions.append(QUARANTINE.c.code == wanted.code)
+    return and_(*conditions)
+
+
+def _told(envelope: Envelope[IngestEvent]) -> tuple[UUID, _Told] | None:
+    """What an event says of which row."""
+    match envelope.event:
+        case ScanQuarantined() as kept:
+            return envelope.event_id, {
+                "scan_id": kept.scan_id,
+                "code": kept.code,
+                "reason": kept.reason,
+                "raw": kept.raw,
+                "received_at": kept.received_at,
+            }
+        case QuarantineMended() as mended:
+            return mended.quarantine_id, {
+                "status": Status.MENDED,
+                "decided_at": mended.mended_at,
+                "decided_by": mended.mended_by,
+                "mended_as": mended.scan_id,
+            }
+        case QuarantineDropped() as dropped:
+            return dropped.quarantine_id, {
+                "status": Status.DROPPED,
+                "decided_at": dropped.dropped_at,
+                "decided_by": dropped.dropped_by,
+                "decision": dropped.reason,
+            }
+        case _:
+            return None

@@ -1,11 +1,12 @@
 """What was scanned, row by row?
 
 Every index begins with the day and ends in the order of the answer, so a page of one day reads
-as many rows as it shows; a page of several days reads as many from each.
+as many rows as it shows; a page of several days reads as many from each. A removed item keeps its
+row, which is shown no longer; the audit of a removal is a row like any other.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -24,6 +25,7 @@ from sqlalchemy import (
     bindparam,
     column,
     func,
+    literal_column,
     select,
     true,
 )
@@ -31,12 +33,19 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from contracts import ingest
 from contracts.envelope import Envelope
-from contracts.ingest import IngestEvent, ScanRecorded
+from contracts.ingest import (
+    IngestEvent,
+    ItemRemoved,
+    RemovalRecorded,
+    ScanId,
+    ScanRecorded,
+)
 from libs.eventsourcing.codec import Codec
 from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
 from services.ingest.domain.day import Days, day_of
 from services.ingest.domain.question import Question
+from services.ingest.domain.removal import as_scan
 from services.ingest.read_models.conditions import asked
 
 SCAN_LOG: Final = Table(
@@ -57,17 +66,21 @@ SCAN_LOG: Final = Table(
     Column("received_at", DateTime(timezone=True), nullable=False),
     Column("effective_at", DateTime(timezone=True), nullable=False),
     Column("skewed", Boolean, nullable=False),
+    Column("removed_at", DateTime(timezone=True)),
 )
 """`day` is that of `effective_at`. It stands in the key so that the key stays unique when the
 table is cut by days, and so that inserts touch the same few pages of it."""
 
 KEEP: Final = """
-INSERT INTO scan_log
+INSERT INTO scan_log AS known
 SELECT * FROM unnest($1::text[], $2::date[], $3::uuid[], $4::text[], $5::text[], $6::text[],
     $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[],
-    $13::timestamptz[], $14::timestamptz[], $15::boolean[]) ORDER BY 1, 2, 3
-ON CONFLICT DO NOTHING
+    $13::timestamptz[], $14::timestamptz[], $15::boolean[], $16::timestamptz[]) ORDER BY 1, 2, 3
+ON CONFLICT (tenant, day, scan_id) DO UPDATE SET removed_at = excluded.removed_at
+WHERE excluded.removed_at IS NOT NULL AND known.kind = excluded.kind
 """
+"""A row never changes but by being removed, which happens once; whichever is told first, the scan
+or its removal, the row comes out the same."""
 
 
 def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
@@ -75,7 +88,7 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
     return Projection(
         name="scan_log",
         tables=("scan_log",),
-        topics=(ingest.SCANS,),
+        topics=(ingest.SCANS, ingest.REMOVALS),
         codec=Codec(ingest.EVENTS),
         project=partial(project, zone=zone),
     )
@@ -84,14 +97,17 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
 async def project(
     connection: Connection, events: Sequence[Envelope[IngestEvent]], *, zone: ZoneInfo
 ) -> None:
-    """Keep a row of every scan."""
-    rows = [
-        _row(envelope.tenant, envelope.event, zone)
-        for envelope in events
-        if isinstance(envelope.event, ScanRecorded)
-    ]
+    """Keep a row of every scan and of every removal."""
+    rows: dict[tuple[object, ...], tuple[object, ...]] = {}
+    for envelope in events:
+        if told := _told(envelope.event):
+            row = _row(envelope.tenant, *told, zone)
+            known = rows.setdefault(row[:3], row)
+            # Once per statement; a removal outdoes the scan it is about, and nothing else.
+            if told[1] and known[3] == row[3]:
+                rows[row[:3]] = row
     if rows:
-        await connection.execute(KEEP, *zip(*rows, strict=True))
+        await connection.execute(KEEP, *zip(*rows.values(), strict=True))
 
 
 async def page(
@@ -102,12 +118,36 @@ async def page(
     limit: int,
     offset: int = 0,
 ) -> Sequence[query.Row]:
-    """Rows with the columns of `SCAN_LOG`, newest first: by receive time, own time, id."""
+    """Live rows with the columns of `SCAN_LOG`, newest first: by receive time, own time, id."""
     asked_for = _page(question, kind, limit, offset)
     return await query.fetch(connection, asked_for, days=_each(question.days))
 
 
-def _row(tenant: str, scan: ScanRecorded, zone: ZoneInfo) -> tuple[object, ...]:
+async def items_in_box(
+    connection: Any, tenant: str, *, box: str, code: str, limit: int
+) -> list[ScanId]:
+    """The live items of a code in a box, of whatever day, the latest scanned first."""
+    asked_for = _IN_BOX.limit(limit)
+    rows = await query.fetch(connection, asked_for, tenant=tenant, box=box, code=code)
+    return [ScanId(row["scan_id"]) for row in rows]
+
+
+def _told(event: IngestEvent) -> tuple[ScanRecorded, datetime | None] | None:
+    """The scan an event is about, and when it was removed."""
+    match event:
+        case ScanRecorded():
+            return event, None
+        case ItemRemoved(scan=scan, removed_at=removed_at):
+            return scan, removed_at
+        case RemovalRecorded():
+            return as_scan(event), None
+        case _:
+            return None
+
+
+def _row(
+    tenant: str, scan: ScanRecorded, removed_at: datetime | None, zone: ZoneInfo
+) -> tuple[object, ...]:
     return (
         tenant,
         day_of(scan.effective_at, zone),
@@ -124,13 +164,16 @@ def _row(tenant: str, scan: ScanRecorded, zone: ZoneInfo) -> tuple[object, ...]:
         scan.received_at,
         scan.effective_at,
         scan.skewed,
+        removed_at,
     )
 
 
 def _page(question: Question, kind: str | None, limit: int, offset: int) -> Select[Any]:
     listed = func.unnest(bindparam("days", type_=ARRAY(Date)))
     each = listed.table_valued(column("day", Date)).render_derived(name="each")
-    of_a_day = select(SCAN_LOG).where(asked(SCAN_LOG, question), SCAN_LOG.c.day == each.c.day)
+    of_a_day = select(SCAN_LOG).where(
+        asked(SCAN_LOG, question), SCAN_LOG.c.day == each.c.day, SCAN_LOG.c.removed_at.is_(None)
+    )
     if kind is not None:
         of_a_day = of_a_day.where(SCAN_LOG.c.kind == kind)
     newest = of_a_day.order_by(*_newest_first(SCAN_LOG)).limit(offset + limit).lateral("newest")
@@ -146,6 +189,23 @@ def _page(question: Question, kind: str | None, limit: int, offset: int) -> Sele
 
 def _newest_first(rows: Any) -> tuple[ColumnElement[Any], ...]:
     return rows.c.received_at.desc(), rows.c.effective_at.desc(), rows.c.scan_id
+
+
+_IN_BOX: Final = (
+    select(SCAN_LOG.c.scan_id)
+    .where(
+        SCAN_LOG.c.tenant == bindparam("tenant"),
+        SCAN_LOG.c.box == bindparam("box"),
+        SCAN_LOG.c.code == bindparam("code"),
+        # As the index has it: a parameter here would hide that it fits.
+        SCAN_LOG.c.kind == literal_column("'ITEM'"),
+        SCAN_LOG.c.removed_at.is_(None),
+    )
+    # The day first, because the index knows it; it never disagrees with the time.
+    .order_by(
+        *(SCAN_LOG.c[name].desc() for name in ("day", "effective_at", "received_at", "scan_id"))
+    )
+)
 
 
 def _each(days: Days) -> list[Any]:

@@ -1,8 +1,10 @@
 """An ingest to try: a log in memory, read models in Postgres, and people with tokens."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from fastapi import FastAPI
@@ -20,6 +22,7 @@ from libs.security.tokens import SigningKey, issue
 from libs.telemetry.traces import set_up
 from services.ingest.bootstrap import create_app
 from services.ingest.deps import Deps
+from services.ingest.read_models import quarantine
 from services.ingest.settings import Settings
 from tests.services.ingest.told import Clock, Fresh, Projector
 
@@ -78,6 +81,14 @@ def fresh() -> Fresh:
     return Fresh()
 
 
+async def whole(pool: Pool) -> object:
+    """Something that differs whenever the read models of the dashboard do: all of them."""
+    return [
+        await pool.fetchval(f"SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table} t")
+        for table in ("activity", "presence", "scan_log")
+    ]
+
+
 KEY = SigningKey.generate()
 SETTINGS = Settings.from_env(
     "INGEST",
@@ -90,7 +101,9 @@ SETTINGS = Settings.from_env(
 
 
 @pytest.fixture
-def app(store: EventStore[IngestEvent], reading_pool: Pool, clock: Clock, fresh: Fresh) -> FastAPI:
+def app(
+    store: EventStore[IngestEvent], pool: Pool, reading_pool: Pool, clock: Clock, fresh: Fresh
+) -> FastAPI:
     """The whole API, on a log in memory and read models in Postgres."""
     verifier = TokenVerifier(
         audience="ingest",
@@ -107,6 +120,10 @@ def app(store: EventStore[IngestEvent], reading_pool: Pool, clock: Clock, fresh:
             verifier=verifier,
             freshness=fresh,
             telemetry=set_up("ingest"),
+            open_quarantine=partial(quarantine.open_by_code, pool),
+            exports=asyncio.Semaphore(1),
+            looking_back=asyncio.Semaphore(1),
+            standing=partial(whole, pool),
         )
     )
 
@@ -148,9 +165,25 @@ async def viewer(app: FastAPI, clock: Clock) -> AsyncIterator[AsyncClient]:
 
 
 @pytest.fixture
+async def remover(app: FastAPI, clock: Clock) -> AsyncIterator[AsyncClient]:
+    """Somebody who may take items back."""
+    async with client(app, clock, "remover", "demo", "scan:remove") as made:
+        yield made
+
+
+@pytest.fixture
+async def mender(app: FastAPI, clock: Clock) -> AsyncIterator[AsyncClient]:
+    """Somebody who looks after what went wrong."""
+    async with client(app, clock, "mender", "demo", "scan:read", "scan:remove") as made:
+        yield made
+
+
+@pytest.fixture
 async def stranger(app: FastAPI, clock: Clock) -> AsyncIterator[AsyncClient]:
     """Somebody who may do anything, but for another tenant."""
-    async with client(app, clock, "stranger", "other", "scan:read", "scan:write") as made:
+    async with client(
+        app, clock, "stranger", "other", "scan:read", "scan:write", "scan:remove"
+    ) as made:
         yield made
 
 

@@ -68,7 +68,14 @@ async def test_the_numbers_of_the_morning_are_exact(
     assert (second.json()["ok"], second.json()["skipped"]) == (True, 11)
 
     state = (await viewer.get("/api/v1/dashboard/state", params={"date": day})).json()
-    assert state["summary"] == {"items": 3, "opens": 2, "closes": 1, "errors": 2, "autoCloses": 1}
+    assert state["summary"] == {
+        "items": 3,
+        "opens": 2,
+        "closes": 1,
+        "errors": 2,
+        "autoCloses": 1,
+        "removed": 0,
+    }
     assert [
         (one["client"], one["items"], one["boxesOpen"], one["boxesClose"], one["errors"])
         for one in state["clients"]
@@ -78,6 +85,16 @@ async def test_the_numbers_of_the_morning_are_exact(
     assert (operator["lastCity"], operator["lastBox"], operator["online"]) == ("Novosem", "—", True)
     assert [row["type"] for row in state["feed"]] == [kind for _, kind, *_ in reversed(MORNING)]
 
+    boxes = (await viewer.get("/api/v1/dashboard/boxes", params={"date": day})).json()
+    (client,) = boxes["clients"]
+    (city,) = client["cities"]
+    assert (client["client"], city["city"]) == ("ivancov", "Novosem")
+    assert [(box["boxNo"], box["itemsCount"], box["status"]) for box in city["boxes"]] == [
+        ("8", 2, "closed"),
+        ("10", 1, "closed"),
+    ]
+    assert (boxes["totalBoxes"], boxes["totalItems"]) == (2, 3)
+
     errors = (
         await viewer.get("/api/v1/dashboard/raw", params={"date": day, "type": "ERROR"})
     ).json()
@@ -85,6 +102,37 @@ async def test_the_numbers_of_the_morning_are_exact(
     assert errors["total"] == 2
     assert [row["ts"] for row in errors["logs"]] == [f"{written} 09:14:00", f"{written} 09:13:00"]
     assert errors["logs"][0]["details"] == "товар"
+
+
+async def test_a_removed_item_stays_removed_when_the_morning_is_sent_again(
+    device: AsyncClient,
+    viewer: AsyncClient,
+    remover: AsyncClient,
+    projector: Projector,
+    clock: Clock,
+) -> None:
+    day, events = "2025-10-31", the_morning("2025-10-31")
+    clock.now = moment(day, "09:15:30", ZONE)
+    await device.post("/api/v1/events/batch", json={"events": events})
+    (item, *_) = [event for event in events if event["type"] == "ITEM"]
+    removed = await remover.post(
+        "/api/v1/events/bulk-remove", json={"operator": "vera", "uuids": [item["uuid"]]}
+    )
+    again = await device.post("/api/v1/events/batch", json={"events": events})
+    await projector.catch_up()
+
+    assert removed.json() == {"ok": True, "message": "Удалено 1 товаров", "removed_count": 1}
+    assert (again.json()["inserted"], again.json()["skipped"]) == (0, 11)
+    state = (await viewer.get("/api/v1/dashboard/state", params={"date": day})).json()
+    assert (state["summary"]["items"], state["summary"]["removed"]) == (2, 1)
+    boxes = (await viewer.get("/api/v1/dashboard/boxes", params={"date": day})).json()
+    (city,) = boxes["clients"][0]["cities"]
+    assert {box["boxNo"]: box["itemsCount"] for box in city["boxes"]} == {"8": 1, "10": 1}
+    raw = (await viewer.get("/api/v1/dashboard/raw", params={"date": day})).json()
+    (audit,) = [row for row in raw["logs"] if row["type"] == "BULK_REMOVE"]
+    assert (audit["client"], audit["city"], audit["box"]) == ("ivancov", "Novosem", "ivancov/8")
+    assert item["uuid"] not in {row["uuid"] for row in raw["logs"]}
+    assert raw["total"] == len(raw["logs"]) == 11
 
 
 async def test_the_day_before_knows_nothing_of_the_morning(

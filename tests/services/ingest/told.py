@@ -22,7 +22,7 @@ from libs.eventsourcing.store import EventStore, envelope
 from libs.messaging.projection import Projection
 from libs.postgres.pool import Pool
 from services.ingest.domain import identity
-from services.ingest.read_models import activity, presence, quarantine, scan_log
+from services.ingest.read_models import activity, box, presence, quarantine, removal, scan_log
 
 ZONE = ZoneInfo("Europe/Moscow")
 NOON = datetime(2025, 10, 31, 9, tzinfo=UTC)
@@ -50,7 +50,9 @@ def every_projection() -> list[Projection[IngestEvent]]:
         activity.projection(ZONE),
         presence.projection(),
         scan_log.projection(ZONE),
+        box.projection(ZONE),
         quarantine.projection(),
+        removal.projection(ZONE),
     ]
 
 
@@ -152,3 +154,7 @@ class Fresh:
         """As it was told."""
         self.asked.add((projection, token))
         return self.answer
+
+    async def caught_up(self, projection: str) -> bool:
+        """As it was told."""
+        return await self.wait(projection, "now")

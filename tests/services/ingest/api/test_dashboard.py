@@ -90,6 +90,17 @@ async def test_raw_shows_a_scan_in_full(viewer: AsyncClient, pool: Pool) -> None
     }
 
 
+async def test_readers_of_the_manual_find_the_rows_too(viewer: AsyncClient, pool: Pool) -> None:
+    await told(pool, *(a_scan(n) for n in range(3)))
+    asked: dict[str, Any] = {"date": "2025-10-31", "limit": 2, "offset": 1, "type": "ITEM"}
+
+    by_the_manual = await viewer.get("/api/v1/logs/raw", params=asked)
+
+    assert by_the_manual.status_code == 200
+    assert by_the_manual.json() == (await viewer.get(RAW, params=asked)).json()
+    assert len(by_the_manual.json()["logs"]) == 2
+
+
 async def test_raw_counts_all_that_matches_and_shows_a_page(
     viewer: AsyncClient, pool: Pool
 ) -> None:

@@ -32,7 +32,14 @@ async def test_an_empty_day_has_every_field(viewer: AsyncClient) -> None:
         "operators": [],
         "clients": [],
         "feed": [],
-        "summary": {"items": 0, "opens": 0, "closes": 0, "errors": 0, "autoCloses": 0},
+        "summary": {
+            "items": 0,
+            "opens": 0,
+            "closes": 0,
+            "errors": 0,
+            "autoCloses": 0,
+            "removed": 0,
+        },
         "filters": {
             "date": None,
             "date_end": None,
@@ -76,6 +83,7 @@ async def test_a_scan_is_shown_everywhere_in_the_clients_words(
             "boxesClose": 0,
             "errors": 0,
             "autoCloses": 0,
+            "removed": 0,
         }
     ]
     assert found["feed"] == [

@@ -5,6 +5,7 @@ from httpx import AsyncClient
 
 from libs.http.auth import undeclared_routes
 from libs.postgres.pool import Pool
+from tests.services.ingest.told import Projector
 
 
 async def test_the_house_says_its_name(nobody: AsyncClient) -> None:
@@ -56,3 +57,31 @@ async def test_unknown_paths_and_methods_are_told_in_the_original_shape(
 
 def test_every_route_says_who_may_pass(app: FastAPI) -> None:
     assert undeclared_routes(app) == []
+
+
+async def test_metrics_count_what_waits_in_quarantine(
+    device: AsyncClient, mender: AsyncClient, nobody: AsyncClient, projector: Projector
+) -> None:
+    await device.post(
+        "/api/v1/events/batch", json={"events": [{"uuid": "x"}, {"uuid": "y"}, {"ts": "noon"}]}
+    )
+    await projector.catch_up()
+    before = (await nobody.get("/metrics")).text
+    for kept in (await mender.get("/api/v1/quarantine")).json()["events"]:
+        await mender.post(f"/api/v1/quarantine/{kept['id']}/drop", json={"reason": "a test"})
+    await projector.catch_up()
+    after = (await nobody.get("/metrics")).text
+
+    assert 'ingest_quarantine_open{code="bad_uuid"} 2.0' in before
+    assert 'ingest_quarantine_open{code="bad_ts"} 1.0' in before
+    assert 'ingest_quarantine_open{code="bad_uuid"} 0.0' in after
+    assert 'ingest_quarantine_open{code="bad_ts"} 0.0' in after
+
+
+async def test_metrics_are_told_while_the_database_is_away(nobody: AsyncClient, pool: Pool) -> None:
+    await pool.close()
+
+    answer = await nobody.get("/metrics")
+
+    assert answer.status_code == 200
+    assert "ingest_scans_accepted_total" in answer.text

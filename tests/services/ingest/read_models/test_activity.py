@@ -2,8 +2,9 @@
 
 from datetime import date, timedelta
 from typing import Any
+from uuid import UUID
 
-from contracts.ingest import IngestEvent
+from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanRecorded
 from libs.postgres.pool import Pool
 from services.ingest.domain.day import Days
 from services.ingest.domain.question import Question
@@ -120,6 +121,76 @@ async def test_the_last_thing_done_is_the_newest_received_then_the_newest_scanne
         "ivancov/10",
         later,
     )
+
+
+def taken_back(scan: ScanRecorded) -> ItemRemoved:
+    return ItemRemoved(
+        scan=scan, removal_id=UUID(int=900), removed_at=NOON, removed_by="vera", reason=""
+    )
+
+
+def audited(**changes: Any) -> RemovalRecorded:
+    fields: dict[str, Any] = {
+        "removal_id": UUID(int=900),
+        "kind": "BULK_REMOVE",
+        "operator": "vera",
+        "client": "ivancov",
+        "city": "Novosem",
+        "box": "ivancov/8",
+        "code": "",
+        "reason": "",
+        "removed": (),
+        "removed_at": NOON,
+    }
+    return RemovalRecorded(**fields | changes)
+
+
+async def test_a_removed_item_is_subtracted_where_it_was_counted(pool: Pool) -> None:
+    yesterday = a_scan(3, scanned_at=NOON - timedelta(days=1))
+    await told(pool, a_scan(1), a_scan(2), yesterday, a_scan(4, kind="BOX"))
+    await told(pool, taken_back(a_scan(1)), taken_back(yesterday))
+
+    found = await answer(pool)
+
+    assert found.clients == {"ivancov": Counts(items=1, opens=1, removed=1)}
+    assert found.removed == 1
+    assert (await total(pool), await total(pool, "ITEM")) == (2, 1)
+
+
+async def test_who_has_nothing_left_is_named_no_longer_but_counted_as_removed(pool: Pool) -> None:
+    gone = a_scan(1, operator="boris", client="petrov", city="Rostov")
+    await told(pool, gone, a_scan(2), taken_back(gone))
+
+    found = await answer(pool)
+
+    assert set(found.operators) == set(found.last) == {"anna"}
+    assert (set(found.clients), found.cities) == ({"ivancov"}, ["Novosem"])
+    assert found.removed == 1
+    assert await answer(pool, operator="boris") == Activity(
+        operators={}, last={}, clients={}, cities=[], removed=1
+    )
+
+
+async def test_an_audit_counts_on_the_day_of_the_removal(pool: Pool) -> None:
+    await told(pool, audited(), audited(removed_at=NOON + timedelta(days=1)))
+
+    assert (await total(pool), await total(pool, "BULK_REMOVE")) == (1, 1)
+    assert (await answer(pool)).operators == {"vera": Counts()}
+    assert (await answer(pool)).last["vera"].box == "ivancov/8"
+
+
+async def test_every_change_of_a_row_is_marked_with_its_transaction(pool: Pool) -> None:
+    async def marked() -> int:
+        found: int = await pool.fetchval("SELECT changed FROM activity WHERE kind = 'ITEM'")
+        return found
+
+    marks = []
+    for event in (a_scan(1), a_scan(2), taken_back(a_scan(1))):
+        await told(pool, event)
+        marks.append(await marked())
+    await told(pool, a_scan(3, kind="BOX"))
+
+    assert marks[0] < marks[1] < marks[2] == await marked()
 
 
 async def test_tenants_are_counted_apart(pool: Pool) -> None:

@@ -5,16 +5,30 @@ from collections.abc import Sequence
 from datetime import timedelta
 from random import Random
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from contracts.envelope import Envelope
-from contracts.ingest import IngestEvent, ScanQuarantined
+from contracts.ingest import (
+    IngestEvent,
+    ItemRemoved,
+    QuarantineDropped,
+    QuarantineMended,
+    RemovalRecorded,
+    ScanId,
+    ScanQuarantined,
+    ScanRecorded,
+)
 from libs.postgres.pool import Pool
+from services.ingest.domain import identity
+from services.ingest.domain.removal import Found, Removing, decide
 from services.ingest.read_models.activity import ACTIVITY
+from services.ingest.read_models.box_rows import BOX
 from services.ingest.read_models.presence import PRESENCE
 from services.ingest.read_models.quarantine import QUARANTINE
+from services.ingest.read_models.removal import REMOVAL
 from services.ingest.read_models.scan_log import SCAN_LOG
 from tests.services.ingest.told import NOON, a_scan, every_projection, in_envelope, project
 
@@ -23,7 +37,7 @@ TABLES = [table for projection in every_projection() for table in projection.tab
 
 
 def a_history(random: Random, length: int = 120) -> list[Envelope[IngestEvent]]:
-    """Scans with many equal times, so that ties matter, and some of them quarantined."""
+    """Scans with many equal times, so that ties matter; some are quarantined, some removed."""
     history: list[Envelope[IngestEvent]] = []
     for number in range(length):
         scan = a_scan(
@@ -37,13 +51,44 @@ def a_history(random: Random, length: int = 120) -> list[Envelope[IngestEvent]]:
             scanned_at=NOON + timedelta(hours=random.randrange(-20, 20)),
             received_at=NOON + timedelta(seconds=random.randrange(3)),
         )
-        history.append(in_envelope(scan, tenant=random.choice(["demo", "other"])))
+        tenant = random.choice(["demo", "other"])
+        history.append(in_envelope(scan, tenant=tenant))
+        if scan.kind == "ITEM" and not random.randrange(3):
+            history += [in_envelope(one, tenant=tenant) for one in a_removal(scan)]
         if not random.randrange(10):
             bad = ScanQuarantined(
                 scan_id=scan.scan_id, raw="{}", code="bad_ts", reason="", received_at=NOON
             )
-            history.append(in_envelope(bad))
+            history += [in_envelope(one) for one in (bad, *a_decision(random, scan.scan_id))]
     return history
+
+
+def a_removal(scan: ScanRecorded) -> tuple[ItemRemoved, RemovalRecorded]:
+    """That an item was removed, and the audit of it."""
+    told = decide(
+        [Found(scan=scan, removed=False)],
+        Removing(
+            removal_id=UUID(int=scan.scan_id.int + 10_000),
+            kind="REMOVE",
+            operator="vera",
+            reason="",
+            at=scan.effective_at + timedelta(hours=5),
+        ),
+    )
+    assert told
+    return told.items[0], told.audit
+
+
+def a_decision(random: Random, scan_id: ScanId) -> list[IngestEvent]:
+    """What somebody decided about a quarantined event, if anybody did."""
+    kept_id = identity.quarantine_event(identity.namespace("demo"), scan_id)
+    mended = QuarantineMended(
+        quarantine_id=kept_id, scan_id=scan_id, mended_by="vera", mended_at=NOON
+    )
+    dropped = QuarantineDropped(
+        quarantine_id=kept_id, reason="a test", dropped_by="vera", dropped_at=NOON
+    )
+    return random.choice([[], [mended], [dropped]])
 
 
 def cut(random: Random, history: list[Envelope[IngestEvent]]) -> list[list[Envelope[IngestEvent]]]:
@@ -58,11 +103,12 @@ def cut(random: Random, history: list[Envelope[IngestEvent]]) -> list[list[Envel
 
 
 async def tables(pool: Pool) -> dict[str, list[Any]]:
-    """Everything in the read models, in one order."""
-    return {
-        table: [tuple(row) for row in await pool.fetch(f"SELECT * FROM {table} ORDER BY {table}")]
-        for table in TABLES
-    }
+    """Everything in the read models, in one order; when a row was written is no part of it."""
+    found = {}
+    for table in TABLES:
+        rows = await pool.fetch(f"SELECT * FROM {table} AS each ORDER BY each")
+        found[table] = [tuple(v for name, v in row.items() if name != "changed") for row in rows]
+    return found
 
 
 async def clear(pool: Pool) -> None:
@@ -110,7 +156,7 @@ async def test_another_tenant_sees_nothing(reading_pool: Pool, pool: Pool) -> No
             assert not await connection.fetch(f"SELECT * FROM {table}"), table
 
 
-@pytest.mark.parametrize("table", [ACTIVITY, PRESENCE, SCAN_LOG, QUARANTINE], ids=str)
+@pytest.mark.parametrize("table", [ACTIVITY, BOX, PRESENCE, SCAN_LOG, QUARANTINE, REMOVAL], ids=str)
 async def test_the_tables_are_as_the_migrations_made_them(pool: Pool, table: Any) -> None:
     columns: Sequence[Any] = await pool.fetch(
         """SELECT column_name, data_type, is_nullable FROM information_schema.columns

@@ -4,6 +4,7 @@ from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
+from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanRecorded
 from libs.postgres import query
 from libs.postgres.pool import Pool
 from services.ingest.domain.day import Days
@@ -75,6 +76,83 @@ async def test_a_repeat_adds_no_row(pool: Pool) -> None:
     await project(pool, [in_envelope(a_scan(1))])
 
     assert await ids(pool) == [1]
+
+
+def taken_back(scan: ScanRecorded) -> ItemRemoved:
+    return ItemRemoved(
+        scan=scan, removal_id=UUID(int=900), removed_at=NOON, removed_by="vera", reason=""
+    )
+
+
+async def test_a_removed_item_is_shown_no_longer_and_never_comes_back(pool: Pool) -> None:
+    await project(pool, [in_envelope(a_scan(1)), in_envelope(a_scan(2))])
+    await project(pool, [in_envelope(taken_back(a_scan(1)))])
+    await project(pool, [in_envelope(a_scan(1))])
+
+    assert await ids(pool) == [2]
+    assert await pool.fetchval("SELECT count(*) FROM scan_log WHERE removed_at = $1", NOON) == 1
+
+
+async def test_a_removal_told_together_with_its_scan_or_before_it_holds(pool: Pool) -> None:
+    scans = [a_scan(1), a_scan(2), a_scan(3)]
+    events: list[IngestEvent] = [
+        scans[0],
+        taken_back(scans[0]),
+        taken_back(scans[1]),
+        scans[1],
+        taken_back(scans[2]),
+    ]
+    await project(pool, [in_envelope(event) for event in events])
+    await project(pool, [in_envelope(scans[2])])
+
+    assert await ids(pool) == []
+
+
+async def test_an_audit_is_a_row_of_the_dashboard_and_stays(pool: Pool) -> None:
+    audit = RemovalRecorded(
+        removal_id=UUID(int=900),
+        kind="REMOVE",
+        operator="vera",
+        client="ivancov",
+        city="Novosem",
+        box="ivancov/8",
+        code="777",
+        reason="брак",
+        removed=(),
+        removed_at=NOON,
+    )
+    # A device that knows the audit's id cannot hide it behind an item of its own.
+    twin = a_scan(900)
+    await project(pool, [in_envelope(event) for event in (audit, twin, taken_back(twin))])
+    await project(pool, [in_envelope(taken_back(twin))])
+
+    question = Question(tenant="demo", days=TODAY)
+    async with pool.acquire() as connection:
+        (row,) = await scan_log.page(connection, question, kind="REMOVE", limit=10)
+    assert (row["operator"], row["box"], row["code"]) == ("vera", "ivancov/8", "777")
+    assert (row["source"], row["details"], row["effective_at"]) == ("dashboard", "брак", NOON)
+
+
+async def test_live_items_of_a_box_come_the_latest_scanned_first(pool: Pool) -> None:
+    minutes = [timedelta(minutes=n) for n in range(4)]
+    scans = [
+        a_scan(1, scanned_at=NOON + minutes[1]),
+        a_scan(2, scanned_at=NOON + minutes[3]),
+        a_scan(3, scanned_at=NOON - timedelta(days=3)),
+        a_scan(4, scanned_at=NOON + minutes[2]),
+        a_scan(5, kind="ERROR"),
+        a_scan(6, code="777"),
+        a_scan(7, box="petrov/8"),
+    ]
+    await project(pool, [in_envelope(scan) for scan in scans])
+    await project(pool, [in_envelope(a_scan(8), tenant="other")])
+    await project(pool, [in_envelope(taken_back(scans[1]))])
+
+    async with pool.acquire() as connection:
+        found = await scan_log.items_in_box(
+            connection, "demo", box="ivancov/8", code="2042469234860", limit=10
+        )
+    assert [scan_id.int for scan_id in found] == [4, 1, 3]
 
 
 async def test_the_feed_of_a_full_day_reads_only_the_rows_it_shows(pool: Pool) -> None:

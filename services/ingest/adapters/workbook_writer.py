@@ -1,0 +1,133 @@
+"""A program of its own: rows come in at its standard input, a workbook goes into a folder.
+
+It knows nothing of scans, and imports nothing of ours, so that it is small and starts at once.
+Frames are msgpack behind their length in four bytes: first what the workbook is like, then lists
+of rows; an empty one is the end.
+"""
+
+import os
+import shutil
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import msgspec
+from xlsxwriter import Workbook  # type: ignore[import-untyped]
+from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]
+
+FILE: Final = "export.xlsx"
+LENGTH: Final = struct.Struct(">I")
+DAY_SECONDS: Final = 86_400
+MOMENT: Final = "dd.mm.yyyy hh:mm:ss"
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column: of texts, or of moments in seconds since 1899-12-30, local time."""
+
+    name: str
+    width: int
+    moments: bool = False
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """What the workbook is like. Rows beyond `longest` go on in further sheets."""
+
+    sheet: str
+    columns: tuple[Column, ...]
+    longest: int = 1_048_575
+
+
+class _Sheet(Worksheet):  # type: ignore[misc]
+    """A sheet in which a text is always a text."""
+
+    def _xml_rich_inline_string(self, string: str, attributes: Any) -> None:
+        # XlsxWriter would take a text in <r>…</r> for markup of its own and write it as it is.
+        self._xml_inline_string(string, True, attributes)
+
+
+class _Book:
+    """A workbook being written, row after row."""
+
+    def __init__(self, folder: Path, layout: Layout) -> None:
+        self.layout = layout
+        # Rows leave memory at once; nothing is ever taken for a number, a formula or an address.
+        self.workbook = Workbook(
+            str(folder / FILE), {"constant_memory": True, "tmpdir": str(folder)}
+        )
+        self.workbook.use_zip64()
+        self.bold = self.workbook.add_format({"bold": True})
+        self.moment = self.workbook.add_format({"num_format": MOMENT})
+        self.sheets = 0
+        self.sheet = self._new_sheet()
+
+    def add(self, rows: list[list[str | int]]) -> None:
+        for row in rows:
+            if self.row == self.layout.longest:
+                self._end_sheet()
+                self.sheet = self._new_sheet()
+            self.row += 1
+            self._write(row)
+
+    def close(self) -> None:
+        self._end_sheet()
+        self.workbook.close()
+
+    def _write(self, row: list[str | int]) -> None:
+        for column, value in enumerate(row):
+            if isinstance(value, int):
+                self.sheet.write_number(self.row, column, value / DAY_SECONDS, self.moment)
+            elif value:
+                self.sheet.write_string(self.row, column, value)
+
+    def _new_sheet(self) -> _Sheet:
+        self.sheets += 1
+        self.row = 0
+        name = self.layout.sheet if self.sheets == 1 else f"{self.layout.sheet} {self.sheets}"
+        sheet: _Sheet = self.workbook.add_worksheet(name, worksheet_class=_Sheet)
+        sheet.freeze_panes(1, 0)
+        for number, column in enumerate(self.layout.columns):
+            sheet.set_column(number, number, column.width)
+            sheet.write_string(0, number, column.name, self.bold)
+        return sheet
+
+    def _end_sheet(self) -> None:
+        self.sheet.autofilter(0, 0, self.row, len(self.layout.columns) - 1)
+
+
+def write(source: BinaryIO, folder: Path) -> bool:
+    """Write `source` into `FILE` in `folder`; False if the source broke off before its end."""
+    frames = _frames(source)
+    first = next(frames, None)
+    if first is None:
+        return False
+    book = _Book(folder, msgspec.msgpack.decode(first, type=Layout))
+    decode = msgspec.msgpack.Decoder(list[list[str | int]]).decode
+    for frame in frames:
+        if not frame:
+            book.close()
+            return True
+        book.add(decode(frame))
+    return False
+
+
+def _frames(source: BinaryIO) -> Iterator[bytes]:
+    while len(head := source.read(LENGTH.size)) == LENGTH.size:
+        (length,) = LENGTH.unpack(head)
+        if len(frame := source.read(length)) < length:
+            return
+        yield frame
+
+
+def main() -> int:
+    """Write for whoever started us; tidy up ourselves if they are no longer there to do it."""
+    folder, parent = Path(sys.argv[1]), os.getppid()
+    done = write(sys.stdin.buffer, folder)
+    if not done or os.getppid() != parent:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0 if done else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""Everything at once, for people's own tables: CSV and workbooks (§2.9).
+
+Whatever goes wrong after the first byte cuts the connection: half a table never looks whole.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Annotated, Final, TypeAlias
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Response
+from fastapi.responses import StreamingResponse
+from prometheus_client import Counter
+
+from libs.errors import Unavailable
+from services.ingest.adapters.workbook import Rows, open_workbook
+from services.ingest.api import csv_lines, xlsx_rows
+from services.ingest.api.asking import Asked, AskedFor, Text, Token, staleness, storable
+from services.ingest.deps import Deps, Ingest
+from services.ingest.domain.day import day_of
+from services.ingest.read_models import scan_rows
+
+CSV: Final = "text/csv; charset=utf-8"
+XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+RETRY_SECONDS: Final = 10
+
+EXPORTED: Final = Counter("ingest_exported_rows", "Rows written into exports", ["format"])
+
+router = APIRouter(prefix="/api/v1/export", tags=["export"])
+
+Held: TypeAlias = AsyncExitStack
+"""What an export holds until its answer has left or the client has."""
+
+
+async def turn(ingest: Ingest) -> AsyncIterator[Held]:
+    """Leave to export, until the answer is over. Raises Unavailable while too many others do."""
+    if ingest.exports.locked():
+        raise Unavailable("exports", retry_after_seconds=RETRY_SECONDS)
+    async with ingest.exports, AsyncExitStack() as held:
+        yield held
+
+
+Turn = Annotated[Held, Depends(turn)]
+
+
+@router.get("/csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+async def csv(
+    ingest: Ingest,
+    asked: AskedFor,
+    held: Turn,
+    type: Text = None,
+    after: Annotated[str | None, Query(max_length=64)] = None,
+    token: Token = None,
+) -> Response:
+    """All scans by time. To go on with a broken download, name the uuid of its last whole line in
+    `after`: what follows comes without mark and names, to be appended.
+    """
+    kind, question = storable(type) or None, asked.question
+    headers = await staleness(ingest, token, "scan_log")
+    snapshot = scan_rows.snapshot(ingest.reading, question.tenant)
+    connection = await held.enter_async_context(snapshot)
+    behind = None
+    if after:
+        try:
+            behind = await scan_rows.place(connection, question, UUID(after), kind=kind)
+        except (ValueError, scan_rows.RowUnknown):
+            raise HTTPException(400, "there is no such row to go on after") from None
+    pages = scan_rows.in_time(connection, question, kind=kind, behind=behind)
+    head = b"" if behind else csv_lines.head(csv_lines.LOG)
+    parts = _lines(pages, head, lambda page: csv_lines.log_lines(page, ingest.settings.zone), "csv")
+    return _file(parts, CSV, _name("scanner_logs", "csv", ingest, asked), headers)
+
+
+@router.get("/boxes-csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+async def boxes_csv(ingest: Ingest, asked: AskedFor, held: Turn, token: Token = None) -> Response:
+    """All items by client, city, box and time."""
+    headers = await staleness(ingest, token, "scan_log")
+    snapshot = scan_rows.snapshot(ingest.reading, asked.question.tenant)
+    pages = scan_rows.by_box(await held.enter_async_context(snapshot), asked.question)
+    head, zone = csv_lines.head(csv_lines.BOXES), ingest.settings.zone
+    parts = _lines(pages, head, lambda page: csv_lines.box_lines(page, zone), "boxes-csv")
+    return _file(parts, CSV, _name("boxes", "csv", ingest, asked), headers)
+
+
+@router.get("/excel", response_class=Response, responses={200: {"content": {XLSX: {}}}})
+async def excel(
+    ingest: Ingest, asked: AskedFor, held: Turn, type: Text = None, token: Token = None
+) -> Response:
+    """All scans by time, as a workbook."""
+    kind, question = storable(type) or None, asked.question
+    headers = await staleness(ingest, token, "scan_log")
+    reading = await held.enter_async_context(AsyncExitStack())
+    snapshot = scan_rows.snapshot(ingest.reading, question.tenant)
+    connection = await reading.enter_async_context(snapshot)
+    book = await held.enter_async_context(open_workbook())
+
+    async def rows() -> AsyncIterator[Rows]:
+        async for page in scan_rows.in_time(connection, question, kind=kind):
+            yield xlsx_rows.log_rows(page, ingest.settings.zone)
+            EXPORTED.labels("excel").inc(len(page))
+        # The file may take long to leave; nobody has to wait for the connection meanwhile.
+        await reading.aclose()
+
+    parts = book.file(xlsx_rows.LOG, rows())
+    return _file(parts, XLSX, _name("scanner_logs", "xlsx", ingest, asked), headers)
+
+
+async def _lines(
+    pages: AsyncIterator[scan_rows.Page],
+    head: bytes,
+    write: Callable[[scan_rows.Page], bytes],
+    kind: str,
+) -> AsyncIterator[bytes]:
+    # First of all, even if it is nothing: only with it the answer's head leaves.
+    yield head
+    async for page in pages:
+        yield write(page)
+        EXPORTED.labels(kind).inc(len(page))
+
+
+def _file(
+    parts: AsyncIterator[bytes], media_type: str, name: str, headers: dict[str, str]
+) -> Response:
+    told = {"Content-Disposition": f'attachment; filename="{name}"', "Accept-Ranges": "none"}
+    return StreamingResponse(parts, media_type=media_type, headers={**told, **headers})
+
+
+def _name(what: str, ending: str, ingest: Deps, asked: Asked) -> str:
+    """The days in it are as they were written, which `asking` has found to be dates."""
+    today = day_of(ingest.clock(), ingest.settings.zone)
+    first = asked.filters.date or today.isoformat()
+    days = [first, asked.filters.date_end or ""] if len(asked.question.days) > 1 else [first]
+    return f"{'_'.join([what, *days])}.{ending}"

@@ -1,0 +1,52 @@
+"""Scans as rows of a workbook: the columns of the CSV, but with real moments (§2.9)."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from libs.postgres.query import Row
+from services.ingest.adapters.workbook import Column, Layout, Rows
+
+LOG: Final = Layout(
+    sheet="scans",
+    columns=(
+        Column("uuid", 38),
+        Column("ts", 20, moments=True),
+        Column("type", 14),
+        Column("operator", 18),
+        Column("client", 18),
+        Column("city", 18),
+        Column("box", 18),
+        Column("code", 24),
+        Column("details", 30),
+        Column("received_at", 20, moments=True),
+        Column("source", 12),
+    ),
+)
+_BEGINNING: Final = datetime(1899, 12, 30)  # noqa: DTZ001 - a workbook knows no zones
+_SECOND: Final = timedelta(seconds=1)
+
+
+def log_rows(rows: Iterable[Row], zone: ZoneInfo) -> Rows:
+    """A row in full for each, its moments on the clocks of `zone`."""
+    return [
+        (
+            str(row["scan_id"]),
+            _seconds(row["effective_at"], zone),
+            row["kind"],
+            row["operator"],
+            row["client"],
+            row["city"],
+            row["box"],
+            row["code"],
+            row["details"] or "",
+            _seconds(row["received_at"], zone),
+            row["source"],
+        )
+        for row in rows
+    ]
+
+
+def _seconds(moment: datetime, zone: ZoneInfo) -> int:
+    return (moment.astimezone(zone).replace(tzinfo=None) - _BEGINNING) // _SECOND

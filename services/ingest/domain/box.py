@@ -1,0 +1,186 @@
+"""A box: what it is called, what was put into it on a day, whether it is open or closed.
+
+Everything known of a box on one day is a `Tally`. Tallies add up in any order and grouping, and
+still say what the events would have said one by one.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, TypeVar
+from uuid import UUID
+
+from contracts.ingest import ItemRemoved, ScanRecorded
+
+CARRY: Final = 7
+"""For how many days an open box waits for its closing: over a night, a weekend, a holiday. Later
+than that, the same label is another box."""
+
+AUDIT: Final = frozenset({"REMOVE", "BULK_REMOVE"})
+"""What a dashboard wrote about items. It carries a label, but nothing happened in the box."""
+
+_Known = TypeVar("_Known", datetime, "Turned")
+_DIGITS: Final = re.compile(r"0*([0-9]+)")
+
+
+class Turn(StrEnum):
+    """The kinds of scan that open or close a box. All others leave it as it stands."""
+
+    BOX = "BOX"
+    CLOSE = "CLOSE"
+    AUTO_CLOSE = "AUTO_CLOSE"
+
+
+_TURNS: Final = frozenset(Turn)
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Turned:
+    """A box was opened or closed. Compares in the order that counts (§3.5)."""
+
+    at: datetime
+    received_at: datetime
+    scan_id: UUID
+    turn: Turn
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """How a box stands. Without a `closed_at` it is open; `closed_by` is CLOSE or AUTO_CLOSE.
+
+    An open box without an `opened_at` has items, but nobody is known to have opened it.
+    """
+
+    opened_at: datetime | None = None
+    closed_at: datetime | None = None
+    closed_by: Turn | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether items are still expected."""
+        return self.closed_at is None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tally:
+    """A box on one day: live items, first and last sign of life, first and last turn.
+
+    `opened_at` is the last opening of the day. A removed item counts no longer, but that it was
+    scanned remains a sign of life.
+    """
+
+    items: int
+    first_at: datetime
+    last_at: datetime
+    opened_at: datetime | None = None
+    first: Turned | None = None
+    last: Turned | None = None
+
+    @property
+    def begins(self) -> bool:
+        """Whether opening the box came before closing it: no other day's box goes on in it."""
+        return self.first is not None and self.first.turn is Turn.BOX
+
+    @property
+    def ends(self) -> bool:
+        """Whether the box was closed that day and not opened again."""
+        return self.last is not None and self.last.turn is not Turn.BOX
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            items=self.items + other.items,
+            first_at=min(self.first_at, other.first_at),
+            last_at=max(self.last_at, other.last_at),
+            opened_at=max(_known(self.opened_at, other.opened_at), default=None),
+            first=min(_known(self.first, other.first), default=None),
+            last=max(_known(self.last, other.last), default=None),
+        )
+
+
+def tally(event: ScanRecorded | ItemRemoved) -> Tally | None:
+    """What one event adds to its box; None if it is not about a box (no label, or an audit)."""
+    scan = event.scan if isinstance(event, ItemRemoved) else event
+    if not scan.box or scan.kind in AUDIT:
+        return None
+    at = scan.effective_at
+    if isinstance(event, ItemRemoved):
+        return Tally(items=-1, first_at=at, last_at=at)
+    if scan.kind not in _TURNS:
+        return Tally(items=int(scan.kind == "ITEM"), first_at=at, last_at=at)
+    turned = Turned(at, scan.received_at, scan.scan_id, Turn(scan.kind))
+    return Tally(
+        items=0,
+        first_at=at,
+        last_at=at,
+        opened_at=at if turned.turn is Turn.BOX else None,
+        first=turned,
+        last=turned,
+    )
+
+
+def evolve(standing: Standing, turned: Turned) -> Standing:
+    """The rule of §3.5: BOX opens, or opens again; CLOSE and AUTO_CLOSE close. The last one says.
+
+    So a second closing moves the time of closing: whoever closes a box again had it in hand.
+    """
+    match turned.turn:
+        case Turn.BOX:
+            return Standing(opened_at=turned.at)
+        case Turn.CLOSE | Turn.AUTO_CLOSE:
+            return replace(standing, closed_at=turned.at, closed_by=turned.turn)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Around:
+    """A box of one day, and what is known of its label on days around it, earliest first.
+
+    Whoever makes one sees to it that no day is further away than `CARRY`.
+    """
+
+    before: tuple[Tally, ...] = ()
+    day: Tally
+    after: tuple[Tally, ...] = ()
+
+
+def standing(around: Around) -> tuple[Standing, bool]:
+    """How the day's box stands in the end, and whether it was brought along from a day before.
+
+    A day that does not begin with BOX goes on with the box of the day before, if that was still
+    open. A box that is still open at the end of the day is closed by the next turn of its label,
+    unless that opens another box.
+    """
+    carried: Standing | None = None
+    for day in around.before:
+        carried = _next_day(carried, day)
+    found = _next_day(carried, around.day)
+    if found.is_open:
+        turned = next((day.first for day in around.after if day.first is not None), None)
+        if turned is not None and turned.turn is not Turn.BOX:
+            found = evolve(found, turned)
+    return found, _goes_on(carried, around.day)
+
+
+def number(label: str) -> str:
+    """What stands behind the first slash of a label, or all of it if there is none (§2.7)."""
+    return label.partition("/")[2] if "/" in label else label
+
+
+def number_key(label: str) -> str:
+    """A text that sorts, byte by byte, as people sort numbers: 8, 10, 10a, 10b."""
+    return _DIGITS.sub(lambda digits: f"{len(digits[1]):03}{digits[1]}", number(label))
+
+
+def _next_day(carried: Standing | None, day: Tally) -> Standing:
+    begun = carried if carried is not None and _goes_on(carried, day) else Standing()
+    opened_at = day.opened_at or begun.opened_at
+    found = Standing(opened_at=opened_at)
+    return evolve(found, day.last) if day.last is not None and day.ends else found
+
+
+def _goes_on(carried: Standing | None, day: Tally) -> bool:
+    return carried is not None and carried.is_open and not day.begins
+
+
+def _known(*values: _Known | None) -> list[_Known]:
+    return [value for value in values if value is not None]

@@ -1,0 +1,146 @@
+"""What a cell of a spreadsheet says: a text, or a moment; what it does not say is not made up."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Final, TypeAlias
+from zoneinfo import ZoneInfo
+
+from services.ingest.domain.cell import restored, scanned
+
+DAY_ZERO: Final = datetime(1899, 12, 30)  # noqa: DTZ001 -- sheets know no zones
+"""The day spreadsheets count days from, unless a workbook says otherwise."""
+
+_ROUNDED: Final = re.compile(r"\d[.,]\d+E\+\d+", re.ASCII | re.IGNORECASE)
+_RUSSIAN: Final = re.compile(
+    r"(\d{1,2})\.(\d{1,2})\.(\d{4}),?[ T]+(\d{1,2}):(\d{2})(?::(\d{2}))?", re.ASCII
+)
+_ISO: Final = re.compile(
+    r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?", re.ASCII
+)
+_UNIX_MS: Final = re.compile(r"\d{12,14}", re.ASCII)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DAYS: Final = range(1, 2_958_466)
+"""The days spreadsheets know, to the end of the year 9999."""
+_MILLISECONDS: Final = range(10**11, 10**14)
+_EXACT: Final = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A cell whose value the file does not hold; `why` goes on from the column's name."""
+
+    why: str
+
+
+Cell: TypeAlias = "str | int | float | datetime | Lost | None"
+
+
+class Unfit(ValueError):
+    """A cell does not say what its column must; `code` is stable, the message for people."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+def is_blank(cell: Cell) -> bool:
+    """Whether nothing is in it, or only space."""
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def text_of(cell: Cell, column: str, *, dressed: bool) -> str:
+    """The text of a cell; `dressed` says that texts in this table may look like `cell.harmless`.
+
+    Numbers keep all their digits. Raises Unfit where a spreadsheet has put something else in the
+    text's place: a date, an error, a number with fewer digits than it shows.
+    """
+    match cell:
+        case None:
+            return ""
+        case str():
+            return restored(cell) if dressed else cell
+        case bool():
+            return str(cell).upper()
+        case int():
+            return str(cell)
+        case float():
+            return _digits(cell, column)
+        case datetime():
+            raise Unfit("became_a_date", f"{column} was turned into a date by a spreadsheet")
+        case Lost():
+            raise Unfit("no_value", f"{column} {cell.why}")
+
+
+def code_of(cell: Cell, *, dressed: bool) -> str:
+    """The same for a barcode, which may stand in `cell.barcode`'s wrapper."""
+    if dressed and isinstance(cell, str):
+        if (code := scanned(cell)) != cell:
+            return code
+        if _ROUNDED.fullmatch(cell.strip()):
+            raise _rounded("code")
+    return text_of(cell, "code", dressed=dressed)
+
+
+def moment_of(cell: Cell, column: str, *, zone: ZoneInfo, day_zero: datetime) -> datetime:
+    """The moment in UTC: `dd.MM.yyyy HH:mm:ss`, ISO 8601, a date cell, or Unix milliseconds.
+
+    Without an offset it is local time in `zone`. Of an hour that the clock shows twice it is the
+    first; a time that the clock skips is Unfit, like everything else.
+    """
+    try:
+        read = _read(cell, day_zero)
+        if read is not None:
+            return _in_utc(read, zone)
+    except Unfit:
+        raise
+    except (ValueError, OverflowError):
+        pass
+    raise Unfit("bad_time", f"{column} is not a time such as 31.10.2025 08:02:05")
+
+
+def _read(cell: Cell, day_zero: datetime) -> datetime | None:
+    match cell:
+        case bool():
+            return None
+        case int() | float() if _DAYS.start <= cell < _DAYS.stop:
+            return day_zero + timedelta(milliseconds=round(cell * 86_400_000))
+        case int() | float() if _MILLISECONDS.start <= cell < _MILLISECONDS.stop:
+            return _EPOCH + timedelta(milliseconds=int(cell))
+        case datetime():
+            return cell
+        case str():
+            return _read_text(cell.strip())
+        case _:
+            return None
+
+
+def _read_text(text: str) -> datetime | None:
+    if found := _RUSSIAN.fullmatch(text):
+        day, month, year, hour, minute = (int(found[n]) for n in range(1, 6))
+        return datetime(year, month, day, hour, minute, int(found[6] or 0))  # noqa: DTZ001
+    if _ISO.fullmatch(text):
+        return datetime.fromisoformat(text)
+    if _UNIX_MS.fullmatch(text):
+        return _EPOCH + timedelta(milliseconds=int(text))
+    return None
+
+
+def _in_utc(moment: datetime, zone: ZoneInfo) -> datetime:
+    if moment.tzinfo is not None:
+        return moment.astimezone(UTC)
+    in_utc = moment.replace(tzinfo=zone).astimezone(UTC)
+    if in_utc.astimezone(zone).replace(tzinfo=None) != moment:
+        raise Unfit("no_such_time", "the clock was put forward over this time; it never was")
+    return in_utc
+
+
+def _digits(number: float, column: str) -> str:
+    if not abs(number) <= _EXACT:  # neither are infinity and NaN
+        raise _rounded(column)
+    return str(int(number)) if number.is_integer() else format(Decimal(repr(number)), "f")
+
+
+def _rounded(column: str) -> Unfit:
+    return Unfit("lost_digits", f"{column} was rounded by a spreadsheet; its digits are lost")

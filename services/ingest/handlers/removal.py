@@ -1,0 +1,218 @@
+"""What happens when somebody takes items back.
+
+The log decides: whether a scan is still there stands in the log, whatever a read model shows, and
+the audit is appended together with the fact about every item, or not at all. So of several who
+remove the same item at once one succeeds.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeAlias
+from uuid import UUID, uuid5
+
+from prometheus_client import Counter
+
+from contracts.ingest import IngestEvent, RemovalRecorded, ScanId, ScanRecorded
+from libs.errors import NotFound, Refused, Unavailable
+from libs.eventsourcing.log import NO_STREAM, Cause, VersionConflict
+from libs.eventsourcing.store import EventStore, Fact, new_event_id
+from services.ingest.domain import identity
+from services.ingest.domain.removal import (
+    ITEM,
+    Found,
+    Kind,
+    Removal,
+    Removing,
+    decide,
+    latest,
+)
+
+REMOVED: Final = Counter("ingest_items_removed", "Items taken back")
+
+ATTEMPTS: Final = 20
+"""How often a lost race for an item is decided again."""
+
+
+class EventUnknown(NotFound):
+    """Event not found"""
+
+
+class NotAnItem(Refused):
+    """Only items can be removed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """Who wants something removed, when and why. A `key` makes a repeated order answer the first
+    result."""
+
+    kind: Kind
+    operator: str
+    reason: str
+    at: datetime
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What was removed, and the token to read it back with."""
+
+    audit: RemovalRecorded
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Scans that may be meant; `complete` unless there may be others."""
+
+    ids: Sequence[ScanId]
+    complete: bool
+
+
+Look: TypeAlias = Callable[[], Awaitable[Candidates]]
+
+
+async def remove_from_box(
+    store: EventStore[IngestEvent], look: Look, *, box: str, code: str, order: Order, cause: Cause
+) -> Removed | None:
+    """Remove the latest item of a code in a box (§2.5), or nothing if there is none.
+
+    `look` finds candidates, of which the log is then asked. Raises `Unavailable` if none of them
+    is there any more and others may be, `LogUnavailable`.
+    """
+
+    async def find() -> Sequence[Found]:
+        candidates = await look()
+        found = latest(await _found(store, cause, candidates.ids), box=box, code=code)
+        if not found and not candidates.complete:
+            raise Unavailable("scan_log")
+        return found
+
+    return await _remove(store, find, order, cause)
+
+
+async def remove_listed(
+    store: EventStore[IngestEvent], scans: Sequence[ScanId], *, order: Order, cause: Cause
+) -> Removed | None:
+    """Remove those of `scans` that are items and still there, or nothing (§2.5).
+
+    Raises `LogUnavailable`.
+    """
+
+    async def find() -> Sequence[Found]:
+        return await _found(store, cause, scans)
+
+    return await _remove(store, find, order, cause)
+
+
+async def remove_event(
+    store: EventStore[IngestEvent], scan_id: ScanId | None, *, order: Order, cause: Cause
+) -> Removed | None:
+    """Remove one item by its id; None if it was removed before (§2.10).
+
+    Raises `EventUnknown`, `NotAnItem`, `LogUnavailable`.
+    """
+
+    async def find() -> Sequence[Found]:
+        found = await _found(store, cause, [scan_id]) if scan_id else []
+        if not found:
+            raise NotAnItem if await _is_audit(store, scan_id, cause.tenant) else EventUnknown
+        if found[0].scan.kind != ITEM:
+            raise NotAnItem
+        return found
+
+    return await _remove(store, find, order, cause)
+
+
+async def _remove(
+    store: EventStore[IngestEvent],
+    find: Callable[[], Awaitable[Iterable[Found]]],
+    order: Order,
+    cause: Cause,
+) -> Removed | None:
+    command_id = _command_id(order, cause.tenant)
+    for _ in range(ATTEMPTS):
+        # Found before the first result is asked for: what is gone by then has its result there.
+        found = await find()
+        if first := await _first_result(store, command_id, cause.tenant):
+            return first
+        wanted = Removing(
+            removal_id=command_id,
+            kind=order.kind,
+            operator=order.operator,
+            reason=order.reason,
+            at=order.at,
+        )
+        if (removal := decide(found, wanted)) is None:
+            return None
+        try:
+            return await _append(store, removal, cause)
+        except VersionConflict:
+            continue
+    raise Unavailable("removal")
+
+
+async def _append(store: EventStore[IngestEvent], removal: Removal, cause: Cause) -> Removed:
+    namespace, audit = identity.namespace(cause.tenant), removal.audit
+    facts: list[Fact[IngestEvent]] = [
+        Fact(
+            event_id=identity.item_removal(namespace, item.scan.scan_id),
+            stream=identity.scan_stream(namespace, item.scan.operator),
+            event=item,
+            occurred_at=item.removed_at,
+        )
+        for item in removal.items
+    ]
+    await store.append(
+        identity.removal_stream(audit.removal_id),
+        [audit],
+        expected=NO_STREAM,
+        cause=cause,
+        command_id=audit.removal_id,
+        facts=facts,
+    )
+    # If the same order came twice at once, the other one may have decided something else.
+    if (first := await _first_result(store, audit.removal_id, cause.tenant)) is None:
+        raise VersionConflict("appended and not to be found")
+    if first.audit == audit:
+        REMOVED.inc(len(audit.removed))
+    return first
+
+
+async def _first_result(
+    store: EventStore[IngestEvent], command_id: UUID, tenant: str
+) -> Removed | None:
+    outcome = await store.outcome_of(command_id, tenant, identity.removal_stream(command_id))
+    match outcome.events if outcome else []:
+        case [RemovalRecorded() as audit]:
+            return Removed(audit, outcome.token if outcome else "")
+        case _:
+            return None
+
+
+def _command_id(order: Order, tenant: str) -> UUID:
+    if order.key is None:
+        return new_event_id()
+    return uuid5(identity.namespace(tenant), f"{order.kind} {order.key}")
+
+
+async def _found(
+    store: EventStore[IngestEvent], cause: Cause, scans: Iterable[ScanId]
+) -> list[Found]:
+    """Those of `scans` that are in the log, each once, in their order."""
+    namespace = identity.namespace(cause.tenant)
+    ids = {identity.scan_event(namespace, s): identity.item_removal(namespace, s) for s in scans}
+    recorded = await store.log.find([*ids, *ids.values()])
+    return [
+        Found(scan=scan, removed=removal in recorded)
+        for event_id, removal in ids.items()
+        if event_id in recorded
+        and isinstance(scan := store.decode(recorded[event_id]), ScanRecorded)
+    ]
+
+
+async def _is_audit(store: EventStore[IngestEvent], scan_id: UUID | None, tenant: str) -> bool:
+    if scan_id is None:
+        return False
+    return bool((await store.read(tenant, identity.removal_stream(scan_id))).events)

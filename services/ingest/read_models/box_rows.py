@@ -1,0 +1,124 @@
+"""How the tally of a box is kept: one row per day, box and operator, merged as tallies add up.
+
+Turns are kept as texts that sort like the turns themselves, so that rows, operators and batches
+merge by `least` and `greatest`, `min` and `max`.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Date,
+    DateTime,
+    MetaData,
+    Table,
+    Text,
+    cast,
+    func,
+)
+
+from libs.postgres.query import Row
+from services.ingest.domain.box import Tally, Turn, Turned
+from services.ingest.read_models.changed import TransactionId
+
+BOX: Final = Table(
+    "box",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("client", Text, primary_key=True),
+    Column("city", Text, primary_key=True),
+    Column("box", Text, primary_key=True),
+    Column("operator", Text, primary_key=True),
+    Column("number_key", Text, nullable=False),
+    Column("items", BigInteger, nullable=False),
+    Column("first_at", DateTime(timezone=True), nullable=False),
+    Column("last_at", DateTime(timezone=True), nullable=False),
+    Column("opened_at", DateTime(timezone=True)),
+    Column("first_turn", Text),
+    Column("last_turn", Text),
+    Column("changed", TransactionId, nullable=False),
+)
+"""`day` is that of `effective_at`. `number_key` and the turns sort byte by byte. `changed` is the
+transaction that wrote the row last, for whoever follows changes by snapshots."""
+
+ADD: Final = """
+INSERT INTO box AS known (tenant, day, client, city, box, operator, number_key, items, first_at,
+    last_at, opened_at, first_turn, last_turn)
+SELECT * FROM unnest($1::text[], $2::date[], $3::text[], $4::text[], $5::text[], $6::text[],
+    $7::text[], $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
+    $12::text[], $13::text[])
+ORDER BY 1, 2, 3, 4, 5, 6
+ON CONFLICT (tenant, day, client, city, box, operator) DO UPDATE SET
+    items = known.items + excluded.items,
+    first_at = least(known.first_at, excluded.first_at),
+    last_at = greatest(known.last_at, excluded.last_at),
+    opened_at = greatest(known.opened_at, excluded.opened_at),
+    first_turn = least(known.first_turn, excluded.first_turn),
+    last_turn = greatest(known.last_turn, excluded.last_turn),
+    changed = excluded.changed
+"""
+"""In the order of the key, so that two lanes never wait for each other crosswise. `least` and
+`greatest` pass over what is not there."""
+
+
+def values(tally: Tally) -> tuple[object, ...]:
+    """A tally as the columns from `items` on."""
+    return (
+        tally.items,
+        tally.first_at,
+        tally.last_at,
+        tally.opened_at,
+        _text(tally.first),
+        _text(tally.last),
+    )
+
+
+def merged() -> tuple[ColumnElement[Any], ...]:
+    """The columns of one tally from several rows."""
+    c = BOX.c
+    return (
+        cast(func.sum(c["items"]), BigInteger).label("items"),
+        func.min(c.first_at).label("first_at"),
+        func.max(c.last_at).label("last_at"),
+        func.max(c.opened_at).label("opened_at"),
+        func.min(c.first_turn).label("first_turn"),
+        func.max(c.last_turn).label("last_turn"),
+    )
+
+
+def tally_of(row: Row) -> Tally:
+    """The tally in a row that has the columns of `merged`."""
+    return Tally(
+        items=row["items"],
+        first_at=row["first_at"],
+        last_at=row["last_at"],
+        opened_at=row["opened_at"],
+        first=_turned(row["first_turn"]),
+        last=_turned(row["last_turn"]),
+    )
+
+
+def _text(turned: Turned | None) -> str | None:
+    if turned is None:
+        return None
+    moments = (
+        moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+        for moment in (turned.at, turned.received_at)
+    )
+    return " ".join((*moments, str(turned.scan_id), turned.turn))
+
+
+def _turned(text: str | None) -> Turned | None:
+    if text is None:
+        return None
+    at, received_at, scan_id, turn = text.split(" ")
+    return Turned(_moment(at), _moment(received_at), UUID(scan_id), Turn(turn))
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)

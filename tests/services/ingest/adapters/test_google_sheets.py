@@ -1,0 +1,196 @@
+"""Spreadsheets are read through gspread, from a server that speaks Google's protocol."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.ingest.adapters import google_sheets
+from services.ingest.adapters.google_sheets import open_spreadsheet
+from services.ingest.adapters.table import Choice, Row, Unreadable
+from services.ingest.domain.sheet import COLUMNS
+from tests.services.ingest.adapters.sheets_api import Grid, SheetsApi, serving
+from tests.services.ingest.told import NOON
+
+OCTOBER: Grid = [
+    list(COLUMNS),
+    ["1", 45961.5, "ITEM", "anna"],
+    [],
+    ["2", "", "", "", 2042469234860],
+]
+ALL = Choice(prefix="raw_log_")
+
+
+class Slept(list[float]):
+    """Sleeps no time, and remembers how long it should have been."""
+
+    async def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[SheetsApi]:
+    """Two months and another sheet."""
+    sheets: dict[str, Grid] = {
+        "raw_log_2025_10": OCTOBER,
+        "Настройки": [["x"]],
+        "raw_log_2025_11": [list(COLUMNS)],
+    }
+    async with serving(SheetsApi(sheets)) as served:
+        yield served
+
+
+@pytest.fixture
+def slept() -> Slept:
+    """How long was slept."""
+    return Slept()
+
+
+async def read(
+    api: SheetsApi, key: Path, choice: Choice = ALL, *, slept: Any = None, **told: Any
+) -> dict[str, Sequence[Row]]:
+    told = {"api": api.url, "pause": Slept() if slept is None else slept} | told
+    name = told.pop("spreadsheet_id", api.spreadsheet_id)
+    async with open_spreadsheet(name, key, choice, **told) as worksheets:
+        return {
+            sheet.name: [(1, sheet.header), *[row async for page in sheet.pages() for row in page]]
+            for sheet in worksheets
+        }
+
+
+async def refusal(api: SheetsApi, key: Path, **told: Any) -> str:
+    with pytest.raises(Unreadable) as unreadable:
+        await read(api, key, **told)
+    return str(unreadable.value)
+
+
+async def test_the_months_are_read_as_they_are_stored(api: SheetsApi, tmp_path: Path) -> None:
+    found = await read(api, api.credentials(tmp_path))
+
+    assert found == {
+        "raw_log_2025_10": [
+            (1, COLUMNS),
+            (2, ("1", 45961.5, "ITEM", "anna")),
+            (3, ()),
+            (4, ("2", "", "", "", 2042469234860)),
+        ],
+        "raw_log_2025_11": [(1, COLUMNS)],
+    }
+    assert api.tokens == 1
+
+
+async def test_other_worksheets_are_read_if_they_are_named(api: SheetsApi, tmp_path: Path) -> None:
+    key = api.credentials(tmp_path)
+
+    assert list(await read(api, key, Choice(names=["Настройки"]))) == ["Настройки"]
+    assert "no worksheet begins with" in await refusal(api, key, choice=Choice(prefix="2025"))
+    assert "there is no worksheet x" in await refusal(api, key, choice=Choice(names=["x"]))
+
+
+async def test_many_rows_come_in_few_requests_and_small_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(google_sheets, "ROWS_ASKED_FOR", 10)
+    monkeypatch.setattr(google_sheets, "PAGE", 4)
+    rows = [[str(number)] for number in range(2, 33)]
+    async with serving(SheetsApi({"raw_log_it's": [["uuid"], *rows]}, spare=30)) as api:
+        found = await read(api, api.credentials(tmp_path))
+
+    assert found["raw_log_it's"] == [(1, ("uuid",)), *((n, (str(n),)) for n in range(2, 33))]
+    assert [one.partition("!")[2].partition("?")[0] for one in api.asked if "!" in one] == [
+        *("1:1", "2:11", "12:21", "22:31", "32:41", "42:51", "52:61", "62:62")
+    ]
+
+
+async def test_a_busy_api_is_left_alone_as_long_as_it_wishes(
+    api: SheetsApi, tmp_path: Path, slept: Slept
+) -> None:
+    until = format_datetime(NOON + timedelta(seconds=33), usegmt=True)
+    api.troubles = [(429, {"Retry-After": "17"}), (429, {"Retry-After": until}), (429, {})]
+    api.troubles += [(503, {}), (429, {"Retry-After": "86400"})]
+
+    found = await read(api, api.credentials(tmp_path), slept=slept, clock=lambda: NOON)
+
+    assert len(found) == 2
+    assert slept == [17, 33, 4, 8, google_sheets.LONGEST_WAIT]
+
+
+async def test_an_api_that_stays_busy_is_given_up(
+    api: SheetsApi, tmp_path: Path, slept: Slept
+) -> None:
+    api.troubles = [(429, {})] * 100
+
+    assert "try again later" in await refusal(api, api.credentials(tmp_path), slept=slept)
+    assert len(slept) == google_sheets.TRIES - 1
+
+
+async def test_an_api_that_cannot_be_reached_is_given_up(tmp_path: Path, slept: Slept) -> None:
+    async with serving(SheetsApi({})) as api:
+        key = api.credentials(tmp_path)
+
+    assert "cannot be reached" in await refusal(api, key, slept=slept)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(403, "not shared"), (404, "no spreadsheet"), (400, "does not understand")]
+)
+async def test_a_refusal_is_one_sentence(
+    api: SheetsApi, tmp_path: Path, slept: Slept, status: int, said: str
+) -> None:
+    api.troubles = [(status, {})]
+
+    told = await refusal(api, api.credentials(tmp_path), slept=slept)
+
+    assert said in told
+    assert "fake" not in told
+    assert slept == []
+
+
+async def test_an_id_nobody_has_is_not_found(api: SheetsApi, tmp_path: Path) -> None:
+    told = await refusal(api, api.credentials(tmp_path), spreadsheet_id="other")
+
+    assert told == "there is no spreadsheet with this id"
+
+
+async def test_a_token_that_ran_out_is_renewed(api: SheetsApi, tmp_path: Path) -> None:
+    api.troubles = [(401, {})]
+
+    assert len(await read(api, api.credentials(tmp_path))) == 2
+    assert api.tokens == 2
+
+
+async def test_credentials_nobody_knows_are_refused(api: SheetsApi, tmp_path: Path) -> None:
+    key = api.credentials(tmp_path, client_email="stranger@example.iam")
+
+    assert await refusal(api, key) == "the credentials are not accepted"
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "{}", "[]", "не JSON", '{"type": "authorized_user"}']
+)
+async def test_a_file_that_holds_no_credentials_is_named_so(
+    api: SheetsApi, tmp_path: Path, content: str | None
+) -> None:
+    key = tmp_path / "key.json"
+    if content is not None:
+        key.write_text(content)
+
+    assert "key file" in await refusal(api, key)
+
+
+async def test_a_spreadsheet_without_any_rows_is_empty(tmp_path: Path) -> None:
+    async with serving(SheetsApi({"raw_log_2025_10": []})) as api:
+        assert "empty" in await refusal(api, api.credentials(tmp_path))
+
+
+async def test_stopping_ends_the_wait(api: SheetsApi, tmp_path: Path) -> None:
+    async def stop(seconds: float) -> None:
+        raise InterruptedError
+
+    api.troubles = [(429, {"Retry-After": "60"})]
+
+    with pytest.raises(InterruptedError):
+        await read(api, api.credentials(tmp_path), slept=stop)

@@ -1,0 +1,117 @@
+"""Whatever people scan and type comes out of the CSV as it was, and is never a formula."""
+
+import csv
+import io
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+from httpx import AsyncClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.postgres.pool import Pool
+from libs.postgres.query import Row
+from services.ingest.api import csv_lines
+from services.ingest.domain.cell import restored, scanned
+from services.ingest.domain.day import written
+from tests.services.ingest.told import NOON, ZONE, a_scan, in_envelope, project
+
+FIELDS = ("kind", "operator", "client", "city", "box", "code", "details", "source")
+COLUMN = dict(zip(FIELDS, (2, 3, 4, 5, 6, 7, 8, 10), strict=True))
+HOSTILE = [
+    "=1+1",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "'=1",
+    'a"b',
+    '"',
+    '"&A1&"',
+    "a;b",
+    "a\r\nb",
+    "\n",
+    " a ",
+    "🌻",
+    "<script>alert(1)</script>",
+    "\x01\x1f\x7f\ufffe\u2028",
+]
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])) | st.text(
+    "'=+-@\t\r\n\";a"
+)
+MOMENT = st.integers(1_420_070_400, 4_102_444_800).map(
+    lambda second: datetime.fromtimestamp(second, UTC)
+)
+
+
+def read(content: bytes) -> list[list[str]]:
+    text = content.decode("utf-8-sig")
+    return list(csv.reader(io.StringIO(text, newline=""), delimiter=";", strict=True))
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+def test_a_hostile_text_is_no_formula_in_any_column_and_comes_back(text: str) -> None:
+    row = dict.fromkeys(FIELDS, text) | {
+        "scan_id": UUID(int=1),
+        "effective_at": NOON,
+        "received_at": NOON,
+    }
+    (log,) = read(csv_lines.log_lines([cast(Row, row)], ZONE))
+    (box,) = read(csv_lines.box_lines([cast(Row, row)], ZONE))
+
+    texts = [log[column] for name, column in COLUMN.items() if name != "code"]
+    for cell in [*texts, box[0], box[1], box[5]]:
+        assert not cell.startswith(tuple("=+-@\t\r"))
+        assert restored(cell) == text
+    for cell in (log[COLUMN["code"]], box[3]):
+        # One text between the only two quotes that are not doubled.
+        assert cell[:2] + cell[-1] == '=""'
+        assert '"' not in cell[2:-1].replace('""', "")
+        assert scanned(cell) == text
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                **dict.fromkeys(FIELDS, TEXT),
+                "details": TEXT | st.none(),
+                "scan_id": st.uuids(),
+                "effective_at": MOMENT,
+                "received_at": MOMENT,
+            }
+        ),
+        max_size=5,
+    )
+)
+def test_a_reader_of_csv_reads_back_what_was_stored(rows: list[dict[str, Any]]) -> None:
+    content = csv_lines.head(csv_lines.LOG) + csv_lines.log_lines(cast(list[Row], rows), ZONE)
+
+    header, *lines = read(content)
+
+    assert header == list(csv_lines.LOG)
+    assert [
+        (line[0], line[1], line[9], [restored(line[COLUMN[name]]) for name in FIELDS])
+        for line in ([*line[:7], scanned(line[7]), *line[8:]] for line in lines)
+    ] == [
+        (
+            str(row["scan_id"]),
+            written(row["effective_at"], ZONE),
+            written(row["received_at"], ZONE),
+            [row[name] or "" if name != "code" else restored(row[name]) for name in FIELDS],
+        )
+        for row in rows
+    ]
+
+
+async def test_hostile_texts_pass_through_the_whole_api(viewer: AsyncClient, pool: Pool) -> None:
+    scans = [a_scan(n, **dict.fromkeys(FIELDS, text)) for n, text in enumerate(HOSTILE)]
+    await project(pool, [in_envelope(scan) for scan in scans])
+
+    _, *lines = read((await viewer.get("/api/v1/export/csv")).content)
+
+    assert [restored(line[3]) for line in lines] == HOSTILE
+    assert [scanned(line[7]) for line in lines] == HOSTILE

@@ -1,0 +1,212 @@
+"""How a box stands, whatever order its events come in."""
+
+from datetime import UTC, date, datetime, timedelta
+from functools import reduce
+from operator import add
+from random import Random
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.ingest import ItemRemoved
+from services.ingest.domain.box import (
+    CARRY,
+    Around,
+    Standing,
+    Tally,
+    Turn,
+    Turned,
+    number,
+    number_key,
+    standing,
+    tally,
+)
+from tests.services.ingest.folded import one_by_one
+from tests.services.ingest.told import a_scan
+
+EVENING = datetime(2025, 10, 31, 23, 0, tzinfo=UTC)
+
+
+def at(minutes: int) -> datetime:
+    return EVENING + timedelta(minutes=minutes)
+
+
+def told(*events: tuple[int, str]) -> Tally:
+    """The tally of scans so many minutes after 23:00, all on one day."""
+    tallies = [
+        tally(a_scan(number, kind=kind, scanned_at=at(minutes)))
+        for number, (minutes, kind) in enumerate(events)
+    ]
+    return reduce(add, [one for one in tallies if one is not None])
+
+
+def stands(*events: tuple[int, str]) -> Standing:
+    return standing(Around(day=told(*events)))[0]
+
+
+OPENED = Standing(opened_at=at(0))
+CLOSED = Standing(opened_at=at(0), closed_at=at(9), closed_by=Turn.CLOSE)
+
+
+def test_a_box_is_open_once_it_was_opened() -> None:
+    assert stands((0, "BOX"), (1, "ITEM")) == OPENED
+    assert OPENED.is_open
+
+
+@pytest.mark.parametrize("kind", [Turn.CLOSE, Turn.AUTO_CLOSE])
+def test_a_box_is_closed_by_hand_or_by_itself(kind: Turn) -> None:
+    found = stands((0, "BOX"), (1, "ITEM"), (9, kind))
+
+    assert found == Standing(opened_at=at(0), closed_at=at(9), closed_by=kind)
+    assert not found.is_open
+
+
+def test_an_item_after_closing_does_not_open_the_box() -> None:
+    assert stands((0, "BOX"), (9, "CLOSE"), (10, "ITEM")) == CLOSED
+
+
+def test_no_other_kind_of_scan_changes_how_a_box_stands() -> None:
+    assert stands((0, "BOX"), (9, "CLOSE"), (10, "ERROR"), (11, "CITY"), (12, "TELEPORT")) == CLOSED
+
+
+def test_the_last_of_several_closings_counts() -> None:
+    found = stands((0, "BOX"), (9, "CLOSE"), (60, "AUTO_CLOSE"))
+
+    assert found == Standing(opened_at=at(0), closed_at=at(60), closed_by=Turn.AUTO_CLOSE)
+
+
+def test_a_box_whose_operator_moved_on_stays_open() -> None:
+    assert standing(Around(day=told((0, "BOX")), after=(told((1500, "ITEM")),))) == (OPENED, False)
+
+
+def test_a_box_can_be_opened_again() -> None:
+    assert stands((0, "BOX"), (9, "CLOSE"), (10, "BOX")) == Standing(opened_at=at(10))
+
+
+def test_an_item_that_comes_before_its_box_was_opened_is_in_an_open_box() -> None:
+    found = stands((1, "ITEM"))
+
+    assert found == Standing()
+    assert found.is_open
+
+
+def test_a_closing_that_comes_before_the_opening_closes() -> None:
+    assert stands((9, "CLOSE")) == Standing(closed_at=at(9), closed_by=Turn.CLOSE)
+    assert stands((9, "CLOSE"), (0, "BOX")) == CLOSED
+
+
+def test_a_tie_is_broken_by_receive_time_then_by_id() -> None:
+    one = Turned(at(0), at(1), UUID(int=2), Turn.BOX)
+    other = Turned(at(0), at(2), UUID(int=1), Turn.CLOSE)
+    later_id = Turned(at(0), at(2), UUID(int=2), Turn.BOX)
+
+    assert one < other < later_id
+
+
+def test_a_box_opened_before_midnight_is_closed_after_it() -> None:
+    before, after = told((0, "BOX"), (1, "ITEM")), told((90, "ITEM"), (100, "CLOSE"))
+    closed = Standing(opened_at=at(0), closed_at=at(100), closed_by=Turn.CLOSE)
+
+    assert standing(Around(day=before, after=(after,))) == (closed, False)
+    assert standing(Around(before=(before,), day=after)) == (closed, True)
+
+
+def test_a_box_can_stay_open_over_days_in_which_only_items_came() -> None:
+    days = told((0, "BOX")), told((1500, "ITEM")), told((3000, "AUTO_CLOSE"))
+    closed = Standing(opened_at=at(0), closed_at=at(3000), closed_by=Turn.AUTO_CLOSE)
+
+    assert standing(Around(day=days[0], after=days[1:])) == (closed, False)
+    assert standing(Around(before=days[:1], day=days[1], after=days[2:])) == (closed, True)
+    assert standing(Around(before=days[:2], day=days[2])) == (closed, True)
+
+
+def test_an_equal_label_that_is_opened_another_day_is_another_box() -> None:
+    one, other = told((0, "BOX")), told((600, "BOX"), (610, "CLOSE"))
+
+    assert standing(Around(day=one, after=(other,))) == (OPENED, False)
+    assert standing(Around(before=(one,), day=other))[1] is False
+
+
+def test_a_closed_box_is_not_brought_along() -> None:
+    one, other = told((0, "BOX"), (9, "CLOSE")), told((600, "ITEM"))
+
+    assert standing(Around(before=(one,), day=other)) == (Standing(), False)
+    assert standing(Around(day=one, after=(told((600, "AUTO_CLOSE")),)))[0] == CLOSED
+
+
+def test_a_removed_item_counts_no_longer() -> None:
+    scan = a_scan(1)
+    removed = ItemRemoved(
+        scan=scan, removal_id=UUID(int=9), removed_at=at(5), removed_by="vera", reason=""
+    )
+    counted, taken_back = tally(scan), tally(removed)
+
+    assert counted is not None
+    assert taken_back is not None
+    assert (counted + taken_back).items == 0
+
+
+@pytest.mark.parametrize("changes", [{"box": ""}, {"kind": "REMOVE"}, {"kind": "BULK_REMOVE"}])
+def test_what_is_not_about_a_box_makes_none(changes: dict[str, str]) -> None:
+    assert tally(a_scan(1, **changes)) is None
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [("ivancov/8", "8"), ("a/b/7", "b/7"), ("8", "8"), ("ivancov/", ""), ("/8", "8")],
+)
+def test_a_number_is_what_stands_behind_the_first_slash(label: str, expected: str) -> None:
+    assert number(label) == expected
+
+
+def test_numbers_sort_as_people_sort_them() -> None:
+    order = ["", "0", "1", "2", "8", "8-2", "8a", "10", "10a", "10b", "101", "9" * 99, "b2", "b10"]
+
+    assert sorted(set(order), key=lambda one: number_key(f"ivancov/{one}").encode()) == order
+    assert number_key("x/008") == number_key("y/8")
+
+
+EVENTS = st.tuples(
+    st.integers(0, 10),
+    st.integers(0, 3),
+    st.integers(0, 1),
+    st.sampled_from(["ITEM", "BOX", "CLOSE", "AUTO_CLOSE", "ERROR"]),
+)
+
+
+@given(st.lists(EVENTS, min_size=1, max_size=14), st.randoms(use_true_random=False), st.data())
+def test_tallies_say_what_the_events_say_one_by_one(
+    events: list[tuple[int, int, int, str]], random: Random, data: st.DataObject
+) -> None:
+    scans = [
+        a_scan(
+            number,
+            kind=kind,
+            scanned_at=EVENING + timedelta(days=day, minutes=minute),
+            received_at=EVENING + timedelta(days=20, seconds=received),
+        )
+        for number, (day, minute, received, kind) in enumerate(events)
+    ]
+    days: dict[date, Tally] = {}
+    batches = random.sample(scans, len(scans))
+    while batches:
+        size = random.randrange(1, 5)
+        for day in {scan.effective_at.date() for scan in batches[:size]}:
+            parts = [tally(s) for s in batches[:size] if s.effective_at.date() == day]
+            batch = reduce(add, [part for part in parts if part is not None])
+            days[day] = days[day] + batch if day in days else batch
+        batches = batches[size:]
+
+    asked = data.draw(st.sampled_from(sorted(days)))
+    near = {day: days[day] for day in sorted(days) if abs((day - asked).days) <= CARRY}
+    around = Around(
+        before=tuple(one for day, one in near.items() if day < asked),
+        day=near[asked],
+        after=tuple(one for day, one in near.items() if day > asked),
+    )
+
+    assert standing(around) == one_by_one(scans, asked, ZoneInfo("UTC"))
+    assert sum(one.items for one in days.values()) == sum(s.kind == "ITEM" for s in scans)

@@ -1,0 +1,165 @@
+"""What cells say, and what they must not be taken to say."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from services.ingest.domain.spreadsheet import (
+    DAY_ZERO,
+    Cell,
+    Lost,
+    Unfit,
+    code_of,
+    is_blank,
+    moment_of,
+    text_of,
+)
+
+MOSCOW = ZoneInfo("Europe/Moscow")
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def moment(cell: Cell, zone: ZoneInfo = MOSCOW) -> datetime:
+    return moment_of(cell, "ts", zone=zone, day_zero=DAY_ZERO)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "31.10.2025 08:02:05",
+        " 31.10.2025 8:02:05 ",
+        "31.10.2025, 08:02:05",
+        "2025-10-31 08:02:05",
+        "2025-10-31T08:02:05",
+        "2025-10-31T08:02:05+03:00",
+        "2025-10-31T05:02:05Z",
+        "2025-10-31T05:02:05.000Z",
+        datetime.fromisoformat("2025-10-31 08:02:05"),
+        45961 + (8 * 3600 + 2 * 60 + 5) / 86_400,
+        1_761_886_925_000,
+        "1761886925000",
+    ],
+    ids=repr,
+)
+def test_every_way_to_write_a_moment_is_read_as_moscow_time(cell: Cell) -> None:
+    assert moment(cell) == datetime(2025, 10, 31, 5, 2, 5, tzinfo=UTC)
+
+
+def test_day_and_month_are_never_swapped() -> None:
+    assert moment("05.11.2025 00:30:00") == datetime(2025, 11, 4, 21, 30, tzinfo=UTC)
+
+
+def test_seconds_may_be_missing() -> None:
+    assert moment("05.11.2025 00:30") == datetime(2025, 11, 4, 21, 30, tzinfo=UTC)
+
+
+def test_in_its_own_history_moscow_was_not_always_three_hours_ahead() -> None:
+    assert moment("01.07.2012 12:00:00") == datetime(2012, 7, 1, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "вчера",
+        "31.10.2025",
+        "2025-10-31",
+        "31.02.2026 08:02:05",
+        "10/31/2025 08:02:05",
+        "31.10.25 08:02:05",
+        "31.10.2025 25:02:05",
+        "2025-10-31T08:02:05 Moscow",
+        "1761887",
+        "٣١.١٠.٢٠٢٥ 08:02:05",
+        "99.99.9999 99:99:99",
+        "01.01.0001 00:00:00",
+        1_761_886_925,
+        -5,
+        0.25,
+        float("nan"),
+        float("inf"),
+        True,
+        "",
+        None,
+        Lost("is a formula"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_moment_is_not_made_one(cell: Cell) -> None:
+    with pytest.raises(Unfit) as unfit:
+        moment(cell)
+
+    assert unfit.value.code == "bad_time"
+
+
+def test_of_an_hour_that_comes_twice_it_is_the_first() -> None:
+    assert moment("26.10.2025 02:30:00", BERLIN) == datetime(2025, 10, 26, 0, 30, tzinfo=UTC)
+    assert moment("2025-10-26T02:30:00+01:00", BERLIN) == datetime(2025, 10, 26, 1, 30, tzinfo=UTC)
+
+
+def test_a_time_that_the_clock_skipped_never_was() -> None:
+    with pytest.raises(Unfit) as unfit:
+        moment("30.03.2025 02:30:00", BERLIN)
+
+    assert unfit.value.code == "no_such_time"
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (2042469234860, "2042469234860"),
+        (2042469234860.0, "2042469234860"),
+        (1152921504606846977, "1152921504606846977"),
+        (0, "0"),
+        (12.5, "12.5"),
+        (0.00001, "0.00001"),
+        ("0042", "0042"),
+        (" a ", " a "),
+        (True, "TRUE"),
+        (None, ""),
+    ],
+)
+def test_a_number_keeps_all_its_digits_and_a_text_all_its_letters(cell: Cell, text: str) -> None:
+    assert text_of(cell, "code", dressed=False) == text
+    assert code_of(cell, dressed=True) == text
+
+
+@pytest.mark.parametrize(
+    ("cell", "code"),
+    [
+        (datetime.fromisoformat("2025-12-05"), "became_a_date"),
+        (Lost("is the error #REF!"), "no_value"),
+        (1.2345678901234567e19, "lost_digits"),
+        (float("inf"), "lost_digits"),
+        (float("nan"), "lost_digits"),
+    ],
+)
+def test_what_a_spreadsheet_has_spoilt_is_not_guessed(cell: Cell, code: str) -> None:
+    with pytest.raises(Unfit) as unfit:
+        text_of(cell, "box", dressed=False)
+
+    assert unfit.value.code == code
+
+
+@pytest.mark.parametrize("cell", ["2.04247E+12", "2,04247E+12"])
+def test_a_barcode_that_a_csv_shows_rounded_is_not_taken_for_the_barcode(cell: str) -> None:
+    with pytest.raises(Unfit):
+        code_of(cell, dressed=True)
+
+    assert code_of(f'="{cell}"', dressed=True) == cell
+    assert code_of(cell, dressed=False) == cell
+
+
+def test_a_dress_is_taken_off_only_where_one_is_worn() -> None:
+    assert text_of("'=1+1", "box", dressed=True) == "=1+1"
+    assert text_of("'=1+1", "box", dressed=False) == "'=1+1"
+    assert text_of("'tis", "box", dressed=True) == "'tis"
+    assert code_of('="20""42"', dressed=True) == '20"42'
+    assert code_of('="20""42"', dressed=False) == '="20""42"'
+
+
+def test_space_is_as_good_as_nothing() -> None:
+    blank: list[Cell] = [None, "", " \t\xa0\n"]
+    told: list[Cell] = [0, False, "0", Lost("is a formula")]
+
+    assert [is_blank(cell) for cell in blank + told] == [True] * 3 + [False] * 4

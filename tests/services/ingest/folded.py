@@ -1,0 +1,108 @@
+"""What boxes are by definition: every event looked at, one by one."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from contracts.ingest import ScanRecorded
+from services.ingest.domain.box import CARRY, Standing, Turn, Turned, evolve, number_key
+from services.ingest.domain.question import Question, shown
+
+TURNS = {"BOX", "CLOSE", "AUTO_CLOSE"}
+
+
+def one_by_one(scans: Sequence[ScanRecorded], asked: date, zone: ZoneInfo) -> tuple[Standing, bool]:
+    """How one label stands that was used on the day asked for, and whether it was brought along.
+
+    §3.5's fold, and where a box ends that is used again on another day.
+    """
+    near = [one for one in scans if abs((day_of(one, zone) - asked).days) <= CARRY]
+    ordered = sorted(near, key=lambda one: (one.effective_at, one.received_at, one.scan_id))
+    box, day, continued = Standing(), None, False
+    for scan in (one for one in ordered if day_of(one, zone) <= asked):
+        today = day_of(scan, zone)
+        if today != day:
+            turns = [t.kind for t in ordered if day_of(t, zone) == today and t.kind in TURNS]
+            continued = day is not None and box.is_open and turns[:1] != ["BOX"]
+            box, day = (box if continued else Standing()), today
+        box = turned(box, scan)
+    later = [t for t in ordered if day_of(t, zone) > asked and t.kind in TURNS]
+    if box.is_open and later and later[0].kind != "BOX":
+        box = turned(box, later[0])
+    return box, continued
+
+
+def turned(box: Standing, scan: ScanRecorded) -> Standing:
+    """The box after one more scan."""
+    if scan.kind not in TURNS:
+        return box
+    return evolve(box, Turned(scan.effective_at, scan.received_at, scan.scan_id, Turn(scan.kind)))
+
+
+def day_of(scan: ScanRecorded, zone: ZoneInfo) -> date:
+    """The day of the scan."""
+    return scan.effective_at.astimezone(zone).date()
+
+
+def boxes(
+    scans: Sequence[ScanRecorded], removed: set[ScanRecorded], question: Question, zone: ZoneInfo
+) -> list[dict[str, Any]]:
+    """Every box that answers the question, in the order of the answer."""
+    groups: dict[tuple[str, str, str, date], list[ScanRecorded]] = {}
+    for scan in scans:
+        if scan.box and _asked(scan, question, zone):
+            key = (scan.client, scan.city, scan.box, day_of(scan, zone))
+            groups.setdefault(key, []).append(scan)
+    found = [_box(key, mine, scans, removed, zone) for key, mine in groups.items()]
+    clients: dict[str, int] = {}
+    cities: dict[tuple[str, str], int] = {}
+    for one in found:
+        clients[one["client"]] = clients.get(one["client"], 0) + one["count"]
+        city = (one["client"], one["city"])
+        cities[city] = cities.get(city, 0) + one["count"]
+    return sorted(
+        found,
+        key=lambda one: (
+            -clients[one["client"]],
+            shown(one["client"]),
+            -cities[one["client"], one["city"]],
+            shown(one["city"]),
+            -one["count"],
+            number_key(one["label"]),
+            one["label"],
+            one["day"],
+        ),
+    )
+
+
+def _asked(scan: ScanRecorded, question: Question, zone: ZoneInfo) -> bool:
+    wanted = (question.operator, question.client, question.city)
+    has = (scan.operator, scan.client, scan.city)
+    in_time = question.days.first <= day_of(scan, zone) <= question.days.last
+    return in_time and all(want in (None, name) for want, name in zip(wanted, has, strict=True))
+
+
+def _box(
+    key: tuple[str, str, str, date],
+    mine: Sequence[ScanRecorded],
+    scans: Sequence[ScanRecorded],
+    removed: set[ScanRecorded],
+    zone: ZoneInfo,
+) -> dict[str, Any]:
+    items = [one for one in mine if one.kind == "ITEM" and one not in removed]
+    of_label = [one for one in scans if (one.client, one.city, one.box) == key[:3]]
+    standing, continued = one_by_one(of_label, key[3], zone)
+    return {
+        **dict(zip(("client", "city", "label", "day"), key, strict=True)),
+        "count": len(items),
+        "first_at": min(one.effective_at for one in mine),
+        "last_at": max(one.effective_at for one in mine),
+        "operators": sorted({one.operator for one in mine} - {""}),
+        "standing": standing,
+        "continued": continued,
+        "items": [
+            one.scan_id
+            for one in sorted(items, key=lambda s: (s.effective_at, s.received_at, s.scan_id))
+        ],
+    }

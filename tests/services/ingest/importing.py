@@ -1,0 +1,145 @@
+"""What tests of the importer share: runs, sources, and our CSV written by hand."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from contracts.ingest import IngestEvent, ScanRecorded
+from libs.clock import Clock
+from libs.eventsourcing.store import EventStore
+from services.ingest.adapters.table import Choice
+from services.ingest.adapters.table_file import open_file
+from services.ingest.domain.cell import barcode, harmless
+from services.ingest.domain.day import written
+from services.ingest.domain.sheet import COLUMNS
+from services.ingest.handlers.importing import (
+    Account,
+    Report,
+    Run,
+    Source,
+    Stopped,
+    import_tables,
+)
+from tests.services.ingest.told import NOON, ZONE
+
+Numbers = tuple[int, int, int, int]
+"""Total, inserted, skipped, rejected."""
+
+
+@dataclass
+class Importer:
+    """Imports files into a log; `pages` is after how many pages it is stopped."""
+
+    store: EventStore[IngestEvent]
+    clock: Clock = lambda: NOON
+    tenant: str = "demo"
+    run_id: str = "run"
+    zone: ZoneInfo = ZONE
+    pages: float = float("inf")
+    slept: list[float] = field(default_factory=list)
+    told: list[tuple[str, int, int | None]] = field(default_factory=list)
+
+    async def __call__(self, *sources: Path | Source, dry: bool = False, **changes: Any) -> Report:
+        """One run."""
+        run = Run(
+            store=self.store,
+            tenant=self.tenant,
+            run_id=self.run_id,
+            zone=self.zone,
+            not_before=datetime(2015, 1, 1, tzinfo=UTC),
+            clock=self.clock,
+            pause=self.pause,
+            tell=lambda *told: self.told.append(told),
+            dry=dry,
+        )
+        return await import_tables(
+            run, [one if isinstance(one, Source) else source(one, **changes) for one in sources]
+        )
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep no time; be stopped when it is time."""
+        if seconds:
+            self.slept.append(seconds)
+        else:
+            self.pages -= 1
+        if self.pages < 0:
+            raise Stopped
+        await asyncio.sleep(0)
+
+
+def source(path: Path, choice: Choice | None = None) -> Source:
+    """A file as the command would import it."""
+    return Source(
+        name=path.name,
+        open=lambda: open_file(path, choice or Choice()),
+        rejects=path.with_name(f"{path.name}.rejected.csv"),
+    )
+
+
+def numbers(account: Account) -> Numbers:
+    """What an account says."""
+    return account.total, account.inserted, account.skipped, account.rejected
+
+
+async def stored(store: EventStore[IngestEvent]) -> list[IngestEvent]:
+    """Everything in the log."""
+    return [store.decode(one) async for page in store.log.read_all() for one in page]
+
+
+def a_row(number: int, **changes: str) -> dict[str, str]:
+    """A row of an item at noon."""
+    told = {
+        "uuid": f"00000000-0000-4000-8000-{number:012}",
+        "ts": "31.10.2025 12:00:00",
+        "type": "ITEM",
+        "operator": "anna",
+        "code": str(number),
+    }
+    return {**dict.fromkeys(COLUMNS, ""), **told, **changes}
+
+
+def a_csv(path: Path, rows: Iterable[dict[str, str]]) -> Path:
+    """A file with these rows, as simple as can be."""
+    lines = [COLUMNS, *(row.values() for row in rows)]
+    path.write_text("".join(";".join(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def file_with(path: Path, content: bytes) -> Path:
+    """A file with this in it."""
+    path.write_bytes(content)
+    return path
+
+
+def our_csv(path: Path, scans: Sequence[ScanRecorded], zone: ZoneInfo = ZONE) -> Path:
+    """Scans in the format of `/export/csv` (§2.9), with the moments the devices told."""
+    names = [*COLUMNS[:-2], "received_at", COLUMNS[-1]]
+    lines = [names, *(_cells(scan, zone) for scan in scans)]
+    text = "".join(";".join(map(_quoted, line)) + "\r\n" for line in lines)
+    path.write_bytes(("\ufeff" + text).encode())
+    return path
+
+
+def _cells(scan: ScanRecorded, zone: ZoneInfo) -> list[str]:
+    return [
+        str(scan.scan_id),
+        written(scan.scanned_at, zone),
+        harmless(scan.kind),
+        harmless(scan.operator),
+        harmless(scan.client),
+        harmless(scan.city),
+        harmless(scan.box),
+        barcode(scan.code),
+        harmless(scan.details or ""),
+        written(scan.received_at, zone),
+        harmless(scan.source),
+    ]
+
+
+def _quoted(cell: str) -> str:
+    doubled = cell.replace('"', '""')
+    return f'"{doubled}"' if any(letter in cell for letter in ';"\r\n') else cell
