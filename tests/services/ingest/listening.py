@@ -137,6 +137,14 @@ def applied(state: dict[str, Any], event: Event) -> dict[str, Any]:
     return state | cells
 
 
+def items(number: int) -> Callable[[dict[str, Any]], bool]:
+    """Whether so many items are counted and listed."""
+    return lambda state: (
+        state["summary"]["items"] == number
+        and sum(row["type"] == "ITEM" for row in state["feed"]) == number
+    )
+
+
 def at(state: dict[str, Any], generated_at: str) -> dict[str, Any]:
     """The same dashboard at another moment, if nothing but time went by."""
     now = int(datetime.fromisoformat(generated_at).timestamp() * 1000)
