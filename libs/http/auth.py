@@ -153,7 +153,7 @@ def require(scope: str) -> Permission:
     return Permission(scope)
 
 
-def public() -> None:
+async def public() -> None:
     """Declare that a route is open to everybody: `dependencies=[Depends(public)]`."""
 
 

@@ -35,48 +35,58 @@ class Sifted:
 
 def sift(records: Sequence[Record], checkpoint: Checkpoint) -> Sifted:
     """Go through one partition's records in order, starting at `checkpoint`."""
-    sifted = Sifted(checkpoint)
+    sifted, at = Sifted(checkpoint), _At(checkpoint)
     for record in records:
         try:
             delivered = decode(record)
         except Unreadable as error:
-            if record.offset < sifted.checkpoint.next_offset:
+            if record.offset < at.next_offset:
                 sifted.repeated += 1
                 continue
             sifted.records.append((record, Broken(str(error))))
-            sifted.checkpoint = replace(sifted.checkpoint, next_offset=record.offset + 1)
+            at.next_offset = record.offset + 1
             continue
-        if not _link(sifted, record, delivered):
+        if not _link(sifted, at, record, delivered):
             break
+    sifted.checkpoint = replace(checkpoint, next_offset=at.next_offset, relay_seq=at.relay_seq)
     return sifted
 
 
-def _link(sifted: Sifted, record: Record, delivered: Delivered) -> bool:
+class _At:
+    """How far the records are followed: a checkpoint that moves, once for every record."""
+
+    __slots__ = ("base", "next_offset", "relay_seq")
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.base = checkpoint.base
+        self.next_offset = checkpoint.next_offset
+        self.relay_seq = checkpoint.relay_seq
+
+
+def _link(sifted: Sifted, at: _At, record: Record, delivered: Delivered) -> bool:
     """Add the record to the chain; False if something is missing before it."""
-    checkpoint = sifted.checkpoint
-    sifted.gap = _missing(checkpoint, record, delivered)
+    sifted.gap = _missing(at, record, delivered)
     if sifted.gap:
         return False
-    if record.offset < checkpoint.next_offset:
+    if record.offset < at.next_offset:
         sifted.repeated += 1
         return True
-    following = replace(checkpoint, next_offset=record.offset + 1)
-    if checkpoint.relay_seq is not None and delivered.relay_seq <= checkpoint.relay_seq:
+    at.next_offset = record.offset + 1
+    if at.relay_seq is not None and delivered.relay_seq <= at.relay_seq:
         sifted.repeated += 1
-        sifted.checkpoint = following
         return True
-    if not checkpoint.base.sees(delivered.recorded.xid):
+    if not at.base.sees(delivered.recorded.xid):
         sifted.records.append((record, delivered))
-    sifted.checkpoint = replace(following, relay_seq=delivered.relay_seq)
+    at.relay_seq = delivered.relay_seq
     return True
 
 
-def _missing(checkpoint: Checkpoint, record: Record, delivered: Delivered) -> str | None:
+def _missing(at: _At, record: Record, delivered: Delivered) -> str | None:
     """What must exist between the checkpoint and the record and did not come, or None."""
-    place, last = checkpoint.next_offset, checkpoint.relay_seq
+    place, last = at.next_offset, at.relay_seq
     if last is None:
         # A rebuilt model begins in the middle of the chain, but exactly where it says.
-        begun = checkpoint.base != NOTHING and record.offset <= place
+        begun = at.base != NOTHING and record.offset <= place
         if delivered.prev_seq and not begun:
             return f"instead of {place} came offset {record.offset}, after {delivered.prev_seq}"
         return None

@@ -1,7 +1,8 @@
 """Connections to Postgres, with only the rights of the service and only one tenant's rows."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from typing import TypeAlias
 
@@ -111,6 +112,36 @@ async def tenant_transaction(pool: Pool, tenant: str) -> AsyncIterator[Connectio
     async with acquired(pool) as connection, connection.transaction():
         await connection.execute("SELECT set_config('tillstream.tenant', $1, true)", tenant)
         yield connection
+
+
+@asynccontextmanager
+async def tenant_reading(pool: Pool, tenant: str) -> AsyncIterator[Connection]:
+    """A connection that sees the rows of one tenant only, for questions that need no transaction.
+
+    It costs one round trip less before the first answer and two after the last than
+    `tenant_transaction`, which matters to whoever waits for it. What was set is reset when the
+    connection goes back, which nobody waits for. Raises like `tenant_transaction`.
+    """
+    if not tenant or tenant == SYSTEM:
+        raise ValueError("a tenant must be named")
+    with translated(OSError):
+        connection = await pool.acquire(timeout=ACQUIRE_SECONDS)
+    try:
+        with translated():
+            await connection.execute("SELECT set_config('tillstream.tenant', $1, false)", tenant)
+            yield connection
+    finally:
+        _going_back.add(task := asyncio.ensure_future(_give_back(pool, connection)))
+        task.add_done_callback(_going_back.discard)
+
+
+_going_back: set[asyncio.Future[None]] = set()
+
+
+async def _give_back(pool: Pool, connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
+    # A connection that cannot be reset is terminated by the pool, and nobody's business any more.
+    with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        await pool.release(connection)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class Deps:
     telemetry: Telemetry
 
 
-def running(request: Request) -> Deps:
+async def running(request: Request) -> Deps:
     """What the app was made with."""
     deps: Deps = request.app.state.deps
     return deps

@@ -52,7 +52,7 @@ class Deps:
     standing: Standing
 
 
-def running(request: Request) -> Deps:
+async def running(request: Request) -> Deps:
     """What the app was built with."""
     deps: Deps = request.app.state.deps
     return deps

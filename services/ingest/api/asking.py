@@ -35,7 +35,7 @@ class Asked:
     at: datetime | None = None
 
 
-def filters(
+async def filters(
     date: Text = None,
     date_end: Text = None,
     operator: Text = None,
@@ -64,12 +64,12 @@ def question(tenant: str, filters: Filters, settings: Settings, *, now: datetime
     )
 
 
-def asked(ingest: Ingest, reader: Reader, filters: Written) -> Asked:
+async def asked(ingest: Ingest, reader: Reader, filters: Written) -> Asked:
     """Read the query: 400 with a sentence if it makes no sense."""
     return Asked(_sensible(ingest, reader, filters, ingest.clock()), filters)
 
 
-def asked_back(
+async def asked_back(
     ingest: Ingest,
     reader: Reader,
     filters: Written,

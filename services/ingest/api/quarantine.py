@@ -66,7 +66,7 @@ class Replaying(BaseModel):
     after: UUID | None = None
 
 
-def addressed(id: str) -> UUID:
+async def addressed(id: str) -> UUID:
     """The id in the path; what is no id is in no quarantine."""
     if (found := parse_uuid(id)) is None:
         raise NotInQuarantine

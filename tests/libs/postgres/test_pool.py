@@ -17,7 +17,14 @@ import pytest
 from alembic.operations import Operations
 
 from libs.errors import Unavailable
-from libs.postgres.pool import SYSTEM, Pool, acquired, open_pool, tenant_transaction
+from libs.postgres.pool import (
+    SYSTEM,
+    Pool,
+    acquired,
+    open_pool,
+    tenant_reading,
+    tenant_transaction,
+)
 from libs.postgres.rls import application_role, enable_tenant_rls, grant
 
 
@@ -152,13 +159,48 @@ async def test_the_system_scope_sees_every_tenant(database: str, service: str) -
         assert await system.fetchval("SELECT count(*) FROM box") == 2
 
 
+async def test_whoever_only_reads_sees_one_tenant_and_leaves_nothing_behind(
+    database: str, service: str
+) -> None:
+    async with pool_of(database, service) as pool:
+        for tenant in ("flora", "other"):
+            async with tenant_transaction(pool, tenant) as connection:
+                await connection.execute("INSERT INTO box VALUES ($1, 'a')", tenant)
+
+        for tenant in ("flora", "other"):
+            async with tenant_reading(pool, tenant) as connection:
+                seen = await connection.fetch("SELECT tenant FROM box")
+                pid = await connection.fetchval("SELECT pg_backend_pid()")
+            assert [row["tenant"] for row in seen] == [tenant]
+            async with acquired(pool) as connection:
+                assert await connection.fetchval("SELECT pg_backend_pid()") == pid
+                assert await connection.fetchval("SELECT count(*) FROM box") == 0
+
+
+async def test_a_reader_whose_connection_breaks_is_told_so_and_the_next_one_is_served(
+    database: str, service: str
+) -> None:
+    admin = await asyncpg.connect(database)
+    async with pool_of(database, service) as pool:
+        with pytest.raises(Unavailable):  # noqa: PT012 - the whole block is what fails
+            async with tenant_reading(pool, "flora") as connection:
+                pid = await connection.fetchval("SELECT pg_backend_pid()")
+                await admin.execute("SELECT pg_terminate_backend($1, 5000)", pid)
+                await connection.fetch("SELECT * FROM box")
+
+        async with tenant_reading(pool, "flora") as connection:
+            assert await connection.fetch("SELECT * FROM box") == []
+    await admin.close()
+
+
+@pytest.mark.parametrize("opened", [tenant_transaction, tenant_reading])
 @pytest.mark.parametrize("tenant", ["", SYSTEM])
 async def test_a_tenant_cannot_be_nobody_or_the_system(
-    database: str, service: str, tenant: str
+    database: str, service: str, tenant: str, opened: Any
 ) -> None:
     async with pool_of(database, service) as pool:
         with pytest.raises(ValueError, match="tenant"):
-            async with tenant_transaction(pool, tenant):
+            async with opened(pool, tenant):
                 pass
 
 
