@@ -16,7 +16,7 @@ import structlog
 from prometheus_client import Gauge
 
 from libs.errors import Unavailable
-from libs.postgres.pool import tenant_transaction
+from libs.postgres.pool import tenant_reading
 from services.ingest.api.answers import Filters, State
 from services.ingest.api.asking import question
 from services.ingest.api.overview import Overview, look, worded
@@ -134,7 +134,7 @@ class Live:
         """Look up what the read models hold, which is at least what they held at `standing`."""
         now = self._deps.clock()
         question = self._means(watch, now)
-        async with tenant_transaction(self._deps.reading, watch.tenant) as connection:
+        async with tenant_reading(self._deps.reading, watch.tenant) as connection:
             overview = await look(connection, question, feed_length=self._deps.settings.feed_length)
         anew, watch.question, watch.overview = question != watch.question, question, overview
         watch.tell(self._worded(watch, overview, now), anew=anew)

@@ -8,7 +8,7 @@ from typing import Final
 from contracts.ingest import IngestEvent
 from libs.errors import Unavailable
 from libs.messaging.projection import Connection, Projection
-from libs.postgres.pool import tenant_transaction
+from libs.postgres.pool import tenant_reading
 from services.ingest.api.asking import Asked
 from services.ingest.deps import Deps
 from services.ingest.domain.day import Days
@@ -37,7 +37,7 @@ async def showing(
     """
     question = asked.question
     if asked.at is None:
-        async with tenant_transaction(ingest.reading, question.tenant) as connection:
+        async with tenant_reading(ingest.reading, question.tenant) as connection:
             yield connection
         return
     if ingest.looking_back.locked():

@@ -56,7 +56,7 @@ def clients(found: Activity) -> list[Client]:
 
 def summary(found: Activity) -> Summary:
     """Everything added up."""
-    counts = sum(found.clients.values(), Counts())
+    counts = Counts(*map(sum, zip(*found.clients.values(), strict=True)))
     return Summary(
         items=counts.items,
         opens=counts.opens,

@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 
 _ISO: Final = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.ASCII)
 _RUSSIAN: Final = re.compile(r"(\d{2})\.(\d{2})\.(\d{4})", re.ASCII)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class BadDate(ValueError):
@@ -65,12 +67,13 @@ def days_asked(first: str | None, last: str | None, *, today: date, longest: int
 def written(moment: datetime, zone: ZoneInfo) -> str:
     """A moment as people here write it: `dd.MM.yyyy HH:mm:ss` in `zone`."""
     local = moment.astimezone(zone)
-    return f"{local.day:02}.{local.month:02}.{local.year:04} {local:%H:%M:%S}"
+    date = f"{local.day:02}.{local.month:02}.{local.year:04}"
+    return f"{date} {local.hour:02}:{local.minute:02}:{local.second:02}"
 
 
 def unix_ms(moment: datetime) -> int:
     """Whole milliseconds since 1970, rounded down."""
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return (moment - _EPOCH) // _MILLISECOND
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

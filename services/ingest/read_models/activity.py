@@ -1,35 +1,30 @@
 """Who did what on which day?
 
-Counters at the finest grain a dashboard can ask for, so that every answer adds up combinations
-and never scans. That nothing is counted twice is the projector's promise, not this table's. What
-is removed is subtracted where it was counted; the audit of a removal counts on its own day.
+Counters that every answer adds up, so that none ever scans; `activity_rows` says at which grain.
+That nothing is counted twice is the projector's promise, not these tables'. What is removed is
+subtracted where it was counted; the audit of a removal counts on its own day.
 """
 
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
-from datetime import date, datetime
-from functools import partial
-from typing import Any, Final, TypeAlias
-from uuid import UUID
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache, partial
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     BigInteger,
-    Column,
-    Date,
-    DateTime,
-    MetaData,
+    ColumnElement,
     Select,
-    Table,
-    Text,
-    Uuid,
     and_,
+    bindparam,
+    case,
     cast,
     func,
+    literal,
     select,
-    tuple_,
 )
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from contracts import ingest
 from contracts.envelope import Envelope
@@ -40,55 +35,24 @@ from libs.postgres import query
 from services.ingest.domain.day import day_of
 from services.ingest.domain.question import Question
 from services.ingest.domain.removal import as_scan
-from services.ingest.read_models.changed import TransactionId
-from services.ingest.read_models.conditions import asked
-
-ACTIVITY: Final = Table(
-    "activity",
-    MetaData(),
-    Column("tenant", Text, primary_key=True),
-    Column("day", Date, primary_key=True),
-    Column("operator", Text, primary_key=True),
-    Column("client", Text, primary_key=True),
-    Column("city", Text, primary_key=True),
-    Column("kind", Text, primary_key=True),
-    Column("count", BigInteger, nullable=False),
-    Column("last_received_at", DateTime(timezone=True), nullable=False),
-    Column("last_at", DateTime(timezone=True), nullable=False),
-    Column("last_scan_id", Uuid, nullable=False),
-    Column("last_box", Text, nullable=False),
-    Column("removed", BigInteger, nullable=False),
-    Column("changed", TransactionId, nullable=False),
+from services.ingest.read_models.activity_rows import (
+    ACTIVITY,
+    DIMENSIONS,
+    KINDS,
+    LATEST,
+    TOTAL,
+    Added,
+    Key,
+    Newest,
+    Rows,
+    add,
 )
-"""`count` is what is left after `removed` were taken back. The `last_` columns are those of the
-newest scan of the row, as `LATEST` orders them, removed or not: it was done nevertheless."""
+from services.ingest.read_models.conditions import asked_by, filters_of, values
 
-LATEST: Final = (ACTIVITY.c.last_received_at, ACTIVITY.c.last_at, ACTIVITY.c.last_scan_id)
-
-ADD: Final = """
-INSERT INTO activity AS known (tenant, day, operator, client, city, kind, count, removed,
-    last_received_at, last_at, last_scan_id, last_box)
-SELECT * FROM unnest($1::text[], $2::date[], $3::text[], $4::text[], $5::text[], $6::text[],
-    $7::bigint[], $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::uuid[], $12::text[])
-ORDER BY 1, 2, 3, 4, 5, 6
-ON CONFLICT (tenant, day, operator, client, city, kind) DO UPDATE SET
-    count = known.count + excluded.count,
-    removed = known.removed + excluded.removed,
-    changed = excluded.changed,
-    (last_received_at, last_at, last_scan_id, last_box) = (
-        SELECT last_received_at, last_at, last_scan_id, last_box
-        FROM (VALUES
-            (known.last_received_at, known.last_at, known.last_scan_id, known.last_box),
-            (excluded.last_received_at, excluded.last_at, excluded.last_scan_id, excluded.last_box)
-        ) AS either (last_received_at, last_at, last_scan_id, last_box)
-        ORDER BY last_received_at DESC, last_at DESC, last_scan_id DESC LIMIT 1
-    )
-"""
-"""In the order of the key, so that two lanes never wait for each other crosswise."""
+COUNTS: Final = len(KINDS) + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """How many scans of the kinds that matter, and how many items were taken back."""
 
     items: int = 0
@@ -98,12 +62,8 @@ class Counts:
     errors: int = 0
     removed: int = 0
 
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(*(one + two for one, two in zip(astuple(self), astuple(other), strict=True)))
 
-
-@dataclass(frozen=True, slots=True)
-class Last:
+class Last(NamedTuple):
     """What an operator did last: the newest by receive time, then by its own time."""
 
     client: str
@@ -130,7 +90,7 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
     """The projection, counting days in `zone`; another zone needs a rebuild."""
     return Projection(
         name="activity",
-        tables=("activity",),
+        tables=("activity", "activity_total"),
         topics=(ingest.SCANS, ingest.REMOVALS),
         codec=Codec(ingest.EVENTS),
         project=partial(project, zone=zone),
@@ -141,69 +101,63 @@ async def project(
     connection: Connection, events: Sequence[Envelope[IngestEvent]], *, zone: ZoneInfo
 ) -> None:
     """Count the scans, and what was taken back."""
-    if rows := _folded(events, zone):
-        columns = zip(
-            *((*key, *added, *newest) for key, (added, newest) in rows.items()), strict=True
-        )
-        await connection.execute(ADD, *columns)
+    await add(connection, _folded(events, zone))
 
 
 async def answer(connection: Any, question: Question) -> Activity:
-    """Everything counted, in two queries whose work is bounded by the rows of `activity`."""
-    operators: dict[str, Counts] = {}
-    clients: dict[str, Counts] = {}
-    cities: list[str] = []
+    """Everything counted, in one query whose work is bounded by the rows of the tables."""
+    found: dict[str, dict[str, Counts]] = {dimension: {} for dimension in DIMENSIONS}
+    last: dict[str, Last] = {}
     removed = 0
-    for row in await query.fetch(connection, _totals(question)):
-        counts = Counts(*row[5:])
-        match row["level"]:
-            case 0b111:
-                removed = counts.removed
-            case 0b011 if row["live"]:
-                operators[row["operator"]] = counts
-            case 0b101 if row["live"]:
-                clients[row["client"]] = counts
-            case 0b110 if row["live"]:
-                cities.append(row["city"])
-    last = {row[0]: Last(*row[1:]) for row in await query.fetch(connection, _last(question))}
-    return Activity(operators=operators, last=last, clients=clients, cities=cities, removed=removed)
+    filters = filters_of(question)
+    if filters or len(question.days) > 1:
+        rows = await query.fetch(connection, _sums(filters), **_told_to(question))
+    else:
+        day = question.days.first
+        rows = await query.fetch(connection, _day(), tenant=question.tenant, first=day)
+    for dimension, name, live, *fields in rows:
+        counts = Counts(*fields[:COUNTS])
+        if live:
+            found[dimension][name] = counts
+        # Every scan is some operator's, whose name may be empty.
+        if dimension == "operator":
+            removed += counts.removed
+            if live:
+                last[name] = Last(*fields[COUNTS:])
+    return Activity(
+        operators=found["operator"],
+        last=last,
+        clients=found["client"],
+        cities=list(found["city"]),
+        removed=removed,
+    )
 
 
 async def total(connection: Any, question: Question, kind: str | None) -> int:
     """How many scans match, exactly."""
-    counted = select(func.coalesce(cast(func.sum(ACTIVITY.c.count), BigInteger), 0))
-    matching = counted.where(_matching(question))
-    if kind is not None:
-        matching = matching.where(ACTIVITY.c.kind == kind)
-    found: int = await query.fetchval(connection, matching)
+    filters = filters_of(question)
+    told = _told_to(question) | ({} if kind is None else {"kind": kind})
+    found: int = await query.fetchval(connection, _total(filters, kind is not None), **told)
     return found
 
 
-_Key: TypeAlias = tuple[str, date, str, str, str, str]
-_Newest: TypeAlias = tuple[datetime, datetime, UUID, str]
-_Added: TypeAlias = tuple[int, int]
-"""What is added to `count` and to `removed`."""
-
-
-def _folded(
-    events: Sequence[Envelope[IngestEvent]], zone: ZoneInfo
-) -> dict[_Key, tuple[_Added, _Newest]]:
+def _folded(events: Sequence[Envelope[IngestEvent]], zone: ZoneInfo) -> Rows:
     """One row per key, so that no key is updated twice in a statement."""
-    rows: dict[_Key, tuple[_Added, _Newest]] = {}
+    rows: dict[Key, tuple[Added, Newest]] = {}
     for envelope in events:
         if (told := _told(envelope.event)) is None:
             continue
         scan, added, taken = told
         day = day_of(scan.effective_at, zone)
         key = (envelope.tenant, day, scan.operator, scan.client, scan.city, scan.kind)
-        newest: _Newest = (scan.received_at, scan.effective_at, scan.scan_id, scan.box)
+        newest: Newest = (scan.received_at, scan.effective_at, scan.scan_id, scan.box)
         (count, removed), known = rows.get(key, ((0, 0), newest))
         rows[key] = (count + added, removed + taken), max(newest, known)
     return rows
 
 
 def _told(event: IngestEvent) -> tuple[ScanRecorded, int, int] | None:
-    """The scan that an event adds or takes back, as `_Added` says it."""
+    """The scan that an event adds or takes back, as `Added` says it."""
     match event:
         case ScanRecorded():
             return event, 1, 0
@@ -215,33 +169,66 @@ def _told(event: IngestEvent) -> tuple[ScanRecorded, int, int] | None:
             return None
 
 
-def _matching(question: Question) -> Any:
-    days = question.days
-    return and_(asked(ACTIVITY, question), ACTIVITY.c.day.between(days.first, days.last))
+def _told_to(question: Question) -> dict[str, Any]:
+    return values(question) | {"first": question.days.first, "last": question.days.last}
 
 
-def _totals(question: Question) -> Select[Any]:
-    columns = (ACTIVITY.c.operator, ACTIVITY.c.client, ACTIVITY.c.city)
-    kinds = ("ITEM", "BOX", "CLOSE", "AUTO_CLOSE", "ERROR")
-    counted = [func.sum(ACTIVITY.c.count).filter(ACTIVITY.c.kind == kind) for kind in kinds]
-    sums = (*counted, func.sum(ACTIVITY.c.removed))
+def _matching(filters: tuple[str, ...]) -> ColumnElement[bool]:
+    within = ACTIVITY.c.day.between(bindparam("first"), bindparam("last"))
+    return and_(asked_by(ACTIVITY, filters), within)
+
+
+def _totalled() -> ColumnElement[bool]:
+    within = TOTAL.c.day.between(bindparam("first"), bindparam("last"))
+    return and_(TOTAL.c.tenant == bindparam("tenant"), within)
+
+
+def _added_up(count: ColumnElement[int], sums: Iterable[ColumnElement[Any]]) -> list[Any]:
+    """Whether anything is left, then the fields of `Counts`."""
+    live = (func.sum(count) > 0).label("live")
+    return [live, *(func.coalesce(cast(one, BigInteger), 0) for one in sums)]
+
+
+def _newest(rows: Any, *columns: ColumnElement[Any]) -> list[Any]:
+    """Columns of the newest row."""
+    order = [rows.c[column].desc() for column in LATEST]
+    return [func.array_agg(aggregate_order_by(column, *order))[1] for column in columns]
+
+
+@cache
+def _sums(filters: tuple[str, ...]) -> Select[Any]:
+    """A row for every name in each dimension, ending in the fields of `Counts` and `Last`."""
+    if not filters:
+        c, by = TOTAL.c, (TOTAL.c.dimension, TOTAL.c.name)
+        told = _added_up(c.count, [func.sum(c[name]) for name in (*KINDS.values(), "removed")])
+        told += _newest(TOTAL, c.last_client, c.last_city, c.last_box, c.last_received_at)
+        return select(*by, *told).where(_totalled()).group_by(*by)
+    c, columns = ACTIVITY.c, [ACTIVITY.c[name] for name in DIMENSIONS]
+    # In each row all are null but the one it is about.
+    about = case(*((func.grouping(column) == 0, literal(column.name)) for column in columns))
+    kinds = [func.sum(c.count).filter(c.kind == kind) for kind in KINDS]
+    told = _added_up(c.count, [*kinds, func.sum(c.removed)])
+    told += _newest(ACTIVITY, c.client, c.city, c.last_box, c.last_received_at)
     return (
-        select(
-            func.grouping(*columns).label("level"),
-            *columns,
-            (func.sum(ACTIVITY.c.count) > 0).label("live"),
-            *(func.coalesce(cast(each, BigInteger), 0) for each in sums),
-        )
-        .where(_matching(question))
-        .group_by(func.grouping_sets(*columns, tuple_()))
+        select(about, func.coalesce(*columns), *told)
+        .where(_matching(filters))
+        .group_by(func.grouping_sets(*columns))
     )
 
 
-def _last(question: Question) -> Select[Any]:
-    c = ACTIVITY.c
-    return (
-        select(c.operator, c.client, c.city, c.last_box, c.last_received_at)
-        .ext(distinct_on(c.operator))
-        .where(_matching(question), c.count > 0)
-        .order_by(c.operator, *(column.desc() for column in LATEST))
+@cache
+def _day() -> Select[Any]:
+    """The same of one day without filters: its rows as they are."""
+    c = TOTAL.c
+    counts = (c[name] for name in (*KINDS.values(), "removed"))
+    last = (c.last_client, c.last_city, c.last_box, c.last_received_at)
+    return select(c.dimension, c.name, (c.count > 0).label("live"), *counts, *last).where(
+        c.tenant == bindparam("tenant"), c.day == bindparam("first")
     )
+
+
+@cache
+def _total(filters: tuple[str, ...], of_a_kind: bool) -> Select[Any]:
+    counted = select(func.coalesce(cast(func.sum(ACTIVITY.c.count), BigInteger), 0))
+    matching = counted.where(_matching(filters))
+    return matching.where(ACTIVITY.c.kind == bindparam("kind")) if of_a_kind else matching

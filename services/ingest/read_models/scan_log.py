@@ -7,7 +7,7 @@ row, which is shown no longer; the audit of a removal is a row like any other.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -46,7 +46,7 @@ from libs.postgres import query
 from services.ingest.domain.day import Days, day_of
 from services.ingest.domain.question import Question
 from services.ingest.domain.removal import as_scan
-from services.ingest.read_models.conditions import asked
+from services.ingest.read_models.conditions import asked_by, filters_of, values
 
 SCAN_LOG: Final = Table(
     "scan_log",
@@ -119,8 +119,9 @@ async def page(
     offset: int = 0,
 ) -> Sequence[query.Row]:
     """Live rows with the columns of `SCAN_LOG`, newest first: by receive time, own time, id."""
-    asked_for = _page(question, kind, limit, offset)
-    return await query.fetch(connection, asked_for, days=_each(question.days))
+    told = values(question) | {"days": _each(question.days), "limit": limit, "offset": offset}
+    told |= {"each": offset + limit} | ({} if kind is None else {"kind": kind})
+    return await query.fetch(connection, _page(filters_of(question), kind is not None), **told)
 
 
 async def items_in_box(
@@ -168,22 +169,23 @@ def _row(
     )
 
 
-def _page(question: Question, kind: str | None, limit: int, offset: int) -> Select[Any]:
+@cache
+def _page(filters: tuple[str, ...], of_a_kind: bool) -> Select[Any]:
     listed = func.unnest(bindparam("days", type_=ARRAY(Date)))
     each = listed.table_valued(column("day", Date)).render_derived(name="each")
     of_a_day = select(SCAN_LOG).where(
-        asked(SCAN_LOG, question), SCAN_LOG.c.day == each.c.day, SCAN_LOG.c.removed_at.is_(None)
+        asked_by(SCAN_LOG, filters), SCAN_LOG.c.day == each.c.day, SCAN_LOG.c.removed_at.is_(None)
     )
-    if kind is not None:
-        of_a_day = of_a_day.where(SCAN_LOG.c.kind == kind)
-    newest = of_a_day.order_by(*_newest_first(SCAN_LOG)).limit(offset + limit).lateral("newest")
+    if of_a_kind:
+        of_a_day = of_a_day.where(SCAN_LOG.c.kind == bindparam("kind"))
+    newest = of_a_day.order_by(*_newest_first(SCAN_LOG)).limit(bindparam("each")).lateral("newest")
     return (
         select(newest)
         .select_from(each)
         .join(newest, true())
         .order_by(*_newest_first(newest))
-        .limit(limit)
-        .offset(offset)
+        .limit(bindparam("limit"))
+        .offset(bindparam("offset"))
     )
 
 

@@ -1,6 +1,8 @@
 """Who did what on which day?"""
 
 from datetime import date, timedelta
+from importlib import import_module
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -197,3 +199,35 @@ async def test_tenants_are_counted_apart(pool: Pool) -> None:
     await project(pool, [in_envelope(a_scan(1)), in_envelope(a_scan(1), tenant="other")])
 
     assert (await answer(pool)).clients["ivancov"].items == 1
+
+
+async def test_the_sums_are_those_of_the_rows_whatever_comes_in_whichever_batches(
+    pool: Pool,
+) -> None:
+    chance = Random(7)
+    scans = [
+        a_scan(
+            n,
+            kind=chance.choice(("ITEM", "ITEM", "BOX", "CLOSE")),
+            operator=chance.choice(("anna", "boris", "")),
+            client=chance.choice(("ivancov", "petrov", "")),
+            city=chance.choice(("Novosem", "Rostov")),
+            received_at=NOON + timedelta(minutes=chance.randrange(3)),
+        )
+        for n in range(60)
+    ]
+    items = [scan for scan in scans if scan.kind == "ITEM"]
+    events: list[IngestEvent] = [*scans, *(taken_back(scan) for scan in chance.sample(items, 9))]
+    chance.shuffle(events)
+    while events:
+        size = chance.randint(1, 12)
+        await told(pool, *events[:size])
+        del events[:size]
+
+    summing = import_module("services.ingest.migrations.versions.0007_activity_total")
+    async with pool.acquire() as connection:
+        kept = await connection.fetch("DELETE FROM activity_total RETURNING *")
+        await connection.execute(summing.FILL.format(latest=summing.LATEST))
+        summed = await connection.fetch("TABLE activity_total")
+    assert sorted(map(tuple, kept)) == sorted(map(tuple, summed))
+    assert len(kept) == 3 + 3 + 2

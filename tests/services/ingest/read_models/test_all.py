@@ -24,7 +24,7 @@ from contracts.ingest import (
 from libs.postgres.pool import Pool
 from services.ingest.domain import identity
 from services.ingest.domain.removal import Found, Removing, decide
-from services.ingest.read_models.activity import ACTIVITY
+from services.ingest.read_models.activity_rows import ACTIVITY, TOTAL
 from services.ingest.read_models.box_rows import BOX
 from services.ingest.read_models.presence import PRESENCE
 from services.ingest.read_models.quarantine import QUARANTINE
@@ -156,7 +156,9 @@ async def test_another_tenant_sees_nothing(reading_pool: Pool, pool: Pool) -> No
             assert not await connection.fetch(f"SELECT * FROM {table}"), table
 
 
-@pytest.mark.parametrize("table", [ACTIVITY, BOX, PRESENCE, SCAN_LOG, QUARANTINE, REMOVAL], ids=str)
+@pytest.mark.parametrize(
+    "table", [ACTIVITY, TOTAL, BOX, PRESENCE, SCAN_LOG, QUARANTINE, REMOVAL], ids=str
+)
 async def test_the_tables_are_as_the_migrations_made_them(pool: Pool, table: Any) -> None:
     columns: Sequence[Any] = await pool.fetch(
         """SELECT column_name, data_type, is_nullable FROM information_schema.columns
