@@ -44,6 +44,10 @@ reset: $(RUNTIME) ## Stop it and wipe everything it stored (.data)
 test: $(DEVELOPMENT) ## All tests, on real Postgres and real Kafka (ARGS='-k name' for some)
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: bench
+bench: $(DEVELOPMENT) ## Every speed beside a limit or a peer (LINES='name …', QUICK=1, STRICT=1)
+	@exec $(BIN)/python -m tests.bench
+
 .PHONY: check
 check: $(DEVELOPMENT) ## Format, lint, types, import laws, architecture tests
 	$(BIN)/ruff format --check .

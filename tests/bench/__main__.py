@@ -1,0 +1,101 @@
+"""`python -m tests.bench`: every line beside a limit or a peer, measured in the same run.
+
+`LINES='name …'` chooses lines, `QUICK=1` only shows that they work, `STRICT=1` fails on a missed
+goal, `TILLSTREAM_DATA` is where `bench.json` goes (.data).
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import psutil
+from rich.console import Console
+from rich.status import Status
+
+from deploy.local.settings import LocalSettings
+from libs.telemetry.logs import set_up
+from tests.bench.bench import Bench, Line
+from tests.bench.house import House
+from tests.bench.lines import LINES, UnknownLine, chosen
+from tests.bench.measure import QUICK, Measured, Scale, Skipped, Tell
+from tests.bench.table import show, write_json
+
+LOOK_SECONDS = 2.0
+"""How long to look how busy the machine is before anything is started."""
+
+
+def main() -> int:
+    """Measure and show. 0, or 1 if a line failed (with STRICT also if a goal was missed)."""
+    console = Console()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # So that servers are stopped and folders wiped on the way out.
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
+    set_up("bench", "ERROR")
+    try:
+        lines = chosen(os.environ.get("LINES", ""))
+    except UnknownLine as unknown:
+        known = "\n".join(f"  {line.name:10} {line.what}" for line in LINES)
+        console.print(f"There is no line {unknown}. There are:\n{known}", markup=False)
+        return 2
+    quick, strict = _asked_for("QUICK"), _asked_for("STRICT")
+    caption, began = _how_busy(), time.monotonic()
+    with progress(console) as tell, House(tell) as house:
+        bench = Bench(scale=QUICK if quick else Scale(), house=house, tell=tell)
+        rows, failed = measure_all(bench, lines, console)
+    caption += f"; took {(time.monotonic() - began) / 60:.1f} min"
+    if quick:
+        caption += "; a smoke run: the figures mean nothing"
+    show(rows, console, caption=caption)
+    file = LocalSettings.from_env().home / "bench.json"
+    write_json(rows, file)
+    console.print(f"The same with all samples: {file}", markup=False)
+    missed = [row for row in rows if row.met is False]
+    return int(failed or (strict and bool(missed)))
+
+
+def measure_all(
+    bench: Bench, lines: Sequence[Line], console: Console
+) -> tuple[list[Measured], bool]:
+    """The rows of all lines, and whether one failed: then a row says why and the others go on."""
+    rows: list[Measured] = []
+    failed = False
+    for n, line in enumerate(lines, 1):
+        console.print(f"{n}/{len(lines)} {line.name}: {line.what}", markup=False)
+        bench.tell(line.name)
+        try:
+            rows.extend(line.run(bench))
+        except Skipped as reason:
+            rows.append(Measured(name=line.name, unit="", ours=(), note=f"skipped: {reason}"))
+        except Exception as error:  # noqa: BLE001 -- whatever it was, the other lines go on
+            failed = True
+            said = f"failed: {type(error).__name__}: {error}"
+            console.print(said, markup=False)
+            rows.append(Measured(name=line.name, unit="", ours=(), note=said.splitlines()[0]))
+    return rows, failed
+
+
+@contextmanager
+def progress(console: Console) -> Iterator[Tell]:
+    """A moving line on a terminal, nothing elsewhere."""
+    with Status("", console=console) as status:
+        yield status.update
+
+
+def _how_busy() -> str:
+    others = psutil.cpu_percent(LOOK_SECONDS)
+    load = os.getloadavg()[0]
+    return (
+        f"{psutil.cpu_count()} cores; before the run others kept them {others:.0f} % busy "
+        f"(load {load:.1f})"
+    )
+
+
+def _asked_for(variable: str) -> bool:
+    return os.environ.get(variable, "") not in {"", "0", "false", "no"}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""One event per append, many writers: our group commit, a bare INSERT, a library's recorder."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+from typing import Final
+from urllib.parse import unquote, urlsplit
+from uuid import uuid4
+
+from eventsourcing.persistence import StoredEvent
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+
+from contracts.ingest import IngestEvent
+from libs.eventsourcing.log import Cause
+from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.store import EventStore
+from libs.postgres.pool import SYSTEM, Pool, open_pool
+from libs.postgres.rls import application_role
+from tests.bench import bare
+from tests.bench.bench import Bench, Loop
+from tests.bench.measure import Measured, at_least
+from tests.bench.scans import CODEC, TENANT, facts
+
+WRITERS: Final = 32
+CAUSE: Final = Cause(tenant=TENANT, actor="bench", correlation_id=str(uuid4()))
+SEEDS: Final = count(1)
+
+
+def run(bench: Bench) -> Iterator[Measured]:
+    """Every writer appends to a stream of its own at the version it expects."""
+    scale = bench.scale
+    with bench.house.installation() as installation, Loop() as loop:
+        dsn = installation.database_url
+        opened = bare.open_connections(dsn, WRITERS)
+        connections = loop.do(opened.__aenter__())
+        pool = loop.do(_open(dsn))
+        try:
+            ours, limit = bench.interleaved(
+                loop.side(lambda: append(pool, scale.appends)),
+                loop.side(lambda: bare.insert_each(connections, scale.appends)),
+            )
+            yield Measured(
+                name="one-event appends, 32 writers, vs bare INSERT",
+                unit="events/s",
+                ours=ours,
+                reference=limit,
+                goal=at_least(1.3),
+            )
+            with library(dsn) as recorder:
+                ours, peer = bench.interleaved(
+                    loop.side(lambda: append(pool, scale.appends)),
+                    lambda: record(recorder, scale.library_appends),
+                )
+            yield Measured(
+                name="one-event appends, 32 writers, vs eventsourcing's recorder",
+                unit="events/s",
+                ours=ours,
+                reference=peer,
+                goal=at_least(5),
+            )
+        finally:
+            loop.do(pool.close())
+            loop.do(opened.__aexit__(None, None, None))
+
+
+async def _open(dsn: str) -> Pool:
+    return await open_pool(
+        dsn,
+        role=application_role("ingest"),
+        schema="ingest",
+        size=3,
+        application_name="bench",
+        tenant_scope=SYSTEM,
+    )
+
+
+async def append(pool: Pool, events: int) -> float:
+    """Events a second through our log."""
+    store = EventStore[IngestEvent](PostgresLog(pool), CODEC)
+    scans = iter([fact.event for fact in facts(events, seed=next(SEEDS))])
+
+    async def writer() -> None:
+        stream, version = f"scan-{uuid4()}", 0
+        for scan in scans:
+            appended = await store.append(stream, [scan], expected=version, cause=CAUSE)
+            version = appended.version
+
+    began = time.perf_counter()
+    await asyncio.gather(*(writer() for _ in range(WRITERS)))
+    return events / (time.perf_counter() - began)
+
+
+@contextmanager
+def library(dsn: str) -> Iterator[PostgresApplicationRecorder]:
+    """The library's recorder with a pool as large as there are writers."""
+    parts = urlsplit(dsn)
+    with PostgresDatastore(
+        dbname=parts.path.lstrip("/"),
+        host=parts.hostname or "",
+        port=parts.port or 5432,
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        pool_size=WRITERS,
+    ) as datastore:
+        recorder = PostgresApplicationRecorder(datastore)
+        recorder.create_table()
+        yield recorder
+
+
+def record(recorder: PostgresApplicationRecorder, events: int) -> float:
+    """Events a second through the library, a thread per writer."""
+    share = events // WRITERS
+    state = next(CODEC.encode(fact.event)[2] for fact in facts(1))
+
+    def writer() -> None:
+        stream = uuid4()
+        for version in range(1, share + 1):
+            recorder.insert_events([StoredEvent(stream, version, "bench:ScanRecorded", state)])
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(WRITERS) as threads:
+        for done in [threads.submit(writer) for _ in range(WRITERS)]:
+            done.result()
+    return share * WRITERS / (time.perf_counter() - began)

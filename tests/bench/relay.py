@@ -1,0 +1,182 @@
+"""From the log to Kafka: our relay beside a bare producer of the same records and headers."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias
+
+import asyncpg
+from aiokafka import AIOKafkaProducer
+
+from contracts.ingest import SCANS
+from libs.eventsourcing.log import RecordedEvent
+from libs.eventsourcing.postgres import PostgresLog
+from libs.messaging.publisher import MAX_BATCH_BYTES, Publisher
+from libs.messaging.relay import Relay
+from libs.messaging.topics import partition_of, topic_name
+from libs.messaging.wire import Headers, encode_headers
+from libs.postgres.pool import SYSTEM, Pool, open_pool
+from libs.postgres.rls import application_role
+from tests.bench.bench import Bench, Loop
+from tests.bench.house import Installation
+from tests.bench.measure import Measured, at_least
+from tests.bench.stored import copy_in
+
+PARTITIONS: Final = 6
+PATIENCE_SECONDS: Final = 120.0
+FORGET: Final = """
+    DELETE FROM ingest.relay;
+    INSERT INTO ingest.relay DEFAULT VALUES;
+    DELETE FROM ingest.relay_heads;
+"""
+
+Message: TypeAlias = tuple[int, bytes, bytes, Headers]
+"""Partition, key, value, headers."""
+
+
+def run(bench: Bench) -> Iterator[Measured]:
+    """The same events each time; before every sample the relay forgets that it sent them."""
+    with bench.house.installation() as installation, Loop() as loop:
+        loop.do(copy_in(installation, bench.scale.records, bench))
+        messages = loop.do(read(installation))
+        ours, each, batched = bench.interleaved(
+            loop.side(lambda: drain(installation, len(messages))),
+            loop.side(lambda: send(installation, messages, send_each)),
+            loop.side(lambda: send(installation, messages, send_batches)),
+        )
+    for name, reference, goal in (
+        ("bare send() per record", each, at_least(0.8)),
+        ("bare send_batch() per partition", batched, None),
+    ):
+        yield Measured(
+            name=f"relay drain vs {name}",
+            unit="events/s",
+            ours=ours,
+            reference=reference,
+            goal=goal,
+            note="the relay reads from Postgres and numbers; the bare loops have all in memory",
+        )
+
+
+async def open_worker_pool(installation: Installation, size: int) -> Pool:
+    """Connections as the worker has them."""
+    return await open_pool(
+        installation.database_url,
+        role=application_role("ingest"),
+        schema="ingest",
+        size=size,
+        application_name="bench",
+        tenant_scope=SYSTEM,
+    )
+
+
+async def drain(installation: Installation, events: int) -> float:
+    """Events a second, from the moment the producer is ready until the last is confirmed."""
+    pool, stop, began = await open_worker_pool(installation, 2), asyncio.Event(), 0.0
+    sent = 0
+
+    async def connect() -> Publisher:
+        nonlocal began
+        publisher = await Publisher.connect(
+            installation.backends.kafka_bootstrap, service="ingest", prefix=installation.prefix
+        )
+        began = time.perf_counter()
+        return publisher
+
+    @contextmanager
+    def counting(page: Sequence[RecordedEvent]) -> Iterator[None]:
+        nonlocal sent
+        yield
+        sent += len(page)
+        if sent >= events:
+            stop.set()
+
+    try:
+        await _forget(installation)
+        relay = Relay(pool, connect, span=counting)
+        running = asyncio.ensure_future(relay.run(stop))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await stop.wait()
+        took = time.perf_counter() - began
+        await running
+    finally:
+        await pool.close()
+    return events / took
+
+
+async def _forget(installation: Installation) -> None:
+    connection: Any = await asyncpg.connect(installation.database_url)
+    try:
+        await connection.execute(FORGET)
+    finally:
+        await connection.close()
+
+
+async def read(installation: Installation) -> list[Message]:
+    """The whole log as messages, ready to be sent."""
+    pool = await open_worker_pool(installation, 1)
+    try:
+        recorded = [event async for page in PostgresLog(pool).read_all() for event in page]
+    finally:
+        await pool.close()
+    return [
+        (
+            partition_of(event.stream, PARTITIONS),
+            event.stream.encode(),
+            event.data,
+            encode_headers("ingest", event, seq, seq - 1),
+        )
+        for seq, event in enumerate(recorded, 1)
+    ]
+
+
+Sending: TypeAlias = Callable[[AIOKafkaProducer, str, Sequence[Message]], Awaitable[None]]
+
+
+async def send(installation: Installation, messages: Sequence[Message], sending: Sending) -> float:
+    """Events a second of a bare producer, set as the relay's is."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=installation.backends.kafka_bootstrap,
+        enable_idempotence=True,
+        acks="all",
+        max_batch_size=MAX_BATCH_BYTES,
+    )
+    await producer.start()
+    try:
+        topic = topic_name(installation.prefix, SCANS)
+        await producer.partitions_for(topic)
+        began = time.perf_counter()
+        await sending(producer, topic, messages)
+        return len(messages) / (time.perf_counter() - began)
+    finally:
+        await producer.stop()
+
+
+async def send_each(producer: AIOKafkaProducer, topic: str, messages: Sequence[Message]) -> None:
+    """One `send()` per record, confirmed at the end."""
+    confirmations = [
+        await producer.send(topic, value, key=key, partition=partition, headers=headers)
+        for partition, key, value, headers in messages
+    ]
+    await asyncio.gather(*confirmations)
+
+
+async def send_batches(producer: AIOKafkaProducer, topic: str, messages: Sequence[Message]) -> None:
+    """As few batches as they fit in, all partitions side by side."""
+    lanes: list[list[Message]] = [[] for _ in range(PARTITIONS)]
+    for message in messages:
+        lanes[message[0]].append(message)
+    await asyncio.gather(*(_send_lane(producer, topic, lane) for lane in lanes if lane))
+
+
+async def _send_lane(producer: AIOKafkaProducer, topic: str, lane: Sequence[Message]) -> None:
+    confirmations: list[Awaitable[Any]] = []
+    batch, partition = producer.create_batch(), lane[0][0]
+    for _, key, value, headers in lane:
+        if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+            confirmations.append(await producer.send_batch(batch, topic, partition=partition))
+            batch = producer.create_batch()
+            batch.append(key=key, value=value, timestamp=None, headers=headers)
+    confirmations.append(await producer.send_batch(batch, topic, partition=partition))
+    await asyncio.gather(*confirmations)

@@ -1,0 +1,96 @@
+"""The bench runs, and says what it measured in the shape others read. Figures are not judged."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.local.settings import ROOT
+from tests.bench.lines import LINES, UnknownLine, chosen
+from tests.bench.measure import Measured, at_least, interleaved, limited, percentile
+from tests.bench.table import as_json
+
+KEYS = {"name", "ours", "reference", "unit", "ratio", "goal", "met", "note", "samples"}
+
+
+def bench(data: Path, **told: str) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"QUICK": "1", "TILLSTREAM_DATA": str(data), **told}
+    return subprocess.run(
+        [sys.executable, "-m", "tests.bench"],
+        cwd=ROOT,
+        env=env,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_smoke_run_measures_every_row_of_the_lines_it_was_asked_for(tmp_path: Path) -> None:
+    done = bench(tmp_path, LINES="appends ingest relay")
+
+    rows: list[dict[str, Any]] = json.loads((tmp_path / "bench.json").read_text())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(rows) == 2 + 3 + 2
+    for row in rows:
+        assert set(row) == KEYS
+        assert row["ours"] > 0
+        assert row["unit"]
+        assert len(row["samples"]["ours"]) == 2
+        assert (row["reference"] is None) == (row["ratio"] is None)
+        assert (row["goal"] is None) == (row["met"] is None)
+
+
+def test_what_is_no_line_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    done = bench(tmp_path, LINES="appends nonsense")
+
+    assert done.returncode == 2
+    assert "nonsense" in done.stdout
+    assert all(line.name in done.stdout for line in LINES)
+    assert not (tmp_path / "bench.json").exists()
+
+
+def test_lines_are_chosen_by_name_in_the_order_of_the_table() -> None:
+    assert [line.name for line in chosen("relay, appends")] == ["appends", "relay"]
+    assert [*chosen("")] == [*LINES]
+    with pytest.raises(UnknownLine, match="other"):
+        chosen("relay other")
+
+
+def test_samples_are_taken_in_turn_and_the_first_round_does_not_count() -> None:
+    taken: list[str] = []
+
+    def side(name: str) -> float:
+        taken.append(name)
+        return float(len(taken))
+
+    samples = interleaved(2, lambda _: None, lambda: side("a"), lambda: side("b"))
+
+    assert taken == ["a", "b", "a", "b", "a", "b"]
+    assert samples == [[3, 5], [4, 6]]
+
+
+def test_a_ratio_is_of_medians_and_a_goal_is_reached_or_missed() -> None:
+    rows = [
+        Measured(name="x", unit="/s", ours=[1, 30, 40], reference=[10], goal=at_least(3)),
+        Measured(name="x", unit="/s", ours=[29], reference=[10], goal=at_least(3)),
+        limited("x", [15], limit=20, unit="ms"),
+        limited("x", [20], limit=20, unit="ms"),
+        Measured(name="x", unit="s", ours=[1]),
+        Measured(name="x", unit="", ours=(), note="skipped: not there"),
+    ]
+
+    assert [row.met for row in rows] == [True, False, True, False, None, None]
+    assert [row["ratio"] for row in as_json(rows)] == [3, 2.9, 0.75, 1, None, None]
+    assert as_json(rows)[-1]["ours"] is None
+
+
+def test_a_percentile_is_one_of_the_values() -> None:
+    assert percentile([3, 1, 2], 0.5) == 2
+    assert percentile([*range(100)], 0.99) == 99
+    assert percentile([7], 0.99) == 7
