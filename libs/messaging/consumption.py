@@ -1,4 +1,7 @@
-"""One life of a projector's consumer: from joining its group to leaving it, broken or not."""
+"""One life of a projector's consumer: from joining its group to leaving it, broken or not.
+
+Longer than most: all that may end it, and all it may not skip meanwhile, stands in one place.
+"""
 
 import asyncio
 from asyncio import ensure_future
@@ -19,6 +22,7 @@ from libs.messaging import checkpoints, metrics
 from libs.messaging.apply import MISFIT, TRANSIENT, Applied, apply
 from libs.messaging.projection import Projection
 from libs.messaging.publisher import Lane
+from libs.messaging.reader import is_dead
 from libs.messaging.subscription import REVOKE_SECONDS, STOP_SECONDS, Source, subscribe
 from libs.messaging.topics import topic_name
 
@@ -36,6 +40,10 @@ OnApplied: TypeAlias = Callable[[str, Sequence[RecordedEvent], int, int], None]
 
 class Broken(Exception):
     """The projection cannot go on by itself: a gap in the topic, or tables that do not fit."""
+
+
+class Died(Exception):
+    """The consumer does nothing any more; a new one will."""
 
 
 @dataclass(slots=True)
@@ -87,6 +95,11 @@ class Consumption(Generic[Event]):
         """Whether a batch is under way."""
         return self._busy.locked()
 
+    @property
+    def dead(self) -> bool:
+        """See `is_dead`."""
+        return is_dead(self._consumer)
+
     async def start(self, stop: asyncio.Event) -> None:
         """Join the group, or give up if `stop` is set before.
 
@@ -117,7 +130,18 @@ class Consumption(Generic[Event]):
             self._progress.joined = False
             with suppress(TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
-                    await self._broker.stop()
+                    await self._leave()
+
+    async def _leave(self) -> None:
+        consumer = self._consumer
+        try:
+            await self._broker.stop()
+        except Exception as error:  # noqa: BLE001 -- whatever the consumer died of, it says it again
+            log.info("consumer had died", projection=self._projection.name, error=str(error))
+            # And then leaves open what it had open.
+            for part in (consumer._fetcher, consumer._client) if consumer else ():
+                with suppress(KafkaError, RuntimeError):
+                    await part.close()
 
     async def lag(self) -> int:
         """How many records Kafka has beyond the checkpoints. Raises KafkaError, TimeoutError."""

@@ -19,6 +19,7 @@ from libs.messaging.consumption import (
     LAST_BACKOFF,
     Broken,
     Consumption,
+    Died,
     OnApplied,
     Progress,
     wait,
@@ -97,6 +98,8 @@ class Projector(Generic[Event]):
             while not await wait(stop, LOOK_SECONDS):
                 if consumption.broken:
                     raise Broken(consumption.broken)
+                if consumption.dead:
+                    raise Died("the consumer has ceased to work")
                 await self._look(consumption)
         finally:
             await consumption.stop()

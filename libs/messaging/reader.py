@@ -47,3 +47,15 @@ async def ends_of(consumer: AIOKafkaConsumer) -> dict[Lane, int]:
     """The next offset to be written in each of the consumer's lanes."""
     ends = await consumer.end_offsets(list(consumer.assignment()))
     return {(tp.topic, tp.partition): end for tp, end in ends.items()}
+
+
+def is_dead(consumer: AIOKafkaConsumer) -> bool:
+    """Whether a consumer has ceased to fetch or to keep in touch with its group.
+
+    aiokafka tells its log and goes on as if nothing had happened; there is no public way to ask.
+    uvloop makes it happen: a write to a connection just lost is a RuntimeError there.
+    """
+    # Without a group nothing is coordinated.
+    coordinating = getattr(consumer._coordinator, "_coordination_task", None)
+    tasks = consumer._fetcher._fetch_task, coordinating
+    return any(task is not None and task.done() for task in tasks)

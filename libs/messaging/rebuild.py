@@ -4,6 +4,8 @@ The cut between log and Kafka is exact: the topics' ends are noted first, then a
 is taken and replayed, and from the noted ends on a record is skipped if that moment sees its
 transaction. No step holds a long transaction or stops the live projector for more than the last
 few records.
+
+Longer than most: a rebuild is told from its first row to its switch.
 """
 
 import asyncio
@@ -26,7 +28,7 @@ from libs.messaging.editions import Schemas
 from libs.messaging.parking import Letter, record_of
 from libs.messaging.projection import Projection
 from libs.messaging.publisher import Lane
-from libs.messaging.reader import ends_of, open_reader
+from libs.messaging.reader import ends_of, is_dead, open_reader
 from libs.messaging.tail import Difference
 from libs.messaging.topics import category_of, topic_name
 from libs.messaging.wire import Delivered
@@ -203,11 +205,7 @@ class Rebuild(Generic[Event]):
             for lane, offset in behind.items():
                 if await consumer.position(TopicPartition(*lane)) != offset:
                     consumer.seek(TopicPartition(*lane), offset)
-            try:
-                polled = await consumer.getmany(timeout_ms=200, max_records=PAGE)
-            except OffsetOutOfRangeError as error:
-                raise RebuildFailed(f"the topic lost what was to be read: {error}") from error
-            records = [r for batch in polled.values() for r in batch if _before(r, until)]
+            records = [record for record in await _polled(consumer) if _before(record, until)]
             applied = await apply(self._pool, self._projection, records, edition)
             for gap in applied.gaps.values():
                 raise RebuildFailed(gap)
@@ -239,6 +237,16 @@ class Rebuild(Generic[Event]):
     @property
     def _topics(self) -> list[str]:
         return [topic_name(self._prefix, category) for category in self._projection.topics]
+
+
+async def _polled(consumer: AIOKafkaConsumer) -> list[ConsumerRecord]:
+    try:
+        polled = await consumer.getmany(timeout_ms=200, max_records=PAGE)
+    except OffsetOutOfRangeError as error:
+        raise RebuildFailed(f"the topic lost what was to be read: {error}") from error
+    if is_dead(consumer):
+        raise RebuildFailed("the connection to Kafka broke; run the same again")
+    return [record for batch in polled.values() for record in batch]
 
 
 def _before(record: ConsumerRecord, until: Mapping[Lane, int]) -> bool:

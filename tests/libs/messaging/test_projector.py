@@ -1,10 +1,15 @@
-"""The projector: everything, once, in order, whatever happens to database, broker and group."""
+"""The projector: everything, once, in order, whatever happens to database, broker and group.
+
+Longer than most: one story for each thing that can happen.
+"""
 
 import asyncio
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
 
 from libs.messaging import checkpoints, consumption, subscription
 from libs.messaging.projector import Projector
@@ -114,6 +119,32 @@ async def test_a_projection_that_does_not_fit_its_tables_parks_nothing_and_recov
         await lab.pool.execute("ALTER TABLE elsewhere RENAME TO ledger")
         await eventually(lab.rows, expected(6))
         await eventually(lambda: broken(projector), False)
+
+
+@pytest.mark.parametrize("request_of", ["Fetch", "Heartbeat"])
+async def test_a_consumer_that_died_of_a_lost_connection_is_replaced(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, request_of: str
+) -> None:
+    """As uvloop has it: whoever writes to a connection just lost gets a RuntimeError."""
+    send = AIOKafkaClient.send
+    died: list[Any] = []
+
+    async def lost(self: Any, node: int, request: Any, **how: Any) -> Any:
+        if type(request).__name__.startswith(f"{request_of}Request") and not died:
+            died.append(request)
+            raise RuntimeError("unable to perform operation; the handler is closed")
+        return await send(self, node, request, **how)
+
+    async with running(lab.relay(), lab.projector()):
+        await append_many(lab, range(10))
+        await eventually(lab.rows, expected(10))
+        monkeypatch.setattr(AIOKafkaClient, "send", lost)
+        while not died:
+            await asyncio.sleep(0.01)
+        await append_many(lab, range(10, 20))
+        await eventually(lab.rows, expected(20))
+
+    assert died
 
 
 async def test_a_hole_in_the_topic_is_never_skipped_and_said_aloud(lab: Lab) -> None:
