@@ -3,6 +3,7 @@
 Whatever goes wrong after the first byte cuts the connection: half a table never looks whole.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Annotated, Final, TypeAlias
@@ -23,6 +24,7 @@ from services.ingest.read_models import scan_rows
 CSV: Final = "text/csv; charset=utf-8"
 XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 RETRY_SECONDS: Final = 10
+TURN_SECONDS: Final = 1.0
 
 EXPORTED: Final = Counter("ingest_exported_rows", "Rows written into exports", ["format"])
 
@@ -34,10 +36,17 @@ Held: TypeAlias = AsyncExitStack
 
 async def turn(ingest: Ingest) -> AsyncIterator[Held]:
     """Leave to export, until the answer is over. Raises Unavailable while too many others do."""
-    if ingest.exports.locked():
-        raise Unavailable("exports", retry_after_seconds=RETRY_SECONDS)
-    async with ingest.exports, AsyncExitStack() as held:
-        yield held
+    try:
+        # The turn of whoever has just got the last line ends a moment after.
+        async with asyncio.timeout(TURN_SECONDS):
+            await ingest.exports.acquire()
+    except TimeoutError:
+        raise Unavailable("exports", retry_after_seconds=RETRY_SECONDS) from None
+    try:
+        async with AsyncExitStack() as held:
+            yield held
+    finally:
+        ingest.exports.release()
 
 
 Turn = Annotated[Held, Depends(turn)]
