@@ -44,6 +44,10 @@ reset: $(RUNTIME) ## Stop it and wipe everything it stored (.data)
 test: $(DEVELOPMENT) ## All tests, on real Postgres and real Kafka (ARGS='-k name' for some)
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: chaos
+chaos: $(DEVELOPMENT) ## Every fault again and again, on servers of its own (ROUNDS=…, SEED=…, ONLY=…)
+	@exec $(BIN)/python -m tests.chaos
+
 .PHONY: bench
 bench: $(DEVELOPMENT) ## Every speed beside a limit or a peer (LINES='name …', QUICK=1, STRICT=1)
 	@exec $(BIN)/python -m tests.bench

@@ -1,0 +1,242 @@
+"""Where a scenario takes place: a database, topics, clients, children, and the judgement."""
+
+import asyncio
+import random
+import uuid
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from libs.clock import Clock, utc_now
+from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.store import EventStore
+from libs.messaging.topics import TopicSpec, ensure_topics
+from tests.chaos.child import Role
+from tests.chaos.clients import ack_of, command_of, keep_appending
+from tests.chaos.crew import Member
+from tests.chaos.patches import SCHEMA
+from tests.chaos.plan import NeverStruck, Outcome, Plan, judge
+from tests.chaos.servers import Servers
+from tests.libs.messaging.history import Ack, History
+from tests.libs.messaging.lab import WRITER_CODEC, Lab, Ledger
+from tests.libs.messaging.setup import open_database
+
+CLIENTS: Final = 4
+STRANGER: Final = 200
+"""The client number of transactions written by hand."""
+PARTITIONS: Final = 3
+WAIT_SECONDS: Final = 30.0
+
+_INSERT: Final = """INSERT INTO events
+    (event_id, tenant, stream, version, type, schema_version, data, metadata, occurred_at)
+VALUES ($1, 'demo', $2, 1, 'Numbered', 1, $3, '{}', $4)"""
+
+_STANDING: Final = """SELECT (SELECT count(*) FROM events) AS logged,
+    (SELECT CASE WHEN confirmed THEN next_seq ELSE first_seq END - 1 FROM relay) AS published,
+    (SELECT coalesce(sum(cardinality(seen)), 0) FROM ledger) AS applied"""
+
+
+class Arena:
+    """One scenario's own world. Children it started are killed when it is left."""
+
+    def __init__(self, servers: Servers, plan: Plan, lab: Lab, address: str) -> None:
+        self.servers, self.plan, self.lab, self.address = servers, plan, lab, address
+        self.dice = random.Random(plan.seed)
+        self.acks: list[Ack] = []
+        self.complaints: list[str] = []
+        self.bootstrap = lab.bootstrap
+        self._members: list[Member] = []
+        self._first: dict[int, int] = defaultdict(int)
+        self._strangers = 0
+
+    def start(
+        self, *parts: str, failpoint: str = "", hard: tuple[str, ...] = (), **more: Any
+    ) -> Member:
+        """Start a child; `hard` are hardships (see `patches`) beside what the plan switches off."""
+        role = Role(
+            parts=parts,
+            database=self.address,
+            bootstrap=self.bootstrap,
+            prefix=self.lab.prefix,
+            log=str(self._file("log")),
+            failpoint=failpoint,
+            without=(*self.plan.without, *hard),
+            seed=self.plan.seed,
+            **more,
+        )
+        self._members.append(Member(role))
+        return self._members[-1]
+
+    def start_clients(self, failpoint: str = "", **more: Any) -> Member:
+        """Start a child that goes on for the first clients, each where it was left."""
+        return self.start(
+            "clients",
+            failpoint=failpoint,
+            first=tuple((client, self._first[client]) for client in range(CLIENTS)),
+            acks=str(self._file("acks")),
+            **more,
+        )
+
+    def hear(self, member: Member) -> int:
+        """Note what a child's clients were told since it started; how much that was. Once."""
+        file = Path(member.role.acks)
+        lines = file.read_text().splitlines() if file.exists() else []
+        for line in lines:
+            self._told(*map(int, line.split()))
+        file.unlink(missing_ok=True)
+        return len(lines)
+
+    def _told(self, client: int, number: int, version: int) -> None:
+        self.acks.append(ack_of(command_of(self.plan.seed, client, number), version))
+        self._first[client] = number + 1
+
+    def _file(self, kind: str) -> Path:
+        folder = self.servers.home / "chaos"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{self.lab.prefix}-{len(self._members)}.{kind}"
+
+    @asynccontextmanager
+    async def clients(self) -> AsyncIterator[None]:
+        """Other clients append from this process while the block lasts."""
+        stop = asyncio.Event()
+        tasks = [
+            asyncio.create_task(
+                keep_appending(
+                    self.lab.store,
+                    self.plan.seed,
+                    client,
+                    first=self._first[client],
+                    told=self._told,
+                    stop=stop,
+                )
+            )
+            for client in range(CLIENTS, 2 * CLIENTS)
+        ]
+        try:
+            yield
+        finally:
+            stop.set()
+            await asyncio.gather(*tasks)
+
+    @asynccontextmanager
+    async def straggler(self, *, prepared: bool = False) -> AsyncIterator[None]:
+        """Somebody's transaction that has taken its place in the log and commits when the block
+        ends; meanwhile its connection sits idle, or is gone if the transaction is `prepared`."""
+        self._strangers += 1
+        name = f"s{self._strangers}"
+        value, stream = STRANGER * 10_000_000 + self._strangers, f"order-{name}"
+        connection = await asyncpg.connect(self.address)
+        end = f" PREPARED '{self.lab.prefix}{name}'" if prepared else ""
+        try:
+            await connection.execute("BEGIN")
+            arguments = (uuid.uuid4(), stream, f'{{"n": {value}}}', datetime.now(UTC))
+            await connection.execute(_INSERT, *arguments)
+            if prepared:
+                await connection.execute(end.replace(" PREPARED", "PREPARE TRANSACTION"))
+            try:
+                yield
+            except BaseException:
+                await connection.execute(f"ROLLBACK{end}")
+                raise
+            await connection.execute(f"COMMIT{end}")
+            self.acks.append(Ack(stream, (value,), 1))
+        finally:
+            await connection.close()
+
+    async def standing(self) -> tuple[int, int, int]:
+        """How many events are logged, published and applied. Waits for the database to be back."""
+        while True:
+            try:
+                row = await self.lab.pool.fetchrow(_STANDING)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await asyncio.sleep(0.05)
+            else:
+                assert row is not None
+                return row["logged"], row["published"], row["applied"]
+
+    async def moved(self, stage: int, by: int, *, seconds: float = WAIT_SECONDS) -> None:
+        """Wait until so many more events are logged (0), published (1) or applied (2).
+
+        Raises NeverStruck when that takes too long.
+        """
+        start, deadline = (await self.standing())[stage], monotonic() + seconds
+        while (await self.standing())[stage] < start + by:
+            if monotonic() > deadline:
+                what = ("logged", "published", "applied")[stage]
+                raise NeverStruck(f"nothing is {what} any more")
+            await asyncio.sleep(0.02)
+
+    async def level(self) -> None:
+        """Wait until all that is logged is applied, or until everything stands still for long."""
+        before, moved_at = (0, 0, 0), monotonic()
+        while monotonic() - moved_at < self.plan.patience:
+            now = await self.standing()
+            if now[0] == now[1] == now[2]:
+                return
+            if now != before:
+                before, moved_at = now, monotonic()
+            await asyncio.sleep(0.05)
+
+    async def verdict(self, *, hard: tuple[str, ...] = ()) -> Outcome:
+        """Let a fresh relay and projector finish, then judge what everybody saw."""
+        self.kill_all()
+        self.start("relay", "projector", hard=hard)
+        await self.level()
+        self.kill_all()
+        rows = await self.lab.pool.fetch("SELECT stream, seen, versions FROM ledger")
+        history = History(
+            acks=self.acks,
+            logged=[event async for page in self.lab.store.log.read_all() for event in page],
+            topic=await self.lab.records(),
+            table={row["stream"]: (row["seen"], row["versions"]) for row in rows},
+        )
+        return judge(history, self.complaints)
+
+    def kill_all(self, *parts: str) -> None:
+        """Kill whoever still lives, or those who are `parts`."""
+        for member in self._members:
+            if not parts or member.role.parts == parts:
+                member.kill()
+
+
+@contextmanager
+def _database(servers: Servers) -> Iterator[str]:
+    name = f"chaos_{uuid.uuid4().hex[:12]}"
+    servers.query(f"create database {name}")
+    try:
+        yield urlsplit(servers.postgres.url)._replace(path=f"/{name}").geturl()
+    finally:
+        servers.query(f"drop database {name} with (force)")
+
+
+@asynccontextmanager
+async def open_arena(
+    servers: Servers, plan: Plan, *, clock: Clock = utc_now
+) -> AsyncIterator[Arena]:
+    """An empty world; `clock` is its clients'."""
+    with _database(servers) as address:
+        async with open_database(address) as pool:
+            prefix = f"c{uuid.uuid4().hex[:12]}"
+            specs = [TopicSpec(category="lab.order", partitions=PARTITIONS, retention_days=1)]
+            await ensure_topics(servers.kafka.bootstrap, prefix, specs)
+            lab = Lab(
+                pool=pool,
+                bootstrap=servers.kafka.bootstrap,
+                prefix=prefix,
+                store=EventStore(PostgresLog(pool), WRITER_CODEC, clock=clock),
+                ledger=Ledger(),
+            )
+            for name in SCHEMA.keys() & set(plan.without):
+                await pool.execute(SCHEMA[name])
+            arena = Arena(servers, plan, lab, address)
+            try:
+                yield arena
+            finally:
+                arena.kill_all()

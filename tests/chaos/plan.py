@@ -1,0 +1,71 @@
+"""What a scenario is told, and what it tells back."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.libs.messaging.history import History, anomalies_of
+
+PATIENCE_SECONDS: Final = 30.0
+KINDS: Final = {
+    "lost": "lost",
+    "unseen": "lost",
+    "misplaced": "lost",
+    "doubled": "doubled",
+    "phantom": "doubled",
+    "order": "disordered",
+    "versions": "disordered",
+    "chain": "disordered",
+}
+"""The checker's words, and the column each of them counts in."""
+
+
+class NeverStruck(Exception):
+    """A fault did not come about, so that nothing was proven."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """How often, from which seed, without which guarantees (see `patches`), and how many seconds
+    everything may stand still before it is judged as it is."""
+
+    rounds: int
+    seed: int
+    without: tuple[str, ...] = ()
+    patience: float = PATIENCE_SECONDS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What the checker found in a scenario's history. `complaints` is what only the scenario
+    itself could see; `again` counts the records that stand in the topic more than once."""
+
+    events: int = 0
+    again: int = 0
+    lost: int = 0
+    doubled: int = 0
+    disordered: int = 0
+    examples: Sequence[str] = field(default=())
+    complaints: Sequence[str] = field(default=())
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything that was promised was kept."""
+        return not (self.lost or self.doubled or self.disordered or self.complaints)
+
+
+def judge(history: History, complaints: Sequence[str] = ()) -> Outcome:
+    """Hold a history against itself."""
+    found = anomalies_of(history)
+    count = Counter(KINDS[one.partition(":")[0]] for one in found)
+    numbers = {dict(record.headers)["relay_seq"] for record in history.topic}
+    return Outcome(
+        events=len(history.logged),
+        again=len(history.topic) - len(numbers),
+        lost=count["lost"],
+        doubled=count["doubled"],
+        disordered=count["disordered"],
+        examples=found[:5],
+        complaints=tuple(complaints),
+    )

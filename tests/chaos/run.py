@@ -1,0 +1,97 @@
+"""Playing the matrix, one fault after the other, until its end or until somebody stops it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from math import ceil
+from time import monotonic
+from typing import Final, TypeAlias, TypeVar
+
+from tests.chaos.plan import NeverStruck, Outcome, Plan
+from tests.chaos.report import Line, Report
+from tests.chaos.scenarios import FAULTS, MUTATIONS, Fault, Mutation
+from tests.chaos.servers import Servers
+
+T = TypeVar("T")
+Ended: TypeAlias = Callable[[Line], None]
+
+
+class BrokenOff(Exception):
+    """Somebody asked to stop before the end."""
+
+
+KILL_ROUNDS: Final = 50
+"""What the numbers of rounds in the table of faults are meant for."""
+MUTATION_PATIENCE: Final = 1.5
+
+
+async def play_fault(servers: Servers, fault: Fault, *, rounds: int, seed: int) -> Line:
+    """Play one fault. What goes wrong in the play itself is in the line's complaints."""
+    plan = Plan(rounds=rounds, seed=seed, without=fault.without)
+    began = monotonic()
+    try:
+        outcome = await fault.play(servers, plan)
+    except NeverStruck as error:
+        outcome = Outcome(complaints=(str(error),))
+    except Exception as error:  # noqa: BLE001 -- one fault must not hide what the others find
+        outcome = Outcome(complaints=(f"{type(error).__name__}: {error}",))
+    return Line(
+        name=fault.name,
+        rounds=rounds,
+        seed=seed,
+        seconds=monotonic() - began,
+        outcome=outcome,
+    )
+
+
+async def play_mutation(servers: Servers, mutation: Mutation, *, seed: int) -> Line:
+    """Play what must fail with a guarantee switched off."""
+    plan = Plan(
+        rounds=mutation.rounds, seed=seed, without=mutation.without, patience=MUTATION_PATIENCE
+    )
+    began = monotonic()
+    try:
+        outcome = await mutation.play(servers, plan)
+    except NeverStruck as error:
+        outcome = Outcome(complaints=(str(error),))
+    return Line(
+        name=mutation.name,
+        rounds=mutation.rounds,
+        seed=seed,
+        seconds=monotonic() - began,
+        outcome=outcome,
+        fails=mutation.fails,
+    )
+
+
+async def play(servers: Servers, *, rounds: int, seed: int, only: str, ended: Ended) -> Report:
+    """Everything whose name holds `only`; `rounds` are a kill's, the others' in proportion."""
+    start = monotonic()
+    faults: list[Line] = []
+    mutations: list[Line] = []
+    for fault in _named(FAULTS, only):
+        if count := ceil(fault.long * rounds / KILL_ROUNDS):
+            faults.append(await play_fault(servers, fault, rounds=count, seed=seed))
+            ended(faults[-1])
+    for mutation in _named(MUTATIONS, only):
+        mutations.append(await play_mutation(servers, mutation, seed=seed))
+        ended(mutations[-1])
+    return Report(seed=seed, seconds=monotonic() - start, faults=faults, mutations=mutations)
+
+
+Named = TypeVar("Named", Fault, Mutation)
+
+
+def _named(lines: Sequence[Named], only: str) -> list[Named]:
+    return [line for line in lines if only in line.name]
+
+
+async def unless(stopping: Callable[[], bool], doing: Awaitable[T]) -> T:
+    """Do it, and break it off cleanly once `stopping` says so: then raises BrokenOff."""
+    task = asyncio.ensure_future(doing)
+    while not task.done():
+        if stopping() and not task.cancelling():
+            task.cancel()
+        await asyncio.wait([task], timeout=0.1)
+    if task.cancelled() and stopping():
+        raise BrokenOff
+    return task.result()

@@ -1,0 +1,96 @@
+"""The proxy passes everything on, until it is told to be unkind."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from deploy.local.ports import LOOPBACK, free_port
+from tests.chaos.proxy import Proxy
+
+
+async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while chunk := await reader.read(1000):
+            writer.write(chunk)
+        writer.write(b"bye")
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+
+
+@pytest.fixture
+async def proxy() -> AsyncIterator[Proxy]:
+    """A proxy before a server that repeats what it hears and says bye at the end."""
+    port = free_port()
+    server = await asyncio.start_server(_echo, LOOPBACK, port)
+    async with Proxy(free_port(), port) as opened:
+        yield opened
+    server.close()
+    await server.wait_closed()
+
+
+async def _connect(proxy: Proxy) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, _, port = proxy.address.partition(":")
+    return await asyncio.open_connection(host, int(port))
+
+
+async def test_what_is_said_is_passed_on_and_the_end_too(proxy: Proxy) -> None:
+    reader, writer = await _connect(proxy)
+    writer.write(b"hello")
+    assert await reader.readexactly(5) == b"hello"
+    writer.write_eof()
+
+    assert await reader.read() == b"bye"
+    assert proxy.passed == len(b"hellohellobye")
+    writer.close()
+
+
+async def test_connections_are_cut_and_refused_while_it_is_closed(proxy: Proxy) -> None:
+    reader, writer = await _connect(proxy)
+    writer.write(b"hello")
+    await reader.readexactly(5)
+    proxy.open = False
+    assert proxy.cut() == 1
+    with pytest.raises(ConnectionError):
+        await reader.readexactly(1)
+    writer.close()
+
+    reader, writer = await _connect(proxy)
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await reader.readexactly(1)
+    writer.close()
+
+
+async def test_a_half_closed_connection_still_listens(proxy: Proxy) -> None:
+    reader, writer = await _connect(proxy)
+    writer.write(b"hello")
+    await reader.readexactly(5)
+
+    assert proxy.close_half() == 1
+    assert await reader.read() == b"bye"
+    writer.close()
+
+
+async def test_a_deaf_proxy_brings_no_answers(proxy: Proxy) -> None:
+    reader, writer = await _connect(proxy)
+    writer.write(b"hello")
+    await reader.readexactly(5)
+    proxy.deaf = True
+    writer.write(b"anybody")
+    writer.write_eof()
+
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_delay_holds_everything_back(proxy: Proxy) -> None:
+    proxy.delay = 3600
+    reader, writer = await _connect(proxy)
+    writer.write(b"hello")
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await reader.readexactly(1)
+    writer.close()
