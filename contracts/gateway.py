@@ -1,4 +1,4 @@
-"""Facts the gateway announces: which keys open which doors."""
+"""Facts the gateway announces: which keys open which doors, who is who, who is in."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,8 +6,14 @@ from typing import Final, NewType, TypeAlias
 from uuid import UUID
 
 KEYS: Final = "gateway.key"
+ACCOUNTS: Final = "gateway.account"
+ADDRESSES: Final = "gateway.address"
+SESSIONS: Final = "gateway.session"
+ACCESS: Final = "gateway.access"
 
 KeyId = NewType("KeyId", UUID)
+AccountId = NewType("AccountId", UUID)
+SessionId = NewType("SessionId", UUID)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,5 +37,193 @@ class KeyRevoked:
     revoked_at: datetime
 
 
-GatewayEvent: TypeAlias = KeyIssued | KeyRevoked
-EVENTS: Final = (KeyIssued, KeyRevoked)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccountOpened:
+    """A person, or a device that logs in like one, can be known from now on.
+
+    `number` is the integer that doors without UUIDs show. `sealed` says who they are (addresses,
+    names), readable by the gateway only.
+    """
+
+    account_id: AccountId
+    number: int
+    sealed: str
+    opened_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddressClaimed:
+    """An e-mail address, phone, user name or Telegram account belongs to one account.
+
+    A fact in the address's own stream, `address-<digest>`. `digest` is keyed, so that it can be
+    compared and not guessed; `generation` counts the owners of the address, from 1.
+    """
+
+    account_id: AccountId
+    kind: str
+    digest: str
+    generation: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddressReleased:
+    """The address may be claimed by somebody else; a fact in its own stream."""
+
+    account_id: AccountId
+    kind: str
+    digest: str
+    generation: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PersonChanged:
+    """The account says something else about who it belongs to."""
+
+    account_id: AccountId
+    sealed: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PasswordSet:
+    """The account has a password, or another one. `sealed` is its hash, sealed once more."""
+
+    account_id: AccountId
+    sealed: str
+    set_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoleGranted:
+    """The account may act in a realm: `scales`, `crm`, `shop`, `kiosk`, `platform`.
+
+    `tenant` is where; of the realm `shop` it is the shop's own.
+    """
+
+    account_id: AccountId
+    realm: str
+    tenant: str
+    role: str
+    granted_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoleWithdrawn:
+    """The account may not act in a realm any more."""
+
+    account_id: AccountId
+    realm: str
+    tenant: str
+    withdrawn_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccountDeactivated:
+    """The account opens nothing until it is activated again; all its sessions end."""
+
+    account_id: AccountId
+    reason: str
+    deactivated_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccountActivated:
+    """The account opens again what its roles allow."""
+
+    account_id: AccountId
+    activated_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccountRemoved:
+    """The account is gone for good; its number and id are never given again."""
+
+    account_id: AccountId
+    removed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionOpened:
+    """Somebody logged in, in one realm of one tenant, until `expires_at` at the latest.
+
+    `device` is what people recognise it by in their list of sessions.
+    """
+
+    session_id: SessionId
+    account_id: AccountId
+    realm: str
+    tenant: str
+    device: str
+    opened_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionRefreshed:
+    """The refresh token was exchanged for the next; `generation` counts them, from 1 at login."""
+
+    session_id: SessionId
+    generation: int
+    refreshed_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionRevoked:
+    """The session is over: every token of it is worthless, wherever it is shown.
+
+    `reason`: `logout`, `reuse`, `revoked`, `password`, `deactivated`, `removed`.
+    """
+
+    session_id: SessionId
+    account_id: AccountId
+    reason: str
+    revoked_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoginRefused:
+    """Somebody was not let in. A fact in the stream `access-<realm>`.
+
+    `account_id` is None if nobody was meant; `digest` is that of the address they named.
+    """
+
+    realm: str
+    account_id: AccountId | None
+    digest: str
+    reason: str
+    refused_at: datetime
+
+
+KeyEvent: TypeAlias = KeyIssued | KeyRevoked
+AccountEvent: TypeAlias = (
+    AccountOpened
+    | PersonChanged
+    | PasswordSet
+    | RoleGranted
+    | RoleWithdrawn
+    | AccountDeactivated
+    | AccountActivated
+    | AccountRemoved
+)
+AddressEvent: TypeAlias = AddressClaimed | AddressReleased
+SessionEvent: TypeAlias = SessionOpened | SessionRefreshed | SessionRevoked
+GatewayEvent: TypeAlias = KeyEvent | AccountEvent | AddressEvent | SessionEvent | LoginRefused
+EVENTS: Final = (
+    KeyIssued,
+    KeyRevoked,
+    AccountOpened,
+    PersonChanged,
+    PasswordSet,
+    RoleGranted,
+    RoleWithdrawn,
+    AccountDeactivated,
+    AccountActivated,
+    AccountRemoved,
+    AddressClaimed,
+    AddressReleased,
+    SessionOpened,
+    SessionRefreshed,
+    SessionRevoked,
+    LoginRefused,
+)
