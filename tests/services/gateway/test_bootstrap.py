@@ -12,7 +12,7 @@ from aiohttp import web
 from httpx import ASGITransport, AsyncClient
 
 from contracts.envelope import Envelope
-from contracts.gateway import KeyRevoked
+from contracts.gateway import KeyIssued, KeyRevoked
 from libs.eventsourcing.store import envelope
 from libs.postgres.migrate import migrate
 from libs.postgres.pool import acquired
@@ -207,7 +207,9 @@ async def test_a_key_opens_from_issue_to_revocation(settings: Settings) -> None:
 async def test_the_configured_key_stays_revoked_over_a_restart(settings: Settings) -> None:
     async with bootstrap.open_deps(settings) as deps:
         (history,) = [page async for page in deps.store.log.read_all()]
-        key_id = deps.store.decode(history[0]).key_id
+        issued = deps.store.decode(history[0])
+        assert isinstance(issued, KeyIssued)
+        key_id = issued.key_id
         await keys.revoke(deps.store, tenant="demo", key_id=key_id, reason="leak", actor="anna")
 
     async with bootstrap.open_deps(settings) as deps:

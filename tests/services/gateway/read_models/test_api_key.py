@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from contracts.envelope import Envelope
-from contracts.gateway import GatewayEvent, KeyId, KeyIssued, KeyRevoked
+from contracts.gateway import KeyEvent, KeyId, KeyIssued, KeyRevoked
 from libs.postgres.migrate import migrate
 from libs.postgres.pool import SYSTEM, Pool, acquired, open_pool, tenant_transaction
 from libs.postgres.rls import application_role
@@ -43,7 +43,7 @@ def revoked(key_id: KeyId = ID) -> KeyRevoked:
     return KeyRevoked(key_id=key_id, reason="lost", revoked_at=NOW)
 
 
-async def happened(pool: Pool, *events: GatewayEvent, tenant: str = "demo") -> None:
+async def happened(pool: Pool, *events: KeyEvent, tenant: str = "demo") -> None:
     batch = [
         Envelope(
             event_id=uuid4(),
