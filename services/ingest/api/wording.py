@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from libs.postgres.query import Row
@@ -16,6 +18,9 @@ from services.ingest.api.answers import (
 from services.ingest.domain.day import unix_ms, written
 from services.ingest.domain.question import shown
 from services.ingest.read_models.activity import Activity, Counts
+
+_written: Final = lru_cache(maxsize=4096)(written)
+"""Dashboards ask for the same moments again and again."""
 
 
 def operators(
@@ -70,7 +75,7 @@ def summary(found: Activity) -> Summary:
 def feed_row(row: Row, zone: ZoneInfo) -> FeedRow:
     """A row of `scan_log` as the feed shows it."""
     return FeedRow(
-        ts=written(row["effective_at"], zone),
+        ts=_written(row["effective_at"], zone),
         operator=shown(row["operator"]),
         type=row["kind"],
         client=shown(row["client"]),
@@ -144,5 +149,5 @@ def _operator(
         last_box=shown(last.box),
         items_today=counts.items,
         errors_today=counts.errors,
-        last_seen_at=written(moment, zone),
+        last_seen_at=_written(moment, zone),
     )

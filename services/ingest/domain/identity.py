@@ -1,6 +1,7 @@
 """Which ids and streams the facts of a scan get: always the same for the same scan."""
 
 import json
+from functools import lru_cache
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -9,6 +10,7 @@ from contracts.ingest import ScanId
 _TENANTS: Final = UUID("3b9c1b52-6a8e-5f0c-8d57-2f6d0c9be1a4")
 
 
+@lru_cache(maxsize=1024)
 def namespace(tenant: str) -> UUID:
     """The root of a tenant's ids: two tenants may use the same scan id and never meet."""
     return uuid5(_TENANTS, tenant)
@@ -41,6 +43,8 @@ def removal_stream(removal_id: UUID) -> str:
     return f"removal-{removal_id}"
 
 
+# There are few operators, and every scan asks.
+@lru_cache(maxsize=4096)
 def scan_stream(tenant_ns: UUID, operator: str) -> str:
     """Scans of one operator share a stream, and so their order on the way."""
     return f"scan-{uuid5(tenant_ns, 'operator ' + operator)}"
