@@ -1,7 +1,11 @@
-"""One batch, one transaction: the read model and its checkpoint move together or not at all."""
+"""One batch, one transaction: the read model and its checkpoint move together or not at all.
+
+Longer than most: from the records to the rows, with what cannot be projected sorted out between.
+"""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
@@ -101,12 +105,30 @@ async def apply(
     for record in records:
         lanes[record.topic, record.partition].append(record)
     reach("batch-received")
+    try:
+        return await _apply(pool, projection, lanes, edition, hopeful=True)
+    except _Doubtful:
+        return await _apply(pool, projection, lanes, edition, hopeful=False)
+
+
+class _Doubtful(Exception):
+    """Something could not be projected, and without savepoints nothing says what."""
+
+
+async def _apply(
+    pool: asyncpg.Pool,
+    projection: Projection[Event],
+    lanes: Mapping[Lane, Sequence[Record]],
+    edition: Edition,
+    *,
+    hopeful: bool,
+) -> Applied:
     async with pool.acquire() as connection, connection.transaction():
         old = await checkpoints.lock(connection, projection.name, lanes, state=edition.state)
         await edition.enter(connection)
         sifted = {lane: sift(lanes[lane], old[lane]) for lane in sorted(lanes)}
         reach("batch-projecting")
-        applied = await _apply_sifted(connection, projection, sifted, edition)
+        applied = await _apply_sifted(connection, projection, sifted, edition, hopeful=hopeful)
         reach("batch-projected")
         new = {lane: one.checkpoint for lane, one in sifted.items() if one.checkpoint != old[lane]}
         await checkpoints.move(connection, projection.name, old, new)
@@ -116,14 +138,19 @@ async def apply(
 
 
 async def _apply_sifted(
-    connection: Any, projection: Projection[Event], sifted: dict[Lane, Sifted], edition: Edition
+    connection: Any,
+    projection: Projection[Event],
+    sifted: dict[Lane, Sifted],
+    edition: Edition,
+    *,
+    hopeful: bool,
 ) -> Applied:
     ready = [
         make_ready(projection, record, delivered)
         for one in sifted.values()
         for record, delivered in one.records
     ]
-    done, letters = await project_ready(connection, projection, ready, edition)
+    done, letters = await project_ready(connection, projection, ready, edition, hopeful=hopeful)
     await parking.park(connection, edition.parking(projection.name), letters)
     return Applied(
         recorded=[item.recorded for item in done],
@@ -139,14 +166,17 @@ async def project_ready(
     projection: Projection[Event],
     ready: Sequence[Item[Event] | Letter],
     edition: Edition = LIVE,
+    *,
+    hopeful: bool = False,
 ) -> tuple[list[Item[Event]], list[Letter]]:
     """Project what can be; the rest comes back as letters, in the order of their records.
 
-    Whatever follows a letter in its stream, or belongs to a parked stream, becomes one too.
+    Whatever follows a letter in its stream, or belongs to a parked stream, becomes one too. If
+    `hopeful`, no savepoint is made: what cannot be projected is `_Doubtful` and ends everything.
     """
     name = edition.parking(projection.name)
     blocked = await parking.parked_among(connection, name, {one.stream for one in ready})
-    bisection = _Bisection(connection, projection)
+    bisection = _Bisection(connection, projection, hopeful)
     free: list[Item[Event]] = []
     for one in ready:
         if isinstance(one, Letter):
@@ -162,10 +192,14 @@ async def project_ready(
 
 @dataclass(slots=True)
 class _Bisection(Generic[Event]):
-    """Finds the events that cannot be projected by halving, each try in a savepoint."""
+    """Finds the events that cannot be projected by halving, each try in a savepoint.
+
+    Nearly always there is none: the `hopeful` do not prepare for it.
+    """
 
     connection: Any
     projection: Projection[Event]
+    hopeful: bool = False
     done: list[Item[Event]] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     blocked: set[StreamKey] = field(default_factory=set)
@@ -179,6 +213,8 @@ class _Bisection(Generic[Event]):
         error = await self._try(free)
         if error is None:
             self.done += free
+        elif self.hopeful:
+            raise _Doubtful from error
         elif len(free) == 1:
             reason = f"{type(error).__name__}: {error}"
             self.letters.append(Letter(free[0].stream, free[0].record, "failed", reason))
@@ -190,8 +226,9 @@ class _Bisection(Generic[Event]):
             await self.run(free[len(free) // 2 :])
 
     async def _try(self, items: Sequence[Item[Event]]) -> Exception | None:
+        savepoint = nullcontext() if self.hopeful else self.connection.transaction()
         try:
-            async with self.connection.transaction():
+            async with savepoint:
                 await self.projection.project(self.connection, [item.event for item in items])
         except asyncpg.InterfaceError as error:
             # Of a connection that still works this is a call the projection got wrong.
