@@ -43,6 +43,7 @@ from libs.eventsourcing.plan import (
 from libs.eventsourcing.rows import columns, recorded_event
 from libs.eventsourcing.snapshot import Snapshot
 from libs.failpoints import reach
+from libs.postgres.pool import nothing_was_set
 
 _Connection: TypeAlias = Any  # a pooled proxy or a plain connection
 
@@ -147,13 +148,16 @@ class PostgresLog:
 
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         try:
-            return await self._pool.fetch(query, *arguments)
+            async with self._pool.acquire() as connection:
+                nothing_was_set(connection)
+                return await connection.fetch(query, *arguments)
         except (*LOST, *BUSY) as error:
             raise LogUnavailable from error
 
     async def _write(self, requests: Sequence[Request]) -> Sequence[Result | Exception]:
         try:
             async with self._pool.acquire() as connection:
+                nothing_was_set(connection)
                 return await self._write_group(connection, requests)
         except (*LOST, *BUSY) as error:
             lost = LogUnavailable()
@@ -204,20 +208,18 @@ class PostgresLog:
         appends = [request for request in requests if isinstance(request, Append)]
         if not appends:
             return plan(requests, {}, {})
+        heads = list({request.head for request in appends})
         ids = [each.event_id for request in appends for each in (*request.events, *request.facts)]
-        # Versions first: an append that moved a version in between is then known by its ids too.
-        versions = await _versions(connection, list({request.head for request in appends}))
-        known = {
-            row["event_id"]: Known((row["tenant"], row["stream"]), row["version"], row["xid"])
-            for row in await connection.fetch(statements.KNOWN, ids)
-        }
+        versions: dict[Head, int] = {}
+        known: dict[UUID, Known] = {}
+        tenants, streams = [tenant for tenant, _ in heads], [stream for _, stream in heads]
+        rows = await connection.fetch(statements.STANDING, tenants, streams, ids)
+        for event_id, tenant, stream, version, xid in rows:
+            if event_id is None:
+                versions[tenant, stream] = version
+            else:
+                known[event_id] = Known((tenant, stream), version, xid)
         return plan(requests, versions, known)
-
-
-async def _versions(connection: _Connection, heads: Sequence[Head]) -> dict[Head, int]:
-    tenants, streams = [tenant for tenant, _ in heads], [stream for _, stream in heads]
-    rows = await connection.fetch(statements.VERSIONS, tenants, streams)
-    return {(row["tenant"], row["stream"]): row["version"] for row in rows}
 
 
 async def _writers(connection: _Connection, event_ids: set[UUID]) -> dict[UUID, int]:

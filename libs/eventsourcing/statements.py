@@ -29,8 +29,8 @@ SELECT event_id, tenant, stream, version, xid::text::bigint AS xid
 FROM events WHERE event_id = ANY($1::uuid[])
 """
 
-VERSIONS: Final = """
-SELECT tenant, stream, last.version
+STANDING: Final = f"""
+SELECT NULL::uuid AS event_id, tenant, stream, last.version, NULL::bigint AS xid
 FROM unnest($1::text[], $2::text[]) AS head (tenant, stream),
 LATERAL (
     SELECT events.version FROM events
@@ -38,7 +38,9 @@ LATERAL (
         AND events.version IS NOT NULL
     ORDER BY events.version DESC LIMIT 1
 ) AS last
-"""
+UNION ALL {KNOWN.replace("$1", "$3")}
+"""  # noqa: S608
+"""The versions of streams, as rows without an id, and the events that are known: of one moment."""
 
 FIND: Final = f"SELECT {COLUMNS} FROM events WHERE event_id = ANY($1::uuid[])"  # noqa: S608
 

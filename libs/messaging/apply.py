@@ -24,6 +24,7 @@ from libs.messaging.projection import Projection
 from libs.messaging.publisher import Lane
 from libs.messaging.sift import Broken, Sifted, sift
 from libs.messaging.wire import Delivered, Record
+from libs.postgres.pool import nothing_was_set
 
 Event = TypeVar("Event")
 
@@ -124,6 +125,7 @@ async def _apply(
     hopeful: bool,
 ) -> Applied:
     async with pool.acquire() as connection, connection.transaction():
+        nothing_was_set(connection)
         old = await checkpoints.lock(connection, projection.name, lanes, state=edition.state)
         await edition.enter(connection)
         sifted = {lane: sift(lanes[lane], old[lane]) for lane in sorted(lanes)}

@@ -22,7 +22,7 @@ from libs.messaging import checkpoints, metrics
 from libs.messaging.apply import MISFIT, TRANSIENT, Applied, apply
 from libs.messaging.projection import Projection
 from libs.messaging.publisher import Lane
-from libs.messaging.reader import is_dead
+from libs.messaging.reader import ends_of, is_dead
 from libs.messaging.subscription import REVOKE_SECONDS, STOP_SECONDS, Source, subscribe
 from libs.messaging.topics import topic_name
 
@@ -145,10 +145,10 @@ class Consumption(Generic[Event]):
 
     async def lag(self) -> int:
         """How many records Kafka has beyond the checkpoints. Raises KafkaError, TimeoutError."""
-        lanes = [TopicPartition(*lane) for lane in self._progress.lanes]
+        lanes = set(self._progress.lanes)
         async with asyncio.timeout(ASK_SECONDS):
-            ends = await self._consumer.end_offsets(lanes) if lanes else {}
-        behind = (end - self._next.get((tp.topic, tp.partition), 0) for tp, end in ends.items())
+            ends = await ends_of(self._consumer, lanes) if lanes else {}
+        behind = (end - self._next.get(lane, 0) for lane, end in ends.items())
         return sum(max(records, 0) for records in behind)
 
     async def align(self) -> None:

@@ -1,11 +1,12 @@
 """Reading topics without a group, from places set by hand."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 
 from libs.messaging.publisher import Lane
 from libs.messaging.topics import MAX_MESSAGE_BYTES
@@ -43,9 +44,22 @@ async def open_reader(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[AI
         await consumer.stop()
 
 
-async def ends_of(consumer: AIOKafkaConsumer) -> dict[Lane, int]:
-    """The next offset to be written in each of the consumer's lanes."""
-    ends = await consumer.end_offsets(list(consumer.assignment()))
+async def ends_of(
+    consumer: AIOKafkaConsumer, lanes: Iterable[Lane] | None = None
+) -> dict[Lane, int]:
+    """The next offset to be written in each of these lanes, by default all the consumer has.
+
+    Raises KafkaError, also when a broker that goes away makes aiokafka say that we were
+    cancelled, which nobody was.
+    """
+    asked = consumer.assignment() if lanes is None else [TopicPartition(*lane) for lane in lanes]
+    try:
+        ends = await consumer.end_offsets(list(asked))
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise KafkaConnectionError("the broker went away") from error
     return {(tp.topic, tp.partition): end for tp, end in ends.items()}
 
 

@@ -109,9 +109,9 @@ def pause_first() -> None:
 
 def event_ids() -> None:
     """Nobody looks whether an event is in the log already."""
-    statements.KNOWN = _replaced(  # type: ignore[misc]
-        statements.KNOWN, "WHERE event_id", "WHERE false AND event_id"
-    )
+    nothing = "WHERE event_id", "WHERE false AND event_id"
+    statements.KNOWN = _replaced(statements.KNOWN, *nothing)  # type: ignore[misc]
+    statements.STANDING = _replaced(statements.STANDING, *nothing)  # type: ignore[misc]
 
 
 def versions() -> None:

@@ -7,7 +7,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 
@@ -145,6 +145,25 @@ async def test_a_consumer_that_died_of_a_lost_connection_is_replaced(
         await eventually(lab.rows, expected(20))
 
     assert died
+
+
+async def test_a_broker_that_goes_away_while_the_lag_is_asked_ends_nothing(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka says then that we were cancelled, which nobody was."""
+    ask, asked = AIOKafkaConsumer.end_offsets, asyncio.Event()
+
+    async def gone(self: Any, partitions: Any) -> Any:
+        if asked.is_set():
+            return await ask(self, partitions)
+        asked.set()
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(AIOKafkaConsumer, "end_offsets", gone)
+    async with running(lab.relay(), lab.projector()):
+        await asked.wait()
+        await append_many(lab, range(10))
+        await eventually(lab.rows, expected(10))
 
 
 async def test_a_hole_in_the_topic_is_never_skipped_and_said_aloud(lab: Lab) -> None:

@@ -21,6 +21,7 @@ from libs.postgres.pool import (
     SYSTEM,
     Pool,
     acquired,
+    nothing_was_set,
     open_pool,
     tenant_reading,
     tenant_transaction,
@@ -157,6 +158,34 @@ async def test_the_system_scope_sees_every_tenant(database: str, service: str) -
                 await connection.execute("INSERT INTO box VALUES ($1, 'a')", tenant)
 
         assert await system.fetchval("SELECT count(*) FROM box") == 2
+
+
+async def test_what_sets_nothing_goes_back_as_it_is_and_the_next_one_is_put_right_again(
+    database: str, service: str
+) -> None:
+    async with pool_of(database, service) as pool:
+        async with acquired(pool) as connection:
+            nothing_was_set(connection)
+            # Not nothing, to see that it is left alone.
+            await connection.execute("SET search_path = public")
+        async with acquired(pool) as connection:
+            assert await connection.fetchval("SHOW search_path") == "public"
+        async with acquired(pool) as connection:
+            assert await connection.fetchval("SHOW search_path") == service
+
+
+async def test_a_transaction_left_open_ends_although_nothing_was_set(
+    database: str, service: str
+) -> None:
+    async with pool_of(database, service) as pool:
+        async with acquired(pool) as connection:
+            nothing_was_set(connection)
+            await connection.execute("BEGIN")
+            await connection.execute("SELECT set_config('tillstream.tenant', 'flora', true)")
+            await connection.execute("INSERT INTO box VALUES ('flora', 'a')")
+
+        async with tenant_transaction(pool, "flora") as connection:
+            assert await connection.fetchval("SELECT count(*) FROM box") == 0
 
 
 async def test_whoever_only_reads_sees_one_tenant_and_leaves_nothing_behind(
