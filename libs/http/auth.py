@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiohttp
 import structlog
@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute
 from libs.clock import Clock, utc_now
 from libs.errors import Forbidden, Unauthenticated, Unavailable
 from libs.security.tokens import (
+    INTERNAL,
     Claims,
     KeyUnknown,
     PublicKeys,
@@ -26,29 +27,44 @@ from libs.security.tokens import (
 )
 
 REFETCH_SECONDS = 5.0
+RENEW_SECONDS = 300.0
 FETCH_SECONDS = 3.0
 REMEMBERED = 10_000
 # The app's own documentation.
 DOCUMENTS = frozenset({"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"})
 
+Revoked: TypeAlias = Callable[[str], bool]
+"""Whether the tokens of a session are worthless by now; compare `Revocations.is_revoked`."""
+
 log = structlog.get_logger(__name__)
+
+
+def never(_: str) -> bool:
+    """Nobody tells of revoked sessions."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling, for which tenant, allowed what. `kind` is for example `person`."""
+    """Who is calling, for which tenant, allowed what. `kind` is for example `person`.
+
+    `session` is the login the call belongs to, empty where nobody logged in.
+    """
 
     subject: str
     tenant: str
     scopes: frozenset[str]
     kind: str
+    session: str = ""
 
 
 class TokenVerifier:
     """Checks tokens by fixed keys or by the key set at `jwks_url`, and remembers the good ones.
 
-    The key set is fetched when a token names an unknown key, at most every `REFETCH_SECONDS`; if
-    that fails, the keys already known stay good.
+    The key set is fetched when a token names an unknown key, at most every `REFETCH_SECONDS`, and
+    every `RENEW_SECONDS`, for a key may have been withdrawn; if that fails, the keys already known
+    stay good. A token whose session is `revoked` is refused,
+    remembered or not. `typ` is the kind of token that passes.
     """
 
     def __init__(
@@ -60,6 +76,8 @@ class TokenVerifier:
         jwks_url: str | None = None,
         session: aiohttp.ClientSession | None = None,
         clock: Clock = utc_now,
+        revoked: Revoked = never,
+        typ: str = INTERNAL,
     ) -> None:
         self._audience = audience
         self._issuer = issuer
@@ -67,6 +85,8 @@ class TokenVerifier:
         self._jwks_url = jwks_url
         self._session = session
         self._clock = clock
+        self._revoked = revoked
+        self._typ = typ
         self._fetched_at: float | None = None
         self._fetching = asyncio.Lock()
         self._known: OrderedDict[str, tuple[Principal, datetime]] = OrderedDict()
@@ -79,18 +99,31 @@ class TokenVerifier:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated
+        principal = self._recall(token) or await self._checked(token)
+        # Asked for every call: what was good when it was first seen may be over by now.
+        if principal.session and self._revoked(principal.session):
+            self._known.pop(token, None)
+            log.info("token refused", reason="revoked")
+            raise Unauthenticated
+        return principal
+
+    def _recall(self, token: str) -> Principal | None:
         known = self._known.get(token)
-        if known is not None and known[1] > self._clock():
-            self._known.move_to_end(token)
-            return known[0]
+        if known is None or known[1] <= self._clock():
+            return None
+        self._known.move_to_end(token)
+        return known[0]
+
+    async def _checked(self, token: str) -> Principal:
         try:
-            claims = await self._claims(token)
+            return self._remember(token, await self._claims(token))
         except TokenInvalid as error:
             log.info("token refused", reason=str(error))
             raise Unauthenticated from error
-        return self._remember(token, claims)
 
     async def _claims(self, token: str) -> Claims:
+        if self._is_old():
+            await self._fetch()
         try:
             return self._verified(token)
         except KeyUnknown:
@@ -98,13 +131,24 @@ class TokenVerifier:
                 raise
             return self._verified(token)
 
+    def _is_old(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return self._fetched_at is not None and now - self._fetched_at >= RENEW_SECONDS
+
     def _verified(self, token: str) -> Claims:
         return verify(
-            token, self._keys, audience=self._audience, issuer=self._issuer, now=self._clock()
+            token,
+            self._keys,
+            audience=self._audience,
+            issuer=self._issuer,
+            now=self._clock(),
+            typ=self._typ,
         )
 
     def _remember(self, token: str, claims: Claims) -> Principal:
-        principal = Principal(claims.subject, claims.tenant, claims.scopes, claims.kind)
+        principal = Principal(
+            claims.subject, claims.tenant, claims.scopes, claims.kind, claims.session
+        )
         self._known[token] = principal, claims.expires_at
         self._known.move_to_end(token)
         if len(self._known) > REMEMBERED:
@@ -121,13 +165,19 @@ class TokenVerifier:
             # Fetched a moment ago, perhaps by somebody else while we waited, is fetched.
             if self._fetched_at is None or asked_at - self._fetched_at >= REFETCH_SECONDS:
                 try:
-                    self._keys = await _key_set(self._session, self._jwks_url)
+                    self._adopt(await _key_set(self._session, self._jwks_url))
                 except (aiohttp.ClientError, TimeoutError, ValueError) as error:
                     log.warning("key set not fetched", error=type(error).__name__)
                 self._fetched_at = now()
         if not self._keys:
             raise Unavailable("key set")
         return True
+
+    def _adopt(self, keys: PublicKeys) -> None:
+        if self._keys.keys() - keys.keys():
+            # What a key signed that is withdrawn must not be remembered as good.
+            self._known.clear()
+        self._keys = keys
 
 
 class Permission:

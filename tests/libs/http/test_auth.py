@@ -120,6 +120,42 @@ async def test_a_remembered_token_expires_like_any_other() -> None:
         await checked.principal(token)
 
 
+async def test_a_token_of_a_revoked_session_is_refused_also_when_it_is_remembered() -> None:
+    key, revoked = SigningKey.generate(), set[str]()
+    checked = TokenVerifier(
+        audience="ingest",
+        issuer="gateway",
+        keys={key.kid: key.public},
+        clock=Clock(),
+        revoked=revoked.__contains__,
+    )
+    over, alive = bearer(key, session="s1"), bearer(key, session="s2")
+    assert (await checked.principal(over)).session == "s1"
+
+    revoked.add("s1")
+
+    for token in (over, bearer(key, session="s1", subject="anna again")):
+        for _ in range(2):
+            with pytest.raises(Unauthenticated):
+                await checked.principal(token)
+    assert (await checked.principal(alive)).session == "s2"
+    assert (await checked.principal(bearer(key))).session == ""
+
+
+async def test_a_person_s_own_token_passes_only_where_it_is_asked_for() -> None:
+    key = SigningKey.generate()
+    token, keys = bearer(key, typ="access"), {key.kid: key.public}
+    door = TokenVerifier(
+        audience="ingest", issuer="gateway", keys=keys, clock=Clock(), typ="access"
+    )
+
+    assert await door.principal(token) == ANNA
+    with pytest.raises(Unauthenticated):
+        await verifier(key).principal(token)
+    with pytest.raises(Unauthenticated):
+        await door.principal(bearer(key))
+
+
 async def test_a_token_is_checked_once_and_then_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -176,6 +212,27 @@ async def test_a_new_key_is_fetched_when_a_token_names_it(
         assert await checked.principal(bearer(new)) == ANNA
 
     assert gateway.asked == 2
+
+
+async def test_a_withdrawn_key_is_good_no_more_once_the_key_set_is_renewed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(auth, "REFETCH_SECONDS", 0)
+    old, new = SigningKey.generate(), SigningKey.generate()
+    gateway = Gateway([old, new])
+    async with fetching(gateway) as checked:
+        remembered = bearer(old)
+        await checked.principal(remembered)
+        gateway.keys = [new]
+        await checked.principal(bearer(old, subject="boris"))
+        assert gateway.asked == 1
+
+        monkeypatch.setattr(auth, "RENEW_SECONDS", 0)
+        await checked.principal(bearer(new))
+
+        for token in (remembered, bearer(old, subject="boris")):
+            with pytest.raises(Unauthenticated):
+                await checked.principal(token)
 
 
 async def test_tokens_with_invented_keys_do_not_flood_the_gateway() -> None:

@@ -81,6 +81,12 @@ def test_a_token_without_scopes_permits_nothing() -> None:
     assert check(a_token(scopes=())).scopes == frozenset()
 
 
+def test_a_token_of_a_session_says_which() -> None:
+    assert check(a_token(session="0198c0de")).session == "0198c0de"
+    assert check(a_token()).session == ""
+    assert "sid" not in decoded(a_token().split(".")[1])
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -136,6 +142,9 @@ def test_a_claim_left_out_is_refused(missing: str) -> None:
         {"aud": ["tillstream", "elsewhere"]},
         {"scope": ["everything"]},
         {"tenant": 7},
+        {"sid": 7},
+        {"sid": None},
+        {"sid": ["0198c0de"]},
     ],
 )
 def test_a_claim_of_the_wrong_shape_is_refused(changed: dict[str, Any]) -> None:
@@ -174,6 +183,15 @@ def test_changed_claims_are_refused() -> None:
 
     with pytest.raises(TokenInvalid):
         check(f"{header}.{encoded(raised)}.{signature}")
+
+
+def test_a_session_taken_out_of_the_claims_is_refused() -> None:
+    header, claims, signature = a_token(session="0198c0de").split(".")
+    said = decoded(claims)
+    del said["sid"]
+
+    with pytest.raises(TokenInvalid):
+        check(f"{header}.{encoded(said)}.{signature}")
 
 
 def test_another_key_under_our_kid_is_refused() -> None:

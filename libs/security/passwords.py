@@ -1,0 +1,154 @@
+"""Passwords: Argon2id, in a few threads of its own, so that nobody else waits for a login."""
+
+import asyncio
+import secrets
+import unicodedata
+from base64 import b64encode
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error
+
+from libs.errors import Unavailable
+
+Answer = TypeVar("Answer")
+
+PARALLEL: Final = 2
+WAITING: Final = 200
+PATIENCE_SECONDS: Final = 10.0
+SALT_BYTES: Final = 16
+HASH_BYTES: Final = 32
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What a hash costs whoever computes it: by default what OWASP recommends, 19 MiB.
+
+    RFC 9106 would rather have 64 MiB in 3 passes on 4 lanes, which is `memory_kib=65536,
+    passes=3, lanes=4`, and asks for that much memory per thread.
+    """
+
+    memory_kib: int = 19 * 1024
+    passes: int = 2
+    lanes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the password is the one, and whether its hash should be made anew at today's cost."""
+
+    right: bool
+    outdated: bool = False
+
+
+WRONG: Final = Verdict(right=False)
+
+
+class Passwords:
+    """Hashes and checks passwords, `parallel` at a time.
+
+    `waiting` more may queue, for `patience_seconds` each; whoever finds the queue full, or stands
+    in it for longer, gets `Unavailable`. To be used from one event loop, and closed.
+    """
+
+    def __init__(
+        self,
+        *,
+        parallel: int = PARALLEL,
+        waiting: int = WAITING,
+        patience_seconds: float = PATIENCE_SECONDS,
+        cost: Cost | None = None,
+    ) -> None:
+        self._hasher = _hasher(cost or Cost())
+        self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="passwords")
+        self._free = asyncio.Semaphore(parallel)
+        self._room = parallel + waiting
+        self._patience = patience_seconds
+        self._nobody = _unmatched(cost or Cost())
+
+    async def hash(self, password: str) -> str:
+        """The password's Argon2id hash, in the PHC string format. Raises `Unavailable`."""
+        return await self._run(partial(self._hasher.hash, _encoded(password)))
+
+    async def verify(self, hashed: str, password: str) -> Verdict:
+        """Whether `hashed` was made of `password`; of nothing if it is no Argon2id hash.
+
+        Raises `Unavailable`, which says nothing about the password.
+        """
+        if not hashed.startswith("$argon2id$"):
+            return await self.verify_nobody(password)
+        return await self._run(partial(_verdict, self._hasher, hashed, _encoded(password)))
+
+    async def verify_nobody(self, password: str) -> Verdict:
+        """For an account that does not exist or has no password: as slow as `verify`, and wrong.
+
+        As slow as for a hash of today's cost: renew the outdated ones, or they tell who exists.
+        """
+        await self._run(partial(_verdict, self._hasher, self._nobody, _encoded(password)))
+        return WRONG
+
+    def close(self) -> None:
+        """Let the threads end, once they have finished what they compute."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, work: Callable[[], Answer]) -> Answer:
+        await self._turn()
+        computing = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        # A thread cannot be interrupted: the place is free when it is done, not when the caller
+        # has gone, or callers who hang up would fill the queue of the pool itself.
+        computing.add_done_callback(self._leave)
+        return await asyncio.shield(computing)
+
+    async def _turn(self) -> None:
+        if not self._room:
+            raise Unavailable("passwords")
+        self._room -= 1
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._free.acquire()
+        except BaseException as error:
+            self._room += 1
+            if isinstance(error, TimeoutError):
+                raise Unavailable("passwords") from error
+            raise
+
+    def _leave(self, _: object) -> None:
+        self._room += 1
+        self._free.release()
+
+
+def _hasher(cost: Cost) -> PasswordHasher:
+    return PasswordHasher(
+        time_cost=cost.passes,
+        memory_cost=cost.memory_kib,
+        parallelism=cost.lanes,
+        salt_len=SALT_BYTES,
+        hash_len=HASH_BYTES,
+    )
+
+
+def _verdict(hasher: PasswordHasher, hashed: str, password: bytes) -> Verdict:
+    try:
+        hasher.verify(hashed, password)
+    except (Argon2Error, ValueError):
+        return WRONG
+    return Verdict(right=True, outdated=hasher.check_needs_rehash(hashed))
+
+
+def _unmatched(cost: Cost) -> str:
+    """A hash of nothing anyone knows, which took no time to make."""
+    salt, digest = (
+        b64encode(secrets.token_bytes(size)).rstrip(b"=").decode()
+        for size in (SALT_BYTES, HASH_BYTES)
+    )
+    shape = f"m={cost.memory_kib},t={cost.passes},p={cost.lanes}"
+    return f"$argon2id$v=19${shape}${salt}${digest}"
+
+
+def _encoded(password: str) -> bytes:
+    """One spelling for what looks the same, however a keyboard composes it."""
+    return unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")

@@ -1,0 +1,199 @@
+"""Passwords, and what fifty logins at once may do to everybody else."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from argon2 import PasswordHasher, Type, extract_parameters
+
+from libs.errors import Unavailable
+from libs.security.passwords import Cost, Passwords, Verdict
+
+CHEAP = Cost(memory_kib=64, passes=1)
+RIGHT, WRONG = Verdict(right=True), Verdict(right=False)
+
+
+class Held:
+    """A hasher whose threads wait until they are let go."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.started = 0
+
+    def hash(self, password: bytes) -> str:
+        self.started += 1
+        assert self.go.wait(30)
+        return password.decode()
+
+
+@pytest.fixture
+async def passwords() -> AsyncIterator[Passwords]:
+    made = Passwords(cost=CHEAP)
+    yield made
+    made.close()
+
+
+async def all_waiting(passwords: Passwords, tasks: int) -> list[asyncio.Task[str]]:
+    """So many hashes asked for, and as many of them begun as there are threads."""
+    hasher: Any = passwords._hasher
+    made = [asyncio.create_task(passwords.hash(str(n))) for n in range(tasks)]
+    async with asyncio.timeout(30):
+        while hasher.started < passwords._threads._max_workers:
+            await asyncio.sleep(0.001)
+    return made
+
+
+def held(**limits: Any) -> tuple[Passwords, Held]:
+    passwords, hasher = Passwords(cost=CHEAP, **limits), Held()
+    passwords._hasher = hasher  # type: ignore[assignment]
+    return passwords, hasher
+
+
+async def test_a_password_is_known_by_its_hash(passwords: Passwords) -> None:
+    hashed = await passwords.hash("correct horse")
+
+    assert await passwords.verify(hashed, "correct horse") == RIGHT
+    assert await passwords.verify(hashed, "Correct horse") == WRONG
+    assert await passwords.verify(hashed, "") == WRONG
+
+
+async def test_the_same_password_never_has_the_same_hash(passwords: Passwords) -> None:
+    assert await passwords.hash("x") != await passwords.hash("x")
+
+
+async def test_what_looks_the_same_is_the_same_password(passwords: Passwords) -> None:
+    hashed = await passwords.hash("caf\N{LATIN SMALL LETTER E WITH ACUTE}")
+
+    assert await passwords.verify(hashed, "cafe\N{COMBINING ACUTE ACCENT}") == RIGHT
+
+
+@pytest.mark.parametrize("password", ["", "\ud800", "a\x00b", "пароль", "x" * 100_000])
+async def test_any_text_can_be_a_password(passwords: Passwords, password: str) -> None:
+    assert await passwords.verify(await passwords.hash(password), password) == RIGHT
+    assert await passwords.verify(await passwords.hash(password), password + "b") == WRONG
+
+
+async def test_a_hash_of_another_cost_is_right_and_outdated(passwords: Passwords) -> None:
+    before = PasswordHasher(time_cost=2, memory_cost=64, parallelism=1).hash("x")
+
+    assert await passwords.verify(before, "x") == Verdict(right=True, outdated=True)
+    assert await passwords.verify(before, "y") == WRONG
+
+
+async def test_nobody_s_password_costs_what_everybody_s_costs(
+    passwords: Passwords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Spy(PasswordHasher):
+        def verify(self, hash: str | bytes, password: str | bytes) -> Any:
+            asked.append(str(hash))
+            return super().verify(hash, password)
+
+    hashed = await passwords.hash("x")
+    monkeypatch.setattr(passwords, "_hasher", Spy())
+
+    assert await passwords.verify_nobody("x") == WRONG
+    await passwords.verify(hashed, "x")
+
+    nobody, somebody = map(extract_parameters, asked)
+    assert nobody == somebody
+
+
+@pytest.mark.parametrize(
+    "hashed",
+    [
+        "",
+        "x",
+        "$argon2id$",
+        "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$ёж",
+        PasswordHasher(1, 64, 1, type=Type.I).hash("x"),
+        "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW",
+        "pbkdf2_sha256$600000$salt$aGFzaA==",
+    ],
+)
+async def test_what_is_no_hash_of_ours_lets_nobody_in(passwords: Passwords, hashed: str) -> None:
+    assert await passwords.verify(hashed, "x") == WRONG
+
+
+async def test_the_default_cost_is_the_recommended_one() -> None:
+    passwords = Passwords()
+    hashed = await passwords.hash("x")
+    passwords.close()
+
+    assert hashed.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+async def test_many_logins_take_few_threads_and_leave_the_event_loop_alone() -> None:
+    passwords, hasher = held(parallel=2)
+
+    logins = await all_waiting(passwords, 50)
+    # That this line is reached while all of them wait is the point.
+    begun, done = hasher.started, sum(login.done() for login in logins)
+    hasher.go.set()
+
+    assert await asyncio.gather(*logins) == [str(n) for n in range(50)]
+    assert (begun, done) == (2, 0)
+    passwords.close()
+
+
+async def test_whoever_finds_the_queue_full_is_told_to_come_back() -> None:
+    passwords, hasher = held(parallel=1, waiting=1)
+    logins = await all_waiting(passwords, 2)
+
+    with pytest.raises(Unavailable):
+        await passwords.hash("third")
+    hasher.go.set()
+    await asyncio.gather(*logins)
+
+    assert await passwords.hash("fourth") == "fourth"
+    passwords.close()
+
+
+async def test_whoever_waits_too_long_is_told_to_come_back() -> None:
+    passwords, hasher = held(parallel=1, waiting=1, patience_seconds=0.01)
+    (login,) = await all_waiting(passwords, 1)
+
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await passwords.hash("late")
+    hasher.go.set()
+
+    assert await login == "0"
+    assert await passwords.hash("again") == "again"
+    passwords.close()
+
+
+async def test_a_caller_who_hangs_up_keeps_their_thread_until_it_is_done() -> None:
+    passwords, hasher = held(parallel=1, waiting=0)
+    (login,) = await all_waiting(passwords, 1)
+
+    login.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await login
+    with pytest.raises(Unavailable):
+        await passwords.hash("next")
+    hasher.go.set()
+
+    async with asyncio.timeout(30):
+        while not passwords._room:
+            await asyncio.sleep(0.001)
+    assert await passwords.hash("next") == "next"
+    passwords.close()
+
+
+async def test_a_caller_who_hangs_up_while_waiting_leaves_the_queue() -> None:
+    passwords, hasher = held(parallel=1, waiting=1)
+    first, second = await all_waiting(passwords, 2)
+
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert passwords._room == 1
+    third = asyncio.create_task(passwords.hash("third"))
+    hasher.go.set()
+
+    assert (await first, await third) == ("0", "third")
+    passwords.close()

@@ -1,0 +1,131 @@
+"""Seals: who opens them, where, and after how many keys."""
+
+from base64 import urlsafe_b64encode
+
+import pytest
+from cryptography.fernet import Fernet
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.security.sealing import Seal, SealBroken, derive_key, generate_key
+
+OLD, NEW, OTHER = generate_key(), generate_key(), generate_key()
+SEAL = Seal([OLD])
+# Lone surrogates too: JSON from outside may hold them.
+TEXTS = st.text(st.characters(codec=None))
+
+
+@given(TEXTS, TEXTS)
+def test_what_is_sealed_opens_in_its_context(text: str, context: str) -> None:
+    assert SEAL.open(SEAL.seal(text, context), context) == text
+
+
+@given(TEXTS, TEXTS, TEXTS)
+def test_what_is_sealed_opens_in_no_other_context(text: str, context: str, other: str) -> None:
+    sealed = SEAL.seal(text, context)
+
+    if other != context:
+        with pytest.raises(SealBroken):
+            SEAL.open(sealed, other)
+
+
+def test_text_cannot_pass_for_a_part_of_the_context() -> None:
+    sealed = SEAL.seal("b:c", "a")
+
+    for context in ("", "a:b", "ab", "a\x00"):
+        with pytest.raises(SealBroken):
+            SEAL.open(sealed, context)
+
+
+def test_a_sealed_text_shows_nothing_and_never_looks_the_same() -> None:
+    sealed = {SEAL.seal("anna@example.com", "account-1") for _ in range(20)}
+
+    assert len(sealed) == 20
+    assert not any("anna" in text or "account" in text for text in sealed)
+
+
+@given(st.integers(min_value=0), st.integers(0, 5))
+def test_a_changed_seal_does_not_open(place: int, bit: int) -> None:
+    raw = bytearray(SEAL.seal("text", "context").rstrip("=").encode())
+    # The last character's lower bits mean nothing.
+    raw[place % (len(raw) - 1)] ^= 1 << bit
+
+    with pytest.raises(SealBroken):
+        SEAL.open(raw.decode(), "context")
+
+
+@pytest.mark.parametrize("sealed", ["", "x", "\ud800", "ключ", "gAAAAA==", "a" * 9999])
+def test_what_is_no_seal_does_not_open(sealed: str) -> None:
+    with pytest.raises(SealBroken):
+        SEAL.open(sealed, "context")
+    with pytest.raises(SealBroken):
+        SEAL.reseal(sealed)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\0", b"\0\0\0\x01\xff", b"\xff\xff\xff\xffabc"])
+def test_what_our_key_encrypted_otherwise_does_not_open(payload: bytes) -> None:
+    with pytest.raises(SealBroken):
+        SEAL.open(Fernet(OLD).encrypt(payload).decode(), "context")
+
+
+def test_a_new_key_in_front_opens_what_the_old_ones_sealed() -> None:
+    sealed, rotated = SEAL.seal("text", "context"), Seal([NEW, OLD])
+
+    assert rotated.open(sealed, "context") == "text"
+    with pytest.raises(SealBroken):
+        SEAL.open(rotated.seal("text", "context"), "context")
+
+
+def test_what_is_sealed_anew_needs_the_old_key_no_more() -> None:
+    sealed = SEAL.seal("text", "context")
+
+    again = Seal([NEW, OLD]).reseal(sealed)
+
+    assert Seal([NEW]).open(again, "context") == "text"
+    with pytest.raises(SealBroken):
+        Seal([NEW]).open(again, "elsewhere")
+    with pytest.raises(SealBroken):
+        Seal([NEW]).open(sealed, "context")
+
+
+def test_a_digest_outlives_every_rotation() -> None:
+    before = SEAL.digest("email", "anna@example.com")
+
+    assert Seal([NEW, OLD]).digest("email", "anna@example.com") == before
+    assert Seal([OTHER, NEW, OLD]).digest("email", "anna@example.com") == before
+    assert Seal([NEW], digest_key=OLD).digest("email", "anna@example.com") == before
+    assert Seal([NEW]).digest("email", "anna@example.com") != before
+
+
+@given(st.tuples(TEXTS, TEXTS), st.tuples(TEXTS, TEXTS))
+def test_digests_are_equal_for_equals_only(first: tuple[str, str], second: tuple[str, str]) -> None:
+    assert (SEAL.digest(*first) == SEAL.digest(*second)) == (first == second)
+
+
+def test_a_digest_is_hexadecimal_and_of_its_kind() -> None:
+    digest = SEAL.digest("email", "x")
+
+    assert len(digest) == len(bytes.fromhex(digest)) * 2 == 64
+    assert digest != SEAL.digest("phone", "x")
+    assert SEAL.digest("a", "bc") != SEAL.digest("ab", "c")
+
+
+def test_a_derived_key_is_good_for_one_purpose() -> None:
+    assert derive_key(OLD, "refresh") == derive_key(OLD, "refresh")
+    assert (
+        len({derive_key(OLD, "refresh"), derive_key(OLD, "codes"), derive_key(NEW, "codes")}) == 3
+    )
+    assert len(derive_key(OLD, "refresh")) == 32
+
+
+@pytest.mark.parametrize("key", ["", "hunter2", "ключ", urlsafe_b64encode(b"x" * 31).decode()])
+def test_a_bad_key_is_refused_without_repeating_it(key: str) -> None:
+    for keys, digest_key in (([key], None), ([OLD, key], None), ([OLD], key or "x")):
+        with pytest.raises(ValueError, match=r"^not a ") as refused:
+            Seal(keys, digest_key=digest_key)
+        assert not key or key not in str(refused.value)
+
+
+def test_without_a_key_nothing_is_sealed() -> None:
+    with pytest.raises(ValueError, match="no key"):
+        Seal([])
