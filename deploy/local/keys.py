@@ -1,5 +1,6 @@
 """Secrets made on this machine for this installation, readable by its owner alone."""
 
+import base64
 import secrets
 from pathlib import Path
 
@@ -26,6 +27,12 @@ def signing_key(home: Path, name: str) -> Path:
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return _made_once(folder(home) / name, pem.decode())
+
+
+def sealing_key(home: Path, name: str) -> Path:
+    """A file with 32 random bytes in url-safe base64, made once."""
+    key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    return _made_once(folder(home) / name, key)
 
 
 def _made_once(file: Path, content: str) -> Path:

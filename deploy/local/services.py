@@ -91,6 +91,8 @@ def environment(
         "KAFKA_BOOTSTRAP_SERVERS": backends.kafka_bootstrap,
         "TILLSTREAM_PROFILE": settings.profile,
         "GATEWAY_SIGNING_KEY_FILE": str(keys.signing_key(settings.home, "gateway_signing_key.pem")),
+        "GATEWAY_SEAL_KEYS_FILE": str(keys.sealing_key(settings.home, "gateway_seal_keys")),
+        "GATEWAY_REFRESH_KEY_FILE": str(keys.sealing_key(settings.home, "gateway_refresh_key")),
     }
     if settings.profile == "demo":
         env["GATEWAY_SCAN_CLIENT_KEY_FILE"] = str(keys.token(settings.home, "scan_client_key"))

@@ -1,4 +1,4 @@
-"""`python -m services.gateway`: run it, migrate it, give out keys."""
+"""`python -m services.gateway`: run it, migrate it, give out keys, let somebody in."""
 
 import asyncio
 from typing import Annotated
@@ -12,6 +12,7 @@ from contracts.gateway import KeyId
 from libs.errors import Refused, Unavailable
 from libs.process.commands import Service, command_line
 from services.gateway import bootstrap
+from services.gateway.api.account_commands import account_commands, add_create_admin
 from services.gateway.settings import Settings
 
 SERVICE = Service(
@@ -25,6 +26,10 @@ ACTOR = "command line"
 app = command_line(SERVICE)
 keys = typer.Typer(no_args_is_help=True, help="API keys: give out, list, revoke.")
 app.add_typer(keys, name="keys")
+add_create_admin(app, lambda: bootstrap.open_deps(SERVICE.read_settings()))
+app.add_typer(
+    account_commands(lambda: bootstrap.open_deps(SERVICE.read_settings())), name="accounts"
+)
 
 Tenant = Annotated[str, typer.Option(help="Whose data the key opens.")]
 
@@ -65,13 +70,16 @@ def revoke(
 @keys.command("list")
 def list_keys(tenant: Tenant = "demo") -> None:
     """Show a tenant's keys, the revoked ones too."""
-    listed = asyncio.run(bootstrap.list_keys(SERVICE.read_settings(), tenant=tenant))
+    settings = SERVICE.read_settings()
+    listed = asyncio.run(bootstrap.list_keys(settings, tenant=tenant))
+    used = asyncio.run(bootstrap.last_uses(settings, tenant=tenant))
     # Ids are to be copied, so they may break over lines but are never cut.
     whole = Column("key id", overflow="fold")
-    table = Table(whole, "name", "begins with", "scopes", "revoked")
+    table = Table(whole, "name", "begins with", "scopes", "last used", "revoked")
     for key in listed:
-        revoked = f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else ""
-        table.add_row(str(key.key_id), key.name, key.prefix, " ".join(key.scopes), revoked)
+        moments = (used.get(key.key_id), key.revoked_at)
+        texts = [f"{moment:%Y-%m-%d %H:%M}" if moment else "" for moment in moments]
+        table.add_row(str(key.key_id), key.name, key.prefix, " ".join(key.scopes), *texts)
     Console().print(table)
 
 

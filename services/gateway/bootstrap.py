@@ -1,12 +1,13 @@
-"""Build the gateway."""
+"""Build the gateway. Longer than most: it names every part of it once."""
 
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
+from uuid import UUID
 
 import structlog
 from fastapi import FastAPI
@@ -24,24 +25,35 @@ from libs.http.problems import detail_shape
 from libs.messaging.projection import Projection
 from libs.postgres.pool import SYSTEM, Pool, acquired, open_pool
 from libs.postgres.rls import application_role
+from libs.security.passwords import Passwords
+from libs.security.sealing import derive_key
 from libs.security.tokens import SigningKey
 from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
+from services.gateway.adapters import key_uses
+from services.gateway.adapters.answers import Answers
 from services.gateway.adapters.breaker import Breaker
+from services.gateway.adapters.codes import Codes
 from services.gateway.adapters.known_keys import KnownKeys
 from services.gateway.adapters.limits import MEMORY, Limits
 from services.gateway.adapters.passes import Passes
+from services.gateway.adapters.telegram import Bot, open_bot, webhook_secret
+from services.gateway.adapters.telegram_links import TelegramLinks
+from services.gateway.adapters.turns import Turns
 from services.gateway.adapters.upstream import Deadlines, Upstream, open_upstream
-from services.gateway.api import system
+from services.gateway.api import one_time_code, system, telegram
 from services.gateway.api.cors import Cors
 from services.gateway.api.door import Doors
 from services.gateway.api.inner import InnerRooms
 from services.gateway.deps import Deps
 from services.gateway.domain.door import Limit
-from services.gateway.domain.doors import DOORS
+from services.gateway.domain.doors import DOORS, bound
+from services.gateway.handlers import bot as bots
 from services.gateway.handlers import key as keys
-from services.gateway.read_models import api_key
-from services.gateway.settings import Settings
+from services.gateway.handlers.identity import Identity
+from services.gateway.handlers.one_time_code import CodeDesk, owners
+from services.gateway.read_models import account, api_key, session
+from services.gateway.settings import Settings, seal_keys
 
 SERVICE: Final = "gateway"
 CLIENT_KEY: Final = "scan clients"
@@ -67,7 +79,11 @@ async def open_deps(settings: Settings, telemetry: Telemetry | None = None) -> A
         store = EventStore[GatewayEvent](event_log, Codec(EVENTS))
         await _ensure_client_key(settings, store)
         upstreams = await stack.enter_async_context(open_upstreams(settings))
-        yield make_deps(settings, telemetry, pool, store, upstreams)
+        bot = await stack.enter_async_context(open_telegram(settings))
+        deps = make_deps(settings, telemetry, pool, store, upstreams, bot=bot)
+        stack.push_async_callback(deps.key_uses.close)
+        stack.callback(deps.identity.passwords.close)
+        yield deps
 
 
 @asynccontextmanager
@@ -80,14 +96,29 @@ async def open_upstreams(settings: Settings) -> AsyncIterator[Mapping[str, Upstr
         }
 
 
+@asynccontextmanager
+async def open_telegram(settings: Settings) -> AsyncIterator[Bot | None]:
+    """The bot, if there is a token."""
+    if settings.telegram_token is None:
+        yield None
+        return
+    token = settings.telegram_token.get_secret_value()
+    async with open_bot(settings.telegram_url, token) as bot:
+        yield bot
+
+
 def make_deps(
     settings: Settings,
     telemetry: Telemetry,
     pool: Pool,
     store: EventStore[GatewayEvent],
     upstreams: Mapping[str, Upstream],
+    *,
+    bot: Bot | None = None,
 ) -> Deps:
     """What follows from the settings and from what was opened."""
+    identity = make_identity(settings, pool, store)
+    bot_token = settings.telegram_token
     signing_key = SigningKey.from_pem(settings.signing_key.get_secret_value())
     storage = settings.rate_limit_storage
     return Deps(
@@ -96,7 +127,13 @@ def make_deps(
         store=store,
         upstreams=upstreams,
         signing_key=signing_key,
+        identity=identity,
+        code_desk=make_code_desk(settings, identity, bot),
+        webhook_secret=webhook_secret(bot_token.get_secret_value()) if bot_token else None,
         telemetry=telemetry,
+        doors=bound(settings.doors_by_host()),
+        answers=Answers(pool),
+        key_uses=key_uses.KeyUses(pool),
         keys=KnownKeys(
             partial(api_key.caller_of, pool),
             fresh=settings.key_fresh_seconds,
@@ -120,12 +157,41 @@ def make_deps(
     )
 
 
+def make_identity(settings: Settings, pool: Pool, store: EventStore[GatewayEvent]) -> Identity:
+    """What accounts and sessions work with. Close its `passwords`."""
+    return Identity(
+        store=store,
+        pool=pool,
+        seal=settings.seal(),
+        passwords=Passwords(parallel=settings.password_threads),
+        refresh_key=derive_key(settings.refresh_key.get_secret_value(), "refresh"),
+        term_of=settings.term_of,
+        turns=Turns(pool),
+        clock=utc_now,
+    )
+
+
+def make_code_desk(settings: Settings, identity: Identity, bot: Bot | None) -> CodeDesk:
+    """What one-time codes and the bot work with. In any other profile no code is ever shown."""
+    # The oldest key, as for digests: a new one in front leaves the codes under way alone.
+    key = derive_key(seal_keys(settings.seal_keys)[-1], "one-time code")
+    return CodeDesk(
+        codes=Codes(identity.pool, seal=identity.seal, key=key),
+        links=TelegramLinks(identity.pool, seal=identity.seal),
+        who_has=owners(identity),
+        bot=bot,
+        bot_name=settings.telegram_bot,
+        is_demo=settings.profile == "demo",
+        clock=identity.clock,
+    )
+
+
 @asynccontextmanager
 async def open_app(
     settings: Settings, telemetry: Telemetry, checks: Mapping[str, Check]
 ) -> AsyncIterator[FastAPI]:
     """The API, ready to be served, with everything it holds open."""
-    async with open_deps(settings, telemetry) as deps:
+    async with open_deps(settings, telemetry) as deps, _webhook(deps):
         yield create_app(deps, checks=checks)
 
 
@@ -136,7 +202,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
     """
     app = http_app(
         title=SERVICE,
-        routers=[system.router],
+        routers=[system.router, one_time_code.router, telegram.router],
         deps=deps,
         checks={**readiness(deps), **(checks or {})},
         telemetry=deps.telemetry,
@@ -170,7 +236,7 @@ def readiness(deps: Deps) -> Mapping[str, Check]:
 
 def projections(_: Settings) -> tuple[Projection[GatewayEvent], ...]:
     """The read models of the gateway, for its worker."""
-    return (api_key.projection(),)
+    return (api_key.projection(), account.projection(), session.projection())
 
 
 async def issue_key(
@@ -193,6 +259,12 @@ async def list_keys(settings: Settings, *, tenant: str) -> Sequence[api_key.ApiK
     """For the command line: the keys of a tenant, the revoked ones too."""
     async with open_deps(settings) as deps:
         return await api_key.keys_of(deps.pool, tenant)
+
+
+async def last_uses(settings: Settings, *, tenant: str) -> Mapping[UUID, datetime]:
+    """For the command line: when each key of a tenant was last used, to the minute."""
+    async with open_deps(settings) as deps:
+        return await key_uses.last_uses(deps.pool, tenant)
 
 
 async def _pool(settings: Settings) -> Pool:
@@ -218,6 +290,21 @@ def _upstream(settings: Settings, service: str) -> AbstractAsyncContextManager[U
             idle=settings.idle_seconds,
         ),
     )
+
+
+@asynccontextmanager
+async def _webhook(deps: Deps) -> AsyncIterator[None]:
+    """Tell Telegram where we are, in the background: doors open without it."""
+    bot, url, secret = deps.code_desk.bot, deps.settings.telegram_webhook_url, deps.webhook_secret
+    if bot is None or url is None or secret is None:
+        yield
+        return
+    setting = asyncio.create_task(bots.set_webhook(bot, url, secret=secret))
+    try:
+        yield
+    finally:
+        setting.cancel()
+        await asyncio.gather(setting, return_exceptions=True)
 
 
 async def _ensure_client_key(settings: Settings, store: EventStore[GatewayEvent]) -> None:

@@ -11,10 +11,15 @@ from libs.eventsourcing.store import EventStore
 from libs.postgres.pool import Pool
 from libs.security.tokens import SigningKey
 from libs.telemetry.traces import Telemetry
+from services.gateway.adapters.answers import Answers
+from services.gateway.adapters.key_uses import KeyUses
 from services.gateway.adapters.known_keys import KnownKeys
 from services.gateway.adapters.limits import Limits
 from services.gateway.adapters.passes import Passes
 from services.gateway.adapters.upstream import Upstream
+from services.gateway.domain.door import Door
+from services.gateway.handlers.identity import Identity
+from services.gateway.handlers.one_time_code import CodeDesk
 from services.gateway.settings import Settings
 
 
@@ -25,11 +30,17 @@ class Deps:
     settings: Settings
     pool: Pool
     store: EventStore[GatewayEvent]
+    doors: tuple[Door, ...]
     keys: KnownKeys
+    key_uses: KeyUses
+    answers: Answers
     passes: Passes
     limits: Limits
     upstreams: Mapping[str, Upstream]
     signing_key: SigningKey
+    identity: Identity
+    code_desk: CodeDesk
+    webhook_secret: str | None
     telemetry: Telemetry
 
 

@@ -1,19 +1,32 @@
 """What the gateway must be told."""
 
 import re
+from collections.abc import Mapping
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 
+from libs.security.sealing import Seal, derive_key
 from libs.security.tokens import SigningKey
 from libs.settings import ServiceSettings
 from services.gateway.adapters.limits import allowances
+from services.gateway.domain.doors import DOORS
+from services.gateway.domain.realm import DEVICE, Place, Realm
+from services.gateway.domain.session import Term
 
 MIN_KEY_LENGTH: Final = 20
 LOOPBACK: Final = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+BOUND: Final = re.compile(r"([a-z]+)=([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)")
 STORAGE: Final = re.compile(r"async\+[a-z+]+://")
+BOT_TOKEN: Final = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{20,100}")
 PUBLISHED_KEYS: Final = frozenset({"your_secret_api_key"})
+
+
+def seal_keys(value: SecretStr) -> list[str]:
+    """The keys of a list of them, newest first."""
+    return [key.strip() for key in value.get_secret_value().split(",") if key.strip()]
 
 
 class Settings(ServiceSettings):
@@ -23,11 +36,25 @@ class Settings(ServiceSettings):
     `trusted_proxies` are the networks whose `X-Forwarded-…` headers are believed, and
     `metrics_networks` those that may read `/metrics`. Limits count requests of one key from one
     address, or `by key` from everywhere; empty switches one off. `rate_limit_storage` is a URL of
-    `limits`, for several gateways that count together.
+    `limits`, for several gateways that count together. `hosts` are `door=host name`.
+    `verify_networks` hold the proxies that may ask for a verdict instead of passing through here.
+    A body may rest for `body_seconds`, and for longer than that altogether only while it comes at
+    `body_bytes_per_second`.
+
+    `seal_keys` are url-safe base64 of 32 bytes each, newest first, separated by commas; before the
+    oldest is dropped it becomes `seal_digest_key`. `refresh_key` has the same form. A session
+    lasts its realm's `session_days_…` without a refresh, or `session_days_device` for a kiosk.
+
+    `telegram_token` is the bot's, `telegram_bot` its user name without the @, and
+    `telegram_webhook_url` where Telegram finds our `/api/telegram/webhook` from outside. Init data
+    of Mini Apps is believed for `telegram_age_seconds`.
     """
 
     ingest_url: str = Field(pattern=r"^https?://[^/?#]+/?$")
     signing_key: SecretStr
+    seal_keys: SecretStr
+    seal_digest_key: SecretStr | None = None
+    refresh_key: SecretStr
     issuer: str = Field(default="tillstream-gateway", min_length=1)
     token_seconds: int = Field(default=300, ge=30, le=900)
 
@@ -35,10 +62,34 @@ class Settings(ServiceSettings):
     scan_client_key_tenant: str = Field(default="demo", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     scan_client_key_scopes: tuple[str, ...] = ("scan:write", "scan:read", "scan:remove")
 
+    # One connection may wait for its turn, so that another must be left to write with.
+    pool_size: int = Field(default=5, ge=2, le=100)
+    session_days_scales: float = Field(default=1, gt=0, le=400)
+    session_days_crm: float = Field(default=14, gt=0, le=400)
+    session_days_shop: float = Field(default=1, gt=0, le=400)
+    session_days_kiosk: float = Field(default=7, gt=0, le=400)
+    session_days_platform: float = Field(default=1, gt=0, le=400)
+    session_days_device: float = Field(default=90, gt=0, le=400)
+    refresh_grace_seconds: float = Field(default=10, ge=0, le=30)
+    refresh_grace_seconds_kiosk: float = Field(default=30, ge=0, le=60)
+    password_threads: int = Field(default=2, ge=1, le=32)
+
+    telegram_url: str = Field(default="https://api.telegram.org", pattern=r"^https?://[^/?#]+/?$")
+    telegram_token: SecretStr | None = None
+    telegram_bot: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_]{4,31}$")
+    telegram_webhook_url: str | None = Field(default=None, pattern=r"^https?://[^?#\s]+$")
+    telegram_age_seconds: int = Field(default=86_400, ge=60, le=604_800)
+
     cors_origins: tuple[str, ...] = ("http://localhost:3000", "http://localhost:8080")
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     metrics_networks: tuple[IPvAnyNetwork, ...] = LOOPBACK
+    verify_networks: tuple[IPvAnyNetwork, ...] = ()
+    hosts: tuple[str, ...] = ()
+    max_url_bytes: int = Field(default=16 * 1024, ge=256)
+    max_header_bytes: int = Field(default=32 * 1024, ge=1024)
     max_body_bytes: int = Field(default=10 * 1024 * 1024, ge=1024)
+    body_seconds: float = Field(default=20.0, gt=0)
+    body_bytes_per_second: float = Field(default=500.0, gt=0)
 
     rate_limit_ingest: str = "24000/minute; 60000/minute by key"
     rate_limit_dashboard: str = "600/minute; 6000/minute by key"
@@ -50,6 +101,11 @@ class Settings(ServiceSettings):
     answer_seconds: float = Field(default=30.0, gt=0)
     idle_seconds: float = Field(default=60.0, gt=0)
     upstream_connections: int = Field(default=200, ge=1)
+    websocket_connections: int = Field(default=1000, ge=0)
+    websocket_max_bytes: int = Field(default=1024 * 1024, ge=1)
+    websocket_handshake_seconds: float = Field(default=10.0, gt=0)
+    websocket_ping_seconds: float = Field(default=20.0, gt=0)
+    websocket_recheck_seconds: float = Field(default=15.0, gt=0)
     breaker_failures: int = Field(default=5, ge=1)
     breaker_seconds: float = Field(default=1.0, gt=0)
 
@@ -60,6 +116,26 @@ class Settings(ServiceSettings):
     @classmethod
     def _is_a_key(cls, value: SecretStr) -> SecretStr:
         SigningKey.from_pem(value.get_secret_value())
+        return value
+
+    @field_validator("seal_keys")
+    @classmethod
+    def _can_seal(cls, value: SecretStr) -> SecretStr:
+        Seal(seal_keys(value))
+        return value
+
+    @field_validator("refresh_key", "seal_digest_key")
+    @classmethod
+    def _is_a_base64_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            derive_key(value.get_secret_value(), "check")
+        return value
+
+    @field_validator("telegram_token")
+    @classmethod
+    def _is_a_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not BOT_TOKEN.fullmatch(value.get_secret_value()):
+            raise ValueError("must look like 123456789:AA…, as BotFather gives it")
         return value
 
     @field_validator("scan_client_key")
@@ -78,6 +154,12 @@ class Settings(ServiceSettings):
         allowances(value)
         return value
 
+    @field_validator("hosts")
+    @classmethod
+    def _are_bound(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        _hosts(value)
+        return value
+
     @field_validator("rate_limit_storage")
     @classmethod
     def _is_a_storage(cls, value: SecretStr | None) -> SecretStr | None:
@@ -85,6 +167,41 @@ class Settings(ServiceSettings):
             raise ValueError("must begin like async+redis:// or async+memory://")
         return value
 
+    def seal(self) -> Seal:
+        """What seals and opens, and makes digests."""
+        digest_key = self.seal_digest_key
+        return Seal(
+            seal_keys(self.seal_keys),
+            digest_key=digest_key.get_secret_value() if digest_key else None,
+        )
+
+    def term_of(self, place: Place, role: str) -> Term:
+        """How long a session of this role lasts there."""
+        kiosk = place.realm == Realm.KIOSK
+        days = getattr(
+            self, f"session_days_{'device' if (kiosk and role == DEVICE) else place.realm}"
+        )
+        grace = self.refresh_grace_seconds_kiosk if kiosk else self.refresh_grace_seconds
+        return Term(lifetime=timedelta(days=days), grace=timedelta(seconds=grace))
+
+    def doors_by_host(self) -> Mapping[str, str]:
+        """The name of the door by the host name that is bound to it."""
+        return _hosts(self.hosts)
+
     def origin_of(self, service: str) -> str:
         """Where the service behind a door listens."""
         return str(getattr(self, f"{service}_url"))
+
+
+def _hosts(bindings: tuple[str, ...]) -> Mapping[str, str]:
+    """Raises ValueError if one is none, names no door of ours, or says a host twice."""
+    known = {door.name for door in DOORS}
+    bound: dict[str, str] = {}
+    for binding in bindings:
+        found = BOUND.fullmatch(binding.lower())
+        if found is None or found[1] not in known:
+            raise ValueError("must look like door=host, with one of " + ", ".join(sorted(known)))
+        if found[2] in bound:
+            raise ValueError("one host cannot lead to two doors")
+        bound[found[2]] = found[1]
+    return bound

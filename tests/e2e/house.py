@@ -98,6 +98,8 @@ def open_house(
         "TILLSTREAM_PROFILE": "demo",
         "GATEWAY_INGEST_URL": f"http://127.0.0.1:{ports[0]}",
         "GATEWAY_SIGNING_KEY_FILE": str(key_file),
+        "GATEWAY_SEAL_KEYS_FILE": str(keys.sealing_key(home, "seal_keys")),
+        "GATEWAY_REFRESH_KEY_FILE": str(keys.sealing_key(home, "refresh_key")),
         "GATEWAY_SCAN_CLIENT_KEY": KEY,
         "GATEWAY_HTTP_PORT": str(gateway),
         "INGEST_JWKS_URL": f"http://127.0.0.1:{gateway}/.well-known/jwks.json",

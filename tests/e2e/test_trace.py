@@ -78,6 +78,8 @@ async def house(
         "TILLSTREAM_PROFILE": "demo",
         "GATEWAY_INGEST_URL": f"http://127.0.0.1:{ports['ingest']}",
         "GATEWAY_SIGNING_KEY_FILE": str(keys.signing_key(tmp_path, "signing_key.pem")),
+        "GATEWAY_SEAL_KEYS_FILE": str(keys.sealing_key(tmp_path, "seal_keys")),
+        "GATEWAY_REFRESH_KEY_FILE": str(keys.sealing_key(tmp_path, "refresh_key")),
         "GATEWAY_SCAN_CLIENT_KEY": KEY,
         "INGEST_JWKS_URL": f"http://127.0.0.1:{ports['gateway']}/.well-known/jwks.json",
     }

@@ -48,7 +48,8 @@ class _Lost(aiohttp.ClientError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deadlines:
-    """Seconds: to connect (or get a pooled connection), to the answer's head, between parts."""
+    """Seconds: to connect (or get a pooled connection), to the answer's head, between parts,
+    whether they are waited for or not taken."""
 
     connect: float
     answer: float
@@ -154,7 +155,7 @@ class Upstream:
         whole = answer.content.at_eof()
         await send({"type": "http.response.body", "body": first, "more_body": not whole})
         if not whole:
-            await _unless_gone(receive, _rest(answer.content, send))
+            await _unless_gone(receive, _rest(answer.content, send, self._deadlines.idle))
 
 
 async def _putting_off(
@@ -168,9 +169,11 @@ async def _putting_off(
             deadline.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
-async def _rest(content: aiohttp.StreamReader, send: Send) -> None:
+async def _rest(content: aiohttp.StreamReader, send: Send, seconds: float) -> None:
     while part := await content.readany():
-        await send({"type": "http.response.body", "body": part, "more_body": True})
+        # A client that takes nothing must not keep the service's connection.
+        async with asyncio.timeout(seconds):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

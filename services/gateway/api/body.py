@@ -36,7 +36,7 @@ class Intake:
         return self._complete
 
     async def next(self) -> bytes:
-        """The next part. Raises ClientGone."""
+        """The next part. Raises ClientGone, TooSlow."""
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
@@ -54,7 +54,7 @@ class Intake:
             return
         # Whoever was reading before us has been told to stop, and does so now.
         await asyncio.sleep(0)
-        with suppress(TimeoutError, ClientGone):
+        with suppress(TimeoutError, ClientGone, fault.TooSlow):
             async with asyncio.timeout(UNHEARD_SECONDS):
                 while not self.is_complete() and most > 0:
                     most -= len(await self.next())
@@ -73,7 +73,7 @@ class Body:
         self._limit = limit
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """The parts as they come. Raises Fault if they are too many, ClientGone."""
+        """The parts as they come. Raises Fault if they are too many or slow, ClientGone."""
         try:
             async for part in self._parts():
                 yield part
@@ -126,6 +126,14 @@ async def read(intake: Intake, *, limit: int) -> bytes | Body | None:
     if len(held) > limit:
         raise fault.too_large()
     return held if intake.is_complete() else Body(held, intake, limit)
+
+
+async def whole(intake: Intake, *, limit: int) -> bytes:
+    """All of the body. Raises Fault if too large, ClientGone."""
+    content = await read(intake, limit=limit)
+    if isinstance(content, Body):
+        return b"".join([part async for part in content.parts()])
+    return content or b""
 
 
 def _announced(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, bool]:

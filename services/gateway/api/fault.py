@@ -36,6 +36,14 @@ class NoGoodKey(Fault):
         super().__init__(401, "Unauthenticated", BAD_KEY)
 
 
+class TooSlow(Fault):
+    """The body did not come in time. What is left of it is not waited for."""
+
+    def __init__(self) -> None:
+        headers = {"Connection": "close"}
+        super().__init__(408, "RequestTimeout", "The request body came too slowly", headers)
+
+
 NOT_FOUND: Final = "Not Found"
 METHOD_NOT_ALLOWED: Final = "Method Not Allowed"
 BAD_KEY: Final = "Invalid or missing API key"
@@ -93,6 +101,43 @@ def too_large() -> Fault:
     return Fault(413, "BodyTooLarge", "The request body is too large")
 
 
+def long_url() -> Fault:
+    """More address than is taken."""
+    return Fault(414, "UrlTooLong", "The address is too long")
+
+
+def large_headers() -> Fault:
+    """More headers than are taken."""
+    return Fault(431, "HeadersTooLarge", "The request headers are too large")
+
+
+def websocket_only() -> Fault:
+    """What is there speaks WebSocket."""
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    return Fault(426, "UpgradeRequired", "This address speaks WebSocket", headers)
+
+
+def bad_idempotency_key() -> Fault:
+    """The `Idempotency-Key` is none."""
+    return Fault(400, "BadIdempotencyKey", "The Idempotency-Key is not acceptable")
+
+
+def in_flight(retry_after: int) -> Fault:
+    """The same request is being answered."""
+    headers = {"Retry-After": str(retry_after)}
+    return Fault(409, "InFlight", "The same request is still being answered", headers)
+
+
+def already_done() -> Fault:
+    """The request was done, and what was answered is not known any more."""
+    return Fault(409, "AlreadyDone", "This was done before; its answer was not kept")
+
+
+def another_request() -> Fault:
+    """The `Idempotency-Key` was used for another request."""
+    return Fault(422, "IdempotencyKeyReused", "The Idempotency-Key belongs to another request")
+
+
 def too_many(policy: str, retry_after: int) -> Fault:
     """A rate limit is used up; `policy` is the `RateLimit-Policy` with the name first."""
     headers = {
@@ -107,6 +152,16 @@ def unavailable(retry_after: int) -> Fault:
     """Something needed is away; nothing was done."""
     headers = {"Retry-After": str(retry_after)}
     return Fault(503, "Unavailable", "Temporarily unavailable, try again later", headers)
+
+
+def refused_behind(status: int) -> Fault:
+    """The service does not take the WebSocket."""
+    return Fault(status, "Refused", "The service did not accept the connection")
+
+
+def foreign_page() -> Fault:
+    """A page of another origin opens a WebSocket."""
+    return Fault(403, "ForeignPage", "Pages of this origin may not connect")
 
 
 def bad_gateway() -> Fault:

@@ -1,11 +1,14 @@
 """A door: one product's API as its clients know it, and how a request finds it."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
+
+WEBSOCKET: Final = "(websocket)"
+"""The method of rules that take WebSockets. No method of HTTP can be spelled like this."""
 
 
 class Login(StrEnum):
@@ -37,13 +40,15 @@ class Limit(StrEnum):
 class Rule:
     """Who may pass where. In `path`, `{}` is one segment and a final `/*` any number of them.
 
-    Without a `scope` everybody may pass, unnamed.
+    Without a `scope` everybody may pass, unnamed. `idempotent` routes keep what they answered for
+    those who send an `Idempotency-Key`: the answer is stored, so it must not hold a secret.
     """
 
     methods: tuple[str, ...]
     path: str
     scope: str | None
     limit: Limit
+    idempotent: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +58,7 @@ class Door:
     `prefix` is where it always answers; `rules` are paths of the service behind it, and it answers
     at the root for those that begin with one of `root`. `service` names that service: its address
     is a setting, and it is the audience of the tokens. `repeated` is the part of a path that some
-    clients write twice.
+    clients write twice. `hosts` are names in lower case under which there is nothing but this door.
     """
 
     name: str
@@ -64,6 +69,7 @@ class Door:
     login: Login
     shape: Shape
     rules: tuple[Rule, ...]
+    hosts: frozenset[str] = frozenset()
 
     @cached_property
     def _exact(self) -> Mapping[str, tuple[Rule, ...]]:
@@ -109,6 +115,10 @@ class NoSuchMethod(Closed):
         self.allowed = allowed
 
 
+class WebSocketOnly(Closed):
+    """What is there speaks WebSocket, and was not asked to."""
+
+
 class TrailingSlash(Closed):
     """The path is there without its last slash; `path` is how to ask for it."""
 
@@ -132,26 +142,35 @@ _TREACHEROUS: Final = re.compile(r"%2f|%5c|%00|%25|\\|(?:^|/)(?:\.|%2e){1,2}(?:/
 _STRANGE: Final = re.compile(r"[^\x21-\x7e]|[?#]")
 
 
-def find(doors: Iterable[Door], method: str, raw_path: str) -> Found:
+def find(doors: Sequence[Door], method: str, raw_path: str, host: str | None = None) -> Found:
     """The door and rule for a request; `raw_path` is percent-encoded, without query.
 
-    Raises BadPath, NoDoor, NoSuchPath, NoSuchMethod, TrailingSlash.
+    `host` is as the client wrote it, port included; without it no door is found by its host.
+    Raises BadPath, NoDoor, NoSuchPath, NoSuchMethod, WebSocketOnly, TrailingSlash.
     """
     if _TREACHEROUS.search(raw_path) or _STRANGE.search(raw_path):
         raise BadPath(Shape.DETAIL)
     path = _SLASHES.sub("/", raw_path) if "//" in raw_path else raw_path
-    for door in doors:
-        inner = _inside(door, path)
+    bound = _bound_to(doors, host) if host else None
+    for door in doors if bound is None else (bound,):
+        inner = _inside(door, path, bound=bound is not None)
         if inner is not None:
             return _find_rule(door, method, inner, path)
     raise NoDoor
 
 
-def _inside(door: Door, path: str) -> str | None:
+def _bound_to(doors: Sequence[Door], host: str) -> Door | None:
+    name = host.partition(":")[0].rstrip(".").lower()
+    return next((door for door in doors if name in door.hosts), None)
+
+
+def _inside(door: Door, path: str, *, bound: bool) -> str | None:
     """The path as the service behind the door knows it, or None if it is not the door's."""
     if path == door.prefix or path.startswith(f"{door.prefix}/"):
         return _without_repetition(door, path[len(door.prefix) :] or "/")
     inner = _without_repetition(door, path)
+    if bound:
+        return inner
     for root in door.root:
         if inner == root or inner.startswith(f"{root}/"):
             return inner
@@ -159,7 +178,7 @@ def _inside(door: Door, path: str) -> str | None:
 
 
 def _without_repetition(door: Door, path: str) -> str:
-    while path.startswith(door.repeated * 2):
+    while door.repeated and path.startswith(door.repeated * 2):
         path = path[len(door.repeated) :]
     return path
 
@@ -170,10 +189,19 @@ def _find_rule(door: Door, method: str, inner: str, asked: str) -> Found:
         if method in rule.methods:
             return Found(door, rule, inner)
     if rules:
-        raise NoSuchMethod(door.shape, tuple(sorted({m for rule in rules for m in rule.methods})))
+        raise _misused(door, method, rules)
     if inner.endswith("/") and door.rules_for(inner.rstrip("/")):
         raise TrailingSlash(door.shape, asked.rstrip("/"))
     raise NoSuchPath(door.shape)
+
+
+def _misused(door: Door, method: str, rules: tuple[Rule, ...]) -> Closed:
+    methods = {m for rule in rules for m in rule.methods}
+    if method == WEBSOCKET:
+        return NoSuchPath(door.shape)
+    if methods == {WEBSOCKET}:
+        return WebSocketOnly(door.shape)
+    return NoSuchMethod(door.shape, tuple(sorted(methods - {WEBSOCKET})))
 
 
 def _is_pattern(path: str) -> bool:

@@ -1,5 +1,7 @@
 """The doors of this installation: one row each."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from services.gateway.domain.door import Door, Limit, Login, Rule, Shape
@@ -51,3 +53,11 @@ SCAN: Final = Door(
 )
 
 DOORS: Final = (SCAN,)
+
+
+def bound(hosts: Mapping[str, str]) -> tuple[Door, ...]:
+    """The doors with the hosts bound to them: `hosts` is door name by host name, lower case."""
+    return tuple(
+        replace(door, hosts=frozenset(host for host, name in hosts.items() if name == door.name))
+        for door in DOORS
+    )

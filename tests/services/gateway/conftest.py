@@ -18,12 +18,14 @@ from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.store import EventStore
 from libs.security.api_keys import hash_key
+from libs.security.sealing import generate_key
 from libs.security.tokens import SigningKey
 from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
 from services.gateway.adapters.known_keys import KnownKeys
 from services.gateway.bootstrap import create_app, make_deps, open_upstreams
 from services.gateway.domain.caller import Caller
+from services.gateway.domain.door import Door
 from services.gateway.settings import Settings
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -173,6 +175,8 @@ def gateway_settings(service_url: str, **different: Any) -> Settings:
         "kafka_bootstrap_servers": "127.0.0.1:1",
         "ingest_url": service_url,
         "signing_key": SigningKey.generate().to_pem(),
+        "seal_keys": generate_key(),
+        "refresh_key": generate_key(),
         "cors_origins": (PAGE,),
         "profile": "demo",
     }
@@ -181,7 +185,11 @@ def gateway_settings(service_url: str, **different: Any) -> Settings:
 
 @asynccontextmanager
 async def open_app(
-    service: Service, keys: Keys, telemetry: Telemetry | None = None, **different: Any
+    service: Service,
+    keys: Keys,
+    telemetry: Telemetry | None = None,
+    doors: tuple[Door, ...] | None = None,
+    **different: Any,
 ) -> AsyncIterator[Any]:
     """The app, with its keys in memory and a database that is not there."""
     settings = gateway_settings(service.url, **different)
@@ -192,4 +200,4 @@ async def open_app(
         store: EventStore[GatewayEvent] = EventStore(MemoryLog(), Codec(EVENTS))
         deps = make_deps(settings, telemetry or traces.set_up("gateway"), nowhere, store, upstreams)
         known = KnownKeys(keys.look_up, fresh=settings.key_fresh_seconds)
-        yield create_app(replace(deps, keys=known))
+        yield create_app(replace(deps, keys=known, doors=doors or deps.doors))

@@ -199,6 +199,8 @@ async def test_a_key_opens_from_issue_to_revocation(settings: Settings) -> None:
         after = await client.get(STATE, headers={"X-API-Key": made.key})
 
     assert (before.status_code, after.status_code) == (200, 401)
+    assert set(await bootstrap.last_uses(settings, tenant="shop")) == {made.key_id}
+    assert await bootstrap.last_uses(settings, tenant="other") == {}
     (listed,) = await bootstrap.list_keys(settings, tenant="shop")
     assert (listed.name, listed.revoked_because) == ("office", "lost")
     assert await bootstrap.list_keys(settings, tenant="other") == []

@@ -18,7 +18,9 @@ async def opened(database: str, tenant_scope: str | None) -> Pool:
     )
 
 
-@pytest.mark.parametrize("table", ["events", "api_key", "parked_streams", "parked"])
+@pytest.mark.parametrize(
+    "table", ["events", "api_key", "parked_streams", "parked", "idempotency", "key_use"]
+)
 async def test_every_table_with_tenants_is_fenced(database: str, table: str) -> None:
     migrate("gateway", database)
     pool = await opened(database, SYSTEM)

@@ -3,15 +3,21 @@
 import pytest
 
 from services.gateway.domain.door import (
+    WEBSOCKET,
     BadPath,
+    Door,
     Limit,
+    Login,
     NoDoor,
     NoSuchMethod,
     NoSuchPath,
+    Rule,
+    Shape,
     TrailingSlash,
+    WebSocketOnly,
     find,
 )
-from services.gateway.domain.doors import DOORS, SCAN
+from services.gateway.domain.doors import DOORS, SCAN, bound
 
 BATCH = "/api/v1/events/batch"
 
@@ -163,3 +169,61 @@ def test_a_trailing_slash_can_never_lead_to_another_host() -> None:
         find(DOORS, "POST", "//scan//api/v1/events/batch//")
 
     assert slash.value.path == "/scan/api/v1/events/batch"
+
+
+CRM = Door(
+    name="crm",
+    prefix="/crm",
+    root=("/live",),
+    repeated="",
+    service="crm",
+    login=Login.API_KEY,
+    shape=Shape.PROBLEM,
+    rules=(
+        Rule(("GET",), "/", None, Limit.NONE),
+        Rule((WEBSOCKET,), "/live", None, Limit.NONE),
+        Rule((WEBSOCKET, "GET"), "/live/both", None, Limit.NONE),
+        Rule(("GET",), "/live/plain", None, Limit.NONE),
+    ),
+    hosts=frozenset({"crm.shop.example"}),
+)
+BOTH = (*bound({"scan.shop.example": "scan"}), CRM)
+
+
+@pytest.mark.parametrize("path", ["/", "/ping", "/api/v1/dashboard/state", "/scan/ping", "//ping"])
+def test_every_path_of_a_bound_host_is_its_doors(path: str) -> None:
+    found = find(BOTH, "GET", path, "Scan.shop.example.:8443")
+
+    assert found.door.name == "scan"
+    assert found.path == path.replace("//", "/").removeprefix("/scan")
+
+
+@pytest.mark.parametrize("path", ["/scan/ping", "/api/v1/dashboard/state", "/metrics"])
+def test_a_bound_host_shows_no_other_door(path: str) -> None:
+    with pytest.raises(NoSuchPath) as no:
+        find(BOTH, "GET", path, "crm.shop.example")
+
+    assert no.value.shape is Shape.PROBLEM
+
+
+@pytest.mark.parametrize("host", [None, "", "shop.example", "scan.shop.example.evil", "10.0.0.1"])
+def test_other_hosts_are_led_by_the_path(host: str | None) -> None:
+    assert find(BOTH, "GET", "/scan/ping", host).door.name == "scan"
+    with pytest.raises(NoDoor):
+        find(BOTH, "GET", "/ping", host)
+
+
+def test_a_websocket_finds_only_what_speaks_it() -> None:
+    assert find(BOTH, WEBSOCKET, "/crm/live").path == "/live"
+    assert find(BOTH, WEBSOCKET, "/live/both").path == "/live/both"
+    with pytest.raises(NoSuchPath):
+        find(BOTH, WEBSOCKET, "/live/plain")
+
+
+def test_what_speaks_websocket_only_says_so_and_names_no_method() -> None:
+    with pytest.raises(WebSocketOnly):
+        find(BOTH, "GET", "/live")
+    with pytest.raises(NoSuchMethod) as no:
+        find(BOTH, "POST", "/live/both")
+
+    assert no.value.allowed == ("GET",)

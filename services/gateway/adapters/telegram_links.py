@@ -1,0 +1,143 @@
+"""Which Telegram account reads which phone, and what Telegram told us once already.
+
+A link lasts until its phone or its account is shared anew. It is no event: it may belong to people
+without an account, who must be forgotten without a trace when they ask for it. Phone and account
+stand here as keyed digests, and sealed beside them in the clear.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import TIMESTAMP, Column, MetaData, Table, Text, and_, delete, select
+from sqlalchemy.dialects.postgresql import insert
+
+from libs.postgres import query
+from libs.postgres.pool import Connection, Pool, acquired
+from libs.security.sealing import Seal
+
+_TABLES: Final = MetaData()
+LINK: Final = Table(
+    "telegram_link",
+    _TABLES,
+    Column("phone", Text, primary_key=True),
+    Column("telegram", Text, nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("linked_at", TIMESTAMP(timezone=True), nullable=False),
+)
+ONCE: Final = Table(
+    "telegram_once",
+    _TABLES,
+    Column("what", Text, primary_key=True),
+    Column("until", TIMESTAMP(timezone=True), nullable=False),
+)
+UPDATES_REMEMBERED: Final = timedelta(days=2)
+"""Telegram gives up on an update after one."""
+PRUNED_AT_ONCE: Final = 100
+
+
+class TelegramLinks:
+    """The store. Everything raises `Unavailable` while the database is away."""
+
+    def __init__(self, pool: Pool, *, seal: Seal) -> None:
+        self._pool = pool
+        self._seal = seal
+
+    async def take(
+        self, update_id: int, *, now: datetime, phone: str | None = None, telegram_id: int = 0
+    ) -> bool:
+        """Remember an update, and with it link `phone` (E.164) if there is one: both or neither.
+
+        False if the update was known, and then nothing is done. Who shared the phone last has it;
+        an account has one phone.
+        """
+        async with acquired(self._pool) as connection, connection.transaction():
+            if not await _first(connection, f"update {update_id}", now + UPDATES_REMEMBERED, now):
+                return False
+            if phone is not None:
+                await self._link(connection, phone, telegram_id, now)
+            await _prune(connection, now)
+        return True
+
+    async def first_use(self, fingerprint: str, *, until: datetime, now: datetime) -> bool:
+        """Whether init data with this fingerprint is shown for the first time (spec shop §2.4).
+
+        Remembered until `until`, when it is too old anyhow.
+        """
+        async with acquired(self._pool) as connection, connection.transaction():
+            return await _first(connection, f"init data {fingerprint}", until, now)
+
+    async def chat_of(self, phone: str) -> int | None:
+        """The Telegram account that reads this phone; in private its id is the chat's too."""
+        link = await self._found(LINK.c.phone, self._seal.digest("phone", phone))
+        return int(link["telegram_id"]) if link else None
+
+    async def phone_of(self, telegram_id: int) -> str | None:
+        """The phone (E.164) that this Telegram account proved to be its own."""
+        digest = self._seal.digest("telegram", str(telegram_id))
+        link = await self._found(LINK.c.telegram, digest)
+        return str(link["phone"]) if link else None
+
+    async def is_linked(self, phone: str, telegram_id: int) -> bool:
+        """Whether the phone was proved by this account: what a Mini App's word for it is not."""
+        return await self.chat_of(phone) == telegram_id
+
+    async def unlink(self, phone: str) -> None:
+        """Forget whose phone it is."""
+        async with acquired(self._pool) as connection:
+            digest = self._seal.digest("phone", phone)
+            await query.execute(connection, delete(LINK).where(LINK.c.phone == digest))
+
+    async def _link(
+        self, connection: Connection, phone: str, telegram_id: int, now: datetime
+    ) -> None:
+        by_phone = self._seal.digest("phone", phone)
+        by_telegram = self._seal.digest("telegram", str(telegram_id))
+        said = msgspec.json.encode({"phone": phone, "telegram_id": telegram_id}).decode()
+        values = {
+            "telegram": by_telegram,
+            "sealed": self._seal.seal(said, _context(by_phone)),
+            "linked_at": now,
+        }
+        # Another number of the same account is not theirs any more.
+        await query.execute(
+            connection,
+            delete(LINK).where(and_(LINK.c.telegram == by_telegram, LINK.c.phone != by_phone)),
+        )
+        statement = insert(LINK).values(phone=by_phone, **values)
+        await query.execute(
+            connection,
+            statement.on_conflict_do_update(index_elements=[LINK.c.phone], set_=values),
+        )
+
+    async def _found(self, column: Column[str], digest: str) -> Mapping[str, Any] | None:
+        async with acquired(self._pool) as connection:
+            row = await query.fetchrow(connection, select(LINK).where(column == digest))
+        if row is None:
+            return None
+        said: Mapping[str, Any] = msgspec.json.decode(
+            self._seal.open(row["sealed"], _context(row["phone"]))
+        )
+        return said
+
+
+def _context(by_phone: str) -> str:
+    return f"telegram link {by_phone}"
+
+
+async def _first(connection: Connection, what: str, until: datetime, now: datetime) -> bool:
+    first = insert(ONCE).values(what=what, until=until)
+    statement = first.on_conflict_do_update(
+        index_elements=[ONCE.c.what],
+        set_={"until": first.excluded.until},
+        where=ONCE.c.until <= now,
+    ).returning(ONCE.c.what)
+    return await query.fetchval(connection, statement) is not None
+
+
+async def _prune(connection: Connection, now: datetime) -> None:
+    over = (select(ONCE.c.what).where(ONCE.c.until <= now).limit(PRUNED_AT_ONCE)).with_for_update(
+        skip_locked=True
+    )
+    await query.execute(connection, delete(ONCE).where(ONCE.c.what.in_(over)))

@@ -1,0 +1,38 @@
+"""Turns: decisions that look at several accounts are taken one after the other, everywhere."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import asyncpg
+
+from libs.errors import Unavailable
+from libs.postgres.pool import Pool, acquired
+
+TAKE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+
+
+class Turns:
+    """Whose turn it is, over all processes on this database.
+
+    A process waits with one connection at most, so that those who have their turn find another.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._here = asyncio.Lock()
+
+    @asynccontextmanager
+    async def turn(self, name: str) -> AsyncIterator[None]:
+        """Alone with `name` while it lasts. Raises Unavailable if others take too long."""
+        async with (
+            self._here,
+            acquired(self._pool) as connection,
+            connection.transaction(),
+        ):
+            try:
+                await connection.execute(TAKE, name)
+            except asyncpg.LockNotAvailableError as error:
+                raise Unavailable from error
+            yield

@@ -1,0 +1,18 @@
+"""A request's head: how long it may be."""
+
+from services.gateway.api import fault
+from services.gateway.api.cors import Scope
+from services.gateway.settings import Settings
+
+LINE_BYTES = len(b": \r\n")
+
+
+def overlong(scope: Scope, settings: Settings) -> fault.Fault | None:
+    """Why the head is too long, if it is: 414 for the address, 431 for the headers."""
+    path: bytes | str = scope.get("raw_path") or scope["path"]
+    if len(path) + len(scope["query_string"]) > settings.max_url_bytes:
+        return fault.long_url()
+    size = 0
+    for name, value in scope["headers"]:
+        size += len(name) + len(value) + LINE_BYTES
+    return fault.large_headers() if size > settings.max_header_bytes else None

@@ -1,0 +1,217 @@
+"""An account: who may log in, with which password, in which roles; removed, it is gone for good."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final, assert_never
+
+from contracts.gateway import (
+    AccountActivated,
+    AccountDeactivated,
+    AccountId,
+    AccountOpened,
+    AccountRemoved,
+    GatewayEvent,
+    PasswordSet,
+    PersonChanged,
+    RoleGranted,
+    RoleWithdrawn,
+)
+from libs.errors import NotFound, Refused
+from libs.eventsourcing.decider import Decider
+from services.gateway.domain.account_commands import (
+    AccountCommand,
+    Activate,
+    ChangePerson,
+    Deactivate,
+    GrantRole,
+    OpenAccount,
+    Others,
+    Remove,
+    Roles,
+    SetPassword,
+    Standing,
+    WithdrawRole,
+)
+from services.gateway.domain.realm import SCOPES, SUPERADMIN, Place, Role, RoleUnknown
+
+MIN_PASSWORD: Final = 8
+MAX_PASSWORD: Final = 128
+
+
+class AccountExists(Refused):
+    """There is an account with this id."""
+
+
+class AccountUnknown(NotFound):
+    """There is no such account."""
+
+
+class LastSuperadmin(Refused):
+    """Somebody must remain who may administrate this: it is the last superadmin."""
+
+
+class AlreadySetUp(Refused):
+    """There is a superadmin; only an administrator can make another."""
+
+
+class WrongPassword(Refused):
+    """That is not the present password."""
+
+
+class PasswordUnfit(Refused):
+    """A password has 8 to 128 characters."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """An account as later decisions need it. `person` and `password` are sealed."""
+
+    number: int = 0
+    person: str = ""
+    password: str | None = None
+    password_at: datetime | None = None
+    deactivated_at: datetime | None = None
+    roles: Mapping[Place, str] = field(default_factory=dict)
+    active: bool = False
+    opened: bool = False
+    removed: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether there is such an account (still)."""
+        return self.opened and not self.removed
+
+    @property
+    def superadmin_in(self) -> frozenset[Place]:
+        """Where it is one of the active superadmins."""
+        return frozenset(p for p, role in self.roles.items() if self.active and role == SUPERADMIN)
+
+
+def check_password(password: str) -> None:
+    """Raise PasswordUnfit if nobody should have such a password."""
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+        raise PasswordUnfit
+
+
+def decide(account: Account, command: AccountCommand) -> list[GatewayEvent]:
+    """See `Decider`. What is already so changes nothing."""
+    match command:
+        case OpenAccount() if account.opened:
+            raise AccountExists
+        case OpenAccount():
+            return _opened(command)
+        case Remove() if account.removed:
+            return []
+        case _ if not account.known:
+            raise AccountUnknown
+        case ChangePerson() | SetPassword():
+            return [_said(command)]
+        case GrantRole() | WithdrawRole():
+            return _roles(account, command)
+        case Deactivate() | Activate() | Remove():
+            return _standing(account, command)
+        case _:
+            assert_never(command)
+
+
+def _opened(command: OpenAccount) -> list[GatewayEvent]:
+    of, now = command.account_id, command.now
+    told: list[GatewayEvent] = [
+        AccountOpened(account_id=of, number=command.number, sealed=command.person, opened_at=now)
+    ]
+    if command.password is not None:
+        told.append(PasswordSet(account_id=of, sealed=command.password, set_at=now))
+    told += [_granted(of, role, now) for role in command.roles]
+    if not command.active:
+        told.append(AccountDeactivated(account_id=of, reason="from the start", deactivated_at=now))
+    return told
+
+
+def _said(command: ChangePerson | SetPassword) -> PersonChanged | PasswordSet:
+    match command:
+        case ChangePerson(account_id=of, person=person, now=now):
+            return PersonChanged(account_id=of, sealed=person, changed_at=now)
+        case SetPassword(account_id=of, password=password, set_at=at):
+            return PasswordSet(account_id=of, sealed=password, set_at=at)
+        case _:
+            assert_never(command)
+
+
+def _roles(account: Account, command: Roles) -> list[GatewayEvent]:
+    match command:
+        case GrantRole(role=role) if account.roles.get(role.place) == role.name:
+            return []
+        case GrantRole(account_id=of, role=role, now=now):
+            granted = _granted(of, role, now)
+            _someone_remains(account, frozenset({role.place}), command.others)
+            return [granted]
+        case WithdrawRole(place=place) if place not in account.roles:
+            return []
+        case WithdrawRole(account_id=of, place=place, now=now):
+            _someone_remains(account, frozenset({place}), command.others)
+            realm, tenant = place.realm, place.tenant
+            return [RoleWithdrawn(account_id=of, realm=realm, tenant=tenant, withdrawn_at=now)]
+        case _:
+            assert_never(command)
+
+
+def _standing(account: Account, command: Standing) -> list[GatewayEvent]:
+    match command:
+        case Activate(account_id=of, now=now):
+            return [] if account.active else [AccountActivated(account_id=of, activated_at=now)]
+        case Deactivate() if not account.active:
+            return []
+        case Deactivate(account_id=of, reason=reason, now=now):
+            _someone_remains(account, account.superadmin_in, command.others)
+            return [AccountDeactivated(account_id=of, reason=reason, deactivated_at=now)]
+        case Remove(account_id=of, now=now):
+            _someone_remains(account, account.superadmin_in, command.others)
+            return [AccountRemoved(account_id=of, removed_at=now)]
+        case _:
+            assert_never(command)
+
+
+def _granted(of: AccountId, role: Role, now: datetime) -> RoleGranted:
+    realm, tenant = role.place.realm, role.place.tenant
+    if (realm, role.name) not in SCOPES:
+        raise RoleUnknown
+    return RoleGranted(account_id=of, realm=realm, tenant=tenant, role=role.name, granted_at=now)
+
+
+def _someone_remains(account: Account, places: frozenset[Place], others: Others) -> None:
+    if any(others.get(place, 0) < 1 for place in places & account.superadmin_in):
+        raise LastSuperadmin
+
+
+def evolve(account: Account, event: GatewayEvent) -> Account:
+    """See `Decider`."""
+    match event:
+        case AccountOpened(number=number, sealed=person):
+            return Account(number=number, person=person, active=True, opened=True)
+        case PersonChanged(sealed=person):
+            return replace(account, person=person)
+        case PasswordSet(sealed=password, set_at=at):
+            return replace(account, password=password, password_at=at)
+        case RoleGranted() | RoleWithdrawn():
+            return replace(account, roles=_roles_after(account.roles, event))
+        case AccountDeactivated(deactivated_at=at):
+            return replace(account, active=False, deactivated_at=at)
+        case AccountActivated():
+            return replace(account, active=True)
+        case AccountRemoved():
+            return replace(account, active=False, removed=True)
+        case _:
+            # Addresses, keys and sessions have streams of their own.
+            return account
+
+
+def _roles_after(
+    roles: Mapping[Place, str], event: RoleGranted | RoleWithdrawn
+) -> Mapping[Place, str]:
+    place = Place(event.realm, event.tenant)
+    left = {at: role for at, role in roles.items() if at != place}
+    return left | {place: event.role} if isinstance(event, RoleGranted) else left
+
+
+ACCOUNT: Final = Decider(category="account", initial=Account(), decide=decide, evolve=evolve)

@@ -1,0 +1,131 @@
+"""Who somebody is: the addresses they are found by, and when two of them are the same."""
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+
+from libs.errors import Refused
+
+MAX_USERNAME: Final = 100
+DEFAULT_REGION: Final = "RU"
+"""Whose phones may be written without a country code, as the doors' clients do."""
+
+
+class Kind(StrEnum):
+    """What an address is."""
+
+    EMAIL = "email"
+    PHONE = "phone"
+    USERNAME = "username"
+    TELEGRAM = "telegram"
+
+
+class BadAddress(Refused):
+    """This is not an e-mail address, phone number or user name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Something somebody is found by; `text` is in the form in which it is compared."""
+
+    kind: Kind
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Person:
+    """Who an account belongs to. `traits` are what one door keeps beside it and nobody else reads,
+    such as the city of the crm; an address stands there if nobody shall be found by it."""
+
+    email: str | None = None
+    phone: str | None = None
+    username: str | None = None
+    telegram_id: int | None = None
+    name: str = ""
+    traits: Mapping[str, str] = field(default_factory=dict)
+
+
+def email(text: str) -> Address:
+    """An e-mail address: lower-cased, in NFC, spaces around it gone. Raises BadAddress."""
+    return Address(Kind.EMAIL, _folded(_email(text)))
+
+
+def phone(text: str, region: str = DEFAULT_REGION) -> Address:
+    """A phone number in E.164, read as it is dialled in `region`. Raises BadAddress."""
+    return Address(Kind.PHONE, _phone(text, region))
+
+
+def username(text: str) -> Address:
+    """A user name: lower-cased, in NFC, spaces around it gone. Raises BadAddress."""
+    return Address(Kind.USERNAME, _folded(_username(text)))
+
+
+def telegram(telegram_id: int) -> Address:
+    """A Telegram account by its number. Raises BadAddress."""
+    if telegram_id <= 0:
+        raise BadAddress
+    return Address(Kind.TELEGRAM, str(telegram_id))
+
+
+def tidy(person: Person, region: str = DEFAULT_REGION) -> Person:
+    """The person as they are kept: written as they wrote it, the phone in E.164.
+
+    What is empty is not there. Raises BadAddress.
+    """
+    return replace(
+        person,
+        email=_email(person.email) if person.email else None,
+        phone=_phone(person.phone, region) if person.phone else None,
+        username=_username(person.username) if person.username else None,
+        telegram_id=person.telegram_id or None,
+        name=_plain(person.name),
+    )
+
+
+def addresses_of(person: Person) -> frozenset[Address]:
+    """All a person is found by, compared with nobody else's. Raises BadAddress."""
+    found = {
+        email(person.email) if person.email else None,
+        phone(person.phone) if person.phone else None,
+        username(person.username) if person.username else None,
+        telegram(person.telegram_id) if person.telegram_id else None,
+    }
+    return frozenset(address for address in found if address is not None)
+
+
+def _email(text: str) -> str:
+    try:
+        return validate_email(_plain(text), check_deliverability=False).normalized
+    except EmailNotValidError:
+        # Not as the cause: it cites what was written.
+        raise BadAddress from None
+
+
+def _phone(text: str, region: str) -> str:
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        raise BadAddress from None
+    if not phonenumbers.is_possible_number(number):
+        raise BadAddress
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _username(text: str) -> str:
+    name = _plain(text)
+    if not name or len(name) > MAX_USERNAME or not name.isprintable():
+        raise BadAddress
+    return name
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text.lower())

@@ -1,0 +1,130 @@
+"""Logging in with a password: one failure for every reason, and the same work for nobody at all."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final
+from uuid import UUID, uuid5
+
+from contracts.gateway import AccountId, GatewayEvent, LoginRefused
+from libs.errors import Unauthenticated
+from libs.eventsourcing.execute import execute
+from libs.eventsourcing.log import Cause, VersionConflict
+from libs.eventsourcing.store import Fact
+from libs.security.passwords import Verdict
+from services.gateway.domain.account import ACCOUNT, Account
+from services.gateway.domain.account_commands import SetPassword
+from services.gateway.domain.person import Address
+from services.gateway.domain.realm import PLATFORM, Place
+from services.gateway.handlers.address import digest_of, owned
+from services.gateway.handlers.identity import Identity, Loaded, load, open_password, seal_password
+from services.gateway.handlers.session import LoggedIn, admit
+
+NOBODY: Final = AccountId(UUID(int=0))
+REFUSALS: Final = UUID("5b0b7f3e-1d5e-5c52-9a70-3f2f6a0c8e19")
+"""The namespace of the ids of refusals."""
+UNKNOWN_DIGITS: Final = 3
+"""Of the digests of unknown addresses so many digits are told apart within a minute, so that
+whoever tries endless addresses fills the log no faster than this allows."""
+
+
+class LoginFailed(Unauthenticated):
+    """The login or the password is wrong."""
+
+
+async def log_in(
+    identity: Identity,
+    *,
+    realm: str,
+    tenant: str | None,
+    address: Address | None,
+    password: str,
+    device: str,
+    roles: Collection[str] | None = None,
+) -> LoggedIn:
+    """Let somebody in by password, into `tenant` or the first one they have a role in.
+
+    `address` is None for what is no address. `roles` are those that may log in here, all if None.
+    Raises LoginFailed, whatever the reason, after the same work; Unavailable.
+    """
+    now = identity.clock()
+    digest = (
+        identity.seal.digest("none", "") if address is None else digest_of(identity.seal, address)
+    )
+    owner = (await owned(identity.store, digest)).account_id
+    loaded = await load(identity, owner or NOBODY)
+    verdict = await _verify(identity, loaded, password)
+    place = _place(loaded.account, realm, tenant, roles)
+    reason = _refusal(loaded.account, place, verdict)
+    if reason is not None or place is None:
+        await _record(identity, realm, owner, digest, reason or "role", now)
+        raise LoginFailed
+    if verdict.outdated:
+        await _renew(identity, loaded, password)
+    return await admit(identity, loaded, place, device, now)
+
+
+async def _verify(identity: Identity, loaded: Loaded, password: str) -> Verdict:
+    sealed = loaded.account.password
+    if sealed is None or not loaded.account.known:
+        return await identity.passwords.verify_nobody(password)
+    hashed = open_password(identity.seal, loaded.account_id, sealed)
+    return await identity.passwords.verify(hashed, password)
+
+
+def _place(
+    account: Account, realm: str, tenant: str | None, roles: Collection[str] | None
+) -> Place | None:
+    for place, role in account.roles.items():
+        fits = place.realm == realm and tenant in (None, place.tenant)
+        if fits and (roles is None or role in roles):
+            return place
+    return None
+
+
+def _refusal(account: Account, place: Place | None, verdict: Verdict) -> str | None:
+    """Why not, for the record; the caller only hears that it was not."""
+    if not account.known:
+        return "unknown"
+    if not verdict.right:
+        return "password"
+    if not account.active:
+        return "deactivated"
+    return "role" if place is None else None
+
+
+async def _record(
+    identity: Identity,
+    realm: str,
+    account_id: AccountId | None,
+    digest: str,
+    reason: str,
+    now: datetime,
+) -> None:
+    """Tell it, at most once a minute for an address."""
+    whose = digest if account_id else digest[:UNKNOWN_DIGITS]
+    refused = LoginRefused(
+        realm=realm, account_id=account_id, digest=digest, reason=reason, refused_at=now
+    )
+    fact: Fact[GatewayEvent] = Fact(
+        event_id=uuid5(REFUSALS, f"{realm} {whose} {now:%Y-%m-%dT%H:%M}"),
+        stream=f"access-{realm}",
+        event=refused,
+        occurred_at=now,
+    )
+    await identity.store.record([fact], cause=Cause(tenant=PLATFORM))
+
+
+async def _renew(identity: Identity, loaded: Loaded, password: str) -> None:
+    """Hash the same password at today's cost. Somebody who changes it meanwhile wins."""
+    account, account_id = loaded.account, loaded.account_id
+    if account.password_at is None:
+        return
+    sealed = seal_password(identity.seal, account_id, await identity.passwords.hash(password))
+    command = SetPassword(account_id=account_id, password=sealed, set_at=account.password_at)
+    cause = Cause(tenant=PLATFORM, actor=str(account_id))
+    try:
+        await execute(
+            identity.store, ACCOUNT, account_id, command, cause=cause, expected=loaded.version
+        )
+    except VersionConflict:
+        return

@@ -1,0 +1,168 @@
+"""What people say to the bot is read strictly: only their own contact proves a phone."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.gateway.domain.bot_update import (
+    BotCommand,
+    ForeignContact,
+    Help,
+    Keyboard,
+    OwnContact,
+    SomethingElse,
+    Start,
+    Status,
+    TypedNumber,
+    masked,
+    phone_of,
+    read,
+    reply_to,
+    update_id,
+)
+
+ANNA = 4242
+
+
+def update(sender: Any = ANNA, **message: Any) -> dict[str, Any]:
+    said = {
+        "message_id": 1,
+        "from": {"id": sender, "is_bot": False, "first_name": "Анна"},
+        "chat": {"id": sender, "type": "private"},
+    }
+    return {"update_id": 1, "message": said | message}
+
+
+def contact(**said: Any) -> dict[str, Any]:
+    return update(contact={"phone_number": "77011234567", "user_id": ANNA} | said)
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("/start", Start),
+        ("/start login", Start),
+        ("/start@cvety_bot", Start),
+        (" /help ", Help),
+        ("/status", Status),
+        ("/starting", SomethingElse),
+        ("привет", SomethingElse),
+        ("", SomethingElse),
+        ("+7 701 123-45-67", TypedNumber),
+        ("87011234567", TypedNumber),
+        ("8 (701) 123 45 67", TypedNumber),
+        ("123", SomethingElse),
+    ],
+)
+def test_words_are_commands(text: str, command: type[BotCommand]) -> None:
+    assert read(update(text=text)) == command(telegram_id=ANNA)  # type: ignore[call-arg]
+
+
+def test_an_own_contact_proves_a_phone() -> None:
+    assert read(contact()) == OwnContact(telegram_id=ANNA, phone="+77011234567")
+
+
+@pytest.mark.parametrize("phone", ["77011234567", "+77011234567"])
+def test_telegram_writes_phones_with_and_without_a_plus(phone: str) -> None:
+    assert phone_of(phone) == "+77011234567"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"user_id": 7},
+        {"user_id": None},
+        {"user_id": str(ANNA)},
+        {"user_id": float(ANNA)},
+        {"user_id": True},
+        {"phone_number": ""},
+        {"phone_number": "no number"},
+        {"phone_number": "+7 701 123 45 67"},
+        {"phone_number": "٧٧٠١١٢٣٤٥٦٧"},
+        {"phone_number": 77011234567},
+        {"phone_number": "1" * 40},
+    ],
+)
+def test_any_other_contact_proves_nothing(said: dict[str, Any]) -> None:
+    assert read(contact(**said)) == ForeignContact(telegram_id=ANNA)
+
+
+def test_a_contact_without_an_owner_proves_nothing() -> None:
+    shared = update(contact={"phone_number": "77011234567", "first_name": "Ева"})
+
+    assert read(shared) == ForeignContact(telegram_id=ANNA)
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        None,
+        [],
+        "text",
+        {},
+        {"update_id": 1},
+        {"update_id": 1, "message": None},
+        {"update_id": 1, "edited_message": update(text="/start")["message"]},
+        {"update_id": 1, "channel_post": update(text="/start")["message"]},
+        update(text="/start", chat={"id": -100, "type": "group"}),
+        update(text="/start", chat={"id": ANNA, "type": "group"}),
+        update(text="/start", chat={"id": 7, "type": "private"}),
+        update(sender=True, text="/start"),
+        update(sender="4242", text="/start"),
+        update(sender=-1, text="/start"),
+        update(text="/start", **{"from": {"id": ANNA, "is_bot": True}}),
+    ],
+)
+def test_what_nobody_says_in_private_is_not_heard(heard: object) -> None:
+    assert read(heard) is None
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(
+                st.sampled_from(["update_id", "message", "from", "chat", "id", "contact", "text"]),
+                inner,
+                max_size=6,
+            )
+        ),
+        max_leaves=20,
+    )
+)
+def test_nothing_that_is_sent_breaks_the_reading(heard: object) -> None:
+    number, command = update_id(heard), read(heard)
+
+    assert number is None or number >= 0
+    assert command is None or reply_to(command).text
+
+
+@pytest.mark.parametrize("said", [True, "1", -1, 1.0, None, 2**63])
+def test_a_number_that_is_none_is_no_number_of_an_update(said: object) -> None:
+    assert update_id({"update_id": said}) is None
+
+
+def test_who_did_not_prove_a_phone_is_asked_for_their_contact() -> None:
+    for command in (
+        Start(telegram_id=ANNA),
+        ForeignContact(telegram_id=ANNA),
+        TypedNumber(telegram_id=ANNA),
+        Status(telegram_id=ANNA),
+    ):
+        assert reply_to(command).keyboard is Keyboard.ASK_CONTACT
+
+
+def test_the_status_shows_enough_of_the_phone_to_recognise_it() -> None:
+    reply = reply_to(Status(telegram_id=ANNA), linked="+77011234567")
+
+    assert "+7•••4567" in reply.text
+    assert "+77011234567" not in reply.text
+    assert reply.keyboard is Keyboard.NONE
+
+
+@pytest.mark.parametrize(("phone", "shown"), [("+77011234567", "+7•••4567"), ("+7701123", "•••")])
+def test_little_of_a_phone_is_shown(phone: str, shown: str) -> None:
+    assert masked(phone) == shown
