@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.client import responses as PHRASES  # noqa: N812 - a constant under a plain name
 from string import capwords
@@ -74,6 +74,14 @@ def detail_shape(told: Problem) -> Response:
     """`{"detail": ...}` as plain FastAPI answers it."""
     said = told.said if told.said is not None else told.detail or told.title
     return JSONResponse({"detail": encodable(said)}, told.status, headers=dict(told.headers))
+
+
+def discreet_detail_shape(told: Problem) -> Response:
+    """The same without a word of what was sent, which may have been a password."""
+    said = told.said
+    if isinstance(said, list):
+        said = [{**fault, "input": None} for fault in said]
+    return detail_shape(replace(told, said=said))
 
 
 def problem_of(error: Exception) -> Problem:

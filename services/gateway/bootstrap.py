@@ -21,7 +21,7 @@ from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.http.app import create_app as http_app
 from libs.http.health import Check, CheckResult
-from libs.http.problems import detail_shape
+from libs.http.problems import discreet_detail_shape
 from libs.messaging.projection import Projection
 from libs.postgres.pool import SYSTEM, Pool, acquired, open_pool
 from libs.postgres.rls import application_role
@@ -31,6 +31,7 @@ from libs.security.tokens import SigningKey
 from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
 from services.gateway.adapters import key_uses
+from services.gateway.adapters.access_tokens import AccessTokens
 from services.gateway.adapters.answers import Answers
 from services.gateway.adapters.breaker import Breaker
 from services.gateway.adapters.codes import Codes
@@ -41,7 +42,7 @@ from services.gateway.adapters.telegram import Bot, open_bot, webhook_secret
 from services.gateway.adapters.telegram_links import TelegramLinks
 from services.gateway.adapters.turns import Turns
 from services.gateway.adapters.upstream import Deadlines, Upstream, open_upstream
-from services.gateway.api import one_time_code, system, telegram
+from services.gateway.api import crm_login, one_time_code, scales_login, system, telegram
 from services.gateway.api.cors import Cors
 from services.gateway.api.door import Doors
 from services.gateway.api.inner import InnerRooms
@@ -145,12 +146,19 @@ def make_deps(
             lifetime=timedelta(seconds=settings.token_seconds),
             clock=utc_now,
         ),
+        access_tokens=AccessTokens(
+            signing_key,
+            issuer=settings.issuer,
+            lifetimes=settings.access_lifetimes,
+            clock=utc_now,
+        ),
         limits=Limits(
             {
                 Limit.INGEST: settings.rate_limit_ingest,
                 Limit.DASHBOARD: settings.rate_limit_dashboard,
                 Limit.REMOVAL: settings.rate_limit_removal,
                 Limit.EXPORT: settings.rate_limit_export,
+                Limit.LOGIN: settings.rate_limit_login,
             },
             storage=storage.get_secret_value() if storage else MEMORY,
         ),
@@ -202,11 +210,17 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
     """
     app = http_app(
         title=SERVICE,
-        routers=[system.router, one_time_code.router, telegram.router],
+        routers=[
+            system.router,
+            one_time_code.router,
+            telegram.router,
+            scales_login.router,
+            crm_login.router,
+        ],
         deps=deps,
         checks={**readiness(deps), **(checks or {})},
         telemetry=deps.telemetry,
-        problem_shape=detail_shape,
+        problem_shape=discreet_detail_shape,
         # Each door answers in its own shape that a body is too large.
         max_body_bytes=sys.maxsize,
         docs=False,

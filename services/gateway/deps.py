@@ -11,6 +11,7 @@ from libs.eventsourcing.store import EventStore
 from libs.postgres.pool import Pool
 from libs.security.tokens import SigningKey
 from libs.telemetry.traces import Telemetry
+from services.gateway.adapters.access_tokens import AccessTokens
 from services.gateway.adapters.answers import Answers
 from services.gateway.adapters.key_uses import KeyUses
 from services.gateway.adapters.known_keys import KnownKeys
@@ -35,6 +36,7 @@ class Deps:
     key_uses: KeyUses
     answers: Answers
     passes: Passes
+    access_tokens: AccessTokens
     limits: Limits
     upstreams: Mapping[str, Upstream]
     signing_key: SigningKey

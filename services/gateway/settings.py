@@ -44,6 +44,7 @@ class Settings(ServiceSettings):
     `seal_keys` are url-safe base64 of 32 bytes each, newest first, separated by commas; before the
     oldest is dropped it becomes `seal_digest_key`. `refresh_key` has the same form. A session
     lasts its realm's `session_days_…` without a refresh, or `session_days_device` for a kiosk.
+    Access tokens live for `access_minutes_…`; whoever registers becomes one of `people_tenant`.
 
     `telegram_token` is the bot's, `telegram_bot` its user name without the @, and
     `telegram_webhook_url` where Telegram finds our `/api/telegram/webhook` from outside. Init data
@@ -73,6 +74,13 @@ class Settings(ServiceSettings):
     refresh_grace_seconds: float = Field(default=10, ge=0, le=30)
     refresh_grace_seconds_kiosk: float = Field(default=30, ge=0, le=60)
     password_threads: int = Field(default=2, ge=1, le=32)
+    people_tenant: str = Field(default="demo", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    # The clients of the scales know no refresh: they log in for a day, as they always did.
+    access_minutes_scales: float = Field(default=1440, gt=0, le=10_080)
+    access_minutes_crm: float = Field(default=15, gt=0, le=60)
+    access_minutes_shop: float = Field(default=15, gt=0, le=60)
+    access_minutes_kiosk: float = Field(default=15, gt=0, le=60)
+    access_minutes_platform: float = Field(default=10, gt=0, le=60)
 
     telegram_url: str = Field(default="https://api.telegram.org", pattern=r"^https?://[^/?#]+/?$")
     telegram_token: SecretStr | None = None
@@ -95,6 +103,7 @@ class Settings(ServiceSettings):
     rate_limit_dashboard: str = "600/minute; 6000/minute by key"
     rate_limit_removal: str = "100/minute; 1000/hour by key"
     rate_limit_export: str = "100/minute; 1000/hour by key"
+    rate_limit_login: str = "10/minute; 100/hour"
     rate_limit_storage: SecretStr | None = None
 
     connect_seconds: float = Field(default=2.0, gt=0)
@@ -147,7 +156,11 @@ class Settings(ServiceSettings):
         return value
 
     @field_validator(
-        "rate_limit_ingest", "rate_limit_dashboard", "rate_limit_removal", "rate_limit_export"
+        "rate_limit_ingest",
+        "rate_limit_dashboard",
+        "rate_limit_removal",
+        "rate_limit_export",
+        "rate_limit_login",
     )
     @classmethod
     def _is_a_limit(cls, value: str) -> str:
@@ -174,6 +187,13 @@ class Settings(ServiceSettings):
             seal_keys(self.seal_keys),
             digest_key=digest_key.get_secret_value() if digest_key else None,
         )
+
+    @property
+    def access_lifetimes(self) -> Mapping[str, timedelta]:
+        """How long an access token lives, by realm."""
+        return {
+            realm: timedelta(minutes=getattr(self, f"access_minutes_{realm}")) for realm in Realm
+        }
 
     def term_of(self, place: Place, role: str) -> Term:
         """How long a session of this role lasts there."""

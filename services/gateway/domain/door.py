@@ -33,6 +33,7 @@ class Limit(StrEnum):
     DASHBOARD = "dashboard"
     REMOVAL = "removal"
     EXPORT = "export"
+    LOGIN = "login"
     NONE = "none"
 
 

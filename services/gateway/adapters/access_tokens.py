@@ -1,0 +1,57 @@
+"""Access tokens: what people carry to the doors after a login, until it has to be refreshed."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from libs.clock import Clock
+from libs.security import tokens
+from services.gateway.domain.realm import Place
+
+AUDIENCE = "tillstream"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """The token itself, and for how many seconds it is good."""
+
+    bearer: str
+    seconds: int
+
+
+class AccessTokens:
+    """Signs a token of its own kind for whoever is in; `lifetimes` are by realm."""
+
+    def __init__(
+        self,
+        key: tokens.SigningKey,
+        *,
+        issuer: str,
+        lifetimes: Mapping[str, timedelta],
+        clock: Clock,
+    ) -> None:
+        self._key = key
+        self._issuer = issuer
+        self._lifetimes = lifetimes
+        self._clock = clock
+
+    def sign(
+        self, account_id: UUID, place: Place, *, scopes: Iterable[str], session_id: UUID
+    ) -> AccessToken:
+        """A token of the session, which is worthless as soon as the session is revoked."""
+        lifetime = self._lifetimes[place.realm]
+        bearer = tokens.issue(
+            self._key,
+            subject=str(account_id),
+            tenant=place.tenant,
+            scopes=scopes,
+            kind=place.realm,
+            audience=AUDIENCE,
+            issuer=self._issuer,
+            now=self._clock(),
+            lifetime=lifetime,
+            typ=tokens.ACCESS,
+            session=str(session_id),
+        )
+        return AccessToken(bearer, int(lifetime.total_seconds()))

@@ -1,0 +1,101 @@
+"""Logging in, going on and out as the clients of the crm do (spec crm §2, §3.1, §10)."""
+
+from contextlib import suppress
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from libs.http.auth import public
+from services.gateway.api.login import access_of, device_of, email_or_nobody, spared
+from services.gateway.deps import Deps, Gateway
+from services.gateway.domain.realm import Realm
+from services.gateway.domain.session import SessionOver, SessionUnknown
+from services.gateway.handlers import session
+from services.gateway.handlers.login import LoginFailed, log_in
+from services.gateway.handlers.session import LoggedIn
+
+router = APIRouter(prefix="/api/v1/auth", tags=["crm"], dependencies=[Depends(public)])
+
+WRONG: Final = "Invalid email or password"
+WORTHLESS: Final = "Invalid refresh token"
+OUT: Final = "Logged out successfully"
+
+
+class Refresh(BaseModel):
+    """The refresh token to exchange."""
+
+    refresh_token: str = Field(max_length=8192)
+
+
+class LogOut(BaseModel):
+    """The refresh token whose session ends; the old clients send nothing."""
+
+    refresh_token: str | None = Field(default=None, max_length=8192)
+
+
+@router.post("/token")
+async def token(
+    request: Request,
+    gateway: Gateway,
+    username: Annotated[str, Form()],
+    password: Annotated[str, Form()],
+    grant_type: Annotated[str | None, Form(pattern="^password$")] = None,
+) -> Response:
+    """An access and a refresh token for an e-mail address and its password."""
+    await spared(gateway, request, username)
+    try:
+        logged_in = await log_in(
+            gateway.identity,
+            realm=Realm.CRM,
+            tenant=gateway.settings.people_tenant,
+            address=email_or_nobody(username),
+            password=password,
+            device=device_of(request),
+        )
+    except LoginFailed:
+        return _unauthorized(WRONG)
+    return _pair(gateway, logged_in)
+
+
+@router.post("/refresh")
+async def refresh(asked: Refresh, gateway: Gateway) -> Response:
+    """The next pair; 401 for a token that is over, and the end of all if it was used before."""
+    try:
+        logged_in = await session.refresh(gateway.identity, asked.refresh_token, realm=Realm.CRM)
+    except SessionOver:
+        return _unauthorized(WORTHLESS)
+    return _pair(gateway, logged_in)
+
+
+@router.post("/logout")
+async def logout(gateway: Gateway, asked: LogOut | None = None) -> Response:
+    """End the session of the refresh token, if one is given; always 200."""
+    if asked is not None and asked.refresh_token is not None:
+        # What is over already is as it was wanted.
+        with suppress(SessionOver, SessionUnknown):
+            await session.log_out(gateway.identity, asked.refresh_token)
+    return _said({"message": OUT})
+
+
+def _pair(gateway: Deps, logged_in: LoggedIn) -> Response:
+    access = access_of(gateway, logged_in)
+    return _said(
+        {
+            "access_token": access.bearer,
+            "refresh_token": logged_in.refresh_token,
+            "token_type": "bearer",
+            "expires_in": access.seconds,
+        }
+    )
+
+
+def _unauthorized(message: str) -> Response:
+    """The crm's envelope; no `detail`, or its site would not show the login page."""
+    error = {"code": "UNAUTHORIZED", "message": message, "details": {}}
+    return _said({"error": error}, 401)
+
+
+def _said(body: dict[str, Any], status: int = 200) -> Response:
+    return JSONResponse(body, status, headers={"Cache-Control": "no-store"})
