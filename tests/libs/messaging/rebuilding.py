@@ -58,20 +58,23 @@ async def appending(lab: Lab, numbers: range) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def reading(lab: Lab) -> AsyncIterator[list[int]]:
-    """Readers with statements prepared before, while the block lasts; what they counted."""
-    counted: list[int] = []
+async def reading(lab: Lab) -> AsyncIterator[list[list[int]]]:
+    """Readers with statements prepared before, while the block lasts; what each of them counted.
+
+    Each for itself: of two answers the earlier may be heard later.
+    """
+    counted: list[list[int]] = [[], []]
     stop = asyncio.Event()
 
-    async def read() -> None:
+    async def read(mine: list[int]) -> None:
         query = "SELECT coalesce(sum(cardinality(seen)), 0) FROM ledger"
         async with lab.pool.acquire() as connection:
             statement = await connection.prepare(query)
             while not stop.is_set():
-                counted.append(await statement.fetchval())
+                mine.append(await statement.fetchval())
                 await asyncio.sleep(0.001)
 
-    tasks = [asyncio.create_task(read()) for _ in range(2)]
+    tasks = [asyncio.create_task(read(mine)) for mine in counted]
     try:
         yield counted
     finally:

@@ -28,8 +28,8 @@ async def test_reads_never_fail_and_never_go_back_while_editions_change(lab: Lab
                 await rebuild(lab).build()
                 await rebuild(lab).switch()
 
-    assert len(counted) > 20
-    assert set(counted) == {50}
+    assert sum(map(len, counted)) > 20
+    assert {*counted[0], *counted[1]} == {50}
 
 
 async def test_a_rewritten_projection_differs_is_switched_to_and_back(lab: Lab) -> None:
