@@ -2,17 +2,14 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import aiohttp
 import structlog
-from fastapi import FastAPI, Request
-from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute, iter_route_contexts
-from starlette.routing import BaseRoute
+from fastapi import Request
 
 from libs.clock import Clock, utc_now
 from libs.errors import Forbidden, Unauthenticated, Unavailable
@@ -30,8 +27,6 @@ REFETCH_SECONDS = 5.0
 RENEW_SECONDS = 300.0
 FETCH_SECONDS = 3.0
 REMEMBERED = 10_000
-# The app's own documentation.
-DOCUMENTS = frozenset({"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"})
 
 Revoked: TypeAlias = Callable[[str], bool]
 """Whether the tokens of a session are worthless by now; compare `Revocations.is_revoked`."""
@@ -195,6 +190,28 @@ class Permission:
         return caller
 
 
+class Membership:
+    """A dependency that lets in whoever is of one of some kinds, whatever they may do."""
+
+    def __init__(self, kinds: frozenset[str]) -> None:
+        self.kinds = kinds
+
+    async def __call__(self, request: Request) -> Principal:
+        """The caller. Raises `Unauthenticated`, `Forbidden` or `Unavailable`."""
+        verifier: TokenVerifier = request.app.state.deps.verifier
+        caller = await verifier.principal(request.headers.get("authorization"))
+        if caller.kind not in self.kinds:
+            raise Forbidden
+        return caller
+
+
+def member(*kinds: str) -> Membership:
+    """Declare that a route is for everybody who is logged in as one of `kinds`, for instance to
+    see who they are: `caller: Annotated[Principal, Depends(member("shop"))]`.
+    """
+    return Membership(frozenset(kinds))
+
+
 def require(scope: str) -> Permission:
     """Declare what a route demands: `caller: Annotated[Principal, Depends(require("scan:read"))]`.
 
@@ -205,37 +222,6 @@ def require(scope: str) -> Permission:
 
 async def public() -> None:
     """Declare that a route is open to everybody: `dependencies=[Depends(public)]`."""
-
-
-def undeclared_routes(app: FastAPI) -> list[str]:
-    """Routes that neither require a scope nor say that they are public. Must be empty."""
-    return sorted(
-        f"{','.join(sorted(getattr(context, 'methods', None) or ['*']))} {path}"
-        for context, path in _routes(app.routes)
-        if path not in DOCUMENTS and not _declared(context)
-    )
-
-
-def _routes(routes: list[BaseRoute]) -> Iterator[tuple[Any, str]]:
-    for context in iter_route_contexts(routes):
-        yield context, getattr(context, "path", None) or str(context.original_route)
-
-
-def _declared(context: Any) -> bool:
-    if not isinstance(context.original_route, APIRoute):
-        # Mounts, plain Starlette routes and websockets cannot declare anything.
-        return False
-    return any(_declares(call) for call in _calls(context.dependant))
-
-
-def _declares(call: object) -> bool:
-    return call is public or isinstance(call, Permission)
-
-
-def _calls(dependant: Dependant) -> Iterator[object]:
-    for inner in dependant.dependencies:
-        yield inner.call
-        yield from _calls(inner)
 
 
 async def _key_set(session: aiohttp.ClientSession, url: str) -> PublicKeys:

@@ -30,6 +30,7 @@ TICK_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 1.0
 REQUEST_MS: Final = 10_000
 CLOSE_SECONDS: Final = 5.0
+FIRST_SECONDS: Final = 5.0
 
 BLIND: Final = Gauge(
     "tillstream_revocations_blind_since_seconds",
@@ -212,6 +213,21 @@ class Revocations:
         REVOKED.set(len(self._until))
         blind = self.blind_since
         BLIND.set(blind.timestamp() if blind else 0)
+
+
+@asynccontextmanager
+async def following(revocations: Revocations) -> AsyncIterator[None]:
+    """Listen meanwhile. Entered once what was revoked before is known, or after `FIRST_SECONDS`:
+    a service that Kafka keeps waiting still serves, and says that it is blind.
+    """
+    stop = asyncio.Event()
+    listening = asyncio.create_task(revocations.follow(stop))
+    try:
+        await revocations.known_within(FIRST_SECONDS)
+        yield
+    finally:
+        stop.set()
+        await listening
 
 
 @asynccontextmanager

@@ -13,25 +13,27 @@ import structlog
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from contracts.gateway import EVENTS, GatewayEvent, KeyId
+from contracts.gateway import EVENTS, SESSIONS, GatewayEvent, KeyId, SessionRevoked
 from libs.clock import utc_now
 from libs.errors import Refused
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.http.app import create_app as http_app
+from libs.http.auth import TokenVerifier
 from libs.http.health import Check, CheckResult
 from libs.http.problems import discreet_detail_shape
+from libs.http.revocations import Heard, Revocations, following
 from libs.messaging.projection import Projection
 from libs.postgres.pool import SYSTEM, Pool, acquired, open_pool
 from libs.postgres.rls import application_role
 from libs.security.passwords import Passwords
 from libs.security.sealing import derive_key
-from libs.security.tokens import SigningKey
+from libs.security.tokens import ACCESS, KeyRing
 from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
 from services.gateway.adapters import key_uses
-from services.gateway.adapters.access_tokens import AccessTokens
+from services.gateway.adapters.access_tokens import AUDIENCE, AccessTokens
 from services.gateway.adapters.answers import Answers
 from services.gateway.adapters.breaker import Breaker
 from services.gateway.adapters.codes import Codes
@@ -120,14 +122,23 @@ def make_deps(
     """What follows from the settings and from what was opened."""
     identity = make_identity(settings, pool, store)
     bot_token = settings.telegram_token
-    signing_key = SigningKey.from_pem(settings.signing_key.get_secret_value())
+    signing_keys = KeyRing.from_pem(settings.signing_key.get_secret_value())
+    revocations = make_revocations(settings)
     storage = settings.rate_limit_storage
     return Deps(
         settings=settings,
         pool=pool,
         store=store,
         upstreams=upstreams,
-        signing_key=signing_key,
+        signing_keys=signing_keys,
+        revocations=revocations,
+        verifier=TokenVerifier(
+            audience=AUDIENCE,
+            issuer=settings.issuer,
+            keys=signing_keys.public,
+            revoked=revocations.is_revoked,
+            typ=ACCESS,
+        ),
         identity=identity,
         code_desk=make_code_desk(settings, identity, bot),
         webhook_secret=webhook_secret(bot_token.get_secret_value()) if bot_token else None,
@@ -141,13 +152,13 @@ def make_deps(
             stale=settings.key_stale_seconds,
         ),
         passes=Passes(
-            signing_key,
+            signing_keys,
             issuer=settings.issuer,
             lifetime=timedelta(seconds=settings.token_seconds),
             clock=utc_now,
         ),
         access_tokens=AccessTokens(
-            signing_key,
+            signing_keys,
             issuer=settings.issuer,
             lifetimes=settings.access_lifetimes,
             clock=utc_now,
@@ -163,6 +174,17 @@ def make_deps(
             storage=storage.get_secret_value() if storage else MEMORY,
         ),
     )
+
+
+def make_revocations(settings: Settings) -> Revocations:
+    """What remembers the sessions that are over, for as long as a token of theirs may live."""
+    heard = Heard(
+        bootstrap=settings.kafka_bootstrap_servers,
+        topic=f"{settings.topic_prefix}.{SESSIONS}",
+        event=SessionRevoked.__name__,
+        field="session_id",
+    )
+    return Revocations(heard, longest=max(settings.access_lifetimes.values()))
 
 
 def make_identity(settings: Settings, pool: Pool, store: EventStore[GatewayEvent]) -> Identity:
@@ -199,7 +221,11 @@ async def open_app(
     settings: Settings, telemetry: Telemetry, checks: Mapping[str, Check]
 ) -> AsyncIterator[FastAPI]:
     """The API, ready to be served, with everything it holds open."""
-    async with open_deps(settings, telemetry) as deps, _webhook(deps):
+    async with (
+        open_deps(settings, telemetry) as deps,
+        _webhook(deps),
+        following(deps.revocations),
+    ):
         yield create_app(deps, checks=checks)
 
 

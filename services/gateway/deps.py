@@ -8,8 +8,10 @@ from fastapi import Depends, Request
 
 from contracts.gateway import GatewayEvent
 from libs.eventsourcing.store import EventStore
+from libs.http.auth import TokenVerifier
+from libs.http.revocations import Revocations
 from libs.postgres.pool import Pool
-from libs.security.tokens import SigningKey
+from libs.security.tokens import KeyRing
 from libs.telemetry.traces import Telemetry
 from services.gateway.adapters.access_tokens import AccessTokens
 from services.gateway.adapters.answers import Answers
@@ -26,7 +28,10 @@ from services.gateway.settings import Settings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deps:
-    """`pool` is in system scope: a key decides its tenant. `upstreams` are by service."""
+    """`pool` is in system scope: a key decides its tenant. `upstreams` are by service.
+
+    `verifier` knows people by their access tokens, here and at the doors.
+    """
 
     settings: Settings
     pool: Pool
@@ -39,7 +44,9 @@ class Deps:
     access_tokens: AccessTokens
     limits: Limits
     upstreams: Mapping[str, Upstream]
-    signing_key: SigningKey
+    signing_keys: KeyRing
+    verifier: TokenVerifier
+    revocations: Revocations
     identity: Identity
     code_desk: CodeDesk
     webhook_secret: str | None

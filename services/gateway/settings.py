@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 
 from libs.security.sealing import Seal, derive_key
-from libs.security.tokens import SigningKey
+from libs.security.tokens import KeyRing
 from libs.settings import ServiceSettings
 from services.gateway.adapters.limits import allowances
 from services.gateway.domain.doors import DOORS
@@ -124,7 +124,7 @@ class Settings(ServiceSettings):
     @field_validator("signing_key")
     @classmethod
     def _is_a_key(cls, value: SecretStr) -> SecretStr:
-        SigningKey.from_pem(value.get_secret_value())
+        KeyRing.from_pem(value.get_secret_value())
         return value
 
     @field_validator("seal_keys")

@@ -25,13 +25,13 @@ class AccessTokens:
 
     def __init__(
         self,
-        key: tokens.SigningKey,
+        keys: tokens.KeyRing,
         *,
         issuer: str,
         lifetimes: Mapping[str, timedelta],
         clock: Clock,
     ) -> None:
-        self._key = key
+        self._keys = keys
         self._issuer = issuer
         self._lifetimes = lifetimes
         self._clock = clock
@@ -42,7 +42,7 @@ class AccessTokens:
         """A token of the session, which is worthless as soon as the session is revoked."""
         lifetime = self._lifetimes[place.realm]
         bearer = tokens.issue(
-            self._key,
+            self._keys.current,
             subject=str(account_id),
             tenant=place.tenant,
             scopes=scopes,

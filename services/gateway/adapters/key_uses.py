@@ -52,7 +52,7 @@ class KeyUses:
 
     def seen(self, caller: Caller) -> None:
         """The key was used now. Never waits: writing goes on beside, every `seconds` at most."""
-        self._seen[caller.tenant, caller.key_id] = self._clock()
+        self._seen[caller.tenant, caller.subject] = self._clock()
         if self._now() >= self._write_at:
             self._write_at = self._now() + self._seconds
             self._writing = asyncio.create_task(self.write())

@@ -30,7 +30,7 @@ async def admitted(
     """
     caller = await identified(deps, found, headers)
     if caller is not None:
-        limit, key = found.rule.limit, str(caller.key_id)
+        limit, key = found.rule.limit, str(caller.subject)
         if over := await deps.limits.hit(limit, key=key, address=peer.address):
             policy = f'"{over.name}";q={over.quota};w={over.window_seconds}'
             raise fault.too_many(policy, over.retry_after)

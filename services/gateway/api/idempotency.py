@@ -66,7 +66,7 @@ def asking_of(
     print_ = sha256(b"".join(sha256(part).digest() for part in parts)).digest()
     return Asking(
         tenant=caller.tenant,
-        caller=str(caller.key_id),
+        caller=str(caller.subject),
         key=sha256(key).digest(),
         fingerprint=print_,
     )

@@ -51,4 +51,4 @@ async def health(gateway: Gateway, response: Response) -> dict[str, str]:
 async def key_set(gateway: Gateway, response: Response) -> dict[str, Any]:
     """The public keys that services check our tokens with (RFC 7517)."""
     response.headers["Cache-Control"] = f"public, max-age={JWKS_SECONDS}"
-    return jwks([gateway.signing_key])
+    return jwks(gateway.signing_keys)

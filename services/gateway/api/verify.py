@@ -101,6 +101,6 @@ def _told(deps: Deps, found: Found, caller: Caller | None) -> Sequence[tuple[byt
         *told,
         (b"authorization", deps.passes.bearer(caller, service).encode()),
         (b"x-tenant", caller.tenant.encode()),
-        (b"x-subject", str(caller.key_id).encode()),
+        (b"x-subject", str(caller.subject).encode()),
         (b"x-scopes", " ".join(sorted(caller.scopes)).encode()),
     ]

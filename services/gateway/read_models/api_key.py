@@ -63,7 +63,7 @@ async def caller_of(pool: Pool, hashed: str) -> Caller | None:
         row = await query.fetchrow(connection, CALLER_OF, hashed=hashed)
     if row is None or row["revoked_at"] is not None:
         return None
-    return Caller(tenant=row["tenant"], key_id=row["key_id"], scopes=frozenset(row["scopes"]))
+    return Caller(tenant=row["tenant"], subject=row["key_id"], scopes=frozenset(row["scopes"]))
 
 
 async def keys_of(pool: Pool, tenant: str) -> Sequence[ApiKey]:

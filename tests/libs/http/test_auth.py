@@ -19,8 +19,9 @@ from starlette.responses import PlainTextResponse
 from libs.errors import Unauthenticated, Unavailable
 from libs.http import auth
 from libs.http.app import create_app
-from libs.http.auth import Principal, TokenVerifier, public, require, undeclared_routes
+from libs.http.auth import Principal, TokenVerifier, public, require
 from libs.http.client import open_client
+from libs.http.undeclared import undeclared_routes
 from libs.security.tokens import SigningKey, issue, jwks
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)

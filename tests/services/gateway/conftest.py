@@ -117,10 +117,10 @@ PAGE = "https://scanner.example"
 KEY, READER = "k" * 32, "r" * 32
 ANNA = Caller(
     tenant="demo",
-    key_id=UUID(int=1),
+    subject=UUID(int=1),
     scopes=frozenset({"scan:write", "scan:read", "scan:remove"}),
 )
-READING = Caller(tenant="other", key_id=UUID(int=2), scopes=frozenset({"scan:read"}))
+READING = Caller(tenant="other", subject=UUID(int=2), scopes=frozenset({"scan:read"}))
 
 
 @dataclass

@@ -15,8 +15,8 @@ from services.gateway.adapters.key_uses import KeyUses, last_uses
 from services.gateway.domain.caller import Caller
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-ANNA = Caller(tenant="demo", key_id=UUID(int=1), scopes=frozenset())
-BEN = Caller(tenant="other", key_id=UUID(int=2), scopes=frozenset())
+ANNA = Caller(tenant="demo", subject=UUID(int=1), scopes=frozenset())
+BEN = Caller(tenant="other", subject=UUID(int=2), scopes=frozenset())
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ async def test_uses_are_written_at_most_once_a_minute(pool: Pool) -> None:
         while not (written := await last_uses(pool, "demo")):
             await asyncio.sleep(0.01)
 
-    assert written == {ANNA.key_id: NOON + timedelta(seconds=60)}
+    assert written == {ANNA.subject: NOON + timedelta(seconds=60)}
 
 
 async def test_the_rest_is_written_at_the_end_and_seen_by_its_tenant_only(pool: Pool) -> None:
@@ -67,8 +67,8 @@ async def test_the_rest_is_written_at_the_end_and_seen_by_its_tenant_only(pool: 
 
     await world.uses.close()
 
-    assert await last_uses(pool, "demo") == {ANNA.key_id: NOON}
-    assert await last_uses(pool, "other") == {BEN.key_id: NOON}
+    assert await last_uses(pool, "demo") == {ANNA.subject: NOON}
+    assert await last_uses(pool, "other") == {BEN.subject: NOON}
 
 
 async def test_of_several_processes_the_latest_use_counts(pool: Pool) -> None:
@@ -80,7 +80,7 @@ async def test_of_several_processes_the_latest_use_counts(pool: Pool) -> None:
     await late.uses.close()
     await early.uses.close()
 
-    assert await last_uses(pool, "demo") == {ANNA.key_id: NOON + timedelta(seconds=10)}
+    assert await last_uses(pool, "demo") == {ANNA.subject: NOON + timedelta(seconds=10)}
 
 
 async def test_what_could_not_be_written_is_written_later(pool: Pool, database: str) -> None:
@@ -93,4 +93,4 @@ async def test_what_could_not_be_written_is_written_later(pool: Pool, database: 
 
     await world.uses.write()
 
-    assert set(await last_uses(pool, "demo")) == {ANNA.key_id}
+    assert set(await last_uses(pool, "demo")) == {ANNA.subject}

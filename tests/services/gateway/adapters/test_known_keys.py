@@ -9,7 +9,7 @@ from libs.errors import Unavailable
 from services.gateway.adapters.known_keys import KeysUnavailable, KnownKeys
 from services.gateway.domain.caller import Caller
 
-ANNA = Caller(tenant="demo", key_id=UUID(int=1), scopes=frozenset({"scan:read"}))
+ANNA = Caller(tenant="demo", subject=UUID(int=1), scopes=frozenset({"scan:read"}))
 
 
 class World:

@@ -12,7 +12,7 @@ from services.gateway.domain.caller import Caller
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 KEY = tokens.SigningKey.generate()
-ANNA = Caller(tenant="demo", key_id=UUID(int=1), scopes=frozenset({"scan:read", "scan:write"}))
+ANNA = Caller(tenant="demo", subject=UUID(int=1), scopes=frozenset({"scan:read", "scan:write"}))
 
 
 class Clock:
@@ -23,7 +23,9 @@ class Clock:
 
 
 def passes(clock: Clock) -> Passes:
-    return Passes(KEY, issuer="gateway", lifetime=timedelta(seconds=100), clock=clock)
+    return Passes(
+        tokens.KeyRing(KEY), issuer="gateway", lifetime=timedelta(seconds=100), clock=clock
+    )
 
 
 def claims(bearer: str, now: datetime, audience: str = "ingest") -> tokens.Claims:
@@ -35,7 +37,7 @@ def claims(bearer: str, now: datetime, audience: str = "ingest") -> tokens.Claim
 def test_a_pass_says_who_whose_and_what_for() -> None:
     said = claims(passes(Clock()).bearer(ANNA, "ingest"), NOW)
 
-    assert said.subject == str(ANNA.key_id)
+    assert said.subject == str(ANNA.subject)
     assert said.tenant == "demo"
     assert said.scopes == {"scan:read", "scan:write"}
     assert said.expires_at == NOW + timedelta(seconds=100)

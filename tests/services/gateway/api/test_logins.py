@@ -46,7 +46,7 @@ def some_email() -> str:
 
 
 def said(deps: Deps, bearer: str) -> tokens.Claims:
-    keys = {deps.signing_key.kid: deps.signing_key.public}
+    keys = deps.signing_keys.public
     return tokens.verify(
         bearer,
         keys,

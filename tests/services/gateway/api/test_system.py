@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from libs.http.auth import undeclared_routes
+from libs.http.undeclared import undeclared_routes
 from libs.telemetry import traces
 from tests.services.gateway.conftest import KEY, PAGE, Keys, Opener, Service, open_app
 

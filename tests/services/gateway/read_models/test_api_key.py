@@ -71,7 +71,7 @@ async def test_a_key_is_found_by_its_hash_and_decides_the_tenant(pool: Pool) -> 
 
     assert caller is not None
     assert caller.tenant == "shop-1"
-    assert caller.key_id == OTHER_ID
+    assert caller.subject == OTHER_ID
     assert caller.scopes == {"c"}
 
 

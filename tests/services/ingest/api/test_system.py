@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 from httpx import AsyncClient
 
-from libs.http.auth import undeclared_routes
+from libs.http.undeclared import undeclared_routes
 from libs.postgres.pool import Pool
 from tests.services.ingest.told import Projector
 
