@@ -14,7 +14,6 @@ from typing import Final
 POINTS: Final = (
     "log-appending",
     "group-writing",
-    "group-inserted",
     "group-written",
     "log-appended",
     "tick-saving",

@@ -1,6 +1,7 @@
 """Event classes to names and JSON, and back: an unknown name is an error, never a skip."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -11,6 +12,14 @@ Event = TypeVar("Event")
 _Encoded: TypeAlias = tuple[str, int, bytes]
 
 _encode = msgspec.json.Encoder().encode
+
+
+@cache
+def codec_of(classes: tuple[type[Any], ...]) -> "Codec[Any]":
+    """The codec of these classes: the same one for everybody, so that what one has read need not
+    be read by the next (see `libs.messaging.wire.Delivered`).
+    """
+    return Codec(classes)
 
 
 class UnknownEvent(Exception):

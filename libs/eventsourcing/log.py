@@ -11,6 +11,8 @@ from enum import Enum
 from typing import Final, Protocol, TypeAlias
 from uuid import UUID
 
+import msgspec
+
 from libs.errors import Unavailable
 from libs.eventsourcing.snapshot import Snapshot
 
@@ -46,8 +48,7 @@ Expected: TypeAlias = int | AnyVersion
 """The version a stream must have: exactly so many events, `NO_STREAM`, or `ANY`."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cause:
+class Cause(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """On whose behalf something is appended, and what led to it."""
 
     tenant: str
@@ -57,8 +58,9 @@ class Cause:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewEvent:
+# Structs, not dataclasses: one is made for every event on its way, and they are made ten times as
+# fast.
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event on its way into a log. `data` is one JSON object in UTF-8."""
 
     event_id: UUID
@@ -68,15 +70,13 @@ class NewEvent:
     occurred_at: datetime
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewFact(NewEvent):
+class NewFact(NewEvent, frozen=True, kw_only=True, gc=False):
     """An event without a version: it stands beside the others of its stream, in no order."""
 
     stream: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordedEvent(NewEvent):
+class RecordedEvent(NewEvent, frozen=True, kw_only=True, gc=False):
     """An event in the log. `position` is unique, and rises within a stream; `xid` wrote it."""
 
     position: int

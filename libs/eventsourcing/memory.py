@@ -3,9 +3,10 @@
 import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import astuple
 from datetime import datetime
 from uuid import UUID
+
+from msgspec.structs import astuple
 
 from libs.clock import Clock, utc_now
 from libs.eventsourcing.log import (

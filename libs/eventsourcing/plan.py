@@ -84,6 +84,8 @@ class Plan:
     outcomes: list["Known | AppendFacts | Exception"] = field(default_factory=list)
     bound: set[UUID] = field(default_factory=set)
     """The facts that stand or fall with an append."""
+    bases: Mapping[Head, int] = field(default_factory=dict)
+    """Versions that are only believed, and must be there for the plan to hold."""
 
     @property
     def required(self) -> set[UUID]:
@@ -102,6 +104,21 @@ class Plan:
     def fact_ids(self) -> set[UUID]:
         """The ids of all facts, new or known."""
         return {row.event.event_id for row in self.rows if row.version is None}
+
+
+def guess(requests: Sequence[Request]) -> Plan | None:
+    """The plan if streams are where the requests expect them and no id is known; nearly always
+    they are. None if somebody expects nothing that could be believed.
+    """
+    heads: dict[Head, int] = {}
+    for request in requests:
+        if isinstance(request, Append) and request.head not in heads:
+            if isinstance(request.expected, AnyVersion):
+                return None
+            heads[request.head] = request.expected
+    made = plan(requests, heads, {})
+    made.bases = {head: version for head, version in heads.items() if version}
+    return made
 
 
 def plan(

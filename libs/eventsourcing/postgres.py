@@ -1,9 +1,10 @@
 """The log in Postgres: one writer connection per process, group commit, no lock but the index.
 
 Concurrency rests on two unique indexes, (tenant, stream, version) and event_id. A group is
-planned on what is committed, inserted skipping conflicts, and rolled back and planned again if
-anything it counted on was skipped. So the writer of version n + 1 has seen n committed, which is
-what lets the relay keep stream order by snapshots alone.
+planned on what its requests expect and inserted by one statement, a transaction of its own, that
+leaves nothing behind if anything it counted on is missing or taken; then it is planned again, on
+what is committed. So the writer of version n + 1 has seen n committed, which is what lets the relay
+keep stream order by snapshots alone.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -15,8 +16,9 @@ from uuid import UUID
 import asyncpg
 from prometheus_client import Counter
 
-from libs.eventsourcing import past, statements
+from libs.eventsourcing import insertion, past, statements
 from libs.eventsourcing.group_commit import GroupCommit
+from libs.eventsourcing.insertion import Raced
 from libs.eventsourcing.log import (
     Appended,
     Cause,
@@ -33,14 +35,11 @@ from libs.eventsourcing.log import (
 from libs.eventsourcing.plan import (
     Append,
     AppendFacts,
-    Head,
-    Known,
-    Plan,
     Request,
     Result,
-    plan,
+    guess,
 )
-from libs.eventsourcing.rows import columns, recorded_event
+from libs.eventsourcing.rows import recorded_event
 from libs.eventsourcing.snapshot import Snapshot
 from libs.failpoints import reach
 from libs.postgres.pool import nothing_was_set
@@ -72,10 +71,6 @@ UNFIT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, Un
 """What the database, or the way to it, says of an event that cannot be stored."""
 
 APPENDED: Final = Counter("tillstream_appended_events", "Events written to the log")
-
-
-class _Raced(Exception):
-    """Another process inserted what the plan counted on."""
 
 
 class PostgresLog:
@@ -172,7 +167,7 @@ class PostgresLog:
         except UNFIT as error:
             if len(requests) == 1:
                 return [Rejected(f"the log cannot hold this event: {type(error).__name__}")]
-        except _Raced:
+        except Raced:
             if len(requests) == 1:
                 return [VersionConflict("too many others are writing to this stream")]
         # The group failed for the sake of one of them: each by itself.
@@ -183,7 +178,7 @@ class PostgresLog:
         self, connection: _Connection, requests: Sequence[Request]
     ) -> Sequence[Result | Exception]:
         """Hope first; whoever keeps losing queues, so that nobody starves at a hot stream."""
-        with suppress(_Raced):
+        with suppress(Raced):
             return await self._try(connection, requests, HOPEFUL_ATTEMPTS)
         heads = sorted({r.head for r in requests if isinstance(r, Append)})
         async with connection.transaction():
@@ -193,56 +188,19 @@ class PostgresLog:
     async def _try(
         self, connection: _Connection, requests: Sequence[Request], attempts: int
     ) -> Sequence[Result | Exception]:
+        planned = guess(requests)
         for _ in range(attempts):
-            planned = await self._plan(connection, requests)
+            if planned is None:
+                planned = await insertion.replan(connection, requests)
             try:
-                xid, inserted = await _insert(connection, planned)
-            except (_Raced, asyncpg.DeadlockDetectedError):
+                xid, inserted = await insertion.insert(connection, planned)
+            except (Raced, asyncpg.DeadlockDetectedError):
+                planned = None
                 continue
             APPENDED.inc(len(inserted))
             skipped = planned.fact_ids - inserted
-            return planned.answers(xid, inserted, await _writers(connection, skipped))
-        raise _Raced
-
-    async def _plan(self, connection: _Connection, requests: Sequence[Request]) -> Plan:
-        appends = [request for request in requests if isinstance(request, Append)]
-        if not appends:
-            return plan(requests, {}, {})
-        heads = list({request.head for request in appends})
-        ids = [each.event_id for request in appends for each in (*request.events, *request.facts)]
-        versions: dict[Head, int] = {}
-        known: dict[UUID, Known] = {}
-        tenants, streams = [tenant for tenant, _ in heads], [stream for _, stream in heads]
-        rows = await connection.fetch(statements.STANDING, tenants, streams, ids)
-        for event_id, tenant, stream, version, xid in rows:
-            if event_id is None:
-                versions[tenant, stream] = version
-            else:
-                known[event_id] = Known((tenant, stream), version, xid)
-        return plan(requests, versions, known)
-
-
-async def _writers(connection: _Connection, event_ids: set[UUID]) -> dict[UUID, int]:
-    rows = await connection.fetch(statements.KNOWN, list(event_ids)) if event_ids else []
-    return {row["event_id"]: row["xid"] for row in rows}
-
-
-async def _insert(connection: _Connection, planned: Plan) -> tuple[int, set[UUID]]:
-    """The writing transaction and what it inserted; raises _Raced having written nothing."""
-    if not planned.rows:
-        return 0, set()
-    if not planned.required:
-        return _inserted(await connection.fetch(statements.INSERT, *columns(planned.rows)))
-    async with connection.transaction():
-        rows = await connection.fetch(statements.INSERT, *columns(planned.rows))
-        if planned.required - {row["event_id"] for row in rows}:
-            raise _Raced
-        reach("group-inserted")
-        return _inserted(rows)
-
-
-def _inserted(rows: Sequence[asyncpg.Record]) -> tuple[int, set[UUID]]:
-    return (rows[0]["xid"] if rows else 0), {row["event_id"] for row in rows}
+            return planned.answers(xid, inserted, await insertion.writers(connection, skipped))
+        raise Raced
 
 
 def _weight(request: Request) -> int:

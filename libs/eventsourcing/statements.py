@@ -5,7 +5,7 @@ from typing import Final
 COLUMNS: Final = """position, xid::text::bigint AS xid, event_id, tenant, stream, version, type,
     schema_version, data, metadata, occurred_at, recorded_at"""
 
-INSERT: Final = """
+_GIVEN: Final = """
 INSERT INTO events
     (event_id, tenant, stream, version, type, schema_version, data, metadata, occurred_at)
 SELECT event_id, tenant, stream, version, type, schema_version, data::jsonb, metadata::jsonb,
@@ -13,10 +13,39 @@ SELECT event_id, tenant, stream, version, type, schema_version, data::jsonb, met
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::smallint[],
     $7::text[], $8::text[], $9::timestamptz[])
     AS given (event_id, tenant, stream, version, type, schema_version, data, metadata, occurred_at)
+"""
+
+_NEW: Final = """
 ON CONFLICT DO NOTHING
 RETURNING event_id, version, xid::text::bigint AS xid
 """
+
+INSERT: Final = f"{_GIVEN} {_NEW}"
 """All rows at once, in the order given (see `plan.Row.sort_key`), skipping what is known."""
+
+APPEND: Final = f"""
+WITH added AS (
+    {_GIVEN}
+    WHERE NOT EXISTS (
+        SELECT FROM unnest($10::text[], $11::text[], $12::int[]) AS base (tenant, stream, version)
+        -- The limit keeps it one look into the index for each; as an anti-join it reads the table.
+        WHERE (
+            SELECT true FROM events
+            WHERE events.tenant = base.tenant AND events.stream = base.stream
+                AND events.version = base.version
+            LIMIT 1
+        ) IS NULL
+    )
+    {_NEW}
+)
+SELECT event_id, version, xid, 1 / CASE WHEN
+    count(*) FILTER (WHERE version IS NOT NULL OR event_id = ANY($13::uuid[])) OVER () < $14
+    THEN 0 /* somebody else appended first, so nothing is appended here */ ELSE 1 END AS whole
+FROM added
+"""  # noqa: S608
+"""The same, unless a base is missing, and only if every versioned row and every one of `$13`,
+`$14` rows in all, is inserted: it divides by zero otherwise, and by its own transaction is gone.
+"""
 
 QUEUE: Final = """
 SELECT pg_advisory_xact_lock(key)

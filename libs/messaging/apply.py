@@ -7,12 +7,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 import asyncpg
 
 from contracts.envelope import Envelope
-from libs.eventsourcing.codec import UndecodableEvent, UnknownEvent
+from libs.eventsourcing.codec import Codec, UndecodableEvent, UnknownEvent
 from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.postgres import LOST
 from libs.eventsourcing.store import envelope
@@ -43,7 +43,7 @@ MISFIT: Final = (asyncpg.SyntaxOrAccessError, parking.TooManyParked)
 """Errors that say the projection itself is wrong: no event is to blame, none is parked."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Item(Generic[Event]):
     """An event ready to be projected, with the record it came in."""
 
@@ -252,12 +252,21 @@ def make_ready(
         return Letter(_place_of(record), record, "unreadable", delivered.reason)
     recorded = delivered.recorded
     try:
-        event = projection.codec.decode(recorded.type, recorded.schema_version, recorded.data)
+        told = _read(projection.codec, delivered)
     except (UnknownEvent, UndecodableEvent) as error:
         stream = (recorded.cause.tenant, recorded.stream)
         reason = "unknown" if isinstance(error, UnknownEvent) else "undecodable"
         return Letter(stream, record, reason, str(error))
-    return Item(record, recorded, envelope(recorded, event))
+    return Item(record, recorded, told)
+
+
+def _read(codec: Codec[Event], delivered: Delivered) -> Envelope[Event]:
+    """What the record tells. Raises UnknownEvent, UndecodableEvent."""
+    if delivered.read_by is not codec:
+        recorded = delivered.recorded
+        event = codec.decode(recorded.type, recorded.schema_version, recorded.data)
+        delivered.envelope, delivered.read_by = envelope(recorded, event), codec
+    return cast(Envelope[Event], delivered.envelope)
 
 
 def _place(letter: Letter) -> tuple[str, int, int]:

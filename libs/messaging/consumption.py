@@ -210,8 +210,9 @@ class Consumption(Generic[Event]):
         metrics.DROPPED.labels(name).inc(applied.repeated)
         now = time_ns() / 1e9
         freshness = metrics.FRESHNESS.labels(name)
-        for recorded in applied.recorded:
-            freshness.observe(max(now - recorded.recorded_at.timestamp(), 0.0))
+        # What one transaction wrote becomes visible together: it is one observation.
+        for moment in {recorded.recorded_at for recorded in applied.recorded}:
+            freshness.observe(max(now - moment.timestamp(), 0.0))
 
     def _mend(self, lane: Lane, next_offset: int, gap: str) -> None:
         """Read again from where something is missing; if it is missing still, it is gone."""

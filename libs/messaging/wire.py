@@ -7,15 +7,23 @@ for the first), so that a reader of one partition can prove that nothing is miss
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Protocol, TypeAlias
+from functools import lru_cache
+from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
+
+import msgspec
 
 from libs.eventsourcing.log import Cause, RecordedEvent
 from libs.eventsourcing.schema import MAX_STREAM
 
 Headers: TypeAlias = list[tuple[str, bytes]]
+
+REMEMBERED: Final = 2048
+"""So many records are decoded once for all projectors of a process that follow the same topic."""
+
+REPEATING: Final = 1024
+"""So many values are remembered of headers that many records share."""
 
 _CAUSE: Final = ("actor", "correlation_id", "causation_id", "traceparent")
 
@@ -41,13 +49,18 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """An event as it came over Kafka, with its place in the topic's chain."""
+class Delivered(msgspec.Struct):
+    """An event as it came over Kafka, with its place in the topic's chain.
+
+    All projectors of a process that follow the same topic meet the same one, so what the first of
+    them reads in it, by its codec, is kept for the others.
+    """
 
     recorded: RecordedEvent
     relay_seq: int
     prev_seq: int
+    read_by: object = None
+    envelope: Any = None
 
 
 def encode_headers(service: str, event: RecordedEvent, relay_seq: int, prev_seq: int) -> Headers:
@@ -83,50 +96,76 @@ def decode(record: Record) -> Delivered:
     if record.value is None:
         raise Unreadable("a record without a value")
     try:
-        headers = {name: _text(value) for name, value in record.headers if value is not None}
-        recorded = _recorded(headers, record.value)
-        return Delivered(recorded, _number(headers["relay_seq"]), _number(headers["prev_seq"]))
-    except (KeyError, ValueError) as error:
+        return _delivered(record.value, tuple(record.headers))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Unreadable(f"header {error}") from error
 
 
-def _recorded(headers: dict[str, str], value: bytes) -> RecordedEvent:
-    _, _, _, type_name, version = headers["ce_dataschema"].split(":")
-    stream_version = headers.get("stream_version")
-    return RecordedEvent(
-        event_id=UUID(headers["ce_id"]),
-        type=type_name,
-        schema_version=int(version),
-        data=value,
-        occurred_at=datetime.fromisoformat(headers["ce_time"]),
-        position=_number(headers["position"]),
-        xid=_number(headers["xid"]),
-        stream=_name(headers["ce_subject"]),
-        version=_number(stream_version) if stream_version is not None else None,
-        cause=Cause(
-            tenant=_name(headers["tenant"]), **{name: headers.get(name) for name in _CAUSE}
-        ),
-        recorded_at=datetime.fromisoformat(headers["ce_recordedtime"]),
+@lru_cache(REMEMBERED)
+def _delivered(value: bytes, given: tuple[tuple[str, bytes], ...]) -> Delivered:
+    headers = dict(given)
+    return Delivered(
+        _recorded(headers, value), _number(headers["relay_seq"]), _number(headers["prev_seq"])
     )
 
 
-def _text(value: bytes) -> str:
-    text = value.decode()
-    if "\0" in text:
-        raise ValueError("holds a NUL character")
-    return text
+def _recorded(headers: dict[str, bytes], value: bytes) -> RecordedEvent:
+    type_name, schema_version = _type(headers["ce_dataschema"])
+    version = headers.get("stream_version")
+    return RecordedEvent(
+        event_id=_uuid(headers["ce_id"]),
+        type=type_name,
+        schema_version=schema_version,
+        data=value,
+        occurred_at=datetime.fromisoformat(_text(headers["ce_time"])),
+        position=_number(headers["position"]),
+        xid=_number(headers["xid"]),
+        stream=_name(headers["ce_subject"]),
+        version=None if version is None else _number(version),
+        cause=_cause(headers["tenant"], *map(headers.get, _CAUSE)),
+        recorded_at=_recorded_at(headers["ce_recordedtime"]),
+    )
 
 
-def _name(text: str) -> str:
+@lru_cache(REPEATING)
+def _type(schema: bytes) -> tuple[str, int]:
+    _, _, _, name, version = _text(schema).split(":")
+    return name, int(version)
+
+
+@lru_cache(REPEATING)
+def _cause(tenant: bytes, *others: bytes | None) -> Cause:
+    told = (None if value is None else _text(value) for value in others)
+    return Cause(tenant=_name(tenant), **dict(zip(_CAUSE, told, strict=True)))
+
+
+@lru_cache(REPEATING)
+def _recorded_at(value: bytes) -> datetime:
+    return datetime.fromisoformat(_text(value))
+
+
+@lru_cache(REPEATING)
+def _name(value: bytes) -> str:
     """What the log would take as a name: a foreign record may hold anything."""
+    text = _text(value)
     if not 0 < len(text) <= MAX_STREAM:
         raise ValueError("is no name")
     return text
 
 
-def _number(text: str) -> int:
+def _uuid(value: bytes) -> UUID:
+    return UUID(bytes=bytes.fromhex(value.decode("ascii").replace("-", "")))
+
+
+def _text(value: bytes) -> str:
+    if b"\0" in value:
+        raise ValueError("holds a NUL character")
+    return value.decode()
+
+
+def _number(value: bytes) -> int:
     """What fits into a bigint column."""
-    number = int(text)
+    number = int(value)
     if not 0 <= number < 2**63:
         raise ValueError("is no number of ours")
     return number

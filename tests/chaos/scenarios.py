@@ -52,7 +52,7 @@ FAULTS: Final = (
     *KILLS,
     Fault("a stopped projector comes back", rivals.zombie, 2, 30),
     Fault("the same, and nobody waits for locks", rivals.zombie, 1, 20, ("checkpoint lock",)),
-    Fault("clients stopped before their commit", rivals.zombie_clients, 1, 20),
+    Fault("clients stopped before they append", rivals.zombie_clients, 1, 20),
     Fault("a stopped relay comes back", rivals.zombie_relay, 2, 30),
     Fault("two relays that both lead", rivals.both_lead, 2, 50),
     Fault("the leading relay loses its lock", rivals.leader_cut, 3, 50),

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, bindparam, func, select
 
 from contracts.gateway import ACCOUNTS, ADDRESSES, EVENTS, AccountId, GatewayEvent
-from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.codec import codec_of
 from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
 from libs.postgres.pool import Pool, acquired
@@ -117,7 +117,7 @@ def projection() -> Projection[GatewayEvent]:
         name="account",
         tables=("account", "account_role", "account_address"),
         topics=(ACCOUNTS, ADDRESSES),
-        codec=Codec(EVENTS),
+        codec=codec_of(EVENTS),
         project=project,
     )
 

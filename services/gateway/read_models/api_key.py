@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from contracts.envelope import Envelope
 from contracts.gateway import EVENTS, KEYS, GatewayEvent, KeyIssued, KeyRevoked
-from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.codec import codec_of
 from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
 from libs.postgres.pool import Pool, acquired, tenant_transaction
@@ -125,6 +125,6 @@ def projection() -> Projection[GatewayEvent]:
         name="api_key",
         tables=("api_key",),
         topics=(KEYS,),
-        codec=Codec(EVENTS),
+        codec=codec_of(EVENTS),
         project=project,
     )

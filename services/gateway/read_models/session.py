@@ -21,7 +21,7 @@ from contracts.gateway import (
     SessionRefreshed,
     SessionRevoked,
 )
-from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.codec import codec_of
 from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
 from libs.postgres.pool import Pool, acquired
@@ -109,7 +109,7 @@ def projection() -> Projection[GatewayEvent]:
         name="session",
         tables=("session",),
         topics=(SESSIONS,),
-        codec=Codec(EVENTS),
+        codec=codec_of(EVENTS),
         project=project,
     )
 

@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from contracts import ingest
 from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanRecorded
-from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.codec import codec_of
 from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
 from services.ingest.domain.day import day_of
@@ -92,7 +92,7 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
         name="activity",
         tables=("activity", "activity_total"),
         topics=(ingest.SCANS, ingest.REMOVALS),
-        codec=Codec(ingest.EVENTS),
+        codec=codec_of(ingest.EVENTS),
         project=partial(project, zone=zone),
     )
 

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from contracts import ingest
 from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, ItemRemoved, ScanRecorded
-from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.codec import codec_of
 from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
 from libs.postgres.query import Row
@@ -81,7 +81,7 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
         name="box",
         tables=("box",),
         topics=(ingest.SCANS,),
-        codec=Codec(ingest.EVENTS),
+        codec=codec_of(ingest.EVENTS),
         project=partial(project, zone=zone),
     )
 

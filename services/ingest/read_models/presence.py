@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from contracts import ingest
 from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, ScanRecorded
-from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.codec import codec_of
 from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
 
@@ -39,7 +39,7 @@ def projection() -> Projection[IngestEvent]:
         name="presence",
         tables=("presence",),
         topics=(ingest.SCANS,),
-        codec=Codec(ingest.EVENTS),
+        codec=codec_of(ingest.EVENTS),
         project=project,
     )
 

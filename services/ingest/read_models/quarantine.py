@@ -22,7 +22,7 @@ from sqlalchemy import (
 from contracts import ingest
 from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, QuarantineDropped, QuarantineMended, ScanQuarantined
-from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.codec import codec_of
 from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
 from libs.postgres.pool import Pool, acquired
@@ -92,7 +92,7 @@ def projection() -> Projection[IngestEvent]:
         name="quarantine",
         tables=("quarantine",),
         topics=(ingest.QUARANTINE,),
-        codec=Codec(ingest.EVENTS),
+        codec=codec_of(ingest.EVENTS),
         project=project,
     )
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from contracts import ingest
 from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, ItemRemoved
-from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.codec import codec_of
 from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
 from services.ingest.domain.day import day_of
@@ -76,7 +76,7 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
         name="removal",
         tables=("removal",),
         topics=(ingest.SCANS,),
-        codec=Codec(ingest.EVENTS),
+        codec=codec_of(ingest.EVENTS),
         project=partial(project, zone=zone),
     )
 

@@ -40,7 +40,7 @@ from contracts.ingest import (
     ScanId,
     ScanRecorded,
 )
-from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.codec import codec_of
 from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
 from services.ingest.domain.day import Days, day_of
@@ -89,7 +89,7 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
         name="scan_log",
         tables=("scan_log",),
         topics=(ingest.SCANS, ingest.REMOVALS),
-        codec=Codec(ingest.EVENTS),
+        codec=codec_of(ingest.EVENTS),
         project=partial(project, zone=zone),
     )
 

@@ -1,9 +1,9 @@
 """Every log tells what it held at an earlier instant."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
+from msgspec.structs import replace
 
 from libs.eventsourcing.log import Cause, Log, Span
 from libs.eventsourcing.past import INDEXES, NEWEST, OCCURRED

@@ -1,0 +1,66 @@
+"""Writing what was planned: one statement that leaves all of it behind, or nothing."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from libs.eventsourcing import statements
+from libs.eventsourcing.plan import Append, Head, Known, Plan, Request, plan
+from libs.eventsourcing.rows import columns
+
+
+class Raced(Exception):
+    """Something the plan counted on was missing, or somebody else's; nothing was written."""
+
+
+async def insert(connection: Any, planned: Plan) -> tuple[int, set[UUID]]:
+    """The writing transaction and what it inserted. Raises Raced."""
+    if not planned.rows:
+        return 0, set()
+    if not planned.required:
+        return _inserted(await connection.fetch(statements.INSERT, *columns(planned.rows)))
+    tenants, streams = [tenant for tenant, _ in planned.bases], [at for _, at in planned.bases]
+    bases = (tenants, streams, [*planned.bases.values()])
+    required = (list(planned.bound), len(planned.required))
+    # In a transaction of somebody else's only a savepoint survives the error.
+    saved = connection.transaction() if connection.is_in_transaction() else nullcontext()
+    try:
+        async with saved:
+            rows = await connection.fetch(
+                statements.APPEND, *columns(planned.rows), *bases, *required
+            )
+    except asyncpg.DivisionByZeroError as error:
+        raise Raced from error
+    if not rows:
+        raise Raced
+    return _inserted(rows)
+
+
+async def replan(connection: Any, requests: Sequence[Request]) -> Plan:
+    """The plan on what is committed, which a guess got wrong."""
+    appends = [request for request in requests if isinstance(request, Append)]
+    heads = list({request.head for request in appends})
+    ids = [each.event_id for request in appends for each in (*request.events, *request.facts)]
+    versions: dict[Head, int] = {}
+    known: dict[UUID, Known] = {}
+    tenants, streams = [tenant for tenant, _ in heads], [stream for _, stream in heads]
+    rows = await connection.fetch(statements.STANDING, tenants, streams, ids)
+    for event_id, tenant, stream, version, xid in rows:
+        if event_id is None:
+            versions[tenant, stream] = version
+        else:
+            known[event_id] = Known((tenant, stream), version, xid)
+    return plan(requests, versions, known)
+
+
+async def writers(connection: Any, event_ids: set[UUID]) -> dict[UUID, int]:
+    """The transactions that wrote these events, of which those must be told that repeat them."""
+    rows = await connection.fetch(statements.KNOWN, list(event_ids)) if event_ids else []
+    return {row["event_id"]: row["xid"] for row in rows}
+
+
+def _inserted(rows: Sequence[asyncpg.Record]) -> tuple[int, set[UUID]]:
+    return (rows[0]["xid"] if rows else 0), {row["event_id"] for row in rows}
