@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 from uuid import UUID
 
+import msgspec
+
 from libs.eventsourcing.log import (
     AnyVersion,
     Appended,
@@ -60,8 +62,7 @@ class Known:
     xid: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One event to insert."""
 
     event: NewEvent
@@ -70,10 +71,10 @@ class Row:
     cause: Cause
 
     @property
-    def sort_key(self) -> tuple[bool, str, str, int, UUID]:
+    def sort_key(self) -> tuple[bool, str, str, int, int]:
         """The order every writer inserts in, so that two of them never wait crosswise."""
         by_stream = ("", "") if self.version is None else (self.cause.tenant, self.stream)
-        return self.version is not None, *by_stream, self.version or 0, self.event.event_id
+        return self.version is not None, *by_stream, self.version or 0, self.event.event_id.int
 
 
 @dataclass(slots=True)
@@ -126,11 +127,14 @@ def plan(
 ) -> Plan:
     """Take the requests in order, each seeing what those before it will write."""
     made, versions, ids = Plan(), dict(heads), dict(known)
+    # Facts alone are told from known ones by the database.
+    alone = all(isinstance(request, AppendFacts) for request in requests)
     for request in requests:
         if isinstance(request, AppendFacts):
             free = [fact for fact in request.facts if fact.event_id not in made.bound]
             made.rows += _fact_rows(free, request.cause)
-            _note(free, request.cause, ids)
+            if not alone:
+                _note(free, request.cause, ids)
             made.outcomes.append(request)
         else:
             made.outcomes.append(_plan_append(request, versions, ids, made))

@@ -3,7 +3,10 @@
 import json
 from functools import lru_cache
 from typing import Final
-from uuid import UUID, uuid5
+from uuid import UUID
+
+# The same as the standard library's, in half the time: it is asked for every scan.
+from uuid_utils.compat import uuid5
 
 from contracts.ingest import ScanId
 

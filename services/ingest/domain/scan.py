@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -42,6 +43,7 @@ _UUID: Final = re.compile(
     r"(?:urn:uuid:)?(\{)?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})(?(1)\})",
     re.IGNORECASE,
 )
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _DIGITS: Final = re.compile(r"\s*\+?[0-9]{1,20}\s*", re.ASCII)
 
 
@@ -168,7 +170,31 @@ def _whole(value: object) -> int | None:
             return None
 
 
+def _fits(reading: Reading) -> bool:
+    """Whether all texts can be stored, looked at together: nearly always they can."""
+    details = reading.details or ""
+    within = (
+        len(reading.type) <= LIMITS["type"]
+        and len(reading.operator) <= LIMITS["operator"]
+        and len(reading.client) <= LIMITS["client"]
+        and len(reading.city) <= LIMITS["city"]
+        and len(reading.box) <= LIMITS["box"]
+        and len(reading.code) <= LIMITS["code"]
+        and len(reading.source) <= LIMITS["source"]
+        and len(details) <= LIMITS["details"]
+    )
+    if not within:
+        return False
+    every = (
+        f"{reading.type}{reading.operator}{reading.client}{reading.city}{reading.box}"
+        f"{reading.code}{reading.source}{details}"
+    )
+    return not _UNSTORABLE.search(every)
+
+
 def _unfit_text(reading: Reading) -> tuple[str, str] | None:
+    if _fits(reading):
+        return None
     texts = _texts(reading)
     for name, limit in LIMITS.items():
         if len(texts[name]) > limit:
@@ -195,11 +221,16 @@ def _texts(reading: Reading) -> dict[str, str]:
 
 
 def _implausible(ts: int, not_before: datetime) -> tuple[str, str] | None:
-    if ts < (not_before - _EPOCH) // timedelta(milliseconds=1):
+    if ts < _milliseconds(not_before):
         return "implausible_ts", f"ts lies before {not_before:%Y-%m-%d}; it counts milliseconds"
     if ts > _LAST_MS:
         return "implausible_ts", "ts lies behind the year 9999; it counts milliseconds"
     return None
+
+
+@lru_cache(1)
+def _milliseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _id_from_content(reading: Reading) -> UUID:
