@@ -1,6 +1,7 @@
 """Between the log's rows and its events."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import asyncpg
@@ -39,6 +40,12 @@ def _metadata(cause: Cause) -> str:
     return _encode({name: value for name, value in fields.items() if value is not None}).decode()
 
 
+# What was appended together has one cause.
+@lru_cache(1024)
+def _cause(tenant: str, metadata: str) -> Cause:
+    return Cause(tenant=tenant, **_decode(metadata))
+
+
 def recorded_event(row: asyncpg.Record) -> RecordedEvent:
     """An event out of a row of `statements.COLUMNS`."""
     return RecordedEvent(
@@ -51,6 +58,6 @@ def recorded_event(row: asyncpg.Record) -> RecordedEvent:
         xid=row["xid"],
         stream=row["stream"],
         version=row["version"],
-        cause=Cause(tenant=row["tenant"], **_decode(row["metadata"])),
+        cause=_cause(row["tenant"], row["metadata"]),
         recorded_at=row["recorded_at"],
     )

@@ -87,7 +87,7 @@ class Publisher:
         lanes: dict[Lane, list[Message]] = defaultdict(list)
         last = dict(heads)
         for seq, event in enumerate(events, first_seq):
-            lane = await self._lane(event.stream)
+            lane = self._known_lane(event.stream) or await self._lane(event.stream)
             headers = encode_headers(self._service, event, seq, last.get(lane, 0))
             lanes[lane].append((event.stream.encode(), event.data, headers))
             last[lane] = seq
@@ -110,10 +110,15 @@ class Publisher:
             self._producer._message_accumulator.fail_all(SpentPublisher("given up"))
             await asyncio.wait([stopping], timeout=CLOSE_SECONDS)
 
+    def _known_lane(self, stream: str) -> Lane | None:
+        """The lane of a stream, if its topic was written to before."""
+        topic = topic_name(self._prefix, category_of(self._service, stream))
+        partitions = self._partitions.get(topic)
+        return (topic, partition_of(stream, partitions)) if partitions else None
+
     async def _lane(self, stream: str) -> Lane:
         topic = topic_name(self._prefix, category_of(self._service, stream))
-        if topic not in self._partitions:
-            self._partitions[topic] = await self._count_partitions(topic)
+        self._partitions[topic] = await self._count_partitions(topic)
         return topic, partition_of(stream, self._partitions[topic])
 
     async def _count_partitions(self, topic: str) -> int:

@@ -145,7 +145,7 @@ class Relay:
         )
         if len(page.events) != count:
             raise LogChanged(f"tick {tick.tick} had {count} events, now {len(page.events)}")
-        return await self._send(connection, publisher, tick, page.events, heads)
+        return (await self._send(connection, publisher, tick, page.events, heads))[0]
 
     async def _follow(
         self,
@@ -155,11 +155,11 @@ class Relay:
         heads: dict[Lane, int],
         stop: asyncio.Event,
     ) -> None:
-        seen, pause = tick.target, self._pace.shortest
+        seen, pause, ahead = tick.target, self._pace.shortest, None
         while not stop.is_set():
             self.progress.alive_at = monotonic()
             self._woken.clear()
-            page = await self._next_page(connection, tick, seen)
+            page = ahead or await self._next_page(connection, tick, seen)
             # A difference without events is as good as published.
             seen = page.difference.target
             if page.events:
@@ -167,18 +167,15 @@ class Relay:
                 reach("tick-saving")
                 await ticks.save(connection, tick)
                 reach("tick-saved")
-                tick = await self._send(connection, publisher, tick, page.events, heads)
+                tick, ahead = await self._send(connection, publisher, tick, page.events, heads)
             else:
                 await _first(stop, self._woken, pause)
                 pause = min(pause * 2, self._pace.longest)
 
     async def _next_page(self, connection: Any, tick: Tick, seen: Snapshot) -> Page:
         """The rest of the tick's difference, or else the beginning of what is new since `seen`."""
-        if not tick.complete:
-            rest = Difference(tick.published, tick.target)
-            page = await rest.page(connection, after=tick.until_position, limit=self._pace.page)
-            if page.events:
-                return page
+        if rest := await self._rest(connection, tick):
+            return rest
         news = Difference(seen, await current(connection))
         if news.target == seen:
             return Page(news, 0, (), last=True)
@@ -188,6 +185,14 @@ class Relay:
             return Page(news, 0, (), last=True)
         return await news.page(connection, after=after, limit=self._pace.page)
 
+    async def _rest(self, connection: Any, tick: Tick) -> Page | None:
+        """What follows in the tick's difference, if anything does."""
+        if tick.complete:
+            return None
+        rest = Difference(tick.published, tick.target)
+        page = await rest.page(connection, after=tick.until_position, limit=self._pace.page)
+        return page if page.events else None
+
     async def _send(
         self,
         connection: Any,
@@ -195,9 +200,17 @@ class Relay:
         tick: Tick,
         events: Sequence[RecordedEvent],
         heads: dict[Lane, int],
-    ) -> Tick:
+    ) -> tuple[Tick, Page | None]:
+        """Send and confirm; what follows is read meanwhile."""
         with self._span(events):
-            new_heads = await publisher.publish(events, tick.first_seq, heads)
+            publishing = asyncio.ensure_future(publisher.publish(events, tick.first_seq, heads))
+            try:
+                ahead = await self._rest(connection, tick)
+                new_heads = await publishing
+            finally:
+                # Nothing of this page may be on its way when somebody begins anew.
+                publishing.cancel()
+                await asyncio.gather(publishing, return_exceptions=True)
             reach("page-flushed")
             tick = await ticks.confirm(connection, tick, new_heads)
             reach("tick-confirmed")
@@ -206,7 +219,7 @@ class Relay:
         self.progress.last_error = None
         self.progress.backlog = max(self.progress.backlog - len(events), 0)
         metrics.RELAY_BACKLOG.set(self.progress.backlog)
-        return tick
+        return tick, ahead
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> bool:

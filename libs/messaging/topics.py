@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,6 +54,8 @@ def category_of(service: str, stream: str) -> str:
     return f"{service}.{stream.partition('-')[0]}"
 
 
+# aiokafka's murmur2 is slow, and most streams come again soon.
+@lru_cache(16_384)
 def partition_of(stream: str, partitions: int) -> int:
     """The lane of a stream, by Kafka's murmur2: what every client would choose for the key."""
     number: int = murmur2(stream.encode())

@@ -65,19 +65,15 @@ class Delivered(msgspec.Struct):
 
 def encode_headers(service: str, event: RecordedEvent, relay_seq: int, prev_seq: int) -> Headers:
     """The headers of `event` as the `relay_seq`-th record of its service."""
-    cause = event.cause
+    stream = event.stream.encode()
     headers = [
-        ("ce_specversion", b"1.0"),
+        *_of_type(service, event.type, event.schema_version),
         ("ce_id", str(event.event_id).encode()),
-        ("ce_source", f"/tillstream/{service}".encode()),
-        ("ce_type", f"tillstream.{service}.{event.type}".encode()),
         ("ce_time", _write_time(event.occurred_at)),
-        ("ce_subject", event.stream.encode()),
-        ("ce_dataschema", f"urn:tillstream:{service}:{event.type}:{event.schema_version}".encode()),
-        ("ce_partitionkey", event.stream.encode()),
-        ("ce_recordedtime", _write_time(event.recorded_at)),
-        ("content-type", b"application/json"),
-        ("tenant", cause.tenant.encode()),
+        ("ce_subject", stream),
+        ("ce_partitionkey", stream),
+        ("ce_recordedtime", _write_recorded(event.recorded_at)),
+        *_of_cause(event.cause),
         ("relay_seq", b"%d" % relay_seq),
         ("prev_seq", b"%d" % prev_seq),
         ("xid", b"%d" % event.xid),
@@ -85,10 +81,25 @@ def encode_headers(service: str, event: RecordedEvent, relay_seq: int, prev_seq:
     ]
     if event.version is not None:
         headers.append(("stream_version", b"%d" % event.version))
-    for name in _CAUSE:
-        if (value := getattr(cause, name)) is not None:
-            headers.append((name, value.encode()))
     return headers
+
+
+@lru_cache(REPEATING)
+def _of_type(service: str, name: str, schema_version: int) -> Headers:
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_source", f"/tillstream/{service}".encode()),
+        ("ce_type", f"tillstream.{service}.{name}".encode()),
+        ("ce_dataschema", f"urn:tillstream:{service}:{name}:{schema_version}".encode()),
+        ("content-type", b"application/json"),
+    ]
+
+
+@lru_cache(REPEATING)
+def _of_cause(cause: Cause) -> Headers:
+    given = ((name, getattr(cause, name)) for name in _CAUSE)
+    told = [(name, value.encode()) for name, value in given if value is not None]
+    return [("tenant", cause.tenant.encode()), *told]
 
 
 def decode(record: Record) -> Delivered:
@@ -171,5 +182,11 @@ def _number(value: bytes) -> int:
     return number
 
 
+@lru_cache(REPEATING)
+def _write_recorded(moment: datetime) -> bytes:
+    return _write_time(moment)
+
+
 def _write_time(moment: datetime) -> bytes:
-    return moment.astimezone(UTC).isoformat().encode()
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return in_utc.isoformat().encode()
