@@ -106,18 +106,27 @@ def decode(record: Record) -> Delivered:
     """Read a record back. Raises Unreadable."""
     if record.value is None:
         raise Unreadable("a record without a value")
+    said = b"\0".join([value or b"" for _, value in record.headers])
+    # Nothing but bytes and numbers, of which the garbage collector takes no notice.
+    key = record.topic, record.partition, record.offset, record.value, said
+    if (known := _delivered.get(key)) is not None:
+        return known
     try:
-        return _delivered(record.value, tuple(record.headers))
+        headers: dict[str, Any] = dict(record.headers)
+        delivered = Delivered(
+            _recorded(headers, record.value),
+            _number(headers["relay_seq"]),
+            _number(headers["prev_seq"]),
+        )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Unreadable(f"header {error}") from error
+    if len(_delivered) >= REMEMBERED:
+        del _delivered[next(iter(_delivered))]
+    _delivered[key] = delivered
+    return delivered
 
 
-@lru_cache(REMEMBERED)
-def _delivered(value: bytes, given: tuple[tuple[str, bytes], ...]) -> Delivered:
-    headers = dict(given)
-    return Delivered(
-        _recorded(headers, value), _number(headers["relay_seq"]), _number(headers["prev_seq"])
-    )
+_delivered: Final[dict[tuple[str, int, int, bytes, bytes], Delivered]] = {}
 
 
 def _recorded(headers: dict[str, bytes], value: bytes) -> RecordedEvent:

@@ -20,6 +20,8 @@ DRAIN_SECONDS = 25.0
 # How long a task may take to notice that it is cancelled before it is left behind.
 ABANDON_SECONDS = 2.0
 KNOCK_SECONDS = 0.01
+# So many more objects than went before some are looked through.
+GARBAGE = 7_000
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Only what it says about failures, and through our logging: by itself granian writes to stdout.
 GRANIAN_LOGGERS = {"_granian": {"level": "ERROR"}, "granian.access": {"level": "ERROR"}}
@@ -53,6 +55,8 @@ async def run_until_signal(*tasks: Task, drain_seconds: float = DRAIN_SECONDS) -
     # answer up for tens of milliseconds.
     gc.collect()
     gc.freeze()
+    # What comes and goes is seldom garbage in circles: look a tenth as often.
+    gc.set_threshold(GARBAGE)
     try:
         failed = await _until_stopped(running, stop)
         failed |= await _drain(running, hurry, drain_seconds)

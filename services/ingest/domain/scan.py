@@ -2,6 +2,9 @@
 
 `read` takes any JSON value and settles its shape, `judge` applies the rules. Whoever has the
 shape already, from a faster decoder, goes to `judge` directly; both ways obey the same rules.
+
+Longer than most: the shape and the rules of one event, and each rule twice, to be quick where all
+is well and exact where it is not.
 """
 
 import json
