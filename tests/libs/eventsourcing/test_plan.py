@@ -14,7 +14,7 @@ from libs.eventsourcing.log import (
     NewFact,
     VersionConflict,
 )
-from libs.eventsourcing.plan import Append, AppendFacts, Known, Request, plan
+from libs.eventsourcing.plan import Append, AppendFacts, Known, Request, guess, plan
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CAUSE = Cause(tenant="demo")
@@ -157,3 +157,24 @@ def test_two_appends_of_a_group_do_not_bind_the_same_fact() -> None:
     assert first == Appended(1, "9")
     assert isinstance(second, VersionConflict)
     assert len(planned.rows) == 2
+
+
+def test_a_guess_believes_what_the_first_of_a_stream_expects() -> None:
+    guessed = guess([append(1, expected=4), append(2, expected=5), append(3, expected=4)])
+
+    assert guessed is not None
+    assert [row.version for row in guessed.rows] == [5, 6]
+    assert guessed.bases == {HEAD: 4}
+    assert isinstance(guessed.outcomes[2], VersionConflict)
+
+
+def test_a_stream_that_must_not_exist_needs_no_base() -> None:
+    guessed = guess([append(1, expected=0)])
+
+    assert guessed is not None
+    assert guessed.bases == {}
+
+
+def test_nothing_is_guessed_of_a_stream_that_may_be_anywhere() -> None:
+    assert guess([append(1, expected=0), append(2, expected=ANY)]) is not None
+    assert guess([append(1, expected=ANY), append(2, expected=0)]) is None

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from libs.eventsourcing import statements
 from libs.eventsourcing.log import (
     ANY,
     NO_STREAM,
@@ -213,3 +214,24 @@ async def test_a_database_that_goes_away_is_said_so(pool: asyncpg.Pool) -> None:
     pool.terminate()
     with pytest.raises(LogUnavailable):
         await log.append("order-1", [new()], expected=2, cause=CAUSE)
+
+
+async def test_an_append_looks_for_what_it_stands_on_by_the_index(pool: asyncpg.Pool) -> None:
+    log = PostgresLog(pool)
+    for number in range(300):
+        await log.append(f"order-{number}", [new()], expected=0, cause=CAUSE)
+    await pool.execute("ANALYZE events")
+    rows = (["order-1", "order-2"], [1, 1])
+
+    told = await pool.fetch(
+        f"EXPLAIN (COSTS OFF) {statements.APPEND}",
+        *([] for _ in range(9)),
+        ["demo", "demo"],
+        *rows,
+        [],
+        0,
+    )
+
+    plan = "\n".join(row[0] for row in told)
+    assert "Seq Scan on events" not in plan
+    assert "events_stream_version" in plan
