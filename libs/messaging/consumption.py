@@ -76,6 +76,7 @@ class Consumption(Generic[Event]):
         self._progress = progress
         self._on_applied = on_applied
         self._topics = [topic_name(source.prefix, category) for category in projection.topics]
+        self._most = source.max_records
         self._busy = asyncio.Lock()
         self._ending = asyncio.Event()
         self._next: dict[Lane, int] = {}
@@ -188,7 +189,9 @@ class Consumption(Generic[Event]):
                 except Exception as error:
                     log.exception("projector failed", projection=self._projection.name)
                     self._break(f"{type(error).__name__}: {error}")
-                return
+                break
+        if len(records) < self._most and self._projection.linger_seconds:
+            await wait(self._ending, self._projection.linger_seconds)
 
     async def _apply(self, records: Sequence[ConsumerRecord]) -> None:
         began = time_ns()

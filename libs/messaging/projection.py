@@ -26,7 +26,9 @@ class Projection(Generic[Event]):
 
     `tables` are unqualified names: the edition in use is a matter of the search path (see
     `libs.messaging.editions`). `topics` are categories such as `ingest.scan`. `project` may raise
-    anything: what cannot be applied is parked with its stream.
+    anything: what cannot be applied is parked with its stream. After a batch events gather for
+    `linger_seconds`, which costs less work and some freshness, but for the first after a silence;
+    a backlog is not waited for.
     """
 
     name: str
@@ -34,3 +36,4 @@ class Projection(Generic[Event]):
     topics: tuple[str, ...]
     codec: Codec[Event]
     project: Project[Event]
+    linger_seconds: float = 0.0

@@ -82,6 +82,8 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
         tables=("box",),
         topics=(ingest.SCANS,),
         codec=codec_of(ingest.EVENTS),
+        # Boxes fill by the second.
+        linger_seconds=0.05,
         project=partial(project, zone=zone),
     )
 

@@ -40,6 +40,8 @@ def projection() -> Projection[IngestEvent]:
         tables=("presence",),
         topics=(ingest.SCANS,),
         codec=codec_of(ingest.EVENTS),
+        # Whether somebody is there is a matter of minutes.
+        linger_seconds=0.25,
         project=project,
     )
 

@@ -77,6 +77,8 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
         tables=("removal",),
         topics=(ingest.SCANS,),
         codec=codec_of(ingest.EVENTS),
+        # An audit, of something rare among the scans.
+        linger_seconds=0.1,
         project=partial(project, zone=zone),
     )
 
