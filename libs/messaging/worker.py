@@ -1,7 +1,7 @@
 """The background half of a service: its relay and the projectors of its read models."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -53,23 +53,31 @@ async def open_worker(
     projections: Sequence[Projection[Any]],
     telemetry: Telemetry,
 ) -> AsyncIterator[Worker]:
-    """The worker of a service on a pool of its own, in sight of all tenants.
+    """The worker of a service on pools of its own, in sight of all tenants.
 
     One connection is the relay's, one each the projectors', one for what comes up.
     """
-    pool = await open_pool(
+    open_ours = partial(
+        open_pool,
         settings.database_url.get_secret_value(),
         role=application_role(service),
         schema=service,
-        size=len(projections) + 2,
-        application_name=f"{service} worker",
         tenant_scope=SYSTEM,
         statement_timeout=timedelta(minutes=2),
     )
-    try:
+    async with AsyncExitStack() as stack:
+        relaying = await open_ours(size=1, application_name=f"{service} relay")
+        stack.push_async_callback(relaying.close)
+        # A read model and its checkpoint are lost together, and Kafka still has what they held.
+        projecting = await open_ours(
+            size=len(projections) + 1,
+            application_name=f"{service} worker",
+            waits_for_disk=False,
+        )
+        stack.push_async_callback(projecting.close)
         yield Worker(
             relay=Relay(
-                pool,
+                relaying,
                 partial(
                     Publisher.connect,
                     settings.kafka_bootstrap_servers,
@@ -80,7 +88,7 @@ async def open_worker(
             ),
             projectors=[
                 Projector(
-                    pool,
+                    projecting,
                     projection,
                     Source(
                         bootstrap=settings.kafka_bootstrap_servers,
@@ -92,8 +100,6 @@ async def open_worker(
                 for projection in projections
             ],
         )
-    finally:
-        await pool.close()
 
 
 async def check_relay(relay: Relay) -> CheckResult:

@@ -51,13 +51,15 @@ async def open_pool(
     application_name: str,
     tenant_scope: str | None = None,
     statement_timeout: timedelta = STATEMENT_TIMEOUT,
+    waits_for_disk: bool = True,
 ) -> Pool:
     """A pool of at most `size` connections that act as `role` in `schema`. Close it yourself.
 
     `tenant_scope` is the tenant of every connection, `SYSTEM` sees all of them; without it rows
     under row-level security stay invisible outside of `tenant_transaction`. Durations of zero
-    switch a timeout off. json and jsonb come and go as text. Raises `Unavailable` if the server
-    cannot be reached.
+    switch a timeout off. json and jsonb come and go as text. Without `waits_for_disk` a crash of
+    the server may take the last moments' commits back, in their order and each as a whole: for
+    what can be done again. Raises `Unavailable` if the server cannot be reached.
 
     The settings travel in the start-up packet: they are what `RESET ALL`, which the pool runs when
     a connection is returned, resets to. `role` alone is exempt from `RESET ALL`, so it is reset by
@@ -71,6 +73,8 @@ async def open_pool(
         "idle_in_transaction_session_timeout": _milliseconds(IDLE_TIMEOUT),
         "timezone": "UTC",
     }
+    if not waits_for_disk:
+        settings["synchronous_commit"] = "off"
     if role is not None:
         settings["role"] = role
     if tenant_scope is not None:

@@ -65,15 +65,21 @@ def live(role: Role) -> None:
 
 
 async def _live(role: Role) -> int:
-    pool = await pools.open_pool(
+    parts = {"relay": _relay, "projector": _projector, "clients": _clients}
+    # As in `libs.messaging.worker`: what a projector commits may be lost with the server.
+    opened = {name: await _pool(role, waits_for_disk=name != "projector") for name in role.parts}
+    return await run_until_signal(*(parts[name](role, pool) for name, pool in opened.items()))
+
+
+async def _pool(role: Role, *, waits_for_disk: bool) -> Any:
+    return await pools.open_pool(
         role.database,
         role=None,
         schema="public",
         size=POOL,
         application_name=f"child {os.getpid()}",
+        waits_for_disk=waits_for_disk,
     )
-    parts = {"relay": _relay, "projector": _projector, "clients": _clients}
-    return await run_until_signal(*(parts[name](role, pool) for name in role.parts))
 
 
 def _relay(role: Role, pool: Any) -> Task:
