@@ -1,4 +1,7 @@
-"""Facts the gateway announces: which keys open which doors, who is who, who is in."""
+"""Facts the gateway announces: which keys open which doors, who is who, who is in.
+
+Longer than most: what is told of keys, people and shops is read together.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +13,7 @@ ACCOUNTS: Final = "gateway.account"
 ADDRESSES: Final = "gateway.address"
 SESSIONS: Final = "gateway.session"
 ACCESS: Final = "gateway.access"
+SHOPS: Final = "gateway.shop"
 
 KeyId = NewType("KeyId", UUID)
 AccountId = NewType("AccountId", UUID)
@@ -18,7 +22,11 @@ SessionId = NewType("SessionId", UUID)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyIssued:
-    """An API key was given out. Only its hash is told; `prefix` is what people recognise it by."""
+    """An API key was given out. Only its hash is told; `prefix` is what people recognise it by.
+
+    Without `expires_at` it opens until it is revoked; without `requests_per_minute` it has no limit
+    beside those of the doors.
+    """
 
     key_id: KeyId
     name: str
@@ -26,6 +34,8 @@ class KeyIssued:
     hash: str
     scopes: tuple[str, ...]
     issued_at: datetime
+    expires_at: datetime | None = None
+    requests_per_minute: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +107,8 @@ class PasswordSet:
 class RoleGranted:
     """The account may act in a realm: `scales`, `crm`, `shop`, `kiosk`, `platform`.
 
-    `tenant` is where; of the realm `shop` it is the shop's own.
+    `tenant` is where; of the realm `shop` it is the shop's own. There a role may be followed by
+    what it may do instead of the usual, and by `off`: `florist`, `florist orders,customers off`.
     """
 
     account_id: AccountId
@@ -195,6 +206,52 @@ class LoginRefused:
     refused_at: datetime
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceEnrolled:
+    """Somebody let a kiosk or a scale bridge in. A fact in the stream `access-<realm>`.
+
+    `account_id` is the device's own, `client` the program that asked on it.
+    """
+
+    account_id: AccountId
+    realm: str
+    tenant: str
+    client: str
+    enrolled_by: AccountId
+    enrolled_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceRefused:
+    """Somebody said no to a device that asked to be let in. A fact in the stream `access-<realm>`.
+
+    `account_id` is the one it would have had.
+    """
+
+    account_id: AccountId
+    realm: str
+    tenant: str
+    client: str
+    refused_by: AccountId
+    refused_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShopRegistered:
+    """Somebody opened a shop; a fact in the stream `shop-<number>`, told with their role there.
+
+    `number` is what its clients know it by, `tenant` whose everything in it is, `account_id` its
+    first admin, whose phone is the shop's.
+    """
+
+    number: int
+    tenant: str
+    account_id: AccountId
+    name: str
+    city: str
+    registered_at: datetime
+
+
 KeyEvent: TypeAlias = KeyIssued | KeyRevoked
 AccountEvent: TypeAlias = (
     AccountOpened
@@ -208,7 +265,10 @@ AccountEvent: TypeAlias = (
 )
 AddressEvent: TypeAlias = AddressClaimed | AddressReleased
 SessionEvent: TypeAlias = SessionOpened | SessionRefreshed | SessionRevoked
-GatewayEvent: TypeAlias = KeyEvent | AccountEvent | AddressEvent | SessionEvent | LoginRefused
+AccessEvent: TypeAlias = LoginRefused | DeviceEnrolled | DeviceRefused
+GatewayEvent: TypeAlias = (
+    KeyEvent | AccountEvent | AddressEvent | SessionEvent | AccessEvent | ShopRegistered
+)
 EVENTS: Final = (
     KeyIssued,
     KeyRevoked,
@@ -226,4 +286,7 @@ EVENTS: Final = (
     SessionRefreshed,
     SessionRevoked,
     LoginRefused,
+    DeviceEnrolled,
+    DeviceRefused,
+    ShopRegistered,
 )

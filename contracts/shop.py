@@ -1,0 +1,31 @@
+"""Facts the shop announces, as far as others need them: what things cost."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NewType, TypeAlias
+from uuid import UUID
+
+PRICES: Final = "shop.price"
+
+PriceId = NewType("PriceId", UUID)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PriceChanged:
+    """An article costs something else from `valid_at` on, wherever it is sold.
+
+    `article` is the shop's article code, which scales know as `code`. `amount` is in the
+    currency's minor units, per piece or per kilogram.
+    """
+
+    price_id: PriceId
+    article: int
+    amount: int
+    currency: str
+    valid_at: datetime
+    changed_by: str
+    changed_at: datetime
+
+
+ShopEvent: TypeAlias = PriceChanged
+EVENTS: Final = (PriceChanged,)
