@@ -3,6 +3,7 @@
 Refused            the command is not allowed now            409
 ├── NotFound       there is no such thing                     404
 ├── Forbidden      the caller may not do this                 403
+├── Unfit          what was sent cannot be kept               422
 └── Unauthenticated  the caller did not say who they are      401
 
 The class name is the stable code clients see, the docstring the sentence people see;
@@ -23,6 +24,10 @@ class NotFound(Refused):
 
 class Forbidden(Refused):
     """The caller may not do this."""
+
+
+class Unfit(Refused):
+    """What was sent cannot be kept."""
 
 
 class Unauthenticated(Refused):

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from libs.errors import Unavailable
+from libs.errors import Unavailable, Unfit
 from libs.eventsourcing.snapshot import Snapshot
 
 
@@ -25,11 +25,8 @@ class EventIdReused(Exception):
     """An event id is already in the log with another append. Nothing was written."""
 
 
-class Rejected(Exception):
-    """The log cannot hold this event: text Postgres does not take, a name or data too long.
-
-    Nothing was written.
-    """
+class Rejected(Unfit):
+    """The log cannot hold this: text Postgres does not take, a name or data too long."""
 
 
 class LogUnavailable(Unavailable):

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import aiohttp
 import structlog
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from libs.clock import Clock, utc_now
 from libs.errors import Forbidden, Unauthenticated, Unavailable
@@ -181,7 +181,7 @@ class Permission:
     def __init__(self, scope: str) -> None:
         self.scope = scope
 
-    async def __call__(self, request: Request) -> Principal:
+    async def __call__(self, request: HTTPConnection) -> Principal:
         """The caller. Raises `Unauthenticated`, `Forbidden` or `Unavailable`."""
         verifier: TokenVerifier = request.app.state.deps.verifier
         caller = await verifier.principal(request.headers.get("authorization"))
@@ -196,7 +196,7 @@ class Membership:
     def __init__(self, kinds: frozenset[str]) -> None:
         self.kinds = kinds
 
-    async def __call__(self, request: Request) -> Principal:
+    async def __call__(self, request: HTTPConnection) -> Principal:
         """The caller. Raises `Unauthenticated`, `Forbidden` or `Unavailable`."""
         verifier: TokenVerifier = request.app.state.deps.verifier
         caller = await verifier.principal(request.headers.get("authorization"))

@@ -27,7 +27,8 @@ Check: TypeAlias = Callable[[], Awaitable[CheckResult]]
 
 def health_router(service: str, checks: Mapping[str, Check]) -> APIRouter:
     """`/health`, `/ready` and `/metrics`."""
-    router = APIRouter(tags=["health"], dependencies=[Depends(public)])
+    # What supervisors ask is no part of the API; a service may tell of a `/health` of its own.
+    router = APIRouter(tags=["health"], dependencies=[Depends(public)], include_in_schema=False)
 
     @router.get("/health")
     async def health() -> dict[str, str]:

@@ -15,12 +15,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from libs.errors import Forbidden, NotFound, Refused, Unauthenticated, Unavailable
+from libs.errors import Forbidden, NotFound, Refused, Unauthenticated, Unavailable, Unfit
 from libs.postgres.pool import is_lost
 
 STATUS: dict[type[Refused], int] = {
     NotFound: 404,
     Forbidden: 403,
+    Unfit: 422,
     Unauthenticated: 401,
     Refused: 409,
 }

@@ -20,6 +20,7 @@ from libs.clock import Clock, utc_now
 from libs.http.health import CheckResult
 from libs.messaging.reader import is_dead
 from libs.messaging.wire import Unreadable, decode
+from libs.settings import ServiceSettings
 
 MARGIN: Final = timedelta(minutes=5)
 """Clocks differ, and a pass may be signed by somebody who has not yet heard."""
@@ -61,6 +62,19 @@ class Heard:
     topic: str
     event: str
     field: str
+
+
+def revocations_of(
+    settings: ServiceSettings, *, category: str, event: type, longest: timedelta
+) -> "Revocations":
+    """What a service remembers of the `event`s of a category, whose `session_id` is over then."""
+    heard = Heard(
+        bootstrap=settings.kafka_bootstrap_servers,
+        topic=f"{settings.topic_prefix}.{category}",
+        event=event.__name__,
+        field="session_id",
+    )
+    return Revocations(heard, longest=longest)
 
 
 class Revocations:

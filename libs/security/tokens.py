@@ -19,6 +19,7 @@ from libs.security.signing_keys import (
 __all__ = [
     "ACCESS",
     "INTERNAL",
+    "LONGEST_PASS",
     "Claims",
     "KeyRing",
     "KeyUnknown",
@@ -34,6 +35,9 @@ __all__ = [
 
 INTERNAL = "internal"
 """The `typ` of tokens that services show each other; those of people must not pass for them."""
+
+LONGEST_PASS = timedelta(minutes=15)
+"""How long an internal token may live at most; so long must services remember what is revoked."""
 
 ACCESS = "access"
 """The `typ` of people's own tokens, which are good at the door and nowhere behind it."""

@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from libs.errors import Forbidden, NotFound, Refused, Unauthenticated, Unavailable
+from libs.errors import Forbidden, NotFound, Refused, Unauthenticated, Unavailable, Unfit
 from libs.http.app import create_app
 from libs.http.client import trace_headers
 from libs.http.health import CheckResult
@@ -51,6 +51,7 @@ ERRORS: dict[str, Exception] = {
     "detailed": BoxSealed("box 7 was sealed at 10:00"),
     "absent": BoxNotFound(),
     "forbidden": Forbidden(),
+    "unfit": Unfit(),
     "unknown": Unauthenticated(),
     "teapot": HTTPException(418, "short and stout", {"X-Pot": "tea"}),
     "structured": HTTPException(409, {"code": 7}),
@@ -130,6 +131,7 @@ def logged() -> Iterator[list[Any]]:
         ),
         ("absent", 404, {"type": "BoxNotFound", "title": "There is no such box."}),
         ("forbidden", 403, {"type": "Forbidden", "title": "The caller may not do this."}),
+        ("unfit", 422, {"type": "Unfit", "title": "What was sent cannot be kept."}),
         (
             "unknown",
             401,

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import pytest
 from aiohttp import web
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, WebSocket
 from httpx import ASGITransport, AsyncClient
 from starlette.responses import PlainTextResponse
 
@@ -350,3 +350,48 @@ def test_every_route_that_declares_nothing_is_found() -> None:
         "GET /outer/inner/forgotten/{id}",
         "GET,HEAD /plain",
     ]
+
+
+async def test_a_websocket_declares_and_demands_as_a_route_does() -> None:
+    key = SigningKey.generate()
+    app = guarded(key)
+
+    @app.websocket("/live")
+    async def live(
+        socket: WebSocket, caller: Annotated[Principal, Depends(require("scan:read"))]
+    ) -> None:
+        await socket.accept()
+        await socket.send_text(caller.tenant)
+        await socket.close()
+
+    assert undeclared_routes(app) == []
+    assert await shaken(app, bearer(key)) == ["websocket.accept", "websocket.send: flora"]
+    assert await shaken(app, bearer(key, scopes=["scan:write"])) == [
+        "websocket.http.response.start 403"
+    ]
+    assert await shaken(app, "") == ["websocket.http.response.start 401"]
+
+
+async def shaken(app: FastAPI, authorization: str) -> list[str]:
+    """What an app answers to a handshake, without bodies and closings."""
+    sent: list[str] = []
+
+    async def receive() -> dict[str, object]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: dict[str, object]) -> None:
+        said = [str(message[name]) for name in ("status",) if name in message]
+        text = f": {message['text']}" if "text" in message else ""
+        if message["type"] not in ("websocket.close", "websocket.http.response.body"):
+            sent.append(" ".join([str(message["type"]), *said]) + text)
+
+    scope = {
+        "type": "websocket",
+        "path": "/live",
+        "headers": [(b"authorization", authorization.encode())],
+        "query_string": b"",
+        "subprotocols": [],
+        "extensions": {"websocket.http.response": {}},
+    }
+    await app(scope, receive, send)  # type: ignore[arg-type]
+    return sent
