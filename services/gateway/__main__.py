@@ -1,6 +1,7 @@
 """`python -m services.gateway`: run it, migrate it, give out keys, let somebody in."""
 
 import asyncio
+from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -9,10 +10,12 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from contracts.gateway import KeyId
+from libs.clock import utc_now
 from libs.errors import Refused, Unavailable
 from libs.process.commands import Service, command_line
 from services.gateway import bootstrap
 from services.gateway.api.account_commands import account_commands, add_create_admin
+from services.gateway.api.signing_key_command import add_rotate_signing_key
 from services.gateway.settings import Settings
 
 SERVICE = Service(
@@ -27,6 +30,7 @@ app = command_line(SERVICE)
 keys = typer.Typer(no_args_is_help=True, help="API keys: give out, list, revoke.")
 app.add_typer(keys, name="keys")
 add_create_admin(app, lambda: bootstrap.open_deps(SERVICE.read_settings()))
+add_rotate_signing_key(app)
 app.add_typer(
     account_commands(lambda: bootstrap.open_deps(SERVICE.read_settings())), name="accounts"
 )
@@ -39,10 +43,24 @@ def issue(
     name: Annotated[str, typer.Argument(help="What people will recognise the key by.")],
     scope: Annotated[list[str], typer.Option(help="What it may do, for example scan:write.")],
     tenant: Tenant = "demo",
+    expires_days: Annotated[
+        float | None, typer.Option(min=0.001, max=36_500, help="Else until it is revoked.")
+    ] = None,
+    per_minute: Annotated[
+        int | None, typer.Option(min=1, help="Requests, beside the limits of the doors.")
+    ] = None,
 ) -> None:
     """Give out a key. It is shown once; only its hash is kept."""
     settings = SERVICE.read_settings()
-    work = bootstrap.issue_key(settings, tenant=tenant, name=name, scopes=scope, actor=ACTOR)
+    work = bootstrap.issue_key(
+        settings,
+        tenant=tenant,
+        name=name,
+        scopes=scope,
+        actor=ACTOR,
+        expires_at=utc_now() + timedelta(days=expires_days) if expires_days else None,
+        requests_per_minute=per_minute,
+    )
     try:
         made = asyncio.run(work)
     except (Refused, Unavailable) as error:
@@ -75,9 +93,9 @@ def list_keys(tenant: Tenant = "demo") -> None:
     used = asyncio.run(bootstrap.last_uses(settings, tenant=tenant))
     # Ids are to be copied, so they may break over lines but are never cut.
     whole = Column("key id", overflow="fold")
-    table = Table(whole, "name", "begins with", "scopes", "last used", "revoked")
+    table = Table(whole, "name", "begins with", "scopes", "last used", "expires", "revoked")
     for key in listed:
-        moments = (used.get(key.key_id), key.revoked_at)
+        moments = (used.get(key.key_id), key.expires_at, key.revoked_at)
         texts = [f"{moment:%Y-%m-%d %H:%M}" if moment else "" for moment in moments]
         table.add_row(str(key.key_id), key.name, key.prefix, " ".join(key.scopes), *texts)
     Console().print(table)

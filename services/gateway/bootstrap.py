@@ -23,7 +23,7 @@ from libs.http.app import create_app as http_app
 from libs.http.auth import TokenVerifier
 from libs.http.health import Check, CheckResult
 from libs.http.problems import discreet_detail_shape
-from libs.http.revocations import Heard, Revocations, following
+from libs.http.revocations import Revocations, following, revocations_of
 from libs.messaging.projection import Projection
 from libs.postgres.pool import SYSTEM, Pool, acquired, open_pool
 from libs.postgres.rls import application_role
@@ -44,10 +44,33 @@ from services.gateway.adapters.telegram import Bot, open_bot, webhook_secret
 from services.gateway.adapters.telegram_links import TelegramLinks
 from services.gateway.adapters.turns import Turns
 from services.gateway.adapters.upstream import Deadlines, Upstream, open_upstream
-from services.gateway.api import crm_login, one_time_code, scales_login, system, telegram
+from services.gateway.api import (
+    api_keys,
+    crm_login,
+    crm_users,
+    device_approval,
+    docs,
+    kiosk_device,
+    kiosk_login,
+    kiosk_setup,
+    kiosk_users,
+    oauth,
+    one_time_code,
+    own_password,
+    scales_login,
+    sessions,
+    shared_auth,
+    shop_login,
+    shop_self,
+    shop_users,
+    system,
+    telegram,
+)
 from services.gateway.api.cors import Cors
+from services.gateway.api.documents import Documents
 from services.gateway.api.door import Doors
 from services.gateway.api.inner import InnerRooms
+from services.gateway.api.own import OwnRoutes
 from services.gateway.deps import Deps
 from services.gateway.domain.door import Limit
 from services.gateway.domain.doors import DOORS, bound
@@ -95,7 +118,7 @@ async def open_upstreams(settings: Settings) -> AsyncIterator[Mapping[str, Upstr
     async with AsyncExitStack() as stack:
         yield {
             service: await stack.enter_async_context(_upstream(settings, service))
-            for service in {door.service for door in DOORS}
+            for service in {door.service for door in DOORS if door.service}
         }
 
 
@@ -120,10 +143,10 @@ def make_deps(
     bot: Bot | None = None,
 ) -> Deps:
     """What follows from the settings and from what was opened."""
-    identity = make_identity(settings, pool, store)
+    revocations = make_revocations(settings)
+    identity = make_identity(settings, pool, store, revocations)
     bot_token = settings.telegram_token
     signing_keys = KeyRing.from_pem(settings.signing_key.get_secret_value())
-    revocations = make_revocations(settings)
     storage = settings.rate_limit_storage
     return Deps(
         settings=settings,
@@ -178,16 +201,13 @@ def make_deps(
 
 def make_revocations(settings: Settings) -> Revocations:
     """What remembers the sessions that are over, for as long as a token of theirs may live."""
-    heard = Heard(
-        bootstrap=settings.kafka_bootstrap_servers,
-        topic=f"{settings.topic_prefix}.{SESSIONS}",
-        event=SessionRevoked.__name__,
-        field="session_id",
-    )
-    return Revocations(heard, longest=max(settings.access_lifetimes.values()))
+    longest = max(settings.access_lifetimes.values())
+    return revocations_of(settings, category=SESSIONS, event=SessionRevoked, longest=longest)
 
 
-def make_identity(settings: Settings, pool: Pool, store: EventStore[GatewayEvent]) -> Identity:
+def make_identity(
+    settings: Settings, pool: Pool, store: EventStore[GatewayEvent], revocations: Revocations
+) -> Identity:
     """What accounts and sessions work with. Close its `passwords`."""
     return Identity(
         store=store,
@@ -197,6 +217,7 @@ def make_identity(settings: Settings, pool: Pool, store: EventStore[GatewayEvent
         refresh_key=derive_key(settings.refresh_key.get_secret_value(), "refresh"),
         term_of=settings.term_of,
         turns=Turns(pool),
+        revoked=revocations.remember,
         clock=utc_now,
     )
 
@@ -238,10 +259,25 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         title=SERVICE,
         routers=[
             system.router,
+            docs.router,
             one_time_code.router,
+            shop_login.router,
+            shop_self.router,
+            shop_users.router,
             telegram.router,
             scales_login.router,
             crm_login.router,
+            oauth.router,
+            device_approval.router,
+            api_keys.router,
+            sessions.router,
+            own_password.router,
+            shared_auth.router,
+            kiosk_setup.router,
+            kiosk_login.router,
+            kiosk_device.router,
+            kiosk_users.router,
+            crm_users.router,
         ],
         deps=deps,
         checks={**readiness(deps), **(checks or {})},
@@ -250,11 +286,19 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         # Each door answers in its own shape that a body is too large.
         max_body_bytes=sys.maxsize,
         docs=False,
-        outer=[Middleware(Cors, origins=deps.settings.cors_origins)],
+        outer=[
+            Middleware(
+                Cors,
+                origins=deps.settings.cors_origins,
+                trusted=deps.settings.trusted_proxies,
+            )
+        ],
     )
+    own = OwnRoutes(app.routes)
+    app.state.documents = Documents(deps, own)
     app.user_middleware += [
         Middleware(InnerRooms, settings=deps.settings),
-        Middleware(Doors, deps=deps),
+        Middleware(Doors, deps=deps, own=own),
     ]
     return app
 
@@ -271,7 +315,7 @@ def readiness(deps: Deps) -> Mapping[str, Check]:
         return CheckResult(True, "" if await upstream.is_ready() else "not ready")
 
     doors = {name: partial(behind, upstream) for name, upstream in deps.upstreams.items()}
-    return {"database": database, **doors}
+    return {"database": database, "revocations": deps.revocations.check, **doors}
 
 
 def projections(_: Settings) -> tuple[Projection[GatewayEvent], ...]:
@@ -280,11 +324,26 @@ def projections(_: Settings) -> tuple[Projection[GatewayEvent], ...]:
 
 
 async def issue_key(
-    settings: Settings, *, tenant: str, name: str, scopes: Sequence[str], actor: str
+    settings: Settings,
+    *,
+    tenant: str,
+    name: str,
+    scopes: Sequence[str],
+    actor: str,
+    expires_at: datetime | None = None,
+    requests_per_minute: int | None = None,
 ) -> keys.NewKey:
     """For the command line: a new key. It opens doors once the projector has seen it."""
     async with open_deps(settings) as deps:
-        return await keys.issue(deps.store, tenant=tenant, name=name, scopes=scopes, actor=actor)
+        return await keys.issue(
+            deps.store,
+            tenant=tenant,
+            name=name,
+            scopes=scopes,
+            actor=actor,
+            expires_at=expires_at,
+            requests_per_minute=requests_per_minute,
+        )
 
 
 async def revoke_key(

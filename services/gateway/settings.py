@@ -9,11 +9,12 @@ from typing import Final
 from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 
 from libs.security.sealing import Seal, derive_key
-from libs.security.tokens import KeyRing
+from libs.security.tokens import LONGEST_PASS, KeyRing
 from libs.settings import ServiceSettings
+from services.gateway.adapters.access_tokens import ON_DEVICE
 from services.gateway.adapters.limits import allowances
 from services.gateway.domain.doors import DOORS
-from services.gateway.domain.realm import DEVICE, Place, Realm
+from services.gateway.domain.realm import BRIDGE, DEVICE, Place, Realm
 from services.gateway.domain.session import Term
 
 MIN_KEY_LENGTH: Final = 20
@@ -43,8 +44,11 @@ class Settings(ServiceSettings):
 
     `seal_keys` are url-safe base64 of 32 bytes each, newest first, separated by commas; before the
     oldest is dropped it becomes `seal_digest_key`. `refresh_key` has the same form. A session
-    lasts its realm's `session_days_…` without a refresh, or `session_days_device` for a kiosk.
+    lasts its realm's `session_days_…` without a refresh, or `session_days_device` for a kiosk or a
+    scale bridge. `public_url` is where clients find this gateway, if not where they ask.
     Access tokens live for `access_minutes_…`; whoever registers becomes one of `people_tenant`.
+    With a `setup_code` only who knows it makes the first superadmin of the kiosks. Whoever changed
+    an account waits at most `stale_wait_seconds` until lists show it.
 
     `telegram_token` is the bot's, `telegram_bot` its user name without the @, and
     `telegram_webhook_url` where Telegram finds our `/api/telegram/webhook` from outside. Init data
@@ -57,7 +61,7 @@ class Settings(ServiceSettings):
     seal_digest_key: SecretStr | None = None
     refresh_key: SecretStr
     issuer: str = Field(default="tillstream-gateway", min_length=1)
-    token_seconds: int = Field(default=300, ge=30, le=900)
+    token_seconds: int = Field(default=300, ge=30, le=int(LONGEST_PASS.total_seconds()))
 
     scan_client_key: SecretStr | None = None
     scan_client_key_tenant: str = Field(default="demo", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
@@ -75,12 +79,18 @@ class Settings(ServiceSettings):
     refresh_grace_seconds_kiosk: float = Field(default=30, ge=0, le=60)
     password_threads: int = Field(default=2, ge=1, le=32)
     people_tenant: str = Field(default="demo", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
-    # The clients of the scales know no refresh: they log in for a day, as they always did.
+    public_url: str | None = Field(default=None, pattern=r"^https?://[^?#\s]+$")
+    # The clients of the scales know no refresh: they log in for a day, as they always did. Nor do
+    # those of the shop, for half an hour.
     access_minutes_scales: float = Field(default=1440, gt=0, le=10_080)
     access_minutes_crm: float = Field(default=15, gt=0, le=60)
-    access_minutes_shop: float = Field(default=15, gt=0, le=60)
+    access_minutes_shop: float = Field(default=30, gt=0, le=60)
     access_minutes_kiosk: float = Field(default=15, gt=0, le=60)
     access_minutes_platform: float = Field(default=10, gt=0, le=60)
+    # A kiosk refreshes every 45 minutes, whatever it was told.
+    access_minutes_device: float = Field(default=60, gt=0, le=1440)
+    setup_code: SecretStr | None = None
+    stale_wait_seconds: float = Field(default=2.0, ge=0, le=30)
 
     telegram_url: str = Field(default="https://api.telegram.org", pattern=r"^https?://[^/?#]+/?$")
     telegram_token: SecretStr | None = None
@@ -190,17 +200,17 @@ class Settings(ServiceSettings):
 
     @property
     def access_lifetimes(self) -> Mapping[str, timedelta]:
-        """How long an access token lives, by realm."""
+        """How long an access token lives, by realm; a kiosk's own is that of `ON_DEVICE`."""
         return {
-            realm: timedelta(minutes=getattr(self, f"access_minutes_{realm}")) for realm in Realm
+            lasting: timedelta(minutes=getattr(self, f"access_minutes_{lasting}"))
+            for lasting in (*Realm, ON_DEVICE)
         }
 
     def term_of(self, place: Place, role: str) -> Term:
         """How long a session of this role lasts there."""
         kiosk = place.realm == Realm.KIOSK
-        days = getattr(
-            self, f"session_days_{'device' if (kiosk and role == DEVICE) else place.realm}"
-        )
+        device = (place.realm, role) in ((Realm.KIOSK, DEVICE), (Realm.SCALES, BRIDGE))
+        days = getattr(self, f"session_days_{'device' if device else place.realm}")
         grace = self.refresh_grace_seconds_kiosk if kiosk else self.refresh_grace_seconds
         return Term(lifetime=timedelta(days=days), grace=timedelta(seconds=grace))
 

@@ -10,6 +10,7 @@ from typing import Final
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
+from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.ingest import EVENTS, IngestEvent
 from libs.clock import utc_now
 from libs.eventsourcing.codec import Codec
@@ -20,11 +21,13 @@ from libs.http.auth import TokenVerifier
 from libs.http.client import open_client
 from libs.http.health import Check
 from libs.http.problems import detail_shape
+from libs.http.revocations import following, revocations_of
 from libs.messaging import checkpoints
 from libs.messaging.freshness import Freshness
 from libs.messaging.projection import Projection
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
+from libs.security.tokens import LONGEST_PASS
 from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
 from services.ingest.adapters.table import Choice, Unreadable, Worksheet
@@ -72,6 +75,9 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
         log = PostgresLog(logging)
         stack.push_async_callback(log.close)
         session = await stack.enter_async_context(open_client())
+        revocations = revocations_of(
+            settings, category=SESSIONS, event=SessionRevoked, longest=LONGEST_PASS
+        )
         yield Deps(
             settings=settings,
             store=EventStore[IngestEvent](log, Codec(EVENTS)),
@@ -82,7 +88,9 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
                 issuer=settings.issuer,
                 jwks_url=settings.jwks_url,
                 session=session,
+                revoked=revocations.is_revoked,
             ),
+            revocations=revocations,
             freshness=Freshness(
                 logging,
                 projections(settings),
@@ -148,7 +156,7 @@ async def open_app(
     settings: Settings, telemetry: Telemetry, checks: Mapping[str, Check]
 ) -> AsyncIterator[FastAPI]:
     """The API, ready to be served, with everything it holds open."""
-    async with open_deps(settings, telemetry) as deps:
+    async with open_deps(settings, telemetry) as deps, following(deps.revocations):
         yield create_app(deps, checks=checks)
 
 
@@ -167,7 +175,11 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
             system.router,
         ],
         deps=deps,
-        checks={"database": partial(system.check_database, deps.reading), **(checks or {})},
+        checks={
+            "database": partial(system.check_database, deps.reading),
+            "revocations": deps.revocations.check,
+            **(checks or {}),
+        },
         telemetry=deps.telemetry,
         problem_shape=detail_shape,
         max_body_bytes=deps.settings.max_body_bytes,

@@ -11,6 +11,7 @@ from contracts.ingest import IngestEvent
 from libs.clock import Clock
 from libs.eventsourcing.store import EventStore
 from libs.http.auth import TokenVerifier
+from libs.http.revocations import Revocations
 from libs.postgres.pool import Pool
 from libs.telemetry.traces import Telemetry
 from services.ingest.settings import Settings
@@ -44,6 +45,7 @@ class Deps:
     reading: Pool
     clock: Clock
     verifier: TokenVerifier
+    revocations: Revocations
     freshness: Freshness
     telemetry: Telemetry
     open_quarantine: Callable[[], Awaitable[Mapping[str, int]]]

@@ -29,7 +29,11 @@ from tests.bench.scans import TENANT
 
 # Only what a measurement needs: the moment of every commit, and room for 32 clients more.
 POSTGRES = {"track_commit_timestamp": "on", "max_connections": "200"}
-UNLIMITED = {"GATEWAY_RATE_LIMIT_INGEST": "", "GATEWAY_RATE_LIMIT_DASHBOARD": ""}
+UNLIMITED = {
+    "GATEWAY_RATE_LIMIT_INGEST": "",
+    "GATEWAY_RATE_LIMIT_DASHBOARD": "",
+    "GATEWAY_RATE_LIMIT_LOGIN": "",
+}
 BATCH = "/api/v1/events/batch"
 STATE = "/api/v1/dashboard/state"
 

@@ -85,6 +85,8 @@ class Scale:
     batches: int = 1500
     peer_batches: int = 300
     calm_seconds: float = 4.0
+    logins: int = 300
+    login_seconds: float = 6.0
     whole_seconds: float = 8.0
     records: int = 40_000
     fresh_seconds: float = 15.0
@@ -92,6 +94,7 @@ class Scale:
     state_requests: int = 60
     state_seconds: float = 20.0
     sheet_rows: int = 20_000
+    products: int = 10_000
     warm_starts: int = 2
 
 
@@ -102,6 +105,8 @@ QUICK = Scale(
     batches=60,
     peer_batches=20,
     calm_seconds=0.5,
+    logins=20,
+    login_seconds=1.0,
     whole_seconds=1.5,
     records=6_000,
     fresh_seconds=1.0,
@@ -109,6 +114,7 @@ QUICK = Scale(
     state_requests=10,
     state_seconds=1.5,
     sheet_rows=500,
+    products=200,
     warm_starts=1,
 )
 

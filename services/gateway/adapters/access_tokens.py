@@ -10,6 +10,8 @@ from libs.security import tokens
 from services.gateway.domain.realm import Place
 
 AUDIENCE = "tillstream"
+ON_DEVICE = "device"
+"""In place of a realm: how long the token of a kiosk itself lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class AccessToken:
 
 
 class AccessTokens:
-    """Signs a token of its own kind for whoever is in; `lifetimes` are by realm."""
+    """Signs a token of its own kind for whoever is in; `lifetimes` are by realm or `ON_DEVICE`."""
 
     def __init__(
         self,
@@ -37,10 +39,19 @@ class AccessTokens:
         self._clock = clock
 
     def sign(
-        self, account_id: UUID, place: Place, *, scopes: Iterable[str], session_id: UUID
+        self,
+        account_id: UUID,
+        place: Place,
+        *,
+        scopes: Iterable[str],
+        session_id: UUID,
+        lasting: str | None = None,
     ) -> AccessToken:
-        """A token of the session, which is worthless as soon as the session is revoked."""
-        lifetime = self._lifetimes[place.realm]
+        """A token of the session, which is worthless as soon as the session is revoked.
+
+        It lives as long as those of its realm, or of `lasting`.
+        """
+        lifetime = self._lifetimes[lasting or place.realm]
         bearer = tokens.issue(
             self._keys.current,
             subject=str(account_id),

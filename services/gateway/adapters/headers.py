@@ -36,6 +36,8 @@ OURS: Final = frozenset(
         b"x-real-ip",
         b"x-request-id",
         b"x-scopes",
+        b"x-service",
+        b"x-subject",
         b"x-tenant",
     }
 )
@@ -54,7 +56,9 @@ def forwarded(headers: RawHeaders) -> list[tuple[str, str]]:
     return [
         (name.decode("latin-1"), _text(value))
         for name, value in headers
-        if name not in NOT_FORWARDED
+        # Some servers take x_tenant for x-tenant.
+        if b"_" not in name
+        and name not in NOT_FORWARDED
         and not name.startswith(OUR_FAMILIES)
         and name not in connection
     ]

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
+from libs.clock import Clock, utc_now
 from libs.errors import Unavailable
 from services.gateway.domain.caller import Caller
 
@@ -45,21 +46,26 @@ class KnownKeys:
         pause: float = 1.0,
         capacity: int = 10_000,
         now: Callable[[], float] = time.monotonic,
+        clock: Clock = utc_now,
     ) -> None:
         self._look_up = look_up
         self._fresh, self._unknown, self._stale, self._pause = fresh, unknown, stale, pause
         self._capacity = capacity
         self._now = now
+        self._clock = clock
         self._callers: dict[str, _Seen] = {}
         self._strangers: dict[str, _Seen] = {}
         self._asking: dict[str, asyncio.Task[Caller | None]] = {}
 
     async def caller(self, hashed: str) -> Caller | None:
-        """Who holds the key with this hash, or None. Raises KeysUnavailable."""
+        """Who holds the key with this hash, or None; of a key that ran out, wherever it was seen,
+        nobody. Raises KeysUnavailable."""
         seen = self._callers.get(hashed) or self._strangers.get(hashed)
         if seen is not None and self._now() < seen.ask_again_at:
-            return seen.caller
-        return await self._ask(hashed)
+            caller = seen.caller
+        else:
+            caller = await self._ask(hashed)
+        return None if caller is None or caller.is_over(self._clock()) else caller
 
     async def _ask(self, hashed: str) -> Caller | None:
         """Ask once, however many wait for the same answer, and also if some of them give up."""

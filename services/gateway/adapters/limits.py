@@ -1,6 +1,7 @@
 """Rate limits, counted by `limits` in this process or wherever its storage URL points."""
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from math import ceil
 from typing import Final
 
 import structlog
-from limits import RateLimitItem, parse
+from limits import RateLimitItem, RateLimitItemPerMinute, parse
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import ConfigurationError, StorageError
 from limits.storage import storage_from_string
@@ -17,8 +18,10 @@ from libs.errors import Unavailable
 from services.gateway.domain.door import Limit
 
 MEMORY: Final = "async+memory://"
-BY_KEY: Final = "by key"
+BY: Final = re.compile(r"\s+by (key|tenant)$")
 STORAGE_SECONDS: Final = 0.5
+OWN: Final = "own"
+"""The name of the limit that a key has for itself."""
 
 log = structlog.get_logger(__name__)
 
@@ -35,18 +38,23 @@ class Exceeded:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """One limit; `by_key` counts all of a key's requests, from wherever they come."""
+    """One limit, of a key or account at an address, or of all requests `by` key or tenant."""
 
     item: RateLimitItem
-    by_key: bool
+    by: str = ""
 
 
 def allowances(text: str) -> Sequence[Allowance]:
-    """Limits like `100/minute; 1000/hour by key`; nothing is none. Raises ValueError."""
+    """Limits like `100/minute; 1000/hour by key; 9000/hour by tenant`; nothing is none.
+
+    Raises ValueError.
+    """
     parts = [part.strip() for part in text.split(";") if part.strip()]
-    return [
-        Allowance(parse(part.removesuffix(BY_KEY).strip()), part.endswith(BY_KEY)) for part in parts
-    ]
+    return [_allowance(part, BY.search(part)) for part in parts]
+
+
+def _allowance(part: str, by: re.Match[str] | None) -> Allowance:
+    return Allowance(parse(part)) if by is None else Allowance(parse(part[: by.start()]), by[1])
 
 
 class Limits:
@@ -64,23 +72,50 @@ class Limits:
         except (ConfigurationError, NotImplementedError) as error:
             raise Unavailable("rate limit storage") from error
 
-    async def hit(self, limit: Limit, *, key: str, address: str) -> Exceeded | None:
-        """Count one request; says so if that was one too many."""
+    async def hit(
+        self, limit: Limit, *, key: str, address: str, tenant: str | None = None
+    ) -> Exceeded | None:
+        """Count one request; says so if that was one too many. Of no tenant, none is counted."""
         for allowance in self._allowances.get(limit, ()):
-            who = (limit, key) if allowance.by_key else (limit, key, address)
-            try:
-                async with asyncio.timeout(STORAGE_SECONDS):
-                    if not await self._limiter.hit(allowance.item, *who):
-                        return await self._exceeded(limit, allowance.item, who)
-            except (StorageError, TimeoutError) as error:
-                log.warning("rate limits not counted", reason=type(error).__name__)
+            if (whose := _whose(allowance, key, address, tenant)) is None:
+                continue
+            if over := await self._hit(limit, allowance.item, (limit, *whose)):
+                return over
         return None
 
-    async def _exceeded(self, limit: Limit, item: RateLimitItem, who: tuple[str, ...]) -> Exceeded:
+    async def hit_own(self, per_minute: int | None, *, key: str) -> Exceeded | None:
+        """Count one request against the limit that a key has for itself, wherever it is used."""
+        if per_minute is None:
+            return None
+        return await self._hit(OWN, RateLimitItemPerMinute(per_minute), (OWN, key))
+
+    async def _hit(self, name: str, item: RateLimitItem, who: tuple[str, ...]) -> Exceeded | None:
+        try:
+            async with asyncio.timeout(STORAGE_SECONDS):
+                if not await self._limiter.hit(item, *who):
+                    return await self._exceeded(name, item, who)
+        except (StorageError, TimeoutError) as error:
+            log.warning("rate limits not counted", reason=type(error).__name__)
+        return None
+
+    async def _exceeded(self, name: str, item: RateLimitItem, who: tuple[str, ...]) -> Exceeded:
         stats = await self._limiter.get_window_stats(item, *who)
         return Exceeded(
-            name=limit,
+            name=name,
             quota=item.amount,
             window_seconds=item.get_expiry(),
             retry_after=max(1, ceil(stats.reset_time - time.time())),
         )
+
+
+def _whose(
+    allowance: Allowance, key: str, address: str, tenant: str | None
+) -> tuple[str, ...] | None:
+    match allowance.by:
+        case "key":
+            return (key,)
+        case "tenant":
+            # Named, or a tenant might share its count with a key of the same name.
+            return None if tenant is None else ("tenant", tenant)
+        case _:
+            return (key, address)

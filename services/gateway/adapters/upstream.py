@@ -109,6 +109,21 @@ class Upstream:
                 return answer.status == 200
         return False
 
+    async def document(self, path: str, *, most: int, seconds: float = 3.0) -> bytes | None:
+        """What the service publishes there; None if it is away or gives more than `most` bytes."""
+        timeout = aiohttp.ClientTimeout(total=seconds)
+        with suppress(aiohttp.ClientError, TimeoutError):
+            async with self._session.get(f"{self.origin}{path}", timeout=timeout) as answer:
+                if answer.status != 200:
+                    return None
+                content = b""
+                async for part in answer.content.iter_any():
+                    content += part
+                    if len(content) > most:
+                        return None
+                return content
+        return None
+
     async def _ask(self, asked: Asked) -> aiohttp.ClientResponse:
         if wait := self._breaker.refuses_for():
             raise UpstreamAway(wait)

@@ -1,4 +1,4 @@
-"""Accounts on a command line: `create-admin`, and `accounts list | show | activate | deactivate`.
+"""Accounts on a command line: `create-admin`, and all of `accounts …`.
 
 Straight on the database, so it works before anybody can log in. Exits with 0 when it is done, 1
 when it was refused (and says why), 2 when it was not asked rightly.
@@ -82,6 +82,17 @@ def account_commands(open_deps: OpenDeps) -> typer.Typer:
     ) -> None:
         """Let an account open nothing, and end its sessions."""
         _run(open_deps, lambda deps: desk.deactivate(deps, who, reason))
+
+    @app.command("reset-password")
+    def reset_password(
+        who: Who,
+        password_file: Annotated[
+            Path | None, typer.Option(help="Else it is asked for, or read from input.")
+        ] = None,
+    ) -> None:
+        """Give an account another password, and end its sessions."""
+        password = _password(password_file)
+        _run(open_deps, lambda deps: desk.reset_password(deps, who, password))
 
     return app
 

@@ -93,6 +93,12 @@ async def deactivate(deps: Deps, who: str, reason: str) -> None:
     await administration.deactivate(deps.identity, meant, reason=reason, actor=ACTOR)
 
 
+async def reset_password(deps: Deps, who: str, password: str) -> None:
+    """Give an account another password."""
+    meant = await _meant(deps, who)
+    await accounts.reset_password(deps.identity, meant, new=password, actor=ACTOR)
+
+
 LISTED: Final = ("number", "account_id", "who", "roles", "active")
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from typing import Final
+from uuid import UUID
 
 import structlog
 
+from libs.errors import Unauthenticated
 from libs.http.client import trace_headers
 from libs.security.api_keys import hash_key
 from services.gateway.adapters.headers import RawHeaders, forwarded
@@ -12,8 +14,8 @@ from services.gateway.adapters.known_keys import KeysUnavailable
 from services.gateway.api import fault
 from services.gateway.api.peer import Peer
 from services.gateway.deps import Deps
-from services.gateway.domain.caller import Caller
-from services.gateway.domain.door import Found
+from services.gateway.domain.caller import API_KEY, Caller
+from services.gateway.domain.door import Found, Login
 
 MAX_KEY_LENGTH: Final = 512
 
@@ -30,21 +32,35 @@ async def admitted(
     """
     caller = await identified(deps, found, headers)
     if caller is not None:
-        limit, key = found.rule.limit, str(caller.subject)
-        if over := await deps.limits.hit(limit, key=key, address=peer.address):
+        over = await deps.limits.hit(
+            found.rule.limit,
+            key=str(caller.subject),
+            address=peer.address,
+            tenant=caller.tenant,
+        )
+        if over is None:
+            per_minute = caller.requests_per_minute
+            over = await deps.limits.hit_own(per_minute, key=str(caller.subject))
+        if over is not None:
             policy = f'"{over.name}";q={over.quota};w={over.window_seconds}'
             raise fault.too_many(policy, over.retry_after)
     return caller
 
 
 async def identified(deps: Deps, found: Found, headers: Mapping[bytes, bytes]) -> Caller | None:
-    """Who may pass, or None where everybody may. Raises Fault."""
+    """Who may pass, or None where everybody may. Raises Fault.
+
+    Where both a key and a token are shown, the key counts.
+    """
     scope = found.rule.scope
     if scope is None:
         return None
-    caller = await _caller(deps, headers.get(b"x-api-key", b""))
+    if b"x-api-key" in headers or b"authorization" not in headers:
+        caller = await _holder(deps, found.door.login, headers.get(b"x-api-key", b""))
+    else:
+        caller = await _member(deps, found.door.login, headers[b"authorization"])
     if scope not in caller.scopes:
-        raise fault.forbidden()
+        raise fault.forbidden(key=caller.kind == API_KEY)
     return caller
 
 
@@ -63,8 +79,44 @@ def introduced(
     return told + list(trace_headers().items())
 
 
-async def _caller(deps: Deps, key: bytes) -> Caller:
-    if not key or len(key) > MAX_KEY_LENGTH:
+async def _member(deps: Deps, login: Login, authorization: bytes) -> Caller:
+    """Who logged in, by their access token."""
+    shown = authorization.decode("latin-1")
+    if not shown.lower().startswith("bearer "):
+        raise _nothing_shown(login)
+    try:
+        principal = await deps.verifier.principal(shown)
+        subject = UUID(principal.subject)
+    except (Unauthenticated, ValueError) as no:
+        raise _refused(login) from no
+    return Caller(
+        tenant=principal.tenant,
+        subject=subject,
+        scopes=principal.scopes,
+        kind=principal.kind,
+        session=principal.session,
+    )
+
+
+def _nothing_shown(login: Login) -> fault.Fault:
+    return fault.bad_key() if login is Login.API_KEY else fault.NotLoggedIn()
+
+
+def _refused(login: Login) -> fault.Fault:
+    match login:
+        case Login.API_KEY:
+            return fault.bad_key()
+        case Login.BEARER:
+            return fault.bad_token(challenge=False)
+        case Login.CHALLENGE:
+            return fault.bad_token(challenge=True)
+
+
+async def _holder(deps: Deps, login: Login, key: bytes) -> Caller:
+    """Who holds the key."""
+    if not key:
+        raise _nothing_shown(login)
+    if len(key) > MAX_KEY_LENGTH:
         raise fault.bad_key()
     try:
         # By its hash, in a lookup that no timing can turn into a hint about the key.

@@ -4,16 +4,18 @@ This is the outermost layer, in raw ASGI, so that errors of everything inside ge
 one place that speaks of CORS: what is said inside is dropped, for browsers refuse to hear it twice.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from services.gateway.adapters.headers import CORS
+from services.gateway.api.peer import Networks, peer_of
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
 App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
-RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
+Header: TypeAlias = tuple[bytes, bytes]
+RawHeaders: TypeAlias = list[Header]
 
 EXPOSED: Final = b", ".join(
     (
@@ -32,16 +34,25 @@ SECURITY: Final = (
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 )
+HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
+"""Only over https: browsers ignore it elsewhere, and a proxy in front may serve both."""
+PAGE: Final = (
+    b"content-security-policy",
+    b"base-uri 'none'; frame-ancestors 'none'; object-src 'none'",
+)
+"""For pages that say nothing themselves; what they load is their own affair."""
 
 
 class Cors:
     """ASGI middleware. `origins` are those of the pages that may call; `*` is all of them.
 
     A page of another origin gets its answer without the headers that would let it read it.
+    `trusted` proxies may say that the client came over https.
     """
 
-    def __init__(self, app: App, *, origins: Iterable[str]) -> None:
+    def __init__(self, app: App, *, origins: Iterable[str], trusted: Networks = ()) -> None:
         self._app = app
+        self._trusted = trusted
         self._origins = frozenset(origin.rstrip("/").encode() for origin in origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,14 +62,21 @@ class Cors:
         cors = self._cors(origin)
         if origin is not None and wanted is not None and scope["method"] == "OPTIONS":
             return await _preflight(send, scope, cors, wanted)
+        security = (*SECURITY, HSTS) if self._is_secure(scope) else SECURITY
 
         async def finish(message: Any) -> None:
             if message["type"] == "http.response.start":
-                headers = _finished(message.get("headers", ()), cors, scope["method"])
+                safe = _safe(list(message.get("headers", ())), security)
+                headers = _finished(safe, cors, scope["method"])
                 message = {**message, "headers": headers}
             await send(message)
 
         return await self._app(scope, receive, finish)
+
+    def _is_secure(self, scope: Scope) -> bool:
+        if not self._trusted:
+            return bool(scope.get("scheme") == "https")
+        return peer_of(scope, dict(scope["headers"]), self._trusted).proto == "https"
 
     def _cors(self, origin: bytes | None) -> RawHeaders:
         if origin in self._origins and origin is not None:
@@ -86,10 +104,18 @@ def _asked(scope: Scope) -> tuple[bytes | None, bytes | None]:
     return origin, wanted
 
 
+def _safe(headers: Sequence[Header], security: Iterable[Header]) -> RawHeaders:
+    """The headers, with those of `security` that were not said."""
+    said = dict(headers)
+    is_page = said.get(b"content-type", b"").startswith(b"text/html")
+    missing = [header for header in security if header[0] not in said]
+    missing += [PAGE] if is_page and PAGE[0] not in said else []
+    return [*headers, *missing]
+
+
 def _finished(headers: Iterable[tuple[bytes, bytes]], cors: RawHeaders, method: str) -> RawHeaders:
     said = [(name, value) for name, value in headers if not name.startswith(CORS)]
     names = {name for name, _ in said}
-    said += [(name, value) for name, value in SECURITY if name not in names]
     if method in ("GET", "HEAD") and not any(_may_be_kept(*header) for header in said):
         # The scanner's service worker keeps every GET answer for ever, unless storing fails.
         said = [(name, value) for name, value in said if name != b"vary"] + [(b"vary", b"*")]

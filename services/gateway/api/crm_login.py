@@ -5,10 +5,12 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
 
+from libs.errors import Unauthenticated
 from libs.http.auth import public
+from services.gateway.api.acting import account_of, in_crm, session_of
 from services.gateway.api.login import access_of, device_of, email_or_nobody, spared
+from services.gateway.api.shop_route import MAX_BODY_BYTES
 from services.gateway.deps import Deps, Gateway
 from services.gateway.domain.realm import Realm
 from services.gateway.domain.session import SessionOver, SessionUnknown
@@ -16,23 +18,16 @@ from services.gateway.handlers import session
 from services.gateway.handlers.login import LoginFailed, log_in
 from services.gateway.handlers.session import LoggedIn
 
-router = APIRouter(prefix="/api/v1/auth", tags=["crm"], dependencies=[Depends(public)])
+router = APIRouter(
+    prefix="/api/v1/auth",
+    tags=["crm"],
+    dependencies=[Depends(public)],
+    max_body_size=MAX_BODY_BYTES,
+)
 
 WRONG: Final = "Invalid email or password"
 WORTHLESS: Final = "Invalid refresh token"
 OUT: Final = "Logged out successfully"
-
-
-class Refresh(BaseModel):
-    """The refresh token to exchange."""
-
-    refresh_token: str = Field(max_length=8192)
-
-
-class LogOut(BaseModel):
-    """The refresh token whose session ends; the old clients send nothing."""
-
-    refresh_token: str | None = Field(default=None, max_length=8192)
 
 
 @router.post("/token")
@@ -59,23 +54,33 @@ async def token(
     return _pair(gateway, logged_in)
 
 
-@router.post("/refresh")
-async def refresh(asked: Refresh, gateway: Gateway) -> Response:
-    """The next pair; 401 for a token that is over, and the end of all if it was used before."""
+async def refresh(token: str, gateway: Deps) -> Response:
+    """The next pair; 401 for a token that is over, and the end of all if it was used before.
+
+    See `shared_auth`, as for `logout`.
+    """
     try:
-        logged_in = await session.refresh(gateway.identity, asked.refresh_token, realm=Realm.CRM)
+        logged_in = await session.refresh(gateway.identity, token, realm=Realm.CRM)
     except SessionOver:
         return _unauthorized(WORTHLESS)
     return _pair(gateway, logged_in)
 
 
-@router.post("/logout")
-async def logout(gateway: Gateway, asked: LogOut | None = None) -> Response:
-    """End the session of the refresh token, if one is given; always 200."""
-    if asked is not None and asked.refresh_token is not None:
-        # What is over already is as it was wanted.
-        with suppress(SessionOver, SessionUnknown):
-            await session.log_out(gateway.identity, asked.refresh_token)
+async def logout(request: Request, gateway: Deps, token: str | None) -> Response:
+    """End the session of the refresh token, and of the caller's access token; always 200."""
+    # What is over already, or never was, is as it was wanted.
+    with suppress(SessionOver, SessionUnknown):
+        if token is not None:
+            await session.log_out(gateway.identity, token)
+    with suppress(Unauthenticated, SessionOver, SessionUnknown):
+        caller = await in_crm()(request)
+        await session.revoke(
+            gateway.identity,
+            session_of(caller),
+            reason="logout",
+            actor=caller.subject,
+            account_id=account_of(caller),
+        )
     return _said({"message": OUT})
 
 

@@ -14,7 +14,8 @@ from services.gateway.api import body, fault, idempotency, verify
 from services.gateway.api.admission import admitted, introduced
 from services.gateway.api.behind import fault_behind, fault_of, raw_path, target_of
 from services.gateway.api.cors import App, Receive, Scope, Send
-from services.gateway.api.head import overlong
+from services.gateway.api.head import by_name, overlong
+from services.gateway.api.own import OwnRoutes
 from services.gateway.api.pace import Paced, Patience
 from services.gateway.api.peer import peer_of
 from services.gateway.api.websocket import WebSockets, refuse
@@ -22,10 +23,13 @@ from services.gateway.deps import Deps
 from services.gateway.domain.caller import Caller
 from services.gateway.domain.door import (
     WEBSOCKET,
+    BadPath,
     Closed,
     Found,
     NoDoor,
     Shape,
+    WebSocketOnly,
+    enter,
     find,
 )
 
@@ -38,12 +42,14 @@ log = structlog.get_logger(__name__)
 class Doors:
     """ASGI middleware that answers at the doors and leaves everything else to `app`.
 
-    The path of the rule becomes the request's route in metrics and traces.
+    What a door's rules do not have is looked for among our `own` routes. The path of the rule
+    becomes the request's route in metrics and traces.
     """
 
-    def __init__(self, app: App, *, deps: Deps) -> None:
+    def __init__(self, app: App, *, deps: Deps, own: OwnRoutes) -> None:
         self._app = app
         self._deps = deps
+        self._own = own
         self._websockets = WebSockets(deps)
         self._patience = Patience(
             seconds=deps.settings.body_seconds, rate=deps.settings.body_bytes_per_second
@@ -65,6 +71,8 @@ class Doors:
         except NoDoor:
             return await self._app(scope, receive, send)
         except Closed as no:
+            if self._is_ours(scope, no):
+                return await self._app(scope, receive, send)
             why = fault_of(no, scope["query_string"])
             return await self._refuse(self._intake(scope, receive), send, no.shape, why)
         scope["route"] = found.rule
@@ -92,11 +100,20 @@ class Doors:
         return await self._websockets.lead(found, scope, receive, send)
 
     def _find(self, scope: Scope, method: str) -> Found:
-        doors, host = self._deps.doors, None
-        if self._bound:
-            trusted = self._deps.settings.trusted_proxies
-            host = peer_of(scope, dict(scope["headers"]), trusted).host
-        return find(doors, method, raw_path(scope), host)
+        return find(self._deps.doors, method, raw_path(scope), self._host(scope))
+
+    def _is_ours(self, scope: Scope, no: Closed) -> bool:
+        """Whether the door leads to a route of our own, as `scope` then says."""
+        if isinstance(no, BadPath | WebSocketOnly):
+            return False
+        entry = enter(self._deps.doors, raw_path(scope), self._host(scope))
+        return self._own.lead(scope, entry)
+
+    def _host(self, scope: Scope) -> str | None:
+        if not self._bound:
+            return None
+        trusted = self._deps.settings.trusted_proxies
+        return peer_of(scope, dict(scope["headers"]), trusted).host
 
     def _intake(self, scope: Scope, receive: Receive) -> body.Intake:
         paced = Paced(receive, self._patience)
@@ -132,7 +149,7 @@ class _Visit:
 
     async def lead(self) -> None:
         """Let the caller in, or raise Fault."""
-        headers = dict(self.scope["headers"])
+        headers = by_name(self.scope["headers"])
         peer = peer_of(self.scope, headers, self.deps.settings.trusted_proxies)
         try:
             caller = await admitted(self.deps, self.found, headers, peer)

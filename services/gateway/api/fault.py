@@ -30,10 +30,17 @@ class Fault(Exception):
 
 
 class NoGoodKey(Fault):
-    """No key, or one that opens nothing."""
+    """No key, or one that opens nothing; nor a token."""
 
     def __init__(self) -> None:
         super().__init__(401, "Unauthenticated", BAD_KEY)
+
+
+class NotLoggedIn(Fault):
+    """No token, where clients are used to have one."""
+
+    def __init__(self) -> None:
+        super().__init__(401, "Unauthenticated", NOT_AUTHENTICATED, CHALLENGE)
 
 
 class TooSlow(Fault):
@@ -44,8 +51,17 @@ class TooSlow(Fault):
         super().__init__(408, "RequestTimeout", "The request body came too slowly", headers)
 
 
+CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
+NOT_AUTHENTICATED: Final = "Not authenticated"
+BAD_TOKEN: Final = "Invalid token"  # noqa: S105 - says what it is not
 NOT_FOUND: Final = "Not Found"
 METHOD_NOT_ALLOWED: Final = "Method Not Allowed"
+CRM_CODES: Final[Mapping[int, str]] = {
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
+    409: "CONFLICT",
+    429: "RATE_LIMIT_EXCEEDED",
+}
 BAD_KEY: Final = "Invalid or missing API key"
 
 
@@ -76,6 +92,11 @@ def bad_key() -> Fault:
     return NoGoodKey()
 
 
+def bad_token(*, challenge: bool) -> Fault:
+    """A token that opens nothing: forged, expired, of a session that is over."""
+    return Fault(401, "Unauthenticated", BAD_TOKEN, CHALLENGE if challenge else None)
+
+
 def not_json() -> Fault:
     """The body is no JSON, in the words of FastAPI."""
     made = Fault(422, "Invalid", "JSON decode error")
@@ -91,9 +112,9 @@ def not_json() -> Fault:
     return made
 
 
-def forbidden() -> Fault:
-    """The key is good, but not for this."""
-    return Fault(403, "Forbidden", "This API key may not do this")
+def forbidden(*, key: bool) -> Fault:
+    """The key or the token is good, but not for this."""
+    return Fault(403, "Forbidden", f"{'This API key' if key else 'You'} may not do this")
 
 
 def too_large() -> Fault:
@@ -194,6 +215,11 @@ async def answer(send: Any, shape: Shape, fault: Fault) -> None:
 def _rendered(shape: Shape, fault: Fault) -> tuple[bytes, bytes]:
     match shape:
         case Shape.DETAIL:
+            return msgspec.json.encode({"detail": fault.said}), b"application/json"
+        case Shape.ERROR if (code := CRM_CODES.get(fault.status)) is not None:
+            error = {"code": code, "message": fault.detail, "details": {}}
+            return msgspec.json.encode({"error": error}), b"application/json"
+        case Shape.ERROR:
             return msgspec.json.encode({"detail": fault.said}), b"application/json"
         case Shape.PROBLEM:
             problem = {"type": fault.code, "title": fault.detail, "status": fault.status}

@@ -4,7 +4,7 @@ from typing import Final
 
 from fastapi import HTTPException, Request
 
-from services.gateway.adapters.access_tokens import AccessToken
+from services.gateway.adapters.access_tokens import ON_DEVICE, AccessToken
 from services.gateway.api.peer import peer_of
 from services.gateway.deps import Deps
 from services.gateway.domain.door import Limit
@@ -39,6 +39,7 @@ def access_of(gateway: Deps, logged_in: LoggedIn) -> AccessToken:
         logged_in.place,
         scopes=logged_in.scopes,
         session_id=logged_in.session_id,
+        lasting=ON_DEVICE if "kiosk:device" in logged_in.scopes else None,
     )
 
 

@@ -8,6 +8,7 @@ from services.gateway.api import fault
 from services.gateway.api.admission import admitted
 from services.gateway.api.behind import fault_of, raw_path
 from services.gateway.api.cors import Scope, Send
+from services.gateway.api.head import by_name
 from services.gateway.api.peer import is_in, peer_of
 from services.gateway.deps import Deps
 from services.gateway.domain.caller import Caller
@@ -62,7 +63,7 @@ def question(scope: Scope, headers: Mapping[bytes, bytes]) -> Question:
 async def answer(deps: Deps, scope: Scope, send: Send) -> None:
     """200 with who is calling, in headers for the service, or what the client should read."""
     scope["route"] = ROUTE
-    headers = dict(scope["headers"])
+    headers = by_name(scope["headers"])
     asked = question(scope, headers)
     try:
         found = _find(deps, asked)

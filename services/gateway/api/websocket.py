@@ -18,6 +18,7 @@ from services.gateway.api import fault
 from services.gateway.api.admission import admitted, identified, introduced
 from services.gateway.api.behind import fault_behind, target_of
 from services.gateway.api.cors import Receive, Scope, Send
+from services.gateway.api.head import by_name
 from services.gateway.api.peer import Peer, peer_of
 from services.gateway.deps import Deps
 from services.gateway.domain.door import Found, Shape
@@ -97,7 +98,7 @@ class _Passage:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._headers = dict(scope["headers"])
+        self._headers = by_name(scope["headers"])
         self._most = deps.settings.websocket_max_bytes
 
     async def lead(self) -> None:

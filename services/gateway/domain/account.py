@@ -33,7 +33,7 @@ from services.gateway.domain.account_commands import (
     Standing,
     WithdrawRole,
 )
-from services.gateway.domain.realm import SCOPES, SUPERADMIN, Place, Role, RoleUnknown
+from services.gateway.domain.realm import CHIEFS, Place, Role, RoleUnknown, is_role
 
 MIN_PASSWORD: Final = 8
 MAX_PASSWORD: Final = 128
@@ -84,8 +84,10 @@ class Account:
 
     @property
     def superadmin_in(self) -> frozenset[Place]:
-        """Where it is one of the active superadmins."""
-        return frozenset(p for p, role in self.roles.items() if self.active and role == SUPERADMIN)
+        """Where it is one of the active superadmins, or what they are called there."""
+        if not self.active:
+            return frozenset()
+        return frozenset(p for p, role in self.roles.items() if role == CHIEFS.get(p.realm))
 
 
 def check_password(password: str) -> None:
@@ -174,7 +176,7 @@ def _standing(account: Account, command: Standing) -> list[GatewayEvent]:
 
 def _granted(of: AccountId, role: Role, now: datetime) -> RoleGranted:
     realm, tenant = role.place.realm, role.place.tenant
-    if (realm, role.name) not in SCOPES:
+    if not is_role(realm, role.name):
         raise RoleUnknown
     return RoleGranted(account_id=of, realm=realm, tenant=tenant, role=role.name, granted_at=now)
 

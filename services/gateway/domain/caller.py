@@ -1,6 +1,7 @@
 """Who stands at a door, once their key or token was recognised."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -12,7 +13,8 @@ API_KEY: Final = "api-key"
 class Caller:
     """Whose data they see, and what they may do with it.
 
-    `subject` is the id of a key, or of an account; `session` the login an account came by.
+    `subject` is the id of a key, or of an account; `session` the login an account came by. A key
+    may run out at `expires_at`, and have a limit of its own in `requests_per_minute`.
     """
 
     tenant: str
@@ -20,3 +22,9 @@ class Caller:
     scopes: frozenset[str]
     kind: str = API_KEY
     session: str = ""
+    expires_at: datetime | None = None
+    requests_per_minute: int | None = None
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether their key has run out."""
+        return self.expires_at is not None and now >= self.expires_at

@@ -12,9 +12,15 @@ WEBSOCKET: Final = "(websocket)"
 
 
 class Login(StrEnum):
-    """How the clients of a door say who they are."""
+    """How the clients of a door say who they are, and so what they read when they do not.
+
+    Whatever they are used to, a key or a token opens any door.
+    """
 
     API_KEY = "api-key"
+    BEARER = "bearer"
+    CHALLENGE = "challenge"
+    """The same; a bad token is answered by a challenge too (RFC 6750 §3)."""
 
 
 class Shape(StrEnum):
@@ -24,6 +30,9 @@ class Shape(StrEnum):
     """`{"detail": "…"}`"""
     PROBLEM = "problem"
     """RFC 9457."""
+    ERROR = "error"
+    """`{"error": {"code", "message", "details"}}` for what the crm's table has codes for, otherwise
+    `{"detail": "…"}` (spec crm §1.3)."""
 
 
 class Limit(StrEnum):
@@ -58,8 +67,9 @@ class Door:
 
     `prefix` is where it always answers; `rules` are paths of the service behind it, and it answers
     at the root for those that begin with one of `root`. `service` names that service: its address
-    is a setting, and it is the audience of the tokens. `repeated` is the part of a path that some
-    clients write twice. `hosts` are names in lower case under which there is nothing but this door.
+    is a setting, and it is the audience of the tokens; it is empty while there is none. `repeated`
+    is the part of a path that some clients write twice. `hosts` are names in lower case under which
+    there is nothing but this door.
     """
 
     name: str
@@ -86,6 +96,20 @@ class Door:
         if (exact := self._exact.get(path)) is not None:
             return exact
         return tuple(rule for pattern, rule in self._patterns if pattern.fullmatch(path))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A path at a door: `inner` as the service behind knows it, percent-encoded.
+
+    `prefix` is what it was asked with in front of that. `shared` are the paths at the root, where
+    others may answer as well.
+    """
+
+    door: Door
+    inner: str
+    prefix: str
+    shared: bool
 
 
 class NoDoor(Exception):
@@ -144,19 +168,28 @@ _STRANGE: Final = re.compile(r"[^\x21-\x7e]|[?#]")
 
 
 def find(doors: Sequence[Door], method: str, raw_path: str, host: str | None = None) -> Found:
-    """The door and rule for a request; `raw_path` is percent-encoded, without query.
+    """The door and rule for a request, as `enter` takes it.
+
+    Raises BadPath, NoDoor, NoSuchPath, NoSuchMethod, WebSocketOnly, TrailingSlash.
+    """
+    entry = enter(doors, raw_path, host)
+    return _find_rule(entry.door, method, entry.inner, entry.prefix + entry.inner)
+
+
+def enter(doors: Sequence[Door], raw_path: str, host: str | None = None) -> Entry:
+    """The door for a request; `raw_path` is percent-encoded, without query.
 
     `host` is as the client wrote it, port included; without it no door is found by its host.
-    Raises BadPath, NoDoor, NoSuchPath, NoSuchMethod, WebSocketOnly, TrailingSlash.
+    Raises BadPath, NoDoor.
     """
     if _TREACHEROUS.search(raw_path) or _STRANGE.search(raw_path):
         raise BadPath(Shape.DETAIL)
     path = _SLASHES.sub("/", raw_path) if "//" in raw_path else raw_path
     bound = _bound_to(doors, host) if host else None
     for door in doors if bound is None else (bound,):
-        inner = _inside(door, path, bound=bound is not None)
-        if inner is not None:
-            return _find_rule(door, method, inner, path)
+        entry = _entry(door, path, bound=bound is not None)
+        if entry is not None:
+            return entry
     raise NoDoor
 
 
@@ -165,16 +198,16 @@ def _bound_to(doors: Sequence[Door], host: str) -> Door | None:
     return next((door for door in doors if name in door.hosts), None)
 
 
-def _inside(door: Door, path: str, *, bound: bool) -> str | None:
-    """The path as the service behind the door knows it, or None if it is not the door's."""
+def _entry(door: Door, path: str, *, bound: bool) -> Entry | None:
+    """The path at the door, or None if it is not the door's."""
     if path == door.prefix or path.startswith(f"{door.prefix}/"):
-        return _without_repetition(door, path[len(door.prefix) :] or "/")
+        inner = _without_repetition(door, path[len(door.prefix) :] or "/")
+        return Entry(door, inner, door.prefix, shared=False)
     inner = _without_repetition(door, path)
     if bound:
-        return inner
-    for root in door.root:
-        if inner == root or inner.startswith(f"{root}/"):
-            return inner
+        return Entry(door, inner, "", shared=False)
+    if any(inner == root or inner.startswith(f"{root}/") for root in door.root):
+        return Entry(door, inner, "", shared=True)
     return None
 
 

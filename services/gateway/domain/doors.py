@@ -52,7 +52,27 @@ SCAN: Final = Door(
     ),
 )
 
-DOORS: Final = (SCAN,)
+
+def _logins_only(name: str, login: Login, shape: Shape) -> Door:
+    """A door with no service behind it so far: its clients log in here."""
+    return Door(
+        name=name,
+        prefix=f"/{name}",
+        root=(),
+        repeated="",
+        service="",
+        login=login,
+        shape=shape,
+        rules=(),
+    )
+
+
+SCALES: Final = _logins_only("scales", Login.BEARER, Shape.DETAIL)
+CRM: Final = _logins_only("crm", Login.BEARER, Shape.ERROR)
+SHOP: Final = _logins_only("shop", Login.CHALLENGE, Shape.DETAIL)
+KIOSK: Final = _logins_only("kiosk", Login.CHALLENGE, Shape.DETAIL)
+
+DOORS: Final = (SCAN, SCALES, CRM, SHOP, KIOSK)
 
 
 def bound(hosts: Mapping[str, str]) -> tuple[Door, ...]:

@@ -19,6 +19,8 @@ class IssueKey:
     hash: str
     scopes: tuple[str, ...]
     now: datetime
+    expires_at: datetime | None = None
+    requests_per_minute: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +47,10 @@ class KeyUnknown(NotFound):
     """There is no such key."""
 
 
+class KeyUseless(Refused):
+    """A key must open something: expire later than now, and allow a request a minute."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Issued:
     """What a key was issued with."""
@@ -53,6 +59,8 @@ class Issued:
     prefix: str
     hash: str
     scopes: tuple[str, ...]
+    expires_at: datetime | None = None
+    requests_per_minute: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +75,7 @@ def decide(key: Key, command: KeyCommand) -> list[GatewayEvent]:
     """See `Decider`. Issuing the same again changes nothing, nor does revoking twice."""
     match command:
         case IssueKey() if key.issued is None:
+            _check_use(command)
             return [_issued(command)]
         case IssueKey() if key.revoked:
             raise KeyIsRevoked
@@ -97,7 +106,20 @@ def evolve(key: Key, event: GatewayEvent) -> Key:
 
 
 def _content(said: IssueKey | KeyIssued) -> Issued:
-    return Issued(name=said.name, prefix=said.prefix, hash=said.hash, scopes=said.scopes)
+    return Issued(
+        name=said.name,
+        prefix=said.prefix,
+        hash=said.hash,
+        scopes=said.scopes,
+        expires_at=said.expires_at,
+        requests_per_minute=said.requests_per_minute,
+    )
+
+
+def _check_use(command: IssueKey) -> None:
+    over = command.expires_at is not None and command.expires_at <= command.now
+    if over or (command.requests_per_minute is not None and command.requests_per_minute < 1):
+        raise KeyUseless
 
 
 def _issued(command: IssueKey) -> KeyIssued:
@@ -108,6 +130,8 @@ def _issued(command: IssueKey) -> KeyIssued:
         hash=command.hash,
         scopes=command.scopes,
         issued_at=command.now,
+        expires_at=command.expires_at,
+        requests_per_minute=command.requests_per_minute,
     )
 
 

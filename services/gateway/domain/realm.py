@@ -1,11 +1,12 @@
 """Realms: in which product somebody acts, in which roles, and what each role may do there."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from libs.errors import Refused
+from services.gateway.domain.shop_standing import DEFAULTS, standing_of
 
 PLATFORM: Final = "platform"
 """The tenant that accounts, addresses and sessions stand under in the log: one person may act in
@@ -16,6 +17,9 @@ SUPERADMIN: Final = "superadmin"
 
 DEVICE: Final = "kiosk"
 """The role of a kiosk itself, which stays in for longer than people do."""
+
+BRIDGE: Final = "bridge"
+"""The role of the program beside some scales, which stays in as long as a kiosk."""
 
 
 class Realm(StrEnum):
@@ -48,7 +52,6 @@ class Role:
     name: str
 
 
-_SHOP: Final = ("orders", "warehouse", "customers", "production", "settings", "users")
 _CRM_ENGINEER: Final = (
     "objects:read",
     "visits:read",
@@ -83,19 +86,29 @@ _KIOSK_SUPERADMIN: Final = (
     "kiosk:full_system_access",
 )
 
+
+def _shop_scopes(keys: Iterable[str]) -> frozenset[str]:
+    return frozenset(f"shop:{key}" for key in keys)
+
+
 SCOPES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     (realm, role): frozenset(scopes)
     for realm, role, scopes in (
         (Realm.SCALES, "user", ("scales:read", "scales:write")),
-        # spec crm §10
-        (Realm.CRM, "ADMIN", (*_CRM_SUPERVISOR, "admin:*", "users:write", "audit:read")),
-        (Realm.CRM, "SUPERVISOR", _CRM_SUPERVISOR),
+        (Realm.SCALES, BRIDGE, ("scales:bridge",)),
+        # spec crm §10; and supervisors watch the warehouse's boxes fill up, administrators mend
+        (
+            Realm.CRM,
+            "ADMIN",
+            (
+                *(*_CRM_SUPERVISOR, "admin:*", "users:write", "audit:read"),
+                *("scan:read", "scan:remove"),
+            ),
+        ),
+        (Realm.CRM, "SUPERVISOR", (*_CRM_SUPERVISOR, "scan:read")),
         (Realm.CRM, "ENGINEER", _CRM_ENGINEER),
         # spec shop §2.5; each scope is `shop:` and a key of the clients' permissions
-        (Realm.SHOP, "admin", tuple(f"shop:{key}" for key in _SHOP)),
-        (Realm.SHOP, "manager", tuple(f"shop:{key}" for key in _SHOP if key != "users")),
-        (Realm.SHOP, "florist", ("shop:orders", "shop:production")),
-        (Realm.SHOP, "courier", ("shop:orders",)),
+        *((Realm.SHOP, role, _shop_scopes(keys)) for role, keys in DEFAULTS.items()),
         # spec kiosk §2.2; `kiosk:staff` is what every member of staff may, `kiosk:device` a kiosk
         (Realm.KIOSK, SUPERADMIN, _KIOSK_SUPERADMIN),
         (Realm.KIOSK, "admin", _KIOSK_ADMIN),
@@ -110,9 +123,25 @@ SCOPES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
 """What each role of a realm may do, and thereby which roles there are."""
 
 
+CHIEFS: Final[Mapping[str, str]] = {
+    Realm.CRM: "ADMIN",
+    Realm.KIOSK: SUPERADMIN,
+    Realm.PLATFORM: SUPERADMIN,
+}
+"""The role of a realm that no place is left without, for only its holders can give it to others."""
+
+
 def scopes_of(realm: str, role: str) -> frozenset[str]:
     """What a role may do in its realm; nothing, if the realm has no such role (any more)."""
+    if realm == Realm.SHOP:
+        standing = standing_of(role)
+        return _shop_scopes(standing.allowed if standing else ())
     return SCOPES.get((realm, role), frozenset())
+
+
+def is_role(realm: str, role: str) -> bool:
+    """Whether somebody can be that there. At a shop it may say more; see `Standing.name`."""
+    return (realm, role) in SCOPES or (realm == Realm.SHOP and standing_of(role) is not None)
 
 
 def roles_of(realm: Realm) -> frozenset[str]:

@@ -92,6 +92,7 @@ class Session:
     expires_at: datetime | None = None
     generation: int = 0
     revoked: bool = False
+    device: str | None = None
 
     def is_over(self, now: datetime) -> bool:
         """Whether it opens nothing, because it ended, ran out or never was."""
@@ -204,6 +205,7 @@ def evolve(session: Session, event: GatewayEvent) -> Session:
                 opened_at=event.opened_at,
                 expires_at=event.expires_at,
                 generation=1,
+                device=event.device,
             )
         case SessionRefreshed(generation=generation, refreshed_at=at, expires_at=expires):
             return replace(session, generation=generation, rotated_at=at, expires_at=expires)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
 
 import msgspec
@@ -19,11 +20,20 @@ from services.gateway.domain.realm import PLATFORM, Place
 from services.gateway.domain.session import Term
 
 TermOf: TypeAlias = Callable[[Place, str], Term]
+Revoked: TypeAlias = Callable[[str, datetime], None]
+"""Told of a session that is over since some moment."""
+
+
+def nobody_told(_: str, __: datetime) -> None:
+    """Whoever wants to know of revoked sessions hears of them over Kafka."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """`pool` is in system scope. `term_of` says how long a session of a role in a place lasts."""
+    """`pool` is in system scope. `term_of` says how long a session of a role in a place lasts.
+
+    `revoked` is told at once of every session that is revoked here, ahead of Kafka.
+    """
 
     store: EventStore[GatewayEvent]
     pool: Pool
@@ -32,6 +42,7 @@ class Identity:
     refresh_key: bytes
     term_of: TermOf
     turns: Turns
+    revoked: Revoked = nobody_told
     clock: Clock = utc_now
 
 

@@ -1,7 +1,8 @@
 """What happens when a key is issued or revoked."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -33,11 +34,17 @@ async def issue(
     name: str,
     scopes: Sequence[str],
     actor: str,
+    expires_at: datetime | None = None,
+    requests_per_minute: int | None = None,
     clock: Clock = utc_now,
 ) -> NewKey:
-    """Make a new random key for `tenant`. Raises LogUnavailable; then no key was shown."""
+    """Make a new random key for `tenant`. Raises KeyUseless, LogUnavailable: no key was shown."""
     key, key_id = api_keys.generate(), KeyId(new_event_id())
-    command = _issue(key_id, key, name, scopes, clock)
+    command = replace(
+        _issue(key_id, key, name, scopes, clock),
+        expires_at=expires_at,
+        requests_per_minute=requests_per_minute,
+    )
     cause = Cause(tenant=tenant, actor=actor)
     done = await execute(store, KEY, key_id, command, cause=cause)
     return NewKey(key_id=key_id, key=key, token=done.token)

@@ -56,7 +56,7 @@ async def log_in(
     place = _place(loaded.account, realm, tenant, roles)
     reason = _refusal(loaded.account, place, verdict)
     if reason is not None or place is None:
-        await _record(identity, realm, owner, digest, reason or "role", now)
+        await record_refusal(identity, realm, owner, digest, reason or "role", now)
         raise LoginFailed
     if verdict.outdated:
         await _renew(identity, loaded, password)
@@ -92,7 +92,7 @@ def _refusal(account: Account, place: Place | None, verdict: Verdict) -> str | N
     return "role" if place is None else None
 
 
-async def _record(
+async def record_refusal(
     identity: Identity,
     realm: str,
     account_id: AccountId | None,
@@ -100,7 +100,7 @@ async def _record(
     reason: str,
     now: datetime,
 ) -> None:
-    """Tell it, at most once a minute for an address."""
+    """Tell it, at most once a minute for an address. `account_id` is None if it is nobody's."""
     whose = digest if account_id else digest[:UNKNOWN_DIGITS]
     refused = LoginRefused(
         realm=realm, account_id=account_id, digest=digest, reason=reason, refused_at=now

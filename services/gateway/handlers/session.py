@@ -1,5 +1,6 @@
 """What happens when a session is opened, refreshed or ended."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -80,17 +81,25 @@ async def admit(
     return _logged_in(identity, loaded, SESSION.state_after(done.events))
 
 
-async def refresh(identity: Identity, token: str, *, realm: str | None = None) -> LoggedIn:
+async def refresh(
+    identity: Identity,
+    token: str,
+    *,
+    realm: str | None = None,
+    roles: Collection[str] | None = None,
+) -> LoggedIn:
     """Exchange a refresh token for the next; a repeat within the grace gets the same successor.
 
-    With `realm` only tokens of that realm count. Raises SessionOver; a token that was used before
-    ends its session on the way.
+    With `realm` only tokens of that realm count, with `roles` only those of who is one of them
+    there. Raises SessionOver; a token that was used before ends its session on the way.
     """
     session_id, generation = _read(identity, token)
     now, session = identity.clock(), await _load(identity, session_id)
     if session.account_id is None or realm not in (None, session.place.realm):
         raise SessionOver
     loaded = await load(identity, session.account_id)
+    if roles is not None and loaded.account.roles.get(session.place) not in roles:
+        raise SessionOver
     term = identity.term_of(session.place, loaded.account.roles.get(session.place, ""))
     command = RefreshSession(
         generation=generation,
@@ -102,6 +111,7 @@ async def refresh(identity: Identity, token: str, *, realm: str | None = None) -
     cause = _by(str(session.account_id))
     done = await execute(identity.store, SESSION, session_id, command, cause=cause)
     if any(isinstance(event, SessionRevoked) for event in done.events):
+        identity.revoked(str(session_id), now)
         raise SessionOver
     after = await _load(identity, session_id)
     if after.is_over(now):
@@ -125,10 +135,12 @@ async def revoke(
 ) -> None:
     """End a session; if `account_id` is given, only one of that account's.
 
-    Raises SessionUnknown; a second time changes nothing.
+    Its tokens are worthless here from now on, and elsewhere once that was heard of. Raises
+    SessionUnknown; a second time changes nothing.
     """
     command = RevokeSession(account_id=account_id, reason=reason, now=identity.clock())
     await execute(identity.store, SESSION, session_id, command, cause=_by(actor))
+    identity.revoked(str(session_id), command.now)
 
 
 async def revoke_all(

@@ -17,7 +17,7 @@ from libs.eventsourcing.codec import codec_of
 from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
 from libs.postgres.pool import Pool, acquired
-from services.gateway.domain.realm import PLATFORM, SUPERADMIN, Place, Role
+from services.gateway.domain.realm import CHIEFS, PLATFORM, SUPERADMIN, Place, Role
 from services.gateway.read_models.account_rows import ACCOUNT, ADDRESS, ROLE, project
 
 OURS: Final = ACCOUNT.c.tenant == PLATFORM
@@ -104,8 +104,8 @@ async def of_place(
 
 
 async def superadmins(pool: Pool, place: Place) -> Sequence[AccountId]:
-    """The active superadmins of a place, as far as is known here."""
-    matching = (OURS, ACCOUNT.c.active, *_in(place, (SUPERADMIN,)))
+    """The active superadmins of a place, or what they are called there, as far as is known here."""
+    matching = (OURS, ACCOUNT.c.active, *_in(place, (CHIEFS.get(place.realm, SUPERADMIN),)))
     async with acquired(pool) as connection:
         rows = await query.fetch(connection, select(ACCOUNT.c.account_id).where(*matching))
     return [AccountId(row["account_id"]) for row in rows]

@@ -6,7 +6,18 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, TIMESTAMP, Column, MetaData, Table, Text, Uuid, bindparam, select
+from sqlalchemy import (
+    ARRAY,
+    TIMESTAMP,
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    bindparam,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from contracts.envelope import Envelope
@@ -29,6 +40,8 @@ API_KEY: Final = Table(
     Column("issued_at", TIMESTAMP(timezone=True), nullable=False),
     Column("revoked_at", TIMESTAMP(timezone=True)),
     Column("revoked_because", Text),
+    Column("expires_at", TIMESTAMP(timezone=True)),
+    Column("requests_per_minute", Integer),
 )
 
 CALLER_OF: Final = (
@@ -39,6 +52,7 @@ CALLER_OF: Final = (
     .limit(1)
 )
 ALL: Final = select(API_KEY).order_by(API_KEY.c.issued_at, API_KEY.c.key_id)
+ONE: Final = select(API_KEY).where(API_KEY.c.key_id == bindparam("key_id"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,10 +66,16 @@ class ApiKey:
     issued_at: datetime
     revoked_at: datetime | None
     revoked_because: str | None
+    expires_at: datetime | None
+    requests_per_minute: int | None
+
+    def opens(self, now: datetime) -> bool:
+        """Whether it opens anything still."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
 async def caller_of(pool: Pool, hashed: str) -> Caller | None:
-    """Who holds the key with this hash, if it opens anything (still).
+    """Who holds the key with this hash, unless it was revoked; until when, is theirs to say.
 
     `pool` must be in system scope: the key decides the tenant. Raises Unavailable.
     """
@@ -63,25 +83,26 @@ async def caller_of(pool: Pool, hashed: str) -> Caller | None:
         row = await query.fetchrow(connection, CALLER_OF, hashed=hashed)
     if row is None or row["revoked_at"] is not None:
         return None
-    return Caller(tenant=row["tenant"], subject=row["key_id"], scopes=frozenset(row["scopes"]))
+    return Caller(
+        tenant=row["tenant"],
+        subject=row["key_id"],
+        scopes=frozenset(row["scopes"]),
+        expires_at=row["expires_at"],
+        requests_per_minute=row["requests_per_minute"],
+    )
 
 
 async def keys_of(pool: Pool, tenant: str) -> Sequence[ApiKey]:
     """All keys of a tenant, the revoked ones too, in the order they were issued."""
     async with tenant_transaction(pool, tenant) as connection:
-        rows = await query.fetch(connection, ALL)
-    return [
-        ApiKey(
-            key_id=row["key_id"],
-            name=row["name"],
-            prefix=row["prefix"],
-            scopes=tuple(row["scopes"]),
-            issued_at=row["issued_at"],
-            revoked_at=row["revoked_at"],
-            revoked_because=row["revoked_because"],
-        )
-        for row in rows
-    ]
+        return [_key(row) for row in await query.fetch(connection, ALL)]
+
+
+async def key_of(pool: Pool, tenant: str, key_id: UUID) -> ApiKey | None:
+    """One of a tenant's keys, a revoked one too; None if it has no such key."""
+    async with tenant_transaction(pool, tenant) as connection:
+        row = await query.fetchrow(connection, ONE, key_id=key_id)
+    return _key(row) if row is not None else None
 
 
 async def project(connection: Connection, batch: Sequence[Envelope[GatewayEvent]]) -> None:
@@ -106,6 +127,8 @@ async def _insert(connection: Connection, tenant: str, issued: KeyIssued) -> Non
         hash=issued.hash,
         scopes=list(issued.scopes),
         issued_at=issued.issued_at,
+        expires_at=issued.expires_at,
+        requests_per_minute=issued.requests_per_minute,
     )
     await query.execute(connection, statement)
 
@@ -127,4 +150,18 @@ def projection() -> Projection[GatewayEvent]:
         topics=(KEYS,),
         codec=codec_of(EVENTS),
         project=project,
+    )
+
+
+def _key(row: query.Row) -> ApiKey:
+    return ApiKey(
+        key_id=row["key_id"],
+        name=row["name"],
+        prefix=row["prefix"],
+        scopes=tuple(row["scopes"]),
+        issued_at=row["issued_at"],
+        revoked_at=row["revoked_at"],
+        revoked_because=row["revoked_because"],
+        expires_at=row["expires_at"],
+        requests_per_minute=row["requests_per_minute"],
     )

@@ -72,16 +72,18 @@ async def live_sessions(
         return [_row(row) for row in await query.fetch(connection, asked)]
 
 
-async def last_logins(pool: Pool, account_ids: Sequence[UUID]) -> Mapping[UUID, datetime]:
-    """When each of the accounts last logged in, if ever."""
+async def last_logins(
+    pool: Pool, account_ids: Sequence[UUID], *, place: Place | None = None
+) -> Mapping[UUID, datetime]:
+    """When each of the accounts last logged in (in a place), if ever."""
     if not account_ids:
         return {}
     c = SESSION.c
-    asked = (
-        select(c.account_id, func.max(c.opened_at).label("at"))
-        .where(c.tenant == PLATFORM, c.account_id.in_(account_ids))
-        .group_by(c.account_id)
-    )
+    matching = [c.tenant == PLATFORM, c.account_id.in_(account_ids)]
+    if place is not None:
+        matching += [c.realm == place.realm, c.of_tenant == place.tenant]
+    latest = func.max(c.opened_at).label("at")
+    asked = select(c.account_id, latest).where(*matching).group_by(c.account_id)
     async with acquired(pool) as connection:
         return {row["account_id"]: row["at"] for row in await query.fetch(connection, asked)}
 

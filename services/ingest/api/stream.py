@@ -12,6 +12,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
+from libs.http.auth import Principal
 from services.ingest.api.asking import Reader, Written
 from services.ingest.api.live import Live
 from services.ingest.api.watch import Watch
@@ -42,29 +43,33 @@ async def watching(request: Request, reader: Reader, filters: Written) -> AsyncI
 async def stream(
     request: Request,
     ingest: Ingest,
+    reader: Reader,
     watch: Annotated[Watch, Depends(watching)],
     last_event_id: str | None = None,
     last_seen: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> Response:
     """The state, then what changes in it, until a time that is set; then come back.
 
-    Whoever names the last event they had gets what changed since.
+    It ends with the session of who asked, too. Whoever names the last event they had gets what
+    changed since.
     """
     known = watch.known(last_seen or last_event_id)
     # Nothing on the way may gather the events up; the tolerant app forbids keeping them.
     return EventSourceResponse(
-        _events(request, ingest, watch, known), headers={"X-Accel-Buffering": "no"}
+        _events(request, ingest, reader, watch, known), headers={"X-Accel-Buffering": "no"}
     )
 
 
 async def _events(
-    request: Request, ingest: Deps, watch: Watch, known: int | None
+    request: Request, ingest: Deps, reader: Principal, watch: Watch, known: int | None
 ) -> AsyncIterator[bytes]:
     time, settings = asyncio.get_running_loop().time, ingest.settings
     ends_at = time() + settings.stream_lifetime_seconds
     yield format_sse_event(retry=RETRY_MS)
     said_at = time()
     while time() < ends_at and not request.app.state.draining:
+        if ingest.revocations.is_revoked(reader.session):
+            return
         event, known = watch.since(known), watch.number
         if not event and time() >= said_at + settings.stream_heartbeat_seconds:
             event = KEEPALIVE_COMMENT

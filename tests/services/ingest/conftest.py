@@ -15,6 +15,7 @@ from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.store import EventStore
 from libs.http.auth import TokenVerifier
+from libs.http.revocations import Heard, Revocations
 from libs.postgres.migrate import migrate
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
@@ -105,11 +106,14 @@ def app(
     store: EventStore[IngestEvent], pool: Pool, reading_pool: Pool, clock: Clock, fresh: Fresh
 ) -> FastAPI:
     """The whole API, on a log in memory and read models in Postgres."""
+    nobody = Heard(bootstrap="unused", topic="unused", event="unused", field="unused")
+    revocations = Revocations(nobody, longest=timedelta(minutes=15), clock=clock)
     verifier = TokenVerifier(
         audience="ingest",
         issuer=SETTINGS.issuer,
         keys={KEY.kid: KEY.public},
         clock=clock,
+        revoked=revocations.is_revoked,
     )
     return create_app(
         Deps(
@@ -118,6 +122,7 @@ def app(
             reading=reading_pool,
             clock=clock,
             verifier=verifier,
+            revocations=revocations,
             freshness=fresh,
             telemetry=set_up("ingest"),
             open_quarantine=partial(quarantine.open_by_code, pool),

@@ -1,6 +1,8 @@
 """Whose key this is, remembered."""
 
 import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -22,7 +24,13 @@ class World:
         self.asked: list[str] = []
         self.slow: asyncio.Event | None = None
         self.keys = KnownKeys(
-            self.look_up, fresh=10, unknown=2, stale=60, capacity=3, now=lambda: self.now
+            self.look_up,
+            fresh=10,
+            unknown=2,
+            stale=60,
+            capacity=3,
+            now=lambda: self.now,
+            clock=lambda: datetime.fromtimestamp(self.now, UTC),
         )
 
     async def look_up(self, hashed: str) -> Caller | None:
@@ -146,3 +154,29 @@ async def test_requests_with_the_same_key_share_one_question_even_if_one_gives_u
 
     assert await asyncio.gather(*waiting[1:]) == [ANNA, ANNA]
     assert world.asked == ["anna"]
+
+
+async def test_a_key_that_runs_out_opens_nothing_from_that_moment_whatever_is_remembered() -> None:
+    world = World()
+    until = datetime.fromtimestamp(world.now + 5, UTC)
+    short = world.callers["anna"] = replace(ANNA, expires_at=until)
+
+    assert await world.keys.caller("anna") == short
+    world.now += 4
+    assert await world.keys.caller("anna") == short
+    world.now += 1
+    assert await world.keys.caller("anna") is None
+    assert world.asked == ["anna"]
+
+
+async def test_a_key_that_ran_out_is_not_believed_because_the_database_is_away() -> None:
+    world = World()
+    until = datetime.fromtimestamp(world.now + 20, UTC)
+    world.callers["anna"] = replace(ANNA, expires_at=until)
+    await world.keys.caller("anna")
+    world.away = True
+
+    world.now += 15
+    assert await world.keys.caller("anna") is not None
+    world.now += 5
+    assert await world.keys.caller("anna") is None

@@ -94,3 +94,14 @@ def test_a_storage_that_cannot_be_used_is_said_at_the_start() -> None:
 def test_a_text_that_is_no_limit_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         allowances(text)
+
+
+async def test_a_key_may_have_a_limit_of_its_own_wherever_it_is_used() -> None:
+    limits = Limits({})
+
+    anna = [await limits.hit_own(2, key="anna") for _ in range(3)]
+    others = [await limits.hit_own(2, key="boris"), await limits.hit_own(None, key="anna")]
+
+    assert anna[:2] == others == [None, None]
+    assert anna[2] is not None
+    assert (anna[2].name, anna[2].quota, anna[2].window_seconds) == ("own", 2, 60)

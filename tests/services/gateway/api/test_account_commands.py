@@ -150,3 +150,39 @@ def test_who_is_not_there_is_said_so(call: Call) -> None:
         shown = call("accounts", "show", who)
         assert shown.exit_code == 1
         assert "no such account" in shown.stderr
+
+
+def test_a_password_that_was_forgotten_is_set_anew(call: Call) -> None:
+    create(call)
+    logged_in()
+    new = "battery staple"
+
+    done = call("accounts", "reset-password", "chief@example.com", stdin=f"{new}\n")
+    short = call("accounts", "reset-password", "chief@example.com", stdin="short\n")
+
+    assert (done.exit_code, short.exit_code) == (0, 1)
+    assert new not in done.output
+    with pytest.raises(LoginFailed):
+        logged_in()
+    assert logged_in(new).role == "superadmin"
+
+
+def test_a_key_is_given_out_for_some_days_and_listed_with_its_end(call: Call) -> None:
+    issued = call(
+        *("keys", "issue", "office", "--scope", "scan:read"),
+        *("--expires-days", "30", "--per-minute", "60"),
+    )
+    never = call("keys", "issue", "office", "--scope", "scan:read", "--expires-days", "0")
+
+    assert issued.exit_code == 0, issued.output
+    assert "ts_" in issued.stdout
+    assert never.exit_code == 2
+
+    async def told() -> Any:
+        async with bootstrap.open_deps(Settings.from_env("GATEWAY")) as deps:
+            (page,) = [page async for page in deps.store.log.read_all()]
+            return deps.store.decode(page[0])
+
+    key = asyncio.run(told())
+    assert (key.expires_at - key.issued_at).days in (29, 30)
+    assert key.requests_per_minute == 60

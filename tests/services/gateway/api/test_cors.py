@@ -6,6 +6,7 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 
 from services.gateway.api.cors import Cors
+from services.gateway.settings import LOOPBACK
 
 PAGE = "https://scanner.example"
 PREFLIGHT = {
@@ -144,3 +145,42 @@ async def test_every_answer_is_safe_to_show() -> None:
     assert answer.headers["x-frame-options"] == "DENY"
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert "access-control-allow-origin" not in answer.headers
+    assert "content-security-policy" not in answer.headers
+
+
+async def test_a_page_that_says_nothing_of_frames_is_shown_in_none() -> None:
+    async with client(answering(200, (b"content-type", b"text/html; charset=utf-8"))) as c:
+        answer = await c.get("/")
+
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
+async def test_a_page_keeps_its_own_policy() -> None:
+    said = [(b"content-type", b"text/html"), (b"content-security-policy", b"default-src 'self'")]
+    async with client(answering(200, *said, (b"x-frame-options", b"SAMEORIGIN"))) as c:
+        answer = await c.get("/")
+
+    assert answer.headers.get_list("content-security-policy") == ["default-src 'self'"]
+    assert answer.headers.get_list("x-frame-options") == ["SAMEORIGIN"]
+
+
+@pytest.mark.parametrize(
+    ("url", "proto", "trusted", "told"),
+    [
+        ("http://gateway/", "", (), False),
+        ("https://gateway/", "", (), True),
+        ("http://gateway/", "https", (), False),
+        ("http://gateway/", "https", LOOPBACK, True),
+        ("http://gateway/", "http", LOOPBACK, False),
+    ],
+)
+async def test_only_who_comes_over_https_is_told_to_stay_there(
+    url: str, proto: str, trusted: Any, told: bool
+) -> None:
+    headers = {"X-Forwarded-Proto": proto} if proto else {}
+    app = Cors(answering(200), origins=(PAGE,), trusted=trusted)
+    transport = ASGITransport(app, client=("127.0.0.1", 5555))
+    async with AsyncClient(transport=transport) as c:
+        answer = await c.get(url, headers=headers)
+
+    assert ("strict-transport-security" in answer.headers) is told

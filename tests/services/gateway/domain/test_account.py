@@ -155,6 +155,16 @@ def test_the_last_superadmin_stays(command: AccountCommand) -> None:
     chief.when(command).then_refused(LastSuperadmin)
 
 
+@pytest.mark.parametrize(("realm", "role"), [("crm", "ADMIN"), ("platform", "superadmin")])
+def test_so_does_the_last_of_their_kind_in_other_realms(realm: str, role: str) -> None:
+    place = Place(realm, "demo")
+    told = RoleGranted(account_id=ID, realm=realm, tenant="demo", role=role, granted_at=NOW)
+    last = known.given(told)
+
+    last.when(replace(remove, others={place: 0})).then_refused(LastSuperadmin)
+    last.when(replace(remove, others={place: 1})).then(removed)
+
+
 def test_who_says_nothing_of_others_means_that_there_are_none() -> None:
     chief.when(replace(remove, others={})).then_refused(LastSuperadmin)
 

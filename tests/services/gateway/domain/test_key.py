@@ -2,9 +2,13 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
+import pytest
+
 from contracts.gateway import KeyId, KeyIssued, KeyRevoked
+from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.testing import Scenario
 from services.gateway.domain.key import (
     KEY,
@@ -12,6 +16,7 @@ from services.gateway.domain.key import (
     KeyIsRevoked,
     KeyIssuedOtherwise,
     KeyUnknown,
+    KeyUseless,
     RevokeKey,
 )
 
@@ -66,3 +71,30 @@ def test_revoking_twice_changes_nothing() -> None:
 
 def test_a_key_that_was_never_issued_cannot_be_revoked() -> None:
     key.given().when(revoke).then_refused(KeyUnknown)
+
+
+def test_a_key_may_run_out_and_have_a_limit_of_its_own() -> None:
+    own: dict[str, Any] = {"expires_at": LATER, "requests_per_minute": 60}
+
+    key.given().when(replace(issue, **own)).then(replace(issued, **own))
+
+
+@pytest.mark.parametrize(
+    "useless",
+    [{"expires_at": NOW}, {"expires_at": NOW, "now": LATER}, {"requests_per_minute": 0}],
+)
+def test_a_key_that_would_open_nothing_is_not_issued(useless: dict[str, Any]) -> None:
+    key.given().when(replace(issue, **useless)).then_refused(KeyUseless)
+
+
+def test_a_key_cannot_be_issued_for_longer_afterwards() -> None:
+    command = replace(issue, expires_at=LATER)
+
+    key.given(issued).when(command).then_refused(KeyIssuedOtherwise)
+
+
+def test_a_key_of_before_there_was_an_expiry_never_expires() -> None:
+    written = f"""{{"key_id": "{ID}", "name": "scanners", "prefix": "ts_abcdefgh",
+        "hash": "{"0" * 64}", "scopes": ["scan:write"], "issued_at": "2030-01-01T00:00:00Z"}}"""
+
+    assert Codec([KeyIssued]).decode("KeyIssued", 1, written.encode()) == issued

@@ -8,7 +8,7 @@ from services.gateway.domain.realm import SCOPES, Realm, roles_of, scopes_of
 @pytest.mark.parametrize(
     ("realm", "roles"),
     [
-        (Realm.SCALES, {"user"}),
+        (Realm.SCALES, {"user", "bridge"}),
         (Realm.CRM, {"ADMIN", "SUPERVISOR", "ENGINEER"}),
         (Realm.SHOP, {"admin", "manager", "florist", "courier"}),
         (

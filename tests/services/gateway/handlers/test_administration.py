@@ -37,8 +37,8 @@ async def identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
         yield made
 
 
-async def chiefs(identity: Identity, number: int) -> list[Profile]:
-    made = [await open_account(identity, f"c{n}@example.com", SUPERADMIN) for n in range(number)]
+async def chiefs(identity: Identity, number: int, role: Role = SUPERADMIN) -> list[Profile]:
+    made = [await open_account(identity, f"c{n}@example.com", role) for n in range(number)]
     await catch_up(identity)
     return made
 
@@ -134,8 +134,11 @@ async def test_of_two_superadmins_one_may_go_and_then_none(identity: Identity) -
         await administration.remove(identity, second.account_id, actor="second")
 
 
-async def test_superadmins_who_take_each_other_out_at_once_leave_one(identity: Identity) -> None:
-    made = await chiefs(identity, 5)
+@pytest.mark.parametrize("role", [SUPERADMIN, Role(CRM, "ADMIN")])
+async def test_superadmins_who_take_each_other_out_at_once_leave_one(
+    identity: Identity, role: Role
+) -> None:
+    made = await chiefs(identity, 5, role)
 
     results = await asyncio.gather(
         *(

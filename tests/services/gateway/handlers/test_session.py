@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime
 from uuid import uuid4
 
 import pytest
@@ -189,3 +191,24 @@ async def test_sessions_can_be_ended_by_place_by_device_and_all_but_one(
     assert (await refresh(identity, phone.refresh_token)).session_id == phone.session_id
     assert await ended() == 1
     assert await ended() == 0
+
+
+async def test_whoever_must_know_hears_at_once_that_a_session_is_over(
+    identity: Identity, clock: Clock
+) -> None:
+    heard: list[tuple[str, datetime]] = []
+    identity = replace(identity, revoked=lambda session, at: heard.append((session, at)))
+    await open_account(identity)
+    revoked, reused, going_on = [await enter(identity) for _ in range(3)]
+    for _ in range(2):
+        going_on = await refresh(identity, going_on.refresh_token)
+    await refresh(identity, reused.refresh_token)
+    assert heard == []
+
+    await sessions.revoke(identity, revoked.session_id, reason="revoked", actor="test")
+    clock.pass_by(seconds=2 * GRACE.total_seconds())
+    with pytest.raises(SessionOver):
+        await refresh(identity, reused.refresh_token)
+
+    assert [session for session, _ in heard] == [str(revoked.session_id), str(reused.session_id)]
+    assert heard[1][1] == clock()

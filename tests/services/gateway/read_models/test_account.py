@@ -112,7 +112,7 @@ async def test_a_place_is_listed_in_pages_without_those_who_are_removed(
 async def test_roles_and_standing_follow_what_happened(identity: Identity, clock: Clock) -> None:
     anna = await open_account(identity, "anna@example.com", password=None)
     clock.pass_by(hours=1)
-    await administration.grant_role(identity, anna.account_id, Role(CRM, "ADMIN"), actor="b")
+    await administration.grant_role(identity, anna.account_id, Role(CRM, "SUPERVISOR"), actor="b")
     await administration.grant_role(identity, anna.account_id, Role(KIOSK, "staff"), actor="b")
     await administration.withdraw_role(identity, anna.account_id, KIOSK, actor="b")
     await administration.deactivate(identity, anna.account_id, reason="", actor="b")
@@ -121,7 +121,7 @@ async def test_roles_and_standing_follow_what_happened(identity: Identity, clock
     found = await account.by_id(identity.pool, anna.account_id)
 
     assert found is not None
-    assert found.roles == (Role(CRM, "ADMIN"),)
+    assert found.roles == (Role(CRM, "SUPERVISOR"),)
     assert (found.active, found.has_password) == (False, False)
     assert (found.opened_at, found.changed_at) == (NOW, clock())
 

@@ -1,6 +1,7 @@
 """Which key is this, and what may it do? Asked of a real Postgres, with the service's rights."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -115,6 +116,28 @@ async def test_an_administrator_sees_only_the_keys_of_the_own_tenant(pool: Pool)
     assert [key.key_id for key in seen] == [ID, OTHER_ID]
     assert (seen[0].revoked_at, seen[0].revoked_because) == (NOW, "lost")
     assert (seen[1].revoked_at, seen[1].scopes) == (None, ("a", "b"))
+
+
+async def test_a_key_says_until_when_it_opens_and_how_often(pool: Pool) -> None:
+    until = NOW + timedelta(days=1)
+    await happened(
+        pool, replace(issued(), expires_at=until, requests_per_minute=5), issued(OTHER_ID, "h2")
+    )
+
+    caller, other = [await api_key.caller_of(pool, hashed) for hashed in ("h1", "h2")]
+    one, unknown = [await api_key.key_of(pool, "demo", key) for key in (ID, UUID(int=9))]
+    foreign = await api_key.key_of(pool, "other", ID)
+
+    assert caller is not None
+    assert other is not None
+    assert (caller.expires_at, caller.requests_per_minute) == (until, 5)
+    assert (other.expires_at, other.requests_per_minute) == (None, None)
+    assert caller.is_over(until)
+    assert not caller.is_over(NOW)
+    assert not other.is_over(until)
+    assert one is not None
+    assert (one.opens(NOW), one.opens(until)) == (True, False)
+    assert unknown is foreign is None
 
 
 async def test_rows_of_a_tenant_are_invisible_to_another(pool: Pool) -> None:

@@ -87,4 +87,7 @@ async def test_the_last_login_is_known_of_those_who_ever_did(
     asked = [anna.account_id, never.account_id]
 
     assert await last_logins(identity.pool, asked) == {anna.account_id: clock()}
+    assert await last_logins(identity.pool, asked, place=CRM) == {anna.account_id: clock()}
+    # What one place knows, another need not.
+    assert await last_logins(identity.pool, asked, place=KIOSK) == {}
     assert await last_logins(identity.pool, []) == {}

@@ -1,0 +1,57 @@
+"""Paths that two doors share: the door a request came in at decides, or else its token's realm."""
+
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+import msgspec
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.routing import Match
+
+from services.gateway.api.cors import Scope
+from services.gateway.api.own import door_of
+from services.gateway.domain.realm import Realm
+
+SHARING: Final = frozenset({Realm.CRM.value, Realm.KIOSK.value})
+
+
+class RealmRoute(APIRoute):
+    """A route of one of the realms that share its path; the other's requests pass it by.
+
+    What is of neither finds it: then nobody is let in, whoever answers.
+    """
+
+    realm: ClassVar[Realm]
+
+    def matches(self, scope: Any) -> tuple[Match, Any]:
+        """See `BaseRoute`."""
+        match, child = super().matches(scope)
+        if match is not Match.NONE and meant_for(scope) not in (None, self.realm):
+            return Match.NONE, {}
+        return match, child
+
+
+def meant_for(scope: Scope) -> str | None:
+    """Which of the realms that share paths a request is meant for, if it says so.
+
+    It proves nothing: whoever answers looks at the token itself.
+    """
+    door = door_of(scope)
+    if door in SHARING:
+        return door
+    kind = said_in(Headers(scope=scope).get("authorization")).get("kind")
+    return kind if kind in SHARING else None
+
+
+def said_in(authorization: str | None) -> Mapping[str, Any]:
+    """What a bearer token claims, whoever made it; nothing if it is none."""
+    scheme, _, token = (authorization or "").partition(" ")
+    parts = token.split(".")
+    if scheme.lower() != "bearer" or len(parts) != 3:
+        return {}
+    try:
+        said = msgspec.json.decode(urlsafe_b64decode(parts[1] + "=="))
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}

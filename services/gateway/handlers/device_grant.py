@@ -1,0 +1,170 @@
+"""What happens when a device asks to be let in, and when it comes to hear the answer (RFC 8628)."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID, uuid5
+
+import msgspec
+
+from contracts.gateway import AccountId, GatewayEvent, LoginRefused
+from libs.errors import Refused, Unavailable
+from libs.eventsourcing.log import Cause
+from libs.eventsourcing.store import Fact, new_event_id
+from services.gateway.adapters import device_grants, tries
+from services.gateway.domain.device_client import CLIENTS, DeviceClient
+from services.gateway.domain.device_grant import (
+    LIFETIME,
+    PAUSE_SECONDS,
+    Answer,
+    Grant,
+    GrantRefused,
+    Verdict,
+    new_user_code,
+    tidy_label,
+)
+from services.gateway.domain.one_time_code import neighbourhood
+from services.gateway.domain.realm import PLATFORM
+from services.gateway.handlers.identity import Identity
+from services.gateway.handlers.session import LoggedIn, NotAdmitted, open_session
+
+MOST_WRONG: Final = 10
+WRONG_WINDOW: Final = timedelta(minutes=15)
+WRONG: Final = "device code by address"
+ATTEMPTS: Final = 5
+REFUSALS: Final = UUID("a2c7b1f0-6d0c-5f6e-8b57-1f2b9f0c7d33")
+"""The namespace of the ids of refused codes."""
+
+
+class TooManyCodes(Refused):
+    """Too many codes were tried from here that nobody shows."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class About:
+    """What a device says of itself, and where it asks from."""
+
+    label: str
+    address: str
+    agent: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Codes:
+    """The secrets of a new grant: `device_code` for the device, `user_code` for it to show."""
+
+    device_code: str
+    user_code: str
+    lifetime: timedelta
+    pause: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """A device that waits for an answer."""
+
+    grant: Grant
+    client: DeviceClient
+    about: About
+
+    @property
+    def name(self) -> str:
+        """What people recognise it by, in lists of accounts and sessions."""
+        return f"{self.client.title}: {self.about.label}" if self.about.label else self.client.title
+
+
+async def ask(identity: Identity, client: DeviceClient, about: About) -> Codes:
+    """Let a device wait for somebody. Raises Unavailable."""
+    now, device_code = identity.clock(), secrets.token_urlsafe(32)
+    device = identity.seal.digest("device code", device_code)
+    said = About(
+        label=tidy_label(about.label), address=about.address, agent=tidy_label(about.agent)
+    )
+    for _ in range(ATTEMPTS):
+        user_code = new_user_code(secrets.choice)
+        grant = Grant(
+            device=device,
+            shown=identity.seal.digest("user code", user_code),
+            client_id=client.client_id,
+            account_id=AccountId(new_event_id()),
+            sealed=identity.seal.seal(msgspec.json.encode(said).decode(), _context(device)),
+            answer=Answer.WAITING,
+            tenant=None,
+            pause=PAUSE_SECONDS,
+            polled_at=None,
+            expires_at=now + LIFETIME,
+        )
+        if await device_grants.keep(identity.pool, grant, now):
+            return Codes(
+                device_code=device_code, user_code=user_code, lifetime=LIFETIME, pause=PAUSE_SECONDS
+            )
+    raise Unavailable("device codes")
+
+
+async def find(identity: Identity, user_code: str | None, *, address: str) -> Waiting | None:
+    """The device that shows this code; None if none does (any more), or it is no code.
+
+    A wrong one costs a try of the network address. Raises TooManyCodes, Unavailable.
+    """
+    now, who = identity.clock(), identity.seal.digest("network address", neighbourhood(address))
+    over = await tries.take(
+        identity.pool, WRONG, who, most=MOST_WRONG, window=WRONG_WINDOW, now=now
+    )
+    if over is not None:
+        raise TooManyCodes(over)
+    shown = identity.seal.digest("user code", user_code or "")
+    grant = await device_grants.waiting(identity.pool, shown, now)
+    if grant is None or user_code is None:
+        await _record_wrong(identity, who)
+        return None
+    await tries.give_back(identity.pool, WRONG, who)
+    return waiting_of(identity, grant)
+
+
+async def collect(identity: Identity, device_code: str, client: DeviceClient) -> LoggedIn:
+    """Let the device in that somebody said yes to: once. Raises GrantRefused, Unavailable."""
+    device = identity.seal.digest("device code", device_code)
+    now = identity.clock()
+    verdict, grant = await device_grants.poll(identity.pool, device, client.client_id, now)
+    if verdict is not Verdict.IN or grant is None or grant.tenant is None:
+        raise GrantRefused(verdict)
+    name, place = waiting_of(identity, grant).name, client.place(grant.tenant)
+    try:
+        return await open_session(identity, grant.account_id, place, device=name)
+    except NotAdmitted:
+        # Somebody took its account away again before it came.
+        raise GrantRefused(Verdict.DENIED) from None
+    except Unavailable:
+        await device_grants.settle(identity.pool, device, Answer.APPROVED, grant.tenant)
+        raise
+
+
+def waiting_of(identity: Identity, grant: Grant) -> Waiting:
+    """The grant with what the device said of itself. Raises SealBroken."""
+    said = identity.seal.open(grant.sealed, _context(grant.device))
+    about = msgspec.json.decode(said, type=About)
+    return Waiting(grant=grant, client=CLIENTS[grant.client_id], about=about)
+
+
+def _context(device: str) -> str:
+    return f"device grant {device}"
+
+
+async def _record_wrong(identity: Identity, who: str) -> None:
+    """Tell that a code was tried, once a minute for a network address."""
+    now = identity.clock()
+    refused = LoginRefused(
+        realm=PLATFORM, account_id=None, digest=who, reason="user code", refused_at=now
+    )
+    fact: Fact[GatewayEvent] = Fact(
+        event_id=uuid5(REFUSALS, f"{who} {now:%Y-%m-%dT%H:%M}"),
+        stream=f"access-{PLATFORM}",
+        event=refused,
+        occurred_at=now,
+    )
+    await identity.store.record([fact], cause=Cause(tenant=PLATFORM))

@@ -1,0 +1,77 @@
+"""A device that asks to be let in, and somebody in front of the approval page."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from httpx import AsyncClient, Response
+
+from tests.services.gateway.api.inside import PASSWORD
+
+ASK, TOKEN, PAGE = "/oauth/device_authorization", "/oauth/token", "/oauth/device"
+DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
+KIOSK, BRIDGE = "tillstream-kiosk", "tillstream-bridge"
+CSRF: Final = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device with the codes it was given."""
+
+    client: AsyncClient
+    client_id: str
+    device_code: str
+    user_code: str
+
+    async def poll(self, **different: str) -> Response:
+        """Ask whether it may come in."""
+        form = {
+            "grant_type": DEVICE_GRANT,
+            "client_id": self.client_id,
+            "device_code": self.device_code,
+        }
+        return await self.client.post(TOKEN, data=form | different)
+
+    async def refresh(self, token: str, **different: str) -> Response:
+        """Exchange a refresh token."""
+        form = {"grant_type": "refresh_token", "client_id": self.client_id, "refresh_token": token}
+        return await self.client.post(TOKEN, data=form | different)
+
+
+async def asking(client: AsyncClient, client_id: str = KIOSK, **more: str) -> Device:
+    """A device that has just asked."""
+    answer = await client.post(ASK, data={"client_id": client_id} | more)
+    assert answer.status_code == 200, answer.text
+    said = answer.json()
+    return Device(client, client_id, said["device_code"], said["user_code"])
+
+
+async def csrf_of(browser: AsyncClient) -> str:
+    """What the page carries; the browser has its cookie from then on."""
+    page = await browser.get(PAGE)
+    found = CSRF.search(page.text)
+    assert found is not None
+    return found[1]
+
+
+async def answered(
+    browser: AsyncClient, user_code: str, email: str, answer: str = "allow", **more: Any
+) -> Response:
+    """Type the code, log in, answer."""
+    csrf = await csrf_of(browser)
+    form = {
+        "csrf": csrf,
+        "user_code": user_code,
+        "email": email,
+        "password": PASSWORD,
+        "answer": answer,
+    }
+    return await browser.post(PAGE, data=form | more)
+
+
+def error_of(answer: Any) -> tuple[int, str]:
+    """An error as RFC 6749 §5.2 wants it."""
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.json().keys() == {"error"}
+    return answer.status_code, answer.json()["error"]

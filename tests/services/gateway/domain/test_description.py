@@ -1,0 +1,102 @@
+"""One document of two: the service's within the rules, and ours."""
+
+from typing import Any
+
+from services.gateway.domain.description import TOKEN, demanding, described, schemas_of
+from services.gateway.domain.door import Door, Limit, Login, Rule, Shape
+
+DOOR = Door(
+    name="crm",
+    prefix="/crm",
+    root=(),
+    repeated="",
+    service="crm",
+    login=Login.BEARER,
+    shape=Shape.ERROR,
+    rules=(
+        Rule(("GET", "HEAD"), "/visits/{}", "visits:read", Limit.NONE),
+        Rule(("GET",), "/files/*", None, Limit.NONE),
+        Rule(("POST",), "/users", "users:write", Limit.NONE),
+    ),
+)
+
+
+def ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def document(paths: dict[str, Any], **schemas: Any) -> dict[str, Any]:
+    return {"paths": paths, "components": {"schemas": schemas}}
+
+
+def joined(service: dict[str, Any] | None, own: dict[str, Any]) -> dict[str, Any]:
+    return described(DOOR, service, own, base="/crm", version="1")
+
+
+def test_only_what_a_rule_lets_through_is_told() -> None:
+    paths = {
+        "/visits/{visit_id}": {"get": {}, "delete": {}, "parameters": ["kept"]},
+        "/visits/{visit_id}/secret": {"get": {}},
+        "/files/{path}": {"get": {}},
+        "/metrics": {"get": {}},
+    }
+
+    told = joined(document(paths), {})["paths"]
+
+    assert told == {
+        "/visits/{visit_id}": {
+            "parameters": ["kept"],
+            "get": {"security": [{"ApiKey": ["visits:read"]}, {"AccessToken": ["visits:read"]}]},
+        },
+        "/files/{path}": {"get": {"security": []}},
+    }
+
+
+def test_where_both_answer_it_is_the_service_that_is_described() -> None:
+    theirs = document({"/users": {"post": {"summary": "theirs"}}})
+    ours = document({"/users": {"post": {"summary": "ours"}, "get": {"summary": "ours"}}})
+
+    told = joined(theirs, ours)["paths"]["/users"]
+
+    assert {method: said["summary"] for method, said in told.items()} == {
+        "post": "theirs",
+        "get": "ours",
+    }
+
+
+def test_schemas_of_one_name_that_differ_are_kept_apart() -> None:
+    theirs = document({"/users": {"post": {"x": ref("User")}}}, User={"of": "theirs"}, Same={})
+    ours = document(
+        {"/auth": {"post": {"x": ref("User"), "y": ref("Same")}}},
+        User={"of": "ours", "again": ref("User")},
+        Same={},
+    )
+
+    told = joined(theirs, ours)
+
+    assert schemas_of(told) == {
+        "User": {"of": "theirs"},
+        "GatewayUser": {"of": "ours", "again": ref("GatewayUser")},
+        "Same": {},
+    }
+    assert told["paths"]["/auth"]["post"]["x"] == ref("GatewayUser")
+    assert told["paths"]["/users"]["post"]["x"] == ref("User")
+
+
+def test_schemas_that_nobody_speaks_of_are_left_out() -> None:
+    theirs = document(
+        {"/users": {"post": {"x": ref("A")}}}, A={"b": ref("B")}, B={"a": ref("A")}, Secret={}
+    )
+
+    assert schemas_of(joined(theirs, {})).keys() == {"A", "B"}
+
+
+def test_without_its_service_a_door_tells_of_us() -> None:
+    told = joined(None, document({"/auth": {"post": {}}}))
+
+    assert told["paths"] == {"/auth": {"post": {}}}
+
+
+def test_an_operation_says_who_may_use_it() -> None:
+    for scope, security in ((None, []), ("", [{TOKEN: []}]), ("a:b", [{TOKEN: ["a:b"]}])):
+        assert demanding({}, scope, schemes=[TOKEN]) == {"security": security}

@@ -1,0 +1,142 @@
+"""What devices show, and what they hear."""
+
+import random
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.gateway import AccountId
+from services.gateway.domain.device_client import CLIENTS
+from services.gateway.domain.device_grant import (
+    ALPHABET,
+    LIFETIME,
+    MAX_LABEL,
+    Answer,
+    Grant,
+    Verdict,
+    judge,
+    new_user_code,
+    read_code,
+    shown_code,
+    tidy_label,
+)
+from services.gateway.domain.realm import PLATFORM, SCOPES, Place, Realm, scopes_of
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+KIOSK, BRIDGE = CLIENTS["tillstream-kiosk"], CLIENTS["tillstream-bridge"]
+GRANT = Grant(
+    device="d",
+    shown="s",
+    client_id=KIOSK.client_id,
+    account_id=AccountId(UUID(int=1)),
+    sealed="",
+    answer=Answer.WAITING,
+    tenant=None,
+    pause=5,
+    polled_at=None,
+    expires_at=NOW + LIFETIME,
+)
+
+
+@pytest.mark.parametrize(
+    ("different", "verdict"),
+    [
+        ({}, Verdict.PENDING),
+        ({"answer": Answer.ANSWERING}, Verdict.PENDING),
+        ({"answer": Answer.APPROVED, "tenant": "demo"}, Verdict.IN),
+        ({"answer": Answer.APPROVED, "expires_at": NOW}, Verdict.EXPIRED),
+        ({"answer": Answer.DENIED}, Verdict.DENIED),
+        ({"answer": Answer.USED}, Verdict.WORTHLESS),
+        ({"expires_at": NOW}, Verdict.EXPIRED),
+        ({"client_id": BRIDGE.client_id}, Verdict.WORTHLESS),
+        ({"polled_at": NOW - timedelta(seconds=3)}, Verdict.SLOW_DOWN),
+        ({"polled_at": NOW - timedelta(seconds=4)}, Verdict.PENDING),
+        ({"polled_at": NOW - timedelta(seconds=8), "pause": 10}, Verdict.SLOW_DOWN),
+        ({"polled_at": NOW, "answer": Answer.APPROVED, "tenant": "demo"}, Verdict.IN),
+    ],
+)
+def test_a_device_hears_what_became_of_its_grant(
+    different: dict[str, Any], verdict: Verdict
+) -> None:
+    assert judge(replace(GRANT, **different), KIOSK.client_id, NOW) is verdict
+
+
+def test_a_code_nobody_was_given_is_worth_nothing() -> None:
+    assert judge(None, KIOSK.client_id, NOW) is Verdict.WORTHLESS
+
+
+@given(st.integers())
+def test_whoever_reads_a_code_off_a_device_types_it_right(seed: int) -> None:
+    code = new_user_code(random.Random(seed).choice)
+
+    assert read_code(code) == code
+    assert read_code(shown_code(code)) == code
+    assert read_code(f"  {shown_code(code).lower().replace('-', ' – ')} ") == code
+
+
+def test_the_alphabet_has_nothing_that_looks_like_something_else() -> None:
+    assert not set(ALPHABET) & set("AEIOUY0123456789")
+    assert len(set(ALPHABET)) == len(ALPHABET) == 20
+
+
+@pytest.mark.parametrize(
+    "text", ["", "BCDF", "BCDF-GHJKL", "BCDF-GHJA", "BCDFGHJ1", "BCDFGHJK" * 99, "ВСDF-GHJK", "\0"]
+)
+def test_what_is_no_code_is_none(text: str) -> None:
+    assert read_code(text) is None
+
+
+@given(st.text())
+def test_a_device_cannot_disguise_its_name(text: str) -> None:
+    label = tidy_label(text)
+
+    assert len(label) <= MAX_LABEL
+    assert label.isprintable()
+    assert label == tidy_label(label)
+
+
+def test_a_name_written_backwards_is_read_forwards() -> None:
+    assert tidy_label(" Hall\u202e \n\t 1\u200b ") == "Hall 1"
+
+
+def test_each_client_has_a_role_and_is_managed_by_somebody() -> None:
+    for client in CLIENTS.values():
+        assert client.scopes
+        assert any(client.managed_by in scopes for scopes in SCOPES.values())
+
+
+@pytest.mark.parametrize(
+    ("client", "realm", "role", "tenant", "may"),
+    [
+        (KIOSK, "kiosk", "admin", "demo", True),
+        (KIOSK, "kiosk", "superadmin", "demo", True),
+        (KIOSK, "kiosk", "admin", "other", False),
+        (KIOSK, "kiosk", "staff", "demo", False),
+        (KIOSK, "kiosk", "kiosk", "demo", False),
+        (KIOSK, "scales", "user", "demo", False),
+        (BRIDGE, "scales", "user", "demo", True),
+        (BRIDGE, "scales", "bridge", "demo", False),
+        (BRIDGE, "kiosk", "superadmin", "demo", False),
+        (BRIDGE, "crm", "ADMIN", "demo", False),
+    ],
+)
+def test_who_may_manage_which_devices(
+    client: Any, realm: str, role: str, tenant: str, *, may: bool
+) -> None:
+    place = Place(realm, "demo")
+
+    assert client.is_managed_in(place, scopes_of(realm, role), tenant) is may
+
+
+def test_the_platforms_administrators_manage_all_but_in_the_platforms_own_name() -> None:
+    house, scopes = Place(Realm.PLATFORM, PLATFORM), scopes_of("platform", "superadmin")
+
+    for client in CLIENTS.values():
+        assert client.is_managed_in(house, scopes, "anybody")
+        assert not client.is_managed_in(house, scopes, PLATFORM)
+        assert not client.is_managed_in(house, frozenset(), "anybody")

@@ -1,0 +1,112 @@
+"""Registering a shop: one transaction, one shop for a phone, one person in several realms."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from contracts.gateway import ShopRegistered
+from services.gateway.domain.account_commands import OpenAccount
+from services.gateway.domain.realm import Role
+from services.gateway.domain.shop import place_of
+from services.gateway.handlers import administration
+from services.gateway.handlers import shop as shops
+from services.gateway.handlers.identity import Identity, profile
+from services.gateway.handlers.session import NotAdmitted
+from services.gateway.handlers.shop import ShopExists, register_shop, shop_of
+from tests.services.gateway.told import Clock, an_identity, open_account, told
+
+PHONE = "+77011234567"
+
+
+@pytest.fixture
+async def identity(database: str) -> AsyncIterator[Identity]:
+    async with an_identity(database, Clock()) as made:
+        yield made
+
+
+async def register(identity: Identity, phone: str = PHONE, telegram_id: int | None = 7) -> str:
+    _, shop = await register_shop(
+        identity, phone, name="Розы", city="Алматы", telegram_id=telegram_id
+    )
+    return shop.tenant
+
+
+async def shops_told(identity: Identity) -> list[str]:
+    events = [envelope.event for envelope in await told(identity)]
+    return [event.tenant for event in events if isinstance(event, ShopRegistered)]
+
+
+async def test_a_shop_is_found_as_soon_as_it_is_registered(identity: Identity) -> None:
+    account_id, made = await register_shop(
+        identity, PHONE, name="Розы", city="Астана", telegram_id=7
+    )
+
+    assert await shop_of(identity, made.tenant) == made
+    assert made.tenant == f"shop-{made.number}"
+    who = await profile(identity, account_id)
+    assert who.roles == {place_of(made.tenant): "admin"}
+    assert (who.person.phone, who.person.telegram_id) == (PHONE, 7)
+    assert await shop_of(identity, "shop-0") is None
+
+
+async def test_a_phone_registered_by_many_at_once_opens_one_shop(identity: Identity) -> None:
+    done = await asyncio.gather(*(register(identity) for _ in range(5)), return_exceptions=True)
+
+    assert sorted(type(one).__name__ for one in done) == ["ShopExists"] * 4 + ["str"]
+    assert await shops_told(identity) == [one for one in done if isinstance(one, str)]
+
+
+async def test_somebody_known_who_registers_many_times_at_once_opens_one_shop(
+    identity: Identity,
+) -> None:
+    await open_account(identity, phone=PHONE)
+
+    done = await asyncio.gather(*(register(identity) for _ in range(5)), return_exceptions=True)
+
+    assert sorted(type(one).__name__ for one in done) == ["ShopExists"] * 4 + ["str"]
+    assert len(await shops_told(identity)) == 1
+
+
+async def test_whoever_is_switched_off_elsewhere_may_open_a_shop(identity: Identity) -> None:
+    tenant = await register(identity)
+    made = await shop_of(identity, tenant)
+    assert made is not None
+    off = Role(place_of(tenant), "manager off")
+    await administration.grant_role(identity, made.account_id, off, actor="test")
+
+    assert await register(identity) != tenant
+
+
+async def test_a_deactivated_account_opens_no_shop(identity: Identity) -> None:
+    anna = await open_account(identity, phone=PHONE)
+    await administration.deactivate(identity, anna.account_id, reason="test", actor="test")
+
+    with pytest.raises(NotAdmitted):
+        await register(identity)
+    assert await shops_told(identity) == []
+
+
+async def test_a_telegram_account_that_is_somebody_elses_is_left_to_them(
+    identity: Identity,
+) -> None:
+    first = await register(identity, telegram_id=7)
+
+    second = await register(identity, "+77019999999", telegram_id=7)
+
+    made = [await shop_of(identity, tenant) for tenant in (first, second)]
+    people = [(await profile(identity, shop.account_id)).person for shop in made if shop]
+    assert [person.telegram_id for person in people] == [7, None]
+
+
+async def test_what_was_registered_stands_or_falls_together(
+    identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(**_: object) -> OpenAccount:
+        raise ShopExists
+
+    monkeypatch.setattr(shops, "OpenAccount", broken)
+    with pytest.raises(ShopExists):
+        await register(identity)
+
+    assert await told(identity) == []
