@@ -105,7 +105,7 @@ class Teller:
         without: str = "",
         partition: int = 0,
     ) -> None:
-        event = replace(
+        event = msgspec.structs.replace(
             recorded(1, f"session-{session}", type=type),
             recorded_at=utc_now() - ago,
             data=msgspec.json.encode({"session_id": session}) if value is None else value,

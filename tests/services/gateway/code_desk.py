@@ -1,15 +1,11 @@
 """What codes and the bot stand on: a real database of their own, keys, and a clock that is set."""
 
 import itertools
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
-from deploy.local.postgres import query
-from libs.postgres.migrate import migrate
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.security.sealing import Seal, derive_key, generate_key
@@ -17,6 +13,7 @@ from services.gateway.adapters.codes import Codes
 from services.gateway.adapters.telegram import Bot
 from services.gateway.adapters.telegram_links import TelegramLinks
 from services.gateway.handlers.one_time_code import CodeDesk, Owner
+from tests import databases
 
 SEALING_KEY = generate_key()
 SEAL = Seal([SEALING_KEY])
@@ -42,12 +39,8 @@ class Time:
 @contextmanager
 def migrated(postgres_url: str) -> Iterator[str]:
     """The address of a database with the gateway's tables, for a whole module."""
-    name = f"test_{uuid.uuid4().hex}"
-    query(postgres_url, f"create database {name}")
-    url = urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
-    migrate("gateway", url)
-    yield url
-    query(postgres_url, f"drop database {name} with (force)")
+    with databases.migrated(postgres_url, "gateway") as address:
+        yield address
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """A service behind the gateway, and clients in front of it, all on loopback or in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,6 +27,7 @@ from services.gateway.bootstrap import create_app, make_deps, open_upstreams
 from services.gateway.domain.caller import Caller
 from services.gateway.domain.door import Door
 from services.gateway.settings import Settings
+from tests.databases import migrated
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -46,6 +47,13 @@ class Service:
             return await self.answer(request)
         self.bodies.append(await request.read())
         return web.json_response({"ok": True}, headers={"X-Consistency-Token": "7"})
+
+
+@pytest.fixture
+def database(postgres_url: str) -> Iterator[str]:
+    """The address of a database of one's own with the service's tables."""
+    with migrated(postgres_url, "gateway") as address:
+        yield address
 
 
 @pytest.fixture

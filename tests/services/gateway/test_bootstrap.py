@@ -14,7 +14,6 @@ from httpx import ASGITransport, AsyncClient
 from contracts.envelope import Envelope
 from contracts.gateway import KeyIssued, KeyRevoked
 from libs.eventsourcing.store import envelope
-from libs.postgres.migrate import migrate
 from libs.postgres.pool import acquired
 from libs.process.lifecycle import serve
 from services.gateway import bootstrap
@@ -145,7 +144,6 @@ async def test_who_sends_a_lot_with_a_bad_key_still_reads_why_it_was_refused(
 @pytest.fixture
 async def settings(database: str, service: Service) -> Settings:
     """Of a gateway on a migrated database, with the key that old clients share."""
-    migrate("gateway", database)
     return gateway_settings(
         service.url,
         database_url=database,

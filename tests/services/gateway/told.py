@@ -11,7 +11,6 @@ from contracts.gateway import EVENTS, AccountId, GatewayEvent, LoginRefused
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore, envelope
-from libs.postgres.migrate import migrate
 from libs.postgres.pool import SYSTEM, Pool, acquired, open_pool
 from libs.postgres.rls import application_role
 from libs.security.passwords import Cost, Passwords
@@ -51,7 +50,6 @@ class Clock:
 @asynccontextmanager
 async def gateway_pool(database: str, size: int = 5) -> AsyncIterator[Pool]:
     """Connections with the gateway's rights to a migrated database."""
-    migrate("gateway", database)
     pool = await open_pool(
         database,
         role=application_role("gateway"),

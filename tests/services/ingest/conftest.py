@@ -1,7 +1,7 @@
 """An ingest to try: a log in memory, read models in Postgres, and people with tokens."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -16,7 +16,6 @@ from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.store import EventStore
 from libs.http.auth import TokenVerifier
 from libs.http.revocations import Heard, Revocations
-from libs.postgres.migrate import migrate
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.security.tokens import SigningKey, issue
@@ -25,6 +24,7 @@ from services.ingest.bootstrap import create_app
 from services.ingest.deps import Deps
 from services.ingest.read_models import quarantine
 from services.ingest.settings import Settings
+from tests.databases import migrated
 from tests.services.ingest.told import Clock, Fresh, Projector
 
 
@@ -41,9 +41,15 @@ def store(clock: Clock) -> EventStore[IngestEvent]:
 
 
 @pytest.fixture
+def database(postgres_url: str) -> Iterator[str]:
+    """The address of a database of one's own with the service's tables."""
+    with migrated(postgres_url, "ingest") as address:
+        yield address
+
+
+@pytest.fixture
 async def pool(database: str) -> AsyncIterator[Pool]:
     """A migrated database as projectors see it: with the service's rights, and all tenants."""
-    migrate("ingest", database)
     made = await open_pool(
         database,
         role=application_role("ingest"),

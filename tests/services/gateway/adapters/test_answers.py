@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from libs.postgres.migrate import migrate
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from services.gateway.adapters.answers import Answer, Answers, Asking, Claim, InFlight
@@ -18,7 +17,6 @@ ANSWER = Answer(status=201, headers=[(b"location", b"/1"), (b"x-\xe9", b"\xff")]
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Pool]:
     """The gateway's own, on a migrated database."""
-    migrate("gateway", database)
     made = await open_pool(
         database,
         role=application_role("gateway"),

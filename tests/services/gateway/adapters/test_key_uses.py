@@ -8,7 +8,6 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from libs.postgres.migrate import migrate
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from services.gateway.adapters.key_uses import KeyUses, last_uses
@@ -22,7 +21,6 @@ BEN = Caller(tenant="other", subject=UUID(int=2), scopes=frozenset())
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Pool]:
     """The gateway's own, on a migrated database."""
-    migrate("gateway", database)
     made = await open_pool(
         database,
         role=application_role("gateway"),

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from libs.postgres.migrate import migrate
 from libs.security.sealing import generate_key
 from libs.security.tokens import SigningKey
 from services.gateway import bootstrap
@@ -27,7 +26,6 @@ PASSWORD = "correct horse"
 @pytest.fixture
 def call(database: str, monkeypatch: pytest.MonkeyPatch) -> Call:
     """`python -m services.gateway …` on an empty database."""
-    migrate("gateway", database)
     environment = {
         "DATABASE_URL": database,
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from libs.postgres.migrate import migrate
 from tests.services.gateway.api.till import ORDERS, Shop, Till, opened, order
 from tests.services.gateway.conftest import READER, Keys, Service, until
 
@@ -21,7 +20,6 @@ def till(service: Service) -> Till:
 @pytest.fixture
 async def shop(database: str, service: Service, keys: Keys) -> AsyncIterator[Shop]:
     """One on a migrated database."""
-    migrate("gateway", database)
     async with opened(database, service.url, keys) as made:
         yield made
 

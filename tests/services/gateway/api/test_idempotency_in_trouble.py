@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from libs.postgres.migrate import migrate
 from services.gateway.api.idempotency import MOST_ASKED, MOST_KEPT
 from tests.services.gateway.api.till import ORDERS, Shop, Till, opened, order
 from tests.services.gateway.conftest import KEY, Keys, Service, crooked, until
@@ -23,7 +22,6 @@ def till(service: Service) -> Till:
 @pytest.fixture
 async def shop(database: str, service: Service, keys: Keys) -> AsyncIterator[Shop]:
     """One on a migrated database."""
-    migrate("gateway", database)
     async with opened(database, service.url, keys) as made:
         yield made
 
@@ -78,7 +76,6 @@ async def test_an_answer_that_was_cut_short_is_not_done_twice(database: str, key
         writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\nhalf")
         await writer.drain()
 
-    migrate("gateway", database)
     async with crooked(half) as url, opened(database, url, keys) as shop:
         answers = [await order(shop) for _ in range(2)]
 
@@ -91,7 +88,6 @@ async def test_an_answer_that_was_cut_short_is_not_done_twice(database: str, key
 async def test_a_service_that_is_away_did_nothing_and_may_be_asked_again(
     database: str, service: Service, keys: Keys, till: Till
 ) -> None:
-    migrate("gateway", database)
     async with opened(database, "http://127.0.0.1:1", keys) as shop:
         away = await order(shop)
     async with opened(database, service.url, keys) as shop:
@@ -103,7 +99,6 @@ async def test_a_service_that_is_away_did_nothing_and_may_be_asked_again(
 async def test_a_service_that_was_too_slow_may_still_be_at_work(
     database: str, service: Service, keys: Keys, till: Till
 ) -> None:
-    migrate("gateway", database)
     till.free.clear()
     async with opened(database, service.url, keys, answer_seconds=0.2) as shop:
         slow = await order(shop)

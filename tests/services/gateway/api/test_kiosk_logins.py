@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from httpx import AsyncClient, Response
 
-from libs.postgres.migrate import migrate
 from services.gateway.deps import Deps
 from services.gateway.domain.person import Person
 from services.gateway.domain.realm import DEVICE, PLATFORM, SUPERADMIN, Place, Realm, Role
@@ -102,7 +101,6 @@ async def test_whoever_comes_second_does_not(client: AsyncClient) -> None:
 async def test_whom_the_command_line_made_superadmin_of_everything_closes_the_set_up(
     database: str,
 ) -> None:
-    migrate("gateway", database)
     async with a_gateway(database) as deps, a_client(deps) as client:
         role = Role(Place(Realm.PLATFORM, PLATFORM), SUPERADMIN)
         await open_account(

@@ -4,7 +4,6 @@ import re
 
 import aiohttp
 
-from libs.postgres.migrate import migrate
 from services.gateway import bootstrap
 from tests.services.gateway.api.device import CSRF, DEVICE_GRANT, KIOSK, PAGE, TOKEN
 from tests.services.gateway.api.inside import MANAGER, PASSWORD, gateway_on, some_email, somebody
@@ -12,7 +11,6 @@ from tests.services.gateway.test_bootstrap import served
 
 
 async def test_a_kiosk_is_let_in_and_stays_in(database: str) -> None:
-    migrate("gateway", database)
     async with (
         gateway_on(database) as deps,
         served(bootstrap.create_app(deps)) as url,

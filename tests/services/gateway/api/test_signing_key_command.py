@@ -7,7 +7,6 @@ import pytest
 from httpx import AsyncClient
 from typer.testing import CliRunner
 
-from libs.postgres.migrate import migrate
 from libs.security.sealing import generate_key
 from libs.security.tokens import SigningKey
 from services.gateway.__main__ import app
@@ -47,7 +46,6 @@ async def kids(client: AsyncClient) -> list[str]:
 async def test_old_tokens_are_good_and_both_keys_are_published_after_a_restart(
     database: str, file: Path
 ) -> None:
-    migrate("gateway", database)
     async with gateway_on(database, seal_keys=SEAL, signing_key=keys_in(file)) as deps:
         anna = await somebody(deps, STAFF)
         _, old = await inside(deps, anna.account_id, KIOSKS)

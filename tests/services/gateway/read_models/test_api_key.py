@@ -9,7 +9,6 @@ import pytest
 
 from contracts.envelope import Envelope
 from contracts.gateway import KeyEvent, KeyId, KeyIssued, KeyRevoked
-from libs.postgres.migrate import migrate
 from libs.postgres.pool import SYSTEM, Pool, acquired, open_pool, tenant_transaction
 from libs.postgres.rls import application_role
 from services.gateway.read_models import api_key
@@ -20,7 +19,6 @@ ID, OTHER_ID = KeyId(UUID(int=1)), KeyId(UUID(int=2))
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Pool]:
-    migrate("gateway", database)
     made = await open_pool(
         database,
         role=application_role("gateway"),

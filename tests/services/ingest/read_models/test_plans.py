@@ -7,19 +7,16 @@ from dataclasses import dataclass, field
 from datetime import date
 from importlib import import_module
 from typing import Any
-from urllib.parse import urlsplit
-from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from deploy.local.postgres import query
-from libs.postgres.migrate import migrate
 from libs.postgres.pool import open_pool, tenant_transaction
 from libs.postgres.rls import application_role
 from services.ingest.domain.day import Days
 from services.ingest.domain.question import Question
 from services.ingest.read_models import activity, removal, scan_log
+from tests.databases import migrated
 
 SCANS = """
 INSERT INTO scan_log (tenant, day, scan_id, kind, operator, client, city, box, code, source,
@@ -97,13 +94,9 @@ async def fill(url: str) -> None:
 @pytest.fixture(scope="module")
 def months(postgres_url: str) -> Iterator[str]:
     """The address of a database filled once for all tests here: they only look."""
-    name = f"test_{uuid4().hex}"
-    query(postgres_url, f"create database {name}")
-    url = urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
-    migrate("ingest", url)
-    asyncio.run(fill(url))
-    yield url
-    query(postgres_url, f"drop database {name} with (force)")
+    with migrated(postgres_url, "ingest") as url:
+        asyncio.run(fill(url))
+        yield url
 
 
 @pytest.fixture
