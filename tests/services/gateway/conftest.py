@@ -49,6 +49,13 @@ class Service:
         return web.json_response({"ok": True}, headers={"X-Consistency-Token": "7"})
 
 
+@pytest.fixture(scope="module")
+def url(postgres_url: str) -> Iterator[str]:
+    """The address of such a database for a whole module."""
+    with migrated(postgres_url, "gateway") as address:
+        yield address
+
+
 @pytest.fixture
 def database(postgres_url: str) -> Iterator[str]:
     """The address of a database of one's own with the service's tables."""

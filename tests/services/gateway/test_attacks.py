@@ -6,7 +6,7 @@ Longer than most: the table is the test.
 import hmac
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -29,7 +29,7 @@ from services.gateway.domain.person import Person
 from services.gateway.domain.realm import Place, Realm, Role
 from services.gateway.handlers.account import open_account
 from tests.services.gateway.api.doorstep import ISSUER, Doorstep, access_token, bearer, doorstep
-from tests.services.gateway.code_desk import migrated, some_address
+from tests.services.gateway.code_desk import some_address
 from tests.services.gateway.conftest import Keys, Service, gateway_settings
 
 STATE = "/api/v1/dashboard/state"
@@ -199,12 +199,6 @@ class Counted(Passwords):
     async def verify_nobody(self, password: str) -> Verdict:
         self.checked += 1
         return await super().verify_nobody(password)
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -24,19 +24,12 @@ from tests.services.gateway.code_desk import (
     CODE_KEY,
     SEAL,
     Time,
-    migrated,
     pool_of,
     some_address,
     some_phone,
 )
 
 CODE, OTHER = "012345", "543210"
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Grants of devices in a real database: one answer, one use, nothing kept for long."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
@@ -14,17 +14,11 @@ from libs.postgres.pool import Pool
 from services.gateway.adapters import tries
 from services.gateway.adapters.device_grants import REMEMBERED, claim, keep, poll, settle, waiting
 from services.gateway.domain.device_grant import LIFETIME, Answer, Grant, Verdict
-from tests.services.gateway.code_desk import Time, migrated, pool_of
+from tests.services.gateway.code_desk import Time, pool_of
 
 CLIENT = "tillstream-kiosk"
 WINDOW = timedelta(minutes=15)
 _numbers = count(1)
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

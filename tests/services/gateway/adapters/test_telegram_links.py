@@ -2,22 +2,16 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
 from libs.postgres.pool import Pool
 from services.gateway.adapters.telegram_links import UPDATES_REMEMBERED, TelegramLinks
-from tests.services.gateway.code_desk import SEAL, Time, migrated, pool_of, some_phone
+from tests.services.gateway.code_desk import SEAL, Time, pool_of, some_phone
 
 numbers = itertools.count(1000)
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -2,11 +2,14 @@
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from httpx import AsyncClient, Response
 
-from tests.services.gateway.api.inside import PASSWORD
+from services.gateway.deps import Deps
+from services.gateway.domain.realm import Role
+from tests.services.gateway.api.inside import PASSWORD, some_email, somebody
 
 ASK, TOKEN, PAGE = "/oauth/device_authorization", "/oauth/token", "/oauth/device"
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
@@ -75,3 +78,25 @@ def error_of(answer: Any) -> tuple[int, str]:
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.json().keys() == {"error"}
     return answer.status_code, answer.json()["error"]
+
+
+async def later(deps: Deps, device_code: str, by: timedelta) -> None:
+    """Let time go by for a grant."""
+    await deps.pool.execute(
+        """UPDATE device_grant SET polled_at = polled_at - $2::interval,
+            expires_at = expires_at - $2::interval WHERE device = $1""",
+        deps.identity.seal.digest("device code", device_code),
+        by,
+    )
+
+
+async def of(deps: Deps, *roles: Role) -> str:
+    """The address of somebody new with these roles."""
+    address = some_email()
+    await somebody(deps, *roles, email=address)
+    return address
+
+
+async def is_in(device: Device) -> bool:
+    """Whether it is let in when it asks."""
+    return (await device.poll()).status_code == 200

@@ -1,6 +1,6 @@
 """API keys in the hands of administrators, from the first request to the door."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -19,17 +19,10 @@ from tests.services.gateway.api.inside import (
     client_of,
     gateway_on,
 )
-from tests.services.gateway.code_desk import migrated
 
 KEYS = "/api/v1/keys"
 STATE = "/api/v1/dashboard/state"
 READER: dict[str, Any] = {"name": "office", "scopes": ["scan:read"]}
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,14 +1,15 @@
 """Users of the crm, as its site and its scripts see and change them (spec crm §2, §3.2, §4)."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from httpx import AsyncClient, Response
+from httpx import AsyncClient
 
 from services.gateway.deps import Deps
 from services.gateway.domain.realm import Realm
+from tests.services.gateway.api.crm import SHOWN, USERS, error_of, new
 from tests.services.gateway.api.people import (
     PASSWORD,
     Entered,
@@ -18,20 +19,7 @@ from tests.services.gateway.api.people import (
     projecting,
     some_email,
 )
-from tests.services.gateway.code_desk import migrated
 from tests.services.gateway.told import catch_up
-
-USERS = "/api/v1/users"
-SHOWN = {
-    *("id", "email", "full_name", "phone", "role", "city_id", "district_id", "city", "district"),
-    *("is_active", "last_login_at", "created_at", "updated_at"),
-}
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture
@@ -50,18 +38,6 @@ async def client(deps: Deps) -> AsyncIterator[AsyncClient]:
 async def boss(deps: Deps) -> Entered:
     """The only administrator."""
     return await entered(deps, Realm.CRM, "ADMIN")
-
-
-def new(**more: Any) -> dict[str, Any]:
-    body = {"email": some_email(), "password": PASSWORD, "full_name": "Пётр Кузнецов"}
-    return {**body, "role": "ENGINEER", **more}
-
-
-def error_of(answer: Response) -> tuple[int, str]:
-    """The status and code; the site must find no `detail`."""
-    assert answer.json().keys() == {"error"}
-    assert answer.json()["error"].keys() == {"code", "message", "details"}
-    return answer.status_code, answer.json()["error"]["code"]
 
 
 async def login(client: AsyncClient, email: str, password: str = PASSWORD) -> int:

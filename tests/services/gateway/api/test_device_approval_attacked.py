@@ -1,7 +1,6 @@
 """The approval page in the hands of those who would like to misuse it."""
 
 import re
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from httpx import AsyncClient
@@ -14,8 +13,9 @@ from tests.services.gateway.api.device import (
     PAGE,
     Device,
     answered,
-    asking,
     csrf_of,
+    is_in,
+    of,
 )
 from tests.services.gateway.api.inside import (
     KIOSKS,
@@ -24,47 +24,9 @@ from tests.services.gateway.api.inside import (
     WEIGHER,
     client_of,
     events,
-    gateway_on,
     some_email,
     somebody,
 )
-from tests.services.gateway.code_desk import migrated
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
-
-
-@pytest.fixture
-async def deps(url: str) -> AsyncIterator[Deps]:
-    async with gateway_on(url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def browser(deps: Deps) -> AsyncIterator[AsyncClient]:
-    async with client_of(deps) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def kiosk(deps: Deps) -> AsyncIterator[Device]:
-    """A kiosk that waits."""
-    async with client_of(deps, headers={"User-Agent": "Till/1 (Linux)"}) as client:
-        yield await asking(client, device_name="Hall <b>1</b>")
-
-
-async def of(deps: Deps, *roles: Role) -> str:
-    """The address of somebody new with these roles."""
-    address = some_email()
-    await somebody(deps, *roles, email=address)
-    return address
-
-
-async def is_in(device: Device) -> bool:
-    return (await device.poll()).status_code == 200
 
 
 @pytest.mark.parametrize(

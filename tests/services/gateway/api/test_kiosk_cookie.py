@@ -1,6 +1,6 @@
 """The cookie that keeps the kiosks' staff in, and who may use it (spec kiosk §2.1)."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from httpx import AsyncClient, Response
@@ -13,18 +13,11 @@ from tests.services.gateway.api.people import (
     a_gateway,
     opened,
 )
-from tests.services.gateway.code_desk import migrated
 from tests.services.gateway.conftest import PAGE
 from tests.services.gateway.told import told
 
 LOGIN, REFRESH = "/api/v1/auth/login", "/api/v1/auth/refresh"
 SETUP = "/api/v1/setup/superadmin"
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Kiosks logging in by themselves, as the pages on them do (spec kiosk §3.4)."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from httpx import AsyncClient
@@ -8,16 +8,9 @@ from httpx import AsyncClient
 from services.gateway.deps import Deps
 from services.gateway.domain.realm import DEVICE, Realm
 from tests.services.gateway.api.people import PASSWORD, a_client, a_gateway, entered, opened
-from tests.services.gateway.code_desk import migrated
 from tests.services.gateway.told import catch_up
 
 PREFIXES = pytest.mark.parametrize("prefix", ["/api/v1/kiosk", "/api/v1/api/kiosk"])
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Setting up and logging in at the kiosks, as their clients do (spec kiosk §2.1, §3.1, §3.4)."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -20,16 +20,9 @@ from tests.services.gateway.api.people import (
     some_email,
     some_name,
 )
-from tests.services.gateway.code_desk import migrated
 
 LOGIN, REFRESH = "/api/v1/auth/login", "/api/v1/auth/refresh"
 SETUP = "/api/v1/setup/superadmin"
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

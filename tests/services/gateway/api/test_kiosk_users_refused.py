@@ -1,6 +1,6 @@
 """What superadmins of the kiosks may not do, and others nothing of (spec kiosk §3.2)."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -19,7 +19,6 @@ from tests.services.gateway.api.people import (
     some_email,
     some_name,
 )
-from tests.services.gateway.code_desk import migrated
 from tests.services.gateway.told import catch_up
 
 USERS = "/api/v1/users"
@@ -27,12 +26,6 @@ SHOWN = {
     *("user_id", "username", "email", "phone", "is_active", "is_verified", "role_name"),
     *("created_at", "updated_at", "last_login_at"),
 }
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

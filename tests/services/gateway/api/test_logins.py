@@ -1,6 +1,6 @@
 """Logging in at the scales and the crm, as their clients do (spec scale-bridge §1, crm §3.1)."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -15,16 +15,10 @@ from services.gateway.deps import Deps
 from services.gateway.domain.person import Person
 from services.gateway.domain.realm import Place, Realm, Role
 from services.gateway.handlers.account import open_account
-from tests.services.gateway.code_desk import migrated, some_address
+from tests.services.gateway.code_desk import some_address
 from tests.services.gateway.conftest import gateway_settings
 
 PASSWORD = "correct horse battery"
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

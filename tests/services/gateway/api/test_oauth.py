@@ -1,6 +1,6 @@
 """Tokens for the programs on devices, and the forms of RFC 6749, RFC 8628 and RFC 8414."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,13 +18,6 @@ from tests.services.gateway.api.inside import (
     client_of,
     gateway_on,
 )
-from tests.services.gateway.code_desk import migrated
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

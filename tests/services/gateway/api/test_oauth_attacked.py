@@ -1,8 +1,6 @@
 """Codes and tokens in the wrong hands: guessed, used twice, by another client, forged."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
 from typing import Any
 
 import jwt
@@ -20,61 +18,14 @@ from tests.services.gateway.api.device import (
     answered,
     asking,
     error_of,
+    later,
 )
 from tests.services.gateway.api.inside import (
     KIOSKS,
-    MANAGER,
     STAFF,
-    WEIGHER,
-    client_of,
-    gateway_on,
     inside,
-    some_email,
     somebody,
 )
-from tests.services.gateway.code_desk import migrated
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
-
-
-@pytest.fixture
-async def deps(url: str) -> AsyncIterator[Deps]:
-    async with gateway_on(url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def client(deps: Deps) -> AsyncIterator[AsyncClient]:
-    async with client_of(deps) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def browser(deps: Deps) -> AsyncIterator[AsyncClient]:
-    async with client_of(deps) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def manager(deps: Deps) -> str:
-    """The address of somebody who manages kiosks and scales."""
-    address = some_email()
-    await somebody(deps, MANAGER, WEIGHER, email=address)
-    return address
-
-
-async def later(deps: Deps, device_code: str, by: timedelta) -> None:
-    """Let time go by for a grant."""
-    await deps.pool.execute(
-        """UPDATE device_grant SET polled_at = polled_at - $2::interval,
-            expires_at = expires_at - $2::interval WHERE device = $1""",
-        deps.identity.seal.digest("device code", device_code),
-        by,
-    )
 
 
 def forged(deps: Deps, bearer: str) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Devices that are let in (RFC 8628), and stay in by their refresh tokens (RFC 6749 §6)."""
 
-from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -17,60 +16,12 @@ from tests.services.gateway.api.device import (
     answered,
     asking,
     error_of,
+    later,
 )
 from tests.services.gateway.api.inside import (
-    MANAGER,
-    WEIGHER,
     catch_up,
-    client_of,
     events,
-    gateway_on,
-    some_email,
-    somebody,
 )
-from tests.services.gateway.code_desk import migrated
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
-
-
-@pytest.fixture
-async def deps(url: str) -> AsyncIterator[Deps]:
-    async with gateway_on(url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def client(deps: Deps) -> AsyncIterator[AsyncClient]:
-    async with client_of(deps) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def browser(deps: Deps) -> AsyncIterator[AsyncClient]:
-    async with client_of(deps) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def manager(deps: Deps) -> str:
-    """The address of somebody who manages kiosks and scales."""
-    address = some_email()
-    await somebody(deps, MANAGER, WEIGHER, email=address)
-    return address
-
-
-async def later(deps: Deps, device_code: str, by: timedelta) -> None:
-    """Let time go by for a grant."""
-    await deps.pool.execute(
-        """UPDATE device_grant SET polled_at = polled_at - $2::interval,
-            expires_at = expires_at - $2::interval WHERE device = $1""",
-        deps.identity.seal.digest("device code", device_code),
-        by,
-    )
 
 
 def _between(late: str, early: str) -> timedelta:

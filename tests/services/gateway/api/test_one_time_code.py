@@ -1,7 +1,7 @@
 """Asking for a code as the shop's login page does, through the gateway (spec shop §2)."""
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,17 +15,11 @@ from services.gateway.deps import Deps
 from services.gateway.domain.one_time_code import Expired, TooMany, Verified, Wrong
 from services.gateway.handlers.one_time_code import verify_code
 from tests.services.gateway.adapters.bot_api import TOKEN, BotApi, open_bot_api
-from tests.services.gateway.code_desk import BOT_NAME, migrated, some_address, some_phone
+from tests.services.gateway.code_desk import BOT_NAME, some_address, some_phone
 from tests.services.gateway.conftest import gateway_settings
 
 ASK = "/api/auth/request-otp"
 ANNA = 4242
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Changing one's own password."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from httpx import AsyncClient
@@ -26,16 +26,9 @@ from tests.services.gateway.api.inside import (
     some_email,
     somebody,
 )
-from tests.services.gateway.code_desk import migrated
 
 CHANGE = "/api/v1/account/password"
 NEW = "battery staple horse"
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """People's own sessions, and those of the devices they look after."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -25,16 +25,9 @@ from tests.services.gateway.api.inside import (
     inside,
     somebody,
 )
-from tests.services.gateway.code_desk import migrated
 
 SESSIONS = "/api/v1/sessions"
 KIOSK, BRIDGE = Role(KIOSKS, "kiosk"), Role(SCALES, "bridge")
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

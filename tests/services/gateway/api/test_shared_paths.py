@@ -1,6 +1,6 @@
 """Paths that the crm and the kiosks share: each client is answered as its own (architecture §4)."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from httpx import AsyncClient
@@ -16,15 +16,8 @@ from tests.services.gateway.api.people import (
     entered,
     opened,
 )
-from tests.services.gateway.code_desk import migrated
 
 USERS, REFRESH, LOGOUT = "/api/v1/users", "/api/v1/auth/refresh", "/api/v1/auth/logout"
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

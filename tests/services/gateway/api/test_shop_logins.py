@@ -1,6 +1,6 @@
 """Logging in at the shop by a code, and who one then is (spec shop §2)."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,13 +15,6 @@ from services.gateway.handlers.account import open_account
 from services.gateway.handlers.address import find
 from tests.services.gateway.adapters.bot_api import open_bot_api
 from tests.services.gateway.api.shop_door import AUTH, Door, Someone, opened
-from tests.services.gateway.code_desk import migrated
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Attacks on the shop's logins, each of which fails."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
@@ -11,15 +11,9 @@ from libs.postgres.pool import acquired
 from services.gateway.domain.one_time_code import TRIES
 from tests.services.gateway.adapters.bot_api import open_bot_api
 from tests.services.gateway.api.shop_door import AUTH, Door, Someone, client_of, opened
-from tests.services.gateway.code_desk import migrated, some_phone
+from tests.services.gateway.code_desk import some_phone
 
 MINI_APP = ("telegram-login", "florist-login")
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

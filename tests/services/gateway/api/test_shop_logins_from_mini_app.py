@@ -1,7 +1,7 @@
 """Logging in at the shop from Telegram's Mini App (spec shop §2.1, §2.4)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,15 +12,8 @@ from services.gateway.domain.shop import place_of
 from services.gateway.handlers.account import open_account
 from tests.services.gateway.adapters.bot_api import open_bot_api
 from tests.services.gateway.api.shop_door import AUTH_TOKEN, Door, Someone, bearer, opened
-from tests.services.gateway.code_desk import migrated
 
 LOGINS = ("telegram-login", "florist-login")
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,25 +1,17 @@
 """A shop's whole way in and out, through a running gateway and a bot that is told by webhook."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
-import pytest
 
 from services.gateway import bootstrap
 from tests.services.gateway.adapters.bot_api import TOKEN, open_bot_api
-from tests.services.gateway.code_desk import BOT_NAME, migrated, some_phone
+from tests.services.gateway.code_desk import BOT_NAME, some_phone
 from tests.services.gateway.conftest import gateway_settings
 from tests.services.gateway.test_bootstrap import served
 
 ANNA = 777_001
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 def own_contact(phone: str) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """What the staff of a shop may do, and who decides it (spec shop §2.5, §10 S13)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,13 +18,6 @@ from tests.services.gateway.api.shop_staff import (
     me,
     projecting,
 )
-from tests.services.gateway.code_desk import migrated
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Registering a shop by a phone that was proved (spec shop §2.1, §2.2)."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,13 +15,6 @@ from services.gateway.handlers.account import open_account
 from services.gateway.handlers.address import find
 from tests.services.gateway.adapters.bot_api import open_bot_api
 from tests.services.gateway.api.shop_door import AUTH, AUTH_TOKEN, Door, Someone, bearer, opened
-from tests.services.gateway.code_desk import migrated
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,15 +16,9 @@ from services.gateway.handlers import pending_registration
 from services.gateway.handlers.pending_registration import AUDIENCE, TYPE, pending_token
 from tests.services.gateway.adapters.bot_api import open_bot_api
 from tests.services.gateway.api.shop_door import Door, Someone, opened
-from tests.services.gateway.code_desk import migrated, some_phone
+from tests.services.gateway.code_desk import some_phone
 
 MINI_APP = ("telegram-login", "florist-login")
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

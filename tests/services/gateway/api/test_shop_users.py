@@ -1,6 +1,6 @@
 """A shop's staff, as its admin's pages manage them (spec shop §4.7)."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from tests.services.gateway.api.shop_staff import (
     me,
     projecting,
 )
-from tests.services.gateway.code_desk import migrated, some_phone
+from tests.services.gateway.code_desk import some_phone
 
 USER = {
     "id",
@@ -32,12 +32,6 @@ USER = {
     "created_at",
     "updated_at",
 }
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

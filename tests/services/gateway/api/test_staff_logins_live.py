@@ -1,6 +1,6 @@
 """A kiosk's superadmin and the crm's administrator, from set-up to logout at a running gateway."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,14 +18,7 @@ from tests.services.gateway.api.people import (
     some_email,
     some_name,
 )
-from tests.services.gateway.code_desk import migrated
 from tests.services.gateway.test_bootstrap import served
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 class Browser:

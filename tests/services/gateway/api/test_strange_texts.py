@@ -1,6 +1,6 @@
 """Texts that databases and encoders choke on are refused, never a mistake of ours."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,15 +17,8 @@ from tests.services.gateway.api.people import (
     some_email,
     some_name,
 )
-from tests.services.gateway.code_desk import migrated
 
 STRANGE = pytest.mark.parametrize("strange", ["ab\\u0000cd1234", "ab\\ud800cd1234"])
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

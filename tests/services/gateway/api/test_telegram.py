@@ -1,7 +1,7 @@
 """The webhook: Telegram alone is heard, each update once, and its answer follows."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,18 +15,12 @@ from services.gateway.adapters.telegram import webhook_secret
 from services.gateway.api.telegram import MAX_UPDATE_BYTES, SECRET_HEADER
 from services.gateway.deps import Deps
 from tests.services.gateway.adapters.bot_api import TOKEN, BotApi, error, open_bot_api
-from tests.services.gateway.code_desk import BOT_NAME, migrated, some_phone
+from tests.services.gateway.code_desk import BOT_NAME, some_phone
 from tests.services.gateway.conftest import gateway_settings, until
 
 HOOK = "/api/telegram/webhook"
 ANNA = 4242
 SECRET = {SECRET_HEADER: webhook_secret(TOKEN)}
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What the bot does when somebody says something, with a real database."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,15 +11,9 @@ from services.gateway.adapters.telegram_links import TelegramLinks
 from services.gateway.domain.bot_update import Keyboard, Reply
 from services.gateway.handlers.bot import Answer, handle, say
 from tests.services.gateway.adapters.bot_api import TOKEN, open_bot_api
-from tests.services.gateway.code_desk import SEAL, Time, migrated, pool_of, some_phone
+from tests.services.gateway.code_desk import SEAL, Time, pool_of, some_phone
 
 ANNA, EVE = 4242, 666
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

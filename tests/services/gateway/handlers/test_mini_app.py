@@ -1,7 +1,7 @@
 """Logging in from a Mini App: init data once, and only a phone that is proved."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from urllib.parse import urlencode
 
 import pytest
@@ -18,16 +18,10 @@ from services.gateway.handlers.mini_app import (
 )
 from services.gateway.handlers.one_time_code import CodeDesk, Owner
 from tests.services.gateway.adapters.bot_api import TOKEN
-from tests.services.gateway.code_desk import Time, desk, migrated, pool_of, some_phone
+from tests.services.gateway.code_desk import Time, desk, pool_of, some_phone
 
 ANNA = 4242
 OWNED, LINKED, FOREIGN = "+77020000001", "+77020000002", "+77020000003"
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture

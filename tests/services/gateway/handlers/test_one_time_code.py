@@ -1,7 +1,7 @@
 """Asking for a code and showing it, with a Bot API on loopback and a real database."""
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -30,7 +30,6 @@ from tests.services.gateway.code_desk import (
     BOT_NAME,
     Time,
     desk,
-    migrated,
     pool_of,
     some_address,
     some_phone,
@@ -38,12 +37,6 @@ from tests.services.gateway.code_desk import (
 
 ANNA = 4242
 REGISTER = Delivery(way=Way.REGISTER, bot_link=f"https://t.me/{BOT_NAME}?start=login")
-
-
-@pytest.fixture(scope="module")
-def url(postgres_url: str) -> Iterator[str]:
-    with migrated(postgres_url) as made:
-        yield made
 
 
 @pytest.fixture
