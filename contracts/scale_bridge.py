@@ -159,7 +159,8 @@ class OperationQueued:
     """Something is to be done with a scale, until `deadline_at`.
 
     `kind` is fetch, upload, verify, probe or refresh (dates, then upload); `full` uploads replace
-    the scale's products, others send what differs. `asked_by` is an account, `schedule` or `heal`.
+    the scale's products, others send what differs. `asked_by` is an account, or `schedule`, `heal`
+    or `price`.
     """
 
     operation_id: OperationId

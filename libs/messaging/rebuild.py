@@ -30,7 +30,7 @@ from libs.messaging.projection import Projection
 from libs.messaging.publisher import Lane
 from libs.messaging.reader import ends_of, is_dead, open_reader
 from libs.messaging.tail import Difference
-from libs.messaging.topics import category_of, topic_name
+from libs.messaging.topics import category_of, spelled, topic_name
 from libs.messaging.wire import Delivered
 
 Event = TypeVar("Event")
@@ -67,7 +67,7 @@ class Rebuild(Generic[Event]):
         self._log = PostgresLog(pool)
         self._projection = projection
         self._schemas = schemas
-        self._service = service
+        self._service = spelled(service)
         self._bootstrap = bootstrap
         self._prefix = prefix
         self._tell = tell

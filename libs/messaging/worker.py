@@ -13,6 +13,7 @@ from libs.messaging.projection import Projection
 from libs.messaging.projector import Projector, Source
 from libs.messaging.publisher import Publisher
 from libs.messaging.relay import Relay
+from libs.messaging.topics import spelled
 from libs.messaging.tracing import projected_spans, relay_span
 from libs.postgres.pool import SYSTEM, open_pool
 from libs.postgres.rls import application_role
@@ -81,7 +82,7 @@ async def open_worker(
                 partial(
                     Publisher.connect,
                     settings.kafka_bootstrap_servers,
-                    service=service,
+                    service=spelled(service),
                     prefix=settings.topic_prefix,
                 ),
                 span=relay_span(telemetry),

@@ -27,6 +27,9 @@ AnySettings = TypeVar("AnySettings", bound=ServiceSettings)
 OpenApp: TypeAlias = Callable[
     [AnySettings, Telemetry, Mapping[str, Check]], AbstractAsyncContextManager[Any]
 ]
+OpenTasks: TypeAlias = Callable[
+    [AnySettings, Telemetry], AbstractAsyncContextManager[Sequence[Task]]
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,13 +38,14 @@ class Service(Generic[AnySettings]):
 
     `open_app` opens what the API holds and yields the ASGI app, ready to serve; it is given the
     checks of the worker when that runs in the same process. `settings` are read from the
-    environment under the service's name in capitals.
+    environment under the service's name in capitals. `open_tasks` are what else its worker does.
     """
 
     name: str
     settings: type[AnySettings]
     open_app: OpenApp[AnySettings]
     projections: Callable[[AnySettings], Sequence[Projection[Any]]]
+    open_tasks: OpenTasks[AnySettings] | None = None
 
     def read_settings(self) -> AnySettings:
         """The settings; says what is wrong with them and exits with 2 if they cannot be used."""
@@ -119,6 +123,9 @@ async def _serve(service: Service[AnySettings], settings: AnySettings, parts: se
                     )
                 )
                 tasks, checks = worker.tasks, worker.checks
+                if service.open_tasks is not None:
+                    more = service.open_tasks(settings, telemetry)
+                    tasks += await stack.enter_async_context(more)
             if "api" in parts:
                 opened = service.open_app(settings, telemetry, checks)
                 app, port = await stack.enter_async_context(opened), settings.http_port
