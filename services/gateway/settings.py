@@ -22,6 +22,8 @@ LOOPBACK: Final = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 BOUND: Final = re.compile(r"([a-z]+)=([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)")
 STORAGE: Final = re.compile(r"async\+[a-z+]+://")
 BOT_TOKEN: Final = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{20,100}")
+NOWHERE: Final = "http://127.0.0.1:1"
+"""Nothing listens there: the door of a service that is not installed answers 503."""
 PUBLISHED_KEYS: Final = frozenset({"your_secret_api_key"})
 
 
@@ -56,6 +58,7 @@ class Settings(ServiceSettings):
     """
 
     ingest_url: str = Field(pattern=r"^https?://[^/?#]+/?$")
+    scale_bridge_url: str = Field(default=NOWHERE, pattern=r"^https?://[^/?#]+/?$")
     signing_key: SecretStr
     seal_keys: SecretStr
     seal_digest_key: SecretStr | None = None

@@ -13,6 +13,8 @@ from services.gateway import bootstrap as gateway
 from services.gateway.settings import Settings as GatewaySettings
 from services.ingest import bootstrap as ingest
 from services.ingest.settings import Settings as IngestSettings
+from services.scale_bridge import bootstrap as scale_bridge
+from services.scale_bridge.settings import Settings as ScaleBridgeSettings
 
 DEFAULT_LIMIT = 100
 RESERVED = 3 + 4
@@ -40,6 +42,12 @@ def test_all_services_fit_into_one_server() -> None:
             ingest.projections(settings(IngestSettings, timezone="UTC")),
         ),
         connections(pool, gateway.projections(settings(GatewaySettings))),
+        connections(
+            scale_bridge.LOG_CONNECTIONS + ScaleBridgeSettings.model_fields["pool_size"].default,
+            scale_bridge.projections(settings(ScaleBridgeSettings)),
+        )
+        + scale_bridge.LOOKING_CONNECTIONS
+        + scale_bridge.BRIDGE_CONNECTIONS,
     ]
 
     to_come = (SERVICES_PLANNED - len(built)) * SHARE_OF_ONE_TO_COME

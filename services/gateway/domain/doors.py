@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from services.gateway.domain.door import Door, Limit, Login, Rule, Shape
+from services.gateway.domain.door import WEBSOCKET, Door, Limit, Login, Rule, Shape
 
 READ: Final = ("GET", "HEAD")
 POST: Final = ("POST",)
+PUT: Final = ("PUT",)
+PATCH: Final = ("PATCH",)
 DELETE: Final = ("DELETE",)
 
 SCAN: Final = Door(
@@ -67,7 +69,45 @@ def _logins_only(name: str, login: Login, shape: Shape) -> Door:
     )
 
 
-SCALES: Final = _logins_only("scales", Login.BEARER, Shape.DETAIL)
+SCALES: Final = Door(
+    name="scales",
+    prefix="/scales",
+    root=("/devices",),
+    repeated="",
+    service="scale_bridge",
+    login=Login.BEARER,
+    shape=Shape.DETAIL,
+    rules=(
+        Rule(READ, "/devices", "scales:read", Limit.DASHBOARD),
+        Rule(POST, "/devices", "scales:write", Limit.DASHBOARD),
+        Rule(READ, "/devices/board", "scales:read", Limit.DASHBOARD),
+        Rule(READ, "/devices/board/stream", "scales:read", Limit.DASHBOARD),
+        Rule(READ, "/devices/{}", "scales:read", Limit.DASHBOARD),
+        Rule((*PUT, *DELETE), "/devices/{}", "scales:write", Limit.DASHBOARD),
+        Rule(READ, "/devices/{}/products", "scales:read", Limit.DASHBOARD),
+        Rule(READ, "/devices/{}/products/cached", "scales:read", Limit.DASHBOARD),
+        Rule(PATCH, "/devices/{}/products/{}", "scales:write", Limit.DASHBOARD),
+        Rule(POST, "/devices/{}/upload", "scales:write", Limit.DASHBOARD),
+        Rule(POST, "/devices/{}/verify", "scales:write", Limit.DASHBOARD),
+        Rule(POST, "/devices/{}/probe", "scales:write", Limit.DASHBOARD),
+        Rule(READ, "/devices/{}/auto-update", "scales:read", Limit.DASHBOARD),
+        Rule(PUT, "/devices/{}/auto-update", "scales:write", Limit.DASHBOARD),
+        Rule(READ, "/devices/{}/drift", "scales:read", Limit.DASHBOARD),
+        Rule(READ, "/devices/{}/shown", "scales:read", Limit.DASHBOARD),
+        Rule(READ, "/devices/{}/shown/history", "scales:read", Limit.DASHBOARD),
+        Rule(READ, "/devices/{}/operations", "scales:read", Limit.DASHBOARD),
+        Rule(POST, "/devices/{}/operations", "scales:write", Limit.DASHBOARD),
+        Rule(READ, "/devices/{}/operations/{}", "scales:read", Limit.DASHBOARD),
+        Rule(READ, "/operations/{}", "scales:read", Limit.DASHBOARD),
+        Rule(READ, "/devices/{}/revisions", "scales:read", Limit.DASHBOARD),
+        Rule(READ, "/devices/{}/revisions/diff", "scales:read", Limit.DASHBOARD),
+        Rule(READ, "/devices/{}/revisions/{}", "scales:read", Limit.DASHBOARD),
+        Rule(POST, "/devices/{}/revisions/{}/revert", "scales:write", Limit.DASHBOARD),
+        Rule(READ, "/bridges", "scales:read", Limit.DASHBOARD),
+        Rule(POST, "/bridges/key", "scales:bridge", Limit.DASHBOARD),
+        Rule((WEBSOCKET,), "/bridge", "scales:bridge", Limit.DASHBOARD),
+    ),
+)
 CRM: Final = _logins_only("crm", Login.BEARER, Shape.ERROR)
 SHOP: Final = _logins_only("shop", Login.CHALLENGE, Shape.DETAIL)
 KIOSK: Final = _logins_only("kiosk", Login.CHALLENGE, Shape.DETAIL)

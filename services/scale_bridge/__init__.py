@@ -1,0 +1,1 @@
+"""Shop scales are driven safely, and what each of them really shows is known."""

@@ -1,0 +1,28 @@
+"""`python -m services.scale_bridge`: run it, migrate it, rotate its secrets; a bridge; a scale."""
+
+from libs.process.commands import Service, command_line
+from libs.process.inbox_commands import inbox_commands
+from services.scale_bridge import bootstrap
+from services.scale_bridge.api.bridge_command import add_bridge
+from services.scale_bridge.api.fleet_command import add_fleet
+from services.scale_bridge.api.secrets_command import add_rotate_secrets
+from services.scale_bridge.api.simulator_command import add_simulator
+from services.scale_bridge.settings import Settings
+
+SERVICE = Service(
+    name=bootstrap.SERVICE,
+    settings=Settings,
+    open_app=bootstrap.open_app,
+    projections=bootstrap.projections,
+    open_tasks=bootstrap.open_tasks,
+)
+
+app = command_line(SERVICE)
+app.add_typer(inbox_commands(SERVICE), name="inbox")
+add_bridge(app)
+add_simulator(app)
+add_fleet(app)
+add_rotate_secrets(app, SERVICE.read_settings, bootstrap.open_desk)
+
+if __name__ == "__main__":
+    app()

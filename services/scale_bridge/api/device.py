@@ -1,0 +1,168 @@
+"""Scales: registered, listed, changed, forgotten (§1.1, 3 to 7)."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from contracts.scale_bridge import DeviceId
+from libs.http.auth import Principal
+from libs.postgres.pool import tenant_reading
+from services.scale_bridge.api.answers import Reader, Writer, cause_of, seen, unfit
+from services.scale_bridge.deps import Deps, Scales
+from services.scale_bridge.domain.address import BadAddress
+from services.scale_bridge.domain.address import Flaw as AddressFlaw
+from services.scale_bridge.domain.password import BadPassword
+from services.scale_bridge.domain.schedule import SetSchedule
+from services.scale_bridge.handlers import catalogue, schedule
+from services.scale_bridge.handlers import device as handler
+from services.scale_bridge.handlers.device import Found, Given, owner_of
+from services.scale_bridge.read_models import device
+
+router = APIRouter(tags=["devices"])
+
+Name = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[^\x00]*$")]
+Description = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
+Ip = Annotated[str, Field(min_length=1, max_length=64)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Password = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class DeviceCreate(BaseModel):
+    """A new scale. `bridge` is the daemon that reaches it, none if the service itself does."""
+
+    name: Name
+    description: Description = ""
+    ip: Ip
+    port: Port = 1111
+    protocol: Literal["TCP"] = "TCP"
+    password: Password
+    bridge: UUID | None = None
+
+
+class DeviceUpdate(BaseModel):
+    """What is to change; absent or null keeps what is."""
+
+    name: Name | None = None
+    description: Description | None = None
+    ip: Ip | None = None
+    port: Port | None = None
+    protocol: Literal["TCP"] | None = None
+    password: Password | None = None
+    bridge: UUID | None = None
+
+
+class Device(BaseModel):
+    """These seven keys only (§1.2)."""
+
+    id: int
+    name: str
+    description: str
+    ip: str
+    port: int
+    protocol: str
+    cached_dirty: bool
+
+
+@router.get("/devices")
+async def list_devices(scales: Scales, caller: Reader) -> list[Device]:
+    """The caller's scales; looks at no catalogue (R19)."""
+    owner = owner_of(caller.subject)
+    async with tenant_reading(scales.reading, caller.tenant) as connection:
+        rows = await device.owned(connection, caller.tenant, owner)
+    return [
+        Device(
+            id=row["number"],
+            name=row["name"],
+            description=row["description"],
+            ip=row["ip"],
+            port=row["port"],
+            protocol=row["protocol"],
+            cached_dirty=row["revision"] != row["confirmed"],
+        )
+        for row in rows
+    ]
+
+
+@router.post("/devices", status_code=201)
+async def create(request: Request, scales: Scales, caller: Writer, body: DeviceCreate) -> Device:
+    """Register a scale. 409 if the caller has one of this name."""
+    given = Given(**body.model_dump(exclude={"protocol"}))
+    cause = cause_of(request, caller)
+    try:
+        saved = await handler.register(scales.desk, owner_of(caller.subject), given, cause)
+    except (BadAddress, BadPassword) as error:
+        raise _unfit(error) from None
+    if scales.settings.scheduler_on and scales.settings.scheduler_enabled:
+        command = SetSchedule(
+            device_id=saved.found.device_id,
+            enabled=True,
+            interval_minutes=scales.settings.scheduler_interval,
+            set_by=caller.subject,
+            now=scales.clock(),
+        )
+        await schedule.put(scales.desk.store, scales.reading, command, cause)
+    await seen(scales, saved.token)
+    return _shown(saved.found, dirty=False)
+
+
+@router.get("/devices/{device_id}")
+async def read(scales: Scales, caller: Reader, device_id: int) -> Device:
+    """One of the caller's scales."""
+    found = await own(scales, caller, device_id)
+    return _shown(found, dirty=await _dirty(scales, caller.tenant, found.device_id))
+
+
+@router.put("/devices/{device_id}")
+async def update(
+    request: Request, scales: Scales, caller: Writer, device_id: int, body: DeviceUpdate
+) -> Device:
+    """Change what is given. At another address the catalogue must be fetched again (R9)."""
+    found = await own(scales, caller, device_id)
+    given = Given(**body.model_dump(exclude={"protocol"}))
+    try:
+        saved = await handler.change(scales.desk, found, given, cause_of(request, caller))
+    except (BadAddress, BadPassword) as error:
+        raise _unfit(error) from None
+    await seen(scales, saved.token)
+    dirty = await _dirty(scales, caller.tenant, found.device_id)
+    return _shown(saved.found, dirty=dirty)
+
+
+@router.delete("/devices/{device_id}", status_code=204)
+async def delete(request: Request, scales: Scales, caller: Writer, device_id: int) -> Response:
+    """Forget a scale."""
+    found = await own(scales, caller, device_id)
+    token = await handler.remove(scales.desk, found, cause_of(request, caller))
+    await seen(scales, token)
+    return Response(status_code=204)
+
+
+async def own(scales: Deps, caller: Principal, number: int) -> Found:
+    """The caller's device; anybody else's is not there. Raises DeviceUnknown."""
+    return await handler.own(scales.desk, caller.tenant, owner_of(caller.subject), number)
+
+
+async def _dirty(scales: Deps, tenant: str, device_id: DeviceId) -> bool:
+    return (await catalogue.load(scales.desk, tenant, device_id)).copy.dirty
+
+
+def _shown(found: Found, *, dirty: bool) -> Device:
+    told = found.details
+    return Device(
+        id=found.device.number,
+        name=told.name,
+        description=told.description,
+        ip=told.ip,
+        port=told.port,
+        protocol=told.protocol,
+        cached_dirty=dirty,
+    )
+
+
+def _unfit(error: BadAddress | BadPassword) -> Any:
+    if isinstance(error, BadPassword):
+        return unfit((("password",), str(error)))
+    where = "port" if error.flaw is AddressFlaw.PORT else "ip"
+    return unfit(((where,), str(error)))

@@ -1,0 +1,87 @@
+"""Revisions of a catalogue: listed, compared, brought back (R7)."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel
+
+from services.scale_bridge.api.answers import Reader, Writer, catalogue, cause_of, seen
+from services.scale_bridge.api.device import own
+from services.scale_bridge.deps import Scales
+from services.scale_bridge.domain.difference import Difference, difference
+from services.scale_bridge.handlers import catalogue as handler
+from services.scale_bridge.handlers import revision as revisions
+
+router = APIRouter(tags=["revisions"])
+
+
+class Revision(BaseModel):
+    """One change of the catalogue; `confirmed` if it is the last the scale is known to hold."""
+
+    revision: int
+    kind: str
+    at: datetime
+    by: str | None
+    plu: str | None = None
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+    items: int | None = None
+    confirmed: bool
+
+
+@router.get("/devices/{device_id}/revisions")
+async def history(scales: Scales, caller: Reader, device_id: int) -> list[Revision]:
+    """The last revisions, the newest first."""
+    found = await own(scales, caller, device_id)
+    limit = scales.settings.revisions
+    told = await revisions.latest(scales.desk, caller.tenant, found.device_id, limit=limit)
+    return [Revision(**one) for one in told]
+
+
+@router.get("/devices/{device_id}/revisions/diff")
+async def diff(
+    scales: Scales,
+    caller: Reader,
+    device_id: int,
+    of: Annotated[int, Query(ge=1, alias="from")],
+    to: Annotated[int | None, Query(ge=1)] = None,
+) -> dict[str, Any]:
+    """What changed, product by product, from one revision to another, or to the present."""
+    found = await own(scales, caller, device_id)
+    if to is None:
+        to = (await handler.load(scales.desk, caller.tenant, found.device_id)).copy.revision
+    before = await handler.at_revision(scales.desk, caller.tenant, found.device_id, of)
+    after = await handler.at_revision(scales.desk, caller.tenant, found.device_id, to)
+    return {"from": of, "to": to, **_shown(difference(before, after))}
+
+
+@router.get("/devices/{device_id}/revisions/{revision}")
+async def read(scales: Scales, caller: Reader, device_id: int, revision: int) -> Response:
+    """The catalogue as it was at a revision."""
+    found = await own(scales, caller, device_id)
+    return await catalogue(
+        await handler.at_revision(scales.desk, caller.tenant, found.device_id, revision)
+    )
+
+
+@router.post("/devices/{device_id}/revisions/{revision}/revert")
+async def revert(
+    request: Request, scales: Scales, caller: Writer, device_id: int, revision: int
+) -> Response:
+    """Make a revision the present one again; the scale gets it with the next upload."""
+    found = await own(scales, caller, device_id)
+    changed = await revisions.revert(
+        scales.desk, found.device_id, revision, caller.subject, cause_of(request, caller)
+    )
+    await seen(scales, changed.token)
+    return await catalogue(changed.copy.shown)
+
+
+def _shown(found: Difference) -> dict[str, Any]:
+    changed = {
+        key: {name: {"before": one.before, "after": one.after} for name, one in fields.items()}
+        for key, fields in found.changed.items()
+    }
+    return {"added": found.added, "removed": found.removed, "changed": changed}

@@ -1,0 +1,281 @@
+"""Build the scale bridge. Longer than most: it names every part of it once."""
+
+import os
+import random
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Final
+
+from fastapi import FastAPI
+
+from contracts.gateway import SESSIONS, GatewayEvent, SessionRevoked
+from contracts.scale_bridge import EVENTS, ScaleBridgeEvent
+from contracts.shop import ShopEvent
+from libs.clock import utc_now
+from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.store import EventStore
+from libs.http import app as http
+from libs.http.auth import TokenVerifier
+from libs.http.client import open_client
+from libs.http.health import Check, CheckResult
+from libs.http.revocations import following, revocations_of
+from libs.messaging.freshness import Freshness
+from libs.messaging.projection import Projection
+from libs.messaging.reaction import Reactor
+from libs.messaging.subscription import Source
+from libs.postgres.migrate import unapplied
+from libs.postgres.pool import SYSTEM, Pool, open_pool
+from libs.postgres.rls import application_role
+from libs.process.lifecycle import Task
+from libs.process.rounds import rounds
+from libs.security.sealing import Seal
+from libs.security.tokens import LONGEST_PASS
+from libs.telemetry.traces import Telemetry
+from services.scale_bridge.adapters.breakers import Breakers
+from services.scale_bridge.adapters.driver import open_driver
+from services.scale_bridge.adapters.leases import Leases
+from services.scale_bridge.adapters.work import Work
+from services.scale_bridge.api import (
+    auto_update,
+    board,
+    bridge,
+    device,
+    operations,
+    products,
+    revisions,
+    twin,
+    upload,
+)
+from services.scale_bridge.api.answers import shape
+from services.scale_bridge.api.live import Live
+from services.scale_bridge.deps import Deps
+from services.scale_bridge.handlers import healing, operation, schedule
+from services.scale_bridge.handlers.desk import Desk
+from services.scale_bridge.handlers.ends import Ends
+from services.scale_bridge.handlers.errand import Gear
+from services.scale_bridge.handlers.execute import Executor
+from services.scale_bridge.handlers.schedule import Scheduling
+from services.scale_bridge.reactions import enrolment, shop
+from services.scale_bridge.read_models import device as devices
+from services.scale_bridge.read_models import drift, shown
+from services.scale_bridge.read_models import operation as operation_history
+from services.scale_bridge.read_models import schedule as schedule_times
+from services.scale_bridge.settings import Settings, keys_of
+
+SERVICE: Final = "scale_bridge"
+LOG_CONNECTIONS: Final = 3
+LOOKING_CONNECTIONS: Final = 6
+"""Of those who look for something to do: schedules, healing, and what others announce."""
+BRIDGE_CONNECTIONS: Final = 3
+"""Of the embedded bridge; nobody holds one while a scale is spoken to (R20)."""
+
+
+@asynccontextmanager
+async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Deps]:
+    """All the API holds to answer requests, closed at the end. Raises Unavailable."""
+    async with AsyncExitStack() as stack:
+        desk = await stack.enter_async_context(open_desk(settings, size=LOG_CONNECTIONS))
+        reading = await open_pool(
+            settings.database_url.get_secret_value(),
+            role=application_role(SERVICE),
+            schema=SERVICE,
+            size=settings.pool_size,
+            application_name="scale_bridge reading",
+        )
+        stack.push_async_callback(reading.close)
+        session = await stack.enter_async_context(open_client())
+        revocations = revocations_of(
+            settings, category=SESSIONS, event=SessionRevoked, longest=LONGEST_PASS
+        )
+        ends = Ends(desk.store)
+        stack.push_async_callback(ends.close)
+        yield Deps(
+            settings=settings,
+            desk=desk,
+            ends=ends,
+            reading=reading,
+            clock=utc_now,
+            verifier=TokenVerifier(
+                audience=SERVICE,
+                issuer=settings.issuer,
+                jwks_url=settings.jwks_url,
+                session=session,
+                revoked=revocations.is_revoked,
+            ),
+            revocations=revocations,
+            freshness=Freshness(
+                desk.pool,
+                projections(settings),
+                prefix=settings.topic_prefix,
+                deadline=settings.stale_wait_seconds,
+            ),
+            telemetry=telemetry,
+        )
+
+
+@asynccontextmanager
+async def open_desk(settings: Settings, *, size: int = 2) -> AsyncIterator[Desk]:
+    """What commands about scales work with, on a pool of its own. Raises Unavailable."""
+    pool = await open_pool(
+        settings.database_url.get_secret_value(),
+        role=application_role(SERVICE),
+        schema=SERVICE,
+        size=size,
+        application_name="scale_bridge log",
+        tenant_scope=SYSTEM,
+    )
+    log = PostgresLog(pool)
+    try:
+        yield make_desk(settings, pool, EventStore[ScaleBridgeEvent](log, Codec(EVENTS)))
+    finally:
+        await log.close()
+        await pool.close()
+
+
+def make_desk(settings: Settings, pool: Pool, store: EventStore[ScaleBridgeEvent]) -> Desk:
+    """The desk over a pool in system scope."""
+    return Desk(
+        store=store,
+        pool=pool,
+        seal=Seal(keys_of(settings.seal_keys)),
+        policy=settings.policy,
+        work=Work(pool, settings.lease_seconds),
+        breakers=Breakers(pool, utc_now, settings.breaker_rules),
+        zone=settings.zone,
+        clock=utc_now,
+        operation_seconds=settings.operation_seconds,
+        clear_on_upload=settings.clear_on_upload,
+        diagnose=settings.diagnose,
+        diagnose_auto=settings.diagnose_auto,
+    )
+
+
+@asynccontextmanager
+async def open_app(
+    settings: Settings, telemetry: Telemetry, checks: Mapping[str, Check]
+) -> AsyncIterator[FastAPI]:
+    """The API, ready to be served, with everything it holds open."""
+    async with open_deps(settings, telemetry) as deps, following(deps.revocations):
+        yield create_app(deps, checks=checks)
+
+
+def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> FastAPI:
+    """The API; `checks` are what readiness asks beyond the database."""
+    app = http.create_app(
+        title=SERVICE,
+        routers=[
+            # Before the devices, of which none is called so.
+            board.router,
+            twin.router,
+            auto_update.router,
+            products.router,
+            upload.router,
+            operations.router,
+            revisions.router,
+            device.router,
+            bridge.router,
+        ],
+        deps=deps,
+        checks={
+            "database": partial(_check_database, deps.reading),
+            "revocations": deps.revocations.check,
+            **(checks or {}),
+        },
+        telemetry=deps.telemetry,
+        problem_shape=shape,
+        max_body_bytes=deps.settings.max_body_bytes,
+    )
+    app.state.live = Live(deps)
+    return app
+
+
+@asynccontextmanager
+async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence[Task]]:
+    """What the worker does beside relay and projectors.
+
+    The bridge, if it is embedded; schedules, healing, and what other services announce.
+    """
+    async with (
+        open_executor(settings) as executor,
+        open_desk(settings, size=LOOKING_CONNECTIONS) as desk,
+    ):
+        bridge = [executor.bridge] if settings.embedded else []
+        reactors = [reactor(settings, desk).run, gatekeeper(settings, desk).run]
+        yield [*bridge, *looking_tasks(settings, desk), *reactors]
+
+
+def looking_tasks(settings: Settings, desk: Desk) -> Sequence[Task]:
+    """What is looked for again and again; several workers may, and do nothing twice."""
+    scheduling = Scheduling(store=desk.store, pool=desk.pool, order=partial(operation.order, desk))
+    every = settings.round_seconds
+
+    async def schedules() -> None:
+        if settings.scheduler_on:
+            await schedule.run_due(scheduling, desk.clock())
+        await schedule.record_ended(scheduling, desk.clock())
+
+    async def heal() -> None:
+        await healing.look_after(desk, settings.healing_rules, desk.clock())
+
+    found = [rounds("schedules", schedules, seconds=every)]
+    return [*found, rounds("healing", heal, seconds=every)] if settings.healing else found
+
+
+def reactor(settings: Settings, desk: Desk) -> Reactor[ShopEvent]:
+    """What does as the shop's prices say."""
+    reaction = shop.prices(desk, currency=settings.currency)
+    return Reactor(desk.pool, reaction, _source(settings))
+
+
+def gatekeeper(settings: Settings, desk: Desk) -> Reactor[GatewayEvent]:
+    """What learns whose a daemon is that the gateway let in."""
+    return Reactor(desk.pool, enrolment.enrolments(desk), _source(settings))
+
+
+def _source(settings: Settings) -> Source:
+    return Source(
+        bootstrap=settings.kafka_bootstrap_servers,
+        prefix=settings.topic_prefix,
+        group=f"{settings.topic_prefix}.{SERVICE}",
+    )
+
+
+@asynccontextmanager
+async def open_executor(settings: Settings) -> AsyncIterator[Executor]:
+    """The embedded bridge, not yet at work. Raises Unavailable."""
+    async with (
+        open_desk(settings, size=BRIDGE_CONNECTIONS) as desk,
+        open_driver(lines=settings.lines, limits=settings.limits) as driver,
+    ):
+        gear = Gear(
+            driver=driver,
+            turns=Leases(desk.pool, settings.lease_seconds),
+            circuits=desk.breakers,
+            policy=desk.policy,
+            holder=f"{socket.gethostname()} {os.getpid()} {random.getrandbits(48):012x}",
+            chance=random.random,
+            wait_seconds=settings.busy_seconds,
+            read_back=settings.read_back,
+        )
+        yield Executor(
+            desk=desk, gear=gear, every=settings.poll_seconds, revisions=settings.revisions
+        )
+
+
+def projections(_: Settings) -> Sequence[Projection[ScaleBridgeEvent]]:
+    """The read models of the scale bridge, for its worker."""
+    return (
+        devices.projection(),
+        operation_history.projection(),
+        schedule_times.projection(),
+        shown.projection(),
+        drift.projection(),
+    )
+
+
+async def _check_database(pool: Pool) -> CheckResult:
+    missing = await unapplied(SERVICE, pool)
+    return CheckResult(not missing, f"{len(missing)} migrations missing" if missing else "")

@@ -1,0 +1,51 @@
+"""What the scale bridge holds while it runs."""
+
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from fastapi import Depends, Request
+
+from libs.clock import Clock
+from libs.http.auth import TokenVerifier
+from libs.http.revocations import Revocations
+from libs.postgres.pool import Pool
+from libs.telemetry.traces import Telemetry
+from services.scale_bridge.handlers.desk import Desk
+from services.scale_bridge.handlers.ends import Ends
+from services.scale_bridge.settings import Settings
+
+
+class Freshness(Protocol):
+    """Knows how far the read models have come."""
+
+    async def wait(self, projection: str, token: str) -> bool:
+        """Whether the read model has what `token` names, before a deadline."""
+        ...
+
+    async def caught_up(self, projection: str) -> bool:
+        """Whether the read model has all that the log holds now, before a deadline."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deps:
+    """`reading` shows one tenant at a time; only questions go through it."""
+
+    settings: Settings
+    desk: Desk
+    ends: Ends
+    reading: Pool
+    clock: Clock
+    verifier: TokenVerifier
+    revocations: Revocations
+    freshness: Freshness
+    telemetry: Telemetry
+
+
+async def running(request: Request) -> Deps:
+    """What the app was built with."""
+    deps: Deps = request.app.state.deps
+    return deps
+
+
+Scales = Annotated[Deps, Depends(running)]

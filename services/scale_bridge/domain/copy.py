@@ -1,0 +1,236 @@
+"""The stored copy of a scale's catalogue: what the scale shall show, revision by revision."""
+
+from collections.abc import Mapping
+from typing import Any, Final, assert_never
+
+from contracts.scale_bridge import (
+    CatalogueConfirmed,
+    CatalogueDoubted,
+    CatalogueFetched,
+    CatalogueInvalidated,
+    CatalogueReverted,
+    DatesRefreshed,
+    ProductEdited,
+    ScaleBridgeEvent,
+)
+from libs.errors import NotFound, Refused
+from libs.eventsourcing.decider import Decider
+from services.scale_bridge.domain.catalogue import Document, find, key_of, plu_of, products
+from services.scale_bridge.domain.copy_commands import (
+    Confirm,
+    CopyCommand,
+    Doubt,
+    Edit,
+    Invalidate,
+    RefreshDates,
+    Revert,
+    TakeFetched,
+)
+from services.scale_bridge.domain.copy_history import DATES, Copy, evolve
+from services.scale_bridge.domain.dates import refreshed
+from services.scale_bridge.domain.product import patched
+
+CATEGORY: Final = "catalogue"
+MOST_DATES: Final = 5000
+"""How many products one event dates: it must fit into the log."""
+
+
+class ProductUnknown(NotFound):
+    """Product not found (plu)"""
+
+
+class NothingCached(Refused):
+    """Нет сохранённого каталога: сначала загрузите товары с весов."""
+
+
+class RevisionUnknown(NotFound):
+    """Revision not found"""
+
+
+NEVER: Final = Copy()
+
+
+def document_of(copy: Copy) -> Document:
+    """The catalogue that may be sent. Raises NothingCached."""
+    if not copy.valid or copy.document is None:
+        raise NothingCached
+    return copy.document
+
+
+def decide(copy: Copy, command: CopyCommand) -> list[ScaleBridgeEvent]:
+    """See `Decider`. Raises ProductUnknown, NothingCached, RevisionUnknown, BadFields."""
+    match command:
+        case TakeFetched():
+            return _fetched(copy, command)
+        case Edit():
+            return _edited(copy, command)
+        case RefreshDates():
+            return _dated(copy, command)
+        case Invalidate():
+            return _invalidated(copy, command)
+        case Revert():
+            return _reverted(copy, command)
+        case Confirm():
+            return _confirmed(copy, command)
+        case Doubt():
+            return _doubted(copy, command)
+        case _:
+            assert_never(command)
+
+
+def _fetched(copy: Copy, command: TakeFetched) -> list[ScaleBridgeEvent]:
+    """What is the same already is no new revision; it may be news that the scale holds it."""
+    if copy.valid and copy.document == command.document:
+        return _confirmed(
+            copy,
+            Confirm(
+                device_id=command.device_id,
+                operation_id=command.operation_id,
+                revision=copy.revision,
+                content=command.content,
+                now=command.now,
+            ),
+        )
+    return [
+        CatalogueFetched(
+            device_id=command.device_id,
+            revision=copy.revision + 1,
+            content=command.content,
+            items=len(products(command.document)),
+            operation_id=command.operation_id,
+            fetched_at=command.now,
+        )
+    ]
+
+
+def _edited(copy: Copy, command: Edit) -> list[ScaleBridgeEvent]:
+    document = copy.shown
+    place = find(document, command.plu)
+    if place is None:
+        raise ProductUnknown
+    before = products(document)[place]
+    after = patched(before, command.fields, others=_others(document, place, command.fields))
+    changed = [name for name in after if name not in before or not _same(before[name], after[name])]
+    if not changed:
+        return []
+    return [
+        ProductEdited(
+            device_id=command.device_id,
+            revision=copy.revision + 1,
+            plu=command.plu,
+            before={name: before.get(name) for name in changed},
+            after={name: after[name] for name in changed},
+            source=command.source,
+            edited_by=command.edited_by,
+            edited_at=command.now,
+        )
+    ]
+
+
+def _others(document: Document, place: int, fields: Mapping[str, Any]) -> frozenset[str]:
+    if "pluNumber" not in fields:
+        return frozenset()
+    every = (plu_of(item) for at, item in enumerate(products(document)) if at != place)
+    return frozenset(plu for plu in every if plu is not None)
+
+
+def _same(before: object, after: object) -> bool:
+    # To Python 1 and True are the same.
+    return before == after and isinstance(before, bool) == isinstance(after, bool)
+
+
+def _dated(copy: Copy, command: RefreshDates) -> list[ScaleBridgeEvent]:
+    document = document_of(copy)
+    new = refreshed(document, command.now)
+    dates = {
+        key_of(after): (after[DATES[0]], after[DATES[1]])
+        for before, after in zip(products(document), products(new.document), strict=True)
+        if before != after
+    }
+    keys = list(dates)
+    return [
+        DatesRefreshed(
+            device_id=command.device_id,
+            revision=copy.revision + 1 + number,
+            dates={key: dates[key] for key in keys[start : start + MOST_DATES]},
+            left_alone=new.left_alone if start == 0 else 0,
+            refreshed_at=command.now,
+        )
+        for number, start in enumerate(range(0, len(keys), MOST_DATES))
+    ]
+
+
+def _invalidated(copy: Copy, command: Invalidate) -> list[ScaleBridgeEvent]:
+    if not copy.valid:
+        return []
+    return [
+        CatalogueInvalidated(
+            device_id=command.device_id,
+            revision=copy.revision + 1,
+            reason=command.reason,
+            invalidated_at=command.now,
+        )
+    ]
+
+
+def _reverted(copy: Copy, command: Revert) -> list[ScaleBridgeEvent]:
+    if not copy.since <= command.to_revision <= copy.revision:
+        raise RevisionUnknown
+    if not copy.valid:
+        raise NothingCached
+    if copy.document == command.document:
+        return []
+    return [
+        CatalogueReverted(
+            device_id=command.device_id,
+            revision=copy.revision + 1,
+            content=command.content,
+            items=len(products(command.document)),
+            to_revision=command.to_revision,
+            reverted_by=command.reverted_by,
+            reverted_at=command.now,
+        )
+    ]
+
+
+def _confirmed(copy: Copy, command: Confirm) -> list[ScaleBridgeEvent]:
+    """Nothing new if it is known, or if by now the copy is of another scale."""
+    if not copy.valid or not copy.since <= command.revision <= copy.revision:
+        return []
+    if (copy.confirmed, copy.on_scale) == (command.revision, command.content):
+        return []
+    return [
+        CatalogueConfirmed(
+            device_id=command.device_id,
+            revision=command.revision,
+            content=command.content,
+            operation_id=command.operation_id,
+            confirmed_at=command.now,
+        )
+    ]
+
+
+def _doubted(copy: Copy, command: Doubt) -> list[ScaleBridgeEvent]:
+    if not copy.valid or (copy.confirmed, copy.on_scale) == (0, command.content):
+        return []
+    return [
+        CatalogueDoubted(
+            device_id=command.device_id,
+            revision=copy.revision,
+            content=command.content,
+            operation_id=command.operation_id,
+            doubted_at=command.now,
+        )
+    ]
+
+
+def catalogue_with(
+    contents: Mapping[str, Document], initial: Copy = NEVER
+) -> Decider[Copy, CopyCommand, ScaleBridgeEvent]:
+    """The aggregate, folded with these contents and from `initial` on."""
+    return Decider(
+        category=CATEGORY,
+        initial=initial,
+        decide=decide,
+        evolve=lambda copy, event: evolve(copy, event, contents),
+    )

@@ -1,0 +1,85 @@
+"""What may be asked of the stored copy of a catalogue."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from contracts.scale_bridge import DeviceId, OperationId
+from services.scale_bridge.domain.catalogue import Document
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakeFetched:
+    """A scale was read: that is the catalogue now."""
+
+    device_id: DeviceId
+    operation_id: OperationId
+    content: str
+    document: Document
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edit:
+    """Set fields of the product with a PLU, as `source` (`person` or `price`) wants it."""
+
+    device_id: DeviceId
+    plu: str
+    fields: Mapping[str, Any]
+    source: str
+    edited_by: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RefreshDates:
+    """Have everything made today (R13). `now` is in the zone whose day counts."""
+
+    device_id: DeviceId
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Invalidate:
+    """The copy may belong to another scale from now on."""
+
+    device_id: DeviceId
+    reason: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Revert:
+    """Bring an earlier revision back, which was `document`, kept as `content`."""
+
+    device_id: DeviceId
+    to_revision: int
+    content: str
+    document: Document
+    reverted_by: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Confirm:
+    """The scale holds a revision, whose content is `content`."""
+
+    device_id: DeviceId
+    operation_id: OperationId
+    revision: int
+    content: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubt:
+    """The scale may not hold what it confirmed; `content` is what it has, None if nobody knows."""
+
+    device_id: DeviceId
+    operation_id: OperationId
+    content: str | None
+    now: datetime
+
+
+CopyCommand: TypeAlias = TakeFetched | Edit | RefreshDates | Invalidate | Revert | Confirm | Doubt

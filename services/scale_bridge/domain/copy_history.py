@@ -1,0 +1,101 @@
+"""How the stored copy of a catalogue came to be: what each event makes of it.
+
+Events name whole catalogues by their MD5 only. Whoever folds them brings the contents along: one
+that is missing leaves the copy without a document, which later edits do not mend.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from contracts.scale_bridge import (
+    CatalogueConfirmed,
+    CatalogueDoubted,
+    CatalogueFetched,
+    CatalogueInvalidated,
+    CatalogueReverted,
+    DatesRefreshed,
+    ProductEdited,
+    ScaleBridgeEvent,
+)
+from services.scale_bridge.domain.catalogue import Document, Product, find, key_of, products
+
+DATES: Final = ("manufactureDate", "sellByDate")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Copy:
+    """The copy as it stands. `valid` until the scale's address changes, from its fetch on.
+
+    `confirmed` is the last revision the scale is known to have held, `on_scale` the content it then
+    had. Revisions before `since` are of another scale.
+    """
+
+    revision: int = 0
+    confirmed: int = 0
+    since: int = 1
+    valid: bool = False
+    on_scale: str | None = None
+    document: Document | None = None
+
+    @property
+    def dirty(self) -> bool:
+        """Whether the scale may show something else (R8)."""
+        return self.revision != self.confirmed
+
+    @property
+    def shown(self) -> Document:
+        """The catalogue as people see it, empty while there is none."""
+        return self.document if self.valid and self.document is not None else {"products": []}
+
+
+def evolve(
+    copy: Copy, event: ScaleBridgeEvent, contents: Mapping[str, Document] | None = None
+) -> Copy:
+    """See `Decider`. `contents` are the catalogues that events name."""
+    match event:
+        case CatalogueFetched(revision=revision, content=content):
+            return replace(
+                copy,
+                revision=revision,
+                confirmed=revision,
+                since=copy.since if copy.valid else revision,
+                valid=True,
+                on_scale=content,
+                document=(contents or {}).get(content),
+            )
+        case CatalogueReverted(revision=revision, content=content):
+            return replace(copy, revision=revision, document=(contents or {}).get(content))
+        case ProductEdited(revision=revision, plu=plu, after=after):
+            return replace(copy, revision=revision, document=_edit(copy.document, plu, after))
+        case DatesRefreshed(revision=revision, dates=dates):
+            return replace(copy, revision=revision, document=_date(copy.document, dates))
+        case CatalogueInvalidated(revision=revision):
+            return replace(copy, revision=revision, valid=False, on_scale=None)
+        case CatalogueConfirmed(revision=revision, content=content):
+            return replace(copy, confirmed=revision, on_scale=content)
+        case CatalogueDoubted(content=content):
+            return replace(copy, confirmed=0, on_scale=content)
+        case _:
+            # Devices, operations and schedules have streams of their own.
+            return copy
+
+
+def _edit(document: Document | None, plu: str, after: Mapping[str, Any]) -> Document | None:
+    place = None if document is None else find(document, plu)
+    if document is None or place is None:
+        return document
+    items = list(products(document))
+    items[place] = {**items[place], **after}
+    return {**document, "products": items}
+
+
+def _date(document: Document | None, dates: Mapping[str, tuple[str, str]]) -> Document | None:
+    if document is None:
+        return None
+
+    def dated(item: Product) -> Product:
+        new = dates.get(key_of(item))
+        return item if new is None else {**item, **dict(zip(DATES, new, strict=True))}
+
+    return {**document, "products": [dated(item) for item in products(document)]}

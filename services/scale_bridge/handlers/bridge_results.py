@@ -1,0 +1,158 @@
+"""What a daemon reports of an errand becomes what the service itself would tell of it (R24).
+
+Reports come more than once, late, and to any process: what was told is not told again, and after
+the end of an operation nothing is.
+"""
+
+import asyncio
+import re
+from dataclasses import replace
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from services.scale_bridge.adapters import catalogue_file, handed
+from services.scale_bridge.adapters.bridge_wire import Misunderstood
+from services.scale_bridge.adapters.handed import Handed
+from services.scale_bridge.adapters.operation import Fetched
+from services.scale_bridge.adapters.work import Job
+from services.scale_bridge.domain import catalogue
+from services.scale_bridge.domain.bridge_message import Report, Stage
+from services.scale_bridge.domain.copy_history import Copy
+from services.scale_bridge.domain.fault import UnknownOutcome
+from services.scale_bridge.domain.operation import (
+    Operation,
+    OperationOver,
+    OperationUnknown,
+    queued_of,
+)
+from services.scale_bridge.domain.operation_commands import Kind, Outcome
+from services.scale_bridge.domain.wording import sentence
+from services.scale_bridge.handlers import operation, settle
+from services.scale_bridge.handlers.cases import Case
+from services.scale_bridge.handlers.desk import Desk
+from services.scale_bridge.handlers.errand import Errand, Performed
+
+OUTCOMES: Final = frozenset(Outcome)
+CODE: Final = re.compile(r"[A-Za-z]{0,40}")
+MOST_DETAIL: Final = 1000
+
+log = structlog.get_logger(__name__)
+
+
+async def take_in(
+    desk: Desk, tenant: str, bridge_id: UUID, errand_id: UUID, report: Report, content: bytes | None
+) -> tuple[Case | None, int]:
+    """Tell the log; what is to be done next of the same operation, if anything, and its attempts.
+
+    Safe to repeat. Raises BadCatalogue, Misunderstood, VersionConflict, Unavailable.
+    """
+    row = await handed.get(desk.pool, tenant, bridge_id, errand_id)
+    if row is None:
+        log.info("report of nothing that was handed out")
+        return None, 0
+    following, found = None, None
+    try:
+        found = await operation.load(desk, tenant, row.operation_id)
+        if found.ended is None:
+            case = _case(tenant, row, found)
+            following = await _told(desk, case, row, found, report, content, bridge_id)
+        else:
+            log.info("report too late", stage=report.stage, outcome=report.outcome)
+    except (OperationOver, OperationUnknown):
+        log.info("operation in other hands")
+    return following, found.attempts if found is not None else 0
+
+
+async def _told(
+    desk: Desk,
+    case: Case,
+    row: Handed,
+    found: Operation,
+    report: Report,
+    content: bytes | None,
+    bridge_id: UUID,
+) -> Case | None:
+    match report.stage:
+        case Stage.BEGAN:
+            if found.attempts < row.attempts + report.attempt:
+                await settle.began(desk, case, holder_of(bridge_id))
+        case Stage.APPLIED:
+            await settle.applied(desk, case, report.items or 0)
+        case Stage.ENDED:
+            return await settle.over(desk, case, await _performed(row, report, content))
+    return None
+
+
+def holder_of(bridge_id: UUID) -> str:
+    """Who holds what a daemon does."""
+    return f"bridge {bridge_id}"
+
+
+def job_of(tenant: str, row: Handed) -> Job:
+    """The work that was handed out."""
+    return Job(
+        tenant=tenant,
+        operation_id=row.operation_id,
+        device_id=row.device_id,
+        deadline_at=row.deadline_at,
+    )
+
+
+def _case(tenant: str, row: Handed, found: Operation) -> Case:
+    """The case as it was when the work was handed out, as far as what follows needs it."""
+    errand = Errand(
+        operation_id=row.operation_id,
+        device_id=row.device_id,
+        kind=Kind(row.kind),
+        address=row.address,
+        port=row.port,
+        password="",
+        seconds=0.0,
+        wanted=None if row.content is None else {"products": []},
+    )
+    return Case(
+        job=job_of(tenant, row),
+        errand=errand,
+        queued=queued_of(found),
+        copy=Copy(revision=row.revision),
+        content=row.content,
+        device_version=0,
+    )
+
+
+async def _performed(row: Handed, report: Report, content: bytes | None) -> Performed:
+    """What the daemon says it did; it is checked like what scales say.
+
+    Raises BadCatalogue, Misunderstood.
+    """
+    if report.outcome not in OUTCOMES or not CODE.fullmatch(report.code):
+        raise Misunderstood("a report of nothing known")
+    performed = Performed(
+        outcome=Outcome(report.outcome),
+        code=report.code,
+        detail=report.detail[:MOST_DETAIL],
+        result=report.result,
+        read=None if content is None else await asyncio.to_thread(_read, content),
+        items=report.items,
+        doubtful=report.doubtful,
+    )
+    if report.catalogue == row.content:
+        return performed
+    # It was handed out twice, and the daemon did the other: whatever it was, it was not this.
+    code = UnknownOutcome.__name__
+    return replace(
+        performed, outcome=Outcome.UNKNOWN, code=code, detail=sentence(code), doubtful=True
+    )
+
+
+def _read(content: bytes) -> Fetched:
+    document = catalogue_file.read(content)
+    return Fetched(
+        document=document,
+        file=content,
+        md5=catalogue.digest(content),
+        items=len(document["products"]),
+        seconds=0.0,
+    )

@@ -1,0 +1,192 @@
+"""What happens to a scale's catalogue: it is folded from the log, changed, and kept.
+
+Whoever changes it appends at the version they saw, and otherwise looks again: edits of different
+products all survive, whichever process they come to (R9).
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import Final, TypeAlias
+from uuid import UUID
+
+import structlog
+
+from contracts.scale_bridge import (
+    CatalogueFetched,
+    CatalogueReverted,
+    DeviceId,
+    ScaleBridgeEvent,
+)
+from libs.errors import Unavailable
+from libs.eventsourcing.log import Cause, VersionConflict
+from services.scale_bridge.adapters import contents, copies
+from services.scale_bridge.adapters.copies import Kept
+from services.scale_bridge.domain.catalogue import Document
+from services.scale_bridge.domain.copy import CATEGORY, RevisionUnknown, decide
+from services.scale_bridge.domain.copy_commands import CopyCommand, Revert, TakeFetched
+from services.scale_bridge.domain.copy_history import Copy, evolve
+from services.scale_bridge.handlers.desk import Desk, Loaded
+
+log = structlog.get_logger(__name__)
+
+ATTEMPTS: Final = 200
+UNKEPT: Final = 50
+"""After so many events a copy is kept, so that nobody has to fold more than about that many."""
+
+Asked: TypeAlias = Callable[[Copy], Awaitable[CopyCommand]]
+"""Makes the command, looking at the copy it will be decided on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The catalogue after a command, what it decided, and the token to read it back with."""
+
+    copy: Copy
+    events: Sequence[ScaleBridgeEvent]
+    token: str | None
+
+
+async def load(desk: Desk, tenant: str, device_id: DeviceId) -> Loaded:
+    """The catalogue as it is now. Raises Unavailable, LogUnavailable."""
+    known = desk.remembered.get(tenant, device_id) or await _kept(desk, tenant, device_id)
+    loaded = await _on(desk, tenant, device_id, known)
+    desk.remembered.keep(tenant, device_id, loaded)
+    return loaded
+
+
+async def change(
+    desk: Desk,
+    device_id: DeviceId,
+    command: CopyCommand | Asked,
+    cause: Cause,
+    *,
+    command_id: UUID | None = None,
+) -> Changed:
+    """Change a catalogue; with a `command_id` once, however often that is told.
+
+    Raises what `decide` raises, Unavailable, LogUnavailable.
+    """
+    tenant = cause.tenant
+    async with desk.remembered.turn(tenant, device_id):
+        for _ in range(ATTEMPTS):
+            loaded = await load(desk, tenant, device_id)
+            stream = f"{CATEGORY}-{device_id}"
+            if command_id and (done := await desk.store.outcome_of(command_id, tenant, stream)):
+                return Changed(loaded.copy, [], done.token)
+            made = await command(loaded.copy) if callable(command) else command
+            try:
+                return await _decided(desk, device_id, loaded, made, cause, command_id)
+            except VersionConflict:
+                continue
+    raise Unavailable("catalogue")
+
+
+async def at_revision(desk: Desk, tenant: str, device_id: DeviceId, revision: int) -> Document:
+    """What the catalogue was at a revision. Raises RevisionUnknown if it is not kept any more."""
+    now = (await load(desk, tenant, device_id)).copy
+    if revision == now.revision and now.document is not None:
+        return now.document
+    known = await _kept(desk, tenant, device_id, up_to=revision)
+    found = (await _on(desk, tenant, device_id, known, up_to=revision)).copy
+    if found.revision != revision or found.document is None:
+        raise RevisionUnknown
+    return found.document
+
+
+async def _decided(
+    desk: Desk,
+    device_id: DeviceId,
+    loaded: Loaded,
+    command: CopyCommand,
+    cause: Cause,
+    command_id: UUID | None = None,
+) -> Changed:
+    events = decide(loaded.copy, command)
+    if not events:
+        return Changed(loaded.copy, [], None)
+    appended = await desk.store.append(
+        f"{CATEGORY}-{device_id}",
+        events,
+        expected=loaded.version,
+        cause=cause,
+        command_id=command_id,
+    )
+    if appended.version != loaded.version + len(events):
+        # The same command, sent twice at once: the other one's counts.
+        raise VersionConflict
+    named: dict[str, Document] = {}
+    if isinstance(command, TakeFetched | Revert):
+        named = {command.content: command.document}
+    copy = reduce(partial(_evolve, named), events, loaded.copy)
+    after = Loaded(copy, appended.version, loaded.unkept + len(events))
+    after = await _keep(desk, cause.tenant, device_id, after, whole=named)
+    desk.remembered.keep(cause.tenant, device_id, after)
+    return Changed(copy, events, appended.token)
+
+
+async def _keep(
+    desk: Desk, tenant: str, device_id: DeviceId, loaded: Loaded, *, whole: dict[str, Document]
+) -> Loaded:
+    """Keep a copy now and then. That it was not kept is no reason to fail: the log has it all."""
+    document = loaded.copy.document
+    if document is None or not (whole or loaded.unkept >= UNKEPT):
+        return loaded
+    try:
+        if whole:
+            content = next(iter(whole))
+        else:
+            revision = loaded.copy.revision
+            content = await contents.put(desk.pool, tenant, device_id, revision, document)
+        kept = Kept(loaded.copy, content, loaded.version)
+        await copies.mark(desk.pool, tenant, device_id, kept)
+    except Unavailable:
+        log.info("copy not kept", device=str(device_id))
+        return loaded
+    return Loaded(loaded.copy, loaded.version)
+
+
+async def _kept(
+    desk: Desk, tenant: str, device_id: DeviceId, *, up_to: int | None = None
+) -> Loaded:
+    kept = await copies.latest(desk.pool, tenant, device_id, up_to=up_to)
+    if kept is None:
+        return Loaded(Copy(), 0)
+    found = await contents.get(desk.pool, tenant, [kept.content])
+    if kept.content not in found:
+        # It should be there; what is in the log still tells all that came since a whole one.
+        return Loaded(Copy(), 0)
+    copy = _with_document(kept.copy, found[kept.content])
+    return Loaded(copy, kept.version)
+
+
+async def _on(
+    desk: Desk, tenant: str, device_id: DeviceId, known: Loaded, *, up_to: int | None = None
+) -> Loaded:
+    """The same, and what came since; up to a revision, if one is given."""
+    later = await desk.store.log.read(tenant, f"{CATEGORY}-{device_id}", after=known.version)
+    events = [desk.store.decode(recorded) for recorded in later]
+    if up_to is not None:
+        events = [event for event in events if getattr(event, "revision", 0) <= up_to]
+    if not events:
+        return known
+    whole = [e for e in events if isinstance(e, CatalogueFetched | CatalogueReverted)]
+    named = dict(await contents.get(desk.pool, tenant, [e.content for e in whole[-1:]]))
+    copy = reduce(partial(_evolve, named), events, known.copy)
+    return Loaded(copy, known.version + len(events), known.unkept + len(events))
+
+
+def _evolve(named: dict[str, Document], copy: Copy, event: ScaleBridgeEvent) -> Copy:
+    return evolve(copy, event, named)
+
+
+def _with_document(copy: Copy, document: Document) -> Copy:
+
+    return Copy(
+        revision=copy.revision,
+        confirmed=copy.confirmed,
+        since=copy.since,
+        valid=copy.valid,
+        on_scale=copy.on_scale,
+        document=document,
+    )

@@ -1,0 +1,78 @@
+"""What happens without anybody asking: scales are brought to what they shall show, and looked at.
+
+Everybody who looks comes to the same operations by the same ids, so that several lookers order each
+of them once.
+"""
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID, uuid5
+
+import structlog
+
+from contracts.scale_bridge import OperationId
+from libs.errors import NotFound
+from libs.postgres.pool import acquired
+from services.scale_bridge.adapters import names
+from services.scale_bridge.domain.address import BadAddress
+from services.scale_bridge.domain.fault import Unreachable
+from services.scale_bridge.domain.healing import Rules, remedy
+from services.scale_bridge.domain.operation_commands import Kind
+from services.scale_bridge.handlers import operation
+from services.scale_bridge.handlers.desk import Desk
+from services.scale_bridge.handlers.ordering import Ordered
+from services.scale_bridge.read_models import health
+from services.scale_bridge.read_models.health import Patient
+
+log = structlog.get_logger(__name__)
+
+BY_HEALING: Final = "heal"
+AT_ONCE: Final = 4
+"""How many scales one look takes care of: a shop whose power is back is not stormed."""
+
+
+async def look_after(desk: Desk, rules: Rules, now: datetime) -> int:
+    """Order what scales need now; how many got something. One that fails stops no other."""
+    async with acquired(desk.pool) as connection:
+        patients = await health.quiet(connection, now)
+    ordered = 0
+    for patient in patients:
+        kind = remedy(patient.health, now, rules)
+        if kind is None:
+            continue
+        try:
+            if await _may_be_asked(desk, patient):
+                await operation.order(desk, _ordered(patient, kind))
+                ordered += 1
+        except NotFound:
+            continue
+        except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
+            log.warning("not healed", device=str(patient.device_id), error=repr(error))
+        if ordered >= AT_ONCE:
+            break
+    return ordered
+
+
+async def _may_be_asked(desk: Desk, patient: Patient) -> bool:
+    """Whether its circuit breaker lets anybody through (R6)."""
+    try:
+        endpoint = await names.find(patient.ip, patient.port, desk.policy)
+    except (BadAddress, Unreachable):
+        return False
+    return not await desk.breakers.look(endpoint)
+
+
+def _ordered(patient: Patient, kind: Kind) -> Ordered:
+    ended_at = patient.health.ended_at
+    after = ended_at.isoformat() if ended_at else "nothing"
+    return Ordered(
+        tenant=patient.tenant,
+        device_id=patient.device_id,
+        operation_id=OperationId(_of(patient.device_id, f"{kind} after {after}")),
+        kind=kind,
+        asked_by=BY_HEALING,
+    )
+
+
+def _of(device_id: UUID, what: str) -> UUID:
+    return uuid5(device_id, f"{BY_HEALING} {what}")

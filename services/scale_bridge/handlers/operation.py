@@ -1,0 +1,125 @@
+"""What happens when something is to be done with a scale: it is queued, done by a bridge, and ends.
+
+Whoever asked may wait for the end, and holds nothing meanwhile: no connection, no transaction, and
+no hand on the operation, which goes on if they leave (R20, R22).
+"""
+
+from datetime import timedelta
+from typing import Final
+from uuid import UUID, uuid5
+
+from contracts.scale_bridge import DeviceId, OperationId
+from libs.eventsourcing.execute import execute
+from libs.eventsourcing.log import NO_STREAM, Cause, VersionConflict
+from libs.eventsourcing.store import new_event_id
+from services.scale_bridge.adapters.work import Job
+from services.scale_bridge.domain.operation import (
+    OPERATION,
+    Operation,
+    OperationUnknown,
+)
+from services.scale_bridge.domain.operation_commands import Apply, Begin, End, Kind, Queue, Result
+from services.scale_bridge.handlers import device as devices
+from services.scale_bridge.handlers.desk import Desk
+from services.scale_bridge.handlers.ordering import Ordered
+
+_ENDED: Final = "ended"
+
+
+def new_id() -> OperationId:
+    """An id for an operation nobody ordered yet."""
+    return OperationId(new_event_id())
+
+
+def end_of(operation_id: OperationId) -> UUID:
+    """The id of the event that ends an operation: there is only one."""
+    return uuid5(_command_of(operation_id), "0")
+
+
+async def order(desk: Desk, ordered: Ordered, *, after_seconds: float = 0.0) -> None:
+    """Have something done with a scale, not before so many seconds. Safe to repeat.
+
+    Raises DeviceUnknown, LogUnavailable, Unavailable.
+    """
+    device = await devices.load(desk, ordered.tenant, ordered.device_id)
+    bridge, now = device.details.bridge, desk.clock()
+    begins = now + timedelta(seconds=after_seconds)
+    seconds = desk.operation_seconds + after_seconds
+    job = Job(
+        tenant=ordered.tenant,
+        operation_id=ordered.operation_id,
+        device_id=ordered.device_id,
+        deadline_at=now + timedelta(seconds=seconds),
+    )
+    # First the row, then the event: what is in the log is certain to be done.
+    await desk.work.put(job, bridge, begins)
+    command = Queue(
+        operation_id=ordered.operation_id,
+        device_id=ordered.device_id,
+        kind=Kind(ordered.kind),
+        full=ordered.full,
+        asked_by=ordered.asked_by,
+        bridge=bridge,
+        seconds=seconds,
+        now=now,
+    )
+    cause = Cause(tenant=ordered.tenant, actor=ordered.asked_by)
+    try:
+        await desk.store.append(
+            OPERATION.stream(ordered.operation_id),
+            OPERATION.decide(OPERATION.initial, command),
+            expected=NO_STREAM,
+            cause=cause,
+            command_id=uuid5(ordered.operation_id, "queued"),
+        )
+    except VersionConflict:
+        # It was ordered before; so be it.
+        return
+
+
+async def load(desk: Desk, tenant: str, operation_id: OperationId) -> Operation:
+    """An operation as the log has it. Raises OperationUnknown, LogUnavailable."""
+    history = await desk.store.read(tenant, OPERATION.stream(operation_id))
+    operation = OPERATION.state_after(history.events)
+    if operation.queued is None:
+        raise OperationUnknown
+    return operation
+
+
+async def own(
+    desk: Desk, tenant: str, operation_id: OperationId, device_id: DeviceId | None, owner: UUID
+) -> Operation:
+    """An operation on one's own device. Raises OperationUnknown."""
+    operation = await load(desk, tenant, operation_id)
+    queued = operation.queued
+    if queued is None or device_id not in (None, queued.device_id):
+        raise OperationUnknown
+    if not await devices.belongs(desk, tenant, queued.device_id, owner):
+        raise OperationUnknown
+    return operation
+
+
+async def tell(desk: Desk, operation_id: OperationId, command: Begin | Apply, cause: Cause) -> None:
+    """How far it is. Raises OperationOver, OperationUnknown, LogUnavailable."""
+    await execute(desk.store, OPERATION, operation_id, command, cause=cause)
+
+
+async def end(desk: Desk, operation_id: OperationId, result: Result, cause: Cause) -> None:
+    """It is over. Exactly one end is ever told, the first (R24).
+
+    Safe to repeat. Raises OperationUnknown, LogUnavailable, Unavailable.
+    """
+    command = End(result=result, now=desk.clock())
+    await execute(
+        desk.store,
+        OPERATION,
+        operation_id,
+        command,
+        cause=cause,
+        command_id=_command_of(operation_id),
+    )
+    await desk.work.done(cause.tenant, operation_id)
+
+
+def _command_of(operation_id: OperationId) -> UUID:
+    return uuid5(operation_id, _ENDED)

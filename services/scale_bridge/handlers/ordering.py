@@ -1,0 +1,23 @@
+"""Ordering that something be done with a scale, by whoever is not a person at a desk."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from contracts.scale_bridge import DeviceId, OperationId
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ordered:
+    """An operation to be queued. Ordering the same `operation_id` again changes nothing."""
+
+    tenant: str
+    device_id: DeviceId
+    operation_id: OperationId
+    kind: str
+    asked_by: str
+    full: bool = False
+
+
+Order: TypeAlias = Callable[[Ordered], Awaitable[None]]
+"""Queues an operation. Raises NotFound if there is no such scale, Refused if it cannot be done."""

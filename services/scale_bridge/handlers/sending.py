@@ -1,0 +1,129 @@
+"""An upload: send what differs, read back, send again what the scale did not take (R4, SCL-7)."""
+
+from typing import Final
+
+from services.scale_bridge.adapters.operation import Fetched
+from services.scale_bridge.domain.catalogue import Document, key_of, only, products
+from services.scale_bridge.domain.fault import ImportFailed, ScaleFault, UnknownOutcome
+from services.scale_bridge.domain.operation_commands import Outcome
+from services.scale_bridge.domain.showing import differing, extra, wrong
+from services.scale_bridge.domain.wording import NOT_SHOWN, NOTHING_CACHED, sentence, sentence_of
+from services.scale_bridge.handlers.attempts import Attempts
+from services.scale_bridge.handlers.diagnosis import culprit
+from services.scale_bridge.handlers.errand import Performed, failed, failed_by
+
+ROUNDS: Final = 2
+"""How often something is sent at most, each time only what the last read-back showed is missing."""
+
+
+async def send(attempts: Attempts) -> Performed:
+    """Have the scale show what is wanted."""
+    errand = attempts.errand
+    wanted = errand.wanted
+    if wanted is None:
+        return failed(NOTHING_CACHED)
+    patch = wanted if errand.full else differing(errand.known, wanted)
+    gone = _deleted(patch)
+    read: Fetched | None = None
+    for number in range(ROUNDS):
+        sent = await _sent(attempts, patch, clear=errand.full and number == 0)
+        if isinstance(sent, Performed):
+            return sent
+        if sent and not attempts.gear.read_back:
+            return Performed(outcome=Outcome.DONE, items=len(products(wanted)))
+        back = await _read_back(attempts, confirmed=sent, nothing_sent=patch is None)
+        if isinstance(back, Performed):
+            return back
+        read = back
+        bad = _missing(attempts, wanted, read, gone)
+        if not bad:
+            items = len(products(wanted))
+            return Performed(outcome=Outcome.VERIFIED, read=read, items=items)
+        patch = _again(wanted, read, bad)
+    return Performed(
+        outcome=Outcome.FAILED, code=NOT_SHOWN, detail=sentence(NOT_SHOWN), read=read, doubtful=True
+    )
+
+
+async def _sent(attempts: Attempts, patch: Document | None, *, clear: bool) -> bool | Performed:
+    """Whether the scale confirmed what was sent, or nothing had to be; what it failed by."""
+    if patch is None:
+        return True
+    try:
+        sent = await attempts.upload(patch, clear=clear)
+    except UnknownOutcome:
+        return False
+    except ImportFailed as fault:
+        return await _diagnosed(attempts, patch, fault)
+    except ScaleFault as fault:
+        # Cleared it may be, by an attempt that then broke off.
+        return failed_by(fault, doubtful=clear)
+    await attempts.told.applied(sent.items)
+    return True
+
+
+async def _read_back(
+    attempts: Attempts, *, confirmed: bool, nothing_sent: bool
+) -> Fetched | Performed:
+    """What the scale has now; if it does not say, what it said before counts (R4)."""
+    wanted = attempts.errand.wanted
+    try:
+        return await attempts.read()
+    except ScaleFault as fault:
+        if nothing_sent:
+            return failed_by(fault)
+        if confirmed:
+            return Performed(outcome=Outcome.DONE, items=len(products(wanted or {"products": []})))
+        unknown = UnknownOutcome()
+        return Performed(
+            outcome=Outcome.UNKNOWN,
+            code=unknown.code,
+            detail=sentence_of(unknown),
+            result=fault.result,
+            doubtful=True,
+        )
+
+
+def _missing(
+    attempts: Attempts, wanted: Document, read: Fetched, gone: frozenset[str]
+) -> frozenset[str]:
+    if attempts.errand.full:
+        gone |= extra(wanted, read.document)
+    return wrong(wanted, read.document, gone=gone)
+
+
+def _again(wanted: Document, read: Fetched, bad: frozenset[str]) -> Document:
+    """Those that the scale does not show, and those that it must not."""
+    some = only(wanted, bad)
+    keys = {key_of(product) for product in products(some)}
+    left = only(read.document, bad - keys)
+    gone = [{**product, "deleted": True} for product in products(left)]
+    return {**some, "products": [*products(some), *gone]}
+
+
+def _deleted(patch: Document | None) -> frozenset[str]:
+    items = products(patch) if patch is not None else ()
+    return frozenset(key_of(item) for item in items if item.get("deleted") is True)
+
+
+async def _diagnosed(attempts: Attempts, patch: Document, fault: ImportFailed) -> Performed:
+    """The scale said no to what was sent; with luck, because of which product (R15)."""
+    failed_so = failed_by(fault, doubtful=True)
+    if not attempts.errand.diagnose:
+        return failed_so
+    found = await culprit(attempts, patch, fault)
+    if found is None:
+        return failed_so
+    plu, told = found
+    return _blamed(told, plu)
+
+
+def _blamed(fault: ImportFailed, plu: str) -> Performed:
+    said = failed_by(fault, doubtful=True)
+    return Performed(
+        outcome=said.outcome,
+        code=said.code,
+        detail=f"{said.detail} Проблемный товар: PLU {plu}.",
+        result=said.result,
+        doubtful=True,
+    )

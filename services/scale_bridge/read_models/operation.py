@@ -1,0 +1,145 @@
+"""What was done with each scale, on whose order, and how did it end (R24)?"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    bindparam,
+    select,
+)
+
+from contracts import scale_bridge
+from contracts.envelope import Envelope
+from contracts.scale_bridge import (
+    OperationApplied,
+    OperationEnded,
+    OperationQueued,
+    OperationSending,
+    ScaleBridgeEvent,
+)
+from libs.eventsourcing.codec import codec_of
+from libs.messaging.projection import Connection, Projection
+from libs.postgres import query
+
+OPERATION: Final = Table(
+    "operation",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("operation_id", Uuid, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("device_id", Uuid, nullable=False),
+    Column("kind", Text),
+    Column("full_upload", Boolean),
+    Column("asked_by", Text),
+    Column("stage", Text, nullable=False),
+    Column("outcome", Text),
+    Column("code", Text),
+    Column("detail", Text),
+    Column("result", Integer),
+    Column("revision", BigInteger),
+    Column("content", Text),
+    Column("items", BigInteger),
+    Column("attempts", Integer, nullable=False),
+    Column("queued_at", DateTime(timezone=True)),
+    Column("began_at", DateTime(timezone=True)),
+    Column("ended_at", DateTime(timezone=True)),
+)
+"""`version` is that of the operation's stream; `began_at` that of the last attempt."""
+
+_NAMES: Final = [column.name for column in OPERATION.columns][4:]
+_KEPT: Final = [name for name in _NAMES if name not in ("stage", "attempts")]
+
+KEEP: Final = f"""
+INSERT INTO operation AS known (tenant, operation_id, device_id, version, {", ".join(_NAMES)})
+SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::boolean[],
+    $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::int[], $13::bigint[],
+    $14::text[], $15::bigint[], $16::int[], $17::timestamptz[], $18::timestamptz[],
+    $19::timestamptz[]) ORDER BY 1, 2
+ON CONFLICT (tenant, operation_id) DO UPDATE SET
+    version = excluded.version,
+    stage = excluded.stage,
+    attempts = greatest(excluded.attempts, known.attempts),
+    {", ".join(f"{name} = coalesce(excluded.{name}, known.{name})" for name in _KEPT)}
+WHERE excluded.version > known.version
+"""  # noqa: S608 -- names of columns
+
+_Row: TypeAlias = dict[str, Any]
+
+
+def projection() -> Projection[ScaleBridgeEvent]:
+    """The projection."""
+    return Projection(
+        name="operation",
+        tables=("operation",),
+        topics=(scale_bridge.OPERATIONS,),
+        codec=codec_of(scale_bridge.EVENTS),
+        project=project,
+    )
+
+
+async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
+    """Keep a row of every operation."""
+    rows: dict[tuple[str, UUID, UUID], _Row] = {}
+    for envelope in events:
+        match envelope.event:
+            case (
+                OperationQueued() | OperationSending() | OperationApplied() | OperationEnded()
+            ) as event:
+                key = (envelope.tenant, event.operation_id, event.device_id)
+                row = rows.setdefault(key, {"attempts": 0})
+                row.update(_told(event), version=envelope.version)
+            case _:
+                pass
+    if rows:
+        given = [[row.get(name) for row in rows.values()] for name in ("version", *_NAMES)]
+        await connection.execute(KEEP, *zip(*rows, strict=True), *given)
+
+
+def _told(
+    event: OperationQueued | OperationSending | OperationApplied | OperationEnded,
+) -> Mapping[str, Any]:
+    match event:
+        case OperationQueued():
+            said = {name: getattr(event, name) for name in ("kind", "asked_by", "queued_at")}
+            return {**said, "full_upload": event.full, "stage": "queued"}
+        case OperationSending():
+            attempts = {"attempts": event.attempt, "revision": event.revision}
+            return {**attempts, "began_at": event.began_at, "stage": "sending"}
+        case OperationApplied():
+            said = {name: getattr(event, name) for name in ("revision", "content", "items")}
+            return {**said, "stage": "applied"}
+        case OperationEnded():
+            names = [name for name in _NAMES if hasattr(event, name)]
+            said = {name: getattr(event, name) for name in names}
+            # What was moved may have been said before.
+            return {k: v for k, v in said.items() if v is not None} | {"stage": "ended"}
+
+
+_LATEST: Final = (
+    select(OPERATION)
+    .where(
+        OPERATION.c.tenant == bindparam("tenant"), OPERATION.c.device_id == bindparam("device_id")
+    )
+    .order_by(OPERATION.c.queued_at.desc(), OPERATION.c.operation_id)
+    .limit(bindparam("limit"))
+    .offset(bindparam("offset"))
+)
+
+
+async def latest(
+    connection: Any, tenant: str, device_id: UUID, *, limit: int, offset: int = 0
+) -> Sequence[query.Row]:
+    """The columns of `OPERATION`, the last ordered first."""
+    return await query.fetch(
+        connection, _LATEST, tenant=tenant, device_id=device_id, limit=limit, offset=offset
+    )

@@ -1,0 +1,162 @@
+"""What the scale bridge must be told."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import ClassVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, field_validator
+
+from libs.security.sealing import Seal
+from libs.settings import ServiceSettings
+from services.scale_bridge.adapters.line import Limits
+from services.scale_bridge.domain.address import Policy, parse_networks, parse_ports
+from services.scale_bridge.domain.breaker import Rules
+from services.scale_bridge.domain.healing import Rules as HealingRules
+
+
+class Settings(ServiceSettings):
+    """Read from `SCALE_BRIDGE_…`; the names the original knew (§1.5) are understood too.
+
+    `seal_keys` (or `FERNET_KEY`) are url-safe base64 of 32 bytes each, newest first, separated by
+    commas: the first seals the scales' passwords, all open. Scales may be in `networks` and at
+    `ports`; `allow_loopback` is for tests and demos, `allow_names` for host names.
+
+    An operation is over within `operation_seconds`, and whoever asks while another speaks to the
+    scale waits `busy_seconds`. `embedded` runs the bridge inside the worker. With `diagnose`
+    (`PRODUCTS_FIX_MODE`) the product is looked for that a scale could not import; with
+    `clear_on_upload` a scale forgets all products before each upload. `scheduler_on` switches
+    auto-update on at all, `scheduler_enabled` for new scales.
+
+    Prices from elsewhere count if they are in `currency`. With `healing` scales that came back, or
+    were seen to show something else, are corrected without being asked to, and those nothing was
+    heard of for `idle_minutes` (0 for never) are read; `round_seconds` is how often is looked.
+    """
+
+    SHARED: ClassVar[Mapping[str, str]] = {
+        **ServiceSettings.SHARED,
+        "seal_keys": "FERNET_KEY",
+        "timezone": "SCHEDULER_TIMEZONE",
+        "scheduler_on": "SCHEDULER_SERVICE_ENABLED",
+        "scheduler_enabled": "SCHEDULER_ENABLED",
+        "scheduler_interval": "SCHEDULER_INTERVAL",
+        "diagnose": "PRODUCTS_FIX_MODE",
+        "clear_on_upload": "CLEAR_DATABASE_WHILE_UPDATING_PRODUCTS",
+        "connect_seconds": "CONNECT_TIMEOUT",
+        "reply_seconds": "DEFAULT_TIMEOUT",
+    }
+
+    jwks_url: str = Field(pattern=r"^https?://")
+    issuer: str = Field(default="tillstream-gateway", min_length=1)
+    seal_keys: SecretStr
+
+    pool_size: int = Field(default=3, ge=1, le=100)
+    max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
+    stale_wait_seconds: float = Field(default=2.0, ge=0, le=10)
+    answer_seconds: float = Field(default=130.0, gt=0, le=600)
+
+    timezone: str = "Europe/Moscow"
+    scheduler_on: bool = True
+    scheduler_enabled: bool = False
+    scheduler_interval: int = Field(default=1440, ge=1, le=525_600)
+    diagnose: bool = False
+    diagnose_auto: bool = False
+    clear_on_upload: bool = False
+    read_back: bool = True
+
+    networks: str = "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16"
+    ports: str = "1-65535"
+    allow_names: bool = False
+    allow_loopback: bool = False
+
+    embedded: bool = True
+    lines: int = Field(default=64, ge=1, le=512)
+    connect_seconds: float = Field(default=3.0, gt=0, le=10)
+    reply_seconds: float = Field(default=10.0, gt=0, le=60)
+    operation_seconds: float = Field(default=120.0, gt=0, le=600)
+    busy_seconds: float = Field(default=5.0, ge=0, le=5)
+    lease_seconds: float = Field(default=12.0, ge=5, le=120)
+    breaker_failures: int = Field(default=3, ge=1)
+    breaker_seconds: float = Field(default=30.0, gt=0, le=60)
+    poll_seconds: float = Field(default=0.1, gt=0, le=5)
+    revisions: int = Field(default=50, ge=1, le=1000)
+
+    currency: str = Field(default="RUB", pattern=r"^[A-Z]{3}$")
+    healing: bool = True
+    heal_first_seconds: float = Field(default=15.0, gt=0, le=3600)
+    heal_longest_seconds: float = Field(default=900.0, gt=0, le=86_400)
+    idle_minutes: float = Field(default=60.0, ge=0, le=10_080)
+    round_seconds: float = Field(default=1.0, gt=0, le=60)
+
+    max_streams: int = Field(default=100, ge=1, le=10_000)
+    stream_poll_seconds: float = Field(default=1.0, gt=0, le=10)
+    stream_heartbeat_seconds: float = Field(default=15.0, gt=0, le=30)
+    stream_lifetime_seconds: float = Field(default=3600.0, gt=0)
+
+    @field_validator("seal_keys")
+    @classmethod
+    def _can_seal(cls, value: SecretStr) -> SecretStr:
+        Seal(keys_of(value))
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("must be a time zone such as Europe/Moscow or UTC") from None
+        return value
+
+    @field_validator("networks")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        parse_networks(value)
+        return value
+
+    @field_validator("ports")
+    @classmethod
+    def _are_ports(cls, value: str) -> str:
+        parse_ports(value)
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone whose day is "today" on labels (R13)."""
+        return ZoneInfo(self.timezone)
+
+    @property
+    def policy(self) -> Policy:
+        """Where scales may be (R14)."""
+        return Policy(
+            networks=parse_networks(self.networks),
+            ports=parse_ports(self.ports),
+            names=self.allow_names,
+            special=self.allow_loopback,
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """What one exchange may take."""
+        return Limits(connect_seconds=self.connect_seconds, reply_seconds=self.reply_seconds)
+
+    @property
+    def healing_rules(self) -> HealingRules:
+        """How patient the healing is."""
+        idle = timedelta(minutes=self.idle_minutes)
+        return HealingRules(
+            first=timedelta(seconds=self.heal_first_seconds),
+            longest=timedelta(seconds=self.heal_longest_seconds),
+            idle=idle or None,
+        )
+
+    @property
+    def breaker_rules(self) -> Rules:
+        """When scales count as dead."""
+        cool_down = timedelta(seconds=self.breaker_seconds)
+        return Rules(failures=self.breaker_failures, cool_down=cool_down)
+
+
+def keys_of(value: SecretStr) -> list[str]:
+    """The keys of a list of them, newest first."""
+    return [key.strip() for key in value.get_secret_value().split(",") if key.strip()]

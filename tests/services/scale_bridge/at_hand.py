@@ -1,0 +1,56 @@
+"""Scales that tests have at hand, and what they wait for."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from ipaddress import IPv4Address
+from typing import Any
+
+from services.scale_bridge.adapters.simulator.goods import catalogue
+from services.scale_bridge.adapters.simulator.products import ProductBase
+from services.scale_bridge.adapters.simulator.scale import Options
+from services.scale_bridge.adapters.simulator.server import Simulator, open_simulator
+from services.scale_bridge.domain.address import Endpoint
+
+PASSWORD = "1234"
+
+
+@asynccontextmanager
+async def a_scale(
+    items: int = 5, *faults: str, base: ProductBase | None = None, **options: Any
+) -> AsyncIterator[Simulator]:
+    """A simulated scale with so many products. Afterwards nothing may have been interleaved."""
+    opened = open_simulator(
+        base or ProductBase(catalogue(items)), options=Options(**options), faults=faults
+    )
+    async with opened as simulator:
+        yield simulator
+        simulator.transcript.assert_alone()
+        assert simulator.transcript.malformed == 0
+
+
+def endpoint(simulator: Simulator) -> Endpoint:
+    return Endpoint(IPv4Address(simulator.host), simulator.port)
+
+
+def priced(items: int, price: float) -> dict[str, Any]:
+    """The catalogue of a scale with other prices."""
+    document = catalogue(items)
+    products = [{**item, "price": price} for item in document["products"]]
+    return {**document, "products": products}
+
+
+def prices(simulator: Simulator) -> set[float]:
+    return {item["price"] for item in simulator.base.products}
+
+
+async def until(holds: Callable[[], bool], what: str = "it") -> None:
+    """Wait for something to be true; fail if it is not within seconds."""
+    async with asyncio.timeout(10):
+        while not holds():
+            await asyncio.sleep(0.005)
+    assert holds(), what
+
+
+def plus(products: Iterable[dict[str, Any]]) -> list[int]:
+    return [item["pluNumber"] for item in products]

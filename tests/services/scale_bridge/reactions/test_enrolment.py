@@ -1,0 +1,79 @@
+"""Whose a daemon is, the gateway says: it reaches that one's scales and nobody else's."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from contracts.envelope import Envelope
+from contracts.gateway import AccountId, DeviceEnrolled, DeviceRefused
+from libs.security.sealed_box import generate_private, public_of
+from services.scale_bridge.adapters import bridges
+from services.scale_bridge.reactions.enrolment import enrolments
+from tests.services.scale_bridge.bridging import standing
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def enrolled(**different: Any) -> DeviceEnrolled:
+    told: dict[str, Any] = {
+        "account_id": AccountId(uuid4()),
+        "realm": "scales",
+        "tenant": "birch",
+        "client": "tillstream-bridge",
+        "enrolled_by": AccountId(uuid4()),
+        "enrolled_at": NOON,
+    }
+    return DeviceEnrolled(**told | different)
+
+
+def an_envelope(event: DeviceEnrolled) -> Envelope[Any]:
+    return Envelope(
+        event_id=uuid4(),
+        tenant=event.tenant,
+        stream="access-scales",
+        version=None,
+        occurred_at=NOON,
+        recorded_at=NOON,
+        correlation_id=None,
+        causation_id=None,
+        actor="test",
+        traceparent=None,
+        event=event,
+    )
+
+
+async def test_who_let_it_in_owns_it_whichever_is_known_first(database: str) -> None:
+    key = public_of(generate_private())
+    async with standing(database) as house:
+        pool, reaction = house.desk.pool, enrolments(house.desk)
+        early, late = enrolled(), enrolled(tenant="flora")
+        await reaction.react(an_envelope(early))
+        await reaction.react(an_envelope(early))
+        assert await bridges.key(pool, "birch", UUID(str(early.account_id)), "early", key)
+        assert await bridges.key(pool, "flora", UUID(str(late.account_id)), "late", key)
+        assert await bridges.owner_of(pool, "flora", late.account_id) is None
+        await reaction.react(an_envelope(late))
+
+        for event, name in ((early, "early"), (late, "late")):
+            [found] = await bridges.own(pool, event.tenant, event.enrolled_by)
+            assert (found.bridge_id, found.name) == (event.account_id, name)
+            assert not found.connected
+
+
+async def test_only_bridges_count(database: str) -> None:
+    async with standing(database) as house:
+        reaction = enrolments(house.desk)
+    bridge = enrolled()
+    turn = reaction.turn_of(bridge)
+    assert turn is not None
+    assert turn.due_at == NOON
+    assert reaction.turn_of(enrolled(client="tillstream-kiosk")) is None
+    refused = DeviceRefused(
+        account_id=bridge.account_id,
+        realm="scales",
+        tenant="birch",
+        client="tillstream-bridge",
+        refused_by=bridge.enrolled_by,
+        refused_at=NOON,
+    )
+    assert reaction.turn_of(refused) is None
