@@ -6,7 +6,7 @@ found out, 130 if it was broken off.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +15,15 @@ from typing import Annotated
 import typer
 
 from deploy.demo.dashboard import NoAnswer
-from deploy.demo.day import Address, Manner
-from deploy.demo.house import address_in, follow, keep_waiting, new_day, open_house
+from deploy.demo.day import Address, Beside, Manner, nothing_beside
+from deploy.demo.house import (
+    address_in,
+    follow,
+    keep_waiting,
+    new_day,
+    office_in,
+    open_house,
+)
 from deploy.demo.play import GaveUp
 from deploy.local.settings import LocalSettings
 from deploy.local.stack import AlreadyRunning
@@ -92,7 +99,10 @@ def demo(
         except AlreadyRunning as running:
             address = address_in(running.runtime)
             console.print(f"It runs already; the day is played at {address.url}.")
-            agrees = _play(address, manner, seed=seed, operators=operators, ends_at=ends_at)
+            office = office_in(running.runtime, settings.home, address.url, manner)
+            agrees = _play(
+                address, manner, seed=seed, operators=operators, ends_at=ends_at, office=office
+            )
     raise typer.Exit(0 if agrees else 1)
 
 
@@ -116,10 +126,22 @@ def day(
 
 
 def _play(
-    address: Address, manner: Manner, *, seed: int, operators: int, ends_at: datetime | None
+    address: Address,
+    manner: Manner,
+    *,
+    seed: int,
+    operators: int,
+    ends_at: datetime | None,
+    office: Callable[[str], Beside] = lambda _: nothing_beside,
 ) -> bool:
     chosen = new_day(
-        address, manner, console, seed=seed, operators=operators, ends_at=_utc(ends_at)
+        address,
+        manner,
+        console,
+        seed=seed,
+        operators=operators,
+        ends_at=_utc(ends_at),
+        office=office,
     )
     verdict = follow(chosen, console, keep_waiting)
     return verdict is not None and verdict.agrees

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
@@ -25,6 +26,13 @@ MOST_PAUSE_SECONDS: Final = 4.0
 MORE_TIMES: Final = 2
 
 Tell: TypeAlias = Callable[[str], None]
+Beside: TypeAlias = Callable[[aiohttp.ClientSession], Awaitable[list[Line]]]
+"""What else is done on a day while people scan: returns its lines of the comparison."""
+
+
+async def nothing_beside(_: aiohttp.ClientSession) -> list[Line]:
+    """A day of scanning only."""
+    return []
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,13 +75,22 @@ class Verdict:
 class Day:
     """A planned day. Its figures may be read at any time, from any thread, while it runs."""
 
-    def __init__(self, plan: Plan, address: Address, manner: Manner, *, tell: Tell) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        address: Address,
+        manner: Manner,
+        *,
+        tell: Tell,
+        beside: Beside = nothing_beside,
+    ) -> None:
         self.plan = plan
         self.began: float | None = None
         self.stage = "waiting for the gateway"
         self._address = address
         self._manner = manner
         self._tell = tell
+        self._beside = beside
         self._ledger = Ledger(planned=sum(1 for _ in plan.events()))
         self._outages = Outages(tell)
 
@@ -94,9 +111,12 @@ class Day:
             url, key = self._address.url, self._address.key
             ask = Dashboard(session, url, key, patience=self._manner.patience, tell=self._tell)
             before = await _settled(ask, scope)
-            seconds = await self._play(Gateway(session, url, key))
-            self.stage = "comparing"
-            lines = await _compared(ask, self._ledger, scope, before, lag=self._manner.lag)
+            async with _meanwhile(self._beside(session)) as beside:
+                seconds = await self._play(Gateway(session, url, key))
+                self.stage = "comparing"
+                lines = await _compared(ask, self._ledger, scope, before, lag=self._manner.lag)
+                self.stage = "comparing the rest"
+                lines += await beside
         return Verdict(
             figures=self.figures(),
             troubles=self._ledger.troubles,
@@ -117,6 +137,17 @@ class Day:
             patience=self._manner.patience,
         )
         return time.monotonic() - self.began
+
+
+@asynccontextmanager
+async def _meanwhile(work: Awaitable[list[Line]]) -> AsyncIterator[asyncio.Future[list[Line]]]:
+    """Do something beside the block; it ends with the block, and its trouble is its own."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _settled(ask: Ask, scope: Scope) -> Sums:

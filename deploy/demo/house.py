@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,10 +11,12 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from deploy.demo.day import Address, Day, Manner, Verdict
+from deploy.demo.day import Address, Beside, Day, Manner, Verdict, nothing_beside
+from deploy.demo.fleet import PROGRAM, fleet_program, new_fleet, running_fleet
 from deploy.demo.performance import Performance
 from deploy.demo.plan import plan_day
 from deploy.demo.report import progress, show
+from deploy.demo.scales import beside, to_the_scales
 from deploy.local import keys
 from deploy.local.interruption import Interruption
 from deploy.local.settings import LocalSettings
@@ -33,8 +36,9 @@ def new_day(
     seed: int,
     operators: int,
     ends_at: datetime | None = None,
+    office: Callable[[str], Beside] = lambda _: nothing_beside,
 ) -> Day:
-    """The day that ends now, or at that moment."""
+    """The day that ends now, or at that moment; `office` is given its tag."""
     ends_at = ends_at or datetime.now(UTC).replace(microsecond=0)
     plan = plan_day(seed, ends_at=ends_at, operators=operators)
     count = sum(1 for _ in plan.events())
@@ -42,7 +46,7 @@ def new_day(
         f"A day of {operators} people and {count:,} events, marked {plan.tag} "
         f"(SEED={seed}, ends at {ends_at.isoformat()}) …"
     )
-    return Day(plan, address, manner, tell=console.print)
+    return Day(plan, address, manner, tell=console.print, beside=office(plan.tag))
 
 
 def follow(
@@ -92,7 +96,20 @@ def open_house(
     with Stack(settings, tell=console.print, interruption=interruption) as stack:
         stack.up()
         address = Address(url=stack.gateway_url, key=client_key(settings.home).read_text())
-        day = new_day(address, manner, console, seed=seed, operators=operators, ends_at=ends_at)
+        scales = new_fleet(settings.home)
+        fleet = fleet_program(settings.home, scales)
+        stack.supervisor.start(fleet, interrupted=interruption.stopping)
+        day = new_day(
+            address,
+            manner,
+            console,
+            seed=seed,
+            operators=operators,
+            ends_at=ends_at,
+            office=partial(
+                beside, home=settings.home, url=address.url, scales=scales, manner=manner
+            ),
+        )
         verdict = follow(
             day,
             console,
@@ -103,6 +120,8 @@ def open_house(
             raise Interrupted
         stack.publish({"demo": facts(day, verdict)})
         for line in directions(day, stack.gateway_url, client_key(settings.home)):
+            console.print(line)
+        for line in to_the_scales(stack.gateway_url, settings.home):
             console.print(line)
         if not once:
             console.print("Everything stays up for looking around; Ctrl-C stops it.")
@@ -135,6 +154,15 @@ def address_in(runtime: Mapping[str, Any]) -> Address:
             remedy="`make status` tells more. Stop it with `make down`, then `make demo` again.",
         )
     return Address(url=url, key=known[CLIENT_KEY])
+
+
+def office_in(
+    runtime: Mapping[str, Any], home: Path, url: str, manner: Manner
+) -> Callable[[str], Beside]:
+    """The office's part of a day, if the demo's scales run there as well."""
+    if PROGRAM not in runtime.get("processes", {}):
+        return lambda _: nothing_beside
+    return partial(beside, home=home, url=url, scales=running_fleet(home), manner=manner)
 
 
 def facts(day: Day, verdict: Verdict) -> dict[str, object]:

@@ -38,7 +38,11 @@ class Chore:
 
 GATEWAY = Service(name="gateway", module="services.gateway")
 # In this order they are started; the gateway last, so that its door opens to a working house.
-SERVICES = (Service(name="ingest", module="services.ingest"), GATEWAY)
+SERVICES = (
+    Service(name="ingest", module="services.ingest"),
+    Service(name="scale_bridge", module="services.scale_bridge"),
+    GATEWAY,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,8 +97,11 @@ def environment(
         "GATEWAY_SIGNING_KEY_FILE": str(keys.signing_key(settings.home, "gateway_signing_key.pem")),
         "GATEWAY_SEAL_KEYS_FILE": str(keys.sealing_key(settings.home, "gateway_seal_keys")),
         "GATEWAY_REFRESH_KEY_FILE": str(keys.sealing_key(settings.home, "gateway_refresh_key")),
+        "SCALE_BRIDGE_SEAL_KEYS_FILE": str(keys.sealing_key(settings.home, "scale_seal_keys")),
     }
     if settings.profile == "demo":
+        # Simulated scales are on this machine.
+        env["SCALE_BRIDGE_ALLOW_LOOPBACK"] = "true"
         env["GATEWAY_SCAN_CLIENT_KEY_FILE"] = str(keys.token(settings.home, "scan_client_key"))
     for service in services:
         env |= _addresses(settings, service)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import ExitStack
 
 import psutil
@@ -24,6 +24,7 @@ from deploy.local.runtime import (
     write_runtime,
 )
 from deploy.local.services import (
+    GATEWAY,
     SERVICES,
     Backends,
     Chore,
@@ -111,8 +112,9 @@ class Stack:
             self._start(kafka)
             chores.begin(chore for chore in self._chores if chore.needs_kafka)
             chores.finish(self.interruption.stopping)
-        for program in service_programs(self.settings, self._services, self.backends):
-            self._start(program)
+        for programs in self._in_turn(self.backends):
+            # Side by side, because most of a start is a program reading its modules.
+            self.supervisor.start(*programs, interrupted=self.interruption.stopping)
         self.observer.start()
 
     def watch(self, *, until: Callable[[], bool] = lambda: False) -> None:
@@ -137,6 +139,13 @@ class Stack:
         if self.backends is None:
             raise CannotStart("Nothing runs yet.", remedy="Call `up` first.")
         return environment(self.settings, self._services, self.backends)
+
+    def _in_turn(self, backends: Backends) -> Iterator[list[Program]]:
+        """The programs of all services but the gateway, then the gateway's."""
+        behind = {service.name for service in self._services} - {GATEWAY.name}
+        programs = service_programs(self.settings, self._services, backends)
+        for first in (True, False):
+            yield [one for one in programs if _is_of(one, behind) is first]
 
     def _start(self, program: Program | None) -> None:
         if program is not None:
@@ -168,3 +177,8 @@ class Stack:
             runtime["files"]["scan_client_key"] = str(client_key)
             runtime["keys"] = {"scan_client_key": client_key.read_text()}
         return runtime | self._published
+
+
+def _is_of(program: Program, services: Set[str]) -> bool:
+    """A program is named after its service, or after it and its role."""
+    return program.name in services or program.name.rpartition("-")[0] in services

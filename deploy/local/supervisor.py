@@ -60,21 +60,21 @@ class Supervisor:
 
     def start(
         self,
-        program: Program,
-        *,
+        *programs: Program,
         timeout_seconds: float = READY_SECONDS,
         interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Start one more program and wait until it is ready.
+        """Start more programs side by side and wait until all of them are ready.
 
         Raises `CannotStart` or `Interrupted`; what was started then stays in its slot and is
         ended by `stop`.
         """
-        slot = Slot(program=program)
-        self.slots.append(slot)
-        child = self._launch(slot)
-        wait_ready(child, timeout_seconds=timeout_seconds, interrupted=interrupted)
-        self._enter(slot, State.READY)
+        slots = [Slot(program=program) for program in programs]
+        self.slots += slots
+        children = [self._launch(slot) for slot in slots]
+        for slot, child in zip(slots, children, strict=True):
+            wait_ready(child, timeout_seconds=timeout_seconds, interrupted=interrupted)
+            self._enter(slot, State.READY)
 
     def tick(self) -> None:
         """Look at every program once; restart what is due. Never waits, never raises."""

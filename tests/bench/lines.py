@@ -9,10 +9,12 @@ from tests.bench import (
     freshness,
     gateway,
     ingest,
+    logins,
     platform,
     projector,
     rebuild,
     relay,
+    scales,
     whole,
 )
 from tests.bench.bench import Line
@@ -21,6 +23,7 @@ LINES: Final = (
     Line(name="appends", what="one-event appends to the log", run=appends.run),
     Line(name="ingest", what="HTTP ingest of 20-event batches", run=ingest.run),
     Line(name="gateway", what="the same through the gateway", run=gateway.run),
+    Line(name="logins", what="logins through the gateway, and who waits for them", run=logins.run),
     Line(name="whole", what="the whole line at once", run=whole.run),
     Line(name="relay", what="from the log to Kafka", run=relay.run),
     Line(name="projector", what="from Kafka into a read model", run=projector.run),
@@ -28,6 +31,7 @@ LINES: Final = (
     Line(name="rebuild", what="the dashboard from the log", run=rebuild.run),
     Line(name="exports", what="CSV and XLSX of a whole day", run=exports.run),
     Line(name="dashboard", what="dashboard/state, few and many events", run=dashboard.run),
+    Line(name="scales", what="a scale's whole catalogue there and back", run=scales.run),
     Line(name="platform", what="memory and start of everything", run=platform.run),
 )
 

@@ -32,11 +32,11 @@ def bench(data: Path, **told: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_smoke_run_measures_every_row_of_the_lines_it_was_asked_for(tmp_path: Path) -> None:
-    done = bench(tmp_path, LINES="appends ingest relay")
+    done = bench(tmp_path, LINES="appends ingest relay scales")
 
     rows: list[dict[str, Any]] = json.loads((tmp_path / "bench.json").read_text())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(rows) == 2 + 3 + 2
+    assert len(rows) == 2 + 3 + 2 + 4
     for row in rows:
         assert set(row) == KEYS
         assert row["ours"] > 0

@@ -21,8 +21,11 @@ import pytest
 
 from deploy.local.settings import ROOT
 
-SPLIT = ("ingest-api", "ingest-worker", "gateway-api", "gateway-worker", "kafka", "postgres")
-WHOLE = ("ingest", "gateway", "postgres", "kafka")
+SPLIT = (
+    *("scale_bridge-worker", "scale_bridge-api", "ingest-api", "ingest-worker"),
+    *("gateway-api", "gateway-worker", "kafka", "postgres", "fleet"),
+)
+WHOLE = ("scale_bridge", "ingest", "gateway", "postgres", "kafka")
 PATIENCE_SECONDS = 60
 
 

@@ -79,6 +79,23 @@ def test_a_killed_program_is_started_again_after_its_wait(
     assert pid_of(slot) != first
 
 
+def test_programs_started_together_are_there_before_one_of_them_is_ready(
+    supervisor: Supervisor, history: History, python: Make
+) -> None:
+    def all_are_there() -> bool:
+        return all(slot.child is not None for slot in supervisor.slots)
+
+    first = python(SLEEP, name="store", ready=all_are_there)
+    supervisor.start(first, python(SLEEP, name="door"))
+
+    assert history == [
+        ("store", State.STARTING),
+        ("door", State.STARTING),
+        ("store", State.READY),
+        ("door", State.READY),
+    ]
+
+
 def test_the_wait_grows_with_every_death_and_a_healthy_run_resets_it(
     supervisor: Supervisor, clock: Clock, python: Make
 ) -> None:
