@@ -196,15 +196,15 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
 async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence[Task]]:
     """What the worker does beside relay and projectors.
 
-    The bridge, if it is embedded; schedules, healing, and what other services announce.
+    The bridge, which takes work if it is embedded; schedules, healing, and what other services
+    announce.
     """
     async with (
         open_executor(settings) as executor,
         open_desk(settings, size=LOOKING_CONNECTIONS) as desk,
     ):
-        bridge = [executor.bridge] if settings.embedded else []
         reactors = [reactor(settings, desk).run, gatekeeper(settings, desk).run]
-        yield [*bridge, *looking_tasks(settings, desk), *reactors]
+        yield [executor.bridge, *looking_tasks(settings, desk), *reactors]
 
 
 def looking_tasks(settings: Settings, desk: Desk) -> Sequence[Task]:
@@ -261,7 +261,11 @@ async def open_executor(settings: Settings) -> AsyncIterator[Executor]:
             read_back=settings.read_back,
         )
         yield Executor(
-            desk=desk, gear=gear, every=settings.poll_seconds, revisions=settings.revisions
+            desk=desk,
+            gear=gear,
+            takes=settings.embedded,
+            every=settings.poll_seconds,
+            revisions=settings.revisions,
         )
 
 

@@ -55,10 +55,14 @@ class Steps:
 
 @dataclass(kw_only=True, slots=True)
 class Executor:
-    """Does the work of a process. `every` is how often it looks for some, in seconds."""
+    """Does the work of a process. `every` is how often it looks for some, in seconds.
+
+    Who `takes` none still ends what is past its deadline, whoever was to do it.
+    """
 
     desk: Desk
     gear: Gear
+    takes: bool = True
     every: float = 0.1
     revisions: int = 50
     drain_seconds: float = 10.0
@@ -70,12 +74,10 @@ class Executor:
 
         What is under way has `drain_seconds` to come to its end.
         """
-        rounds = [
-            asyncio.create_task(_again_and_again(self._take, self.every)),
-            asyncio.create_task(_again_and_again(self._renew, self.desk.work.seconds / 4)),
-            asyncio.create_task(_again_and_again(self._sweep, SWEEP_SECONDS)),
-            asyncio.create_task(_again_and_again(self._tidy, TIDY_SECONDS)),
-        ]
+        turns = [(self._sweep, SWEEP_SECONDS), (self._tidy, TIDY_SECONDS)]
+        if self.takes:
+            turns += [(self._take, self.every), (self._renew, self.desk.work.seconds / 4)]
+        rounds = [asyncio.create_task(_again_and_again(*turn)) for turn in turns]
         try:
             await stop.wait()
         finally:

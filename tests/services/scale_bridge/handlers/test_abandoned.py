@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from contracts.scale_bridge import CatalogueConfirmed
 from services.scale_bridge.adapters.wire import Step
 from services.scale_bridge.bootstrap import open_executor
@@ -98,11 +100,12 @@ async def test_what_was_applied_before_the_bridge_was_killed_is_done(database: s
         await made.one_end_each()
 
 
-async def test_what_nobody_began_ends_at_its_deadline(database: str) -> None:
-    """(R25)"""
+@pytest.mark.parametrize("embedded", [True, False])
+async def test_what_nobody_began_ends_at_its_deadline(database: str, embedded: bool) -> None:
+    """(R25) Also where all scales are behind daemons, none of which is there."""
     async with (
         a_scale(3) as scale,
-        inside(database, operation_seconds=0.3) as made,
+        inside(database, operation_seconds=0.3, embedded=embedded) as made,
         made.client() as anna,
     ):
         number = await registered(anna, scale)
