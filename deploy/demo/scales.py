@@ -63,7 +63,7 @@ def password_file(home: Path) -> Path:
 
 def price_of(tag: str) -> float:
     """A price of the day: whole minor units, other than most days'."""
-    return 100 + int(tag, 16) % 90_000 / 100
+    return (10_000 + int(tag, 16) % 90_000) / 100
 
 
 def to_the_scales(url: str, home: Path) -> list[str]:
