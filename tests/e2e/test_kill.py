@@ -104,7 +104,7 @@ def is_scanning(home: Path) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(450)
 @pytest.mark.parametrize(
     ("split", "names"), [(True, SPLIT), (False, WHOLE)], ids=["split", "whole"]
 )

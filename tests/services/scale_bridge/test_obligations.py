@@ -46,18 +46,18 @@ OBLIGATIONS: Mapping[str, Sequence[Test]] = {
     "R5": (
         ("domain/test_catalogue", "test_a_bad_file_is_not_accepted"),
         ("domain/test_catalogue", "test_each_rule_is_relaxed_by_itself"),
-        ("api/test_upload", "test_every_fault_leaves_the_copy_as_it_was"),
+        ("api/test_faults", "test_every_fault_leaves_the_copy_as_it_was"),
     ),
     "R6": (
         ("domain/test_breaker", "test_three_transport_failures_in_a_row_open_it"),
-        ("handlers/test_execute", "test_a_dead_scale_is_asked_seldom"),
-        ("handlers/test_execute", "test_after_the_cool_down_one_is_let_through_and_closes_it"),
-        ("handlers/test_execute", "test_what_a_scale_says_does_not_open_the_breaker"),
-        ("handlers/test_execute", "test_a_change_of_address_closes_the_breaker"),
+        ("handlers/test_circuit", "test_a_dead_scale_is_asked_seldom"),
+        ("handlers/test_circuit", "test_after_the_cool_down_one_is_let_through_and_closes_it"),
+        ("handlers/test_circuit", "test_what_a_scale_says_does_not_open_the_breaker"),
+        ("handlers/test_circuit", "test_a_change_of_address_closes_the_breaker"),
     ),
     "R7": (
         ("handlers/test_schedule", "test_a_run_sets_dates_sends_them_and_keeps_pending_edits"),
-        ("domain/test_copy", "test_dates_are_refreshed_on_top_of_pending_edits"),
+        ("domain/test_copy_edits", "test_dates_are_refreshed_on_top_of_pending_edits"),
         ("domain/test_copy", "test_a_replaced_revision_can_be_brought_back"),
         ("handlers/test_healing", "test_what_is_edited_at_the_desk_is_not_sent_behind_the_back"),
     ),
@@ -118,7 +118,7 @@ OBLIGATIONS: Mapping[str, Sequence[Test]] = {
             "adapters/test_driver_faults",
             "test_every_fault_a_simulator_can_have_is_tried_on_the_guard",
         ),
-        ("api/test_upload", "test_every_fault_ends_an_upload_as_it_should"),
+        ("api/test_faults", "test_every_fault_ends_an_upload_as_it_should"),
         ("api/test_upload", "test_no_answer_tells_where_a_scale_is"),
         ("handlers/test_connecting", "test_what_nobody_thought_of_is_json_as_well"),
     ),
@@ -166,15 +166,15 @@ OBLIGATIONS: Mapping[str, Sequence[Test]] = {
     "R24": (
         ("handlers/test_audit", "test_an_operation_says_who_what_when_and_how_it_ended"),
         ("domain/test_operation", "test_an_operation_ends_once"),
-        ("handlers/test_execute", "test_the_work_goes_on_without_kafka"),
+        ("handlers/test_abandoned", "test_the_work_goes_on_without_kafka"),
         ("e2e/test_scales_kill", "test_a_program_is_killed_in_the_middle_of_an_upload"),
     ),
     "R25": (
         (
-            "handlers/test_execute",
+            "handlers/test_abandoned",
             "test_what_a_killed_bridge_left_ends_once_and_the_next_begins_clean",
         ),
-        ("handlers/test_execute", "test_what_nobody_began_ends_at_its_deadline"),
+        ("handlers/test_abandoned", "test_what_nobody_began_ends_at_its_deadline"),
         (
             "handlers/test_bridge",
             "test_a_daemon_that_dies_in_the_middle_brings_it_to_an_end_when_it_is_back",
