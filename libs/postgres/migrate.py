@@ -4,7 +4,6 @@ Alembic is configured here and nowhere else: a service has only `migrations/vers
 """
 
 import asyncio
-import importlib.util
 import threading
 import time
 import zlib
@@ -23,12 +22,18 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from libs.postgres.pool import CONNECT_SECONDS, LOST, Pool, Session, acquired
+from libs.postgres.pool import CONNECT_SECONDS, LOST, Session
+from libs.postgres.revisions import (
+    VERSION_TABLE,
+    MigrationFault,
+    applied,
+    folder_of,
+    missing,
+)
 from libs.postgres.rls import application_role
 
 Answer = TypeVar("Answer")
 
-VERSION_TABLE = "schema_version"
 WAIT_SECONDS = 30.0
 LOCK_SECONDS = 300.0
 PAUSE_SECONDS = 0.2
@@ -40,10 +45,6 @@ _ALEMBIC = threading.Lock()
 log = structlog.get_logger(__name__)
 
 
-class MigrationFault(Exception):
-    """The migration could not begin."""
-
-
 def migrate(service: str, dsn: str, *, migrations: Path | None = None) -> None:
     """Bring the schema of a service up to date; safe to repeat and to run twice at once.
 
@@ -52,30 +53,23 @@ def migrate(service: str, dsn: str, *, migrations: Path | None = None) -> None:
     running event loop too. `migrations` defaults to the service's own folder. Raises
     `MigrationFault`, or what a revision raises, after which nothing of that revision remains.
     """
-    folder = migrations or _folder(service)
+    folder = migrations or folder_of(service)
     with _ALEMBIC:
         _in_own_loop(lambda: _migrate(service, dsn, folder))
 
 
 def pending(service: str, dsn: str, *, migrations: Path | None = None) -> list[str]:
     """The revisions not yet applied, oldest first. Blocks; raises `MigrationFault`."""
-    folder = migrations or _folder(service)
+    folder = migrations or folder_of(service)
 
     async def ask() -> list[str]:
         connection = await _connected(dsn, service)
         try:
-            return _missing(folder, await _applied(connection, service))
+            return missing(folder, await applied(connection, service))
         finally:
             await connection.close()
 
     return _in_own_loop(ask)
-
-
-async def unapplied(service: str, pool: Pool, *, migrations: Path | None = None) -> list[str]:
-    """As `pending`, over a pool of the service: for readiness. Raises `Unavailable`."""
-    async with acquired(pool) as connection:
-        applied = await _applied(connection, service)
-    return _missing(migrations or _folder(service), applied)
 
 
 async def _migrate(service: str, dsn: str, folder: Path) -> None:
@@ -183,33 +177,8 @@ async def _connected(dsn: str, service: str) -> Session:
             await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def _applied(connection: Any, service: str) -> str | None:
-    table = f"{service}.{VERSION_TABLE}"
-    if await connection.fetchval("SELECT to_regclass($1) IS NULL", table):
-        return None
-    found: str | None = await connection.fetchval(f"SELECT version_num FROM {table}")  # noqa: S608
-    return found
-
-
-def _missing(folder: Path, applied: str | None) -> list[str]:
-    scripts = _scripts(folder)
-    known = {script.revision for script in scripts.walk_revisions()}
-    if applied is not None and applied not in known:
-        # A newer release has migrated already; this one serves on until it is replaced.
-        return []
-    steps = scripts.iterate_revisions("head", applied or "base")
-    return [step.revision for step in steps][::-1]
-
-
 def _scripts(folder: Path) -> ScriptDirectory:
     return ScriptDirectory(str(folder), version_locations=[str(folder / "versions")])
-
-
-def _folder(service: str) -> Path:
-    found = importlib.util.find_spec(f"services.{service}")
-    if found is None or found.origin is None:
-        raise MigrationFault(f"there is no service {service}")
-    return Path(found.origin).parent / "migrations"
 
 
 def _in_own_loop(work: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:

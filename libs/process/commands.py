@@ -15,7 +15,7 @@ from libs.http.app import create_app
 from libs.http.health import Check
 from libs.messaging.projection import Projection
 from libs.messaging.worker import open_worker
-from libs.postgres.migrate import MigrationFault, migrate
+from libs.postgres.revisions import MigrationFault
 from libs.process import mending
 from libs.process.lifecycle import Task, main, run_until_signal, serve
 from libs.settings import ServiceSettings, SettingsFault, describe
@@ -82,6 +82,9 @@ def command_line(service: Service[AnySettings]) -> typer.Typer:
         """Bring the service's schema up to date; safe to repeat."""
         settings = service.read_settings()
         logs.set_up(service.name, settings.log_level)
+        # Only who migrates needs Alembic, and the memory it takes.
+        from libs.postgres.migrate import migrate
+
         try:
             migrate(service.name, settings.database_url.get_secret_value())
         except MigrationFault as fault:

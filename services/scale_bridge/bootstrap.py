@@ -26,8 +26,8 @@ from libs.messaging.freshness import Freshness
 from libs.messaging.projection import Projection
 from libs.messaging.reaction import Reactor
 from libs.messaging.subscription import Source
-from libs.postgres.migrate import unapplied
 from libs.postgres.pool import SYSTEM, Pool, open_pool
+from libs.postgres.revisions import unapplied
 from libs.postgres.rls import application_role
 from libs.process.lifecycle import Task
 from libs.process.rounds import rounds

@@ -10,8 +10,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from libs.postgres.migrate import MigrationFault, migrate, pending, unapplied
+from libs.postgres.migrate import migrate, pending
 from libs.postgres.pool import open_pool, tenant_transaction
+from libs.postgres.revisions import MigrationFault, unapplied
 from libs.postgres.rls import application_role
 
 FIRST = '''
