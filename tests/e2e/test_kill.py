@@ -106,12 +106,15 @@ def is_scanning(home: Path) -> bool:
 @pytest.mark.slow
 @pytest.mark.timeout(450)
 @pytest.mark.parametrize(
-    ("split", "names"), [(True, SPLIT), (False, WHOLE)], ids=["split", "whole"]
+    # A day must last until the last of them is back.
+    ("split", "names", "speed"),
+    [(True, SPLIT, 300), (False, WHOLE, 700)],
+    ids=["split", "whole"],
 )
 def test_the_numbers_agree_although_every_process_was_killed_once(
-    home: Path, split: bool, names: tuple[str, ...]
+    home: Path, split: bool, names: tuple[str, ...], speed: int
 ) -> None:
-    with demo(home, split=split, speed=700) as playing:
+    with demo(home, split=split, speed=speed) as playing:
         wait_until(lambda: is_scanning(home), "the day began", playing)
         for name in names:
             kill(home, name, playing)
