@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ STATE = "/api/v1/dashboard/state"
 BATCH = "/api/v1/events/batch"
 SMUGGLED = f"GET {STATE} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nX-Smuggled: 1\r\n\r\n"
 SIGNING = SigningKey.generate()
-TOKEN = access_token(SIGNING, ["scan:read"])
+# Made when the tests are collected, long before they run.
+TOKEN = access_token(SIGNING, ["scan:read"], lifetime=timedelta(days=1))
 SMALL = {"max_body_bytes": 65_536, "body_seconds": 0.3, "body_bytes_per_second": 1_000_000.0}
 
 
