@@ -7,6 +7,8 @@ from hashlib import sha256
 from html import escape
 from typing import Final
 
+from services.gateway.api.page import framed_page
+
 STYLE: Final = """
 :root { color-scheme: light dark; font: 1.1rem/1.5 system-ui, sans-serif }
 body { margin: 0 auto; max-width: 30rem; padding: 1.5rem }
@@ -43,7 +45,7 @@ class Asks:
 
 def code_page(csrf: str, *, code: str = "", wrong: str = "") -> str:
     """Asks for the code that the device shows."""
-    return _page(
+    return _framed(
         "Let a device in",
         f"""{_alert(wrong)}
 <form method="post">
@@ -65,7 +67,7 @@ def answer_page(
     wrong: str = "",
 ) -> str:
     """Shows what the device says of itself, and asks whoever looks after such devices."""
-    return _page(
+    return _framed(
         f"{asks.kind} wants to be let in",
         f"""{_alert(wrong)}
 <p>Say yes only if the device stands in front of you, or in front of somebody you trust, and shows
@@ -88,7 +90,7 @@ this code.</p>
 
 def done_page(title: str, text: str) -> str:
     """Says what became of it."""
-    return _page(title, f'<p role="status">{escape(text)}</p>')
+    return _framed(title, f'<p role="status">{escape(text)}</p>')
 
 
 def _facts(asks: Asks) -> str:
@@ -122,20 +124,5 @@ def _alert(text: str) -> str:
     return f'<p role="alert">{escape(text)}</p>' if text else ""
 
 
-def _page(title: str, content: str) -> str:
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<main>
-<h1>{escape(title)}</h1>
-{content}
-</main>
-</body>
-</html>
-"""
+def _framed(title: str, content: str) -> str:
+    return framed_page(title, content, style=STYLE)

@@ -6,6 +6,7 @@ from hashlib import sha256
 from html import escape
 from typing import Any, Final
 
+from services.gateway.api.page import framed_page
 from services.gateway.domain.description import METHODS, SCHEMES, Document
 
 STYLE: Final = """
@@ -38,7 +39,7 @@ def index_page(doors: Sequence[str]) -> str:
         for door in doors
     )
     text = "<p>Each door is one product's API, described in OpenAPI (Swagger).</p>"
-    return _page("Tillstream", f"{text}<ul>{rows}</ul>")
+    return _framed("Tillstream", f"{text}<ul>{rows}</ul>")
 
 
 def door_page(document: Document, *, base: str) -> str:
@@ -50,7 +51,7 @@ def door_page(document: Document, *, base: str) -> str:
         _operation(base + path, method, operation, document)
         for path, method, operation in _operations(document)
     )
-    return _page(info["title"], said + link + operations)
+    return _framed(info["title"], said + link + operations)
 
 
 def _operations(document: Document) -> Iterator[tuple[str, str, Document]]:
@@ -155,20 +156,5 @@ def _text(text: Any) -> str:
     return escape(str(text or ""))
 
 
-def _page(title: str, content: str) -> str:
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<main>
-<h1>{escape(title)}</h1>
-{content}
-</main>
-</body>
-</html>
-"""
+def _framed(title: str, content: str) -> str:
+    return framed_page(title, content, style=STYLE)

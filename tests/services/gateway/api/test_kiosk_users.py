@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from httpx import AsyncClient, Response
+from httpx import AsyncClient
 
 from services.gateway.deps import Deps
 from services.gateway.domain.realm import SUPERADMIN, Realm
+from tests.services.gateway.api.kiosks import SHOWN, USERS, code_of, new
 from tests.services.gateway.api.people import (
     PASSWORD,
     Entered,
@@ -19,12 +20,6 @@ from tests.services.gateway.api.people import (
     some_name,
 )
 from tests.services.gateway.told import catch_up
-
-USERS = "/api/v1/users"
-SHOWN = {
-    *("user_id", "username", "email", "phone", "is_active", "is_verified", "role_name"),
-    *("created_at", "updated_at", "last_login_at"),
-}
 
 
 @pytest.fixture
@@ -43,16 +38,6 @@ async def client(deps: Deps) -> AsyncIterator[AsyncClient]:
 async def boss(deps: Deps) -> Entered:
     """The superadmin."""
     return await entered(deps, Realm.KIOSK, SUPERADMIN)
-
-
-def new(**more: Any) -> dict[str, Any]:
-    return {"username": some_name(), "password": PASSWORD, **more}
-
-
-def code_of(answer: Response) -> tuple[int, str]:
-    told = answer.json()
-    assert told.keys() == {"detail", "code", "request_id"}
-    return answer.status_code, told["code"]
 
 
 async def test_a_superadmin_makes_administrators_and_kiosks_who_can_log_in(

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from httpx import AsyncClient, Response
+from httpx import AsyncClient
 
 from services.gateway.deps import Deps
 from services.gateway.domain.realm import DEVICE, SUPERADMIN, Place, Realm, Role
 from services.gateway.handlers.administration import grant_role
+from tests.services.gateway.api.kiosks import USERS, code_of, new
 from tests.services.gateway.api.people import (
     PASSWORD,
     Entered,
@@ -20,12 +21,6 @@ from tests.services.gateway.api.people import (
     some_name,
 )
 from tests.services.gateway.told import catch_up
-
-USERS = "/api/v1/users"
-SHOWN = {
-    *("user_id", "username", "email", "phone", "is_active", "is_verified", "role_name"),
-    *("created_at", "updated_at", "last_login_at"),
-}
 
 
 @pytest.fixture
@@ -44,16 +39,6 @@ async def client(deps: Deps) -> AsyncIterator[AsyncClient]:
 async def boss(deps: Deps) -> Entered:
     """The superadmin."""
     return await entered(deps, Realm.KIOSK, SUPERADMIN)
-
-
-def new(**more: Any) -> dict[str, Any]:
-    return {"username": some_name(), "password": PASSWORD, **more}
-
-
-def code_of(answer: Response) -> tuple[int, str]:
-    told = answer.json()
-    assert told.keys() == {"detail", "code", "request_id"}
-    return answer.status_code, told["code"]
 
 
 @pytest.mark.parametrize(

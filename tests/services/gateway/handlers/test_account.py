@@ -1,7 +1,6 @@
 """Opening and changing accounts, on a real database."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -22,22 +21,10 @@ from services.gateway.handlers.session import refresh
 from tests.services.gateway.told import (
     KIOSK,
     Clock,
-    an_identity,
     enter,
     open_account,
     told,
 )
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
-    async with an_identity(database, clock) as made:
-        yield made
 
 
 async def test_whoever_is_registered_can_log_in_at_once(identity: Identity) -> None:

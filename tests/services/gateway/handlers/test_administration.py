@@ -1,7 +1,6 @@
 """Roles given and taken, accounts taken out, and the superadmin who must remain."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -18,23 +17,11 @@ from tests.services.gateway.told import (
     KIOSK,
     SUPERADMIN,
     Clock,
-    an_identity,
     catch_up,
     enter,
     events_of,
     open_account,
 )
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
-    async with an_identity(database, clock) as made:
-        yield made
 
 
 async def chiefs(identity: Identity, number: int, role: Role = SUPERADMIN) -> list[Profile]:

@@ -1,6 +1,5 @@
 """Logging in with a password."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -19,7 +18,6 @@ from tests.services.gateway.told import (
     KIOSK,
     PASSWORD,
     Clock,
-    an_identity,
     enter,
     events_of,
     open_account,
@@ -41,17 +39,6 @@ class Counted(Passwords):
     async def verify_nobody(self, password: str) -> Verdict:
         self.asked.append("nobody")
         return await super().verify_nobody(password)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
-    async with an_identity(database, clock) as made:
-        yield made
 
 
 async def test_who_logs_in_gets_the_scopes_of_the_role(identity: Identity) -> None:

@@ -1,6 +1,5 @@
 """What administrators of a place see and may do; the API's tests hold the rest."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -27,23 +26,11 @@ from tests.services.gateway.told import (
     KIOSK,
     SUPERADMIN,
     Clock,
-    an_identity,
     catch_up,
     enter,
     events_of,
     open_account,
 )
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
-    async with an_identity(database, clock) as made:
-        yield made
 
 
 async def test_the_log_and_the_list_show_the_same_member(identity: Identity, clock: Clock) -> None:

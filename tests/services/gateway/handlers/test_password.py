@@ -1,7 +1,5 @@
 """Changing a password, and what it ends."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from services.gateway.domain.account import (
@@ -16,24 +14,12 @@ from services.gateway.handlers.session import refresh
 from tests.services.gateway.told import (
     PASSWORD,
     Clock,
-    an_identity,
     catch_up,
     enter,
     events_of,
     open_account,
     told,
 )
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
-    async with an_identity(database, clock) as made:
-        yield made
 
 
 async def test_a_new_password_ends_sessions_even_those_no_read_model_knows(

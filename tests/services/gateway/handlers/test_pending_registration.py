@@ -1,6 +1,5 @@
 """The token of who proved a phone and has no shop yet."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -13,21 +12,10 @@ from services.gateway.handlers.pending_registration import (
     pending_token,
     phone_of,
 )
-from tests.services.gateway.told import Clock, an_identity
+from tests.services.gateway.told import Clock
 
 PHONE = "+77011234567"
 KEYS = KeyRing(SigningKey.generate())
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
-    async with an_identity(database, clock) as made:
-        yield made
 
 
 async def test_it_says_whose_phone_was_proved_for_an_hour(identity: Identity, clock: Clock) -> None:

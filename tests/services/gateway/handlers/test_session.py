@@ -1,7 +1,6 @@
 """Sessions from login to their end, on a real database."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
 from uuid import uuid4
@@ -22,23 +21,11 @@ from tests.services.gateway.told import (
     KIOSK,
     LIFETIME,
     Clock,
-    an_identity,
     catch_up,
     enter,
     open_account,
     told,
 )
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
-    async with an_identity(database, clock) as made:
-        yield made
 
 
 async def reasons(identity: Identity) -> list[str]:

@@ -1,7 +1,6 @@
 """Setting up: the first superadmin of a place."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -16,23 +15,10 @@ from services.gateway.handlers.identity import Identity
 from tests.services.gateway.told import (
     KIOSK,
     PASSWORD,
-    Clock,
-    an_identity,
     open_account,
 )
 
 CHIEF = Person(username="chief")
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
-    async with an_identity(database, clock) as made:
-        yield made
 
 
 async def test_of_ten_who_set_it_up_at_once_one_is_superadmin(identity: Identity) -> None:

@@ -1,7 +1,5 @@
 """Who may still act: what ended is over at once, whoever has heard of it."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from services.gateway.domain.realm import Place, Role
@@ -16,21 +14,9 @@ from tests.services.gateway.told import (
     KIOSK,
     LIFETIME,
     Clock,
-    an_identity,
     enter,
     open_account,
 )
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
-    async with an_identity(database, clock) as made:
-        yield made
 
 
 async def asked(identity: Identity, who: LoggedIn, place: Place = CRM) -> str:
