@@ -15,6 +15,8 @@ from services.scale_bridge.adapters.bridge_wire import Misunderstood
 from services.scale_bridge.domain.bridge_message import PART_BYTES, SILENT_SECONDS, Message
 
 PING_SECONDS: Final = 20.0
+OPEN_SECONDS: Final = 15.0
+"""From the first packet until a WebSocket is open: the library itself would wait five minutes."""
 SEND_SECONDS: Final = 30.0
 CLOSE_SECONDS: Final = 2.0
 MOST_BYTES: Final = 8 * PART_BYTES
@@ -67,13 +69,14 @@ async def open_link(
 ) -> AsyncIterator[Link]:
     """Connect through the gateway. Raises TokenWorn, GatewayAway."""
     try:
-        socket = await client.ws_connect(
-            f"{gateway}/scales/bridge",
-            headers={AUTHORIZED: f"Bearer {access}"},
-            heartbeat=PING_SECONDS,
-            max_msg_size=MOST_BYTES,
-            timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
-        )
+        async with asyncio.timeout(OPEN_SECONDS):
+            socket = await client.ws_connect(
+                f"{gateway}/scales/bridge",
+                headers={AUTHORIZED: f"Bearer {access}"},
+                heartbeat=PING_SECONDS,
+                max_msg_size=MOST_BYTES,
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
+            )
     except aiohttp.WSServerHandshakeError as error:
         if error.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             raise TokenWorn from None

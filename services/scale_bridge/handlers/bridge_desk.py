@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 
 PROGRAM_FAULT: Final = "BridgeFault"
 AGAIN_SECONDS: Final = 5.0
+"""After which the disk is looked at again, though nobody rang."""
 
 
 class Bell:
@@ -82,7 +83,7 @@ class BridgeDesk:
                 for task in await self.store.tasks():
                     if task.work.operation_id not in self.running:
                         self._start(task, turns)
-                await self.work.heard()
+                await self.work.heard(AGAIN_SECONDS)
         finally:
             left = list(self.running.values())
             for one in left:
@@ -99,7 +100,6 @@ class BridgeDesk:
             if not done.cancelled() and (error := done.exception()) is not None:
                 # It still is on the disk, and is looked at again.
                 log.error("task failed", operation=str(operation_id), error=type(error).__name__)
-                done.get_loop().call_later(AGAIN_SECONDS, self.work.ring)
             self.news.ring()
 
         doing.add_done_callback(over)

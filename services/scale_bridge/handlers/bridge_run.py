@@ -139,10 +139,21 @@ async def _for_ever(once: Callable[[], Awaitable[None]], office: Office, what: s
     while True:
         try:
             await once()
+        except asyncio.CancelledError:
+            if _is_to_end():
+                raise
+            failures += 1
+            log.exception("bridge broken off", what=what)
         except Exception:
             failures += 1
             log.exception("bridge failed", what=what)
         await asyncio.sleep(pause_after(failures, office))
+
+
+def _is_to_end() -> bool:
+    """Whether somebody cancelled this task, and not something that it waited for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def pause_after(failures: int, office: Office) -> float:

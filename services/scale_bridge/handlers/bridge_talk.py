@@ -82,9 +82,10 @@ async def _keep(link: Link, desk: BridgeDesk, work: Work, waiting: OrderedDict[s
     if named - waiting.keys():
         raise LinkLost("work without its catalogue")
     new = await desk.store.keep(work, {md5: waiting[md5] for md5 in named})
+    # Before the service is told: what is kept is done, whether or not anybody hears of it.
+    desk.work.ring()
     log.info("work kept", operation_id=str(work.operation_id), kind=work.kind, again=not new)
     await link.send(Kept(operation_id=work.operation_id))
-    desk.work.ring()
 
 
 async def _speak(link: Link, desk: BridgeDesk) -> None:

@@ -1,4 +1,7 @@
-"""The daemon's own rules, with nobody at the other end but what the test says."""
+"""The daemon's own rules, with nobody at the other end but what the test says.
+
+Longer than most: one story each for what may go wrong on either side of a conversation.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,7 +31,7 @@ from services.scale_bridge.domain.bridge_message import (
     Work,
     context_of,
 )
-from services.scale_bridge.handlers import bridge_run
+from services.scale_bridge.handlers import bridge_desk, bridge_run
 from services.scale_bridge.handlers.bridge_desk import BridgeDesk, Teller
 from services.scale_bridge.handlers.bridge_run import LONGEST_PAUSE_SECONDS, Office, pause_after
 from services.scale_bridge.handlers.bridge_talk import converse
@@ -124,6 +127,36 @@ async def test_what_comes_twice_is_done_once(tmp_path: Path) -> None:
         assert list(scale.transcript.steps()).count(Step.CREATE) == 1
 
 
+class Broken(Script):
+    """A service that nothing reaches after the greeting."""
+
+    async def send(self, message: Message) -> None:
+        if isinstance(message, Kept):
+            raise LinkLost("gone")
+        await super().send(message)
+
+
+async def test_what_was_kept_is_done_though_the_line_broke_before_anybody_heard_of_it(
+    tmp_path: Path,
+) -> None:
+    enrolled(tmp_path, "http://127.0.0.1:9")
+    async with a_scale(5, password=PASSWORD) as scale, working(tmp_path) as desk:
+        script = Broken(Welcome(version=1), work_on(scale, tmp_path))
+        with pytest.raises(LinkLost):
+            await converse(script, desk, program="test", welcomed=lambda: None)
+        await until(lambda: Step.CREATE in scale.transcript.steps())
+
+
+async def test_what_was_kept_while_everything_was_broken_off_is_found_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge_desk, "AGAIN_SECONDS", 0.1)
+    enrolled(tmp_path, "http://127.0.0.1:9")
+    async with a_scale(5, password=PASSWORD) as scale, working(tmp_path) as desk:
+        await desk.store.keep(work_on(scale, tmp_path), {})
+        await until(lambda: Step.CREATE in scale.transcript.steps())
+
+
 async def test_work_that_came_too_late_is_not_begun(tmp_path: Path) -> None:
     enrolled(tmp_path, "http://127.0.0.1:9")
     async with a_scale(5, password=PASSWORD) as scale, working(tmp_path) as desk:
@@ -186,14 +219,15 @@ async def test_a_connection_that_is_not_welcomed_is_lost(tmp_path: Path) -> None
             await converse(Script(Ready(room=1)), desk, program="test", welcomed=lambda: None)
 
 
+@pytest.mark.parametrize("failure", [MemoryError, asyncio.CancelledError])
 async def test_the_watchdog_begins_again_whatever_failed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException]
 ) -> None:
     failures: list[str] = []
 
     async def broken(*_: object) -> None:
         failures.append("link")
-        raise MemoryError
+        raise failure
 
     monkeypatch.setattr(bridge_run, "_connected", broken)
     enrolled(tmp_path, "http://127.0.0.1:9")
