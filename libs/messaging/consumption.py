@@ -23,8 +23,15 @@ from libs.messaging.apply import MISFIT, TRANSIENT, Applied, apply
 from libs.messaging.projection import Projection
 from libs.messaging.publisher import Lane
 from libs.messaging.reader import ends_of, is_dead
-from libs.messaging.subscription import REVOKE_SECONDS, STOP_SECONDS, Source, subscribe
+from libs.messaging.subscription import (
+    REVOKE_SECONDS,
+    STOP_SECONDS,
+    Source,
+    make_patient,
+    subscribe,
+)
 from libs.messaging.topics import topic_name
+from libs.messaging.waiting import wait
 
 Event = TypeVar("Event")
 
@@ -111,6 +118,7 @@ class Consumption(Generic[Event]):
             await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()
+                make_patient(self._consumer)
         except UnknownTopicOrPartitionError as error:
             raise Broken(f"there is no topic {' or '.join(self._topics)}") from error
         finally:
@@ -266,11 +274,3 @@ class Consumption(Generic[Event]):
             if self._next.get(lane) != offset:
                 self._next[lane] = offset
                 self._consumer.seek(TopicPartition(*lane), offset)
-
-
-async def wait(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait for `stop`, at most so long; whether it came."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    return stop.is_set()

@@ -22,10 +22,10 @@ from libs.messaging.consumption import (
     Died,
     OnApplied,
     Progress,
-    wait,
 )
 from libs.messaging.projection import Projection
 from libs.messaging.subscription import Source
+from libs.messaging.waiting import wait
 
 __all__ = ["Broken", "OnApplied", "Progress", "Projector", "Source"]
 

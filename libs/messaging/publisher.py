@@ -7,6 +7,7 @@ whoever sees `publish` raise throws the publisher away, makes a new one, and sen
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from aiokafka import AIOKafkaProducer
@@ -29,6 +30,14 @@ Lane: TypeAlias = tuple[str, int]
 """Topic and partition."""
 
 Message: TypeAlias = tuple[bytes, bytes, Headers]
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """A page as it goes out: the messages of each lane, and the last number in it."""
+
+    lanes: dict[Lane, list[Message]]
+    heads: dict[Lane, int]
 
 
 class UnknownTopic(Exception):
@@ -79,10 +88,15 @@ class Publisher:
     async def publish(
         self, events: Sequence[RecordedEvent], first_seq: int, heads: Mapping[Lane, int]
     ) -> dict[Lane, int]:
-        """Send all `events`, numbered from `first_seq`, and wait until Kafka has them.
+        """Prepare and send: see there."""
+        return await self.send(await self.prepare(events, first_seq, heads))
 
-        `heads` is the last number of every lane; the new ones of the lanes written to come back.
-        Raises UnknownTopic having sent nothing; anything else means this publisher is spent.
+    async def prepare(
+        self, events: Sequence[RecordedEvent], first_seq: int, heads: Mapping[Lane, int]
+    ) -> Shipment:
+        """Number all `events` from `first_seq`; `heads` is the last number of every lane.
+
+        Nothing is sent. Raises UnknownTopic.
         """
         lanes: dict[Lane, list[Message]] = defaultdict(list)
         last = dict(heads)
@@ -91,12 +105,19 @@ class Publisher:
             headers = encode_headers(self._service, event, seq, last.get(lane, 0))
             lanes[lane].append((event.stream.encode(), event.data, headers))
             last[lane] = seq
+        return Shipment(lanes, {lane: last[lane] for lane in lanes})
+
+    async def send(self, shipment: Shipment) -> dict[Lane, int]:
+        """Wait until Kafka has all of it: the new heads of the lanes written to.
+
+        Whoever sees it raise has a publisher that is spent.
+        """
         try:
             async with asyncio.timeout(self._deadline):
-                await self._send_all(lanes)
+                await self._send_all(shipment.lanes)
         except TimeoutError as error:
             raise SpentPublisher(f"not confirmed within {self._deadline:.0f} s") from error
-        return {lane: last[lane] for lane in lanes}
+        return shipment.heads
 
     async def close(self) -> None:
         """Let go of the broker, without waiting for what was not confirmed."""

@@ -24,12 +24,12 @@ from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.log import VersionConflict
 from libs.messaging import inbox
 from libs.messaging.beginning import begin
-from libs.messaging.consumption import wait
 from libs.messaging.inbox import Arrival
 from libs.messaging.projection import Connection, Projection
 from libs.messaging.projector import Projector
 from libs.messaging.subscription import Source
 from libs.messaging.topics import topic_name
+from libs.messaging.waiting import wait
 from libs.postgres.pool import Pool, is_lost
 
 Event = TypeVar("Event")

@@ -8,7 +8,7 @@ page under identical numbers and readers can drop what they have seen.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, TypeAlias
@@ -20,9 +20,10 @@ from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.snapshot import Snapshot
 from libs.failpoints import reach
 from libs.messaging import metrics, ticks
-from libs.messaging.publisher import Lane, Publisher
+from libs.messaging.publisher import Lane, Publisher, Shipment, UnknownTopic
 from libs.messaging.tail import Difference, Page, current
 from libs.messaging.ticks import Tick
+from libs.messaging.waiting import wait, wait_for_either
 
 log = structlog.get_logger("relay")
 
@@ -105,7 +106,7 @@ class Relay:
             except Exception as error:  # noqa: BLE001 -- whatever it was, the log is still there
                 self.progress.last_error = f"{type(error).__name__}: {error}"
                 log.warning("relay interrupted", error=self.progress.last_error, retry_in=pause)
-                await _wait(stop, pause)
+                await wait(stop, pause)
                 pause = min(pause * 2, LAST_BACKOFF)
             finally:
                 self.progress.leading = False
@@ -117,7 +118,7 @@ class Relay:
             query = "SELECT pg_try_advisory_lock($1, hashtext(current_schema()))"
             while not await connection.fetchval(query, LEADER_LOCK):
                 self.progress.alive_at = monotonic()
-                if await _wait(stop, self._pace.standby):
+                if await wait(stop, self._pace.standby):
                     yield None
                     return
             self.progress.leading = True
@@ -145,7 +146,7 @@ class Relay:
         )
         if len(page.events) != count:
             raise LogChanged(f"tick {tick.tick} had {count} events, now {len(page.events)}")
-        return (await self._send(connection, publisher, tick, page.events, heads))[0]
+        return (await self._send(connection, publisher, tick, _Load(page), heads))[0]
 
     async def _follow(
         self,
@@ -159,17 +160,17 @@ class Relay:
         while not stop.is_set():
             self.progress.alive_at = monotonic()
             self._woken.clear()
-            page = ahead or await self._next_page(connection, tick, seen)
+            load = ahead or _Load(await self._next_page(connection, tick, seen))
             # A difference without events is as good as published.
-            seen = page.difference.target
-            if page.events:
-                tick, pause = tick.next(page), self._pace.shortest
+            seen = load.page.difference.target
+            if load.page.events:
+                tick, pause = tick.next(load.page), self._pace.shortest
                 reach("tick-saving")
                 await ticks.save(connection, tick)
                 reach("tick-saved")
-                tick, ahead = await self._send(connection, publisher, tick, page.events, heads)
+                tick, ahead = await self._send(connection, publisher, tick, load, heads)
             else:
-                await _first(stop, self._woken, pause)
+                await wait_for_either(stop, self._woken, pause)
                 pause = min(pause * 2, self._pace.longest)
 
     async def _next_page(self, connection: Any, tick: Tick, seen: Snapshot) -> Page:
@@ -193,19 +194,34 @@ class Relay:
         page = await rest.page(connection, after=tick.until_position, limit=self._pace.page)
         return page if page.events else None
 
+    async def _ahead(
+        self, connection: Any, publisher: Publisher, tick: Tick, heads: dict[Lane, int]
+    ) -> "_Load | None":
+        """What goes out after the tick, if more of its difference does."""
+        page = await self._rest(connection, tick)
+        if page is None:
+            return None
+        try:
+            return _Load(page, await publisher.prepare(page.events, tick.next_seq, heads))
+        except UnknownTopic:
+            # That is said when it is its turn, not while another page is on its way.
+            return _Load(page)
+
     async def _send(
         self,
         connection: Any,
         publisher: Publisher,
         tick: Tick,
-        events: Sequence[RecordedEvent],
+        load: "_Load",
         heads: dict[Lane, int],
-    ) -> tuple[Tick, Page | None]:
-        """Send and confirm; what follows is read meanwhile."""
+    ) -> tuple[Tick, "_Load | None"]:
+        """Send and confirm; what follows is read and made ready meanwhile."""
+        events = load.page.events
         with self._span(events):
-            publishing = asyncio.ensure_future(publisher.publish(events, tick.first_seq, heads))
+            shipment = load.shipment or await publisher.prepare(events, tick.first_seq, heads)
+            publishing = asyncio.ensure_future(publisher.send(shipment))
             try:
-                ahead = await self._rest(connection, tick)
+                ahead = await self._ahead(connection, publisher, tick, heads | shipment.heads)
                 new_heads = await publishing
             finally:
                 # Nothing of this page may be on its way when somebody begins anew.
@@ -222,19 +238,9 @@ class Relay:
         return tick, ahead
 
 
-async def _wait(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait for `stop`, at most so long; whether it came."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    return stop.is_set()
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """A page, and how it goes out if that is known already."""
 
-
-async def _first(stop: asyncio.Event, woken: asyncio.Event, seconds: float) -> None:
-    """Wait for either event, at most so long."""
-    waiting = [asyncio.ensure_future(event.wait()) for event in (stop, woken)]
-    try:
-        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waiting:
-            task.cancel()
+    page: Page
+    shipment: Shipment | None = None

@@ -7,6 +7,7 @@ transaction is the only truth about how far it is. Kafka's committed offset is a
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final, Protocol
 
 from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -21,6 +22,8 @@ REVOKE_SECONDS: Final = 20.0
 """How long a rebalance waits for a batch under way."""
 STOP_SECONDS: Final = 10.0
 METADATA_MS: Final = 30_000
+POLL_MS: Final = 250
+"""How long one question for records lasts at most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +86,24 @@ def subscribe(
     )
     subscriber(handle)
     return broker, subscriber
+
+
+def make_patient(consumer: Any) -> None:
+    """Let no poll of an aiokafka consumer end before there are records.
+
+    FastStream sleeps after every poll that brought nothing, and what comes meanwhile waits for it.
+    """
+    poll = consumer.getmany
+
+    async def until_some(*lanes: TopicPartition, timeout_ms: int, max_records: int) -> Any:
+        while True:
+            began = monotonic()
+            found = await poll(*lanes, timeout_ms=POLL_MS, max_records=max_records)
+            # Nothing, and at once: then sleeping is better than asking on and on.
+            if found or (monotonic() - began) * 1000 < min(timeout_ms, POLL_MS):
+                return found
+
+    consumer.getmany = until_some
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

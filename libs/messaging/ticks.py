@@ -67,15 +67,19 @@ WHERE epoch = $1 AND tick = $2 AND confirmed
 """
 
 _CONFIRM: Final = """
-UPDATE relay SET confirmed = true, changed_at = now()
-WHERE epoch = $1 AND tick = $2 AND NOT confirmed
+WITH hurried AS (
+    SELECT set_config('synchronous_commit', 'off', true)
+), confirmed AS (
+    UPDATE relay SET confirmed = true, changed_at = now() FROM hurried
+    WHERE epoch = $1 AND tick = $2 AND NOT confirmed RETURNING tick
+), heads AS (
+    INSERT INTO relay_heads (topic, partition, last_seq)
+    SELECT lane.* FROM confirmed, unnest($3::text[], $4::int[], $5::bigint[]) AS lane
+    ON CONFLICT (topic, partition) DO UPDATE SET last_seq = excluded.last_seq
+)
+SELECT count(*) FROM confirmed
 """
-
-_HEADS: Final = """
-INSERT INTO relay_heads (topic, partition, last_seq)
-SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
-ON CONFLICT (topic, partition) DO UPDATE SET last_seq = excluded.last_seq
-"""
+"""One statement, and so one transaction, whose commit nobody waits for."""
 
 
 async def take_over(connection: Any) -> Tick:
@@ -112,14 +116,13 @@ async def confirm(connection: Any, tick: Tick, heads: Mapping[Lane, int]) -> Tic
     Losing this write is harmless: the same tick is sent again under the same numbers. So it does
     not wait for the disk.
     """
-    async with connection.transaction():
-        await connection.execute("SET LOCAL synchronous_commit = off")
-        done = await connection.execute(_CONFIRM, tick.epoch, tick.tick)
-        if done != "UPDATE 1":
-            raise Deposed(f"tick {tick.tick} of epoch {tick.epoch}")
-        topics, partitions = [topic for topic, _ in heads], [partition for _, partition in heads]
-        await connection.execute(_HEADS, topics, partitions, [*heads.values()])
-        reach("tick-confirming")
+    topics, partitions = [topic for topic, _ in heads], [partition for _, partition in heads]
+    reach("tick-confirming")
+    done = await connection.fetchval(
+        _CONFIRM, tick.epoch, tick.tick, topics, partitions, [*heads.values()]
+    )
+    if not done:
+        raise Deposed(f"tick {tick.tick} of epoch {tick.epoch}")
     return replace(tick, confirmed=True)
 
 

@@ -7,8 +7,7 @@ from itertools import islice
 
 import psutil
 
-from libs.eventsourcing.log import RecordedEvent
-from libs.messaging.publisher import Lane, Message, Publisher
+from libs.messaging.publisher import Lane, Message, Publisher, Shipment
 
 
 class Failed(Exception):
@@ -56,11 +55,9 @@ class Fault:
 class _FaultyPublisher(Publisher):
     fault: Fault
 
-    async def publish(
-        self, events: Sequence[RecordedEvent], first_seq: int, heads: Mapping[Lane, int]
-    ) -> dict[Lane, int]:
+    async def send(self, shipment: Shipment) -> dict[Lane, int]:
         await self.fault.at("before sending")
-        new = await super().publish(events, first_seq, heads)
+        new = await super().send(shipment)
         await self.fault.at("before confirming")
         return new
 
