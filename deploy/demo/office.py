@@ -73,7 +73,7 @@ class Office:
         known = {one["name"]: one for one in (await self.insist("GET", "/devices")).body}
         return {scale.name: await self._enrolled(scale, known.get(scale.name)) for scale in scales}
 
-    async def insist(self, method: str, path: str, *, also: int = 0, **request: Any) -> Answer:
+    async def insist(self, method: str, path: str, *, also: int | None = None, **request: Any) -> Answer:
         """Ask until it is done, or answered with the status `also`."""
         deadline = time.monotonic() + self._patience
         while True:
@@ -94,9 +94,11 @@ class Office:
             ) as answer:
                 said = answer.headers.get("Retry-After", "")
                 pause = min(float(said), LONGEST_PAUSE_SECONDS) if said.isdecimal() else 0.0
-                kind = answer.content_type
-                body = await (answer.json() if kind.endswith("json") else answer.text())
-                return Answer(status=answer.status, body=body, pause=pause or PAUSE_SECONDS)
+                spoken = answer.content_type.endswith("json")
+                body = await (answer.json() if spoken else answer.text())
+                # While a house is being restarted, somebody else may listen at its port.
+                status = answer.status if spoken or not answer.ok else 0
+                return Answer(status=status, body=body, pause=pause or PAUSE_SECONDS)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return Answer(status=0, body=str(error) or type(error).__name__)
 

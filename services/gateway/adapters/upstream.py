@@ -11,6 +11,7 @@ from yarl import URL
 
 from services.gateway.adapters.breaker import Breaker
 from services.gateway.adapters.headers import answered
+from services.gateway.adapters.hidden_retry import no_hidden_retry
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
@@ -42,10 +43,6 @@ class AnswerCutShort(Exception):
     """The service hung up in the middle of its answer, which the client has seen a part of."""
 
 
-class _Lost(aiohttp.ClientError):
-    """A lost connection, by a name that aiohttp does not answer with a retry of its own."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deadlines:
     """Seconds: to connect (or get a pooled connection), to the answer's head, between parts,
@@ -58,12 +55,16 @@ class Deadlines:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """A request as it goes on. `target` is path and query, percent-encoded."""
+    """A request as it goes on. `target` is path and query, percent-encoded.
+
+    `seconds` are those to the answer's head, if they are others than usual.
+    """
 
     method: str
     target: str
     headers: list[tuple[str, str]]
     body: Body
+    seconds: float | None = None
 
 
 class Upstream:
@@ -88,18 +89,18 @@ class Upstream:
         after. Only safe methods are asked a second time, once, when the connection fails.
         """
         try:
-            answer = await self._ask(asked)
+            answer, first = await self._begun(asked)
         except UpstreamBroke:
             # A body that was streamed is gone, even if the method is one that has none.
             if asked.method not in SAFE or isinstance(asked.body, AsyncIterator):
                 raise
-            answer = await self._ask(asked)
+            answer, first = await self._begun(asked)
         try:
-            await self._answer(answer, receive, send)
+            await self._answer(answer, first, receive, send)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise AnswerCutShort(type(error).__name__) from error
         finally:
-            answer.close() if not answer.content.at_eof() else answer.release()
+            _let_go(answer)
 
     async def is_ready(self, path: str = "/ready", *, seconds: float = 1.0) -> bool:
         """Whether the service says so; never raises."""
@@ -145,7 +146,7 @@ class Upstream:
         return answer
 
     async def _request(self, asked: Asked) -> aiohttp.ClientResponse:
-        seconds = self._deadlines.answer
+        seconds = asked.seconds or self._deadlines.answer
         async with asyncio.timeout(seconds) as deadline:
             body = asked.body
             if isinstance(body, AsyncIterator):
@@ -156,9 +157,29 @@ class Upstream:
                 headers=asked.headers,
                 data=body,
                 allow_redirects=False,
+                timeout=_timeout(self._deadlines, asked.seconds),
             )
 
-    async def _answer(self, answer: aiohttp.ClientResponse, receive: Receive, send: Send) -> None:
+    async def _begun(self, asked: Asked) -> tuple[aiohttp.ClientResponse, bytes]:
+        """The answer's head, and with it the first part of its body if that comes at once.
+
+        A head alone says nothing: a service that died behind it would look like one that had
+        nothing to say.
+        """
+        answer = await self._ask(asked)
+        try:
+            return answer, await answer.content.readany()
+        except BaseException as error:
+            _let_go(answer)
+            if isinstance(error, TimeoutError):
+                raise UpstreamSlow from error
+            if isinstance(error, aiohttp.ClientError):
+                raise UpstreamBroke(type(error).__name__) from error
+            raise
+
+    async def _answer(
+        self, answer: aiohttp.ClientResponse, first: bytes, receive: Receive, send: Send
+    ) -> None:
         await send(
             {
                 "type": "http.response.start",
@@ -166,11 +187,25 @@ class Upstream:
                 "headers": answered(answer.raw_headers),
             }
         )
-        first = await answer.content.readany()
         whole = answer.content.at_eof()
         await send({"type": "http.response.body", "body": first, "more_body": not whole})
         if not whole:
             await _unless_gone(receive, _rest(answer.content, send, self._deadlines.idle))
+
+
+def _let_go(answer: aiohttp.ClientResponse) -> None:
+    """Only a connection on which nothing is left to be read can be used again."""
+    answer.release() if answer.content.at_eof() else answer.close()
+
+
+def _timeout(deadlines: Deadlines, seconds: float | None = None) -> aiohttp.ClientTimeout:
+    # Whoever may take long to begin is silent until then.
+    return aiohttp.ClientTimeout(
+        total=None,
+        connect=deadlines.connect,
+        sock_connect=deadlines.connect,
+        sock_read=max(deadlines.idle, seconds or 0.0),
+    )
 
 
 async def _putting_off(
@@ -211,20 +246,6 @@ async def _disconnected(receive: Receive) -> None:
         continue
 
 
-async def _no_hidden_retry(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Keep aiohttp from repeating PUT and DELETE by itself on a connection that was closed."""
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except aiohttp.ServerTimeoutError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _Lost from error
-
-
 @asynccontextmanager
 async def open_upstream(
     origin: str, *, connections: int, breaker: Breaker, deadlines: Deadlines
@@ -233,15 +254,10 @@ async def open_upstream(
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEP_ALIVE_SECONDS),
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(
-            total=None,
-            connect=deadlines.connect,
-            sock_connect=deadlines.connect,
-            sock_read=deadlines.idle,
-        ),
+        timeout=_timeout(deadlines),
         auto_decompress=False,
         skip_auto_headers=ADDED_BY_AIOHTTP,
-        middlewares=(_no_hidden_retry,),
+        middlewares=(no_hidden_retry,),
     )
     async with session:
         yield Upstream(origin, session, breaker, deadlines)

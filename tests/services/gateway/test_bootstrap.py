@@ -105,6 +105,24 @@ async def test_an_answer_that_was_cut_short_does_not_look_complete(keys: Keys) -
             await answer.read()
 
 
+@pytest.mark.parametrize("head", [b"Content-Length: 100", b"Transfer-Encoding: chunked"])
+async def test_an_answer_of_which_nothing_came_does_not_look_empty(keys: Keys, head: bytes) -> None:
+    async def nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + head + b"\r\n\r\n")
+        await writer.drain()
+
+    async with (
+        crooked(nothing) as broken_url,
+        open_app(Service(url=broken_url), keys) as app,
+        served(app) as url,
+        aiohttp.ClientSession() as client,
+        client.get(f"{url}{STATE}", headers={"X-API-Key": KEY}) as answer,
+    ):
+        assert answer.status == 502
+        assert "detail" in await answer.json()
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_that_is_too_large_gets_its_answer_on_the_wire(
     service: Service, keys: Keys, *, chunked: bool
