@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from libs.http.edge import Edge
 from libs.http.health import Check, health_router
 from libs.http.problems import ProblemShape, add_problems, problem
+from libs.http.schema import schema_router
 from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
 
@@ -24,12 +25,14 @@ def create_app(
     problem_shape: ProblemShape = problem,
     max_body_bytes: int = MAX_BODY_BYTES,
     docs: bool = True,
+    published: bool = True,
     outer: Sequence[Middleware] = (),
 ) -> FastAPI:
     """An app with health, metrics and problems around `routers`; handlers find `deps` in its state.
 
-    `title` is the service's name in metrics and traces. `outer` middlewares see every answer, even
-    those to failures; CORS belongs there.
+    `title` is the service's name in metrics and traces. With `docs` it shows people its OpenAPI
+    document; `published`, others may show it, see `schema.SCHEMA`. `outer` middlewares see every
+    answer, even those to failures; CORS belongs there.
     """
     edge = Middleware(
         Edge,
@@ -47,6 +50,7 @@ def create_app(
     app.state.draining = False
     add_problems(app, problem_shape)
     # A service's own routes first: an old client may know `/health` by other words.
-    for router in (*routers, health_router(title, checks)):
+    schema = [schema_router()] if published else []
+    for router in (*routers, health_router(title, checks), *schema):
         app.include_router(router)
     return app

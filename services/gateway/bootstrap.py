@@ -286,6 +286,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         # Each door answers in its own shape that a body is too large.
         max_body_bytes=sys.maxsize,
         docs=False,
+        published=False,
         outer=[
             Middleware(
                 Cors,

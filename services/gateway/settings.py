@@ -47,10 +47,12 @@ class Settings(ServiceSettings):
     `seal_keys` are url-safe base64 of 32 bytes each, newest first, separated by commas; before the
     oldest is dropped it becomes `seal_digest_key`. `refresh_key` has the same form. A session
     lasts its realm's `session_days_…` without a refresh, or `session_days_device` for a kiosk or a
-    scale bridge. `public_url` is where clients find this gateway, if not where they ask.
-    Access tokens live for `access_minutes_…`; whoever registers becomes one of `people_tenant`.
-    With a `setup_code` only who knows it makes the first superadmin of the kiosks. Whoever changed
-    an account waits at most `stale_wait_seconds` until lists show it.
+    scale bridge; for `refresh_grace_seconds…` after one the same refresh is answered again.
+    A service begins to answer within `answer_seconds`, or `slow_answer_seconds` where a route
+    waits for something outside, such as a scale. `public_url` is where clients find this gateway,
+    if not where they ask. Access tokens live for `access_minutes_…`; whoever registers becomes one
+    of `people_tenant`. With a `setup_code` only who knows it makes the first superadmin of the
+    kiosks. Whoever changed an account waits at most `stale_wait_seconds` until lists show it.
 
     `telegram_token` is the bot's, `telegram_bot` its user name without the @, and
     `telegram_webhook_url` where Telegram finds our `/api/telegram/webhook` from outside. Init data
@@ -80,6 +82,8 @@ class Settings(ServiceSettings):
     session_days_device: float = Field(default=90, gt=0, le=400)
     refresh_grace_seconds: float = Field(default=10, ge=0, le=30)
     refresh_grace_seconds_kiosk: float = Field(default=30, ge=0, le=60)
+    # Of a device nobody stands in front of: an answer it never got must not cost its enrolment.
+    refresh_grace_seconds_device: float = Field(default=30, ge=0, le=30)
     password_threads: int = Field(default=2, ge=1, le=32)
     people_tenant: str = Field(default="demo", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     public_url: str | None = Field(default=None, pattern=r"^https?://[^?#\s]+$")
@@ -121,6 +125,7 @@ class Settings(ServiceSettings):
 
     connect_seconds: float = Field(default=2.0, gt=0)
     answer_seconds: float = Field(default=30.0, gt=0)
+    slow_answer_seconds: float = Field(default=140.0, gt=0)
     idle_seconds: float = Field(default=60.0, gt=0)
     upstream_connections: int = Field(default=200, ge=1)
     websocket_connections: int = Field(default=1000, ge=0)
@@ -215,6 +220,8 @@ class Settings(ServiceSettings):
         device = (place.realm, role) in ((Realm.KIOSK, DEVICE), (Realm.SCALES, BRIDGE))
         days = getattr(self, f"session_days_{'device' if device else place.realm}")
         grace = self.refresh_grace_seconds_kiosk if kiosk else self.refresh_grace_seconds
+        if device:
+            grace = max(grace, self.refresh_grace_seconds_device)
         return Term(lifetime=timedelta(days=days), grace=timedelta(seconds=grace))
 
     def doors_by_host(self) -> Mapping[str, str]:

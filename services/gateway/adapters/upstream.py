@@ -10,6 +10,7 @@ import aiohttp
 from yarl import URL
 
 from services.gateway.adapters.breaker import Breaker
+from services.gateway.adapters.hang_up import unless_gone
 from services.gateway.adapters.headers import answered
 from services.gateway.adapters.hidden_retry import no_hidden_retry
 
@@ -190,7 +191,7 @@ class Upstream:
         whole = answer.content.at_eof()
         await send({"type": "http.response.body", "body": first, "more_body": not whole})
         if not whole:
-            await _unless_gone(receive, _rest(answer.content, send, self._deadlines.idle))
+            await unless_gone(receive, _rest(answer.content, send, self._deadlines.idle))
 
 
 def _let_go(answer: aiohttp.ClientResponse) -> None:
@@ -225,25 +226,6 @@ async def _rest(content: aiohttp.StreamReader, send: Send, seconds: float) -> No
         async with asyncio.timeout(seconds):
             await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _unless_gone(receive: Receive, sending: Awaitable[None]) -> None:
-    """Run `sending` to its end, or until the client hangs up."""
-    task = asyncio.ensure_future(sending)
-    gone = asyncio.create_task(_disconnected(receive))
-    try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
-    finally:
-        for each in (task, gone):
-            each.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        continue
 
 
 @asynccontextmanager

@@ -23,7 +23,10 @@ EXPOSED: Final = b", ".join(
         b"X-Process-Time",
         b"X-Consistency-Token",
         b"X-Stale",
+        b"X-Kept-Since",
         b"Content-Disposition",
+        b"ETag",
+        b"Link",
         b"Retry-After",
     )
 )

@@ -8,6 +8,7 @@ import msgspec
 from fastapi.openapi.utils import get_openapi
 
 from libs.http.auth import Permission
+from libs.http.schema import SCHEMA
 from libs.http.undeclared import demands_of
 from services.gateway.api.own import OwnRoutes
 from services.gateway.api.system import VERSION
@@ -19,7 +20,6 @@ KEPT_SECONDS: Final = 60.0
 AWAY_SECONDS: Final = 5.0
 """How long it is believed that a service is away."""
 MOST_BYTES: Final = 4 * 1024 * 1024
-PUBLISHED: Final = "/openapi.json"
 
 
 class Documents:
@@ -56,7 +56,7 @@ class Documents:
         if not door.service:
             return None
         upstream = self._deps.upstreams[door.service]
-        content = await upstream.document(PUBLISHED, most=MOST_BYTES)
+        content = await upstream.document(SCHEMA, most=MOST_BYTES)
         try:
             return None if content is None else msgspec.json.decode(content, type=dict[str, Any])
         except msgspec.MsgspecError:

@@ -174,6 +174,7 @@ class _Visit:
             target=target_of(self.found.path, self.scope["query_string"]),
             headers=told,
             body=content.parts() if isinstance(content, body.Body) else content,
+            seconds=self.deps.settings.slow_answer_seconds if self.found.rule.slow else None,
         )
         upstream = self.deps.upstreams[self.found.door.service]
         try:
@@ -188,6 +189,8 @@ class _Visit:
     ) -> None:
         settings = self.deps.settings
         limit = min(idempotency.MOST_ASKED, settings.max_body_bytes)
+        slow = self.found.rule.slow
+        seconds = settings.slow_answer_seconds if slow else settings.answer_seconds
         content = await body.whole(self.intake, limit=limit)
         target = target_of(self.found.path, self.scope["query_string"])
         asking = idempotency.asking_of(caller, headers, self.scope["method"], target, content)
@@ -196,5 +199,5 @@ class _Visit:
             asking,
             self.send,
             lambda send: self._relay(told, content, send),
-            seconds=settings.connect_seconds + settings.answer_seconds + settings.idle_seconds,
+            seconds=settings.connect_seconds + seconds + settings.idle_seconds,
         )

@@ -50,8 +50,8 @@ class Limit(StrEnum):
 class Rule:
     """Who may pass where. In `path`, `{}` is one segment and a final `/*` any number of them.
 
-    Without a `scope` everybody may pass, unnamed. `idempotent` routes keep what they answered for
-    those who send an `Idempotency-Key`: the answer is stored, so it must not hold a secret.
+    Without a `scope` everybody may pass, unnamed. `idempotent` ones keep what they answered to an
+    `Idempotency-Key`: it must not hold a secret. `slow` ones wait for something outside.
     """
 
     methods: tuple[str, ...]
@@ -59,6 +59,7 @@ class Rule:
     scope: str | None
     limit: Limit
     idempotent: bool = False
+    slow: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

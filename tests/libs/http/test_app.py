@@ -389,6 +389,11 @@ async def test_documentation_can_be_left_out() -> None:
     async with client_of(docs=False) as client:
         assert (await client.get("/docs")).status_code == 404
         assert (await client.get("/openapi.json")).status_code == 404
+        document = (await client.get("/internal/openapi.json")).json()
+        assert "/api/boxes/fail/{kind}" in document["paths"]
+        assert not any(path.startswith(("/internal", "/health")) for path in document["paths"])
+    async with client_of(docs=False, published=False) as client:
+        assert (await client.get("/internal/openapi.json")).status_code == 404
 
 
 async def good() -> CheckResult:

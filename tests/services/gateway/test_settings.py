@@ -107,13 +107,20 @@ def test_sessions_last_as_their_realm_says_and_a_kiosk_stays_longest() -> None:
 
     assert days == {("crm", "ADMIN"): 3, ("kiosk", "admin"): 7, ("kiosk", "kiosk"): 90}
     assert settings.term_of(Place("kiosk", "demo"), "kiosk").grace.seconds <= 60
+    for place in (Place("kiosk", "demo"), Place("scales", "demo")):
+        role = {"kiosk": "kiosk", "scales": "bridge"}[place.realm]
+        assert settings.term_of(place, role).grace.seconds == 30
     for realm in ("scales", "crm", "shop", "platform"):
         assert settings.term_of(Place(realm, "demo"), "").grace.seconds <= 30
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("GATEWAY_REFRESH_GRACE_SECONDS", "31"), ("GATEWAY_REFRESH_GRACE_SECONDS_KIOSK", "61")],
+    [
+        ("GATEWAY_REFRESH_GRACE_SECONDS", "31"),
+        ("GATEWAY_REFRESH_GRACE_SECONDS_KIOSK", "61"),
+        ("GATEWAY_REFRESH_GRACE_SECONDS_DEVICE", "31"),
+    ],
 )
 def test_the_grace_of_a_refresh_is_short(name: str, value: str) -> None:
     with pytest.raises(SettingsFault) as refused:

@@ -52,7 +52,7 @@ async def test_a_preflight_of_an_allowed_page_is_answered_here() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 async def test_a_page_may_send_whatever_header_it_asks_for(method: str) -> None:
-    wanted = "x-api-key, last-event-id, idempotency-key, x-consistency-token"
+    wanted = "x-api-key, last-event-id, idempotency-key, if-match, x-consistency-token"
     asking = PREFLIGHT | {
         "Access-Control-Request-Method": method,
         "Access-Control-Request-Headers": wanted,
@@ -89,8 +89,8 @@ async def test_every_answer_tells_an_allowed_page_that_it_may_read_it(status: in
     assert answer.status_code == status
     assert answer.headers["access-control-allow-origin"] == PAGE
     assert answer.headers["access-control-expose-headers"] == (
-        "X-Request-Id, X-Process-Time, X-Consistency-Token, X-Stale, Content-Disposition, "
-        "Retry-After"
+        "X-Request-Id, X-Process-Time, X-Consistency-Token, X-Stale, X-Kept-Since, "
+        "Content-Disposition, ETag, Link, Retry-After"
     )
     assert "Origin" in answer.headers["vary"]
 

@@ -133,7 +133,7 @@ async def test_a_service_is_asked_once_a_minute(reader: AsyncClient, published: 
         await reader.get("/scan/docs")
         await reader.get("/scan/openapi.json")
 
-    assert [request.path for request in published.asked] == ["/openapi.json"]
+    assert [request.path for request in published.asked] == ["/internal/openapi.json"]
 
 
 async def test_the_index_names_the_doors(reader: AsyncClient) -> None:

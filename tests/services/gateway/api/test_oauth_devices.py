@@ -1,5 +1,6 @@
 """Devices that are let in (RFC 8628), and stay in by their refresh tokens (RFC 6749 §6)."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -20,6 +21,7 @@ from tests.services.gateway.api.device import (
 )
 from tests.services.gateway.api.inside import (
     catch_up,
+    client_of,
     events,
 )
 
@@ -141,3 +143,23 @@ async def test_a_device_that_is_taken_out_is_out(
 
     assert error_of(await device.refresh(pair["refresh_token"])) == (400, "invalid_grant")
     assert error_of(await late.poll()) == (400, "access_denied")
+
+
+@pytest.mark.parametrize("client_id", [KIOSK, BRIDGE])
+async def test_a_device_that_never_got_its_answer_asks_again_within_half_a_minute(
+    deps: Deps, client: AsyncClient, browser: AsyncClient, manager: str, client_id: str
+) -> None:
+    device = await asking(client, client_id)
+    await answered(browser, device.user_code, manager)
+    first = (await device.poll()).json()["refresh_token"]
+    lost = await device.refresh(first)
+    half_a_minute = timedelta(seconds=29)
+    identity = replace(deps.identity, clock=lambda: deps.identity.clock() + half_a_minute)
+    async with client_of(replace(deps, identity=identity)) as then:
+        later_on = replace(device, client=then)
+        again = await later_on.refresh(first)
+        after = await later_on.refresh(again.json()["refresh_token"])
+
+    assert again.status_code == 200
+    assert again.json()["refresh_token"] == lost.json()["refresh_token"]
+    assert after.status_code == 200
