@@ -8,7 +8,7 @@ Longer than most: one list of all that happens to a scale.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final, NewType, TypeAlias
 from uuid import UUID
 
@@ -17,6 +17,7 @@ CATALOGUES: Final = "scale-bridge.catalogue"
 OPERATIONS: Final = "scale-bridge.operation"
 SCHEDULES: Final = "scale-bridge.schedule"
 SHOWN: Final = "scale-bridge.shown"
+BARCODES: Final = "scale-bridge.barcode"
 
 DeviceId = NewType("DeviceId", UUID)
 OperationId = NewType("OperationId", UUID)
@@ -67,6 +68,48 @@ class DeviceRemoved:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceProfiled:
+    """What a scale is, all of it as it is now; an empty text says that nobody knows.
+
+    `model` names its limits. It has to be verified again by the day `next_verification`.
+    """
+
+    device_id: DeviceId
+    shop: str
+    group: str
+    price_list: str
+    model: str
+    serial_number: str
+    next_verification: date | None
+    profiled_by: str
+    profiled_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerificationDue:
+    """The scale has to be verified on `due_on`, in `days` days or fewer; 0 for now, or before."""
+
+    device_id: DeviceId
+    due_on: date
+    days: int
+    announced_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StrictnessSet:
+    """From now on these rules, and no others, are not kept by what is read from this scale.
+
+    Rules: chunks, hash, unique_keys, finite_numbers, unique_plus.
+    """
+
+    device_id: DeviceId
+    relaxed: tuple[str, ...]
+    reason: str
+    set_by: str
+    set_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CatalogueFetched:
     """What the scale held became the catalogue; the revision before stays recoverable."""
 
@@ -91,6 +134,23 @@ class ProductEdited:
     before: Mapping[str, Any]
     after: Mapping[str, Any]
     source: str
+    edited_by: str
+    edited_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageEdited:
+    """Somebody changed a text that labels carry beside products; `message` is its id, as text.
+
+    Both are the whole entry as the scale is told it: None before it was there, marked as `deleted`
+    after it was taken away.
+    """
+
+    device_id: DeviceId
+    revision: int
+    message: str
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any]
     edited_by: str
     edited_at: datetime
 
@@ -152,6 +212,41 @@ class CatalogueDoubted:
     content: str | None
     operation_id: OperationId
     doubted_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PriceTaken:
+    """What the shop said an article costs is what the scale shall show, in `revision`.
+
+    `changed` if it was to show something else before; then the edit was appended with it. Told
+    again for the same price after the scale was found to show another one, and was corrected.
+    `price` is as scales write it, `price_id` the shop's.
+    """
+
+    price_id: UUID
+    device_id: DeviceId
+    article: int
+    plu: str
+    price: float
+    changed: bool
+    revision: int
+    valid_at: datetime
+    announced_at: datetime
+    taken_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PriceOverridden:
+    """A person wants another price than the shop's here, until the shop says something new."""
+
+    price_id: UUID
+    device_id: DeviceId
+    article: int
+    plu: str
+    price: float | None
+    revision: int
+    overridden_by: str
+    overridden_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -236,8 +331,27 @@ class ProductsShown:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ScheduleCalendar:
+    """Times of day (`HH:MM`, ascending) on `weekdays` (`mon` to `sun`), by the clock of `zone`.
+
+    Each run comes up to `jitter_minutes` later. `missed` is `run` (one makes up for all) or `skip`
+    (what is more than `grace_minutes` late is left out).
+    """
+
+    at: tuple[str, ...]
+    weekdays: tuple[str, ...]
+    zone: str
+    jitter_minutes: int
+    missed: str
+    grace_minutes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ScheduleSet:
-    """Auto-update of a scale was switched or timed; `next_run_at` is None while disabled."""
+    """Auto-update of a scale was switched or timed; `next_run_at` is None while disabled.
+
+    With a `calendar` the interval is only what it was before.
+    """
 
     device_id: DeviceId
     enabled: bool
@@ -245,16 +359,37 @@ class ScheduleSet:
     next_run_at: datetime | None
     set_by: str
     set_at: datetime
+    calendar: ScheduleCalendar | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScheduleClaimed:
-    """A run is due and somebody does it, as this operation; the next is due at `next_run_at`."""
+    """A run is due and somebody does it, as this operation; the next is due at `next_run_at`.
+
+    `slot` is the time of the calendar it stands for, the last one if it makes up for several.
+    """
 
     device_id: DeviceId
     operation_id: OperationId
     next_run_at: datetime
     claimed_at: datetime
+    slot: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScheduleSkipped:
+    """So many `runs` were left out, the first of them `due_at`; the next is due at `next_run_at`.
+
+    `late_seconds` is how late that first one was, `reason` a code: `late`.
+    """
+
+    device_id: DeviceId
+    due_at: datetime
+    late_seconds: float
+    runs: int
+    reason: str
+    next_run_at: datetime
+    skipped_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -269,17 +404,51 @@ class ScheduleRan:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BarcodeRule:
+    """How labels with `prefix` are read: so many digits of article code, then a measure.
+
+    EAN-13: prefix, `code_digits`, a check digit of the measure if `price_check_digit`,
+    `measure_digits`, and the check digit of all. `measure` is `weight_g`, `price_minor` or `count`.
+    """
+
+    name: str
+    prefix: str
+    code_digits: int
+    measure: str
+    measure_digits: int
+    price_check_digit: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BarcodeRulesSet:
+    """From now on the tenant's labels of variable measure are read by these rules, and no others.
+
+    No prefix begins with another's.
+    """
+
+    rules: tuple[BarcodeRule, ...]
+    set_by: str
+    set_at: datetime
+
+
 ScaleBridgeEvent: TypeAlias = (
     DeviceRegistered
     | DeviceChanged
     | DeviceRemoved
+    | DeviceProfiled
+    | VerificationDue
+    | StrictnessSet
     | CatalogueFetched
     | ProductEdited
+    | MessageEdited
     | DatesRefreshed
     | CatalogueInvalidated
     | CatalogueReverted
     | CatalogueConfirmed
     | CatalogueDoubted
+    | PriceTaken
+    | PriceOverridden
     | OperationQueued
     | OperationSending
     | OperationApplied
@@ -287,19 +456,27 @@ ScaleBridgeEvent: TypeAlias = (
     | ProductsShown
     | ScheduleSet
     | ScheduleClaimed
+    | ScheduleSkipped
     | ScheduleRan
+    | BarcodeRulesSet
 )
 EVENTS: Final = (
     DeviceRegistered,
     DeviceChanged,
     DeviceRemoved,
+    DeviceProfiled,
+    VerificationDue,
+    StrictnessSet,
     CatalogueFetched,
     ProductEdited,
+    MessageEdited,
     DatesRefreshed,
     CatalogueInvalidated,
     CatalogueReverted,
     CatalogueConfirmed,
     CatalogueDoubted,
+    PriceTaken,
+    PriceOverridden,
     OperationQueued,
     OperationSending,
     OperationApplied,
@@ -307,5 +484,7 @@ EVENTS: Final = (
     ProductsShown,
     ScheduleSet,
     ScheduleClaimed,
+    ScheduleSkipped,
     ScheduleRan,
+    BarcodeRulesSet,
 )

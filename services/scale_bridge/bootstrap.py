@@ -5,6 +5,7 @@ import random
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -40,23 +41,32 @@ from services.scale_bridge.adapters.leases import Leases
 from services.scale_bridge.adapters.work import Work
 from services.scale_bridge.api import (
     auto_update,
+    barcode,
     board,
     bridge,
+    calendar,
     device,
+    label,
     operations,
+    prices,
     products,
+    profile,
     revisions,
+    shops,
+    strictness,
     twin,
     upload,
 )
 from services.scale_bridge.api.answers import shape
 from services.scale_bridge.api.live import Live
 from services.scale_bridge.deps import Deps
-from services.scale_bridge.handlers import healing, operation, schedule
+from services.scale_bridge.handlers import healing, operation, price, schedule, verification
 from services.scale_bridge.handlers.desk import Desk
 from services.scale_bridge.handlers.ends import Ends
 from services.scale_bridge.handlers.errand import Gear
 from services.scale_bridge.handlers.execute import Executor
+from services.scale_bridge.handlers.forgetting import ROUND_SECONDS as FORGETTING_SECONDS
+from services.scale_bridge.handlers.forgetting import Forgetting
 from services.scale_bridge.handlers.schedule import Scheduling
 from services.scale_bridge.reactions import enrolment, shop
 from services.scale_bridge.read_models import device as devices
@@ -66,9 +76,16 @@ from services.scale_bridge.read_models import schedule as schedule_times
 from services.scale_bridge.settings import Settings, keys_of
 
 SERVICE: Final = "scale_bridge"
+TITLE: Final = "Scales API"
+VERSION: Final = "1.0.0"
+"""What its clients have always been told (§1.1)."""
 LOG_CONNECTIONS: Final = 3
 LOOKING_CONNECTIONS: Final = 6
 """Of those who look for something to do: schedules, healing, and what others announce."""
+MISSING_SECONDS: Final = 15.0
+"""How often is looked for prices that missed a scale, which happens to one just read at most."""
+REMINDING_SECONDS: Final = 30.0
+"""Days are counted: nobody needs to look every second."""
 BRIDGE_CONNECTIONS: Final = 3
 """Of the embedded bridge; nobody holds one while a scale is spoken to (R20)."""
 
@@ -169,12 +186,19 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         routers=[
             # Before the devices, of which none is called so.
             board.router,
+            profile.router,
+            shops.router,
+            strictness.router,
             twin.router,
             auto_update.router,
+            calendar.router,
             products.router,
             upload.router,
             operations.router,
+            prices.router,
             revisions.router,
+            label.router,
+            barcode.router,
             device.router,
             bridge.router,
         ],
@@ -187,7 +211,9 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         telemetry=deps.telemetry,
         problem_shape=shape,
         max_body_bytes=deps.settings.max_body_bytes,
+        docs=deps.settings.debug,
     )
+    app.title, app.version = TITLE, VERSION
     app.state.live = Live(deps)
     return app
 
@@ -203,7 +229,8 @@ async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence
         open_executor(settings) as executor,
         open_desk(settings, size=LOOKING_CONNECTIONS) as desk,
     ):
-        reactors = [reactor(settings, desk).run, gatekeeper(settings, desk).run]
+        makers = (listener, reactor, gatekeeper)
+        reactors = [make(settings, desk).run for make in makers]
         yield [executor.bridge, *looking_tasks(settings, desk), *reactors]
 
 
@@ -220,13 +247,33 @@ def looking_tasks(settings: Settings, desk: Desk) -> Sequence[Task]:
     async def heal() -> None:
         await healing.look_after(desk, settings.healing_rules, desk.clock())
 
-    found = [rounds("schedules", schedules, seconds=every)]
+    async def catch_up() -> None:
+        await price.catch_up(desk)
+
+    async def remind() -> None:
+        await verification.announce_due(desk, desk.clock())
+
+    found = [
+        rounds("schedules", schedules, seconds=every),
+        rounds("reminders", remind, seconds=max(every, REMINDING_SECONDS)),
+        rounds("prices", catch_up, seconds=max(every, MISSING_SECONDS)),
+    ]
+    if settings.shown_days:
+        keep = timedelta(days=settings.shown_days)
+        forgetting = Forgetting(pool=desk.pool, clock=desk.clock, keep=keep)
+        found.append(rounds("forgetting", forgetting.turn, seconds=FORGETTING_SECONDS))
     return [*found, rounds("healing", heal, seconds=every)] if settings.healing else found
 
 
 def reactor(settings: Settings, desk: Desk) -> Reactor[ShopEvent]:
     """What does as the shop's prices say."""
     reaction = shop.prices(desk, currency=settings.currency)
+    return Reactor(desk.pool, reaction, _source(settings))
+
+
+def listener(settings: Settings, desk: Desk) -> Reactor[ShopEvent]:
+    """What remembers the shop's prices, also those to come."""
+    reaction = shop.announcements(desk, currency=settings.currency)
     return Reactor(desk.pool, reaction, _source(settings))
 
 

@@ -22,6 +22,8 @@ class Settings(ServiceSettings):
     commas: the first seals the scales' passwords, all open. Scales may be in `networks` and at
     `ports`; `allow_loopback` is for tests and demos, `allow_names` for host names.
 
+    With `debug` the service shows its own documentation, as the original did.
+
     An operation is over within `operation_seconds`, and whoever asks while another speaks to the
     scale waits `busy_seconds`. `embedded` runs the bridge inside the worker. With `diagnose`
     (`PRODUCTS_FIX_MODE`) the product is looked for that a scale could not import; with
@@ -31,11 +33,14 @@ class Settings(ServiceSettings):
     Prices from elsewhere count if they are in `currency`. With `healing` scales that came back, or
     were seen to show something else, are corrected without being asked to, and those nothing was
     heard of for `idle_minutes` (0 for never) are read; `round_seconds` is how often is looked.
+
+    What scales showed is kept for `shown_days` (0 for ever); the log has all of it.
     """
 
     SHARED: ClassVar[Mapping[str, str]] = {
         **ServiceSettings.SHARED,
         "seal_keys": "FERNET_KEY",
+        "debug": "DEBUG",
         "timezone": "SCHEDULER_TIMEZONE",
         "scheduler_on": "SCHEDULER_SERVICE_ENABLED",
         "scheduler_enabled": "SCHEDULER_ENABLED",
@@ -49,6 +54,7 @@ class Settings(ServiceSettings):
     jwks_url: str = Field(pattern=r"^https?://")
     issuer: str = Field(default="tillstream-gateway", min_length=1)
     seal_keys: SecretStr
+    debug: bool = False
 
     pool_size: int = Field(default=3, ge=1, le=100)
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
@@ -80,6 +86,7 @@ class Settings(ServiceSettings):
     breaker_seconds: float = Field(default=30.0, gt=0, le=60)
     poll_seconds: float = Field(default=0.1, gt=0, le=5)
     revisions: int = Field(default=50, ge=1, le=1000)
+    shown_days: float = Field(default=400, ge=0, le=36_500)
 
     currency: str = Field(default="RUB", pattern=r"^[A-Z]{3}$")
     healing: bool = True

@@ -11,12 +11,18 @@ CLIENT_ID: Final = "tillstream-bridge"
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 SLOWER_SECONDS: Final = 5.0
 EXCHANGE: Final = aiohttp.ClientTimeout(total=30.0, sock_connect=10.0)
+REFRESH: Final = aiohttp.ClientTimeout(total=8.0, sock_connect=4.0)
+"""Short, so that there is time to ask again for an answer that got lost."""
 
 Pause: TypeAlias = Callable[[float], Awaitable[None]]
 
 
 class GatewayAway(Exception):
     """The gateway did not answer, or not sensibly; it may later. The text names no secret."""
+
+
+class AnswerLost(GatewayAway):
+    """The same, but the gateway may have done what it was asked."""
 
 
 class NotLetIn(Exception):
@@ -89,13 +95,22 @@ async def collect(
 
 
 async def refreshed(client: aiohttp.ClientSession, gateway: str, refresh_token: str) -> Tokens:
-    """The next pair; keep its refresh token before anything else. Raises GatewayAway, NotLetIn."""
+    """The next pair; keep its refresh token before anything else.
+
+    Raises GatewayAway, NotLetIn, and AnswerLost: then ask again soon, for a while the gateway gives
+    the same pair once more.
+    """
     form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-    return await _token(client, gateway, form)
+    return await _token(client, gateway, form, REFRESH)
 
 
-async def _token(client: aiohttp.ClientSession, gateway: str, form: Mapping[str, str]) -> Tokens:
-    said = await _post(client, f"{gateway}/oauth/token", {"client_id": CLIENT_ID, **form})
+async def _token(
+    client: aiohttp.ClientSession,
+    gateway: str,
+    form: Mapping[str, str],
+    within: aiohttp.ClientTimeout = EXCHANGE,
+) -> Tokens:
+    said = await _post(client, f"{gateway}/oauth/token", {"client_id": CLIENT_ID, **form}, within)
     try:
         return Tokens(
             access=said["access_token"],
@@ -103,20 +118,29 @@ async def _token(client: aiohttp.ClientSession, gateway: str, form: Mapping[str,
             seconds=float(said["expires_in"]),
         )
     except (KeyError, TypeError, ValueError):
-        raise GatewayAway("answered something else") from None
+        raise AnswerLost("answered something else") from None
 
 
-async def _post(client: aiohttp.ClientSession, url: str, form: Mapping[str, str]) -> Any:
+async def _post(
+    client: aiohttp.ClientSession,
+    url: str,
+    form: Mapping[str, str],
+    within: aiohttp.ClientTimeout = EXCHANGE,
+) -> Any:
     try:
-        posting = client.post(url, data=form, allow_redirects=False, timeout=EXCHANGE)
+        posting = client.post(url, data=form, allow_redirects=False, timeout=within)
         async with posting as answer:
             said = await answer.json()
             status = answer.status
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        # Nobody was there to be asked.
         raise GatewayAway(type(error).__name__) from None
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise AnswerLost(type(error).__name__) from None
     if status == HTTPStatus.OK and isinstance(said, dict):
         return said
     # Only 400 and 401 are the gateway's own no (RFC 6749 §5.2); anything else may pass.
     if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED) and isinstance(said, dict):
         raise NotLetIn(str(said.get("error", "invalid_request"))[:50])
-    raise GatewayAway(f"answered {status}")
+    lost = AnswerLost if status >= HTTPStatus.INTERNAL_SERVER_ERROR else GatewayAway
+    raise lost(f"answered {status}")

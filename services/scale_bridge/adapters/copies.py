@@ -6,26 +6,32 @@ A copy may be old or missing: then more of the log is folded. What stands here t
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from contracts.scale_bridge import DeviceId
 from libs.postgres.pool import Pool, acquired
 from services.scale_bridge.domain.copy_history import Copy
+from services.scale_bridge.domain.shop_price import Taken
 
 LATEST: Final = """
-SELECT revision, content, version, confirmed, since, valid, on_scale FROM catalogue_copy
+SELECT revision, content, version, confirmed, since, valid, on_scale, taken FROM catalogue_copy
 WHERE tenant = $1 AND device_id = $2 AND version IS NOT NULL
     AND ($3::bigint IS NULL OR revision <= $3)
 ORDER BY version DESC LIMIT 1
 """
 MARK: Final = """
 INSERT INTO catalogue_copy AS known
-    (tenant, device_id, revision, content, version, confirmed, since, valid, on_scale)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    (tenant, device_id, revision, content, version, confirmed, since, valid, on_scale, taken)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (tenant, device_id, revision, content) DO UPDATE SET
     version = excluded.version, confirmed = excluded.confirmed, since = excluded.since,
-    valid = excluded.valid, on_scale = excluded.on_scale
+    valid = excluded.valid, on_scale = excluded.on_scale, taken = excluded.taken
 WHERE known.version IS NULL
 """
 FORGET: Final = "DELETE FROM catalogue_copy WHERE tenant = $1 AND device_id = $2"
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Taken]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ async def latest(
         since=row["since"],
         valid=row["valid"],
         on_scale=row["on_scale"],
+        taken=_decode(row["taken"]) if row["taken"] else {},
     )
     return Kept(copy, row["content"], row["version"])
 
@@ -73,6 +80,7 @@ async def mark(pool: Pool, tenant: str, device_id: DeviceId, kept: Kept) -> None
             copy.since,
             copy.valid,
             copy.on_scale,
+            _encode(copy.taken).decode() if copy.taken else None,
         )
 
 

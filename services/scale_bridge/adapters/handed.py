@@ -33,7 +33,6 @@ OPEN: Final = """
 SELECT operation_id FROM handed WHERE tenant = $1 AND bridge_id = $2
     AND errand_id = any($3::uuid[]) AND deadline_at > now() - $4::interval
 """
-PROGRESS: Final = "SELECT moved, total FROM handed WHERE tenant = $1 AND operation_id = $2"
 DONE: Final = """
 DELETE FROM handed WHERE tenant = $1 AND bridge_id = $2
     AND (errand_id = any($3::uuid[]) OR deadline_at < now() - interval '30 days')
@@ -101,13 +100,6 @@ async def open_operations(
     async with acquired(pool) as connection:
         rows = await connection.fetch(OPEN, tenant, bridge_id, list(errands), grace)
     return [OperationId(row["operation_id"]) for row in rows]
-
-
-async def progress(pool: Pool, tenant: str, operation_id: UUID) -> tuple[int, int | None] | None:
-    """How many bytes of how many went over the wire, if a daemon is at it."""
-    async with acquired(pool) as connection:
-        row = await connection.fetchrow(PROGRESS, tenant, operation_id)
-    return None if row is None else (row["moved"], row["total"])
 
 
 async def done(pool: Pool, tenant: str, bridge_id: UUID, errands: Collection[UUID]) -> None:

@@ -9,12 +9,9 @@ from pydantic import BaseModel, Field
 from services.scale_bridge.api.answers import Reader, Writer, cause_of
 from services.scale_bridge.api.device import own
 from services.scale_bridge.deps import Deps, Scales
-from services.scale_bridge.domain.schedule import (
-    FEWEST_MINUTES,
-    MOST_MINUTES,
-    Schedule,
-    SetSchedule,
-)
+from services.scale_bridge.domain.schedule import FEWEST_MINUTES, MOST_MINUTES
+from services.scale_bridge.domain.schedule_commands import SetSchedule
+from services.scale_bridge.domain.schedule_history import Schedule
 from services.scale_bridge.handlers import schedule as handler
 
 router = APIRouter(tags=["auto-update"])
@@ -57,7 +54,10 @@ async def put(
     device_id: int,
     body: AutoUpdateSet,
 ) -> AutoUpdate:
-    """Set it; setting the same again shifts nothing. 409 if it cannot be switched on here."""
+    """Set it; setting the same again shifts nothing. 409 if it cannot be switched on here.
+
+    Another interval ends a calendar.
+    """
     found = await own(scales, caller, device_id)
     command = SetSchedule(
         device_id=found.device_id,
@@ -78,11 +78,12 @@ def _shown(response: Response, scales: Deps, schedule: Schedule) -> AutoUpdate:
     return AutoUpdate(
         enabled=schedule.enabled,
         interval_minutes=schedule.interval_minutes or scales.settings.scheduler_interval,
-        last_run_utc=_written(schedule.last_run_at),
+        last_run_utc=written(schedule.last_run_at),
         last_status=schedule.last_status,
         last_error=schedule.last_error,
     )
 
 
-def _written(moment: datetime | None) -> str | None:
+def written(moment: datetime | None) -> str | None:
+    """To the second, in UTC, with a Z (§1.2)."""
     return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from libs.errors import Unavailable
@@ -22,11 +23,37 @@ RETRY_MS: Final = 2000
 _encode = msgspec.json.Encoder().encode
 
 
+Word = Annotated[str | None, Query(max_length=120)]
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which scales are asked for; None asks for any, an empty text for those nobody placed."""
+
+    shop: str | None = None
+    group: str | None = None
+
+    def of(self, scales: Mapping[int, Scale]) -> Mapping[int, Scale]:
+        """Those of the scales that stand there."""
+        return {number: scale for number, scale in scales.items() if self._has(scale)}
+
+    def _has(self, scale: Scale) -> bool:
+        return self.shop in (None, scale.shop) and self.group in (None, scale.group)
+
+
+async def where(shop: Word = None, group: Word = None) -> Where:
+    """Of which shop and group the board is asked for."""
+    return Where(shop, group)
+
+
+Placed = Annotated[Where, Depends(where)]
+
+
 @router.get("/devices/board")
-async def board(request: Request, scales: Scales, caller: Reader) -> Response:
-    """The caller's scales, the worst first."""
+async def board(request: Request, scales: Scales, caller: Reader, placed: Placed) -> Response:
+    """The caller's scales, the worst first; all, or those of a shop and a group."""
     live: Live = request.app.state.live
-    found = await live.look(_key(caller), within=0)
+    found = placed.of(await live.look(_key(caller), within=0))
     body = _encode({"at": scales.clock(), "devices": list(found.values())})
     return Response(body, media_type=JSON)
 
@@ -44,18 +71,22 @@ async def watching(request: Request, caller: Reader) -> AsyncIterator[Key]:
     responses={200: {"content": {"text/event-stream": {}}}},
 )
 async def stream(
-    request: Request, scales: Scales, caller: Reader, key: Annotated[Key, Depends(watching)]
+    request: Request,
+    scales: Scales,
+    caller: Reader,
+    placed: Placed,
+    key: Annotated[Key, Depends(watching)],
 ) -> Response:
     """First an event `board` with all scales, then `scales` with those that changed and `gone`.
 
     It ends after a time that is set, and with the session of who asked; then come back.
     """
-    events = _events(request, scales, caller, key)
+    events = _events(request, scales, caller, key, placed)
     return EventSourceResponse(events, headers={"X-Accel-Buffering": "no"})
 
 
 async def _events(
-    request: Request, scales: Deps, caller: Principal, key: Key
+    request: Request, scales: Deps, caller: Principal, key: Key, placed: Where
 ) -> AsyncIterator[bytes]:
     time, settings = asyncio.get_running_loop().time, scales.settings
     live: Live = request.app.state.live
@@ -68,7 +99,7 @@ async def _events(
             return
         event = b""
         try:
-            now = await live.look(key, within=settings.stream_poll_seconds)
+            now = placed.of(await live.look(key, within=settings.stream_poll_seconds))
             event, known = _event(known, now), now
         except Unavailable:
             # Those who watch wait for better times.

@@ -14,7 +14,7 @@ from services.scale_bridge.deps import Deps, Scales
 from services.scale_bridge.domain.address import BadAddress
 from services.scale_bridge.domain.address import Flaw as AddressFlaw
 from services.scale_bridge.domain.password import BadPassword
-from services.scale_bridge.domain.schedule import SetSchedule
+from services.scale_bridge.domain.schedule_commands import SetSchedule
 from services.scale_bridge.handlers import catalogue, schedule
 from services.scale_bridge.handlers import device as handler
 from services.scale_bridge.handlers.device import Found, Given, owner_of

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from libs.errors import Unavailable
 from libs.postgres.pool import tenant_reading
 from services.scale_bridge.deps import Deps
 from services.scale_bridge.domain.standing import State, standing
+from services.scale_bridge.domain.verification import days_left
 from services.scale_bridge.read_models import board
 from services.scale_bridge.read_models.board import Row
 from services.scale_bridge.read_models.drift import counts
@@ -30,7 +31,10 @@ _ORDER: Final = {state: place for place, state in enumerate(State)}
 
 
 class Scale(msgspec.Struct):
-    """A scale on the board: how it stands and why, and when it last completed an exchange."""
+    """A scale on the board: how it stands and why, and when it last completed an exchange.
+
+    `verification_days` are left until it has to be verified, less than 0 after that day.
+    """
 
     id: int
     name: str
@@ -40,6 +44,10 @@ class Scale(msgspec.Struct):
     desired_revision: int
     verified_revision: int | None
     pending: int
+    shop: str
+    group: str
+    next_verification: date | None
+    verification_days: int | None
 
 
 @dataclass(slots=True)
@@ -95,7 +103,8 @@ class Live:
             fresh = await counts(connection, tenant, [row.device_id for row in old]) if old else {}
         for row in old:
             watch.counted[row.device_id] = row.facts, fresh.get(row.device_id, 0), now
-        return _sorted([_worded(row, watch) for row in rows])
+        today = self._deps.clock().astimezone(self._deps.settings.zone).date()
+        return _sorted([_worded(row, watch, today) for row in rows])
 
 
 def _is_old(watch: _Watch, row: Row, now: float) -> bool:
@@ -103,7 +112,7 @@ def _is_old(watch: _Watch, row: Row, now: float) -> bool:
     return facts != row.facts or now - at >= RECOUNT_SECONDS
 
 
-def _worded(row: Row, watch: _Watch) -> Scale:
+def _worded(row: Row, watch: _Watch, today: date) -> Scale:
     pending = watch.counted[row.device_id][1] if row.facts.valid else 0
     facts = replace(row.facts, pending=pending)
     told = standing(facts)
@@ -116,6 +125,10 @@ def _worded(row: Row, watch: _Watch) -> Scale:
         desired_revision=facts.revision,
         verified_revision=facts.confirmed,
         pending=pending,
+        shop=row.shop,
+        group=row.group,
+        next_verification=row.next_verification,
+        verification_days=days_left(row.next_verification, today),
     )
 
 

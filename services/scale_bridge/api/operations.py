@@ -4,12 +4,14 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from contracts.scale_bridge import DeviceId, OperationId
 from libs.http.auth import Principal
 from libs.postgres.pool import tenant_reading
+from services.scale_bridge.adapters import progress
+from services.scale_bridge.api import paging
 from services.scale_bridge.api.answers import Reader, Writer
 from services.scale_bridge.api.device import own
 from services.scale_bridge.api.waiting import done
@@ -31,8 +33,21 @@ class Order(BaseModel):
     full: bool = False
 
 
+class Progress(BaseModel):
+    """So many bytes went over the wire, of so many if that is known.
+
+    An operation may be several transfers: it begins at 0 again when it sends or reads anew.
+    """
+
+    done_bytes: int
+    total_bytes: int | None
+
+
 class Job(BaseModel):
-    """An operation, by its id: queued, sending, applied, ended."""
+    """An operation, by its id: queued, sending, applied, ended.
+
+    `progress` is told of one while it is under way, and not in lists.
+    """
 
     id: UUID
     kind: str
@@ -48,6 +63,7 @@ class Job(BaseModel):
     asked_by: str | None = None
     queued_at: datetime | None = None
     ended_at: datetime | None = None
+    progress: Progress | None = None
 
 
 @router.post("/devices/{device_id}/operations", status_code=202)
@@ -72,19 +88,30 @@ async def order(
 
 @router.get("/devices/{device_id}/operations")
 async def history(
+    request: Request,
+    response: Response,
     scales: Scales,
     caller: Reader,
     device_id: int,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    cursor: paging.Cursor = None,
 ) -> list[Job]:
-    """What was done with the scale, the last first."""
+    """What was done with the scale, the last first. `Link` leads to what was done before."""
     found = await own(scales, caller, device_id)
-    async with tenant_reading(scales.reading, caller.tenant) as connection:
-        rows = await operation.latest(
-            connection, caller.tenant, found.device_id, limit=limit, offset=offset
+    tenant, device, place = caller.tenant, found.device_id, paging.moment_and_id(cursor)
+    async with tenant_reading(scales.reading, tenant) as connection:
+        rows = (
+            await operation.behind(connection, tenant, device, place, limit=limit + 1)
+            if place is not None
+            else await operation.latest(connection, tenant, device, limit=limit + 1, offset=offset)
         )
-    return [_listed(row) for row in rows]
+    shown, more = paging.page_of(rows, limit)
+    if more:
+        last = shown[-1]
+        next_ = paging.cursor_of(last["queued_at"], last["operation_id"])
+        paging.tell_next(request, response, next_)
+    return [_listed(row) for row in shown]
 
 
 @router.get("/devices/{device_id}/operations/{operation_id}")
@@ -127,7 +154,17 @@ async def _asked(
     asked = OperationId(operation_id)
     owner = owner_of(caller.subject)
     found = await handler.own(scales.desk, caller.tenant, asked, device_id, owner)
-    return _job(asked, found)
+    job = _job(asked, found)
+    return job if found.ended else await _under_way(scales, caller.tenant, job)
+
+
+async def _under_way(scales: Deps, tenant: str, job: Job) -> Job:
+    async with tenant_reading(scales.reading, tenant) as connection:
+        moved = await progress.of(connection, tenant, job.id)
+    if moved is None:
+        return job
+    told = Progress(done_bytes=moved.done, total_bytes=moved.total)
+    return job.model_copy(update={"progress": told})
 
 
 def _job(operation_id: OperationId, found: Operation) -> Job:

@@ -9,8 +9,11 @@ from pydantic import BaseModel
 
 from services.scale_bridge.api.answers import Reader, Writer, catalogue, cause_of, seen
 from services.scale_bridge.api.device import own
+from services.scale_bridge.api.too_much import too_much
 from services.scale_bridge.deps import Scales
 from services.scale_bridge.domain.difference import Difference, difference
+from services.scale_bridge.domain.model import limits_of
+from services.scale_bridge.domain.problems import RevisionBeyondModel
 from services.scale_bridge.handlers import catalogue as handler
 from services.scale_bridge.handlers import revision as revisions
 
@@ -25,6 +28,7 @@ class Revision(BaseModel):
     at: datetime
     by: str | None
     plu: str | None = None
+    message: str | None = None
     before: Mapping[str, Any] | None = None
     after: Mapping[str, Any] | None = None
     items: int | None = None
@@ -70,11 +74,19 @@ async def read(scales: Scales, caller: Reader, device_id: int, revision: int) ->
 async def revert(
     request: Request, scales: Scales, caller: Writer, device_id: int, revision: int
 ) -> Response:
-    """Make a revision the present one again; the scale gets it with the next upload."""
+    """Make a revision the present one again; the scale gets it with the next upload.
+
+    422 if the model of the scale cannot hold what it would bring back.
+    """
     found = await own(scales, caller, device_id)
-    changed = await revisions.revert(
-        scales.desk, found.device_id, revision, caller.subject, cause_of(request, caller)
-    )
+    limits = limits_of(found.device.profile.model)
+    cause = cause_of(request, caller)
+    try:
+        changed = await revisions.revert(
+            scales.desk, found.device_id, revision, caller.subject, cause, limits=limits
+        )
+    except RevisionBeyondModel as error:
+        return too_much(error)
     await seen(scales, changed.token)
     return await catalogue(changed.copy.shown)
 
@@ -84,4 +96,13 @@ def _shown(found: Difference) -> dict[str, Any]:
         key: {name: {"before": one.before, "after": one.after} for name, one in fields.items()}
         for key, fields in found.changed.items()
     }
-    return {"added": found.added, "removed": found.removed, "changed": changed}
+    beside = {
+        name: {key: {"before": one.before, "after": one.after} for key, one in entries.items()}
+        for name, entries in found.beside.items()
+    }
+    return {
+        "added": found.added,
+        "removed": found.removed,
+        "changed": changed,
+        "beside": beside,
+    }

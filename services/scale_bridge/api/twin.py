@@ -1,14 +1,15 @@
 """What a scale shows, showed, and shall show: answered from what was verified (SCL-15, SCL-18)."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, HTTPException, Query, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from pydantic import BaseModel
 
 from libs.postgres.pool import tenant_reading
+from services.scale_bridge.api import paging
 from services.scale_bridge.api.answers import Reader
 from services.scale_bridge.api.device import own
 from services.scale_bridge.deps import Deps, Scales
@@ -19,7 +20,10 @@ from services.scale_bridge.read_models.drift import Difference
 router = APIRouter(tags=["twin"])
 
 STALE: Final = "X-Stale"
+KEPT_SINCE: Final = "X-Kept-Since"
 UNKNOWN: Final = "Неизвестно: до этого момента показания весов не проверялись."
+
+FORGOTTEN: Final = "Так давно показания не хранятся: этот момент раньше срока хранения."
 
 Plu = Annotated[str, Query(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
 Instant = Annotated[str | None, Query(max_length=64)]
@@ -81,10 +85,13 @@ async def shown_at(
     plu: Plu,
     at: Instant = None,
 ) -> Shown:
-    """What the scale showed of a product at an instant, by default now."""
+    """What the scale showed of a product at an instant, by default now. 410 if that is long ago."""
     found = await own(scales, caller, device_id)
     now = scales.clock()
     instant = min(_instant(at, scales) if at else now, now)
+    since = _kept_since(response, scales, now)
+    if since is not None and instant < since:
+        raise HTTPException(HTTPStatus.GONE, FORGOTTEN, {KEPT_SINCE: since.isoformat()})
     await _fresh(response, scales, "shown")
     async with tenant_reading(scales.reading, caller.tenant) as connection:
         answer = await shown.at(connection, caller.tenant, found.device_id, plu, instant)
@@ -105,38 +112,60 @@ async def shown_at(
 
 @router.get("/devices/{device_id}/shown/history")
 async def history(
+    request: Request,
     response: Response,
     scales: Scales,
     caller: Reader,
     device_id: int,
     plu: Plu,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: paging.Cursor = None,
 ) -> list[Interval]:
-    """What the scale showed of a product, the latest first."""
+    """What the scale showed of a product, the latest first. `Link` leads to what was before."""
     found = await own(scales, caller, device_id)
+    place = paging.moment_and_id(cursor)
     await _fresh(response, scales, "shown")
     async with tenant_reading(scales.reading, caller.tenant) as connection:
-        told = await shown.history(connection, caller.tenant, found.device_id, plu, limit=limit)
+        told = await shown.history(
+            connection,
+            caller.tenant,
+            found.device_id,
+            plu,
+            limit=limit + 1,
+            ended_after=_kept_since(response, scales, scales.clock()),
+            before=place,
+        )
+    told, more = paging.page_of(told, limit)
+    if more:
+        paging.tell_next(request, response, paging.cursor_of(told[-1].since, told[-1].turn))
     return [Interval(shown=_plain(one.product), since=one.since, until=one.until) for one in told]
 
 
 @router.get("/devices/{device_id}/drift")
 async def drifting(
+    request: Request,
     response: Response,
     scales: Scales,
     caller: Reader,
     device_id: int,
     limit: Annotated[int, Query(ge=0, le=20_000)] = 1000,
+    cursor: paging.Cursor = None,
 ) -> Drift:
-    """What the scale shows otherwise than it shall, by PLU, as far as it was verified."""
-    found = await own(scales, caller, device_id)
+    """What the scale shows otherwise than it shall, by PLU, as far as it was verified.
+
+    `Link` leads to more of them; `count` is of all.
+    """
+    found, after = await own(scales, caller, device_id), paging.plu(cursor)
     tenant, device, now = caller.tenant, found.device_id, scales.clock()
     copy = (await catalogue.load(scales.desk, tenant, device)).copy
     await _fresh(response, scales, "drift", "shown")
     async with tenant_reading(scales.reading, tenant) as connection:
-        told = await drift.differences(connection, tenant, device, limit=limit)
+        told = await drift.differences(connection, tenant, device, limit=limit + 1, after=after)
         number = (await drift.counts(connection, tenant, [device])).get(device, 0)
         seen = await shown.at(connection, tenant, device, "", now)
+    told, more = paging.page_of(told, limit)
+    if more and told:
+        paging.tell_next(request, response, paging.cursor_of(told[-1].plu))
     return Drift(
         revision=copy.revision,
         confirmed_revision=copy.confirmed or None,
@@ -173,6 +202,15 @@ async def _fresh(response: Response, scales: Deps, *projections: str) -> None:
     fresh = [await scales.freshness.caught_up(name) for name in projections]
     if not all(fresh):
         response.headers[STALE] = "1"
+
+
+def _kept_since(response: Response, scales: Deps, now: datetime) -> datetime | None:
+    """Since when what was shown is kept for sure, as the answer then says; None if for ever."""
+    if not scales.settings.shown_days:
+        return None
+    since = now - timedelta(days=scales.settings.shown_days)
+    response.headers[KEPT_SINCE] = since.isoformat()
+    return since
 
 
 def _plain(product: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -18,7 +18,10 @@ LARGEST_BYTES: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Strictness:
-    """What must be right about a fetched file. Relaxed per scale, explicitly and audited (R5)."""
+    """What must be right about a fetched file. Relaxed per scale, explicitly and audited (R5).
+
+    Without `finite_numbers` a number that is none is read as null.
+    """
 
     chunks: bool = True
     hash: bool = True
@@ -116,7 +119,7 @@ def text_of(value: object) -> str | None:
 
 
 def _parsed(file: bytes, strictness: Strictness) -> Any:
-    hooks: dict[str, Any] = {}
+    hooks: dict[str, Any] = {"parse_constant": _nothing, "parse_float": _finite_or_nothing}
     if strictness.unique_keys:
         hooks["object_pairs_hook"] = _unique
     if strictness.finite_numbers:
@@ -142,6 +145,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(_: str) -> float:
     raise BadCatalogue(Flaw.NOT_FINITE)
+
+
+def _nothing(_: str) -> None:
+    """Where the rule is relaxed: no JSON could be kept, shown or sent with it."""
+
+
+def _finite_or_nothing(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def _finite(text: str) -> float:

@@ -4,10 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
 from contracts.scale_bridge import (
-    CatalogueConfirmed,
-    CatalogueDoubted,
     CatalogueFetched,
-    CatalogueInvalidated,
     CatalogueReverted,
     DatesRefreshed,
     ProductEdited,
@@ -20,14 +17,21 @@ from services.scale_bridge.domain.copy_commands import (
     Confirm,
     CopyCommand,
     Doubt,
+    DropMessage,
     Edit,
     Invalidate,
     RefreshDates,
     Revert,
+    SetMessage,
     TakeFetched,
+    TakePrice,
 )
 from services.scale_bridge.domain.copy_history import DATES, Copy, evolve
+from services.scale_bridge.domain.copy_prices import overruled, overruled_by_revert, take
+from services.scale_bridge.domain.copy_standing import confirmed, standing
 from services.scale_bridge.domain.dates import refreshed
+from services.scale_bridge.domain.label import messages, references
+from services.scale_bridge.domain.problems import RevisionBeyondModel, beyond_model
 from services.scale_bridge.domain.product import patched
 
 CATEGORY: Final = "catalogue"
@@ -58,22 +62,25 @@ def document_of(copy: Copy) -> Document:
 
 
 def decide(copy: Copy, command: CopyCommand) -> list[ScaleBridgeEvent]:
-    """See `Decider`. Raises ProductUnknown, NothingCached, RevisionUnknown, BadFields."""
+    """See `Decider`.
+
+    Raises ProductUnknown, NothingCached, RevisionUnknown, BadFields, RevisionBeyondModel.
+    """
     match command:
         case TakeFetched():
             return _fetched(copy, command)
         case Edit():
-            return _edited(copy, command)
+            return overruled(copy, command, _edited(copy, command))
+        case TakePrice():
+            return take(copy, command, _edited)
+        case SetMessage() | DropMessage():
+            return messages(copy.revision, document_of(copy), command)
         case RefreshDates():
             return _dated(copy, command)
-        case Invalidate():
-            return _invalidated(copy, command)
         case Revert():
-            return _reverted(copy, command)
-        case Confirm():
-            return _confirmed(copy, command)
-        case Doubt():
-            return _doubted(copy, command)
+            return overruled_by_revert(copy, command, _reverted(copy, command))
+        case Invalidate() | Confirm() | Doubt():
+            return standing(copy, command)
         case _:
             assert_never(command)
 
@@ -81,7 +88,7 @@ def decide(copy: Copy, command: CopyCommand) -> list[ScaleBridgeEvent]:
 def _fetched(copy: Copy, command: TakeFetched) -> list[ScaleBridgeEvent]:
     """What is the same already is no new revision; it may be news that the scale holds it."""
     if copy.valid and copy.document == command.document:
-        return _confirmed(
+        return confirmed(
             copy,
             Confirm(
                 device_id=command.device_id,
@@ -109,7 +116,14 @@ def _edited(copy: Copy, command: Edit) -> list[ScaleBridgeEvent]:
     if place is None:
         raise ProductUnknown
     before = products(document)[place]
-    after = patched(before, command.fields, others=_others(document, place, command.fields))
+    others = _others(document, place, command.fields)
+    after = patched(
+        before,
+        command.fields,
+        others=others,
+        limits=command.limits,
+        references=references(document, command.fields),
+    )
     changed = [name for name in after if name not in before or not _same(before[name], after[name])]
     if not changed:
         return []
@@ -160,19 +174,6 @@ def _dated(copy: Copy, command: RefreshDates) -> list[ScaleBridgeEvent]:
     ]
 
 
-def _invalidated(copy: Copy, command: Invalidate) -> list[ScaleBridgeEvent]:
-    if not copy.valid:
-        return []
-    return [
-        CatalogueInvalidated(
-            device_id=command.device_id,
-            revision=copy.revision + 1,
-            reason=command.reason,
-            invalidated_at=command.now,
-        )
-    ]
-
-
 def _reverted(copy: Copy, command: Revert) -> list[ScaleBridgeEvent]:
     if not copy.since <= command.to_revision <= copy.revision:
         raise RevisionUnknown
@@ -180,6 +181,9 @@ def _reverted(copy: Copy, command: Revert) -> list[ScaleBridgeEvent]:
         raise NothingCached
     if copy.document == command.document:
         return []
+    too_much = list(beyond_model(command.document, command.limits, before=copy.shown))
+    if too_much:
+        raise RevisionBeyondModel(too_much)
     return [
         CatalogueReverted(
             device_id=command.device_id,
@@ -189,37 +193,6 @@ def _reverted(copy: Copy, command: Revert) -> list[ScaleBridgeEvent]:
             to_revision=command.to_revision,
             reverted_by=command.reverted_by,
             reverted_at=command.now,
-        )
-    ]
-
-
-def _confirmed(copy: Copy, command: Confirm) -> list[ScaleBridgeEvent]:
-    """Nothing new if it is known, or if by now the copy is of another scale."""
-    if not copy.valid or not copy.since <= command.revision <= copy.revision:
-        return []
-    if (copy.confirmed, copy.on_scale) == (command.revision, command.content):
-        return []
-    return [
-        CatalogueConfirmed(
-            device_id=command.device_id,
-            revision=command.revision,
-            content=command.content,
-            operation_id=command.operation_id,
-            confirmed_at=command.now,
-        )
-    ]
-
-
-def _doubted(copy: Copy, command: Doubt) -> list[ScaleBridgeEvent]:
-    if not copy.valid or (copy.confirmed, copy.on_scale) == (0, command.content):
-        return []
-    return [
-        CatalogueDoubted(
-            device_id=command.device_id,
-            revision=copy.revision,
-            content=command.content,
-            operation_id=command.operation_id,
-            doubted_at=command.now,
         )
     ]
 

@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 
 from contracts.scale_bridge import DeviceId, OperationId
 from services.scale_bridge.domain.catalogue import Document
+from services.scale_bridge.domain.model import PERMISSIVE, Limits
+from services.scale_bridge.domain.shop_price import ShopPrice
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,12 +24,49 @@ class TakeFetched:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Edit:
-    """Set fields of the product with a PLU, as `source` (`person` or `price`) wants it."""
+    """Set fields of the product with a PLU, as `source` (`person` or `price`) wants it.
+
+    `limits` are those of the scale's model.
+    """
 
     device_id: DeviceId
     plu: str
     fields: Mapping[str, Any]
     source: str
+    edited_by: str
+    now: datetime
+    limits: Limits = PERMISSIVE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakePrice:
+    """The shop said what an article costs, which is the product with a PLU here."""
+
+    device_id: DeviceId
+    plu: str
+    said: ShopPrice
+    now: datetime
+    limits: Limits = PERMISSIVE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetMessage:
+    """Have a text that labels may carry, new or another; `message` is its id, as text."""
+
+    device_id: DeviceId
+    message: str
+    value: str
+    edited_by: str
+    now: datetime
+    limits: Limits = PERMISSIVE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DropMessage:
+    """Have a text no more, which no label carries."""
+
+    device_id: DeviceId
+    message: str
     edited_by: str
     now: datetime
 
@@ -59,6 +98,7 @@ class Revert:
     document: Document
     reverted_by: str
     now: datetime
+    limits: Limits = PERMISSIVE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,4 +122,15 @@ class Doubt:
     now: datetime
 
 
-CopyCommand: TypeAlias = TakeFetched | Edit | RefreshDates | Invalidate | Revert | Confirm | Doubt
+CopyCommand: TypeAlias = (
+    TakeFetched
+    | Edit
+    | TakePrice
+    | SetMessage
+    | DropMessage
+    | RefreshDates
+    | Invalidate
+    | Revert
+    | Confirm
+    | Doubt
+)

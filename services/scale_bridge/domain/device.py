@@ -1,4 +1,8 @@
-"""A scale as its owner registered it: where it is, what it is called, and its sealed password."""
+"""A scale as its owner registered it: where it is, what it is called, and its sealed password.
+
+What it is beside that is on the same stream, and in modules of its own: its profile, the rules that
+are relaxed for it, the reminders of its verification.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,12 +12,30 @@ from uuid import UUID, uuid5
 from contracts.scale_bridge import (
     DeviceChanged,
     DeviceId,
+    DeviceProfiled,
     DeviceRegistered,
     DeviceRemoved,
     ScaleBridgeEvent,
+    StrictnessSet,
+    VerificationDue,
 )
 from libs.errors import NotFound, Refused
 from libs.eventsourcing.decider import Decider
+from services.scale_bridge.domain.profile import (
+    UNKNOWN,
+    Profile,
+    SetProfile,
+    profile_of,
+    profiled,
+)
+from services.scale_bridge.domain.relaxation import (
+    STRICTLY,
+    Relaxation,
+    SetStrictness,
+    relaxation_of,
+    set_so,
+)
+from services.scale_bridge.domain.verification import Remind, Reminder, reminded
 
 TCP: Final = "TCP"
 _NUMBERED: Final = UUID("6b1c7f1e-6f0a-4c53-9d8e-0b6f5a3c2d41")
@@ -42,12 +64,18 @@ class Details:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Device:
-    """A device as later decisions need it; without `details` nobody registered it."""
+    """A device as later decisions need it; without `details` nobody registered it.
+
+    `told` are the reminders that were announced.
+    """
 
     number: int = 0
     owner: UUID | None = None
     details: Details | None = None
     removed: bool = False
+    profile: Profile = UNKNOWN
+    relaxation: Relaxation = STRICTLY
+    told: frozenset[Reminder] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +106,8 @@ class Remove:
     now: datetime
 
 
-DeviceCommand: TypeAlias = Register | Change | Remove
+Description: TypeAlias = SetProfile | SetStrictness | Remind
+DeviceCommand: TypeAlias = Register | Change | Remove | Description
 
 
 def device_id_of(number: int) -> DeviceId:
@@ -99,7 +128,7 @@ def moves(before: Details, after: Details) -> bool:
 
 
 def decide(device: Device, command: DeviceCommand) -> list[ScaleBridgeEvent]:
-    """See `Decider`."""
+    """See `Decider`. Raises what the modules of a description raise, too."""
     match command:
         case Register() if device.details is not None:
             raise DeviceKnown
@@ -114,6 +143,21 @@ def decide(device: Device, command: DeviceCommand) -> list[ScaleBridgeEvent]:
             return []
         case Change():
             return [_changed(command)]
+        case SetProfile() | SetStrictness() | Remind():
+            details_of(device)
+            return _described(device, command)
+        case _:
+            assert_never(command)
+
+
+def _described(device: Device, command: Description) -> list[ScaleBridgeEvent]:
+    match command:
+        case SetProfile():
+            return profiled(device.profile, command)
+        case SetStrictness():
+            return set_so(device.relaxation, command)
+        case Remind():
+            return reminded(device.profile.next_verification, device.told, command)
         case _:
             assert_never(command)
 
@@ -159,6 +203,12 @@ def evolve(device: Device, event: ScaleBridgeEvent) -> Device:
             return replace(device, details=_details(event))
         case DeviceRemoved():
             return replace(device, removed=True)
+        case DeviceProfiled():
+            return replace(device, profile=profile_of(event))
+        case StrictnessSet():
+            return replace(device, relaxation=relaxation_of(event))
+        case VerificationDue(due_on=due_on, days=days):
+            return replace(device, told=device.told | {(due_on, days)})
         case _:
             # Catalogues, operations and schedules have streams of their own.
             return device

@@ -1,66 +1,42 @@
-"""A schedule: when a scale refreshes its dates by itself (R10).
+"""A schedule: when a scale refreshes its dates by itself, by interval or calendar (R10, SCL-5).
 
 A run that is due is claimed, and then nobody else's; while it is under way no other begins. What
-was missed is made up for by one run, and the next keeps the beat of those before. A schedule knows
-nothing of others: whoever changes one disturbs none.
+was missed is made up for by one run, or skipped if a calendar says so, and the next keeps the beat
+of those before. A schedule knows nothing of others: whoever changes one disturbs none.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Any, Final, TypeAlias, assert_never
+from datetime import datetime, timedelta, tzinfo
+from itertools import count, islice
+from typing import Final, assert_never
 from uuid import uuid5
 
 from contracts.scale_bridge import (
     DeviceId,
     OperationId,
     ScaleBridgeEvent,
+    ScheduleCalendar,
     ScheduleClaimed,
     ScheduleRan,
     ScheduleSet,
+    ScheduleSkipped,
 )
 from libs.errors import Refused
 from libs.eventsourcing.decider import Decider
+from services.scale_bridge.domain.calendar import SKIP, missed, next_run, runs
+from services.scale_bridge.domain.schedule_commands import (
+    ClaimRun,
+    RecordRun,
+    ScheduleCommand,
+    SetCalendar,
+    SetSchedule,
+)
+from services.scale_bridge.domain.schedule_history import Schedule, evolve
 
 FEWEST_MINUTES: Final = 1
 MOST_MINUTES: Final = 525_600
 OK: Final = "OK"
 ERROR: Final = "ERROR"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SetSchedule:
-    """Switch it on or off, or time it anew. `may_run` is false where schedules are switched off
-    for everybody."""
-
-    device_id: DeviceId
-    enabled: bool
-    interval_minutes: int
-    set_by: str
-    now: datetime
-    may_run: bool = True
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClaimRun:
-    """Do what is due, if anything is."""
-
-    device_id: DeviceId
-    now: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordRun:
-    """Say what became of a run; `error` is None if it went well."""
-
-    device_id: DeviceId
-    operation_id: OperationId
-    error: str | None
-    now: datetime
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
-ScheduleCommand: TypeAlias = SetSchedule | ClaimRun | RecordRun
+LATE: Final = "late"
 
 
 class BadInterval(Refused):
@@ -71,32 +47,16 @@ class SchedulingOff(Refused):
     """Auto-update is switched off on this server."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Schedule:
-    """How it stands. Without an interval it was never set; `running` is the run under way."""
-
-    enabled: bool = False
-    interval_minutes: int | None = None
-    next_run_at: datetime | None = None
-    running: OperationId | None = None
-    claimed_at: datetime | None = None
-    last_run_at: datetime | None = None
-    last_status: str | None = None
-    last_error: str | None = None
-
-    def is_due(self, now: datetime) -> bool:
-        """Whether a run may begin."""
-        due = self.next_run_at
-        return self.enabled and self.running is None and due is not None and due <= now
-
-
 def decide(schedule: Schedule, command: ScheduleCommand) -> list[ScaleBridgeEvent]:
     """Raises BadInterval, SchedulingOff."""
     match command:
         case SetSchedule():
             return _set(schedule, command)
-        case ClaimRun(device_id=device_id, now=now):
-            return _claimed(schedule, device_id, now)
+        case SetCalendar():
+            interval = schedule.interval_minutes or command.interval_minutes
+            return _timed(schedule, command, interval, command.calendar)
+        case ClaimRun():
+            return _claimed(schedule, command)
         case RecordRun(operation_id=ended) if schedule.running == ended:
             return [
                 ScheduleRan(
@@ -113,36 +73,6 @@ def decide(schedule: Schedule, command: ScheduleCommand) -> list[ScaleBridgeEven
     assert_never(command)
 
 
-def evolve(schedule: Schedule, event: ScaleBridgeEvent) -> Schedule:
-    """The schedule after it; events of other aggregates change nothing."""
-    match event:
-        case ScheduleSet():
-            return replace(
-                schedule,
-                enabled=event.enabled,
-                interval_minutes=event.interval_minutes,
-                next_run_at=event.next_run_at,
-            )
-        case ScheduleClaimed():
-            return replace(
-                schedule,
-                running=event.operation_id,
-                claimed_at=event.claimed_at,
-                next_run_at=event.next_run_at,
-            )
-        case ScheduleRan():
-            return replace(
-                schedule,
-                running=None,
-                claimed_at=None,
-                last_run_at=event.ran_at,
-                last_status=event.status,
-                last_error=event.error,
-            )
-        case _:
-            return schedule
-
-
 def run_id(device_id: DeviceId, due: datetime) -> OperationId:
     """The operation that is the run due then: whoever claims it means the same one."""
     return OperationId(uuid5(device_id, f"run {due.isoformat()}"))
@@ -154,39 +84,111 @@ def following(due: datetime, interval_minutes: int, now: datetime) -> datetime:
     return due + interval * (max((now - due) // interval, 0) + 1)
 
 
+def upcoming(
+    schedule: Schedule, device_id: DeviceId, zone: tzinfo, now: datetime, number: int
+) -> list[datetime]:
+    """When the next runs are due, if nothing changes; none while it is switched off.
+
+    `zone` is the one of the calendar, if there is one.
+    """
+    due, interval = schedule.next_run_at, schedule.interval_minutes
+    if not schedule.enabled or due is None or interval is None:
+        return []
+    if schedule.calendar is not None:
+        later = runs(schedule.calendar, zone, device_id, since=max(due, now))
+        return [due, *(run.at for run in islice(later, number - 1))]
+    first = following(due, interval, now)
+    beats = (first + timedelta(minutes=interval * beat) for beat in count())
+    return [due, *islice(beats, number - 1)]
+
+
 def _set(schedule: Schedule, command: SetSchedule) -> list[ScaleBridgeEvent]:
     if not FEWEST_MINUTES <= command.interval_minutes <= MOST_MINUTES:
         raise BadInterval
+    stays = command.interval_minutes == schedule.interval_minutes and not command.over
+    calendar = schedule.calendar if stays else None
+    return _timed(schedule, command, command.interval_minutes, calendar)
+
+
+def _timed(
+    schedule: Schedule,
+    command: SetSchedule | SetCalendar,
+    interval: int,
+    calendar: ScheduleCalendar | None,
+) -> list[ScaleBridgeEvent]:
     if command.enabled and not command.may_run:
         raise SchedulingOff
-    wanted = (command.enabled, command.interval_minutes)
-    if wanted == (schedule.enabled, schedule.interval_minutes):
+    wanted = (command.enabled, interval, calendar)
+    if wanted == (schedule.enabled, schedule.interval_minutes, schedule.calendar):
         return []
-    first = command.now + timedelta(minutes=command.interval_minutes)
+    first = command.now + timedelta(minutes=interval)
+    if calendar is not None:
+        zone, device_id = _known(command.zone), command.device_id
+        first = next_run(calendar, zone, device_id, now=command.now, done=schedule.slot)
     return [
         ScheduleSet(
             device_id=command.device_id,
             enabled=command.enabled,
-            interval_minutes=command.interval_minutes,
+            interval_minutes=interval,
             next_run_at=first if command.enabled else None,
             set_by=command.set_by,
             set_at=command.now,
+            calendar=calendar,
         )
     ]
 
 
-def _claimed(schedule: Schedule, device_id: DeviceId, now: datetime) -> list[ScaleBridgeEvent]:
+def _claimed(schedule: Schedule, command: ClaimRun) -> list[ScaleBridgeEvent]:
     due, interval = schedule.next_run_at, schedule.interval_minutes
-    if not schedule.is_due(now) or due is None or interval is None:
+    if not schedule.is_due(command.now) or due is None or interval is None:
         return []
-    return [
-        ScheduleClaimed(
+    if schedule.calendar is not None:
+        return _by_calendar(command, schedule.calendar, due)
+    return [_claim(command, due, following(due, interval, command.now))]
+
+
+def _by_calendar(
+    command: ClaimRun, calendar: ScheduleCalendar, due: datetime
+) -> list[ScaleBridgeEvent]:
+    zone, device_id, now = _known(command.zone), command.device_id, command.now
+    begun = missed(calendar, zone, device_id, due=due, now=now)
+    grace = timedelta(minutes=calendar.grace_minutes)
+    late = [run for run in begun if calendar.missed == SKIP and now - run.at > grace]
+    left = begun[len(late) :]
+    afterwards = next_run(calendar, zone, device_id, now=now, done=begun[-1].slot)
+    events: list[ScaleBridgeEvent] = []
+    if late:
+        skipped = ScheduleSkipped(
             device_id=device_id,
-            operation_id=run_id(device_id, due),
-            next_run_at=following(due, interval, now),
-            claimed_at=now,
+            due_at=due,
+            late_seconds=(now - due).total_seconds(),
+            runs=len(late),
+            reason=LATE,
+            next_run_at=left[0].at if left else afterwards,
+            skipped_at=now,
         )
-    ]
+        events.append(skipped)
+    if left:
+        events.append(_claim(command, left[0].at, afterwards, slot=left[-1].slot))
+    return events
+
+
+def _claim(
+    command: ClaimRun, due: datetime, next_run_at: datetime, *, slot: datetime | None = None
+) -> ScheduleClaimed:
+    return ScheduleClaimed(
+        device_id=command.device_id,
+        operation_id=run_id(command.device_id, due),
+        next_run_at=next_run_at,
+        claimed_at=command.now,
+        slot=slot,
+    )
+
+
+def _known(zone: tzinfo | None) -> tzinfo:
+    if zone is None:
+        raise ValueError("a calendar needs its zone")
+    return zone
 
 
 SCHEDULE: Final = Decider(category="schedule", initial=Schedule(), decide=decide, evolve=evolve)

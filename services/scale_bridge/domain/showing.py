@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from services.scale_bridge.domain.beside import with_messages
 from services.scale_bridge.domain.catalogue import Document, Product, key_of, only, products
 from services.scale_bridge.domain.difference import DERIVED, difference
 from services.scale_bridge.domain.shown import COUNTS, shown_of
@@ -11,7 +12,8 @@ from services.scale_bridge.domain.shown import COUNTS, shown_of
 def differing(known: Mapping[str, Any] | None, wanted: Document) -> Document | None:
     """What a scale that holds `known` must be sent, None if nothing; all of it if nobody knows.
 
-    What is wanted no more goes along, marked as deleted (§3).
+    What is wanted no more goes along, marked as deleted (§3); of messages go those that differ and
+    those that the products refer to, and what else stands beside the products goes as a whole.
     """
     if known is None:
         return wanted
@@ -20,7 +22,7 @@ def differing(known: Mapping[str, Any] | None, wanted: Document) -> Document | N
         return None
     gone = [{**product, "deleted": True} for product in found.removed.values()]
     some = only(wanted, found.added.keys() | found.changed.keys())
-    return {**some, "products": [*products(some), *gone]}
+    return with_messages({**some, "products": [*products(some), *gone]}, found)
 
 
 def wrong(

@@ -9,14 +9,16 @@ from libs.eventsourcing.log import Cause
 from services.scale_bridge.adapters.work import Job
 from services.scale_bridge.domain.copy_commands import Confirm, Doubt
 from services.scale_bridge.domain.operation import Operation, abandoned, queued_of
-from services.scale_bridge.domain.operation_commands import Outcome, Result
+from services.scale_bridge.domain.operation_commands import Kind, Outcome, Result
 from services.scale_bridge.domain.wording import sentence
-from services.scale_bridge.handlers import catalogue, operation
+from services.scale_bridge.handlers import catalogue, operation, price
 from services.scale_bridge.handlers.desk import Desk
 
 log = structlog.get_logger(__name__)
 
 HEAL: Final = "heal"
+READS: Final = frozenset({Kind.FETCH, Kind.REFRESH})
+"""What may make a catalogue of what a scale holds."""
 
 
 async def leave(desk: Desk, job: Job, found: Operation) -> None:
@@ -34,6 +36,9 @@ async def leave(desk: Desk, job: Job, found: Operation) -> None:
         await catalogue.change(desk, job.device_id, command, cause)
     elif result.outcome is Outcome.UNKNOWN:
         await doubt(desk, job, cause, None)
+    if queued.kind in READS:
+        # It may have been read, and what the shop said not been held against that.
+        await price.hold(desk, job.tenant, job.device_id, job.operation_id, sends=True)
     detail = sentence(result.code) if result.code else ""
     await end(desk, job, queued.asked_by, replace(result, detail=detail))
 
@@ -60,6 +65,11 @@ def failed_so(code: str) -> Result:
     return Result(outcome=Outcome.FAILED, code=code, detail=sentence(code))
 
 
-def cause_of(job: Job, asked_by: str) -> Cause:
+def cause_of(job: Job, asked_by: str, correlation_id: str | None = None) -> Cause:
     """On whose behalf what follows from an operation is told."""
-    return Cause(tenant=job.tenant, actor=asked_by, causation_id=str(job.operation_id))
+    return Cause(
+        tenant=job.tenant,
+        actor=asked_by,
+        correlation_id=correlation_id,
+        causation_id=str(job.operation_id),
+    )

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 
+from libs.errors import NotFound
 from services.scale_bridge.adapters import catalogue_file, handed
 from services.scale_bridge.adapters.bridge_wire import Misunderstood
 from services.scale_bridge.adapters.handed import Handed
@@ -19,6 +20,7 @@ from services.scale_bridge.adapters.operation import Fetched
 from services.scale_bridge.adapters.work import Job
 from services.scale_bridge.domain import catalogue
 from services.scale_bridge.domain.bridge_message import Report, Stage
+from services.scale_bridge.domain.catalogue import STRICT, Strictness
 from services.scale_bridge.domain.copy_history import Copy
 from services.scale_bridge.domain.fault import UnknownOutcome
 from services.scale_bridge.domain.operation import (
@@ -29,7 +31,7 @@ from services.scale_bridge.domain.operation import (
 )
 from services.scale_bridge.domain.operation_commands import Kind, Outcome
 from services.scale_bridge.domain.wording import sentence
-from services.scale_bridge.handlers import operation, settle
+from services.scale_bridge.handlers import device, operation, settle
 from services.scale_bridge.handlers.cases import Case
 from services.scale_bridge.handlers.desk import Desk
 from services.scale_bridge.handlers.errand import Errand, Performed
@@ -56,7 +58,10 @@ async def take_in(
     try:
         found = await operation.load(desk, tenant, row.operation_id)
         if found.ended is None:
-            case = _case(tenant, row, found)
+            case = replace(
+                _case(tenant, row, found),
+                correlation_id=await operation.correlation_of(desk, row.operation_id),
+            )
             following = await _told(desk, case, row, found, report, content, bridge_id)
         else:
             log.info("report too late", stage=report.stage, outcome=report.outcome)
@@ -81,7 +86,9 @@ async def _told(
         case Stage.APPLIED:
             await settle.applied(desk, case, report.items or 0)
         case Stage.ENDED:
-            return await settle.over(desk, case, await _performed(row, report, content))
+            strictness = await _strictness(desk, case)
+            performed = await _performed(row, report, content, strictness)
+            return await settle.over(desk, case, performed)
     return None
 
 
@@ -122,7 +129,18 @@ def _case(tenant: str, row: Handed, found: Operation) -> Case:
     )
 
 
-async def _performed(row: Handed, report: Report, content: bytes | None) -> Performed:
+async def _strictness(desk: Desk, case: Case) -> Strictness:
+    """As it is now: nothing is relaxed for a scale that nobody has any more."""
+    try:
+        its = await device.load(desk, case.job.tenant, case.job.device_id)
+    except NotFound:
+        return STRICT
+    return its.device.relaxation.strictness
+
+
+async def _performed(
+    row: Handed, report: Report, content: bytes | None, strictness: Strictness
+) -> Performed:
     """What the daemon says it did; it is checked like what scales say.
 
     Raises BadCatalogue, Misunderstood.
@@ -134,7 +152,7 @@ async def _performed(row: Handed, report: Report, content: bytes | None) -> Perf
         code=report.code,
         detail=report.detail[:MOST_DETAIL],
         result=report.result,
-        read=None if content is None else await asyncio.to_thread(_read, content),
+        read=None if content is None else await asyncio.to_thread(_read, content, strictness),
         items=report.items,
         doubtful=report.doubtful,
     )
@@ -147,8 +165,8 @@ async def _performed(row: Handed, report: Report, content: bytes | None) -> Perf
     )
 
 
-def _read(content: bytes) -> Fetched:
-    document = catalogue_file.read(content)
+def _read(content: bytes, strictness: Strictness) -> Fetched:
+    document = catalogue_file.read(content, strictness)
     return Fetched(
         document=document,
         file=content,

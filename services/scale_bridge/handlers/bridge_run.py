@@ -29,13 +29,16 @@ from services.scale_bridge.adapters.bridge_link import (
     open_link,
     show_key,
 )
-from services.scale_bridge.adapters.bridge_login import GatewayAway, NotLetIn
+from services.scale_bridge.adapters.bridge_login import AnswerLost, GatewayAway, NotLetIn, Tokens
 from services.scale_bridge.handlers.bridge_desk import BridgeDesk
 from services.scale_bridge.handlers.bridge_talk import converse
 from services.scale_bridge.handlers.racing import first
 
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 60.0
+AGAIN_SECONDS: Final = (1.0, 2.0)
+"""After how long a refresh is repeated whose answer got lost, while the gateway still gives the
+same one: for half a minute after the first."""
 SPARE: Final = 0.8
 """The part of a token's life after which a connection is opened anew, with another token."""
 
@@ -95,8 +98,8 @@ class _Met:
 class _Passes:
     """The token that lets the daemon in, as long as it is good.
 
-    A new one is asked for as seldom as can be: the answer may get lost, and with it the only
-    refresh token that is good.
+    A new one is asked for as seldom as can be: the answer may get lost more often than it can be
+    asked for again, and with it the only refresh token that is good.
     """
 
     def __init__(self, office: Office) -> None:
@@ -113,15 +116,28 @@ class _Passes:
         """Who the daemon is, its token, and for how many seconds. Raises NotLetIn, GatewayAway."""
         identity = await asyncio.to_thread(read_identity, self._office.home)
         if self._identity != identity or self._now() >= self._worn_at:
-            tokens = await bridge_login.refreshed(
-                self._office.client, identity.gateway, identity.refresh_token
-            )
+            tokens = await self._refreshed(identity)
             # Kept before it is used: what is not kept would be lost for good.
             identity = replace(identity, refresh_token=tokens.refresh)
             await asyncio.to_thread(write_identity, self._office.home, identity)
             self._identity, self._access = identity, tokens.access
             self._worn_at = self._now() + tokens.seconds * SPARE
         return identity, self._access, self._worn_at - self._now()
+
+    async def _refreshed(self, identity: Identity) -> Tokens:
+        """New tokens. An answer that got lost is asked for at once again: later it would be gone,
+        and the daemon had to be enrolled anew."""
+        for seconds in AGAIN_SECONDS:
+            try:
+                return await self._asked(identity)
+            except AnswerLost as error:
+                log.info("bridge asks for its token again", reason=_reason(error))
+            await asyncio.sleep(seconds * (0.5 + self._office.chance() / 2))
+        return await self._asked(identity)
+
+    async def _asked(self, identity: Identity) -> Tokens:
+        client = self._office.client
+        return await bridge_login.refreshed(client, identity.gateway, identity.refresh_token)
 
 
 async def _connected(desk: BridgeDesk, office: Office, passes: _Passes, met: _Met) -> None:

@@ -17,7 +17,7 @@ from services.scale_bridge.domain.copy_history import Copy
 from services.scale_bridge.domain.operation import SENDS, queued_of
 from services.scale_bridge.domain.operation_commands import Kind
 from services.scale_bridge.domain.wording import DEVICE_UNKNOWN, NOTHING_CACHED, PASSWORD_LOST
-from services.scale_bridge.handlers import catalogue, device, operation
+from services.scale_bridge.handlers import catalogue, device, operation, schedule
 from services.scale_bridge.handlers.abandoned import HEAL, cause_of, end, failed_so, leave
 from services.scale_bridge.handlers.desk import Desk
 from services.scale_bridge.handlers.errand import Errand
@@ -41,11 +41,12 @@ class Case:
     copy: Copy
     content: str | None
     device_version: int
+    correlation_id: str | None = None
 
     @property
     def cause(self) -> Cause:
         """On whose behalf what follows is told."""
-        return cause_of(self.job, self.queued.asked_by)
+        return cause_of(self.job, self.queued.asked_by, self.correlation_id)
 
     @property
     def is_first_half(self) -> bool:
@@ -115,6 +116,7 @@ async def made(desk: Desk, job: Job, queued: OperationQueued) -> Case | None:
         wanted=wanted,
         known=await _known(desk, job, copy) if kind in SENDS else None,
         diagnose=desk.diagnose_auto if auto else desk.diagnose,
+        strictness=its.device.relaxation.strictness,
     )
     return Case(
         job=job,
@@ -123,12 +125,14 @@ async def made(desk: Desk, job: Job, queued: OperationQueued) -> Case | None:
         copy=copy,
         content=content,
         device_version=its.version,
+        correlation_id=await operation.correlation_of(desk, job.operation_id),
     )
 
 
 async def _refreshed(desk: Desk, job: Job, cause: Cause) -> Copy:
-    """Have everything made today (R13)."""
-    now = desk.clock().astimezone(desk.zone)
+    """Have everything made today (R13), by the clock its runs go by."""
+    its = await schedule.zone(desk.store, desk.pool, job.tenant, job.device_id)
+    now = desk.clock().astimezone(its or desk.zone)
     command = RefreshDates(device_id=job.device_id, now=now)
     return (await catalogue.change(desk, job.device_id, command, cause)).copy
 

@@ -5,7 +5,7 @@ products all survive, whichever process they come to (R9).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -18,7 +18,7 @@ from contracts.scale_bridge import (
     DeviceId,
     ScaleBridgeEvent,
 )
-from libs.errors import Unavailable
+from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Cause, VersionConflict
 from services.scale_bridge.adapters import contents, copies
 from services.scale_bridge.adapters.copies import Kept
@@ -26,6 +26,7 @@ from services.scale_bridge.domain.catalogue import Document
 from services.scale_bridge.domain.copy import CATEGORY, RevisionUnknown, decide
 from services.scale_bridge.domain.copy_commands import CopyCommand, Revert, TakeFetched
 from services.scale_bridge.domain.copy_history import Copy, evolve
+from services.scale_bridge.domain.product import BadFields
 from services.scale_bridge.handlers.desk import Desk, Loaded
 
 log = structlog.get_logger(__name__)
@@ -79,6 +80,39 @@ async def change(
                 return await _decided(desk, device_id, loaded, made, cause, command_id)
             except VersionConflict:
                 continue
+    raise Unavailable("catalogue")
+
+
+async def change_each(
+    desk: Desk, device_id: DeviceId, commands: Sequence[tuple[CopyCommand, Cause]]
+) -> Copy:
+    """Change a catalogue in several ways, each on its own; what cannot be done is left out.
+
+    All are of one tenant. Those that make no difference are nothing new. Raises Unavailable,
+    LogUnavailable.
+    """
+    tenant = commands[0][1].tenant
+    async with desk.remembered.turn(tenant, device_id):
+        loaded = await load(desk, tenant, device_id)
+        for command, cause in commands:
+            loaded = await _one_of_each(desk, device_id, loaded, command, cause)
+    return loaded.copy
+
+
+async def _one_of_each(
+    desk: Desk, device_id: DeviceId, loaded: Loaded, command: CopyCommand, cause: Cause
+) -> Loaded:
+    for _ in range(ATTEMPTS):
+        try:
+            changed = await _decided(desk, device_id, loaded, command, cause)
+        except VersionConflict:
+            loaded = await load(desk, cause.tenant, device_id)
+        except (NotFound, BadFields) as error:
+            log.warning("not changed", device=str(device_id), reason=str(error))
+            return loaded
+        else:
+            known = desk.remembered.get(cause.tenant, device_id)
+            return known if changed.events and known is not None else loaded
     raise Unavailable("catalogue")
 
 
@@ -181,12 +215,4 @@ def _evolve(named: dict[str, Document], copy: Copy, event: ScaleBridgeEvent) -> 
 
 
 def _with_document(copy: Copy, document: Document) -> Copy:
-
-    return Copy(
-        revision=copy.revision,
-        confirmed=copy.confirmed,
-        since=copy.since,
-        valid=copy.valid,
-        on_scale=copy.on_scale,
-        document=document,
-    )
+    return replace(copy, document=document)

@@ -15,6 +15,7 @@ from libs.security.sealing import Seal
 from services.scale_bridge.adapters.breakers import Breakers
 from services.scale_bridge.adapters.work import Work
 from services.scale_bridge.domain.address import Policy
+from services.scale_bridge.domain.barcode import Rules
 from services.scale_bridge.domain.catalogue import products
 from services.scale_bridge.domain.copy_history import Copy
 
@@ -78,7 +79,10 @@ def _size(loaded: Loaded) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Desk:
-    """`pool` is in system scope. `revisions` are kept, operations last `operation_seconds`."""
+    """`pool` is in system scope. `revisions` are kept, operations last `operation_seconds`.
+
+    `rules` are how labels are read, by tenant, and at which version: that may be old.
+    """
 
     store: EventStore[ScaleBridgeEvent]
     pool: Pool
@@ -93,3 +97,4 @@ class Desk:
     diagnose: bool = False
     diagnose_auto: bool = False
     remembered: Remembered = field(default_factory=Remembered)
+    rules: dict[str, tuple[Rules, int]] = field(default_factory=dict)

@@ -8,7 +8,7 @@ the operation is ended as abandoned.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import structlog
@@ -16,7 +16,9 @@ import structlog
 from contracts.scale_bridge import OperationId
 from libs.errors import Unavailable
 from libs.eventsourcing.log import VersionConflict
-from services.scale_bridge.adapters import contents
+from services.scale_bridge.adapters import contents, progress
+from services.scale_bridge.adapters.heard_driver import HeardDriver
+from services.scale_bridge.adapters.progress import Moved
 from services.scale_bridge.adapters.work import Job
 from services.scale_bridge.domain.operation import OperationOver, OperationUnknown
 from services.scale_bridge.handlers import operation, settle
@@ -32,6 +34,8 @@ MOST: Final = 200
 """How many operations are under way at once, those waiting for their turn included."""
 SWEEP_SECONDS: Final = 2.0
 TIDY_SECONDS: Final = 600.0
+PROGRESS_SECONDS: Final = 1.0
+"""How often is written down how far transfers are, all of them at once."""
 PAUSE_SECONDS: Final = 1.0
 OVER_ATTEMPTS: Final = 20
 
@@ -68,6 +72,7 @@ class Executor:
     drain_seconds: float = 10.0
     running: dict[OperationId, asyncio.Task[None]] = field(default_factory=dict)
     jobs: dict[OperationId, Job] = field(default_factory=dict)
+    moved: dict[OperationId, Moved] = field(default_factory=dict)
 
     async def bridge(self, stop: asyncio.Event) -> None:
         """Work until `stop`, whatever becomes of the database; then let go of every scale.
@@ -77,6 +82,7 @@ class Executor:
         turns = [(self._sweep, SWEEP_SECONDS), (self._tidy, TIDY_SECONDS)]
         if self.takes:
             turns += [(self._take, self.every), (self._renew, self.desk.work.seconds / 4)]
+            turns += [(self._tell_progress, PROGRESS_SECONDS)]
         rounds = [asyncio.create_task(_again_and_again(*turn)) for turn in turns]
         try:
             await stop.wait()
@@ -103,6 +109,7 @@ class Executor:
         def over(done: asyncio.Task[None]) -> None:
             self.running.pop(job.operation_id, None)
             self.jobs.pop(job.operation_id, None)
+            self.moved.pop(job.operation_id, None)
             if not done.cancelled() and (error := done.exception()) is not None:
                 log.error("operation failed", exc_info=error, operation_id=str(job.operation_id))
 
@@ -123,7 +130,7 @@ class Executor:
     async def _done(self, case: Case) -> Case | None:
         steps = Steps(desk=self.desk, case=case, holder=self.gear.holder)
         try:
-            performed = await perform(self.gear, case.errand, steps)
+            performed = await perform(self._heard(case), case.errand, steps)
         except (OperationOver, OperationUnknown, VersionConflict):
             log.info("operation in other hands")
             return None
@@ -133,6 +140,21 @@ class Executor:
             except Unavailable:
                 await asyncio.sleep(PAUSE_SECONDS)
         raise Unavailable
+
+    def _heard(self, case: Case) -> Gear:
+        """The gear, with somebody who remembers how far the transfer is."""
+
+        def heard(done: int, total: int | None) -> None:
+            if case.job.operation_id in self.running:
+                self.moved[case.job.operation_id] = Moved(done, total)
+
+        return replace(self.gear, driver=HeardDriver(self.gear.driver, heard))
+
+    async def _tell_progress(self) -> None:
+        """Write down how far they are, each time only those that went on."""
+        moved, self.moved = self.moved, {}
+        if moved:
+            await progress.tell(self.desk.pool, self.gear.holder, moved)
 
     async def _renew(self) -> None:
         if self.running:

@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID, uuid5
 
+from msgspec.structs import replace
+
 from contracts.scale_bridge import DeviceId, OperationId
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import NO_STREAM, Cause, VersionConflict
@@ -63,14 +65,19 @@ async def order(desk: Desk, ordered: Ordered, *, after_seconds: float = 0.0) -> 
         seconds=seconds,
         now=now,
     )
-    cause = Cause(tenant=ordered.tenant, actor=ordered.asked_by)
+    cause = Cause(
+        tenant=ordered.tenant,
+        actor=ordered.asked_by,
+        correlation_id=ordered.correlation_id,
+        causation_id=ordered.causation_id,
+    )
     try:
         await desk.store.append(
             OPERATION.stream(ordered.operation_id),
             OPERATION.decide(OPERATION.initial, command),
             expected=NO_STREAM,
             cause=cause,
-            command_id=uuid5(ordered.operation_id, "queued"),
+            command_id=_ordering_of(ordered.operation_id),
         )
     except VersionConflict:
         # It was ordered before; so be it.
@@ -99,8 +106,16 @@ async def own(
     return operation
 
 
+async def correlation_of(desk: Desk, operation_id: OperationId) -> str | None:
+    """What everything that follows from an operation is told under. Raises LogUnavailable."""
+    first = uuid5(_ordering_of(operation_id), "0")
+    recorded = (await desk.store.log.find([first])).get(first)
+    return None if recorded is None else recorded.cause.correlation_id
+
+
 async def tell(desk: Desk, operation_id: OperationId, command: Begin | Apply, cause: Cause) -> None:
     """How far it is. Raises OperationOver, OperationUnknown, LogUnavailable."""
+    cause = await _correlated(desk, operation_id, cause)
     await execute(desk.store, OPERATION, operation_id, command, cause=cause)
 
 
@@ -110,6 +125,7 @@ async def end(desk: Desk, operation_id: OperationId, result: Result, cause: Caus
     Safe to repeat. Raises OperationUnknown, LogUnavailable, Unavailable.
     """
     command = End(result=result, now=desk.clock())
+    cause = await _correlated(desk, operation_id, cause)
     await execute(
         desk.store,
         OPERATION,
@@ -119,6 +135,16 @@ async def end(desk: Desk, operation_id: OperationId, result: Result, cause: Caus
         command_id=_command_of(operation_id),
     )
     await desk.work.done(cause.tenant, operation_id)
+
+
+async def _correlated(desk: Desk, operation_id: OperationId, cause: Cause) -> Cause:
+    if cause.correlation_id is not None:
+        return cause
+    return replace(cause, correlation_id=await correlation_of(desk, operation_id))
+
+
+def _ordering_of(operation_id: OperationId) -> UUID:
+    return uuid5(operation_id, "queued")
 
 
 def _command_of(operation_id: OperationId) -> UUID:

@@ -9,7 +9,10 @@ from contracts.scale_bridge import DeviceId, OperationId
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ordered:
-    """An operation to be queued. Ordering the same `operation_id` again changes nothing."""
+    """An operation to be queued. Ordering the same `operation_id` again changes nothing.
+
+    What led to it, and what all that follows is told under, are its causation and correlation.
+    """
 
     tenant: str
     device_id: DeviceId
@@ -17,6 +20,8 @@ class Ordered:
     kind: str
     asked_by: str
     full: bool = False
+    correlation_id: str | None = None
+    causation_id: str | None = None
 
 
 Order: TypeAlias = Callable[[Ordered], Awaitable[None]]

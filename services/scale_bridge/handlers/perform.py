@@ -7,6 +7,7 @@ import asyncio
 
 from services.scale_bridge.adapters import names
 from services.scale_bridge.domain.address import BadAddress, Endpoint
+from services.scale_bridge.domain.beside import unshown
 from services.scale_bridge.domain.breaker import Wait
 from services.scale_bridge.domain.fault import ScaleFault, Unreachable
 from services.scale_bridge.domain.operation_commands import Kind, Outcome
@@ -100,7 +101,7 @@ async def _verified(attempts: Attempts) -> Performed:
     read = await attempts.read()
     if wanted is None:
         return Performed(outcome=Outcome.DONE, read=read, items=read.items)
-    if wrong(wanted, read.document):
+    if wrong(wanted, read.document) or unshown(wanted, read.document):
         return Performed(
             outcome=Outcome.FAILED,
             code=NOT_SHOWN,

@@ -1,13 +1,15 @@
 """What happens when an article costs something else: every scale that sells it is to show it.
 
-Safe to repeat: what is edited has a command id that follows from the price and the scale, so that a
-price told twice does not undo what somebody edited in between.
+The shop's word is remembered, and holds against what a scale is found to show; a person may
+overrule it until the shop says something new. Safe to repeat: what was told of a price is in the
+catalogue's own history, so that a price told twice does not undo what somebody did in between.
 """
 
 import asyncio
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 import structlog
 
@@ -16,86 +18,208 @@ from contracts.shop import PriceChanged
 from libs.errors import NotFound
 from libs.eventsourcing.log import Cause
 from libs.postgres.pool import acquired
-from services.scale_bridge.domain.copy_commands import Edit
+from services.scale_bridge.adapters import prices
+from services.scale_bridge.domain.catalogue import products
+from services.scale_bridge.domain.copy_commands import TakePrice
+from services.scale_bridge.domain.copy_history import Copy
+from services.scale_bridge.domain.copy_prices import BY_PRICE, article_of, due, is_unsent
+from services.scale_bridge.domain.model import PERMISSIVE, Limits, limits_of
 from services.scale_bridge.domain.operation import OperationUnknown, Stage
 from services.scale_bridge.domain.operation_commands import Kind
-from services.scale_bridge.domain.price import major
-from services.scale_bridge.handlers import catalogue, operation
+from services.scale_bridge.domain.price import said_of
+from services.scale_bridge.domain.product import BadFields
+from services.scale_bridge.domain.shop_price import ShopPrice
+from services.scale_bridge.handlers import catalogue, device, operation
 from services.scale_bridge.handlers.desk import Desk
 from services.scale_bridge.handlers.ordering import Ordered
-from services.scale_bridge.read_models import drift
+from services.scale_bridge.read_models import drift, price_delivery
 from services.scale_bridge.read_models.drift import Place
 
 log = structlog.get_logger(__name__)
 
-BY_PRICE: Final = "price"
 GATHER: Final = timedelta(seconds=1)
 """Prices seldom come alone: one upload takes all that came within this time."""
 AT_ONCE: Final = 8
+RECENT: Final = timedelta(hours=1)
+"""For how long is looked whether a price came to every scale there is by then."""
 
 
-async def change_price(
-    desk: Desk, change: PriceChanged, *, tenant: str, currency: str
-) -> list[DeviceId]:
-    """Edit the article on every scale of the tenant that has it, and order uploads; which scales.
+async def remember(
+    desk: Desk, change: PriceChanged, *, tenant: str, currency: str, trace: str | None = None
+) -> ShopPrice | None:
+    """Keep what the shop said, valid yet or not; None if it is in another currency.
 
-    A price in another currency than the scales' changes nothing. Raises BadFields for a price below
-    zero, Unavailable, LogUnavailable.
+    `trace` is the correlation id of whatever led to it. Raises BadFields for what is no price,
+    Unavailable.
     """
     if change.currency != currency:
         log.warning("price in another currency", price=str(change.price_id))
+        return None
+    said = said_of(change, trace=trace)
+    if said is None:
+        raise BadFields({"price": "must be a finite number, 0 or more"})
+    await prices.keep(desk.pool, tenant, said)
+    return said
+
+
+async def change_price(
+    desk: Desk, change: PriceChanged, *, tenant: str, currency: str, trace: str | None = None
+) -> list[DeviceId]:
+    """Edit the article on every scale of the tenant that has it, and order uploads; which scales.
+
+    If there is a later price by now, that one is taken. One in another currency than the scales'
+    changes nothing. Raises what `remember` raises, LogUnavailable, and BeyondModel once it is
+    everywhere else if the model of a scale cannot show it (SCL-8).
+    """
+    if await remember(desk, change, tenant=tenant, currency=currency, trace=trace) is None:
         return []
     async with acquired(desk.pool) as connection:
+        now = desk.clock()
+        said = (await prices.current(connection, tenant, [change.article], now)).get(change.article)
         places = await drift.holding(connection, tenant, change.article)
+    if said is None:
+        return []
     turns = asyncio.Semaphore(AT_ONCE)
 
-    async def at(place: Place) -> DeviceId | None:
+    async def at(place: Place) -> DeviceId | BadFields | None:
         async with turns:
-            return place.device_id if await _edit(desk, change, place, tenant) else None
+            try:
+                return place.device_id if await _take(desk, tenant, place, said) else None
+            except BadFields as error:
+                return error
 
-    edited = await asyncio.gather(*(at(place) for place in places))
-    devices = sorted({device_id for device_id in edited if device_id is not None})
-    for device_id in devices:
-        await _order(desk, tenant, device_id)
-    return devices
+    taken = await asyncio.gather(*(at(place) for place in places))
+    refused = next((one for one in taken if isinstance(one, BadFields)), None)
+    if refused is not None:
+        raise refused
+    return sorted({one for one in taken if isinstance(one, UUID)})
 
 
-async def _edit(desk: Desk, change: PriceChanged, place: Place, tenant: str) -> bool:
-    command = Edit(
+async def hold(
+    desk: Desk, tenant: str, device_id: DeviceId, operation_id: OperationId, *, sends: bool
+) -> None:
+    """Lead a catalogue, read from its scale by an operation just now, back to the shop's prices.
+
+    If it `sends`, one upload follows, whatever the scale makes of it: a scale that refuses or lies
+    is left to healing's patience. Safe to repeat. Raises Unavailable, LogUnavailable.
+    """
+    copy = (await catalogue.load(desk, tenant, device_id)).copy
+    articles = {code for item in products(copy.shown) if (code := article_of(item)) is not None}
+    if not articles:
+        return
+    now = desk.clock()
+    async with acquired(desk.pool) as connection:
+        said = await prices.current(connection, tenant, articles, now)
+    limits = await _limits(desk, tenant, device_id)
+    commands = [
+        (
+            TakePrice(device_id=device_id, plu=plu, said=one, now=now, limits=limits),
+            _cause(tenant, one),
+        )
+        for plu, one in due(copy, said)
+    ]
+    if commands:
+        copy = await catalogue.change_each(desk, device_id, commands)
+    first = next(_unsent(copy, said), None)
+    if sends and first is not None:
+        its_id = OperationId(uuid5(operation_id, "prices"))
+        await operation.order(desk, _upload(tenant, device_id, its_id, first))
+
+
+async def catch_up(desk: Desk, *, limit: int = 500) -> int:
+    """Take prices that came while nobody knew that a scale sells the article; how many."""
+    now = desk.clock()
+    async with acquired(desk.pool) as connection:
+        missed = await price_delivery.missed(connection, now - RECENT, now, limit=limit)
+        said = {
+            (one.tenant, one.article): price
+            for one in missed
+            for price in (await prices.current(connection, one.tenant, [one.article], now)).values()
+        }
+    taken = 0
+    for one in missed:
+        price = said.get((one.tenant, one.article))
+        if price is not None:
+            place = Place(one.device_id, one.plu)
+            try:
+                taken += await _take(desk, one.tenant, place, price)
+            except BadFields as error:
+                # Whoever announced it is told by what is parked; others' prices go on.
+                log.debug("price not taken", device=str(one.device_id), reasons=error.reasons)
+    return taken
+
+
+async def _take(desk: Desk, tenant: str, place: Place, said: ShopPrice) -> bool:
+    """Whether the article is there; if its scale does not hold the price, an upload is ordered."""
+    command = TakePrice(
         device_id=place.device_id,
         plu=place.plu,
-        fields={"price": major(change.amount, change.currency)},
-        source=BY_PRICE,
-        edited_by=change.changed_by,
+        said=said,
         now=desk.clock(),
+        limits=await _limits(desk, tenant, place.device_id),
     )
-    cause = Cause(tenant=tenant, actor=change.changed_by, causation_id=str(change.price_id))
-    command_id = uuid5(change.price_id, f"{place.device_id} {place.plu}")
     try:
-        await catalogue.change(desk, place.device_id, command, cause, command_id=command_id)
+        changed = await catalogue.change(desk, place.device_id, command, _cause(tenant, said))
     except NotFound:
         # It was there a moment ago: whoever took it away decided so.
         return False
+    taken = changed.copy.taken.get(place.plu)
+    if taken is None or taken.price_id != said.price_id:
+        return False
+    if is_unsent(changed.copy, place.plu):
+        await _order(desk, tenant, place.device_id, said)
     return True
 
 
-async def _order(desk: Desk, tenant: str, device_id: DeviceId) -> None:
+async def _limits(desk: Desk, tenant: str, device_id: DeviceId) -> Limits:
+    """Those of the scale's model."""
+    try:
+        return limits_of((await device.load(desk, tenant, device_id)).device.profile.model)
+    except NotFound:
+        return PERMISSIVE
+
+
+async def _order(desk: Desk, tenant: str, device_id: DeviceId, said: ShopPrice) -> None:
     """Order an upload that begins after now, the same one for all who ask within `GATHER`."""
     now = desk.clock()
     number = int(now.timestamp() / GATHER.total_seconds()) + 1
     for beat in (number, number + 1):
         begins = datetime.fromtimestamp(beat * GATHER.total_seconds(), now.tzinfo)
-        ordered = Ordered(
-            tenant=tenant,
-            device_id=device_id,
-            operation_id=OperationId(uuid5(device_id, f"prices {beat}")),
-            kind=Kind.UPLOAD,
-            asked_by=BY_PRICE,
-        )
+        its_id = OperationId(uuid5(device_id, f"prices {beat}"))
+        ordered = _upload(tenant, device_id, its_id, said)
         try:
             await operation.order(desk, ordered, after_seconds=(begins - now).total_seconds())
-            found = await operation.load(desk, tenant, ordered.operation_id)
+            found = await operation.load(desk, tenant, its_id)
         except (NotFound, OperationUnknown):
             return
         if found.stage is Stage.QUEUED:
             return
+
+
+def _upload(
+    tenant: str, device_id: DeviceId, operation_id: OperationId, said: ShopPrice
+) -> Ordered:
+    return Ordered(
+        tenant=tenant,
+        device_id=device_id,
+        operation_id=operation_id,
+        kind=Kind.UPLOAD,
+        asked_by=BY_PRICE,
+        correlation_id=said.trace,
+        causation_id=str(said.price_id),
+    )
+
+
+def _cause(tenant: str, said: ShopPrice) -> Cause:
+    return Cause(
+        tenant=tenant,
+        actor=said.announced_by,
+        correlation_id=said.trace,
+        causation_id=str(said.price_id),
+    )
+
+
+def _unsent(copy: Copy, said: Mapping[int, ShopPrice]) -> Iterator[ShopPrice]:
+    for plu, taken in copy.taken.items():
+        if taken.article in said and is_unsent(copy, plu):
+            yield said[taken.article]

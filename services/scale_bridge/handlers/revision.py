@@ -9,6 +9,7 @@ from contracts.scale_bridge import (
     CatalogueReverted,
     DatesRefreshed,
     DeviceId,
+    MessageEdited,
     ProductEdited,
     ScaleBridgeEvent,
 )
@@ -17,6 +18,7 @@ from services.scale_bridge.adapters import contents
 from services.scale_bridge.domain.copy import CATEGORY, RevisionUnknown
 from services.scale_bridge.domain.copy_commands import CopyCommand, Revert
 from services.scale_bridge.domain.copy_history import Copy
+from services.scale_bridge.domain.model import PERMISSIVE, Limits
 from services.scale_bridge.handlers import catalogue
 from services.scale_bridge.handlers.catalogue import Changed
 from services.scale_bridge.handlers.desk import Desk
@@ -30,19 +32,35 @@ async def latest(
 ) -> Sequence[Mapping[str, Any]]:
     """The last revisions, the newest first: what changed, when, by whom."""
     loaded = await catalogue.load(desk, tenant, device_id)
-    after = max(0, loaded.version - SPARE * limit)
-    recorded = await desk.store.log.read(tenant, f"{CATEGORY}-{device_id}", after=after)
     confirmed = loaded.copy.confirmed
-    told = [
-        {**said, "at": one.occurred_at, "confirmed": said["revision"] == confirmed}
-        for one in recorded
-        if (said := _told(desk.store.decode(one), one.cause.actor)) is not None
-    ]
-    return told[::-1][:limit]
+    spare = SPARE
+    while True:
+        after = max(0, loaded.version - spare * limit)
+        recorded = await desk.store.log.read(tenant, f"{CATEGORY}-{device_id}", after=after)
+        told = [
+            {**said, "at": one.occurred_at, "confirmed": said["revision"] == confirmed}
+            for one in recorded
+            if (said := _told(desk.store.decode(one), one.cause.actor)) is not None
+        ]
+        if not after or len(told) >= limit:
+            return told[::-1][:limit]
+        # Prices that change nothing may be many.
+        spare *= 4
 
 
-async def revert(desk: Desk, device_id: DeviceId, revision: int, by: str, cause: Cause) -> Changed:
-    """Make a revision the present one again. Raises RevisionUnknown, NothingCached, Unavailable."""
+async def revert(
+    desk: Desk,
+    device_id: DeviceId,
+    revision: int,
+    by: str,
+    cause: Cause,
+    *,
+    limits: Limits = PERMISSIVE,
+) -> Changed:
+    """Make a revision the present one again, within the limits of the scale's model.
+
+    Raises RevisionUnknown, RevisionBeyondModel, NothingCached, Unavailable.
+    """
 
     async def command(copy: Copy) -> CopyCommand:
         if not copy.since <= revision <= copy.revision:
@@ -58,6 +76,7 @@ async def revert(desk: Desk, device_id: DeviceId, revision: int, by: str, cause:
             document=document,
             reverted_by=by,
             now=desk.clock(),
+            limits=limits,
         )
 
     return await catalogue.change(desk, device_id, command, cause)
@@ -73,6 +92,10 @@ def _told(event: ScaleBridgeEvent, actor: str | None) -> dict[str, Any] | None:
             said = {"plu": event.plu, "before": event.before, "after": event.after}
             kind = f"edited by {event.source}"
             return {"revision": revision, "kind": kind, "by": event.edited_by, **said}
+        case MessageEdited(revision=revision):
+            text = {"message": event.message, "before": event.before, "after": event.after}
+            kind = "text deleted" if event.after.get("deleted") is True else "text edited"
+            return {"revision": revision, "kind": kind, "by": event.edited_by, **text}
         case DatesRefreshed(revision=revision, dates=dates):
             return {"revision": revision, "kind": "dated", "by": actor, "items": len(dates)}
         case CatalogueInvalidated(revision=revision, reason=reason):

@@ -6,26 +6,36 @@ looks orders it.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import reduce
 from typing import Final, TypeAlias
+from zoneinfo import ZoneInfo
 
 import structlog
 
-from contracts.scale_bridge import DeviceId, OperationEnded, OperationId, ScaleBridgeEvent
+from contracts.scale_bridge import (
+    DeviceId,
+    OperationEnded,
+    OperationId,
+    ScaleBridgeEvent,
+    ScheduleSkipped,
+)
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Cause, VersionConflict
 from libs.eventsourcing.store import EventStore
 from libs.postgres.pool import Pool, acquired, tenant_transaction
-from services.scale_bridge.domain.schedule import (
-    SCHEDULE,
+from services.scale_bridge.adapters import zones
+from services.scale_bridge.adapters.zones import UnknownZone
+from services.scale_bridge.domain.schedule import SCHEDULE
+from services.scale_bridge.domain.schedule_commands import (
     ClaimRun,
     RecordRun,
-    Schedule,
     ScheduleCommand,
+    SetCalendar,
     SetSchedule,
 )
+from services.scale_bridge.domain.schedule_history import Schedule
 from services.scale_bridge.handlers.ordering import Order, Ordered
 from services.scale_bridge.read_models import schedule as schedules
 from services.scale_bridge.read_models.schedule import Standing
@@ -52,11 +62,14 @@ class Scheduling:
 
 
 async def put(
-    store: EventStore[ScaleBridgeEvent], reading: Pool, command: SetSchedule, cause: Cause
+    store: EventStore[ScaleBridgeEvent],
+    reading: Pool,
+    command: SetSchedule | SetCalendar,
+    cause: Cause,
 ) -> Schedule:
     """Set a schedule; the schedule as it then is. Safe to repeat.
 
-    Raises BadInterval, SchedulingOff, LogUnavailable, Unavailable.
+    Raises BadInterval, SchedulingOff, UnknownZone, LogUnavailable, Unavailable.
     """
     find = _finder(reading, cause.tenant, command.device_id)
     return await _run(store, find, command.device_id, command, cause)
@@ -67,6 +80,26 @@ async def get(
 ) -> Schedule:
     """The schedule as the log has it; a disabled one if it was never set."""
     return (await _load(store, _finder(reading, tenant, device_id), tenant, device_id))[0]
+
+
+async def zone(
+    store: EventStore[ScaleBridgeEvent], pool: Pool, tenant: str, device_id: DeviceId
+) -> ZoneInfo | None:
+    """By whose clock a scale runs, if it has a calendar, even one switched off; `pool` sees all.
+
+    None too if nobody knows the zone any more. Raises Unavailable, LogUnavailable.
+    """
+
+    async def find() -> Standing | None:
+        async with acquired(pool) as connection:
+            return await schedules.find(connection, tenant, device_id)
+
+    calendar = (await _load(store, find, tenant, device_id))[0].calendar
+    try:
+        return None if calendar is None else zones.zone(calendar.zone)
+    except UnknownZone:
+        log.warning("zone not known", device=str(device_id))
+        return None
 
 
 async def run_due(scheduling: Scheduling, now: datetime) -> int:
@@ -137,13 +170,15 @@ async def _claim(
     """The run that became ours, if it did: exactly one who tries gets it."""
     find, device_id = _known(standing), standing.device_id
     schedule, version = await _load(store, find, standing.tenant, device_id)
-    events = SCHEDULE.decide(schedule, command)
+    events = _decided(schedule, command)
     if not events:
         return None
     try:
         await store.append(SCHEDULE.stream(device_id), events, expected=version, cause=cause)
     except VersionConflict:
         return None
+    for skipped in (event for event in events if isinstance(event, ScheduleSkipped)):
+        log.warning("runs skipped", device=str(device_id), runs=skipped.runs, reason=skipped.reason)
     return reduce(SCHEDULE.evolve, events, schedule).running
 
 
@@ -156,7 +191,7 @@ async def _run(
 ) -> Schedule:
     for _ in range(ATTEMPTS):
         schedule, version = await _load(store, find, cause.tenant, device_id)
-        events = SCHEDULE.decide(schedule, command)
+        events = _decided(schedule, command)
         if not events:
             return schedule
         try:
@@ -165,6 +200,15 @@ async def _run(
             continue
         return reduce(SCHEDULE.evolve, events, schedule)
     raise Unavailable("schedule")
+
+
+def _decided(schedule: Schedule, command: ScheduleCommand) -> list[ScaleBridgeEvent]:
+    """What is decided, by the clock of the calendar there is. Raises UnknownZone as well."""
+    calendar = schedule.calendar
+    match command:
+        case ClaimRun() | SetSchedule(over=False) if calendar is not None:
+            command = replace(command, zone=zones.zone(calendar.zone))
+    return SCHEDULE.decide(schedule, command)
 
 
 async def _load(

@@ -3,6 +3,7 @@
 from typing import Final
 
 from services.scale_bridge.adapters.operation import Fetched
+from services.scale_bridge.domain.beside import Place, deleted_messages, unshown, with_forgotten
 from services.scale_bridge.domain.catalogue import Document, key_of, only, products
 from services.scale_bridge.domain.fault import ImportFailed, ScaleFault, UnknownOutcome
 from services.scale_bridge.domain.operation_commands import Outcome
@@ -23,7 +24,7 @@ async def send(attempts: Attempts) -> Performed:
     if wanted is None:
         return failed(NOTHING_CACHED)
     patch = wanted if errand.full else differing(errand.known, wanted)
-    gone = _deleted(patch)
+    gone, forgotten = _deleted(patch), deleted_messages(patch)
     read: Fetched | None = None
     for number in range(ROUNDS):
         sent = await _sent(attempts, patch, clear=errand.full and number == 0)
@@ -36,10 +37,11 @@ async def send(attempts: Attempts) -> Performed:
             return back
         read = back
         bad = _missing(attempts, wanted, read, gone)
-        if not bad:
+        beside = unshown(wanted, read.document, known=errand.known, gone=forgotten)
+        if not bad and not beside:
             items = len(products(wanted))
             return Performed(outcome=Outcome.VERIFIED, read=read, items=items)
-        patch = _again(wanted, read, bad)
+        patch = _again(wanted, read, bad, beside)
     return Performed(
         outcome=Outcome.FAILED, code=NOT_SHOWN, detail=sentence(NOT_SHOWN), read=read, doubtful=True
     )
@@ -92,9 +94,14 @@ def _missing(
     return wrong(wanted, read.document, gone=gone)
 
 
-def _again(wanted: Document, read: Fetched, bad: frozenset[str]) -> Document:
-    """Those that the scale does not show, and those that it must not."""
-    some = only(wanted, bad)
+def _again(
+    wanted: Document, read: Fetched, bad: frozenset[str], beside: frozenset[Place]
+) -> Document:
+    """The products that the scale does not show, and those that it must not.
+
+    Beside them all messages: a scale that does not merge them has lost those that were not sent.
+    """
+    some = with_forgotten(only(wanted, bad), read.document, beside)
     keys = {key_of(product) for product in products(some)}
     left = only(read.document, bad - keys)
     gone = [{**product, "deleted": True} for product in products(left)]

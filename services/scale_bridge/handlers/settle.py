@@ -4,6 +4,7 @@ Each step may be repeated after a crash: revisions, facts and the one end have i
 """
 
 from dataclasses import replace
+from uuid import uuid5
 
 from libs.errors import NotFound
 from libs.security.sealing import SealBroken
@@ -14,7 +15,7 @@ from services.scale_bridge.domain.copy_history import Copy
 from services.scale_bridge.domain.operation import SENDS
 from services.scale_bridge.domain.operation_commands import Apply, Begin, Kind, Outcome, Result
 from services.scale_bridge.domain.wording import DEVICE_UNKNOWN, MOVED, PASSWORD_LOST
-from services.scale_bridge.handlers import catalogue, device, operation
+from services.scale_bridge.handlers import catalogue, device, operation, price
 from services.scale_bridge.handlers.abandoned import doubt, end, failed_so
 from services.scale_bridge.handlers.cases import Case, made
 from services.scale_bridge.handlers.desk import Desk
@@ -94,7 +95,11 @@ async def _taken(desk: Desk, case: Case, read: Fetched) -> str | None:
 
     if case.errand.kind is Kind.FETCH:
         try:
-            await catalogue.change(desk, job.device_id, command, case.cause)
+            await catalogue.change(
+                desk, job.device_id, command, case.cause, command_id=uuid5(job.operation_id, "read")
+            )
+            sends = not case.is_first_half
+            await price.hold(desk, job.tenant, job.device_id, job.operation_id, sends=sends)
         except (_Moved, NotFound):
             return None
     place = f"{case.errand.address}:{case.errand.port}"
@@ -128,7 +133,9 @@ async def _result(desk: Desk, case: Case, performed: Performed, read_as: str | N
     )
     if case.errand.kind is Kind.FETCH and read_as is not None:
         now = await catalogue.load(desk, case.job.tenant, case.job.device_id)
-        return replace(told, revision=now.copy.revision, content=read_as)
+        # What the shop's prices made of it came after.
+        revision = now.copy.confirmed or now.copy.revision
+        return replace(told, revision=revision, content=read_as)
     if case.errand.wanted is not None:
         return replace(told, revision=case.copy.revision, content=case.content)
     return told

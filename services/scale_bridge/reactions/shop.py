@@ -2,15 +2,21 @@
 
 from typing import Final
 
+import structlog
+
 from contracts import shop
 from contracts.envelope import Envelope
 from contracts.shop import PriceChanged, ShopEvent
 from libs.eventsourcing.codec import codec_of
 from libs.messaging.reaction import Reaction, Turn
+from services.scale_bridge.domain.product import BadFields
 from services.scale_bridge.handlers import price
 from services.scale_bridge.handlers.desk import Desk
 
 NAME: Final = "price"
+HEARD: Final = "price-heard"
+
+log = structlog.get_logger(__name__)
 
 
 def prices(desk: Desk, *, currency: str) -> Reaction[ShopEvent]:
@@ -18,17 +24,42 @@ def prices(desk: Desk, *, currency: str) -> Reaction[ShopEvent]:
 
     async def react(envelope: Envelope[ShopEvent]) -> None:
         change: PriceChanged = envelope.event
-        await price.change_price(desk, change, tenant=envelope.tenant, currency=currency)
+        await price.change_price(
+            desk,
+            change,
+            tenant=envelope.tenant,
+            currency=currency,
+            trace=envelope.correlation_id,
+        )
 
     return Reaction(
         name=NAME,
         topics=(shop.PRICES,),
         codec=codec_of(shop.EVENTS),
-        turn_of=_turn_of,
+        turn_of=lambda event: Turn(f"article {event.article}", event.valid_at),
         react=react,
         latest_wins=True,
     )
 
 
-def _turn_of(event: ShopEvent) -> Turn | None:
-    return Turn(f"article {event.article}", event.valid_at)
+def announcements(desk: Desk, *, currency: str) -> Reaction[ShopEvent]:
+    """Remember a price as soon as it is announced, so that people see what is to come."""
+
+    async def react(envelope: Envelope[ShopEvent]) -> None:
+        change: PriceChanged = envelope.event
+        trace = envelope.correlation_id
+        try:
+            await price.remember(
+                desk, change, tenant=envelope.tenant, currency=currency, trace=trace
+            )
+        except BadFields:
+            # It waits to be looked at where it is to be shown.
+            log.info("no price", price=str(change.price_id))
+
+    return Reaction(
+        name=HEARD,
+        topics=(shop.PRICES,),
+        codec=codec_of(shop.EVENTS),
+        turn_of=lambda event: Turn(f"price {event.price_id}", event.changed_at),
+        react=react,
+    )

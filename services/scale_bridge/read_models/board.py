@@ -6,6 +6,7 @@ Nothing of its own: the scale and its revisions stand in `device`, what was done
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from services.scale_bridge.domain.standing import NOT_SHOWN, NOT_TRIED, Ended, F
 LIST: Final = """
 SELECT device.device_id, device.number, device.name, device.owner, device.bridge,
     device.revision, nullif(device.confirmed, 0) AS confirmed,
+    device.shop, device.shop_group, device.next_verification,
     last.outcome, last.code, last.detail, last.ended_at, heard.ended_at AS heard_at,
     coalesce(caught.ended_at > coalesce(matched.ended_at, '-infinity'), false) AS caught,
     coalesce(seen.read_at > coalesce(seen.lost_at, '-infinity'), false) AS valid
@@ -59,12 +61,15 @@ ORDER BY device.number
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """A scale, and what is known of it."""
+    """A scale, where it stands, what is known of it, and when it has to be verified."""
 
     device_id: DeviceId
     number: int
     name: str
     facts: Facts
+    shop: str = ""
+    group: str = ""
+    next_verification: date | None = None
 
 
 async def rows(connection: Any, tenant: str, *, owner: UUID | None = None) -> Sequence[Row]:
@@ -85,6 +90,9 @@ def _row(row: query.Row) -> Row:
         device_id=DeviceId(row["device_id"]),
         number=row["number"],
         name=row["name"],
+        shop=row["shop"],
+        group=row["shop_group"],
+        next_verification=row["next_verification"],
         facts=Facts(
             valid=row["valid"],
             revision=row["revision"],

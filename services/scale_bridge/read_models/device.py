@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     Integer,
     MetaData,
     Table,
@@ -32,12 +33,14 @@ from contracts.scale_bridge import (
     DeviceChanged,
     DeviceRegistered,
     DeviceRemoved,
+    MessageEdited,
     ProductEdited,
     ScaleBridgeEvent,
 )
 from libs.eventsourcing.codec import codec_of
 from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
+from services.scale_bridge.read_models import profile
 
 DEVICE: Final = Table(
     "device",
@@ -57,8 +60,19 @@ DEVICE: Final = Table(
     Column("catalogue_version", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("confirmed", BigInteger, nullable=False),
+    Column("profile_version", BigInteger, nullable=False),
+    Column("shop", Text, nullable=False),
+    Column("shop_group", Text, nullable=False),
+    Column("price_list", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("serial_number", Text, nullable=False),
+    Column("next_verification", Date),
+    Column("reminded_version", BigInteger, nullable=False),
+    Column("reminded_of", Date),
+    Column("reminded_days", Integer),
 )
-"""`version` is that of the device's stream; the last three tell of its catalogue's."""
+"""`version` is that of the device's stream. `catalogue_version` and the two after it tell of its
+catalogue's, the rest is told by `profile`."""
 
 KNOWN: Final = """
 INSERT INTO device AS known (tenant, device_id, version, number, owner, name, description, ip, port,
@@ -109,7 +123,8 @@ def projection() -> Projection[ScaleBridgeEvent]:
 
 
 async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
-    """Keep a row of every device, and how its catalogue stands."""
+    """Keep a row of every device: where and what it is, and how its catalogue stands."""
+    await profile.project(connection, events)
     known: dict[_Key, _Row] = {}
     standing: dict[_Key, _Row] = {}
     for envelope in events:
@@ -151,7 +166,11 @@ def _counted(event: ScaleBridgeEvent) -> tuple[UUID, Mapping[str, int]] | None:
         case CatalogueFetched():
             return event.device_id, {"revision": event.revision, "confirmed": event.revision}
         case (
-            ProductEdited() | DatesRefreshed() | CatalogueReverted() | CatalogueInvalidated()
+            ProductEdited()
+            | MessageEdited()
+            | DatesRefreshed()
+            | CatalogueReverted()
+            | CatalogueInvalidated()
         ) as changed:
             return changed.device_id, {"revision": changed.revision}
         case CatalogueConfirmed():

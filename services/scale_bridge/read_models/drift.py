@@ -28,6 +28,7 @@ from libs.eventsourcing.codec import codec_of
 from libs.messaging.projection import Connection, Projection
 from services.scale_bridge.domain.catalogue import key_of, products, text_of
 from services.scale_bridge.domain.shown import COUNTS, Shown, shown_of
+from services.scale_bridge.read_models import price_delivery
 
 DESIRED: Final = Table(
     "desired",
@@ -81,7 +82,10 @@ FROM (
 FULL JOIN ({_SHOWN}) AS seen USING (tenant, device_id, plu)
 WHERE desired.fields IS DISTINCT FROM seen.product
 """  # noqa: S608 -- no value is put in
-LIST: Final = f"{_DRIFT} ORDER BY length(plu), plu LIMIT $3"
+LIST: Final = f"""{_DRIFT}
+    AND ($4::text IS NULL OR (length(plu), plu) > (length($4), $4))
+ORDER BY length(plu), plu LIMIT $3
+"""
 COUNT: Final = f"SELECT device_id, count(*) AS number FROM ({_DRIFT}) AS d GROUP BY 1"  # noqa: S608
 HOLDING: Final = """
 SELECT device_id, plu FROM desired WHERE tenant = $1 AND code = $2 ORDER BY device_id, plu
@@ -112,14 +116,22 @@ class Place:
 
 
 def projection() -> Projection[ScaleBridgeEvent]:
-    """The projection. It looks into the catalogues that events name."""
+    """The projection. It looks into the catalogues that events name.
+
+    What became of the shop's prices follows from the same events: one reader does both.
+    """
     return Projection(
         name="drift",
-        tables=("desired",),
+        tables=("desired", "price_delivery"),
         topics=(scale_bridge.CATALOGUES,),
         codec=codec_of(scale_bridge.EVENTS),
-        project=project,
+        project=_both,
     )
+
+
+async def _both(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
+    await project(connection, events)
+    await price_delivery.project(connection, events)
 
 
 async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
@@ -142,9 +154,12 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
 
 
 async def differences(
-    connection: Any, tenant: str, device_id: UUID, *, limit: int
+    connection: Any, tenant: str, device_id: UUID, *, limit: int, after: str | None = None
 ) -> Sequence[Difference]:
-    """What is shown otherwise than desired, by PLU; of a scale never read that is everything."""
+    """What is shown otherwise than desired, by PLU, from the one `after` a PLU on.
+
+    Of a scale never read that is everything.
+    """
     return [
         Difference(
             plu=row["plu"],
@@ -152,7 +167,7 @@ async def differences(
             shown=_decoded(row["shown"]),
             revision=row["revision"],
         )
-        for row in await connection.fetch(LIST, tenant, [device_id], limit)
+        for row in await connection.fetch(LIST, tenant, [device_id], limit, after)
     ]
 
 

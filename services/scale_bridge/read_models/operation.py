@@ -1,6 +1,7 @@
 """What was done with each scale, on whose order, and how did it end (R24)?"""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     bindparam,
+    or_,
     select,
 )
 
@@ -54,7 +56,7 @@ OPERATION: Final = Table(
     Column("began_at", DateTime(timezone=True)),
     Column("ended_at", DateTime(timezone=True)),
 )
-"""`version` is that of the operation's stream; `began_at` that of the last attempt."""
+"""`version` is that of the operation's stream; `began_at` that of the first attempt."""
 
 _NAMES: Final = [column.name for column in OPERATION.columns][4:]
 _KEPT: Final = [name for name in _NAMES if name not in ("stage", "attempts")]
@@ -114,7 +116,8 @@ def _told(
             return {**said, "full_upload": event.full, "stage": "queued"}
         case OperationSending():
             attempts = {"attempts": event.attempt, "revision": event.revision}
-            return {**attempts, "began_at": event.began_at, "stage": "sending"}
+            began = {"began_at": event.began_at} if event.attempt == 1 else {}
+            return {**attempts, **began, "stage": "sending"}
         case OperationApplied():
             said = {name: getattr(event, name) for name in ("revision", "content", "items")}
             return {**said, "stage": "applied"}
@@ -132,7 +135,11 @@ _LATEST: Final = (
     )
     .order_by(OPERATION.c.queued_at.desc(), OPERATION.c.operation_id)
     .limit(bindparam("limit"))
-    .offset(bindparam("offset"))
+)
+_FROM: Final = _LATEST.offset(bindparam("offset"))
+_BEHIND: Final = _LATEST.where(
+    OPERATION.c.queued_at <= bindparam("at"),
+    or_(OPERATION.c.queued_at < bindparam("at"), OPERATION.c.operation_id > bindparam("last")),
 )
 
 
@@ -141,5 +148,15 @@ async def latest(
 ) -> Sequence[query.Row]:
     """The columns of `OPERATION`, the last ordered first."""
     return await query.fetch(
-        connection, _LATEST, tenant=tenant, device_id=device_id, limit=limit, offset=offset
+        connection, _FROM, tenant=tenant, device_id=device_id, limit=limit, offset=offset
+    )
+
+
+async def behind(
+    connection: Any, tenant: str, device_id: UUID, place: tuple[datetime, UUID], *, limit: int
+) -> Sequence[query.Row]:
+    """The same, from behind the one that was ordered at this moment and has this id."""
+    at, last = place
+    return await query.fetch(
+        connection, _BEHIND, tenant=tenant, device_id=device_id, limit=limit, at=at, last=last
     )

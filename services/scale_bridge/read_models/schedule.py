@@ -11,6 +11,7 @@ from functools import reduce
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import (
     Boolean,
     Column,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     bindparam,
     select,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from contracts import scale_bridge
 from contracts.envelope import Envelope
@@ -30,14 +32,16 @@ from contracts.scale_bridge import (
     DeviceId,
     DeviceRemoved,
     ScaleBridgeEvent,
+    ScheduleCalendar,
     ScheduleClaimed,
     ScheduleRan,
     ScheduleSet,
+    ScheduleSkipped,
 )
 from libs.eventsourcing.codec import codec_of
 from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
-from services.scale_bridge.domain.schedule import Schedule, evolve
+from services.scale_bridge.domain.schedule_history import Schedule, evolve
 
 SCHEDULE: Final = Table(
     "schedule",
@@ -54,6 +58,12 @@ SCHEDULE: Final = Table(
     Column("last_run_at", DateTime(timezone=True)),
     Column("last_status", Text),
     Column("last_error", Text),
+    Column("calendar", JSONB),
+    Column("slot", DateTime(timezone=True)),
+    Column("skipped_at", DateTime(timezone=True)),
+    Column("skipped_due_at", DateTime(timezone=True)),
+    Column("skipped_runs", Integer),
+    Column("skipped_reason", Text),
 )
 """From `enabled` on the columns are the fields of a `Schedule`. `removed` is the device."""
 
@@ -68,7 +78,8 @@ KEEP: Final = f"""
 INSERT INTO schedule AS known (tenant, device_id, removed, version, {", ".join(_FIELDS)})
 SELECT tenant, device_id, false, version, {", ".join(_FIELDS)}
 FROM unnest($1::text[], $2::uuid[], $3::int[], $4::boolean[], $5::int[], $6::timestamptz[],
-    $7::uuid[], $8::timestamptz[], $9::timestamptz[], $10::text[], $11::text[])
+    $7::uuid[], $8::timestamptz[], $9::timestamptz[], $10::text[], $11::text[], $12::jsonb[],
+    $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::int[], $17::text[])
     AS given (tenant, device_id, version, {", ".join(_FIELDS)}) ORDER BY 1, 2
 ON CONFLICT (tenant, device_id) DO UPDATE SET version = excluded.version,
     {", ".join(f"{name} = excluded.{name}" for name in _FIELDS)}
@@ -110,7 +121,7 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
     removed: set[_Key] = set()
     for envelope in events:
         match envelope.event:
-            case ScheduleSet() | ScheduleClaimed() | ScheduleRan() as event:
+            case ScheduleSet() | ScheduleClaimed() | ScheduleSkipped() | ScheduleRan() as event:
                 told.setdefault((envelope.tenant, event.device_id), []).append(envelope)
             case DeviceRemoved(device_id=device_id):
                 removed.add((envelope.tenant, device_id))
@@ -147,17 +158,26 @@ async def _keep(
     for key, envelopes in told.items():
         before = known[key].schedule if key in known else Schedule()
         after = reduce(evolve, (envelope.event for envelope in envelopes), before)
-        values = [getattr(after, name) for name in _FIELDS]
-        kept.append((*key, envelopes[-1].version, *values))
+        kept.append((*key, envelopes[-1].version, *_columns(after)))
     await connection.execute(KEEP, *zip(*kept, strict=True))
 
 
+def _columns(schedule: Schedule) -> list[Any]:
+    values = {name: getattr(schedule, name) for name in _FIELDS}
+    calendar = schedule.calendar
+    values["calendar"] = None if calendar is None else msgspec.json.encode(calendar).decode()
+    return list(values.values())
+
+
 def _standing(row: query.Row) -> Standing:
+    values = {name: row[name] for name in _FIELDS}
+    if values["calendar"] is not None:
+        values["calendar"] = msgspec.json.decode(values["calendar"], type=ScheduleCalendar)
     return Standing(
         tenant=row["tenant"],
         device_id=DeviceId(row["device_id"]),
         version=row["version"],
-        schedule=Schedule(**{name: row[name] for name in _FIELDS}),
+        schedule=Schedule(**values),
     )
 
 

@@ -61,9 +61,10 @@ SELECT known.verified_at, known.written_at, point.seen_at AS since, point.produc
 FROM known LEFT JOIN point ON true
 """
 
+# What ended before it is kept for sure need not be there any more, so that nobody is shown it.
 HISTORY: Final = """
-SELECT since, until, product FROM (
-    SELECT at AS since, lead(at) OVER (ORDER BY at, turn) AS until, product::text, lost
+SELECT since, until, turn, product FROM (
+    SELECT at AS since, turn, lead(at) OVER (ORDER BY at, turn) AS until, product::text, lost
     FROM (
         SELECT seen_at AS at, operation_id AS turn, product, false AS lost FROM shown
         WHERE tenant = $1 AND device_id = $2 AND plu = $3
@@ -72,7 +73,9 @@ SELECT since, until, product FROM (
         WHERE tenant = $1 AND device_id = $2 AND kind = 'lost'
     ) AS told
 ) AS intervals
-WHERE NOT lost ORDER BY since DESC, until DESC LIMIT $4
+WHERE NOT lost AND ($5::timestamptz IS NULL OR until IS NULL OR until > $5)
+    AND ($6::timestamptz IS NULL OR (since, turn) < ($6, $7::uuid))
+ORDER BY since DESC, turn DESC LIMIT $4
 """
 
 _ShownRow: TypeAlias = tuple[str, UUID, str, datetime, UUID, str | None]
@@ -82,11 +85,15 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Interval:
-    """What was shown from `since` until just before `until`; `product` is None for nothing."""
+    """What was shown from `since` until just before `until`; `product` is None for nothing.
+
+    `turn` is the operation that saw it: with `since` it is the interval's place in the history.
+    """
 
     product: Mapping[str, Any] | None
     since: datetime
     until: datetime | None
+    turn: UUID
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,12 +156,27 @@ async def at(
 
 
 async def history(
-    connection: Any, tenant: str, device_id: UUID, plu: str, *, limit: int
+    connection: Any,
+    tenant: str,
+    device_id: UUID,
+    plu: str,
+    *,
+    limit: int,
+    ended_after: datetime | None = None,
+    before: tuple[datetime, UUID] | None = None,
 ) -> Sequence[Interval]:
-    """What was shown of a product, the latest first."""
-    rows = await connection.fetch(HISTORY, tenant, device_id, plu, limit)
+    """What was shown of a product, the latest first: of what ended after a moment, and from before
+    the place of the last one seen.
+    """
+    place = before or (None, None)
+    rows = await connection.fetch(HISTORY, tenant, device_id, plu, limit, ended_after, *place)
     return [
-        Interval(product=_product(row["product"]), since=row["since"], until=row["until"])
+        Interval(
+            product=_product(row["product"]),
+            since=row["since"],
+            until=row["until"],
+            turn=row["turn"],
+        )
         for row in rows
     ]
 

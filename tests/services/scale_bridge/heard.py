@@ -15,9 +15,11 @@ from contracts.scale_bridge import (
     OperationSending,
     ProductsShown,
     ScaleBridgeEvent,
+    ScheduleCalendar,
     ScheduleClaimed,
     ScheduleRan,
     ScheduleSet,
+    ScheduleSkipped,
 )
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -101,24 +103,24 @@ class Heard:
             )
         )
 
-    def sending(self, number: int, *, at: float = 0, of: int = 1) -> None:
+    def sending(self, number: int, *, at: float = 0, of: int = 1, revision: int = 1) -> None:
         self(
             OperationSending(
                 operation_id=operation_id(number),
                 device_id=device_id(of),
                 holder="embedded",
                 attempt=1,
-                revision=1,
+                revision=revision,
                 began_at=minute(at),
             )
         )
 
-    def applied(self, number: int, *, at: float = 0, of: int = 1) -> None:
+    def applied(self, number: int, *, at: float = 0, of: int = 1, revision: int = 1) -> None:
         self(
             OperationApplied(
                 operation_id=operation_id(number),
                 device_id=device_id(of),
-                revision=1,
+                revision=revision,
                 content="?",
                 items=1,
                 applied_at=minute(at),
@@ -135,6 +137,7 @@ class Heard:
         at: float = 0,
         of: int = 1,
         detail: str = "",
+        revision: int = 1,
     ) -> None:
         self(
             OperationEnded(
@@ -145,7 +148,7 @@ class Heard:
                 code=code,
                 detail=detail,
                 result=None,
-                revision=1,
+                revision=revision,
                 content=None,
                 items=None,
                 attempts=1,
@@ -170,7 +173,17 @@ class Heard:
         self.sending(number, at=at, of=of)
         self.ended(number, kind, outcome, code, at=at, of=of, detail=detail)
 
-    def schedule_set(self, *, of: int = 1, enabled: bool = True, due: float = 60) -> None:
+    def schedule_set(
+        self, *, of: int = 1, enabled: bool = True, due: float = 60, at: tuple[str, ...] = ()
+    ) -> None:
+        calendar = ScheduleCalendar(
+            at=at,
+            weekdays=("mon", "sat"),
+            zone="Europe/Berlin",
+            jitter_minutes=10,
+            missed="skip",
+            grace_minutes=15,
+        )
         self(
             ScheduleSet(
                 device_id=device_id(of),
@@ -179,6 +192,20 @@ class Heard:
                 next_run_at=minute(due) if enabled else None,
                 set_by="anna",
                 set_at=NOON,
+                calendar=calendar if at else None,
+            )
+        )
+
+    def schedule_skipped(self, *, of: int = 1, due: float = 60, runs: int = 1) -> None:
+        self(
+            ScheduleSkipped(
+                device_id=device_id(of),
+                due_at=minute(due),
+                late_seconds=1200.0,
+                runs=runs,
+                reason="late",
+                next_run_at=minute(due + 60),
+                skipped_at=minute(due + 20),
             )
         )
 
@@ -189,6 +216,7 @@ class Heard:
                 operation_id=operation_id(number),
                 next_run_at=minute(due),
                 claimed_at=minute(60),
+                slot=minute(due - 60),
             )
         )
 
@@ -212,4 +240,4 @@ def _place(event: ScaleBridgeEvent) -> tuple[str, datetime]:
         return f"operation-{event.operation_id}", at  # type: ignore[union-attr]
     kind = {"Device": "device", "Schedule": "schedule", "ProductsShown": "shown"}
     category = next((kind[start] for start in kind if name.startswith(start)), "catalogue")
-    return f"{category}-{event.device_id}", at
+    return f"{category}-{event.device_id}", at  # type: ignore[union-attr]

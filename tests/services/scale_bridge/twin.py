@@ -16,6 +16,8 @@ from contracts.scale_bridge import (
     DatesRefreshed,
     DeviceRegistered,
     DeviceRemoved,
+    PriceOverridden,
+    PriceTaken,
     ProductEdited,
     ScaleBridgeEvent,
 )
@@ -50,6 +52,10 @@ async def project(pool: Pool, events: Sequence[Envelope[ScaleBridgeEvent]]) -> N
 
 def category(envelope: Envelope[ScaleBridgeEvent]) -> str:
     return f"scale-bridge.{envelope.stream.partition('-')[0]}"
+
+
+def price_id(number: int) -> UUID:
+    return UUID(int=2_000_000 + number)
 
 
 def catalogue(*products: dict[str, Any]) -> dict[str, Any]:
@@ -137,6 +143,48 @@ class Told(Heard):
                 source=source,
                 edited_by="anna",
                 edited_at=NOON,
+            )
+        )
+
+    def price_taken(
+        self,
+        revision: int,
+        plu: int,
+        price: float,
+        *,
+        of: int = 1,
+        number: int = 1,
+        at: float = 0,
+        changed: bool = True,
+    ) -> None:
+        self(
+            PriceTaken(
+                price_id=price_id(number),
+                device_id=device_id(of),
+                article=5000 + plu,
+                plu=str(plu),
+                price=price,
+                changed=changed,
+                revision=revision,
+                valid_at=minute(number),
+                announced_at=NOON,
+                taken_at=minute(at),
+            )
+        )
+
+    def price_overridden(
+        self, revision: int, plu: int, *, of: int = 1, number: int = 1, at: float = 0
+    ) -> None:
+        self(
+            PriceOverridden(
+                price_id=price_id(number),
+                device_id=device_id(of),
+                article=5000 + plu,
+                plu=str(plu),
+                price=1.0,
+                revision=revision,
+                overridden_by="anna",
+                overridden_at=minute(at),
             )
         )
 

@@ -2,9 +2,28 @@
 
 from typing import Final
 
+from alembic import op
+
 revision: Final = "0007_calendar"
 down_revision: Final = "0006_label"
 
+COLUMNS: Final = {
+    "calendar": "jsonb",
+    "slot": "timestamptz",
+    "skipped_at": "timestamptz",
+    "skipped_due_at": "timestamptz",
+    "skipped_runs": "integer",
+    "skipped_reason": "text",
+}
+
 
 def upgrade() -> None:
-    """Nothing yet."""
+    """Room for a calendar beside the interval; schedules there are have none."""
+    for name, kind in COLUMNS.items():
+        op.execute(f"ALTER TABLE schedule ADD COLUMN {name} {kind}")
+
+
+def downgrade() -> None:
+    """Drop them: what runs by a calendar keeps its next run, and then its interval."""
+    for name in COLUMNS:
+        op.execute(f"ALTER TABLE schedule DROP COLUMN {name}")

@@ -1,10 +1,20 @@
-"""How long what was shown is remembered."""
+"""How far a transfer is; and what makes it cheap to find what was shown long ago."""
 
 from typing import Final
+
+from alembic import op
 
 revision: Final = "0008_reading"
 down_revision: Final = "0007_calendar"
 
 
 def upgrade() -> None:
-    """Nothing yet."""
+    """Add what can be made again: columns that live as long as an operation, and an index."""
+    op.execute("ALTER TABLE work ADD COLUMN moved bigint, ADD COLUMN total bigint")
+    op.execute("CREATE INDEX shown_seen ON shown (tenant, device_id, seen_at)")
+
+
+def downgrade() -> None:
+    """Drop them."""
+    op.execute("DROP INDEX shown_seen")
+    op.execute("ALTER TABLE work DROP COLUMN moved, DROP COLUMN total")

@@ -1,10 +1,72 @@
-"""Which price reached which scale."""
+"""What the shop said things cost, and which price reached which scale.
+
+`price_delivery` can be rebuilt from the log. `price` cannot: it is the shop's, and holds what the
+shop's topic said; who asks that again from its beginning has it back as far as the topic goes.
+"""
 
 from typing import Final
+
+from alembic import op
+
+from libs.postgres.rls import enable_tenant_rls, grant
 
 revision: Final = "0009_price"
 down_revision: Final = "0008_reading"
 
+TABLES: Final = {
+    "price": """
+    CREATE TABLE price (
+        tenant text NOT NULL,
+        price_id uuid NOT NULL,
+        article bigint NOT NULL,
+        price double precision NOT NULL,
+        valid_at timestamptz NOT NULL,
+        announced_by text NOT NULL,
+        announced_at timestamptz NOT NULL,
+        trace text NOT NULL,
+        kept_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (tenant, price_id)
+    )""",
+    "price_delivery": """
+    CREATE TABLE price_delivery (
+        tenant text NOT NULL,
+        device_id uuid NOT NULL,
+        plu text NOT NULL,
+        price_id uuid NOT NULL,
+        version bigint NOT NULL,
+        article bigint NOT NULL,
+        price double precision NOT NULL,
+        changed boolean NOT NULL,
+        revision bigint NOT NULL,
+        valid_at timestamptz NOT NULL,
+        announced_at timestamptz NOT NULL,
+        taken_at timestamptz NOT NULL,
+        overridden_at timestamptz,
+        overridden_by text,
+        PRIMARY KEY (tenant, device_id, plu, price_id)
+    ) WITH (fillfactor = 70)""",
+}
+INDEXES: Final = (
+    "CREATE INDEX price_article ON price (tenant, article, valid_at, announced_at, price_id)",
+    "CREATE INDEX price_valid ON price (valid_at)",
+    "CREATE INDEX price_kept ON price (kept_at)",
+    "CREATE INDEX price_delivery_price ON price_delivery (tenant, price_id)",
+)
+
 
 def upgrade() -> None:
-    """Nothing yet."""
+    """Create the tables, fenced by tenant; copies of catalogues know the prices they have."""
+    for table, definition in TABLES.items():
+        op.execute(definition)
+        enable_tenant_rls(op, table)
+        grant(op, table, "SELECT", "INSERT", "UPDATE", "DELETE")
+    for index in INDEXES:
+        op.execute(index)
+    op.execute("ALTER TABLE catalogue_copy ADD COLUMN taken jsonb")
+
+
+def downgrade() -> None:
+    """Drop them: what scales are found to show counts again, whatever the shop said."""
+    op.execute("ALTER TABLE catalogue_copy DROP COLUMN taken")
+    for table in reversed(TABLES.keys()):
+        op.execute(f"DROP TABLE {table}")

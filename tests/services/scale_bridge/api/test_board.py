@@ -137,7 +137,7 @@ async def until(events: AsyncIterator[tuple[str, Any]], holds: Any) -> None:
 
 @asynccontextmanager
 async def listening(
-    app: FastAPI, authorization: str
+    app: FastAPI, authorization: str, *, query: str = ""
 ) -> AsyncIterator[AsyncIterator[tuple[str, Any]]]:
     """The events of the board's stream; httpx would wait for the end of it."""
     said: asyncio.Queue[bytes] = asyncio.Queue()
@@ -161,7 +161,7 @@ async def listening(
         "scheme": "http",
         "path": "/devices/board/stream",
         "raw_path": b"/devices/board/stream",
-        "query_string": b"",
+        "query_string": query.encode(),
         "headers": [(b"authorization", authorization.encode())],
         "client": ("127.0.0.1", 1),
         "server": ("scales", 80),

@@ -11,7 +11,7 @@ from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.inside import BORIS, fetched, inside, registered, working
 
 NOBODYS: Final = 999_999
-MORE: Final = {"products": "1", "revisions": "1"}
+MORE: Final = {"products": "1", "revisions": "1", "messages": "1"}
 IN_PATHS: Final[dict[tuple[str, str], Any]] = {
     ("GET", "/devices/{}"): None,
     ("PUT", "/devices/{}"): {"name": "mine"},
@@ -24,17 +24,29 @@ IN_PATHS: Final[dict[tuple[str, str], Any]] = {
     ("POST", "/devices/{}/probe"): None,
     ("GET", "/devices/{}/auto-update"): None,
     ("PUT", "/devices/{}/auto-update"): {"enabled": True, "interval_minutes": 1},
+    ("GET", "/devices/{}/schedule"): None,
+    ("PUT", "/devices/{}/schedule"): {"enabled": True, "at": ["08:00"]},
     ("GET", "/devices/{}/drift"): None,
+    ("GET", "/devices/{}/profile"): None,
+    ("PUT", "/devices/{}/profile"): {"shop": "mine", "next_verification": None},
+    ("GET", "/devices/{}/strictness"): None,
+    ("PUT", "/devices/{}/strictness"): {"relaxed": ["hash"], "reason": "mine"},
+    ("GET", "/devices/{}/products/problems"): None,
     ("GET", "/devices/{}/shown"): None,
     ("GET", "/devices/{}/shown/history"): None,
     ("GET", "/devices/{}/operations"): None,
     ("POST", "/devices/{}/operations"): {"kind": "upload", "full": True},
     ("GET", "/devices/{}/operations/{}"): None,
     ("GET", "/operations/{}"): None,
+    ("GET", "/prices/{}/delivery"): None,
+    ("GET", "/prices/{}/delivery/stream"): None,
     ("GET", "/devices/{}/revisions"): None,
     ("GET", "/devices/{}/revisions/diff"): None,
     ("GET", "/devices/{}/revisions/{}"): None,
     ("POST", "/devices/{}/revisions/{}/revert"): None,
+    ("GET", "/devices/{}/label"): None,
+    ("PUT", "/devices/{}/messages/{}"): {"value": "mine"},
+    ("DELETE", "/devices/{}/messages/{}"): None,
 }
 """The body that would do the most."""
 ASKED: Final = {"plu": "1", "at": "2030-01-01T00:00:00Z", "from": "1", "to": "1"}
@@ -105,6 +117,6 @@ async def test_lists_hold_nothing_of_others(database: str) -> None:
         await registered(anna, scale, name="cheese")
 
         for stranger in (boris, spy):
-            for path in ("/devices", "/devices/board", "/bridges"):
+            for path in ("/devices", "/devices/board", "/shops", "/bridges"):
                 status, text = await said(stranger, "GET", path, None)
                 assert (status, "cheese" in text) == (200, False), path

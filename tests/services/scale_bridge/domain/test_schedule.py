@@ -20,13 +20,11 @@ from services.scale_bridge.domain.schedule import (
     MOST_MINUTES,
     SCHEDULE,
     BadInterval,
-    ClaimRun,
-    RecordRun,
     SchedulingOff,
-    SetSchedule,
     following,
     run_id,
 )
+from services.scale_bridge.domain.schedule_commands import ClaimRun, RecordRun, SetSchedule
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEVICE = DeviceId(UUID(int=7))

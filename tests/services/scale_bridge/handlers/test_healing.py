@@ -184,4 +184,4 @@ async def test_a_scale_nobody_ever_read_is_left_alone(database: str) -> None:
 @pytest.mark.parametrize("healing_on", [True, False])
 async def test_healing_can_be_switched_off(database: str, healing_on: bool) -> None:
     async with inside(database, healing=healing_on) as made:
-        assert len(looking_tasks(made.settings, made.deps.desk)) == 1 + healing_on
+        assert len(looking_tasks(made.settings, made.deps.desk)) == 4 + healing_on

@@ -11,7 +11,7 @@ from libs.clock import utc_now
 from libs.eventsourcing.log import Cause
 from services.scale_bridge.bootstrap import looking_tasks
 from services.scale_bridge.domain.device import device_id_of
-from services.scale_bridge.domain.schedule import SetSchedule
+from services.scale_bridge.domain.schedule_commands import SetSchedule
 from services.scale_bridge.handlers import schedule
 from services.scale_bridge.handlers.schedule import Scheduling
 from tests.services.scale_bridge.at_hand import a_scale

@@ -1,11 +1,9 @@
 """A price that the shop announces is shown by every scale that sells the article (SCL-16)."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from httpx import AsyncClient
@@ -14,10 +12,6 @@ from contracts.scale_bridge import OperationQueued, ProductEdited
 from contracts.shop import EVENTS, PriceChanged, PriceId
 from libs.clock import utc_now
 from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.log import Cause, RecordedEvent
-from libs.messaging.publisher import Publisher
-from libs.messaging.topics import TopicSpec, ensure_topics
-from services.scale_bridge.bootstrap import reactor
 from services.scale_bridge.domain.price import major
 from services.scale_bridge.handlers import price
 from services.scale_bridge.reactions import shop
@@ -152,77 +146,3 @@ async def test_a_price_waits_until_it_is_valid_and_gives_way_to_a_later_one(data
     assert turn is not None
     assert (turn.due_at, turn.subject) == (valid_at, f"article {ARTICLE}")
     assert reaction.latest_wins
-
-
-@asynccontextmanager
-async def shop_announcing(made: Inside) -> AsyncIterator[Publisher]:
-    """The shop's relay, and the bridge's reaction to it."""
-    settings = made.settings
-    specs = [TopicSpec(category="shop.price", partitions=3, retention_days=1)]
-    await ensure_topics(settings.kafka_bootstrap_servers, settings.topic_prefix, specs)
-    publisher = await Publisher.connect(
-        settings.kafka_bootstrap_servers, service="shop", prefix=settings.topic_prefix
-    )
-    stop = asyncio.Event()
-    reacting = asyncio.create_task(reactor(settings, made.deps.desk).run(stop))
-    try:
-        yield publisher
-    finally:
-        stop.set()
-        await reacting
-        await publisher.close()
-
-
-def recorded(change: PriceChanged, number: int) -> RecordedEvent:
-    name, version, data = CODEC.encode(change)
-    return RecordedEvent(
-        event_id=UUID(int=number),
-        type=name,
-        schema_version=version,
-        data=data,
-        occurred_at=change.changed_at,
-        position=number,
-        xid=number,
-        stream=f"price-{change.article}",
-        version=number,
-        cause=Cause(tenant="demo", actor="office"),
-        recorded_at=change.changed_at,
-    )
-
-
-async def test_published_prices_reach_the_scale(database: str, kafka_bootstrap: str) -> None:
-    """From Kafka to the label: of two prices the one that is valid later, and not one to come."""
-    settings = {
-        "kafka_bootstrap_servers": kafka_bootstrap,
-        "topic_prefix": f"t{uuid4().hex[:12]}",
-    }
-    async with (
-        a_scale(3) as scale,
-        working(database, **settings) as made,
-        made.client() as anna,
-        shop_announcing(made) as publisher,
-    ):
-        await fetched(anna, await registered(anna, scale))
-        await made.fresh.caught_up("drift")
-        now = utc_now()
-        facts = [
-            recorded(changed(100, valid_at=now - timedelta(minutes=2)), 1),
-            recorded(changed(777, valid_at=now - timedelta(minutes=1)), 2),
-            recorded(changed(999, valid_at=now + timedelta(hours=1)), 3),
-        ]
-        await publisher.publish(facts, 1, {})
-
-        async def shown() -> bool:
-            return bool(scale.base.products[1]["price"] == 7.77)
-
-        await eventually(shown, 60)
-
-        async def recorded_done() -> bool:
-            rows = await made.deps.desk.pool.fetch("SELECT outcome FROM inbox ORDER BY due_at")
-            return [row["outcome"] for row in rows][1:] == ["done", None]
-
-        await eventually(recorded_done, 60)
-        # The first may have been done before the second came.
-        edits = [edit.after for edit in await made.events(ProductEdited)]
-        assert edits[-1] == {"price": 7.77}
-        assert {"price": 9.99} not in edits

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,6 +17,7 @@ from contracts.scale_bridge import (
     CatalogueFetched,
     CatalogueInvalidated,
     DeviceChanged,
+    DeviceProfiled,
     DeviceRegistered,
     DeviceRemoved,
     OperationApplied,
@@ -25,6 +26,7 @@ from contracts.scale_bridge import (
     OperationSending,
     ProductEdited,
     ScaleBridgeEvent,
+    VerificationDue,
 )
 from libs.postgres.pool import Pool
 from services.scale_bridge.domain.device import device_id_of
@@ -55,6 +57,9 @@ def made(kind: type[Any], **told: Any) -> Any:
         "full": False,
         "before": {},
         "after": {},
+        "next_verification": None,
+        "due_on": NOW.date(),
+        "days": 30,
     }
     given = {}
     for field in fields(kind):
@@ -70,6 +75,12 @@ def a_stream(random: Random, number: int) -> list[list[ScaleBridgeEvent]]:
     for at in range(random.randrange(4)):
         bridge = random.choice([None, UUID(int=3)])
         own.append(made(DeviceChanged, name=f"name {at}", bridge=bridge, **of))
+    for at in range(random.randrange(5)):
+        day = NOW.date() + timedelta(days=random.randrange(40))
+        said = {"shop": f"shop {at}", "next_verification": random.choice([None, day])}
+        told = {"due_on": day, "days": random.choice([30, 7, 0])}
+        kind = random.choice([DeviceProfiled, VerificationDue, DeviceChanged])
+        own.append(made(kind, **said, **told, **of))
     if random.random() < 0.3:
         own.append(made(DeviceRemoved, **of))
     catalogue, revision = [made(CatalogueFetched, revision=1, **of)], 1

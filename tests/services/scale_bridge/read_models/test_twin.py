@@ -16,12 +16,13 @@ from contracts.envelope import Envelope
 from contracts.scale_bridge import ScaleBridgeEvent
 from libs.postgres.pool import Pool
 from services.scale_bridge.read_models.drift import DESIRED
+from services.scale_bridge.read_models.price_delivery import PRICE_DELIVERY
 from services.scale_bridge.read_models.schedule import SCHEDULE
 from services.scale_bridge.read_models.shown_rows import READING, SHOWING, SHOWN
 from tests.services.scale_bridge.twin import Told, catalogue, product, project, store_content
 
 POSTGRES = PGDialect()  # type: ignore[no-untyped-call]
-OURS = (SCHEDULE, SHOWN, SHOWING, READING, DESIRED)
+OURS = (SCHEDULE, SHOWN, SHOWING, READING, DESIRED, PRICE_DELIVERY)
 TABLES = [table.name for table in OURS]
 SCALES = range(1, 5)
 
@@ -50,7 +51,7 @@ async def a_history(pool: Pool, random: Random, length: int = 150) -> Told:
 
 
 def _desired(tell: Told, random: Random, of: int, revision: int, contents: list[str]) -> None:
-    match random.randrange(5):
+    match random.randrange(8):
         case 0 | 1:
             tell.fetched(revision, random.choice(contents), of=of)
         case 2:
@@ -58,6 +59,13 @@ def _desired(tell: Told, random: Random, of: int, revision: int, contents: list[
             tell.edited(revision, random.randrange(1, 6), of=of, price=price, sellByDate=day)
         case 3:
             tell.dated(revision, 1, 2, of=of, day=f"{random.randrange(1, 29):02}-03-26")
+        case 4 | 5:
+            number, plu = random.randrange(4), random.randrange(1, 4)
+            tell.price_taken(revision, plu, random.random(), of=of, number=number, at=revision)
+        case 6:
+            number, plu = random.randrange(4), random.randrange(1, 4)
+            tell.price_overridden(revision, plu, of=of, number=number, at=revision)
+            tell.edited(revision, plu, of=of, pluNumber=100 + revision)
         case _:
             tell.invalidated(revision, of=of, at=random.randrange(200))
 
@@ -76,7 +84,10 @@ def _observed(tell: Told, random: Random, of: int, number: int) -> None:
 
 def _scheduled(tell: Told, random: Random, of: int, number: int, runs: dict[int, int]) -> None:
     if random.randrange(2):
-        tell.schedule_set(of=of, enabled=random.random() < 0.7, due=number)
+        times = random.choice([(), ("08:00",), ("07:30", "20:00")])
+        tell.schedule_set(of=of, enabled=random.random() < 0.7, due=number, at=times)
+    elif random.randrange(3) == 0:
+        tell.schedule_skipped(of=of, due=number, runs=random.randrange(1, 9))
     elif of in runs:
         tell.schedule_ran(runs.pop(of), of=of, error=random.choice([None, "Беда."]))
     else:

@@ -1,0 +1,38 @@
+"""Zones are known by their names, and nothing else is taken for one."""
+
+import pytest
+
+from services.scale_bridge.adapters.zones import UnknownZone, zone
+
+KNOWN = ["Europe/Moscow", "Australia/Lord_Howe", "America/Argentina/Ushuaia", "UTC", "Etc/GMT+3"]
+UNKNOWN = [
+    "",
+    "Europe",
+    "Europe/Moskow",
+    "europe/moscow",
+    "Europe/Moscow ",
+    "/etc/passwd",
+    "../../etc/passwd",
+    "right/Europe/Moscow",
+    "posix/Europe/Moscow",
+    "localtime",
+    "Factory",
+    "zone.tab",
+    "leapseconds",
+    "Europe/Moscow\x00",
+    "MSK-3",
+    "+03:00",
+    "A" * 300,
+    "Европа/Москва",
+]
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_zone_is_found_by_its_name(name: str) -> None:
+    assert zone(name).key == name
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_nothing_else_is_a_zone(name: str) -> None:
+    with pytest.raises(UnknownZone):
+        zone(name)

@@ -1,0 +1,95 @@
+"""Rules by which labels are read: set as a whole, never two for one label (SCL-13)."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from contracts.scale_bridge import BarcodeRule, BarcodeRulesSet
+from libs.barcodes.faults import UnknownElement, WrongCheckDigit
+from libs.barcodes.measured import Measure
+from libs.eventsourcing.testing import Scenario
+from services.scale_bridge.domain.barcode import (
+    BARCODES,
+    BadRules,
+    Label,
+    SetRules,
+    TradeItem,
+    meaning,
+)
+
+NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
+TODAY = date(2026, 3, 1)
+
+
+def a_rule(prefix: str = "20", **different: Any) -> BarcodeRule:
+    given: dict[str, Any] = {
+        "name": f"rule {prefix}",
+        "prefix": prefix,
+        "code_digits": 7 - len(prefix),
+        "measure": "weight_g",
+        "measure_digits": 5,
+    }
+    return BarcodeRule(**given | different)
+
+
+def setting(*rules: BarcodeRule) -> SetRules:
+    return SetRules(rules=rules, set_by="anna", now=NOW)
+
+
+def were_set(*rules: BarcodeRule) -> BarcodeRulesSet:
+    return BarcodeRulesSet(rules=rules, set_by="anna", set_at=NOW)
+
+
+def test_rules_are_set_as_a_whole_and_once() -> None:
+    one, other = a_rule("20"), a_rule("211")
+    given = Scenario(BARCODES).given(were_set(one))
+
+    Scenario(BARCODES).when(setting(one, other)).then(were_set(one, other))
+    given.when(setting(other)).then(were_set(other))
+    given.when(setting(one)).then_nothing()
+    given.when(setting()).then(were_set())
+    assert BARCODES.state_after([were_set(one), were_set(other)]) == (other,)
+
+
+@pytest.mark.parametrize(
+    ("rules", "flaws"),
+    [
+        ([a_rule("20"), a_rule("201")], [(1, "prefix")]),
+        ([a_rule("201"), a_rule("20"), a_rule("20", name="x")], [(1, "prefix"), (2, "prefix")]),
+        ([a_rule("20"), a_rule("21", name="rule 20")], [(1, "name")]),
+        ([a_rule("19"), a_rule("20", measure_digits=4)], [(0, "prefix"), (1, "prefix")]),
+        ([a_rule("20", price_check_digit=True)], [(0, "prefix")]),
+    ],
+)
+def test_rules_that_contradict_or_print_nothing_are_refused(
+    rules: list[BarcodeRule], flaws: list[tuple[int, str]]
+) -> None:
+    with pytest.raises(BadRules) as refused:
+        BARCODES.decide((), setting(*rules))
+
+    assert [(flaw.place, flaw.field) for flaw in refused.value.flaws] == flaws
+
+
+def test_a_label_says_what_it_is_and_how_much() -> None:
+    said = meaning((a_rule("21"), a_rule("20")), "2000150012340", today=TODAY)
+
+    assert isinstance(said, Label)
+    assert said.rule == a_rule("20")
+    assert (said.weighed.code, said.weighed.value) == (150, 1234)
+    assert said.weighed.measure is Measure.WEIGHT_G
+
+
+def test_what_is_no_label_may_be_a_trade_item_or_a_string_of_elements() -> None:
+    rules = (a_rule("21"),)
+
+    assert meaning(rules, "5901234123457", today=TODAY) == TradeItem("05901234123457")
+    assert meaning(rules, "]E05901234123457", today=TODAY) == TradeItem("05901234123457")
+    assert meaning(rules, "]C13102000150", today=TODAY) == {"3102": Decimal("1.50")}
+    with pytest.raises(WrongCheckDigit):
+        meaning(rules, "5901234123458", today=TODAY)
+    with pytest.raises(WrongCheckDigit):
+        meaning(rules, "2100150012341", today=TODAY)
+    with pytest.raises(UnknownElement):
+        meaning(rules, "hello", today=TODAY)

@@ -1,0 +1,250 @@
+"""Times of day by a shop's clock, also over nights in which that clock is changed (SCL-5)."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from itertools import accumulate, islice, pairwise
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.scale_bridge import DeviceId, ScheduleCalendar
+from services.scale_bridge.domain.calendar import (
+    WEEKDAYS,
+    BadCalendar,
+    calendar,
+    missed,
+    moment,
+    next_run,
+    runs,
+)
+
+DEVICE = DeviceId(UUID(int=7))
+ZONES = (
+    "Europe/Berlin",
+    "America/New_York",
+    "Australia/Lord_Howe",
+    "Africa/Cairo",
+    "Europe/Moscow",
+)
+BERLIN = ZoneInfo("Europe/Berlin")
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+TIMES = st.builds("{:02}:{:02}".format, st.integers(0, 23), st.just(0) | st.integers(0, 59))
+
+
+@cache
+def nights(name: str) -> Sequence[tuple[ZoneInfo, date]]:
+    """The days on which the zone's clocks are changed; of a zone that never does, some others."""
+    zone, found = ZoneInfo(name), []
+    hour = datetime(2024, 1, 1, tzinfo=UTC)
+    while hour.year < 2029:
+        after = hour + timedelta(hours=1)
+        if hour.astimezone(zone).utcoffset() != after.astimezone(zone).utcoffset():
+            found.append((zone, (after - MINUTE).astimezone(zone).date()))
+        hour = after
+    return found or [(zone, date(2024, 2, 29)), (zone, date(2026, 10, 25))]
+
+
+@cache
+def shown(zone: ZoneInfo, day: date) -> Sequence[datetime]:
+    """What clocks had shown at most by each minute, from three days before to five days after."""
+    start = datetime.combine(day, time(), UTC) - 3 * DAY
+    clocks = (start + number * MINUTE for number in range(8 * 1440))
+    return list(accumulate((one.astimezone(zone).replace(tzinfo=None) for one in clocks), max))
+
+
+def seen(zone: ZoneInfo, night: date, day: date, at: time) -> datetime:
+    """When somebody who watches the clock says that it is time."""
+    start = datetime.combine(night, time(), UTC) - 3 * DAY
+    return start + bisect_left(shown(zone, night), datetime.combine(day, at)) * MINUTE
+
+
+NIGHT = st.sampled_from(ZONES).flatmap(lambda name: st.sampled_from(nights(name)))
+CALENDAR = st.builds(
+    calendar,
+    st.lists(TIMES, min_size=1, max_size=24),
+    zone=st.just("any"),
+    weekdays=st.lists(st.sampled_from(WEEKDAYS), min_size=1),
+    jitter_minutes=st.integers(0, 120),
+)
+DEVICES = st.integers(0, 2**64).map(lambda number: DeviceId(UUID(int=number)))
+EVERY_DAY = calendar(["08:00"], zone="Europe/Berlin")
+
+
+def test_there_are_nights_to_look_at() -> None:
+    assert [len(nights(name)) for name in ZONES] == [10, 10, 10, 10, 2]
+
+
+@pytest.mark.parametrize("name", ZONES)
+def test_every_minute_of_every_night_of_change_is_met_as_the_clock_shows_it(name: str) -> None:
+    """What does not exist is the first moment that does, what exists twice the first of both."""
+    for zone, night in nights(name):
+        for day in (night - DAY, night, night + DAY):
+            for number in range(1440):
+                at = time(*divmod(number, 60))
+                assert moment(day, at, zone) == seen(zone, night, day, at), (day, at)
+
+
+@pytest.mark.parametrize(
+    ("name", "day", "at", "expected"),
+    [
+        ("Europe/Berlin", "2026-03-29", "02:30", "2026-03-29T01:00"),
+        ("Europe/Berlin", "2026-10-25", "02:30", "2026-10-25T00:30"),
+        ("America/New_York", "2026-03-08", "02:00", "2026-03-08T07:00"),
+        ("Australia/Lord_Howe", "2026-10-04", "02:15", "2026-10-03T15:30"),
+        ("Australia/Lord_Howe", "2026-04-05", "01:45", "2026-04-04T14:45"),
+        ("Africa/Cairo", "2026-04-24", "00:00", "2026-04-23T22:00"),
+        ("Africa/Cairo", "2026-10-29", "23:30", "2026-10-29T20:30"),
+        ("Europe/Moscow", "2026-03-29", "02:30", "2026-03-28T23:30"),
+        ("Pacific/Apia", "2011-12-30", "08:00", "2011-12-30T10:00"),
+    ],
+)
+def test_known_nights(name: str, day: str, at: str, expected: str) -> None:
+    found = moment(date.fromisoformat(day), time.fromisoformat(at), ZoneInfo(name))
+    assert found == datetime.fromisoformat(f"{expected}+00:00")
+
+
+@given(of=CALENDAR, device=DEVICES, night=NIGHT, minutes=st.integers(-2880, 1440))
+def test_each_time_of_each_day_has_one_run_and_none_is_lost(
+    of: ScheduleCalendar, device: DeviceId, night: tuple[ZoneInfo, date], minutes: int
+) -> None:
+    """Strictly after now, in order, each within its spread and before the next time."""
+    zone, day = night
+    now = datetime.combine(day, time(), UTC) + minutes * MINUTE
+    until = datetime.combine(day, time(), UTC) + 3 * DAY
+    found = list(islice(runs(of, zone, device, since=now), 200))
+    wanted = {
+        seen(zone, day, one, time.fromisoformat(at))
+        for one in (day + number * DAY for number in range(-4, 6))
+        if WEEKDAYS[one.weekday()] in of.weekdays
+        for at in of.at
+    }
+
+    assert all(now < run.at for run in found)
+    assert all(run.slot <= run.at <= run.slot + of.jitter_minutes * MINUTE for run in found)
+    assert all(one.at < two.slot for one, two in pairwise(found))
+    slots = {run.slot for run in found if now < run.slot < until}
+    assert slots == {slot for slot in wanted if now < slot < until}
+
+
+@given(of=CALENDAR, device=DEVICES, night=NIGHT, minutes=st.integers(0, 2880))
+def test_whenever_it_is_asked_the_same_runs_come(
+    of: ScheduleCalendar, device: DeviceId, night: tuple[ZoneInfo, date], minutes: int
+) -> None:
+    """No drift, and a restart shifts nothing."""
+    zone, day = night
+    start = datetime.combine(day, time(), UTC) - DAY
+    found = [run.at for run in islice(runs(of, zone, device, since=start), 60)]
+    now, chained = start, []
+    for _ in found:
+        now = next_run(of, zone, device, now=now)
+        chained.append(now)
+    assert chained == found
+
+    middle = start + minutes * MINUTE
+    if later := [at for at in found if at > middle]:
+        assert next_run(of, zone, device, now=middle) == later[0]
+
+
+@given(of=CALENDAR, device=DEVICES, night=NIGHT, minutes=st.integers(0, 10_000))
+def test_what_was_missed_is_all_that_should_have_begun(
+    of: ScheduleCalendar, device: DeviceId, night: tuple[ZoneInfo, date], minutes: int
+) -> None:
+    zone, day = night
+    first, *later = islice(runs(of, zone, device, since=datetime.combine(day, time(), UTC)), 300)
+    now = first.at + minutes * MINUTE
+
+    found = missed(of, zone, device, due=first.at, now=now)
+
+    assert found == [first, *(run for run in later if run.at <= now)]
+    assert next_run(of, zone, device, now=now, done=found[-1].slot) > now
+
+
+def test_times_that_a_night_makes_the_same_moment_are_one_run() -> None:
+    of = calendar(["02:15", "02:45", "03:00", "03:30"], zone="Europe/Berlin", jitter_minutes=60)
+    three = moment(date(2026, 3, 29), time(3), BERLIN)
+    found = list(islice(runs(of, BERLIN, DEVICE, since=three - MINUTE), 2))
+    assert [run.slot for run in found] == [three, three + 30 * MINUTE]
+    later = three + 25 * MINUTE
+    assert found[0].at != three
+    assert missed(of, BERLIN, DEVICE, due=found[0].at, now=later) == found[:1]
+
+
+def test_many_scales_do_not_begin_at_once() -> None:
+    of = calendar(["08:00"], zone="Europe/Berlin", jitter_minutes=60)
+    since = datetime(2026, 6, 1, tzinfo=UTC)
+    begins = [next_run(of, BERLIN, DeviceId(UUID(int=number)), now=since) for number in range(1000)]
+    slot = moment(date(2026, 6, 1), time(8), BERLIN)
+    tens = [sum((at - slot) // (10 * MINUTE) == ten for at in begins) for ten in range(6)]
+    assert sum(tens) == 1000
+    assert min(tens) > 120
+
+
+def test_a_scale_begins_at_another_minute_every_day() -> None:
+    of = calendar(["08:00"], zone="Europe/Berlin", jitter_minutes=60)
+    some = islice(runs(of, BERLIN, DEVICE, since=datetime(2026, 6, 1, tzinfo=UTC)), 20)
+    assert len({run.at - run.slot for run in some}) > 15
+
+
+def test_a_spread_never_reaches_the_next_time() -> None:
+    """Nor are scales that might have waited for longer all late together."""
+    of = calendar(["08:00", "08:02"], zone="Europe/Berlin", jitter_minutes=120)
+    since = datetime(2026, 6, 1, tzinfo=UTC)
+    slot = moment(date(2026, 6, 1), time(8), BERLIN)
+    late = [
+        next_run(of, BERLIN, DeviceId(UUID(int=number)), now=since) - slot for number in range(200)
+    ]
+    assert max(late) < 2 * MINUTE
+    assert len(set(late)) > 60
+
+
+def test_a_time_that_had_its_run_has_no_other_one() -> None:
+    """Also if it would be later by now, or a clock went back a little."""
+    slot = moment(date(2026, 6, 1), time(8), BERLIN)
+    before = slot - 30 * MINUTE
+    assert next_run(EVERY_DAY, BERLIN, DEVICE, now=before) == slot
+    assert next_run(EVERY_DAY, BERLIN, DEVICE, now=before, done=slot) == slot + DAY
+    assert next_run(EVERY_DAY, BERLIN, DEVICE, now=before, done=slot + 300 * DAY) == slot
+
+
+def test_a_run_timed_by_rules_that_have_changed_since_stands_for_the_nearest_time() -> None:
+    slot = moment(date(2026, 6, 1), time(8), BERLIN)
+    for due in (slot - 60 * MINUTE, slot + 60 * MINUTE):
+        (found,) = missed(EVERY_DAY, BERLIN, DEVICE, due=due, now=due + MINUTE)
+        assert (found.slot, found.at) == (slot, due)
+
+
+def test_times_in_any_order_are_the_same_calendar() -> None:
+    one = calendar(["20:00", "08:00", "20:00"], zone="UTC", weekdays=["sun", "mon"])
+    assert one == calendar(["08:00", "20:00"], zone="UTC", weekdays=["mon", "sun", "sun"])
+    assert (one.at, one.weekdays) == (("08:00", "20:00"), ("mon", "sun"))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"at": []},
+        {"at": ["24:00"]},
+        {"at": ["8:00"]},
+        {"at": ["08:00:00"]},
+        {"at": ["0800"]},
+        {"at": ["x"]},
+        {"at": [f"00:{minute:02}" for minute in range(25)]},
+        {"weekdays": []},
+        {"weekdays": ["mon", "Monday"]},
+        {"jitter_minutes": -1},
+        {"jitter_minutes": 121},
+        {"missed": "perhaps"},
+        {"grace_minutes": -1},
+        {"grace_minutes": 1441},
+    ],
+)
+def test_a_calendar_out_of_bounds_is_refused(bad: dict[str, Any]) -> None:
+    said: dict[str, Any] = {"at": ["08:00"], "zone": "UTC", **bad}
+    with pytest.raises(BadCalendar):
+        calendar(said.pop("at"), **said)
