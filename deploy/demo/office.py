@@ -73,7 +73,9 @@ class Office:
         known = {one["name"]: one for one in (await self.insist("GET", "/devices")).body}
         return {scale.name: await self._enrolled(scale, known.get(scale.name)) for scale in scales}
 
-    async def insist(self, method: str, path: str, *, also: int | None = None, **request: Any) -> Answer:
+    async def insist(
+        self, method: str, path: str, *, also: int | None = None, **request: Any
+    ) -> Answer:
         """Ask until it is done, or answered with the status `also`."""
         deadline = time.monotonic() + self._patience
         while True:
