@@ -4,7 +4,8 @@ Whoever changes it appends at the version they saw, and otherwise looks again: e
 products all survive, whichever process they come to (R9).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import Final, TypeAlias
@@ -34,6 +35,10 @@ log = structlog.get_logger(__name__)
 ATTEMPTS: Final = 200
 UNKEPT: Final = 50
 """After so many events a copy is kept, so that nobody has to fold more than about that many."""
+
+FEW: Final = 20
+TOGETHER: Final = 200
+"""So many changes are told of in one append where there are more than a few."""
 
 Asked: TypeAlias = Callable[[Copy], Awaitable[CopyCommand]]
 """Makes the command, looking at the copy it will be decided on."""
@@ -84,35 +89,43 @@ async def change(
 
 
 async def change_each(
-    desk: Desk, device_id: DeviceId, commands: Sequence[tuple[CopyCommand, Cause]]
+    desk: Desk, device_id: DeviceId, commands: Sequence[tuple[CopyCommand, Cause]], *, many: Cause
 ) -> Copy:
     """Change a catalogue in several ways, each on its own; what cannot be done is left out.
 
-    All are of one tenant. Those that make no difference are nothing new. Raises Unavailable,
-    LogUnavailable.
+    All are of one tenant. A few are told of one by one, with their causes; more than `FEW` are told
+    of together, as caused by `many`. Those that make no difference are nothing new. Raises
+    Unavailable, LogUnavailable.
     """
-    tenant = commands[0][1].tenant
-    async with desk.remembered.turn(tenant, device_id):
-        loaded = await load(desk, tenant, device_id)
-        for command, cause in commands:
-            loaded = await _one_of_each(desk, device_id, loaded, command, cause)
-    return loaded.copy
+    at_once = 1 if len(commands) <= FEW else TOGETHER
+    async with desk.remembered.turn(many.tenant, device_id):
+        for start in range(0, len(commands), at_once):
+            some = commands[start : start + at_once]
+            cause = some[0][1] if at_once == 1 else many
+            await _some_of_each(desk, device_id, [command for command, _ in some], cause)
+        return (await load(desk, many.tenant, device_id)).copy
 
 
-async def _one_of_each(
-    desk: Desk, device_id: DeviceId, loaded: Loaded, command: CopyCommand, cause: Cause
-) -> Loaded:
+async def _some_of_each(
+    desk: Desk, device_id: DeviceId, commands: Sequence[CopyCommand], cause: Cause
+) -> None:
     for _ in range(ATTEMPTS):
+        loaded = await load(desk, cause.tenant, device_id)
+        copy, events = loaded.copy, list[ScaleBridgeEvent]()
+        for command in commands:
+            try:
+                told = decide(copy, command)
+            except (NotFound, BadFields) as error:
+                log.warning("not changed", device=str(device_id), reason=str(error))
+                continue
+            copy, events = reduce(evolve, told, copy), [*events, *told]
+            # A large catalogue takes milliseconds for each; others want a turn.
+            await asyncio.sleep(0)
         try:
-            changed = await _decided(desk, device_id, loaded, command, cause)
+            await _told(desk, device_id, loaded, copy, events, cause)
         except VersionConflict:
-            loaded = await load(desk, cause.tenant, device_id)
-        except (NotFound, BadFields) as error:
-            log.warning("not changed", device=str(device_id), reason=str(error))
-            return loaded
-        else:
-            known = desk.remembered.get(cause.tenant, device_id)
-            return known if changed.events and known is not None else loaded
+            continue
+        return
     raise Unavailable("catalogue")
 
 
@@ -137,8 +150,27 @@ async def _decided(
     command_id: UUID | None = None,
 ) -> Changed:
     events = decide(loaded.copy, command)
+    named: dict[str, Document] = {}
+    if isinstance(command, TakeFetched | Revert):
+        named = {command.content: command.document}
+    copy = reduce(partial(_evolve, named), events, loaded.copy)
+    token = await _told(desk, device_id, loaded, copy, events, cause, command_id, named)
+    return Changed(copy, events, token)
+
+
+async def _told(
+    desk: Desk,
+    device_id: DeviceId,
+    loaded: Loaded,
+    copy: Copy,
+    events: Sequence[ScaleBridgeEvent],
+    cause: Cause,
+    command_id: UUID | None = None,
+    whole: Mapping[str, Document] | None = None,
+) -> str | None:
+    """Append what makes this copy of what was loaded. Raises VersionConflict."""
     if not events:
-        return Changed(loaded.copy, [], None)
+        return None
     appended = await desk.store.append(
         f"{CATEGORY}-{device_id}",
         events,
@@ -149,18 +181,14 @@ async def _decided(
     if appended.version != loaded.version + len(events):
         # The same command, sent twice at once: the other one's counts.
         raise VersionConflict
-    named: dict[str, Document] = {}
-    if isinstance(command, TakeFetched | Revert):
-        named = {command.content: command.document}
-    copy = reduce(partial(_evolve, named), events, loaded.copy)
     after = Loaded(copy, appended.version, loaded.unkept + len(events))
-    after = await _keep(desk, cause.tenant, device_id, after, whole=named)
+    after = await _keep(desk, cause.tenant, device_id, after, whole=whole or {})
     desk.remembered.keep(cause.tenant, device_id, after)
-    return Changed(copy, events, appended.token)
+    return appended.token
 
 
 async def _keep(
-    desk: Desk, tenant: str, device_id: DeviceId, loaded: Loaded, *, whole: dict[str, Document]
+    desk: Desk, tenant: str, device_id: DeviceId, loaded: Loaded, *, whole: Mapping[str, Document]
 ) -> Loaded:
     """Keep a copy now and then. That it was not kept is no reason to fail: the log has it all."""
     document = loaded.copy.document

@@ -119,7 +119,8 @@ async def hold(
         for plu, one in due(copy, said)
     ]
     if commands:
-        copy = await catalogue.change_each(desk, device_id, commands)
+        many = Cause(tenant=tenant, actor=BY_PRICE, causation_id=str(operation_id))
+        copy = await catalogue.change_each(desk, device_id, commands, many=many)
     first = next(_unsent(copy, said), None)
     if sends and first is not None:
         its_id = OperationId(uuid5(operation_id, "prices"))

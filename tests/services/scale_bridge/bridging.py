@@ -74,7 +74,7 @@ class House:
     async def device(self, simulator: Simulator) -> DeviceId:
         """Register a simulated scale, reached by the bridge."""
         given = Given(
-            name=f"scale {simulator.port}",
+            name=f"scale {uuid4()}",
             ip=simulator.host,
             port=simulator.port,
             password=PASSWORD,

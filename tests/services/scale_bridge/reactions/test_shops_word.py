@@ -15,6 +15,7 @@ from services.scale_bridge.handlers import price
 from services.scale_bridge.handlers.desk import Remembered
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.inside import (
+    Inside,
     dirty,
     eventually,
     fetched,
@@ -85,6 +86,32 @@ async def test_a_scale_that_comes_later_gets_it_too(database: str) -> None:
         assert document["products"][1]["price"] == 50.0
         await eventually(shows(scale, 50.0))
         await eventually(lambda: clean(anna, number))
+
+
+async def test_a_scale_that_comes_later_gets_all_of_them_at_once(database: str) -> None:
+    async with a_scale(300) as scale, working(database) as made, made.client() as anna:
+        articles = [product["code"] for product in scale.base.products]
+        said = [changed(5_000 + code, article=code) for code in articles]
+        for one in said:
+            await price.remember(made.deps.desk, one, tenant="demo", currency="RUB")
+        number = await registered(anna, scale)
+
+        document = await fetched(anna, number)
+
+        wanted = [(5_000 + code) / 100 for code in articles]
+        assert [product["price"] for product in document["products"]] == wanted
+        told = await made.events(PriceTaken)
+        assert {one.price_id for one in told} == {one.price_id for one in said}
+        assert len(told) == len(said)
+        assert [one.revision for one in told] == [one.revision for one in await edits(made)]
+        await eventually(lambda: clean(anna, number))
+        assert [product["price"] for product in scale.base.products] == wanted
+        assert len(await by_price(made)) == 1
+
+
+async def edits(made: Inside) -> list[ProductEdited]:
+    """Every edit, in order."""
+    return await made.events(ProductEdited)
 
 
 async def test_a_person_overrules_the_shop_until_it_says_something_new(database: str) -> None:
