@@ -178,9 +178,10 @@ async def working(url: str, **different: Any) -> AsyncIterator[Inside]:
 
 
 async def registered(client: AsyncClient, simulator: Simulator, **different: Any) -> int:
-    """The number of a scale that was just registered."""
+    """The number of a scale that was just registered, by a name of its own."""
+    # A port may have been another scale's in the same test.
     body = {
-        "name": f"scale {simulator.port}",
+        "name": f"scale {simulator.port} {uuid4()}",
         "ip": simulator.host,
         "port": simulator.port,
         "password": PASSWORD,

@@ -105,7 +105,8 @@ async def test_a_label_means_a_product_on_ones_own_scales(database: str) -> None
         made.client() as anna,
         made.client(BORIS) as boris,
     ):
-        numbers = [await registered(anna, one) for one in (scale, twin)]
+        named = {"front": scale, "back": twin}
+        numbers = [await registered(anna, one, name=name) for name, one in named.items()]
         for number in numbers:
             await fetched(anna, number)
         theirs = await registered(boris, scale)
@@ -121,8 +122,8 @@ async def test_a_label_means_a_product_on_ones_own_scales(database: str) -> None
             "measure": "weight_g",
             "value": 1234,
             "products": [
-                sold(numbers[0], f"scale {scale.port}", scale.base.products[1]),
-                sold(numbers[1], f"scale {twin.port}", {"name": "Сыр", "price": 123.5}),
+                sold(numbers[0], "front", scale.base.products[1]),
+                sold(numbers[1], "back", {"name": "Сыр", "price": 123.5}),
             ],
         }
         by_price = (await decoded(boris, printed(BY_PRICE, 51, 9990))).json()

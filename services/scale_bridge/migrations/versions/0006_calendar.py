@@ -4,8 +4,8 @@ from typing import Final
 
 from alembic import op
 
-revision: Final = "0007_calendar"
-down_revision: Final = "0006_label"
+revision: Final = "0006_calendar"
+down_revision: Final = "0005_profile"
 
 COLUMNS: Final = {
     "calendar": "jsonb",

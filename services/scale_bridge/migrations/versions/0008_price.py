@@ -10,8 +10,8 @@ from alembic import op
 
 from libs.postgres.rls import enable_tenant_rls, grant
 
-revision: Final = "0009_price"
-down_revision: Final = "0008_reading"
+revision: Final = "0008_price"
+down_revision: Final = "0007_reading"
 
 TABLES: Final = {
     "price": """

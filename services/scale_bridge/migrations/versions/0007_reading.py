@@ -4,8 +4,8 @@ from typing import Final
 
 from alembic import op
 
-revision: Final = "0008_reading"
-down_revision: Final = "0007_calendar"
+revision: Final = "0007_reading"
+down_revision: Final = "0006_calendar"
 
 
 def upgrade() -> None:
