@@ -5,15 +5,14 @@ They live in a folder of their own with ports of their own, so a running `make u
 
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from deploy.local.kafka import start_kafka
-from deploy.local.postgres import query, start_postgres
+from deploy.local.postgres import start_postgres
+from tests.databases import empty
 
 # What a crash of the machine would lose does not matter here; a test of that starts its own server.
 IN_A_HURRY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
@@ -36,13 +35,17 @@ def postgres_url(servers_home: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def database(postgres_url: str) -> Iterator[str]:
+def empty_database(postgres_url: str) -> Iterator[str]:
     """The address of an empty database of one's own, dropped after the test with every
     connection still open to it."""
-    name = f"test_{uuid.uuid4().hex}"
-    query(postgres_url, f"create database {name}")
-    yield urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
-    query(postgres_url, f"drop database {name} with (force)")
+    with empty(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture
+def database(empty_database: str) -> str:
+    """The same. Where a service is tested its tables are there already."""
+    return empty_database
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,6 @@ from libs.eventsourcing.store import EventStore
 from libs.http.app import create_app
 from libs.http.auth import TokenVerifier
 from libs.http.problems import detail_shape
-from libs.postgres.migrate import migrate
 from libs.postgres.pool import SYSTEM, Pool, acquired, open_pool
 from libs.postgres.rls import application_role
 from libs.security.sealing import Seal, generate_key
@@ -172,8 +171,7 @@ class House:
 async def standing(
     database: str, key: SigningKey | None = None, **different: Any
 ) -> AsyncIterator[House]:
-    """A migrated service on a real server, behind a door as small as can be."""
-    migrate("scale_bridge", database)
+    """The service on a real server, behind a door as small as can be."""
     async with AsyncExitStack() as stack:
         pool = await open_pool(
             database,

@@ -1,11 +1,19 @@
-"""A guarded driver for every test that asks."""
+"""A database and a guarded driver for every test that asks."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from services.scale_bridge.adapters.driver import Driver, open_driver
 from services.scale_bridge.adapters.line import Limits
+from tests.databases import migrated
+
+
+@pytest.fixture
+def database(postgres_url: str) -> Iterator[str]:
+    """The address of a migrated database of one's own."""
+    with migrated(postgres_url, "scale_bridge") as url:
+        yield url
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from contracts.scale_bridge import OperationEnded, OperationQueued
 from libs.clock import utc_now
 from libs.eventsourcing.store import envelope
 from libs.http.auth import TokenVerifier
-from libs.postgres.migrate import migrate
 from libs.security.sealing import generate_key
 from libs.security.tokens import SigningKey, issue
 from libs.telemetry.traces import set_up
@@ -137,12 +136,8 @@ class Inside:
 
 
 @asynccontextmanager
-async def inside(
-    url: str, *, migrated: bool = False, by_worker: bool = False, **different: Any
-) -> AsyncIterator[Inside]:
+async def inside(url: str, *, by_worker: bool = False, **different: Any) -> AsyncIterator[Inside]:
     """The API, without anybody who does the work; its read models are kept `by_worker` or here."""
-    if not migrated:
-        await asyncio.to_thread(migrate, bootstrap.SERVICE, url)
     settings = scale_settings(url, **different)
     async with open_deps(settings, set_up(bootstrap.SERVICE)) as opened:
         fresh = UpToDate()

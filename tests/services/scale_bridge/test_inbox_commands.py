@@ -6,7 +6,6 @@ from uuid import UUID
 import pytest
 from typer.testing import CliRunner
 
-from libs.postgres.migrate import migrate
 from services.scale_bridge.__main__ import app
 from tests.services.scale_bridge.inside import SEAL_KEY
 
@@ -22,7 +21,6 @@ def run(database: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs a command of the service, which has one parked fact."""
     from deploy.local.postgres import query
 
-    migrate("scale_bridge", database)
     query(database, f"SET tillstream.tenant = '*'; {KEEP % FACT}")
     given = {
         "DATABASE_URL": database,

@@ -74,12 +74,12 @@ async def test_what_was_just_done_is_listed_at_once(database: str, kafka_bootstr
 
 
 async def test_the_program_gets_ready_and_stops_when_it_is_told(
-    database: str, kafka_bootstrap: str
+    empty_database: str, kafka_bootstrap: str
 ) -> None:
     prefix, port = f"t{uuid4().hex[:12]}", free_port()
     await ensure_topics(kafka_bootstrap, prefix, read_topics())
     told = {
-        "DATABASE_URL": database,
+        "DATABASE_URL": empty_database,
         "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
         "TILLSTREAM_TOPIC_PREFIX": prefix,
         "TILLSTREAM_PROFILE": "demo",

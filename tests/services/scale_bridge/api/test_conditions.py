@@ -108,7 +108,7 @@ async def test_of_twenty_who_saw_the_same_one_is_in_time(database: str) -> None:
         number = await registered(anna, scale)
         await fetched(anna, number)
         tag = (await cached(anna, number)).headers["ETag"]
-        async with inside(database, migrated=True) as twin, twin.client() as also_anna:
+        async with inside(database) as twin, twin.client() as also_anna:
             answers = await asyncio.gather(
                 *(
                     edit(anna if plu % 2 else also_anna, number, plu, tag, price=1000.0 + plu)

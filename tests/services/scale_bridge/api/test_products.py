@@ -127,7 +127,7 @@ async def test_of_120_edits_at_once_120_survive(database: str) -> None:
     async with a_scale(120) as scale, working(database) as made, made.client() as anna:
         number = await registered(anna, scale)
         await fetched(anna, number)
-        async with inside(database, migrated=True) as twin, twin.client() as also_anna:
+        async with inside(database) as twin, twin.client() as also_anna:
             answers = await asyncio.gather(
                 *(
                     patch(anna if plu % 2 else also_anna, number, plu, price=1000.0 + plu)
@@ -142,7 +142,7 @@ async def test_of_120_edits_at_once_120_survive(database: str) -> None:
         edits = await made.events(ProductEdited)
         assert sorted(edit.revision for edit in edits) == list(range(2, 122))
         # What was kept on the way is what the log says.
-        async with inside(database, migrated=True) as fresh, fresh.client() as later:
+        async with inside(database) as fresh, fresh.client() as later:
             answer = await later.get(f"/devices/{number}/products/cached")
             assert answer.json()["products"] == cached
 

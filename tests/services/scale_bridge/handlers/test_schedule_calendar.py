@@ -105,7 +105,7 @@ async def test_after_downtime_over_several_times(database: str, its: Any) -> Non
     async with inside(database) as made, made.client() as anna:
         number = await a_device(anna)
         await timed(made, number, its, "1 06:00")
-    async with inside(database, migrated=True) as made, made.client() as anna:
+    async with inside(database) as made, made.client() as anna:
         begun = await look(made, "4 12:00")
         await over(made, "4 12:01")
         assert await look(made, "4 12:02") == 0

@@ -6,9 +6,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from libs.postgres.migrate import migrate
 from libs.postgres.pool import Pool, acquired
-from services.scale_bridge import bootstrap
 from services.scale_bridge.adapters.leases import Leases
 from services.scale_bridge.adapters.wire import Step
 from services.scale_bridge.bootstrap import open_desk
@@ -23,8 +21,7 @@ STEAL = "UPDATE lease SET holder = 'somebody else'"
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Pool]:
-    """A migrated database."""
-    await asyncio.to_thread(migrate, bootstrap.SERVICE, database)
+    """The database, with the service's rights."""
     async with open_desk(scale_settings(database), size=8) as desk:
         yield desk.pool
 

@@ -4,15 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from libs.postgres.migrate import migrate
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Pool]:
-    """A migrated database as projectors see it: with the service's rights, and all tenants."""
-    migrate("scale_bridge", database)
+    """The database as projectors see it: with the service's rights, and all tenants."""
     role = application_role("scale_bridge")
     made = await open_pool(
         database,
