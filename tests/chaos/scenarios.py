@@ -120,7 +120,7 @@ MUTATIONS: Final = (
         3,
         "doubled",
     ),
-    Mutation("versions not compared", rivals.zombie_clients, ("versions",), 1, "disordered"),
+    Mutation("versions not compared", rivals.zombie_clients, ("versions",), 4, "disordered"),
 )
 """A guarantee that stands on two fences is tried with the other one down; the matrix above shows
 that each of those alone is enough."""
