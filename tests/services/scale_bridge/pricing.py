@@ -1,8 +1,6 @@
 """What the shop says in tests, and what becomes of it."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
@@ -12,21 +10,11 @@ from contracts.scale_bridge import OperationQueued
 from contracts.shop import PriceChanged, PriceId
 from libs.clock import utc_now
 from services.scale_bridge.adapters.simulator.server import Simulator
-from services.scale_bridge.bootstrap import looking_tasks
 from services.scale_bridge.handlers import price
-from tests.services.scale_bridge.inside import Inside, working
+from tests.services.scale_bridge.inside import Inside
 
 ARTICLE = 51
 """The code of a scale's second product."""
-QUICK = {
-    "heal_first_seconds": 0.1,
-    "heal_longest_seconds": 0.5,
-    "idle_minutes": 0.0,
-    "round_seconds": 0.05,
-    "breaker_seconds": 0.3,
-    "reply_seconds": 0.5,
-    "connect_seconds": 0.5,
-}
 
 
 def changed(amount: int = 12_345, **different: Any) -> PriceChanged:
@@ -82,23 +70,3 @@ async def states(client: AsyncClient, article: int = ARTICLE) -> list[str]:
 async def by_price(made: Inside) -> list[OperationQueued]:
     """What was ordered because of prices."""
     return [one for one in await made.events(OperationQueued) if one.asked_by == "price"]
-
-
-@asynccontextmanager
-async def looked_after(url: str, **different: Any) -> AsyncIterator[Inside]:
-    """The service with everything its worker does, and read models that follow."""
-    async with working(url, **QUICK | different) as made:
-        stop = asyncio.Event()
-        tasks = [task(stop) for task in looking_tasks(made.settings, made.deps.desk)]
-        running = [asyncio.ensure_future(one) for one in (*tasks, _following(made, stop))]
-        try:
-            yield made
-        finally:
-            stop.set()
-            await asyncio.gather(*running)
-
-
-async def _following(made: Inside, stop: asyncio.Event) -> None:
-    while not stop.is_set():
-        await made.fresh.caught_up("all")
-        await asyncio.sleep(0.02)

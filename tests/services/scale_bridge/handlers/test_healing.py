@@ -1,8 +1,6 @@
 """Scales that come back, or were changed, are brought to what they shall show (SCL-9, SCL-15)."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -23,36 +21,7 @@ from tests.services.scale_bridge.inside import (
     registered,
     working,
 )
-
-QUICK = {
-    "heal_first_seconds": 0.1,
-    "heal_longest_seconds": 0.5,
-    "idle_minutes": 0.0,
-    "round_seconds": 0.05,
-    "breaker_seconds": 0.3,
-    "reply_seconds": 0.5,
-    "connect_seconds": 0.5,
-}
-
-
-@asynccontextmanager
-async def healed(url: str, **different: Any) -> AsyncIterator[Inside]:
-    """The service with everything its worker does, and read models that follow."""
-    async with working(url, **QUICK | different) as made:
-        stop = asyncio.Event()
-        tasks = [task(stop) for task in looking_tasks(made.settings, made.deps.desk)]
-        running = [asyncio.ensure_future(one) for one in (*tasks, _following(made, stop))]
-        try:
-            yield made
-        finally:
-            stop.set()
-            await asyncio.gather(*running)
-
-
-async def _following(made: Inside, stop: asyncio.Event) -> None:
-    while not stop.is_set():
-        await made.fresh.caught_up("all")
-        await asyncio.sleep(0.02)
+from tests.services.scale_bridge.looked_after import looked_after
 
 
 async def is_dirty(client: Any, number: int) -> bool:
@@ -66,7 +35,7 @@ async def by_healing(made: Inside) -> list[OperationQueued]:
 
 async def test_a_scale_whose_power_is_back_gets_what_it_missed(database: str) -> None:
     """SCL-9: everything at once, and nobody has to ask."""
-    async with a_scale(4) as scale, healed(database) as made, made.client() as anna:
+    async with a_scale(4) as scale, looked_after(database) as made, made.client() as anna:
         number = await registered(anna, scale)
         await fetched(anna, number)
         await scale.power_cut()
@@ -87,7 +56,7 @@ async def test_a_scale_whose_power_is_back_gets_what_it_missed(database: str) ->
 
 async def test_what_a_verify_found_changed_is_put_right(database: str) -> None:
     """SCL-15."""
-    async with a_scale(4) as scale, healed(database) as made, made.client() as anna:
+    async with a_scale(4) as scale, looked_after(database) as made, made.client() as anna:
         number = await registered(anna, scale)
         await fetched(anna, number)
         right = scale.base.products[0]["price"]
@@ -103,7 +72,7 @@ async def test_what_a_verify_found_changed_is_put_right(database: str) -> None:
 async def test_a_scale_nothing_was_heard_of_is_read(database: str) -> None:
     """So that drift is found without anybody asking."""
     idle = {"idle_minutes": 0.002}
-    async with a_scale(2) as scale, healed(database, **idle) as made, made.client() as anna:
+    async with a_scale(2) as scale, looked_after(database, **idle) as made, made.client() as anna:
         number = await registered(anna, scale)
         await fetched(anna, number)
         right = scale.base.products[0]["price"]
@@ -117,7 +86,7 @@ async def test_a_scale_nothing_was_heard_of_is_read(database: str) -> None:
 
 
 async def test_what_is_edited_at_the_desk_is_not_sent_behind_the_back(database: str) -> None:
-    async with a_scale(2) as scale, healed(database) as made, made.client() as anna:
+    async with a_scale(2) as scale, looked_after(database) as made, made.client() as anna:
         number = await registered(anna, scale)
         await fetched(anna, number)
         await patch(anna, number, 1, price=3.5)

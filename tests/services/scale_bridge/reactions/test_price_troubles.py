@@ -8,12 +8,12 @@ from contracts.scale_bridge import OperationQueued, ProductsShown
 from services.scale_bridge.handlers import price
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.inside import Inside, eventually, fetched, registered, working
+from tests.services.scale_bridge.looked_after import looked_after
 from tests.services.scale_bridge.pricing import (
     by_price,
     changed,
     clean,
     delivery,
-    looked_after,
     says,
     shows,
     states,
