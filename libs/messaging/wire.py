@@ -25,6 +25,8 @@ REMEMBERED: Final = 2048
 REPEATING: Final = 1024
 """So many values are remembered of headers that many records share."""
 
+_pack: Final = msgspec.msgpack.Encoder().encode
+
 _CAUSE: Final = ("actor", "correlation_id", "causation_id", "traceparent")
 
 
@@ -106,9 +108,10 @@ def decode(record: Record) -> Delivered:
     """Read a record back. Raises Unreadable."""
     if record.value is None:
         raise Unreadable("a record without a value")
-    said = b"\0".join([value or b"" for _, value in record.headers])
-    # Nothing but bytes and numbers, of which the garbage collector takes no notice.
-    key = record.topic, record.partition, record.offset, record.value, said
+    # Packed, headers are told apart by name, order and absence, and are nothing but bytes, of which
+    # the garbage collector takes no notice.
+    headers_packed = _pack(record.headers)
+    key = record.topic, record.partition, record.offset, record.value, headers_packed
     if (known := _delivered.get(key)) is not None:
         return known
     try:

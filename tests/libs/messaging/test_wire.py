@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from libs.eventsourcing.log import Cause, RecordedEvent
 from libs.messaging.parking import StoredRecord
@@ -47,6 +48,26 @@ def test_what_is_sent_is_what_arrives(event: RecordedEvent, seq: int, prev: int)
     delivered = decode(StoredRecord("t", 0, 0, event.stream.encode(), event.data, headers))
 
     assert delivered == Delivered(event, seq, prev)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Cause(tenant="demo", actor=""), Cause(tenant="demo", traceparent="")),
+        (Cause(tenant="demo", actor="x"), Cause(tenant="demo", correlation_id="x")),
+        (Cause(tenant="demo", actor="x"), Cause(tenant="x", actor="demo")),
+    ],
+    ids=["empty texts", "another name", "values exchanged"],
+)
+def test_records_that_differ_only_in_the_names_of_headers_are_two(one: Cause, other: Cause) -> None:
+    """Decoded records are kept; once they were kept by values without the names."""
+    for cause in (one, other):
+        event = structs.replace(recorded(1), cause=cause)
+        headers = encode_headers("lab", event, 1, 0)
+
+        delivered = decode(StoredRecord("t", 0, 0, b"k", event.data, headers))
+
+        assert delivered.recorded.cause == cause
 
 
 def test_the_headers_are_cloudevents() -> None:
