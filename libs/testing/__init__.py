@@ -1,0 +1,1 @@
+"""The kit that tests of every library and service use: waiting, clocks, callers, read models."""

@@ -1,0 +1,186 @@
+"""What holds for every read model: the history alone decides what is in its tables.
+
+A service's tests name their projections and make histories; the checks are the same for all.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, TypeAlias, TypeVar
+
+from sqlalchemy import Table
+from sqlalchemy.dialects.postgresql.base import PGDialect
+
+from contracts.envelope import Envelope
+from libs.eventsourcing.store import EventStore, envelope
+from libs.messaging.projection import Projection
+from libs.messaging.topics import category_of, spelled
+from libs.postgres.pool import Pool
+
+Event = TypeVar("Event")
+Events: TypeAlias = Sequence[Envelope[Any]]
+Rows: TypeAlias = Mapping[str, Sequence[Any]]
+
+_DIALECT = PGDialect()  # type: ignore[no-untyped-call]
+
+
+async def apply(
+    pool: Pool, service: str, projections: Iterable[Projection[Any]], events: Events
+) -> None:
+    """Apply one batch of events to every read model that follows their streams."""
+    for projection in projections:
+        followed = [
+            one for one in events if category_of(spelled(service), one.stream) in projection.topics
+        ]
+        async with pool.acquire() as connection, connection.transaction():
+            await projection.project(connection, followed)
+
+
+@dataclass
+class Projector:
+    """Carries a log over into read models at once, as the worker would in time.
+
+    As `Freshness` it answers that every read model is up to date, after making it so.
+    """
+
+    store: EventStore[Any]
+    pool: Pool
+    service: str
+    projections: Sequence[Projection[Any]]
+    position: int = 0
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def catch_up(self) -> None:
+        """Apply what was appended since the last time."""
+        async with self._lock:
+            async for page in self.store.log.read_all(after=self.position):
+                events = [envelope(one, self.store.decode(one)) for one in page]
+                await apply(self.pool, self.service, self.projections, events)
+                self.position = page[-1].position
+
+    async def wait(self, projection: str, token: str) -> bool:
+        """Catch up; true."""
+        await self.catch_up()
+        return True
+
+    async def caught_up(self, projection: str) -> bool:
+        """Catch up; true."""
+        return await self.wait(projection, "now")
+
+
+async def rows_of(
+    pool: Pool, tables: Iterable[str], *, except_columns: Sequence[str] = ()
+) -> dict[str, list[Any]]:
+    """All rows of the tables in one order, without columns that say when a row was written."""
+    return {
+        table: [
+            tuple(value for name, value in row.items() if name not in except_columns)
+            for row in await pool.fetch(f"SELECT * FROM {table} AS each ORDER BY each")
+        ]
+        for table in tables
+    }
+
+
+async def clear(pool: Pool, tables: Iterable[str]) -> None:
+    """Delete all rows."""
+    for table in tables:
+        await pool.execute(f"DELETE FROM {table}")
+
+
+def recut(random: Random, history: Events) -> list[list[Envelope[Any]]]:
+    """The history in another order, in batches of any size up to 40.
+
+    Events with a version keep the order of their stream; facts, which have none, come anywhere.
+    """
+    lanes: dict[str, list[Envelope[Any]]] = defaultdict(list)
+    for number, one in enumerate(history):
+        lanes[one.stream if one.version is not None else f"fact {number}"].append(one)
+    order = [name for name, lane in lanes.items() for _ in lane]
+    random.shuffle(order)
+    coming = {name: iter(lane) for name, lane in lanes.items()}
+    mixed = [next(coming[name]) for name in order]
+    batches, start = [], 0
+    while start < len(mixed):
+        size = random.randrange(1, 40)
+        batches.append(mixed[start : start + size])
+        start += size
+    return batches
+
+
+async def assert_history_decides(
+    pool: Pool,
+    apply_batch: Callable[[Events], Awaitable[None]],
+    histories: Iterable[Events],
+    tables: Sequence[str],
+    *,
+    except_columns: Sequence[str] = (),
+    lanes: int = 3,
+) -> None:
+    """Each history leaves the same rows at once, recut, and recut in lanes side by side.
+
+    Lanes are streams that share a partition: each stream is in one of them, in its order. Every
+    table must have rows in the end, or the history proves nothing about it.
+    """
+    for number, history in enumerate(histories):
+        await clear(pool, tables)
+        await apply_batch(history)
+        expected = await rows_of(pool, tables, except_columns=except_columns)
+        assert all(expected.values()), f"history {number} leaves a table empty"
+
+        await clear(pool, tables)
+        for batch in recut(Random(number), history):
+            await apply_batch(batch)
+        again = await rows_of(pool, tables, except_columns=except_columns)
+        assert again == expected, f"history {number}, recut"
+
+        await clear(pool, tables)
+        await asyncio.gather(
+            *(
+                _apply_all(apply_batch, recut(Random(lane), _lane(history, lane, lanes)))
+                for lane in range(lanes)
+            )
+        )
+        again = await rows_of(pool, tables, except_columns=except_columns)
+        assert again == expected, f"history {number}, {lanes} lanes side by side"
+
+
+async def _apply_all(
+    apply_batch: Callable[[Events], Awaitable[None]], batches: Iterable[Events]
+) -> None:
+    for batch in batches:
+        await apply_batch(batch)
+
+
+def _lane(history: Events, lane: int, lanes: int) -> Events:
+    return [one for one in history if sum(one.stream.encode()) % lanes == lane]
+
+
+async def assert_tenants_are_fenced(pool: Pool, tables: Iterable[str]) -> None:
+    """The tables have rows, and a tenant that owns none of them sees none.
+
+    `pool` must be a `tenant_pool`, whose connections see one tenant at a time.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        for table in tables:
+            await connection.execute("SELECT set_config('tillstream.tenant', '*', true)")
+            assert await connection.fetch(f"SELECT FROM {table} LIMIT 1"), f"{table} is empty"
+            await connection.execute("SELECT set_config('tillstream.tenant', 'third', true)")
+            assert not await connection.fetch(f"SELECT FROM {table} LIMIT 1"), table
+
+
+async def assert_migrated_as_declared(pool: Pool, schema: str, tables: Iterable[Table]) -> None:
+    """The migrations made each table with the columns, types and nullability it declares."""
+    for table in tables:
+        columns: Sequence[Any] = await pool.fetch(
+            """SELECT column_name, data_type, is_nullable FROM information_schema.columns
+            WHERE table_schema = $1 AND table_name = $2 ORDER BY ordinal_position""",
+            schema,
+            table.name,
+        )
+        made = [(name, kind.upper(), nullable == "YES") for name, kind, nullable in columns]
+        assert made == [
+            (column.name, str(column.type.compile(_DIALECT)), bool(column.nullable))
+            for column in table.columns
+        ], table.name

@@ -1,0 +1,192 @@
+"""Walk over all routes of an API as a caller who owns nothing there, by its own description.
+
+The routes come from the OpenAPI document, so a new route is walked without being listed anywhere.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from httpx import AsyncClient, Response
+
+Values: TypeAlias = Mapping[str, str]
+"""What to put in the place of a parameter, by its name."""
+
+Bodies: TypeAlias = Mapping[tuple[str, str], Any]
+"""Bodies by method and path, where the one made from the schema would be refused for itself."""
+
+METHODS = ("get", "put", "post", "patch", "delete")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path of an OpenAPI `document`."""
+
+    method: str
+    path: str
+    operation: Mapping[str, Any]
+    document: Mapping[str, Any]
+
+    @property
+    def parameters(self) -> list[Mapping[str, Any]]:
+        """The parameters in path and query."""
+        return [_resolved(one, self.document) for one in self.operation.get("parameters", ())]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the parameters in the path."""
+        return [one["name"] for one in self.parameters if one["in"] == "path"]
+
+    def query(self) -> dict[str, Any]:
+        """Values of the query parameters that are required."""
+        return {
+            one["name"]: sample(one["schema"], self.document)
+            for one in self.parameters
+            if one["in"] == "query" and one.get("required")
+        }
+
+    def body(self) -> Any:
+        """A small JSON body that the schema allows; None if the route takes none."""
+        content = self.operation.get("requestBody", {}).get("content", {})
+        schema = content.get("application/json", {}).get("schema")
+        return None if schema is None else sample(schema, self.document)
+
+
+def routes_of(document: Mapping[str, Any]) -> list[Route]:
+    """Every route of an OpenAPI document."""
+    return [
+        Route(method.upper(), path, operation, document)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if method in METHODS
+    ]
+
+
+def sample(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Any:
+    """A small value that the schema allows, as far as its keywords are the usual ones."""
+    schema = _resolved(schema, document)
+    if (given := _given(schema)) is not None:
+        return given
+    if choices := schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf"):
+        return sample(choices[0], document)
+    match schema.get("type"):
+        case "object":
+            properties = schema.get("properties", {})
+            names = schema.get("required") or [*properties][:1]
+            return {name: sample(properties.get(name, {}), document) for name in names}
+        case "array":
+            return [sample(schema.get("items", {}), document)] * max(1, schema.get("minItems", 1))
+        case "null":
+            return None
+        case kind:
+            return _scalar(kind, schema)
+
+
+def _given(schema: Mapping[str, Any]) -> Any:
+    """A value that the schema names itself."""
+    several = schema.get("examples") or schema.get("enum") or [None]
+    one = schema.get("const", schema.get("default"))
+    return several[0] if one is None else one
+
+
+def _scalar(kind: str | None, schema: Mapping[str, Any]) -> Any:
+    if kind in ("integer", "number"):
+        return schema.get("minimum", schema.get("exclusiveMinimum", 0) + 1)
+    return True if kind == "boolean" else _text(schema)
+
+
+def _text(schema: Mapping[str, Any]) -> str:
+    of_format = {
+        "uuid": "00000000-0000-4000-8000-000000000001",
+        "date": "2026-01-02",
+        "date-time": "2026-01-02T12:00:00Z",
+        "email": "somebody@example.com",
+    }
+    text = of_format.get(schema.get("format", ""), "x")
+    return text.ljust(schema.get("minLength", 0), "x")
+
+
+def _resolved(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:
+    while "$ref" in schema:
+        found: Any = document
+        for part in schema["$ref"].removeprefix("#/").split("/"):
+            found = found[part]
+        schema = found
+    return schema
+
+
+async def assert_foreign_ids_are_unknown(
+    stranger: AsyncClient,
+    document: Mapping[str, Any],
+    *,
+    foreign: Values,
+    unknown: Values,
+    bodies: Bodies | None = None,
+    except_for: Sequence[tuple[str, str]] = (),
+) -> list[tuple[str, str]]:
+    """Every route with a parameter in its path answers 404 for ids of others.
+
+    The answer must be the same, word for word, as for ids that do not exist. `foreign` and
+    `unknown` hold a value for every name of a path parameter: a name without one fails, so a route
+    with a new kind of id cannot be forgotten. Returns the routes that were walked; `except_for`
+    some.
+    """
+    walked = []
+    for route in _with_parameters(document, except_for):
+        theirs, nobodys = [
+            await _call(stranger, route, values, bodies or {}) for values in (foreign, unknown)
+        ]
+        case = f"{route.method} {route.path}: {theirs.status_code} {theirs.text[:500]}"
+        assert theirs.status_code == 404, case
+        assert _without(theirs, foreign) == _without(nobodys, unknown), case
+        walked.append((route.method, route.path))
+    return walked
+
+
+async def assert_lists_hold_nothing(
+    stranger: AsyncClient,
+    document: Mapping[str, Any],
+    secrets: Sequence[str],
+    *,
+    except_for: Sequence[tuple[str, str]] = (),
+    query: Values | None = None,
+) -> list[tuple[str, str]]:
+    """No GET without a parameter in its path answers with any of the `secrets` of others.
+
+    Returns the routes that were walked; `query` goes with each, `except_for` streams and the like.
+    """
+    walked = []
+    for route in routes_of(document):
+        if route.method != "GET" or route.names or ("GET", route.path) in except_for:
+            continue
+        answer = await stranger.get(route.path, params={**route.query(), **(query or {})})
+        assert answer.status_code < 500, route.path
+        text = answer.content.decode("latin-1")
+        assert not [one for one in secrets if one.encode().decode("latin-1") in text], route.path
+        walked.append(("GET", route.path))
+    return walked
+
+
+def _with_parameters(
+    document: Mapping[str, Any], except_for: Sequence[tuple[str, str]]
+) -> Iterator[Route]:
+    for route in routes_of(document):
+        if route.names and (route.method, route.path) not in except_for:
+            yield route
+
+
+async def _call(stranger: AsyncClient, route: Route, values: Values, bodies: Bodies) -> Response:
+    path = route.path
+    for name in route.names:
+        path = path.replace("{" + name + "}", values[name])
+    body = bodies.get((route.method, route.path), route.body())
+    return await stranger.request(
+        route.method, path, params=route.query(), **({} if body is None else {"json": body})
+    )
+
+
+def _without(answer: Response, values: Values) -> tuple[int, str]:
+    text = answer.text
+    for name, value in sorted(values.items(), key=lambda item: -len(item[1])):
+        text = text.replace(value, f"<{name}>") if len(value) > 3 else text
+    return answer.status_code, text
