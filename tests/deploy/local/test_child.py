@@ -12,9 +12,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.local.child import Child, Program, wait_ready
+from deploy.local.child import (
+    LONGEST_SECONDS,
+    STALLED_SECONDS,
+    Child,
+    Patience,
+    Program,
+    wait_ready,
+)
 from deploy.local.settings import ROOT
 from deploy.local.trouble import CannotStart, Interrupted
+from libs.testing.clock import Seconds
+from libs.testing.waiting import wait_until
 
 SLEEP = "import time; time.sleep(600)"
 DEAF = """
@@ -120,12 +129,34 @@ def test_a_program_that_ends_before_it_is_ready_shows_the_end_of_its_log(python:
         wait_ready(child)
 
 
-def test_a_program_that_is_never_ready_is_given_up(python: Make) -> None:
+def test_a_program_without_progress_is_given_up(python: Make) -> None:
     child = Child(python(SLEEP, ready=lambda: False))
 
-    with pytest.raises(CannotStart, match="not ready within 0 seconds"):
-        wait_ready(child, timeout_seconds=0)
+    with pytest.raises(CannotStart, match="made no progress for 0 seconds"):
+        wait_ready(child, patience=Patience(child, stalled_seconds=0))
 
+    child.stop()
+
+
+@pytest.mark.parametrize(
+    "working",
+    ["print('still here', flush=True); time.sleep(0.01)", "sum(range(100_000))"],
+    ids=["it logs", "it computes"],
+)
+def test_a_program_with_progress_is_waited_for_up_to_a_last_resort(
+    python: Make, working: str
+) -> None:
+    child, clock = Child(python(f"import time\nwhile True: {working}")), Seconds()
+    patience = Patience(child, clock=clock)
+    clock.advance(STALLED_SECONDS + 1)
+
+    wait_until(lambda: not patience.fault(), what="progress")
+    clock.advance(LONGEST_SECONDS)
+
+    assert wait_until(patience.fault) in {
+        "made no progress for 60 seconds",
+        "was not ready within 600 seconds",
+    }
     child.stop()
 
 
