@@ -1,81 +1,40 @@
-"""When a service that is away is asked again."""
+"""When a service that is away is tried again."""
 
+import pytest
+
+from libs.testing.clock import Seconds
 from services.gateway.adapters.breaker import Breaker
 
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+OPEN = "fail fail fail"
 
 
-def opened(clock: Clock) -> Breaker:
-    breaker = Breaker(failures=3, seconds=5.0, now=clock)
-    for _ in range(3):
-        breaker.failed()
-    return breaker
+@pytest.mark.parametrize(
+    ("events", "refuses_for"),
+    [
+        pytest.param("fail fail succeed fail fail", [0.0], id="only failures in a row open it"),
+        pytest.param(f"{OPEN} 2", [3.0], id="while open it says for how long"),
+        pytest.param(f"{OPEN} 5", [0.0, 5.0], id="after its time exactly one may try"),
+        pytest.param(f"{OPEN} 5 ask succeed", [0.0] * 3, id="a good trial closes it"),
+        pytest.param(f"{OPEN} 5 ask fail", [5.0], id="a bad trial opens it again"),
+        pytest.param(f"{OPEN} 5 ask give-up", [0.0], id="a trial given up leaves room for another"),
+    ],
+)
+def test_a_breaker_lets_through_or_says_how_long_to_stay_away(
+    events: str, refuses_for: list[float]
+) -> None:
+    seconds = Seconds()
+    breaker = Breaker(failures=3, seconds=5.0, now=seconds)
+    for event in events.split():
+        match event:
+            case "fail":
+                breaker.failed()
+            case "succeed":
+                breaker.succeeded()
+            case "give-up":
+                breaker.undecided()
+            case "ask":
+                breaker.refuses_for()
+            case _:
+                seconds.advance(float(event))
 
-
-def test_it_opens_only_after_failures_in_a_row() -> None:
-    breaker = Breaker(failures=3, seconds=5.0, now=Clock())
-
-    breaker.failed()
-    breaker.failed()
-    breaker.succeeded()
-    breaker.failed()
-    breaker.failed()
-
-    assert breaker.refuses_for() == 0.0
-
-
-def test_while_open_it_says_how_long_to_stay_away() -> None:
-    clock = Clock()
-    breaker = opened(clock)
-
-    clock.now += 2.0
-
-    assert breaker.refuses_for() == 3.0
-
-
-def test_after_its_time_it_lets_exactly_one_try() -> None:
-    clock = Clock()
-    breaker = opened(clock)
-    clock.now += 5.0
-
-    assert breaker.refuses_for() == 0.0
-    assert breaker.refuses_for() > 0.0
-
-
-def test_a_good_trial_closes_it() -> None:
-    clock = Clock()
-    breaker = opened(clock)
-    clock.now += 5.0
-    breaker.refuses_for()
-
-    breaker.succeeded()
-
-    assert [breaker.refuses_for() for _ in range(3)] == [0.0, 0.0, 0.0]
-
-
-def test_a_bad_trial_opens_it_again() -> None:
-    clock = Clock()
-    breaker = opened(clock)
-    clock.now += 5.0
-    breaker.refuses_for()
-
-    breaker.failed()
-
-    assert breaker.refuses_for() == 5.0
-
-
-def test_a_trial_nobody_waited_for_leaves_room_for_another() -> None:
-    clock = Clock()
-    breaker = opened(clock)
-    clock.now += 5.0
-    breaker.refuses_for()
-
-    breaker.undecided()
-
-    assert breaker.refuses_for() == 0.0
+    assert [breaker.refuses_for() for _ in refuses_for] == refuses_for

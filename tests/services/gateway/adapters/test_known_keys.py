@@ -1,13 +1,15 @@
-"""Whose key this is, remembered."""
+"""Whose key this is, remembered: fresh, stale, unknown, and while the database is away."""
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 
 from libs.errors import Unavailable
+from libs.testing.clock import Seconds
+from libs.testing.waiting import eventually
 from services.gateway.adapters.known_keys import KeysUnavailable, KnownKeys
 from services.gateway.domain.caller import Caller
 
@@ -17,11 +19,13 @@ ANNA = Caller(tenant="demo", subject=UUID(int=1), scopes=frozenset({"scan:read"}
 class World:
     """A clock, and a database that can be taken away."""
 
-    def __init__(self) -> None:
-        self.now = 1000.0
+    def __init__(self, expires_in: float | None = None) -> None:
+        self.seconds = Seconds()
+        until = None if expires_in is None else self.clock() + timedelta(seconds=expires_in)
+        self.anna = replace(ANNA, expires_at=until)
+        self.callers = {"anna": self.anna}
         self.away = False
-        self.callers = {"anna": ANNA}
-        self.asked: list[str] = []
+        self.look_ups: list[str] = []
         self.slow: asyncio.Event | None = None
         self.keys = KnownKeys(
             self.look_up,
@@ -29,154 +33,103 @@ class World:
             unknown=2,
             stale=60,
             capacity=3,
-            now=lambda: self.now,
-            clock=lambda: datetime.fromtimestamp(self.now, UTC),
+            now=self.seconds,
+            clock=self.clock,
         )
 
+    def clock(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds.now, UTC)
+
     async def look_up(self, hashed: str) -> Caller | None:
-        self.asked.append(hashed)
+        self.look_ups.append(hashed)
         if self.slow:
             await self.slow.wait()
         if self.away:
             raise Unavailable
         return self.callers.get(hashed)
 
+    async def meets(self, key: str) -> str:
+        """What the gateway takes the holder of the key for."""
+        try:
+            caller = await self.keys.caller(key)
+        except KeysUnavailable:
+            return "nobody knows"
+        assert caller in (None, self.anna)
+        return "stranger" if caller is None else "anna"
 
-async def test_a_caller_is_asked_for_once_while_fresh() -> None:
+
+@pytest.mark.parametrize(
+    ("steps", "look_ups"),
+    [
+        pytest.param("anna=anna anna=anna anna=anna", 1, id="asked for once while fresh"),
+        pytest.param("anna=anna revoke 10 anna=stranger", 2, id="revoked, no longer fresh"),
+        pytest.param(
+            "anna=anna revoke 10 anna=stranger away 10 anna=nobody", 3, id="revoked, then away"
+        ),
+        pytest.param(
+            "ben=stranger issue ben=stranger 2 ben=anna", 2, id="a stranger, not for long"
+        ),
+        pytest.param("anna=anna away 30 anna=anna", 2, id="away, seen before"),
+        pytest.param("anna=anna away 30 anna=anna anna=anna anna=anna", 2, id="away, asked once"),
+        pytest.param("anna=anna away 61 anna=nobody", 2, id="away for too long"),
+        pytest.param("away ben=nobody back ben=stranger", 2, id="away, never seen"),
+    ],
+)
+async def test_a_key_is_believed_as_long_as_it_should_be(steps: str, look_ups: int) -> None:
     world = World()
+    for step in steps.split():
+        match step.split("="):
+            case [key, caller]:
+                assert (await world.meets(key)).split()[0] == caller, step
+            case ["revoke"]:
+                del world.callers["anna"]
+            case ["issue"]:
+                world.callers["ben"] = ANNA
+            case ["away" | "back"]:
+                world.away = step == "away"
+            case _:
+                world.seconds.advance(float(step))
 
-    assert [await world.keys.caller("anna") for _ in range(3)] == [ANNA, ANNA, ANNA]
-
-    assert world.asked == ["anna"]
-
-
-async def test_a_revoked_key_opens_nothing_once_it_is_no_longer_fresh() -> None:
-    world = World()
-    await world.keys.caller("anna")
-    del world.callers["anna"]
-
-    world.now += 10
-
-    assert await world.keys.caller("anna") is None
-
-
-async def test_a_key_seen_revoked_is_not_believed_again_when_the_database_goes_away() -> None:
-    world = World()
-    await world.keys.caller("anna")
-    del world.callers["anna"]
-    world.now += 10
-    await world.keys.caller("anna")
-    world.away = True
-
-    world.now += 10
-
-    with pytest.raises(KeysUnavailable):
-        await world.keys.caller("anna")
-
-
-async def test_a_stranger_is_remembered_for_a_short_time_only() -> None:
-    world = World()
-    assert await world.keys.caller("ben") is None
-    world.callers["ben"] = ANNA
-    assert await world.keys.caller("ben") is None
-
-    world.now += 2
-
-    assert await world.keys.caller("ben") == ANNA
-
-
-async def test_without_the_database_a_caller_seen_before_is_still_believed() -> None:
-    world = World()
-    await world.keys.caller("anna")
-    world.away = True
-
-    world.now += 30
-
-    assert await world.keys.caller("anna") == ANNA
-
-
-async def test_without_the_database_it_is_not_asked_on_every_request() -> None:
-    world = World()
-    await world.keys.caller("anna")
-    world.away = True
-    world.now += 30
-
-    for _ in range(5):
-        await world.keys.caller("anna")
-
-    assert world.asked == ["anna", "anna"]
-
-
-async def test_without_the_database_nobody_is_believed_for_ever() -> None:
-    world = World()
-    await world.keys.caller("anna")
-    world.away = True
-
-    world.now += 61
-
-    with pytest.raises(KeysUnavailable):
-        await world.keys.caller("anna")
-
-
-async def test_without_the_database_an_unknown_key_is_neither_good_nor_bad() -> None:
-    world = World()
-    world.away = True
-
-    with pytest.raises(KeysUnavailable):
-        await world.keys.caller("ben")
-
-    world.away = False
-    assert await world.keys.caller("ben") is None
+    assert len(world.look_ups) == look_ups
 
 
 async def test_any_number_of_strangers_cannot_push_out_a_caller() -> None:
     world = World()
-    await world.keys.caller("anna")
+    await world.meets("anna")
 
     for number in range(100):
-        await world.keys.caller(f"stranger {number}")
-    world.asked.clear()
-    await world.keys.caller("anna")
+        await world.meets(f"stranger {number}")
+    world.look_ups.clear()
 
-    assert world.asked == []
+    assert await world.meets("anna") == "anna"
+    assert world.look_ups == []
 
 
 async def test_requests_with_the_same_key_share_one_question_even_if_one_gives_up() -> None:
     world = World()
     world.slow = asyncio.Event()
     waiting = [asyncio.create_task(world.keys.caller("anna")) for _ in range(3)]
-    while not world.asked:
-        await asyncio.sleep(0)
+    await eventually(lambda: world.look_ups)
     waiting[0].cancel()
     await asyncio.gather(waiting[0], return_exceptions=True)
 
     world.slow.set()
 
     assert await asyncio.gather(*waiting[1:]) == [ANNA, ANNA]
-    assert world.asked == ["anna"]
+    assert world.look_ups == ["anna"]
 
 
-async def test_a_key_that_runs_out_opens_nothing_from_that_moment_whatever_is_remembered() -> None:
-    world = World()
-    until = datetime.fromtimestamp(world.now + 5, UTC)
-    short = world.callers["anna"] = replace(ANNA, expires_at=until)
+@pytest.mark.parametrize(("expires_in", "away"), [(5, False), (20, True)])
+async def test_a_key_that_ran_out_opens_nothing_from_that_moment(
+    expires_in: float, *, away: bool
+) -> None:
+    """Whatever is remembered of it, and also if it cannot be looked up."""
+    world = World(expires_in)
+    assert await world.meets("anna") == "anna"
+    world.away = away
 
-    assert await world.keys.caller("anna") == short
-    world.now += 4
-    assert await world.keys.caller("anna") == short
-    world.now += 1
-    assert await world.keys.caller("anna") is None
-    assert world.asked == ["anna"]
-
-
-async def test_a_key_that_ran_out_is_not_believed_because_the_database_is_away() -> None:
-    world = World()
-    until = datetime.fromtimestamp(world.now + 20, UTC)
-    world.callers["anna"] = replace(ANNA, expires_at=until)
-    await world.keys.caller("anna")
-    world.away = True
-
-    world.now += 15
-    assert await world.keys.caller("anna") is not None
-    world.now += 5
-    assert await world.keys.caller("anna") is None
+    world.seconds.advance(expires_in - 1)
+    assert await world.meets("anna") == "anna"
+    world.seconds.advance(1)
+    assert await world.meets("anna") == "stranger"
+    assert away or world.look_ups == ["anna"]

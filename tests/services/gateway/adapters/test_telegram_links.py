@@ -1,23 +1,17 @@
-"""Which Telegram account reads which phone: for good, and for nobody else to read."""
+"""Which Telegram account reads which phone: for good, and unreadable without the keys."""
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
 from libs.postgres.pool import Pool
+from libs.testing.clock import Clock
 from services.gateway.adapters.telegram_links import UPDATES_REMEMBERED, TelegramLinks
-from tests.services.gateway.code_desk import SEAL, Time, pool_of, some_phone
+from tests.services.gateway.code_desk import SEAL, some_phone
 
 numbers = itertools.count(1000)
-
-
-@pytest.fixture
-async def pool(url: str) -> AsyncIterator[Pool]:
-    async with pool_of(url) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -26,62 +20,65 @@ def links(pool: Pool) -> TelegramLinks:
 
 
 @pytest.fixture
-def time() -> Time:
-    return Time()
+def phone() -> str:
+    return some_phone()
 
 
-async def link(links: TelegramLinks, phone: str, telegram_id: int, time: Time) -> bool:
-    return await links.take(next(numbers), now=time.now, phone=phone, telegram_id=telegram_id)
+async def link(
+    links: TelegramLinks, phone: str, telegram_id: int, clock: Clock, number: int | None = None
+) -> bool:
+    number = next(numbers) if number is None else number
+    return await links.take(number, now=clock(), phone=phone, telegram_id=telegram_id)
 
 
-async def test_a_link_is_found_from_both_ends(links: TelegramLinks, time: Time) -> None:
-    phone, anna = some_phone(), next(numbers)
-    await link(links, phone, anna, time)
+async def test_a_link_is_found_from_both_ends_until_it_is_forgotten(
+    links: TelegramLinks, phone: str, clock: Clock
+) -> None:
+    anna = next(numbers)
+    assert await links.chat_of(phone) is None
+    assert not await links.is_linked(phone, anna)
+    assert await links.phone_of(anna) is None
 
+    await link(links, phone, anna, clock)
     assert await links.chat_of(phone) == anna
     assert await links.phone_of(anna) == phone
     assert await links.is_linked(phone, anna)
     assert not await links.is_linked(phone, anna + 1)
 
-
-async def test_nobody_has_a_phone_that_was_not_shared(links: TelegramLinks) -> None:
-    phone = some_phone()
-
+    await links.unlink(phone)
     assert await links.chat_of(phone) is None
-    assert not await links.is_linked(phone, 1)
-    assert await links.phone_of(999_999_999) is None
 
 
-async def test_who_shared_a_phone_last_has_it(links: TelegramLinks, time: Time) -> None:
-    phone, anna, boris = some_phone(), next(numbers), next(numbers)
-    await link(links, phone, anna, time)
-    await link(links, phone, boris, time)
+async def test_the_last_one_to_share_a_phone_has_it(
+    links: TelegramLinks, phone: str, clock: Clock
+) -> None:
+    anna, boris = next(numbers), next(numbers)
+    await link(links, phone, anna, clock)
+    await link(links, phone, boris, clock)
 
     assert await links.chat_of(phone) == boris
     assert await links.phone_of(anna) is None
 
 
 async def test_an_account_with_a_new_phone_reads_the_old_one_no_more(
-    links: TelegramLinks, time: Time
+    links: TelegramLinks, phone: str, clock: Clock
 ) -> None:
-    old, new, anna = some_phone(), some_phone(), next(numbers)
-    await link(links, old, anna, time)
-    await link(links, new, anna, time)
+    new, anna = some_phone(), next(numbers)
+    await link(links, phone, anna, clock)
+    await link(links, new, anna, clock)
 
-    assert await links.chat_of(old) is None
+    assert await links.chat_of(phone) is None
     assert await links.phone_of(anna) == new
 
 
 async def test_an_update_counts_once_however_often_it_comes(
-    links: TelegramLinks, time: Time
+    links: TelegramLinks, phone: str, clock: Clock
 ) -> None:
-    phone, anna, number = some_phone(), next(numbers), next(numbers)
+    anna, number = next(numbers), next(numbers)
 
-    taken = await asyncio.gather(
-        *(links.take(number, now=time.now, phone=phone, telegram_id=anna) for _ in range(10))
-    )
-    await link(links, phone, anna + 500_000, time)
-    again = await links.take(number, now=time.now, phone=phone, telegram_id=anna)
+    taken = await asyncio.gather(*(link(links, phone, anna, clock, number) for _ in range(10)))
+    await link(links, phone, anna + 500_000, clock)
+    again = await link(links, phone, anna, clock, number)
 
     assert sorted(taken) == [False] * 9 + [True]
     assert not again
@@ -89,40 +86,31 @@ async def test_an_update_counts_once_however_often_it_comes(
 
 
 async def test_updates_are_forgotten_when_telegram_gave_up_on_them(
-    links: TelegramLinks, pool: Pool, time: Time
+    links: TelegramLinks, pool: Pool, clock: Clock
 ) -> None:
-    number = next(numbers)
-    await links.take(number, now=time.now)
-    time.pass_by(UPDATES_REMEMBERED.total_seconds())
-    await links.take(next(numbers), now=time.now)
+    await links.take(next(numbers), now=clock())
+    clock.now += UPDATES_REMEMBERED
+    await links.take(next(numbers), now=clock())
 
     rest = "SELECT count(*) FROM telegram_once WHERE until <= $1"
-    assert await pool.fetchval(rest, time.now) == 0
+    assert await pool.fetchval(rest, clock()) == 0
 
 
-async def test_init_data_may_be_shown_once(links: TelegramLinks, time: Time) -> None:
-    until, fingerprint = time.now + timedelta(days=1), f"{next(numbers):064}"
+async def test_init_data_may_be_used_once(links: TelegramLinks, clock: Clock) -> None:
+    until, fingerprint = clock() + timedelta(days=1), f"{next(numbers):064}"
 
-    shown = await asyncio.gather(
-        *(links.first_use(fingerprint, until=until, now=time.now) for _ in range(10))
+    used = await asyncio.gather(
+        *(links.first_use(fingerprint, until=until, now=clock()) for _ in range(10))
     )
 
-    assert sorted(shown) == [False] * 9 + [True]
-
-
-async def test_a_link_can_be_forgotten(links: TelegramLinks, time: Time) -> None:
-    phone, anna = some_phone(), next(numbers)
-    await link(links, phone, anna, time)
-    await links.unlink(phone)
-
-    assert await links.chat_of(phone) is None
+    assert sorted(used) == [False] * 9 + [True]
 
 
 async def test_a_link_cannot_be_read_without_the_keys(
-    links: TelegramLinks, pool: Pool, time: Time
+    links: TelegramLinks, pool: Pool, phone: str, clock: Clock
 ) -> None:
-    phone, anna = some_phone(), 123_456_789
-    await link(links, phone, anna, time)
+    anna = 123_456_789
+    await link(links, phone, anna, clock)
 
     rows = [str(row) for row in await pool.fetch("SELECT * FROM telegram_link")]
 
