@@ -1,13 +1,17 @@
-"""Opening and changing accounts, on a real database."""
+"""Opening, changing and setting up accounts and their passwords, on a real database."""
 
 import asyncio
 
 import pytest
 
 from contracts.gateway import AddressClaimed
+from libs.errors import Refused
+from libs.testing.clock import Clock
 from services.gateway.domain.account import (
     AccountUnknown,
+    AlreadySetUp,
     PasswordUnfit,
+    WrongPassword,
 )
 from services.gateway.domain.person import BadAddress, Person, email, phone, username
 from services.gateway.domain.realm import Role, RoleUnknown
@@ -18,16 +22,29 @@ from services.gateway.handlers.address import AddressTaken, find
 from services.gateway.handlers.identity import Identity, profile
 from services.gateway.handlers.login import LoginFailed
 from services.gateway.handlers.session import refresh
-from tests.services.gateway.told import (
+from tests.services.gateway.identities import (
+    ANNA,
+    BORIS,
+    ENGINEER,
     KIOSK,
-    Clock,
+    NEW_PASSWORD,
+    OTHER_KIOSK,
+    PASSWORD,
+    SUPERADMIN,
+    catch_up,
+    change_email,
     enter,
+    enter_new,
+    events_of,
+    history_of,
     open_account,
-    told,
+    reset_password,
 )
 
+OFFICE = "office@example.com"
 
-async def test_whoever_is_registered_can_log_in_at_once(identity: Identity) -> None:
+
+async def test_a_registered_account_can_log_in_at_once(identity: Identity) -> None:
     anna = await open_account(identity, "Anna@example.com", phone="8 999 123-45-67")
 
     into = await enter(identity, "ANNA@example.com")
@@ -47,16 +64,16 @@ async def test_of_twenty_who_register_one_address_at_once_one_wins(identity: Ide
     won = [one for one in results if not isinstance(one, BaseException)]
     assert len(won) == 1
     assert {type(one) for one in results} == {type(won[0]), AddressTaken}
-    assert await find(identity, email("anna@example.com")) == won[0].account_id
-    opened = {e.stream for e in await told(identity) if e.stream.startswith("account-")}
-    assert opened == {f"account-{won[0].account_id}"}
+    assert await find(identity, email(ANNA)) == won[0].account_id
+    streams = {e.stream for e in await history_of(identity) if e.stream.startswith("account-")}
+    assert streams == {f"account-{won[0].account_id}"}
 
 
 async def test_of_two_addresses_one_taken_neither_is_claimed(identity: Identity) -> None:
-    await open_account(identity, "anna@example.com")
+    await open_account(identity)
 
     with pytest.raises(AddressTaken):
-        await open_account(identity, "anna@example.com", username="boris")
+        await open_account(identity, username="boris")
 
     assert await find(identity, username("boris")) is None
 
@@ -69,10 +86,10 @@ async def test_numbers_rise_and_are_never_the_same(identity: Identity) -> None:
     assert later.number > max(one.number for one in made)
 
 
-async def test_nobody_can_read_in_the_log_who_somebody_is(identity: Identity) -> None:
+async def test_the_log_gives_away_neither_persons_nor_passwords(identity: Identity) -> None:
     anna = await open_account(identity, phone="+79991234567", username="anya", name="Anna K")
-    await accounts.reset_password(identity, anna.account_id, new="battery staple", actor="boris")
-    await enter(identity, password="battery staple")
+    await reset_password(identity, anna.account_id)
+    await enter(identity, password=NEW_PASSWORD)
     with pytest.raises(LoginFailed):
         await enter(identity, password="a wrong one")
 
@@ -85,35 +102,34 @@ async def test_nobody_can_read_in_the_log_who_somebody_is(identity: Identity) ->
         assert secret not in everything
 
 
-@pytest.mark.parametrize("password", ["short", "x" * 129])
-async def test_an_unfit_password_opens_nothing(identity: Identity, password: str) -> None:
-    with pytest.raises(PasswordUnfit):
-        await open_account(identity, password=password)
+@pytest.mark.parametrize(
+    ("address", "role", "password", "refused"),
+    [
+        pytest.param(ANNA, ENGINEER, "short", PasswordUnfit, id="short password"),
+        pytest.param(ANNA, ENGINEER, "x" * 129, PasswordUnfit, id="long password"),
+        pytest.param(ANNA, Role(KIOSK, "emperor"), PASSWORD, RoleUnknown, id="no role"),
+        pytest.param("anna", ENGINEER, PASSWORD, BadAddress, id="no address"),
+    ],
+)
+async def test_an_unfit_password_role_or_address_opens_nothing(
+    identity: Identity, address: str, role: Role, password: str, refused: type[Refused]
+) -> None:
+    with pytest.raises(refused):
+        await open_account(identity, address, role, password=password)
 
-    assert await told(identity) == []
-
-
-async def test_a_role_or_address_that_does_not_exist_opens_nothing(identity: Identity) -> None:
-    with pytest.raises(RoleUnknown):
-        await open_account(identity, "anna@example.com", Role(KIOSK, "emperor"))
-    with pytest.raises(BadAddress):
-        await open_account(identity, "anna")
-
-    assert await told(identity) == []
+    assert await history_of(identity) == []
 
 
 async def test_an_address_that_was_given_up_belongs_to_the_next(identity: Identity) -> None:
-    anna = await open_account(identity, "office@example.com")
-    await accounts.change_person(
-        identity, anna.account_id, Person(email="anna@example.com"), actor="anna"
-    )
+    anna = await open_account(identity, OFFICE)
+    await change_email(identity, anna.account_id, ANNA)
 
-    boris = await open_account(identity, "office@example.com", password="another one")
+    boris = await open_account(identity, OFFICE, password="another one")
 
-    assert (await enter(identity, "anna@example.com")).account.account_id == anna.account_id
-    into = await enter(identity, "office@example.com", "another one")
+    assert (await enter(identity, ANNA)).account.account_id == anna.account_id
+    into = await enter(identity, OFFICE, "another one")
     assert into.account.account_id == boris.account_id
-    claims = [e.event for e in await told(identity) if isinstance(e.event, AddressClaimed)]
+    claims = [e.event for e in await history_of(identity) if isinstance(e.event, AddressClaimed)]
     assert [claim.generation for claim in claims if claim.account_id == boris.account_id] == [2]
 
 
@@ -122,51 +138,42 @@ async def test_an_address_can_change_hands_many_times(identity: Identity) -> Non
         made = await open_account(identity)
         await administration.remove(identity, made.account_id, actor="test")
 
-    assert await find(identity, email("anna@example.com")) is None
+    assert await find(identity, email(ANNA)) is None
     last = await open_account(identity)
-    assert await find(identity, email("anna@example.com")) == last.account_id
+    assert await find(identity, email(ANNA)) == last.account_id
 
 
-async def test_an_address_of_somebody_else_cannot_be_taken(identity: Identity) -> None:
-    await open_account(identity, "anna@example.com")
-    boris = await open_account(identity, "boris@example.com")
+async def test_an_address_of_another_account_cannot_be_taken(identity: Identity) -> None:
+    await open_account(identity)
+    boris = await open_account(identity, BORIS)
 
     with pytest.raises(AddressTaken):
-        await accounts.change_person(
-            identity, boris.account_id, Person(email="ANNA@example.com"), actor="boris"
-        )
+        await change_email(identity, boris.account_id, "ANNA@example.com")
 
-    assert (await profile(identity, boris.account_id)).person.email == "boris@example.com"
+    assert (await profile(identity, boris.account_id)).person.email == BORIS
 
 
-async def test_changing_to_the_same_changes_nothing(identity: Identity) -> None:
-    anna = await open_account(identity)
-    before = await told(identity)
-
-    await accounts.change_person(identity, anna.account_id, anna.person, actor="anna")
-
-    assert await told(identity) == before
-
-
-async def test_the_other_spelling_of_an_own_address_keeps_it(identity: Identity) -> None:
-    anna = await open_account(identity, "anna@example.com")
-
-    changed = await accounts.change_person(
-        identity, anna.account_id, Person(email="Anna@example.com"), actor="anna"
-    )
-
-    assert changed.person.email == "Anna@example.com"
-    assert await find(identity, email("anna@example.com")) == anna.account_id
-
-
-async def test_what_is_removed_cannot_log_in_and_its_address_is_free(
-    identity: Identity, clock: Clock
+async def test_changing_to_the_same_changes_nothing_and_another_spelling_keeps_the_address(
+    identity: Identity,
 ) -> None:
     anna = await open_account(identity)
-    into = await enter(identity)
-    clock.pass_by(seconds=1)
-    await administration.remove(identity, anna.account_id, actor="boris")
-    await administration.remove(identity, anna.account_id, actor="boris")
+    before = await history_of(identity)
+    await accounts.change_person(identity, anna.account_id, anna.person, actor="anna")
+    assert await history_of(identity) == before
+
+    changed = await change_email(identity, anna.account_id, "Anna@example.com")
+    assert changed.person.email == "Anna@example.com"
+    assert await find(identity, email(ANNA)) == anna.account_id
+
+
+async def test_a_removed_account_cannot_log_in_and_its_address_is_free(
+    identity: Identity, clock: Clock
+) -> None:
+    into = await enter_new(identity)
+    anna = into.account
+    clock.advance(seconds=1)
+    for _ in range(2):
+        await administration.remove(identity, anna.account_id, actor="boris")
 
     with pytest.raises(LoginFailed):
         await enter(identity)
@@ -182,21 +189,82 @@ async def test_what_is_removed_cannot_log_in_and_its_address_is_free(
 async def test_of_changes_at_once_the_last_one_holds_and_no_address_is_left_behind(
     identity: Identity,
 ) -> None:
-    anna = await accounts.open_account(
-        identity, Person(username="anna"), password=None, roles=[], actor=None
-    )
+    anna = await open_account(identity, "first@example.com", password=None)
     wanted = [f"anna{n}@example.com" for n in range(3)]
 
-    await asyncio.gather(
-        *(
-            accounts.change_person(
-                identity, anna.account_id, Person(username="anna", email=one), actor="anna"
-            )
-            for one in wanted
-        )
-    )
+    await asyncio.gather(*(change_email(identity, anna.account_id, one) for one in wanted))
 
     held = (await profile(identity, anna.account_id)).person.email
     owners = {one: await find(identity, email(one)) for one in wanted}
     assert held in wanted
     assert owners == {one: anna.account_id if one == held else None for one in wanted}
+
+
+async def test_a_new_password_ends_sessions_even_those_no_read_model_knows(
+    identity: Identity, clock: Clock
+) -> None:
+    known = await enter_new(identity)
+    account_id = known.account.account_id
+    await catch_up(identity)
+    fresh = await enter(identity)
+    clock.advance(seconds=1)
+
+    await accounts.change_password(identity, account_id, old=PASSWORD, new=NEW_PASSWORD)
+
+    for session in (known, fresh):
+        with pytest.raises(SessionOver):
+            await refresh(identity, session.refresh_token)
+    with pytest.raises(LoginFailed):
+        await enter(identity)
+    clock.advance(seconds=1)
+    after = await enter(identity, password=NEW_PASSWORD)
+    assert (await refresh(identity, after.refresh_token)).session_id == after.session_id
+    history = await history_of(identity)
+    revoked = [e.stream for e in history if "Revoked" in type(e.event).__name__]
+    assert sorted(revoked) == sorted(f"session-{one.session_id}" for one in (known, fresh))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "refused"),
+    [("a guess", NEW_PASSWORD, WrongPassword), (PASSWORD, "short", PasswordUnfit)],
+)
+async def test_a_password_is_changed_by_its_owner_to_a_fit_one(
+    identity: Identity, old: str, new: str, refused: type[Refused]
+) -> None:
+    anna = await open_account(identity)
+
+    with pytest.raises(refused):
+        await accounts.change_password(identity, anna.account_id, old=old, new=new)
+
+    events = await events_of(identity, anna.account_id)
+    assert events == ["AccountOpened", "PasswordSet", "RoleGranted"]
+
+
+async def test_of_ten_who_set_it_up_at_once_one_is_superadmin(identity: Identity) -> None:
+    assert not await accounts.is_set_up(identity, KIOSK)
+
+    results = await asyncio.gather(
+        *(
+            accounts.set_up(identity, Person(username=f"chief-{n}"), password=PASSWORD, place=KIOSK)
+            for n in range(10)
+        ),
+        return_exceptions=True,
+    )
+
+    won = [one for one in results if not isinstance(one, BaseException)]
+    assert len(won) == 1
+    assert {type(one) for one in results} == {type(won[0]), AlreadySetUp}
+    assert won[0].roles == {KIOSK: "superadmin"}
+    assert await accounts.is_set_up(identity, KIOSK)
+
+
+async def test_setting_up_is_over_once_an_account_was_superadmin(identity: Identity) -> None:
+    anna = await open_account(identity)
+    await administration.grant_role(identity, anna.account_id, SUPERADMIN, actor="command line")
+    chief = Person(username="chief")
+
+    with pytest.raises(AlreadySetUp):
+        await accounts.set_up(identity, chief, password=PASSWORD, place=KIOSK)
+
+    elsewhere = await accounts.set_up(identity, chief, password=PASSWORD, place=OTHER_KIOSK)
+    assert elsewhere.roles == {OTHER_KIOSK: "superadmin"}

@@ -1,95 +1,85 @@
-"""What the bot does when somebody says something, with a real database."""
+"""What the bot does with updates, with a real database."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from libs.postgres.pool import Pool
-from services.gateway.adapters.telegram import open_bot
+from libs.testing.clock import Clock
+from services.gateway.adapters.telegram import Bot
 from services.gateway.adapters.telegram_links import TelegramLinks
 from services.gateway.domain.bot_update import Keyboard, Reply
 from services.gateway.handlers.bot import Answer, handle, say
-from tests.services.gateway.adapters.bot_api import TOKEN, open_bot_api
-from tests.services.gateway.code_desk import SEAL, Time, pool_of, some_phone
+from tests.services.gateway.adapters.bot_api import CHAT, BotApi
+from tests.services.gateway.code_desk import SEAL, some_phone
 
-ANNA, EVE = 4242, 666
+EVE = 666
 
 
 @pytest.fixture
-async def links(url: str) -> AsyncIterator[TelegramLinks]:
-    async with pool_of(url) as pool:
-        await emptied(pool)
-        yield TelegramLinks(pool, seal=SEAL)
-
-
-async def emptied(pool: Pool) -> None:
+async def links(pool: Pool) -> TelegramLinks:
     for table in ("telegram_link", "telegram_once"):
         await pool.execute(f"DELETE FROM {table}")
+    return TelegramLinks(pool, seal=SEAL)
 
 
-def update(number: int, sender: int = ANNA, **message: Any) -> dict[str, Any]:
-    said = {"from": {"id": sender}, "chat": {"id": sender, "type": "private"}}
-    return {"update_id": number, "message": said | message}
+def update(number: int, sender: int = CHAT, **message: Any) -> dict[str, Any]:
+    given = {"from": {"id": sender}, "chat": {"id": sender, "type": "private"}}
+    return {"update_id": number, "message": given | message}
 
 
-def contact(number: int, phone: str, *, sender: int = ANNA, owner: int = ANNA) -> dict[str, Any]:
-    return update(number, sender, contact={"phone_number": phone[1:], "user_id": owner})
+def contact(number: int, phone: str, *, sender: int = CHAT) -> dict[str, Any]:
+    """A contact of the account `CHAT`, whoever sends it."""
+    return update(number, sender, contact={"phone_number": phone[1:], "user_id": CHAT})
 
 
-async def heard(links: TelegramLinks, said: object) -> Answer | None:
-    return await handle(links, said, clock=Time())
-
-
-async def test_an_own_contact_is_linked_and_said_to_be(links: TelegramLinks) -> None:
-    phone = some_phone()
-
-    answer = await heard(links, contact(1, phone))
-    status = await heard(links, update(2, text="/status"))
-
+async def answer_to(links: TelegramLinks, update: object) -> Answer:
+    answer = await handle(links, update, clock=Clock())
     assert answer is not None
-    assert status is not None
-    assert (answer.chat, answer.reply.keyboard) == (ANNA, Keyboard.NONE)
-    assert phone[-4:] in status.reply.text
-    assert await links.chat_of(phone) == ANNA
+    return answer
 
 
-async def test_the_contact_of_somebody_else_is_not_linked(links: TelegramLinks) -> None:
+async def test_an_own_contact_is_linked_and_confirmed(links: TelegramLinks) -> None:
     phone = some_phone()
-    await heard(links, contact(1, phone))
 
-    stolen = await heard(links, contact(2, phone, sender=EVE))
-    typed = await heard(links, update(3, EVE, text=phone))
+    answer = await answer_to(links, contact(1, phone))
+    status = await answer_to(links, update(2, text="/status"))
 
-    assert stolen is not None
-    assert typed is not None
+    assert (answer.chat, answer.reply.keyboard) == (CHAT, Keyboard.NONE)
+    assert phone[-4:] in status.reply.text
+    assert await links.chat_of(phone) == CHAT
+
+
+async def test_the_contact_of_another_account_is_not_linked(links: TelegramLinks) -> None:
+    phone = some_phone()
+    await answer_to(links, contact(1, phone))
+
+    stolen = await answer_to(links, contact(2, phone, sender=EVE))
+    typed = await answer_to(links, update(3, EVE, text=phone))
+
     assert stolen.reply.keyboard is typed.reply.keyboard is Keyboard.ASK_CONTACT
-    assert await links.chat_of(phone) == ANNA
+    assert await links.chat_of(phone) == CHAT
     assert await links.phone_of(EVE) is None
 
 
-async def test_a_repeated_update_does_nothing_and_says_nothing(links: TelegramLinks) -> None:
+async def test_a_repeated_update_does_nothing_and_is_not_answered(links: TelegramLinks) -> None:
     phone = some_phone()
-    first = await heard(links, contact(1, phone))
+    await answer_to(links, contact(1, phone))
     await links.unlink(phone)
-    second = await heard(links, contact(1, phone))
 
-    assert first is not None
-    assert second is None
+    assert await handle(links, contact(1, phone), clock=Clock()) is None
     assert await links.chat_of(phone) is None
 
 
-@pytest.mark.parametrize("said", [None, [], {"update_id": 1}, {"update_id": "1", "message": {}}])
-async def test_what_nobody_said_is_not_answered(links: TelegramLinks, said: object) -> None:
-    assert await heard(links, said) is None
+@pytest.mark.parametrize("sent", [None, [], {"update_id": 1}, {"update_id": "1", "message": {}}])
+async def test_what_is_no_message_is_not_answered(links: TelegramLinks, sent: object) -> None:
+    assert await handle(links, sent, clock=Clock()) is None
 
 
-async def test_an_answer_nobody_hears_breaks_nothing() -> None:
-    async with open_bot_api() as api, open_bot(api.url, TOKEN) as bot:
-        api.chats.add(ANNA)
-        hello = Answer(chat=ANNA, reply=Reply(text="?", keyboard=Keyboard.ASK_CONTACT))
-        await say(bot, hello)
-        api.blocked.add(ANNA)
-        await say(bot, hello)
+async def test_an_answer_that_cannot_be_sent_breaks_nothing(bot_api: BotApi, bot: Bot) -> None:
+    hello = Answer(chat=CHAT, reply=Reply(text="?", keyboard=Keyboard.ASK_CONTACT))
+    await say(bot, hello)
+    bot_api.blocked.add(CHAT)
+    await say(bot, hello)
 
-    assert len(api.messages) == 1
+    assert len(bot_api.messages) == 1

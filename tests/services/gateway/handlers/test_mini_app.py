@@ -1,7 +1,6 @@
 """Logging in from a Mini App: init data once, and only a phone that is proved."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from urllib.parse import urlencode
 
 import pytest
@@ -17,64 +16,62 @@ from services.gateway.handlers.mini_app import (
     use_up,
 )
 from services.gateway.handlers.one_time_code import CodeDesk, Owner
-from tests.services.gateway.adapters.bot_api import TOKEN
-from tests.services.gateway.code_desk import Time, desk, pool_of, some_phone
+from tests.services.gateway.adapters.bot_api import CHAT, TOKEN
+from tests.services.gateway.code_desk import desk
 
-ANNA = 4242
-OWNED, LINKED, FOREIGN = "+77020000001", "+77020000002", "+77020000003"
-
-
-@pytest.fixture
-async def pool(url: str) -> AsyncIterator[Pool]:
-    async with pool_of(url) as opened:
-        yield opened
+OWNED, LINKED, FOREIGN, UNKNOWN = (f"+7702000000{n}" for n in range(1, 5))
 
 
 @pytest.fixture
 async def at(pool: Pool) -> CodeDesk:
-    """Where one phone is Anna's by her account, one by her contact, one is somebody else's."""
+    """Where one phone is the chat's by its account, one by its contact, one is another's."""
     owners = {
-        OWNED: Owner(is_known=True, telegram_id=ANNA),
+        OWNED: Owner(is_known=True, telegram_id=CHAT),
         FOREIGN: Owner(is_known=True, telegram_id=7),
     }
-    made = desk(pool, Time(), owners=owners)
-    await made.links.take(1, now=made.clock(), phone=LINKED, telegram_id=ANNA)
+    made = desk(pool, owners=owners)
+    await made.links.take(1, now=made.clock(), phone=LINKED, telegram_id=CHAT)
     return made
 
 
-def init_data(at: CodeDesk, telegram_id: int = ANNA, query_id: str = "1") -> str:
-    said = {
+def caller(
+    at: CodeDesk, telegram_id: int = CHAT, query_id: str = "1", bot_token: str = TOKEN
+) -> TelegramCaller:
+    """The caller of init data that the bot of `TOKEN` signed, as `bot_token` reads it."""
+    fields = {
         "auth_date": str(int(at.clock().timestamp())),
         "query_id": query_id,
         "user": f'{{"id":{telegram_id}}}',
     }
-    return urlencode(said | {"hash": sign(said, TOKEN)})
-
-
-def caller(at: CodeDesk, telegram_id: int = ANNA, query_id: str = "1") -> TelegramCaller:
-    return read_init_data(at, init_data(at, telegram_id, query_id), bot_token=TOKEN)
+    init_data = urlencode(fields | {"hash": sign(fields, TOKEN)})
+    return read_init_data(at, init_data, bot_token=bot_token)
 
 
 @pytest.mark.parametrize(
-    ("said", "proved"),
+    ("phone", "proved"),
     [(OWNED, OWNED), (LINKED, LINKED), (LINKED[1:], LINKED), (None, LINKED), ("", LINKED)],
 )
 async def test_a_phone_is_proved_by_a_contact_or_an_account(
-    at: CodeDesk, said: str | None, proved: str
+    at: CodeDesk, phone: str | None, proved: str
 ) -> None:
-    assert await proved_phone(at, caller(at), said) == proved
+    assert await proved_phone(at, caller(at), phone) == proved
 
 
-@pytest.mark.parametrize("said", [FOREIGN, some_phone()])
-async def test_the_apps_word_for_a_phone_proves_nothing(at: CodeDesk, said: str) -> None:
-    with pytest.raises(PhoneNotProved):
-        await proved_phone(at, caller(at), said)
-
-
-@pytest.mark.parametrize("said", [None, "", "no phone"])
-async def test_a_stranger_must_say_which_phone(at: CodeDesk, said: str | None) -> None:
-    with pytest.raises(NoPhone):
-        await proved_phone(at, caller(at, 666), said)
+@pytest.mark.parametrize(
+    ("telegram_id", "phone", "refused"),
+    [
+        (CHAT, FOREIGN, PhoneNotProved),
+        (CHAT, UNKNOWN, PhoneNotProved),
+        (666, None, NoPhone),
+        (666, "", NoPhone),
+        (666, "no phone", NoPhone),
+    ],
+)
+async def test_the_apps_word_for_a_phone_proves_nothing(
+    at: CodeDesk, telegram_id: int, phone: str | None, refused: type[Exception]
+) -> None:
+    with pytest.raises(refused):
+        await proved_phone(at, caller(at, telegram_id), phone)
 
 
 async def test_init_data_logs_in_once(at: CodeDesk) -> None:
@@ -88,6 +85,6 @@ async def test_init_data_logs_in_once(at: CodeDesk) -> None:
     await use_up(at, caller(at, query_id="another"))
 
 
-def test_init_data_of_another_bot_is_nobodys(at: CodeDesk) -> None:
+def test_init_data_of_another_bot_is_forged(at: CodeDesk) -> None:
     with pytest.raises(InitDataForged):
-        read_init_data(at, init_data(at), bot_token="1:another")
+        caller(at, bot_token="1:another")
