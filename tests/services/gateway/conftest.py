@@ -35,7 +35,7 @@ from services.gateway.handlers.identity import Identity
 from services.gateway.settings import Settings
 from tests.databases import migrated
 from tests.services.gateway.adapters.bot_api import CHAT, TOKEN, BotApi, open_bot_api
-from tests.services.gateway.identities import open_identity
+from tests.services.gateway.identities import People, open_identity
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -96,6 +96,12 @@ async def identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
     """What handlers of accounts and sessions work with, on a database of one's own."""
     async with open_identity(database, clock) as opened:
         yield opened
+
+
+@pytest.fixture
+def people(identity: Identity) -> People:
+    """Accounts on that database."""
+    return People(identity)
 
 
 @pytest.fixture
@@ -177,9 +183,7 @@ until = eventually
 PAGE = "https://scanner.example"
 KEY, READER = "k" * 32, "r" * 32
 ANNA = Caller(
-    tenant="demo",
-    subject=UUID(int=1),
-    scopes=frozenset({"scan:write", "scan:read", "scan:remove"}),
+    tenant="demo", subject=UUID(int=1), scopes=frozenset({"scan:write", "scan:read", "scan:remove"})
 )
 READING = Caller(tenant="other", subject=UUID(int=2), scopes=frozenset({"scan:read"}))
 

@@ -70,8 +70,7 @@ async def test_an_approval_is_given_once_to_one_of_many_who_poll_at_once(
     await settle(pool, grant.device, Answer.APPROVED, "demo")
 
     *own, foreign = await asyncio.gather(
-        *(poll(pool, grant, clock) for _ in range(8)),
-        poll(pool, grant, clock, "tillstream-bridge"),
+        *(poll(pool, grant, clock) for _ in range(8)), poll(pool, grant, clock, "tillstream-bridge")
     )
 
     assert own.count(Verdict.IN) == 1

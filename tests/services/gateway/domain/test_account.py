@@ -55,12 +55,7 @@ def granted(place: Place, role: str) -> RoleGranted:
 
 
 open_it = OpenAccount(
-    account_id=ID,
-    number=7,
-    person="who",
-    password="hash",
-    roles=(Role(SHOP, "florist"),),
-    now=NOW,
+    account_id=ID, number=7, person="who", password="hash", roles=(Role(SHOP, "florist"),), now=NOW
 )
 bare = replace(open_it, password=None, roles=())
 opened = AccountOpened(account_id=ID, number=7, sealed="who", opened_at=NOW)
@@ -145,12 +140,7 @@ def test_an_account_decides(
         LastSuperadmin,
     ),
     ("an inactive one was not the last", [superadmin, deactivated], remove, [removed]),
-    (
-        "another role of the last",
-        [superadmin, florist],
-        replace(withdraw, place=SHOP),
-        [withdrawn],
-    ),
+    ("another role of the last", [superadmin, florist], replace(withdraw, place=SHOP), [withdrawn]),
 )
 def test_the_last_superadmin_of_a_place_stays(
     history: Sequence[GatewayEvent], command: Any, outcome: Outcome

@@ -29,11 +29,7 @@ Read = Callable[[str], Address]
     ("read", "address", "texts"),
     [
         (email, EMAIL, ["Anna@Example.com", " anna@EXAMPLE.com ", "ANNA@example.com", EMAIL.text]),
-        (
-            phone,
-            PHONE,
-            ["8 (999) 123-45-67", "+7 (999) 123-45-67", "79991234567", "+79991234567"],
-        ),
+        (phone, PHONE, ["8 (999) 123-45-67", "+7 (999) 123-45-67", "79991234567", "+79991234567"]),
         (username, username("kiosk-1"), [" Kiosk-1 "]),
     ],
 )

@@ -17,7 +17,7 @@ from services.gateway.domain.session import SESSION
 from services.gateway.handlers.device_answer import Manager, answer
 from services.gateway.handlers.device_grant import About, Codes, Waiting, ask, collect, find
 from services.gateway.handlers.identity import Identity, profile
-from tests.services.gateway.identities import ANNA, KIOSK, PASSWORD, history_of, open_account
+from tests.services.gateway.identities import ANNA, KIOSK, PASSWORD, People, history_of
 
 CLIENT = CLIENTS["tillstream-kiosk"]
 ADDRESS = "10.0.0.1"
@@ -27,7 +27,7 @@ MANAGER = Manager(address=email(ANNA), password=PASSWORD, tenant=None, default="
 @pytest.fixture
 async def identity(identity: Identity) -> Identity:
     """Where Anna manages the kiosks."""
-    await open_account(identity, ANNA, Role(KIOSK, "admin"))
+    await People(identity).open(ANNA, Role(KIOSK, "admin"))
     return identity
 
 
@@ -68,7 +68,9 @@ def broken(identity: Identity, stream: str) -> Identity:
     return replace(identity, store=store)
 
 
-async def test_an_allowed_device_gets_an_account_of_its_own(identity: Identity) -> None:
+async def test_an_allowed_device_gets_an_account_of_its_own(
+    people: People, identity: Identity
+) -> None:
     codes, found = await waiting(identity)
 
     tenant = await answer(identity, found, MANAGER, allow=True)

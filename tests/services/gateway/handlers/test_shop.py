@@ -12,7 +12,6 @@ from libs.testing.clock import Clock
 from services.gateway.domain.account_commands import OpenAccount
 from services.gateway.domain.realm import Role
 from services.gateway.domain.shop import place_of
-from services.gateway.handlers import administration
 from services.gateway.handlers import shop as shops
 from services.gateway.handlers.identity import Identity, profile
 from services.gateway.handlers.pending_registration import (
@@ -23,29 +22,26 @@ from services.gateway.handlers.pending_registration import (
 )
 from services.gateway.handlers.session import NotAdmitted
 from services.gateway.handlers.shop import ShopExists, register_shop, shop_of
-from tests.services.gateway.identities import history_of, open_account
+from tests.services.gateway.identities import People
 
 PHONE = "+77011234567"
+SHOP = {"name": "Розы", "city": "Астана"}
 KEYS = KeyRing(KEY)
 
 
-async def register(identity: Identity, phone: str = PHONE, telegram_id: int | None = 7) -> str:
-    _, shop = await register_shop(
-        identity, phone, name="Розы", city="Алматы", telegram_id=telegram_id
-    )
+async def register(identity: Identity, phone: str = PHONE) -> str:
+    _, shop = await register_shop(identity, phone, **SHOP, telegram_id=7)
     return shop.tenant
 
 
-async def registered(identity: Identity) -> list[str]:
+async def registered(people: People) -> list[str]:
     """The tenants of all shops in the log."""
-    events = [envelope.event for envelope in await history_of(identity)]
+    events = [envelope.event for envelope in await people.history()]
     return [event.tenant for event in events if isinstance(event, ShopRegistered)]
 
 
 async def test_a_shop_is_found_as_soon_as_it_is_registered(identity: Identity) -> None:
-    account_id, made = await register_shop(
-        identity, PHONE, name="Розы", city="Астана", telegram_id=7
-    )
+    account_id, made = await register_shop(identity, PHONE, **SHOP, telegram_id=7)
 
     assert await shop_of(identity, made.tenant) == made
     assert made.tenant == f"shop-{made.number}"
@@ -57,57 +53,56 @@ async def test_a_shop_is_found_as_soon_as_it_is_registered(identity: Identity) -
 
 @pytest.mark.parametrize("is_known", [False, True])
 async def test_a_phone_registered_by_many_at_once_opens_one_shop(
-    identity: Identity, *, is_known: bool
+    people: People, *, is_known: bool
 ) -> None:
     if is_known:
-        await open_account(identity, phone=PHONE)
+        await people.open(phone=PHONE)
 
-    done = await asyncio.gather(*(register(identity) for _ in range(5)), return_exceptions=True)
+    done = await asyncio.gather(
+        *(register(people.identity) for _ in range(5)), return_exceptions=True
+    )
 
     assert sorted(type(one).__name__ for one in done) == ["ShopExists"] * 4 + ["str"]
-    assert await registered(identity) == [one for one in done if isinstance(one, str)]
+    assert await registered(people) == [one for one in done if isinstance(one, str)]
 
 
-async def test_an_owner_who_is_switched_off_elsewhere_may_open_a_shop(identity: Identity) -> None:
-    tenant = await register(identity)
-    made = await shop_of(identity, tenant)
-    assert made is not None
-    off = Role(place_of(tenant), "manager off")
-    await administration.grant_role(identity, made.account_id, off, actor="test")
+async def test_an_owner_who_is_switched_off_elsewhere_may_open_a_shop(people: People) -> None:
+    account_id, made = await register_shop(people.identity, PHONE, **SHOP, telegram_id=7)
+    off = Role(place_of(made.tenant), "manager off")
+    await people.grant(await profile(people.identity, account_id), off)
 
-    assert await register(identity) != tenant
+    assert await register(people.identity) != made.tenant
 
 
-async def test_a_deactivated_account_opens_no_shop(identity: Identity) -> None:
-    anna = await open_account(identity, phone=PHONE)
-    await administration.deactivate(identity, anna.account_id, reason="test", actor="test")
+async def test_a_deactivated_account_opens_no_shop(people: People) -> None:
+    anna = await people.open(phone=PHONE)
+    await people.deactivate(anna)
 
     with pytest.raises(NotAdmitted):
-        await register(identity)
-    assert await registered(identity) == []
+        await register(people.identity)
+    assert await registered(people) == []
 
 
 async def test_a_telegram_account_of_another_person_is_left_to_them(identity: Identity) -> None:
-    first = await register(identity, telegram_id=7)
-
-    second = await register(identity, "+77019999999", telegram_id=7)
+    first = await register(identity)
+    second = await register(identity, "+77019999999")
 
     made = [await shop_of(identity, tenant) for tenant in (first, second)]
-    people = [(await profile(identity, shop.account_id)).person for shop in made if shop]
-    assert [person.telegram_id for person in people] == [7, None]
+    owners = [(await profile(identity, shop.account_id)).person for shop in made if shop]
+    assert [person.telegram_id for person in owners] == [7, None]
 
 
 async def test_shop_and_account_are_registered_together_or_not_at_all(
-    identity: Identity, monkeypatch: pytest.MonkeyPatch
+    people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(**_: object) -> OpenAccount:
         raise ShopExists
 
     monkeypatch.setattr(shops, "OpenAccount", broken)
     with pytest.raises(ShopExists):
-        await register(identity)
+        await register(people.identity)
 
-    assert await history_of(identity) == []
+    assert await people.history() == []
 
 
 async def test_a_pending_token_proves_a_phone_for_an_hour_to_its_issuer(

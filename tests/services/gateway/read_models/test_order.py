@@ -9,53 +9,41 @@ from libs.testing.read_models import (
     assert_migrated_as_declared,
     assert_tenants_are_fenced,
 )
-from services.gateway.handlers import administration
 from services.gateway.handlers import session as sessions
-from services.gateway.handlers.identity import Identity
 from services.gateway.read_models import account, session
 from services.gateway.read_models.account_rows import ACCOUNT, ADDRESS, ROLE
-from tests.services.gateway.identities import (
-    CRM,
-    ENGINEER,
-    STAFF,
-    TABLES,
-    change_email,
-    enter,
-    history_of,
-    open_account,
-    reset_password,
-)
+from tests.services.gateway.identities import CRM, ENGINEER, STAFF, TABLES, People
 
 
-async def change_hands(identity: Identity, number: int) -> None:
+async def change_hands(people: People, number: int) -> None:
     """An address gets another owner, roles come and go, a session opens, is refreshed and ends."""
-    anna = await open_account(identity, "a@example.com", ENGINEER, username=f"u{number}")
-    into = await enter(identity, "a@example.com")
-    await sessions.refresh(identity, into.refresh_token)
-    await administration.grant_role(identity, anna.account_id, STAFF, actor="")
-    await change_email(identity, anna.account_id, f"a{number}@example.com")
-    await reset_password(identity, anna.account_id)
-    await administration.withdraw_role(identity, anna.account_id, CRM, actor="")
-    await sessions.revoke(identity, into.session_id, reason="revoked", actor="")
+    anna = await people.open("a@example.com", ENGINEER, username=f"u{number}")
+    into = await people.enter("a@example.com")
+    await people.refresh(into)
+    await people.grant(anna, STAFF)
+    await people.change_email(anna, f"a{number}@example.com")
+    await people.reset_password(anna)
+    await people.withdraw(anna, CRM)
+    await sessions.revoke(people.identity, into.session_id, reason="revoked", actor="")
     if number % 2:
-        await administration.remove(identity, anna.account_id, actor="")
+        await people.remove(anna)
     else:
-        await administration.deactivate(identity, anna.account_id, reason="", actor="")
+        await people.deactivate(anna)
 
 
 async def test_the_history_decides_and_tenants_see_none_of_it(
-    identity: Identity, database: str
+    people: People, database: str
 ) -> None:
     for number in range(4):
-        await change_hands(identity, number)
-    history = await history_of(identity)
+        await change_hands(people, number)
+    history = await people.history()
     projections = [account.projection(), session.projection()]
-    apply_batch = partial(apply, identity.pool, "gateway", projections)
+    apply_batch = partial(apply, people.identity.pool, "gateway", projections)
 
     # Every time in another order and other batches.
-    await assert_history_decides(identity.pool, apply_batch, [history] * 8, TABLES)
+    await assert_history_decides(people.identity.pool, apply_batch, [history] * 8, TABLES)
 
     async with tenant_pool(database, "gateway") as tenants:
         await assert_tenants_are_fenced(tenants, TABLES)
     declared = [ACCOUNT, ROLE, ADDRESS, session.SESSION]
-    await assert_migrated_as_declared(identity.pool, "gateway", declared)
+    await assert_migrated_as_declared(people.identity.pool, "gateway", declared)

@@ -5,7 +5,6 @@ from functools import partial
 
 from libs.testing.clock import Clock
 from services.gateway.handlers import session as sessions
-from services.gateway.handlers.identity import Identity
 from services.gateway.read_models.session import last_logins, live_sessions
 from tests.services.gateway.identities import (
     ANNA,
@@ -16,24 +15,21 @@ from tests.services.gateway.identities import (
     LIFETIME,
     NOW,
     STAFF,
-    catch_up,
-    enter,
-    enter_new,
-    open_account,
+    People,
 )
 
 
 async def test_sessions_are_listed_newest_first_until_they_end(
-    identity: Identity, clock: Clock
+    people: People, clock: Clock
 ) -> None:
-    anna = await open_account(identity, ANNA, ENGINEER, STAFF)
-    await open_account(identity, BORIS)
-    await enter(identity, BORIS)
-    phone = await enter(identity, device="phone")
+    anna = await people.open(ANNA, ENGINEER, STAFF)
+    await people.open(BORIS)
+    await people.enter(BORIS)
+    phone = await people.enter(device="phone")
     clock.advance(hours=1)
-    kiosk = await enter(identity, place=KIOSK, device="kiosk")
-    await catch_up(identity)
-    listed = partial(live_sessions, identity.pool, anna.account_id)
+    kiosk = await people.enter(place=KIOSK, device="kiosk")
+    await people.catch_up()
+    listed = partial(live_sessions, people.identity.pool, anna.account_id)
 
     both = await listed(clock())
     assert [one.device for one in both] == ["kiosk", "phone"]
@@ -41,36 +37,34 @@ async def test_sessions_are_listed_newest_first_until_they_end(
     assert both[1].expires_at == NOW + LIFETIME
     assert [one.session_id for one in await listed(clock(), place=CRM)] == [phone.session_id]
 
-    await sessions.log_out(identity, kiosk.refresh_token)
-    await catch_up(identity)
+    await sessions.log_out(people.identity, kiosk.refresh_token)
+    await people.catch_up()
     assert [one.session_id for one in await listed(clock())] == [phone.session_id]
     assert await listed(NOW + LIFETIME) == []
 
 
-async def test_a_refresh_is_seen_and_prolongs_the_session(identity: Identity, clock: Clock) -> None:
-    into = await enter_new(identity)
+async def test_a_refresh_is_seen_and_prolongs_the_session(people: People, clock: Clock) -> None:
+    into = await people.enter_new()
     clock.now += LIFETIME - timedelta(seconds=1)
-    await sessions.refresh(identity, into.refresh_token)
-    await catch_up(identity)
+    await people.refresh(into)
+    await people.catch_up()
 
-    (one,) = await live_sessions(identity.pool, into.account.account_id, NOW + LIFETIME)
+    (one,) = await live_sessions(people.identity.pool, into.account.account_id, NOW + LIFETIME)
 
     assert (one.opened_at, one.refreshed_at) == (NOW, clock())
 
 
-async def test_the_last_login_is_known_of_those_who_ever_did(
-    identity: Identity, clock: Clock
-) -> None:
-    anna = (await enter_new(identity)).account
-    never = await open_account(identity, "never@example.com")
+async def test_the_last_login_is_known_of_those_who_ever_did(people: People, clock: Clock) -> None:
+    anna = (await people.enter_new()).account
+    never = await people.open("never@example.com")
     clock.advance(days=1)
-    into = await enter(identity)
-    await sessions.log_out(identity, into.refresh_token)
-    await catch_up(identity)
+    into = await people.enter()
+    await sessions.log_out(people.identity, into.refresh_token)
+    await people.catch_up()
 
-    last = partial(last_logins, identity.pool, [anna.account_id, never.account_id])
+    last = partial(last_logins, people.identity.pool, [anna.account_id, never.account_id])
 
     assert await last() == await last(place=CRM) == {anna.account_id: clock()}
     # What one place knows, another need not.
     assert await last(place=KIOSK) == {}
-    assert await last_logins(identity.pool, []) == {}
+    assert await last_logins(people.identity.pool, []) == {}
