@@ -1,18 +1,34 @@
-"""Roles given and taken, accounts taken out, and the superadmin who must remain."""
+"""Roles given and taken, what administrators of a place may change, and who must remain."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from libs.errors import Refused
 from libs.testing.clock import Clock
-from services.gateway.domain.account import LastSuperadmin
-from services.gateway.domain.realm import Role
-from services.gateway.handlers.identity import load
+from services.gateway.domain.account import AccountUnknown, LastSuperadmin, PasswordUnfit
+from services.gateway.domain.person import BadAddress, Person
+from services.gateway.domain.realm import Place, Role, RoleUnknown
+from services.gateway.handlers import member as members
+from services.gateway.handlers.address import AddressTaken
+from services.gateway.handlers.identity import Profile, load
+from services.gateway.handlers.member import (
+    ActsElsewhere,
+    Member,
+    Wanted,
+    member,
+    member_of,
+    remove,
+)
+from services.gateway.read_models.account import by_id
 from tests.services.gateway.identities import (
     ANNA,
+    BORIS,
     CRM,
     ENGINEER,
     KIOSK,
+    OTHER_CRM,
     OTHER_KIOSK,
     STAFF,
     SUPERADMIN,
@@ -98,3 +114,94 @@ async def test_superadmins_who_take_each_other_out_at_once_leave_one(
     assert names == ["LastSuperadmin"] + ["NoneType"] * 4
     left = [one for one in made if (await load(people.identity, one.account_id)).account.active]
     assert len(left) == 1
+
+
+async def change(people: People, account: Profile, wanted: Wanted, place: Place = CRM) -> Member:
+    return await members.change(people.identity, account.account_id, place, wanted, actor="x")
+
+
+async def test_the_log_and_the_list_show_the_same_member(people: People, clock: Clock) -> None:
+    anna = await people.open(name="Anna")
+    for wanted in (Wanted(role="SUPERVISOR"), Wanted(active=False), Wanted(password="new pass")):
+        clock.advance(minutes=1)
+        await change(people, anna, wanted)
+    await people.catch_up()
+    row = await by_id(people.identity.pool, anna.account_id)
+    assert row is not None
+
+    found = await member(people.identity, anna.account_id, CRM)
+
+    assert found == member_of(people.identity, row, CRM)
+    assert (found.role, found.active) == ("SUPERVISOR", False)
+    # A password is no change that anybody is shown.
+    assert found.opened_at < found.changed_at < clock()
+
+
+@pytest.mark.parametrize("place", [KIOSK, OTHER_CRM], ids=["realm", "tenant"])
+async def test_an_account_without_a_role_in_a_place_is_unknown_there(
+    people: People, place: Place
+) -> None:
+    (anna,) = await people.several(1)
+    row = await by_id(people.identity.pool, anna.account_id)
+    assert row is not None
+
+    with pytest.raises(AccountUnknown):
+        await member(people.identity, anna.account_id, place)
+    with pytest.raises(AccountUnknown):
+        member_of(people.identity, row, place)
+    with pytest.raises(AccountUnknown):
+        await change(people, anna, Wanted(active=False), place)
+    with pytest.raises(AccountUnknown):
+        await remove(people.identity, anna.account_id, place, actor="x")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "refused"),
+    [
+        (Wanted(role="EMPEROR"), RoleUnknown),
+        (Wanted(role="SUPERVISOR", password="short"), PasswordUnfit),
+        (Wanted(person=Person(email=BORIS), role="SUPERVISOR", active=False), AddressTaken),
+        (Wanted(person=Person(email="nobody"), role="SUPERVISOR", active=False), BadAddress),
+    ],
+    ids=["role", "password", "address taken", "no address"],
+)
+async def test_of_a_change_that_is_refused_in_part_nothing_is_done(
+    people: People, wanted: Wanted, refused: type[Refused]
+) -> None:
+    anna = await people.open()
+    await people.open(BORIS)
+    before = await people.events_of(anna)
+
+    with pytest.raises(refused):
+        await change(people, anna, wanted)
+    assert await people.events_of(anna) == before
+
+    await change(people, anna, Wanted(role="SUPERVISOR", active=False))
+    assert len(await people.events_of(anna)) == len(before) + 2
+
+
+async def test_a_member_who_acts_elsewhere_loses_only_the_role_here(people: People) -> None:
+    anna = await people.open(ANNA, ENGINEER, STAFF)
+
+    for wanted in (
+        Wanted(password="new password"),
+        Wanted(active=False),
+        Wanted(person=replace(anna.person, name="Else")),
+    ):
+        with pytest.raises(ActsElsewhere):
+            await change(people, anna, wanted)
+    unchanged = Wanted(person=anna.person, active=True, role="SUPERVISOR")
+    assert (await change(people, anna, unchanged)).role == "SUPERVISOR"
+    await remove(people.identity, anna.account_id, CRM, actor="x")
+
+    with pytest.raises(AccountUnknown):
+        await member(people.identity, anna.account_id, CRM)
+    assert (await member(people.identity, anna.account_id, KIOSK)).role == "staff"
+    assert (await people.enter(place=KIOSK)).role == "staff"
+
+
+async def test_the_last_superadmin_is_not_removed(people: People) -> None:
+    (boss,) = await people.several(1, SUPERADMIN)
+
+    with pytest.raises(LastSuperadmin):
+        await remove(people.identity, boss.account_id, KIOSK, actor="x")
