@@ -10,10 +10,8 @@ from libs.postgres.pool import Pool
 from libs.testing.clock import Clock
 from services.gateway.adapters.codes import Codes
 from services.gateway.domain.one_time_code import (
-    LIFETIME,
     REQUESTS,
     REQUESTS_OF_ADDRESS,
-    TRIES,
     TRIES_OF_ADDRESS,
     Expired,
     Outcome,
@@ -24,6 +22,12 @@ from services.gateway.domain.one_time_code import (
 from tests.services.gateway.code_desk import CODE_KEY, SEAL, some_address, some_phone
 
 CODE, OTHER = "012345", "543210"
+OUTCOMES: dict[str, Verified | Expired | TooMany] = {
+    "ok": Verified(),
+    "expired": Expired(),
+    "wait840": TooMany(retry_after=840),
+    "wait900": TooMany(retry_after=900),
+}
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,6 @@ class Desk:
             phone or self.phone, code, address=address or some_address(), now=self.clock()
         )
 
-    async def several(self, number: int, code: str, address: str | None = None) -> list[Outcome]:
-        """Try a code so often, one after the other."""
-        return [await self.attempt(code, address=address) for _ in range(number)]
-
 
 @pytest.fixture
 def desk(pool: Pool, clock: Clock) -> Desk:
@@ -68,10 +68,33 @@ async def test_a_code_opens_once_however_many_try_it_at_the_same_moment(desk: De
     assert outcomes.count(Verified()) == 1
 
 
-async def test_a_code_that_was_used_is_over(desk: Desk) -> None:
-    await desk.request()
-
-    assert await desk.several(2, CODE) == [Verified(), Expired()]
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param("+A A=ok A=expired", id="a used code is over"),
+        pytest.param("+A B=4 +C A=3 C=ok", id="another code brings no tries back"),
+        pytest.param("+A B=4 B=3 B=2 B=1 A=ok", id="the last try may be right"),
+        pytest.param("+A B=4 B=3 B=2 B=1 B=0 A=wait900", id="without tries the code opens nothing"),
+        pytest.param(
+            "+A B=4 B=3 B=2 B=1 B=0 60s +A=wait840 840s A=expired +A A=ok",
+            id="without tries there are no codes either",
+        ),
+        pytest.param("+A 299s B=4 1s A=expired", id="a code is good for five minutes"),
+        pytest.param("+none A=4", id="a phone without an account looks like any other"),
+    ],
+)
+async def test_codes_tries_and_time(desk: Desk, steps: str) -> None:
+    """`+A` requests code A, `A=4` tries it and expects 4 remaining tries, `60s` go by."""
+    codes = {"A": CODE, "B": OTHER, "C": "111111", "none": None}
+    for step in steps.split():
+        name, _, expected = step.partition("=")
+        if step.endswith("s"):
+            desk.clock.advance(seconds=int(step[:-1]))
+        elif name.startswith("+"):
+            assert await desk.request(codes[name[1:]]) == OUTCOMES.get(expected), step
+        else:
+            outcome = await desk.attempt(codes[name] or "")
+            assert outcome == (OUTCOMES.get(expected) or Wrong(remaining=int(expected))), step
 
 
 async def test_fifty_guesses_at_once_are_five_tries(desk: Desk) -> None:
@@ -106,27 +129,6 @@ async def test_an_address_without_tries_takes_none_of_others(desk: Desk) -> None
     assert await desk.attempt(OTHER) == Wrong(remaining=4)
 
 
-async def test_another_code_brings_no_tries_back(desk: Desk) -> None:
-    await desk.request()
-    await desk.attempt(OTHER)
-    await desk.request("111111")
-
-    assert await desk.attempt(CODE) == Wrong(remaining=3)
-    assert await desk.attempt("111111") == Verified()
-
-
-async def test_without_tries_there_are_no_codes_either(desk: Desk) -> None:
-    await desk.request()
-    await desk.several(TRIES.most, OTHER)
-    desk.clock.advance(seconds=60)
-
-    assert await desk.request() == TooMany(retry_after=840)
-    desk.clock.advance(seconds=TRIES.window.total_seconds() - 60)
-    assert await desk.attempt() == Expired()
-    assert await desk.request() is None
-    assert await desk.attempt() == Verified()
-
-
 async def test_the_right_code_gives_the_tries_back(desk: Desk) -> None:
     home = some_address()
     for _ in range(4):
@@ -138,33 +140,11 @@ async def test_the_right_code_gives_the_tries_back(desk: Desk) -> None:
     assert await desk.attempt(OTHER, address=home) == Wrong(remaining=4)
 
 
-async def test_the_last_try_may_be_the_right_one(desk: Desk) -> None:
-    await desk.request()
-    await desk.several(TRIES.most - 1, OTHER)
-
-    assert await desk.attempt() == Verified()
-
-
-async def test_a_code_is_good_for_five_minutes(desk: Desk) -> None:
-    await desk.request()
-    desk.clock.advance(seconds=LIFETIME.total_seconds() - 1)
-    assert await desk.attempt(OTHER) == Wrong(remaining=4)
-    desk.clock.advance(seconds=1)
-
-    assert await desk.attempt() == Expired()
-
-
 async def test_the_code_of_one_phone_opens_no_other(desk: Desk) -> None:
     await desk.request()
     await desk.request(OTHER, phone=some_phone())
 
     assert await desk.attempt(OTHER) == Wrong(remaining=4)
-
-
-async def test_a_phone_without_an_account_looks_like_any_other(desk: Desk) -> None:
-    await desk.request(None)
-
-    assert await desk.attempt() == Wrong(remaining=4)
 
 
 async def test_ten_requests_a_minute_and_no_more(desk: Desk) -> None:

@@ -60,16 +60,20 @@ open_it = OpenAccount(
 bare = replace(open_it, password=None, roles=())
 opened = AccountOpened(account_id=ID, number=7, sealed="who", opened_at=NOW)
 password_set = PasswordSet(account_id=ID, sealed="hash", set_at=NOW)
+another_password = replace(password_set, sealed="another", set_at=LATER)
 florist, superadmin = granted(SHOP, "florist"), granted(KIOSK, "superadmin")
+staff = granted(KIOSK, "staff")
 grant = GrantRole(account_id=ID, role=Role(SHOP, "florist"), others={}, now=NOW)
 demote = GrantRole(account_id=ID, role=Role(KIOSK, "staff"), others=ALONE, now=NOW)
 withdraw = WithdrawRole(account_id=ID, place=KIOSK, others=ALONE, now=NOW)
 withdrawn = RoleWithdrawn(account_id=ID, realm="shop", tenant="demo", withdrawn_at=NOW)
 deactivate = Deactivate(account_id=ID, reason="holidays", others=ALONE, now=NOW)
 deactivated = AccountDeactivated(account_id=ID, reason="holidays", deactivated_at=NOW)
+never_active = replace(deactivated, reason="from the start")
 activate = Activate(account_id=ID, now=NOW)
 activated = AccountActivated(account_id=ID, activated_at=NOW)
 remove = Remove(account_id=ID, others=ALONE, now=NOW)
+remove_elsewhere = replace(remove, others={Place("kiosk", "other"): 5})
 removed = AccountRemoved(account_id=ID, removed_at=NOW)
 change = ChangePerson(account_id=ID, person="else", now=LATER)
 changed = PersonChanged(account_id=ID, sealed="else", changed_at=LATER)
@@ -81,21 +85,11 @@ CHANGES = (change, set_password, grant, withdraw, deactivate, activate)
 @decisions(
     ("opens with password and roles", [], open_it, [opened, password_set, florist]),
     ("opens without either", [], bare, [opened]),
-    (
-        "opens inactive",
-        [],
-        replace(bare, active=False),
-        [opened, replace(deactivated, reason="from the start")],
-    ),
+    ("opens inactive", [], replace(bare, active=False), [opened, never_active]),
     ("opens once", [opened], open_it, AccountExists),
     ("no such role", [], replace(open_it, roles=(Role(SHOP, "emperor"),)), RoleUnknown),
     ("another person", [opened], change, [changed]),
-    (
-        "another password",
-        [opened],
-        set_password,
-        [replace(password_set, sealed="another", set_at=LATER)],
-    ),
+    ("another password", [opened], set_password, [another_password]),
     ("a role", [opened], grant, [florist]),
     ("the same role", [opened, florist], replace(grant, now=LATER), NOTHING),
     ("a role of elsewhere", [opened], replace(grant, role=Role(SHOP, "ENGINEER")), RoleUnknown),
@@ -127,18 +121,8 @@ def test_an_account_decides(
     ("no others named are none", [superadmin], replace(remove, others={}), LastSuperadmin),
     ("not the last, removed", [superadmin], replace(remove, others=NOT_ALONE), [removed]),
     ("not the last, out", [superadmin], replace(deactivate, others=NOT_ALONE), [deactivated]),
-    (
-        "not the last, demoted",
-        [superadmin],
-        replace(demote, others=NOT_ALONE),
-        [granted(KIOSK, "staff")],
-    ),
-    (
-        "those of another tenant do not count",
-        [superadmin],
-        replace(remove, others={Place("kiosk", "other"): 5}),
-        LastSuperadmin,
-    ),
+    ("not the last, demoted", [superadmin], replace(demote, others=NOT_ALONE), [staff]),
+    ("those elsewhere do not count", [superadmin], remove_elsewhere, LastSuperadmin),
     ("an inactive one was not the last", [superadmin, deactivated], remove, [removed]),
     ("another role of the last", [superadmin, florist], replace(withdraw, place=SHOP), [withdrawn]),
 )

@@ -72,50 +72,30 @@ def reused(at: datetime) -> SessionRevoked:
     return replace(revoked, reason="reuse", revoked_at=at)
 
 
+ended = replace(revoked, reason="password", revoked_at=refresh.now)
+with_long_device = replace(opened, device="x" * MAX_DEVICE)
+rotated: list[GatewayEvent] = [opened, refreshed]
+rotated_twice = [*rotated, replace(refreshed, generation=3)]
+next_day = replace(refresh, generation=2, now=NOW + DAY)
+refreshed_next_day = replace(
+    refreshed, generation=3, refreshed_at=NOW + DAY, expires_at=NOW + 2 * DAY
+)
+
+
 @decisions(
     ("opens", [], open_it, [opened]),
     ("opens once", [opened], open_it, SessionExists),
-    (
-        "a long device is cut",
-        [],
-        replace(open_it, device="x" * 1000),
-        [replace(opened, device="x" * MAX_DEVICE)],
-    ),
-    ("refreshed by somebody unknown", [], refresh, SessionOver),
+    ("a long device is cut", [], replace(open_it, device="x" * 1000), [with_long_device]),
+    ("refreshed though unknown", [], refresh, SessionOver),
     ("the current token gives the next", [opened], refresh, [refreshed]),
-    (
-        "the one before in the grace",
-        [opened, refreshed],
-        replace(refresh, now=last_second),
-        NOTHING,
-    ),
-    (
-        "the one before after the grace",
-        [opened, refreshed],
-        replace(refresh, now=too_late),
-        [reused(too_late)],
-    ),
-    (
-        "the one before that at once",
-        [opened, refreshed, replace(refreshed, generation=3)],
-        refresh,
-        [reused(refresh.now)],
-    ),
+    ("the one before in the grace", rotated, replace(refresh, now=last_second), NOTHING),
+    ("the one before after the grace", rotated, replace(refresh, now=too_late), [reused(too_late)]),
+    ("the one before that at once", rotated_twice, refresh, [reused(refresh.now)]),
     ("a token never given", [opened], replace(refresh, generation=2), SessionOver),
     ("ran out", [opened], replace(refresh, now=NOW + DAY), SessionOver),
-    (
-        "did not run out, as it was refreshed",
-        [opened, refreshed],
-        replace(refresh, generation=2, now=NOW + DAY),
-        [replace(refreshed, generation=3, refreshed_at=NOW + DAY, expires_at=NOW + 2 * DAY)],
-    ),
-    ("revoked before", [opened, revoked], refresh, SessionOver),
-    (
-        "ended by the account",
-        [opened],
-        replace(refresh, ended="password"),
-        [replace(revoked, reason="password", revoked_at=refresh.now)],
-    ),
+    ("refreshed, and did not run out", rotated, next_day, [refreshed_next_day]),
+    ("refreshed after revoked", [opened, revoked], refresh, SessionOver),
+    ("ended by the account", [opened], replace(refresh, ended="password"), [ended]),
     ("revoked", [opened], revoke, [revoked]),
     ("revoked twice", [opened, revoked], replace(revoke, reason="logout"), NOTHING),
     ("revoked by another", [opened], replace(revoke, account_id=EVE), SessionUnknown),
