@@ -1,14 +1,22 @@
-"""The store of one-time codes: its counts cannot be overtaken, and its rows give nothing away."""
+"""Stores of one-time codes and device grants: no try slips through, and rows give nothing away."""
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import count
+from uuid import uuid4
 
 import pytest
 
+from contracts.gateway import AccountId
 from libs.postgres.pool import Pool
 from libs.testing.clock import Clock
+from services.gateway.adapters import device_grants, tries
 from services.gateway.adapters.codes import Codes
+from services.gateway.adapters.device_grants import REMEMBERED
+from services.gateway.domain.device_grant import LIFETIME as GRANT_LIFETIME
+from services.gateway.domain.device_grant import Answer, Grant, Verdict
 from services.gateway.domain.one_time_code import (
     REQUESTS,
     REQUESTS_OF_ADDRESS,
@@ -83,7 +91,7 @@ async def test_a_code_opens_once_however_many_try_it_at_the_same_moment(desk: De
         pytest.param("+none A=4", id="a phone without an account looks like any other"),
     ],
 )
-async def test_codes_tries_and_time(desk: Desk, steps: str) -> None:
+async def test_a_code_is_right_in_its_time_and_within_its_tries(desk: Desk, steps: str) -> None:
     """`+A` requests code A, `A=4` tries it and expects 4 remaining tries, `60s` go by."""
     codes = {"A": CODE, "B": OTHER, "C": "111111", "none": None}
     for step in steps.split():
@@ -196,3 +204,129 @@ async def test_what_is_over_is_forgotten(desk: Desk, pool: Pool) -> None:
     for table, column in (("one_time_code", "expires_at"), ("one_time_count", "until")):
         count = f"SELECT count(*) FROM {table} WHERE {column} <= $1"
         assert await pool.fetchval(count, desk.clock()) == 0
+
+
+CLIENT = "tillstream-kiosk"
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Grants:
+    """The store of device grants, and one that waits."""
+
+    pool: Pool
+    clock: Clock
+    grant: Grant
+
+    async def keep(self, grant: Grant) -> bool:
+        return await device_grants.keep(self.pool, grant, self.clock())
+
+    async def waiting(self, shown: str, at: datetime | None = None) -> Grant | None:
+        return await device_grants.waiting(self.pool, shown, at or self.clock())
+
+    async def claim(self) -> Grant | None:
+        return await device_grants.claim(self.pool, self.grant.shown, self.clock())
+
+    async def poll(self, client_id: str = CLIENT) -> Verdict:
+        verdict, _ = await device_grants.poll(self.pool, self.grant.device, client_id, self.clock())
+        return verdict
+
+
+@pytest.fixture
+async def grants(pool: Pool, clock: Clock) -> Grants:
+    number = next(_numbers)
+    waiting = Grant(
+        device=f"device {number}",
+        shown=f"shown {number}",
+        client_id=CLIENT,
+        account_id=AccountId(uuid4()),
+        sealed="sealed",
+        answer=Answer.WAITING,
+        tenant=None,
+        pause=5,
+        polled_at=None,
+        expires_at=clock() + GRANT_LIFETIME,
+    )
+    made = Grants(pool, clock, waiting)
+    assert await made.keep(waiting)
+    return made
+
+
+async def test_a_grant_is_found_by_its_code_which_no_other_device_shows(grants: Grants) -> None:
+    grant = grants.grant
+    assert not await grants.keep(replace(grant, device="another"))
+    assert await grants.waiting(grant.shown) == grant
+    assert await grants.waiting(grant.device) is None
+    assert await grants.waiting(grant.shown, grant.expires_at) is None
+
+
+async def test_of_several_answers_at_once_one_counts(grants: Grants) -> None:
+    claimed = await asyncio.gather(*(grants.claim() for _ in range(8)))
+
+    assert [one.device for one in claimed if one is not None] == [grants.grant.device]
+    assert await grants.waiting(grants.grant.shown) is None
+    assert await grants.poll() is Verdict.PENDING
+
+
+async def test_of_many_polls_at_once_one_gets_the_approval(grants: Grants) -> None:
+    await grants.claim()
+    await device_grants.settle(grants.pool, grants.grant.device, Answer.APPROVED, "demo")
+
+    *own, foreign = await asyncio.gather(
+        *(grants.poll() for _ in range(8)), grants.poll("tillstream-bridge")
+    )
+
+    assert own.count(Verdict.IN) == 1
+    assert own.count(Verdict.WORTHLESS) == 7
+    assert foreign is Verdict.WORTHLESS
+
+
+async def test_a_device_that_polls_too_soon_must_leave_more_time(grants: Grants) -> None:
+    verdicts = []
+    for seconds in (0, 1, 8, 14):
+        grants.clock.advance(seconds=seconds)
+        verdicts.append(await grants.poll())
+
+    assert verdicts == [Verdict.PENDING, Verdict.SLOW_DOWN, Verdict.SLOW_DOWN, Verdict.PENDING]
+
+
+async def test_what_is_over_is_expired_for_a_while_and_then_forgotten(grants: Grants) -> None:
+    grants.clock.now += GRANT_LIFETIME
+    assert await grants.poll() is Verdict.EXPIRED
+
+    grants.clock.now += REMEMBERED
+    await grants.keep(replace(grants.grant, device="next", shown="next"))
+
+    assert await grants.poll() is Verdict.WORTHLESS
+    await grants.pool.execute("DELETE FROM device_grant WHERE device = 'next'")
+
+
+async def take(pool: Pool, name: str, clock: Clock, *, most: int) -> int | None:
+    window = timedelta(minutes=15)
+    return await tries.take(pool, "test", name, most=most, window=window, now=clock())
+
+
+async def test_tries_are_counted_from_the_first_and_end_with_the_window(
+    pool: Pool, clock: Clock
+) -> None:
+    anna = [await take(pool, "anna", clock, most=2) for _ in range(4)]
+    clock.advance(seconds=60)
+    waits = await take(pool, "anna", clock, most=2)
+    boris = await take(pool, "boris", clock, most=2)
+    clock.advance(minutes=15)
+
+    assert anna == [None, None, 900, 900]
+    assert (waits, boris) == (840, None)
+    assert await take(pool, "anna", clock, most=2) is None
+
+
+async def test_a_right_try_is_given_back(pool: Pool, clock: Clock) -> None:
+    for _ in range(5):
+        assert await take(pool, "vera", clock, most=1) is None
+        await tries.give_back(pool, "test", "vera")
+
+
+async def test_no_try_slips_through_when_many_are_made_at_once(pool: Pool, clock: Clock) -> None:
+    taken = await asyncio.gather(*(take(pool, "mob", clock, most=3) for _ in range(10)))
+
+    assert taken.count(None) == 3
