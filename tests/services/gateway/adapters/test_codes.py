@@ -174,9 +174,7 @@ async def test_one_address_asks_for_so_many_phones_and_no_more(desk: Desk) -> No
     assert len(refused) == 40 - REQUESTS_OF_ADDRESS.most
 
 
-async def test_the_rows_give_away_neither_phones_nor_addresses_nor_codes(
-    desk: Desk, pool: Pool
-) -> None:
+async def test_the_rows_give_away_no_phone_address_or_code(desk: Desk, pool: Pool) -> None:
     address = some_address()
     await desk.request(address=address)
     await desk.attempt(OTHER, address=address)
@@ -218,7 +216,7 @@ class Grants:
     clock: Clock
     grant: Grant
 
-    async def keep(self, grant: Grant) -> bool:
+    async def store(self, grant: Grant) -> bool:
         return await device_grants.keep(self.pool, grant, self.clock())
 
     async def waiting(self, shown: str, at: datetime | None = None) -> Grant | None:
@@ -248,13 +246,13 @@ async def grants(pool: Pool, clock: Clock) -> Grants:
         expires_at=clock() + GRANT_LIFETIME,
     )
     made = Grants(pool, clock, waiting)
-    assert await made.keep(waiting)
+    assert await made.store(waiting)
     return made
 
 
 async def test_a_grant_is_found_by_its_code_which_no_other_device_shows(grants: Grants) -> None:
     grant = grants.grant
-    assert not await grants.keep(replace(grant, device="another"))
+    assert not await grants.store(replace(grant, device="another"))
     assert await grants.waiting(grant.shown) == grant
     assert await grants.waiting(grant.device) is None
     assert await grants.waiting(grant.shown, grant.expires_at) is None
@@ -295,7 +293,7 @@ async def test_what_is_over_is_expired_for_a_while_and_then_forgotten(grants: Gr
     assert await grants.poll() is Verdict.EXPIRED
 
     grants.clock.now += REMEMBERED
-    await grants.keep(replace(grants.grant, device="next", shown="next"))
+    await grants.store(replace(grants.grant, device="next", shown="next"))
 
     assert await grants.poll() is Verdict.WORTHLESS
     await grants.pool.execute("DELETE FROM device_grant WHERE device = 'next'")
@@ -306,9 +304,7 @@ async def take(pool: Pool, name: str, clock: Clock, *, most: int) -> int | None:
     return await tries.take(pool, "test", name, most=most, window=window, now=clock())
 
 
-async def test_tries_are_counted_from_the_first_and_end_with_the_window(
-    pool: Pool, clock: Clock
-) -> None:
+async def test_tries_count_from_the_first_and_end_with_the_window(pool: Pool, clock: Clock) -> None:
     anna = [await take(pool, "anna", clock, most=2) for _ in range(4)]
     clock.advance(seconds=60)
     waits = await take(pool, "anna", clock, most=2)

@@ -127,9 +127,7 @@ async def test_requests_with_the_same_key_share_one_question_even_if_one_gives_u
 
 
 @pytest.mark.parametrize(("expires_in", "away"), [(5, False), (20, True)])
-async def test_a_key_that_ran_out_opens_nothing_from_that_moment(
-    expires_in: float, *, away: bool
-) -> None:
+async def test_a_key_opens_nothing_once_it_ran_out(expires_in: float, *, away: bool) -> None:
     """Whatever is remembered of it, and also if it cannot be looked up."""
     world = World(expires_in)
     assert await world.meets("anna") == "anna"
@@ -160,9 +158,7 @@ def uses(own_pool: Pool, seconds: Seconds) -> KeyUses:
     return key_uses(own_pool, seconds)
 
 
-async def test_uses_are_written_at_most_once_a_minute(
-    own_pool: Pool, uses: KeyUses, seconds: Seconds
-) -> None:
+async def test_a_minute_of_uses_is_written(own_pool: Pool, uses: KeyUses, seconds: Seconds) -> None:
     for seconds.now in (0.0, 30.0, 59.0):
         uses.seen(ANNA)
     assert await last_uses(own_pool, "demo") == {}
@@ -174,9 +170,7 @@ async def test_uses_are_written_at_most_once_a_minute(
     assert written == {ANNA.subject: NOON + timedelta(seconds=60)}
 
 
-async def test_the_rest_is_written_at_the_end_and_seen_by_its_tenant_only(
-    own_pool: Pool, uses: KeyUses
-) -> None:
+async def test_the_rest_is_written_at_the_end_for_its_tenant(own_pool: Pool, uses: KeyUses) -> None:
     uses.seen(ANNA)
     uses.seen(BEN)
 
@@ -197,9 +191,7 @@ async def test_of_several_processes_the_latest_use_counts(own_pool: Pool) -> Non
     assert await last_uses(own_pool, "demo") == {ANNA.subject: NOON + timedelta(seconds=10)}
 
 
-async def test_what_could_not_be_written_is_written_later(
-    own_pool: Pool, uses: KeyUses, database: str
-) -> None:
+async def test_failed_writes_are_made_later(own_pool: Pool, uses: KeyUses, database: str) -> None:
     owner = await asyncpg.connect(database)
     await owner.execute("ALTER TABLE gateway.key_use RENAME TO gone")
     uses.seen(ANNA)
@@ -254,9 +246,7 @@ def test_a_link_stays_a_link(file: Path) -> None:
     assert kids(file)[0] == made.current.kid
 
 
-def test_a_write_that_fails_leaves_the_keys_as_they_were(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_the_old_keys(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = file.read_text()
 
     def full(_: Any) -> None:
@@ -283,9 +273,7 @@ def test_two_do_not_rotate_at_once(file: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "", "-----BEGIN PRIVATE KEY-----\nx", "ключ"])
-def test_what_holds_no_key_is_left_alone_and_not_repeated(
-    tmp_path: Path, content: str | None
-) -> None:
+def test_what_holds_no_key_is_left_and_not_repeated(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "signing.pem"
     if content is not None:
         file.write_text(content, encoding="utf-8")

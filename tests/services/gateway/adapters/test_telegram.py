@@ -93,9 +93,7 @@ async def test_what_telegram_does_not_send_is_told_apart(
     assert bot_api.messages == []
 
 
-async def test_a_short_wait_is_waited_for_and_never_twice(
-    bot_api: BotApi, patient: Bot, time: Waiting
-) -> None:
+async def test_a_bot_waits_shortly_and_once(bot_api: BotApi, patient: Bot, time: Waiting) -> None:
     bot_api.limits.append(2)
     assert isinstance(await patient.send_message(CHAT, "?"), Sent)
     assert time.waited == [2]
@@ -105,9 +103,7 @@ async def test_a_short_wait_is_waited_for_and_never_twice(
     assert time.waited == [2, 1]
 
 
-async def test_a_chat_is_left_alone_as_long_as_telegram_wants(
-    bot_api: BotApi, patient: Bot, time: Waiting
-) -> None:
+async def test_a_limited_chat_is_left_alone(bot_api: BotApi, patient: Bot, time: Waiting) -> None:
     bot_api.chats.add(7)
     bot_api.limits.append(40)
 
@@ -144,9 +140,7 @@ async def hung_up(request: web.Request) -> web.StreamResponse:
 
 
 @pytest.mark.parametrize("crooked", [nonsense, broken, elsewhere, hung_up])
-async def test_no_proper_answer_means_telegram_is_away(
-    bot_api: BotApi, bot: Bot, crooked: Any
-) -> None:
+async def test_a_bad_answer_means_telegram_is_away(bot_api: BotApi, bot: Bot, crooked: Any) -> None:
     bot_api.crooked = crooked
 
     with capture_logs() as lines:
@@ -205,9 +199,7 @@ async def test_the_webhook_is_set_with_its_secret(bot_api: BotApi, bot: Bot) -> 
     assert refused == Failed(trouble=Trouble.REFUSED)
 
 
-async def test_the_status_is_asked_for_once_in_a_while(
-    bot_api: BotApi, patient: Bot, time: Waiting
-) -> None:
+async def test_the_status_is_asked_for_rarely(bot_api: BotApi, patient: Bot, time: Waiting) -> None:
     for _ in range(3):
         await patient.webhook_info()
     assert len(bot_api.calls) == 1
@@ -231,16 +223,12 @@ def phone() -> str:
     return some_phone()
 
 
-async def link(
-    links: TelegramLinks, phone: str, telegram_id: int, number: int | None = None
-) -> bool:
+async def link(links: TelegramLinks, phone: str, account: int, number: int | None = None) -> bool:
     number = next(numbers) if number is None else number
-    return await links.take(number, now=NOON, phone=phone, telegram_id=telegram_id)
+    return await links.take(number, now=NOON, phone=phone, telegram_id=account)
 
 
-async def test_a_link_is_found_from_both_ends_until_it_is_forgotten(
-    links: TelegramLinks, phone: str
-) -> None:
+async def test_a_link_has_two_ends_till_it_is_forgotten(links: TelegramLinks, phone: str) -> None:
     anna = next(numbers)
     assert await links.chat_of(phone) is None
     assert not await links.is_linked(phone, anna)
@@ -256,9 +244,7 @@ async def test_a_link_is_found_from_both_ends_until_it_is_forgotten(
     assert await links.chat_of(phone) is None
 
 
-async def test_a_phone_has_its_last_account_and_an_account_its_last_phone(
-    links: TelegramLinks, phone: str
-) -> None:
+async def test_the_last_link_of_phone_and_account_counts(links: TelegramLinks, phone: str) -> None:
     new, anna, boris = some_phone(), next(numbers), next(numbers)
     await link(links, phone, anna)
     await link(links, phone, boris)
@@ -270,9 +256,7 @@ async def test_a_phone_has_its_last_account_and_an_account_its_last_phone(
     assert await links.phone_of(boris) == new
 
 
-async def test_an_update_counts_once_however_often_it_comes(
-    links: TelegramLinks, phone: str
-) -> None:
+async def test_a_repeated_update_counts_once(links: TelegramLinks, phone: str) -> None:
     anna, number = next(numbers), next(numbers)
 
     taken = await asyncio.gather(*(link(links, phone, anna, number) for _ in range(10)))
@@ -305,9 +289,7 @@ async def test_init_data_may_be_used_once(links: TelegramLinks, clock: Clock) ->
     assert sorted(used) == [False] * 9 + [True]
 
 
-async def test_a_link_cannot_be_read_without_the_keys(
-    links: TelegramLinks, pool: Pool, phone: str
-) -> None:
+async def test_links_are_unreadable_as_stored(links: TelegramLinks, pool: Pool, phone: str) -> None:
     anna = 123_456_789
     await link(links, phone, anna)
 

@@ -107,9 +107,7 @@ CHANGES = (change, set_password, grant, withdraw, deactivate, activate)
     ),
     *((f"unknown, {type(one).__name__}", [], one, AccountUnknown) for one in (*CHANGES, remove)),
 )
-def test_an_account_decides(
-    history: Sequence[GatewayEvent], command: Any, outcome: Outcome
-) -> None:
+def test_accounts_decide(history: Sequence[GatewayEvent], command: Any, outcome: Outcome) -> None:
     assert_decides(ACCOUNT, history, command, outcome)
 
 

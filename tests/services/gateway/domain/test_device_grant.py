@@ -65,9 +65,7 @@ def seconds_ago(seconds: int) -> datetime:
         ({"polled_at": seconds_ago(8), "pause": 10}, Verdict.SLOW_DOWN),
     ],
 )
-def test_a_device_is_answered_what_became_of_its_grant(
-    changes: dict[str, Any], verdict: Verdict
-) -> None:
+def test_a_poll_is_answered_by_the_grant(changes: dict[str, Any], verdict: Verdict) -> None:
     assert judge(replace(GRANT, **changes), KIOSK.client_id, NOW) is verdict
 
 
@@ -130,9 +128,7 @@ def test_each_client_has_a_role_and_a_role_that_manages_it() -> None:
         (BRIDGE, "crm", "ADMIN", "demo", False),
     ],
 )
-def test_who_may_manage_which_devices(
-    client: Any, realm: str, role: str, tenant: str, *, may: bool
-) -> None:
+def test_who_manages_devices(client: Any, realm: str, role: str, tenant: str, *, may: bool) -> None:
     assert client.is_managed_in(Place(realm, "demo"), scopes_of(realm, role), tenant) is may
 
 

@@ -61,7 +61,7 @@ limits: dict[str, Any] = {"expires_at": LATER, "requests_per_minute": 60}
     ("over already", [], replace(issue, expires_at=NOW, now=LATER), KeyUseless),
     ("no requests", [], replace(issue, requests_per_minute=0), KeyUseless),
 )
-def test_a_key_decides(history: Sequence[GatewayEvent], command: Any, outcome: Outcome) -> None:
+def test_keys_decide(history: Sequence[GatewayEvent], command: Any, outcome: Outcome) -> None:
     assert_decides(KEY, history, command, outcome)
 
 

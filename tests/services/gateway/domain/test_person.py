@@ -33,9 +33,7 @@ Read = Callable[[str], Address]
         (username, username("kiosk-1"), [" Kiosk-1 "]),
     ],
 )
-def test_an_address_is_the_same_in_every_spelling(
-    read: Read, address: Address, texts: list[str]
-) -> None:
+def test_every_spelling_is_the_same_address(read: Read, address: Address, texts: list[str]) -> None:
     assert [read(text) for text in texts] == [address] * len(texts)
 
 

@@ -103,7 +103,7 @@ refreshed_next_day = replace(
     ("unknown, revoked", [], revoke, SessionUnknown),
     ("unknown, revoked by its token", [], lost, SessionUnknown),
 )
-def test_a_session_decides(history: Sequence[GatewayEvent], command: Any, outcome: Outcome) -> None:
+def test_sessions_decide(history: Sequence[GatewayEvent], command: Any, outcome: Outcome) -> None:
     assert_decides(SESSION, history, command, outcome)
 
 
@@ -135,9 +135,7 @@ def withdrawn(tenant: str) -> RoleWithdrawn:
         ([withdrawn("other")], None),
     ],
 )
-def test_what_happened_to_the_account_since_ends_the_session(
-    since: list[GatewayEvent], reason: str | None
-) -> None:
+def test_an_account_may_end_its_sessions(since: list[GatewayEvent], reason: str | None) -> None:
     account = ACCOUNT.state_after([account_opened, engineer, *since])
 
     assert ended_by(account, SESSION.state_after([opened])) == reason

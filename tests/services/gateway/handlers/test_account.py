@@ -141,9 +141,7 @@ async def test_an_address_of_another_account_cannot_be_taken(people: People) -> 
     assert (await profile(people.identity, boris.account_id)).person.email == BORIS
 
 
-async def test_changing_to_the_same_changes_nothing_and_another_spelling_keeps_the_address(
-    people: People,
-) -> None:
+async def test_the_same_is_no_change_and_another_spelling_keeps_the_address(people: People) -> None:
     anna = await people.open()
     before = await people.history()
     await accounts.change_person(people.identity, anna.account_id, anna.person, actor="anna")
@@ -154,9 +152,7 @@ async def test_changing_to_the_same_changes_nothing_and_another_spelling_keeps_t
     assert await find(people.identity, email(ANNA)) == anna.account_id
 
 
-async def test_a_removed_account_cannot_log_in_and_its_address_is_free(
-    people: People, clock: Clock
-) -> None:
+async def test_a_removed_account_is_out_and_its_address_free(people: People, clock: Clock) -> None:
     into = await people.enter_new()
     anna = into.account
     clock.advance(seconds=1)
@@ -172,9 +168,7 @@ async def test_a_removed_account_cannot_log_in_and_its_address_is_free(
     assert again.number > anna.number
 
 
-async def test_of_changes_at_once_the_last_one_holds_and_no_address_is_left_behind(
-    people: People,
-) -> None:
+async def test_of_changes_at_once_one_holds_and_no_address_is_left_behind(people: People) -> None:
     anna = await people.open("first@example.com", password=None)
     wanted = [f"anna{n}@example.com" for n in range(3)]
 
@@ -186,9 +180,7 @@ async def test_of_changes_at_once_the_last_one_holds_and_no_address_is_left_behi
     assert owners == {one: anna.account_id if one == held else None for one in wanted}
 
 
-async def test_a_new_password_ends_sessions_even_those_no_read_model_knows(
-    people: People, clock: Clock
-) -> None:
+async def test_a_new_password_ends_sessions_by_the_log_alone(people: People, clock: Clock) -> None:
     known = await people.enter_new()
     account_id = known.account.account_id
     await people.catch_up()

@@ -38,9 +38,7 @@ from tests.services.gateway.identities import (
 ADMIN = Role(CRM, "ADMIN")
 
 
-async def test_another_role_counts_at_the_next_login_and_ends_the_sessions_there(
-    people: People,
-) -> None:
+async def test_another_role_ends_sessions_and_counts_at_the_next_login(people: People) -> None:
     anna = await people.open(ANNA, ENGINEER, STAFF)
     crm, kiosk = await people.enter(), await people.enter(place=KIOSK)
     await people.catch_up()
@@ -101,9 +99,7 @@ async def test_of_two_superadmins_one_may_go_and_then_none(people: People) -> No
 
 
 @pytest.mark.parametrize("role", [SUPERADMIN, ADMIN], ids=["kiosk", "crm"])
-async def test_superadmins_who_take_each_other_out_at_once_leave_one(
-    people: People, role: Role
-) -> None:
+async def test_superadmins_who_deactivate_each_other_leave_one(people: People, role: Role) -> None:
     made = await people.several(5, role)
 
     results = await asyncio.gather(
@@ -138,9 +134,7 @@ async def test_the_log_and_the_list_show_the_same_member(people: People, clock: 
 
 
 @pytest.mark.parametrize("place", [KIOSK, OTHER_CRM], ids=["realm", "tenant"])
-async def test_an_account_without_a_role_in_a_place_is_unknown_there(
-    people: People, place: Place
-) -> None:
+async def test_an_account_without_a_role_there_is_unknown(people: People, place: Place) -> None:
     (anna,) = await people.several(1)
     row = await by_id(people.identity.pool, anna.account_id)
     assert row is not None

@@ -68,9 +68,7 @@ def broken(identity: Identity, stream: str) -> Identity:
     return replace(identity, store=store)
 
 
-async def test_an_allowed_device_gets_an_account_of_its_own(
-    people: People, identity: Identity
-) -> None:
+async def test_an_allowed_device_gets_its_own_account(people: People, identity: Identity) -> None:
     codes, found = await waiting(identity)
 
     tenant = await answer(identity, found, MANAGER, allow=True)
@@ -87,9 +85,7 @@ async def test_an_allowed_device_gets_an_account_of_its_own(
 
 
 @pytest.mark.parametrize("allow", [True, False])
-async def test_an_answer_that_could_not_be_recorded_may_be_given_again(
-    identity: Identity, *, allow: bool
-) -> None:
+async def test_an_unrecorded_answer_may_be_given_again(identity: Identity, *, allow: bool) -> None:
     codes, found = await waiting(identity)
     failing = broken(identity, f"account-{found.grant.account_id}" if allow else "access-kiosk")
 

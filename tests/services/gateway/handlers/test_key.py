@@ -29,9 +29,7 @@ async def ensure(store: EventStore[GatewayEvent], *scopes: str) -> KeyId:
     )
 
 
-async def test_a_new_key_is_shown_once_and_only_its_hash_is_recorded(
-    store: EventStore[GatewayEvent],
-) -> None:
+async def test_a_new_key_is_recorded_by_its_hash_alone(store: EventStore[GatewayEvent]) -> None:
     made, other = [
         await keys.issue(
             store, tenant="demo", name="a", scopes=["scan:read"], actor="anna", clock=Clock()
@@ -49,9 +47,7 @@ async def test_a_new_key_is_shown_once_and_only_its_hash_is_recorded(
     assert made.key_id != other.key_id
 
 
-async def test_a_configured_key_is_issued_at_the_first_start_only(
-    store: EventStore[GatewayEvent],
-) -> None:
+async def test_a_configured_key_is_issued_only_once(store: EventStore[GatewayEvent]) -> None:
     first = await ensure(store, "scan:write", "scan:read")
     second = await ensure(store, "scan:read", "scan:write")
     with pytest.raises(KeyIssuedOtherwise):
@@ -65,9 +61,7 @@ async def test_a_configured_key_is_issued_at_the_first_start_only(
     assert SHARED not in str(event)
 
 
-async def test_a_configured_key_that_was_revoked_stays_revoked(
-    store: EventStore[GatewayEvent],
-) -> None:
+async def test_a_revoked_configured_key_stays_revoked(store: EventStore[GatewayEvent]) -> None:
     key_id = await ensure(store, "scan:write")
     with pytest.raises(KeyUnknown):
         await keys.revoke(store, tenant="other", key_id=key_id, reason="envy", actor="eve")

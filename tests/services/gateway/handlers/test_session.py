@@ -92,9 +92,7 @@ async def test_every_failure_looks_the_same_costs_one_check_and_is_recorded_with
     counted.close()
 
 
-async def test_refusals_are_recorded_once_a_minute_for_an_address(
-    people: People, clock: Clock
-) -> None:
+async def test_an_address_has_one_recorded_refusal_a_minute(people: People, clock: Clock) -> None:
     anna = await people.open()
     for _ in range(5):
         await people.assert_shut_out(password="a wrong one")
@@ -122,9 +120,7 @@ async def test_a_door_lets_in_the_roles_it_is_for(people: People) -> None:
     assert (await people.enter(place=KIOSK, roles={"kiosk"})).scopes == {"kiosk:device"}
 
 
-async def test_an_outdated_hash_is_renewed_and_sessions_live_on(
-    people: People, clock: Clock
-) -> None:
+async def test_an_old_hash_is_renewed_and_sessions_live_on(people: People, clock: Clock) -> None:
     before = await people.enter_new()
     clock.advance(hours=1)
     dearer = Passwords(cost=DEARER)
@@ -166,9 +162,7 @@ async def test_an_account_proved_otherwise_gets_in_without_a_password(people: Pe
         await admit(CRM)
 
 
-async def test_a_refresh_gives_another_token_of_the_same_session(
-    people: People, clock: Clock
-) -> None:
+async def test_a_refresh_gives_the_session_another_token(people: People, clock: Clock) -> None:
     into = await people.enter_new()
     clock.advance(hours=1)
 
@@ -180,9 +174,7 @@ async def test_a_refresh_gives_another_token_of_the_same_session(
     assert again.scopes == into.scopes
 
 
-async def test_a_repeat_within_the_grace_gets_the_same_successor(
-    people: People, clock: Clock
-) -> None:
+async def test_a_repeat_in_the_grace_gets_the_same_successor(people: People, clock: Clock) -> None:
     into = await people.enter_new()
     first = await people.refresh(into)
     clock.now += GRACE
@@ -202,9 +194,7 @@ async def test_ten_refreshes_at_once_get_one_successor(people: People) -> None:
     assert await people.revocations() == []
 
 
-async def test_a_token_that_was_used_before_ends_the_session_for_everybody(
-    people: People, clock: Clock
-) -> None:
+async def test_a_reused_token_ends_the_session_for_everybody(people: People, clock: Clock) -> None:
     into = await people.enter_new()
     after = await people.refresh(into)
     clock.now += GRACE * 2
@@ -321,9 +311,7 @@ async def test_a_session_acts_in_its_role_of_now_and_on_its_device(people: Peopl
 
 
 @pytest.mark.parametrize("end", ["logout", "time", "password", "deactivated", "removed", "role"])
-async def test_a_session_is_over_before_any_read_model_knows(
-    people: People, clock: Clock, end: str
-) -> None:
+async def test_sessions_end_before_read_models_know(people: People, clock: Clock, end: str) -> None:
     anna = await people.enter_new()
     clock.advance(seconds=1)
 

@@ -52,9 +52,7 @@ async def test_a_shop_is_found_as_soon_as_it_is_registered(identity: Identity) -
 
 
 @pytest.mark.parametrize("is_known", [False, True])
-async def test_a_phone_registered_by_many_at_once_opens_one_shop(
-    people: People, *, is_known: bool
-) -> None:
+async def test_of_many_registrations_at_once_one_counts(people: People, *, is_known: bool) -> None:
     if is_known:
         await people.open(phone=PHONE)
 
@@ -105,9 +103,7 @@ async def test_shop_and_account_are_registered_together_or_not_at_all(
     assert await people.history() == []
 
 
-async def test_a_pending_token_proves_a_phone_for_an_hour_to_its_issuer(
-    identity: Identity, clock: Clock
-) -> None:
+async def test_a_pending_token_proves_a_phone_for_an_hour(identity: Identity, clock: Clock) -> None:
     token = pending_token(identity, KEYS, PHONE, issuer="us")
 
     with pytest.raises(NotPending):

@@ -72,9 +72,7 @@ def last_code(bot_api: BotApi) -> str:
     return str(code)
 
 
-async def test_the_code_that_came_by_telegram_opens_once(
-    at: CodeDesk, bot_api: BotApi, phone: str
-) -> None:
+async def test_a_code_by_telegram_opens_once(at: CodeDesk, bot_api: BotApi, phone: str) -> None:
     with capture_logs() as lines:
         delivery = await request(at, phone)
     code = last_code(bot_api)
@@ -113,9 +111,7 @@ async def test_without_a_shared_contact_people_are_sent_to_the_bot(
     assert await attempt(at, phone, "123456") == Wrong(remaining=4)
 
 
-async def test_people_who_blocked_the_bot_are_sent_there_again(
-    at: CodeDesk, bot_api: BotApi, phone: str
-) -> None:
+async def test_a_blocked_bot_means_registering(at: CodeDesk, bot_api: BotApi, phone: str) -> None:
     bot_api.blocked.add(CHAT)
 
     assert await request(at, phone) == REGISTER
@@ -151,9 +147,7 @@ async def test_without_a_bot_the_demo_shows_the_code_and_logs_it(pool: Pool, pho
     assert await attempt(at, phone, delivery.code or "") == Verified()
 
 
-async def test_the_demo_does_not_need_telegram(
-    pool: Pool, bot_api: BotApi, bot: Bot, phone: str
-) -> None:
+async def test_a_demo_needs_no_telegram(pool: Pool, bot_api: BotApi, bot: Bot, phone: str) -> None:
     bot_api.limits.append(40)
     delivery = await request(a_desk(pool, phone, bot, is_demo=True), phone)
 

@@ -134,9 +134,7 @@ async def test_tenants_do_not_see_the_accounts_that_act_in_them(people: People) 
             assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0
 
 
-async def test_sessions_are_listed_newest_first_until_they_end(
-    people: People, clock: Clock
-) -> None:
+async def test_sessions_are_listed_newest_first_till_they_end(people: People, clock: Clock) -> None:
     anna = await people.open(ANNA, ENGINEER, STAFF)
     await people.open(BORIS)
     await people.enter(BORIS)

@@ -72,9 +72,7 @@ async def test_a_key_is_found_by_its_hash_and_decides_the_tenant(pool: Pool) -> 
     assert await caller_of(pool, "h3") is None
 
 
-async def test_a_revoked_key_has_no_caller_unless_it_was_revoked_in_another_tenant(
-    pool: Pool,
-) -> None:
+async def test_a_key_revoked_in_its_own_tenant_has_no_caller(pool: Pool) -> None:
     await happened(pool, issued())
     await happened(pool, revoked(), tenant="other")
     assert await caller_of(pool, "h1") is not None
@@ -95,9 +93,7 @@ async def test_a_configured_key_belongs_where_it_was_issued_last(pool: Pool) -> 
     assert await caller_of(pool, "h1") is None
 
 
-async def test_an_administrator_sees_only_the_keys_of_the_own_tenant(
-    pool: Pool, database: str
-) -> None:
+async def test_administrators_see_only_keys_of_their_tenant(pool: Pool, database: str) -> None:
     await happened(pool, issued(), revoked(), issued(OTHER_ID, "h2", hours=1))
     await happened(pool, issued(KeyId(UUID(int=3)), "h3"), tenant="other")
 

@@ -31,9 +31,7 @@ async def change_hands(people: People, number: int) -> None:
         await people.deactivate(anna)
 
 
-async def test_the_history_decides_and_tenants_see_none_of_it(
-    people: People, database: str
-) -> None:
+async def test_history_decides_and_tenants_see_none_of_it(people: People, database: str) -> None:
     for number in range(4):
         await change_hands(people, number)
     history = await people.history()
