@@ -14,7 +14,8 @@ from libs.errors import Unavailable
 from libs.postgres.pool import Pool
 from libs.security.tokens import KeyRing, SigningKey
 from libs.testing.clock import NOON, Seconds
-from libs.testing.waiting import eventually
+from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from services.gateway.adapters import known_keys
 from services.gateway.adapters.key_file import KeyFileUnfit, rotate
 from services.gateway.adapters.key_uses import KeyUses, last_uses
 from services.gateway.adapters.known_keys import KeysUnavailable, KnownKeys
@@ -112,7 +113,10 @@ async def test_any_number_of_strangers_cannot_push_out_a_caller() -> None:
     assert world.look_ups == []
 
 
-async def test_requests_with_the_same_key_share_one_question_even_if_one_gives_up() -> None:
+async def test_requests_with_one_key_share_one_question_even_if_one_gives_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(known_keys, "LOOK_UP_SECONDS", PATIENCE_SECONDS)
     world = World()
     world.slow = asyncio.Event()
     waiting = [asyncio.create_task(world.keys.caller("anna")) for _ in range(3)]

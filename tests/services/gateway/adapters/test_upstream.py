@@ -163,7 +163,7 @@ async def test_when_the_client_hangs_up_the_service_is_let_go(service: Service) 
 
 async def test_whether_a_service_is_ready_is_only_a_question(service: Service) -> None:
     async with connect(service.url) as upstream, connect("http://127.0.0.1:1") as away:
-        assert await upstream.is_ready()
+        assert await upstream.is_ready(seconds=PATIENCE_SECONDS)
         assert not await away.is_ready()
 
 
