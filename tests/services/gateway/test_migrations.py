@@ -19,9 +19,7 @@ async def test_every_table_with_tenants_is_fenced(pool: Pool, table: str) -> Non
     assert tuple(fenced) == (True, True)
 
 
-async def test_parked_events_are_seen_by_tenant_and_worker(
-    own_pool: Pool, database: str
-) -> None:
+async def test_parked_events_are_seen_by_tenant_and_worker(own_pool: Pool, database: str) -> None:
     migrate("gateway", database)  # Again changes nothing.
     await own_pool.execute(
         """INSERT INTO parked_streams (projection, tenant, stream, reason, error)
