@@ -1,16 +1,13 @@
-"""What tests of rebuilding share: a load, readers, and a projection somebody rewrote."""
+"""What tests of rebuilding share: a rebuild, readers, and a projection somebody rewrote."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from libs.messaging import parking
 from libs.messaging.editions import Schemas
 from libs.messaging.rebuild import Rebuild
-from tests.libs.messaging.lab import Lab, Ledger, Numbered, order
-
-STREAMS = 5
+from tests.libs.messaging.lab import Lab, Ledger
 
 
 def rebuild(lab: Lab, ledger: Ledger | None = None, *, role: str | None = None) -> Rebuild[Any]:
@@ -38,25 +35,6 @@ class Tenfold(Ledger):
         )
 
 
-async def append(lab: Lab, numbers: range) -> None:
-    for number in numbers:
-        await lab.append(order(number % STREAMS), Numbered(number))
-
-
-def expected(count: int) -> dict[str, list[int]]:
-    return {order(n): list(range(n, count, STREAMS)) for n in range(STREAMS)}
-
-
-@asynccontextmanager
-async def appending(lab: Lab, numbers: range) -> AsyncIterator[None]:
-    """Append while the block lasts, and all of them before it ends."""
-    task = asyncio.create_task(append(lab, numbers))
-    try:
-        yield
-    finally:
-        await task
-
-
 @asynccontextmanager
 async def reading(lab: Lab) -> AsyncIterator[list[list[int]]]:
     """Readers with statements prepared before, while the block lasts; what each of them counted.
@@ -80,13 +58,3 @@ async def reading(lab: Lab) -> AsyncIterator[list[list[int]]]:
     finally:
         stop.set()
         await asyncio.gather(*tasks)
-
-
-async def has_next(lab: Lab) -> bool:
-    query = "SELECT EXISTS (SELECT FROM generations WHERE state = 'next' AND base IS NOT NULL)"
-    return bool(await lab.pool.fetchval(query))
-
-
-async def parked(lab: Lab, name: str = "ledger") -> list[tuple[str, int]]:
-    listed = await parking.list_parked(lab.pool, name)
-    return sorted((one.stream, one.letters) for one in listed)

@@ -10,8 +10,9 @@ from uuid import uuid4
 import pytest
 
 from libs.eventsourcing.log import ANY, LogUnavailable
+from libs.testing.waiting import eventually
 from tests.libs.messaging.history import Ack, History, anomalies_of
-from tests.libs.messaging.lab import CAUSE, Lab, Numbered, eventually
+from tests.libs.messaging.lab import CAUSE, Lab, Numbered
 from tests.libs.messaging.wires import lane, record, recorded
 
 LOG = [
@@ -147,7 +148,7 @@ async def test_whatever_is_broken_off_nothing_is_lost_doubled_or_disordered(
         await breaking
         acks = [ack for client in told for ack in client]
         count = sum(len(ack.values) for ack in acks)
-        await eventually(lambda: _applied(lab), count, seconds=60)
+        await eventually(lambda: _applied(lab), count)
     finally:
         await chaos.end()
 
