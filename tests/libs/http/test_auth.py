@@ -1,7 +1,4 @@
-"""Callers, their tokens, and the routes that ask for them.
-
-Longer than most: one list of the ways a caller may try to pass.
-"""
+"""Callers, their tokens, and the routes that ask for them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +10,6 @@ from typing import Annotated, Any
 import pytest
 from aiohttp import web
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
-from httpx import ASGITransport, AsyncClient
 from starlette.responses import PlainTextResponse
 
 from libs.errors import Unauthenticated, Unavailable
@@ -23,6 +19,10 @@ from libs.http.auth import Principal, TokenVerifier, public, require
 from libs.http.client import open_client
 from libs.http.undeclared import undeclared_routes
 from libs.security.tokens import SigningKey, issue, jwks
+from libs.testing.callers import client_of
+from libs.testing.clock import Clock
+from libs.testing.waiting import eventually
+from tests.libs.http.servers import serving
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 ANNA = Principal("anna", "flora", frozenset({"scan:read"}), "person")
@@ -43,19 +43,10 @@ def bearer(key: SigningKey, **changed: Any) -> str:
 
 
 @dataclass
-class Clock:
-    now: datetime = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@dataclass
 class Gateway:
     """Publishes keys, when it is there."""
 
     keys: list[SigningKey]
-    url: str = ""
     asked: int = 0
     away: bool = False
     hold: asyncio.Event = field(default_factory=asyncio.Event)
@@ -69,30 +60,18 @@ class Gateway:
 
 
 @asynccontextmanager
-async def fetching(gateway: Gateway, clock: Clock | None = None) -> AsyncIterator[TokenVerifier]:
-    app = web.Application()
-    app.router.add_get("/jwks", gateway.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    gateway.url = f"http://127.0.0.1:{runner.addresses[0][1]}/jwks"
+async def fetching(gateway: Gateway) -> AsyncIterator[TokenVerifier]:
+    """A verifier that fetches its keys from the gateway."""
     gateway.hold.set()
-    async with open_client() as session:
-        yield TokenVerifier(
-            audience="ingest",
-            issuer="gateway",
-            jwks_url=gateway.url,
-            session=session,
-            clock=clock or Clock(),
-        )
-    await runner.cleanup()
+    async with serving(jwks=gateway.answer) as url, open_client() as session:
+        yield verifier(jwks_url=f"{url}/jwks", session=session)
 
 
-def verifier(key: SigningKey, clock: Clock | None = None) -> TokenVerifier:
-    return TokenVerifier(
-        audience="ingest", issuer="gateway", keys={key.kid: key.public}, clock=clock or Clock()
-    )
+def verifier(key: SigningKey | None = None, **options: Any) -> TokenVerifier:
+    """A verifier at noon, which knows `key` unless it fetches some."""
+    given: dict[str, Any] = {"audience": "ingest", "issuer": "gateway", "clock": Clock(NOW)}
+    keys = {"keys": {key.kid: key.public}} if key else {}
+    return TokenVerifier(**(given | keys | options))
 
 
 async def test_a_good_token_says_who_is_calling() -> None:
@@ -110,12 +89,12 @@ async def test_anything_else_in_the_header_proves_nothing(header: str | None) ->
 
 
 async def test_a_remembered_token_expires_like_any_other() -> None:
-    key, clock = SigningKey.generate(), Clock()
-    checked = verifier(key, clock)
+    key, clock = SigningKey.generate(), Clock(NOW)
+    checked = verifier(key, clock=clock)
     token = bearer(key)
     await checked.principal(token)
 
-    clock.now = NOW + timedelta(minutes=5)
+    clock.advance(minutes=5)
 
     with pytest.raises(Unauthenticated):
         await checked.principal(token)
@@ -123,13 +102,7 @@ async def test_a_remembered_token_expires_like_any_other() -> None:
 
 async def test_a_token_of_a_revoked_session_is_refused_also_when_it_is_remembered() -> None:
     key, revoked = SigningKey.generate(), set[str]()
-    checked = TokenVerifier(
-        audience="ingest",
-        issuer="gateway",
-        keys={key.kid: key.public},
-        clock=Clock(),
-        revoked=revoked.__contains__,
-    )
+    checked = verifier(key, revoked=revoked.__contains__)
     over, alive = bearer(key, session="s1"), bearer(key, session="s2")
     assert (await checked.principal(over)).session == "s1"
 
@@ -145,10 +118,7 @@ async def test_a_token_of_a_revoked_session_is_refused_also_when_it_is_remembere
 
 async def test_a_person_s_own_token_passes_only_where_it_is_asked_for() -> None:
     key = SigningKey.generate()
-    token, keys = bearer(key, typ="access"), {key.kid: key.public}
-    door = TokenVerifier(
-        audience="ingest", issuer="gateway", keys=keys, clock=Clock(), typ="access"
-    )
+    token, door = bearer(key, typ="access"), verifier(key, typ="access")
 
     assert await door.principal(token) == ANNA
     with pytest.raises(Unauthenticated):
@@ -190,9 +160,7 @@ async def test_keys_are_fetched_when_first_needed_by_one_request_for_all() -> No
         asking = [
             asyncio.create_task(checked.principal(bearer(key, subject=str(n)))) for n in range(5)
         ]
-        async with asyncio.timeout(20):
-            while not gateway.asked:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: gateway.asked)
         gateway.hold.set()
         callers = await asyncio.gather(*asking)
 
@@ -200,10 +168,14 @@ async def test_keys_are_fetched_when_first_needed_by_one_request_for_all() -> No
     assert gateway.asked == 1
 
 
-async def test_a_new_key_is_fetched_when_a_token_names_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def refetching(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys may be fetched again at once."""
     monkeypatch.setattr(auth, "REFETCH_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("refetching")
+async def test_a_new_key_is_fetched_when_a_token_names_it() -> None:
     old, new = SigningKey.generate(), SigningKey.generate()
     gateway = Gateway([old])
     async with fetching(gateway) as checked:
@@ -215,10 +187,10 @@ async def test_a_new_key_is_fetched_when_a_token_names_it(
     assert gateway.asked == 2
 
 
+@pytest.mark.usefixtures("refetching")
 async def test_a_withdrawn_key_is_good_no_more_once_the_key_set_is_renewed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(auth, "REFETCH_SECONDS", 0)
     old, new = SigningKey.generate(), SigningKey.generate()
     gateway = Gateway([old, new])
     async with fetching(gateway) as checked:
@@ -248,10 +220,8 @@ async def test_tokens_with_invented_keys_do_not_flood_the_gateway() -> None:
     assert gateway.asked == 1
 
 
-async def test_known_keys_stay_good_while_the_gateway_is_away(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(auth, "REFETCH_SECONDS", 0)
+@pytest.mark.usefixtures("refetching")
+async def test_known_keys_stay_good_while_the_gateway_is_away() -> None:
     key = SigningKey.generate()
     gateway = Gateway([key])
     async with fetching(gateway) as checked:
@@ -301,9 +271,8 @@ def guarded(key: SigningKey) -> FastAPI:
 
 async def test_a_route_lets_in_whom_its_permission_names() -> None:
     key = SigningKey.generate()
-    transport = ASGITransport(guarded(key))
     headers = {"Authorization": bearer(key)}
-    async with AsyncClient(transport=transport, base_url="http://test") as client:
+    async with client_of(guarded(key)) as client:
         nobody = await client.get("/scans")
         anna = await client.get("/scans", headers=headers)
         anna_writes = await client.post("/scans", headers=headers, json={})
