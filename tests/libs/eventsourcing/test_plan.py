@@ -1,12 +1,10 @@
 """Who repeats, who conflicts, which rows are written: decided without a database."""
 
-from datetime import UTC, datetime
 from uuid import UUID
 
 from libs.eventsourcing.log import (
     ANY,
     Appended,
-    Cause,
     EventIdReused,
     Expected,
     FactsAppended,
@@ -15,27 +13,18 @@ from libs.eventsourcing.log import (
     VersionConflict,
 )
 from libs.eventsourcing.plan import Append, AppendFacts, Known, Request, guess, plan
+from tests.libs.eventsourcing import events
+from tests.libs.eventsourcing.events import CAUSE
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-CAUSE = Cause(tenant="demo")
 HEAD = ("demo", "order-1")
 
 
 def event(number: int) -> NewEvent:
-    return NewEvent(
-        event_id=UUID(int=number), type="Tried", schema_version=1, data=b"{}", occurred_at=NOW
-    )
+    return events.new(UUID(int=number))
 
 
 def fact(number: int) -> NewFact:
-    return NewFact(
-        event_id=UUID(int=number),
-        type="Seen",
-        schema_version=1,
-        data=b"{}",
-        occurred_at=NOW,
-        stream="scan-1",
-    )
+    return events.fact(UUID(int=number))
 
 
 def append(*numbers: int, expected: Expected = ANY) -> Append:

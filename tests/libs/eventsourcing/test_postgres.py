@@ -2,8 +2,6 @@
 
 import asyncio
 import random
-from datetime import UTC, datetime
-from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -13,37 +11,12 @@ from libs.eventsourcing.log import (
     ANY,
     NO_STREAM,
     Appended,
-    Cause,
     EventIdReused,
     LogUnavailable,
-    NewEvent,
-    NewFact,
     VersionConflict,
 )
 from libs.eventsourcing.postgres import PostgresLog
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-CAUSE = Cause(tenant="demo")
-
-
-def new(event_id: UUID | None = None) -> NewEvent:
-    return NewEvent(
-        event_id=event_id or uuid4(), type="Tried", schema_version=1, data=b"{}", occurred_at=NOW
-    )
-
-
-def facts(count: int) -> list[NewFact]:
-    return [
-        NewFact(
-            event_id=uuid4(),
-            type="Seen",
-            schema_version=1,
-            data=b"{}",
-            occurred_at=NOW,
-            stream="scan-1",
-        )
-        for _ in range(count)
-    ]
+from tests.libs.eventsourcing.events import CAUSE, fact, new
 
 
 @pytest.mark.parametrize("change", ["UPDATE events SET type = 'x'", "DELETE FROM events"])
@@ -156,7 +129,7 @@ async def test_processes_with_the_same_facts_in_other_orders_count_them_once(
     pool: asyncpg.Pool,
 ) -> None:
     logs = [PostgresLog(pool) for _ in range(6)]
-    batch = facts(50)
+    batch = [fact() for _ in range(50)]
 
     async def send(log: PostgresLog, seed: int) -> int:
         shuffled = random.Random(seed).sample(batch, len(batch))
@@ -190,7 +163,7 @@ async def test_neighbours_in_one_transaction_are_each_told_the_truth(pool: async
         log.append("order-1", [new()], expected=1, cause=CAUSE),
         log.append("order-2", [taken], expected=ANY, cause=CAUSE),
         log.append("order-1", [taken], expected=7, cause=CAUSE),
-        log.append_facts(facts(2), cause=CAUSE),
+        log.append_facts([fact(), fact()], cause=CAUSE),
         return_exceptions=True,
     )
 
