@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from libs.settings import MASK, ServiceSettings, Settings, SettingsFault, describe
 
 DSN = "postgresql://shop:hunter2@db:5432/till"
+OWN = "postgresql://own@db/till"
 ENOUGH = {"DATABASE_URL": DSN, "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092"}
 
 
@@ -17,31 +18,27 @@ class Shop(ServiceSettings):
     origins: tuple[str, ...] = ()
 
 
-def test_a_field_is_read_under_the_prefix_of_the_service() -> None:
-    shop = ServiceSettings.from_env("SHOP", {**ENOUGH, "SHOP_HTTP_PORT": "8123"})
-
-    assert shop.http_port == 8123
-
-
-def test_a_shared_field_falls_back_to_the_bare_variable() -> None:
-    shop = ServiceSettings.from_env("SHOP", {**ENOUGH, "TILLSTREAM_TOPIC_PREFIX": "t1"})
-
-    assert shop.database_url.get_secret_value() == DSN
-    assert shop.topic_prefix == "t1"
-
-
-def test_the_variable_of_the_service_wins_over_the_shared_one() -> None:
-    own = "postgresql://own@db/till"
-
-    shop = ServiceSettings.from_env("SHOP", {**ENOUGH, "SHOP_DATABASE_URL": own})
-
-    assert shop.database_url.get_secret_value() == own
-
-
-def test_a_field_that_is_not_shared_is_never_read_from_the_bare_variable() -> None:
-    shop = ServiceSettings.from_env("SHOP", {**ENOUGH, "HTTP_PORT": "1", "POOL_SIZE": "9"})
-
-    assert (shop.http_port, shop.pool_size) == (0, 5)
+@pytest.mark.parametrize(
+    ("env", "field", "value"),
+    [
+        ({"SHOP_HTTP_PORT": "8123"}, "http_port", 8123),
+        ({"TILLSTREAM_TOPIC_PREFIX": "t1"}, "topic_prefix", "t1"),
+        ({}, "database_url", SecretStr(DSN)),
+        ({"SHOP_DATABASE_URL": OWN}, "database_url", SecretStr(OWN)),
+        ({"HTTP_PORT": "1"}, "http_port", 0),
+        ({"POOL_SIZE": "9"}, "pool_size", 5),
+    ],
+    ids=[
+        "under the prefix of the service",
+        "shared",
+        "shared and bare",
+        "the service's own wins over the shared one",
+        "not shared, never bare",
+        "not shared either",
+    ],
+)
+def test_a_field_is_read_from_its_variable(env: dict[str, str], field: str, value: object) -> None:
+    assert getattr(ServiceSettings.from_env("SHOP", ENOUGH | env), field) == value
 
 
 def test_a_secret_is_read_from_a_file_and_stripped(tmp_path: Path) -> None:

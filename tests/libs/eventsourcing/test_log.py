@@ -21,7 +21,8 @@ from tests.libs.eventsourcing.events import CAUSE, WHEN, everything, fact, new
 
 async def append(log: Log, *events: Any, stream: str = "order-1", **options: Any) -> Appended:
     """Append to a stream that does not exist, unless the options say otherwise."""
-    return await log.append(stream, events, **{"expected": NO_STREAM, "cause": CAUSE} | options)
+    given: dict[str, Any] = {"expected": NO_STREAM, "cause": CAUSE}
+    return await log.append(stream, events, **(given | options))
 
 
 async def test_a_new_stream_is_empty(log: Log) -> None:
