@@ -1,6 +1,5 @@
 """The manners every service has."""
 
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -23,7 +22,6 @@ from starlette.middleware.cors import CORSMiddleware
 from libs.errors import Forbidden, NotFound, Refused, Unauthenticated, Unavailable, Unfit
 from libs.http.app import create_app
 from libs.http.client import trace_headers
-from libs.http.health import CheckResult
 from libs.http.problems import detail_shape
 from libs.telemetry import traces
 from libs.testing.callers import client_of
@@ -195,29 +193,28 @@ async def test_invalid_input_is_listed_without_repeating_it(client: AsyncClient)
 async def test_a_door_may_answer_in_the_shape_its_clients_know() -> None:
     async with app_of(problem_shape=detail_shape) as client:
         invalid = await client.post("/api/boxes/7/scans", json={"code": "123456789"})
-        refused = await client.get("/api/boxes/fail/detailed")
-        structured = await client.get("/api/boxes/fail/structured")
-        absent = await client.get("/nowhere")
-        bug = await client.get("/api/boxes/fail/bug", headers={"X-Request-Id": "r-3"})
+        known = {
+            path: await client.get(path, headers={"X-Request-Id": "r-3"})
+            for path in ("/nowhere", *(f"/api/boxes/fail/{kind}" for kind in ERRORS))
+        }
 
-    assert invalid.status_code == 422
-    assert invalid.json() == {
-        "detail": [
-            {
-                "type": "string_too_long",
-                "loc": ["body", "code"],
-                "msg": "String should have at most 8 characters",
-                "input": "123456789",
-                "ctx": {"max_length": 8},
-            }
-        ]
+    fault = {
+        "type": "string_too_long",
+        "loc": ["body", "code"],
+        "msg": "String should have at most 8 characters",
+        "input": "123456789",
+        "ctx": {"max_length": 8},
     }
-    assert refused.json() == {"detail": "box 7 was sealed at 10:00"}
-    assert structured.json() == {"detail": {"code": 7}}
-    assert (absent.status_code, absent.json()) == (404, {"detail": "Not Found"})
-    assert bug.json() == {"detail": "Something went wrong on our side."}
-    assert bug.headers["x-request-id"] == "r-3"
-    assert absent.headers["content-type"] == "application/json"
+    assert (invalid.status_code, invalid.json()) == (422, {"detail": [fault]})
+    for path, status, detail in (
+        ("/api/boxes/fail/detailed", 409, "box 7 was sealed at 10:00"),
+        ("/api/boxes/fail/structured", 409, {"code": 7}),
+        ("/api/boxes/fail/bug", 500, "Something went wrong on our side."),
+        ("/nowhere", 404, "Not Found"),
+    ):
+        assert (known[path].status_code, known[path].json()) == (status, {"detail": detail})
+        assert known[path].headers["content-type"] == "application/json"
+        assert known[path].headers["x-request-id"] == "r-3"
 
 
 @pytest.mark.parametrize(
@@ -372,78 +369,6 @@ async def test_documentation_can_be_left_out() -> None:
         assert not any(path.startswith(("/internal", "/health")) for path in document["paths"])
     async with app_of(docs=False, published=False) as client:
         assert (await client.get("/internal/openapi.json")).status_code == 404
-
-
-async def good() -> CheckResult:
-    return CheckResult(True, "lag 3")
-
-
-async def bad() -> CheckResult:
-    return CheckResult(False, "lag 9000")
-
-
-async def raising() -> CheckResult:
-    raise OSError("postgresql://till:hunter2@db")
-
-
-async def silent() -> CheckResult:
-    await asyncio.Event().wait()
-    raise AssertionError
-
-
-async def test_a_process_is_alive_whatever_it_lacks() -> None:
-    async with app_of(checks={"broker": bad}) as client:
-        answer = await client.get("/health")
-
-    assert (answer.status_code, answer.json()) == (200, {"status": "healthy"})
-
-
-async def test_ready_means_that_every_check_is_good() -> None:
-    async with app_of(checks={"database": good}) as client:
-        answer = await client.get("/ready")
-
-    checks = [{"name": "database", "ok": True, "detail": "lag 3"}]
-    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "checks": checks})
-
-
-async def test_not_ready_says_what_is_amiss_and_no_secret(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("libs.http.health.run_checks.__kwdefaults__", {"seconds": 0.05})
-    checks = {"database": good, "lag": bad, "broker": raising, "gateway": silent}
-    async with app_of(checks=checks) as client:
-        answer = await client.get("/ready")
-
-    assert answer.status_code == 503
-    assert answer.json() == {
-        "status": "not ready",
-        "checks": [
-            {"name": "database", "ok": True, "detail": "lag 3"},
-            {"name": "lag", "ok": False, "detail": "lag 9000"},
-            {"name": "broker", "ok": False, "detail": "OSError"},
-            {"name": "gateway", "ok": False, "detail": "no answer within 0.05 s"},
-        ],
-    }
-
-
-async def test_checks_run_side_by_side() -> None:
-    both = asyncio.Barrier(2)
-
-    async def meet() -> CheckResult:
-        await both.wait()
-        return CheckResult(True)
-
-    async with app_of(checks={"one": meet, "two": meet}) as client:
-        assert (await client.get("/ready")).status_code == 200
-
-
-async def test_a_draining_process_is_not_ready() -> None:
-    app = create_app(title="test", routers=[], deps=None, checks={"database": good})
-    app.state.draining = True
-    async with client_of(app) as client:
-        answer = await client.get("/ready")
-
-    assert (answer.status_code, answer.json()["status"]) == (503, "draining")
 
 
 async def test_handlers_find_what_the_service_holds() -> None:

@@ -54,14 +54,6 @@ async def test_a_batch_that_fails_at_the_end_leaves_nothing(pool: asyncpg.Pool) 
     assert (await checkpoints.read(pool, "ledger")).get(LANE) is None
 
 
-async def test_a_batch_delivered_again_changes_nothing(pool: asyncpg.Pool) -> None:
-    records = history(6, streams=1)
-    for part in (records[:4], records[:4], records[2:6], records, records[5:]):
-        await apply(pool, Ledger().projection, part)
-
-    assert await rows_of_ledger(pool) == {"order-0": [0, 1, 2, 3, 4, 5]}
-
-
 async def test_a_gap_is_told_and_nothing_behind_it_applied(pool: asyncpg.Pool) -> None:
     records = history(6, streams=1)
 

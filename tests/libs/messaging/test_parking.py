@@ -88,17 +88,20 @@ async def test_a_record_that_is_no_event_is_kept_and_in_nobodys_way(
     assert [value for _, value in letter.headers] == [value for _, value in bad.headers]
 
 
-async def test_retrying_applies_in_order_and_lifts_the_block(pool: asyncpg.Pool) -> None:
+@pytest.mark.parametrize(("act", "left"), [(unpark.retry, [1, 2, 3, 4]), (unpark.drop, [4])])
+async def test_retrying_applies_in_order_dropping_gives_up_and_both_lift_the_block(
+    pool: asyncpg.Pool, act: Any, left: list[int]
+) -> None:
     ledger = Ledger()
-    events = [curse(1, "order-1", 1), recorded(2, version=2), recorded(3, version=3)]
-    records = lane([*events, recorded(4, version=4)])
+    events = [curse(1, "order-1", 1), *(recorded(n, version=n) for n in (2, 3, 4))]
+    records = lane(events)
     await apply(pool, ledger.projection, records[:3])
 
-    ledger.cursed = False
-    assert await unpark.retry(pool, ledger.projection, KEY) == 3
+    ledger.cursed = act is unpark.drop
+    assert await act(pool, ledger.projection, KEY) == 3
     await apply(pool, ledger.projection, records[3:])
 
-    assert await rows_of_ledger(pool) == {"order-1": [1, 2, 3, 4]}
+    assert await rows_of_ledger(pool) == {"order-1": left}
     assert await parked_of(pool) == {}
 
 
@@ -128,19 +131,6 @@ async def test_a_retry_that_gets_further_and_then_fails_is_undone_whole(pool: as
 
     assert await rows_of_ledger(pool) == {}
     assert await parked_of(pool) == {"order-1": ("unknown", 2)}
-
-
-async def test_dropping_gives_the_records_up_and_lets_the_stream_go_on(pool: asyncpg.Pool) -> None:
-    ledger = Ledger()
-    events = [curse(1, "order-1", 1), recorded(2, version=2), recorded(3, version=3)]
-    records = lane(events)
-    await apply(pool, ledger.projection, records[:2])
-
-    assert await unpark.drop(pool, ledger.projection, KEY) == 2
-    await apply(pool, ledger.projection, records[2:])
-
-    assert await rows_of_ledger(pool) == {"order-1": [3]}
-    assert await parked_of(pool) == {}
 
 
 async def test_what_is_not_parked_can_be_neither_retried_nor_dropped(pool: asyncpg.Pool) -> None:

@@ -25,12 +25,6 @@ async def mended(projector: Projector[Any]) -> None:
     await eventually(lambda: projector.progress.broken, None)
 
 
-async def test_what_is_appended_shows_up_in_the_read_model(lab: Lab) -> None:
-    async with running(lab.relay(), lab.projector()):
-        await lab.append_numbers(range(10))
-        await lab.applied(10)
-
-
 async def test_a_projector_started_late_or_again_goes_on_where_it_was(lab: Lab) -> None:
     async with running(lab.relay()):
         for number in range(1, 4):
