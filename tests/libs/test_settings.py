@@ -21,20 +21,12 @@ class Shop(ServiceSettings):
 @pytest.mark.parametrize(
     ("env", "field", "value"),
     [
-        ({"SHOP_HTTP_PORT": "8123"}, "http_port", 8123),
-        ({"TILLSTREAM_TOPIC_PREFIX": "t1"}, "topic_prefix", "t1"),
-        ({}, "database_url", SecretStr(DSN)),
-        ({"SHOP_DATABASE_URL": OWN}, "database_url", SecretStr(OWN)),
-        ({"HTTP_PORT": "1"}, "http_port", 0),
-        ({"POOL_SIZE": "9"}, "pool_size", 5),
-    ],
-    ids=[
-        "under the prefix of the service",
-        "shared",
-        "shared and bare",
-        "the service's own wins over the shared one",
-        "not shared, never bare",
-        "not shared either",
+        pytest.param({"SHOP_HTTP_PORT": "8123"}, "http_port", 8123, id="the service's own"),
+        pytest.param({"TILLSTREAM_TOPIC_PREFIX": "t1"}, "topic_prefix", "t1", id="shared"),
+        pytest.param({}, "database_url", SecretStr(DSN), id="shared, by its bare name"),
+        pytest.param({"SHOP_DATABASE_URL": OWN}, "database_url", SecretStr(OWN), id="own wins"),
+        pytest.param({"HTTP_PORT": "1"}, "http_port", 0, id="not shared, so never bare"),
+        pytest.param({"POOL_SIZE": "9"}, "pool_size", 5, id="nor this one"),
     ],
 )
 def test_a_field_is_read_from_its_variable(env: dict[str, str], field: str, value: object) -> None:
@@ -52,7 +44,6 @@ def test_a_secret_is_read_from_a_file_and_stripped(tmp_path: Path) -> None:
 
 def test_a_list_is_separated_by_commas() -> None:
     env = {**ENOUGH, "SHOP_SIGNING_KEY": "s3cr3t-enough", "SHOP_ORIGINS": "http://a, http://b"}
-
     assert Shop.from_env("SHOP", env).origins == ("http://a", "http://b")
 
 
