@@ -74,10 +74,7 @@ def test_all_faults_are_told_at_once_one_line_each_without_secrets(tmp_path: Pat
 
 
 def test_a_missing_variable_given_by_an_unreadable_file_is_one_fault(tmp_path: Path) -> None:
-    env = {
-        "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092",
-        "DATABASE_URL_FILE": str(tmp_path / "nowhere"),
-    }
+    env = {"KAFKA_BOOTSTRAP_SERVERS": "kafka:9092", "DATABASE_URL_FILE": str(tmp_path / "nowhere")}
 
     with pytest.raises(SettingsFault) as fault:
         ServiceSettings.from_env("SHOP", env)

@@ -287,8 +287,7 @@ async def test_a_bound_fact_is_new_to_its_append_only(log: Log) -> None:
     bound = fact()
 
     _, told = await asyncio.gather(
-        append(log, new(), facts=[bound]),
-        log.append_facts([bound], cause=CAUSE),
+        append(log, new(), facts=[bound]), log.append_facts([bound], cause=CAUSE)
     )
 
     assert not told.new

@@ -44,11 +44,7 @@ def test_each_request_sees_what_those_before_it_will_write() -> None:
 def test_a_repeat_within_a_group_is_answered_like_the_first() -> None:
     planned = plan([append(1, 2), append(3), append(1, 2)], {}, {})
 
-    assert planned.answers(9, set(), {}) == [
-        Appended(2, "9"),
-        Appended(3, "9"),
-        Appended(2, "9"),
-    ]
+    assert planned.answers(9, set(), {}) == [Appended(2, "9"), Appended(3, "9"), Appended(2, "9")]
 
 
 def test_a_repeat_of_something_written_before_names_the_transaction_that_wrote_it() -> None:

@@ -92,9 +92,7 @@ async def test_nobody_starves_at_a_stream_everybody_writes_to(pool: asyncpg.Pool
     assert await pool.fetchval("SELECT max(version) FROM events") == 120
 
 
-async def test_a_lock_in_the_way_is_said_to_be_the_database_and_passes(
-    pool: asyncpg.Pool,
-) -> None:
+async def test_a_lock_in_the_way_is_said_to_be_the_database_and_passes(pool: asyncpg.Pool) -> None:
     log = PostgresLog(pool)
     async with pool.acquire() as connection:
         await connection.execute(

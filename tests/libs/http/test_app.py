@@ -169,9 +169,7 @@ async def test_a_bug_is_logged_once_with_its_request_and_told_to_nobody(
     assert line["exc_info"]
 
 
-async def test_an_answer_that_breaks_off_is_not_disguised_as_complete(
-    logged: list[Any],
-) -> None:
+async def test_an_answer_that_breaks_off_is_not_disguised_as_complete(logged: list[Any]) -> None:
     app = create_app(title="test", routers=[router()], deps=None, checks={})
     async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
         with pytest.raises(KeyError):

@@ -125,9 +125,7 @@ async def test_a_person_s_own_token_passes_only_where_it_is_asked_for() -> None:
         await door.principal(bearer())
 
 
-async def test_a_token_is_checked_once_and_then_remembered(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_token_is_checked_once_and_then_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     checked, token = verifier(), bearer()
     await checked.principal(token)
 

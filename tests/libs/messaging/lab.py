@@ -147,10 +147,7 @@ class Lab:
 
     async def connect(self, deadline_seconds: float = 60) -> Publisher:
         return await Publisher.connect(
-            self.bootstrap,
-            service=SERVICE,
-            prefix=self.prefix,
-            deadline_seconds=deadline_seconds,
+            self.bootstrap, service=SERVICE, prefix=self.prefix, deadline_seconds=deadline_seconds
         )
 
     def relay(

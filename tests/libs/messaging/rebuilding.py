@@ -10,7 +10,10 @@ from libs.messaging.rebuild import Rebuild
 from tests.libs.messaging.lab import Lab, Ledger
 
 
-def rebuild(lab: Lab, ledger: Ledger | None = None, *, role: str | None = None) -> Rebuild[Any]:
+def rebuild(
+    lab: Lab, ledger: Ledger | None = None, *, role: str | None = None, patience: float = 1.0
+) -> Rebuild[Any]:
+    """A rebuild that waits `patience` seconds for a live edition that does not move."""
     return Rebuild(
         lab.pool,
         (ledger or lab.ledger).projection,
@@ -18,7 +21,7 @@ def rebuild(lab: Lab, ledger: Ledger | None = None, *, role: str | None = None) 
         service="lab",
         bootstrap=lab.bootstrap,
         prefix=lab.prefix,
-        patience=1.0,
+        patience=patience,
     )
 
 

@@ -122,9 +122,7 @@ parts = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 14), st.integers(1,
     batches=st.lists(parts, max_size=8),
 )
 @settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_cut_any_overlap_any_gap_of_a_history_ends_in_the_same_model(
     database: str,
@@ -181,9 +179,7 @@ ROWS = "SELECT ledger::text FROM {}.ledger ORDER BY tenant, stream"
     cuts=st.lists(st.integers(0, 45), max_size=4),
 )
 @settings(
-    max_examples=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_fold_and_live_and_rebuilt_are_equal_to_the_byte(
     database: str,

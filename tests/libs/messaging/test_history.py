@@ -47,10 +47,7 @@ BAD: dict[str, tuple[History, str]] = {
     "out of order in the topic": (GOOD.but(topic=lane(SWAPPED)), "order"),
     "numbers fall": (GOOD.but(topic=[SENT[1], SENT[0], *SENT[2:]]), "chain"),
     "not in the table": (GOOD.but(table={"order-b": ((2,), (1,))}), "unseen"),
-    "counted twice": (
-        GOOD.but(table={**GOOD.table, "order-b": ((2, 2), (1, 1))}),
-        "doubled",
-    ),
+    "counted twice": (GOOD.but(table={**GOOD.table, "order-b": ((2, 2), (1, 1))}), "doubled"),
     "in the table alone": (GOOD.but(table={**GOOD.table, "order-c": ((8,), (1,))}), "phantom"),
     "out of order in the table": (
         GOOD.but(table={**GOOD.table, "order-a": ((1, 4, 3), (1, 3, 2))}),

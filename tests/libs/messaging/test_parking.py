@@ -13,15 +13,7 @@ from libs.messaging.apply import apply
 from libs.messaging.parking import StoredRecord, TooManyParked
 from libs.messaging.unpark import NotParked, StillFailing
 from libs.testing.waiting import eventually
-from tests.libs.messaging.lab import (
-    Cursed,
-    Foreign,
-    Lab,
-    Ledger,
-    Numbered,
-    rows_of_ledger,
-    running,
-)
+from tests.libs.messaging.lab import Cursed, Foreign, Lab, Ledger, Numbered, rows_of_ledger, running
 from tests.libs.messaging.wires import TOPIC, lane, record, recorded
 
 KEY = ("demo", "order-1")

@@ -75,11 +75,7 @@ class Deeds:
 
     def reaction(self, **different: Any) -> Reaction[Any]:
         given: Reaction[Any] = Reaction(
-            name="deeds",
-            topics=("lab.order",),
-            codec=CODEC,
-            turn_of=self.turn_of,
-            react=self.react,
+            name="deeds", topics=("lab.order",), codec=CODEC, turn_of=self.turn_of, react=self.react
         )
         return replace(given, **different)
 

@@ -149,9 +149,7 @@ async def test_a_tick_is_confirmed_once(lab: Lab) -> None:
             await ticks.confirm(connection, tick, {})
 
 
-async def test_a_stream_without_a_topic_is_loud_and_holds_up_everything_behind_it(
-    lab: Lab,
-) -> None:
+async def test_a_stream_without_a_topic_is_loud_and_holds_up_everything_behind_it(lab: Lab) -> None:
     relay = lab.relay()
     await lab.append("till-1", Numbered(1))
     await lab.append(order(1), Numbered(2))

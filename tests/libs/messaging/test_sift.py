@@ -77,11 +77,7 @@ def numbers(records: Sequence[tuple[object, Delivered | Broken]]) -> list[int]:
     ],
 )
 def test_a_gap_stops_everything_behind_it(
-    records: Sequence[StoredRecord],
-    place: Checkpoint,
-    new: list[int],
-    next_offset: int,
-    words: str,
+    records: Sequence[StoredRecord], place: Checkpoint, new: list[int], next_offset: int, words: str
 ) -> None:
     sifted = sift(records, place)
 

@@ -1,15 +1,14 @@
 """Starting, serving and stopping, with real signals and real sockets."""
 
 import asyncio
-import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import IO, Any
 
 import aiohttp
@@ -63,14 +62,19 @@ one, two = functools.partial(polite, "one"), functools.partial(polite, "two")
 
 
 @contextmanager
-def started(call: str) -> Iterator[tuple["subprocess.Popen[str]", IO[str]]]:
-    """A program running tasks, and what it writes to stderr."""
-    command = [sys.executable, "-c", f"{PREAMBLE}\nsys.exit(main(run_until_signal({call})))"]
+def started(call: str, more: str = "") -> Iterator[tuple[IO[str], IO[str], Popen[str]]]:
+    """A program running tasks, and what it writes to stdout and stderr; killed if a test fails."""
+    code = f"{PREAMBLE}\n{more}\nsys.exit(main(run_until_signal({call})))"
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as program,
+        Popen([sys.executable, "-c", code], stdout=PIPE, stderr=errors, text=True) as program,
     ):
-        yield program, errors
+        assert program.stdout is not None
+        try:
+            yield program.stdout, errors, program
+        except BaseException:
+            program.kill()
+            raise
 
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
@@ -111,14 +115,13 @@ def test_tasks_end_together_and_the_status_says_how(
     call: str, sent: signal.Signals | None, status: int, out: list[str], logged: list[str]
 ) -> None:
     """`logged` are words of the only line that is logged; none if nothing is."""
-    with started(call) as (program, errors):
-        assert program.stdout is not None
+    with started(call) as (printed, errors, program):
         for _ in range(1 if "finishing" in call else 2):
-            assert program.stdout.readline() == "ready\n"
+            assert printed.readline() == "ready\n"
         if sent:
             program.send_signal(sent)
 
-        assert sorted(program.stdout.read().splitlines()) == out
+        assert sorted(printed.read().splitlines()) == out
         assert program.wait(PATIENCE_SECONDS) == status
         errors.seek(0)
         lines = errors.read().splitlines()
@@ -128,13 +131,12 @@ def test_tasks_end_together_and_the_status_says_how(
 
 def test_a_second_signal_cancels_at_once() -> None:
     # Without it the test would run into its timeout.
-    with started("one, stubborn, drain_seconds=500") as (program, _):
-        assert program.stdout is not None
-        assert [program.stdout.readline() for _ in range(2)] == ["ready\n", "ready\n"]
+    with started("one, stubborn, drain_seconds=500") as (printed, _, program):
+        assert [printed.readline() for _ in range(2)] == ["ready\n", "ready\n"]
         program.send_signal(signal.SIGINT)
-        assert program.stdout.readline() == "one drained\n"
+        assert printed.readline() == "one drained\n"
         program.send_signal(signal.SIGINT)
-        assert program.stdout.read() == "stubborn cancelled\n"
+        assert printed.read() == "stubborn cancelled\n"
         assert program.wait(PATIENCE_SECONDS) == 0
 
 
@@ -177,7 +179,8 @@ async def served(
     finally:
         stop.set()
         app.answer.set()
-        await serving
+        if not serving.cancelled():
+            await serving
 
 
 def accepts(url: str) -> bool:
@@ -245,13 +248,9 @@ async def test_a_busy_port_is_refused_and_not_shared() -> None:
 
 
 async def test_cancelling_gives_up_on_requests_in_flight() -> None:
-    app, stop = SlowApp(), asyncio.Event()
-    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(
-        process.serve(app, "127.0.0.1", 0, stop=stop, listening=port.set_result)
-    )
-    async with aiohttp.ClientSession() as client:
-        slow = asyncio.create_task(client.get(f"http://127.0.0.1:{await port}/slow"))
+    app = SlowApp()
+    async with aiohttp.ClientSession() as client, served(app, asyncio.Event()) as (url, serving):
+        slow = asyncio.create_task(client.get(f"{url}/slow"))
         await asyncio.wait_for(app.asked.wait(), PATIENCE_SECONDS)
 
         serving.cancel()
@@ -262,56 +261,35 @@ async def test_cancelling_gives_up_on_requests_in_flight() -> None:
         await asyncio.gather(slow, return_exceptions=True)
 
 
-@contextmanager
-def killed_if_left(running: subprocess.Popen[str]) -> Iterator[None]:
-    """A failing test does not wait for a process that nobody stops any more."""
-    try:
-        yield
-    except BaseException:
-        running.kill()
-        raise
-
-
-def test_a_served_process_finishes_its_requests_on_sigterm(tmp_path: Path) -> None:
-    program = f"""
-import asyncio, sys, functools
+SERVED = f"""
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from libs.process.lifecycle import main, run_until_signal, serve
+from libs.process.lifecycle import serve
 from {Path(__file__).stem} import SlowApp
 
-async def run():
-    app = SlowApp()
-    def told(port):
-        sys.stdout.write(f"{{port}}\\n"); sys.stdout.flush()
-    async def http(stop):
-        await serve(app, "127.0.0.1", 0, stop=stop, listening=told)
-    async def later(stop):
-        await app.asked.wait()
-        sys.stdout.write("asked\\n"); sys.stdout.flush()
-        await stop.wait()
-        app.answer.set()
-    return await run_until_signal(http, later)
+app = SlowApp()
 
-sys.exit(main(run()))
+async def http(stop):
+    await serve(app, "127.0.0.1", 0, stop=stop, listening=lambda port: say(f"port {{port}}"))
+
+async def later(stop):
+    await app.asked.wait()
+    say("asked")
+    await stop.wait()
+    app.answer.set()
 """
-    env = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-    with (
-        subprocess.Popen(
-            [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=env
-        ) as running,
-        killed_if_left(running),
-    ):
-        assert running.stdout is not None
-        lines = iter(running.stdout.readline, "")
-        port = next(int(line) for line in lines if line.strip().isdigit())
+
+
+def test_a_served_process_finishes_its_requests_on_sigterm() -> None:
+    with started("http, later", SERVED) as (printed, _, program):
+        lines = iter(printed.readline, "")
+        port = next(int(line.removeprefix("port ")) for line in lines if line.startswith("port "))
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert "asked\n" in lines
-            running.send_signal(signal.SIGTERM)
+            program.send_signal(signal.SIGTERM)
             client.settimeout(PATIENCE_SECONDS)
             answer = b"".join(iter(lambda: client.recv(4096), b""))
-        running.communicate(timeout=PATIENCE_SECONDS)
+        assert program.wait(PATIENCE_SECONDS) == 0
 
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith(b"done")
-    assert running.returncode == 0

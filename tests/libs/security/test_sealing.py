@@ -7,13 +7,7 @@ from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.security.sealed_box import (
-    TAG_BYTES,
-    generate_private,
-    open_sealed,
-    public_of,
-    seal_to,
-)
+from libs.security.sealed_box import TAG_BYTES, generate_private, open_sealed, public_of, seal_to
 from libs.security.sealing import Seal, SealBroken, derive_key, generate_key
 
 OLD, NEW, OTHER = generate_key(), generate_key(), generate_key()

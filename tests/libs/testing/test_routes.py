@@ -11,11 +11,7 @@ from fastapi import FastAPI, HTTPException, Query
 from pydantic import BaseModel, EmailStr, Field
 
 from libs.testing.callers import client_of
-from libs.testing.routes import (
-    assert_foreign_ids_are_unknown,
-    assert_lists_hold_nothing,
-    routes_of,
-)
+from libs.testing.routes import assert_foreign_ids_are_unknown, assert_lists_hold_nothing, routes_of
 
 FOREIGN, UNKNOWN = {"box": "box-of-another"}, {"box": "box-of-no-one"}
 
