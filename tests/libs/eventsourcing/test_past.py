@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
-from msgspec.structs import replace
 
 from libs.eventsourcing.log import Cause, Log, Span
 from libs.eventsourcing.past import INDEXES, NEWEST, OCCURRED
@@ -15,9 +14,7 @@ NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 async def tell(log: Log, *seconds: int, stream: str = "scan-1") -> None:
     """One append of facts that occurred so many seconds after `WHEN`."""
-    facts = [
-        replace(fact(), occurred_at=WHEN + timedelta(seconds=n), stream=stream) for n in seconds
-    ]
+    facts = [fact(occurred_at=WHEN + timedelta(seconds=n), stream=stream) for n in seconds]
     await log.append_facts(facts, cause=CAUSE)
 
 

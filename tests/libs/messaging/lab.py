@@ -14,7 +14,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from contracts.envelope import Envelope
 from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.log import ANY, Cause, LogUnavailable
+from libs.eventsourcing.log import ANY, Appended, Cause, LogUnavailable
 from libs.eventsourcing.store import EventStore
 from libs.messaging.projection import Connection, Projection
 from libs.messaging.projector import Projector
@@ -115,17 +115,19 @@ class Lab:
         return f"{self.prefix}.lab"
 
     async def append(self, stream: str, *events: Any) -> str:
+        """Append as a client does; the token."""
+        return (await self.appended(stream, *events)).token
+
+    async def appended(self, stream: str, *events: Any) -> Appended:
         """Append as a client does: again, under the same ids, while the database is away."""
         command = uuid4()
         while True:
             try:
-                appended = await self.store.append(
+                return await self.store.append(
                     stream, events, expected=ANY, cause=CAUSE, command_id=command
                 )
             except LogUnavailable:
                 await asyncio.sleep(0.02)
-            else:
-                return appended.token
 
     async def append_numbers(self, numbers: range) -> None:
         """Append each number to one of five streams in turn."""

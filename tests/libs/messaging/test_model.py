@@ -24,7 +24,6 @@ from libs.eventsourcing.log import (
     Expected,
     Log,
     NewEvent,
-    NewFact,
     VersionConflict,
 )
 from libs.eventsourcing.memory import MemoryLog
@@ -34,9 +33,10 @@ from libs.messaging.apply import apply
 from libs.messaging.editions import Schemas
 from libs.messaging.rebuild import Rebuild
 from libs.messaging.unpark import NotParked, StillFailing
+from tests.libs.eventsourcing.events import fact, new
 from tests.libs.messaging.lab import CAUSE, Ledger, rows_of_ledger
 from tests.libs.messaging.setup import EMPTY, open_database
-from tests.libs.messaging.wires import NOW, lane
+from tests.libs.messaging.wires import lane
 
 streams = st.sampled_from(["order-a", "order-b", "order-c"])
 kinds = st.sampled_from(["Numbered", "Numbered", "Numbered", "Cursed"])
@@ -62,16 +62,7 @@ class Model(RuleBasedStateMachine):
 
     def new(self, kind: str, size: int) -> list[NewEvent]:
         first = len(self.events) + 100
-        return [
-            NewEvent(
-                event_id=UUID(int=n),
-                type=kind,
-                schema_version=1,
-                data=b'{"n": %d}' % n,
-                occurred_at=NOW,
-            )
-            for n in range(first, first + size)
-        ]
+        return [new(UUID(int=n), b'{"n": %d}' % n, type=kind) for n in range(first, first + size)]
 
     def append(self, stream: str, events: list[NewEvent], expected: Expected) -> int:
         appended = self.log.append(stream, events, expected=expected, cause=CAUSE)
@@ -109,15 +100,7 @@ class Model(RuleBasedStateMachine):
     @rule(numbers=facts)
     def record_facts(self, numbers: list[int]) -> None:
         given = [
-            NewFact(
-                event_id=UUID(int=n),
-                type="Numbered",
-                schema_version=1,
-                data=b'{"n": %d}' % n,
-                occurred_at=NOW,
-                stream="order-f",
-            )
-            for n in numbers
+            fact(UUID(int=n), b'{"n": %d}' % n, type="Numbered", stream="order-f") for n in numbers
         ]
         answer = self.run_(self.log.append_facts(given, cause=CAUSE))
         fresh = sorted(set(numbers) - self.facts)
