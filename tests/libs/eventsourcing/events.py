@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+import asyncpg
 from msgspec import structs
 
 from libs.eventsourcing.log import Cause, Log, NewEvent, NewFact, RecordedEvent
@@ -33,3 +34,10 @@ def fact(
 
 async def everything(log: Log, page: int = 1000) -> list[RecordedEvent]:
     return [event async for events in log.read_all(page=page) for event in events]
+
+
+async def plan_of(pool: asyncpg.Pool, query: str, *arguments: object) -> str:
+    """How Postgres would run a query, after it has looked at the table."""
+    await pool.execute("ANALYZE events")
+    rows = await pool.fetch(f"EXPLAIN (COSTS OFF) {query}", *arguments)
+    return "\n".join(row[0] for row in rows)

@@ -16,7 +16,7 @@ from libs.eventsourcing.log import (
     VersionConflict,
 )
 from libs.eventsourcing.postgres import PostgresLog
-from tests.libs.eventsourcing.events import CAUSE, fact, new
+from tests.libs.eventsourcing.events import CAUSE, fact, new, plan_of
 
 
 @pytest.mark.parametrize("change", ["UPDATE events SET type = 'x'", "DELETE FROM events"])
@@ -94,12 +94,8 @@ async def test_nobody_starves_at_a_stream_everybody_writes_to(pool: asyncpg.Pool
 
 async def test_a_lock_in_the_way_is_said_to_be_the_database_and_passes(pool: asyncpg.Pool) -> None:
     log = PostgresLog(pool)
-    async with pool.acquire() as connection:
-        await connection.execute(
-            "ALTER DATABASE CURRENT SET lock_timeout = '100ms'".replace(
-                "CURRENT", await connection.fetchval("SELECT current_database()")
-            )
-        )
+    database = await pool.fetchval("SELECT current_database()")
+    await pool.execute(f"ALTER DATABASE {database} SET lock_timeout = '100ms'")
     await pool.expire_connections()
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("LOCK TABLE events IN EXCLUSIVE MODE")
@@ -191,18 +187,10 @@ async def test_an_append_looks_for_what_it_stands_on_by_the_index(pool: asyncpg.
     log = PostgresLog(pool)
     for number in range(300):
         await log.append(f"order-{number}", [new()], expected=0, cause=CAUSE)
-    await pool.execute("ANALYZE events")
     rows = (["order-1", "order-2"], [1, 1])
 
-    told = await pool.fetch(
-        f"EXPLAIN (COSTS OFF) {statements.APPEND}",
-        *([] for _ in range(9)),
-        ["demo", "demo"],
-        *rows,
-        [],
-        0,
-    )
+    empty: list[list[object]] = [[]] * 9
+    plan = await plan_of(pool, statements.APPEND, *empty, ["demo", "demo"], *rows, [], 0)
 
-    plan = "\n".join(row[0] for row in told)
     assert "Seq Scan on events" not in plan
     assert "events_stream_version" in plan
