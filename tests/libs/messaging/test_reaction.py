@@ -9,10 +9,11 @@ from uuid import UUID, uuid5
 
 import msgspec
 import pytest
+from msgspec import structs
 
-from contracts.envelope import Envelope
 from libs.errors import Unavailable
 from libs.eventsourcing.log import NO_STREAM
+from libs.eventsourcing.store import envelope
 from libs.messaging import inbox
 from libs.messaging.inbox import create_inbox
 from libs.messaging.reaction import TRIES, Reaction, Reactor, Turn, intake
@@ -22,6 +23,7 @@ from libs.messaging.wire import decode
 from libs.testing.clock import NOON, Clock
 from libs.testing.waiting import eventually
 from tests.libs.messaging.lab import CAUSE, CODEC, Cursed, Lab, Numbered, order, running
+from tests.libs.messaging.wires import recorded
 
 
 @dataclass
@@ -39,18 +41,18 @@ class Deeds:
     def turn_of(self, event: Any) -> Turn | None:
         return Turn("all", self.due(event.n)) if isinstance(event, Numbered) else None
 
-    async def react(self, envelope: Any) -> None:
+    async def react(self, arrived: Any) -> None:
         self.together += 1
         self.most_together = max(self.together, self.most_together)
         try:
             await asyncio.sleep(0)
-            self.tried.append(envelope.event.n)
-            if errors := self.fails.get(envelope.event.n):
+            self.tried.append(arrived.event.n)
+            if errors := self.fails.get(arrived.event.n):
                 raise errors.pop(0)
-            command = uuid5(envelope.event_id, "deed")
+            command = uuid5(arrived.event_id, "deed")
             await self.lab.store.append(
                 f"deed-{command}",
-                [Numbered(envelope.event.n)],
+                [Numbered(arrived.event.n)],
                 expected=NO_STREAM,
                 cause=CAUSE,
                 command_id=command,
@@ -87,20 +89,11 @@ class Deeds:
     async def arrive(self, *numbers: int) -> None:
         """Put facts into the inbox as the reader does."""
         envelopes = [
-            Envelope(
-                event_id=UUID(int=number),
-                tenant="demo",
-                stream=order(number),
-                version=1,
-                occurred_at=NOON + timedelta(seconds=number),
-                recorded_at=NOON,
-                correlation_id=None,
-                causation_id="why",
-                actor="anna",
-                traceparent=None,
-                event=Numbered(number),
+            envelope(
+                structs.replace(recorded(n, order(n)), occurred_at=NOON + timedelta(seconds=n)),
+                Numbered(n),
             )
-            for number in numbers
+            for n in numbers
         ]
         async with self.lab.pool.acquire() as connection, connection.transaction():
             await intake(self.reaction()).project(connection, envelopes)

@@ -3,21 +3,18 @@
 from collections.abc import AsyncIterator, Sequence
 from random import Random
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import pytest
 
 from contracts.envelope import Envelope
-from libs.testing.clock import NOON
+from libs.eventsourcing.store import envelope
 from libs.testing.read_models import assert_history_decides, assert_tenants_are_fenced, recut
+from tests.libs.messaging.wires import recorded
 
 
 def event(number: int, stream: str, version: int | None) -> Envelope[int]:
-    cause: dict[str, Any] = dict.fromkeys(("correlation_id", "causation_id", "traceparent"))
-    when = {"occurred_at": NOON, "recorded_at": NOON}
-    named = {"event_id": UUID(int=number), "tenant": "demo", "actor": None, **cause, **when}
-    return Envelope(stream=stream, version=version, event=number, **named)
+    return envelope(recorded(number, stream, version=version), number)
 
 
 HISTORY = [event(n, f"order-{n % 7}", n // 7 + 1) for n in range(140)]
