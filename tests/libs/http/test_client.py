@@ -53,19 +53,15 @@ def test_a_tag_stands_in_quotes() -> None:
     assert SEVEN == '"7"'
 
 
-@pytest.mark.parametrize(
-    ("wanted", "lines"),
-    [
-        *((True, lines) for lines in ([], ['"7"'], ["*"], [" * "], ['"6", "7"'], ['"6"', '"7"'])),
-        *((True, lines) for lines in (['"a,b" , "7"'], ['"7",'])),
-        *((False, lines) for lines in (['"6"'], ['W/"7"'], ["7"], [""], ['"7'], ['"*"'])),
-        *((False, lines) for lines in (['"x7"', 'W/"7"'], ["garbage"])),
-    ],
-)
-def test_only_what_names_the_current_state_lets_it_be_changed(
-    wanted: bool, lines: list[str]
-) -> None:
-    assert is_wanted(lines, SEVEN) == wanted
+WANTED = [[], ['"7"'], ["*"], [" * "], ['"6", "7"'], ['"6"', '"7"'], ['"a,b" , "7"'], ['"7",']]
+OTHERS = [['"6"'], ['W/"7"'], ["7"], [""], ['"7'], ['"*"'], ['"x7"', 'W/"7"'], ["garbage"]]
+KNOWN = [['"7"'], ['W/"7"'], ["*"], ['"6", W/"7"'], ['"6"', '"7"']]
+UNKNOWN = [[], ['"6"'], ["7"], [""], ["garbage"]]
+
+
+@pytest.mark.parametrize("lines", WANTED + OTHERS, ids=str)
+def test_only_what_names_the_current_state_lets_it_be_changed(lines: list[str]) -> None:
+    assert is_wanted(lines, SEVEN) == (lines in WANTED)
 
 
 @pytest.mark.parametrize(("lines", "wanted"), [([], True), (["*"], False), (['"7"'], False)])
@@ -75,14 +71,6 @@ def test_a_thing_that_is_not_there_is_changed_by_who_says_nothing_about_it_only(
     assert is_wanted(lines, None) == wanted
 
 
-@pytest.mark.parametrize(
-    ("known", "lines"),
-    [
-        *((True, lines) for lines in (['"7"'], ['W/"7"'], ["*"], ['"6", W/"7"'], ['"6"', '"7"'])),
-        *((False, lines) for lines in ([], ['"6"'], ["7"], [""], ["garbage"])),
-    ],
-)
-def test_only_a_client_that_has_the_state_need_not_get_it_again(
-    known: bool, lines: list[str]
-) -> None:
-    assert is_known(lines, SEVEN) == known
+@pytest.mark.parametrize("lines", KNOWN + UNKNOWN, ids=str)
+def test_only_a_client_that_has_the_state_need_not_get_it_again(lines: list[str]) -> None:
+    assert is_known(lines, SEVEN) == (lines in KNOWN)

@@ -22,83 +22,75 @@ SOURCE = Source(bootstrap="127.0.0.1:1", prefix="t", group="lab")
 
 
 class Notes:
-    """A consumer that notes what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[Any, ...]] = []
-
-    def pause(self, *partitions: Any) -> None:
-        self.told.append(("pause", len(partitions)))
-
-    def resume(self, *partitions: Any) -> None:
-        self.told.append(("resume", len(partitions)))
-
-    def seek(self, partition: Any, offset: int) -> None:
-        self.told.append(("seek", partition.partition, offset))
-
-
-class Committing(Notes):
-    """Takes offsets as aiokafka does, or fails as anything may."""
+    """A consumer that notes what is called, and takes offsets as aiokafka does or fails."""
 
     def __init__(self, trouble: Exception | None = None) -> None:
-        super().__init__()
+        self.calls: list[tuple[Any, ...]] = []
         self._trouble = trouble
+
+    def pause(self, *partitions: Any) -> None:
+        self.calls.append(("pause", len(partitions)))
+
+    def resume(self, *partitions: Any) -> None:
+        self.calls.append(("resume", len(partitions)))
+
+    def seek(self, partition: Any, offset: int) -> None:
+        self.calls.append(("seek", partition.partition, offset))
 
     async def commit(self, offsets: dict[Any, int]) -> None:
         if self._trouble:
             raise self._trouble
         if not offsets:
             raise ValueError(offsets)
-        self.told.append(("commit", len(offsets)))
+        self.calls.append(("commit", len(offsets)))
 
 
-def consuming(pool: asyncpg.Pool, notes: Notes) -> Consumption[Any]:
-    """A consumption of the ledger whose consumer takes notes."""
-    made = Consumption(pool, Ledger().projection, SOURCE, Progress(), None)
+def consuming(
+    pool: asyncpg.Pool, trouble: Exception | None = None
+) -> tuple[Consumption[Any], Notes]:
+    """A consumption of the ledger, and its consumer that takes notes."""
+    made, notes = Consumption(pool, Ledger().projection, SOURCE, Progress(), None), Notes(trouble)
     made._subscriber = SimpleNamespace(consumer=notes)
-    return made
+    return made, notes
 
 
 async def test_lanes_stand_still_from_the_first_moment_until_they_are_placed(
     pool: asyncpg.Pool,
 ) -> None:
     await apply(pool, Ledger().projection, lane([recorded(1), recorded(2, version=2)]))
-    notes = Notes()
-    consumption = consuming(pool, notes)
+    consumption, notes = consuming(pool)
 
     assigning = asyncio.create_task(consumption.assigned({(TOPIC, 0), (TOPIC, 1)}))
     await asyncio.sleep(0)
-    assert notes.told == [("pause", 2)]
+    assert notes.calls == [("pause", 2)]
     await assigning
 
-    assert notes.told[-1] == ("resume", 2)
-    assert sorted(notes.told[1:-1]) == [("seek", 0, 2), ("seek", 1, 0)]
+    assert notes.calls[-1] == ("resume", 2)
+    assert sorted(notes.calls[1:-1]) == [("seek", 0, 2), ("seek", 1, 0)]
 
 
 async def test_lanes_go_on_although_the_checkpoints_cannot_be_asked_for(pool: asyncpg.Pool) -> None:
-    notes = Notes()
-    consumption = consuming(pool, notes)
+    consumption, notes = consuming(pool)
     pool.terminate()
 
     await consumption.assigned({(TOPIC, 0)})
 
-    assert notes.told == [("pause", 1), ("resume", 1)]
+    assert notes.calls == [("pause", 1), ("resume", 1)]
 
 
 async def test_who_has_lost_every_lane_tells_kafka_nothing(pool: asyncpg.Pool) -> None:
-    notes = Committing()
-    consumption = consuming(pool, notes)
+    consumption, notes = consuming(pool)
     await consumption.assigned({(TOPIC, 0)})
     await consumption.hint()
 
     await consumption.revoked({(TOPIC, 0)})
     await consumption.hint()
 
-    assert [one for one in notes.told if one[0] == "commit"] == [("commit", 1)]
+    assert [one for one in notes.calls if one[0] == "commit"] == [("commit", 1)]
 
 
 async def test_the_group_is_left_whatever_goes_wrong_before(pool: asyncpg.Pool) -> None:
-    consumption = consuming(pool, Committing(RuntimeError("no")))
+    consumption, _ = consuming(pool, RuntimeError("no"))
     await consumption.assigned({(TOPIC, 0)})
     left = asyncio.Event()
 
