@@ -1,4 +1,4 @@
-"""What labels say beside products: texts are edited, and products refer to what is there."""
+"""What labels say beside products: texts are edited, products refer to what exists (R8, SCL-8)."""
 
 from typing import Any
 
@@ -20,10 +20,9 @@ from services.scale_bridge.domain.label import (
 from services.scale_bridge.domain.model import Limits
 from services.scale_bridge.domain.product import BadFields, BeyondModel
 from tests.services.scale_bridge.copies import (
-    ID,
-    NOW,
     a_product,
     edit,
+    made,
     was_confirmed,
     was_edited,
     was_fetched,
@@ -48,52 +47,33 @@ NONE: dict[str, Any] = {"products": [a_product(1)]}
 CATALOGUE = catalogue_with({"first": FIRST, "second": TEXTUAL, "odd": ODD, "none": NONE})
 
 
-def put(message: str, value: str, limits: Limits | None = None) -> SetMessage:
-    command = SetMessage(device_id=ID, message=message, value=value, edited_by="anna", now=NOW)
-    return command if limits is None else SetMessage(**{**fields(command), "limits": limits})
+FETCHED = Scenario(CATALOGUE).given(was_fetched(1))
 
 
-def fields(command: SetMessage) -> dict[str, Any]:
-    return {name: getattr(command, name) for name in command.__slots__}
+def put(message: str, value: str, **limits: Limits) -> SetMessage:
+    return made(SetMessage, message=message, value=value, **limits)
 
 
 def drop(message: str) -> DropMessage:
-    return DropMessage(device_id=ID, message=message, edited_by="anna", now=NOW)
+    return made(DropMessage, message=message)
 
 
 def was_put(revision: int, message: str, before: Any, after: Any) -> MessageEdited:
-    return MessageEdited(
-        device_id=ID,
-        revision=revision,
-        message=message,
-        before=before,
-        after=after,
-        edited_by="anna",
-        edited_at=NOW,
-    )
+    return made(MessageEdited, revision=revision, message=message, before=before, after=after)
 
 
 def after(*events: Any, content: str = "first") -> Copy:
-    return CATALOGUE.state_after([of(content), *events])
-
-
-def of(content: str) -> Any:
-    fetched = was_fetched(1)
-    said = {name: getattr(fetched, name) for name in fetched.__slots__}
-    return type(fetched)(**{**said, "content": content})
+    return CATALOGUE.state_after([was_fetched(1, content), *events])
 
 
 def test_a_text_is_changed_with_all_that_is_unknown_about_it() -> None:
-    fetched = Scenario(CATALOGUE).given(was_fetched(1))
+    rye, back = {**FLOUR, "value": "Состав: рожь"}, {**GONE, "deleted": False}
+    salt = {"id": 5, "value": "Соль", "deleted": False}
 
-    fetched.when(put("1", "Состав: рожь")).then(
-        was_put(2, "1", FLOUR, {**FLOUR, "value": "Состав: рожь"})
-    )
-    fetched.when(put("1", "Состав: мука")).then_nothing()
-    fetched.when(put("2", "Состав: вода")).then(was_put(2, "2", GONE, {**GONE, "deleted": False}))
-    fetched.when(put("5", "Соль")).then(
-        was_put(2, "5", None, {"id": 5, "value": "Соль", "deleted": False})
-    )
+    FETCHED.when(put("1", "Состав: рожь")).then(was_put(2, "1", FLOUR, rye))
+    FETCHED.when(put("1", "Состав: мука")).then_nothing()
+    FETCHED.when(put("2", "Состав: вода")).then(was_put(2, "2", GONE, back))
+    FETCHED.when(put("5", "Соль")).then(was_put(2, "5", None, salt))
 
 
 def test_a_new_text_has_an_id_like_the_others() -> None:
@@ -106,16 +86,15 @@ def test_a_new_text_has_an_id_like_the_others() -> None:
 
 def test_without_a_catalogue_there_is_nothing_to_edit() -> None:
     Scenario(CATALOGUE).when(put("1", "x")).then_refused(NothingCached)
-    gone = Scenario(CATALOGUE).given(was_fetched(1), was_invalidated(2))
+    gone = FETCHED.given(was_invalidated(2))
     gone.when(put("1", "x")).then_refused(NothingCached)
     gone.when(drop("1")).then_refused(NothingCached)
 
 
-def test_texts_that_are_kept_in_another_way_are_left_alone() -> None:
+@pytest.mark.parametrize("command", [put("1", "x"), drop("1")], ids=["put", "drop"])
+def test_texts_in_another_shape_are_left_alone(command: Any) -> None:
     with pytest.raises(MessagesUnreadable):
-        CATALOGUE.decide(after(content="odd"), put("1", "x"))
-    with pytest.raises(MessagesUnreadable):
-        CATALOGUE.decide(after(content="odd"), drop("1"))
+        CATALOGUE.decide(after(content="odd"), command)
 
 
 @pytest.mark.parametrize("value", ["", "x" * (LONGEST_TEXT + 1), "a\0b", "\ud800"])
@@ -130,17 +109,16 @@ def test_a_text_must_fit_the_model() -> None:
     """(SCL-8)"""
     short = Limits(longest_text=3)
 
-    assert CATALOGUE.decide(after(), put("1", "abc", short))
+    assert CATALOGUE.decide(after(), put("1", "abc", limits=short))
     with pytest.raises(BeyondModel):
-        CATALOGUE.decide(after(), put("1", "abcd", short))
+        CATALOGUE.decide(after(), put("1", "abcd", limits=short))
 
 
 def test_a_text_that_no_label_carries_can_be_dropped() -> None:
-    free = Scenario(CATALOGUE).given(was_fetched(1), was_put(2, "4", None, {"id": 4, "value": "x"}))
+    text = {"id": 4, "value": "x"}
+    free = FETCHED.given(was_put(2, "4", None, text))
 
-    free.when(drop("4")).then(
-        was_put(3, "4", {"id": 4, "value": "x"}, {"id": 4, "value": "x", "deleted": True})
-    )
+    free.when(drop("4")).then(was_put(3, "4", text, {**text, "deleted": True}))
     free.when(drop("2")).then_nothing()
     free.when(drop("1")).then_refused(MessageInUse)
     free.when(drop("6")).then_refused(MessageUnknown)
@@ -185,7 +163,7 @@ def test_it_is_known_which_products_carry_a_text() -> None:
         ("none", "barcodeStructure", '[{"code": "EAN13"}]', '[{"code": "EAN13"}]'),
         ("none", "barcodeStructure", "", ""),
     ],
-    ids=repr,
+    ids=lambda value: repr(value)[:30],
 )
 def test_a_product_refers_to_what_is_there(
     content: str, name: str, value: Any, stored: Any
@@ -208,27 +186,15 @@ def test_null_takes_a_text_from_a_label() -> None:
 @pytest.mark.parametrize(
     ("content", "name", "value"),
     [
-        ("first", "message", 2),
-        ("first", "message", 5),
-        ("first", "message", True),
-        ("first", "message", 1.5),
-        ("first", "message", "1a"),
-        ("first", "message", -1),
-        ("none", "message", 1),
-        ("odd", "message", 1),
-        ("first", "category", 8),
-        ("second", "labelTemplate", 4),
+        *(("first", "message", value) for value in (2, 5, True, 1.5, "1a", -1)),
+        *(("none", "message", 1), ("odd", "message", 1), ("none", "category", "x")),
+        *(("first", "category", 8), ("second", "labelTemplate", 4)),
         ("second", "labelDiscountTemplate", 5),
-        ("none", "category", "x"),
-        ("none", "barcodePrefixType", 7),
-        ("none", "barcodePrefixType", "x" * 65),
-        ("none", "barcodeStructure", "{"),
-        ("none", "barcodeStructure", '{"x": NaN}'),
-        ("none", "barcodeStructure", {"x": 1}),
-        ("none", "barcodeStructure", '"' + "x" * 4000 + '"'),
-        ("none", "barcodeStructure", "[" * 2000),
+        *(("none", "barcodePrefixType", value) for value in (7, "x" * 65)),
+        *(("none", "barcodeStructure", value) for value in ("{", '{"x": NaN}', {"x": 1})),
+        *(("none", "barcodeStructure", value) for value in ('"' + "x" * 4000 + '"', "[" * 2000)),
     ],
-    ids=repr,
+    ids=lambda value: repr(value)[:30],
 )
 def test_what_is_not_there_or_cannot_be_is_refused(content: str, name: str, value: Any) -> None:
     with pytest.raises(BadFields) as refused:

@@ -9,29 +9,22 @@ from services.scale_bridge.domain.product import BadFields, patched
 
 MILK = goods(4)
 
+AS_GIVEN: list[dict[str, Any]] = [
+    *({"name": name} for name in ("М", "м" * 200)),
+    *({"price": price} for price in (0, 12.5)),
+    *({"discountPrice": price} for price in (None, 3)),
+    *({"shelfLifeInDays": 3}, {"shelfLife": 5, "shelfLifeType": "HOURS"}),
+    *({"manufactureDate": "29-02-28"}, {"tare": 0.2, "pieceWeight": 1}, {"productType": "PIECE"}),
+    *({"pluNumber": 77}, {"category": 2, "barcodeStructure": '{"a":1}'}),
+    {"note": {"deep": [1, None, True, "x"]}},
+]
 GOOD: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    ({"name": "М"}, {"name": "М"}),
-    ({"name": "м" * 200}, {"name": "м" * 200}),
-    ({"price": 0}, {"price": 0}),
-    ({"price": 12.5}, {"price": 12.5}),
-    ({"discountPrice": None}, {"discountPrice": None}),
-    ({"discountPrice": 3}, {"discountPrice": 3}),
+    *((fields, fields) for fields in AS_GIVEN),
     ({"shelfLife": 9.0}, {"shelfLife": 9, "shelfLifeInDays": 9}),
     ({"shelfLife": 9999}, {"shelfLife": 9999, "shelfLifeInDays": 9999}),
-    ({"shelfLifeInDays": 3}, {"shelfLifeInDays": 3}),
     ({"shelfLife": 5, "shelfLifeInDays": 3}, {"shelfLife": 5, "shelfLifeInDays": 5}),
-    ({"shelfLife": 5, "shelfLifeType": "HOURS"}, {"shelfLife": 5, "shelfLifeType": "HOURS"}),
-    ({"manufactureDate": "29-02-28"}, {"manufactureDate": "29-02-28"}),
     ({"manufactureDate": "", "sellByDate": None}, {"manufactureDate": "", "sellByDate": ""}),
-    ({"tare": 0.2, "pieceWeight": 1}, {"tare": 0.2, "pieceWeight": 1}),
-    ({"productType": "PIECE"}, {"productType": "PIECE"}),
-    ({"pluNumber": 77}, {"pluNumber": 77}),
     ({"pluNumber": 4}, {}),
-    (
-        {"category": 2, "barcodeStructure": '{"a":1}'},
-        {"category": 2, "barcodeStructure": '{"a":1}'},
-    ),
-    ({"note": {"deep": [1, None, True, "x"]}}, {"note": {"deep": [1, None, True, "x"]}}),
 ]
 
 
