@@ -25,7 +25,7 @@ class Usual:
     `now` or ends in `_at`, `anna` if it ends in `_by`, and at last its own name.
     """
 
-    def __init__(self, now: datetime, **usual: Any) -> None:
+    def __init__(self, now: datetime | None = None, **usual: Any) -> None:
         self.now = now
         self.usual = COMMON | usual
 

@@ -43,34 +43,39 @@ def test_what_is_no_message_is_misunderstood(text: str) -> None:
         bridge_wire.read(text)
 
 
+def sent(size: int) -> tuple[bytes, list[Part]]:
+    """A catalogue that does not shrink, and the parts it is sent in."""
+    content = random.Random(1).randbytes(size)
+    return content, list(parts_of(digest(content), compressed(content)))
+
+
 @pytest.mark.parametrize("size", [0, 1, PART_BYTES - 50, 3 * PART_BYTES])
 def test_a_catalogue_is_put_together_from_its_parts(size: int) -> None:
-    content = random.Random(1).randbytes(size)
-    sent = list(parts_of(digest(content), compressed(content)))
+    content, several = sent(size)
     parts = Parts()
 
-    assert [parts.take(part) for part in sent] == [None] * (len(sent) - 1) + [content]
-    assert max(len(bridge_wire.written(part)) for part in sent) < 200_000
+    assert [parts.take(part) for part in several] == [None] * (len(several) - 1) + [content]
+    assert max(len(bridge_wire.written(part)) for part in several) < 200_000
 
 
 def test_a_catalogue_that_broke_off_can_be_begun_again() -> None:
-    content = random.Random(1).randbytes(2 * PART_BYTES)
-    sent = list(parts_of(digest(content), compressed(content)))
+    content, several = sent(2 * PART_BYTES)
     parts = Parts()
-    parts.take(sent[0])
+    parts.take(several[0])
 
-    assert [parts.take(part) for part in sent][-1] == content
+    assert [parts.take(part) for part in several][-1] == content
 
 
-def test_parts_out_of_order_are_misunderstood() -> None:
-    content = random.Random(1).randbytes(2 * PART_BYTES)
-    sent = list(parts_of(digest(content), compressed(content)))
-    with pytest.raises(Misunderstood):
-        Parts().take(sent[1])
+@pytest.mark.parametrize("order", [[1], [0, 2]], ids=["no first", "one left out"])
+def test_parts_out_of_order_are_misunderstood(order: list[int]) -> None:
+    _, several = sent(2 * PART_BYTES)
+    *taken, bad = order
     parts = Parts()
-    parts.take(sent[0])
+    for number in taken:
+        parts.take(several[number])
+
     with pytest.raises(Misunderstood):
-        parts.take(sent[2])
+        parts.take(several[bad])
 
 
 @pytest.mark.parametrize(
