@@ -23,10 +23,10 @@ OBLIGATIONS: Mapping[str, Sequence[Test]] = {
     ),
     "R2": (
         (
-            "adapters/test_driver_bounds",
+            "adapters/test_driver",
             "test_at_the_deadline_the_line_is_closed_and_the_thread_is_free",
         ),
-        ("adapters/test_driver_bounds", "test_who_is_cancelled_leaves_no_thread_behind"),
+        ("adapters/test_driver", "test_a_cancelled_operation_leaves_no_thread_behind"),
         ("handlers/test_execute", "test_an_operation_is_over_at_its_deadline"),
     ),
     "R3": (
@@ -140,7 +140,7 @@ OBLIGATIONS: Mapping[str, Sequence[Test]] = {
     "R20": (
         ("handlers/test_execute", "test_while_50_scales_hang_everybody_else_is_answered"),
         (
-            "adapters/test_driver_bounds",
+            "adapters/test_driver",
             "test_no_more_scales_are_spoken_to_at_once_than_there_are_lines",
         ),
     ),
