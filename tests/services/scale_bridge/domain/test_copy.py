@@ -39,18 +39,46 @@ from tests.services.scale_bridge.copies import (
     was_fetched,
     was_invalidated,
 )
+from tests.services.scale_bridge.decisions import decisions, row
 
 NEW = Scenario(CATALOGUE)
-FETCHED = NEW.given(was_fetched(1))
+FETCHED = [was_fetched(1)]
 EDITED: list[ScaleBridgeEvent] = [was_fetched(1), was_edited(2)]
-MOVED = FETCHED.given(was_invalidated(2))
-REFRESH = made(RefreshDates)
+TWICE_EDITED = [*EDITED, was_edited(3, "2")]
+MOVED: list[ScaleBridgeEvent] = [was_fetched(1), was_invalidated(2)]
+REPLACED = [*MOVED, was_fetched(3, "second")]
+REFRESH, INVALIDATE = made(RefreshDates), made(Invalidate)
+DOUBT, DOUBTED = made(Doubt, content="second"), made(CatalogueDoubted, revision=1, content="second")
+
+test_what_is_decided = decisions(
+    CATALOGUE,
+    row("confirmed already", [*EDITED, was_confirmed(2)], confirm(2)),
+    row("a revision that never was is confirmed", FETCHED, confirm(9)),
+    row("fetched already", FETCHED, fetch()),
+    row("confirmed before the last edit", TWICE_EDITED, confirm(2), was_confirmed(2)),
+    row("a doubt (R8)", FETCHED, DOUBT, DOUBTED),
+    row("the same doubt", [*FETCHED, DOUBTED], DOUBT),
+    row("another address (R9)", FETCHED, INVALIDATE, was_invalidated(2)),
+    row("another address without a catalogue", [], INVALIDATE),
+    row("another address again", MOVED, INVALIDATE),
+    row("of another scale nothing is confirmed", MOVED, confirm(1)),
+    row("of another scale nothing is dated", MOVED, REFRESH, NothingCached),
+    *(
+        row(f"revision {to} of another scale (R9)", REPLACED, revert(to, "first"), RevisionUnknown)
+        for to in (0, 1, 2, 9)
+    ),
+    row("an edit of nothing (R11)", FETCHED, edit()),
+    row("an edit to the same (R11)", FETCHED, edit(price=10)),
+    row("an edit of an unknown product", FETCHED, edit("01"), ProductUnknown),
+    row("an edit without a catalogue", [], edit("1", price=1), ProductUnknown),
+    row("an edit at another address", MOVED, edit("1", price=1), ProductUnknown),
+)
 
 
 def test_every_change_is_a_revision() -> None:
     """(R9)"""
     NEW.when(fetch()).then(was_fetched(1))
-    FETCHED.when(edit(price=11.0)).then(was_edited(2))
+    NEW.given(*FETCHED).when(edit(price=11.0)).then(was_edited(2))
     NEW.given(*EDITED).when(fetch("second")).then(was_fetched(3, "second", items=1))
     assert after(*EDITED).revision == 2
 
@@ -58,37 +86,21 @@ def test_every_change_is_a_revision() -> None:
 def test_the_flag_is_clean_only_if_the_stored_revision_is_the_confirmed_one() -> None:
     """(R8)"""
     assert not after().dirty
-    assert not after(was_fetched(1)).dirty
+    assert not after(*FETCHED).dirty
     assert after(*EDITED).dirty
     assert not after(*EDITED, was_confirmed(2)).dirty
 
 
 def test_an_edit_during_a_transfer_leaves_the_flag_dirty() -> None:
     """(R8)"""
-    history = [*EDITED, was_edited(3, "2")]
-
-    NEW.given(*history).when(confirm(2)).then(was_confirmed(2))
-    assert after(*history, was_confirmed(2)).dirty
-
-
-def test_what_is_confirmed_or_fetched_already_is_no_news() -> None:
-    NEW.given(*EDITED, was_confirmed(2)).when(confirm(2)).then_nothing()
-    FETCHED.when(confirm(9)).then_nothing()
-    FETCHED.when(fetch()).then_nothing()
+    assert after(*TWICE_EDITED, was_confirmed(2)).dirty
 
 
 def test_a_doubt_makes_the_flag_dirty_until_the_scale_is_read_or_written() -> None:
     """(R8)"""
-    doubt, doubted = (
-        made(Doubt, content="second"),
-        made(CatalogueDoubted, revision=1, content="second"),
-    )
-
-    FETCHED.when(doubt).then(doubted)
-    FETCHED.given(doubted).when(doubt).then_nothing()
-    assert after(was_fetched(1), doubted).dirty
-    assert after(was_fetched(1), doubted).on_scale == "second"
-    assert not after(was_fetched(1), doubted, was_confirmed(1)).dirty
+    assert after(*FETCHED, DOUBTED).dirty
+    assert after(*FETCHED, DOUBTED).on_scale == "second"
+    assert not after(*FETCHED, DOUBTED, was_confirmed(1)).dirty
 
 
 def test_a_fetch_of_what_was_edited_to_confirms_the_edit() -> None:
@@ -101,15 +113,8 @@ def test_a_fetch_of_what_was_edited_to_confirms_the_edit() -> None:
 
 def test_at_another_address_the_copy_is_another_scales() -> None:
     """(R9)"""
-    invalidate = made(Invalidate)
-
-    FETCHED.when(invalidate).then(was_invalidated(2))
-    NEW.when(invalidate).then_nothing()
-    MOVED.when(invalidate).then_nothing()
-    MOVED.when(confirm(1)).then_nothing()
-    MOVED.when(REFRESH).then_refused(NothingCached)
-    assert after(was_fetched(1), was_invalidated(2)).dirty
-    assert after(was_fetched(1), was_invalidated(2)).shown == {"products": []}
+    assert after(*MOVED).dirty
+    assert after(*MOVED).shown == {"products": []}
 
 
 def test_a_replaced_revision_can_be_brought_back() -> None:
@@ -122,14 +127,6 @@ def test_a_replaced_revision_can_be_brought_back() -> None:
     assert after(*history, reverted).dirty
 
 
-@pytest.mark.parametrize("to", [0, 1, 2, 9])
-def test_nothing_of_another_scale_can_be_brought_back(to: int) -> None:
-    """(R9)"""
-    moved = MOVED.given(was_fetched(3, "second"))
-
-    moved.when(revert(to, "first")).then_refused(RevisionUnknown)
-
-
 def test_a_catalogue_whose_content_is_lost_is_not_sent() -> None:
     lost = catalogue_with({})
     copy = lost.state_after(EDITED)
@@ -139,27 +136,15 @@ def test_a_catalogue_whose_content_is_lost_is_not_sent() -> None:
         lost.decide(copy, edit(price=1))
 
 
-def test_an_edit_of_nothing_changes_nothing() -> None:
-    """(R11)"""
-    FETCHED.when(edit()).then_nothing()
-    FETCHED.when(edit(price=10)).then_nothing()
-
-
-def test_an_unknown_product_cannot_be_edited() -> None:
-    FETCHED.when(edit("01")).then_refused(ProductUnknown)
-    NEW.when(edit("1", price=1)).then_refused(ProductUnknown)
-    MOVED.when(edit("1", price=1)).then_refused(ProductUnknown)
-
-
 def test_another_products_plu_cannot_be_taken() -> None:
     """(R11)"""
     with pytest.raises(BadFields):
-        CATALOGUE.decide(after(was_fetched(1)), edit(pluNumber=2))
+        CATALOGUE.decide(after(*FETCHED), edit(pluNumber=2))
 
 
 def test_shelf_life_goes_to_the_field_dates_were_made_from() -> None:
     """(R13)"""
-    [edited] = CATALOGUE.decide(after(was_fetched(1)), edit(shelfLife=9))
+    [edited] = CATALOGUE.decide(after(*FETCHED), edit(shelfLife=9))
 
     assert isinstance(edited, ProductEdited)
     assert edited.after == {"shelfLife": 9, "shelfLifeInDays": 9}

@@ -17,7 +17,6 @@ from contracts.scale_bridge import (
     StrictnessSet,
     VerificationDue,
 )
-from libs.eventsourcing.testing import Scenario
 from services.scale_bridge.domain.catalogue import STRICT, Strictness
 from services.scale_bridge.domain.device import (
     DEVICE,
@@ -39,6 +38,7 @@ from services.scale_bridge.domain.relaxation import (
     SetStrictness,
 )
 from services.scale_bridge.domain.verification import Remind, days_left, nearest, reminder_id
+from tests.services.scale_bridge.decisions import decisions, row
 from tests.services.scale_bridge.usual import Usual
 
 ID = device_id_of(7)
@@ -52,7 +52,7 @@ made = Usual(NOW, device_id=ID, number=7, owner=UUID(int=1), reason="old firmwar
 
 REGISTER = made(Register, details=DETAILS)
 REGISTERED, REMOVED = made(DeviceRegistered, **asdict(DETAILS)), made(DeviceRemoved)
-KNOWN = Scenario(DEVICE).given(REGISTERED)
+REMOVE = made(Remove)
 
 
 def change(**different: Any) -> Change:
@@ -84,34 +84,45 @@ def due(days: int, due_on: date = DUE) -> VerificationDue:
     return made(VerificationDue, due_on=due_on, days=days)
 
 
-def test_a_device_is_registered_once() -> None:
-    Scenario(DEVICE).when(REGISTER).then(REGISTERED)
-    KNOWN.when(REGISTER).then_refused(DeviceKnown)
+CHANGED = made(DeviceChanged, **asdict(DETAILS) | {"name": "meat", "port": 1112})
+KNOWN, GONE = [REGISTERED], [REGISTERED, REMOVED]
+DESCRIBED, RELAXED = [REGISTERED, described()], [REGISTERED, relaxed("hash")]
+RELAXED_TWO = relaxed("hash", "unique_plus")
+NUMBERED = {"serial_number": "7"}
+LATER = DUE + timedelta(days=365)
+MOVED = [*DESCRIBED, due(30), due(7), due(0), described(next_verification=LATER)]
+OF_KNOWN = {"change": change(), "describe": describe(), "relax": relax("hash"), "remind": remind(0)}
 
-
-def test_a_change_says_all_of_what_is_then() -> None:
-    after = made(DeviceChanged, **asdict(DETAILS) | {"name": "meat", "port": 1112})
-
-    KNOWN.when(change(name="meat", port=1112)).then(after)
-    KNOWN.when(change()).then_nothing()
-
-
-def test_a_device_is_removed_for_good() -> None:
-    remove = made(Remove)
-
-    KNOWN.when(remove).then(REMOVED)
-    KNOWN.given(REMOVED).when(remove).then_nothing()
-    Scenario(DEVICE).when(remove).then_refused(DeviceUnknown)
-
-
-@pytest.mark.parametrize(
-    "command",
-    [change(), describe(), relax("hash"), remind(0)],
-    ids=["change", "describe", "relax", "remind"],
+test_what_is_decided = decisions(
+    DEVICE,
+    row("a device is registered", [], REGISTER, REGISTERED),
+    row("registered twice", KNOWN, REGISTER, DeviceKnown),
+    row("a change says all of what is then", KNOWN, change(name="meat", port=1112), CHANGED),
+    row("the same is no change", KNOWN, change()),
+    row("removed", KNOWN, REMOVE, REMOVED),
+    row("removed twice", GONE, REMOVE),
+    row("remove what is unknown", [], REMOVE, DeviceUnknown),
+    *(row(f"{name} what is unknown", [], OF_KNOWN[name], DeviceUnknown) for name in OF_KNOWN),
+    *(row(f"{name} what is gone", GONE, OF_KNOWN[name], DeviceUnknown) for name in OF_KNOWN),
+    # What it is (SCL-1, SCL-8).
+    row("a profile", KNOWN, describe(), described()),
+    row("the same profile", DESCRIBED, describe()),
+    row("a profile as a whole", DESCRIBED, describe(**NUMBERED), described(**NUMBERED)),
+    row("a model that is not in the table", KNOWN, describe(model="M-ER 1"), ModelUnknown),
+    # Rules are relaxed one by one (R5, R24).
+    row("a rule is relaxed", KNOWN, relax("hash"), relaxed("hash")),
+    row("rules in order", KNOWN, relax("unique_plus", "hash", "hash"), RELAXED_TWO),
+    row("relaxed already", RELAXED, relax("hash")),
+    row("no more", RELAXED, relax(reason="mended"), relaxed(reason="mended")),
+    row("an unknown rule", KNOWN, relax("all"), RuleUnknown),
+    row("a reason is given", KNOWN, relax("hash", reason=" "), ReasonMissing),
+    # Reminders of verification (SCL-14).
+    row("reminders that were slept through", [*DESCRIBED, due(30)], remind(-9), due(0)),
+    row("a clock that was set back", [*DESCRIBED, due(0)], remind(9)),
+    row("with another date the old one is silent", MOVED, remind(0)),
+    row("and the new one counts", MOVED, remind(30 - 365, LATER), due(30, LATER)),
+    row("without a date", [REGISTERED, described(next_verification=None)], remind(0)),
 )
-def test_of_a_scale_that_is_unknown_or_removed_nothing_is_recorded(command: Any) -> None:
-    KNOWN.given(REMOVED).when(command).then_refused(DeviceUnknown)
-    Scenario(DEVICE).when(command).then_refused(DeviceUnknown)
 
 
 def test_only_another_address_makes_another_scale_of_it() -> None:
@@ -136,19 +147,6 @@ def test_any_other_password_is_refused_and_not_repeated(password: str) -> None:
     assert not password or password not in str(caught.value)
 
 
-def test_a_profile_is_recorded_as_a_whole_and_once() -> None:
-    """(SCL-1)"""
-    KNOWN.when(describe()).then(described())
-    known = KNOWN.given(described())
-    known.when(describe()).then_nothing()
-    known.when(describe(serial_number="7")).then(described(serial_number="7"))
-
-
-def test_a_model_that_is_not_in_the_table_is_refused() -> None:
-    """(SCL-8)"""
-    KNOWN.when(describe(model="M-ER 1")).then_refused(ModelUnknown)
-
-
 def test_a_change_of_address_keeps_what_the_scale_is() -> None:
     before = DEVICE.state_after([REGISTERED, described(), relaxed("hash"), due(30)])
     [changed] = DEVICE.decide(before, change(ip="10.0.0.6"))
@@ -156,35 +154,15 @@ def test_a_change_of_address_keeps_what_the_scale_is() -> None:
     assert replace(DEVICE.evolve(before, changed), details=DETAILS) == before
 
 
-def test_rules_are_relaxed_one_by_one_with_a_reason() -> None:
-    """(R5, R24)"""
-    KNOWN.when(relax("hash")).then(relaxed("hash"))
-    KNOWN.when(relax("unique_plus", "hash", "hash")).then(relaxed("hash", "unique_plus"))
-    again = KNOWN.given(relaxed("hash"))
-    again.when(relax("hash")).then_nothing()
-    again.when(relax(reason="mended")).then(relaxed(reason="mended"))
-
-
-def test_a_rule_is_known_and_a_reason_is_given() -> None:
-    """(R5)"""
-    KNOWN.when(relax("all")).then_refused(RuleUnknown)
-    KNOWN.when(relax("hash", reason=" ")).then_refused(ReasonMissing)
-
-
 @pytest.mark.parametrize("rule", RULES)
 def test_relaxing_a_rule_relaxes_no_other(rule: str) -> None:
     """(R5)"""
     device = DEVICE.state_after([REGISTERED, relaxed("hash"), relaxed(rule)])
-    strict = DEVICE.state_after([REGISTERED, relaxed(rule), relaxed()])
-
     assert device.relaxation.strictness == Strictness(**{rule: False})
-    assert strict.relaxation.strictness == STRICT
 
-
-def test_a_rule_of_an_older_program_is_none() -> None:
-    device = DEVICE.state_after([REGISTERED, relaxed("colour")])
-
-    assert device.relaxation.strictness == STRICT
+    for strictly in (relaxed(), relaxed("colour, which an older program knew")):
+        device = DEVICE.state_after([REGISTERED, relaxed(rule), strictly])
+        assert device.relaxation.strictness == STRICT
 
 
 @pytest.mark.parametrize(
@@ -196,8 +174,8 @@ def test_the_reminder_of_today_is_the_nearest(left: int, days: int | None) -> No
     assert nearest(DUE, today) == days
     assert (days_left(DUE, today), days_left(None, today)) == (left, None)
 
-    scenario = KNOWN.given(described()).when(remind(left))
-    scenario.then_nothing() if days is None else scenario.then(due(days))
+    events = DEVICE.decide(DEVICE.state_after([REGISTERED, described()]), remind(left))
+    assert events == ([] if days is None else [due(days)])
 
 
 def test_each_reminder_comes_once_and_late_ones_are_left_out() -> None:
@@ -210,20 +188,8 @@ def test_each_reminder_comes_once_and_late_ones_are_left_out() -> None:
         history += events
     assert reminded == [(30, 30), (7, 7), (0, 0)]
 
-    KNOWN.given(described(), due(30)).when(remind(-9)).then(due(0))
-    KNOWN.given(described(), due(0)).when(remind(9)).then_nothing()
 
-
-def test_with_another_date_the_reminders_count_anew() -> None:
+def test_each_reminder_of_each_date_has_an_id_of_its_own() -> None:
     """(SCL-14)"""
-    later = DUE + timedelta(days=365)
-    moved = KNOWN.given(described(), due(30), due(7), due(0), described(next_verification=later))
-
-    moved.when(remind(0)).then_nothing()
-    moved.when(remind(30 - 365, later)).then(due(30, later))
-    ids = {reminder_id(ID, day, days) for day in (DUE, later) for days in (30, 7, 0)}
+    ids = {reminder_id(ID, day, days) for day in (DUE, LATER) for days in (30, 7, 0)}
     assert len(ids) == 6
-
-
-def test_without_a_date_there_is_no_reminder() -> None:
-    KNOWN.given(described(next_verification=None)).when(remind(0)).then_nothing()

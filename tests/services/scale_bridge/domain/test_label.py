@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from contracts.scale_bridge import MessageEdited, ProductEdited
-from libs.eventsourcing.testing import Scenario
 from services.scale_bridge.domain.copy import NothingCached, catalogue_with
 from services.scale_bridge.domain.copy_commands import DropMessage, SetMessage
 from services.scale_bridge.domain.copy_history import Copy
@@ -28,6 +27,7 @@ from tests.services.scale_bridge.copies import (
     was_fetched,
     was_invalidated,
 )
+from tests.services.scale_bridge.decisions import decisions, row
 
 FLOUR = {"id": 1, "value": "Состав: мука", "deleted": False, "font": 2}
 GONE = {"id": 2, "value": "Состав: вода", "deleted": True}
@@ -47,9 +47,6 @@ NONE: dict[str, Any] = {"products": [a_product(1)]}
 CATALOGUE = catalogue_with({"first": FIRST, "second": TEXTUAL, "odd": ODD, "none": NONE})
 
 
-FETCHED = Scenario(CATALOGUE).given(was_fetched(1))
-
-
 def put(message: str, value: str, **limits: Limits) -> SetMessage:
     return made(SetMessage, message=message, value=value, **limits)
 
@@ -66,14 +63,31 @@ def after(*events: Any, content: str = "first") -> Copy:
     return CATALOGUE.state_after([was_fetched(1, content), *events])
 
 
-def test_a_text_is_changed_with_all_that_is_unknown_about_it() -> None:
-    rye, back = {**FLOUR, "value": "Состав: рожь"}, {**GONE, "deleted": False}
-    salt = {"id": 5, "value": "Соль", "deleted": False}
+RYE, BACK = {**FLOUR, "value": "Состав: рожь"}, {**GONE, "deleted": False}
+SALT, OWN = {"id": 5, "value": "Соль", "deleted": False}, {"id": 4, "value": "x"}
+FETCHED, MOVED = [was_fetched(1)], [was_fetched(1), was_invalidated(2)]
+WITH_OWN, OTHER_SHAPE = [was_fetched(1), was_put(2, "4", None, OWN)], [was_fetched(1, "odd")]
+DROPPED = was_put(3, "4", OWN, {**OWN, "deleted": True})
+SHORT, SHORTENED = Limits(longest_text=3), was_put(2, "1", FLOUR, {**FLOUR, "value": "abc"})
 
-    FETCHED.when(put("1", "Состав: рожь")).then(was_put(2, "1", FLOUR, rye))
-    FETCHED.when(put("1", "Состав: мука")).then_nothing()
-    FETCHED.when(put("2", "Состав: вода")).then(was_put(2, "2", GONE, back))
-    FETCHED.when(put("5", "Соль")).then(was_put(2, "5", None, salt))
+test_what_is_decided = decisions(
+    CATALOGUE,
+    row("changed, with all else", FETCHED, put("1", "Состав: рожь"), was_put(2, "1", FLOUR, RYE)),
+    row("the same text", FETCHED, put("1", "Состав: мука")),
+    row("a text that was gone", FETCHED, put("2", "Состав: вода"), was_put(2, "2", GONE, BACK)),
+    row("a new text", FETCHED, put("5", "Соль"), was_put(2, "5", None, SALT)),
+    row("put without a catalogue", [], put("1", "x"), NothingCached),
+    row("put at another address", MOVED, put("1", "x"), NothingCached),
+    row("dropped at another address", MOVED, drop("1"), NothingCached),
+    row("put in another shape", OTHER_SHAPE, put("1", "x"), MessagesUnreadable),
+    row("dropped in another shape", OTHER_SHAPE, drop("1"), MessagesUnreadable),
+    row("a text that no label carries is dropped", WITH_OWN, drop("4"), DROPPED),
+    row("what is gone is dropped", WITH_OWN, drop("2")),
+    row("what a label carries is dropped", WITH_OWN, drop("1"), MessageInUse),
+    row("what is unknown is dropped", WITH_OWN, drop("6"), MessageUnknown),
+    row("what fits the model (SCL-8)", FETCHED, put("1", "abc", limits=SHORT), SHORTENED),
+    row("what does not (SCL-8)", FETCHED, put("1", "abcd", limits=SHORT), BeyondModel),
+)
 
 
 def test_a_new_text_has_an_id_like_the_others() -> None:
@@ -84,44 +98,12 @@ def test_a_new_text_has_an_id_like_the_others() -> None:
         assert event.after["id"] == expected
 
 
-def test_without_a_catalogue_there_is_nothing_to_edit() -> None:
-    Scenario(CATALOGUE).when(put("1", "x")).then_refused(NothingCached)
-    gone = FETCHED.given(was_invalidated(2))
-    gone.when(put("1", "x")).then_refused(NothingCached)
-    gone.when(drop("1")).then_refused(NothingCached)
-
-
-@pytest.mark.parametrize("command", [put("1", "x"), drop("1")], ids=["put", "drop"])
-def test_texts_in_another_shape_are_left_alone(command: Any) -> None:
-    with pytest.raises(MessagesUnreadable):
-        CATALOGUE.decide(after(content="odd"), command)
-
-
 @pytest.mark.parametrize("value", ["", "x" * (LONGEST_TEXT + 1), "a\0b", "\ud800"])
 def test_a_text_that_cannot_be_sent_is_no_text(value: str) -> None:
     with pytest.raises(BadFields) as refused:
         CATALOGUE.decide(after(), put("1", value))
 
     assert refused.value.reasons.keys() == {"value"}
-
-
-def test_a_text_must_fit_the_model() -> None:
-    """(SCL-8)"""
-    short = Limits(longest_text=3)
-
-    assert CATALOGUE.decide(after(), put("1", "abc", limits=short))
-    with pytest.raises(BeyondModel):
-        CATALOGUE.decide(after(), put("1", "abcd", limits=short))
-
-
-def test_a_text_that_no_label_carries_can_be_dropped() -> None:
-    text = {"id": 4, "value": "x"}
-    free = FETCHED.given(was_put(2, "4", None, text))
-
-    free.when(drop("4")).then(was_put(3, "4", text, {**text, "deleted": True}))
-    free.when(drop("2")).then_nothing()
-    free.when(drop("1")).then_refused(MessageInUse)
-    free.when(drop("6")).then_refused(MessageUnknown)
 
 
 def test_an_edited_text_is_a_revision_that_the_scale_does_not_hold_yet() -> None:

@@ -1,7 +1,6 @@
 """An operation goes one way, and ends once (R4, R24, R25)."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -29,6 +28,7 @@ from services.scale_bridge.domain.operation_commands import (
     Queue,
     Result,
 )
+from tests.services.scale_bridge.decisions import decisions, row
 from tests.services.scale_bridge.usual import Usual
 
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -46,36 +46,31 @@ QUEUE, BEGIN, APPLY = made(Queue, kind=Kind.UPLOAD, seconds=120), made(Begin), m
 END = End(result=Result(outcome=Outcome.VERIFIED, revision=3, content="md5", items=5), now=NOW)
 
 
-def test_an_operation_goes_from_step_to_step() -> None:
-    """(R24)"""
-    Scenario(OPERATION).when(QUEUE).then(QUEUED)
-    queued = Scenario(OPERATION).given(QUEUED)
-    queued.when(QUEUE).then_nothing()
-    queued.when(BEGIN).then(BEGAN)
-    queued.given(BEGAN).when(BEGIN).then(made(OperationSending, attempt=2))
-    queued.given(BEGAN).when(APPLY).then(APPLIED)
-    queued.given(BEGAN, APPLIED).when(APPLY).then_nothing()
-    queued.given(BEGAN, APPLIED).when(END).then(ENDED)
+UNDER_WAY: list[ScaleBridgeEvent] = [QUEUED, BEGAN]
+
+test_what_is_decided = decisions(
+    OPERATION,
+    row("it is ordered", [], QUEUE, QUEUED),
+    row("ordered again", [QUEUED], QUEUE),
+    row("it begins", [QUEUED], BEGIN, BEGAN),
+    row("another attempt", UNDER_WAY, BEGIN, made(OperationSending, attempt=2)),
+    row("another holder", UNDER_WAY, made(Begin, holder="other"), OperationOver),
+    row("it is applied", UNDER_WAY, APPLY, APPLIED),
+    row("applied again", [*UNDER_WAY, APPLIED], APPLY),
+    row("it ends", [*UNDER_WAY, APPLIED], END, ENDED),
+    row("begin what was never ordered", [], BEGIN, OperationUnknown),
+    row("apply what was never ordered", [], APPLY, OperationUnknown),
+    row("end what was never ordered", [], END, OperationUnknown),
+)
 
 
 def test_an_operation_ends_once() -> None:
     """(R24)"""
-    over = Scenario(OPERATION).given(QUEUED, BEGAN, ENDED)
+    over = Scenario(OPERATION).given(*UNDER_WAY, ENDED)
 
     over.when(END).then_nothing()
     over.when(BEGIN).then_refused(OperationOver)
     over.when(APPLY).then_refused(OperationOver)
-
-
-def test_an_operation_under_way_stays_with_its_holder() -> None:
-    other = made(Begin, holder="other")
-
-    Scenario(OPERATION).given(QUEUED, BEGAN).when(other).then_refused(OperationOver)
-
-
-@pytest.mark.parametrize("command", [BEGIN, APPLY, END], ids=["begin", "apply", "end"])
-def test_what_was_never_ordered_is_not_done(command: Any) -> None:
-    Scenario(OPERATION).when(command).then_refused(OperationUnknown)
 
 
 @pytest.mark.parametrize(

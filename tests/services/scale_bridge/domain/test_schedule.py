@@ -19,6 +19,7 @@ from services.scale_bridge.domain.schedule import (
     run_id,
 )
 from services.scale_bridge.domain.schedule_commands import ClaimRun, RecordRun, SetSchedule
+from tests.services.scale_bridge.decisions import decisions, row
 from tests.services.scale_bridge.usual import Usual
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -55,30 +56,39 @@ def ran(error: str | None = None) -> ScheduleRan:
     return made(ScheduleRan, status=status, error=error, ran_at=hours(1.1))
 
 
-NEW = Scenario(SCHEDULE)
-ON = NEW.given(was_set())
-RUNNING = ON.given(claimed())
+ON, OFF, RUNNING = [was_set()], was_set(enabled=False), [was_set(), claimed()]
+LATE, RECORD = hours(7.5), made(RecordRun, error=None, now=hours(1.1))
+COALESCED = claimed(at=LATE, next_run_at=hours(8))
+
+test_what_is_decided = decisions(
+    SCHEDULE,
+    row("the first run is an interval after it is switched on", [], set_to(), was_set()),
+    # A client says it on every keystroke (S10).
+    row("the same again shifts nothing", ON, set_to(now=hours(0.9))),
+    row("switching off", ON, set_to(enabled=False), OFF),
+    row("stops it", [*ON, OFF], claim(hours(99))),
+    # Such a one once stopped everybody's (S11).
+    *(
+        row(f"an interval of {minutes}", [], set_to(interval=minutes), BadInterval)
+        for minutes in (0, -1, MOST_MINUTES + 1, 10**12)
+    ),
+    # None is switched on while nothing will ever run (S13).
+    row("where schedules are off for everybody", [], set_to(may_run=False), SchedulingOff),
+    row("it can be switched off there", [], set_to(enabled=False, may_run=False), OFF),
+    row("what is not due is not claimed", ON, claim(hours(0.99))),
+    row("what is due is claimed", ON, claim(DUE), claimed()),
+    row("a run under way is not claimed again (S12)", RUNNING, claim(DUE)),
+    row("however long it takes (S12)", RUNNING, claim(hours(5))),
+    row("what became of a run is recorded", RUNNING, RECORD, ran()),
+    row("once", [*RUNNING, ran()], RECORD),
+    row("of a run that never was", [], RECORD),
+)
 
 
-def test_the_first_run_is_due_an_interval_after_it_is_switched_on() -> None:
-    NEW.when(set_to()).then(was_set())
-
-
-def test_setting_the_same_again_shifts_nothing() -> None:
-    """R10, S10: a client says it on every keystroke."""
-    ON.when(set_to(now=hours(0.9))).then_nothing()
-
-
-def test_switching_off_stops_it() -> None:
-    """R10."""
-    ON.when(set_to(enabled=False)).then(was_set(enabled=False))
-    ON.given(was_set(enabled=False)).when(claim(hours(99))).then_nothing()
-
-
-@pytest.mark.parametrize("interval", [0, -1, MOST_MINUTES + 1, 10**12])
-def test_an_interval_out_of_bounds_is_refused(interval: int) -> None:
-    """R10, S11: such a one once stopped everybody's."""
-    NEW.when(set_to(interval=interval)).then_refused(BadInterval)
+def test_after_downtime_there_is_one_run_and_the_beat_is_kept() -> None:
+    """R10: coalesced."""
+    Scenario(SCHEDULE).given(*ON).when(claim(LATE)).then(COALESCED)
+    Scenario(SCHEDULE).given(*ON, COALESCED, ran()).when(claim(LATE)).then_nothing()
 
 
 @pytest.mark.parametrize("interval", [1, MOST_MINUTES])
@@ -86,32 +96,6 @@ def test_the_longest_and_the_shortest_interval_can_be_set(interval: int) -> None
     """R10."""
     state = SCHEDULE.state_after(SCHEDULE.decide(SCHEDULE.initial, set_to(interval=interval)))
     assert state.next_run_at == NOON + timedelta(minutes=interval)
-
-
-def test_where_schedules_are_off_for_everybody_it_is_refused() -> None:
-    """R10, S13: none is switched on while nothing will ever run."""
-    NEW.when(set_to(may_run=False)).then_refused(SchedulingOff)
-    NEW.when(set_to(enabled=False, may_run=False)).then(was_set(enabled=False))
-
-
-def test_what_is_due_is_claimed_and_what_is_not_is_not() -> None:
-    """R10."""
-    ON.when(claim(hours(0.99))).then_nothing()
-    ON.when(claim(DUE)).then(claimed())
-
-
-def test_a_run_under_way_is_not_claimed_again() -> None:
-    """R10, S12."""
-    RUNNING.when(claim(DUE)).then_nothing()
-    RUNNING.when(claim(hours(5))).then_nothing()
-
-
-def test_after_downtime_there_is_one_run_and_the_beat_is_kept() -> None:
-    """R10: coalesced."""
-    late = hours(7.5)
-    run = claimed(at=late, next_run_at=hours(8))
-    ON.when(claim(late)).then(run)
-    ON.given(run, ran()).when(claim(late)).then_nothing()
 
 
 @given(
@@ -125,13 +109,6 @@ def test_the_next_run_is_the_first_on_the_beat_that_is_yet_to_come(
     found = following(DUE, interval, now)
     assert now < found <= now + length
     assert (found - DUE) % length == timedelta(0)
-
-
-def test_what_became_of_a_run_is_recorded_once() -> None:
-    record = made(RecordRun, error=None, now=hours(1.1))
-    RUNNING.when(record).then(ran())
-    RUNNING.given(ran()).when(record).then_nothing()
-    NEW.when(record).then_nothing()
 
 
 def test_a_failed_run_says_why_and_the_next_one_comes() -> None:
