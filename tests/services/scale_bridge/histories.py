@@ -1,7 +1,7 @@
 """Histories of scales as read models meet them: in streams, one event after the other."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
 from itertools import count
@@ -108,6 +108,12 @@ class History:
         self._versions: dict[str, int] = {}
         self._ids = count(1)
         self._projected = 0
+
+    def happened(self, *steps: Callable[["History"], None]) -> "History":
+        """Calls of its methods, as `operator.methodcaller` makes them for tables; the history."""
+        for step in steps:
+            step(self)
+        return self
 
     async def project(self, pool: Pool) -> None:
         """Apply what happened since the last time."""

@@ -84,10 +84,8 @@ async def test_a_scale_that_was_synced_has_a_state_and_a_reason(pool: Pool, case
     happened, state, reason, revisions = CASES[case]
     history = History()
     await history.synced(pool, BASE)
-    for each in happened:
-        each(history)
 
-    facts = (await only(pool, history)).facts
+    facts = (await only(pool, history.happened(*happened))).facts
 
     assert standing(facts).state is state
     assert reason in standing(facts).reason

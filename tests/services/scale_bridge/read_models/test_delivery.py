@@ -45,9 +45,7 @@ async def a_history(pool: Pool, *steps: Any, changed: bool = True) -> History:
     if changed:
         history.edited(2, 1, source="price", price=7.0)
     history.price_taken(2 if changed else 1, 1, 7.0, at=10, changed=changed)
-    for each in steps:
-        each(history)
-    return history
+    return history.happened(*steps)
 
 
 async def rows(pool: Pool, price: Price = PRICE) -> Sequence[Row]:

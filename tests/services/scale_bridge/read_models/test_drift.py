@@ -1,5 +1,6 @@
 """Desired versus last verified, per PLU (SCL-15)."""
 
+from operator import methodcaller as step
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from tests.services.scale_bridge.histories import (
     store_content,
 )
 
-BASE = catalogue(product(1), product(2), product(3))
+BASE = catalogue(product(1, price=100, sellByDate=""), product(2), product(3))
 
 
 async def differences(pool: Pool, history: History) -> dict[str, Difference]:
@@ -53,37 +54,38 @@ async def test_an_edit_is_drift_until_it_is_seen(pool: Pool, synced: History) ->
     assert await differences(pool, synced) == {}
 
 
-async def test_what_only_the_scale_or_only_the_catalogue_has_is_drift(
-    pool: Pool, synced: History
+STRANGE = {"name": "чужой", "price": 1}
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (
+            [step("read", 5, {"9": STRANGE}, "3", by=2)],
+            {"9": (None, STRANGE), "3": (shown_of(product(3)), None)},
+        ),
+        (
+            [step("edited", 2, 1, pluNumber=77), step("edited", 3, 77, price=1.5)],
+            {
+                "1": (None, shown_of(product(1))),
+                "77": ({**shown_of(product(1)), "price": 1.5}, None),
+            },
+        ),
+        # A number counts by value, a cleared date as none.
+        ([step("read", 1, {"1": {**shown_of(product(1)), "price": 100.0}}, by=2)], {}),
+        ([step("edited", 2, 1, sellByDate="01-03-26"), step("edited", 3, 1, sellByDate="")], {}),
+        # At another address nothing is desired or shown (R9).
+        ([step("edited", 2, 1, price=1.0), step("invalidated", 3, at=9)], {}),
+    ],
+    ids=["only one has it", "another PLU", "by value", "a cleared date", "another address"],
+)
+async def test_what_differs(
+    pool: Pool, synced: History, steps: list[Any], expected: dict[str, Any]
 ) -> None:
-    strange = {"name": "чужой", "price": 1}
-    synced.read(5, {"9": strange}, "3", by=2)
+    found = await differences(pool, synced.happened(*steps))
 
-    found = await differences(pool, synced)
-
-    assert found["9"] == Difference(plu="9", desired=None, shown=strange, revision=None)
-    assert (found["3"].shown, found["3"].desired) == (None, shown_of(product(3)))
-
-
-async def test_numbers_count_by_value_and_cleared_dates_as_none(pool: Pool) -> None:
-    history = History()
-    await history.synced(pool, catalogue(product(1, price=100, sellByDate="")))
-    history.read(1, {"1": {**shown_of(product(1)), "price": 100.0}}, by=2)
-    assert await differences(pool, history) == {}
-
-    history.edited(2, 1, sellByDate="01-03-26")
-    history.edited(3, 1, sellByDate="")
-    assert await differences(pool, history) == {}
-
-
-async def test_another_plu_is_another_product(pool: Pool, synced: History) -> None:
-    synced.edited(2, 1, pluNumber=77)
-    synced.edited(3, 77, price=1.5)
-
-    found = await differences(pool, synced)
-
-    assert found.keys() == {"1", "77"}
-    assert found["77"].desired == {**shown_of(product(1)), "price": 1.5}
+    assert {plu: (one.desired, one.shown) for plu, one in found.items()} == expected
+    assert "9" not in found or found["9"].revision is None
 
 
 async def test_a_fetched_or_brought_back_catalogue_replaces_the_one_before(
@@ -94,14 +96,6 @@ async def test_a_fetched_or_brought_back_catalogue_replaces_the_one_before(
     assert (await differences(pool, synced)).keys() == {"2", "3", "4"}
 
     synced.reverted(4, await store_content(pool, BASE))
-    assert await differences(pool, synced) == {}
-
-
-async def test_at_another_address_nothing_is_desired_or_shown(pool: Pool, synced: History) -> None:
-    """R9."""
-    synced.edited(2, 1, price=1.0)
-    synced.invalidated(3, at=9)
-
     assert await differences(pool, synced) == {}
 
 

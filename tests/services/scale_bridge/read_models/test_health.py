@@ -1,6 +1,8 @@
 """Which scales need a remedy, and which (SCL-9, SCL-15)."""
 
 from datetime import datetime
+from operator import methodcaller as step
+from typing import Any
 
 import pytest
 
@@ -20,31 +22,50 @@ async def patients(pool: Pool, now: datetime = LATER) -> list[Patient]:
         return list(await health.quiet(connection, now))
 
 
-async def needed(pool: Pool, history: History, now: datetime = LATER) -> Kind | None:
-    """What the one scale needs after what happened since the last time."""
-    await history.project(pool)
-    (patient,) = await patients(pool, now)
-    return remedy(patient.health, now, Rules())
-
-
-async def a_history(pool: Pool, *, edit: str = "") -> History:
-    """A scale that shows what it shall; with a price edited since by the source, if any."""
+async def a_history(pool: Pool, *steps: Any) -> History:
+    """A scale that shows what it shall, and what happened since."""
     history = History()
     await history.synced(pool, BASE)
-    if edit:
-        history.edited(2, 1, price=1.5, source=edit)
-    return history
+    return history.happened(*steps)
 
 
-async def test_a_scale_that_shows_what_it_shall_needs_nothing(pool: Pool) -> None:
-    history = await a_history(pool)
-    assert await needed(pool, history) is None
-    assert await needed(pool, history, minute(180)) is Kind.VERIFY
+EDITED, PRICED = [step("edited", 2, 1, price=1.5, source=by) for by in ("person", "price")]
+MISSED = [EDITED, step("done", 2, "upload", "failed", "Unreachable", at=5)]
+BACK = step("done", 3, "probe", "done", at=10, by="heal")
+SENT = [step("done", 4, "upload", "verified", at=12, by="heal"), step("confirmed", 2)]
+DRIFTED = [step("done", 2, "verify", "failed", "NotShown", at=5), step("doubted", 1, by=2)]
+SILENT = step("done", 2, "probe", "failed", "Unreachable", at=5, by="heal")
+
+
+@pytest.mark.parametrize(
+    ("steps", "after", "remedied"),
+    [
+        pytest.param([], 30, None, id="shows what it shall"),
+        pytest.param([], 180, Kind.VERIFY, id="shows what it shall for long"),
+        # SCL-9: first it is asked whether it is back, then it gets all it missed at once.
+        pytest.param(MISSED, 30, Kind.PROBE, id="an upload failed"),
+        pytest.param([*MISSED, BACK], 30, Kind.UPLOAD, id="it is back"),
+        pytest.param([*MISSED, BACK, *SENT], 30, None, id="it has what it missed"),
+        # An edit waits for its person; a price's own upload may have begun just before it.
+        pytest.param([EDITED], 30, None, id="an unsent edit"),
+        pytest.param([PRICED], 30, Kind.UPLOAD, id="an unsent price"),
+        # SCL-15.
+        pytest.param(DRIFTED, 30, Kind.UPLOAD, id="a verify found it changed"),
+        pytest.param([SILENT, BACK], 30, Kind.VERIFY, id="it was without power"),
+    ],
+)
+async def test_what_a_scale_needs(
+    pool: Pool, steps: list[Any], after: float, remedied: Kind | None
+) -> None:
+    await (await a_history(pool, *steps)).project(pool)
+
+    (patient,) = await patients(pool, minute(after))
+
+    assert remedy(patient.health, minute(after), Rules()) is remedied
 
 
 async def test_a_scale_with_an_operation_under_way_or_removed_is_left_alone(pool: Pool) -> None:
-    history = await a_history(pool)
-    history.queued(2, at=29)
+    history = await a_history(pool, step("queued", 2, at=29))
     await history.project(pool)
     assert await patients(pool) == []
     assert len(await patients(pool, minute(60))) == 1
@@ -54,45 +75,8 @@ async def test_a_scale_with_an_operation_under_way_or_removed_is_left_alone(pool
     assert await patients(pool, minute(60)) == []
 
 
-async def test_a_failed_upload_is_made_up_for(pool: Pool) -> None:
-    """SCL-9: first it is asked whether it is back, then it gets all it missed at once."""
-    history = await a_history(pool, edit="person")
-    history.done(2, "upload", "failed", "Unreachable", at=5)
-    assert await needed(pool, history) is Kind.PROBE
-
-    history.done(3, "probe", "done", at=10, by="heal")
-    assert await needed(pool, history) is Kind.UPLOAD
-
-    history.done(4, "upload", "verified", at=12, by="heal")
-    history.confirmed(2)
-    assert await needed(pool, history) is None
-
-
-@pytest.mark.parametrize(("source", "remedied"), [("person", None), ("price", Kind.UPLOAD)])
-async def test_an_unsent_price_is_sent_and_an_unsent_edit_is_not(
-    pool: Pool, source: str, remedied: Kind | None
-) -> None:
-    """Its own upload may have begun just before the price; an edit waits for its person."""
-    assert await needed(pool, await a_history(pool, edit=source)) is remedied
-
-
-async def test_what_a_verify_found_changed_is_corrected(pool: Pool) -> None:
-    """SCL-15."""
-    history = await a_history(pool)
-    history.done(2, "verify", "failed", "NotShown", at=5)
-    history.doubted(1, by=2)
-    assert await needed(pool, history) is Kind.UPLOAD
-
-
-async def test_a_scale_that_was_without_power_is_read(pool: Pool) -> None:
-    history = await a_history(pool)
-    history.done(2, "probe", "failed", "Unreachable", at=5, by="heal")
-    history.done(3, "probe", "done", at=10, by="heal")
-    assert await needed(pool, history) is Kind.VERIFY
-
-
 async def test_failures_count_since_it_last_showed_what_it_shall(pool: Pool) -> None:
-    history = await a_history(pool, edit="person")
+    history = await a_history(pool, EDITED)
     for number in range(2, 6):
         history.done(number, "upload", "failed", "NotShown", at=number)
     history.done(9, "upload", "failed", "Busy", at=7)

@@ -22,14 +22,6 @@ from tests.services.scale_bridge.histories import NOON, History, device_id, minu
 
 CHEAP: dict[str, Any] = {"name": "Сыр", "price": 199.0}
 DEAR: dict[str, Any] = {"name": "Сыр", "price": 219.5}
-UNKNOWN_END = step("ended", 2, "upload", "unknown", "UnknownOutcome", at=10)
-
-
-async def at(pool: Pool, number: float, plu: str = "17") -> Answer:
-    """The answer for a minute, which is known."""
-    [answer] = await answers(pool, number, number, plu)
-    assert answer is not None
-    return answer
 
 
 async def answers(pool: Pool, since: float, to: float, *plus: str) -> Sequence[Answer | None]:
@@ -50,88 +42,55 @@ async def intervals(pool: Pool, plu: str = "17", since: float | None = None) -> 
         )
 
 
-async def test_each_instant_has_the_price_that_was_verified_last(pool: Pool) -> None:
+READ, DEARER = step("read", 0, {"17": CHEAP}), step("read", 10, {"17": DEAR}, by=2)
+GONE, VERIFIED = step("read", 10, {}, "17", by=2), step("done", 2, "verify", "verified", at=30)
+QUEUED, APPLIED = step("queued", 2), step("applied", 2, at=10)
+UNKNOWN_END = step("ended", 2, "upload", "unknown", "UnknownOutcome", at=10)
+MOVED = [READ, step("invalidated", 2, at=10), step("read", 20, {"21": DEAR}, by=2)]
+
+EARLY = {"product": CHEAP, "since": minute(0), "until": minute(10)}
+VERIFIED_EARLY = {"verified_at": minute(0), "next_verified_at": minute(10)}
+LATE = {"product": DEAR, "since": minute(10), "until": None, "certain": True}
+NEVER = {"product": None, "since": None}
+
+ANSWERS: dict[str, tuple[list[Any], float, str, dict[str, Any] | None]] = {
+    "the price that was verified last": ([READ, DEARER], 5, "17", EARLY | VERIFIED_EARLY),
+    "from the moment it was verified": ([READ, DEARER], 10, "17", LATE),
+    "nothing is made up before": ([DEARER], 9.9, "17", None),
+    "what is shown no more": ([READ, GONE], 11, "17", {"product": None, "since": minute(10)}),
+    "what never was shown": ([READ, GONE], 11, "21", NEVER),
+    "a read that finds nothing new verifies": (
+        *([READ, VERIFIED], 40, "17"),
+        {"product": CHEAP, "since": minute(0), "verified_at": minute(30)},
+    ),
+    # R4: an upload whose end is unknown may have been imported.
+    "certain before a write": ([READ, QUEUED, APPLIED], 9, "17", {"certain": True}),
+    "written and not read back": ([READ, QUEUED, APPLIED], 11, "17", {"certain": False}),
+    "certain before an unknown end": ([READ, QUEUED, UNKNOWN_END], 9, "17", {"certain": True}),
+    "an unknown end": ([READ, QUEUED, UNKNOWN_END], 11, "17", {"certain": False}),
+    # R9: at another address it may be another scale.
+    "the scale before": (MOVED, 9, "17", EARLY),
+    "moved, and not read yet": (MOVED, 15, "17", None),
+    "moved, and read": (MOVED, 21, "17", NEVER),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+async def test_what_was_shown_at_a_minute(pool: Pool, case: str) -> None:
     """SCL-18."""
-    history = History()
-    history.read(0, {"17": CHEAP}, by=1)
-    history.read(10, {"17": DEAR}, by=2)
-    await history.project(pool)
+    steps, number, plu, expected = ANSWERS[case]
+    await History().happened(*steps).project(pool)
 
-    early, late = await at(pool, 5), await at(pool, 10)
-
-    assert early.product == CHEAP
-    assert (early.since, early.until) == (minute(0), minute(10))
-    assert (early.verified_at, early.next_verified_at) == (minute(0), minute(10))
-    assert (late.product, late.since, late.until) == (DEAR, minute(10), None)
-    assert late.certain
-
-
-async def test_before_anything_was_verified_it_is_not_known(pool: Pool) -> None:
-    """SCL-18: nothing is made up."""
-    history = History()
-    history.read(10, {"17": CHEAP})
-    await history.project(pool)
-
-    assert await answers(pool, 0, 9.5, "17") == [None] * 20
     async with pool.acquire() as connection:
-        assert await shown.at(connection, "other", device_id(), "17", minute(11)) is None
-        assert await shown.at(connection, "demo", device_id(), "17", minute(9.9)) is None
+        answer = await shown.at(connection, "demo", device_id(), plu, minute(number))
+        other = await shown.at(connection, "other", device_id(), plu, minute(number))
 
-
-async def test_what_is_shown_no_more_and_what_never_was_is_answered(pool: Pool) -> None:
-    history = History()
-    history.read(0, {"17": CHEAP})
-    history.read(10, {}, "17", by=2)
-    await history.project(pool)
-
-    gone, never = await at(pool, 11), await at(pool, 11, plu="21")
-
-    assert (gone.product, gone.since) == (None, minute(10))
-    assert (never.product, never.since) == (None, None)
-
-
-async def test_a_read_that_finds_nothing_new_verifies_what_is_shown(pool: Pool) -> None:
-    history = History()
-    history.read(0, {"17": CHEAP})
-    history.done(2, "verify", "verified", at=30)
-    await history.project(pool)
-
-    answer = await at(pool, 40)
-
-    assert (answer.product, answer.since, answer.verified_at) == (CHEAP, minute(0), minute(30))
-
-
-@pytest.mark.parametrize("end", [step("applied", 2, at=10), UNKNOWN_END], ids=["applied", "?"])
-async def test_what_was_written_and_not_read_back_is_not_certain(pool: Pool, end: Any) -> None:
-    """R4: an upload whose end is unknown may have been imported."""
-    history = History()
-    history.read(0, {"17": CHEAP})
-    history.queued(2)
-    end(history)
-    await history.project(pool)
-
-    assert ((await at(pool, 9)).certain, (await at(pool, 11)).certain) == (True, False)
-
-
-async def test_at_another_address_nothing_of_the_old_scale_counts(pool: Pool) -> None:
-    """R9: it may be another scale."""
-    history = History()
-    history.read(0, {"17": CHEAP})
-    history.invalidated(2, at=10)
-    history.read(20, {"21": DEAR}, by=2)
-    await history.project(pool)
-
-    old, new = await at(pool, 9), await at(pool, 21)
-
-    assert (old.product, old.until) == (CHEAP, minute(10))
-    assert await answers(pool, 15, 15, "17") == [None]
-    assert (new.product, new.since) == (None, None)
+    assert expected == (answer and {name: getattr(answer, name) for name in expected or {}})
+    assert other is None
 
 
 async def test_the_history_of_a_product_is_answered_interval_by_interval(pool: Pool) -> None:
-    history = History()
-    history.read(0, {"17": CHEAP})
-    history.read(10, {"17": DEAR}, by=2)
+    history = History().happened(READ, DEARER)
     history.invalidated(2, at=15)
     history.read(20, {}, "17", by=3)
     await history.project(pool)
@@ -161,43 +120,34 @@ async def count(pool: Pool, table: str) -> int:
     return number
 
 
-async def test_what_was_over_goes_and_what_was_shown_then_stays(pool: Pool) -> None:
-    history = History()
-    for number, product in ((0, CHEAP), (10, DEAR), (20, CHEAP), (30, DEAR)):
-        history.read(number, {"17": product}, by=number + 1)
-    history.read(5, {"99": CHEAP}, by=6)
-    await history.project(pool)
-    before = await answers(pool, 25, 40, "17", "99"), await intervals(pool, since=25)
+@pytest.mark.parametrize(
+    ("steps", "until", "forgotten", "left", "showing"),
+    [
+        (
+            [
+                *(step("read", at, {"17": {"price": at}}, by=at + 1) for at in (0, 10, 20, 30)),
+                step("read", 5, {"99": CHEAP}, by=6),
+            ],
+            *(25, 2 + 3, [("17", 20), ("17", 30), ("99", 5)], 2),
+        ),
+        ([READ], 1_000_000, 0, [("17", 0)], 1),
+        (MOVED, 15, 1, [("21", 20)], 2),
+    ],
+    ids=["what was over goes", "shown for years", "of another scale at the address before"],
+)
+async def test_what_was_over_goes_and_what_was_shown_then_stays(
+    pool: Pool, steps: list[Any], until: int, forgotten: int, left: list[Any], showing: int
+) -> None:
+    await History().happened(*steps).project(pool)
+    before = await answers(pool, until, until + 15, "17", "21", "99")
+    lasted = await intervals(pool, since=until)
 
-    assert await forget(pool, 25) == 2 + 3
-    assert (await answers(pool, 25, 40, "17", "99"), await intervals(pool, since=25)) == before
+    assert await forget(pool, until) == forgotten
+    assert await answers(pool, until, until + 15, "17", "21", "99") == before
+    assert await intervals(pool, since=until) == lasted
     rows = await pool.fetch("SELECT plu, seen_at FROM shown ORDER BY plu, seen_at")
-    left = [("17", minute(20)), ("17", minute(30)), ("99", minute(5))]
-    assert [tuple(row) for row in rows] == left
-    assert await count(pool, "showing") == 2
-
-
-async def test_what_is_shown_for_years_stays(pool: Pool) -> None:
-    history = History()
-    history.read(0, {"17": CHEAP})
-    await history.project(pool)
-
-    assert await forget(pool, 1_000_000) == 0
-    answer = await at(pool, 1_000_000)
-    assert (answer.product, answer.since) == (CHEAP, minute(0))
-
-
-async def test_of_another_scale_at_the_address_before_nothing_stays(pool: Pool) -> None:
-    history = History()
-    history.read(0, {"17": CHEAP})
-    history.invalidated(2, at=10)
-    history.read(20, {"21": DEAR}, by=2)
-    await history.project(pool)
-    before = await answers(pool, 15, 30, "17", "21")
-
-    assert await forget(pool, 15) == 1
-    assert await answers(pool, 15, 30, "17", "21") == before
-    assert await count(pool, "shown") == 1
+    assert [tuple(row) for row in rows] == [(plu, minute(at)) for plu, at in left]
+    assert await count(pool, "showing") == showing
 
 
 async def test_it_goes_in_small_parts_and_of_one_scale_only(pool: Pool) -> None:
@@ -278,11 +228,7 @@ async def test_the_worker_goes_from_scale_to_scale_and_then_rests(
 
 
 async def test_what_may_still_be_asked_for_is_not_forgotten(pool: Pool) -> None:
-    history = History()
-    history.registered()
-    history.read(0, {"17": CHEAP}, by=1)
-    history.read(10, {"17": DEAR}, by=2)
-    await history.project(pool)
+    await History().happened(step("registered"), READ, DEARER).project(pool)
     keep, clock = utc_now() - minute(10), Clock(utc_now())
     await Forgetting(pool=pool, clock=clock, keep=keep).turn()
     assert await count(pool, "shown") == 2
