@@ -14,16 +14,7 @@ from aiohttp import web
 
 from deploy.local.ports import free_port
 from libs.testing.waiting import PATIENCE_SECONDS
-from services.scale_bridge.adapters import bridge_link
-from services.scale_bridge.adapters.bridge_identity import (
-    FILE,
-    Identity,
-    InUse,
-    NotEnrolled,
-    home_of,
-    read_identity,
-    write_identity,
-)
+from services.scale_bridge.adapters import bridge_identity, bridge_link
 from services.scale_bridge.adapters.bridge_link import open_link
 from services.scale_bridge.adapters.bridge_login import (
     CLIENT_ID,
@@ -36,7 +27,9 @@ from services.scale_bridge.adapters.bridge_login import (
     refreshed,
 )
 
-ONE = Identity(gateway="https://shop.example", private_key=b"\x07" * 32, refresh_token="r0")
+ONE = bridge_identity.Identity(
+    gateway="https://shop.example", private_key=b"\x07" * 32, refresh_token="r0"
+)
 IN: dict[str, Any] = {"access_token": "a", "refresh_token": "r", "expires_in": 60}
 CODES = Codes(
     user_code="BCDF-GHJK", page="p", page_with_code="q", device_code="d", seconds=60.0, pause=5.0
@@ -179,40 +172,41 @@ async def test_a_line_that_takes_the_call_and_says_nothing_is_given_up(
 
 
 def test_an_identity_that_is_written_is_read(tmp_path: Path) -> None:
-    write_identity(tmp_path, ONE)
+    bridge_identity.write_identity(tmp_path, ONE)
 
-    assert read_identity(tmp_path) == ONE
-    assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
-    assert [file.name for file in tmp_path.iterdir()] == [FILE]
+    assert bridge_identity.read_identity(tmp_path) == ONE
+    assert (tmp_path / bridge_identity.FILE).stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in tmp_path.iterdir()] == [bridge_identity.FILE]
     assert "r0" not in repr(ONE)
     assert "x07" not in repr(ONE)
 
 
 def test_what_a_crash_left_behind_is_in_the_way_of_nothing(tmp_path: Path) -> None:
-    write_identity(tmp_path, ONE)
-    (tmp_path / f"{FILE}.new").write_bytes(b'{"gate')
-    (tmp_path / f"{FILE}.new").chmod(0o644)
+    bridge_identity.write_identity(tmp_path, ONE)
+    half = (tmp_path / bridge_identity.FILE).with_suffix(".json.new")
+    half.write_bytes(b'{"gate')
+    half.chmod(0o644)
     other = replace(ONE, refresh_token="r1")
-    assert read_identity(tmp_path) == ONE
-    write_identity(tmp_path, other)
+    assert bridge_identity.read_identity(tmp_path) == ONE
+    bridge_identity.write_identity(tmp_path, other)
 
-    assert read_identity(tmp_path) == other
-    assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
+    assert bridge_identity.read_identity(tmp_path) == other
+    assert (tmp_path / bridge_identity.FILE).stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("said", [None, b"", b"{}", b'{"gateway":1}', b"\xff"])
 def test_without_an_identity_it_is_not_enrolled(tmp_path: Path, said: bytes | None) -> None:
     if said is not None:
-        (tmp_path / FILE).write_bytes(said)
-    with pytest.raises(NotEnrolled):
-        read_identity(tmp_path)
+        (tmp_path / bridge_identity.FILE).write_bytes(said)
+    with pytest.raises(bridge_identity.NotEnrolled):
+        bridge_identity.read_identity(tmp_path)
 
 
 def test_a_home_is_one_daemons_at_a_time(tmp_path: Path) -> None:
     home = tmp_path / "a" / "b"
-    with home_of(home):
+    with bridge_identity.home_of(home):
         assert home.stat().st_mode & 0o777 == 0o700
-        with pytest.raises(InUse), home_of(home):
+        with pytest.raises(bridge_identity.InUse), bridge_identity.home_of(home):
             pass
-    with home_of(home):
+    with bridge_identity.home_of(home):
         pass

@@ -15,16 +15,8 @@ from services.scale_bridge.adapters.line import Limits
 from services.scale_bridge.adapters.simulator.goods import catalogue
 from services.scale_bridge.adapters.wire import Step
 from services.scale_bridge.domain import catalogue as catalogues
+from services.scale_bridge.domain import fault
 from services.scale_bridge.domain.catalogue import Strictness
-from services.scale_bridge.domain.fault import (
-    BadCatalogue,
-    Flaw,
-    Overloaded,
-    ScaleRefused,
-    Timeout,
-    UnknownOutcome,
-    WrongPassword,
-)
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, plus, priced, prices
 
 
@@ -82,7 +74,7 @@ async def test_a_probe_says_what_the_scale_is_without_a_password(driver: Driver)
 async def test_a_scale_without_the_probe_has_answered_all_the_same(driver: Driver) -> None:
     """(R6)"""
     async with a_scale(3, "rc:17:78") as scale:
-        with pytest.raises(ScaleRefused) as caught:
+        with pytest.raises(fault.ScaleRefused) as caught:
             await driver.probe(endpoint(scale))
 
     assert caught.value.result == 0x78
@@ -113,18 +105,18 @@ async def test_progress_is_reported_on_the_event_loop(driver: Driver) -> None:
 @pytest.mark.parametrize(
     ("document", "flaw"),
     [
-        ({"items": []}, Flaw.NO_PRODUCTS),
-        ({"products": [{"price": float("nan")}]}, Flaw.NOT_FINITE),
-        ({"products": [{"pluNumber": 1}, {"pluNumber": "1"}]}, Flaw.DUPLICATE_PLU),
+        ({"items": []}, fault.Flaw.NO_PRODUCTS),
+        ({"products": [{"price": float("nan")}]}, fault.Flaw.NOT_FINITE),
+        ({"products": [{"pluNumber": 1}, {"pluNumber": "1"}]}, fault.Flaw.DUPLICATE_PLU),
     ],
     ids=["no products", "not finite", "duplicate PLU"],
 )
 async def test_what_is_no_catalogue_is_not_sent(
-    driver: Driver, document: dict[str, Any], flaw: Flaw
+    driver: Driver, document: dict[str, Any], flaw: fault.Flaw
 ) -> None:
     """(R5, R11)"""
     async with a_scale(3) as scale:
-        with pytest.raises(BadCatalogue) as caught:
+        with pytest.raises(fault.BadCatalogue) as caught:
             await driver.upload(endpoint(scale), PASSWORD, document, clear=True)
 
         assert caught.value.flaw is flaw
@@ -135,14 +127,14 @@ async def test_what_is_no_catalogue_is_not_sent(
 async def test_a_password_that_no_scale_can_have_is_not_sent(driver: Driver, password: str) -> None:
     """(R12)"""
     async with a_scale(3) as scale:
-        with pytest.raises(WrongPassword):
+        with pytest.raises(fault.WrongPassword):
             await driver.fetch(endpoint(scale), password)
 
         assert scale.transcript.connections == 0
 
 
 @pytest.mark.parametrize(
-    ("fault", "relaxed"),
+    ("given", "relaxed"),
     [
         ("badhash", Strictness(hash=False)),
         ("nan", Strictness(finite_numbers=False)),
@@ -151,11 +143,11 @@ async def test_a_password_that_no_scale_can_have_is_not_sent(driver: Driver, pas
     ids=["hash", "numbers", "keys"],
 )
 async def test_strictness_is_relaxed_only_when_asked(
-    driver: Driver, fault: str, relaxed: Strictness
+    driver: Driver, given: str, relaxed: Strictness
 ) -> None:
     """(R5)"""
-    async with a_scale(3, fault) as scale:
-        with pytest.raises(BadCatalogue):
+    async with a_scale(3, given) as scale:
+        with pytest.raises(fault.BadCatalogue):
             await driver.fetch(endpoint(scale), PASSWORD)
 
         fetched = await driver.fetch(endpoint(scale), PASSWORD, strictness=relaxed)
@@ -200,12 +192,12 @@ async def test_many_scales_are_served_side_by_side(driver: Driver) -> None:
     assert await asyncio.gather(*map(one, range(1, 21))) == [*range(1, 21)]
 
 
-@pytest.mark.parametrize("fault", ["poll:inf", "mute:14", "drip:0.01", "hashbusy", "slow:1"])
-async def test_at_the_deadline_the_line_is_closed_and_the_thread_is_free(fault: str) -> None:
+@pytest.mark.parametrize("given", ["poll:inf", "mute:14", "drip:0.01", "hashbusy", "slow:1"])
+async def test_at_the_deadline_the_line_is_closed_and_the_thread_is_free(given: str) -> None:
     """(R2)"""
     patient = Limits(connect_seconds=60, reply_seconds=100)
-    async with open_driver(lines=2, limits=patient) as driver, a_scale(200, fault) as scale:
-        with pytest.raises(Timeout):
+    async with open_driver(lines=2, limits=patient) as driver, a_scale(200, given) as scale:
+        with pytest.raises(fault.Timeout):
             await driver.fetch(endpoint(scale), PASSWORD, 0.3)
 
         await eventually(lambda: (driver.busy, scale.open_connections), (0, 0))
@@ -217,7 +209,7 @@ async def test_no_thread_is_left_when_the_driver_is_closed() -> None:
         async with open_driver(lines=4) as driver:
             waiting = asyncio.create_task(driver.fetch(endpoint(scale), PASSWORD))
             await eventually(lambda: scale.open_connections == 1)
-        with pytest.raises(Timeout):
+        with pytest.raises(fault.Timeout):
             await waiting
 
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("scale_")]
@@ -242,7 +234,7 @@ async def test_an_upload_broken_off_after_its_last_chunk_is_unknown(driver: Driv
         task = asyncio.create_task(upload)
         await eventually(lambda: Step.CHECK in scale.transcript.steps())
         driver.stop()
-        with pytest.raises(UnknownOutcome):
+        with pytest.raises(fault.UnknownOutcome):
             await task
 
         assert prices(scale) == {9.0}
@@ -255,7 +247,7 @@ async def test_no_more_scales_are_spoken_to_at_once_than_there_are_lines() -> No
         hanging = [asyncio.create_task(driver.fetch(where, PASSWORD, 600)) for _ in range(2)]
         await eventually(lambda: driver.busy == 2)
         async with a_scale(3) as alive:
-            with pytest.raises(Overloaded):
+            with pytest.raises(fault.Overloaded):
                 await driver.fetch(endpoint(alive), PASSWORD, 0.2)
             assert alive.transcript.connections == 0
 

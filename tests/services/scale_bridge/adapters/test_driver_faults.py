@@ -9,25 +9,13 @@ from typing import Any
 
 import pytest
 
+from libs.testing.waiting import eventually
 from services.scale_bridge.adapters.driver import Driver, open_driver
 from services.scale_bridge.adapters.line import Limits
 from services.scale_bridge.adapters.simulator.faults import KINDS
 from services.scale_bridge.adapters.simulator.goods import catalogue
-from services.scale_bridge.domain.fault import (
-    BadAnswer,
-    BadCatalogue,
-    Disconnected,
-    Flaw,
-    ImportFailed,
-    ScaleBusy,
-    ScaleFault,
-    ScaleRefused,
-    Timeout,
-    UnknownOutcome,
-    Unreachable,
-    WrongPassword,
-)
-from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, priced, prices, until
+from services.scale_bridge.domain import fault
+from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, priced, prices
 
 ITEMS = 5
 NEW_PRICE = 77.0
@@ -35,60 +23,60 @@ NEW_PRICE = 77.0
 
 @dataclass(frozen=True)
 class Case:
-    """A fault, and what must come of it. `fault` None: the operation succeeds.
+    """A fault, and what must come of it. `raised` None: the operation succeeds.
 
     `reply` is how many seconds a reply may take, and `imported` what became of an upload.
     """
 
     given: str
-    fault: type[ScaleFault] | None
+    raised: type[fault.ScaleFault] | None
     result: int | None = None
-    flaw: Flaw | None = None
+    flaw: fault.Flaw | None = None
     imported: bool = False
     says: str = ""
     reply: float = 30.0
 
 
-def each(given: str, fault: type[ScaleFault] | None, **expected: Any) -> list[Case]:
+def each(given: str, raised: type[fault.ScaleFault] | None, **expected: Any) -> list[Case]:
     """Faults that come to the same."""
-    return [Case(one, fault, **expected) for one in given.split()]
+    return [Case(one, raised, **expected) for one in given.split()]
 
 
 FETCHES = [
     *each("poll:3 hashbusy*2 hashshort*1 late:15:0.05 rstend slow:0.02", None),
-    *each("pw err15", WrongPassword, result=0x7A),
-    *(Case("busy", ScaleBusy, 0xC7), Case("ac14", ScaleBusy, 0xAC)),
-    *(Case("rcchunk", ScaleRefused, 0x7C), Case("rc:12/06:CB", ScaleRefused, 0xCB)),
-    *each("poll:inf hashbusy hashshort trunchang", Timeout, reply=0.5),
-    *each("mute:14:1 mute:12/03 late:15:0.9 drip:0.1", Timeout, reply=0.5),
-    *each("trunc trunc:14 fin:12/03 rst:12/07 idle power:12/07", Disconnected),
-    *(Case("off", Unreachable), Case("off:drop", Unreachable, reply=0.5)),
-    *each("huge zero", BadAnswer),
-    Case("badhash", BadCatalogue, flaw=Flaw.HASH),
-    *each("shortchunk dupchunk emptychunk", BadCatalogue, flaw=Flaw.CHUNK),
-    *each("badjson badutf8 bom", BadCatalogue, flaw=Flaw.NOT_JSON),
-    *each("scalar list", BadCatalogue, flaw=Flaw.NOT_AN_OBJECT),
-    Case("nan", BadCatalogue, flaw=Flaw.NOT_FINITE),
-    Case("dupkeys", BadCatalogue, flaw=Flaw.DUPLICATE_KEY),
+    *each("pw err15", fault.WrongPassword, result=0x7A),
+    *(Case("busy", fault.ScaleBusy, 0xC7), Case("ac14", fault.ScaleBusy, 0xAC)),
+    *(Case("rcchunk", fault.ScaleRefused, 0x7C), Case("rc:12/06:CB", fault.ScaleRefused, 0xCB)),
+    *each("poll:inf hashbusy hashshort trunchang", fault.Timeout, reply=0.5),
+    *each("mute:14:1 mute:12/03 late:15:0.9 drip:0.1", fault.Timeout, reply=0.5),
+    *each("trunc trunc:14 fin:12/03 rst:12/07 idle power:12/07", fault.Disconnected),
+    *(Case("off", fault.Unreachable), Case("off:drop", fault.Unreachable, reply=0.5)),
+    *each("huge zero", fault.BadAnswer),
+    Case("badhash", fault.BadCatalogue, flaw=fault.Flaw.HASH),
+    *each("shortchunk dupchunk emptychunk", fault.BadCatalogue, flaw=fault.Flaw.CHUNK),
+    *each("badjson badutf8 bom", fault.BadCatalogue, flaw=fault.Flaw.NOT_JSON),
+    *each("scalar list", fault.BadCatalogue, flaw=fault.Flaw.NOT_AN_OBJECT),
+    Case("nan", fault.BadCatalogue, flaw=fault.Flaw.NOT_FINITE),
+    Case("dupkeys", fault.BadCatalogue, flaw=fault.Flaw.DUPLICATE_KEY),
 ]
 
 UPLOADS = [
     *each("rc:13/09:C7*2 rstend slow:0.02 donemsg", None, imported=True),
     Case("lie", None, imported=False),
-    *(Case("pw", WrongPassword, 0x7A), Case("busy", ScaleBusy, 0xC7)),
-    *(Case("rc:13/02:C4", ScaleRefused, 0xC4), Case("rc:13/03:CB", ScaleRefused, 0xCB)),
-    *each("mute:13/02:1 drip:0.2", Timeout, reply=0.5),
-    *each("fin:13/02 idle", Disconnected),
-    *(Case("off", Unreachable), Case("check2", ImportFailed)),
-    Case("check2msg:цена не задана", ImportFailed, says="цена не задана"),
-    Case("badproduct:3:товар 3: плохо", ImportFailed, says="товар 3: плохо"),
-    Case("check7A", UnknownOutcome, 0x7A, imported=True),
-    Case("rc:13/09:BC", UnknownOutcome, 0xBC, imported=True),
-    *each("check3 trunc huge:13/09 zero:13/09", UnknownOutcome, imported=True),
-    *each("fin:13/09 rst:13/09", UnknownOutcome, imported=True),
-    *each("checkinf lostack trunchang", UnknownOutcome, imported=True, reply=2.0),
-    *each("mute:13/09:1 late:13/09:2.5", UnknownOutcome, imported=True, reply=2.0),
-    *each("rst:13/03 power:13/09", UnknownOutcome, imported=False),
+    *(Case("pw", fault.WrongPassword, 0x7A), Case("busy", fault.ScaleBusy, 0xC7)),
+    *(Case("rc:13/02:C4", fault.ScaleRefused, 0xC4), Case("rc:13/03:CB", fault.ScaleRefused, 0xCB)),
+    *each("mute:13/02:1 drip:0.2", fault.Timeout, reply=0.5),
+    *each("fin:13/02 idle", fault.Disconnected),
+    *(Case("off", fault.Unreachable), Case("check2", fault.ImportFailed)),
+    Case("check2msg:цена не задана", fault.ImportFailed, says="цена не задана"),
+    Case("badproduct:3:товар 3: плохо", fault.ImportFailed, says="товар 3: плохо"),
+    Case("check7A", fault.UnknownOutcome, 0x7A, imported=True),
+    Case("rc:13/09:BC", fault.UnknownOutcome, 0xBC, imported=True),
+    *each("check3 trunc huge:13/09 zero:13/09", fault.UnknownOutcome, imported=True),
+    *each("fin:13/09 rst:13/09", fault.UnknownOutcome, imported=True),
+    *each("checkinf lostack trunchang", fault.UnknownOutcome, imported=True, reply=2.0),
+    *each("mute:13/09:1 late:13/09:2.5", fault.UnknownOutcome, imported=True, reply=2.0),
+    *each("rst:13/03 power:13/09", fault.UnknownOutcome, imported=False),
 ]
 
 
@@ -110,12 +98,12 @@ async def run(case: Case, *, upload: bool) -> None:
             order: Any = driver.upload(where, PASSWORD, document, clear=True, deadline=deadline)
         else:
             order = driver.fetch(endpoint(scale), PASSWORD, deadline)
-        if case.fault is None:
+        if case.raised is None:
             done = await order
             assert done.items == ITEMS
             assert upload or done.document == catalogue(ITEMS)
         else:
-            with pytest.raises(case.fault) as caught:
+            with pytest.raises(case.raised) as caught:
                 await order
             assert caught.value.result == case.result
             assert getattr(caught.value, "flaw", None) is case.flaw
@@ -123,11 +111,11 @@ async def run(case: Case, *, upload: bool) -> None:
             assert_tells_nothing(caught.value, scale.port)
         assert (prices(scale) == {NEW_PRICE}) is case.imported
         assert upload or scale.base.document == catalogue(ITEMS)
-        await until(lambda: driver.busy == 0 and scale.open_connections == 0)
+        await eventually(lambda: (driver.busy, scale.open_connections), (0, 0))
 
 
-def assert_tells_nothing(fault: ScaleFault, port: int) -> None:
-    said = f"{fault} {fault.__cause__ or ''}"
+def assert_tells_nothing(raised: fault.ScaleFault, port: int) -> None:
+    said = f"{raised} {raised.__cause__ or ''}"
     assert not [word for word in (str(port), "127.0.0.1", "Errno", PASSWORD) if word in said]
 
 
@@ -148,7 +136,7 @@ async def test_an_answer_lost_before_the_last_chunk_is_no_unknown_outcome() -> N
     limits = Limits(reply_seconds=0.5)
     async with open_driver(limits=limits) as driver, a_scale(300, "lostack") as scale:
         before = scale.base.document
-        with pytest.raises(Timeout):
+        with pytest.raises(fault.Timeout):
             await driver.upload(endpoint(scale), PASSWORD, priced(300, 5.0), clear=True)
 
         assert scale.base.document == before
@@ -158,10 +146,10 @@ async def test_power_lost_during_the_import_may_leave_half_of_it(driver: Driver)
     """(R4)"""
     desired = priced(ITEMS, NEW_PRICE)
     async with a_scale(ITEMS, "power:13/09", "torn") as scale:
-        with pytest.raises(UnknownOutcome):
+        with pytest.raises(fault.UnknownOutcome):
             await driver.upload(endpoint(scale), PASSWORD, desired, clear=False)
 
-        await until(lambda: scale.listening)
+        await eventually(lambda: scale.listening)
         changed = [item["price"] == NEW_PRICE for item in scale.base.products]
         assert changed == [True, True, False, False, False]
         repeated = await driver.upload(endpoint(scale), PASSWORD, desired, clear=False)
@@ -178,9 +166,9 @@ async def test_whenever_the_power_fails_the_next_upload_sets_it_right(
     desired = priced(400, NEW_PRICE)
     async with a_scale(400, f"power:{cut}:0.05", "torn", checking=1) as scale:
         where = endpoint(scale)
-        with pytest.raises((Disconnected, UnknownOutcome)):
+        with pytest.raises((fault.Disconnected, fault.UnknownOutcome)):
             await driver.upload(where, PASSWORD, desired, clear=clear)
-        await until(lambda: scale.listening)
+        await eventually(lambda: scale.listening)
         assert (await driver.fetch(where, PASSWORD)).document != desired
 
         await driver.upload(where, PASSWORD, desired, clear=clear)
@@ -199,5 +187,5 @@ async def test_a_scale_that_lies_is_found_out_by_reading_back(driver: Driver) ->
 async def test_a_wrong_password_is_the_scales_answer_and_not_the_drivers(driver: Driver) -> None:
     """(R12, R16)"""
     async with a_scale(ITEMS, password="9876") as scale:
-        with pytest.raises(WrongPassword):
+        with pytest.raises(fault.WrongPassword):
             await driver.fetch(endpoint(scale), PASSWORD)

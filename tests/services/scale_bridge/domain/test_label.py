@@ -5,17 +5,10 @@ from typing import Any
 import pytest
 
 from contracts.scale_bridge import MessageEdited, ProductEdited
+from services.scale_bridge.domain import label
 from services.scale_bridge.domain.copy import NothingCached, catalogue_with
 from services.scale_bridge.domain.copy_commands import DropMessage, SetMessage
 from services.scale_bridge.domain.copy_history import Copy
-from services.scale_bridge.domain.label import (
-    LONGEST_TEXT,
-    MessageInUse,
-    MessagesUnreadable,
-    MessageUnknown,
-    entries,
-    users,
-)
 from services.scale_bridge.domain.model import Limits
 from services.scale_bridge.domain.product import BadFields, BeyondModel
 from tests.services.scale_bridge.copies import (
@@ -79,12 +72,12 @@ test_what_is_decided = decisions(
     row("put without a catalogue", [], put("1", "x"), NothingCached),
     row("put at another address", MOVED, put("1", "x"), NothingCached),
     row("dropped at another address", MOVED, drop("1"), NothingCached),
-    row("put in another shape", OTHER_SHAPE, put("1", "x"), MessagesUnreadable),
-    row("dropped in another shape", OTHER_SHAPE, drop("1"), MessagesUnreadable),
+    row("put in another shape", OTHER_SHAPE, put("1", "x"), label.MessagesUnreadable),
+    row("dropped in another shape", OTHER_SHAPE, drop("1"), label.MessagesUnreadable),
     row("a text that no label carries is dropped", WITH_OWN, drop("4"), DROPPED),
     row("what is gone is dropped", WITH_OWN, drop("2")),
-    row("what a label carries is dropped", WITH_OWN, drop("1"), MessageInUse),
-    row("what is unknown is dropped", WITH_OWN, drop("6"), MessageUnknown),
+    row("what a label carries is dropped", WITH_OWN, drop("1"), label.MessageInUse),
+    row("what is unknown is dropped", WITH_OWN, drop("6"), label.MessageUnknown),
     row("what fits the model (SCL-8)", FETCHED, put("1", "abc", limits=SHORT), SHORTENED),
     row("what does not (SCL-8)", FETCHED, put("1", "abcd", limits=SHORT), BeyondModel),
 )
@@ -98,7 +91,7 @@ def test_a_new_text_has_an_id_like_the_others() -> None:
         assert event.after["id"] == expected
 
 
-@pytest.mark.parametrize("value", ["", "x" * (LONGEST_TEXT + 1), "a\0b", "\ud800"])
+@pytest.mark.parametrize("value", ["", "x" * (label.LONGEST_TEXT + 1), "a\0b", "\ud800"])
 def test_a_text_that_cannot_be_sent_is_no_text(value: str) -> None:
     with pytest.raises(BadFields) as refused:
         CATALOGUE.decide(after(), put("1", value))
@@ -122,12 +115,14 @@ def test_an_edited_text_is_a_revision_that_the_scale_does_not_hold_yet() -> None
 def test_a_text_comes_behind_the_others_also_where_there_was_none() -> None:
     new = {"id": 9, "value": "x"}
 
-    assert entries(after(was_put(2, "9", None, new)).shown, "messages") == [FLOUR, GONE, new]
-    assert entries(after(was_put(2, "9", None, new), content="none").shown, "messages") == [new]
+    assert label.entries(after(was_put(2, "9", None, new)).shown, "messages") == [FLOUR, GONE, new]
+    assert label.entries(after(was_put(2, "9", None, new), content="none").shown, "messages") == [
+        new
+    ]
 
 
 def test_it_is_known_which_products_carry_a_text() -> None:
-    assert users(FIRST) == {"1": ["1"]}
+    assert label.users(FIRST) == {"1": ["1"]}
 
 
 @pytest.mark.parametrize(

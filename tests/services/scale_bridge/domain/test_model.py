@@ -4,38 +4,31 @@ from typing import Any
 
 import pytest
 
-from services.scale_bridge.domain.model import (
-    MODELS,
-    PERMISSIVE,
-    TWO_BYTES,
-    Limits,
-    beyond,
-    limits_of,
-)
+from services.scale_bridge.domain import model
 from services.scale_bridge.domain.problems import Problem, Rule, beyond_model, problems
 from services.scale_bridge.domain.product import BadFields, BeyondModel, fault_in, patched
 from tests.services.scale_bridge.copies import a_product
 
-SMALL = Limits(
+SMALL = model.Limits(
     most_products=2, longest_name=5, longest_text=4, highest_plu=100, highest_price=99.99
 )
 
 
 def test_a_model_nobody_named_or_knows_allows_all_that_is_allowed() -> None:
-    assert limits_of("") is limits_of("gone") is PERMISSIVE
+    assert model.limits_of("") is model.limits_of("gone") is model.PERMISSIVE
     for name, value in (("name", "м" * 200), ("price", 1e300), ("pluNumber", 999_999)):
-        assert beyond(PERMISSIVE, name, value) is None
+        assert model.beyond(model.PERMISSIVE, name, value) is None
 
 
-@pytest.mark.parametrize("model", ["M-ER 725", "M-ER 828"])
-def test_plus_have_four_bytes_or_two(model: str) -> None:
+@pytest.mark.parametrize("name", ["M-ER 725", "M-ER 828"])
+def test_plus_have_four_bytes_or_two(name: str) -> None:
     """(§3)"""
-    assert MODELS[model].highest_plu == 999_999
-    short = MODELS[f"{model}, 2-byte PLU"]
+    assert model.MODELS[name].highest_plu == 999_999
+    short = model.MODELS[f"{name}, 2-byte PLU"]
     assert (short.lowest_plu, short.highest_plu) == (1, 65_535)
     for plu in (65_536, "65536"):
-        assert beyond(short, "pluNumber", plu) == "this model takes PLUs from 1 to 65535"
-    assert beyond(short, "pluNumber", "9" * 5000) is not None
+        assert model.beyond(short, "pluNumber", plu) == "this model takes PLUs from 1 to 65535"
+    assert model.beyond(short, "pluNumber", "9" * 5000) is not None
 
 
 @pytest.mark.parametrize(
@@ -72,7 +65,7 @@ def test_what_the_scale_has_already_may_be_sent_along() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("name", 5), ("price", "x"), ("pluNumber", "x")])
 def test_of_other_types_a_limit_says_nothing(name: str, value: Any) -> None:
-    assert beyond(SMALL, name, value) is None
+    assert model.beyond(SMALL, name, value) is None
 
 
 def test_problems_name_plu_field_and_rule() -> None:
@@ -122,6 +115,6 @@ def test_only_what_was_not_there_before_counts() -> None:
 
 
 def test_the_table_is_flat_and_has_the_models_of_the_driver() -> None:
-    assert {"M-ER 725", "M-ER 727", "M-ER 828"} <= MODELS.keys()
-    assert all(isinstance(limits, Limits) for limits in MODELS.values())
-    assert MODELS["M-ER 725, 2-byte PLU"] == TWO_BYTES
+    assert {"M-ER 725", "M-ER 727", "M-ER 828"} <= model.MODELS.keys()
+    assert all(isinstance(limits, model.Limits) for limits in model.MODELS.values())
+    assert model.MODELS["M-ER 725, 2-byte PLU"] == model.TWO_BYTES
