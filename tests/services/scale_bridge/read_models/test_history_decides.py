@@ -9,6 +9,8 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from contracts.scale_bridge import DeviceChanged, DeviceProfiled, VerificationDue
 from libs.postgres.pool import Pool
 from libs.testing.read_models import (
@@ -19,7 +21,7 @@ from libs.testing.read_models import (
     assert_tenants_are_fenced,
     rows_of,
 )
-from services.scale_bridge.read_models import device, operation
+from services.scale_bridge.read_models import device, drift, operation, schedule, shown
 from services.scale_bridge.read_models.device import DEVICE
 from services.scale_bridge.read_models.drift import DESIRED
 from services.scale_bridge.read_models.operation import OPERATION
@@ -143,13 +145,23 @@ def _scheduled(
         history.schedule_claimed(number, of=of, due=number)
 
 
-async def test_batches_lanes_and_order_of_arrival_do_not_matter(pool: Pool) -> None:
-    histories = [await a_history(pool, Random(seed)) for seed in range(10)]
+@pytest.mark.parametrize(
+    ("models", "lanes"),
+    [([schedule, shown, drift], 3), ([device, operation], 1)],
+    ids=["what scales shall and do show", "scales and operations"],
+)
+async def test_batches_and_order_of_arrival_do_not_matter(
+    pool: Pool, models: list[Any], lanes: int
+) -> None:
+    """Nor do lanes of streams that are projected side by side disturb each other."""
+    projections = [model.projection() for model in models]
+    tables = [table for one in projections for table in one.tables]
 
     async def apply_batch(events: Events) -> None:
-        await project(pool, events)
+        await apply(pool, "scale_bridge", projections, events)
 
-    await assert_history_decides(pool, apply_batch, histories, TABLES)
+    histories = [await a_history(pool, Random(seed)) for seed in range(10)]
+    await assert_history_decides(pool, apply_batch, histories, tables, lanes=lanes)
 
 
 async def test_what_was_projected_before_changes_nothing(pool: Pool) -> None:
