@@ -38,9 +38,10 @@ PENDING, SLOW_DOWN = {"error": "authorization_pending"}, {"error": "slow_down"}
 
 
 class Gateway:
-    """Gives the `answers`, one after the other, and records the `requests`."""
+    """Gives the `answers`, one after the other, and records the `requests` of a `client`."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: aiohttp.ClientSession) -> None:
+        self.client = client
         self.url = ""
         self.answers: list[tuple[int, Any]] = []
         self.requests: list[dict[str, Any]] = []
@@ -67,16 +68,16 @@ async def served(
 
 
 @pytest.fixture
-async def gateway() -> AsyncIterator[Gateway]:
-    made = Gateway()
-    async with served(made) as made.url:
-        yield made
-
-
-@pytest.fixture
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as opened:
         yield opened
+
+
+@pytest.fixture
+async def gateway(client: aiohttp.ClientSession) -> AsyncIterator[Gateway]:
+    made = Gateway(client)
+    async with served(made) as made.url:
+        yield made
 
 
 class Pauses(list[float]):
@@ -84,12 +85,10 @@ class Pauses(list[float]):
         self.append(seconds)
 
 
-async def test_it_asks_for_codes_under_its_name(
-    gateway: Gateway, client: aiohttp.ClientSession
-) -> None:
+async def test_it_asks_for_codes_under_its_name(gateway: Gateway) -> None:
     answer = {"user_code": "BCDF-GHJK", "verification_uri": "p", "device_code": "d"}
     gateway.answers = [(200, {**answer, "expires_in": 60})]
-    codes = await ask(client, gateway.url, "back room")
+    codes = await ask(gateway.client, gateway.url, "back room")
 
     assert (codes.user_code, codes.page_with_code, codes.pause) == ("BCDF-GHJK", "p", 5.0)
     assert "device_code" not in repr(codes)
@@ -97,12 +96,10 @@ async def test_it_asks_for_codes_under_its_name(
     assert gateway.requests == [{**asked, "device_name": "back room"}]
 
 
-async def test_it_waits_for_a_yes_as_patiently_as_it_is_asked_to(
-    gateway: Gateway, client: aiohttp.ClientSession
-) -> None:
+async def test_it_waits_for_a_yes_as_patiently_as_it_is_asked_to(gateway: Gateway) -> None:
     gateway.answers = [(400, PENDING), (400, SLOW_DOWN), (503, "away"), (200, IN)]
     pauses = Pauses()
-    tokens = await collect(client, gateway.url, CODES, pauses)
+    tokens = await collect(gateway.client, gateway.url, CODES, pauses)
 
     assert (tokens.access, tokens.refresh, tokens.seconds) == ("a", "r", 60.0)
     assert "refresh" not in repr(tokens)
@@ -112,19 +109,17 @@ async def test_it_waits_for_a_yes_as_patiently_as_it_is_asked_to(
 
 
 @pytest.mark.parametrize("error", ["access_denied", "expired_token", "invalid_grant"])
-async def test_a_no_is_a_no(gateway: Gateway, client: aiohttp.ClientSession, error: str) -> None:
+async def test_a_no_is_a_no(gateway: Gateway, error: str) -> None:
     gateway.answers = [(400, {"error": error})]
     with pytest.raises(NotLetIn, match=error):
-        await collect(client, gateway.url, CODES, Pauses())
+        await collect(gateway.client, gateway.url, CODES, Pauses())
 
 
-async def test_it_does_not_wait_beyond_the_codes_life(
-    gateway: Gateway, client: aiohttp.ClientSession
-) -> None:
+async def test_it_does_not_wait_beyond_the_codes_life(gateway: Gateway) -> None:
     gateway.answers = [(400, PENDING)] * 20
     pauses = Pauses()
     with pytest.raises(NotLetIn, match="expired_token"):
-        await collect(client, gateway.url, CODES, pauses)
+        await collect(gateway.client, gateway.url, CODES, pauses)
 
     assert sum(pauses) == 60.0
 
@@ -141,15 +136,11 @@ async def test_it_does_not_wait_beyond_the_codes_life(
     ],
 )
 async def test_a_worthless_refresh_token_is_told_from_a_gateway_in_trouble(
-    gateway: Gateway,
-    client: aiohttp.ClientSession,
-    status: int,
-    said: Any,
-    fault: type[Exception],
+    gateway: Gateway, status: int, said: Any, fault: type[Exception]
 ) -> None:
     gateway.answers = [(status, said)]
     with pytest.raises(fault, match="invalid_grant" if fault is NotLetIn else None):
-        await refreshed(client, gateway.url, "r0")
+        await refreshed(gateway.client, gateway.url, "r0")
 
 
 async def test_a_gateway_that_is_not_there_is_away(client: aiohttp.ClientSession) -> None:
