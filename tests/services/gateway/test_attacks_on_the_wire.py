@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from libs.security.tokens import SigningKey
+from libs.testing.waiting import PATIENCE_SECONDS
 from tests.services.gateway.api.doorstep import DOORS, access_token
 from tests.services.gateway.conftest import KEY, READER, Keys, Service, open_app
 from tests.services.gateway.test_bootstrap import served
@@ -36,7 +37,7 @@ async def spoken(url: str, *parts: str, linger: float = 0.0) -> bytes:
     said = b""
     try:
         writer.write("".join(parts).encode())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await writer.drain()
             said = await reader.readuntil(b"\r\n\r\n")
         async with asyncio.timeout(linger):
@@ -86,7 +87,11 @@ async def test_whoever_says_twice_who_they_are_is_nobody(
     assert len(service.asked) == 1
 
 
-@pytest.mark.parametrize("shown", [f"X-API-Key: {READER}", f"Authorization: Bearer {TOKEN}"])
+@pytest.mark.parametrize(
+    "shown",
+    [f"X-API-Key: {READER}", f"Authorization: Bearer {TOKEN}"],
+    ids=("key", "token"),
+)
 async def test_what_a_client_says_of_itself_never_reaches_a_service(
     url: str, service: Service, shown: str
 ) -> None:
