@@ -6,7 +6,7 @@ Nothing projects but in `projecting`: see `catch_up`.
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partialmethod
 from typing import Any, Final
 from uuid import uuid4
@@ -16,6 +16,7 @@ from httpx import AsyncClient, Response
 from contracts.gateway import AccountId
 from libs.eventsourcing.store import envelope
 from libs.postgres.pool import acquired
+from libs.security.passwords import Cost, Passwords
 from libs.testing import callers
 from services.gateway import bootstrap
 from services.gateway.api.login import access_of
@@ -31,6 +32,7 @@ from tests.services.gateway.conftest import gateway_settings
 
 PASSWORD: Final = "correct horse battery"
 NEW_PASSWORD: Final = "battery staple"
+CHEAP: Final = Cost(memory_kib=64, passes=1)
 HOUSE = Place(Realm.PLATFORM, PLATFORM)
 KIOSKS, SCALES = Place(Realm.KIOSK, "demo"), Place(Realm.SCALES, "demo")
 CHIEF = Role(HOUSE, "superadmin")
@@ -43,10 +45,12 @@ MOST_STALE_SECONDS: Final = 30
 
 @asynccontextmanager
 async def gateway_on(url: str, **different: Any) -> AsyncIterator[Deps]:
-    """What a gateway on this database holds."""
+    """What a gateway on this database holds; hashes of passwords cost next to nothing."""
     settings = gateway_settings("http://127.0.0.1:1", database_url=url, **different)
     async with bootstrap.open_deps(settings) as opened:
-        yield opened
+        passwords = Passwords(cost=CHEAP)
+        yield replace(opened, identity=replace(opened.identity, passwords=passwords))
+        passwords.close()
 
 
 def client_of(

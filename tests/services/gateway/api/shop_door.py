@@ -160,7 +160,7 @@ class Door:
     async def known(self, who: Someone) -> None:
         """Wait until the lists show somebody."""
 
-        async def listed() -> Any:
+        async def listed() -> bool:
             return who.phone in await self.listed(who)
 
         await eventually(listed, what="somebody in the list of the staff")

@@ -3,26 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from aiohttp import web
-from httpx import ASGITransport, AsyncClient, Response
+from httpx import AsyncClient, Response
 
+from libs.postgres.pool import Pool
+from libs.testing import callers
 from services.gateway import bootstrap
 from services.gateway.adapters.known_keys import KnownKeys
-from services.gateway.domain.door import Door, Limit, Login, Rule, Shape
-from tests.services.gateway.conftest import KEY, Keys, gateway_settings
+from services.gateway.domain.door import Limit, Login, Rule, Shape
+from tests.services.gateway.api.doorstep import door
+from tests.services.gateway.api.inside import gateway_on
+from tests.services.gateway.conftest import KEY, Keys
 
 ORDERS: Final = "/orders"
-SHOP: Final = Door(
-    name="shop",
-    prefix="/shop",
+SHOP: Final = door(
+    "shop",
+    Login.API_KEY,
+    Shape.DETAIL,
     root=(ORDERS, "/plain"),
-    repeated="",
-    service="ingest",
-    login=Login.API_KEY,
-    shape=Shape.DETAIL,
     rules=(
         Rule(("POST",), ORDERS, "scan:read", Limit.NONE, idempotent=True),
         Rule(("POST",), "/plain", "scan:read", Limit.NONE),
@@ -50,25 +51,34 @@ class Till:
         )
 
 
-Shop = tuple[AsyncClient, Any]
+@dataclass
+class Shop:
+    """A client of a gateway with the shop for its only door, and its pool."""
+
+    client: AsyncClient
+    pool: Pool
+
+    async def order(
+        self,
+        body: str = "roses",
+        key: str | bytes | None = "first",
+        by: str = KEY,
+        path: str = ORDERS,
+    ) -> Response:
+        """Order something."""
+        raw = key.encode() if isinstance(key, str) else key
+        headers = [(b"X-API-Key", by.encode())]
+        headers += [] if raw is None else [(b"Idempotency-Key", raw)]
+        return await self.client.post(path, content=body, headers=headers)
 
 
 @asynccontextmanager
 async def opened(
     database: str, service_url: str, keys: Keys, **different: Any
 ) -> AsyncIterator[Shop]:
-    """A client of a gateway with the shop for its only door, and its pool."""
-    settings = gateway_settings(service_url, database_url=database, **different)
-    async with bootstrap.open_deps(settings) as deps:
+    """The shop in front of a service."""
+    async with gateway_on(database, ingest_url=service_url, **different) as deps:
         known = KnownKeys(keys.look_up)
         app = bootstrap.create_app(replace(deps, doors=(SHOP,), keys=known))
-        transport = ASGITransport(app, raise_app_exceptions=False)
-        async with AsyncClient(transport=transport, base_url="http://gateway") as client:
-            yield client, deps.pool
-
-
-async def order(
-    shop: Shop, body: str = "roses", key: str | None = "first", by: str = KEY, path: str = ORDERS
-) -> Response:
-    headers = {"X-API-Key": by} | ({} if key is None else {"Idempotency-Key": key})
-    return await shop[0].post(path, content=body, headers=headers)
+        async with callers.client_of(app, base_url="http://gateway") as client:
+            yield Shop(client, deps.pool)
