@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -20,13 +21,19 @@ SMUGGLED = f"GET {STATE} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nX-Smuggled: 
 SIGNING = SigningKey.generate()
 # Made when the tests are collected, long before they run.
 TOKEN = access_token(SIGNING, ["scan:read"], lifetime=timedelta(days=1))
-SMALL = {"max_body_bytes": 65_536, "body_seconds": 0.3, "body_bytes_per_second": 1_000_000.0}
+
+
+@asynccontextmanager
+async def gateway(service: Service, keys: Keys, **different: Any) -> AsyncIterator[str]:
+    """The URL of a gateway that takes small bodies."""
+    settings = {"signing_key": SIGNING.to_pem(), "max_body_bytes": 65_536, **different}
+    async with open_app(service, keys, doors=DOORS, **settings) as app, served(app) as made:
+        yield made
 
 
 @pytest.fixture
 async def url(service: Service, keys: Keys) -> AsyncIterator[str]:
-    told: dict[str, Any] = {"signing_key": SIGNING.to_pem(), **SMALL}
-    async with open_app(service, keys, doors=DOORS, **told) as app, served(app) as made:
+    async with gateway(service, keys) as made:
         yield made
 
 
@@ -200,11 +207,13 @@ async def test_too_much_body_is_refused(url: str, service: Service, announced: b
 
 @pytest.mark.parametrize("shown", [f"X-API-Key: {KEY}", "X-API-Key: wrong", "X-Nothing: 1"])
 async def test_a_body_that_never_comes_is_not_waited_for(
-    url: str, service: Service, shown: str
+    service: Service, keys: Keys, shown: str
 ) -> None:
     head = asking(shown, "Content-Length: 1000", method="POST", path=BATCH)
 
-    assert status(await spoken(url, head, "[")) in (401, 408)
+    patience = {"body_seconds": 0.3, "body_bytes_per_second": 1_000_000.0}
+    async with gateway(service, keys, **patience) as url:
+        assert status(await spoken(url, head, "[")) in (401, 408)
     assert service.bodies == []
 
 
