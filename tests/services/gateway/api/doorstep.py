@@ -71,11 +71,6 @@ def access_token(key: SigningKey, scopes: Iterable[str], **different: Any) -> st
     return issue(key, **usual | different)
 
 
-def bearer(token: str) -> dict[str, str]:
-    """The header in which clients show it."""
-    return {"Authorization": f"Bearer {token}"}
-
-
 @asynccontextmanager
 async def doorstep(service: Service, keys: Keys, **different: Any) -> AsyncIterator[Doorstep]:
     """In front of `DOORS`."""

@@ -70,9 +70,7 @@ async def test_a_key_is_shown_once_and_listed_without_it(deps: Deps, chief: Chie
     assert one.json()["last_used_at"] is None
 
 
-async def test_a_key_opens_the_door_until_it_is_taken_back_and_says_when_it_did(
-    deps: Deps, chief: Chief
-) -> None:
+async def test_a_key_opens_until_revoked_and_says_when_it_did(deps: Deps, chief: Chief) -> None:
     made = await chief.make()
     opened = await chief.enter(made["key"])
     await deps.key_uses.write()

@@ -47,13 +47,10 @@ async def streamed(client: Client) -> Body:
     return body
 
 
-async def test_a_small_body_goes_on_in_one_piece() -> None:
+async def test_a_small_body_goes_on_in_one_piece_and_none_is_not_waited_for() -> None:
     assert await sent(Client(b"he", b"llo"), LENGTH) == b"hello"
 
-
-async def test_a_get_without_a_body_is_not_waited_for() -> None:
     client = Client(b"untouched")
-
     assert await read(Intake("GET", [], client), limit=LIMIT) is None
     assert client.left
 

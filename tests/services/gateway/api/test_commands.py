@@ -221,9 +221,7 @@ async def kids(client: AsyncClient) -> list[str]:
     return [key["kid"] for key in (await client.get(JWKS)).json()["keys"]]
 
 
-async def test_old_tokens_are_good_and_both_keys_are_published_after_a_restart(
-    url: str, file: Path
-) -> None:
+async def test_old_tokens_and_both_keys_are_good_after_a_restart(url: str, file: Path) -> None:
     def keys() -> dict[str, str]:
         return {"seal_keys": SEAL, "signing_key": file.read_text()}
 
@@ -258,9 +256,7 @@ def test_rotating_names_the_keys_and_shows_none(file: Path) -> None:
     assert "PRIVATE" not in done.output
 
 
-def test_what_cannot_be_rotated_is_one_sentence(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_rotate_is_one_sentence(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.unlink()
     missing = rotate()
     monkeypatch.delenv("GATEWAY_SIGNING_KEY_FILE")

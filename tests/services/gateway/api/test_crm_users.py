@@ -34,9 +34,7 @@ async def boss(house: House) -> Member:
 
 
 @pytest.mark.parametrize("path", [USERS, f"{USERS}/"])
-async def test_an_administrator_makes_users_who_can_log_in(
-    house: House, boss: Member, path: str
-) -> None:
+async def test_administrators_make_users_who_log_in(house: House, boss: Member, path: str) -> None:
     body = crm_user(phone="8 (800) 555", city_id=str(uuid4()))
 
     made = await boss.post(path, body)
@@ -82,9 +80,7 @@ async def test_the_list_is_a_bare_array_for_those_who_may(house: House, boss: Me
     assert refused.json()["error"]["message"] == "Required roles: ADMIN, SUPERVISOR"
 
 
-async def test_supervisors_are_found_by_part_of_a_name_or_address(
-    house: House, boss: Member
-) -> None:
+async def test_supervisors_are_found_by_part_of_name_or_address(house: House, boss: Member) -> None:
     bodies = [
         crm_user(role="SUPERVISOR", full_name="Анна Берг", is_active=False),
         crm_user(role="SUPERVISOR", full_name="Пётр Кузнецов"),

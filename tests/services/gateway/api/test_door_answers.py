@@ -10,7 +10,8 @@ from aiohttp import web
 from libs.testing.waiting import PATIENCE_SECONDS
 from services.gateway.domain.door import Limit, Rule, find
 from services.gateway.domain.doors import DOORS, SCALES
-from tests.services.gateway.api.doorstep import bearer, doorstep
+from tests.services.gateway.api.doorstep import doorstep
+from tests.services.gateway.api.inside import bearer
 from tests.services.gateway.conftest import PAGE, Keys, Service
 
 CONDITIONS: Final = (replace(SCALES, service="ingest"),)

@@ -11,9 +11,7 @@ HOSTS = ("scan=scan.shop.example",)
 
 
 @pytest.mark.parametrize("host", ["scan.shop.example", "SCAN.Shop.Example:8443"])
-async def test_a_bound_host_shows_its_door_at_the_root(
-    open_gateway: Opener, service: Service, host: str
-) -> None:
+async def test_a_bound_host_has_its_door(open_gateway: Opener, service: Service, host: str) -> None:
     async with open_gateway(hosts=HOSTS) as gateway:
         headers = {"X-API-Key": KEY, "Host": host}
         statuses = [

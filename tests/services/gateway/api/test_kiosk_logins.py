@@ -82,9 +82,7 @@ async def test_the_first_who_comes_sets_up_and_is_in_at_once(house: House) -> No
     assert "set-cookie" not in second.headers
 
 
-async def test_whom_the_command_line_made_superadmin_of_everything_closes_the_set_up(
-    database: str,
-) -> None:
+async def test_a_superadmin_of_the_platform_closes_the_set_up(database: str) -> None:
     async with house_on(database) as house:
         await somebody(house.deps, CHIEF)
 
@@ -109,9 +107,7 @@ async def test_where_there_is_a_setup_code_nobody_sets_up_without_it(url: str) -
     "wrong",
     [{"username": "ab"}, {"password": "pw-1234"}, {"password": "x" * 73}, {"email": "nobody"}],
 )
-async def test_what_cannot_be_set_up_is_said_field_by_field(
-    house: House, wrong: dict[str, str]
-) -> None:
+async def test_what_cannot_be_set_up_is_said_by_field(house: House, wrong: dict[str, str]) -> None:
     body = somebody_new(**wrong)
 
     answer = await house.client.post(SETUP, json=body)
@@ -236,9 +232,7 @@ async def test_allowing_every_page_to_read_allows_none_to_refresh(url: str) -> N
 
 
 @PREFIXES
-async def test_a_kiosk_gets_tokens_of_its_own_and_asks_what_it_is(
-    house: House, prefix: str
-) -> None:
+async def test_a_kiosk_gets_own_tokens_and_asks_what_it_is(house: House, prefix: str) -> None:
     body = await body_of(house, DEVICE)
 
     answer = await house.client.post(f"{prefix}/login", json=body | {"device_id": "hall-1"})

@@ -33,9 +33,7 @@ async def boss(house: House) -> Member:
     return await house.member(Realm.KIOSK, SUPERADMIN)
 
 
-async def test_a_superadmin_makes_administrators_and_kiosks_who_can_log_in(
-    house: House, boss: Member
-) -> None:
+async def test_a_superadmin_makes_admins_and_kiosks_who_log_in(house: House, boss: Member) -> None:
     admin, kiosk = kiosk_user(email=some_email(), phone="8 800"), kiosk_user(is_verified=True)
 
     made = await boss.post(f"{USERS}/create-admin", admin)
@@ -80,9 +78,7 @@ async def test_the_list_goes_by_number_and_page_by_page(house: House, boss: Memb
         *((f"/{who}", (404, "USER_NOT_FOUND")) for who in ("0", "-1", str(2**63), "9" * 40)),
     ],
 )
-async def test_no_page_or_number_is_asked_for_that_is_none(
-    boss: Member, query: str, expected: tuple[int, str]
-) -> None:
+async def test_no_such_page_or_number(boss: Member, query: str, expected: tuple[int, str]) -> None:
     assert kiosk_error(await boss.get(f"{USERS}{query}")) == expected
 
 
@@ -124,9 +120,7 @@ async def test_what_cannot_be_changed_is_refused(
     assert kiosk_error(await boss.put(f"{USERS}/{boss.profile.number}", change)) == expected
 
 
-async def test_nothing_of_a_change_is_done_if_the_address_is_taken(
-    house: House, boss: Member
-) -> None:
+async def test_nothing_is_changed_if_the_address_is_taken(house: House, boss: Member) -> None:
     other = await house.account(Realm.KIOSK, "staff")
     await house.catch_up()
     path, change = f"{USERS}/{other.number}", {"email": boss.profile.person.email}
@@ -150,9 +144,7 @@ async def test_of_two_superadmins_one_may_go(house: House, boss: Member) -> None
 
 
 @pytest.mark.parametrize("body", [False, {"is_active": False}], ids=("bare", "object"))
-async def test_a_status_is_a_bare_boolean_or_an_object(
-    house: House, boss: Member, body: Any
-) -> None:
+async def test_a_status_is_a_boolean_or_an_object(house: House, boss: Member, body: Any) -> None:
     staff = await house.member(Realm.KIOSK, "staff")
     path = f"{USERS}/status/{staff.profile.person.username}"
 

@@ -71,9 +71,7 @@ async def test_an_address_is_registered_once_however_it_is_written(house: House)
         {"email": "a@shop.example"},
     ],
 )
-async def test_what_cannot_be_registered_is_said_field_by_field(
-    house: House, body: dict[str, str]
-) -> None:
+async def test_what_is_no_registration_is_said_by_field(house: House, body: dict[str, str]) -> None:
     answer = await house.client.post("/auth/register", json=body)
 
     assert answer.status_code == 422
@@ -122,9 +120,7 @@ async def test_the_crm_gives_a_pair_and_exchanges_it(house: House) -> None:
     assert me.status_code == 401
 
 
-async def test_the_crm_says_no_without_detail_so_that_its_site_shows_the_login(
-    house: House,
-) -> None:
+async def test_the_crm_says_no_without_detail_so_its_site_shows_the_login(house: House) -> None:
     answer = await house.token(some_email())
 
     assert answer.status_code == 401

@@ -54,9 +54,7 @@ async def test_nothing_else_of_ours_is_at_a_door(open_gateway: Opener) -> None:
                 assert (await gateway.get(path, headers=host)).status_code == 404
 
 
-async def test_what_a_doors_service_has_is_not_shadowed(
-    gateway: AsyncClient, service: Service
-) -> None:
+async def test_what_a_service_has_is_not_shadowed(gateway: AsyncClient, service: Service) -> None:
     answer = await gateway.get("/scan/ping", headers={"X-API-Key": KEY})
 
     assert answer.status_code == 200
@@ -100,9 +98,7 @@ def an_app() -> FastAPI:
         ("/x/both", "crm.shop.example:8080", "crm", "", "/x/both"),
     ],
 )
-def test_a_route_hears_which_door_a_request_came_in_at(
-    path: str, host: str, door: str, root: str, inner: str
-) -> None:
+def test_a_route_knows_the_door(path: str, host: str, door: str, root: str, inner: str) -> None:
     scope: dict[str, Any] = {"type": "http"}
     # At the root none was come in at.
     assert door_of(scope) is None

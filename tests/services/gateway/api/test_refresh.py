@@ -90,9 +90,7 @@ async def test_an_answer_that_was_lost_is_given_again(house: House, way: Way) ->
 
 
 @EACH
-async def test_a_token_that_was_used_long_ago_ends_the_session_for_everybody(
-    house: House, way: Way
-) -> None:
+async def test_a_token_used_long_ago_ends_the_session_for_all(house: House, way: Way) -> None:
     access, stolen = await way.enter(house)
     current = stolen
     for _ in range(2):

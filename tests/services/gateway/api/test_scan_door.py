@@ -25,9 +25,15 @@ async def test_a_scanner_sends_its_batch(gateway: AsyncClient, service: Service,
     assert answer.status_code == 200
     assert answer.json() == {"ok": True}
     assert answer.headers["x-consistency-token"] == "7"
+    wanted = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
+    wanted |= {"Access-Control-Request-Headers": "content-type,x-api-key"}
+    before = await gateway.options(f"http://gateway{path}", headers=wanted)
+    assert before.status_code == 200
+    assert readable(before)
+    assert before.headers["access-control-allow-headers"] == "content-type,x-api-key"
     assert readable(answer)
-    assert service.asked[0].path == BATCH
-    assert service.asked[0].headers["Content-Type"] == "application/json"
+    (asked,) = service.asked
+    assert (asked.path, asked.headers["Content-Type"]) == (BATCH, "application/json")
     assert service.bodies == [b'{"events":[]}']
 
 
@@ -39,27 +45,10 @@ async def test_a_dashboard_asks_for_its_state(gateway: AsyncClient, service: Ser
     assert service.asked[0].raw_path == f"{STATE}?date=2025-10-31&operator=%D0%B0%26b"
 
 
-async def test_a_browser_asks_before_it_sends(gateway: AsyncClient, service: Service) -> None:
-    asking = {
-        "Origin": PAGE,
-        "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "content-type,x-api-key",
-    }
-
-    answer = await gateway.options(BATCH, headers=asking)
-
-    assert answer.status_code == 200
-    assert readable(answer)
-    assert answer.headers["access-control-allow-headers"] == "content-type,x-api-key"
-    assert service.asked == []
-
-
 @pytest.mark.parametrize(
     "key", [None, "", "wrong", KEY[:-1], KEY + "k", "x" * 10_000], ids=range(6)
 )
-async def test_without_a_good_key_nothing_passes(
-    gateway: AsyncClient, service: Service, key: str | None
-) -> None:
+async def test_only_a_good_key_opens(gateway: AsyncClient, service: Service, key: str | None) -> None:
     headers = {"Origin": PAGE} | ({} if key is None else {"X-API-Key": key})
 
     answer = await gateway.post(BATCH, headers=headers, json={"events": []})
@@ -92,9 +81,7 @@ async def test_a_revoked_key_opens_nothing_any_more(open_gateway: Opener, keys: 
     assert (before.status_code, after.status_code) == (200, 401)
 
 
-async def test_the_service_learns_who_calls_from_a_token_that_it_can_check(
-    open_gateway: Opener, service: Service
-) -> None:
+async def test_a_service_can_check_who_calls(open_gateway: Opener, service: Service) -> None:
     async with open_gateway(issuer="the-gateway") as gateway:
         await gateway.get(STATE, headers={"X-API-Key": READER})
         published = tokens.keys_from_jwks((await gateway.get("/.well-known/jwks.json")).json())
@@ -107,40 +94,14 @@ async def test_the_service_learns_who_calls_from_a_token_that_it_can_check(
     assert 0 < (claims.expires_at - now).total_seconds() <= 300
 
 
-async def test_what_a_client_claims_about_itself_never_arrives(
-    gateway: AsyncClient, service: Service
-) -> None:
-    claims = {
-        "Authorization": "Bearer forged",
-        "X-Tenant": "victim",
-        "Tenant": "victim",
-        "X-Forwarded-For": "10.1.1.1",
-        "X-Forwarded-Host": "evil.example",
-        "Forwarded": "for=10.1.1.1",
-        "Cookie": "session=stolen",
-        "Connection": "X-Nothing",
-        "TE": "trailers",
-    }
-
-    await gateway.get(STATE, headers=SCANNER | claims)
+async def test_no_token_goes_where_none_is_needed(gateway: AsyncClient, service: Service) -> None:
     await gateway.get("/scan/ping", headers={"Authorization": "Bearer forged"})
 
-    asked, ping = service.asked
-    assert asked.headers.getall("Authorization") != ["Bearer forged"]
-    assert len(asked.headers.getall("Authorization")) == 1
-    assert asked.headers.getall("X-Forwarded-For") == ["127.0.0.1"]
-    assert asked.headers.getall("X-Forwarded-Host") == ["gateway"]
-    assert asked.headers.getall("X-Forwarded-Proto") == ["http"]
-    absent = {"X-API-Key", "X-Tenant", "Tenant", "Forwarded", "Cookie", "TE", "Connection"}
-    assert not absent & set(asked.headers)
-    # No token goes where none is needed.
-    assert ping.path == "/ping"
-    assert "Authorization" not in ping.headers
+    assert service.asked[0].path == "/ping"
+    assert "Authorization" not in service.asked[0].headers
 
 
-async def test_a_request_keeps_its_id_all_the_way_or_gets_one(
-    gateway: AsyncClient, service: Service
-) -> None:
+async def test_a_request_keeps_or_gets_an_id(gateway: AsyncClient, service: Service) -> None:
     kept = await gateway.get(STATE, headers=SCANNER | {"X-Request-Id": "scan-42"})
     refused = [(await gateway.post(BATCH)).headers["x-request-id"] for _ in range(2)]
 
@@ -154,6 +115,7 @@ async def test_a_request_keeps_its_id_all_the_way_or_gets_one(
     ("method", "path", "status", "answered"),
     [
         ("GET", "/api/v1/events/", 404, {"detail": "Not Found"}),
+        ("GET", "/nowhere", 404, {"detail": "Not Found"}),
         ("GET", BATCH, 405, {"detail": "Method Not Allowed"}),
         # The service's inner rooms.
         ("GET", "/scan/metrics", 404, {"detail": "Not Found"}),

@@ -19,9 +19,7 @@ async def works_at(door: Door, who: Someone, shop_id: int, role: str) -> None:
     await administration.grant_role(door.deps.identity, account_id, where, actor="test")
 
 
-async def test_whoever_registered_logs_in_to_the_same_shop_and_sees_who_they_are(
-    door: Door,
-) -> None:
+async def test_whoever_registered_logs_in_to_the_same_shop(door: Door) -> None:
     anna, made = await door.registered("Розы")
 
     again = await door.log_in(anna)

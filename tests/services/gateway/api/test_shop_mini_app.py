@@ -48,9 +48,7 @@ async def test_a_florist_is_told_who_they_are(door: Door) -> None:
     assert body["shop_id"] == made["shop_id"]
 
 
-async def test_whoever_is_no_florist_goes_on_to_the_other_login_with_the_same_init_data(
-    door: Door,
-) -> None:
+async def test_who_is_no_florist_logs_in_otherwise_with_the_same_init_data(door: Door) -> None:
     anna, _ = await door.registered()
     body = app_body(anna)
 
@@ -90,9 +88,7 @@ async def test_init_data_logs_in_once(door: Door, path: str) -> None:
         ({"age": -1000}, 401),
     ],
 )
-async def test_bad_init_data_is_refused_as_the_app_expects(
-    door: Door, path: str, shown: Any, status: int
-) -> None:
+async def test_bad_init_data_is_refused(door: Door, path: str, shown: Any, status: int) -> None:
     phone = some_phone()
     body = {"phone": phone, "phoneNumber": phone, "shop_name": "Розы"}
     if shown is not None:
@@ -143,9 +139,7 @@ async def test_without_a_bot_there_are_no_logins_from_the_app(url: str) -> None:
     assert int(answer.headers["Retry-After"]) > 0
 
 
-async def test_another_telegram_account_neither_takes_a_shop_nor_learns_whose_phone_works_where(
-    door: Door,
-) -> None:
+async def test_another_account_neither_takes_a_shop_nor_learns_of_one(door: Door) -> None:
     (anna, _), thief = await door.registered(), await door.linked()
 
     for path in LOGINS:
@@ -158,14 +152,3 @@ async def test_another_telegram_account_neither_takes_a_shop_nor_learns_whose_ph
     body = {"initData": thief.init_data(), "phone": some_phone(), "shop_name": "Моё"}
     registered = await door.post("telegram-register", {**body, "telegram_id": anna.telegram_id})
     assert registered.status_code == 401
-
-
-async def test_init_data_that_was_changed_is_not_believed(door: Door) -> None:
-    (anna, _), thief = await door.registered(), Someone()
-    own = thief.init_data()
-
-    changed = own.replace(str(thief.telegram_id), str(anna.telegram_id))
-    answer = await door.post("telegram-login", {"initData": changed})
-
-    assert changed != own
-    assert answer.status_code == 401

@@ -27,9 +27,7 @@ async def anna(door: Door) -> Someone:
     return await door.admin()
 
 
-async def test_whoever_is_taken_on_is_listed_and_can_log_in_at_once(
-    door: Door, anna: Someone
-) -> None:
+async def test_whoever_is_taken_on_is_listed_and_logs_in(door: Door, anna: Someone) -> None:
     bella = await door.linked()
 
     answer = await door.hire(anna, phone=bella.phone, email="bella@shop.example", telegram_id=4242)
@@ -56,9 +54,7 @@ async def test_an_empty_address_is_none(door: Door, anna: Someone, email: str | 
     assert (answer.status_code, answer.json()["email"]) == (200, None)
 
 
-async def test_what_cannot_be_taken_on_is_a_text_the_page_can_show(
-    door: Door, anna: Someone
-) -> None:
+async def test_what_cannot_be_hired_is_a_text_the_page_shows(door: Door, anna: Someone) -> None:
     wrong: tuple[dict[str, str], ...] = (
         {"phone": "8 701 123 45 67"},
         {"name": ""},
@@ -75,9 +71,7 @@ async def test_what_cannot_be_taken_on_is_a_text_the_page_can_show(
         assert isinstance(answer.json()["detail"], str)
 
 
-async def test_a_phone_and_an_address_are_somebodys_once_in_a_shop(
-    door: Door, anna: Someone
-) -> None:
+async def test_a_phone_or_address_is_used_once_in_a_shop(door: Door, anna: Someone) -> None:
     phone = some_phone()
     await door.hire(anna, phone=phone, email="Bella@shop.example")
 
@@ -91,9 +85,7 @@ async def test_a_phone_and_an_address_are_somebodys_once_in_a_shop(
     assert {type(answer.json()["detail"]) for answer in again} == {str}
 
 
-async def test_another_shop_may_have_the_same_person_and_calls_them_what_it_likes(
-    door: Door, anna: Someone
-) -> None:
+async def test_two_shops_may_call_one_person_what_they_like(door: Door, anna: Someone) -> None:
     other, _ = await door.registered()
     phone = some_phone()
 
@@ -169,9 +161,7 @@ async def test_another_shops_people_do_not_exist(door: Door, anna: Someone) -> N
     assert other.phone not in await door.listed(anna)
 
 
-async def test_another_role_comes_with_its_permissions_and_ends_the_sessions(
-    door: Door, anna: Someone
-) -> None:
+async def test_another_role_has_its_permissions_and_no_sessions(door: Door, anna: Someone) -> None:
     bella, number = await door.hired(anna)
     # So that the session is known to the lists.
     await door.hire(anna)
@@ -184,9 +174,7 @@ async def test_another_role_comes_with_its_permissions_and_ends_the_sessions(
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
-async def test_permissions_are_given_and_taken_bare_or_wrapped(
-    door: Door, anna: Someone, wrapped: bool
-) -> None:
+async def test_permissions_come_bare_or_wrapped(door: Door, anna: Someone, wrapped: bool) -> None:
     bella, number = await door.hired(anna)
     given: dict[str, Any] = {"customers": True, "production": False}
 
@@ -210,9 +198,7 @@ async def test_permissions_that_do_not_exist_are_refused(door: Door, anna: Someo
         assert isinstance(answer.json()["detail"], str)
 
 
-async def test_an_admin_is_not_switched_off_nor_told_what_they_may(
-    door: Door, anna: Someone
-) -> None:
+async def test_an_admin_is_not_switched_off_nor_restricted(door: Door, anna: Someone) -> None:
     _, number = await door.hired(anna, "admin")
 
     off = await door.staff(anna, "DELETE", f"/{number}")
@@ -266,9 +252,7 @@ async def test_of_two_admins_who_take_each_other_out_one_remains(door: Door, ann
 
 
 @pytest.mark.parametrize("role", ["manager", "florist", "courier"])
-async def test_whoever_may_not_manage_users_does_not_see_them(
-    door: Door, anna: Someone, role: str
-) -> None:
+async def test_who_may_not_manage_users_sees_none(door: Door, anna: Someone, role: str) -> None:
     bella, number = await door.hired(anna, role)
 
     answers = [

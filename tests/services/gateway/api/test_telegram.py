@@ -43,9 +43,7 @@ def update(number: int = 1, **message: Any) -> dict[str, Any]:
     return {"update_id": number, "message": chat | message}
 
 
-async def test_what_telegram_brings_is_done_and_answered(
-    client: AsyncClient, api: BotApi, deps: Deps
-) -> None:
+async def test_an_update_is_done_and_answered(client: AsyncClient, api: BotApi, deps: Deps) -> None:
     phone = some_phone()
     shared = update(contact={"phone_number": phone, "user_id": ANNA})
 
@@ -66,9 +64,7 @@ async def test_nobody_else_is_heard(client: AsyncClient, api: BotApi, shown: str
     assert api.calls == []
 
 
-async def test_a_repeated_update_is_thanked_for_and_ignored(
-    client: AsyncClient, api: BotApi
-) -> None:
+async def test_a_repeated_update_is_taken_and_ignored(client: AsyncClient, api: BotApi) -> None:
     for _ in range(3):
         answer = await client.post(HOOK, json=update(text="/start"), headers=SECRET)
         assert answer.status_code == 200
@@ -116,9 +112,7 @@ async def test_the_status_says_where_updates_go(client: AsyncClient, deps: Deps)
     assert (active["url"], active["pending_update_count"]) == ("https://shop.example/hook", 0)
 
 
-async def test_the_status_of_a_telegram_that_is_away_is_an_error(
-    client: AsyncClient, api: BotApi
-) -> None:
+async def test_while_telegram_is_away_there_is_an_error(client: AsyncClient, api: BotApi) -> None:
     async def broken(_: Any) -> Any:
         return error(500, "Internal Server Error")
 
@@ -144,9 +138,7 @@ async def test_without_a_bot_nobody_is_heard(url: str, api: BotApi) -> None:
     assert [answer.status_code for answer in answers] == [401, 401]
 
 
-async def test_a_gateway_tells_telegram_where_it_is_and_hears_it_there(
-    url: str, api: BotApi
-) -> None:
+async def test_a_gateway_says_where_it_is_and_is_called_there(url: str, api: BotApi) -> None:
     announced = f"https://shop.example{HOOK}"
     given = {"database_url": url, "profile": "demo", "telegram_webhook_url": announced}
     settings = gateway_settings("http://127.0.0.1:1", **with_bot(api, **given))

@@ -55,9 +55,7 @@ async def test_who_may_pass_is_told_to_the_service(proxied: AsyncClient, service
         (asked("GET", "/ping", X_Forwarded_Host="crm.shop.example"), 404),
     ],
 )
-async def test_who_may_not_pass_reads_why(
-    proxied: AsyncClient, headers: dict[str, str], status: int
-) -> None:
+async def test_refusals_say_why(proxied: AsyncClient, headers: dict[str, str], status: int) -> None:
     answer = await proxied.get(VERIFY, headers=headers)
 
     assert answer.status_code == status

@@ -202,9 +202,7 @@ async def test_a_client_that_vanishes_is_gone_for_the_service_too(room: Room, li
 
 
 @pytest.mark.parametrize("how", ["vanishes", "answers no ping"])
-async def test_a_service_that_is_gone_does_not_look_as_if_it_had_finished(
-    keys: Keys, how: str
-) -> None:
+async def test_a_service_that_is_gone_does_not_look_finished(keys: Keys, how: str) -> None:
     async def gone(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await shaken(reader, writer)
         while await reader.read(100) and how != "vanishes":
@@ -253,9 +251,7 @@ async def test_a_revoked_key_loses_its_open_sockets(room: Room, keys: Keys) -> N
     assert (message.type, message.data) == (CLOSE, 1008)
 
 
-async def test_sockets_stay_open_while_nobody_can_tell_whether_the_key_is_good(
-    room: Room, keys: Keys
-) -> None:
+async def test_sockets_stay_open_while_the_keys_are_out_of_reach(room: Room, keys: Keys) -> None:
     looked, look_up = 0, keys.look_up
 
     async def counted(hashed: str) -> Any:
@@ -286,9 +282,7 @@ async def test_what_the_service_refuses_is_refused(
     assert len(service.asked) == 1
 
 
-async def test_a_service_that_is_away_or_too_slow_is_worth_another_try(
-    service: Service, keys: Keys
-) -> None:
+async def test_a_service_away_or_slow_is_worth_another_try(service: Service, keys: Keys) -> None:
     async def never(_: web.BaseRequest) -> web.StreamResponse:
         await asyncio.Event().wait()
         raise AssertionError
@@ -300,9 +294,7 @@ async def test_a_service_that_is_away_or_too_slow_is_worth_another_try(
         assert await refused(f"{url}{LIVE}", WITH_KEY) == 503
 
 
-async def test_an_open_socket_does_not_hold_up_the_end_of_the_gateway(
-    room: Room, live: Live
-) -> None:
+async def test_an_open_socket_does_not_hold_up_the_end(room: Room, live: Live) -> None:
     async with aiohttp.ClientSession() as client:
         async with asyncio.timeout(PATIENCE), room.open() as url:
             socket = await client.ws_connect(f"{url}{LIVE}", headers=WITH_KEY)
@@ -314,9 +306,7 @@ async def test_an_open_socket_does_not_hold_up_the_end_of_the_gateway(
         assert not socket.closed
 
 
-async def test_a_server_that_cannot_answer_a_handshake_closes_it(
-    service: Service, keys: Keys
-) -> None:
+async def test_a_server_that_cannot_refuse_closes(service: Service, keys: Keys) -> None:
     exchange = Exchange()
     scope = {
         "type": "websocket",
