@@ -11,12 +11,10 @@ import pytest
 from aiohttp import web
 from httpx import AsyncClient
 
-from contracts.gateway import KeyIssued, KeyRevoked
 from libs.process.lifecycle import serve
 from libs.testing.callers import client_of
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.gateway import bootstrap
-from services.gateway.handlers import key as keys
 from services.gateway.settings import Settings
 from tests.services.gateway.api.inside import catch_up
 from tests.services.gateway.conftest import (
@@ -213,20 +211,6 @@ async def test_a_key_opens_from_issue_to_revocation(settings: Settings) -> None:
     (listed,) = await bootstrap.list_keys(settings, tenant="shop")
     assert (listed.name, listed.revoked_because) == ("office", "lost")
     assert await bootstrap.list_keys(settings, tenant="other") == []
-
-
-async def test_the_configured_key_stays_revoked_over_a_restart(settings: Settings) -> None:
-    async with bootstrap.open_deps(settings) as deps:
-        (history,) = [page async for page in deps.store.log.read_all()]
-        issued = deps.store.decode(history[0])
-        assert isinstance(issued, KeyIssued)
-        key_id = issued.key_id
-        await keys.revoke(deps.store, tenant="demo", key_id=key_id, reason="leak", actor="anna")
-
-    async with bootstrap.open_deps(settings) as deps:
-        told = (await deps.store.read("demo", f"key-{key_id}")).events
-
-    assert isinstance(told[-1], KeyRevoked)
 
 
 async def test_health_is_true(settings: Settings, service: Service, keys: Keys) -> None:

@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 from httpx import AsyncClient
 
-from services.gateway.deps import Deps
 from tests.services.gateway.adapters.bot_api import open_bot_api
 from tests.services.gateway.api import shop_door
-from tests.services.gateway.api.device import KIOSK, Device, LetIn, answered, asking, of
+from tests.services.gateway.api.device import KIOSK, Device, LetIn, answered, asking
 from tests.services.gateway.api.doorstep import Doorstep, doorstep
 from tests.services.gateway.api.inside import (
     MANAGER,
@@ -29,45 +28,38 @@ async def house(url: str) -> AsyncIterator[House]:
 
 
 @pytest.fixture
-async def deps(url: str) -> AsyncIterator[Deps]:
-    """What a gateway holds whose people are of the tenant `demo`."""
-    async with gateway_on(url, key_fresh_seconds=0) as opened:
-        yield opened
+async def demo(url: str) -> AsyncIterator[House]:
+    """A gateway whose people are of the tenant `demo`."""
+    async with gateway_on(url, key_fresh_seconds=0) as deps, client_of(deps) as client:
+        yield House(deps, client)
 
 
 @pytest.fixture
-async def client(deps: Deps) -> AsyncIterator[AsyncClient]:
-    """A client of that gateway."""
-    async with client_of(deps) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def browser(deps: Deps) -> AsyncIterator[AsyncClient]:
+async def browser(demo: House) -> AsyncIterator[AsyncClient]:
     """A client at another address."""
-    async with client_of(deps) as opened:
+    async with client_of(demo.deps) as opened:
         yield opened
 
 
 @pytest.fixture
-async def kiosk(deps: Deps) -> AsyncIterator[Device]:
+async def kiosk(demo: House) -> AsyncIterator[Device]:
     """A kiosk that waits."""
-    async with client_of(deps, {"User-Agent": "Till/1 (Linux)"}) as client:
+    async with client_of(demo.deps, {"User-Agent": "Till/1 (Linux)"}) as client:
         yield await asking(client, device_name="Hall <b>1</b>")
 
 
 @pytest.fixture
-async def manager(deps: Deps) -> str:
+async def manager(demo: House) -> str:
     """The address of somebody who manages kiosks and scales."""
-    return await of(deps, MANAGER, WEIGHER)
+    return await demo.email_of(MANAGER, WEIGHER)
 
 
 @pytest.fixture
-def let_in(client: AsyncClient, browser: AsyncClient, manager: str) -> LetIn:
+def let_in(demo: House, browser: AsyncClient, manager: str) -> LetIn:
     """Makes devices that the manager lets in; they have not asked since."""
 
     async def allowed(client_id: str = KIOSK, **more: str) -> Device:
-        device = await asking(client, client_id, **more)
+        device = await asking(demo.client, client_id, **more)
         await answered(browser, device.user_code, manager)
         return device
 

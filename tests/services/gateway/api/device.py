@@ -9,8 +9,7 @@ from typing import Any, Final, TypeAlias
 from httpx import AsyncClient, Response
 
 from services.gateway.deps import Deps
-from services.gateway.domain.realm import Role
-from tests.services.gateway.api.inside import PASSWORD, somebody
+from tests.services.gateway.api.inside import PASSWORD
 
 ASK, TOKEN, PAGE = "/oauth/device_authorization", "/oauth/token", "/oauth/device"
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
@@ -80,11 +79,6 @@ async def later(deps: Deps, device_code: str, by: timedelta) -> None:
         deps.identity.seal.digest("device code", device_code),
         by,
     )
-
-
-async def of(deps: Deps, *roles: Role) -> str:
-    """The address of somebody new with these roles."""
-    return (await somebody(deps, *roles)).person.email or ""
 
 
 async def is_in(device: Device) -> bool:

@@ -90,12 +90,6 @@ async def inside(
     return into, bearer(access_of(deps, into).bearer)
 
 
-async def as_somebody(deps: Deps, role: Role) -> dict[str, str]:
-    """The header of somebody new with one role."""
-    made = await somebody(deps, role)
-    return (await inside(deps, made.account_id, role.place))[1]
-
-
 async def events(deps: Deps, kind: type[Any]) -> list[Any]:
     """All events of a kind, oldest first."""
     return [one.event for one in await _history(deps) if isinstance(one.event, kind)]
@@ -154,10 +148,32 @@ class Member:
 
 @dataclass(frozen=True)
 class House:
-    """A gateway whose people are of a tenant of their own, and a client of it."""
+    """A gateway and a client of it, with what tests do to its people."""
 
     deps: Deps
     client: AsyncClient
+
+    async def somebody(self, *roles: Role, email: str | None = None) -> Profile:
+        """Somebody with these roles and `PASSWORD`."""
+        return await somebody(self.deps, *roles, email=email)
+
+    async def email_of(self, *roles: Role) -> str:
+        """The address of somebody new with these roles."""
+        return str((await self.somebody(*roles)).person.email)
+
+    async def inside(
+        self, who: Profile, place: Place, device: str = "phone"
+    ) -> tuple[LoggedIn, dict[str, str]]:
+        """A session of theirs in a place, and the header that it gives them."""
+        return await inside(self.deps, who.account_id, place, device)
+
+    async def header_of(self, role: Role) -> dict[str, str]:
+        """The header of somebody new with one role, who is in."""
+        return (await self.inside(await self.somebody(role), role.place))[1]
+
+    async def events(self, kind: type[Any]) -> list[Any]:
+        """All events of a kind, oldest first."""
+        return await events(self.deps, kind)
 
     async def account(self, realm: Realm, role: str, tenant: str | None = None) -> Profile:
         """An account with this role, in the gateway's tenant by default."""
@@ -170,7 +186,7 @@ class House:
         """Somebody new who is in; lists know of them."""
         profile = await self.account(realm, role, tenant)
         (place,) = profile.roles
-        _, headers = await inside(self.deps, profile.account_id, place)
+        _, headers = await self.inside(profile, place)
         await self.catch_up()
         return Member(profile, self.client, headers)
 
@@ -191,7 +207,7 @@ class House:
 
 @asynccontextmanager
 async def house_on(url: str, **different: Any) -> AsyncIterator[House]:
-    """A house on this database."""
+    """A house on this database whose people have a tenant of their own."""
     given = {"people_tenant": f"t{uuid4().hex[:12]}", "stale_wait_seconds": 0} | different
     async with gateway_on(url, **given) as deps, client_of(deps) as client:
         yield House(deps, client)

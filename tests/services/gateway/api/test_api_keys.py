@@ -5,12 +5,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from httpx import AsyncClient, Response
+from httpx import Response
 
 from libs.security.api_keys import hash_key
-from services.gateway.deps import Deps
 from services.gateway.read_models.api_key import caller_of
-from tests.services.gateway.api.inside import CHIEF, MANAGER, as_somebody, catch_up
+from tests.services.gateway.api.inside import CHIEF, MANAGER, House
 
 KEYS = "/api/v1/keys"
 STATE = "/api/v1/dashboard/state"
@@ -20,19 +19,18 @@ READER: dict[str, Any] = {"name": "office", "scopes": ["scan:read"]}
 class Chief:
     """An administrator of the platform, and what they ask."""
 
-    def __init__(self, deps: Deps, client: AsyncClient, headers: dict[str, str]) -> None:
-        self.deps = deps
-        self.client = client
+    def __init__(self, demo: House, headers: dict[str, str]) -> None:
+        self.demo = demo
         self.headers = headers
 
     async def ask(self, method: str, path: str = "", **more: Any) -> Response:
-        return await self.client.request(method, KEYS + path, headers=self.headers, **more)
+        return await self.demo.client.request(method, KEYS + path, headers=self.headers, **more)
 
     async def make(self, **different: Any) -> Any:
         """A key that the doors know."""
         made = await self.ask("POST", json=READER | different)
         assert made.status_code == 201
-        await catch_up(self.deps)
+        await self.demo.catch_up()
         return made.json()
 
     async def shown(self, key: Any) -> Any:
@@ -40,20 +38,20 @@ class Chief:
 
     async def enter(self, key: str) -> int:
         """What the door says to a key; 503 if it opens, for there is no service behind it."""
-        return (await self.client.get(STATE, headers={"X-API-Key": key})).status_code
+        return (await self.demo.client.get(STATE, headers={"X-API-Key": key})).status_code
 
 
 @pytest.fixture
-async def chief(deps: Deps, client: AsyncClient) -> Chief:
-    return Chief(deps, client, await as_somebody(deps, CHIEF))
+async def chief(demo: House) -> Chief:
+    return Chief(demo, await demo.header_of(CHIEF))
 
 
-async def test_a_key_is_shown_once_and_listed_without_it(deps: Deps, chief: Chief) -> None:
+async def test_a_key_is_shown_once_and_listed_without_it(demo: House, chief: Chief) -> None:
     until = (datetime.now(UTC) + timedelta(days=30)).replace(microsecond=0)
     more = {"expires_at": until.isoformat(), "requests_per_minute": 60}
 
     made = await chief.ask("POST", json=READER | more)
-    await catch_up(deps)
+    await demo.catch_up()
     path = f"/{made.json()['key_id']}"
     one, every = await chief.ask("GET", path), await chief.ask("GET")
 
@@ -70,14 +68,14 @@ async def test_a_key_is_shown_once_and_listed_without_it(deps: Deps, chief: Chie
     assert one.json()["last_used_at"] is None
 
 
-async def test_a_key_opens_until_revoked_and_says_when_it_did(deps: Deps, chief: Chief) -> None:
+async def test_a_key_opens_until_revoked_and_says_when_it_did(demo: House, chief: Chief) -> None:
     made = await chief.make()
     opened = await chief.enter(made["key"])
-    await deps.key_uses.write()
+    await demo.deps.key_uses.write()
     used = await chief.shown(made)
 
     taken = [(await chief.ask("DELETE", f"/{made['key_id']}")).status_code for _ in range(2)]
-    await catch_up(deps)
+    await demo.catch_up()
     shown = await chief.shown(made)
 
     assert opened == 503
@@ -87,16 +85,17 @@ async def test_a_key_opens_until_revoked_and_says_when_it_did(deps: Deps, chief:
     assert (shown["active"], shown["revoked_because"]) == (False, "revoked by an administrator")
 
 
-async def test_a_key_that_ran_out_is_refused_like_one_of_nobody(deps: Deps, chief: Chief) -> None:
+async def test_a_key_that_ran_out_is_refused_like_one_of_nobody(demo: House, chief: Chief) -> None:
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     made = await chief.make(expires_at=soon)
     before = await chief.enter(made["key"])
-    await deps.pool.execute(
+    await demo.deps.pool.execute(
         "UPDATE api_key SET expires_at = now() - interval '1 second' WHERE hash = $1",
         hash_key(made["key"]),
     )
     after, unknown = [
-        await chief.client.get(STATE, headers={"X-API-Key": key}) for key in (made["key"], "x" * 32)
+        await chief.demo.client.get(STATE, headers={"X-API-Key": key})
+        for key in (made["key"], "x" * 32)
     ]
 
     assert before == 503
@@ -108,7 +107,7 @@ async def test_a_key_with_a_limit_of_its_own_is_held_to_it(chief: Chief) -> None
     made = await chief.make(requests_per_minute=2)
 
     assert [await chief.enter(made["key"]) for _ in range(2)] == [503, 503]
-    over = await chief.client.get(STATE, headers={"X-API-Key": made["key"]})
+    over = await chief.demo.client.get(STATE, headers={"X-API-Key": made["key"]})
     assert over.status_code == 429
     assert int(over.headers["Retry-After"]) >= 1
 
@@ -137,22 +136,20 @@ async def test_a_key_that_should_not_be_is_not_made(chief: Chief, wrong: dict[st
     assert "key" not in answer.json()
 
 
-async def test_only_administrators_of_the_platform_touch_keys(
-    deps: Deps, client: AsyncClient, chief: Chief
-) -> None:
+async def test_only_administrators_of_the_platform_touch_keys(demo: House, chief: Chief) -> None:
     made = await chief.make()
-    manager = await as_somebody(deps, MANAGER)
+    manager = await demo.header_of(MANAGER)
     one = f"/{made['key_id']}"
     routes: list[tuple[str, str, Any]] = [
         *(("GET", "", None), ("POST", "", READER), ("GET", one, None), ("DELETE", one, None)),
     ]
 
     for headers, status in ((manager, 403), ({}, 401), ({"X-API-Key": made["key"]}, 401)):
-        other = Chief(deps, client, headers)
+        other = Chief(demo, headers)
         for method, path, body in routes:
             assert (await other.ask(method, path, json=body)).status_code == status
 
-    assert await caller_of(deps.pool, hash_key(made["key"])) is not None
+    assert await caller_of(demo.deps.pool, hash_key(made["key"])) is not None
 
 
 async def test_the_key_of_one_tenant_is_not_there_in_another(chief: Chief) -> None:

@@ -50,21 +50,7 @@ async def test_administrators_make_users_who_log_in(house: House, boss: Member, 
     assert (await house.token(body["email"].upper())).status_code == 200
 
 
-async def test_everybody_sees_who_they_are_and_what_they_may(house: House) -> None:
-    engineer = await house.member(Realm.CRM, "ENGINEER")
-
-    me = await engineer.get(f"{USERS}/me")
-
-    assert me.status_code == 200
-    assert me.json().keys() == SHOWN | {"scopes"}
-    assert me.json()["id"] == str(engineer.profile.account_id)
-    assert me.json()["last_login_at"] is not None
-    assert me.json()["scopes"] == [
-        *("customers:read", "customers:write", "objects:read", "visits:read", "visits:write"),
-    ]
-
-
-async def test_the_list_is_a_bare_array_for_those_who_may(house: House, boss: Member) -> None:
+async def test_all_see_themselves_and_those_who_may_a_list(house: House, boss: Member) -> None:
     supervisor = await house.member(Realm.CRM, "SUPERVISOR")
     engineer = await house.member(Realm.CRM, "ENGINEER")
 
@@ -78,6 +64,13 @@ async def test_the_list_is_a_bare_array_for_those_who_may(house: House, boss: Me
     assert lists[0][0].keys() == SHOWN
     assert crm_error(refused) == (403, "FORBIDDEN")
     assert refused.json()["error"]["message"] == "Required roles: ADMIN, SUPERVISOR"
+    me = (await engineer.get(f"{USERS}/me")).json()
+    assert me.keys() == SHOWN | {"scopes"}
+    assert me["id"] == everybody[2]
+    assert me["last_login_at"] is not None
+    assert me["scopes"] == [
+        *("customers:read", "customers:write", "objects:read", "visits:read", "visits:write"),
+    ]
 
 
 async def test_supervisors_are_found_by_part_of_name_or_address(house: House, boss: Member) -> None:

@@ -10,7 +10,6 @@ from httpx import AsyncClient
 
 from contracts.gateway import DeviceEnrolled, DeviceRefused, LoginRefused, SessionOpened
 from services.gateway.api.device_page import STYLE
-from services.gateway.deps import Deps
 from services.gateway.domain.realm import Place, Realm, Role
 from services.gateway.handlers.device_grant import MOST_WRONG
 from services.gateway.read_models.session import live_sessions
@@ -23,7 +22,6 @@ from tests.services.gateway.api.device import (
     asking,
     csrf_of,
     is_in,
-    of,
 )
 from tests.services.gateway.api.inside import (
     CHIEF,
@@ -32,11 +30,9 @@ from tests.services.gateway.api.inside import (
     PASSWORD,
     STAFF,
     WEIGHER,
-    catch_up,
+    House,
     client_of,
-    events,
     some_email,
-    somebody,
 )
 
 
@@ -68,15 +64,15 @@ async def test_the_page_is_small_and_holds_no_script_and_nothing_of_others(
     assert '<label for="user_code">' in empty.text
 
 
-async def test_behind_tls_the_cookie_stays_there(deps: Deps) -> None:
-    async with client_of(deps, base_url="https://gateway") as browser:
+async def test_behind_tls_the_cookie_stays_there(demo: House) -> None:
+    async with client_of(demo.deps, base_url="https://gateway") as browser:
         page = await browser.get(PAGE)
 
     assert "Secure" in page.headers["Set-Cookie"].split("; ")
 
 
 async def test_it_shows_what_asks_and_where_before_anybody_answers(
-    deps: Deps, browser: AsyncClient, kiosk: Device
+    demo: House, browser: AsyncClient, kiosk: Device
 ) -> None:
     typed = kiosk.user_code.lower().replace("-", " ")
 
@@ -86,39 +82,39 @@ async def test_it_shows_what_asks_and_where_before_anybody_answers(
     assert "<b>" not in page.text
     for shown in (kiosk.user_code, "Kiosk: Hall <b>1</b>", "Till/1 (Linux)", "10."):
         assert shown in unescape(page.text)
-    assert await events(deps, DeviceEnrolled) == []
+    assert await demo.events(DeviceEnrolled) == []
     assert not await is_in(kiosk)
 
 
 async def test_whoever_manages_devices_lets_it_in_and_was_in_for_the_answer_only(
-    deps: Deps, browser: AsyncClient, kiosk: Device
+    demo: House, browser: AsyncClient, kiosk: Device
 ) -> None:
-    anna = await somebody(deps, MANAGER)
+    anna = await demo.somebody(MANAGER)
 
     page = await answered(browser, kiosk.user_code, anna.person.email or "")
-    await catch_up(deps)
+    await demo.catch_up()
 
     assert page.status_code == 200
     assert 'role="status"' in page.text
     assert await is_in(kiosk)
-    opened = [e for e in await events(deps, SessionOpened) if e.account_id == anna.account_id]
+    opened = [e for e in await demo.events(SessionOpened) if e.account_id == anna.account_id]
     assert [one.device for one in opened] == ["device approval"]
-    assert await live_sessions(deps.pool, anna.account_id, deps.identity.clock()) == []
+    assert await live_sessions(demo.deps.pool, anna.account_id, demo.deps.identity.clock()) == []
     assert not {"access_token", "refresh_token"} & {*browser.cookies}
 
 
 async def test_who_let_it_in_and_who_did_not_is_recorded(
-    deps: Deps, client: AsyncClient, browser: AsyncClient, kiosk: Device
+    demo: House, browser: AsyncClient, kiosk: Device
 ) -> None:
     address = some_email()
-    anna = await somebody(deps, MANAGER, email=address)
-    other = await asking(client)
+    anna = await demo.somebody(MANAGER, email=address)
+    other = await asking(demo.client)
 
     await answered(browser, kiosk.user_code, address)
     await answered(browser, other.user_code, address, "refuse")
 
-    yes = [e for e in await events(deps, DeviceEnrolled) if e.enrolled_by == anna.account_id]
-    no = [e for e in await events(deps, DeviceRefused) if e.refused_by == anna.account_id]
+    yes = [e for e in await demo.events(DeviceEnrolled) if e.enrolled_by == anna.account_id]
+    no = [e for e in await demo.events(DeviceRefused) if e.refused_by == anna.account_id]
     assert [(e.realm, e.tenant, e.client) for e in (*yes, *no)] == [
         ("kiosk", "demo", "tillstream-kiosk")
     ] * 2
@@ -126,21 +122,19 @@ async def test_who_let_it_in_and_who_did_not_is_recorded(
         assert secret not in str([*yes, *no])
 
 
-async def test_a_bridge_is_let_in_by_who_may_write_at_the_scales(
-    deps: Deps, client: AsyncClient, browser: AsyncClient
-) -> None:
-    bridge = await asking(client, BRIDGE)
-    refused = await answered(browser, bridge.user_code, await of(deps, MANAGER))
-    page = await answered(browser, bridge.user_code, await of(deps, WEIGHER))
+async def test_a_bridge_is_let_in_by_users_of_the_scales(demo: House, browser: AsyncClient) -> None:
+    bridge = await asking(demo.client, BRIDGE)
+    refused = await answered(browser, bridge.user_code, await demo.email_of(MANAGER))
+    page = await answered(browser, bridge.user_code, await demo.email_of(WEIGHER))
 
     assert (refused.status_code, page.status_code) == (422, 200)
     assert (await bridge.poll()).json()["scope"] == "scales:bridge"
 
 
 async def test_the_platforms_administrators_let_devices_in_anywhere(
-    deps: Deps, client: AsyncClient, browser: AsyncClient, kiosk: Device
+    demo: House, browser: AsyncClient, kiosk: Device
 ) -> None:
-    chief, other = await of(deps, CHIEF), await asking(client)
+    chief, other = await demo.email_of(CHIEF), await asking(demo.client)
 
     house = await answered(browser, other.user_code, chief, tenant="platform")
     await answered(browser, kiosk.user_code, chief)
@@ -149,13 +143,11 @@ async def test_the_platforms_administrators_let_devices_in_anywhere(
     assert house.status_code == 422
     assert await is_in(kiosk)
     assert await is_in(other)
-    assert [e.tenant for e in await events(deps, DeviceEnrolled)][-2:] == ["demo", "shop-1"]
+    assert [e.tenant for e in await demo.events(DeviceEnrolled)][-2:] == ["demo", "shop-1"]
 
 
-async def test_who_manages_several_says_for_which(
-    deps: Deps, browser: AsyncClient, kiosk: Device
-) -> None:
-    manager = await of(deps, MANAGER, Role(Place(Realm.KIOSK, "shop-2"), "admin"))
+async def test_a_manager_of_several_says(demo: House, browser: AsyncClient, kiosk: Device) -> None:
+    manager = await demo.email_of(MANAGER, Role(Place(Realm.KIOSK, "shop-2"), "admin"))
 
     unsaid = await answered(browser, kiosk.user_code, manager)
     stranger = await answered(browser, kiosk.user_code, manager, password="wrong")
@@ -184,9 +176,9 @@ async def test_under_a_doors_prefix_page_and_cookie_stay_there(browser: AsyncCli
     ids=lambda role: f"{role.place.realm} {role.name}",
 )
 async def test_whoever_may_not_manage_kiosks_gets_the_answer_of_a_stranger(
-    deps: Deps, browser: AsyncClient, kiosk: Device, role: Role
+    demo: House, browser: AsyncClient, kiosk: Device, role: Role
 ) -> None:
-    member, manager = await somebody(deps, role), await of(deps, MANAGER)
+    member, manager = await demo.somebody(role), await demo.email_of(MANAGER)
 
     pages = [
         await answered(browser, kiosk.user_code, email, **more)
@@ -205,14 +197,14 @@ async def test_whoever_may_not_manage_kiosks_gets_the_answer_of_a_stranger(
     assert len(alerts) == 1
     assert not await is_in(kiosk)
     # It is recorded like any refused login.
-    refused = [e for e in await events(deps, LoginRefused) if e.account_id == member.account_id]
+    refused = [e for e in await demo.events(LoginRefused) if e.account_id == member.account_id]
     assert [(e.realm, e.reason) for e in refused] == [("kiosk", "role")]
 
 
 async def test_a_code_is_answered_once_and_by_an_answer_only(
-    deps: Deps, browser: AsyncClient, kiosk: Device
+    demo: House, browser: AsyncClient, kiosk: Device
 ) -> None:
-    manager = await of(deps, MANAGER)
+    manager = await demo.email_of(MANAGER)
 
     for answer in ("", "yes", "ALLOW", "refuse"):
         page = await answered(browser, kiosk.user_code, manager, answer)
@@ -224,7 +216,7 @@ async def test_a_code_is_answered_once_and_by_an_answer_only(
 
 
 async def test_user_codes_cannot_be_tried_one_after_the_other(
-    deps: Deps, browser: AsyncClient, kiosk: Device
+    demo: House, browser: AsyncClient, kiosk: Device
 ) -> None:
     form = {"csrf": await csrf_of(browser), "user_code": kiosk.user_code}
     # Right ones cost no tries.
@@ -235,7 +227,7 @@ async def test_user_codes_cannot_be_tried_one_after_the_other(
         for letter in "KLMNPQRSTVWX"
     ]
     right = await browser.post(PAGE, data=form)
-    async with client_of(deps) as elsewhere:
+    async with client_of(demo.deps) as elsewhere:
         others = await elsewhere.post(PAGE, data=form | {"csrf": await csrf_of(elsewhere)})
 
     assert [page.status_code for page in tried[:MOST_WRONG]] == [422] * MOST_WRONG
@@ -243,11 +235,11 @@ async def test_user_codes_cannot_be_tried_one_after_the_other(
     assert int(right.headers["Retry-After"]) >= 1
     assert kiosk.user_code not in right.text
     assert others.status_code == 200
-    assert [e for e in await events(deps, LoginRefused) if e.reason == "user code"]
+    assert [e for e in await demo.events(LoginRefused) if e.reason == "user code"]
 
 
-async def test_passwords_cannot_be_guessed(deps: Deps, browser: AsyncClient, kiosk: Device) -> None:
-    manager = await of(deps, MANAGER)
+async def test_no_password_can_be_guessed(demo: House, browser: AsyncClient, kiosk: Device) -> None:
+    manager = await demo.email_of(MANAGER)
 
     tried = [
         await answered(browser, kiosk.user_code, manager, password=f"guess {n}") for n in range(11)
@@ -275,12 +267,12 @@ async def test_passwords_cannot_be_guessed(deps: Deps, browser: AsyncClient, kio
     ],
 )
 async def test_a_form_of_another_page_lets_nothing_in(
-    deps: Deps, browser: AsyncClient, kiosk: Device, csrf: str | None, headers: Any, status: int
+    demo: House, browser: AsyncClient, kiosk: Device, csrf: str | None, headers: Any, status: int
 ) -> None:
-    form = {"user_code": kiosk.user_code, "email": await of(deps, MANAGER)}
+    form = {"user_code": kiosk.user_code, "email": await demo.email_of(MANAGER)}
     form |= {"password": PASSWORD, "answer": "allow"}
     own = await csrf_of(browser)
-    async with client_of(deps) as attacker:
+    async with client_of(demo.deps) as attacker:
         others = await csrf_of(attacker)
     if csrf is not None:
         form["csrf"] = {"its own": own, "another browser's": others}.get(csrf, csrf)

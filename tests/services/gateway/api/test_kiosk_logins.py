@@ -132,16 +132,24 @@ async def test_staff_log_in_and_keep_a_cookie_that_scripts_cannot_read(house: Ho
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_outside_of_the_demo_the_cookie_is_for_https_only(url: str) -> None:
-    async with house_on(url, profile="local") as house:
-        assert "; secure" in (await logged_in(house)).headers["set-cookie"].lower()
-
-
-async def test_at_the_doors_own_prefix_the_cookie_is_for_that(house: House) -> None:
+async def test_at_the_doors_own_prefix_the_cookie_is_for_that_and_without_it_nothing_is_refreshed(
+    house: House,
+) -> None:
     answer = await logged_in(house, prefix="/kiosk")
 
     assert f"path=/kiosk{REFRESH};" in answer.headers["set-cookie"].lower()
     assert (await house.client.post(f"/kiosk{REFRESH}")).status_code == 200
+    assert kiosk_error(await house.client.post(REFRESH)) == (401, "INVALID_TOKEN")
+
+
+async def test_the_cookie_is_for_https_and_not_for_every_page_that_may_read(url: str) -> None:
+    async with house_on(url, profile="local", cors_origins=("*",)) as house:
+        login = await logged_in(house)
+        token = login.cookies["refresh_token"]
+        answer = await refreshed(house, token, Origin="https://evil.example")
+
+    assert "; secure" in login.headers["set-cookie"].lower()
+    assert kiosk_error(answer) == (403, "FORBIDDEN")
 
 
 async def test_staff_get_the_same_answer_whatever_is_wrong_with_a_login(house: House) -> None:
@@ -222,15 +230,6 @@ async def changes(house: House) -> int:
     return sum([len(await events(house.deps, e)) for e in (SessionRefreshed, SessionRevoked)])
 
 
-async def test_allowing_every_page_to_read_allows_none_to_refresh(url: str) -> None:
-    async with house_on(url, cors_origins=("*",)) as house:
-        token = (await logged_in(house)).cookies["refresh_token"]
-
-        answer = await refreshed(house, token, Origin="https://evil.example")
-
-    assert kiosk_error(answer) == (403, "FORBIDDEN")
-
-
 @PREFIXES
 async def test_a_kiosk_gets_own_tokens_and_asks_what_it_is(house: House, prefix: str) -> None:
     body = await body_of(house, DEVICE)
@@ -302,7 +301,3 @@ async def test_staff_are_no_kiosks_and_kiosks_are_no_staff(house: House) -> None
         (kiosk, "POST", "auth/logout"),
     ):
         assert (await who.ask(method, f"/api/v1/{path}")).status_code == 401
-
-
-async def test_without_a_cookie_there_is_nothing_to_refresh(house: House) -> None:
-    assert kiosk_error(await house.client.post(REFRESH)) == (401, "INVALID_TOKEN")

@@ -3,16 +3,15 @@
 from typing import Any
 
 import pytest
-from httpx import AsyncClient
 
 from tests.services.gateway.api.device import ASK, DEVICE_GRANT, KIOSK, TOKEN, error_of
-from tests.services.gateway.api.inside import client_of, gateway_on
+from tests.services.gateway.api.inside import House, client_of, gateway_on
 
 DISCOVERY = "/.well-known/oauth-authorization-server"
 
 
-async def test_discovery_says_where_everything_is(client: AsyncClient) -> None:
-    answer = await client.get(DISCOVERY)
+async def test_discovery_says_where_everything_is(demo: House) -> None:
+    answer = await demo.client.get(DISCOVERY)
 
     document = answer.json()
     assert answer.status_code == 200
@@ -21,18 +20,18 @@ async def test_discovery_says_where_everything_is(client: AsyncClient) -> None:
     assert document["device_authorization_endpoint"] == f"http://gateway{ASK}"
     assert document["grant_types_supported"] == ["refresh_token", DEVICE_GRANT]
     assert document["token_endpoint_auth_methods_supported"] == ["none"]
-    assert (await client.get(document["jwks_uri"])).json()["keys"]
-    assert (await client.post(document["token_endpoint"])).status_code == 400
+    assert (await demo.client.get(document["jwks_uri"])).json()["keys"]
+    assert (await demo.client.post(document["token_endpoint"])).status_code == 400
 
 
-async def test_discovery_names_the_public_address_only(url: str, client: AsyncClient) -> None:
+async def test_discovery_names_the_public_address_only(url: str, demo: House) -> None:
     async with (
         gateway_on(url, public_url="https://till.example/") as known,
         client_of(known) as other,
     ):
         named = await other.get(DISCOVERY, headers={"Host": "evil.example"})
         device = (await other.post(ASK, data={"client_id": KIOSK})).json()
-    strange = await client.get(DISCOVERY, headers={"Host": 'evil"><script>'})
+    strange = await demo.client.get(DISCOVERY, headers={"Host": 'evil"><script>'})
 
     assert named.json()["issuer"] == "https://till.example"
     assert "max-age" in named.headers["Cache-Control"]
@@ -41,8 +40,8 @@ async def test_discovery_names_the_public_address_only(url: str, client: AsyncCl
     assert "script" not in strange.text
 
 
-async def test_a_device_is_told_what_to_show_and_how_often_to_ask(client: AsyncClient) -> None:
-    answer = await client.post(ASK, data={"client_id": KIOSK, "scope": "kiosk:device"})
+async def test_a_device_is_told_what_to_show_and_how_often_to_ask(demo: House) -> None:
+    answer = await demo.client.post(ASK, data={"client_id": KIOSK, "scope": "kiosk:device"})
 
     given = answer.json()
     assert answer.headers["Cache-Control"] == "no-store"
@@ -55,7 +54,7 @@ async def test_a_device_is_told_what_to_show_and_how_often_to_ask(client: AsyncC
     assert given["verification_uri_complete"].endswith(f"?user_code={given['user_code']}")
     assert len(given["device_code"]) >= 43
     # More than a device may is not given.
-    more = await client.post(ASK, data={"client_id": KIOSK, "scope": "kiosk:staff"})
+    more = await demo.client.post(ASK, data={"client_id": KIOSK, "scope": "kiosk:staff"})
     assert error_of(more) == (400, "invalid_scope")
 
 
@@ -84,9 +83,9 @@ def form(grant_type: str, **more: str) -> dict[str, str]:
     ],
 )
 async def test_what_is_not_asked_rightly_is_refused_by_its_code(
-    client: AsyncClient, sent: dict[str, str], error: str
+    demo: House, sent: dict[str, str], error: str
 ) -> None:
-    assert error_of(await client.post(TOKEN, data=sent)) == (400, error)
+    assert error_of(await demo.client.post(TOKEN, data=sent)) == (400, error)
 
 
 @pytest.mark.parametrize(
@@ -99,25 +98,25 @@ async def test_what_is_not_asked_rightly_is_refused_by_its_code(
         {"content": b"&".join(b"f%d=1" % n for n in range(60))},
     ],
 )
-async def test_what_is_no_form_is_refused(client: AsyncClient, sent: dict[str, Any]) -> None:
+async def test_what_is_no_form_is_refused(demo: House, sent: dict[str, Any]) -> None:
     headers = {} if "json" in sent else {"Content-Type": "application/x-www-form-urlencoded"}
 
     for path in (TOKEN, ASK):
-        answer = await client.post(path, headers=headers, **sent)
+        answer = await demo.client.post(path, headers=headers, **sent)
         assert error_of(answer) == (400, "invalid_request")
 
 
-async def test_our_clients_have_no_secret(client: AsyncClient) -> None:
+async def test_our_clients_have_no_secret(demo: House) -> None:
     sent = form("refresh_token", refresh_token="x")
 
-    answer = await client.post(TOKEN, data=sent, auth=(KIOSK, "secret"))
+    answer = await demo.client.post(TOKEN, data=sent, auth=(KIOSK, "secret"))
 
     assert error_of(answer) == (401, "invalid_client")
     assert answer.headers["WWW-Authenticate"].startswith("Basic")
 
 
-async def test_one_address_does_not_fill_the_house_with_grants(client: AsyncClient) -> None:
-    answers = [await client.post(ASK, data={"client_id": KIOSK}) for _ in range(11)]
+async def test_one_address_does_not_fill_the_house_with_grants(demo: House) -> None:
+    answers = [await demo.client.post(ASK, data={"client_id": KIOSK}) for _ in range(11)]
 
     assert answers[9].status_code == 200
     assert error_of(answers[10]) == (429, "temporarily_unavailable")

@@ -13,7 +13,6 @@ from httpx import AsyncClient
 from contracts.gateway import AccountOpened, DeviceEnrolled
 from libs.security import tokens
 from services.gateway.adapters.access_tokens import AUDIENCE
-from services.gateway.deps import Deps
 from services.gateway.domain.device_grant import LIFETIME
 from services.gateway.handlers.administration import deactivate
 from tests.services.gateway.api.device import (
@@ -25,16 +24,7 @@ from tests.services.gateway.api.device import (
     error_of,
     later,
 )
-from tests.services.gateway.api.inside import (
-    KIOSKS,
-    STAFF,
-    bearer,
-    catch_up,
-    client_of,
-    events,
-    inside,
-    somebody,
-)
+from tests.services.gateway.api.inside import KIOSKS, STAFF, House, bearer, client_of
 
 PENDING = (400, "authorization_pending")
 WORTHLESS = (400, "invalid_grant")
@@ -45,13 +35,13 @@ WORTHLESS = (400, "invalid_grant")
     [(KIOSK, "kiosk:device", "kiosk"), (BRIDGE, "scales:bridge", "scales")],
 )
 async def test_a_device_somebody_let_in_has_an_account_and_a_session_of_its_own(
-    deps: Deps, client: AsyncClient, let_in: LetIn, client_id: str, scope: str, realm: str
+    demo: House, let_in: LetIn, client_id: str, scope: str, realm: str
 ) -> None:
     device = await let_in(client_id, device_name="Hall")
     got = await device.poll()
-    await catch_up(deps)
+    await demo.catch_up()
     headers = bearer(got.json()["access_token"])
-    (listed,) = (await client.get("/api/v1/sessions", headers=headers)).json()["sessions"]
+    (listed,) = (await demo.client.get("/api/v1/sessions", headers=headers)).json()["sessions"]
 
     assert got.status_code == 200
     assert got.headers["Cache-Control"] == "no-store"
@@ -62,10 +52,10 @@ async def test_a_device_somebody_let_in_has_an_account_and_a_session_of_its_own(
     assert got.json()["expires_in"] <= 3600
     claims = tokens.verify(
         got.json()["access_token"],
-        deps.signing_keys.public,
+        demo.deps.signing_keys.public,
         audience=AUDIENCE,
-        issuer=deps.settings.issuer,
-        now=deps.identity.clock(),
+        issuer=demo.deps.settings.issuer,
+        now=demo.deps.identity.clock(),
         typ=tokens.ACCESS,
     )
     assert (claims.tenant, claims.kind) == ("demo", realm)
@@ -76,23 +66,21 @@ async def test_a_device_somebody_let_in_has_an_account_and_a_session_of_its_own(
         datetime.fromisoformat(listed[f"{name}_at"]) for name in ("expires", "opened")
     ]
     assert expires - opened == timedelta(days=90)
-    (enrolled,) = [
-        e for e in await events(deps, DeviceEnrolled) if str(e.account_id) in str(claims)
-    ]
+    (enrolled,) = [e for e in await demo.events(DeviceEnrolled) if str(e.account_id) in str(claims)]
     assert (enrolled.realm, enrolled.tenant, enrolled.client) == (realm, "demo", client_id)
-    accounts = [e.account_id for e in await events(deps, AccountOpened)]
+    accounts = [e.account_id for e in await demo.events(AccountOpened)]
     assert accounts.count(enrolled.account_id) == 1
 
 
 async def test_who_asks_too_often_is_slowed_down_more_and_more(
-    deps: Deps, client: AsyncClient, browser: AsyncClient, manager: str
+    demo: House, browser: AsyncClient, manager: str
 ) -> None:
-    device = await asking(client)
+    device = await asking(demo.client)
 
     first, soon = await device.poll(), await device.poll()
-    await later(deps, device.device_code, timedelta(seconds=6))
+    await later(demo.deps, device.device_code, timedelta(seconds=6))
     still = await device.poll()
-    await later(deps, device.device_code, timedelta(seconds=16))
+    await later(demo.deps, device.device_code, timedelta(seconds=16))
     patient = await device.poll()
     await answered(browser, device.user_code, manager)
 
@@ -102,10 +90,8 @@ async def test_who_asks_too_often_is_slowed_down_more_and_more(
     assert (await device.poll()).status_code == 200
 
 
-async def test_a_device_that_was_refused_is_told(
-    client: AsyncClient, browser: AsyncClient, manager: str
-) -> None:
-    device = await asking(client)
+async def test_a_refused_device_is_told(demo: House, browser: AsyncClient, manager: str) -> None:
+    device = await asking(demo.client)
     await answered(browser, device.user_code, manager, "refuse")
 
     assert [error_of(await device.poll()) for _ in range(2)] == [(400, "access_denied")] * 2
@@ -125,11 +111,11 @@ async def test_a_device_refreshes_and_an_old_token_ends_it(let_in: LetIn) -> Non
     assert error_of(stolen) == error_of(after) == WORTHLESS
 
 
-async def test_a_device_that_is_taken_out_is_out(deps: Deps, let_in: LetIn) -> None:
+async def test_a_device_that_is_taken_out_is_out(demo: House, let_in: LetIn) -> None:
     device, late = await let_in(), await let_in()
     pair = (await device.poll()).json()
-    for made in (await events(deps, DeviceEnrolled))[-2:]:
-        await deactivate(deps.identity, made.account_id, reason="stolen", actor="test")
+    for made in (await demo.events(DeviceEnrolled))[-2:]:
+        await deactivate(demo.deps.identity, made.account_id, reason="stolen", actor="test")
 
     assert error_of(await device.refresh(pair["refresh_token"])) == WORTHLESS
     assert error_of(await late.poll()) == (400, "access_denied")
@@ -137,16 +123,16 @@ async def test_a_device_that_is_taken_out_is_out(deps: Deps, let_in: LetIn) -> N
 
 @pytest.mark.parametrize("client_id", [KIOSK, BRIDGE])
 async def test_a_device_that_never_got_its_answer_asks_again_within_half_a_minute(
-    deps: Deps, let_in: LetIn, client_id: str
+    demo: House, let_in: LetIn, client_id: str
 ) -> None:
-    started = deps.identity.clock()
-    still = replace(deps.identity, clock=lambda: started)
-    late = replace(deps.identity, clock=lambda: started + timedelta(seconds=29))
+    started = demo.deps.identity.clock()
+    still = replace(demo.deps.identity, clock=lambda: started)
+    late = replace(demo.deps.identity, clock=lambda: started + timedelta(seconds=29))
     device = await let_in(client_id)
     first = (await device.poll()).json()["refresh_token"]
-    async with client_of(replace(deps, identity=still)) as now:
+    async with client_of(replace(demo.deps, identity=still)) as now:
         lost = await replace(device, client=now).refresh(first)
-    async with client_of(replace(deps, identity=late)) as then:
+    async with client_of(replace(demo.deps, identity=late)) as then:
         again = await replace(device, client=then).refresh(first)
         after = await replace(device, client=then).refresh(again.json()["refresh_token"])
 
@@ -155,10 +141,10 @@ async def test_a_device_that_never_got_its_answer_asks_again_within_half_a_minut
     assert after.status_code == 200
 
 
-async def test_codes_and_what_devices_say_are_kept_sealed(deps: Deps, client: AsyncClient) -> None:
-    device = await asking(client, device_name="hall-of-fame")
+async def test_codes_and_what_devices_say_are_kept_sealed(demo: House) -> None:
+    device = await asking(demo.client, device_name="hall-of-fame")
 
-    rows = str([dict(row) for row in await deps.pool.fetch("SELECT * FROM device_grant")])
+    rows = str([dict(row) for row in await demo.deps.pool.fetch("SELECT * FROM device_grant")])
 
     code = device.user_code
     for secret in (device.device_code, code, code.replace("-", ""), "hall-of-fame"):
@@ -166,11 +152,11 @@ async def test_codes_and_what_devices_say_are_kept_sealed(deps: Deps, client: As
 
 
 async def test_a_code_that_ran_out_is_worth_nothing_even_with_a_late_yes(
-    deps: Deps, client: AsyncClient, browser: AsyncClient, manager: str, let_in: LetIn
+    demo: House, browser: AsyncClient, manager: str, let_in: LetIn
 ) -> None:
-    slow, forgotten = await let_in(), await asking(client)
+    slow, forgotten = await let_in(), await asking(demo.client)
     for device in (slow, forgotten):
-        await later(deps, device.device_code, LIFETIME)
+        await later(demo.deps, device.device_code, LIFETIME)
     late = await answered(browser, forgotten.user_code, manager)
 
     assert error_of(await slow.poll()) == error_of(await forgotten.poll()) == (400, "expired_token")
@@ -192,8 +178,8 @@ async def test_nobody_guesses_a_device_code_or_uses_it_as_another_client(let_in:
     assert error_of(await device.poll()) == WORTHLESS
 
 
-async def test_whoever_keeps_guessing_is_told_to_come_back_later(client: AsyncClient) -> None:
-    device = await asking(client)
+async def test_whoever_keeps_guessing_is_told_to_come_back_later(demo: House) -> None:
+    device = await asking(demo.client)
 
     guesses = [await device.poll(device_code=f"{n:043}") for n in range(11)]
 
@@ -203,11 +189,11 @@ async def test_whoever_keeps_guessing_is_told_to_come_back_later(client: AsyncCl
     assert error_of(await device.poll()) == PENDING
 
 
-async def test_a_refresh_token_counts_for_its_client_only(deps: Deps, let_in: LetIn) -> None:
+async def test_a_refresh_token_counts_for_its_client_only(demo: House, let_in: LetIn) -> None:
     device = await let_in()
     ours = (await device.poll()).json()["refresh_token"]
-    anna = await somebody(deps, STAFF)
-    annas, _ = await inside(deps, anna.account_id, KIOSKS)
+    anna = await demo.somebody(STAFF)
+    annas, _ = await demo.inside(anna, KIOSKS)
 
     assert error_of(await device.refresh(ours, client_id=BRIDGE)) == WORTHLESS
     assert error_of(await device.refresh(annas.refresh_token)) == WORTHLESS

@@ -9,7 +9,7 @@ from httpx import AsyncClient
 from services.gateway.api.own import OwnRoutes, door_of
 from services.gateway.domain.door import enter
 from services.gateway.domain.doors import CRM, DOORS, KIOSK, SCALES, SHOP, bound
-from tests.services.gateway.conftest import KEY, Keys, Opener, Service, open_app
+from tests.services.gateway.conftest import Keys, Opener, Service, open_app
 
 LOGINS = {
     "scales": ("/auth/register", "/auth/login"),
@@ -52,13 +52,6 @@ async def test_nothing_else_of_ours_is_at_a_door(open_gateway: Opener) -> None:
                 assert (await gateway.get(f"/{door}{path}")).status_code == 404
                 host = {"Host": f"{door}.shop.example"}
                 assert (await gateway.get(path, headers=host)).status_code == 404
-
-
-async def test_what_a_service_has_is_not_shadowed(gateway: AsyncClient, service: Service) -> None:
-    answer = await gateway.get("/scan/ping", headers={"X-API-Key": KEY})
-
-    assert answer.status_code == 200
-    assert len(service.asked) == 1
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ async def test_a_dashboard_asks_for_its_state(gateway: AsyncClient, service: Ser
 @pytest.mark.parametrize(
     "key", [None, "", "wrong", KEY[:-1], KEY + "k", "x" * 10_000], ids=range(6)
 )
-async def test_only_a_good_key_opens(gateway: AsyncClient, service: Service, key: str | None) -> None:
+async def test_only_good_keys_open(gateway: AsyncClient, service: Service, key: str | None) -> None:
     headers = {"Origin": PAGE} | ({} if key is None else {"X-API-Key": key})
 
     answer = await gateway.post(BATCH, headers=headers, json={"events": []})

@@ -4,17 +4,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from httpx import AsyncClient
 
 from libs.telemetry import traces
 from libs.testing.waiting import eventually
 from services.gateway import bootstrap
 from services.gateway.adapters.telegram import webhook_secret
 from services.gateway.api.telegram import MAX_UPDATE_BYTES, SECRET_HEADER
-from services.gateway.deps import Deps
 from tests.services.gateway.adapters.bot_api import TOKEN, BotApi, error, open_bot_api
 from tests.services.gateway.api.inside import client_of, gateway_on
-from tests.services.gateway.api.shop_door import with_bot
+from tests.services.gateway.api.shop_door import Door, opened, with_bot
 from tests.services.gateway.code_desk import some_phone
 from tests.services.gateway.conftest import gateway_settings
 from tests.services.gateway.test_bootstrap import served
@@ -32,10 +30,11 @@ async def api() -> AsyncIterator[BotApi]:
 
 
 @pytest.fixture
-async def deps(url: str, api: BotApi) -> AsyncIterator[Deps]:
-    async with gateway_on(url, **with_bot(api)) as opened:
-        await opened.pool.execute("DELETE FROM telegram_once")
-        yield opened
+async def door(url: str, api: BotApi) -> AsyncIterator[Door]:
+    """A gateway that knows no update yet."""
+    async with opened(url, api) as made:
+        await made.deps.pool.execute("DELETE FROM telegram_once")
+        yield made
 
 
 def update(number: int = 1, **message: Any) -> dict[str, Any]:
@@ -43,33 +42,33 @@ def update(number: int = 1, **message: Any) -> dict[str, Any]:
     return {"update_id": number, "message": chat | message}
 
 
-async def test_an_update_is_done_and_answered(client: AsyncClient, api: BotApi, deps: Deps) -> None:
+async def test_an_update_is_done_and_answered(door: Door) -> None:
     phone = some_phone()
     shared = update(contact={"phone_number": phone, "user_id": ANNA})
 
-    answer = await client.post(HOOK, json=shared, headers=SECRET)
+    answer = await door.client.post(HOOK, json=shared, headers=SECRET)
 
     assert (answer.status_code, answer.content) == (200, b"")
-    assert await deps.code_desk.links.chat_of(phone) == ANNA
-    assert phone[-4:] in api.last_to(ANNA)["text"]
+    assert await door.deps.code_desk.links.chat_of(phone) == ANNA
+    assert phone[-4:] in door.api.last_to(ANNA)["text"]
 
 
 @pytest.mark.parametrize("shown", [None, "", "wrong", webhook_secret(TOKEN)[:-1], TOKEN])
-async def test_nobody_else_is_heard(client: AsyncClient, api: BotApi, shown: str | None) -> None:
+async def test_nobody_else_is_heard(door: Door, shown: str | None) -> None:
     headers = {} if shown is None else {SECRET_HEADER: shown}
 
-    answer = await client.post(HOOK, json=update(text="/start"), headers=headers)
+    answer = await door.client.post(HOOK, json=update(text="/start"), headers=headers)
 
     assert answer.status_code == 401
-    assert api.calls == []
+    assert door.api.calls == []
 
 
-async def test_a_repeated_update_is_taken_and_ignored(client: AsyncClient, api: BotApi) -> None:
+async def test_a_repeated_update_is_taken_and_ignored(door: Door) -> None:
     for _ in range(3):
-        answer = await client.post(HOOK, json=update(text="/start"), headers=SECRET)
+        answer = await door.client.post(HOOK, json=update(text="/start"), headers=SECRET)
         assert answer.status_code == 200
 
-    assert api.calls == ["sendMessage"]
+    assert door.api.calls == ["sendMessage"]
 
 
 async def chunks() -> AsyncIterator[bytes]:
@@ -92,32 +91,32 @@ OTHER_KINDS: tuple[Any, ...] = ({}, [], {"update_id": 1, "poll": {}}, "text", 1)
     ],
 )
 async def test_what_is_no_message_is_not_answered(
-    client: AsyncClient, api: BotApi, sent: dict[str, Any], status: int
+    door: Door, sent: dict[str, Any], status: int
 ) -> None:
     given = sent | {"content": chunks()} if sent.get("content") is chunks else sent
 
-    answer = await client.post(HOOK, headers=SECRET, **given)
+    answer = await door.client.post(HOOK, headers=SECRET, **given)
 
-    assert (answer.status_code, api.calls) == (status, [])
+    assert (answer.status_code, door.api.calls) == (status, [])
 
 
-async def test_the_status_says_where_updates_go(client: AsyncClient, deps: Deps) -> None:
-    inactive = (await client.get(f"{HOOK}/status")).json()
-    assert deps.code_desk.bot is not None
-    await deps.code_desk.bot.set_webhook("https://shop.example/hook", secret="s")
-    active = (await client.get(f"{HOOK}/status")).json()
+async def test_the_status_says_where_updates_go(door: Door) -> None:
+    inactive = (await door.client.get(f"{HOOK}/status")).json()
+    assert door.deps.code_desk.bot is not None
+    await door.deps.code_desk.bot.set_webhook("https://shop.example/hook", secret="s")
+    active = (await door.client.get(f"{HOOK}/status")).json()
 
     assert inactive["status"] == "inactive"
     assert active["status"] == "active"
     assert (active["url"], active["pending_update_count"]) == ("https://shop.example/hook", 0)
 
 
-async def test_while_telegram_is_away_there_is_an_error(client: AsyncClient, api: BotApi) -> None:
+async def test_while_telegram_is_away_there_is_an_error(door: Door) -> None:
     async def broken(_: Any) -> Any:
         return error(500, "Internal Server Error")
 
-    api.crooked = broken
-    answer = await client.get(f"{HOOK}/status")
+    door.api.crooked = broken
+    answer = await door.client.get(f"{HOOK}/status")
 
     assert answer.json() == {"status": "error", "error": "away"}
     assert TOKEN.partition(":")[2] not in answer.text

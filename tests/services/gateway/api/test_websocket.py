@@ -142,13 +142,39 @@ async def test_a_refusal_can_be_read(
             assert await answer.json() == {"detail": detail}
 
 
-@pytest.mark.parametrize("code", [1000, 1001, 1008, 1011, 1013, 3000, 4999])
-async def test_the_client_is_told_why_the_service_closed(room: Room, code: int) -> None:
-    async with room.socket() as socket:
-        await socket.send_str(f"close {code}")
-        message = await socket.receive(PATIENCE)
+@pytest.mark.parametrize(
+    ("settings", "messages", "code", "reason"),
+    [
+        # The service closed.
+        *(
+            ({}, [f"close {code}"], code, "as you wish")
+            for code in (1000, 1001, 1008, 1011, 1013, 3000, 4999)
+        ),
+        # A message of the client, or of the service, was too large.
+        ({"websocket_max_bytes": 1000}, ["ü" * 500, "ü" * 500 + "!"], 1009, None),
+        ({}, ["flood"], 1011, None),
+        # The key was revoked meanwhile.
+        (FRESH, ["revoke"], 1008, None),
+    ],
+    ids=range(10),
+)
+async def test_the_client_is_told_why_a_socket_ends(
+    room: Room, live: Live, keys: Keys, settings: Any, messages: list[str], code: int, reason: Any
+) -> None:
+    async with room.open(**settings) as url:
+        async with connected(f"{url}{LIVE}") as socket:
+            for message in messages:
+                await socket.send_str(message)
+                if settings and message is messages[0]:  # it still goes both ways
+                    assert await socket.receive_str(timeout=PATIENCE) == message.upper()
+            if messages == ["revoke"]:
+                keys.callers.clear()
+            last = await socket.receive(PATIENCE)
+        closed = await live.closed()
 
-    assert (message.type, message.data, message.extra) == (CLOSE, code, "as you wish")
+    assert (last.type, last.data) == (CLOSE, code)
+    assert reason is None or last.extra == reason
+    assert code != 1009 or closed == 1001
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 3000, 4321])
@@ -221,36 +247,6 @@ async def test_a_service_that_is_gone_does_not_look_finished(keys: Keys, how: st
     assert (message.type, message.data) == (CLOSE, 1011)
 
 
-async def test_a_message_that_is_too_large_ends_it(room: Room, live: Live) -> None:
-    async with room.open(websocket_max_bytes=1000) as url:
-        async with connected(f"{url}{LIVE}") as socket:
-            await socket.send_str("ü" * 500)
-            assert len(await socket.receive_str(timeout=PATIENCE)) == 500
-            await socket.send_str("ü" * 500 + "!")
-            message = await socket.receive(PATIENCE)
-        assert await live.closed() == 1001
-
-    assert (message.type, message.data) == (CLOSE, 1009)
-
-
-async def test_a_message_of_the_service_that_is_too_large_ends_it(room: Room) -> None:
-    async with room.socket() as socket:
-        await socket.send_str("flood")
-        message = await socket.receive(PATIENCE)
-
-    assert (message.type, message.data) == (CLOSE, 1011)
-
-
-async def test_a_revoked_key_loses_its_open_sockets(room: Room, keys: Keys) -> None:
-    async with room.socket(**FRESH) as socket:
-        await socket.send_str("still here")
-        assert await socket.receive_str(timeout=PATIENCE) == "STILL HERE"
-        keys.callers.clear()
-        message = await socket.receive(PATIENCE)
-
-    assert (message.type, message.data) == (CLOSE, 1008)
-
-
 async def test_sockets_stay_open_while_the_keys_are_out_of_reach(room: Room, keys: Keys) -> None:
     looked, look_up = 0, keys.look_up
 
@@ -268,30 +264,25 @@ async def test_sockets_stay_open_while_the_keys_are_out_of_reach(room: Room, key
         assert await socket.receive_str(timeout=PATIENCE) == "STILL HERE"
 
 
-@pytest.mark.parametrize(("says", "status"), [(403, 403), (404, 404), (503, 503), (302, 502)])
-async def test_what_the_service_refuses_is_refused(
-    room: Room, service: Service, says: int, status: int
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [(403, 403), (404, 404), (503, 503), (302, 502), ("never", 504), ("away", 503)],
+)
+async def test_what_the_service_refuses_or_does_not_answer_is_refused(
+    service: Service, keys: Keys, answer: Any, status: int
 ) -> None:
     async def refuse(_: web.BaseRequest) -> web.StreamResponse:
-        return web.Response(status=says, headers={"Location": "http://127.0.0.1:1/"})
+        if answer == "never":
+            await asyncio.Event().wait()
+        return web.Response(status=answer, headers={"Location": "http://127.0.0.1:1/"})
 
     service.answer = refuse
-    async with room.open() as url:
+    behind = Service(url="http://127.0.0.1:1") if answer == "away" else service
+    limit = {"websocket_handshake_seconds": 0.2} if answer == "never" else {}
+    async with standing(behind, keys, **limit) as url:
         assert await refused(f"{url}{LIVE}", WITH_KEY) == status
 
-    assert len(service.asked) == 1
-
-
-async def test_a_service_away_or_slow_is_worth_another_try(service: Service, keys: Keys) -> None:
-    async def never(_: web.BaseRequest) -> web.StreamResponse:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    service.answer = never
-    async with standing(service, keys, websocket_handshake_seconds=0.2) as url:
-        assert await refused(f"{url}{LIVE}", WITH_KEY) == 504
-    async with standing(Service(url="http://127.0.0.1:1"), keys) as url:
-        assert await refused(f"{url}{LIVE}", WITH_KEY) == 503
+    assert len(service.asked) == (answer != "away")
 
 
 async def test_an_open_socket_does_not_hold_up_the_end(room: Room, live: Live) -> None:
