@@ -14,6 +14,7 @@ from uuid import uuid4
 from httpx import AsyncClient, Response
 
 from contracts.gateway import AccountId
+from libs.clock import Clock
 from libs.eventsourcing.store import envelope
 from libs.postgres.pool import acquired
 from libs.security.passwords import Cost, Passwords
@@ -167,6 +168,10 @@ class House:
         """A session of theirs in a place, and the header that it gives them."""
         return await inside(self.deps, who.account_id, place, device)
 
+    def at(self, clock: Clock) -> Deps:
+        """What the gateway holds, with another clock for accounts, sessions and devices."""
+        return replace(self.deps, identity=replace(self.deps.identity, clock=clock))
+
     async def header_of(self, role: Role) -> dict[str, str]:
         """The header of somebody new with one role, who is in."""
         return (await self.inside(await self.somebody(role), role.place))[1]
@@ -208,7 +213,10 @@ class House:
 @asynccontextmanager
 async def house_on(url: str, **different: Any) -> AsyncIterator[House]:
     """A house on this database whose people have a tenant of their own."""
-    given = {"people_tenant": f"t{uuid4().hex[:12]}", "stale_wait_seconds": 0} | different
+    # A busy machine may take its time between a refresh and its repetition.
+    patient = {"refresh_grace_seconds": 30, "refresh_grace_seconds_kiosk": 60}
+    own = {"people_tenant": f"t{uuid4().hex[:12]}", "stale_wait_seconds": 0}
+    given = patient | own | different
     async with gateway_on(url, **given) as deps, client_of(deps) as client:
         yield House(deps, client)
 

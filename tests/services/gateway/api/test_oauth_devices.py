@@ -12,6 +12,7 @@ from httpx import AsyncClient
 
 from contracts.gateway import AccountOpened, DeviceEnrolled
 from libs.security import tokens
+from libs.testing.clock import Clock
 from services.gateway.adapters.access_tokens import AUDIENCE
 from services.gateway.domain.device_grant import LIFETIME
 from services.gateway.handlers.administration import deactivate
@@ -75,19 +76,20 @@ async def test_a_device_somebody_let_in_has_an_account_and_a_session_of_its_own(
 async def test_who_asks_too_often_is_slowed_down_more_and_more(
     demo: House, browser: AsyncClient, manager: str
 ) -> None:
-    device = await asking(demo.client)
+    clock = Clock(demo.deps.identity.clock())
+    async with client_of(demo.at(clock)) as client:
+        device = await asking(client)
+        first, soon = await device.poll(), await device.poll()
+        clock.advance(seconds=6)
+        still = await device.poll()
+        clock.advance(seconds=16)
+        patient = await device.poll()
+        await answered(browser, device.user_code, manager)
 
-    first, soon = await device.poll(), await device.poll()
-    await later(demo.deps, device.device_code, timedelta(seconds=6))
-    still = await device.poll()
-    await later(demo.deps, device.device_code, timedelta(seconds=16))
-    patient = await device.poll()
-    await answered(browser, device.user_code, manager)
-
-    assert error_of(first) == error_of(patient) == PENDING
-    assert error_of(soon) == error_of(still) == (400, "slow_down")
-    # Somebody said yes: it need not wait any longer.
-    assert (await device.poll()).status_code == 200
+        assert error_of(first) == error_of(patient) == PENDING
+        assert error_of(soon) == error_of(still) == (400, "slow_down")
+        # Somebody said yes: it need not wait any longer.
+        assert (await device.poll()).status_code == 200
 
 
 async def test_a_refused_device_is_told(demo: House, browser: AsyncClient, manager: str) -> None:
@@ -125,16 +127,15 @@ async def test_a_device_that_is_taken_out_is_out(demo: House, let_in: LetIn) -> 
 async def test_a_device_that_never_got_its_answer_asks_again_within_half_a_minute(
     demo: House, let_in: LetIn, client_id: str
 ) -> None:
-    started = demo.deps.identity.clock()
-    still = replace(demo.deps.identity, clock=lambda: started)
-    late = replace(demo.deps.identity, clock=lambda: started + timedelta(seconds=29))
     device = await let_in(client_id)
     first = (await device.poll()).json()["refresh_token"]
-    async with client_of(replace(demo.deps, identity=still)) as now:
-        lost = await replace(device, client=now).refresh(first)
-    async with client_of(replace(demo.deps, identity=late)) as then:
-        again = await replace(device, client=then).refresh(first)
-        after = await replace(device, client=then).refresh(again.json()["refresh_token"])
+    clock = Clock(demo.deps.identity.clock())
+    async with client_of(demo.at(clock)) as client:
+        device = replace(device, client=client)
+        lost = await device.refresh(first)
+        clock.advance(seconds=29)
+        again = await device.refresh(first)
+        after = await device.refresh(again.json()["refresh_token"])
 
     assert again.status_code == 200
     assert again.json()["refresh_token"] == lost.json()["refresh_token"]
