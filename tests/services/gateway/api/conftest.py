@@ -9,14 +9,7 @@ from tests.services.gateway.adapters.bot_api import open_bot_api
 from tests.services.gateway.api import shop_door
 from tests.services.gateway.api.device import KIOSK, Device, LetIn, answered, asking
 from tests.services.gateway.api.doorstep import Doorstep, doorstep
-from tests.services.gateway.api.inside import (
-    MANAGER,
-    WEIGHER,
-    House,
-    client_of,
-    gateway_on,
-    house_on,
-)
+from tests.services.gateway.api.inside import MANAGER, WEIGHER, House, demo_on, house_on
 from tests.services.gateway.conftest import Keys, Service
 
 
@@ -30,21 +23,21 @@ async def house(url: str) -> AsyncIterator[House]:
 @pytest.fixture
 async def demo(url: str) -> AsyncIterator[House]:
     """A gateway whose people are of the tenant `demo`."""
-    async with gateway_on(url, key_fresh_seconds=0) as deps, client_of(deps) as client:
-        yield House(deps, client)
+    async with demo_on(url, key_fresh_seconds=0) as opened:
+        yield opened
 
 
 @pytest.fixture
 async def browser(demo: House) -> AsyncIterator[AsyncClient]:
     """A client at another address."""
-    async with client_of(demo.deps) as opened:
+    async with demo.another_client() as opened:
         yield opened
 
 
 @pytest.fixture
 async def kiosk(demo: House) -> AsyncIterator[Device]:
     """A kiosk that waits."""
-    async with client_of(demo.deps, {"User-Agent": "Till/1 (Linux)"}) as client:
+    async with demo.another_client({"User-Agent": "Till/1 (Linux)"}) as client:
         yield await asking(client, device_name="Hall <b>1</b>")
 
 

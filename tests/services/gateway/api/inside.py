@@ -58,8 +58,14 @@ def client_of(
     deps: Deps, headers: dict[str, str] | None = None, **options: Any
 ) -> AbstractAsyncContextManager[AsyncClient]:
     """A client at an address nobody used before."""
+    return _client(bootstrap.create_app(deps), headers, **options)
+
+
+def _client(
+    app: Any, headers: dict[str, str] | None = None, **options: Any
+) -> AbstractAsyncContextManager[AsyncClient]:
     given = {"base_url": "http://gateway", "address": some_address()} | options
-    return callers.client_of(bootstrap.create_app(deps), headers, **given)
+    return callers.client_of(app, headers, **given)
 
 
 def some_email() -> str:
@@ -152,7 +158,14 @@ class House:
     """A gateway and a client of it, with what tests do to its people."""
 
     deps: Deps
+    app: Any
     client: AsyncClient
+
+    def another_client(
+        self, headers: dict[str, str] | None = None, **options: Any
+    ) -> AbstractAsyncContextManager[AsyncClient]:
+        """A client at an address nobody used before."""
+        return _client(self.app, headers, **options)
 
     async def somebody(self, *roles: Role, email: str | None = None) -> Profile:
         """Somebody with these roles and `PASSWORD`."""
@@ -211,14 +224,20 @@ class House:
 
 
 @asynccontextmanager
-async def house_on(url: str, **different: Any) -> AsyncIterator[House]:
+async def demo_on(url: str, **different: Any) -> AsyncIterator[House]:
+    """A house on this database whose people are of the tenant `demo`."""
+    async with gateway_on(url, **different) as deps:
+        app = bootstrap.create_app(deps)
+        async with _client(app) as client:
+            yield House(deps, app, client)
+
+
+def house_on(url: str, **different: Any) -> AbstractAsyncContextManager[House]:
     """A house on this database whose people have a tenant of their own."""
     # A busy machine may take its time between a refresh and its repetition.
     patient = {"refresh_grace_seconds": 30, "refresh_grace_seconds_kiosk": 60}
     own = {"people_tenant": f"t{uuid4().hex[:12]}", "stale_wait_seconds": 0}
-    given = patient | own | different
-    async with gateway_on(url, **given) as deps, client_of(deps) as client:
-        yield House(deps, client)
+    return demo_on(url, **patient | own | different)
 
 
 def crm_user(**more: Any) -> dict[str, Any]:

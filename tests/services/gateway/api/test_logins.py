@@ -12,7 +12,7 @@ from httpx import Response
 from libs.security import tokens
 from services.gateway.adapters.access_tokens import AUDIENCE
 from services.gateway.domain.realm import Realm
-from tests.services.gateway.api.inside import PASSWORD, House, bearer, client_of, some_email
+from tests.services.gateway.api.inside import PASSWORD, House, bearer, some_email
 
 
 def claims_of(house: House, token: str) -> tokens.Claims:
@@ -134,7 +134,7 @@ async def test_guessing_is_slowed_down_without_locking_others_out(house: House) 
     guesses = [
         await house.client.post("/auth/login", data=form(email, f"guess {n}")) for n in range(10)
     ]
-    async with client_of(house.deps) as owner:
+    async with house.another_client() as owner:
         let_in = await owner.post("/auth/login", data=form(email))
 
     assert guesses[0].status_code == 401

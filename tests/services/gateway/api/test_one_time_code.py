@@ -22,7 +22,7 @@ async def test_a_code_comes_by_telegram(door: Door) -> None:
     anna = await door.linked()
 
     answer = await door.post("request-otp", {"phone": anna.phone})
-    code = await door.code(anna)
+    code = door.code_sent_to(anna)
 
     assert answer.status_code == 201
     assert answer.json()["delivery_method"] == "telegram"
