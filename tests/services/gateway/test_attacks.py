@@ -10,32 +10,39 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID, uuid4
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from httpx import ASGITransport, AsyncClient
 
 from libs.errors import Unauthenticated
 from libs.http.auth import TokenVerifier
 from libs.security import refresh
 from libs.security.passwords import Passwords, Verdict
 from libs.security.tokens import INTERNAL, SigningKey
-from services.gateway import bootstrap
-from services.gateway.deps import Deps
 from services.gateway.domain.person import Person
-from services.gateway.domain.realm import Place, Realm, Role
-from services.gateway.handlers.account import open_account
-from tests.services.gateway.api.doorstep import ISSUER, Doorstep, access_token, bearer, doorstep
-from tests.services.gateway.code_desk import some_address
-from tests.services.gateway.conftest import Keys, Service, gateway_settings
+from services.gateway.domain.realm import Realm
+from services.gateway.handlers.administration import deactivate
+from tests.services.gateway.api.doorstep import ISSUER, Doorstep, access_token, doorstep
+from tests.services.gateway.api.inside import (
+    MANAGER,
+    PASSWORD,
+    bearer,
+    client_of,
+    gateway_on,
+    house_on,
+    inside,
+    some_email,
+    some_name,
+    somebody,
+)
+from tests.services.gateway.conftest import Keys, Service
 
 STATE = "/api/v1/dashboard/state"
 OTHER = SigningKey.generate()
 NOW = datetime.now(UTC)
-Forge: TypeAlias = Callable[[SigningKey], str]
 
 
 def encoded(part: bytes | dict[str, Any]) -> str:
@@ -48,78 +55,92 @@ def decoded(part: str) -> dict[str, Any]:
     return said
 
 
-def good(key: SigningKey, **different: Any) -> str:
-    return access_token(key, ["scan:read"], **different)
-
-
-def with_header(key: SigningKey, sign: SigningKey | None = None, **header: Any) -> str:
-    """A token whose header says something else, signed again as a forger would."""
-    head, claims, _ = good(key).split(".")
-    told = f"{encoded(decoded(head) | header)}.{claims}"
-    return f"{told}.{encoded((sign or OTHER).private.sign(told.encode()))}"
-
-
-def with_claims(key: SigningKey, **changed: Any) -> str:
-    """Another text under the old signature."""
-    head, claims, signature = good(key).split(".")
-    return f"{head}.{encoded(decoded(claims) | changed)}.{signature}"
-
-
-def by_secret(key: SigningKey, secret: bytes) -> str:
-    """HS256, with what everybody may read as the secret."""
-    head, claims, _ = good(key).split(".")
-    told = f"{encoded(decoded(head) | {'alg': 'HS256'})}.{claims}"
-    return f"{told}.{encoded(hmac.digest(secret, told.encode(), sha256))}"
-
-
-def unsigned(key: SigningKey, alg: str) -> str:
-    head, claims, _ = good(key).split(".")
-    return f"{encoded(decoded(head) | {'alg': alg})}.{claims}."
+def raw(key: SigningKey) -> bytes:
+    return key.public.public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
 def pem(key: SigningKey) -> bytes:
     return key.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def raw(key: SigningKey) -> bytes:
-    return key.public.public_bytes(Encoding.Raw, PublicFormat.Raw)
+class Forger:
+    """Makes tokens from good ones: with the gateway's key, without, or with one of their own."""
+
+    def __init__(self, key: SigningKey, **claims: Any) -> None:
+        self.key = key
+        self.claims = claims
+
+    def good(self, **different: Any) -> str:
+        """As the gateway would sign it, but for what is `different`."""
+        given: dict[str, Any] = {"key": self.key, "scopes": ["scan:read"]}
+        return access_token(**given | self.claims | different)
+
+    def text(self, header: dict[str, Any], claims: dict[str, Any]) -> str:
+        """What is signed, with other words in it; None leaves one out."""
+        parts = zip(self.good().split(".")[:2], (header, claims), strict=True)
+        said = [{**decoded(part), **changed} for part, changed in parts]
+        return ".".join(
+            encoded({name: one for name, one in part.items() if one is not None}) for part in said
+        )
+
+    def signed(self, by: SigningKey = OTHER, claims: Any = None, **header: Any) -> str:
+        """Another header or other claims, signed again."""
+        text = self.text(header, claims or {})
+        return f"{text}.{encoded(by.private.sign(text.encode()))}"
+
+    def reworded(self, **claims: Any) -> str:
+        """Other claims under the old signature."""
+        return f"{self.text({}, claims)}.{self.good().rpartition('.')[2]}"
+
+    def unsigned(self, alg: str) -> str:
+        return f"{self.text({'alg': alg}, {})}."
+
+    def by_secret(self, secret: bytes) -> str:
+        """HS256, with what everybody may read as the secret."""
+        text = self.text({"alg": "HS256"}, {})
+        return f"{text}.{encoded(hmac.digest(secret, text.encode(), sha256))}"
+
+    def key_inside(self) -> str:
+        x = {"kty": "OKP", "crv": "Ed25519", "x": encoded(raw(OTHER)), "kid": OTHER.kid}
+        return self.signed(kid=OTHER.kid, jwk=x)
 
 
-def key_in_token(key: SigningKey) -> str:
-    x = {"kty": "OKP", "crv": "Ed25519", "x": encoded(raw(OTHER)), "kid": OTHER.kid}
-    return with_header(key, kid=OTHER.kid, jwk=x)
-
-
-FORGED: dict[str, Forge] = {
-    "HS256 by the public key in PEM": lambda key: by_secret(key, pem(key)),
-    "HS256 by the public key's bytes": lambda key: by_secret(key, raw(key)),
-    "HS256 by nothing": lambda key: by_secret(key, b""),
-    "no algorithm": lambda key: unsigned(key, "none"),
-    "no algorithm, in capitals": lambda key: unsigned(key, "NONE"),
-    "no signature": lambda key: good(key).rpartition(".")[0] + ".",
-    "another audience": lambda key: good(key, audience="ingest"),
-    "several audiences": lambda key: with_claims(key, aud=["tillstream", "ingest"]),
-    "a pass of the gateway itself": lambda key: good(key, audience="ingest", typ=INTERNAL),
-    "a pass that names the right audience": lambda key: good(key, typ=INTERNAL),
-    "a type of its own": lambda key: good(key, typ="refresh"),
+FORGED: dict[str, Callable[[Forger], str]] = {
+    "HS256 by the public key in PEM": lambda by: by.by_secret(pem(by.key)),
+    "HS256 by the public key's bytes": lambda by: by.by_secret(raw(by.key)),
+    "HS256 by the public key as published": lambda by: by.by_secret(encoded(raw(by.key)).encode()),
+    "HS256 by nothing": lambda by: by.by_secret(b""),
+    "no algorithm": lambda by: by.unsigned("none"),
+    "no algorithm, in capitals": lambda by: by.unsigned("NONE"),
+    "no signature": lambda by: by.good().rpartition(".")[0] + ".",
+    "another audience": lambda by: by.good(audience="ingest"),
+    "several audiences": lambda by: by.signed(by.key, {"aud": ["tillstream", "ingest"]}),
+    "several audiences written in": lambda by: by.reworded(aud=["tillstream", "ingest"]),
+    "a pass of the gateway itself": lambda by: by.good(audience="ingest", typ=INTERNAL),
+    "a pass that names the right audience": lambda by: by.good(typ=INTERNAL),
+    "a type of its own": lambda by: by.good(typ="refresh"),
     "a refresh token": lambda _: refresh.issue(b"k" * 32, uuid4(), 1),
-    "a kid that is a path": lambda key: with_header(key, kid="../../../../dev/null"),
-    "a kid that is an address": lambda key: with_header(key, kid="http://127.0.0.1:1/jwks"),
-    "a kid that is a query": lambda key: with_header(key, kid="' OR 1=1 --"),
-    "a kid that is no text": lambda key: with_header(key, kid=["a"]),
-    "the forger's key under our kid": lambda key: with_header(key, kid=key.kid),
-    "the forger's key under its own kid": lambda key: with_header(key, kid=OTHER.kid),
-    "the forger's key inside": key_in_token,
-    "the forger's key at an address": lambda key: with_header(key, jku="http://127.0.0.1:1/"),
-    "expired": lambda key: good(key, now=NOW - timedelta(days=1)),
-    "of the future": lambda key: good(key, now=NOW + timedelta(days=1)),
-    "of a foreign issuer": lambda key: good(key, issuer="somebody-else"),
-    "of a foreign gateway": lambda _: good(OTHER),
-    "more scopes written in": lambda key: with_claims(key, scope="scan:read scan:remove"),
-    "another tenant written in": lambda key: with_claims(key, tenant="other"),
-    "another person written in": lambda key: with_claims(key, sub=str(UUID(int=9))),
-    "more time written in": lambda key: with_claims(key, exp=4_000_000_000),
+    "a device code": lambda _: "x" * 43,
+    "no kid": lambda by: by.signed(by.key, kid=None),
+    "a kid that is a path": lambda by: by.signed(kid="../../../../dev/null"),
+    "a kid that is a path, by our key": lambda by: by.signed(by.key, kid="../../etc/passwd"),
+    "a kid that is an address": lambda by: by.signed(kid="http://127.0.0.1:1/jwks"),
+    "a kid that is a query": lambda by: by.signed(kid="' OR 1=1 --"),
+    "a kid that is no text": lambda by: by.signed(kid=["a"]),
+    "the forger's key under our kid": lambda by: by.signed(kid=by.key.kid),
+    "the forger's key under its own kid": lambda by: by.signed(kid=OTHER.kid),
+    "the forger's key inside": Forger.key_inside,
+    "the forger's key at an address": lambda by: by.signed(jku="http://127.0.0.1:1/"),
+    "expired": lambda by: by.good(now=NOW - timedelta(minutes=16)),
+    "of the future": lambda by: by.good(now=NOW + timedelta(days=1)),
+    "of a foreign issuer": lambda by: by.good(issuer="somebody-else"),
+    "of a foreign gateway": lambda by: by.good(key=OTHER),
+    "more scopes written in": lambda by: by.reworded(scope="scan:read scan:remove keys:*"),
+    "another tenant written in": lambda by: by.reworded(tenant="other"),
+    "another person written in": lambda by: by.reworded(sub=str(UUID(int=9))),
+    "more time written in": lambda by: by.reworded(exp=4_000_000_000),
     "no token at all": lambda _: "a.b.c",
+    "nothing": lambda _: "",
     "endless": lambda _: "a" * 10_000,
 }
 
@@ -130,59 +151,78 @@ async def step(service: Service, keys: Keys) -> AsyncIterator[Doorstep]:
         yield made
 
 
-@pytest.mark.parametrize("name", FORGED)
 @pytest.mark.parametrize("path", [STATE, "/scales/room", "/crm/room", "/kiosk/room"])
-async def test_what_is_forged_opens_no_door_and_hears_no_reason(
-    step: Doorstep, service: Service, name: str, path: str
-) -> None:
-    assert (await step.client.get(path, headers=bearer(step.token()))).status_code == 200
+async def test_no_forged_token_opens_a_door(step: Doorstep, service: Service, path: str) -> None:
+    forger = Forger(step.key)
+    assert (await step.client.get(path, headers=bearer(forger.good()))).status_code == 200
     nonsense = await step.client.get(path, headers=bearer("nonsense"))
 
-    answer = await step.client.get(path, headers=bearer(FORGED[name](step.key)))
+    for name, forge in FORGED.items():
+        answer = await step.client.get(path, headers=bearer(forge(forger)))
 
-    assert answer.status_code == 401
-    assert (answer.text, len(service.asked)) == (nonsense.text, 1)
-
-
-@pytest.mark.parametrize("name", FORGED)
-async def test_what_is_forged_opens_no_route_of_our_own(step: Doorstep, name: str) -> None:
-    verifier: TokenVerifier = step.app.state.deps.verifier
-    await verifier.principal(f"Bearer {step.token()}")
-
-    with pytest.raises(Unauthenticated):
-        await verifier.principal(f"Bearer {FORGED[name](step.key)}")
+        assert (answer.status_code, len(service.asked)) == (401, 1), name
+        assert answer.text == nonsense.text or name == "nothing", name
 
 
-NO_PASSES: dict[str, Forge] = {
-    "an access token": good,
-    "an access token for the service": lambda key: good(key, audience="ingest"),
-    "a pass for nobody": lambda key: good(key, typ=INTERNAL),
-    "a pass for another service": lambda key: good(key, typ=INTERNAL, audience="crm"),
-    "a pass of yesterday": lambda key: good(
-        key, typ=INTERNAL, audience="ingest", now=NOW - timedelta(days=1)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/sessions"),
+        ("DELETE", "/api/v1/sessions"),
+        ("GET", "/api/v1/keys"),
+        ("POST", "/api/v1/keys"),
+        ("POST", "/api/v1/account/password"),
+    ],
+)
+async def test_what_is_forged_opens_no_route_of_our_own(url: str, method: str, path: str) -> None:
+    async with gateway_on(url) as deps, client_of(deps) as client:
+        anna = await somebody(deps, MANAGER)
+        into, _ = await inside(deps, anna.account_id, MANAGER.place)
+        forger = Forger(
+            deps.signing_keys.current,
+            subject=str(anna.account_id),
+            session=str(into.session_id),
+            kind=MANAGER.place.realm,
+            tenant=MANAGER.place.tenant,
+            scopes=sorted(into.scopes),
+        )
+        for name, forge in FORGED.items():
+            answer = await client.request(method, path, headers=bearer(forge(forger)))
+            assert answer.status_code == 401, name
+
+        honest = await client.request(method, path, headers=bearer(forger.good()))
+        assert honest.status_code != 401
+
+
+NO_PASSES: dict[str, Callable[[Forger], str]] = {
+    "an access token": Forger.good,
+    "an access token for the service": lambda by: by.good(audience="ingest"),
+    "a pass for nobody": lambda by: by.good(typ=INTERNAL),
+    "a pass for another service": lambda by: by.good(typ=INTERNAL, audience="crm"),
+    "a pass of yesterday": lambda by: by.good(
+        typ=INTERNAL, audience="ingest", now=NOW - timedelta(days=1)
     ),
-    "a pass of the forger": lambda key: with_header(key, typ=INTERNAL),
+    "a pass of the forger": lambda by: by.signed(typ=INTERNAL),
 }
 
 
 @pytest.mark.parametrize("name", NO_PASSES)
-async def test_a_service_believes_nothing_but_a_pass_meant_for_it(
-    step: Doorstep, name: str
-) -> None:
-    public = {step.key.kid: step.key.public}
+async def test_a_service_believes_nothing_but_a_pass_meant_for_it(name: str) -> None:
+    forger = Forger(SigningKey.generate())
+    public = {forger.key.kid: forger.key.public}
     service = TokenVerifier(audience="ingest", issuer=ISSUER, keys=public)
-    passed = good(step.key, typ=INTERNAL, audience="ingest")
+    passed = forger.good(typ=INTERNAL, audience="ingest")
     assert (await service.principal(f"Bearer {passed}")).tenant == "demo"
 
     with pytest.raises(Unauthenticated):
-        await service.principal(f"Bearer {NO_PASSES[name](step.key)}")
+        await service.principal(f"Bearer {NO_PASSES[name](forger)}")
 
 
 def test_every_row_of_the_table_is_a_token_of_its_own() -> None:
-    key = SigningKey.generate()
+    forger = Forger(SigningKey.generate())
 
-    assert len({forge(key) for forge in FORGED.values()}) == len(FORGED)
-    assert jwt.get_unverified_header(good(key))["alg"] == "EdDSA"
+    assert len({forge(forger) for forge in FORGED.values()}) == len(FORGED)
+    assert jwt.get_unverified_header(forger.good())["alg"] == "EdDSA"
 
 
 class Counted(Passwords):
@@ -201,34 +241,16 @@ class Counted(Passwords):
         return await super().verify_nobody(password)
 
 
-@pytest.fixture
-async def deps(url: str) -> AsyncIterator[Deps]:
-    settings = gateway_settings("http://127.0.0.1:1", database_url=url)
-    async with bootstrap.open_deps(settings) as opened:
-        yield opened
+def form(who: Person, password: str) -> dict[str, Any]:
+    return {"data": {"username": who.email, "password": password}}
 
 
-async def a_member(deps: Deps, realm: Realm, role: str, *, active: bool = True) -> str:
-    """The e-mail address, and the user name, of somebody new."""
-    email = f"anna.{uuid4().hex[:12]}@shop.example"
-    person = Person(email=email, username=email.partition("@")[0])
-    roles = [Role(Place(realm, deps.settings.people_tenant), role)]
-    await open_account(
-        deps.identity, person, password="correct horse", roles=roles, actor="x", active=active
-    )
-    return email
-
-
-def form(email: str, password: str) -> dict[str, Any]:
-    return {"data": {"username": email, "password": password}}
-
-
-def username(email: str, password: str) -> dict[str, Any]:
-    return {"json": {"username": email.partition("@")[0], "password": password}}
+def username(who: Person, password: str) -> dict[str, Any]:
+    return {"json": {"username": who.username, "password": password}}
 
 
 @pytest.mark.parametrize(
-    ("path", "realm", "role", "said"),
+    ("path", "realm", "role", "login"),
     [
         ("/auth/login", Realm.SCALES, "user", form),
         ("/api/v1/auth/token", Realm.CRM, "ENGINEER", form),
@@ -237,28 +259,31 @@ def username(email: str, password: str) -> dict[str, Any]:
     ids=("scales", "crm", "kiosk"),
 )
 async def test_nobody_learns_who_exists_from_an_answer_or_from_the_work_it_takes(
-    deps: Deps, path: str, realm: Realm, role: str, said: Callable[[str, str], dict[str, Any]]
+    url: str, path: str, realm: Realm, role: str, login: Callable[[Person, str], dict[str, Any]]
 ) -> None:
     counted = Counted()
-    watched = replace(deps, identity=replace(deps.identity, passwords=counted))
-    elsewhere = Realm.CRM if realm == Realm.SCALES else Realm.SCALES
-    tried = [
-        (await a_member(deps, realm, role), "wrong password"),
-        (f"nobody.{uuid4().hex[:12]}@shop.example", "correct horse"),
-        (await a_member(deps, realm, role, active=False), "correct horse"),
-        (await a_member(deps, elsewhere, "user" if elsewhere == Realm.SCALES else "ENGINEER"), "x"),
-        ("no address", "correct horse"),
-    ]
-    transport = ASGITransport(bootstrap.create_app(watched), client=(some_address(), 5555))
-    async with AsyncClient(transport=transport, base_url="http://gateway") as client:
-        seen, work = set(), []
-        for email, password in tried:
-            before = counted.checked
-            answer = await client.post(path, **said(email, password))
-            names = tuple(sorted(name for name in answer.headers if name != "x-process-time"))
-            body = {key: v for key, v in answer.json().items() if key != "request_id"}
-            seen.add((answer.status_code, json.dumps(body), names))
-            work.append(counted.checked - before)
+    async with house_on(url) as house:
+        member, gone = [(await house.account(realm, role)) for _ in range(2)]
+        await deactivate(house.deps.identity, gone.account_id, reason="test", actor="test")
+        elsewhere = (Realm.CRM, "ENGINEER") if realm == Realm.SCALES else (Realm.SCALES, "user")
+        tried = [
+            (member.person, "wrong password"),
+            (Person(email=some_email(), username=some_name()), PASSWORD),
+            (gone.person, PASSWORD),
+            ((await house.account(*elsewhere)).person, PASSWORD),
+            ((await house.account(realm, role, "other")).person, PASSWORD),
+            (Person(email="no address", username="no name"), PASSWORD),
+        ]
+        watched = replace(house.deps, identity=replace(house.deps.identity, passwords=counted))
+        async with client_of(watched) as client:
+            seen, work = set(), []
+            for person, password in tried:
+                before = counted.checked
+                answer = await client.post(path, **login(person, password))
+                names = tuple(sorted(name for name in answer.headers if name != "x-process-time"))
+                body = {key: v for key, v in answer.json().items() if key != "request_id"}
+                seen.add((answer.status_code, json.dumps(body), names))
+                work.append(counted.checked - before)
 
     counted.close()
     assert len(seen) == 1

@@ -1,15 +1,15 @@
 """A device that asks to be let in, and somebody in front of the approval page."""
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from httpx import AsyncClient, Response
 
 from services.gateway.deps import Deps
-from services.gateway.domain.realm import Role
-from tests.services.gateway.api.inside import PASSWORD, some_email, somebody
+from tests.services.gateway.api.inside import PASSWORD
 
 ASK, TOKEN, PAGE = "/oauth/device_authorization", "/oauth/token", "/oauth/device"
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
@@ -28,12 +28,8 @@ class Device:
 
     async def poll(self, **different: str) -> Response:
         """Ask whether it may come in."""
-        form = {
-            "grant_type": DEVICE_GRANT,
-            "client_id": self.client_id,
-            "device_code": self.device_code,
-        }
-        return await self.client.post(TOKEN, data=form | different)
+        form = {"grant_type": DEVICE_GRANT, "device_code": self.device_code}
+        return await self.client.post(TOKEN, data={"client_id": self.client_id} | form | different)
 
     async def refresh(self, token: str, **different: str) -> Response:
         """Exchange a refresh token."""
@@ -41,18 +37,20 @@ class Device:
         return await self.client.post(TOKEN, data=form | different)
 
 
+LetIn: TypeAlias = Callable[..., Awaitable[Device]]
+
+
 async def asking(client: AsyncClient, client_id: str = KIOSK, **more: str) -> Device:
     """A device that has just asked."""
     answer = await client.post(ASK, data={"client_id": client_id} | more)
     assert answer.status_code == 200, answer.text
-    said = answer.json()
-    return Device(client, client_id, said["device_code"], said["user_code"])
+    given = answer.json()
+    return Device(client, client_id, given["device_code"], given["user_code"])
 
 
 async def csrf_of(browser: AsyncClient) -> str:
     """What the page carries; the browser has its cookie from then on."""
-    page = await browser.get(PAGE)
-    found = CSRF.search(page.text)
+    found = CSRF.search((await browser.get(PAGE)).text)
     assert found is not None
     return found[1]
 
@@ -61,15 +59,8 @@ async def answered(
     browser: AsyncClient, user_code: str, email: str, answer: str = "allow", **more: Any
 ) -> Response:
     """Type the code, log in, answer."""
-    csrf = await csrf_of(browser)
-    form = {
-        "csrf": csrf,
-        "user_code": user_code,
-        "email": email,
-        "password": PASSWORD,
-        "answer": answer,
-    }
-    return await browser.post(PAGE, data=form | more)
+    form = {"csrf": await csrf_of(browser), "user_code": user_code, "email": email}
+    return await browser.post(PAGE, data=form | {"password": PASSWORD, "answer": answer} | more)
 
 
 def error_of(answer: Any) -> tuple[int, str]:
@@ -88,13 +79,6 @@ async def later(deps: Deps, device_code: str, by: timedelta) -> None:
         deps.identity.seal.digest("device code", device_code),
         by,
     )
-
-
-async def of(deps: Deps, *roles: Role) -> str:
-    """The address of somebody new with these roles."""
-    address = some_email()
-    await somebody(deps, *roles, email=address)
-    return address
 
 
 async def is_in(device: Device) -> bool:

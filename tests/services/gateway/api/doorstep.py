@@ -7,33 +7,26 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from httpx import ASGITransport, AsyncClient
+from httpx import AsyncClient
 
 from libs.security.tokens import ACCESS, SigningKey, issue
+from libs.testing import callers
 from services.gateway.adapters.access_tokens import AUDIENCE
 from services.gateway.domain.door import Door, Limit, Login, Rule, Shape
 from services.gateway.domain.doors import SCAN
 from services.gateway.domain.realm import Realm
 from tests.services.gateway.conftest import Keys, Service, open_app
 
-ISSUER: Final = "tillstream-gateway"
+ISSUER: Final = callers.ISSUER
 ANNA: Final = UUID(int=7)
 SESSION: Final = "0198c5a0-0000-7000-8000-000000000001"
 
 
-def door(name: str, login: Login, shape: Shape) -> Door:
-    """A door like the scales', with one room that takes `scan:read`."""
+def door(name: str, login: Login, shape: Shape, **more: Any) -> Door:
+    """A door to the same service, with one room that takes `scan:read`."""
     rule = Rule(("GET",), "/room", "scan:read", Limit.DASHBOARD)
-    return Door(
-        name=name,
-        prefix=f"/{name}",
-        root=(),
-        repeated="",
-        service="ingest",
-        login=login,
-        shape=shape,
-        rules=(rule,),
-    )
+    given = {"prefix": f"/{name}", "root": (), "repeated": "", "service": "ingest"}
+    return Door(name=name, login=login, shape=shape, **{**given, "rules": (rule,), **more})
 
 
 DOORS: Final = (
@@ -57,13 +50,13 @@ class Doorstep:
         return access_token(self.key, scopes or ("scan:read",), **different)
 
     def revoke(self, session: str = SESSION) -> None:
-        """As if it had been heard over Kafka."""
+        """As if the worker had said so over Kafka."""
         self.app.state.deps.revocations.remember(session, datetime.now(UTC))
 
 
 def access_token(key: SigningKey, scopes: Iterable[str], **different: Any) -> str:
     """As the gateway signs it, but for what is `different`."""
-    said: dict[str, Any] = {
+    usual: dict[str, Any] = {
         "subject": str(ANNA),
         "tenant": "demo",
         "scopes": scopes,
@@ -75,20 +68,16 @@ def access_token(key: SigningKey, scopes: Iterable[str], **different: Any) -> st
         "typ": ACCESS,
         "session": SESSION,
     }
-    return issue(key, **said | different)
-
-
-def bearer(token: str) -> dict[str, str]:
-    """The header in which clients show it."""
-    return {"Authorization": f"Bearer {token}"}
+    return issue(key, **usual | different)
 
 
 @asynccontextmanager
 async def doorstep(service: Service, keys: Keys, **different: Any) -> AsyncIterator[Doorstep]:
     """In front of `DOORS`."""
     key = SigningKey.generate()
-    told = {"doors": DOORS, "signing_key": key.to_pem(), **different}
-    async with open_app(service, keys, **told) as app:
-        transport = ASGITransport(app, client=("127.0.0.1", 5555))
-        async with AsyncClient(transport=transport, base_url="http://gateway") as client:
-            yield Doorstep(client=client, key=key, app=app)
+    settings = {"doors": DOORS, "signing_key": key.to_pem(), **different}
+    async with (
+        open_app(service, keys, **settings) as app,
+        callers.client_of(app, base_url="http://gateway") as client,
+    ):
+        yield Doorstep(client=client, key=key, app=app)

@@ -1,15 +1,24 @@
-"""A gateway on a real database with people in it, for tests of what members may do."""
+"""A gateway on a real database with people in it: who they are, and what they ask it.
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+Nothing projects but in `projecting`: see `catch_up`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partialmethod
+from typing import Any, Final
 from uuid import uuid4
 
-from httpx import ASGITransport, AsyncClient
+from httpx import AsyncClient, Response
 
 from contracts.gateway import AccountId
+from libs.clock import Clock
 from libs.eventsourcing.store import envelope
 from libs.postgres.pool import acquired
+from libs.security.passwords import Cost, Passwords
+from libs.testing import callers
 from services.gateway import bootstrap
 from services.gateway.api.login import access_of
 from services.gateway.deps import Deps
@@ -22,39 +31,61 @@ from services.gateway.read_models import account_rows, api_key, session
 from tests.services.gateway.code_desk import some_address
 from tests.services.gateway.conftest import gateway_settings
 
-PASSWORD = "correct horse battery"
+PASSWORD: Final = "correct horse battery"
+NEW_PASSWORD: Final = "battery staple"
+CHEAP: Final = Cost(memory_kib=64, passes=1)
 HOUSE = Place(Realm.PLATFORM, PLATFORM)
 KIOSKS, SCALES = Place(Realm.KIOSK, "demo"), Place(Realm.SCALES, "demo")
 CHIEF = Role(HOUSE, "superadmin")
 MANAGER, STAFF = Role(KIOSKS, "admin"), Role(KIOSKS, "staff")
 WEIGHER = Role(SCALES, "user")
+TABLES: Final = ("account", "account_role", "account_address", "session", "api_key")
+MOST_STALE_SECONDS: Final = 30
+"""As long as a gateway may wait for its projectors; for those of `projecting`."""
 
 
 @asynccontextmanager
 async def gateway_on(url: str, **different: Any) -> AsyncIterator[Deps]:
-    """What a gateway on this database holds."""
+    """What a gateway on this database holds; hashes of passwords cost next to nothing."""
     settings = gateway_settings("http://127.0.0.1:1", database_url=url, **different)
     async with bootstrap.open_deps(settings) as opened:
-        yield opened
+        passwords = Passwords(cost=CHEAP)
+        yield replace(opened, identity=replace(opened.identity, passwords=passwords))
+        passwords.close()
 
 
-@asynccontextmanager
-async def client_of(deps: Deps, **options: Any) -> AsyncIterator[AsyncClient]:
+def client_of(
+    deps: Deps, headers: dict[str, str] | None = None, **options: Any
+) -> AbstractAsyncContextManager[AsyncClient]:
     """A client at an address nobody used before."""
-    transport = ASGITransport(bootstrap.create_app(deps), client=(some_address(), 5555))
-    given = {"base_url": "http://gateway"} | options
-    async with AsyncClient(transport=transport, **given) as opened:
-        yield opened
+    return _client(bootstrap.create_app(deps), headers, **options)
+
+
+def _client(
+    app: Any, headers: dict[str, str] | None = None, **options: Any
+) -> AbstractAsyncContextManager[AsyncClient]:
+    given = {"base_url": "http://gateway", "address": some_address()} | options
+    return callers.client_of(app, headers, **given)
 
 
 def some_email() -> str:
-    """An address nobody used before."""
-    return f"anna-{uuid4().hex[:12]}@shop.example"
+    """An address nobody has."""
+    return f"Anna.{uuid4().hex[:12]}@shop.example"
 
 
-async def somebody(deps: Deps, *roles: Role, email: str | None = None) -> Profile:
+def some_name() -> str:
+    """A user name nobody has."""
+    return f"Olga-{uuid4().hex[:12]}"
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header in which clients show a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def somebody(deps: Deps, *roles: Role, email: str | None = None, **who: Any) -> Profile:
     """Somebody with these roles and `PASSWORD`."""
-    person = Person(email=email or some_email())
+    person = Person(email=email or some_email(), **who)
     return await open_account(deps.identity, person, password=PASSWORD, roles=roles, actor="test")
 
 
@@ -63,17 +94,11 @@ async def inside(
 ) -> tuple[LoggedIn, dict[str, str]]:
     """Their session in a place, and the header that it gives them."""
     into = await open_session(deps.identity, who, place, device=device)
-    return into, {"Authorization": f"Bearer {access_of(deps, into).bearer}"}
-
-
-async def as_somebody(deps: Deps, role: Role) -> dict[str, str]:
-    """The header of somebody new with one role."""
-    made = await somebody(deps, role)
-    return (await inside(deps, made.account_id, role.place))[1]
+    return into, bearer(access_of(deps, into).bearer)
 
 
 async def events(deps: Deps, kind: type[Any]) -> list[Any]:
-    """All events of a kind that were ever told."""
+    """All events of a kind, oldest first."""
     return [one.event for one in await _history(deps) if isinstance(one.event, kind)]
 
 
@@ -81,14 +106,161 @@ async def catch_up(deps: Deps) -> None:
     """Do all of the projectors' work."""
     history = await _history(deps)
     async with acquired(deps.pool) as connection, connection.transaction():
-        for table in ("account", "account_role", "account_address", "session", "api_key"):
+        for table in TABLES:
             await connection.execute(f"DELETE FROM {table}")
-        await account_rows.project(connection, history)
-        await session.project(connection, history)
-        await api_key.project(connection, history)
+        for projection in (account_rows, session, api_key):
+            await projection.project(connection, history)
+
+
+@asynccontextmanager
+async def projecting(deps: Deps) -> AsyncIterator[None]:
+    """Meanwhile the projectors work."""
+
+    async def work() -> None:
+        while True:
+            await catch_up(deps)
+            await asyncio.sleep(0.01)
+
+    working = asyncio.create_task(work())
+    try:
+        yield
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
 
 
 async def _history(deps: Deps) -> list[Any]:
     store = deps.store
     pages = [page async for page in store.log.read_all()]
     return [envelope(one, store.decode(one)) for page in pages for one in page]
+
+
+@dataclass(frozen=True)
+class Member:
+    """Somebody who is in, and how they ask."""
+
+    profile: Profile
+    client: AsyncClient
+    headers: Mapping[str, str]
+
+    async def ask(self, method: str, path: str, json: Any = None, **more: Any) -> Response:
+        return await self.client.request(method, path, json=json, headers=self.headers, **more)
+
+    get = partialmethod(ask, "GET")
+    post = partialmethod(ask, "POST")
+    put = partialmethod(ask, "PUT")
+    patch = partialmethod(ask, "PATCH")
+    delete = partialmethod(ask, "DELETE")
+
+
+@dataclass(frozen=True)
+class House:
+    """A gateway and a client of it, with what tests do to its people."""
+
+    deps: Deps
+    app: Any
+    client: AsyncClient
+
+    def another_client(
+        self, headers: dict[str, str] | None = None, **options: Any
+    ) -> AbstractAsyncContextManager[AsyncClient]:
+        """A client at an address nobody used before."""
+        return _client(self.app, headers, **options)
+
+    async def somebody(self, *roles: Role, email: str | None = None) -> Profile:
+        """Somebody with these roles and `PASSWORD`."""
+        return await somebody(self.deps, *roles, email=email)
+
+    async def email_of(self, *roles: Role) -> str:
+        """The address of somebody new with these roles."""
+        return str((await self.somebody(*roles)).person.email)
+
+    async def inside(
+        self, who: Profile, place: Place, device: str = "phone"
+    ) -> tuple[LoggedIn, dict[str, str]]:
+        """A session of theirs in a place, and the header that it gives them."""
+        return await inside(self.deps, who.account_id, place, device)
+
+    def at(self, clock: Clock) -> Deps:
+        """What the gateway holds, with another clock for accounts, sessions and devices."""
+        return replace(self.deps, identity=replace(self.deps.identity, clock=clock))
+
+    async def header_of(self, role: Role) -> dict[str, str]:
+        """The header of somebody new with one role, who is in."""
+        return (await self.inside(await self.somebody(role), role.place))[1]
+
+    async def events(self, kind: type[Any]) -> list[Any]:
+        """All events of a kind, oldest first."""
+        return await events(self.deps, kind)
+
+    async def account(self, realm: Realm, role: str, tenant: str | None = None) -> Profile:
+        """An account with this role, in the gateway's tenant by default."""
+        place = Place(realm, tenant or self.deps.settings.people_tenant)
+        return await somebody(
+            self.deps, Role(place, role), username=some_name(), name="Ольга Иванова"
+        )
+
+    async def member(self, realm: Realm, role: str, tenant: str | None = None) -> Member:
+        """Somebody new who is in; lists know of them."""
+        profile = await self.account(realm, role, tenant)
+        (place,) = profile.roles
+        _, headers = await self.inside(profile, place)
+        await self.catch_up()
+        return Member(profile, self.client, headers)
+
+    async def catch_up(self) -> None:
+        """Do all of the projectors' work."""
+        await catch_up(self.deps)
+
+    async def token(self, email: str, password: str = PASSWORD) -> Response:
+        """Log in at the crm."""
+        form = {"username": email, "password": password}
+        return await self.client.post("/api/v1/auth/token", data=form)
+
+    async def login(self, username: str, password: str = PASSWORD, path: str = "auth") -> Response:
+        """Log in at the kiosks."""
+        body = {"username": username, "password": password}
+        return await self.client.post(f"/api/v1/{path}/login", json=body)
+
+
+@asynccontextmanager
+async def demo_on(url: str, **different: Any) -> AsyncIterator[House]:
+    """A house on this database whose people are of the tenant `demo`."""
+    async with gateway_on(url, **different) as deps:
+        app = bootstrap.create_app(deps)
+        async with _client(app) as client:
+            yield House(deps, app, client)
+
+
+def house_on(url: str, **different: Any) -> AbstractAsyncContextManager[House]:
+    """A house on this database whose people have a tenant of their own."""
+    # A busy machine may take its time between a refresh and its repetition.
+    patient = {"refresh_grace_seconds": 30, "refresh_grace_seconds_kiosk": 60}
+    own = {"people_tenant": f"t{uuid4().hex[:12]}", "stale_wait_seconds": 0}
+    return demo_on(url, **patient | own | different)
+
+
+def crm_user(**more: Any) -> dict[str, Any]:
+    """What is sent to make a user of the crm."""
+    body = {"email": some_email(), "password": PASSWORD, "full_name": "Пётр Кузнецов"}
+    return {**body, "role": "ENGINEER", **more}
+
+
+def kiosk_user(**more: Any) -> dict[str, Any]:
+    """What is sent to make a user of the kiosks."""
+    return {"username": some_name(), "password": PASSWORD, **more}
+
+
+def crm_error(answer: Response) -> tuple[int, str]:
+    """The status and code; the site must find no `detail`."""
+    assert answer.json().keys() == {"error"}
+    assert answer.json()["error"].keys() == {"code", "message", "details"}
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+def kiosk_error(answer: Response) -> tuple[int, str]:
+    """The status and code of a refusal, which has the clients' three fields."""
+    body = answer.json()
+    assert body.keys() == {"detail", "code", "request_id"}
+    assert body["request_id"] == answer.headers["X-Request-Id"]
+    return answer.status_code, body["code"]

@@ -4,7 +4,8 @@ import asyncio
 import hashlib
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
@@ -12,20 +13,20 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from services.gateway.domain.door import WEBSOCKET, Door, Limit, Login, Rule, Shape
+from libs.testing.waiting import PATIENCE_SECONDS
+from services.gateway.domain.door import WEBSOCKET, Limit, Login, Rule, Shape
+from tests.services.gateway.api.doorstep import door
 from tests.services.gateway.conftest import KEY, Keys, Service, open_app
 from tests.services.gateway.test_bootstrap import served
 
+PATIENCE: Final = PATIENCE_SECONDS
 LIVE: Final = "/live/boxes"
 WITH_KEY: Final = {"X-API-Key": KEY}
-ROOM: Final = Door(
-    name="room",
-    prefix="/room",
+ROOM: Final = door(
+    "room",
+    Login.API_KEY,
+    Shape.DETAIL,
     root=("/live", "/plain"),
-    repeated="",
-    service="ingest",
-    login=Login.API_KEY,
-    shape=Shape.DETAIL,
     rules=(
         Rule((WEBSOCKET,), LIVE, "scan:write", Limit.DASHBOARD),
         Rule((WEBSOCKET,), "/live/lobby", None, Limit.NONE),
@@ -40,12 +41,10 @@ class Live:
     def __init__(self) -> None:
         self.closed_with: int | None = None
         self.over = asyncio.Event()
-        self.begun = asyncio.Event()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         socket = web.WebSocketResponse(protocols=("v2", "v1"), max_msg_size=0)
         await socket.prepare(request)
-        self.begun.set()
         async for message in socket:
             if message.type is aiohttp.WSMsgType.BINARY:
                 await socket.send_bytes(message.data[::-1])
@@ -61,6 +60,11 @@ class Live:
         self.closed_with = socket.close_code
         self.over.set()
         return socket
+
+    async def closed(self) -> int | None:
+        """The code with which the last socket was closed, once it is."""
+        await asyncio.wait_for(self.over.wait(), PATIENCE)
+        return self.closed_with
 
 
 @asynccontextmanager
@@ -87,6 +91,26 @@ async def connected(
         ) as socket,
     ):
         yield socket
+
+
+@dataclass(frozen=True)
+class Room:
+    """Opens gateways with the room for their only door."""
+
+    service: Service
+    keys: Keys
+
+    def open(self, **different: Any) -> AbstractAsyncContextManager[str]:
+        """The URL of one."""
+        return standing(self.service, self.keys, **different)
+
+    @asynccontextmanager
+    async def socket(
+        self, query: str = "", **different: Any
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A socket through one."""
+        async with self.open(**different) as url, connected(f"{url}{LIVE}{query}") as socket:
+            yield socket
 
 
 async def refused(url: str, headers: dict[str, str], **options: Any) -> int:

@@ -1,4 +1,4 @@
-"""The shop's clients in front of a gateway with a bot: phones, codes, init data, tokens."""
+"""The shop's clients in front of a gateway with a bot: phones, codes, init data, tokens, staff."""
 
 import itertools
 import re
@@ -9,27 +9,27 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from httpx import ASGITransport, AsyncClient, Response
+from httpx import AsyncClient, Response
 
-from contracts.gateway import LoginRefused
-from libs.eventsourcing.store import envelope
-from services.gateway import bootstrap
+from contracts.gateway import AccountId, LoginRefused
+from libs.testing.waiting import eventually
 from services.gateway.deps import Deps
+from services.gateway.domain import person as people
+from services.gateway.domain.realm import Role
+from services.gateway.domain.shop import place_of
 from services.gateway.domain.telegram_init_data import sign
-from tests.services.gateway.adapters.bot_api import TOKEN, BotApi
-from tests.services.gateway.code_desk import BOT_NAME, some_address, some_phone
-from tests.services.gateway.conftest import gateway_settings
+from services.gateway.handlers.account import open_account
+from services.gateway.handlers.address import find
+from tests.services.gateway.adapters.bot_api import TOKEN, BotApi, open_bot_api
+from tests.services.gateway.api import inside
+from tests.services.gateway.api.inside import bearer, client_of, gateway_on
+from tests.services.gateway.code_desk import BOT_NAME, some_phone
 
 AUTH: Final = "/api/auth"
+USERS: Final = "/api/users"
 AUTH_TOKEN: Final = {
-    "access_token",
-    "token_type",
-    "shop_id",
-    "shop_name",
-    "user_role",
-    "user_name",
-    "is_new_user",
-    "needs_phone",
+    *("access_token", "token_type", "shop_id", "shop_name", "user_role", "user_name"),
+    *("is_new_user", "needs_phone"),
 }
 _numbers = itertools.count(1000)
 
@@ -44,12 +44,12 @@ class Someone:
 
     def init_data(self, *, age: int = 0, token: str = TOKEN) -> str:
         """What their Telegram signs when they open the Mini App; each time another."""
-        said = {
+        fields = {
             "auth_date": str(int(time.time()) - age),
             "query_id": str(next(_numbers)),
             "user": f'{{"id":{self.telegram_id},"first_name":"Анна"}}',
         }
-        return urlencode(said | {"hash": sign(said, token)})
+        return urlencode(fields | {"hash": sign(fields, token)})
 
 
 @dataclass
@@ -68,37 +68,50 @@ class Door:
             next(_numbers), now=desk.clock(), phone=who.phone, telegram_id=who.telegram_id
         )
 
+    async def linked(self) -> Someone:
+        """Somebody new who did that."""
+        await self.link(made := Someone())
+        return made
+
+    async def registered(self, name: str = "Розы") -> tuple[Someone, Any]:
+        """Somebody new with a shop of their own, and the answer that said so."""
+        made = Someone()
+        return made, await self.register(made, name)
+
     async def code(self, who: Someone) -> str:
         """Ask for a code and read it in Telegram."""
-        asked = await self.client.post(f"{AUTH}/request-otp", json={"phone": who.phone})
-        assert asked.json()["delivery_method"] == "telegram"
-        (code,) = re.findall(r"\d{6}", self.api.last_to(who.telegram_id)["text"])
+        answer = await self.post("request-otp", {"phone": who.phone})
+        assert answer.json()["delivery_method"] == "telegram"
+        return self.code_sent_to(who)
+
+    def code_sent_to(self, who: Someone) -> str:
+        """The code in the last message to somebody."""
+        (code,) = re.findall(r"\b\d{6}\b", self.api.last_to(who.telegram_id)["text"])
         return str(code)
 
     async def show(self, who: Someone, code: str) -> Response:
         """Show a code."""
-        body = {"phone": who.phone, "otp_code": code}
-        return await self.client.post(f"{AUTH}/verify-otp", json=body)
+        return await self.post("verify-otp", {"phone": who.phone, "otp_code": code})
 
-    async def log_in(self, who: Someone) -> dict[str, Any]:
+    async def log_in(self, who: Someone) -> Any:
         """Log in by a code; the answer."""
         answer = await self.show(who, await self.code(who))
         assert answer.status_code == 200, answer.text
-        told: dict[str, Any] = answer.json()
-        who.headers = bearer(told)
-        return told
+        who.headers = bearer(answer.json()["access_token"])
+        return answer.json()
 
-    async def register(self, who: Someone, name: str = "Розы") -> dict[str, Any]:
+    async def register(self, who: Someone, name: str = "Розы") -> Any:
         """Log in for the first time and open a shop; the answer."""
         await self.link(who)
         await self.log_in(who)
-        answer = await self.client.post(
-            f"{AUTH}/complete-registration", json={"name": name}, headers=who.headers
-        )
+        answer = await self.complete(who, name=name)
         assert answer.status_code == 201, answer.text
-        told: dict[str, Any] = answer.json()
-        who.headers = bearer(told)
-        return told
+        who.headers = bearer(answer.json()["access_token"])
+        return answer.json()
+
+    async def complete(self, who: Someone, **body: str) -> Response:
+        """Register a shop with the token they have."""
+        return await self.post("complete-registration", body, headers=who.headers)
 
     async def post(self, path: str, body: object = None, **more: Any) -> Response:
         """Post JSON to one of the login's routes."""
@@ -110,33 +123,95 @@ class Door:
 
     async def refusals(self) -> list[LoginRefused]:
         """All that were recorded, oldest first."""
-        store = self.deps.store
-        pages = [page async for page in store.log.read_all()]
-        events = [envelope(one, store.decode(one)).event for page in pages for one in page]
-        return [event for event in events if isinstance(event, LoginRefused)]
+        return await inside.events(self.deps, LoginRefused)
+
+    async def account_of(self, who: Someone) -> AccountId:
+        """Whose the phone is."""
+        found = await find(self.deps.identity, people.phone(who.phone))
+        assert found is not None
+        return found
+
+    async def opened(self, who: Someone, role: Role, name: str = "Белла") -> AccountId:
+        """An account of theirs that was made elsewhere, with a role."""
+        person = people.Person(phone=who.phone, name=name)
+        made = await open_account(
+            self.deps.identity, person, password=None, roles=[role], actor="test"
+        )
+        return made.account_id
+
+    async def works_at(self, shop_id: int, role: str = "florist") -> Someone:
+        """Somebody of a shop who has shared their contact."""
+        bella = await self.linked()
+        await self.opened(bella, Role(place_of(f"shop-{shop_id}"), role))
+        return bella
+
+    async def staff(self, boss: Someone, method: str, path: str = "/", **more: Any) -> Response:
+        """Look at a shop's staff, or change them."""
+        return await self.client.request(method, f"{USERS}{path}", headers=boss.headers, **more)
+
+    async def listed(self, boss: Someone, **query: Any) -> dict[str, Any]:
+        """The staff by phone, as the boss sees them."""
+        answer = await self.staff(boss, "GET", params=query)
+        assert answer.status_code == 200, answer.text
+        return {one["phone"]: one for one in answer.json()["items"]}
+
+    async def admin(self) -> Someone:
+        """The admin of a shop of her own, whom the lists show."""
+        made, _ = await self.registered()
+        await self.known(made)
+        return made
+
+    async def known(self, who: Someone) -> None:
+        """Wait until the lists show somebody."""
+
+        async def listed() -> bool:
+            return who.phone in await self.listed(who)
+
+        await eventually(listed, what="somebody in the list of the staff")
+
+    async def hire(self, boss: Someone, role: str = "florist", **more: Any) -> Response:
+        """Take somebody on; the answer."""
+        body = {"phone": some_phone(), "name": "Белла", "role": role, **more}
+        return await self.staff(boss, "POST", json=body)
+
+    async def hired(self, boss: Someone, role: str = "florist") -> tuple[Someone, int]:
+        """Somebody who was taken on and is logged in, and their number."""
+        bella = await self.linked()
+        answer = await self.hire(boss, role, phone=bella.phone)
+        await self.log_in(bella)
+        return bella, answer.json()["id"]
+
+    async def change(self, boss: Someone, number: int, body: object, what: str = "") -> Response:
+        """Change somebody; the answer."""
+        return await self.staff(boss, "PATCH", f"/{number}{what}", json=body)
+
+    async def number_of(self, who: Someone) -> int:
+        """Somebody's own number."""
+        return int((await self.who_is(who)).json()["user"]["id"])
 
 
-def bearer(told: dict[str, Any]) -> dict[str, str]:
-    """The headers that a client sends from now on."""
-    return {"Authorization": f"Bearer {told['access_token']}"}
+def with_bot(api: BotApi, **different: Any) -> dict[str, Any]:
+    """Settings of a gateway with a bot, in production by default."""
+    bot = {"telegram_url": api.url, "telegram_token": TOKEN, "telegram_bot": BOT_NAME}
+    return {"profile": "production", **bot, **different}
 
 
 @asynccontextmanager
 async def opened(url: str, api: BotApi, **different: Any) -> AsyncIterator[Door]:
-    """A gateway on the database at `url`, in production unless said otherwise."""
-    told = {"telegram_url": api.url, "telegram_token": TOKEN, "telegram_bot": BOT_NAME}
-    given = {"database_url": url, "profile": "production", **told, **different}
-    settings = gateway_settings("http://127.0.0.1:1", **given)
+    """A gateway on the database at `url`, in production by default."""
     async with (
-        bootstrap.open_deps(settings) as deps,
+        gateway_on(url, **with_bot(api, **different)) as deps,
         client_of(deps) as client,
     ):
         yield Door(deps, api, client)
 
 
 @asynccontextmanager
-async def client_of(deps: Deps) -> AsyncIterator[AsyncClient]:
-    """A client at an address nobody else has."""
-    transport = ASGITransport(bootstrap.create_app(deps), client=(some_address(), 5555))
-    async with AsyncClient(transport=transport, base_url="http://gateway") as client:
-        yield client
+async def projecting(url: str) -> AsyncIterator[Door]:
+    """A gateway with its projectors at work."""
+    async with (
+        open_bot_api() as api,
+        opened(url, api, stale_wait_seconds=inside.MOST_STALE_SECONDS) as made,
+        inside.projecting(made.deps),
+    ):
+        yield made

@@ -1,194 +1,124 @@
-"""Users of the crm, as its site and its scripts see and change them (spec crm §2, §3.2, §4)."""
+"""Users of the crm, as its site and its scripts see and change them (spec crm §2, §3.2, §4).
 
-from collections.abc import AsyncIterator
-from typing import Any
+What holds for the kiosks' users too is in `test_realm_users`.
+"""
+
+from typing import Any, Final
 from uuid import uuid4
 
 import pytest
-from httpx import AsyncClient
 
-from services.gateway.deps import Deps
 from services.gateway.domain.realm import Realm
-from tests.services.gateway.api.crm import SHOWN, USERS, error_of, new
-from tests.services.gateway.api.people import (
+from tests.services.gateway.api.inside import (
+    NEW_PASSWORD,
     PASSWORD,
-    Entered,
-    a_client,
-    a_gateway,
-    entered,
-    projecting,
+    House,
+    Member,
+    bearer,
+    crm_error,
+    crm_user,
     some_email,
 )
-from tests.services.gateway.told import catch_up
+
+USERS: Final = "/api/v1/users"
+SHOWN: Final = {
+    *("id", "email", "full_name", "phone", "role", "city_id", "district_id", "city", "district"),
+    *("is_active", "last_login_at", "created_at", "updated_at"),
+}
 
 
 @pytest.fixture
-async def deps(url: str) -> AsyncIterator[Deps]:
-    async with a_gateway(url) as made:
-        yield made
-
-
-@pytest.fixture
-async def client(deps: Deps) -> AsyncIterator[AsyncClient]:
-    async with a_client(deps) as made:
-        yield made
-
-
-@pytest.fixture
-async def boss(deps: Deps) -> Entered:
+async def boss(house: House) -> Member:
     """The only administrator."""
-    return await entered(deps, Realm.CRM, "ADMIN")
-
-
-async def login(client: AsyncClient, email: str, password: str = PASSWORD) -> int:
-    form = {"username": email, "password": password}
-    return (await client.post("/api/v1/auth/token", data=form)).status_code
+    return await house.member(Realm.CRM, "ADMIN")
 
 
 @pytest.mark.parametrize("path", [USERS, f"{USERS}/"])
-async def test_an_administrator_makes_users_who_can_log_in(
-    client: AsyncClient, boss: Entered, path: str
-) -> None:
-    body = new(phone="8 (800) 555", city_id=str(uuid4()))
+async def test_administrators_make_users_who_log_in(house: House, boss: Member, path: str) -> None:
+    body = crm_user(phone="8 (800) 555", city_id=str(uuid4()))
 
-    made = await client.post(path, json=body, headers=boss.says)
+    made = await boss.post(path, body)
 
     assert made.status_code == 201
-    told = made.json()
-    assert told.keys() == SHOWN
-    shared = ("email", "full_name", "phone", "role", "city_id")
-    assert {name: told[name] for name in shared} == {name: body[name] for name in shared}
-    assert (told["district_id"], told["is_active"], told["last_login_at"]) == (None, True, None)
-    assert told["created_at"].endswith("Z")
+    user = made.json()
+    assert user.keys() == SHOWN
+    for name in ("email", "full_name", "phone", "role", "city_id"):
+        assert user[name] == body[name]
+    assert (user["district_id"], user["is_active"], user["last_login_at"]) == (None, True, None)
+    assert user["created_at"].endswith("Z")
     assert PASSWORD not in made.text
-    assert await login(client, body["email"].upper()) == 200
+    assert (await house.token(body["email"].upper())).status_code == 200
 
 
-async def test_everybody_sees_who_they_are_and_what_they_may(
-    deps: Deps, client: AsyncClient
-) -> None:
-    engineer = await entered(deps, Realm.CRM, "ENGINEER")
+async def test_all_see_themselves_and_those_who_may_a_list(house: House, boss: Member) -> None:
+    supervisor = await house.member(Realm.CRM, "SUPERVISOR")
+    engineer = await house.member(Realm.CRM, "ENGINEER")
 
-    me = await client.get(f"{USERS}/me", headers=engineer.says)
+    lists = [
+        (await who.get(path)).json() for path in (USERS, f"{USERS}/") for who in (boss, supervisor)
+    ]
+    refused = await engineer.get(USERS)
 
-    assert me.status_code == 200
-    assert me.json().keys() == SHOWN | {"scopes"}
-    assert me.json()["id"] == str(engineer.profile.account_id)
-    assert me.json()["last_login_at"] is not None
-    assert me.json()["scopes"] == [
+    everybody = [str(who.profile.account_id) for who in (boss, supervisor, engineer)]
+    assert [[user["id"] for user in listed] for listed in lists] == [everybody] * 4
+    assert lists[0][0].keys() == SHOWN
+    assert crm_error(refused) == (403, "FORBIDDEN")
+    assert refused.json()["error"]["message"] == "Required roles: ADMIN, SUPERVISOR"
+    me = (await engineer.get(f"{USERS}/me")).json()
+    assert me.keys() == SHOWN | {"scopes"}
+    assert me["id"] == everybody[2]
+    assert me["last_login_at"] is not None
+    assert me["scopes"] == [
         *("customers:read", "customers:write", "objects:read", "visits:read", "visits:write"),
     ]
 
 
-async def test_the_list_is_a_bare_array_for_those_who_may(
-    deps: Deps, client: AsyncClient, boss: Entered
-) -> None:
-    supervisor = await entered(deps, Realm.CRM, "SUPERVISOR")
-    engineer = await entered(deps, Realm.CRM, "ENGINEER")
-
-    lists = [
-        await client.get(path, headers=who.says)
-        for path in (USERS, f"{USERS}/")
-        for who in (boss, supervisor)
-    ]
-    refused = await client.get(USERS, headers=engineer.says)
-
-    everybody = [str(who.profile.account_id) for who in (boss, supervisor, engineer)]
-    assert [[user["id"] for user in answer.json()] for answer in lists] == [everybody] * 4
-    assert lists[0].json()[0].keys() == SHOWN
-    assert error_of(refused) == (403, "FORBIDDEN")
-    assert refused.json()["error"]["message"] == "Required roles: ADMIN, SUPERVISOR"
-
-
-async def test_supervisors_are_found_by_part_of_a_name_or_address(
-    deps: Deps, client: AsyncClient, boss: Entered
-) -> None:
+async def test_supervisors_are_found_by_part_of_name_or_address(house: House, boss: Member) -> None:
     bodies = [
-        new(role="SUPERVISOR", full_name="Анна Берг", is_active=False),
-        new(role="SUPERVISOR", full_name="Пётр Кузнецов"),
-        new(full_name="Анна Инженер"),
+        crm_user(role="SUPERVISOR", full_name="Анна Берг", is_active=False),
+        crm_user(role="SUPERVISOR", full_name="Пётр Кузнецов"),
+        crm_user(full_name="Анна Инженер"),
     ]
-    made = [await client.post(USERS, json=body, headers=boss.says) for body in bodies]
-    await catch_up(deps.identity)
+    ids = [(await boss.post(USERS, body)).json()["id"] for body in bodies]
+    await house.catch_up()
 
-    async def found(q: str) -> list[str]:
-        answer = await client.get(f"{USERS}/supervisors", params={"q": q}, headers=boss.says)
-        return [user["id"] for user in answer.json()]
-
-    ids = [answer.json()["id"] for answer in made]
-    assert await found("") == ids[:2]
-    assert await found("АННА") == ids[:1]
-    assert await found(bodies[1]["email"][2:14].upper()) == ids[1:2]
-    assert await found("%") == []
+    part = bodies[1]["email"][2:14].upper()
+    for sought, found in (("", ids[:2]), ("АННА", ids[:1]), (part, ids[1:2]), ("%", [])):
+        answer = await boss.get(f"{USERS}/supervisors", params={"q": sought})
+        assert [user["id"] for user in answer.json()] == found, sought
 
 
-async def test_what_is_given_changes_the_rest_stays(
-    deps: Deps, client: AsyncClient, boss: Entered
-) -> None:
-    body = new(phone="8 800", district_id=str(uuid4()))
-    made = (await client.post(USERS, json=body, headers=boss.says)).json()
-    path = f"{USERS}/{made['id']}"
+async def test_what_is_given_changes_the_rest_stays(house: House, boss: Member) -> None:
+    body = crm_user(phone="8 800", district_id=str(uuid4()))
+    made = (await boss.post(USERS, body)).json()
+    path, email = f"{USERS}/{made['id']}", some_email()
 
-    async def patch(**change: Any) -> dict[str, Any]:
-        answer = await client.patch(path, json=change, headers=boss.says)
+    async def patch(**change: Any) -> Any:
+        answer = await boss.patch(path, change)
         assert answer.status_code == 200, answer.text
-        told: dict[str, Any] = answer.json()
-        return told
+        return answer.json()
 
-    assert await patch() == made
-    assert await patch(unknown=1) == made
-    told = await patch(full_name="Пётр К.", phone=None, role="SUPERVISOR")
-    assert (told["full_name"], told["phone"], told["role"]) == ("Пётр К.", None, "SUPERVISOR")
-    assert told["district_id"] == body["district_id"]
-    email = some_email()
-    await patch(email=email, password="battery staple")
-    assert [await login(client, body["email"]), await login(client, email)] == [401, 401]
-    assert await login(client, email, "battery staple") == 200
+    async def login(address: str, password: str) -> int:
+        return (await house.token(address, password)).status_code
+
+    assert await patch() == await patch(unknown=1) == made
+    user = await patch(full_name="Пётр К.", phone=None, role="SUPERVISOR")
+    assert (user["full_name"], user["phone"], user["role"]) == ("Пётр К.", None, "SUPERVISOR")
+    assert user["district_id"] == body["district_id"]
+    await patch(email=email, password=NEW_PASSWORD)
+    assert [await login(one, PASSWORD) for one in (body["email"], email)] == [401, 401]
+    assert await login(email, NEW_PASSWORD) == 200
     assert (await patch(is_active=False))["is_active"] is False
-    assert await login(client, email, "battery staple") == 401
-    assert (await client.get(path, headers=boss.says)).json()["is_active"] is False
+    assert await login(email, NEW_PASSWORD) == 401
+    assert (await boss.get(path)).json()["is_active"] is False
 
 
-async def test_whoever_is_deactivated_or_given_another_role_is_out_at_once(
-    deps: Deps, client: AsyncClient, boss: Entered
-) -> None:
-    for change in ({"is_active": False}, {"role": "SUPERVISOR"}):
-        engineer = await entered(deps, Realm.CRM, "ENGINEER")
-        path = f"{USERS}/{engineer.profile.account_id}"
-        assert (await client.patch(path, json=change, headers=boss.says)).status_code == 200
-
-        answer = await client.get(f"{USERS}/me", headers=engineer.says)
-
-        assert error_of(answer) == (401, "UNAUTHORIZED")
-
-
-async def test_whoever_made_a_user_finds_them_in_the_list(url: str) -> None:
-    async with a_gateway(url, stale_wait_seconds=20) as deps, a_client(deps) as client:
-        boss = await entered(deps, Realm.CRM, "ADMIN")
-        async with projecting(deps):
-            made = (await client.post(USERS, json=new(), headers=boss.says)).json()
-            listed = await client.get(USERS, headers=boss.says)
-            path = f"{USERS}/{made['id']}"
-            await client.patch(path, json={"is_active": False}, headers=boss.says)
-            after = await client.get(USERS, headers=boss.says)
-
-    assert made in listed.json()
-    assert made["id"] in {user["id"] for user in after.json() if not user["is_active"]}
-
-
-async def test_a_password_is_changed_by_who_knows_it(deps: Deps, client: AsyncClient) -> None:
-    engineer = await entered(deps, Realm.CRM, "ENGINEER")
-    email = str(engineer.profile.person.email)
-    body = {"current_password": PASSWORD, "new_password": "battery staple"}
-    path = f"{USERS}/me/password"
-
-    wrong = await client.post(
-        path, json=body | {"current_password": "another"}, headers=engineer.says
-    )
-    right = await client.post(path, json=body, headers=engineer.says)
-    stale = await client.get(f"{USERS}/me", headers=engineer.says)
-
-    assert error_of(wrong) == (422, "VALIDATION_ERROR")
-    assert right.status_code == 200
-    assert stale.status_code == 401
-    assert [await login(client, email), await login(client, email, "battery staple")] == [401, 200]
+@pytest.mark.parametrize("headers", [{}, bearer("a.b.c")], ids=("nothing", "nonsense"))
+async def test_whoever_is_nobody_is_led_to_the_login(house: House, headers: dict[str, str]) -> None:
+    for path in (USERS, f"{USERS}/me", f"{USERS}/supervisors", f"{USERS}/{uuid4()}"):
+        for door in ("", "/crm"):
+            answer = await house.client.get(f"{door}{path}", headers=headers)
+            # The site goes to the login if there is no `detail`, or one that says so.
+            assert answer.status_code == 401
+            assert "unauthorized" in str(answer.json().get("detail", "unauthorized")).lower()
+            assert answer.headers["www-authenticate"] == "Bearer"

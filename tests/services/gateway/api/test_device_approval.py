@@ -1,17 +1,20 @@
-"""The page on which somebody lets a device in."""
+"""The page on which somebody lets a device in, also in the hands of those who would misuse it."""
 
 import re
 from html import unescape
+from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from httpx import AsyncClient
 
-from contracts.gateway import DeviceEnrolled, DeviceRefused, SessionOpened
+from contracts.gateway import DeviceEnrolled, DeviceRefused, LoginRefused, SessionOpened
 from services.gateway.api.device_page import STYLE
-from services.gateway.deps import Deps
 from services.gateway.domain.realm import Place, Realm, Role
+from services.gateway.handlers.device_grant import MOST_WRONG
 from services.gateway.read_models.session import live_sessions
 from tests.services.gateway.api.device import (
+    ASK,
     BRIDGE,
     PAGE,
     Device,
@@ -19,26 +22,30 @@ from tests.services.gateway.api.device import (
     asking,
     csrf_of,
     is_in,
-    of,
 )
 from tests.services.gateway.api.inside import (
     CHIEF,
+    KIOSKS,
     MANAGER,
+    PASSWORD,
+    STAFF,
     WEIGHER,
-    catch_up,
-    client_of,
-    events,
+    House,
     some_email,
-    somebody,
 )
 
 
 async def test_the_page_is_small_and_holds_no_script_and_nothing_of_others(
     browser: AsyncClient, kiosk: Device
 ) -> None:
-    empty = await browser.get(PAGE)
-    filled = await browser.get(PAGE, params={"user_code": kiosk.user_code})
-    strange = await browser.get(PAGE, params={"user_code": '"><script>alert(1)</script>'})
+    empty, filled, strange = [
+        await browser.get(PAGE, params=params)
+        for params in (
+            {},
+            {"user_code": kiosk.user_code},
+            {"user_code": '"><script>alert(1)</script>'},
+        )
+    ]
 
     for page in (empty, filled, strange):
         assert page.status_code == 200
@@ -56,112 +63,90 @@ async def test_the_page_is_small_and_holds_no_script_and_nothing_of_others(
     assert '<label for="user_code">' in empty.text
 
 
-async def test_behind_tls_the_cookie_stays_there(deps: Deps) -> None:
-    async with client_of(deps, base_url="https://gateway") as browser:
+async def test_behind_tls_the_cookie_stays_there(demo: House) -> None:
+    async with demo.another_client(base_url="https://gateway") as browser:
         page = await browser.get(PAGE)
 
     assert "Secure" in page.headers["Set-Cookie"].split("; ")
 
 
 async def test_it_shows_what_asks_and_where_before_anybody_answers(
-    deps: Deps, browser: AsyncClient, kiosk: Device
+    demo: House, browser: AsyncClient, kiosk: Device
 ) -> None:
-    typed = kiosk.user_code.lower().replace("-", " ")
-    form = {"csrf": await csrf_of(browser), "user_code": typed}
+    typed, before = kiosk.user_code.lower().replace("-", " "), await demo.events(DeviceEnrolled)
 
-    page = await browser.post(PAGE, data=form)
+    page = await browser.post(PAGE, data={"csrf": await csrf_of(browser), "user_code": typed})
 
     assert page.status_code == 200
     assert "<b>" not in page.text
-    said = unescape(page.text)
     for shown in (kiosk.user_code, "Kiosk: Hall <b>1</b>", "Till/1 (Linux)", "10."):
-        assert shown in said
-    assert await events(deps, DeviceEnrolled) == []
+        assert shown in unescape(page.text)
+    assert await demo.events(DeviceEnrolled) == before
     assert not await is_in(kiosk)
 
 
-async def test_whoever_manages_devices_lets_it_in(
-    deps: Deps, browser: AsyncClient, kiosk: Device
+async def test_whoever_manages_devices_lets_it_in_and_was_in_for_the_answer_only(
+    demo: House, browser: AsyncClient, kiosk: Device
 ) -> None:
-    manager = await of(deps, MANAGER)
+    anna = await demo.somebody(MANAGER)
 
-    page = await answered(browser, kiosk.user_code, manager)
+    page = await answered(browser, kiosk.user_code, anna.person.email or "")
+    await demo.catch_up()
 
     assert page.status_code == 200
     assert 'role="status"' in page.text
     assert await is_in(kiosk)
-
-
-async def test_the_manager_was_in_for_the_answer_only(deps: Deps, browser: AsyncClient) -> None:
-    address = some_email()
-    anna = await somebody(deps, MANAGER, email=address)
-    async with client_of(deps) as client:
-        device = await asking(client)
-    page = await answered(browser, device.user_code, address)
-    await catch_up(deps)
-
-    assert page.status_code == 200
-    opened = [e for e in await events(deps, SessionOpened) if e.account_id == anna.account_id]
+    opened = [e for e in await demo.events(SessionOpened) if e.account_id == anna.account_id]
     assert [one.device for one in opened] == ["device approval"]
-    assert await live_sessions(deps.pool, anna.account_id, deps.identity.clock()) == []
+    assert await live_sessions(demo.deps.pool, anna.account_id, demo.deps.identity.clock()) == []
     assert not {"access_token", "refresh_token"} & {*browser.cookies}
 
 
-async def test_who_let_it_in_and_who_did_not_is_told(
-    deps: Deps, browser: AsyncClient, kiosk: Device
+async def test_who_let_it_in_and_who_did_not_is_recorded(
+    demo: House, browser: AsyncClient, kiosk: Device
 ) -> None:
     address = some_email()
-    anna = await somebody(deps, MANAGER, email=address)
-    async with client_of(deps) as client:
-        other = await asking(client)
+    anna = await demo.somebody(MANAGER, email=address)
+    other = await asking(demo.client)
 
     await answered(browser, kiosk.user_code, address)
     await answered(browser, other.user_code, address, "refuse")
 
-    yes = [e for e in await events(deps, DeviceEnrolled) if e.enrolled_by == anna.account_id]
-    no = [e for e in await events(deps, DeviceRefused) if e.refused_by == anna.account_id]
+    yes = [e for e in await demo.events(DeviceEnrolled) if e.enrolled_by == anna.account_id]
+    no = [e for e in await demo.events(DeviceRefused) if e.refused_by == anna.account_id]
     assert [(e.realm, e.tenant, e.client) for e in (*yes, *no)] == [
         ("kiosk", "demo", "tillstream-kiosk")
     ] * 2
-    told = str([*yes, *no])
     for secret in (kiosk.user_code, kiosk.device_code, other.user_code, "Hall"):
-        assert secret not in told
+        assert secret not in str([*yes, *no])
 
 
-async def test_a_bridge_is_let_in_by_who_may_write_at_the_scales(
-    deps: Deps, browser: AsyncClient
-) -> None:
-    async with client_of(deps) as client:
-        bridge = await asking(client, BRIDGE)
-        refused = await answered(browser, bridge.user_code, await of(deps, MANAGER))
-        page = await answered(browser, bridge.user_code, await of(deps, WEIGHER))
+async def test_a_bridge_is_let_in_by_users_of_the_scales(demo: House, browser: AsyncClient) -> None:
+    bridge = await asking(demo.client, BRIDGE)
+    refused = await answered(browser, bridge.user_code, await demo.email_of(MANAGER))
+    page = await answered(browser, bridge.user_code, await demo.email_of(WEIGHER))
 
-        assert refused.status_code == 422
-        assert page.status_code == 200
-        assert (await bridge.poll()).json()["scope"] == "scales:bridge"
+    assert (refused.status_code, page.status_code) == (422, 200)
+    assert (await bridge.poll()).json()["scope"] == "scales:bridge"
 
 
 async def test_the_platforms_administrators_let_devices_in_anywhere(
-    deps: Deps, browser: AsyncClient, kiosk: Device
+    demo: House, browser: AsyncClient, kiosk: Device
 ) -> None:
-    chief = await of(deps, CHIEF)
-    async with client_of(deps) as client:
-        other = await asking(client)
-        house = await answered(browser, other.user_code, chief, tenant="platform")
-        await answered(browser, kiosk.user_code, chief)
-        await answered(browser, other.user_code, chief, tenant="shop-1")
+    chief, other = await demo.email_of(CHIEF), await asking(demo.client)
 
-        assert house.status_code == 422
-        assert await is_in(kiosk)
-        assert await is_in(other)
-    assert [e.tenant for e in await events(deps, DeviceEnrolled)][-2:] == ["demo", "shop-1"]
+    house = await answered(browser, other.user_code, chief, tenant="platform")
+    await answered(browser, kiosk.user_code, chief)
+    await answered(browser, other.user_code, chief, tenant="shop-1")
+
+    assert house.status_code == 422
+    assert await is_in(kiosk)
+    assert await is_in(other)
+    assert [e.tenant for e in await demo.events(DeviceEnrolled)][-2:] == ["demo", "shop-1"]
 
 
-async def test_who_manages_several_says_for_which(
-    deps: Deps, browser: AsyncClient, kiosk: Device
-) -> None:
-    elsewhere = Role(Place(Realm.KIOSK, "shop-2"), "admin")
-    manager = await of(deps, MANAGER, elsewhere)
+async def test_a_manager_of_several_says(demo: House, browser: AsyncClient, kiosk: Device) -> None:
+    manager = await demo.email_of(MANAGER, Role(Place(Realm.KIOSK, "shop-2"), "admin"))
 
     unsaid = await answered(browser, kiosk.user_code, manager)
     stranger = await answered(browser, kiosk.user_code, manager, password="wrong")
@@ -174,15 +159,126 @@ async def test_who_manages_several_says_for_which(
     assert await is_in(kiosk)
 
 
-async def test_under_a_doors_prefix_the_page_and_its_cookie_stay_there(
-    deps: Deps, browser: AsyncClient
-) -> None:
-    said = (
-        await browser.post("/kiosk/oauth/device_authorization", data={"client_id": BRIDGE})
-    ).json()
-    path = urlsplit(said["verification_uri"]).path
+async def test_under_a_doors_prefix_page_and_cookie_stay_there(browser: AsyncClient) -> None:
+    given = (await browser.post(f"/kiosk{ASK}", data={"client_id": BRIDGE})).json()
+    path = urlsplit(given["verification_uri"]).path
     page = await browser.get(path)
 
-    assert path == "/kiosk/oauth/device"
+    assert path == f"/kiosk{PAGE}"
     assert page.status_code == 200
     assert f"Path={path}" in page.headers["Set-Cookie"].split("; ")
+
+
+@pytest.mark.parametrize(
+    "role",
+    [STAFF, WEIGHER, Role(Place(Realm.CRM, "demo"), "ADMIN"), Role(KIOSKS, "kiosk")],
+    ids=lambda role: f"{role.place.realm} {role.name}",
+)
+async def test_whoever_may_not_manage_kiosks_gets_the_answer_of_a_stranger(
+    demo: House, browser: AsyncClient, kiosk: Device, role: Role
+) -> None:
+    member, manager = await demo.somebody(role), await demo.email_of(MANAGER)
+
+    pages = [
+        await answered(browser, kiosk.user_code, email, **more)
+        for email, more in (
+            (member.person.email or "", {}),
+            (some_email(), {}),
+            ("no address", {}),
+            (manager, {"password": "wrong"}),
+            (manager, {"tenant": "other"}),
+            (manager, {"tenant": "' OR 1=1"}),
+        )
+    ]
+
+    assert {page.status_code for page in pages} == {422}
+    alerts = {re.search(r'role="alert">([^<]+)<', page.text)[1] for page in pages}  # type: ignore[index]
+    assert len(alerts) == 1
+    assert not await is_in(kiosk)
+    # It is recorded like any refused login.
+    refused = [e for e in await demo.events(LoginRefused) if e.account_id == member.account_id]
+    assert [(e.realm, e.reason) for e in refused] == [("kiosk", "role")]
+
+
+async def test_a_code_is_answered_once_and_by_an_answer_only(
+    demo: House, browser: AsyncClient, kiosk: Device
+) -> None:
+    manager = await demo.email_of(MANAGER)
+
+    for answer in ("", "yes", "ALLOW", "refuse"):
+        page = await answered(browser, kiosk.user_code, manager, answer)
+        assert page.status_code == 200
+        assert "correct horse" not in page.text
+        assert not await is_in(kiosk)
+    assert (await answered(browser, kiosk.user_code, manager)).status_code == 422
+    assert not await is_in(kiosk)
+
+
+async def test_user_codes_cannot_be_tried_one_after_the_other(
+    demo: House, browser: AsyncClient, kiosk: Device
+) -> None:
+    form = {"csrf": await csrf_of(browser), "user_code": kiosk.user_code}
+    # Right ones cost no tries.
+    for _ in range(MOST_WRONG + 2):
+        assert (await browser.post(PAGE, data=form)).status_code == 200
+    tried = [
+        await browser.post(PAGE, data=form | {"user_code": f"BCDFGHJ{letter}"})
+        for letter in "KLMNPQRSTVWX"
+    ]
+    right = await browser.post(PAGE, data=form)
+    async with demo.another_client() as elsewhere:
+        others = await elsewhere.post(PAGE, data=form | {"csrf": await csrf_of(elsewhere)})
+
+    assert [page.status_code for page in tried[:MOST_WRONG]] == [422] * MOST_WRONG
+    assert {page.status_code for page in (*tried[MOST_WRONG:], right)} == {429}
+    assert int(right.headers["Retry-After"]) >= 1
+    assert kiosk.user_code not in right.text
+    assert others.status_code == 200
+    assert [e for e in await demo.events(LoginRefused) if e.reason == "user code"]
+
+
+async def test_no_password_can_be_guessed(demo: House, browser: AsyncClient, kiosk: Device) -> None:
+    manager = await demo.email_of(MANAGER)
+
+    tried = [
+        await answered(browser, kiosk.user_code, manager, password=f"guess {n}") for n in range(11)
+    ]
+
+    assert (tried[0].status_code, tried[-1].status_code) == (422, 429)
+    assert "Retry-After" in tried[-1].headers
+
+
+@pytest.mark.parametrize(
+    ("csrf", "headers", "status"),
+    [
+        (None, {}, 403),
+        ("", {}, 403),
+        ("0" * 64, {}, 403),
+        ("its own", {"Cookie": ""}, 403),
+        ("its own", {"Cookie": "tillstream_page=" + "x" * 43}, 403),
+        ("its own", {"Cookie": "tillstream_page=short"}, 403),
+        ("its own", {"Origin": "https://evil.example"}, 403),
+        ("its own", {"Origin": "null"}, 403),
+        ("its own", {"Sec-Fetch-Site": "cross-site"}, 403),
+        ("its own", {"Sec-Fetch-Site": "same-site"}, 403),
+        ("another browser's", {}, 403),
+        ("its own", {"Origin": "http://gateway", "Sec-Fetch-Site": "same-origin"}, 200),
+    ],
+)
+async def test_a_form_of_another_page_lets_nothing_in(
+    demo: House, browser: AsyncClient, kiosk: Device, csrf: str | None, headers: Any, status: int
+) -> None:
+    form = {"user_code": kiosk.user_code, "email": await demo.email_of(MANAGER)}
+    form |= {"password": PASSWORD, "answer": "allow"}
+    own = await csrf_of(browser)
+    async with demo.another_client() as attacker:
+        others = await csrf_of(attacker)
+    if csrf is not None:
+        form["csrf"] = {"its own": own, "another browser's": others}.get(csrf, csrf)
+    if "Cookie" in headers:
+        browser.cookies.clear()
+
+    page = await browser.post(PAGE, data=form, headers=headers)
+
+    assert page.status_code == status
+    assert await is_in(kiosk) is (status == 200)

@@ -12,27 +12,33 @@ from httpx import AsyncClient
 
 from tests.services.gateway.conftest import Opener, Service
 
+
+def ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+STATE, EVENT, BATCH = (
+    "/api/v1/dashboard/state",
+    "/api/v1/events/{event_id}",
+    "/api/v1/events/batch",
+)
 PUBLISHED: dict[str, Any] = {
     "openapi": "3.1.0",
     "paths": {
-        "/api/v1/dashboard/state": {
+        STATE: {
             "get": {
                 "description": "Who <b>scans</b> now.",
                 "parameters": [{"name": "date", "in": "query", "schema": {"type": "string"}}],
                 "responses": {"200": {"description": "Everybody"}},
             }
         },
-        "/api/v1/events/{event_id}": {
+        EVENT: {
             "delete": {"responses": {}},
             "put": {"responses": {"200": {"description": "not let through"}}},
         },
-        "/api/v1/events/batch": {
+        BATCH: {
             "post": {
-                "requestBody": {
-                    "content": {
-                        "application/json": {"schema": {"$ref": "#/components/schemas/Batch"}}
-                    }
-                },
+                "requestBody": {"content": {"application/json": {"schema": ref("Batch")}}},
                 "responses": {},
             }
         },
@@ -43,9 +49,7 @@ PUBLISHED: dict[str, Any] = {
             "Batch": {
                 "type": "object",
                 "required": ["events"],
-                "properties": {
-                    "events": {"type": "array", "items": {"$ref": "#/components/schemas/Scan"}}
-                },
+                "properties": {"events": {"type": "array", "items": ref("Scan")}},
             },
             "Scan": {"type": "object", "properties": {"code": {"type": "string"}}},
             "Secret": {"type": "object"},
@@ -69,27 +73,24 @@ async def reader(published: Service, open_gateway: Opener) -> AsyncIterator[Asyn
         yield client
 
 
-async def test_a_document_holds_what_the_door_lets_through_and_who_may(
-    reader: AsyncClient,
-) -> None:
+async def test_a_document_says_who_may_do_what(reader: AsyncClient, published: Service) -> None:
     document = (await reader.get("/scan/openapi.json")).json()
+    for path in ("/scan/docs", "/scan/openapi.json"):
+        await reader.get(path)
 
-    said = {(path, method) for path, each in document["paths"].items() for method in each}
-    assert {
-        ("/api/v1/dashboard/state", "get"),
-        ("/api/v1/events/{event_id}", "delete"),
-        ("/api/v1/events/batch", "post"),
-    } <= said
-    assert ("/api/v1/events/{event_id}", "put") not in said
-    assert "/ready" not in document["paths"]
+    routes = {(path, method) for path, each in document["paths"].items() for method in each}
+    assert {(STATE, "get"), (EVENT, "delete"), (BATCH, "post")} <= routes
+    assert not {(EVENT, "put"), ("/ready", "get")} & routes
     assert document["servers"] == [{"url": "/scan"}]
     assert {"Batch", "Scan"} <= document["components"]["schemas"].keys()
     assert "Secret" not in document["components"]["schemas"]
-    assert document["paths"]["/api/v1/dashboard/state"]["get"]["security"] == [
+    assert document["paths"][STATE]["get"]["security"] == [
         {"ApiKey": ["scan:read"]},
         {"AccessToken": ["scan:read"]},
     ]
     assert document["components"]["securitySchemes"]["ApiKey"]["name"] == "X-API-Key"
+    # A service is asked once a minute.
+    assert [request.path for request in published.asked] == ["/internal/openapi.json"]
 
 
 @pytest.mark.parametrize(
@@ -111,29 +112,22 @@ async def test_a_door_without_a_service_tells_of_its_logins(
 
 
 @pytest.mark.parametrize(
-    ("path", "host", "server"),
-    [("/openapi.json", "gateway", "/"), ("/openapi.json", "scan.shop.example", "/")],
+    ("path", "host", "title", "server"),
+    [
+        ("/openapi.json", "gateway", "scan", "/"),
+        ("/openapi.json", "scan.shop.example", "scan", "/"),
+        # The kiosks find theirs where they look.
+        ("/api/v1/openapi.json", "gateway", "kiosk", None),
+        ("/kiosk/api/v1/openapi.json", "gateway", "kiosk", None),
+    ],
 )
 async def test_at_the_root_the_scan_logger_is_at_home(
-    reader: AsyncClient, path: str, host: str, server: str
+    reader: AsyncClient, path: str, host: str, title: str, server: str | None
 ) -> None:
     document = (await reader.get(path, headers={"Host": host})).json()
 
-    assert document["info"]["title"] == "Tillstream: scan"
-    assert document["servers"] == [{"url": server}]
-
-
-async def test_the_kiosks_find_theirs_where_they_look(reader: AsyncClient) -> None:
-    for path in ("/api/v1/openapi.json", "/kiosk/api/v1/openapi.json"):
-        assert (await reader.get(path)).json()["info"]["title"] == "Tillstream: kiosk"
-
-
-async def test_a_service_is_asked_once_a_minute(reader: AsyncClient, published: Service) -> None:
-    for _ in range(3):
-        await reader.get("/scan/docs")
-        await reader.get("/scan/openapi.json")
-
-    assert [request.path for request in published.asked] == ["/internal/openapi.json"]
+    assert document["info"]["title"] == f"Tillstream: {title}"
+    assert server is None or document["servers"] == [{"url": server}]
 
 
 async def test_the_index_names_the_doors(reader: AsyncClient) -> None:
@@ -171,17 +165,15 @@ async def test_what_a_service_says_of_itself_is_text_and_no_markup(reader: Async
     assert "with <code>scan:remove</code>" in text
 
 
-@pytest.mark.parametrize("answer", ["away", "nonsense", "a list"])
+@pytest.mark.parametrize(("status", "text"), [(503, ""), (200, "{"), (200, "[]")])
 async def test_while_a_service_says_nothing_its_door_says_what_it_can(
-    open_gateway: Opener, service: Service, answer: str
+    gateway: AsyncClient, service: Service, status: int, text: str
 ) -> None:
-    async def said(_: web.BaseRequest) -> web.StreamResponse:
-        texts = {"nonsense": "{", "a list": "[]"}
-        return web.Response(status=503 if answer == "away" else 200, text=texts.get(answer, ""))
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=status, text=text)
 
-    service.answer = said
-    async with open_gateway() as gateway:
-        page = await gateway.get("/scan/docs")
+    service.answer = answer
+    page = await gateway.get("/scan/docs")
 
     assert page.status_code == 200
     assert "The service behind this door is away." in page.text

@@ -1,19 +1,97 @@
-"""Requests that carry an `Idempotency-Key`, through a door that takes it."""
+"""Requests that carry an `Idempotency-Key`, also when something is lost, late or too large."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
+import asyncpg
 import pytest
+from aiohttp import web
+from httpx import AsyncClient, Response
 
-from tests.services.gateway.api.till import ORDERS, Shop, Till, opened, order
-from tests.services.gateway.conftest import READER, Keys, Service, until
+from libs.postgres.pool import Pool
+from libs.testing import callers
+from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from services.gateway import bootstrap
+from services.gateway.adapters.known_keys import KnownKeys
+from services.gateway.api.idempotency import MOST_ASKED, MOST_KEPT
+from services.gateway.domain.door import Limit, Login, Rule, Shape
+from tests.services.gateway.api.doorstep import door
+from tests.services.gateway.api.inside import gateway_on
+from tests.services.gateway.conftest import KEY, READER, Keys, Service, crooked
+
+ORDERS: Final = "/orders"
+SHOP: Final = door(
+    "shop",
+    Login.API_KEY,
+    Shape.DETAIL,
+    root=(ORDERS, "/plain"),
+    rules=(
+        Rule(("POST",), ORDERS, "scan:read", Limit.NONE, idempotent=True),
+        Rule(("POST",), "/plain", "scan:read", Limit.NONE),
+    ),
+)
+
+
+class Till:
+    """The service: takes every order, says which it was, and answers as it is told to."""
+
+    def __init__(self) -> None:
+        self.orders: list[bytes] = []
+        self.status = 201
+        self.size = 0
+        self.free = asyncio.Event()
+        self.free.set()
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.orders.append(await request.read())
+        number = len(self.orders)
+        await self.free.wait()
+        headers = {"Location": f"/orders/{number}", "Set-Cookie": "secret=1"}
+        return web.json_response(
+            {"number": number, "note": "x" * self.size}, status=self.status, headers=headers
+        )
+
+
+@dataclass
+class Shop:
+    """A client of a gateway with the shop for its only door, and its pool."""
+
+    client: AsyncClient
+    pool: Pool
+
+    async def order(
+        self,
+        body: str = "roses",
+        key: str | bytes | None = "first",
+        by: str = KEY,
+        path: str = ORDERS,
+    ) -> Response:
+        """Order something."""
+        raw = key.encode() if isinstance(key, str) else key
+        headers = [(b"X-API-Key", by.encode())]
+        headers += [] if raw is None else [(b"Idempotency-Key", raw)]
+        return await self.client.post(path, content=body, headers=headers)
+
+
+@asynccontextmanager
+async def opened(
+    database: str, service_url: str, keys: Keys, **different: Any
+) -> AsyncIterator[Shop]:
+    """The shop in front of a service."""
+    async with gateway_on(database, ingest_url=service_url, **different) as deps:
+        known = KnownKeys(keys.look_up)
+        app = bootstrap.create_app(replace(deps, doors=(SHOP,), keys=known))
+        async with callers.client_of(app, base_url="http://gateway") as client:
+            yield Shop(client, deps.pool)
 
 
 @pytest.fixture
 def till(service: Service) -> Till:
     """What the service does with orders."""
-    made = Till()
-    service.answer = made
+    service.answer = made = Till()
     return made
 
 
@@ -25,8 +103,7 @@ async def shop(database: str, service: Service, keys: Keys) -> AsyncIterator[Sho
 
 
 async def test_the_same_again_is_done_once_and_answered_the_same(shop: Shop, till: Till) -> None:
-    first = await order(shop)
-    again = await order(shop)
+    first, again = await shop.order(), await shop.order()
 
     assert (first.status_code, again.status_code) == (201, 201)
     assert first.json() == again.json() == {"number": 1, "note": ""}
@@ -38,55 +115,50 @@ async def test_the_same_again_is_done_once_and_answered_the_same(shop: Shop, til
     assert till.orders == [b"roses"]
 
 
-async def test_another_body_or_address_under_the_same_key_is_refused(
-    shop: Shop, till: Till
-) -> None:
-    await order(shop)
+async def test_another_body_or_address_under_one_key_is_refused(shop: Shop, till: Till) -> None:
+    await shop.order()
 
-    other_body = await order(shop, "tulips")
-    other_address = await order(shop, path=f"{ORDERS}?express=1")
-
-    assert [other_body.status_code, other_address.status_code] == [422, 422]
-    assert other_body.json() == {"detail": "The Idempotency-Key belongs to another request"}
+    for other in (await shop.order("tulips"), await shop.order(path=f"{ORDERS}?express=1")):
+        assert other.status_code == 422
+        assert other.json() == {"detail": "The Idempotency-Key belongs to another request"}
     assert till.orders == [b"roses"]
 
 
-async def test_other_keys_callers_and_tenants_do_not_meet(shop: Shop, till: Till) -> None:
-    await order(shop)
-    await order(shop, "tulips", key="second")
-    await order(shop, "lilies", by=READER)
-
-    assert till.orders == [b"roses", b"tulips", b"lilies"]
-
-
-async def test_without_a_key_or_on_other_routes_every_request_is_done(
-    shop: Shop, till: Till
-) -> None:
+async def test_keys_callers_and_tenants_do_not_meet_nor_keyless(shop: Shop, till: Till) -> None:
+    await shop.order()
+    await shop.order("tulips", key="second")
+    await shop.order("lilies", by=READER)
     for _ in range(2):
-        await order(shop, key=None)
-        await order(shop, path="/plain")
+        await shop.order("asters", key=None)
+        await shop.order("dahlias", path="/plain")
 
-    assert len(till.orders) == 4
+    assert till.orders == [b"roses", b"tulips", b"lilies", *[b"asters", b"dahlias"] * 2]
+
+
+async def begun(shop: Shop, till: Till) -> asyncio.Task[object]:
+    """An order that the service has, and does not answer yet."""
+    till.free.clear()
+    task: asyncio.Task[object] = asyncio.create_task(shop.order())
+    await eventually(lambda: till.orders, what="the order")
+    return task
 
 
 async def test_the_same_again_in_the_meantime_is_told_to_wait(shop: Shop, till: Till) -> None:
-    till.free.clear()
-    first = asyncio.create_task(order(shop))
-    await until(lambda: bool(till.orders))
+    first = await begun(shop, till)
 
-    meanwhile = await order(shop)
+    meanwhile = await shop.order()
     till.free.set()
-    done = await first
-    after = await order(shop)
+    await first
+    after = await shop.order()
 
     assert meanwhile.status_code == 409
     assert int(meanwhile.headers["retry-after"]) >= 1
-    assert done.json() == after.json()
+    assert after.json() == {"number": 1, "note": ""}
     assert len(till.orders) == 1
 
 
 async def test_of_many_at_once_one_is_done(shop: Shop, till: Till) -> None:
-    answers = await asyncio.gather(*[order(shop) for _ in range(20)])
+    answers = await asyncio.gather(*[shop.order() for _ in range(20)])
 
     assert len(till.orders) == 1
     assert {answer.status_code for answer in answers} <= {201, 409}
@@ -95,34 +167,128 @@ async def test_of_many_at_once_one_is_done(shop: Shop, till: Till) -> None:
     }
 
 
-@pytest.mark.parametrize("status", [200, 204, 400, 404, 422])
-async def test_what_is_final_is_kept(shop: Shop, till: Till, status: int) -> None:
-    till.status = status
-
-    answers = [await order(shop) for _ in range(2)]
-
-    assert [answer.status_code for answer in answers] == [status] * 2
-    assert len(till.orders) == 1
-
-
-@pytest.mark.parametrize("status", [303, 401, 403, 408, 409, 429, 500, 503])
-async def test_what_may_be_otherwise_next_time_is_not_kept(
-    shop: Shop, till: Till, status: int
+@pytest.mark.parametrize(
+    ("status", "kept"),
+    [
+        *((final, True) for final in (200, 204, 400, 404, 422)),
+        *((once, False) for once in (303, 401, 403, 408, 409, 429, 500, 503)),
+    ],
+)
+async def test_what_is_final_is_kept_and_what_may_be_otherwise_next_time_is_not(
+    shop: Shop, till: Till, status: int, kept: bool
 ) -> None:
     till.status = status
-    first = await order(shop)
+    first = await shop.order()
     till.status = 201
-    second = await order(shop)
+    second = await shop.order()
 
-    assert (first.status_code, second.status_code) == (status, 201)
-    assert len(till.orders) == 2
+    assert (first.status_code, second.status_code) == (status, status if kept else 201)
+    assert len(till.orders) == (1 if kept else 2)
 
 
 async def test_neither_key_nor_request_stands_in_the_table(shop: Shop, till: Till) -> None:
-    await order(shop, "a secret wish", key="my-own-key")
+    await shop.order("a secret wish", key="my-own-key")
 
-    async with shop[1].acquire() as connection:
-        (row,) = await connection.fetch("SELECT * FROM idempotency")
+    (row,) = await shop.pool.fetch("SELECT * FROM idempotency")
     assert row["tenant"] == "demo"
     assert "secret" not in str(row)
     assert "my-own-key" not in str(row)
+
+
+async def test_a_claim_that_its_process_left_behind_runs_out(shop: Shop, till: Till) -> None:
+    (await begun(shop, till)).cancel()
+    till.free.set()
+
+    held = await shop.order()
+    status = await shop.pool.fetchval("SELECT status FROM idempotency")
+    await shop.pool.execute("UPDATE idempotency SET in_flight_until = now()")
+    other, again = await shop.order("tulips"), await shop.order()
+
+    assert status is None
+    assert [one.status_code for one in (held, other, again)] == [409, 422, 201]
+    assert till.orders == [b"roses", b"roses"]
+
+
+async def test_after_a_day_a_key_may_be_used_anew(shop: Shop, till: Till) -> None:
+    await shop.order()
+    kept = await shop.pool.fetchval("SELECT kept_until - now() FROM idempotency")
+    await shop.pool.execute("UPDATE idempotency SET kept_until = now()")
+    await shop.order("tulips")
+
+    assert 86_400 - PATIENCE_SECONDS < kept.total_seconds() <= 86_400
+    assert till.orders == [b"roses", b"tulips"]
+
+
+async def test_a_large_answer_is_given_once_and_never_done_twice(shop: Shop, till: Till) -> None:
+    till.size = MOST_KEPT + 1
+    first, again = await shop.order(), await shop.order()
+
+    assert len(first.json()["note"]) == MOST_KEPT + 1
+    assert (again.status_code, again.headers.get("retry-after")) == (409, None)
+    assert len(till.orders) == 1
+
+
+async def test_an_answer_that_was_cut_short_is_not_done_twice(database: str, keys: Keys) -> None:
+    asked = 0
+
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        await reader.readuntil(b"roses")
+        asked += 1
+        writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\nhalf")
+        await writer.drain()
+
+    async with crooked(half) as url, opened(database, url, keys) as shop:
+        answers = [await shop.order() for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [502, 409]
+    # Not a claim that runs out some time, but for good.
+    assert "retry-after" not in answers[1].headers
+    assert asked == 1
+
+
+async def test_a_service_that_is_away_did_nothing_and_may_be_asked_again(
+    database: str, service: Service, keys: Keys, till: Till
+) -> None:
+    statuses = []
+    for url in ("http://127.0.0.1:1", service.url):
+        async with opened(database, url, keys) as shop:
+            statuses.append((await shop.order()).status_code)
+
+    assert statuses == [503, 201]
+
+
+async def test_a_service_that_was_too_slow_may_still_be_at_work(
+    database: str, service: Service, keys: Keys, till: Till
+) -> None:
+    till.free.clear()
+    async with opened(database, service.url, keys, answer_seconds=0.2) as shop:
+        slow, again = await shop.order(), await shop.order()
+
+    assert (slow.status_code, again.status_code) == (504, 409)
+    assert len(till.orders) == 1
+
+
+async def test_without_its_table_nothing_is_done(database: str, shop: Shop, till: Till) -> None:
+    owner = await asyncpg.connect(database)
+    await owner.execute("ALTER TABLE gateway.idempotency RENAME TO gone")
+    answer = await shop.order()
+    await owner.close()
+
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    assert till.orders == []
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "schlüssel"], ids=range(4))
+async def test_a_key_that_is_none_is_refused(shop: Shop, till: Till, key: str) -> None:
+    assert (await shop.order(key=key)).status_code == 400
+    assert till.orders == []
+
+
+async def test_a_body_that_is_too_large_to_be_compared_is_refused(shop: Shop, till: Till) -> None:
+    fits = await shop.order("x" * MOST_ASKED)
+    over = await shop.order("x" * (MOST_ASKED + 1), key="second")
+
+    assert (fits.status_code, over.status_code) == (201, 413)
+    assert len(till.orders) == 1

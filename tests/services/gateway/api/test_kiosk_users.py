@@ -1,53 +1,44 @@
-"""Users of the kiosks, as their superadmins' clients see and change them (spec kiosk §3.2)."""
+"""Users of the kiosks, as their superadmins' clients see and change them (spec kiosk §3.2).
 
-from collections.abc import AsyncIterator
-from typing import Any
+What holds for the crm's users too is in `test_realm_users`.
+"""
+
+from typing import Any, Final
 
 import pytest
-from httpx import AsyncClient
 
-from services.gateway.deps import Deps
 from services.gateway.domain.realm import SUPERADMIN, Realm
-from tests.services.gateway.api.kiosks import SHOWN, USERS, code_of, new
-from tests.services.gateway.api.people import (
+from tests.services.gateway.api.inside import (
+    NEW_PASSWORD,
     PASSWORD,
-    Entered,
-    a_client,
-    a_gateway,
-    entered,
-    projecting,
+    House,
+    Member,
+    kiosk_error,
+    kiosk_user,
     some_email,
     some_name,
 )
-from tests.services.gateway.told import catch_up
+
+USERS: Final = "/api/v1/users"
+SHOWN: Final = {
+    *("user_id", "username", "email", "phone", "is_active", "is_verified", "role_name"),
+    *("created_at", "updated_at", "last_login_at"),
+}
+INVALID: Final = (422, "VALIDATION_ERROR")
 
 
 @pytest.fixture
-async def deps(url: str) -> AsyncIterator[Deps]:
-    async with a_gateway(url) as made:
-        yield made
-
-
-@pytest.fixture
-async def client(deps: Deps) -> AsyncIterator[AsyncClient]:
-    async with a_client(deps) as made:
-        yield made
-
-
-@pytest.fixture
-async def boss(deps: Deps) -> Entered:
+async def boss(house: House) -> Member:
     """The superadmin."""
-    return await entered(deps, Realm.KIOSK, SUPERADMIN)
+    return await house.member(Realm.KIOSK, SUPERADMIN)
 
 
-async def test_a_superadmin_makes_administrators_and_kiosks_who_can_log_in(
-    client: AsyncClient, boss: Entered
-) -> None:
-    admin, kiosk = new(email=some_email(), phone="8 800"), new(is_verified=True)
+async def test_a_superadmin_makes_admins_and_kiosks_who_log_in(house: House, boss: Member) -> None:
+    admin, kiosk = kiosk_user(email=some_email(), phone="8 800"), kiosk_user(is_verified=True)
 
-    made = await client.post(f"{USERS}/create-admin", json=admin, headers=boss.says)
-    box = await client.post("/api/v1/api/kiosk/create", json=kiosk, headers=boss.says)
-    other = await client.post("/api/v1/kiosk/create", json=new(), headers=boss.says)
+    made = await boss.post(f"{USERS}/create-admin", admin)
+    box = await boss.post("/api/v1/api/kiosk/create", kiosk)
+    other = await boss.post("/api/v1/kiosk/create", kiosk_user())
 
     assert (made.status_code, box.status_code, other.status_code) == (200, 201, 201)
     assert made.json().keys() == box.json().keys() == SHOWN
@@ -56,117 +47,108 @@ async def test_a_superadmin_makes_administrators_and_kiosks_who_can_log_in(
     assert made.json()["updated_at"] is None
     assert (box.json()["role_name"], box.json()["email"]) == ("kiosk", None)
     assert box.json()["is_verified"] is True
-    logins = [
-        await client.post("/api/v1/auth/login", json=admin),
-        await client.post("/api/v1/kiosk/login", json=kiosk),
-    ]
-    assert [login.status_code for login in logins] == [200, 200]
+    assert (await house.login(admin["username"])).status_code == 200
+    assert (await house.login(kiosk["username"], path="kiosk")).status_code == 200
 
 
-async def test_user_names_and_addresses_are_one_persons_however_they_are_written(
-    client: AsyncClient, boss: Entered
-) -> None:
-    first = new(email=some_email())
-    await client.post(f"{USERS}/create-admin", json=first, headers=boss.says)
-
-    async def again(**body: Any) -> tuple[int, str]:
-        answer = await client.post(f"{USERS}/create-admin", json=new(**body), headers=boss.says)
-        return code_of(answer)
-
-    assert await again(username=first["username"].upper()) == (409, "USERNAME_TAKEN")
-    assert await again(email=first["email"].upper()) == (409, "EMAIL_TAKEN")
-
-
-async def test_the_list_goes_by_number_and_page_by_page(
-    deps: Deps, client: AsyncClient, boss: Entered
-) -> None:
+async def test_the_list_goes_by_number_and_page_by_page(house: House, boss: Member) -> None:
     for _ in range(3):
-        await client.post("/api/v1/kiosk/create", json=new(), headers=boss.says)
-    await catch_up(deps.identity)
+        await boss.post("/api/v1/kiosk/create", kiosk_user())
+    await house.catch_up()
 
-    whole = [await client.get(f"{USERS}{end}", headers=boss.says) for end in ("", "/")]
-    part = await client.get(f"{USERS}/?skip=1&limit=2", headers=boss.says)
+    whole, same, part = [
+        (await boss.get(f"{USERS}{end}")).json() for end in ("", "/", "/?skip=1&limit=2")
+    ]
 
-    assert whole[0].json() == whole[1].json()
-    numbers = [user["user_id"] for user in whole[0].json()]
+    assert whole == same
+    numbers = [user["user_id"] for user in whole]
     assert numbers[0] == boss.profile.number
     assert numbers == sorted(numbers)
     assert len(numbers) == 4
-    assert [user["user_id"] for user in part.json()] == numbers[1:3]
-    assert whole[0].json()[0].keys() == SHOWN
-    assert whole[0].json()[0]["last_login_at"] is not None
-    assert whole[0].json()[1]["last_login_at"] is None
+    assert [user["user_id"] for user in part] == numbers[1:3]
+    assert whole[0].keys() == SHOWN
+    assert whole[0]["last_login_at"] is not None
+    assert whole[1]["last_login_at"] is None
 
 
-async def test_whoever_made_a_user_finds_them_in_the_list(url: str) -> None:
-    async with a_gateway(url, stale_wait_seconds=20) as deps, a_client(deps) as client:
-        boss = await entered(deps, Realm.KIOSK, SUPERADMIN)
-        async with projecting(deps):
-            made = await client.post("/api/v1/kiosk/create", json=new(), headers=boss.says)
-            listed = await client.get(f"{USERS}/", headers=boss.says)
-            number = made.json()["user_id"]
-            path = f"{USERS}/{number}"
-            changed = await client.put(path, json={"is_active": False}, headers=boss.says)
-            after = await client.get(f"{USERS}/", headers=boss.says)
-            await client.delete(path, headers=boss.says)
-            gone = await client.get(f"{USERS}/", headers=boss.says)
-
-    assert made.json() in listed.json()
-    assert changed.json() in after.json()
-    assert number not in {user["user_id"] for user in gone.json()}
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        *((f"/?{query}", INVALID) for query in ("skip=-1", "limit=0", "limit=1001", "limit=x")),
+        *((f"/{who}", (404, "USER_NOT_FOUND")) for who in ("0", "-1", str(2**63), "9" * 40)),
+    ],
+)
+async def test_no_such_page_or_number(boss: Member, query: str, expected: tuple[int, str]) -> None:
+    assert kiosk_error(await boss.get(f"{USERS}{query}")) == expected
 
 
-async def test_only_what_is_given_changes_and_null_takes_away(
-    deps: Deps, client: AsyncClient, boss: Entered
-) -> None:
-    body = new(email=some_email(), phone="8 800", is_verified=True)
-    made = (await client.post(f"{USERS}/create-admin", json=body, headers=boss.says)).json()
-    await catch_up(deps.identity)
-    path = f"{USERS}/{made['user_id']}"
+async def test_only_what_is_given_changes_and_null_takes_away(house: House, boss: Member) -> None:
+    body = kiosk_user(email=some_email(), phone="8 800", is_verified=True)
+    made = (await boss.post(f"{USERS}/create-admin", body)).json()
+    await house.catch_up()
+    path, name = f"{USERS}/{made['user_id']}", some_name()
 
-    async def put(**change: Any) -> dict[str, Any]:
-        answer = await client.put(path, json=change, headers=boss.says)
+    async def put(**change: Any) -> Any:
+        answer = await boss.put(path, change)
         assert answer.status_code == 200, answer.text
-        told: dict[str, Any] = answer.json()
-        return told
+        return answer.json()
 
     assert await put() == made
-    told = await put(phone=None, role_name="staff")
-    assert (told["phone"], told["role_name"], told["is_verified"]) == (None, "staff", True)
-    assert told["updated_at"] > told["created_at"]
-    name = some_name()
-    told = await put(username=name, email=None, is_verified=False, is_active=False)
-    assert (told["username"], told["email"]) == (name, None)
-    assert (told["is_verified"], told["is_active"]) == (False, False)
-    assert (await client.get(path, headers=boss.says)).json() == told
-    assert (await client.post("/api/v1/auth/login", json=body)).status_code == 401
+    user = await put(phone=None, role_name="staff")
+    assert (user["phone"], user["role_name"], user["is_verified"]) == (None, "staff", True)
+    assert user["updated_at"] > user["created_at"]
+    user = await put(username=name, email=None, is_verified=False, is_active=False)
+    assert (user["username"], user["email"]) == (name, None)
+    assert (user["is_verified"], user["is_active"]) == (False, False)
+    assert (await boss.get(path)).json() == user
+    assert (await house.login(body["username"])).status_code == 401
 
 
-async def test_of_two_superadmins_one_may_go(deps: Deps, client: AsyncClient) -> None:
-    boss = await entered(deps, Realm.KIOSK, SUPERADMIN)
-    other = await entered(deps, Realm.KIOSK, SUPERADMIN)
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"role_name": "emperor"}, (400, "UNKNOWN_ROLE")),
+        ({"username": None}, INVALID),
+        ({"is_active": None}, INVALID),
+        ({"role_name": None}, INVALID),
+        ({"email": "nobody"}, INVALID),
+    ],
+)
+async def test_what_cannot_be_changed_is_refused(
+    boss: Member, change: dict[str, Any], expected: tuple[int, str]
+) -> None:
+    assert kiosk_error(await boss.put(f"{USERS}/{boss.profile.number}", change)) == expected
+
+
+async def test_nothing_is_changed_if_the_address_is_taken(house: House, boss: Member) -> None:
+    other = await house.account(Realm.KIOSK, "staff")
+    await house.catch_up()
+    path, change = f"{USERS}/{other.number}", {"email": boss.profile.person.email}
+
+    assert kiosk_error(await boss.put(path, change | {"role_name": "admin"})) == (
+        *(409, "EMAIL_TAKEN"),
+    )
+    assert (await boss.get(path)).json()["role_name"] == "staff"
+
+
+async def test_of_two_superadmins_one_may_go(house: House, boss: Member) -> None:
+    other = await house.member(Realm.KIOSK, SUPERADMIN)
     path = f"{USERS}/{other.profile.number}"
 
-    gone = await client.delete(path, headers=boss.says)
-    stale = await client.get(f"{USERS}/", headers=other.says)
-    found = await client.get(path, headers=boss.says)
+    gone = await boss.delete(path)
 
     assert (gone.status_code, gone.json().keys()) == (200, {"message"})
-    assert stale.status_code == 401
-    assert code_of(found) == (404, "USER_NOT_FOUND")
-    assert code_of(await client.delete(path, headers=boss.says)) == (404, "USER_NOT_FOUND")
+    assert (await other.get(f"{USERS}/")).status_code == 401
+    for answer in (await boss.get(path), await boss.delete(path)):
+        assert kiosk_error(answer) == (404, "USER_NOT_FOUND")
 
 
-@pytest.mark.parametrize("body", [False, {"is_active": False}])
-async def test_a_status_is_a_bare_boolean_or_an_object(
-    deps: Deps, client: AsyncClient, boss: Entered, body: Any
-) -> None:
-    staff = await entered(deps, Realm.KIOSK, "staff")
+@pytest.mark.parametrize("body", [False, {"is_active": False}], ids=("bare", "object"))
+async def test_a_status_is_a_boolean_or_an_object(house: House, boss: Member, body: Any) -> None:
+    staff = await house.member(Realm.KIOSK, "staff")
     path = f"{USERS}/status/{staff.profile.person.username}"
 
-    answer = await client.patch(path, json=body, headers=boss.says)
-    again = await client.patch(path, json=body, headers=boss.says)
-    back = await client.patch(path, json=True, headers=boss.says)
+    answer, again, back = [await boss.patch(path, one) for one in (body, body, True)]
 
     assert answer.status_code == 200
     assert answer.json().keys() == {"message", "user"}
@@ -177,30 +159,31 @@ async def test_a_status_is_a_bare_boolean_or_an_object(
         "role_name": "staff",
         "is_active": False,
     }
-    assert code_of(again) == (400, "ALREADY_SO")
+    assert kiosk_error(again) == (400, "ALREADY_SO")
     assert back.json()["user"]["is_active"] is True
     # Whoever was out logs in again.
-    assert (await client.get("/api/v1/auth/me", headers=staff.says)).status_code == 401
+    assert (await staff.get("/api/v1/auth/me")).status_code == 401
 
 
-async def test_a_password_is_changed_by_its_owner_or_a_superadmin(
-    deps: Deps, client: AsyncClient, boss: Entered
-) -> None:
-    staff = await entered(deps, Realm.KIOSK, "staff")
-    body = {"current_password": PASSWORD, "new_password": "battery staple"}
-    own, path = f"{USERS}/me/password", f"{USERS}/{staff.profile.number}/password"
+async def test_a_status_is_refused_for_oneself_for_nobody_and_in_other_words(boss: Member) -> None:
+    own = f"{USERS}/status/{boss.profile.person.username}"
 
-    async def login(password: str) -> int:
-        asked = {"username": staff.profile.person.username, "password": password}
-        return (await client.post("/api/v1/auth/login", json=asked)).status_code
+    for path, body, expected in (
+        (own, False, (400, "OWN_ACCOUNT")),
+        (f"{USERS}/status/{some_name()}", False, (404, "USER_NOT_FOUND")),
+        (own, {"active": False}, INVALID),
+        (own, "false", INVALID),
+    ):
+        assert kiosk_error(await boss.patch(path, body)) == expected
 
-    wrong = await client.post(own, json=body | {"current_password": "x"}, headers=staff.says)
-    right = await client.post(own, json=body, headers=staff.says)
-    stale = await client.post(own, json=body, headers=staff.says)
-    assert code_of(wrong) == (400, "WRONG_PASSWORD")
-    assert (right.status_code, stale.status_code) == (200, 401)
-    assert (await login(PASSWORD), await login("battery staple")) == (401, 200)
 
-    reset = await client.post(path, json={"new_password": PASSWORD}, headers=boss.says)
+async def test_a_superadmin_sets_a_password_anew(house: House, boss: Member) -> None:
+    staff = await house.account(Realm.KIOSK, "staff")
+    await house.catch_up()
+
+    reset = await boss.post(f"{USERS}/{staff.number}/password", {"new_password": NEW_PASSWORD})
+
     assert reset.status_code == 200
-    assert (await login("battery staple"), await login(PASSWORD)) == (401, 200)
+    name = str(staff.person.username)
+    logins = [await house.login(name, password) for password in (PASSWORD, NEW_PASSWORD)]
+    assert [login.status_code for login in logins] == [401, 200]

@@ -1,91 +1,63 @@
-"""Asking for a code as the shop's login page does, through the gateway (spec shop §2)."""
+"""Asking for a code and showing it, as the shop's login page and attackers do (spec shop §2).
 
-import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+Each attack fails.
+"""
+
+import time
 
 import pytest
-from httpx import ASGITransport, AsyncClient
 
-from services.gateway import bootstrap
 from services.gateway.api.one_time_code import why_not
-from services.gateway.api.shop_route import MAX_BODY_BYTES
-from services.gateway.deps import Deps
-from services.gateway.domain.one_time_code import Expired, TooMany, Verified, Wrong
+from services.gateway.domain.one_time_code import TRIES, Expired, TooMany, Verified, Wrong
 from services.gateway.handlers.one_time_code import verify_code
-from tests.services.gateway.adapters.bot_api import TOKEN, BotApi, open_bot_api
-from tests.services.gateway.code_desk import BOT_NAME, some_address, some_phone
-from tests.services.gateway.conftest import gateway_settings
+from tests.services.gateway.api.inside import client_of, gateway_on
+from tests.services.gateway.api.shop_door import AUTH, Door, Someone
+from tests.services.gateway.code_desk import BOT_NAME, some_phone
 
-ASK = "/api/auth/request-otp"
-ANNA = 4242
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[BotApi]:
-    async with open_bot_api() as fake:
-        fake.chats.add(ANNA)
-        yield fake
+ASK = f"{AUTH}/request-otp"
+PHONE = "+77011234567"
 
 
-@asynccontextmanager
-async def opened(url: str, **different: Any) -> AsyncIterator[tuple[Deps, AsyncClient]]:
-    """A gateway, and a client at an address of its own."""
-    settings = gateway_settings("http://127.0.0.1:1", database_url=url, **different)
-    async with bootstrap.open_deps(settings) as deps:
-        transport = ASGITransport(bootstrap.create_app(deps), client=(some_address(), 5555))
-        async with AsyncClient(transport=transport, base_url="http://gateway") as client:
-            yield deps, client
+async def test_a_code_comes_by_telegram(door: Door) -> None:
+    anna = await door.linked()
 
+    answer = await door.post("request-otp", {"phone": anna.phone})
+    code = door.code_sent_to(anna)
 
-def with_bot(api: BotApi, profile: str = "production") -> dict[str, Any]:
-    told = {"telegram_url": api.url, "telegram_token": TOKEN, "telegram_bot": BOT_NAME}
-    return {**told, "profile": profile}
-
-
-async def test_a_code_comes_by_telegram(url: str, api: BotApi) -> None:
-    phone = some_phone()
-    async with opened(url, **with_bot(api)) as (deps, client):
-        at = deps.code_desk
-        await at.links.take(1, now=at.clock(), phone=phone, telegram_id=ANNA)
-        answer = await client.post(ASK, json={"phone": phone})
-        (code,) = re.findall(r"\d{6}", api.last_to(ANNA)["text"])
-
-        assert answer.status_code == 201
-        assert answer.json()["delivery_method"] == "telegram"
-        assert answer.json().keys() == {"message", "delivery_method"}
-        assert code not in answer.text
-        assert answer.headers["Cache-Control"] == "no-store"
-        assert await verify_code(at, phone, code, address="192.0.2.1") == Verified()
-
-
-async def test_who_is_unknown_is_told_how_to_register(url: str, api: BotApi) -> None:
-    async with opened(url, **with_bot(api)) as (_, client):
-        answer = await client.post(f"{ASK}/", json={"phone": some_phone()})
-
-    told = answer.json()
     assert answer.status_code == 201
-    assert told["delivery_method"] == "need_registration"
-    assert told["bot_link"].startswith(f"https://t.me/{BOT_NAME}")
-    assert all(isinstance(line, str) for line in told["instructions"])
-    assert told["instructions"]
-    assert "otp" not in told
+    assert answer.json()["delivery_method"] == "telegram"
+    assert answer.json().keys() == {"message", "delivery_method"}
+    assert code not in answer.text
+    assert answer.headers["Cache-Control"] == "no-store"
+    outcome = await verify_code(door.deps.code_desk, anna.phone, code, address="192.0.2.1")
+    assert outcome == Verified()
+
+
+async def test_who_is_unknown_is_told_how_to_register(door: Door) -> None:
+    answer = await door.post("request-otp/", {"phone": some_phone()})
+
+    body = answer.json()
+    assert answer.status_code == 201
+    assert body["delivery_method"] == "need_registration"
+    assert body["bot_link"].startswith(f"https://t.me/{BOT_NAME}")
+    assert all(isinstance(line, str) for line in body["instructions"])
+    assert body["instructions"]
+    assert "otp" not in body
 
 
 async def test_the_demo_shows_the_code(url: str) -> None:
     phone = some_phone()
-    async with opened(url, profile="demo") as (deps, client):
+    async with gateway_on(url, profile="demo") as deps, client_of(deps) as client:
         answer = await client.post(ASK, json={"phone": phone})
-        told = answer.json()
-        outcome = await verify_code(deps.code_desk, phone, told["otp"], address="192.0.2.2")
+        body = answer.json()
+        outcome = await verify_code(deps.code_desk, phone, body["otp"], address="192.0.2.2")
 
-    assert (answer.status_code, told["delivery_method"]) == (201, "debug")
+    assert (answer.status_code, body["delivery_method"]) == (201, "debug")
     assert outcome == Verified()
 
 
 async def test_without_a_bot_and_a_demo_there_are_no_codes(url: str) -> None:
-    async with opened(url, profile="production") as (_, client):
+    async with gateway_on(url, profile="production") as deps, client_of(deps) as client:
         answer = await client.post(ASK, json={"phone": some_phone()})
 
     assert answer.status_code == 503
@@ -94,52 +66,49 @@ async def test_without_a_bot_and_a_demo_there_are_no_codes(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "sent",
+    ("path", "sent"),
     [
-        {},
-        {"phone": None},
-        {"phone": 77011234567},
-        {"phone": "77011234567"},
-        {"phone": "+7701123456"},
-        {"phone": "+770112345678"},
-        {"phone": "+7 701 123 45 67"},
-        {"phone": "+7701123456٧"},
-        {"phone": "+77011234567\n"},
-        [],
-        "text",
+        ("request-otp", {}),
+        ("request-otp", {"phone": None}),
+        ("request-otp", {"phone": 77011234567}),
+        ("request-otp", {"phone": "77011234567"}),
+        ("request-otp", {"phone": "+7701123456"}),
+        ("request-otp", {"phone": "+770112345678"}),
+        ("request-otp", {"phone": "+7 701 123 45 67"}),
+        ("request-otp", {"phone": "+7701123456٧"}),
+        ("request-otp", {"phone": "+77011234567\n"}),
+        ("request-otp", []),
+        ("request-otp", "text"),
+        ("verify-otp", {}),
+        ("verify-otp", {"phone": PHONE}),
+        ("verify-otp", {"phone": PHONE, "otp_code": "12345"}),
+        ("verify-otp", {"phone": PHONE, "otp_code": "١٢٣٤٥٦"}),
+        ("verify-otp", {"phone": PHONE, "otp_code": 123456}),
+        ("verify-otp", {"phone": "8 701 123 45 67", "otp_code": "123456"}),
     ],
 )
-async def test_a_422_is_a_text_the_page_can_show(url: str, sent: object) -> None:
-    async with opened(url, profile="demo") as (_, client):
-        answer = await client.post(ASK, json=sent)
+async def test_a_422_is_a_text_the_page_can_show(door: Door, path: str, sent: object) -> None:
+    answer = await door.post(path, sent)
 
     assert answer.status_code == 422
     assert isinstance(answer.json()["detail"], str)
     assert isinstance(answer.json()["errors"], list)
     assert "770112345" not in answer.text
+    assert "123456" not in answer.text
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[" * 5000, b"\xff"])
-async def test_what_is_no_json_is_a_422_too(url: str, body: bytes) -> None:
+async def test_what_is_no_json_is_a_422_too(door: Door) -> None:
     headers = {"Content-Type": "application/json"}
-    async with opened(url, profile="demo") as (_, client):
-        answer = await client.post(ASK, content=body, headers=headers)
+    for body in (b"", b"{", b"[" * 5000, b"\xff"):
+        answer = await door.client.post(ASK, content=body, headers=headers)
 
-    assert answer.status_code in {400, 422}
-    assert isinstance(answer.json()["detail"], str)
-
-
-async def test_a_body_no_login_needs_is_refused(url: str) -> None:
-    async with opened(url, profile="demo") as (_, client):
-        answer = await client.post(ASK, content=b"x" * (MAX_BODY_BYTES + 1))
-
-    assert answer.status_code == 413
+        assert answer.status_code in {400, 422}
+        assert isinstance(answer.json()["detail"], str)
 
 
-async def test_too_many_requests_are_said_in_the_words_the_page_looks_for(url: str) -> None:
+async def test_too_many_requests_are_said_in_the_words_the_page_looks_for(door: Door) -> None:
     phone = some_phone()
-    async with opened(url, profile="demo") as (_, client):
-        answers = [await client.post(ASK, json={"phone": phone}) for _ in range(11)]
+    answers = [await door.post("request-otp", {"phone": phone}) for _ in range(11)]
 
     assert [answer.status_code for answer in answers] == [201] * 10 + [429]
     assert "Too many requests" in answers[-1].json()["detail"]
@@ -156,3 +125,56 @@ def test_a_wrong_code_is_said_in_the_words_the_page_looks_for() -> None:
     assert "3" in wrong.detail
     assert "Invalid OTP" not in expired.detail
     assert over.headers == {"Retry-After": "9"}
+
+
+async def test_a_wrong_code_costs_a_try_and_another_code_gives_none_back(door: Door) -> None:
+    anna = await door.linked()
+    right = await door.code(anna)
+    wrong = f"{(int(right) + 1) % 1_000_000:06}"
+
+    answers = [await door.show(anna, wrong) for _ in range(TRIES.most + 1)]
+    late = await door.show(anna, right)
+    another = await door.post("request-otp", {"phone": anna.phone})
+
+    assert {answer.status_code for answer in (*answers, late)} == {400}
+    assert "Invalid OTP" in answers[0].json()["detail"]
+    assert "4" in answers[0].json()["detail"]
+    for answer in (answers[-1], late):
+        assert "Too many attempts" in answer.json()["detail"]
+    assert right not in "".join(answer.text for answer in answers)
+    assert another.status_code == 429
+    assert (await door.show(anna, wrong)).status_code == 400
+
+
+async def test_one_address_cannot_try_many_phones(door: Door) -> None:
+    answers = [await door.show(Someone(), "123456") for _ in range(8)]
+
+    assert {answer.status_code for answer in answers} == {400}
+    assert "Too many attempts" in answers[-1].json()["detail"]
+
+
+async def test_refused_codes_are_recorded_once_a_minute_without_code_or_phone(door: Door) -> None:
+    anna, _ = await door.registered()
+    account_id, started = await door.account_of(anna), time.monotonic()
+
+    for _ in range(12):
+        await door.show(anna, "000000")
+
+    recorded = [one for one in await door.refusals() if one.account_id == account_id]
+    # A minute may have begun meanwhile.
+    assert 1 <= len(recorded) <= 2 + (time.monotonic() - started) // 60
+    assert (recorded[0].realm, recorded[0].reason) == ("shop", "code")
+    assert recorded[0].digest == door.deps.identity.seal.digest("phone", anna.phone)
+
+
+async def test_a_wrong_code_does_not_say_who_is_known(door: Door) -> None:
+    (anna, _), nobody = await door.registered(), await door.linked()
+    for who in (anna, nobody):
+        await door.code(who)
+
+    seen = [await door.show(who, "000000") for who in (anna, nobody)]
+    unasked = await door.show(Someone(), "000000")
+
+    assert seen[0].text == seen[1].text
+    assert sorted(seen[0].headers) == sorted(seen[1].headers)
+    assert {answer.status_code for answer in (*seen, unasked)} == {400}

@@ -1,168 +1,217 @@
-"""People's own sessions, and those of the devices they look after."""
+"""People's own sessions and password, and the sessions of the devices they look after."""
 
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
-from httpx import AsyncClient
+from httpx import Response
 
-from services.gateway.deps import Deps
+from contracts.gateway import LoginRefused
+from services.gateway.domain.person import email
 from services.gateway.domain.realm import Place, Realm, Role
 from services.gateway.domain.session import SessionOver
 from services.gateway.handlers import session as sessions
+from services.gateway.handlers.login import LoginFailed, log_in
 from tests.services.gateway.api.inside import (
     CHIEF,
     HOUSE,
     KIOSKS,
     MANAGER,
+    NEW_PASSWORD,
+    PASSWORD,
     SCALES,
     STAFF,
     WEIGHER,
-    as_somebody,
-    catch_up,
-    client_of,
-    gateway_on,
-    inside,
-    somebody,
+    House,
+    bearer,
+    some_email,
 )
 
-SESSIONS = "/api/v1/sessions"
+SESSIONS, CHANGE = "/api/v1/sessions", "/api/v1/account/password"
 KIOSK, BRIDGE = Role(KIOSKS, "kiosk"), Role(SCALES, "bridge")
+Headers = dict[str, str]
 
 
-@pytest.fixture
-async def deps(url: str) -> AsyncIterator[Deps]:
-    async with gateway_on(url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def client(deps: Deps) -> AsyncIterator[AsyncClient]:
-    async with client_of(deps) as opened:
-        yield opened
-
-
-async def listed(client: AsyncClient, headers: dict[str, str], query: str = "") -> list[str]:
-    answer = await client.get(SESSIONS + query, headers=headers)
+async def listed(demo: House, headers: Headers, query: str = "") -> list[str]:
+    answer = await demo.client.get(SESSIONS + query, headers=headers)
     assert answer.status_code == 200, answer.text
     return [one["session_id"] for one in answer.json()["sessions"]]
 
 
-async def test_somebody_sees_all_their_sessions_whatever_realm_they_are_in(
-    deps: Deps, client: AsyncClient
-) -> None:
-    anna = await somebody(deps, STAFF, WEIGHER)
-    there, _ = await inside(deps, anna.account_id, SCALES, device="phone")
-    here, headers = await inside(deps, anna.account_id, KIOSKS, device="till")
-    await as_somebody(deps, STAFF)
-    await catch_up(deps)
+async def is_in(demo: House, headers: Headers) -> bool:
+    """Whether a session opens anything."""
+    status = (await demo.client.get(SESSIONS, headers=headers)).status_code
+    assert status in (200, 401)
+    return status == 200
 
-    shown = (await client.get(SESSIONS, headers=headers)).json()["sessions"]
 
-    assert [one["session_id"] for one in shown] == [str(here.session_id), str(there.session_id)]
-    assert [one["present"] for one in shown] == [True, False]
-    assert [(one["realm"], one["tenant"], one["device"]) for one in shown] == [
-        ("kiosk", "demo", "till"),
-        ("scales", "demo", "phone"),
+async def test_people_see_their_sessions_in_all_realms(demo: House) -> None:
+    anna = await demo.somebody(STAFF, WEIGHER)
+    there, _ = await demo.inside(anna, SCALES, device="phone")
+    here, headers = await demo.inside(anna, KIOSKS, device="till")
+    await demo.header_of(STAFF)
+    await demo.catch_up()
+
+    shown = (await demo.client.get(SESSIONS, headers=headers)).json()["sessions"]
+
+    fields = ("session_id", "present", "realm", "tenant", "device")
+    assert [tuple(one[name] for name in fields) for one in shown] == [
+        (str(here.session_id), True, "kiosk", "demo", "till"),
+        (str(there.session_id), False, "scales", "demo", "phone"),
     ]
 
 
-async def test_a_session_that_is_ended_opens_nothing_from_then_on(
-    deps: Deps, client: AsyncClient
-) -> None:
-    anna = await somebody(deps, STAFF)
-    lost, on_phone = await inside(deps, anna.account_id, KIOSKS)
-    _, headers = await inside(deps, anna.account_id, KIOSKS)
-    path = f"{SESSIONS}/{lost.session_id}"
+async def test_a_session_that_is_ended_opens_nothing(demo: House) -> None:
+    anna = await demo.somebody(STAFF)
+    lost, on_phone = await demo.inside(anna, KIOSKS)
+    here, headers = await demo.inside(anna, KIOSKS)
 
-    ended = [await client.delete(path, headers=headers) for _ in range(2)]
-
-    assert [answer.status_code for answer in ended] == [204, 204]
-    assert (await client.get(SESSIONS, headers=on_phone)).status_code == 401
+    for _ in range(2):
+        ended = await demo.client.delete(f"{SESSIONS}/{lost.session_id}", headers=headers)
+        assert ended.status_code == 204
+    assert not await is_in(demo, on_phone)
     with pytest.raises(SessionOver):
-        await sessions.refresh(deps.identity, lost.refresh_token)
-    assert (await client.get(SESSIONS, headers=headers)).status_code == 200
+        await sessions.refresh(demo.deps.identity, lost.refresh_token)
+    assert await is_in(demo, headers)
+    # The present session can be ended too.
+    assert (await demo.client.delete(f"{SESSIONS}/{here.session_id}", headers=headers)).is_success
+    assert not await is_in(demo, headers)
 
 
-async def test_the_present_session_can_be_ended_too(deps: Deps, client: AsyncClient) -> None:
-    anna = await somebody(deps, STAFF)
-    here, headers = await inside(deps, anna.account_id, KIOSKS)
-
-    assert (await client.delete(f"{SESSIONS}/{here.session_id}", headers=headers)).is_success
-    assert (await client.get(SESSIONS, headers=headers)).status_code == 401
-
-
-async def test_all_others_are_ended_or_those_of_one_device(deps: Deps, client: AsyncClient) -> None:
-    anna = await somebody(deps, STAFF, WEIGHER)
-    _, headers = await inside(deps, anna.account_id, KIOSKS, device="till")
+async def test_all_others_are_ended_or_those_of_one_device(demo: House) -> None:
+    anna = await demo.somebody(STAFF, WEIGHER)
+    _, headers = await demo.inside(anna, KIOSKS, device="till")
     for place, device in ((KIOSKS, "phone"), (KIOSKS, "phone"), (SCALES, "tablet")):
-        await inside(deps, anna.account_id, place, device=device)
-    other = await as_somebody(deps, STAFF)
-    await catch_up(deps)
+        await demo.inside(anna, place, device=device)
+    other = await demo.header_of(STAFF)
+    await demo.catch_up()
 
-    phones = await client.delete(f"{SESSIONS}?device=phone", headers=headers)
-    await catch_up(deps)
-    left = await listed(client, headers)
-    rest = await client.delete(SESSIONS, headers=headers)
-    await catch_up(deps)
-
-    assert phones.json() == {"revoked": 2}
-    assert len(left) == 2
-    assert rest.json() == {"revoked": 1}
-    assert len(await listed(client, headers)) == 1
-    assert len(await listed(client, other)) == 1
+    for query, ended, left in (("?device=phone", 2, 2), ("", 1, 1)):
+        answer = await demo.client.delete(SESSIONS + query, headers=headers)
+        await demo.catch_up()
+        assert answer.json() == {"revoked": ended}
+        assert len(await listed(demo, headers)) == left
+    assert len(await listed(demo, other)) == 1
 
 
-async def test_nobody_ends_somebody_elses_session(deps: Deps, client: AsyncClient) -> None:
-    anna, boris = await somebody(deps, STAFF), await somebody(deps, STAFF)
-    annas, on_annas = await inside(deps, anna.account_id, KIOSKS)
-    _, headers = await inside(deps, boris.account_id, KIOSKS)
-    chief = await as_somebody(deps, CHIEF)
+async def test_nobody_ends_somebody_elses_session(demo: House) -> None:
+    anna = await demo.somebody(STAFF)
+    annas, on_annas = await demo.inside(anna, KIOSKS)
 
-    for caller in (headers, chief):
-        theirs = await client.delete(f"{SESSIONS}/{annas.session_id}", headers=caller)
-        nobodys = await client.delete(f"{SESSIONS}/{uuid4()}", headers=caller)
+    for caller in (await demo.header_of(STAFF), await demo.header_of(CHIEF)):
+        theirs, nobodys = [
+            await demo.client.delete(f"{SESSIONS}/{one}", headers=caller)
+            for one in (annas.session_id, uuid4())
+        ]
         assert (theirs.status_code, theirs.text) == (nobodys.status_code, nobodys.text)
         assert theirs.status_code == 404
 
-    assert (await client.get(SESSIONS, headers=on_annas)).status_code == 200
+    assert await is_in(demo, on_annas)
 
 
-async def test_devices_are_seen_and_ended_by_whoever_manages_them_and_nobody_else(
-    deps: Deps, client: AsyncClient
-) -> None:
+async def test_only_who_manages_devices_sees_and_ends_them(demo: House) -> None:
     elsewhere = Role(Place(Realm.KIOSK, "other"), "admin")
-    kiosk, bridge = await somebody(deps, KIOSK), await somebody(deps, BRIDGE)
-    of_kiosk, on_kiosk = await inside(deps, kiosk.account_id, KIOSKS, "Kiosk: hall")
-    of_bridge, _ = await inside(deps, bridge.account_id, SCALES, "Scale bridge")
-    await catch_up(deps)
-    devices, path = "?of=devices", f"{SESSIONS}/{of_kiosk.session_id}"
+    kiosk, bridge = await demo.somebody(KIOSK), await demo.somebody(BRIDGE)
+    of_kiosk, on_kiosk = await demo.inside(kiosk, KIOSKS, "Kiosk: hall")
+    of_bridge, _ = await demo.inside(bridge, SCALES, "Scale bridge")
+    await demo.catch_up()
+    path = f"{SESSIONS}/{of_kiosk.session_id}"
+    roles = (MANAGER, WEIGHER, CHIEF, STAFF, elsewhere)
+    manager, weigher, chief, staff, stranger = [await demo.header_of(one) for one in roles]
 
-    manager, weigher, chief = [await as_somebody(deps, r) for r in (MANAGER, WEIGHER, CHIEF)]
-    staff, stranger = [await as_somebody(deps, r) for r in (STAFF, elsewhere)]
-
-    assert str(of_kiosk.session_id) in await listed(client, manager, devices)
-    assert str(of_bridge.session_id) not in await listed(client, manager, devices)
-    assert str(of_bridge.session_id) in await listed(client, weigher, devices)
-    assert {str(of_kiosk.session_id), str(of_bridge.session_id)} <= {
-        *await listed(client, chief, devices)
-    }
-    assert await listed(client, staff, devices) == await listed(client, stranger, devices) == []
-    assert await listed(client, stranger, f"{devices}&tenant=demo") == []
+    for caller, kiosk_seen, bridge_seen in (
+        (manager, True, False),
+        (weigher, False, True),
+        (chief, True, True),
+    ):
+        seen = await listed(demo, caller, "?of=devices")
+        assert (str(of_kiosk.session_id) in seen) is kiosk_seen
+        assert (str(of_bridge.session_id) in seen) is bridge_seen
+    for caller, query in ((staff, ""), (stranger, ""), (stranger, "&tenant=demo")):
+        assert await listed(demo, caller, f"?of=devices{query}") == []
     for caller in (staff, stranger, weigher):
-        assert (await client.delete(path, headers=caller)).status_code == 404
-    assert (await client.get(SESSIONS, headers=on_kiosk)).status_code == 200
-    assert (await client.delete(path, headers=manager)).status_code == 204
-    assert (await client.get(SESSIONS, headers=on_kiosk)).status_code == 401
+        assert (await demo.client.delete(path, headers=caller)).status_code == 404
+    assert await is_in(demo, on_kiosk)
+    assert (await demo.client.delete(path, headers=manager)).status_code == 204
+    assert not await is_in(demo, on_kiosk)
 
 
-async def test_sessions_are_for_those_who_are_in(deps: Deps, client: AsyncClient) -> None:
-    chief = await somebody(deps, CHIEF)
-    into, _ = await inside(deps, chief.account_id, HOUSE)
-    for headers in ({}, {"Authorization": f"Bearer {into.refresh_token}"}):
-        for method, path in (
-            ("GET", SESSIONS),
-            ("DELETE", SESSIONS),
-            ("DELETE", f"{SESSIONS}/{uuid4()}"),
+async def test_sessions_and_passwords_are_for_members(demo: House) -> None:
+    chief = await demo.somebody(CHIEF)
+    into, _ = await demo.inside(chief, HOUSE)
+
+    for headers in ({}, bearer(into.refresh_token)):
+        for method, path, body in (
+            ("GET", SESSIONS, None),
+            ("DELETE", SESSIONS, None),
+            ("DELETE", f"{SESSIONS}/{uuid4()}", None),
+            ("POST", CHANGE, passwords()),
         ):
-            assert (await client.request(method, path, headers=headers)).status_code == 401
+            answer = await demo.client.request(method, path, json=body, headers=headers)
+            assert answer.status_code == 401
+
+
+def passwords(old: str = PASSWORD, new: str = NEW_PASSWORD) -> dict[str, str]:
+    return {"old_password": old, "new_password": new}
+
+
+async def change(demo: House, headers: Headers, body: dict[str, str]) -> Response:
+    return await demo.client.post(CHANGE, json=body, headers=headers)
+
+
+async def enter(demo: House, address: str, password: str, place: Place = KIOSKS) -> None:
+    where = {"realm": place.realm, "tenant": place.tenant}
+    await log_in(demo.deps.identity, **where, address=email(address), password=password, device="")
+
+
+async def test_a_new_password_ends_all_sessions(demo: House) -> None:
+    address = some_email()
+    anna = await demo.somebody(STAFF, WEIGHER, email=address)
+    elsewhere, on_scales = await demo.inside(anna, SCALES)
+    await demo.catch_up()
+    # So new that no read model knows of it.
+    _, headers = await demo.inside(anna, KIOSKS)
+
+    answer = await change(demo, headers, passwords())
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert not await is_in(demo, headers)
+    assert not await is_in(demo, on_scales)
+    with pytest.raises(SessionOver):
+        await sessions.refresh(demo.deps.identity, elsewhere.refresh_token)
+    with pytest.raises(LoginFailed):
+        await enter(demo, address, PASSWORD)
+    for place in (KIOSKS, SCALES):
+        await enter(demo, address, NEW_PASSWORD, place)
+
+
+async def test_a_password_is_not_guessed_with_a_token(demo: House) -> None:
+    address = some_email()
+    anna = await demo.somebody(STAFF, email=address)
+    _, headers = await demo.inside(anna, KIOSKS)
+
+    guesses = [await change(demo, headers, passwords(old=f"guess {n}")) for n in range(11)]
+
+    assert guesses[0].status_code == 403
+    assert guesses[0].json() == {"detail": "That is not the present password."}
+    assert guesses[-1].status_code == 429
+    assert await is_in(demo, headers)
+    await enter(demo, address, PASSWORD)
+    refused = [one for one in await demo.events(LoginRefused) if one.account_id == anna.account_id]
+    assert {(one.realm, one.reason) for one in refused} == {("kiosk", "old password")}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        passwords(new="pw-1234"),
+        passwords(new="x" * 129),
+        {"new_password": NEW_PASSWORD},
+        passwords() | {"account_id": "somebody else"},
+    ],
+)
+async def test_what_is_no_change_is_not_repeated(demo: House, body: dict[str, str]) -> None:
+    answer = await change(demo, await demo.header_of(STAFF), body)
+
+    assert answer.status_code == 422
+    assert PASSWORD not in answer.text
+    assert body["new_password"] not in answer.text

@@ -1,144 +1,169 @@
-"""Registering a shop by a phone that was proved (spec shop §2.1, §2.2)."""
+"""Registering a shop by a phone that was proved, and attacks on it (spec shop §2.1, §2.2)."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import base64
+import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-import pytest
-
-from contracts.gateway import AccountId
+from libs.postgres.pool import acquired
 from libs.security import tokens
-from services.gateway.adapters.access_tokens import AUDIENCE
-from services.gateway.domain import person as people
-from services.gateway.domain.person import Person
+from libs.security.tokens import KeyRing, SigningKey
+from services.gateway.adapters import access_tokens
 from services.gateway.domain.realm import Place, Realm, Role
-from services.gateway.handlers.account import open_account
-from services.gateway.handlers.address import find
-from tests.services.gateway.adapters.bot_api import open_bot_api
-from tests.services.gateway.api.shop_door import AUTH, AUTH_TOKEN, Door, Someone, bearer, opened
-
-
-@pytest.fixture
-async def door(url: str) -> AsyncIterator[Door]:
-    async with open_bot_api() as api, opened(url, api) as made:
-        yield made
-
-
-async def account_of(door: Door, who: Someone) -> AccountId:
-    found = await find(door.deps.identity, people.phone(who.phone))
-    assert found is not None
-    return found
+from services.gateway.handlers import pending_registration
+from services.gateway.handlers.pending_registration import AUDIENCE, TYPE, pending_token
+from tests.services.gateway.api.inside import bearer
+from tests.services.gateway.api.shop_door import AUTH, AUTH_TOKEN, Door, Someone
+from tests.services.gateway.code_desk import some_phone
 
 
 async def test_an_unknown_phone_gets_a_pending_token_and_then_a_shop(door: Door) -> None:
-    anna = Someone()
-    await door.link(anna)
+    anna = await door.linked()
 
     first = await door.log_in(anna)
-    made = await door.post(
-        "complete-registration", {"name": " Розы ", "city": "Астана"}, headers=anna.headers
-    )
+    made = await door.complete(anna, name=" Розы ", city="Астана")
 
     assert first.keys() == AUTH_TOKEN
     assert (first["is_new_user"], first["shop_id"], first["token_type"]) == (True, None, "bearer")
-    told = made.json()
+    body = made.json()
     assert made.status_code == 201
-    assert told.keys() == AUTH_TOKEN
-    assert type(told["shop_id"]) is int
-    assert (told["shop_name"], told["is_new_user"], told["needs_phone"]) == ("Розы", False, False)
-    assert (told["user_role"], told["user_name"]) == (None, None)
+    assert body.keys() == AUTH_TOKEN
+    assert type(body["shop_id"]) is int
+    assert (body["shop_name"], body["is_new_user"], body["needs_phone"]) == ("Розы", False, False)
+    assert (body["user_role"], body["user_name"]) == (None, None)
     assert made.headers["Cache-Control"] == "no-store"
     claims = tokens.verify(
-        told["access_token"],
+        body["access_token"],
         door.deps.signing_keys.public,
-        audience=AUDIENCE,
+        audience=access_tokens.AUDIENCE,
         issuer=door.deps.settings.issuer,
         now=datetime.now(UTC),
         typ=tokens.ACCESS,
     )
-    assert (claims.kind, claims.tenant) == ("shop", f"shop-{told['shop_id']}")
+    assert (claims.kind, claims.tenant) == ("shop", f"shop-{body['shop_id']}")
     assert {"shop:orders", "shop:users"} <= claims.scopes
     assert claims.session
     # Its clients know no refresh, so it lives as long as it always did.
     assert claims.expires_at - datetime.now(UTC) > timedelta(minutes=25)
 
 
-@pytest.mark.parametrize(
-    "body", [{}, {"name": "Р"}, {"name": "x" * 101}, {"name": "Ро\u0000зы"}, {"name": "   Р   "}]
-)
-async def test_a_shop_needs_a_name(door: Door, body: dict[str, str]) -> None:
-    anna = Someone()
-    await door.link(anna)
+async def test_a_shop_needs_a_name(door: Door) -> None:
+    anna = await door.linked()
     await door.log_in(anna)
 
-    answer = await door.post("complete-registration", body, headers=anna.headers)
+    for body in ({}, *({"name": name} for name in ("Р", "x" * 101, "Ро\u0000зы", "   Р   "))):
+        answer = await door.complete(anna, **body)
 
-    assert answer.status_code == 422
-    assert isinstance(answer.json()["detail"], str)
+        assert answer.status_code == 422
+        assert isinstance(answer.json()["detail"], str)
 
 
-async def test_a_phone_opens_one_shop(door: Door) -> None:
-    anna = Someone()
-    await door.link(anna)
+async def test_a_pending_token_registers_only_and_another_does_not(door: Door) -> None:
+    anna = await door.linked()
     await door.log_in(anna)
+    for answer in (
+        await door.who_is(anna),
+        await door.client.get(f"{AUTH}/me", headers=anna.headers),
+        await door.post("logout", headers=anna.headers),
+    ):
+        assert answer.status_code == 401
 
-    twice = [
-        await door.post("complete-registration", {"name": "Розы"}, headers=anna.headers)
-        for _ in range(2)
-    ]
-
-    assert [answer.status_code for answer in twice] == [201, 400]
-    assert isinstance(twice[1].json()["detail"], str)
-
-
-async def test_an_ordinary_token_registers_nothing(door: Door) -> None:
-    anna = Someone()
-    await door.register(anna)
-
-    other = await door.post("complete-registration", {"name": "Ещё"}, headers=anna.headers)
-    nothing = await door.post("complete-registration", {"name": "Ещё"})
-
+    made = await door.register(anna, "Розы")
+    other = await door.complete(anna, name="Ещё")
+    nothing = await door.complete(Someone(), name="Ещё")
     assert (other.status_code, nothing.status_code) == (400, 401)
     assert nothing.headers["WWW-Authenticate"] == "Bearer"
+
+    # The shop itself is told with what a new one has.
+    shop = (await door.client.get(f"{AUTH}/me", headers=anna.headers)).json()
+    assert (shop["id"], shop["name"], shop["phone"]) == (made["shop_id"], "Розы", anna.phone)
+    assert (shop["currency"], shop["timezone"], shop["plan"]) == ("KZT", "Asia/Almaty", "basic")
+    assert datetime.fromisoformat(shop["created_at"]).tzinfo is not None
 
 
 async def test_somebody_known_elsewhere_opens_a_shop_of_their_own(door: Door) -> None:
     anna = Someone()
-    place = Place(Realm.CRM, "demo")
-    opened = await open_account(
-        door.deps.identity,
-        Person(phone=anna.phone, name="Анна"),
-        password=None,
-        roles=[Role(place, "ENGINEER")],
-        actor="test",
-    )
+    account_id = await door.opened(anna, Role(Place(Realm.CRM, "demo"), "ENGINEER"))
 
     made = await door.register(anna)
 
-    assert await account_of(door, anna) == opened.account_id
+    assert await door.account_of(anna) == account_id
     assert made["shop_id"] is not None
     assert (await door.log_in(anna))["shop_id"] == made["shop_id"]
 
 
-async def test_a_pending_token_opens_no_other_route(door: Door) -> None:
-    anna = Someone()
-    await door.link(anna)
-    anna.headers = bearer(await door.log_in(anna))
+def forged(door: Door, phone: str) -> list[str]:
+    """Tokens by which somebody might try to register another's phone."""
+    deps, now = door.deps, datetime.now(UTC)
+    identity, issuer = deps.identity, deps.settings.issuer
+    good = pending_token(identity, deps.signing_keys, phone, issuer=issuer)
+    header, claims, signature = good.split(".")
+    ours: dict[str, Any] = {
+        "subject": identity.seal.seal(phone, pending_registration.CONTEXT),
+        "tenant": "platform",
+        "scopes": (),
+        "kind": TYPE,
+        "issuer": issuer,
+        "now": now,
+        "lifetime": timedelta(minutes=5),
+        "audience": AUDIENCE,
+    }
 
-    answers = [
-        await door.who_is(anna),
-        await door.client.get(f"{AUTH}/me", headers=anna.headers),
-        await door.post("logout", headers=anna.headers),
+    def issued(**different: Any) -> str:
+        return tokens.issue(deps.signing_keys.current, **ours | different)
+
+    plain = base64.urlsafe_b64encode(json.dumps({"alg": "none", "typ": TYPE}).encode())
+    return [
+        pending_token(identity, KeyRing(SigningKey.generate()), phone, issuer=issuer),
+        issued(),
+        issued(audience="tillstream", typ=TYPE),
+        issued(subject=phone, typ=TYPE),
+        issued(now=now - timedelta(hours=2), typ=TYPE),
+        f"{plain.decode().rstrip('=')}.{claims}.",
+        f"{header}.{claims}.{signature[:-4]}AAAA",
+        good[:-1],
+        "",
     ]
 
-    assert {answer.status_code for answer in answers} == {401}
+
+async def test_a_pending_token_cannot_be_forged(door: Door) -> None:
+    for token in forged(door, some_phone()):
+        answer = await door.complete(Someone(headers=bearer(token)), name="Розы")
+        assert answer.status_code == 401, token
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_the_shop_itself_is_told_with_what_a_new_one_has(door: Door) -> None:
-    anna = Someone()
-    made = await door.register(anna, "Розы")
+async def test_one_phone_registered_many_times_at_once_opens_one_shop(door: Door) -> None:
+    anna = await door.linked()
+    await door.log_in(anna)
 
-    told = (await door.client.get(f"{AUTH}/me", headers=anna.headers)).json()
+    answers = await asyncio.gather(*(door.complete(anna, name=f"Розы {n}") for n in range(6)))
 
-    assert (told["id"], told["name"], told["phone"]) == (made["shop_id"], "Розы", anna.phone)
-    assert (told["currency"], told["timezone"], told["plan"]) == ("KZT", "Asia/Almaty", "basic")
-    assert datetime.fromisoformat(told["created_at"]).tzinfo is not None
+    assert Counter(answer.status_code for answer in answers) == {201: 1, 400: 5}
+    (made,) = [answer.json() for answer in answers if answer.status_code == 201]
+    for answer in answers:
+        assert answer.status_code == 201 or isinstance(answer.json()["detail"], str)
+    assert (await door.log_in(anna))["shop_id"] == made["shop_id"]
+
+
+async def test_phone_and_code_and_token_stand_in_no_token_nor_in_the_log(door: Door) -> None:
+    anna = await door.linked()
+    code = await door.code(anna)
+    pending = (await door.show(anna, code)).json()["access_token"]
+    anna.headers = bearer(pending)
+    full = (await door.complete(anna, name="Розы")).json()["access_token"]
+    again = await door.show(anna, code)
+
+    assert again.status_code == 400
+    assert "expired" in again.json()["detail"]
+    for token in (pending, full):
+        claims = token.split(".")[1]
+        text = base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)).decode()
+        assert anna.phone[1:] not in text
+    async with acquired(door.deps.pool) as connection:
+        rows = await connection.fetch("SELECT data::text || metadata::text AS text FROM events")
+    log = " ".join(row["text"] for row in rows)
+    for secret in (anna.phone[1:], pending, full, f'"{code}"'):
+        assert secret not in log
