@@ -261,9 +261,11 @@ class Consumption(Generic[Event]):
             # Every batch is compared with its checkpoint anyway, so a wrong place is only slow.
             log.info("assigned without checkpoints", error=str(error))
         finally:
-            self._progress.lanes |= lanes
-            self._progress.joined = True
-            self._progress.moved_at = monotonic()
+            # What arrives while it stops is not taken on: it would seem ready for ever after.
+            if not self._ending.is_set():
+                self._progress.lanes |= lanes
+                self._progress.joined = True
+                self._progress.moved_at = monotonic()
             consumer.resume(*partitions)
 
     async def _go_to_checkpoints(self, lanes: Iterable[Lane]) -> None:

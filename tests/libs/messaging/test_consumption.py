@@ -69,6 +69,20 @@ async def test_lanes_stand_still_from_the_first_moment_until_they_are_placed(
     assert sorted(notes.calls[1:-1]) == [("seek", 0, 2), ("seek", 1, 0)]
 
 
+async def test_lanes_that_arrive_while_it_stops_do_not_make_it_ready_again(
+    pool: asyncpg.Pool,
+) -> None:
+    """Seen under load: the others leave first, and the last one is given their lanes as it goes."""
+    consumption, _ = consuming(pool)
+    assigning = asyncio.create_task(consumption.assigned({(TOPIC, 0)}))
+    await asyncio.sleep(0)
+
+    await consumption.stop()
+    await assigning
+
+    assert (consumption._progress.joined, consumption._progress.lanes) == (False, set())
+
+
 async def test_lanes_go_on_although_the_checkpoints_cannot_be_asked_for(pool: asyncpg.Pool) -> None:
     consumption, notes = consuming(pool)
     pool.terminate()
