@@ -337,6 +337,17 @@ class Site:
 
         await self.eventually(is_back, f"{name} is back")
 
+    async def end(self) -> int:
+        """Wait until the supervisor ends by itself, as long as logs grow; its exit code."""
+        child = self.supervisor
+        await eventually(
+            lambda: child.exit_code() is not None,
+            what="the end of the supervisor",
+            progress=partial(_progress, child.program),
+            poll_seconds=POLL_SECONDS,
+        )
+        return int(child.exit_code() or 0)
+
 
 def processes(home: Path) -> dict[str, dict[str, Any]]:
     """What is known of the programs of the site in a folder, by name."""

@@ -44,7 +44,7 @@ async def test_a_foreign_key_learns_and_changes_nothing(
         status, _ = await asked(owner, "POST", BATCH, json={"events": [good, bad]})
         assert status == 200
         waiting = await eventually(lambda: _waiting(owner, bad["uuid"]))
-        known, unknown = (good["uuid"], waiting), (str(uuid4()), str(uuid4()))
+        known, unknown = (good["uuid"], str(waiting)), (str(uuid4()), str(uuid4()))
         before = await _seen(owner, known)
 
         for theirs, nobodys in zip(requests(known), requests(unknown), strict=True):

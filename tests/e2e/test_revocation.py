@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 import aiohttp
 import pytest
@@ -63,7 +64,7 @@ async def test_after_a_logout_neither_the_gateway_nor_any_service_believes_the_s
 ) -> None:
     async with aiohttp.ClientSession() as client:
         for url in (*house.ingests, house.gateway):
-            await eventually(lambda url=url: knows_revocations(client, url), what=f"{url} knows")
+            await eventually(partial(knows_revocations, client, url))
         pair, another = await logged_in(client, house), await logged_in(client, house)
         passed = await pass_for(client, house, pair["access_token"])
         still = await pass_for(client, house, another["access_token"])
@@ -81,7 +82,7 @@ async def test_after_a_logout_neither_the_gateway_nor_any_service_believes_the_s
 
             assert await status(client, house.gateway, bearer(pair["access_token"])) == 401
             for url in house.ingests:
-                await eventually(lambda url=url: status(client, url, passed), 401)
+                await eventually(partial(status, client, url, passed), 401)
             await stream.read()
         assert await status(client, house.gateway, bearer(another["access_token"])) == 200
         assert [await status(client, url, still) for url in house.ingests] == [200, 200]
