@@ -10,29 +10,28 @@ from deploy.demo.dashboard import NoAnswer
 from deploy.demo.day import Manner
 from deploy.demo.fleet import KINDS, new_fleet, running_fleet, shown_by
 from deploy.demo.scales import PLU, beside, password_file, price_of, to_the_scales
+from libs.testing.waiting import PATIENCE_SECONDS
 from services.scale_bridge.adapters.simulator.fleet import read_fleet
 from tests.deploy.demo.fake_door import Shop, serving_scales
 
-MANNER = Manner(speed=1, patience=5, lag=0.3)
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(home=tmp_path, scales=new_fleet(tmp_path))
 
 
-def a_shop(home: Path) -> Shop:
-    return Shop(home=home, scales=new_fleet(home))
-
-
-async def worked(shop: Shop, tag: str = "abc123") -> list[Line]:
+async def worked(shop: Shop, tag: str = "abc123", *, lag: float = PATIENCE_SECONDS) -> list[Line]:
+    manner = Manner(speed=1, patience=PATIENCE_SECONDS, lag=lag)
     async with serving_scales(shop) as url, aiohttp.ClientSession() as session:
-        return await beside(tag, home=shop.home, url=url, scales=shop.scales, manner=MANNER)(
-            session
-        )
+        office = beside(tag, home=shop.home, url=url, scales=shop.scales, manner=manner)
+        return await office(session)
 
 
 def disagreeing(lines: list[Line]) -> list[str]:
     return [line.what.partition(":")[0] for line in lines if not line.agrees]
 
 
-async def test_all_well_scales_show_the_price_and_the_others_are_named(tmp_path: Path) -> None:
-    shop = a_shop(tmp_path)
+async def test_all_well_scales_show_the_price_and_the_others_are_named(shop: Shop) -> None:
     shop.trouble = 1
 
     lines = await worked(shop)
@@ -41,17 +40,16 @@ async def test_all_well_scales_show_the_price_and_the_others_are_named(tmp_path:
     price = price_of("abc123")
     for scale in shop.scales:
         well = scale.kind in ("well", "slow")
-        assert shown_by(tmp_path, scale, PLU) == (price if well else 1.0)
+        assert shown_by(shop.home, scale, PLU) == (price if well else 1.0)
     said = [line.what for line in lines]
     assert "scale-08-dead: the board says: gone" in said
     assert "scale-10-liar: the board says: shows something else" in said
 
 
-async def test_the_next_day_knows_the_scales_and_moves_those_that_moved(tmp_path: Path) -> None:
-    shop = a_shop(tmp_path)
+async def test_the_next_day_knows_the_scales_and_moves_those_that_moved(shop: Shop) -> None:
     await worked(shop)
     shop.devices[1]["port"] = 9
-    shop.scales = running_fleet(tmp_path)
+    shop.scales = running_fleet(shop.home)
 
     lines = await worked(shop, tag="def456")
 
@@ -62,17 +60,15 @@ async def test_the_next_day_knows_the_scales_and_moves_those_that_moved(tmp_path
 
 @pytest.mark.parametrize("kind", ["forgets", "hushes"])
 async def test_a_scale_that_shows_something_else_or_is_not_named_is_seen(
-    tmp_path: Path, kind: str
+    shop: Shop, kind: str
 ) -> None:
-    shop = a_shop(tmp_path)
     name = {"forgets": "scale-03", "hushes": "scale-08-dead"}[kind]
     setattr(shop, kind, name)
 
-    assert disagreeing(await worked(shop)) == [name]
+    assert disagreeing(await worked(shop, lag=0.3)) == [name]
 
 
-async def test_another_password_ends_the_day_with_a_sentence(tmp_path: Path) -> None:
-    shop = a_shop(tmp_path)
+async def test_another_password_ends_the_day_with_a_sentence(shop: Shop) -> None:
     shop.accounts["office@shop.example"] = "another password"
 
     with pytest.raises(NoAnswer, match="Incorrect username or password"):
