@@ -4,6 +4,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,19 @@ from deploy.local.settings import LocalSettings
 from deploy.local.stack import Stack
 
 
-@pytest.fixture
-def home() -> Iterator[Path]:
+@contextmanager
+def lent_folder() -> Iterator[Path]:
     """A data folder that the user lent to PostgreSQL can reach, too."""
     path = Path(tempfile.mkdtemp(prefix="tillstream-tests-"))
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A data folder of its own."""
+    with lent_folder() as path:
+        yield path
 
 
 @pytest.fixture
