@@ -1,21 +1,17 @@
 """Starting children and seeing what becomes of them."""
 
-import asyncio
 import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Callable
-from time import monotonic
 from typing import Final
 
 import psutil
 
+from libs.testing.waiting import eventually
 from tests.chaos.child import Role, live
 from tests.chaos.plan import NeverStruck
-
-STRIKE_SECONDS: Final = 45.0
-STOP_SECONDS: Final = 15.0
 
 # Children are forked from a process that has imported everything and does nothing else.
 _fork = multiprocessing.get_context("forkserver")
@@ -46,15 +42,13 @@ class Member:
 
     async def died(self) -> None:
         """Wait until its fail point killed it. Raises NeverStruck."""
-        await self._until(lambda: not self.alive, STRIKE_SECONDS)
+        await self._until(lambda: not self.alive)
         if self._process.exitcode != -signal.SIGKILL:
             raise NeverStruck(f"{self._said} ended with {self._process.exitcode}")
 
     async def stopped(self) -> None:
         """Wait until its fail point stopped it. Raises NeverStruck."""
-        await self._until(
-            lambda: psutil.Process(self.pid).status() == psutil.STATUS_STOPPED, STRIKE_SECONDS
-        )
+        await self._until(lambda: psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
 
     def resume(self) -> None:
         """SIGCONT."""
@@ -64,7 +58,7 @@ class Member:
         """An orderly stop. Raises NeverStruck if it does not come about."""
         if self.alive:
             os.kill(self.pid, signal.SIGTERM)
-        await self._until(lambda: not self.alive, STOP_SECONDS)
+        await self._until(lambda: not self.alive)
         self.kill()
 
     def kill(self) -> None:
@@ -72,12 +66,11 @@ class Member:
         self._process.kill()
         self._process.join()
 
-    async def _until(self, happened: Callable[[], bool], seconds: float) -> None:
-        deadline = monotonic() + seconds
-        while not happened():
-            if monotonic() > deadline:
-                raise NeverStruck(f"{self._said} goes on")
-            await asyncio.sleep(0.01)
+    async def _until(self, happened: Callable[[], bool]) -> None:
+        try:
+            await eventually(happened)
+        except AssertionError as error:
+            raise NeverStruck(f"{self._said} goes on") from error
 
     @property
     def _said(self) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.e2e.house import House, open_house, own_database
+from tests.deploy.programs import own_database
+from tests.e2e.house import House, open_house
 
 EMAIL, PASSWORD = "anna@shop.example", "correct horse battery"
 

@@ -6,39 +6,41 @@ fail at once with the end of its log when it has ended.
 """
 
 import asyncio
-import http.client
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aiohttp
 
 from deploy.local import keys, ports
 from deploy.local.child import Child, Program
-from deploy.local.files import tail
-from deploy.local.postgres import query
 from deploy.local.runtime import read_runtime
-from deploy.local.server import Server
 from deploy.local.services import GATEWAY, SERVICES, Backends, Service, service_programs
 from deploy.local.settings import ROOT, LocalSettings
 from libs.clock import utc_now
 from libs.messaging.topics import ensure_topics, read_topics
 from libs.postgres.migrate import migrate
 from libs.security.tokens import SigningKey, issue
-from libs.testing.waiting import eventually, wait_until
+from libs.testing.waiting import eventually
 from services.gateway.bootstrap import issue_key, list_keys
 from services.gateway.settings import Settings as GatewaySettings
+from tests.deploy.programs import (
+    POLL_SECONDS,
+    ProgramFailed,
+    must_live,
+    progress_of,
+    wait_ready,
+)
 
 INGEST = SERVICES[0]
 SCOPES = ("scan:write", "scan:read", "scan:remove")
@@ -46,83 +48,7 @@ UNLIMITED = {
     f"GATEWAY_RATE_LIMIT_{what}": ""
     for what in ("INGEST", "DASHBOARD", "REMOVAL", "EXPORT", "LOGIN")
 }
-SLOW_STATEMENT_SECONDS = 120.0
 SITE_STOP_SECONDS = 60.0
-POLL_SECONDS = 0.05
-
-
-class ProgramFailed(Exception):
-    """A program ended where it should have gone on, or ended badly; with the end of its log."""
-
-
-def wait_ready(*children: Child) -> None:
-    """Wait until programs that were started side by side are ready. Raises ProgramFailed."""
-    for child in children:
-        _wait_ready(child)
-
-
-def _wait_ready(child: Child) -> None:
-    program = child.program
-
-    def ready() -> bool:
-        must_live(child)
-        return program.ready()
-
-    try:
-        wait_until(ready, progress=partial(_progress, program), poll_seconds=POLL_SECONDS)
-    except AssertionError as error:
-        said = f"{_progress(program)}\n{tail(program.log_file, lines=40)}"
-        raise ProgramFailed(f"{program.name}: {error}\n{said}") from error
-
-
-def must_live(child: Child) -> None:
-    """Raises ProgramFailed if it has ended."""
-    if (code := child.exit_code()) is not None:
-        program = child.program
-        raise ProgramFailed(f"{program.name} ended ({code}):\n{tail(program.log_file, lines=40)}")
-
-
-def _progress(program: Program) -> object:
-    """Changes while a log in its folder grows, or its `/ready` answers something else."""
-    folder = program.log_file.parent
-    logs = [*folder.glob("*.log"), *folder.glob("*/*.log")]
-    return sum(log.stat().st_size for log in logs), _readiness(program.port if program.url else 0)
-
-
-def _readiness(port: int | None) -> str:
-    if not port:
-        return ""
-    connection = http.client.HTTPConnection(ports.LOOPBACK, port, timeout=2)
-    with suppress(OSError, http.client.HTTPException), closing(connection):
-        connection.request("GET", "/ready")
-        return connection.getresponse().read().decode(errors="replace")
-    return ""
-
-
-@dataclass(kw_only=True)
-class PatientServer(Server):
-    """A server that may take its time to start, as long as it makes progress."""
-
-    def start(self) -> None:
-        """Start (again) and wait until ready. Raises ProgramFailed, with nothing left running."""
-        self.child = Child(self.program)
-        try:
-            wait_ready(self.child)
-        except BaseException:
-            self.child.kill()
-            raise
-
-
-@contextmanager
-def own_database(postgres_url: str, prefix: str = "house") -> Iterator[str]:
-    """The address of an empty database, dropped afterwards."""
-    name = f"{prefix}_{uuid4().hex[:12]}"
-    ask = partial(query, postgres_url, timeout_seconds=SLOW_STATEMENT_SECONDS)
-    ask(f"create database {name}")
-    try:
-        yield urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
-    finally:
-        ask(f"drop database {name} with (force)")
 
 
 @dataclass(kw_only=True)
@@ -322,7 +248,7 @@ class Site:
 
         program = self.supervisor.program
         await eventually(
-            tried, what=what, progress=partial(_progress, program), poll_seconds=POLL_SECONDS
+            tried, what=what, progress=partial(progress_of, program), poll_seconds=POLL_SECONDS
         )
 
     async def kill(self, name: str) -> None:
@@ -343,7 +269,7 @@ class Site:
         await eventually(
             lambda: child.exit_code() is not None,
             what="the end of the supervisor",
-            progress=partial(_progress, child.program),
+            progress=partial(progress_of, child.program),
             poll_seconds=POLL_SECONDS,
         )
         return int(child.exit_code() or 0)
