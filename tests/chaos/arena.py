@@ -19,9 +19,8 @@ from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.testing.waiting import eventually
-from tests.chaos.child import Role
+from tests.chaos.child import Member, Role
 from tests.chaos.clients import ack_of, command_of, keep_appending
-from tests.chaos.crew import Member
 from tests.chaos.patches import SCHEMA
 from tests.chaos.plan import NeverStruck, Outcome, Plan, judge
 from tests.chaos.servers import Servers

@@ -9,8 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from libs.messaging.reader import ends_of, open_reader
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from tests.chaos.arena import Arena, open_arena, rounds
-from tests.chaos.child import SESSION_MS
-from tests.chaos.crew import Member
+from tests.chaos.child import SESSION_MS, Member
 from tests.chaos.plan import Outcome, Plan
 from tests.chaos.servers import Servers
 
