@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deploy.local.settings import ROOT
-from tests.bench.lines import LINES, UnknownLine, chosen
+from tests.bench.__main__ import LINES, UnknownLine, chosen
 from tests.bench.measure import Measured, at_least, interleaved, limited, percentile
 from tests.bench.table import as_json
 
@@ -30,7 +30,8 @@ def bench(data: Path, **told: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.system
+@pytest.mark.timeout(1200)
 def test_a_smoke_run_measures_every_row_of_the_lines_it_was_asked_for(tmp_path: Path) -> None:
     done = bench(tmp_path, LINES="appends ingest relay scales")
 

@@ -14,6 +14,7 @@ from deploy.local.ports import free_port
 from deploy.local.services import Service
 from deploy.local.settings import LocalSettings
 from deploy.local.stack import Stack
+from libs.testing.waiting import PATIENCE_SECONDS
 
 
 @contextmanager
@@ -45,7 +46,7 @@ def python(home: Path) -> Callable[..., Program]:
             ready=ready,
             pulse=ready,
             is_service=True,
-            grace_seconds=5.0,
+            grace_seconds=PATIENCE_SECONDS,
         )
 
     return make

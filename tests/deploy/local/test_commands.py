@@ -39,7 +39,6 @@ def command(name: str, settings: LocalSettings) -> "subprocess.CompletedProcess[
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
     )
 
 
