@@ -14,6 +14,13 @@ RUNTIME := $(VENV)/.runtime-installed
 DEVELOPMENT := $(VENV)/.development-installed
 INSTALL_FAILED = { echo "The packages could not be installed (see above). Check the network and the disk, then run the same command again."; exit 1; }
 
+# Services start in many tests: what they import is compiled once, also where the environment forbids it.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+# All tests run side by side; some that were named run in one process, which starts sooner.
+WORKERS := $(if $(ARGS),,-n $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )) --dist loadfile --no-loadscope-reorder)
+# That none of the tests that were named is of this kind is no fault.
+OR_NONE := $(if $(ARGS),|| [ $$? -eq 5 ] && echo "(None of the tests that were named is of this kind.)")
+
 # Variables given on the command line or in the environment reach the programs by themselves.
 
 ##@ Run it
@@ -41,8 +48,14 @@ reset: $(RUNTIME) ## Stop it and wipe everything it stored (.data)
 ##@ Change it
 
 .PHONY: test
-test: $(DEVELOPMENT) ## All tests, on real Postgres and real Kafka (ARGS='-k name' for some)
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(DEVELOPMENT) ## All tests of behaviour, on real Postgres and real Kafka (ARGS='-k name' for some)
+	@$(PYTEST) $(WORKERS) -m "not system and not timing" --hypothesis-profile=steady $(ARGS) $(OR_NONE)
+	@$(PYTEST) -m "timing and not system" --hypothesis-profile=steady $(ARGS) $(OR_NONE)
+
+.PHONY: test-system
+test-system: $(DEVELOPMENT) ## Experiments in short: kills, chaos, the demo's day, volume, searching property tests
+	@$(PYTEST) -m system --hypothesis-profile=searching $(ARGS) $(OR_NONE)
+	@$(PYTEST) $(WORKERS) -m "hypothesis and not system" --hypothesis-profile=searching $(ARGS) $(OR_NONE)
 
 .PHONY: chaos
 chaos: $(DEVELOPMENT) ## Every fault again and again, on servers of its own (ROUNDS=…, SEED=…, ONLY=…)

@@ -1,37 +1,59 @@
-"""The real servers tests stand on: started when the first test asks, stopped when the last is done.
+"""The real servers that tests run against, and how the run is steered.
 
-They live in a folder of their own with ports of their own, so a running `make up` is not touched.
+The servers have a folder and ports of their own, so a running `make up` is not touched.
 """
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
 
-from deploy.local.kafka import start_kafka
-from deploy.local.postgres import start_postgres
 from tests.databases import empty
+from tests.order import schedule
+from tests.servers import Servers, address_of
 
-# What a crash of the machine would lose does not matter here; a test of that starts its own server.
-IN_A_HURRY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+SERVERS = pytest.StashKey[Servers]()
+DOOR = pytest.StashKey[tuple[str, int, str]]()
+
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
+hypothesis.settings.register_profile(
+    "searching", max_examples=400, deadline=None, print_blob=True, derandomize=False
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The steering process offers the servers; a worker knows where to ask."""
+    given: Any = getattr(config, "workerinput", None)
+    if given is None:
+        servers = config.stash[SERVERS] = Servers()
+        config.stash[DOOR] = servers.door
+    else:
+        config.stash[DOOR] = given["door"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """xdist starts a worker."""
+    node.workerinput["door"] = node.config.stash[DOOR]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The run is over."""
+    if (servers := config.stash.get(SERVERS, None)) is not None:
+        servers.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """See tests.order."""
+    schedule(items)
 
 
 @pytest.fixture(scope="session")
-def servers_home() -> Iterator[Path]:
-    """A folder for the session's servers. Not below pytest's own: that one it closes to others,
-    and as root the database runs as somebody else."""
-    home = Path(tempfile.mkdtemp(prefix="tillstream-tests-"))
-    yield home
-    shutil.rmtree(home)
-
-
-@pytest.fixture(scope="session")
-def postgres_url(servers_home: Path) -> Iterator[str]:
-    """A superuser's address of one PostgreSQL for the whole session. Prefer `database`."""
-    with start_postgres(servers_home, settings=IN_A_HURRY | {"max_connections": "200"}) as server:
-        yield server.url
+def postgres_url(pytestconfig: pytest.Config) -> str:
+    """A superuser's address of one PostgreSQL for the whole run. Prefer `database`."""
+    return address_of("postgres", pytestconfig.stash[DOOR])
 
 
 @pytest.fixture
@@ -49,7 +71,6 @@ def database(empty_database: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def kafka_bootstrap(servers_home: Path) -> Iterator[str]:
-    """The `host:port` of one Kafka broker for the whole session; name topics of one's own."""
-    with start_kafka(servers_home) as server:
-        yield server.bootstrap
+def kafka_bootstrap(pytestconfig: pytest.Config) -> str:
+    """The `host:port` of one Kafka broker for the whole run; name topics of one's own."""
+    return address_of("kafka", pytestconfig.stash[DOOR])

@@ -1,84 +1,234 @@
-"""Databases with a service's tables: migrated once, then copied for whoever needs one.
+"""Databases with a service's tables: migrated once in a run, copied once per worker, wiped after
+each test.
 
-A copy takes a quarter of a second, of which nobody sees anything: while one test runs, those of the
-next are made, and thrown away while others run.
+To copy a database costs ten times what it costs to delete the few rows of a test. A database whose
+schema a test has changed, or that has become large, is thrown away and copied anew. All of it
+happens in a thread of its own, while tests run.
 """
 
+import asyncio
+import threading
 import uuid
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
-from queue import SimpleQueue
-from typing import Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from deploy.local.postgres import query
+import asyncpg
+
 from libs.postgres.migrate import migrate
 
+Result = TypeVar("Result")
+
 AHEAD: Final = 2
-EMPTY: Final = "template1"
+EMPTY: Final = "template0"
+LARGE_BYTES: Final = 8 * 1024 * 1024
+"""A database of more than this is not used again: deleted rows would weigh on later tests."""
+
+# Every row of these catalogues has another (oid, xmin) once something about the schema changed.
+FINGERPRINT: Final = """
+SELECT md5(string_agg(kind || id || '/' || version, ',' ORDER BY kind, id)) FROM (
+  SELECT 'class' AS kind, oid::bigint AS id, xmin::text AS version
+    FROM pg_class WHERE oid >= 16384 AND relkind <> 'S'
+  UNION ALL SELECT 'sequence', oid, relnamespace::text FROM pg_class
+    WHERE oid >= 16384 AND relkind = 'S'
+  UNION ALL SELECT 'namespace', oid, xmin::text FROM pg_namespace
+    WHERE nspname !~ '^pg_(toast_)?temp'
+  UNION ALL SELECT 'proc', oid, xmin::text FROM pg_proc WHERE oid >= 16384
+  UNION ALL SELECT 'trigger', oid, xmin::text FROM pg_trigger
+  UNION ALL SELECT 'policy', oid, xmin::text FROM pg_policy
+  UNION ALL SELECT 'constraint', oid, xmin::text FROM pg_constraint WHERE oid >= 16384
+  UNION ALL SELECT 'setting', setdatabase, setconfig::text FROM pg_db_role_setting
+) AS everything"""
+WIPE: Final = """
+DO $$ DECLARE each record; BEGIN
+  FOR each IN SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables
+      WHERE schemaname NOT IN ('pg_catalog', 'information_schema') LOOP
+    EXECUTE 'DELETE FROM ' || each.name;
+  END LOOP;
+  FOR each IN SELECT format('%I.%I', schemaname, sequencename) AS name, start_value
+      FROM pg_sequences WHERE last_value IS NOT NULL LOOP
+    PERFORM setval(each.name, each.start_value, false);
+  END LOOP;
+END $$"""
+OTHERS: Final = """
+SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+WHERE pid <> pg_backend_pid() AND datname = current_database()
+AND backend_type = 'client backend'"""
+SIZE: Final = "SELECT sum(pg_relation_size(oid)) FROM pg_class WHERE oid >= 16384 AND relkind = 'r'"
+TABLES: Final = """
+SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"""
 
 
 @contextmanager
 def migrated(postgres_url: str, service: str) -> Iterator[str]:
-    """The address of an up-to-date database of one's own, dropped at the end with every
-    connection still open to it."""
-    with _stock(postgres_url, _template(postgres_url, service)).one() as url:
+    """The address of an up-to-date database of one's own. At the end every connection still open
+    to it is closed."""
+    with _Stock.of(postgres_url, service).one() as url:
         yield url
 
 
 @contextmanager
 def empty(postgres_url: str) -> Iterator[str]:
     """The same without anything in it."""
-    with _stock(postgres_url, EMPTY).one() as url:
+    with _Stock.of(postgres_url, "").one() as url:
         yield url
 
 
-class _Stock:
-    """Copies of a template, some of them ready before anybody asks."""
+@dataclass(frozen=True, slots=True)
+class _Seed:
+    """What a fresh copy looks like: its schema, and the rows that migrations wrote."""
 
-    def __init__(self, postgres_url: str, template: str) -> None:
+    fingerprint: str
+    rows: dict[str, str]
+
+
+class _Stock:
+    """Databases of one template, some of them ready before a test asks."""
+
+    def __init__(self, postgres_url: str, service: str) -> None:
         self._url = postgres_url
+        self._service = service
+        self._ready: deque[Future[str]] = deque()
+        self._seeds: dict[str, _Seed] = {}
+        template = _template(postgres_url, service) if service else EMPTY
         self._template = template
-        self._hands = ThreadPoolExecutor(max_workers=1, thread_name_prefix=template)
-        self._coming: SimpleQueue[Future[str]] = SimpleQueue()
         for _ in range(AHEAD):
-            self._order()
+            self._ready.append(_run(self._copy()))
+
+    @staticmethod
+    @cache
+    def of(postgres_url: str, service: str) -> "_Stock":
+        """The one stock of this process."""
+        return _Stock(postgres_url, service)
 
     @contextmanager
     def one(self) -> Iterator[str]:
         """One of them, for as long as it is needed."""
-        name = self._coming.get().result()
-        self._order()
+        coming = self._ready.popleft() if self._ready else _run(self._copy())
+        name = coming.result()
         try:
-            yield urlsplit(self._url)._replace(path=f"/{name}").geturl()
+            yield _at(self._url, name)
         finally:
-            self._hands.submit(query, self._url, f"drop database {name} with (force)")
+            self._ready.append(_run(self._renewed(name)))
 
-    def _order(self) -> None:
-        self._coming.put(self._hands.submit(self._copy))
-
-    def _copy(self) -> str:
+    async def _copy(self) -> str:
         name = f"test_{uuid.uuid4().hex}"
-        query(self._url, f"create database {name} template {self._template}")
-        # A copy has everything but what was granted on the database itself.
-        query(
-            self._url,
-            "update pg_database as copy set datacl = origin.datacl from pg_database as origin "
-            f"where copy.datname = '{name}' and origin.datname = '{self._template}'",
-        )
+        async with _admin(self._url) as connection:
+            await connection.execute(f"CREATE DATABASE {name} TEMPLATE {self._template}")
+            # A copy has everything but what was granted on the database itself.
+            await connection.execute(
+                "UPDATE pg_database AS copy SET datacl = origin.datacl FROM pg_database AS origin"
+                " WHERE copy.datname = $1 AND origin.datname = $2",
+                name,
+                self._template,
+            )
+        if self._service:
+            self._seeds[name] = await self._seed(name)
         return name
 
+    async def _renewed(self, name: str) -> str:
+        if (seed := self._seeds.get(name)) is not None and await self._wiped(name, seed):
+            return name
+        self._seeds.pop(name, None)
+        async with _admin(self._url) as connection:
+            await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        return await self._copy()
 
-@cache
-def _stock(postgres_url: str, template: str) -> _Stock:
-    return _Stock(postgres_url, template)
+    async def _seed(self, name: str) -> _Seed:
+        connection = await _connect(_at(self._url, name))
+        try:
+            rows = {
+                table: text
+                for (table,) in await connection.fetch(TABLES)
+                if (text := await connection.fetchval(f"SELECT json_agg(t)::text FROM {table} t"))
+            }
+            return _Seed(await connection.fetchval(FINGERPRINT), rows)
+        finally:
+            await connection.close()
+
+    async def _wiped(self, name: str, seed: _Seed) -> bool:
+        """Whether the database is as a fresh copy again."""
+        try:
+            connection = await _connect(_at(self._url, name))
+        except (OSError, asyncpg.PostgresError):
+            return False  # a test dropped it, or closed it to everybody
+        try:
+            await connection.execute(OTHERS)
+            if await connection.fetchval(FINGERPRINT) != seed.fingerprint:
+                return False
+            if await connection.fetchval(SIZE) > LARGE_BYTES:
+                return False
+            async with connection.transaction():
+                await connection.execute("SET LOCAL session_replication_role = replica")
+                await connection.execute(WIPE)
+                for table, text in seed.rows.items():
+                    await connection.execute(
+                        f"INSERT INTO {table} OVERRIDING SYSTEM VALUE"
+                        f" SELECT * FROM json_populate_recordset(NULL::{table}, $1)",
+                        text,
+                    )
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+        finally:
+            await connection.close()
+        return True
 
 
 @cache
 def _template(postgres_url: str, service: str) -> str:
-    name = f"template_{service}_{uuid.uuid4().hex[:8]}"
-    query(postgres_url, f"create database {name}")
-    migrate(service, urlsplit(postgres_url)._replace(path=f"/{name}").geturl())
+    """The name of the run's template for a service: migrated by the first worker that asks."""
+    name = f"template_{service}"
+    _run(_migrated(postgres_url, service, name)).result()
     return name
+
+
+async def _migrated(postgres_url: str, service: str, name: str) -> None:
+    async with _admin(postgres_url) as connection:
+        # One after the other in all workers; the name appears only when all is done.
+        await connection.execute("SELECT pg_advisory_lock(hashtext('tests: templates'))")
+        if await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):
+            return
+        raw = f"{name}_raw"
+        await connection.execute(f"CREATE DATABASE {raw}")
+        await asyncio.to_thread(migrate, service, _at(postgres_url, raw))
+        await connection.execute(f"ALTER DATABASE {raw} RENAME TO {name}")
+
+
+class _admin:  # noqa: N801  # used as a function
+    """A connection to the server's own database for one piece of work."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def __aenter__(self) -> Any:
+        self._connection = await _connect(self._url)
+        return self._connection
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._connection.close()
+
+
+async def _connect(url: str) -> Any:
+    return await asyncpg.connect(url, timeout=120, command_timeout=None)
+
+
+def _at(url: str, database: str) -> str:
+    return urlsplit(url)._replace(path=f"/{database}").geturl()
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Future[Result]:
+    """Start work on databases in the background."""
+    return asyncio.run_coroutine_threadsafe(work, _loop())
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="databases", daemon=True).start()
+    return loop

@@ -18,7 +18,8 @@ from deploy.local.files import rotate, tail
 from deploy.local.trouble import CannotStart, Interrupted
 
 POLL_SECONDS = 0.05
-READY_SECONDS = 60.0
+STALLED_SECONDS = 60.0
+LONGEST_SECONDS = 600.0
 
 
 def _nothing() -> None:
@@ -122,15 +123,63 @@ def leashed(program: Program) -> list[str]:
     return [*wrapper, *map(str, arguments), *program.command]
 
 
+class Patience:
+    """How long a program that is starting is waited for: as long as it makes progress.
+
+    Progress is a line in its log or a second of computing, its children's included: on a busy
+    machine a start takes many times longer than on a quiet one, and is no fault. Without progress
+    it is given `stalled_seconds`, and in any case no more than `longest_seconds`.
+    """
+
+    def __init__(
+        self,
+        child: Child,
+        *,
+        stalled_seconds: float = STALLED_SECONDS,
+        longest_seconds: float = LONGEST_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._child = child
+        self._clock = clock
+        self._stalled_seconds = stalled_seconds
+        self._longest_seconds = longest_seconds
+        self._began = self._moved_at = clock()
+        self._progress = self._measure()
+
+    def fault(self) -> str:
+        """Why it is not to be waited for any longer; empty as long as it is."""
+        now = self._clock()
+        if now - self._moved_at > self._stalled_seconds:
+            progress = self._measure()
+            if progress == self._progress:
+                return f"made no progress for {self._stalled_seconds:.0f} seconds"
+            self._progress, self._moved_at = progress, now
+        if now - self._began > self._longest_seconds:
+            return f"was not ready within {self._longest_seconds:.0f} seconds"
+        return ""
+
+    def _measure(self) -> tuple[int, int]:
+        """Bytes in the log, and whole seconds of computing."""
+        log = self._child.program.log_file
+        seconds = 0.0
+        with suppress(psutil.Error):
+            process = psutil.Process(self._child.pid)
+            for one in (process, *process.children(recursive=True)):
+                with suppress(psutil.Error):
+                    times = one.cpu_times()
+                    seconds += times.user + times.system
+        return (log.stat().st_size if log.exists() else 0), int(seconds)
+
+
 def wait_ready(
     child: Child,
     *,
-    timeout_seconds: float = READY_SECONDS,
+    patience: Patience | None = None,
     interrupted: Callable[[], bool] = _never,
 ) -> None:
     """Return once the program is ready. Raises `CannotStart` with the end of its log when it
-    ends before that or takes too long, `Interrupted` when asked to stop meanwhile."""
-    program, deadline = child.program, time.monotonic() + timeout_seconds
+    ends before that or is past all `patience`, `Interrupted` when asked to stop meanwhile."""
+    program, patience = child.program, patience or Patience(child)
     while not program.ready():
         if interrupted():
             raise Interrupted
@@ -140,11 +189,8 @@ def wait_ready(
                 f"{program.name} ended (exit code {code}) before it was ready.",
                 remedy=_see(program),
             )
-        if time.monotonic() > deadline:
-            raise CannotStart(
-                f"{program.name} was not ready within {timeout_seconds:.0f} seconds.",
-                remedy=_see(program),
-            )
+        if fault := patience.fault():
+            raise CannotStart(f"{program.name} {fault}.", remedy=_see(program))
         time.sleep(POLL_SECONDS)
 
 

@@ -2,16 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Final
 
-from deploy.local.child import Child, Program
+from deploy.local.child import Child, Patience, Program
 from deploy.local.download import Tell
 from deploy.local.files import tail
 from deploy.local.services import Backends, Chore, Service, chore_program, environment
 from deploy.local.settings import LocalSettings
 from deploy.local.trouble import CannotStart, Interrupted
-
-CHORE_SECONDS: Final = 120.0
 
 
 class Chores:
@@ -44,13 +41,14 @@ class Chores:
 
     def finish(self, interrupted: Callable[[], bool]) -> None:
         """Wait until all have ended well. Raises `CannotStart` with the end of the log of one that
-        failed or takes longer than two minutes, `Interrupted` when asked to stop meanwhile."""
-        deadline = time.monotonic() + CHORE_SECONDS
+        failed or is past all `Patience`, `Interrupted` when asked to stop meanwhile."""
+        patience = [(child, Patience(child)) for child in self._running]
         while self._running:
             if interrupted():
                 raise Interrupted
-            if time.monotonic() > deadline:
-                raise _failure(self._running[0].program, "took too long")
+            for child, left in patience:
+                if child in self._running and (fault := left.fault()):
+                    raise _failure(child.program, fault)
             for child in [child for child in self._running if child.exit_code() is not None]:
                 if child.exit_code() != 0:
                     raise _failure(child.program, f"failed (exit code {child.exit_code()})")

@@ -25,7 +25,7 @@ LOGGING = ROOT / "deploy" / "kafka" / "log4j2.properties"
 # Small and quick to start: one collector thread, and code compiled once instead of twice.
 JVM = ("-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 FORMAT_SECONDS = 120
-ASK_SECONDS = 2.0
+ASK_SECONDS = 5.0
 SETTINGS = """\
 process.roles=broker,controller
 node.id=1
@@ -116,7 +116,7 @@ def is_answering(bootstrap: str) -> bool:
 
 
 async def _describe(bootstrap: str) -> None:
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=1000)
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=4000)
     try:
         await client.start()
         await client.describe_cluster()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from deploy.local.backoff import Backoff
-from deploy.local.child import READY_SECONDS, Child, Program, wait_ready
+from deploy.local.child import Child, Program, wait_ready
 from deploy.local.trouble import CannotStart
 
 # Together under the 30 seconds a stop may take, whatever hangs.
@@ -61,7 +61,6 @@ class Supervisor:
     def start(
         self,
         *programs: Program,
-        timeout_seconds: float = READY_SECONDS,
         interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         """Start more programs side by side and wait until all of them are ready.
@@ -73,7 +72,7 @@ class Supervisor:
         self.slots += slots
         children = [self._launch(slot) for slot in slots]
         for slot, child in zip(slots, children, strict=True):
-            wait_ready(child, timeout_seconds=timeout_seconds, interrupted=interrupted)
+            wait_ready(child, interrupted=interrupted)
             self._enter(slot, State.READY)
 
     def tick(self) -> None:

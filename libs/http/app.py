@@ -52,5 +52,7 @@ def create_app(
     # A service's own routes first: an old client may know `/health` by other words.
     schema = [schema_router()] if published else []
     for router in (*routers, health_router(title, checks), *schema):
-        app.include_router(router)
+        # Its routes as they are: `include_router` would make each of them anew, which takes a
+        # millisecond a route, and has nothing to add to them.
+        app.router.routes.extend(router.routes)
     return app

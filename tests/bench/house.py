@@ -19,8 +19,9 @@ import asyncpg
 
 from deploy.local import ports
 from deploy.local.child import Program
-from deploy.local.kafka import kafka_program
-from deploy.local.postgres import postgres_program
+from deploy.local.kafka import start_kafka
+from deploy.local.postgres import start_postgres
+from deploy.local.server import Server
 from deploy.local.services import GATEWAY, Backends, fetch
 from deploy.local.settings import ROOT, LocalSettings
 from libs.postgres.pool import Pool
@@ -28,8 +29,7 @@ from libs.security.tokens import jwks
 from libs.testing.pools import system_pool
 from tests.bench.generator import Target
 from tests.bench.measure import Tell
-from tests.deploy.programs import PatientServer, own_database
-from tests.e2e.house import INGEST, UNLIMITED, House
+from tests.e2e.house import INGEST, UNLIMITED, House, own_database
 
 # Only what a measurement needs: the moment of every commit, and room for 32 clients more.
 POSTGRES: Final = {"track_commit_timestamp": "on", "max_connections": "200"}
@@ -56,11 +56,10 @@ class Servers:
             self.home = Path(tempfile.mkdtemp(prefix="tillstream-bench-"))
             attempt.callback(shutil.rmtree, self.home, ignore_errors=True)
             self.tell("starting PostgreSQL")
-            postgres, self.postgres_url = postgres_program(self.home, settings=POSTGRES)
-            attempt.enter_context(PatientServer(program=postgres))
+            postgres = attempt.enter_context(start_postgres(self.home, settings=POSTGRES))
             self.tell("starting Kafka")
-            kafka, self.kafka_bootstrap = kafka_program(self.home, java=None, tell=self.tell)
-            attempt.enter_context(PatientServer(program=kafka))
+            kafka = attempt.enter_context(start_kafka(self.home, tell=self.tell))
+            self.postgres_url, self.kafka_bootstrap = postgres.url, kafka.bootstrap
             self._exit = attempt.pop_all()
         return self
 
@@ -176,5 +175,5 @@ def open_peer(servers: Servers) -> Iterator[Peer]:
                 "API_KEY": PEER_KEY,
             },
         )
-        with PatientServer(program=program):
+        with Server(program=program):
             yield Peer(port)

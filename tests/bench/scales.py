@@ -18,6 +18,7 @@ from scales import Scales  # type: ignore[import-untyped]
 
 from deploy.local import ports
 from deploy.local.child import Program
+from deploy.local.server import Server
 from deploy.local.settings import ROOT
 from services.scale_bridge.adapters.driver import open_driver
 from services.scale_bridge.adapters.simulator.goods import catalogue
@@ -25,7 +26,6 @@ from services.scale_bridge.domain.address import Endpoint
 from services.scale_bridge.domain.catalogue import Document, written
 from tests.bench.bench import Bench, Loop
 from tests.bench.measure import Goal, Measured, measured
-from tests.deploy.programs import PatientServer
 
 REPLY_SECONDS: Final = 0.01
 PASSWORD: Final = "1234"
@@ -111,7 +111,7 @@ def _scale(bench: Bench, items: int) -> Iterator[int]:
         pulse=lambda: ports.answers(port),
         cwd=ROOT,
     )
-    with PatientServer(program=program):
+    with Server(program=program):
         yield port
 
 

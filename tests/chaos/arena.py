@@ -24,7 +24,7 @@ from tests.chaos.clients import ack_of, command_of, keep_appending
 from tests.chaos.patches import SCHEMA
 from tests.chaos.plan import NeverStruck, Outcome, Plan, judge
 from tests.chaos.servers import Servers
-from tests.deploy.programs import own_database
+from tests.e2e.house import own_database
 from tests.libs.messaging.history import Ack, History
 from tests.libs.messaging.lab import WRITER_CODEC, Lab, Ledger
 from tests.libs.messaging.setup import open_database

@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from deploy.local.child import Child
+from deploy.local.child import Child, wait_ready
 from deploy.local.download import Tell, quietly
 from deploy.local.kafka import KafkaServer, kafka_program
 from deploy.local.ports import LOOPBACK, free_port
-from deploy.local.postgres import PostgresServer, postgres_program
+from deploy.local.postgres import PostgresServer, start_postgres
 from deploy.local.server import Server
-from tests.deploy.programs import PatientServer, wait_ready
 
 POSTGRES: Final[Mapping[str, str]] = {"max_connections": "200", "max_prepared_transactions": "8"}
 HURRIED: Final[Mapping[str, str]] = {"fsync": "off", "full_page_writes": "off"}
@@ -38,16 +37,6 @@ class Servers:
     door: int
 
 
-@dataclass(kw_only=True)
-class _Postgres(PatientServer, PostgresServer):
-    """A database that may take its time to start."""
-
-
-@dataclass(kw_only=True)
-class _Kafka(PatientServer, KafkaServer):
-    """A broker that may take its time to start."""
-
-
 @contextmanager
 def open_servers(home: Path, *, hurried: bool, tell: Tell = quietly) -> Iterator[Servers]:
     """Both servers below `home`, ready; stopped when the block ends. Raises `CannotStart`."""
@@ -57,10 +46,9 @@ def open_servers(home: Path, *, hurried: bool, tell: Tell = quietly) -> Iterator
     overrides = _second_door(bootstrap, proxied, door)
     words = [word for one in overrides for word in ("--override", one)]
     program = replace(program, command=(*program.command, *words))
-    database, url = postgres_program(home, settings=settings)
     with (
-        _Postgres(program=database, url=url) as postgres,
-        _Kafka(program=program, bootstrap=bootstrap) as kafka,
+        start_postgres(home, settings=settings) as postgres,
+        KafkaServer(program=program, bootstrap=bootstrap) as kafka,
     ):
         yield Servers(home=home, postgres=postgres, kafka=kafka, proxied=proxied, door=door)
 

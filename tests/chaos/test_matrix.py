@@ -28,8 +28,6 @@ def servers() -> Iterator[Servers]:
 
 @pytest.mark.slow
 @pytest.mark.system
-@pytest.mark.timeout(900)
-@pytest.mark.xdist_group("chaos")
 @pytest.mark.parametrize("fault", SHORT, ids=lambda fault: fault.name)
 async def test_nothing_is_lost_doubled_or_disordered(servers: Servers, fault: Fault) -> None:
     seed = random.randrange(1_000_000)
@@ -42,8 +40,6 @@ async def test_nothing_is_lost_doubled_or_disordered(servers: Servers, fault: Fa
 
 @pytest.mark.slow
 @pytest.mark.system
-@pytest.mark.timeout(900)
-@pytest.mark.xdist_group("chaos")
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 async def test_without_it_the_checker_finds_what_the_guarantee_prevents(
     servers: Servers, mutation: Mutation

@@ -6,8 +6,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.deploy.programs import own_database
-from tests.e2e.house import House, open_house
+from tests.e2e.house import House, open_house, own_database
 
 EMAIL, PASSWORD = "anna@shop.example", "correct horse battery"
 

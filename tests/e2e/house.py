@@ -2,7 +2,7 @@
 
 A `House` runs services on a database and a broker that are given. A `Site` is a whole `make up` or
 `make demo` with servers of its own. Both wait as long as a program lives and makes progress, and
-fail at once with the end of its log when it has ended.
+fail at once with the end of its log when it has ended: see `deploy.local.child.Patience`.
 """
 
 import asyncio
@@ -18,12 +18,15 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aiohttp
 
 from deploy.local import keys, ports
-from deploy.local.child import Child, Program
+from deploy.local.child import Child, Program, wait_ready
+from deploy.local.files import tail
+from deploy.local.postgres import query
 from deploy.local.runtime import read_runtime
 from deploy.local.services import GATEWAY, SERVICES, Backends, Service, service_programs
 from deploy.local.settings import ROOT, LocalSettings
@@ -34,13 +37,6 @@ from libs.security.tokens import SigningKey, issue
 from libs.testing.waiting import eventually
 from services.gateway.bootstrap import issue_key, list_keys
 from services.gateway.settings import Settings as GatewaySettings
-from tests.deploy.programs import (
-    POLL_SECONDS,
-    ProgramFailed,
-    must_live,
-    progress_of,
-    wait_ready,
-)
 
 INGEST = SERVICES[0]
 SCOPES = ("scan:write", "scan:read", "scan:remove")
@@ -49,6 +45,24 @@ UNLIMITED = {
     for what in ("INGEST", "DASHBOARD", "REMOVAL", "EXPORT", "LOGIN")
 }
 SITE_STOP_SECONDS = 60.0
+SLOW_STATEMENT_SECONDS = 120.0
+POLL_SECONDS = 0.05
+
+
+class ProgramFailed(Exception):
+    """A program ended where it should have gone on, or ended badly; with the end of its log."""
+
+
+@contextmanager
+def own_database(postgres_url: str, prefix: str = "house") -> Iterator[str]:
+    """The address of an empty database, dropped afterwards."""
+    name = f"{prefix}_{uuid4().hex[:12]}"
+    ask = partial(query, postgres_url, timeout_seconds=SLOW_STATEMENT_SECONDS)
+    ask(f"create database {name}")
+    try:
+        yield urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
+    finally:
+        ask(f"drop database {name} with (force)")
 
 
 @dataclass(kw_only=True)
@@ -117,7 +131,8 @@ class House:
         """Start any programs as part of the house."""
         started = {program.name: Child(program) for program in programs}
         self.running |= started
-        wait_ready(*started.values())
+        for child in started.values():
+            wait_ready(child)
 
     def another_ingest(self, number: int) -> Program:
         """One more process of ingest, at a port of its own."""
@@ -243,13 +258,17 @@ class Site:
         """Wait until it holds, as long as the supervisor lives and logs grow."""
 
         def tried() -> object:
-            must_live(self.supervisor)
+            if (code := self.supervisor.exit_code()) is not None:
+                log = self.supervisor.program.log_file
+                raise ProgramFailed(f"the supervisor ended ({code}): {tail(log, lines=40)}")
             return condition()
 
-        program = self.supervisor.program
-        await eventually(
-            tried, what=what, progress=partial(progress_of, program), poll_seconds=POLL_SECONDS
-        )
+        await eventually(tried, what=what, progress=self.progress, poll_seconds=POLL_SECONDS)
+
+    def progress(self) -> int:
+        """Grows while anything is logged."""
+        logs = [self.supervisor.program.log_file, *self.home.glob("logs/*.log")]
+        return sum(log.stat().st_size for log in logs)
 
     async def kill(self, name: str) -> None:
         """End a program with SIGKILL, and wait until the supervisor has another one ready."""
@@ -269,7 +288,7 @@ class Site:
         await eventually(
             lambda: child.exit_code() is not None,
             what="the end of the supervisor",
-            progress=partial(progress_of, child.program),
+            progress=self.progress,
             poll_seconds=POLL_SECONDS,
         )
         return int(child.exit_code() or 0)

@@ -23,8 +23,6 @@ from schemathesis.generation import GenerationMode
 from tests.e2e.house import House
 from tests.e2e.scans import BATCH, DAY, QUARANTINE, VERIFY, asked, get, scan, send
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("house")]
-
 HOSTILE = "'; DROP TABLE events; --<img src=x onerror=alert('401')>=1+1٣\u202e\x07\x1b[31m%s%n{0}$1"
 
 REFUSED: dict[str, tuple[bytes, int]] = {

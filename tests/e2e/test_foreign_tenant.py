@@ -9,14 +9,11 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
-import pytest
 
 from libs.testing.waiting import eventually
 from services.gateway.domain.doors import SCAN
 from tests.e2e.house import House
 from tests.e2e.scans import BATCH, DAY, QUARANTINE, VERIFY, asked, get, scan
-
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("house")]
 
 Ids = tuple[str, str]
 """Of a scan, and of an event that waits in quarantine."""

@@ -19,7 +19,7 @@ from tests.e2e.house import House
 from tests.e2e.scans import DAY, TS, get, scan, send
 from tests.services.ingest.test_golden import the_morning
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("house")]
+pytestmark = pytest.mark.slow
 
 API = "/api/v1"
 READ_MODELS = ("activity", "presence", "scan_log", "box")

@@ -5,14 +5,11 @@ import json
 from typing import Any
 
 import aiohttp
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from libs.testing.waiting import eventually
 from tests.e2e.house import House
 from tests.e2e.scans import BATCH, DAY, QUARANTINE, get, scan, send
-
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("house")]
 
 RELAYED = "tillstream_relayed_events_total"
 FRESHNESS = "tillstream_freshness_seconds_sum"

@@ -5,13 +5,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import aiohttp
-import pytest
 
 from libs.testing.waiting import eventually
 from tests.e2e.conftest import EMAIL, PASSWORD
 from tests.e2e.house import House
-
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("house")]
 
 STATE = "/api/v1/dashboard/state"
 

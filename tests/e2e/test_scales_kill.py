@@ -28,7 +28,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.system,
     pytest.mark.timeout(900 + 300 * ROUNDS),
-    pytest.mark.xdist_group("scales site"),
 ]
 
 

@@ -4,13 +4,10 @@ import asyncio
 from uuid import uuid4
 
 import aiohttp
-import pytest
 
 from libs.clock import utc_now
 from libs.testing.waiting import PATIENCE_SECONDS
 from tests.services.ingest.listening import STREAM, Event, applied, read
-
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("house")]
 
 
 async def next_event(answer: aiohttp.ClientResponse, *kinds: str) -> Event:

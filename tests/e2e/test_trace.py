@@ -21,8 +21,6 @@ from services.ingest.settings import Settings as IngestSettings
 from tests.e2e.house import House, new_house
 from tests.e2e.scans import scan, send
 
-pytestmark = pytest.mark.timeout(600)
-
 
 @asynccontextmanager
 async def running(

@@ -12,9 +12,17 @@ from typing import Any
 import psutil
 import pytest
 
-from deploy.local.child import Child, Program, wait_ready
+from deploy.local.child import (
+    LONGEST_SECONDS,
+    STALLED_SECONDS,
+    Child,
+    Patience,
+    Program,
+    wait_ready,
+)
 from deploy.local.settings import ROOT
 from deploy.local.trouble import CannotStart, Interrupted
+from libs.testing.clock import Seconds
 from libs.testing.waiting import wait_until
 
 SLEEP = "import time; time.sleep(600)"
@@ -109,24 +117,49 @@ def test_a_program_does_not_outlive_a_supervisor_that_is_killed(home: Path) -> N
 @pytest.mark.parametrize(
     ("source", "options", "trouble", "sentence"),
     [
-        ("raise SystemExit('no such sheep')", {}, CannotStart, r"exit code 1(?s:.*)no such sheep"),
-        (SLEEP, {"timeout_seconds": 0}, CannotStart, "not ready within 0 seconds"),
+        (
+            "raise SystemExit('no sheep')",
+            {},
+            CannotStart,
+            r"child ended \(exit code 1\)(?s:.*)no sh",
+        ),
+        (SLEEP, {"stalled_seconds": 0}, CannotStart, "made no progress for 0 seconds"),
         (SLEEP, {"interrupted": lambda: True}, Interrupted, "^$"),
     ],
-    ids=[
-        "it ends, and the end of its log is shown",
-        "it takes too long",
-        "the person asks to stop",
-    ],
+    ids=["it ends, and its log is shown", "it makes no progress", "the person asks to stop"],
 )
 def test_waiting_for_a_program_ends_before_it_is_ready(
     python: Make, source: str, options: dict[str, Any], trouble: type[Exception], sentence: str
 ) -> None:
-    child = Child(python(source, name="shepherd", ready=lambda: False))
+    child = Child(python(source, ready=lambda: False))
+    if "stalled_seconds" in options:
+        options = {"patience": Patience(child, **options)}
 
     with pytest.raises(trouble, match=sentence):
         wait_ready(child, **options)
 
+    child.stop()
+
+
+@pytest.mark.parametrize(
+    "working",
+    ["print('still here', flush=True); time.sleep(0.01)", "sum(range(100_000))"],
+    ids=["it logs", "it computes"],
+)
+def test_a_program_with_progress_is_waited_for_up_to_a_last_resort(
+    python: Make, working: str
+) -> None:
+    child, clock = Child(python(f"import time\nwhile True: {working}")), Seconds()
+    patience = Patience(child, clock=clock)
+    clock.advance(STALLED_SECONDS + 1)
+
+    wait_until(lambda: not patience.fault(), what="progress")
+    clock.advance(LONGEST_SECONDS)
+
+    assert wait_until(patience.fault) in {
+        "made no progress for 60 seconds",
+        "was not ready within 600 seconds",
+    }
     child.stop()
 
 

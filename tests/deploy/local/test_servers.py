@@ -19,8 +19,6 @@ from deploy.local.keys import folder
 from deploy.local.postgres import clear_away_crash, query, start_postgres
 from tests.deploy.conftest import lent_folder
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("embedded servers")]
-
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Path]:

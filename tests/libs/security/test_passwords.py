@@ -113,6 +113,7 @@ async def test_nobody_s_password_costs_what_everybody_s_costs(
         "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW",
         "pbkdf2_sha256$600000$salt$aGFzaA==",
     ],
+    ids=["empty", "a letter", "cut", "no base64", "argon2i", "bcrypt", "pbkdf2"],
 )
 async def test_what_is_no_hash_of_ours_lets_nobody_in(passwords: Passwords, hashed: str) -> None:
     assert await passwords.verify(hashed, "x") == WRONG

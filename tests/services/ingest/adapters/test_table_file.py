@@ -16,7 +16,11 @@ async def test_a_protected_workbook_is_refused_with_what_to_do(tmp_path: Path) -
     assert "without a password" in await refusal(path)
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b"uuid"), b"%PDF-1.7", b"\x89PNG\r\n\x1a\n"])
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(b"uuid"), b"%PDF-1.7", b"\x89PNG\r\n\x1a\n"],
+    ids=["gzip", "pdf", "png"],
+)
 async def test_other_kinds_of_files_are_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(content)
