@@ -22,6 +22,8 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aiohttp
+from typer import Typer
+from typer.testing import CliRunner
 
 from deploy.local import keys, ports
 from deploy.local.child import Child, Program, wait_ready
@@ -160,6 +162,15 @@ class House:
         if done.returncode != 0:
             raise ProgramFailed(f"{arguments}: exit code {done.returncode}\n{done.stdout[-2000:]}")
         return done.stdout
+
+    async def invoke(self, app: Typer, *arguments: str) -> str:
+        """A command of a service in this process, which saves the imports; what it printed."""
+        done = await asyncio.to_thread(
+            CliRunner().invoke, app, [*arguments], env=self.environment, catch_exceptions=False
+        )
+        if done.exit_code != 0:
+            raise ProgramFailed(f"{arguments}: exit code {done.exit_code}\n{done.output}")
+        return done.output
 
     def bearer(self, *scopes: str, tenant: str = "demo") -> dict[str, str]:
         """The header of a caller who speaks to ingest directly."""

@@ -8,6 +8,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from libs.testing.waiting import eventually
+from services.ingest.__main__ import app
 from tests.e2e.house import House
 from tests.e2e.scans import BATCH, DAY, QUARANTINE, get, scan, send
 
@@ -58,15 +59,12 @@ async def quarantined(client: aiohttp.ClientSession, uuid: str, status: str) -> 
     return next((one for one in listed["events"] if one["uuid"] == uuid), None)
 
 
-async def test_a_quarantined_event_is_found_mended_and_counted(
-    house: House,
-) -> None:
+async def test_a_quarantined_event_is_found_mended_and_counted(house: House) -> None:
     async with house.client(tenant="demo") as client:
         bad = scan(code=7, client="mended")
         await send(client, bad)
         kept = await eventually(lambda: quarantined(client, bad["uuid"], "open"))
-        shown = ("services.ingest", "quarantine", "show", kept["id"], "--json")
-        printed = await asyncio.to_thread(house.run, *shown)
+        printed = await house.invoke(app, "quarantine", "show", kept["id"], "--json")
         assert json.loads(printed)["wrong"][0]["field"] == "code"
 
         path = f"{QUARANTINE}/{kept['id']}/mend"
