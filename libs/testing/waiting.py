@@ -31,8 +31,7 @@ async def eventually(
     what: str = ...,
     progress: Callable[[], object] | None = ...,
     poll_seconds: float = ...,
-) -> Value:
-    """Of what is awaited."""
+) -> Value: ...
 
 
 @overload
@@ -43,8 +42,7 @@ async def eventually(
     what: str = ...,
     progress: Callable[[], object] | None = ...,
     poll_seconds: float = ...,
-) -> Value:
-    """Of a plain function."""
+) -> Value: ...
 
 
 async def eventually(

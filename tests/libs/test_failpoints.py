@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from libs.failpoints import POINTS, NotArmed, arm, reach
+from libs.testing.waiting import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).parents[2]
 PASSES = """
@@ -40,7 +41,7 @@ def pass_by(failpoint: str, profile: str = "test") -> subprocess.Popen[str]:
 )
 def test_a_process_is_killed_where_it_was_said(failpoint: str, left: int) -> None:
     with pass_by(failpoint) as process:
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert process.returncode == -signal.SIGKILL
     assert len(said.splitlines()) == left
@@ -50,10 +51,9 @@ def test_a_process_is_stopped_and_goes_on_when_it_is_told() -> None:
     with pass_by("tick-saved=stop@2") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "0\n"
-        while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED:
-            assert process.poll() is None
+        wait_until(psutil.Process(process.pid).status, psutil.STATUS_STOPPED)
         process.send_signal(signal.SIGCONT)
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert (process.returncode, said) == (0, "1\n2\n3\n4\n")
 
@@ -61,15 +61,14 @@ def test_a_process_is_stopped_and_goes_on_when_it_is_told() -> None:
 @pytest.mark.parametrize("profile", ["production", "local", "demo", ""])
 def test_outside_of_tests_an_armed_process_does_not_start(profile: str) -> None:
     with pass_by("tick-saved", profile) as process:
-        said, trouble = process.communicate(timeout=30)
+        said, trouble = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert (process.returncode, said) == (1, "")
     assert "fail points exist in the profile test alone" in trouble
 
 
 @pytest.mark.parametrize(
-    "words",
-    ["tick", "tick-saved=explode", "tick-saved=kill@0", "tick-saved=kill@often", "=kill"],
+    "words", ["tick", "tick-saved=explode", "tick-saved=kill@0", "tick-saved=kill@often", "=kill"]
 )
 def test_words_that_name_no_fail_point_are_refused(words: str) -> None:
     with pytest.raises(NotArmed, match="no fail point"):

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from libs.settings import MASK, ServiceSettings, Settings, SettingsFault, describe
 
 DSN = "postgresql://shop:hunter2@db:5432/till"
+OWN = "postgresql://own@db/till"
 ENOUGH = {"DATABASE_URL": DSN, "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092"}
 
 
@@ -17,31 +18,19 @@ class Shop(ServiceSettings):
     origins: tuple[str, ...] = ()
 
 
-def test_a_field_is_read_under_the_prefix_of_the_service() -> None:
-    shop = ServiceSettings.from_env("SHOP", {**ENOUGH, "SHOP_HTTP_PORT": "8123"})
-
-    assert shop.http_port == 8123
-
-
-def test_a_shared_field_falls_back_to_the_bare_variable() -> None:
-    shop = ServiceSettings.from_env("SHOP", {**ENOUGH, "TILLSTREAM_TOPIC_PREFIX": "t1"})
-
-    assert shop.database_url.get_secret_value() == DSN
-    assert shop.topic_prefix == "t1"
-
-
-def test_the_variable_of_the_service_wins_over_the_shared_one() -> None:
-    own = "postgresql://own@db/till"
-
-    shop = ServiceSettings.from_env("SHOP", {**ENOUGH, "SHOP_DATABASE_URL": own})
-
-    assert shop.database_url.get_secret_value() == own
-
-
-def test_a_field_that_is_not_shared_is_never_read_from_the_bare_variable() -> None:
-    shop = ServiceSettings.from_env("SHOP", {**ENOUGH, "HTTP_PORT": "1", "POOL_SIZE": "9"})
-
-    assert (shop.http_port, shop.pool_size) == (0, 5)
+@pytest.mark.parametrize(
+    ("env", "field", "value"),
+    [
+        pytest.param({"SHOP_HTTP_PORT": "8123"}, "http_port", 8123, id="the service's own"),
+        pytest.param({"TILLSTREAM_TOPIC_PREFIX": "t1"}, "topic_prefix", "t1", id="shared"),
+        pytest.param({}, "database_url", SecretStr(DSN), id="shared, by its bare name"),
+        pytest.param({"SHOP_DATABASE_URL": OWN}, "database_url", SecretStr(OWN), id="own wins"),
+        pytest.param({"HTTP_PORT": "1"}, "http_port", 0, id="not shared, so never bare"),
+        pytest.param({"POOL_SIZE": "9"}, "pool_size", 5, id="nor this one"),
+    ],
+)
+def test_a_field_is_read_from_its_variable(env: dict[str, str], field: str, value: object) -> None:
+    assert getattr(ServiceSettings.from_env("SHOP", ENOUGH | env), field) == value
 
 
 def test_a_secret_is_read_from_a_file_and_stripped(tmp_path: Path) -> None:
@@ -55,7 +44,6 @@ def test_a_secret_is_read_from_a_file_and_stripped(tmp_path: Path) -> None:
 
 def test_a_list_is_separated_by_commas() -> None:
     env = {**ENOUGH, "SHOP_SIGNING_KEY": "s3cr3t-enough", "SHOP_ORIGINS": "http://a, http://b"}
-
     assert Shop.from_env("SHOP", env).origins == ("http://a", "http://b")
 
 
@@ -86,10 +74,7 @@ def test_all_faults_are_told_at_once_one_line_each_without_secrets(tmp_path: Pat
 
 
 def test_a_missing_variable_given_by_an_unreadable_file_is_one_fault(tmp_path: Path) -> None:
-    env = {
-        "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092",
-        "DATABASE_URL_FILE": str(tmp_path / "nowhere"),
-    }
+    env = {"KAFKA_BOOTSTRAP_SERVERS": "kafka:9092", "DATABASE_URL_FILE": str(tmp_path / "nowhere")}
 
     with pytest.raises(SettingsFault) as fault:
         ServiceSettings.from_env("SHOP", env)

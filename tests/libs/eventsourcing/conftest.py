@@ -5,12 +5,10 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from libs.eventsourcing.log import Cause, Log
+from libs.eventsourcing.log import Log
 from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.schema import APPEND_ONLY, EVENTS, INDEXES
-
-CAUSE = Cause(tenant="demo", actor="anna", correlation_id="c1", traceparent="00-1-1-01")
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
-"""A command against the log: decided on its history, appended once."""
+"""A command against the log: decided on its history, appended once; and the words that tests of
+aggregates are written in."""
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -21,16 +23,19 @@ from libs.eventsourcing.log import (
 )
 from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.store import EventStore
+from libs.eventsourcing.testing import Scenario
 from tests.libs.eventsourcing.shop import (
     CODEC,
     TILL,
     Close,
     Closed,
+    Command,
     Event,
     Open,
     Opened,
     Ring,
     Rung,
+    State,
     TillClosed,
 )
 
@@ -46,10 +51,16 @@ async def events_of(store: EventStore[Event], stream: str = "till-1") -> list[Ev
     return list((await store.read("demo", stream)).events)
 
 
-async def test_what_is_decided_is_appended(store: EventStore[Event]) -> None:
-    await execute(store, TILL, 1, Open(), cause=CAUSE)
+async def run(
+    store: EventStore[Event], command: Command, *, till: int = 1, **options: Any
+) -> Executed[Event]:
+    return await execute(store, TILL, till, command, cause=CAUSE, **options)
 
-    done = await execute(store, TILL, 1, Ring(5), cause=CAUSE)
+
+async def test_what_is_decided_is_appended(store: EventStore[Event]) -> None:
+    await run(store, Open())
+
+    done = await run(store, Ring(5))
 
     assert (done.events, done.version) == ([Rung(5)], 2)
     assert done.token
@@ -58,7 +69,7 @@ async def test_what_is_decided_is_appended(store: EventStore[Event]) -> None:
 
 async def test_a_refusal_appends_nothing(store: EventStore[Event]) -> None:
     with pytest.raises(TillClosed):
-        await execute(store, TILL, 1, Ring(5), cause=CAUSE)
+        await run(store, Ring(5))
 
     assert await events_of(store) == []
 
@@ -66,40 +77,40 @@ async def test_a_refusal_appends_nothing(store: EventStore[Event]) -> None:
 async def test_what_is_already_so_appends_nothing_and_has_no_token(
     store: EventStore[Event],
 ) -> None:
-    await execute(store, TILL, 1, Open(), cause=CAUSE)
+    await run(store, Open())
 
-    assert await execute(store, TILL, 1, Open(), cause=CAUSE) == Executed([], 1, None)
+    assert await run(store, Open()) == Executed([], 1, None)
 
 
 async def test_a_lost_race_is_decided_again_on_the_new_history(store: EventStore[Event]) -> None:
-    await execute(store, TILL, 1, Open(), cause=CAUSE)
+    await run(store, Open())
 
     for _ in range(3):
-        both = (execute(store, TILL, 1, Ring(cents), cause=CAUSE) for cents in (1, 2, 3))
+        both = (run(store, Ring(cents)) for cents in (1, 2, 3))
         await asyncio.gather(*both)
 
-    await execute(store, TILL, 1, Close(), cause=CAUSE)
+    await run(store, Close())
     assert (await events_of(store))[-1] == Closed(18)
 
 
 async def test_the_version_the_caller_saw_is_the_callers_to_lose(store: EventStore[Event]) -> None:
-    await execute(store, TILL, 1, Open(), cause=CAUSE)
+    await run(store, Open())
 
     with pytest.raises(VersionConflict):
-        await execute(store, TILL, 1, Ring(5), cause=CAUSE, expected=0)
-    await execute(store, TILL, 1, Ring(5), cause=CAUSE, expected=1)
+        await run(store, Ring(5), expected=0)
+    await run(store, Ring(5), expected=1)
 
     assert await events_of(store) == [Opened(), Rung(5)]
 
 
 async def test_a_repeated_command_answers_the_first_result(store: EventStore[Event]) -> None:
     command = uuid4()
-    await execute(store, TILL, 1, Open(), cause=CAUSE)
-    first = await execute(store, TILL, 1, Close(), cause=CAUSE, command_id=command)
-    await execute(store, TILL, 1, Open(), cause=CAUSE)
+    await run(store, Open())
+    first = await run(store, Close(), command_id=command)
+    await run(store, Open())
 
-    again = await execute(store, TILL, 1, Close(), cause=CAUSE, command_id=command)
-    stale = await execute(store, TILL, 1, Close(), cause=CAUSE, command_id=command, expected=1)
+    again = await run(store, Close(), command_id=command)
+    stale = await run(store, Close(), command_id=command, expected=1)
 
     assert first == again == stale
     assert len(await events_of(store)) == 4
@@ -107,19 +118,17 @@ async def test_a_repeated_command_answers_the_first_result(store: EventStore[Eve
 
 async def test_a_command_id_belongs_to_one_stream(store: EventStore[Event]) -> None:
     command = uuid4()
-    await execute(store, TILL, 1, Open(), cause=CAUSE, command_id=command)
+    await run(store, Open(), command_id=command)
 
     with pytest.raises(EventIdReused):
-        await execute(store, TILL, 2, Open(), cause=CAUSE, command_id=command)
+        await run(store, Open(), till=2, command_id=command)
 
 
 async def test_one_command_sent_many_times_at_once_is_done_once(store: EventStore[Event]) -> None:
-    await execute(store, TILL, 1, Open(), cause=CAUSE)
+    await run(store, Open())
     for cents in range(1, 6):
         command = uuid4()
-        twins = (
-            execute(store, TILL, 1, Ring(cents), cause=CAUSE, command_id=command) for _ in range(5)
-        )
+        twins = (run(store, Ring(cents), command_id=command) for _ in range(5))
         answers = await asyncio.gather(*twins)
         assert [answer.events for answer in answers] == [[Rung(cents)]] * 5
         assert len({(answer.version, answer.token) for answer in answers}) == 1
@@ -160,7 +169,7 @@ async def written_by_a_twin(history: Sequence[Event]) -> list[NewEvent]:
     """What the same command writes behind `history`, taken from a log of its own."""
     store = EventStore(MemoryLog(), CODEC)
     await store.append("till-1", history, expected=ANY, cause=CAUSE)
-    await execute(store, TILL, 1, Close(), cause=CAUSE, command_id=COMMAND)
+    await run(store, Close(), command_id=COMMAND)
     return [*await store.log.read("demo", "till-1", after=len(history))]
 
 
@@ -176,7 +185,7 @@ async def test_a_command_whose_twin_was_quicker_is_not_refused_for_its_own_deed(
     await store.append("till-1", [Opened(), Rung(5)], expected=ANY, cause=CAUSE)
     setattr(log, moment, await written_by_a_twin([Opened(), Rung(5)]))
 
-    answer = await execute(store, TILL, 1, Close(), cause=CAUSE, command_id=COMMAND)
+    answer = await run(store, Close(), command_id=COMMAND)
 
     assert (answer.events, answer.version) == ([Rung(0), Closed(5)], 4)
     assert len(await events_of(store)) == 4
@@ -191,7 +200,43 @@ async def test_a_twin_that_decided_on_a_later_history_is_the_answer() -> None:
     (sale,) = await between.log.read("demo", "till-1")
     log.before_append = [sale, *await written_by_a_twin([Opened(), Rung(9)])]
 
-    answer = await execute(store, TILL, 1, Close(), cause=CAUSE, command_id=COMMAND)
+    answer = await run(store, Close(), command_id=COMMAND)
 
     assert answer.events == [Rung(0), Closed(9)]
     assert await events_of(store) == [Opened(), Rung(9), Rung(0), Closed(9)]
+
+
+SCENARIO: Scenario[State, Command, Event] = Scenario(TILL)
+
+
+def test_given_some_history_a_command_decides_events() -> None:
+    SCENARIO.given(Opened(), Rung(5)).given(Rung(7)).when(Close()).then(Rung(0), Closed(12))
+
+
+def test_what_is_already_so_decides_nothing() -> None:
+    SCENARIO.given(Opened()).when(Open()).then_nothing()
+
+
+def test_what_is_not_allowed_is_refused_for_a_reason() -> None:
+    SCENARIO.when(Ring(1)).then_refused(TillClosed)
+
+
+def test_a_scenario_that_is_wrong_fails() -> None:
+    opened = SCENARIO.given(Opened())
+
+    with pytest.raises(AssertionError):
+        opened.when(Ring(1)).then(Rung(2))
+    with pytest.raises(AssertionError):
+        opened.when(Ring(1)).then_nothing()
+    with pytest.raises(BaseException, match="DID NOT RAISE"):
+        opened.when(Ring(1)).then_refused(TillClosed)
+
+
+def test_histories_do_not_share_what_is_given_to_one_of_them() -> None:
+    SCENARIO.given(Opened())
+
+    SCENARIO.when(Open()).then(Opened())
+
+
+def test_a_stream_is_named_after_category_and_id() -> None:
+    assert TILL.stream(7) == "till-7"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from libs.eventsourcing.group_commit import GroupCommit
+from libs.testing.waiting import PATIENCE_SECONDS
 
 
 class Writer:
@@ -28,13 +29,20 @@ class Writer:
             self.permits.release()
 
 
-def weight(request: int) -> int:
-    return abs(request)
+Group = GroupCommit[int, int]
 
 
-async def submit_all(
-    group: GroupCommit[int, int], requests: Sequence[int]
-) -> list[asyncio.Task[int]]:
+@pytest.fixture
+def writer() -> Writer:
+    return Writer()
+
+
+@pytest.fixture
+def group(writer: Writer) -> Group:
+    return GroupCommit(writer.write, abs)
+
+
+async def submit_all(group: Group, requests: Sequence[int]) -> list[asyncio.Task[int]]:
     """The requests as tasks, each waiting in the queue."""
     tasks = [asyncio.create_task(group.submit(request)) for request in requests]
     for _ in range(3):
@@ -42,9 +50,9 @@ async def submit_all(
     return tasks
 
 
-async def test_what_comes_while_one_commits_goes_with_the_next() -> None:
-    writer = Writer()
-    group = GroupCommit(writer.write, weight)
+async def test_what_comes_while_one_commits_goes_with_the_next(
+    writer: Writer, group: Group
+) -> None:
     first = await submit_all(group, [1])
     rest = await submit_all(group, [2, 3, 4])
 
@@ -54,21 +62,18 @@ async def test_what_comes_while_one_commits_goes_with_the_next() -> None:
     assert writer.groups == [[1], [2, 3, 4]]
 
 
-async def test_one_bad_request_does_not_fail_its_neighbours() -> None:
-    writer = Writer()
+async def test_one_bad_request_does_not_fail_its_neighbours(writer: Writer, group: Group) -> None:
     writer.allow(1)
 
-    answers = await asyncio.gather(
-        *await submit_all(GroupCommit(writer.write, weight), [1, -2, 3]), return_exceptions=True
-    )
+    answers = await asyncio.gather(*await submit_all(group, [1, -2, 3]), return_exceptions=True)
 
     assert [str(answer) for answer in answers] == ["2", "-2", "6"]
 
 
-async def test_a_failing_writer_tells_everybody_and_goes_on_afterwards() -> None:
-    writer = Writer()
+async def test_a_failing_writer_tells_everybody_and_goes_on_afterwards(
+    writer: Writer, group: Group
+) -> None:
     writer.failure = OSError("no disk")
-    group = GroupCommit(writer.write, weight)
     writer.allow(2)
     tasks = await submit_all(group, [1, 2])
 
@@ -79,9 +84,7 @@ async def test_a_failing_writer_tells_everybody_and_goes_on_afterwards() -> None
     assert await group.submit(5) == 10
 
 
-async def test_a_cancelled_caller_harms_nobody() -> None:
-    writer = Writer()
-    group = GroupCommit(writer.write, weight)
+async def test_a_cancelled_caller_harms_nobody(writer: Writer, group: Group) -> None:
     tasks = await submit_all(group, [1, 2, 3])
 
     tasks[0].cancel()
@@ -91,15 +94,15 @@ async def test_a_cancelled_caller_harms_nobody() -> None:
     assert tasks[0].cancelled()
 
 
-async def test_a_writer_that_is_cancelled_leaves_nobody_waiting() -> None:
-    writer = Writer()
-    group = GroupCommit(writer.write, weight)
+async def test_a_writer_that_is_cancelled_leaves_nobody_waiting(
+    writer: Writer, group: Group
+) -> None:
     tasks = await submit_all(group, [1])
     tasks += await submit_all(group, [2])
 
     (drain,) = (task for task in asyncio.all_tasks() if task.get_name() == "group-commit")
     drain.cancel()
-    await asyncio.wait(tasks, timeout=5)
+    await asyncio.wait(tasks, timeout=PATIENCE_SECONDS)
 
     assert all(task.done() for task in tasks)
     writer.allow(2)
@@ -110,16 +113,15 @@ async def test_a_writer_that_answers_too_little_leaves_nobody_waiting() -> None:
     async def write(requests: Sequence[int]) -> Sequence[int | Exception]:
         return [requests[0]]
 
-    tasks = await submit_all(GroupCommit(write, weight), [1, 2])
-    await asyncio.wait(tasks, timeout=5)
+    tasks = await submit_all(GroupCommit(write, abs), [1, 2])
+    await asyncio.wait(tasks, timeout=PATIENCE_SECONDS)
 
     assert all(task.done() for task in tasks)
     assert all(task.exception() for task in tasks)
 
 
-async def test_a_group_weighs_no_more_than_allowed_unless_one_alone_does() -> None:
-    writer = Writer()
-    group = GroupCommit(writer.write, weight, max_weight=5)
+async def test_a_group_weighs_no_more_than_allowed_unless_one_alone_does(writer: Writer) -> None:
+    group = GroupCommit(writer.write, abs, max_weight=5)
     writer.allow(9)
     tasks = await submit_all(group, [2, 3, 1, 9, 4, 1, 1])
 
@@ -128,9 +130,8 @@ async def test_a_group_weighs_no_more_than_allowed_unless_one_alone_does() -> No
     assert writer.groups == [[2, 3], [1], [9], [4, 1], [1]]
 
 
-async def test_who_comes_when_the_queue_is_full_waits_outside() -> None:
-    writer = Writer()
-    group = GroupCommit(writer.write, weight, max_weight=1, max_waiting=2)
+async def test_who_comes_when_the_queue_is_full_waits_outside(writer: Writer) -> None:
+    group = GroupCommit(writer.write, abs, max_weight=1, max_waiting=2)
     tasks = await submit_all(group, [1, 1, 1, 1])
     assert len(writer.groups) == 1
 
@@ -139,9 +140,7 @@ async def test_who_comes_when_the_queue_is_full_waits_outside() -> None:
     assert await asyncio.gather(*tasks) == [2, 2, 2, 2]
 
 
-async def test_settling_waits_for_what_was_submitted() -> None:
-    writer = Writer()
-    group = GroupCommit(writer.write, weight)
+async def test_settling_waits_for_what_was_submitted(writer: Writer, group: Group) -> None:
     tasks = await submit_all(group, [1, 2])
     settling = asyncio.create_task(group.settle())
     await asyncio.sleep(0)
@@ -149,19 +148,15 @@ async def test_settling_waits_for_what_was_submitted() -> None:
 
     writer.allow(2)
     await settling
+    await group.settle()  # idle: at once
 
     assert all(task.done() for task in tasks)
 
 
-async def test_settling_an_idle_queue_returns_at_once() -> None:
-    await GroupCommit(Writer().write, weight).settle()
-
-
 @pytest.mark.parametrize("count", [1, 50])
-async def test_answers_come_in_the_order_of_the_requests(count: int) -> None:
-    writer = Writer()
+async def test_answers_come_in_the_order_of_the_requests(writer: Writer, count: int) -> None:
     writer.allow(count)
 
-    tasks = await submit_all(GroupCommit(writer.write, weight, max_weight=7), range(1, count + 1))
+    tasks = await submit_all(GroupCommit(writer.write, abs, max_weight=7), range(1, count + 1))
 
     assert await asyncio.gather(*tasks) == [2 * n for n in range(1, count + 1)]

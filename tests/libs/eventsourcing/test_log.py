@@ -1,12 +1,15 @@
-"""Every log keeps the same promises about streams."""
+"""Every log keeps the same promises about streams and about facts."""
 
 import asyncio
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from libs.eventsourcing.log import (
     ANY,
     NO_STREAM,
+    Appended,
     Cause,
     EventIdReused,
     Log,
@@ -16,14 +19,19 @@ from libs.eventsourcing.log import (
 from tests.libs.eventsourcing.events import CAUSE, WHEN, everything, fact, new
 
 
-async def test_a_new_stream_is_empty(log: Log) -> None:
+async def append(log: Log, *events: Any, stream: str = "order-1", **options: Any) -> Appended:
+    """Append to a stream that does not exist, unless the options say otherwise."""
+    given: dict[str, Any] = {"expected": NO_STREAM, "cause": CAUSE}
+    return await log.append(stream, events, **(given | options))
+
+
+async def test_a_new_stream_is_empty_and_what_was_appended_is_read_back_with_its_cause(
+    log: Log,
+) -> None:
+    event = new()
     assert await log.read("demo", "order-1") == []
 
-
-async def test_what_was_appended_is_read_back_with_its_cause(log: Log) -> None:
-    event = new()
-
-    appended = await log.append("order-1", [event], expected=NO_STREAM, cause=CAUSE)
+    appended = await append(log, event)
 
     (read,) = await log.read("demo", "order-1")
     assert (read.event_id, read.type, read.version) == (event.event_id, "Tried", 1)
@@ -34,18 +42,18 @@ async def test_what_was_appended_is_read_back_with_its_cause(log: Log) -> None:
 
 async def test_appending_behind_somebody_else_conflicts_and_writes_nothing(log: Log) -> None:
     first = new()
-    await log.append("order-1", [first], expected=NO_STREAM, cause=CAUSE)
+    await append(log, first)
 
     with pytest.raises(VersionConflict):
-        await log.append("order-1", [new(), new()], expected=NO_STREAM, cause=CAUSE)
+        await append(log, new(), new())
 
     assert [event.event_id for event in await everything(log)] == [first.event_id]
 
 
 async def test_appending_at_the_right_version_continues_the_stream(log: Log) -> None:
-    await log.append("order-1", [new(), new()], expected=NO_STREAM, cause=CAUSE)
+    await append(log, new(), new())
 
-    appended = await log.append("order-1", [new()], expected=2, cause=CAUSE)
+    appended = await append(log, new(), expected=2)
 
     assert appended.version == 3
     assert [event.version for event in await log.read("demo", "order-1", after=1)] == [2, 3]
@@ -53,7 +61,7 @@ async def test_appending_at_the_right_version_continues_the_stream(log: Log) -> 
 
 async def test_whoever_expects_any_version_is_never_refused(log: Log) -> None:
     for _ in range(3):
-        await log.append("order-1", [new()], expected=ANY, cause=CAUSE)
+        await append(log, new(), expected=ANY)
 
     assert [event.version for event in await log.read("demo", "order-1")] == [1, 2, 3]
 
@@ -61,7 +69,7 @@ async def test_whoever_expects_any_version_is_never_refused(log: Log) -> None:
 async def test_a_repeated_append_answers_the_first_result(log: Log) -> None:
     events = [new(), new()]
     first = await log.append("order-1", events, expected=NO_STREAM, cause=CAUSE)
-    await log.append("order-1", [new()], expected=2, cause=CAUSE)
+    await append(log, new(), expected=2)
 
     again = await log.append("order-1", events, expected=NO_STREAM, cause=CAUSE)
 
@@ -69,24 +77,20 @@ async def test_a_repeated_append_answers_the_first_result(log: Log) -> None:
     assert len(await everything(log)) == 3
 
 
-async def test_an_event_id_belongs_to_one_append(log: Log) -> None:
-    event = new()
-    await log.append("order-1", [event], expected=NO_STREAM, cause=CAUSE)
+async def test_event_ids_belong_to_one_append_once_and_in_their_order(log: Log) -> None:
+    one, two = new(), new()
+    await append(log, one, two)
 
-    for stream, events in (("order-2", [event]), ("order-1", [event, new()])):
+    for stream, events in (
+        ("order-2", [one, two]),
+        ("order-1", [one, two, new()]),
+        ("order-1", [two, one]),
+        ("order-1", [twice := new(), twice]),
+    ):
         with pytest.raises(EventIdReused):
-            await log.append(stream, events, expected=ANY, cause=CAUSE)
+            await append(log, *events, stream=stream, expected=ANY)
 
-    assert len(await everything(log)) == 1
-
-
-async def test_an_append_cannot_name_an_id_twice(log: Log) -> None:
-    event = new()
-
-    with pytest.raises(EventIdReused):
-        await log.append("order-1", [event, event], expected=NO_STREAM, cause=CAUSE)
-
-    assert await everything(log) == []
+    assert len(await everything(log)) == 2
 
 
 async def test_the_same_stream_of_two_tenants_is_two_streams(log: Log) -> None:
@@ -105,67 +109,46 @@ async def test_a_nul_character_is_refused_and_its_escape_is_not(log: Log) -> Non
     assert len(await everything(log)) == 1
 
 
-@pytest.mark.parametrize(
-    ("stream", "cause", "data"),
-    [
-        ("", CAUSE, b"{}"),
-        ("x" * 201, CAUSE, b"{}"),
-        ("a\0b", CAUSE, b"{}"),
-        ("a\ud800b", CAUSE, b"{}"),
-        ("order-1", Cause(tenant=""), b"{}"),
-        ("order-1", Cause(tenant="*"), b"{}"),
-        ("order-1", Cause(tenant="demo", actor="a\0b"), b"{}"),
-        ("order-1", Cause(tenant="demo", actor="a\ud800b"), b"{}"),
-        ("order-1", CAUSE, b"{not json"),
-        ("order-1", CAUSE, b'{"a": "\xff"}'),
-        ("order-1", CAUSE, b'{"a": "' + b"x" * 500_000 + b'"}'),
-    ],
-    ids=[
-        "empty",
-        "long",
-        "nul",
-        "surrogate",
-        "no-tenant",
-        "all-tenants",
-        "nul-actor",
-        "bad-actor",
-        "text",
-        "bytes",
-        "big",
-    ],
-)
-async def test_what_cannot_be_stored_is_rejected_alone(
-    log: Log, stream: str, cause: Cause, data: bytes
-) -> None:
-    bad = log.append(stream, [new(data=data)], expected=ANY, cause=cause)
-    good = [log.append(f"order-{n}", [new()], expected=ANY, cause=CAUSE) for n in range(2, 5)]
+UNSTORABLE: dict[str, tuple[str, Cause, bytes]] = {
+    "empty": ("", CAUSE, b"{}"),
+    "long": ("x" * 201, CAUSE, b"{}"),
+    "nul": ("a\0b", CAUSE, b"{}"),
+    "surrogate": ("a\ud800b", CAUSE, b"{}"),
+    "no-tenant": ("order-1", Cause(tenant=""), b"{}"),
+    "all-tenants": ("order-1", Cause(tenant="*"), b"{}"),
+    "nul-actor": ("order-1", Cause(tenant="demo", actor="a\0b"), b"{}"),
+    "bad-actor": ("order-1", Cause(tenant="demo", actor="a\ud800b"), b"{}"),
+    "text": ("order-1", CAUSE, b"{not json"),
+    "bytes": ("order-1", CAUSE, b'{"a": "\xff"}'),
+    "escaped-nul": ("order-1", CAUSE, rb'{"x": "\u0000"}'),
+    "big": ("order-1", CAUSE, b'{"a": "' + b"x" * 500_000 + b'"}'),
+}
+
+
+@pytest.mark.parametrize("why", UNSTORABLE)
+async def test_what_cannot_be_stored_is_rejected_alone(log: Log, why: str) -> None:
+    stream, cause, data = UNSTORABLE[why]
+    bad = append(log, new(data=data), stream=stream, expected=ANY, cause=cause)
+    good = [append(log, new(), stream=f"order-{n}", expected=ANY) for n in range(2, 7)]
 
     *answers, refused = await asyncio.gather(*good, bad, return_exceptions=True)
 
     assert isinstance(refused, Rejected), refused
-    assert [getattr(answer, "version", answer) for answer in answers] == [1] * 3
-    assert len(await everything(log)) == 3
-
-
-async def test_ids_of_one_append_in_another_order_are_not_a_repeat(log: Log) -> None:
-    events = [new(), new()]
-    await log.append("order-1", events, expected=ANY, cause=CAUSE)
-
-    with pytest.raises(EventIdReused):
-        await log.append("order-1", events[::-1], expected=ANY, cause=CAUSE)
+    assert [getattr(answer, "version", answer) for answer in answers] == [1] * 5
+    assert len(await everything(log)) == 5
 
 
 async def test_nothing_appended_is_told_as_nothing(log: Log) -> None:
-    await log.append("order-1", [new()], expected=ANY, cause=CAUSE)
+    await append(log, new(), expected=ANY)
 
-    assert (await log.append("order-1", [], expected=1, cause=CAUSE)).version == 1
+    assert (await append(log, expected=1)).version == 1
     assert (await log.append_facts([], cause=CAUSE)).new == frozenset()
     assert len(await everything(log)) == 1
 
 
 async def test_pages_give_all_events_once_by_position(log: Log) -> None:
     for number in range(7):
-        await log.append(f"order-{number % 2}", [new()], expected=ANY, cause=CAUSE)
+        await append(log, new(), stream=f"order-{number % 2}", expected=ANY)
 
     positions = [event.position for event in await everything(log, page=2)]
 
@@ -174,9 +157,9 @@ async def test_pages_give_all_events_once_by_position(log: Log) -> None:
 
 
 async def test_a_past_moment_of_the_log_stays_as_it_was(log: Log) -> None:
-    await log.append("order-1", [new()], expected=ANY, cause=CAUSE)
+    await append(log, new(), expected=ANY)
     moment = await log.now()
-    await log.append("order-1", [new()], expected=ANY, cause=CAUSE)
+    await append(log, new(), expected=ANY)
 
     past = [event async for page in log.read_all(as_of=moment) for event in page]
 
@@ -186,7 +169,7 @@ async def test_a_past_moment_of_the_log_stays_as_it_was(log: Log) -> None:
 async def test_of_many_writers_at_one_version_exactly_one_wins(log: Log) -> None:
     async def write() -> bool:
         try:
-            await log.append("order-1", [new()], expected=NO_STREAM, cause=CAUSE)
+            await append(log, new())
         except VersionConflict:
             return False
         return True
@@ -197,11 +180,115 @@ async def test_of_many_writers_at_one_version_exactly_one_wins(log: Log) -> None
     assert len(await log.read("demo", "order-1")) == 1
 
 
-async def test_a_bad_append_does_not_fail_its_neighbours(log: Log) -> None:
-    good = [log.append(f"order-{n}", [new()], expected=NO_STREAM, cause=CAUSE) for n in range(5)]
-    bad = log.append("order-9", [new(data=rb'{"x": "\u0000"}')], expected=ANY, cause=CAUSE)
+async def test_facts_say_which_were_new(log: Log) -> None:
+    known, fresh = fact(), fact()
+    first = await log.append_facts([known], cause=CAUSE)
 
-    *answers, refused = await asyncio.gather(*good, bad, return_exceptions=True)
+    second = await log.append_facts([fresh, known, fresh], cause=CAUSE)
 
-    assert isinstance(refused, Rejected)
-    assert [getattr(answer, "version", answer) for answer in answers] == [1] * 5
+    assert first.new == {known.event_id}
+    assert second.new == {fresh.event_id}
+    assert len(await everything(log)) == 2
+
+
+async def test_the_token_of_facts_names_the_transaction_of_the_known_ones_too(log: Log) -> None:
+    known = fact()
+    first = await log.append_facts([known], cause=CAUSE)
+
+    again = await log.append_facts([known], cause=CAUSE)
+    mixed = await log.append_facts([known, fact()], cause=CAUSE)
+
+    assert again.token == first.token
+    assert set(mixed.token.split(",")) > {first.token}
+
+
+async def test_facts_have_no_version_and_no_place_in_the_stream(log: Log) -> None:
+    await log.append_facts([fact()], cause=CAUSE)
+
+    (recorded,) = await everything(log)
+    assert recorded.version is None
+    assert await log.read("demo", "scan-1") == []
+
+
+async def test_found_are_only_those_in_the_log(log: Log) -> None:
+    known = fact()
+    await log.append_facts([known], cause=CAUSE)
+
+    found = await log.find([known.event_id, uuid4()])
+
+    assert set(found) == {known.event_id}
+
+
+async def test_a_fact_is_not_appended_again_as_an_event(log: Log) -> None:
+    known = fact()
+    await log.append_facts([known], cause=CAUSE)
+
+    with pytest.raises(EventIdReused):
+        await append(log, new(known.event_id), stream="scan-1", expected=ANY)
+
+
+async def test_parallel_identical_facts_are_counted_once(log: Log) -> None:
+    batch = [fact() for _ in range(20)]
+
+    answers = await asyncio.gather(*(log.append_facts(batch, cause=CAUSE) for _ in range(12)))
+
+    assert sum(len(answer.new) for answer in answers) == 20
+    assert len(await everything(log)) == 20
+
+
+async def test_facts_bound_to_an_append_are_written_with_it(log: Log) -> None:
+    bound = fact()
+    first = new()
+
+    appended = await append(log, first, facts=[bound])
+
+    written = {event.event_id: event for event in await everything(log)}
+    assert set(written) == {first.event_id, bound.event_id}
+    assert len({event.xid for event in written.values()}) == 1
+    assert written[bound.event_id].version is None
+    assert appended.version == 1
+
+
+async def test_an_append_falls_with_a_fact_that_was_told_before(log: Log) -> None:
+    told, untold = fact(), fact()
+    await log.append_facts([told], cause=CAUSE)
+
+    with pytest.raises(VersionConflict):
+        await append(log, new(), facts=[untold, told])
+
+    assert [event.event_id for event in await everything(log)] == [told.event_id]
+
+
+async def test_a_repeated_append_with_bound_facts_answers_its_first_result(log: Log) -> None:
+    event, bound = new(), fact()
+    first = await append(log, event, facts=[bound])
+
+    assert await append(log, event, facts=[bound]) == first
+    assert len(await everything(log)) == 2
+
+
+async def test_of_many_appends_that_bind_the_same_fact_one_wins(log: Log) -> None:
+    bound = fact()
+
+    async def claim(number: int) -> bool:
+        try:
+            await append(log, new(), stream=f"order-{number}", facts=[bound])
+        except VersionConflict:
+            return False
+        return True
+
+    won = await asyncio.gather(*(claim(number) for number in range(16)))
+
+    assert sum(won) == 1
+    assert len(await everything(log)) == 2
+
+
+async def test_a_bound_fact_is_new_to_its_append_only(log: Log) -> None:
+    bound = fact()
+
+    _, told = await asyncio.gather(
+        append(log, new(), facts=[bound]), log.append_facts([bound], cause=CAUSE)
+    )
+
+    assert not told.new
+    assert len(await everything(log)) == 2

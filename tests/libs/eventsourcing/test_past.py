@@ -3,21 +3,18 @@
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
-from msgspec.structs import replace
 
 from libs.eventsourcing.log import Cause, Log, Span
 from libs.eventsourcing.past import INDEXES, NEWEST, OCCURRED
 from libs.eventsourcing.postgres import PostgresLog
-from tests.libs.eventsourcing.events import CAUSE, WHEN, everything, fact, new
+from tests.libs.eventsourcing.events import CAUSE, WHEN, everything, fact, new, plan_of
 
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 async def tell(log: Log, *seconds: int, stream: str = "scan-1") -> None:
     """One append of facts that occurred so many seconds after `WHEN`."""
-    facts = [
-        replace(fact(), occurred_at=WHEN + timedelta(seconds=n), stream=stream) for n in seconds
-    ]
+    facts = [fact(occurred_at=WHEN + timedelta(seconds=n), stream=stream) for n in seconds]
     await log.append_facts(facts, cause=CAUSE)
 
 
@@ -85,15 +82,10 @@ async def test_looking_back_reads_what_it_needs_and_no_more(pool: asyncpg.Pool) 
         await pool.execute(index)
     for stream in range(20):
         await tell(log, *range(200), stream=f"scan-{stream}")
-    await pool.execute("ANALYZE events")
-
-    async def plan(query: str, *arguments: object) -> str:
-        rows = await pool.fetch(f"EXPLAIN (COSTS OFF) {query}", *arguments)
-        return "\n".join(row[0] for row in rows)
 
     span = WHEN, 0, WHEN + timedelta(seconds=3), NEVER, 10
-    by_time = await plan(OCCURRED, "demo", *span)
-    by_stream = await plan(NEWEST, "demo", ["scan-1", "scan-2"], NEVER, 3)
+    by_time = await plan_of(pool, OCCURRED, "demo", *span)
+    by_stream = await plan_of(pool, NEWEST, "demo", ["scan-1", "scan-2"], NEVER, 3)
 
     assert "Index Scan using events_occurred" in by_time
     assert "Sort" not in by_time

@@ -1,12 +1,10 @@
 """Who repeats, who conflicts, which rows are written: decided without a database."""
 
-from datetime import UTC, datetime
 from uuid import UUID
 
 from libs.eventsourcing.log import (
     ANY,
     Appended,
-    Cause,
     EventIdReused,
     Expected,
     FactsAppended,
@@ -15,27 +13,18 @@ from libs.eventsourcing.log import (
     VersionConflict,
 )
 from libs.eventsourcing.plan import Append, AppendFacts, Known, Request, guess, plan
+from tests.libs.eventsourcing import events
+from tests.libs.eventsourcing.events import CAUSE
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-CAUSE = Cause(tenant="demo")
 HEAD = ("demo", "order-1")
 
 
 def event(number: int) -> NewEvent:
-    return NewEvent(
-        event_id=UUID(int=number), type="Tried", schema_version=1, data=b"{}", occurred_at=NOW
-    )
+    return events.new(UUID(int=number))
 
 
 def fact(number: int) -> NewFact:
-    return NewFact(
-        event_id=UUID(int=number),
-        type="Seen",
-        schema_version=1,
-        data=b"{}",
-        occurred_at=NOW,
-        stream="scan-1",
-    )
+    return events.fact(UUID(int=number))
 
 
 def append(*numbers: int, expected: Expected = ANY) -> Append:
@@ -55,11 +44,7 @@ def test_each_request_sees_what_those_before_it_will_write() -> None:
 def test_a_repeat_within_a_group_is_answered_like_the_first() -> None:
     planned = plan([append(1, 2), append(3), append(1, 2)], {}, {})
 
-    assert planned.answers(9, set(), {}) == [
-        Appended(2, "9"),
-        Appended(3, "9"),
-        Appended(2, "9"),
-    ]
+    assert planned.answers(9, set(), {}) == [Appended(2, "9"), Appended(3, "9"), Appended(2, "9")]
 
 
 def test_a_repeat_of_something_written_before_names_the_transaction_that_wrote_it() -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 import random
-from datetime import UTC, datetime
-from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -13,37 +11,12 @@ from libs.eventsourcing.log import (
     ANY,
     NO_STREAM,
     Appended,
-    Cause,
     EventIdReused,
     LogUnavailable,
-    NewEvent,
-    NewFact,
     VersionConflict,
 )
 from libs.eventsourcing.postgres import PostgresLog
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-CAUSE = Cause(tenant="demo")
-
-
-def new(event_id: UUID | None = None) -> NewEvent:
-    return NewEvent(
-        event_id=event_id or uuid4(), type="Tried", schema_version=1, data=b"{}", occurred_at=NOW
-    )
-
-
-def facts(count: int) -> list[NewFact]:
-    return [
-        NewFact(
-            event_id=uuid4(),
-            type="Seen",
-            schema_version=1,
-            data=b"{}",
-            occurred_at=NOW,
-            stream="scan-1",
-        )
-        for _ in range(count)
-    ]
+from tests.libs.eventsourcing.events import CAUSE, fact, new, plan_of
 
 
 @pytest.mark.parametrize("change", ["UPDATE events SET type = 'x'", "DELETE FROM events"])
@@ -119,16 +92,10 @@ async def test_nobody_starves_at_a_stream_everybody_writes_to(pool: asyncpg.Pool
     assert await pool.fetchval("SELECT max(version) FROM events") == 120
 
 
-async def test_a_lock_in_the_way_is_said_to_be_the_database_and_passes(
-    pool: asyncpg.Pool,
-) -> None:
+async def test_a_lock_in_the_way_is_said_to_be_the_database_and_passes(pool: asyncpg.Pool) -> None:
     log = PostgresLog(pool)
-    async with pool.acquire() as connection:
-        await connection.execute(
-            "ALTER DATABASE CURRENT SET lock_timeout = '100ms'".replace(
-                "CURRENT", await connection.fetchval("SELECT current_database()")
-            )
-        )
+    database = await pool.fetchval("SELECT current_database()")
+    await pool.execute(f"ALTER DATABASE {database} SET lock_timeout = '100ms'")
     await pool.expire_connections()
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("LOCK TABLE events IN EXCLUSIVE MODE")
@@ -156,7 +123,7 @@ async def test_processes_with_the_same_facts_in_other_orders_count_them_once(
     pool: asyncpg.Pool,
 ) -> None:
     logs = [PostgresLog(pool) for _ in range(6)]
-    batch = facts(50)
+    batch = [fact() for _ in range(50)]
 
     async def send(log: PostgresLog, seed: int) -> int:
         shuffled = random.Random(seed).sample(batch, len(batch))
@@ -190,7 +157,7 @@ async def test_neighbours_in_one_transaction_are_each_told_the_truth(pool: async
         log.append("order-1", [new()], expected=1, cause=CAUSE),
         log.append("order-2", [taken], expected=ANY, cause=CAUSE),
         log.append("order-1", [taken], expected=7, cause=CAUSE),
-        log.append_facts(facts(2), cause=CAUSE),
+        log.append_facts([fact(), fact()], cause=CAUSE),
         return_exceptions=True,
     )
 
@@ -220,18 +187,10 @@ async def test_an_append_looks_for_what_it_stands_on_by_the_index(pool: asyncpg.
     log = PostgresLog(pool)
     for number in range(300):
         await log.append(f"order-{number}", [new()], expected=0, cause=CAUSE)
-    await pool.execute("ANALYZE events")
     rows = (["order-1", "order-2"], [1, 1])
 
-    told = await pool.fetch(
-        f"EXPLAIN (COSTS OFF) {statements.APPEND}",
-        *([] for _ in range(9)),
-        ["demo", "demo"],
-        *rows,
-        [],
-        0,
-    )
+    empty: list[list[object]] = [[]] * 9
+    plan = await plan_of(pool, statements.APPEND, *empty, ["demo", "demo"], *rows, [], 0)
 
-    plan = "\n".join(row[0] for row in told)
     assert "Seq Scan on events" not in plan
     assert "events_stream_version" in plan

@@ -1,9 +1,5 @@
-"""The manners every service has.
+"""The manners every service has."""
 
-Longer than most: one app is looked at from every side a client can see.
-"""
-
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -26,9 +22,9 @@ from starlette.middleware.cors import CORSMiddleware
 from libs.errors import Forbidden, NotFound, Refused, Unauthenticated, Unavailable, Unfit
 from libs.http.app import create_app
 from libs.http.client import trace_headers
-from libs.http.health import CheckResult
 from libs.http.problems import detail_shape
 from libs.telemetry import traces
+from libs.testing.callers import client_of
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -93,18 +89,18 @@ def router() -> APIRouter:
 
 
 @asynccontextmanager
-async def client_of(**changed: Any) -> AsyncIterator[AsyncClient]:
+async def app_of(**changed: Any) -> AsyncIterator[AsyncClient]:
+    """A client of an app with the routes above below `/api`, unless something is `changed`."""
     outer = APIRouter(prefix="/api")
     outer.include_router(router())
-    said: dict[str, Any] = {"title": "test", "routers": [outer], "deps": None, "checks": {}}
-    transport = ASGITransport(create_app(**(said | changed)), raise_app_exceptions=False)
-    async with AsyncClient(transport=transport, base_url="http://test") as client:
+    given: dict[str, Any] = {"title": "test", "routers": [outer], "deps": None, "checks": {}}
+    async with client_of(create_app(**(given | changed))) as client:
         yield client
 
 
 @pytest.fixture
 async def client() -> AsyncIterator[AsyncClient]:
-    async with client_of() as client:
+    async with app_of() as client:
         yield client
 
 
@@ -116,47 +112,28 @@ def logged() -> Iterator[list[Any]]:
         yield lines
 
 
-@pytest.mark.parametrize(
-    ("kind", "status", "told"),
-    [
-        ("refused", 409, {"type": "BoxSealed", "title": "A sealed box takes nothing more."}),
-        (
-            "detailed",
-            409,
-            {
-                "type": "BoxSealed",
-                "title": "A sealed box takes nothing more.",
-                "detail": "box 7 was sealed at 10:00",
-            },
-        ),
-        ("absent", 404, {"type": "BoxNotFound", "title": "There is no such box."}),
-        ("forbidden", 403, {"type": "Forbidden", "title": "The caller may not do this."}),
-        ("unfit", 422, {"type": "Unfit", "title": "What was sent cannot be kept."}),
-        (
-            "unknown",
-            401,
-            {"type": "Unauthenticated", "title": "The caller did not say who they are."},
-        ),
-        (
-            "teapot",
-            418,
-            {"type": "ImATeapot", "title": "I'm a Teapot", "detail": "short and stout"},
-        ),
-        (
-            "bug",
-            500,
-            {"type": "InternalError", "title": "Something went wrong on our side."},
-        ),
-    ],
-)
-async def test_a_failure_is_answered_as_a_problem(
-    client: AsyncClient, kind: str, status: int, told: dict[str, Any]
-) -> None:
+SEALED = "A sealed box takes nothing more."
+PROBLEMS: dict[str, tuple[int, str, str, str]] = {
+    "refused": (409, "BoxSealed", SEALED, ""),
+    "detailed": (409, "BoxSealed", SEALED, "box 7 was sealed at 10:00"),
+    "absent": (404, "BoxNotFound", "There is no such box.", ""),
+    "forbidden": (403, "Forbidden", "The caller may not do this.", ""),
+    "unfit": (422, "Unfit", "What was sent cannot be kept.", ""),
+    "unknown": (401, "Unauthenticated", "The caller did not say who they are.", ""),
+    "teapot": (418, "ImATeapot", "I'm a Teapot", "short and stout"),
+    "bug": (500, "InternalError", "Something went wrong on our side.", ""),
+}
+
+
+@pytest.mark.parametrize("kind", PROBLEMS)
+async def test_a_failure_is_answered_as_a_problem(client: AsyncClient, kind: str) -> None:
     answer = await client.get(f"/api/boxes/fail/{kind}", headers={"X-Request-Id": "r-1"})
 
+    status, type_, title, detail = PROBLEMS[kind]
+    problem = {"type": type_, "title": title, "status": status, "request_id": "r-1"}
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json() == {**told, "status": status, "request_id": "r-1"}
+    assert answer.json() == (problem | {"detail": detail} if detail else problem)
 
 
 async def test_headers_of_a_failure_are_kept(client: AsyncClient) -> None:
@@ -192,11 +169,8 @@ async def test_a_bug_is_logged_once_with_its_request_and_told_to_nobody(
     assert line["exc_info"]
 
 
-async def test_an_answer_that_breaks_off_is_not_disguised_as_complete(
-    logged: list[Any],
-) -> None:
-    outer = [router()]
-    app = create_app(title="test", routers=outer, deps=None, checks={})
+async def test_an_answer_that_breaks_off_is_not_disguised_as_complete(logged: list[Any]) -> None:
+    app = create_app(title="test", routers=[router()], deps=None, checks={})
     async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
         with pytest.raises(KeyError):
             await client.get("/boxes/broken-stream")
@@ -215,31 +189,30 @@ async def test_invalid_input_is_listed_without_repeating_it(client: AsyncClient)
 
 
 async def test_a_door_may_answer_in_the_shape_its_clients_know() -> None:
-    async with client_of(problem_shape=detail_shape) as client:
+    async with app_of(problem_shape=detail_shape) as client:
         invalid = await client.post("/api/boxes/7/scans", json={"code": "123456789"})
-        refused = await client.get("/api/boxes/fail/detailed")
-        structured = await client.get("/api/boxes/fail/structured")
-        absent = await client.get("/nowhere")
-        bug = await client.get("/api/boxes/fail/bug", headers={"X-Request-Id": "r-3"})
+        known = {
+            path: await client.get(path, headers={"X-Request-Id": "r-3"})
+            for path in ("/nowhere", *(f"/api/boxes/fail/{kind}" for kind in ERRORS))
+        }
 
-    assert invalid.status_code == 422
-    assert invalid.json() == {
-        "detail": [
-            {
-                "type": "string_too_long",
-                "loc": ["body", "code"],
-                "msg": "String should have at most 8 characters",
-                "input": "123456789",
-                "ctx": {"max_length": 8},
-            }
-        ]
+    fault = {
+        "type": "string_too_long",
+        "loc": ["body", "code"],
+        "msg": "String should have at most 8 characters",
+        "input": "123456789",
+        "ctx": {"max_length": 8},
     }
-    assert refused.json() == {"detail": "box 7 was sealed at 10:00"}
-    assert structured.json() == {"detail": {"code": 7}}
-    assert (absent.status_code, absent.json()) == (404, {"detail": "Not Found"})
-    assert bug.json() == {"detail": "Something went wrong on our side."}
-    assert bug.headers["x-request-id"] == "r-3"
-    assert absent.headers["content-type"] == "application/json"
+    assert (invalid.status_code, invalid.json()) == (422, {"detail": [fault]})
+    for path, status, detail in (
+        ("/api/boxes/fail/detailed", 409, "box 7 was sealed at 10:00"),
+        ("/api/boxes/fail/structured", 409, {"code": 7}),
+        ("/api/boxes/fail/bug", 500, "Something went wrong on our side."),
+        ("/nowhere", 404, "Not Found"),
+    ):
+        assert (known[path].status_code, known[path].json()) == (status, {"detail": detail})
+        assert known[path].headers["content-type"] == "application/json"
+        assert known[path].headers["x-request-id"] == "r-3"
 
 
 @pytest.mark.parametrize(
@@ -259,7 +232,7 @@ async def test_a_door_may_answer_in_the_shape_its_clients_know() -> None:
 )
 @pytest.mark.parametrize("shape", [None, detail_shape])
 async def test_hostile_json_gets_an_answer_that_is_json(body: bytes, shape: Any) -> None:
-    async with client_of(**({"problem_shape": shape} if shape else {})) as client:
+    async with app_of(**({"problem_shape": shape} if shape else {})) as client:
         answer = await client.post(
             "/api/boxes/7/scans", content=body, headers={"content-type": "application/json"}
         )
@@ -304,7 +277,7 @@ async def test_the_trace_goes_through_the_request() -> None:
     exporter = InMemorySpanExporter()
     telemetry = traces.set_up("test", exporter=exporter)
     parent = f"00-{TRACE}-b7ad6b7169203331-01"
-    async with client_of(telemetry=telemetry) as client:
+    async with app_of(telemetry=telemetry) as client:
         answer = await client.post(
             "/api/boxes/7/scans", json={"code": "a"}, headers={"traceparent": parent}
         )
@@ -330,7 +303,7 @@ def counted(**labels: str) -> float:
 
 async def test_requests_are_counted_by_the_template_of_their_path() -> None:
     route = "/api/boxes/{box}/scans"
-    async with client_of(title="counted") as client:
+    async with app_of(title="counted") as client:
         for box in ("1", "2"):
             await client.post(f"/api/boxes/{box}/scans", json={"code": "a"})
         await client.post("/api/boxes/1/scans", json={})
@@ -354,7 +327,7 @@ async def in_pieces(size: int) -> AsyncIterator[bytes]:
 
 
 async def test_a_body_may_be_as_long_as_the_limit_and_no_longer() -> None:
-    async with client_of(max_body_bytes=100) as client:
+    async with app_of(max_body_bytes=100) as client:
         declared = await client.post("/api/boxes/upload", content=b"x" * 100)
         streamed = await client.post("/api/boxes/upload", content=in_pieces(10))
         too_long = await client.post("/api/boxes/upload", content=b"x" * 101)
@@ -371,7 +344,7 @@ async def test_a_body_may_be_as_long_as_the_limit_and_no_longer() -> None:
 
 async def test_outer_middlewares_see_every_answer() -> None:
     cors = Middleware(CORSMiddleware, allow_origins=["*"])
-    async with client_of(outer=[cors], max_body_bytes=10) as client:
+    async with app_of(outer=[cors], max_body_bytes=10) as client:
         headers = {"Origin": "http://pwa"}
         answers = [
             await client.get("/api/boxes/fail/bug", headers=headers),
@@ -384,91 +357,16 @@ async def test_outer_middlewares_see_every_answer() -> None:
 
 
 async def test_documentation_can_be_left_out() -> None:
-    async with client_of() as client:
+    async with app_of() as client:
         assert (await client.get("/docs")).status_code == 200
-    async with client_of(docs=False) as client:
+    async with app_of(docs=False) as client:
         assert (await client.get("/docs")).status_code == 404
         assert (await client.get("/openapi.json")).status_code == 404
         document = (await client.get("/internal/openapi.json")).json()
         assert "/api/boxes/fail/{kind}" in document["paths"]
         assert not any(path.startswith(("/internal", "/health")) for path in document["paths"])
-    async with client_of(docs=False, published=False) as client:
+    async with app_of(docs=False, published=False) as client:
         assert (await client.get("/internal/openapi.json")).status_code == 404
-
-
-async def good() -> CheckResult:
-    return CheckResult(True, "lag 3")
-
-
-async def bad() -> CheckResult:
-    return CheckResult(False, "lag 9000")
-
-
-async def raising() -> CheckResult:
-    raise OSError("postgresql://till:hunter2@db")
-
-
-async def silent() -> CheckResult:
-    await asyncio.Event().wait()
-    raise AssertionError
-
-
-async def test_a_process_is_alive_whatever_it_lacks() -> None:
-    async with client_of(checks={"broker": bad}) as client:
-        answer = await client.get("/health")
-
-    assert (answer.status_code, answer.json()) == (200, {"status": "healthy"})
-
-
-async def test_ready_means_that_every_check_is_good() -> None:
-    async with client_of(checks={"database": good}) as client:
-        answer = await client.get("/ready")
-
-    assert answer.status_code == 200
-    assert answer.json() == {
-        "status": "ready",
-        "checks": [{"name": "database", "ok": True, "detail": "lag 3"}],
-    }
-
-
-async def test_not_ready_says_what_is_amiss_and_no_secret(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("libs.http.health.run_checks.__kwdefaults__", {"seconds": 0.05})
-    checks = {"database": good, "lag": bad, "broker": raising, "gateway": silent}
-    async with client_of(checks=checks) as client:
-        answer = await client.get("/ready")
-
-    assert answer.status_code == 503
-    assert answer.json() == {
-        "status": "not ready",
-        "checks": [
-            {"name": "database", "ok": True, "detail": "lag 3"},
-            {"name": "lag", "ok": False, "detail": "lag 9000"},
-            {"name": "broker", "ok": False, "detail": "OSError"},
-            {"name": "gateway", "ok": False, "detail": "no answer within 0.05 s"},
-        ],
-    }
-
-
-async def test_checks_run_side_by_side() -> None:
-    both = asyncio.Barrier(2)
-
-    async def meet() -> CheckResult:
-        await both.wait()
-        return CheckResult(True)
-
-    async with client_of(checks={"one": meet, "two": meet}) as client:
-        assert (await client.get("/ready")).status_code == 200
-
-
-async def test_a_draining_process_is_not_ready() -> None:
-    app = create_app(title="test", routers=[], deps=None, checks={"database": good})
-    app.state.draining = True
-    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
-        answer = await client.get("/ready")
-
-    assert (answer.status_code, answer.json()["status"]) == (503, "draining")
 
 
 async def test_handlers_find_what_the_service_holds() -> None:
@@ -481,5 +379,5 @@ async def test_handlers_find_what_the_service_holds() -> None:
     async def show(deps: Annotated[Any, Depends(held)]) -> Any:
         return deps
 
-    async with client_of(routers=[holder], deps={"a": 1}) as client:
+    async with app_of(routers=[holder], deps={"a": 1}) as client:
         assert (await client.get("/held")).json() == {"a": 1}

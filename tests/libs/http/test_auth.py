@@ -1,7 +1,4 @@
-"""Callers, their tokens, and the routes that ask for them.
-
-Longer than most: one list of the ways a caller may try to pass.
-"""
+"""Callers, their tokens, and the routes that ask for them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +10,6 @@ from typing import Annotated, Any
 import pytest
 from aiohttp import web
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
-from httpx import ASGITransport, AsyncClient
 from starlette.responses import PlainTextResponse
 
 from libs.errors import Unauthenticated, Unavailable
@@ -23,12 +19,17 @@ from libs.http.auth import Principal, TokenVerifier, public, require
 from libs.http.client import open_client
 from libs.http.undeclared import undeclared_routes
 from libs.security.tokens import SigningKey, issue, jwks
+from libs.testing.callers import client_of
+from libs.testing.clock import Clock
+from libs.testing.waiting import eventually
+from tests.libs.http.servers import serving
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
+KEY = SigningKey.generate()
 ANNA = Principal("anna", "flora", frozenset({"scan:read"}), "person")
 
 
-def bearer(key: SigningKey, **changed: Any) -> str:
+def bearer(*, key: SigningKey = KEY, **changed: Any) -> str:
     said: dict[str, Any] = {
         "subject": "anna",
         "tenant": "flora",
@@ -43,19 +44,10 @@ def bearer(key: SigningKey, **changed: Any) -> str:
 
 
 @dataclass
-class Clock:
-    now: datetime = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@dataclass
 class Gateway:
     """Publishes keys, when it is there."""
 
     keys: list[SigningKey]
-    url: str = ""
     asked: int = 0
     away: bool = False
     hold: asyncio.Event = field(default_factory=asyncio.Event)
@@ -69,36 +61,22 @@ class Gateway:
 
 
 @asynccontextmanager
-async def fetching(gateway: Gateway, clock: Clock | None = None) -> AsyncIterator[TokenVerifier]:
-    app = web.Application()
-    app.router.add_get("/jwks", gateway.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    gateway.url = f"http://127.0.0.1:{runner.addresses[0][1]}/jwks"
+async def fetching(gateway: Gateway) -> AsyncIterator[TokenVerifier]:
+    """A verifier that fetches its keys from the gateway."""
     gateway.hold.set()
-    async with open_client() as session:
-        yield TokenVerifier(
-            audience="ingest",
-            issuer="gateway",
-            jwks_url=gateway.url,
-            session=session,
-            clock=clock or Clock(),
-        )
-    await runner.cleanup()
+    async with serving(jwks=gateway.answer) as url, open_client() as session:
+        yield verifier(jwks_url=f"{url}/jwks", session=session)
 
 
-def verifier(key: SigningKey, clock: Clock | None = None) -> TokenVerifier:
-    return TokenVerifier(
-        audience="ingest", issuer="gateway", keys={key.kid: key.public}, clock=clock or Clock()
-    )
+def verifier(**options: Any) -> TokenVerifier:
+    """A verifier at noon, which knows one key unless it fetches some."""
+    given: dict[str, Any] = {"audience": "ingest", "issuer": "gateway", "clock": Clock(NOW)}
+    keys = {} if "jwks_url" in options else {"keys": {KEY.kid: KEY.public}}
+    return TokenVerifier(**(given | keys | options))
 
 
 async def test_a_good_token_says_who_is_calling() -> None:
-    key = SigningKey.generate()
-
-    assert await verifier(key).principal(bearer(key)) == ANNA
+    assert await verifier().principal(bearer()) == ANNA
 
 
 @pytest.mark.parametrize(
@@ -106,62 +84,49 @@ async def test_a_good_token_says_who_is_calling() -> None:
 )
 async def test_anything_else_in_the_header_proves_nothing(header: str | None) -> None:
     with pytest.raises(Unauthenticated):
-        await verifier(SigningKey.generate()).principal(header)
+        await verifier().principal(header)
 
 
 async def test_a_remembered_token_expires_like_any_other() -> None:
-    key, clock = SigningKey.generate(), Clock()
-    checked = verifier(key, clock)
-    token = bearer(key)
+    clock = Clock(NOW)
+    checked = verifier(clock=clock)
+    token = bearer()
     await checked.principal(token)
 
-    clock.now = NOW + timedelta(minutes=5)
+    clock.advance(minutes=5)
 
     with pytest.raises(Unauthenticated):
         await checked.principal(token)
 
 
 async def test_a_token_of_a_revoked_session_is_refused_also_when_it_is_remembered() -> None:
-    key, revoked = SigningKey.generate(), set[str]()
-    checked = TokenVerifier(
-        audience="ingest",
-        issuer="gateway",
-        keys={key.kid: key.public},
-        clock=Clock(),
-        revoked=revoked.__contains__,
-    )
-    over, alive = bearer(key, session="s1"), bearer(key, session="s2")
+    revoked = set[str]()
+    checked = verifier(revoked=revoked.__contains__)
+    over, alive = bearer(session="s1"), bearer(session="s2")
     assert (await checked.principal(over)).session == "s1"
 
     revoked.add("s1")
 
-    for token in (over, bearer(key, session="s1", subject="anna again")):
+    for token in (over, bearer(session="s1", subject="anna again")):
         for _ in range(2):
             with pytest.raises(Unauthenticated):
                 await checked.principal(token)
     assert (await checked.principal(alive)).session == "s2"
-    assert (await checked.principal(bearer(key))).session == ""
+    assert (await checked.principal(bearer())).session == ""
 
 
 async def test_a_person_s_own_token_passes_only_where_it_is_asked_for() -> None:
-    key = SigningKey.generate()
-    token, keys = bearer(key, typ="access"), {key.kid: key.public}
-    door = TokenVerifier(
-        audience="ingest", issuer="gateway", keys=keys, clock=Clock(), typ="access"
-    )
+    token, door = bearer(typ="access"), verifier(typ="access")
 
     assert await door.principal(token) == ANNA
     with pytest.raises(Unauthenticated):
-        await verifier(key).principal(token)
+        await verifier().principal(token)
     with pytest.raises(Unauthenticated):
-        await door.principal(bearer(key))
+        await door.principal(bearer())
 
 
-async def test_a_token_is_checked_once_and_then_remembered(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    key = SigningKey.generate()
-    checked, token = verifier(key), bearer(key)
+async def test_a_token_is_checked_once_and_then_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked, token = verifier(), bearer()
     await checked.principal(token)
 
     monkeypatch.setattr(auth, "verify", pytest.fail)
@@ -173,26 +138,20 @@ async def test_no_more_tokens_are_remembered_than_there_is_room_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(auth, "REMEMBERED", 3)
-    key = SigningKey.generate()
-    checked = verifier(key)
+    checked = verifier()
 
     for number in range(9):
-        await checked.principal(bearer(key, subject=str(number)))
+        await checked.principal(bearer(subject=str(number)))
 
     assert len(checked._known) == 3
 
 
 async def test_keys_are_fetched_when_first_needed_by_one_request_for_all() -> None:
-    key = SigningKey.generate()
-    gateway = Gateway([key])
+    gateway = Gateway([KEY])
     async with fetching(gateway) as checked:
         gateway.hold.clear()
-        asking = [
-            asyncio.create_task(checked.principal(bearer(key, subject=str(n)))) for n in range(5)
-        ]
-        async with asyncio.timeout(20):
-            while not gateway.asked:
-                await asyncio.sleep(0.01)
+        asking = [asyncio.create_task(checked.principal(bearer(subject=str(n)))) for n in range(5)]
+        await eventually(lambda: gateway.asked)
         gateway.hold.set()
         callers = await asyncio.gather(*asking)
 
@@ -200,67 +159,67 @@ async def test_keys_are_fetched_when_first_needed_by_one_request_for_all() -> No
     assert gateway.asked == 1
 
 
-async def test_a_new_key_is_fetched_when_a_token_names_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def refetching(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys may be fetched again at once."""
     monkeypatch.setattr(auth, "REFETCH_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("refetching")
+async def test_a_new_key_is_fetched_when_a_token_names_it() -> None:
     old, new = SigningKey.generate(), SigningKey.generate()
     gateway = Gateway([old])
     async with fetching(gateway) as checked:
-        await checked.principal(bearer(old))
+        await checked.principal(bearer(key=old))
         gateway.keys = [old, new]
 
-        assert await checked.principal(bearer(new)) == ANNA
+        assert await checked.principal(bearer(key=new)) == ANNA
 
     assert gateway.asked == 2
 
 
+@pytest.mark.usefixtures("refetching")
 async def test_a_withdrawn_key_is_good_no_more_once_the_key_set_is_renewed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(auth, "REFETCH_SECONDS", 0)
     old, new = SigningKey.generate(), SigningKey.generate()
     gateway = Gateway([old, new])
     async with fetching(gateway) as checked:
-        remembered = bearer(old)
+        remembered = bearer(key=old)
         await checked.principal(remembered)
         gateway.keys = [new]
-        await checked.principal(bearer(old, subject="boris"))
+        await checked.principal(bearer(key=old, subject="boris"))
         assert gateway.asked == 1
 
         monkeypatch.setattr(auth, "RENEW_SECONDS", 0)
-        await checked.principal(bearer(new))
+        await checked.principal(bearer(key=new))
 
-        for token in (remembered, bearer(old, subject="boris")):
+        for token in (remembered, bearer(key=old, subject="boris")):
             with pytest.raises(Unauthenticated):
                 await checked.principal(token)
 
 
 async def test_tokens_with_invented_keys_do_not_flood_the_gateway() -> None:
-    key = SigningKey.generate()
-    gateway = Gateway([key])
+    gateway = Gateway([KEY])
     async with fetching(gateway) as checked:
-        await checked.principal(bearer(key))
+        await checked.principal(bearer())
         for _ in range(5):
             with pytest.raises(Unauthenticated):
-                await checked.principal(bearer(SigningKey.generate()))
+                await checked.principal(bearer(key=SigningKey.generate()))
 
     assert gateway.asked == 1
 
 
-async def test_known_keys_stay_good_while_the_gateway_is_away(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(auth, "REFETCH_SECONDS", 0)
-    key = SigningKey.generate()
-    gateway = Gateway([key])
+@pytest.mark.usefixtures("refetching")
+async def test_known_keys_stay_good_while_the_gateway_is_away() -> None:
+    gateway = Gateway([KEY])
     async with fetching(gateway) as checked:
-        await checked.principal(bearer(key))
+        await checked.principal(bearer())
         gateway.away = True
 
         with pytest.raises(Unauthenticated):
-            await checked.principal(bearer(SigningKey.generate()))
-        boris = await checked.principal(bearer(key, subject="boris"))
+            await checked.principal(bearer(key=SigningKey.generate()))
+        boris = await checked.principal(bearer(subject="boris"))
         assert boris.subject == "boris"
 
     assert gateway.asked == 2
@@ -270,7 +229,7 @@ async def test_without_any_key_the_service_cannot_tell_and_says_so() -> None:
     gateway = Gateway([SigningKey.generate()], away=True)
     async with fetching(gateway) as checked:
         with pytest.raises(Unavailable):
-            await checked.principal(bearer(gateway.keys[0]))
+            await checked.principal(bearer(key=gateway.keys[0]))
 
 
 @dataclass(frozen=True)
@@ -278,7 +237,7 @@ class Deps:
     verifier: TokenVerifier
 
 
-def guarded(key: SigningKey) -> FastAPI:
+def guarded() -> FastAPI:
     router = APIRouter(prefix="/scans")
 
     @router.get("")
@@ -296,14 +255,12 @@ def guarded(key: SigningKey) -> FastAPI:
     async def read_own(subject: Annotated[str, Depends(own)]) -> str:
         return subject
 
-    return create_app(title="test", routers=[router], deps=Deps(verifier(key)), checks={})
+    return create_app(title="test", routers=[router], deps=Deps(verifier()), checks={})
 
 
 async def test_a_route_lets_in_whom_its_permission_names() -> None:
-    key = SigningKey.generate()
-    transport = ASGITransport(guarded(key))
-    headers = {"Authorization": bearer(key)}
-    async with AsyncClient(transport=transport, base_url="http://test") as client:
+    headers = {"Authorization": bearer()}
+    async with client_of(guarded()) as client:
         nobody = await client.get("/scans")
         anna = await client.get("/scans", headers=headers)
         anna_writes = await client.post("/scans", headers=headers, json={})
@@ -317,11 +274,11 @@ async def test_a_route_lets_in_whom_its_permission_names() -> None:
 
 def test_an_app_whose_routes_all_declare_who_may_call_has_none_left() -> None:
     # One of them through a dependency of a dependency.
-    assert undeclared_routes(guarded(SigningKey.generate())) == []
+    assert undeclared_routes(guarded()) == []
 
 
 def test_every_route_that_declares_nothing_is_found() -> None:
-    app = guarded(SigningKey.generate())
+    app = guarded()
     open_router, inner = APIRouter(dependencies=[Depends(public)]), APIRouter(prefix="/inner")
 
     @open_router.get("/open")
@@ -353,8 +310,7 @@ def test_every_route_that_declares_nothing_is_found() -> None:
 
 
 async def test_a_websocket_declares_and_demands_as_a_route_does() -> None:
-    key = SigningKey.generate()
-    app = guarded(key)
+    app = guarded()
 
     @app.websocket("/live")
     async def live(
@@ -365,10 +321,8 @@ async def test_a_websocket_declares_and_demands_as_a_route_does() -> None:
         await socket.close()
 
     assert undeclared_routes(app) == []
-    assert await shaken(app, bearer(key)) == ["websocket.accept", "websocket.send: flora"]
-    assert await shaken(app, bearer(key, scopes=["scan:write"])) == [
-        "websocket.http.response.start 403"
-    ]
+    assert await shaken(app, bearer()) == ["websocket.accept", "websocket.send: flora"]
+    assert await shaken(app, bearer(scopes=["scan:write"])) == ["websocket.http.response.start 403"]
     assert await shaken(app, "") == ["websocket.http.response.start 401"]
 
 

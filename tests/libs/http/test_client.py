@@ -1,44 +1,36 @@
-"""Asking other services."""
+"""Asking other services, and the conditions of requests as RFC 9110 §13 wants them read."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 import structlog
 from aiohttp import web
 
 from libs.http.client import open_client, trace_headers
+from libs.http.entity_tags import is_known, is_wanted, strong_tag
 from libs.telemetry import traces
+from tests.libs.http.servers import serving
+
+SEVEN = strong_tag(7)
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[str]:
+async def test_nobody_is_waited_for_beyond_the_deadline() -> None:
     async def slow(_: web.Request) -> web.Response:
         await asyncio.Event().wait()
         raise AssertionError
 
+    async with serving(slow=slow) as server, open_client(total_seconds=0.1) as client:
+        with pytest.raises(TimeoutError):
+            await client.get(f"{server}/slow")
+
+
+async def test_the_cookies_of_one_caller_are_not_sent_for_the_next() -> None:
     async def cookie(request: web.Request) -> web.Response:
         answer = web.Response(text=request.headers.get("Cookie", "none"))
         answer.set_cookie("session", "1")
         return answer
 
-    app = web.Application()
-    app.add_routes([web.get("/slow", slow), web.get("/cookie", cookie)])
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
-
-
-async def test_nobody_is_waited_for_beyond_the_deadline(server: str) -> None:
-    async with open_client(total_seconds=0.1) as client:
-        with pytest.raises(TimeoutError):
-            await client.get(f"{server}/slow")
-
-
-async def test_the_cookies_of_one_caller_are_not_sent_for_the_next(server: str) -> None:
-    async with open_client() as client:
+    async with serving(cookie=cookie) as server, open_client() as client:
         for _ in range(2):
             async with client.get(f"{server}/cookie") as answer:
                 assert await answer.text() == "none"
@@ -55,3 +47,30 @@ def test_the_trace_and_the_request_are_handed_on() -> None:
 
     assert headers["X-Request-Id"] == "r-1"
     assert traces.parse(headers["traceparent"]).is_valid
+
+
+def test_a_tag_stands_in_quotes() -> None:
+    assert SEVEN == '"7"'
+
+
+WANTED = [[], ['"7"'], ["*"], [" * "], ['"6", "7"'], ['"6"', '"7"'], ['"a,b" , "7"'], ['"7",']]
+OTHERS = [['"6"'], ['W/"7"'], ["7"], [""], ['"7'], ['"*"'], ['"x7"', 'W/"7"'], ["garbage"]]
+KNOWN = [['"7"'], ['W/"7"'], ["*"], ['"6", W/"7"'], ['"6"', '"7"']]
+UNKNOWN = [[], ['"6"'], ["7"], [""], ["garbage"]]
+
+
+@pytest.mark.parametrize("lines", WANTED + OTHERS, ids=str)
+def test_only_what_names_the_current_state_lets_it_be_changed(lines: list[str]) -> None:
+    assert is_wanted(lines, SEVEN) == (lines in WANTED)
+
+
+@pytest.mark.parametrize(("lines", "wanted"), [([], True), (["*"], False), (['"7"'], False)])
+def test_a_thing_that_is_not_there_is_changed_by_who_says_nothing_about_it_only(
+    lines: list[str], wanted: bool
+) -> None:
+    assert is_wanted(lines, None) == wanted
+
+
+@pytest.mark.parametrize("lines", KNOWN + UNKNOWN, ids=str)
+def test_only_a_client_that_has_the_state_need_not_get_it_again(lines: list[str]) -> None:
+    assert is_known(lines, SEVEN) == (lines in KNOWN)

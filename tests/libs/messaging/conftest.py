@@ -1,11 +1,13 @@
 """The laboratory, set up on real servers."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
+from deploy.local.kafka import KafkaServer
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.messaging.topics import TopicSpec, ensure_topics
@@ -19,6 +21,13 @@ def prefix() -> str:
     return f"t{uuid4().hex[:12]}"
 
 
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    """A loop for tests that begin many times, as property tests do."""
+    with asyncio.Runner() as made:
+        yield made
+
+
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
     """A database with log, messaging tables and the ledger."""
@@ -29,7 +38,17 @@ async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
 @pytest.fixture
 async def lab(pool: asyncpg.Pool, kafka_bootstrap: str, prefix: str) -> Lab:
     """The laboratory with its topic of three partitions."""
+    return await _open_lab(pool, kafka_bootstrap, prefix)
+
+
+@pytest.fixture
+async def breakable_lab(pool: asyncpg.Pool, own_kafka: KafkaServer, prefix: str) -> Lab:
+    """The laboratory at a broker that may be suspended."""
+    return await _open_lab(pool, own_kafka.bootstrap, prefix)
+
+
+async def _open_lab(pool: asyncpg.Pool, bootstrap: str, prefix: str) -> Lab:
     specs = [TopicSpec(category="lab.order", partitions=3, retention_days=1)]
-    await ensure_topics(kafka_bootstrap, prefix, specs)
+    await ensure_topics(bootstrap, prefix, specs)
     store = EventStore(PostgresLog(pool), WRITER_CODEC)
-    return Lab(pool=pool, bootstrap=kafka_bootstrap, prefix=prefix, store=store, ledger=Ledger())
+    return Lab(pool=pool, bootstrap=bootstrap, prefix=prefix, store=store, ledger=Ledger())

@@ -10,10 +10,11 @@ from uuid import UUID, uuid4
 import asyncpg
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from contracts.envelope import Envelope
 from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.log import ANY, Cause, LogUnavailable
+from libs.eventsourcing.log import ANY, Appended, Cause, LogUnavailable
 from libs.eventsourcing.store import EventStore
 from libs.messaging.projection import Connection, Projection
 from libs.messaging.projector import Projector
@@ -21,9 +22,12 @@ from libs.messaging.publisher import Publisher
 from libs.messaging.reader import ends_of, open_reader
 from libs.messaging.relay import Pace, Relay
 from libs.messaging.subscription import Source
+from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from tests.libs.messaging.chain import faults_of, numbers_of
 
 SERVICE = "lab"
 CAUSE = Cause(tenant="demo")
+STREAMS = 5
 LEDGER = """CREATE TABLE ledger (
     tenant text, stream text, seen integer[] NOT NULL, versions integer[] NOT NULL,
     PRIMARY KEY (tenant, stream)
@@ -111,24 +115,41 @@ class Lab:
         return f"{self.prefix}.lab"
 
     async def append(self, stream: str, *events: Any) -> str:
+        """Append as a client does; the token."""
+        return (await self.appended(stream, *events)).token
+
+    async def appended(self, stream: str, *events: Any) -> Appended:
         """Append as a client does: again, under the same ids, while the database is away."""
         command = uuid4()
         while True:
             try:
-                appended = await self.store.append(
+                return await self.store.append(
                     stream, events, expected=ANY, cause=CAUSE, command_id=command
                 )
             except LogUnavailable:
                 await asyncio.sleep(0.02)
-            else:
-                return appended.token
 
-    async def connect(self, deadline_seconds: float = 10) -> Publisher:
+    async def append_numbers(self, numbers: range) -> None:
+        """Append each number to one of five streams in turn."""
+        for number in numbers:
+            await self.append(order(number % STREAMS), Numbered(number))
+
+    @asynccontextmanager
+    async def live(self, count: int) -> AsyncIterator[Projector[Any]]:
+        """The first `count` numbers are appended, and applied by a running relay and projector."""
+        await self.append_numbers(range(count))
+        projector = self.projector()
+        async with running(self.relay(), projector):
+            await self.applied(count)
+            yield projector
+
+    async def applied(self, count: int) -> None:
+        """Wait until the read model holds the first `count` numbers, and those alone."""
+        await eventually(self.rows, expected(count))
+
+    async def connect(self, deadline_seconds: float = 60) -> Publisher:
         return await Publisher.connect(
-            self.bootstrap,
-            service=SERVICE,
-            prefix=self.prefix,
-            deadline_seconds=deadline_seconds,
+            self.bootstrap, service=SERVICE, prefix=self.prefix, deadline_seconds=deadline_seconds
         )
 
     def relay(
@@ -154,6 +175,12 @@ class Lab:
                     read += records
         return sorted(read, key=lambda record: (record.partition, record.offset))
 
+    async def relayed(self, count: int) -> list[ConsumerRecord]:
+        """Run a relay until `count` events are published; the records after it has stopped."""
+        async with running(self.relay()):
+            await eventually(self.published, count)
+        return await self.sent(count)
+
     async def published(self) -> int:
         """How many events Kafka has confirmed."""
         return int(
@@ -162,14 +189,26 @@ class Lab:
             )
         )
 
+    async def sent(self, count: int) -> list[ConsumerRecord]:
+        """The topic's records, which must be `count` events in whole chains, none left out."""
+        records = await self.records()
+        assert numbers_of(records) == list(range(1, count + 1))
+        assert faults_of(records) == []
+        return records
+
     async def delete_topic(self) -> None:
         """Take the topic away, and wait until it is."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
-        await admin.start()
-        await admin.delete_topics([self.topic])
-        while self.topic in await admin.list_topics():
-            await asyncio.sleep(0.05)
-        await admin.close()
+        async with open_admin(self.bootstrap) as admin:
+            await admin.delete_topics([self.topic])
+            while self.topic in await admin.list_topics():
+                await asyncio.sleep(0.05)
+
+    async def delete_records(self, before: dict[int, int]) -> None:
+        """Delete, as retention does, what lies before an offset of a partition; -1 is its end."""
+        async with open_admin(self.bootstrap) as admin:
+            await admin.delete_records(
+                {TopicPartition(self.topic, at): RecordsToDelete(n) for at, n in before.items()}
+            )
 
     async def terminate_backends(self) -> None:
         """Cut every connection to the database but the one that asks."""
@@ -179,8 +218,24 @@ class Lab:
         )
 
     async def rows(self) -> dict[str, list[int]]:
-        rows = await self.pool.fetch("SELECT stream, seen FROM ledger")
-        return {row["stream"]: row["seen"] for row in rows}
+        return await rows_of_ledger(self.pool)
+
+
+async def rows_of_ledger(pool: asyncpg.Pool, schema: str = "public") -> dict[str, list[int]]:
+    """What every stream has in the ledger, by its name."""
+    rows = await pool.fetch(f"SELECT stream, seen FROM {schema}.ledger ORDER BY stream")
+    return {row["stream"]: row["seen"] for row in rows}
+
+
+@asynccontextmanager
+async def open_admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client that administers the broker."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
 
 
 @asynccontextmanager
@@ -192,22 +247,14 @@ async def running(*parts: Any) -> AsyncIterator[None]:
         yield
     finally:
         stop.set()
-        await asyncio.wait_for(asyncio.gather(*tasks), 30)
-
-
-async def eventually(
-    ask: Callable[[], Awaitable[Any]], expected: Any, *, seconds: float = 30
-) -> None:
-    """Ask until the answer is as expected; fails with the last answer after `seconds`."""
-    answer = None
-    try:
-        async with asyncio.timeout(seconds):
-            while (answer := await ask()) != expected:
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        assert answer == expected
+        await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_SECONDS)
 
 
 def order(number: int) -> str:
     """A stream's name, the same for the same number."""
     return f"order-{UUID(int=number)}"
+
+
+def expected(count: int) -> dict[str, list[int]]:
+    """The ledger after `append_numbers(range(count))`."""
+    return {order(n): list(range(n, count, STREAMS)) for n in range(min(count, STREAMS))}

@@ -1,19 +1,19 @@
-"""What tests of rebuilding share: a load, readers, and a projection somebody rewrote."""
+"""What tests of rebuilding share: a rebuild, readers, and a projection somebody rewrote."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from libs.messaging import parking
 from libs.messaging.editions import Schemas
 from libs.messaging.rebuild import Rebuild
-from tests.libs.messaging.lab import Lab, Ledger, Numbered, order
-
-STREAMS = 5
+from tests.libs.messaging.lab import Lab, Ledger
 
 
-def rebuild(lab: Lab, ledger: Ledger | None = None, *, role: str | None = None) -> Rebuild[Any]:
+def rebuild(
+    lab: Lab, ledger: Ledger | None = None, *, role: str | None = None, patience: float = 1.0
+) -> Rebuild[Any]:
+    """A rebuild that waits `patience` seconds for a live edition that does not move."""
     return Rebuild(
         lab.pool,
         (ledger or lab.ledger).projection,
@@ -21,7 +21,7 @@ def rebuild(lab: Lab, ledger: Ledger | None = None, *, role: str | None = None) 
         service="lab",
         bootstrap=lab.bootstrap,
         prefix=lab.prefix,
-        patience=1.0,
+        patience=patience,
     )
 
 
@@ -36,25 +36,6 @@ class Tenfold(Ledger):
             " ELSE n END) FROM unnest(seen) AS n) WHERE stream = ANY($1)",
             streams,
         )
-
-
-async def append(lab: Lab, numbers: range) -> None:
-    for number in numbers:
-        await lab.append(order(number % STREAMS), Numbered(number))
-
-
-def expected(count: int) -> dict[str, list[int]]:
-    return {order(n): list(range(n, count, STREAMS)) for n in range(STREAMS)}
-
-
-@asynccontextmanager
-async def appending(lab: Lab, numbers: range) -> AsyncIterator[None]:
-    """Append while the block lasts, and all of them before it ends."""
-    task = asyncio.create_task(append(lab, numbers))
-    try:
-        yield
-    finally:
-        await task
 
 
 @asynccontextmanager
@@ -80,13 +61,3 @@ async def reading(lab: Lab) -> AsyncIterator[list[list[int]]]:
     finally:
         stop.set()
         await asyncio.gather(*tasks)
-
-
-async def has_next(lab: Lab) -> bool:
-    query = "SELECT EXISTS (SELECT FROM generations WHERE state = 'next' AND base IS NOT NULL)"
-    return bool(await lab.pool.fetchval(query))
-
-
-async def parked(lab: Lab, name: str = "ledger") -> list[tuple[str, int]]:
-    listed = await parking.list_parked(lab.pool, name)
-    return sorted((one.stream, one.letters) for one in listed)

@@ -1,27 +1,22 @@
-"""What cannot be applied is set aside by stream, in order; everything else goes on.
-
-Longer than most: one list of the ways a record can be bad.
-"""
+"""What cannot be applied is set aside by stream, in order; everything else goes on."""
 
 import asyncio
+from typing import Any
 
 import asyncpg
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from libs.eventsourcing.log import RecordedEvent
 from libs.messaging import parking, unpark
 from libs.messaging.apply import apply
 from libs.messaging.parking import StoredRecord, TooManyParked
 from libs.messaging.unpark import NotParked, StillFailing
-from tests.libs.messaging.lab import Ledger
+from libs.testing.waiting import eventually
+from tests.libs.messaging.lab import Cursed, Foreign, Lab, Ledger, Numbered, rows_of_ledger, running
 from tests.libs.messaging.wires import TOPIC, lane, record, recorded
 
 KEY = ("demo", "order-1")
-
-
-async def ledger_of(pool: asyncpg.Pool) -> dict[str, list[int]]:
-    rows = await pool.fetch("SELECT stream, seen FROM ledger ORDER BY stream")
-    return {row["stream"]: row["seen"] for row in rows}
 
 
 async def parked_of(pool: asyncpg.Pool) -> dict[str, tuple[str, int]]:
@@ -53,7 +48,7 @@ async def test_only_the_stream_with_the_bad_event_is_held_from_there_on(
     await apply(pool, ledger.projection, records[:4])
     await apply(pool, ledger.projection, records[4:])
 
-    assert await ledger_of(pool) == {"order-1": [1], "order-2": [3, 5]}
+    assert await rows_of_ledger(pool) == {"order-1": [1], "order-2": [3, 5]}
     assert await parked_of(pool) == {"order-1": (reason, 3)}
 
 
@@ -78,24 +73,27 @@ async def test_a_record_that_is_no_event_is_kept_and_in_nobodys_way(
 
     await apply(pool, Ledger().projection, records)
 
-    assert await ledger_of(pool) == {"order-1": [1, 2]}
+    assert await rows_of_ledger(pool) == {"order-1": [1, 2]}
     assert await parked_of(pool) == {f"{TOPIC}-0-1": ("unreadable", 1)}
     (letter,) = await parking.letters_of(pool, "ledger", ("?", f"{TOPIC}-0-1"))
     assert (letter.key, letter.value) == (bad.key, bad.value)
     assert [value for _, value in letter.headers] == [value for _, value in bad.headers]
 
 
-async def test_retrying_applies_in_order_and_lifts_the_block(pool: asyncpg.Pool) -> None:
+@pytest.mark.parametrize(("act", "left"), [(unpark.retry, [1, 2, 3, 4]), (unpark.drop, [4])])
+async def test_retrying_applies_in_order_dropping_gives_up_and_both_lift_the_block(
+    pool: asyncpg.Pool, act: Any, left: list[int]
+) -> None:
     ledger = Ledger()
-    events = [curse(1, "order-1", 1), recorded(2, version=2), recorded(3, version=3)]
-    records = lane([*events, recorded(4, version=4)])
+    events = [curse(1, "order-1", 1), *(recorded(n, version=n) for n in (2, 3, 4))]
+    records = lane(events)
     await apply(pool, ledger.projection, records[:3])
 
-    ledger.cursed = False
-    assert await unpark.retry(pool, ledger.projection, KEY) == 3
+    ledger.cursed = act is unpark.drop
+    assert await act(pool, ledger.projection, KEY) == 3
     await apply(pool, ledger.projection, records[3:])
 
-    assert await ledger_of(pool) == {"order-1": [1, 2, 3, 4]}
+    assert await rows_of_ledger(pool) == {"order-1": left}
     assert await parked_of(pool) == {}
 
 
@@ -110,7 +108,7 @@ async def test_a_retry_that_fails_again_changes_nothing_but_the_count(pool: asyn
         (one,) = await parking.list_parked(pool)
         assert (one.attempts, one.letters, one.error) == (attempts, 2, "ValueError: a cursed event")
 
-    assert await ledger_of(pool) == {"order-1": [1]}
+    assert await rows_of_ledger(pool) == {"order-1": [1]}
 
 
 async def test_a_retry_that_gets_further_and_then_fails_is_undone_whole(pool: asyncpg.Pool) -> None:
@@ -123,21 +121,8 @@ async def test_a_retry_that_gets_further_and_then_fails_is_undone_whole(pool: as
     with pytest.raises(StillFailing):
         await unpark.retry(pool, ledger.projection, KEY)
 
-    assert await ledger_of(pool) == {}
+    assert await rows_of_ledger(pool) == {}
     assert await parked_of(pool) == {"order-1": ("unknown", 2)}
-
-
-async def test_dropping_gives_the_records_up_and_lets_the_stream_go_on(pool: asyncpg.Pool) -> None:
-    ledger = Ledger()
-    events = [curse(1, "order-1", 1), recorded(2, version=2), recorded(3, version=3)]
-    records = lane(events)
-    await apply(pool, ledger.projection, records[:2])
-
-    assert await unpark.drop(pool, ledger.projection, KEY) == 2
-    await apply(pool, ledger.projection, records[2:])
-
-    assert await ledger_of(pool) == {"order-1": [3]}
-    assert await parked_of(pool) == {}
 
 
 async def test_what_is_not_parked_can_be_neither_retried_nor_dropped(pool: asyncpg.Pool) -> None:
@@ -168,15 +153,16 @@ async def test_events_that_come_during_a_retry_are_not_lost(pool: asyncpg.Pool) 
         for at in range(1, 41, 2):
             await apply(pool, ledger.projection, records[at : at + 2])
 
+    async def enough() -> bool:
+        return (await parked_of(pool))["order-1"][1] >= 10
+
     async def retry_soon() -> None:
-        async with asyncio.timeout(20):
-            while (await parked_of(pool))["order-1"][1] < 10:
-                await asyncio.sleep(0.001)
+        await eventually(enough, poll_seconds=0.001)
         await unpark.retry(pool, ledger.projection, KEY)
 
     await asyncio.gather(go_on(), retry_soon())
 
-    assert await ledger_of(pool) == {"order-1": list(range(1, 42))}
+    assert await rows_of_ledger(pool) == {"order-1": list(range(1, 42))}
     assert await parked_of(pool) == {}
 
 
@@ -189,7 +175,7 @@ async def test_two_retries_at_once_apply_once(pool: asyncpg.Pool) -> None:
     answers = await asyncio.gather(*both, return_exceptions=True)
 
     assert sorted(map(str, answers)) == sorted(["2", str(NotParked())])
-    assert await ledger_of(pool) == {"order-1": [1, 2]}
+    assert await rows_of_ledger(pool) == {"order-1": [1, 2]}
 
 
 async def test_a_projection_that_fails_everywhere_parks_nothing(pool: asyncpg.Pool) -> None:
@@ -205,7 +191,7 @@ async def test_a_projection_that_fails_everywhere_parks_nothing(pool: asyncpg.Po
     assert await parking.count(pool, "ledger") == 100
     ledger.cursed = False
     await apply(pool, ledger.projection, records)
-    assert len(await ledger_of(pool)) == parking.CAP + 1 - 100
+    assert len(await rows_of_ledger(pool)) == parking.CAP + 1 - 100
 
 
 async def test_one_bad_event_among_many_is_found(pool: asyncpg.Pool) -> None:
@@ -215,5 +201,60 @@ async def test_one_bad_event_among_many_is_found(pool: asyncpg.Pool) -> None:
 
     await apply(pool, ledger.projection, lane(events))
 
-    assert len(await ledger_of(pool)) == 199
+    assert len(await rows_of_ledger(pool)) == 199
     assert await parked_of(pool) == {"order-117": ("failed", 1)}
+
+
+async def test_poison_of_every_kind_in_the_topic_stops_nobody_else(lab: Lab) -> None:
+    projector = lab.projector()
+
+    async with running(lab.relay(), projector):
+        await lab.append("order-1", Numbered(1))
+        await _produce_poison(lab)
+        await lab.append("order-2", Foreign(2))
+        await lab.append("order-3", Cursed(3), Numbered(4))
+        await lab.append("order-1", Numbered(5))
+        await eventually(lab.rows, {"order-1": [1, 5]})
+        await eventually(lambda: projector.progress.parked, 6)
+        lab.ledger.cursed = False
+        assert await unpark.retry(lab.pool, lab.ledger.projection, ("demo", "order-3")) == 2
+        await eventually(lab.rows, {"order-1": [1, 5], "order-3": [3, 4]})
+        # Seen although nothing new was parked.
+        await eventually(lambda: projector.progress.parked, 5)
+        assert projector.progress.broken is None
+
+
+async def _produce_poison(lab: Lab) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=lab.bootstrap)
+    await producer.start()
+    poison: list[dict[str, Any]] = [
+        {"key": b"order-1", "value": b"\xff\xfe"},
+        {"key": b"order-1", "value": None},
+        {"value": b"{}", "headers": [("tenant", b"\xff"), ("ce_id", b"")]},
+        {"key": b"\x00", "value": b"{}", "headers": [("relay_seq", b"\x00")]},
+    ]
+    for one in poison:
+        await producer.send_and_wait(lab.topic, partition=0, **one)
+    await producer.stop()
+
+
+async def test_a_projection_that_fails_everywhere_stops_and_goes_on_when_mended(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parking, "CAP", 3)
+    projector = lab.projector()
+
+    for number in range(8):
+        await lab.append(f"order-{number}", Cursed(number))
+    async with running(lab.relay(), projector):
+        await eventually(lambda: "TooManyParked" in (projector.progress.broken or ""))
+        lab.ledger.cursed = False
+        await eventually(lambda: _applied_or_retried(lab), 8)
+        await eventually(lambda: projector.progress.broken, None)
+
+
+async def _applied_or_retried(lab: Lab) -> int:
+    """How many streams are applied, now or after a retry."""
+    for one in await parking.list_parked(lab.pool, "ledger"):
+        await unpark.retry(lab.pool, lab.ledger.projection, (one.tenant, one.stream))
+    return len(await lab.rows())

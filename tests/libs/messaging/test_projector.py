@@ -1,66 +1,53 @@
-"""The projector: everything, once, in order, whatever happens to database, broker and group.
-
-Longer than most: one story for each thing that can happen.
-"""
+"""The projector: everything, once, in order, whatever happens to database, broker and group."""
 
 import asyncio
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 
 from libs.messaging import checkpoints, consumption, subscription
 from libs.messaging.projector import Projector
 from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.messaging.worker import check_projector
-from tests.libs.messaging.lab import Lab, Numbered, eventually, order, running
+from libs.testing.waiting import eventually
+from tests.libs.messaging.lab import Lab, open_admin, running
 from tests.libs.messaging.wires import recorded
 
 
-async def append_many(lab: Lab, numbers: range, *, streams: int = 3) -> None:
-    for number in numbers:
-        await lab.append(order(number % streams), Numbered(number))
+async def broken(projector: Projector[Any]) -> str:
+    """What the projector says is broken, once it does."""
+    return await eventually(lambda: projector.progress.broken) or ""
 
 
-def expected(count: int, *, streams: int = 3) -> dict[str, list[int]]:
-    return {order(n): list(range(n, count, streams)) for n in range(streams)}
-
-
-async def broken(projector: Projector[object]) -> bool:
-    return projector.progress.broken is not None
-
-
-async def test_what_is_appended_shows_up_in_the_read_model(lab: Lab) -> None:
-    async with running(lab.relay(), lab.projector()):
-        await append_many(lab, range(10))
-        await eventually(lab.rows, expected(10))
+async def mended(projector: Projector[Any]) -> None:
+    await eventually(lambda: projector.progress.broken, None)
 
 
 async def test_a_projector_started_late_or_again_goes_on_where_it_was(lab: Lab) -> None:
     async with running(lab.relay()):
         for number in range(1, 4):
-            await append_many(lab, range(30 * (number - 1), 30 * number))
+            await lab.append_numbers(range(30 * (number - 1), 30 * number))
             async with running(lab.projector(max_records=7)):
-                await eventually(lab.rows, expected(30 * number))
+                await lab.applied(30 * number)
 
 
 async def test_members_of_a_group_share_the_work_and_hand_it_over(lab: Lab) -> None:
     first, second = lab.projector(max_records=5), lab.projector(max_records=5)
 
-    async def lanes() -> list[int]:
+    def lanes() -> list[int]:
         return sorted(len(one.progress.lanes) for one in (first, second))
 
     async with running(lab.relay()), running(first):
-        await append_many(lab, range(30))
+        await lab.append_numbers(range(30))
         async with running(second):
-            await append_many(lab, range(30, 60))
+            await lab.append_numbers(range(30, 60))
             await eventually(lanes, [1, 2])
-            await append_many(lab, range(60, 90))
-            await eventually(lab.rows, expected(90))
-        await append_many(lab, range(90, 120))
-        await eventually(lab.rows, expected(120))
+            await lab.append_numbers(range(60, 90))
+            await lab.applied(90)
+        await lab.append_numbers(range(90, 120))
+        await lab.applied(120)
         await eventually(lanes, [0, 3])
 
 
@@ -70,12 +57,9 @@ async def test_a_member_without_lanes_stands_by_and_is_ready(lab: Lab) -> None:
     async def ready() -> list[bool]:
         return [(await check_projector(member)).ok for member in members]
 
-    async def lanes() -> list[int]:
-        return sorted(len(member.progress.lanes) for member in members)
-
     assert await ready() == [False] * 4
     async with running(lab.relay(), *members):
-        await eventually(lanes, [0, 1, 1, 1])
+        await eventually(lambda: sorted(len(m.progress.lanes) for m in members), [0, 1, 1, 1])
         await eventually(ready, [True] * 4)
     assert await ready() == [False] * 4
 
@@ -83,9 +67,9 @@ async def test_a_member_without_lanes_stands_by_and_is_ready(lab: Lab) -> None:
 async def test_losing_the_database_again_and_again_loses_nothing(lab: Lab) -> None:
     async with running(lab.relay(), lab.projector(max_records=5)):
         for number in range(5):
-            await append_many(lab, range(30 * number, 30 * (number + 1)))
+            await lab.append_numbers(range(30 * number, 30 * (number + 1)))
             await lab.terminate_backends()
-        await eventually(lab.rows, expected(150))
+        await lab.applied(150)
 
 
 async def test_a_lock_in_the_way_is_waited_for(lab: Lab) -> None:
@@ -94,15 +78,15 @@ async def test_a_lock_in_the_way_is_waited_for(lab: Lab) -> None:
     await lab.pool.expire_connections()
     projector = lab.projector()
 
-    async def trouble() -> str:
+    def trouble() -> str:
         return (projector.progress.trouble or "").partition(":")[0]
 
     async with running(lab.relay(), projector):
         async with lab.pool.acquire() as connection, connection.transaction():
             await connection.execute("LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE")
-            await append_many(lab, range(6))
+            await lab.append_numbers(range(6))
             await eventually(trouble, "LockNotAvailableError")
-        await eventually(lab.rows, expected(6))
+        await lab.applied(6)
         await eventually(trouble, "")
 
 
@@ -112,13 +96,12 @@ async def test_a_projection_that_does_not_fit_its_tables_parks_nothing_and_recov
     projector = lab.projector()
     await lab.pool.execute("ALTER TABLE ledger RENAME TO elsewhere")
     async with running(lab.relay(), projector):
-        await append_many(lab, range(6))
-        await eventually(lambda: broken(projector), True)
-        assert "UndefinedTableError" in (projector.progress.broken or "")
+        await lab.append_numbers(range(6))
+        assert "UndefinedTableError" in await broken(projector)
         assert await lab.pool.fetchval("SELECT count(*) FROM parked_streams") == 0
         await lab.pool.execute("ALTER TABLE elsewhere RENAME TO ledger")
-        await eventually(lab.rows, expected(6))
-        await eventually(lambda: broken(projector), False)
+        await lab.applied(6)
+        await mended(projector)
 
 
 @pytest.mark.parametrize("request_of", ["Fetch", "Heartbeat"])
@@ -135,16 +118,11 @@ async def test_a_consumer_that_died_of_a_lost_connection_is_replaced(
             raise RuntimeError("unable to perform operation; the handler is closed")
         return await send(self, node, request, **how)
 
-    async with running(lab.relay(), lab.projector()):
-        await append_many(lab, range(10))
-        await eventually(lab.rows, expected(10))
+    async with lab.live(10):
         monkeypatch.setattr(AIOKafkaClient, "send", lost)
-        while not died:
-            await asyncio.sleep(0.01)
-        await append_many(lab, range(10, 20))
-        await eventually(lab.rows, expected(20))
-
-    assert died
+        await eventually(lambda: died)
+        await lab.append_numbers(range(10, 20))
+        await lab.applied(20)
 
 
 async def test_a_broker_that_goes_away_while_the_lag_is_asked_ends_nothing(
@@ -162,8 +140,8 @@ async def test_a_broker_that_goes_away_while_the_lag_is_asked_ends_nothing(
     monkeypatch.setattr(AIOKafkaConsumer, "end_offsets", gone)
     async with running(lab.relay(), lab.projector()):
         await asked.wait()
-        await append_many(lab, range(10))
-        await eventually(lab.rows, expected(10))
+        await lab.append_numbers(range(10))
+        await lab.applied(10)
 
 
 async def test_a_hole_in_the_topic_is_never_skipped_and_said_aloud(lab: Lab) -> None:
@@ -179,37 +157,31 @@ async def test_a_hole_in_the_topic_is_never_skipped_and_said_aloud(lab: Lab) -> 
         )
         await publisher.publish([recorded(5, version=5)], 5, {at: 4})
         await publisher.close()
-        await eventually(lambda: broken(projector), True)
+        why = await broken(projector)
 
-    assert "after number 3 came 5, which follows 4" in (projector.progress.broken or "")
-    assert "rebuild this read model from the log" in (projector.progress.broken or "")
+    assert "after number 3 came 5, which follows 4" in why
+    assert "rebuild this read model from the log" in why
     assert await lab.rows() == {"order-1": [1, 2, 3]}
     assert (await checkpoints.read(lab.pool, "ledger"))[at].next_offset == 3
 
 
 async def test_a_consumer_in_the_wrong_place_is_put_right(lab: Lab) -> None:
-    projector = lab.projector()
-    async with running(lab.relay(), projector):
-        await append_many(lab, range(6))
-        await eventually(lab.rows, expected(6))
+    async with lab.live(6):
         # As after a roll-back: an older model, an older checkpoint, and nothing new in the topic.
         async with lab.pool.acquire() as connection, connection.transaction():
             await connection.execute("UPDATE checkpoints SET next_offset = 0, relay_seq = NULL")
             await connection.execute("DELETE FROM ledger")
-        await eventually(lab.rows, expected(6))
-        await append_many(lab, range(6, 12))
-        await eventually(lab.rows, expected(12))
+        await lab.applied(6)
+        await lab.append_numbers(range(6, 12))
+        await lab.applied(12)
 
 
 async def test_kafka_is_told_how_far_the_model_is(lab: Lab) -> None:
-    async with running(lab.relay(), lab.projector()):
-        await append_many(lab, range(9))
-        await eventually(lab.rows, expected(9))
+    async with lab.live(9):
+        pass
 
-    admin = AIOKafkaAdminClient(bootstrap_servers=lab.bootstrap)
-    await admin.start()
-    hints = await admin.list_consumer_group_offsets(f"{lab.group}.ledger")
-    await admin.close()
+    async with open_admin(lab.bootstrap) as admin:
+        hints = await admin.list_consumer_group_offsets(f"{lab.group}.ledger")
     places = await checkpoints.read(lab.pool, "ledger")
     told = {TopicPartition(*at): place.next_offset for at, place in places.items()}
     assert {tp: hints[tp].offset for tp in told} == told
@@ -217,24 +189,19 @@ async def test_kafka_is_told_how_far_the_model_is(lab: Lab) -> None:
 
 async def test_a_topic_nobody_made_yet_is_waited_for(lab: Lab) -> None:
     await lab.delete_topic()
-    projector = lab.projector()
-    async with running(projector):
+    async with running(lab.projector()):
         await asyncio.sleep(0)
         specs = [TopicSpec(category="lab.order", partitions=3, retention_days=1)]
         await ensure_topics(lab.bootstrap, lab.prefix, specs)
         async with running(lab.relay()):
-            await append_many(lab, range(3))
-            await eventually(lab.rows, expected(3))
+            await lab.append_numbers(range(3))
+            await lab.applied(3)
 
 
 async def test_stopping_does_not_wait_for_a_topic_that_is_not_there(lab: Lab) -> None:
     await lab.delete_topic()
-    stop = asyncio.Event()
-    task = asyncio.create_task(lab.projector().run(stop))
-    await asyncio.sleep(0.1)
-    stop.set()
-
-    await asyncio.wait_for(task, 10)
+    async with running(lab.projector()):
+        await asyncio.sleep(0.1)
 
 
 async def test_stopping_does_not_wait_for_a_database_that_hangs(
@@ -242,32 +209,24 @@ async def test_stopping_does_not_wait_for_a_database_that_hangs(
 ) -> None:
     for module in (consumption, subscription):
         monkeypatch.setattr(module, "STOP_SECONDS", 0.5)
+    waiting = """SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'"""
     async with lab.pool.acquire() as connection, running(lab.relay()):
         async with connection.transaction():
             await connection.execute("LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE")
             async with running(lab.projector()):
-                await append_many(lab, range(3))
-                await eventually(lambda: _waiting(lab), 1)
+                await lab.append_numbers(range(3))
+                await eventually(lambda: lab.pool.fetchval(waiting), 1)
         assert await lab.rows() == {}
         async with running(lab.projector()):
-            await eventually(lab.rows, expected(3))
-
-
-async def _waiting(lab: Lab) -> int:
-    query = """SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock'"""
-    return int(await lab.pool.fetchval(query))
+            await lab.applied(3)
 
 
 async def test_how_far_it_is_behind_is_measured(lab: Lab) -> None:
     projector = lab.projector()
-
-    async def lag() -> int:
-        return projector.progress.lag
-
     async with running(lab.relay(), projector):
         async with lab.pool.acquire() as connection, connection.transaction():
             await connection.execute("LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE")
-            await append_many(lab, range(12))
-            await eventually(lag, 12)
-        await eventually(lag, 0)
+            await lab.append_numbers(range(12))
+            await eventually(lambda: projector.progress.lag, 12)
+        await eventually(lambda: projector.progress.lag, 0)

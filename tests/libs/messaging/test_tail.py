@@ -12,7 +12,7 @@ import pytest
 
 from libs.eventsourcing.snapshot import NOTHING, Snapshot
 from libs.messaging.tail import Difference, current
-from tests.libs.messaging.lab import eventually
+from libs.testing.waiting import eventually
 from tests.libs.messaging.load import INSERT, OTHER, Load, Seen, long_transaction
 
 Tail = Callable[[asyncpg.Connection, Seen], Coroutine[Any, Any, None]]
@@ -68,9 +68,6 @@ async def test_nothing_is_missed_doubled_or_disordered_while_a_stranger_sits_in_
     load = Load(address=address)
     ways: dict[Tail, Seen] = {by_difference: Seen(), by_position: Seen(), by_fence: Seen()}
 
-    async def delivered() -> int:
-        return len(ways[by_difference].events)
-
     async with AsyncExitStack() as stack:
         for way, seen in ways.items():
             connection = await asyncpg.connect(address)
@@ -82,19 +79,15 @@ async def test_nothing_is_missed_doubled_or_disordered_while_a_stranger_sits_in_
             await load.write(writers=16, rounds=100)
             assert len(load.committed) > 800
             # Everything arrives while the stranger is still there.
-            await eventually(delivered, len(load.committed), seconds=10)
+            await eventually(lambda: len(ways[by_difference].events), len(load.committed))
             assert len(ways[by_fence].events) < len(load.committed) / 2
-        await eventually(lambda: _length(ways[by_fence]), len(load.committed), seconds=10)
+        await eventually(lambda: len(ways[by_fence].events), len(load.committed))
 
     none = {"missed": 0, "doubled": 0, "disorder": 0}
     assert ways[by_difference].anomalies(load.committed) == none
     # The checker can tell: both other ways fail it under the same load.
     assert ways[by_position].anomalies(load.committed)["missed"] > 0
     assert ways[by_fence].anomalies(load.committed)["disorder"] > 0
-
-
-async def _length(seen: Seen) -> int:
-    return len(seen.events)
 
 
 Step = tuple[int, str]

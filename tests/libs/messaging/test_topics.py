@@ -1,11 +1,9 @@
 """Which topics there are, and in which lane a stream lies."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.partitioner import murmur2
 
@@ -18,6 +16,8 @@ from libs.messaging.topics import (
     read_topics,
     topic_name,
 )
+from libs.testing.waiting import eventually
+from tests.libs.messaging.lab import open_admin
 
 JAVA = {
     "21": -973932308,
@@ -32,14 +32,6 @@ JAVA = {
 
 def spec(partitions: int = 3, days: int = 1) -> TopicSpec:
     return TopicSpec(category="lab.order", partitions=partitions, retention_days=days)
-
-
-@pytest.fixture
-async def admin(kafka_bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
-    await client.start()
-    yield client
-    await client.close()
 
 
 @pytest.mark.parametrize("key", JAVA)
@@ -86,17 +78,20 @@ async def test_another_number_of_partitions_is_refused(kafka_bootstrap: str, pre
         await ensure_topics(kafka_bootstrap, prefix, [spec(4)])
 
 
-async def test_another_retention_is_set(
-    kafka_bootstrap: str, prefix: str, admin: AIOKafkaAdminClient
-) -> None:
+async def test_another_retention_is_set(kafka_bootstrap: str, prefix: str) -> None:
+    topic = ConfigResource(ConfigResourceType.TOPIC, f"{prefix}.lab.order")
     for days in (1, 2):
         await ensure_topics(kafka_bootstrap, prefix, [spec(days=days)])
 
-    topic = ConfigResource(ConfigResourceType.TOPIC, f"{prefix}.lab.order")
-    (answer,) = await admin.describe_configs([topic])
-    settings = {config[0]: config[1] for config in answer.resources[0][4]}
-    assert settings["retention.ms"] == str(2 * 86_400_000)
-    assert settings["max.message.bytes"] == "1048576"
+    async with open_admin(kafka_bootstrap) as admin:
+
+        async def setting(name: str) -> str:
+            (answer,) = await admin.describe_configs([topic])
+            return str({config[0]: config[1] for config in answer.resources[0][4]}[name])
+
+        # The broker answers with the old one for a moment.
+        await eventually(lambda: setting("retention.ms"), str(2 * 86_400_000))
+        assert await setting("max.message.bytes") == "1048576"
 
 
 async def test_two_commands_at_once_do_no_harm(kafka_bootstrap: str, prefix: str) -> None:

@@ -3,7 +3,10 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -11,9 +14,10 @@ import asyncpg
 import pytest
 
 from libs.postgres.migrate import migrate, pending
-from libs.postgres.pool import open_pool, tenant_transaction
+from libs.postgres.pool import Pool, open_pool, tenant_transaction
 from libs.postgres.revisions import MigrationFault, unapplied
 from libs.postgres.rls import application_role
+from tests.libs.postgres.logins import as_login
 
 FIRST = '''
 """A box."""
@@ -51,197 +55,197 @@ def upgrade():
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service that nobody else uses, with its revisions in a folder."""
+
+    name: str
+    database: str
+    folder: Path
+
+    @property
+    def role(self) -> str:
+        return application_role(self.name)
+
+    def write(self, **revisions: str) -> None:
+        (self.folder / "versions").mkdir(exist_ok=True)
+        for name, text in revisions.items():
+            (self.folder / "versions" / f"{name}.py").write_text(text, encoding="utf-8")
+
+    def remove_second(self) -> None:
+        (self.folder / "versions" / "second.py").unlink()
+
+    def migrate(self) -> None:
+        migrate(self.name, self.database, migrations=self.folder)
+
+    def pending(self) -> list[str]:
+        return pending(self.name, self.database, migrations=self.folder)
+
+    @asynccontextmanager
+    async def pool(self) -> AsyncIterator[Pool]:
+        pool = await open_pool(
+            self.database, role=self.role, schema=self.name, size=1, application_name="test"
+        )
+        yield pool
+        await pool.close()
+
+
 @pytest.fixture
-async def service(database: str) -> AsyncIterator[str]:
-    """A name nobody else uses; its role belongs to the whole server and is dropped at the end."""
-    name = f"s{uuid4().hex[:12]}"
-    yield name
-    role = application_role(name)
+async def admin(database: str) -> AsyncIterator[Any]:
+    """A superuser's connection."""
     connection = await asyncpg.connect(database)
-    if await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
-        await connection.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+    yield connection
     await connection.close()
 
 
 @pytest.fixture
-def migrations(tmp_path: Path) -> Path:
-    write(tmp_path, first=FIRST, second=SECOND)
-    return tmp_path
+async def service(database: str, tmp_path: Path, admin: Any) -> AsyncIterator[Service]:
+    """A service with two revisions; its role belongs to the whole server and is dropped."""
+    made = Service(f"s{uuid4().hex[:12]}", database, tmp_path)
+    made.write(first=FIRST, second=SECOND)
+    yield made
+    await drop_role(admin, made.role)
 
 
-def write(folder: Path, **revisions: str) -> None:
-    (folder / "versions").mkdir(exist_ok=True)
-    for name, text in revisions.items():
-        (folder / "versions" / f"{name}.py").write_text(text, encoding="utf-8")
+async def drop_role(admin: Any, role: str) -> None:
+    if await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+        await admin.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
 
 
-def as_login(database: str, login: str) -> str:
-    """The same database for another login; its password is x."""
-    parts = urlsplit(database)
-    return parts._replace(netloc=f"{login}:x@{parts.netloc.rpartition('@')[2]}").geturl()
-
-
-async def in_processes_of_their_own(service: str, urls: list[str], migrations: Path) -> None:
+async def migrate_in_processes(*services: Service) -> None:
+    """Migrate all at once, each in a process of its own."""
     code = "import sys, pathlib; from libs.postgres.migrate import migrate; "
     code += "migrate(sys.argv[1], sys.argv[2], migrations=pathlib.Path(sys.argv[3]))"
     runs = [
         await asyncio.create_subprocess_exec(
-            sys.executable, "-c", code, service, url, str(migrations)
+            sys.executable, "-c", code, one.name, one.database, str(one.folder)
         )
-        for url in urls
+        for one in services
     ]
-    assert await asyncio.gather(*(run.wait() for run in runs)) == [0] * len(urls)
+    assert await asyncio.gather(*(run.wait() for run in runs)) == [0] * len(services)
 
 
 async def test_migrations_in_threads_of_one_process_do_not_mix(
-    database: str, service: str, migrations: Path
+    service: Service, admin: Any
 ) -> None:
-    others = [f"{service}{letter}" for letter in "abc"]
+    others = [replace(service, name=f"{service.name}{letter}") for letter in "abc"]
 
-    await asyncio.gather(
-        *(asyncio.to_thread(migrate, name, database, migrations=migrations) for name in others)
-    )
+    await asyncio.gather(*(asyncio.to_thread(one.migrate) for one in others))
 
-    assert [pending(name, database, migrations=migrations) for name in others] == [[]] * 3
-    connection = await asyncpg.connect(database)
-    for role in map(application_role, others):
-        await connection.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
-    await connection.close()
+    assert [one.pending() for one in others] == [[]] * 3
+    for one in others:
+        await drop_role(admin, one.role)
 
 
 async def test_a_migrated_service_reads_and_writes_as_its_role_only(
-    database: str, service: str, migrations: Path
+    service: Service, admin: Any
 ) -> None:
-    migrate(service, database, migrations=migrations)
+    service.migrate()
 
-    role = application_role(service)
-    pool = await open_pool(database, role=role, schema=service, size=1, application_name="test")
-    async with tenant_transaction(pool, "flora") as connection:
-        await connection.execute("INSERT INTO box VALUES ('flora', 'a', 1)")
-        assert await connection.fetchval("SELECT items FROM box") == 1
-    for forbidden in ("DELETE FROM box", "CREATE TABLE x ()", "DELETE FROM schema_version"):
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await pool.execute(forbidden)
-    rights = await pool.fetchrow(
-        """SELECT rolcanlogin, rolsuper, rolbypassrls, rolcreaterole
-        FROM pg_roles WHERE rolname = $1""",
-        role,
-    )
-    assert rights is not None
-    assert tuple(rights) == (False, False, False, False)
-    await pool.close()
+    async with service.pool() as pool:
+        async with tenant_transaction(pool, "flora") as connection:
+            await connection.execute("INSERT INTO box VALUES ('flora', 'a', 1)")
+            assert await connection.fetchval("SELECT items FROM box") == 1
+        for forbidden in ("DELETE FROM box", "CREATE TABLE x ()", "DELETE FROM schema_version"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await pool.execute(forbidden)
+    rights = "SELECT rolcanlogin, rolsuper, rolbypassrls, rolcreaterole FROM pg_roles"
+    row = await admin.fetchrow(f"{rights} WHERE rolname = $1", service.role)
+    assert tuple(row) == (False, False, False, False)
 
 
-async def test_what_is_not_applied_yet_is_told_oldest_first(
-    database: str, service: str, migrations: Path
-) -> None:
-    assert pending(service, database, migrations=migrations) == ["0001", "0002"]
-    (migrations / "versions" / "second.py").unlink()
+async def test_what_is_not_applied_yet_is_told_oldest_first(service: Service) -> None:
+    assert service.pending() == ["0001", "0002"]
+    service.remove_second()
 
-    migrate(service, database, migrations=migrations)
+    service.migrate()
 
-    assert pending(service, database, migrations=migrations) == []
-    write(migrations, second=SECOND)
-    assert pending(service, database, migrations=migrations) == ["0002"]
-    pool = await open_pool(
-        database,
-        role=application_role(service),
-        schema=service,
-        size=1,
-        application_name="test",
-    )
-    assert await unapplied(service, pool, migrations=migrations) == ["0002"]
-    await pool.close()
+    assert service.pending() == []
+    service.write(second=SECOND)
+    assert service.pending() == ["0002"]
+    async with service.pool() as pool:
+        assert await unapplied(service.name, pool, migrations=service.folder) == ["0002"]
 
 
-async def test_an_older_release_is_at_peace_with_a_newer_schema(
-    database: str, service: str, migrations: Path
-) -> None:
-    migrate(service, database, migrations=migrations)
+def test_an_older_release_is_at_peace_with_a_newer_schema(service: Service) -> None:
+    service.migrate()
 
-    (migrations / "versions" / "second.py").unlink()
+    service.remove_second()
 
-    assert pending(service, database, migrations=migrations) == []
+    assert service.pending() == []
 
 
-async def test_migrating_again_changes_nothing(
-    database: str, service: str, migrations: Path
-) -> None:
+def test_migrating_again_changes_nothing(service: Service) -> None:
     for _ in range(2):
-        migrate(service, database, migrations=migrations)
+        service.migrate()
 
-    assert pending(service, database, migrations=migrations) == []
+    assert service.pending() == []
 
 
-async def test_migrations_of_one_service_at_once_wait_for_each_other(
-    database: str, service: str, migrations: Path
-) -> None:
-    await in_processes_of_their_own(service, [database] * 3, migrations)
+async def test_migrations_of_one_service_at_once_wait_for_each_other(service: Service) -> None:
+    await migrate_in_processes(*[service] * 3)
 
-    assert pending(service, database, migrations=migrations) == []
+    assert service.pending() == []
 
 
 async def test_migrations_in_several_databases_at_once_share_their_role(
-    postgres_url: str, service: str, migrations: Path
+    service: Service, admin: Any
 ) -> None:
     names = [f"t{uuid4().hex}" for _ in range(3)]
-    admin = await asyncpg.connect(postgres_url)
     for name in names:
         await admin.execute(f"CREATE DATABASE {name}")
-    urls = [urlsplit(postgres_url)._replace(path=f"/{name}").geturl() for name in names]
+    address = urlsplit(service.database)
+    services = [
+        replace(service, database=address._replace(path=f"/{name}").geturl()) for name in names
+    ]
 
-    await in_processes_of_their_own(service, urls, migrations)
+    await migrate_in_processes(*services)
 
-    assert [pending(service, url, migrations=migrations) for url in urls] == [[]] * 3
+    assert [one.pending() for one in services] == [[]] * 3
     for name in names:
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
 
 
 async def test_a_broken_revision_leaves_nothing_behind_but_keeps_those_before_it(
-    database: str, service: str, migrations: Path
+    service: Service, admin: Any
 ) -> None:
-    write(migrations, broken=BROKEN)
+    service.write(broken=BROKEN)
 
     with pytest.raises(Exception, match="division by zero"):
-        migrate(service, database, migrations=migrations)
+        service.migrate()
 
-    assert pending(service, database, migrations=migrations) == ["0003"]
-    connection = await asyncpg.connect(database)
-    assert await connection.fetchval("SELECT to_regclass($1)", f"{service}.half") is None
-    assert await connection.fetchval("SELECT to_regclass($1)", f"{service}.box") is not None
-    await connection.close()
+    assert service.pending() == ["0003"]
+    for table, is_there in (("half", False), ("box", True)):
+        found = await admin.fetchval("SELECT to_regclass($1)", f"{service.name}.{table}")
+        assert (found is not None) == is_there
 
 
 async def test_a_login_that_is_no_superuser_may_migrate_and_become_the_role(
-    database: str, service: str, migrations: Path
+    service: Service, admin: Any
 ) -> None:
-    login, role = f"login_{service}", application_role(service)
-    admin = await asyncpg.connect(database)
+    login = f"login_{service.name}"
     await admin.execute(f"CREATE ROLE {login} LOGIN PASSWORD 'x' CREATEROLE")
     name = await admin.fetchval("SELECT current_database()")
     await admin.execute(f"GRANT CREATE ON DATABASE {name} TO {login}")
-    own = as_login(database, login)
+    own = replace(service, database=as_login(service.database, login))
 
-    migrate(service, own, migrations=migrations)
+    own.migrate()
 
-    pool = await open_pool(own, role=role, schema=service, size=1, application_name="test")
-    assert await pool.fetchval("SELECT current_user") == role
-    assert await pool.fetchval("SELECT count(*) FROM box") == 0
-    await pool.close()
+    async with own.pool() as pool:
+        assert await pool.fetchval("SELECT current_user") == service.role
+        assert await pool.fetchval("SELECT count(*) FROM box") == 0
     await admin.execute(f"DROP OWNED BY {login} CASCADE")
-    await admin.execute(f"DROP ROLE {role}")
+    await admin.execute(f"DROP ROLE {service.role}")
     await admin.execute(f"DROP OWNED BY {login}; DROP ROLE {login}")
-    await admin.close()
 
 
 def test_a_database_that_never_comes_is_a_clear_fault(
-    migrations: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("libs.postgres.migrate.WAIT_SECONDS", 0.3)
 
     with pytest.raises(MigrationFault, match="no database"):
-        migrate("ingest", "postgresql://nobody@/x?host=/nowhere", migrations=migrations)
+        migrate("ingest", "postgresql://nobody@/x?host=/nowhere", migrations=tmp_path)
 
 
 def test_an_unknown_service_is_a_clear_fault() -> None:

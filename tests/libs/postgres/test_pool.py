@@ -1,15 +1,11 @@
-"""What a pooled connection may do, before and after it was returned.
-
-Longer than most: one list of what a connection may and may not do.
-"""
+"""What a pooled connection may do, before and after it was returned."""
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -27,25 +23,33 @@ from libs.postgres.pool import (
     tenant_transaction,
 )
 from libs.postgres.rls import application_role, enable_tenant_rls, grant
+from tests.libs.postgres.logins import as_login
+
+INSERT = "INSERT INTO box VALUES ($1, 'a')"
 
 
 @pytest.fixture
-async def service(database: str) -> AsyncIterator[str]:
+async def admin(database: str) -> AsyncIterator[Any]:
+    """A superuser's connection."""
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def service(admin: Any) -> AsyncIterator[str]:
     """A schema `<service>` with a fenced table `box`, owned by the login."""
     name = f"s{uuid4().hex[:12]}"
     role = application_role(name)
     statements: list[str] = []
     enable_tenant_rls(_Recorder(name, statements), "box")
     grant(_Recorder(name, statements), "box", "SELECT", "INSERT")
-    connection = await asyncpg.connect(database)
-    await connection.execute(f"CREATE SCHEMA {name}; SET search_path = {name}")
-    await connection.execute(f"CREATE ROLE {role} NOLOGIN; GRANT USAGE ON SCHEMA {name} TO {role}")
-    await connection.execute("CREATE TABLE box (tenant text NOT NULL, code text NOT NULL)")
-    for statement in statements:
-        await connection.execute(statement)
+    await admin.execute(f"CREATE SCHEMA {name}; SET search_path = {name}")
+    await admin.execute(f"CREATE ROLE {role} NOLOGIN; GRANT USAGE ON SCHEMA {name} TO {role}")
+    await admin.execute("CREATE TABLE box (tenant text NOT NULL, code text NOT NULL)")
+    await admin.execute(";".join(statements))
     yield name
-    await connection.execute(f"DROP SCHEMA {name} CASCADE; DROP ROLE {role}")
-    await connection.close()
+    await admin.execute(f"DROP SCHEMA {name} CASCADE; DROP ROLE {role}")
 
 
 class _Recorder(Operations):
@@ -63,39 +67,46 @@ class _Recorder(Operations):
 
 @asynccontextmanager
 async def pool_of(database: str, service: str, **changed: Any) -> AsyncIterator[Pool]:
-    said: dict[str, Any] = {
+    given: dict[str, Any] = {
         "role": application_role(service),
         "schema": service,
         "size": 1,
         "application_name": "test",
     }
-    pool = await open_pool(database, **(said | changed))
+    pool = await open_pool(database, **(given | changed))
     try:
         yield pool
     finally:
         pool.terminate()
 
 
-def as_login(database: str, login: str) -> str:
-    """The same database for another login; its password is x."""
-    parts = urlsplit(database)
-    return parts._replace(netloc=f"{login}:x@{parts.netloc.rpartition('@')[2]}").geturl()
+@pytest.fixture
+async def pool(database: str, service: str) -> AsyncIterator[Pool]:
+    """A pool of one connection that sees one tenant at a time."""
+    async with pool_of(database, service) as made:
+        yield made
+
+
+@pytest.fixture
+async def filled(pool: Pool) -> Pool:
+    """The same; the tenants flora and other have a row each."""
+    for tenant in ("flora", "other"):
+        async with tenant_transaction(pool, tenant) as connection:
+            await connection.execute(INSERT, tenant)
+    return pool
 
 
 async def test_a_connection_acts_as_the_role_in_the_schema_of_the_service(
-    database: str, service: str
+    pool: Pool, service: str
 ) -> None:
-    async with pool_of(database, service) as pool:
-        row = await pool.fetchrow(
-            "SELECT current_user, current_schema, current_setting('application_name') AS name"
-        )
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await pool.execute("CREATE TABLE mine ()")
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await pool.execute("DELETE FROM box")
-
+    row = await pool.fetchrow(
+        "SELECT current_user, current_schema, current_setting('application_name') AS name"
+    )
     assert row is not None
     assert tuple(row) == (application_role(service), service, "test")
+    for statement in ("CREATE TABLE mine ()", "DELETE FROM box"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await pool.execute(statement)
 
 
 async def test_what_one_user_of_a_connection_sets_is_gone_for_the_next(
@@ -120,123 +131,75 @@ async def test_what_one_user_of_a_connection_sets_is_gone_for_the_next(
     assert before == after != changed
 
 
-async def test_without_a_tenant_no_row_is_visible_and_none_can_be_written(
-    database: str, service: str
-) -> None:
-    async with pool_of(database, service) as pool:
-        async with tenant_transaction(pool, "flora") as connection:
-            await connection.execute("INSERT INTO box VALUES ('flora', 'a')")
-
-        assert await pool.fetchval("SELECT count(*) FROM box") == 0
-        for tenant in ("flora", "", "*"):
-            with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await pool.execute("INSERT INTO box VALUES ($1, 'b')", tenant)
+async def test_without_a_tenant_no_row_is_visible_and_none_can_be_written(filled: Pool) -> None:
+    assert await filled.fetchval("SELECT count(*) FROM box") == 0
+    for tenant in ("flora", "", "*"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await filled.execute(INSERT, tenant)
 
 
-async def test_a_tenant_sees_and_writes_its_own_rows_only(database: str, service: str) -> None:
-    async with pool_of(database, service) as pool:
-        for tenant in ("flora", "other"):
-            async with tenant_transaction(pool, tenant) as connection:
-                await connection.execute("INSERT INTO box VALUES ($1, 'a')", tenant)
-
-        async with tenant_transaction(pool, "flora") as connection:
-            seen = await connection.fetch("SELECT tenant FROM box")
-            with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                async with connection.transaction():
-                    await connection.execute("INSERT INTO box VALUES ('other', 'b')")
+async def test_a_tenant_sees_and_writes_its_own_rows_only(filled: Pool) -> None:
+    async with tenant_transaction(filled, "flora") as connection:
+        seen = await connection.fetch("SELECT tenant FROM box")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with connection.transaction():
+                await connection.execute(INSERT, "other")
 
     assert [row["tenant"] for row in seen] == ["flora"]
 
 
+@pytest.mark.usefixtures("filled")
 async def test_the_system_scope_sees_every_tenant(database: str, service: str) -> None:
-    async with (
-        pool_of(database, service) as pool,
-        pool_of(database, service, tenant_scope=SYSTEM) as system,
-    ):
-        for tenant in ("flora", "other"):
-            async with tenant_transaction(pool, tenant) as connection:
-                await connection.execute("INSERT INTO box VALUES ($1, 'a')", tenant)
-
+    async with pool_of(database, service, tenant_scope=SYSTEM) as system:
         assert await system.fetchval("SELECT count(*) FROM box") == 2
 
 
 async def test_what_sets_nothing_goes_back_as_it_is_and_the_next_one_is_put_right_again(
-    database: str, service: str
+    pool: Pool, service: str
 ) -> None:
-    async with pool_of(database, service) as pool:
+    async with acquired(pool) as connection:
+        nothing_was_set(connection)
+        # Not nothing, to see that it is left alone.
+        await connection.execute("SET search_path = public")
+    for schema in ("public", service):
         async with acquired(pool) as connection:
-            nothing_was_set(connection)
-            # Not nothing, to see that it is left alone.
-            await connection.execute("SET search_path = public")
-        async with acquired(pool) as connection:
-            assert await connection.fetchval("SHOW search_path") == "public"
-        async with acquired(pool) as connection:
-            assert await connection.fetchval("SHOW search_path") == service
+            assert await connection.fetchval("SHOW search_path") == schema
 
 
-async def test_a_transaction_left_open_ends_although_nothing_was_set(
-    database: str, service: str
-) -> None:
-    async with pool_of(database, service) as pool:
-        async with acquired(pool) as connection:
-            nothing_was_set(connection)
-            await connection.execute("BEGIN")
-            await connection.execute("SELECT set_config('tillstream.tenant', 'flora', true)")
-            await connection.execute("INSERT INTO box VALUES ('flora', 'a')")
+async def test_a_transaction_left_open_ends_although_nothing_was_set(pool: Pool) -> None:
+    async with acquired(pool) as connection:
+        nothing_was_set(connection)
+        await connection.execute("BEGIN")
+        await connection.execute("SELECT set_config('tillstream.tenant', 'flora', true)")
+        await connection.execute(INSERT, "flora")
 
-        async with tenant_transaction(pool, "flora") as connection:
+    async with tenant_transaction(pool, "flora") as connection:
+        assert await connection.fetchval("SELECT count(*) FROM box") == 0
+
+
+async def test_whoever_only_reads_sees_one_tenant_and_leaves_nothing_behind(filled: Pool) -> None:
+    for tenant in ("flora", "other"):
+        async with tenant_reading(filled, tenant) as connection:
+            seen = await connection.fetch("SELECT tenant FROM box")
+            pid = await connection.fetchval("SELECT pg_backend_pid()")
+        assert [row["tenant"] for row in seen] == [tenant]
+        async with acquired(filled) as connection:
+            assert await connection.fetchval("SELECT pg_backend_pid()") == pid
             assert await connection.fetchval("SELECT count(*) FROM box") == 0
-
-
-async def test_whoever_only_reads_sees_one_tenant_and_leaves_nothing_behind(
-    database: str, service: str
-) -> None:
-    async with pool_of(database, service) as pool:
-        for tenant in ("flora", "other"):
-            async with tenant_transaction(pool, tenant) as connection:
-                await connection.execute("INSERT INTO box VALUES ($1, 'a')", tenant)
-
-        for tenant in ("flora", "other"):
-            async with tenant_reading(pool, tenant) as connection:
-                seen = await connection.fetch("SELECT tenant FROM box")
-                pid = await connection.fetchval("SELECT pg_backend_pid()")
-            assert [row["tenant"] for row in seen] == [tenant]
-            async with acquired(pool) as connection:
-                assert await connection.fetchval("SELECT pg_backend_pid()") == pid
-                assert await connection.fetchval("SELECT count(*) FROM box") == 0
-
-
-async def test_a_reader_whose_connection_breaks_is_told_so_and_the_next_one_is_served(
-    database: str, service: str
-) -> None:
-    admin = await asyncpg.connect(database)
-    async with pool_of(database, service) as pool:
-        with pytest.raises(Unavailable):  # noqa: PT012 - the whole block is what fails
-            async with tenant_reading(pool, "flora") as connection:
-                pid = await connection.fetchval("SELECT pg_backend_pid()")
-                await admin.execute("SELECT pg_terminate_backend($1, 5000)", pid)
-                await connection.fetch("SELECT * FROM box")
-
-        async with tenant_reading(pool, "flora") as connection:
-            assert await connection.fetch("SELECT * FROM box") == []
-    await admin.close()
 
 
 @pytest.mark.parametrize("opened", [tenant_transaction, tenant_reading])
 @pytest.mark.parametrize("tenant", ["", SYSTEM])
 async def test_a_tenant_cannot_be_nobody_or_the_system(
-    database: str, service: str, tenant: str, opened: Any
+    pool: Pool, tenant: str, opened: Any
 ) -> None:
-    async with pool_of(database, service) as pool:
-        with pytest.raises(ValueError, match="tenant"):
-            async with opened(pool, tenant):
-                pass
+    with pytest.raises(ValueError, match="tenant"):
+        async with opened(pool, tenant):
+            pass
 
 
-async def test_the_tenant_is_forgotten_when_its_transaction_fails(
-    database: str, service: str
-) -> None:
-    async with pool_of(database, service) as pool, acquired(pool) as connection:
+async def test_the_tenant_is_forgotten_when_its_transaction_fails(pool: Pool) -> None:
+    async with acquired(pool) as connection:
         await connection.execute("SELECT 1")
         failing = connection.transaction()
         await failing.start()
@@ -249,50 +212,56 @@ async def test_the_tenant_is_forgotten_when_its_transaction_fails(
 
 
 async def test_a_login_that_is_no_superuser_drops_its_own_rights(
-    database: str, service: str
+    database: str, service: str, admin: Any
 ) -> None:
     login, role = f"login_{service}", application_role(service)
-    admin = await asyncpg.connect(database)
     await admin.execute(f"CREATE ROLE {login} LOGIN PASSWORD 'x'")
     await admin.execute(f"GRANT {role} TO {login} WITH INHERIT FALSE, SET TRUE")
-    own = as_login(database, login)
     try:
-        async with pool_of(own, service) as pool:
+        async with pool_of(as_login(database, login), service) as pool:
             row = await pool.fetchrow("SELECT current_user, session_user")
     finally:
         await admin.execute(f"DROP ROLE {login}")
-        await admin.close()
 
     assert row is not None
     assert tuple(row) == (role, login)
 
 
+async def reading(pool: Pool, cut: Callable[[int], Awaitable[object]]) -> None:
+    async with tenant_reading(pool, "flora") as connection:
+        await cut(await connection.fetchval("SELECT pg_backend_pid()"))
+        await connection.fetch("SELECT * FROM box")
+
+
+async def holding(pool: Pool, cut: Callable[[int], Awaitable[object]]) -> None:
+    async with acquired(pool) as connection:
+        await cut(await connection.fetchval("SELECT pg_backend_pid()"))
+        await connection.fetchval("SELECT 1")
+
+
+async def ending(pool: Pool, cut: Callable[[int], Awaitable[object]]) -> None:
+    pid = await pool.fetchval("SELECT pg_backend_pid()")
+    async with tenant_transaction(pool, "flora"):
+        await cut(pid)
+
+
+@pytest.mark.parametrize("use", [reading, holding, ending])
 async def test_a_lost_connection_is_told_as_unavailable_and_replaced(
-    database: str, service: str
+    pool: Pool, admin: Any, use: Any
 ) -> None:
-    admin = await asyncpg.connect(database)
-    async with pool_of(database, service) as pool:
-        pid = await pool.fetchval("SELECT pg_backend_pid()")
-        with pytest.raises(Unavailable):  # noqa: PT012 - the whole block is what fails
-            async with acquired(pool) as connection:
-                await admin.execute("SELECT pg_terminate_backend($1, 5000)", pid)
-                await connection.fetchval("SELECT 1")
+    lost: list[int] = []
 
-        async with acquired(pool) as connection:
-            assert await connection.fetchval("SELECT pg_backend_pid()") != pid
-    await admin.close()
+    async def cut(pid: int) -> None:
+        lost.append(pid)
+        await admin.execute("SELECT pg_terminate_backend($1, 5000)", pid)
 
+    with pytest.raises(Unavailable):
+        await use(pool, cut)
 
-async def test_a_connection_found_broken_in_a_transaction_is_told_as_unavailable(
-    database: str, service: str
-) -> None:
-    admin = await asyncpg.connect(database)
-    async with pool_of(database, service) as pool:
-        pid = await pool.fetchval("SELECT pg_backend_pid()")
-        with pytest.raises(Unavailable):
-            async with tenant_transaction(pool, "flora"):
-                await admin.execute("SELECT pg_terminate_backend($1, 5000)", pid)
-    await admin.close()
+    async with acquired(pool) as connection:
+        assert await connection.fetchval("SELECT pg_backend_pid()") not in lost
+    async with tenant_reading(pool, "flora") as connection:
+        assert await connection.fetch("SELECT * FROM box") == []
 
 
 async def test_an_unreachable_server_is_unavailable() -> None:
@@ -306,35 +275,33 @@ async def test_an_unreachable_server_is_unavailable() -> None:
 
 
 async def test_an_exhausted_pool_is_unavailable(
-    database: str, service: str, monkeypatch: pytest.MonkeyPatch
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("libs.postgres.pool.ACQUIRE_SECONDS", 0.1)
-    async with pool_of(database, service) as pool, acquired(pool):
+    async with pool.acquire():
         with pytest.raises(Unavailable):
             async with acquired(pool):
                 pass
 
 
-async def test_errors_of_the_caller_pass_through_unchanged(database: str, service: str) -> None:
-    async with pool_of(database, service) as pool:
-        for error in (TimeoutError(), FileNotFoundError(), KeyError()):
-            with pytest.raises(type(error)):
-                async with acquired(pool):
-                    raise error
-        with pytest.raises(asyncpg.UndefinedTableError):
-            async with acquired(pool) as connection:
-                await connection.execute("SELECT * FROM nowhere")
+async def test_errors_of_the_caller_pass_through_unchanged(pool: Pool) -> None:
+    for error in (TimeoutError(), FileNotFoundError(), KeyError()):
+        with pytest.raises(type(error)):
+            async with acquired(pool):
+                raise error
+    with pytest.raises(asyncpg.UndefinedTableError):
+        async with acquired(pool) as connection:
+            await connection.execute("SELECT * FROM nowhere")
 
 
 async def test_a_statement_cannot_run_for_ever(database: str, service: str) -> None:
-    async with pool_of(database, service, statement_timeout=timedelta(milliseconds=50)) as pool:
+    async with pool_of(database, service, statement_timeout=timedelta(seconds=1)) as pool:
         with pytest.raises(asyncpg.QueryCanceledError):
             await pool.execute("SELECT pg_sleep(60)")
 
 
-async def test_json_comes_and_goes_as_text(database: str, service: str) -> None:
-    async with pool_of(database, service) as pool:
-        assert await pool.fetchval("SELECT $1::jsonb", '{"a":1}') == '{"a": 1}'
+async def test_json_comes_and_goes_as_text(pool: Pool) -> None:
+    assert await pool.fetchval("SELECT $1::jsonb", '{"a":1}') == '{"a": 1}'
 
 
 async def test_a_pool_never_holds_more_connections_than_it_was_given(

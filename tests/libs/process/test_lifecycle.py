@@ -1,18 +1,14 @@
-"""Starting, serving and stopping, with real signals and real sockets.
-
-Longer than most: one list of the ways a process may be stopped.
-"""
+"""Starting, serving and stopping, with real signals and real sockets."""
 
 import asyncio
-import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import IO, Any
 
 import aiohttp
@@ -21,6 +17,7 @@ import pytest
 import structlog
 
 from libs.process import lifecycle as process
+from libs.testing.waiting import PATIENCE_SECONDS, eventually
 
 PREAMBLE = """
 import asyncio, functools, sys
@@ -65,87 +62,82 @@ one, two = functools.partial(polite, "one"), functools.partial(polite, "two")
 
 
 @contextmanager
-def started(call: str) -> Iterator[tuple["subprocess.Popen[str]", IO[str]]]:
-    """A program running tasks, and what it writes to stderr."""
-    command = [sys.executable, "-c", f"{PREAMBLE}\nsys.exit(main(run_until_signal({call})))"]
+def started(call: str, more: str = "") -> Iterator[tuple[IO[str], IO[str], Popen[str]]]:
+    """A program running tasks, and what it writes to stdout and stderr; killed if a test fails."""
+    code = f"{PREAMBLE}\n{more}\nsys.exit(main(run_until_signal({call})))"
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as program,
+        Popen([sys.executable, "-c", code], stdout=PIPE, stderr=errors, text=True) as program,
     ):
-        yield program, errors
-
-
-def run(call: str, *signals: signal.Signals, ready: int) -> tuple[int, str, str]:
-    """Start a program, wait until `ready` of its tasks run, signal it; status, stdout, stderr."""
-    with started(call) as (program, errors):
         assert program.stdout is not None
-        for _ in range(ready):
-            assert program.stdout.readline() == "ready\n"
-        for number in signals:
-            program.send_signal(number)
-        out = program.stdout.read()
-        status = program.wait(60)
+        try:
+            yield program.stdout, errors, program
+        except BaseException:
+            program.kill()
+            raise
+
+
+TERM, INT = signal.SIGTERM, signal.SIGINT
+BOTH = ["one drained", "two drained"]
+LATE, SLOW = "one, failing_late", "one, stubborn, drain_seconds=2"
+CANCELLED = ["one drained", "stubborn cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("call", "sent", "status", "out", "logged"),
+    [
+        pytest.param("one, two", TERM, 0, BOTH, [], id="every task finishes on a signal"),
+        pytest.param("one, two", INT, 0, BOTH, [], id="and on an interrupt"),
+        pytest.param(
+            SLOW, TERM, 0, CANCELLED, ['"tasks": ["stubborn"]'], id="a late task is cancelled"
+        ),
+        pytest.param(
+            "one, failing",
+            None,
+            1,
+            ["one drained"],
+            ['"task": "failing"', "ValueError: broken"],
+            id="a failing task stops the others and is logged once",
+        ),
+        pytest.param(
+            "one, short",
+            None,
+            1,
+            ["one drained"],
+            ["ended by itself"],
+            id="a task that ends unasked counts as failed",
+        ),
+        pytest.param("one, finishing", None, 0, ["one drained"], [], id="a task asks for the end"),
+        pytest.param(LATE, TERM, 1, ["one drained"], ["broken late"], id="failure in draining"),
+    ],
+)
+def test_tasks_end_together_and_the_status_says_how(
+    call: str, sent: signal.Signals | None, status: int, out: list[str], logged: list[str]
+) -> None:
+    """`logged` are words of the only line that is logged; none if nothing is."""
+    with started(call) as (printed, errors, program):
+        for _ in range(1 if "finishing" in call else 2):
+            assert printed.readline() == "ready\n"
+        if sent:
+            program.send_signal(sent)
+
+        assert sorted(printed.read().splitlines()) == out
+        assert program.wait(PATIENCE_SECONDS) == status
         errors.seek(0)
-        return status, out, errors.read()
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_lets_every_task_finish(number: signal.Signals) -> None:
-    status, out, err = run("one, two", number, ready=2)
-
-    assert (status, err) == (0, "")
-    assert sorted(out.splitlines()) == ["one drained", "two drained"]
-
-
-def test_a_task_that_does_not_finish_in_time_is_cancelled() -> None:
-    status, out, err = run("one, stubborn, drain_seconds=0.3", signal.SIGTERM, ready=2)
-
-    assert status == 0
-    assert out.splitlines() == ["one drained", "stubborn cancelled"]
-    assert '"tasks": ["stubborn"]' in err
+        lines = errors.read().splitlines()
+        assert len(lines) == bool(logged)
+        assert all(words in lines[0] for words in logged)
 
 
 def test_a_second_signal_cancels_at_once() -> None:
     # Without it the test would run into its timeout.
-    with started("one, stubborn, drain_seconds=500") as (program, _):
-        assert program.stdout is not None
-        assert [program.stdout.readline() for _ in range(2)] == ["ready\n", "ready\n"]
+    with started("one, stubborn, drain_seconds=500") as (printed, _, program):
+        assert [printed.readline() for _ in range(2)] == ["ready\n", "ready\n"]
         program.send_signal(signal.SIGINT)
-        assert program.stdout.readline() == "one drained\n"
+        assert printed.readline() == "one drained\n"
         program.send_signal(signal.SIGINT)
-        assert program.stdout.read() == "stubborn cancelled\n"
-        assert program.wait(60) == 0
-
-
-def test_one_failing_task_stops_the_others_and_is_logged_once() -> None:
-    status, out, err = run("one, failing", ready=2)
-
-    assert status == 1
-    assert out == "one drained\n"
-    (line,) = err.splitlines()
-    assert '"task": "failing"' in line
-    assert "ValueError: broken" in line
-
-
-def test_a_task_that_ends_unasked_counts_as_failed() -> None:
-    status, out, err = run("one, short", ready=2)
-
-    assert (status, out) == (1, "one drained\n")
-    (line,) = err.splitlines()
-    assert "ended by itself" in line
-
-
-def test_a_task_may_ask_for_the_end() -> None:
-    status, out, err = run("one, finishing", ready=1)
-
-    assert (status, out, err) == (0, "one drained\n", "")
-
-
-def test_a_failure_while_draining_is_not_a_clean_end() -> None:
-    status, _, err = run("one, failing_late", signal.SIGTERM, ready=2)
-
-    assert status == 1
-    assert len(err.splitlines()) == 1
+        assert printed.read() == "stubborn cancelled\n"
+        assert program.wait(PATIENCE_SECONDS) == 0
 
 
 def test_programs_run_on_uvloop() -> None:
@@ -180,20 +172,15 @@ async def served(
     serving = asyncio.create_task(
         process.serve(app, "127.0.0.1", 0, stop=stop, listening=port.set_result)
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await asyncio.wait((port, serving), return_when=asyncio.FIRST_COMPLETED)
     try:
         yield f"http://127.0.0.1:{await port}", serving
     finally:
         stop.set()
         app.answer.set()
-        await serving
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not holds():
-            await asyncio.sleep(0.01)
+        if not serving.cancelled():
+            await serving
 
 
 def accepts(url: str) -> bool:
@@ -218,18 +205,18 @@ async def test_a_stop_refuses_new_requests_and_finishes_those_in_flight() -> Non
     app, stop = SlowApp(), asyncio.Event()
     async with served(app, stop) as (url, serving), aiohttp.ClientSession() as client:
         slow = asyncio.create_task(client.get(f"{url}/slow"))
-        await asyncio.wait_for(app.asked.wait(), 20)
+        await asyncio.wait_for(app.asked.wait(), PATIENCE_SECONDS)
 
         stop.set()
 
-        await until(lambda: not accepts(url))
+        await eventually(lambda: not accepts(url))
         assert app.state.draining
         assert not slow.done()
         assert not serving.done()
         app.answer.set()
         async with await slow as answer:
             assert (answer.status, await answer.text()) == (200, "done")
-        await asyncio.wait_for(serving, 20)
+        await asyncio.wait_for(serving, PATIENCE_SECONDS)
 
 
 async def test_serving_leaves_signals_to_the_process() -> None:
@@ -261,73 +248,48 @@ async def test_a_busy_port_is_refused_and_not_shared() -> None:
 
 
 async def test_cancelling_gives_up_on_requests_in_flight() -> None:
-    app, stop = SlowApp(), asyncio.Event()
-    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(
-        process.serve(app, "127.0.0.1", 0, stop=stop, listening=port.set_result)
-    )
-    async with aiohttp.ClientSession() as client:
-        slow = asyncio.create_task(client.get(f"http://127.0.0.1:{await port}/slow"))
-        await asyncio.wait_for(app.asked.wait(), 20)
+    app = SlowApp()
+    async with aiohttp.ClientSession() as client, served(app, asyncio.Event()) as (url, serving):
+        slow = asyncio.create_task(client.get(f"{url}/slow"))
+        await asyncio.wait_for(app.asked.wait(), PATIENCE_SECONDS)
 
         serving.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(serving, 20)
+            await asyncio.wait_for(serving, PATIENCE_SECONDS)
 
         app.answer.set()
         await asyncio.gather(slow, return_exceptions=True)
 
 
-@contextmanager
-def killed_if_left(running: subprocess.Popen[str]) -> Iterator[None]:
-    """A failing test does not wait for a process that nobody stops any more."""
-    try:
-        yield
-    except BaseException:
-        running.kill()
-        raise
-
-
-def test_a_served_process_finishes_its_requests_on_sigterm(tmp_path: Path) -> None:
-    program = f"""
-import asyncio, sys, functools
+SERVED = f"""
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from libs.process.lifecycle import main, run_until_signal, serve
+from libs.process.lifecycle import serve
 from {Path(__file__).stem} import SlowApp
 
-async def run():
-    app = SlowApp()
-    def told(port):
-        sys.stdout.write(f"{{port}}\\n"); sys.stdout.flush()
-    async def http(stop):
-        await serve(app, "127.0.0.1", 0, stop=stop, listening=told)
-    async def later(stop):
-        await app.asked.wait()
-        sys.stdout.write("asked\\n"); sys.stdout.flush()
-        await stop.wait()
-        app.answer.set()
-    return await run_until_signal(http, later)
+app = SlowApp()
 
-sys.exit(main(run()))
+async def http(stop):
+    await serve(app, "127.0.0.1", 0, stop=stop, listening=lambda port: say(f"port {{port}}"))
+
+async def later(stop):
+    await app.asked.wait()
+    say("asked")
+    await stop.wait()
+    app.answer.set()
 """
-    env = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-    with (
-        subprocess.Popen(
-            [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=env
-        ) as running,
-        killed_if_left(running),
-    ):
-        assert running.stdout is not None
-        lines = iter(running.stdout.readline, "")
-        port = next(int(line) for line in lines if line.strip().isdigit())
+
+
+def test_a_served_process_finishes_its_requests_on_sigterm() -> None:
+    with started("http, later", SERVED) as (printed, _, program):
+        lines = iter(printed.readline, "")
+        port = next(int(line.removeprefix("port ")) for line in lines if line.startswith("port "))
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert "asked\n" in lines
-            running.send_signal(signal.SIGTERM)
-            client.settimeout(30)
+            program.send_signal(signal.SIGTERM)
+            client.settimeout(PATIENCE_SECONDS)
             answer = b"".join(iter(lambda: client.recv(4096), b""))
-        running.communicate(timeout=60)
+        assert program.wait(PATIENCE_SECONDS) == 0
 
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith(b"done")
-    assert running.returncode == 0

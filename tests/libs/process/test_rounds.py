@@ -4,6 +4,7 @@ import asyncio
 
 from libs.errors import Unavailable
 from libs.process.rounds import rounds
+from libs.testing.waiting import PATIENCE_SECONDS
 
 
 async def test_turns_follow_each_other_until_it_is_stopped() -> None:
@@ -15,7 +16,7 @@ async def test_turns_follow_each_other_until_it_is_stopped() -> None:
         if taken == 3:
             stop.set()
 
-    await asyncio.wait_for(rounds("count", turn, seconds=0)(stop), 10)
+    await asyncio.wait_for(rounds("count", turn, seconds=0)(stop), PATIENCE_SECONDS)
 
     assert taken == 3
 
@@ -29,7 +30,7 @@ async def test_a_failed_turn_is_followed_by_another() -> None:
             raise errors.pop(0)
         stop.set()
 
-    await asyncio.wait_for(rounds("fail", turn, seconds=0.001)(stop), 10)
+    await asyncio.wait_for(rounds("fail", turn, seconds=0.001)(stop), PATIENCE_SECONDS)
 
     assert not errors
 
@@ -43,6 +44,6 @@ async def test_a_turn_under_way_is_finished() -> None:
         await asyncio.sleep(0)
         finished = True
 
-    await asyncio.wait_for(rounds("last", turn, seconds=60)(stop), 10)
+    await asyncio.wait_for(rounds("last", turn, seconds=60)(stop), PATIENCE_SECONDS)
 
     assert finished

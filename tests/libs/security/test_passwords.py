@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from argon2 import PasswordHasher, Type, extract_parameters
 
 from libs.errors import Unavailable
 from libs.security.passwords import Cost, Passwords, Verdict
+from libs.testing.waiting import PATIENCE_SECONDS, eventually
 
 CHEAP = Cost(memory_kib=64, passes=1)
 RIGHT, WRONG = Verdict(right=True), Verdict(right=False)
@@ -24,7 +26,7 @@ class Held:
 
     def hash(self, password: bytes) -> str:
         self.started += 1
-        assert self.go.wait(30)
+        assert self.go.wait(PATIENCE_SECONDS)
         return password.decode()
 
 
@@ -39,16 +41,16 @@ async def all_waiting(passwords: Passwords, tasks: int) -> list[asyncio.Task[str
     """So many hashes asked for, and as many of them begun as there are threads."""
     hasher: Any = passwords._hasher
     made = [asyncio.create_task(passwords.hash(str(n))) for n in range(tasks)]
-    async with asyncio.timeout(30):
-        while hasher.started < passwords._threads._max_workers:
-            await asyncio.sleep(0.001)
+    await eventually(lambda: hasher.started, passwords._threads._max_workers)
     return made
 
 
-def held(**limits: Any) -> tuple[Passwords, Held]:
+@contextmanager
+def held(**limits: Any) -> Iterator[tuple[Passwords, Held]]:
     passwords, hasher = Passwords(cost=CHEAP, **limits), Held()
     passwords._hasher = hasher  # type: ignore[assignment]
-    return passwords, hasher
+    yield passwords, hasher
+    passwords.close()
 
 
 async def test_a_password_is_known_by_its_hash(passwords: Passwords) -> None:
@@ -128,73 +130,65 @@ async def test_the_default_cost_is_the_recommended_one() -> None:
 
 
 async def test_many_logins_take_few_threads_and_leave_the_event_loop_alone() -> None:
-    passwords, hasher = held(parallel=2)
+    with held(parallel=2) as (passwords, hasher):
+        logins = await all_waiting(passwords, 50)
+        # That this line is reached while all of them wait is the point.
+        begun, done = hasher.started, sum(login.done() for login in logins)
+        hasher.go.set()
 
-    logins = await all_waiting(passwords, 50)
-    # That this line is reached while all of them wait is the point.
-    begun, done = hasher.started, sum(login.done() for login in logins)
-    hasher.go.set()
-
-    assert await asyncio.gather(*logins) == [str(n) for n in range(50)]
-    assert (begun, done) == (2, 0)
-    passwords.close()
+        assert await asyncio.gather(*logins) == [str(n) for n in range(50)]
+        assert (begun, done) == (2, 0)
 
 
 async def test_whoever_finds_the_queue_full_is_told_to_come_back() -> None:
-    passwords, hasher = held(parallel=1, waiting=1)
-    logins = await all_waiting(passwords, 2)
+    with held(parallel=1, waiting=1) as (passwords, hasher):
+        logins = await all_waiting(passwords, 2)
 
-    with pytest.raises(Unavailable):
-        await passwords.hash("third")
-    hasher.go.set()
-    await asyncio.gather(*logins)
+        with pytest.raises(Unavailable):
+            await passwords.hash("third")
+        hasher.go.set()
+        await asyncio.gather(*logins)
 
-    assert await passwords.hash("fourth") == "fourth"
-    passwords.close()
+        assert await passwords.hash("fourth") == "fourth"
 
 
 async def test_whoever_waits_too_long_is_told_to_come_back() -> None:
-    passwords, hasher = held(parallel=1, waiting=1, patience_seconds=0.01)
-    (login,) = await all_waiting(passwords, 1)
+    with held(parallel=1, waiting=1, patience_seconds=0.01) as (passwords, hasher):
+        (login,) = await all_waiting(passwords, 1)
 
-    for _ in range(3):
-        with pytest.raises(Unavailable):
-            await passwords.hash("late")
-    hasher.go.set()
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await passwords.hash("late")
+        hasher.go.set()
 
-    assert await login == "0"
-    assert await passwords.hash("again") == "again"
-    passwords.close()
+        assert await login == "0"
+        assert await passwords.hash("again") == "again"
 
 
 async def test_a_caller_who_hangs_up_keeps_their_thread_until_it_is_done() -> None:
-    passwords, hasher = held(parallel=1, waiting=0)
-    (login,) = await all_waiting(passwords, 1)
+    with held(parallel=1, waiting=0) as (passwords, hasher):
+        (login,) = await all_waiting(passwords, 1)
 
-    login.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await login
-    with pytest.raises(Unavailable):
-        await passwords.hash("next")
-    hasher.go.set()
+        login.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await login
+        with pytest.raises(Unavailable):
+            await passwords.hash("next")
+        hasher.go.set()
 
-    async with asyncio.timeout(30):
-        while not passwords._room:
-            await asyncio.sleep(0.001)
-    assert await passwords.hash("next") == "next"
-    passwords.close()
+        await eventually(lambda: passwords._room)
+        assert await passwords.hash("next") == "next"
 
 
 async def test_a_caller_who_hangs_up_while_waiting_leaves_the_queue() -> None:
-    passwords, hasher = held(parallel=1, waiting=1)
-    first, second = await all_waiting(passwords, 2)
+    with held(parallel=1, waiting=1) as (passwords, hasher):
+        first, second = await all_waiting(passwords, 2)
 
-    second.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await second
-    assert passwords._room == 1
-    third = asyncio.create_task(passwords.hash("third"))
-    hasher.go.set()
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        assert passwords._room == 1
+        third = asyncio.create_task(passwords.hash("third"))
+        hasher.go.set()
 
-    assert (await first, await third) == ("0", "third")
-    passwords.close()
+        assert (await first, await third) == ("0", "third")

@@ -1,4 +1,4 @@
-"""Seals: who opens them, where, and after how many keys."""
+"""Seals and boxes: who opens them, where, and after how many keys."""
 
 from base64 import urlsafe_b64encode
 
@@ -7,12 +7,14 @@ from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.security.sealed_box import TAG_BYTES, generate_private, open_sealed, public_of, seal_to
 from libs.security.sealing import Seal, SealBroken, derive_key, generate_key
 
 OLD, NEW, OTHER = generate_key(), generate_key(), generate_key()
 SEAL = Seal([OLD])
 # Lone surrogates too: JSON from outside may hold them.
 TEXTS = st.text(st.characters(codec=None))
+ANNA, BORIS = generate_private(), generate_private()
 
 
 @given(TEXTS, TEXTS)
@@ -129,3 +131,46 @@ def test_a_bad_key_is_refused_without_repeating_it(key: str) -> None:
 def test_without_a_key_nothing_is_sealed() -> None:
     with pytest.raises(ValueError, match="no key"):
         Seal([])
+
+
+@given(st.text(max_size=100), st.text(max_size=20))
+def test_the_reader_of_a_box_reads_it(text: str, context: str) -> None:
+    sealed = seal_to(public_of(ANNA), text, context)
+
+    assert open_sealed(ANNA, sealed, context) == text
+    assert not text or len(text) < 4 or text.encode() not in sealed
+
+
+def test_a_box_is_its_readers_alone_and_good_in_its_context_only() -> None:
+    sealed = seal_to(public_of(ANNA), "1234", "this scale")
+
+    assert sealed != seal_to(public_of(ANNA), "1234", "this scale")
+    for reader, context in ((BORIS, "this scale"), (ANNA, "that scale")):
+        with pytest.raises(SealBroken):
+            open_sealed(reader, sealed, context)
+
+
+@given(st.data())
+def test_a_box_that_was_touched_does_not_open(data: st.DataObject) -> None:
+    sealed = bytearray(seal_to(public_of(ANNA), "1234", "scale"))
+    place = data.draw(st.integers(0, len(sealed) - 1))
+    bit = data.draw(st.integers(0, 7))
+    sealed[place] ^= 1 << bit
+
+    # The highest bit of a point does not count (RFC 7748 §5), but what it is bound to does.
+    with pytest.raises(SealBroken):
+        open_sealed(ANNA, bytes(sealed), "scale")
+
+
+@given(st.binary(max_size=32 + TAG_BYTES + 8))
+def test_what_is_no_box_does_not_open(junk: bytes) -> None:
+    with pytest.raises(SealBroken):
+        open_sealed(ANNA, junk, "")
+
+
+@pytest.mark.parametrize("key", [b"", b"short", bytes(32), b"\x01" + bytes(31)])
+def test_nothing_is_sealed_to_what_is_no_key(key: bytes) -> None:
+    with pytest.raises(ValueError, match=r".") as refused:
+        seal_to(key, "1234", "scale")
+
+    assert "1234" not in str(refused.value)

@@ -1,10 +1,8 @@
-"""Tokens, and the ways to forge them.
-
-Longer than most: one list of the ways to forge a token.
-"""
+"""Tokens and the ways to forge them; rings of keys: what signs, verifies and is published."""
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from libs.security.tokens import (
     Claims,
+    KeyRing,
     KeyUnknown,
     SigningKey,
     TokenInvalid,
@@ -25,12 +24,11 @@ from libs.security.tokens import (
 )
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
-KEY = SigningKey.generate()
-KEYS = {KEY.kid: KEY.public}
+KEY, OTHER, THIRD = SigningKey.generate(), SigningKey.generate(), SigningKey.generate()
 
 
 def a_token(key: SigningKey = KEY, **changed: Any) -> str:
-    said: dict[str, Any] = {
+    given: dict[str, Any] = {
         "subject": "anna",
         "tenant": "flora",
         "scopes": {"scan:write", "scan:read"},
@@ -40,11 +38,15 @@ def a_token(key: SigningKey = KEY, **changed: Any) -> str:
         "now": NOW,
         "lifetime": timedelta(minutes=5),
     }
-    return issue(key, **(said | changed))
+    return issue(key, **(given | changed))
 
 
-def check(token: str, *, now: datetime = NOW, typ: str = "internal") -> Claims:
-    return verify(token, KEYS, audience="tillstream", issuer="gateway", now=now, typ=typ)
+def check(
+    token: str, *, now: datetime = NOW, typ: str = "internal", keys: Iterable[SigningKey] = (KEY,)
+) -> Claims:
+    """What a verifier that fetched the key set takes the token for."""
+    known = keys_from_jwks(json.loads(json.dumps(jwks(keys))))
+    return verify(token, known, audience="tillstream", issuer="gateway", now=now, typ=typ)
 
 
 def encoded(part: dict[str, Any] | bytes) -> str:
@@ -52,19 +54,44 @@ def encoded(part: dict[str, Any] | bytes) -> str:
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def decoded(part: str) -> dict[str, Any]:
-    said: dict[str, Any] = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    return said
+def claims_of(token: str) -> dict[str, Any]:
+    part = token.split(".")[1]
+    claims: dict[str, Any] = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return claims
 
 
-def signed(claims: dict[str, Any], **headers: Any) -> str:
-    """A token with any claims at all, signed by our own key."""
-    return jwt.encode(
-        claims,
-        KEY.private,
-        algorithm="EdDSA",
-        headers={"kid": KEY.kid, "typ": "internal", **headers},
-    )
+def signed(claims: dict[str, Any], key: SigningKey = KEY, **headers: Any) -> str:
+    """A token with any claims at all, signed by our own key unless another is given."""
+    headers = {"kid": KEY.kid, "typ": "internal", **headers}
+    return jwt.encode(claims, key.private, algorithm="EdDSA", headers=headers)
+
+
+def with_header(**changed: Any) -> str:
+    """A good token under another header."""
+    _, claims, signature = a_token().split(".")
+    header = {"alg": "EdDSA", "kid": KEY.kid, "typ": "internal"} | changed
+    return f"{encoded(header)}.{claims}.{signature}"
+
+
+def with_claims(token: str, **changed: Any) -> str:
+    """A token whose claims were changed after it was signed; None takes one out."""
+    header, _, signature = token.split(".")
+    claims = {n: value for n, value in (claims_of(token) | changed).items() if value is not None}
+    return f"{header}.{encoded(claims)}.{signature}"
+
+
+def by_hmac(
+    encoding: serialization.Encoding, shape: serialization.PublicFormat
+) -> Callable[[], str]:
+    """A token signed by HMAC with our public key as the secret."""
+
+    def forge() -> str:
+        unsigned = with_header(alg="HS256").rpartition(".")[0]
+        mac = hmac.HMAC(KEY.public.public_bytes(encoding, shape), hashes.SHA256())
+        mac.update(unsigned.encode())
+        return f"{unsigned}.{encoded(mac.finalize())}"
+
+    return forge
 
 
 def test_a_token_says_who_what_and_until_when() -> None:
@@ -75,16 +102,13 @@ def test_a_token_says_who_what_and_until_when() -> None:
         kind="person",
         expires_at=NOW + timedelta(minutes=5),
     )
-
-
-def test_a_token_without_scopes_permits_nothing() -> None:
     assert check(a_token(scopes=())).scopes == frozenset()
 
 
 def test_a_token_of_a_session_says_which() -> None:
     assert check(a_token(session="0198c0de")).session == "0198c0de"
     assert check(a_token()).session == ""
-    assert "sid" not in decoded(a_token().split(".")[1])
+    assert "sid" not in claims_of(a_token())
 
 
 @pytest.mark.parametrize(
@@ -97,6 +121,7 @@ def test_a_token_of_a_session_says_which() -> None:
         {"tenant": ""},
         {"now": NOW + timedelta(minutes=2)},
     ],
+    ids=str,
 )
 def test_a_token_meant_for_another_place_or_time_is_refused(changed: dict[str, Any]) -> None:
     with pytest.raises(TokenInvalid):
@@ -121,7 +146,7 @@ def test_a_token_of_another_type_passes_only_where_that_type_is_asked_for() -> N
 
 @pytest.mark.parametrize("missing", ["aud", "exp", "iat", "iss", "sub", "tenant", "scope", "kind"])
 def test_a_claim_left_out_is_refused(missing: str) -> None:
-    claims = decoded(a_token().split(".")[1])
+    claims = claims_of(a_token())
     assert check(signed(claims)).subject == "anna"
 
     del claims[missing]
@@ -131,112 +156,64 @@ def test_a_claim_left_out_is_refused(missing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "changed",
+    ("claim", "value"),
     [
-        {"exp": float("inf")},
-        {"exp": True},
-        {"exp": 10**30},
-        {"exp": "9999999999"},
-        {"iat": float("nan")},
-        {"iat": None},
-        {"aud": ["tillstream", "elsewhere"]},
-        {"scope": ["everything"]},
-        {"tenant": 7},
-        {"sid": 7},
-        {"sid": None},
-        {"sid": ["0198c0de"]},
+        *(("exp", value) for value in (float("inf"), True, 10**30, "9999999999")),
+        *(("iat", value) for value in (float("nan"), None)),
+        ("aud", ["tillstream", "elsewhere"]),
+        ("scope", ["everything"]),
+        ("tenant", 7),
+        *(("sid", value) for value in (7, None, ["0198c0de"])),
     ],
 )
-def test_a_claim_of_the_wrong_shape_is_refused(changed: dict[str, Any]) -> None:
-    claims = decoded(a_token().split(".")[1])
-
+def test_a_claim_of_the_wrong_shape_is_refused(claim: str, value: object) -> None:
     with pytest.raises(TokenInvalid):
-        check(signed(claims | changed))
+        check(signed(claims_of(a_token()) | {claim: value}))
 
 
-def test_an_unsigned_token_is_refused() -> None:
-    _, claims, signature = a_token().split(".")
-    for alg in ("none", "None", "NONE", ""):
-        header = encoded({"alg": alg, "kid": KEY.kid, "typ": "internal"})
-        for end in ("", signature):
-            with pytest.raises(TokenInvalid):
-                check(f"{header}.{claims}.{end}")
+RAW = (serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+PEM = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+FORGED: dict[str, tuple[Callable[[], str], type[Exception], str | None]] = {
+    "the public key as an HMAC secret": (by_hmac(*RAW), TokenInvalid, "alg"),
+    "the public key's PEM as an HMAC secret": (by_hmac(*PEM), TokenInvalid, "alg"),
+    "claims changed": (lambda: with_claims(a_token(), scope="everything"), TokenInvalid, None),
+    "session taken out": (lambda: with_claims(a_token(session="s1"), sid=None), TokenInvalid, None),
+    "another key under our kid": (lambda: signed(claims_of(a_token()), OTHER), TokenInvalid, None),
+    # Apart from the others, so that newer keys can be fetched.
+    "an unknown kid": (lambda: a_token(OTHER), KeyUnknown, None),
+    "a key carried in the token itself": (
+        lambda: signed(claims_of(a_token()), OTHER, kid=OTHER.kid, jwk=jwks([OTHER])["keys"][0]),
+        KeyUnknown,
+        None,
+    ),
+    "an extension we do not know but must": (
+        lambda: signed(claims_of(a_token()), crit=["exp"], exp=1),
+        TokenInvalid,
+        None,
+    ),
+}
 
 
-def test_the_public_key_does_not_pass_as_an_hmac_secret() -> None:
-    claims = a_token().split(".")[1]
-    header = encoded({"alg": "HS256", "kid": KEY.kid, "typ": "internal"})
-    shapes = [
-        (serialization.Encoding.Raw, serialization.PublicFormat.Raw),
-        (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo),
-    ]
-    for encoding, shape in shapes:
-        mac = hmac.HMAC(KEY.public.public_bytes(encoding, shape), hashes.SHA256())
-        mac.update(f"{header}.{claims}".encode())
-        with pytest.raises(TokenInvalid, match="alg"):
-            check(f"{header}.{claims}.{encoded(mac.finalize())}")
+@pytest.mark.parametrize("forgery", FORGED)
+def test_a_forged_token_is_refused(forgery: str) -> None:
+    forge, refusal, words = FORGED[forgery]
+
+    with pytest.raises(refusal, match=words):
+        check(forge())
 
 
-def test_changed_claims_are_refused() -> None:
-    header, claims, signature = a_token().split(".")
-    raised = decoded(claims) | {"scope": "everything"}
-
-    with pytest.raises(TokenInvalid):
-        check(f"{header}.{encoded(raised)}.{signature}")
-
-
-def test_a_session_taken_out_of_the_claims_is_refused() -> None:
-    header, claims, signature = a_token(session="0198c0de").split(".")
-    said = decoded(claims)
-    del said["sid"]
-
-    with pytest.raises(TokenInvalid):
-        check(f"{header}.{encoded(said)}.{signature}")
-
-
-def test_another_key_under_our_kid_is_refused() -> None:
-    forged = jwt.encode(
-        decoded(a_token().split(".")[1]),
-        SigningKey.generate().private,
-        algorithm="EdDSA",
-        headers={"kid": KEY.kid, "typ": "internal"},
-    )
-
-    with pytest.raises(TokenInvalid):
-        check(forged)
-
-
-def test_an_unknown_kid_is_told_apart_so_that_newer_keys_can_be_fetched() -> None:
-    with pytest.raises(KeyUnknown):
-        check(a_token(SigningKey.generate()))
+@pytest.mark.parametrize("alg", ["none", "None", "NONE", ""])
+def test_an_unsigned_token_is_refused(alg: str) -> None:
+    token = with_header(alg=alg)
+    for text in (token, token.rpartition(".")[0] + "."):
+        with pytest.raises(TokenInvalid):
+            check(text)
 
 
 @pytest.mark.parametrize("kid", [None, 7, ["x"], "../../dev/null", ""])
 def test_a_kid_that_is_no_name_of_a_key_is_refused(kid: object) -> None:
-    header = encoded({"alg": "EdDSA", "kid": kid, "typ": "internal"})
-    _, claims, signature = a_token().split(".")
-
     with pytest.raises(TokenInvalid):
-        check(f"{header}.{claims}.{signature}")
-
-
-def test_a_key_carried_in_the_token_itself_is_ignored() -> None:
-    other = SigningKey.generate()
-    own = jwks([other])["keys"][0]
-    forged = jwt.encode(
-        decoded(a_token().split(".")[1]),
-        other.private,
-        algorithm="EdDSA",
-        headers={"kid": other.kid, "typ": "internal", "jwk": own},
-    )
-
-    with pytest.raises(KeyUnknown):
-        check(forged)
-
-
-def test_an_extension_we_do_not_know_but_must_is_refused() -> None:
-    with pytest.raises(TokenInvalid):
-        check(signed(decoded(a_token().split(".")[1]), crit=["exp"], exp=1))
+        check(with_header(kid=kid))
 
 
 @pytest.mark.parametrize("text", ["", ".", "..", "a.b.c", "\ud800.\x00.ключ", "a" * 9000, "null"])
@@ -246,14 +223,10 @@ def test_text_that_is_no_token_is_refused(text: str) -> None:
 
 
 def test_a_published_key_set_verifies_and_holds_nothing_private() -> None:
-    second = SigningKey.generate()
-    published = json.loads(json.dumps(jwks([KEY, second])))
+    published = json.loads(json.dumps(jwks([KEY, OTHER])))
 
-    keys = keys_from_jwks(published)
-
-    assert set(keys) == {KEY.kid, second.kid}
-    claims = verify(a_token(second), keys, audience="tillstream", issuer="gateway", now=NOW)
-    assert claims.subject == "anna"
+    assert set(keys_from_jwks(published)) == {KEY.kid, OTHER.kid}
+    assert check(a_token(OTHER), keys=[KEY, OTHER]).subject == "anna"
     assert all("d" not in key for key in published["keys"])
 
 
@@ -268,15 +241,14 @@ def test_the_kid_is_the_thumbprint_of_rfc_8037() -> None:
 
 
 def test_foreign_and_mislabelled_keys_of_a_set_are_left_out() -> None:
-    ours = jwks([KEY])["keys"][0]
-    other = jwks([SigningKey.generate()])["keys"][0]
+    other = jwks([OTHER])["keys"][0]
     keys: list[object] = [
         {"kty": "RSA", "kid": "r", "n": "AQAB", "e": "AQAB"},
         {**other, "kid": KEY.kid},
         {**other, "x": "short"},
         {**other, "x": "ключ"},
         "text",
-        ours,
+        jwks([KEY])["keys"][0],
     ]
 
     assert list(keys_from_jwks({"keys": keys})) == [KEY.kid]
@@ -288,17 +260,64 @@ def test_what_is_no_key_set_is_refused(document: object) -> None:
         keys_from_jwks(document)
 
 
-def test_a_key_survives_its_pem() -> None:
-    assert SigningKey.from_pem(KEY.to_pem()).kid == KEY.kid
-
-
 def test_a_pem_of_anything_else_is_refused_without_repeating_it() -> None:
     other = rsa.generate_private_key(65537, 2048).private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     with pytest.raises(ValueError, match=r"^not an Ed25519 key$"):
         SigningKey.from_pem(other)
     with pytest.raises(ValueError, match=r"^not an unencrypted PEM private key$"):
         SigningKey.from_pem("hunter2")
+
+
+def test_a_rotated_ring_signs_with_the_new_key_and_still_verifies_the_old() -> None:
+    before = KeyRing(KEY)
+    after = before.rotated(OTHER)
+
+    assert after.current == OTHER
+    for ring in (before, after):
+        assert check(a_token(ring.current), keys=after).subject == "anna"
+    with pytest.raises(KeyUnknown):
+        check(a_token(after.current), keys=before)
+
+
+def test_a_key_is_dropped_once_enough_others_came_after_it() -> None:
+    ring = KeyRing(KEY).rotated(OTHER).rotated(THIRD)
+
+    assert [key.kid for key in ring] == [THIRD.kid, OTHER.kid]
+    with pytest.raises(KeyUnknown):
+        check(a_token(KEY), keys=ring)
+
+
+def test_a_withdrawn_key_can_go_at_once() -> None:
+    assert list(KeyRing(KEY).rotated(OTHER, keep=0)) == [OTHER]
+
+
+def test_rotating_to_a_key_of_the_ring_keeps_it_once() -> None:
+    ring = KeyRing(OTHER, (KEY,)).rotated(KEY, keep=2)
+
+    assert [key.kid for key in ring] == [KEY.kid, OTHER.kid]
+
+
+def test_the_key_set_of_a_ring_names_all_its_keys_and_no_secret() -> None:
+    ring = KeyRing(OTHER, (KEY,))
+    published = jwks(ring)["keys"]
+
+    assert [key["kid"] for key in published] == [OTHER.kid, KEY.kid]
+    assert not any("d" in key for key in published)
+    assert set(ring.public) == {OTHER.kid, KEY.kid}
+
+
+def test_keys_and_rings_survive_their_pem_in_their_order() -> None:
+    ring = KeyRing(THIRD, (KEY, OTHER))
+
+    assert SigningKey.from_pem(KEY.to_pem()).kid == KEY.kid
+    assert [key.kid for key in KeyRing.from_pem(ring.to_pem())] == [key.kid for key in ring]
+    assert KeyRing.from_pem(KEY.to_pem()).current.kid == KEY.kid
+
+
+@pytest.mark.parametrize("more", ["", "hunter2", "-----BEGIN X-----y-----END X-----"])
+def test_a_ring_with_anything_else_in_it_is_refused_without_repeating_it(more: str) -> None:
+    pem = KEY.to_pem() + more if more.startswith("-") else more
+    with pytest.raises(ValueError, match=r"^not an unencrypted PEM private key$"):
+        KeyRing.from_pem(pem)

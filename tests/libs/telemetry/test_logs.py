@@ -12,16 +12,22 @@ import structlog
 from libs.telemetry import logs, traces
 
 
-@pytest.fixture
-def lines() -> Iterator[io.StringIO]:
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """Logging is afterwards as it was before."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    out = io.StringIO()
-    logs.set_up("ingest", stream=out)
-    yield out
+    yield
     structlog.reset_defaults()
     logging.captureWarnings(False)
     root.handlers[:], root.level = handlers, level
+
+
+@pytest.fixture
+def lines() -> io.StringIO:
+    out = io.StringIO()
+    logs.set_up("ingest", stream=out)
+    return out
 
 
 def only(lines: io.StringIO) -> dict[str, Any]:
@@ -77,15 +83,8 @@ def test_a_library_that_brings_its_own_handler_speaks_our_way_all_the_same() -> 
     chatty = logging.getLogger("faststream")
     chatty.addHandler(logging.StreamHandler(own))
     chatty.propagate = False
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        logs.set_up("ingest", stream=out)
-        chatty.warning("trouble")
-    finally:
-        structlog.reset_defaults()
-        logging.captureWarnings(False)
-        root.handlers[:], root.level = handlers, level
+    logs.set_up("ingest", stream=out)
+    chatty.warning("trouble")
 
     assert only(out)["event"] == "trouble"
     assert own.getvalue() == ""
@@ -136,16 +135,9 @@ def test_a_person_at_a_terminal_reads_text() -> None:
         def isatty(self) -> bool:
             return True
 
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
     out = Terminal()
-    try:
-        logs.set_up("ingest", stream=out)
-        structlog.get_logger().info("batch accepted")
-    finally:
-        structlog.reset_defaults()
-        logging.captureWarnings(False)
-        root.handlers[:], root.level = handlers, level
+    logs.set_up("ingest", stream=out)
+    structlog.get_logger().info("batch accepted")
 
     assert "batch accepted" in out.getvalue()
     assert not out.getvalue().startswith("{")

@@ -1,4 +1,4 @@
-"""A service behind the gateway, and clients in front of it, all on loopback or in memory."""
+"""Databases, accounts, a service behind the gateway and clients in front, all on loopback."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -17,17 +17,25 @@ from libs.errors import Unavailable
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.store import EventStore
+from libs.postgres.pool import Pool
 from libs.security.api_keys import hash_key
 from libs.security.sealing import generate_key
 from libs.security.tokens import SigningKey
 from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
+from libs.testing.clock import Clock
+from libs.testing.pools import system_pool
+from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.gateway.adapters.known_keys import KnownKeys
+from services.gateway.adapters.telegram import Bot, open_bot
 from services.gateway.bootstrap import create_app, make_deps, open_upstreams
 from services.gateway.domain.caller import Caller
 from services.gateway.domain.door import Door
+from services.gateway.handlers.identity import Identity
 from services.gateway.settings import Settings
 from tests.databases import migrated
+from tests.services.gateway.adapters.bot_api import CHAT, TOKEN, BotApi, open_bot_api
+from tests.services.gateway.identities import People, open_identity
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -61,6 +69,54 @@ def database(postgres_url: str) -> Iterator[str]:
     """The address of a database of one's own with the service's tables."""
     with migrated(postgres_url, "gateway") as address:
         yield address
+
+
+@pytest.fixture
+async def pool(url: str) -> AsyncIterator[Pool]:
+    """Connections to the module's database that see every tenant."""
+    async with system_pool(url, "gateway", size=10) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def own_pool(database: str) -> AsyncIterator[Pool]:
+    """The same to a database of one's own."""
+    async with system_pool(database, "gateway") as opened:
+        yield opened
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The clock of `identity` and of code desks."""
+    return Clock()
+
+
+@pytest.fixture
+async def identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
+    """What handlers of accounts and sessions work with, on a database of one's own."""
+    async with open_identity(database, clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def people(identity: Identity) -> People:
+    """Accounts on that database."""
+    return People(identity)
+
+
+@pytest.fixture
+async def bot_api() -> AsyncIterator[BotApi]:
+    """A Bot API on loopback where `CHAT` has started the bot."""
+    async with open_bot_api() as opened:
+        opened.chats.add(CHAT)
+        yield opened
+
+
+@pytest.fixture
+async def bot(bot_api: BotApi) -> AsyncIterator[Bot]:
+    """The bot at that API."""
+    async with open_bot(bot_api.url, TOKEN) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -118,22 +174,16 @@ class Exchange:
 
     async def next(self) -> Any:
         """The next message of the answer."""
-        return await asyncio.wait_for(self.outgoing.get(), 10)
+        return await asyncio.wait_for(self.outgoing.get(), PATIENCE_SECONDS)
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait until something is so, at most 10 s."""
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.005)
-
+until = eventually
+"""The old name; it goes when no test of the API uses it."""
 
 PAGE = "https://scanner.example"
 KEY, READER = "k" * 32, "r" * 32
 ANNA = Caller(
-    tenant="demo",
-    subject=UUID(int=1),
-    scopes=frozenset({"scan:write", "scan:read", "scan:remove"}),
+    tenant="demo", subject=UUID(int=1), scopes=frozenset({"scan:write", "scan:read", "scan:remove"})
 )
 READING = Caller(tenant="other", subject=UUID(int=2), scopes=frozenset({"scan:read"}))
 

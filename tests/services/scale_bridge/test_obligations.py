@@ -23,20 +23,20 @@ OBLIGATIONS: Mapping[str, Sequence[Test]] = {
     ),
     "R2": (
         (
-            "adapters/test_driver_bounds",
+            "adapters/test_driver",
             "test_at_the_deadline_the_line_is_closed_and_the_thread_is_free",
         ),
-        ("adapters/test_driver_bounds", "test_who_is_cancelled_leaves_no_thread_behind"),
+        ("adapters/test_driver", "test_a_cancelled_operation_leaves_no_thread_behind"),
         ("handlers/test_execute", "test_an_operation_is_over_at_its_deadline"),
     ),
     "R3": (
-        ("domain/test_retry", "test_what_may_pass_is_tried_three_times_at_most"),
-        ("domain/test_retry", "test_what_would_be_the_same_again_is_not_tried_again"),
-        ("domain/test_retry", "test_no_attempt_begins_when_there_is_no_time_for_it"),
+        ("domain/test_failures", "test_what_may_pass_is_tried_three_times_at_most"),
+        ("domain/test_failures", "test_what_would_be_the_same_again_is_not_tried_again"),
+        ("domain/test_failures", "test_no_attempt_begins_when_there_is_no_time_for_it"),
         ("api/test_operations", "test_attempts_are_told_and_there_are_three_at_most"),
     ),
     "R4": (
-        ("domain/test_retry", "test_an_unknown_outcome_is_looked_into_and_not_repeated"),
+        ("domain/test_failures", "test_an_unknown_outcome_is_looked_into_and_not_repeated"),
         (
             "adapters/test_driver_faults",
             "test_an_upload_ends_as_it_must_and_the_scale_has_what_is_said",
@@ -49,7 +49,7 @@ OBLIGATIONS: Mapping[str, Sequence[Test]] = {
         ("api/test_faults", "test_every_fault_leaves_the_copy_as_it_was"),
     ),
     "R6": (
-        ("domain/test_breaker", "test_three_transport_failures_in_a_row_open_it"),
+        ("domain/test_failures", "test_three_transport_failures_in_a_row_open_it"),
         ("handlers/test_circuit", "test_a_dead_scale_is_asked_seldom"),
         ("handlers/test_circuit", "test_after_the_cool_down_one_is_let_through_and_closes_it"),
         ("handlers/test_circuit", "test_what_a_scale_says_does_not_open_the_breaker"),
@@ -57,7 +57,7 @@ OBLIGATIONS: Mapping[str, Sequence[Test]] = {
     ),
     "R7": (
         ("handlers/test_schedule", "test_a_run_sets_dates_sends_them_and_keeps_pending_edits"),
-        ("domain/test_copy_edits", "test_dates_are_refreshed_on_top_of_pending_edits"),
+        ("domain/test_copy", "test_dates_are_refreshed_on_top_of_pending_edits"),
         ("domain/test_copy", "test_a_replaced_revision_can_be_brought_back"),
         ("handlers/test_healing", "test_what_is_edited_at_the_desk_is_not_sent_behind_the_back"),
     ),
@@ -140,7 +140,7 @@ OBLIGATIONS: Mapping[str, Sequence[Test]] = {
     "R20": (
         ("handlers/test_execute", "test_while_50_scales_hang_everybody_else_is_answered"),
         (
-            "adapters/test_driver_bounds",
+            "adapters/test_driver",
             "test_no_more_scales_are_spoken_to_at_once_than_there_are_lines",
         ),
     ),

@@ -15,6 +15,8 @@ import aiohttp
 from aiohttp import web
 
 TOKEN = "123456789:AAF3wq-5Lq0ZzExampleExampleExample0"
+CHAT = 4242
+"""The Telegram account of somebody whom the bot may write to."""
 SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
 LONGEST = 4096
 

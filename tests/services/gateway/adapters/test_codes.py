@@ -1,18 +1,25 @@
-"""The store of one-time codes: what it counts cannot be overtaken, what it keeps tells nothing."""
+"""Stores of one-time codes and device grants: no try slips through, and rows give nothing away."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import count
+from uuid import uuid4
 
 import pytest
 
+from contracts.gateway import AccountId
 from libs.postgres.pool import Pool
+from libs.testing.clock import Clock
+from services.gateway.adapters import device_grants, tries
 from services.gateway.adapters.codes import Codes
+from services.gateway.adapters.device_grants import REMEMBERED
+from services.gateway.domain.device_grant import LIFETIME as GRANT_LIFETIME
+from services.gateway.domain.device_grant import Answer, Grant, Verdict
 from services.gateway.domain.one_time_code import (
-    LIFETIME,
     REQUESTS,
     REQUESTS_OF_ADDRESS,
-    TRIES,
     TRIES_OF_ADDRESS,
     Expired,
     Outcome,
@@ -20,199 +27,157 @@ from services.gateway.domain.one_time_code import (
     Verified,
     Wrong,
 )
-from tests.services.gateway.code_desk import (
-    CODE_KEY,
-    SEAL,
-    Time,
-    pool_of,
-    some_address,
-    some_phone,
-)
+from tests.services.gateway.code_desk import CODE_KEY, SEAL, some_address, some_phone
 
 CODE, OTHER = "012345", "543210"
+OUTCOMES: dict[str, Verified | Expired | TooMany] = {
+    "ok": Verified(),
+    "expired": Expired(),
+    "wait840": TooMany(retry_after=840),
+    "wait900": TooMany(retry_after=900),
+}
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The store, with a phone no other test has; each call comes from a new address by default."""
+
+    codes: Codes
+    clock: Clock
+    phone: str
+
+    async def request(
+        self, code: str | None = CODE, *, phone: str | None = None, address: str | None = None
+    ) -> TooMany | None:
+        """Store a code, or count a request without one; None if it was stored."""
+        return await self.codes.keep(
+            phone or self.phone, code, address=address or some_address(), now=self.clock()
+        )
+
+    async def attempt(
+        self, code: str = CODE, *, phone: str | None = None, address: str | None = None
+    ) -> Outcome:
+        """Try a code."""
+        return await self.codes.attempt(
+            phone or self.phone, code, address=address or some_address(), now=self.clock()
+        )
 
 
 @pytest.fixture
-async def pool(url: str) -> AsyncIterator[Pool]:
-    async with pool_of(url) as opened:
-        yield opened
+def desk(pool: Pool, clock: Clock) -> Desk:
+    return Desk(Codes(pool, seal=SEAL, key=CODE_KEY), clock, some_phone())
 
 
-@pytest.fixture
-def codes(pool: Pool) -> Codes:
-    return Codes(pool, seal=SEAL, key=CODE_KEY)
+async def test_a_code_opens_once_however_many_try_it_at_the_same_moment(desk: Desk) -> None:
+    assert await desk.request() is None
 
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def phone() -> str:
-    return some_phone()
-
-
-async def keep(codes: Codes, phone: str, time: Time, code: str | None = CODE) -> None:
-    assert await codes.keep(phone, code, address=some_address(), now=time.now) is None
-
-
-async def attempt(
-    codes: Codes, phone: str, code: str, time: Time, address: str | None = None
-) -> Outcome:
-    return await codes.attempt(phone, code, address=address or some_address(), now=time.now)
-
-
-async def test_a_code_opens_once(codes: Codes, phone: str, time: Time) -> None:
-    await keep(codes, phone, time)
-
-    assert await attempt(codes, phone, CODE, time) == Verified()
-    assert await attempt(codes, phone, CODE, time) == Expired()
-
-
-async def test_a_code_opens_once_however_many_show_it_at_the_same_moment(
-    codes: Codes, phone: str, time: Time
-) -> None:
-    await keep(codes, phone, time)
-
-    outcomes = await asyncio.gather(*(attempt(codes, phone, CODE, time) for _ in range(20)))
+    outcomes = await asyncio.gather(*(desk.attempt() for _ in range(20)))
 
     assert outcomes.count(Verified()) == 1
 
 
-async def test_fifty_guesses_at_once_are_five_tries(codes: Codes, phone: str, time: Time) -> None:
-    await keep(codes, phone, time)
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param("+A A=ok A=expired", id="a used code is over"),
+        pytest.param("+A B=4 +C A=3 C=ok", id="another code brings no tries back"),
+        pytest.param("+A B=4 B=3 B=2 B=1 A=ok", id="the last try may be right"),
+        pytest.param("+A B=4 B=3 B=2 B=1 B=0 A=wait900", id="without tries the code opens nothing"),
+        pytest.param(
+            "+A B=4 B=3 B=2 B=1 B=0 60s +A=wait840 840s A=expired +A A=ok",
+            id="without tries there are no codes either",
+        ),
+        pytest.param("+A 299s B=4 1s A=expired", id="a code is good for five minutes"),
+        pytest.param("+none A=4", id="a phone without an account looks like any other"),
+    ],
+)
+async def test_a_code_is_right_in_its_time_and_within_its_tries(desk: Desk, steps: str) -> None:
+    """`+A` requests code A, `A=4` tries it and expects 4 remaining tries, `60s` go by."""
+    codes = {"A": CODE, "B": OTHER, "C": "111111", "none": None}
+    for step in steps.split():
+        name, _, expected = step.partition("=")
+        if step.endswith("s"):
+            desk.clock.advance(seconds=int(step[:-1]))
+        elif name.startswith("+"):
+            assert await desk.request(codes[name[1:]]) == OUTCOMES.get(expected), step
+        else:
+            outcome = await desk.attempt(codes[name] or "")
+            assert outcome == (OUTCOMES.get(expected) or Wrong(remaining=int(expected))), step
 
-    outcomes = await asyncio.gather(*(attempt(codes, phone, OTHER, time) for _ in range(50)))
+
+async def test_fifty_guesses_at_once_are_five_tries(desk: Desk) -> None:
+    await desk.request()
+
+    outcomes = await asyncio.gather(*(desk.attempt(OTHER) for _ in range(50)))
 
     wrong = sorted(one.remaining for one in outcomes if isinstance(one, Wrong))
     assert wrong == [0, 1, 2, 3, 4]
     assert len([one for one in outcomes if isinstance(one, TooMany)]) == 45
-    assert await attempt(codes, phone, CODE, time) == TooMany(retry_after=900)
+    assert await desk.attempt() == TooMany(retry_after=900)
 
 
-async def test_one_address_has_five_tries_whatever_the_phone(codes: Codes, time: Time) -> None:
-    phones = [some_phone() for _ in range(50)]
+async def test_one_address_has_five_tries_whatever_the_phone(desk: Desk) -> None:
     eve = some_address()
 
-    outcomes = await asyncio.gather(*(attempt(codes, one, CODE, time, eve) for one in phones))
+    outcomes = await asyncio.gather(
+        *(desk.attempt(phone=some_phone(), address=eve) for _ in range(50))
+    )
 
-    assert Counter(type(one) for one in outcomes) == {
-        Expired: TRIES_OF_ADDRESS.most,
-        TooMany: 50 - TRIES_OF_ADDRESS.most,
-    }
+    most = TRIES_OF_ADDRESS.most
+    assert Counter(type(one) for one in outcomes) == {Expired: most, TooMany: 50 - most}
 
 
-async def test_an_address_without_tries_takes_none_of_anybodys(
-    codes: Codes, phone: str, time: Time
-) -> None:
+async def test_an_address_without_tries_takes_none_of_others(desk: Desk) -> None:
     eve = some_address()
     for _ in range(TRIES_OF_ADDRESS.most):
-        await attempt(codes, some_phone(), OTHER, time, eve)
-    await keep(codes, phone, time)
+        await desk.attempt(OTHER, phone=some_phone(), address=eve)
+    await desk.request()
 
-    assert isinstance(await attempt(codes, phone, OTHER, time, eve), TooMany)
-    assert await attempt(codes, phone, OTHER, time) == Wrong(remaining=4)
-
-
-async def test_another_code_brings_no_tries_back(codes: Codes, phone: str, time: Time) -> None:
-    await keep(codes, phone, time)
-    await attempt(codes, phone, OTHER, time)
-    await keep(codes, phone, time, "111111")
-
-    assert await attempt(codes, phone, CODE, time) == Wrong(remaining=3)
-    assert await attempt(codes, phone, "111111", time) == Verified()
+    assert isinstance(await desk.attempt(OTHER, address=eve), TooMany)
+    assert await desk.attempt(OTHER) == Wrong(remaining=4)
 
 
-async def test_without_tries_there_are_no_codes_either(
-    codes: Codes, phone: str, time: Time
-) -> None:
-    await keep(codes, phone, time)
-    for _ in range(TRIES.most):
-        await attempt(codes, phone, OTHER, time)
-    time.pass_by(60)
-
-    refused = await codes.keep(phone, CODE, address=some_address(), now=time.now)
-    time.pass_by(TRIES.window.total_seconds() - 60)
-    gone = await attempt(codes, phone, CODE, time)
-    await keep(codes, phone, time)
-
-    assert refused == TooMany(retry_after=840)
-    assert gone == Expired()
-    assert await attempt(codes, phone, CODE, time) == Verified()
-
-
-async def test_the_right_code_gives_the_tries_back(codes: Codes, phone: str, time: Time) -> None:
+async def test_the_right_code_gives_the_tries_back(desk: Desk) -> None:
     home = some_address()
     for _ in range(4):
-        await keep(codes, phone, time)
-        await attempt(codes, phone, OTHER, time)
-        assert await attempt(codes, phone, CODE, time, home) == Verified()
-    await keep(codes, phone, time)
+        await desk.request()
+        await desk.attempt(OTHER)
+        assert await desk.attempt(address=home) == Verified()
+    await desk.request()
 
-    assert await attempt(codes, phone, OTHER, time, home) == Wrong(remaining=4)
-
-
-async def test_the_last_try_may_be_the_right_one(codes: Codes, phone: str, time: Time) -> None:
-    await keep(codes, phone, time)
-    for _ in range(TRIES.most - 1):
-        await attempt(codes, phone, OTHER, time)
-
-    assert await attempt(codes, phone, CODE, time) == Verified()
+    assert await desk.attempt(OTHER, address=home) == Wrong(remaining=4)
 
 
-async def test_a_code_is_good_for_five_minutes(codes: Codes, phone: str, time: Time) -> None:
-    await keep(codes, phone, time)
-    time.pass_by(LIFETIME.total_seconds() - 1)
-    assert await attempt(codes, phone, OTHER, time) == Wrong(remaining=4)
-    time.pass_by(1)
+async def test_the_code_of_one_phone_opens_no_other(desk: Desk) -> None:
+    await desk.request()
+    await desk.request(OTHER, phone=some_phone())
 
-    assert await attempt(codes, phone, CODE, time) == Expired()
+    assert await desk.attempt(OTHER) == Wrong(remaining=4)
 
 
-async def test_the_code_of_one_phone_opens_no_other(codes: Codes, phone: str, time: Time) -> None:
-    other = some_phone()
-    await keep(codes, phone, time)
-    await keep(codes, other, time, OTHER)
+async def test_ten_requests_a_minute_and_no_more(desk: Desk) -> None:
+    requests = [desk.request() for _ in range(REQUESTS.most)]
+    assert set(await asyncio.gather(*requests)) == {None}
 
-    assert await attempt(codes, phone, OTHER, time) == Wrong(remaining=4)
-
-
-async def test_a_phone_nobody_has_looks_like_any_other(
-    codes: Codes, phone: str, time: Time
-) -> None:
-    await keep(codes, phone, time, None)
-
-    assert await attempt(codes, phone, CODE, time) == Wrong(remaining=4)
+    assert await desk.request(OTHER) == TooMany(retry_after=60)
+    assert await desk.attempt() == Verified()
+    desk.clock.advance(seconds=60)
+    assert await desk.request() is None
 
 
-async def test_ten_requests_a_minute_and_no_more(codes: Codes, phone: str, time: Time) -> None:
-    asked = [
-        codes.keep(phone, CODE, address=some_address(), now=time.now) for _ in range(REQUESTS.most)
-    ]
-    assert set(await asyncio.gather(*asked)) == {None}
-
-    one_more = await codes.keep(phone, OTHER, address=some_address(), now=time.now)
-
-    assert one_more == TooMany(retry_after=60)
-    assert await attempt(codes, phone, CODE, time) == Verified()
-    time.pass_by(60)
-    await keep(codes, phone, time)
-
-
-async def test_one_address_asks_for_so_many_phones_and_no_more(codes: Codes, time: Time) -> None:
+async def test_one_address_asks_for_so_many_phones_and_no_more(desk: Desk) -> None:
     eve = some_address()
-    asked = [codes.keep(some_phone(), None, address=eve, now=time.now) for _ in range(40)]
+    requests = [desk.request(None, phone=some_phone(), address=eve) for _ in range(40)]
 
-    refused = [over for over in await asyncio.gather(*asked) if over is not None]
+    refused = [over for over in await asyncio.gather(*requests) if over is not None]
 
     assert len(refused) == 40 - REQUESTS_OF_ADDRESS.most
 
 
-async def test_nothing_that_is_kept_can_be_read(codes: Codes, pool: Pool, time: Time) -> None:
-    phone, address = some_phone(), some_address()
-    await codes.keep(phone, CODE, address=address, now=time.now)
-    await codes.attempt(phone, OTHER, address=address, now=time.now)
+async def test_the_rows_give_away_no_phone_address_or_code(desk: Desk, pool: Pool) -> None:
+    address = some_address()
+    await desk.request(address=address)
+    await desk.attempt(OTHER, address=address)
 
     rows = [
         str(row)
@@ -221,20 +186,143 @@ async def test_nothing_that_is_kept_can_be_read(codes: Codes, pool: Pool, time: 
     ]
 
     assert rows
-    assert not any(secret in row for row in rows for secret in (phone[1:], address))
-    assert not any(f"'{code}'" in row for row in rows for code in (CODE, OTHER))
+    secrets = (desk.phone[1:], address, f"'{CODE}'", f"'{OTHER}'")
+    assert not any(secret in row for row in rows for secret in secrets)
 
 
-async def test_what_is_over_is_forgotten(codes: Codes, pool: Pool, time: Time) -> None:
+async def test_what_is_over_is_forgotten(desk: Desk, pool: Pool) -> None:
     await pool.execute("DELETE FROM one_time_count")
     for _ in range(5):
         gone = some_phone()
-        await keep(codes, gone, time)
-        await attempt(codes, gone, OTHER, time)
-    time.pass_by(86_400)
-    await keep(codes, some_phone(), time)
+        await desk.request(phone=gone)
+        await desk.attempt(OTHER, phone=gone)
+    desk.clock.advance(days=1)
+    await desk.request()
 
-    count = "SELECT count(*) FROM one_time_code WHERE expires_at <= $1"
-    counted = "SELECT count(*) FROM one_time_count WHERE until <= $1"
-    assert await pool.fetchval(count, time.now) == 0
-    assert await pool.fetchval(counted, time.now) == 0
+    for table, column in (("one_time_code", "expires_at"), ("one_time_count", "until")):
+        count = f"SELECT count(*) FROM {table} WHERE {column} <= $1"
+        assert await pool.fetchval(count, desk.clock()) == 0
+
+
+CLIENT = "tillstream-kiosk"
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Grants:
+    """The store of device grants, and one that waits."""
+
+    pool: Pool
+    clock: Clock
+    grant: Grant
+
+    async def store(self, grant: Grant) -> bool:
+        return await device_grants.keep(self.pool, grant, self.clock())
+
+    async def waiting(self, shown: str, at: datetime | None = None) -> Grant | None:
+        return await device_grants.waiting(self.pool, shown, at or self.clock())
+
+    async def claim(self) -> Grant | None:
+        return await device_grants.claim(self.pool, self.grant.shown, self.clock())
+
+    async def poll(self, client_id: str = CLIENT) -> Verdict:
+        verdict, _ = await device_grants.poll(self.pool, self.grant.device, client_id, self.clock())
+        return verdict
+
+
+@pytest.fixture
+async def grants(pool: Pool, clock: Clock) -> Grants:
+    number = next(_numbers)
+    waiting = Grant(
+        device=f"device {number}",
+        shown=f"shown {number}",
+        client_id=CLIENT,
+        account_id=AccountId(uuid4()),
+        sealed="sealed",
+        answer=Answer.WAITING,
+        tenant=None,
+        pause=5,
+        polled_at=None,
+        expires_at=clock() + GRANT_LIFETIME,
+    )
+    made = Grants(pool, clock, waiting)
+    assert await made.store(waiting)
+    return made
+
+
+async def test_a_grant_is_found_by_its_code_which_no_other_device_shows(grants: Grants) -> None:
+    grant = grants.grant
+    assert not await grants.store(replace(grant, device="another"))
+    assert await grants.waiting(grant.shown) == grant
+    assert await grants.waiting(grant.device) is None
+    assert await grants.waiting(grant.shown, grant.expires_at) is None
+
+
+async def test_of_several_answers_at_once_one_counts(grants: Grants) -> None:
+    claimed = await asyncio.gather(*(grants.claim() for _ in range(8)))
+
+    assert [one.device for one in claimed if one is not None] == [grants.grant.device]
+    assert await grants.waiting(grants.grant.shown) is None
+    assert await grants.poll() is Verdict.PENDING
+
+
+async def test_of_many_polls_at_once_one_gets_the_approval(grants: Grants) -> None:
+    await grants.claim()
+    await device_grants.settle(grants.pool, grants.grant.device, Answer.APPROVED, "demo")
+
+    *own, foreign = await asyncio.gather(
+        *(grants.poll() for _ in range(8)), grants.poll("tillstream-bridge")
+    )
+
+    assert own.count(Verdict.IN) == 1
+    assert own.count(Verdict.WORTHLESS) == 7
+    assert foreign is Verdict.WORTHLESS
+
+
+async def test_a_device_that_polls_too_soon_must_leave_more_time(grants: Grants) -> None:
+    verdicts = []
+    for seconds in (0, 1, 8, 14):
+        grants.clock.advance(seconds=seconds)
+        verdicts.append(await grants.poll())
+
+    assert verdicts == [Verdict.PENDING, Verdict.SLOW_DOWN, Verdict.SLOW_DOWN, Verdict.PENDING]
+
+
+async def test_what_is_over_is_expired_for_a_while_and_then_forgotten(grants: Grants) -> None:
+    grants.clock.now += GRANT_LIFETIME
+    assert await grants.poll() is Verdict.EXPIRED
+
+    grants.clock.now += REMEMBERED
+    await grants.store(replace(grants.grant, device="next", shown="next"))
+
+    assert await grants.poll() is Verdict.WORTHLESS
+    await grants.pool.execute("DELETE FROM device_grant WHERE device = 'next'")
+
+
+async def take(pool: Pool, name: str, clock: Clock, *, most: int) -> int | None:
+    window = timedelta(minutes=15)
+    return await tries.take(pool, "test", name, most=most, window=window, now=clock())
+
+
+async def test_tries_count_from_the_first_and_end_with_the_window(pool: Pool, clock: Clock) -> None:
+    anna = [await take(pool, "anna", clock, most=2) for _ in range(4)]
+    clock.advance(seconds=60)
+    waits = await take(pool, "anna", clock, most=2)
+    boris = await take(pool, "boris", clock, most=2)
+    clock.advance(minutes=15)
+
+    assert anna == [None, None, 900, 900]
+    assert (waits, boris) == (840, None)
+    assert await take(pool, "anna", clock, most=2) is None
+
+
+async def test_a_right_try_is_given_back(pool: Pool, clock: Clock) -> None:
+    for _ in range(5):
+        assert await take(pool, "vera", clock, most=1) is None
+        await tries.give_back(pool, "test", "vera")
+
+
+async def test_no_try_slips_through_when_many_are_made_at_once(pool: Pool, clock: Clock) -> None:
+    taken = await asyncio.gather(*(take(pool, "mob", clock, most=3) for _ in range(10)))
+
+    assert taken.count(None) == 3

@@ -1,75 +1,60 @@
 """The tokens by which services know a caller."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
 from libs.security import tokens
+from libs.testing.callers import KEY
+from libs.testing.clock import Clock
 from services.gateway.adapters.passes import Passes
 from services.gateway.domain.caller import Caller
 
-NOW = datetime(2030, 1, 1, tzinfo=UTC)
-KEY = tokens.SigningKey.generate()
+LIFETIME = timedelta(seconds=100)
 ANNA = Caller(tenant="demo", subject=UUID(int=1), scopes=frozenset({"scan:read", "scan:write"}))
 
 
-class Clock:
-    now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
+@pytest.fixture
 def passes(clock: Clock) -> Passes:
-    return Passes(
-        tokens.KeyRing(KEY), issuer="gateway", lifetime=timedelta(seconds=100), clock=clock
-    )
+    return Passes(tokens.KeyRing(KEY), issuer="gateway", lifetime=LIFETIME, clock=clock)
 
 
-def claims(bearer: str, now: datetime, audience: str = "ingest") -> tokens.Claims:
+def claims(bearer: str, clock: Clock, audience: str = "ingest") -> tokens.Claims:
     keys = tokens.keys_from_jwks(tokens.jwks([KEY]))
     token = bearer.removeprefix("Bearer ")
-    return tokens.verify(token, keys, audience=audience, issuer="gateway", now=now)
+    return tokens.verify(token, keys, audience=audience, issuer="gateway", now=clock())
 
 
-def test_a_pass_says_who_whose_and_what_for() -> None:
-    said = claims(passes(Clock()).bearer(ANNA, "ingest"), NOW)
+def test_a_pass_names_its_caller_and_is_good_for_one_service(passes: Passes, clock: Clock) -> None:
+    bearer = passes.bearer(ANNA, "ingest")
 
-    assert said.subject == str(ANNA.subject)
-    assert said.tenant == "demo"
-    assert said.scopes == {"scan:read", "scan:write"}
-    assert said.expires_at == NOW + timedelta(seconds=100)
-
-
-def test_a_pass_for_one_service_is_not_good_for_another() -> None:
-    bearer = passes(Clock()).bearer(ANNA, "ingest")
-
+    read = claims(bearer, clock)
+    assert (read.subject, read.tenant) == (str(ANNA.subject), "demo")
+    assert read.scopes == {"scan:read", "scan:write"}
+    assert read.expires_at == clock() + LIFETIME
     with pytest.raises(tokens.TokenInvalid):
-        claims(bearer, NOW, audience="crm")
+        claims(bearer, clock, audience="crm")
 
 
-def test_a_pass_is_used_again_until_it_is_old() -> None:
-    clock = Clock()
-    made = passes(clock)
-    first = made.bearer(ANNA, "ingest")
+def test_a_pass_is_used_again_until_it_is_old(passes: Passes, clock: Clock) -> None:
+    first = passes.bearer(ANNA, "ingest")
 
-    clock.now = NOW + timedelta(seconds=79)
-    again = made.bearer(ANNA, "ingest")
-    clock.now = NOW + timedelta(seconds=81)
-    renewed = made.bearer(ANNA, "ingest")
+    clock.advance(seconds=79)
+    again = passes.bearer(ANNA, "ingest")
+    clock.advance(seconds=2)
+    renewed = passes.bearer(ANNA, "ingest")
 
     assert again == first
-    assert claims(renewed, clock.now).expires_at == clock.now + timedelta(seconds=100)
+    assert claims(renewed, clock).expires_at == clock() + LIFETIME
 
 
-def test_other_rights_are_never_served_from_an_earlier_pass() -> None:
-    made = passes(Clock())
-    made.bearer(ANNA, "ingest")
+def test_other_rights_are_never_served_from_an_earlier_pass(passes: Passes, clock: Clock) -> None:
+    passes.bearer(ANNA, "ingest")
 
-    less = made.bearer(replace(ANNA, scopes=frozenset({"scan:read"})), "ingest")
-    elsewhere = made.bearer(replace(ANNA, tenant="other"), "ingest")
+    less = passes.bearer(replace(ANNA, scopes=frozenset({"scan:read"})), "ingest")
+    elsewhere = passes.bearer(replace(ANNA, tenant="other"), "ingest")
 
-    assert claims(less, NOW).scopes == {"scan:read"}
-    assert claims(elsewhere, NOW).tenant == "other"
+    assert claims(less, clock).scopes == {"scan:read"}
+    assert claims(elsewhere, clock).tenant == "other"

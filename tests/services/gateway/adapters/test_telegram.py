@@ -1,8 +1,10 @@
-"""Speaking to the Bot API, and to one that is in trouble."""
+"""Speaking to the Bot API, also in trouble, and which Telegram account reads which phone."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from libs.http.client import open_client
+from libs.postgres.pool import Pool
+from libs.testing.clock import NOON, Clock, Seconds
 from services.gateway.adapters import telegram
 from services.gateway.adapters.telegram import (
     Bot,
@@ -20,119 +24,101 @@ from services.gateway.adapters.telegram import (
     open_bot,
     webhook_secret,
 )
+from services.gateway.adapters.telegram_links import UPDATES_REMEMBERED, TelegramLinks
 from services.gateway.domain.bot_update import BUTTON, Keyboard
-from tests.services.gateway.adapters.bot_api import TOKEN, BotApi, error, open_bot_api
+from tests.services.gateway.adapters.bot_api import CHAT, TOKEN, BotApi, error
+from tests.services.gateway.code_desk import SEAL, some_phone
 
-ANNA = 4242
 HOOK = "https://shop.example/api/telegram/webhook"
+AWAY = Failed(trouble=Trouble.AWAY)
 
 
 @dataclass
-class Time:
-    """A clock that only moves when somebody waits."""
+class Waiting(Seconds):
+    """Seconds that go by when the bot waits; how long it did each time."""
 
-    now: float = 1000.0
     waited: list[float] = field(default_factory=list)
 
     async def pause(self, seconds: float) -> None:
         self.waited.append(seconds)
-        self.now += seconds
+        self.advance(seconds)
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[BotApi]:
-    async with open_bot_api() as fake:
-        fake.chats.add(ANNA)
-        yield fake
+def time() -> Waiting:
+    return Waiting()
 
 
 @pytest.fixture
-async def bot(api: BotApi) -> AsyncIterator[Bot]:
-    async with open_bot(api.url, TOKEN) as made:
-        yield made
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-async def patient(api: BotApi, time: Time) -> AsyncIterator[Bot]:
+async def patient(bot_api: BotApi, time: Waiting) -> AsyncIterator[Bot]:
     async with open_client() as session:
-        yield Bot(session, url=api.url, token=TOKEN, pause=time.pause, now=lambda: time.now)
+        yield Bot(session, url=bot_api.url, token=TOKEN, pause=time.pause, now=time)
 
 
-async def test_a_message_arrives_as_plain_text(api: BotApi, bot: Bot) -> None:
-    sent = await bot.send_message(ANNA, "*код* <b>1</b>", protect=True)
+async def test_a_message_arrives_as_plain_text(bot_api: BotApi, bot: Bot) -> None:
+    sent = await bot.send_message(CHAT, "*код* <b>1</b>", protect=True)
 
     assert sent == Sent(message_id=1)
-    (message,) = api.messages
-    assert (message["chat_id"], message["text"]) == (ANNA, "*код* <b>1</b>")
+    (message,) = bot_api.messages
+    assert (message["chat_id"], message["text"]) == (CHAT, "*код* <b>1</b>")
     assert message["protect_content"] is True
     assert "parse_mode" not in message
 
 
-async def test_a_contact_is_asked_for_with_a_button(api: BotApi, bot: Bot) -> None:
-    await bot.send_message(ANNA, "?", keyboard=Keyboard.ASK_CONTACT)
-    await bot.send_message(ANNA, "!", keyboard=Keyboard.NONE)
+async def test_a_contact_is_asked_for_with_a_button(bot_api: BotApi, bot: Bot) -> None:
+    await bot.send_message(CHAT, "?", keyboard=Keyboard.ASK_CONTACT)
+    await bot.send_message(CHAT, "!", keyboard=Keyboard.NONE)
 
-    asked, thanked = (message["reply_markup"] for message in api.messages)
-    assert asked["keyboard"] == [[{"text": BUTTON, "request_contact": True}]]
-    assert thanked == {"remove_keyboard": True}
+    question, thanks = (message["reply_markup"] for message in bot_api.messages)
+    assert question["keyboard"] == [[{"text": BUTTON, "request_contact": True}]]
+    assert thanks == {"remove_keyboard": True}
 
 
-async def test_who_blocked_the_bot_and_who_never_started_it_are_told_apart(
-    api: BotApi, bot: Bot
+@pytest.mark.parametrize(
+    ("chat", "text", "token", "trouble"),
+    [
+        pytest.param(7, "?", TOKEN, Trouble.BLOCKED, id="blocked"),
+        pytest.param(8, "?", TOKEN, Trouble.UNKNOWN_CHAT, id="never started"),
+        pytest.param(CHAT, "", TOKEN, Trouble.REFUSED, id="no text"),
+        pytest.param(CHAT, "?", TOKEN.replace("A", "B"), Trouble.REFUSED, id="wrong token"),
+    ],
+)
+async def test_what_telegram_does_not_send_is_told_apart(
+    bot_api: BotApi, chat: int, text: str, token: str, trouble: Trouble
 ) -> None:
-    api.blocked.add(7)
+    bot_api.blocked.add(7)
 
-    assert await bot.send_message(7, "?") == Failed(trouble=Trouble.BLOCKED)
-    assert await bot.send_message(8, "?") == Failed(trouble=Trouble.UNKNOWN_CHAT)
-
-
-async def test_a_message_telegram_does_not_take_is_our_mistake(bot: Bot) -> None:
-    assert await bot.send_message(ANNA, "") == Failed(trouble=Trouble.REFUSED)
+    async with open_bot(bot_api.url, token) as bot:
+        assert await bot.send_message(chat, text) == Failed(trouble=trouble)
+    assert bot_api.messages == []
 
 
-async def test_a_wrong_token_is_our_mistake(api: BotApi) -> None:
-    async with open_bot(api.url, TOKEN.replace("A", "B")) as stranger:
-        assert await stranger.send_message(ANNA, "?") == Failed(trouble=Trouble.REFUSED)
-    assert api.messages == []
-
-
-async def test_a_short_wait_is_waited_for_once(api: BotApi, patient: Bot, time: Time) -> None:
-    api.limits.append(2)
-
-    assert isinstance(await patient.send_message(ANNA, "?"), Sent)
+async def test_a_bot_waits_shortly_and_once(bot_api: BotApi, patient: Bot, time: Waiting) -> None:
+    bot_api.limits.append(2)
+    assert isinstance(await patient.send_message(CHAT, "?"), Sent)
     assert time.waited == [2]
 
+    bot_api.limits.extend([1, 3])
+    assert await patient.send_message(CHAT, "?") == Failed(trouble=Trouble.LIMITED, retry_after=3)
+    assert time.waited == [2, 1]
 
-async def test_a_chat_is_left_alone_as_long_as_telegram_wants(
-    api: BotApi, patient: Bot, time: Time
-) -> None:
-    api.chats.add(7)
-    api.limits.append(40)
 
-    first = await patient.send_message(ANNA, "?")
-    second = await patient.send_message(ANNA, "?")
-    calls = len(api.calls)
+async def test_a_limited_chat_is_left_alone(bot_api: BotApi, patient: Bot, time: Waiting) -> None:
+    bot_api.chats.add(7)
+    bot_api.limits.append(40)
+
+    first = await patient.send_message(CHAT, "?")
+    second = await patient.send_message(CHAT, "?")
+    calls = len(bot_api.calls)
     other = await patient.send_message(7, "?")
-    time.now += 40
-    later = await patient.send_message(ANNA, "?")
+    time.advance(40)
+    later = await patient.send_message(CHAT, "?")
 
     assert first == second == Failed(trouble=Trouble.LIMITED, retry_after=40)
     assert calls == 1
     assert isinstance(other, Sent)
     assert isinstance(later, Sent)
     assert time.waited == []
-
-
-async def test_nobody_is_kept_waiting_twice(api: BotApi, patient: Bot, time: Time) -> None:
-    api.limits.extend([1, 3])
-
-    assert await patient.send_message(ANNA, "?") == Failed(trouble=Trouble.LIMITED, retry_after=3)
-    assert time.waited == [1]
 
 
 async def nonsense(_: web.Request) -> web.StreamResponse:
@@ -154,18 +140,18 @@ async def hung_up(request: web.Request) -> web.StreamResponse:
 
 
 @pytest.mark.parametrize("crooked", [nonsense, broken, elsewhere, hung_up])
-async def test_what_is_no_proper_answer_is_nobody_there(
-    api: BotApi, bot: Bot, crooked: Any
-) -> None:
-    api.crooked = crooked
+async def test_a_bad_answer_means_telegram_is_away(bot_api: BotApi, bot: Bot, crooked: Any) -> None:
+    bot_api.crooked = crooked
 
-    assert await bot.send_message(ANNA, "?") == Failed(trouble=Trouble.AWAY)
-    # Neither repeated nor led elsewhere.
-    assert len(api.calls) == 1
+    with capture_logs() as lines:
+        assert await bot.send_message(CHAT, "?") == AWAY
+    # Neither repeated nor led elsewhere, and logged by its class.
+    assert len(bot_api.calls) == len(lines) == 1
+    assert crooked is not hung_up or lines[0]["reason"] == "ServerDisconnectedError"
 
 
-async def test_an_answer_that_does_not_come_is_nobody_there(
-    api: BotApi, bot: Bot, monkeypatch: pytest.MonkeyPatch
+async def test_an_answer_that_does_not_come_means_telegram_is_away(
+    bot_api: BotApi, bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given_up = asyncio.Event()
 
@@ -173,33 +159,33 @@ async def test_an_answer_that_does_not_come_is_nobody_there(
         await given_up.wait()
         return web.Response()
 
-    api.crooked = late
+    bot_api.crooked = late
     monkeypatch.setattr(telegram, "CALL_SECONDS", 0.1)
 
-    assert await bot.send_message(ANNA, "?") == Failed(trouble=Trouble.AWAY)
+    assert await bot.send_message(CHAT, "?") == AWAY
     given_up.set()
 
 
-async def test_no_failure_says_the_token(
-    api: BotApi, bot: Bot, caplog: pytest.LogCaptureFixture
+async def test_no_failure_gives_away_the_token(
+    bot_api: BotApi, bot: Bot, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    said: list[object] = []
+    answers: list[object] = []
     with capture_logs() as lines:
         for crooked in (nonsense, broken, elsewhere, hung_up, None):
-            api.crooked = crooked
-            said.append(await bot.send_message(8, "?"))
+            bot_api.crooked = crooked
+            answers.append(await bot.send_message(8, "?"))
         async with open_bot("http://127.0.0.1:1", TOKEN) as nowhere:
-            said += [await nowhere.send_message(ANNA, "?"), await nowhere.webhook_info()]
+            answers += [await nowhere.send_message(CHAT, "?"), await nowhere.webhook_info()]
         async with open_bot("http://[", TOKEN) as nonsensical:
-            said.append(await nonsensical.send_message(ANNA, "?"))
+            answers.append(await nonsensical.send_message(CHAT, "?"))
 
-    assert all(isinstance(one, Failed) for one in said)
-    assert len(lines) == len(said)
-    assert TOKEN.partition(":")[2] not in f"{lines} {said} {bot!r} {caplog.text}"
+    assert all(isinstance(one, Failed) for one in answers)
+    assert len(lines) == len(answers)
+    assert TOKEN.partition(":")[2] not in f"{lines} {answers} {bot!r} {caplog.text}"
 
 
-async def test_the_webhook_is_set_with_its_secret(api: BotApi, bot: Bot) -> None:
+async def test_the_webhook_is_set_with_its_secret(bot_api: BotApi, bot: Bot) -> None:
     before = await bot.webhook_info()
     assert await bot.set_webhook(HOOK, secret=webhook_secret(TOKEN)) is None
     after = await bot.webhook_info()
@@ -207,31 +193,107 @@ async def test_the_webhook_is_set_with_its_secret(api: BotApi, bot: Bot) -> None
     assert isinstance(before, WebhookInfo)
     assert isinstance(after, WebhookInfo)
     assert (before.url, after.url) == ("", HOOK)
-    assert api.secret == webhook_secret(TOKEN)
-    assert TOKEN not in api.secret
-
-
-async def test_a_webhook_telegram_does_not_take_is_said(bot: Bot) -> None:
+    assert bot_api.secret == webhook_secret(TOKEN)
+    assert TOKEN not in bot_api.secret
     refused = await bot.set_webhook("http://shop.example", secret="s")
-
     assert refused == Failed(trouble=Trouble.REFUSED)
 
 
-async def test_the_status_is_asked_for_once_in_a_while(
-    api: BotApi, patient: Bot, time: Time
-) -> None:
+async def test_the_status_is_asked_for_rarely(bot_api: BotApi, patient: Bot, time: Waiting) -> None:
     for _ in range(3):
         await patient.webhook_info()
-    once = len(api.calls)
-    time.now += telegram.INFO_SECONDS
+    assert len(bot_api.calls) == 1
+
+    time.advance(telegram.INFO_SECONDS)
     await patient.webhook_info()
 
-    assert (once, len(api.calls)) == (1, 2)
+    assert len(bot_api.calls) == 2
 
 
-async def test_a_failure_is_logged_by_its_class(api: BotApi, bot: Bot) -> None:
-    api.crooked = hung_up
-    with capture_logs() as lines:
-        await bot.send_message(ANNA, "?")
+numbers = itertools.count(1000)
 
-    assert [line["reason"] for line in lines] == ["ServerDisconnectedError"]
+
+@pytest.fixture
+def links(pool: Pool) -> TelegramLinks:
+    return TelegramLinks(pool, seal=SEAL)
+
+
+@pytest.fixture
+def phone() -> str:
+    return some_phone()
+
+
+async def link(links: TelegramLinks, phone: str, account: int, number: int | None = None) -> bool:
+    number = next(numbers) if number is None else number
+    return await links.take(number, now=NOON, phone=phone, telegram_id=account)
+
+
+async def test_a_link_has_two_ends_till_it_is_forgotten(links: TelegramLinks, phone: str) -> None:
+    anna = next(numbers)
+    assert await links.chat_of(phone) is None
+    assert not await links.is_linked(phone, anna)
+    assert await links.phone_of(anna) is None
+
+    await link(links, phone, anna)
+    assert await links.chat_of(phone) == anna
+    assert await links.phone_of(anna) == phone
+    assert await links.is_linked(phone, anna)
+    assert not await links.is_linked(phone, anna + 1)
+
+    await links.unlink(phone)
+    assert await links.chat_of(phone) is None
+
+
+async def test_the_last_link_of_phone_and_account_counts(links: TelegramLinks, phone: str) -> None:
+    new, anna, boris = some_phone(), next(numbers), next(numbers)
+    await link(links, phone, anna)
+    await link(links, phone, boris)
+    assert await links.chat_of(phone) == boris
+    assert await links.phone_of(anna) is None
+
+    await link(links, new, boris)
+    assert await links.chat_of(phone) is None
+    assert await links.phone_of(boris) == new
+
+
+async def test_a_repeated_update_counts_once(links: TelegramLinks, phone: str) -> None:
+    anna, number = next(numbers), next(numbers)
+
+    taken = await asyncio.gather(*(link(links, phone, anna, number) for _ in range(10)))
+    await link(links, phone, anna + 500_000)
+    again = await link(links, phone, anna, number)
+
+    assert sorted(taken) == [False] * 9 + [True]
+    assert not again
+    assert await links.chat_of(phone) == anna + 500_000
+
+
+async def test_updates_are_forgotten_when_telegram_gave_up_on_them(
+    links: TelegramLinks, pool: Pool, clock: Clock
+) -> None:
+    await links.take(next(numbers), now=clock())
+    clock.now += UPDATES_REMEMBERED
+    await links.take(next(numbers), now=clock())
+
+    rest = "SELECT count(*) FROM telegram_once WHERE until <= $1"
+    assert await pool.fetchval(rest, clock()) == 0
+
+
+async def test_init_data_may_be_used_once(links: TelegramLinks, clock: Clock) -> None:
+    until, fingerprint = clock() + timedelta(days=1), f"{next(numbers):064}"
+
+    used = await asyncio.gather(
+        *(links.first_use(fingerprint, until=until, now=clock()) for _ in range(10))
+    )
+
+    assert sorted(used) == [False] * 9 + [True]
+
+
+async def test_links_are_unreadable_as_stored(links: TelegramLinks, pool: Pool, phone: str) -> None:
+    anna = 123_456_789
+    await link(links, phone, anna)
+
+    rows = [str(row) for row in await pool.fetch("SELECT * FROM telegram_link")]
+
+    assert rows
+    assert not any(phone[1:] in row or str(anna) in row for row in rows)

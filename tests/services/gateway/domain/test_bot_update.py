@@ -1,4 +1,4 @@
-"""What people say to the bot is read strictly: only their own contact proves a phone."""
+"""What people write to the bot is read strictly: only their own contact proves a phone."""
 
 from typing import Any
 
@@ -17,7 +17,6 @@ from services.gateway.domain.bot_update import (
     Status,
     TypedNumber,
     masked,
-    phone_of,
     read,
     reply_to,
     update_id,
@@ -27,16 +26,19 @@ ANNA = 4242
 
 
 def update(sender: Any = ANNA, **message: Any) -> dict[str, Any]:
-    said = {
+    given = {
         "message_id": 1,
         "from": {"id": sender, "is_bot": False, "first_name": "Анна"},
         "chat": {"id": sender, "type": "private"},
     }
-    return {"update_id": 1, "message": said | message}
+    return {"update_id": 1, "message": given | message}
 
 
-def contact(**said: Any) -> dict[str, Any]:
-    return update(contact={"phone_number": "77011234567", "user_id": ANNA} | said)
+def contact(**fields: Any) -> dict[str, Any]:
+    return update(contact={"phone_number": "77011234567", "user_id": ANNA} | fields)
+
+
+START = update(text="/start")["message"]
 
 
 @pytest.mark.parametrize(
@@ -60,33 +62,23 @@ def test_words_are_commands(text: str, command: type[BotCommand]) -> None:
     assert read(update(text=text)) == command(telegram_id=ANNA)  # type: ignore[call-arg]
 
 
-def test_an_own_contact_proves_a_phone() -> None:
-    assert read(contact()) == OwnContact(telegram_id=ANNA, phone="+77011234567")
-
-
 @pytest.mark.parametrize("phone", ["77011234567", "+77011234567"])
-def test_telegram_writes_phones_with_and_without_a_plus(phone: str) -> None:
-    assert phone_of(phone) == "+77011234567"
+def test_an_own_contact_proves_a_phone_with_and_without_a_plus(phone: str) -> None:
+    proved = OwnContact(telegram_id=ANNA, phone="+77011234567")
+
+    assert read(contact(phone_number=phone)) == proved
 
 
 @pytest.mark.parametrize(
-    "said",
+    "fields",
     [
-        {"user_id": 7},
-        {"user_id": None},
-        {"user_id": str(ANNA)},
-        {"user_id": float(ANNA)},
-        {"user_id": True},
-        {"phone_number": ""},
-        {"phone_number": "no number"},
-        {"phone_number": "+7 701 123 45 67"},
-        {"phone_number": "٧٧٠١١٢٣٤٥٦٧"},
-        {"phone_number": 77011234567},
-        {"phone_number": "1" * 40},
+        *({"user_id": user} for user in (7, None, str(ANNA), float(ANNA), True)),
+        *({"phone_number": text} for text in ("", "no number", "+7 701 123 45 67", "1" * 40)),
+        *({"phone_number": number} for number in ("٧٧٠١١٢٣٤٥٦٧", 77011234567)),
     ],
 )
-def test_any_other_contact_proves_nothing(said: dict[str, Any]) -> None:
-    assert read(contact(**said)) == ForeignContact(telegram_id=ANNA)
+def test_any_other_contact_proves_nothing(fields: dict[str, Any]) -> None:
+    assert read(contact(**fields)) == ForeignContact(telegram_id=ANNA)
 
 
 def test_a_contact_without_an_owner_proves_nothing() -> None:
@@ -96,27 +88,20 @@ def test_a_contact_without_an_owner_proves_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "heard",
+    "sent",
     [
-        None,
-        [],
-        "text",
-        {},
-        {"update_id": 1},
-        {"update_id": 1, "message": None},
-        {"update_id": 1, "edited_message": update(text="/start")["message"]},
-        {"update_id": 1, "channel_post": update(text="/start")["message"]},
+        *(None, [], "text", {}, {"update_id": 1}, {"update_id": 1, "message": None}),
+        {"update_id": 1, "edited_message": START},
+        {"update_id": 1, "channel_post": START},
         update(text="/start", chat={"id": -100, "type": "group"}),
         update(text="/start", chat={"id": ANNA, "type": "group"}),
         update(text="/start", chat={"id": 7, "type": "private"}),
-        update(sender=True, text="/start"),
-        update(sender="4242", text="/start"),
-        update(sender=-1, text="/start"),
+        *(update(sender=sender, text="/start") for sender in (True, "4242", -1)),
         update(text="/start", **{"from": {"id": ANNA, "is_bot": True}}),
     ],
 )
-def test_what_nobody_says_in_private_is_not_heard(heard: object) -> None:
-    assert read(heard) is None
+def test_only_a_private_message_of_a_person_is_read(sent: object) -> None:
+    assert read(sent) is None
 
 
 @given(
@@ -133,26 +118,21 @@ def test_what_nobody_says_in_private_is_not_heard(heard: object) -> None:
         max_leaves=20,
     )
 )
-def test_nothing_that_is_sent_breaks_the_reading(heard: object) -> None:
-    number, command = update_id(heard), read(heard)
+def test_nothing_that_is_sent_breaks_the_reading(sent: object) -> None:
+    number, command = update_id(sent), read(sent)
 
     assert number is None or number >= 0
     assert command is None or reply_to(command).text
 
 
-@pytest.mark.parametrize("said", [True, "1", -1, 1.0, None, 2**63])
-def test_a_number_that_is_none_is_no_number_of_an_update(said: object) -> None:
-    assert update_id({"update_id": said}) is None
+@pytest.mark.parametrize("number", [True, "1", -1, 1.0, None, 2**63])
+def test_what_is_no_number_of_an_update_is_none(number: object) -> None:
+    assert update_id({"update_id": number}) is None
 
 
-def test_who_did_not_prove_a_phone_is_asked_for_their_contact() -> None:
-    for command in (
-        Start(telegram_id=ANNA),
-        ForeignContact(telegram_id=ANNA),
-        TypedNumber(telegram_id=ANNA),
-        Status(telegram_id=ANNA),
-    ):
-        assert reply_to(command).keyboard is Keyboard.ASK_CONTACT
+@pytest.mark.parametrize("command", [Start, ForeignContact, TypedNumber, Status])
+def test_without_a_proved_phone_people_are_asked_for_their_contact(command: Any) -> None:
+    assert reply_to(command(telegram_id=ANNA)).keyboard is Keyboard.ASK_CONTACT
 
 
 def test_the_status_shows_enough_of_the_phone_to_recognise_it() -> None:

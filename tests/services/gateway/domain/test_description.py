@@ -33,7 +33,7 @@ def joined(service: dict[str, Any] | None, own: dict[str, Any]) -> dict[str, Any
     return described(DOOR, service, own, base="/crm", version="1")
 
 
-def test_only_what_a_rule_lets_through_is_told() -> None:
+def test_only_what_a_rule_lets_through_is_described() -> None:
     paths = {
         "/visits/{visit_id}": {"get": {}, "delete": {}, "parameters": ["kept"]},
         "/visits/{visit_id}/secret": {"get": {}},
@@ -41,9 +41,9 @@ def test_only_what_a_rule_lets_through_is_told() -> None:
         "/metrics": {"get": {}},
     }
 
-    told = joined(document(paths), {})["paths"]
+    joint = joined(document(paths), {})["paths"]
 
-    assert told == {
+    assert joint == {
         "/visits/{visit_id}": {
             "parameters": ["kept"],
             "get": {"security": [{"ApiKey": ["visits:read"]}, {"AccessToken": ["visits:read"]}]},
@@ -56,9 +56,9 @@ def test_where_both_answer_it_is_the_service_that_is_described() -> None:
     theirs = document({"/users": {"post": {"summary": "theirs"}}})
     ours = document({"/users": {"post": {"summary": "ours"}, "get": {"summary": "ours"}}})
 
-    told = joined(theirs, ours)["paths"]["/users"]
+    joint = joined(theirs, ours)["paths"]["/users"]
 
-    assert {method: said["summary"] for method, said in told.items()} == {
+    assert {method: said["summary"] for method, said in joint.items()} == {
         "post": "theirs",
         "get": "ours",
     }
@@ -72,18 +72,18 @@ def test_schemas_of_one_name_that_differ_are_kept_apart() -> None:
         Same={},
     )
 
-    told = joined(theirs, ours)
+    joint = joined(theirs, ours)
 
-    assert schemas_of(told) == {
+    assert schemas_of(joint) == {
         "User": {"of": "theirs"},
         "GatewayUser": {"of": "ours", "again": ref("GatewayUser")},
         "Same": {},
     }
-    assert told["paths"]["/auth"]["post"]["x"] == ref("GatewayUser")
-    assert told["paths"]["/users"]["post"]["x"] == ref("User")
+    assert joint["paths"]["/auth"]["post"]["x"] == ref("GatewayUser")
+    assert joint["paths"]["/users"]["post"]["x"] == ref("User")
 
 
-def test_schemas_that_nobody_speaks_of_are_left_out() -> None:
+def test_schemas_that_are_not_referred_to_are_left_out() -> None:
     theirs = document(
         {"/users": {"post": {"x": ref("A")}}}, A={"b": ref("B")}, B={"a": ref("A")}, Secret={}
     )
@@ -91,10 +91,10 @@ def test_schemas_that_nobody_speaks_of_are_left_out() -> None:
     assert schemas_of(joined(theirs, {})).keys() == {"A", "B"}
 
 
-def test_without_its_service_a_door_tells_of_us() -> None:
-    told = joined(None, document({"/auth": {"post": {}}}))
+def test_without_its_service_a_door_describes_us() -> None:
+    joint = joined(None, document({"/auth": {"post": {}}}))
 
-    assert told["paths"] == {"/auth": {"post": {}}}
+    assert joint["paths"] == {"/auth": {"post": {}}}
 
 
 def test_an_operation_says_who_may_use_it() -> None:

@@ -1,4 +1,4 @@
-"""What devices show, and what they hear."""
+"""What devices show, what they are answered, and who may manage them."""
 
 import random
 from dataclasses import replace
@@ -41,37 +41,40 @@ GRANT = Grant(
     polled_at=None,
     expires_at=NOW + LIFETIME,
 )
+APPROVED: dict[str, Any] = {"answer": Answer.APPROVED, "tenant": "demo"}
+
+
+def seconds_ago(seconds: int) -> datetime:
+    return NOW - timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(
-    ("different", "verdict"),
+    ("changes", "verdict"),
     [
         ({}, Verdict.PENDING),
         ({"answer": Answer.ANSWERING}, Verdict.PENDING),
-        ({"answer": Answer.APPROVED, "tenant": "demo"}, Verdict.IN),
-        ({"answer": Answer.APPROVED, "expires_at": NOW}, Verdict.EXPIRED),
+        (APPROVED, Verdict.IN),
+        (APPROVED | {"expires_at": NOW}, Verdict.EXPIRED),
+        (APPROVED | {"polled_at": NOW}, Verdict.IN),
         ({"answer": Answer.DENIED}, Verdict.DENIED),
         ({"answer": Answer.USED}, Verdict.WORTHLESS),
         ({"expires_at": NOW}, Verdict.EXPIRED),
         ({"client_id": BRIDGE.client_id}, Verdict.WORTHLESS),
-        ({"polled_at": NOW - timedelta(seconds=3)}, Verdict.SLOW_DOWN),
-        ({"polled_at": NOW - timedelta(seconds=4)}, Verdict.PENDING),
-        ({"polled_at": NOW - timedelta(seconds=8), "pause": 10}, Verdict.SLOW_DOWN),
-        ({"polled_at": NOW, "answer": Answer.APPROVED, "tenant": "demo"}, Verdict.IN),
+        ({"polled_at": seconds_ago(3)}, Verdict.SLOW_DOWN),
+        ({"polled_at": seconds_ago(4)}, Verdict.PENDING),
+        ({"polled_at": seconds_ago(8), "pause": 10}, Verdict.SLOW_DOWN),
     ],
 )
-def test_a_device_hears_what_became_of_its_grant(
-    different: dict[str, Any], verdict: Verdict
-) -> None:
-    assert judge(replace(GRANT, **different), KIOSK.client_id, NOW) is verdict
+def test_a_poll_is_answered_by_the_grant(changes: dict[str, Any], verdict: Verdict) -> None:
+    assert judge(replace(GRANT, **changes), KIOSK.client_id, NOW) is verdict
 
 
-def test_a_code_nobody_was_given_is_worth_nothing() -> None:
+def test_a_code_that_was_never_given_is_worth_nothing() -> None:
     assert judge(None, KIOSK.client_id, NOW) is Verdict.WORTHLESS
 
 
 @given(st.integers())
-def test_whoever_reads_a_code_off_a_device_types_it_right(seed: int) -> None:
+def test_a_code_is_read_however_it_is_typed(seed: int) -> None:
     code = new_user_code(random.Random(seed).choice)
 
     assert read_code(code) == code
@@ -79,7 +82,7 @@ def test_whoever_reads_a_code_off_a_device_types_it_right(seed: int) -> None:
     assert read_code(f"  {shown_code(code).lower().replace('-', ' – ')} ") == code
 
 
-def test_the_alphabet_has_nothing_that_looks_like_something_else() -> None:
+def test_no_letter_of_the_alphabet_looks_like_another() -> None:
     assert not set(ALPHABET) & set("AEIOUY0123456789")
     assert len(set(ALPHABET)) == len(ALPHABET) == 20
 
@@ -104,7 +107,7 @@ def test_a_name_written_backwards_is_read_forwards() -> None:
     assert tidy_label(" Hall\u202e \n\t 1\u200b ") == "Hall 1"
 
 
-def test_each_client_has_a_role_and_is_managed_by_somebody() -> None:
+def test_each_client_has_a_role_and_a_role_that_manages_it() -> None:
     for client in CLIENTS.values():
         assert client.scopes
         assert any(client.managed_by in scopes for scopes in SCOPES.values())
@@ -125,12 +128,8 @@ def test_each_client_has_a_role_and_is_managed_by_somebody() -> None:
         (BRIDGE, "crm", "ADMIN", "demo", False),
     ],
 )
-def test_who_may_manage_which_devices(
-    client: Any, realm: str, role: str, tenant: str, *, may: bool
-) -> None:
-    place = Place(realm, "demo")
-
-    assert client.is_managed_in(place, scopes_of(realm, role), tenant) is may
+def test_who_manages_devices(client: Any, realm: str, role: str, tenant: str, *, may: bool) -> None:
+    assert client.is_managed_in(Place(realm, "demo"), scopes_of(realm, role), tenant) is may
 
 
 def test_the_platforms_administrators_manage_all_but_in_the_platforms_own_name() -> None:

@@ -41,11 +41,8 @@ def test_a_code_is_right_in_its_time_only(
     assert judge(expires_at=expires_at, right=right, tries=tries, now=NOW) == outcome
 
 
-def test_a_code_lives_five_minutes_and_may_be_tried_five_times() -> None:
+def test_a_code_lives_five_minutes_and_has_five_tries_counted_for_longer_than_that() -> None:
     assert (LIFETIME.total_seconds(), TRIES.most) == (300, 5)
-
-
-def test_tries_are_counted_for_longer_than_a_code_lives() -> None:
     assert TRIES.window > LIFETIME
 
 
@@ -95,6 +92,6 @@ def test_a_code_has_six_plain_digits(text: str) -> None:
     assert not is_code(text)
 
 
-def test_whoever_tries_too_often_is_told_when_to_come_back() -> None:
+def test_a_refusal_for_too_many_tries_says_when_to_come_back() -> None:
     assert too_many(NOW + timedelta(seconds=1.2), NOW).retry_after == 2
     assert too_many(NOW, NOW).retry_after == 1

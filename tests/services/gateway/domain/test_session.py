@@ -1,7 +1,9 @@
 """The rules of a session, above all those of the exchange of refresh tokens."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -22,7 +24,6 @@ from contracts.gateway import (
     SessionRefreshed,
     SessionRevoked,
 )
-from libs.eventsourcing.testing import Scenario
 from services.gateway.domain.account import ACCOUNT
 from services.gateway.domain.realm import Place
 from services.gateway.domain.session import (
@@ -36,6 +37,7 @@ from services.gateway.domain.session import (
     SessionUnknown,
     ended_by,
 )
+from tests.services.gateway.domain.decisions import NOTHING, Outcome, assert_decides, decisions
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
@@ -62,90 +64,47 @@ refreshed = SessionRefreshed(
 revoke = RevokeSession(account_id=ANNA, reason="revoked", now=NOW)
 revoked = SessionRevoked(session_id=ID, account_id=ANNA, reason="revoked", revoked_at=NOW)
 
-session = Scenario(SESSION)
-current = session.given(opened)
-rotated = session.given(opened, refreshed)
+lost = replace(revoke, account_id=None)
+last_second, too_late = NOW + SECOND + GRACE, NOW + SECOND + GRACE + timedelta(microseconds=1)
 
 
 def reused(at: datetime) -> SessionRevoked:
     return replace(revoked, reason="reuse", revoked_at=at)
 
 
-def test_a_session_opens() -> None:
-    session.given().when(open_it).then(opened)
+ended = replace(revoked, reason="password", revoked_at=refresh.now)
+with_long_device = replace(opened, device="x" * MAX_DEVICE)
+rotated: list[GatewayEvent] = [opened, refreshed]
+rotated_twice = [*rotated, replace(refreshed, generation=3)]
+next_day = replace(refresh, generation=2, now=NOW + DAY)
+refreshed_next_day = replace(
+    refreshed, generation=3, refreshed_at=NOW + DAY, expires_at=NOW + 2 * DAY
+)
 
 
-def test_a_session_opens_once() -> None:
-    current.when(open_it).then_refused(SessionExists)
-
-
-def test_a_device_of_any_length_is_remembered_in_short() -> None:
-    long = replace(open_it, device="x" * 1000)
-
-    session.given().when(long).then(replace(opened, device="x" * MAX_DEVICE))
-
-
-def test_the_current_token_gives_the_next() -> None:
-    current.when(refresh).then(refreshed)
-
-
-def test_the_token_before_gives_the_current_one_again_within_the_grace() -> None:
-    rotated.when(replace(refresh, now=NOW + SECOND + GRACE)).then_nothing()
-
-
-def test_the_token_before_ends_the_session_after_the_grace() -> None:
-    late = NOW + SECOND + GRACE + timedelta(microseconds=1)
-
-    rotated.when(replace(refresh, now=late)).then(reused(late))
-
-
-def test_a_token_before_that_ends_the_session_at_once() -> None:
-    third = replace(refreshed, generation=3)
-
-    rotated.given(third).when(refresh).then(reused(refresh.now))
-
-
-def test_a_token_that_was_never_given_is_refused_and_ends_nothing() -> None:
-    current.when(replace(refresh, generation=2)).then_refused(SessionOver)
-
-
-def test_a_session_that_ran_out_cannot_be_refreshed() -> None:
-    current.when(replace(refresh, now=NOW + DAY)).then_refused(SessionOver)
-    rotated.when(replace(refresh, generation=2, now=NOW + DAY)).then(
-        replace(refreshed, generation=3, refreshed_at=NOW + DAY, expires_at=NOW + 2 * DAY)
-    )
-
-
-def test_a_revoked_session_cannot_be_refreshed() -> None:
-    current.given(revoked).when(refresh).then_refused(SessionOver)
-
-
-def test_a_session_nobody_opened_cannot_be_refreshed() -> None:
-    session.given().when(refresh).then_refused(SessionOver)
-
-
-def test_an_account_that_ended_it_ends_it_at_the_next_refresh() -> None:
-    current.when(replace(refresh, ended="password")).then(
-        replace(revoked, reason="password", revoked_at=refresh.now)
-    )
-
-
-def test_a_session_can_be_revoked_and_a_second_time_changes_nothing() -> None:
-    current.when(revoke).then(revoked)
-    current.given(revoked).when(replace(revoke, reason="logout")).then_nothing()
-
-
-def test_somebody_else_cannot_revoke_it() -> None:
-    current.when(replace(revoke, account_id=EVE)).then_refused(SessionUnknown)
-
-
-def test_who_holds_a_token_of_it_can_revoke_it() -> None:
-    current.when(replace(revoke, account_id=None)).then(revoked)
-
-
-def test_a_session_nobody_opened_cannot_be_revoked() -> None:
-    session.given().when(revoke).then_refused(SessionUnknown)
-    session.given().when(replace(revoke, account_id=None)).then_refused(SessionUnknown)
+@decisions(
+    ("opens", [], open_it, [opened]),
+    ("opens once", [opened], open_it, SessionExists),
+    ("a long device is cut", [], replace(open_it, device="x" * 1000), [with_long_device]),
+    ("refreshed though unknown", [], refresh, SessionOver),
+    ("the current token gives the next", [opened], refresh, [refreshed]),
+    ("the one before in the grace", rotated, replace(refresh, now=last_second), NOTHING),
+    ("the one before after the grace", rotated, replace(refresh, now=too_late), [reused(too_late)]),
+    ("the one before that at once", rotated_twice, refresh, [reused(refresh.now)]),
+    ("a token never given", [opened], replace(refresh, generation=2), SessionOver),
+    ("ran out", [opened], replace(refresh, now=NOW + DAY), SessionOver),
+    ("refreshed, and did not run out", rotated, next_day, [refreshed_next_day]),
+    ("refreshed after revoked", [opened, revoked], refresh, SessionOver),
+    ("ended by the account", [opened], replace(refresh, ended="password"), [ended]),
+    ("revoked", [opened], revoke, [revoked]),
+    ("revoked twice", [opened, revoked], replace(revoke, reason="logout"), NOTHING),
+    ("revoked by another", [opened], replace(revoke, account_id=EVE), SessionUnknown),
+    ("revoked by its token", [opened], lost, [revoked]),
+    ("unknown, revoked", [], revoke, SessionUnknown),
+    ("unknown, revoked by its token", [], lost, SessionUnknown),
+)
+def test_sessions_decide(history: Sequence[GatewayEvent], command: Any, outcome: Outcome) -> None:
+    assert_decides(SESSION, history, command, outcome)
 
 
 BEFORE, AFTER = NOW - DAY, NOW + SECOND
@@ -159,6 +118,10 @@ def password_set(at: datetime) -> PasswordSet:
     return PasswordSet(account_id=ANNA, sealed="", set_at=at)
 
 
+def withdrawn(tenant: str) -> RoleWithdrawn:
+    return RoleWithdrawn(account_id=ANNA, realm="crm", tenant=tenant, withdrawn_at=AFTER)
+
+
 @pytest.mark.parametrize(
     ("since", "reason"),
     [
@@ -168,19 +131,11 @@ def password_set(at: datetime) -> PasswordSet:
         ([password_set(AFTER)], "password"),
         ([AccountDeactivated(account_id=ANNA, reason="", deactivated_at=AFTER)], "deactivated"),
         ([AccountRemoved(account_id=ANNA, removed_at=AFTER)], "removed"),
-        (
-            [RoleWithdrawn(account_id=ANNA, realm="crm", tenant="demo", withdrawn_at=AFTER)],
-            "revoked",
-        ),
-        (
-            [RoleWithdrawn(account_id=ANNA, realm="crm", tenant="other", withdrawn_at=AFTER)],
-            None,
-        ),
+        ([withdrawn("demo")], "revoked"),
+        ([withdrawn("other")], None),
     ],
 )
-def test_what_happened_to_the_account_since_ends_the_session(
-    since: list[GatewayEvent], reason: str | None
-) -> None:
+def test_an_account_may_end_its_sessions(since: list[GatewayEvent], reason: str | None) -> None:
     account = ACCOUNT.state_after([account_opened, engineer, *since])
 
     assert ended_by(account, SESSION.state_after([opened])) == reason
@@ -188,31 +143,31 @@ def test_what_happened_to_the_account_since_ends_the_session(
 
 Steps = list[tuple[int, int]]
 steps = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3)), max_size=40)
-"""Seconds that go by, and how many generations behind the current one the shown token is."""
+"""Seconds that go by, and how many generations behind the current one the token is."""
 
 
 @given(steps)
-def test_however_tokens_are_shown_only_the_last_two_ever_open(steps: Steps) -> None:
+def test_in_whatever_order_tokens_come_only_the_last_two_ever_open(steps: Steps) -> None:
     history: list[GatewayEvent] = [opened]
     now, rotated_at, generation, over = NOW, None, 1, False
     for seconds, behind in steps:
         now += seconds * SECOND
         state = SESSION.state_after(history)
-        asked = replace(refresh, generation=generation - behind, now=now, lifetime=400 * DAY)
+        command = replace(refresh, generation=generation - behind, now=now, lifetime=400 * DAY)
         if over:
             with pytest.raises(SessionOver):
-                SESSION.decide(state, asked)
+                SESSION.decide(state, command)
             continue
-        told = SESSION.decide(state, asked)
-        history += told
+        events = SESSION.decide(state, command)
+        history += events
         graceful = behind == 1 and rotated_at is not None and now - rotated_at <= GRACE
         if behind == 0:
             generation, rotated_at = generation + 1, now
-            assert [type(event) for event in told] == [SessionRefreshed]
+            assert [type(event) for event in events] == [SessionRefreshed]
         elif graceful:
-            assert told == []
+            assert events == []
         else:
             over = True
-            assert told == [reused(now)]
+            assert events == [reused(now)]
         after = SESSION.state_after(history)
         assert (after.generation, after.revoked) == (generation, over)

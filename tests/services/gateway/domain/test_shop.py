@@ -1,13 +1,32 @@
-"""Where somebody works, and what each shop calls them."""
+"""Where somebody works, what each shop calls them, and what the name of their role there says."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.gateway.domain.person import Person
-from services.gateway.domain.realm import Place
+from services.gateway.domain.realm import Place, is_role, scopes_of
 from services.gateway.domain.shop import Card, card_of, place_of, with_card, workplaces
+from services.gateway.domain.shop_standing import (
+    DEFAULTS,
+    KEYS,
+    PermissionUnknown,
+    Standing,
+    allowed_after,
+    standing_of,
+    within,
+)
 
 ANNA = Person(name="Анна", email="anna@crm.example", phone="+77011234567", telegram_id=7)
+STANDINGS = st.builds(
+    Standing,
+    role=st.sampled_from(list(DEFAULTS)),
+    keys=st.none() | st.frozensets(st.sampled_from(KEYS)),
+    active=st.booleans(),
+)
 
 
-def test_who_works_in_several_shops_is_first_where_they_may_do_the_most() -> None:
+def test_several_workplaces_begin_where_the_role_may_do_the_most() -> None:
     roles = {
         place_of("shop-3"): "courier",
         place_of("shop-2"): "admin",
@@ -22,25 +41,78 @@ def test_who_works_in_several_shops_is_first_where_they_may_do_the_most() -> Non
     assert workplaces({}) == ()
 
 
-def test_of_whom_a_shop_says_nothing_is_called_what_they_are() -> None:
+def test_a_shops_card_is_its_own_and_replaced_as_a_whole() -> None:
     assert card_of(ANNA, "shop-1") == Card(name="Анна", email="anna@crm.example", telegram_id=7)
 
-
-def test_a_shops_card_is_its_own() -> None:
-    card = Card(name="Аня", email=None, telegram_id=9)
-
-    told = with_card(ANNA, "shop-1", card)
-
-    assert card_of(told, "shop-1") == card
-    assert card_of(told, "shop-2").name == "Анна"
-    assert (told.email, told.telegram_id, told.name) == (ANNA.email, 7, "Анна")
-
-
-def test_a_card_is_replaced_as_a_whole() -> None:
     first = with_card(ANNA, "shop-1", Card(name="Аня", email="a@shop.example", telegram_id=9))
+    assert card_of(first, "shop-1") == Card(name="Аня", email="a@shop.example", telegram_id=9)
+    assert card_of(first, "shop-2").name == "Анна"
+    assert (first.email, first.telegram_id, first.name) == (ANNA.email, 7, "Анна")
+
     other = with_card(first, "shop-2", Card(name="Анна П."))
-
     again = with_card(other, "shop-1", Card(name="Аня"))
-
     assert card_of(again, "shop-1") == Card(name="Аня")
     assert card_of(again, "shop-2") == Card(name="Анна П.")
+
+
+@given(standing=STANDINGS)
+def test_a_name_says_all_of_a_standing(standing: Standing) -> None:
+    read = standing_of(standing.name)
+
+    assert read is not None
+    assert read.name == standing.name
+    assert (read.role, read.permissions) == (standing.role, standing.permissions)
+    assert read.active == standing.active
+    assert is_role("shop", standing.name)
+    assert scopes_of("shop", standing.name) == {f"shop:{key}" for key in standing.allowed}
+    assert within(standing, DEFAULTS["admin"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "owner", "florist ", " florist", "off", "Florist", "florist off off"),
+        *("florist orders off off", "florist orders warehouse", "florist money"),
+        *("florist warehouse,orders", "florist orders,orders", "florist orders,production"),
+        "florist -,orders",
+    ],
+)
+def test_another_name_is_no_role_and_may_nothing(name: str) -> None:
+    assert standing_of(name) is None
+    assert not is_role("shop", name)
+    assert scopes_of("shop", name) == frozenset()
+
+
+def test_a_role_elsewhere_has_no_such_words() -> None:
+    assert not is_role("crm", "ENGINEER off")
+    assert not is_role("kiosk", "florist")
+
+
+@pytest.mark.parametrize(
+    ("standing", "name"),
+    [
+        (Standing(role="florist"), "florist"),
+        (Standing(role="florist", keys=DEFAULTS["florist"]), "florist"),
+        (Standing(role="florist", active=False), "florist off"),
+        (Standing(role="courier", keys=frozenset()), "courier -"),
+        (Standing(role="courier", keys=frozenset({"users", "orders"})), "courier orders,users"),
+    ],
+)
+def test_names_are_short_where_nothing_is_unusual(standing: Standing, name: str) -> None:
+    assert standing.name == name
+
+
+def test_a_role_that_is_switched_off_may_nothing_and_keeps_its_permissions() -> None:
+    off = Standing(role="manager", active=False)
+
+    assert off.allowed == frozenset()
+    assert off.permissions == Standing(role="manager").permissions
+    assert not within(Standing(role="admin", active=False), {"users", "orders"})
+
+
+def test_permissions_are_given_and_taken_one_by_one() -> None:
+    after = allowed_after(Standing(role="florist"), {"users": True, "orders": False})
+
+    assert after.allowed == {"users", "production"}
+    with pytest.raises(PermissionUnknown):
+        allowed_after(after, {"money": True})

@@ -1,82 +1,87 @@
-"""Opening and changing accounts, on a real database."""
+"""Opening, changing and setting up accounts and their passwords, on a real database."""
 
 import asyncio
 
 import pytest
 
 from contracts.gateway import AddressClaimed
+from libs.errors import Refused
+from libs.testing.clock import Clock
 from services.gateway.domain.account import (
     AccountUnknown,
+    AlreadySetUp,
     PasswordUnfit,
+    WrongPassword,
 )
 from services.gateway.domain.person import BadAddress, Person, email, phone, username
 from services.gateway.domain.realm import Role, RoleUnknown
-from services.gateway.domain.session import SessionOver
 from services.gateway.handlers import account as accounts
-from services.gateway.handlers import administration
 from services.gateway.handlers.address import AddressTaken, find
 from services.gateway.handlers.identity import Identity, profile
-from services.gateway.handlers.login import LoginFailed
-from services.gateway.handlers.session import refresh
-from tests.services.gateway.told import (
+from tests.services.gateway.identities import (
+    ANNA,
+    BORIS,
+    ENGINEER,
     KIOSK,
-    Clock,
-    enter,
-    open_account,
-    told,
+    NEW_PASSWORD,
+    OTHER_KIOSK,
+    PASSWORD,
+    SUPERADMIN,
+    People,
 )
 
+OFFICE = "office@example.com"
 
-async def test_whoever_is_registered_can_log_in_at_once(identity: Identity) -> None:
-    anna = await open_account(identity, "Anna@example.com", phone="8 999 123-45-67")
 
-    into = await enter(identity, "ANNA@example.com")
+async def test_a_registered_account_can_log_in_at_once(people: People) -> None:
+    anna = await people.open("Anna@example.com", phone="8 999 123-45-67")
+
+    into = await people.enter("ANNA@example.com")
 
     assert into.account == anna
     assert anna.person.phone == "+79991234567"
-    assert await find(identity, phone("+7 999 1234567")) == anna.account_id
+    assert await find(people.identity, phone("+7 999 1234567")) == anna.account_id
 
 
-async def test_of_twenty_who_register_one_address_at_once_one_wins(identity: Identity) -> None:
+async def test_of_twenty_who_register_one_address_at_once_one_wins(people: People) -> None:
     spellings = ["anna@example.com", "Anna@Example.com"] * 10
 
     results = await asyncio.gather(
-        *(open_account(identity, spelling) for spelling in spellings), return_exceptions=True
+        *(people.open(spelling) for spelling in spellings), return_exceptions=True
     )
 
     won = [one for one in results if not isinstance(one, BaseException)]
     assert len(won) == 1
     assert {type(one) for one in results} == {type(won[0]), AddressTaken}
-    assert await find(identity, email("anna@example.com")) == won[0].account_id
-    opened = {e.stream for e in await told(identity) if e.stream.startswith("account-")}
-    assert opened == {f"account-{won[0].account_id}"}
+    assert await find(people.identity, email(ANNA)) == won[0].account_id
+    streams = {e.stream for e in await people.history() if e.stream.startswith("account-")}
+    assert streams == {f"account-{won[0].account_id}"}
 
 
-async def test_of_two_addresses_one_taken_neither_is_claimed(identity: Identity) -> None:
-    await open_account(identity, "anna@example.com")
+async def test_of_two_addresses_one_taken_neither_is_claimed(people: People) -> None:
+    await people.open()
 
     with pytest.raises(AddressTaken):
-        await open_account(identity, "anna@example.com", username="boris")
+        await people.open(username="boris")
 
-    assert await find(identity, username("boris")) is None
+    assert await find(people.identity, username("boris")) is None
 
 
-async def test_numbers_rise_and_are_never_the_same(identity: Identity) -> None:
-    made = await asyncio.gather(*(open_account(identity, f"a{n}@example.com") for n in range(8)))
+async def test_numbers_rise_and_are_never_the_same(people: People) -> None:
+    made = await asyncio.gather(*(people.open(f"a{n}@example.com") for n in range(8)))
 
     assert len({one.number for one in made}) == 8
-    later = await open_account(identity, "later@example.com")
+    later = await people.open("later@example.com")
     assert later.number > max(one.number for one in made)
 
 
-async def test_nobody_can_read_in_the_log_who_somebody_is(identity: Identity) -> None:
-    anna = await open_account(identity, phone="+79991234567", username="anya", name="Anna K")
-    await accounts.reset_password(identity, anna.account_id, new="battery staple", actor="boris")
-    await enter(identity, password="battery staple")
-    with pytest.raises(LoginFailed):
-        await enter(identity, password="a wrong one")
+async def test_the_log_gives_away_neither_persons_nor_passwords(people: People) -> None:
+    anna = await people.open(phone="+79991234567", username="anya", name="Anna K")
+    await people.reset_password(anna)
+    await people.enter(password=NEW_PASSWORD)
+    await people.assert_shut_out(password="a wrong one")
 
-    rows = await identity.pool.fetch("SELECT stream, data::text, metadata::text FROM events")
+    rows = await people.identity.pool.fetch("SELECT stream, data::text, metadata::text FROM events")
 
     everything = "\n".join("\n".join(row) for row in rows)
     assert "AccountOpened" not in everything
@@ -85,118 +90,157 @@ async def test_nobody_can_read_in_the_log_who_somebody_is(identity: Identity) ->
         assert secret not in everything
 
 
-@pytest.mark.parametrize("password", ["short", "x" * 129])
-async def test_an_unfit_password_opens_nothing(identity: Identity, password: str) -> None:
-    with pytest.raises(PasswordUnfit):
-        await open_account(identity, password=password)
+@pytest.mark.parametrize(
+    ("address", "role", "password", "refused"),
+    [
+        pytest.param(ANNA, ENGINEER, "short", PasswordUnfit, id="short password"),
+        pytest.param(ANNA, ENGINEER, "x" * 129, PasswordUnfit, id="long password"),
+        pytest.param(ANNA, Role(KIOSK, "emperor"), PASSWORD, RoleUnknown, id="no role"),
+        pytest.param("anna", ENGINEER, PASSWORD, BadAddress, id="no address"),
+    ],
+)
+async def test_an_unfit_password_role_or_address_opens_nothing(
+    people: People, address: str, role: Role, password: str, refused: type[Refused]
+) -> None:
+    with pytest.raises(refused):
+        await people.open(address, role, password=password)
 
-    assert await told(identity) == []
+    assert await people.history() == []
 
 
-async def test_a_role_or_address_that_does_not_exist_opens_nothing(identity: Identity) -> None:
-    with pytest.raises(RoleUnknown):
-        await open_account(identity, "anna@example.com", Role(KIOSK, "emperor"))
-    with pytest.raises(BadAddress):
-        await open_account(identity, "anna")
+async def test_an_address_that_was_given_up_belongs_to_the_next(people: People) -> None:
+    anna = await people.open(OFFICE)
+    await people.change_email(anna, ANNA)
 
-    assert await told(identity) == []
+    boris = await people.open(OFFICE, password="another one")
 
-
-async def test_an_address_that_was_given_up_belongs_to_the_next(identity: Identity) -> None:
-    anna = await open_account(identity, "office@example.com")
-    await accounts.change_person(
-        identity, anna.account_id, Person(email="anna@example.com"), actor="anna"
-    )
-
-    boris = await open_account(identity, "office@example.com", password="another one")
-
-    assert (await enter(identity, "anna@example.com")).account.account_id == anna.account_id
-    into = await enter(identity, "office@example.com", "another one")
+    assert (await people.enter(ANNA)).account.account_id == anna.account_id
+    into = await people.enter(OFFICE, "another one")
     assert into.account.account_id == boris.account_id
-    claims = [e.event for e in await told(identity) if isinstance(e.event, AddressClaimed)]
+    claims = [e.event for e in await people.history() if isinstance(e.event, AddressClaimed)]
     assert [claim.generation for claim in claims if claim.account_id == boris.account_id] == [2]
 
 
-async def test_an_address_can_change_hands_many_times(identity: Identity) -> None:
+async def test_an_address_can_change_hands_many_times(people: People) -> None:
     for _ in range(10):
-        made = await open_account(identity)
-        await administration.remove(identity, made.account_id, actor="test")
+        made = await people.open()
+        await people.remove(made)
 
-    assert await find(identity, email("anna@example.com")) is None
-    last = await open_account(identity)
-    assert await find(identity, email("anna@example.com")) == last.account_id
+    assert await find(people.identity, email(ANNA)) is None
+    last = await people.open()
+    assert await find(people.identity, email(ANNA)) == last.account_id
 
 
-async def test_an_address_of_somebody_else_cannot_be_taken(identity: Identity) -> None:
-    await open_account(identity, "anna@example.com")
-    boris = await open_account(identity, "boris@example.com")
+async def test_an_address_of_another_account_cannot_be_taken(people: People) -> None:
+    await people.open()
+    boris = await people.open(BORIS)
 
     with pytest.raises(AddressTaken):
-        await accounts.change_person(
-            identity, boris.account_id, Person(email="ANNA@example.com"), actor="boris"
-        )
+        await people.change_email(boris, "ANNA@example.com")
 
-    assert (await profile(identity, boris.account_id)).person.email == "boris@example.com"
+    assert (await profile(people.identity, boris.account_id)).person.email == BORIS
 
 
-async def test_changing_to_the_same_changes_nothing(identity: Identity) -> None:
-    anna = await open_account(identity)
-    before = await told(identity)
+async def test_the_same_is_no_change_and_another_spelling_keeps_the_address(people: People) -> None:
+    anna = await people.open()
+    before = await people.history()
+    await accounts.change_person(people.identity, anna.account_id, anna.person, actor="anna")
+    assert await people.history() == before
 
-    await accounts.change_person(identity, anna.account_id, anna.person, actor="anna")
-
-    assert await told(identity) == before
-
-
-async def test_the_other_spelling_of_an_own_address_keeps_it(identity: Identity) -> None:
-    anna = await open_account(identity, "anna@example.com")
-
-    changed = await accounts.change_person(
-        identity, anna.account_id, Person(email="Anna@example.com"), actor="anna"
-    )
-
+    changed = await people.change_email(anna, "Anna@example.com")
     assert changed.person.email == "Anna@example.com"
-    assert await find(identity, email("anna@example.com")) == anna.account_id
+    assert await find(people.identity, email(ANNA)) == anna.account_id
 
 
-async def test_what_is_removed_cannot_log_in_and_its_address_is_free(
-    identity: Identity, clock: Clock
-) -> None:
-    anna = await open_account(identity)
-    into = await enter(identity)
-    clock.pass_by(seconds=1)
-    await administration.remove(identity, anna.account_id, actor="boris")
-    await administration.remove(identity, anna.account_id, actor="boris")
+async def test_a_removed_account_is_out_and_its_address_free(people: People, clock: Clock) -> None:
+    into = await people.enter_new()
+    anna = into.account
+    clock.advance(seconds=1)
+    for _ in range(2):
+        await people.remove(anna)
 
-    with pytest.raises(LoginFailed):
-        await enter(identity)
-    with pytest.raises(SessionOver):
-        await refresh(identity, into.refresh_token)
+    await people.assert_shut_out()
+    await people.assert_over(into)
     with pytest.raises(AccountUnknown):
-        await profile(identity, anna.account_id)
-    again = await open_account(identity)
+        await profile(people.identity, anna.account_id)
+    again = await people.open()
     assert again.account_id != anna.account_id
     assert again.number > anna.number
 
 
-async def test_of_changes_at_once_the_last_one_holds_and_no_address_is_left_behind(
-    identity: Identity,
-) -> None:
-    anna = await accounts.open_account(
-        identity, Person(username="anna"), password=None, roles=[], actor=None
-    )
+async def test_of_changes_at_once_one_holds_and_no_address_is_left_behind(people: People) -> None:
+    anna = await people.open("first@example.com", password=None)
     wanted = [f"anna{n}@example.com" for n in range(3)]
 
-    await asyncio.gather(
-        *(
-            accounts.change_person(
-                identity, anna.account_id, Person(username="anna", email=one), actor="anna"
-            )
-            for one in wanted
-        )
-    )
+    await asyncio.gather(*(people.change_email(anna, one) for one in wanted))
 
-    held = (await profile(identity, anna.account_id)).person.email
-    owners = {one: await find(identity, email(one)) for one in wanted}
+    held = (await profile(people.identity, anna.account_id)).person.email
+    owners = {one: await find(people.identity, email(one)) for one in wanted}
     assert held in wanted
     assert owners == {one: anna.account_id if one == held else None for one in wanted}
+
+
+async def test_a_new_password_ends_sessions_by_the_log_alone(people: People, clock: Clock) -> None:
+    known = await people.enter_new()
+    account_id = known.account.account_id
+    await people.catch_up()
+    fresh = await people.enter()
+    clock.advance(seconds=1)
+
+    await accounts.change_password(people.identity, account_id, old=PASSWORD, new=NEW_PASSWORD)
+
+    for session in (known, fresh):
+        await people.assert_over(session)
+    await people.assert_shut_out()
+    clock.advance(seconds=1)
+    after = await people.enter(password=NEW_PASSWORD)
+    assert (await people.refresh(after)).session_id == after.session_id
+    history = await people.history()
+    revoked = [e.stream for e in history if "Revoked" in type(e.event).__name__]
+    assert sorted(revoked) == sorted(f"session-{one.session_id}" for one in (known, fresh))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "refused"),
+    [("a guess", NEW_PASSWORD, WrongPassword), (PASSWORD, "short", PasswordUnfit)],
+)
+async def test_a_password_is_changed_by_its_owner_to_a_fit_one(
+    people: People, old: str, new: str, refused: type[Refused]
+) -> None:
+    anna = await people.open()
+
+    with pytest.raises(refused):
+        await accounts.change_password(people.identity, anna.account_id, old=old, new=new)
+
+    events = await people.events_of(anna)
+    assert events == ["AccountOpened", "PasswordSet", "RoleGranted"]
+
+
+async def test_of_ten_who_set_it_up_at_once_one_is_superadmin(identity: Identity) -> None:
+    assert not await accounts.is_set_up(identity, KIOSK)
+
+    results = await asyncio.gather(
+        *(
+            accounts.set_up(identity, Person(username=f"chief-{n}"), password=PASSWORD, place=KIOSK)
+            for n in range(10)
+        ),
+        return_exceptions=True,
+    )
+
+    won = [one for one in results if not isinstance(one, BaseException)]
+    assert len(won) == 1
+    assert {type(one) for one in results} == {type(won[0]), AlreadySetUp}
+    assert won[0].roles == {KIOSK: "superadmin"}
+    assert await accounts.is_set_up(identity, KIOSK)
+
+
+async def test_setting_up_is_over_once_an_account_was_superadmin(people: People) -> None:
+    anna = await people.open()
+    await people.grant(anna, SUPERADMIN)
+    chief = Person(username="chief")
+
+    with pytest.raises(AlreadySetUp):
+        await accounts.set_up(people.identity, chief, password=PASSWORD, place=KIOSK)
+
+    elsewhere = await accounts.set_up(people.identity, chief, password=PASSWORD, place=OTHER_KIOSK)
+    assert elsewhere.roles == {OTHER_KIOSK: "superadmin"}

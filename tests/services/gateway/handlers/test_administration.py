@@ -1,161 +1,201 @@
-"""Roles given and taken, accounts taken out, and the superadmin who must remain."""
+"""Roles given and taken, what administrators of a place may change, and who must remain."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from services.gateway.domain.account import AccountUnknown, LastSuperadmin
+from libs.errors import Refused
+from libs.testing.clock import Clock
+from services.gateway.domain.account import AccountUnknown, LastSuperadmin, PasswordUnfit
+from services.gateway.domain.person import BadAddress, Person
 from services.gateway.domain.realm import Place, Role, RoleUnknown
-from services.gateway.domain.session import SessionOver
-from services.gateway.handlers import administration
-from services.gateway.handlers.identity import Identity, Profile, load
-from services.gateway.handlers.login import LoginFailed
-from services.gateway.handlers.session import refresh
-from tests.services.gateway.told import (
+from services.gateway.handlers import member as members
+from services.gateway.handlers.address import AddressTaken
+from services.gateway.handlers.identity import Profile, load
+from services.gateway.handlers.member import (
+    ActsElsewhere,
+    Member,
+    Wanted,
+    member,
+    member_of,
+    remove,
+)
+from services.gateway.read_models.account import by_id
+from tests.services.gateway.identities import (
+    ANNA,
+    BORIS,
     CRM,
     ENGINEER,
     KIOSK,
+    OTHER_CRM,
+    OTHER_KIOSK,
+    STAFF,
     SUPERADMIN,
-    Clock,
-    catch_up,
-    enter,
-    events_of,
-    open_account,
+    People,
 )
 
-
-async def chiefs(identity: Identity, number: int, role: Role = SUPERADMIN) -> list[Profile]:
-    made = [await open_account(identity, f"c{n}@example.com", role) for n in range(number)]
-    await catch_up(identity)
-    return made
+ADMIN = Role(CRM, "ADMIN")
 
 
-async def test_a_role_counts_at_the_next_login(identity: Identity) -> None:
-    anna = await open_account(identity)
+async def test_another_role_ends_sessions_and_counts_at_the_next_login(people: People) -> None:
+    anna = await people.open(ANNA, ENGINEER, STAFF)
+    crm, kiosk = await people.enter(), await people.enter(place=KIOSK)
+    await people.catch_up()
 
-    changed = await administration.grant_role(
-        identity, anna.account_id, Role(CRM, "ADMIN"), actor="boris"
-    )
+    changed = await people.grant(anna, ADMIN)
 
-    assert changed.roles == {CRM: "ADMIN"}
-    assert "audit:read" in (await enter(identity)).scopes
-
-
-async def test_a_role_that_does_not_exist_is_not_granted(identity: Identity) -> None:
-    anna = await open_account(identity)
-
-    with pytest.raises(RoleUnknown):
-        await administration.grant_role(
-            identity, anna.account_id, Role(CRM, "superadmin"), actor="boris"
-        )
+    assert changed.roles == {CRM: "ADMIN", KIOSK: "staff"}
+    await people.assert_over(crm)
+    assert (await people.refresh(kiosk)).role == "staff"
+    assert "audit:read" in (await people.enter()).scopes
 
 
-async def test_another_role_ends_the_sessions_there_and_no_others(
-    identity: Identity, clock: Clock
-) -> None:
-    anna = await open_account(identity, "anna@example.com", ENGINEER, Role(KIOSK, "staff"))
-    crm, kiosk = await enter(identity), await enter(identity, place=KIOSK)
-    await catch_up(identity)
+async def test_a_withdrawn_role_opens_nothing_even_if_no_read_model_knew(people: People) -> None:
+    into = await people.enter_new()
 
-    await administration.grant_role(identity, anna.account_id, Role(CRM, "ADMIN"), actor="boris")
+    await people.withdraw(into.account, CRM)
 
-    with pytest.raises(SessionOver):
-        await refresh(identity, crm.refresh_token)
-    assert (await refresh(identity, kiosk.refresh_token)).role == "staff"
+    await people.assert_over(into)
+    await people.assert_shut_out()
 
 
-async def test_a_withdrawn_role_opens_nothing_even_if_no_read_model_knew(
-    identity: Identity,
-) -> None:
-    anna = await open_account(identity)
-    into = await enter(identity)
+async def test_a_deactivated_account_is_out_until_activated(people: People, clock: Clock) -> None:
+    before = await people.enter_new()
+    clock.advance(seconds=1)
+    await people.deactivate(before.account)
 
-    await administration.withdraw_role(identity, anna.account_id, CRM, actor="boris")
+    await people.assert_shut_out()
 
-    with pytest.raises(SessionOver):
-        await refresh(identity, into.refresh_token)
-    with pytest.raises(LoginFailed):
-        await enter(identity)
+    await people.activate(before.account)
+    await people.assert_over(before)
+    assert (await people.enter()).account.active
 
 
-async def test_who_was_taken_out_is_out_until_let_in_again(
-    identity: Identity, clock: Clock
-) -> None:
-    anna = await open_account(identity)
-    before = await enter(identity)
-    clock.pass_by(seconds=1)
-    await administration.deactivate(identity, anna.account_id, reason="leave", actor="boris")
-
-    with pytest.raises(LoginFailed):
-        await enter(identity)
-
-    await administration.activate(identity, anna.account_id, actor="boris")
-    with pytest.raises(SessionOver):
-        await refresh(identity, before.refresh_token)
-    assert (await enter(identity)).account.active
-
-
-async def test_the_only_superadmin_stays(identity: Identity) -> None:
-    (chief,) = await chiefs(identity, 1)
-    of = chief.account_id
+async def test_the_only_superadmin_of_a_tenant_stays(people: People) -> None:
+    await people.open("x@example.com", Role(OTHER_KIOSK, "superadmin"))
+    (chief,) = await people.several(1, SUPERADMIN)
 
     for attempt in (
-        administration.remove(identity, of, actor="chief"),
-        administration.deactivate(identity, of, reason="", actor="chief"),
-        administration.withdraw_role(identity, of, KIOSK, actor="chief"),
-        administration.grant_role(identity, of, Role(KIOSK, "admin"), actor="chief"),
+        people.remove(chief),
+        people.deactivate(chief),
+        people.withdraw(chief, KIOSK),
+        people.grant(chief, Role(KIOSK, "admin")),
     ):
         with pytest.raises(LastSuperadmin):
             await attempt
 
-    assert await events_of(identity, of) == ["AccountOpened", "PasswordSet", "RoleGranted"]
+    assert await people.events_of(chief) == ["AccountOpened", "PasswordSet", "RoleGranted"]
 
 
-async def test_of_two_superadmins_one_may_go_and_then_none(identity: Identity) -> None:
-    first, second = await chiefs(identity, 2)
+async def test_of_two_superadmins_one_may_go_and_then_none(people: People) -> None:
+    first, second = await people.several(2, SUPERADMIN)
 
-    await administration.remove(identity, first.account_id, actor="second")
+    await people.remove(first)
 
     # The read model still shows the first, and the log is believed.
     with pytest.raises(LastSuperadmin):
-        await administration.remove(identity, second.account_id, actor="second")
+        await people.remove(second)
 
 
-@pytest.mark.parametrize("role", [SUPERADMIN, Role(CRM, "ADMIN")])
-async def test_superadmins_who_take_each_other_out_at_once_leave_one(
-    identity: Identity, role: Role
-) -> None:
-    made = await chiefs(identity, 5, role)
+@pytest.mark.parametrize("role", [SUPERADMIN, ADMIN], ids=["kiosk", "crm"])
+async def test_superadmins_who_deactivate_each_other_leave_one(people: People, role: Role) -> None:
+    made = await people.several(5, role)
 
     results = await asyncio.gather(
-        *(
-            administration.deactivate(identity, one.account_id, reason="", actor="another")
-            for one in made
-        ),
-        return_exceptions=True,
+        *(people.deactivate(one) for one in made), return_exceptions=True
     )
 
-    assert sorted(map(type, results), key=str) == sorted(
-        [type(None)] * 4 + [LastSuperadmin], key=str
-    )
-    left = [one for one in made if (await load(identity, one.account_id)).account.active]
+    names = sorted(type(one).__name__ for one in results)
+    assert names == ["LastSuperadmin"] + ["NoneType"] * 4
+    left = [one for one in made if (await load(people.identity, one.account_id)).account.active]
     assert len(left) == 1
 
 
-async def test_a_superadmin_of_another_tenant_is_no_replacement(identity: Identity) -> None:
-    (chief,) = await chiefs(identity, 1)
-    await open_account(identity, "x@example.com", Role(Place("kiosk", "other"), "superadmin"))
-    await catch_up(identity)
+async def change(people: People, account: Profile, wanted: Wanted, place: Place = CRM) -> Member:
+    return await members.change(people.identity, account.account_id, place, wanted, actor="x")
+
+
+async def test_the_log_and_the_list_show_the_same_member(people: People, clock: Clock) -> None:
+    anna = await people.open(name="Anna")
+    for wanted in (Wanted(role="SUPERVISOR"), Wanted(active=False), Wanted(password="new pass")):
+        clock.advance(minutes=1)
+        await change(people, anna, wanted)
+    await people.catch_up()
+    row = await by_id(people.identity.pool, anna.account_id)
+    assert row is not None
+
+    found = await member(people.identity, anna.account_id, CRM)
+
+    assert found == member_of(people.identity, row, CRM)
+    assert (found.role, found.active) == ("SUPERVISOR", False)
+    # A password is no change that anybody is shown.
+    assert found.opened_at < found.changed_at < clock()
+
+
+@pytest.mark.parametrize("place", [KIOSK, OTHER_CRM], ids=["realm", "tenant"])
+async def test_an_account_without_a_role_there_is_unknown(people: People, place: Place) -> None:
+    (anna,) = await people.several(1)
+    row = await by_id(people.identity.pool, anna.account_id)
+    assert row is not None
+
+    with pytest.raises(AccountUnknown):
+        await member(people.identity, anna.account_id, place)
+    with pytest.raises(AccountUnknown):
+        member_of(people.identity, row, place)
+    with pytest.raises(AccountUnknown):
+        await change(people, anna, Wanted(active=False), place)
+    with pytest.raises(AccountUnknown):
+        await remove(people.identity, anna.account_id, place, actor="x")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "refused"),
+    [
+        (Wanted(role="EMPEROR"), RoleUnknown),
+        (Wanted(role="SUPERVISOR", password="short"), PasswordUnfit),
+        (Wanted(person=Person(email=BORIS), role="SUPERVISOR", active=False), AddressTaken),
+        (Wanted(person=Person(email="nobody"), role="SUPERVISOR", active=False), BadAddress),
+    ],
+    ids=["role", "password", "address taken", "no address"],
+)
+async def test_of_a_change_that_is_refused_in_part_nothing_is_done(
+    people: People, wanted: Wanted, refused: type[Refused]
+) -> None:
+    anna = await people.open()
+    await people.open(BORIS)
+    before = await people.events_of(anna)
+
+    with pytest.raises(refused):
+        await change(people, anna, wanted)
+    assert await people.events_of(anna) == before
+
+    await change(people, anna, Wanted(role="SUPERVISOR", active=False))
+    assert len(await people.events_of(anna)) == len(before) + 2
+
+
+async def test_a_member_who_acts_elsewhere_loses_only_the_role_here(people: People) -> None:
+    anna = await people.open(ANNA, ENGINEER, STAFF)
+
+    for wanted in (
+        Wanted(password="new password"),
+        Wanted(active=False),
+        Wanted(person=replace(anna.person, name="Else")),
+    ):
+        with pytest.raises(ActsElsewhere):
+            await change(people, anna, wanted)
+    unchanged = Wanted(person=anna.person, active=True, role="SUPERVISOR")
+    assert (await change(people, anna, unchanged)).role == "SUPERVISOR"
+    await remove(people.identity, anna.account_id, CRM, actor="x")
+
+    with pytest.raises(AccountUnknown):
+        await member(people.identity, anna.account_id, CRM)
+    assert (await member(people.identity, anna.account_id, KIOSK)).role == "staff"
+    assert (await people.enter(place=KIOSK)).role == "staff"
+
+
+async def test_the_last_superadmin_is_not_removed(people: People) -> None:
+    (boss,) = await people.several(1, SUPERADMIN)
 
     with pytest.raises(LastSuperadmin):
-        await administration.remove(identity, chief.account_id, actor="chief")
-
-
-async def test_nobody_can_be_taken_out_who_is_not_there(identity: Identity) -> None:
-    anna = await open_account(identity)
-    await administration.remove(identity, anna.account_id, actor="boris")
-
-    with pytest.raises(AccountUnknown):
-        await administration.deactivate(identity, anna.account_id, reason="", actor="boris")
-    with pytest.raises(AccountUnknown):
-        await administration.activate(identity, anna.account_id, actor="boris")
+        await remove(people.identity, boss.account_id, KIOSK, actor="x")

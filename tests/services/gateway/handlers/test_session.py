@@ -1,45 +1,172 @@
-"""Sessions from login to their end, on a real database."""
+"""Logging in with a password, and sessions from there to their end, by the log alone."""
 
 import asyncio
-from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from uuid import uuid4
 
 import pytest
 
-from contracts.gateway import SessionRevoked
 from libs.security import refresh as refresh_tokens
-from services.gateway.domain.realm import Role
+from libs.security.passwords import Passwords, Verdict
+from libs.testing.clock import Clock
+from services.gateway.domain.realm import Place, Role
 from services.gateway.domain.session import SessionOver, SessionUnknown
 from services.gateway.handlers import session as sessions
 from services.gateway.handlers.identity import Identity
-from services.gateway.handlers.session import refresh
-from tests.services.gateway.told import (
+from services.gateway.handlers.login import LoginFailed
+from services.gateway.handlers.session import LoggedIn, NotAdmitted, open_session
+from services.gateway.handlers.standing import device_of, role_now
+from tests.services.gateway.identities import (
+    ANNA,
+    BORIS,
+    CHEAP,
     CRM,
+    DEARER,
     ENGINEER,
     GRACE,
     KIOSK,
     LIFETIME,
-    Clock,
-    catch_up,
-    enter,
-    open_account,
-    told,
+    NEW_PASSWORD,
+    OTHER_CRM,
+    PASSWORD,
+    STAFF,
+    People,
 )
 
 
-async def reasons(identity: Identity) -> list[str]:
-    return [e.event.reason for e in await told(identity) if isinstance(e.event, SessionRevoked)]
+class Counted(Passwords):
+    """Counts the checks."""
+
+    checks = 0
+
+    async def verify(self, hashed: str, password: str) -> Verdict:
+        self.checks += 1
+        return await super().verify(hashed, password)
+
+    async def verify_nobody(self, password: str) -> Verdict:
+        self.checks += 1
+        return await super().verify_nobody(password)
 
 
-async def test_a_refresh_gives_another_token_of_the_same_session(
-    identity: Identity, clock: Clock
+async def test_a_login_gets_the_scopes_of_the_role(people: People) -> None:
+    anna = await people.open()
+
+    into = await people.enter()
+
+    assert (into.account.account_id, into.place, into.role) == (anna.account_id, CRM, "ENGINEER")
+    assert "visits:write" in into.scopes
+    assert "audit:read" not in into.scopes
+
+
+@pytest.mark.parametrize(
+    ("address", "password", "reason"),
+    [
+        ("nobody@example.com", PASSWORD, "unknown"),
+        (None, PASSWORD, "unknown"),
+        (ANNA, "a wrong one", "password"),
+        ("out@example.com", PASSWORD, "deactivated"),
+        ("out@example.com", "a wrong one", "password"),
+        ("code@example.com", PASSWORD, "password"),
+        ("kiosk@example.com", PASSWORD, "role"),
+    ],
+)
+async def test_every_failure_looks_the_same_costs_one_check_and_is_recorded_with_its_reason(
+    people: People, address: str | None, password: str, reason: str
 ) -> None:
-    await open_account(identity)
-    into = await enter(identity)
-    clock.pass_by(hours=1)
+    counted = Counted(cost=CHEAP)
+    people = people.using(passwords=counted)
+    await people.open()
+    out = await people.open("out@example.com")
+    await people.deactivate(out)
+    await people.open("code@example.com", password=None)
+    await people.open("kiosk@example.com", STAFF)
 
-    again = await refresh(identity, into.refresh_token)
+    with pytest.raises(LoginFailed) as refused:
+        await people.enter(address, password)
+
+    assert str(refused.value) == "The login or the password is wrong."
+    assert counted.checks == 1
+    (recorded,) = await people.refusals()
+    assert (recorded.reason, recorded.account_id is None) == (reason, reason == "unknown")
+    counted.close()
+
+
+async def test_an_address_has_one_recorded_refusal_a_minute(people: People, clock: Clock) -> None:
+    anna = await people.open()
+    for _ in range(5):
+        await people.assert_shut_out(password="a wrong one")
+    assert [one.account_id for one in await people.refusals()] == [anna.account_id]
+
+    clock.advance(minutes=1)
+    await people.assert_shut_out(password="a wrong one")
+
+    assert len(await people.refusals()) == 2
+
+
+async def test_a_tenant_may_be_left_open_and_is_then_the_first(people: People) -> None:
+    await people.open(ANNA, STAFF, Role(OTHER_CRM, "ADMIN"), ENGINEER)
+
+    into = await people.enter(tenant=None)
+
+    assert (into.place, into.role) == (OTHER_CRM, "ADMIN")
+
+
+async def test_a_door_lets_in_the_roles_it_is_for(people: People) -> None:
+    await people.open(ANNA, Role(KIOSK, "kiosk"))
+
+    await people.assert_shut_out(place=KIOSK, roles={"staff", "admin"})
+
+    assert (await people.enter(place=KIOSK, roles={"kiosk"})).scopes == {"kiosk:device"}
+
+
+async def test_an_old_hash_is_renewed_and_sessions_live_on(people: People, clock: Clock) -> None:
+    before = await people.enter_new()
+    clock.advance(hours=1)
+    dearer = Passwords(cost=DEARER)
+
+    for _ in range(2):
+        await people.using(passwords=dearer).enter()
+
+    events = await people.events_of(before.account)
+    assert events == ["AccountOpened", "PasswordSet", "RoleGranted", "PasswordSet"]
+    assert (await people.refresh(before)).session_id == before.session_id
+    dearer.close()
+
+
+async def test_renewing_a_hash_never_brings_an_old_password_back(people: People) -> None:
+    anna = await people.open()
+
+    class Meanwhile(Passwords):
+        async def hash(self, password: str) -> str:
+            await people.reset_password(anna)
+            return await super().hash(password)
+
+    slow = Meanwhile(cost=DEARER)
+    await people.using(passwords=slow).enter()
+    slow.close()
+
+    await people.assert_shut_out()
+    assert (await people.enter(password=NEW_PASSWORD)).role == "ENGINEER"
+
+
+async def test_an_account_proved_otherwise_gets_in_without_a_password(people: People) -> None:
+    anna = await people.open(password=None)
+    admit = partial(open_session, people.identity, anna.account_id, device="telegram")
+
+    assert (await admit(CRM)).account.account_id == anna.account_id
+    with pytest.raises(NotAdmitted):
+        await admit(KIOSK)
+    await people.deactivate(anna)
+    with pytest.raises(NotAdmitted):
+        await admit(CRM)
+
+
+async def test_a_refresh_gives_the_session_another_token(people: People, clock: Clock) -> None:
+    into = await people.enter_new()
+    clock.advance(hours=1)
+
+    again = await people.refresh(into)
 
     assert again.session_id == into.session_id
     assert again.refresh_token != into.refresh_token
@@ -47,155 +174,175 @@ async def test_a_refresh_gives_another_token_of_the_same_session(
     assert again.scopes == into.scopes
 
 
-async def test_a_repeat_within_the_grace_gets_the_same_successor(
-    identity: Identity, clock: Clock
-) -> None:
-    await open_account(identity)
-    into = await enter(identity)
-    first = await refresh(identity, into.refresh_token)
+async def test_a_repeat_in_the_grace_gets_the_same_successor(people: People, clock: Clock) -> None:
+    into = await people.enter_new()
+    first = await people.refresh(into)
     clock.now += GRACE
 
-    repeated = await refresh(identity, into.refresh_token)
+    repeated = await people.refresh(into)
 
     assert repeated.refresh_token == first.refresh_token
-    assert (await refresh(identity, repeated.refresh_token)).session_id == into.session_id
+    assert (await people.refresh(repeated)).session_id == into.session_id
 
 
-async def test_ten_refreshes_at_once_get_one_successor(identity: Identity) -> None:
-    await open_account(identity)
-    into = await enter(identity)
+async def test_ten_refreshes_at_once_get_one_successor(people: People) -> None:
+    into = await people.enter_new()
 
-    answers = await asyncio.gather(*(refresh(identity, into.refresh_token) for _ in range(10)))
+    answers = await asyncio.gather(*(people.refresh(into) for _ in range(10)))
 
     assert len({one.refresh_token for one in answers}) == 1
-    assert await reasons(identity) == []
+    assert await people.revocations() == []
 
 
-async def test_a_token_that_was_used_before_ends_the_session_for_everybody(
-    identity: Identity, clock: Clock
-) -> None:
-    await open_account(identity)
-    into = await enter(identity)
-    after = await refresh(identity, into.refresh_token)
+async def test_a_reused_token_ends_the_session_for_everybody(people: People, clock: Clock) -> None:
+    into = await people.enter_new()
+    after = await people.refresh(into)
     clock.now += GRACE * 2
 
-    for token in (into.refresh_token, after.refresh_token, into.refresh_token):
-        with pytest.raises(SessionOver):
-            await refresh(identity, token)
-
-    assert await reasons(identity) == ["reuse"]
+    await people.assert_over(into, after, into)
+    assert await people.revocations() == ["reuse"]
 
 
-async def test_a_session_ends_when_nobody_refreshes_it(identity: Identity, clock: Clock) -> None:
-    await open_account(identity)
-    into = await enter(identity)
-    clock.now += LIFETIME
+async def test_a_token_is_good_in_its_own_realm_only(people: People) -> None:
+    into = await people.enter_new()
 
     with pytest.raises(SessionOver):
-        await refresh(identity, into.refresh_token)
+        await people.refresh(into, realm="kiosk")
+
+    assert (await people.refresh(into, realm="crm")).place == CRM
 
 
-async def test_a_token_is_good_in_its_own_realm_only(identity: Identity) -> None:
-    await open_account(identity)
-    into = await enter(identity)
-
-    with pytest.raises(SessionOver):
-        await refresh(identity, into.refresh_token, realm="kiosk")
-
-    assert (await refresh(identity, into.refresh_token, realm="crm")).place == CRM
-
-
-async def test_what_is_no_token_of_ours_is_refused(identity: Identity) -> None:
+async def test_a_token_that_is_not_ours_is_refused(people: People) -> None:
     forged = refresh_tokens.issue(b"x" * 32, uuid4(), 1)
-    unknown = refresh_tokens.issue(identity.refresh_key, uuid4(), 1)
+    unknown = refresh_tokens.issue(people.identity.refresh_key, uuid4(), 1)
 
-    for token in ("", "x" * 70, forged, unknown):
-        with pytest.raises(SessionOver):
-            await refresh(identity, token)
+    await people.assert_over("", "x" * 70, forged, unknown)
 
 
-async def test_whoever_logs_out_is_out(identity: Identity) -> None:
-    await open_account(identity)
-    into = await enter(identity)
+async def test_a_logout_ends_the_session_once(people: People) -> None:
+    into = await people.enter_new()
 
-    await sessions.log_out(identity, into.refresh_token)
-    await sessions.log_out(identity, into.refresh_token)
+    for _ in range(2):
+        await sessions.log_out(people.identity, into.refresh_token)
 
+    await people.assert_over(into)
+    assert await people.revocations() == ["logout"]
     with pytest.raises(SessionOver):
-        await refresh(identity, into.refresh_token)
-    assert await reasons(identity) == ["logout"]
-    with pytest.raises(SessionOver):
-        await sessions.log_out(identity, "garbage")
+        await sessions.log_out(people.identity, "garbage")
 
 
-async def test_a_session_of_somebody_else_cannot_be_ended(identity: Identity) -> None:
-    await open_account(identity)
-    eve = await open_account(identity, "eve@example.com")
-    into = await enter(identity)
+async def test_a_session_of_another_account_cannot_be_ended(people: People) -> None:
+    into = await people.enter_new()
+    eve = await people.open("eve@example.com")
 
     with pytest.raises(SessionUnknown):
         await sessions.revoke(
-            identity,
+            people.identity,
             into.session_id,
             reason="revoked",
             actor="eve",
             account_id=eve.account_id,
         )
 
-    assert (await refresh(identity, into.refresh_token)).session_id == into.session_id
+    assert (await people.refresh(into)).session_id == into.session_id
 
 
-async def test_sessions_can_be_ended_by_place_by_device_and_all_but_one(
-    identity: Identity,
-) -> None:
-    anna = await open_account(identity, "anna@example.com", ENGINEER, Role(KIOSK, "staff"))
+async def test_sessions_can_be_ended_by_place_by_device_and_all_but_one(people: People) -> None:
+    anna = await people.open(ANNA, ENGINEER, STAFF)
     phone, laptop, tablet = [
-        await enter(identity, device=device) for device in ("phone", "laptop", "tablet")
+        await people.enter(device=device) for device in ("phone", "laptop", "tablet")
     ]
-    kiosk = await enter(identity, place=KIOSK, device="phone")
-    await catch_up(identity)
+    kiosk = await people.enter(place=KIOSK, device="phone")
+    await people.catch_up()
 
-    async def ended(**which: object) -> int:
+    async def ended(**options: object) -> int:
         count = await sessions.revoke_all(
-            identity,
+            people.identity,
             anna.account_id,
             reason="revoked",
             actor="anna",
-            **which,  # type: ignore[arg-type]
+            **options,  # type: ignore[arg-type]
         )
-        await catch_up(identity)
+        await people.catch_up()
         return count
 
     assert await ended(place=KIOSK) == 1
-    with pytest.raises(SessionOver):
-        await refresh(identity, kiosk.refresh_token)
+    await people.assert_over(kiosk)
     assert await ended(device="laptop") == 1
-    with pytest.raises(SessionOver):
-        await refresh(identity, laptop.refresh_token)
+    await people.assert_over(laptop)
     assert await ended(keep=phone.session_id) == 1
-    with pytest.raises(SessionOver):
-        await refresh(identity, tablet.refresh_token)
-    assert (await refresh(identity, phone.refresh_token)).session_id == phone.session_id
+    await people.assert_over(tablet)
+    assert (await people.refresh(phone)).session_id == phone.session_id
     assert await ended() == 1
     assert await ended() == 0
 
 
-async def test_whoever_must_know_hears_at_once_that_a_session_is_over(
-    identity: Identity, clock: Clock
-) -> None:
-    heard: list[tuple[str, datetime]] = []
-    identity = replace(identity, revoked=lambda session, at: heard.append((session, at)))
-    await open_account(identity)
-    revoked, reused, going_on = [await enter(identity) for _ in range(3)]
+async def test_the_end_of_a_session_is_reported_at_once(people: People, clock: Clock) -> None:
+    reported: list[tuple[str, datetime]] = []
+    people = people.using(revoked=lambda session, at: reported.append((session, at)))
+    await people.open()
+    revoked, reused, going_on = [await people.enter() for _ in range(3)]
     for _ in range(2):
-        going_on = await refresh(identity, going_on.refresh_token)
-    await refresh(identity, reused.refresh_token)
-    assert heard == []
+        going_on = await people.refresh(going_on)
+    await people.refresh(reused)
+    assert reported == []
 
-    await sessions.revoke(identity, revoked.session_id, reason="revoked", actor="test")
-    clock.pass_by(seconds=2 * GRACE.total_seconds())
+    await sessions.revoke(people.identity, revoked.session_id, reason="revoked", actor="test")
+    clock.now += 2 * GRACE
+    await people.assert_over(reused)
+
+    ids = [session for session, _ in reported]
+    assert ids == [str(revoked.session_id), str(reused.session_id)]
+    assert reported[1][1] == clock()
+
+
+async def role_of(identity: Identity, into: LoggedIn, place: Place = CRM) -> str:
+    return await role_now(identity, into.account.account_id, into.session_id, place)
+
+
+async def test_a_session_acts_in_its_role_of_now_and_on_its_device(people: People) -> None:
+    anna = await people.enter_new()
+    assert await role_of(people.identity, anna) == "ENGINEER"
+    assert await device_of(people.identity, anna.session_id) == "phone"
+
+    await people.grant(anna.account, Role(CRM, "SUPERVISOR"))
+
+    assert await role_of(people.identity, anna) == "SUPERVISOR"
+
+
+@pytest.mark.parametrize("end", ["logout", "time", "password", "deactivated", "removed", "role"])
+async def test_sessions_end_before_read_models_know(people: People, clock: Clock, end: str) -> None:
+    anna = await people.enter_new()
+    clock.advance(seconds=1)
+
+    # No projector runs here: nothing revokes the session but its own end.
+    match end:
+        case "logout":
+            await sessions.log_out(people.identity, anna.refresh_token)
+        case "time":
+            clock.now += LIFETIME
+        case "password":
+            await people.reset_password(anna.account)
+        case "deactivated":
+            await people.deactivate(anna.account)
+            await people.activate(anna.account)
+        case "removed":
+            await people.remove(anna.account)
+        case "role":
+            await people.withdraw(anna.account, CRM)
+        case _:
+            raise AssertionError(end)
+
     with pytest.raises(SessionOver):
-        await refresh(identity, reused.refresh_token)
+        await role_of(people.identity, anna)
 
-    assert [session for session, _ in heard] == [str(revoked.session_id), str(reused.session_id)]
-    assert heard[1][1] == clock()
+
+async def test_a_session_is_good_for_its_own_account_in_its_own_place(people: People) -> None:
+    anna = await people.enter_new()
+    boris = await people.open(BORIS)
+
+    for place in (KIOSK, OTHER_CRM):
+        with pytest.raises(SessionOver):
+            await role_of(people.identity, anna, place)
+    with pytest.raises(SessionOver):
+        await role_now(people.identity, boris.account_id, anna.session_id, CRM)

@@ -1,112 +1,118 @@
 """Registering a shop: one transaction, one shop for a phone, one person in several realms."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
 from contracts.gateway import ShopRegistered
+from libs.security.tokens import KeyRing, SigningKey
+from libs.testing.callers import KEY
+from libs.testing.clock import Clock
 from services.gateway.domain.account_commands import OpenAccount
 from services.gateway.domain.realm import Role
 from services.gateway.domain.shop import place_of
-from services.gateway.handlers import administration
 from services.gateway.handlers import shop as shops
 from services.gateway.handlers.identity import Identity, profile
+from services.gateway.handlers.pending_registration import (
+    LIFETIME,
+    NotPending,
+    pending_token,
+    phone_of,
+)
 from services.gateway.handlers.session import NotAdmitted
 from services.gateway.handlers.shop import ShopExists, register_shop, shop_of
-from tests.services.gateway.told import Clock, an_identity, open_account, told
+from tests.services.gateway.identities import People
 
 PHONE = "+77011234567"
+SHOP = {"name": "Розы", "city": "Астана"}
+KEYS = KeyRing(KEY)
 
 
-@pytest.fixture
-async def identity(database: str) -> AsyncIterator[Identity]:
-    async with an_identity(database, Clock()) as made:
-        yield made
-
-
-async def register(identity: Identity, phone: str = PHONE, telegram_id: int | None = 7) -> str:
-    _, shop = await register_shop(
-        identity, phone, name="Розы", city="Алматы", telegram_id=telegram_id
-    )
+async def register(identity: Identity, phone: str = PHONE) -> str:
+    _, shop = await register_shop(identity, phone, **SHOP, telegram_id=7)
     return shop.tenant
 
 
-async def shops_told(identity: Identity) -> list[str]:
-    events = [envelope.event for envelope in await told(identity)]
+async def registered(people: People) -> list[str]:
+    """The tenants of all shops in the log."""
+    events = [envelope.event for envelope in await people.history()]
     return [event.tenant for event in events if isinstance(event, ShopRegistered)]
 
 
 async def test_a_shop_is_found_as_soon_as_it_is_registered(identity: Identity) -> None:
-    account_id, made = await register_shop(
-        identity, PHONE, name="Розы", city="Астана", telegram_id=7
-    )
+    account_id, made = await register_shop(identity, PHONE, **SHOP, telegram_id=7)
 
     assert await shop_of(identity, made.tenant) == made
     assert made.tenant == f"shop-{made.number}"
-    who = await profile(identity, account_id)
-    assert who.roles == {place_of(made.tenant): "admin"}
-    assert (who.person.phone, who.person.telegram_id) == (PHONE, 7)
+    owner = await profile(identity, account_id)
+    assert owner.roles == {place_of(made.tenant): "admin"}
+    assert (owner.person.phone, owner.person.telegram_id) == (PHONE, 7)
     assert await shop_of(identity, "shop-0") is None
 
 
-async def test_a_phone_registered_by_many_at_once_opens_one_shop(identity: Identity) -> None:
-    done = await asyncio.gather(*(register(identity) for _ in range(5)), return_exceptions=True)
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_of_many_registrations_at_once_one_counts(people: People, *, is_known: bool) -> None:
+    if is_known:
+        await people.open(phone=PHONE)
+
+    done = await asyncio.gather(
+        *(register(people.identity) for _ in range(5)), return_exceptions=True
+    )
 
     assert sorted(type(one).__name__ for one in done) == ["ShopExists"] * 4 + ["str"]
-    assert await shops_told(identity) == [one for one in done if isinstance(one, str)]
+    assert await registered(people) == [one for one in done if isinstance(one, str)]
 
 
-async def test_somebody_known_who_registers_many_times_at_once_opens_one_shop(
-    identity: Identity,
-) -> None:
-    await open_account(identity, phone=PHONE)
+async def test_an_owner_who_is_switched_off_elsewhere_may_open_a_shop(people: People) -> None:
+    account_id, made = await register_shop(people.identity, PHONE, **SHOP, telegram_id=7)
+    off = Role(place_of(made.tenant), "manager off")
+    await people.grant(await profile(people.identity, account_id), off)
 
-    done = await asyncio.gather(*(register(identity) for _ in range(5)), return_exceptions=True)
-
-    assert sorted(type(one).__name__ for one in done) == ["ShopExists"] * 4 + ["str"]
-    assert len(await shops_told(identity)) == 1
+    assert await register(people.identity) != made.tenant
 
 
-async def test_whoever_is_switched_off_elsewhere_may_open_a_shop(identity: Identity) -> None:
-    tenant = await register(identity)
-    made = await shop_of(identity, tenant)
-    assert made is not None
-    off = Role(place_of(tenant), "manager off")
-    await administration.grant_role(identity, made.account_id, off, actor="test")
-
-    assert await register(identity) != tenant
-
-
-async def test_a_deactivated_account_opens_no_shop(identity: Identity) -> None:
-    anna = await open_account(identity, phone=PHONE)
-    await administration.deactivate(identity, anna.account_id, reason="test", actor="test")
+async def test_a_deactivated_account_opens_no_shop(people: People) -> None:
+    anna = await people.open(phone=PHONE)
+    await people.deactivate(anna)
 
     with pytest.raises(NotAdmitted):
-        await register(identity)
-    assert await shops_told(identity) == []
+        await register(people.identity)
+    assert await registered(people) == []
 
 
-async def test_a_telegram_account_that_is_somebody_elses_is_left_to_them(
-    identity: Identity,
-) -> None:
-    first = await register(identity, telegram_id=7)
-
-    second = await register(identity, "+77019999999", telegram_id=7)
+async def test_a_telegram_account_of_another_person_is_left_to_them(identity: Identity) -> None:
+    first = await register(identity)
+    second = await register(identity, "+77019999999")
 
     made = [await shop_of(identity, tenant) for tenant in (first, second)]
-    people = [(await profile(identity, shop.account_id)).person for shop in made if shop]
-    assert [person.telegram_id for person in people] == [7, None]
+    owners = [(await profile(identity, shop.account_id)).person for shop in made if shop]
+    assert [person.telegram_id for person in owners] == [7, None]
 
 
-async def test_what_was_registered_stands_or_falls_together(
-    identity: Identity, monkeypatch: pytest.MonkeyPatch
+async def test_shop_and_account_are_registered_together_or_not_at_all(
+    people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(**_: object) -> OpenAccount:
         raise ShopExists
 
     monkeypatch.setattr(shops, "OpenAccount", broken)
     with pytest.raises(ShopExists):
-        await register(identity)
+        await register(people.identity)
 
-    assert await told(identity) == []
+    assert await people.history() == []
+
+
+async def test_a_pending_token_proves_a_phone_for_an_hour(identity: Identity, clock: Clock) -> None:
+    token = pending_token(identity, KEYS, PHONE, issuer="us")
+
+    with pytest.raises(NotPending):
+        phone_of(identity, KEYS, token, issuer="them")
+    with pytest.raises(NotPending):
+        phone_of(identity, KeyRing(SigningKey.generate()), token, issuer="us")
+    assert phone_of(identity, KEYS, token, issuer="us") == PHONE
+    clock.now += LIFETIME - timedelta(seconds=1)
+    assert phone_of(identity, KEYS, token, issuer="us") == PHONE
+    clock.advance(seconds=1)
+    with pytest.raises(NotPending):
+        phone_of(identity, KEYS, token, issuer="us")

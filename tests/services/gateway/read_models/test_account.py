@@ -1,103 +1,84 @@
-"""Which accounts are there, and what may each do where? Asked of a real Postgres."""
+"""Which accounts are there, and where are they logged in? Asked of a real Postgres."""
 
-from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
-import pytest
-
 from libs.postgres.pool import tenant_transaction
-from services.gateway.domain.person import Person, email
-from services.gateway.domain.realm import Place, Role
-from services.gateway.handlers import account as accounts
-from services.gateway.handlers import administration
+from libs.testing.clock import Clock
+from services.gateway.domain.person import email
+from services.gateway.domain.realm import Role
+from services.gateway.handlers import session as sessions
 from services.gateway.handlers.address import digest_of
-from services.gateway.handlers.identity import Identity, open_person
+from services.gateway.handlers.identity import open_person
 from services.gateway.read_models import account
-from tests.services.gateway.told import (
+from services.gateway.read_models.account import by_address, by_id, by_number
+from services.gateway.read_models.session import last_logins, live_sessions
+from tests.services.gateway.identities import (
+    ANNA,
+    BORIS,
     CRM,
     ENGINEER,
     KIOSK,
+    LIFETIME,
     NOW,
+    OTHER_CRM,
+    OTHER_KIOSK,
+    STAFF,
     SUPERADMIN,
-    Clock,
-    an_identity,
-    catch_up,
-    open_account,
+    People,
 )
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+async def test_an_account_is_found_by_id_number_and_address(people: People) -> None:
+    anna = await people.open("Anna@example.com", ENGINEER, SUPERADMIN, name="Anna")
+    await people.several(1)
 
-
-@pytest.fixture
-async def identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
-    async with an_identity(database, clock) as made:
-        yield made
-
-
-async def test_an_account_is_found_by_id_number_and_address(identity: Identity) -> None:
-    anna = await open_account(identity, "Anna@example.com", ENGINEER, SUPERADMIN, name="Anna")
-    await open_account(identity, "boris@example.com")
-    await catch_up(identity)
-
-    digest = digest_of(identity.seal, email("anna@example.com"))
     found = [
-        await account.by_id(identity.pool, anna.account_id),
-        await account.by_number(identity.pool, anna.number),
-        await account.by_address(identity.pool, digest),
+        await by_id(people.identity.pool, anna.account_id),
+        await by_number(people.identity.pool, anna.number),
+        await by_address(people.identity.pool, digest_of(people.identity.seal, email(ANNA))),
     ]
 
     assert found[0] is not None
     assert found == [found[0]] * 3
     assert found[0].account_id == anna.account_id
-    assert open_person(identity.seal, anna.account_id, found[0].sealed) == anna.person
+    assert open_person(people.identity.seal, anna.account_id, found[0].sealed) == anna.person
     assert set(found[0].roles) == {ENGINEER, SUPERADMIN}
-    assert (found[0].role_in(KIOSK), found[0].role_in(Place("crm", "x"))) == ("superadmin", None)
+    assert (found[0].role_in(KIOSK), found[0].role_in(OTHER_CRM)) == ("superadmin", None)
     assert (found[0].active, found[0].has_password, found[0].opened_at) == (True, True, NOW)
 
-
-async def test_what_is_not_there_is_not_found(identity: Identity) -> None:
-    await open_account(identity)
-    await catch_up(identity)
-
-    assert await account.by_id(identity.pool, uuid4()) is None
-    assert await account.by_number(identity.pool, 10**30) is None
-    assert await account.by_number(identity.pool, -1) is None
-    assert await account.by_address(identity.pool, "0" * 64) is None
+    assert await by_id(people.identity.pool, uuid4()) is None
+    assert await by_number(people.identity.pool, 10**30) is None
+    assert await by_number(people.identity.pool, -1) is None
+    assert await by_address(people.identity.pool, "0" * 64) is None
 
 
-async def test_an_address_leads_to_its_present_owner(identity: Identity) -> None:
-    anna = await open_account(identity, "office@example.com")
-    digest = digest_of(identity.seal, email("office@example.com"))
-    await accounts.change_person(
-        identity, anna.account_id, Person(email="anna@example.com"), actor="anna"
-    )
-    await catch_up(identity)
-    assert await account.by_address(identity.pool, digest) is None
+async def test_an_address_leads_to_its_present_owner(people: People) -> None:
+    anna = await people.open("office@example.com")
+    digest = digest_of(people.identity.seal, email("office@example.com"))
+    await people.change_email(anna, ANNA)
+    await people.catch_up()
+    assert await by_address(people.identity.pool, digest) is None
 
-    boris = await open_account(identity, "office@example.com")
-    await catch_up(identity)
+    boris = await people.open("office@example.com")
+    await people.catch_up()
 
-    found = await account.by_address(identity.pool, digest)
+    found = await by_address(people.identity.pool, digest)
     assert found is not None
     assert found.account_id == boris.account_id
 
 
-async def test_a_place_is_listed_in_pages_without_those_who_are_removed(
-    identity: Identity,
-) -> None:
-    made = [await open_account(identity, f"a{n}@example.com") for n in range(5)]
-    await open_account(identity, "other@example.com", Role(Place("crm", "other"), "ENGINEER"))
-    admin = await open_account(identity, "admin@example.com", Role(CRM, "ADMIN"))
-    await administration.remove(identity, made[0].account_id, actor="test")
-    await administration.deactivate(identity, made[1].account_id, reason="", actor="test")
-    await catch_up(identity)
-    pool = identity.pool
+async def test_a_place_is_listed_in_pages_without_those_who_are_removed(people: People) -> None:
+    made = await people.several(5)
+    await people.open("other@example.com", Role(OTHER_CRM, "ENGINEER"))
+    admin = await people.open("admin@example.com", Role(CRM, "ADMIN"))
+    await people.remove(made[0])
+    await people.deactivate(made[1])
+    await people.catch_up()
 
-    async def ids(**asked: object) -> tuple[list[UUID], int]:
-        page = await account.of_place(pool, CRM, **asked)  # type: ignore[arg-type]
+    async def ids(**options: object) -> tuple[list[UUID], int]:
+        page = await account.of_place(people.identity.pool, CRM, **options)  # type: ignore[arg-type]
         return [one.account_id for one in page.accounts], page.total
 
     left = [one.account_id for one in [*made[1:], admin]]
@@ -106,53 +87,97 @@ async def test_a_place_is_listed_in_pages_without_those_who_are_removed(
     assert await ids(offset=9) == ([], 5)
     assert await ids(roles=["ADMIN"]) == ([admin.account_id], 1)
     assert await ids(active=False) == ([made[1].account_id], 1)
-    assert (await account.of_place(pool, None)).total == 6
+    assert (await account.of_place(people.identity.pool, None)).total == 6
 
 
-async def test_roles_and_standing_follow_what_happened(identity: Identity, clock: Clock) -> None:
-    anna = await open_account(identity, "anna@example.com", password=None)
-    clock.pass_by(hours=1)
-    await administration.grant_role(identity, anna.account_id, Role(CRM, "SUPERVISOR"), actor="b")
-    await administration.grant_role(identity, anna.account_id, Role(KIOSK, "staff"), actor="b")
-    await administration.withdraw_role(identity, anna.account_id, KIOSK, actor="b")
-    await administration.deactivate(identity, anna.account_id, reason="", actor="b")
-    await catch_up(identity)
+async def test_roles_and_activity_follow_what_happened(people: People, clock: Clock) -> None:
+    anna = await people.open(password=None)
+    clock.advance(hours=1)
+    await people.grant(anna, Role(CRM, "SUPERVISOR"))
+    await people.grant(anna, STAFF)
+    await people.withdraw(anna, KIOSK)
+    await people.deactivate(anna)
+    await people.catch_up()
 
-    found = await account.by_id(identity.pool, anna.account_id)
+    found = await by_id(people.identity.pool, anna.account_id)
 
     assert found is not None
     assert found.roles == (Role(CRM, "SUPERVISOR"),)
     assert (found.active, found.has_password) == (False, False)
     assert (found.opened_at, found.changed_at) == (NOW, clock())
 
-    await administration.remove(identity, anna.account_id, actor="b")
-    await catch_up(identity)
-    gone = await account.by_id(identity.pool, anna.account_id)
+    await people.remove(anna)
+    await people.catch_up()
+    gone = await by_id(people.identity.pool, anna.account_id)
     assert gone is not None
     assert gone.removed_at == clock()
 
 
-async def test_superadmins_are_the_active_ones_of_the_place(identity: Identity) -> None:
-    first = await open_account(identity, "a@example.com", SUPERADMIN)
-    second = await open_account(identity, "b@example.com", SUPERADMIN)
-    await open_account(identity, "c@example.com", Role(Place("kiosk", "other"), "superadmin"))
-    await open_account(identity, "d@example.com", Role(KIOSK, "admin"))
-    await catch_up(identity)
-    assert set(await account.superadmins(identity.pool, KIOSK)) == {
-        first.account_id,
-        second.account_id,
-    }
+async def test_superadmins_are_the_active_ones_of_the_place(people: People) -> None:
+    await people.open("x@example.com", Role(OTHER_KIOSK, "superadmin"))
+    await people.open("y@example.com", Role(KIOSK, "admin"))
+    first, second = await people.several(2, SUPERADMIN)
+    both = {first.account_id, second.account_id}
+    assert set(await account.superadmins(people.identity.pool, KIOSK)) == both
 
-    await administration.remove(identity, first.account_id, actor="b")
-    await catch_up(identity)
+    await people.remove(first)
+    await people.catch_up()
 
-    assert await account.superadmins(identity.pool, KIOSK) == [second.account_id]
+    assert await account.superadmins(people.identity.pool, KIOSK) == [second.account_id]
 
 
-async def test_tenants_do_not_see_the_accounts_of_the_system(identity: Identity) -> None:
-    await open_account(identity)
-    await catch_up(identity)
+async def test_tenants_do_not_see_the_accounts_that_act_in_them(people: People) -> None:
+    await people.several(1)
 
-    async with tenant_transaction(identity.pool, "demo") as connection:
+    async with tenant_transaction(people.identity.pool, CRM.tenant) as connection:
         for table in ("account", "account_role", "account_address"):
             assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0
+
+
+async def test_sessions_are_listed_newest_first_till_they_end(people: People, clock: Clock) -> None:
+    anna = await people.open(ANNA, ENGINEER, STAFF)
+    await people.open(BORIS)
+    await people.enter(BORIS)
+    phone = await people.enter(device="phone")
+    clock.advance(hours=1)
+    kiosk = await people.enter(place=KIOSK, device="kiosk")
+    await people.catch_up()
+    listed = partial(live_sessions, people.identity.pool, anna.account_id)
+
+    both = await listed(clock())
+    assert [one.device for one in both] == ["kiosk", "phone"]
+    assert (both[1].place, both[1].opened_at) == (CRM, NOW)
+    assert both[1].expires_at == NOW + LIFETIME
+    assert [one.session_id for one in await listed(clock(), place=CRM)] == [phone.session_id]
+
+    await sessions.log_out(people.identity, kiosk.refresh_token)
+    await people.catch_up()
+    assert [one.session_id for one in await listed(clock())] == [phone.session_id]
+    assert await listed(NOW + LIFETIME) == []
+
+
+async def test_a_refresh_is_seen_and_prolongs_the_session(people: People, clock: Clock) -> None:
+    into = await people.enter_new()
+    clock.now += LIFETIME - timedelta(seconds=1)
+    await people.refresh(into)
+    await people.catch_up()
+
+    (one,) = await live_sessions(people.identity.pool, into.account.account_id, NOW + LIFETIME)
+
+    assert (one.opened_at, one.refreshed_at) == (NOW, clock())
+
+
+async def test_the_last_login_is_known_of_those_who_ever_did(people: People, clock: Clock) -> None:
+    anna = (await people.enter_new()).account
+    never = await people.open("never@example.com")
+    clock.advance(days=1)
+    into = await people.enter()
+    await sessions.log_out(people.identity, into.refresh_token)
+    await people.catch_up()
+
+    last = partial(last_logins, people.identity.pool, [anna.account_id, never.account_id])
+
+    assert await last() == await last(place=CRM) == {anna.account_id: clock()}
+    # What one place knows, another need not.
+    assert await last(place=KIOSK) == {}
+    assert await last_logins(people.identity.pool, []) == {}

@@ -1,0 +1,98 @@
+"""The walk over all routes: what it sends is accepted, and what is wrong with a route fails."""
+
+from datetime import date
+from enum import StrEnum
+from functools import partial
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import pytest
+from fastapi import FastAPI, HTTPException, Query
+from pydantic import BaseModel, EmailStr, Field
+
+from libs.testing.callers import client_of
+from libs.testing.routes import assert_foreign_ids_are_unknown, assert_lists_hold_nothing, routes_of
+
+FOREIGN, UNKNOWN = {"box": "box-of-another"}, {"box": "box-of-no-one"}
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+class Part(BaseModel):
+    length: Annotated[int, Field(gt=3)]
+    name: Annotated[str, Field(min_length=4)]
+
+
+class Body(BaseModel):
+    id: UUID
+    day: date
+    email: EmailStr
+    colour: Colour
+    kind: Literal["big"]
+    parts: Annotated[list[Part], Field(min_length=2)]
+    price: Annotated[float, Field(ge=0.5)]
+    sold: bool
+    note: str | None
+    page: Annotated[int, Field(examples=[7], gt=6)]
+    either: Annotated[int, Field(ge=4)] | None
+    left_out: Annotated[int, Field(gt=100)] = 5
+
+
+def app(*, answer: int = 404, text: str = "no such box {box}", names: str = "") -> FastAPI:
+    """An API with one route for a box; it answers `text` for the box of another tenant."""
+    made = FastAPI()
+
+    @made.put("/boxes/{box}")
+    async def put(box: str, body: Body, size: Annotated[int, Query(ge=10)]) -> None:
+        if answer == 404 or box != FOREIGN["box"]:
+            words = text if box == FOREIGN["box"] else "no such box {box}"
+            raise HTTPException(404, words.format(box=box))
+
+    @made.get("/boxes")
+    async def boxes(size: Annotated[int, Query(ge=10)]) -> list[str]:
+        return ["mine", names]
+
+    return made
+
+
+async def walk(made: FastAPI, **changed: Any) -> list[tuple[str, str]]:
+    given: dict[str, Any] = {"foreign": FOREIGN, "unknown": UNKNOWN} | changed
+    async with client_of(made) as stranger:
+        return await assert_foreign_ids_are_unknown(stranger, made.openapi(), **given)
+
+
+async def test_ids_of_others_that_are_unknown_pass_on_every_route() -> None:
+    assert await walk(app()) == [("PUT", "/boxes/{box}")]
+    assert await walk(app(answer=200), except_for=[("PUT", "/boxes/{box}")]) == []
+    with pytest.raises(KeyError, match="box"):  # a new kind of id cannot be forgotten
+        await walk(app(), foreign={}, unknown={})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [app(answer=200), app(text="box {box} is not yours"), app(text="no such box")],
+    ids=["it answers 200", "it says 404 in other words", "it leaves the id out"],
+)
+async def test_a_route_that_knows_an_id_of_another_fails(wrong: FastAPI) -> None:
+    with pytest.raises(AssertionError, match=r"PUT /boxes/\{box\}"):
+        await walk(wrong)
+
+
+async def test_a_list_that_holds_something_of_another_fails() -> None:
+    async with client_of(made := app(names="Анна")) as stranger:
+        lists = partial(assert_lists_hold_nothing, stranger, made.openapi())
+        assert await lists(["Борис"]) == [("GET", "/boxes")]
+        with pytest.raises(AssertionError, match="/boxes"):
+            await lists(["Анна"])
+
+
+async def test_a_sample_is_what_the_schema_of_an_app_accepts() -> None:
+    made = app(answer=200)
+    (route,) = (one for one in routes_of(made.openapi()) if one.names)
+
+    async with client_of(made) as client:
+        for body, status in ((route.body(), 200), ({}, 422)):
+            answer = await client.put(f"/boxes/{FOREIGN['box']}", json=body, params=route.query())
+            assert answer.status_code == status, answer.text

@@ -1,0 +1,195 @@
+"""Accounts and sessions on a real database, with a clock to set and read models to catch up."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from contracts.envelope import Envelope
+from contracts.gateway import EVENTS, GatewayEvent, LoginRefused, SessionRevoked
+from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.store import EventStore, envelope
+from libs.postgres.pool import acquired
+from libs.security.passwords import Cost, Passwords
+from libs.security.sealing import Seal, generate_key
+from libs.testing.clock import NOON, Clock
+from libs.testing.pools import system_pool
+from services.gateway.adapters.turns import Turns
+from services.gateway.domain.person import Person, email
+from services.gateway.domain.realm import Place, Role
+from services.gateway.domain.session import SessionOver, Term
+from services.gateway.handlers import account as accounts
+from services.gateway.handlers import administration
+from services.gateway.handlers import session as sessions
+from services.gateway.handlers.identity import Identity, Profile
+from services.gateway.handlers.login import LoginFailed, log_in
+from services.gateway.handlers.session import LoggedIn
+from services.gateway.read_models import account_rows, session
+
+NOW = NOON
+GRACE, LIFETIME = timedelta(seconds=10), timedelta(days=7)
+CRM, KIOSK = Place("crm", "demo"), Place("kiosk", "demo")
+OTHER_CRM, OTHER_KIOSK = Place("crm", "other"), Place("kiosk", "other")
+ENGINEER, SUPERADMIN, STAFF = Role(CRM, "ENGINEER"), Role(KIOSK, "superadmin"), Role(KIOSK, "staff")
+ANNA, BORIS = "anna@example.com", "boris@example.com"
+PASSWORD, NEW_PASSWORD = "correct horse", "battery staple"
+CHEAP, DEARER = Cost(memory_kib=64, passes=1), Cost(memory_kib=128, passes=1)
+TABLES = ("account", "account_role", "account_address", "session")
+
+
+@asynccontextmanager
+async def open_identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
+    """All that accounts and sessions work with; hashes cost next to nothing."""
+    async with system_pool(database, "gateway", size=5) as pool:
+        log, passwords = PostgresLog(pool), Passwords(cost=CHEAP)
+        yield Identity(
+            store=EventStore[GatewayEvent](log, Codec(EVENTS), clock=clock),
+            pool=pool,
+            seal=Seal([generate_key()]),
+            passwords=passwords,
+            refresh_key=b"k" * 32,
+            term_of=lambda place, role: Term(lifetime=LIFETIME, grace=GRACE),
+            turns=Turns(pool),
+            clock=clock,
+        )
+        passwords.close()
+        await log.close()
+
+
+@dataclass(frozen=True)
+class People:
+    """Accounts, and what they and their administrators do."""
+
+    identity: Identity
+
+    def using(self, **changes: Any) -> "People":
+        """The same with another part of the identity."""
+        return People(replace(self.identity, **changes))
+
+    async def open(
+        self, address: str = ANNA, *roles: Role, password: str | None = PASSWORD, **person: Any
+    ) -> Profile:
+        """An account with this e-mail address, of an engineer by default."""
+        return await accounts.open_account(
+            self.identity,
+            Person(email=address, **person),
+            password=password,
+            roles=roles or (ENGINEER,),
+            actor="test",
+        )
+
+    async def several(self, number: int, role: Role = ENGINEER) -> list[Profile]:
+        """Accounts with addresses of their own, in the role; the read models know them."""
+        opened = [await self.open(f"several{n}@example.com", role) for n in range(number)]
+        await self.catch_up()
+        return opened
+
+    async def enter(
+        self,
+        address: str | None = ANNA,
+        password: str = PASSWORD,
+        place: Place = CRM,
+        device: str = "phone",
+        **options: Any,
+    ) -> LoggedIn:
+        """Log in with an e-mail address; `options` as `log_in` has them."""
+        given: dict[str, Any] = {"realm": place.realm, "tenant": place.tenant} | options
+        return await log_in(
+            self.identity,
+            address=None if address is None else email(address),
+            password=password,
+            device=device,
+            **given,
+        )
+
+    async def enter_new(self) -> LoggedIn:
+        """Open the account of `ANNA` and log in."""
+        await self.open()
+        return await self.enter()
+
+    async def refresh(self, session: LoggedIn | str, **options: Any) -> LoggedIn:
+        """Exchange the refresh token of a session, or this one."""
+        token = session if isinstance(session, str) else session.refresh_token
+        return await sessions.refresh(self.identity, token, **options)
+
+    async def assert_over(self, *ended: LoggedIn | str) -> None:
+        """None of the sessions or refresh tokens can be refreshed."""
+        for session_or_token in ended:
+            with pytest.raises(SessionOver):
+                await self.refresh(session_or_token)
+
+    async def assert_shut_out(self, *args: Any, **options: Any) -> None:
+        """A login as `enter` has it fails."""
+        with pytest.raises(LoginFailed):
+            await self.enter(*args, **options)
+
+    async def change_email(self, account: Profile, address: str) -> Profile:
+        """The account has this e-mail address instead, and no other addresses."""
+        return await accounts.change_person(
+            self.identity, account.account_id, Person(email=address), actor="test"
+        )
+
+    async def reset_password(self, account: Profile) -> None:
+        """An administrator sets `NEW_PASSWORD`."""
+        await accounts.reset_password(
+            self.identity, account.account_id, new=NEW_PASSWORD, actor="test"
+        )
+
+    async def grant(self, account: Profile, role: Role) -> Profile:
+        return await administration.grant_role(
+            self.identity, account.account_id, role, actor="test"
+        )
+
+    async def withdraw(self, account: Profile, place: Place) -> None:
+        await administration.withdraw_role(self.identity, account.account_id, place, actor="test")
+
+    async def deactivate(self, account: Profile) -> None:
+        await administration.deactivate(self.identity, account.account_id, reason="", actor="test")
+
+    async def activate(self, account: Profile) -> None:
+        await administration.activate(self.identity, account.account_id, actor="test")
+
+    async def remove(self, account: Profile) -> None:
+        await administration.remove(self.identity, account.account_id, actor="test")
+
+    async def history(self) -> list[Envelope[GatewayEvent]]:
+        """The whole log."""
+        return await history_of(self.identity)
+
+    async def events_of(self, account: Profile) -> list[str]:
+        """The names of the events of an account."""
+        stream = f"account-{account.account_id}"
+        return [type(e.event).__name__ for e in await self.history() if e.stream == stream]
+
+    async def refusals(self) -> list[LoginRefused]:
+        """All logins that were refused, as far as they were recorded."""
+        return [e.event for e in await self.history() if isinstance(e.event, LoginRefused)]
+
+    async def revocations(self) -> list[str]:
+        """Why sessions were revoked, each once."""
+        return [e.event.reason for e in await self.history() if isinstance(e.event, SessionRevoked)]
+
+    async def catch_up(self) -> None:
+        """Build the read models anew."""
+        await catch_up(self.identity)
+
+
+async def history_of(identity: Identity) -> list[Envelope[GatewayEvent]]:
+    """The whole log."""
+    store = identity.store
+    pages = [page async for page in store.log.read_all()]
+    return [envelope(one, store.decode(one)) for page in pages for one in page]
+
+
+async def catch_up(identity: Identity) -> None:
+    """Build the read models of accounts and sessions anew, in one transaction."""
+    history = await history_of(identity)
+    async with acquired(identity.pool) as connection, connection.transaction():
+        for table in TABLES:
+            await connection.execute(f"DELETE FROM {table}")
+        await account_rows.project(connection, history)
+        await session.project(connection, history)
