@@ -72,16 +72,16 @@ def chosen(names: str) -> list[Line]:
 def main() -> int:
     """Measure and show. 0, or 1 if a line failed (with STRICT also if a goal was missed)."""
     console = Console()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # So that servers are stopped and folders wiped on the way out.
-        signal.signal(number, lambda received, _: sys.exit(128 + received))
-    set_up("bench", "ERROR")
     try:
         lines = chosen(os.environ.get("LINES", ""))
     except UnknownLine as unknown:
         known = "\n".join(f"  {line.name:10} {line.what}" for line in LINES)
         console.print(f"There is no line {unknown}. There are:\n{known}", markup=False)
         return 2
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # So that servers are stopped and folders wiped on the way out.
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
+    set_up("bench", "ERROR")
     quick, strict = _asked_for("QUICK"), _asked_for("STRICT")
     caption, began = _how_busy(), time.monotonic()
     with progress(console) as tell, Servers(tell) as servers:
