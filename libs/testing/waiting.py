@@ -31,7 +31,8 @@ async def eventually(
     what: str = ...,
     progress: Callable[[], object] | None = ...,
     poll_seconds: float = ...,
-) -> Value: ...
+) -> Value:
+    """Of what is awaited."""
 
 
 @overload
@@ -42,7 +43,8 @@ async def eventually(
     what: str = ...,
     progress: Callable[[], object] | None = ...,
     poll_seconds: float = ...,
-) -> Value: ...
+) -> Value:
+    """Of a plain function."""
 
 
 async def eventually(

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 import psutil
 from rich.console import Console
@@ -17,9 +18,21 @@ from rich.status import Status
 
 from deploy.local.settings import LocalSettings
 from libs.telemetry.logs import set_up
+from tests.bench import (
+    appends,
+    dashboard,
+    exports,
+    freshness,
+    http,
+    kafka,
+    logins,
+    platform,
+    scales,
+    stored,
+    whole,
+)
 from tests.bench.bench import Bench, Line
-from tests.bench.house import House
-from tests.bench.lines import LINES, UnknownLine, chosen
+from tests.bench.house import Servers
 from tests.bench.measure import QUICK, Measured, Scale, Skipped, Tell
 from tests.bench.table import show, write_json
 
@@ -27,23 +40,52 @@ LOOK_SECONDS = 2.0
 """How long to look how busy the machine is before anything is started."""
 
 
+LINES: Final = (
+    Line(name="appends", what="one-event appends to the log", run=appends.run),
+    Line(name="ingest", what="HTTP ingest of 20-event batches", run=http.ingest),
+    Line(name="gateway", what="the same through the gateway", run=http.gateway),
+    Line(name="logins", what="logins through the gateway, and who waits for them", run=logins.run),
+    Line(name="whole", what="the whole line at once", run=whole.run),
+    Line(name="relay", what="from the log to Kafka", run=kafka.relay),
+    Line(name="projector", what="from Kafka into a read model", run=kafka.projector),
+    Line(name="freshness", what="from accepted to visible", run=freshness.run),
+    Line(name="rebuild", what="the dashboard from the log", run=stored.rebuild),
+    Line(name="exports", what="CSV and XLSX of a whole day", run=exports.run),
+    Line(name="dashboard", what="dashboard/state, few and many events", run=dashboard.run),
+    Line(name="scales", what="a scale's whole catalogue there and back", run=scales.run),
+    Line(name="platform", what="memory and start of everything", run=platform.run),
+)
+
+
+class UnknownLine(Exception):
+    """There is no such line."""
+
+
+def chosen(names: str) -> list[Line]:
+    """The lines named, by blanks or commas; all of them if none is. Raises UnknownLine."""
+    wanted = names.replace(",", " ").split()
+    if unknown := set(wanted) - {line.name for line in LINES}:
+        raise UnknownLine(", ".join(sorted(unknown)))
+    return [line for line in LINES if not wanted or line.name in wanted]
+
+
 def main() -> int:
     """Measure and show. 0, or 1 if a line failed (with STRICT also if a goal was missed)."""
     console = Console()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # So that servers are stopped and folders wiped on the way out.
-        signal.signal(number, lambda received, _: sys.exit(128 + received))
-    set_up("bench", "ERROR")
     try:
         lines = chosen(os.environ.get("LINES", ""))
     except UnknownLine as unknown:
         known = "\n".join(f"  {line.name:10} {line.what}" for line in LINES)
         console.print(f"There is no line {unknown}. There are:\n{known}", markup=False)
         return 2
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # So that servers are stopped and folders wiped on the way out.
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
+    set_up("bench", "ERROR")
     quick, strict = _asked_for("QUICK"), _asked_for("STRICT")
     caption, began = _how_busy(), time.monotonic()
-    with progress(console) as tell, House(tell) as house:
-        bench = Bench(scale=QUICK if quick else Scale(), house=house, tell=tell)
+    with progress(console) as tell, Servers(tell) as servers:
+        bench = Bench(scale=QUICK if quick else Scale(), servers=servers, tell=tell)
         rows, failed = measure_all(bench, lines, console)
     caption += f"; took {(time.monotonic() - began) / 60:.1f} min"
     if quick:

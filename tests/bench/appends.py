@@ -17,12 +17,10 @@ from contracts.ingest import IngestEvent
 from libs.eventsourcing.log import Cause
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
-from libs.postgres.pool import SYSTEM, Pool, open_pool
-from libs.postgres.rls import application_role
-from tests.bench import bare
+from libs.postgres.pool import Pool
 from tests.bench.bench import Bench, Loop
-from tests.bench.measure import Measured, at_least
-from tests.bench.scans import CODEC, TENANT, facts
+from tests.bench.measure import Measured, at_least, measured
+from tests.bench.scans import CODEC, TENANT, facts, insert_each, open_connections
 
 WRITERS: Final = 32
 CAUSE: Final = Cause(tenant=TENANT, actor="bench", correlation_id=str(uuid4()))
@@ -32,49 +30,27 @@ SEEDS: Final = count(1)
 def run(bench: Bench) -> Iterator[Measured]:
     """Every writer appends to a stream of its own at the version it expects."""
     scale = bench.scale
-    with bench.house.installation() as installation, Loop() as loop:
-        dsn = installation.database_url
-        opened = bare.open_connections(dsn, WRITERS)
-        connections = loop.do(opened.__aenter__())
-        pool = loop.do(_open(dsn))
-        try:
-            ours, limit = bench.interleaved(
+    with bench.servers.installation() as installation, Loop() as loop:
+        connections = loop.open(open_connections(installation.database_url, WRITERS))
+        pool = loop.open(installation.pool(3))
+        ours, limit = bench.interleaved(
+            loop.side(lambda: append(pool, scale.appends)),
+            loop.side(lambda: insert_each(connections, scale.appends)),
+        )
+        yield measured(
+            "one-event appends, 32 writers, vs bare INSERT", ours, limit, goal=at_least(1.3)
+        )
+        with library(installation.database_url) as recorder:
+            ours, peer = bench.interleaved(
                 loop.side(lambda: append(pool, scale.appends)),
-                loop.side(lambda: bare.insert_each(connections, scale.appends)),
+                lambda: record(recorder, scale.library_appends),
             )
-            yield Measured(
-                name="one-event appends, 32 writers, vs bare INSERT",
-                unit="events/s",
-                ours=ours,
-                reference=limit,
-                goal=at_least(1.3),
-            )
-            with library(dsn) as recorder:
-                ours, peer = bench.interleaved(
-                    loop.side(lambda: append(pool, scale.appends)),
-                    lambda: record(recorder, scale.library_appends),
-                )
-            yield Measured(
-                name="one-event appends, 32 writers, vs eventsourcing's recorder",
-                unit="events/s",
-                ours=ours,
-                reference=peer,
-                goal=at_least(5),
-            )
-        finally:
-            loop.do(pool.close())
-            loop.do(opened.__aexit__(None, None, None))
-
-
-async def _open(dsn: str) -> Pool:
-    return await open_pool(
-        dsn,
-        role=application_role("ingest"),
-        schema="ingest",
-        size=3,
-        application_name="bench",
-        tenant_scope=SYSTEM,
-    )
+        yield measured(
+            "one-event appends, 32 writers, vs eventsourcing's recorder",
+            ours,
+            peer,
+            goal=at_least(5),
+        )
 
 
 async def append(pool: Pool, events: int) -> float:

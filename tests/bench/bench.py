@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 import uvloop
 
-from tests.bench.house import House
+from tests.bench.house import Servers
 from tests.bench.measure import Measured, Scale, Side, Tell, interleaved
 
 Value = TypeVar("Value")
@@ -18,7 +19,7 @@ class Bench:
     """One run of the program."""
 
     scale: Scale
-    house: House
+    servers: Servers
     tell: Tell
 
     def interleaved(self, *sides: Side) -> list[list[float]]:
@@ -44,16 +45,22 @@ class Loop:
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self._opened = AsyncExitStack()
 
-    def __enter__(self) -> "Loop":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.do(self._opened.aclose())
         self._runner.close()
 
     def do(self, work: Coroutine[Any, Any, Value]) -> Value:
         """Run to completion."""
         return self._runner.run(work)
+
+    def open(self, opened: AbstractAsyncContextManager[Value]) -> Value:
+        """Enter it until the loop is left."""
+        return self.do(self._opened.enter_async_context(opened))
 
     def side(self, sample: Callable[[], Coroutine[Any, Any, float]]) -> Side:
         """A side whose sample is taken on this loop."""

@@ -7,7 +7,7 @@ from typing import Final
 from tests.bench.bench import Bench
 from tests.bench.generator import Generator
 from tests.bench.house import BATCH, STATE, Installation
-from tests.bench.measure import FLAT, Measured, Side, limited, percentile
+from tests.bench.measure import FLAT, Measured, Side, limited, measured, percentile
 from tests.bench.stored import with_events
 
 ASKED_PER_SECOND: Final = 20
@@ -27,11 +27,11 @@ def run(bench: Bench) -> Iterator[Measured]:
         sides = [_side(bench, installation, asking) for installation in installations]
         few, *more = bench.interleaved(*sides)
     for size, samples in zip(sizes[1:], more, strict=True):
-        yield Measured(
-            name=f"dashboard/state p50 at {size:,} events vs at {sizes[0]:,}",
+        yield measured(
+            f"dashboard/state p50 at {size:,} events vs at {sizes[0]:,}",
+            samples,
+            few,
             unit="ms",
-            ours=samples,
-            reference=few,
             goal=FLAT,
         )
     yield from _under_load(bench, installations[-1], sizes[-1])

@@ -8,17 +8,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-import asyncpg
 import psutil
 import xlsxwriter  # type: ignore[import-untyped]
 
 from tests.bench.bench import Bench
 from tests.bench.generator import Target
 from tests.bench.house import Installation
-from tests.bench.measure import Measured, Side, Skipped, limited
+from tests.bench.measure import Measured, Side, Skipped, limited, measured
 from tests.bench.scans import ZONE
 from tests.bench.stored import with_events
 
@@ -51,11 +50,11 @@ def run(bench: Bench) -> Iterator[Measured]:
             target = installation.direct(f"/api/v1/export/{kind}?date={today}")
             with peak_memory(installation.running["ingest-api"].pid) as peak:
                 took, size = download(target)
-            yield Measured(
-                name=f"export/{kind} of {events:,} rows vs {against}",
+            yield measured(
+                f"export/{kind} of {events:,} rows vs {against}",
+                (events / took,),
+                (limit(),),
                 unit="rows/s",
-                ours=(events / took,),
-                reference=(limit(),),
                 note=f"{took:.1f} s, {size / MB:.0f} MB",
             )
             yield limited(
@@ -118,17 +117,14 @@ def resident(process: psutil.Process) -> int:
 
 async def copy(installation: Installation) -> float:
     """Rows a second of Postgres's own CSV."""
-    connection: Any = await asyncpg.connect(installation.database_url)
-    try:
+
+    async def forget(_: bytes) -> None:
+        return None
+
+    async with installation.connected() as connection:
         began = time.perf_counter()
-
-        async def forget(_: bytes) -> None:
-            return None
-
         status = await connection.copy_from_query(COPIED, output=forget, format="csv")
         return int(status.split()[1]) / (time.perf_counter() - began)
-    finally:
-        await connection.close()
 
 
 def write_sheet(rows: int) -> float:

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
-
 from contracts.ingest import ScanId
+from libs.testing.waiting import eventually
 from services.ingest.domain import identity
 from tests.bench.bench import Bench
 from tests.bench.generator import Generator
@@ -21,7 +20,6 @@ from tests.bench.scans import TENANT
 
 RATE: Final = 50
 SIZE: Final = 20
-SETTLE_SECONDS: Final = 10.0
 
 WRITTEN: Final = """
 SELECT extract(epoch FROM pg_xact_commit_timestamp(e.xid::xid))::float8 AS accepted,
@@ -37,7 +35,7 @@ def run(bench: Bench) -> Iterator[Measured]:
     scale = bench.scale
     due: list[list[float]] = []
     log: list[list[float]] = []
-    with bench.house.installation() as ours, Generator() as generator:
+    with bench.servers.installation() as ours, Generator() as generator:
         ours.publish_keys()
         ours.start("ingest-api", "ingest-worker")
         target = ours.direct(BATCH)
@@ -68,11 +66,13 @@ async def _written(installation: Installation, scans: Sequence[str]) -> list[tup
     namespace = identity.namespace(TENANT)
     ids = [UUID(scan) for scan in scans]
     events = [identity.scan_event(namespace, ScanId(scan)) for scan in ids]
-    connection: Any = await asyncpg.connect(installation.database_url)
-    try:
-        async with asyncio.timeout(SETTLE_SECONDS):
-            while len(rows := await connection.fetch(WRITTEN, events, ids)) < len(ids):
-                await asyncio.sleep(0.1)
-    finally:
-        await connection.close()
+    async with installation.connected() as connection:
+        rows = await eventually(
+            lambda: _rows(connection, events, ids), what="all scans visible", poll_seconds=0.1
+        )
     return [(row["accepted"], row["visible"]) for row in rows]
+
+
+async def _rows(connection: Any, events: Sequence[UUID], ids: Sequence[UUID]) -> Sequence[Any]:
+    rows: Sequence[Any] = await connection.fetch(WRITTEN, events, ids)
+    return rows if len(rows) == len(ids) else ()

@@ -71,34 +71,22 @@ class Generator:
         self._process.communicate()
 
     def closed(
-        self,
-        target: Target,
-        *,
-        count: int,
-        size: int = 0,
-        connections: int = 32,
-        seconds: float = 1e9,
-        gate: Mapping[str, Any] | None = None,
+        self, target: Target, *, count: int, size: int = 0, connections: int = 32, **more: Any
     ) -> Loaded:
-        """`count` requests of `size` new scans, or GETs, each client waiting for its answer."""
-        self.begin(
-            target,
-            kind="closed",
-            count=count,
-            size=size,
-            connections=connections,
-            seconds=seconds,
-            gate=gate,
-        )
+        """`count` requests of `size` new scans, or GETs, each client waiting for its answer.
+
+        `more` may be `seconds` after which no more are sent, and a `gate` (see `load`).
+        """
+        self.begin(target, kind="closed", count=count, size=size, connections=connections, **more)
         return self.result()
 
-    def schedule(self, target: Target, *, rate: float, seconds: float, size: int = 0) -> Loaded:
-        """`rate` requests a second at fixed moments; latencies count from those moments."""
-        self.begin_schedule(target, rate=rate, seconds=seconds, size=size)
+    def schedule(self, target: Target, **load: Any) -> Loaded:
+        """As `begin_schedule`, and wait for the result."""
+        self.begin_schedule(target, **load)
         return self.result()
 
     def begin_schedule(self, target: Target, *, rate: float, seconds: float, size: int = 0) -> None:
-        """The same without waiting; ask for the `result` afterwards."""
+        """`rate` requests a second at fixed moments; latencies count from those moments."""
         self.begin(target, kind="schedule", rate=rate, seconds=seconds, size=size, connections=512)
 
     def begin(self, target: Target, **command: Any) -> None:

@@ -1,48 +1,45 @@
-"""One PostgreSQL and one Kafka for the whole run, and installations of the services on them."""
+"""One PostgreSQL and one Kafka for the whole run, and on them installations and a peer."""
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from pathlib import Path
-from typing import Self
-from urllib.parse import urlsplit
+from typing import Any, Final, Self
 
-from deploy.local import keys, ports
+import asyncpg
+
+from deploy.local import ports
 from deploy.local.child import Program
 from deploy.local.kafka import start_kafka
-from deploy.local.postgres import query, start_postgres
+from deploy.local.postgres import start_postgres
 from deploy.local.server import Server
-from deploy.local.services import GATEWAY, SERVICES, Backends, Chore, Service, service_programs
-from deploy.local.services import chores as declared_chores
+from deploy.local.services import GATEWAY, Backends, fetch
 from deploy.local.settings import ROOT, LocalSettings
-from libs.security.tokens import SigningKey, issue, jwks
+from libs.postgres.pool import Pool
+from libs.security.tokens import jwks
+from libs.testing.pools import system_pool
 from tests.bench.generator import Target
 from tests.bench.measure import Tell
-from tests.bench.scans import TENANT
+from tests.e2e.house import INGEST, UNLIMITED, House, own_database
 
 # Only what a measurement needs: the moment of every commit, and room for 32 clients more.
-POSTGRES = {"track_commit_timestamp": "on", "max_connections": "200"}
-UNLIMITED = {
-    "GATEWAY_RATE_LIMIT_INGEST": "",
-    "GATEWAY_RATE_LIMIT_DASHBOARD": "",
-    "GATEWAY_RATE_LIMIT_LOGIN": "",
-}
-BATCH = "/api/v1/events/batch"
-STATE = "/api/v1/dashboard/state"
+POSTGRES: Final = {"track_commit_timestamp": "on", "max_connections": "200"}
+BATCH: Final = "/api/v1/events/batch"
+STATE: Final = "/api/v1/dashboard/state"
+PEER_KEY: Final = "a-key-for-the-peer-only"
+SCOPES: Final = ("scan:write", "scan:read")
 
 
-class ChoreFailed(Exception):
-    """A command that should have ended well did not; the message holds the end of its words."""
-
-
-class House:
+class Servers:
     """Use as a context manager: leaving it stops the servers and wipes their folder."""
 
     def __init__(self, tell: Tell) -> None:
@@ -69,110 +66,59 @@ class House:
     def __exit__(self, *_: object) -> None:
         self._exit.close()
 
+    def database(self) -> AbstractContextManager[str]:
+        """The address of an empty database, dropped afterwards."""
+        return own_database(self.postgres_url, "bench")
+
     @contextmanager
     def installation(self, *, gateway: bool = False) -> "Iterator[Installation]":
         """A database, topics and a folder of its own; its programs are stopped at the end.
 
         Without `gateway` only ingest may be started.
         """
+        self._made += 1
+        home = self.home / f"installation-{self._made}"
+        port = ports.free_port()
         with self.database() as url:
-            yield from self._installed(
-                url, [each for each in SERVICES if gateway or each != GATEWAY]
+            made = Installation(
+                settings=LocalSettings(home=home, profile="demo", gateway_port=port, split=True),
+                backends=Backends(database_url=url, kafka_bootstrap=self.kafka_bootstrap),
+                services=(INGEST, GATEWAY) if gateway else (INGEST,),
+                told=UNLIMITED,
             )
+            try:
+                made.prepare()
+                yield made
+            finally:
+                made.stop()
 
     def keep(self, events: int) -> "Installation":
-        """An installation that stays until the house is left."""
+        """An installation that stays until the servers are left."""
         self.kept[events] = self._exit.enter_context(self.installation())
         return self.kept[events]
 
-    @contextmanager
-    def database(self) -> Iterator[str]:
-        """The address of an empty database, dropped afterwards."""
-        self._made += 1
-        name = f"bench_{self._made}"
-        query(self.postgres_url, f"create database {name}")
-        yield urlsplit(self.postgres_url)._replace(path=f"/{name}").geturl()
-        query(self.postgres_url, f"drop database {name} with (force)", timeout_seconds=60)
 
-    def _installed(self, url: str, services: Sequence[Service]) -> "Iterator[Installation]":
-        settings = LocalSettings(
-            home=self.home / f"installation-{self._made}",
-            profile="demo",
-            gateway_port=ports.free_port(),
-            split=True,
-        )
-        backends = Backends(database_url=url, kafka_bootstrap=self.kafka_bootstrap)
-        told = {"TILLSTREAM_TOPIC_PREFIX": f"bench{self._made}", **UNLIMITED}
-        installation = Installation(settings=settings, backends=backends, told=told)
-        try:
-            for chore in declared_chores(tuple(services)):
-                installation.run(chore)
-            yield installation
-        finally:
-            installation.stop()
-
-
-@dataclass(kw_only=True)
-class Installation:
+class Installation(House):
     """The services on a database of their own. Nothing runs until it is started."""
 
-    settings: LocalSettings
-    backends: Backends
-    told: dict[str, str]
-    running: dict[str, Server] = field(default_factory=dict)
-    environment: dict[str, str] = field(init=False)
-    """What its programs are told."""
+    @asynccontextmanager
+    async def connected(self, **options: Any) -> AsyncIterator[Any]:
+        """A superuser's connection."""
+        connection: Any = await asyncpg.connect(self.database_url, **options)
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
-    def __post_init__(self) -> None:
-        # Once, while the ports are free: of a port in use it would make another.
-        self._programs = service_programs(self.settings, SERVICES, self.backends)
-        self.environment = {**self._programs[0].env, **self.told}
-
-    @property
-    def database_url(self) -> str:
-        """A superuser's address."""
-        return self.backends.database_url
-
-    @property
-    def prefix(self) -> str:
-        """What stands before its topics."""
-        return self.told["TILLSTREAM_TOPIC_PREFIX"]
-
-    def run(self, chore: Chore) -> None:
-        """Run a command of a service to its end. Raises `ChoreFailed`."""
-        done = subprocess.run(
-            [sys.executable, *chore.arguments],
-            cwd=ROOT,
-            env={**os.environ, **self.environment},
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        if done.returncode != 0:
-            raise ChoreFailed(f"{chore.name}: exit code {done.returncode}\n{done.stdout[-1500:]}")
-
-    def start(self, *names: str) -> None:
-        """Start programs by name (`ingest-api`, `gateway-worker`, …) and wait until ready."""
-        programs = {program.name: program for program in self._programs}
-        for name in names:
-            self.launch(replace(programs[name], env=self.environment))
-
-    def launch(self, program: Program) -> Server:
-        """Start any program as part of the installation."""
-        self.running[program.name] = Server(program=program)
-        return self.running[program.name]
-
-    def stop(self, *names: str) -> None:
-        """Stop programs, all of them if none is named."""
-        for name in names or tuple(reversed(self.running)):
-            self.running.pop(name).stop()
+    def pool(self, size: int) -> AbstractAsyncContextManager[Pool]:
+        """Connections as the worker has them."""
+        return system_pool(self.database_url, "ingest", size=size)
 
     def publish_keys(self) -> None:
         """Stand in for the gateway as far as ingest needs it: the key set, from a file."""
         folder, port = self.settings.home / "keys", self.settings.gateway_port
         (folder / ".well-known").mkdir(parents=True, exist_ok=True)
-        (folder / ".well-known" / "jwks.json").write_text(json.dumps(jwks([self._key()])))
+        (folder / ".well-known" / "jwks.json").write_text(json.dumps(jwks([self.signing_key])))
         self.launch(
             Program(
                 name="keys",
@@ -188,26 +134,46 @@ class Installation:
 
     def direct(self, path: str) -> Target:
         """A path of ingest itself, with a token."""
-        token = issue(
-            self._key(),
-            subject="bench",
-            tenant=TENANT,
-            scopes=("scan:write", "scan:read"),
-            kind="device",
-            audience="ingest",
-            issuer="tillstream-gateway",
-            now=datetime.now(UTC),
-            lifetime=timedelta(hours=3),
-        )
         url = f"http://{ports.LOOPBACK}:{self.environment['INGEST_HTTP_PORT']}{path}"
-        return Target(url=url, headers={"Authorization": f"Bearer {token}"})
+        return Target(url=url, headers=self.bearer(*SCOPES))
 
     def through_gateway(self, path: str) -> Target:
         """The same path at the gateway, with the scanners' key."""
-        key = keys.token(self.settings.home, "scan_client_key").read_text()
-        url = f"http://{ports.LOOPBACK}:{self.settings.gateway_port}{path}"
-        return Target(url=url, headers={"X-API-Key": key})
+        return Target(url=f"{self.gateway}{path}", headers={"X-API-Key": self.key})
 
-    def _key(self) -> SigningKey:
-        file = keys.signing_key(self.settings.home, "gateway_signing_key.pem")
-        return SigningKey.from_pem(file.read_text())
+
+class Peer:
+    """The running peer."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def at(self, path: str) -> Target:
+        """One of its paths."""
+        url = f"http://{ports.LOOPBACK}:{self._port}{path}"
+        return Target(url=url, headers={"X-API-Key": PEER_KEY})
+
+
+@contextmanager
+def open_peer(servers: Servers) -> Iterator[Peer]:
+    """Start the peer, with as many processes as our API has: one."""
+    port = ports.free_port()
+    with servers.database() as url:
+        program = Program(
+            name="peer",
+            command=(
+                *(sys.executable, "-m", "granian", "--interface", "asgi", "--factory"),
+                *("--host", ports.LOOPBACK, "--port", str(port), "--workers", "1"),
+                *("--loop", "uvloop", "tests.bench.peer.app:create_app"),
+            ),
+            log_file=servers.home / "logs" / "peer.log",
+            ready=lambda: fetch(port, "/openapi.json") is not None,
+            pulse=lambda: ports.answers(port),
+            cwd=ROOT,
+            env={
+                "DATABASE_URL": url.replace("postgresql://", "postgresql+asyncpg://", 1),
+                "API_KEY": PEER_KEY,
+            },
+        )
+        with Server(program=program):
+            yield Peer(port)

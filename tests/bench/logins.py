@@ -10,14 +10,12 @@ from typing import Final
 import aiohttp
 from argon2 import PasswordHasher
 
-from deploy.local import ports
-from deploy.local.services import Chore
 from libs.security.passwords import HASH_BYTES, SALT_BYTES, Cost
 from services.gateway.settings import Settings
 from tests.bench.bench import Bench, Loop
-from tests.bench.generator import LoadFailed
+from tests.bench.generator import Generator, LoadFailed, Target
 from tests.bench.house import Installation
-from tests.bench.measure import Measured, at_least, limited, percentile
+from tests.bench.measure import Measured, at_least, limited, measured
 
 EMAIL: Final = "bench@shop.example"
 PASSWORD: Final = "correct horse battery"
@@ -40,20 +38,20 @@ class Doors:
 def run(bench: Bench) -> Iterator[Measured]:
     """Throughput when that is all there is to do, then the others' latency at 50 in parallel."""
     scale = bench.scale
-    with bench.house.installation(gateway=True) as ours, Loop() as loop:
+    with bench.servers.installation(gateway=True) as ours, Loop() as loop, Generator() as pinging:
         doors = _opened(ours)
         fast, bare = bench.interleaved(
             loop.side(lambda: _rate(doors, scale.logins)), lambda: _bare(scale.logins)
         )
-        yield Measured(
-            name="login throughput vs bare Argon2id",
+        yield measured(
+            "login throughput vs bare Argon2id",
+            fast,
+            bare,
             unit="logins/s",
-            ours=fast,
-            reference=bare,
             goal=at_least(0.7),
             note=f"{THREADS} threads on both sides, {CLIENTS} clients; the same cost of a hash",
         )
-        (late,) = bench.interleaved(loop.side(lambda: _late(doors, scale.login_seconds)))
+        (late,) = bench.interleaved(loop.side(lambda: _late(doors, pinging, scale.login_seconds)))
     yield limited(
         f"{PARALLEL} parallel logins delay others: p99 of /ping",
         late,
@@ -67,11 +65,9 @@ def _opened(ours: Installation) -> Doors:
     file = ours.settings.home / "bench_password"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(PASSWORD)
-    create = ("-m", "services.gateway", "create-admin", "--password-file", str(file), *ADMIN)
-    ours.run(Chore(name="create-admin", arguments=create))
+    ours.run("services.gateway", "create-admin", "--password-file", str(file), *ADMIN)
     ours.start("gateway-api")
-    origin = f"http://{ports.LOOPBACK}:{ours.settings.gateway_port}"
-    return Doors(login=f"{origin}/crm/api/v1/auth/token", ping=f"{origin}/ping")
+    return Doors(login=f"{ours.gateway}/crm/api/v1/auth/token", ping=f"{ours.gateway}/ping")
 
 
 async def _rate(doors: Doors, count: int) -> float:
@@ -106,7 +102,7 @@ def _bare(count: int) -> float:
         return count / (time.perf_counter() - began)
 
 
-async def _late(doors: Doors, seconds: float) -> float:
+async def _late(doors: Doors, pinging: Generator, seconds: float) -> float:
     """The 99th percentile of what a ping took, in ms, counted from when it was due."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         over = asyncio.Event()
@@ -117,25 +113,11 @@ async def _late(doors: Doors, seconds: float) -> float:
 
         logging_in = [asyncio.create_task(client()) for _ in range(PARALLEL)]
         try:
-            return percentile(await _pings(session, doors, seconds), 0.99)
+            pinging.begin_schedule(Target(url=doors.ping, headers={}), rate=PINGS, seconds=seconds)
+            return (await asyncio.to_thread(pinging.result)).p(0.99)
         finally:
             over.set()
             await asyncio.gather(*logging_in)
-
-
-async def _pings(session: aiohttp.ClientSession, doors: Doors, seconds: float) -> list[float]:
-    began = time.perf_counter()
-
-    async def ping(due: float) -> float:
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        async with session.get(doors.ping) as answer:
-            await answer.read()
-            if answer.status != 200:
-                raise LoadFailed(f"ping: {answer.status}")
-        return (time.perf_counter() - due) * 1000
-
-    number = max(1, int(seconds * PINGS))
-    return await asyncio.gather(*(ping(began + n / PINGS) for n in range(number)))
 
 
 async def _log_in(session: aiohttp.ClientSession, doors: Doors) -> None:

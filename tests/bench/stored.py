@@ -1,21 +1,38 @@
-"""Installations that already hold many events: copied into the log, then caught up by the worker.
+"""Installations that already hold many events, and their read models built anew from the log.
 
-The copy is what a restore does; relay, Kafka and projectors then do all the rest themselves.
+The events are copied into the log, as a restore does; relay, Kafka and projectors then do all the
+rest themselves. How far the read models have come is asked of the checkpoints: cheap however much
+is stored.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
-import asyncpg
-
+from contracts.ingest import SCANS
+from libs.eventsourcing import statements
+from libs.messaging.topics import topic_name
+from libs.testing.waiting import eventually
+from services.ingest.bootstrap import projections
+from services.ingest.settings import Settings
 from tests.bench.bench import Bench
 from tests.bench.house import Installation
-from tests.bench.scans import COLUMNS, facts, pages, row
-from tests.bench.visible import wait_for
+from tests.bench.measure import Measured, measured
+from tests.bench.scans import COLUMNS, ZONE, facts, pages, row
 
+MODELS: Final = ("activity", "presence", "scan_log")
+READ_PAGE: Final = 1000
+NOW: Final = "SELECT pg_current_snapshot()::text"
 PAGE: Final = 20_000
+LOOK_SECONDS: Final = 0.05
+
+PROJECTIONS: Final = tuple(
+    projection
+    for projection in projections(Settings.model_construct(timezone=str(ZONE)))
+    if SCANS in projection.topics
+)
+"""The read models that are made of scans."""
 
 
 def with_events(bench: Bench, events: int) -> Installation:
@@ -23,12 +40,12 @@ def with_events(bench: Bench, events: int) -> Installation:
 
     Nothing of it runs.
     """
-    kept = bench.house.kept
+    kept = bench.servers.kept
     return kept[events] if events in kept else _make(bench, events)
 
 
 def _make(bench: Bench, events: int) -> Installation:
-    installation = bench.house.keep(events)
+    installation = bench.servers.keep(events)
     asyncio.run(copy_in(installation, events, bench))
     installation.start("ingest-worker")
     began = time.monotonic()
@@ -38,7 +55,7 @@ def _make(bench: Bench, events: int) -> Installation:
         bench.tell(f"catching up: {done:,} of {events:,} ({rate:,.0f}/s)")
 
     asyncio.run(wait_for(installation, events, tell))
-    bench.house.caught_up[events] = events / (time.monotonic() - began)
+    bench.servers.caught_up[events] = events / (time.monotonic() - began)
     installation.stop("ingest-worker")
     asyncio.run(_tidy(installation))
     return installation
@@ -46,27 +63,83 @@ def _make(bench: Bench, events: int) -> Installation:
 
 async def copy_in(installation: Installation, events: int, bench: Bench) -> None:
     """COPY scans into the log, a page per transaction."""
-    connection: Any = await asyncpg.connect(installation.database_url)
-    try:
-        done = 0
+    done = 0
+    async with installation.connected() as connection:
         for page in pages(map(row, facts(events)), PAGE):
-            await _copy(connection, page)
+            await connection.copy_records_to_table(
+                "events", schema_name="ingest", columns=COLUMNS, records=page
+            )
             done += len(page)
             bench.tell(f"loading the log: {done:,} of {events:,}")
-    finally:
-        await connection.close()
-
-
-async def _copy(connection: Any, page: Sequence[Any]) -> None:
-    await connection.copy_records_to_table(
-        "events", schema_name="ingest", columns=COLUMNS, records=page
-    )
 
 
 async def _tidy(installation: Installation) -> None:
     """What autovacuum does some minutes later."""
-    connection: Any = await asyncpg.connect(installation.database_url)
-    try:
+    async with installation.connected() as connection:
         await connection.execute("VACUUM ANALYZE")
-    finally:
-        await connection.close()
+
+
+def rebuild(bench: Bench) -> Iterator[Measured]:
+    """The operators' own command, comparison included; once each, because it takes long."""
+    events = bench.scale.stored[-1]
+    installation = with_events(bench, events)
+    yield measured(
+        f"catch-up of all read models at once, {events:,} events",
+        (bench.servers.caught_up[events],),
+        note="relay, Kafka and all projectors of one worker, from empty",
+    )
+    bench.tell("reading the bare log")
+    limit = asyncio.run(read(installation))
+    total = 0.0
+    for model in MODELS:
+        bench.tell(f"rebuilding {model} from {events:,} events")
+        began = time.monotonic()
+        installation.run("services.ingest", "rebuild", "build", model, "--no-switch")
+        took = time.monotonic() - began
+        total += took
+        yield measured(
+            f"rebuild {model} from {events:,} events vs reading them bare",
+            (events / took,),
+            (limit,),
+            note=f"{took:.0f} s",
+        )
+    yield Measured(name="rebuild of the dashboard, one after the other", unit="s", ours=(total,))
+
+
+async def read(installation: Installation) -> float:
+    """Events a second of a bare connection that fetches the log in the same pages."""
+    async with installation.connected(server_settings={"search_path": "ingest"}) as connection:
+        moment, after, done = await connection.fetchval(NOW), 0, 0
+        began = time.perf_counter()
+        while rows := await connection.fetch(statements.READ_ALL, after, moment, READ_PAGE):
+            after = rows[-1]["position"]
+            done += len(rows)
+        return done / (time.perf_counter() - began)
+
+
+def count_sql(installation: Installation) -> str:
+    """How many scans the slowest read model has."""
+    topic = topic_name(installation.prefix, SCANS)
+    return f"""
+        SELECT (CASE WHEN count(*) < {len(PROJECTIONS)} THEN 0 ELSE min(done) END)::bigint FROM (
+            SELECT sum(next_offset) AS done FROM ingest.checkpoints
+            JOIN ingest.generations USING (projection, generation)
+            WHERE state = 'live' AND topic = '{topic}' GROUP BY projection
+        ) AS each"""
+
+
+async def wait_for(
+    installation: Installation, events: int, tell: Callable[[int], None] = lambda _: None
+) -> None:
+    """Wait until every read model has so many scans. Raises AssertionError if they stand still."""
+    sql, done = count_sql(installation), -1
+    async with installation.connected() as connection:
+
+        async def has_all() -> bool:
+            nonlocal done
+            if (now := await connection.fetchval(sql)) != done:
+                tell(now)
+            done = now
+            return bool(done >= events)
+
+        await eventually(has_all, progress=lambda: done, poll_seconds=LOOK_SECONDS)

@@ -10,29 +10,26 @@ from typing import Any
 import pytest
 
 from deploy.local.settings import ROOT
-from tests.bench.lines import LINES, UnknownLine, chosen
+from tests.bench.__main__ import LINES, UnknownLine, chosen, main
 from tests.bench.measure import Measured, at_least, interleaved, limited, percentile
 from tests.bench.table import as_json
 
 KEYS = {"name", "ours", "reference", "unit", "ratio", "goal", "met", "note", "samples"}
 
 
-def bench(data: Path, **told: str) -> subprocess.CompletedProcess[str]:
-    env = os.environ | {"QUICK": "1", "TILLSTREAM_DATA": str(data), **told}
-    return subprocess.run(
+@pytest.mark.slow
+@pytest.mark.system
+@pytest.mark.timeout(1200)
+def test_a_smoke_run_measures_every_row_of_the_lines_it_was_asked_for(tmp_path: Path) -> None:
+    told = {"QUICK": "1", "TILLSTREAM_DATA": str(tmp_path), "LINES": "appends ingest relay scales"}
+    done = subprocess.run(
         [sys.executable, "-m", "tests.bench"],
         cwd=ROOT,
-        env=env,
+        env=os.environ | told,
         check=False,
         capture_output=True,
         text=True,
     )
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_smoke_run_measures_every_row_of_the_lines_it_was_asked_for(tmp_path: Path) -> None:
-    done = bench(tmp_path, LINES="appends ingest relay scales")
 
     rows: list[dict[str, Any]] = json.loads((tmp_path / "bench.json").read_text())
     assert done.returncode == 0, done.stdout + done.stderr
@@ -46,12 +43,17 @@ def test_a_smoke_run_measures_every_row_of_the_lines_it_was_asked_for(tmp_path: 
         assert (row["goal"] is None) == (row["met"] is None)
 
 
-def test_what_is_no_line_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    done = bench(tmp_path, LINES="appends nonsense")
+def test_what_is_no_line_is_refused_with_those_there_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LINES", "appends nonsense")
+    monkeypatch.setenv("TILLSTREAM_DATA", str(tmp_path))
 
-    assert done.returncode == 2
-    assert "nonsense" in done.stdout
-    assert all(line.name in done.stdout for line in LINES)
+    assert main() == 2
+
+    printed = capsys.readouterr().out
+    assert "nonsense" in printed
+    assert all(line.name in printed for line in LINES)
     assert not (tmp_path / "bench.json").exists()
 
 

@@ -10,10 +10,9 @@ from typing import Final
 
 from tests.bench.bench import Bench
 from tests.bench.generator import Generator, Loaded, Target
-from tests.bench.house import BATCH, STATE, Installation
-from tests.bench.measure import Measured, at_least
-from tests.bench.serving import open_peer
-from tests.bench.visible import count_sql
+from tests.bench.house import BATCH, STATE, Installation, open_peer
+from tests.bench.measure import Measured, at_least, measured
+from tests.bench.stored import count_sql
 
 CONNECTIONS: Final = 32
 SIZE: Final = 20
@@ -27,8 +26,8 @@ def run(bench: Bench) -> Iterator[Measured]:
     """Both sides in turn, asked and fed at once."""
     seconds = bench.scale.whole_seconds
     with (
-        bench.house.installation() as ours,
-        open_peer(bench.house) as peer,
+        bench.servers.installation() as ours,
+        open_peer(bench.servers) as peer,
         Generator() as feeding,
         Generator() as asking,
     ):
@@ -39,11 +38,10 @@ def run(bench: Bench) -> Iterator[Measured]:
             lambda: both.ours(ours),
             lambda: both.plain(peer.at(BATCH), peer.at(STATE)),
         )
-    yield Measured(
-        name="whole line, sustained, vs plain insert-and-query",
-        unit="events/s",
-        ours=lines,
-        reference=plain,
+    yield measured(
+        "whole line, sustained, vs plain insert-and-query",
+        lines,
+        plain,
         goal=at_least(5),
         note=f"at most {WINDOW} events behind; {both.note}",
     )

@@ -4,13 +4,13 @@ import asyncio
 import random
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 
@@ -18,12 +18,13 @@ from libs.clock import Clock, utc_now
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.messaging.topics import TopicSpec, ensure_topics
-from tests.chaos.child import Role
+from libs.testing.waiting import eventually
+from tests.chaos.child import Member, Role
 from tests.chaos.clients import ack_of, command_of, keep_appending
-from tests.chaos.crew import Member
 from tests.chaos.patches import SCHEMA
 from tests.chaos.plan import NeverStruck, Outcome, Plan, judge
 from tests.chaos.servers import Servers
+from tests.e2e.house import own_database
 from tests.libs.messaging.history import Ack, History
 from tests.libs.messaging.lab import WRITER_CODEC, Lab, Ledger
 from tests.libs.messaging.setup import open_database
@@ -32,7 +33,6 @@ CLIENTS: Final = 4
 STRANGER: Final = 200
 """The client number of transactions written by hand."""
 PARTITIONS: Final = 3
-WAIT_SECONDS: Final = 30.0
 
 _INSERT: Final = """INSERT INTO events
     (event_id, tenant, stream, version, type, schema_version, data, metadata, occurred_at)
@@ -161,17 +161,23 @@ class Arena:
                 assert row is not None
                 return row["logged"], row["published"], row["applied"]
 
-    async def moved(self, stage: int, by: int, *, seconds: float = WAIT_SECONDS) -> None:
+    async def moved(self, stage: int, by: int) -> None:
         """Wait until so many more events are logged (0), published (1) or applied (2).
 
-        Raises NeverStruck when that takes too long.
+        Raises NeverStruck when nothing moves any more.
         """
-        start, deadline = (await self.standing())[stage], monotonic() + seconds
-        while (await self.standing())[stage] < start + by:
-            if monotonic() > deadline:
-                what = ("logged", "published", "applied")[stage]
-                raise NeverStruck(f"nothing is {what} any more")
-            await asyncio.sleep(0.02)
+        start = now = await self.standing()
+
+        async def reached() -> bool:
+            nonlocal now
+            now = await self.standing()
+            return now[stage] >= start[stage] + by
+
+        try:
+            await eventually(reached, progress=lambda: now[stage], poll_seconds=0.02)
+        except AssertionError as error:
+            what = ("logged", "published", "applied")[stage]
+            raise NeverStruck(f"nothing is {what} any more") from error
 
     async def level(self) -> None:
         """Wait until all that is logged is applied, or until everything stands still for long."""
@@ -206,22 +212,12 @@ class Arena:
                 member.kill()
 
 
-@contextmanager
-def _database(servers: Servers) -> Iterator[str]:
-    name = f"chaos_{uuid.uuid4().hex[:12]}"
-    servers.query(f"create database {name}")
-    try:
-        yield urlsplit(servers.postgres.url)._replace(path=f"/{name}").geturl()
-    finally:
-        servers.query(f"drop database {name} with (force)")
-
-
 @asynccontextmanager
 async def open_arena(
     servers: Servers, plan: Plan, *, clock: Clock = utc_now
 ) -> AsyncIterator[Arena]:
     """An empty world; `clock` is its clients'."""
-    with _database(servers) as address:
+    with own_database(servers.postgres.url, "chaos") as address:
         async with open_database(address) as pool:
             prefix = f"c{uuid.uuid4().hex[:12]}"
             specs = [TopicSpec(category="lab.order", partitions=PARTITIONS, retention_days=1)]
@@ -240,3 +236,35 @@ async def open_arena(
                 yield arena
             finally:
                 arena.kill_all()
+
+
+Play: TypeAlias = Callable[..., Awaitable[Outcome]]
+"""Takes servers and a plan. Raises NeverStruck if the fault did not come about or nothing went on
+after it."""
+
+
+def rounds(
+    *crew: str, after: tuple[int, int] | None = None
+) -> Callable[[Callable[..., Awaitable[None]]], Play]:
+    """Make a play of what happens in one round, given the arena, its number, and options.
+
+    Meanwhile children with the parts that `crew` names (`relay`, or `relay+projector`) and clients
+    are at work; `after` all rounds something must have moved.
+    """
+
+    def of(strike: Callable[..., Awaitable[None]]) -> Play:
+        @wraps(strike)
+        async def play(servers: Servers, plan: Plan, **options: Any) -> Outcome:
+            async with open_arena(servers, plan) as arena:
+                for parts in crew:
+                    arena.start(*parts.split("+"))
+                async with arena.clients():
+                    for number in range(plan.rounds):
+                        await strike(arena, number, **options)
+                    if after is not None:
+                        await arena.moved(*after)
+                return await arena.verdict()
+
+        return play
+
+    return of

@@ -152,20 +152,13 @@ def mad_clock() -> None:
     consumption.time_ns = jumping  # type: ignore[attr-defined]
 
 
+_GUARANTEES: Final = (
+    *(leader_lock, tick_compare, tick_saved_first, snapshot_difference, checkpoint_lock),
+    *(checkpoint_compare, chain, pause_first, event_ids, versions),
+)
+_HARDSHIPS: Final = (slow_lookup, failing_lookup, mad_clock)
 PATCHES: Final[Mapping[str, Callable[[], None]]] = {
-    "leader lock": leader_lock,
-    "tick compare": tick_compare,
-    "tick saved first": tick_saved_first,
-    "snapshot difference": snapshot_difference,
-    "checkpoint lock": checkpoint_lock,
-    "checkpoint compare": checkpoint_compare,
-    "chain": chain,
-    "pause first": pause_first,
-    "event ids": event_ids,
-    "versions": versions,
-    "slow lookup": slow_lookup,
-    "failing lookup": failing_lookup,
-    "mad clock": mad_clock,
+    made.__name__.replace("_", " "): made for made in (*_GUARANTEES, *_HARDSHIPS)
 }
 
 SCHEMA: Final[Mapping[str, str]] = {

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from libs.testing.waiting import PATIENCE_SECONDS
 from tests.libs.messaging.history import History, anomalies_of
 
-PATIENCE_SECONDS: Final = 30.0
 KINDS: Final = {
     "lost": "lost",
     "unseen": "lost",

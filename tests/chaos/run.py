@@ -6,6 +6,7 @@ from math import ceil
 from time import monotonic
 from typing import Final, TypeAlias, TypeVar
 
+from tests.chaos.arena import Play
 from tests.chaos.plan import NeverStruck, Outcome, Plan
 from tests.chaos.report import Line, Report
 from tests.chaos.scenarios import FAULTS, MUTATIONS, Fault, Mutation
@@ -27,20 +28,7 @@ MUTATION_PATIENCE: Final = 1.5
 async def play_fault(servers: Servers, fault: Fault, *, rounds: int, seed: int) -> Line:
     """Play one fault. What goes wrong in the play itself is in the line's complaints."""
     plan = Plan(rounds=rounds, seed=seed, without=fault.without)
-    began = monotonic()
-    try:
-        outcome = await fault.play(servers, plan)
-    except NeverStruck as error:
-        outcome = Outcome(complaints=(str(error),))
-    except Exception as error:  # noqa: BLE001 -- one fault must not hide what the others find
-        outcome = Outcome(complaints=(f"{type(error).__name__}: {error}",))
-    return Line(
-        name=fault.name,
-        rounds=rounds,
-        seed=seed,
-        seconds=monotonic() - began,
-        outcome=outcome,
-    )
+    return await _played(servers, fault.name, fault.play, plan)
 
 
 async def play_mutation(servers: Servers, mutation: Mutation, *, seed: int) -> Line:
@@ -48,18 +36,27 @@ async def play_mutation(servers: Servers, mutation: Mutation, *, seed: int) -> L
     plan = Plan(
         rounds=mutation.rounds, seed=seed, without=mutation.without, patience=MUTATION_PATIENCE
     )
+    return await _played(servers, mutation.name, mutation.play, plan, fails=mutation.fails)
+
+
+async def _played(
+    servers: Servers, name: str, play: Play, plan: Plan, *, fails: str | None = None
+) -> Line:
     began = monotonic()
     try:
-        outcome = await mutation.play(servers, plan)
+        outcome = await play(servers, plan)
     except NeverStruck as error:
         outcome = Outcome(complaints=(str(error),))
+    except Exception as error:  # noqa: BLE001 -- one fault must not hide what the others find
+        outcome = Outcome(complaints=(f"{type(error).__name__}: {error}",))
+    seconds = monotonic() - began
     return Line(
-        name=mutation.name,
-        rounds=mutation.rounds,
-        seed=seed,
-        seconds=monotonic() - began,
+        name=name,
+        rounds=plan.rounds,
+        seed=plan.seed,
+        seconds=seconds,
         outcome=outcome,
-        fails=mutation.fails,
+        fails=fails,
     )
 
 

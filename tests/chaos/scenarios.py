@@ -1,17 +1,12 @@
 """The fault matrix: every fault, how often it strikes in short and in long, and who plays it."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final
 
 from libs.failpoints import POINTS
-from tests.chaos import broker, clocks, database, editions, group, interleavings, kills, rivals
-from tests.chaos.plan import Outcome, Plan
-from tests.chaos.servers import Servers
-
-Play: TypeAlias = Callable[[Servers, Plan], Awaitable[Outcome]]
-"""Raises NeverStruck if the fault did not come about or nothing went on after it."""
+from tests.chaos import interleavings, processes, surroundings
+from tests.chaos.arena import Play
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +24,9 @@ _CLIENTS: Final = tuple(p for p in POINTS if p.startswith(("log-", "group-")))
 _PROJECTOR: Final = tuple(p for p in POINTS if p.startswith(("batch-", "offset-")))
 _RELAY: Final = tuple(p for p in POINTS if p not in _CLIENTS + _PROJECTOR)
 _KILLERS: Final = {
-    "clients": (kills.kill_clients, _CLIENTS),
-    "relay": (kills.kill_relay, _RELAY),
-    "projector": (kills.kill_projector, _PROJECTOR),
+    "clients": (processes.kill_clients, _CLIENTS),
+    "relay": (processes.kill_relay, _RELAY),
+    "projector": (processes.kill_projector, _PROJECTOR),
 }
 
 KILLS: Final = (
@@ -42,7 +37,7 @@ KILLS: Final = (
         for point in points
     ),
     *(
-        Fault(f"SIGKILL everywhere in the {who}", partial(kill, points=points), 3 * len(points), 0)
+        Fault(f"SIGKILL everywhere in the {who}", partial(kill, points=points), len(points), 0)
         for who, (kill, points) in _KILLERS.items()
     ),
 )
@@ -50,29 +45,34 @@ KILLS: Final = (
 FAULTS: Final = (
     Fault("three transactions in every order", interleavings.interleavings, 150, 2000),
     *KILLS,
-    Fault("a stopped projector comes back", rivals.zombie, 2, 30),
-    Fault("the same, and nobody waits for locks", rivals.zombie, 1, 20, ("checkpoint lock",)),
-    Fault("clients stopped before they append", rivals.zombie_clients, 1, 20),
-    Fault("a stopped relay comes back", rivals.zombie_relay, 2, 30),
-    Fault("two relays that both lead", rivals.both_lead, 2, 50),
-    Fault("the leading relay loses its lock", rivals.leader_cut, 3, 50),
-    Fault("broker: connections dropped", partial(broker.through_proxy, unkind=broker.drop), 2, 40),
-    Fault("broker: far away", partial(broker.through_proxy, unkind=broker.delay), 1, 40),
-    Fault("broker: half-closed", partial(broker.through_proxy, unkind=broker.half_close), 2, 40),
-    Fault("broker: answers lost", partial(broker.through_proxy, unkind=broker.deaf), 1, 20),
-    Fault("broker stopped", partial(broker.broker_down, kill=False), 0, 5),
-    Fault("broker killed", partial(broker.broker_down, kill=True), 1, 10),
-    Fault("broker refuses big records", broker.oversize, 1, 20),
-    Fault("database: connections cut", database.backends_cut, 3, 50),
-    Fault("database stopped", partial(database.database_down, kill=False), 0, 20),
-    Fault("database killed", partial(database.database_down, kill=True), 1, 20),
-    Fault("strangers idle in transactions", partial(database.strangers, prepared=False), 1, 20),
-    Fault("a prepared transaction left", partial(database.strangers, prepared=True), 1, 20),
-    Fault("members come and go", group.storm, 5, 150),
-    Fault("Kafka's offsets mislead", group.misled, 1, 20),
-    Fault("the same, and the chain unread", group.misled, 0, 20, ("chain",)),
-    Fault("rebuild and switch under load", editions.blue_green, 2, 20),
-    Fault("clocks jump", clocks.jumps, 2, 20),
+    Fault("a stopped projector comes back", processes.zombie, 1, 30),
+    Fault("the same, and nobody waits for locks", processes.zombie, 1, 20, ("checkpoint lock",)),
+    Fault("clients stopped before they append", processes.zombie_clients, 1, 20),
+    Fault("a stopped relay comes back", processes.zombie_relay, 1, 30),
+    Fault("two relays that both lead", processes.both_lead, 1, 50),
+    Fault("the leading relay loses its lock", processes.leader_cut, 1, 50),
+    *(
+        Fault(f"broker: {name}", partial(surroundings.through_proxy, unkind=unkind), 1, long)
+        for name, unkind, long in (
+            ("connections dropped", surroundings.drop, 40),
+            ("far away", surroundings.delay, 40),
+            ("half-closed", surroundings.half_close, 40),
+            ("answers lost", surroundings.deaf, 20),
+        )
+    ),
+    Fault("broker stopped", partial(surroundings.broker_down, kill=False), 0, 5),
+    Fault("broker killed", partial(surroundings.broker_down, kill=True), 1, 10),
+    Fault("broker refuses big records", surroundings.oversize, 1, 20),
+    Fault("database: connections cut", surroundings.backends_cut, 1, 50),
+    Fault("database stopped", partial(surroundings.database_down, kill=False), 0, 20),
+    Fault("database killed", partial(surroundings.database_down, kill=True), 1, 20),
+    Fault("strangers idle in transactions", partial(surroundings.strangers, prepared=False), 1, 20),
+    Fault("a prepared transaction left", partial(surroundings.strangers, prepared=True), 1, 20),
+    Fault("members come and go", processes.storm, 5, 150),
+    Fault("Kafka's offsets mislead", processes.misled, 1, 20),
+    Fault("the same, and the chain unread", processes.misled, 0, 20, ("chain",)),
+    Fault("rebuild and switch under load", surroundings.blue_green, 1, 20),
+    Fault("clocks jump", surroundings.jumps, 1, 20),
 )
 
 
@@ -89,38 +89,38 @@ class Mutation:
 
 MUTATIONS: Final = (
     Mutation(
-        "no compare-and-set of ticks", rivals.zombie_relay, ("tick compare",), 3, "disordered"
+        "no compare-and-set of ticks", processes.zombie_relay, ("tick compare",), 3, "disordered"
     ),
     Mutation(
         "ticks not saved before sending",
-        partial(kills.kill_relay, points=("page-flushed",)),
+        partial(processes.kill_relay, points=("page-flushed",)),
         ("tick saved first",),
         4,
         "disordered",
     ),
     Mutation(
         "position instead of snapshots",
-        partial(database.strangers, prepared=False),
+        partial(surroundings.strangers, prepared=False),
         ("snapshot difference",),
         2,
         "lost",
     ),
     Mutation(
         "no compare-and-set of checkpoints",
-        rivals.zombie,
+        processes.zombie,
         ("checkpoint lock", "checkpoint compare"),
         2,
         "doubled",
     ),
-    Mutation("no pause before the seek", group.misled, ("chain", "pause first"), 1, "lost"),
+    Mutation("no pause before the seek", processes.misled, ("chain", "pause first"), 1, "lost"),
     Mutation(
         "event ids not compared",
-        partial(kills.kill_clients, points=("group-written",)),
+        partial(processes.kill_clients, points=("group-written",)),
         ("event ids",),
         3,
         "doubled",
     ),
-    Mutation("versions not compared", rivals.zombie_clients, ("versions",), 4, "disordered"),
+    Mutation("versions not compared", processes.zombie_clients, ("versions",), 4, "disordered"),
 )
 """A guarantee that stands on two fences is tried with the other one down; the matrix above shows
 that each of those alone is enough."""

@@ -15,7 +15,7 @@ from deploy.local.child import Child, wait_ready
 from deploy.local.download import Tell, quietly
 from deploy.local.kafka import KafkaServer, kafka_program
 from deploy.local.ports import LOOPBACK, free_port
-from deploy.local.postgres import PostgresServer, query, start_postgres
+from deploy.local.postgres import PostgresServer, start_postgres
 from deploy.local.server import Server
 
 POSTGRES: Final[Mapping[str, str]] = {"max_connections": "200", "max_prepared_transactions": "8"}
@@ -35,10 +35,6 @@ class Servers:
     kafka: KafkaServer
     proxied: int
     door: int
-
-    def query(self, sql: str) -> str:
-        """Run one statement in the first database, as superuser."""
-        return query(self.postgres.url, sql)
 
 
 @contextmanager

@@ -1,18 +1,33 @@
-"""The fault matrix in short; `make chaos` plays it in long."""
+"""The fault matrix in short, and every guarantee switched off is missed; `make chaos` is long."""
 
 import random
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from libs.failpoints import POINTS
-from tests.chaos.run import play_fault
-from tests.chaos.scenarios import FAULTS, KILLS, Fault
-from tests.chaos.servers import Servers
+from tests.chaos.patches import PATCHES
+from tests.chaos.run import play_fault, play_mutation
+from tests.chaos.scenarios import FAULTS, KILLS, MUTATIONS, Fault, Mutation
+from tests.chaos.servers import Servers, open_servers
 
 SHORT = [fault for fault in FAULTS if fault.short]
 
 
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """Postgres and Kafka that no other test stands on, because they are killed."""
+    home = Path(tempfile.mkdtemp(prefix="tillstream-chaos-"))
+    with open_servers(home, hurried=True) as opened:
+        yield opened
+    shutil.rmtree(home)
+
+
 @pytest.mark.slow
+@pytest.mark.system
 @pytest.mark.parametrize("fault", SHORT, ids=lambda fault: fault.name)
 async def test_nothing_is_lost_doubled_or_disordered(servers: Servers, fault: Fault) -> None:
     seed = random.randrange(1_000_000)
@@ -21,6 +36,17 @@ async def test_nothing_is_lost_doubled_or_disordered(servers: Servers, fault: Fa
 
     assert line.good, line
     assert line.outcome.events
+
+
+@pytest.mark.slow
+@pytest.mark.system
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+async def test_without_it_the_checker_finds_what_the_guarantee_prevents(
+    servers: Servers, mutation: Mutation
+) -> None:
+    line = await play_mutation(servers, mutation, seed=1)
+
+    assert line.good, line
 
 
 def test_every_fail_point_has_its_kill() -> None:
@@ -36,3 +62,23 @@ def test_every_fail_point_has_its_kill() -> None:
 
 def test_every_name_says_one_fault() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_the_same_play_is_in_the_matrix_with_the_guarantee_on(mutation: Mutation) -> None:
+    plays = [fault.play for fault in FAULTS if not set(mutation.without) <= set(fault.without)]
+
+    assert any(_same(play, mutation.play) for play in plays)
+
+
+def _same(one: object, other: object) -> bool:
+    return one == other or (
+        getattr(one, "func", one) == getattr(other, "func", other)
+        and getattr(one, "keywords", one) == getattr(other, "keywords", other)
+    )
+
+
+def test_only_what_can_be_switched_off_is_switched_off() -> None:
+    switched_off = [*(one.without for one in FAULTS), *(one.without for one in MUTATIONS)]
+
+    assert {name for without in switched_off for name in without} <= PATCHES.keys()

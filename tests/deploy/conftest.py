@@ -4,6 +4,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,22 @@ from deploy.local.ports import free_port
 from deploy.local.services import Service
 from deploy.local.settings import LocalSettings
 from deploy.local.stack import Stack
+from libs.testing.waiting import PATIENCE_SECONDS
 
 
-@pytest.fixture
-def home() -> Iterator[Path]:
+@contextmanager
+def lent_folder() -> Iterator[Path]:
     """A data folder that the user lent to PostgreSQL can reach, too."""
     path = Path(tempfile.mkdtemp(prefix="tillstream-tests-"))
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A data folder of its own."""
+    with lent_folder() as path:
+        yield path
 
 
 @pytest.fixture
@@ -37,7 +46,7 @@ def python(home: Path) -> Callable[..., Program]:
             ready=ready,
             pulse=ready,
             is_service=True,
-            grace_seconds=5.0,
+            grace_seconds=PATIENCE_SECONDS,
         )
 
     return make

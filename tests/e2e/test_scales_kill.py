@@ -7,7 +7,6 @@ back, and nothing else. `ROUNDS=20` kills each of them so often, with `SEED` at 
 import asyncio
 import os
 import random
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -15,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.scale_daemon import a_daemon
-from tests.e2e.scale_house import Place, Scene, a_scene, installed, until
+from tests.e2e.house import Site, open_site
+from tests.e2e.scale_site import IMPATIENT, Scene, a_daemon, a_scene, ends
 
 ROUNDS = int(os.environ.get("ROUNDS", "1"))
 SEED = int(os.environ.get("SEED", "7"))
@@ -25,18 +24,22 @@ UPLOAD_SECONDS = 0.8
 DARK_SECONDS = 0.3
 PROGRAMS = ("scale_bridge-worker", "scale_bridge-api", "kafka")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + 150 * ROUNDS)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.system,
+    pytest.mark.timeout(900 + 300 * ROUNDS),
+]
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    """A folder of its own. Not below pytest's: another run closes that to the database's user."""
-    made = Path(tempfile.mkdtemp(prefix="tillstream-scales-"))
-    try:
-        with installed(made) as place:
-            yield place
-    finally:
-        shutil.rmtree(made)
+def site() -> Iterator[Site]:
+    """Two processes per service. Not below pytest's folder: another run closes that to the
+    database's user."""
+    with (
+        tempfile.TemporaryDirectory(prefix="tillstream-scales-") as home,
+        open_site(Path(home), SPLIT="1", **IMPATIENT) as opened,
+    ):
+        yield opened
 
 
 @asynccontextmanager
@@ -60,52 +63,40 @@ async def struck(scene: Scene, rng: random.Random, strike: Callable[[], Awaitabl
     """Change a price, send it, and strike while the scale is spoken to; wait until all is well."""
     await scene.price(round(rng.uniform(1, 900), 2))
     before = scene.scale.transcript.count
-
-    async def begun() -> bool:
-        return scene.scale.transcript.count > before
-
     sending = asyncio.create_task(scene.office.ask("POST", f"/devices/{scene.number}/upload"))
-    await until(begun, "the upload begins")
+    await scene.site.eventually(lambda: scene.scale.transcript.count > before, "an upload begins")
     await asyncio.sleep(rng.uniform(0, UPLOAD_SECONDS))
     await strike()
-    await until(scene.converged, f"the scale shows {scene.wanted}, not {scene.shown}")
+    await scene.site.eventually(scene.converged, f"the scale shows {scene.wanted}")
     await sending
 
 
-async def all_said_once(place: Place) -> None:
-    """Every operation has exactly one last word (R24, R25)."""
-
-    async def over() -> bool:
-        return 0 not in (await place.ends()).values()
-
-    await until(over, "every operation has ended")
-    ends = await place.ends()
-    assert len(ends) > ROUNDS
-    assert {stream: count for stream, count in ends.items() if count != 1} == {}
-
-
 async def rounds(scene: Scene, name: str, strike: Callable[[], Awaitable[None]]) -> None:
+    """Strike, and in the end every operation has exactly one last word (R24, R25)."""
     async with watched(scene):
         for n in range(ROUNDS):
             await struck(scene, random.Random(f"{SEED} {name} {n}"), strike)
     assert scene.lies == []
-    await all_said_once(scene.place)
+
+    async def over() -> bool:
+        return 0 not in (await ends(scene.site)).values()
+
+    await scene.site.eventually(over, "every operation has ended")
+    ended = await ends(scene.site)
+    assert len(ended) > ROUNDS
+    assert {stream: count for stream, count in ended.items() if count != 1} == {}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-async def test_a_program_is_killed_in_the_middle_of_an_upload(place: Place, name: str) -> None:
+async def test_a_program_is_killed_in_the_middle_of_an_upload(site: Site, name: str) -> None:
     """(R8, R24, R25, R26)"""
-    async with a_scene(place, f"beside {name}") as scene:
-
-        async def strike() -> None:
-            await place.kill(name)
-
-        await rounds(scene, name, strike)
+    async with a_scene(site, f"beside {name}") as scene:
+        await rounds(scene, name, lambda: site.kill(name))
 
 
-async def test_the_scale_loses_its_power_in_the_middle_of_an_upload(place: Place) -> None:
+async def test_the_scale_loses_its_power_in_the_middle_of_an_upload(site: Site) -> None:
     """(R4, R8, R24)"""
-    async with a_scene(place, "without power") as scene:
+    async with a_scene(site, "without power") as scene:
 
         async def strike() -> None:
             await scene.scale.power_cut()
@@ -116,12 +107,12 @@ async def test_the_scale_loses_its_power_in_the_middle_of_an_upload(place: Place
 
 
 async def test_the_daemon_on_the_shops_network_is_killed_in_the_middle_of_an_upload(
-    place: Place, tmp_path: Path
+    site: Site, tmp_path: Path
 ) -> None:
     """(R8, R24, R25)"""
     async with (
-        a_daemon(place, tmp_path / "bridge") as daemon,
-        a_scene(place, "behind a bridge", bridge=daemon.id) as scene,
+        a_daemon(site, tmp_path / "bridge") as daemon,
+        a_scene(site, "behind a bridge", bridge=daemon.id) as scene,
     ):
 
         async def strike() -> None:

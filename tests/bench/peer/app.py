@@ -15,9 +15,9 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Securit
 from fastapi.security import APIKeyHeader
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from tests.bench.peer import queries
-from tests.bench.peer.models import Base
-from tests.bench.peer.schemas import (
+from tests.bench.peer import store
+from tests.bench.peer.store import (
+    Base,
     BatchRequest,
     BatchResponse,
     DashboardState,
@@ -66,7 +66,7 @@ router = APIRouter(prefix="/api/v1", dependencies=[Depends(check_key)])
 @router.post("/events/batch")
 async def batch(request: BatchRequest, session: Session) -> BatchResponse:
     """Store a batch, ignoring what is known."""
-    new = await queries.store(session, request.events)
+    new = await store.store(session, request.events)
     duplicates = [event.uuid for event in request.events if event.uuid not in new]
     return BatchResponse(inserted=len(new), skipped=len(duplicates), duplicates=duplicates)
 
@@ -74,7 +74,7 @@ async def batch(request: BatchRequest, session: Session) -> BatchResponse:
 @router.post("/events/verify")
 async def verify(request: VerifyRequest, session: Session) -> VerifyResponse:
     """Say which are stored."""
-    return VerifyResponse(present=await queries.present(session, request.uuids))
+    return VerifyResponse(present=await store.present(session, request.uuids))
 
 
 @router.get("/dashboard/state")
@@ -83,5 +83,5 @@ async def state(
 ) -> DashboardState:
     """The day's operators and sums."""
     day = date or datetime.now(UTC).date()
-    operators, summary = await queries.state(session, day, operator)
+    operators, summary = await store.state(session, day, operator)
     return DashboardState(generatedAt=datetime.now(UTC), operators=operators, summary=summary)

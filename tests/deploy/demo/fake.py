@@ -6,7 +6,7 @@ Written against the wire contract; `Faults` makes it fail, honestly or not.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from random import Random
@@ -19,6 +19,8 @@ from aiohttp import web
 KEY = "a-key-for-tests-only"
 ZONE = ZoneInfo("Europe/Moscow")
 Row = dict[str, Any]
+SUMS = {"items": "ITEM", "opens": "BOX", "closes": "CLOSE", "errors": "ERROR"}
+COUNTS = {"items": "ITEM", "boxesOpen": "BOX", "boxesClose": "CLOSE", "errors": "ERROR"}
 
 
 @dataclass(kw_only=True)
@@ -48,23 +50,31 @@ class Store:
 
 
 @asynccontextmanager
-async def serving(store: Store) -> AsyncIterator[str]:
-    """The fake on a free port; yields its URL."""
-    app = web.Application(middlewares=[_key_only])
-    app[STORE] = store
-    app.router.add_post("/api/v1/events/batch", _batch)
-    app.router.add_post("/api/v1/events/verify", _verify)
-    app.router.add_get("/api/v1/dashboard/state", _state)
-    app.router.add_get("/api/v1/dashboard/raw", _raw)
-    app.router.add_get("/api/v1/quarantine", _quarantine)
+async def served(app: web.Application, port: int = 0) -> AsyncIterator[str]:
+    """The URL of an app, by default on a free port."""
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+def serving(store: Store) -> AbstractAsyncContextManager[str]:
+    """The fake on a free port; yields its URL."""
+    app = web.Application(middlewares=[_key_only])
+    app[STORE] = store
+    app.add_routes(
+        [
+            web.post("/api/v1/events/batch", _batch),
+            web.post("/api/v1/events/verify", _verify),
+            web.get("/api/v1/dashboard/state", _state),
+            web.get("/api/v1/dashboard/raw", _raw),
+            web.get("/api/v1/quarantine", _quarantine),
+        ]
+    )
+    return served(app)
 
 
 STORE = web.AppKey("store", Store)
@@ -158,16 +168,12 @@ async def _state(request: web.Request) -> web.Response:
         for name in ("operator", "client")
     }
     kinds = Counter(row["type"] for row in rows)
-    names = {name: {row[name] or "—" for row in rows} for name in ("operator", "client", "city")}
     operators, clients = by["operator"], by["client"]
+    names = {name: {row[name] or "—" for row in rows} for name in ("operator", "client", "city")}
+    lists = {"operatorsList": "operator", "clientsList": "client", "citiesList": "city"}
     return web.json_response(
         {
-            "summary": {
-                "items": kinds["ITEM"],
-                "opens": kinds["BOX"],
-                "closes": kinds["CLOSE"],
-                "errors": kinds["ERROR"],
-            },
+            "summary": {shown: kinds[kind] for shown, kind in SUMS.items()},
             "operators": [
                 {
                     "operator": name,
@@ -178,17 +184,10 @@ async def _state(request: web.Request) -> web.Response:
                 for name in names["operator"]
             ],
             "clients": [
-                {
-                    "client": name,
-                    "items": clients[name, "ITEM"],
-                    "boxesOpen": clients[name, "BOX"],
-                    "boxesClose": clients[name, "CLOSE"],
-                    "errors": clients[name, "ERROR"],
-                }
+                {"client": name, **{shown: clients[name, kind] for shown, kind in COUNTS.items()}}
                 for name in names["client"]
             ],
-            **{f"{name}sList": sorted(names[name] - {"—"}) for name in ("operator", "client")},
-            "citiesList": sorted(names["city"] - {"—"}),
+            **{shown: sorted(names[name] - {"—"}) for shown, name in lists.items()},
         }
     )
 

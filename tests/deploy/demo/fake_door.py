@@ -1,8 +1,7 @@
 """The scales' door in a dictionary: its scales are the very files the demo compares with."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from deploy.demo.fleet import Scale
+from tests.deploy.demo.fake import served
 
 TOKEN = "a-token-for-tests-only"
 
@@ -44,32 +44,28 @@ class Shop:
 SHOP = web.AppKey("shop", Shop)
 
 
-@asynccontextmanager
-async def serving_scales(shop: Shop) -> AsyncIterator[str]:
+def serving_scales(shop: Shop) -> AbstractAsyncContextManager[str]:
     """The fake on a free port; yields its URL."""
     for scale in shop.scales:
         products = [{"pluNumber": n, "price": 1.0} for n in range(1, 10)]
         shop.base(scale.name).write_text(json.dumps({"products": products}))
     app = web.Application(middlewares=[_troubled])
     app[SHOP] = shop
-    app.router.add_post("/auth/register", _register)
-    app.router.add_post("/auth/login", _login)
-    app.router.add_get("/devices", _devices)
-    app.router.add_post("/devices", _create)
-    app.router.add_get("/devices/board", _board)
-    app.router.add_put("/devices/{n}", _update)
-    app.router.add_get("/devices/{n}/products", _fetch)
-    app.router.add_get("/devices/{n}/products/cached", _cached)
-    app.router.add_patch("/devices/{n}/products/{plu}", _patch)
-    app.router.add_post("/devices/{n}/upload", _upload)
-    runner = web.AppRunner(app, shutdown_timeout=1)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    app.add_routes(
+        [
+            web.post("/auth/register", _register),
+            web.post("/auth/login", _login),
+            web.get("/devices", _devices),
+            web.post("/devices", _create),
+            web.get("/devices/board", _board),
+            web.put("/devices/{n}", _update),
+            web.get("/devices/{n}/products", _fetch),
+            web.get("/devices/{n}/products/cached", _cached),
+            web.patch("/devices/{n}/products/{plu}", _patch),
+            web.post("/devices/{n}/upload", _upload),
+        ]
+    )
+    return served(app)
 
 
 @web.middleware
@@ -162,16 +158,9 @@ async def _upload(request: web.Request) -> web.Response:
 async def _board(request: web.Request) -> web.Response:
     shop = request.app[SHOP]
     states = {"dead": ("unreachable", "gone"), "liar": ("lying", "shows something else")}
-    told = [
-        {
-            "name": each["name"],
-            **dict(zip(("state", "reason"), _state(shop, n, states), strict=True)),
-        }
-        for n, each in shop.devices.items()
-        if each["name"] != shop.hushes
-    ]
-    return web.json_response({"at": "now", "devices": told})
-
-
-def _state(shop: Shop, number: int, states: dict[str, tuple[str, str]]) -> tuple[str, str]:
-    return states.get(shop.kind(number), ("ok", "all is well"))
+    told = []
+    for number, device in shop.devices.items():
+        state, reason = states.get(shop.kind(number), ("ok", "all is well"))
+        told.append({"name": device["name"], "state": state, "reason": reason})
+    listed = [one for one in told if one["name"] != shop.hushes]
+    return web.json_response({"at": "now", "devices": listed})

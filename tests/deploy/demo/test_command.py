@@ -1,7 +1,6 @@
 """The command line: what it prints, and what its exit status says."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,63 +17,57 @@ from deploy.demo.performance import Performance
 from deploy.demo.plan import plan_day
 from deploy.demo.report import show
 from deploy.local.trouble import CannotStart
+from libs.testing.waiting import PATIENCE_SECONDS
 from tests.deploy.demo.fake import KEY, Faults, Store, serving
 
 NOBODY = "http://127.0.0.1:1"
 
 
-async def playing(url: str, key: str, folder: Path) -> Result:
+async def playing(url: str, key: str, folder: Path, *, patience: float) -> Result:
     key_file = folder / "key"
     key_file.write_text(f"{key}\n")
-    manner = ["--speed", "60000", "--operators", "1", "--patience", "1", "--lag", "0.2"]
+    manner = ["--speed", "60000", "--operators", "1", "--patience", str(patience), "--lag", "0.2"]
     arguments = ["day", "--gateway", url, "--key-file", str(key_file), *manner]
     return await asyncio.to_thread(CliRunner().invoke, app, arguments)
 
 
-async def test_a_day_that_agrees_ends_with_status_0(tmp_path: Path) -> None:
-    async with serving(Store()) as url:
-        result = await playing(url, KEY, tmp_path)
+@pytest.mark.parametrize(
+    ("loses", "key", "status", "sentence"),
+    [
+        (False, KEY, 0, "What was sent and what the dashboards say agree"),
+        (True, KEY, 1, "They DISAGREE"),
+        (False, "wrong", 1, "Invalid or missing API key"),
+    ],
+    ids=["agrees", "disagrees", "a refused key"],
+)
+async def test_a_day_ends_with_a_status_and_a_sentence(
+    tmp_path: Path, loses: bool, key: str, status: int, sentence: str
+) -> None:
+    async with serving(Store(faults=Faults(loses=loses))) as url:
+        result = await playing(url, key, tmp_path, patience=PATIENCE_SECONDS)
 
-    assert result.exit_code == 0, result.output
-    assert "What was sent and what the dashboards say agree" in result.output
-
-
-async def test_a_day_that_disagrees_ends_with_status_1(tmp_path: Path) -> None:
-    async with serving(Store(faults=Faults(loses=True))) as url:
-        result = await playing(url, KEY, tmp_path)
-
-    assert result.exit_code == 1
-    assert "They DISAGREE" in result.output
-
-
-async def test_a_refused_key_ends_with_status_1_and_a_sentence(tmp_path: Path) -> None:
-    async with serving(Store()) as url:
-        result = await playing(url, "wrong", tmp_path)
-
-    assert result.exit_code == 1
-    assert "Invalid or missing API key" in result.output
+    assert result.exit_code == status, result.output
+    assert sentence in result.output
 
 
 async def test_a_gateway_that_never_comes_up_ends_with_status_1_and_a_sentence(
     tmp_path: Path,
 ) -> None:
-    result = await playing(NOBODY, KEY, tmp_path)
+    result = await playing(NOBODY, KEY, tmp_path, patience=1)
 
     assert result.exit_code == 1
     assert "The day could not be brought to its end" in result.output
     assert NOBODY in result.output
 
 
-async def test_a_day_that_is_broken_off_has_no_verdict() -> None:
+def a_day() -> Day:
     plan = plan_day(1, ends_at=datetime(2026, 3, 4, tzinfo=UTC), operators=1)
-    day = Day(
-        plan,
-        Address(url=NOBODY, key=KEY),
-        Manner(speed=1, patience=60, lag=1),
-        tell=lambda _: None,
-    )
+    manner = Manner(speed=1, patience=60, lag=1)
+    return Day(plan, Address(url=NOBODY, key=KEY), manner, tell=lambda _: None)
 
-    with Performance(day) as performance:
+
+def test_a_day_that_is_broken_off_has_no_verdict() -> None:
+    with Performance(a_day()) as performance:
         assert not performance.over()
 
     assert performance.over()
@@ -96,11 +89,7 @@ def test_an_installation_without_a_key_cannot_be_played_on(runtime: dict[str, ob
 
 
 def test_the_key_itself_is_not_printed() -> None:
-    plan = plan_day(1, ends_at=datetime(2026, 3, 4, tzinfo=UTC), operators=1)
-    address, manner = Address(url=NOBODY, key=KEY), Manner(speed=1, patience=1, lag=1)
-    day = Day(plan, address, manner, tell=lambda _: None)
-
-    text = "\n".join(directions(day, NOBODY, Path("secrets/scan_client_key")))
+    text = "\n".join(directions(a_day(), NOBODY, Path("secrets/scan_client_key")))
 
     assert "secrets/scan_client_key" in text
     assert KEY not in text
@@ -126,22 +115,11 @@ DIFFERENT = Line(what="anna", sent=(2, 0), shown=None)
     ],
     ids=["agreed", "different", "not all arrived"],
 )
-def test_a_report_says_whether_everything_agrees(
-    verdict: Verdict, agrees: bool, capture: Callable[[Verdict], str]
-) -> None:
-    text = capture(verdict)
+def test_a_report_says_whether_everything_agrees(verdict: Verdict, agrees: bool) -> None:
+    console = Console(markup=False, width=120)
+    with console.capture() as captured:
+        show(verdict, console)
 
     assert verdict.agrees is agrees
-    assert ("agree in all" in text) is agrees
-    assert "[bold]everything" in text
-
-
-@pytest.fixture
-def capture() -> Callable[[Verdict], str]:
-    def shown(verdict: Verdict) -> str:
-        console = Console(markup=False, width=120)
-        with console.capture() as captured:
-            show(verdict, console)
-        return captured.get()
-
-    return shown
+    assert ("agree in all" in captured.get()) is agrees
+    assert "[bold]everything" in captured.get()

@@ -9,9 +9,13 @@ from deploy.demo.dashboard import NoAnswer
 from deploy.demo.day import Address, Day, Manner, Verdict
 from deploy.demo.plan import Plan, plan_day
 from deploy.demo.play import GaveUp
+from libs.testing.waiting import PATIENCE_SECONDS
 from tests.deploy.demo.fake import KEY, ZONE, Faults, Store, serving
 
-MANNER = Manner(speed=30_000, patience=20, lag=0.5)
+MANNER = Manner(speed=30_000, patience=PATIENCE_SECONDS, lag=PATIENCE_SECONDS)
+"""Of a day that agrees in the end, however slow the machine."""
+HASTY = Manner(speed=30_000, patience=PATIENCE_SECONDS, lag=0.5)
+"""Of a day that cannot agree: longer would be waited in vain."""
 TWO_HOURS = 2 * 3600.0
 
 
@@ -35,7 +39,7 @@ def disagreeing(verdict: Verdict) -> list[str]:
 async def test_a_day_agrees_although_requests_fail_before_and_after_the_commit() -> None:
     store, plan = Store(faults=Faults(failing=0.05), rng=Random(5)), short_plan()
     said: list[str] = []
-    slower = Manner(speed=3000, patience=20, lag=0.5)
+    slower = Manner(speed=3000, patience=PATIENCE_SECONDS, lag=PATIENCE_SECONDS)
 
     verdict = await played(store, plan, said=said, manner=slower)
 
@@ -78,7 +82,7 @@ async def test_the_same_day_again_adds_nothing_and_is_seen_to_disagree() -> None
     store, plan = Store(), short_plan()
     await played(store, plan)
 
-    again = await played(store, plan)
+    again = await played(store, plan, manner=HASTY)
 
     assert not again.agrees
     assert "everything" in disagreeing(again)
@@ -95,23 +99,25 @@ async def test_the_same_day_again_adds_nothing_and_is_seen_to_disagree() -> None
     ids=["loses one", "doubles one", "garbles one", "miscounts"],
 )
 async def test_a_gateway_that_lies_is_found_out(faults: Faults, found: str) -> None:
-    verdict = await played(Store(faults=faults), short_plan())
+    verdict = await played(Store(faults=faults), short_plan(), manner=HASTY)
 
     assert not verdict.agrees
     assert any(what.endswith(found) for what in disagreeing(verdict))
 
 
-async def test_a_key_that_opens_nothing_is_said_at_once() -> None:
-    async with serving(Store()) as url:
-        day = Day(short_plan(), Address(url=url, key="wrong"), MANNER, tell=lambda _: None)
-        with pytest.raises(NoAnswer, match="Invalid or missing API key"):
-            await day.run()
-
-
-async def test_a_gateway_that_never_works_ends_the_day_when_patience_is_over() -> None:
-    store = Store(faults=Faults(failing=1.0))
-    async with serving(store) as url:
-        manner = Manner(speed=30_000, patience=1, lag=0.5)
-        day = Day(short_plan(), Address(url=url, key=KEY), manner, tell=lambda _: None)
-        with pytest.raises(GaveUp, match="nothing worked for 1 seconds"):
+@pytest.mark.parametrize(
+    ("failing", "key", "patience", "error", "sentence"),
+    [
+        (0.0, "wrong", PATIENCE_SECONDS, NoAnswer, "Invalid or missing API key"),
+        (1.0, KEY, 1, GaveUp, "nothing worked for 1 seconds"),
+    ],
+    ids=["a key that opens nothing", "a gateway that never works"],
+)
+async def test_a_day_that_cannot_be_played_ends_with_a_sentence(
+    failing: float, key: str, patience: float, error: type[Exception], sentence: str
+) -> None:
+    async with serving(Store(faults=Faults(failing=failing))) as url:
+        manner = Manner(speed=30_000, patience=patience, lag=0.5)
+        day = Day(short_plan(), Address(url=url, key=key), manner, tell=lambda _: None)
+        with pytest.raises(error, match=sentence):
             await day.run()

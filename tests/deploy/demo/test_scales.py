@@ -1,38 +1,44 @@
-"""The office's day with ten scales, against a door that fails and against one that lies."""
+"""The office's day with ten scales, against a door that fails, that lies, or is not there yet."""
 
+import asyncio
 from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from deploy.demo.compare import Line
 from deploy.demo.dashboard import NoAnswer
 from deploy.demo.day import Manner
 from deploy.demo.fleet import KINDS, new_fleet, running_fleet, shown_by
+from deploy.demo.office import Account, Office
+from deploy.demo.outages import Outages
 from deploy.demo.scales import PLU, beside, password_file, price_of, to_the_scales
+from deploy.local.ports import free_port
+from libs.testing.clock import Seconds
+from libs.testing.waiting import PATIENCE_SECONDS
 from services.scale_bridge.adapters.simulator.fleet import read_fleet
+from tests.deploy.demo.fake import served
 from tests.deploy.demo.fake_door import Shop, serving_scales
 
-MANNER = Manner(speed=1, patience=5, lag=0.3)
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(home=tmp_path, scales=new_fleet(tmp_path))
 
 
-def a_shop(home: Path) -> Shop:
-    return Shop(home=home, scales=new_fleet(home))
-
-
-async def worked(shop: Shop, tag: str = "abc123") -> list[Line]:
+async def worked(shop: Shop, tag: str = "abc123", *, lag: float = PATIENCE_SECONDS) -> list[Line]:
+    manner = Manner(speed=1, patience=PATIENCE_SECONDS, lag=lag)
     async with serving_scales(shop) as url, aiohttp.ClientSession() as session:
-        return await beside(tag, home=shop.home, url=url, scales=shop.scales, manner=MANNER)(
-            session
-        )
+        office = beside(tag, home=shop.home, url=url, scales=shop.scales, manner=manner)
+        return await office(session)
 
 
 def disagreeing(lines: list[Line]) -> list[str]:
     return [line.what.partition(":")[0] for line in lines if not line.agrees]
 
 
-async def test_all_well_scales_show_the_price_and_the_others_are_named(tmp_path: Path) -> None:
-    shop = a_shop(tmp_path)
+async def test_all_well_scales_show_the_price_and_the_others_are_named(shop: Shop) -> None:
     shop.trouble = 1
 
     lines = await worked(shop)
@@ -41,17 +47,16 @@ async def test_all_well_scales_show_the_price_and_the_others_are_named(tmp_path:
     price = price_of("abc123")
     for scale in shop.scales:
         well = scale.kind in ("well", "slow")
-        assert shown_by(tmp_path, scale, PLU) == (price if well else 1.0)
+        assert shown_by(shop.home, scale, PLU) == (price if well else 1.0)
     said = [line.what for line in lines]
     assert "scale-08-dead: the board says: gone" in said
     assert "scale-10-liar: the board says: shows something else" in said
 
 
-async def test_the_next_day_knows_the_scales_and_moves_those_that_moved(tmp_path: Path) -> None:
-    shop = a_shop(tmp_path)
+async def test_the_next_day_knows_the_scales_and_moves_those_that_moved(shop: Shop) -> None:
     await worked(shop)
     shop.devices[1]["port"] = 9
-    shop.scales = running_fleet(tmp_path)
+    shop.scales = running_fleet(shop.home)
 
     lines = await worked(shop, tag="def456")
 
@@ -62,17 +67,15 @@ async def test_the_next_day_knows_the_scales_and_moves_those_that_moved(tmp_path
 
 @pytest.mark.parametrize("kind", ["forgets", "hushes"])
 async def test_a_scale_that_shows_something_else_or_is_not_named_is_seen(
-    tmp_path: Path, kind: str
+    shop: Shop, kind: str
 ) -> None:
-    shop = a_shop(tmp_path)
     name = {"forgets": "scale-03", "hushes": "scale-08-dead"}[kind]
     setattr(shop, kind, name)
 
-    assert disagreeing(await worked(shop)) == [name]
+    assert disagreeing(await worked(shop, lag=0.3)) == [name]
 
 
-async def test_another_password_ends_the_day_with_a_sentence(tmp_path: Path) -> None:
-    shop = a_shop(tmp_path)
+async def test_another_password_ends_the_day_with_a_sentence(shop: Shop) -> None:
     shop.accounts["office@shop.example"] = "another password"
 
     with pytest.raises(NoAnswer, match="Incorrect username or password"):
@@ -97,3 +100,63 @@ def test_the_password_itself_is_not_printed(tmp_path: Path) -> None:
     assert str(password_file(tmp_path)) in text
     assert secret not in text
     assert password_file(tmp_path).stat().st_mode & 0o077 == 0
+
+
+ANNA = Account(email="anna@example.com", password="secret-of-anna")
+
+
+def answering(*answers: web.Response) -> web.Application:
+    """Answers to the first requests, whatever they are."""
+    coming = iter(answers)
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return next(coming)
+
+    app = web.Application()
+    app.router.add_route("*", "/{any:.*}", answer)
+    return app
+
+
+async def test_somebody_else_who_answers_at_the_port_is_not_believed() -> None:
+    app = answering(web.Response(text="welcome"), web.json_response({"devices": []}))
+    async with served(app) as url, aiohttp.ClientSession() as session:
+        office = Office(session, url, ANNA, patience=PATIENCE_SECONDS)
+        assert (await office.insist("GET", "/devices/board")).body == {"devices": []}
+
+
+async def test_a_door_that_is_not_there_yet_is_tried_again() -> None:
+    port, failed = free_port(), asyncio.Event()
+    traces = aiohttp.TraceConfig()
+
+    async def note(*_: object) -> None:
+        failed.set()
+
+    traces.on_request_exception.append(note)
+    async with aiohttp.ClientSession(trace_configs=[traces]) as session:
+        office = Office(session, f"http://127.0.0.1:{port}", ANNA, patience=PATIENCE_SECONDS)
+        asking = asyncio.create_task(office.insist("GET", "/devices"))
+        await failed.wait()
+        async with served(answering(web.json_response([])), port):
+            assert (await asking).body == []
+
+
+def test_an_outage_is_told_when_it_begins_and_when_it_is_over() -> None:
+    said: list[str] = []
+    clock = Seconds(0.0)
+    outages = Outages(said.append, clock=clock)
+
+    outages.failed("nobody listens")
+    clock.now = 2.0
+    outages.failed("503\nTemporarily unavailable")
+    assert outages.seconds() == 2.0
+    outages.worked(begun=1.5)
+    outages.worked(begun=2.5)
+    clock.now = 9.0
+    outages.worked(begun=8.0)
+
+    assert outages.count == 1
+    assert outages.seconds() == 0.0
+    assert said == [
+        "Outage 1: nobody listens. The devices keep trying.",
+        "Outage 1 is over after 2.0 s and 2 failed requests.",
+    ]

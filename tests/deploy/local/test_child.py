@@ -5,9 +5,9 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -35,13 +35,6 @@ time.sleep(600)
 Make = Callable[..., Program]
 
 
-def eventually(holds: Callable[[], bool], *, seconds: float = 20.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return holds()
-
-
 def logged(program: Program) -> str:
     return program.log_file.read_text() if program.log_file.exists() else ""
 
@@ -57,7 +50,7 @@ def test_a_program_that_listens_stops_in_order(python: Make) -> None:
 def test_a_program_that_does_not_listen_is_killed_when_its_grace_is_over(python: Make) -> None:
     program = python(DEAF)
     child = Child(program)
-    assert eventually(lambda: "deaf" in logged(program))
+    wait_until(lambda: "deaf" in logged(program))
 
     assert not child.stop(grace_seconds=0.05)
 
@@ -67,7 +60,7 @@ def test_a_program_that_does_not_listen_is_killed_when_its_grace_is_over(python:
 def test_hurry_kills_without_waiting_for_the_grace(python: Make) -> None:
     program = python(DEAF)
     child = Child(program)
-    assert eventually(lambda: "deaf" in logged(program))
+    wait_until(lambda: "deaf" in logged(program))
 
     assert not child.stop(grace_seconds=1e6, hurried=lambda: True)
 
@@ -80,12 +73,12 @@ def test_what_a_program_started_ends_with_it(python: Make) -> None:
     """
     program = python(textwrap.dedent(source))
     child = Child(program)
-    assert eventually(lambda: logged(program).endswith("\n"))
+    wait_until(lambda: logged(program).endswith("\n"))
     grandchild = psutil.Process(int(logged(program)))
 
     child.stop()
 
-    assert eventually(lambda: not is_alive(grandchild))
+    wait_until(lambda: not is_alive(grandchild))
 
 
 def test_the_terminal_cannot_interrupt_a_program(python: Make) -> None:
@@ -118,22 +111,32 @@ def test_a_program_does_not_outlive_a_supervisor_that_is_killed(home: Path) -> N
 
         supervisor.kill()
 
-        assert eventually(lambda: not is_alive(orphan))
+        wait_until(lambda: not is_alive(orphan))
 
 
-def test_a_program_that_ends_before_it_is_ready_shows_the_end_of_its_log(python: Make) -> None:
-    program = python("raise SystemExit('no such sheep')", name="shepherd", ready=lambda: False)
-    child = Child(program)
+@pytest.mark.parametrize(
+    ("source", "options", "trouble", "sentence"),
+    [
+        (
+            "raise SystemExit('no sheep')",
+            {},
+            CannotStart,
+            r"child ended \(exit code 1\)(?s:.*)no sh",
+        ),
+        (SLEEP, {"stalled_seconds": 0}, CannotStart, "made no progress for 0 seconds"),
+        (SLEEP, {"interrupted": lambda: True}, Interrupted, "^$"),
+    ],
+    ids=["it ends, and its log is shown", "it makes no progress", "the person asks to stop"],
+)
+def test_waiting_for_a_program_ends_before_it_is_ready(
+    python: Make, source: str, options: dict[str, Any], trouble: type[Exception], sentence: str
+) -> None:
+    child = Child(python(source, ready=lambda: False))
+    if "stalled_seconds" in options:
+        options = {"patience": Patience(child, **options)}
 
-    with pytest.raises(CannotStart, match=r"shepherd ended \(exit code 1\).*\n?.*no such sheep"):
-        wait_ready(child)
-
-
-def test_a_program_without_progress_is_given_up(python: Make) -> None:
-    child = Child(python(SLEEP, ready=lambda: False))
-
-    with pytest.raises(CannotStart, match="made no progress for 0 seconds"):
-        wait_ready(child, patience=Patience(child, stalled_seconds=0))
+    with pytest.raises(trouble, match=sentence):
+        wait_ready(child, **options)
 
     child.stop()
 
@@ -160,22 +163,13 @@ def test_a_program_with_progress_is_waited_for_up_to_a_last_resort(
     child.stop()
 
 
-def test_waiting_ends_when_the_person_asks_to_stop(python: Make) -> None:
-    child = Child(python(SLEEP, ready=lambda: False))
-
-    with pytest.raises(Interrupted):
-        wait_ready(child, interrupted=lambda: True)
-
-    child.stop()
-
-
 def test_a_log_that_has_grown_is_put_aside_at_the_next_start(python: Make) -> None:
     program = python("print('new')")
     program.log_file.parent.mkdir()
     program.log_file.write_bytes(b"old\n" * 3_000_000)
 
     child = Child(program)
-    assert eventually(lambda: child.exit_code() is not None)
+    wait_until(lambda: child.exit_code() is not None)
 
     assert logged(program) == "new\n"
     assert program.log_file.with_name("child.log.1").stat().st_size == 12_000_000

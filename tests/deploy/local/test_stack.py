@@ -3,8 +3,6 @@
 import ast
 import os
 import signal
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,13 +17,6 @@ from deploy.local.stack import AlreadyRunning, Stack
 from deploy.local.trouble import CannotStart
 
 Fakes = tuple[Service, ...]
-
-
-def watch_until(stack: Stack, holds: Callable[[], bool]) -> None:
-    """Supervise until it holds; fails after 30 seconds."""
-    deadline = time.monotonic() + 30
-    stack.watch(until=lambda: holds() or time.monotonic() > deadline)
-    assert holds()
 
 
 def told(port: int) -> dict[str, str]:
@@ -76,7 +67,7 @@ def test_a_killed_service_comes_back_on_the_same_port_and_is_shown(
     before = (read_runtime(settings.home) or {})["processes"]["ingest"]
     os.kill(before["pid"], signal.SIGKILL)
 
-    watch_until(stack, lambda: said[-1].startswith("ingest is ready"))
+    stack.watch(until=lambda: said[-1].startswith("ingest is ready"))
 
     after = (read_runtime(settings.home) or {})["processes"]["ingest"]
     assert (after["restarts"], after["port"], after["state"]) == (1, before["port"], "ready")

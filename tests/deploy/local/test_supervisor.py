@@ -2,34 +2,26 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
+from deploy.local.backoff import HEALTHY_SECONDS, Backoff
 from deploy.local.child import Program
 from deploy.local.supervisor import Slot, State, Supervisor
 from deploy.local.trouble import CannotStart
+from libs.testing.clock import Seconds
+from libs.testing.waiting import wait_until
 
 SLEEP = "import time; time.sleep(600)"
 Make = Callable[..., Program]
 History = list[tuple[str, State]]
 
 
-class Clock:
-    """A clock the test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> Seconds:
+    return Seconds()
 
 
 @pytest.fixture
@@ -38,7 +30,7 @@ def history() -> History:
 
 
 @pytest.fixture
-def supervisor(clock: Clock, history: History) -> Iterator[Supervisor]:
+def supervisor(clock: Seconds, history: History) -> Iterator[Supervisor]:
     def changed(slot: Slot) -> None:
         history.append((slot.program.name, slot.state))
 
@@ -48,18 +40,20 @@ def supervisor(clock: Clock, history: History) -> Iterator[Supervisor]:
 
 
 def tick_until(supervisor: Supervisor, state: State) -> Slot:
-    """Tick until the first program is in `state`; fails after 20 seconds."""
+    """Tick until the first program is in `state`."""
     [slot, *_] = supervisor.slots
-    deadline = time.monotonic() + 20
-    while slot.state is not state and time.monotonic() < deadline:
-        supervisor.tick()
-        time.sleep(0.01)
-    assert slot.state is state
+
+    def reached() -> bool:
+        if slot.state is not state:
+            supervisor.tick()
+        return slot.state is state
+
+    wait_until(reached)
     return slot
 
 
 def test_a_killed_program_is_started_again_after_its_wait(
-    supervisor: Supervisor, clock: Clock, python: Make
+    supervisor: Supervisor, clock: Seconds, python: Make
 ) -> None:
     supervisor.start(python(SLEEP))
     first = pid_of(supervisor.slots[0])
@@ -97,7 +91,7 @@ def test_programs_started_together_are_there_before_one_of_them_is_ready(
 
 
 def test_the_wait_grows_with_every_death_and_a_healthy_run_resets_it(
-    supervisor: Supervisor, clock: Clock, python: Make
+    supervisor: Supervisor, clock: Seconds, python: Make
 ) -> None:
     supervisor.start(python(SLEEP))
     waits = []
@@ -114,7 +108,7 @@ def test_the_wait_grows_with_every_death_and_a_healthy_run_resets_it(
 
 
 def test_a_restart_that_cannot_even_begin_waits_again(
-    supervisor: Supervisor, clock: Clock, python: Make
+    supervisor: Supervisor, clock: Seconds, python: Make
 ) -> None:
     preparations = 0
 
@@ -185,3 +179,16 @@ def test_a_stopped_program_is_not_started_again(supervisor: Supervisor, python: 
 def pid_of(slot: Slot) -> int:
     assert slot.child is not None
     return slot.child.pid
+
+
+@pytest.mark.parametrize(
+    ("deaths", "seconds"),
+    [(0, 0.0), (1, 0.2), (2, 0.4), (3, 0.8), (4, 1.6), (5, 3.2), (6, 6.4), (7, 10.0), (5000, 10.0)],
+)
+def test_the_wait_doubles_up_to_ten_seconds(deaths: int, seconds: float) -> None:
+    assert Backoff(deaths=deaths).delay_seconds == pytest.approx(seconds)
+
+
+def test_a_short_run_counts_as_one_death_more_and_a_healthy_one_forgets_the_earlier() -> None:
+    for ran_seconds, deaths in ((HEALTHY_SECONDS - 1, 4), (HEALTHY_SECONDS, 1)):
+        assert Backoff(deaths=3).after_death(ran_seconds=ran_seconds) == Backoff(deaths=deaths)

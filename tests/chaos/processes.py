@@ -1,0 +1,222 @@
+"""Processes that are killed or stopped at a named place, come back, come twice, or come and go."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from libs.messaging.reader import ends_of, open_reader
+from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from tests.chaos.arena import Arena, open_arena, rounds
+from tests.chaos.child import SESSION_MS, Member
+from tests.chaos.plan import Outcome, Plan
+from tests.chaos.servers import Servers
+
+MOST_TIMES: Final = 4
+"""The fail point strikes between the first and this many-th time it is reached."""
+BEHIND: Final = 12
+"""How many events come behind the open transaction before the relay begins."""
+PAGES: Final = (500, 8)
+INSIDE: Final = ("batch-projecting", "batch-received", "batch-committing")
+"""Where a projector is stopped: in its transaction, before it, at its end."""
+LONG_SECONDS: Final = 60.0
+
+_AT_WORK: Final = """SELECT count(*) FROM pg_stat_activity
+WHERE application_name = $1 AND state <> 'idle'"""
+
+_LEADER: Final = """SELECT pid FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND granted AND datname = current_database()"""
+
+HARDSHIPS = ((), ("slow lookup",), ("failing lookup",))
+MOST_MEMBERS = 4
+
+
+@rounds("projector")
+async def kill_relay(arena: Arena, number: int, *, points: Sequence[str]) -> None:
+    """A relay dies while somebody's transaction, begun before, is still open: that one commits
+    afterwards, with a position in the middle of what was under way. Pages are small and many, or
+    hold all there is."""
+    async with arena.straggler():
+        await arena.moved(0, BEHIND)
+        page = PAGES[number // len(points) % len(PAGES)]
+        await arena.start("relay", failpoint=_at(arena, points, number), page=page).died()
+
+
+@rounds("relay")
+async def kill_projector(arena: Arena, number: int, *, points: Sequence[str]) -> None:
+    """A projector dies; the group misses it when its session is over."""
+    await arena.start("projector", failpoint=_at(arena, points, number)).died()
+
+
+async def kill_clients(servers: Servers, plan: Plan, *, points: Sequence[str]) -> Outcome:
+    """The process that appends dies; its clients, unanswered, ask another one again."""
+    async with open_arena(servers, plan) as arena:
+        arena.start("relay", "projector")
+        for number in range(plan.rounds):
+            victim = arena.start_clients(_at(arena, points, number))
+            await victim.died()
+            arena.hear(victim)
+        last = arena.start_clients()
+        await arena.moved(0, 20)
+        await last.end()
+        if not arena.hear(last):
+            arena.complaints.append("no client was ever answered")
+        return await arena.verdict()
+
+
+def _at(arena: Arena, points: Sequence[str], number: int) -> str:
+    """Where the kill of this round strikes: each point in its turn."""
+    return f"{points[number % len(points)]}=kill@{arena.dice.randint(1, MOST_TIMES)}"
+
+
+async def zombie(servers: Servers, plan: Plan) -> Outcome:
+    """A projector is stopped with a batch in its hands, misses its session and is replaced; then
+    it goes on. Its transaction, if it had one, was ended by the database, or still stands if
+    nobody waits for its locks: then the compare-and-set alone refuses it."""
+    locks = "checkpoint lock" not in plan.without
+    async with open_arena(servers, plan) as arena:
+        arena.start("relay")
+        async with arena.clients():
+            # Somebody was there before: making the first checkpoints is a lock in itself.
+            first = arena.start("projector")
+            await arena.moved(2, 60)
+            await first.end()
+            for number in range(plan.rounds):
+                point = INSIDE[number % len(INSIDE)] if locks else INSIDE[0]
+                await _one_zombie(arena, point, idle_seconds=1.0 if locks else LONG_SECONDS)
+        return await arena.verdict()
+
+
+async def _one_zombie(arena: Arena, point: str, *, idle_seconds: float) -> None:
+    times = arena.dice.randint(1, 3)
+    dead = arena.start("projector", failpoint=f"{point}=stop@{times}", idle_seconds=idle_seconds)
+    await dead.stopped()
+    arena.start("projector")
+    await arena.moved(2, 100)
+    dead.resume()
+    await _ended(arena, dead)
+    await arena.moved(2, 100)
+    arena.kill_all("projector")
+
+
+async def _ended(arena: Arena, member: Member) -> None:
+    """Wait until the transaction it had is over, one way or the other."""
+    await eventually(lambda: arena.lab.pool.fetchval(_AT_WORK, f"child {member.pid}"), 0)
+
+
+@rounds("projector")
+async def zombie_relay(arena: Arena, number: int) -> None:
+    """A relay is stopped with a page it has not written down; a transaction with a place in the
+    middle of that page commits, another relay goes on, and the first one wakes.
+
+    Nobody asks for the leader's lock, so the compare-and-set of ticks alone keeps them apart.
+    """
+    async with arena.straggler():
+        await arena.moved(0, 12)
+        dead = _careless_relay(arena, "tick-saving=stop@1")
+        await dead.stopped()
+    _careless_relay(arena)
+    await arena.moved(1, 40)
+    dead.resume()
+    await arena.moved(0, 60)
+    arena.kill_all("relay")
+
+
+def _careless_relay(arena: Arena, failpoint: str = "") -> Member:
+    return arena.start("relay", failpoint=failpoint, hard=("leader lock",), page=500)
+
+
+async def both_lead(servers: Servers, plan: Plan) -> Outcome:
+    """Two relays that do not ask for the lock: each deposes the other, again and again."""
+    async with open_arena(servers, plan) as arena:
+        arena.start("projector")
+        for _ in range(2):
+            arena.start("relay", hard=("leader lock",))
+        async with arena.clients():
+            for _ in range(plan.rounds):
+                await arena.moved(0, 60)
+        return await arena.verdict()
+
+
+@rounds("relay+projector", "relay+projector")
+async def leader_cut(arena: Arena, number: int) -> None:
+    """The leading relay loses its connection, and with it the lock, to the one that waits."""
+    await arena.moved(1, arena.dice.randint(1, 60))
+    leader = await eventually(lambda: arena.lab.pool.fetchval(_LEADER))
+    await arena.lab.pool.execute("SELECT pg_terminate_backend($1)", leader)
+
+
+async def zombie_clients(servers: Servers, plan: Plan) -> Outcome:
+    """A process is stopped when it is about to append. Others append to the same streams; then it
+    wakes and writes what was decided on what was then."""
+    async with open_arena(servers, plan) as arena:
+        arena.start("relay", "projector")
+        for _ in range(plan.rounds):
+            failpoint = f"group-writing=stop@{arena.dice.randint(1, 9)}"
+            dead = arena.start_clients(failpoint)
+            await dead.stopped()
+            async with arena.clients():
+                await arena.moved(0, 100)
+                dead.resume()
+                await arena.moved(0, 100)
+            await dead.end()
+            arena.hear(dead)
+        return await arena.verdict()
+
+
+async def storm(servers: Servers, plan: Plan) -> Outcome:
+    """Members join, leave and die all the time; some look up their places slowly or in vain."""
+    async with open_arena(servers, plan) as arena:
+        arena.start("relay")
+        members: list[Member] = []
+        async with arena.clients():
+            for _ in range(plan.rounds):
+                if len(members) < 2 or (len(members) < MOST_MEMBERS and arena.dice.random() < 0.6):
+                    members.append(arena.start("projector", hard=arena.dice.choice(HARDSHIPS)))
+                else:
+                    await _leave(arena, members.pop(arena.dice.randrange(len(members))))
+                await arena.moved(0, arena.dice.randint(10, 100))
+        return await arena.verdict()
+
+
+async def _leave(arena: Arena, member: Member) -> None:
+    if arena.dice.random() < 0.5:
+        member.kill()
+    else:
+        await member.end()
+
+
+@rounds("relay")
+async def misled(arena: Arena, number: int) -> None:
+    """Kafka's committed offsets point behind what was applied, or before it, and the members'
+    own look-up is slow: records come from the wrong place before it is over."""
+    member = arena.start("projector")
+    await arena.moved(2, 40)
+    await member.end()
+    await arena.moved(1, 60)
+    await _mislead(arena, ahead=number % 2 == 0)
+    member = arena.start("projector", hard=("slow lookup",))
+    await arena.moved(2, 40)
+    await member.end()
+
+
+async def _mislead(arena: Arena, *, ahead: bool) -> None:
+    """Commit the ends of the lanes, or their beginnings, in the name of the group."""
+    lab = arena.lab
+    async with open_reader(lab.bootstrap, [lab.topic]) as reader:
+        ends = {TopicPartition(*lane): end for lane, end in (await ends_of(reader)).items()}
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=lab.bootstrap,
+        group_id=f"{lab.group}.ledger",
+        enable_auto_commit=False,
+        session_timeout_ms=SESSION_MS,
+        heartbeat_interval_ms=SESSION_MS // 4,
+    )
+    await consumer.start()
+    try:
+        consumer.assign(list(ends))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await consumer.commit({tp: end if ahead else 0 for tp, end in ends.items()})
+    finally:
+        await consumer.stop()

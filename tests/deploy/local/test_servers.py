@@ -1,0 +1,170 @@
+"""The embedded servers are ready when they answer, survive a crash, and stop in order."""
+
+import hashlib
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from deploy.local.files import write_whole
+from deploy.local.jars import LOCK, mismatches, read_lock
+from deploy.local.kafka import is_answering, start_kafka
+from deploy.local.keys import folder
+from deploy.local.postgres import clear_away_crash, query, start_postgres
+from tests.deploy.conftest import lent_folder
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Path]:
+    """A folder whose database is made once and started by every test."""
+    with lent_folder() as path:
+        yield path
+
+
+def test_what_was_committed_is_there_after_a_kill(cluster: Path) -> None:
+    with start_postgres(cluster) as server:
+        assert query(server.url, "show fsync") == "on"
+        query(server.url, "create table sheep (name text); insert into sheep values ('Дося')")
+        first = server.pid
+
+        server.kill()
+        server.start()
+
+        assert query(server.url, "select name, upper(name) from sheep") == "Дося|ДОСЯ"
+        assert server.pid != first
+
+
+def test_it_stops_in_order_and_keeps_its_address(cluster: Path) -> None:
+    with start_postgres(cluster) as server:
+        url = server.url
+    assert "database system is shut down" in (cluster / "logs" / "postgres.log").read_text()
+
+    with start_postgres(cluster) as again:
+        assert again.url == url
+        assert query(again.url, "select current_database()") == "tillstream"
+
+
+def test_a_pid_file_that_names_a_stranger_does_not_block_the_start(cluster: Path) -> None:
+    with start_postgres(cluster):
+        pass
+    stale = cluster / "postgres" / "postmaster.pid"
+    stale.write_text(f"{os.getppid()}\n{cluster / 'postgres'}\n1\n5432\n\n127.0.0.1\n1 1\nready\n")
+
+    with start_postgres(cluster) as server:
+        assert query(server.url, "select 1") == "1"
+
+
+def test_a_server_left_behind_is_stopped_before_the_next_start(cluster: Path) -> None:
+    with start_postgres(cluster) as server:
+        left = psutil.Process(server.pid)
+
+        clear_away_crash(cluster / "postgres")
+
+        assert not left.is_running()
+
+
+def test_nobody_else_on_the_machine_gets_in(cluster: Path) -> None:
+    with start_postgres(cluster) as server:
+        sockets = psutil.Process(server.pid).net_connections(kind="all")
+        listening = {s.laddr.ip for s in sockets if s.status == psutil.CONN_LISTEN}
+        assert query(server.url, "show password_encryption") == "scram-sha-256"
+        assert query(server.url, "select distinct auth_method from pg_hba_file_rules") == (
+            "scram-sha-256"
+        )
+
+    assert listening == {"127.0.0.1"}
+    assert stat.S_IMODE(folder(cluster).stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder(cluster) / "postgres_password").stat().st_mode) == 0o600
+
+
+def test_root_lends_the_server_another_user(cluster: Path) -> None:
+    with start_postgres(cluster) as server:
+        user = psutil.Process(server.pid).uids().real
+
+    assert user != 0
+    assert (user == os.geteuid()) is (os.geteuid() != 0)
+
+
+def test_a_database_of_ones_own_is_empty(database: str) -> None:
+    assert query(database, "select count(*) from pg_tables where schemaname = 'public'") == "0"
+    query(database, "create table only_here (id int)")
+
+
+@pytest.mark.parametrize("time", [1, 2])
+def test_databases_of_two_tests_do_not_meet(database: str, time: int) -> None:
+    query(database, "create table mine (id int)")
+
+
+async def make_topic(bootstrap: str, topic: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)])
+    finally:
+        await admin.close()
+
+
+async def produce(bootstrap: str, topic: str, value: bytes) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all") as producer:
+        await producer.send_and_wait(topic, value)
+
+
+async def consume(bootstrap: str, topic: str, count: int) -> list[bytes]:
+    async with AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, group_id=None, auto_offset_reset="earliest"
+    ) as consumer:
+        partition = TopicPartition(topic, 0)
+        consumer.assign([partition])
+        await consumer.seek_to_beginning(partition)
+        return [(await consumer.getone()).value or b"" for _ in range(count)]
+
+
+async def test_the_broker_of_the_tests_takes_a_record(kafka_bootstrap: str) -> None:
+    topic = f"test-{uuid.uuid4().hex}"
+    await make_topic(kafka_bootstrap, topic)
+
+    await produce(kafka_bootstrap, topic, b"scan")
+
+    assert await consume(kafka_bootstrap, topic, 1) == [b"scan"]
+
+
+@pytest.mark.slow
+async def test_what_was_acknowledged_is_there_after_a_kill(home: Path) -> None:
+    with start_kafka(home) as server:
+        await make_topic(server.bootstrap, "scans")
+        await produce(server.bootstrap, "scans", b"before")
+
+        server.kill()
+        assert not is_answering(server.bootstrap)
+        server.start()
+        await produce(server.bootstrap, "scans", b"after")
+
+        assert await consume(server.bootstrap, "scans", 2) == [b"before", b"after"]
+    assert "shut down" in (home / "logs" / "kafka.log").read_text()
+
+
+def test_a_jar_that_is_missing_added_or_changed_is_noticed(tmp_path: Path) -> None:
+    same, changed, added = (tmp_path / name for name in ("same.jar", "changed.jar", "added.jar"))
+    for jar in (same, changed, added):
+        write_whole(jar, jar.name)
+    digest = "0967115f2813a3541eaef77de9d9d5773f1c0c04314b0bbfe4ff3b3b1c55b5d5"
+    locked = {"missing.jar": digest, "changed.jar": digest}
+    locked["same.jar"] = hashlib.sha256(b"same.jar").hexdigest()
+
+    wrong = mismatches({jar.name: jar for jar in (same, changed, added)}, locked)
+
+    assert wrong == ["added.jar", "changed.jar", "missing.jar"]
+
+
+def test_the_lock_names_coordinates_and_hashes_and_no_address() -> None:
+    locked = read_lock(LOCK)
+
+    assert "kafka_2.13-4.3.1.jar" in locked
+    assert all(len(digest) == 64 for digest in locked.values())
+    assert "://" not in LOCK.read_text()
