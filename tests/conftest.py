@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 
 from tests.databases import empty
-from tests.order import schedule
+from tests.order import schedule, scheduler
 from tests.servers import Servers, address_of
 
 SERVERS = pytest.StashKey[Servers]()
@@ -36,6 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: Any) -> None:
     """xdist starts a worker."""
     node.workerinput["door"] = node.config.stash[DOOR]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """xdist distributes the tests, see tests.order."""
+    return scheduler(config, log)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
