@@ -1,10 +1,13 @@
-"""Scales with schedules, and those who look for what is due."""
+"""Devices with schedules, and workers that begin their runs."""
 
+from functools import partial
 from typing import Any
+
+from httpx import AsyncClient, Response
 
 from services.scale_bridge.handlers import operation
 from services.scale_bridge.handlers.schedule import Scheduling
-from tests.services.scale_bridge.inside import Inside
+from tests.services.scale_bridge.service import Service
 
 NEVER = {
     "enabled": False,
@@ -15,22 +18,15 @@ NEVER = {
 }
 
 
-async def a_device(client: Any, name: str = "Сыр") -> int:
-    body = {"name": name, "ip": "127.0.0.1", "port": 9, "password": "1234"}
-    answer = await client.post("/devices", json=body)
-    assert answer.status_code == 201, answer.text
-    return int(answer.json()["id"])
-
-
-async def put(client: Any, number: int, enabled: bool, minutes: Any, **more: Any) -> Any:
+async def put_interval(
+    client: AsyncClient, number: int, enabled: bool, minutes: Any, **more: Any
+) -> Response:
+    """Set a schedule by interval, as its clients always did."""
     body = {"enabled": enabled, "interval_minutes": minutes, **more}
     return await client.put(f"/devices/{number}/auto-update", json=body)
 
 
-def scheduling(made: Inside) -> Scheduling:
-    desk = made.deps.desk
-
-    async def order(ordered: Any) -> None:
-        await operation.order(desk, ordered)
-
-    return Scheduling(store=desk.store, pool=desk.pool, order=order)
+def scheduling(service: Service) -> Scheduling:
+    """What a worker needs to begin runs that are due."""
+    desk = service.deps.desk
+    return Scheduling(store=desk.store, pool=desk.pool, order=partial(operation.order, desk))

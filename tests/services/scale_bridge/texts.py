@@ -1,15 +1,16 @@
-"""Texts of labels: a scale that holds some, and people who edit them."""
+"""Texts of labels: a scale that holds some, and what its device says of them."""
 
 from typing import Any
 
-from httpx import AsyncClient
+from httpx import Response
 
 from services.scale_bridge.adapters.simulator.goods import catalogue
 from services.scale_bridge.adapters.simulator.products import ProductBase
+from tests.services.scale_bridge.service import Device
 
 
 def a_base(items: int = 4, texts: int = 3, **more: Any) -> ProductBase:
-    """Products, the first with a text, and things that nobody here knows."""
+    """Products, the first with a text, and lists that the service does not know."""
     document = catalogue(items)
     document["products"][0]["message"] = 1
     document["messages"] = [
@@ -19,16 +20,9 @@ def a_base(items: int = 4, texts: int = 3, **more: Any) -> ProductBase:
     return ProductBase({**document, "serviceLists": [{"x": {"y": [1]}}], **more})
 
 
-async def put(anna: AsyncClient, number: int, message: int, value: str) -> Any:
-    """Have a text; the answer."""
-    return await anna.put(f"/devices/{number}/messages/{message}", json={"value": value})
-
-
-async def label(anna: AsyncClient, number: int) -> Any:
-    """Everything labels refer to."""
-    answer = await anna.get(f"/devices/{number}/label")
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+async def set_text(device: Device, message: int, value: str) -> Response:
+    """Edit a text; the answer."""
+    return await device.put(f"/messages/{message}", value=value)
 
 
 def texts(base: ProductBase) -> dict[int, str]:

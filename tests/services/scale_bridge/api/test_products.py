@@ -1,54 +1,65 @@
-"""A catalogue is read, edited and answered as clients know it (§1.1, R11)."""
+"""A catalogue is read, edited and sent as its clients know it (§1.1, R8, R9, R11)."""
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, Final
 
 from contracts.scale_bridge import ProductEdited
-from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.inside import (
-    dirty,
-    fetched,
-    inside,
+from tests.services.scale_bridge.service import (
+    open_device,
+    open_devices,
+    open_service,
     patch,
-    registered,
     scale_settings,
-    working,
 )
+
+JSON: Final = {"Content-Type": "application/json"}
+
+
+async def test_a_scale_is_read_edited_and_written(database: str) -> None:
+    """(R8)"""
+    async with open_device(database, 5, read=False) as device:
+        assert await device.is_listed_dirty() is False
+        assert await device.read("/products/cached") == {"products": {"products": []}}
+
+        assert await device.fetch() == device.scale.base.document
+        assert await device.is_listed_dirty() is False
+
+        edited = await device.patch(3, price=77.5)
+        assert edited.status_code == 200
+        assert edited.json()["products"]["products"][2]["price"] == 77.5
+        assert await device.is_listed_dirty() is True
+
+        answer = await device.post("/upload")
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+        assert device.scale.base.products[2]["price"] == 77.5
+        assert await device.is_listed_dirty() is False
+        [read, sent] = await device.service.ends()
+        assert (read.outcome, sent.outcome) == ("done", "verified")
 
 
 async def test_what_is_unknown_cannot_be_edited(database: str) -> None:
-    async with a_scale(3) as scale, working(database) as made, made.client() as anna:
-        number = await registered(anna, scale)
-        early = await patch(anna, number, 1, price=1)
-        await fetched(anna, number)
-        spelled = await patch(anna, number, "01", price=1)
-
-        for answer in (early, spelled):
+    async with open_device(database, read=False) as device:
+        early = await device.patch(1, price=1)
+        await device.fetch()
+        for answer in (early, await device.patch("01", price=1)):
             assert answer.status_code == 404
             assert answer.json()["detail"] == "Product not found (plu)"
 
 
 async def test_the_clients_own_body_is_taken(database: str) -> None:
     """(R11, R13)"""
-    fields = {
-        "name": "Сыр",
-        "price": 599.9,
-        "shelfLife": 7.0,
-        "manufactureDate": "",
-        "sellByDate": "",
-    }
-    async with a_scale(3) as scale, working(database) as made, made.client() as anna:
-        number = await registered(anna, scale)
-        await fetched(anna, number)
-        answer = await patch(anna, number, 2, **fields)
-        nothing = await patch(anna, number, 2)
+    fields = {"name": "Сыр", "price": 599.9, "shelfLife": 7.0}
+    fields |= {"manufactureDate": "", "sellByDate": ""}
+    async with open_device(database) as device:
+        answer = await device.patch(2, **fields)
+        nothing = await device.patch(2)
 
         product = answer.json()["products"]["products"][1]
         assert {name: product[name] for name in fields} == fields | {"shelfLife": 7}
         assert product["shelfLifeInDays"] == 7
         assert nothing.json() == answer.json()
-        assert len(await made.events(ProductEdited)) == 1
+        assert len(await device.service.events(ProductEdited)) == 1
 
 
 BAD: list[tuple[str, Any]] = [
@@ -74,90 +85,68 @@ BAD: list[tuple[str, Any]] = [
 
 
 async def test_a_bad_field_is_named_and_nothing_is_stored(database: str) -> None:
-    """(R11)"""
-    async with a_scale(3) as scale, working(database) as made, made.client() as anna:
-        number = await registered(anna, scale)
-        before = await fetched(anna, number)
+    """(R11) In any spelling of what is no number."""
+    async with open_device(database) as device:
+        before = await device.cached()
         for name, value in BAD:
-            answer = await patch(anna, number, 1, **{"price": 5, name: value})
+            answer = await device.patch(1, **{"price": 5, name: value})
             assert answer.status_code == 422, (name, value)
             [fault] = answer.json()["detail"]
             assert fault["loc"] == ["body", "fields", name]
-        cached = await anna.get(f"/devices/{number}/products/cached")
-        assert cached.json() == {"products": before}
-        assert await dirty(anna, number) is False
-
-
-async def test_what_is_no_number_is_refused_in_any_spelling(database: str) -> None:
-    """(R11)"""
-    async with a_scale(3) as scale, working(database) as made, made.client() as anna:
-        number = await registered(anna, scale)
-        await fetched(anna, number)
-        path = f"/devices/{number}/products/1"
         for text in ("NaN", "Infinity", "-Infinity", "1e999"):
             for name in ("price", "anything"):
                 body = f'{{"fields": {{"{name}": {text}}}}}'
-                headers = {"Content-Type": "application/json"}
-                answer = await anna.patch(path, content=body, headers=headers)
+                path = f"{device.path}/products/1"
+                answer = await device.owner.patch(path, content=body, headers=JSON)
                 assert answer.status_code == 422, body
                 json.loads(answer.text)
+        assert await device.cached() == before
+        assert await device.is_listed_dirty() is False
 
 
-async def test_a_body_of_another_form_is_422(database: str) -> None:
-    headers = {"Content-Type": "application/json"}
-    async with inside(database) as made, made.client() as anna:
+async def test_a_body_of_another_form_or_length_is_refused(database: str) -> None:
+    """(R21)"""
+    path = "/devices/1/products/1"
+    async with open_service(database) as service, service.client() as anna:
         for body in (b"", b"{", b"[]", b'{"fields": null}', b'{"fields": [1]}'):
-            answer = await anna.patch("/devices/1/products/1", content=body, headers=headers)
+            answer = await anna.patch(path, content=body, headers=JSON)
             assert answer.status_code == 422
             assert isinstance(answer.json()["detail"], list)
 
-
-async def test_a_body_that_is_too_long_is_refused(database: str) -> None:
-    """(R21)"""
-    async with inside(database) as made, made.client() as anna:
-        body = {"fields": {"name": "x" * 1024 * 1024}}
-        answer = await anna.patch("/devices/1/products/1", json=body)
-
+        answer = await anna.patch(path, json={"fields": {"name": "x" * 1024 * 1024}})
         assert answer.status_code == 413
         assert isinstance(answer.json()["detail"], str)
 
 
 async def test_of_120_edits_at_once_120_survive(database: str) -> None:
     """(R9)"""
-    async with a_scale(120) as scale, working(database) as made, made.client() as anna:
-        number = await registered(anna, scale)
-        await fetched(anna, number)
-        async with inside(database) as twin, twin.client() as also_anna:
+    async with open_device(database, 120) as device:
+        async with (
+            open_service(database, beside=device.service) as twin,
+            twin.client() as also_anna,
+        ):
             answers = await asyncio.gather(
                 *(
-                    patch(anna if plu % 2 else also_anna, number, plu, price=1000.0 + plu)
+                    patch((also_anna, device.owner)[plu % 2], device.number, plu, price=1000 + plu)
                     for plu in range(1, 121)
                 )
             )
-        cached = (await anna.get(f"/devices/{number}/products/cached")).json()["products"]
+        cached = await device.cached()
 
         assert {answer.status_code for answer in answers} == {200}
         prices = {item["pluNumber"]: item["price"] for item in cached["products"]}
         assert prices == {plu: 1000.0 + plu for plu in range(1, 121)}
-        edits = await made.events(ProductEdited)
+        edits = await device.service.events(ProductEdited)
         assert sorted(edit.revision for edit in edits) == list(range(2, 122))
-        # What was kept on the way is what the log says.
-        async with inside(database) as fresh, fresh.client() as later:
-            answer = await later.get(f"/devices/{number}/products/cached")
+        # What was cached on the way is what the log says.
+        async with open_service(database) as fresh, fresh.client() as later:
+            answer = await later.get(f"{device.path}/products/cached")
             assert answer.json()["products"] == cached
 
 
 async def test_every_device_has_its_own_catalogue(database: str) -> None:
-    async with (
-        a_scale(3) as one,
-        a_scale(4) as two,
-        working(database) as made,
-        made.client() as anna,
-    ):
-        first, second = await registered(anna, one), await registered(anna, two)
-
-        assert len((await fetched(anna, first))["products"]) == 3
-        assert len((await fetched(anna, second))["products"]) == 4
+    async with open_devices(database, 3, 4) as devices:
+        assert [len((await one.fetch())["products"]) for one in devices] == [3, 4]
 
 
 def test_the_originals_variables_are_understood() -> None:

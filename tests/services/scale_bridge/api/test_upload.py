@@ -2,150 +2,137 @@
 
 import asyncio
 
-from services.scale_bridge.adapters.simulator.server import Simulator
+from libs.testing.waiting import eventually
 from services.scale_bridge.adapters.wire import Step
-from tests.services.scale_bridge.at_hand import a_scale, until
-from tests.services.scale_bridge.inside import (
-    dirty,
-    edited,
-    ended,
-    fetched,
-    patch,
-    registered,
-    working,
-)
+from tests.services.scale_bridge.service import Device, open_device
 
 
-async def test_nothing_to_send_is_409_and_no_scale_is_asked(database: str) -> None:
+def announced(device: Device) -> int:
+    """How many uploads the scale was announced."""
+    return list(device.scale.transcript.steps()).count(Step.ANNOUNCE)
+
+
+async def test_nothing_to_send_is_409_and_no_scale_is_spoken_to(database: str) -> None:
     """(R16)"""
-    async with a_scale(3) as scale, working(database) as made, made.client() as anna:
-        number = await registered(anna, scale)
-        answer = await anna.post(f"/devices/{number}/upload")
+    async with open_device(database, read=False) as device:
+        answer = await device.post("/upload")
 
         assert (answer.status_code, answer.json()["code"]) == (409, "NothingCached")
-        assert scale.transcript.count == 0
+        assert device.scale.transcript.count == 0
 
 
-async def test_no_answer_tells_where_a_scale_is(database: str) -> None:
+async def test_no_answer_says_where_a_scale_is(database: str) -> None:
     """(R16)"""
-    async with a_scale(3, "off") as scale, working(database) as made, made.client() as anna:
-        number = await registered(anna, scale)
-        answer = await anna.get(f"/devices/{number}/products")
+    async with open_device(database, 3, "off", read=False) as device:
+        answer = await device.get("/products")
 
         assert answer.status_code == 503
-        assert scale.host not in answer.text
-        assert str(scale.port) not in answer.text
+        assert device.scale.host not in answer.text
+        assert str(device.scale.port) not in answer.text
 
 
 async def test_the_product_a_scale_refuses_is_found_without_emptying_it(database: str) -> None:
     """(R15)"""
-    async with (
-        a_scale(16) as scale,
-        working(database, diagnose=True) as made,
-        made.client() as anna,
-    ):
-        number = await registered(anna, scale)
-        await fetched(anna, number)
+    async with open_device(database, 16, diagnose=True) as device:
         for plu in range(1, 17):
-            await patch(anna, number, plu, price=500.0 + plu)
-        scale.faults.set(["badproduct:11:no such barcode"])
-        answer = await anna.post(f"/devices/{number}/upload")
+            await device.set_price(plu, 500.0 + plu)
+        device.scale.faults.set(["badproduct:11:no such barcode"])
+        answer = await device.post("/upload")
 
         assert answer.status_code == 503
         assert "PLU 11" in answer.json()["detail"]
         assert "no such barcode" in answer.json()["detail"]
-        assert len(scale.base.products) == 16
-        uploads = [step for step in scale.transcript.steps() if step == Step.ANNOUNCE]
-        assert len(uploads) <= 1 + 2 * 5
+        assert len(device.scale.base.products) == 16
+        assert announced(device) <= 1 + 2 * 5
 
 
 async def test_a_wrong_password_blames_no_product(database: str) -> None:
     """(R15)"""
-    async with (
-        a_scale(8) as scale,
-        working(database, diagnose=True) as made,
-        made.client() as anna,
-    ):
-        number = await edited(anna, scale)
-        scale.faults.set(["pw"])
-        answer = await anna.post(f"/devices/{number}/upload")
+    async with open_device(database, 8, diagnose=True) as device:
+        await device.set_price(2, 99.5)
+        device.scale.faults.set(["pw"])
+        answer = await device.post("/upload")
 
         assert "PLU" not in answer.json()["detail"]
-        uploads = [step for step in scale.transcript.steps() if step == Step.ANNOUNCE]
-        assert len(uploads) == 1
+        assert announced(device) == 1
 
 
 async def test_an_edit_during_a_transfer_leaves_the_flag_dirty(database: str) -> None:
     """(R8)"""
-    async with a_scale(4) as scale, working(database) as made, made.client() as anna:
-        number = await edited(anna, scale)
-        scale.faults.set(["slow:0.3"])
-        uploading = asyncio.create_task(anna.post(f"/devices/{number}/upload"))
-        await until(lambda: Step.ANNOUNCE in list(scale.transcript.steps()))
-        assert (await patch(anna, number, 3, price=33.0)).status_code == 200
+    async with open_device(database, 4, reply_seconds=30) as device:
+        await device.set_price(2, 99.5)
+        device.scale.faults.set(["slow:0.3"])
+        uploading = asyncio.create_task(device.post("/upload"))
+        await eventually(lambda: announced(device))
+        await device.set_price(3, 33.0)
         answer = await uploading
 
         assert answer.status_code == 200
-        assert scale.base.products[1]["price"] == 99.5
-        assert await dirty(anna, number) is True
-        scale.faults.set([])
-        assert (await anna.post(f"/devices/{number}/upload")).status_code == 200
-        assert scale.base.products[2]["price"] == 33.0
-        assert await dirty(anna, number) is False
+        assert device.scale.base.products[1]["price"] == 99.5
+        assert await device.is_listed_dirty() is True
+        device.scale.faults.set([])
+        await device.upload()
+        assert device.scale.base.products[2]["price"] == 33.0
+        assert await device.is_listed_dirty() is False
+
+
+async def test_a_client_that_leaves_stops_nothing(database: str) -> None:
+    """(R22)"""
+    async with open_device(database, 4) as device:
+        await device.set_price(2, 99.5)
+        device.scale.faults.set(["slow:0.2"])
+        uploading = asyncio.create_task(device.post("/upload"))
+        await eventually(lambda: announced(device))
+        uploading.cancel()
+
+        await eventually(device.service.all_ended)
+        assert [end.outcome for end in await device.service.ends()] == ["done", "verified"]
+        await device.service.caught_up()
+        assert await device.is_listed_dirty() is False
 
 
 async def test_only_what_differs_is_sent_unless_all_is_ordered(database: str) -> None:
     """(SCL-7)"""
-    async with a_scale(300) as scale, working(database) as made, made.client() as anna:
-        number = await edited(anna, scale)
-        await anna.post(f"/devices/{number}/upload")
-        some = sent_bytes(scale)
-        await anna.post(f"/devices/{number}/upload")
-        none = sent_bytes(scale) - some
-        ordered = await anna.post(
-            f"/devices/{number}/operations", json={"kind": "upload", "full": True}
-        )
-        await ended(anna, ordered)
-        everything = sent_bytes(scale) - some - none
+    async with open_device(database, 300) as device:
+        await device.set_price(2, 99.5)
+        await device.upload()
+        some = device.sent_bytes
+        await device.upload()
+        assert device.sent_bytes == some
+        await device.ended(await device.order("upload", full=True))
 
         assert 0 < some < 3000
-        assert none == 0
-        assert everything > 50_000
-        assert await dirty(anna, number) is False
-
-
-def sent_bytes(scale: Simulator) -> int:
-    frames = scale.transcript.frames
-    return sum(one.size for one in frames if one.direction == "in" and one.step == Step.SEND)
+        assert device.sent_bytes - some > 50_000
+        assert await device.is_listed_dirty() is False
 
 
 async def test_what_the_scale_gained_or_lost_by_itself_is_put_right(database: str) -> None:
     """(R26)"""
-    async with a_scale(5) as scale, working(database) as made, made.client() as anna:
-        number = await edited(anna, scale)
-        assert (await anna.post(f"/devices/{number}/upload")).status_code == 200
+    async with open_device(database, 5) as device:
+        await device.set_price(2, 99.5)
+        await device.upload()
         # As if the power had failed: it is as it was before.
-        before = {**scale.base.document, "products": scale.base.products[:1]}
-        scale.base.keep(before)
-        verified = await anna.post(f"/devices/{number}/verify")
+        base = device.scale.base
+        base.keep({**base.document, "products": base.products[:1]})
+        verified = await device.post("/verify")
         assert (verified.status_code, verified.json()["code"]) == (503, "NotShown")
-        assert await dirty(anna, number) is True
+        assert await device.is_listed_dirty() is True
 
-        assert (await anna.post(f"/devices/{number}/upload")).status_code == 200
-        assert len(scale.base.products) == 5
-        assert await dirty(anna, number) is False
-        assert (await anna.post(f"/devices/{number}/verify")).json()["outcome"] == "verified"
+        await device.upload()
+        assert len(base.products) == 5
+        assert await device.is_listed_dirty() is False
+        assert (await device.post("/verify")).json()["outcome"] == "verified"
 
 
 async def test_what_is_unknown_is_resolved_by_a_later_check(database: str) -> None:
     """(R4)"""
-    async with a_scale(4) as scale, working(database) as made, made.client() as anna:
-        number = await edited(anna, scale)
-        scale.faults.set(["rst:13/09", "rst:14"])
-        unknown = await anna.post(f"/devices/{number}/upload")
+    async with open_device(database, 4) as device:
+        await device.set_price(2, 99.5)
+        device.scale.faults.set(["rst:13/09", "rst:14"])
+        unknown = await device.post("/upload")
         assert unknown.json()["code"] == "UnknownOutcome"
-        assert await dirty(anna, number) is True
-        scale.faults.set([])
+        assert await device.is_listed_dirty() is True
+        device.scale.faults.set([])
 
-        assert (await anna.post(f"/devices/{number}/verify")).status_code == 200
-        assert await dirty(anna, number) is False
+        assert (await device.post("/verify")).status_code == 200
+        assert await device.is_listed_dirty() is False

@@ -1,48 +1,48 @@
-"""The daemon's token is renewed though an answer gets lost, and nobody enrols it anew for that."""
+"""The daemon's token is renewed though an answer gets lost, without enrolling it anew."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
 
+from libs.testing.waiting import eventually
 from services.scale_bridge.adapters import bridge_login
 from services.scale_bridge.adapters.bridge_identity import read_identity
 from services.scale_bridge.api.bridge_command import open_desk
 from services.scale_bridge.handlers import bridge_run
-from services.scale_bridge.handlers.bridge_run import AGAIN_SECONDS, Office
-from tests.services.scale_bridge.bridge_daemon import an_order, enrolled
-from tests.services.scale_bridge.bridging import until
+from services.scale_bridge.handlers.bridge_run import AGAIN_SECONDS
+from tests.services.scale_bridge.remote import enrolled, office_of, order_of
 
 GRACE_SECONDS = 30.0
-"""For how long the gateway gives a lost pair again, unless somebody sets less."""
+"""For how long the gateway gives a lost pair again, unless less is configured."""
 
 
 class Gateway:
-    """Gives each refresh token's successor, once more if it is asked again; loses some answers."""
+    """Gives each refresh token's successor, again if it is asked again; loses some answers."""
 
-    def __init__(self, *lost: str) -> None:
+    def __init__(self) -> None:
         self.url = ""
-        self.lost = list(lost)
-        self.asked: list[str] = []
-        self.came: list[str] = []
+        self.lost: list[str] = []
+        self.refreshed: list[str] = []
+        self.connected: list[str] = []
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path != "/oauth/token":
-            self.came.append(request.headers["Authorization"])
+            self.connected.append(request.headers["Authorization"])
             return web.Response(status=503)
-        shown = str((await request.post())["refresh_token"])
-        self.asked.append(shown)
+        token = str((await request.post())["refresh_token"])
+        self.refreshed.append(token)
         await self._lose(request)
-        number = int(shown.rpartition(" ")[2]) + 1
-        said = {"access_token": f"a{number}", "refresh_token": f"refresh {number}"}
-        return web.json_response({**said, "expires_in": 300})
+        number = int(token.rpartition(" ")[2]) + 1
+        pair = {"access_token": f"a{number}", "refresh_token": f"refresh {number}"}
+        return web.json_response({**pair, "expires_in": 300})
 
     async def _lose(self, request: web.BaseRequest) -> None:
-        how = self.lost.pop(0) if self.lost else ""
-        match how:
+        match self.lost.pop(0) if self.lost else "":
             case "hang up":
                 assert request.transport is not None
                 request.transport.close()
@@ -56,61 +56,72 @@ class Gateway:
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[Gateway]:
-    made = Gateway()
-    runner = web.ServerRunner(web.Server(made, handler_cancellation=True), shutdown_timeout=0)
+    gateway = Gateway()
+    runner = web.ServerRunner(web.Server(gateway, handler_cancellation=True), shutdown_timeout=0)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield made
+    gateway.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield gateway
     await runner.cleanup()
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No other attempt comes to help: it would come in an hour."""
-    monkeypatch.setattr(bridge_run, "pause_after", lambda *_: 3600.0)
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The pauses after attempts that failed: none ends, so no other attempt comes to help."""
+    begun: list[int] = []
+
+    def pause_after(failures: int, _: object) -> float:
+        begun.append(failures)
+        return 3600.0
+
+    monkeypatch.setattr(bridge_run, "pause_after", pause_after)
     monkeypatch.setattr(bridge_run, "AGAIN_SECONDS", (0.05, 0.05))
-    monkeypatch.setattr(bridge_login, "REFRESH", aiohttp.ClientTimeout(total=0.5))
+    return begun
 
 
-async def came_in(home: Path, gateway: Gateway, *, within: float = 10.0) -> None:
+@asynccontextmanager
+async def running(home: Path, gateway: Gateway) -> AsyncIterator[None]:
+    """A daemon that connects to this gateway."""
     enrolled(home, gateway.url)
-    async with aiohttp.ClientSession() as client, open_desk(an_order(home)) as desk:
-        office = Office(home=home, client=client, program="test", name="test", chance=lambda: 0.5)
-        running = asyncio.create_task(bridge_run.run(desk, office))
+    async with aiohttp.ClientSession() as client, open_desk(order_of(home)) as desk:
+        connecting = asyncio.create_task(bridge_run.run(desk, office_of(home, client, chance=0.5)))
         try:
-            await until(lambda: gateway.came, within)
+            yield
         finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
 
 
 @pytest.mark.parametrize("how", ["hang up", "silence", "bad gateway"])
 @pytest.mark.parametrize("times", [1, 2])
-async def test_an_answer_that_is_lost_is_asked_for_again_and_nobody_is_needed(
-    tmp_path: Path, gateway: Gateway, how: str, times: int
+@pytest.mark.usefixtures("pauses")
+async def test_an_answer_that_is_lost_is_requested_again(
+    tmp_path: Path, gateway: Gateway, how: str, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if how == "silence":
+        monkeypatch.setattr(bridge_login, "REFRESH", aiohttp.ClientTimeout(total=2))
     gateway.lost = [how] * times
-    await came_in(tmp_path, gateway)
+    async with running(tmp_path, gateway):
+        await eventually(lambda: gateway.connected)
 
-    assert gateway.asked == ["refresh 0"] * (times + 1)
-    assert gateway.came == ["Bearer a1"]
+    assert gateway.refreshed == ["refresh 0"] * (times + 1)
+    assert gateway.connected == ["Bearer a1"]
     assert read_identity(tmp_path).refresh_token == "refresh 1"
 
 
 async def test_a_gateway_that_loses_every_answer_is_not_asked_without_end(
-    tmp_path: Path, gateway: Gateway
+    tmp_path: Path, gateway: Gateway, pauses: list[int]
 ) -> None:
     gateway.lost = ["hang up"] * 20
-    with pytest.raises(TimeoutError):
-        await came_in(tmp_path, gateway, within=1.0)
+    async with running(tmp_path, gateway):
+        await eventually(lambda: pauses)
 
-    assert gateway.asked == ["refresh 0"] * 3
+    assert gateway.connected == []
+    assert gateway.refreshed == ["refresh 0"] * 3
     assert read_identity(tmp_path).refresh_token == "refresh 0"
 
 
-def test_all_of_it_is_over_before_the_gateway_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
+def test_all_of_it_is_over_before_the_gateway_forgets() -> None:
     assert bridge_login.REFRESH.total is not None
     assert max(AGAIN_SECONDS) < 5
     last_begins = len(AGAIN_SECONDS) * bridge_login.REFRESH.total + sum(AGAIN_SECONDS)
