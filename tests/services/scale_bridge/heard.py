@@ -1,9 +1,8 @@
 """Events of scales as read models meet them: in streams, one after the other."""
 
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any, Final
+from typing import Any
 from uuid import UUID, uuid5
 
 from contracts.envelope import Envelope
@@ -24,24 +23,6 @@ from contracts.scale_bridge import (
 )
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-USUAL: Final[dict[str, Any]] = {
-    "attempt": 1,
-    "attempts": 1,
-    "bridge": None,
-    "calendar": None,
-    "content": "?",
-    "detail": "",
-    "full": False,
-    "holder": "embedded",
-    "interval_minutes": 60,
-    "items": 1,
-    "part": 0,
-    "reason": "late",
-    "result": None,
-    "revision": 1,
-    "set_by": "anna",
-}
-"""Values of fields that a test does not mention, by their names."""
 
 
 def minute(number: float) -> datetime:
@@ -57,9 +38,7 @@ def operation_id(number: int) -> OperationId:
 
 
 class Heard:
-    """A history: each event in its stream with the next version, as the log would have it."""
-
-    usual: dict[str, Any] = USUAL
+    """Tells events of what was done, each in its stream with the next version, as the log would."""
 
     def __init__(self, tenant: str = "demo") -> None:
         self.tenant = tenant
@@ -88,16 +67,6 @@ class Heard:
         self.events.append(envelope)
         return envelope
 
-    def add(
-        self, kind: type[Any], of: int = 1, by: int = 1, /, *, at: float = 0, **given: Any
-    ) -> None:
-        """An event of a device, and of an operation if it names one; moments are `at` a minute."""
-        names = [field.name for field in fields(kind)]
-        moments = {name: minute(at) for name in names if name.endswith("_at")}
-        ids = {"device_id": device_id(of), "operation_id": operation_id(by)}
-        values = self.usual | moments | ids | given
-        self(kind(**{name: values[name] for name in names if name in values}))
-
     def shown(
         self,
         at: float,
@@ -107,19 +76,56 @@ class Heard:
         by: int = 1,
         part: int = 0,
     ) -> None:
-        self.add(ProductsShown, of, by, at=at, part=part, shown=shown, gone=gone)
+        self(
+            ProductsShown(
+                device_id=device_id(of),
+                operation_id=operation_id(by),
+                part=part,
+                shown=shown,
+                gone=gone,
+                seen_at=minute(at),
+            )
+        )
 
     def queued(
         self, number: int, kind: str = "upload", *, at: float = 0, of: int = 1, by: str = "anna"
     ) -> None:
-        deadline = minute(at + 2)
-        self.add(OperationQueued, of, number, at=at, kind=kind, asked_by=by, deadline_at=deadline)
+        self(
+            OperationQueued(
+                operation_id=operation_id(number),
+                device_id=device_id(of),
+                kind=kind,
+                full=False,
+                asked_by=by,
+                bridge=None,
+                queued_at=minute(at),
+                deadline_at=minute(at + 2),
+            )
+        )
 
     def sending(self, number: int, *, at: float = 0, of: int = 1, revision: int = 1) -> None:
-        self.add(OperationSending, of, number, at=at, revision=revision)
+        self(
+            OperationSending(
+                operation_id=operation_id(number),
+                device_id=device_id(of),
+                holder="embedded",
+                attempt=1,
+                revision=revision,
+                began_at=minute(at),
+            )
+        )
 
     def applied(self, number: int, *, at: float = 0, of: int = 1, revision: int = 1) -> None:
-        self.add(OperationApplied, of, number, at=at, revision=revision)
+        self(
+            OperationApplied(
+                operation_id=operation_id(number),
+                device_id=device_id(of),
+                revision=revision,
+                content="?",
+                items=1,
+                applied_at=minute(at),
+            )
+        )
 
     def ended(
         self,
@@ -128,11 +134,27 @@ class Heard:
         outcome: str = "verified",
         code: str = "",
         *,
+        at: float = 0,
         of: int = 1,
-        **more: Any,
+        detail: str = "",
+        revision: int = 1,
     ) -> None:
-        given = {"content": None, "items": None} | more
-        self.add(OperationEnded, of, number, kind=kind, outcome=outcome, code=code, **given)
+        self(
+            OperationEnded(
+                operation_id=operation_id(number),
+                device_id=device_id(of),
+                kind=kind,
+                outcome=outcome,
+                code=code,
+                detail=detail,
+                result=None,
+                revision=revision,
+                content=None,
+                items=None,
+                attempts=1,
+                ended_at=minute(at),
+            )
+        )
 
     def done(
         self,
@@ -162,21 +184,52 @@ class Heard:
             missed="skip",
             grace_minutes=15,
         )
-        next_run_at = minute(due) if enabled else None
-        given: dict[str, Any] = {"enabled": enabled, "next_run_at": next_run_at}
-        self.add(ScheduleSet, of, **given, calendar=calendar if at else None)
+        self(
+            ScheduleSet(
+                device_id=device_id(of),
+                enabled=enabled,
+                interval_minutes=60,
+                next_run_at=minute(due) if enabled else None,
+                set_by="anna",
+                set_at=NOON,
+                calendar=calendar if at else None,
+            )
+        )
 
     def schedule_skipped(self, *, of: int = 1, due: float = 60, runs: int = 1) -> None:
-        moments = {"due_at": minute(due), "next_run_at": minute(due + 60)}
-        self.add(ScheduleSkipped, of, at=due + 20, late_seconds=1200.0, runs=runs, **moments)
+        self(
+            ScheduleSkipped(
+                device_id=device_id(of),
+                due_at=minute(due),
+                late_seconds=1200.0,
+                runs=runs,
+                reason="late",
+                next_run_at=minute(due + 60),
+                skipped_at=minute(due + 20),
+            )
+        )
 
     def schedule_claimed(self, number: int, *, of: int = 1, due: float = 120) -> None:
-        moments = {"next_run_at": minute(due), "slot": minute(due - 60)}
-        self.add(ScheduleClaimed, of, number, at=60, **moments)
+        self(
+            ScheduleClaimed(
+                device_id=device_id(of),
+                operation_id=operation_id(number),
+                next_run_at=minute(due),
+                claimed_at=minute(60),
+                slot=minute(due - 60),
+            )
+        )
 
     def schedule_ran(self, number: int, *, of: int = 1, error: str | None = None) -> None:
-        status = "OK" if error is None else "ERROR"
-        self.add(ScheduleRan, of, number, at=61, status=status, error=error)
+        self(
+            ScheduleRan(
+                device_id=device_id(of),
+                operation_id=operation_id(number),
+                status="OK" if error is None else "ERROR",
+                error=error,
+                ran_at=minute(61),
+            )
+        )
 
 
 def _place(event: ScaleBridgeEvent) -> tuple[str, datetime]:

@@ -24,7 +24,7 @@ from contracts.scale_bridge import (
 from libs.messaging.projection import Projection
 from libs.postgres.pool import Pool
 from services.scale_bridge.read_models import device, drift, operation, schedule, shown
-from tests.services.scale_bridge.heard import NOON, USUAL, Heard, device_id, minute, operation_id
+from tests.services.scale_bridge.heard import NOON, Heard, device_id, minute, operation_id
 
 __all__ = ["NOON", "OWNER", "Told", "device_id", "minute", "operation_id"]
 
@@ -85,38 +85,66 @@ async def store_content(pool: Pool, document: dict[str, Any], tenant: str = "dem
 class Told(Heard):
     """Also of scales and their catalogues."""
 
-    usual = USUAL | {
-        "description": "",
-        "ip": "10.0.0.17",
-        "left_alone": 0,
-        "owner": OWNER,
-        "password": "sealed",
-        "port": 1111,
-        "protocol": "TCP",
-    }
-
     def registered(self, number: int = 1, name: str = "Сыр") -> None:
-        self.add(DeviceRegistered, number, number=number, name=name)
+        self(
+            DeviceRegistered(
+                device_id=device_id(number),
+                number=number,
+                owner=OWNER,
+                name=name,
+                description="",
+                ip="10.0.0.17",
+                port=1111,
+                protocol="TCP",
+                password="sealed",
+                bridge=None,
+                registered_at=NOON,
+            )
+        )
 
     def removed(self, number: int = 1) -> None:
-        self.add(DeviceRemoved, number)
+        self(DeviceRemoved(device_id=device_id(number), removed_at=NOON))
 
     def fetched(self, revision: int, content: str, *, of: int = 1, at: float = 0) -> None:
-        self.add(CatalogueFetched, of, at=at, revision=revision, content=content)
+        self(
+            CatalogueFetched(
+                device_id=device_id(of),
+                revision=revision,
+                content=content,
+                items=1,
+                operation_id=operation_id(1),
+                fetched_at=minute(at),
+            )
+        )
 
     def reverted(self, revision: int, content: str, *, of: int = 1) -> None:
-        given: dict[str, Any] = {"to_revision": 1, "reverted_by": "anna"}
-        self.add(CatalogueReverted, of, revision=revision, content=content, **given)
+        self(
+            CatalogueReverted(
+                device_id=device_id(of),
+                revision=revision,
+                content=content,
+                items=1,
+                to_revision=1,
+                reverted_by="anna",
+                reverted_at=NOON,
+            )
+        )
 
     def edited(
         self, revision: int, plu: int, *, of: int = 1, source: str = "person", **after: Any
     ) -> None:
-        change: dict[str, Any] = {
-            "before": dict.fromkeys(after),
-            "after": after,
-            "edited_by": "anna",
-        }
-        self.add(ProductEdited, of, revision=revision, plu=str(plu), source=source, **change)
+        self(
+            ProductEdited(
+                device_id=device_id(of),
+                revision=revision,
+                plu=str(plu),
+                before=dict.fromkeys(after),
+                after=after,
+                source=source,
+                edited_by="anna",
+                edited_at=NOON,
+            )
+        )
 
     def price_taken(
         self,
@@ -129,28 +157,77 @@ class Told(Heard):
         at: float = 0,
         changed: bool = True,
     ) -> None:
-        given = _price(plu, number) | {"valid_at": minute(number), "announced_at": NOON}
-        self.add(PriceTaken, of, at=at, revision=revision, price=price, changed=changed, **given)
+        self(
+            PriceTaken(
+                price_id=price_id(number),
+                device_id=device_id(of),
+                article=5000 + plu,
+                plu=str(plu),
+                price=price,
+                changed=changed,
+                revision=revision,
+                valid_at=minute(number),
+                announced_at=NOON,
+                taken_at=minute(at),
+            )
+        )
 
     def price_overridden(
         self, revision: int, plu: int, *, of: int = 1, number: int = 1, at: float = 0
     ) -> None:
-        given = _price(plu, number) | {"price": 1.0, "overridden_by": "anna"}
-        self.add(PriceOverridden, of, at=at, revision=revision, **given)
+        self(
+            PriceOverridden(
+                price_id=price_id(number),
+                device_id=device_id(of),
+                article=5000 + plu,
+                plu=str(plu),
+                price=1.0,
+                revision=revision,
+                overridden_by="anna",
+                overridden_at=minute(at),
+            )
+        )
 
     def dated(self, revision: int, *plus: int, of: int = 1, day: str = "01-03-26") -> None:
         dates = {str(plu): (day, day) for plu in plus}
-        self.add(DatesRefreshed, of, revision=revision, dates=dates)
+        self(
+            DatesRefreshed(
+                device_id=device_id(of),
+                revision=revision,
+                dates=dates,
+                left_alone=0,
+                refreshed_at=NOON,
+            )
+        )
 
     def invalidated(self, revision: int, *, of: int = 1, at: float = 0) -> None:
-        self.add(CatalogueInvalidated, of, at=at, revision=revision, reason="address changed")
+        self(
+            CatalogueInvalidated(
+                device_id=device_id(of),
+                revision=revision,
+                reason="address changed",
+                invalidated_at=minute(at),
+            )
+        )
 
     def confirmed(self, revision: int, *, of: int = 1) -> None:
-        self.add(CatalogueConfirmed, of, revision=revision)
+        self(
+            CatalogueConfirmed(
+                device_id=device_id(of),
+                revision=revision,
+                content="?",
+                operation_id=operation_id(1),
+                confirmed_at=NOON,
+            )
+        )
 
     def doubted(self, revision: int, *, by: int = 1, of: int = 1) -> None:
-        self.add(CatalogueDoubted, of, by, revision=revision, content=None)
-
-
-def _price(plu: int, number: int) -> dict[str, Any]:
-    return {"price_id": price_id(number), "article": 5000 + plu, "plu": str(plu)}
+        self(
+            CatalogueDoubted(
+                device_id=device_id(of),
+                revision=revision,
+                content=None,
+                operation_id=operation_id(by),
+                doubted_at=NOON,
+            )
+        )

@@ -1,9 +1,22 @@
-"""What clients see of uploads and fetches for every fault a scale may have (§6, R3 to R8, R16)."""
+"""What clients see for every fault a scale may have (§6, R3 to R8, R16), and whatever is done to a
+scale in whatever order: what is stored is a catalogue, and the flag is true (R26)."""
 
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
+import pytest
+from httpx import Response
+
+from contracts.scale_bridge import OperationEnded, OperationQueued
+from libs.testing.waiting import eventually
+from services.scale_bridge.adapters.simulator.server import Simulator
+from services.scale_bridge.domain import catalogue
+from services.scale_bridge.domain.showing import wrong
 from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.service import a_device, open_working
+from tests.services.scale_bridge.service import Device, Service, a_device, open_device, open_working
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,7 @@ FETCHES: list[tuple[str, Expected]] = [
 
 async def test_every_fault_ends_an_upload_as_it_should(database: str) -> None:
     """(R3, R4, R5, R8, R16)"""
-    settings = {"breaker_failures": 99, "diagnose": True}
+    settings: dict[str, Any] = {"breaker_failures": 99, "diagnose": True}
     async with open_working(database, **settings) as service, service.client() as anna:
         for faults, expected in UPLOADS:
             async with a_scale(4) as scale:
@@ -93,7 +106,7 @@ async def test_every_fault_ends_an_upload_as_it_should(database: str) -> None:
 
 async def test_every_fault_leaves_the_copy_as_it_was(database: str) -> None:
     """(R5, R7, R16)"""
-    settings = {"breaker_failures": 99, "reply_seconds": 0.4}
+    settings: dict[str, Any] = {"breaker_failures": 99, "reply_seconds": 0.4}
     async with open_working(database, **settings) as service, service.client() as anna:
         for fault, expected in FETCHES:
             async with a_scale(4) as scale:
@@ -111,3 +124,98 @@ async def test_every_fault_leaves_the_copy_as_it_was(database: str) -> None:
                     assert answer.json()["code"] == expected.code, case
                     assert isinstance(answer.json()["detail"], str), case
                     assert await device.cached() == before, case
+
+
+ITEMS = 6
+ROUNDS = 10
+AT_ONCE = 3
+FAULTS: tuple[list[str], ...] = (
+    *([], [], [], []),
+    *(["lostack"], ["check2*1"], ["lie"], ["badhash*1"], ["rst:13/09*1"], ["rst:12/03*1"]),
+    *(["power:13/09:0.05"], ["power:12/07:0.05"], ["nan*1"], ["busy*1"]),
+)
+STATUSES = {200, 202, 400, 404, 409, 422, 502, 503, 504}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scene:
+    """A device, and two scales, of which it is one at a time."""
+
+    device: Device
+    scales: tuple[Simulator, Simulator]
+    rng: random.Random
+
+    def request(self) -> Coroutine[Any, Any, Response]:
+        """Any request about the device."""
+        device, rng = self.device, self.rng
+        ways: tuple[Callable[[], Coroutine[Any, Any, Response]], ...] = (
+            lambda: device.get("/products"),
+            lambda: device.get("/products/cached"),
+            lambda: device.patch(self._plu(), price=rng.randrange(900)),
+            lambda: device.patch(self._plu(), price=rng.randrange(900)),
+            lambda: device.patch(self._plu(), pluNumber=self._plu()),
+            lambda: device.patch(self._plu(), price="free"),
+            lambda: device.post("/upload"),
+            lambda: device.post("/upload"),
+            lambda: device.post("/verify"),
+            lambda: device.put(port=rng.choice(self.scales).port),
+            lambda: device.put(description=str(rng.random())),
+            lambda: device.post(f"/revisions/{rng.randrange(1, 9)}/revert"),
+            lambda: device.post("/operations", kind=self._kind()),
+        )
+        return rng.choice(ways)()
+
+    def _plu(self) -> int:
+        return self.rng.randrange(1, ITEMS + 2)
+
+    def _kind(self) -> str:
+        return self.rng.choice(("fetch", "upload", "verify", "probe", "refresh"))
+
+    async def assert_true(self) -> None:
+        """The copy is a catalogue, and if it is called clean, the scale shows it."""
+        await self.device.service.caught_up()
+        stored = await self.device.cached()
+        catalogue.check(stored)
+        if stored["products"] and not await self.device.is_listed_dirty():
+            port = (await self.device.read())["port"]
+            scale = next(one for one in self.scales if one.port == port)
+            assert wrong(stored, scale.base.document) == frozenset()
+
+
+async def is_quiet(service: Service) -> bool:
+    """Whether every operation is over, exactly once, and no scale is leased."""
+    queued = [event.operation_id for event in await service.events(OperationQueued)]
+    ended = [event.operation_id for event in await service.events(OperationEnded)]
+    leased = await service.fetch_value("SELECT count(*) FROM lease WHERE until > now()")
+    assert len(ended) == len({*ended})
+    return sorted(queued) == sorted(ended) and leased == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_any_order_of_requests_leaves_a_valid_copy_and_a_true_flag(
+    database: str, seed: int
+) -> None:
+    """(R1, R5, R8, R24, R26)"""
+    rng = random.Random(seed)
+    async with (
+        open_device(database, ITEMS, breaker_seconds=0.1) as device,
+        a_scale(ITEMS - 1) as other,
+    ):
+        scene = Scene(device=device, scales=(device.scale, other), rng=rng)
+        for _ in range(ROUNDS):
+            for scale in scene.scales:
+                scale.faults.set(rng.choice(FAULTS))
+            requests = [scene.request() for _ in range(rng.randint(1, AT_ONCE))]
+            answers = await asyncio.gather(*requests)
+            statuses = {answer.status_code for answer in answers}
+            assert statuses <= STATUSES, [answer.text for answer in answers]
+            await eventually(lambda: is_quiet(device.service))
+            await scene.assert_true()
+
+        for scale in scene.scales:
+            scale.faults.set([])
+            await scale.power_on()
+        await device.fetch()
+        await device.upload()
+        assert await device.is_listed_dirty() is False
+        await scene.assert_true()

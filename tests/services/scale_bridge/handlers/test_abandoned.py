@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ async def _nothing(*_: object) -> None:
 
 
 @asynccontextmanager
-async def edited_device(database: str, **settings: object) -> AsyncIterator[Device]:
+async def edited_device(database: str, **settings: Any) -> AsyncIterator[Device]:
     """A device with an edit that was not sent; the service without a bridge at work."""
     async with (
         a_scale(4) as scale,

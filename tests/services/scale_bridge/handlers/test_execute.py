@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 import structlog
@@ -104,7 +105,7 @@ async def test_while_50_scales_hang_all_others_are_answered(database: str) -> No
 
 async def test_a_dead_scale_is_called_seldom(database: str) -> None:
     """(R6)"""
-    settings = {"breaker_failures": 3, "breaker_seconds": 60}
+    settings: dict[str, Any] = {"breaker_failures": 3, "breaker_seconds": 60}
     async with (
         open_device(database, read=False, **settings) as device,
         device.service.client(BORIS) as boris,
@@ -123,7 +124,7 @@ async def test_a_dead_scale_is_called_seldom(database: str) -> None:
 
 async def test_after_the_cool_down_one_is_let_through_and_closes_it(database: str) -> None:
     """(R6)"""
-    settings = {"breaker_failures": 1, "breaker_seconds": 0.5}
+    settings: dict[str, Any] = {"breaker_failures": 1, "breaker_seconds": 0.5}
     async with open_device(database, read=False, **settings) as device:
         device.scale.faults.set(["idle"])
         await device.get("/products")
@@ -157,7 +158,7 @@ async def test_an_address_that_is_allowed_no_more_is_not_connected_to(database: 
         async with open_working(database) as service, service.client() as anna:
             device = await a_device(service, anna, scale)
         before = scale.transcript.connections
-        strict = {"allow_loopback": False}
+        strict: dict[str, Any] = {"allow_loopback": False}
         async with open_working(database, **strict) as service, service.client() as anna:
             refused = await anna.get(f"{device.path}/products")
 

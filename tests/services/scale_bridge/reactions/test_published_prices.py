@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 from contracts.scale_bridge import PriceTaken, ProductEdited
@@ -24,8 +25,8 @@ async def announced_to(
     prefix = f"t{uuid4().hex[:12]}"
     specs = [TopicSpec(category="shop.price", partitions=3, retention_days=1)]
     await ensure_topics(kafka_bootstrap, prefix, specs)
-    settings = {"kafka_bootstrap_servers": kafka_bootstrap, "topic_prefix": prefix}
-    async with open_device(database, **settings) as device:  # type: ignore[arg-type]
+    settings: dict[str, Any] = {"kafka_bootstrap_servers": kafka_bootstrap, "topic_prefix": prefix}
+    async with open_device(database, **settings) as device:
         await device.service.caught_up()
         desk, stop = device.service.deps.desk, asyncio.Event()
         publisher = await Publisher.connect(kafka_bootstrap, service="shop", prefix=prefix)
