@@ -123,6 +123,7 @@ class Remote:
     """The service, and what is done to devices that daemons reach."""
 
     desk: Desk
+    home: Path
     tenant: str = TENANT
     bridge: UUID = BRIDGE
     owner: UUID = OWNER
@@ -227,13 +228,13 @@ class Remote:
 
 
 @asynccontextmanager
-async def open_remote(database: str, **different: Any) -> AsyncIterator[Remote]:
-    """The service on a real server, behind the smallest door there can be."""
+async def open_remote(database: str, home: Path, **different: Any) -> AsyncIterator[Remote]:
+    """The service on a real server, behind the smallest door there can be; a daemon's home."""
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(system_pool(database, SERVICE, size=6))
         log = PostgresLog(pool)
         stack.push_async_callback(log.close)
-        remote = Remote(desk=_desk(pool, log, **different))
+        remote = Remote(desk=_desk(pool, log, **different), home=home)
         app = create_app(
             title=SERVICE,
             routers=[bridge_api.router],
@@ -272,7 +273,11 @@ def job(operation_id: OperationId, device_id: DeviceId, tenant: str = TENANT) ->
 
 
 class Line(Proxy):
-    """A line to the service, which may be cut; it begins at `http://{address}`."""
+    """A line between a daemon and the service, which may be cut."""
+
+    def __init__(self, home: Path, target: int) -> None:
+        super().__init__(free_port(), target)
+        self.home = home
 
     @property
     def url(self) -> str:
@@ -282,11 +287,6 @@ class Line(Proxy):
     def connect_to(self, port: int) -> None:
         """Let connections from now on end at another port."""
         self._target = port
-
-
-def line_to(remote: Remote) -> Line:
-    """A line to this service."""
-    return Line(free_port(), remote.port)
 
 
 def enrolled(home: Path, gateway: str = "http://127.0.0.1:9") -> Path:
@@ -324,9 +324,9 @@ def office_of(
 
 
 @asynccontextmanager
-async def open_daemon(home: Path, remote: Remote | Line) -> AsyncIterator[BridgeDesk]:
+async def open_daemon(end: Remote | Line) -> AsyncIterator[BridgeDesk]:
     """A daemon in this process, enrolled before; at the end it dies with what it was doing."""
-    enrolled(home, remote.url)
+    home = enrolled(end.home, end.url)
     async with aiohttp.ClientSession() as client, open_desk(order_of(home)) as desk:
         running = asyncio.create_task(run(desk, office_of(home, client, longest_pause=1.0)))
         try:

@@ -17,10 +17,9 @@ BY_WEIGHT: Final[dict[str, Any]] = {
     "measure_digits": 5,
     "price_check_digit": False,
 }
-BY_PRICE: Final[dict[str, Any]] = {
+BY_PRICE: Final[dict[str, Any]] = BY_WEIGHT | {
     "name": "по цене",
     "prefix": "02",
-    "code_digits": 5,
     "measure": "price_minor",
     "measure_digits": 4,
     "price_check_digit": True,
@@ -69,6 +68,17 @@ async def test_rules_are_the_tenants_and_stored_once(database: str) -> None:
         assert (await boris.get("/barcodes/rules")).json() == none
 
 
+def sold(device: int, name: str, product: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "device_id": device,
+        "device": name,
+        "plu": "2",
+        "name": product["name"],
+        "price": product["price"],
+        "product_type": product.get("productType", "WEIGHT"),
+    }
+
+
 async def test_a_label_means_a_product_on_ones_own_scales(database: str) -> None:
     async with (
         open_devices(database, 4, 3) as (front, back),
@@ -81,16 +91,6 @@ async def test_a_label_means_a_product_on_ones_own_scales(database: str) -> None
         theirs = await a_device(front.service, boris, another)
         await back.patch(2, price=123.5, name="Сыр")
         await put(anna, BY_WEIGHT, BY_PRICE)
-
-        def sold(device: int, name: str, product: dict[str, Any]) -> dict[str, Any]:
-            return {
-                "device_id": device,
-                "device": name,
-                "plu": "2",
-                "name": product["name"],
-                "price": product["price"],
-                "product_type": product.get("productType", "WEIGHT"),
-            }
 
         answer = await decoded(anna, f" {printed(BY_WEIGHT, 51, 1234)}\r\n")
         assert answer.json() == {

@@ -91,91 +91,82 @@ async def put_key(remote: Remote, headers: dict[str, str] | None = None, **diffe
         return answer.status
 
 
-@asynccontextmanager
-async def with_key(database: str) -> AsyncIterator[Remote]:
-    """The service, which has the daemon's key."""
-    async with open_remote(database) as remote:
-        assert await put_key(remote) == 204
+@pytest.fixture
+async def remote(database: str, tmp_path: Path) -> AsyncIterator[Remote]:
+    async with open_remote(database, tmp_path) as remote:
         yield remote
 
 
-async def test_a_daemon_has_one_key_and_no_other(database: str) -> None:
+async def test_a_daemon_has_one_key_and_no_other(remote: Remote) -> None:
     other = b64encode(public_of(generate_private())).decode()
-    async with with_key(database) as remote:
-        assert await put_key(remote, name="shop floor") == 204
-        assert await put_key(remote, public_key=other) == 409
-        for bad in ("", "AAAA", b64encode(bytes(32)).decode(), "no base64!", "A" * 1000):
-            assert await put_key(remote, public_key=bad) == 422
+    for name in ("back room", "shop floor"):
+        assert await put_key(remote, name=name) == 204
+    assert await put_key(remote, public_key=other) == 409
+    for bad in ("", "AAAA", b64encode(bytes(32)).decode(), "no base64!", "A" * 1000):
+        assert await put_key(remote, public_key=bad) == 422
 
 
-async def test_only_daemons_may_knock(database: str) -> None:
-    async with open_remote(database) as remote, aiohttp.ClientSession() as client:
+async def test_only_daemons_may_knock(remote: Remote) -> None:
+    """And those without a key get no work."""
+    async with aiohttp.ClientSession() as client:
         for headers, status in (({}, 401), (credentials(["scales:write"]), 403)):
             assert await put_key(remote, headers) == status
             with pytest.raises(aiohttp.WSServerHandshakeError) as no:
                 await client.ws_connect(f"{remote.url}/scales/bridge", headers=headers)
             assert no.value.status == status
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{",
-        "[]",
-        '{"v":1,"type":"Hello","data":{}}',
-        '{"v":2,"type":"Hello","data":{"version":2,"program":"","holding":[]}}',
-        '{"v":1,"type":"Goodbye","data":{}}',
-        bridge_wire.written(Ready(room=3)),
-        bridge_wire.written(Welcome(version=1)),
-        pytest.param("[" * 100_000, id="deep"),
-    ],
-)
-async def test_a_connection_begins_with_a_greeting_or_is_closed(database: str, text: str) -> None:
-    async with with_key(database) as remote, connected(remote, greets=False) as daemon:
-        await daemon.socket.send_str(text)
-        assert await daemon.close_code() == MISUNDERSTOOD
-
-
-async def test_a_daemon_without_a_key_gets_no_work(database: str) -> None:
-    async with open_remote(database) as remote, connected(remote, greets=False) as daemon:
+    async with connected(remote, greets=False) as daemon:
         await daemon.send(HELLO)
         assert await daemon.close_code() == MISUNDERSTOOD
 
 
-async def test_nonsense_after_the_greeting_ends_it(database: str) -> None:
+async def test_nonsense_instead_of_a_greeting_or_after_it_ends_the_connection(
+    remote: Remote,
+) -> None:
+    await put_key(remote)
+    for text in (
+        *("", "{", "[]", "[" * 100_000, '{"v":1,"type":"Hello","data":{}}'),
+        '{"v":2,"type":"Hello","data":{"version":2,"program":"","holding":[]}}',
+        '{"v":1,"type":"Goodbye","data":{}}',
+        bridge_wire.written(Ready(room=3)),
+        bridge_wire.written(Welcome(version=1)),
+    ):
+        async with connected(remote, greets=False) as daemon:
+            await daemon.socket.send_str(text)
+            assert await daemon.close_code() == MISUNDERSTOOD, text[:100]
     report = Report(stage=Stage.ENDED, attempt=1, outcome="done", content="0" * 32)
-    async with with_key(database) as remote:
-        for nonsense in (
-            Heard(),
-            Reported(operation_id=uuid4(), number=1, report=report, seconds_ago=0.0),
-            Part(md5="x", number=1, of=2, data=b""),
-            Part(md5="x", number=0, of=1, data=b"no catalogue"),
-        ):
-            async with connected(remote) as daemon:
-                await daemon.send(nonsense)
-                assert await daemon.close_code() == MISUNDERSTOOD
+    for nonsense in (
+        Heard(),
+        Reported(operation_id=uuid4(), number=1, report=report, seconds_ago=0.0),
+        Part(md5="x", number=1, of=2, data=b""),
+        Part(md5="x", number=0, of=1, data=b"no catalogue"),
+    ):
+        async with connected(remote) as daemon:
+            await daemon.send(nonsense)
+            assert await daemon.close_code() == MISUNDERSTOOD, nonsense
 
 
-async def test_a_report_of_nothing_is_settled_and_forgotten(database: str) -> None:
+async def test_a_report_of_nothing_is_settled_and_forgotten(remote: Remote) -> None:
     report = Report(stage=Stage.ENDED, attempt=1, outcome="done")
     of_nothing = Reported(operation_id=uuid4(), number=7, report=report, seconds_ago=0.0)
-    async with with_key(database) as remote, connected(remote) as daemon:
+    await put_key(remote)
+    async with connected(remote) as daemon:
         await daemon.send(of_nothing)
         settled = await daemon.receive()
 
     assert settled == Settled(operation_id=of_nothing.operation_id, number=7)
 
 
-async def test_the_newest_connection_counts(database: str) -> None:
-    async with with_key(database) as remote, connected(remote) as old, connected(remote) as new:
+async def test_the_newest_connection_counts(remote: Remote) -> None:
+    await put_key(remote)
+    async with connected(remote) as old, connected(remote) as new:
         assert await old.close_code() == SUPERSEDED
         await new.send(Heartbeat(working=0, completed=0, last_completed_seconds_ago=None))
         assert isinstance(await new.receive(), Heard)
 
 
-async def test_work_goes_out_once_and_again_to_a_daemon_that_lost_it(database: str) -> None:
-    async with with_key(database) as remote, a_scale(3, password=PASSWORD) as scale:
+async def test_work_goes_out_once_and_again_to_a_daemon_that_lost_it(remote: Remote) -> None:
+    await put_key(remote)
+    async with a_scale(3, password=PASSWORD) as scale:
         operation_id = await remote.order(await remote.register(scale), "fetch")
         works: list[Work] = []
         for _ in range(2):
@@ -192,36 +183,32 @@ async def test_work_goes_out_once_and_again_to_a_daemon_that_lost_it(database: s
         assert works[0].password != works[1].password
 
 
-async def test_health_is_exchanges_with_scales_and_nothing_else(
-    database: str, tmp_path: Path
-) -> None:
-    async with (
-        open_remote(database) as remote,
-        aiohttp.ClientSession() as client,
-        a_scale(3, "idle", password=PASSWORD) as scale,
-    ):
+async def test_health_is_exchanges_with_scales_and_nothing_else(remote: Remote) -> None:
+    async def listed(**caller: Any) -> list[dict[str, Any]]:
+        headers = credentials(["scales:read"], **{"subject": OWNER, **caller})
+        url = f"{remote.url}/scales/bridges"
+        async with (
+            aiohttp.ClientSession() as client,
+            client.get(url, headers=headers) as answer,
+        ):
+            bridges: list[dict[str, Any]] = await answer.json()
+            return bridges
 
-        async def listed(**caller: Any) -> list[dict[str, Any]]:
-            headers = credentials(["scales:read"], **{"subject": OWNER, **caller})
-            async with client.get(f"{remote.url}/scales/bridges", headers=headers) as answer:
-                bridges: list[dict[str, Any]] = await answer.json()
-                return bridges
+    async def field(name: str) -> list[Any]:
+        return [one[name] for one in await listed()]
 
-        async def field(name: str) -> list[Any]:
-            return [one[name] for one in await listed()]
+    async with a_scale(3, "idle", password=PASSWORD) as scale, open_daemon(remote):
+        await eventually(lambda: field("connected"), [True])
+        device_id = await remote.register(scale)
+        assert (await remote.done(device_id, "fetch")).outcome == "failed"
+        [bridge] = await listed()
+        assert (bridge["id"], bridge["name"]) == (str(BRIDGE), "back room")
+        assert (bridge["exchanges"], bridge["last_exchange_at"]) == (0, None)
+        scale.faults.set([])
+        assert (await remote.done(device_id, "fetch")).outcome == "done"
+        await eventually(lambda: field("exchanges"), [1])
+        assert (await listed())[0]["last_exchange_at"] is not None
 
-        async with open_daemon(tmp_path, remote):
-            await eventually(lambda: field("connected"), [True])
-            device_id = await remote.register(scale)
-            assert (await remote.done(device_id, "fetch")).outcome == "failed"
-            [bridge] = await listed()
-            assert (bridge["id"], bridge["name"]) == (str(BRIDGE), "back room")
-            assert (bridge["exchanges"], bridge["last_exchange_at"]) == (0, None)
-            scale.faults.set([])
-            assert (await remote.done(device_id, "fetch")).outcome == "done"
-            await eventually(lambda: field("exchanges"), [1])
-            assert (await listed())[0]["last_exchange_at"] is not None
-
-        await eventually(lambda: field("connected"), [False])
-        assert await listed(tenant="birch") == []
-        assert await listed(subject=uuid4()) == []
+    await eventually(lambda: field("connected"), [False])
+    assert await listed(tenant="birch") == []
+    assert await listed(subject=uuid4()) == []

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 from contracts.envelope import Envelope
 from contracts.gateway import DeviceEnrolled
-from deploy.local.ports import free_port
 from libs.eventsourcing.store import envelope
 from libs.postgres.migrate import migrate
 from libs.testing.callers import KEY
@@ -57,12 +56,12 @@ async def let_in(gateway: str, email: str, code: str) -> None:
 
 async def test_a_bridge_is_let_in_works_dies_and_goes_on(database: str, tmp_path: Path) -> None:
     migrate("gateway", database)
-    home = str(tmp_path / "bridge")
+    home = tmp_path / "bridge"
     async with (
-        open_remote(database) as remote,
+        open_remote(database, home) as remote,
         gateway_on(database, signing_key=KEY.to_pem(), scale_bridge_url=remote.url) as deps,
         served(bootstrap.create_app(deps)) as gateway,
-        Line(free_port(), int(gateway.rpartition(":")[2])) as line,
+        Line(home, int(gateway.rpartition(":")[2])) as line,
         a_scale(50, password=PASSWORD) as scale,
     ):
         email = some_email()
@@ -70,7 +69,7 @@ async def test_a_bridge_is_let_in_works_dies_and_goes_on(database: str, tmp_path
         remote.tenant, remote.owner = SCALES.tenant, weigher.account_id
         _, headers = await inside(deps, weigher.account_id, SCALES)
         enrolment = ("--enrol", "--gateway", line.url, "--name", "back room")
-        async with started(*BRIDGE, home, *enrolment) as enrolling:
+        async with started(*BRIDGE, str(home), *enrolment) as enrolling:
             code = await enrolling.printed(CODE)
             await let_in(gateway, email, code[0].decode())
             [enrolled] = [e for e in await events(deps) if isinstance(e.event, DeviceEnrolled)]
@@ -83,7 +82,7 @@ async def test_a_bridge_is_let_in_works_dies_and_goes_on(database: str, tmp_path
             assert await enrolling.stop(signal.SIGKILL) == -signal.SIGKILL
         assert await remote.ends(operation_id) == []
         scale.faults.set([])
-        async with started(*BRIDGE, home) as going_on:
+        async with started(*BRIDGE, str(home)) as going_on:
             ended = await remote.end(operation_id)
             await eventually(lambda: is_connected(gateway, headers, remote))
             assert await going_on.stop() == 0

@@ -66,26 +66,18 @@ async def test_the_password_is_sealed_and_in_no_answer(database: str) -> None:
         assert not [digits for digits in ("9876", "9875") if digits in texts]
 
 
-REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"name": ""}, "name"),
-    ({"name": "x" * 121}, "name"),
-    ({"name": "x\0"}, "name"),
-    ({"description": "x" * 501}, "description"),
-    ({"port": 0}, "port"),
-    ({"port": 65536}, "port"),
-    ({"port": 1.5}, "port"),
-    ({"protocol": "UDP"}, "protocol"),
-    ({"password": ""}, "password"),
-    ({"password": "12345"}, "password"),
-    ({"password": "пароль"[:4]}, "password"),
-    ({"ip": "127.0.0.1"}, "ip"),
-    ({"ip": "169.254.169.254"}, "ip"),
-    ({"ip": "8.8.8.8"}, "ip"),
-    ({"ip": "0.0.0.0"}, "ip"),
-    ({"ip": "224.0.0.1"}, "ip"),
-    ({"ip": "scale.local"}, "ip"),
-    ({"ip": "2130706433"}, "ip"),
-]
+VALUES: Final[dict[str, list[Any]]] = {
+    "name": ["", "x" * 121, "x\0"],
+    "description": ["x" * 501],
+    "port": [0, 65536, 1.5],
+    "protocol": ["UDP"],
+    "password": ["", "12345", "пароль"[:4]],
+    "ip": [
+        *("127.0.0.1", "169.254.169.254", "8.8.8.8", "0.0.0.0", "224.0.0.1"),
+        *("scale.local", "2130706433"),
+    ],
+}
+REFUSED: Final = [({where: value}, where) for where in VALUES for value in VALUES[where]]
 
 
 async def test_what_no_scale_can_be_is_refused(database: str) -> None:

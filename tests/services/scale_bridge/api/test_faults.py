@@ -39,46 +39,31 @@ BAD_CATALOGUE = failed("BadCatalogue", 502)
 
 UPLOADS: list[tuple[tuple[str, ...], Expected]] = [
     ((), VERIFIED),
+    *(((fault,), VERIFIED) for fault in ("busy*1", "idle*1", "rst:13/03*1", "fin:13/02*1")),
+    *(((fault,), VERIFIED) for fault in ("lostack", "rst:13/09*1", "mute:13/09:1", "rstend")),
+    *(((fault,), VERIFIED) for fault in ("check7A*1", "check3*1", "lie*1")),
     (("pw",), failed("WrongPassword")),
-    (("busy*1",), VERIFIED),
     (("busy",), failed("ScaleBusy")),
-    (("idle*1",), VERIFIED),
-    (("rst:13/03*1",), VERIFIED),
-    (("fin:13/02*1",), VERIFIED),
-    (("lostack",), VERIFIED),
-    (("rst:13/09*1",), VERIFIED),
-    (("mute:13/09:1",), VERIFIED),
-    (("rstend",), VERIFIED),
     (("check2",), failed("ImportFailed")),
     (("check2msg:bad barcode",), failed("ImportFailed")),
-    (("check7A*1",), VERIFIED),
-    (("check3*1",), VERIFIED),
-    (("lie*1",), VERIFIED),
+    (("badproduct:2:no such barcode",), failed("ImportFailed")),
     (("lie",), failed("NotShown")),
     (("rst:13/09", "rst:14"), Expected(503, "UnknownOutcome", "unknown")),
     (("rst:14",), DONE),
-    (("badproduct:2:no such barcode",), failed("ImportFailed")),
     (("off",), failed("Unreachable")),
 ]
 
 FETCHES: list[tuple[str, Expected]] = [
-    ("", DONE),
-    ("pw", failed("WrongPassword")),
-    ("err15", failed("WrongPassword")),
-    ("ac14*1", DONE),
-    ("poll:3", DONE),
-    ("hashbusy*1", DONE),
-    ("badhash*1", DONE),
     *(
-        (fault, BAD_CATALOGUE)
-        for fault in ("badhash", "shortchunk", "emptychunk", "badjson", "badutf8", "bom")
+        (fault, DONE)
+        for fault in ("", "ac14*1", "poll:3", "hashbusy*1", "badhash*1", "rst:12/03*1")
     ),
-    *((fault, BAD_CATALOGUE) for fault in ("scalar", "list", "nan", "dupkeys")),
+    *((fault, failed("WrongPassword")) for fault in ("pw", "err15")),
+    *((fault, BAD_CATALOGUE) for fault in ("badhash", "shortchunk", "emptychunk", "badjson")),
+    *((fault, BAD_CATALOGUE) for fault in ("badutf8", "bom", "scalar", "list", "nan", "dupkeys")),
+    *((fault, failed("BadAnswer")) for fault in ("huge", "zero")),
     ("trunc", failed("Disconnected")),
-    ("huge", failed("BadAnswer")),
-    ("zero", failed("BadAnswer")),
     ("mute:12/06", failed("Timeout", 504)),
-    ("rst:12/03*1", DONE),
 ]
 
 

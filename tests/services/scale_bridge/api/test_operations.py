@@ -265,7 +265,10 @@ def moving(client: Any, path: str, *, known: str = "done_bytes") -> Callable[[],
 
 @pytest.mark.usefixtures("_progress_often")
 async def test_a_daemons_progress_is_shown_too(database: str, tmp_path: Path) -> None:
-    async with open_remote(database) as remote, a_scale(ITEMS, password=PASSWORD) as scale:
+    async with (
+        open_remote(database, tmp_path) as remote,
+        a_scale(ITEMS, password=PASSWORD) as scale,
+    ):
         device_id = await remote.register(scale)
         scale.faults.set(["slow:0.1"])
         operation_id = await remote.order(device_id, "fetch")
@@ -278,7 +281,7 @@ async def test_a_daemons_progress_is_shown_too(database: str, tmp_path: Path) ->
             so_far = await moved()
             return so_far is not None and so_far.done > 0
 
-        async with open_daemon(tmp_path, remote):
+        async with open_daemon(remote):
             await eventually(is_moving)
             scale.faults.set([])
             assert (await remote.end(operation_id)).outcome == "done"

@@ -12,7 +12,6 @@ from contracts.scale_bridge import ProductEdited
 from tests.services.scale_bridge.service import (
     Device,
     open_device,
-    open_devices,
     open_service,
     patch,
     scale_settings,
@@ -67,26 +66,22 @@ async def test_the_clients_own_body_is_taken(database: str) -> None:
         assert len(await device.service.events(ProductEdited)) == 1
 
 
-BAD: list[tuple[str, Any]] = [
-    ("name", ""),
-    ("name", "x" * 201),
-    ("price", -1),
-    ("price", "10"),
-    ("price", True),
-    ("discountPrice", -0.5),
-    ("shelfLife", 1.5),
-    ("shelfLife", 10_000),
-    ("shelfLifeType", "WEEKS"),
-    ("manufactureDate", "31-02-26"),
-    ("sellByDate", "2026-01-01"),
-    ("tare", -1),
-    ("productType", "BOX"),
-    ("pluNumber", 0),
-    ("pluNumber", 2),
-    ("id", 1),
-    ("code", 1),
-    ("deleted", True),
-]
+VALUES: Final[dict[str, list[Any]]] = {
+    "name": ["", "x" * 201],
+    "price": [-1, "10", True],
+    "discountPrice": [-0.5],
+    "shelfLife": [1.5, 10_000],
+    "shelfLifeType": ["WEEKS"],
+    "manufactureDate": ["31-02-26"],
+    "sellByDate": ["2026-01-01"],
+    "tare": [-1],
+    "productType": ["BOX"],
+    "pluNumber": [0, 2],
+    "id": [1],
+    "code": [1],
+    "deleted": [True],
+}
+BAD: Final = [(name, value) for name in VALUES for value in VALUES[name]]
 
 
 async def test_a_bad_field_is_named_and_nothing_is_stored(database: str) -> None:
@@ -147,11 +142,6 @@ async def test_of_120_edits_at_once_120_survive(database: str) -> None:
         async with open_service(database) as fresh, fresh.client() as later:
             answer = await later.get(f"{device.path}/products/cached")
             assert answer.json()["products"] == cached
-
-
-async def test_every_device_has_its_own_catalogue(database: str) -> None:
-    async with open_devices(database, 3, 4) as devices:
-        assert [len((await one.fetch())["products"]) for one in devices] == [3, 4]
 
 
 def test_the_originals_variables_are_understood() -> None:

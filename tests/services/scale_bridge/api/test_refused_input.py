@@ -5,80 +5,60 @@ from typing import Any, Final
 
 import pytest
 
+from tests.services.scale_bridge.api.test_barcode import BY_WEIGHT
 from tests.services.scale_bridge.service import open_device
 from tests.services.scale_bridge.texts import a_base
 
 DAILY: Final = {"enabled": True, "at": ["20:00", "02:30"], "zone": "Europe/Berlin"}
 EVERY: Final = {"at": None, "every_minutes": 60}
 MINUTES: Final = [0, -5, 525_601, 10**12, 1.5, "x", None]
-SCHEDULES: Final[list[tuple[dict[str, Any], str]]] = [
-    ({"at": []}, "at"),
-    ({"at": ["24:00"]}, "at"),
-    ({"at": ["8:00"]}, "at"),
-    ({"at": ["08:00\n"]}, "at"),
-    ({"at": ["٠٨:٠٠"]}, "at"),
-    ({"at": "08:00"}, "at"),
+SCHEDULES: Final[dict[str, list[Any]]] = {
+    "at": [[], None, "08:00", ["24:00"], ["8:00"], ["08:00\n"], ["٠٨:٠٠"]],
+    "weekdays": [[], ["Monday"], [1]],
+    "zone": ["Europe/Moskow", "right/Europe/Moscow", "../../etc/passwd", "", "A" * 65],
+    "jitter_minutes": [121, -1],
+    "missed": ["twice"],
+    "grace_minutes": [1441],
+    "enabled": [None],
+}
+COMBINED: Final[list[tuple[dict[str, Any], str]]] = [
     ({"at": [f"00:{minute:02}" for minute in range(25)]}, "at"),
-    ({"at": None}, "at"),
-    ({"weekdays": []}, "weekdays"),
-    ({"weekdays": ["Monday"]}, "weekdays"),
-    ({"weekdays": [1]}, "weekdays"),
-    ({"zone": "Europe/Moskow"}, "zone"),
-    ({"zone": "right/Europe/Moscow"}, "zone"),
-    ({"zone": "../../etc/passwd"}, "zone"),
-    ({"zone": ""}, "zone"),
-    ({"zone": "A" * 65}, "zone"),
-    ({"jitter_minutes": 121}, "jitter_minutes"),
-    ({"jitter_minutes": -1}, "jitter_minutes"),
-    ({"missed": "twice"}, "missed"),
-    ({"grace_minutes": 1441}, "grace_minutes"),
-    ({"enabled": None}, "enabled"),
     ({"every_minutes": 0, "at": None}, "every_minutes"),
     ({"every_minutes": 525_601, "at": None}, "every_minutes"),
     ({"every_minutes": 60}, "at"),
     (EVERY | {"zone": "UTC"}, "zone"),
     (EVERY | {"zone": None, "missed": "run"}, "missed"),
 ]
-WEIGHT: Final[dict[str, Any]] = {
-    "name": "весовой",
-    "prefix": "20",
-    "code_digits": 5,
-    "measure": "weight_g",
-    "measure_digits": 5,
-    "price_check_digit": False,
-}
 BARCODE_RULES: Final = [
-    [WEIGHT, WEIGHT | {"name": "x"}],
-    [WEIGHT, WEIGHT | {"name": "x", "prefix": "201", "code_digits": 4}],
-    [WEIGHT, WEIGHT | {"prefix": "02"}],
-    [WEIGHT | {"code_digits": 6}],
-    [WEIGHT | {"prefix": "46"}],
-    [WEIGHT | {"prefix": "2x"}],
-    [WEIGHT | {"price_check_digit": True}],
-    [WEIGHT | {"measure": "litres"}],
-    [WEIGHT | {"name": ""}],
-    [WEIGHT | {"name": f"{number}"} for number in range(101)],
+    [BY_WEIGHT, BY_WEIGHT | {"name": "x"}],
+    [BY_WEIGHT, BY_WEIGHT | {"name": "x", "prefix": "201", "code_digits": 4}],
+    [BY_WEIGHT, BY_WEIGHT | {"prefix": "02"}],
+    *([BY_WEIGHT | {"prefix": prefix}] for prefix in ("46", "2x")),
+    *([BY_WEIGHT | {"code_digits": 6}], [BY_WEIGHT | {"price_check_digit": True}]),
+    *([BY_WEIGHT | {"measure": "litres"}], [BY_WEIGHT | {"name": ""}]),
+    [BY_WEIGHT | {"name": f"{number}"} for number in range(101)],
+]
+PROFILES: Final[list[tuple[str, Any]]] = [
+    *(("shop", "м" * 121), ("group", "a\0"), ("serial_number", 5)),
+    *(("next_verification", day) for day in ("31-12-2026", "2026-02-30")),
 ]
 BODIES: Final[dict[str, list[tuple[Any, str]]]] = {
     "auto-update": [
         ({"enabled": True, "interval_minutes": minutes}, "interval_minutes") for minutes in MINUTES
     ],
-    "schedule": [(DAILY | body, where) for body, where in SCHEDULES],
+    "schedule": [
+        *((DAILY | {where: value}, where) for where in SCHEDULES for value in SCHEDULES[where]),
+        *((DAILY | body, where) for body, where in COMBINED),
+    ],
     "profile": [
-        ({"price_list": "x", "shop": "м" * 121}, "shop"),
-        ({"price_list": "x", "group": "a\0"}, "group"),
-        ({"price_list": "x", "serial_number": 5}, "serial_number"),
+        *(({"price_list": "x", where: value}, where) for where, value in PROFILES),
         ({"price_list": "x", "model": "M-ER 1"}, ""),
-        ({"price_list": "x", "next_verification": "31-12-2026"}, "next_verification"),
-        ({"price_list": "x", "next_verification": "2026-02-30"}, "next_verification"),
     ],
     "strictness": [
-        ({"relaxed": ["hash"]}, "reason"),
-        ({"relaxed": ["hash"], "reason": ""}, "reason"),
-        ({"relaxed": ["hash"], "reason": "  "}, ""),
+        *(({"relaxed": ["hash"], **reason}, "reason") for reason in ({}, {"reason": ""})),
+        *(({"reason": "x", **rules}, "relaxed") for rules in ({}, {"relaxed": "hash"})),
         ({"relaxed": ["everything"], "reason": "x"}, ""),
-        ({"relaxed": "hash", "reason": "x"}, "relaxed"),
-        ({"reason": "x"}, "relaxed"),
+        ({"relaxed": ["hash"], "reason": "  "}, ""),
     ],
     "messages/1": [({"value": value}, "value") for value in ("", "x" * 4001, "a\0b", "\ud800")],
     "/barcodes/rules": [({"rules": rules}, "rules") for rules in BARCODE_RULES],

@@ -35,12 +35,14 @@ async def test_a_schedule_is_disabled_until_it_is_set(database: str) -> None:
 
 
 async def test_a_new_scale_is_updated_by_itself_only_if_that_is_configured(database: str) -> None:
-    """S28."""
+    """S28: by the default interval, which clients see as well of a scale with a calendar."""
     configured: dict[str, Any] = {"scheduler_enabled": True, "scheduler_interval": 720}
     async with open_service(database, **configured) as service, service.client() as anna:
-        path = f"/devices/{await register(anna)}/auto-update"
-        answer = (await anna.get(path)).json()
-        assert answer == NEVER | {"enabled": True, "interval_minutes": 720}
+        number = await register(anna)
+        for _ in range(2):
+            answer = (await anna.get(f"/devices/{number}/auto-update")).json()
+            assert answer == NEVER | {"enabled": True, "interval_minutes": 720}
+            await anna.put(f"/devices/{number}/schedule", json=DAILY)
 
 
 async def test_what_is_set_is_answered_and_what_it_says_of_runs_is_ignored(database: str) -> None:
@@ -171,14 +173,6 @@ async def test_clients_that_know_intervals_only_see_and_do_what_they_did(databas
             last = (await anna.get(path)).json()
     assert (last["every_minutes"], last["at"]) == (60, None)
     assert datetime.fromisoformat(last["next_run_utc"]) == datetime(2026, 6, 1, 11, tzinfo=UTC)
-
-
-async def test_a_scale_that_only_had_a_calendar_shows_the_default_interval(database: str) -> None:
-    async with open_service(database, scheduler_interval=720) as service, service.client() as anna:
-        number = await register(anna)
-        await anna.put(f"/devices/{number}/schedule", json=DAILY)
-        legacy = (await anna.get(f"/devices/{number}/auto-update")).json()
-        assert legacy == NEVER | {"enabled": True, "interval_minutes": 720}
 
 
 async def test_where_it_is_switched_off_for_every_scale_it_is_said(database: str) -> None:

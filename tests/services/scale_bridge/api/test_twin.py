@@ -7,12 +7,23 @@ from uuid import uuid4
 
 import pytest
 
+from contracts.scale_bridge import ProductEdited
+from contracts.shop import PriceChanged
 from libs.clock import utc_now
 from libs.testing.waiting import eventually
-from tests.services.scale_bridge.pricing import announce, changed, delivery, remember, states
+from tests.services.scale_bridge.at_hand import a_scale
+from tests.services.scale_bridge.pricing import (
+    announce,
+    changed,
+    delivery,
+    remember,
+    states,
+    uploads,
+)
 from tests.services.scale_bridge.service import (
     BORIS,
     Device,
+    a_device,
     catching_up,
     open_device,
     open_devices,
@@ -118,37 +129,60 @@ def test_how_long_is_a_setting(days: int) -> None:
     assert settings.shown_days == days
 
 
-async def test_a_price_is_followed_to_every_scale(database: str) -> None:
-    async with open_devices(database, 3, 3, 1) as devices:
+async def test_a_price_is_sent_to_every_scale_of_the_tenant_and_followed(database: str) -> None:
+    """Each owner sees the own scales below it."""
+    async with (
+        open_devices(database, 3, 3, 1) as devices,
+        a_scale(3) as of_boris,
+        a_scale(3) as elsewhere,
+        devices[0].service.client(BORIS) as boris,
+        devices[0].service.client(tenant="other") as stranger,
+    ):
         service, anna = devices[0].service, devices[0].owner
+        theirs = await a_device(service, boris, of_boris)
+        await a_device(service, stranger, elsewhere)
+        before = elsewhere.base.products[1]["price"]
         change = changed()
         assert (await anna.get("/prices/51/delivery")).status_code == 404
 
-        await announce(service, change)
+        assert await announce(service, change) == 3
 
         await eventually(lambda: states(anna), ["verified", "verified"])
+        await eventually(lambda: states(boris), ["verified"])
         answer = await delivery(anna)
-        assert answer["price"]["price_id"] == str(change.price_id)
-        assert answer["price"]["price"] == 123.45
-        assert answer["coming"] == []
-        summary = answer["summary"]
-        assert (summary["scales"], summary["verified"], summary["behind"]) == (2, 2, 0)
-        assert summary["seconds"] > 0
-        for scale in answer["scales"]:
-            moments = ("taken_at", "sending_at", "applied_at", "verified_at")
-            assert sorted(moments, key=lambda name: scale[name]) == list(moments)
-            assert (scale["plu"], scale["shown"], scale["changed"]) == ("2", 123.45, True)
-            assert scale["failed_at"] is None
+        assert_verified(answer, change)
         by_id = f"/prices/deliveries?price_id={change.price_id}"
         assert (await anna.get(by_id)).json() == answer
+        for path in ("/prices/51/delivery", by_id):
+            of_boris_only = (await boris.get(path)).json()
+            assert [one["id"] for one in of_boris_only["scales"]] == [theirs.number]
+            assert of_boris_only["summary"]["scales"] == 1
+            assert (await stranger.get(path)).status_code == 404
+            async with service.client(uuid4()) as another:
+                assert (await another.get(path)).json()["scales"] == []
 
-        # The price is the tenant's; each owner sees the own scales below it.
-        async with service.client(BORIS) as boris, service.client(tenant="other") as stranger:
-            for path in ("/prices/51/delivery", by_id):
-                theirs = await boris.get(path)
-                assert (theirs.status_code, theirs.json()["scales"]) == (200, [])
-                assert theirs.json()["summary"]["scales"] == 0
-                assert (await stranger.get(path)).status_code == 404
+        shown = {scale.base.products[1]["price"] for scale in (devices[1].scale, of_boris)}
+        assert shown == {123.45}
+        assert elsewhere.base.products[1]["price"] == before
+        edits = await service.events(ProductEdited)
+        sources = {(edit.source, edit.edited_by, edit.plu) for edit in edits}
+        assert sources == {("price", "office", "2")}
+        assert {(one.asked_by, one.full) for one in await uploads(service)} == {("price", False)}
+
+
+def assert_verified(answer: Any, change: PriceChanged) -> None:
+    """The price has arrived on both scales, step by step."""
+    assert answer["price"]["price_id"] == str(change.price_id)
+    assert answer["price"]["price"] == 123.45
+    assert answer["coming"] == []
+    summary = answer["summary"]
+    assert (summary["scales"], summary["verified"], summary["behind"]) == (2, 2, 0)
+    assert summary["seconds"] > 0
+    for scale in answer["scales"]:
+        moments = ("taken_at", "sending_at", "applied_at", "verified_at")
+        assert sorted(moments, key=lambda name: scale[name]) == list(moments)
+        assert (scale["plu"], scale["shown"], scale["changed"]) == ("2", 123.45, True)
+        assert scale["failed_at"] is None
 
 
 async def test_a_price_to_come_waits(database: str) -> None:
@@ -168,18 +202,6 @@ async def test_a_price_to_come_waits(database: str) -> None:
         assert [one["price_id"] for one in answer["coming"]] == [str(to_come.price_id)]
         later = await device.owner.get(f"/prices/deliveries?price_id={to_come.price_id}")
         assert [one["state"] for one in later.json()["scales"]] == ["waiting"]
-
-
-async def test_a_persons_price_is_named_as_theirs(database: str) -> None:
-    async with open_device(database) as device:
-        await announce(device.service, changed())
-        await device.set_price(2, 9.5)
-
-        [one] = (await delivery(device.owner))["scales"]
-
-        assert one["state"] == "overridden"
-        assert one["overridden_at"] is not None
-        assert (await delivery(device.owner))["summary"]["behind"] == 0
 
 
 async def test_a_price_that_was_never_announced_is_404(database: str) -> None:

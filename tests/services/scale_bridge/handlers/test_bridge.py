@@ -3,6 +3,7 @@ service and daemon breaks, or one of them dies: work goes on, and ends once."""
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -33,33 +34,37 @@ from tests.services.scale_bridge.remote import (
     Remote,
     is_settled,
     job,
-    line_to,
     open_daemon,
     open_remote,
 )
 
 
-async def test_a_scale_is_read_by_the_daemon(database: str, tmp_path: Path) -> None:
-    async with open_remote(database) as remote, a_scale(40, password=PASSWORD) as scale:
+@pytest.fixture
+async def remote(database: str, tmp_path: Path) -> AsyncIterator[Remote]:
+    async with open_remote(database, tmp_path / "bridge") as remote:
+        yield remote
+
+
+@pytest.fixture
+async def line(remote: Remote) -> AsyncIterator[Line]:
+    async with Line(remote.home, remote.port) as line:
+        yield line
+
+
+async def test_a_scale_is_read_by_the_daemon_and_an_edit_reaches_it(remote: Remote) -> None:
+    async with a_scale(40, password=PASSWORD) as scale:
         device_id = await remote.register(scale)
-        async with open_daemon(tmp_path, remote):
+        async with open_daemon(remote):
             ended = await remote.done(device_id, "fetch")
+            assert (ended.outcome, ended.code, ended.items) == ("done", "", 40)
+            copy = await remote.copy(device_id)
+            assert (copy.document, copy.dirty) == (scale.base.document, False)
+            events = await remote.events(f"operation-{ended.operation_id}")
+            names = ["OperationQueued", "OperationSending", "OperationEnded"]
+            assert [type(event).__name__ for event in events] == names
+            assert isinstance(events[1], OperationSending)
+            assert events[1].holder == holder_of(BRIDGE)
 
-        assert (ended.outcome, ended.code, ended.items) == ("done", "", 40)
-        copy = await remote.copy(device_id)
-        assert copy.document == scale.base.document
-        assert not copy.dirty
-        events = await remote.events(f"operation-{ended.operation_id}")
-        names = ["OperationQueued", "OperationSending", "OperationEnded"]
-        assert [type(event).__name__ for event in events] == names
-        assert isinstance(events[1], OperationSending)
-        assert events[1].holder == holder_of(BRIDGE)
-
-
-async def test_an_edit_reaches_the_scale_and_is_read_back(database: str, tmp_path: Path) -> None:
-    async with open_remote(database) as remote, a_scale(40, password=PASSWORD) as scale:
-        async with open_daemon(tmp_path, remote):
-            device_id = await remote.read(scale)
             plu = scale.base.products[7]["pluNumber"]
             await remote.set_price(device_id, plu, 777.5)
             ended = await remote.done(device_id, "upload")
@@ -73,12 +78,12 @@ async def test_an_edit_reaches_the_scale_and_is_read_back(database: str, tmp_pat
 
 
 async def test_dates_of_a_scale_that_was_never_read_are_refreshed_in_two_errands(
-    database: str, tmp_path: Path
+    remote: Remote,
 ) -> None:
-    async with open_remote(database) as remote, a_scale(6, password=PASSWORD) as scale:
+    async with a_scale(6, password=PASSWORD) as scale:
         device_id = await remote.register(scale)
         days = [f"{remote.desk.clock():%d-%m-%y}"]
-        async with open_daemon(tmp_path, remote):
+        async with open_daemon(remote):
             ended = await remote.done(device_id, "refresh")
 
         days.append(f"{remote.desk.clock():%d-%m-%y}")
@@ -88,11 +93,9 @@ async def test_dates_of_a_scale_that_was_never_read_are_refreshed_in_two_errands
         assert not (await remote.copy(device_id)).dirty
 
 
-async def test_a_catalogue_larger_than_a_message_goes_both_ways(
-    database: str, tmp_path: Path
-) -> None:
-    async with open_remote(database) as remote, a_scale(10_000, password=PASSWORD) as scale:
-        async with open_daemon(tmp_path, remote):
+async def test_a_catalogue_larger_than_a_message_goes_both_ways(remote: Remote) -> None:
+    async with a_scale(10_000, password=PASSWORD) as scale:
+        async with open_daemon(remote):
             device_id = await remote.read(scale)
             await remote.set_price(device_id, scale.base.products[-1]["pluNumber"], 3.25)
             ended = await remote.done(device_id, "upload", full=True)
@@ -102,15 +105,15 @@ async def test_a_catalogue_larger_than_a_message_goes_both_ways(
 
 
 async def test_a_daemon_that_dies_in_the_middle_brings_it_to_an_end_when_it_is_back(
-    database: str, tmp_path: Path
+    remote: Remote,
 ) -> None:
-    async with open_remote(database) as remote, a_scale(20, password=PASSWORD) as scale:
-        async with open_daemon(tmp_path, remote):
+    async with a_scale(20, password=PASSWORD) as scale:
+        async with open_daemon(remote):
             device_id = await remote.read(scale)
             operation_id = await remote.begin_upload(device_id, scale, "mute:13/09", Step.CHECK)
         assert await remote.ends(operation_id) == []
         scale.faults.set([])
-        async with open_daemon(tmp_path, remote):
+        async with open_daemon(remote):
             ended = await remote.end(operation_id)
 
         assert (ended.outcome, ended.code) == ("verified", "")
@@ -119,32 +122,30 @@ async def test_a_daemon_that_dies_in_the_middle_brings_it_to_an_end_when_it_is_b
 
 
 async def test_a_daemon_that_comes_back_to_a_dead_scale_does_not_say_that_nothing_happened(
-    database: str, tmp_path: Path
+    remote: Remote,
 ) -> None:
-    async with open_remote(database) as remote, a_scale(20, password=PASSWORD) as scale:
-        async with open_daemon(tmp_path, remote):
+    async with a_scale(20, password=PASSWORD) as scale:
+        async with open_daemon(remote):
             device_id = await remote.read(scale)
             remote.desk = replace(remote.desk, operation_seconds=8.0)
             operation_id = await remote.begin_upload(device_id, scale, "mute:13/09", Step.CHECK)
         scale.faults.set(["idle"])
-        async with open_daemon(tmp_path, remote):
+        async with open_daemon(remote):
             ended = await remote.end(operation_id)
 
         assert ended.outcome == "unknown"
         assert (await remote.copy(device_id)).dirty
 
 
-async def test_work_of_other_tenants_and_owners_is_none_of_the_daemons(
-    database: str, tmp_path: Path
-) -> None:
-    async with open_remote(database) as remote, a_scale(5, password=PASSWORD) as scale:
+async def test_work_of_other_tenants_and_owners_is_none_of_the_daemons(remote: Remote) -> None:
+    async with a_scale(5, password=PASSWORD) as scale:
         remote.owner = uuid4()
         foreign = await remote.order(await remote.register(scale), "fetch")
         remote.owner = OWNER
         device_id = await remote.register(scale)
         other_tenants = job(operation.new_id(), device_id, "birch")
         await remote.desk.work.put(other_tenants, BRIDGE, remote.desk.clock())
-        async with open_daemon(tmp_path, remote) as desk:
+        async with open_daemon(remote) as desk:
             for _ in range(2):
                 await remote.done(device_id, "fetch")
             await eventually(lambda: holds_nothing(desk))
@@ -179,13 +180,13 @@ async def relax(remote: Remote, device_id: DeviceId, *rules: str) -> None:
     ids=["nan", "badhash", "dupplu"],
 )
 async def test_rules_are_relaxed_wherever_the_scale_is_read_and_no_others(
-    database: str, tmp_path: Path, faults: list[str], base: Document, rule: str
+    remote: Remote, faults: list[str], base: Document, rule: str
 ) -> None:
     """(R5)"""
     scales = a_scale(0, *faults, base=ProductBase(base), password=PASSWORD)
-    async with open_remote(database) as remote, scales as scale:
+    async with scales as scale:
         device_id = await remote.register(scale)
-        async with open_daemon(tmp_path, remote):
+        async with open_daemon(remote):
             strict = await remote.done(device_id, "fetch")
             await relax(remote, device_id, *(name for name in RULES if name != rule))
             others = await remote.done(device_id, "fetch")
@@ -203,15 +204,14 @@ async def test_rules_are_relaxed_wherever_the_scale_is_read_and_no_others(
 
 
 async def test_a_password_is_in_no_message_no_log_no_table_and_no_file(
-    database: str,
-    tmp_path: Path,
+    remote: Remote,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """(R12) The daemon's files are its owner's only."""
     messages: list[str] = []
     write = bridge_wire.written
-    home = tmp_path / "bridge"
+    home = remote.home
 
     def written(message: Message) -> str:
         messages.append(write(message))
@@ -221,8 +221,8 @@ async def test_a_password_is_in_no_message_no_log_no_table_and_no_file(
         return [file.read_bytes() for file in home.iterdir() if file.is_file()]
 
     monkeypatch.setattr(bridge_wire, "written", written)
-    async with open_remote(database) as remote, a_scale(9, password=PASSWORD) as scale:
-        async with open_daemon(home, remote):
+    async with a_scale(9, password=PASSWORD) as scale:
+        async with open_daemon(remote):
             device_id = await remote.read(scale)
             operation_id = await remote.begin_upload(device_id, scale, "late:13/09:0.3", Step.CHECK)
             stored = contents()
@@ -248,14 +248,9 @@ KILLS = 20
 
 
 async def test_the_line_breaks_in_the_middle_and_the_work_goes_on(
-    database: str, tmp_path: Path
+    remote: Remote, line: Line
 ) -> None:
-    async with (
-        open_remote(database) as remote,
-        line_to(remote) as line,
-        a_scale(20, password=PASSWORD) as scale,
-        open_daemon(tmp_path, line) as desk,
-    ):
+    async with a_scale(20, password=PASSWORD) as scale, open_daemon(line) as desk:
         device_id = await remote.read(scale)
         operation_id = await remote.begin_upload(device_id, scale, "slow:0.05", Step.ANNOUNCE)
         line.open = False
@@ -275,14 +270,9 @@ async def test_the_line_breaks_in_the_middle_and_the_work_goes_on(
 
 
 async def test_a_line_that_breaks_again_and_again_makes_no_second_end(
-    database: str, tmp_path: Path
+    remote: Remote, line: Line
 ) -> None:
-    async with (
-        open_remote(database) as remote,
-        line_to(remote) as line,
-        a_scale(300, password=PASSWORD) as scale,
-        open_daemon(tmp_path, line) as desk,
-    ):
+    async with a_scale(300, password=PASSWORD) as scale, open_daemon(line) as desk:
         device_id = await remote.read(scale)
         cutting = asyncio.create_task(cut_often(line))
         ended = []
@@ -307,13 +297,8 @@ async def cut_often(line: Line) -> None:
         line.cut()
 
 
-async def test_a_result_that_comes_too_late_changes_nothing(database: str, tmp_path: Path) -> None:
-    async with (
-        open_remote(database) as remote,
-        line_to(remote) as line,
-        a_scale(20, password=PASSWORD) as scale,
-        open_daemon(tmp_path, line) as desk,
-    ):
+async def test_a_result_that_comes_too_late_changes_nothing(remote: Remote, line: Line) -> None:
+    async with a_scale(20, password=PASSWORD) as scale, open_daemon(line) as desk:
         device_id = await remote.read(scale)
         remote.desk = replace(remote.desk, operation_seconds=8.0)
         operation_id = await remote.begin_upload(device_id, scale, "slow:0.05", Step.ANNOUNCE)
@@ -344,14 +329,14 @@ async def test_the_service_dies_in_the_middle_and_another_takes_the_result(
     database: str, tmp_path: Path
 ) -> None:
     async with AsyncExitStack() as stack, a_scale(20, password=PASSWORD) as scale:
-        async with open_remote(database) as remote:
-            line = await stack.enter_async_context(line_to(remote))
-            desk = await stack.enter_async_context(open_daemon(tmp_path, line))
+        async with open_remote(database, tmp_path) as remote:
+            line = await stack.enter_async_context(Line(tmp_path, remote.port))
+            desk = await stack.enter_async_context(open_daemon(line))
             device_id = await remote.read(scale)
             operation_id = await remote.begin_upload(device_id, scale, "slow:0.1", Step.ANNOUNCE)
             line.open = False
             line.cut()
-        async with open_remote(database, seal=remote.desk.seal) as another:
+        async with open_remote(database, tmp_path, seal=remote.desk.seal) as another:
             line.connect_to(another.port)
             line.open = True
             ended = await another.end(operation_id)
@@ -363,11 +348,11 @@ async def test_the_service_dies_in_the_middle_and_another_takes_the_result(
 
 
 @pytest.mark.system
-async def test_a_daemon_killed_twenty_times_converges(database: str, tmp_path: Path) -> None:
+async def test_a_daemon_killed_twenty_times_converges(remote: Remote) -> None:
     """(SCL-12) At random moments: the truth comes out without a human."""
     chance = random.Random(7)
-    async with open_remote(database) as remote, a_scale(60, password=PASSWORD) as scale:
-        async with open_daemon(tmp_path, remote):
+    async with a_scale(60, password=PASSWORD) as scale:
+        async with open_daemon(remote):
             device_id = await remote.read(scale)
         scale.faults.set(["slow:0.01"])
         ordered = []
@@ -375,12 +360,12 @@ async def test_a_daemon_killed_twenty_times_converges(database: str, tmp_path: P
             plu = scale.base.products[number]["pluNumber"]
             await remote.set_price(device_id, plu, 100.0 + number)
             ordered.append(await remote.order(device_id, "upload"))
-            async with open_daemon(tmp_path, remote) as desk:
+            async with open_daemon(remote) as desk:
                 # Now and then before it has begun, now and then when all is over.
                 await eventually(lambda desk=desk: desk.running)  # type: ignore[misc]
                 await asyncio.sleep(chance.uniform(0.0, 0.4))
         scale.faults.set([])
-        async with open_daemon(tmp_path, remote) as last_desk:
+        async with open_daemon(remote) as last_desk:
             ended = [await remote.end(operation_id) for operation_id in ordered]
             last = await remote.done(device_id, "upload")
             await eventually(lambda: is_settled(last_desk))

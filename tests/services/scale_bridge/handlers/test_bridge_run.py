@@ -109,38 +109,37 @@ class Case:
         await asyncio.gather(talk, return_exceptions=True)
 
 
-@asynccontextmanager
-async def working(home: Path, items: int = 5) -> AsyncIterator[Case]:
-    """A daemon at work and a scale with so many products."""
+@pytest.fixture
+async def case(tmp_path: Path) -> AsyncIterator[Case]:
+    """A daemon at work, and a scale."""
     async with AsyncExitStack() as stack:
-        scale = await stack.enter_async_context(a_scale(items, password=PASSWORD))
-        desk = await stack.enter_async_context(open_desk(order_of(enrolled(home))))
+        scale = await stack.enter_async_context(a_scale(50, password=PASSWORD))
+        desk = await stack.enter_async_context(open_desk(order_of(enrolled(tmp_path))))
         running = asyncio.create_task(desk.run())
-        yield Case(desk, scale, home)
+        yield Case(desk, scale, tmp_path)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_what_comes_twice_is_done_once(tmp_path: Path) -> None:
-    async with working(tmp_path) as case:
-        work = case.work()
-        async with case.conversation(work, work) as script:
-            await eventually(lambda: script.ends)
-            script.queue.put_nowait(work)
-            await eventually(lambda: len(script.of(Kept)), 3)
-        # Not even after it was reported, on another connection, and settled.
-        async with case.conversation(work) as script:
-            [end] = await eventually(lambda: script.ends)
-            script.queue.put_nowait(Settled(operation_id=work.operation_id, number=end.number))
-            script.queue.put_nowait(work)
-            await eventually(lambda: len(script.of(Kept)), 2)
-            assert await case.desk.store.reports() == []
-        async with case.conversation() as script:
-            await eventually(lambda: script.of(Ready))
-            assert script.received[0] == Hello(version=1, program="test", holding=())
-            assert script.ends == []
+async def test_what_comes_twice_is_done_once(case: Case) -> None:
+    work = case.work()
+    async with case.conversation(work, work) as script:
+        await eventually(lambda: script.ends)
+        script.queue.put_nowait(work)
+        await eventually(lambda: len(script.of(Kept)), 3)
+    # Not even after it was reported, on another connection, and settled.
+    async with case.conversation(work) as script:
+        [end] = await eventually(lambda: script.ends)
+        script.queue.put_nowait(Settled(operation_id=work.operation_id, number=end.number))
+        script.queue.put_nowait(work)
+        await eventually(lambda: len(script.of(Kept)), 2)
+        assert await case.desk.store.reports() == []
+    async with case.conversation() as script:
+        await eventually(lambda: script.of(Ready))
+        assert script.received[0] == Hello(version=1, program="test", holding=())
+        assert script.ends == []
 
-        assert case.reads == 1
+    assert case.reads == 1
 
 
 class Broken(Script):
@@ -153,22 +152,20 @@ class Broken(Script):
 
 
 async def test_what_was_stored_is_done_though_the_line_broke_before_it_was_confirmed(
-    tmp_path: Path,
+    case: Case,
 ) -> None:
-    async with working(tmp_path) as case:
-        script = Broken(Welcome(version=1), case.work())
-        with pytest.raises(LinkLost):
-            await converse(script, case.desk, program="test", welcomed=lambda: None)
-        await eventually(lambda: case.reads)
+    script = Broken(Welcome(version=1), case.work())
+    with pytest.raises(LinkLost):
+        await converse(script, case.desk, program="test", welcomed=lambda: None)
+    await eventually(lambda: case.reads)
 
 
 async def test_what_was_stored_while_everything_was_broken_off_is_found_on_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bridge_desk, "AGAIN_SECONDS", 0.1)
-    async with working(tmp_path) as case:
-        await case.desk.store.keep(case.work(), {})
-        await eventually(lambda: case.reads)
+    await case.desk.store.keep(case.work(), {})
+    await eventually(lambda: case.reads)
 
 
 @pytest.mark.parametrize(
@@ -177,53 +174,49 @@ async def test_what_was_stored_while_everything_was_broken_off_is_found_on_the_d
     ids=["too late", "password of another daemon"],
 )
 async def test_work_that_cannot_be_done_is_not_begun(
-    tmp_path: Path, seconds: float, sealed_to: str, code: str
+    case: Case, seconds: float, sealed_to: str, code: str
 ) -> None:
-    home = enrolled(tmp_path / sealed_to) if sealed_to else None
-    async with working(tmp_path) as case:
-        work = case.work(seconds=seconds, home=home)
-        async with case.conversation(work) as script:
-            await eventually(lambda: script.ends)
+    home = enrolled(case.home / sealed_to) if sealed_to else None
+    work = case.work(seconds=seconds, home=home)
+    async with case.conversation(work) as script:
+        await eventually(lambda: script.ends)
 
-        assert script.ends[0].report.code == code
-        assert case.scale.transcript.connections == 0
+    assert script.ends[0].report.code == code
+    assert case.scale.transcript.connections == 0
 
 
 @pytest.mark.parametrize(("kind", "outcome"), [("fetch", "failed"), ("upload", "unknown")])
 async def test_an_unforeseen_error_ends_an_operation_and_not_the_daemon(
-    tmp_path: Path, kind: str, outcome: str
+    case: Case, kind: str, outcome: str
 ) -> None:
-    async with working(tmp_path) as case:
-        right, failures = case.desk.carry_out, [LookupError("of all things")]
+    right, failures = case.desk.carry_out, [LookupError("of all things")]
 
-        async def carry_out(task: Task, teller: Teller) -> None:
-            if failures:
-                raise failures.pop()
-            await right(task, teller)
+    async def carry_out(task: Task, teller: Teller) -> None:
+        if failures:
+            raise failures.pop()
+        await right(task, teller)
 
-        case.desk.carry_out = carry_out
-        async with case.conversation(case.work(kind)) as script:
-            await eventually(lambda: script.ends)
-            assert script.ends[0].report.code == "BridgeFault"
-            assert script.ends[0].report.outcome == outcome
-            script.queue.put_nowait(case.work())
-            await eventually(lambda: len(script.ends), 2)
-            assert script.ends[1].report.outcome == "done"
-
-
-async def test_two_operations_never_meet_on_one_scale(tmp_path: Path) -> None:
-    async with working(tmp_path, items=50) as case:
-        several = [case.work() for _ in range(6)]
-        async with case.conversation(*several) as script:
-            await eventually(lambda: len(script.ends), 6)
-
-        assert {end.report.outcome for end in script.ends} == {"done"}
+    case.desk.carry_out = carry_out
+    async with case.conversation(case.work(kind)) as script:
+        await eventually(lambda: script.ends)
+        assert script.ends[0].report.code == "BridgeFault"
+        assert script.ends[0].report.outcome == outcome
+        script.queue.put_nowait(case.work())
+        await eventually(lambda: len(script.ends), 2)
+        assert script.ends[1].report.outcome == "done"
 
 
-async def test_a_connection_that_is_not_welcomed_is_lost(tmp_path: Path) -> None:
-    async with working(tmp_path) as case:
-        with pytest.raises(LinkLost):
-            await converse(Script(Ready(room=1)), case.desk, program="test", welcomed=lambda: None)
+async def test_two_operations_never_meet_on_one_scale(case: Case) -> None:
+    several = [case.work() for _ in range(6)]
+    async with case.conversation(*several) as script:
+        await eventually(lambda: len(script.ends), 6)
+
+    assert {end.report.outcome for end in script.ends} == {"done"}
+
+
+async def test_a_connection_that_is_not_welcomed_is_lost(case: Case) -> None:
+    with pytest.raises(LinkLost):
+        await converse(Script(Ready(room=1)), case.desk, program="test", welcomed=lambda: None)
 
 
 @pytest.mark.parametrize("failure", [MemoryError, asyncio.CancelledError])

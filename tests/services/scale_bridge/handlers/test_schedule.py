@@ -12,7 +12,6 @@ from contracts.scale_bridge import (
     OperationQueued,
     ScheduleClaimed,
     ScheduleRan,
-    ScheduleSet,
     ScheduleSkipped,
 )
 from libs.clock import utc_now
@@ -20,13 +19,12 @@ from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Cause
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.scale_bridge.bootstrap import looking_tasks
-from services.scale_bridge.domain.calendar import calendar
 from services.scale_bridge.domain.device import device_id_of
 from services.scale_bridge.domain.schedule import SCHEDULE
 from services.scale_bridge.domain.schedule_commands import RecordRun, SetCalendar, SetSchedule
 from services.scale_bridge.handlers import schedule
 from services.scale_bridge.handlers.schedule import Scheduling
-from tests.services.scale_bridge.calendars import DAILY, STRICT, clock
+from tests.services.scale_bridge.calendars import DAILY, STRICT, by, clock, every
 from tests.services.scale_bridge.scheduled import put_interval, scheduling
 from tests.services.scale_bridge.service import (
     BORIS,
@@ -40,23 +38,15 @@ from tests.services.scale_bridge.service import (
 CAUSE: Final = Cause(tenant="demo")
 
 
-async def set_calendar(service: Service, client: AsyncClient, its: Any, now: str) -> int:
-    """A new device with a calendar."""
+async def set_calendar(service: Service, client: AsyncClient, its: Any = DAILY) -> int:
+    """A new device with a calendar, set early on the first day."""
     number = await register(client)
-    await change_calendar(service, number, its, now)
+    await change(service, by(its, device_id=device_id_of(number)))
     return number
 
 
-async def change_calendar(service: Service, number: int, its: Any, now: str) -> None:
-    command = SetCalendar(
-        device_id=device_id_of(number),
-        enabled=True,
-        calendar=its,
-        zone=ZoneInfo(its.zone),
-        interval_minutes=1440,
-        set_by="anna",
-        now=clock(now),
-    )
+async def change(service: Service, command: SetCalendar | SetSchedule) -> None:
+    """Set a schedule at the moment of the command."""
     await schedule.put(service.deps.desk.store, service.deps.reading, command, CAUSE)
     await service.caught_up()
 
@@ -217,15 +207,7 @@ async def test_the_worker_looks_for_what_is_due(
     async with open_service(database, scheduler_on=on, round_seconds=0.01) as service:
         async with service.client() as anna:
             number = await register(anna)
-        command = SetSchedule(
-            device_id=device_id_of(number),
-            enabled=True,
-            interval_minutes=60,
-            set_by="anna",
-            now=utc_now() - timedelta(hours=9),
-        )
-        await schedule.put(service.deps.desk.store, service.deps.reading, command, CAUSE)
-        await service.caught_up()
+        await change(service, every(60, device_id=device_id_of(number)))
         await three_rounds(service, monkeypatch)
         assert len(await service.events(ScheduleClaimed)) == int(on)
 
@@ -249,7 +231,7 @@ async def three_rounds(service: Service, monkeypatch: pytest.MonkeyPatch) -> Non
 async def test_a_time_of_day_is_claimed_by_exactly_one_worker(database: str) -> None:
     async with open_service(database) as service, service.client() as anna:
         for _ in range(3):
-            await set_calendar(service, anna, DAILY, "1 06:00")
+            await set_calendar(service, anna)
         assert await begin_due(service, "1 07:59") == 0
         assert await begin_due(service, "1 08:00") == 3
         assert await begin_due(service, "1 08:00") == 0
@@ -264,23 +246,11 @@ async def test_a_time_of_day_is_claimed_by_exactly_one_worker(database: str) -> 
     assert {one.slot for one in claims} == {clock("1 08:00"), clock("1 20:00")}
 
 
-async def test_scales_with_a_spread_begin_one_after_the_other(database: str) -> None:
-    its = calendar(["08:00"], zone="Europe/Berlin", jitter_minutes=60)
-    async with open_service(database) as service, service.client() as anna:
-        for _ in range(8):
-            await set_calendar(service, anna, its, "1 06:00")
-        moments = [clock("1 08:00") + timedelta(minutes=n) for n in range(0, 61, 5)]
-        begun = [await begin_due(service, moment) for moment in moments]
-
-    assert sum(begun) == 8
-    assert max(begun) < 8
-
-
 @pytest.mark.parametrize("its", [DAILY, STRICT], ids=["run", "skip"])
 async def test_after_downtime_over_several_times(database: str, its: Any) -> None:
     """One run makes up for all of them; or none, and that is said, once."""
     async with open_service(database) as service, service.client() as anna:
-        number = await set_calendar(service, anna, its, "1 06:00")
+        number = await set_calendar(service, anna, its)
     async with open_service(database) as service, service.client() as anna:
         begun = await begin_due(service, "4 12:00")
         await end_all(service, "4 12:01")
@@ -303,42 +273,10 @@ async def test_after_downtime_over_several_times(database: str, its: Any) -> Non
         assert (answer["last_status"], answer["last_run_utc"]) == (None, None)
 
 
-async def test_a_clock_that_is_moved_repeats_no_run(database: str) -> None:
-    """Forward over two times, back before both, and on."""
-    async with open_service(database) as service, service.client() as anna:
-        number = await set_calendar(service, anna, DAILY, "1 06:00")
-        assert await begin_due(service, "1 21:00") == 1
-        await end_all(service, "1 21:01")
-        assert await begin_due(service, "1 07:00") == 0
-        assert await begin_due(service, "1 08:00") == 0
-        spread = calendar(DAILY.at, zone="Europe/Berlin", jitter_minutes=5)
-        await change_calendar(service, number, spread, "1 07:00")
-        assert await begin_due(service, "1 20:30") == 0
-        assert await begin_due(service, "2 08:05") == 1
-
-
-async def test_a_change_of_zone_times_only_that_schedule_anew(database: str) -> None:
-    async with (
-        open_service(database) as service,
-        service.client() as anna,
-        service.client(BORIS) as boris,
-    ):
-        changed = await set_calendar(service, anna, DAILY, "1 06:00")
-        other = await set_calendar(service, boris, DAILY, "1 06:00")
-        tokyo = calendar(DAILY.at, zone="Asia/Tokyo")
-        await change_calendar(service, changed, tokyo, "1 07:00")
-
-        assert len(await service.events(ScheduleSet)) == 3
-        assert await begin_due(service, "1 08:00") == 1
-        (claimed,) = await service.events(ScheduleClaimed)
-        assert claimed.device_id == device_id_of(other)
-        assert await begin_due(service, "1 13:00") == 1
-
-
 async def test_a_zone_that_is_not_known_any_more_holds_up_no_other(database: str) -> None:
     """Time zones come with the machine."""
     async with open_service(database) as service, service.client() as anna:
-        _, lost = [await set_calendar(service, anna, DAILY, "1 06:00") for _ in range(2)]
+        _, lost = [await set_calendar(service, anna) for _ in range(2)]
         await service.execute(
             "UPDATE schedule SET calendar = calendar || $1::jsonb WHERE device_id = $2",
             '{"zone": "Europe/Atlantis"}',

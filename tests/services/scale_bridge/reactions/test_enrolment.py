@@ -1,6 +1,7 @@
 """Whose a daemon is, the gateway says: it reaches that one's scales and no others."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -42,9 +43,11 @@ def an_envelope(event: DeviceEnrolled) -> Envelope[Any]:
     )
 
 
-async def test_who_let_it_in_owns_it_whichever_is_known_first(database: str) -> None:
+async def test_who_let_it_in_owns_it_whichever_is_known_first(
+    database: str, tmp_path: Path
+) -> None:
     key = public_of(generate_private())
-    async with open_remote(database) as remote:
+    async with open_remote(database, tmp_path) as remote:
         pool, reaction = remote.desk.pool, enrolments(remote.desk)
         early, late = enrolled(), enrolled(tenant="flora")
         for _ in range(2):
@@ -60,8 +63,8 @@ async def test_who_let_it_in_owns_it_whichever_is_known_first(database: str) -> 
             assert not found.connected
 
 
-async def test_only_bridges_count(database: str) -> None:
-    async with open_remote(database) as remote:
+async def test_only_bridges_count(database: str, tmp_path: Path) -> None:
+    async with open_remote(database, tmp_path) as remote:
         reaction = enrolments(remote.desk)
     bridge = enrolled()
     due = reaction.turn_of(bridge)

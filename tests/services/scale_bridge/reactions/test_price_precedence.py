@@ -15,6 +15,7 @@ from tests.services.scale_bridge.pricing import (
     announce,
     by_price,
     changed,
+    delivery,
     remember,
     states,
 )
@@ -112,7 +113,10 @@ async def test_a_person_overrules_the_shop_until_it_announces_another_price(data
         assert not await device.is_dirty()
         [overridden] = await device.service.events(PriceOverridden)
         assert overridden.price == 9.5
-        assert await states(device.owner) == ["overridden"]
+        found = await delivery(device.owner)
+        [scale] = found["scales"]
+        assert (scale["state"], found["summary"]["behind"]) == ("overridden", 0)
+        assert scale["overridden_at"] is not None
 
         await announce(device.service, changed(777))
         await device.shows(7.77)

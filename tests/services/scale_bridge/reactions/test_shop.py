@@ -19,7 +19,6 @@ from services.scale_bridge.domain.price import major
 from services.scale_bridge.domain.product import BeyondModel
 from services.scale_bridge.handlers import price
 from services.scale_bridge.reactions import shop
-from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.pricing import (
     ARTICLE,
     announce,
@@ -30,9 +29,7 @@ from tests.services.scale_bridge.pricing import (
     uploads,
 )
 from tests.services.scale_bridge.service import (
-    BORIS,
     Device,
-    a_device,
     open_device,
     open_devices,
     open_service,
@@ -48,31 +45,6 @@ DEAR = 1_000_000
 )
 def test_minor_units_become_major_ones(amount: int, currency: str, written: float) -> None:
     assert major(amount, currency) == written
-
-
-async def test_a_price_is_edited_everywhere_the_article_is_and_sent(database: str) -> None:
-    """Also on the scales of other owners of the tenant, and nowhere else."""
-    async with (
-        open_devices(database, 3, 1) as (one, _),
-        a_scale(3) as two,
-        a_scale(3) as elsewhere,
-        one.service.client(BORIS) as boris,
-        one.service.client(tenant="other") as stranger,
-    ):
-        await a_device(one.service, boris, two)
-        await a_device(one.service, stranger, elsewhere)
-        before = elsewhere.base.products[1]["price"]
-
-        assert await announce(one.service, changed()) == 2
-
-        await one.shows(123.45)
-        await eventually(lambda: two.base.products[1]["price"], 123.45)
-        assert elsewhere.base.products[1]["price"] == before
-        edits = await one.service.events(ProductEdited)
-        sources = {(edit.source, edit.edited_by, edit.plu) for edit in edits}
-        assert sources == {("price", "office", "2")}
-        ordered = {(each.asked_by, each.full) for each in await uploads(one.service)}
-        assert ordered == {("price", False)}
 
 
 async def test_a_price_announced_twice_does_not_undo_what_came_between(database: str) -> None:
