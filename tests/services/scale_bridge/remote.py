@@ -17,7 +17,14 @@ from zoneinfo import ZoneInfo
 
 import aiohttp
 
-from contracts.scale_bridge import EVENTS, DeviceId, OperationEnded, OperationId, ScaleBridgeEvent
+from contracts.scale_bridge import (
+    EVENTS,
+    DeviceId,
+    OperationEnded,
+    OperationId,
+    OperationSending,
+    ScaleBridgeEvent,
+)
 from deploy.local.ports import free_port
 from libs.clock import utc_now
 from libs.eventsourcing.codec import Codec
@@ -204,11 +211,20 @@ class Remote:
     async def begin_upload(
         self, device_id: DeviceId, scale: Simulator, fault: str, step: Step
     ) -> OperationId:
-        """Change the first price, and order an upload that comes to a step despite the fault."""
+        """Change the first price, and order an upload that comes to a step despite the fault.
+
+        The service has the daemon's report that it began.
+        """
         await self.set_price(device_id, scale.base.products[0]["pluNumber"], 5.5)
         scale.faults.set([fault])
         operation_id = await self.order(device_id, "upload")
         await eventually(lambda: step in scale.transcript.steps())
+
+        async def is_reported() -> bool:
+            events = await self.events(f"operation-{operation_id}")
+            return OperationSending in [type(event) for event in events]
+
+        await eventually(is_reported)
         return operation_id
 
     async def copy(self, device_id: DeviceId) -> Any:

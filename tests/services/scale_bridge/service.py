@@ -35,8 +35,8 @@ ENVIRONMENT: Final = {
     "SCALE_BRIDGE_SEAL_KEYS": SEAL_KEY,
     "SCALE_BRIDGE_ALLOW_LOOPBACK": "true",
     "SCALE_BRIDGE_POLL_SECONDS": "0.02",
-    "SCALE_BRIDGE_CONNECT_SECONDS": "1",
-    "SCALE_BRIDGE_REPLY_SECONDS": "1",
+    "SCALE_BRIDGE_CONNECT_SECONDS": "5",
+    "SCALE_BRIDGE_REPLY_SECONDS": "5",
 }
 HEALING: Final[dict[str, Any]] = {
     "heal_first_seconds": 0.1,
@@ -44,8 +44,6 @@ HEALING: Final[dict[str, Any]] = {
     "idle_minutes": 0.0,
     "round_seconds": 0.05,
     "breaker_seconds": 0.3,
-    "reply_seconds": 0.5,
-    "connect_seconds": 0.5,
 }
 """Settings of a worker that looks for scales to heal again and again."""
 

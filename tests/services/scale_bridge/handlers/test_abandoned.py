@@ -73,9 +73,9 @@ async def test_what_a_killed_bridge_left_ends_once_and_the_next_begins_clean(
     database: str,
 ) -> None:
     """(R4, R8, R25)"""
-    async with edited_device(database, lease_seconds=4.0) as device:
+    async with edited_device(database, lease_seconds=6.0, reply_seconds=60) as device:
         service, scale = device.service, device.scale
-        scale.faults.set(["slow:0.2"])
+        scale.faults.set(["mute:13/02"])
         async with dying(service.settings):
             ordered = await device.order("upload")
             await eventually(lambda: count(device, Step.ANNOUNCE))
@@ -93,7 +93,7 @@ async def test_what_a_killed_bridge_left_ends_once_and_the_next_begins_clean(
 
 async def test_what_was_applied_before_the_bridge_was_killed_is_done(database: str) -> None:
     """(R4, R25)"""
-    async with edited_device(database, lease_seconds=4.0, reply_seconds=60) as device:
+    async with edited_device(database, lease_seconds=6.0, reply_seconds=60) as device:
         service = device.service
         device.scale.faults.set(["late:14:3"])
         read = count(device, Step.CREATE)
@@ -193,7 +193,7 @@ async def test_a_holder_that_loses_its_lease_is_stopped(database: str) -> None:
     """(R1)"""
     async with edited_device(database) as device:
         where: Endpoint = endpoint(device.scale)
-        leases = Leases(device.service.deps.desk.pool, 4.0)
+        leases = Leases(device.service.deps.desk.pool, 6.0)
 
         async def speak() -> None:
             async with having(leases, where, "me", wait_seconds=1):
@@ -210,7 +210,7 @@ async def test_what_a_lease_was_lost_over_is_unknown_and_the_scale_is_let_go(
     database: str,
 ) -> None:
     """(R1, R4)"""
-    async with open_device(database, 4, lease_seconds=4.0, reply_seconds=60) as device:
+    async with open_device(database, 4, lease_seconds=6.0, reply_seconds=60) as device:
         await device.set_price(2, 99.5)
         device.scale.faults.set(["mute:13/02"])
         ordered = await device.order("upload")

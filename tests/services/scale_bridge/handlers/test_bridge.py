@@ -252,7 +252,7 @@ async def test_the_line_breaks_in_the_middle_and_the_work_goes_on(
 ) -> None:
     async with a_scale(20, password=PASSWORD) as scale, open_daemon(line) as desk:
         device_id = await remote.read(scale)
-        operation_id = await remote.begin_upload(device_id, scale, "slow:0.05", Step.ANNOUNCE)
+        operation_id = await remote.begin_upload(device_id, scale, "slow:0.4", Step.ANNOUNCE)
         line.open = False
         assert line.cut() > 0
         # It is done while it cannot be reported.
@@ -301,7 +301,7 @@ async def test_a_result_that_comes_too_late_changes_nothing(remote: Remote, line
     async with a_scale(20, password=PASSWORD) as scale, open_daemon(line) as desk:
         device_id = await remote.read(scale)
         remote.desk = replace(remote.desk, operation_seconds=8.0)
-        operation_id = await remote.begin_upload(device_id, scale, "slow:0.05", Step.ANNOUNCE)
+        operation_id = await remote.begin_upload(device_id, scale, "slow:0.4", Step.ANNOUNCE)
         line.open = False
         line.cut()
         await eventually(lambda: not desk.running)
@@ -333,7 +333,7 @@ async def test_the_service_dies_in_the_middle_and_another_takes_the_result(
             line = await stack.enter_async_context(Line(tmp_path, remote.port))
             desk = await stack.enter_async_context(open_daemon(line))
             device_id = await remote.read(scale)
-            operation_id = await remote.begin_upload(device_id, scale, "slow:0.1", Step.ANNOUNCE)
+            operation_id = await remote.begin_upload(device_id, scale, "slow:0.4", Step.ANNOUNCE)
             line.open = False
             line.cut()
         async with open_remote(database, tmp_path, seal=remote.desk.seal) as another:

@@ -73,7 +73,7 @@ async def test_a_caller_who_finds_a_scale_busy_is_to_come_back(database: str) ->
 
 async def test_an_operation_is_over_at_its_deadline(database: str) -> None:
     """(R2)"""
-    async with open_device(database, operation_seconds=4.0, reply_seconds=2.0) as device:
+    async with open_device(database, read=False, operation_seconds=5.0) as device:
         device.scale.faults.set(["drip:0.1"])
         answer = await device.get("/products")
 

@@ -84,7 +84,7 @@ async def test_what_is_edited_at_the_desk_is_not_sent_behind_the_back(database: 
 
 async def test_no_scale_is_called_while_the_breaker_is_open(database: str) -> None:
     """R6."""
-    async with open_device(database, 2, connect_seconds=0.3) as device:
+    async with open_device(database, 2) as device:
         await device.set_price(1, 3.5)
         await device.scale.power_cut()
         for _ in range(3):
@@ -97,7 +97,7 @@ async def test_no_scale_is_called_while_the_breaker_is_open(database: str) -> No
 
 
 async def test_many_workers_order_one_operation(database: str) -> None:
-    async with open_device(database, 2, connect_seconds=0.3) as device:
+    async with open_device(database, 2) as device:
         await device.set_price(1, 3.5)
         await device.scale.power_cut()
         await device.post("/upload")

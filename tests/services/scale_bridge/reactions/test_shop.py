@@ -218,7 +218,7 @@ async def test_a_worker_that_dies_after_the_fetch_forgets_no_price(
             raise RuntimeError("the power fails")
         await hold(*given, **named)
 
-    async with open_device(database, lease_seconds=4.0) as device:
+    async with open_device(database, lease_seconds=6.0) as device:
         await announce(device.service, changed())
         await device.shows(123.45)
         await eventually(device.is_dirty, False)
