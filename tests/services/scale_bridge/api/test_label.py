@@ -1,10 +1,35 @@
 """Texts of labels from the editor to the scale and back (SCL-13, R4, R8, R9)."""
 
 import asyncio
+from typing import Any
+
+from httpx import Response
 
 from contracts.scale_bridge import MessageEdited
-from tests.services.scale_bridge.service import open_device
-from tests.services.scale_bridge.texts import a_base, set_text, texts
+from services.scale_bridge.adapters.simulator.goods import catalogue
+from services.scale_bridge.adapters.simulator.products import ProductBase
+from tests.services.scale_bridge.service import Device, open_device
+
+
+def a_base(items: int = 4, texts: int = 3, **more: Any) -> ProductBase:
+    """Products, the first with a text, and lists that the service does not know."""
+    document = catalogue(items)
+    document["products"][0]["message"] = 1
+    document["messages"] = [
+        {"id": number, "value": f"Состав {number}", "deleted": False, "font": number}
+        for number in range(1, texts + 1)
+    ]
+    return ProductBase({**document, "serviceLists": [{"x": {"y": [1]}}], **more})
+
+
+async def set_text(device: Device, message: int, value: str) -> Response:
+    """Edit a text; the answer."""
+    return await device.put(f"/messages/{message}", value=value)
+
+
+def texts(base: ProductBase) -> dict[int, str]:
+    """What the scale holds, by id."""
+    return {one["id"]: one["value"] for one in base.document["messages"]}
 
 
 async def test_an_edited_text_comes_to_the_scale_and_is_verified_there(database: str) -> None:

@@ -6,10 +6,10 @@ from typing import Any, Final
 import pytest
 
 from tests.services.scale_bridge.api.test_barcode import BY_WEIGHT
+from tests.services.scale_bridge.api.test_label import a_base
+from tests.services.scale_bridge.api.test_schedules import DAILY
 from tests.services.scale_bridge.service import open_device
-from tests.services.scale_bridge.texts import a_base
 
-DAILY: Final = {"enabled": True, "at": ["20:00", "02:30"], "zone": "Europe/Berlin"}
 EVERY: Final = {"at": None, "every_minutes": 60}
 MINUTES: Final = [0, -5, 525_601, 10**12, 1.5, "x", None]
 SCHEDULES: Final[dict[str, list[Any]]] = {

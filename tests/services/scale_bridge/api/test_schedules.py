@@ -4,9 +4,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from httpx import AsyncClient, Response
+
 from contracts.scale_bridge import ScheduleSet
 from services.scale_bridge.bootstrap import create_app
-from tests.services.scale_bridge.scheduled import NEVER, put_interval
 from tests.services.scale_bridge.service import Service, open_service, register
 
 UNSET: Final[dict[str, Any]] = {
@@ -18,6 +19,21 @@ UNSET: Final[dict[str, Any]] = {
     "upcoming": [],
 }
 DAILY: Final = {"enabled": True, "at": ["20:00", "02:30"], "zone": "Europe/Berlin"}
+NEVER: Final = {
+    "enabled": False,
+    "interval_minutes": 1440,
+    "last_run_utc": None,
+    "last_status": None,
+    "last_error": None,
+}
+
+
+async def put_interval(
+    client: AsyncClient, number: int, enabled: bool, minutes: Any, **more: Any
+) -> Response:
+    """Set a schedule by interval, as its clients always did."""
+    body = {"enabled": enabled, "interval_minutes": minutes, **more}
+    return await client.put(f"/devices/{number}/auto-update", json=body)
 
 
 def at(service: Service, written: str) -> Service:

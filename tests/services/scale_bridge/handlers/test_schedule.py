@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -22,10 +23,10 @@ from services.scale_bridge.bootstrap import looking_tasks
 from services.scale_bridge.domain.device import device_id_of
 from services.scale_bridge.domain.schedule import SCHEDULE
 from services.scale_bridge.domain.schedule_commands import RecordRun, SetCalendar, SetSchedule
-from services.scale_bridge.handlers import schedule
+from services.scale_bridge.handlers import operation, schedule
 from services.scale_bridge.handlers.schedule import Scheduling
+from tests.services.scale_bridge.api.test_schedules import put_interval
 from tests.services.scale_bridge.calendars import DAILY, STRICT, by, clock, every
-from tests.services.scale_bridge.scheduled import put_interval, scheduling
 from tests.services.scale_bridge.service import (
     BORIS,
     Device,
@@ -36,6 +37,12 @@ from tests.services.scale_bridge.service import (
 )
 
 CAUSE: Final = Cause(tenant="demo")
+
+
+def scheduling(service: Service) -> Scheduling:
+    """What a worker needs to begin runs that are due."""
+    desk = service.deps.desk
+    return Scheduling(store=desk.store, pool=desk.pool, order=partial(operation.order, desk))
 
 
 async def set_calendar(service: Service, client: AsyncClient, its: Any = DAILY) -> int:

@@ -3,14 +3,12 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from contracts.envelope import Envelope
 from contracts.scale_bridge import ProductEdited, ProductsShown
-from contracts.shop import PriceChanged
 from libs.clock import utc_now
+from libs.eventsourcing.store import envelope
 from libs.messaging import inbox
 from libs.messaging.reaction import intake
 from libs.testing.waiting import eventually
@@ -25,6 +23,7 @@ from tests.services.scale_bridge.pricing import (
     by_price,
     changed,
     delivery,
+    recorded,
     states,
     uploads,
 )
@@ -117,13 +116,13 @@ async def test_a_price_that_cannot_be_shown_is_parked_not_lost(database: str) ->
         service = device.service
         await device.put("/profile", model="M-ER 725")
         await service.caught_up()
-        now = {"at": utc_now()}
+        now, change = {"at": utc_now()}, changed(DEAR)
         work = reactor(service.settings, service.deps.desk)
         work._clock = lambda: now["at"]
         pool = service.deps.desk.pool
         async with pool.acquire() as connection, connection.transaction():
             reaction = shop.prices(service.deps.desk, currency="RUB")
-            await intake(reaction).project(connection, [an_envelope(changed(DEAR))])
+            await intake(reaction).project(connection, [envelope(recorded(change, 1), change)])
 
         for _ in range(10):
             now["at"] += timedelta(minutes=10)
@@ -132,22 +131,6 @@ async def test_a_price_that_cannot_be_shown_is_parked_not_lost(database: str) ->
         async with pool.acquire() as connection:
             assert await inbox.parked(connection, shop.NAME) == 1
         assert await service.events(ProductEdited) == []
-
-
-def an_envelope(change: PriceChanged) -> Envelope[Any]:
-    return Envelope(
-        event_id=uuid4(),
-        tenant="demo",
-        stream=f"price-{change.article}",
-        version=1,
-        occurred_at=change.changed_at,
-        recorded_at=change.changed_at,
-        correlation_id=None,
-        causation_id=None,
-        actor="office",
-        traceparent=None,
-        event=change,
-    )
 
 
 async def test_a_liar_gets_one_upload_for_each_fetch_and_is_failed(database: str) -> None:
