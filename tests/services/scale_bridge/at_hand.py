@@ -1,11 +1,11 @@
-"""Scales that tests have at hand, and what they wait for."""
+"""Simulated scales, and what is read off them."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address
 from typing import Any
 
+from libs.testing.waiting import eventually
 from services.scale_bridge.adapters.simulator.goods import catalogue
 from services.scale_bridge.adapters.simulator.products import ProductBase
 from services.scale_bridge.adapters.simulator.scale import Options
@@ -45,11 +45,8 @@ def prices(simulator: Simulator) -> set[float]:
 
 
 async def until(holds: Callable[[], bool], what: str = "it") -> None:
-    """Wait for something to be true; fail if it is not within seconds."""
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.005)
-    assert holds(), what
+    """Wait for something to be true."""
+    await eventually(holds, what=what)
 
 
 def plus(products: Iterable[dict[str, Any]]) -> list[int]:

@@ -24,10 +24,9 @@ from services.scale_bridge.bootstrap import create_app, looking_tasks, open_deps
 from services.scale_bridge.deps import Deps
 from services.scale_bridge.handlers.execute import Executor
 from services.scale_bridge.settings import Settings
-from tests.services.scale_bridge.at_hand import a_scale
+from tests.services.scale_bridge.at_hand import PASSWORD, a_scale
 
 SEAL_KEY: Final = generate_key()
-PASSWORD: Final = "1234"
 ANNA, BORIS = uuid4(), uuid4()
 ENVIRONMENT: Final = {
     "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",

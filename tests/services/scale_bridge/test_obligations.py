@@ -114,7 +114,7 @@ def obligations() -> dict[str, list[tuple[str, str]]]:
 
 
 @cache
-def tests_of(file: Path) -> frozenset[str]:
+def names_in(file: Path) -> frozenset[str]:
     """The names of the tests of a file, which need not be imported for that."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     tree = ast.parse(file.read_text(encoding="utf-8"))
@@ -131,4 +131,4 @@ def test_what_is_owed_is_shown_by_tests_that_exist(obligation: str) -> None:
         file = ELSEWHERE.get(name.partition("/")[0], HERE) / f"{name}.py"
         assert test.startswith("test_")
         assert file.exists(), f"{obligation}: there is no {name}"
-        assert test in tests_of(file), f"{obligation}: {name} has no {test}"
+        assert test in names_in(file), f"{obligation}: {name} has no {test}"

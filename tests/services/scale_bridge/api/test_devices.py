@@ -12,10 +12,9 @@ from libs.postgres.pool import acquired
 from libs.security.sealing import Seal, generate_key
 from services.scale_bridge.handlers.secret import Rotated, rotate
 from services.scale_bridge.read_models import device as device_model
-from tests.services.scale_bridge.at_hand import a_scale
+from tests.services.scale_bridge.at_hand import PASSWORD, a_scale
 from tests.services.scale_bridge.service import (
     BORIS,
-    PASSWORD,
     SEAL_KEY,
     Service,
     a_device,
