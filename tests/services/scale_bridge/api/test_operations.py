@@ -224,7 +224,7 @@ def _progress_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_progress_often")
 async def test_progress_is_answered_while_it_is_made_and_not_recorded(database: str) -> None:
-    async with open_device(database, ITEMS, "slow:0.1", read=False) as device:
+    async with open_device(database, ITEMS, "slow:0.3", read=False) as device:
         fetching = await device.order("fetch")
         fetched = await eventually(moving(device.owner, fetching.headers["Location"]))
         by_id = f"/operations/{fetching.json()['id']}"
@@ -244,7 +244,7 @@ async def test_progress_is_answered_while_it_is_made_and_not_recorded(database: 
             "OperationEnded",
         }
 
-        device.scale.faults.set(["slow:0.1"])
+        device.scale.faults.set(["slow:0.3"])
         uploading = await device.order("upload", full=True)
         location = uploading.headers["Location"]
         sent = await eventually(moving(device.owner, location, known="total_bytes"))
@@ -270,7 +270,7 @@ async def test_a_daemons_progress_is_shown_too(database: str, tmp_path: Path) ->
         a_scale(ITEMS, password=PASSWORD) as scale,
     ):
         device_id = await remote.register(scale)
-        scale.faults.set(["slow:0.1"])
+        scale.faults.set(["slow:0.3"])
         operation_id = await remote.order(device_id, "fetch")
 
         async def moved() -> Moved | None:

@@ -104,37 +104,30 @@ async def test_a_catalogue_larger_than_a_message_goes_both_ways(remote: Remote) 
         assert scale.base.products[-1]["price"] == 3.25
 
 
+@pytest.mark.parametrize(
+    ("fault", "seconds", "outcome"),
+    [("", 60.0, "verified"), ("idle", 8.0, "unknown")],
+    ids=["to a scale that answers", "to a dead one"],
+)
 async def test_a_daemon_that_dies_in_the_middle_brings_it_to_an_end_when_it_is_back(
-    remote: Remote,
+    remote: Remote, fault: str, seconds: float, outcome: str
 ) -> None:
+    """Of a scale that is dead by then it does not claim that nothing happened."""
     async with a_scale(20, password=PASSWORD) as scale:
         async with open_daemon(remote):
             device_id = await remote.read(scale)
+            remote.desk = replace(remote.desk, operation_seconds=seconds)
             operation_id = await remote.begin_upload(device_id, scale, "mute:13/09", Step.CHECK)
         assert await remote.ends(operation_id) == []
-        scale.faults.set([])
+        scale.faults.set([fault] if fault else [])
         async with open_daemon(remote):
             ended = await remote.end(operation_id)
 
-        assert (ended.outcome, ended.code) == ("verified", "")
-        assert not (await remote.copy(device_id)).dirty
-        assert scale.base.products[0]["price"] == 5.5
-
-
-async def test_a_daemon_that_comes_back_to_a_dead_scale_does_not_say_that_nothing_happened(
-    remote: Remote,
-) -> None:
-    async with a_scale(20, password=PASSWORD) as scale:
-        async with open_daemon(remote):
-            device_id = await remote.read(scale)
-            remote.desk = replace(remote.desk, operation_seconds=8.0)
-            operation_id = await remote.begin_upload(device_id, scale, "mute:13/09", Step.CHECK)
-        scale.faults.set(["idle"])
-        async with open_daemon(remote):
-            ended = await remote.end(operation_id)
-
-        assert ended.outcome == "unknown"
-        assert (await remote.copy(device_id)).dirty
+        assert ended.outcome == outcome
+        verified = outcome == "verified"
+        assert (await remote.copy(device_id)).dirty is not verified
+        if verified:
+            assert (ended.code, scale.base.products[0]["price"]) == ("", 5.5)
 
 
 async def test_work_of_other_tenants_and_owners_is_none_of_the_daemons(remote: Remote) -> None:

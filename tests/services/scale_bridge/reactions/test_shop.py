@@ -166,6 +166,8 @@ async def test_a_dead_scale_gets_only_the_last_price_when_it_is_back(database: s
         await eventually(has_failed)
         await announce(service, last)
         await alive.shows(60.0)
+        # No operation that began with the first price is still under way.
+        await eventually(has_failed)
 
         await dead.scale.power_on()
         await dead.shows(60.0)
