@@ -1,11 +1,10 @@
 """Simulated scales, and what is read off them."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address
 from typing import Any
 
-from libs.testing.waiting import eventually
 from services.scale_bridge.adapters.simulator.goods import catalogue
 from services.scale_bridge.adapters.simulator.products import ProductBase
 from services.scale_bridge.adapters.simulator.scale import Options
@@ -42,11 +41,6 @@ def priced(items: int, price: float) -> dict[str, Any]:
 
 def prices(simulator: Simulator) -> set[float]:
     return {item["price"] for item in simulator.base.products}
-
-
-async def until(holds: Callable[[], bool], what: str = "it") -> None:
-    """Wait for something to be true."""
-    await eventually(holds, what=what)
 
 
 def plus(products: Iterable[dict[str, Any]]) -> list[int]:

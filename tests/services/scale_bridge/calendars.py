@@ -1,4 +1,4 @@
-"""A scale with a calendar in June 2026, what is asked of it, and what happens to it."""
+"""A scale with a calendar in June 2026: commands, and what follows."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from contracts.scale_bridge import (
 from services.scale_bridge.domain.calendar import calendar
 from services.scale_bridge.domain.schedule import run_id
 from services.scale_bridge.domain.schedule_commands import ClaimRun, SetCalendar, SetSchedule
+from tests.services.scale_bridge.usual import Usual
 
 BERLIN = ZoneInfo("Europe/Berlin")
 TOKYO = ZoneInfo("Asia/Tokyo")
@@ -31,57 +32,40 @@ def clock(written: str) -> datetime:
     return datetime.fromisoformat(f"2026-06-{int(day):02}T{at}:00+02:00").astimezone(UTC)
 
 
+def made_at(now: str) -> Usual:
+    """Makes events and commands of a moment."""
+    return Usual(clock(now), device_id=DEVICE, enabled=True, interval_minutes=1440, reason="late")
+
+
 def by(its: Any = DAILY, *, now: str = "1 06:00", **different: Any) -> SetCalendar:
-    told = {"device_id": DEVICE, "enabled": True, "interval_minutes": 1440, "set_by": "anna"}
-    zone = ZONES[its.zone]
-    return SetCalendar(**{**told, "calendar": its, "zone": zone, "now": clock(now), **different})
+    return made_at(now)(SetCalendar, calendar=its, zone=ZONES[its.zone], **different)
 
 
 def every(interval: int, *, now: str = "1 07:00", **different: Any) -> SetSchedule:
-    told = {"device_id": DEVICE, "enabled": True, "set_by": "anna", "zone": BERLIN}
-    return SetSchedule(**{**told, "interval_minutes": interval, "now": clock(now), **different})
+    return made_at(now)(SetSchedule, interval_minutes=interval, zone=BERLIN, **different)
 
 
 def was_set(its: Any = DAILY, due: str | None = "1 08:00", now: str = "1 06:00") -> ScheduleSet:
-    return ScheduleSet(
-        device_id=DEVICE,
-        enabled=due is not None,
-        interval_minutes=1440,
-        next_run_at=None if due is None else clock(due),
-        set_by="anna",
-        set_at=clock(now),
-        calendar=its,
-    )
+    due_at = None if due is None else clock(due)
+    enabled = due is not None
+    return made_at(now)(ScheduleSet, enabled=enabled, next_run_at=due_at, calendar=its)
 
 
 def claimed(due: str, *, now: str, following: str, slot: str | None = None) -> ScheduleClaimed:
-    return ScheduleClaimed(
-        device_id=DEVICE,
-        operation_id=run_id(DEVICE, clock(due)),
-        next_run_at=clock(following),
-        claimed_at=clock(now),
-        slot=clock(slot or due),
-    )
+    run: dict[str, Any] = {"operation_id": run_id(DEVICE, clock(due)), "slot": clock(slot or due)}
+    return made_at(now)(ScheduleClaimed, next_run_at=clock(following), **run)
 
 
 def ran(due: str, now: str) -> ScheduleRan:
-    operation_id = run_id(DEVICE, clock(due))
-    return ScheduleRan(
-        device_id=DEVICE, operation_id=operation_id, status="OK", error=None, ran_at=clock(now)
-    )
+    run: dict[str, Any] = {"operation_id": run_id(DEVICE, clock(due)), "status": "OK"}
+    return made_at(now)(ScheduleRan, error=None, **run)
 
 
 def skipped(due: str, *, now: str, runs: int, following: str) -> ScheduleSkipped:
-    return ScheduleSkipped(
-        device_id=DEVICE,
-        due_at=clock(due),
-        late_seconds=(clock(now) - clock(due)).total_seconds(),
-        runs=runs,
-        reason="late",
-        next_run_at=clock(following),
-        skipped_at=clock(now),
-    )
+    late = (clock(now) - clock(due)).total_seconds()
+    run: dict[str, Any] = {"due_at": clock(due), "late_seconds": late, "runs": runs}
+    return made_at(now)(ScheduleSkipped, next_run_at=clock(following), **run)
 
 
 def claim(now: str, zone: ZoneInfo = BERLIN) -> ClaimRun:
-    return ClaimRun(device_id=DEVICE, now=clock(now), zone=zone)
+    return made_at(now)(ClaimRun, zone=zone)

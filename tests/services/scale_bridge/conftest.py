@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from services.scale_bridge.adapters.driver import Driver, open_driver
-from services.scale_bridge.adapters.line import Limits
 from tests.databases import migrated
 
 
@@ -20,14 +19,5 @@ def database(postgres_url: str) -> Iterator[str]:
 async def driver() -> AsyncIterator[Driver]:
     """As it comes. Afterwards no thread of it may be at work."""
     async with open_driver(lines=8) as opened:
-        yield opened
-    assert opened.busy == 0
-
-
-@pytest.fixture
-async def impatient() -> AsyncIterator[Driver]:
-    """A reply, or a connection, may take it half a second."""
-    limits = Limits(connect_seconds=0.5, reply_seconds=0.5)
-    async with open_driver(lines=8, limits=limits) as opened:
         yield opened
     assert opened.busy == 0

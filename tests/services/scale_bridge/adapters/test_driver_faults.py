@@ -1,27 +1,21 @@
-"""What each fault of a scale comes to under guard: the outcome, and what the scale has then."""
+"""What each fault of a scale comes to under guard: the outcome, and what the scale has then.
+
+Where a limit of the guard ends the operation it is short, and long for every other fault: how long
+the machine takes for the rest changes no outcome.
+"""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from services.scale_bridge.adapters.driver import Driver
+from libs.testing.waiting import eventually
+from services.scale_bridge.adapters.driver import Driver, open_driver
+from services.scale_bridge.adapters.line import Limits
 from services.scale_bridge.adapters.simulator.faults import KINDS
 from services.scale_bridge.adapters.simulator.goods import catalogue
-from services.scale_bridge.domain.fault import (
-    BadAnswer,
-    BadCatalogue,
-    Disconnected,
-    Flaw,
-    ImportFailed,
-    ScaleBusy,
-    ScaleFault,
-    ScaleRefused,
-    Timeout,
-    UnknownOutcome,
-    Unreachable,
-    WrongPassword,
-)
-from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, priced, prices, until
+from services.scale_bridge.domain import fault
+from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, priced, prices
 
 ITEMS = 5
 NEW_PRICE = 77.0
@@ -29,93 +23,62 @@ NEW_PRICE = 77.0
 
 @dataclass(frozen=True)
 class Case:
-    """A fault, and what must come of it. `fault` None: the operation succeeds."""
+    """A fault, and what must come of it. `raised` None: the operation succeeds.
+
+    `imported` is what became of an upload; a reply may take `reply` seconds, all of it `deadline`.
+    """
 
     given: str
-    fault: type[ScaleFault] | None
+    raised: type[fault.ScaleFault] | None
     result: int | None = None
-    flaw: Flaw | None = None
+    flaw: fault.Flaw | None = None
     imported: bool = False
     says: str = ""
+    reply: float = 30.0
+    deadline: float = 60.0
+
+
+def each(given: str, raised: type[fault.ScaleFault] | None, **expected: Any) -> list[Case]:
+    """Faults that come to the same."""
+    return [Case(one, raised, **expected) for one in given.split()]
 
 
 FETCHES = [
-    Case("pw", WrongPassword, 0x7A),
-    Case("busy", ScaleBusy, 0xC7),
-    Case("ac14", ScaleBusy, 0xAC),
-    Case("poll:3", None),
-    Case("poll:inf", Timeout),
-    Case("err15", WrongPassword, 0x7A),
-    Case("hashbusy", Timeout),
-    Case("hashbusy*2", None),
-    Case("hashshort", Timeout),
-    Case("hashshort*1", None),
-    Case("badhash", BadCatalogue, flaw=Flaw.HASH),
-    Case("rcchunk", ScaleRefused, 0x7C),
-    Case("shortchunk", BadCatalogue, flaw=Flaw.CHUNK),
-    Case("dupchunk", BadCatalogue, flaw=Flaw.CHUNK),
-    Case("emptychunk", BadCatalogue, flaw=Flaw.CHUNK),
-    Case("trunc", Disconnected),
-    Case("trunc:14", Disconnected),
-    Case("trunchang", Timeout),
-    Case("fin:12/03", Disconnected),
-    Case("rst:12/07", Disconnected),
-    Case("mute:14:1", Timeout),
-    Case("mute:12/03", Timeout),
-    Case("late:15:0.9", Timeout),
-    Case("late:15:0.05", None),
-    Case("drip:0.1", Timeout),
-    Case("huge", BadAnswer),
-    Case("zero", BadAnswer),
-    Case("badjson", BadCatalogue, flaw=Flaw.NOT_JSON),
-    Case("badutf8", BadCatalogue, flaw=Flaw.NOT_JSON),
-    Case("bom", BadCatalogue, flaw=Flaw.NOT_JSON),
-    Case("scalar", BadCatalogue, flaw=Flaw.NOT_AN_OBJECT),
-    Case("list", BadCatalogue, flaw=Flaw.NOT_AN_OBJECT),
-    Case("nan", BadCatalogue, flaw=Flaw.NOT_FINITE),
-    Case("dupkeys", BadCatalogue, flaw=Flaw.DUPLICATE_KEY),
-    Case("rstend", None),
-    Case("idle", Disconnected),
-    Case("off", Unreachable),
-    Case("off:drop", Unreachable),
-    Case("slow:0.02", None),
-    Case("rc:12/06:CB", ScaleRefused, 0xCB),
-    Case("power:12/07", Disconnected),
+    *each("poll:3 hashbusy*2 hashshort*1 late:15:0.05 rstend slow:0.02", None),
+    *each("pw err15", fault.WrongPassword, result=0x7A),
+    *(Case("busy", fault.ScaleBusy, 0xC7), Case("ac14", fault.ScaleBusy, 0xAC)),
+    *(Case("rcchunk", fault.ScaleRefused, 0x7C), Case("rc:12/06:CB", fault.ScaleRefused, 0xCB)),
+    *each("poll:inf hashbusy hashshort", fault.Timeout, deadline=1.0),
+    *each("trunchang mute:14:1 mute:12/03 late:15:0.9 drip:0.1", fault.Timeout, reply=0.5),
+    *each("trunc trunc:14 fin:12/03 rst:12/07 idle power:12/07", fault.Disconnected),
+    *(Case("off", fault.Unreachable), Case("off:drop", fault.Unreachable, reply=0.5)),
+    *each("huge zero", fault.BadAnswer),
+    Case("badhash", fault.BadCatalogue, flaw=fault.Flaw.HASH),
+    *each("shortchunk dupchunk emptychunk", fault.BadCatalogue, flaw=fault.Flaw.CHUNK),
+    *each("badjson badutf8 bom", fault.BadCatalogue, flaw=fault.Flaw.NOT_JSON),
+    *each("scalar list", fault.BadCatalogue, flaw=fault.Flaw.NOT_AN_OBJECT),
+    Case("nan", fault.BadCatalogue, flaw=fault.Flaw.NOT_FINITE),
+    Case("dupkeys", fault.BadCatalogue, flaw=fault.Flaw.DUPLICATE_KEY),
 ]
 
 UPLOADS = [
-    Case("pw", WrongPassword, 0x7A),
-    Case("busy", ScaleBusy, 0xC7),
-    Case("rc:13/02:C4", ScaleRefused, 0xC4),
-    Case("rc:13/03:CB", ScaleRefused, 0xCB),
-    Case("fin:13/02", Disconnected),
-    Case("mute:13/02:1", Timeout),
-    Case("drip:0.2", Timeout),
-    Case("idle", Disconnected),
-    Case("off", Unreachable),
-    Case("check2", ImportFailed),
-    Case("check2msg:цена не задана", ImportFailed, says="цена не задана"),
-    Case("badproduct:3:товар 3: плохо", ImportFailed, says="товар 3: плохо"),
-    Case("check7A", UnknownOutcome, 0x7A, imported=True),
-    Case("check3", UnknownOutcome, imported=True),
-    Case("checkinf", UnknownOutcome, imported=True),
-    Case("lostack", UnknownOutcome, imported=True),
-    Case("rst:13/03", UnknownOutcome, imported=False),
-    Case("trunc", UnknownOutcome, imported=True),
-    Case("trunchang", UnknownOutcome, imported=True),
-    Case("huge:13/09", UnknownOutcome, imported=True),
-    Case("zero:13/09", UnknownOutcome, imported=True),
-    Case("fin:13/09", UnknownOutcome, imported=True),
-    Case("rst:13/09", UnknownOutcome, imported=True),
-    Case("mute:13/09:1", UnknownOutcome, imported=True),
-    Case("late:13/09:0.9", UnknownOutcome, imported=True),
-    Case("power:13/09", UnknownOutcome, imported=False),
-    Case("rc:13/09:BC", UnknownOutcome, 0xBC, imported=True),
-    Case("rc:13/09:C7*2", None, imported=True),
-    Case("rstend", None, imported=True),
-    Case("slow:0.02", None, imported=True),
-    Case("donemsg", None, imported=True),
+    *each("rc:13/09:C7*2 rstend slow:0.02 donemsg", None, imported=True),
     Case("lie", None, imported=False),
+    *(Case("pw", fault.WrongPassword, 0x7A), Case("busy", fault.ScaleBusy, 0xC7)),
+    *(Case("rc:13/02:C4", fault.ScaleRefused, 0xC4), Case("rc:13/03:CB", fault.ScaleRefused, 0xCB)),
+    *each("mute:13/02:1 drip:0.2", fault.Timeout, reply=0.5),
+    *each("fin:13/02 idle", fault.Disconnected),
+    *(Case("off", fault.Unreachable), Case("check2", fault.ImportFailed)),
+    Case("check2msg:цена не задана", fault.ImportFailed, says="цена не задана"),
+    Case("badproduct:3:товар 3: плохо", fault.ImportFailed, says="товар 3: плохо"),
+    Case("check7A", fault.UnknownOutcome, 0x7A, imported=True),
+    Case("rc:13/09:BC", fault.UnknownOutcome, 0xBC, imported=True),
+    *each("check3 trunc huge:13/09 zero:13/09", fault.UnknownOutcome, imported=True),
+    *each("fin:13/09 rst:13/09", fault.UnknownOutcome, imported=True),
+    *each("checkinf", fault.UnknownOutcome, imported=True, deadline=3.0),
+    *each("lostack trunchang", fault.UnknownOutcome, imported=True, reply=2.0),
+    *each("mute:13/09:1 late:13/09:2.5", fault.UnknownOutcome, imported=True, reply=2.0),
+    *each("rst:13/03 power:13/09", fault.UnknownOutcome, imported=False),
 ]
 
 
@@ -127,113 +90,104 @@ def test_every_fault_a_simulator_can_have_is_tried_on_the_guard() -> None:
     assert tried | {"torn"} == set(KINDS)
 
 
-@pytest.mark.parametrize("case", FETCHES, ids=lambda case: case.given)
-async def test_a_fetch_ends_as_it_must_and_changes_nothing(impatient: Driver, case: Case) -> None:
-    """(R2, R5, R16, R21)"""
-    async with a_scale(ITEMS, case.given) as simulator:
-        if case.fault is None:
-            fetched = await impatient.fetch(endpoint(simulator), PASSWORD, 5.0)
-            assert fetched.document == catalogue(ITEMS)
+async def run(case: Case, *, upload: bool) -> None:
+    """Have a scale with the fault read or written, and see what comes of it."""
+    limits = Limits(connect_seconds=case.reply, reply_seconds=case.reply)
+    async with open_driver(lines=8, limits=limits) as driver, a_scale(ITEMS, case.given) as scale:
+        where, until, desired = endpoint(scale), case.deadline, priced(ITEMS, NEW_PRICE)
+        order: Any
+        if upload:
+            order = driver.upload(where, PASSWORD, desired, clear=True, deadline=until)
         else:
-            with pytest.raises(case.fault) as caught:
-                await impatient.fetch(endpoint(simulator), PASSWORD, 1.5)
+            order = driver.fetch(where, PASSWORD, until)
+        if case.raised is None:
+            done = await order
+            assert done.items == ITEMS
+            assert upload or done.document == catalogue(ITEMS)
+        else:
+            with pytest.raises(case.raised) as caught:
+                await order
             assert caught.value.result == case.result
             assert getattr(caught.value, "flaw", None) is case.flaw
-            assert_tells_nothing(caught.value, simulator.port)
-        assert simulator.base.document == catalogue(ITEMS)
-        assert impatient.busy == 0
-        await until(lambda: simulator.open_connections == 0)
+            assert getattr(caught.value, "text", "") == case.says
+            assert_tells_nothing(caught.value, scale.port)
+        assert (prices(scale) == {NEW_PRICE}) is case.imported
+        assert upload or scale.base.document == catalogue(ITEMS)
+        await eventually(lambda: (driver.busy, scale.open_connections), (0, 0))
+
+
+def assert_tells_nothing(raised: fault.ScaleFault, port: int) -> None:
+    said = f"{raised} {raised.__cause__ or ''}"
+    assert not [word for word in (str(port), "127.0.0.1", "Errno", PASSWORD) if word in said]
+
+
+@pytest.mark.parametrize("case", FETCHES, ids=lambda case: case.given)
+async def test_a_fetch_ends_as_it_must_and_changes_nothing(case: Case) -> None:
+    """(R2, R5, R16, R21)"""
+    await run(case, upload=False)
 
 
 @pytest.mark.parametrize("case", UPLOADS, ids=lambda case: case.given)
-async def test_an_upload_ends_as_it_must_and_the_scale_has_what_is_said(
-    impatient: Driver, case: Case
-) -> None:
+async def test_an_upload_ends_as_it_must_and_the_scale_has_what_is_said(case: Case) -> None:
     """(R2, R4, R16)"""
-    async with a_scale(ITEMS, case.given) as simulator:
-        order = impatient.upload(
-            endpoint(simulator), PASSWORD, priced(ITEMS, NEW_PRICE), clear=True, deadline=1.5
-        )
-        if case.fault is None:
-            assert (await order).items == ITEMS
-        else:
-            with pytest.raises(case.fault) as caught:
-                await order
-            assert caught.value.result == case.result
-            assert getattr(caught.value, "text", "") == case.says
-            assert_tells_nothing(caught.value, simulator.port)
-        assert (prices(simulator) == {NEW_PRICE}) is case.imported
-        assert impatient.busy == 0
-        await until(lambda: simulator.open_connections == 0)
+    await run(case, upload=True)
 
 
-async def test_an_answer_lost_before_the_last_chunk_is_no_unknown_outcome(
-    impatient: Driver,
-) -> None:
+async def test_an_answer_lost_before_the_last_chunk_is_no_unknown_outcome() -> None:
     """(R4)"""
-    async with a_scale(300, "lostack") as simulator:
-        before = simulator.base.document
-        with pytest.raises(Timeout):
-            await impatient.upload(endpoint(simulator), PASSWORD, priced(300, 5.0), clear=True)
+    limits = Limits(reply_seconds=0.5)
+    async with open_driver(limits=limits) as driver, a_scale(300, "lostack") as scale:
+        before = scale.base.document
+        with pytest.raises(fault.Timeout):
+            await driver.upload(endpoint(scale), PASSWORD, priced(300, 5.0), clear=True)
 
-        assert simulator.base.document == before
+        assert scale.base.document == before
 
 
-async def test_power_lost_during_the_import_may_leave_half_of_it(impatient: Driver) -> None:
+async def test_power_lost_during_the_import_may_leave_half_of_it(driver: Driver) -> None:
     """(R4)"""
-    async with a_scale(ITEMS, "power:13/09", "torn") as simulator:
-        with pytest.raises(UnknownOutcome):
-            await impatient.upload(
-                endpoint(simulator), PASSWORD, priced(ITEMS, NEW_PRICE), clear=False
-            )
+    desired = priced(ITEMS, NEW_PRICE)
+    async with a_scale(ITEMS, "power:13/09", "torn") as scale:
+        with pytest.raises(fault.UnknownOutcome):
+            await driver.upload(endpoint(scale), PASSWORD, desired, clear=False)
 
-        await until(lambda: simulator.listening)
-        changed = [item["price"] == NEW_PRICE for item in simulator.base.products]
+        await eventually(lambda: scale.listening)
+        changed = [item["price"] == NEW_PRICE for item in scale.base.products]
         assert changed == [True, True, False, False, False]
-        repeated = await impatient.upload(
-            endpoint(simulator), PASSWORD, priced(ITEMS, NEW_PRICE), clear=False
-        )
+        repeated = await driver.upload(endpoint(scale), PASSWORD, desired, clear=False)
         assert repeated.items == ITEMS
-        assert prices(simulator) == {NEW_PRICE}
+        assert prices(scale) == {NEW_PRICE}
 
 
 @pytest.mark.parametrize("cut", ["13/02", "13/03", "13/09"])
 @pytest.mark.parametrize("clear", [True, False])
 async def test_whenever_the_power_fails_the_next_upload_sets_it_right(
-    impatient: Driver, cut: str, clear: bool
+    driver: Driver, cut: str, clear: bool
 ) -> None:
     """(R8, R25)"""
     desired = priced(400, NEW_PRICE)
-    async with a_scale(400, f"power:{cut}:0.05", "torn", checking=1) as simulator:
-        where = endpoint(simulator)
-        with pytest.raises((Disconnected, UnknownOutcome)):
-            await impatient.upload(where, PASSWORD, desired, clear=clear)
-        await until(lambda: simulator.listening)
-        assert (await impatient.fetch(where, PASSWORD)).document != desired
+    async with a_scale(400, f"power:{cut}:0.05", "torn", checking=1) as scale:
+        where = endpoint(scale)
+        with pytest.raises((fault.Disconnected, fault.UnknownOutcome)):
+            await driver.upload(where, PASSWORD, desired, clear=clear)
+        await eventually(lambda: scale.listening)
+        assert (await driver.fetch(where, PASSWORD)).document != desired
 
-        await impatient.upload(where, PASSWORD, desired, clear=clear)
-        assert (await impatient.fetch(where, PASSWORD)).document == desired
+        await driver.upload(where, PASSWORD, desired, clear=clear)
+        assert (await driver.fetch(where, PASSWORD)).document == desired
 
 
-async def test_a_scale_that_lies_is_found_out_by_reading_back(impatient: Driver) -> None:
+async def test_a_scale_that_lies_is_found_out_by_reading_back(driver: Driver) -> None:
     """(R4)"""
-    async with a_scale(ITEMS, "lie") as simulator:
-        where = endpoint(simulator)
-        await impatient.upload(where, PASSWORD, priced(ITEMS, NEW_PRICE), clear=False)
+    async with a_scale(ITEMS, "lie") as scale:
+        where = endpoint(scale)
+        await driver.upload(where, PASSWORD, priced(ITEMS, NEW_PRICE), clear=False)
 
-        assert (await impatient.fetch(where, PASSWORD)).document == catalogue(ITEMS)
+        assert (await driver.fetch(where, PASSWORD)).document == catalogue(ITEMS)
 
 
-async def test_a_wrong_password_is_the_scales_answer_and_not_the_drivers(impatient: Driver) -> None:
+async def test_a_wrong_password_is_the_scales_answer_and_not_the_drivers(driver: Driver) -> None:
     """(R12, R16)"""
-    async with a_scale(ITEMS, password="9876") as simulator:
-        with pytest.raises(WrongPassword):
-            await impatient.fetch(endpoint(simulator), PASSWORD)
-
-
-def assert_tells_nothing(fault: ScaleFault, port: int) -> None:
-    said = f"{fault} {fault.__cause__ or ''}"
-    assert str(port) not in said
-    assert "127.0.0.1" not in said
-    assert "Errno" not in said
-    assert PASSWORD not in said
+    async with a_scale(ITEMS, password="9876") as scale:
+        with pytest.raises(fault.WrongPassword):
+            await driver.fetch(endpoint(scale), PASSWORD)

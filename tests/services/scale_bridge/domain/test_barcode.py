@@ -18,28 +18,23 @@ from services.scale_bridge.domain.barcode import (
     TradeItem,
     meaning,
 )
+from tests.services.scale_bridge.usual import Usual
 
-NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
 TODAY = date(2026, 3, 1)
+made = Usual(datetime(2026, 3, 1, 9, tzinfo=UTC), measure="weight_g", measure_digits=5)
 
 
 def a_rule(prefix: str = "20", **different: Any) -> BarcodeRule:
-    given: dict[str, Any] = {
-        "name": f"rule {prefix}",
-        "prefix": prefix,
-        "code_digits": 7 - len(prefix),
-        "measure": "weight_g",
-        "measure_digits": 5,
-    }
-    return BarcodeRule(**given | different)
+    usual = {"name": f"rule {prefix}", "prefix": prefix, "code_digits": 7 - len(prefix)}
+    return made(BarcodeRule, **(usual | different))
 
 
 def setting(*rules: BarcodeRule) -> SetRules:
-    return SetRules(rules=rules, set_by="anna", now=NOW)
+    return made(SetRules, rules=rules)
 
 
 def were_set(*rules: BarcodeRule) -> BarcodeRulesSet:
-    return BarcodeRulesSet(rules=rules, set_by="anna", set_at=NOW)
+    return made(BarcodeRulesSet, rules=rules)
 
 
 def test_rules_are_set_as_a_whole_and_once() -> None:
@@ -87,9 +82,16 @@ def test_what_is_no_label_may_be_a_trade_item_or_a_string_of_elements() -> None:
     assert meaning(rules, "5901234123457", today=TODAY) == TradeItem("05901234123457")
     assert meaning(rules, "]E05901234123457", today=TODAY) == TradeItem("05901234123457")
     assert meaning(rules, "]C13102000150", today=TODAY) == {"3102": Decimal("1.50")}
-    with pytest.raises(WrongCheckDigit):
-        meaning(rules, "5901234123458", today=TODAY)
-    with pytest.raises(WrongCheckDigit):
-        meaning(rules, "2100150012341", today=TODAY)
-    with pytest.raises(UnknownElement):
-        meaning(rules, "hello", today=TODAY)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("5901234123458", WrongCheckDigit),
+        ("2100150012341", WrongCheckDigit),
+        ("hello", UnknownElement),
+    ],
+)
+def test_what_is_neither_is_refused(text: str, fault: type[Exception]) -> None:
+    with pytest.raises(fault):
+        meaning((a_rule("21"),), text, today=TODAY)

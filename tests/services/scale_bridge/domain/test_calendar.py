@@ -25,13 +25,9 @@ from services.scale_bridge.domain.calendar import (
 )
 
 DEVICE = DeviceId(UUID(int=7))
-ZONES = (
-    "Europe/Berlin",
-    "America/New_York",
-    "Australia/Lord_Howe",
-    "Africa/Cairo",
-    "Europe/Moscow",
-)
+ZONES = [
+    *("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo", "Europe/Moscow")
+]
 BERLIN = ZoneInfo("Europe/Berlin")
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 TIMES = st.builds("{:02}:{:02}".format, st.integers(0, 23), st.just(0) | st.integers(0, 59))
@@ -175,48 +171,52 @@ def test_times_that_a_night_makes_the_same_moment_are_one_run() -> None:
     assert missed(of, BERLIN, DEVICE, due=found[0].at, now=later) == found[:1]
 
 
+HOUR_WIDE = calendar(["08:00"], zone="Europe/Berlin", jitter_minutes=60)
+JUNE = datetime(2026, 6, 1, tzinfo=UTC)
+SLOT = moment(date(2026, 6, 1), time(8), BERLIN)
+
+
+def delays(of: ScheduleCalendar, scales: int) -> list[timedelta]:
+    """How long after eight each of so many scales begins."""
+    ids = (DeviceId(UUID(int=number)) for number in range(scales))
+    return [next_run(of, BERLIN, device, now=JUNE) - SLOT for device in ids]
+
+
 def test_many_scales_do_not_begin_at_once() -> None:
-    of = calendar(["08:00"], zone="Europe/Berlin", jitter_minutes=60)
-    since = datetime(2026, 6, 1, tzinfo=UTC)
-    begins = [next_run(of, BERLIN, DeviceId(UUID(int=number)), now=since) for number in range(1000)]
-    slot = moment(date(2026, 6, 1), time(8), BERLIN)
-    tens = [sum((at - slot) // (10 * MINUTE) == ten for at in begins) for ten in range(6)]
+    late = delays(HOUR_WIDE, 1000)
+    tens = [sum(one // (10 * MINUTE) == ten for one in late) for ten in range(6)]
     assert sum(tens) == 1000
     assert min(tens) > 120
 
 
 def test_a_scale_begins_at_another_minute_every_day() -> None:
-    of = calendar(["08:00"], zone="Europe/Berlin", jitter_minutes=60)
-    some = islice(runs(of, BERLIN, DEVICE, since=datetime(2026, 6, 1, tzinfo=UTC)), 20)
+    some = islice(runs(HOUR_WIDE, BERLIN, DEVICE, since=JUNE), 20)
     assert len({run.at - run.slot for run in some}) > 15
 
 
 def test_a_spread_never_reaches_the_next_time() -> None:
     """Nor are scales that might have waited for longer all late together."""
     of = calendar(["08:00", "08:02"], zone="Europe/Berlin", jitter_minutes=120)
-    since = datetime(2026, 6, 1, tzinfo=UTC)
-    slot = moment(date(2026, 6, 1), time(8), BERLIN)
-    late = [
-        next_run(of, BERLIN, DeviceId(UUID(int=number)), now=since) - slot for number in range(200)
-    ]
+    late = delays(of, 200)
     assert max(late) < 2 * MINUTE
     assert len(set(late)) > 60
 
 
 def test_a_time_that_had_its_run_has_no_other_one() -> None:
     """Also if it would be later by now, or a clock went back a little."""
-    slot = moment(date(2026, 6, 1), time(8), BERLIN)
-    before = slot - 30 * MINUTE
-    assert next_run(EVERY_DAY, BERLIN, DEVICE, now=before) == slot
-    assert next_run(EVERY_DAY, BERLIN, DEVICE, now=before, done=slot) == slot + DAY
-    assert next_run(EVERY_DAY, BERLIN, DEVICE, now=before, done=slot + 300 * DAY) == slot
+    before = SLOT - 30 * MINUTE
+    assert next_run(EVERY_DAY, BERLIN, DEVICE, now=before) == SLOT
+    assert next_run(EVERY_DAY, BERLIN, DEVICE, now=before, done=SLOT) == SLOT + DAY
+    assert next_run(EVERY_DAY, BERLIN, DEVICE, now=before, done=SLOT + 300 * DAY) == SLOT
 
 
-def test_a_run_timed_by_rules_that_have_changed_since_stands_for_the_nearest_time() -> None:
-    slot = moment(date(2026, 6, 1), time(8), BERLIN)
-    for due in (slot - 60 * MINUTE, slot + 60 * MINUTE):
-        (found,) = missed(EVERY_DAY, BERLIN, DEVICE, due=due, now=due + MINUTE)
-        assert (found.slot, found.at) == (slot, due)
+@pytest.mark.parametrize("minutes", [-60, 60])
+def test_a_run_timed_by_rules_that_have_changed_since_is_for_the_nearest_time(
+    minutes: int,
+) -> None:
+    due = SLOT + minutes * MINUTE
+    (found,) = missed(EVERY_DAY, BERLIN, DEVICE, due=due, now=due + MINUTE)
+    assert (found.slot, found.at) == (SLOT, due)
 
 
 def test_times_in_any_order_are_the_same_calendar() -> None:
@@ -228,21 +228,13 @@ def test_times_in_any_order_are_the_same_calendar() -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        {"at": []},
-        {"at": ["24:00"]},
-        {"at": ["8:00"]},
-        {"at": ["08:00:00"]},
-        {"at": ["0800"]},
-        {"at": ["x"]},
-        {"at": [f"00:{minute:02}" for minute in range(25)]},
-        {"weekdays": []},
-        {"weekdays": ["mon", "Monday"]},
-        {"jitter_minutes": -1},
-        {"jitter_minutes": 121},
-        {"missed": "perhaps"},
-        {"grace_minutes": -1},
-        {"grace_minutes": 1441},
+        *({"at": [time]} for time in ("24:00", "8:00", "08:00:00", "0800", "x")),
+        *({"at": []}, {"at": [f"00:{minute:02}" for minute in range(25)]}),
+        *({"weekdays": []}, {"weekdays": ["mon", "Monday"]}, {"missed": "perhaps"}),
+        *({"jitter_minutes": minutes} for minutes in (-1, 121)),
+        *({"grace_minutes": minutes} for minutes in (-1, 1441)),
     ],
+    ids=lambda bad: str(bad)[:40],
 )
 def test_a_calendar_out_of_bounds_is_refused(bad: dict[str, Any]) -> None:
     said: dict[str, Any] = {"at": ["08:00"], "zone": "UTC", **bad}

@@ -1,12 +1,19 @@
-"""Which files are catalogues, and which product is which."""
+"""Which files are catalogues, and which product is which.
+
+Files are read strictly, or fast: both readers accept and refuse exactly the same (R5, R21).
+"""
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from services.scale_bridge.adapters import catalogue_file
+from services.scale_bridge.adapters.simulator.goods import catalogue as goods
+from services.scale_bridge.domain import catalogue
 from services.scale_bridge.domain.catalogue import (
     Strictness,
     check,
@@ -15,17 +22,52 @@ from services.scale_bridge.domain.catalogue import (
     key_of,
     only,
     plu_of,
-    read,
     written,
 )
 from services.scale_bridge.domain.fault import BadCatalogue, Flaw
-from tests.services.scale_bridge.files import BAD, GOOD
+
+Reader: TypeAlias = Callable[..., Any]
+
+EACH_READER = pytest.mark.parametrize(
+    "read", [catalogue.read, catalogue_file.read], ids=["strict", "fast"]
+)
+
+BAD = [
+    *((file, Flaw.NOT_JSON) for file in (b"", b"{", b'{"products":[]}x')),
+    (b"\xef\xbb\xbf" + b'{"products":[]}', Flaw.NOT_JSON),
+    (b'{"products":[{"name":"\xff"}]}', Flaw.NOT_JSON),
+    (b'{"products":[{"name":"\\ud800"}]}', Flaw.NOT_JSON),
+    (b'{"products":' + b"[" * 100_000, Flaw.NOT_JSON),
+    (b'{"products":[{"price":' + b"9" * 5000 + b"}]}", Flaw.NOT_JSON),
+    (b'{"products":[{"price":NaN}]}', Flaw.NOT_FINITE),
+    (b'{"products":[{"price":-Infinity}]}', Flaw.NOT_FINITE),
+    (b'{"products":[{"price":1e999}]}', Flaw.NOT_FINITE),
+    (b'{"products":[{"price":1,"price":2}]}', Flaw.DUPLICATE_KEY),
+    (b'{"products":[],"products":[]}', Flaw.DUPLICATE_KEY),
+    *((file, Flaw.NOT_AN_OBJECT) for file in (b"[]", b"42", b"null")),
+    *((file, Flaw.NO_PRODUCTS) for file in (b"{}", b'{"items":[]}')),
+    *((file, Flaw.NO_PRODUCTS) for file in (b'{"products":{}}', b'{"products":null}')),
+    (b'{"products":[1]}', Flaw.NOT_A_PRODUCT),
+    (b'{"products":[{"pluNumber":1},{"pluNumber":1}]}', Flaw.DUPLICATE_PLU),
+    (b'{"products":[{"pluNumber":1},{"pluNumber":"1"}]}', Flaw.DUPLICATE_PLU),
+    (b'{"products":[{"pluNumber":1},{"pluNumber":1.0}]}', Flaw.DUPLICATE_PLU),
+]
+
+GOOD = [
+    '{"products":[{"x":999999999999999999999999999999}]}',
+    '{"products":[]}',
+    '{"products":[{},{"name":"без PLU"},{"pluNumber":null},{"pluNumber":1}],"x":{"y":[1.5]}}',
+    '{"products":[{"pluNumber":"01"},{"pluNumber":1}]}',
+    '{"products":[{"name":"\\ud83d\\ude00\\n"}]}',
+    json.dumps(goods(200), ensure_ascii=False),
+]
 
 
+@EACH_READER
 @pytest.mark.parametrize(
     ("file", "flaw"), BAD, ids=[f"{flaw}-{n}" for n, (_, flaw) in enumerate(BAD)]
 )
-def test_a_bad_file_is_not_accepted(file: bytes, flaw: Flaw) -> None:
+def test_a_bad_file_is_not_accepted(read: Reader, file: bytes, flaw: Flaw) -> None:
     """(R5)"""
     with pytest.raises(BadCatalogue) as caught:
         read(file)
@@ -33,20 +75,36 @@ def test_a_bad_file_is_not_accepted(file: bytes, flaw: Flaw) -> None:
     assert caught.value.flaw is flaw
 
 
-@pytest.mark.parametrize("file", GOOD)
-def test_a_good_file_is_accepted_whole(file: str) -> None:
+@EACH_READER
+@pytest.mark.parametrize("file", GOOD, ids=range(len(GOOD)))
+def test_a_good_file_is_accepted_whole(read: Reader, file: str) -> None:
     """(R5)"""
     assert read(file.encode()) == json.loads(file)
 
 
-def test_a_file_of_more_than_64_mebibytes_is_not_even_read() -> None:
+@EACH_READER
+def test_a_file_of_more_than_64_mebibytes_is_not_even_read(read: Reader) -> None:
     """(R21)"""
     with pytest.raises(BadCatalogue) as caught:
-        read(bytes(64 * 1024 * 1024 + 1))
+        read(b'{"products":[]}'.ljust(64 * 1024 * 1024 + 1))
 
     assert caught.value.flaw is Flaw.TOO_LARGE
 
 
+@EACH_READER
+@pytest.mark.parametrize("spelling", ["\\u0022", '\\"', "\\\\", ":", "я"])
+def test_a_repeated_key_cannot_hide_behind_other_quotation_marks(
+    read: Reader, spelling: str
+) -> None:
+    """(R5)"""
+    file = f'{{"products":[{{"a":1,"a":2,"name":"{spelling * 2}"}}]}}'.encode()
+
+    with pytest.raises(BadCatalogue) as caught:
+        read(file)
+    assert caught.value.flaw is Flaw.DUPLICATE_KEY
+
+
+@EACH_READER
 @pytest.mark.parametrize(
     ("file", "relaxed"),
     [
@@ -54,12 +112,51 @@ def test_a_file_of_more_than_64_mebibytes_is_not_even_read() -> None:
         (b'{"products":[{"a":1,"a":2}]}', Strictness(unique_keys=False)),
         (b'{"products":[{"pluNumber":1},{"pluNumber":1}]}', Strictness(unique_plus=False)),
     ],
+    ids=["numbers", "keys", "plus"],
 )
-def test_each_rule_is_relaxed_by_itself(file: bytes, relaxed: Strictness) -> None:
+def test_each_rule_is_relaxed_by_itself(read: Reader, file: bytes, relaxed: Strictness) -> None:
     """(R5)"""
     assert len(read(file, relaxed)["products"]) > 0
     with pytest.raises(BadCatalogue):
         read(b'{"items":[]}', relaxed)
+
+
+TEXTS = st.text(alphabet='"\\abя:,{}[]\n/u0022', max_size=6)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.lists(st.tuples(TEXTS, VALUES), max_size=4), st.booleans(), st.booleans())
+@example([("a", 1), ("a", '"')], True, True)
+def test_both_readers_answer_the_same_for_any_object(
+    pairs: list[tuple[str, Any]], ascii_only: bool, unique: bool
+) -> None:
+    """(R5)"""
+    inner = ",".join(
+        f"{json.dumps(key, ensure_ascii=ascii_only)}:{json.dumps(value, ensure_ascii=ascii_only)}"
+        for key, value in pairs
+    )
+    file = f'{{"products":[{{{inner}}}]}}'.encode(errors="replace")
+
+    def answer(read: Reader) -> str:
+        try:
+            return repr(read(file, Strictness(unique_keys=unique, unique_plus=False)))
+        except BadCatalogue as bad:
+            return repr(bad.flaw)
+
+    assert answer(catalogue_file.read) == answer(catalogue.read)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_at_all_do_worse_than_being_refused(file: bytes) -> None:
+    """(R5)"""
+    try:
+        check(catalogue.read(file))
+    except BadCatalogue:
+        return
 
 
 def test_it_is_written_compactly_with_its_letters_and_the_order_of_its_keys() -> None:
@@ -72,11 +169,10 @@ def test_it_is_written_compactly_with_its_letters_and_the_order_of_its_keys() ->
 @pytest.mark.parametrize(
     ("value", "flaw"),
     [
-        (float("nan"), Flaw.NOT_FINITE),
-        (float("inf"), Flaw.NOT_FINITE),
-        (chr(0xD800), Flaw.NOT_JSON),
-        ({1, 2}, Flaw.NOT_JSON),
+        *((float(number), Flaw.NOT_FINITE) for number in ("nan", "inf")),
+        *((chr(0xD800), Flaw.NOT_JSON), ({1, 2}, Flaw.NOT_JSON)),
     ],
+    ids=["nan", "inf", "surrogate", "set"],
 )
 def test_what_no_scale_could_read_is_not_written(value: Any, flaw: Flaw) -> None:
     """(R11)"""
@@ -89,10 +185,9 @@ def test_what_no_scale_could_read_is_not_written(value: Any, flaw: Flaw) -> None
 def test_plus_are_compared_as_text() -> None:
     document = {"products": [{"name": "none"}, {"pluNumber": "7"}, {"pluNumber": 1}]}
 
-    assert find(document, "7") == 1
-    assert find(document, "1") == 2
-    assert find(document, "01") is None
-    assert find(document, "None") is None
+    places = {plu: find(document, plu) for plu in ("7", "1", "01", "None")}
+
+    assert places == {"7": 1, "1": 2, "01": None, "None": None}
     assert plu_of({"pluNumber": 3.0}) == "3"
 
 
@@ -108,12 +203,3 @@ def test_some_of_a_catalogue_is_a_catalogue_with_all_else_in_it() -> None:
     some = only(document, {"2", "code:3"})
 
     assert some == {"categories": [1], "products": [{"pluNumber": 2}, {"code": 3}]}
-
-
-@given(st.binary(max_size=200))
-def test_no_bytes_at_all_do_worse_than_being_refused(file: bytes) -> None:
-    """(R5)"""
-    try:
-        check(read(file))
-    except BadCatalogue:
-        return

@@ -1,4 +1,5 @@
-"""What differs between two catalogues."""
+"""What differs between two catalogues, what is sent for it so that a scale shows the other, and
+what counts as showing it: of products, and of what is beside them."""
 
 from typing import Any
 
@@ -6,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.scale_bridge.adapters.simulator.goods import catalogue
-from services.scale_bridge.domain.difference import DERIVED, Change, difference
+from services.scale_bridge.domain.beside import deleted_messages, unshown, with_forgotten
+from services.scale_bridge.domain.difference import DERIVED, WHOLE, Change, difference
+from services.scale_bridge.domain.showing import differing, extra, wrong
 
 
 def of(*products: dict[str, Any]) -> dict[str, Any]:
@@ -50,3 +53,172 @@ def test_it_names_exactly_the_products_that_one_has_and_the_other_has_not(
     assert set(found.added) == {str(n) for n in range(first + 1, second + 1)}
     assert set(found.removed) == {str(n) for n in range(second + 1, first + 1)}
     assert not found.changed
+
+
+def a_product(plu: int, **different: Any) -> dict[str, Any]:
+    return {"pluNumber": plu, "code": plu + 100, "price": 10.0} | different
+
+
+def a_catalogue(*products: dict[str, Any]) -> dict[str, Any]:
+    return {"categories": [{"idCategory": 1}], "products": list(products)}
+
+
+WANTED = a_catalogue(a_product(1), a_product(2, price=12.0))
+
+
+def test_only_what_differs_is_sent() -> None:
+    known = a_catalogue(a_product(1), a_product(2))
+
+    assert differing(known, WANTED) == a_catalogue(a_product(2, price=12.0))
+    assert differing(WANTED, WANTED) is None
+
+
+def test_all_is_sent_to_a_scale_nobody_knows() -> None:
+    assert differing(None, WANTED) == WANTED
+
+
+def test_what_is_wanted_no_more_is_marked_as_deleted() -> None:
+    known = a_catalogue(a_product(1), a_product(2, price=12.0), a_product(3))
+
+    assert differing(known, WANTED) == a_catalogue(a_product(3, deleted=True))
+
+
+def test_a_scale_shows_what_is_wanted_whatever_else_it_knows() -> None:
+    read = a_catalogue(a_product(1, shelfLifeInDays=3), a_product(2, price=12), a_product(9))
+
+    assert not wrong(WANTED, read)
+    assert extra(WANTED, read) == {"9"}
+
+
+def test_a_wrong_price_a_missing_product_and_a_deleted_one_are_wrong() -> None:
+    read = a_catalogue(a_product(2, price=10.0), a_product(9))
+
+    assert wrong(WANTED, read, gone={"9"}) == {"1", "2", "9"}
+
+
+def test_a_cleared_date_must_be_gone() -> None:
+    wanted = a_catalogue(a_product(1, sellByDate=""))
+
+    assert wrong(wanted, a_catalogue(a_product(1, sellByDate="01-03-26"))) == {"1"}
+    assert not wrong(wanted, a_catalogue(a_product(1)))
+    assert not wrong(a_catalogue(a_product(1)), a_catalogue(a_product(1, sellByDate="01-03-26")))
+
+
+def text(number: float | str, value: str | None = "x", **more: Any) -> dict[str, Any]:
+    return {"id": number, "value": value} | more
+
+
+def with_texts(*messages: Any, **more: Any) -> dict[str, Any]:
+    return {"messages": list(messages), "products": [{"pluNumber": 1, "message": 1}]} | more
+
+
+def test_entries_are_compared_by_their_ids_whatever_their_order() -> None:
+    before = with_texts(text(1), text(2), categories=[{"idCategory": 1, "name": "a"}])
+    after = with_texts(text("2"), text(3), text(1, "y"), categories=[{"idCategory": 1.0}])
+
+    assert difference(before, after).beside == {
+        "messages": {
+            "1": Change(before=text(1), after=text(1, "y")),
+            "3": Change(before=None, after=text(3)),
+        },
+        "categories": {
+            "1": Change(before={"idCategory": 1, "name": "a"}, after={"idCategory": 1.0})
+        },
+    }
+
+
+def test_what_cannot_be_told_apart_differs_as_a_whole() -> None:
+    before = with_texts(text(1), rates=[{"r": 1}], theme="dark")
+    after = with_texts({"value": "x"}, rates=[{"r": 2}])
+
+    assert difference(before, after).beside == {
+        "messages": {WHOLE: Change(before=[text(1)], after=[{"value": "x"}])},
+        "rates": {WHOLE: Change(before=[{"r": 1}], after=[{"r": 2}])},
+        "theme": {WHOLE: Change(before="dark", after=None)},
+    }
+    assert not difference(before, dict(reversed(before.items())))
+
+
+def test_a_text_that_differs_is_sent_alone_though_no_product_differs() -> None:
+    known = with_texts(text(1), text(2), text(3))
+    wanted = with_texts(text(1), text(2, "y"), text(3), unknown={"k": 1})
+
+    sent = {"messages": [text(2, "y")], "products": [], "unknown": {"k": 1}}
+    assert differing(known, wanted) == sent
+    assert differing(wanted, wanted) is None
+
+
+def test_a_product_takes_its_text_along_and_no_other() -> None:
+    known = with_texts(text(1), text(2))
+    wanted = {**known, "products": [{"pluNumber": 1, "message": 2}]}
+    without = {**known, "products": [{"pluNumber": 1, "message": None}]}
+
+    assert differing(known, wanted) == {**wanted, "messages": [text(2)]}
+    assert differing(known, without) == {"products": without["products"]}
+
+
+def test_a_text_that_is_wanted_no_more_is_sent_to_be_forgotten() -> None:
+    known = with_texts(text(1), text(2))
+    patch = differing(known, with_texts(text(1)))
+
+    assert patch == {"messages": [text(2, deleted=True)], "products": []}
+    assert deleted_messages(patch) == {"2"}
+
+
+def test_texts_in_an_unknown_shape_are_sent_as_they_are() -> None:
+    odd = {"messages": {"1": "x"}, "products": []}
+
+    assert differing({"messages": [], "products": []}, odd) == odd
+    assert not unshown(odd, with_texts())
+
+
+def test_a_text_must_be_shown_as_it_is_wanted() -> None:
+    wanted = with_texts(text(1), text(2), text(3, deleted=True), text(4, ""))
+    good = with_texts(text("4", None), text(2, font=1), text(9), text(1.0, deleted=False))
+    bad = with_texts(text(1, "y"), text(2, deleted=True), text(3), text(4))
+
+    assert not unshown(wanted, good)
+    assert unshown(wanted, bad) == {("messages", str(number)) for number in (1, 2, 3, 4)}
+    assert unshown(wanted, {"products": []}) == {("messages", plu) for plu in "124"}
+    assert unshown(wanted, good, gone={"9", "8"}) == {("messages", "9")}
+
+
+def test_of_other_lists_only_what_was_changed_must_be_shown() -> None:
+    """A template that somebody took from the scale is no reason to call an upload failed."""
+    old = with_texts(labelTemplates=[{"id": 1, "width": 58}], lotsOfProduct=[{"id": 1}])
+    new = with_texts(labelTemplates=[{"id": 1, "width": 60}], lotsOfProduct=[{"id": 1, "x": 2}])
+
+    assert not unshown(old, with_texts(), known=old)
+    assert not unshown(old, with_texts())
+    assert unshown(new, old, known=old) == {("labelTemplates", "1")}
+    assert not unshown(new, {**old, "labelTemplates": new["labelTemplates"]}, known=old)
+
+
+def test_what_only_the_scale_has_is_sent_to_be_forgotten_beside_all_others() -> None:
+    wanted, read = with_texts(text(1)), with_texts(text(2), text(3))
+    bad = unshown(wanted, read, gone={"2"})
+
+    assert bad == {("messages", "1"), ("messages", "2")}
+    assert with_forgotten(wanted, read, bad)["messages"] == [text(1), text(2, deleted=True)]
+    assert with_forgotten(wanted, read, frozenset()) == wanted
+
+
+TEXTS = st.lists(
+    st.builds(text, st.integers(1, 6), st.sampled_from("ab"), deleted=st.booleans()),
+    unique_by=lambda entry: entry["id"],
+    max_size=6,
+)
+
+
+@given(TEXTS, TEXTS)
+def test_a_scale_that_merges_what_it_is_sent_shows_what_is_wanted(
+    known: list[Any], wanted: list[Any]
+) -> None:
+    before, after = [{**with_texts(*texts), "products": []} for texts in (known, wanted)]
+    patch = differing(before, after)
+    merged = {one["id"]: one for one in [*known, *(patch or {}).get("messages", [])]}
+    shows = [one for one in merged.values() if not one["deleted"]]
+
+    assert not unshown(after, with_texts(*shows), known=before, gone=deleted_messages(patch))
+    values = {one["id"]: one["value"] for one in wanted if not one["deleted"]}
+    assert {one["id"]: one["value"] for one in shows} == values

@@ -1,34 +1,26 @@
-"""What labels say beside products: texts are edited, and products refer to what is there."""
+"""What labels say beside products: texts are edited, products refer to what exists (R8, SCL-8)."""
 
 from typing import Any
 
 import pytest
 
 from contracts.scale_bridge import MessageEdited, ProductEdited
-from libs.eventsourcing.testing import Scenario
+from services.scale_bridge.domain import label
 from services.scale_bridge.domain.copy import NothingCached, catalogue_with
 from services.scale_bridge.domain.copy_commands import DropMessage, SetMessage
 from services.scale_bridge.domain.copy_history import Copy
-from services.scale_bridge.domain.label import (
-    LONGEST_TEXT,
-    MessageInUse,
-    MessagesUnreadable,
-    MessageUnknown,
-    entries,
-    users,
-)
 from services.scale_bridge.domain.model import Limits
 from services.scale_bridge.domain.product import BadFields, BeyondModel
 from tests.services.scale_bridge.copies import (
-    ID,
-    NOW,
     a_product,
     edit,
+    made,
     was_confirmed,
     was_edited,
     was_fetched,
     was_invalidated,
 )
+from tests.services.scale_bridge.decisions import decisions, row
 
 FLOUR = {"id": 1, "value": "Состав: мука", "deleted": False, "font": 2}
 GONE = {"id": 2, "value": "Состав: вода", "deleted": True}
@@ -48,52 +40,47 @@ NONE: dict[str, Any] = {"products": [a_product(1)]}
 CATALOGUE = catalogue_with({"first": FIRST, "second": TEXTUAL, "odd": ODD, "none": NONE})
 
 
-def put(message: str, value: str, limits: Limits | None = None) -> SetMessage:
-    command = SetMessage(device_id=ID, message=message, value=value, edited_by="anna", now=NOW)
-    return command if limits is None else SetMessage(**{**fields(command), "limits": limits})
-
-
-def fields(command: SetMessage) -> dict[str, Any]:
-    return {name: getattr(command, name) for name in command.__slots__}
+def put(message: str, value: str, **limits: Limits) -> SetMessage:
+    return made(SetMessage, message=message, value=value, **limits)
 
 
 def drop(message: str) -> DropMessage:
-    return DropMessage(device_id=ID, message=message, edited_by="anna", now=NOW)
+    return made(DropMessage, message=message)
 
 
 def was_put(revision: int, message: str, before: Any, after: Any) -> MessageEdited:
-    return MessageEdited(
-        device_id=ID,
-        revision=revision,
-        message=message,
-        before=before,
-        after=after,
-        edited_by="anna",
-        edited_at=NOW,
-    )
+    return made(MessageEdited, revision=revision, message=message, before=before, after=after)
 
 
 def after(*events: Any, content: str = "first") -> Copy:
-    return CATALOGUE.state_after([of(content), *events])
+    return CATALOGUE.state_after([was_fetched(1, content), *events])
 
 
-def of(content: str) -> Any:
-    fetched = was_fetched(1)
-    said = {name: getattr(fetched, name) for name in fetched.__slots__}
-    return type(fetched)(**{**said, "content": content})
+RYE, BACK = {**FLOUR, "value": "Состав: рожь"}, {**GONE, "deleted": False}
+SALT, OWN = {"id": 5, "value": "Соль", "deleted": False}, {"id": 4, "value": "x"}
+FETCHED, MOVED = [was_fetched(1)], [was_fetched(1), was_invalidated(2)]
+WITH_OWN, OTHER_SHAPE = [was_fetched(1), was_put(2, "4", None, OWN)], [was_fetched(1, "odd")]
+DROPPED = was_put(3, "4", OWN, {**OWN, "deleted": True})
+SHORT, SHORTENED = Limits(longest_text=3), was_put(2, "1", FLOUR, {**FLOUR, "value": "abc"})
 
-
-def test_a_text_is_changed_with_all_that_is_unknown_about_it() -> None:
-    fetched = Scenario(CATALOGUE).given(was_fetched(1))
-
-    fetched.when(put("1", "Состав: рожь")).then(
-        was_put(2, "1", FLOUR, {**FLOUR, "value": "Состав: рожь"})
-    )
-    fetched.when(put("1", "Состав: мука")).then_nothing()
-    fetched.when(put("2", "Состав: вода")).then(was_put(2, "2", GONE, {**GONE, "deleted": False}))
-    fetched.when(put("5", "Соль")).then(
-        was_put(2, "5", None, {"id": 5, "value": "Соль", "deleted": False})
-    )
+test_what_is_decided = decisions(
+    CATALOGUE,
+    row("changed, with all else", FETCHED, put("1", "Состав: рожь"), was_put(2, "1", FLOUR, RYE)),
+    row("the same text", FETCHED, put("1", "Состав: мука")),
+    row("a text that was gone", FETCHED, put("2", "Состав: вода"), was_put(2, "2", GONE, BACK)),
+    row("a new text", FETCHED, put("5", "Соль"), was_put(2, "5", None, SALT)),
+    row("put without a catalogue", [], put("1", "x"), NothingCached),
+    row("put at another address", MOVED, put("1", "x"), NothingCached),
+    row("dropped at another address", MOVED, drop("1"), NothingCached),
+    row("put in another shape", OTHER_SHAPE, put("1", "x"), label.MessagesUnreadable),
+    row("dropped in another shape", OTHER_SHAPE, drop("1"), label.MessagesUnreadable),
+    row("a text that no label carries is dropped", WITH_OWN, drop("4"), DROPPED),
+    row("what is gone is dropped", WITH_OWN, drop("2")),
+    row("what a label carries is dropped", WITH_OWN, drop("1"), label.MessageInUse),
+    row("what is unknown is dropped", WITH_OWN, drop("6"), label.MessageUnknown),
+    row("what fits the model (SCL-8)", FETCHED, put("1", "abc", limits=SHORT), SHORTENED),
+    row("what does not (SCL-8)", FETCHED, put("1", "abcd", limits=SHORT), BeyondModel),
+)
 
 
 def test_a_new_text_has_an_id_like_the_others() -> None:
@@ -104,46 +91,12 @@ def test_a_new_text_has_an_id_like_the_others() -> None:
         assert event.after["id"] == expected
 
 
-def test_without_a_catalogue_there_is_nothing_to_edit() -> None:
-    Scenario(CATALOGUE).when(put("1", "x")).then_refused(NothingCached)
-    gone = Scenario(CATALOGUE).given(was_fetched(1), was_invalidated(2))
-    gone.when(put("1", "x")).then_refused(NothingCached)
-    gone.when(drop("1")).then_refused(NothingCached)
-
-
-def test_texts_that_are_kept_in_another_way_are_left_alone() -> None:
-    with pytest.raises(MessagesUnreadable):
-        CATALOGUE.decide(after(content="odd"), put("1", "x"))
-    with pytest.raises(MessagesUnreadable):
-        CATALOGUE.decide(after(content="odd"), drop("1"))
-
-
-@pytest.mark.parametrize("value", ["", "x" * (LONGEST_TEXT + 1), "a\0b", "\ud800"])
+@pytest.mark.parametrize("value", ["", "x" * (label.LONGEST_TEXT + 1), "a\0b", "\ud800"])
 def test_a_text_that_cannot_be_sent_is_no_text(value: str) -> None:
     with pytest.raises(BadFields) as refused:
         CATALOGUE.decide(after(), put("1", value))
 
     assert refused.value.reasons.keys() == {"value"}
-
-
-def test_a_text_must_fit_the_model() -> None:
-    """(SCL-8)"""
-    short = Limits(longest_text=3)
-
-    assert CATALOGUE.decide(after(), put("1", "abc", short))
-    with pytest.raises(BeyondModel):
-        CATALOGUE.decide(after(), put("1", "abcd", short))
-
-
-def test_a_text_that_no_label_carries_can_be_dropped() -> None:
-    free = Scenario(CATALOGUE).given(was_fetched(1), was_put(2, "4", None, {"id": 4, "value": "x"}))
-
-    free.when(drop("4")).then(
-        was_put(3, "4", {"id": 4, "value": "x"}, {"id": 4, "value": "x", "deleted": True})
-    )
-    free.when(drop("2")).then_nothing()
-    free.when(drop("1")).then_refused(MessageInUse)
-    free.when(drop("6")).then_refused(MessageUnknown)
 
 
 def test_an_edited_text_is_a_revision_that_the_scale_does_not_hold_yet() -> None:
@@ -162,12 +115,14 @@ def test_an_edited_text_is_a_revision_that_the_scale_does_not_hold_yet() -> None
 def test_a_text_comes_behind_the_others_also_where_there_was_none() -> None:
     new = {"id": 9, "value": "x"}
 
-    assert entries(after(was_put(2, "9", None, new)).shown, "messages") == [FLOUR, GONE, new]
-    assert entries(after(was_put(2, "9", None, new), content="none").shown, "messages") == [new]
+    assert label.entries(after(was_put(2, "9", None, new)).shown, "messages") == [FLOUR, GONE, new]
+    assert label.entries(after(was_put(2, "9", None, new), content="none").shown, "messages") == [
+        new
+    ]
 
 
 def test_it_is_known_which_products_carry_a_text() -> None:
-    assert users(FIRST) == {"1": ["1"]}
+    assert label.users(FIRST) == {"1": ["1"]}
 
 
 @pytest.mark.parametrize(
@@ -185,7 +140,7 @@ def test_it_is_known_which_products_carry_a_text() -> None:
         ("none", "barcodeStructure", '[{"code": "EAN13"}]', '[{"code": "EAN13"}]'),
         ("none", "barcodeStructure", "", ""),
     ],
-    ids=repr,
+    ids=lambda value: repr(value)[:30],
 )
 def test_a_product_refers_to_what_is_there(
     content: str, name: str, value: Any, stored: Any
@@ -208,27 +163,15 @@ def test_null_takes_a_text_from_a_label() -> None:
 @pytest.mark.parametrize(
     ("content", "name", "value"),
     [
-        ("first", "message", 2),
-        ("first", "message", 5),
-        ("first", "message", True),
-        ("first", "message", 1.5),
-        ("first", "message", "1a"),
-        ("first", "message", -1),
-        ("none", "message", 1),
-        ("odd", "message", 1),
-        ("first", "category", 8),
-        ("second", "labelTemplate", 4),
+        *(("first", "message", value) for value in (2, 5, True, 1.5, "1a", -1)),
+        *(("none", "message", 1), ("odd", "message", 1), ("none", "category", "x")),
+        *(("first", "category", 8), ("second", "labelTemplate", 4)),
         ("second", "labelDiscountTemplate", 5),
-        ("none", "category", "x"),
-        ("none", "barcodePrefixType", 7),
-        ("none", "barcodePrefixType", "x" * 65),
-        ("none", "barcodeStructure", "{"),
-        ("none", "barcodeStructure", '{"x": NaN}'),
-        ("none", "barcodeStructure", {"x": 1}),
-        ("none", "barcodeStructure", '"' + "x" * 4000 + '"'),
-        ("none", "barcodeStructure", "[" * 2000),
+        *(("none", "barcodePrefixType", value) for value in (7, "x" * 65)),
+        *(("none", "barcodeStructure", value) for value in ("{", '{"x": NaN}', {"x": 1})),
+        *(("none", "barcodeStructure", value) for value in ('"' + "x" * 4000 + '"', "[" * 2000)),
     ],
-    ids=repr,
+    ids=lambda value: repr(value)[:30],
 )
 def test_what_is_not_there_or_cannot_be_is_refused(content: str, name: str, value: Any) -> None:
     with pytest.raises(BadFields) as refused:

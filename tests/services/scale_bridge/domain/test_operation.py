@@ -1,4 +1,4 @@
-"""An operation goes one way, and ends once."""
+"""An operation goes one way, and ends once (R4, R24, R25)."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -6,10 +6,8 @@ from uuid import UUID
 import pytest
 
 from contracts.scale_bridge import (
-    DeviceId,
     OperationApplied,
     OperationEnded,
-    OperationId,
     OperationQueued,
     OperationSending,
     ScaleBridgeEvent,
@@ -30,119 +28,60 @@ from services.scale_bridge.domain.operation_commands import (
     Queue,
     Result,
 )
+from tests.services.scale_bridge.decisions import decisions, row
+from tests.services.scale_bridge.usual import Usual
 
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
-ID, DEVICE = OperationId(UUID(int=1)), DeviceId(UUID(int=2))
-VERIFIED = Result(outcome=Outcome.VERIFIED, revision=3, content="md5", items=5)
-
-
-def queue(kind: Kind = Kind.UPLOAD) -> Queue:
-    return Queue(
-        operation_id=ID,
-        device_id=DEVICE,
-        kind=kind,
-        full=False,
-        asked_by="anna",
-        bridge=None,
-        seconds=120,
-        now=NOW,
-    )
+CONTENT = {"revision": 3, "content": "md5", "items": 5}
+made = Usual(NOW, operation_id=UUID(int=1), device_id=UUID(int=2), holder="worker", **CONTENT)
 
 
 def was_queued(kind: Kind = Kind.UPLOAD) -> OperationQueued:
-    return OperationQueued(
-        operation_id=ID,
-        device_id=DEVICE,
-        kind=kind,
-        full=False,
-        asked_by="anna",
-        bridge=None,
-        queued_at=NOW,
-        deadline_at=NOW + timedelta(seconds=120),
-    )
+    return made(OperationQueued, kind=kind, deadline_at=NOW + timedelta(seconds=120))
 
 
-def began(attempt: int = 1, holder: str = "worker") -> OperationSending:
-    return OperationSending(
-        operation_id=ID,
-        device_id=DEVICE,
-        holder=holder,
-        attempt=attempt,
-        revision=3,
-        began_at=NOW,
-    )
+QUEUED, BEGAN, APPLIED = was_queued(), made(OperationSending), made(OperationApplied)
+ENDED = made(OperationEnded, kind="upload", outcome="verified")
+QUEUE, BEGIN, APPLY = made(Queue, kind=Kind.UPLOAD, seconds=120), made(Begin), made(Apply)
+END = End(result=Result(outcome=Outcome.VERIFIED, revision=3, content="md5", items=5), now=NOW)
 
 
-APPLIED = OperationApplied(
-    operation_id=ID, device_id=DEVICE, revision=3, content="md5", items=5, applied_at=NOW
+UNDER_WAY: list[ScaleBridgeEvent] = [QUEUED, BEGAN]
+
+test_what_is_decided = decisions(
+    OPERATION,
+    row("it is ordered", [], QUEUE, QUEUED),
+    row("ordered again", [QUEUED], QUEUE),
+    row("it begins", [QUEUED], BEGIN, BEGAN),
+    row("another attempt", UNDER_WAY, BEGIN, made(OperationSending, attempt=2)),
+    row("another holder", UNDER_WAY, made(Begin, holder="other"), OperationOver),
+    row("it is applied", UNDER_WAY, APPLY, APPLIED),
+    row("applied again", [*UNDER_WAY, APPLIED], APPLY),
+    row("it ends", [*UNDER_WAY, APPLIED], END, ENDED),
+    row("begin what was never ordered", [], BEGIN, OperationUnknown),
+    row("apply what was never ordered", [], APPLY, OperationUnknown),
+    row("end what was never ordered", [], END, OperationUnknown),
 )
-
-
-def ended(attempts: int = 1) -> OperationEnded:
-    return OperationEnded(
-        operation_id=ID,
-        device_id=DEVICE,
-        kind="upload",
-        outcome="verified",
-        code="",
-        detail="",
-        result=None,
-        revision=3,
-        content="md5",
-        items=5,
-        attempts=attempts,
-        ended_at=NOW,
-    )
-
-
-BEGIN = Begin(holder="worker", revision=3, now=NOW)
-APPLY = Apply(revision=3, content="md5", items=5, now=NOW)
-END = End(result=VERIFIED, now=NOW)
-
-
-def test_an_operation_goes_from_step_to_step() -> None:
-    """(R24)"""
-    Scenario(OPERATION).when(queue()).then(was_queued())
-    Scenario(OPERATION).given(was_queued()).when(BEGIN).then(began())
-    Scenario(OPERATION).given(was_queued(), began()).when(BEGIN).then(began(2))
-    Scenario(OPERATION).given(was_queued(), began()).when(APPLY).then(APPLIED)
-    Scenario(OPERATION).given(was_queued(), began(), APPLIED).when(APPLY).then_nothing()
-    Scenario(OPERATION).given(was_queued(), began(), APPLIED).when(END).then(ended())
 
 
 def test_an_operation_ends_once() -> None:
     """(R24)"""
-    over = Scenario(OPERATION).given(was_queued(), began(), ended())
+    over = Scenario(OPERATION).given(*UNDER_WAY, ENDED)
 
     over.when(END).then_nothing()
     over.when(BEGIN).then_refused(OperationOver)
     over.when(APPLY).then_refused(OperationOver)
 
 
-def test_ordering_it_again_changes_nothing() -> None:
-    Scenario(OPERATION).given(was_queued()).when(queue()).then_nothing()
-
-
-def test_nobody_takes_an_operation_out_of_anothers_hands() -> None:
-    other = Begin(holder="other", revision=3, now=NOW)
-
-    Scenario(OPERATION).given(was_queued(), began()).when(other).then_refused(OperationOver)
-
-
-@pytest.mark.parametrize("command", [BEGIN, APPLY, END])
-def test_what_nobody_ordered_is_not_done(command: Begin | Apply | End) -> None:
-    Scenario(OPERATION).when(command).then_refused(OperationUnknown)
-
-
 @pytest.mark.parametrize(
     ("history", "outcome", "code"),
     [
-        ([was_queued()], Outcome.FAILED, "NotBegun"),
-        ([was_queued(), began()], Outcome.UNKNOWN, "Interrupted"),
-        ([was_queued(Kind.REFRESH), began()], Outcome.UNKNOWN, "Interrupted"),
-        ([was_queued(Kind.FETCH), began()], Outcome.FAILED, "Interrupted"),
-        ([was_queued(Kind.VERIFY), began()], Outcome.FAILED, "Interrupted"),
-        ([was_queued(), began(), APPLIED], Outcome.DONE, ""),
+        ([QUEUED], Outcome.FAILED, "NotBegun"),
+        ([QUEUED, BEGAN], Outcome.UNKNOWN, "Interrupted"),
+        ([was_queued(Kind.REFRESH), BEGAN], Outcome.UNKNOWN, "Interrupted"),
+        ([was_queued(Kind.FETCH), BEGAN], Outcome.FAILED, "Interrupted"),
+        ([was_queued(Kind.VERIFY), BEGAN], Outcome.FAILED, "Interrupted"),
+        ([QUEUED, BEGAN, APPLIED], Outcome.DONE, ""),
     ],
 )
 def test_what_its_holder_left_ends_as_far_as_it_is_known(

@@ -1,4 +1,4 @@
-"""A schedule: due, claimed, run, coalesced, and nobody else's business (R10, S10 to S13)."""
+"""A schedule: due, claimed, run, coalesced, shifted by its device only (R10, S10 to S13)."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,13 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.scale_bridge import (
-    DeviceId,
-    ScaleBridgeEvent,
-    ScheduleClaimed,
-    ScheduleRan,
-    ScheduleSet,
-)
+from contracts.scale_bridge import DeviceId, ScheduleClaimed, ScheduleRan, ScheduleSet
 from libs.eventsourcing.testing import Scenario
 from services.scale_bridge.domain.schedule import (
     MOST_MINUTES,
@@ -25,109 +19,83 @@ from services.scale_bridge.domain.schedule import (
     run_id,
 )
 from services.scale_bridge.domain.schedule_commands import ClaimRun, RecordRun, SetSchedule
+from tests.services.scale_bridge.decisions import decisions, row
+from tests.services.scale_bridge.usual import Usual
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEVICE = DeviceId(UUID(int=7))
-DUE = NOON + timedelta(minutes=60)
 
 
 def hours(count: float) -> datetime:
     return NOON + timedelta(hours=count)
 
 
+DUE, NEXT = hours(1), hours(2)
+made = Usual(NOON, device_id=DEVICE, operation_id=run_id(DEVICE, DUE))
+
+
 def set_to(enabled: bool = True, interval: int = 60, **different: Any) -> SetSchedule:
-    told = {"device_id": DEVICE, "enabled": enabled, "interval_minutes": interval, "set_by": "anna"}
-    return SetSchedule(**{**told, "now": NOON, **different})
+    return made(SetSchedule, enabled=enabled, interval_minutes=interval, **different)
 
 
-def was_set(enabled: bool = True, interval: int = 60) -> ScheduleSet:
-    return ScheduleSet(
-        device_id=DEVICE,
-        enabled=enabled,
-        interval_minutes=interval,
-        next_run_at=DUE if enabled else None,
-        set_by="anna",
-        set_at=NOON,
-    )
+def was_set(enabled: bool = True) -> ScheduleSet:
+    due = DUE if enabled else None
+    return made(ScheduleSet, enabled=enabled, interval_minutes=60, next_run_at=due)
 
 
-def claimed(due: datetime = DUE, *, at: datetime = DUE, next_run_at: datetime) -> ScheduleClaimed:
-    return ScheduleClaimed(
-        device_id=DEVICE,
-        operation_id=run_id(DEVICE, due),
-        next_run_at=next_run_at,
-        claimed_at=at,
-    )
+def claim(now: datetime) -> ClaimRun:
+    return made(ClaimRun, now=now)
 
 
-def ran(due: datetime = DUE, error: str | None = None) -> ScheduleRan:
+def claimed(at: datetime = DUE, next_run_at: datetime = NEXT) -> ScheduleClaimed:
+    return made(ScheduleClaimed, next_run_at=next_run_at, claimed_at=at)
+
+
+def ran(error: str | None = None) -> ScheduleRan:
     status = "OK" if error is None else "ERROR"
-    return ScheduleRan(
-        device_id=DEVICE,
-        operation_id=run_id(DEVICE, due),
-        status=status,
-        error=error,
-        ran_at=hours(1.1),
-    )
+    return made(ScheduleRan, status=status, error=error, ran_at=hours(1.1))
 
 
-def test_the_first_run_is_due_an_interval_after_it_is_switched_on() -> None:
-    Scenario(SCHEDULE).when(set_to()).then(was_set())
+ON, OFF, RUNNING = [was_set()], was_set(enabled=False), [was_set(), claimed()]
+LATE, RECORD = hours(7.5), made(RecordRun, error=None, now=hours(1.1))
+COALESCED = claimed(at=LATE, next_run_at=hours(8))
+
+test_what_is_decided = decisions(
+    SCHEDULE,
+    row("the first run is an interval after it is switched on", [], set_to(), was_set()),
+    # A client says it on every keystroke (S10).
+    row("the same again shifts nothing", ON, set_to(now=hours(0.9))),
+    row("switching off", ON, set_to(enabled=False), OFF),
+    row("stops it", [*ON, OFF], claim(hours(99))),
+    # Such a one once stopped everybody's (S11).
+    *(
+        row(f"an interval of {minutes}", [], set_to(interval=minutes), BadInterval)
+        for minutes in (0, -1, MOST_MINUTES + 1, 10**12)
+    ),
+    # None is switched on while nothing will ever run (S13).
+    row("where schedules are off for everybody", [], set_to(may_run=False), SchedulingOff),
+    row("it can be switched off there", [], set_to(enabled=False, may_run=False), OFF),
+    row("what is not due is not claimed", ON, claim(hours(0.99))),
+    row("what is due is claimed", ON, claim(DUE), claimed()),
+    row("a run under way is not claimed again (S12)", RUNNING, claim(DUE)),
+    row("however long it takes (S12)", RUNNING, claim(hours(5))),
+    row("what became of a run is recorded", RUNNING, RECORD, ran()),
+    row("once", [*RUNNING, ran()], RECORD),
+    row("of a run that never was", [], RECORD),
+)
 
 
-def test_setting_the_same_again_shifts_nothing() -> None:
-    """R10, S10: a client says it on every keystroke."""
-    Scenario(SCHEDULE).given(was_set()).when(set_to(now=hours(0.9))).then_nothing()
-
-
-def test_switching_off_stops_it() -> None:
-    """R10."""
-    Scenario(SCHEDULE).given(was_set()).when(set_to(enabled=False)).then(was_set(enabled=False))
-    off = Scenario(SCHEDULE).given(was_set(), was_set(enabled=False))
-    off.when(ClaimRun(device_id=DEVICE, now=hours(99))).then_nothing()
-
-
-@pytest.mark.parametrize("interval", [0, -1, MOST_MINUTES + 1, 10**12])
-def test_an_interval_out_of_bounds_is_refused(interval: int) -> None:
-    """R10, S11: such a one once stopped everybody's."""
-    Scenario(SCHEDULE).when(set_to(interval=interval)).then_refused(BadInterval)
+def test_after_downtime_there_is_one_run_and_the_beat_is_kept() -> None:
+    """R10: coalesced."""
+    Scenario(SCHEDULE).given(*ON).when(claim(LATE)).then(COALESCED)
+    Scenario(SCHEDULE).given(*ON, COALESCED, ran()).when(claim(LATE)).then_nothing()
 
 
 @pytest.mark.parametrize("interval", [1, MOST_MINUTES])
 def test_the_longest_and_the_shortest_interval_can_be_set(interval: int) -> None:
     """R10."""
-    first = NOON + timedelta(minutes=interval)
     state = SCHEDULE.state_after(SCHEDULE.decide(SCHEDULE.initial, set_to(interval=interval)))
-    assert state.next_run_at == first
-
-
-def test_where_schedules_are_off_for_everybody_it_is_said() -> None:
-    """R10, S13: nobody is told that it is on while nothing will ever run."""
-    Scenario(SCHEDULE).when(set_to(may_run=False)).then_refused(SchedulingOff)
-    Scenario(SCHEDULE).when(set_to(enabled=False, may_run=False)).then(was_set(enabled=False))
-
-
-def test_what_is_due_is_claimed_and_what_is_not_is_not() -> None:
-    """R10."""
-    given_ = Scenario(SCHEDULE).given(was_set())
-    given_.when(ClaimRun(device_id=DEVICE, now=hours(0.99))).then_nothing()
-    given_.when(ClaimRun(device_id=DEVICE, now=DUE)).then(claimed(next_run_at=hours(2)))
-
-
-def test_a_run_under_way_is_nobody_elses() -> None:
-    """R10, S12."""
-    under_way = Scenario(SCHEDULE).given(was_set(), claimed(next_run_at=hours(2)))
-    under_way.when(ClaimRun(device_id=DEVICE, now=DUE)).then_nothing()
-    under_way.when(ClaimRun(device_id=DEVICE, now=hours(5))).then_nothing()
-
-
-def test_after_downtime_there_is_one_run_and_the_beat_is_kept() -> None:
-    """R10: coalesced."""
-    late = hours(7.5)
-    claim = claimed(at=late, next_run_at=hours(8))
-    Scenario(SCHEDULE).given(was_set()).when(ClaimRun(device_id=DEVICE, now=late)).then(claim)
-    again = Scenario(SCHEDULE).given(was_set(), claim, ran())
-    again.when(ClaimRun(device_id=DEVICE, now=late)).then_nothing()
+    assert state.next_run_at == NOON + timedelta(minutes=interval)
 
 
 @given(
@@ -143,34 +111,19 @@ def test_the_next_run_is_the_first_on_the_beat_that_is_yet_to_come(
     assert (found - DUE) % length == timedelta(0)
 
 
-def test_what_became_of_a_run_is_recorded_once() -> None:
-    under_way = Scenario(SCHEDULE).given(was_set(), claimed(next_run_at=hours(2)))
-    record = RecordRun(
-        device_id=DEVICE, operation_id=run_id(DEVICE, DUE), error=None, now=hours(1.1)
-    )
-    under_way.when(record).then(ran())
-    under_way.given(ran()).when(record).then_nothing()
-    Scenario(SCHEDULE).when(record).then_nothing()
-
-
 def test_a_failed_run_says_why_and_the_next_one_comes() -> None:
     """R8."""
-    failed = ran(error="Нет соединения с весами.")
-    history: list[ScaleBridgeEvent] = [was_set(), claimed(next_run_at=hours(2)), failed]
-    after = SCHEDULE.state_after(history)
+    after = SCHEDULE.state_after([was_set(), claimed(), ran(error="Нет соединения с весами.")])
     assert (after.last_status, after.last_error) == ("ERROR", "Нет соединения с весами.")
-    assert after.is_due(hours(2))
-    assert not after.is_due(hours(1.5))
+    assert (after.is_due(hours(1.5)), after.is_due(hours(2))) == (False, True)
 
 
 def test_switched_off_during_a_run_it_still_ends() -> None:
-    history: list[ScaleBridgeEvent] = [was_set(), claimed(next_run_at=hours(2))]
-    history += [was_set(enabled=False), ran()]
-    after = SCHEDULE.state_after(history)
+    after = SCHEDULE.state_after([was_set(), claimed(), was_set(enabled=False), ran()])
     assert (after.enabled, after.running, after.last_status) == (False, None, "OK")
 
 
-def test_whoever_claims_a_run_means_the_same_operation() -> None:
+def test_workers_that_claim_the_same_run_mean_the_same_operation() -> None:
     assert run_id(DEVICE, DUE) == run_id(DEVICE, hours(1))
     assert run_id(DEVICE, DUE) != run_id(DEVICE, hours(2))
     assert run_id(DEVICE, DUE) != run_id(DeviceId(UUID(int=8)), DUE)

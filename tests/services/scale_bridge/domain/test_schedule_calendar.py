@@ -12,12 +12,9 @@ from hypothesis import strategies as st
 from contracts.scale_bridge import (
     ScaleBridgeEvent,
     ScheduleClaimed,
-    ScheduleRan,
     ScheduleSet,
-    ScheduleSkipped,
 )
 from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.testing import Scenario
 from services.scale_bridge.domain.calendar import calendar
 from services.scale_bridge.domain.schedule import SCHEDULE, SchedulingOff, upcoming
 from services.scale_bridge.domain.schedule_commands import (
@@ -42,96 +39,63 @@ from tests.services.scale_bridge.calendars import (
     skipped,
     was_set,
 )
+from tests.services.scale_bridge.decisions import decisions, row
 
+ON, ON_STRICTLY = [was_set()], [was_set(STRICT)]
+RUN = claimed("1 08:00", now="1 08:00", following="1 20:00")
+LATE = claimed("1 08:00", now="3 21:00", following="4 08:00", slot="3 20:00")
+A_LITTLE_LATE = claimed("1 08:00", now="1 08:15", following="1 20:00")
+SKIPPED = skipped("1 08:00", now="3 21:00", runs=6, following="4 08:00")
+AFTERWARDS = claimed("4 08:00", now="4 08:00", following="4 20:00")
+FIRST_MISSED = skipped("1 08:00", now="1 20:10", runs=1, following="1 20:00")
+SECOND_IN_TIME = claimed("1 20:00", now="1 20:10", following="2 08:00")
+LONG, OVER = [*ON_STRICTLY, RUN], ran("1 08:00", "1 20:50")
+SECOND_MISSED = skipped("1 20:00", now="1 21:00", runs=1, following="2 08:00")
+OFF, ON_AGAIN = was_set(due=None, now="1 07:00"), was_set(now="1 07:00")
+SATURDAYS = calendar(["10:00"], zone="Europe/Berlin", weekdays=["sat"])
+IN_TOKYO = calendar(["08:00", "20:00"], zone="Asia/Tokyo")
 
-def test_it_is_due_at_the_next_time_of_day() -> None:
-    Scenario(SCHEDULE).when(by()).then(was_set())
-    Scenario(SCHEDULE).when(by(now="1 08:00")).then(was_set(due="1 20:00", now="1 08:00"))
-
-
-def test_the_same_again_shifts_nothing() -> None:
-    Scenario(SCHEDULE).given(was_set()).when(by(now="1 09:00")).then_nothing()
-
-
-def test_what_is_due_is_claimed_and_the_next_is_the_next_time() -> None:
-    known = Scenario(SCHEDULE).given(was_set())
-    known.when(claim("1 07:59")).then_nothing()
-    known.when(claim("1 08:00")).then(claimed("1 08:00", now="1 08:00", following="1 20:00"))
-
-
-def test_one_run_makes_up_for_all_that_were_missed() -> None:
-    late = claimed("1 08:00", now="3 21:00", following="4 08:00", slot="3 20:00")
-    known = Scenario(SCHEDULE).given(was_set())
-    known.when(claim("3 21:00")).then(late)
-    known.given(late, ran("1 08:00", "3 21:01")).when(claim("3 21:02")).then_nothing()
-
-
-def test_what_is_too_late_is_skipped_and_said() -> None:
-    told = skipped("1 08:00", now="3 21:00", runs=6, following="4 08:00")
-    known = Scenario(SCHEDULE).given(was_set(STRICT))
-    known.when(claim("3 21:00")).then(told)
-    known.given(told).when(claim("3 21:01")).then_nothing()
-    next_one = claimed("4 08:00", now="4 08:00", following="4 20:00")
-    known.given(told).when(claim("4 08:00")).then(next_one)
-
-
-def test_what_is_a_little_late_is_run() -> None:
-    known = Scenario(SCHEDULE).given(was_set(STRICT))
-    known.when(claim("1 08:15")).then(claimed("1 08:00", now="1 08:15", following="1 20:00"))
-
-
-def test_of_those_missed_the_last_is_run_if_it_is_in_time() -> None:
-    known = Scenario(SCHEDULE).given(was_set(STRICT))
-    known.when(claim("1 20:10")).then(
-        skipped("1 08:00", now="1 20:10", runs=1, following="1 20:00"),
-        claimed("1 20:00", now="1 20:10", following="2 08:00"),
-    )
-
-
-def test_a_run_that_takes_long_lets_others_be_skipped_not_begin_beside_it() -> None:
-    under_way: list[ScaleBridgeEvent] = [was_set(STRICT)]
-    under_way += [claimed("1 08:00", now="1 08:00", following="1 20:00")]
-    known = Scenario(SCHEDULE).given(*under_way)
-    known.when(claim("1 21:00")).then_nothing()
-    told = skipped("1 20:00", now="1 21:00", runs=1, following="2 08:00")
-    known.given(ran("1 08:00", "1 20:50")).when(claim("1 21:00")).then(told)
-
-
-def test_another_calendar_times_it_anew() -> None:
-    other = calendar(["10:00"], zone="Europe/Berlin", weekdays=["sat"])
-    told = was_set(other, due="6 10:00", now="1 07:00")
-    Scenario(SCHEDULE).given(was_set()).when(by(other, now="1 07:00")).then(told)
-
-
-def test_another_zone_times_it_anew() -> None:
-    """08:00 in Tokyo is 01:00 in Berlin."""
-    other = calendar(["08:00", "20:00"], zone="Asia/Tokyo")
-    told = was_set(other, due="1 13:00", now="1 07:00")
-    Scenario(SCHEDULE).given(was_set()).when(by(other, now="1 07:00")).then(told)
+test_what_is_decided = decisions(
+    SCHEDULE,
+    row("it is due at the next time of day", [], by(), was_set()),
+    row("or later", [], by(now="1 08:00"), was_set(due="1 20:00", now="1 08:00")),
+    row("the same again shifts nothing", ON, by(now="1 09:00")),
+    row("what is not due is not claimed", ON, claim("1 07:59")),
+    row("what is due is claimed, and the next is the next time", ON, claim("1 08:00"), RUN),
+    row("one run makes up for all that were missed", ON, claim("3 21:00"), LATE),
+    row("and there is no other", [*ON, LATE, ran("1 08:00", "3 21:01")], claim("3 21:02")),
+    row("what is too late is skipped and recorded", ON_STRICTLY, claim("3 21:00"), SKIPPED),
+    row("once", [*ON_STRICTLY, SKIPPED], claim("3 21:01")),
+    row("and the next is run", [*ON_STRICTLY, SKIPPED], claim("4 08:00"), AFTERWARDS),
+    row("what is a little late is run", ON_STRICTLY, claim("1 08:15"), A_LITTLE_LATE),
+    row(
+        "of those missed the last is run if it is in time",
+        *(ON_STRICTLY, claim("1 20:10"), FIRST_MISSED, SECOND_IN_TIME),
+    ),
+    row("beside a run that takes long none begins", LONG, claim("1 21:00")),
+    row("and others are skipped", [*LONG, OVER], claim("1 21:00"), SECOND_MISSED),
+    row(
+        "another calendar times it anew",
+        *(ON, by(SATURDAYS, now="1 07:00"), was_set(SATURDAYS, due="6 10:00", now="1 07:00")),
+    ),
+    row(
+        "another zone times it anew: 08:00 in Tokyo is 01:00 in Berlin",
+        *(ON, by(IN_TOKYO, now="1 07:00"), was_set(IN_TOKYO, due="1 13:00", now="1 07:00")),
+    ),
+    row("where schedules are off for everybody", [], by(may_run=False), SchedulingOff),
+    row("it can be set there", [], by(may_run=False, enabled=False), was_set(due=None)),
+    row("a client that knows intervals only changes nothing", ON, every(1440)),
+    row("it can switch off", ON, every(1440, enabled=False), OFF),
+    row("and on", [*ON, OFF], every(1440), ON_AGAIN),
+)
 
 
 def test_a_time_that_had_its_run_gets_no_other_by_another_spread() -> None:
     spread = calendar(["08:00", "20:00"], zone="Europe/Berlin", jitter_minutes=120)
-    history: list[ScaleBridgeEvent] = [was_set()]
-    history.append(claimed("1 08:00", now="1 08:00", following="1 20:00"))
-    (told,) = SCHEDULE.decide(SCHEDULE.state_after(history), by(spread, now="1 08:00"))
-    assert isinstance(told, ScheduleSet)
-    assert told.next_run_at is not None
-    assert clock("1 20:00") <= told.next_run_at < clock("1 22:00")
-
-
-def test_where_schedules_are_off_for_everybody_it_is_said() -> None:
-    Scenario(SCHEDULE).when(by(may_run=False)).then_refused(SchedulingOff)
-    off = was_set(due=None)
-    Scenario(SCHEDULE).when(by(may_run=False, enabled=False)).then(off)
-
-
-def test_a_client_that_knows_intervals_only_switches_it() -> None:
-    off = was_set(due=None, now="1 07:00")
-    known = Scenario(SCHEDULE).given(was_set())
-    known.when(every(1440)).then_nothing()
-    known.when(every(1440, enabled=False)).then(off)
-    known.given(off).when(every(1440)).then(was_set(now="1 07:00"))
+    (event,) = SCHEDULE.decide(_state(was_set(), RUN), by(spread, now="1 08:00"))
+    assert isinstance(event, ScheduleSet)
+    assert event.next_run_at is not None
+    assert clock("1 20:00") <= event.next_run_at < clock("1 22:00")
 
 
 @pytest.mark.parametrize("command", [every(60), every(1440, over=True)], ids=["other", "over"])
@@ -143,12 +107,12 @@ def test_another_interval_ends_the_calendar(command: SetSchedule) -> None:
 
 def test_the_interval_there_was_is_kept_beside_a_calendar() -> None:
     (first,) = SCHEDULE.decide(SCHEDULE.initial, every(60))
-    (told,) = SCHEDULE.decide(_state(first), by())
-    assert isinstance(told, ScheduleSet)
-    assert (told.interval_minutes, told.calendar) == (60, DAILY)
+    (event,) = SCHEDULE.decide(_state(first), by())
+    assert isinstance(event, ScheduleSet)
+    assert (event.interval_minutes, event.calendar) == (60, DAILY)
 
 
-def test_the_next_runs_can_be_told() -> None:
+def test_the_next_runs_are_listed() -> None:
     ahead = ["1 08:00", "1 20:00", "2 08:00", "2 20:00"]
     known = _state(was_set())
     assert upcoming(known, DEVICE, BERLIN, clock("1 06:00"), 4) == [clock(at) for at in ahead]
@@ -162,21 +126,19 @@ def test_the_next_runs_can_be_told() -> None:
 
 
 def test_logs_from_before_there_were_calendars_are_read() -> None:
-    device, codec = f'"device_id":"{DEVICE}"', Codec[Any](SCHEDULE_EVENTS)
-    told = codec.decode(
-        "ScheduleSet",
-        1,
+    device, codec = f'"device_id":"{DEVICE}"', Codec[Any]((ScheduleSet, ScheduleClaimed))
+    written = (
         f'{{{device},"enabled":true,"interval_minutes":60,"next_run_at":"2026-06-01T06:00:00Z",'
-        '"set_by":"anna","set_at":"2026-06-01T05:00:00Z"}'.encode(),
+        '"set_by":"anna","set_at":"2026-06-01T05:00:00Z"}'
     )
-    run = codec.decode(
-        "ScheduleClaimed",
-        1,
+    event = codec.decode("ScheduleSet", 1, written.encode())
+    written = (
         f'{{{device},"operation_id":"{UUID(int=1)}","next_run_at":"2026-06-01T07:00:00Z",'
-        '"claimed_at":"2026-06-01T06:00:00Z"}'.encode(),
+        '"claimed_at":"2026-06-01T06:00:00Z"}'
     )
-    assert (told.calendar, run.slot) == (None, None)
-    assert _state(told, run).next_run_at == clock("1 09:00")
+    run = codec.decode("ScheduleClaimed", 1, written.encode())
+    assert (event.calendar, run.slot) == (None, None)
+    assert _state(event, run).next_run_at == clock("1 09:00")
 
 
 ACTIONS = st.lists(
@@ -231,6 +193,3 @@ def _over(state: Schedule, now: datetime) -> ScaleBridgeEvent:
 
 def _state(*events: ScaleBridgeEvent) -> Schedule:
     return SCHEDULE.state_after(events)
-
-
-SCHEDULE_EVENTS = (ScheduleSet, ScheduleClaimed, ScheduleSkipped, ScheduleRan)

@@ -1,35 +1,22 @@
-"""Read models in a real database, seen by projectors and by those who ask."""
+"""Read models in a real database, as projections see it and as queries do."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from libs.postgres.pool import SYSTEM, Pool, open_pool
-from libs.postgres.rls import application_role
+from libs.postgres.pool import Pool
+from libs.testing.pools import system_pool, tenant_pool
 
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Pool]:
-    """The database as projectors see it: with the service's rights, and all tenants."""
-    role = application_role("scale_bridge")
-    made = await open_pool(
-        database,
-        role=role,
-        schema="scale_bridge",
-        size=4,
-        application_name="test",
-        tenant_scope=SYSTEM,
-    )
-    yield made
-    await made.close()
+    """The database as projections see it: all tenants."""
+    async with system_pool(database, "scale_bridge") as opened:
+        yield opened
 
 
 @pytest.fixture
-async def reading_pool(database: str, pool: Pool) -> AsyncIterator[Pool]:
-    """The same database as questions see it: one tenant at a time."""
-    role = application_role("scale_bridge")
-    made = await open_pool(
-        database, role=role, schema="scale_bridge", size=2, application_name="test-reading"
-    )
-    yield made
-    await made.close()
+async def reading_pool(database: str) -> AsyncIterator[Pool]:
+    """The same database as queries see it: one tenant at a time."""
+    async with tenant_pool(database, "scale_bridge") as opened:
+        yield opened

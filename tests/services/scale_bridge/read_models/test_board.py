@@ -1,25 +1,31 @@
-"""The board: every scale by name, its word and its reason (SCL-12, SCL-16)."""
+"""The board: every scale by name, its state with the reason, what it is, and when it is due to be
+verified (SCL-12, SCL-14, SCL-16)."""
 
 from dataclasses import replace
+from datetime import date, timedelta
+from operator import methodcaller as step
+from typing import Any
 
+import pytest
+
+from contracts.scale_bridge import DeviceProfiled, VerificationDue
 from libs.postgres.pool import Pool
 from services.scale_bridge.domain.shown import shown_by_plu
 from services.scale_bridge.domain.standing import State, standing
-from services.scale_bridge.read_models import board
+from services.scale_bridge.read_models import board, profile
 from services.scale_bridge.read_models.board import Row
 from services.scale_bridge.read_models.drift import counts
-from tests.services.scale_bridge.twin import (
+from tests.services.scale_bridge.histories import (
     OWNER,
-    Told,
+    History,
     catalogue,
     device_id,
     minute,
     product,
-    project,
-    store_content,
 )
 
 BASE = catalogue(product(1), product(2))
+DUE = date(2026, 6, 1)
 
 
 async def rows(pool: Pool, tenant: str = "demo") -> list[Row]:
@@ -32,127 +38,160 @@ async def rows(pool: Pool, tenant: str = "demo") -> list[Row]:
     ]
 
 
-async def only(pool: Pool) -> Row:
+async def only(pool: Pool, history: History) -> Row:
+    """The one scale, after what happened since the last time."""
+    await history.project(pool)
     (row,) = await rows(pool)
     return row
 
 
-async def synced(pool: Pool, *, of: int = 1, name: str = "Сыр") -> Told:
-    """A scale that was fetched and shows what it shall."""
-    tell = Told()
-    tell.registered(of, name)
-    tell.fetched(1, await store_content(pool, BASE), of=of)
-    tell.done(100 + of, "fetch", "done", at=0, of=of)
-    shown = {plu: dict(fields) for plu, fields in shown_by_plu(BASE).items()}
-    tell.shown(0, shown, of=of, by=100 + of)
-    return tell
-
-
 async def test_a_new_scale_is_unknown(pool: Pool) -> None:
-    tell = Told()
-    tell.registered()
-    await project(pool, tell.events)
+    history = History()
+    history.registered()
 
-    row = await only(pool)
+    row = await only(pool, history)
 
     assert (row.number, row.name, standing(row.facts).state) == (1, "Сыр", State.UNKNOWN)
+    assert (row.shop, row.group, row.next_verification) == ("", "", None)
 
 
-async def test_a_scale_that_shows_all_is_ok_and_was_heard(pool: Pool) -> None:
-    await project(pool, (await synced(pool)).events)
-
-    row = await only(pool)
-
-    assert standing(row.facts).state is State.OK
-    assert row.facts.heard_at == minute(0)
-    assert (row.facts.revision, row.facts.confirmed, row.facts.pending) == (1, 1, 0)
+def failed(number: int, *code: str, kind: str = "upload", detail: str = "") -> Any:
+    return step("done", number, kind, "failed", *code, at=number, detail=detail)
 
 
-async def test_an_edit_makes_it_dirty_and_is_counted(pool: Pool) -> None:
-    tell = await synced(pool)
-    tell.edited(2, 1, price=1.5)
-    await project(pool, tell.events)
-
-    row = await only(pool)
-
-    assert standing(row.facts).state is State.DIRTY
-    assert (row.facts.revision, row.facts.confirmed, row.facts.pending) == (2, 1, 1)
-
-
-async def test_the_dead_one_is_named_with_its_reason(pool: Pool) -> None:
-    """Heard of last when an exchange was completed, not when one was tried (SCL-12)."""
-    tell = await synced(pool)
-    tell.done(2, "upload", "failed", "Timeout", at=5, detail="Весы не ответили вовремя.")
-    tell.done(3, "upload", "failed", "CircuitOpen", at=6, detail="Позже.")
-    await project(pool, tell.events)
-
-    row = await only(pool)
-    found = standing(row.facts)
-
-    assert (found.state, found.reason) == (State.UNREACHABLE, "Весы не ответили вовремя.")
-    assert row.facts.heard_at == minute(0)
+CASES: dict[str, tuple[list[Any], State, str, tuple[int, int | None, int]]] = {
+    "all is shown": ([], State.OK, "", (1, 1, 0)),
+    "edited": ([step("edited", 2, 1, price=1.5)], State.DIRTY, "", (2, 1, 1)),
+    "dead, and not tried since": (
+        [failed(5, "Timeout", detail="Молчат."), failed(6, "CircuitOpen", detail="Нет")],
+        *(State.UNREACHABLE, "Молчат.", (1, 1, 0)),
+    ),
+    "forgot without power": (
+        [
+            failed(5, "NotShown", kind="verify", detail="показывают не то"),
+            step("doubted", 1, by=5),
+        ],
+        *(State.DIRTY, "показывают не то", (1, None, 0)),
+    ),
+    "wrong password": ([failed(5, "WrongPassword")], State.WRONG_PASSWORD, "", (1, 1, 0)),
+    "at another address": ([step("invalidated", 2, at=5)], State.UNKNOWN, "", (2, 1, 0)),
+}
 
 
-async def test_the_liar_is_named_until_it_shows_what_it_shall(pool: Pool) -> None:
+@pytest.mark.parametrize("case", CASES)
+async def test_a_scale_that_was_synced_has_a_state_and_a_reason(pool: Pool, case: str) -> None:
+    """Last seen when an exchange was completed, not when one was tried (SCL-12)."""
+    happened, state, reason, revisions = CASES[case]
+    history = History()
+    await history.synced(pool, BASE)
+
+    facts = (await only(pool, history.happened(*happened))).facts
+
+    assert standing(facts).state is state
+    assert reason in standing(facts).reason
+    assert (facts.revision, facts.confirmed, facts.pending) == revisions
+    assert facts.heard_at == minute(0)
+
+
+async def test_a_liar_is_named_until_it_shows_what_it_shall(pool: Pool) -> None:
     """It confirmed an upload, and a read-back showed something else."""
-    tell = await synced(pool)
-    tell.edited(2, 1, price=1.5)
-    tell.queued(2, at=5)
-    tell.applied(2, at=5)
-    tell.doubted(2, by=2)
-    tell.ended(2, "upload", "failed", "NotShown", at=5)
-    tell.done(3, "probe", "done", at=6)
-    await project(pool, tell.events)
+    history = History()
+    await history.synced(pool, BASE)
+    history.edited(2, 1, price=1.5)
+    history.queued(2, at=5)
+    history.applied(2, at=5)
+    history.doubted(2, by=2)
+    history.ended(2, "upload", "failed", "NotShown", at=5)
+    history.done(3, "probe", "done", at=6)
 
-    row = await only(pool)
+    row = await only(pool, history)
     assert standing(row.facts).state is State.LYING
     assert "товаров: 1" in standing(row.facts).reason
 
-    tell.events.clear()
-    tell.done(4, "upload", "verified", at=9)
-    tell.confirmed(2)
-    tell.shown(9, {"1": dict(shown_by_plu(catalogue(product(1, 1.5)))["1"])}, by=4)
-    await project(pool, tell.events)
-    assert standing((await only(pool)).facts).state is State.OK
+    history.done(4, "upload", "verified", at=9)
+    history.confirmed(2)
+    history.read(9, {"1": dict(shown_by_plu(catalogue(product(1, 1.5)))["1"])}, by=4)
+    assert standing((await only(pool, history)).facts).state is State.OK
 
 
-async def test_who_forgot_without_power_is_dirty_and_no_liar(pool: Pool) -> None:
-    tell = await synced(pool)
-    tell.done(2, "verify", "failed", "NotShown", at=5, detail="Весы показывают не то.")
-    tell.doubted(1, by=2)
-    await project(pool, tell.events)
-
-    found = standing((await only(pool)).facts)
-    assert (found.state, "показывают не то" in found.reason) == (State.DIRTY, True)
-
-
-async def test_a_wrong_password_is_said(pool: Pool) -> None:
-    tell = await synced(pool)
-    tell.done(2, "upload", "failed", "WrongPassword", at=5)
-    await project(pool, tell.events)
-
-    assert standing((await only(pool)).facts).state is State.WRONG_PASSWORD
-
-
-async def test_at_another_address_it_is_unknown_until_it_is_read(pool: Pool) -> None:
-    tell = await synced(pool)
-    tell.invalidated(2, at=5)
-    await project(pool, tell.events)
-
-    row = await only(pool)
-    assert (standing(row.facts).state, row.facts.pending) == (State.UNKNOWN, 0)
-
-
-async def test_each_owner_sees_their_own_by_number(pool: Pool) -> None:
-    for of, name in ((2, "Б"), (1, "А")):
-        await project(pool, (await synced(pool, of=of, name=name)).events)
-    tell = Told()
-    tell.registered(3)
-    tell.removed(3)
-    await project(pool, tell.events)
+async def test_owners_see_their_scales_by_number(pool: Pool) -> None:
+    history = History()
+    await history.synced(pool, BASE, of=2, name="Б")
+    await history.synced(pool, BASE, of=1, name="А")
+    history.registered(3)
+    history.removed(3)
+    await history.project(pool)
 
     assert [(row.number, row.name, row.device_id) for row in await rows(pool)] == [
         (1, "А", device_id(1)),
         (2, "Б", device_id(2)),
     ]
     assert await rows(pool, "other") == []
+
+
+def describe(history: History, *, of: int = 1, shop: str = "A", due: date | None = DUE) -> None:
+    history.add(DeviceProfiled, of=of, shop=shop, group="cheese", next_verification=due)
+
+
+def remind(history: History, days: int, *, of: int = 1) -> None:
+    history.add(VerificationDue, of=of, due_on=DUE, days=days)
+
+
+async def due(pool: Pool, left: int, *, limit: int = 9) -> list[int]:
+    """The numbers of scales to be reminded of, so many days before."""
+    async with pool.acquire() as connection:
+        found = await profile.due(connection, DUE - timedelta(days=left), limit=limit)
+    numbers = {device_id(number): number for number in range(1, 9)}
+    return sorted(numbers[one.device_id] for one in found)
+
+
+async def test_the_board_says_what_a_scale_is(pool: Pool) -> None:
+    history = History()
+    history.registered()
+    await history.project(pool)
+    describe(history)
+    describe(history, shop="B")
+
+    row = await only(pool, history)
+
+    assert (row.shop, row.group, row.next_verification) == ("B", "cheese", DUE)
+
+
+async def test_scales_that_are_due_and_were_not_reminded_of_are_listed(pool: Pool) -> None:
+    history = History()
+    for number in (1, 2, 3, 4):
+        history.registered(number)
+        describe(history, of=number, due=DUE if number < 4 else None)
+    remind(history, 30, of=2)
+    remind(history, 0, of=3)
+    await history.project(pool)
+
+    left = {days: await due(pool, days) for days in (31, 30, 8, 7, -50)}
+
+    assert left == {31: [], 30: [1], 8: [1], 7: [1, 2], -50: [1, 2]}
+    assert len(await due(pool, 0, limit=1)) == 1
+
+
+async def test_another_day_counts_anew_and_a_removed_scale_does_not(pool: Pool) -> None:
+    history = History()
+    for number in (1, 2):
+        history.registered(number)
+        describe(history, of=number)
+        remind(history, 0, of=number)
+    describe(history, due=DUE + timedelta(days=3))
+    history.removed(2)
+    await history.project(pool)
+
+    assert await due(pool, 28) == []
+    assert await due(pool, 27) == await due(pool, -4) == [1]
+
+
+async def test_a_profile_that_comes_before_its_scale_waits_for_it(pool: Pool) -> None:
+    history = History()
+    describe(history)
+    await history.project(pool)
+    assert await due(pool, 0) == []
+    history.registered()
+    await history.project(pool)
+
+    assert await due(pool, 0) == [1]

@@ -1,23 +1,25 @@
-"""Where a price is, from the log alone: verified by what was read, and by nothing else (SCL-16).
+"""How far a price is, from the log alone: verified by what was read, and by nothing else (SCL-16).
 
-Longer than most: a history for every word that is said of it.
+A table of histories, with the state that follows from each.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+from operator import methodcaller as step
 from random import Random
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from contracts.envelope import Envelope
-from contracts.scale_bridge import ScaleBridgeEvent
 from libs.postgres.pool import Pool
 from services.scale_bridge.domain.delivery import State, Told, told
 from services.scale_bridge.read_models import delivery, price_delivery
 from services.scale_bridge.read_models.delivery import Price, Row
-from tests.services.scale_bridge.twin import (
+from tests.services.scale_bridge.histories import (
     NOON,
     OWNER,
+    History,
     catalogue,
     minute,
     price_id,
@@ -25,227 +27,165 @@ from tests.services.scale_bridge.twin import (
     project,
     store_content,
 )
-from tests.services.scale_bridge.twin import Told as History
 
 PRICE = Price(price_id=price_id(1), article=5001, price=7.0, valid_at=NOON, announced_at=NOON)
+OTHER_PRICE = replace(PRICE, price_id=price_id(2))
+
+QUEUED, SENDING = step("queued", 2, at=11), step("sending", 2, at=12, revision=2)
+APPLIED, READ = step("applied", 2, at=13, revision=2), step("read", 14, {"1": {"price": 7.0}}, by=2)
+ENDED = step("ended", 2, at=15, revision=2)
 
 
-async def a_history(pool: Pool, at: float = 10, **price: Any) -> History:
-    """A scale that was fetched, and took the price as revision 2."""
-    content = await store_content(pool, catalogue(product(1), product(2)))
-    tell = History()
-    tell.registered()
-    tell.fetched(1, content)
-    tell.shown(1, {"1": {"price": 100.0}, "2": {"price": 100.0}})
-    if price.get("changed", True):
-        tell.edited(2, 1, source="price", price=7.0)
-    tell.price_taken(price.pop("revision", 2), 1, 7.0, at=at, **price)
-    return tell
+async def a_history(pool: Pool, *steps: Any, changed: bool = True) -> History:
+    """A scale that was fetched, took the price (as revision 2 if that changed it), and so on."""
+    history = History()
+    history.registered()
+    history.fetched(1, await store_content(pool, catalogue(product(1), product(2))))
+    history.read(1, {"1": {"price": 100.0}, "2": {"price": 100.0}})
+    if changed:
+        history.edited(2, 1, source="price", price=7.0)
+    history.price_taken(2 if changed else 1, 1, 7.0, at=10, changed=changed)
+    return history.happened(*steps)
 
 
-async def rows(pool: Pool, price: Price = PRICE) -> list[Row]:
+async def rows(pool: Pool, price: Price = PRICE) -> Sequence[Row]:
     async with pool.acquire() as connection:
-        return list(await delivery.rows(connection, "demo", OWNER, price))
+        return await delivery.rows(connection, "demo", OWNER, price)
 
 
-async def word(pool: Pool, tell: History, random: Random | None = None) -> tuple[Row, Told]:
-    """What is said after this history, whichever stream came first."""
-    events = list(tell.events)
-    if random is not None:
-        streams: dict[Any, list[Envelope[ScaleBridgeEvent]]] = {}
-        for one in events:
-            streams.setdefault(one.stream, []).append(one)
-        order = list(streams.values())
-        random.shuffle(order)
-        events = [one for stream in order for one in stream]
-    await project(pool, events)
-    [row] = await rows(pool)
+async def outcome(pool: Pool, history: History, price: Price = PRICE) -> tuple[Row, Told]:
+    """The one scale's row after what happened since the last time, and what follows from it."""
+    await history.project(pool)
+    [row] = await rows(pool, price)
     return row, told(row.facts)
 
 
 async def test_it_is_taken_then_sending_then_applied_then_verified(pool: Pool) -> None:
-    tell = await a_history(pool)
-    steps: list[tuple[Any, State]] = [
-        (lambda: None, State.TAKEN),
-        (lambda: tell.queued(2, at=11), State.TAKEN),
-        (lambda: tell.sending(2, at=12, revision=2), State.SENDING),
-        (lambda: tell.applied(2, at=13, revision=2), State.APPLIED),
-        (lambda: tell.shown(14, {"1": {"price": 7.0}}, by=2), State.VERIFIED),
-        (lambda: tell.ended(2, at=15, revision=2), State.VERIFIED),
+    history = await a_history(pool)
+    row, said = await outcome(pool, history)
+    states = [said.state]
+    for happens in (QUEUED, SENDING, APPLIED, READ, ENDED):
+        happens(history)
+        row, said = await outcome(pool, history)
+        states.append(said.state)
+
+    assert states == [
+        *(State.TAKEN, State.TAKEN, State.SENDING, State.APPLIED, State.VERIFIED, State.VERIFIED)
     ]
-    heard = 0
-    for step, state in steps:
-        step()
-        await project(pool, tell.events[heard:])
-        heard = len(tell.events)
-        [row] = await rows(pool)
-        assert told(row.facts).state is state
-    [row] = await rows(pool)
     assert row.facts.verified_at == minute(14)
     assert (row.sending_at, row.applied_at) == (minute(12), minute(13))
 
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_streams_may_come_in_any_order(pool: Pool, seed: int) -> None:
-    tell = await a_history(pool)
-    tell.queued(2, at=11)
-    tell.sending(2, at=12, revision=2)
-    tell.applied(2, at=13, revision=2)
-    tell.shown(14, {"1": {"price": 7.0}}, by=2)
-    tell.ended(2, at=15, revision=2)
+    history = await a_history(pool, QUEUED, SENDING, APPLIED, READ, ENDED)
+    streams = sorted({one.stream for one in history.events})
+    Random(seed).shuffle(streams)
+    await project(pool, sorted(history.events, key=lambda one: streams.index(one.stream)))
 
-    row, said = await word(pool, tell, Random(seed))
+    [row] = await rows(pool)
 
-    assert said.state is State.VERIFIED
+    assert told(row.facts).state is State.VERIFIED
     assert row.facts.verified_at == minute(14)
 
 
-async def test_that_a_scale_confirmed_it_verifies_nothing(pool: Pool) -> None:
-    tell = await a_history(pool)
-    tell.queued(2, at=11)
-    tell.sending(2, at=12, revision=2)
-    tell.applied(2, at=13, revision=2)
-    tell.ended(2, outcome="done", at=15, revision=2)
+LIAR = {"outcome": "failed", "code": "NotShown", "detail": "Весы…", "at": 15, "revision": 2}
+TIMEOUT = {"outcome": "failed", "code": "Timeout", "at": 12, "revision": 2}
+OPEN = {"outcome": "failed", "code": "CircuitOpen", "at": 13, "revision": 2}
 
-    _, said = await word(pool, tell)
-
-    assert said.state is State.APPLIED
-
-
-async def test_an_upload_of_an_earlier_revision_delivers_nothing(pool: Pool) -> None:
-    tell = await a_history(pool)
-    tell.queued(2, at=9)
-    tell.sending(2, at=9, revision=1)
-    tell.ended(2, outcome="verified", at=15, revision=1)
-
-    _, said = await word(pool, tell)
-
-    assert said.state is State.TAKEN
-
-
-async def test_a_liar_is_failed_by_name(pool: Pool) -> None:
-    tell = await a_history(pool)
-    tell.queued(2, at=11)
-    tell.sending(2, at=12, revision=2)
-    tell.ended(2, outcome="failed", code="NotShown", detail="Весы…", at=15, revision=2)
-
-    row, said = await word(pool, tell)
-
-    assert (row.name, said.state, said.code, said.detail) == (
-        "Сыр", State.FAILED, "NotShown", "Весы…",
-    )  # fmt: skip
-
-
-async def test_what_was_not_tried_hides_no_reason(pool: Pool) -> None:
-    """After a wrong password the breaker is no news."""
-    tell = await a_history(pool)
-    for number, code in ((2, "Timeout"), (3, "CircuitOpen")):
-        tell.queued(number, at=10 + number)
-        tell.ended(number, outcome="failed", code=code, at=10 + number, revision=2)
-
-    _, said = await word(pool, tell)
-
-    assert said.code == "Timeout"
+CASES: dict[str, tuple[list[Any], State, dict[str, Any]]] = {
+    "the scale confirmed it": (
+        [QUEUED, SENDING, APPLIED, step("ended", 2, outcome="done", at=15, revision=2)],
+        *(State.APPLIED, {}),
+    ),
+    "an upload of an earlier revision": (
+        [step("queued", 2, at=9), step("sending", 2, at=9), step("ended", 2, at=15)],
+        *(State.TAKEN, {}),
+    ),
+    "a liar": (
+        [QUEUED, SENDING, step("ended", 2, **LIAR)],
+        *(State.FAILED, {"name": "Сыр", "code": "NotShown", "detail": "Весы…"}),
+    ),
+    "not tried, which hides no reason": (
+        [QUEUED, step("ended", 2, **TIMEOUT), step("queued", 3, at=13), step("ended", 3, **OPEN)],
+        *(State.FAILED, {"code": "Timeout"}),
+    ),
+    "shown no more": (
+        [READ, step("read", 20, {"1": {"price": 1.0}}, by=3)],
+        *(State.FAILED, {"code": "NotShown", "shown_price": "1.0"}),
+    ),
+    "another PLU, which keeps its price": (
+        [step("price_taken", 2, 77, 5.0, number=3), step("edited", 3, 1, pluNumber=77)],
+        *(State.TAKEN, {"plu": "77"}),
+    ),
+    "overridden by a person": (
+        [step("price_overridden", 3, 1, at=20)],
+        *(State.OVERRIDDEN, {"overridden_by": "anna"}),
+    ),
+    "at another address": ([READ, step("invalidated", 3, at=20)], State.WAITING, {}),
+}
 
 
-async def test_it_is_verified_by_the_read_before_if_nothing_changed(pool: Pool) -> None:
-    tell = await a_history(pool, changed=False, revision=1)
-    tell.shown(5, {"1": {"price": 7.0}}, by=3)
+@pytest.mark.parametrize("case", CASES)
+async def test_the_state_of_a_price_that_was_taken(pool: Pool, case: str) -> None:
+    steps, state, known = CASES[case]
 
-    row, said = await word(pool, tell)
+    row, said = await outcome(pool, await a_history(pool, *steps))
 
-    assert said.state is State.VERIFIED
-    assert row.facts.verified_at == row.facts.taken_at
-
-
-async def test_but_not_if_something_was_written_since(pool: Pool) -> None:
-    tell = await a_history(pool, changed=False, revision=1)
-    tell.shown(5, {"1": {"price": 7.0}}, by=3)
-    tell.queued(4, at=6)
-    tell.applied(4, at=7)
-
-    _, said = await word(pool, tell)
-
-    assert said.state is not State.VERIFIED
+    assert said.state is state
+    for name, value in known.items():
+        assert getattr(row if hasattr(row, name) else said, name) == value
 
 
-async def test_what_a_scale_shows_no_more_is_not_verified(pool: Pool) -> None:
-    tell = await a_history(pool)
-    tell.shown(14, {"1": {"price": 7.0}}, by=2)
-    tell.shown(20, {"1": {"price": 1.0}}, by=3)
+@pytest.mark.parametrize("written_since", [False, True])
+async def test_a_price_that_changed_nothing_is_verified_by_the_read_before(
+    pool: Pool, written_since: bool
+) -> None:
+    history = await a_history(pool, step("read", 5, {"1": {"price": 7.0}}, by=3), changed=False)
+    if written_since:
+        history.queued(4, at=6)
+        history.applied(4, at=7)
 
-    row, said = await word(pool, tell)
+    row, said = await outcome(pool, history)
 
-    assert (said.state, said.code) == (State.FAILED, "NotShown")
-    assert row.shown_price == "1.0"
-
-
-async def test_a_person_or_a_later_price_overrules_it(pool: Pool) -> None:
-    tell = await a_history(pool)
-    tell.price_overridden(3, 1, at=20)
-    row, said = await word(pool, tell)
-    assert (said.state, row.overridden_by) == (State.OVERRIDDEN, "anna")
-
-    more = len(tell.events)
-    tell.price_taken(4, 1, 8.0, number=2, at=30)
-    await project(pool, tell.events[more:])
-    [row] = await rows(pool)
-    assert row.overridden_by == "anna"
-    [other] = await rows(pool, Price(**{**_fields(PRICE), "price_id": price_id(2)}))
-    assert other.facts.overridden_at is None
+    assert (said.state is State.VERIFIED) is not written_since
+    assert (row.facts.verified_at == row.facts.taken_at) is not written_since
 
 
-def _fields(price: Price) -> dict[str, Any]:
-    return {name: getattr(price, name) for name in price.__slots__}
+async def test_a_later_price_is_not_overridden(pool: Pool) -> None:
+    history = await a_history(pool, step("price_overridden", 3, 1, at=20))
+    history.price_taken(4, 1, 8.0, number=2, at=30)
+
+    row, _ = await outcome(pool, history)
+    other, _ = await outcome(pool, history, OTHER_PRICE)
+
+    assert (row.overridden_by, other.facts.overridden_at) == ("anna", None)
 
 
-async def test_at_another_address_it_waits_again(pool: Pool) -> None:
-    tell = await a_history(pool)
-    tell.shown(14, {"1": {"price": 7.0}}, by=2)
-    tell.invalidated(3, at=20)
-    _, said = await word(pool, tell)
-    assert said.state is State.WAITING
+async def test_what_was_read_at_the_address_before_verifies_nothing(pool: Pool) -> None:
+    history = await a_history(pool, READ, step("invalidated", 3, at=20))
+    history.fetched(4, await store_content(pool, catalogue(product(1, 7.0))))
+    history.price_taken(4, 1, 7.0, at=30, changed=False)
 
-    more = len(tell.events)
-    content = await store_content(pool, catalogue(product(1, 7.0)))
-    tell.fetched(4, content)
-    tell.price_taken(4, 1, 7.0, at=30, changed=False)
-    await project(pool, tell.events[more:])
-    [row] = await rows(pool)
-    assert told(row.facts).state is State.TAKEN, "what was read at the other address says nothing"
+    assert (await outcome(pool, history))[1].state is State.TAKEN
 
 
 async def test_an_article_that_is_sold_no_more_is_gone(pool: Pool) -> None:
-    tell = await a_history(pool)
-    tell.fetched(3, await store_content(pool, catalogue(product(2))))
+    history = await a_history(pool)
+    history.fetched(3, await store_content(pool, catalogue(product(2))))
 
-    _, said = await word(pool, tell)
-
-    assert said.state is State.GONE
+    assert (await outcome(pool, history))[1].state is State.GONE
 
 
-async def test_a_scale_it_has_not_come_to_waits(pool: Pool) -> None:
-    tell = History()
-    tell.registered()
-    tell.fetched(1, await store_content(pool, catalogue(product(1))))
+async def test_a_scale_the_price_has_not_come_to_waits(pool: Pool) -> None:
+    history = History()
+    await history.synced(pool, catalogue(product(1)))
 
-    _, said = await word(pool, tell)
-
-    assert said.state is State.WAITING
+    assert (await outcome(pool, history))[1].state is State.WAITING
 
 
-async def test_a_product_with_another_plu_keeps_its_price(pool: Pool) -> None:
-    tell = await a_history(pool)
-    tell.price_taken(2, 77, 5.0, number=3)
-    tell.edited(3, 1, pluNumber=77)
-
-    row, said = await word(pool, tell)
-
-    assert (row.plu, said.state) == ("77", State.TAKEN)
-
-
-async def test_nobody_else_sees_it(pool: Pool) -> None:
-    await project(pool, (await a_history(pool)).events)
+async def test_no_other_owner_or_tenant_sees_it(pool: Pool) -> None:
+    await (await a_history(pool)).project(pool)
 
     async with pool.acquire() as connection:
         assert not await delivery.rows(connection, "demo", UUID(int=5), PRICE)
@@ -255,10 +195,10 @@ async def test_nobody_else_sees_it(pool: Pool) -> None:
 
 
 async def test_missing_prices_are_those_of_late_that_count(pool: Pool) -> None:
-    tell = await a_history(pool)
-    tell.registered(2)
-    tell.fetched(1, await store_content(pool, catalogue(product(1), product(2))), of=2)
-    await project(pool, tell.events)
+    history = await a_history(pool)
+    history.registered(2)
+    history.fetched(1, await store_content(pool, catalogue(product(1), product(2))), of=2)
+    await history.project(pool)
     insert = """INSERT INTO price VALUES ('demo', $1, $2, 7, $3, 'office', $3, '', $4)"""
     for number, article, at in ((1, 5001, 0), (2, 5002, -90), (3, 5002, 90), (4, 5003, 0)):
         await pool.execute(insert, price_id(number), article, minute(at), minute(at))
