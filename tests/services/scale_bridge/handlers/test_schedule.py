@@ -20,6 +20,7 @@ from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Cause
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.scale_bridge.bootstrap import looking_tasks
+from services.scale_bridge.domain.calendar import calendar
 from services.scale_bridge.domain.device import device_id_of
 from services.scale_bridge.domain.schedule import SCHEDULE
 from services.scale_bridge.domain.schedule_commands import RecordRun, SetCalendar, SetSchedule
@@ -278,6 +279,20 @@ async def test_after_downtime_over_several_times(database: str, its: Any) -> Non
             "reason": "late",
         }
         assert (answer["last_status"], answer["last_run_utc"]) == (None, None)
+
+
+async def test_a_clock_that_is_moved_repeats_no_run(database: str) -> None:
+    """Forward over two times, back before both, and on."""
+    async with open_service(database) as service, service.client() as anna:
+        number = await set_calendar(service, anna)
+        assert await begin_due(service, "1 21:00") == 1
+        await end_all(service, "1 21:01")
+        assert await begin_due(service, "1 07:00") == 0
+        assert await begin_due(service, "1 08:00") == 0
+        spread = calendar(DAILY.at, zone="Europe/Berlin", jitter_minutes=5)
+        await change(service, by(spread, now="1 07:00", device_id=device_id_of(number)))
+        assert await begin_due(service, "1 20:30") == 0
+        assert await begin_due(service, "2 08:05") == 1
 
 
 async def test_a_zone_that_is_not_known_any_more_holds_up_no_other(database: str) -> None:
