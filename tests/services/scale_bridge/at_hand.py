@@ -1,7 +1,6 @@
-"""Scales that tests have at hand, and what they wait for."""
+"""Simulated scales, and what is read off them."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address
 from typing import Any
@@ -42,14 +41,6 @@ def priced(items: int, price: float) -> dict[str, Any]:
 
 def prices(simulator: Simulator) -> set[float]:
     return {item["price"] for item in simulator.base.products}
-
-
-async def until(holds: Callable[[], bool], what: str = "it") -> None:
-    """Wait for something to be true; fail if it is not within seconds."""
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.005)
-    assert holds(), what
 
 
 def plus(products: Iterable[dict[str, Any]]) -> list[int]:

@@ -1,26 +1,27 @@
-"""What the shop says in tests, and what becomes of it."""
+"""Prices as a shop announces them, and what becomes of them on scales."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from httpx import AsyncClient
 
 from contracts.scale_bridge import OperationQueued
-from contracts.shop import PriceChanged, PriceId
+from contracts.shop import EVENTS, PriceChanged, PriceId
 from libs.clock import utc_now
-from services.scale_bridge.adapters.simulator.server import Simulator
+from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.log import Cause, RecordedEvent
 from services.scale_bridge.handlers import price
-from tests.services.scale_bridge.inside import Inside
+from tests.services.scale_bridge.service import Service
 
 ARTICLE = 51
 """The code of a scale's second product."""
+CODEC: Codec[Any] = Codec(EVENTS)
 
 
 def changed(amount: int = 12_345, **different: Any) -> PriceChanged:
     """A price of the article, valid now."""
     now = utc_now()
-    told: dict[str, Any] = {
+    given: dict[str, Any] = {
         "price_id": PriceId(uuid4()),
         "article": ARTICLE,
         "amount": amount,
@@ -29,37 +30,47 @@ def changed(amount: int = 12_345, **different: Any) -> PriceChanged:
         "changed_by": "office",
         "changed_at": now,
     }
-    return PriceChanged(**told | different)
+    return PriceChanged(**given | different)
 
 
-async def says(made: Inside, change: PriceChanged, trace: str | None = None) -> int:
-    """The shop says it to everybody who is known; to how many that is."""
-    await made.fresh.caught_up("drift")
-    desk = made.deps.desk
+def recorded(change: PriceChanged, number: int) -> RecordedEvent:
+    """The fact as it stands in the shop's log."""
+    name, version, data = CODEC.encode(change)
+    return RecordedEvent(
+        event_id=UUID(int=number),
+        type=name,
+        schema_version=version,
+        data=data,
+        occurred_at=change.changed_at,
+        position=number,
+        xid=number,
+        stream=f"price-{change.article}",
+        version=number,
+        cause=Cause(tenant="demo", actor="office"),
+        recorded_at=change.changed_at,
+    )
+
+
+async def announce(service: Service, change: PriceChanged, trace: str | None = None) -> int:
+    """React to the price once read models are up to date; the number of devices it went to."""
+    await service.caught_up()
+    desk = service.deps.desk
     taken = await price.change_price(desk, change, tenant="demo", currency="RUB", trace=trace)
     return len(taken)
 
 
+async def remember(service: Service, *changes: PriceChanged) -> None:
+    """Store prices, also those to come, for devices that are read later."""
+    for change in changes:
+        await price.remember(service.deps.desk, change, tenant="demo", currency="RUB")
+
+
 async def delivery(client: AsyncClient, article: int = ARTICLE) -> dict[str, Any]:
-    """Where the last price of the article is."""
+    """How far the last price of the article is."""
     answer = await client.get(f"/prices/{article}/delivery")
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
-
-
-def shows(scale: Simulator, amount: float) -> Callable[[], Awaitable[bool]]:
-    """Whether the scale shows it by now, for who waits for it."""
-
-    async def found() -> bool:
-        return bool(scale.base.products[1]["price"] == amount)
-
+    found: dict[str, Any] = answer.json()
     return found
-
-
-async def clean(client: AsyncClient, number: int) -> bool:
-    """Whether the scale holds all that is stored, as the log has it."""
-    return not (await client.get(f"/devices/{number}")).json()["cached_dirty"]
 
 
 async def states(client: AsyncClient, article: int = ARTICLE) -> list[str]:
@@ -67,6 +78,11 @@ async def states(client: AsyncClient, article: int = ARTICLE) -> list[str]:
     return [one["state"] for one in (await delivery(client, article))["scales"]]
 
 
-async def by_price(made: Inside) -> list[OperationQueued]:
-    """What was ordered because of prices."""
-    return [one for one in await made.events(OperationQueued) if one.asked_by == "price"]
+async def by_price(service: Service) -> list[OperationQueued]:
+    """The operations that were ordered because of prices."""
+    return [one for one in await service.events(OperationQueued) if one.asked_by == "price"]
+
+
+async def uploads(service: Service) -> list[OperationQueued]:
+    """The uploads that were ordered."""
+    return [one for one in await service.events(OperationQueued) if one.kind == "upload"]

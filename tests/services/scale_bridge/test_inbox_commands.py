@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.scale_bridge.__main__ import app
-from tests.services.scale_bridge.inside import SEAL_KEY
+from tests.services.scale_bridge.service import ENVIRONMENT
 
 KEEP = """INSERT INTO scale_bridge.inbox (reaction, tenant, event_id, stream, type, schema_version,
     data, metadata, occurred_at, recorded_at, subject, due_at, attempts, parked_at, error)
@@ -22,13 +22,7 @@ def run(database: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     from deploy.local.postgres import query
 
     query(database, f"SET tillstream.tenant = '*'; {KEEP % FACT}")
-    given = {
-        "DATABASE_URL": database,
-        "KAFKA_BOOTSTRAP_SERVERS": "unused",
-        "SCALE_BRIDGE_JWKS_URL": "http://unused",
-        "SCALE_BRIDGE_SEAL_KEYS": SEAL_KEY,
-        "COLUMNS": "200",
-    }
+    given = ENVIRONMENT | {"DATABASE_URL": database, "COLUMNS": "200"}
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     return lambda *words: CliRunner().invoke(app, ["inbox", *words])

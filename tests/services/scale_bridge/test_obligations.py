@@ -1,219 +1,134 @@
 """What the replacement owes (spec §9), and the tests that show it: none without one."""
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
 
 HERE = Path(__file__).parent
 ELSEWHERE = {"gateway": HERE.parent, "e2e": HERE.parents[1]}
-
-Test: TypeAlias = tuple[str, str]
-"""A file, below this folder or one of those elsewhere, and the name of a test in it."""
-
-OBLIGATIONS: Mapping[str, Sequence[Test]] = {
-    "R1": (
-        ("handlers/test_execute", "test_two_who_write_to_one_scale_never_meet_on_the_wire"),
-        ("handlers/test_execute", "test_who_finds_a_scale_busy_is_told_to_come_back"),
-        ("handlers/test_bridge_run", "test_two_operations_never_meet_on_one_scale"),
-        ("adapters/test_simulator", "test_operations_that_meet_are_seen_and_said"),
-    ),
-    "R2": (
-        (
-            "adapters/test_driver",
-            "test_at_the_deadline_the_line_is_closed_and_the_thread_is_free",
-        ),
-        ("adapters/test_driver", "test_a_cancelled_operation_leaves_no_thread_behind"),
-        ("handlers/test_execute", "test_an_operation_is_over_at_its_deadline"),
-    ),
-    "R3": (
-        ("domain/test_failures", "test_what_may_pass_is_tried_three_times_at_most"),
-        ("domain/test_failures", "test_what_would_be_the_same_again_is_not_tried_again"),
-        ("domain/test_failures", "test_no_attempt_begins_when_there_is_no_time_for_it"),
-        ("api/test_operations", "test_attempts_are_told_and_there_are_three_at_most"),
-    ),
-    "R4": (
-        ("domain/test_failures", "test_an_unknown_outcome_is_looked_into_and_not_repeated"),
-        (
-            "adapters/test_driver_faults",
-            "test_an_upload_ends_as_it_must_and_the_scale_has_what_is_said",
-        ),
-        ("api/test_upload", "test_what_is_unknown_is_resolved_by_a_later_check"),
-    ),
-    "R5": (
-        ("domain/test_catalogue", "test_a_bad_file_is_not_accepted"),
-        ("domain/test_catalogue", "test_each_rule_is_relaxed_by_itself"),
-        ("api/test_faults", "test_every_fault_leaves_the_copy_as_it_was"),
-    ),
-    "R6": (
-        ("domain/test_failures", "test_three_transport_failures_in_a_row_open_it"),
-        ("handlers/test_circuit", "test_a_dead_scale_is_asked_seldom"),
-        ("handlers/test_circuit", "test_after_the_cool_down_one_is_let_through_and_closes_it"),
-        ("handlers/test_circuit", "test_what_a_scale_says_does_not_open_the_breaker"),
-        ("handlers/test_circuit", "test_a_change_of_address_closes_the_breaker"),
-    ),
-    "R7": (
-        ("handlers/test_schedule", "test_a_run_sets_dates_sends_them_and_keeps_pending_edits"),
-        ("domain/test_copy", "test_dates_are_refreshed_on_top_of_pending_edits"),
-        ("domain/test_copy", "test_a_replaced_revision_can_be_brought_back"),
-        ("handlers/test_healing", "test_what_is_edited_at_the_desk_is_not_sent_behind_the_back"),
-    ),
-    "R8": (
-        (
-            "domain/test_copy",
-            "test_the_flag_is_clean_only_if_the_stored_revision_is_the_confirmed_one",
-        ),
-        ("api/test_upload", "test_an_edit_during_a_transfer_leaves_the_flag_dirty"),
-        ("handlers/test_schedule", "test_a_failed_run_says_so_and_leaves_it_dirty_until_the_next"),
-        ("e2e/test_scales_kill", "test_a_program_is_killed_in_the_middle_of_an_upload"),
-    ),
-    "R9": (
-        ("api/test_products", "test_of_120_edits_at_once_120_survive"),
-        ("domain/test_copy", "test_every_change_is_a_revision"),
-        ("api/test_devices", "test_at_another_address_the_catalogue_must_be_fetched_again"),
-    ),
-    "R10": (
-        ("handlers/test_schedule", "test_a_due_run_is_begun_by_exactly_one_worker"),
-        ("handlers/test_schedule", "test_nobody_else_shifts_a_schedule"),
-        ("handlers/test_schedule", "test_a_removed_device_has_no_schedule"),
-        ("domain/test_schedule", "test_after_downtime_there_is_one_run_and_the_beat_is_kept"),
-        ("api/test_auto_update", "test_an_interval_out_of_bounds_is_422"),
-        ("api/test_auto_update", "test_where_it_is_switched_off_for_everybody_it_is_said"),
-    ),
-    "R11": (
-        ("api/test_products", "test_a_bad_field_is_named_and_nothing_is_stored"),
-        ("domain/test_product", "test_every_bad_field_is_named_at_once"),
-        ("domain/test_product", "test_without_fields_nothing_changes"),
-    ),
-    "R12": (
-        ("api/test_devices", "test_the_password_is_sealed_and_never_told"),
-        ("api/test_devices", "test_what_no_scale_can_be_is_refused"),
-        ("api/test_secrets", "test_no_password_is_in_the_log_of_events_in_clear"),
-        ("handlers/test_bridge_secrets", "test_it_is_in_no_message_no_log_no_table_and_no_file"),
-    ),
-    "R13": (
-        ("domain/test_dates", "test_today_is_the_shops_day_and_not_the_servers"),
-        (
-            "domain/test_dates",
-            "test_only_the_two_dates_change_and_the_run_goes_on_past_what_cannot_be_told",
-        ),
-        ("domain/test_product", "test_what_becomes_days_also_sets_the_days"),
-    ),
-    "R14": (
-        ("domain/test_address", "test_an_address_that_is_not_allowed_is_refused"),
-        ("domain/test_address", "test_what_a_name_led_to_is_checked_like_any_address"),
-        ("api/test_devices", "test_what_no_scale_can_be_is_refused"),
-        ("handlers/test_connecting", "test_an_address_that_is_allowed_no_more_is_not_connected_to"),
-    ),
-    "R15": (
-        ("api/test_upload", "test_the_product_a_scale_refuses_is_found_without_emptying_it"),
-        ("api/test_upload", "test_a_wrong_password_blames_no_product"),
-        ("handlers/test_connecting", "test_what_nobody_ordered_looks_for_no_culprit"),
-    ),
-    "R16": (
-        (
-            "adapters/test_driver_faults",
-            "test_every_fault_a_simulator_can_have_is_tried_on_the_guard",
-        ),
-        ("api/test_faults", "test_every_fault_ends_an_upload_as_it_should"),
-        ("api/test_upload", "test_no_answer_tells_where_a_scale_is"),
-        ("handlers/test_connecting", "test_what_nobody_thought_of_is_json_as_well"),
-    ),
-    "R17": (
-        ("api/test_secrets", "test_after_a_rotation_the_old_key_can_be_thrown_away"),
-        ("api/test_secrets", "test_a_password_that_cannot_be_read_is_503_and_the_next_scale_works"),
-    ),
-    "R18": (
-        ("handlers/test_audit", "test_every_line_about_an_operation_names_it_and_none_a_password"),
-        ("adapters/test_driver", "test_no_password_and_no_word_of_the_driver_is_logged"),
-    ),
-    "R19": (
-        (
-            "api/test_large_shops",
-            "test_a_thousand_scales_are_listed_without_looking_at_a_catalogue",
-        ),
-        ("api/test_large_shops", "test_only_the_last_revisions_are_kept"),
-    ),
-    "R20": (
-        ("handlers/test_execute", "test_while_50_scales_hang_everybody_else_is_answered"),
-        (
-            "adapters/test_driver",
-            "test_no_more_scales_are_spoken_to_at_once_than_there_are_lines",
-        ),
-    ),
-    "R21": (
-        ("adapters/test_driver_faults", "test_a_fetch_ends_as_it_must_and_changes_nothing"),
-        ("domain/test_catalogue", "test_a_file_of_more_than_64_mebibytes_is_not_even_read"),
-        ("api/test_products", "test_a_body_that_is_too_long_is_refused"),
-    ),
-    "R22": (
-        ("api/test_operations", "test_a_client_that_leaves_stops_nothing"),
-        ("api/test_operations", "test_an_operation_can_be_ordered_and_asked_for"),
-    ),
-    "R23": (
-        ("gateway/api/test_logins", "test_an_address_is_registered_once_however_it_is_written"),
-        ("gateway/api/test_logins", "test_the_scales_say_the_same_whatever_is_wrong_with_a_login"),
-        ("gateway/api/test_logins", "test_guessing_is_slowed_down_without_locking_others_out"),
-        (
-            "gateway/handlers/test_account",
-            "test_of_twenty_who_register_one_address_at_once_one_wins",
-        ),
-        ("gateway/handlers/test_login", "test_every_failure_looks_the_same_and_costs_one_check"),
-    ),
-    "R24": (
-        ("handlers/test_audit", "test_an_operation_says_who_what_when_and_how_it_ended"),
-        ("domain/test_operation", "test_an_operation_ends_once"),
-        ("handlers/test_abandoned", "test_the_work_goes_on_without_kafka"),
-        ("e2e/test_scales_kill", "test_a_program_is_killed_in_the_middle_of_an_upload"),
-    ),
-    "R25": (
-        (
-            "handlers/test_abandoned",
-            "test_what_a_killed_bridge_left_ends_once_and_the_next_begins_clean",
-        ),
-        ("handlers/test_abandoned", "test_what_nobody_began_ends_at_its_deadline"),
-        (
-            "handlers/test_bridge",
-            "test_a_daemon_that_dies_in_the_middle_brings_it_to_an_end_when_it_is_back",
-        ),
-        (
-            "e2e/test_scales_kill",
-            "test_the_daemon_on_the_shops_network_is_killed_in_the_middle_of_an_upload",
-        ),
-    ),
-    "R26": (
-        ("api/test_any_order", "test_any_order_of_requests_leaves_a_valid_copy_and_a_true_flag"),
-        ("api/test_upload", "test_what_the_scale_gained_or_lost_by_itself_is_put_right"),
-        ("e2e/test_scales_kill", "test_the_scale_loses_its_power_in_the_middle_of_an_upload"),
-    ),
-}
+TABLE = """
+R1 handlers/test_execute::test_two_who_write_to_one_scale_never_meet_on_the_wire
+R1 handlers/test_execute::test_a_caller_who_finds_a_scale_busy_is_to_come_back
+R1 handlers/test_bridge_run::test_two_operations_never_meet_on_one_scale
+R1 adapters/test_simulator::test_operations_that_meet_are_seen_and_said
+R2 adapters/test_driver::test_at_the_deadline_the_line_is_closed_and_the_thread_is_free
+R2 adapters/test_driver::test_a_cancelled_operation_leaves_no_thread_behind
+R2 handlers/test_execute::test_an_operation_is_over_at_its_deadline
+R3 domain/test_failures::test_what_may_pass_is_tried_three_times_at_most
+R3 domain/test_failures::test_what_would_be_the_same_again_is_not_tried_again
+R3 domain/test_failures::test_no_attempt_begins_when_there_is_no_time_for_it
+R3 api/test_operations::test_attempts_are_recorded_and_there_are_three_at_most
+R4 domain/test_failures::test_an_unknown_outcome_is_looked_into_and_not_repeated
+R4 adapters/test_driver_faults::test_an_upload_ends_as_it_must_and_the_scale_has_what_is_said
+R4 api/test_operations::test_what_is_unknown_is_resolved_by_a_later_check
+R5 domain/test_catalogue::test_a_bad_file_is_not_accepted
+R5 domain/test_catalogue::test_each_rule_is_relaxed_by_itself
+R5 api/test_faults::test_every_fault_leaves_the_copy_as_it_was
+R6 domain/test_failures::test_three_transport_failures_in_a_row_open_it
+R6 handlers/test_execute::test_a_dead_scale_is_called_seldom
+R6 handlers/test_execute::test_after_the_cool_down_one_is_let_through_and_closes_it
+R6 handlers/test_execute::test_what_a_scale_answers_does_not_open_the_breaker
+R6 handlers/test_execute::test_a_change_of_address_closes_the_breaker
+R7 handlers/test_schedule::test_a_run_sets_dates_sends_them_and_keeps_pending_edits
+R7 domain/test_copy::test_dates_are_refreshed_on_top_of_pending_edits
+R7 domain/test_copy::test_a_replaced_revision_can_be_brought_back
+R7 handlers/test_rounds::test_what_is_edited_at_the_desk_is_not_sent_behind_the_back
+R8 domain/test_copy::test_the_flag_is_clean_only_if_the_stored_revision_is_the_confirmed_one
+R8 api/test_operations::test_an_edit_during_a_transfer_leaves_the_flag_dirty
+R8 handlers/test_schedule::test_a_failed_run_says_so_and_leaves_it_dirty_until_the_next
+R8 e2e/test_scales_kill::test_a_program_is_killed_in_the_middle_of_an_upload
+R9 api/test_products::test_of_120_edits_at_once_120_survive
+R9 domain/test_copy::test_every_change_is_a_revision
+R9 api/test_devices::test_at_another_address_the_catalogue_must_be_fetched_again
+R10 handlers/test_schedule::test_a_due_run_is_begun_by_exactly_one_worker
+R10 handlers/test_schedule::test_no_other_change_shifts_a_schedule
+R10 handlers/test_schedule::test_a_removed_device_has_no_schedule
+R10 domain/test_schedule::test_after_downtime_there_is_one_run_and_the_beat_is_kept
+R10 api/test_refused_input::test_a_body_that_cannot_be_is_422_and_nothing_is_stored
+R10 api/test_schedules::test_where_it_is_switched_off_for_every_scale_it_is_said
+R11 api/test_products::test_a_bad_field_is_named_and_nothing_is_stored
+R11 domain/test_product::test_every_bad_field_is_named_at_once
+R11 domain/test_product::test_without_fields_nothing_changes
+R12 api/test_devices::test_the_password_is_sealed_and_in_no_answer
+R12 api/test_devices::test_what_no_scale_can_be_is_refused
+R12 api/test_devices::test_after_a_rotation_the_old_key_can_be_thrown_away
+R12 handlers/test_bridge::test_a_password_is_in_no_message_no_log_no_table_and_no_file
+R13 domain/test_dates::test_today_is_the_shops_day_and_not_the_servers
+R13 domain/test_dates::test_only_the_two_dates_change_and_the_run_goes_on_past_what_cannot_be_told
+R13 domain/test_product::test_what_becomes_days_also_sets_the_days
+R14 domain/test_address::test_an_address_that_is_not_allowed_is_refused
+R14 domain/test_address::test_what_a_name_led_to_is_checked_like_any_address
+R14 api/test_devices::test_what_no_scale_can_be_is_refused
+R14 handlers/test_execute::test_an_address_that_is_allowed_no_more_is_not_connected_to
+R15 api/test_operations::test_the_product_a_scale_refuses_is_found_without_emptying_it
+R15 api/test_operations::test_a_wrong_password_blames_no_product
+R15 handlers/test_execute::test_an_upload_without_a_caller_looks_for_no_culprit
+R16 adapters/test_driver_faults::test_every_fault_a_simulator_can_have_is_tried_on_the_guard
+R16 api/test_faults::test_every_fault_ends_an_upload_as_it_should
+R16 api/test_operations::test_no_answer_says_where_a_scale_is
+R16 handlers/test_execute::test_an_unforeseen_error_is_json_as_well
+R17 api/test_devices::test_after_a_rotation_the_old_key_can_be_thrown_away
+R17 api/test_devices::test_a_password_that_cannot_be_read_is_503_and_the_next_scale_works
+R18 handlers/test_execute::test_every_line_about_an_operation_names_it_and_none_a_password
+R18 adapters/test_driver::test_no_password_and_no_word_of_the_driver_is_logged
+R19 api/test_large_shops::test_a_thousand_scales_are_listed_without_looking_at_a_catalogue
+R19 api/test_large_shops::test_only_the_last_revisions_are_stored
+R20 handlers/test_execute::test_while_50_scales_hang_all_others_are_answered
+R20 adapters/test_driver::test_no_more_scales_are_spoken_to_at_once_than_there_are_lines
+R21 adapters/test_driver_faults::test_a_fetch_ends_as_it_must_and_changes_nothing
+R21 domain/test_catalogue::test_a_file_of_more_than_64_mebibytes_is_not_even_read
+R21 api/test_products::test_a_body_of_another_form_or_length_is_refused
+R22 api/test_operations::test_a_client_that_leaves_stops_nothing
+R22 api/test_operations::test_an_operation_of_each_kind_can_be_ordered_and_followed
+R23 gateway/api/test_logins::test_an_address_is_registered_once_however_it_is_written
+R23 gateway/api/test_logins::test_the_scales_say_the_same_whatever_is_wrong_with_a_login
+R23 gateway/api/test_logins::test_guessing_is_slowed_down_without_locking_others_out
+R23 gateway/handlers/test_account::test_of_twenty_who_register_one_address_at_once_one_wins
+R23 gateway/handlers/test_login::test_every_failure_looks_the_same_and_costs_one_check
+R24 handlers/test_execute::test_an_operation_says_who_what_when_and_how_it_ended
+R24 domain/test_operation::test_an_operation_ends_once
+R24 handlers/test_abandoned::test_the_work_goes_on_without_kafka
+R24 e2e/test_scales_kill::test_a_program_is_killed_in_the_middle_of_an_upload
+R25 handlers/test_abandoned::test_what_a_killed_bridge_left_ends_once_and_the_next_begins_clean
+R25 handlers/test_abandoned::test_what_was_not_begun_ends_at_its_deadline
+R25 handlers/test_bridge::test_a_daemon_that_dies_in_the_middle_brings_it_to_an_end_when_it_is_back
+R25 e2e/test_scales_kill::test_the_daemon_on_the_shops_network_is_killed_in_the_middle_of_an_upload
+R26 api/test_faults::test_any_order_of_requests_leaves_a_valid_copy_and_a_true_flag
+R26 api/test_operations::test_what_the_scale_gained_or_lost_by_itself_is_put_right
+R26 e2e/test_scales_kill::test_the_scale_loses_its_power_in_the_middle_of_an_upload
+"""
+"""An obligation, a file below this folder or one of those elsewhere, and a test in it."""
 
 
-def file_of(name: str) -> Path:
-    folder = ELSEWHERE.get(name.partition("/")[0], HERE)
-    return folder / f"{name}.py"
+def obligations() -> dict[str, list[tuple[str, str]]]:
+    """The files and names of tests by obligation."""
+    found = defaultdict(list)
+    for line in TABLE.split("\n")[1:-1]:
+        obligation, _, test = line.partition(" ")
+        file, _, name = test.partition("::")
+        found[obligation].append((file, name))
+    return dict(found)
 
 
 @cache
-def named_in(file: Path) -> frozenset[str]:
+def names_in(file: Path) -> frozenset[str]:
     """The names of the tests of a file, which need not be imported for that."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     tree = ast.parse(file.read_text(encoding="utf-8"))
     return frozenset(node.name for node in tree.body if isinstance(node, kinds))
 
 
-def test_there_are_26_obligations_and_each_has_tests() -> None:
-    assert [*OBLIGATIONS] == [f"R{n}" for n in range(1, 27)]
-    assert all(OBLIGATIONS.values())
+def test_there_are_26_obligations() -> None:
+    assert [*obligations()] == [f"R{n}" for n in range(1, 27)]
 
 
-@pytest.mark.parametrize("obligation", OBLIGATIONS)
+@pytest.mark.parametrize("obligation", obligations())
 def test_what_is_owed_is_shown_by_tests_that_exist(obligation: str) -> None:
-    for name, test in OBLIGATIONS[obligation]:
-        file = file_of(name)
+    for name, test in obligations()[obligation]:
+        file = ELSEWHERE.get(name.partition("/")[0], HERE) / f"{name}.py"
         assert test.startswith("test_")
         assert file.exists(), f"{obligation}: there is no {name}"
-        assert test in named_in(file), f"{obligation}: {name} has no {test}"
+        assert test in names_in(file), f"{obligation}: {name} has no {test}"

@@ -1,98 +1,121 @@
-"""The service as it is run: a program that serves and works, over a real broker."""
+"""The service as it is run, over a real broker: what is not ordered comes about by itself."""
 
 import asyncio
 import os
 import sys
-from dataclasses import replace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 from deploy.local.ports import free_port
 from deploy.local.services import says_ready
-from libs.http.auth import TokenVerifier
+from libs.clock import utc_now
+from libs.messaging.publisher import Publisher
 from libs.messaging.topics import ensure_topics, read_topics
 from libs.messaging.worker import open_worker
 from libs.telemetry.traces import set_up
+from libs.testing.waiting import eventually
 from services.scale_bridge import bootstrap
 from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.inside import (
-    KEY,
-    SEAL_KEY,
-    at_work,
-    dirty,
-    eventually,
-    fetched,
-    inside,
-    patch,
-    registered,
-)
+from tests.services.scale_bridge.pricing import changed, recorded
+from tests.services.scale_bridge.service import ENVIRONMENT, Service, a_device, open_service
+
+OURS = ("scale-bridge.", "shop.")
 
 
-async def test_what_was_just_done_is_listed_at_once(database: str, kafka_bootstrap: str) -> None:
-    """(R24) Read models come over Kafka, and whoever changed something waits for them (§1.4)."""
-    prefix = f"t{uuid4().hex[:12]}"
-    await ensure_topics(kafka_bootstrap, prefix, read_topics())
+@asynccontextmanager
+async def open_whole(url: str, kafka: str) -> AsyncIterator[Service]:
+    """The API and a whole worker: relay, projectors, bridge, schedules, healing, prices."""
     different: dict[str, Any] = {
-        "kafka_bootstrap_servers": kafka_bootstrap,
-        "topic_prefix": prefix,
-        "stale_wait_seconds": 15.0,
+        "kafka_bootstrap_servers": kafka,
+        "topic_prefix": f"t{uuid4().hex[:12]}",
+        "heal_first_seconds": 0.2,
+        "heal_longest_seconds": 1.0,
+        "breaker_seconds": 0.5,
+        "round_seconds": 0.1,
+        "stale_wait_seconds": 60.0,
     }
-    async with a_scale(5) as scale, inside(database, **different) as made:
-        settings, telemetry = made.settings, set_up(bootstrap.SERVICE)
-        async with (
-            open_worker(
-                settings,
-                service=bootstrap.SERVICE,
-                projections=bootstrap.projections(settings),
-                telemetry=telemetry,
-            ) as worker,
-            bootstrap.open_deps(settings, telemetry) as opened,
-            at_work(settings),
-        ):
-            verifier = TokenVerifier(
-                audience=bootstrap.SERVICE, issuer=settings.issuer, keys={KEY.kid: KEY.public}
-            )
-            made.app = bootstrap.create_app(replace(opened, verifier=verifier))
+    async with open_service(url, by_worker=True, **different) as service:
+        settings, telemetry = service.settings, set_up(bootstrap.SERVICE)
+        specs = [spec for spec in read_topics() if spec.category.startswith(OURS)]
+        await ensure_topics(kafka, settings.topic_prefix, specs)
+        projections = bootstrap.projections(settings)
+        opened = open_worker(
+            settings, service=bootstrap.SERVICE, projections=projections, telemetry=telemetry
+        )
+        async with opened as worker, bootstrap.open_tasks(settings, telemetry) as more:
             stop = asyncio.Event()
-            running = [asyncio.ensure_future(task(stop)) for task in worker.tasks]
+            tasks = [asyncio.ensure_future(task(stop)) for task in (*worker.tasks, *more)]
             try:
-                async with made.client() as anna:
-                    number = await registered(anna, scale)
-                    assert await dirty(anna, number) is False
-                    await fetched(anna, number)
-                    assert await dirty(anna, number) is False
-                    await patch(anna, number, 2, price=7.0)
-                    assert await dirty(anna, number) is True
-                    assert (await anna.post(f"/devices/{number}/upload")).status_code == 200
-                    assert await dirty(anna, number) is False
-                    history = (await anna.get(f"/devices/{number}/operations")).json()
-                    assert [one["outcome"] for one in history] == ["verified", "done"]
+                yield service
             finally:
                 stop.set()
-                await asyncio.gather(*running)
+                await asyncio.gather(*tasks)
+
+
+async def test_what_was_done_is_listed_at_once_and_prices_arrive_after_a_power_cut(
+    database: str, kafka_bootstrap: str
+) -> None:
+    """SCL-9, SCL-16, R24: answers wait for read models (§1.4); a price goes through broker, inbox,
+    edit, failed upload, probe and healing."""
+    async with (
+        a_scale(3) as scale,
+        open_whole(database, kafka_bootstrap) as service,
+        service.client() as anna,
+    ):
+        device = await a_device(service, anna, scale, read=False)
+        assert await device.is_listed_dirty() is False
+        await device.fetch()
+        assert await device.is_listed_dirty() is False
+        await device.set_price(2, 7.0)
+        assert await device.is_listed_dirty() is True
+        await device.upload()
+        assert await device.is_listed_dirty() is False
+        history = await device.read("/operations")
+        assert [one["outcome"] for one in history] == ["verified", "done"]
         assert scale.base.products[1]["price"] == 7.0
 
+        async def state() -> str:
+            [one] = (await anna.get("/devices/board")).json()["devices"]
+            return str(one["state"])
 
-async def test_the_program_gets_ready_and_stops_when_it_is_told(
+        await eventually(state, "ok")
+        await scale.power_cut()
+        publisher = await Publisher.connect(
+            kafka_bootstrap, service="shop", prefix=service.settings.topic_prefix
+        )
+        change = changed(4_250, valid_at=utc_now() - timedelta(seconds=1))
+        await publisher.publish([recorded(change, 1)], 1, {})
+        await publisher.close()
+        await eventually(state, "unreachable")
+
+        await scale.power_on()
+
+        await device.shows(42.5)
+        await eventually(state, "ok")
+        assert (await device.read("/shown?plu=2"))["shown"]["price"] == 42.5
+
+
+async def test_the_program_gets_ready_and_stops_on_a_signal(
     empty_database: str, kafka_bootstrap: str
 ) -> None:
     prefix, port = f"t{uuid4().hex[:12]}", free_port()
     await ensure_topics(kafka_bootstrap, prefix, read_topics())
-    told = {
+    given = ENVIRONMENT | {
         "DATABASE_URL": empty_database,
         "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
         "TILLSTREAM_TOPIC_PREFIX": prefix,
         "TILLSTREAM_PROFILE": "demo",
-        "SCALE_BRIDGE_JWKS_URL": "http://127.0.0.1:1/jwks",
-        "SCALE_BRIDGE_SEAL_KEYS": SEAL_KEY,
         "SCALE_BRIDGE_HTTP_PORT": str(port),
     }
     program = [sys.executable, "-m", "services.scale_bridge"]
-    migrating = await asyncio.create_subprocess_exec(*program, "migrate", env=os.environ | told)
+    migrating = await asyncio.create_subprocess_exec(*program, "migrate", env=os.environ | given)
     assert await migrating.wait() == 0
-    running = await asyncio.create_subprocess_exec(*program, "run", env=os.environ | told)
+    running = await asyncio.create_subprocess_exec(*program, "run", env=os.environ | given)
     try:
-        await eventually(lambda: asyncio.to_thread(says_ready, port), seconds=90)
+        await eventually(lambda: asyncio.to_thread(says_ready, port), poll_seconds=0.1)
     finally:
         running.terminate()
     assert await running.wait() == 0

@@ -1,55 +1,62 @@
-"""The board over HTTP, once and as it changes (SCL-12, SCL-16)."""
+"""The board over HTTP, once and as it changes; shops and groups (SCL-1, SCL-12, SCL-16)."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
-from fastapi import FastAPI
+from httpx import AsyncClient
 
-from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.inside import (
+from libs.testing.waiting import PATIENCE_SECONDS
+from tests.services.scale_bridge.service import (
     BORIS,
-    Inside,
-    fetched,
-    inside,
-    patch,
-    registered,
-    working,
+    Service,
+    open_device,
+    open_devices,
+    open_service,
+    register,
 )
+from tests.services.scale_bridge.streams import listening, until
 
-QUICK: dict[str, Any] = {"stream_poll_seconds": 0.02, "stream_heartbeat_seconds": 0.1}
+QUICK: Final[dict[str, Any]] = {"stream_poll_seconds": 0.02, "stream_heartbeat_seconds": 0.1}
+STREAM: Final = "/devices/board/stream"
+PLACES: Final = {
+    "Сыр": ("Арбат", "Сыры"),
+    "Рыба": ("Арбат", "Рыба"),
+    "Икра": ("Арбат", "Рыба"),
+    "Хлеб": ("Арбат", ""),
+    "Мясо": ("Тверская", ""),
+    "Новые": ("", ""),
+}
 
 
-async def board(client: Any) -> list[dict[str, Any]]:
-    answer = await client.get("/devices/board")
+async def board(client: AsyncClient, **where: str) -> list[dict[str, Any]]:
+    answer = await client.get("/devices/board", params=where)
     assert answer.status_code == 200, answer.text
     devices: list[dict[str, Any]] = answer.json()["devices"]
     return devices
 
 
+async def in_shops(client: AsyncClient, places: dict[str, tuple[str, str]]) -> dict[str, int]:
+    """Register devices in these shops and groups; their numbers."""
+    numbers = {name: await register(client, name) for name in places}
+    for name, (shop, group) in places.items():
+        body = {"shop": shop, "group": group}
+        await client.put(f"/devices/{numbers[name]}/profile", json=body)
+    return numbers
+
+
 async def test_the_dead_one_and_the_liar_are_named_with_their_reasons(database: str) -> None:
     """The worst first."""
-    async with (
-        a_scale(3) as good,
-        a_scale(3) as liar,
-        a_scale(3) as dead,
-        working(database, breaker_failures=99) as made,
-        made.client() as anna,
-    ):
-        numbers = {}
-        for name, scale in (("Сыр", good), ("Лжец", liar), ("Рыба", dead)):
-            numbers[name] = await registered(anna, scale, name=name)
-            await fetched(anna, numbers[name])
-        liar.faults.set(["lie"])
-        await patch(anna, numbers["Лжец"], 1, price=7.5)
-        assert (await anna.post(f"/devices/{numbers['Лжец']}/upload")).status_code == 503
-        await dead.power_cut()
-        assert (await anna.post(f"/devices/{numbers['Рыба']}/probe")).status_code == 503
-        await made.fresh.caught_up("everything")
+    async with open_devices(database, 3, 3, 3, breaker_failures=99) as (good, liar, dead):
+        for device, name in ((good, "Сыр"), (liar, "Лжец"), (dead, "Рыба")):
+            await device.put(name=name)
+        liar.scale.faults.set(["lie"])
+        await liar.set_price(1, 7.5)
+        assert (await liar.post("/upload")).status_code == 503
+        await dead.scale.power_cut()
+        assert (await dead.post("/probe")).status_code == 503
+        await good.service.caught_up()
 
-        found = await board(anna)
+        found = await board(good.owner)
         assert [(one["name"], one["state"]) for one in found] == [
             ("Лжец", "lying"),
             ("Рыба", "unreachable"),
@@ -62,123 +69,108 @@ async def test_the_dead_one_and_the_liar_are_named_with_their_reasons(database: 
         assert (found[2]["desired_revision"], found[2]["verified_revision"]) == (1, 1)
 
 
-async def test_everybody_sees_their_own_only(database: str) -> None:
+async def test_a_stream_begins_with_the_board_and_goes_on_with_changes(database: str) -> None:
     async with (
-        a_scale(1) as simulator,
-        inside(database) as made,
-        made.client() as anna,
-        made.client(BORIS) as boris,
-        made.nobody() as nobody,
+        open_device(database, 2, read=False, **QUICK) as device,
+        listening(device.service.app, device.owner, STREAM) as events,
     ):
-        await registered(anna, simulator)
-        assert len(await board(anna)) == 1
-        assert await board(boris) == []
-        for path in ("/devices/board", "/devices/board/stream"):
-            assert (await nobody.get(path)).status_code == 401
+        kind, changes = await anext(events)
+        assert (kind, [one["state"] for one in changes]) == ("board", ["unknown"])
+        other = await register(device.owner, "Хлеб")
+        kind, changes = await anext(events)
+        assert (kind, [one["name"] for one in changes["devices"]]) == ("scales", ["Хлеб"])
+
+        await device.fetch()
+        await until(events, lambda changes: changes["devices"][0]["state"] == "ok")
+        await device.set_price(1, 3.5)
+        await device.service.caught_up()
+        await until(events, lambda changes: changes["devices"][0]["state"] == "dirty")
+        await device.owner.delete(f"/devices/{other}")
+        await until(events, lambda changes: changes["gone"] == [other])
 
 
-async def test_whoever_watches_is_told_what_changes(database: str) -> None:
+async def test_more_streams_than_allowed_are_503(database: str) -> None:
     async with (
-        a_scale(2) as simulator,
-        working(database, **QUICK) as made,
-        made.client() as anna,
-        listening(made.app, anna.headers["Authorization"]) as events,
+        open_service(database, max_streams=1, **QUICK) as service,
+        service.client() as anna,
+        listening(service.app, anna, STREAM) as events,
     ):
         assert await anext(events) == ("board", [])
-        number = await registered(anna, simulator, name="Сыр")
-        kind, told = await anext(events)
-        assert (kind, told["devices"][0]["state"]) == ("scales", "unknown")
-
-        await fetched(anna, number)
-        await until(events, lambda told: told["devices"][0]["state"] == "ok")
-        await patch(anna, number, 1, price=3.5)
-        await made.fresh.caught_up("device")
-        await until(events, lambda told: told["devices"][0]["state"] == "dirty")
-        await anna.delete(f"/devices/{number}")
-        await until(events, lambda told: told["gone"] == [number])
-
-
-async def test_too_many_who_watch_are_told_so(database: str) -> None:
-    async with (
-        inside(database, max_streams=1, **QUICK) as made,
-        made.client() as anna,
-        listening(made.app, anna.headers["Authorization"]) as events,
-    ):
-        await anext(events)
-        answer = await anna.get("/devices/board/stream")
+        answer = await anna.get(STREAM)
         assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
 
 
-async def test_a_stream_ends_when_its_time_is_over(database: str) -> None:
-    async with inside(database, stream_lifetime_seconds=0.2, **QUICK) as made:
-        await ended(made)
+async def test_a_stream_ends_with_its_time_and_before_the_process_does(database: str) -> None:
+    async with open_service(database, stream_lifetime_seconds=0.2, **QUICK) as service:
+        await assert_stream_ends(service)
+    async with open_service(database, **QUICK) as service:
+        service.app.state.draining = True
+        await assert_stream_ends(service)
 
 
-async def test_a_stream_ends_when_the_process_is_about_to(database: str) -> None:
-    async with inside(database, **QUICK) as made:
-        made.app.state.draining = True
-        await ended(made)
-
-
-async def ended(made: Inside) -> None:
-    async with made.client() as anna:
-        answer = await asyncio.wait_for(anna.get("/devices/board/stream"), 20)
+async def assert_stream_ends(service: Service) -> None:
+    async with service.client() as anna:
+        answer = await asyncio.wait_for(anna.get(STREAM), PATIENCE_SECONDS)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/event-stream")
 
 
-async def until(events: AsyncIterator[tuple[str, Any]], holds: Any) -> None:
-    async with asyncio.timeout(20):
-        async for _, told in events:
-            if holds(told):
-                return
-    raise AssertionError("the stream ended")
+async def test_scales_are_in_groups_and_groups_in_shops(database: str) -> None:
+    async with (
+        open_service(database) as service,
+        service.client() as anna,
+        service.client(BORIS) as boris,
+    ):
+        numbers = await in_shops(anna, PLACES)
+        await in_shops(boris, {"Чужие": ("Арбат", "Рыба")})
+
+        tree = (await anna.get("/shops")).json()
+
+        assert [
+            (shop["shop"], group["group"], [one["name"] for one in group["scales"]])
+            for shop in tree
+            for group in shop["groups"]
+        ] == [
+            ("Арбат", "Рыба", ["Рыба", "Икра"]),
+            ("Арбат", "Сыры", ["Сыр"]),
+            ("Арбат", "", ["Хлеб"]),
+            ("Тверская", "", ["Мясо"]),
+            ("", "", ["Новые"]),
+        ]
+        first = tree[0]["groups"][0]["scales"][0]
+        assert first == {"id": numbers["Рыба"], "name": "Рыба", "state": "unknown"}
 
 
-@asynccontextmanager
-async def listening(
-    app: FastAPI, authorization: str, *, query: str = ""
-) -> AsyncIterator[AsyncIterator[tuple[str, Any]]]:
-    """The events of the board's stream; httpx would wait for the end of it."""
-    said: asyncio.Queue[bytes] = asyncio.Queue()
-    gone = asyncio.Event()
+async def test_the_board_shows_the_shop_and_group_that_are_named(database: str) -> None:
+    async with open_service(database) as service, service.client() as anna:
+        numbers = await in_shops(anna, PLACES)
 
-    async def receive() -> dict[str, Any]:
-        await gone.wait()
-        return {"type": "http.disconnect"}
+        async def names(**where: str) -> set[str]:
+            return {one["name"] for one in await board(anna, **where)}
 
-    async def send(message: dict[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            assert message["status"] == 200
-        else:
-            said.put_nowait(message.get("body", b""))
-
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": "/devices/board/stream",
-        "raw_path": b"/devices/board/stream",
-        "query_string": query.encode(),
-        "headers": [(b"authorization", authorization.encode())],
-        "client": ("127.0.0.1", 1),
-        "server": ("scales", 80),
-    }
-    answering = asyncio.create_task(app(scope, receive, send))  # type: ignore[arg-type]
-    try:
-        yield _events(said)
-    finally:
-        gone.set()
-        answering.cancel()
-        await asyncio.gather(answering, return_exceptions=True)
+        assert await names() == PLACES.keys()
+        assert await names(shop="Арбат") == {"Сыр", "Рыба", "Икра", "Хлеб"}
+        assert await names(shop="Арбат", group="Рыба") == {"Рыба", "Икра"}
+        assert await names(group="") == {"Хлеб", "Мясо", "Новые"}
+        assert await names(shop="") == {"Новые"}
+        assert await names(shop="nowhere") == set()
+        await anna.put(f"/devices/{numbers['Хлеб']}", json={"name": "Булки"})
+        await anna.delete(f"/devices/{numbers['Сыр']}")
+        assert await names(shop="Арбат") == {"Рыба", "Икра", "Булки"}
 
 
-async def _events(said: asyncio.Queue[bytes]) -> AsyncIterator[tuple[str, Any]]:
-    while True:
-        async with asyncio.timeout(20):
-            text = (await said.get()).decode()
-        lines = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
-        if "data" in lines:
-            yield lines["event"], json.loads(lines["data"])
+async def test_the_stream_of_a_shop_has_scales_come_and_go(database: str) -> None:
+    async with open_service(database, **QUICK) as service, service.client() as anna:
+        numbers = await in_shops(anna, {"Сыр": ("Арбат", ""), "Мясо": ("Тверская", "")})
+        query = "shop=%D0%90%D1%80%D0%B1%D0%B0%D1%82"
+        async with listening(service.app, anna, STREAM, query=query) as events:
+            kind, changes = await anext(events)
+            assert (kind, [one["name"] for one in changes]) == ("board", ["Сыр"])
+
+            await anna.put(f"/devices/{numbers['Мясо']}/profile", json={"shop": "Арбат"})
+            _, changes = await anext(events)
+            assert [one["name"] for one in changes["devices"]] == ["Мясо"]
+
+            await anna.put(f"/devices/{numbers['Сыр']}/profile", json={"shop": None})
+            kind, changes = await anext(events)
+            assert (kind, changes["gone"]) == ("scales", [numbers["Сыр"]])

@@ -1,8 +1,9 @@
 """The service's door for daemons: who may knock, with which key, and what they may say."""
 
 import asyncio
-import json
 from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -11,6 +12,7 @@ import aiohttp
 import pytest
 
 from libs.security.sealed_box import generate_private, public_of
+from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.scale_bridge.adapters import bridge_wire
 from services.scale_bridge.domain.bridge_message import (
     MISUNDERSTOOD,
@@ -30,219 +32,183 @@ from services.scale_bridge.domain.bridge_message import (
     Work,
 )
 from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.bridge_daemon import daemon, enrolled
-from tests.services.scale_bridge.bridging import (
+from tests.services.scale_bridge.remote import (
     BRIDGE,
     OWNER,
     PASSWORD,
-    House,
-    standing,
-    until,
+    Remote,
+    credentials,
+    open_daemon,
+    open_remote,
 )
 
 HELLO: Final = Hello(version=VERSION, program="test", holding=())
 KEY: Final = {"public_key": b64encode(public_of(generate_private())).decode(), "name": "back room"}
 
 
-def told(house: House, **different: Any) -> dict[str, str]:
-    return {"Authorization": f"Bearer {house.bearer(**different)}"}
+class Daemon:
+    """One end of a conversation with the service."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+
+    async def send(self, message: Message) -> None:
+        await self.socket.send_str(bridge_wire.written(message))
+
+    async def receive(self, seconds: float = PATIENCE_SECONDS) -> Message:
+        return bridge_wire.read(await self.socket.receive_str(timeout=seconds))
+
+    async def close_code(self) -> int | None:
+        """Why the service closes the connection."""
+        while (await self.socket.receive(timeout=PATIENCE_SECONDS)).type is aiohttp.WSMsgType.TEXT:
+            pass
+        return self.socket.close_code
 
 
-async def shown(client: aiohttp.ClientSession, house: House, **different: Any) -> int:
-    url = f"{house.url}/scales/bridges/key"
-    async with client.post(url, json=KEY | different, headers=told(house)) as answer:
+@asynccontextmanager
+async def connected(remote: Remote, *, greets: bool = True) -> AsyncIterator[Daemon]:
+    """A connection of the daemon; welcomed if it `greets`."""
+    url = f"{remote.url}/scales/bridge"
+    async with (
+        aiohttp.ClientSession() as client,
+        client.ws_connect(url, headers=credentials()) as socket,
+    ):
+        daemon = Daemon(socket)
+        if greets:
+            await daemon.send(HELLO)
+            assert isinstance(await daemon.receive(), Welcome)
+        yield daemon
+
+
+async def put_key(remote: Remote, headers: dict[str, str] | None = None, **different: Any) -> int:
+    """Give the service the daemon's key; the status of the answer."""
+    url = f"{remote.url}/scales/bridges/key"
+    given = credentials() if headers is None else headers
+    async with (
+        aiohttp.ClientSession() as client,
+        client.post(url, json=KEY | different, headers=given) as answer,
+    ):
         return answer.status
 
 
-async def say(socket: aiohttp.ClientWebSocketResponse, message: Message) -> None:
-    await socket.send_str(bridge_wire.written(message))
+@pytest.fixture
+async def remote(database: str, tmp_path: Path) -> AsyncIterator[Remote]:
+    async with open_remote(database, tmp_path) as remote:
+        yield remote
 
 
-async def hear(socket: aiohttp.ClientWebSocketResponse) -> Message:
-    return bridge_wire.read(await socket.receive_str(timeout=10))
-
-
-async def closed(socket: aiohttp.ClientWebSocketResponse) -> int | None:
-    while (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
-        pass
-    return socket.close_code
-
-
-async def test_a_daemon_shows_one_key_and_no_other(database: str) -> None:
+async def test_a_daemon_has_one_key_and_no_other(remote: Remote) -> None:
     other = b64encode(public_of(generate_private())).decode()
-    async with standing(database) as house, aiohttp.ClientSession() as client:
-        assert await shown(client, house) == 204
-        assert await shown(client, house, name="shop floor") == 204
-        assert await shown(client, house, public_key=other) == 409
-        for bad in ("", "AAAA", b64encode(bytes(32)).decode(), "no base64!", "A" * 1000):
-            assert await shown(client, house, public_key=bad) == 422
+    for name in ("back room", "shop floor"):
+        assert await put_key(remote, name=name) == 204
+    assert await put_key(remote, public_key=other) == 409
+    for bad in ("", "AAAA", b64encode(bytes(32)).decode(), "no base64!", "A" * 1000):
+        assert await put_key(remote, public_key=bad) == 422
 
 
-async def test_only_daemons_may_knock(database: str) -> None:
-    async with standing(database) as house, aiohttp.ClientSession() as client:
-        for headers, status in (({}, 401), (told(house, scopes=["scales:write"]), 403)):
-            async with client.post(
-                f"{house.url}/scales/bridges/key", json=KEY, headers=headers
-            ) as answer:
-                assert answer.status == status
+async def test_only_daemons_may_knock(remote: Remote) -> None:
+    """And those without a key get no work."""
+    async with aiohttp.ClientSession() as client:
+        for headers, status in (({}, 401), (credentials(["scales:write"]), 403)):
+            assert await put_key(remote, headers) == status
             with pytest.raises(aiohttp.WSServerHandshakeError) as no:
-                await client.ws_connect(f"{house.url}/scales/bridge", headers=headers)
+                await client.ws_connect(f"{remote.url}/scales/bridge", headers=headers)
             assert no.value.status == status
-        async with client.get(f"{house.url}/scales/bridges", headers=told(house)) as answer:
-            assert answer.status == 403
+    async with connected(remote, greets=False) as daemon:
+        await daemon.send(HELLO)
+        assert await daemon.close_code() == MISUNDERSTOOD
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{",
-        "[]",
-        '{"v":1,"type":"Hello","data":{}}',
+async def test_nonsense_instead_of_a_greeting_or_after_it_ends_the_connection(
+    remote: Remote,
+) -> None:
+    await put_key(remote)
+    for text in (
+        *("", "{", "[]", "[" * 100_000, '{"v":1,"type":"Hello","data":{}}'),
         '{"v":2,"type":"Hello","data":{"version":2,"program":"","holding":[]}}',
         '{"v":1,"type":"Goodbye","data":{}}',
         bridge_wire.written(Ready(room=3)),
         bridge_wire.written(Welcome(version=1)),
-        "[" * 100_000,
-    ],
-)
-async def test_who_does_not_greet_is_not_listened_to(database: str, text: str) -> None:
-    async with standing(database) as house, aiohttp.ClientSession() as client:
-        await shown(client, house)
-        url = f"{house.url}/scales/bridge"
-        async with client.ws_connect(url, headers=told(house)) as socket:
-            await socket.send_str(text)
-            assert await closed(socket) == MISUNDERSTOOD
-
-
-async def test_whoever_has_shown_no_key_gets_no_work(database: str) -> None:
-    async with standing(database) as house, aiohttp.ClientSession() as client:
-        url = f"{house.url}/scales/bridge"
-        async with client.ws_connect(url, headers=told(house)) as socket:
-            await say(socket, HELLO)
-            assert await closed(socket) == MISUNDERSTOOD
-
-
-async def test_nonsense_after_the_greeting_ends_it(database: str) -> None:
+    ):
+        async with connected(remote, greets=False) as daemon:
+            await daemon.socket.send_str(text)
+            assert await daemon.close_code() == MISUNDERSTOOD, text[:100]
     report = Report(stage=Stage.ENDED, attempt=1, outcome="done", content="0" * 32)
-    lonely = Reported(operation_id=uuid4(), number=1, report=report, seconds_ago=0.0)
-    async with standing(database) as house, aiohttp.ClientSession() as client:
-        await shown(client, house)
-        for nonsense in (
-            Heard(),
-            lonely,
-            Part(md5="x", number=1, of=2, data=b""),
-            Part(md5="x", number=0, of=1, data=b"no catalogue"),
-        ):
-            url = f"{house.url}/scales/bridge"
-            async with client.ws_connect(url, headers=told(house)) as socket:
-                await say(socket, HELLO)
-                assert isinstance(await hear(socket), Welcome)
-                await say(socket, nonsense)
-                assert await closed(socket) == MISUNDERSTOOD
+    for nonsense in (
+        Heard(),
+        Reported(operation_id=uuid4(), number=1, report=report, seconds_ago=0.0),
+        Part(md5="x", number=1, of=2, data=b""),
+        Part(md5="x", number=0, of=1, data=b"no catalogue"),
+    ):
+        async with connected(remote) as daemon:
+            await daemon.send(nonsense)
+            assert await daemon.close_code() == MISUNDERSTOOD, nonsense
 
 
-async def test_a_report_of_nothing_is_settled_and_forgotten(database: str) -> None:
+async def test_a_report_of_nothing_is_settled_and_forgotten(remote: Remote) -> None:
     report = Report(stage=Stage.ENDED, attempt=1, outcome="done")
     of_nothing = Reported(operation_id=uuid4(), number=7, report=report, seconds_ago=0.0)
-    async with standing(database) as house, aiohttp.ClientSession() as client:
-        await shown(client, house)
-        url = f"{house.url}/scales/bridge"
-        async with client.ws_connect(url, headers=told(house)) as socket:
-            await say(socket, HELLO)
-            await hear(socket)
-            await say(socket, of_nothing)
-            settled = await hear(socket)
+    await put_key(remote)
+    async with connected(remote) as daemon:
+        await daemon.send(of_nothing)
+        settled = await daemon.receive()
 
     assert settled == Settled(operation_id=of_nothing.operation_id, number=7)
 
 
-async def test_the_newest_connection_counts(database: str) -> None:
-    async with standing(database) as house, aiohttp.ClientSession() as client:
-        await shown(client, house)
-        url = f"{house.url}/scales/bridge"
-        async with client.ws_connect(url, headers=told(house)) as old:
-            await say(old, HELLO)
-            await hear(old)
-            async with client.ws_connect(url, headers=told(house)) as new:
-                await say(new, HELLO)
-                await hear(new)
-                assert await closed(old) == SUPERSEDED
-                await say(new, Heartbeat(working=0, completed=0, last_completed_seconds_ago=None))
-                assert isinstance(await hear(new), Heard)
+async def test_the_newest_connection_counts(remote: Remote) -> None:
+    await put_key(remote)
+    async with connected(remote) as old, connected(remote) as new:
+        assert await old.close_code() == SUPERSEDED
+        await new.send(Heartbeat(working=0, completed=0, last_completed_seconds_ago=None))
+        assert isinstance(await new.receive(), Heard)
 
 
-async def test_work_goes_out_once_and_again_to_who_lost_it(database: str) -> None:
-    async with (
-        standing(database) as house,
-        aiohttp.ClientSession() as client,
-        a_scale(3, password=PASSWORD) as scale,
-    ):
-        await shown(client, house)
-        device_id = await house.device(scale)
-        operation_id = await house.order(device_id, "fetch")
-        url = f"{house.url}/scales/bridge"
-        async with client.ws_connect(url, headers=told(house)) as socket:
-            await say(socket, HELLO)
-            await hear(socket)
-            await say(socket, Ready(room=5))
-            work = await hear(socket)
-            assert isinstance(work, Work)
-            assert (work.operation_id, work.kind) == (operation_id, "fetch")
-            # Not before the claim has run out several times.
-            with pytest.raises(asyncio.TimeoutError):
-                await socket.receive_str(timeout=5)
-        async with client.ws_connect(url, headers=told(house)) as socket:
-            await say(socket, HELLO)
-            await hear(socket)
-            await say(socket, Ready(room=5))
-            again = await hear(socket)
-            assert isinstance(again, Work)
-            assert again.operation_id == operation_id
-            assert again.password != work.password
+async def test_work_goes_out_once_and_again_to_a_daemon_that_lost_it(remote: Remote) -> None:
+    await put_key(remote)
+    async with a_scale(3, password=PASSWORD) as scale:
+        operation_id = await remote.order(await remote.register(scale), "fetch")
+        works: list[Work] = []
+        for _ in range(2):
+            async with connected(remote) as daemon:
+                await daemon.send(Ready(room=5))
+                work = await daemon.receive()
+                assert isinstance(work, Work)
+                assert (work.operation_id, work.kind) == (operation_id, "fetch")
+                works.append(work)
+                if len(works) == 1:
+                    # Not before the claim has run out several times.
+                    with pytest.raises(asyncio.TimeoutError):
+                        await daemon.receive(seconds=5)
+        assert works[0].password != works[1].password
 
 
-async def test_health_is_exchanges_with_scales_and_nothing_else(
-    database: str, tmp_path: Path
-) -> None:
-    async with (
-        standing(database) as house,
-        aiohttp.ClientSession() as client,
-        a_scale(3, "idle", password=PASSWORD) as scale,
-    ):
+async def test_health_is_exchanges_with_scales_and_nothing_else(remote: Remote) -> None:
+    async def listed(**caller: Any) -> list[dict[str, Any]]:
+        headers = credentials(["scales:read"], **{"subject": OWNER, **caller})
+        url = f"{remote.url}/scales/bridges"
+        async with (
+            aiohttp.ClientSession() as client,
+            client.get(url, headers=headers) as answer,
+        ):
+            bridges: list[dict[str, Any]] = await answer.json()
+            return bridges
 
-        async def listed() -> list[dict[str, Any]]:
-            headers = told(house, scopes=["scales:read"], subject=str(OWNER))
-            async with client.get(f"{house.url}/scales/bridges", headers=headers) as answer:
-                said: list[dict[str, Any]] = await answer.json()
-                return said
+    async def field(name: str) -> list[Any]:
+        return [one[name] for one in await listed()]
 
-        async def is_connected() -> bool:
-            return [one["connected"] for one in await listed()] == [True]
+    async with a_scale(3, "idle", password=PASSWORD) as scale, open_daemon(remote):
+        await eventually(lambda: field("connected"), [True])
+        device_id = await remote.register(scale)
+        assert (await remote.done(device_id, "fetch")).outcome == "failed"
+        [bridge] = await listed()
+        assert (bridge["id"], bridge["name"]) == (str(BRIDGE), "back room")
+        assert (bridge["exchanges"], bridge["last_exchange_at"]) == (0, None)
+        scale.faults.set([])
+        assert (await remote.done(device_id, "fetch")).outcome == "done"
+        await eventually(lambda: field("exchanges"), [1])
+        assert (await listed())[0]["last_exchange_at"] is not None
 
-        enrolled(tmp_path, house.url)
-        async with daemon(tmp_path):
-            await until(is_connected)
-            device_id = await house.device(scale)
-            assert (await house.done(device_id, "fetch")).outcome == "failed"
-            [bridge] = await listed()
-            assert bridge["id"] == str(BRIDGE)
-            assert bridge["name"] == "back room"
-            assert (bridge["exchanges"], bridge["last_exchange_at"]) == (0, None)
-            scale.scale.faults.set([])
-            assert (await house.done(device_id, "fetch")).outcome == "done"
-
-            async def has_exchanged() -> bool:
-                return [one["exchanges"] for one in await listed()] == [1]
-
-            await until(has_exchanged)
-            assert (await listed())[0]["last_exchange_at"] is not None
-
-        async def is_gone() -> bool:
-            return [one["connected"] for one in await listed()] == [False]
-
-        await until(is_gone)
-        for other in ({"tenant": "birch", "subject": str(OWNER)}, {"subject": str(uuid4())}):
-            foreign = told(house, scopes=["scales:read"], **other)
-            async with client.get(f"{house.url}/scales/bridges", headers=foreign) as answer:
-                assert json.loads(await answer.text()) == []
+    await eventually(lambda: field("connected"), [False])
+    assert await listed(tenant="birch") == []
+    assert await listed(subject=uuid4()) == []

@@ -1,24 +1,29 @@
-"""Scales are registered, listed, changed and forgotten, in the words their clients know (§1)."""
+"""Scales are registered, listed, changed and forgotten, in the words their clients know (§1); keys
+come and go, and their passwords stay readable, or are said not to be (R17)."""
 
 import asyncio
-from typing import Any
-from uuid import uuid4
+from dataclasses import replace
+from typing import Any, Final
+
+from pydantic import SecretStr
 
 from contracts.scale_bridge import DeviceRegistered
-from libs.http.undeclared import undeclared_routes
-from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.inside import (
+from libs.postgres.pool import acquired
+from libs.security.sealing import Seal, generate_key
+from services.scale_bridge.handlers.secret import Rotated, rotate
+from services.scale_bridge.read_models import device as device_model
+from tests.services.scale_bridge.at_hand import PASSWORD, a_scale
+from tests.services.scale_bridge.service import (
     BORIS,
-    PASSWORD,
-    dirty,
-    fetched,
-    inside,
-    patch,
-    registered,
-    working,
+    SEAL_KEY,
+    Service,
+    a_device,
+    open_device,
+    open_service,
+    open_working,
 )
 
-SCALE = {"name": "cheese", "ip": "10.0.0.5", "password": PASSWORD}
+SCALE: Final = {"name": "cheese", "ip": "10.0.0.5", "password": PASSWORD}
 
 
 def unlike(**different: Any) -> dict[str, Any]:
@@ -26,7 +31,7 @@ def unlike(**different: Any) -> dict[str, Any]:
 
 
 async def test_a_scale_is_registered_as_it_always_was(database: str) -> None:
-    async with inside(database) as made, made.client() as anna:
+    async with open_service(database) as service, service.client() as anna:
         answer = await anna.post("/devices", json=unlike(port="1112", unknown="ignored"))
         number = answer.json().pop("id")
 
@@ -43,193 +48,184 @@ async def test_a_scale_is_registered_as_it_always_was(database: str) -> None:
         assert (await anna.get(f"/devices/{number}")).json() == answer.json()
         assert (await anna.get("/devices")).json() == [answer.json()]
         assert (await anna.get("/devices/")).status_code == 307
+        absent = await anna.get("/devices/99999999999999999999999")
+        assert (absent.status_code, absent.json()["detail"]) == (404, "Device not found")
 
 
-async def test_the_password_is_sealed_and_never_told(database: str) -> None:
+async def test_the_password_is_sealed_and_in_no_answer(database: str) -> None:
     """(R12)"""
-    async with inside(database) as made, made.client() as anna:
+    async with open_service(database) as service, service.client() as anna:
         number = (await anna.post("/devices", json=unlike(password="9876"))).json()["id"]
         await anna.put(f"/devices/{number}", json={"password": "9875"})
         refused = await anna.put(f"/devices/{number}", json={"password": "98754321"})
 
         answers = [await anna.get("/devices"), await anna.get(f"/devices/{number}"), refused]
-        told = "".join(answer.text for answer in answers) + repr(await made.events())
+        texts = "".join(answer.text for answer in answers) + repr(await service.events())
         assert refused.status_code == 422
-        assert not [digits for digits in ("9876", "9875") if digits in told]
+        assert not [digits for digits in ("9876", "9875") if digits in texts]
 
 
-REFUSED: list[tuple[dict[str, Any], str]] = [
-    (unlike(name=""), "name"),
-    (unlike(name="x" * 121), "name"),
-    (unlike(name="x\0"), "name"),
-    (unlike(description="x" * 501), "description"),
-    (unlike(port=0), "port"),
-    (unlike(port=65536), "port"),
-    (unlike(port=1.5), "port"),
-    (unlike(protocol="UDP"), "protocol"),
-    (unlike(password=""), "password"),
-    (unlike(password="12345"), "password"),
-    (unlike(password="пароль"[:4]), "password"),
-    ({"name": "cheese", "password": PASSWORD}, "ip"),
-    (unlike(ip="127.0.0.1"), "ip"),
-    (unlike(ip="169.254.169.254"), "ip"),
-    (unlike(ip="8.8.8.8"), "ip"),
-    (unlike(ip="0.0.0.0"), "ip"),
-    (unlike(ip="224.0.0.1"), "ip"),
-    (unlike(ip="scale.local"), "ip"),
-    (unlike(ip="2130706433"), "ip"),
-]
+VALUES: Final[dict[str, list[Any]]] = {
+    "name": ["", "x" * 121, "x\0"],
+    "description": ["x" * 501],
+    "port": [0, 65536, 1.5],
+    "protocol": ["UDP"],
+    "password": ["", "12345", "пароль"[:4]],
+    "ip": [
+        *("127.0.0.1", "169.254.169.254", "8.8.8.8", "0.0.0.0", "224.0.0.1"),
+        *("scale.local", "2130706433"),
+    ],
+}
+REFUSED: Final = [({where: value}, where) for where in VALUES for value in VALUES[where]]
 
 
 async def test_what_no_scale_can_be_is_refused(database: str) -> None:
     """(R12, R14)"""
-    async with inside(database, allow_loopback=False) as made, made.client() as anna:
+    without_address = {"name": "cheese", "password": PASSWORD}
+    async with (
+        open_service(database, allow_loopback=False) as service,
+        service.client() as anna,
+    ):
         number = (await anna.post("/devices", json=unlike(name="other"))).json()["id"]
-        for body, where in REFUSED:
+        registered = [(unlike(**change), where) for change, where in REFUSED]
+        for body, where in [*registered, (without_address, "ip")]:
             answer = await anna.post("/devices", json=body)
             assert answer.status_code == 422, body
             [fault] = answer.json()["detail"]
             assert fault["loc"] == ["body", where], body
             assert set(fault) >= {"type", "loc", "msg", "input"}
             assert fault["input"] is None
-            change = {name: value for name, value in body.items() if SCALE.get(name) != value}
-            changed = await anna.put(f"/devices/{number}", json=change)
-            if change:
-                assert changed.status_code == 422, change
-                assert changed.json()["detail"][0]["loc"] == ["body", where]
+        for change, where in REFUSED:
+            answer = await anna.put(f"/devices/{number}", json=change)
+            assert answer.status_code == 422, change
+            assert answer.json()["detail"][0]["loc"] == ["body", where], change
         assert len((await anna.get("/devices")).json()) == 1
+        assert len(await service.events()) == 1
 
 
 async def test_a_name_is_used_once_by_one_owner(database: str) -> None:
-    async with inside(database) as made, made.client() as anna, made.client(BORIS) as boris:
-        await anna.post("/devices", json=SCALE)
-        twice = await anna.post("/devices", json=SCALE)
-        other = (await anna.post("/devices", json=unlike(name="meat"))).json()["id"]
-        renamed = await anna.put(f"/devices/{other}", json={"name": "cheese"})
-
-        assert (twice.status_code, twice.json()["detail"]) == (
-            409,
-            "Device with this name already exists",
-        )
-        assert (renamed.status_code, renamed.json()["detail"]) == (409, "Device name conflict")
-        assert (await boris.post("/devices", json=SCALE)).status_code == 201
-
-
-async def test_of_many_who_take_a_name_at_once_one_gets_it(database: str) -> None:
-    """(S18)"""
-    async with inside(database) as made, made.client() as anna:
+    """(S18) Until its scale is renamed or forgotten."""
+    async with (
+        open_service(database) as service,
+        service.client() as anna,
+        service.client(BORIS) as boris,
+    ):
         answers = await asyncio.gather(
             *(anna.post("/devices", json=unlike(port=port)) for port in range(1000, 1012))
         )
-
         assert sorted(answer.status_code for answer in answers) == [201] + [409] * 11
-        assert len(await made.events(DeviceRegistered)) == 1
+        assert len(await service.events(DeviceRegistered)) == 1
+        [first] = [one.json()["id"] for one in answers if one.status_code == 201]
+        twice = await anna.post("/devices", json=SCALE)
+        conflict = (409, "Device with this name already exists")
+        assert (twice.status_code, twice.json()["detail"]) == conflict
+        other = (await anna.post("/devices", json=unlike(name="meat"))).json()["id"]
+        renamed = await anna.put(f"/devices/{other}", json={"name": "cheese"})
+        assert (renamed.status_code, renamed.json()["detail"]) == (409, "Device name conflict")
+        assert (await boris.post("/devices", json=SCALE)).status_code == 201
 
-
-async def test_a_name_is_free_again_after_its_scale_is_renamed_or_forgotten(database: str) -> None:
-    async with inside(database) as made, made.client() as anna:
-        first = (await anna.post("/devices", json=SCALE)).json()["id"]
-        await anna.put(f"/devices/{first}", json={"name": "meat"})
+        await anna.put(f"/devices/{first}", json={"name": "bread"})
         second = (await anna.post("/devices", json=SCALE)).json()["id"]
         assert (await anna.delete(f"/devices/{second}")).status_code == 204
         third = await anna.post("/devices", json=SCALE)
-
         assert third.status_code == 201
         assert len({first, second, third.json()["id"]}) == 3
 
 
-async def test_null_keeps_what_is_and_a_description_can_be_emptied(database: str) -> None:
-    async with inside(database) as made, made.client() as anna:
+async def test_null_changes_nothing_and_a_description_can_be_emptied(database: str) -> None:
+    async with open_service(database) as service, service.client() as anna:
         number = (await anna.post("/devices", json=unlike(description="by the door"))).json()["id"]
-        kept = await anna.put(f"/devices/{number}", json={"name": None, "port": None})
+        same = await anna.put(f"/devices/{number}", json={"name": None, "port": None})
         emptied = await anna.put(f"/devices/{number}", json={"description": ""})
 
-        assert (kept.json()["name"], kept.json()["description"]) == ("cheese", "by the door")
+        assert (same.json()["name"], same.json()["description"]) == ("cheese", "by the door")
         assert (emptied.json()["name"], emptied.json()["description"]) == ("cheese", "")
 
 
-async def test_anybody_elses_scale_is_not_there(database: str) -> None:
-    """(S30)"""
-    async with (
-        inside(database) as made,
-        made.client() as anna,
-        made.client(BORIS) as boris,
-        made.client(tenant="other") as elsewhere,
-    ):
-        number = (await anna.post("/devices", json=SCALE)).json()["id"]
-        for stranger in (boris, elsewhere):
-            for method, path in (
-                ("GET", ""),
-                ("PUT", ""),
-                ("DELETE", ""),
-                ("GET", "/products"),
-                ("GET", "/products/cached"),
-                ("PATCH", "/products/1"),
-                ("POST", "/upload"),
-                ("POST", "/verify"),
-                ("GET", "/operations"),
-                ("GET", "/revisions"),
-            ):
-                body: dict[str, Any] = {"fields": {}} if method == "PATCH" else {}
-                answer = await stranger.request(method, f"/devices/{number}{path}", json=body)
-                assert (answer.status_code, answer.json()["detail"]) == (404, "Device not found")
-            assert (await stranger.get("/devices")).json() == []
-        absent = await anna.get("/devices/99999999999999999999999")
-        assert (absent.status_code, absent.json()["detail"]) == (404, "Device not found")
-
-
-async def test_nobody_gets_in_without_a_token(database: str) -> None:
-    async with inside(database) as made, made.nobody() as nobody:
-        without = await nobody.get("/devices")
-        basic = await nobody.get("/devices", headers={"Authorization": "Basic YTpi"})
-        wrong = await nobody.get("/devices", headers={"Authorization": "Bearer wrong"})
-
-        for answer in (without, basic):
-            assert (answer.status_code, answer.json()["detail"]) == (401, "Not authenticated")
-            assert answer.headers["WWW-Authenticate"] == "Bearer"
-        assert (wrong.status_code, wrong.json()["detail"]) == (401, "Invalid token")
-        assert "WWW-Authenticate" not in wrong.headers
-
-
-async def test_who_may_only_read_changes_nothing(database: str) -> None:
-    async with inside(database) as made, made.client(scopes=["scales:read"]) as reader:
-        assert (await reader.get("/devices")).status_code == 200
-        assert (await reader.post("/devices", json=SCALE)).status_code == 403
-
-
-async def test_every_route_says_who_may_use_it(database: str) -> None:
-    async with inside(database) as made:
-        assert not undeclared_routes(made.app)
-
-
 async def test_at_another_address_the_catalogue_must_be_fetched_again(database: str) -> None:
-    """(R9)"""
-    async with (
-        a_scale(5) as first,
-        a_scale(2) as second,
-        working(database) as made,
-        made.client() as anna,
-    ):
-        number = await registered(anna, first)
-        await fetched(anna, number)
-        await anna.put(f"/devices/{number}", json={"port": second.port})
+    """(R9) Also of products that both scales have, and with the drift of neither mixed in."""
+    async with open_device(database, 5) as device, a_scale(2) as fewer, a_scale(3) as more:
+        for scale, plus in ((fewer, (1, 2)), (more, (1, 3))):
+            await device.put(ip=scale.host, port=scale.port)
 
-        refused = await anna.post(f"/devices/{number}/upload")
-        cached = (await anna.get(f"/devices/{number}/products/cached")).json()
-        assert refused.status_code == 409
-        assert cached == {"products": {"products": []}}
-        assert (await patch(anna, number, 1, price=1)).status_code == 404
-        assert await dirty(anna, number) is True
-        assert len((await fetched(anna, number))["products"]) == 2
-        assert await dirty(anna, number) is False
-        assert len(second.base.products) == 2
+            refused = await device.post("/upload")
+            assert refused.status_code == 409
+            assert await device.read("/products/cached") == {"products": {"products": []}}
+            assert (await device.patch(1, price=1)).status_code == 404
+            assert await device.is_listed_dirty() is True
+            assert (await device.read("/shown?plu=1"))["known"] is False
+
+            assert await device.fetch() == scale.base.document
+            assert await device.is_listed_dirty() is False
+            for plu in plus:
+                shown = await device.read(f"/shown?plu={plu}")
+                assert (shown["known"], shown["shown"] is not None) == (True, True)
+            assert (await device.read("/drift"))["count"] == 0
+        assert (len(fewer.base.products), len(more.base.products)) == (2, 3)
 
 
-async def test_after_a_forgotten_scale_nothing_is_left_in_the_list(database: str) -> None:
-    async with inside(database) as made, made.client(uuid4()) as somebody:
-        number = (await somebody.post("/devices", json=SCALE)).json()["id"]
-        deleted = await somebody.delete(f"/devices/{number}")
+async def test_a_forgotten_scale_is_in_no_list(database: str) -> None:
+    async with open_service(database) as service, service.client() as anna:
+        number = (await anna.post("/devices", json=SCALE)).json()["id"]
+        deleted = await anna.delete(f"/devices/{number}")
 
         assert (deleted.status_code, deleted.content) == (204, b"")
-        assert (await somebody.get("/devices")).json() == []
-        assert (await somebody.delete(f"/devices/{number}")).status_code == 404
+        assert (await anna.get("/devices")).json() == []
+        assert (await anna.delete(f"/devices/{number}")).status_code == 404
+
+
+def keys(*given: str) -> SecretStr:
+    """As they are set."""
+    return SecretStr(",".join(given))
+
+
+async def rotated(service: Service, newest: str) -> Rotated:
+    """What the command line does."""
+    await service.caught_up()
+    async with acquired(service.deps.desk.pool) as connection:
+        every = await device_model.every(connection)
+    return await rotate(service.deps.desk, Seal([newest]), every, actor="command line")
+
+
+async def test_after_a_rotation_the_old_key_can_be_thrown_away(database: str) -> None:
+    """(R12, R17)"""
+    secret, newer = "q7Zx", generate_key()
+    async with a_scale(3, password=secret) as one, a_scale(3, password=secret) as two:
+        async with open_service(database) as service, service.client() as anna:
+            devices = [
+                await a_device(service, anna, scale, read=False, password=secret)
+                for scale in (one, two)
+            ]
+            assert secret not in repr(await service.events())
+        both, new = keys(newer, SEAL_KEY), keys(newer)
+        async with open_working(database, seal_keys=both) as service, service.client() as anna:
+            await replace(devices[0], service=service, owner=anna).fetch()
+            first, again = await rotated(service, newer), await rotated(service, newer)
+        async with open_working(database, seal_keys=new) as service, service.client() as anna:
+            for device in devices:
+                await replace(device, service=service, owner=anna).fetch()
+
+    assert (first.sealed, first.fresh, first.lost) == (2, 0, [])
+    assert (again.sealed, again.fresh, again.lost) == (0, 2, [])
+
+
+async def test_a_password_that_cannot_be_read_is_503_and_the_next_scale_works(
+    database: str,
+) -> None:
+    """(R16, R17)"""
+    other = keys(generate_key())
+    async with a_scale(3) as one, a_scale(3) as two:
+        async with open_working(database) as service, service.client() as anna:
+            device = await a_device(service, anna, one)
+        async with open_working(database, seal_keys=other) as service, service.client() as anna:
+            await a_device(service, anna, two)
+            lost = replace(device, service=service, owner=anna)
+            for answer in (await lost.get("/products"), await lost.post("/upload")):
+                assert (answer.status_code, answer.json()["code"]) == (503, "SecretUnreadable")
+                assert isinstance(answer.json()["detail"], str)
+            await lost.set_price(2, 5)
+            assert len((await rotated(service, generate_key())).lost) == 1
+            assert (await lost.put(password=PASSWORD)).status_code == 200
+            await lost.fetch()
+
+    assert one.transcript.connections == 2

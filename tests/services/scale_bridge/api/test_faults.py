@@ -1,16 +1,22 @@
-"""What clients see of uploads and fetches for every fault a scale may have (§6, R3 to R8, R16)."""
+"""What clients see for every fault a scale may have (§6, R3 to R8, R16), and whatever is done to a
+scale in whatever order: what is stored is a catalogue, and the flag is true (R26)."""
 
-from collections.abc import Sequence
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+from httpx import Response
+
+from contracts.scale_bridge import OperationEnded, OperationQueued
+from libs.testing.waiting import eventually
 from services.scale_bridge.adapters.simulator.server import Simulator
+from services.scale_bridge.domain import catalogue
+from services.scale_bridge.domain.showing import wrong
 from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.inside import (
-    dirty,
-    edited,
-    working,
-)
+from tests.services.scale_bridge.service import Device, Service, a_device, open_device, open_working
 
 
 @dataclass(frozen=True)
@@ -23,109 +29,184 @@ class Expected:
     clean: bool = False
 
 
-def failed(status: int, code: str, **different: Any) -> Expected:
-    return Expected(status, code, "failed", **different)
+def failed(code: str, status: int = 503) -> Expected:
+    return Expected(status, code, "failed")
 
 
 VERIFIED = Expected(200, "", "verified", clean=True)
+DONE = Expected(200, "", "done", clean=True)
+BAD_CATALOGUE = failed("BadCatalogue", 502)
 
-UPLOADS = [
+UPLOADS: list[tuple[tuple[str, ...], Expected]] = [
     ((), VERIFIED),
-    (("pw",), failed(503, "WrongPassword")),
-    (("busy*1",), VERIFIED),
-    (("busy",), failed(503, "ScaleBusy")),
-    (("idle*1",), VERIFIED),
-    (("rst:13/03*1",), VERIFIED),
-    (("fin:13/02*1",), VERIFIED),
-    (("lostack",), VERIFIED),
-    (("rst:13/09*1",), VERIFIED),
-    (("mute:13/09:1",), VERIFIED),
-    (("rstend",), VERIFIED),
-    (("check2",), failed(503, "ImportFailed")),
-    (("check2msg:bad barcode",), failed(503, "ImportFailed")),
-    (("check7A*1",), VERIFIED),
-    (("check3*1",), VERIFIED),
-    (("lie*1",), VERIFIED),
-    (("lie",), failed(503, "NotShown")),
+    *(((fault,), VERIFIED) for fault in ("busy*1", "idle*1", "rst:13/03*1", "fin:13/02*1")),
+    *(((fault,), VERIFIED) for fault in ("lostack", "rst:13/09*1", "mute:13/09:1", "rstend")),
+    *(((fault,), VERIFIED) for fault in ("check7A*1", "check3*1", "lie*1")),
+    (("pw",), failed("WrongPassword")),
+    (("busy",), failed("ScaleBusy")),
+    (("check2",), failed("ImportFailed")),
+    (("check2msg:bad barcode",), failed("ImportFailed")),
+    (("badproduct:2:no such barcode",), failed("ImportFailed")),
+    (("lie",), failed("NotShown")),
     (("rst:13/09", "rst:14"), Expected(503, "UnknownOutcome", "unknown")),
-    (("rst:14",), Expected(200, "", "done", clean=True)),
-    (("badproduct:2:no such barcode",), failed(503, "ImportFailed")),
-    (("off",), failed(503, "Unreachable")),
+    (("rst:14",), DONE),
+    (("off",), failed("Unreachable")),
+]
+
+FETCHES: list[tuple[str, Expected]] = [
+    *(
+        (fault, DONE)
+        for fault in ("", "ac14*1", "poll:3", "hashbusy*1", "badhash*1", "rst:12/03*1")
+    ),
+    *((fault, failed("WrongPassword")) for fault in ("pw", "err15")),
+    *((fault, BAD_CATALOGUE) for fault in ("badhash", "shortchunk", "emptychunk", "badjson")),
+    *((fault, BAD_CATALOGUE) for fault in ("badutf8", "bom", "scalar", "list", "nan", "dupkeys")),
+    *((fault, failed("BadAnswer")) for fault in ("huge", "zero")),
+    ("trunc", failed("Disconnected")),
 ]
 
 
 async def test_every_fault_ends_an_upload_as_it_should(database: str) -> None:
     """(R3, R4, R5, R8, R16)"""
-    async with working(database, breaker_failures=99, diagnose=True) as made, made.client() as anna:
+    settings: dict[str, Any] = {"breaker_failures": 99, "diagnose": True}
+    async with open_working(database, **settings) as service, service.client() as anna:
         for faults, expected in UPLOADS:
             async with a_scale(4) as scale:
-                number = await edited(anna, scale)
-                await switch(scale, faults)
-                answer = await anna.post(f"/devices/{number}/upload")
-
-                told = f"{faults}: {answer.status_code} {answer.text}"
-                assert answer.status_code == expected.status, told
-                assert answer.json().get("code", "") == expected.code, told
-                assert (await made.ends())[-1].outcome == expected.outcome, told
-                assert await dirty(anna, number) is not expected.clean, told
-                if expected.clean:
-                    assert scale.base.products[1]["price"] == 99.5, told
-
-
-async def switch(scale: Simulator, faults: Sequence[str]) -> None:
-    """Let these be wrong with it."""
-    scale.faults.set(faults)
-    if "off" in faults:
-        await scale.power_cut()
-
-
-FETCHES = [
-    ((), Expected(200, "", "done")),
-    (("pw",), failed(503, "WrongPassword")),
-    (("err15",), failed(503, "WrongPassword")),
-    (("ac14*1",), Expected(200, "", "done")),
-    (("poll:3",), Expected(200, "", "done")),
-    (("hashbusy*1",), Expected(200, "", "done")),
-    (("badhash",), failed(502, "BadCatalogue")),
-    (("badhash*1",), Expected(200, "", "done")),
-    (("shortchunk",), failed(502, "BadCatalogue")),
-    (("emptychunk",), failed(502, "BadCatalogue")),
-    (("badjson",), failed(502, "BadCatalogue")),
-    (("badutf8",), failed(502, "BadCatalogue")),
-    (("bom",), failed(502, "BadCatalogue")),
-    (("scalar",), failed(502, "BadCatalogue")),
-    (("list",), failed(502, "BadCatalogue")),
-    (("nan",), failed(502, "BadCatalogue")),
-    (("dupkeys",), failed(502, "BadCatalogue")),
-    (("trunc",), failed(503, "Disconnected")),
-    (("huge",), failed(503, "BadAnswer")),
-    (("zero",), failed(503, "BadAnswer")),
-    (("mute:12/06",), failed(504, "Timeout")),
-    (("rst:12/03*1",), Expected(200, "", "done")),
-]
-
-
-async def test_every_fault_leaves_the_copy_as_it_was(database: str) -> None:
-    """(R5, R7, R16)"""
-    async with (
-        working(database, breaker_failures=99, reply_seconds=0.4) as made,
-        made.client() as anna,
-    ):
-        for faults, expected in FETCHES:
-            async with a_scale(4) as scale:
-                number = await edited(anna, scale)
-                before = (await anna.get(f"/devices/{number}/products/cached")).json()
+                device = await a_device(service, anna, scale)
+                await device.set_price(2, 99.5)
                 scale.faults.set(faults)
-                answer = await anna.get(f"/devices/{number}/products")
+                if "off" in faults:
+                    await scale.power_cut()
+                answer = await device.post("/upload")
 
-                told = f"{faults}: {answer.status_code} {answer.text[:200]}"
-                assert answer.status_code == expected.status, told
-                assert (await made.ends())[-1].outcome == expected.outcome, told
-                if expected.status == 200:
-                    assert await dirty(anna, number) is False, told
-                    continue
-                assert answer.json()["code"] == expected.code, told
-                assert isinstance(answer.json()["detail"], str), told
-                cached = (await anna.get(f"/devices/{number}/products/cached")).json()
-                assert cached == before, told
-                assert await dirty(anna, number) is True, told
+                case = f"{faults}: {answer.status_code} {answer.text}"
+                assert answer.status_code == expected.status, case
+                assert answer.json().get("code", "") == expected.code, case
+                assert (await service.ends())[-1].outcome == expected.outcome, case
+                assert await device.is_listed_dirty() is not expected.clean, case
+                if expected.clean:
+                    assert scale.base.products[1]["price"] == 99.5, case
+
+
+@pytest.mark.parametrize(
+    ("cases", "reply_seconds"),
+    [(FETCHES, 5), ([("mute:12/06", failed("Timeout", 504))], 1.5)],
+    ids=["answers", "none"],
+)
+async def test_every_fault_leaves_the_copy_as_it_was(
+    database: str, cases: list[tuple[str, Expected]], reply_seconds: float
+) -> None:
+    """(R5, R7, R16)"""
+    settings: dict[str, Any] = {"breaker_failures": 99, "reply_seconds": reply_seconds}
+    async with open_working(database, **settings) as service, service.client() as anna:
+        for fault, expected in cases:
+            async with a_scale(4) as scale:
+                device = await a_device(service, anna, scale)
+                await device.set_price(2, 99.5)
+                before = await device.cached()
+                scale.faults.set([fault] if fault else [])
+                answer = await device.get("/products")
+
+                case = f"{fault}: {answer.status_code} {answer.text[:200]}"
+                assert answer.status_code == expected.status, case
+                assert (await service.ends())[-1].outcome == expected.outcome, case
+                assert await device.is_listed_dirty() is not expected.clean, case
+                if not expected.clean:
+                    assert answer.json()["code"] == expected.code, case
+                    assert isinstance(answer.json()["detail"], str), case
+                    assert await device.cached() == before, case
+
+
+ITEMS = 6
+ROUNDS = 10
+AT_ONCE = 3
+FAULTS: tuple[list[str], ...] = (
+    *([], [], [], []),
+    *(["lostack"], ["check2*1"], ["lie"], ["badhash*1"], ["rst:13/09*1"], ["rst:12/03*1"]),
+    *(["power:13/09:0.05"], ["power:12/07:0.05"], ["nan*1"], ["busy*1"]),
+)
+STATUSES = {200, 202, 400, 404, 409, 422, 502, 503, 504}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scene:
+    """A device, and two scales, of which it is one at a time."""
+
+    device: Device
+    scales: tuple[Simulator, Simulator]
+    rng: random.Random
+
+    def request(self) -> Coroutine[Any, Any, Response]:
+        """Any request about the device."""
+        device, rng = self.device, self.rng
+        ways: tuple[Callable[[], Coroutine[Any, Any, Response]], ...] = (
+            lambda: device.get("/products"),
+            lambda: device.get("/products/cached"),
+            lambda: device.patch(self._plu(), price=rng.randrange(900)),
+            lambda: device.patch(self._plu(), price=rng.randrange(900)),
+            lambda: device.patch(self._plu(), pluNumber=self._plu()),
+            lambda: device.patch(self._plu(), price="free"),
+            lambda: device.post("/upload"),
+            lambda: device.post("/upload"),
+            lambda: device.post("/verify"),
+            lambda: device.put(port=rng.choice(self.scales).port),
+            lambda: device.put(description=str(rng.random())),
+            lambda: device.post(f"/revisions/{rng.randrange(1, 9)}/revert"),
+            lambda: device.post("/operations", kind=self._kind()),
+        )
+        return rng.choice(ways)()
+
+    def _plu(self) -> int:
+        return self.rng.randrange(1, ITEMS + 2)
+
+    def _kind(self) -> str:
+        return self.rng.choice(("fetch", "upload", "verify", "probe", "refresh"))
+
+    async def assert_true(self) -> None:
+        """The copy is a catalogue, and if it is called clean, the scale shows it."""
+        await self.device.service.caught_up()
+        stored = await self.device.cached()
+        catalogue.check(stored)
+        if stored["products"] and not await self.device.is_listed_dirty():
+            port = (await self.device.read())["port"]
+            scale = next(one for one in self.scales if one.port == port)
+            assert wrong(stored, scale.base.document) == frozenset()
+
+
+async def is_quiet(service: Service) -> bool:
+    """Whether every operation is over, exactly once, and no scale is leased."""
+    queued = [event.operation_id for event in await service.events(OperationQueued)]
+    ended = [event.operation_id for event in await service.events(OperationEnded)]
+    leased = await service.fetch_value("SELECT count(*) FROM lease WHERE until > now()")
+    assert len(ended) == len({*ended})
+    return sorted(queued) == sorted(ended) and leased == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_any_order_of_requests_leaves_a_valid_copy_and_a_true_flag(
+    database: str, seed: int
+) -> None:
+    """(R1, R5, R8, R24, R26)"""
+    rng = random.Random(seed)
+    async with (
+        open_device(database, ITEMS, breaker_seconds=0.1) as device,
+        a_scale(ITEMS - 1) as other,
+    ):
+        scene = Scene(device=device, scales=(device.scale, other), rng=rng)
+        for _ in range(ROUNDS):
+            for scale in scene.scales:
+                scale.faults.set(rng.choice(FAULTS))
+            requests = [scene.request() for _ in range(rng.randint(1, AT_ONCE))]
+            answers = await asyncio.gather(*requests)
+            statuses = {answer.status_code for answer in answers}
+            assert statuses <= STATUSES, [answer.text for answer in answers]
+            await eventually(lambda: is_quiet(device.service))
+            await scene.assert_true()
+
+        for scale in scene.scales:
+            scale.faults.set([])
+            await scale.power_on()
+        await device.fetch()
+        await device.upload()
+        assert await device.is_listed_dirty() is False
+        await scene.assert_true()

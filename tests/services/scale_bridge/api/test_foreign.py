@@ -1,122 +1,149 @@
-"""Whoever knows the number of another's scale learns and changes no more than with one that is
-nobody's: every rule of the door whose path holds an id must be in the table here (§1.3, S30)."""
+"""Who may do what: others' ids are unknown, lists hold nothing of others, scopes are demanded.
 
+The walks go over all routes that the service's own description names (§1.3, S30).
+"""
+
+import re
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
-from httpx import AsyncClient
+import pytest
 
+from libs.http.undeclared import undeclared_routes
+from libs.testing.routes import (
+    Route,
+    assert_foreign_ids_are_unknown,
+    assert_lists_hold_nothing,
+    routes_of,
+)
+from libs.testing.waiting import eventually
 from services.gateway.domain.doors import SCALES
-from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.inside import BORIS, fetched, inside, registered, working
+from services.scale_bridge.settings import Settings
+from tests.services.scale_bridge.pricing import ARTICLE, announce, changed
+from tests.services.scale_bridge.service import ANNA, BORIS, open_device, open_service, register
 
-NOBODYS: Final = 999_999
-MORE: Final = {"products": "1", "revisions": "1", "messages": "1"}
-IN_PATHS: Final[dict[tuple[str, str], Any]] = {
-    ("GET", "/devices/{}"): None,
-    ("PUT", "/devices/{}"): {"name": "mine"},
-    ("DELETE", "/devices/{}"): None,
-    ("GET", "/devices/{}/products"): None,
-    ("GET", "/devices/{}/products/cached"): None,
-    ("PATCH", "/devices/{}/products/{}"): {"fields": {"price": 0.01}},
-    ("POST", "/devices/{}/upload"): None,
-    ("POST", "/devices/{}/verify"): None,
-    ("POST", "/devices/{}/probe"): None,
-    ("GET", "/devices/{}/auto-update"): None,
-    ("PUT", "/devices/{}/auto-update"): {"enabled": True, "interval_minutes": 1},
-    ("GET", "/devices/{}/schedule"): None,
-    ("PUT", "/devices/{}/schedule"): {"enabled": True, "at": ["08:00"]},
-    ("GET", "/devices/{}/drift"): None,
-    ("GET", "/devices/{}/profile"): None,
-    ("PUT", "/devices/{}/profile"): {"shop": "mine", "next_verification": None},
-    ("GET", "/devices/{}/strictness"): None,
-    ("PUT", "/devices/{}/strictness"): {"relaxed": ["hash"], "reason": "mine"},
-    ("GET", "/devices/{}/products/problems"): None,
-    ("GET", "/devices/{}/shown"): None,
-    ("GET", "/devices/{}/shown/history"): None,
-    ("GET", "/devices/{}/operations"): None,
-    ("POST", "/devices/{}/operations"): {"kind": "upload", "full": True},
-    ("GET", "/devices/{}/operations/{}"): None,
-    ("GET", "/operations/{}"): None,
-    ("GET", "/prices/{}/delivery"): None,
-    ("GET", "/prices/{}/delivery/stream"): None,
-    ("GET", "/devices/{}/revisions"): None,
-    ("GET", "/devices/{}/revisions/diff"): None,
-    ("GET", "/devices/{}/revisions/{}"): None,
-    ("POST", "/devices/{}/revisions/{}/revert"): None,
-    ("GET", "/devices/{}/label"): None,
-    ("PUT", "/devices/{}/messages/{}"): {"value": "mine"},
-    ("DELETE", "/devices/{}/messages/{}"): None,
+BODIES: Final[dict[tuple[str, str], Any]] = {
+    ("PUT", "/devices/{device_id}"): {"name": "mine"},
+    ("PATCH", "/devices/{device_id}/products/{plu}"): {"fields": {"price": 0.01}},
+    ("PUT", "/devices/{device_id}/schedule"): {"enabled": True, "at": ["08:00"]},
+    ("PUT", "/devices/{device_id}/profile"): {"shop": "mine", "next_verification": None},
+    ("PUT", "/devices/{device_id}/strictness"): {"relaxed": ["hash"], "reason": "mine"},
+    ("POST", "/devices/{device_id}/operations"): {"kind": "upload", "full": True},
 }
-"""The body that would do the most."""
-ASKED: Final = {"plu": "1", "at": "2030-01-01T00:00:00Z", "from": "1", "to": "1"}
+"""Bodies that would do the most."""
+OF_THE_TENANT: Final = (
+    ("GET", "/prices/{article}/delivery"),
+    ("GET", "/prices/{article}/delivery/stream"),
+)
+"""Prices are the tenant's; only the scales below them have an owner (test_prices)."""
+STREAM: Final = ("GET", "/devices/board/stream")
+FOR_READERS: Final = ("POST", "/barcodes/decode")
+FOR_DAEMONS: Final = ("POST", "/bridges/key")
 
 
-def address(path: str, number: int, operation: str) -> str:
-    """The path of a rule, with ids in it."""
-    kind = path.split("/")[3] if path.count("/") > 2 else ""
-    if path.startswith("/operations"):
-        return path.format(operation)
-    return (
-        path.format(number, MORE.get(kind, operation))
-        if path.count("{}") > 1
-        else path.format(number)
-    )
-
-
-async def said(client: AsyncClient, method: str, path: str, body: Any) -> tuple[int, str]:
-    answer = await client.request(
-        method, path, json=body, params=ASKED if method == "GET" else None
-    )
-    return answer.status_code, answer.text
-
-
-def test_every_rule_with_an_id_in_its_path_is_tried() -> None:
-    rules = {
-        (method, rule.path)
-        for rule in SCALES.rules
-        for method in rule.methods
-        if "{}" in rule.path and method != "HEAD"
-    }
-
-    assert rules == IN_PATHS.keys()
-
-
-async def test_anothers_scale_is_nobodys(database: str) -> None:
+@pytest.mark.parametrize(
+    ("subject", "tenant", "shared"),
+    [(BORIS, "demo", OF_THE_TENANT), (BORIS, "other", ()), (ANNA, "other", ())],
+    ids=["another owner", "another tenant", "the same account in another tenant"],
+)
+async def test_ids_of_others_are_unknown_on_every_route(
+    database: str, subject: UUID, tenant: str, shared: tuple[tuple[str, str], ...]
+) -> None:
+    """On all that the gateway's door lets through with an id in its path."""
     async with (
-        a_scale(3) as scale,
-        working(database) as made,
-        made.client() as anna,
-        made.client(BORIS) as boris,
-        made.client(tenant="other") as spy,
+        open_device(database) as device,
+        device.service.client(subject, tenant=tenant) as stranger,
     ):
-        number = await registered(anna, scale)
-        await fetched(anna, number)
-        done = (await anna.get(f"/devices/{number}/operations")).json()[0]["id"]
-        before = [(await anna.get(f"/devices/{number}{rest}")).text for rest in ("", "/revisions")]
+        await announce(device.service, changed())
+        await eventually(device.service.all_ended)
+        done = (await device.read("/operations"))[0]["id"]
+        parts = {"plu": "1", "revision": "1", "message_id": "1"}
+        theirs = {"device_id": str(device.number), "operation_id": done, "article": str(ARTICLE)}
+        unknown = {"device_id": "999999", "operation_id": str(uuid4()), "article": "999999"}
+        before = await device.service.events()
 
-        for (method, path), body in IN_PATHS.items():
-            for stranger in (boris, spy):
-                theirs = await said(stranger, method, address(path, number, done), body)
-                nobodys = await said(stranger, method, address(path, NOBODYS, str(uuid4())), body)
-                assert theirs[0] == 404, (method, path, theirs)
-                assert theirs == nobodys, path
+        walked = await assert_foreign_ids_are_unknown(
+            stranger,
+            device.service.app.openapi(),
+            foreign=parts | theirs,
+            unknown=parts | unknown,
+            bodies=BODIES,
+            except_for=shared,
+        )
 
-        after = [(await anna.get(f"/devices/{number}{rest}")).text for rest in ("", "/revisions")]
-        assert after == before
+        in_door = {(method, rule.path) for rule in SCALES.rules for method in rule.methods}
+        with_ids = {one for one in in_door if "{}" in one[1] and one[0] != "HEAD"}
+        anonymised = {(method, re.sub(r"{\w+}", "{}", path)) for method, path in (*walked, *shared)}
+        assert anonymised == with_ids
+        assert await device.service.events() == before
 
 
 async def test_lists_hold_nothing_of_others(database: str) -> None:
-    async with (
-        a_scale(2) as scale,
-        inside(database) as made,
-        made.client() as anna,
-        made.client(BORIS) as boris,
-        made.client(tenant="other") as spy,
-    ):
-        await registered(anna, scale, name="cheese")
+    async with open_service(database) as service, service.client() as anna:
+        await register(anna, "cheese")
+        for subject, tenant in ((BORIS, "demo"), (BORIS, "other"), (ANNA, "other")):
+            async with service.client(subject, tenant=tenant) as stranger:
+                walked = await assert_lists_hold_nothing(
+                    stranger,
+                    service.app.openapi(),
+                    ["cheese"],
+                    except_for=[STREAM],
+                    query={"price_id": str(uuid4())},
+                )
+                for path in ("/devices", "/devices/board", "/shops", "/bridges"):
+                    assert ("GET", path) in walked
+                    assert (await stranger.get(path)).status_code == 200
+                    assert ("cheese" in (await anna.get(path)).text) is (path != "/bridges")
 
-        for stranger in (boris, spy):
-            for path in ("/devices", "/devices/board", "/shops", "/bridges"):
-                status, text = await said(stranger, "GET", path, None)
-                assert (status, "cheese" in text) == (200, False), path
+
+async def test_every_route_demands_its_scope(database: str) -> None:
+    async with (
+        open_service(database) as service,
+        service.anonymous() as anonymous,
+        service.client(scopes=["scales:read"]) as reader,
+        service.client(scopes=["scales:bridge"]) as daemon,
+    ):
+        assert not undeclared_routes(service.app)
+
+        async def status(client: Any, route: Route) -> int:
+            path = re.sub(r"{\w+}", "1", route.path)
+            answer = await client.request(
+                route.method, path, params=route.query(), json=route.body()
+            )
+            return int(answer.status_code)
+
+        for route in routes_of(service.app.openapi()):
+            name = (route.method, route.path)
+            reads = route.method == "GET" or name == FOR_READERS
+            assert await status(anonymous, route) == 401, name
+            if name != FOR_DAEMONS:
+                assert await status(daemon, route) == 403, name
+            if name != STREAM:
+                assert (await status(reader, route) == 403) is not reads, name
+
+
+async def test_callers_without_a_good_token_learn_how_to_get_one(database: str) -> None:
+    async with open_service(database) as service, service.anonymous() as anonymous:
+        without = await anonymous.get("/devices")
+        basic = await anonymous.get("/devices", headers={"Authorization": "Basic YTpi"})
+        wrong = await anonymous.get("/devices", headers={"Authorization": "Bearer wrong"})
+
+        for answer in (without, basic):
+            assert (answer.status_code, answer.json()["detail"]) == (401, "Not authenticated")
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+        assert (wrong.status_code, wrong.json()["detail"]) == (401, "Invalid token")
+        assert "WWW-Authenticate" not in wrong.headers
+
+
+@pytest.mark.parametrize("debug", [False, True])
+async def test_documentation_is_public_only_while_debugging(database: str, *, debug: bool) -> None:
+    """(§1.1, 14) The gateway, which shows a part of it, always gets it."""
+    async with open_service(database, debug=debug) as service, service.anonymous() as anonymous:
+        pages = ("/docs", "/redoc", "/openapi.json")
+        statuses = [(await anonymous.get(path)).status_code for path in pages]
+        document = (await anonymous.get("/internal/openapi.json")).json()
+
+    assert statuses == [200 if debug else 404] * 3
+    assert document["info"] == {"title": "Scales API", "version": "1.0.0"}
+    assert "/devices/{device_id}/products/cached" in document["paths"]
+    assert Settings.SHARED["debug"] == "DEBUG"

@@ -1,195 +1,207 @@
-"""Texts of labels from the editor to the scale and back (SCL-13, R8, R9)."""
+"""Texts of labels from the editor to the scale and back (SCL-13, R4, R8, R9)."""
 
 import asyncio
+from typing import Any
+
+from httpx import Response
 
 from contracts.scale_bridge import MessageEdited
-from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.inside import (
-    dirty,
-    fetched,
-    inside,
-    patch,
-    registered,
-    working,
-)
-from tests.services.scale_bridge.texts import a_base, label, put, texts
+from services.scale_bridge.adapters.simulator.goods import catalogue
+from services.scale_bridge.adapters.simulator.products import ProductBase
+from tests.services.scale_bridge.service import Device, open_device
+
+
+def a_base(items: int = 4, texts: int = 3, **more: Any) -> ProductBase:
+    """Products, the first with a text, and lists that the service does not know."""
+    document = catalogue(items)
+    document["products"][0]["message"] = 1
+    document["messages"] = [
+        {"id": number, "value": f"Состав {number}", "deleted": False, "font": number}
+        for number in range(1, texts + 1)
+    ]
+    return ProductBase({**document, "serviceLists": [{"x": {"y": [1]}}], **more})
+
+
+async def set_text(device: Device, message: int, value: str) -> Response:
+    """Edit a text; the answer."""
+    return await device.put(f"/messages/{message}", value=value)
+
+
+def texts(base: ProductBase) -> dict[int, str]:
+    """What the scale holds, by id."""
+    return {one["id"]: one["value"] for one in base.document["messages"]}
 
 
 async def test_an_edited_text_comes_to_the_scale_and_is_verified_there(database: str) -> None:
     base = a_base()
-    async with a_scale(base=base) as scale, working(database) as made, made.client() as anna:
-        number = await registered(anna, scale)
-        before = await fetched(anna, number)
-        changed = await put(anna, number, 1, "Состав: рожь")
-        assert changed.json() == {
-            "id": 1,
-            "value": "Состав: рожь",
-            "deleted": False,
-            "plus": ["1"],
-        }
-        assert await dirty(anna, number) is True
+    async with open_device(database, base=base) as device:
+        before = await device.cached()
+        changed = await set_text(device, 1, "Состав: рожь")
+        entry = {"id": 1, "value": "Состав: рожь", "deleted": False, "plus": ["1"]}
+        assert changed.json() == entry
+        assert await device.is_listed_dirty() is True
         assert texts(base)[1] == "Состав 1"
 
-        assert (await anna.post(f"/devices/{number}/upload")).status_code == 200
+        await device.upload()
 
-        assert await dirty(anna, number) is False
-        assert (await made.ends())[-1].outcome == "verified"
-        entry = {**before["messages"][0], "value": "Состав: рожь"}
-        assert base.document == {**before, "messages": [entry, *before["messages"][1:]]}
-        assert await fetched(anna, number) == base.document
-        assert len(await made.events(MessageEdited)) == 1
+        assert await device.is_listed_dirty() is False
+        assert (await device.service.ends())[-1].outcome == "verified"
+        stored = {**before["messages"][0], "value": "Состав: рожь"}
+        assert base.document == {**before, "messages": [stored, *before["messages"][1:]]}
+        assert await device.fetch() == base.document
+        assert len(await device.service.events(MessageEdited)) == 1
 
 
 async def test_a_new_text_is_put_on_a_product_and_sent_with_it(database: str) -> None:
     base = a_base()
-    async with a_scale(base=base) as scale, working(database) as made, made.client() as anna:
-        number = await registered(anna, scale)
-        await fetched(anna, number)
-        assert (await patch(anna, number, 2, message=9)).status_code == 422
-        assert (await put(anna, number, 9, "Состав: мёд")).status_code == 200
-        assert (await patch(anna, number, 2, message=9)).status_code == 200
-        assert (await patch(anna, number, 1, message=None)).status_code == 200
-        assert (await anna.post(f"/devices/{number}/upload")).status_code == 200
+    async with open_device(database, base=base) as device:
+        assert (await device.patch(2, message=9)).status_code == 422
+        assert (await set_text(device, 9, "Состав: мёд")).status_code == 200
+        assert (await device.patch(2, message=9)).status_code == 200
+        assert (await device.patch(1, message=None)).status_code == 200
+        await device.upload()
 
         assert texts(base)[9] == "Состав: мёд"
         assert [one.get("message") for one in base.products[:2]] == [None, 9]
-        said = await label(anna, number)
-        assert [one["plus"] for one in said["messages"]] == [[], [], [], ["2"]]
-        assert await dirty(anna, number) is False
+        label = await device.read("/label")
+        assert [one["plus"] for one in label["messages"]] == [[], [], [], ["2"]]
+        assert await device.is_listed_dirty() is False
 
 
 async def test_a_dropped_text_is_forgotten_by_the_scale(database: str) -> None:
     base = a_base()
-    async with a_scale(base=base) as scale, working(database) as made, made.client() as anna:
-        number = await registered(anna, scale)
-        await fetched(anna, number)
-        path = f"/devices/{number}/messages"
-        used = await anna.delete(f"{path}/1")
-        assert (used.status_code, used.json()["code"]) == (409, "MessageInUse")
-        absent = await anna.delete(f"{path}/77")
-        assert (absent.status_code, absent.json()["code"]) == (404, "MessageUnknown")
+    async with open_device(database, base=base) as device:
+        for message, status, code in (("1", 409, "MessageInUse"), ("77", 404, "MessageUnknown")):
+            refused = await device.delete(f"/messages/{message}")
+            assert (refused.status_code, refused.json()["code"]) == (status, code)
         for _ in range(2):
-            assert (await anna.delete(f"{path}/2")).status_code == 204
-        assert (await patch(anna, number, 3, message=2)).status_code == 422
-        said = (await label(anna, number))["messages"]
-        assert [one["deleted"] for one in said] == [False, True, False]
+            assert (await device.delete("/messages/2")).status_code == 204
+        assert (await device.patch(3, message=2)).status_code == 422
+        label = await device.read("/label")
+        assert [one["deleted"] for one in label["messages"]] == [False, True, False]
 
-        assert (await anna.post(f"/devices/{number}/upload")).status_code == 200
+        await device.upload()
 
         assert sorted(texts(base)) == [1, 3]
-        assert await dirty(anna, number) is False
-        assert (await anna.post(f"/devices/{number}/verify")).json()["outcome"] == "verified"
+        assert await device.is_listed_dirty() is False
+        assert (await device.post("/verify")).json()["outcome"] == "verified"
 
 
 async def test_everything_labels_refer_to_is_shown_typed(database: str) -> None:
     odd = [{"id": "101", "width": 58, "height": 40.5}, {"name": "no id"}, 7]
     base = a_base(2, 1, labelTemplates=odd, categories=[{"idCategory": 3, "name": "Хлеб"}])
-    async with a_scale(base=base) as scale, working(database) as made, made.client() as anna:
-        number = await registered(anna, scale)
-        assert await label(anna, number) == {
-            "revision": 0,
-            "messages": [],
-            "categories": [],
-            "templates": [],
-        }
-        early = await put(anna, number, 1, "x")
+    async with open_device(database, base=base, read=False) as device:
+        empty = {"revision": 0, "messages": [], "categories": [], "templates": []}
+        assert await device.read("/label") == empty
+        early = await set_text(device, 1, "x")
         assert (early.status_code, early.json()["code"]) == (409, "NothingCached")
-        await fetched(anna, number)
+        await device.fetch()
 
-        assert await label(anna, number) == {
+        template = {"id": 101, "name": None, "width": 58.0, "height": 40.5, "deleted": False}
+        assert await device.read("/label") == {
             "revision": 1,
             "messages": [{"id": 1, "value": "Состав 1", "deleted": False, "plus": ["1"]}],
             "categories": [{"id": 3, "name": "Хлеб", "number": None}],
-            "templates": [
-                {"id": 101, "name": None, "width": 58.0, "height": 40.5, "deleted": False}
-            ],
+            "templates": [template],
         }
-        assert (await patch(anna, number, 1, category=4)).status_code == 422
-        good = await patch(anna, number, 1, category=3, labelTemplate=101)
+        assert (await device.patch(1, category=4)).status_code == 422
+        good = await device.patch(1, category=3, labelTemplate=101)
         assert good.json()["products"]["products"][0]["labelTemplate"] == "101"
-
-
-async def test_a_text_that_cannot_be_is_422_and_nothing_is_stored(database: str) -> None:
-    async with a_scale(base=a_base()) as scale, working(database) as made, made.client() as anna:
-        number = await registered(anna, scale)
-        await fetched(anna, number)
-
-        for value in ("", "x" * 4001, "a\0b", "\ud800"):
-            answer = await anna.put(
-                f"/devices/{number}/messages/1",
-                content=b'{"value": "%s"}' % value.encode("unicode_escape"),
-                headers={"Content-Type": "application/json"},
-            )
-            assert answer.status_code == 422, value[:10]
-        for path in ("0", "x", str(2**31)):
-            answer = await anna.put(f"/devices/{number}/messages/{path}", json={"value": "x"})
-            assert answer.status_code == 422, path
-        assert await dirty(anna, number) is False
-        assert not await made.events(MessageEdited)
 
 
 async def test_edits_of_texts_and_products_at_once_all_survive(database: str) -> None:
     """(R9)"""
-    base = a_base(20, 20)
-    async with a_scale(base=base) as scale, working(database) as made, made.client() as anna:
-        number = await registered(anna, scale)
-        await fetched(anna, number)
+    async with open_device(database, base=a_base(20, 20)) as device:
         answers = await asyncio.gather(
-            *(put(anna, number, one, f"Новый {one}") for one in range(1, 21)),
-            *(patch(anna, number, one, price=float(one)) for one in range(1, 21)),
+            *(set_text(device, one, f"Новый {one}") for one in range(1, 21)),
+            *(device.patch(one, price=float(one)) for one in range(1, 21)),
         )
 
         assert {answer.status_code for answer in answers} == {200}
-        said = (await anna.get(f"/devices/{number}/products/cached")).json()["products"]
-        assert [one["value"] for one in said["messages"]] == [f"Новый {n}" for n in range(1, 21)]
-        assert [one["price"] for one in said["products"]] == [float(n) for n in range(1, 21)]
-        assert (await label(anna, number))["revision"] == 41
+        stored = await device.cached()
+        assert [one["value"] for one in stored["messages"]] == [f"Новый {n}" for n in range(1, 21)]
+        assert [one["price"] for one in stored["products"]] == [float(n) for n in range(1, 21)]
+        assert (await device.read("/label"))["revision"] == 41
 
 
 async def test_texts_have_revisions_that_can_be_compared_and_brought_back(database: str) -> None:
     """(R7)"""
     base = a_base(3, 2)
-    async with a_scale(base=base) as scale, working(database) as made, made.client() as anna:
-        number = await registered(anna, scale)
-        await fetched(anna, number)
-        await put(anna, number, 1, "Один")
-        await put(anna, number, 5, "Пять")
-        assert (await anna.post(f"/devices/{number}/upload")).status_code == 200
-        await anna.delete(f"/devices/{number}/messages/2")
-        path = f"/devices/{number}/revisions"
-        told = (await anna.get(path)).json()
-        diff = (await anna.get(f"{path}/diff?from=1")).json()
+    async with open_device(database, base=base) as device:
+        await set_text(device, 1, "Один")
+        await set_text(device, 5, "Пять")
+        await device.upload()
+        await device.delete("/messages/2")
+        revisions = await device.read("/revisions")
+        beside = (await device.read("/revisions/diff?from=1"))["beside"]["messages"]
 
-        assert [(one["kind"], one["message"]) for one in told] == [
+        assert [(one["kind"], one["message"]) for one in revisions] == [
             ("text deleted", "2"),
             ("text edited", "5"),
             ("text edited", "1"),
             ("fetched", None),
         ]
-        assert told[2]["before"]["value"] == "Состав 1"
-        assert {key: one["after"]["value"] for key, one in diff["beside"]["messages"].items()} == {
-            "1": "Один",
-            "2": "Состав 2",
-            "5": "Пять",
-        }
+        assert revisions[2]["before"]["value"] == "Состав 1"
+        after = {key: one["after"]["value"] for key, one in beside.items()}
+        assert after == {"1": "Один", "2": "Состав 2", "5": "Пять"}
 
-        assert (await anna.post(f"{path}/1/revert")).status_code == 200
-        assert (await anna.post(f"/devices/{number}/upload")).status_code == 200
+        assert (await device.post("/revisions/1/revert")).status_code == 200
+        await device.upload()
         assert texts(base) == {1: "Состав 1", 2: "Состав 2"}
-        assert await dirty(anna, number) is False
+        assert await device.is_listed_dirty() is False
 
 
-async def test_who_may_only_read_changes_no_text(database: str) -> None:
-    async with (
-        a_scale(base=a_base()) as scale,
-        inside(database) as made,
-        made.client() as anna,
-        made.client(scopes=["scales:read"]) as reader,
-        made.nobody() as nobody,
-    ):
-        number = await registered(anna, scale)
+async def test_only_the_text_is_sent_that_was_changed(database: str) -> None:
+    async with open_device(database, base=a_base(300, 300)) as device:
+        await set_text(device, 7, "Соль")
+        await device.upload()
 
-        assert (await put(reader, number, 1, "x")).status_code == 403
-        assert (await reader.delete(f"/devices/{number}/messages/1")).status_code == 403
-        assert (await reader.get(f"/devices/{number}/label")).status_code == 200
-        assert (await nobody.get(f"/devices/{number}/label")).status_code == 401
+        assert 0 < device.sent_bytes < 1000
+        after = texts(device.scale.base)
+        assert after | {7: "Состав 7"} == texts(a_base(300, 300))
+        assert after[7] == "Соль"
+
+
+async def test_a_text_that_the_scale_did_not_take_is_noticed(database: str) -> None:
+    """(R8)"""
+    async with open_device(database, base=a_base()) as device:
+        await set_text(device, 1, "Рожь")
+        device.scale.faults.set(["lie"])
+        answer = await device.post("/upload")
+        assert (answer.status_code, answer.json()["code"]) == (503, "NotShown")
+        assert await device.is_listed_dirty() is True
+
+        device.scale.faults.set([])
+        await device.upload()
+        assert texts(device.scale.base)[1] == "Рожь"
+        assert await device.is_listed_dirty() is False
+
+
+async def test_a_text_that_was_lost_on_the_scale_comes_back(database: str) -> None:
+    """As on a scale that keeps only the texts it was sent last."""
+    base = a_base()
+    async with open_device(database, base=base) as device:
+        base.keep({**base.document, "messages": []})
+        assert (await device.post("/verify")).json()["code"] == "NotShown"
+        assert await device.is_listed_dirty() is True
+        base.keep({**base.document, "messages": [{"id": 3, "value": "чужой"}]})
+        await device.set_price(2, 5.5)
+
+        await device.upload()
+        assert texts(base) == {1: "Состав 1", 2: "Состав 2", 3: "Состав 3"}
+        assert await device.is_listed_dirty() is False
+
+
+async def test_a_scale_that_adds_and_reorders_is_believed(database: str) -> None:
+    base = a_base()
+    async with open_device(database, base=base) as device:
+        document = base.document
+        messages = [{**one, "bytes": 9} for one in document["messages"][::-1]]
+        lists = {"labelTemplates": [], "lotsOfProduct": [{"id": 5}], "clock": 12}
+        base.keep({**dict(reversed(document.items())), "messages": messages, **lists})
+        await set_text(device, 2, "Два")
+
+        await device.upload()
+        assert texts(base)[2] == "Два"
+        assert (base.document["clock"], base.document["serviceLists"]) == (12, [{"x": {"y": [1]}}])
+        assert await device.is_listed_dirty() is False

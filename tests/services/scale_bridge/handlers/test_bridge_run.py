@@ -1,18 +1,20 @@
-"""The daemon's own rules, with nobody at the other end but what the test says.
-
-Longer than most: one story each for what may go wrong on either side of a conversation.
-"""
+"""The daemon's own rules, with a script at the other end of the conversation; and its token, which
+is renewed though an answer gets lost, without enrolling it anew."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from libs.security.sealed_box import public_of, seal_to
+from libs.testing.waiting import eventually
+from services.scale_bridge.adapters import bridge_login
 from services.scale_bridge.adapters.bridge_identity import read_identity
 from services.scale_bridge.adapters.bridge_link import Link, LinkLost
 from services.scale_bridge.adapters.bridge_rows import Task
@@ -33,98 +35,111 @@ from services.scale_bridge.domain.bridge_message import (
 )
 from services.scale_bridge.handlers import bridge_desk, bridge_run
 from services.scale_bridge.handlers.bridge_desk import BridgeDesk, Teller
-from services.scale_bridge.handlers.bridge_run import LONGEST_PAUSE_SECONDS, Office, pause_after
+from services.scale_bridge.handlers.bridge_run import (
+    AGAIN_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    pause_after,
+)
 from services.scale_bridge.handlers.bridge_talk import converse
 from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.bridge_daemon import an_order, enrolled
-from tests.services.scale_bridge.bridging import (
-    PASSWORD,
-    until,
-)
+from tests.services.scale_bridge.remote import PASSWORD, enrolled, office_of, order_of
 
 
 class Script(Link):
-    """A service that says what it is told to say, and hears everything."""
+    """A service that sends what the test says, and records what the daemon sends."""
 
-    def __init__(self, *said: Message) -> None:
-        self.said: asyncio.Queue[Message] = asyncio.Queue()
-        self.heard: list[Message] = []
-        for message in said:
-            self.say(message)
-
-    def say(self, message: Message) -> None:
-        self.said.put_nowait(message)
+    def __init__(self, *messages: Message) -> None:
+        self.queue: asyncio.Queue[Message] = asyncio.Queue()
+        self.received: list[Message] = []
+        for message in messages:
+            self.queue.put_nowait(message)
 
     def of(self, kind: type[Message]) -> list[Message]:
-        return [message for message in self.heard if isinstance(message, kind)]
+        return [message for message in self.received if isinstance(message, kind)]
 
     async def send(self, message: Message) -> None:
-        self.heard.append(message)
+        self.received.append(message)
 
     async def receive(self) -> Message:
-        return await self.said.get()
+        return await self.queue.get()
 
     @property
     def ends(self) -> list[Reported]:
-        told = [message for message in self.heard if isinstance(message, Reported)]
-        return [one for one in told if one.report.stage is Stage.ENDED]
+        reports = [message for message in self.received if isinstance(message, Reported)]
+        return [one for one in reports if one.report.stage is Stage.ENDED]
 
 
-def work_on(scale: Simulator, home: Path, kind: str = "fetch", seconds: float = 30.0) -> Work:
-    operation_id, device_id = uuid4(), uuid4()
-    key = public_of(read_identity(home).private_key)
-    return Work(
-        operation_id=operation_id,
-        device_id=device_id,
-        kind=kind,
-        full=False,
-        address=scale.host,
-        port=scale.port,
-        password=seal_to(key, PASSWORD, context_of(operation_id, device_id)),
-        seconds_left=seconds,
-    )
+@dataclass
+class Case:
+    """A daemon at work, and a scale."""
+
+    desk: BridgeDesk
+    scale: Simulator
+    home: Path
+
+    def work(self, kind: str = "fetch", seconds: float = 60.0, home: Path | None = None) -> Work:
+        """Work on the scale, whose password is sealed to a daemon."""
+        operation_id, device_id = uuid4(), uuid4()
+        key = public_of(read_identity(home or self.home).private_key)
+        return Work(
+            operation_id=operation_id,
+            device_id=device_id,
+            kind=kind,
+            full=False,
+            address=self.scale.host,
+            port=self.scale.port,
+            password=seal_to(key, PASSWORD, context_of(operation_id, device_id)),
+            seconds_left=seconds,
+        )
+
+    @property
+    def reads(self) -> int:
+        """How often the scale was read."""
+        return list(self.scale.transcript.steps()).count(Step.CREATE)
+
+    @asynccontextmanager
+    async def conversation(self, *messages: Message) -> AsyncIterator[Script]:
+        """A connection on which the service sends these messages after the greeting."""
+        script = Script(Welcome(version=1), *messages)
+        talk = asyncio.create_task(
+            converse(script, self.desk, program="test", welcomed=lambda: None)
+        )
+        yield script
+        talk.cancel()
+        await asyncio.gather(talk, return_exceptions=True)
 
 
-@asynccontextmanager
-async def working(home: Path) -> AsyncIterator[BridgeDesk]:
-    async with open_desk(an_order(home)) as desk:
+@pytest.fixture
+async def case(tmp_path: Path) -> AsyncIterator[Case]:
+    """A daemon at work, and a scale."""
+    async with AsyncExitStack() as stack:
+        scale = await stack.enter_async_context(a_scale(50, password=PASSWORD))
+        desk = await stack.enter_async_context(open_desk(order_of(enrolled(tmp_path))))
         running = asyncio.create_task(desk.run())
-        yield desk
+        yield Case(desk, scale, tmp_path)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
 
-@asynccontextmanager
-async def talking(desk: BridgeDesk, *said: Message) -> AsyncIterator[Script]:
-    script = Script(Welcome(version=1), *said)
-    talk = asyncio.create_task(converse(script, desk, program="test", welcomed=lambda: None))
-    yield script
-    talk.cancel()
-    await asyncio.gather(talk, return_exceptions=True)
+async def test_what_comes_twice_is_done_once(case: Case) -> None:
+    work = case.work()
+    async with case.conversation(work, work) as script:
+        await eventually(lambda: script.ends)
+        script.queue.put_nowait(work)
+        await eventually(lambda: len(script.of(Kept)), 3)
+    # Not even after it was reported, on another connection, and settled.
+    async with case.conversation(work) as script:
+        [end] = await eventually(lambda: script.ends)
+        script.queue.put_nowait(Settled(operation_id=work.operation_id, number=end.number))
+        script.queue.put_nowait(work)
+        await eventually(lambda: len(script.of(Kept)), 2)
+        assert await case.desk.store.reports() == []
+    async with case.conversation() as script:
+        await eventually(lambda: script.of(Ready))
+        assert script.received[0] == Hello(version=1, program="test", holding=())
+        assert script.ends == []
 
-
-async def test_what_comes_twice_is_done_once(tmp_path: Path) -> None:
-    enrolled(tmp_path, "http://127.0.0.1:9")
-    async with a_scale(5, password=PASSWORD) as scale, working(tmp_path) as desk:
-        work = work_on(scale, tmp_path)
-        async with talking(desk, work, work) as script:
-            await until(lambda: script.ends)
-            script.say(work)
-            await until(lambda: len(script.of(Kept)) == 3)
-        # Not even after it was told, on another connection, and settled.
-        async with talking(desk, work) as script:
-            await until(lambda: script.ends)
-            [end] = script.ends
-            script.say(Settled(operation_id=work.operation_id, number=end.number))
-            script.say(work)
-            await until(lambda: len(script.of(Kept)) == 2)
-            assert await desk.store.reports() == []
-        async with talking(desk) as script:
-            await until(lambda: script.of(Ready))
-            assert script.heard[0] == Hello(version=1, program="test", holding=())
-            assert script.ends == []
-
-        assert list(scale.transcript.steps()).count(Step.CREATE) == 1
+    assert case.reads == 1
 
 
 class Broken(Script):
@@ -136,87 +151,72 @@ class Broken(Script):
         await super().send(message)
 
 
-async def test_what_was_kept_is_done_though_the_line_broke_before_anybody_heard_of_it(
-    tmp_path: Path,
+async def test_what_was_stored_is_done_though_the_line_broke_before_it_was_confirmed(
+    case: Case,
 ) -> None:
-    enrolled(tmp_path, "http://127.0.0.1:9")
-    async with a_scale(5, password=PASSWORD) as scale, working(tmp_path) as desk:
-        script = Broken(Welcome(version=1), work_on(scale, tmp_path))
-        with pytest.raises(LinkLost):
-            await converse(script, desk, program="test", welcomed=lambda: None)
-        await until(lambda: Step.CREATE in scale.transcript.steps())
+    script = Broken(Welcome(version=1), case.work())
+    with pytest.raises(LinkLost):
+        await converse(script, case.desk, program="test", welcomed=lambda: None)
+    await eventually(lambda: case.reads)
 
 
-async def test_what_was_kept_while_everything_was_broken_off_is_found_on_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_what_was_stored_while_everything_was_broken_off_is_found_on_the_disk(
+    case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bridge_desk, "AGAIN_SECONDS", 0.1)
-    enrolled(tmp_path, "http://127.0.0.1:9")
-    async with a_scale(5, password=PASSWORD) as scale, working(tmp_path) as desk:
-        await desk.store.keep(work_on(scale, tmp_path), {})
-        await until(lambda: Step.CREATE in scale.transcript.steps())
+    await case.desk.store.keep(case.work(), {})
+    await eventually(lambda: case.reads)
 
 
-async def test_work_that_came_too_late_is_not_begun(tmp_path: Path) -> None:
-    enrolled(tmp_path, "http://127.0.0.1:9")
-    async with a_scale(5, password=PASSWORD) as scale, working(tmp_path) as desk:
-        async with talking(desk, work_on(scale, tmp_path, seconds=-1.0)) as script:
-            await until(lambda: script.ends)
+@pytest.mark.parametrize(
+    ("seconds", "sealed_to", "code"),
+    [(-1.0, "", "NotBegun"), (60.0, "other", "SecretUnreadable")],
+    ids=["too late", "password of another daemon"],
+)
+async def test_work_that_cannot_be_done_is_not_begun(
+    case: Case, seconds: float, sealed_to: str, code: str
+) -> None:
+    home = enrolled(case.home / sealed_to) if sealed_to else None
+    work = case.work(seconds=seconds, home=home)
+    async with case.conversation(work) as script:
+        await eventually(lambda: script.ends)
 
-        assert script.ends[0].report.code == "NotBegun"
-        assert scale.transcript.connections == 0
-
-
-async def test_a_password_sealed_to_somebody_else_is_not_guessed_at(tmp_path: Path) -> None:
-    enrolled(tmp_path, "http://127.0.0.1:9")
-    enrolled(tmp_path / "other", "http://127.0.0.1:9")
-    async with a_scale(5, password=PASSWORD) as scale, working(tmp_path) as desk:
-        async with talking(desk, work_on(scale, tmp_path / "other")) as script:
-            await until(lambda: script.ends)
-
-        assert script.ends[0].report.code == "SecretUnreadable"
-        assert scale.transcript.connections == 0
+    assert script.ends[0].report.code == code
+    assert case.scale.transcript.connections == 0
 
 
 @pytest.mark.parametrize(("kind", "outcome"), [("fetch", "failed"), ("upload", "unknown")])
-async def test_what_nobody_thought_of_ends_an_operation_and_not_the_daemon(
-    tmp_path: Path, kind: str, outcome: str
+async def test_an_unforeseen_error_ends_an_operation_and_not_the_daemon(
+    case: Case, kind: str, outcome: str
 ) -> None:
-    enrolled(tmp_path, "http://127.0.0.1:9")
-    async with a_scale(5, password=PASSWORD) as scale, working(tmp_path) as desk:
-        right, wrong = desk.carry_out, [True]
+    right, failures = case.desk.carry_out, [LookupError("of all things")]
 
-        async def carry_out(task: Task, teller: Teller) -> None:
-            if wrong.pop():
-                raise LookupError("of all things")
-            await right(task, teller)
+    async def carry_out(task: Task, teller: Teller) -> None:
+        if failures:
+            raise failures.pop()
+        await right(task, teller)
 
-        desk.carry_out = carry_out
-        wrong.insert(0, False)
-        async with talking(desk, work_on(scale, tmp_path, kind)) as script:
-            await until(lambda: script.ends)
-            assert script.ends[0].report.code == "BridgeFault"
-            assert script.ends[0].report.outcome == outcome
-            script.say(work_on(scale, tmp_path))
-            await until(lambda: len(script.ends) == 2)
-            assert script.ends[1].report.outcome == "done"
+    case.desk.carry_out = carry_out
+    async with case.conversation(case.work(kind)) as script:
+        await eventually(lambda: script.ends)
+        assert script.ends[0].report.code == "BridgeFault"
+        assert script.ends[0].report.outcome == outcome
+        script.queue.put_nowait(case.work())
+        await eventually(lambda: len(script.ends), 2)
+        assert script.ends[1].report.outcome == "done"
 
 
-async def test_two_operations_never_meet_on_one_scale(tmp_path: Path) -> None:
-    enrolled(tmp_path, "http://127.0.0.1:9")
-    async with a_scale(50, password=PASSWORD) as scale, working(tmp_path) as desk:
-        several = [work_on(scale, tmp_path) for _ in range(6)]
-        async with talking(desk, *several) as script:
-            await until(lambda: len(script.ends) == 6)
+async def test_two_operations_never_meet_on_one_scale(case: Case) -> None:
+    several = [case.work() for _ in range(6)]
+    async with case.conversation(*several) as script:
+        await eventually(lambda: len(script.ends), 6)
 
-        assert {end.report.outcome for end in script.ends} == {"done"}
+    assert {end.report.outcome for end in script.ends} == {"done"}
 
 
-async def test_a_connection_that_is_not_welcomed_is_lost(tmp_path: Path) -> None:
-    enrolled(tmp_path, "http://127.0.0.1:9")
-    async with working(tmp_path) as desk:
-        with pytest.raises(LinkLost):
-            await converse(Script(Ready(room=1)), desk, program="test", welcomed=lambda: None)
+async def test_a_connection_that_is_not_welcomed_is_lost(case: Case) -> None:
+    with pytest.raises(LinkLost):
+        await converse(Script(Ready(room=1)), case.desk, program="test", welcomed=lambda: None)
 
 
 @pytest.mark.parametrize("failure", [MemoryError, asyncio.CancelledError])
@@ -230,11 +230,11 @@ async def test_the_watchdog_begins_again_whatever_failed(
         raise failure
 
     monkeypatch.setattr(bridge_run, "_connected", broken)
-    enrolled(tmp_path, "http://127.0.0.1:9")
-    async with aiohttp.ClientSession() as client, open_desk(an_order(tmp_path)) as desk:
-        office = an_office(tmp_path, client, longest_pause=0.01)
+    order = order_of(enrolled(tmp_path))
+    async with aiohttp.ClientSession() as client, open_desk(order) as desk:
+        office = office_of(tmp_path, client, chance=0.5, longest_pause=0.01)
         running = asyncio.create_task(bridge_run.run(desk, office))
-        await until(lambda: len(failures) > 3)
+        await eventually(lambda: len(failures) > 3)
         assert not running.done()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -242,25 +242,118 @@ async def test_the_watchdog_begins_again_whatever_failed(
 
 async def test_pauses_grow_and_are_scattered(tmp_path: Path) -> None:
     async with aiohttp.ClientSession() as client:
-        early = an_office(tmp_path, client, chance=0.0)
-        late = an_office(tmp_path, client, chance=1.0)
+        early, late = [office_of(tmp_path, client, chance=chance) for chance in (0.0, 1.0)]
         assert [pause_after(n, late) for n in (0, 1, 2, 3)] == [0.5, 1.0, 2.0, 4.0]
         assert [pause_after(n, early) for n in (0, 1, 2, 3)] == [0.25, 0.5, 1.0, 2.0]
         assert pause_after(10_000, late) == LONGEST_PAUSE_SECONDS
 
 
-def an_office(
-    home: Path,
-    client: aiohttp.ClientSession,
-    *,
-    chance: float = 0.5,
-    longest_pause: float = LONGEST_PAUSE_SECONDS,
-) -> Office:
-    return Office(
-        home=home,
-        client=client,
-        program="test",
-        name="test",
-        chance=lambda: chance,
-        longest_pause=longest_pause,
-    )
+GRACE_SECONDS = 30.0
+"""For how long the gateway gives a lost pair again, unless less is configured."""
+
+
+class Gateway:
+    """Gives each refresh token's successor, again if it is asked again; loses some answers."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.lost: list[str] = []
+        self.refreshed: list[str] = []
+        self.connected: list[str] = []
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path != "/oauth/token":
+            self.connected.append(request.headers["Authorization"])
+            return web.Response(status=503)
+        token = str((await request.post())["refresh_token"])
+        self.refreshed.append(token)
+        await self._lose(request)
+        number = int(token.rpartition(" ")[2]) + 1
+        pair = {"access_token": f"a{number}", "refresh_token": f"refresh {number}"}
+        return web.json_response({**pair, "expires_in": 300})
+
+    async def _lose(self, request: web.BaseRequest) -> None:
+        match self.lost.pop(0) if self.lost else "":
+            case "hang up":
+                assert request.transport is not None
+                request.transport.close()
+            case "silence":
+                await asyncio.Event().wait()
+            case "bad gateway":
+                raise web.HTTPBadGateway(text="<html>")
+            case _:
+                pass
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
+    gateway = Gateway()
+    runner = web.ServerRunner(web.Server(gateway, handler_cancellation=True), shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    gateway.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield gateway
+    await runner.cleanup()
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The pauses after attempts that failed: none ends, so no other attempt comes to help."""
+    begun: list[int] = []
+
+    def pause_after(failures: int, _: object) -> float:
+        begun.append(failures)
+        return 3600.0
+
+    monkeypatch.setattr(bridge_run, "pause_after", pause_after)
+    monkeypatch.setattr(bridge_run, "AGAIN_SECONDS", (0.05, 0.05))
+    return begun
+
+
+@asynccontextmanager
+async def running(home: Path, gateway: Gateway) -> AsyncIterator[None]:
+    """A daemon that connects to this gateway."""
+    enrolled(home, gateway.url)
+    async with aiohttp.ClientSession() as client, open_desk(order_of(home)) as desk:
+        connecting = asyncio.create_task(bridge_run.run(desk, office_of(home, client, chance=0.5)))
+        try:
+            yield
+        finally:
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
+
+
+@pytest.mark.parametrize("how", ["hang up", "silence", "bad gateway"])
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.usefixtures("pauses")
+async def test_an_answer_that_is_lost_is_requested_again(
+    tmp_path: Path, gateway: Gateway, how: str, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if how == "silence":
+        monkeypatch.setattr(bridge_login, "REFRESH", aiohttp.ClientTimeout(total=2))
+    gateway.lost = [how] * times
+    async with running(tmp_path, gateway):
+        await eventually(lambda: gateway.connected)
+
+    assert gateway.refreshed == ["refresh 0"] * (times + 1)
+    assert gateway.connected == ["Bearer a1"]
+    assert read_identity(tmp_path).refresh_token == "refresh 1"
+
+
+async def test_a_gateway_that_loses_every_answer_is_not_asked_without_end(
+    tmp_path: Path, gateway: Gateway, pauses: list[int]
+) -> None:
+    gateway.lost = ["hang up"] * 20
+    async with running(tmp_path, gateway):
+        await eventually(lambda: pauses)
+
+    assert gateway.connected == []
+    assert gateway.refreshed == ["refresh 0"] * 3
+    assert read_identity(tmp_path).refresh_token == "refresh 0"
+
+
+def test_all_of_it_is_over_before_the_gateway_forgets() -> None:
+    assert bridge_login.REFRESH.total is not None
+    assert max(AGAIN_SECONDS) < 5
+    last_begins = len(AGAIN_SECONDS) * bridge_login.REFRESH.total + sum(AGAIN_SECONDS)
+    assert last_begins < GRACE_SECONDS

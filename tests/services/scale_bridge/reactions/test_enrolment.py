@@ -1,6 +1,7 @@
-"""Whose a daemon is, the gateway says: it reaches that one's scales and nobody else's."""
+"""Whose a daemon is, the gateway says: it reaches that one's scales and no others."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,13 +10,13 @@ from contracts.gateway import AccountId, DeviceEnrolled, DeviceRefused
 from libs.security.sealed_box import generate_private, public_of
 from services.scale_bridge.adapters import bridges
 from services.scale_bridge.reactions.enrolment import enrolments
-from tests.services.scale_bridge.bridging import standing
+from tests.services.scale_bridge.remote import open_remote
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 def enrolled(**different: Any) -> DeviceEnrolled:
-    told: dict[str, Any] = {
+    given: dict[str, Any] = {
         "account_id": AccountId(uuid4()),
         "realm": "scales",
         "tenant": "birch",
@@ -23,7 +24,7 @@ def enrolled(**different: Any) -> DeviceEnrolled:
         "enrolled_by": AccountId(uuid4()),
         "enrolled_at": NOON,
     }
-    return DeviceEnrolled(**told | different)
+    return DeviceEnrolled(**given | different)
 
 
 def an_envelope(event: DeviceEnrolled) -> Envelope[Any]:
@@ -42,15 +43,17 @@ def an_envelope(event: DeviceEnrolled) -> Envelope[Any]:
     )
 
 
-async def test_who_let_it_in_owns_it_whichever_is_known_first(database: str) -> None:
+async def test_who_let_it_in_owns_it_whichever_is_known_first(
+    database: str, tmp_path: Path
+) -> None:
     key = public_of(generate_private())
-    async with standing(database) as house:
-        pool, reaction = house.desk.pool, enrolments(house.desk)
+    async with open_remote(database, tmp_path) as remote:
+        pool, reaction = remote.desk.pool, enrolments(remote.desk)
         early, late = enrolled(), enrolled(tenant="flora")
-        await reaction.react(an_envelope(early))
-        await reaction.react(an_envelope(early))
-        assert await bridges.key(pool, "birch", UUID(str(early.account_id)), "early", key)
-        assert await bridges.key(pool, "flora", UUID(str(late.account_id)), "late", key)
+        for _ in range(2):
+            await reaction.react(an_envelope(early))
+        for event, name in ((early, "early"), (late, "late")):
+            assert await bridges.key(pool, event.tenant, UUID(str(event.account_id)), name, key)
         assert await bridges.owner_of(pool, "flora", late.account_id) is None
         await reaction.react(an_envelope(late))
 
@@ -60,13 +63,13 @@ async def test_who_let_it_in_owns_it_whichever_is_known_first(database: str) -> 
             assert not found.connected
 
 
-async def test_only_bridges_count(database: str) -> None:
-    async with standing(database) as house:
-        reaction = enrolments(house.desk)
+async def test_only_bridges_count(database: str, tmp_path: Path) -> None:
+    async with open_remote(database, tmp_path) as remote:
+        reaction = enrolments(remote.desk)
     bridge = enrolled()
-    turn = reaction.turn_of(bridge)
-    assert turn is not None
-    assert turn.due_at == NOON
+    due = reaction.turn_of(bridge)
+    assert due is not None
+    assert due.due_at == NOON
     assert reaction.turn_of(enrolled(client="tillstream-kiosk")) is None
     refused = DeviceRefused(
         account_id=bridge.account_id,

@@ -1,61 +1,41 @@
-"""A price that the shop announces is shown by every scale that sells the article (SCL-16)."""
+"""A price that the shop announces is shown by all scales that sell the article (SCL-8, SCL-16)."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from httpx import AsyncClient
 
-from contracts.scale_bridge import OperationQueued, ProductEdited
-from contracts.shop import EVENTS, PriceChanged, PriceId
+from contracts.scale_bridge import ProductEdited, ProductsShown
 from libs.clock import utc_now
-from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.store import envelope
+from libs.messaging import inbox
+from libs.messaging.reaction import intake
+from libs.testing.waiting import eventually
+from services.scale_bridge.bootstrap import reactor
 from services.scale_bridge.domain.price import major
+from services.scale_bridge.domain.product import BeyondModel
 from services.scale_bridge.handlers import price
 from services.scale_bridge.reactions import shop
-from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.inside import (
-    BORIS,
-    Inside,
-    eventually,
-    fetched,
-    inside,
-    patch,
-    registered,
-    working,
+from tests.services.scale_bridge.pricing import (
+    ARTICLE,
+    announce,
+    by_price,
+    changed,
+    delivery,
+    recorded,
+    states,
+    uploads,
+)
+from tests.services.scale_bridge.service import (
+    Device,
+    open_device,
+    open_devices,
+    open_service,
 )
 
-CODEC: Codec[Any] = Codec(EVENTS)
-ARTICLE = 51
-"""The code of the scale's second product."""
-
-
-def changed(amount: int = 12_345, **different: Any) -> PriceChanged:
-    now = utc_now()
-    told: dict[str, Any] = {
-        "price_id": PriceId(uuid4()),
-        "article": ARTICLE,
-        "amount": amount,
-        "currency": "RUB",
-        "valid_at": now,
-        "changed_by": "office",
-        "changed_at": now,
-    }
-    return PriceChanged(**told | different)
-
-
-async def react(made: Inside, change: PriceChanged) -> int:
-    await made.fresh.caught_up("drift")
-    desk = made.deps.desk
-    return len(await price.change_price(desk, change, tenant="demo", currency="RUB"))
-
-
-async def cached(client: AsyncClient, number: int) -> dict[str, Any]:
-    answer = await client.get(f"/devices/{number}/products/cached")
-    second: dict[str, Any] = answer.json()["products"]["products"][1]
-    return second
+DEAR = 1_000_000
+"""In kopecks; 9999.99 is the most that some models take."""
 
 
 @pytest.mark.parametrize(
@@ -66,83 +46,173 @@ def test_minor_units_become_major_ones(amount: int, currency: str, written: floa
     assert major(amount, currency) == written
 
 
-async def test_a_price_is_edited_everywhere_the_article_is_and_sent(database: str) -> None:
-    """Also on the scales of others of the tenant, and nowhere else."""
-    async with (
-        a_scale(3) as one,
-        a_scale(3) as two,
-        a_scale(1) as without,
-        a_scale(3) as elsewhere,
-        working(database) as made,
-        made.client() as anna,
-        made.client(BORIS) as boris,
-        made.client(tenant="other") as stranger,
-    ):
-        for client, scale in ((anna, one), (boris, two), (anna, without), (stranger, elsewhere)):
-            await fetched(client, await registered(client, scale))
-        before = elsewhere.base.products[1]["price"]
-
-        assert await react(made, changed()) == 2
-
-        async def shown() -> bool:
-            return {one.base.products[1]["price"], two.base.products[1]["price"]} == {123.45}
-
-        await eventually(shown)
-        assert elsewhere.base.products[1]["price"] == before
-        edits = await made.events(ProductEdited)
-        assert {(edit.source, edit.edited_by, edit.plu) for edit in edits} == {
-            ("price", "office", "2")
-        }
-        uploads = [one for one in await made.events(OperationQueued) if one.kind == "upload"]
-        assert {(one.asked_by, one.full) for one in uploads} == {("price", False)}
-
-
-async def test_a_price_told_twice_does_not_undo_what_came_between(database: str) -> None:
+async def test_a_price_announced_twice_does_not_undo_what_came_between(database: str) -> None:
     """Exactly once, by a command id of price and scale."""
-    async with a_scale(3) as scale, working(database) as made, made.client() as anna:
-        number = await registered(anna, scale)
-        await fetched(anna, number)
+    async with open_device(database) as device:
         change = changed()
-        await react(made, change)
-        await patch(anna, number, 2, price=9.5)
-        await react(made, change)
+        await announce(device.service, change)
+        await device.set_price(2, 9.5)
+        await announce(device.service, change)
 
-        assert (await cached(anna, number))["price"] == 9.5
-        assert len(await made.events(ProductEdited)) == 2
+        assert (await device.cached())["products"][1]["price"] == 9.5
+        assert len(await device.service.events(ProductEdited)) == 2
 
 
 async def test_many_prices_are_sent_together(database: str) -> None:
     """A new price list is not an upload per line."""
-    async with a_scale(40) as scale, working(database) as made, made.client() as anna:
-        await fetched(anna, await registered(anna, scale))
-        await made.fresh.caught_up("drift")
-        desk = made.deps.desk
+    async with open_device(database, 40) as device:
+        await device.service.caught_up()
+        desk = device.service.deps.desk
         changes = [changed(1000 + n, article=50 + n) for n in range(40)]
         await asyncio.gather(
             *(price.change_price(desk, one, tenant="demo", currency="RUB") for one in changes)
         )
 
-        async def shown() -> bool:
-            told = [item["price"] for item in scale.base.products]
-            return told == [(1000 + n) / 100 for n in range(40)]
-
-        await eventually(shown)
-        uploads = [one for one in await made.events(OperationQueued) if one.kind == "upload"]
-        assert len(uploads) <= 5
+        expected = [(1000 + n) / 100 for n in range(40)]
+        await eventually(lambda: [one["price"] for one in device.scale.base.products], expected)
+        assert len(await uploads(device.service)) <= 5
 
 
 async def test_a_price_in_another_currency_changes_nothing(database: str) -> None:
-    async with a_scale(3) as scale, working(database) as made, made.client() as anna:
-        await fetched(anna, await registered(anna, scale))
-        assert await react(made, changed(currency="USD")) == 0
-        assert await made.events(ProductEdited) == []
+    async with open_device(database) as device:
+        assert await announce(device.service, changed(currency="USD")) == 0
+        assert await device.service.events(ProductEdited) == []
 
 
 async def test_a_price_waits_until_it_is_valid_and_gives_way_to_a_later_one(database: str) -> None:
-    async with inside(database) as made:
-        reaction = shop.prices(made.deps.desk, currency="RUB")
+    async with open_service(database) as service:
+        reaction = shop.prices(service.deps.desk, currency="RUB")
     valid_at = datetime(2030, 1, 1, tzinfo=UTC)
-    turn = reaction.turn_of(changed(valid_at=valid_at))
-    assert turn is not None
-    assert (turn.due_at, turn.subject) == (valid_at, f"article {ARTICLE}")
+    due = reaction.turn_of(changed(valid_at=valid_at))
+    assert due is not None
+    assert (due.due_at, due.subject) == (valid_at, f"article {ARTICLE}")
     assert reaction.latest_wins
+
+
+async def test_a_price_beyond_one_model_is_shown_by_the_others(database: str) -> None:
+    async with open_devices(database, 3, 3) as (small, large):
+        service = small.service
+        await small.put("/profile", model="M-ER 725")
+        before = small.scale.base.products[1]["price"]
+
+        for _ in range(2):
+            with pytest.raises(BeyondModel):
+                await announce(service, changed(DEAR))
+
+        await large.shows(DEAR / 100)
+        assert len(await service.events(ProductEdited)) == 1
+        # Neither a read of the scale nor the search for what was missed stumbles over it.
+        await small.fetch()
+        await service.caught_up()
+        await price.catch_up(service.deps.desk)
+        assert small.scale.base.products[1]["price"] == before
+        await small.set_price(2, 5)
+
+        assert await announce(service, changed(999_999)) == 2
+
+
+async def test_a_price_that_cannot_be_shown_is_parked_not_lost(database: str) -> None:
+    async with open_device(database) as device:
+        service = device.service
+        await device.put("/profile", model="M-ER 725")
+        await service.caught_up()
+        now, change = {"at": utc_now()}, changed(DEAR)
+        work = reactor(service.settings, service.deps.desk)
+        work._clock = lambda: now["at"]
+        pool = service.deps.desk.pool
+        async with pool.acquire() as connection, connection.transaction():
+            reaction = shop.prices(service.deps.desk, currency="RUB")
+            await intake(reaction).project(connection, [envelope(recorded(change, 1), change)])
+
+        for _ in range(10):
+            now["at"] += timedelta(minutes=10)
+            await work.react()
+
+        async with pool.acquire() as connection:
+            assert await inbox.parked(connection, shop.NAME) == 1
+        assert await service.events(ProductEdited) == []
+
+
+async def test_a_liar_gets_one_upload_for_each_fetch_and_is_failed(database: str) -> None:
+    async with open_device(database) as device:
+        service = device.service
+        device.scale.faults.set(["lie"])
+        await announce(service, changed())
+        await eventually(service.all_ended)
+        for times in (2, 3):
+            await service.caught_up()
+            await device.fetch()
+            await eventually(service.all_ended)
+            assert len(await by_price(service)) == times
+        [one] = (await delivery(device.owner))["scales"]
+        assert (one["id"], one["state"], one["code"]) == (device.number, "failed", "NotShown")
+        assert one["name"] == (await device.read())["name"]
+        assert one["detail"]
+        assert one["verified_at"] is None
+
+
+async def test_a_dead_scale_gets_only_the_last_price_when_it_is_back(database: str) -> None:
+    """SCL-9."""
+    async with open_devices(database, 3, 3, heals=True) as (dead, alive):
+        service, anna = dead.service, dead.owner
+        await dead.scale.power_cut()
+        first, last = changed(5_000), changed(6_000)
+        await announce(service, first)
+
+        async def has_failed() -> bool:
+            [scale, _] = (await delivery(anna))["scales"]
+            return bool(scale["state"] == "failed" and scale["code"])
+
+        await eventually(has_failed)
+        await announce(service, last)
+        await alive.shows(60.0)
+        # No operation that began with the first price is still under way.
+        await eventually(has_failed)
+
+        await dead.scale.power_on()
+        await dead.shows(60.0)
+
+        await eventually(lambda: states(anna), ["verified", "verified"])
+        summary = (await delivery(anna))["summary"]
+        assert (summary["scales"], summary["verified"], summary["behind"]) == (2, 2, 0)
+        assert summary["seconds"] > 0
+        assert 50.0 not in await prices_shown_by(dead)
+        old = (await anna.get(f"/prices/deliveries?price_id={first.price_id}")).json()
+        assert [one["state"] for one in old["scales"]] == ["overridden", "overridden"]
+        assert {one["overridden_by"] for one in old["scales"]} == {"price"}
+
+
+async def prices_shown_by(device: Device) -> list[float]:
+    query = "SELECT device_id FROM device WHERE number = $1"
+    device_id = await device.service.fetch_value(query, device.number)
+    shown = await device.service.events(ProductsShown)
+    of_device = [one.shown for one in shown if one.device_id == device_id and "2" in one.shown]
+    return [shown["2"]["price"] for shown in of_device]
+
+
+async def test_a_worker_that_dies_after_the_fetch_forgets_no_price(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between what the scale showed and the shop's price nothing is lost."""
+    hold = price.hold
+    died: list[bool] = []
+
+    async def dying(*given: Any, **named: Any) -> None:
+        if not died:
+            died.append(True)
+            raise RuntimeError("the power fails")
+        await hold(*given, **named)
+
+    async with open_device(database, lease_seconds=6.0) as device:
+        await announce(device.service, changed())
+        await device.shows(123.45)
+        await eventually(device.is_dirty, False)
+        device.scale.base.products[1]["price"] = 1.0
+        monkeypatch.setattr(price, "hold", dying)
+
+        await device.get("/products")
+
+        assert died
+        await device.shows(123.45)
+        await eventually(device.service.all_ended)
+        await device.service.assert_one_end_each()

@@ -1,0 +1,211 @@
+"""Schedules by interval or by a shop's clock, as they are set and shown (§1.1, R10, SCL-5)."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from httpx import AsyncClient, Response
+
+from contracts.scale_bridge import ScheduleSet
+from services.scale_bridge.bootstrap import create_app
+from tests.services.scale_bridge.service import Service, open_service, register
+
+UNSET: Final[dict[str, Any]] = {
+    "enabled": False,
+    "every_minutes": 1440,
+    **dict.fromkeys(("at", "weekdays", "zone", "jitter_minutes", "missed", "grace_minutes")),
+    **dict.fromkeys(("next_run_utc", "next_run_local", "last_run_utc", "last_status")),
+    **dict.fromkeys(("last_error", "last_skipped")),
+    "upcoming": [],
+}
+DAILY: Final = {"enabled": True, "at": ["20:00", "02:30"], "zone": "Europe/Berlin"}
+NEVER: Final = {
+    "enabled": False,
+    "interval_minutes": 1440,
+    "last_run_utc": None,
+    "last_status": None,
+    "last_error": None,
+}
+
+
+async def put_interval(
+    client: AsyncClient, number: int, enabled: bool, minutes: Any, **more: Any
+) -> Response:
+    """Set a schedule by interval, as its clients always did."""
+    body = {"enabled": enabled, "interval_minutes": minutes, **more}
+    return await client.put(f"/devices/{number}/auto-update", json=body)
+
+
+def at(service: Service, written: str) -> Service:
+    """The API as it would be at another time."""
+    now = datetime.fromisoformat(written)
+    deps = replace(service.deps, clock=lambda: now)
+    return replace(service, deps=deps, app=create_app(deps))
+
+
+async def test_a_schedule_is_disabled_until_it_is_set(database: str) -> None:
+    async with open_service(database) as service, service.client() as anna:
+        number = await register(anna)
+        assert (await anna.get(f"/devices/{number}/auto-update")).json() == NEVER
+        assert (await anna.get(f"/devices/{number}/schedule")).json() == UNSET
+
+
+async def test_a_new_scale_is_updated_by_itself_only_if_that_is_configured(database: str) -> None:
+    """S28: by the default interval, which clients see as well of a scale with a calendar."""
+    configured: dict[str, Any] = {"scheduler_enabled": True, "scheduler_interval": 720}
+    async with open_service(database, **configured) as service, service.client() as anna:
+        number = await register(anna)
+        for _ in range(2):
+            answer = (await anna.get(f"/devices/{number}/auto-update")).json()
+            assert answer == NEVER | {"enabled": True, "interval_minutes": 720}
+            await anna.put(f"/devices/{number}/schedule", json=DAILY)
+
+
+async def test_what_is_set_is_answered_and_what_it_says_of_runs_is_ignored(database: str) -> None:
+    """R10, S11: up to a year."""
+    async with open_service(database) as service, service.client() as anna:
+        number = await register(anna)
+        for minutes, stored in (("60", 60), (1, 1), (525_600, 525_600)):
+            runs = {"last_status": "OK", "last_run_utc": "x", "more": 1}
+            answer = await put_interval(anna, number, True, minutes, **runs)
+            assert answer.status_code == 200
+            assert answer.json() == NEVER | {"enabled": True, "interval_minutes": stored}
+            assert (await anna.get(f"/devices/{number}/auto-update")).json() == answer.json()
+
+
+async def test_a_calendar_is_set_and_its_runs_are_named_by_both_clocks(database: str) -> None:
+    """Over the night in which Berlin's clocks leave out 02:30."""
+    async with open_service(database) as present:
+        service = at(present, "2026-03-27T12:00:00+00:00")
+        async with service.client() as anna:
+            path = f"/devices/{await register(anna)}/schedule"
+            answer = await anna.put(path, json=DAILY)
+            assert answer.status_code == 200, answer.text
+            assert (await anna.get(path)).json() == answer.json()
+
+    coming = [
+        ("2026-03-27T20:00:00+01:00", "2026-03-27T19:00:00Z"),
+        ("2026-03-28T02:30:00+01:00", "2026-03-28T01:30:00Z"),
+        ("2026-03-28T20:00:00+01:00", "2026-03-28T19:00:00Z"),
+        ("2026-03-29T03:00:00+02:00", "2026-03-29T01:00:00Z"),
+        ("2026-03-29T20:00:00+02:00", "2026-03-29T18:00:00Z"),
+    ]
+    assert answer.json() == UNSET | {
+        "enabled": True,
+        "every_minutes": None,
+        "at": ["02:30", "20:00"],
+        "weekdays": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
+        "zone": "Europe/Berlin",
+        "jitter_minutes": 0,
+        "missed": "run",
+        "grace_minutes": 15,
+        "next_run_utc": coming[0][1],
+        "next_run_local": coming[0][0],
+        "upcoming": [{"local": local, "utc": utc} for local, utc in coming],
+    }
+
+
+async def test_what_was_answered_can_be_sent_back(database: str) -> None:
+    """Setting the same again shifts nothing."""
+    async with open_service(database) as service, service.client() as anna:
+        for body in (
+            {**DAILY, "jitter_minutes": 30, "missed": "skip"},
+            {"enabled": True, "every_minutes": 60},
+        ):
+            path = f"/devices/{await register(anna)}/schedule"
+            first = (await anna.put(path, json=body)).json()
+            again = await anna.put(path, json=first)
+            assert (again.status_code, again.json()) == (200, first)
+        assert len(await service.events(ScheduleSet)) == 2
+
+
+async def test_without_a_zone_it_is_the_services(database: str) -> None:
+    async with open_service(database) as service, service.client() as anna:
+        body = {"enabled": True, "at": ["08:00"], "weekdays": ["sun"]}
+        answer = (await anna.put(f"/devices/{await register(anna)}/schedule", json=body)).json()
+
+    assert (answer["zone"], answer["weekdays"]) == ("Europe/Moscow", ["sun"])
+    assert {one["local"][11:] for one in answer["upcoming"]} == {"08:00:00+03:00"}
+    sundays = [datetime.fromisoformat(one["local"]) for one in answer["upcoming"]]
+    assert {day.weekday() for day in sundays} == {6}
+    assert sundays[4] - sundays[0] == timedelta(days=28)
+
+
+async def test_a_spread_is_the_scales_own_and_stays(database: str) -> None:
+    async with open_service(database) as present:
+        service = at(present, "2026-03-27T12:00:00+00:00")
+        async with service.client() as anna:
+            body = {**DAILY, "jitter_minutes": 120}
+            begins = []
+            for _ in range(2):
+                path = f"/devices/{await register(anna)}/schedule"
+                upcoming = (await anna.put(path, json=body)).json()["upcoming"]
+                off = (await anna.put(path, json=body | {"enabled": False})).json()
+                assert (off["next_run_utc"], off["upcoming"]) == (None, [])
+                assert (await anna.put(path, json=body)).json()["upcoming"] == upcoming
+                begins.append(upcoming)
+    assert begins[0] != begins[1]
+
+
+async def test_an_interval_is_set_here_too_and_ends_a_calendar(database: str) -> None:
+    async with open_service(database) as present:
+        service = at(present, "2026-06-01T10:00:00+00:00")
+        async with service.client() as anna:
+            path = f"/devices/{await register(anna)}/schedule"
+            await anna.put(path, json=DAILY)
+            body = {"enabled": True, "every_minutes": 1440}
+            answer = (await anna.put(path, json=body)).json()
+
+    assert (answer["every_minutes"], answer["at"], answer["zone"]) == (1440, None, None)
+    assert answer["next_run_utc"] == "2026-06-02T10:00:00Z"
+    assert answer["next_run_local"] == "2026-06-02T13:00:00+03:00"
+    assert [one["utc"][8:10] for one in answer["upcoming"]] == ["02", "03", "04", "05", "06"]
+
+
+async def test_clients_that_know_intervals_only_see_and_do_what_they_did(database: str) -> None:
+    """§1.1: the five keys; switched, and another interval ends the calendar."""
+    async with open_service(database) as present:
+        service = at(present, "2026-06-01T10:00:00+00:00")
+        async with service.client() as anna:
+            number = await register(anna)
+            path = f"/devices/{number}/schedule"
+            await put_interval(anna, number, False, 720)
+            await anna.put(path, json=DAILY)
+
+            legacy = await anna.get(f"/devices/{number}/auto-update")
+            assert legacy.json() == NEVER | {"enabled": True, "interval_minutes": 720}
+            before = (await anna.get(path)).json()
+            assert (await put_interval(anna, number, True, 720)).json() == legacy.json()
+            assert (await anna.get(path)).json() == before
+
+            assert (await put_interval(anna, number, False, 720)).json()["enabled"] is False
+            off = (await anna.get(path)).json()
+            assert (off["enabled"], off["at"], off["next_run_utc"]) == (False, before["at"], None)
+            await put_interval(anna, number, True, 720)
+            assert (await anna.get(path)).json()["upcoming"] == before["upcoming"]
+
+            hourly = await put_interval(anna, number, True, 60)
+            assert hourly.json()["interval_minutes"] == 60
+            last = (await anna.get(path)).json()
+    assert (last["every_minutes"], last["at"]) == (60, None)
+    assert datetime.fromisoformat(last["next_run_utc"]) == datetime(2026, 6, 1, 11, tzinfo=UTC)
+
+
+async def test_where_it_is_switched_off_for_every_scale_it_is_said(database: str) -> None:
+    """R10, S13."""
+    interval = {"enabled": True, "every_minutes": 60}
+    hourly = {"enabled": True, "interval_minutes": 60}
+    async with open_service(database, scheduler_on=False) as service, service.client() as anna:
+        device = f"/devices/{await register(anna)}"
+        for path, unset, bodies in (
+            ("schedule", UNSET, (DAILY, interval)),
+            ("auto-update", NEVER, (hourly,)),
+        ):
+            for body in bodies:
+                answer = await anna.put(f"{device}/{path}", json=body)
+                assert (answer.status_code, answer.json()["code"]) == (409, "SchedulingOff")
+                assert isinstance(answer.json()["detail"], str)
+                got = await anna.get(f"{device}/{path}")
+                assert (got.json(), got.headers["X-Auto-Update"]) == (unset, "off")
+            disabled = await anna.put(f"{device}/{path}", json=bodies[0] | {"enabled": False})
+            assert disabled.status_code == 200

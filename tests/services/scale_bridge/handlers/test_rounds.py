@@ -1,0 +1,220 @@
+"""What workers look for by themselves: scales to heal, and verifications to announce.
+
+Scales that come back, or were changed, are brought to what they shall show (SCL-9, SCL-15); each
+reminder is announced once by all workers, and no more often than is worth it (SCL-14)."""
+
+import asyncio
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from httpx import AsyncClient
+
+from contracts.scale_bridge import OperationQueued, VerificationDue
+from libs.clock import utc_now
+from libs.testing.waiting import eventually
+from services.scale_bridge.bootstrap import looking_tasks, open_desk
+from services.scale_bridge.domain.healing import Rules
+from services.scale_bridge.handlers import healing
+from services.scale_bridge.handlers.verification import announce_due
+from tests.services.scale_bridge.service import (
+    BORIS,
+    Service,
+    a_device,
+    open_device,
+    open_service,
+    register,
+)
+
+
+async def by_healing(service: Service) -> list[OperationQueued]:
+    return [one for one in await service.events(OperationQueued) if one.asked_by == "heal"]
+
+
+async def heal(service: Service, rules: Rules = Rules(), **later: float) -> int:  # noqa: B008
+    """Look once, so much later; how many operations were ordered."""
+    await service.caught_up()
+    return await healing.look_after(service.deps.desk, rules, utc_now() + timedelta(**later))
+
+
+async def test_a_scale_whose_power_is_back_gets_what_it_missed(database: str) -> None:
+    """SCL-9: everything at once, without being asked."""
+    async with open_device(database, 4, heals=True) as device:
+        await device.scale.power_cut()
+        for price in (5.5, 6.5, 7.5):
+            await device.set_price(2, price)
+        assert (await device.post("/upload")).status_code == 503
+        assert await device.is_dirty()
+
+        await device.scale.power_on()
+
+        await device.shows(7.5)
+        await eventually(device.is_dirty, False)
+        sent = [one for one in await by_healing(device.service) if one.kind == "upload"]
+        assert not any(one.full for one in sent)
+
+
+async def test_what_a_verify_found_changed_is_put_right(database: str) -> None:
+    """SCL-15."""
+    async with open_device(database, 4, heals=True) as device:
+        right = device.scale.base.products[0]["price"]
+        device.scale.base.products[0]["price"] = 1.0
+        assert (await device.post("/verify")).status_code == 503
+
+        await device.shows(right, plu=1)
+        await eventually(device.is_dirty, False)
+
+
+async def test_a_scale_that_was_idle_for_long_is_read(database: str) -> None:
+    """So that drift is found by itself."""
+    async with open_device(database, 2, heals=True, idle_minutes=0.002) as device:
+        right = device.scale.base.products[0]["price"]
+        device.scale.base.products[0]["price"] = 1.0
+
+        await device.shows(right, plu=1)
+        assert "verify" in {one.kind for one in await by_healing(device.service)}
+
+
+async def test_what_is_edited_at_the_desk_is_not_sent_behind_the_back(database: str) -> None:
+    async with open_device(database, 2, heals=True) as device:
+        await device.set_price(1, 3.5)
+        for minutes in range(3):
+            assert await heal(device.service, Rules(idle=None), minutes=minutes) == 0
+        assert await by_healing(device.service) == []
+
+
+async def test_no_scale_is_called_while_the_breaker_is_open(database: str) -> None:
+    """R6."""
+    async with open_device(database, 2) as device:
+        await device.set_price(1, 3.5)
+        await device.scale.power_cut()
+        for _ in range(3):
+            await device.post("/upload")
+        assert await heal(device.service, hours=1) == 0
+        await device.service.execute("DELETE FROM breaker")
+        assert await heal(device.service, hours=1) == 1
+        (ordered,) = await by_healing(device.service)
+        assert ordered.kind == "probe"
+
+
+async def test_many_workers_order_one_operation(database: str) -> None:
+    async with open_device(database, 2) as device:
+        await device.set_price(1, 3.5)
+        await device.scale.power_cut()
+        await device.post("/upload")
+        await device.service.caught_up()
+        desk, later = device.service.deps.desk, utc_now() + timedelta(hours=1)
+        await asyncio.gather(*(healing.look_after(desk, Rules(), later) for _ in range(5)))
+        assert len(await by_healing(device.service)) == 1
+
+
+async def test_a_shop_whose_power_is_back_is_not_stormed(database: str) -> None:
+    """Not more than a few at once; and a scale that was never read is left alone."""
+    async with open_device(database, 1, read=False) as device:
+        assert await heal(device.service, days=1) == 0
+        for _ in range(10):
+            await a_device(device.service, device.owner, device.scale)
+        assert await heal(device.service, days=1) == healing.AT_ONCE
+
+
+@pytest.mark.parametrize("healing_on", [True, False])
+async def test_healing_can_be_switched_off(database: str, healing_on: bool) -> None:
+    async with open_service(database, healing=healing_on) as service:
+        assert len(looking_tasks(service.settings, service.deps.desk)) == 4 + healing_on
+
+
+DUE = date(2031, 5, 31)
+
+
+def before(days: float) -> datetime:
+    """Noon in Moscow, so many days before."""
+    return datetime(2031, 5, 31, 9, tzinfo=UTC) - timedelta(days=days)
+
+
+async def due_on(client: AsyncClient, number: int, day: date | None = DUE) -> None:
+    """Set the day of the next verification."""
+    body = {"next_verification": day.isoformat() if day else None}
+    answer = await client.put(f"/devices/{number}/profile", json=body)
+    assert answer.status_code == 200, answer.text
+
+
+async def announced(service: Service) -> list[tuple[date, int]]:
+    await service.caught_up()
+    return [(one.due_on, one.days) for one in await service.events(VerificationDue)]
+
+
+async def test_each_reminder_is_announced_once_by_two_workers(database: str) -> None:
+    """(SCL-14)"""
+    async with (
+        open_service(database) as service,
+        service.client() as anna,
+        service.client(BORIS, tenant="other") as boris,
+        open_desk(service.settings) as other,
+    ):
+        for client in (anna, boris):
+            await due_on(client, await register(client))
+        await due_on(anna, await register(anna), DUE + timedelta(days=100))
+        workers = (service.deps.desk, other)
+        for left in (31, 30, 29.5, 8, 7, 7, 1, 0, 0, -3):
+            # They look at the same time, and again before read models have what was announced.
+            for _ in range(2):
+                await asyncio.gather(*(announce_due(desk, before(left)) for desk in workers * 3))
+            await service.caught_up()
+
+        assert sorted(await announced(service)) == sorted([(DUE, 30), (DUE, 7), (DUE, 0)] * 2)
+        assert await announce_due(service.deps.desk, before(-3)) == 0
+
+
+async def test_after_weeks_only_the_nearest_is_announced(database: str) -> None:
+    async with open_service(database) as service, service.client() as anna:
+        await due_on(anna, await register(anna))
+        await announce_due(service.deps.desk, before(5))
+        assert await announced(service) == [(DUE, 7)]
+        await announce_due(service.deps.desk, before(-40))
+        assert await announced(service) == [(DUE, 7), (DUE, 0)]
+
+
+async def test_another_day_counts_anew_and_none_or_no_scale_not_at_all(database: str) -> None:
+    async with open_service(database) as service, service.client() as anna:
+        number, gone = await register(anna), await register(anna)
+        await due_on(anna, number)
+        await due_on(anna, gone)
+        await anna.delete(f"/devices/{gone}")
+        await announce_due(service.deps.desk, before(0))
+        next_year = DUE + timedelta(days=365)
+        await due_on(anna, number, next_year)
+        await announce_due(service.deps.desk, before(-335))
+        assert await announced(service) == [(DUE, 0), (next_year, 30)]
+
+        await due_on(anna, number, DUE)
+        await announce_due(service.deps.desk, before(0))
+        await due_on(anna, number, None)
+        await announce_due(service.deps.desk, before(-900))
+        assert await announced(service) == [(DUE, 0), (next_year, 30)]
+
+
+async def test_a_day_begins_where_the_shop_is(database: str) -> None:
+    """Ten in the evening in London is the next day in Moscow."""
+    async with open_service(database) as service, service.client() as anna:
+        await due_on(anna, await register(anna))
+        for hour, minute, expected in ((20, 59, []), (21, 0, [(DUE, 30)])):
+            now = datetime(2031, 4, 30, hour, minute, tzinfo=UTC)
+            await announce_due(service.deps.desk, now)
+            assert await announced(service) == expected
+
+
+async def test_a_worker_looks_by_itself_and_the_board_shows_how_long(database: str) -> None:
+    async with open_service(database, healing=False) as service, service.client() as anna:
+        number = await register(anna)
+        today = utc_now().astimezone(service.settings.zone).date()
+        await due_on(anna, number, today + timedelta(days=20))
+        stop = asyncio.Event()
+        tasks = looking_tasks(service.settings, service.deps.desk)
+        working = asyncio.gather(*(task(stop) for task in tasks))
+        try:
+            await eventually(lambda: announced(service))
+        finally:
+            stop.set()
+            await working
+        [one] = (await anna.get("/devices/board")).json()["devices"]
+        left = (date.fromisoformat(one["next_verification"]) - today).days
+        assert (one["verification_days"], left) == (20, 20)

@@ -1,0 +1,358 @@
+"""The service as daemons reach it, daemons beside it, and the line between the two."""
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+from urllib.parse import parse_qs
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import aiohttp
+
+from contracts.scale_bridge import (
+    EVENTS,
+    DeviceId,
+    OperationEnded,
+    OperationId,
+    OperationSending,
+    ScaleBridgeEvent,
+)
+from deploy.local.ports import free_port
+from libs.clock import utc_now
+from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.log import Cause
+from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.store import EventStore
+from libs.http.app import create_app
+from libs.http.problems import detail_shape
+from libs.postgres.pool import Pool
+from libs.security.sealed_box import generate_private
+from libs.security.sealing import Seal, generate_key
+from libs.testing.callers import bearer, verifier
+from libs.testing.pools import system_pool
+from libs.testing.waiting import eventually
+from services.scale_bridge.adapters import bridges
+from services.scale_bridge.adapters.breakers import Breakers
+from services.scale_bridge.adapters.bridge_identity import FILE, Identity, home_of, write_identity
+from services.scale_bridge.adapters.simulator.server import Simulator
+from services.scale_bridge.adapters.wire import Step
+from services.scale_bridge.adapters.work import Job, Work
+from services.scale_bridge.api import bridge as bridge_api
+from services.scale_bridge.api.bridge_command import Order, open_desk
+from services.scale_bridge.bootstrap import SERVICE
+from services.scale_bridge.domain.address import Policy
+from services.scale_bridge.domain.breaker import Rules
+from services.scale_bridge.domain.copy_commands import Edit
+from services.scale_bridge.handlers import abandoned, catalogue, device, operation
+from services.scale_bridge.handlers.bridge_desk import BridgeDesk
+from services.scale_bridge.handlers.bridge_run import LONGEST_PAUSE_SECONDS, Office, run
+from services.scale_bridge.handlers.desk import Desk
+from services.scale_bridge.handlers.device import Given
+from services.scale_bridge.handlers.ordering import Ordered
+from tests.chaos.proxy import Proxy
+from tests.services.gateway.test_bootstrap import served
+
+TENANT: Final = "flora"
+OWNER: Final = uuid4()
+BRIDGE: Final = UUID("018f0000-0000-7000-8000-00000000b41d")
+PASSWORD: Final = "q~Z#"
+"""Of the scales, and nothing else: where it turns up is a leak."""
+LOOPBACK: Final = Policy(special=True)
+
+
+class Door:
+    """What the gateway does for a daemon: tokens, each good once, and the way to the service."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.refreshed: list[str] = []
+        self.state = app.state
+        self._sockets = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "websocket":
+            return await self._pass(scope, receive, send)
+        self._sockets += 1
+        try:
+            return await self._pass(scope, receive, send)
+        finally:
+            self._sockets -= 1
+
+    async def all_left(self) -> None:
+        """Wait until every WebSocket has ended: a server that stops does not wait for them."""
+        await eventually(lambda: self._sockets, 0)
+
+    async def _pass(self, scope: Any, receive: Any, send: Any) -> None:
+        path = scope["path"]
+        if path.startswith("/scales/"):
+            inner = path.removeprefix("/scales")
+            await self.app({**scope, "path": inner, "raw_path": inner.encode()}, receive, send)
+        elif path == "/oauth/token":
+            await self._token(receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _token(self, receive: Any, send: Any) -> None:
+        form = parse_qs((await receive())["body"].decode())
+        token = form["refresh_token"][0]
+        good = token not in self.refreshed
+        self.refreshed.append(token)
+        answer = {
+            "access_token": credentials()["Authorization"].removeprefix("Bearer "),
+            "token_type": "Bearer",
+            "expires_in": 300,
+            "refresh_token": f"refresh {len(self.refreshed)}",
+        }
+        body = json.dumps(answer if good else {"error": "invalid_grant"}).encode()
+        headers = [(b"content-type", b"application/json")]
+        start = {"type": "http.response.start", "status": 200 if good else 400, "headers": headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
+
+
+def credentials(
+    scopes: Sequence[str] = ("scales:bridge",), *, tenant: str = TENANT, subject: UUID = BRIDGE
+) -> dict[str, str]:
+    """The header of a daemon, unless said otherwise."""
+    return bearer(SERVICE, subject=str(subject), tenant=tenant, scopes=scopes, kind="scales")
+
+
+@dataclass(kw_only=True)
+class Remote:
+    """The service, and what is done to devices that daemons reach."""
+
+    desk: Desk
+    home: Path
+    tenant: str = TENANT
+    bridge: UUID = BRIDGE
+    owner: UUID = OWNER
+    url: str = ""
+
+    @property
+    def cause(self) -> Cause:
+        """On whose behalf devices are changed."""
+        return Cause(tenant=self.tenant, actor="test")
+
+    @property
+    def port(self) -> int:
+        """The port the service listens on."""
+        return int(self.url.rpartition(":")[2])
+
+    async def register(self, simulator: Simulator) -> DeviceId:
+        """Register a simulated scale, reached by the bridge."""
+        given = Given(
+            name=f"scale {uuid4()}",
+            ip=simulator.host,
+            port=simulator.port,
+            password=PASSWORD,
+            bridge=self.bridge,
+        )
+        saved = await device.register(self.desk, self.owner, given, self.cause)
+        return saved.found.device_id
+
+    async def order(self, device_id: DeviceId, kind: str, **more: Any) -> OperationId:
+        """Queue an operation."""
+        operation_id = operation.new_id()
+        ordered = Ordered(
+            tenant=self.tenant,
+            device_id=device_id,
+            operation_id=operation_id,
+            kind=kind,
+            asked_by=str(self.owner),
+            **more,
+        )
+        await operation.order(self.desk, ordered)
+        return operation_id
+
+    async def done(self, device_id: DeviceId, kind: str, **more: Any) -> OperationEnded:
+        """Queue an operation, and wait for its end."""
+        return await self.end(await self.order(device_id, kind, **more))
+
+    async def end(self, operation_id: OperationId) -> OperationEnded:
+        """How an operation ended; it must have ended once."""
+        [end] = await eventually(lambda: self.ends(operation_id), what="the end of an operation")
+        return end
+
+    async def ends(self, operation_id: OperationId) -> Sequence[OperationEnded]:
+        """All final events of an operation."""
+        events = await self.events(f"operation-{operation_id}")
+        return [event for event in events if isinstance(event, OperationEnded)]
+
+    async def events(self, stream: str) -> Sequence[ScaleBridgeEvent]:
+        """All events of a stream."""
+        return (await self.desk.store.read(self.tenant, stream)).events
+
+    async def read(self, simulator: Simulator) -> DeviceId:
+        """Register a scale and have it read once: then it has a catalogue."""
+        device_id = await self.register(simulator)
+        assert (await self.done(device_id, "fetch")).outcome == "done"
+        return device_id
+
+    async def set_price(self, device_id: DeviceId, plu: int, price: float) -> None:
+        """Change a price in the catalogue."""
+        command = Edit(
+            device_id=device_id,
+            plu=str(plu),
+            fields={"price": price},
+            source="person",
+            edited_by="test",
+            now=utc_now(),
+        )
+        await catalogue.change(self.desk, device_id, command, self.cause)
+
+    async def begin_upload(
+        self, device_id: DeviceId, scale: Simulator, fault: str, step: Step
+    ) -> OperationId:
+        """Change the first price, and order an upload that comes to a step despite the fault.
+
+        The service has the daemon's report that it began.
+        """
+        await self.set_price(device_id, scale.base.products[0]["pluNumber"], 5.5)
+        scale.faults.set([fault])
+        operation_id = await self.order(device_id, "upload")
+        await eventually(lambda: step in scale.transcript.steps())
+
+        async def is_reported() -> bool:
+            events = await self.events(f"operation-{operation_id}")
+            return OperationSending in [type(event) for event in events]
+
+        await eventually(is_reported)
+        return operation_id
+
+    async def copy(self, device_id: DeviceId) -> Any:
+        """The catalogue as it is."""
+        return (await catalogue.load(self.desk, self.tenant, device_id)).copy
+
+    async def facts(self, stream: str) -> Sequence[dict[str, Any]]:
+        """The data of the facts of a stream."""
+        query = "SELECT data FROM events WHERE stream = $1 ORDER BY position"
+        return [json.loads(row["data"]) for row in await self.desk.pool.fetch(query, stream)]
+
+    async def sweep(self) -> None:
+        """End what is past its deadline, as the service's own worker does."""
+        for job in await self.desk.work.claim_overdue("sweeper", self.desk.clock(), limit=100):
+            found = await operation.load(self.desk, job.tenant, job.operation_id)
+            await abandoned.leave(self.desk, job, found)
+
+
+@asynccontextmanager
+async def open_remote(database: str, home: Path, **different: Any) -> AsyncIterator[Remote]:
+    """The service on a real server, behind the smallest door there can be; a daemon's home."""
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(system_pool(database, SERVICE, size=6))
+        log = PostgresLog(pool)
+        stack.push_async_callback(log.close)
+        remote = Remote(desk=_desk(pool, log, **different), home=home)
+        app = create_app(
+            title=SERVICE,
+            routers=[bridge_api.router],
+            deps=SimpleNamespace(desk=remote.desk, verifier=verifier(SERVICE)),
+            checks={},
+            problem_shape=detail_shape,
+        )
+        await bridges.enrolled(pool, TENANT, BRIDGE, OWNER)
+        door = Door(app)
+        stack.push_async_callback(door.all_left)
+        remote.url = await stack.enter_async_context(served(door))
+        yield remote
+
+
+def _desk(pool: Pool, log: PostgresLog, **different: Any) -> Desk:
+    given: dict[str, Any] = {
+        "store": EventStore(log, Codec[ScaleBridgeEvent](EVENTS)),
+        "pool": pool,
+        "seal": Seal([generate_key()]),
+        "policy": LOOPBACK,
+        "work": Work(pool, 2.0),
+        "breakers": Breakers(pool, utc_now, Rules()),
+        "zone": ZoneInfo("UTC"),
+        "clock": utc_now,
+        "operation_seconds": 30.0,
+    }
+    return Desk(**(given | different))
+
+
+def job(operation_id: OperationId, device_id: DeviceId, tenant: str = TENANT) -> Job:
+    """Work without an order."""
+    deadline_at = utc_now() + timedelta(minutes=1)
+    return Job(
+        tenant=tenant, operation_id=operation_id, device_id=device_id, deadline_at=deadline_at
+    )
+
+
+class Line(Proxy):
+    """A line between a daemon and the service, which may be cut."""
+
+    def __init__(self, home: Path, target: int) -> None:
+        super().__init__(free_port(), target)
+        self.home = home
+
+    @property
+    def url(self) -> str:
+        """The address daemons connect to."""
+        return f"http://{self.address}"
+
+    def connect_to(self, port: int) -> None:
+        """Let connections from now on end at another port."""
+        self._target = port
+
+
+def enrolled(home: Path, gateway: str = "http://127.0.0.1:9") -> Path:
+    """The home of a daemon that was let in; nothing changes if it was before."""
+    with home_of(home):
+        if not (home / FILE).exists():
+            identity = Identity(
+                gateway=gateway, private_key=generate_private(), refresh_token="refresh 0"
+            )
+            write_identity(home, identity)
+    return home
+
+
+def order_of(home: Path) -> Order:
+    """A command line for scales on this machine."""
+    return Order(gateway=None, state=home, name="back room", enrol=False, policy=LOOPBACK, lines=8)
+
+
+def office_of(
+    home: Path,
+    client: aiohttp.ClientSession,
+    *,
+    chance: float | None = None,
+    longest_pause: float = LONGEST_PAUSE_SECONDS,
+) -> Office:
+    """A daemon's connection to the gateway."""
+    return Office(
+        home=home,
+        client=client,
+        program="test",
+        name="back room",
+        chance=random.random if chance is None else lambda: chance,
+        longest_pause=longest_pause,
+    )
+
+
+@asynccontextmanager
+async def open_daemon(end: Remote | Line) -> AsyncIterator[BridgeDesk]:
+    """A daemon in this process, enrolled before; at the end it dies with what it was doing."""
+    home = enrolled(end.home, end.url)
+    async with aiohttp.ClientSession() as client, open_desk(order_of(home)) as desk:
+        running = asyncio.create_task(run(desk, office_of(home, client, longest_pause=1.0)))
+        try:
+            yield desk
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+
+async def is_settled(desk: BridgeDesk) -> bool:
+    """Whether the service has everything that the daemon reported."""
+    return not await desk.store.reports()

@@ -1,0 +1,337 @@
+"""A scale bridge on a real database: its API, its worker, and devices with simulated scales."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from fastapi import FastAPI
+from httpx import AsyncClient, Response
+
+from contracts.scale_bridge import OperationEnded, OperationQueued
+from libs.security.sealing import generate_key
+from libs.telemetry.traces import set_up
+from libs.testing.callers import bearer, client_of, verifier
+from libs.testing.read_models import Projector
+from libs.testing.waiting import eventually
+from services.scale_bridge import bootstrap
+from services.scale_bridge.adapters.simulator.products import ProductBase
+from services.scale_bridge.adapters.simulator.server import Simulator
+from services.scale_bridge.adapters.wire import Step
+from services.scale_bridge.bootstrap import create_app, looking_tasks, open_deps, open_executor
+from services.scale_bridge.deps import Deps
+from services.scale_bridge.handlers.execute import Executor
+from services.scale_bridge.settings import Settings
+from tests.services.scale_bridge.at_hand import PASSWORD, a_scale
+
+SEAL_KEY: Final = generate_key()
+ANNA, BORIS = uuid4(), uuid4()
+ENVIRONMENT: Final = {
+    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    "SCALE_BRIDGE_JWKS_URL": "http://127.0.0.1:1/jwks",
+    "SCALE_BRIDGE_SEAL_KEYS": SEAL_KEY,
+    "SCALE_BRIDGE_ALLOW_LOOPBACK": "true",
+    "SCALE_BRIDGE_POLL_SECONDS": "0.02",
+    "SCALE_BRIDGE_CONNECT_SECONDS": "5",
+    "SCALE_BRIDGE_REPLY_SECONDS": "5",
+}
+HEALING: Final[dict[str, Any]] = {
+    "heal_first_seconds": 0.1,
+    "heal_longest_seconds": 0.5,
+    "idle_minutes": 0.0,
+    "round_seconds": 0.05,
+    "breaker_seconds": 0.3,
+}
+"""Settings of a worker that looks for scales to heal again and again."""
+
+
+def scale_settings(url: str, **different: Any) -> Settings:
+    """Settings of a bridge that may speak to scales on this machine."""
+    given = ENVIRONMENT | {"DATABASE_URL": url}
+    return Settings.from_env("SCALE_BRIDGE", given).model_copy(update=different)
+
+
+@dataclass(kw_only=True)
+class Service:
+    """The service in this process, and clients of its API."""
+
+    settings: Settings
+    deps: Deps
+    app: FastAPI
+    projector: Projector
+
+    def client(
+        self,
+        subject: UUID = ANNA,
+        *,
+        tenant: str = "demo",
+        scopes: Sequence[str] = ("scales:read", "scales:write"),
+    ) -> AbstractAsyncContextManager[AsyncClient]:
+        """A client with a token."""
+        caller = bearer(bootstrap.SERVICE, subject=str(subject), tenant=tenant, scopes=scopes)
+        return client_of(self.app, caller)
+
+    def anonymous(self) -> AbstractAsyncContextManager[AsyncClient]:
+        """A client without a token."""
+        return client_of(self.app)
+
+    async def caught_up(self) -> None:
+        """Carry the log over into the read models."""
+        await self.projector.catch_up()
+
+    async def events(self, kind: type[Any] | None = None) -> list[Any]:
+        """All events of the log, or those of one class, in order."""
+        store, events = self.deps.desk.store, []
+        async for page in store.log.read_all():
+            events += [store.decode(one) for one in page]
+        return [one for one in events if kind is None or isinstance(one, kind)]
+
+    async def ends(self) -> list[OperationEnded]:
+        """How operations ended so far."""
+        return await self.events(OperationEnded)
+
+    async def all_ended(self) -> bool:
+        """Whether every operation that was queued has ended."""
+        return len(await self.ends()) == len(await self.events(OperationQueued))
+
+    async def assert_one_end_each(self) -> None:
+        """Every operation has ended, and once (R24)."""
+        queued = [event.operation_id for event in await self.events(OperationQueued)]
+        assert sorted(queued) == sorted([event.operation_id for event in await self.ends()])
+
+    async def fetch_value(self, query: str, *arguments: object) -> Any:
+        """One value out of the service's own tables."""
+        async with self.deps.desk.pool.acquire() as connection:
+            return await connection.fetchval(query, *arguments)
+
+    async def execute(self, statement: str, *arguments: object) -> None:
+        """Change the service's own tables."""
+        await self.deps.desk.pool.execute(statement, *arguments)
+
+
+@asynccontextmanager
+async def open_service(
+    url: str, *, by_worker: bool = False, beside: Service | None = None, **different: Any
+) -> AsyncIterator[Service]:
+    """The API without a worker; read models follow `by_worker` or here, or there if `beside`."""
+    settings = scale_settings(url, **different)
+    async with open_deps(settings, set_up(bootstrap.SERVICE)) as given:
+        projections = bootstrap.projections(settings)
+        projector = Projector(given.desk.store, given.desk.pool, bootstrap.SERVICE, projections)
+        projector = beside.projector if beside else projector
+        freshness = given.freshness if by_worker else projector
+        deps = replace(given, verifier=verifier(bootstrap.SERVICE), freshness=freshness)
+        yield Service(settings=settings, deps=deps, app=create_app(deps), projector=projector)
+
+
+@asynccontextmanager
+async def working_bridge(settings: Settings) -> AsyncIterator[Executor]:
+    """The embedded bridge at work as in a worker; stopped at the end without much patience."""
+    async with open_executor(settings) as executor:
+        executor.drain_seconds = 0.1
+        stop = asyncio.Event()
+        working = asyncio.create_task(executor.bridge(stop))
+        try:
+            yield executor
+        finally:
+            stop.set()
+            await working
+
+
+@asynccontextmanager
+async def open_working(
+    url: str, *, heals: bool = False, **different: Any
+) -> AsyncIterator[Service]:
+    """The API and a bridge at work; with `heals` also all else that the worker does, often."""
+    different = HEALING | different if heals else different
+    async with open_service(url, **different) as service, working_bridge(service.settings):
+        if not heals:
+            yield service
+            return
+        stop = asyncio.Event()
+        tasks = looking_tasks(service.settings, service.deps.desk)
+        running = [asyncio.ensure_future(task(stop)) for task in tasks]
+        try:
+            async with catching_up(service):
+                yield service
+        finally:
+            stop.set()
+            await asyncio.gather(*running)
+
+
+@asynccontextmanager
+async def catching_up(service: Service) -> AsyncIterator[None]:
+    """Read models follow the log without being waited for, as in a worker."""
+
+    async def follow() -> None:
+        while True:
+            await service.caught_up()
+            await asyncio.sleep(0.02)
+
+    following = asyncio.create_task(follow())
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """A registered device: its scale, its owner's client, its number."""
+
+    service: Service
+    owner: AsyncClient
+    scale: Simulator
+    number: int
+
+    @property
+    def path(self) -> str:
+        """The path of the device; what is below it is given to the methods."""
+        return f"/devices/{self.number}"
+
+    async def get(self, rest: str = "", **params: Any) -> Response:
+        """GET something of the device."""
+        return await self.owner.get(f"{self.path}{rest}", params=params or None)
+
+    async def read(self, rest: str = "", **params: Any) -> Any:
+        """The JSON of something of the device, which must be there."""
+        answer = await self.get(rest, **params)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def put(self, rest: str = "", **body: Any) -> Response:
+        """PUT something of the device."""
+        return await self.owner.put(f"{self.path}{rest}", json=body)
+
+    async def post(self, rest: str, **body: Any) -> Response:
+        """POST something of the device."""
+        return await self.owner.post(f"{self.path}{rest}", json=body or None)
+
+    async def delete(self, rest: str = "") -> Response:
+        """DELETE the device, or something of it."""
+        return await self.owner.delete(f"{self.path}{rest}")
+
+    async def patch(self, plu: int | str, **fields: Any) -> Response:
+        """Edit a product."""
+        return await patch(self.owner, self.number, plu, **fields)
+
+    async def set_price(self, plu: int, price: float) -> None:
+        """Edit a price, which must succeed."""
+        answer = await self.patch(plu, price=price)
+        assert answer.status_code == 200, answer.text
+
+    async def fetch(self) -> dict[str, Any]:
+        """The catalogue, read from the scale just now."""
+        document: dict[str, Any] = (await self.read("/products"))["products"]
+        return document
+
+    async def cached(self) -> dict[str, Any]:
+        """The catalogue as it is stored."""
+        document: dict[str, Any] = (await self.read("/products/cached"))["products"]
+        return document
+
+    async def upload(self) -> None:
+        """Send the catalogue, which must succeed."""
+        answer = await self.post("/upload")
+        assert answer.status_code == 200, answer.text
+
+    @property
+    def sent_bytes(self) -> int:
+        """How much of catalogues the scale was sent so far."""
+        frames = self.scale.transcript.frames
+        return sum(one.size for one in frames if (one.direction, one.step) == ("in", Step.SEND))
+
+    async def is_dirty(self) -> bool:
+        """The flag as the device says it; lists may be a moment behind."""
+        flag: bool = (await self.read())["cached_dirty"]
+        return flag
+
+    async def is_listed_dirty(self) -> bool:
+        """The flag, about which the device itself and the list must agree."""
+        one = await self.read()
+        assert one in (await self.owner.get("/devices")).json()
+        flag: bool = one["cached_dirty"]
+        return flag
+
+    async def order(self, kind: str, **more: Any) -> Response:
+        """Queue an operation."""
+        ordered = await self.post("/operations", kind=kind, **more)
+        assert ordered.status_code == 202, ordered.text
+        return ordered
+
+    async def ended(self, ordered: Response) -> Any:
+        """How an ordered operation ended."""
+        return await ended(self.owner, ordered)
+
+    async def shows(self, price: float, plu: int = 2) -> None:
+        """Wait until the scale shows a price."""
+        await eventually(lambda: self.scale.base.products[plu - 1]["price"], price)
+
+
+async def patch(client: AsyncClient, number: int, plu: int | str, **fields: Any) -> Response:
+    """Edit a product of a device."""
+    return await client.patch(f"/devices/{number}/products/{plu}", json={"fields": fields})
+
+
+async def ended(client: AsyncClient, ordered: Response) -> Any:
+    """How an operation ended that was ordered."""
+
+    async def job() -> Any:
+        answer = (await client.get(ordered.headers["Location"])).json()
+        return answer if answer["status"] == "ended" else None
+
+    return await eventually(job)
+
+
+async def register(client: AsyncClient, name: str = "", **different: Any) -> int:
+    """The number of a device that was just registered; nothing listens at its address."""
+    body = {"name": name or f"scale {uuid4()}", "ip": "127.0.0.1", "port": 9, "password": PASSWORD}
+    answer = await client.post("/devices", json=body | different)
+    assert answer.status_code == 201, answer.text
+    number: int = answer.json()["id"]
+    return number
+
+
+async def a_device(
+    service: Service, client: AsyncClient, scale: Simulator, *, read: bool = True, **different: Any
+) -> Device:
+    """A device with this scale, whose catalogue was read unless told otherwise."""
+    number = await register(client, **{"ip": scale.host, "port": scale.port, **different})
+    device = Device(service=service, owner=client, scale=scale, number=number)
+    if read:
+        await device.fetch()
+    return device
+
+
+@asynccontextmanager
+async def open_devices(
+    database: str, *items: int, read: bool = True, heals: bool = False, **settings: Any
+) -> AsyncIterator[list[Device]]:
+    """Devices of one owner with so many products each, and the service at work."""
+    async with AsyncExitStack() as stack:
+        scales = [await stack.enter_async_context(a_scale(number)) for number in items]
+        service = await stack.enter_async_context(open_working(database, heals=heals, **settings))
+        owner = await stack.enter_async_context(service.client())
+        yield [await a_device(service, owner, scale, read=read) for scale in scales]
+
+
+@asynccontextmanager
+async def open_device(
+    database: str,
+    items: int = 3,
+    *faults: str,
+    base: ProductBase | None = None,
+    read: bool = True,
+    heals: bool = False,
+    **settings: Any,
+) -> AsyncIterator[Device]:
+    """A device, and the service at work."""
+    async with (
+        a_scale(items, *faults, base=base) as scale,
+        open_working(database, heals=heals, **settings) as service,
+        service.client() as owner,
+    ):
+        yield await a_device(service, owner, scale, read=read)
