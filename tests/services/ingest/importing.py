@@ -24,7 +24,7 @@ from services.ingest.handlers.importing import (
     Stopped,
     import_tables,
 )
-from tests.services.ingest.told import NOON, ZONE
+from tests.services.ingest.history import NOON, ZONE
 
 Numbers = tuple[int, int, int, int]
 """Total, inserted, skipped, rejected."""

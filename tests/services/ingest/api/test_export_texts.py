@@ -7,37 +7,21 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
-from httpx import AsyncClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.postgres.pool import Pool
 from libs.postgres.query import Row
 from services.ingest.api import csv_lines
 from services.ingest.domain.cell import restored, scanned
 from services.ingest.domain.day import written
-from tests.services.ingest.told import NOON, ZONE, a_scan, in_envelope, project
+from tests.services.ingest.history import NOON, ZONE, a_scan
+from tests.services.ingest.service import CSV, Service
 
 FIELDS = ("kind", "operator", "client", "city", "box", "code", "details", "source")
 COLUMN = dict(zip(FIELDS, (2, 3, 4, 5, 6, 7, 8, 10), strict=True))
 HOSTILE = [
-    "=1+1",
-    "+1",
-    "-1",
-    "@SUM(A1)",
-    "\t=1",
-    "\r=1",
-    "'=1",
-    'a"b',
-    '"',
-    '"&A1&"',
-    "a;b",
-    "a\r\nb",
-    "\n",
-    " a ",
-    "🌻",
-    "<script>alert(1)</script>",
-    "\x01\x1f\x7f\ufffe\u2028",
+    *("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1", 'a"b', '"', '"&A1&"', "a;b", "a\r\nb"),
+    *("\n", " a ", "🌻", "<script>alert(1)</script>", "\x01\x1f\x7f\ufffe\u2028"),
 ]
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])) | st.text(
     "'=+-@\t\r\n\";a"
@@ -107,11 +91,10 @@ def test_a_reader_of_csv_reads_back_what_was_stored(rows: list[dict[str, Any]]) 
     ]
 
 
-async def test_hostile_texts_pass_through_the_whole_api(viewer: AsyncClient, pool: Pool) -> None:
-    scans = [a_scan(n, **dict.fromkeys(FIELDS, text)) for n, text in enumerate(HOSTILE)]
-    await project(pool, [in_envelope(scan) for scan in scans])
+async def test_hostile_texts_pass_through_the_whole_api(ingest: Service) -> None:
+    await ingest.record(*(a_scan(n, **dict.fromkeys(FIELDS, one)) for n, one in enumerate(HOSTILE)))
 
-    _, *lines = read((await viewer.get("/api/v1/export/csv")).content)
+    _, *lines = read((await ingest.viewer.get(CSV)).content)
 
     assert [restored(line[3]) for line in lines] == HOSTILE
     assert [scanned(line[7]) for line in lines] == HOSTILE
