@@ -13,7 +13,7 @@ from services.ingest.adapters.google_sheets import open_spreadsheet
 from services.ingest.adapters.table import Choice, Row, Unreadable
 from services.ingest.domain.sheet import COLUMNS
 from tests.services.ingest.adapters.sheets_api import Grid, SheetsApi, serving
-from tests.services.ingest.told import NOON
+from tests.services.ingest.history import NOON
 
 OCTOBER: Grid = [
     list(COLUMNS),

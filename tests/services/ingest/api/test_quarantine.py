@@ -212,9 +212,7 @@ async def test_a_decision_is_taken_once_and_shown_to_who_comes_later(ingest: Ser
 async def test_many_at_once_get_one_success(ingest: Service) -> None:
     await ingest.send(event(1, code=7))
 
-    answers = await asyncio.gather(
-        *(decide(ingest, "mend", patch(code=str(n))) for n in range(20))
-    )
+    answers = await asyncio.gather(*(decide(ingest, "mend", patch(code=str(n))) for n in range(20)))
 
     assert sorted(answer.status_code for answer, _ in answers) == [200] + [409] * 19
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.services.ingest.told import a_scan
 
 from contracts.ingest import ItemRemoved
 from services.ingest.domain.box import (
@@ -25,7 +26,6 @@ from services.ingest.domain.box import (
     tally,
 )
 from tests.services.ingest.folded import one_by_one
-from tests.services.ingest.told import a_scan
 
 EVENING = datetime(2025, 10, 31, 23, 0, tzinfo=UTC)
 

@@ -4,10 +4,10 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from tests.services.ingest.told import NOON, a_scan
 
 from contracts.ingest import ScanRecorded
 from services.ingest.domain.removal import Found, Kind, Removing, as_scan, decide, latest
-from tests.services.ingest.told import NOON, a_scan
 
 
 def there(*scans: ScanRecorded) -> list[Found]:

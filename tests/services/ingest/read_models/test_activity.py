@@ -6,13 +6,14 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from tests.services.ingest.told import NOON, a_scan, in_envelope, project
+
 from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanRecorded
 from libs.postgres.pool import Pool
 from services.ingest.domain.day import Days
 from services.ingest.domain.question import Question
 from services.ingest.read_models import activity
 from services.ingest.read_models.activity import Activity, Counts
-from tests.services.ingest.told import NOON, a_scan, in_envelope, project
 
 TODAY = Days(first=date(2025, 10, 31), last=date(2025, 10, 31))
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy.dialects.postgresql.base import PGDialect
+from tests.services.ingest.told import NOON, a_scan, every_projection, in_envelope, project
 
 from contracts.envelope import Envelope
 from contracts.ingest import (
@@ -30,7 +31,6 @@ from services.ingest.read_models.presence import PRESENCE
 from services.ingest.read_models.quarantine import QUARANTINE
 from services.ingest.read_models.removal import REMOVAL
 from services.ingest.read_models.scan_log import SCAN_LOG
-from tests.services.ingest.told import NOON, a_scan, every_projection, in_envelope, project
 
 POSTGRES = PGDialect()  # type: ignore[no-untyped-call]
 TABLES = [table for projection in every_projection() for table in projection.tables]

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from urllib.parse import urlsplit
 
 import pytest
+from tests.services.ingest.told import ZONE, a_scan
 
 from contracts.ingest import EVENTS, IngestEvent
 from deploy.local.postgres import query
@@ -19,7 +20,6 @@ from services.ingest.domain.day import Days
 from services.ingest.domain.question import Question
 from services.ingest.read_models import activity, as_of, presence
 from services.ingest.read_models.as_of import Past
-from tests.services.ingest.told import ZONE, a_scan
 
 TODAY = Days(first=date(2025, 10, 31), last=date(2025, 10, 31))
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from tests.services.ingest.told import NOON, a_scan, in_envelope, project
 
 from contracts.ingest import IngestEvent, ItemRemoved, ScanRecorded
 from libs.postgres.pool import Pool
@@ -14,7 +15,6 @@ from services.ingest.domain.day import Days
 from services.ingest.domain.question import Question
 from services.ingest.read_models import box
 from services.ingest.read_models.box import Boxes, FoundBox, Total
-from tests.services.ingest.told import NOON, a_scan, in_envelope, project
 
 TODAY = Days(first=date(2025, 10, 31), last=date(2025, 10, 31))
 TOMORROW = Days(first=date(2025, 11, 1), last=date(2025, 11, 1))

@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 
 import pytest
+from tests.services.ingest.told import NOON, a_scan, in_envelope, project
 
 from contracts.ingest import IngestEvent
 from libs.postgres.pool import Pool
@@ -10,7 +11,6 @@ from services.ingest.domain.day import Days
 from services.ingest.domain.question import Question
 from services.ingest.read_models import box
 from services.ingest.read_models.box import Boxes
-from tests.services.ingest.told import NOON, a_scan, in_envelope, project
 
 TODAY = Days(first=date(2025, 10, 31), last=date(2025, 10, 31))
 BOTH = Days(first=TODAY.first, last=date(2025, 11, 1))

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from tests.services.ingest.told import NOON, ZONE, a_scan, in_envelope, project
 
 from contracts.ingest import IngestEvent, ItemRemoved, ScanRecorded
 from libs.postgres.pool import Pool
@@ -16,7 +17,6 @@ from services.ingest.domain.question import Question
 from services.ingest.read_models import box
 from services.ingest.read_models.box import FoundBox, Total
 from tests.services.ingest import folded
-from tests.services.ingest.told import NOON, ZONE, a_scan, in_envelope, project
 
 FRIDAY = date(2025, 10, 31)
 ASKED = product(

@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
+from tests.services.ingest.told import NOON, a_scan, in_envelope, project
+
 from libs.postgres.pool import Pool
 from services.ingest.read_models import presence
-from tests.services.ingest.told import NOON, a_scan, in_envelope, project
 
 
 async def test_the_latest_receive_time_counts_whatever_day_was_scanned(pool: Pool) -> None:

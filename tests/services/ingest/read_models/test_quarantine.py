@@ -3,6 +3,8 @@
 from datetime import timedelta
 from uuid import UUID
 
+from tests.services.ingest.told import NOON, in_envelope, project
+
 from contracts.ingest import (
     IngestEvent,
     QuarantineDropped,
@@ -14,7 +16,6 @@ from libs.postgres.pool import Pool
 from services.ingest.domain import identity
 from services.ingest.read_models import quarantine
 from services.ingest.read_models.quarantine import Status, Wanted
-from tests.services.ingest.told import NOON, in_envelope, project
 
 ALL = Wanted(tenant="demo", status=None)
 OPEN = Wanted(tenant="demo")

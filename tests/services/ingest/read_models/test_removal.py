@@ -4,14 +4,6 @@ from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
-from contracts.ingest import IngestEvent, ItemRemoved, ScanId
-from libs.eventsourcing.log import Cause
-from libs.eventsourcing.store import EventStore, Fact
-from libs.postgres.pool import Pool
-from services.ingest.domain.day import Days
-from services.ingest.domain.question import Question
-from services.ingest.handlers.removal import Order, remove_listed
-from services.ingest.read_models import removal
 from tests.services.ingest.told import (
     NOON,
     Projector,
@@ -20,6 +12,15 @@ from tests.services.ingest.told import (
     in_envelope,
     project,
 )
+
+from contracts.ingest import IngestEvent, ItemRemoved, ScanId
+from libs.eventsourcing.log import Cause
+from libs.eventsourcing.store import EventStore, Fact
+from libs.postgres.pool import Pool
+from services.ingest.domain.day import Days
+from services.ingest.domain.question import Question
+from services.ingest.handlers.removal import Order, remove_listed
+from services.ingest.read_models import removal
 
 TODAY = Days(first=date(2025, 10, 31), last=date(2025, 10, 31))
 TABLES = [table for projection in every_projection() for table in projection.tables]

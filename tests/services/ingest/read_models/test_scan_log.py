@@ -4,13 +4,14 @@ from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
+from tests.services.ingest.told import NOON, a_scan, in_envelope, project
+
 from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanRecorded
 from libs.postgres import query
 from libs.postgres.pool import Pool
 from services.ingest.domain.day import Days
 from services.ingest.domain.question import Question
 from services.ingest.read_models import scan_log
-from tests.services.ingest.told import NOON, a_scan, in_envelope, project
 
 TODAY = Days(first=date(2025, 10, 31), last=date(2025, 10, 31))
 WEEK = Days(first=date(2025, 10, 25), last=date(2025, 10, 31))

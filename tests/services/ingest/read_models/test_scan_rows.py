@@ -7,13 +7,13 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from tests.services.ingest.told import NOON, ZONE, a_scan, in_envelope, project
 
 from contracts.ingest import ItemRemoved, ScanRecorded
 from libs.postgres.pool import SYSTEM, Pool
 from services.ingest.domain.day import Days, day_of
 from services.ingest.domain.question import Question
 from services.ingest.read_models import scan_rows
-from tests.services.ingest.told import NOON, ZONE, a_scan, in_envelope, project
 
 TODAY = Days(first=date(2025, 10, 31), last=date(2025, 10, 31))
 WEEK = Days(first=date(2025, 10, 25), last=date(2025, 10, 31))
