@@ -1,7 +1,7 @@
 """What tests make histories of: events as devices send them and as the log has them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, assert_never
 from uuid import UUID, uuid5
@@ -25,6 +25,7 @@ from libs.testing.read_models import apply
 from services.ingest.bootstrap import projections
 from services.ingest.domain import identity
 from services.ingest.domain.day import Days
+from services.ingest.domain.question import Question
 from services.ingest.settings import Settings
 
 Store = EventStore[IngestEvent]
@@ -190,3 +191,13 @@ async def events_in(store: Store, *kinds: type[Any]) -> list[Any]:
     """Everything in a log, or the events of some kinds."""
     events = [store.decode(one) async for page in store.log.read_all() for one in page]
     return [one for one in events if isinstance(one, kinds or object)]
+
+
+def asking(days: Days = TODAY, tenant: str = "demo", **filters: Any) -> Question:
+    """A question of one tenant about some days."""
+    return Question(tenant=tenant, days=days, **filters)
+
+
+def numbers_of(rows: Iterable[Any]) -> list[int]:
+    """The numbers of the scans in rows, in their order."""
+    return [UUID(str(row["scan_id"])).int for row in rows]

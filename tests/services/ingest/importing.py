@@ -111,6 +111,11 @@ def file_with(path: Path, content: bytes) -> Path:
     return path
 
 
+def files_in(folder: Path) -> list[str]:
+    """What is in a folder."""
+    return [path.name for path in folder.iterdir()]
+
+
 def our_csv(path: Path, scans: Sequence[ScanRecorded], zone: ZoneInfo = ZONE) -> Path:
     """Scans in the format of `/export/csv` (§2.9), with the moments of the devices."""
     names = [*COLUMNS[:-2], "received_at", COLUMNS[-1]]

@@ -16,6 +16,7 @@ from libs.process.lifecycle import serve
 from libs.testing.waiting import eventually
 from services.ingest.adapters import workbook
 from tests.services.ingest.history import a_scan
+from tests.services.ingest.importing import files_in
 from tests.services.ingest.service import Service
 
 FORMATS = ("csv", "boxes-csv", "excel")
@@ -149,7 +150,7 @@ async def test_a_database_that_goes_away_breaks_the_connection(
         with pytest.raises(aiohttp.ClientPayloadError):
             await answer.read()
 
-    assert not list(temporary.iterdir())
+    assert not files_in(temporary)
     async with await export(served, kind, date="2025-10-30") as again:
         assert again.status == 200
 
@@ -166,7 +167,7 @@ async def test_a_client_that_leaves_leaves_nothing_behind(
     answer.close()
 
     async def remains() -> list[object]:
-        left: list[object] = [*await exporters(database), *writers(), *temporary.iterdir()]
+        left: list[object] = [*await exporters(database), *writers(), *files_in(temporary)]
         return left + [ingest.deps.exports] * ingest.deps.exports.locked()
 
     await eventually(remains, [], what="no turn, snapshot, writer or file to be left")
@@ -184,7 +185,7 @@ async def test_a_writer_that_dies_breaks_the_connection(
         with pytest.raises(aiohttp.ClientPayloadError):
             await answer.read()
 
-    assert not list(temporary.iterdir())
+    assert not files_in(temporary)
 
 
 @EVERY

@@ -60,6 +60,18 @@ def run(database: str) -> Run:
     return started
 
 
+def start(database: str, *arguments: object) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command(*arguments),
+        cwd=ROOT,
+        env=environment(database),
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+    )
+
+
 def counted(output: str, name: str) -> list[int]:
     (line,) = [line for line in output.splitlines() if name in line and "│" in line]
     return [int(cell) for cell in line.split("│")[2:-1]]
@@ -172,10 +184,7 @@ async def test_a_run_that_is_stopped_says_how_to_go_on_and_can_be_continued(
     query(database, HOLD)
     holder = await asyncpg.connect(database)
     await holder.execute("select pg_advisory_lock(7)")
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(
-        command(path), cwd=ROOT, env=environment(database), stdout=pipe, stderr=pipe, text=True
-    )
+    process = start(database, path)
     wait_until(lambda: stored(database) != "0", what="the first rows to be stored")
     process.send_signal(number)
     await holder.close()

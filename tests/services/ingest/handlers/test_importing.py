@@ -45,6 +45,7 @@ from tests.services.ingest.importing import (
     a_csv,
     a_row,
     file_with,
+    files_in,
     numbers,
     our_csv,
 )
@@ -187,7 +188,7 @@ async def test_rejected_rows_that_were_mended_are_imported(
 async def test_without_rejected_rows_there_is_no_file(importer: Importer, tmp_path: Path) -> None:
     await importer(a_csv(tmp_path / "a.csv", FIVE))
 
-    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+    assert files_in(tmp_path) == ["a.csv"]
 
 
 async def test_where_rejected_rows_cannot_be_written_the_import_says_so(
