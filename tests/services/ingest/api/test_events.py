@@ -1,14 +1,12 @@
 """What devices send, and what they are answered."""
 
-import asyncio
-
 import pytest
 
 from contracts.ingest import EVENTS
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.postgres import PostgresLog
 from services.ingest.api.paths import tidy
-from tests.services.ingest.history import Store, batch, event, uuid
+from tests.services.ingest.history import Store, event, uuid
 from tests.services.ingest.service import BATCH, VERIFY, Service
 
 V4 = "c6414b06-5a3c-4c0e-9e0f-2b1d3f4a5b6c"
@@ -77,25 +75,6 @@ async def test_a_batch_is_stored_in_the_name_of_its_tenant_and_device(ingest: Se
     (kept,) = [one async for page in ingest.store.log.read_all() for one in page]
     assert (kept.cause.tenant, kept.cause.actor) == ("demo", "device-1")
     assert kept.cause.correlation_id == "r-0123456789"
-
-
-async def test_a_whole_day_sent_again_is_skipped_whatever_the_hour(ingest: Service) -> None:
-    events = [event(n) for n in range(100)]
-    await ingest.send(*events)
-    ingest.clock.advance(hours=8)
-
-    answer = await ingest.send(*events[::-1])
-
-    assert (answer["inserted"], answer["skipped"]) == (0, 100)
-
-
-async def test_parallel_identical_batches_are_all_200_and_truly_counted(ingest: Service) -> None:
-    body = batch(*(event(n) for n in range(20)))
-
-    answers = await asyncio.gather(*(ingest.device.post(BATCH, content=body) for _ in range(40)))
-
-    assert {answer.status_code for answer in answers} == {200}
-    assert sum(answer.json()["inserted"] for answer in answers) == 20
 
 
 async def test_verify_echoes_what_is_known_as_it_was_spelled(ingest: Service) -> None:

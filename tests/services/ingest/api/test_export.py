@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client import REGISTRY
 
-from tests.services.ingest.history import NOON, ZONE, a_scan, removed
+from tests.services.ingest.history import NOON, a_scan, removed
 from tests.services.ingest.service import BOXES_CSV, CSV, EXCEL, Service
-from tests.services.ingest.test_golden import MORNING, moment, the_morning
 
 EARLY = datetime(2025, 10, 30, 21, 59, 7, tzinfo=UTC)
 """00:59:07 in Moscow, the next day."""
@@ -184,17 +183,3 @@ async def test_one_cannot_go_on_after_what_is_no_row_of_the_window(ingest: Servi
 
         assert answer.status_code == 400, after
         assert answer.json() == {"detail": "there is no such row to go on after"}
-
-
-@pytest.mark.parametrize("day", ["2025-10-31", "2025-12-31"])
-async def test_the_morning_has_eleven_rows_in_the_order_of_time(ingest: Service, day: str) -> None:
-    ingest.clock.now = moment(day, "09:15:30", ZONE)
-    for _ in range(2):
-        await ingest.send(*the_morning(day)[::-1])
-
-    rows = [row.split(";") for row in await lines(ingest, CSV, date=day)]
-
-    written = f"{day[8:]}.{day[5:7]}.{day[:4]}"
-    expected = [(f"{written} {at}", kind) for at, kind, *_ in MORNING]
-    assert [(row[1], row[2]) for row in rows] == expected
-    assert rows[2][7] == '"=""2042469234860"""'

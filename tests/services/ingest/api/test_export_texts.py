@@ -14,8 +14,7 @@ from libs.postgres.query import Row
 from services.ingest.api import csv_lines
 from services.ingest.domain.cell import restored, scanned
 from services.ingest.domain.day import written
-from tests.services.ingest.history import NOON, ZONE, a_scan
-from tests.services.ingest.service import CSV, Service
+from tests.services.ingest.history import NOON, ZONE
 
 FIELDS = ("kind", "operator", "client", "city", "box", "code", "details", "source")
 COLUMN = dict(zip(FIELDS, (2, 3, 4, 5, 6, 7, 8, 10), strict=True))
@@ -89,12 +88,3 @@ def test_a_reader_of_csv_reads_back_what_was_stored(rows: list[dict[str, Any]]) 
         )
         for row in rows
     ]
-
-
-async def test_hostile_texts_pass_through_the_whole_api(ingest: Service) -> None:
-    await ingest.record(*(a_scan(n, **dict.fromkeys(FIELDS, one)) for n, one in enumerate(HOSTILE)))
-
-    _, *lines = read((await ingest.viewer.get(CSV)).content)
-
-    assert [restored(line[3]) for line in lines] == HOSTILE
-    assert [scanned(line[7]) for line in lines] == HOSTILE

@@ -101,17 +101,6 @@ def test_one_file_from_the_first_run_to_the_last(run: Run, database: str, tmp_pa
     assert (again.returncode, counted(again.stdout, "raw.csv")) == (3, [4, 0, 3, 1])
 
 
-def test_several_files_are_added_up(run: Run, tmp_path: Path) -> None:
-    a, b = a_csv(tmp_path / "a.csv", ROWS), a_csv(tmp_path / "b.csv", ROWS[1:])
-
-    done = run(a, b)
-
-    assert done.returncode == 0
-    assert counted(done.stdout, "a.csv") == [3, 3, 0, 0]
-    assert counted(done.stdout, "b.csv") == [2, 0, 2, 0]
-    assert counted(done.stdout, "together") == [5, 3, 2, 0]
-
-
 def test_a_file_that_cannot_be_read_is_one_sentence_and_a_failure(run: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
 

@@ -1,26 +1,21 @@
 """What happens when people look after quarantined events, also several at once."""
 
 import asyncio
-import json
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import pytest
-
 from contracts.ingest import (
     QuarantineDropped,
     QuarantineMended,
-    ScanId,
     ScanQuarantined,
     ScanRecorded,
 )
 from libs.eventsourcing.log import Cause
-from services.ingest.domain import identity
-from services.ingest.domain.quarantine import AlreadyDecided, CutShort, NotInQuarantine, StillWrong
+from services.ingest.domain.quarantine import AlreadyDecided
 from services.ingest.domain.scan import RAW_LIMIT
 from services.ingest.handlers import quarantine
-from services.ingest.handlers.correction import Correction, read_correction
+from services.ingest.handlers.correction import Correction
 from services.ingest.handlers.scan import verify
 from tests.services.ingest.handlers.sending import send
 from tests.services.ingest.history import (
@@ -61,40 +56,6 @@ async def codes(store: Store) -> list[str]:
     return [scan.code for scan in await events_in(store, ScanRecorded)]
 
 
-async def test_a_corrected_event_is_a_scan_and_the_quarantine_knows(store: Store) -> None:
-    await send(store, event(1, code=7))
-
-    done = await mend(store, 1, patch(code="7"))
-
-    (scan,) = await events_in(store, ScanRecorded)
-    assert (scan.code, scan.received_at, str(scan.scan_id)) == ("7", NOON, uuid(1))
-    assert await events_in(store, QuarantineMended) == [
-        QuarantineMended(
-            quarantine_id=id_of(1), scan_id=scan.scan_id, mended_by="office", mended_at=LATER
-        )
-    ]
-    assert (done.scan_id, done.duplicate) == (scan.scan_id, False)
-
-
-async def test_the_whole_event_may_be_given_instead_of_a_patch(store: Store) -> None:
-    await send(store, event(1, code=7))
-
-    await mend(store, 1, read_correction(json.dumps(event(1, code="8")).encode()))
-
-    assert await codes(store) == ["8"]
-
-
-async def test_what_is_still_wrong_changes_nothing(store: Store) -> None:
-    await send(store, event(1, code=7))
-
-    with pytest.raises(StillWrong) as refused:
-        await mend(store, 1, patch(code=8, operator="x" * 101))
-
-    assert refused.value.fault.code == "bad_text"
-    assert set(refused.value.wrong) == {"code", "operator"}
-    assert len(await events_in(store)) == 1
-
-
 async def test_a_scan_that_was_sent_again_meanwhile_is_only_marked(store: Store) -> None:
     await send(store, event(1, code=7))
     await send(store, event(1, code="7", operator="boris"))
@@ -119,31 +80,6 @@ async def test_a_mended_event_that_is_sent_again_is_known(store: Store) -> None:
     assert len(await events_in(store, ScanQuarantined)) == 1
 
 
-async def test_a_second_decision_is_refused_with_the_first(store: Store) -> None:
-    await send(store, event(1, code=7))
-    await drop(store, id_of(1))
-
-    for correction in (patch(code="7"), patch(code=8)):
-        with pytest.raises(AlreadyDecided) as refused:
-            await mend(store, 1, correction)
-        assert isinstance(refused.value.decision, QuarantineDropped)
-
-    with pytest.raises(AlreadyDecided):
-        await drop(store, id_of(1))
-    assert await codes(store) == []
-
-
-async def test_an_event_is_tried_again_unchanged_when_the_rules_have_changed(store: Store) -> None:
-    await send(store, event(1, ts=OLD_MS))
-
-    with pytest.raises(StillWrong):
-        await quarantine.replay(store, id_of(1), **GIVEN)
-    await quarantine.replay(store, id_of(1), **GIVEN | {"not_before": OLD})
-
-    (scan,) = await events_in(store, ScanRecorded)
-    assert scan.scanned_at == OLD
-
-
 async def test_many_are_tried_again_each_for_itself(store: Store) -> None:
     old, wrong = [event(n, ts=OLD_MS) for n in (1, 3, 4)], event(2, ts=OLD_MS, code=7)
     await send(store, *old, wrong)
@@ -156,33 +92,6 @@ async def test_many_are_tried_again_each_for_itself(store: Store) -> None:
 
     each = ("mended", "duplicates", "still_wrong", "cut_short", "already_decided")
     assert became == dict.fromkeys(each, 1)
-
-
-async def test_what_was_cut_can_only_be_corrected_as_a_whole(store: Store) -> None:
-    await send(store, event(1, details="x" * RAW_LIMIT))
-
-    with pytest.raises(CutShort):
-        await quarantine.replay(store, id_of(1), **GIVEN)
-    with pytest.raises(CutShort):
-        await mend(store, 1, patch(details=""))
-    await mend(store, 1, Correction(event(1, details="short"), is_patch=False))
-
-    assert [scan.details for scan in await events_in(store, ScanRecorded)] == ["short"]
-
-
-async def test_another_tenants_event_and_a_scan_are_in_no_quarantine(store: Store) -> None:
-    await send(store, event(1, code=7), tenant="other")
-    await send(store, event(2))
-    theirs = id_of(1, "other")
-    scan = identity.scan_event(identity.namespace("demo"), ScanId(UUID(uuid(2))))
-
-    with pytest.raises(NotInQuarantine):
-        await quarantine.mend(store, theirs, patch(code="7"), **GIVEN)
-    with pytest.raises(NotInQuarantine):
-        await quarantine.inspect(store, theirs, tenant="demo", not_before=FLOOR)
-    for one in (theirs, scan):
-        with pytest.raises(NotInQuarantine):
-            await drop(store, one)
 
 
 async def test_whatever_is_decided_a_device_learns_that_its_event_has_arrived(
@@ -205,18 +114,6 @@ async def test_an_event_without_a_readable_id_is_known_by_the_one_it_was_given(
     await quarantine.mend(store, kept.event_id, patch(uuid=uuid(1)), **GIVEN)
 
     assert await verify(store, "demo", [uuid(1)]) == [uuid(1)]
-
-
-async def test_an_event_is_inspected_from_the_log(store: Store) -> None:
-    await send(store, event(1, code=7, box=[]))
-    await drop(store, id_of(1))
-
-    found = await quarantine.inspect(store, id_of(1), tenant="demo", not_before=FLOOR)
-
-    assert found.value == event(1, code=7, box=[])
-    assert set(found.wrong) == {"code", "box"}
-    assert found.fault is not None
-    assert isinstance(found.decision, QuarantineDropped)
 
 
 async def test_one_of_many_decisions_at_once_wins_and_nothing_else_is_written(

@@ -15,7 +15,7 @@ from services.ingest.domain import identity
 from services.ingest.domain.removal import LONGEST_REASON
 from services.ingest.domain.scan import LIMITS
 from services.ingest.handlers import removal
-from services.ingest.handlers.removal import Candidates, EventUnknown, Look, NotAnItem, Order
+from services.ingest.handlers.removal import Candidates, Look, Order
 from services.ingest.handlers.scan import verify
 from tests.services.ingest.history import DEMO, NOON, Store, a_scan, append, events_in
 
@@ -48,20 +48,6 @@ def candidates(*numbers: int, complete: bool = True) -> Look:
 
 async def removed_ids(store: Store) -> list[int]:
     return sorted(event.scan.scan_id.int for event in await events_in(store, ItemRemoved))
-
-
-async def test_listed_items_are_removed_once_and_the_rest_is_left_alone(store: Store) -> None:
-    await append(store, a_scan(1), a_scan(2), a_scan(3, kind="BOX"))
-
-    first = await remove_listed(store, ids(1, 1, 3, 77), order=ORDER)
-    again = await remove_listed(store, ids(1, 3, 77), order=ORDER)
-
-    assert first
-    assert first.audit.removed == tuple(ids(1))
-    assert again is None
-    assert await removed_ids(store) == [1]
-    assert await events_in(store, RemovalRecorded) == [first.audit]
-    assert await remove_listed(store, [], order=ORDER) is None
 
 
 async def test_a_removed_item_sent_again_is_known_and_stays_removed(store: Store) -> None:
@@ -97,42 +83,6 @@ async def test_no_item_among_incomplete_candidates_is_no_answer(store: Store) ->
 
     with pytest.raises(Unavailable):
         await remove_from_box(store, candidates(1, complete=False), order=ORDER)
-
-
-async def test_an_event_is_removed_by_its_id_and_that_is_safe_to_repeat(store: Store) -> None:
-    await append(store, a_scan(1))
-    (one,) = ids(1)
-
-    first, again = [await remove_event(store, one, order=order(kind="REMOVE")) for _ in range(2)]
-
-    assert first
-    assert (first.audit.kind, first.audit.code) == ("REMOVE", "2042469234860")
-    assert again is None
-
-
-async def test_only_items_can_be_removed_by_id_and_only_known_ones(store: Store) -> None:
-    await append(store, a_scan(1), a_scan(2, kind="CLOSE"))
-    done = await remove_listed(store, ids(1), order=ORDER)
-    assert done
-    audit = ScanId(done.audit.removal_id)
-
-    for unknown in (*ids(77), None):
-        with pytest.raises(EventUnknown):
-            await remove_event(store, unknown, order=ORDER)
-    for unfit in (*ids(2), audit):
-        with pytest.raises(NotAnItem):
-            await remove_event(store, unfit, order=ORDER)
-    assert await remove_listed(store, [audit], order=ORDER) is None
-
-
-async def test_another_tenant_removes_nothing(store: Store) -> None:
-    await append(store, a_scan(1))
-
-    assert await remove_listed(store, ids(1), order=ORDER, cause=OTHER) is None
-    assert await remove_from_box(store, candidates(1), order=ORDER, cause=OTHER) is None
-    with pytest.raises(EventUnknown):
-        await remove_event(store, *ids(1), order=ORDER, cause=OTHER)
-    assert await removed_ids(store) == []
 
 
 async def test_a_repeated_order_with_a_key_answers_the_first_result(store: Store) -> None:

@@ -1,13 +1,12 @@
 """What happens when a device sends a batch, and when it asks what has arrived."""
 
 import asyncio
-import json
 from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
-from contracts.ingest import ScanQuarantined, ScanRecorded
+from contracts.ingest import ScanRecorded
 from services.ingest.handlers.body import BadRequest
 from services.ingest.handlers.scan import Recorded, verify
 from tests.services.ingest.handlers.sending import send
@@ -42,18 +41,6 @@ async def test_within_a_batch_the_first_of_a_uuid_wins(store: Store) -> None:
 
     assert counts(recorded) == (1, 2, 0)
     assert await codes(store) == {"1"}
-
-
-async def test_a_bad_event_is_quarantined_and_the_others_are_stored(store: Store) -> None:
-    bad = event(2, code="x" * 501)
-
-    recorded = await send(store, event(1), bad, event(3))
-
-    assert counts(recorded) == (2, 0, 1)
-    assert "too_long" in recorded.errors[0]
-    (kept,) = await events_in(store, ScanQuarantined)
-    assert (str(kept.scan_id), kept.code) == (bad["uuid"], "too_long")
-    assert json.loads(kept.raw) == bad
 
 
 async def test_a_bad_event_sent_again_is_an_error_again_but_kept_once(store: Store) -> None:

@@ -25,7 +25,6 @@ from tests.services.ingest.history import (
     a_scan,
     asking,
     in_envelope,
-    numbers_of,
     record,
     removed,
 )
@@ -99,35 +98,6 @@ async def test_equal_numbers_of_two_clients_or_cities_are_several_boxes(pool: Po
     assert (await answer(pool)).total() == Total(items=4, boxes=4)
 
 
-async def test_a_removed_item_is_neither_counted_nor_listed_and_never_returns(pool: Pool) -> None:
-    scans = [a_scan(1), a_scan(2)]
-    await record(pool, removed(scans[0]), *scans)
-
-    found = await only(pool)
-
-    assert (found.tally.items, numbers_of(found.items)) == (1, [2])
-
-
-async def test_a_box_filled_over_midnight_shows_its_end_on_both_days(pool: Pool) -> None:
-    opened = datetime(2025, 10, 31, 20, 59, 59, 999000, tzinfo=UTC)
-    closed = opened + timedelta(minutes=20)
-    await record(
-        pool,
-        a_scan(1, kind="BOX", scanned_at=opened),
-        a_scan(2, scanned_at=opened),
-        a_scan(3, scanned_at=opened + timedelta(milliseconds=1)),
-        a_scan(4, kind="AUTO_CLOSE", scanned_at=closed),
-    )
-
-    first, second = await only(pool), await only(pool, TOMORROW)
-
-    standing = Standing(opened_at=opened, closed_at=closed, closed_by=Turn.AUTO_CLOSE)
-    assert first.standing == second.standing == standing
-    assert (first.tally.items, first.continued) == (1, False)
-    assert (second.tally.items, second.continued) == (1, True)
-    assert (await answer(pool, BOTH)).total() == Total(items=2, boxes=2)
-
-
 async def test_an_equal_label_of_another_day_is_another_box(pool: Pool) -> None:
     tomorrow = NOON + timedelta(days=1)
     await record(
@@ -158,32 +128,6 @@ async def test_days_begin_at_midnight_also_where_clocks_are_changed(pool: Pool) 
 
         found = await pool.fetchval("SELECT day FROM box WHERE box = $1", moment)
         assert str(found) == day, moment
-
-
-async def test_late_arrival_changes_a_day_long_gone(pool: Pool) -> None:
-    await record(pool, a_scan(1, kind="BOX"), a_scan(2, scanned_at=NOON + timedelta(days=30)))
-    late = NOON + timedelta(days=9)
-    await record(pool, a_scan(3, kind="CLOSE", received_at=late, scanned_at=NOON))
-
-    assert (await only(pool)).standing == Standing(
-        opened_at=NOON, closed_at=NOON, closed_by=Turn.CLOSE
-    )
-
-
-async def test_boxes_come_by_items_then_by_number(pool: Pool) -> None:
-    await record(
-        pool,
-        *(a_scan(n, kind="BOX", box=f"ivancov/{n}") for n in (10, 9, 100, 8)),
-        a_scan(101, box="ivancov/7"),
-        a_scan(102, client="petrov", box="petrov/1"),
-        a_scan(103, client="petrov", box="petrov/2", city="Rostov"),
-        a_scan(104, client="petrov", box="petrov/2", city="Rostov"),
-    )
-
-    assert [one.label for one in (await answer(pool)).boxes] == [
-        *("petrov/2", "petrov/1"),
-        *(f"ivancov/{n}" for n in (7, 8, 9, 10, 100)),
-    ]
 
 
 async def test_pages_cut_one_order_and_totals_count_every_page(pool: Pool) -> None:
@@ -224,15 +168,6 @@ async def test_items_are_cut_and_counted_nevertheless(
         found = await answer(pool, items=most)
         assert [len(one.items) for one in found.boxes] == listed
         assert [one.tally.items for one in found.boxes] == [10, 10]
-
-
-async def test_items_are_listed_by_time_then_by_receive_time_then_by_id(pool: Pool) -> None:
-    later = NOON + timedelta(seconds=1)
-    await record(
-        pool, a_scan(1, scanned_at=later), a_scan(2, received_at=later), a_scan(4), a_scan(3)
-    )
-
-    assert numbers_of((await only(pool)).items) == [3, 4, 2, 1]
 
 
 QUESTIONS = [
