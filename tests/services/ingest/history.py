@@ -99,13 +99,18 @@ def a_scan(number: int = 1, **changes: Any) -> ScanRecorded:
 
 def removed(scan: ScanRecorded, **changes: Any) -> ItemRemoved:
     """That the item of a scan was removed."""
-    fields = {"removal_id": UUID(int=900), "removed_at": NOON, "removed_by": "vera", "reason": ""}
-    return ItemRemoved(**{"scan": scan} | fields | changes)
+    fields: dict[str, Any] = {
+        "removal_id": UUID(int=900),
+        "removed_at": NOON,
+        "removed_by": "vera",
+        "reason": "",
+    }
+    return ItemRemoved(scan=scan, **(fields | changes))
 
 
 def audit(**changes: Any) -> RemovalRecorded:
     """The record of a removal of many items."""
-    fields = {
+    fields: dict[str, Any] = {
         "removal_id": UUID(int=900),
         "kind": "BULK_REMOVE",
         "operator": "vera",

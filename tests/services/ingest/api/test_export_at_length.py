@@ -166,11 +166,11 @@ async def test_a_client_that_leaves_leaves_nothing_behind(
     assert ingest.deps.exports.locked()
     answer.close()
 
-    async def remains() -> list[object]:
-        left: list[object] = [*await exporters(database), *writers(), *files_in(temporary)]
-        return left + [ingest.deps.exports] * ingest.deps.exports.locked()
+    async def nothing_remains() -> bool:
+        left = [*await exporters(database), *writers(), *files_in(temporary)]
+        return not (left or ingest.deps.exports.locked())
 
-    await eventually(remains, [], what="no turn, snapshot, writer or file to be left")
+    await eventually(nothing_remains, what="no turn, snapshot, writer or file to be left")
 
 
 async def test_a_writer_that_dies_breaks_the_connection(

@@ -114,8 +114,8 @@ def test_every_wrong_field_is_named_and_no_other() -> None:
     }
     other_spelling = event(ts=..., timestamp="noon")
     assert set(wrong_fields(kept(), other_spelling, not_before=FLOOR)) == {"ts"}
-    for value in (7, None, [], "text"):
-        assert wrong_fields(kept(), value, not_before=FLOOR) == {}
+    for other in (7, None, [], "text"):
+        assert wrong_fields(kept(), other, not_before=FLOOR) == {}
 
 
 FIELDS = st.sampled_from(list(event()))

@@ -53,7 +53,9 @@ def again(value: dict[str, Any]) -> ScanRecorded:
     """The same, received an hour later."""
     reading = read(value)
     assert isinstance(reading, Reading)
-    return judge(reading, received_at=LATER, not_before=FLOOR)
+    scan = judge(reading, received_at=LATER, not_before=FLOOR)
+    assert isinstance(scan, ScanRecorded)
+    return scan
 
 
 def test_what_a_device_sends_becomes_a_scan() -> None:

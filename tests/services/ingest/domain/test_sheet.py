@@ -20,7 +20,8 @@ REQUIRED = ("uuid", "ts", "type", "operator")
 
 def sheet(header: list[Any] | None = None, name: str = "raw_log_2025_10", **given: Any) -> Sheet:
     """A sheet with these columns."""
-    return sheet_of(name, header or list(COLUMNS), **{"zone": ZONE, "not_before": FLOOR} | given)
+    rules: dict[str, Any] = {"zone": ZONE, "not_before": FLOOR} | given
+    return sheet_of(name, header or list(COLUMNS), **rules)
 
 
 OCTOBER = sheet([name for name in COLUMNS if name != "details"])

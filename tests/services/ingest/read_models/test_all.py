@@ -86,7 +86,8 @@ def a_history(random: Random, length: int = 120) -> list[Envelope[IngestEvent]]:
             dropped = QuarantineDropped(
                 **given, reason="a test", dropped_by="vera", dropped_at=NOON
             )
-            events += [bad, *random.choice([[], [mended], [dropped]])]
+            decisions: list[list[IngestEvent]] = [[], [mended], [dropped]]
+            events += [bad, *random.choice(decisions)]
         history += [in_envelope(one, tenant=tenant) for one in events]
     return history
 

@@ -97,7 +97,7 @@ async def test_filters_and_kinds_narrow_the_rows(pool: Pool, reading_pool: Pool)
     )
     await record(pool, a_scan(5), tenant="other")
 
-    cases: list[tuple[str | None, dict[str, str], list[int]]] = [
+    cases: list[tuple[str | None, dict[str, Any], list[int]]] = [
         (None, {}, [1, 2, 3, 4]),
         ("ERROR", {}, [2]),
         (None, {"operator": ""}, [3]),
