@@ -9,7 +9,7 @@ import inspect
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, overload
 
 Value = TypeVar("Value")
 
@@ -23,14 +23,36 @@ _POLL_SECONDS: Final = 0.01
 _TRUTH: Final[Any] = object()
 
 
+@overload
 async def eventually(
-    condition: Callable[[], Value | Awaitable[Value]],
+    condition: Callable[[], Awaitable[Value]],
+    equals: object = ...,
+    *,
+    what: str = ...,
+    progress: Callable[[], object] | None = ...,
+    poll_seconds: float = ...,
+) -> Value: ...
+
+
+@overload
+async def eventually(
+    condition: Callable[[], Value],
+    equals: object = ...,
+    *,
+    what: str = ...,
+    progress: Callable[[], object] | None = ...,
+    poll_seconds: float = ...,
+) -> Value: ...
+
+
+async def eventually(
+    condition: Callable[[], Any],
     equals: object = _TRUTH,
     *,
     what: str = "",
     progress: Callable[[], object] | None = None,
     poll_seconds: float = _POLL_SECONDS,
-) -> Value:
+) -> Any:
     """The condition's first value that is true, or that `equals` what is given.
 
     `condition` may be a plain function or one to await. As long as the value of `progress` changes
@@ -48,7 +70,7 @@ async def eventually(
         else:
             holds = bool(value) if equals is _TRUTH else value == equals
         if holds:
-            return value  # type: ignore[no-any-return]
+            return value
         await asyncio.sleep(poll_seconds)
     raise AssertionError(_never(condition, what, equals, value))
 
