@@ -1,18 +1,15 @@
 """What tests of the importer share: runs, sources, and our CSV written by hand."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from contracts.ingest import ScanRecorded
 from libs.clock import Clock
 from services.ingest.adapters.table import Choice
 from services.ingest.adapters.table_file import open_file
-from services.ingest.domain.cell import barcode, harmless
-from services.ingest.domain.day import written
 from services.ingest.domain.sheet import COLUMNS
 from services.ingest.handlers.importing import (
     Account,
@@ -114,29 +111,3 @@ def file_with(path: Path, content: bytes) -> Path:
 def files_in(folder: Path) -> list[str]:
     """What is in a folder."""
     return [path.name for path in folder.iterdir()]
-
-
-def our_csv(path: Path, scans: Sequence[ScanRecorded], zone: ZoneInfo = ZONE) -> Path:
-    """Scans in the format of `/export/csv` (§2.9), with the moments of the devices."""
-    names = [*COLUMNS[:-2], "received_at", COLUMNS[-1]]
-    lines = [names, *(_cells(scan, zone) for scan in scans)]
-    text = "".join(";".join(map(_quoted, line)) + "\r\n" for line in lines)
-    return file_with(path, ("\ufeff" + text).encode())
-
-
-def _cells(scan: ScanRecorded, zone: ZoneInfo) -> list[str]:
-    texts = (scan.kind, scan.operator, scan.client, scan.city, scan.box)
-    return [
-        str(scan.scan_id),
-        written(scan.scanned_at, zone),
-        *map(harmless, texts),
-        barcode(scan.code),
-        harmless(scan.details or ""),
-        written(scan.received_at, zone),
-        harmless(scan.source),
-    ]
-
-
-def _quoted(cell: str) -> str:
-    doubled = cell.replace('"', '""')
-    return f'"{doubled}"' if any(letter in cell for letter in ';"\r\n') else cell

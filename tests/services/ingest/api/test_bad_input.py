@@ -239,7 +239,7 @@ async def test_an_instant_without_sense_is_400(ingest: Service) -> None:
             assert as_of not in answer.json()["detail"]
 
 
-ONE = {"operator": "vera", "box": "b", "code": "c"}
+ONE: dict[str, Any] = {"operator": "vera", "box": "b", "code": "c"}
 MANY: dict[str, Any] = {"operator": "vera", "uuids": []}
 NO_JSON = [b"not json 401", b"", b"[]", b"{}", b"[" * 5000]
 NO_REMOVAL: list[tuple[str, bytes | dict[str, Any]]] = [
@@ -249,7 +249,7 @@ NO_REMOVAL: list[tuple[str, bytes | dict[str, Any]]] = [
     (REMOVE, b'{"operator":"\xff","box":"b","code":"c"}'),
     (REMOVE, b'{"operator":"\\ud800","box":"b","code":"c"}'),
     (REMOVE, b'{"operator":"v","box":"b","code":"\\u0000 401"}'),
-    *((REMOVE, ONE | {"operator": operator}) for operator in ("", "  ", None)),
+    *((REMOVE, ONE | {"operator": odd}) for odd in ("", "  ", None)),
     (REMOVE, ONE | {"code": 401}),
     (REMOVE, ONE | {"box": "401" * 34}),
     (REMOVE, ONE | {"code": "4" * 501}),

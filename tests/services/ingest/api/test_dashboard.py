@@ -8,6 +8,12 @@ import pytest
 from tests.services.ingest.history import NOON, NOON_MS, a_scan
 from tests.services.ingest.service import RAW, STATE, Service
 
+SCAN = {"operator": "anna", "type": "ITEM", "client": "ivancov", "city": "Novosem"} | {
+    "code": "2042469234860",
+    "uuid": "00000000-0000-0000-0000-000000000007",
+}
+"""`a_scan(7)` in the words of clients."""
+
 
 async def test_an_empty_day_has_every_field(ingest: Service) -> None:
     counters = ("items", "opens", "closes", "errors", "autoCloses", "removed")
@@ -47,18 +53,9 @@ async def test_a_scan_is_shown_everywhere_in_the_clients_words(ingest: Service) 
     rest = dict.fromkeys(("boxesOpen", "boxesClose", "errors", "autoCloses", "removed"), 0)
     assert state["clients"] == [{"client": "ivancov", "items": 1} | rest]
     assert state["feed"] == [
-        {
-            "ts": "31.10.2025 08:02:05",
-            "operator": "anna",
-            "type": "ITEM",
-            "client": "ivancov",
-            "city": "Novosem",
-            "box": "ivancov/8",
-            "code": "2042469234860",
-            "uuid": "00000000-0000-0000-0000-000000000007",
-            "tsMs": 1_761_886_925_000,
-            "details": "",
-        }
+        SCAN
+        | {"ts": "31.10.2025 08:02:05", "tsMs": 1_761_886_925_000}
+        | {"box": "ivancov/8", "details": ""}
     ]
     lists = (state["operatorsList"], state["clientsList"], state["citiesList"])
     assert lists == (["anna"], ["ivancov"], ["Novosem"])
@@ -159,23 +156,11 @@ async def test_raw_shows_a_scan_in_full(ingest: Service) -> None:
 
     assert await ingest.get(RAW) == {
         "logs": [
-            {
-                "uuid": "00000000-0000-0000-0000-000000000007",
-                "ts": "31.10.2025 12:00:00",
-                "type": "ITEM",
-                "operator": "anna",
-                "client": "ivancov",
-                "city": "Novosem",
-                "box": "a/b/7",
-                "code": "2042469234860",
-                "details": None,
-                "receivedAt": "31.10.2025 12:00:00",
-                "source": "pwa",
-                "tsMs": NOON_MS,
-                "receivedAtMs": NOON_MS,
-                "deviceTsMs": NOON_MS + 3 * 3_600_000,
-                "skewed": True,
-            }
+            SCAN
+            | {"box": "a/b/7", "details": None, "source": "pwa", "skewed": True}
+            | dict.fromkeys(("ts", "receivedAt"), "31.10.2025 12:00:00")
+            | dict.fromkeys(("tsMs", "receivedAtMs"), NOON_MS)
+            | {"deviceTsMs": NOON_MS + 3 * 3_600_000}
         ],
         "total": 1,
     }

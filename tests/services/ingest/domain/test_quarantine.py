@@ -114,7 +114,8 @@ def test_every_wrong_field_is_named_and_no_other() -> None:
     }
     other_spelling = event(ts=..., timestamp="noon")
     assert set(wrong_fields(kept(), other_spelling, not_before=FLOOR)) == {"ts"}
-    for other in (7, None, [], "text"):
+    no_objects: list[object] = [7, None, [], "text"]
+    for other in no_objects:
         assert wrong_fields(kept(), other, not_before=FLOOR) == {}
 
 

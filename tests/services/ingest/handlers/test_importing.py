@@ -1,20 +1,13 @@
 """The account of an import is exact, whatever is in the files and whatever goes wrong."""
 
-import asyncio
 import csv
-import dataclasses
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import openpyxl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from contracts.ingest import EVENTS, IngestEvent, ScanId, ScanRecorded
 from libs.eventsourcing.codec import Codec
@@ -24,14 +17,12 @@ from services.ingest.adapters import csv_file
 from services.ingest.adapters.rejects import HEADER
 from services.ingest.adapters.table import Choice
 from services.ingest.domain import identity
-from services.ingest.domain.scan import SKEW
 from services.ingest.domain.sheet import COLUMNS
 from services.ingest.handlers import importing
 from tests.services.ingest.handlers.sending import send
 from tests.services.ingest.history import (
     NOON,
     NOON_MS,
-    ZONE,
     Store,
     a_scan,
     append,
@@ -47,7 +38,6 @@ from tests.services.ingest.importing import (
     file_with,
     files_in,
     numbers,
-    our_csv,
 )
 
 GOOD = a_row(1)
@@ -359,58 +349,3 @@ async def test_stopping_ends_the_wait(tmp_path: Path) -> None:
 
     assert report.stopped
     assert numbers(report.accounts[0]) == (0, 0, 0, 0)
-
-
-letters = st.characters(codec="utf-8", exclude_characters="\0")
-awkward = st.text(st.sampled_from("'=+-@\t\r\n\";, aя") | letters, max_size=12)
-named = awkward.filter(str.strip)
-moments = st.datetimes(
-    datetime(2015, 1, 2),  # noqa: DTZ001 -- hypothesis adds the zone
-    datetime(2026, 11, 20),  # noqa: DTZ001
-    timezones=st.just(UTC),
-).map(lambda moment: moment.replace(microsecond=0))
-lags = st.integers(-7200, 7200).map(lambda seconds: timedelta(seconds=seconds))
-
-
-@st.composite
-def scans(draw: st.DrawFn) -> ScanRecorded:
-    scanned_at = draw(moments)
-    received_at = scanned_at + draw(lags)
-    skewed = scanned_at > received_at + SKEW
-    return a_scan(
-        scan_id=ScanId(draw(st.uuids())),
-        kind=draw(st.sampled_from(["ITEM", "BOX", "REMOVE"]) | named),
-        operator=draw(named),
-        client=draw(awkward),
-        city=draw(awkward),
-        box=draw(awkward),
-        code=draw(awkward | st.just("2.04247E+12")),
-        details=draw(awkward) or None,
-        source=draw(named | st.just("pwa")),
-        scanned_at=scanned_at,
-        received_at=received_at,
-        effective_at=received_at if skewed else scanned_at,
-        skewed=skewed,
-    )
-
-
-@pytest.mark.parametrize("zone", [ZONE, ZoneInfo("UTC")], ids=str)
-@settings(deadline=None, max_examples=60)
-@given(exported=st.lists(scans(), max_size=8, unique_by=lambda scan: scan.scan_id))
-def test_an_export_is_imported_as_what_it_is_of(
-    zone: ZoneInfo, exported: list[ScanRecorded]
-) -> None:
-    store = Store(MemoryLog(), Codec[IngestEvent](EVENTS))
-    importer = Importer(store, lambda: datetime(2026, 11, 21, tzinfo=UTC), zone=zone)
-
-    async def imported() -> list[ScanRecorded]:
-        with TemporaryDirectory() as folder:
-            path = our_csv(Path(folder) / "export.csv", exported, zone)
-            (account,) = (await importer(path)).accounts
-        count = len(exported)
-        assert (account.fault, numbers(account)) == (None, (count, count, 0, 0))
-        return await events_in(store, ScanRecorded)
-
-    assert {scan.scan_id: scan for scan in asyncio.run(imported())} == {
-        scan.scan_id: dataclasses.replace(scan, source=scan.source or "pwa") for scan in exported
-    }

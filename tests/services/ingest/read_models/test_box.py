@@ -12,7 +12,6 @@ import pytest
 from contracts.ingest import IngestEvent, ScanRecorded
 from libs.postgres import query
 from libs.postgres.pool import Pool
-from services.ingest.domain.box import Standing, Turn
 from services.ingest.domain.day import Days
 from services.ingest.domain.question import Question
 from services.ingest.read_models import box, box_queries
@@ -45,45 +44,10 @@ async def answer(
     return await box.answer(pool, asking(days), limit=limit, offset=offset, items=items)
 
 
-async def only(pool: Pool, days: Days = TODAY) -> FoundBox:
-    (found,) = (await answer(pool, days)).boxes
-    return found
-
-
-async def test_nothing_happened_yet(pool: Pool) -> None:
-    found = await answer(pool)
-
-    assert (found.boxes, found.total(), found.clients()) == ([], Total(), {})
-
-
-async def test_a_box_knows_its_items_operators_and_times(pool: Pool) -> None:
-    later = NOON + timedelta(minutes=5)
-    await record(
-        pool,
-        a_scan(3, kind="CLOSE", scanned_at=later, operator="boris"),
-        a_scan(2, scanned_at=NOON + timedelta(minutes=1), code="777"),
-        a_scan(1, kind="BOX", operator=""),
-    )
-    await record(pool, a_scan(1), tenant="other")
-
-    found = await only(pool)
-
-    assert (found.label, found.day, found.operators) == ("ivancov/8", DAY, ["anna", "boris"])
-    assert (found.tally.items, found.tally.first_at, found.tally.last_at) == (1, NOON, later)
-    assert [row["code"] for row in found.items] == ["777"]
-    assert found.standing == Standing(opened_at=NOON, closed_at=later, closed_by=Turn.CLOSE)
-
-
 async def test_a_scan_without_a_label_is_in_no_box(pool: Pool) -> None:
     await record(pool, a_scan(1, kind="CITY", box="", client=""), a_scan(2, kind="ERROR", box=""))
 
     assert (await answer(pool)).total() == Total()
-
-
-async def test_a_box_that_was_only_opened_is_a_box(pool: Pool) -> None:
-    await record(pool, a_scan(1, kind="BOX"))
-
-    assert (await answer(pool)).total() == Total(items=0, boxes=1)
 
 
 async def test_equal_numbers_of_two_clients_or_cities_are_several_boxes(pool: Pool) -> None:
@@ -96,20 +60,6 @@ async def test_equal_numbers_of_two_clients_or_cities_are_several_boxes(pool: Po
     )
 
     assert (await answer(pool)).total() == Total(items=4, boxes=4)
-
-
-async def test_an_equal_label_of_another_day_is_another_box(pool: Pool) -> None:
-    tomorrow = NOON + timedelta(days=1)
-    await record(
-        pool,
-        a_scan(1, kind="BOX"),
-        a_scan(2, kind="BOX", scanned_at=tomorrow),
-        a_scan(3, kind="CLOSE", scanned_at=tomorrow),
-    )
-
-    assert (await only(pool)).standing == Standing(opened_at=NOON)
-    assert (await only(pool, TOMORROW)).standing.opened_at == tomorrow
-    assert (await answer(pool, BOTH)).total().boxes == 2
 
 
 async def test_days_begin_at_midnight_also_where_clocks_are_changed(pool: Pool) -> None:

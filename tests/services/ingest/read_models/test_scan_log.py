@@ -108,28 +108,17 @@ async def test_filters_and_kinds_narrow_the_rows(pool: Pool, reading_pool: Pool)
         assert await in_time(reading_pool, asking(**filters), kind=kind) == expected, filters
 
 
-async def test_a_repeat_adds_no_row(pool: Pool) -> None:
-    await record(pool, a_scan(1), a_scan(1))
-    await record(pool, a_scan(1))
+async def test_a_scan_is_one_row_and_a_removed_one_none_whatever_comes_first(pool: Pool) -> None:
+    scans = [a_scan(n) for n in range(1, 7)]
+    one, two, three, four, *_ = scans
+    await record(pool, one, removed(one), removed(two), two, removed(three), four)
+    await record(pool, three, one, *scans[4:], *scans[4:])
+    await record(pool, removed(four))
+    await record(pool, four, scans[4])
 
-    assert await ids(pool) == [1]
-
-
-async def test_a_removed_item_is_shown_no_longer_and_never_comes_back(pool: Pool) -> None:
-    await record(pool, a_scan(1), a_scan(2))
-    await record(pool, removed(a_scan(1)))
-    await record(pool, a_scan(1))
-
-    assert await ids(pool) == [2]
-    assert await pool.fetchval("SELECT count(*) FROM scan_log WHERE removed_at = $1", NOON) == 1
-
-
-async def test_a_removal_that_comes_together_with_its_scan_or_before_it_holds(pool: Pool) -> None:
-    one, two, three = a_scan(1), a_scan(2), a_scan(3)
-    await record(pool, one, removed(one), removed(two), two, removed(three))
-    await record(pool, three)
-
-    assert await ids(pool) == []
+    assert await ids(pool) == [5, 6]
+    removed_rows = "SELECT count(*) FROM scan_log WHERE removed_at = $1"
+    assert await pool.fetchval(removed_rows, NOON) == 4
 
 
 async def test_an_audit_is_a_row_of_the_dashboard_and_stays(pool: Pool) -> None:
