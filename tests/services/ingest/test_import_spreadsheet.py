@@ -53,7 +53,7 @@ async def test_the_months_of_a_spreadsheet_are_imported_once(store: Store, tmp_p
     assert rejected[1].startswith("raw_log_2025_10;5;ts is not a time")
 
 
-async def test_without_gspread_it_is_said_what_to_install(
+async def test_without_gspread_the_refusal_names_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "gspread", None)

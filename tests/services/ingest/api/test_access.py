@@ -8,49 +8,35 @@ from httpx import Response
 from libs.http.undeclared import undeclared_routes
 from libs.testing.routes import Route, routes_of
 from tests.services.ingest.history import a_scan, events_in, uuid
-from tests.services.ingest.service import (
-    BATCH,
-    BOXES,
-    BOXES_CSV,
-    BULK,
-    CALLERS,
-    CSV,
-    DELETIONS,
-    EXCEL,
-    QUARANTINE,
-    RAW,
-    READ,
-    REMOVE,
-    REMOVING,
-    STATE,
-    VERIFY,
-    WRITE,
-    Service,
-)
+from tests.services.ingest.service import CALLERS, READ, REMOVING, STATE, WRITE, Service
 
-STREAM = "/api/v1/dashboard/stream"
+V1 = "/api/v1"
+STREAM = f"{V1}/dashboard/stream"
 PUBLIC: Final = {"/", "/ping", "/health", "/metrics"}
 SCOPES: Final = {
-    ("POST", BATCH): WRITE,
-    ("POST", VERIFY): WRITE,
-    ("POST", REMOVE): REMOVING,
-    ("POST", BULK): REMOVING,
-    ("DELETE", "/api/v1/events/{uuid}"): REMOVING,
-    ("GET", DELETIONS): READ,
-    ("GET", STATE): READ,
-    ("GET", RAW): READ,
-    ("GET", "/api/v1/logs/raw"): READ,
-    ("GET", STREAM): READ,
-    ("GET", BOXES): READ,
-    ("GET", CSV): READ,
-    ("GET", BOXES_CSV): READ,
-    ("GET", EXCEL): READ,
-    ("GET", QUARANTINE): READ,
-    ("GET", f"{QUARANTINE}/{{id}}"): READ,
-    ("POST", f"{QUARANTINE}/{{id}}/mend"): REMOVING,
-    ("POST", f"{QUARANTINE}/{{id}}/replay"): REMOVING,
-    ("POST", f"{QUARANTINE}/{{id}}/drop"): REMOVING,
-    ("POST", f"{QUARANTINE}/replay"): REMOVING,
+    (method, V1 + path): scope
+    for method, path, scope in [
+        ("POST", "/events/batch", WRITE),
+        ("POST", "/events/verify", WRITE),
+        ("POST", "/events/remove", REMOVING),
+        ("POST", "/events/bulk-remove", REMOVING),
+        ("DELETE", "/events/{uuid}", REMOVING),
+        ("GET", "/deletions", READ),
+        ("GET", "/dashboard/state", READ),
+        ("GET", "/dashboard/raw", READ),
+        ("GET", "/logs/raw", READ),
+        ("GET", "/dashboard/stream", READ),
+        ("GET", "/dashboard/boxes", READ),
+        ("GET", "/export/csv", READ),
+        ("GET", "/export/boxes-csv", READ),
+        ("GET", "/export/excel", READ),
+        ("GET", "/quarantine", READ),
+        ("GET", "/quarantine/{id}", READ),
+        ("POST", "/quarantine/{id}/mend", REMOVING),
+        ("POST", "/quarantine/{id}/replay", REMOVING),
+        ("POST", "/quarantine/{id}/drop", REMOVING),
+        ("POST", "/quarantine/replay", REMOVING),
+    ]
 }
 
 
@@ -107,12 +93,12 @@ async def test_no_answer_to_a_get_can_be_kept_by_a_service_worker(ingest: Servic
 @pytest.mark.parametrize(
     ("path", "projections"),
     [
-        (STATE, {"activity", "presence", "scan_log"}),
-        (RAW, {"activity", "scan_log"}),
-        (BOXES, {"box", "scan_log"}),
-        (DELETIONS, {"removal"}),
-        (QUARANTINE, {"quarantine"}),
-        *((path, {"scan_log"}) for path in (CSV, BOXES_CSV, EXCEL)),
+        ("dashboard/state", {"activity", "presence", "scan_log"}),
+        ("dashboard/raw", {"activity", "scan_log"}),
+        ("dashboard/boxes", {"box", "scan_log"}),
+        ("deletions", {"removal"}),
+        ("quarantine", {"quarantine"}),
+        *((f"export/{kind}", {"scan_log"}) for kind in ("csv", "boxes-csv", "excel")),
     ],
 )
 async def test_an_answer_older_than_the_token_says_so(
@@ -121,6 +107,7 @@ async def test_an_answer_older_than_the_token_says_so(
     await ingest.record(a_scan(1))
     token = {"X-Consistency-Token": "123"}
 
+    path = f"{V1}/{path}"
     in_time = await ingest.viewer.get(path, headers=token)
     ingest.read_models.stale = True
     too_late = await ingest.viewer.get(path, headers=token)

@@ -30,7 +30,7 @@ def ask(ingest: Service) -> Ask:
     """Asks with a short feed for the answer without the time it was given."""
     short = ingest.built(feed_length=FEED)
 
-    async def asked(path: str = STATE, *, at: datetime | None = None, **params: str) -> Any:
+    async def answered(path: str = STATE, *, at: datetime | None = None, **params: str) -> Any:
         past = {} if at is None else {"as_of": at.isoformat()}
         async with client_of(short, dict(ingest.viewer.headers)) as viewer:
             answer = await viewer.get(path, params=params | past)
@@ -39,7 +39,7 @@ def ask(ingest: Service) -> Ask:
         del body["generatedAt"]
         return body
 
-    return asked
+    return answered
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -76,24 +76,6 @@ async def test_without_boxes_the_answer_is_empty(ingest: Service) -> None:
     assert (answer["clients"], answer["totalItems"], answer["totalBoxes"]) == ([], 0, 0)
 
 
-async def test_an_operator_sees_what_that_operator_did(ingest: Service) -> None:
-    await ingest.record(
-        a_scan(1, kind="BOX"),
-        a_scan(2),
-        a_scan(3, operator="boris", scanned_at=NOON + MINUTE),
-        a_scan(4, kind="CLOSE", scanned_at=NOON + MINUTE),
-        a_scan(5, box="ivancov/9"),
-    )
-
-    answer = await ingest.get(BOXES, operator="boris")
-
-    (box,) = answer["clients"][0]["cities"][0]["boxes"]
-    assert (answer["totalItems"], answer["totalBoxes"]) == (1, 1)
-    assert (box["box"], box["itemsCount"], box["operators"]) == ("ivancov/8", 1, ["boris"])
-    assert [item["uuid"] for item in box["items"]] == [str(UUID(int=3))]
-    assert (box["status"], box["openedAt"]) == ("closed", "31.10.2025 12:00:00")
-
-
 async def test_a_page_shows_some_and_counts_all(ingest: Service) -> None:
     await ingest.record(*(a_scan(n, kind="BOX", box=f"ivancov/{n}") for n in range(1, 13)))
     await ingest.record(*(a_scan(100 + n, client="petrov", box="petrov/1") for n in range(5)))

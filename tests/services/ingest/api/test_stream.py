@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.services.ingest.service import STATE, Service
 from tests.services.ingest.shift import a_step, sent
 
 Scan = Callable[..., Awaitable[None]]
+Listen = Callable[..., AbstractAsyncContextManager[Listener]]
 
 
 def lively_app(ingest: Service, **different: Any) -> FastAPI:
@@ -34,6 +36,12 @@ def lively(ingest: Service) -> FastAPI:
 
 
 @pytest.fixture
+def listen(lively: FastAPI, ingest: Service) -> Listen:
+    """A viewer who listens."""
+    return partial(listening, lively, ingest.viewer)
+
+
+@pytest.fixture
 def scan(ingest: Service) -> Scan:
     """Sends a scan and has it counted."""
 
@@ -46,12 +54,12 @@ def scan(ingest: Service) -> Scan:
 
 
 async def test_first_comes_the_state_then_what_a_scan_changes(
-    lively: FastAPI, ingest: Service, scan: Scan
+    listen: Listen, ingest: Service, scan: Scan
 ) -> None:
     await scan(1)
     await scan(2, operator="boris", client="petrov")
     asked = await ingest.get(STATE)
-    async with listening(lively, ingest.viewer) as listener:
+    async with listen() as listener:
         first = await listener.next()
         await scan(3)
         state, events = await listener.until(first.data, items(3))
@@ -70,9 +78,9 @@ async def test_first_comes_the_state_then_what_a_scan_changes(
 
 
 async def test_the_answer_is_neither_stored_nor_gathered_and_its_heart_beats(
-    lively: FastAPI, ingest: Service
+    listen: Listen,
 ) -> None:
-    async with listening(lively, ingest.viewer) as listener:
+    async with listen() as listener:
         retry = await listener.next("retry")
         await listener.next("state")
         for _ in range(3):
@@ -86,20 +94,20 @@ async def test_the_answer_is_neither_stored_nor_gathered_and_its_heart_beats(
 
 
 async def test_a_listener_who_comes_back_gets_exactly_what_was_missed(
-    lively: FastAPI, ingest: Service, scan: Scan
+    listen: Listen, scan: Scan
 ) -> None:
     await scan(1)
     await scan(2, operator="boris", client="petrov")
-    async with listening(lively, ingest.viewer) as listener:
+    async with listen() as listener:
         first = await listener.next()
     await scan(3, operator="clara", client="petrov", city="Rostov")
     await scan(4, operator="clara", client="petrov", city="Rostov")
 
-    async with listening(lively, ingest.viewer, last_id=first.id) as listener:
+    async with listen(last_id=first.id) as listener:
         missed = await listener.next()
-    async with listening(lively, ingest.viewer, last_event_id=first.id or "") as listener:
+    async with listen(last_event_id=first.id or "") as listener:
         asked_by_query = await listener.next()
-    async with listening(lively, ingest.viewer, last_id=missed.id) as listener:
+    async with listen(last_id=missed.id) as listener:
         nothing = await listener.next("state", "cells", "comment")
 
     assert missed.name == "cells"
@@ -112,32 +120,32 @@ async def test_a_listener_who_comes_back_gets_exactly_what_was_missed(
 
 
 async def test_an_id_that_is_unknown_foreign_or_too_old_gets_the_state(
-    lively: FastAPI, ingest: Service, scan: Scan, monkeypatch: pytest.MonkeyPatch
+    listen: Listen, scan: Scan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "KEPT", 3)
     await scan(1)
-    async with listening(lively, ingest.viewer) as listener:
+    async with listen() as listener:
         first = await listener.next()
-    async with listening(lively, ingest.viewer, client="ivancov") as listener:
+    async with listen(client="ivancov") as listener:
         foreign = await listener.next()
 
     for last_id in ("1", "", "-", f"{first.id}0", foreign.id, "ф" * 300, "0" * 5000):
         quoted = (last_id or "").encode("latin-1", "replace").decode("latin-1")
-        async with listening(lively, ingest.viewer, last_id=quoted) as listener:
+        async with listen(last_id=quoted) as listener:
             assert (await listener.next()).name == "state"
 
-    async with listening(lively, ingest.viewer) as listener:
+    async with listen() as listener:
         await listener.next()
         for number in range(2, 7):
             await scan(number)
             await listener.next()
-    async with listening(lively, ingest.viewer, last_id=first.id) as listener:
+    async with listen(last_id=first.id) as listener:
         assert (await listener.next()).name == "state"
 
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_what_was_sent_adds_up_to_what_is_asked(
-    lively: FastAPI, ingest: Service, seed: int
+    listen: Listen, ingest: Service, seed: int
 ) -> None:
     random = Random(seed)
     asked = random.choice([{}, {"client": "ivancov"}, {"date": "2025-10-30"}])
@@ -145,7 +153,7 @@ async def test_what_was_sent_adds_up_to_what_is_asked(
     seen, last_id = set(), None
     for _ in range(4):
         # Now and then the line breaks.
-        async with listening(lively, ingest.viewer, last_id=last_id, **asked) as listener:
+        async with listen(last_id=last_id, **asked) as listener:
             for _ in range(6):
                 await a_step(random, ingest)
                 fresh = await ingest.get(STATE, **asked)
@@ -158,10 +166,10 @@ async def test_what_was_sent_adds_up_to_what_is_asked(
 
 
 async def test_an_operator_goes_offline_by_time_alone(
-    lively: FastAPI, ingest: Service, scan: Scan
+    listen: Listen, ingest: Service, scan: Scan
 ) -> None:
     await scan(1)
-    async with listening(lively, ingest.viewer) as listener:
+    async with listen() as listener:
         first = await listener.next()
         ingest.clock.advance(seconds=301)
         second = await listener.next()
@@ -174,13 +182,13 @@ async def test_an_operator_goes_offline_by_time_alone(
 
 
 async def test_after_midnight_the_new_day_is_sent(
-    lively: FastAPI, ingest: Service, scan: Scan
+    listen: Listen, ingest: Service, scan: Scan
 ) -> None:
     ingest.clock.now = datetime(2025, 10, 31, 20, 59, 30, tzinfo=UTC)
     await scan(1)
     async with (
-        listening(lively, ingest.viewer) as today,
-        listening(lively, ingest.viewer, date="2025-10-31") as that_day,
+        listen() as today,
+        listen(date="2025-10-31") as that_day,
     ):
         yesterday, old_day = await today.next(), await that_day.next()
         ingest.clock.advance(minutes=1)
@@ -196,11 +204,11 @@ async def test_after_midnight_the_new_day_is_sent(
 
 
 async def test_tenants_hear_only_of_themselves(
-    lively: FastAPI, ingest: Service, scan: Scan
+    lively: FastAPI, listen: Listen, ingest: Service, scan: Scan
 ) -> None:
     await scan(1)
     async with (
-        listening(lively, ingest.viewer) as ours,
+        listen() as ours,
         listening(lively, ingest.stranger) as theirs,
     ):
         our_state, their_state = await ours.next(), await theirs.next()
@@ -219,7 +227,7 @@ async def test_tenants_hear_only_of_themselves(
 
 
 async def test_many_who_ask_the_same_cost_one_query(
-    lively: FastAPI, ingest: Service, scan: Scan, monkeypatch: pytest.MonkeyPatch
+    listen: Listen, scan: Scan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queries: list[str | None] = []
     really = overview.look
@@ -231,8 +239,8 @@ async def test_many_who_ask_the_same_cost_one_query(
     monkeypatch.setattr(live, "look", counted)
     await scan(1)
 
-    async def listen(ready: asyncio.Barrier, **asked: str) -> None:
-        async with listening(lively, ingest.viewer, **asked) as listener:
+    async def follow(ready: asyncio.Barrier, **asked: str) -> None:
+        async with listen(**asked) as listener:
             state = (await listener.next()).data
             await ready.wait()
             await listener.until(state, items(2))
@@ -240,8 +248,8 @@ async def test_many_who_ask_the_same_cost_one_query(
     ready = asyncio.Barrier(26)
     async with asyncio.TaskGroup() as group:
         for _ in range(24):
-            group.create_task(listen(ready))
-        group.create_task(listen(ready, client="ivancov"))
+            group.create_task(follow(ready))
+        group.create_task(follow(ready, client="ivancov"))
         await ready.wait()
         assert sorted(queries, key=str) == [None, "ivancov"]
         await scan(2)
@@ -251,11 +259,11 @@ async def test_many_who_ask_the_same_cost_one_query(
 
 
 async def test_a_slow_listener_skips_what_is_past_and_ends_up_right(
-    lively: FastAPI, ingest: Service, scan: Scan
+    listen: Listen, scan: Scan
 ) -> None:
     async with (
-        listening(lively, ingest.viewer) as slow,
-        listening(lively, ingest.viewer) as quick,
+        listen() as slow,
+        listen() as quick,
     ):
         state = (await quick.next()).data
         for number in range(12):

@@ -66,7 +66,7 @@ def test_the_first_decision_stands_even_against_the_same_one(
     quarantined().given(first).when(second).then_refused(AlreadyDecided)
 
 
-def test_who_comes_second_is_told_what_was_decided() -> None:
+def test_who_comes_second_is_refused_with_what_was_decided() -> None:
     state = QUARANTINE.state_after([DROPPED, MENDED])
 
     with pytest.raises(AlreadyDecided) as refused:
