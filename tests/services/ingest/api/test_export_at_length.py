@@ -12,12 +12,11 @@ import asyncpg
 import psutil
 import pytest
 
-from libs.process.lifecycle import serve
 from libs.testing.waiting import eventually
 from services.ingest.adapters import workbook
 from tests.services.ingest.history import a_scan
 from tests.services.ingest.importing import files_in
-from tests.services.ingest.service import Service
+from tests.services.ingest.service import Service, served
 
 FORMATS = ("csv", "boxes-csv", "excel")
 EVERY = pytest.mark.parametrize("kind", FORMATS)
@@ -41,22 +40,16 @@ Session = aiohttp.ClientSession
 
 
 @pytest.fixture
-async def served(ingest: Service) -> AsyncIterator[Session]:
+async def session(ingest: Service) -> AsyncIterator[Session]:
     """A viewer of the API on the server it really runs on."""
-    stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(
-        serve(ingest.app, "127.0.0.1", 0, stop=stop, listening=port.set_result)
-    )
-    address = f"http://127.0.0.1:{await port}"
-    async with Session(address, headers=dict(ingest.viewer.headers)) as session:
-        yield session
-    stop.set()
-    await serving
+    headers = dict(ingest.viewer.headers)
+    async with served(ingest.app) as url, Session(url, headers=headers) as client:
+        yield client
 
 
-async def export(served: Session, kind: str, **asked: str) -> aiohttp.ClientResponse:
+async def export(session: Session, kind: str, **asked: str) -> aiohttp.ClientResponse:
     """The beginning of an answer."""
-    return await served.get(f"/api/v1/export/{kind}", params=DAY | asked)
+    return await session.get(f"/api/v1/export/{kind}", params=DAY | asked)
 
 
 @pytest.fixture
@@ -137,11 +130,11 @@ async def streamed(ingest: Service, kind: str) -> tuple[int, int]:
 
 @EVERY
 async def test_a_database_that_goes_away_breaks_the_connection(
-    served: Session, ingest: Service, database: str, kind: str, temporary: Path
+    session: Session, ingest: Service, database: str, kind: str, temporary: Path
 ) -> None:
     # More than all the buffers on the way together.
     await seed(ingest, 20_000, 2000)
-    async with await export(served, kind) as answer:
+    async with await export(session, kind) as answer:
         assert answer.status == 200
         await answer.content.readany()
         (pid,) = await exporters(database)
@@ -151,16 +144,16 @@ async def test_a_database_that_goes_away_breaks_the_connection(
             await answer.read()
 
     assert not files_in(temporary)
-    async with await export(served, kind, date="2025-10-30") as again:
+    async with await export(session, kind, date="2025-10-30") as again:
         assert again.status == 200
 
 
 @EVERY
 async def test_a_client_that_leaves_leaves_nothing_behind(
-    served: Session, ingest: Service, database: str, kind: str, temporary: Path
+    session: Session, ingest: Service, database: str, kind: str, temporary: Path
 ) -> None:
     await seed(ingest, 20_000, 2000)
-    answer = await export(served, kind)
+    answer = await export(session, kind)
     await answer.content.readany()
     assert len(await exporters(database)) == 1
     assert ingest.deps.exports.locked()
@@ -174,10 +167,10 @@ async def test_a_client_that_leaves_leaves_nothing_behind(
 
 
 async def test_a_writer_that_dies_breaks_the_connection(
-    served: Session, ingest: Service, temporary: Path
+    session: Session, ingest: Service, temporary: Path
 ) -> None:
     await seed(ingest, 20_000, 2000)
-    async with await export(served, "excel") as answer:
+    async with await export(session, "excel") as answer:
         await answer.content.readany()
         (writer,) = writers()
         writer.kill()
@@ -190,35 +183,35 @@ async def test_a_writer_that_dies_breaks_the_connection(
 
 @EVERY
 async def test_the_head_leaves_before_the_rows_are_there(
-    served: Session, ingest: Service, database: str, kind: str
+    session: Session, ingest: Service, database: str, kind: str
 ) -> None:
     await seed(ingest, 10)
     async with connected(database) as blocking, blocking.transaction():
         await blocking.execute("LOCK TABLE ingest.scan_log IN ACCESS EXCLUSIVE MODE")
 
-        async with await export(served, kind) as answer:
+        async with await export(session, kind) as answer:
             assert answer.status == 200
             assert await answer.content.readany()
             answer.close()
 
 
 async def test_what_follows_the_last_line_comes_whole_through_the_server(
-    served: Session, ingest: Service
+    session: Session, ingest: Service
 ) -> None:
     await seed(ingest, 1000)
-    async with await export(served, "csv") as answer:
+    async with await export(session, "csv") as answer:
         lines = (await answer.read()).splitlines(keepends=True)
     for at in (1, 500, 1000):
         after = lines[at].partition(b";")[0].decode()
-        async with await export(served, "csv", after=after) as answer:
+        async with await export(session, "csv", after=after) as answer:
             assert await answer.read() == b"".join(lines[at + 1 :])
 
 
 async def test_the_connection_is_free_while_a_workbook_leaves(
-    served: Session, ingest: Service, database: str
+    session: Session, ingest: Service, database: str
 ) -> None:
     await ingest.record(*(a_scan(n, details=f"{n:x}" * 500) for n in range(1, 3000)))
-    async with await export(served, "excel") as answer:
+    async with await export(session, "excel") as answer:
         size = 0
         while size <= len(workbook.BEGINNING):
             size += len(await answer.content.readany())

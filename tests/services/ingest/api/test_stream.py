@@ -12,11 +12,10 @@ import aiohttp
 import pytest
 from fastapi import FastAPI
 
-from libs.process.lifecycle import serve
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.ingest.api import live, overview, watch
 from tests.services.ingest.listening import STREAM, Listener, applied, at, items, listening, read
-from tests.services.ingest.service import STATE, Service
+from tests.services.ingest.service import STATE, Service, served
 from tests.services.ingest.shift import a_step, sent
 
 Scan = Callable[..., Awaitable[None]]
@@ -324,26 +323,22 @@ async def test_a_database_that_is_away_for_a_while_is_waited_for(
 
 
 @asynccontextmanager
-async def served(
+async def streamed(
     ingest: Service, app: FastAPI, stop: asyncio.Event
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """A stream from the app on a real HTTP server, until the last request is over."""
-    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve(app, "127.0.0.1", 0, stop=stop, listening=port.set_result))
     headers = {"authorization": ingest.viewer.headers["authorization"]}
-    try:
-        url = f"http://127.0.0.1:{await port}{STREAM}"
-        async with aiohttp.ClientSession(headers=headers) as client, client.get(url) as answer:
-            yield answer
-    finally:
-        stop.set()
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await serving
+    async with (
+        served(app, stop) as url,
+        aiohttp.ClientSession(headers=headers) as client,
+        client.get(f"{url}{STREAM}") as answer,
+    ):
+        yield answer
 
 
 async def test_a_stop_ends_a_stream_at_once_and_cleanly(ingest: Service) -> None:
     stop, calm = asyncio.Event(), ingest.built(stream_heartbeat_seconds=30)
-    async with served(ingest, calm, stop) as answer:
+    async with streamed(ingest, calm, stop) as answer:
         events = [await answer.content.readuntil(b"\n\n") for _ in range(2)]
         stop.set()
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -357,7 +352,7 @@ async def test_a_stop_ends_a_stream_at_once_and_cleanly(ingest: Service) -> None
 
 
 async def test_a_listener_who_hangs_up_is_no_longer_served(ingest: Service) -> None:
-    async with served(ingest, ingest.app, asyncio.Event()) as answer:
+    async with streamed(ingest, ingest.app, asyncio.Event()) as answer:
         await answer.content.readuntil(b"\n\n")
         watching = ingest.app.state.live.viewers
         answer.close()
