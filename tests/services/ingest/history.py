@@ -7,6 +7,8 @@ from typing import Any, assert_never
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
+import asyncpg
+
 from contracts.envelope import Envelope
 from contracts.ingest import (
     IngestEvent,
@@ -196,6 +198,14 @@ async def events_in(store: Store, *kinds: type[Any]) -> list[Any]:
     """Everything in a log, or the events of some kinds."""
     events = [store.decode(one) async for page in store.log.read_all() for one in page]
     return [one for one in events if isinstance(one, kinds or object)]
+
+
+async def fill(database: str, *statements: str) -> None:
+    """Run statements as the owner of the tables, who has no deadline."""
+    owner = await asyncpg.connect(database, server_settings={"search_path": "ingest"})
+    for statement in statements:
+        await owner.execute(statement)
+    await owner.close()
 
 
 def asking(days: Days = TODAY, tenant: str = "demo", **filters: Any) -> Question:

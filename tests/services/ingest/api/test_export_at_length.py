@@ -14,7 +14,7 @@ import pytest
 
 from libs.testing.waiting import eventually
 from services.ingest.adapters import workbook
-from tests.services.ingest.history import a_scan
+from tests.services.ingest.history import a_scan, fill
 from tests.services.ingest.importing import files_in
 from tests.services.ingest.service import Service, served
 
@@ -29,10 +29,10 @@ SEED = """
 INSERT INTO scan_log (tenant, day, scan_id, kind, operator, client, city, box, code, details,
     source, scanned_at, received_at, effective_at, skewed)
 SELECT 'demo', '2025-10-31', ('00000000-0000-0000-0000-' || lpad(to_hex(n), 12, '0'))::uuid,
-    'ITEM', 'anna', 'ivancov', 'Novosem', 'ivancov/' || n % 100, n::text, repeat('x', $2),
+    'ITEM', 'anna', 'ivancov', 'Novosem', 'ivancov/' || n % 100, n::text, repeat('x', {width}),
     'pwa', t, t, t, false
 FROM (SELECT n, timestamptz '2025-10-31 00:00:00+03' + n * interval '1 ms' FROM
-    generate_series(1, $1) n) AS scans (n, t)
+    generate_series(1, {rows}) n) AS scans (n, t)
 """
 
 
@@ -59,8 +59,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-async def seed(ingest: Service, rows: int, width: int = 0) -> None:
-    await ingest.pool.execute(SEED, rows, width)
+async def seed(database: str, rows: int, width: int = 0) -> None:
+    await fill(database, SEED.format(rows=rows, width=width))
 
 
 @asynccontextmanager
@@ -91,8 +91,8 @@ def writers() -> list[psutil.Process]:
 
 @pytest.mark.system
 @pytest.mark.timeout(900)
-async def test_memory_does_not_grow_with_the_rows(ingest: Service) -> None:
-    await seed(ingest, LONG, 100)
+async def test_memory_does_not_grow_with_the_rows(ingest: Service, database: str) -> None:
+    await seed(database, LONG, 100)
 
     for kind in FORMATS:
         size, growth = await streamed(ingest, kind)
@@ -130,10 +130,10 @@ async def streamed(ingest: Service, kind: str) -> tuple[int, int]:
 
 @EVERY
 async def test_a_database_that_goes_away_breaks_the_connection(
-    session: Session, ingest: Service, database: str, kind: str, temporary: Path
+    session: Session, database: str, kind: str, temporary: Path
 ) -> None:
     # More than all the buffers on the way together.
-    await seed(ingest, 20_000, 2000)
+    await seed(database, 20_000, 2000)
     async with await export(session, kind) as answer:
         assert answer.status == 200
         await answer.content.readany()
@@ -152,7 +152,7 @@ async def test_a_database_that_goes_away_breaks_the_connection(
 async def test_a_client_that_leaves_leaves_nothing_behind(
     session: Session, ingest: Service, database: str, kind: str, temporary: Path
 ) -> None:
-    await seed(ingest, 20_000, 2000)
+    await seed(database, 20_000, 2000)
     answer = await export(session, kind)
     await answer.content.readany()
     assert len(await exporters(database)) == 1
@@ -167,9 +167,9 @@ async def test_a_client_that_leaves_leaves_nothing_behind(
 
 
 async def test_a_writer_that_dies_breaks_the_connection(
-    session: Session, ingest: Service, temporary: Path
+    session: Session, database: str, temporary: Path
 ) -> None:
-    await seed(ingest, 20_000, 2000)
+    await seed(database, 20_000, 2000)
     async with await export(session, "excel") as answer:
         await answer.content.readany()
         (writer,) = writers()
@@ -183,9 +183,9 @@ async def test_a_writer_that_dies_breaks_the_connection(
 
 @EVERY
 async def test_the_head_leaves_before_the_rows_are_there(
-    session: Session, ingest: Service, database: str, kind: str
+    session: Session, database: str, kind: str
 ) -> None:
-    await seed(ingest, 10)
+    await seed(database, 10)
     async with connected(database) as blocking, blocking.transaction():
         await blocking.execute("LOCK TABLE ingest.scan_log IN ACCESS EXCLUSIVE MODE")
 
@@ -196,9 +196,9 @@ async def test_the_head_leaves_before_the_rows_are_there(
 
 
 async def test_what_follows_the_last_line_comes_whole_through_the_server(
-    session: Session, ingest: Service
+    session: Session, database: str
 ) -> None:
-    await seed(ingest, 1000)
+    await seed(database, 1000)
     async with await export(session, "csv") as answer:
         lines = (await answer.read()).splitlines(keepends=True)
     for at in (1, 500, 1000):

@@ -23,6 +23,7 @@ from tests.services.ingest.history import (
     ZONE,
     a_scan,
     asking,
+    fill,
     in_envelope,
     record,
     removed,
@@ -216,9 +217,10 @@ FIRST_BOXES: dict[str, list[Any]] = {
 }
 
 
-async def test_the_queries_of_an_answer_go_by_index_and_a_full_day_is_complete(pool: Pool) -> None:
-    for statement in (BOXES, ITEMS, "ANALYZE box, scan_log"):
-        await pool.execute(statement)
+async def test_the_queries_of_an_answer_go_by_index_and_a_full_day_is_complete(
+    pool: Pool, database: str
+) -> None:
+    await fill(database, BOXES, ITEMS, "ANALYZE box, scan_log")
 
     async def plan(statement: Any, **params: Any) -> str:
         sql, values = query.compiled(statement, params)

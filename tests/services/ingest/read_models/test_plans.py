@@ -9,7 +9,6 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-import asyncpg
 import pytest
 
 from libs.postgres.pool import tenant_transaction
@@ -17,7 +16,7 @@ from libs.testing.pools import tenant_pool
 from services.ingest.domain.day import Days
 from services.ingest.read_models import activity, removal, scan_log
 from tests.databases import migrated
-from tests.services.ingest.history import asking
+from tests.services.ingest.history import asking, fill
 
 SCANS = """
 INSERT INTO scan_log (tenant, day, scan_id, kind, operator, client, city, box, code, source,
@@ -77,22 +76,12 @@ class Explaining:
         return said
 
 
-async def fill(url: str) -> None:
-    """Put months of scans, counters and removals in, well over 100 000 rows of each."""
-    owner = await asyncpg.connect(url, server_settings={"search_path": "ingest"})
-    analyze = "ANALYZE scan_log, activity, activity_total, removal"
-    for statement in (SCANS, COUNTERS, TOTALS, REMOVED, analyze):
-        await owner.execute(statement)
-    for table in ("scan_log", "activity", "removal"):
-        assert await owner.fetchval(f"SELECT count(*) FROM {table}") > 100_000
-    await owner.close()
-
-
 @pytest.fixture(scope="module")
 def months(postgres_url: str) -> Iterator[str]:
     """The address of a database filled once for all tests here: they only look."""
     with migrated(postgres_url, "ingest") as url:
-        asyncio.run(fill(url))
+        analyze = "ANALYZE scan_log, activity, activity_total, removal"
+        asyncio.run(fill(url, SCANS, COUNTERS, TOTALS, REMOVED, analyze))
         yield url
 
 
@@ -103,6 +92,9 @@ async def explaining(months: str) -> AsyncIterator[Explaining]:
         tenant_pool(months, "ingest", size=1) as pool,
         tenant_transaction(pool, "tenant-0") as connection,
     ):
+        for table in ("scan_log", "activity", "removal"):
+            count = f"SELECT count(*) FROM {table}"  # of one of the two tenants
+            assert await connection.fetchval(count) > 50_000
         yield Explaining(connection)
 
 
