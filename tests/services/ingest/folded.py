@@ -51,7 +51,7 @@ def boxes(
     """Every box that answers the question, in the order of the answer."""
     groups: dict[tuple[str, str, str, date], list[ScanRecorded]] = {}
     for scan in scans:
-        if scan.box and _asked(scan, question, zone):
+        if scan.box and _in_question(scan, question, zone):
             key = (scan.client, scan.city, scan.box, day_of(scan, zone))
             groups.setdefault(key, []).append(scan)
     found = [_box(key, mine, scans, removed, zone) for key, mine in groups.items()]
@@ -76,7 +76,7 @@ def boxes(
     )
 
 
-def _asked(scan: ScanRecorded, question: Question, zone: ZoneInfo) -> bool:
+def _in_question(scan: ScanRecorded, question: Question, zone: ZoneInfo) -> bool:
     wanted = (question.operator, question.client, question.city)
     has = (scan.operator, scan.client, scan.city)
     in_time = question.days.first <= day_of(scan, zone) <= question.days.last

@@ -1,20 +1,15 @@
 """What tests of the importer share: runs, sources, and our CSV written by hand."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from contracts.ingest import IngestEvent, ScanRecorded
 from libs.clock import Clock
-from libs.eventsourcing.store import EventStore
 from services.ingest.adapters.table import Choice
 from services.ingest.adapters.table_file import open_file
-from services.ingest.domain.cell import barcode, harmless
-from services.ingest.domain.day import written
 from services.ingest.domain.sheet import COLUMNS
 from services.ingest.handlers.importing import (
     Account,
@@ -24,7 +19,7 @@ from services.ingest.handlers.importing import (
     Stopped,
     import_tables,
 )
-from tests.services.ingest.told import NOON, ZONE
+from tests.services.ingest.history import FLOOR, NOON, ZONE, Store
 
 Numbers = tuple[int, int, int, int]
 """Total, inserted, skipped, rejected."""
@@ -34,14 +29,14 @@ Numbers = tuple[int, int, int, int]
 class Importer:
     """Imports files into a log; `pages` is after how many pages it is stopped."""
 
-    store: EventStore[IngestEvent]
+    store: Store
     clock: Clock = lambda: NOON
     tenant: str = "demo"
     run_id: str = "run"
     zone: ZoneInfo = ZONE
     pages: float = float("inf")
     slept: list[float] = field(default_factory=list)
-    told: list[tuple[str, int, int | None]] = field(default_factory=list)
+    progress: list[tuple[str, int, int | None]] = field(default_factory=list)
 
     async def __call__(self, *sources: Path | Source, dry: bool = False, **changes: Any) -> Report:
         """One run."""
@@ -50,10 +45,10 @@ class Importer:
             tenant=self.tenant,
             run_id=self.run_id,
             zone=self.zone,
-            not_before=datetime(2015, 1, 1, tzinfo=UTC),
+            not_before=FLOOR,
             clock=self.clock,
             pause=self.pause,
-            tell=lambda *told: self.told.append(told),
+            tell=lambda *done: self.progress.append(done),
             dry=dry,
         )
         return await import_tables(
@@ -85,21 +80,19 @@ def numbers(account: Account) -> Numbers:
     return account.total, account.inserted, account.skipped, account.rejected
 
 
-async def stored(store: EventStore[IngestEvent]) -> list[IngestEvent]:
-    """Everything in the log."""
-    return [store.decode(one) async for page in store.log.read_all() for one in page]
-
-
 def a_row(number: int, **changes: str) -> dict[str, str]:
     """A row of an item at noon."""
-    told = {
+    fields = {
         "uuid": f"00000000-0000-4000-8000-{number:012}",
         "ts": "31.10.2025 12:00:00",
         "type": "ITEM",
         "operator": "anna",
         "code": str(number),
     }
-    return {**dict.fromkeys(COLUMNS, ""), **told, **changes}
+    return {**dict.fromkeys(COLUMNS, ""), **fields, **changes}
+
+
+FIVE = [a_row(n) for n in range(1, 6)]
 
 
 def a_csv(path: Path, rows: Iterable[dict[str, str]]) -> Path:
@@ -115,31 +108,6 @@ def file_with(path: Path, content: bytes) -> Path:
     return path
 
 
-def our_csv(path: Path, scans: Sequence[ScanRecorded], zone: ZoneInfo = ZONE) -> Path:
-    """Scans in the format of `/export/csv` (§2.9), with the moments the devices told."""
-    names = [*COLUMNS[:-2], "received_at", COLUMNS[-1]]
-    lines = [names, *(_cells(scan, zone) for scan in scans)]
-    text = "".join(";".join(map(_quoted, line)) + "\r\n" for line in lines)
-    path.write_bytes(("\ufeff" + text).encode())
-    return path
-
-
-def _cells(scan: ScanRecorded, zone: ZoneInfo) -> list[str]:
-    return [
-        str(scan.scan_id),
-        written(scan.scanned_at, zone),
-        harmless(scan.kind),
-        harmless(scan.operator),
-        harmless(scan.client),
-        harmless(scan.city),
-        harmless(scan.box),
-        barcode(scan.code),
-        harmless(scan.details or ""),
-        written(scan.received_at, zone),
-        harmless(scan.source),
-    ]
-
-
-def _quoted(cell: str) -> str:
-    doubled = cell.replace('"', '""')
-    return f'"{doubled}"' if any(letter in cell for letter in ';"\r\n') else cell
+def files_in(folder: Path) -> list[str]:
+    """What is in a folder."""
+    return [path.name for path in folder.iterdir()]

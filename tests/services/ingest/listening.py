@@ -1,4 +1,4 @@
-"""Somebody who listens to a dashboard's stream, and keeps a dashboard by what it says."""
+"""A listener to a dashboard's stream that keeps a dashboard by what it says."""
 
 import asyncio
 import json
@@ -11,9 +11,10 @@ from urllib.parse import urlencode
 
 from httpx import AsyncClient
 
+from libs.testing.waiting import PATIENCE_SECONDS
+
 STREAM = "/api/v1/dashboard/stream"
 KEYS = {"operators": "operator", "clients": "client", "feed": "uuid"}
-PATIENCE_SECONDS = 10
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from contracts.ingest import IngestEvent, ScanRecorded
-from libs.eventsourcing.store import EventStore
+from contracts.ingest import ScanRecorded
 from services.ingest.adapters.table import Choice, Unreadable
 from services.ingest.bootstrap import open_spreadsheet
 from services.ingest.domain.sheet import COLUMNS
 from services.ingest.handlers.importing import Source
 from tests.services.ingest.adapters.sheets_api import Grid, SheetsApi, serving
-from tests.services.ingest.conftest import SETTINGS
-from tests.services.ingest.importing import Importer, a_csv, a_row, numbers, stored
+from tests.services.ingest.history import SETTINGS, Store, events_in
+from tests.services.ingest.importing import Importer, a_csv, a_row, numbers
 
 CHOICE = Choice(prefix="raw_log_")
 OLD = [name for name in COLUMNS if name != "details"]
@@ -32,9 +31,7 @@ SHEETS: dict[str, Grid] = {
 }
 
 
-async def test_the_months_of_a_spreadsheet_are_imported_once(
-    store: EventStore[IngestEvent], tmp_path: Path
-) -> None:
+async def test_the_months_of_a_spreadsheet_are_imported_once(store: Store, tmp_path: Path) -> None:
     async with serving(SheetsApi(SHEETS)) as api:
         importer = Importer(store)
         settings = SETTINGS.model_copy(update={"sheets_api_url": api.url})
@@ -49,14 +46,14 @@ async def test_the_months_of_a_spreadsheet_are_imported_once(
         accounts = [numbers((await importer(one)).accounts[0]) for one in (source, source, path)]
 
     assert accounts == [(4, 3, 0, 1), (4, 0, 3, 1), (1, 0, 1, 0)]
-    scans = [scan for scan in await stored(store) if isinstance(scan, ScanRecorded)]
+    scans = await events_in(store, ScanRecorded)
     assert {scan.code for scan in scans} == {"0042", "3", "2042469234860"}
     assert {scan.details for scan in scans} == {None, "товар"}
     rejected = (tmp_path / "log.rejected.csv").read_text(encoding="utf-8-sig").splitlines()
     assert rejected[1].startswith("raw_log_2025_10;5;ts is not a time")
 
 
-async def test_without_gspread_it_is_said_what_to_install(
+async def test_without_gspread_the_refusal_names_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "gspread", None)

@@ -1,4 +1,4 @@
-"""What ingest must be told."""
+"""The settings of ingest."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -15,7 +15,7 @@ NEEDED = {
 }
 
 
-def test_little_has_to_be_told() -> None:
+def test_few_settings_are_needed() -> None:
     settings = Settings.from_env("INGEST", NEEDED)
 
     assert settings.zone == ZoneInfo("Europe/Moscow")

@@ -149,14 +149,14 @@ def _values(api: SheetsApi, request: web.Request) -> web.Response:
     if last > len(grid) + api.spare:
         return _refusal(400)
     render = request.query.get("valueRenderOption", "FORMATTED_VALUE")
-    rows = [[_shown(cell, render) for cell in row] for row in grid[first - 1 : last]]
+    rows = [[_rendered(cell, render) for cell in row] for row in grid[first - 1 : last]]
     answer: dict[str, Any] = {"range": asked[0], "majorDimension": "ROWS"}
     if cut := _cut([_cut(row) for row in rows]):
         answer["values"] = cut
     return web.json_response(answer)
 
 
-def _shown(cell: Any, render: str) -> Any:
+def _rendered(cell: Any, render: str) -> Any:
     return cell if render == "UNFORMATTED_VALUE" or isinstance(cell, str) else f"{cell:.2g}"
 
 

@@ -13,7 +13,7 @@ from services.ingest.adapters.google_sheets import open_spreadsheet
 from services.ingest.adapters.table import Choice, Row, Unreadable
 from services.ingest.domain.sheet import COLUMNS
 from tests.services.ingest.adapters.sheets_api import Grid, SheetsApi, serving
-from tests.services.ingest.told import NOON
+from tests.services.ingest.history import NOON
 
 OCTOBER: Grid = [
     list(COLUMNS),
@@ -50,20 +50,20 @@ def slept() -> Slept:
 
 
 async def read(
-    api: SheetsApi, key: Path, choice: Choice = ALL, *, slept: Any = None, **told: Any
+    api: SheetsApi, key: Path, choice: Choice = ALL, *, slept: Any = None, **given: Any
 ) -> dict[str, Sequence[Row]]:
-    told = {"api": api.url, "pause": Slept() if slept is None else slept} | told
-    name = told.pop("spreadsheet_id", api.spreadsheet_id)
-    async with open_spreadsheet(name, key, choice, **told) as worksheets:
+    given = {"api": api.url, "pause": Slept() if slept is None else slept} | given
+    name = given.pop("spreadsheet_id", api.spreadsheet_id)
+    async with open_spreadsheet(name, key, choice, **given) as worksheets:
         return {
             sheet.name: [(1, sheet.header), *[row async for page in sheet.pages() for row in page]]
             for sheet in worksheets
         }
 
 
-async def refusal(api: SheetsApi, key: Path, **told: Any) -> str:
+async def refusal(api: SheetsApi, key: Path, **given: Any) -> str:
     with pytest.raises(Unreadable) as unreadable:
-        await read(api, key, **told)
+        await read(api, key, **given)
     return str(unreadable.value)
 
 
@@ -142,17 +142,11 @@ async def test_a_refusal_is_one_sentence(
 ) -> None:
     api.troubles = [(status, {})]
 
-    told = await refusal(api, api.credentials(tmp_path), slept=slept)
+    reason = await refusal(api, api.credentials(tmp_path), slept=slept)
 
-    assert said in told
-    assert "fake" not in told
+    assert said in reason
+    assert "fake" not in reason
     assert slept == []
-
-
-async def test_an_id_nobody_has_is_not_found(api: SheetsApi, tmp_path: Path) -> None:
-    told = await refusal(api, api.credentials(tmp_path), spreadsheet_id="other")
-
-    assert told == "there is no spreadsheet with this id"
 
 
 async def test_a_token_that_ran_out_is_renewed(api: SheetsApi, tmp_path: Path) -> None:
@@ -162,9 +156,14 @@ async def test_a_token_that_ran_out_is_renewed(api: SheetsApi, tmp_path: Path) -
     assert api.tokens == 2
 
 
-async def test_credentials_nobody_knows_are_refused(api: SheetsApi, tmp_path: Path) -> None:
-    key = api.credentials(tmp_path, client_email="stranger@example.iam")
+async def test_an_unknown_id_and_unknown_credentials_are_refused(
+    api: SheetsApi, tmp_path: Path
+) -> None:
+    key = api.credentials(tmp_path)
+    unknown = await refusal(api, key, spreadsheet_id="other")
+    assert unknown == "there is no spreadsheet with this id"
 
+    key = api.credentials(tmp_path, client_email="stranger@example.iam")
     assert await refusal(api, key) == "the credentials are not accepted"
 
 

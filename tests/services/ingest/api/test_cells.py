@@ -79,7 +79,7 @@ def test_a_list_or_the_sums_come_whole_if_they_changed() -> None:
     assert cells.cities_list == []
 
 
-def test_names_that_look_alike_cannot_be_told_by_cells() -> None:
+def test_names_that_look_alike_need_the_whole_state() -> None:
     # Somebody is called as nobody is shown.
     twins = state(operators=[operator("—"), operator("—", 2)])
 

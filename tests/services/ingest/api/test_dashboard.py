@@ -1,154 +1,181 @@
-"""What supervisors look at: row by row, and what holds for every question."""
+"""What supervisors see: the day at a glance, and row by row."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from httpx import AsyncClient, Response
 
-from libs.postgres.pool import Pool
-from tests.services.ingest.told import (
-    NOON,
-    NOON_MS,
-    Fresh,
-    a_scan,
-    in_envelope,
-    project,
-)
+from tests.services.ingest.history import NOON, NOON_MS, a_scan
+from tests.services.ingest.service import RAW, STATE, Service
 
-STATE = "/api/v1/dashboard/state"
-RAW = "/api/v1/dashboard/raw"
+SCAN = {"operator": "anna", "type": "ITEM", "client": "ivancov", "city": "Novosem"} | {
+    "code": "2042469234860",
+    "uuid": "00000000-0000-0000-0000-000000000007",
+}
+"""`a_scan(7)` in the words of clients."""
 
 
-async def told(pool: Pool, *scans: Any) -> None:
-    await project(pool, [in_envelope(scan) for scan in scans])
+async def test_an_empty_day_has_every_field(ingest: Service) -> None:
+    counters = ("items", "opens", "closes", "errors", "autoCloses", "removed")
+    assert await ingest.get(STATE) == {
+        "generatedAt": "2025-10-31T09:00:00+00:00",
+        "operators": [],
+        "clients": [],
+        "feed": [],
+        "summary": dict.fromkeys(counters, 0),
+        "filters": dict.fromkeys(("date", "date_end", "operator", "client", "city")),
+        "operatorsList": [],
+        "clientsList": [],
+        "citiesList": [],
+    }
 
 
-@pytest.mark.parametrize("path", [STATE, RAW])
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {"date": "31/10/2025"},
-        {"date": "2025-02-30"},
-        {"date": "2025-10-31", "date_end": "soon"},
-        {"date": "2025-01-01", "date_end": "2025-10-31"},
-        {"operator": "a\0b"},
-    ],
-    ids=str,
-)
-async def test_a_question_without_sense_is_400_with_a_sentence(
-    viewer: AsyncClient, path: str, asked: dict[str, str]
+async def test_a_scan_is_shown_everywhere_in_the_clients_words(ingest: Service) -> None:
+    await ingest.record(a_scan(7, scanned_at=datetime(2025, 10, 31, 5, 2, 5, tzinfo=UTC)))
+    ingest.clock.advance(seconds=45)
+
+    state = await ingest.get(STATE)
+
+    assert state["operators"] == [
+        {
+            "operator": "anna",
+            "online": True,
+            "onlineAgeSec": 45,
+            "lastSeenMs": NOON_MS,
+            "lastClient": "ivancov",
+            "lastCity": "Novosem",
+            "lastBox": "ivancov/8",
+            "itemsToday": 1,
+            "errorsToday": 0,
+            "lastSeenAt": "31.10.2025 12:00:00",
+        }
+    ]
+    rest = dict.fromkeys(("boxesOpen", "boxesClose", "errors", "autoCloses", "removed"), 0)
+    assert state["clients"] == [{"client": "ivancov", "items": 1} | rest]
+    assert state["feed"] == [
+        SCAN
+        | {"ts": "31.10.2025 08:02:05", "tsMs": 1_761_886_925_000}
+        | {"box": "ivancov/8", "details": ""}
+    ]
+    lists = (state["operatorsList"], state["clientsList"], state["citiesList"])
+    assert lists == (["anna"], ["ivancov"], ["Novosem"])
+
+
+async def test_empty_names_are_dashes_except_in_the_lists(ingest: Service) -> None:
+    await ingest.record(a_scan(1, operator="", client="", city="", box="", code="", details=None))
+
+    state = await ingest.get(STATE)
+
+    (operator,), (client,), (row,) = state["operators"], state["clients"], state["feed"]
+    assert operator["operator"] == operator["lastBox"] == operator["lastCity"] == "—"
+    assert client["client"] == "—"
+    assert [row[name] for name in ("operator", "client", "city", "box")] == ["—"] * 4
+    assert (row["code"], row["details"]) == ("", "")
+    assert state["operatorsList"] == state["clientsList"] == state["citiesList"] == []
+
+
+async def test_a_dash_asks_for_the_empty_name_and_nothing_for_all(ingest: Service) -> None:
+    await ingest.record(a_scan(1), a_scan(2, city=""), a_scan(3, city="", client="petrov"))
+
+    for asked, items in (
+        ({"city": "—"}, 2),
+        ({"city": "—", "client": "petrov", "operator": ""}, 1),
+        ({"city": ""}, 3),
+        ({"city": "novosem"}, 0),
+    ):
+        assert (await ingest.get(STATE, **asked))["summary"]["items"] == items, asked
+
+
+@pytest.mark.parametrize(("seconds", "online"), [(300, True), (300.999, True), (301, False)])
+async def test_an_operator_is_online_for_five_minutes(
+    ingest: Service, seconds: float, online: bool
 ) -> None:
-    answer = await viewer.get(path, params=asked)
+    await ingest.record(a_scan(1))
+    ingest.clock.advance(seconds=seconds)
 
-    assert answer.status_code == 400
-    assert isinstance(answer.json()["detail"], str)
+    (operator,) = (await ingest.get(STATE))["operators"]
 
-
-@pytest.mark.parametrize("asked", [{"limit": 0}, {"limit": 10_001}, {"limit": "x"}, {"offset": -1}])
-async def test_a_page_out_of_bounds_is_422_in_the_original_shape(
-    viewer: AsyncClient, asked: dict[str, Any]
-) -> None:
-    answer = await viewer.get(RAW, params=asked)
-
-    assert answer.status_code == 422
-    assert {"type", "loc", "msg", "input"} <= set(answer.json()["detail"][0])
+    assert (operator["online"], operator["onlineAgeSec"]) == (online, int(seconds))
 
 
-async def test_raw_shows_a_scan_in_full(viewer: AsyncClient, pool: Pool) -> None:
-    scan = a_scan(
-        7,
-        scanned_at=datetime(2025, 10, 31, 12, tzinfo=UTC),
-        effective_at=NOON,
-        skewed=True,
-        box="a/b/7",
-        details=None,
+async def test_online_does_not_depend_on_the_day_asked_for(ingest: Service) -> None:
+    day_before = datetime(2025, 10, 30, 9, tzinfo=UTC)
+    await ingest.record(
+        a_scan(1, scanned_at=day_before, received_at=NOON),
+        a_scan(2, operator="boris", received_at=day_before),
     )
-    await told(pool, scan)
+    ingest.clock.advance(seconds=10)
 
-    assert (await viewer.get(RAW)).json() == {
+    yesterday = (await ingest.get(STATE, date="30.10.2025"))["operators"]
+    today = (await ingest.get(STATE))["operators"]
+
+    assert [(one["operator"], one["online"]) for one in yesterday] == [("anna", True)]
+    assert [(one["operator"], one["online"]) for one in today] == [("boris", False)]
+
+
+async def test_what_a_dashboard_did_makes_no_operator_online(ingest: Service) -> None:
+    await ingest.record(a_scan(1, kind="REMOVE", source="dashboard"))
+
+    (operator,) = (await ingest.get(STATE))["operators"]
+
+    assert (operator["online"], operator["lastSeenMs"]) == (False, NOON_MS)
+
+
+async def test_operators_come_online_first_then_by_items_then_by_name(ingest: Service) -> None:
+    long_ago = datetime(2025, 10, 31, 6, tzinfo=UTC)
+    await ingest.record(
+        *(a_scan(n, operator="zoe", received_at=long_ago) for n in range(3)),
+        a_scan(10, operator="boris", kind="BOX"),
+        a_scan(11, operator="clara"),
+        a_scan(12, operator="anna"),
+    )
+
+    operators = (await ingest.get(STATE))["operators"]
+
+    assert [one["operator"] for one in operators] == ["anna", "clara", "boris", "zoe"]
+
+
+async def test_the_feed_is_as_long_as_the_setting_says(ingest: Service) -> None:
+    await ingest.record(*(a_scan(n) for n in range(101)))
+
+    state = await ingest.get(STATE)
+
+    assert (len(state["feed"]), state["summary"]["items"]) == (100, 101)
+
+
+async def test_filters_are_echoed_as_they_were_written(ingest: Service) -> None:
+    asked = {"date": "31.10.2025", "date_end": "2025-11-01", "operator": "anna", "city": "—"}
+
+    assert (await ingest.get(STATE, **asked))["filters"] == asked | {"client": None}
+
+
+async def test_raw_shows_a_scan_in_full(ingest: Service) -> None:
+    three_ahead = datetime(2025, 10, 31, 12, tzinfo=UTC)
+    changes: dict[str, Any] = {"skewed": True, "box": "a/b/7", "details": None}
+    await ingest.record(a_scan(7, scanned_at=three_ahead, effective_at=NOON, **changes))
+
+    assert await ingest.get(RAW) == {
         "logs": [
-            {
-                "uuid": "00000000-0000-0000-0000-000000000007",
-                "ts": "31.10.2025 12:00:00",
-                "type": "ITEM",
-                "operator": "anna",
-                "client": "ivancov",
-                "city": "Novosem",
-                "box": "a/b/7",
-                "code": "2042469234860",
-                "details": None,
-                "receivedAt": "31.10.2025 12:00:00",
-                "source": "pwa",
-                "tsMs": NOON_MS,
-                "receivedAtMs": NOON_MS,
-                "deviceTsMs": NOON_MS + 3 * 3_600_000,
-                "skewed": True,
-            }
+            SCAN
+            | {"box": "a/b/7", "details": None, "source": "pwa", "skewed": True}
+            | dict.fromkeys(("ts", "receivedAt"), "31.10.2025 12:00:00")
+            | dict.fromkeys(("tsMs", "receivedAtMs"), NOON_MS)
+            | {"deviceTsMs": NOON_MS + 3 * 3_600_000}
         ],
         "total": 1,
     }
 
 
-async def test_readers_of_the_manual_find_the_rows_too(viewer: AsyncClient, pool: Pool) -> None:
-    await told(pool, *(a_scan(n) for n in range(3)))
-    asked: dict[str, Any] = {"date": "2025-10-31", "limit": 2, "offset": 1, "type": "ITEM"}
+async def test_raw_counts_all_that_matches_and_shows_a_page(ingest: Service) -> None:
+    await ingest.record(*(a_scan(n, kind="ERROR" if n % 2 else "ITEM") for n in range(20)))
 
-    by_the_manual = await viewer.get("/api/v1/logs/raw", params=asked)
-
-    assert by_the_manual.status_code == 200
-    assert by_the_manual.json() == (await viewer.get(RAW, params=asked)).json()
-    assert len(by_the_manual.json()["logs"]) == 2
-
-
-async def test_raw_counts_all_that_matches_and_shows_a_page(
-    viewer: AsyncClient, pool: Pool
-) -> None:
-    await told(pool, *(a_scan(n, kind="ERROR" if n % 2 else "ITEM") for n in range(20)))
-
-    first = (await viewer.get(RAW, params={"type": "ERROR", "limit": 4})).json()
-    last = (await viewer.get(RAW, params={"type": "ERROR", "limit": 4, "offset": 8})).json()
-    beyond = (await viewer.get(RAW, params={"type": "ERROR", "offset": 100})).json()
+    first = await ingest.get(RAW, type="ERROR", limit=4)
+    last = await ingest.get(RAW, type="ERROR", limit=4, offset=8)
+    beyond = await ingest.get(RAW, type="ERROR", offset=100)
 
     assert (len(first["logs"]), first["total"]) == (4, 10)
     assert (len(last["logs"]), last["total"]) == (2, 10)
     assert (beyond["logs"], beyond["total"]) == ([], 10)
     assert not {row["uuid"] for row in first["logs"]} & {row["uuid"] for row in last["logs"]}
-
-
-def cachable(answer: Response) -> bool:
-    return (answer.headers.get("vary"), answer.headers.get("cache-control")) != ("*", "no-store")
-
-
-@pytest.mark.parametrize("path", [STATE, RAW, "/api/v1/nothing", "/", f"{STATE}?date=x"])
-async def test_no_answer_to_a_get_can_be_kept_by_a_service_worker(
-    viewer: AsyncClient, nobody: AsyncClient, path: str
-) -> None:
-    assert not cachable(await viewer.get(path))
-    assert not cachable(await nobody.get(path))
-
-
-async def test_only_readers_of_the_tenant_see_anything(
-    viewer: AsyncClient, stranger: AsyncClient, device: AsyncClient, nobody: AsyncClient, pool: Pool
-) -> None:
-    await told(pool, a_scan(1))
-
-    assert (await viewer.get(RAW)).json()["total"] == 1
-    assert (await stranger.get(RAW)).json() == {"logs": [], "total": 0}
-    assert (await stranger.get(STATE)).json()["operators"] == []
-    assert (await device.get(STATE)).status_code == 403
-    assert (await nobody.get(STATE)).status_code == 401
-
-
-async def test_an_answer_older_than_the_token_says_so(viewer: AsyncClient, fresh: Fresh) -> None:
-    token = {"X-Consistency-Token": "123"}
-
-    in_time = await viewer.get(STATE, headers=token)
-    fresh.answer = False
-    too_late = await viewer.get(STATE, headers=token)
-    not_asked = await viewer.get(STATE)
-
-    assert "x-stale" not in in_time.headers
-    assert too_late.headers["x-stale"] == "1"
-    assert "x-stale" not in not_asked.headers
-    assert fresh.asked == {("activity", "123"), ("presence", "123"), ("scan_log", "123")}
+    by_the_manual = await ingest.get("/api/v1/logs/raw", type="ERROR", limit=4, offset=8)
+    assert by_the_manual == last

@@ -1,36 +1,34 @@
-"""The import command as people run it: a real process, a real database."""
+"""The import command as people run it: a real process, a real database, and what it shows."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
+import asyncpg
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from deploy.local.postgres import query
 from deploy.local.settings import ROOT
-from libs.postgres.migrate import migrate
+from libs.testing.waiting import PATIENCE_SECONDS, wait_until
 from services.ingest.__main__ import app
+from services.ingest.api.import_screen import progress, show
+from services.ingest.handlers.importing import Account, Report
 from tests.services.ingest.importing import a_csv, a_row
 
-PATIENCE_SECONDS = 60
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 ROWS = [a_row(n) for n in range(1, 4)]
 BAD = a_row(9, ts="garbage")
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture
 def environment(database: str) -> dict[str, str]:
-    """What the command is told, on a migrated database."""
-    migrate("ingest", database)
-    return environment_of(database)
-
-
-def environment_of(database: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "TIMEZONE"} | {
         "DATABASE_URL": database,
         "KAFKA_BOOTSTRAP_SERVERS": "unused",
@@ -40,18 +38,37 @@ def environment_of(database: str) -> dict[str, str]:
 
 
 def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "services.ingest", "import", *map(str, arguments)]
+    words = ("import", "--tenant", "demo", *arguments)
+    return [sys.executable, "-m", "services.ingest", *map(str, words)]
 
 
-def run(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+@pytest.fixture
+def run(database: str) -> Run:
+    """The command to its end, on a migrated database."""
+
+    def started(*arguments: object, url: str = database) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*arguments),
+            cwd=ROOT,
+            env=environment(url),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+        )
+
+    return started
+
+
+def start(database: str, *arguments: object) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
         command(*arguments),
         cwd=ROOT,
-        env=environment,
-        check=False,
-        capture_output=True,
+        env=environment(database),
+        stdout=pipe,
+        stderr=pipe,
         text=True,
-        timeout=PATIENCE_SECONDS,
     )
 
 
@@ -60,56 +77,34 @@ def counted(output: str, name: str) -> list[int]:
     return [int(cell) for cell in line.split("│")[2:-1]]
 
 
-def stored(environment: dict[str, str], what: str = "count(*)") -> str:
-    return query(environment["DATABASE_URL"], f"select {what} from ingest.events").strip()
+def stored(database: str, what: str = "count(*)") -> str:
+    return query(database, f"select {what} from ingest.events").strip()
 
 
-def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def test_one_file_from_the_first_run_to_the_last(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_one_file_from_the_first_run_to_the_last(run: Run, database: str, tmp_path: Path) -> None:
     path = a_csv(tmp_path / "raw.csv", [*ROWS, BAD])
 
-    dry = run(environment, path, "--tenant", "demo", "--dry-run")
+    dry = run(path, "--dry-run")
     assert (dry.returncode, counted(dry.stdout, "raw.csv")) == (3, [4, 3, 0, 1])
     assert "would be inserted" in dry.stdout
-    assert stored(environment) == "0"
+    assert stored(database) == "0"
 
-    first = run(environment, path, "--tenant", "demo")
+    first = run(path)
     assert (first.returncode, counted(first.stdout, "raw.csv")) == (3, [4, 3, 0, 1])
     assert f"rejected rows and why: {path}.rejected.csv" in first.stderr
     assert "raw: 4 of 4 rows" in first.stderr
     assert "bad_time" in (tmp_path / "raw.csv.rejected.csv").read_text()
-    assert stored(environment) == "3"
-    assert stored(environment, "distinct metadata->>'actor'") == "import"
+    assert stored(database) == "3"
+    assert stored(database, "distinct metadata->>'actor'") == "import"
 
-    again = run(environment, path, "--tenant", "demo")
+    again = run(path)
     assert (again.returncode, counted(again.stdout, "raw.csv")) == (3, [4, 0, 3, 1])
 
 
-def test_several_files_are_added_up(environment: dict[str, str], tmp_path: Path) -> None:
-    a, b = a_csv(tmp_path / "a.csv", ROWS), a_csv(tmp_path / "b.csv", ROWS[1:])
-
-    done = run(environment, a, b, "--tenant", "demo")
-
-    assert done.returncode == 0
-    assert counted(done.stdout, "a.csv") == [3, 3, 0, 0]
-    assert counted(done.stdout, "b.csv") == [2, 0, 2, 0]
-    assert counted(done.stdout, "together") == [5, 3, 2, 0]
-
-
-def test_a_file_that_cannot_be_read_is_one_sentence_and_a_failure(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_file_that_cannot_be_read_is_one_sentence_and_a_failure(run: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
 
-    done = run(environment, tmp_path / "bad.csv", tmp_path, "--tenant", "demo")
+    done = run(tmp_path / "bad.csv", tmp_path)
 
     assert done.returncode == 1
     assert "bad.csv: worksheet bad: its first row does not name uuid, ts" in done.stderr
@@ -117,86 +112,125 @@ def test_a_file_that_cannot_be_read_is_one_sentence_and_a_failure(
     assert "Traceback" not in done.stderr
 
 
-def test_dates_are_read_in_the_zone_that_is_named(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    path = a_csv(tmp_path / "a.csv", ROWS[:1])
-
-    run(environment, path, "--tenant", "demo", "--timezone", "Asia/Yekaterinburg")
-
-    assert "2025-10-31T07:00:00" in stored(environment, "data->>'scanned_at'")
-
-
-def test_rejected_rows_go_where_they_are_wanted(
-    environment: dict[str, str], tmp_path: Path
+def test_zone_and_folder_of_rejected_rows_are_those_that_are_named(
+    run: Run, database: str, tmp_path: Path
 ) -> None:
     (tmp_path / "rejected").mkdir()
+    path = a_csv(tmp_path / "a.csv", [ROWS[0], BAD])
 
-    run(
-        *(environment, a_csv(tmp_path / "a.csv", [BAD]), "--tenant", "demo"),
-        *("--rejects", tmp_path / "rejected"),
-    )
+    run(path, "--timezone", "Asia/Yekaterinburg", "--rejects", tmp_path / "rejected")
 
+    assert "2025-10-31T07:00:00" in stored(database, "data->>'scanned_at'")
     assert (tmp_path / "rejected" / "a.csv.rejected.csv").exists()
     assert not (tmp_path / "a.csv.rejected.csv").exists()
 
 
-def test_a_database_that_is_away_is_one_sentence(tmp_path: Path) -> None:
-    path = a_csv(tmp_path / "a.csv", ROWS)
-
-    done = run(environment_of(NOWHERE), path, "--tenant", "demo")
+def test_a_database_that_is_away_is_one_sentence(run: Run, tmp_path: Path) -> None:
+    done = run(a_csv(tmp_path / "a.csv", ROWS), url=NOWHERE)
 
     assert (done.returncode, done.stderr) == (1, "nothing was imported: database unavailable\n")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reason"),
     [
-        (["a.csv"], "--tenant"),
-        (["--tenant", "demo"], "name files"),
-        (["--tenant", "*", "a.csv"], "one tenant"),
-        (["--tenant", " ", "a.csv"], "one tenant"),
-        (["--tenant", "demo", "a.csv", "--timezone", "Moscow"], "time zone"),
-        (["--tenant", "demo", "a.csv", "--rejects", "nowhere"], "folder"),
-        (["--tenant", "demo", "--spreadsheet-id", "x"], "--credentials"),
-        (["--tenant", "demo", "--spreadsheet-id", "../x", "--credentials", "k"], "no spreadsheet"),
-        (["--tenant", "demo", "a.csv", "a.csv.rejected.csv"], "would be overwritten"),
-        (["--tenant", "demo", "x/a.csv", "y/a.csv", "--rejects", "."], "one name"),
+        ("a.csv", "--tenant"),
+        ("--tenant demo", "name files"),
+        ("--tenant * a.csv", "one tenant"),
+        ("--tenant ' ' a.csv", "one tenant"),
+        ("--tenant demo a.csv --timezone Moscow", "time zone"),
+        ("--tenant demo a.csv --rejects nowhere", "folder"),
+        ("--tenant demo --spreadsheet-id x", "--credentials"),
+        ("--tenant demo --spreadsheet-id ../x --credentials k", "no spreadsheet"),
+        ("--tenant demo a.csv a.csv.rejected.csv", "would be overwritten"),
+        ("--tenant demo x/a.csv y/a.csv --rejects .", "one name"),
     ],
 )
-def test_what_was_not_asked_rightly_is_refused_before_anything(
-    arguments: list[str], said: str
-) -> None:
-    done = CliRunner().invoke(app, ["import", *arguments], env=environment_of(NOWHERE))
+def test_a_wrong_command_line_is_refused_before_anything(arguments: str, reason: str) -> None:
+    words = ["import", *shlex.split(arguments)]
+
+    done = CliRunner().invoke(app, words, env=environment(NOWHERE))
 
     assert done.exit_code == 2
-    assert said in " ".join(done.stderr.replace("│", " ").split())
+    assert reason in " ".join(done.stderr.replace("│", " ").split())
 
 
-@pytest.mark.slow
+HOLD = """
+create function ingest.hold() returns trigger language plpgsql as $$ begin
+    if exists (select from ingest.events) then perform pg_advisory_xact_lock_shared(7); end if;
+    return null;
+end $$;
+create trigger hold before insert on ingest.events execute function ingest.hold();
+"""
+"""After the first page the log waits for whoever holds the lock 7."""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_a_run_that_is_stopped_says_how_to_go_on_and_can_be_continued(
-    environment: dict[str, str], tmp_path: Path, number: signal.Signals
+async def test_a_run_that_is_stopped_says_how_to_go_on_and_can_be_continued(
+    run: Run, database: str, tmp_path: Path, number: signal.Signals
 ) -> None:
-    path = a_csv(tmp_path / "long.csv", (a_row(n) for n in range(40_000)))
-    process = subprocess.Popen(
-        command(path, "--tenant", "demo"),
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    wait_until(lambda: stored(environment, "least(count(*), 1)").split()[-1] != "0")
+    path, rows = a_csv(tmp_path / "long.csv", (a_row(n) for n in range(5000))), 5000
+    query(database, HOLD)
+    holder = await asyncpg.connect(database)
+    await holder.execute("select pg_advisory_lock(7)")
+    process = start(database, path)
+    wait_until(lambda: stored(database) != "0", what="the first rows to be stored")
     process.send_signal(number)
-    output, said = process.communicate(timeout=PATIENCE_SECONDS)
+    await holder.close()
+    output, errors = process.communicate(timeout=PATIENCE_SECONDS)
 
-    assert process.returncode == 130, said
-    assert "run the same again to go on" in said
+    assert process.returncode == 130, errors
+    assert "run the same again to go on" in errors
     total, inserted, *rest = counted(output, "long.csv")
-    assert 0 < total == inserted < 40_000
+    assert 0 < total == inserted < rows
     assert rest == [0, 0]
 
-    after = run(environment, path, "--tenant", "demo")
+    after = run(path)
     assert after.returncode == 0
-    assert counted(after.stdout, "long.csv") == [40_000, 40_000 - inserted, inserted, 0]
+    assert counted(after.stdout, "long.csv") == [rows, rows - inserted, inserted, 0]
+
+
+def console(*, terminal: bool) -> tuple[Console, StringIO]:
+    written = StringIO()
+    return Console(file=written, force_terminal=terminal, width=100, color_system=None), written
+
+
+def test_on_a_terminal_every_worksheet_has_a_bar_with_its_speed() -> None:
+    made, written = console(terminal=True)
+
+    with progress(made) as tell:
+        for name in ("[october]", "november"):
+            for done in (0, 1000, 2000):
+                tell(name, done, 2000)
+
+    last = written.getvalue().rpartition("[october]")[2]
+    assert "november" in last
+    assert last.count("2000/2000") == 2
+    assert "rows/s" in last
+
+
+def test_elsewhere_there_are_lines_but_not_too_many() -> None:
+    made, written = console(terminal=False)
+
+    with progress(made) as tell:
+        for done in range(0, 120_001, 1000):
+            tell("[october]", done, 120_000)
+        tell("unknown", 0, None)
+
+    assert written.getvalue().splitlines() == [
+        *(f"[october]: {done} of 120000 rows" for done in (0, 50_000, 100_000, 120_000)),
+        "unknown: 0 rows",
+    ]
+
+
+def test_the_account_of_several_files_ends_in_a_sum() -> None:
+    made, written = console(terminal=False)
+    one = Account(name="[a].csv", rejects=Path("x"), inserted=1, skipped=2, rejected=4)
+    other = Account(name="b.csv", rejects=Path("y"), inserted=10)
+
+    show(made, Report([one, other]), dry=False)
+
+    rows = [line.replace("│", " ").split() for line in written.getvalue().splitlines()]
+    assert ["[a].csv", "7", "1", "2", "4"] in rows
+    assert ["b.csv", "10", "10", "0", "0"] in rows
+    assert ["together", "17", "11", "2", "4"] in rows

@@ -1,4 +1,4 @@
-"""What could not be understood, for those who look after it."""
+"""What could not be understood, for those who look after it, and what they decide."""
 
 import json
 from datetime import timedelta
@@ -6,72 +6,68 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from httpx import AsyncClient
+from httpx import Response
 
-from tests.services.ingest.api.test_events import BATCH, event
-from tests.services.ingest.told import NOON, NOON_MS, Projector
+from contracts.ingest import ScanId, ScanRecorded
+from services.ingest.domain import identity
+from tests.services.ingest.history import NOON, NOON_MS, event, events_in, quarantine_id, uuid
+from tests.services.ingest.service import BATCH, QUARANTINE, RAW, STATE, VERIFY, Service
 
-QUARANTINE = "/api/v1/quarantine"
-STATE = "/api/v1/dashboard/state?date=2025-10-31"
-
-
-async def sent(device: AsyncClient, projector: Projector, *events: Any) -> None:
-    answer = await device.post(BATCH, json={"events": events})
-    assert answer.json()["errors"]
-    await projector.catch_up()
+DAY = {"date": "2025-10-31"}
+FIRST = quarantine_id(UUID(uuid(1)))
+"""Where `event(1)` waits."""
 
 
-async def ids(viewer: AsyncClient) -> list[str]:
-    return [one["id"] for one in (await viewer.get(f"{QUARANTINE}?status=all")).json()["events"]]
+async def decide(
+    ingest: Service, what: str, body: Any = None, one: object = FIRST
+) -> tuple[Response, Any]:
+    """Mend, replay or drop an event; the answer and its JSON."""
+    answer = await ingest.mender.post(f"{QUARANTINE}/{one}/{what}", json=body)
+    await ingest.read_models.catch_up()
+    return answer, answer.json()
 
 
-async def test_quarantined_events_are_listed_word_for_word(
-    device: AsyncClient, viewer: AsyncClient, projector: Projector
-) -> None:
-    await sent(device, projector, {"uuid": "x", "code": "\0"})
+def patch(**fields: Any) -> Any:
+    return {"patch": fields}
 
-    found = (await viewer.get(QUARANTINE)).json()
 
-    (kept,) = found["events"]
-    assert (found["total"], found["counts"]) == (1, {"bad_uuid": 1})
+async def test_quarantined_events_are_listed_word_for_word(ingest: Service) -> None:
+    await ingest.send({"uuid": "x", "code": "\0"})
+
+    listed = await ingest.get(QUARANTINE)
+
+    (kept,) = listed["events"]
+    assert (listed["total"], listed["counts"]) == (1, {"bad_uuid": 1})
     assert (kept["uuid"], kept["code"], kept["status"]) == (None, "bad_uuid", "open")
     assert kept["raw"] == '{"uuid": "x", "code": "\\u0000"}'
     assert kept["rawLength"] == len(kept["raw"])
     assert (kept["receivedAt"], kept["receivedAtMs"]) == ("31.10.2025 12:00:00", NOON_MS)
 
 
-async def test_an_event_is_inspected_in_full(
-    device: AsyncClient, mender: AsyncClient, projector: Projector, clock: Any
-) -> None:
-    await sent(device, projector, event(1, code=7))
-    (kept_id,) = await ids(mender)
-    clock.pass_by(hours=1)
-    await mender.post(f"{QUARANTINE}/{kept_id}/drop", json={"reason": "a test"})
+async def test_an_event_is_inspected_in_full(ingest: Service) -> None:
+    await ingest.send(event(1, code=7))
+    ingest.clock.advance(hours=1)
+    await decide(ingest, "drop", {"reason": "a test"})
 
-    found = (await mender.get(f"{QUARANTINE}/{kept_id}")).json()
+    kept = await ingest.get(f"{QUARANTINE}/{FIRST}")
 
-    assert found["value"] == event(1, code=7)
-    assert json.loads(found["raw"]) == event(1, code=7)
-    assert (found["whole"], found["acceptable"]) == (True, False)
-    assert found["wrong"] == [
-        {"field": "code", "code": "bad_text", "reason": "code must be a text"}
-    ]
-    assert [(m["what"], m["at"], m["by"], m["reason"]) for m in found["history"]] == [
+    assert kept["value"] == json.loads(kept["raw"]) == event(1, code=7)
+    assert (kept["whole"], kept["acceptable"]) == (True, False)
+    assert kept["wrong"] == [{"field": "code", "code": "bad_text", "reason": "code must be a text"}]
+    assert [(m["what"], m["at"], m["by"], m["reason"]) for m in kept["history"]] == [
         ("quarantined", "31.10.2025 12:00:00", "device-1", "code must be a text"),
         ("dropped", "31.10.2025 13:00:00", "mender", "a test"),
     ]
 
 
-async def test_what_no_json_reader_would_take_is_still_shown_as_text(
-    device: AsyncClient, viewer: AsyncClient, projector: Projector
-) -> None:
+async def test_what_no_json_reader_would_take_is_still_shown_as_text(ingest: Service) -> None:
     content = b'{"events":[{"ts":NaN,"uuid":"x"},{"code":"\\ud800","uuid":"y"},7]}'
-    await device.post(BATCH, content=content)
-    await projector.catch_up()
+    await ingest.device.post(BATCH, content=content)
 
-    found = [(await viewer.get(f"{QUARANTINE}/{kept_id}")).json() for kept_id in await ids(viewer)]
+    listed = (await ingest.get(QUARANTINE))["events"]
+    kept = [await ingest.get(f"{QUARANTINE}/{one['id']}") for one in listed]
 
-    assert {one["raw"]: one["value"] for one in found} == {
+    assert {one["raw"]: one["value"] for one in kept} == {
         '{"ts": NaN, "uuid": "x"}': None,
         '{"code": "\\ud800", "uuid": "y"}': {"code": "\ud800", "uuid": "y"},
         "7": 7,
@@ -79,109 +75,153 @@ async def test_what_no_json_reader_would_take_is_still_shown_as_text(
 
 
 async def test_an_event_of_which_only_the_start_was_kept_is_mended_as_a_whole(
-    device: AsyncClient, mender: AsyncClient, projector: Projector
+    ingest: Service,
 ) -> None:
-    await sent(device, projector, event(1, details="x" * 300_000))
-    (kept_id,) = await ids(mender)
+    await ingest.send(event(1, details="x" * 300_000))
 
-    found = (await mender.get(f"{QUARANTINE}/{kept_id}")).json()
-    again = await mender.post(f"{QUARANTINE}/{kept_id}/replay")
-    whole = await mender.post(f"{QUARANTINE}/{kept_id}/mend", json=event(1))
+    kept = await ingest.get(f"{QUARANTINE}/{FIRST}")
+    again, refusal = await decide(ingest, "replay")
+    patched, _ = await decide(ingest, "mend", patch(details=""))
+    whole, _ = await decide(ingest, "mend", event(1))
 
-    assert (found["whole"], found["value"], found["acceptable"]) == (False, None, False)
-    assert (again.status_code, again.json()) == (
-        409,
-        {
-            "detail": "Only the start of this event was kept, so it must be corrected as a whole.",
-            "code": "CutShort",
-        },
-    )
-    assert whole.status_code == 200
+    assert (kept["whole"], kept["value"], kept["acceptable"]) == (False, None, False)
+    assert [one.status_code for one in (again, patched, whole)] == [409, 409, 200]
+    assert refusal == {
+        "detail": "Only the start of this event was kept, so it must be corrected as a whole.",
+        "code": "CutShort",
+    }
 
 
 async def test_events_are_tried_again_by_code_some_at_a_time(
-    device: AsyncClient,
-    mender: AsyncClient,
-    projector: Projector,
-    monkeypatch: pytest.MonkeyPatch,
+    ingest: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.ingest.api.quarantine.AT_ONCE", 2)
-    await sent(device, projector, *(event(n, code=7) for n in range(1, 4)), event(4, ts=0))
-    await device.post(BATCH, json={"events": [event(1)]})
+    await ingest.send(*(event(n, code=7) for n in range(1, 4)), event(4, ts=0))
+    await ingest.send(event(1))
 
-    first = (await mender.post(f"{QUARANTINE}/replay", json={"code": "bad_text"})).json()
-    rest = await mender.post(
-        f"{QUARANTINE}/replay", json={"code": "bad_text", "after": first["next"]}
-    )
+    async def replay(**body: Any) -> Any:
+        return (await ingest.mender.post(f"{QUARANTINE}/replay", json=body)).json()
 
-    assert first | {"next": None} == {
-        "ok": True,
-        "mended": 0,
-        "duplicates": 0,
-        "stillWrong": 2,
-        "cutShort": 0,
-        "alreadyDecided": 0,
-        "next": None,
-    }
-    assert (rest.json()["stillWrong"], rest.json()["next"]) == (1, None)
+    first = await replay(code="bad_text")
+    rest = await replay(code="bad_text", after=first["next"])
+
+    counts = dict.fromkeys(("mended", "duplicates", "cutShort", "alreadyDecided"), 0)
+    assert first | {"next": None} == {"ok": True, "stillWrong": 2, "next": None} | counts
+    assert (rest["stillWrong"], rest["next"]) == (1, None)
 
 
-async def test_a_change_of_settings_lets_events_pass(
-    device: AsyncClient, mender: AsyncClient, projector: Projector, app: Any
-) -> None:
+async def test_a_change_of_settings_lets_events_pass(ingest: Service) -> None:
     old = NOON - timedelta(days=15 * 365)
-    await sent(device, projector, event(1, ts=int(old.timestamp() * 1000)), event(2, code=7))
-    settings = app.state.deps.settings
-    believing = settings.model_copy(update={"not_before": old.date()})
-    app.state.deps = type(app.state.deps)(
-        **{name: getattr(app.state.deps, name) for name in app.state.deps.__slots__}
-        | {"settings": believing}
-    )
+    await ingest.send(event(1, ts=int(old.timestamp() * 1000)), event(2, code=7))
+    believing = ingest.deps.settings.model_copy(update={"not_before": old.date()})
+    assert (await decide(ingest, "replay"))[0].status_code == 422
+    ingest.change(settings=believing)
 
-    answer = (await mender.post(f"{QUARANTINE}/replay", json={})).json()
+    answer = (await ingest.mender.post(f"{QUARANTINE}/replay", json={})).json()
 
     assert (answer["mended"], answer["stillWrong"]) == (1, 1)
+    assert [scan.scanned_at for scan in await events_in(ingest.store, ScanRecorded)] == [old]
 
 
-@pytest.mark.parametrize("kept_id", [UUID(int=1), "nothing", "401"])
-async def test_what_is_in_no_quarantine_is_not_found(mender: AsyncClient, kept_id: object) -> None:
-    answers = [
-        await mender.get(f"{QUARANTINE}/{kept_id}"),
-        await mender.post(f"{QUARANTINE}/{kept_id}/mend", json={"patch": {}}),
-        await mender.post(f"{QUARANTINE}/{kept_id}/replay"),
-        await mender.post(f"{QUARANTINE}/{kept_id}/drop", json={"reason": "x"}),
+async def test_what_is_in_no_quarantine_is_not_found(ingest: Service) -> None:
+    await ingest.send(event(1))
+    scan = identity.scan_event(identity.namespace("demo"), ScanId(UUID(uuid(1))))
+    for one in (UUID(int=1), "nothing", "401", scan):
+        answers = [
+            await ingest.mender.get(f"{QUARANTINE}/{one}"),
+            (await decide(ingest, "mend", patch(), one))[0],
+            (await decide(ingest, "replay", None, one))[0],
+            (await decide(ingest, "drop", {"reason": "x"}, one))[0],
+        ]
+        for answer in answers:
+            assert answer.status_code == 404, one
+            assert answer.json() == {"detail": "No such event is in quarantine."}
+
+
+async def test_an_event_is_mended_and_counts_at_once(ingest: Service) -> None:
+    await ingest.send(event(1, code=7))
+
+    answer, body = await decide(ingest, "mend", patch(code="7"))
+
+    token = answer.headers["x-consistency-token"]
+    done = {"ok": True, "status": "mended", "scanId": uuid(1), "duplicate": False}
+    assert (answer.status_code, body) == (200, done)
+    assert (await ingest.get(STATE, **DAY))["summary"]["items"] == 1
+    assert await ingest.get(QUARANTINE) == {"events": [], "total": 0, "counts": {}}
+    listed = await ingest.mender.get(
+        f"{QUARANTINE}?status=mended", headers={"X-Consistency-Token": token}
+    )
+    (kept,) = listed.json()["events"]
+    assert (kept["status"], kept["scanId"], kept["decidedBy"]) == ("mended", uuid(1), "mender")
+    assert kept["decidedAt"] == "31.10.2025 12:00:00"
+    known = await ingest.device.post(VERIFY, json={"uuids": [uuid(1)]})
+    assert known.json()["present"] == [uuid(1)]
+    assert ("quarantine", token) in ingest.read_models.asked
+
+
+async def test_a_mended_scan_keeps_the_moment_it_was_received(ingest: Service) -> None:
+    await ingest.send(event(1, code=7, ts=NOON_MS + 3_600_000))
+    ingest.clock.advance(days=3)
+
+    await decide(ingest, "mend", event(1, code="7", ts=NOON_MS + 3_600_000))
+
+    (row,) = (await ingest.get(RAW, **DAY))["logs"]
+    assert (row["receivedAtMs"], row["tsMs"], row["skewed"]) == (NOON_MS, NOON_MS, True)
+
+
+async def test_what_is_still_wrong_is_named_field_by_field_and_nothing_written(
+    ingest: Service,
+) -> None:
+    await ingest.send(event(1, code=7))
+
+    answer, refusal = await decide(ingest, "mend", patch(code=401, operator="x" * 101))
+
+    too_long = "operator is longer than 100 characters"
+    assert answer.status_code == 422
+    assert refusal == {
+        "detail": "code must be a text",
+        "code": "bad_text",
+        "wrong": [
+            {"field": "operator", "code": "too_long", "reason": too_long},
+            {"field": "code", "code": "bad_text", "reason": "code must be a text"},
+        ],
+    }
+    assert len((await ingest.get(QUARANTINE))["events"]) == 1
+
+
+async def test_a_decision_is_taken_once_and_shown_to_who_comes_later(ingest: Service) -> None:
+    await ingest.send(event(1, code=7))
+
+    _, first = await decide(ingest, "drop", {"reason": "a test"})
+    later = [
+        await decide(ingest, "mend", patch(code="7")),
+        await decide(ingest, "mend", patch(code=8)),
+        await decide(ingest, "replay"),
+        await decide(ingest, "drop", {"reason": "another"}),
     ]
 
-    for answer in answers:
-        assert answer.status_code == 404
-        assert answer.json() == {"detail": "No such event is in quarantine."}
+    assert first == {"ok": True, "status": "dropped", "scanId": None, "duplicate": False}
+    for answer, body in later:
+        assert answer.status_code == 409
+        assert body == {
+            "detail": "It was decided before what becomes of this event.",
+            "code": "AlreadyDecided",
+            "decision": {
+                "status": "dropped",
+                "decidedAt": "31.10.2025 12:00:00",
+                "decidedBy": "mender",
+                "decision": "a test",
+                "scanId": None,
+            },
+        }
 
 
-async def test_strangers_and_those_who_may_only_look_change_nothing(
-    device: AsyncClient,
-    viewer: AsyncClient,
-    stranger: AsyncClient,
-    projector: Projector,
-) -> None:
-    await sent(device, projector, event(1, code=7))
-    (kept_id,) = await ids(viewer)
+async def test_it_works_before_the_read_model_knows_the_event(ingest: Service) -> None:
+    await ingest.device.post(BATCH, json={"events": [event(1, code=7)]})
 
-    assert (await stranger.get(f"{QUARANTINE}/{kept_id}")).status_code == 404
-    assert (await stranger.get(QUARANTINE)).json()["total"] == 0
-    for client, status in ((viewer, 403), (device, 403), (stranger, 404)):
-        for path, body in (
-            ("mend", {"patch": {"code": "7"}}),
-            ("replay", None),
-            ("drop", {"reason": "x"}),
-        ):
-            answer = await client.post(f"{QUARANTINE}/{kept_id}/{path}", json=body)
-            assert answer.status_code == status
-    assert (await viewer.post(f"{QUARANTINE}/replay", json={})).status_code == 403
-    assert (await device.get(QUARANTINE)).status_code == 403
+    seen = await ingest.mender.get(f"{QUARANTINE}/{FIRST}")
+    done = await ingest.mender.post(f"{QUARANTINE}/{FIRST}/mend", json=patch(code="7"))
+    after = await ingest.mender.get(f"{QUARANTINE}/{FIRST}")
 
-
-@pytest.mark.parametrize(
-    "query", ["status=lost", "limit=0", "limit=1001", "offset=-1", "code=a%00b"]
-)
-async def test_a_question_that_makes_no_sense_is_refused(viewer: AsyncClient, query: str) -> None:
-    assert (await viewer.get(f"{QUARANTINE}?{query}")).status_code in (400, 422)
+    assert (seen.json()["status"], done.status_code) == ("open", 200)
+    assert after.json()["status"] == "mended"

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.ingest import ItemRemoved
 from services.ingest.domain.box import (
     CARRY,
     Around,
@@ -25,7 +24,7 @@ from services.ingest.domain.box import (
     tally,
 )
 from tests.services.ingest.folded import one_by_one
-from tests.services.ingest.told import a_scan
+from tests.services.ingest.history import a_scan, removed
 
 EVENING = datetime(2025, 10, 31, 23, 0, tzinfo=UTC)
 
@@ -34,7 +33,7 @@ def at(minutes: int) -> datetime:
     return EVENING + timedelta(minutes=minutes)
 
 
-def told(*events: tuple[int, str]) -> Tally:
+def tally_of(*events: tuple[int, str]) -> Tally:
     """The tally of scans so many minutes after 23:00, all on one day."""
     tallies = [
         tally(a_scan(number, kind=kind, scanned_at=at(minutes)))
@@ -44,58 +43,50 @@ def told(*events: tuple[int, str]) -> Tally:
 
 
 def stands(*events: tuple[int, str]) -> Standing:
-    return standing(Around(day=told(*events)))[0]
+    return standing(Around(day=tally_of(*events)))[0]
 
 
 OPENED = Standing(opened_at=at(0))
-CLOSED = Standing(opened_at=at(0), closed_at=at(9), closed_by=Turn.CLOSE)
 
 
-def test_a_box_is_open_once_it_was_opened() -> None:
-    assert stands((0, "BOX"), (1, "ITEM")) == OPENED
-    assert OPENED.is_open
+def closed(minutes: int, by: Turn = Turn.CLOSE) -> Standing:
+    return Standing(opened_at=at(0), closed_at=at(minutes), closed_by=by)
 
 
-@pytest.mark.parametrize("kind", [Turn.CLOSE, Turn.AUTO_CLOSE])
-def test_a_box_is_closed_by_hand_or_by_itself(kind: Turn) -> None:
-    found = stands((0, "BOX"), (1, "ITEM"), (9, kind))
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([(0, "BOX"), (1, "ITEM")], OPENED),
+        ([(0, "BOX"), (1, "ITEM"), (9, "CLOSE")], closed(9)),
+        ([(0, "BOX"), (1, "ITEM"), (9, "AUTO_CLOSE")], closed(9, Turn.AUTO_CLOSE)),
+        ([(0, "BOX"), (9, "CLOSE"), (10, "ITEM")], closed(9)),
+        ([(0, "BOX"), (9, "CLOSE"), (10, "ERROR"), (11, "CITY"), (12, "TELEPORT")], closed(9)),
+        ([(0, "BOX"), (9, "CLOSE"), (60, "AUTO_CLOSE")], closed(60, Turn.AUTO_CLOSE)),
+        ([(0, "BOX"), (9, "CLOSE"), (10, "BOX")], Standing(opened_at=at(10))),
+        ([(1, "ITEM")], Standing()),
+        ([(9, "CLOSE")], Standing(closed_at=at(9), closed_by=Turn.CLOSE)),
+        ([(9, "CLOSE"), (0, "BOX")], closed(9)),
+    ],
+    ids=[
+        *("opened", "closed by hand", "closed by itself", "an item after closing does not open"),
+        *("no other kind changes it", "the last of several closings counts", "opened again"),
+        *("an item before the opening", "a closing before the opening", "which then comes"),
+    ],
+)
+def test_a_box_is_as_its_last_opening_and_closing_say(
+    events: list[tuple[int, str]], expected: Standing
+) -> None:
+    found = stands(*events)
 
-    assert found == Standing(opened_at=at(0), closed_at=at(9), closed_by=kind)
-    assert not found.is_open
-
-
-def test_an_item_after_closing_does_not_open_the_box() -> None:
-    assert stands((0, "BOX"), (9, "CLOSE"), (10, "ITEM")) == CLOSED
-
-
-def test_no_other_kind_of_scan_changes_how_a_box_stands() -> None:
-    assert stands((0, "BOX"), (9, "CLOSE"), (10, "ERROR"), (11, "CITY"), (12, "TELEPORT")) == CLOSED
-
-
-def test_the_last_of_several_closings_counts() -> None:
-    found = stands((0, "BOX"), (9, "CLOSE"), (60, "AUTO_CLOSE"))
-
-    assert found == Standing(opened_at=at(0), closed_at=at(60), closed_by=Turn.AUTO_CLOSE)
+    assert found == expected
+    assert found.is_open == (expected.closed_at is None)
 
 
 def test_a_box_whose_operator_moved_on_stays_open() -> None:
-    assert standing(Around(day=told((0, "BOX")), after=(told((1500, "ITEM")),))) == (OPENED, False)
-
-
-def test_a_box_can_be_opened_again() -> None:
-    assert stands((0, "BOX"), (9, "CLOSE"), (10, "BOX")) == Standing(opened_at=at(10))
-
-
-def test_an_item_that_comes_before_its_box_was_opened_is_in_an_open_box() -> None:
-    found = stands((1, "ITEM"))
-
-    assert found == Standing()
-    assert found.is_open
-
-
-def test_a_closing_that_comes_before_the_opening_closes() -> None:
-    assert stands((9, "CLOSE")) == Standing(closed_at=at(9), closed_by=Turn.CLOSE)
-    assert stands((9, "CLOSE"), (0, "BOX")) == CLOSED
+    assert standing(Around(day=tally_of((0, "BOX")), after=(tally_of((1500, "ITEM")),))) == (
+        OPENED,
+        False,
+    )
 
 
 def test_a_tie_is_broken_by_receive_time_then_by_id() -> None:
@@ -107,42 +98,38 @@ def test_a_tie_is_broken_by_receive_time_then_by_id() -> None:
 
 
 def test_a_box_opened_before_midnight_is_closed_after_it() -> None:
-    before, after = told((0, "BOX"), (1, "ITEM")), told((90, "ITEM"), (100, "CLOSE"))
-    closed = Standing(opened_at=at(0), closed_at=at(100), closed_by=Turn.CLOSE)
+    before, after = tally_of((0, "BOX"), (1, "ITEM")), tally_of((90, "ITEM"), (100, "CLOSE"))
 
-    assert standing(Around(day=before, after=(after,))) == (closed, False)
-    assert standing(Around(before=(before,), day=after)) == (closed, True)
+    assert standing(Around(day=before, after=(after,))) == (closed(100), False)
+    assert standing(Around(before=(before,), day=after)) == (closed(100), True)
 
 
 def test_a_box_can_stay_open_over_days_in_which_only_items_came() -> None:
-    days = told((0, "BOX")), told((1500, "ITEM")), told((3000, "AUTO_CLOSE"))
-    closed = Standing(opened_at=at(0), closed_at=at(3000), closed_by=Turn.AUTO_CLOSE)
+    days = tally_of((0, "BOX")), tally_of((1500, "ITEM")), tally_of((3000, "AUTO_CLOSE"))
+    end = closed(3000, Turn.AUTO_CLOSE)
 
-    assert standing(Around(day=days[0], after=days[1:])) == (closed, False)
-    assert standing(Around(before=days[:1], day=days[1], after=days[2:])) == (closed, True)
-    assert standing(Around(before=days[:2], day=days[2])) == (closed, True)
+    assert standing(Around(day=days[0], after=days[1:])) == (end, False)
+    assert standing(Around(before=days[:1], day=days[1], after=days[2:])) == (end, True)
+    assert standing(Around(before=days[:2], day=days[2])) == (end, True)
 
 
 def test_an_equal_label_that_is_opened_another_day_is_another_box() -> None:
-    one, other = told((0, "BOX")), told((600, "BOX"), (610, "CLOSE"))
+    one, other = tally_of((0, "BOX")), tally_of((600, "BOX"), (610, "CLOSE"))
 
     assert standing(Around(day=one, after=(other,))) == (OPENED, False)
     assert standing(Around(before=(one,), day=other))[1] is False
 
 
 def test_a_closed_box_is_not_brought_along() -> None:
-    one, other = told((0, "BOX"), (9, "CLOSE")), told((600, "ITEM"))
+    one, other = tally_of((0, "BOX"), (9, "CLOSE")), tally_of((600, "ITEM"))
 
     assert standing(Around(before=(one,), day=other)) == (Standing(), False)
-    assert standing(Around(day=one, after=(told((600, "AUTO_CLOSE")),)))[0] == CLOSED
+    assert standing(Around(day=one, after=(tally_of((600, "AUTO_CLOSE")),)))[0] == closed(9)
 
 
 def test_a_removed_item_counts_no_longer() -> None:
     scan = a_scan(1)
-    removed = ItemRemoved(
-        scan=scan, removal_id=UUID(int=9), removed_at=at(5), removed_by="vera", reason=""
-    )
-    counted, taken_back = tally(scan), tally(removed)
+    counted, taken_back = tally(scan), tally(removed(scan))
 
     assert counted is not None
     assert taken_back is not None

@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 
 from contracts.ingest import ScanRecorded
-from services.ingest.domain.removal import Found, Kind, Removing, as_scan, decide, latest
-from tests.services.ingest.told import NOON, a_scan
+from services.ingest.domain.removal import Found, Kind, Removal, Removing, as_scan, decide, latest
+from tests.services.ingest.history import NOON, a_scan
 
 
 def there(*scans: ScanRecorded) -> list[Found]:
@@ -19,26 +19,31 @@ def wanted(kind: Kind = "BULK_REMOVE", reason: str = "") -> Removing:
     return Removing(removal_id=UUID(int=99), kind=kind, operator="vera", reason=reason, at=at)
 
 
+def decided(*scans: ScanRecorded, kind: Kind = "BULK_REMOVE", reason: str = "") -> Removal:
+    found = decide(there(*scans), wanted(kind, reason))
+    assert found
+    return found
+
+
 def test_every_item_that_is_there_is_removed_and_named_in_the_audit() -> None:
     scans = [a_scan(1), a_scan(2)]
 
-    told = decide(there(*scans), wanted())
+    found = decided(*scans)
 
-    assert told
-    assert told.audit.removed == (scans[0].scan_id, scans[1].scan_id)
-    assert [item.scan for item in told.items] == scans
-    assert {item.removal_id for item in told.items} == {UUID(int=99)}
-    assert {(item.removed_by, item.removed_at) for item in told.items} == {
+    assert found.audit.removed == (scans[0].scan_id, scans[1].scan_id)
+    assert [item.scan for item in found.items] == scans
+    assert {item.removal_id for item in found.items} == {UUID(int=99)}
+    assert {(item.removed_by, item.removed_at) for item in found.items} == {
         ("vera", NOON + timedelta(hours=1))
     }
+    assert decide([], wanted()) is None
 
 
 @pytest.mark.parametrize("kind", ["BOX", "CLOSE", "ERROR", "REMOVE", "BULK_REMOVE", "item", ""])
 def test_what_is_no_item_cannot_be_removed(kind: str) -> None:
-    told = decide(there(a_scan(1, kind=kind), a_scan(2)), wanted())
+    found = decided(a_scan(1, kind=kind), a_scan(2))
 
-    assert told
-    assert [scan_id.int for scan_id in told.audit.removed] == [2]
+    assert [scan_id.int for scan_id in found.audit.removed] == [2]
     assert decide(there(a_scan(1, kind=kind)), wanted()) is None
 
 
@@ -46,13 +51,9 @@ def test_what_was_removed_before_is_not_removed_again() -> None:
     gone = Found(scan=a_scan(1), removed=True)
 
     assert decide([gone], wanted()) is None
-    told = decide([gone, *there(a_scan(2))], wanted())
-    assert told
-    assert [item.scan.scan_id.int for item in told.items] == [2]
-
-
-def test_nothing_to_remove_tells_nothing() -> None:
-    assert decide([], wanted()) is None
+    found = decide([gone, *there(a_scan(2))], wanted())
+    assert found
+    assert [item.scan.scan_id.int for item in found.items] == [2]
 
 
 @pytest.mark.parametrize(
@@ -67,30 +68,20 @@ def test_nothing_to_remove_tells_nothing() -> None:
 def test_the_audit_carries_what_all_items_have_in_common(
     other: dict[str, str], shared: tuple[str, str, str]
 ) -> None:
-    told = decide(there(a_scan(1), a_scan(2, **other), a_scan(3)), wanted())
+    audit = decided(a_scan(1), a_scan(2, **other), a_scan(3)).audit
 
-    assert told
-    assert (told.audit.client, told.audit.city, told.audit.box) == shared
+    assert (audit.client, audit.city, audit.box) == shared
 
 
 def test_the_audit_says_what_and_why_in_the_words_people_know() -> None:
-    many = decide(there(a_scan(1), a_scan(2)), wanted())
-    single = decide(there(a_scan(1, code="777")), wanted("REMOVE"))
-    explained = decide(there(a_scan(1)), wanted(reason="брак"))
+    many = decided(a_scan(1), a_scan(2)).audit
+    single = decided(a_scan(1, code="777"), kind="REMOVE").audit
+    explained = decided(a_scan(1), reason="брак")
 
-    assert many
-    assert single
-    assert explained
-    assert (many.audit.kind, many.audit.code, many.audit.reason) == (
-        "BULK_REMOVE",
-        "Удалено 2 товаров",
-        "Массовое удаление через dashboard",
-    )
-    assert (single.audit.kind, single.audit.code, single.audit.reason) == (
-        "REMOVE",
-        "777",
-        "Удалено через dashboard",
-    )
+    assert (many.kind, many.code) == ("BULK_REMOVE", "Удалено 2 товаров")
+    assert many.reason == "Массовое удаление через dashboard"
+    assert (single.kind, single.code) == ("REMOVE", "777")
+    assert single.reason == "Удалено через dashboard"
     assert (explained.audit.reason, explained.items[0].reason) == ("брак", "брак")
 
 
@@ -128,11 +119,10 @@ def test_the_latest_passes_over_what_is_gone() -> None:
 
 
 def test_people_find_the_audit_among_the_scans_as_the_dashboards_doing() -> None:
-    told = decide(there(a_scan(1)), wanted("REMOVE"))
-    assert told
+    audit = decided(a_scan(1), kind="REMOVE").audit
 
-    scan = as_scan(told.audit)
+    scan = as_scan(audit)
 
     assert (scan.scan_id, scan.kind, scan.source) == (UUID(int=99), "REMOVE", "dashboard")
-    assert (scan.operator, scan.box, scan.details) == ("vera", "ivancov/8", told.audit.reason)
-    assert {scan.scanned_at, scan.received_at, scan.effective_at} == {told.audit.removed_at}
+    assert (scan.operator, scan.box, scan.details) == ("vera", "ivancov/8", audit.reason)
+    assert {scan.scanned_at, scan.received_at, scan.effective_at} == {audit.removed_at}

@@ -1,18 +1,73 @@
-"""What the rows of the old log tell (§6), one sentence for each way they used to go wrong."""
+"""What the rows of the old log say (§6), one sentence for each way they used to go wrong."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from contracts.ingest import ScanRecorded
-from services.ingest.domain.scan import LIMITS
-from services.ingest.domain.sheet import COLUMNS, WrongSheet
+from services.ingest.domain.scan import LIMITS, Fault
+from services.ingest.domain.sheet import COLUMNS, Sheet, WrongSheet, scan_of, sheet_of, told
 from services.ingest.domain.spreadsheet import Cell, Lost
-from tests.services.ingest.domain.rows import ID, fault, row, scan, sheet
+from tests.services.ingest.history import FLOOR, ZONE
+
+NOW = datetime(2025, 11, 30, tzinfo=UTC)
+ID = "c6414b06-1f2e-4a5b-8c3d-0123456789ab"
+REAL_DATE = datetime.fromisoformat("2025-10-31 08:02:05")
+REQUIRED = ("uuid", "ts", "type", "operator")
 
 
-def test_a_row_becomes_the_scan_that_a_device_would_have_told() -> None:
+def sheet(header: list[Any] | None = None, name: str = "raw_log_2025_10", **given: Any) -> Sheet:
+    """A sheet with these columns."""
+    rules: dict[str, Any] = {"zone": ZONE, "not_before": FLOOR} | given
+    return sheet_of(name, header or list(COLUMNS), **rules)
+
+
+OCTOBER = sheet([name for name in COLUMNS if name != "details"])
+"""Its header has ten names, but its rows came to have eleven cells."""
+
+
+def row(**changes: Cell) -> list[Cell]:
+    """Cells under `COLUMNS`; `changes` name what is different."""
+    cells: dict[str, Cell] = {
+        "uuid": ID,
+        "ts": "31.10.2025 08:02:05",
+        "type": "ITEM",
+        "operator": "testscanner",
+        "client": "ivancov",
+        "city": "Novosem",
+        "box": "ivancov/8",
+        "code": "2042469234860",
+        "details": "",
+        "receivedAt": "31.10.2025 08:02:09",
+        "source": "pwa",
+    }
+    return list((cells | changes).values())
+
+
+def old_row(*more: Cell) -> list[Cell]:
+    """A row of ten cells, as there were before there were details."""
+    cells = row()
+    del cells[8]
+    return [*cells, *more]
+
+
+def scan(cells: list[Cell], of: Sheet | None = None) -> ScanRecorded:
+    """The scan a row tells of."""
+    found = scan_of(of or sheet(), cells, now=NOW)
+    assert isinstance(found, ScanRecorded), found
+    return found
+
+
+def fault(cells: list[Cell], of: Sheet | None = None) -> str:
+    """The code of what is wrong with a row."""
+    found = scan_of(of or sheet(), cells, now=NOW)
+    assert isinstance(found, Fault), found
+    return found.code
+
+
+def test_a_row_becomes_the_scan_that_a_device_would_have_sent() -> None:
     assert scan(row()) == ScanRecorded(
         scan_id=UUID(ID),  # type: ignore[arg-type]
         kind="ITEM",
@@ -38,13 +93,10 @@ def test_columns_are_found_by_name_whatever_their_order_case_and_space() -> None
     assert scan([cells[0], "whatever", *cells[1:]], of) == scan(row())
 
 
-@pytest.mark.parametrize("missing", ["uuid", "ts", "type", "operator"])
-def test_a_sheet_without_a_required_column_is_refused_by_its_name(missing: str) -> None:
-    with pytest.raises(WrongSheet, match=f"does not name {missing};"):
-        sheet([name for name in COLUMNS if name != missing])
-
-
-def test_a_sheet_that_names_a_column_twice_is_refused() -> None:
+def test_a_sheet_without_a_required_column_or_with_one_twice_is_refused() -> None:
+    for missing in REQUIRED:
+        with pytest.raises(WrongSheet, match=f"does not name {missing};"):
+            sheet([name for name in COLUMNS if name != missing])
     with pytest.raises(WrongSheet, match="twice"):
         sheet([*COLUMNS, "received_at"])
 
@@ -57,20 +109,10 @@ def test_a_column_that_may_be_missing_is_empty(column: str) -> None:
     assert scan(cells, sheet(header)) == scan(row(**{column: ""}))
 
 
-@pytest.mark.parametrize("column", ["uuid", "ts", "type", "operator"])
-@pytest.mark.parametrize("empty", ["", None, "  "])
-def test_a_row_without_a_required_value_is_rejected(column: str, empty: Cell) -> None:
-    assert fault(row(**{column: empty})) == "missing_field"
-
-
-def test_a_row_may_end_early() -> None:
-    assert scan(row()[:4]).received_at == scan(row()).scanned_at
-
-
-def test_without_a_time_of_receipt_the_scans_own_counts() -> None:
-    told = scan(row(receivedAt=""))
-
-    assert (told.received_at, told.skewed) == (told.scanned_at, False)
+def test_a_row_may_end_early_and_without_a_receipt_the_scans_own_time_counts() -> None:
+    for cells in (row()[:4], row(receivedAt="")):
+        found = scan(cells)
+        assert (found.received_at, found.skewed) == (scan(row()).scanned_at, False)
 
 
 def test_a_source_that_is_empty_is_the_pwa() -> None:
@@ -78,30 +120,36 @@ def test_a_source_that_is_empty_is_the_pwa() -> None:
     assert scan(row(source="dashboard")).source == "dashboard"
 
 
-def test_a_time_of_receipt_that_cannot_be_read_is_not_replaced_by_now() -> None:
-    assert fault(row(receivedAt="garbage")) == "bad_time"
+TOMORROW = "01.12.2025 12:00:00"
+REJECTED: dict[str, tuple[list[Cell], str]] = {
+    "a receipt that is no time is not replaced by now": (row(receivedAt="garbage"), "bad_time"),
+    "neither is a time that is none": (row(ts="31.31.2025 08:02:05"), "bad_time"),
+    "from the future": (row(ts=TOMORROW, receivedAt=""), "from_the_future"),
+    "received in the future": (row(receivedAt=TOMORROW), "from_the_future"),
+    "before there were scanners": (row(ts="01.01.1970 03:00:00"), "implausible_ts"),
+    "NUL": (row(details="\0"), "unstorable_text"),
+    "a lone surrogate": (row(details="\ud800"), "unstorable_text"),
+    "more cells than names": ([*row(), "", "more"], "surplus_cells"),
+    "a label that became a date": (row(box=REAL_DATE), "became_a_date"),
+    "a cell without a value": (row(code=Lost("is a formula")), "no_value"),
+    **{
+        f"{column} is {empty!r}": (row(**{column: empty}), "missing_field")
+        for column in REQUIRED
+        for empty in ("", None, "  ")
+    },
+}
 
 
-def test_a_time_that_cannot_be_read_is_not_replaced_by_now() -> None:
-    assert fault(row(ts="31.31.2025 08:02:05")) == "bad_time"
-
-
-def test_a_row_from_the_future_is_rejected() -> None:
-    tomorrow = "01.12.2025 12:00:00"
-
-    assert fault(row(ts=tomorrow, receivedAt="")) == "from_the_future"
-    assert fault(row(receivedAt=tomorrow)) == "from_the_future"
+@pytest.mark.parametrize(("cells", "code"), REJECTED.values(), ids=REJECTED)
+def test_a_row_that_cannot_be_believed_is_rejected(cells: list[Cell], code: str) -> None:
+    assert fault(cells) == code
 
 
 def test_a_clock_ahead_of_the_receipt_counts_from_the_receipt() -> None:
-    told = scan(row(ts="31.10.2025 09:00:00"))
+    found = scan(row(ts="31.10.2025 09:00:00"))
 
-    assert (told.skewed, told.effective_at) == (True, told.received_at)
-    assert told.scanned_at - told.received_at == timedelta(minutes=57, seconds=51)
-
-
-def test_a_time_before_there_were_scanners_is_rejected() -> None:
-    assert fault(row(ts="01.01.1970 03:00:00")) == "implausible_ts"
+    assert (found.skewed, found.effective_at) == (True, found.received_at)
+    assert found.scanned_at - found.received_at == timedelta(minutes=57, seconds=51)
 
 
 @pytest.mark.parametrize("column", sorted(set(LIMITS) - {"details"}))
@@ -110,14 +158,9 @@ def test_the_limits_of_a_device_hold_for_rows_too(column: str) -> None:
     assert fault(row(**{column: "x" * (LIMITS[column] + 1)})) == "too_long"
 
 
-@pytest.mark.parametrize("text", ["\0", "\ud800"])
-def test_what_cannot_be_stored_is_rejected(text: str) -> None:
-    assert fault(row(details=text)) == "unstorable_text"
-
-
-@pytest.mark.parametrize("spelt", [ID.upper(), ID.replace("-", ""), f"{{{ID}}}", f" {ID} "])
-def test_any_spelling_of_a_uuid_is_that_uuid(spelt: str) -> None:
-    assert str(scan(row(uuid=spelt)).scan_id) == ID
+def test_any_spelling_of_a_uuid_is_that_uuid() -> None:
+    for spelled in (ID.upper(), ID.replace("-", ""), f"{{{ID}}}", f" {ID} "):
+        assert str(scan(row(uuid=spelled)).scan_id) == ID
 
 
 def test_a_bad_uuid_is_replaced_by_the_same_one_at_every_run() -> None:
@@ -135,35 +178,66 @@ def test_a_bad_uuid_is_replaced_by_the_same_one_at_every_run() -> None:
 
 
 def test_a_bad_uuid_gives_the_same_id_from_a_csv_and_from_a_workbook() -> None:
-    real = row(
-        uuid="x",
-        ts=datetime.fromisoformat("2025-10-31 08:02:05"),
-        code=2042469234860.0,
-        details=None,
-    )
+    real = row(uuid="x", ts=REAL_DATE, code=2042469234860.0, details=None)
     dressed = row(uuid="x", code='="2042469234860"')
 
     assert scan(real).scan_id == scan(dressed, sheet(dressed=True)).scan_id
 
 
-@pytest.mark.parametrize("kind", ["REMOVE", "BULK_REMOVE", "SOMETHING_NEW"])
-def test_rows_of_any_kind_are_scans_of_that_kind(kind: str) -> None:
-    assert scan(row(type=kind)).kind == kind
+def test_rows_of_any_kind_are_scans_of_that_kind() -> None:
+    for kind in ("REMOVE", "BULK_REMOVE", "SOMETHING_NEW"):
+        assert scan(row(type=kind)).kind == kind
 
 
-def test_a_row_with_more_cells_than_names_is_rejected() -> None:
-    assert fault([*row(), "", "more"]) == "surplus_cells"
+def test_empty_cells_beyond_the_names_and_numbers_as_barcodes_do_no_harm() -> None:
     assert scan([*row(), "", None, " "]) == scan(row())
+    for code in (2042469234860, 2.04246923486e12):
+        assert scan(row(code=code)).code == "2042469234860"
 
 
-def test_a_barcode_that_became_a_number_keeps_its_digits() -> None:
-    assert scan(row(code=2042469234860)).code == "2042469234860"
-    assert scan(row(code=2.04246923486e12)).code == "2042469234860"
+def test_an_old_row_of_october_is_read_by_its_header() -> None:
+    assert scan(old_row(), OCTOBER) == scan(row())
 
 
-def test_a_label_that_became_a_date_is_rejected() -> None:
-    assert fault(row(box=datetime.fromisoformat("2025-12-05"))) == "became_a_date"
+@pytest.mark.parametrize("source", ["pwa", "dashboard"])
+@pytest.mark.parametrize("details", ["", None, "товар", "30.10.2025 01:02:03"])
+def test_a_new_row_of_october_is_read_as_it_was_meant(details: Cell, source: Cell) -> None:
+    cells = row(details=details, source=source)
+
+    assert scan(cells, OCTOBER) == scan(cells)
 
 
-def test_a_cell_without_a_value_is_rejected() -> None:
-    assert fault(row(code=Lost("is a formula"))) == "no_value"
+def test_so_is_one_with_a_real_date_or_without_its_last_cells() -> None:
+    for received in (45961.5, REAL_DATE.replace(hour=12), ""):
+        cells = row(receivedAt=received, details="x" if received == "" else "")
+        assert scan(cells, OCTOBER) == scan(cells)
+    assert scan(row(details="x")[:10], OCTOBER) == scan(row(details="x"))
+
+
+def test_a_row_of_october_that_fits_neither_way_is_rejected() -> None:
+    assert fault([*row(), "more"], OCTOBER) == "surplus_cells"
+    assert fault(old_row("a note"), OCTOBER) == "surplus_cells"
+    cells = row(operator="", details="товар")
+    assert told(OCTOBER, cells) == told(sheet(), cells)
+
+
+def test_a_rejected_row_can_be_mended_and_imported() -> None:
+    cells = row(operator="", details="=1+1", code='20"42', ts=REAL_DATE)
+
+    again = told(sheet(), cells)
+
+    assert again == [
+        *(ID, "31.10.2025 08:02:05", "ITEM", "", "ivancov", "Novosem", "ivancov/8"),
+        *('="20""42"', "'=1+1", "31.10.2025 08:02:09", "pwa"),
+    ]
+    again[3] = "testscanner"
+    mended = scan([*again], sheet(dressed=True))
+    assert (mended.details, mended.code, mended.operator) == ("=1+1", '20"42', "testscanner")
+
+
+def test_a_rejected_row_is_written_whole_even_if_it_is_spoilt() -> None:
+    cells = [*row(box=REAL_DATE.replace(month=12, day=5), code=Lost("is a formula")), "-1"]
+
+    assert told(sheet(), cells)[6:] == [
+        *("05.12.2025 08:02:05", "", "", "31.10.2025 08:02:09", "pwa", "'-1")
+    ]

@@ -15,12 +15,12 @@ from services.ingest.domain.spreadsheet import (
     moment_of,
     text_of,
 )
+from tests.services.ingest.history import ZONE
 
-MOSCOW = ZoneInfo("Europe/Moscow")
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
-def moment(cell: Cell, zone: ZoneInfo = MOSCOW) -> datetime:
+def moment(cell: Cell, zone: ZoneInfo = ZONE) -> datetime:
     return moment_of(cell, "ts", zone=zone, day_zero=DAY_ZERO)
 
 
@@ -46,12 +46,9 @@ def test_every_way_to_write_a_moment_is_read_as_moscow_time(cell: Cell) -> None:
     assert moment(cell) == datetime(2025, 10, 31, 5, 2, 5, tzinfo=UTC)
 
 
-def test_day_and_month_are_never_swapped() -> None:
-    assert moment("05.11.2025 00:30:00") == datetime(2025, 11, 4, 21, 30, tzinfo=UTC)
-
-
-def test_seconds_may_be_missing() -> None:
-    assert moment("05.11.2025 00:30") == datetime(2025, 11, 4, 21, 30, tzinfo=UTC)
+def test_day_and_month_are_never_swapped_and_seconds_may_be_missing() -> None:
+    for cell in ("05.11.2025 00:30:00", "05.11.2025 00:30"):
+        assert moment(cell) == datetime(2025, 11, 4, 21, 30, tzinfo=UTC)
 
 
 def test_in_its_own_history_moscow_was_not_always_three_hours_ahead() -> None:
@@ -60,31 +57,12 @@ def test_in_its_own_history_moscow_was_not_always_three_hours_ahead() -> None:
 
 @pytest.mark.parametrize(
     "cell",
-    [
-        "вчера",
-        "31.10.2025",
-        "2025-10-31",
-        "31.02.2026 08:02:05",
-        "10/31/2025 08:02:05",
-        "31.10.25 08:02:05",
-        "31.10.2025 25:02:05",
-        "2025-10-31T08:02:05 Moscow",
-        "1761887",
-        "٣١.١٠.٢٠٢٥ 08:02:05",
-        "99.99.9999 99:99:99",
-        "01.01.0001 00:00:00",
-        1_761_886_925,
-        -5,
-        0.25,
-        float("nan"),
-        float("inf"),
-        True,
-        "",
-        None,
-        Lost("is a formula"),
-    ],
+    ["вчера", "31.10.2025", "2025-10-31", "31.02.2026 08:02:05", "10/31/2025 08:02:05",
+     "31.10.25 08:02:05", "31.10.2025 25:02:05", "2025-10-31T08:02:05 Moscow", "1761887",
+     "٣١.١٠.٢٠٢٥ 08:02:05", "99.99.9999 99:99:99", "01.01.0001 00:00:00", 1_761_886_925, -5, 0.25,
+     float("nan"), float("inf"), True, "", None, Lost("is a formula")],
     ids=repr,
-)
+)  # fmt: skip
 def test_what_is_no_moment_is_not_made_one(cell: Cell) -> None:
     with pytest.raises(Unfit) as unfit:
         moment(cell)
@@ -92,15 +70,11 @@ def test_what_is_no_moment_is_not_made_one(cell: Cell) -> None:
     assert unfit.value.code == "bad_time"
 
 
-def test_of_an_hour_that_comes_twice_it_is_the_first() -> None:
+def test_of_an_hour_that_comes_twice_it_is_the_first_and_a_skipped_one_never_was() -> None:
     assert moment("26.10.2025 02:30:00", BERLIN) == datetime(2025, 10, 26, 0, 30, tzinfo=UTC)
     assert moment("2025-10-26T02:30:00+01:00", BERLIN) == datetime(2025, 10, 26, 1, 30, tzinfo=UTC)
-
-
-def test_a_time_that_the_clock_skipped_never_was() -> None:
     with pytest.raises(Unfit) as unfit:
         moment("30.03.2025 02:30:00", BERLIN)
-
     assert unfit.value.code == "no_such_time"
 
 
@@ -160,6 +134,6 @@ def test_a_dress_is_taken_off_only_where_one_is_worn() -> None:
 
 def test_space_is_as_good_as_nothing() -> None:
     blank: list[Cell] = [None, "", " \t\xa0\n"]
-    told: list[Cell] = [0, False, "0", Lost("is a formula")]
+    full: list[Cell] = [0, False, "0", Lost("is a formula")]
 
-    assert [is_blank(cell) for cell in blank + told] == [True] * 3 + [False] * 4
+    assert [is_blank(cell) for cell in blank + full] == [True] * 3 + [False] * 4

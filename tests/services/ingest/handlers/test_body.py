@@ -18,10 +18,9 @@ from services.ingest.handlers.body import (
     reading_of,
     value_of,
 )
+from tests.services.ingest.history import NOON_MS, batch, uuid
 
-NOW_MS = 1_761_901_200_000
-V4 = "c6414b06-5a3c-4c0e-9e0f-2b1d3f4a5b6c"
-PLAIN = {"uuid": V4, "ts": NOW_MS, "type": "ITEM", "operator": "anna"}
+PLAIN = {"uuid": uuid(1), "ts": NOON_MS, "type": "ITEM", "operator": "anna"}
 
 _texts = st.text(max_size=8) | st.text(st.characters(codec=None), max_size=3)
 _odd = (
@@ -52,10 +51,6 @@ _events = st.fixed_dictionaries(
 _events_with_oddities = st.builds(
     lambda event, name, odd: event | {name: odd}, _events, st.sampled_from(list(_fields)), _odd
 )
-
-
-def batch(*events: object) -> bytes:
-    return json.dumps({"events": events}).encode()
 
 
 def outcomes(body: bytes) -> list[Reading | Fault]:
@@ -131,48 +126,9 @@ def test_a_byte_order_mark_is_overlooked() -> None:
     assert outcomes(b"\xef\xbb\xbf" + batch(PLAIN)) == outcomes(batch(PLAIN))
 
 
-@pytest.mark.parametrize(
-    ("body", "kind", "where"),
-    [
-        (b"", "json_invalid", ["body", 0]),
-        (b"events", "json_invalid", ["body", 0]),
-        (b'{"events":[}', "json_invalid", ["body", 0]),
-        (b'{"events":[' + b"[" * 100_000 + b"]" * 100_000 + b"]}", "json_invalid", ["body", 0]),
-        (b"[]", "model_attributes_type", ["body"]),
-        (b"null", "model_attributes_type", ["body"]),
-        (b"{}", "missing", ["body", "events"]),
-        (b'{"events":null}', "list_type", ["body", "events"]),
-        (b'{"events":{"0":1}}', "list_type", ["body", "events"]),
-        (b'{"events":[]}', "too_short", ["body", "events"]),
-        (batch(*[PLAIN] * 101), "too_long", ["body", "events"]),
-    ],
-    ids=lambda value: repr(value)[:24],
-)
-def test_a_body_that_is_no_batch_is_refused_as_a_whole(
-    body: bytes, kind: str, where: list[str]
-) -> None:
-    with pytest.raises(BadRequest) as refused:
-        read_batch(body)
-
-    (detail,) = refused.value.details
-    assert (detail["type"], detail["loc"]) == (kind, where)
-
-
 def test_a_hundred_events_are_a_batch() -> None:
     assert len(read_batch(batch(*[PLAIN] * 100))) == 100
 
 
 def test_uuids_are_read_as_written() -> None:
     assert read_uuids(b'{"uuids":["uuid1","\\ud800"]}') == ["uuid1", "\ud800"]
-
-
-@pytest.mark.parametrize(
-    ("uuids", "kind"),
-    [([], "value_error"), (["x"] * 1001, "too_long"), ([7], "string_type"), ("x", "list_type")],
-    ids=["none", "too many", "a number", "a text"],
-)
-def test_uuids_must_be_one_to_a_thousand_texts(uuids: object, kind: str) -> None:
-    with pytest.raises(BadRequest) as refused:
-        read_uuids(json.dumps({"uuids": uuids}).encode())
-
-    assert refused.value.details[0]["type"] == kind

@@ -1,170 +1,173 @@
-"""What happens when somebody takes items back."""
+"""What happens when items are taken back, also by several at once and in a real log."""
 
+import asyncio
 from datetime import timedelta
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 import pytest
 
-from contracts.ingest import IngestEvent, RemovalRecorded, ScanId
+from contracts.ingest import ItemRemoved, RemovalRecorded, ScanId
 from libs.errors import Unavailable
 from libs.eventsourcing.log import Cause
-from libs.eventsourcing.store import EventStore
-from services.ingest.handlers.removal import (
-    EventUnknown,
-    NotAnItem,
-    remove_event,
-    remove_from_box,
-    remove_listed,
-)
+from services.ingest.domain import identity
+from services.ingest.domain.removal import LONGEST_REASON
+from services.ingest.domain.scan import LIMITS
+from services.ingest.handlers import removal
+from services.ingest.handlers.removal import Candidates, Look, Order
 from services.ingest.handlers.scan import verify
-from tests.services.ingest.taking_back import (
-    BOX,
-    DEMO,
-    events_of,
-    ids,
-    looking_at,
-    order,
-    removed_ids,
-    scanned,
+from tests.services.ingest.history import DEMO, NOON, Store, a_scan, append, events_in
+
+OTHER = Cause(tenant="other")
+remove_listed = partial(removal.remove_listed, cause=DEMO)
+remove_event = partial(removal.remove_event, cause=DEMO)
+remove_from_box = partial(
+    removal.remove_from_box, box="ivancov/8", code="2042469234860", cause=DEMO
 )
-from tests.services.ingest.told import NOON, a_scan
 
 
-async def test_listed_items_are_removed_once_and_the_rest_is_left_alone(
-    store: EventStore[IngestEvent],
-) -> None:
-    await scanned(store, a_scan(1), a_scan(2), a_scan(3, kind="BOX"))
-
-    first = await remove_listed(store, ids(1, 1, 3, 77), order=order(), cause=DEMO)
-    again = await remove_listed(store, ids(1, 3, 77), order=order(), cause=DEMO)
-
-    assert first
-    assert first.audit.removed == tuple(ids(1))
-    assert again is None
-    assert await removed_ids(store) == [1]
-    assert await events_of(store, RemovalRecorded) == [first.audit]
+def order(**changes: Any) -> Order:
+    fields: dict[str, Any] = {"kind": "BULK_REMOVE", "operator": "vera", "reason": "", "at": NOON}
+    return Order(**fields | changes)
 
 
-async def test_an_empty_list_removes_nothing(store: EventStore[IngestEvent]) -> None:
-    assert await remove_listed(store, [], order=order(), cause=DEMO) is None
+ORDER = order()
 
 
-async def test_a_removed_item_sent_again_is_known_and_stays_removed(
-    store: EventStore[IngestEvent],
-) -> None:
-    await scanned(store, a_scan(1))
-    await remove_listed(store, ids(1), order=order(), cause=DEMO)
+def ids(*numbers: int) -> list[ScanId]:
+    return [ScanId(UUID(int=number)) for number in numbers]
 
-    assert await scanned(store, a_scan(1)) == 0
+
+def candidates(*numbers: int, complete: bool = True) -> Look:
+    async def read() -> Candidates:
+        return Candidates(ids(*numbers), complete)
+
+    return read
+
+
+async def removed_ids(store: Store) -> list[int]:
+    return sorted(event.scan.scan_id.int for event in await events_in(store, ItemRemoved))
+
+
+async def test_a_removed_item_sent_again_is_known_and_stays_removed(store: Store) -> None:
+    await append(store, a_scan(1))
+    await remove_listed(store, ids(1), order=ORDER)
+
+    assert await append(store, a_scan(1)) == 0
     spelled = str(UUID(int=1))
     assert await verify(store, "demo", [spelled]) == [spelled]
-    assert await remove_listed(store, ids(1), order=order(), cause=DEMO) is None
+    assert await remove_listed(store, ids(1), order=ORDER) is None
 
 
-async def test_equal_barcodes_are_separate_units(store: EventStore[IngestEvent]) -> None:
-    await scanned(store, *(a_scan(n, scanned_at=NOON + timedelta(minutes=n)) for n in (1, 2, 3)))
+async def test_equal_barcodes_are_separate_units(store: Store) -> None:
+    await append(store, *(a_scan(n, scanned_at=NOON + timedelta(minutes=n)) for n in (1, 2, 3)))
 
     gone = []
-    while done := await remove_from_box(
-        store, looking_at(1, 2, 3), **BOX, order=order(kind="REMOVE"), cause=DEMO
-    ):
+    while done := await remove_from_box(store, candidates(1, 2, 3), order=order(kind="REMOVE")):
         gone += [scan_id.int for scan_id in done.audit.removed]
 
     assert gone == [3, 2, 1]
 
 
-async def test_candidates_that_do_not_fit_are_not_removed(store: EventStore[IngestEvent]) -> None:
-    await scanned(store, a_scan(1, code="777"), a_scan(2, box="petrov/8"), a_scan(3, kind="ERROR"))
+async def test_candidates_that_do_not_fit_are_not_removed(store: Store) -> None:
+    await append(store, a_scan(1, code="777"), a_scan(2, box="petrov/8"), a_scan(3, kind="ERROR"))
 
-    look = looking_at(1, 2, 3, 4)
-    assert await remove_from_box(store, look, **BOX, order=order(), cause=DEMO) is None
+    assert await remove_from_box(store, candidates(1, 2, 3, 4), order=ORDER) is None
     assert await removed_ids(store) == []
 
 
-async def test_no_item_among_incomplete_candidates_is_no_answer(
-    store: EventStore[IngestEvent],
-) -> None:
-    await scanned(store, a_scan(1))
-    await remove_listed(store, ids(1), order=order(), cause=DEMO)
+async def test_no_item_among_incomplete_candidates_is_no_answer(store: Store) -> None:
+    await append(store, a_scan(1))
+    await remove_listed(store, ids(1), order=ORDER)
 
-    look = looking_at(1, complete=False)
     with pytest.raises(Unavailable):
-        await remove_from_box(store, look, **BOX, order=order(), cause=DEMO)
+        await remove_from_box(store, candidates(1, complete=False), order=ORDER)
 
 
-async def test_an_event_is_removed_by_its_id_and_that_is_safe_to_repeat(
-    store: EventStore[IngestEvent],
-) -> None:
-    await scanned(store, a_scan(1))
-    (one,) = ids(1)
+async def test_a_repeated_order_with_a_key_answers_the_first_result(store: Store) -> None:
+    await append(store, a_scan(1), a_scan(2), a_scan(3))
+    keyed = order(key="k")
 
-    first = await remove_event(store, one, order=order(kind="REMOVE"), cause=DEMO)
-
-    assert first
-    assert (first.audit.kind, first.audit.code) == ("REMOVE", "2042469234860")
-    assert await remove_event(store, one, order=order(kind="REMOVE"), cause=DEMO) is None
-
-
-async def test_only_items_can_be_removed_by_id_and_only_known_ones(
-    store: EventStore[IngestEvent],
-) -> None:
-    await scanned(store, a_scan(1), a_scan(2, kind="CLOSE"))
-    done = await remove_listed(store, ids(1), order=order(), cause=DEMO)
-    assert done
-
-    for unknown in (*ids(77), None):
-        with pytest.raises(EventUnknown):
-            await remove_event(store, unknown, order=order(), cause=DEMO)
-    for unfit in (*ids(2), ScanId(done.audit.removal_id)):
-        with pytest.raises(NotAnItem):
-            await remove_event(store, unfit, order=order(), cause=DEMO)
-    assert (
-        await remove_listed(store, [ScanId(done.audit.removal_id)], order=order(), cause=DEMO)
-        is None
-    )
-
-
-async def test_another_tenant_removes_nothing(store: EventStore[IngestEvent]) -> None:
-    await scanned(store, a_scan(1))
-    other, (one,) = Cause(tenant="other"), ids(1)
-
-    assert await remove_listed(store, [one], order=order(), cause=other) is None
-    assert await remove_from_box(store, looking_at(1), **BOX, order=order(), cause=other) is None
-    with pytest.raises(EventUnknown):
-        await remove_event(store, one, order=order(), cause=other)
-    assert await removed_ids(store) == []
-
-
-async def test_a_repeated_order_with_a_key_answers_the_first_result(
-    store: EventStore[IngestEvent],
-) -> None:
-    await scanned(store, a_scan(1), a_scan(2), a_scan(3))
-
-    first = await remove_listed(store, ids(1, 2), order=order(key="k"), cause=DEMO)
-    again = await remove_listed(store, ids(1, 2), order=order(key="k"), cause=DEMO)
-    other = await remove_listed(store, ids(1, 2, 3), order=order(key="l"), cause=DEMO)
+    first, again = [await remove_listed(store, ids(1, 2), order=keyed) for _ in range(2)]
+    other = await remove_listed(store, ids(1, 2, 3), order=order(key="l"))
 
     assert first == again
     assert other
     assert other.audit.removed == tuple(ids(3))
+    assert await remove_listed(store, ids(1), order=keyed, cause=OTHER) is None
 
 
-async def test_a_key_is_its_tenants_own(store: EventStore[IngestEvent]) -> None:
-    await scanned(store, a_scan(1))
-    await remove_listed(store, ids(1), order=order(key="k"), cause=DEMO)
-
-    other = Cause(tenant="other")
-    assert await remove_listed(store, ids(1), order=order(key="k"), cause=other) is None
-
-
-async def test_the_removal_of_an_item_stands_in_the_stream_of_its_scan(
-    store: EventStore[IngestEvent],
-) -> None:
-    await scanned(store, a_scan(1))
-    await remove_listed(store, ids(1), order=order(), cause=DEMO)
+async def test_the_removal_of_an_item_is_in_the_stream_of_its_scan(store: Store) -> None:
+    await append(store, a_scan(1))
+    await remove_listed(store, ids(1), order=ORDER)
 
     found = [one async for page in store.log.read_all() for one in page]
     streams = {one.type: one.stream for one in found}
     assert streams["ItemRemoved"] == streams["ScanRecorded"]
     assert streams["RemovalRecorded"].startswith("removal-")
     assert {one.cause.actor for one in found} == {"viewer"}
+
+
+async def test_of_parallel_removals_of_one_item_one_succeeds(stores: list[Store]) -> None:
+    await append(stores[0], a_scan(1))
+
+    done = await asyncio.gather(
+        *(remove_from_box(stores[n % 2], candidates(1), order=ORDER) for n in range(20))
+    )
+
+    assert sum(one is not None for one in done) == 1
+    assert await removed_ids(stores[0]) == [1]
+    assert len(await events_in(stores[0], RemovalRecorded)) == 1
+
+
+async def test_parallel_removals_of_equal_units_take_one_each(stores: list[Store]) -> None:
+    units = range(1, 9)
+    await append(stores[0], *(a_scan(n) for n in units))
+
+    done = await asyncio.gather(
+        *(remove_from_box(stores[n % 2], candidates(*units), order=ORDER) for n in range(12))
+    )
+
+    gone = [scan_id.int for one in done if one for scan_id in one.audit.removed]
+    assert sorted(gone) == await removed_ids(stores[0]) == [*units]
+
+
+async def test_parallel_removals_of_overlapping_lists_share_the_items(stores: list[Store]) -> None:
+    await append(stores[0], *(a_scan(n) for n in range(40)))
+
+    done = await asyncio.gather(
+        *(remove_listed(stores[n % 2], ids(*range(n, n + 30)), order=ORDER) for n in range(10))
+    )
+
+    gone = [scan_id.int for one in done if one for scan_id in one.audit.removed]
+    assert sorted(gone) == await removed_ids(stores[0]) == [*range(39)]
+
+
+async def test_the_same_order_twice_at_once_has_one_result(stores: list[Store]) -> None:
+    await append(stores[0], *(a_scan(n) for n in range(4)))
+    keyed = order(key="k")
+
+    done = await asyncio.gather(
+        *(remove_from_box(stores[n % 2], candidates(*range(4)), order=keyed) for n in range(8))
+    )
+
+    assert len({one and one.audit.removed for one in done}) == 1
+    assert len(await removed_ids(stores[0])) == 1
+
+
+async def test_the_longest_removal_fits_into_the_log(stores: list[Store]) -> None:
+    store = stores[0]
+    fields = ("kind", "operator", "client", "city", "box", "code", "source", "details")
+    longest = {name: "\x01" * LIMITS["type" if name == "kind" else name] for name in fields}
+    scans = [a_scan(1, **longest | {"kind": "ITEM"}), *(a_scan(n) for n in range(2, 1001))]
+    await append(store, *scans)
+
+    long_order = order(operator="\x01" * LIMITS["operator"], reason="\x01" * LONGEST_REASON)
+    done = await remove_listed(store, [scan.scan_id for scan in scans], order=long_order)
+
+    assert done
+    assert len(done.audit.removed) == 1000
+    namespace = identity.namespace("demo")
+    found = await store.log.find([identity.item_removal(namespace, scans[0].scan_id)])
+    assert len(found) == 1

@@ -1,35 +1,25 @@
-"""Who did what on which day?"""
+"""Who did what on which day, and when was each operator heard of last?"""
 
 from datetime import date, timedelta
 from importlib import import_module
+from itertools import product
 from random import Random
 from typing import Any
-from uuid import UUID
 
-from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanRecorded
+from contracts.ingest import IngestEvent
 from libs.postgres.pool import Pool
 from services.ingest.domain.day import Days
-from services.ingest.domain.question import Question
-from services.ingest.read_models import activity
+from services.ingest.read_models import activity, presence
 from services.ingest.read_models.activity import Activity, Counts
-from tests.services.ingest.told import NOON, a_scan, in_envelope, project
-
-TODAY = Days(first=date(2025, 10, 31), last=date(2025, 10, 31))
-
-
-async def told(pool: Pool, *events: IngestEvent) -> None:
-    await project(pool, [in_envelope(event) for event in events])
+from tests.services.ingest.history import NOON, TODAY, a_scan, asking, audit, record, removed
 
 
 async def answer(pool: Pool, days: Days = TODAY, **filters: Any) -> Activity:
-    async with pool.acquire() as connection:
-        return await activity.answer(connection, Question(tenant="demo", days=days, **filters))
+    return await activity.answer(pool, asking(days, **filters))
 
 
 async def total(pool: Pool, kind: str | None = None, **filters: Any) -> int:
-    async with pool.acquire() as connection:
-        question = Question(tenant="demo", days=TODAY, **filters)
-        return await activity.total(connection, question, kind)
+    return await activity.total(pool, asking(**filters), kind)
 
 
 async def test_nothing_happened_yet(pool: Pool) -> None:
@@ -38,7 +28,7 @@ async def test_nothing_happened_yet(pool: Pool) -> None:
 
 
 async def test_scans_are_counted_by_operator_and_by_client(pool: Pool) -> None:
-    await told(
+    await record(
         pool,
         a_scan(1),
         a_scan(2, operator="boris"),
@@ -48,6 +38,7 @@ async def test_scans_are_counted_by_operator_and_by_client(pool: Pool) -> None:
         a_scan(6, kind="ERROR", client="", box=""),
         a_scan(7, kind="TELEPORT", city="Rostov"),
     )
+    await record(pool, a_scan(1), tenant="other")
 
     found = await answer(pool)
 
@@ -61,38 +52,32 @@ async def test_scans_are_counted_by_operator_and_by_client(pool: Pool) -> None:
         "": Counts(errors=1),
     }
     assert sorted(found.cities) == ["Novosem", "Rostov"]
-    assert await total(pool) == 7
-    assert await total(pool, "TELEPORT") == 1
+    assert (await total(pool), await total(pool, "TELEPORT")) == (7, 1)
 
 
 async def test_every_combination_of_filters_narrows_the_answer(pool: Pool) -> None:
-    names = [(o, c, t) for o in ("anna", "") for c in ("ivancov", "") for t in ("Novosem", "")]
-    await told(
+    names = [*product(("anna", ""), ("ivancov", ""), ("Novosem", ""))]
+    await record(
         pool, *(a_scan(n, operator=o, client=c, city=t) for n, (o, c, t) in enumerate(names))
     )
 
-    for operator in ("anna", "", None):
-        for client in ("ivancov", "", None):
-            for city in ("Novosem", "", None):
-                asked: dict[str, Any] = {"operator": operator, "client": client, "city": city}
-                expected = [
-                    (o, c, t)
-                    for o, c, t in names
-                    if all(
-                        want in (None, has)
-                        for want, has in zip(asked.values(), (o, c, t), strict=True)
-                    )
-                ]
-                found = await answer(pool, **asked)
-                assert await total(pool, **asked) == len(expected)
-                assert sum(counts.items for counts in found.clients.values()) == len(expected)
-                assert set(found.operators) == set(found.last) == {o for o, _, _ in expected}
-                assert set(found.clients) == {c for _, c, _ in expected}
-                assert set(found.cities) == {t for _, _, t in expected}
+    for wanted in product(("anna", "", None), ("ivancov", "", None), ("Novosem", "", None)):
+        asked: dict[str, Any] = dict(zip(("operator", "client", "city"), wanted, strict=True))
+        expected = [
+            one
+            for one in names
+            if all(want in (None, has) for want, has in zip(wanted, one, strict=True))
+        ]
+        found = await answer(pool, **asked)
+        assert await total(pool, **asked) == len(expected)
+        assert sum(counts.items for counts in found.clients.values()) == len(expected)
+        assert set(found.operators) == set(found.last) == {o for o, _, _ in expected}
+        assert set(found.clients) == {c for _, c, _ in expected}
+        assert set(found.cities) == {t for _, _, t in expected}
 
 
 async def test_a_range_of_days_adds_up_and_others_stay_out(pool: Pool) -> None:
-    await told(
+    await record(
         pool,
         *(a_scan(n, scanned_at=NOON - timedelta(days=n)) for n in range(4)),
         a_scan(9, scanned_at=NOON.replace(hour=20, minute=59, second=59)),
@@ -108,7 +93,7 @@ async def test_the_last_thing_done_is_the_newest_received_then_the_newest_scanne
     pool: Pool,
 ) -> None:
     later = NOON + timedelta(seconds=1)
-    await told(
+    await record(
         pool,
         a_scan(1, received_at=later, box="ivancov/10", city="Rostov", scanned_at=NOON),
         a_scan(2, received_at=later, box="ivancov/9", scanned_at=NOON - timedelta(hours=1)),
@@ -117,40 +102,14 @@ async def test_the_last_thing_done_is_the_newest_received_then_the_newest_scanne
 
     last = (await answer(pool)).last["anna"]
 
-    assert (last.client, last.city, last.box, last.received_at) == (
-        "ivancov",
-        "Rostov",
-        "ivancov/10",
-        later,
-    )
-
-
-def taken_back(scan: ScanRecorded) -> ItemRemoved:
-    return ItemRemoved(
-        scan=scan, removal_id=UUID(int=900), removed_at=NOON, removed_by="vera", reason=""
-    )
-
-
-def audited(**changes: Any) -> RemovalRecorded:
-    fields: dict[str, Any] = {
-        "removal_id": UUID(int=900),
-        "kind": "BULK_REMOVE",
-        "operator": "vera",
-        "client": "ivancov",
-        "city": "Novosem",
-        "box": "ivancov/8",
-        "code": "",
-        "reason": "",
-        "removed": (),
-        "removed_at": NOON,
-    }
-    return RemovalRecorded(**fields | changes)
+    assert (last.client, last.city, last.box) == ("ivancov", "Rostov", "ivancov/10")
+    assert last.received_at == later
 
 
 async def test_a_removed_item_is_subtracted_where_it_was_counted(pool: Pool) -> None:
     yesterday = a_scan(3, scanned_at=NOON - timedelta(days=1))
-    await told(pool, a_scan(1), a_scan(2), yesterday, a_scan(4, kind="BOX"))
-    await told(pool, taken_back(a_scan(1)), taken_back(yesterday))
+    await record(pool, a_scan(1), a_scan(2), yesterday, a_scan(4, kind="BOX"))
+    await record(pool, removed(a_scan(1)), removed(yesterday))
 
     found = await answer(pool)
 
@@ -161,7 +120,7 @@ async def test_a_removed_item_is_subtracted_where_it_was_counted(pool: Pool) -> 
 
 async def test_who_has_nothing_left_is_named_no_longer_but_counted_as_removed(pool: Pool) -> None:
     gone = a_scan(1, operator="boris", client="petrov", city="Rostov")
-    await told(pool, gone, a_scan(2), taken_back(gone))
+    await record(pool, gone, a_scan(2), removed(gone))
 
     found = await answer(pool)
 
@@ -174,7 +133,7 @@ async def test_who_has_nothing_left_is_named_no_longer_but_counted_as_removed(po
 
 
 async def test_an_audit_counts_on_the_day_of_the_removal(pool: Pool) -> None:
-    await told(pool, audited(), audited(removed_at=NOON + timedelta(days=1)))
+    await record(pool, audit(), audit(removed_at=NOON + timedelta(days=1)))
 
     assert (await total(pool), await total(pool, "BULK_REMOVE")) == (1, 1)
     assert (await answer(pool)).operators == {"vera": Counts()}
@@ -187,18 +146,12 @@ async def test_every_change_of_a_row_is_marked_with_its_transaction(pool: Pool) 
         return found
 
     marks = []
-    for event in (a_scan(1), a_scan(2), taken_back(a_scan(1))):
-        await told(pool, event)
+    for event in (a_scan(1), a_scan(2), removed(a_scan(1))):
+        await record(pool, event)
         marks.append(await marked())
-    await told(pool, a_scan(3, kind="BOX"))
+    await record(pool, a_scan(3, kind="BOX"))
 
     assert marks[0] < marks[1] < marks[2] == await marked()
-
-
-async def test_tenants_are_counted_apart(pool: Pool) -> None:
-    await project(pool, [in_envelope(a_scan(1)), in_envelope(a_scan(1), tenant="other")])
-
-    assert (await answer(pool)).clients["ivancov"].items == 1
 
 
 async def test_the_sums_are_those_of_the_rows_whatever_comes_in_whichever_batches(
@@ -217,17 +170,29 @@ async def test_the_sums_are_those_of_the_rows_whatever_comes_in_whichever_batche
         for n in range(60)
     ]
     items = [scan for scan in scans if scan.kind == "ITEM"]
-    events: list[IngestEvent] = [*scans, *(taken_back(scan) for scan in chance.sample(items, 9))]
+    events: list[IngestEvent] = [*scans, *map(removed, chance.sample(items, 9))]
     chance.shuffle(events)
     while events:
         size = chance.randint(1, 12)
-        await told(pool, *events[:size])
+        await record(pool, *events[:size])
         del events[:size]
 
     summing = import_module("services.ingest.migrations.versions.0007_activity_total")
-    async with pool.acquire() as connection:
-        kept = await connection.fetch("DELETE FROM activity_total RETURNING *")
-        await connection.execute(summing.FILL.format(latest=summing.LATEST))
-        summed = await connection.fetch("TABLE activity_total")
+    kept = await pool.fetch("DELETE FROM activity_total RETURNING *")
+    await pool.execute(summing.FILL.format(latest=summing.LATEST))
+    summed = await pool.fetch("TABLE activity_total")
     assert sorted(map(tuple, kept)) == sorted(map(tuple, summed))
     assert len(kept) == 3 + 3 + 2
+
+
+async def test_the_latest_receive_time_counts_whatever_day_was_scanned(pool: Pool) -> None:
+    later = NOON + timedelta(minutes=5)
+    await record(
+        pool,
+        a_scan(1, received_at=later, scanned_at=NOON - timedelta(days=3)),
+        a_scan(2, received_at=NOON),
+        a_scan(4, operator="boris", source="dashboard"),  # not boris himself
+    )
+    await record(pool, a_scan(3, received_at=NOON + timedelta(minutes=1)))
+
+    assert await presence.last_seen(pool, "demo", ["anna", "boris", "clara"]) == {"anna": later}

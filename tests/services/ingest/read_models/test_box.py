@@ -1,34 +1,37 @@
 """Which boxes were worked on, what is in them, and how do they stand?"""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import product
+from random import Random
 from typing import Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from contracts.ingest import IngestEvent, ItemRemoved, ScanRecorded
+from contracts.ingest import IngestEvent, ScanRecorded
+from libs.postgres import query
 from libs.postgres.pool import Pool
-from services.ingest.domain.box import Standing, Turn
 from services.ingest.domain.day import Days
 from services.ingest.domain.question import Question
-from services.ingest.read_models import box
+from services.ingest.read_models import box, box_queries
 from services.ingest.read_models.box import Boxes, FoundBox, Total
-from tests.services.ingest.told import NOON, a_scan, in_envelope, project
+from tests.services.ingest import folded
+from tests.services.ingest.history import (
+    NOON,
+    TODAY,
+    ZONE,
+    a_scan,
+    asking,
+    fill,
+    in_envelope,
+    record,
+    removed,
+)
 
-TODAY = Days(first=date(2025, 10, 31), last=date(2025, 10, 31))
 TOMORROW = Days(first=date(2025, 11, 1), last=date(2025, 11, 1))
 BOTH = Days(first=TODAY.first, last=TOMORROW.last)
-
-
-def removal(scan: ScanRecorded) -> ItemRemoved:
-    return ItemRemoved(
-        scan=scan, removal_id=UUID(int=1), removed_at=NOON, removed_by="vera", reason=""
-    )
-
-
-async def told(pool: Pool, *events: IngestEvent) -> None:
-    await project(pool, [in_envelope(event) for event in events])
+DAY = TODAY.first
 
 
 async def answer(
@@ -38,59 +41,18 @@ async def answer(
     limit: int = 1000,
     offset: int = 0,
     items: int = 100,
-    **filters: Any,
 ) -> Boxes:
-    question = Question(tenant="demo", days=days, **filters)
-    async with pool.acquire() as connection:
-        return await box.answer(connection, question, limit=limit, offset=offset, items=items)
-
-
-async def only(pool: Pool, days: Days = TODAY, **filters: Any) -> FoundBox:
-    (found,) = (await answer(pool, days, **filters)).boxes
-    return found
-
-
-async def test_nothing_happened_yet(pool: Pool) -> None:
-    found = await answer(pool)
-
-    assert (found.boxes, found.total(), found.clients()) == ([], Total(), {})
-
-
-async def test_a_box_knows_its_items_operators_and_times(pool: Pool) -> None:
-    later = NOON + timedelta(minutes=5)
-    await told(
-        pool,
-        a_scan(3, kind="CLOSE", scanned_at=later, operator="boris"),
-        a_scan(2, scanned_at=NOON + timedelta(minutes=1), code="777"),
-        a_scan(1, kind="BOX", operator=""),
-    )
-
-    found = await only(pool)
-
-    assert (found.label, found.day, found.operators) == (
-        "ivancov/8",
-        TODAY.first,
-        ["anna", "boris"],
-    )
-    assert (found.tally.items, found.tally.first_at, found.tally.last_at) == (1, NOON, later)
-    assert [row["code"] for row in found.items] == ["777"]
-    assert found.standing == Standing(opened_at=NOON, closed_at=later, closed_by=Turn.CLOSE)
+    return await box.answer(pool, asking(days), limit=limit, offset=offset, items=items)
 
 
 async def test_a_scan_without_a_label_is_in_no_box(pool: Pool) -> None:
-    await told(pool, a_scan(1, kind="CITY", box="", client=""), a_scan(2, kind="ERROR", box=""))
+    await record(pool, a_scan(1, kind="CITY", box="", client=""), a_scan(2, kind="ERROR", box=""))
 
     assert (await answer(pool)).total() == Total()
 
 
-async def test_a_box_that_was_only_opened_is_a_box(pool: Pool) -> None:
-    await told(pool, a_scan(1, kind="BOX"))
-
-    assert (await answer(pool)).total() == Total(items=0, boxes=1)
-
-
 async def test_equal_numbers_of_two_clients_or_cities_are_several_boxes(pool: Pool) -> None:
-    await told(
+    await record(
         pool,
         a_scan(1),
         a_scan(2, client="petrov", box="petrov/8"),
@@ -101,83 +63,192 @@ async def test_equal_numbers_of_two_clients_or_cities_are_several_boxes(pool: Po
     assert (await answer(pool)).total() == Total(items=4, boxes=4)
 
 
-async def test_a_removed_item_is_neither_counted_nor_listed_and_never_returns(pool: Pool) -> None:
-    scans = [a_scan(1), a_scan(2)]
-    await told(pool, removal(scans[0]), *scans)
+async def test_days_begin_at_midnight_also_where_clocks_are_changed(pool: Pool) -> None:
+    moments = {
+        "2025-03-29T22:59:59Z": "2025-03-29",
+        "2025-03-29T23:00:00Z": "2025-03-30",
+        "2025-03-30T21:59:59Z": "2025-03-30",
+        "2025-03-30T22:00:00Z": "2025-03-31",
+        "2025-10-26T22:59:59Z": "2025-10-26",
+        "2025-10-26T23:00:00Z": "2025-10-27",
+    }
+    for number, (moment, day) in enumerate(moments.items()):
+        scan = a_scan(number, box=moment, scanned_at=datetime.fromisoformat(moment))
+        async with pool.acquire() as connection, connection.transaction():
+            await box.project(connection, [in_envelope(scan)], zone=ZoneInfo("Europe/Berlin"))
 
-    found = await only(pool)
-
-    assert found.tally.items == 1
-    assert [row["scan_id"] for row in found.items] == [UUID(int=2)]
+        found = await pool.fetchval("SELECT day FROM box WHERE box = $1", moment)
+        assert str(found) == day, moment
 
 
-async def test_a_box_filled_over_midnight_shows_its_end_on_both_days(pool: Pool) -> None:
-    opened = datetime(2025, 10, 31, 20, 59, 59, 999000, tzinfo=UTC)
-    closed = opened + timedelta(minutes=20)
-    await told(
+async def test_pages_cut_one_order_and_totals_count_every_page(pool: Pool) -> None:
+    await record(
         pool,
-        a_scan(1, kind="BOX", scanned_at=opened),
-        a_scan(2, scanned_at=opened),
-        a_scan(3, scanned_at=opened + timedelta(milliseconds=1)),
-        a_scan(4, kind="AUTO_CLOSE", scanned_at=closed),
+        *(
+            a_scan(
+                n,
+                client=f"client-{n % 3}",
+                box=f"x/{n % 11}",
+                city=f"city-{n % 2}",
+                kind=("ITEM", "BOX")[n % 5 == 0],
+                scanned_at=NOON + timedelta(days=n % 2),
+            )
+            for n in range(300)
+        ),
     )
 
-    first, second = await only(pool), await only(pool, TOMORROW)
+    everything = await answer(pool, BOTH)
+    pages = [await answer(pool, BOTH, limit=7, offset=7 * n) for n in range(20)]
 
-    standing = Standing(opened_at=opened, closed_at=closed, closed_by=Turn.AUTO_CLOSE)
-    assert first.standing == second.standing == standing
-    assert (first.tally.items, first.continued) == (1, False)
-    assert (second.tally.items, second.continued) == (1, True)
-    assert (await answer(pool, BOTH)).total() == Total(items=2, boxes=2)
+    def keys(found: Boxes) -> list[tuple[str, str, str, date]]:
+        return [(one.client, one.city, one.label, one.day) for one in found.boxes]
 
-
-async def test_an_equal_label_of_another_day_is_another_box(pool: Pool) -> None:
-    tomorrow = NOON + timedelta(days=1)
-    await told(
-        pool,
-        a_scan(1, kind="BOX"),
-        a_scan(2, kind="BOX", scanned_at=tomorrow),
-        a_scan(3, kind="CLOSE", scanned_at=tomorrow),
-    )
-
-    assert (await only(pool)).standing == Standing(opened_at=NOON)
-    assert (await only(pool, TOMORROW)).standing.opened_at == tomorrow
-    assert (await answer(pool, BOTH)).total().boxes == 2
+    assert keys(everything) == [key for page in pages for key in keys(page)]
+    assert len(keys(everything)) == len(set(keys(everything))) == everything.total().boxes
+    assert {page.total() for page in pages} == {everything.total()}
+    assert everything.total().items == 240
 
 
-@pytest.mark.parametrize(
-    ("moment", "day"),
-    [
-        (datetime(2025, 3, 29, 22, 59, 59, tzinfo=UTC), date(2025, 3, 29)),
-        (datetime(2025, 3, 29, 23, 0, tzinfo=UTC), date(2025, 3, 30)),
-        (datetime(2025, 3, 30, 21, 59, 59, tzinfo=UTC), date(2025, 3, 30)),
-        (datetime(2025, 3, 30, 22, 0, tzinfo=UTC), date(2025, 3, 31)),
-        (datetime(2025, 10, 26, 22, 59, 59, tzinfo=UTC), date(2025, 10, 26)),
-        (datetime(2025, 10, 26, 23, 0, tzinfo=UTC), date(2025, 10, 27)),
-    ],
-)
-async def test_days_begin_at_midnight_also_where_clocks_are_changed(
-    pool: Pool, moment: datetime, day: date
+async def test_items_are_cut_and_counted_nevertheless(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with pool.acquire() as connection, connection.transaction():
-        event = in_envelope(a_scan(1, scanned_at=moment))
-        await box.project(connection, [event], zone=ZoneInfo("Europe/Berlin"))
+    await record(pool, *(a_scan(n, box=f"ivancov/{n % 2}") for n in range(20)))
+    monkeypatch.setattr(box, "ITEMS_AT_MOST", 12)
 
-    assert await pool.fetchval("SELECT day FROM box") == day
+    for most, listed in ((0, [0, 0]), (3, [3, 3]), (100, [10, 2])):
+        found = await answer(pool, items=most)
+        assert [len(one.items) for one in found.boxes] == listed
+        assert [one.tally.items for one in found.boxes] == [10, 10]
 
 
-async def test_late_arrival_changes_a_day_long_gone(pool: Pool) -> None:
-    await told(pool, a_scan(1, kind="BOX"), a_scan(2, scanned_at=NOON + timedelta(days=30)))
-    late = NOON + timedelta(days=9)
-    await told(pool, a_scan(3, kind="CLOSE", received_at=late, scanned_at=NOON))
-
-    assert (await only(pool)).standing == Standing(
-        opened_at=NOON, closed_at=NOON, closed_by=Turn.CLOSE
+QUESTIONS = [
+    asking(days, operator=operator, client=client, city=city)
+    for days, operator, client, city in product(
+        (
+            TODAY,
+            Days(first=date(2025, 11, 3), last=date(2025, 11, 3)),
+            Days(first=date(2025, 11, 2), last=date(2025, 11, 5)),
+        ),
+        (None, "anna", ""),
+        (None, "petrov", ""),
+        (None, "Novosem", ""),
     )
+]
 
 
-async def test_tenants_have_boxes_of_their_own(pool: Pool) -> None:
-    await project(pool, [in_envelope(a_scan(1)), in_envelope(a_scan(1), tenant="other")])
+def a_week(random: Random) -> tuple[list[ScanRecorded], set[ScanRecorded]]:
+    """Scans of few labels with many equal times, around midnight and over days."""
+    scans = [
+        a_scan(
+            n,
+            kind=random.choice(["ITEM", "ITEM", "BOX", "CLOSE", "AUTO_CLOSE", "ERROR", "REMOVE"]),
+            operator=random.choice(["anna", "boris", ""]),
+            client=random.choice(["ivancov", "petrov", ""]),
+            city=random.choice(["Novosem", ""]),
+            box=random.choice(["ivancov/8", "ivancov/10", "a/b/7", "9", ""]),
+            scanned_at=NOON
+            + timedelta(days=random.randrange(8), hours=random.choice((-12, -3, 0, 11))),
+            received_at=NOON + timedelta(days=9, seconds=random.randrange(2)),
+        )
+        for n in range(random.choice([60, 400]))
+    ]
+    items = [scan for scan in scans if scan.kind == "ITEM"]
+    return scans, set(random.sample(items, len(items) // 4))
 
-    assert (await answer(pool)).total() == Total(items=1, boxes=1)
-    assert len((await only(pool)).items) == 1
+
+def as_folded(found: Sequence[FoundBox]) -> list[dict[str, Any]]:
+    same = ("client", "city", "label", "day", "operators", "standing", "continued")
+    return [
+        {
+            **{name: getattr(one, name) for name in same},
+            "count": one.tally.items,
+            "first_at": one.tally.first_at,
+            "last_at": one.tally.last_at,
+            "items": [row["scan_id"] for row in one.items],
+        }
+        for one in found
+    ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_every_question_is_answered_as_by_folding_every_event(pool: Pool, seed: int) -> None:
+    random = Random(seed)
+    scans, gone = a_week(random)
+    events: list[IngestEvent] = [*scans, *map(removed, gone)]
+    random.shuffle(events)
+    while events:
+        size = random.randrange(1, 60)
+        await record(pool, *events[:size])
+        events = events[size:]
+    about_boxes = [scan for scan in scans if scan.kind != "REMOVE"]
+
+    brought_along = 0
+    for question in QUESTIONS:
+        expected = folded.boxes(about_boxes, gone, question, ZONE)
+        found = await box.answer(pool, question, limit=1000, items=100)
+        assert as_folded(found.boxes) == expected, question
+        assert found.total() == Total(sum(one["count"] for one in expected), len(expected))
+        brought_along += sum(one.continued for one in found.boxes)
+    assert brought_along
+
+
+BOXES = """
+INSERT INTO box (tenant, day, client, city, box, operator, number_key, items, first_at, last_at,
+    opened_at, first_turn)
+SELECT 'tenant-' || n % 2, date '2025-10-01' + n / 2000, 'client-' || n % 20,
+    'city-' || n / 20 % 5, 'client-' || n % 20 || '/' || n, 'operator-' || n % 7, '0013', 4,
+    at, at, at, to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.US') || ' 2025-10-01T00:00:00.000000 '
+        || '00000000-0000-0000-0000-000000000000 BOX'
+FROM generate_series(0, 119999) AS n, LATERAL (
+    SELECT (date '2025-10-01' + n / 2000) + interval '12 hours' AS at) AS noon
+"""
+ITEMS = """
+INSERT INTO scan_log (tenant, day, scan_id, kind, operator, client, city, box, code, source,
+    scanned_at, received_at, effective_at, skewed)
+SELECT tenant, day, gen_random_uuid(), 'ITEM', operator, client, city, box, 'x', 'pwa',
+    first_at, first_at, first_at, false
+FROM box, generate_series(1, 4) WHERE day BETWEEN date '2025-10-10' AND date '2025-11-03'
+"""
+FIRST_BOXES: dict[str, list[Any]] = {
+    "client": [f"client-{n % 20}" for n in range(60_000, 60_500, 2)],
+    "city": [f"city-{n // 20 % 5}" for n in range(60_000, 60_500, 2)],
+    "box": [f"client-{n % 20}/{n}" for n in range(60_000, 60_500, 2)],
+    "day": [DAY] * 250,
+}
+
+
+async def test_the_queries_of_an_answer_go_by_index_and_a_full_day_is_complete(
+    pool: Pool, database: str
+) -> None:
+    await fill(database, BOXES, ITEMS, "ANALYZE box, scan_log")
+
+    async def plan(statement: Any, **params: Any) -> str:
+        sql, values = query.compiled(statement, params)
+        rows = await pool.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {sql}", *values)
+        return "\n".join(row[0] for row in rows)
+
+    cuts = {"client": ["client-0"], "city": ["city-0"], "skip": [0], "take": [500]}
+    question = asking(tenant="tenant-0")
+    one_client = Question(tenant="tenant-0", days=TODAY, client="client-0")
+    near = box_queries.days_of("tenant-0", range(-7, 0))
+    plans = {
+        "totals": await plan(box_queries.totals(question), days=[DAY]),
+        "client": await plan(box_queries.totals(one_client), days=[DAY]),
+        "page": await plan(box_queries.page(question), days=[DAY], **cuts),
+        "near": await plan(near, **FIRST_BOXES),
+        "items": await plan(box_queries.contents(question), take=[200] * 250, **FIRST_BOXES),
+    }
+    for name, lines in plans.items():
+        assert "Seq Scan" not in lines, f"{name}: {lines}"
+        index = "scan_log_in_box" if name == "items" else "box_pkey"
+        assert index in lines, f"{name}: {lines}"
+        # The client is found by the index, and not among all boxes of the day.
+        assert name == "totals" or "Index Cond" in lines
+    assert "client = " in plans["client"].partition("Index Cond")[2].partition("\n")[0]
+
+    found = await box.answer(pool, question, limit=5000, items=1000)
+    assert (found.total().boxes, len(found.boxes)) == (1000, 1000)
+    assert sum(len(one.items) for one in found.boxes) == 4000
+    noon = datetime(2025, 10, 31, 12, tzinfo=UTC)
+    assert {one.standing.opened_at for one in found.boxes} == {noon}
+    assert {one.tally.last_at - noon for one in found.boxes} == {timedelta()}

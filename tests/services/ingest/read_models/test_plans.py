@@ -5,18 +5,18 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from importlib import import_module
 from typing import Any
 
-import asyncpg
 import pytest
 
-from libs.postgres.pool import open_pool, tenant_transaction
-from libs.postgres.rls import application_role
+from libs.postgres.pool import tenant_transaction
+from libs.testing.pools import tenant_pool
 from services.ingest.domain.day import Days
-from services.ingest.domain.question import Question
 from services.ingest.read_models import activity, removal, scan_log
 from tests.databases import migrated
+from tests.services.ingest.history import asking, fill
 
 SCANS = """
 INSERT INTO scan_log (tenant, day, scan_id, kind, operator, client, city, box, code, source,
@@ -48,11 +48,7 @@ FROM scan_log
 SUMS = import_module("services.ingest.migrations.versions.0007_activity_total")
 TOTALS = SUMS.FILL.format(latest=SUMS.LATEST)
 DAY = date(2025, 10, 15)
-TODAY = Days(first=DAY, last=DAY)
-
-
-def question(days: Days = TODAY, **filters: Any) -> Question:
-    return Question(tenant="tenant-0", days=days, **filters)
+question = partial(asking, Days(first=DAY, last=DAY), "tenant-0")
 
 
 @dataclass
@@ -80,38 +76,26 @@ class Explaining:
         return said
 
 
-async def fill(url: str) -> None:
-    """Put months of scans, counters and removals in, well over 100 000 rows of each."""
-    owner = await asyncpg.connect(url, server_settings={"search_path": "ingest"})
-    analyze = "ANALYZE scan_log, activity, activity_total, removal"
-    for statement in (SCANS, COUNTERS, TOTALS, REMOVED, analyze):
-        await owner.execute(statement)
-    for table in ("scan_log", "activity", "removal"):
-        assert await owner.fetchval(f"SELECT count(*) FROM {table}") > 100_000
-    await owner.close()
-
-
 @pytest.fixture(scope="module")
 def months(postgres_url: str) -> Iterator[str]:
     """The address of a database filled once for all tests here: they only look."""
     with migrated(postgres_url, "ingest") as url:
-        asyncio.run(fill(url))
+        analyze = "ANALYZE scan_log, activity, activity_total, removal"
+        asyncio.run(fill(url, SCANS, COUNTERS, TOTALS, REMOVED, analyze))
         yield url
 
 
 @pytest.fixture
 async def explaining(months: str) -> AsyncIterator[Explaining]:
     """The database as questions see it."""
-    pool = await open_pool(
-        months,
-        role=application_role("ingest"),
-        schema="ingest",
-        size=1,
-        application_name="test-plans",
-    )
-    async with tenant_transaction(pool, "tenant-0") as connection:
+    async with (
+        tenant_pool(months, "ingest", size=1) as pool,
+        tenant_transaction(pool, "tenant-0") as connection,
+    ):
+        for table in ("scan_log", "activity", "removal"):
+            count = f"SELECT count(*) FROM {table}"  # of one of the two tenants
+            assert await connection.fetchval(count) > 50_000
         yield Explaining(connection)
-    await pool.close()
 
 
 def rows_read(plan: str, index: str) -> int:
@@ -151,7 +135,7 @@ async def test_filtered_rows_are_found_by_index(
 async def test_several_days_are_read_by_index_one_by_one(explaining: Explaining) -> None:
     days = Days(first=date(2025, 10, 1), last=date(2025, 10, 14))
 
-    await scan_log.page(explaining, question(days), limit=100, offset=100)
+    await scan_log.page(explaining, asking(days, "tenant-0"), limit=100, offset=100)
 
     assert rows_read(explaining.read(), "scan_log_newest") <= 14 * 210
 
@@ -182,7 +166,7 @@ async def test_candidates_for_a_removal_are_found_by_box(explaining: Explaining)
 
 async def test_removals_are_listed_by_index(explaining: Explaining) -> None:
     days = Days(first=date(2025, 10, 1), last=DAY)
-    await removal.page(explaining, question(days), limit=50)
+    await removal.page(explaining, asking(days, "tenant-0"), limit=50)
     assert rows_read(explaining.read(), "removal_newest") <= 51
 
     await removal.count(explaining, question(operator="operator-3"))

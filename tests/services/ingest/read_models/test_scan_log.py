@@ -1,19 +1,32 @@
-"""What was scanned, row by row?"""
+"""What was scanned, row by row: as pages, as candidates for a removal, and as a stream."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from random import Random
 from typing import Any
 from uuid import UUID
 
-from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanRecorded
-from libs.postgres import query
-from libs.postgres.pool import Pool
-from services.ingest.domain.day import Days
-from services.ingest.domain.question import Question
-from services.ingest.read_models import scan_log
-from tests.services.ingest.told import NOON, a_scan, in_envelope, project
+import asyncpg
+import pytest
 
-TODAY = Days(first=date(2025, 10, 31), last=date(2025, 10, 31))
-WEEK = Days(first=date(2025, 10, 25), last=date(2025, 10, 31))
+from libs.postgres import query
+from libs.postgres.pool import SYSTEM, Pool
+from services.ingest.domain.day import Days, day_of
+from services.ingest.domain.question import Question
+from services.ingest.read_models import scan_log, scan_rows
+from tests.services.ingest.history import (
+    NOON,
+    TODAY,
+    WEEK,
+    ZONE,
+    a_scan,
+    asking,
+    audit,
+    numbers_of,
+    record,
+    removed,
+)
+
+SECOND = timedelta(seconds=1)
 
 
 async def ids(
@@ -25,35 +38,51 @@ async def ids(
     offset: int = 0,
     **filters: Any,
 ) -> list[int]:
-    question = Question(tenant="demo", days=days, **filters)
-    async with pool.acquire() as connection:
-        rows = await scan_log.page(connection, question, kind=kind, limit=limit, offset=offset)
-    return [UUID(str(row["scan_id"])).int for row in rows]
+    question = asking(days, **filters)
+    return numbers_of(await scan_log.page(pool, question, kind=kind, limit=limit, offset=offset))
+
+
+async def in_time(
+    pool: Pool, question: Question, *, kind: str | None = None, after: int | None = None
+) -> list[int]:
+    async with scan_rows.snapshot(pool, question.tenant) as connection:
+        behind = (
+            await scan_rows.place(connection, question, UUID(int=after), kind=kind)
+            if after is not None
+            else None
+        )
+        pages = scan_rows.in_time(connection, question, kind=kind, behind=behind)
+        return numbers_of([row async for page in pages for row in page])
+
+
+async def by_box(pool: Pool, question: Question) -> list[int]:
+    async with scan_rows.snapshot(pool, question.tenant) as connection:
+        pages = scan_rows.by_box(connection, question)
+        return numbers_of([row async for page in pages for row in page])
 
 
 async def test_rows_come_newest_received_first_then_newest_scanned_then_by_id(pool: Pool) -> None:
-    later = NOON + timedelta(seconds=1)
-    scans = [
+    later = NOON + SECOND
+    await record(
+        pool,
         a_scan(1, received_at=NOON),
         a_scan(2, received_at=later),
         a_scan(3, received_at=later, scanned_at=later),
         a_scan(4, received_at=later),
-    ]
-    await project(pool, [in_envelope(scan) for scan in scans])
+    )
 
     assert await ids(pool) == [3, 2, 4, 1]
 
 
 async def test_pages_cut_the_same_order_also_over_several_days(pool: Pool) -> None:
-    scans = [
-        a_scan(
-            n,
-            scanned_at=NOON - timedelta(days=n % 7),
-            received_at=NOON + timedelta(seconds=n // 3),
-        )
-        for n in range(50)
-    ]
-    await project(pool, [in_envelope(scan) for scan in scans])
+    days = [timedelta(days=n % 7) for n in range(50)]
+    await record(
+        pool,
+        *(
+            a_scan(n, scanned_at=NOON - days[n], received_at=NOON + n // 3 * SECOND)
+            for n in range(50)
+        ),
+    )
 
     everything = await ids(pool, WEEK)
     pages = [await ids(pool, WEEK, limit=7, offset=offset) for offset in range(0, 56, 7)]
@@ -62,109 +91,183 @@ async def test_pages_cut_the_same_order_also_over_several_days(pool: Pool) -> No
     assert [n for page in pages for n in page] == everything
 
 
-async def test_filters_and_kinds_narrow_the_rows(pool: Pool) -> None:
-    scans = [a_scan(1), a_scan(2, kind="ERROR"), a_scan(3, operator=""), a_scan(4, city="Rostov")]
-    await project(pool, [in_envelope(scan) for scan in scans])
-
-    assert await ids(pool, kind="ERROR") == [2]
-    assert await ids(pool, operator="") == [3]
-    assert await ids(pool, operator="anna", client="ivancov", city="Rostov") == [4]
-
-
-async def test_a_repeat_adds_no_row(pool: Pool) -> None:
-    await project(pool, [in_envelope(a_scan(1)), in_envelope(a_scan(1))])
-    await project(pool, [in_envelope(a_scan(1))])
-
-    assert await ids(pool) == [1]
-
-
-def taken_back(scan: ScanRecorded) -> ItemRemoved:
-    return ItemRemoved(
-        scan=scan, removal_id=UUID(int=900), removed_at=NOON, removed_by="vera", reason=""
+async def test_filters_and_kinds_narrow_the_rows(pool: Pool, reading_pool: Pool) -> None:
+    await record(
+        pool, a_scan(1), a_scan(2, kind="ERROR"), a_scan(3, operator=""), a_scan(4, city="Rostov")
     )
+    await record(pool, a_scan(5), tenant="other")
 
-
-async def test_a_removed_item_is_shown_no_longer_and_never_comes_back(pool: Pool) -> None:
-    await project(pool, [in_envelope(a_scan(1)), in_envelope(a_scan(2))])
-    await project(pool, [in_envelope(taken_back(a_scan(1)))])
-    await project(pool, [in_envelope(a_scan(1))])
-
-    assert await ids(pool) == [2]
-    assert await pool.fetchval("SELECT count(*) FROM scan_log WHERE removed_at = $1", NOON) == 1
-
-
-async def test_a_removal_told_together_with_its_scan_or_before_it_holds(pool: Pool) -> None:
-    scans = [a_scan(1), a_scan(2), a_scan(3)]
-    events: list[IngestEvent] = [
-        scans[0],
-        taken_back(scans[0]),
-        taken_back(scans[1]),
-        scans[1],
-        taken_back(scans[2]),
+    cases: list[tuple[str | None, dict[str, Any], list[int]]] = [
+        (None, {}, [1, 2, 3, 4]),
+        ("ERROR", {}, [2]),
+        (None, {"operator": ""}, [3]),
+        (None, {"operator": "anna", "client": "ivancov", "city": "Rostov"}, [4]),
     ]
-    await project(pool, [in_envelope(event) for event in events])
-    await project(pool, [in_envelope(scans[2])])
+    for kind, filters, expected in cases:
+        assert sorted(await ids(pool, kind=kind, **filters)) == expected, filters
+        assert await in_time(reading_pool, asking(**filters), kind=kind) == expected, filters
 
-    assert await ids(pool) == []
+
+async def test_a_scan_is_one_row_and_a_removed_one_none_whatever_comes_first(pool: Pool) -> None:
+    scans = [a_scan(n) for n in range(1, 7)]
+    one, two, three, four, *_ = scans
+    await record(pool, one, removed(one), removed(two), two, removed(three), four)
+    await record(pool, three, one, *scans[4:], *scans[4:])
+    await record(pool, removed(four))
+    await record(pool, four, scans[4])
+
+    assert await ids(pool) == [5, 6]
+    removed_rows = "SELECT count(*) FROM scan_log WHERE removed_at = $1"
+    assert await pool.fetchval(removed_rows, NOON) == 4
 
 
 async def test_an_audit_is_a_row_of_the_dashboard_and_stays(pool: Pool) -> None:
-    audit = RemovalRecorded(
-        removal_id=UUID(int=900),
-        kind="REMOVE",
-        operator="vera",
-        client="ivancov",
-        city="Novosem",
-        box="ivancov/8",
-        code="777",
-        reason="брак",
-        removed=(),
-        removed_at=NOON,
-    )
     # A device that knows the audit's id cannot hide it behind an item of its own.
     twin = a_scan(900)
-    await project(pool, [in_envelope(event) for event in (audit, twin, taken_back(twin))])
-    await project(pool, [in_envelope(taken_back(twin))])
+    await record(pool, audit(kind="REMOVE", code="777", reason="брак"), twin, removed(twin))
+    await record(pool, removed(twin))
 
-    question = Question(tenant="demo", days=TODAY)
-    async with pool.acquire() as connection:
-        (row,) = await scan_log.page(connection, question, kind="REMOVE", limit=10)
+    (row,) = await scan_log.page(pool, asking(), kind="REMOVE", limit=10)
     assert (row["operator"], row["box"], row["code"]) == ("vera", "ivancov/8", "777")
     assert (row["source"], row["details"], row["effective_at"]) == ("dashboard", "брак", NOON)
 
 
 async def test_live_items_of_a_box_come_the_latest_scanned_first(pool: Pool) -> None:
-    minutes = [timedelta(minutes=n) for n in range(4)]
-    scans = [
-        a_scan(1, scanned_at=NOON + minutes[1]),
-        a_scan(2, scanned_at=NOON + minutes[3]),
+    gone = a_scan(2, scanned_at=NOON + 3 * SECOND)
+    await record(
+        pool,
+        a_scan(1, scanned_at=NOON + SECOND),
+        gone,
         a_scan(3, scanned_at=NOON - timedelta(days=3)),
-        a_scan(4, scanned_at=NOON + minutes[2]),
+        a_scan(4, scanned_at=NOON + 2 * SECOND),
         a_scan(5, kind="ERROR"),
         a_scan(6, code="777"),
         a_scan(7, box="petrov/8"),
-    ]
-    await project(pool, [in_envelope(scan) for scan in scans])
-    await project(pool, [in_envelope(a_scan(8), tenant="other")])
-    await project(pool, [in_envelope(taken_back(scans[1]))])
+    )
+    await record(pool, a_scan(8), tenant="other")
+    await record(pool, removed(gone))
 
-    async with pool.acquire() as connection:
-        found = await scan_log.items_in_box(
-            connection, "demo", box="ivancov/8", code="2042469234860", limit=10
-        )
+    found = await scan_log.items_in_box(
+        pool, "demo", box="ivancov/8", code="2042469234860", limit=10
+    )
     assert [scan_id.int for scan_id in found] == [4, 1, 3]
 
 
 async def test_the_feed_of_a_full_day_reads_only_the_rows_it_shows(pool: Pool) -> None:
-    scans = [a_scan(n, received_at=NOON + timedelta(milliseconds=n)) for n in range(5000)]
-    await project(pool, [in_envelope(scan) for scan in scans])
-    async with pool.acquire() as connection:
-        await connection.execute("ANALYZE scan_log")
-        told = {"tenant": "demo", "days": [TODAY.first], "each": 100, "limit": 100, "offset": 0}
-        sql, values = query.compiled(scan_log._page((), False), told)
-        plan = await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS OFF, TIMING OFF) {sql}", *values)
+    at = [NOON + timedelta(milliseconds=n) for n in range(5000)]
+    await record(pool, *(a_scan(n, received_at=at[n]) for n in range(5000)))
+    await pool.execute("ANALYZE scan_log")
+    params = {"tenant": "demo", "days": [TODAY.first], "each": 100, "limit": 100, "offset": 0}
+    sql, values = query.compiled(scan_log._page((), False), params)
+
+    plan = await pool.fetch(f"EXPLAIN (ANALYZE, BUFFERS OFF, TIMING OFF) {sql}", *values)
 
     lines = [row[0] for row in plan]
     (scan,) = [line for line in lines if "scan_log_newest" in line]
     assert "rows=100 " in scan.partition("actual")[2].replace("rows=100.00", "rows=100")
     assert not any("Seq Scan" in line for line in lines)
+
+
+def a_week(random: Random) -> list[Any]:
+    """Many equal times, and moments on both sides of midnight."""
+    return [
+        a_scan(
+            number,
+            scanned_at=NOON - timedelta(hours=random.randrange(0, 140)),
+            received_at=NOON + random.randrange(3) * SECOND,
+        )
+        for number in random.sample(range(1, 10_000), 700)
+    ]
+
+
+async def test_a_stream_comes_by_time_then_received_then_by_id_and_goes_on_after_any_row(
+    pool: Pool, reading_pool: Pool
+) -> None:
+    scans = [scan for scan in a_week(Random(1)) if day_of(scan.effective_at, ZONE) >= WEEK.first]
+    await record(pool, *scans)
+
+    everything = await in_time(reading_pool, asking(WEEK))
+
+    expected = sorted(scans, key=lambda one: (one.effective_at, one.received_at, one.scan_id))
+    assert everything == [scan.scan_id.int for scan in expected]
+    for at in (0, 1, 249, 250, 251, 400, len(everything) - 1):
+        rest = await in_time(reading_pool, asking(WEEK), after=everything[at])
+        assert rest == everything[at + 1 :]
+
+
+async def test_one_can_go_on_after_a_row_that_was_removed_meanwhile(
+    pool: Pool, reading_pool: Pool
+) -> None:
+    scans = [a_scan(n, scanned_at=NOON + n * SECOND) for n in (1, 2, 3)]
+    await record(pool, *scans, removed(scans[1]))
+
+    assert await in_time(reading_pool, asking()) == [1, 3]
+    assert await in_time(reading_pool, asking(), after=2) == [3]
+
+
+async def test_one_cannot_go_on_after_a_row_outside_the_window(
+    pool: Pool, reading_pool: Pool
+) -> None:
+    await record(pool, a_scan(1))
+    day_before = Days(first=date(2025, 10, 30), last=date(2025, 10, 30))
+
+    assert await in_time(reading_pool, asking(), after=1) == []
+    with pytest.raises(scan_rows.RowUnknown):
+        await in_time(reading_pool, asking(), after=1, kind="BOX")
+    for question in (asking(day_before), asking(operator="boris"), asking(tenant="other")):
+        with pytest.raises(scan_rows.RowUnknown):
+            await in_time(reading_pool, question, after=1)
+
+
+async def test_items_come_by_client_city_and_box_by_code_points_then_by_time(
+    pool: Pool, reading_pool: Pool
+) -> None:
+    gone = a_scan(9)
+    await record(
+        pool,
+        a_scan(1, client="b"),
+        a_scan(2, client="a", city="Z"),
+        a_scan(3, client="a", city="a", box="a/9"),
+        a_scan(
+            4, client="a", city="a", box="a/10", scanned_at=datetime(2025, 10, 31, 10, tzinfo=UTC)
+        ),
+        a_scan(5, client="a", city="a", box="a/10"),
+        a_scan(6, client="B"),
+        a_scan(7, client="", city="", box=""),
+        a_scan(8, kind="BOX"),
+        gone,
+        removed(gone),
+    )
+
+    assert await by_box(reading_pool, asking()) == [7, 6, 2, 5, 4, 3, 1]
+
+
+async def test_what_comes_in_meanwhile_is_not_seen(pool: Pool, reading_pool: Pool) -> None:
+    yesterday = NOON - timedelta(days=1)
+    await record(pool, *(a_scan(n, scanned_at=yesterday) for n in range(1, 1001)))
+
+    async with scan_rows.snapshot(reading_pool, "demo") as connection:
+        pages = scan_rows.in_time(connection, asking(WEEK))
+        rows = list(await anext(pages))
+        # Both of the day under way and of one that is still to come.
+        await record(pool, *(a_scan(n, scanned_at=yesterday) for n in range(2000, 2100)))
+        await record(pool, *(a_scan(n, scanned_at=NOON) for n in range(3000, 3100)))
+        rows += [row async for page in pages for row in page]
+
+    assert numbers_of(rows) == list(range(1, 1001))
+
+
+async def test_a_snapshot_shows_one_tenant_and_writes_nothing(
+    pool: Pool, reading_pool: Pool
+) -> None:
+    await record(pool, a_scan(1))
+    await record(pool, a_scan(2), tenant="other")
+
+    async with scan_rows.snapshot(reading_pool, "demo") as connection:
+        assert await connection.fetchval("SELECT count(*) FROM scan_log") == 1
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await connection.execute("DELETE FROM scan_log")
+    for tenant in ("", SYSTEM):
+        with pytest.raises(ValueError, match="tenant"):
+            async with scan_rows.snapshot(reading_pool, tenant):
+                pass

@@ -1,0 +1,120 @@
+"""Who may use which route, and what holds for the answers of all of them."""
+
+from typing import Final
+
+import pytest
+from httpx import Response
+
+from libs.http.undeclared import undeclared_routes
+from libs.testing.routes import Route, routes_of
+from tests.services.ingest.history import a_scan, events_in, uuid
+from tests.services.ingest.service import CALLERS, READ, REMOVING, STATE, WRITE, Service
+
+V1 = "/api/v1"
+STREAM = f"{V1}/dashboard/stream"
+PUBLIC: Final = {"/", "/ping", "/health", "/metrics"}
+SCOPES: Final = {
+    (method, V1 + path): scope
+    for method, path, scope in [
+        ("POST", "/events/batch", WRITE),
+        ("POST", "/events/verify", WRITE),
+        ("POST", "/events/remove", REMOVING),
+        ("POST", "/events/bulk-remove", REMOVING),
+        ("DELETE", "/events/{uuid}", REMOVING),
+        ("GET", "/deletions", READ),
+        ("GET", "/dashboard/state", READ),
+        ("GET", "/dashboard/raw", READ),
+        ("GET", "/logs/raw", READ),
+        ("GET", "/dashboard/stream", READ),
+        ("GET", "/dashboard/boxes", READ),
+        ("GET", "/export/csv", READ),
+        ("GET", "/export/boxes-csv", READ),
+        ("GET", "/export/excel", READ),
+        ("GET", "/quarantine", READ),
+        ("GET", "/quarantine/{id}", READ),
+        ("POST", "/quarantine/{id}/mend", REMOVING),
+        ("POST", "/quarantine/{id}/replay", REMOVING),
+        ("POST", "/quarantine/{id}/drop", REMOVING),
+        ("POST", "/quarantine/replay", REMOVING),
+    ]
+}
+
+
+def protected(ingest: Service) -> list[Route]:
+    return [one for one in routes_of(ingest.app.openapi()) if one.path not in PUBLIC]
+
+
+async def call(ingest: Service, caller: str, route: Route) -> Response:
+    client = getattr(ingest, caller)
+    path = route.path.replace("{uuid}", uuid(1)).replace("{id}", uuid(1))
+    body = route.body()
+    answer: Response = await client.request(
+        route.method, path, **({} if body is None else {"json": body})
+    )
+    return answer
+
+
+async def test_every_route_is_open_to_exactly_one_scope(ingest: Service) -> None:
+    assert {(one.method, one.path) for one in protected(ingest)} == SCOPES.keys()
+    for route in protected(ingest):
+        scope, name = SCOPES[route.method, route.path], f"{route.method} {route.path}"
+        refused = await call(ingest, "anonymous", route)
+        assert refused.status_code == 401, name
+        assert isinstance(refused.json()["detail"], str), name
+        for caller in ("device", "viewer", "remover"):
+            if scope not in CALLERS[caller][1]:
+                assert (await call(ingest, caller, route)).status_code == 403, (name, caller)
+    assert await events_in(ingest.store) == []
+
+    for route in protected(ingest):
+        if route.path != STREAM:  # it would not end
+            scope = SCOPES[route.method, route.path]
+            (caller,) = [one for one, (_, scopes) in CALLERS.items() if scopes == (scope,)]
+            assert (await call(ingest, caller, route)).status_code not in (401, 403), route.path
+
+
+async def test_every_route_says_who_may_pass(ingest: Service) -> None:
+    assert undeclared_routes(ingest.app) == []
+
+
+async def test_no_answer_to_a_get_can_be_kept_by_a_service_worker(ingest: Service) -> None:
+    paths = [
+        one.path.replace("{id}", uuid(1))
+        for one in routes_of(ingest.app.openapi())
+        if one.method == "GET" and one.path != STREAM
+    ]
+    for path in [*paths, "/api/v1/nothing", f"{STATE}?date=x"]:
+        for client in (ingest.viewer, ingest.anonymous):
+            answer = await client.get(path)
+            kept = (answer.headers.get("vary"), answer.headers.get("cache-control"))
+            assert kept == ("*", "no-store"), path
+
+
+@pytest.mark.parametrize(
+    ("path", "projections"),
+    [
+        ("dashboard/state", {"activity", "presence", "scan_log"}),
+        ("dashboard/raw", {"activity", "scan_log"}),
+        ("dashboard/boxes", {"box", "scan_log"}),
+        ("deletions", {"removal"}),
+        ("quarantine", {"quarantine"}),
+        *((f"export/{kind}", {"scan_log"}) for kind in ("csv", "boxes-csv", "excel")),
+    ],
+)
+async def test_an_answer_older_than_the_token_says_so(
+    ingest: Service, path: str, projections: set[str]
+) -> None:
+    await ingest.record(a_scan(1))
+    token = {"X-Consistency-Token": "123"}
+
+    path = f"{V1}/{path}"
+    in_time = await ingest.viewer.get(path, headers=token)
+    ingest.read_models.stale = True
+    too_late = await ingest.viewer.get(path, headers=token)
+    without_a_token = await ingest.viewer.get(path)
+
+    assert {one.status_code for one in (in_time, too_late, without_a_token)} == {200}
+    assert "x-stale" not in in_time.headers
+    assert too_late.headers["x-stale"] == "1"
+    assert "x-stale" not in without_a_token.headers
+    assert ingest.read_models.asked == {(name, "123") for name in projections}

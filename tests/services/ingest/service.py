@@ -1,0 +1,187 @@
+"""Ingest under test: its API on a log in memory and read models in Postgres, and its callers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+from fastapi import FastAPI
+from httpx import AsyncClient
+
+from libs.http.revocations import Heard, Revocations
+from libs.postgres.pool import Pool
+from libs.process.lifecycle import serve
+from libs.telemetry.traces import set_up
+from libs.testing.callers import bearer, client_of, verifier
+from libs.testing.clock import Clock
+from libs.testing.read_models import Projector
+from libs.testing.waiting import PATIENCE_SECONDS
+from services.ingest.bootstrap import create_app
+from services.ingest.deps import Deps
+from services.ingest.read_models import quarantine
+from tests.services.ingest.history import NOON, SETTINGS, Store, batch, record
+
+BATCH = "/api/v1/events/batch"
+VERIFY = "/api/v1/events/verify"
+REMOVE = "/api/v1/events/remove"
+BULK = "/api/v1/events/bulk-remove"
+DELETIONS = "/api/v1/deletions"
+STATE = "/api/v1/dashboard/state"
+BOXES = "/api/v1/dashboard/boxes"
+RAW = "/api/v1/dashboard/raw"
+CSV = "/api/v1/export/csv"
+BOXES_CSV = "/api/v1/export/boxes-csv"
+EXCEL = "/api/v1/export/excel"
+QUARANTINE = "/api/v1/quarantine"
+
+READ, WRITE, REMOVING = "scan:read", "scan:write", "scan:remove"
+CALLERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "device": ("demo", (WRITE,)),
+    "viewer": ("demo", (READ,)),
+    "remover": ("demo", (REMOVING,)),
+    "mender": ("demo", (READ, REMOVING)),
+    "stranger": ("other", (READ, WRITE, REMOVING)),
+}
+
+
+@dataclass
+class ReadModels(Projector):
+    """Read models that are up to date when asked unless `stale`; remembers what was asked."""
+
+    stale: bool = False
+    asked: set[tuple[str, str]] = field(default_factory=set)
+
+    async def wait(self, projection: str, token: str) -> bool:
+        """Catch up, unless stale; whether it was done."""
+        self.asked.add((projection, token))
+        return not self.stale and await super().wait(projection, token)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """The API in this process; `stranger` may do everything, but for another tenant."""
+
+    app: FastAPI
+    store: Store
+    pool: Pool
+    clock: Clock
+    read_models: ReadModels
+    device: AsyncClient
+    viewer: AsyncClient
+    remover: AsyncClient
+    mender: AsyncClient
+    stranger: AsyncClient
+    anonymous: AsyncClient
+
+    @property
+    def deps(self) -> Deps:
+        """What the API was built with."""
+        deps: Deps = self.app.state.deps
+        return deps
+
+    def built(self, *, standing: Any = None, **settings: Any) -> FastAPI:
+        """The API with other settings, on the same log and read models."""
+        changed = self.deps.settings.model_copy(update=settings)
+        standing = standing or self.deps.standing
+        return create_app(replace(self.deps, settings=changed, standing=standing))
+
+    def change(self, **deps: Any) -> None:
+        """Replace something that the API was built with."""
+        self.app.state.deps = replace(self.deps, **deps)
+
+    async def send(self, *events: object, by: AsyncClient | None = None) -> Any:
+        """A device's batch, accepted and counted in the read models; the answer."""
+        answer = await (by or self.device).post(BATCH, content=batch(*events))
+        assert answer.status_code == 200, answer.text
+        await self.read_models.catch_up()
+        return answer.json()
+
+    async def record(self, *events: Any, tenant: str = "demo") -> None:
+        """Apply events to the read models, past the log."""
+        await record(self.pool, *events, tenant=tenant)
+
+    async def remove(self, *uuids: str, operator: str = "vera") -> Any:
+        """Remove items by their ids; the answer."""
+        body = {"operator": operator, "uuids": uuids}
+        answer = await self.remover.post(BULK, json=body)
+        assert answer.status_code == 200, answer.text
+        await self.read_models.catch_up()
+        return answer.json()
+
+    async def get(self, path: str, **params: Any) -> Any:
+        """What a viewer is answered, once the read models are up to date."""
+        await self.read_models.catch_up()
+        answer = await self.viewer.get(path, params=params)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@asynccontextmanager
+async def open_service(
+    store: Store, pool: Pool, reading: Pool, clock: Clock, read_models: ReadModels
+) -> AsyncIterator[Service]:
+    """The whole API with a client for every kind of caller."""
+    feed = Heard(bootstrap="unused", topic="unused", event="unused", field="unused")
+    revocations = Revocations(feed, longest=timedelta(minutes=15), clock=clock)
+    deps = Deps(
+        settings=SETTINGS,
+        store=store,
+        reading=reading,
+        clock=clock,
+        verifier=verifier("ingest", clock=clock, revoked=revocations.is_revoked),
+        revocations=revocations,
+        freshness=read_models,
+        telemetry=set_up("ingest"),
+        open_quarantine=partial(quarantine.open_by_code, pool),
+        exports=asyncio.Semaphore(1),
+        looking_back=asyncio.Semaphore(1),
+        standing=partial(_fingerprint, pool),
+    )
+    app = create_app(deps)
+    async with AsyncExitStack() as stack:
+        clients = {
+            name: await stack.enter_async_context(client_of(app, _headers(name, tenant, scopes)))
+            for name, (tenant, scopes) in CALLERS.items()
+        }
+        anonymous = await stack.enter_async_context(client_of(app))
+        yield Service(
+            app=app,
+            store=store,
+            pool=pool,
+            clock=clock,
+            read_models=read_models,
+            anonymous=anonymous,
+            **clients,
+        )
+
+
+@asynccontextmanager
+async def served(app: FastAPI, stop: asyncio.Event | None = None) -> AsyncIterator[str]:
+    """The address of the app on the server it really runs on, until its last request is over."""
+    stop, port = stop or asyncio.Event(), asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(serve(app, "127.0.0.1", 0, stop=stop, listening=port.set_result))
+    try:
+        yield f"http://127.0.0.1:{await port}"
+    finally:
+        stop.set()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await serving
+
+
+def _headers(name: str, tenant: str, scopes: tuple[str, ...]) -> dict[str, str]:
+    subject = "device-1" if name == "device" else name
+    long_ago = NOON - timedelta(days=1000)
+    return bearer(
+        "ingest", subject=subject, tenant=tenant, scopes=scopes, kind="api-key", now=long_ago
+    )
+
+
+async def _fingerprint(pool: Pool) -> object:
+    """Something that differs whenever the read models of the dashboard do: all of them."""
+    return [
+        await pool.fetchval(f"SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table} t")
+        for table in ("activity", "presence", "scan_log")
+    ]
