@@ -9,6 +9,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from libs.http import client
+from libs.postgres import pool
 from tests.databases import empty
 from tests.order import schedule, scheduler
 from tests.servers import Servers, address_of
@@ -20,6 +22,11 @@ hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
 hypothesis.settings.register_profile(
     "searching", max_examples=400, deadline=None, print_blob=True, derandomize=False
 )
+
+
+# What the product gives a connection to come about is little on a machine that tests keep busy. A
+# test of such a deadline sets its own.
+pool.CONNECT_SECONDS = pool.ACQUIRE_SECONDS = client.CONNECT_SECONDS = 30.0
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -5,22 +5,28 @@ import structlog
 
 from libs.telemetry.traces import current_traceparent
 
+CONNECT_SECONDS = 3.0
+
 
 def open_client(
     *,
     total_seconds: float | None = 30.0,
-    connect_seconds: float = 3.0,
+    connect_seconds: float | None = None,
     connections: int = 100,
     decompress: bool = True,
 ) -> aiohttp.ClientSession:
     """A session that keeps connections open and no cookies. Close it yourself.
 
-    `total_seconds` bounds a whole exchange, body included; None is for endless streams. A proxy
-    that hands bodies on untouched does not `decompress`. Needs a running event loop.
+    `total_seconds` bounds a whole exchange, body included; None is for endless streams. To connect
+    may take `connect_seconds`, `CONNECT_SECONDS` by default. A proxy that hands bodies on untouched
+    does not `decompress`. Needs a running event loop.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=30),
-        timeout=aiohttp.ClientTimeout(total=total_seconds, sock_connect=connect_seconds),
+        timeout=aiohttp.ClientTimeout(
+            total=total_seconds,
+            sock_connect=CONNECT_SECONDS if connect_seconds is None else connect_seconds,
+        ),
         # One caller's cookies must not be sent for the next.
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=decompress,

@@ -244,6 +244,8 @@ def gateway_settings(service_url: str, **different: Any) -> Settings:
         "refresh_key": generate_key(),
         "cors_origins": (PAGE,),
         "profile": "demo",
+        # No test fails because the machine is busy.
+        "connect_seconds": 30.0,
     }
     return Settings.model_validate(given | different)
 
