@@ -174,12 +174,14 @@ async def assert_migrated_as_declared(pool: Pool, schema: str, tables: Iterable[
     """The migrations made each table with the columns, types and nullability it declares."""
     for table in tables:
         columns: Sequence[Any] = await pool.fetch(
-            """SELECT column_name, data_type, is_nullable FROM information_schema.columns
+            """SELECT column_name, is_nullable,
+                CASE data_type WHEN 'ARRAY' THEN substr(udt_name, 2) || '[]' ELSE data_type END
+            FROM information_schema.columns
             WHERE table_schema = $1 AND table_name = $2 ORDER BY ordinal_position""",
             schema,
             table.name,
         )
-        made = [(name, kind.upper(), nullable == "YES") for name, kind, nullable in columns]
+        made = [(name, kind.upper(), nullable == "YES") for name, nullable, kind in columns]
         assert made == [
             (column.name, str(column.type.compile(_DIALECT)), bool(column.nullable))
             for column in table.columns
