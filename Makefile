@@ -49,8 +49,7 @@ reset: $(RUNTIME) ## Stop it and wipe everything it stored (.data)
 
 .PHONY: test
 test: $(DEVELOPMENT) ## All tests of behaviour, on real Postgres and real Kafka (ARGS='-k name' for some)
-	@$(PYTEST) $(WORKERS) -m "not system and not timing" --hypothesis-profile=steady $(ARGS) $(OR_NONE)
-	@$(PYTEST) -m "timing and not system" --hypothesis-profile=steady $(ARGS) $(OR_NONE)
+	@$(PYTEST) $(WORKERS) -m "not system" --hypothesis-profile=steady $(ARGS) $(OR_NONE)
 
 .PHONY: test-system
 test-system: $(DEVELOPMENT) ## Experiments in short: kills, chaos, the demo's day, volume, searching property tests

@@ -11,7 +11,7 @@ from deploy.local.kafka import KafkaServer, start_kafka
 def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
     """A broker that a test may suspend or stop, as long as it runs again afterwards.
 
-    Tests that use it are marked with `xdist_group("own_kafka")`, so that one broker is enough.
+    Each worker that meets such a test starts one of its own.
     """
     with start_kafka(tmp_path_factory.mktemp("kafka")) as server:
         yield server

@@ -219,7 +219,6 @@ async def test_a_topic_that_comes_later_is_found(kafka_bootstrap: str) -> None:
         assert await known.known_within(PATIENCE_SECONDS)
 
 
-@pytest.mark.xdist_group("own_kafka")
 async def test_it_survives_kafka_and_hears_what_it_missed(
     own_kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,7 +62,6 @@ async def test_a_publisher_that_is_too_slow_is_spent_and_leaves_nothing_behind(l
     assert asyncio.all_tasks() <= before
 
 
-@pytest.mark.xdist_group("own_kafka")
 async def test_a_broker_that_hangs_is_left_and_without_a_trace(breakable_lab: Lab) -> None:
     lab, before = breakable_lab, asyncio.all_tasks()
     publisher = await lab.connect()

@@ -170,7 +170,6 @@ async def test_a_relay_survives_losing_the_database_again_and_again(lab: Lab) ->
     await lab.sent(200)
 
 
-@pytest.mark.xdist_group("own_kafka")
 async def test_a_broker_that_hangs_is_outlasted(breakable_lab: Lab) -> None:
     lab = breakable_lab
     relay = lab.relay(partial(lab.connect, deadline_seconds=0.5))
