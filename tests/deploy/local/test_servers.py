@@ -3,7 +3,6 @@
 import hashlib
 import os
 import stat
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,16 +90,6 @@ def test_root_lends_the_server_another_user(cluster: Path) -> None:
     assert (user == os.geteuid()) is (os.geteuid() != 0)
 
 
-def test_a_database_of_ones_own_is_empty(database: str) -> None:
-    assert query(database, "select count(*) from pg_tables where schemaname = 'public'") == "0"
-    query(database, "create table only_here (id int)")
-
-
-@pytest.mark.parametrize("time", [1, 2])
-def test_databases_of_two_tests_do_not_meet(database: str, time: int) -> None:
-    query(database, "create table mine (id int)")
-
-
 async def make_topic(bootstrap: str, topic: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
@@ -123,15 +112,6 @@ async def consume(bootstrap: str, topic: str, count: int) -> list[bytes]:
         consumer.assign([partition])
         await consumer.seek_to_beginning(partition)
         return [(await consumer.getone()).value or b"" for _ in range(count)]
-
-
-async def test_the_broker_of_the_tests_takes_a_record(kafka_bootstrap: str) -> None:
-    topic = f"test-{uuid.uuid4().hex}"
-    await make_topic(kafka_bootstrap, topic)
-
-    await produce(kafka_bootstrap, topic, b"scan")
-
-    assert await consume(kafka_bootstrap, topic, 1) == [b"scan"]
 
 
 @pytest.mark.slow

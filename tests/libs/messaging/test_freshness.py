@@ -60,14 +60,6 @@ async def test_a_token_of_nothing_is_fresh_at_once(lab: Lab) -> None:
     assert await freshness(lab).wait("ledger", token)
 
 
-@pytest.mark.parametrize("count", [50, 100])
-async def test_a_quiet_log_does_not_leave_its_last_writer_waiting(lab: Lab, count: int) -> None:
-    # As many events as fill the relay's pages to the brim.
-    tokens = [await lab.append(order(n), Numbered(n)) for n in range(count)]
-    async with running(lab.relay(), lab.projector()):
-        assert await freshness(lab).wait("ledger", tokens[-1])
-
-
 async def test_other_peoples_load_does_not_keep_a_reader_waiting(lab: Lab) -> None:
     stop = asyncio.Event()
 
