@@ -47,22 +47,19 @@ def test_a_program_that_listens_stops_in_order(python: Make) -> None:
     assert child.exit_code() == -signal.SIGTERM
 
 
-def test_a_program_that_does_not_listen_is_killed_when_its_grace_is_over(python: Make) -> None:
+@pytest.mark.parametrize(
+    "how", [{"grace_seconds": 0.05}, {"grace_seconds": 1e6, "hurried": lambda: True}]
+)
+def test_a_program_that_does_not_listen_is_killed_when_its_grace_is_over_or_in_a_hurry(
+    python: Make, how: dict[str, Any]
+) -> None:
     program = python(DEAF)
     child = Child(program)
     wait_until(lambda: "deaf" in logged(program))
 
-    assert not child.stop(grace_seconds=0.05)
+    assert not child.stop(**how)
 
     assert child.exit_code() == -signal.SIGKILL
-
-
-def test_hurry_kills_without_waiting_for_the_grace(python: Make) -> None:
-    program = python(DEAF)
-    child = Child(program)
-    wait_until(lambda: "deaf" in logged(program))
-
-    assert not child.stop(grace_seconds=1e6, hurried=lambda: True)
 
 
 def test_what_a_program_started_ends_with_it(python: Make) -> None:

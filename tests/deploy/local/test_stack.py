@@ -75,18 +75,7 @@ def test_a_killed_service_comes_back_on_the_same_port_and_is_shown(
     assert "ingest died (exit code -9); starting it again in 0.2 s" in said
 
 
-def test_leaving_stops_everything_and_says_that_nothing_runs(
-    settings: LocalSettings, fakes: Fakes, said: list[str]
-) -> None:
-    with Stack(settings, tell=said.append, services=fakes, first=()) as stack:
-        stack.up()
-
-    assert said[-2:] == ["gateway has stopped", "ingest has stopped"]
-    assert is_free(settings.gateway_port)
-    assert read_runtime(settings.home) is None
-
-
-def test_split_runs_api_and_worker_apart(
+def test_split_runs_api_and_worker_apart_and_leaving_stops_them_in_reverse(
     settings: LocalSettings, fakes: Fakes, said: list[str]
 ) -> None:
     apart = replace(settings, split=True)
@@ -94,6 +83,9 @@ def test_split_runs_api_and_worker_apart(
         stack.up()
         processes = (read_runtime(settings.home) or {})["processes"]
 
+    assert said[-4:] == [f"{name} has stopped" for name in reversed(processes)]
+    assert is_free(settings.gateway_port)
+    assert read_runtime(settings.home) is None
     assert list(processes) == ["ingest-api", "ingest-worker", "gateway-api", "gateway-worker"]
     assert len({record["port"] for record in processes.values()}) == 4
     assert processes["gateway-api"]["port"] == settings.gateway_port

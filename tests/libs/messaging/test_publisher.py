@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from libs.messaging.publisher import SpentPublisher, UnknownTopic
+from libs.messaging.publisher import SpentPublisher
 from libs.messaging.wire import decode
 from libs.testing.waiting import PATIENCE_SECONDS
 from tests.libs.messaging.chain import faults_of
@@ -75,13 +75,3 @@ async def test_a_broker_that_hangs_is_left_and_without_a_trace(breakable_lab: La
         await asyncio.wait_for(publisher.close(), PATIENCE_SECONDS)
 
     assert asyncio.all_tasks() <= before
-
-
-async def test_a_topic_nobody_made_is_said_by_name(lab: Lab) -> None:
-    publisher = await lab.connect()
-
-    with pytest.raises(UnknownTopic, match=r"lab\.till"):
-        await publisher.publish([recorded(1, order(1)), recorded(2, "till-1")], 1, {})
-    await publisher.close()
-
-    assert await lab.records() == []
