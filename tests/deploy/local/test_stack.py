@@ -41,7 +41,9 @@ def test_services_are_told_where_everything_is(stack: Stack, settings: LocalSett
     assert "GATEWAY_SCAN_CLIENT_KEY_FILE" not in environment
 
 
-def test_runtime_json_says_what_runs_where(stack: Stack, settings: LocalSettings) -> None:
+def test_runtime_json_says_what_runs_where_and_a_second_start_is_refused(
+    stack: Stack, settings: LocalSettings
+) -> None:
     stack.publish({"accounts": {"supervisor": "anna"}})
 
     runtime = read_runtime(settings.home) or {}
@@ -59,6 +61,9 @@ def test_runtime_json_says_what_runs_where(stack: Stack, settings: LocalSettings
     supervisor = process_of(runtime["supervisor"])
     assert supervisor is not None
     assert supervisor.pid == os.getpid()
+    with pytest.raises(AlreadyRunning) as running, Stack(settings, tell=quietly):
+        pytest.fail("two at once")
+    assert running.value.runtime["urls"]["gateway"] == stack.gateway_url
 
 
 def test_a_killed_service_comes_back_on_the_same_port_and_is_shown(
@@ -100,15 +105,6 @@ def test_the_demo_has_a_key_that_scripts_may_read(settings: LocalSettings, fakes
 
         assert runtime["keys"]["scan_client_key"] == file.read_text()
         assert len(file.read_text()) == 43
-
-
-def test_a_second_start_in_the_same_process_is_refused(
-    stack: Stack, settings: LocalSettings
-) -> None:
-    with pytest.raises(AlreadyRunning) as running, Stack(settings, tell=quietly):
-        pytest.fail("two at once")
-
-    assert running.value.runtime["urls"]["gateway"] == stack.gateway_url
 
 
 def test_a_chore_that_fails_stops_the_start_and_shows_why(
