@@ -20,16 +20,14 @@ from deploy.local.settings import LocalSettings
 from libs.telemetry.logs import set_up
 from tests.bench import (
     appends,
-    dashboard,
     exports,
-    freshness,
     http,
     kafka,
     logins,
     platform,
+    reading,
     scales,
     stored,
-    whole,
 )
 from tests.bench.bench import Bench, Line
 from tests.bench.house import Servers
@@ -45,13 +43,13 @@ LINES: Final = (
     Line(name="ingest", what="HTTP ingest of 20-event batches", run=http.ingest),
     Line(name="gateway", what="the same through the gateway", run=http.gateway),
     Line(name="logins", what="logins through the gateway, and who waits for them", run=logins.run),
-    Line(name="whole", what="the whole line at once", run=whole.run),
+    Line(name="whole", what="the whole line at once", run=reading.whole),
     Line(name="relay", what="from the log to Kafka", run=kafka.relay),
     Line(name="projector", what="from Kafka into a read model", run=kafka.projector),
-    Line(name="freshness", what="from accepted to visible", run=freshness.run),
+    Line(name="freshness", what="from accepted to visible", run=reading.freshness),
     Line(name="rebuild", what="the dashboard from the log", run=stored.rebuild),
     Line(name="exports", what="CSV and XLSX of a whole day", run=exports.run),
-    Line(name="dashboard", what="dashboard/state, few and many events", run=dashboard.run),
+    Line(name="dashboard", what="dashboard/state, few and many events", run=reading.dashboard),
     Line(name="scales", what="a scale's whole catalogue there and back", run=scales.run),
     Line(name="platform", what="memory and start of everything", run=platform.run),
 )

@@ -20,12 +20,12 @@ from libs.eventsourcing.store import EventStore
 from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.testing.waiting import eventually
 from tests.chaos.child import Member, Role
-from tests.chaos.clients import ack_of, command_of, keep_appending
 from tests.chaos.patches import SCHEMA
 from tests.chaos.plan import NeverStruck, Outcome, Plan, judge
 from tests.chaos.servers import Servers
 from tests.e2e.house import own_database
-from tests.libs.messaging.history import Ack, History
+from tests.libs.messaging.clients import ack_of, command_of, keep_appending
+from tests.libs.messaging.history import Ack
 from tests.libs.messaging.lab import WRITER_CODEC, Lab, Ledger
 from tests.libs.messaging.setup import open_database
 
@@ -196,14 +196,7 @@ class Arena:
         self.start("relay", "projector", hard=hard)
         await self.level()
         self.kill_all()
-        rows = await self.lab.pool.fetch("SELECT stream, seen, versions FROM ledger")
-        history = History(
-            acks=self.acks,
-            logged=[event async for page in self.lab.store.log.read_all() for event in page],
-            topic=await self.lab.records(),
-            table={row["stream"]: (row["seen"], row["versions"]) for row in rows},
-        )
-        return judge(history, self.complaints)
+        return judge(await self.lab.history(self.acks), self.complaints)
 
     def kill_all(self, *parts: str) -> None:
         """Kill whoever still lives, or those who are `parts`."""
@@ -244,12 +237,12 @@ after it."""
 
 
 def rounds(
-    *crew: str, after: tuple[int, int] | None = None
+    *crew: str, after: tuple[int, int] | None = None, hard: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., Awaitable[None]]], Play]:
     """Make a play of what happens in one round, given the arena, its number, and options.
 
-    Meanwhile children with the parts that `crew` names (`relay`, or `relay+projector`) and clients
-    are at work; `after` all rounds something must have moved.
+    Meanwhile children with the parts that `crew` names (`relay`, or `relay+projector`), with `hard`
+    hardships, and clients are at work; `after` all rounds something must have moved.
     """
 
     def of(strike: Callable[..., Awaitable[None]]) -> Play:
@@ -257,7 +250,7 @@ def rounds(
         async def play(servers: Servers, plan: Plan, **options: Any) -> Outcome:
             async with open_arena(servers, plan) as arena:
                 for parts in crew:
-                    arena.start(*parts.split("+"))
+                    arena.start(*parts.split("+"), hard=hard)
                 async with arena.clients():
                     for number in range(plan.rounds):
                         await strike(arena, number, **options)

@@ -28,9 +28,9 @@ from libs.messaging.subscription import Source
 from libs.postgres import pool as pools
 from libs.process.lifecycle import Task, main, run_until_signal
 from libs.testing.waiting import eventually
-from tests.chaos.clients import keep_appending
 from tests.chaos.patches import patch
 from tests.chaos.plan import NeverStruck
+from tests.libs.messaging.clients import keep_appending
 from tests.libs.messaging.lab import SERVICE, WRITER_CODEC, Ledger
 
 SESSION_MS: Final = 500

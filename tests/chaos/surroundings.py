@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
 import asyncpg
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from libs.messaging.rebuild import RebuildFailed
@@ -18,6 +17,7 @@ from tests.chaos.child import DEADLINE_SECONDS
 from tests.chaos.plan import NeverStruck, Outcome, Plan
 from tests.chaos.proxy import Proxy
 from tests.chaos.servers import Servers, restart
+from tests.libs.messaging.lab import open_admin
 from tests.libs.messaging.rebuilding import reading, rebuild
 
 NOON: Final = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -106,14 +106,10 @@ async def _refused(arena: Arena) -> None:
 
 
 async def _limit(arena: Arena, limit: int) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=arena.lab.bootstrap)
-    await admin.start()
-    try:
-        configs = {"max.message.bytes": str(limit)}
-        topic = ConfigResource(ConfigResourceType.TOPIC, arena.lab.topic, configs)
+    configs = {"max.message.bytes": str(limit)}
+    topic = ConfigResource(ConfigResourceType.TOPIC, arena.lab.topic, configs)
+    async with open_admin(arena.lab.bootstrap) as admin:
         await admin.alter_configs([topic])
-    finally:
-        await admin.close()
 
 
 @rounds("relay", "projector", after=(2, 1))

@@ -1,13 +1,19 @@
 """A supervisor's dashboard hears of a scan as soon as it is counted, through the gateway."""
 
 import asyncio
-from uuid import uuid4
+from typing import Any
 
 import aiohttp
 
 from libs.clock import utc_now
 from libs.testing.waiting import PATIENCE_SECONDS
+from tests.e2e.scans import scan, send
 from tests.services.ingest.listening import STREAM, Event, applied, read
+
+
+def now() -> dict[str, Any]:
+    """A scan of this moment."""
+    return scan(ts=int(utc_now().timestamp() * 1000))
 
 
 async def next_event(answer: aiohttp.ClientResponse, *kinds: str) -> Event:
@@ -16,13 +22,6 @@ async def next_event(answer: aiohttp.ClientResponse, *kinds: str) -> Event:
             event = read((await answer.content.readuntil(b"\n\n")).decode().removesuffix("\n\n"))
             if event.name in kinds:
                 return event
-
-
-async def send(client: aiohttp.ClientSession) -> None:
-    now = int(utc_now().timestamp() * 1000)
-    scan = {"uuid": str(uuid4()), "ts": now, "type": "ITEM", "operator": "anna", "code": "777"}
-    async with client.post("/api/v1/events/batch", json={"events": [scan]}) as answer:
-        assert (await answer.json())["inserted"] == 1
 
 
 async def test_changes_pass_the_gateway_one_by_one_as_they_happen(
@@ -36,11 +35,11 @@ async def test_changes_pass_the_gateway_one_by_one_as_they_happen(
         await next_event(answer, "comment")
         state, last = first.data, first
         for number in (1, 2):
-            await send(client)
+            await send(client, now())
             while (state["summary"]["items"], len(state["feed"])) != (number, number):
                 last = await next_event(answer, "cells")
                 state = applied(state, last)
-    await send(client)
+    await send(client, now())
     async with client.get(STREAM, headers={"Last-Event-ID": last.id or ""}) as answer:
         while (state["summary"]["items"], len(state["feed"])) != (3, 3):
             missed = await next_event(answer, "state", "cells")

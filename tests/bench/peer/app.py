@@ -21,8 +21,6 @@ from tests.bench.peer.store import (
     BatchRequest,
     BatchResponse,
     DashboardState,
-    VerifyRequest,
-    VerifyResponse,
 )
 
 
@@ -69,12 +67,6 @@ async def batch(request: BatchRequest, session: Session) -> BatchResponse:
     new = await store.store(session, request.events)
     duplicates = [event.uuid for event in request.events if event.uuid not in new]
     return BatchResponse(inserted=len(new), skipped=len(duplicates), duplicates=duplicates)
-
-
-@router.post("/events/verify")
-async def verify(request: VerifyRequest, session: Session) -> VerifyResponse:
-    """Say which are stored."""
-    return VerifyResponse(present=await store.present(session, request.uuids))
 
 
 @router.get("/dashboard/state")

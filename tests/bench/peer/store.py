@@ -62,19 +62,6 @@ class BatchResponse(BaseModel):
     duplicates: list[UUID]
 
 
-class VerifyRequest(BaseModel):
-    """Which uuids to look for."""
-
-    uuids: list[UUID] = Field(min_length=1, max_length=1000)
-
-
-class VerifyResponse(BaseModel):
-    """Those that are stored."""
-
-    ok: bool = True
-    present: list[UUID]
-
-
 class OperatorState(BaseModel):
     """One operator's day."""
 
@@ -151,11 +138,6 @@ async def store(session: AsyncSession, events: Sequence[EventCreate]) -> set[UUI
     new = set(inserted)
     await session.commit()
     return new
-
-
-async def present(session: AsyncSession, uuids: Sequence[UUID]) -> list[UUID]:
-    """Those that are stored."""
-    return [*await session.scalars(select(Event.uuid).where(Event.uuid.in_(uuids)))]
 
 
 async def state(

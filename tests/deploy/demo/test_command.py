@@ -32,19 +32,21 @@ async def playing(url: str, key: str, folder: Path, *, patience: float) -> Resul
 
 
 @pytest.mark.parametrize(
-    ("loses", "key", "status", "sentence"),
+    ("faults", "key", "status", "sentence"),
     [
-        (False, KEY, 0, "What was sent and what the dashboards say agree"),
-        (True, KEY, 1, "They DISAGREE"),
-        (False, "wrong", 1, "Invalid or missing API key"),
+        (Faults(), KEY, 0, "What was sent and what the dashboards say agree"),
+        (Faults(loses=True), KEY, 1, "They DISAGREE"),
+        (Faults(), "wrong", 1, "Invalid or missing API key"),
+        (Faults(failing=1.0), KEY, 1, "nothing worked for 1 seconds"),
     ],
-    ids=["agrees", "disagrees", "a refused key"],
+    ids=["agrees", "disagrees", "a refused key", "a gateway that never works"],
 )
 async def test_a_day_ends_with_a_status_and_a_sentence(
-    tmp_path: Path, loses: bool, key: str, status: int, sentence: str
+    tmp_path: Path, faults: Faults, key: str, status: int, sentence: str
 ) -> None:
-    async with serving(Store(faults=Faults(loses=loses))) as url:
-        result = await playing(url, key, tmp_path, patience=PATIENCE_SECONDS)
+    patience = 1 if faults.failing else PATIENCE_SECONDS
+    async with serving(Store(faults=faults)) as url:
+        result = await playing(url, key, tmp_path, patience=patience)
 
     assert result.exit_code == status, result.output
     assert sentence in result.output

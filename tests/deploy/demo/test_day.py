@@ -5,10 +5,8 @@ from random import Random
 
 import pytest
 
-from deploy.demo.dashboard import NoAnswer
 from deploy.demo.day import Address, Day, Manner, Verdict
 from deploy.demo.plan import Plan, plan_day
-from deploy.demo.play import GaveUp
 from libs.testing.waiting import PATIENCE_SECONDS
 from tests.deploy.demo.fake import KEY, ZONE, Faults, Store, serving
 
@@ -103,21 +101,3 @@ async def test_a_gateway_that_lies_is_found_out(faults: Faults, found: str) -> N
 
     assert not verdict.agrees
     assert any(what.endswith(found) for what in disagreeing(verdict))
-
-
-@pytest.mark.parametrize(
-    ("failing", "key", "patience", "error", "sentence"),
-    [
-        (0.0, "wrong", PATIENCE_SECONDS, NoAnswer, "Invalid or missing API key"),
-        (1.0, KEY, 1, GaveUp, "nothing worked for 1 seconds"),
-    ],
-    ids=["a key that opens nothing", "a gateway that never works"],
-)
-async def test_a_day_that_cannot_be_played_ends_with_a_sentence(
-    failing: float, key: str, patience: float, error: type[Exception], sentence: str
-) -> None:
-    async with serving(Store(faults=Faults(failing=failing))) as url:
-        manner = Manner(speed=30_000, patience=patience, lag=0.5)
-        day = Day(short_plan(), Address(url=url, key=key), manner, tell=lambda _: None)
-        with pytest.raises(error, match=sentence):
-            await day.run()

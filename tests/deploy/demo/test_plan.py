@@ -17,15 +17,9 @@ def shape(plan: Plan) -> list[tuple[float, str]]:
     return [(scan.at, scan.event["type"]) for each in plan.devices for scan in each.scans]
 
 
-def test_the_same_seed_and_moment_give_the_same_plan() -> None:
+def test_the_same_seed_gives_the_same_day_with_other_names_and_ids_at_another_moment() -> None:
     assert plan_day(7, ends_at=ENDS_AT) == PLAN
-
-
-def test_another_seed_gives_another_day() -> None:
     assert shape(plan_day(8, ends_at=ENDS_AT)) != shape(PLAN)
-
-
-def test_another_moment_gives_the_same_day_with_other_names_and_ids() -> None:
     other = plan_day(7, ends_at=ENDS_AT + timedelta(minutes=1))
 
     assert shape(other) == shape(PLAN)
@@ -34,14 +28,6 @@ def test_another_moment_gives_the_same_day_with_other_names_and_ids() -> None:
     assert not {e["operator"] for e in other.events()} & {e["operator"] for e in PLAN.events()}
     clients = [{e["client"] for e in plan.events() if e["client"]} for plan in (PLAN, other)]
     assert not clients[0] & clients[1]
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_day_has_the_size_it_should_have(seed: int) -> None:
-    plan = plan_day(seed, ends_at=ENDS_AT)
-
-    assert len(plan.devices) == 8
-    assert 4000 <= sum(1 for _ in plan.events()) <= 6000
 
 
 @pytest.mark.parametrize("operators", [1, 3, 20])
@@ -62,9 +48,11 @@ def test_ids_are_unique_and_scans_come_in_the_order_of_time() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_kind_of_event_occurs(seed: int) -> None:
+def test_a_day_has_its_size_and_every_kind_of_event_and_of_trouble(seed: int) -> None:
     plan = plan_day(seed, ends_at=ENDS_AT)
 
+    assert len(plan.devices) == 8
+    assert 4000 <= sum(1 for _ in plan.events()) <= 6000
     kinds = {event["type"] for event in plan.events()}
     errors = {event["code"] for event in plan.events() if event["type"] == "ERROR"}
 
@@ -77,12 +65,7 @@ def test_every_kind_of_event_occurs(seed: int) -> None:
         for event in plan.events()
         if event["type"] == "ERROR"
     )
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_every_kind_of_trouble_is_planned(seed: int) -> None:
-    weathers = [device.weather for device in plan_day(seed, ends_at=ENDS_AT).devices]
-
+    weathers = [device.weather for device in plan.devices]
     assert all(weather.lost and weather.doubled for weather in weathers)
     assert all(not weather.lost & weather.doubled for weather in weathers)
     assert any(end - begin > 1800 for weather in weathers for begin, end in weather.offline)
@@ -109,15 +92,9 @@ def test_only_the_clock_that_is_ahead_says_a_future_time() -> None:
     assert latest[5] < ENDS_AT - timedelta(hours=4)
 
 
-def test_equal_barcodes_are_scanned_into_one_box() -> None:
-    units = Counter(
-        (event["box"], event["code"]) for event in PLAN.events() if event["type"] == "ITEM"
-    )
+def test_equal_barcodes_are_scanned_into_one_box_and_names_and_codes_are_not_all_ascii() -> None:
+    items = [event for event in PLAN.events() if event["type"] == "ITEM"]
 
-    assert units.most_common(1)[0][1] > 1
-
-
-def test_names_and_codes_are_not_all_ascii() -> None:
-    assert any(not event["operator"].isascii() for event in PLAN.events())
-    assert any(not event["client"].isascii() for event in PLAN.events())
-    assert any(not event["code"].isascii() for event in PLAN.events() if event["type"] == "ITEM")
+    assert Counter((event["box"], event["code"]) for event in items).most_common(1)[0][1] > 1
+    for name in ("operator", "client", "code"):
+        assert any(not event[name].isascii() for event in items), name

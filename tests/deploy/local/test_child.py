@@ -1,11 +1,15 @@
-"""A program is started apart, stopped in order, and never left behind."""
+"""A program is started apart, stopped in order, and never left behind.
+
+What a supervisor that was killed left running is found by what it wrote down, and ended.
+"""
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,14 @@ from deploy.local.child import (
     Patience,
     Program,
     wait_ready,
+)
+from deploy.local.runtime import (
+    only_one,
+    process_of,
+    read_runtime,
+    runtime_file,
+    stop_leftovers,
+    write_runtime,
 )
 from deploy.local.settings import ROOT
 from deploy.local.trouble import CannotStart, Interrupted
@@ -47,22 +59,19 @@ def test_a_program_that_listens_stops_in_order(python: Make) -> None:
     assert child.exit_code() == -signal.SIGTERM
 
 
-def test_a_program_that_does_not_listen_is_killed_when_its_grace_is_over(python: Make) -> None:
+@pytest.mark.parametrize(
+    "how", [{"grace_seconds": 0.05}, {"grace_seconds": 1e6, "hurried": lambda: True}]
+)
+def test_a_program_that_does_not_listen_is_killed_when_its_grace_is_over_or_in_a_hurry(
+    python: Make, how: dict[str, Any]
+) -> None:
     program = python(DEAF)
     child = Child(program)
     wait_until(lambda: "deaf" in logged(program))
 
-    assert not child.stop(grace_seconds=0.05)
+    assert not child.stop(**how)
 
     assert child.exit_code() == -signal.SIGKILL
-
-
-def test_hurry_kills_without_waiting_for_the_grace(python: Make) -> None:
-    program = python(DEAF)
-    child = Child(program)
-    wait_until(lambda: "deaf" in logged(program))
-
-    assert not child.stop(grace_seconds=1e6, hurried=lambda: True)
 
 
 def test_what_a_program_started_ends_with_it(python: Make) -> None:
@@ -181,3 +190,56 @@ def is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+@pytest.fixture
+def left() -> Iterator[psutil.Process]:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        yield psutil.Process(process.pid)
+        process.kill()
+
+
+def record(process: psutil.Process, *, started_at: float | None = None) -> dict[str, object]:
+    began = process.create_time() if started_at is None else started_at
+    return {"pid": process.pid, "started_at": began, "stop_signal": 15}
+
+
+def test_leftovers_are_stopped_and_forgotten(home: Path, left: psutil.Process) -> None:
+    write_runtime(home, {"processes": {"ingest": record(left)}})
+
+    assert stop_leftovers(home) == ["ingest"]
+
+    assert not left.is_running()
+    assert read_runtime(home) is None
+
+
+def test_a_stranger_with_the_same_number_is_left_alone(home: Path, left: psutil.Process) -> None:
+    write_runtime(home, {"processes": {"ingest": record(left, started_at=1.0)}})
+
+    assert stop_leftovers(home) == []
+
+    assert left.is_running()
+
+
+def test_a_program_that_is_between_two_lives_means_no_process() -> None:
+    assert process_of({"pid": None, "started_at": None}) is None
+
+
+def test_only_its_owner_may_read_what_runs_where(home: Path) -> None:
+    write_runtime(home, {"database_url": "postgresql://me:hush@127.0.0.1/shop"})
+
+    assert stat.S_IMODE(runtime_file(home).stat().st_mode) == 0o600
+
+
+def test_a_half_written_file_means_that_nothing_is_known(home: Path) -> None:
+    runtime_file(home).write_text('{"processes": {')
+
+    assert read_runtime(home) is None
+
+
+def test_only_one_may_run_from_a_folder(home: Path) -> None:
+    with only_one(home) as first, only_one(home) as second:
+        assert (first, second) == (True, False)
+
+    with only_one(home) as after:
+        assert after

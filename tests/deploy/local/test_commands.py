@@ -42,17 +42,16 @@ def command(name: str, settings: LocalSettings) -> "subprocess.CompletedProcess[
     )
 
 
-def test_a_second_up_says_what_runs_and_where(stack: Stack, settings: LocalSettings) -> None:
+def test_a_second_up_and_status_say_what_runs_and_where(
+    stack: Stack, settings: LocalSettings
+) -> None:
     done = command("up", settings)
 
     assert done.returncode == 0
     assert "Already running" in done.stdout
     assert re.search(rf"gateway +ready +{re.escape(stack.gateway_url)}", done.stdout)
 
-
-def test_status_shows_state_pid_port_and_memory(stack: Stack, settings: LocalSettings) -> None:
     record = (read_runtime(settings.home) or {})["processes"]["ingest"]
-
     done = command("status", settings)
 
     assert re.search(rf"ingest +ready +{record['pid']} +{record['port']} +[1-9]\d*", done.stdout)
@@ -75,17 +74,15 @@ def test_reset_wipes_only_a_folder_of_its_own(settings: LocalSettings) -> None:
     assert (settings.home / "thesis.txt").exists()
 
 
-def test_the_summary_adds_up_what_the_services_tell(stack: Stack) -> None:
+def test_the_summary_adds_up_what_the_services_tell_and_the_table_has_a_row_for_each(
+    stack: Stack,
+) -> None:
     stack.observer.look(memory=True)
 
     line = summary(stack.supervisor.slots, stack.observer)
 
     assert re.match(r"2 of 2 ready, [1-9]\d* MiB", line)
     assert "backlog 4" in line
-
-
-def test_the_table_has_a_row_for_every_program(stack: Stack) -> None:
-    stack.observer.look(memory=True)
     console = Console(width=120, file=StringIO(), markup=False)
 
     console.print(table(stack.supervisor.slots, stack.observer))

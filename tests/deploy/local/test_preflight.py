@@ -1,7 +1,7 @@
 """What keeps the installation from starting is one sentence with its remedy."""
 
-import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,44 +30,43 @@ def test_a_busy_gateway_port_is_named_with_the_next_one_to_try(home: Path) -> No
     assert f"make up GATEWAY_PORT={port + 1}" in trouble.value.remedy
 
 
-def test_a_full_disk_is_named_with_what_is_free(home: Path) -> None:
-    with pytest.raises(CannotStart, match="Only 42 MB are free"):
-        preflight._disk(home, 42_000_000)
+HUSH = "postgresql://me:hush@127.0.0.1:1/shop"
+AWAY = "127.0.0.1:1"
+TROUBLES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a full disk": (lambda home: preflight._disk(home, 42_000_000), "Only 42 MB are free"),
+    "an old Python": (lambda _: preflight._python((3, 10)), r"3\.11, 3\.12 or 3\.13 is needed"),
+    "a new Python": (lambda _: preflight._python((3, 14)), r"3\.11, 3\.12 or 3\.13 is needed"),
+    "a database that does not answer": (
+        lambda home: embedded.find_postgres(LocalSettings(home=home, database_url=HUSH)),
+        "DATABASE_URL",
+    ),
+    "a broker that does not answer": (
+        lambda home: embedded.find_kafka(LocalSettings(home=home, kafka_bootstrap=AWAY), quietly),
+        "KAFKA_BOOTSTRAP_SERVERS",
+    ),
+    "a Java that does not run": (
+        lambda home: java.find_java(home / "nothing"),
+        "TILLSTREAM_JAVA names .*nothing, which does not run",
+    ),
+    "a port that is none": (
+        lambda _: LocalSettings.from_env({"GATEWAY_PORT": "http"}),
+        "GATEWAY_PORT",
+    ),
+    "a profile that is none": (
+        lambda _: LocalSettings.from_env({"TILLSTREAM_PROFILE": "prod"}),
+        "TILLSTREAM_PROFILE",
+    ),
+}
 
 
-@pytest.mark.parametrize("version", [(3, 10), (3, 14)])
-def test_a_python_of_the_wrong_age_is_named(version: tuple[int, int]) -> None:
-    with pytest.raises(CannotStart, match=re.escape("3.11, 3.12 or 3.13 is needed")):
-        preflight._python(version)
+@pytest.mark.parametrize("what", TROUBLES)
+def test_what_keeps_it_from_starting_is_named_without_passwords(home: Path, what: str) -> None:
+    check, sentence = TROUBLES[what]
 
-
-def test_a_database_that_does_not_answer_is_named_without_its_password(home: Path) -> None:
-    url = f"postgresql://me:hush@127.0.0.1:{free_port()}/shop"
-
-    with pytest.raises(CannotStart, match="DATABASE_URL") as trouble:
-        embedded.find_postgres(LocalSettings(home=home, database_url=url))
+    with pytest.raises(CannotStart, match=sentence) as trouble:
+        check(home)
 
     assert "hush" not in str(trouble.value)
-
-
-def test_a_broker_that_does_not_answer_is_named(home: Path) -> None:
-    settings = LocalSettings(home=home, kafka_bootstrap=f"127.0.0.1:{free_port()}")
-
-    with pytest.raises(CannotStart, match="KAFKA_BOOTSTRAP_SERVERS"):
-        embedded.find_kafka(settings, quietly)
-
-
-def test_a_java_that_does_not_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CannotStart, match=r"TILLSTREAM_JAVA names .*nothing, which does not run"):
-        java.find_java(tmp_path / "nothing")
-
-
-@pytest.mark.parametrize(
-    ("variable", "value"), [("GATEWAY_PORT", "http"), ("TILLSTREAM_PROFILE", "prod")]
-)
-def test_a_setting_that_cannot_be_understood_is_named(variable: str, value: str) -> None:
-    with pytest.raises(CannotStart, match=variable):
-        LocalSettings.from_env({variable: value})
 
 
 def test_the_environment_chooses() -> None:

@@ -3,20 +3,20 @@
 import hashlib
 import os
 import stat
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka import AIOKafkaProducer
 
 from deploy.local.files import write_whole
 from deploy.local.jars import LOCK, mismatches, read_lock
 from deploy.local.kafka import is_answering, start_kafka
 from deploy.local.keys import folder
 from deploy.local.postgres import clear_away_crash, query, start_postgres
+from libs.messaging.reader import open_reader
+from libs.messaging.topics import TopicSpec, ensure_topics
 from tests.deploy.conftest import lent_folder
 
 
@@ -91,61 +91,27 @@ def test_root_lends_the_server_another_user(cluster: Path) -> None:
     assert (user == os.geteuid()) is (os.geteuid() != 0)
 
 
-def test_a_database_of_ones_own_is_empty(database: str) -> None:
-    assert query(database, "select count(*) from pg_tables where schemaname = 'public'") == "0"
-    query(database, "create table only_here (id int)")
-
-
-@pytest.mark.parametrize("time", [1, 2])
-def test_databases_of_two_tests_do_not_meet(database: str, time: int) -> None:
-    query(database, "create table mine (id int)")
-
-
-async def make_topic(bootstrap: str, topic: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        await admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)])
-    finally:
-        await admin.close()
-
-
-async def produce(bootstrap: str, topic: str, value: bytes) -> None:
+async def produce(bootstrap: str, value: bytes) -> None:
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all") as producer:
-        await producer.send_and_wait(topic, value)
-
-
-async def consume(bootstrap: str, topic: str, count: int) -> list[bytes]:
-    async with AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, group_id=None, auto_offset_reset="earliest"
-    ) as consumer:
-        partition = TopicPartition(topic, 0)
-        consumer.assign([partition])
-        await consumer.seek_to_beginning(partition)
-        return [(await consumer.getone()).value or b"" for _ in range(count)]
-
-
-async def test_the_broker_of_the_tests_takes_a_record(kafka_bootstrap: str) -> None:
-    topic = f"test-{uuid.uuid4().hex}"
-    await make_topic(kafka_bootstrap, topic)
-
-    await produce(kafka_bootstrap, topic, b"scan")
-
-    assert await consume(kafka_bootstrap, topic, 1) == [b"scan"]
+        await producer.send_and_wait("t.shop.scan", value)
 
 
 @pytest.mark.slow
 async def test_what_was_acknowledged_is_there_after_a_kill(home: Path) -> None:
     with start_kafka(home) as server:
-        await make_topic(server.bootstrap, "scans")
-        await produce(server.bootstrap, "scans", b"before")
+        spec = TopicSpec(category="shop.scan", partitions=1, retention_days=1)
+        await ensure_topics(server.bootstrap, "t", [spec])
+        await produce(server.bootstrap, b"before")
 
         server.kill()
         assert not is_answering(server.bootstrap)
         server.start()
-        await produce(server.bootstrap, "scans", b"after")
+        await produce(server.bootstrap, b"after")
 
-        assert await consume(server.bootstrap, "scans", 2) == [b"before", b"after"]
+        async with open_reader(server.bootstrap, ["t.shop.scan"]) as reader:
+            await reader.seek_to_beginning()
+            read = [(await reader.getone()).value for _ in range(2)]
+        assert read == [b"before", b"after"]
     assert "shut down" in (home / "logs" / "kafka.log").read_text()
 
 

@@ -41,7 +41,9 @@ def test_services_are_told_where_everything_is(stack: Stack, settings: LocalSett
     assert "GATEWAY_SCAN_CLIENT_KEY_FILE" not in environment
 
 
-def test_runtime_json_says_what_runs_where(stack: Stack, settings: LocalSettings) -> None:
+def test_runtime_json_says_what_runs_where_and_a_second_start_is_refused(
+    stack: Stack, settings: LocalSettings
+) -> None:
     stack.publish({"accounts": {"supervisor": "anna"}})
 
     runtime = read_runtime(settings.home) or {}
@@ -59,6 +61,9 @@ def test_runtime_json_says_what_runs_where(stack: Stack, settings: LocalSettings
     supervisor = process_of(runtime["supervisor"])
     assert supervisor is not None
     assert supervisor.pid == os.getpid()
+    with pytest.raises(AlreadyRunning) as running, Stack(settings, tell=quietly):
+        pytest.fail("two at once")
+    assert running.value.runtime["urls"]["gateway"] == stack.gateway_url
 
 
 def test_a_killed_service_comes_back_on_the_same_port_and_is_shown(
@@ -75,18 +80,7 @@ def test_a_killed_service_comes_back_on_the_same_port_and_is_shown(
     assert "ingest died (exit code -9); starting it again in 0.2 s" in said
 
 
-def test_leaving_stops_everything_and_says_that_nothing_runs(
-    settings: LocalSettings, fakes: Fakes, said: list[str]
-) -> None:
-    with Stack(settings, tell=said.append, services=fakes, first=()) as stack:
-        stack.up()
-
-    assert said[-2:] == ["gateway has stopped", "ingest has stopped"]
-    assert is_free(settings.gateway_port)
-    assert read_runtime(settings.home) is None
-
-
-def test_split_runs_api_and_worker_apart(
+def test_split_runs_api_and_worker_apart_and_leaving_stops_them_in_reverse(
     settings: LocalSettings, fakes: Fakes, said: list[str]
 ) -> None:
     apart = replace(settings, split=True)
@@ -94,6 +88,9 @@ def test_split_runs_api_and_worker_apart(
         stack.up()
         processes = (read_runtime(settings.home) or {})["processes"]
 
+    assert said[-4:] == [f"{name} has stopped" for name in reversed(processes)]
+    assert is_free(settings.gateway_port)
+    assert read_runtime(settings.home) is None
     assert list(processes) == ["ingest-api", "ingest-worker", "gateway-api", "gateway-worker"]
     assert len({record["port"] for record in processes.values()}) == 4
     assert processes["gateway-api"]["port"] == settings.gateway_port
@@ -108,15 +105,6 @@ def test_the_demo_has_a_key_that_scripts_may_read(settings: LocalSettings, fakes
 
         assert runtime["keys"]["scan_client_key"] == file.read_text()
         assert len(file.read_text()) == 43
-
-
-def test_a_second_start_in_the_same_process_is_refused(
-    stack: Stack, settings: LocalSettings
-) -> None:
-    with pytest.raises(AlreadyRunning) as running, Stack(settings, tell=quietly):
-        pytest.fail("two at once")
-
-    assert running.value.runtime["urls"]["gateway"] == stack.gateway_url
 
 
 def test_a_chore_that_fails_stops_the_start_and_shows_why(

@@ -180,49 +180,29 @@ async def test_of_many_writers_at_one_version_exactly_one_wins(log: Log) -> None
     assert len(await log.read("demo", "order-1")) == 1
 
 
-async def test_facts_say_which_were_new(log: Log) -> None:
+async def test_facts_say_which_were_new_and_in_which_transactions_they_are(log: Log) -> None:
     known, fresh = fact(), fact()
     first = await log.append_facts([known], cause=CAUSE)
 
-    second = await log.append_facts([fresh, known, fresh], cause=CAUSE)
+    again = await log.append_facts([known], cause=CAUSE)
+    mixed = await log.append_facts([fresh, known, fresh], cause=CAUSE)
 
     assert first.new == {known.event_id}
-    assert second.new == {fresh.event_id}
+    assert not again.new
+    assert mixed.new == {fresh.event_id}
+    assert again.token == first.token
+    assert set(mixed.token.split(",")) > {first.token}
     assert len(await everything(log)) == 2
 
 
-async def test_the_token_of_facts_names_the_transaction_of_the_known_ones_too(log: Log) -> None:
+async def test_facts_have_no_version_and_no_place_in_the_stream_and_are_no_events(log: Log) -> None:
     known = fact()
-    first = await log.append_facts([known], cause=CAUSE)
-
-    again = await log.append_facts([known], cause=CAUSE)
-    mixed = await log.append_facts([known, fact()], cause=CAUSE)
-
-    assert again.token == first.token
-    assert set(mixed.token.split(",")) > {first.token}
-
-
-async def test_facts_have_no_version_and_no_place_in_the_stream(log: Log) -> None:
-    await log.append_facts([fact()], cause=CAUSE)
+    await log.append_facts([known], cause=CAUSE)
 
     (recorded,) = await everything(log)
     assert recorded.version is None
     assert await log.read("demo", "scan-1") == []
-
-
-async def test_found_are_only_those_in_the_log(log: Log) -> None:
-    known = fact()
-    await log.append_facts([known], cause=CAUSE)
-
-    found = await log.find([known.event_id, uuid4()])
-
-    assert set(found) == {known.event_id}
-
-
-async def test_a_fact_is_not_appended_again_as_an_event(log: Log) -> None:
-    known = fact()
-    await log.append_facts([known], cause=CAUSE)
-
+    assert set(await log.find([known.event_id, uuid4()])) == {known.event_id}
     with pytest.raises(EventIdReused):
         await append(log, new(known.event_id), stream="scan-1", expected=ANY)
 
@@ -236,7 +216,7 @@ async def test_parallel_identical_facts_are_counted_once(log: Log) -> None:
     assert len(await everything(log)) == 20
 
 
-async def test_facts_bound_to_an_append_are_written_with_it(log: Log) -> None:
+async def test_facts_bound_to_an_append_are_written_with_it_once(log: Log) -> None:
     bound = fact()
     first = new()
 
@@ -247,6 +227,8 @@ async def test_facts_bound_to_an_append_are_written_with_it(log: Log) -> None:
     assert len({event.xid for event in written.values()}) == 1
     assert written[bound.event_id].version is None
     assert appended.version == 1
+    assert await append(log, first, facts=[bound]) == appended
+    assert len(await everything(log)) == 2
 
 
 async def test_an_append_falls_with_a_fact_that_was_told_before(log: Log) -> None:
@@ -257,14 +239,6 @@ async def test_an_append_falls_with_a_fact_that_was_told_before(log: Log) -> Non
         await append(log, new(), facts=[untold, told])
 
     assert [event.event_id for event in await everything(log)] == [told.event_id]
-
-
-async def test_a_repeated_append_with_bound_facts_answers_its_first_result(log: Log) -> None:
-    event, bound = new(), fact()
-    first = await append(log, event, facts=[bound])
-
-    assert await append(log, event, facts=[bound]) == first
-    assert len(await everything(log)) == 2
 
 
 async def test_of_many_appends_that_bind_the_same_fact_one_wins(log: Log) -> None:

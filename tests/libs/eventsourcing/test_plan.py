@@ -47,14 +47,6 @@ def test_a_repeat_within_a_group_is_answered_like_the_first() -> None:
     assert planned.answers(9, set(), {}) == [Appended(2, "9"), Appended(3, "9"), Appended(2, "9")]
 
 
-def test_a_repeat_of_something_written_before_names_the_transaction_that_wrote_it() -> None:
-    known = {UUID(int=n): Known(HEAD, n, 4) for n in (1, 2)}
-
-    (answer,) = plan([append(1, 2, expected=0)], {HEAD: 2}, known).answers(9, set(), {})
-
-    assert answer == Appended(2, "4")
-
-
 def test_ids_that_are_known_otherwise_are_no_repeat() -> None:
     known = {
         UUID(int=1): Known(HEAD, 1, 4),
@@ -102,10 +94,6 @@ def test_a_fact_given_by_two_is_new_to_the_first_and_known_to_the_second() -> No
         FactsAppended(frozenset({UUID(int=1)}), "3,9"),
         FactsAppended(frozenset(), "9"),
     ]
-
-
-def test_an_append_of_nothing_answers_the_version_as_it_is() -> None:
-    assert plan([append()], {HEAD: 3}, {}).answers(9, set(), {}) == [Appended(3, "9")]
 
 
 def binding(stream: str, number: int, *bound: int) -> Append:

@@ -105,20 +105,6 @@ async def test_a_lock_in_the_way_is_said_to_be_the_database_and_passes(pool: asy
     assert (await log.append("order-1", [new()], expected=ANY, cause=CAUSE)).version == 1
 
 
-async def test_position_rises_with_version_in_every_stream(pool: asyncpg.Pool) -> None:
-    log = PostgresLog(pool)
-    appends = [
-        log.append(f"order-{n % 5}", [new(), new(), new()], expected=ANY, cause=CAUSE)
-        for n in range(50)
-    ]
-    await asyncio.gather(*appends)
-
-    rows = await pool.fetch("SELECT stream, version FROM events ORDER BY position")
-    for stream in {row["stream"] for row in rows}:
-        versions = [row["version"] for row in rows if row["stream"] == stream]
-        assert versions == sorted(versions)
-
-
 async def test_processes_with_the_same_facts_in_other_orders_count_them_once(
     pool: asyncpg.Pool,
 ) -> None:

@@ -24,6 +24,7 @@ from libs.messaging.relay import Pace, Relay
 from libs.messaging.subscription import Source
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.chain import faults_of, numbers_of
+from tests.libs.messaging.history import Ack, History
 
 SERVICE = "lab"
 CAUSE = Cause(tenant="demo")
@@ -119,15 +120,8 @@ class Lab:
         return (await self.appended(stream, *events)).token
 
     async def appended(self, stream: str, *events: Any) -> Appended:
-        """Append as a client does: again, under the same ids, while the database is away."""
-        command = uuid4()
-        while True:
-            try:
-                return await self.store.append(
-                    stream, events, expected=ANY, cause=CAUSE, command_id=command
-                )
-            except LogUnavailable:
-                await asyncio.sleep(0.02)
+        """The same, and all that the client is told."""
+        return await insist(self.store, stream, events, uuid4())
 
     async def append_numbers(self, numbers: range) -> None:
         """Append each number to one of five streams in turn."""
@@ -217,8 +211,29 @@ class Lab:
             " WHERE pid <> pg_backend_pid() AND datname = current_database()"
         )
 
+    async def history(self, acks: Sequence[Ack]) -> History:
+        """What everybody saw, beside what clients were told."""
+        rows = await self.pool.fetch("SELECT stream, seen, versions FROM ledger")
+        return History(
+            acks=acks,
+            logged=[event async for page in self.store.log.read_all() for event in page],
+            topic=await self.records(),
+            table={row["stream"]: (row["seen"], row["versions"]) for row in rows},
+        )
+
     async def rows(self) -> dict[str, list[int]]:
         return await rows_of_ledger(self.pool)
+
+
+async def insist(
+    store: EventStore[Any], stream: str, events: Sequence[Any], command: UUID
+) -> Appended:
+    """Append as a client does: again, under the same ids, while the database is away."""
+    while True:
+        try:
+            return await store.append(stream, events, expected=ANY, cause=CAUSE, command_id=command)
+        except LogUnavailable:
+            await asyncio.sleep(0.02)
 
 
 async def rows_of_ledger(pool: asyncpg.Pool, schema: str = "public") -> dict[str, list[int]]:

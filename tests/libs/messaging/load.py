@@ -1,15 +1,19 @@
 """Writers as unkind as databases see them: slow, crossing, rolling back, early with their xid."""
 
 import asyncio
+import itertools
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
+
+from libs.eventsourcing.snapshot import Snapshot
+from libs.messaging.tail import Difference, current
 
 OTHER = "CREATE TABLE other (n bigint)"
 
@@ -91,6 +95,69 @@ async def long_transaction(address: str) -> AsyncIterator[None]:
             yield
     finally:
         await connection.close()
+
+
+def schedules(writers: int) -> Iterator[tuple[int, ...]]:
+    """Every order in which transactions can begin, insert and end: who takes each step."""
+    if writers == 1:
+        yield (0,) * 3
+        return
+    for mine in itertools.combinations(range(writers * 3), 3):
+        for rest in schedules(writers - 1):
+            others = iter(rest)
+            yield tuple(
+                writers - 1 if place in mine else next(others) for place in range(writers * 3)
+            )
+
+
+@dataclass(slots=True)
+class Interleaved:
+    """What the tail must have delivered, and what it did; `late` counts wrong looks.
+
+    How often it is looked at between two steps, and a writer takes its xid long before it writes.
+    """
+
+    moment: Snapshot
+    looks: float = 0.6
+    early: float = 0.5
+    committed: list[str] = field(default_factory=list)
+    delivered: list[str] = field(default_factory=list)
+    late: int = 0
+
+    async def look(self, watcher: Any) -> None:
+        news = Difference(self.moment, await current(watcher))
+        page = await news.page(watcher, after=0, limit=100)
+        assert (await news.backlog(watcher))[0] == len(page.events)
+        self.moment = news.target
+        self.delivered += [event.stream for event in page.events]
+        self.late += sorted(self.delivered) != sorted(self.committed)
+
+    async def play(
+        self,
+        name: str,
+        schedule: Sequence[int],
+        endings: Sequence[str],
+        writers: Sequence[Any],
+        watcher: Any,
+        dice: random.Random,
+    ) -> None:
+        """One schedule on open connections."""
+        done = Counter[int]()
+        for who in schedule:
+            stream = f"{name}.{who}"
+            match done[who]:
+                case 0:
+                    xid = "; SELECT pg_current_xact_id()" if dice.random() < self.early else ""
+                    await writers[who].execute(f"BEGIN{xid}")
+                case 1:
+                    await writers[who].execute(INSERT, uuid4(), stream, 1)
+                case _:
+                    await writers[who].execute(endings[who])
+                    self.committed += [stream] if endings[who] == "COMMIT" else []
+            done[who] += 1
+            if dice.random() < self.looks:
+                await self.look(watcher)
+        await self.look(watcher)
 
 
 async def _dawdle(dice: random.Random) -> None:

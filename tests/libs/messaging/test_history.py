@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from libs.testing.waiting import eventually
+from tests.libs.messaging.clients import ack_of, command_of, keep_appending
 from tests.libs.messaging.history import Ack, History, anomalies_of
-from tests.libs.messaging.lab import Lab, Numbered
+from tests.libs.messaging.lab import Lab
 from tests.libs.messaging.wires import lane, record, recorded
 
 LOG = [
@@ -103,45 +104,32 @@ class Chaos:
         await asyncio.wait(self._running)
 
 
-async def append(lab: Lab, client: int, rounds: int) -> list[Ack]:
-    """Values of the client's own, to streams all clients share; what it was told."""
-    dice, acks = random.Random(client), []
-    for number in range(rounds):
-        size = dice.randint(1, 3)
-        values = tuple(client * 10_000 + number * 10 + n for n in range(size))
-        stream = f"order-{dice.randrange(6)}"
-        appended = await lab.appended(stream, *map(Numbered, values))
-        acks.append(Ack(stream, values, appended.version))
-        await asyncio.sleep(dice.random() * 0.06)
-    return acks
-
-
 # What is broken off in the middle of connecting cannot close what it was connecting to.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_whatever_is_broken_off_nothing_is_lost_doubled_or_disordered(
     lab: Lab, seed: int
 ) -> None:
-    chaos = Chaos(lab, seed)
+    chaos, acks = Chaos(lab, seed), list[Ack]()
+
+    def told(client: int, number: int, version: int) -> None:
+        acks.append(ack_of(command_of(seed, client, number), version))
+        if len(acks) >= 800:
+            chaos.done.set()
+
     breaking = asyncio.create_task(chaos.run())
     try:
-        told = await asyncio.gather(*(append(lab, client, 100) for client in range(1, 9)))
-        chaos.done.set()
+        appending = (
+            keep_appending(lab.store, seed, client, first=0, told=told, stop=chaos.done)
+            for client in range(8)
+        )
+        await asyncio.gather(*appending)
         await breaking
-        acks = [ack for client in told for ack in client]
-        count = sum(len(ack.values) for ack in acks)
-        await eventually(lambda: _applied(lab), count)
+        await eventually(lambda: _applied(lab), sum(len(ack.values) for ack in acks))
     finally:
         await chaos.end()
 
-    rows = await lab.pool.fetch("SELECT stream, seen, versions FROM ledger")
-    history = History(
-        acks=acks,
-        logged=[event async for page in lab.store.log.read_all() for event in page],
-        topic=await lab.records(),
-        table={row["stream"]: (row["seen"], row["versions"]) for row in rows},
-    )
-    assert anomalies_of(history) == []
+    assert anomalies_of(await lab.history(acks)) == []
     gc.collect()
 
 

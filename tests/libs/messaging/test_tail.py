@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+import random
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
@@ -10,10 +11,18 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from libs.eventsourcing.snapshot import NOTHING, Snapshot
+from libs.eventsourcing.snapshot import NOTHING
 from libs.messaging.tail import Difference, current
 from libs.testing.waiting import eventually
-from tests.libs.messaging.load import INSERT, OTHER, Load, Seen, long_transaction
+from tests.libs.messaging.load import (
+    INSERT,
+    OTHER,
+    Interleaved,
+    Load,
+    Seen,
+    long_transaction,
+    schedules,
+)
 
 Tail = Callable[[asyncpg.Connection, Seen], Coroutine[Any, Any, None]]
 
@@ -90,49 +99,17 @@ async def test_nothing_is_missed_doubled_or_disordered_while_a_stranger_sits_in_
     assert ways[by_fence].anomalies(load.committed)["disorder"] > 0
 
 
-Step = tuple[int, str]
-
-
-def schedules(endings: Sequence[str]) -> Iterator[list[Step]]:
-    """Every order in which two transactions can take an xid, insert, and end."""
-    steps = [[(who, "begin"), (who, "insert"), (who, endings[who])] for who in (0, 1)]
-    for places in itertools.combinations(range(6), 3):
-        first, second = iter(steps[0]), iter(steps[1])
-        yield [next(first) if place in places else next(second) for place in range(6)]
-
-
-@pytest.mark.parametrize("endings", list(itertools.product(["commit", "rollback"], repeat=2)))
+@pytest.mark.parametrize("endings", list(itertools.product(["COMMIT", "ROLLBACK"], repeat=2)))
 async def test_every_order_of_two_transactions_is_delivered_as_it_was_committed(
-    address: str, pool: asyncpg.Pool, endings: tuple[str, str]
+    pool: asyncpg.Pool, endings: tuple[str, str]
 ) -> None:
     async with pool.acquire() as watcher, pool.acquire() as one, pool.acquire() as two:
-        for number, schedule in enumerate(schedules(endings)):
-            moment, delivered = await current(watcher), list[str]()
-            expected = list[str]()
-            for who, step in schedule:
-                stream = f"order-{number}.{who}"
-                await _do((one, two)[who], step, stream)
-                expected += [stream] if step == "commit" else []
-                moment, news = await _look(watcher, moment)
-                delivered += news
-                assert delivered == expected, schedule
-
-
-async def _do(connection: Any, step: str, stream: str) -> None:
-    match step:
-        case "begin":
-            await connection.execute("BEGIN; INSERT INTO other VALUES (1)")
-        case "insert":
-            await connection.execute(INSERT, uuid4(), stream, 1)
-        case _:
-            await connection.execute(step)
-
-
-async def _look(connection: Any, moment: Snapshot) -> tuple[Snapshot, list[str]]:
-    news = Difference(moment, await current(connection))
-    page = await news.page(connection, after=0, limit=10)
-    assert (await news.backlog(connection))[0] == len(page.events)
-    return news.target, [event.stream for event in page.events]
+        model = Interleaved(await current(watcher), looks=1, early=1)
+        for number, schedule in enumerate(schedules(2)):
+            await model.play(
+                f"order-{number}", schedule, endings, (one, two), watcher, random.Random(1)
+            )
+            assert (model.late, model.delivered) == (0, model.committed), schedule
 
 
 async def test_a_difference_stays_the_same_whatever_is_written_later(

@@ -66,9 +66,13 @@ def test_topics_are_read_from_a_file(tmp_path: Path) -> None:
         read_topics(file)
 
 
-async def test_only_what_is_missing_is_created(kafka_bootstrap: str, prefix: str) -> None:
+async def test_only_what_is_missing_is_created_by_however_many_at_once(
+    kafka_bootstrap: str, prefix: str
+) -> None:
     assert await ensure_topics(kafka_bootstrap, prefix, [spec()]) == [f"{prefix}.lab.order"]
     assert await ensure_topics(kafka_bootstrap, prefix, [spec()]) == []
+    at_once = (ensure_topics(kafka_bootstrap, f"{prefix}2", [spec()]) for _ in range(3))
+    await asyncio.gather(*at_once)
 
 
 async def test_another_number_of_partitions_is_refused(kafka_bootstrap: str, prefix: str) -> None:
@@ -92,7 +96,3 @@ async def test_another_retention_is_set(kafka_bootstrap: str, prefix: str) -> No
         # The broker answers with the old one for a moment.
         await eventually(lambda: setting("retention.ms"), str(2 * 86_400_000))
         assert await setting("max.message.bytes") == "1048576"
-
-
-async def test_two_commands_at_once_do_no_harm(kafka_bootstrap: str, prefix: str) -> None:
-    await asyncio.gather(*(ensure_topics(kafka_bootstrap, prefix, [spec()]) for _ in range(3)))

@@ -128,11 +128,6 @@ def test_a_number_that_no_column_holds_is_unreadable(name: str, value: bytes) ->
         decode(record(recorded(1), 0, 1, 0, but={name: value}))
 
 
-def test_a_tombstone_is_unreadable() -> None:
-    with pytest.raises(Unreadable):
-        decode(record(recorded(1), 0, 1, 0, value=None))
-
-
 def test_headers_of_others_do_no_harm() -> None:
     strange = record(recorded(1), 0, 1, 0, but={"x-trace": b"abc", "empty": None})
 

@@ -23,17 +23,9 @@ from libs.postgres.pool import (
     tenant_transaction,
 )
 from libs.postgres.rls import application_role, enable_tenant_rls, grant
-from tests.libs.postgres.logins import as_login
+from tests.libs.postgres.conftest import as_login
 
 INSERT = "INSERT INTO box VALUES ($1, 'a')"
-
-
-@pytest.fixture
-async def admin(database: str) -> AsyncIterator[Any]:
-    """A superuser's connection."""
-    connection = await asyncpg.connect(database)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from base64 import urlsafe_b64encode
 
 import pytest
 from cryptography.fernet import Fernet
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from libs.security.sealed_box import TAG_BYTES, generate_private, open_sealed, public_of, seal_to
@@ -23,20 +23,16 @@ def test_what_is_sealed_opens_in_its_context(text: str, context: str) -> None:
 
 
 @given(TEXTS, TEXTS, TEXTS)
+@example("b:c", "a", "a:b")
+@example("b:c", "a", "ab")
+@example("b:c", "a", "a\x00")
+@example("b:c", "a", "")
 def test_what_is_sealed_opens_in_no_other_context(text: str, context: str, other: str) -> None:
     sealed = SEAL.seal(text, context)
 
     if other != context:
         with pytest.raises(SealBroken):
             SEAL.open(sealed, other)
-
-
-def test_text_cannot_pass_for_a_part_of_the_context() -> None:
-    sealed = SEAL.seal("b:c", "a")
-
-    for context in ("", "a:b", "ab", "a\x00"):
-        with pytest.raises(SealBroken):
-            SEAL.open(sealed, context)
 
 
 def test_a_sealed_text_shows_nothing_and_never_looks_the_same() -> None:
@@ -126,9 +122,6 @@ def test_a_bad_key_is_refused_without_repeating_it(key: str) -> None:
         with pytest.raises(ValueError, match=r"^not a ") as refused:
             Seal(keys, digest_key=digest_key)
         assert not key or key not in str(refused.value)
-
-
-def test_without_a_key_nothing_is_sealed() -> None:
     with pytest.raises(ValueError, match="no key"):
         Seal([])
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from libs.eventsourcing.log import ANY, LogUnavailable
 from libs.eventsourcing.store import EventStore
 from tests.libs.messaging.history import Ack
-from tests.libs.messaging.lab import CAUSE, Numbered
+from tests.libs.messaging.lab import Numbered, insist
 
 STREAMS: Final = 12
 MOST_EVENTS: Final = 3
@@ -48,20 +47,6 @@ def ack_of(command: Command, version: int) -> Ack:
     return Ack(command.stream, command.values, version)
 
 
-async def version_after(store: EventStore[Any], command: Command) -> int:
-    """Send the command until it is answered."""
-    events = [*map(Numbered, command.values)]
-    while True:
-        try:
-            appended = await store.append(
-                command.stream, events, expected=ANY, cause=CAUSE, command_id=command.id
-            )
-        except LogUnavailable:
-            await asyncio.sleep(0.02)
-        else:
-            return appended.version
-
-
 async def keep_appending(
     store: EventStore[Any],
     seed: int,
@@ -74,6 +59,8 @@ async def keep_appending(
     """Send commands from the `first` on until `stop`; `told` hears client, number and version."""
     dice, number = random.Random(f"{seed}/{client}"), first
     while not stop.is_set():
-        told(client, number, await version_after(store, command_of(seed, client, number)))
+        command = command_of(seed, client, number)
+        events = [*map(Numbered, command.values)]
+        told(client, number, (await insist(store, command.stream, events, command.id)).version)
         number += 1
         await asyncio.sleep(dice.random() * PAUSE_SECONDS)

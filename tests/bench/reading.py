@@ -1,0 +1,215 @@
+"""The lines of whoever reads: the whole line at once, freshness, and what a dashboard waits for.
+
+The whole line: HTTP, log, relay, Kafka and projectors share the machine. Clients send as fast as
+they are answered, but never more than a few thousand events ahead of what the slowest read model
+has: so whatever the rate comes to, it is one without growing lag. Beside it a dashboard is asked
+twice a second, and so it is beside the peer.
+
+Freshness: from accepted to visible, at a thousand events a second that come on schedule. Postgres
+itself tells when the transactions committed that wrote a scan to the log and to `scan_log`, the
+slowest read model; so nothing is polled, and nothing slow goes unnoticed.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any, Final
+from uuid import UUID
+
+from contracts.ingest import ScanId
+from libs.testing.waiting import eventually
+from services.ingest.domain import identity
+from tests.bench.bench import Bench
+from tests.bench.generator import Generator, Loaded, Target
+from tests.bench.house import BATCH, STATE, Installation, open_peer
+from tests.bench.measure import FLAT, Measured, Side, at_least, limited, measured, percentile
+from tests.bench.scans import TENANT
+from tests.bench.stored import count_sql, with_events
+
+CONNECTIONS: Final = 32
+SIZE: Final = 20
+RATE: Final = 50
+ASKED_BESIDE: Final = 2
+ASKED_PER_SECOND: Final = 20
+ARRIVING: Final = 25
+WINDOW: Final = 4000
+MOST_PER_SECOND: Final = 2500
+"""Batches prepared for each second, more than can be sent."""
+
+WRITTEN: Final = """
+SELECT extract(epoch FROM pg_xact_commit_timestamp(e.xid::xid))::float8 AS accepted,
+    extract(epoch FROM pg_xact_commit_timestamp(s.xmin))::float8 AS visible
+FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS asked (event_id, scan_id, n)
+JOIN ingest.events e USING (event_id) JOIN ingest.scan_log s USING (scan_id)
+ORDER BY n
+"""
+
+
+def whole(bench: Bench) -> Iterator[Measured]:
+    """Both sides in turn, asked and fed at once."""
+    seconds = bench.scale.whole_seconds
+    with (
+        bench.servers.installation() as ours,
+        open_peer(bench.servers) as peer,
+        Generator() as feeding,
+        Generator() as asking,
+    ):
+        ours.publish_keys()
+        ours.start("ingest-api", "ingest-worker")
+        both = _Both(feeding, asking, seconds)
+        lines, plain = bench.interleaved(
+            lambda: both.ours(ours),
+            lambda: both.plain(peer.at(BATCH), peer.at(STATE)),
+        )
+    yield measured(
+        "whole line, sustained, vs plain insert-and-query",
+        lines,
+        plain,
+        goal=at_least(5),
+        note=f"at most {WINDOW} events behind; {both.note}",
+    )
+
+
+class _Both:
+    """A generator that feeds and one that asks."""
+
+    def __init__(self, feeding: Generator, asking: Generator, seconds: float) -> None:
+        self._feeding = feeding
+        self._asking = asking
+        self._seconds = seconds
+        self.note = ""
+
+    def ours(self, installation: Installation) -> float:
+        """Events a second that became visible between the first and the last look."""
+        gate = {
+            "window": WINDOW,
+            "dsn": installation.database_url,
+            "sql": count_sql(installation),
+        }
+        done = self._run(installation.direct(BATCH), installation.direct(STATE), gate)
+        # The first second only fills the line.
+        (began, first), (ended, last) = _steady(done.seen)
+        self.note = f"feeding generator {done.busy:.0%} busy, batch p50 {done.p(0.5):.0f} ms"
+        return (last - first) / (ended - began)
+
+    def plain(self, batch: Target, state: Target) -> float:
+        """Events a second that were answered: there they are visible at once."""
+        done = self._run(batch, state, None)
+        return len(done.latencies) * SIZE / done.seconds
+
+    def _run(self, batch: Target, state: Target, gate: dict[str, object] | None) -> Loaded:
+        self._asking.begin_schedule(state, rate=ASKED_BESIDE, seconds=self._seconds)
+        done = self._feeding.closed(
+            batch,
+            count=int(MOST_PER_SECOND * self._seconds),
+            size=SIZE,
+            connections=CONNECTIONS,
+            seconds=self._seconds,
+            gate=gate,
+        )
+        self._asking.result()
+        return done
+
+
+def _steady(
+    seen: list[tuple[float, int]],
+) -> tuple[tuple[float, int], tuple[float, int]]:
+    began = seen[0][0]
+    return next(look for look in seen if look[0] >= began + 1), seen[-1]
+
+
+def freshness(bench: Bench) -> Iterator[Measured]:
+    """Median and 99th percentile of several stretches."""
+    scale = bench.scale
+    due: list[list[float]] = []
+    log: list[list[float]] = []
+    with bench.servers.installation() as ours, Generator() as generator:
+        ours.publish_keys()
+        ours.start("ingest-api", "ingest-worker")
+        target = ours.direct(BATCH)
+        generator.schedule(target, rate=RATE, seconds=min(2.0, scale.fresh_seconds), size=SIZE)
+        for n in range(1, scale.rounds + 1):
+            bench.tell(f"stretch {n} of {scale.rounds}")
+            done = generator.schedule(target, rate=RATE, seconds=scale.fresh_seconds, size=SIZE)
+            written = asyncio.run(_written(ours, [scan for scan, _ in done.sent]))
+            due.append(
+                [
+                    (visible - moment) * 1000
+                    for (_, visible), (_, moment) in zip(written, done.sent, strict=True)
+                ]
+            )
+            log.append([(visible - accepted) * 1000 for accepted, visible in written])
+    note = f"{RATE} batches of {SIZE} a second; from the moment a batch was due"
+    for name, share, limit in (("p50", 0.5, 20.0), ("p99", 0.99, 100.0)):
+        samples = [percentile(each, share) for each in due]
+        yield limited(f"freshness {name}", samples, limit=limit, unit="ms", note=note)
+        samples = [percentile(each, share) for each in log]
+        yield Measured(
+            name=f"freshness {name}, from the log's commit alone", unit="ms", ours=samples
+        )
+
+
+async def _written(installation: Installation, scans: Sequence[str]) -> list[tuple[float, float]]:
+    """When each scan was committed to the log and to the read model, in seconds of the epoch."""
+    namespace = identity.namespace(TENANT)
+    ids = [UUID(scan) for scan in scans]
+    events = [identity.scan_event(namespace, ScanId(scan)) for scan in ids]
+    async with installation.connected() as connection:
+        rows = await eventually(
+            lambda: _rows(connection, events, ids), what="all scans visible", poll_seconds=0.1
+        )
+    return [(row["accepted"], row["visible"]) for row in rows]
+
+
+async def _rows(connection: Any, events: Sequence[UUID], ids: Sequence[UUID]) -> Sequence[Any]:
+    rows: Sequence[Any] = await connection.fetch(WRITTEN, events, ids)
+    return rows if len(rows) == len(ids) else ()
+
+
+def dashboard(bench: Bench) -> Iterator[Measured]:
+    """All events are of today and of the same operators: the day that is asked for has them all."""
+    sizes = bench.scale.stored
+    installations = [with_events(bench, size) for size in sizes]
+    with ExitStack() as stack, Generator() as asking:
+        for installation in installations:
+            stack.callback(installation.stop)
+            installation.publish_keys()
+            installation.start("ingest-api")
+        sides = [_side(bench, installation, asking) for installation in installations]
+        few, *more = bench.interleaved(*sides)
+    for size, samples in zip(sizes[1:], more, strict=True):
+        yield measured(
+            f"dashboard/state p50 at {size:,} events vs at {sizes[0]:,}",
+            samples,
+            few,
+            unit="ms",
+            goal=FLAT,
+        )
+    yield from _under_load(bench, installations[-1], sizes[-1])
+
+
+def _side(bench: Bench, installation: Installation, asking: Generator) -> Side:
+    target, count = installation.direct(STATE), bench.scale.state_requests
+    return lambda: asking.closed(target, count=count, connections=1).p(0.5)
+
+
+def _under_load(bench: Bench, installation: Installation, size: int) -> Iterator[Measured]:
+    """On schedule both: what a slow answer delays is counted too."""
+    seconds, median, worst = bench.scale.state_seconds, [], []
+    with ExitStack() as stack, Generator() as asking, Generator() as feeding:
+        stack.callback(installation.stop)
+        installation.publish_keys()
+        installation.start("ingest-api", "ingest-worker")
+        state, batch = installation.direct(STATE), installation.direct(BATCH)
+        asking.schedule(state, rate=ASKED_PER_SECOND, seconds=1.0)
+        for n in range(1, bench.scale.rounds + 1):
+            bench.tell(f"stretch {n} of {bench.scale.rounds}")
+            feeding.begin_schedule(batch, rate=ARRIVING, seconds=seconds, size=SIZE)
+            asked = asking.schedule(state, rate=ASKED_PER_SECOND, seconds=seconds)
+            feeding.result()
+            median.append(asked.p(0.5))
+            worst.append(percentile(asked.latencies, 0.99))
+    name = f"dashboard/state with {size:,} events, {ARRIVING * SIZE}/s arriving"
+    note = f"{ASKED_PER_SECOND} requests a second on schedule"
+    yield limited(f"{name}: p99", worst, limit=20.0, unit="ms", note=note)
+    yield Measured(name=f"{name}: p50", unit="ms", ours=median)
