@@ -77,15 +77,6 @@ async def test_the_feed_of_a_day_is_not_crowded_out_by_the_next(ingest: Service,
     assert await ask(date="2025-10-31", at=ingest.clock.now) == live
 
 
-async def test_before_anything_there_was_nothing(ingest: Service, ask: Ask) -> None:
-    empty = await ask()
-    ingest.clock.advance(minutes=1)
-    await ingest.device.post(BATCH, json={"events": [event(1)]})
-
-    assert await ask(at=ingest.clock.now - timedelta(microseconds=1)) == empty
-    assert (await ask(at=ingest.clock.now))["summary"]["items"] == 1
-
-
 async def test_without_a_date_the_day_is_that_of_the_instant(ingest: Service, ask: Ask) -> None:
     await ingest.device.post(BATCH, json={"events": [event(1)]})
     ingest.clock.advance(days=10)

@@ -65,15 +65,6 @@ async def test_the_boxes_are_exact_to_the_byte(ingest: Service) -> None:
     assert answer.headers.get_list("content-type") == ["text/csv; charset=utf-8"]
 
 
-async def test_a_box_goes_by_what_follows_its_client(ingest: Service) -> None:
-    labels = {"a/b/7": "b/7", "a/": "—", "ivancov/8": "8", "plain": "plain"}
-    await ingest.record(*(a_scan(n, box=label) for n, label in enumerate(labels)))
-
-    rows = await lines(ingest, BOXES_CSV)
-
-    assert sorted(row.split(";")[2] for row in rows) == sorted(labels.values())
-
-
 @EVERY
 async def test_a_file_is_named_after_its_days_as_they_were_written(
     ingest: Service, path: str
@@ -159,20 +150,6 @@ async def test_exported_rows_are_counted(ingest: Service, path: str) -> None:
     await ingest.viewer.get(path)
 
     assert counted() - before == 300
-
-
-async def test_a_broken_download_is_completed_from_its_last_whole_line(ingest: Service) -> None:
-    scans = [a_scan(n, scanned_at=NOON + timedelta(seconds=n // 7)) for n in range(600)]
-    await ingest.record(*scans)
-    whole = (await ingest.viewer.get(CSV)).content
-    broken = whole[: len(whole) // 2]
-    kept = broken[: broken.rindex(b"\r\n") + 2]
-    last, end = [part.splitlines()[-1].partition(b";")[0].decode() for part in (kept, whole)]
-
-    rest = await ingest.viewer.get(CSV, params={"after": last})
-
-    assert kept + rest.content == whole
-    assert (await ingest.viewer.get(CSV, params={"after": end.upper()})).content == b""
 
 
 async def test_one_cannot_go_on_after_what_is_no_row_of_the_window(ingest: Service) -> None:

@@ -24,7 +24,7 @@ from services.ingest.domain.box import (
     tally,
 )
 from tests.services.ingest.folded import one_by_one
-from tests.services.ingest.history import a_scan, removed
+from tests.services.ingest.history import a_scan
 
 EVENING = datetime(2025, 10, 31, 23, 0, tzinfo=UTC)
 
@@ -125,15 +125,6 @@ def test_a_closed_box_is_not_brought_along() -> None:
 
     assert standing(Around(before=(one,), day=other)) == (Standing(), False)
     assert standing(Around(day=one, after=(tally_of((600, "AUTO_CLOSE")),)))[0] == closed(9)
-
-
-def test_a_removed_item_counts_no_longer() -> None:
-    scan = a_scan(1)
-    counted, taken_back = tally(scan), tally(removed(scan))
-
-    assert counted is not None
-    assert taken_back is not None
-    assert (counted + taken_back).items == 0
 
 
 @pytest.mark.parametrize("changes", [{"box": ""}, {"kind": "REMOVE"}, {"kind": "BULK_REMOVE"}])

@@ -94,17 +94,6 @@ async def test_many_are_tried_again_each_for_itself(store: Store) -> None:
     assert became == dict.fromkeys(each, 1)
 
 
-async def test_whatever_is_decided_a_device_learns_that_its_event_has_arrived(
-    store: Store,
-) -> None:
-    await send(store, event(1, code=7), event(2, code=7), event(3, code=7))
-    await mend(store, 1, patch(code="7"))
-    await drop(store, id_of(2))
-
-    uuids = [uuid(n) for n in (1, 2, 3)]
-    assert await verify(store, "demo", [*uuids, uuid(4)]) == uuids
-
-
 async def test_an_event_without_a_readable_id_is_known_by_the_one_it_was_given(
     store: Store,
 ) -> None:

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from contracts.ingest import ScanRecorded
 from services.ingest.handlers.body import BadRequest
-from services.ingest.handlers.scan import Recorded, verify
+from services.ingest.handlers.scan import Recorded
 from tests.services.ingest.handlers.sending import send
 from tests.services.ingest.history import NOON, NOON_MS, Store, event, events_in, uuid
 
@@ -21,19 +21,6 @@ def counts(recorded: Recorded) -> tuple[int, int, int]:
 
 async def codes(store: Store) -> set[str]:
     return {scan.code for scan in await events_in(store, ScanRecorded)}
-
-
-async def test_new_scans_are_stored_with_one_receive_time_and_a_repeat_names_them(
-    store: Store,
-) -> None:
-    first = await send(store, event(1), event(2))
-    second = await send(store, event(2), event(1), at=LATER)
-
-    assert (counts(first), counts(second)) == ((2, 0, 0), (0, 2, 0))
-    assert {scan.received_at for scan in await events_in(store)} == {NOON}
-    assert await codes(store) == {"1", "2"}
-    assert set(second.duplicates) == {uuid(1), uuid(2)}
-    assert second.token == first.token
 
 
 async def test_within_a_batch_the_first_of_a_uuid_wins(store: Store) -> None:
@@ -51,12 +38,6 @@ async def test_a_bad_event_sent_again_is_an_error_again_but_kept_once(store: Sto
 
     assert counts(again) == (0, 0, 5)
     assert len(await events_in(store)) == 5
-
-
-async def test_a_mended_event_is_accepted_after_its_quarantine(store: Store) -> None:
-    await send(store, event(1, code=7))
-
-    assert counts(await send(store, event(1, code="7"))) == (1, 0, 0)
 
 
 async def test_an_event_without_uuid_is_stored_once_however_often_it_is_sent(
@@ -111,16 +92,6 @@ async def test_an_endless_bad_event_is_kept_as_far_as_kafka_can_carry(store: Sto
 
     (recorded,) = [one async for page in store.log.read_all() for one in page]
     assert len(recorded.data) < 900_000
-
-
-async def test_verify_knows_what_is_stored_and_what_is_quarantined(store: Store) -> None:
-    await send(store, event(1), event(2, ts=0))
-    spellings = [uuid(1).upper(), uuid(2).replace("-", "")]
-
-    asked = [*spellings, spellings[0], uuid(99), "uuid1", "", "\ud800"]
-
-    assert await verify(store, "demo", asked) == spellings
-    assert await verify(store, "other", asked) == []
 
 
 async def test_parallel_identical_batches_count_every_scan_once(stores: list[Store]) -> None:

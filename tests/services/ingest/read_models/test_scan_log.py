@@ -8,7 +8,6 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from libs.postgres import query
 from libs.postgres.pool import SYSTEM, Pool
 from services.ingest.domain.day import Days, day_of
 from services.ingest.domain.question import Question
@@ -129,7 +128,8 @@ async def test_an_audit_is_a_row_of_the_dashboard_and_stays(pool: Pool) -> None:
 
     (row,) = await scan_log.page(pool, asking(), kind="REMOVE", limit=10)
     assert (row["operator"], row["box"], row["code"]) == ("vera", "ivancov/8", "777")
-    assert (row["source"], row["details"], row["effective_at"]) == ("dashboard", "брак", NOON)
+    assert (row["source"], row["details"]) == ("dashboard", "брак")
+    assert {row["scanned_at"], row["received_at"], row["effective_at"]} == {NOON}
 
 
 async def test_live_items_of_a_box_come_the_latest_scanned_first(pool: Pool) -> None:
@@ -151,21 +151,6 @@ async def test_live_items_of_a_box_come_the_latest_scanned_first(pool: Pool) -> 
         pool, "demo", box="ivancov/8", code="2042469234860", limit=10
     )
     assert [scan_id.int for scan_id in found] == [4, 1, 3]
-
-
-async def test_the_feed_of_a_full_day_reads_only_the_rows_it_shows(pool: Pool) -> None:
-    at = [NOON + timedelta(milliseconds=n) for n in range(5000)]
-    await record(pool, *(a_scan(n, received_at=at[n]) for n in range(5000)))
-    await pool.execute("ANALYZE scan_log")
-    params = {"tenant": "demo", "days": [TODAY.first], "each": 100, "limit": 100, "offset": 0}
-    sql, values = query.compiled(scan_log._page((), False), params)
-
-    plan = await pool.fetch(f"EXPLAIN (ANALYZE, BUFFERS OFF, TIMING OFF) {sql}", *values)
-
-    lines = [row[0] for row in plan]
-    (scan,) = [line for line in lines if "scan_log_newest" in line]
-    assert "rows=100 " in scan.partition("actual")[2].replace("rows=100.00", "rows=100")
-    assert not any("Seq Scan" in line for line in lines)
 
 
 def a_week(random: Random) -> list[Any]:
