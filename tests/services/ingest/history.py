@@ -28,6 +28,7 @@ from services.ingest.bootstrap import projections
 from services.ingest.domain import identity
 from services.ingest.domain.day import Days
 from services.ingest.domain.question import Question
+from services.ingest.handlers.scan import Recorded, record_batch
 from services.ingest.settings import Settings
 
 Store = EventStore[IngestEvent]
@@ -183,6 +184,14 @@ async def project(pool: Pool, events: Sequence[Envelope[IngestEvent]]) -> None:
 async def record(pool: Pool, *events: IngestEvent, tenant: str = "demo") -> None:
     """Apply events of one tenant to every read model, in one batch."""
     await project(pool, [in_envelope(one, tenant=tenant) for one in events])
+
+
+async def send(
+    store: Store, *events: object, tenant: str = "demo", at: datetime = NOON, body: bytes = b""
+) -> Recorded:
+    """Record a batch of these events, or of this `body`, past the API."""
+    cause, body = Cause(tenant=tenant), body or batch(*events)
+    return await record_batch(store, body, cause=cause, received_at=at, not_before=FLOOR)
 
 
 async def append(store: Store, *events: IngestEvent, tenant: str = "demo") -> int:

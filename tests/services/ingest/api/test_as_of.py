@@ -48,15 +48,17 @@ async def test_every_instant_is_answered_as_it_was_answered_then(
 ) -> None:
     random = Random(seed)
     then: list[tuple[datetime, dict[str, list[Any]]]] = []
-    for _ in range(20):
+    remembered = sorted(random.sample(range(20), 8))
+    for step in range(20):
         await a_step(random, ingest)
         await ingest.send(*some_scans(random, ingest.clock), by=ingest.stranger)
-        answers = {
-            path: [await ask(path, **params) for params in QUESTIONS] for path in (STATE, BOXES)
-        }
-        then.append((ingest.clock.now, answers))
+        if step in remembered:
+            answers = {
+                path: [await ask(path, **params) for params in QUESTIONS] for path in (STATE, BOXES)
+            }
+            then.append((ingest.clock.now, answers))
 
-    assert any(answers[STATE][0]["summary"]["removed"] for _, answers in then)
+    assert any(answers[STATE][1]["summary"]["removed"] for _, answers in then)
     assert any(answers[BOXES][1]["totalItems"] for _, answers in then)
     ingest.clock.advance(days=3)
     for instant, answers in random.sample(then, 8):

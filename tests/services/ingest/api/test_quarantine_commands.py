@@ -15,8 +15,7 @@ from libs.eventsourcing.postgres import PostgresLog
 from libs.testing.pools import system_pool
 from libs.testing.read_models import Projector
 from services.ingest.__main__ import app
-from tests.services.ingest.handlers.sending import send
-from tests.services.ingest.history import PROJECTIONS, Store, event, quarantine_id, uuid
+from tests.services.ingest.history import PROJECTIONS, Store, event, quarantine_id, send, uuid
 
 Call = Callable[..., Result]
 

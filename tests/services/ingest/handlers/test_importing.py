@@ -19,7 +19,6 @@ from services.ingest.adapters.table import Choice
 from services.ingest.domain import identity
 from services.ingest.domain.sheet import COLUMNS
 from services.ingest.handlers import importing
-from tests.services.ingest.handlers.sending import send
 from tests.services.ingest.history import (
     NOON,
     NOON_MS,
@@ -29,6 +28,7 @@ from tests.services.ingest.history import (
     event,
     events_in,
     removed,
+    send,
 )
 from tests.services.ingest.importing import (
     FIVE,

@@ -17,7 +17,6 @@ from services.ingest.domain.scan import RAW_LIMIT
 from services.ingest.handlers import quarantine
 from services.ingest.handlers.correction import Correction
 from services.ingest.handlers.scan import verify
-from tests.services.ingest.handlers.sending import send
 from tests.services.ingest.history import (
     FLOOR,
     NOON,
@@ -25,6 +24,7 @@ from tests.services.ingest.history import (
     event,
     events_in,
     quarantine_id,
+    send,
     uuid,
 )
 

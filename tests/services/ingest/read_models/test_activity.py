@@ -9,7 +9,7 @@ from typing import Any
 from contracts.ingest import IngestEvent
 from libs.postgres.pool import Pool
 from services.ingest.domain.day import Days
-from services.ingest.read_models import activity, presence
+from services.ingest.read_models import activity
 from services.ingest.read_models.activity import Activity, Counts
 from tests.services.ingest.history import NOON, TODAY, a_scan, asking, audit, record, removed
 
@@ -179,16 +179,3 @@ async def test_the_sums_are_those_of_the_rows_whatever_comes_in_whichever_batche
     summed = await pool.fetch("TABLE activity_total")
     assert sorted(map(tuple, kept)) == sorted(map(tuple, summed))
     assert len(kept) == 3 + 3 + 2
-
-
-async def test_the_latest_receive_time_counts_whatever_day_was_scanned(pool: Pool) -> None:
-    later = NOON + timedelta(minutes=5)
-    await record(
-        pool,
-        a_scan(1, received_at=later, scanned_at=NOON - timedelta(days=3)),
-        a_scan(2, received_at=NOON),
-        a_scan(4, operator="boris", source="dashboard"),  # not boris himself
-    )
-    await record(pool, a_scan(3, received_at=NOON + timedelta(minutes=1)))
-
-    assert await presence.last_seen(pool, "demo", ["anna", "boris", "clara"]) == {"anna": later}

@@ -60,34 +60,18 @@ async def by_box(pool: Pool, question: Question) -> list[int]:
         return numbers_of([row async for page in pages for row in page])
 
 
-async def test_rows_come_newest_received_first_then_newest_scanned_then_by_id(pool: Pool) -> None:
-    later = NOON + SECOND
+async def test_pages_cut_rows_newest_received_then_newest_scanned_then_by_id(pool: Pool) -> None:
+    scanned = [NOON - timedelta(days=n // 2 % 7) for n in range(50)]
+    received = [NOON + n // 6 * SECOND for n in range(50)]
     await record(
-        pool,
-        a_scan(1, received_at=NOON),
-        a_scan(2, received_at=later),
-        a_scan(3, received_at=later, scanned_at=later),
-        a_scan(4, received_at=later),
-    )
-
-    assert await ids(pool) == [3, 2, 4, 1]
-
-
-async def test_pages_cut_the_same_order_also_over_several_days(pool: Pool) -> None:
-    days = [timedelta(days=n % 7) for n in range(50)]
-    await record(
-        pool,
-        *(
-            a_scan(n, scanned_at=NOON - days[n], received_at=NOON + n // 3 * SECOND)
-            for n in range(50)
-        ),
+        pool, *(a_scan(n, scanned_at=scanned[n], received_at=received[n]) for n in range(50))
     )
 
     everything = await ids(pool, WEEK)
     pages = [await ids(pool, WEEK, limit=7, offset=offset) for offset in range(0, 56, 7)]
 
-    assert len(everything) == len(set(everything)) == 50
-    assert [n for page in pages for n in page] == everything
+    newest = sorted(range(50), key=lambda n: (received[n], scanned[n], -n), reverse=True)
+    assert everything == [n for page in pages for n in page] == newest
 
 
 async def test_filters_and_kinds_narrow_the_rows(pool: Pool, reading_pool: Pool) -> None:
