@@ -48,7 +48,7 @@ async def test_every_instant_is_answered_as_it_was_answered_then(
 ) -> None:
     random = Random(seed)
     then: list[tuple[datetime, dict[str, list[Any]]]] = []
-    remembered = sorted(random.sample(range(20), 8))
+    remembered = {19, *Random(seed).sample(range(19), 7)}
     for step in range(20):
         await a_step(random, ingest)
         await ingest.send(*some_scans(random, ingest.clock), by=ingest.stranger)
