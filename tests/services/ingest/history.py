@@ -41,14 +41,15 @@ TODAY = Days(first=date(2025, 10, 31), last=date(2025, 10, 31))
 WEEK = Days(first=date(2025, 10, 25), last=date(2025, 10, 31))
 FLOOR = datetime(2015, 1, 1, tzinfo=UTC)
 DEMO = Cause(tenant="demo", actor="viewer")
-SETTINGS = Settings.from_env(
-    "INGEST",
-    {
-        "DATABASE_URL": "postgresql://unused",
-        "KAFKA_BOOTSTRAP_SERVERS": "unused",
-        "INGEST_JWKS_URL": "http://unused",
-    },
-)
+
+
+def environment(database: str = "postgresql://unused") -> dict[str, str]:
+    """What a process of the service is started with; it writes wide tables."""
+    needed = {"DATABASE_URL": database, "KAFKA_BOOTSTRAP_SERVERS": "unused", "COLUMNS": "200"}
+    return needed | {"INGEST_JWKS_URL": "http://unused"}
+
+
+SETTINGS = Settings.from_env("INGEST", environment())
 PROJECTIONS = projections(SETTINGS)
 TABLES = [table for projection in PROJECTIONS for table in projection.tables]
 
