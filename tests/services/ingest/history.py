@@ -28,6 +28,7 @@ from services.ingest.bootstrap import projections
 from services.ingest.domain import identity
 from services.ingest.domain.day import Days
 from services.ingest.domain.question import Question
+from services.ingest.handlers.scan import Recorded, record_batch
 from services.ingest.settings import Settings
 
 Store = EventStore[IngestEvent]
@@ -40,14 +41,15 @@ TODAY = Days(first=date(2025, 10, 31), last=date(2025, 10, 31))
 WEEK = Days(first=date(2025, 10, 25), last=date(2025, 10, 31))
 FLOOR = datetime(2015, 1, 1, tzinfo=UTC)
 DEMO = Cause(tenant="demo", actor="viewer")
-SETTINGS = Settings.from_env(
-    "INGEST",
-    {
-        "DATABASE_URL": "postgresql://unused",
-        "KAFKA_BOOTSTRAP_SERVERS": "unused",
-        "INGEST_JWKS_URL": "http://unused",
-    },
-)
+
+
+def environment(database: str = "postgresql://unused") -> dict[str, str]:
+    """What a process of the service is started with; it writes wide tables."""
+    needed = {"DATABASE_URL": database, "KAFKA_BOOTSTRAP_SERVERS": "unused", "COLUMNS": "200"}
+    return needed | {"INGEST_JWKS_URL": "http://unused"}
+
+
+SETTINGS = Settings.from_env("INGEST", environment())
 PROJECTIONS = projections(SETTINGS)
 TABLES = [table for projection in PROJECTIONS for table in projection.tables]
 
@@ -183,6 +185,14 @@ async def project(pool: Pool, events: Sequence[Envelope[IngestEvent]]) -> None:
 async def record(pool: Pool, *events: IngestEvent, tenant: str = "demo") -> None:
     """Apply events of one tenant to every read model, in one batch."""
     await project(pool, [in_envelope(one, tenant=tenant) for one in events])
+
+
+async def send(
+    store: Store, *events: object, tenant: str = "demo", at: datetime = NOON, body: bytes = b""
+) -> Recorded:
+    """Record a batch of these events, or of this `body`, past the API."""
+    cause, body = Cause(tenant=tenant), body or batch(*events)
+    return await record_batch(store, body, cause=cause, received_at=at, not_before=FLOOR)
 
 
 async def append(store: Store, *events: IngestEvent, tenant: str = "demo") -> int:

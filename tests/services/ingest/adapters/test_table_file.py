@@ -4,13 +4,11 @@ import gzip
 import shutil
 import zipfile
 from datetime import datetime
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import openpyxl
 import pytest
-import xlsxwriter  # type: ignore[import-untyped]
 from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
 from services.ingest.adapters import csv_file, xlsx_file
@@ -155,16 +153,6 @@ async def test_cells_of_a_workbook_are_what_they_are(tmp_path: Path) -> None:
         # A formula only if it says what it comes to.
         (3, ("2042469234860", Lost("is a formula, not its result"), Lost("is the error #REF!"))),
     ]
-
-
-async def test_texts_of_our_own_export_stay_as_they_are(tmp_path: Path) -> None:
-    path, texts = tmp_path / "ours.xlsx", ("uuid", "=1+1", "'=1", '="42"', "0042")
-    with xlsxwriter.Workbook(path, {"constant_memory": True}) as made:
-        sheet = made.add_worksheet("scans")
-        for row, column in product(range(2), range(5)):
-            sheet.write_string(row, column, texts[column])
-
-    assert await read(path) == {"scans": [(0, texts), (2, texts)]}
 
 
 async def test_gaps_between_rows_keep_their_numbers(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import io
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +48,6 @@ async def test_rows_that_do_not_fit_go_on_in_further_sheets(count: int, sizes: l
     assert [sheet.auto_filter.ref for sheet in book] == [f"A1:B{size + 1}" for size in sizes]
     codes = [row[0].value for sheet in book for row in sheet.iter_rows(min_row=2)]
     assert codes == [f"{n:05}" for n in range(count)]
-
-
-async def test_moments_are_exact_to_the_second() -> None:
-    book = await made(3)
-
-    moments = [row[1].value for row in book["scans"].iter_rows(min_row=2)]
-    assert moments == [datetime.fromisoformat(f"2025-10-31T12:00:0{n}") for n in range(3)]
 
 
 async def test_a_sheet_holds_as_many_rows_as_the_format_allows() -> None:

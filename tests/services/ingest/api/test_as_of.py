@@ -48,15 +48,17 @@ async def test_every_instant_is_answered_as_it_was_answered_then(
 ) -> None:
     random = Random(seed)
     then: list[tuple[datetime, dict[str, list[Any]]]] = []
-    for _ in range(20):
+    remembered = {19, *Random(seed).sample(range(19), 7)}
+    for step in range(20):
         await a_step(random, ingest)
         await ingest.send(*some_scans(random, ingest.clock), by=ingest.stranger)
-        answers = {
-            path: [await ask(path, **params) for params in QUESTIONS] for path in (STATE, BOXES)
-        }
-        then.append((ingest.clock.now, answers))
+        if step in remembered:
+            answers = {
+                path: [await ask(path, **params) for params in QUESTIONS] for path in (STATE, BOXES)
+            }
+            then.append((ingest.clock.now, answers))
 
-    assert any(answers[STATE][0]["summary"]["removed"] for _, answers in then)
+    assert any(answers[STATE][1]["summary"]["removed"] for _, answers in then)
     assert any(answers[BOXES][1]["totalItems"] for _, answers in then)
     ingest.clock.advance(days=3)
     for instant, answers in random.sample(then, 8):
@@ -75,15 +77,6 @@ async def test_the_feed_of_a_day_is_not_crowded_out_by_the_next(ingest: Service,
 
     assert len(live["feed"]) == 3
     assert await ask(date="2025-10-31", at=ingest.clock.now) == live
-
-
-async def test_before_anything_there_was_nothing(ingest: Service, ask: Ask) -> None:
-    empty = await ask()
-    ingest.clock.advance(minutes=1)
-    await ingest.device.post(BATCH, json={"events": [event(1)]})
-
-    assert await ask(at=ingest.clock.now - timedelta(microseconds=1)) == empty
-    assert (await ask(at=ingest.clock.now))["summary"]["items"] == 1
 
 
 async def test_without_a_date_the_day_is_that_of_the_instant(ingest: Service, ask: Ask) -> None:

@@ -36,30 +36,25 @@ def state(**told: Any) -> State:
     return replace(empty, **told)
 
 
-def test_only_rows_that_differ_come_each_with_its_place() -> None:
-    old = state(operators=[operator("anna"), operator("boris")], clients=[client("ivancov")])
+def test_only_rows_that_differ_come_each_with_its_place_and_what_is_gone_is_named() -> None:
+    old = state(
+        operators=[operator("anna"), operator("boris"), operator("dora")],
+        clients=[client("ivancov")],
+        feed=[row("3"), row("2"), row("1")],
+    )
     new = state(
         operators=[operator("clara", 5), operator("boris", 2), operator("anna")],
         clients=[client("ivancov")],
+        feed=[row("4"), row("3"), row("1")],
     )
 
     cells = difference(old, new)
 
     assert cells
     assert [(one.operator, one.at) for one in cells.operators] == [("clara", 0), ("boris", 1)]
-    assert (cells.clients, cells.feed) == ([], [])
-
-
-def test_rows_that_are_no_longer_there_are_named() -> None:
-    old = state(feed=[row("3"), row("2"), row("1")], operators=[operator("anna")])
-    new = state(feed=[row("4"), row("3"), row("1")])
-
-    cells = difference(old, new)
-
-    assert cells
-    assert cells.gone.feed == ["2"]
-    assert cells.gone.operators == ["anna"]
     assert [(one.uuid, one.at) for one in cells.feed] == [("4", 0)]
+    assert (cells.clients, cells.gone.clients) == ([], [])
+    assert (cells.gone.operators, cells.gone.feed) == (["dora"], ["2"])
 
 
 def test_growing_older_is_no_change() -> None:

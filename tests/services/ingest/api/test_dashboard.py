@@ -1,12 +1,13 @@
-"""What supervisors see: the day at a glance, and row by row."""
+"""What supervisors see: the day at a glance, row by row, and box by box."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from tests.services.ingest.history import NOON, NOON_MS, a_scan
-from tests.services.ingest.service import RAW, STATE, Service
+from tests.services.ingest.service import BOXES, RAW, STATE, Service
 
 SCAN = {"operator": "anna", "type": "ITEM", "client": "ivancov", "city": "Novosem"} | {
     "code": "2042469234860",
@@ -74,18 +75,6 @@ async def test_empty_names_are_dashes_except_in_the_lists(ingest: Service) -> No
     assert state["operatorsList"] == state["clientsList"] == state["citiesList"] == []
 
 
-async def test_a_dash_asks_for_the_empty_name_and_nothing_for_all(ingest: Service) -> None:
-    await ingest.record(a_scan(1), a_scan(2, city=""), a_scan(3, city="", client="petrov"))
-
-    for asked, items in (
-        ({"city": "—"}, 2),
-        ({"city": "—", "client": "petrov", "operator": ""}, 1),
-        ({"city": ""}, 3),
-        ({"city": "novosem"}, 0),
-    ):
-        assert (await ingest.get(STATE, **asked))["summary"]["items"] == items, asked
-
-
 @pytest.mark.parametrize(("seconds", "online"), [(300, True), (300.999, True), (301, False)])
 async def test_an_operator_is_online_for_five_minutes(
     ingest: Service, seconds: float, online: bool
@@ -96,21 +85,6 @@ async def test_an_operator_is_online_for_five_minutes(
     (operator,) = (await ingest.get(STATE))["operators"]
 
     assert (operator["online"], operator["onlineAgeSec"]) == (online, int(seconds))
-
-
-async def test_online_does_not_depend_on_the_day_asked_for(ingest: Service) -> None:
-    day_before = datetime(2025, 10, 30, 9, tzinfo=UTC)
-    await ingest.record(
-        a_scan(1, scanned_at=day_before, received_at=NOON),
-        a_scan(2, operator="boris", received_at=day_before),
-    )
-    ingest.clock.advance(seconds=10)
-
-    yesterday = (await ingest.get(STATE, date="30.10.2025"))["operators"]
-    today = (await ingest.get(STATE))["operators"]
-
-    assert [(one["operator"], one["online"]) for one in yesterday] == [("anna", True)]
-    assert [(one["operator"], one["online"]) for one in today] == [("boris", False)]
 
 
 async def test_what_a_dashboard_did_makes_no_operator_online(ingest: Service) -> None:
@@ -179,3 +153,93 @@ async def test_raw_counts_all_that_matches_and_shows_a_page(ingest: Service) -> 
     assert not {row["uuid"] for row in first["logs"]} & {row["uuid"] for row in last["logs"]}
     by_the_manual = await ingest.get("/api/v1/logs/raw", type="ERROR", limit=4, offset=8)
     assert by_the_manual == last
+
+
+MINUTE = timedelta(minutes=1)
+
+
+async def test_a_box_is_shown_in_full(ingest: Service) -> None:
+    await ingest.record(
+        a_scan(1, kind="BOX", code="ivancov/8"),
+        a_scan(2, scanned_at=NOON + MINUTE),
+        a_scan(3, scanned_at=NOON + 43 * MINUTE, kind="AUTO_CLOSE", operator="boris"),
+    )
+
+    answer = await ingest.get(BOXES, date="31.10.2025", client="ivancov")
+
+    assert datetime.fromisoformat(answer.pop("generatedAt")) == NOON
+    item = {
+        "ts": "31.10.2025 12:01:00",
+        "code": "2042469234860",
+        "operator": "anna",
+        "uuid": str(UUID(int=2)),
+        "tsMs": NOON_MS + 60_000,
+    }
+    box = {
+        "client": "ivancov",
+        "city": "Novosem",
+        "boxNo": "8",
+        "itemsCount": 1,
+        "firstAt": "31.10.2025 12:00:00",
+        "lastAt": "31.10.2025 12:43:00",
+        "operators": ["anna", "boris"],
+        "items": [item],
+        "box": "ivancov/8",
+        "day": "2025-10-31",
+        "status": "closed",
+        "openedAt": "31.10.2025 12:00:00",
+        "closedAt": "31.10.2025 12:43:00",
+        "closedBy": "AUTO_CLOSE",
+        "continued": False,
+        "itemsTruncated": False,
+        "firstAtMs": NOON_MS,
+        "lastAtMs": NOON_MS + 43 * 60_000,
+        "openedAtMs": NOON_MS,
+        "closedAtMs": NOON_MS + 43 * 60_000,
+    }
+    totals = {"totalItems": 1, "totalBoxes": 1}
+    city = {"city": "Novosem", "boxes": [box], **totals}
+    filters = {"date": "31.10.2025", "client": "ivancov"}
+    assert answer == {
+        "filters": dict.fromkeys(("date_end", "operator", "city")) | filters,
+        "clients": [{"client": "ivancov", "cities": [city], **totals}],
+        **totals,
+    }
+
+
+async def test_an_open_box_was_never_closed(ingest: Service) -> None:
+    await ingest.record(a_scan(1, client="", city="", box="a/b/7"))
+
+    (client,) = (await ingest.get(BOXES))["clients"]
+
+    (city,) = client["cities"]
+    (box,) = city["boxes"]
+    assert (client["client"], city["city"], box["client"], box["city"]) == ("—", "—", "—", "—")
+    assert (box["boxNo"], box["box"], box["status"]) == ("b/7", "a/b/7", "open")
+    assert {box[name] for name in ("openedAt", "closedAt", "closedBy", "openedAtMs")} == {None}
+
+
+async def test_without_boxes_the_answer_is_empty(ingest: Service) -> None:
+    answer = await ingest.get(BOXES)
+
+    assert (answer["clients"], answer["totalItems"], answer["totalBoxes"]) == ([], 0, 0)
+
+
+async def test_a_page_shows_some_and_counts_all(ingest: Service) -> None:
+    await ingest.record(*(a_scan(n, kind="BOX", box=f"ivancov/{n}") for n in range(1, 13)))
+    await ingest.record(*(a_scan(100 + n, client="petrov", box="petrov/1") for n in range(5)))
+
+    first = await ingest.get(BOXES, limit=3, items=2)
+    last = await ingest.get(BOXES, limit=3, offset=11, items=0)
+
+    assert [client["client"] for client in first["clients"]] == ["petrov", "ivancov"]
+    petrov, ivancov = first["clients"]
+    (full,) = petrov["cities"][0]["boxes"]
+    assert (full["itemsCount"], len(full["items"]), full["itemsTruncated"]) == (5, 2, True)
+    assert [box["boxNo"] for box in ivancov["cities"][0]["boxes"]] == ["1", "2"]
+    (rest,) = last["clients"]
+    assert [box["boxNo"] for box in rest["cities"][0]["boxes"]] == ["11", "12"]
+    for answer in (first, last):
+        assert (answer["totalItems"], answer["totalBoxes"]) == (5, 13)
+        assert answer["clients"][-1]["totalBoxes"] == 12
+        assert answer["clients"][-1]["cities"][0]["totalBoxes"] == 12

@@ -20,6 +20,7 @@ from libs.testing.waiting import PATIENCE_SECONDS, wait_until
 from services.ingest.__main__ import app
 from services.ingest.api.import_screen import progress, show
 from services.ingest.handlers.importing import Account, Report
+from tests.services.ingest.history import environment
 from tests.services.ingest.importing import a_csv, a_row
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -28,46 +29,27 @@ BAD = a_row(9, ts="garbage")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def environment(database: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "TIMEZONE"} | {
-        "DATABASE_URL": database,
-        "KAFKA_BOOTSTRAP_SERVERS": "unused",
-        "INGEST_JWKS_URL": "http://unused",
-        "COLUMNS": "200",
-    }
-
-
-def command(*arguments: object) -> list[str]:
-    words = ("import", "--tenant", "demo", *arguments)
-    return [sys.executable, "-m", "services.ingest", *map(str, words)]
-
-
 @pytest.fixture
 def run(database: str) -> Run:
     """The command to its end, on a migrated database."""
 
     def started(*arguments: object, url: str = database) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command(*arguments),
-            cwd=ROOT,
-            env=environment(url),
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-        )
+        process = start(url, *arguments)
+        output, errors = process.communicate(timeout=PATIENCE_SECONDS)
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     return started
 
 
 def start(database: str, *arguments: object) -> subprocess.Popen[str]:
-    pipe = subprocess.PIPE
+    words = ("import", "--tenant", "demo", *arguments)
     return subprocess.Popen(
-        command(*arguments),
+        [sys.executable, "-m", "services.ingest", *map(str, words)],
         cwd=ROOT,
-        env=environment(database),
-        stdout=pipe,
-        stderr=pipe,
+        env={name: value for name, value in os.environ.items() if name != "TIMEZONE"}
+        | environment(database),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
 

@@ -201,6 +201,8 @@ async def test_a_decision_is_taken_once_and_shown_to_who_comes_later(ingest: Ser
     ]
 
     assert first == {"ok": True, "status": "dropped", "scanId": None, "duplicate": False}
+    known = await ingest.device.post(VERIFY, json={"uuids": [uuid(1)]})
+    assert known.json()["present"] == [uuid(1)]
     for answer, body in later:
         assert answer.status_code == 409
         assert body == {

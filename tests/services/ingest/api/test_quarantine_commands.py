@@ -15,8 +15,15 @@ from libs.eventsourcing.postgres import PostgresLog
 from libs.testing.pools import system_pool
 from libs.testing.read_models import Projector
 from services.ingest.__main__ import app
-from tests.services.ingest.handlers.sending import send
-from tests.services.ingest.history import PROJECTIONS, Store, event, quarantine_id, uuid
+from tests.services.ingest.history import (
+    PROJECTIONS,
+    Store,
+    environment,
+    event,
+    quarantine_id,
+    send,
+    uuid,
+)
 
 Call = Callable[..., Result]
 
@@ -39,13 +46,7 @@ async def prepare(database: str, *events: object) -> None:
 @pytest.fixture
 def quarantine(database: str, monkeypatch: pytest.MonkeyPatch) -> Call:
     """`python -m services.ingest quarantine …` on a database with three bad events."""
-    environment = {
-        "DATABASE_URL": database,
-        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
-        "INGEST_JWKS_URL": "http://127.0.0.1:1/keys",
-        "COLUMNS": "200",
-    }
-    for name, value in environment.items():
+    for name, value in environment(database).items():
         monkeypatch.setenv(name, value)
     asyncio.run(prepare(database, event(1, code=7), event(2, ts=5), event(3, ts=5)))
 

@@ -66,22 +66,6 @@ async def test_many_items_are_removed_by_any_spelling_of_their_uuids(ingest: Ser
     assert (state["summary"]["removed"], state["clients"][0]["removed"]) == (2, 2)
 
 
-async def test_who_has_nothing_left_is_no_longer_listed(ingest: Service) -> None:
-    await ingest.send(item(1), item(2, operator="boris", client="petrov", city="R"))
-
-    await ingest.remove(uuid(2))
-
-    state = await ingest.get(STATE, **DAY)
-    # The audit itself is vera's doing, for petrov in R.
-    assert state["operatorsList"] == ["anna", "vera"]
-    online = {one["operator"]: one["online"] for one in state["operators"]}
-    assert online == {"anna": True, "vera": False}
-    filtered = await ingest.get(STATE, **DAY, operator="boris")
-    assert filtered["operators"] == filtered["clients"] == filtered["feed"] == []
-    assert (filtered["summary"]["items"], filtered["summary"]["removed"]) == (0, 1)
-    assert (await ingest.get(RAW, **DAY, operator="boris"))["total"] == 0
-
-
 async def test_an_item_just_scanned_can_be_removed_as_soon_as_it_is_readable(
     ingest: Service,
 ) -> None:

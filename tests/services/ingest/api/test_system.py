@@ -45,15 +45,16 @@ async def test_unknown_paths_and_methods_are_answered_in_the_original_shape(
 
 async def test_metrics_count_what_waits_in_quarantine(ingest: Service) -> None:
     await ingest.send({"uuid": "x"}, {"uuid": "y"}, {"ts": "noon"})
+    await ingest.send({"uuid": "x"}, by=ingest.stranger)
     before = (await ingest.anonymous.get("/metrics")).text
     for one in (await ingest.get(QUARANTINE))["events"]:
         await ingest.mender.post(f"{QUARANTINE}/{one['id']}/drop", json={"reason": "a test"})
     await ingest.read_models.catch_up()
     after = (await ingest.anonymous.get("/metrics")).text
 
-    assert 'ingest_quarantine_open{code="bad_uuid"} 2.0' in before
+    assert 'ingest_quarantine_open{code="bad_uuid"} 3.0' in before
     assert 'ingest_quarantine_open{code="bad_ts"} 1.0' in before
-    assert 'ingest_quarantine_open{code="bad_uuid"} 0.0' in after
+    assert 'ingest_quarantine_open{code="bad_uuid"} 1.0' in after
     assert 'ingest_quarantine_open{code="bad_ts"} 0.0' in after
 
 

@@ -24,7 +24,7 @@ from services.ingest.domain.box import (
     tally,
 )
 from tests.services.ingest.folded import one_by_one
-from tests.services.ingest.history import a_scan, removed
+from tests.services.ingest.history import a_scan
 
 EVENING = datetime(2025, 10, 31, 23, 0, tzinfo=UTC)
 
@@ -82,11 +82,38 @@ def test_a_box_is_as_its_last_opening_and_closing_say(
     assert found.is_open == (expected.closed_at is None)
 
 
-def test_a_box_whose_operator_moved_on_stays_open() -> None:
-    assert standing(Around(day=tally_of((0, "BOX")), after=(tally_of((1500, "ITEM")),))) == (
-        OPENED,
+BEFORE, AFTER = tally_of((0, "BOX"), (1, "ITEM")), tally_of((90, "ITEM"), (100, "CLOSE"))
+LONG = tally_of((0, "BOX")), tally_of((1500, "ITEM")), tally_of((3000, "AUTO_CLOSE"))
+END = closed(3000, Turn.AUTO_CLOSE)
+SHUT, ITEM = tally_of((0, "BOX"), (9, "CLOSE")), tally_of((600, "ITEM"))
+ANEW = tally_of((600, "BOX"), (610, "CLOSE"))
+DAYS: dict[str, tuple[Around, Standing, bool]] = {
+    "its operator moved on": (Around(day=LONG[0], after=LONG[1:2]), OPENED, False),
+    "closed after midnight": (Around(day=BEFORE, after=(AFTER,)), closed(100), False),
+    "opened before midnight": (Around(before=(BEFORE,), day=AFTER), closed(100), True),
+    "open over days, the first": (Around(day=LONG[0], after=LONG[1:]), END, False),
+    "open over days": (Around(before=LONG[:1], day=LONG[1], after=LONG[2:]), END, True),
+    "open over days, the last": (Around(before=LONG[:2], day=LONG[2]), END, True),
+    "opened anew later": (Around(day=LONG[0], after=(ANEW,)), OPENED, False),
+    "opened anew": (
+        Around(before=LONG[:1], day=ANEW),
+        Standing(opened_at=at(600), closed_at=at(610), closed_by=Turn.CLOSE),
         False,
-    )
+    ),
+    "closed before, not brought along": (Around(before=(SHUT,), day=ITEM), Standing(), False),
+    "closed is closed": (
+        Around(day=SHUT, after=(tally_of((600, "AUTO_CLOSE")),)),
+        closed(9),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("around", "expected", "continued"), DAYS.values(), ids=DAYS)
+def test_a_box_is_the_same_over_midnight_until_it_is_closed_or_opened_anew(
+    around: Around, expected: Standing, continued: bool
+) -> None:
+    assert standing(around) == (expected, continued)
 
 
 def test_a_tie_is_broken_by_receive_time_then_by_id() -> None:
@@ -95,45 +122,6 @@ def test_a_tie_is_broken_by_receive_time_then_by_id() -> None:
     later_id = Turned(at(0), at(2), UUID(int=2), Turn.BOX)
 
     assert one < other < later_id
-
-
-def test_a_box_opened_before_midnight_is_closed_after_it() -> None:
-    before, after = tally_of((0, "BOX"), (1, "ITEM")), tally_of((90, "ITEM"), (100, "CLOSE"))
-
-    assert standing(Around(day=before, after=(after,))) == (closed(100), False)
-    assert standing(Around(before=(before,), day=after)) == (closed(100), True)
-
-
-def test_a_box_can_stay_open_over_days_in_which_only_items_came() -> None:
-    days = tally_of((0, "BOX")), tally_of((1500, "ITEM")), tally_of((3000, "AUTO_CLOSE"))
-    end = closed(3000, Turn.AUTO_CLOSE)
-
-    assert standing(Around(day=days[0], after=days[1:])) == (end, False)
-    assert standing(Around(before=days[:1], day=days[1], after=days[2:])) == (end, True)
-    assert standing(Around(before=days[:2], day=days[2])) == (end, True)
-
-
-def test_an_equal_label_that_is_opened_another_day_is_another_box() -> None:
-    one, other = tally_of((0, "BOX")), tally_of((600, "BOX"), (610, "CLOSE"))
-
-    assert standing(Around(day=one, after=(other,))) == (OPENED, False)
-    assert standing(Around(before=(one,), day=other))[1] is False
-
-
-def test_a_closed_box_is_not_brought_along() -> None:
-    one, other = tally_of((0, "BOX"), (9, "CLOSE")), tally_of((600, "ITEM"))
-
-    assert standing(Around(before=(one,), day=other)) == (Standing(), False)
-    assert standing(Around(day=one, after=(tally_of((600, "AUTO_CLOSE")),)))[0] == closed(9)
-
-
-def test_a_removed_item_counts_no_longer() -> None:
-    scan = a_scan(1)
-    counted, taken_back = tally(scan), tally(removed(scan))
-
-    assert counted is not None
-    assert taken_back is not None
-    assert (counted + taken_back).items == 0
 
 
 @pytest.mark.parametrize("changes", [{"box": ""}, {"kind": "REMOVE"}, {"kind": "BULK_REMOVE"}])

@@ -30,7 +30,7 @@ from services.ingest.domain.quarantine import (
     wrong_fields,
 )
 from services.ingest.domain.scan import Fault
-from tests.services.ingest.history import FLOOR, NOON, NOON_MS, event, uuid
+from tests.services.ingest.history import FLOOR, NOON, event, uuid
 
 ID, SCAN = UUID(int=7), ScanId(UUID(uuid(1)))
 LATER = datetime(2025, 11, 3, 8, tzinfo=UTC)
@@ -80,13 +80,6 @@ def test_a_reason_that_says_nothing_or_cannot_be_shown_is_none(reason: str) -> N
     command = Drop(quarantine_id=ID, reason=reason, by="office", now=LATER)
 
     quarantined().when(command).then_refused(ReasonNeeded)
-
-
-def test_a_corrected_event_is_a_scan_of_when_it_was_received() -> None:
-    scan = retried(kept(), event(ts=NOON_MS + 3_600_000), not_before=FLOOR)
-
-    assert isinstance(scan, ScanRecorded)
-    assert (scan.received_at, scan.effective_at, scan.skewed) == (NOON, NOON, True)
 
 
 def test_the_id_the_device_knows_stays_and_an_event_without_one_may_get_it() -> None:

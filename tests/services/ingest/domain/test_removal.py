@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from contracts.ingest import ScanRecorded
-from services.ingest.domain.removal import Found, Kind, Removal, Removing, as_scan, decide, latest
+from services.ingest.domain.removal import Found, Kind, Removal, Removing, decide, latest
 from tests.services.ingest.history import NOON, a_scan
 
 
@@ -45,15 +45,6 @@ def test_what_is_no_item_cannot_be_removed(kind: str) -> None:
 
     assert [scan_id.int for scan_id in found.audit.removed] == [2]
     assert decide(there(a_scan(1, kind=kind)), wanted()) is None
-
-
-def test_what_was_removed_before_is_not_removed_again() -> None:
-    gone = Found(scan=a_scan(1), removed=True)
-
-    assert decide([gone], wanted()) is None
-    found = decide([gone, *there(a_scan(2))], wanted())
-    assert found
-    assert [item.scan.scan_id.int for item in found.items] == [2]
 
 
 @pytest.mark.parametrize(
@@ -108,21 +99,3 @@ def test_of_equal_barcodes_in_a_box_the_latest_scanned_goes() -> None:
 )
 def test_another_box_code_or_kind_is_not_meant(other: dict[str, str]) -> None:
     assert not latest(there(a_scan(1, **other)), box="ivancov/8", code="2042469234860")
-
-
-def test_the_latest_passes_over_what_is_gone() -> None:
-    gone = Found(scan=a_scan(2, scanned_at=NOON + timedelta(hours=1)), removed=True)
-
-    (found,) = latest([gone, *there(a_scan(1))], box="ivancov/8", code="2042469234860")
-
-    assert found.scan.scan_id.int == 1
-
-
-def test_people_find_the_audit_among_the_scans_as_the_dashboards_doing() -> None:
-    audit = decided(a_scan(1), kind="REMOVE").audit
-
-    scan = as_scan(audit)
-
-    assert (scan.scan_id, scan.kind, scan.source) == (UUID(int=99), "REMOVE", "dashboard")
-    assert (scan.operator, scan.box, scan.details) == ("vera", "ivancov/8", audit.reason)
-    assert {scan.scanned_at, scan.received_at, scan.effective_at} == {audit.removed_at}

@@ -85,7 +85,7 @@ def test_every_spelling_and_version_of_a_uuid_is_accepted(spelled: str, meant: s
 
 @pytest.mark.parametrize(
     "wrong",
-    ["", "uuid1", 7, [V4], f" {V4}", f"{{{V4}", V4[:-1], V4[:-1] + "_", f"{V4}\n"],
+    ["", "uuid1", "\ud800", 7, [V4], f" {V4}", f"{{{V4}", V4[:-1], V4[:-1] + "_", f"{V4}\n"],
     ids=repr,
 )
 def test_what_is_no_uuid_is_a_fault(wrong: Any) -> None:

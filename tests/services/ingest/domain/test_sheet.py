@@ -221,20 +221,6 @@ def test_a_row_of_october_that_fits_neither_way_is_rejected() -> None:
     assert told(OCTOBER, cells) == told(sheet(), cells)
 
 
-def test_a_rejected_row_can_be_mended_and_imported() -> None:
-    cells = row(operator="", details="=1+1", code='20"42', ts=REAL_DATE)
-
-    again = told(sheet(), cells)
-
-    assert again == [
-        *(ID, "31.10.2025 08:02:05", "ITEM", "", "ivancov", "Novosem", "ivancov/8"),
-        *('="20""42"', "'=1+1", "31.10.2025 08:02:09", "pwa"),
-    ]
-    again[3] = "testscanner"
-    mended = scan([*again], sheet(dressed=True))
-    assert (mended.details, mended.code, mended.operator) == ("=1+1", '20"42', "testscanner")
-
-
 def test_a_rejected_row_is_written_whole_even_if_it_is_spoilt() -> None:
     cells = [*row(box=REAL_DATE.replace(month=12, day=5), code=Lost("is a formula")), "-1"]
 

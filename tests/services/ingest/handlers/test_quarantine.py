@@ -17,7 +17,6 @@ from services.ingest.domain.scan import RAW_LIMIT
 from services.ingest.handlers import quarantine
 from services.ingest.handlers.correction import Correction
 from services.ingest.handlers.scan import verify
-from tests.services.ingest.handlers.sending import send
 from tests.services.ingest.history import (
     FLOOR,
     NOON,
@@ -25,6 +24,7 @@ from tests.services.ingest.history import (
     event,
     events_in,
     quarantine_id,
+    send,
     uuid,
 )
 
@@ -92,17 +92,6 @@ async def test_many_are_tried_again_each_for_itself(store: Store) -> None:
 
     each = ("mended", "duplicates", "still_wrong", "cut_short", "already_decided")
     assert became == dict.fromkeys(each, 1)
-
-
-async def test_whatever_is_decided_a_device_learns_that_its_event_has_arrived(
-    store: Store,
-) -> None:
-    await send(store, event(1, code=7), event(2, code=7), event(3, code=7))
-    await mend(store, 1, patch(code="7"))
-    await drop(store, id_of(2))
-
-    uuids = [uuid(n) for n in (1, 2, 3)]
-    assert await verify(store, "demo", [*uuids, uuid(4)]) == uuids
 
 
 async def test_an_event_without_a_readable_id_is_known_by_the_one_it_was_given(

@@ -9,14 +9,12 @@ from uuid import UUID
 import pytest
 
 from contracts.ingest import ItemRemoved, RemovalRecorded, ScanId
-from libs.errors import Unavailable
 from libs.eventsourcing.log import Cause
 from services.ingest.domain import identity
 from services.ingest.domain.removal import LONGEST_REASON
 from services.ingest.domain.scan import LIMITS
 from services.ingest.handlers import removal
 from services.ingest.handlers.removal import Candidates, Look, Order
-from services.ingest.handlers.scan import verify
 from tests.services.ingest.history import DEMO, NOON, Store, a_scan, append, events_in
 
 OTHER = Cause(tenant="other")
@@ -50,16 +48,6 @@ async def removed_ids(store: Store) -> list[int]:
     return sorted(event.scan.scan_id.int for event in await events_in(store, ItemRemoved))
 
 
-async def test_a_removed_item_sent_again_is_known_and_stays_removed(store: Store) -> None:
-    await append(store, a_scan(1))
-    await remove_listed(store, ids(1), order=ORDER)
-
-    assert await append(store, a_scan(1)) == 0
-    spelled = str(UUID(int=1))
-    assert await verify(store, "demo", [spelled]) == [spelled]
-    assert await remove_listed(store, ids(1), order=ORDER) is None
-
-
 async def test_equal_barcodes_are_separate_units(store: Store) -> None:
     await append(store, *(a_scan(n, scanned_at=NOON + timedelta(minutes=n)) for n in (1, 2, 3)))
 
@@ -68,21 +56,6 @@ async def test_equal_barcodes_are_separate_units(store: Store) -> None:
         gone += [scan_id.int for scan_id in done.audit.removed]
 
     assert gone == [3, 2, 1]
-
-
-async def test_candidates_that_do_not_fit_are_not_removed(store: Store) -> None:
-    await append(store, a_scan(1, code="777"), a_scan(2, box="petrov/8"), a_scan(3, kind="ERROR"))
-
-    assert await remove_from_box(store, candidates(1, 2, 3, 4), order=ORDER) is None
-    assert await removed_ids(store) == []
-
-
-async def test_no_item_among_incomplete_candidates_is_no_answer(store: Store) -> None:
-    await append(store, a_scan(1))
-    await remove_listed(store, ids(1), order=ORDER)
-
-    with pytest.raises(Unavailable):
-        await remove_from_box(store, candidates(1, complete=False), order=ORDER)
 
 
 async def test_a_repeated_order_with_a_key_answers_the_first_result(store: Store) -> None:
@@ -109,28 +82,20 @@ async def test_the_removal_of_an_item_is_in_the_stream_of_its_scan(store: Store)
     assert {one.cause.actor for one in found} == {"viewer"}
 
 
-async def test_of_parallel_removals_of_one_item_one_succeeds(stores: list[Store]) -> None:
-    await append(stores[0], a_scan(1))
-
-    done = await asyncio.gather(
-        *(remove_from_box(stores[n % 2], candidates(1), order=ORDER) for n in range(20))
-    )
-
-    assert sum(one is not None for one in done) == 1
-    assert await removed_ids(stores[0]) == [1]
-    assert len(await events_in(stores[0], RemovalRecorded)) == 1
-
-
-async def test_parallel_removals_of_equal_units_take_one_each(stores: list[Store]) -> None:
-    units = range(1, 9)
+@pytest.mark.parametrize(("count", "orders"), [(1, 20), (8, 12)])
+async def test_parallel_removals_of_equal_units_take_one_each(
+    stores: list[Store], count: int, orders: int
+) -> None:
+    units = range(1, count + 1)
     await append(stores[0], *(a_scan(n) for n in units))
 
     done = await asyncio.gather(
-        *(remove_from_box(stores[n % 2], candidates(*units), order=ORDER) for n in range(12))
+        *(remove_from_box(stores[n % 2], candidates(*units), order=ORDER) for n in range(orders))
     )
 
     gone = [scan_id.int for one in done if one for scan_id in one.audit.removed]
     assert sorted(gone) == await removed_ids(stores[0]) == [*units]
+    assert len(await events_in(stores[0], RemovalRecorded)) == count
 
 
 async def test_parallel_removals_of_overlapping_lists_share_the_items(stores: list[Store]) -> None:

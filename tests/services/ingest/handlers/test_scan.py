@@ -1,16 +1,29 @@
-"""What happens when a device sends a batch, and when it asks what has arrived."""
+"""From the bytes of a batch to stored scans, and what a device is answered that asks for them."""
 
 import asyncio
+import json
+from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from contracts.ingest import ScanRecorded
-from services.ingest.handlers.body import BadRequest
-from services.ingest.handlers.scan import Recorded, verify
-from tests.services.ingest.handlers.sending import send
-from tests.services.ingest.history import NOON, NOON_MS, Store, event, events_in, uuid
+from services.ingest.domain.scan import Fault, Reading, read
+from services.ingest.handlers.body import (
+    BadRequest,
+    load,
+    read_batch,
+    read_uuids,
+    reading_of,
+    value_of,
+)
+from services.ingest.handlers.scan import Recorded
+from tests.services.ingest.history import NOON, NOON_MS, Store, batch, event, events_in, send, uuid
 
 LATER = NOON + timedelta(hours=1)
 
@@ -21,19 +34,6 @@ def counts(recorded: Recorded) -> tuple[int, int, int]:
 
 async def codes(store: Store) -> set[str]:
     return {scan.code for scan in await events_in(store, ScanRecorded)}
-
-
-async def test_new_scans_are_stored_with_one_receive_time_and_a_repeat_names_them(
-    store: Store,
-) -> None:
-    first = await send(store, event(1), event(2))
-    second = await send(store, event(2), event(1), at=LATER)
-
-    assert (counts(first), counts(second)) == ((2, 0, 0), (0, 2, 0))
-    assert {scan.received_at for scan in await events_in(store)} == {NOON}
-    assert await codes(store) == {"1", "2"}
-    assert set(second.duplicates) == {uuid(1), uuid(2)}
-    assert second.token == first.token
 
 
 async def test_within_a_batch_the_first_of_a_uuid_wins(store: Store) -> None:
@@ -51,12 +51,6 @@ async def test_a_bad_event_sent_again_is_an_error_again_but_kept_once(store: Sto
 
     assert counts(again) == (0, 0, 5)
     assert len(await events_in(store)) == 5
-
-
-async def test_a_mended_event_is_accepted_after_its_quarantine(store: Store) -> None:
-    await send(store, event(1, code=7))
-
-    assert counts(await send(store, event(1, code="7"))) == (1, 0, 0)
 
 
 async def test_an_event_without_uuid_is_stored_once_however_often_it_is_sent(
@@ -113,16 +107,6 @@ async def test_an_endless_bad_event_is_kept_as_far_as_kafka_can_carry(store: Sto
     assert len(recorded.data) < 900_000
 
 
-async def test_verify_knows_what_is_stored_and_what_is_quarantined(store: Store) -> None:
-    await send(store, event(1), event(2, ts=0))
-    spellings = [uuid(1).upper(), uuid(2).replace("-", "")]
-
-    asked = [*spellings, spellings[0], uuid(99), "uuid1", "", "\ud800"]
-
-    assert await verify(store, "demo", asked) == spellings
-    assert await verify(store, "other", asked) == []
-
-
 async def test_parallel_identical_batches_count_every_scan_once(stores: list[Store]) -> None:
     events = [event(n) for n in range(20)]
 
@@ -144,3 +128,117 @@ async def test_what_a_device_can_send_a_real_log_can_hold(stores: list[Store]) -
 
     assert counts(await send(stores[0], *awkward)) == (3, 0, 3)
     assert len(await events_in(stores[0], ScanRecorded)) == 3
+
+
+PLAIN = {"uuid": uuid(1), "ts": NOON_MS, "type": "ITEM", "operator": "anna"}
+
+_texts = st.text(max_size=8) | st.text(st.characters(codec=None), max_size=3)
+_odd = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | _texts
+    | st.lists(st.integers(), max_size=2)
+    | st.dictionaries(_texts, st.integers(), max_size=2)
+)
+_uuids = st.uuids().flatmap(
+    lambda uuid: st.sampled_from([str(uuid), uuid.hex, str(uuid).upper(), f"{{{uuid}}}", uuid.urn])
+)
+_fields = {
+    "uuid": _uuids,
+    "ts": st.integers(-(10**20), 10**20) | st.integers(10**12, 2 * 10**12) | st.just(1e12),
+    "timestamp": st.integers(10**12, 2 * 10**12),
+    "day": _odd,
+} | dict.fromkeys(
+    ["type", "operator", "client", "city", "box", "code", "details", "source"], _texts
+)
+_NEEDED = ("ts", "type", "operator")
+_events = st.fixed_dictionaries(
+    {name: _fields[name] for name in _NEEDED},
+    optional={name: values for name, values in _fields.items() if name not in _NEEDED},
+)
+_events_with_oddities = st.builds(
+    lambda event, name, odd: event | {name: odd}, _events, st.sampled_from(list(_fields)), _odd
+)
+
+
+def outcomes(body: bytes) -> list[Reading | Fault]:
+    return [reading_of(event) for event in read_batch(body)]
+
+
+@given(event=_events | _events_with_oddities | _odd, ascii_only=st.booleans())
+@example(event=PLAIN | {"code": "\udc00"}, ascii_only=True)
+@example(event=PLAIN | {"x": "\ud800"}, ascii_only=True)
+@example(event=PLAIN | {"uuid": None, "details": None, "client": None}, ascii_only=True)
+def test_the_fast_way_reads_the_same_as_the_slow_way(event: Any, ascii_only: bool) -> None:
+    body = json.dumps({"events": [event]}, ensure_ascii=ascii_only)
+    slow = read(load(body)["events"][0])
+
+    (fast,) = outcomes(body.encode("utf-8", "surrogatepass"))
+
+    if has_surrogates(body):  # bytes that are no UTF-8 are read as other, equally lone surrogates
+        assert isinstance(fast, Reading) == isinstance(slow, Reading)
+    else:
+        assert repr(fast) == repr(slow)
+
+
+def has_surrogates(text: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+@given(events=st.lists(_events | _odd, min_size=1, max_size=5))
+def test_what_is_wrong_with_one_event_says_nothing_about_the_others(events: list[Any]) -> None:
+    together = outcomes(batch(*events))
+    alone = [outcomes(batch(event))[0] for event in events]
+
+    assert repr(together) == repr(alone)
+
+
+@given(body=st.binary(max_size=60) | _odd.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    with suppress(BadRequest):
+        outcomes(body)
+
+
+def test_the_common_event_takes_the_fast_way() -> None:
+    (event,) = read_batch(batch(PLAIN | {"details": "", "source": "pwa", "box": "ivancov/8"}))
+
+    assert isinstance(event, msgspec.Raw)
+    assert isinstance(reading_of(event), Reading)
+
+
+@pytest.mark.parametrize(
+    "hurt",
+    [
+        b'{"ts": NaN}',
+        b'{"ts": 1e999}',
+        b'{"code": "\\ud800"}',
+        b'{"code": "a\x00b"}',
+        b'{"code": "a\tb"}',
+        b'{"code": "\xff"}',
+        b'{"code": "\xed\xa0\x80"}',
+        b'{"ts": ' + b"9" * 5000 + b"}",
+    ],
+    ids=lambda body: repr(body[:20]),
+)
+def test_a_hurt_event_leaves_its_neighbours_whole(hurt: bytes) -> None:
+    body = b'{"events":[%s,%s]}' % (json.dumps(PLAIN).encode(), hurt)
+
+    sound, fault = outcomes(body)
+
+    assert isinstance(sound, Reading)
+    assert isinstance(fault, Fault)
+    assert json.dumps(value_of(read_batch(body)[1])).isascii()
+
+
+def test_a_byte_order_mark_is_overlooked() -> None:
+    assert outcomes(b"\xef\xbb\xbf" + batch(PLAIN)) == outcomes(batch(PLAIN))
+
+
+def test_a_hundred_events_are_a_batch() -> None:
+    assert len(read_batch(batch(*[PLAIN] * 100))) == 100
+
+
+def test_uuids_are_read_as_written() -> None:
+    assert read_uuids(b'{"uuids":["uuid1","\\ud800"]}') == ["uuid1", "\ud800"]

@@ -9,7 +9,7 @@ from typing import Any
 from contracts.ingest import IngestEvent
 from libs.postgres.pool import Pool
 from services.ingest.domain.day import Days
-from services.ingest.read_models import activity, presence
+from services.ingest.read_models import activity
 from services.ingest.read_models.activity import Activity, Counts
 from tests.services.ingest.history import NOON, TODAY, a_scan, asking, audit, record, removed
 
@@ -20,11 +20,6 @@ async def answer(pool: Pool, days: Days = TODAY, **filters: Any) -> Activity:
 
 async def total(pool: Pool, kind: str | None = None, **filters: Any) -> int:
     return await activity.total(pool, asking(**filters), kind)
-
-
-async def test_nothing_happened_yet(pool: Pool) -> None:
-    assert await answer(pool) == Activity(operators={}, last={}, clients={}, cities=[])
-    assert await total(pool) == 0
 
 
 async def test_scans_are_counted_by_operator_and_by_client(pool: Pool) -> None:
@@ -130,6 +125,7 @@ async def test_who_has_nothing_left_is_named_no_longer_but_counted_as_removed(po
     assert await answer(pool, operator="boris") == Activity(
         operators={}, last={}, clients={}, cities=[], removed=1
     )
+    assert await total(pool, operator="boris") == 0
 
 
 async def test_an_audit_counts_on_the_day_of_the_removal(pool: Pool) -> None:
@@ -183,16 +179,3 @@ async def test_the_sums_are_those_of_the_rows_whatever_comes_in_whichever_batche
     summed = await pool.fetch("TABLE activity_total")
     assert sorted(map(tuple, kept)) == sorted(map(tuple, summed))
     assert len(kept) == 3 + 3 + 2
-
-
-async def test_the_latest_receive_time_counts_whatever_day_was_scanned(pool: Pool) -> None:
-    later = NOON + timedelta(minutes=5)
-    await record(
-        pool,
-        a_scan(1, received_at=later, scanned_at=NOON - timedelta(days=3)),
-        a_scan(2, received_at=NOON),
-        a_scan(4, operator="boris", source="dashboard"),  # not boris himself
-    )
-    await record(pool, a_scan(3, received_at=NOON + timedelta(minutes=1)))
-
-    assert await presence.last_seen(pool, "demo", ["anna", "boris", "clara"]) == {"anna": later}

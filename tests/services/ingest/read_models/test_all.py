@@ -14,15 +14,11 @@ from contracts.ingest import (
 )
 from libs.postgres.pool import Pool
 from libs.testing.read_models import (
-    Projector,
     assert_history_decides,
     assert_migrated_as_declared,
     assert_tenants_are_fenced,
-    clear,
-    rows_of,
 )
 from services.ingest.domain.removal import Found, Removing, decide
-from services.ingest.handlers.removal import Order, remove_listed
 from services.ingest.read_models.activity_rows import ACTIVITY, TOTAL
 from services.ingest.read_models.box_rows import BOX
 from services.ingest.read_models.presence import PRESENCE
@@ -30,13 +26,9 @@ from services.ingest.read_models.quarantine import QUARANTINE
 from services.ingest.read_models.removal import REMOVAL
 from services.ingest.read_models.scan_log import SCAN_LOG
 from tests.services.ingest.history import (
-    DEMO,
     NOON,
-    PROJECTIONS,
     TABLES,
-    Store,
     a_scan,
-    append,
     in_envelope,
     project,
     quarantine_id,
@@ -111,28 +103,3 @@ async def test_the_tables_are_as_the_migrations_made_them(pool: Pool) -> None:
     assert sorted(table.name for table in tables) == sorted(TABLES)
 
     await assert_migrated_as_declared(pool, "ingest", tables)
-
-
-async def test_a_rebuild_from_the_log_brings_no_removed_item_back(pool: Pool, store: Store) -> None:
-    scans = [a_scan(n) for n in range(6)]
-    projector = Projector(store, pool, "ingest", PROJECTIONS)
-
-    async def remove(*which: int) -> None:
-        order = Order(kind="BULK_REMOVE", operator="vera", reason="", at=NOON)
-        ids = [scans[n].scan_id for n in which]
-        assert await remove_listed(store, ids, order=order, cause=DEMO)
-        await projector.catch_up()
-
-    await append(store, *scans[:4])
-    await projector.catch_up()
-    await remove(0, 3)
-    await append(store, *scans)
-    await remove(5)
-    as_it_happened = await rows_of(pool, TABLES, except_columns=WRITTEN)
-
-    await clear(pool, TABLES)
-    await Projector(store, pool, "ingest", PROJECTIONS).catch_up()
-
-    assert await rows_of(pool, TABLES, except_columns=WRITTEN) == as_it_happened
-    live = await pool.fetchval("SELECT count(*) FROM scan_log WHERE removed_at IS NULL")
-    assert live == 3 + 2  # items and audits

@@ -1,7 +1,7 @@
 """What was known at an earlier instant, by a real log."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from deploy.local.postgres import query
@@ -43,6 +43,7 @@ async def test_an_append_is_known_from_its_microsecond_on_to_its_tenant_alone(
 
     assert await items(reading_pool, now) == {"demo's anna": as_of.PAGE + 8}
     assert await items(reading_pool, replace(now, at=instants[0])) == {"demo's anna": 3}
+    assert await items(reading_pool, replace(now, at=instants[0] - timedelta.resolution)) == {}
     assert await items(reading_pool, replace(now, tenant="other")) == {"other's anna": 7}
     assert await items(reading_pool, replace(now, tenant="third")) == {}
 

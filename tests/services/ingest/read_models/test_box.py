@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import product
 from random import Random
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -24,7 +23,6 @@ from tests.services.ingest.history import (
     a_scan,
     asking,
     fill,
-    in_envelope,
     record,
     removed,
 )
@@ -43,42 +41,6 @@ async def answer(
     items: int = 100,
 ) -> Boxes:
     return await box.answer(pool, asking(days), limit=limit, offset=offset, items=items)
-
-
-async def test_a_scan_without_a_label_is_in_no_box(pool: Pool) -> None:
-    await record(pool, a_scan(1, kind="CITY", box="", client=""), a_scan(2, kind="ERROR", box=""))
-
-    assert (await answer(pool)).total() == Total()
-
-
-async def test_equal_numbers_of_two_clients_or_cities_are_several_boxes(pool: Pool) -> None:
-    await record(
-        pool,
-        a_scan(1),
-        a_scan(2, client="petrov", box="petrov/8"),
-        a_scan(3, city="Rostov"),
-        a_scan(4, client="petrov"),
-    )
-
-    assert (await answer(pool)).total() == Total(items=4, boxes=4)
-
-
-async def test_days_begin_at_midnight_also_where_clocks_are_changed(pool: Pool) -> None:
-    moments = {
-        "2025-03-29T22:59:59Z": "2025-03-29",
-        "2025-03-29T23:00:00Z": "2025-03-30",
-        "2025-03-30T21:59:59Z": "2025-03-30",
-        "2025-03-30T22:00:00Z": "2025-03-31",
-        "2025-10-26T22:59:59Z": "2025-10-26",
-        "2025-10-26T23:00:00Z": "2025-10-27",
-    }
-    for number, (moment, day) in enumerate(moments.items()):
-        scan = a_scan(number, box=moment, scanned_at=datetime.fromisoformat(moment))
-        async with pool.acquire() as connection, connection.transaction():
-            await box.project(connection, [in_envelope(scan)], zone=ZoneInfo("Europe/Berlin"))
-
-        found = await pool.fetchval("SELECT day FROM box WHERE box = $1", moment)
-        assert str(found) == day, moment
 
 
 async def test_pages_cut_one_order_and_totals_count_every_page(pool: Pool) -> None:

@@ -78,13 +78,6 @@ async def test_codes_are_filtered_and_counted(pool: Pool) -> None:
     assert list(counts.items()) == [("bad_ts", 2), ("unstorable_text", 1)]
 
 
-async def test_what_is_open_is_counted_over_all_tenants(pool: Pool) -> None:
-    await record(pool, kept(1), kept(2), mended(2), dropped(9))
-    await record(pool, kept(3), tenant="other")
-
-    assert await quarantine.open_by_code(pool) == {"unstorable_text": 2}
-
-
 async def test_a_list_shows_only_the_beginning_of_a_long_event(pool: Pool) -> None:
     await record(pool, kept(1, raw="x" * 5000))
 
