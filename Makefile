@@ -16,8 +16,9 @@ INSTALL_FAILED = { echo "The packages could not be installed (see above). Check 
 
 # Services start in many tests: what they import is compiled once, also where the environment forbids it.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
-# All tests run side by side; some that were named run in one process, which starts sooner.
-WORKERS := $(if $(ARGS),,-n $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )) --dist loadfile --no-loadscope-reorder)
+# All tests run side by side; some that were named run in one process, which starts sooner. The rules
+# of the architecture are a matter of `make check`.
+WORKERS := $(if $(ARGS),,--ignore tests/architecture -n $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )) --dist loadfile --no-loadscope-reorder)
 # That none of the tests that were named is of this kind is no fault.
 OR_NONE := $(if $(ARGS),|| [ $$? -eq 5 ] && echo "(None of the tests that were named is of this kind.)")
 
