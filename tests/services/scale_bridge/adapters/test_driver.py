@@ -16,7 +16,6 @@ from services.scale_bridge.adapters.simulator.goods import catalogue
 from services.scale_bridge.adapters.wire import Step
 from services.scale_bridge.domain import catalogue as catalogues
 from services.scale_bridge.domain import fault
-from services.scale_bridge.domain.catalogue import Strictness
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, plus, priced, prices
 
 
@@ -133,27 +132,6 @@ async def test_a_password_that_no_scale_can_have_is_not_sent(driver: Driver, pas
         assert scale.transcript.connections == 0
 
 
-@pytest.mark.parametrize(
-    ("given", "relaxed"),
-    [
-        ("badhash", Strictness(hash=False)),
-        ("nan", Strictness(finite_numbers=False)),
-        ("dupkeys", Strictness(unique_keys=False)),
-    ],
-    ids=["hash", "numbers", "keys"],
-)
-async def test_strictness_is_relaxed_only_when_asked(
-    driver: Driver, given: str, relaxed: Strictness
-) -> None:
-    """(R5)"""
-    async with a_scale(3, given) as scale:
-        with pytest.raises(fault.BadCatalogue):
-            await driver.fetch(endpoint(scale), PASSWORD)
-
-        fetched = await driver.fetch(endpoint(scale), PASSWORD, strictness=relaxed)
-        assert fetched.items == 3
-
-
 async def test_an_upload_state_lost_with_the_connection_changes_nothing(driver: Driver) -> None:
     async with a_scale(3, state="connection", connections=1) as scale:
         await driver.upload(endpoint(scale), PASSWORD, priced(3, 4.0), clear=False)
@@ -180,16 +158,6 @@ async def test_no_password_and_no_word_of_the_driver_is_logged(
     assert [entry["event"] for entry in logged] == events
     assert secret not in repr(logged)
     assert secret.encode().hex() not in repr(logged)
-
-
-async def test_many_scales_are_served_side_by_side(driver: Driver) -> None:
-    """(R20)"""
-
-    async def one(items: int) -> Any:
-        async with a_scale(items, "slow:0.02") as scale:
-            return (await driver.fetch(endpoint(scale), PASSWORD)).items
-
-    assert await asyncio.gather(*map(one, range(1, 21))) == [*range(1, 21)]
 
 
 @pytest.mark.parametrize("given", ["poll:inf", "mute:14", "drip:0.01", "hashbusy", "slow:1"])

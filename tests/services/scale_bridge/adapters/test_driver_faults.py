@@ -175,19 +175,3 @@ async def test_whenever_the_power_fails_the_next_upload_sets_it_right(
 
         await driver.upload(where, PASSWORD, desired, clear=clear)
         assert (await driver.fetch(where, PASSWORD)).document == desired
-
-
-async def test_a_scale_that_lies_is_found_out_by_reading_back(driver: Driver) -> None:
-    """(R4)"""
-    async with a_scale(ITEMS, "lie") as scale:
-        where = endpoint(scale)
-        await driver.upload(where, PASSWORD, priced(ITEMS, NEW_PRICE), clear=False)
-
-        assert (await driver.fetch(where, PASSWORD)).document == catalogue(ITEMS)
-
-
-async def test_a_wrong_password_is_the_scales_answer_and_not_the_drivers(driver: Driver) -> None:
-    """(R12, R16)"""
-    async with a_scale(ITEMS, password="9876") as scale:
-        with pytest.raises(fault.WrongPassword):
-            await driver.fetch(endpoint(scale), PASSWORD)

@@ -27,7 +27,6 @@ from tests.services.scale_bridge.service import (
     catching_up,
     open_device,
     open_devices,
-    open_service,
     scale_settings,
 )
 from tests.services.scale_bridge.streams import listening, until
@@ -143,7 +142,8 @@ async def test_a_price_is_sent_to_every_scale_of_the_tenant_and_followed(databas
         await a_device(service, stranger, elsewhere)
         before = elsewhere.base.products[1]["price"]
         change = changed()
-        assert (await anna.get("/prices/51/delivery")).status_code == 404
+        early = await anna.get("/prices/51/delivery")
+        assert (early.status_code, early.json()["detail"]) == (404, "Price not found")
 
         assert await announce(service, change) == 3
 
@@ -202,13 +202,6 @@ async def test_a_price_to_come_waits(database: str) -> None:
         assert [one["price_id"] for one in answer["coming"]] == [str(to_come.price_id)]
         later = await device.owner.get(f"/prices/deliveries?price_id={to_come.price_id}")
         assert [one["state"] for one in later.json()["scales"]] == ["waiting"]
-
-
-async def test_a_price_that_was_never_announced_is_404(database: str) -> None:
-    async with open_service(database) as service, service.client() as anna:
-        for path in ("/prices/51/delivery", f"/prices/deliveries?price_id={uuid4()}"):
-            answer = await anna.get(path)
-            assert (answer.status_code, answer.json()["detail"]) == (404, "Price not found")
 
 
 async def test_a_stream_shows_it_arrive(database: str) -> None:

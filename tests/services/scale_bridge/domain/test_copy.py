@@ -9,7 +9,6 @@ from contracts.scale_bridge import (
     CatalogueDoubted,
     CatalogueReverted,
     DatesRefreshed,
-    ProductEdited,
     ScaleBridgeEvent,
 )
 from libs.errors import Refused
@@ -22,7 +21,6 @@ from services.scale_bridge.domain.copy import (
     catalogue_with,
 )
 from services.scale_bridge.domain.copy_commands import Doubt, Invalidate, RefreshDates
-from services.scale_bridge.domain.product import BadFields
 from tests.services.scale_bridge.copies import (
     CATALOGUE,
     CONTENTS,
@@ -91,11 +89,6 @@ def test_the_flag_is_clean_only_if_the_stored_revision_is_the_confirmed_one() ->
     assert not after(*EDITED, was_confirmed(2)).dirty
 
 
-def test_an_edit_during_a_transfer_leaves_the_flag_dirty() -> None:
-    """(R8)"""
-    assert after(*TWICE_EDITED, was_confirmed(2)).dirty
-
-
 def test_a_doubt_makes_the_flag_dirty_until_the_scale_is_read_or_written() -> None:
     """(R8)"""
     assert after(*FETCHED, DOUBTED).dirty
@@ -109,12 +102,6 @@ def test_a_fetch_of_what_was_edited_to_confirms_the_edit() -> None:
     edited = Scenario(catalogue_with({**CONTENTS, "edited": document})).given(*EDITED)
 
     edited.when(fetch("edited", document)).then(was_confirmed(2, "edited"))
-
-
-def test_at_another_address_the_copy_is_another_scales() -> None:
-    """(R9)"""
-    assert after(*MOVED).dirty
-    assert after(*MOVED).shown == {"products": []}
 
 
 def test_a_replaced_revision_can_be_brought_back() -> None:
@@ -134,21 +121,6 @@ def test_a_catalogue_whose_content_is_lost_is_not_sent() -> None:
     assert copy.document is None
     with pytest.raises(Refused):
         lost.decide(copy, edit(price=1))
-
-
-def test_another_products_plu_cannot_be_taken() -> None:
-    """(R11)"""
-    with pytest.raises(BadFields):
-        CATALOGUE.decide(after(*FETCHED), edit(pluNumber=2))
-
-
-def test_shelf_life_goes_to_the_field_dates_were_made_from() -> None:
-    """(R13)"""
-    [edited] = CATALOGUE.decide(after(*FETCHED), edit(shelfLife=9))
-
-    assert isinstance(edited, ProductEdited)
-    assert edited.after == {"shelfLife": 9, "shelfLifeInDays": 9}
-    assert edited.before == {"shelfLife": 5, "shelfLifeInDays": None}
 
 
 def test_dates_are_refreshed_on_top_of_pending_edits() -> None:

@@ -2,29 +2,25 @@
 
 from datetime import timedelta
 
-from contracts.scale_bridge import OperationQueued, PriceOverridden, PriceTaken, ProductEdited
+from contracts.scale_bridge import PriceOverridden, PriceTaken, ProductEdited
 from libs.clock import utc_now
 from libs.eventsourcing.log import Cause
 from libs.testing.waiting import eventually
 from services.scale_bridge.adapters import prices
 from services.scale_bridge.handlers import price
 from services.scale_bridge.handlers.desk import Remembered
-from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.pricing import (
     ARTICLE,
     announce,
     by_price,
     changed,
-    delivery,
     remember,
     states,
 )
 from tests.services.scale_bridge.service import (
     Device,
-    a_device,
     open_device,
     open_service,
-    open_working,
 )
 
 
@@ -53,38 +49,14 @@ async def test_a_fetch_of_another_price_leads_back_to_the_shops(database: str) -
         assert [one.price_id for one in taken] == [change.price_id] * 2
 
 
-async def test_without_prices_of_a_shop_the_catalogue_is_what_the_scale_has(database: str) -> None:
-    """And clean (§1)."""
-    async with open_device(database) as device:
-        await device.set_price(2, 7.0)
-        device.scale.base.products[1]["price"] = 1.0
-        document = await device.fetch()
-
-        assert document["products"][1]["price"] == 1.0
-        assert not await device.is_listed_dirty()
-        assert await device.service.events(PriceTaken) == []
-        assert {one.kind for one in await device.service.events(OperationQueued)} == {"fetch"}
-
-
-async def test_a_scale_that_comes_later_gets_it_too(database: str) -> None:
-    """But no price before it is valid."""
-    async with a_scale(3) as scale, open_working(database) as service, service.client() as anna:
-        await announce(service, changed(5_000))
-        await remember(service, changed(9_900, valid_at=utc_now() + timedelta(hours=1)))
-        device = await a_device(service, anna, scale, read=False)
-
-        document = await device.fetch()
-
-        assert document["products"][1]["price"] == 50.0
-        await shows_clean(device, 50.0)
-
-
 async def test_a_scale_that_comes_later_gets_all_of_them_at_once(database: str) -> None:
+    """But no price before it is valid."""
     async with open_device(database, 300, read=False) as device:
         service = device.service
         articles = [product["code"] for product in device.scale.base.products]
         announced = [changed(5_000 + code, article=code) for code in articles]
-        await remember(service, *announced)
+        to_come = changed(9_900, valid_at=utc_now() + timedelta(hours=1))
+        await remember(service, *announced, to_come)
 
         document = await device.fetch()
 
@@ -98,28 +70,6 @@ async def test_a_scale_that_comes_later_gets_all_of_them_at_once(database: str) 
         await eventually(device.is_dirty, False)
         assert [product["price"] for product in device.scale.base.products] == wanted
         assert len(await by_price(service)) == 1
-
-
-async def test_a_person_overrules_the_shop_until_it_announces_another_price(database: str) -> None:
-    async with open_device(database) as device:
-        await announce(device.service, changed())
-        await device.shows(123.45)
-        await device.set_price(2, 9.5)
-        await device.upload()
-
-        document = await device.fetch()
-
-        assert document["products"][1]["price"] == 9.5
-        assert not await device.is_dirty()
-        [overridden] = await device.service.events(PriceOverridden)
-        assert overridden.price == 9.5
-        found = await delivery(device.owner)
-        [scale] = found["scales"]
-        assert (scale["state"], found["summary"]["behind"]) == ("overridden", 0)
-        assert scale["overridden_at"] is not None
-
-        await announce(device.service, changed(777))
-        await device.shows(7.77)
 
 
 async def test_a_price_that_changes_nothing_is_recorded_and_sends_nothing(database: str) -> None:

@@ -46,18 +46,6 @@ def test_minor_units_become_major_ones(amount: int, currency: str, written: floa
     assert major(amount, currency) == written
 
 
-async def test_a_price_announced_twice_does_not_undo_what_came_between(database: str) -> None:
-    """Exactly once, by a command id of price and scale."""
-    async with open_device(database) as device:
-        change = changed()
-        await announce(device.service, change)
-        await device.set_price(2, 9.5)
-        await announce(device.service, change)
-
-        assert (await device.cached())["products"][1]["price"] == 9.5
-        assert len(await device.service.events(ProductEdited)) == 2
-
-
 async def test_many_prices_are_sent_together(database: str) -> None:
     """A new price list is not an upload per line."""
     async with open_device(database, 40) as device:
@@ -180,6 +168,8 @@ async def test_a_dead_scale_gets_only_the_last_price_when_it_is_back(database: s
         old = (await anna.get(f"/prices/deliveries?price_id={first.price_id}")).json()
         assert [one["state"] for one in old["scales"]] == ["overridden", "overridden"]
         assert {one["overridden_by"] for one in old["scales"]} == {"price"}
+        assert all(one["overridden_at"] for one in old["scales"])
+        assert old["summary"]["behind"] == 0
 
 
 async def prices_shown_by(device: Device) -> list[float]:

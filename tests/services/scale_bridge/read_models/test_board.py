@@ -10,7 +10,6 @@ import pytest
 
 from contracts.scale_bridge import DeviceProfiled, VerificationDue
 from libs.postgres.pool import Pool
-from services.scale_bridge.domain.shown import shown_by_plu
 from services.scale_bridge.domain.standing import State, standing
 from services.scale_bridge.read_models import board, profile
 from services.scale_bridge.read_models.board import Row
@@ -43,16 +42,6 @@ async def only(pool: Pool, history: History) -> Row:
     await history.project(pool)
     (row,) = await rows(pool)
     return row
-
-
-async def test_a_new_scale_is_unknown(pool: Pool) -> None:
-    history = History()
-    history.registered()
-
-    row = await only(pool, history)
-
-    assert (row.number, row.name, standing(row.facts).state) == (1, "Сыр", State.UNKNOWN)
-    assert (row.shop, row.group, row.next_verification) == ("", "", None)
 
 
 def failed(number: int, *code: str, kind: str = "upload", detail: str = "") -> Any:
@@ -93,27 +82,6 @@ async def test_a_scale_that_was_synced_has_a_state_and_a_reason(pool: Pool, case
     assert facts.heard_at == minute(0)
 
 
-async def test_a_liar_is_named_until_it_shows_what_it_shall(pool: Pool) -> None:
-    """It confirmed an upload, and a read-back showed something else."""
-    history = History()
-    await history.synced(pool, BASE)
-    history.edited(2, 1, price=1.5)
-    history.queued(2, at=5)
-    history.applied(2, at=5)
-    history.doubted(2, by=2)
-    history.ended(2, "upload", "failed", "NotShown", at=5)
-    history.done(3, "probe", "done", at=6)
-
-    row = await only(pool, history)
-    assert standing(row.facts).state is State.LYING
-    assert "товаров: 1" in standing(row.facts).reason
-
-    history.done(4, "upload", "verified", at=9)
-    history.confirmed(2)
-    history.read(9, {"1": dict(shown_by_plu(catalogue(product(1, 1.5)))["1"])}, by=4)
-    assert standing((await only(pool, history)).facts).state is State.OK
-
-
 async def test_owners_see_their_scales_by_number(pool: Pool) -> None:
     history = History()
     await history.synced(pool, BASE, of=2, name="Б")
@@ -143,18 +111,6 @@ async def due(pool: Pool, left: int, *, limit: int = 9) -> list[int]:
         found = await profile.due(connection, DUE - timedelta(days=left), limit=limit)
     numbers = {device_id(number): number for number in range(1, 9)}
     return sorted(numbers[one.device_id] for one in found)
-
-
-async def test_the_board_says_what_a_scale_is(pool: Pool) -> None:
-    history = History()
-    history.registered()
-    await history.project(pool)
-    describe(history)
-    describe(history, shop="B")
-
-    row = await only(pool, history)
-
-    assert (row.shop, row.group, row.next_verification) == ("B", "cheese", DUE)
 
 
 async def test_scales_that_are_due_and_were_not_reminded_of_are_listed(pool: Pool) -> None:

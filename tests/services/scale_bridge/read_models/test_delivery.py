@@ -6,7 +6,6 @@ A table of histories, with the state that follows from each.
 from collections.abc import Sequence
 from dataclasses import replace
 from operator import methodcaller as step
-from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +23,6 @@ from tests.services.scale_bridge.histories import (
     minute,
     price_id,
     product,
-    project,
     store_content,
 )
 
@@ -74,19 +72,6 @@ async def test_it_is_taken_then_sending_then_applied_then_verified(pool: Pool) -
     ]
     assert row.facts.verified_at == minute(14)
     assert (row.sending_at, row.applied_at) == (minute(12), minute(13))
-
-
-@pytest.mark.parametrize("seed", range(6))
-async def test_streams_may_come_in_any_order(pool: Pool, seed: int) -> None:
-    history = await a_history(pool, QUEUED, SENDING, APPLIED, READ, ENDED)
-    streams = sorted({one.stream for one in history.events})
-    Random(seed).shuffle(streams)
-    await project(pool, sorted(history.events, key=lambda one: streams.index(one.stream)))
-
-    [row] = await rows(pool)
-
-    assert told(row.facts).state is State.VERIFIED
-    assert row.facts.verified_at == minute(14)
 
 
 LIAR = {"outcome": "failed", "code": "NotShown", "detail": "Весы…", "at": 15, "revision": 2}
@@ -175,23 +160,6 @@ async def test_an_article_that_is_sold_no_more_is_gone(pool: Pool) -> None:
     history.fetched(3, await store_content(pool, catalogue(product(2))))
 
     assert (await outcome(pool, history))[1].state is State.GONE
-
-
-async def test_a_scale_the_price_has_not_come_to_waits(pool: Pool) -> None:
-    history = History()
-    await history.synced(pool, catalogue(product(1)))
-
-    assert (await outcome(pool, history))[1].state is State.WAITING
-
-
-async def test_no_other_owner_or_tenant_sees_it(pool: Pool) -> None:
-    await (await a_history(pool)).project(pool)
-
-    async with pool.acquire() as connection:
-        assert not await delivery.rows(connection, "demo", UUID(int=5), PRICE)
-        assert not await delivery.rows(connection, "other", OWNER, PRICE)
-        assert await delivery.price_of(connection, "demo", PRICE.price_id) is not None
-        assert await delivery.price_of(connection, "other", PRICE.price_id) is None
 
 
 async def test_missing_prices_are_those_of_late_that_count(pool: Pool) -> None:
