@@ -89,14 +89,6 @@ def test_a_new_text_has_an_id_like_the_others() -> None:
         assert event.after["id"] == expected
 
 
-@pytest.mark.parametrize("value", ["", "x" * (label.LONGEST_TEXT + 1), "a\0b", "\ud800"])
-def test_a_text_that_cannot_be_sent_is_no_text(value: str) -> None:
-    with pytest.raises(BadFields) as refused:
-        CATALOGUE.decide(after(), put("1", value))
-
-    assert refused.value.reasons.keys() == {"value"}
-
-
 def test_a_text_comes_behind_the_others_also_where_there_was_none() -> None:
     new = {"id": 9, "value": "x"}
 

@@ -262,6 +262,7 @@ async def test_the_line_breaks_in_the_middle_and_the_work_goes_on(
         assert await remote.ends(operation_id) == [ended]
 
 
+@pytest.mark.system
 async def test_a_line_that_breaks_again_and_again_makes_no_second_end(
     remote: Remote, line: Line
 ) -> None:
