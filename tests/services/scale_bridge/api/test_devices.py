@@ -87,10 +87,7 @@ REFUSED: Final = [({where: value}, where) for where in VALUES for value in VALUE
 async def test_what_no_scale_can_be_is_refused(database: str) -> None:
     """(R12, R14)"""
     without_address = {"name": "cheese", "password": PASSWORD}
-    async with (
-        open_service(database, allow_loopback=False) as service,
-        service.client() as anna,
-    ):
+    async with open_service(database, allow_loopback=False) as service, service.client() as anna:
         number = (await anna.post("/devices", json=unlike(name="other"))).json()["id"]
         registered = [(unlike(**change), where) for change, where in REFUSED]
         for body, where in [*registered, (without_address, "ip")]:

@@ -176,11 +176,7 @@ async def test_attempts_are_recorded_and_there_are_three_at_most(database: str) 
 
 async def test_an_operation_of_each_kind_can_be_ordered_and_followed(database: str) -> None:
     """(R22)"""
-    async with (
-        a_scale(3) as scale,
-        open_service(database) as service,
-        service.client() as anna,
-    ):
+    async with a_scale(3) as scale, open_service(database) as service, service.client() as anna:
         async with working_bridge(service.settings):
             device = await a_device(service, anna, scale)
         kinds = ("fetch", "verify", "probe", "upload", "refresh")

@@ -62,7 +62,7 @@ async def test_it_is_a_scale_whose_goods_and_transcript_stay(
     assert json.loads(base.read_bytes()) == priced(12, 3.0)
     lines = [json.loads(line) for line in frames.read_text().splitlines()]
     assert [line["step"] for line in lines if line["direction"] == "in"] == [
-        *("14", "15", "15", "12/06", "12/07", "12/03", "13/02", "13/03", "13/09"),
+        *("14", "15", "15", "12/06", "12/07", "12/03", "13/02", "13/03", "13/09")
     ]
     assert PASSWORD.encode().hex() not in frames.read_text()
 

@@ -209,10 +209,7 @@ async def test_a_stream_shows_it_arrive(database: str) -> None:
     async with open_device(database, stream_poll_seconds=0.02) as device:
         service = device.service
         await announce(service, changed())
-        async with (
-            catching_up(service),
-            listening(service.app, device.owner, path) as events,
-        ):
+        async with catching_up(service), listening(service.app, device.owner, path) as events:
             await until(
                 events, lambda data: [one["state"] for one in data["scales"]] == ["verified"]
             )

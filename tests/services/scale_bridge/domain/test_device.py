@@ -30,12 +30,7 @@ from services.scale_bridge.domain.device import (
 )
 from services.scale_bridge.domain.password import BadPassword, checked
 from services.scale_bridge.domain.profile import ModelUnknown, Profile, SetProfile
-from services.scale_bridge.domain.relaxation import (
-    RULES,
-    ReasonMissing,
-    RuleUnknown,
-    SetStrictness,
-)
+from services.scale_bridge.domain.relaxation import RULES, ReasonMissing, RuleUnknown, SetStrictness
 from services.scale_bridge.domain.verification import Remind, days_left, nearest, reminder_id
 from tests.services.scale_bridge.decisions import decisions, row
 from tests.services.scale_bridge.usual import Usual

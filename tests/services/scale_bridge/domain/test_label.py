@@ -11,13 +11,7 @@ from services.scale_bridge.domain.copy_commands import DropMessage, SetMessage
 from services.scale_bridge.domain.copy_history import Copy
 from services.scale_bridge.domain.model import Limits
 from services.scale_bridge.domain.product import BadFields, BeyondModel
-from tests.services.scale_bridge.copies import (
-    a_product,
-    edit,
-    made,
-    was_fetched,
-    was_invalidated,
-)
+from tests.services.scale_bridge.copies import a_product, edit, made, was_fetched, was_invalidated
 from tests.services.scale_bridge.decisions import decisions, row
 
 FLOUR = {"id": 1, "value": "Состав: мука", "deleted": False, "font": 2}

@@ -9,11 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.scale_bridge import (
-    ScaleBridgeEvent,
-    ScheduleClaimed,
-    ScheduleSet,
-)
+from contracts.scale_bridge import ScaleBridgeEvent, ScheduleClaimed, ScheduleSet
 from libs.eventsourcing.codec import Codec
 from services.scale_bridge.domain.calendar import calendar
 from services.scale_bridge.domain.schedule import SCHEDULE, SchedulingOff, upcoming

@@ -68,9 +68,7 @@ def count(device: Device, step: Step) -> int:
     return list(device.scale.transcript.steps()).count(step)
 
 
-async def test_what_a_killed_bridge_left_ends_once_and_the_next_begins_clean(
-    database: str,
-) -> None:
+async def test_what_a_killed_bridge_left_ends_once_and_the_next_begins_clean(database: str) -> None:
     """(R4, R8, R25)"""
     async with edited_device(database, lease_seconds=6.0, reply_seconds=60) as device:
         service, scale = device.service, device.scale
@@ -188,9 +186,7 @@ async def test_a_lease_that_is_not_renewed_runs_out(database: str) -> None:
         await eventually(lambda: leases.take(where, "next"))
 
 
-async def test_what_a_lease_was_lost_over_is_unknown_and_the_scale_is_let_go(
-    database: str,
-) -> None:
+async def test_what_a_lease_was_lost_over_is_unknown_and_the_scale_is_let_go(database: str) -> None:
     """(R1, R4)"""
     async with open_device(database, 4, lease_seconds=6.0, reply_seconds=60) as device:
         await device.set_price(2, 99.5)

@@ -9,12 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from httpx import AsyncClient
 
-from contracts.scale_bridge import (
-    OperationQueued,
-    ScheduleClaimed,
-    ScheduleRan,
-    ScheduleSkipped,
-)
+from contracts.scale_bridge import OperationQueued, ScheduleClaimed, ScheduleRan, ScheduleSkipped
 from libs.clock import utc_now
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Cause

@@ -32,12 +32,7 @@ from tests.services.scale_bridge.pricing import (
     states,
     uploads,
 )
-from tests.services.scale_bridge.service import (
-    Device,
-    open_device,
-    open_devices,
-    open_service,
-)
+from tests.services.scale_bridge.service import Device, open_device, open_devices, open_service
 
 DEAR = 1_000_000
 """In kopecks; 9999.99 is the most that some models take."""

@@ -59,10 +59,7 @@ CASES: dict[str, tuple[list[Any], State, str, tuple[int, int | None, int]]] = {
         *(State.UNREACHABLE, "Молчат.", (1, 1, 0)),
     ),
     "forgot without power": (
-        [
-            failed(5, "NotShown", kind="verify", detail="показывают не то"),
-            step("doubted", 1, by=5),
-        ],
+        [failed(5, "NotShown", kind="verify", detail="показывают не то"), step("doubted", 1, by=5)],
         *(State.DIRTY, "показывают не то", (1, None, 0)),
     ),
     "wrong password": ([failed(5, "WrongPassword")], State.WRONG_PASSWORD, "", (1, 1, 0)),
