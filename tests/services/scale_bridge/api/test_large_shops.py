@@ -91,8 +91,8 @@ async def test_revisions_are_bounded_and_the_present_one_survives_it(database: s
         for back in range(5):
             await device.read(f"/revisions/{listed[0]['revision'] - back}")
         old = (await device.read(f"/revisions/{listed[1]['revision']}"))["products"]
-        for document, price in ((old, 7.0), (last, 8.0)):
-            assert {product["price"] for product in document["products"]} == {price}
+        for document, amount in ((old, 7.0), (last, 8.0)):
+            assert {product["price"] for product in document["products"]} == {amount}
         assert (await device.get("/revisions/2")).status_code == 404
 
 
