@@ -1,9 +1,11 @@
-"""A database and a guarded driver for every test that asks."""
+"""A database, also as projections and queries see it, and a guarded driver."""
 
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from libs.postgres.pool import Pool
+from libs.testing.pools import system_pool, tenant_pool
 from services.scale_bridge.adapters.driver import Driver, open_driver
 from tests.databases import migrated
 
@@ -21,3 +23,17 @@ async def driver() -> AsyncIterator[Driver]:
     async with open_driver(lines=8) as opened:
         yield opened
     assert opened.busy == 0
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    """The database as projections see it: all tenants."""
+    async with system_pool(database, "scale_bridge") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def reading_pool(database: str) -> AsyncIterator[Pool]:
+    """The same database as queries see it: one tenant at a time."""
+    async with tenant_pool(database, "scale_bridge") as opened:
+        yield opened

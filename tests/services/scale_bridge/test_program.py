@@ -1,4 +1,5 @@
-"""The service as it is run, over a real broker: what is not ordered comes about by itself."""
+"""The service as it is run, over a real broker: what is not ordered comes about by itself. And its
+commands for facts that were parked."""
 
 import asyncio
 import os
@@ -7,9 +8,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
+
+import pytest
+from typer.testing import CliRunner
 
 from deploy.local.ports import free_port
+from deploy.local.postgres import query
 from deploy.local.services import says_ready
 from libs.clock import utc_now
 from libs.messaging.publisher import Publisher
@@ -18,6 +23,7 @@ from libs.messaging.worker import open_worker
 from libs.telemetry.traces import set_up
 from libs.testing.waiting import eventually
 from services.scale_bridge import bootstrap
+from services.scale_bridge.__main__ import app
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.pricing import changed, recorded
 from tests.services.scale_bridge.service import ENVIRONMENT, Service, a_device, open_service
@@ -119,3 +125,36 @@ async def test_the_program_gets_ready_and_stops_on_a_signal(
     finally:
         running.terminate()
     assert await running.wait() == 0
+
+
+KEEP = """INSERT INTO scale_bridge.inbox (reaction, tenant, event_id, stream, type, schema_version,
+    data, metadata, occurred_at, recorded_at, subject, due_at, attempts, parked_at, error)
+    VALUES ('price', 'demo', '%s', 'price-1', 'PriceChanged', 1, '{}', '{}', now(), now(),
+    'article 51', now(), 6, now(), 'ValueError: poison')"""
+FACT = UUID(int=7)
+
+
+@pytest.fixture
+def run(database: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs a command of the service, which has one parked fact."""
+    query(database, f"SET tillstream.tenant = '*'; {KEEP % FACT}")
+    given = ENVIRONMENT | {"DATABASE_URL": database, "COLUMNS": "200"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    return lambda *words: CliRunner().invoke(app, ["inbox", *words])
+
+
+def test_what_is_parked_is_listed_and_can_be_given_up(run: Any) -> None:
+    listed = run("list")
+    assert listed.exit_code == 0, listed.output
+    assert all(word in listed.output for word in ("price", str(FACT), "article 51", "poison"))
+
+    assert run("drop", "price", "demo", str(FACT)).exit_code == 0
+    assert run("drop", "price", "demo", str(FACT)).exit_code == 1
+    assert "nothing is parked" in run("list").output
+
+
+def test_what_is_parked_can_be_tried_again(run: Any) -> None:
+    assert run("retry", "price", "demo", str(FACT)).exit_code == 0
+    assert run("retry", "price", "other", str(FACT)).exit_code == 1
+    assert "nothing is parked" in run("list").output

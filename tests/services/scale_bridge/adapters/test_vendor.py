@@ -62,7 +62,7 @@ def fetch(scales: Any) -> Any:
     return scales.get_products_json()
 
 
-@pytest.mark.parametrize("items", [10, 1000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("items", [10, 1000, pytest.param(10_000, marks=pytest.mark.system)])
 async def test_the_driver_alone_fetches_and_uploads(items: int) -> None:
     async with a_scale(items) as scale:
         fetched = await drive(scale, fetch)

@@ -52,6 +52,7 @@ async def test_the_dead_one_and_the_liar_are_named_with_their_reasons(database: 
         liar.scale.faults.set(["lie"])
         await liar.set_price(1, 7.5)
         assert (await liar.post("/upload")).status_code == 503
+        assert (await liar.post("/probe")).status_code == 200
         await dead.scale.power_cut()
         assert (await dead.post("/probe")).status_code == 503
         await good.service.caught_up()
@@ -63,10 +64,17 @@ async def test_the_dead_one_and_the_liar_are_named_with_their_reasons(database: 
             ("Сыр", "ok"),
         ]
         assert found[0]["reason"].startswith("Весы подтвердили загрузку, но показывают другие")
+        assert "товаров: 1" in found[0]["reason"]
         assert (found[0]["pending"], found[0]["desired_revision"]) == (1, 2)
         assert found[1]["reason"] == "Нет соединения с весами."
         assert all(one["last_exchange"] for one in found)
         assert (found[2]["desired_revision"], found[2]["verified_revision"]) == (1, 1)
+
+        liar.scale.faults.set([])
+        await liar.upload()
+        await good.service.caught_up()
+        states = {one["name"]: one["state"] for one in await board(good.owner)}
+        assert states["Лжец"] == "ok"
 
 
 async def test_a_stream_begins_with_the_board_and_goes_on_with_changes(database: str) -> None:

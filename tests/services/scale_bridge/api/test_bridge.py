@@ -187,10 +187,7 @@ async def test_health_is_exchanges_with_scales_and_nothing_else(remote: Remote) 
     async def listed(**caller: Any) -> list[dict[str, Any]]:
         headers = credentials(["scales:read"], **{"subject": OWNER, **caller})
         url = f"{remote.url}/scales/bridges"
-        async with (
-            aiohttp.ClientSession() as client,
-            client.get(url, headers=headers) as answer,
-        ):
+        async with aiohttp.ClientSession() as client, client.get(url, headers=headers) as answer:
             bridges: list[dict[str, Any]] = await answer.json()
             return bridges
 

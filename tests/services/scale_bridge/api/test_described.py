@@ -107,9 +107,7 @@ async def test_an_edit_beyond_the_model_is_422_and_nothing_is_stored(database: s
             assert (await device.patch(2, **fields)).status_code == 200
 
 
-async def test_what_was_there_before_the_model_was_known_stays_and_is_listed(
-    database: str,
-) -> None:
+async def test_what_was_there_before_the_model_was_known_stays_and_is_listed(database: str) -> None:
     """Neither other fields nor uploads wait for it: limits are checked when they are edited."""
     async with open_device(database) as device:
         assert await problems(device) == []
@@ -162,8 +160,7 @@ async def test_a_new_scale_must_follow_every_rule_until_some_are_relaxed(databas
 
 
 @pytest.mark.parametrize(
-    ("fault", "rule"),
-    [("badhash", "hash"), ("nan", "finite_numbers"), ("dupkeys", "unique_keys")],
+    ("fault", "rule"), [("badhash", "hash"), ("nan", "finite_numbers"), ("dupkeys", "unique_keys")]
 )
 async def test_what_one_rule_refuses_is_taken_once_exactly_that_one_is_relaxed(
     database: str, fault: str, rule: str

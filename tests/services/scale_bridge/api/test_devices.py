@@ -51,6 +51,11 @@ async def test_a_scale_is_registered_as_it_always_was(database: str) -> None:
         absent = await anna.get("/devices/99999999999999999999999")
         assert (absent.status_code, absent.json()["detail"]) == (404, "Device not found")
 
+        deleted = await anna.delete(f"/devices/{number}")
+        assert (deleted.status_code, deleted.content) == (204, b"")
+        assert (await anna.get("/devices")).json() == []
+        assert (await anna.delete(f"/devices/{number}")).status_code == 404
+
 
 async def test_the_password_is_sealed_and_in_no_answer(database: str) -> None:
     """(R12)"""
@@ -82,10 +87,7 @@ REFUSED: Final = [({where: value}, where) for where in VALUES for value in VALUE
 async def test_what_no_scale_can_be_is_refused(database: str) -> None:
     """(R12, R14)"""
     without_address = {"name": "cheese", "password": PASSWORD}
-    async with (
-        open_service(database, allow_loopback=False) as service,
-        service.client() as anna,
-    ):
+    async with open_service(database, allow_loopback=False) as service, service.client() as anna:
         number = (await anna.post("/devices", json=unlike(name="other"))).json()["id"]
         registered = [(unlike(**change), where) for change, where in REFUSED]
         for body, where in [*registered, (without_address, "ip")]:
@@ -162,16 +164,6 @@ async def test_at_another_address_the_catalogue_must_be_fetched_again(database: 
                 assert (shown["known"], shown["shown"] is not None) == (True, True)
             assert (await device.read("/drift"))["count"] == 0
         assert (len(fewer.base.products), len(more.base.products)) == (2, 3)
-
-
-async def test_a_forgotten_scale_is_in_no_list(database: str) -> None:
-    async with open_service(database) as service, service.client() as anna:
-        number = (await anna.post("/devices", json=SCALE)).json()["id"]
-        deleted = await anna.delete(f"/devices/{number}")
-
-        assert (deleted.status_code, deleted.content) == (204, b"")
-        assert (await anna.get("/devices")).json() == []
-        assert (await anna.delete(f"/devices/{number}")).status_code == 404
 
 
 def keys(*given: str) -> SecretStr:

@@ -1,6 +1,5 @@
 """Texts of labels from the editor to the scale and back (SCL-13, R4, R8, R9)."""
 
-import asyncio
 from typing import Any
 
 from httpx import Response
@@ -52,22 +51,6 @@ async def test_an_edited_text_comes_to_the_scale_and_is_verified_there(database:
         assert len(await device.service.events(MessageEdited)) == 1
 
 
-async def test_a_new_text_is_put_on_a_product_and_sent_with_it(database: str) -> None:
-    base = a_base()
-    async with open_device(database, base=base) as device:
-        assert (await device.patch(2, message=9)).status_code == 422
-        assert (await set_text(device, 9, "Состав: мёд")).status_code == 200
-        assert (await device.patch(2, message=9)).status_code == 200
-        assert (await device.patch(1, message=None)).status_code == 200
-        await device.upload()
-
-        assert texts(base)[9] == "Состав: мёд"
-        assert [one.get("message") for one in base.products[:2]] == [None, 9]
-        label = await device.read("/label")
-        assert [one["plus"] for one in label["messages"]] == [[], [], [], ["2"]]
-        assert await device.is_listed_dirty() is False
-
-
 async def test_a_dropped_text_is_forgotten_by_the_scale(database: str) -> None:
     base = a_base()
     async with open_device(database, base=base) as device:
@@ -109,21 +92,6 @@ async def test_everything_labels_refer_to_is_shown_typed(database: str) -> None:
         assert good.json()["products"]["products"][0]["labelTemplate"] == "101"
 
 
-async def test_edits_of_texts_and_products_at_once_all_survive(database: str) -> None:
-    """(R9)"""
-    async with open_device(database, base=a_base(20, 20)) as device:
-        answers = await asyncio.gather(
-            *(set_text(device, one, f"Новый {one}") for one in range(1, 21)),
-            *(device.patch(one, price=float(one)) for one in range(1, 21)),
-        )
-
-        assert {answer.status_code for answer in answers} == {200}
-        stored = await device.cached()
-        assert [one["value"] for one in stored["messages"]] == [f"Новый {n}" for n in range(1, 21)]
-        assert [one["price"] for one in stored["products"]] == [float(n) for n in range(1, 21)]
-        assert (await device.read("/label"))["revision"] == 41
-
-
 async def test_texts_have_revisions_that_can_be_compared_and_brought_back(database: str) -> None:
     """(R7)"""
     base = a_base(3, 2)
@@ -149,17 +117,6 @@ async def test_texts_have_revisions_that_can_be_compared_and_brought_back(databa
         await device.upload()
         assert texts(base) == {1: "Состав 1", 2: "Состав 2"}
         assert await device.is_listed_dirty() is False
-
-
-async def test_only_the_text_is_sent_that_was_changed(database: str) -> None:
-    async with open_device(database, base=a_base(300, 300)) as device:
-        await set_text(device, 7, "Соль")
-        await device.upload()
-
-        assert 0 < device.sent_bytes < 1000
-        after = texts(device.scale.base)
-        assert after | {7: "Состав 7"} == texts(a_base(300, 300))
-        assert after[7] == "Соль"
 
 
 async def test_a_text_that_the_scale_did_not_take_is_noticed(database: str) -> None:
@@ -189,19 +146,4 @@ async def test_a_text_that_was_lost_on_the_scale_comes_back(database: str) -> No
 
         await device.upload()
         assert texts(base) == {1: "Состав 1", 2: "Состав 2", 3: "Состав 3"}
-        assert await device.is_listed_dirty() is False
-
-
-async def test_a_scale_that_adds_and_reorders_is_believed(database: str) -> None:
-    base = a_base()
-    async with open_device(database, base=base) as device:
-        document = base.document
-        messages = [{**one, "bytes": 9} for one in document["messages"][::-1]]
-        lists = {"labelTemplates": [], "lotsOfProduct": [{"id": 5}], "clock": 12}
-        base.keep({**dict(reversed(document.items())), "messages": messages, **lists})
-        await set_text(device, 2, "Два")
-
-        await device.upload()
-        assert texts(base)[2] == "Два"
-        assert (base.document["clock"], base.document["serviceLists"]) == (12, [{"x": {"y": [1]}}])
         assert await device.is_listed_dirty() is False

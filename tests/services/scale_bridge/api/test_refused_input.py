@@ -78,11 +78,7 @@ NO_CURSORS: Final = (
 )
 LISTS: Final = {"operations?": 500, "shown/history?plu=1&": 1000, "drift?": 20_000}
 """The most that may be on a page."""
-ABSOLUTE: Final = (
-    "/prices/0/delivery",
-    "/prices/x/delivery",
-    "/prices/deliveries?price_id=1",
-)
+ABSOLUTE: Final = ("/prices/0/delivery", "/prices/x/delivery", "/prices/deliveries?price_id=1")
 MOMENTS: Final = ("soon", "2026-13-45T99:00:00Z", "Tuesday")
 
 

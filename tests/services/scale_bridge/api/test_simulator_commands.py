@@ -13,13 +13,13 @@ from typer.testing import CliRunner, Result
 
 from services.scale_bridge.adapters.driver import Driver
 from services.scale_bridge.adapters.simulator.faults import KINDS
-from services.scale_bridge.adapters.simulator.fleet import BadFleet, mixed, open_fleet, read_fleet
+from services.scale_bridge.adapters.simulator.fleet import BadFleet, mixed, read_fleet
 from services.scale_bridge.adapters.simulator.goods import catalogue
 from services.scale_bridge.api.fleet_command import add_fleet
 from services.scale_bridge.api.simulator_command import CANNOT, MIXED_UP, add_simulator
 from services.scale_bridge.domain.address import Endpoint
 from services.scale_bridge.domain.fault import Unreachable
-from tests.services.scale_bridge.at_hand import PASSWORD, priced, prices
+from tests.services.scale_bridge.at_hand import PASSWORD, priced
 from tests.services.scale_bridge.programs import Program, started
 
 READY: Final = re.compile(rb"scale (\S+) on ([\d.]+):(\d+), (\d+) products, faults: (.*)\n")
@@ -62,7 +62,7 @@ async def test_it_is_a_scale_whose_goods_and_transcript_stay(
     assert json.loads(base.read_bytes()) == priced(12, 3.0)
     lines = [json.loads(line) for line in frames.read_text().splitlines()]
     assert [line["step"] for line in lines if line["direction"] == "in"] == [
-        *("14", "15", "15", "12/06", "12/07", "12/03", "13/02", "13/03", "13/09"),
+        *("14", "15", "15", "12/06", "12/07", "12/03", "13/02", "13/03", "13/09")
     ]
     assert PASSWORD.encode().hex() not in frames.read_text()
 
@@ -149,16 +149,6 @@ async def test_the_scales_of_a_file_run_side_by_side_and_store_their_goods(
     assert b"flowers" in program.output[table:]
     assert json.loads((bases / "flowers.json").read_bytes()) == priced(4, 5.0)
     assert json.loads((bases / "cheese.json").read_bytes()) == catalogue(3)
-
-
-async def test_a_scale_that_starts_again_has_what_it_had(driver: Driver, tmp_path: Path) -> None:
-    members = mixed(well=2, dead=0, slow=0, liars=0, items=3)
-    async with open_fleet(members, bases=tmp_path, host="127.0.0.1") as (one, _):
-        where = Endpoint(IPv4Address(one.host), one.port)
-        await driver.upload(where, PASSWORD, priced(3, 7.0), clear=False)
-
-    async with open_fleet(members, bases=tmp_path, host="127.0.0.1") as (one, other):
-        assert (prices(one), len(prices(other))) == ({7.0}, 3)
 
 
 def test_so_many_of_each_kind_are_on_ports_one_after_the_other() -> None:

@@ -7,17 +7,8 @@ from typing import Any
 import pytest
 
 from contracts.scale_bridge import BarcodeRule, BarcodeRulesSet
-from libs.barcodes.faults import UnknownElement, WrongCheckDigit
-from libs.barcodes.measured import Measure
 from libs.eventsourcing.testing import Scenario
-from services.scale_bridge.domain.barcode import (
-    BARCODES,
-    BadRules,
-    Label,
-    SetRules,
-    TradeItem,
-    meaning,
-)
+from services.scale_bridge.domain.barcode import BARCODES, BadRules, SetRules, TradeItem, meaning
 from tests.services.scale_bridge.usual import Usual
 
 TODAY = date(2026, 3, 1)
@@ -67,31 +58,9 @@ def test_rules_that_contradict_or_print_nothing_are_refused(
     assert [(flaw.place, flaw.field) for flaw in refused.value.flaws] == flaws
 
 
-def test_a_label_says_what_it_is_and_how_much() -> None:
-    said = meaning((a_rule("21"), a_rule("20")), "2000150012340", today=TODAY)
-
-    assert isinstance(said, Label)
-    assert said.rule == a_rule("20")
-    assert (said.weighed.code, said.weighed.value) == (150, 1234)
-    assert said.weighed.measure is Measure.WEIGHT_G
-
-
 def test_what_is_no_label_may_be_a_trade_item_or_a_string_of_elements() -> None:
     rules = (a_rule("21"),)
 
     assert meaning(rules, "5901234123457", today=TODAY) == TradeItem("05901234123457")
     assert meaning(rules, "]E05901234123457", today=TODAY) == TradeItem("05901234123457")
     assert meaning(rules, "]C13102000150", today=TODAY) == {"3102": Decimal("1.50")}
-
-
-@pytest.mark.parametrize(
-    ("text", "fault"),
-    [
-        ("5901234123458", WrongCheckDigit),
-        ("2100150012341", WrongCheckDigit),
-        ("hello", UnknownElement),
-    ],
-)
-def test_what_is_neither_is_refused(text: str, fault: type[Exception]) -> None:
-    with pytest.raises(fault):
-        meaning((a_rule("21"),), text, today=TODAY)

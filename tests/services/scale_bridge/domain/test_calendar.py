@@ -211,9 +211,7 @@ def test_a_time_that_had_its_run_has_no_other_one() -> None:
 
 
 @pytest.mark.parametrize("minutes", [-60, 60])
-def test_a_run_timed_by_rules_that_have_changed_since_is_for_the_nearest_time(
-    minutes: int,
-) -> None:
+def test_a_run_timed_by_rules_that_have_changed_since_is_for_the_nearest_time(minutes: int) -> None:
     due = SLOT + minutes * MINUTE
     (found,) = missed(EVERY_DAY, BERLIN, DEVICE, due=due, now=due + MINUTE)
     assert (found.slot, found.at) == (SLOT, due)

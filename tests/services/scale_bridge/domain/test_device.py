@@ -13,7 +13,6 @@ from contracts.scale_bridge import (
     DeviceProfiled,
     DeviceRegistered,
     DeviceRemoved,
-    ScaleBridgeEvent,
     StrictnessSet,
     VerificationDue,
 )
@@ -31,12 +30,7 @@ from services.scale_bridge.domain.device import (
 )
 from services.scale_bridge.domain.password import BadPassword, checked
 from services.scale_bridge.domain.profile import ModelUnknown, Profile, SetProfile
-from services.scale_bridge.domain.relaxation import (
-    RULES,
-    ReasonMissing,
-    RuleUnknown,
-    SetStrictness,
-)
+from services.scale_bridge.domain.relaxation import RULES, ReasonMissing, RuleUnknown, SetStrictness
 from services.scale_bridge.domain.verification import Remind, days_left, nearest, reminder_id
 from tests.services.scale_bridge.decisions import decisions, row
 from tests.services.scale_bridge.usual import Usual
@@ -176,17 +170,6 @@ def test_the_reminder_of_today_is_the_nearest(left: int, days: int | None) -> No
 
     events = DEVICE.decide(DEVICE.state_after([REGISTERED, described()]), remind(left))
     assert events == ([] if days is None else [due(days)])
-
-
-def test_each_reminder_comes_once_and_late_ones_are_left_out() -> None:
-    """(SCL-14)"""
-    history: list[ScaleBridgeEvent] = [REGISTERED, described()]
-    reminded = []
-    for left in range(40, -5, -1):
-        events = DEVICE.decide(DEVICE.state_after(history), remind(left))
-        reminded += [(left, event.days) for event in events if isinstance(event, VerificationDue)]
-        history += events
-    assert reminded == [(30, 30), (7, 7), (0, 0)]
 
 
 def test_each_reminder_of_each_date_has_an_id_of_its_own() -> None:

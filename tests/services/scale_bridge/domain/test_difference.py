@@ -6,7 +6,6 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scale_bridge.adapters.simulator.goods import catalogue
 from services.scale_bridge.domain.beside import deleted_messages, unshown, with_forgotten
 from services.scale_bridge.domain.difference import DERIVED, WHOLE, Change, difference
 from services.scale_bridge.domain.showing import differing, extra, wrong
@@ -42,17 +41,6 @@ def test_what_means_the_same_is_no_difference() -> None:
 
 def test_true_is_not_one() -> None:
     assert difference(of({"pluNumber": 1, "x": True}), of({"pluNumber": 1, "x": 1}))
-
-
-@given(st.integers(0, 20), st.integers(0, 20))
-def test_it_names_exactly_the_products_that_one_has_and_the_other_has_not(
-    first: int, second: int
-) -> None:
-    found = difference(catalogue(first), catalogue(second))
-
-    assert set(found.added) == {str(n) for n in range(first + 1, second + 1)}
-    assert set(found.removed) == {str(n) for n in range(second + 1, first + 1)}
-    assert not found.changed
 
 
 def a_product(plu: int, **different: Any) -> dict[str, Any]:

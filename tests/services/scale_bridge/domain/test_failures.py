@@ -1,12 +1,22 @@
-"""What follows from a failure: another attempt, a read-back, or silence until the breaker lets
-one operation through; and what result codes mean (R3, R4, R6, R16)."""
+"""An operation goes one way, and ends once (R24, R25); and what follows from a failure: another
+attempt, a read-back, or silence until the breaker lets one operation through; what result codes
+mean (R3, R4, R6, R16)."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.scale_bridge import (
+    OperationApplied,
+    OperationEnded,
+    OperationQueued,
+    OperationSending,
+    ScaleBridgeEvent,
+)
+from libs.eventsourcing.testing import Scenario
 from services.scale_bridge.domain.breaker import Breaker, Pass, Rules, Verdict, Wait, ask, told
 from services.scale_bridge.domain.fault import (
     BadAnswer,
@@ -24,8 +34,25 @@ from services.scale_bridge.domain.fault import (
     WrongPassword,
     answered,
 )
+from services.scale_bridge.domain.operation import (
+    OPERATION,
+    OperationOver,
+    OperationUnknown,
+    abandoned,
+)
+from services.scale_bridge.domain.operation_commands import (
+    Apply,
+    Begin,
+    End,
+    Kind,
+    Outcome,
+    Queue,
+    Result,
+)
 from services.scale_bridge.domain.result_code import MEANINGS, Advice, ResultCode, meaning
 from services.scale_bridge.domain.retry import Again, GiveUp, ReadBack, after
+from tests.services.scale_bridge.decisions import decisions, row
+from tests.services.scale_bridge.usual import Usual
 
 RULES = Rules()
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -185,3 +212,64 @@ def test_a_documented_code_is_explained_in_both_languages(code: ResultCode) -> N
 def test_an_undocumented_code_is_called_unknown() -> None:
     """(R16)"""
     assert meaning(0xEE).advice is Advice.CALL_SERVICE
+
+
+CONTENT = {"revision": 3, "content": "md5", "items": 5}
+made = Usual(NOW, operation_id=UUID(int=1), device_id=UUID(int=2), holder="worker", **CONTENT)
+
+
+def was_queued(kind: Kind = Kind.UPLOAD) -> OperationQueued:
+    return made(OperationQueued, kind=kind, deadline_at=NOW + timedelta(seconds=120))
+
+
+QUEUED, BEGAN, APPLIED = was_queued(), made(OperationSending), made(OperationApplied)
+ENDED = made(OperationEnded, kind="upload", outcome="verified")
+QUEUE, BEGIN, APPLY = made(Queue, kind=Kind.UPLOAD, seconds=120), made(Begin), made(Apply)
+END = End(result=Result(outcome=Outcome.VERIFIED, revision=3, content="md5", items=5), now=NOW)
+
+
+UNDER_WAY: list[ScaleBridgeEvent] = [QUEUED, BEGAN]
+
+test_what_is_decided = decisions(
+    OPERATION,
+    row("it is ordered", [], QUEUE, QUEUED),
+    row("ordered again", [QUEUED], QUEUE),
+    row("it begins", [QUEUED], BEGIN, BEGAN),
+    row("another attempt", UNDER_WAY, BEGIN, made(OperationSending, attempt=2)),
+    row("another holder", UNDER_WAY, made(Begin, holder="other"), OperationOver),
+    row("it is applied", UNDER_WAY, APPLY, APPLIED),
+    row("applied again", [*UNDER_WAY, APPLIED], APPLY),
+    row("it ends", [*UNDER_WAY, APPLIED], END, ENDED),
+    row("begin what was never ordered", [], BEGIN, OperationUnknown),
+    row("apply what was never ordered", [], APPLY, OperationUnknown),
+    row("end what was never ordered", [], END, OperationUnknown),
+)
+
+
+def test_an_operation_ends_once() -> None:
+    """(R24)"""
+    over = Scenario(OPERATION).given(*UNDER_WAY, ENDED)
+
+    over.when(END).then_nothing()
+    over.when(BEGIN).then_refused(OperationOver)
+    over.when(APPLY).then_refused(OperationOver)
+
+
+@pytest.mark.parametrize(
+    ("history", "outcome", "code"),
+    [
+        ([QUEUED], Outcome.FAILED, "NotBegun"),
+        ([QUEUED, BEGAN], Outcome.UNKNOWN, "Interrupted"),
+        ([was_queued(Kind.REFRESH), BEGAN], Outcome.UNKNOWN, "Interrupted"),
+        ([was_queued(Kind.FETCH), BEGAN], Outcome.FAILED, "Interrupted"),
+        ([was_queued(Kind.VERIFY), BEGAN], Outcome.FAILED, "Interrupted"),
+        ([QUEUED, BEGAN, APPLIED], Outcome.DONE, ""),
+    ],
+)
+def test_what_its_holder_left_ends_as_far_as_it_is_known(
+    history: list[ScaleBridgeEvent], outcome: Outcome, code: str
+) -> None:
+    """(R4, R25)"""
+    result = abandoned(OPERATION.state_after(history))
+
+    assert (result.outcome, result.code) == (outcome, code)

@@ -11,15 +11,7 @@ from services.scale_bridge.domain.copy_commands import DropMessage, SetMessage
 from services.scale_bridge.domain.copy_history import Copy
 from services.scale_bridge.domain.model import Limits
 from services.scale_bridge.domain.product import BadFields, BeyondModel
-from tests.services.scale_bridge.copies import (
-    a_product,
-    edit,
-    made,
-    was_confirmed,
-    was_edited,
-    was_fetched,
-    was_invalidated,
-)
+from tests.services.scale_bridge.copies import a_product, edit, made, was_fetched, was_invalidated
 from tests.services.scale_bridge.decisions import decisions, row
 
 FLOUR = {"id": 1, "value": "Состав: мука", "deleted": False, "font": 2}
@@ -91,27 +83,6 @@ def test_a_new_text_has_an_id_like_the_others() -> None:
         assert event.after["id"] == expected
 
 
-@pytest.mark.parametrize("value", ["", "x" * (label.LONGEST_TEXT + 1), "a\0b", "\ud800"])
-def test_a_text_that_cannot_be_sent_is_no_text(value: str) -> None:
-    with pytest.raises(BadFields) as refused:
-        CATALOGUE.decide(after(), put("1", value))
-
-    assert refused.value.reasons.keys() == {"value"}
-
-
-def test_an_edited_text_is_a_revision_that_the_scale_does_not_hold_yet() -> None:
-    """(R8)"""
-    new = {**FLOUR, "value": "Рожь"}
-    copy = after(was_put(2, "1", FLOUR, new), was_edited(3, "2"))
-
-    assert (copy.revision, copy.dirty) == (3, True)
-    assert copy.document is not None
-    assert copy.document["messages"] == [new, GONE]
-    assert copy.document["firmware"] == {"x": 1}
-    assert copy.document["products"][1]["price"] == 11.0
-    assert after(was_put(2, "1", FLOUR, new), was_confirmed(2)).dirty is False
-
-
 def test_a_text_comes_behind_the_others_also_where_there_was_none() -> None:
     new = {"id": 9, "value": "x"}
 
@@ -119,10 +90,6 @@ def test_a_text_comes_behind_the_others_also_where_there_was_none() -> None:
     assert label.entries(after(was_put(2, "9", None, new), content="none").shown, "messages") == [
         new
     ]
-
-
-def test_it_is_known_which_products_carry_a_text() -> None:
-    assert label.users(FIRST) == {"1": ["1"]}
 
 
 @pytest.mark.parametrize(

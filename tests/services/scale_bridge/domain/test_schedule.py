@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,13 +88,6 @@ def test_after_downtime_there_is_one_run_and_the_beat_is_kept() -> None:
     """R10: coalesced."""
     Scenario(SCHEDULE).given(*ON).when(claim(LATE)).then(COALESCED)
     Scenario(SCHEDULE).given(*ON, COALESCED, ran()).when(claim(LATE)).then_nothing()
-
-
-@pytest.mark.parametrize("interval", [1, MOST_MINUTES])
-def test_the_longest_and_the_shortest_interval_can_be_set(interval: int) -> None:
-    """R10."""
-    state = SCHEDULE.state_after(SCHEDULE.decide(SCHEDULE.initial, set_to(interval=interval)))
-    assert state.next_run_at == NOON + timedelta(minutes=interval)
 
 
 @given(

@@ -9,11 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.scale_bridge import (
-    ScaleBridgeEvent,
-    ScheduleClaimed,
-    ScheduleSet,
-)
+from contracts.scale_bridge import ScaleBridgeEvent, ScheduleClaimed, ScheduleSet
 from libs.eventsourcing.codec import Codec
 from services.scale_bridge.domain.calendar import calendar
 from services.scale_bridge.domain.schedule import SCHEDULE, SchedulingOff, upcoming
@@ -26,7 +22,6 @@ from services.scale_bridge.domain.schedule_commands import (
 from services.scale_bridge.domain.schedule_history import Schedule
 from tests.services.scale_bridge.calendars import (
     BERLIN,
-    DAILY,
     DEVICE,
     MINUTE,
     STRICT,
@@ -103,13 +98,6 @@ def test_another_interval_ends_the_calendar(command: SetSchedule) -> None:
     state = SCHEDULE.state_after([was_set(), *SCHEDULE.decide(_state(was_set()), command)])
     assert (state.calendar, state.interval_minutes) == (None, command.interval_minutes)
     assert state.next_run_at == command.now + timedelta(minutes=command.interval_minutes)
-
-
-def test_the_interval_there_was_is_kept_beside_a_calendar() -> None:
-    (first,) = SCHEDULE.decide(SCHEDULE.initial, every(60))
-    (event,) = SCHEDULE.decide(_state(first), by())
-    assert isinstance(event, ScheduleSet)
-    assert (event.interval_minutes, event.calendar) == (60, DAILY)
 
 
 def test_the_next_runs_are_listed() -> None:

@@ -197,9 +197,7 @@ async def test_rules_are_relaxed_wherever_the_scale_is_read_and_no_others(
 
 
 async def test_a_password_is_in_no_message_no_log_no_table_and_no_file(
-    remote: Remote,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    remote: Remote, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """(R12) The daemon's files are its owner's only."""
     messages: list[str] = []
@@ -262,6 +260,7 @@ async def test_the_line_breaks_in_the_middle_and_the_work_goes_on(
         assert await remote.ends(operation_id) == [ended]
 
 
+@pytest.mark.system
 async def test_a_line_that_breaks_again_and_again_makes_no_second_end(
     remote: Remote, line: Line
 ) -> None:

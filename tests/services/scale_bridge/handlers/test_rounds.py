@@ -36,34 +36,6 @@ async def heal(service: Service, rules: Rules = Rules(), **later: float) -> int:
     return await healing.look_after(service.deps.desk, rules, utc_now() + timedelta(**later))
 
 
-async def test_a_scale_whose_power_is_back_gets_what_it_missed(database: str) -> None:
-    """SCL-9: everything at once, without being asked."""
-    async with open_device(database, 4, heals=True) as device:
-        await device.scale.power_cut()
-        for price in (5.5, 6.5, 7.5):
-            await device.set_price(2, price)
-        assert (await device.post("/upload")).status_code == 503
-        assert await device.is_dirty()
-
-        await device.scale.power_on()
-
-        await device.shows(7.5)
-        await eventually(device.is_dirty, False)
-        sent = [one for one in await by_healing(device.service) if one.kind == "upload"]
-        assert not any(one.full for one in sent)
-
-
-async def test_what_a_verify_found_changed_is_put_right(database: str) -> None:
-    """SCL-15."""
-    async with open_device(database, 4, heals=True) as device:
-        right = device.scale.base.products[0]["price"]
-        device.scale.base.products[0]["price"] = 1.0
-        assert (await device.post("/verify")).status_code == 503
-
-        await device.shows(right, plu=1)
-        await eventually(device.is_dirty, False)
-
-
 async def test_a_scale_that_was_idle_for_long_is_read(database: str) -> None:
     """So that drift is found by itself."""
     async with open_device(database, 2, heals=True, idle_minutes=0.002) as device:
@@ -72,14 +44,6 @@ async def test_a_scale_that_was_idle_for_long_is_read(database: str) -> None:
 
         await device.shows(right, plu=1)
         assert "verify" in {one.kind for one in await by_healing(device.service)}
-
-
-async def test_what_is_edited_at_the_desk_is_not_sent_behind_the_back(database: str) -> None:
-    async with open_device(database, 2, heals=True) as device:
-        await device.set_price(1, 3.5)
-        for minutes in range(3):
-            assert await heal(device.service, Rules(idle=None), minutes=minutes) == 0
-        assert await by_healing(device.service) == []
 
 
 async def test_no_scale_is_called_while_the_breaker_is_open(database: str) -> None:
@@ -162,34 +126,6 @@ async def test_each_reminder_is_announced_once_by_two_workers(database: str) -> 
 
         assert sorted(await announced(service)) == sorted([(DUE, 30), (DUE, 7), (DUE, 0)] * 2)
         assert await announce_due(service.deps.desk, before(-3)) == 0
-
-
-async def test_after_weeks_only_the_nearest_is_announced(database: str) -> None:
-    async with open_service(database) as service, service.client() as anna:
-        await due_on(anna, await register(anna))
-        await announce_due(service.deps.desk, before(5))
-        assert await announced(service) == [(DUE, 7)]
-        await announce_due(service.deps.desk, before(-40))
-        assert await announced(service) == [(DUE, 7), (DUE, 0)]
-
-
-async def test_another_day_counts_anew_and_none_or_no_scale_not_at_all(database: str) -> None:
-    async with open_service(database) as service, service.client() as anna:
-        number, gone = await register(anna), await register(anna)
-        await due_on(anna, number)
-        await due_on(anna, gone)
-        await anna.delete(f"/devices/{gone}")
-        await announce_due(service.deps.desk, before(0))
-        next_year = DUE + timedelta(days=365)
-        await due_on(anna, number, next_year)
-        await announce_due(service.deps.desk, before(-335))
-        assert await announced(service) == [(DUE, 0), (next_year, 30)]
-
-        await due_on(anna, number, DUE)
-        await announce_due(service.deps.desk, before(0))
-        await due_on(anna, number, None)
-        await announce_due(service.deps.desk, before(-900))
-        assert await announced(service) == [(DUE, 0), (next_year, 30)]
 
 
 async def test_a_day_begins_where_the_shop_is(database: str) -> None:

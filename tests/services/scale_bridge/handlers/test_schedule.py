@@ -9,18 +9,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from httpx import AsyncClient
 
-from contracts.scale_bridge import (
-    OperationQueued,
-    ScheduleClaimed,
-    ScheduleRan,
-    ScheduleSkipped,
-)
+from contracts.scale_bridge import OperationQueued, ScheduleClaimed, ScheduleRan, ScheduleSkipped
 from libs.clock import utc_now
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Cause
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.scale_bridge.bootstrap import looking_tasks
-from services.scale_bridge.domain.calendar import calendar
 from services.scale_bridge.domain.device import device_id_of
 from services.scale_bridge.domain.schedule import SCHEDULE
 from services.scale_bridge.domain.schedule_commands import RecordRun, SetCalendar, SetSchedule
@@ -236,24 +230,6 @@ async def three_rounds(service: Service, monkeypatch: pytest.MonkeyPatch) -> Non
     await asyncio.wait_for(task(stop), PATIENCE_SECONDS)
 
 
-async def test_a_time_of_day_is_claimed_by_exactly_one_worker(database: str) -> None:
-    async with open_service(database) as service, service.client() as anna:
-        for _ in range(3):
-            await set_calendar(service, anna)
-        assert await begin_due(service, "1 07:59") == 0
-        assert await begin_due(service, "1 08:00") == 3
-        assert await begin_due(service, "1 08:00") == 0
-        await end_all(service, "1 08:01")
-        assert await begin_due(service, "1 08:02") == 0
-        assert await begin_due(service, "1 20:00") == 3
-        claims = await service.events(ScheduleClaimed)
-        queued = await service.events(OperationQueued)
-
-    assert len(claims) == 6
-    assert {one.operation_id for one in claims} == {one.operation_id for one in queued}
-    assert {one.slot for one in claims} == {clock("1 08:00"), clock("1 20:00")}
-
-
 @pytest.mark.parametrize("its", [DAILY, STRICT], ids=["run", "skip"])
 async def test_after_downtime_over_several_times(database: str, its: Any) -> None:
     """One run makes up for all of them; or none, and that is said, once."""
@@ -279,20 +255,6 @@ async def test_after_downtime_over_several_times(database: str, its: Any) -> Non
             "reason": "late",
         }
         assert (answer["last_status"], answer["last_run_utc"]) == (None, None)
-
-
-async def test_a_clock_that_is_moved_repeats_no_run(database: str) -> None:
-    """Forward over two times, back before both, and on."""
-    async with open_service(database) as service, service.client() as anna:
-        number = await set_calendar(service, anna)
-        assert await begin_due(service, "1 21:00") == 1
-        await end_all(service, "1 21:01")
-        assert await begin_due(service, "1 07:00") == 0
-        assert await begin_due(service, "1 08:00") == 0
-        spread = calendar(DAILY.at, zone="Europe/Berlin", jitter_minutes=5)
-        await change(service, by(spread, now="1 07:00", device_id=device_id_of(number)))
-        assert await begin_due(service, "1 20:30") == 0
-        assert await begin_due(service, "2 08:05") == 1
 
 
 async def test_a_zone_that_is_not_known_any_more_holds_up_no_other(database: str) -> None:

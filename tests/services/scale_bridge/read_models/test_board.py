@@ -1,8 +1,8 @@
 """The board: every scale by name, its state with the reason, what it is, and when it is due to be
-verified (SCL-12, SCL-14, SCL-16)."""
+verified (SCL-12, SCL-14, SCL-16); and which scales need a remedy, and which (SCL-9, SCL-15)."""
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from operator import methodcaller as step
 from typing import Any
 
@@ -10,11 +10,13 @@ import pytest
 
 from contracts.scale_bridge import DeviceProfiled, VerificationDue
 from libs.postgres.pool import Pool
-from services.scale_bridge.domain.shown import shown_by_plu
+from services.scale_bridge.domain.healing import Rules, remedy
+from services.scale_bridge.domain.operation_commands import Kind
 from services.scale_bridge.domain.standing import State, standing
-from services.scale_bridge.read_models import board, profile
+from services.scale_bridge.read_models import board, health, profile
 from services.scale_bridge.read_models.board import Row
 from services.scale_bridge.read_models.drift import counts
+from services.scale_bridge.read_models.health import Patient
 from tests.services.scale_bridge.histories import (
     OWNER,
     History,
@@ -45,16 +47,6 @@ async def only(pool: Pool, history: History) -> Row:
     return row
 
 
-async def test_a_new_scale_is_unknown(pool: Pool) -> None:
-    history = History()
-    history.registered()
-
-    row = await only(pool, history)
-
-    assert (row.number, row.name, standing(row.facts).state) == (1, "Сыр", State.UNKNOWN)
-    assert (row.shop, row.group, row.next_verification) == ("", "", None)
-
-
 def failed(number: int, *code: str, kind: str = "upload", detail: str = "") -> Any:
     return step("done", number, kind, "failed", *code, at=number, detail=detail)
 
@@ -67,10 +59,7 @@ CASES: dict[str, tuple[list[Any], State, str, tuple[int, int | None, int]]] = {
         *(State.UNREACHABLE, "Молчат.", (1, 1, 0)),
     ),
     "forgot without power": (
-        [
-            failed(5, "NotShown", kind="verify", detail="показывают не то"),
-            step("doubted", 1, by=5),
-        ],
+        [failed(5, "NotShown", kind="verify", detail="показывают не то"), step("doubted", 1, by=5)],
         *(State.DIRTY, "показывают не то", (1, None, 0)),
     ),
     "wrong password": ([failed(5, "WrongPassword")], State.WRONG_PASSWORD, "", (1, 1, 0)),
@@ -91,27 +80,6 @@ async def test_a_scale_that_was_synced_has_a_state_and_a_reason(pool: Pool, case
     assert reason in standing(facts).reason
     assert (facts.revision, facts.confirmed, facts.pending) == revisions
     assert facts.heard_at == minute(0)
-
-
-async def test_a_liar_is_named_until_it_shows_what_it_shall(pool: Pool) -> None:
-    """It confirmed an upload, and a read-back showed something else."""
-    history = History()
-    await history.synced(pool, BASE)
-    history.edited(2, 1, price=1.5)
-    history.queued(2, at=5)
-    history.applied(2, at=5)
-    history.doubted(2, by=2)
-    history.ended(2, "upload", "failed", "NotShown", at=5)
-    history.done(3, "probe", "done", at=6)
-
-    row = await only(pool, history)
-    assert standing(row.facts).state is State.LYING
-    assert "товаров: 1" in standing(row.facts).reason
-
-    history.done(4, "upload", "verified", at=9)
-    history.confirmed(2)
-    history.read(9, {"1": dict(shown_by_plu(catalogue(product(1, 1.5)))["1"])}, by=4)
-    assert standing((await only(pool, history)).facts).state is State.OK
 
 
 async def test_owners_see_their_scales_by_number(pool: Pool) -> None:
@@ -143,18 +111,6 @@ async def due(pool: Pool, left: int, *, limit: int = 9) -> list[int]:
         found = await profile.due(connection, DUE - timedelta(days=left), limit=limit)
     numbers = {device_id(number): number for number in range(1, 9)}
     return sorted(numbers[one.device_id] for one in found)
-
-
-async def test_the_board_says_what_a_scale_is(pool: Pool) -> None:
-    history = History()
-    history.registered()
-    await history.project(pool)
-    describe(history)
-    describe(history, shop="B")
-
-    row = await only(pool, history)
-
-    assert (row.shop, row.group, row.next_verification) == ("B", "cheese", DUE)
 
 
 async def test_scales_that_are_due_and_were_not_reminded_of_are_listed(pool: Pool) -> None:
@@ -195,3 +151,75 @@ async def test_a_profile_that_comes_before_its_scale_waits_for_it(pool: Pool) ->
     await history.project(pool)
 
     assert await due(pool, 0) == [1]
+
+
+LATER = minute(30)
+
+
+async def patients(pool: Pool, now: datetime = LATER) -> list[Patient]:
+    async with pool.acquire() as connection:
+        return list(await health.quiet(connection, now))
+
+
+async def a_history(pool: Pool, *steps: Any) -> History:
+    """A scale that shows what it shall, and what happened since."""
+    history = History()
+    await history.synced(pool, BASE)
+    return history.happened(*steps)
+
+
+EDITED, PRICED = [step("edited", 2, 1, price=1.5, source=by) for by in ("person", "price")]
+MISSED = [EDITED, step("done", 2, "upload", "failed", "Unreachable", at=5)]
+BACK = step("done", 3, "probe", "done", at=10, by="heal")
+SENT = [step("done", 4, "upload", "verified", at=12, by="heal"), step("confirmed", 2)]
+DRIFTED = [step("done", 2, "verify", "failed", "NotShown", at=5), step("doubted", 1, by=2)]
+SILENT = step("done", 2, "probe", "failed", "Unreachable", at=5, by="heal")
+
+
+@pytest.mark.parametrize(
+    ("steps", "after", "remedied"),
+    [
+        pytest.param([], 30, None, id="shows what it shall"),
+        pytest.param([], 180, Kind.VERIFY, id="shows what it shall for long"),
+        # SCL-9: first it is asked whether it is back, then it gets all it missed at once.
+        pytest.param(MISSED, 30, Kind.PROBE, id="an upload failed"),
+        pytest.param([*MISSED, BACK], 30, Kind.UPLOAD, id="it is back"),
+        pytest.param([*MISSED, BACK, *SENT], 30, None, id="it has what it missed"),
+        # An edit waits for its person; a price's own upload may have begun just before it.
+        pytest.param([EDITED], 30, None, id="an unsent edit"),
+        pytest.param([PRICED], 30, Kind.UPLOAD, id="an unsent price"),
+        # SCL-15.
+        pytest.param(DRIFTED, 30, Kind.UPLOAD, id="a verify found it changed"),
+        pytest.param([SILENT, BACK], 30, Kind.VERIFY, id="it was without power"),
+    ],
+)
+async def test_what_a_scale_needs(
+    pool: Pool, steps: list[Any], after: float, remedied: Kind | None
+) -> None:
+    await (await a_history(pool, *steps)).project(pool)
+
+    (patient,) = await patients(pool, minute(after))
+
+    assert remedy(patient.health, minute(after), Rules()) is remedied
+
+
+async def test_a_scale_with_an_operation_under_way_or_removed_is_left_alone(pool: Pool) -> None:
+    history = await a_history(pool, step("queued", 2, at=29))
+    await history.project(pool)
+    assert await patients(pool) == []
+    assert len(await patients(pool, minute(60))) == 1
+
+    history.removed()
+    await history.project(pool)
+    assert await patients(pool, minute(60)) == []
+
+
+async def test_failures_count_since_it_last_showed_what_it_shall(pool: Pool) -> None:
+    history = await a_history(pool, EDITED)
+    for number in range(2, 6):
+        history.done(number, "upload", "failed", "NotShown", at=number)
+    history.done(9, "upload", "failed", "Busy", at=7)
+    await history.project(pool)
+    (patient,) = await patients(pool)
+    assert (patient.health.failures, patient.health.ended_at) == (4, minute(7))
+    assert (patient.ip, patient.port, patient.tenant) == ("10.0.0.17", 1111, "demo")

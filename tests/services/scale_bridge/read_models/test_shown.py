@@ -120,36 +120,6 @@ async def count(pool: Pool, table: str) -> int:
     return number
 
 
-@pytest.mark.parametrize(
-    ("steps", "until", "forgotten", "left", "showing"),
-    [
-        (
-            [
-                *(step("read", at, {"17": {"price": at}}, by=at + 1) for at in (0, 10, 20, 30)),
-                step("read", 5, {"99": CHEAP}, by=6),
-            ],
-            *(25, 2 + 3, [("17", 20), ("17", 30), ("99", 5)], 2),
-        ),
-        ([READ], 1_000_000, 0, [("17", 0)], 1),
-        (MOVED, 15, 1, [("21", 20)], 2),
-    ],
-    ids=["what was over goes", "shown for years", "of another scale at the address before"],
-)
-async def test_what_was_over_goes_and_what_was_shown_then_stays(
-    pool: Pool, steps: list[Any], until: int, forgotten: int, left: list[Any], showing: int
-) -> None:
-    await History().happened(*steps).project(pool)
-    before = await answers(pool, until, until + 15, "17", "21", "99")
-    lasted = await intervals(pool, since=until)
-
-    assert await forget(pool, until) == forgotten
-    assert await answers(pool, until, until + 15, "17", "21", "99") == before
-    assert await intervals(pool, since=until) == lasted
-    rows = await pool.fetch("SELECT plu, seen_at FROM shown ORDER BY plu, seen_at")
-    assert [tuple(row) for row in rows] == [(plu, minute(at)) for plu, at in left]
-    assert await count(pool, "showing") == showing
-
-
 async def test_it_goes_in_small_parts_and_of_one_scale_only(pool: Pool) -> None:
     history, other = History(), History("other")
     for number in range(10):
