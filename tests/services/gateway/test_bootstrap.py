@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from httpx import AsyncClient
 
+from contracts.gateway import KeyId
 from libs.process.lifecycle import serve
 from libs.testing.callers import client_of
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
@@ -170,21 +171,25 @@ async def state(client: AsyncClient, key: str) -> int:
     return (await client.get(STATE, headers={"X-API-Key": key})).status_code
 
 
-async def test_the_key_of_the_old_clients_opens_the_door_after_the_first_start(
+async def test_the_key_of_the_old_clients_opens_from_the_first_start_and_stays_revoked(
     settings: Settings, service: Service
 ) -> None:
     for _ in range(2):
         async with bootstrap.open_deps(settings):
             pass
 
-    async with (
-        bootstrap.open_deps(settings) as deps,
-        client_of(bootstrap.create_app(deps)) as client,
-    ):
-        (history,) = [page async for page in deps.store.log.read_all()]
-        assert len(history) == 1
-        await catch_up(deps)
-        assert await state(client, SHARED) == 200
+    for expected in (200, 401):
+        async with (
+            bootstrap.open_deps(settings) as deps,
+            client_of(bootstrap.create_app(deps)) as client,
+        ):
+            await catch_up(deps)
+            assert await state(client, SHARED) == expected
+        tenant = settings.scan_client_key_tenant
+        (key,) = await bootstrap.list_keys(settings, tenant=tenant)
+        await bootstrap.revoke_key(
+            settings, tenant=tenant, key_id=KeyId(key.key_id), reason="leaked", actor="anna"
+        )
 
     assert len(service.asked) == 1
 

@@ -1,6 +1,5 @@
 """Answers kept for repeated requests, in Postgres: one claim at a time, one answer for a day."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -32,15 +31,6 @@ async def test_an_answer_comes_back_as_it_was_and_is_not_released(answers: Answe
     await answers.release(claim)
 
     assert await answers.claim(ASKING, seconds=60) == ANSWER
-
-
-async def test_of_many_claims_at_once_one_is_made(own_pool: Pool) -> None:
-    made = await asyncio.gather(
-        *[Answers(own_pool).claim(ASKING, seconds=60) for _ in range(20)], return_exceptions=True
-    )
-
-    assert sum(isinstance(one, Claim) for one in made) == 1
-    assert sum(isinstance(one, InFlight) for one in made) == 19
 
 
 async def test_a_lost_claim_neither_finishes_nor_releases(answers: Answers, own_pool: Pool) -> None:

@@ -27,17 +27,6 @@ def claims(bearer: str, clock: Clock, audience: str = "ingest") -> tokens.Claims
     return tokens.verify(token, keys, audience=audience, issuer="gateway", now=clock())
 
 
-def test_a_pass_names_its_caller_and_is_good_for_one_service(passes: Passes, clock: Clock) -> None:
-    bearer = passes.bearer(ANNA, "ingest")
-
-    read = claims(bearer, clock)
-    assert (read.subject, read.tenant) == (str(ANNA.subject), "demo")
-    assert read.scopes == {"scan:read", "scan:write"}
-    assert read.expires_at == clock() + LIFETIME
-    with pytest.raises(tokens.TokenInvalid):
-        claims(bearer, clock, audience="crm")
-
-
 def test_a_pass_is_used_again_until_it_is_old(passes: Passes, clock: Clock) -> None:
     first = passes.bearer(ANNA, "ingest")
 

@@ -16,6 +16,7 @@ from libs.testing.clock import Clock
 from services.gateway.adapters.access_tokens import AUDIENCE
 from services.gateway.domain.device_grant import LIFETIME
 from services.gateway.handlers.administration import deactivate
+from services.gateway.handlers.identity import profile
 from tests.services.gateway.api.device import (
     BRIDGE,
     KIOSK,
@@ -71,6 +72,9 @@ async def test_a_device_somebody_let_in_has_an_account_and_a_session_of_its_own(
     assert (enrolled.realm, enrolled.tenant, enrolled.client) == (realm, "demo", client_id)
     accounts = [e.account_id for e in await demo.events(AccountOpened)]
     assert accounts.count(enrolled.account_id) == 1
+    made = await profile(demo.deps.identity, enrolled.account_id)
+    assert [(place.realm, place.tenant) for place in made.roles] == [(realm, "demo")]
+    assert (made.person.name or "").endswith(": Hall")
 
 
 async def test_who_asks_too_often_is_slowed_down_more_and_more(

@@ -13,14 +13,13 @@ from services.gateway.domain.account import (
     PasswordUnfit,
     WrongPassword,
 )
-from services.gateway.domain.person import BadAddress, Person, email, phone, username
+from services.gateway.domain.person import BadAddress, Person, email, username
 from services.gateway.domain.realm import Role, RoleUnknown
 from services.gateway.handlers import account as accounts
 from services.gateway.handlers.address import AddressTaken, find
 from services.gateway.handlers.identity import Identity, profile
 from tests.services.gateway.identities import (
     ANNA,
-    BORIS,
     ENGINEER,
     KIOSK,
     NEW_PASSWORD,
@@ -31,16 +30,6 @@ from tests.services.gateway.identities import (
 )
 
 OFFICE = "office@example.com"
-
-
-async def test_a_registered_account_can_log_in_at_once(people: People) -> None:
-    anna = await people.open("Anna@example.com", phone="8 999 123-45-67")
-
-    into = await people.enter("ANNA@example.com")
-
-    assert into.account == anna
-    assert anna.person.phone == "+79991234567"
-    assert await find(people.identity, phone("+7 999 1234567")) == anna.account_id
 
 
 async def test_of_twenty_who_register_one_address_at_once_one_wins(people: People) -> None:
@@ -131,16 +120,6 @@ async def test_an_address_can_change_hands_many_times(people: People) -> None:
     assert await find(people.identity, email(ANNA)) == last.account_id
 
 
-async def test_an_address_of_another_account_cannot_be_taken(people: People) -> None:
-    await people.open()
-    boris = await people.open(BORIS)
-
-    with pytest.raises(AddressTaken):
-        await people.change_email(boris, "ANNA@example.com")
-
-    assert (await profile(people.identity, boris.account_id)).person.email == BORIS
-
-
 async def test_the_same_is_no_change_and_another_spelling_keeps_the_address(people: People) -> None:
     anna = await people.open()
     before = await people.history()
@@ -178,26 +157,6 @@ async def test_of_changes_at_once_one_holds_and_no_address_is_left_behind(people
     owners = {one: await find(people.identity, email(one)) for one in wanted}
     assert held in wanted
     assert owners == {one: anna.account_id if one == held else None for one in wanted}
-
-
-async def test_a_new_password_ends_sessions_by_the_log_alone(people: People, clock: Clock) -> None:
-    known = await people.enter_new()
-    account_id = known.account.account_id
-    await people.catch_up()
-    fresh = await people.enter()
-    clock.advance(seconds=1)
-
-    await accounts.change_password(people.identity, account_id, old=PASSWORD, new=NEW_PASSWORD)
-
-    for session in (known, fresh):
-        await people.assert_over(session)
-    await people.assert_shut_out()
-    clock.advance(seconds=1)
-    after = await people.enter(password=NEW_PASSWORD)
-    assert (await people.refresh(after)).session_id == after.session_id
-    history = await people.history()
-    revoked = [e.stream for e in history if "Revoked" in type(e.event).__name__]
-    assert sorted(revoked) == sorted(f"session-{one.session_id}" for one in (known, fresh))
 
 
 @pytest.mark.parametrize(
