@@ -14,7 +14,7 @@ from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore, envelope
 from libs.postgres.pool import acquired
-from libs.security.passwords import Cost, Passwords
+from libs.security.passwords import Cost, Passwords, Verdict
 from libs.security.sealing import Seal, generate_key
 from libs.testing.clock import NOON, Clock
 from libs.testing.pools import system_pool
@@ -58,6 +58,20 @@ async def open_identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
         )
         passwords.close()
         await log.close()
+
+
+class Counted(Passwords):
+    """Counts how often a password was checked, also that of an account that is not there."""
+
+    checks = 0
+
+    async def verify(self, hashed: str, password: str) -> Verdict:
+        self.checks += 1
+        return await super().verify(hashed, password)
+
+    async def verify_nobody(self, password: str) -> Verdict:
+        self.checks += 1
+        return await super().verify_nobody(password)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ def test_a_services_own_cors_and_connection_headers_end_at_the_gateway() -> None
         (b"X-Hop", b"1"),
         (b"Transfer-Encoding", b"chunked"),
         (b"Server", b"granian"),
+        (b"X-Request-Id", b"forged"),
         (b"Date", b"today"),
     ]
     passed = [(b"Set-Cookie", b"a=1"), (b"Set-Cookie", b"b=2"), (b"Content-Encoding", b"gzip")]

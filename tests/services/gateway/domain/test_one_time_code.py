@@ -5,15 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.gateway.domain.one_time_code import (
-    LIFETIME,
-    TRIES,
-    Expired,
-    Outcome,
-    Verified,
     Way,
-    Wrong,
     is_code,
-    judge,
     neighbourhood,
     too_many,
     way_for,
@@ -21,29 +14,6 @@ from services.gateway.domain.one_time_code import (
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=1)
-
-
-@pytest.mark.parametrize(
-    ("expires_at", "right", "tries", "outcome"),
-    [
-        (LATER, True, 1, Verified()),
-        (LATER, True, TRIES.most, Verified()),
-        (LATER, False, 1, Wrong(remaining=4)),
-        (LATER, False, TRIES.most, Wrong(remaining=0)),
-        (NOW, True, 1, Expired()),
-        (None, False, 1, Expired()),
-        (None, True, 1, Expired()),
-    ],
-)
-def test_a_code_is_right_in_its_time_only(
-    expires_at: datetime | None, *, right: bool, tries: int, outcome: Outcome
-) -> None:
-    assert judge(expires_at=expires_at, right=right, tries=tries, now=NOW) == outcome
-
-
-def test_a_code_lives_five_minutes_and_has_five_tries_counted_for_longer_than_that() -> None:
-    assert (LIFETIME.total_seconds(), TRIES.most) == (300, 5)
-    assert TRIES.window > LIFETIME
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from libs.security import refresh as refresh_tokens
-from libs.security.passwords import Passwords, Verdict
+from libs.security.passwords import Passwords
 from libs.testing.clock import Clock
 from services.gateway.domain.realm import Place, Role
 from services.gateway.domain.session import SessionOver
@@ -31,22 +31,9 @@ from tests.services.gateway.identities import (
     OTHER_CRM,
     PASSWORD,
     STAFF,
+    Counted,
     People,
 )
-
-
-class Counted(Passwords):
-    """Counts the checks."""
-
-    checks = 0
-
-    async def verify(self, hashed: str, password: str) -> Verdict:
-        self.checks += 1
-        return await super().verify(hashed, password)
-
-    async def verify_nobody(self, password: str) -> Verdict:
-        self.checks += 1
-        return await super().verify_nobody(password)
 
 
 @pytest.mark.parametrize(
