@@ -121,6 +121,8 @@ def test_a_refusal_is_one_sentence(call: Call, address: str, password: str, said
     assert said in refused.stderr
     assert address not in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
+    logged_in()
+    assert json.loads(call("accounts", "list", "--json").stdout)["total"] == 1
 
 
 @pytest.mark.usefixtures("chief")

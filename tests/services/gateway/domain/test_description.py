@@ -83,20 +83,6 @@ def test_schemas_of_one_name_that_differ_are_kept_apart() -> None:
     assert joint["paths"]["/users"]["post"]["x"] == ref("User")
 
 
-def test_schemas_that_are_not_referred_to_are_left_out() -> None:
-    theirs = document(
-        {"/users": {"post": {"x": ref("A")}}}, A={"b": ref("B")}, B={"a": ref("A")}, Secret={}
-    )
-
-    assert schemas_of(joined(theirs, {})).keys() == {"A", "B"}
-
-
-def test_without_its_service_a_door_describes_us() -> None:
-    joint = joined(None, document({"/auth": {"post": {}}}))
-
-    assert joint["paths"] == {"/auth": {"post": {}}}
-
-
 def test_an_operation_says_who_may_use_it() -> None:
     for scope, security in ((None, []), ("", [{TOKEN: []}]), ("a:b", [{TOKEN: ["a:b"]}])):
         assert demanding({}, scope, schemes=[TOKEN]) == {"security": security}

@@ -8,11 +8,9 @@ from contracts.gateway import AddressClaimed
 from libs.errors import Refused
 from libs.testing.clock import Clock
 from services.gateway.domain.account import (
-    AccountUnknown,
     AlreadySetUp,
     LastSuperadmin,
     PasswordUnfit,
-    WrongPassword,
 )
 from services.gateway.domain.person import BadAddress, Person, email, username
 from services.gateway.domain.realm import Place, Role, RoleUnknown
@@ -91,24 +89,6 @@ async def test_the_log_gives_away_neither_persons_nor_passwords(people: People) 
         assert secret not in everything
 
 
-@pytest.mark.parametrize(
-    ("address", "role", "password", "refused"),
-    [
-        pytest.param(ANNA, ENGINEER, "short", PasswordUnfit, id="short password"),
-        pytest.param(ANNA, ENGINEER, "x" * 129, PasswordUnfit, id="long password"),
-        pytest.param(ANNA, Role(KIOSK, "emperor"), PASSWORD, RoleUnknown, id="no role"),
-        pytest.param("anna", ENGINEER, PASSWORD, BadAddress, id="no address"),
-    ],
-)
-async def test_an_unfit_password_role_or_address_opens_nothing(
-    people: People, address: str, role: Role, password: str, refused: type[Refused]
-) -> None:
-    with pytest.raises(refused):
-        await people.open(address, role, password=password)
-
-    assert await people.history() == []
-
-
 async def test_an_address_that_was_given_up_belongs_to_the_next(people: People) -> None:
     anna = await people.open(OFFICE)
     await people.change_email(anna, ANNA)
@@ -143,22 +123,6 @@ async def test_the_same_is_no_change_and_another_spelling_keeps_the_address(peop
     assert await find(people.identity, email(ANNA)) == anna.account_id
 
 
-async def test_a_removed_account_is_out_and_its_address_free(people: People, clock: Clock) -> None:
-    into = await people.enter_new()
-    anna = into.account
-    clock.advance(seconds=1)
-    for _ in range(2):
-        await people.remove(anna)
-
-    await people.assert_shut_out()
-    await people.assert_over(into)
-    with pytest.raises(AccountUnknown):
-        await profile(people.identity, anna.account_id)
-    again = await people.open()
-    assert again.account_id != anna.account_id
-    assert again.number > anna.number
-
-
 async def test_of_changes_at_once_one_holds_and_no_address_is_left_behind(people: People) -> None:
     anna = await people.open("first@example.com", password=None)
     wanted = [f"anna{n}@example.com" for n in range(3)]
@@ -169,22 +133,6 @@ async def test_of_changes_at_once_one_holds_and_no_address_is_left_behind(people
     owners = {one: await find(people.identity, email(one)) for one in wanted}
     assert held in wanted
     assert owners == {one: anna.account_id if one == held else None for one in wanted}
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "refused"),
-    [("a guess", NEW_PASSWORD, WrongPassword), (PASSWORD, "short", PasswordUnfit)],
-)
-async def test_a_password_is_changed_by_its_owner_to_a_fit_one(
-    people: People, old: str, new: str, refused: type[Refused]
-) -> None:
-    anna = await people.open()
-
-    with pytest.raises(refused):
-        await accounts.change_password(people.identity, anna.account_id, old=old, new=new)
-
-    events = await people.events_of(anna)
-    assert events == ["AccountOpened", "PasswordSet", "RoleGranted"]
 
 
 async def test_of_ten_who_set_it_up_at_once_one_is_superadmin(identity: Identity) -> None:
