@@ -258,6 +258,19 @@ async def test_a_grant_is_found_by_its_code_which_no_other_device_shows(grants: 
     assert await grants.waiting(grant.shown, grant.expires_at) is None
 
 
+async def test_of_many_polls_at_once_one_gets_the_approval(grants: Grants) -> None:
+    await grants.claim()
+    await device_grants.settle(grants.pool, grants.grant.device, Answer.APPROVED, "demo")
+
+    *own, foreign = await asyncio.gather(
+        *(grants.poll() for _ in range(8)), grants.poll("tillstream-bridge")
+    )
+
+    assert own.count(Verdict.IN) == 1
+    assert own.count(Verdict.WORTHLESS) == 7
+    assert foreign is Verdict.WORTHLESS
+
+
 async def test_what_is_over_is_expired_for_a_while_and_then_forgotten(grants: Grants) -> None:
     grants.clock.now += GRANT_LIFETIME
     assert await grants.poll() is Verdict.EXPIRED

@@ -1,6 +1,5 @@
 """One-time codes, the bot and the Mini App, with a Bot API on loopback and a real database."""
 
-import re
 from typing import Any
 from urllib.parse import urlencode
 
@@ -59,11 +58,6 @@ async def request(at: CodeDesk, phone: str) -> Delivery | TooMany:
 
 async def attempt(at: CodeDesk, phone: str, code: str) -> object:
     return await verify_code(at, phone, code, address=some_address())
-
-
-def last_code(bot_api: BotApi) -> str:
-    (code,) = re.findall(r"\b\d{6}\b", bot_api.last_to(CHAT)["text"])
-    return str(code)
 
 
 @pytest.mark.parametrize("is_known", [False, True])
