@@ -28,7 +28,7 @@ from services.gateway.handlers import session as sessions
 from services.gateway.handlers.identity import Identity, Profile
 from services.gateway.handlers.login import LoginFailed, log_in
 from services.gateway.handlers.session import LoggedIn
-from services.gateway.read_models import account_rows, session
+from services.gateway.read_models import account_rows, api_key, session
 
 NOW = NOON
 GRACE, LIFETIME = timedelta(seconds=10), timedelta(days=7)
@@ -200,10 +200,10 @@ async def history_of(identity: Identity) -> list[Envelope[GatewayEvent]]:
 
 
 async def catch_up(identity: Identity) -> None:
-    """Build the read models of accounts and sessions anew, in one transaction."""
+    """Build the read models anew, in one transaction: do all of the projectors' work."""
     history = await history_of(identity)
     async with acquired(identity.pool) as connection, connection.transaction():
-        for table in TABLES:
+        for table in (*TABLES, "api_key"):
             await connection.execute(f"DELETE FROM {table}")
-        await account_rows.project(connection, history)
-        await session.project(connection, history)
+        for projection in (account_rows, session, api_key):
+            await projection.project(connection, history)

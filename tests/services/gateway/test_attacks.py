@@ -30,12 +30,10 @@ from tests.services.gateway.api.inside import (
     PASSWORD,
     bearer,
     client_of,
-    gateway_on,
+    demo_on,
     house_on,
-    inside,
     some_email,
     some_name,
-    somebody,
 )
 from tests.services.gateway.conftest import Keys, Service
 from tests.services.gateway.identities import CHEAP, Counted
@@ -176,11 +174,11 @@ async def test_no_forged_token_opens_a_door(step: Doorstep, service: Service, pa
     ],
 )
 async def test_what_is_forged_opens_no_route_of_our_own(url: str, method: str, path: str) -> None:
-    async with gateway_on(url) as deps, client_of(deps) as client:
-        anna = await somebody(deps, MANAGER)
-        into, _ = await inside(deps, anna.account_id, MANAGER.place)
+    async with demo_on(url) as demo:
+        client, anna = demo.client, await demo.somebody(MANAGER)
+        into, _ = await demo.inside(anna, MANAGER.place)
         forger = Forger(
-            deps.signing_keys.current,
+            demo.deps.signing_keys.current,
             subject=str(anna.account_id),
             session=str(into.session_id),
             kind=MANAGER.place.realm,

@@ -17,7 +17,6 @@ from libs.testing.callers import client_of
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.gateway import bootstrap
 from services.gateway.settings import Settings
-from tests.services.gateway.api.inside import catch_up
 from tests.services.gateway.conftest import (
     KEY,
     PAGE,
@@ -27,6 +26,7 @@ from tests.services.gateway.conftest import (
     gateway_settings,
     open_app,
 )
+from tests.services.gateway.identities import catch_up
 
 STATE = "/api/v1/dashboard/state"
 BATCH = "/api/v1/events/batch"
@@ -183,7 +183,7 @@ async def test_the_key_of_the_old_clients_opens_from_the_first_start_and_stays_r
             bootstrap.open_deps(settings) as deps,
             client_of(bootstrap.create_app(deps)) as client,
         ):
-            await catch_up(deps)
+            await catch_up(deps.identity)
             assert await state(client, SHARED) == expected
         tenant = settings.scan_client_key_tenant
         (key,) = await bootstrap.list_keys(settings, tenant=tenant)
@@ -202,12 +202,12 @@ async def test_a_key_opens_from_issue_to_revocation(settings: Settings) -> None:
         bootstrap.open_deps(settings) as deps,
         client_of(bootstrap.create_app(deps)) as client,
     ):
-        await catch_up(deps)
+        await catch_up(deps.identity)
         before = await state(client, made.key)
         await bootstrap.revoke_key(
             settings, tenant="shop", key_id=made.key_id, reason="lost", actor="anna"
         )
-        await catch_up(deps)
+        await catch_up(deps.identity)
         after = await state(client, made.key)
 
     assert (before, after) == (200, 401)
