@@ -1,6 +1,6 @@
 """Setting up and logging in at the kiosks: superadmins, staff by a cookie, and kiosks themselves.
 
-Spec kiosk §2.1, §3.1, §3.4; refresh tokens and logouts are in `test_refresh`.
+Spec kiosk §2.1, §3.1, §3.4; refresh tokens and logouts are in `test_logins`.
 """
 
 from typing import Any
