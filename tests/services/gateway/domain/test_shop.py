@@ -10,7 +10,9 @@ from services.gateway.domain.shop import Card, card_of, place_of, with_card, wor
 from services.gateway.domain.shop_standing import (
     DEFAULTS,
     KEYS,
+    PermissionUnknown,
     Standing,
+    allowed_after,
     standing_of,
     within,
 )
@@ -106,6 +108,14 @@ def test_a_role_that_is_switched_off_may_nothing_and_keeps_its_permissions() -> 
     assert off.allowed == frozenset()
     assert off.permissions == Standing(role="manager").permissions
     assert not within(Standing(role="admin", active=False), {"users", "orders"})
+
+
+def test_permissions_are_given_and_taken_one_by_one() -> None:
+    after = allowed_after(Standing(role="florist"), {"users": True, "orders": False})
+
+    assert after.allowed == {"users", "production"}
+    with pytest.raises(PermissionUnknown):
+        allowed_after(after, {"money": True})
 
 
 KIOSK_ROLES = "superadmin admin staff customer kiosk externalKitchen externalPostBox"
