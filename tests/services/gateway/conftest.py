@@ -25,7 +25,7 @@ from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
 from libs.testing.clock import Clock
 from libs.testing.pools import system_pool
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.waiting import PATIENCE_SECONDS
 from services.gateway.adapters.known_keys import KnownKeys
 from services.gateway.adapters.telegram import Bot, open_bot
 from services.gateway.bootstrap import create_app, make_deps, open_upstreams
@@ -176,9 +176,6 @@ class Exchange:
         """The next message of the answer."""
         return await asyncio.wait_for(self.outgoing.get(), PATIENCE_SECONDS)
 
-
-until = eventually
-"""The old name; it goes when no test of the API uses it."""
 
 PAGE = "https://scanner.example"
 KEY, READER = "k" * 32, "r" * 32

@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from libs.errors import Unauthenticated
 from libs.http.auth import TokenVerifier
 from libs.security import refresh
-from libs.security.passwords import Passwords, Verdict
 from libs.security.tokens import INTERNAL, SigningKey
 from services.gateway.domain.person import Person
 from services.gateway.domain.realm import Realm
@@ -31,14 +30,13 @@ from tests.services.gateway.api.inside import (
     PASSWORD,
     bearer,
     client_of,
-    gateway_on,
+    demo_on,
     house_on,
-    inside,
     some_email,
     some_name,
-    somebody,
 )
 from tests.services.gateway.conftest import Keys, Service
+from tests.services.gateway.identities import CHEAP, Counted
 
 STATE = "/api/v1/dashboard/state"
 OTHER = SigningKey.generate()
@@ -169,17 +167,18 @@ async def test_no_forged_token_opens_a_door(step: Doorstep, service: Service, pa
     [
         ("GET", "/api/v1/sessions"),
         ("DELETE", "/api/v1/sessions"),
+        ("DELETE", "/api/v1/sessions/0198c5a0-0000-7000-8000-000000000001"),
         ("GET", "/api/v1/keys"),
         ("POST", "/api/v1/keys"),
         ("POST", "/api/v1/account/password"),
     ],
 )
 async def test_what_is_forged_opens_no_route_of_our_own(url: str, method: str, path: str) -> None:
-    async with gateway_on(url) as deps, client_of(deps) as client:
-        anna = await somebody(deps, MANAGER)
-        into, _ = await inside(deps, anna.account_id, MANAGER.place)
+    async with demo_on(url) as demo:
+        client, anna = demo.client, await demo.somebody(MANAGER)
+        into, _ = await demo.inside(anna, MANAGER.place)
         forger = Forger(
-            deps.signing_keys.current,
+            demo.deps.signing_keys.current,
             subject=str(anna.account_id),
             session=str(into.session_id),
             kind=MANAGER.place.realm,
@@ -190,6 +189,7 @@ async def test_what_is_forged_opens_no_route_of_our_own(url: str, method: str, p
             answer = await client.request(method, path, headers=bearer(forge(forger)))
             assert answer.status_code == 401, name
 
+        assert (await client.request(method, path)).status_code == 401
         honest = await client.request(method, path, headers=bearer(forger.good()))
         assert honest.status_code != 401
 
@@ -225,22 +225,6 @@ def test_every_row_of_the_table_is_a_token_of_its_own() -> None:
     assert jwt.get_unverified_header(forger.good())["alg"] == "EdDSA"
 
 
-class Counted(Passwords):
-    """Passwords that count how often somebody's, or nobody's, was checked."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.checked = 0
-
-    async def verify(self, hashed: str, password: str) -> Verdict:
-        self.checked += 1
-        return await super().verify(hashed, password)
-
-    async def verify_nobody(self, password: str) -> Verdict:
-        self.checked += 1
-        return await super().verify_nobody(password)
-
-
 def form(who: Person, password: str) -> dict[str, Any]:
     return {"data": {"username": who.email, "password": password}}
 
@@ -250,18 +234,23 @@ def username(who: Person, password: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("path", "realm", "role", "login"),
+    ("path", "realm", "role", "login", "text"),
     [
-        ("/auth/login", Realm.SCALES, "user", form),
-        ("/api/v1/auth/token", Realm.CRM, "ENGINEER", form),
-        ("/api/v1/auth/login", Realm.KIOSK, "staff", username),
+        ("/auth/login", Realm.SCALES, "user", form, '{"detail": "Incorrect username or password"}'),
+        ("/api/v1/auth/token", Realm.CRM, "ENGINEER", form, "Invalid email or password"),
+        ("/api/v1/auth/login", Realm.KIOSK, "staff", username, "Incorrect username or password"),
     ],
     ids=("scales", "crm", "kiosk"),
 )
 async def test_nobody_learns_who_exists_from_an_answer_or_from_the_work_it_takes(
-    url: str, path: str, realm: Realm, role: str, login: Callable[[Person, str], dict[str, Any]]
+    url: str,
+    path: str,
+    realm: Realm,
+    role: str,
+    login: Callable[[Person, str], dict[str, Any]],
+    text: str,
 ) -> None:
-    counted = Counted()
+    counted = Counted(cost=CHEAP)
     async with house_on(url) as house:
         member, gone = [(await house.account(realm, role)) for _ in range(2)]
         await deactivate(house.deps.identity, gone.account_id, reason="test", actor="test")
@@ -278,14 +267,14 @@ async def test_nobody_learns_who_exists_from_an_answer_or_from_the_work_it_takes
         async with client_of(watched) as client:
             seen, work = set(), []
             for person, password in tried:
-                before = counted.checked
+                before = counted.checks
                 answer = await client.post(path, **login(person, password))
                 names = tuple(sorted(name for name in answer.headers if name != "x-process-time"))
                 body = {key: v for key, v in answer.json().items() if key != "request_id"}
                 seen.add((answer.status_code, json.dumps(body), names))
-                work.append(counted.checked - before)
+                work.append(counted.checks - before)
 
     counted.close()
-    assert len(seen) == 1
-    assert next(iter(seen))[0] == 401
+    ((status, said, _),) = seen
+    assert (status, text in said) == (401, True)
     assert work == [1] * len(tried)

@@ -11,12 +11,12 @@ import pytest
 from aiohttp import web
 from httpx import AsyncClient
 
+from contracts.gateway import KeyId
 from libs.process.lifecycle import serve
 from libs.testing.callers import client_of
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.gateway import bootstrap
 from services.gateway.settings import Settings
-from tests.services.gateway.api.inside import catch_up
 from tests.services.gateway.conftest import (
     KEY,
     PAGE,
@@ -26,6 +26,7 @@ from tests.services.gateway.conftest import (
     gateway_settings,
     open_app,
 )
+from tests.services.gateway.identities import catch_up
 
 STATE = "/api/v1/dashboard/state"
 BATCH = "/api/v1/events/batch"
@@ -170,21 +171,25 @@ async def state(client: AsyncClient, key: str) -> int:
     return (await client.get(STATE, headers={"X-API-Key": key})).status_code
 
 
-async def test_the_key_of_the_old_clients_opens_the_door_after_the_first_start(
+async def test_the_key_of_the_old_clients_opens_from_the_first_start_and_stays_revoked(
     settings: Settings, service: Service
 ) -> None:
     for _ in range(2):
         async with bootstrap.open_deps(settings):
             pass
 
-    async with (
-        bootstrap.open_deps(settings) as deps,
-        client_of(bootstrap.create_app(deps)) as client,
-    ):
-        (history,) = [page async for page in deps.store.log.read_all()]
-        assert len(history) == 1
-        await catch_up(deps)
-        assert await state(client, SHARED) == 200
+    for expected in (200, 401):
+        async with (
+            bootstrap.open_deps(settings) as deps,
+            client_of(bootstrap.create_app(deps)) as client,
+        ):
+            await catch_up(deps.identity)
+            assert await state(client, SHARED) == expected
+        tenant = settings.scan_client_key_tenant
+        (key,) = await bootstrap.list_keys(settings, tenant=tenant)
+        await bootstrap.revoke_key(
+            settings, tenant=tenant, key_id=KeyId(key.key_id), reason="leaked", actor="anna"
+        )
 
     assert len(service.asked) == 1
 
@@ -197,12 +202,12 @@ async def test_a_key_opens_from_issue_to_revocation(settings: Settings) -> None:
         bootstrap.open_deps(settings) as deps,
         client_of(bootstrap.create_app(deps)) as client,
     ):
-        await catch_up(deps)
+        await catch_up(deps.identity)
         before = await state(client, made.key)
         await bootstrap.revoke_key(
             settings, tenant="shop", key_id=made.key_id, reason="lost", actor="anna"
         )
-        await catch_up(deps)
+        await catch_up(deps.identity)
         after = await state(client, made.key)
 
     assert (before, after) == (200, 401)

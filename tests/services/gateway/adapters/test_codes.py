@@ -258,14 +258,6 @@ async def test_a_grant_is_found_by_its_code_which_no_other_device_shows(grants: 
     assert await grants.waiting(grant.shown, grant.expires_at) is None
 
 
-async def test_of_several_answers_at_once_one_counts(grants: Grants) -> None:
-    claimed = await asyncio.gather(*(grants.claim() for _ in range(8)))
-
-    assert [one.device for one in claimed if one is not None] == [grants.grant.device]
-    assert await grants.waiting(grants.grant.shown) is None
-    assert await grants.poll() is Verdict.PENDING
-
-
 async def test_of_many_polls_at_once_one_gets_the_approval(grants: Grants) -> None:
     await grants.claim()
     await device_grants.settle(grants.pool, grants.grant.device, Answer.APPROVED, "demo")
@@ -277,15 +269,6 @@ async def test_of_many_polls_at_once_one_gets_the_approval(grants: Grants) -> No
     assert own.count(Verdict.IN) == 1
     assert own.count(Verdict.WORTHLESS) == 7
     assert foreign is Verdict.WORTHLESS
-
-
-async def test_a_device_that_polls_too_soon_must_leave_more_time(grants: Grants) -> None:
-    verdicts = []
-    for seconds in (0, 1, 8, 14):
-        grants.clock.advance(seconds=seconds)
-        verdicts.append(await grants.poll())
-
-    assert verdicts == [Verdict.PENDING, Verdict.SLOW_DOWN, Verdict.SLOW_DOWN, Verdict.PENDING]
 
 
 async def test_what_is_over_is_expired_for_a_while_and_then_forgotten(grants: Grants) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -277,16 +276,6 @@ async def test_updates_are_forgotten_when_telegram_gave_up_on_them(
 
     rest = "SELECT count(*) FROM telegram_once WHERE until <= $1"
     assert await pool.fetchval(rest, clock()) == 0
-
-
-async def test_init_data_may_be_used_once(links: TelegramLinks, clock: Clock) -> None:
-    until, fingerprint = clock() + timedelta(days=1), f"{next(numbers):064}"
-
-    used = await asyncio.gather(
-        *(links.first_use(fingerprint, until=until, now=clock()) for _ in range(10))
-    )
-
-    assert sorted(used) == [False] * 9 + [True]
 
 
 async def test_links_are_unreadable_as_stored(links: TelegramLinks, pool: Pool, phone: str) -> None:

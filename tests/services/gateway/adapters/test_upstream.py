@@ -21,7 +21,6 @@ from services.gateway.adapters.upstream import (
     Upstream,
     UpstreamAway,
     UpstreamBroke,
-    UpstreamSlow,
     open_upstream,
 )
 from tests.services.gateway.conftest import Exchange, Service, crooked
@@ -90,31 +89,6 @@ async def test_compressed_answers_and_redirects_stay_as_they_are(service: Servic
     assert (status, body) == (302, b"not really gzip")
     assert headers[b"location"] == b"/elsewhere"
     assert all("Cookie" not in request.headers for request in service.asked)
-
-
-async def test_an_answer_is_passed_on_part_by_part_before_it_is_complete(service: Service) -> None:
-    go_on = asyncio.Semaphore(0)
-
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        for number in range(3):
-            await response.write(b"part %d" % number)
-            await go_on.acquire()
-        return response
-
-    service.answer = answer
-    exchange = Exchange()
-    async with connect(service.url) as upstream:
-        relaying = asyncio.create_task(upstream.relay(request(), exchange.receive, exchange.send))
-        assert (await exchange.next())["status"] == 200
-        for number in range(3):
-            assert (await exchange.next())["body"] == b"part %d" % number
-            assert not relaying.done()
-            go_on.release()
-        await relaying
-
-    assert (await exchange.next())["more_body"] is False
 
 
 async def test_a_body_is_passed_on_part_by_part(service: Service) -> None:
@@ -186,17 +160,6 @@ async def test_a_service_that_stays_away_is_left_alone(away: tuple[str, socket.s
             await relayed(upstream)
 
     assert refused.value.retry_after == 60
-
-
-async def test_a_service_that_does_not_begin_to_answer_is_slow(service: Service) -> None:
-    async def answer(_: web.BaseRequest) -> web.StreamResponse:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    service.answer = answer
-    async with connect(service.url, replace(PATIENT, answer=0.2)) as upstream:
-        with pytest.raises(UpstreamSlow):
-            await relayed(upstream, POST)
 
 
 async def test_a_long_upload_is_not_taken_for_a_slow_service(

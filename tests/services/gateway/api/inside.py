@@ -13,10 +13,7 @@ from uuid import uuid4
 
 from httpx import AsyncClient, Response
 
-from contracts.gateway import AccountId
 from libs.clock import Clock
-from libs.eventsourcing.store import envelope
-from libs.postgres.pool import acquired
 from libs.security.passwords import Cost, Passwords
 from libs.testing import callers
 from services.gateway import bootstrap
@@ -27,9 +24,9 @@ from services.gateway.domain.realm import PLATFORM, Place, Realm, Role
 from services.gateway.handlers.account import open_account
 from services.gateway.handlers.identity import Profile
 from services.gateway.handlers.session import LoggedIn, open_session
-from services.gateway.read_models import account_rows, api_key, session
 from tests.services.gateway.code_desk import some_address
 from tests.services.gateway.conftest import gateway_settings
+from tests.services.gateway.identities import catch_up, history_of
 
 PASSWORD: Final = "correct horse battery"
 NEW_PASSWORD: Final = "battery staple"
@@ -39,7 +36,6 @@ KIOSKS, SCALES = Place(Realm.KIOSK, "demo"), Place(Realm.SCALES, "demo")
 CHIEF = Role(HOUSE, "superadmin")
 MANAGER, STAFF = Role(KIOSKS, "admin"), Role(KIOSKS, "staff")
 WEIGHER = Role(SCALES, "user")
-TABLES: Final = ("account", "account_role", "account_address", "session", "api_key")
 MOST_STALE_SECONDS: Final = 30
 """As long as a gateway may wait for its projectors; for those of `projecting`."""
 
@@ -83,33 +79,10 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def somebody(deps: Deps, *roles: Role, email: str | None = None, **who: Any) -> Profile:
-    """Somebody with these roles and `PASSWORD`."""
-    person = Person(email=email or some_email(), **who)
-    return await open_account(deps.identity, person, password=PASSWORD, roles=roles, actor="test")
-
-
-async def inside(
-    deps: Deps, who: AccountId, place: Place, device: str = "phone"
-) -> tuple[LoggedIn, dict[str, str]]:
-    """Their session in a place, and the header that it gives them."""
-    into = await open_session(deps.identity, who, place, device=device)
-    return into, bearer(access_of(deps, into).bearer)
-
-
 async def events(deps: Deps, kind: type[Any]) -> list[Any]:
     """All events of a kind, oldest first."""
-    return [one.event for one in await _history(deps) if isinstance(one.event, kind)]
-
-
-async def catch_up(deps: Deps) -> None:
-    """Do all of the projectors' work."""
-    history = await _history(deps)
-    async with acquired(deps.pool) as connection, connection.transaction():
-        for table in TABLES:
-            await connection.execute(f"DELETE FROM {table}")
-        for projection in (account_rows, session, api_key):
-            await projection.project(connection, history)
+    history = await history_of(deps.identity)
+    return [one.event for one in history if isinstance(one.event, kind)]
 
 
 @asynccontextmanager
@@ -118,7 +91,7 @@ async def projecting(deps: Deps) -> AsyncIterator[None]:
 
     async def work() -> None:
         while True:
-            await catch_up(deps)
+            await catch_up(deps.identity)
             await asyncio.sleep(0.01)
 
     working = asyncio.create_task(work())
@@ -127,12 +100,6 @@ async def projecting(deps: Deps) -> AsyncIterator[None]:
     finally:
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
-
-
-async def _history(deps: Deps) -> list[Any]:
-    store = deps.store
-    pages = [page async for page in store.log.read_all()]
-    return [envelope(one, store.decode(one)) for page in pages for one in page]
 
 
 @dataclass(frozen=True)
@@ -167,9 +134,12 @@ class House:
         """A client at an address nobody used before."""
         return _client(self.app, headers, **options)
 
-    async def somebody(self, *roles: Role, email: str | None = None) -> Profile:
+    async def somebody(self, *roles: Role, email: str | None = None, **who: Any) -> Profile:
         """Somebody with these roles and `PASSWORD`."""
-        return await somebody(self.deps, *roles, email=email)
+        person = Person(email=email or some_email(), **who)
+        return await open_account(
+            self.deps.identity, person, password=PASSWORD, roles=roles, actor="test"
+        )
 
     async def email_of(self, *roles: Role) -> str:
         """The address of somebody new with these roles."""
@@ -179,7 +149,8 @@ class House:
         self, who: Profile, place: Place, device: str = "phone"
     ) -> tuple[LoggedIn, dict[str, str]]:
         """A session of theirs in a place, and the header that it gives them."""
-        return await inside(self.deps, who.account_id, place, device)
+        into = await open_session(self.deps.identity, who.account_id, place, device=device)
+        return into, bearer(access_of(self.deps, into).bearer)
 
     def at(self, clock: Clock) -> Deps:
         """What the gateway holds, with another clock for accounts, sessions and devices."""
@@ -196,9 +167,7 @@ class House:
     async def account(self, realm: Realm, role: str, tenant: str | None = None) -> Profile:
         """An account with this role, in the gateway's tenant by default."""
         place = Place(realm, tenant or self.deps.settings.people_tenant)
-        return await somebody(
-            self.deps, Role(place, role), username=some_name(), name="Ольга Иванова"
-        )
+        return await self.somebody(Role(place, role), username=some_name(), name="Ольга Иванова")
 
     async def member(self, realm: Realm, role: str, tenant: str | None = None) -> Member:
         """Somebody new who is in; lists know of them."""
@@ -210,7 +179,7 @@ class House:
 
     async def catch_up(self) -> None:
         """Do all of the projectors' work."""
-        await catch_up(self.deps)
+        await catch_up(self.deps.identity)
 
     async def token(self, email: str, password: str = PASSWORD) -> Response:
         """Log in at the crm."""

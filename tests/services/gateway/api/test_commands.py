@@ -21,12 +21,9 @@ from tests.services.gateway.api.inside import (
     HOUSE,
     KIOSKS,
     STAFF,
-    catch_up,
-    client_of,
-    gateway_on,
-    inside,
-    somebody,
+    demo_on,
 )
+from tests.services.gateway.identities import catch_up
 
 Call = Callable[..., Result]
 PASSWORD, NEW = "correct horse", "battery staple"
@@ -77,7 +74,7 @@ def logged_in(password: str = PASSWORD) -> Any:
             try:
                 return await log_in(deps.identity, **where, address=email(CHIEF), password=password)
             finally:
-                await catch_up(deps)
+                await catch_up(deps.identity)
 
     return asyncio.run(work())
 
@@ -121,6 +118,8 @@ def test_a_refusal_is_one_sentence(call: Call, address: str, password: str, said
     assert said in refused.stderr
     assert address not in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
+    logged_in()
+    assert json.loads(call("accounts", "list", "--json").stdout)["total"] == 1
 
 
 @pytest.mark.usefixtures("chief")
@@ -225,16 +224,16 @@ async def test_old_tokens_and_both_keys_are_good_after_a_restart(url: str, file:
     def keys() -> dict[str, str]:
         return {"seal_keys": SEAL, "signing_key": file.read_text()}
 
-    async with gateway_on(url, **keys()) as deps, client_of(deps) as client:
-        anna = await somebody(deps, STAFF)
-        _, old = await inside(deps, anna.account_id, KIOSKS)
-        before = await kids(client)
+    async with demo_on(url, **keys()) as demo:
+        anna = await demo.somebody(STAFF)
+        _, old = await demo.inside(anna, KIOSKS)
+        before = await kids(demo.client)
 
     rotated = rotate()
-    async with gateway_on(url, **keys()) as deps, client_of(deps) as client:
-        _, new = await inside(deps, anna.account_id, KIOSKS)
-        after = await kids(client)
-        answers = [await client.get(SESSIONS, headers=one) for one in (old, new)]
+    async with demo_on(url, **keys()) as demo:
+        _, new = await demo.inside(anna, KIOSKS)
+        after = await kids(demo.client)
+        answers = [await demo.client.get(SESSIONS, headers=one) for one in (old, new)]
 
     assert rotated.exit_code == 0, rotated.output
     assert len(after) == 2
@@ -242,10 +241,10 @@ async def test_old_tokens_and_both_keys_are_good_after_a_restart(url: str, file:
     assert [answer.status_code for answer in answers] == [200, 200]
 
     rotate("--keep", "0")
-    async with gateway_on(url, **keys()) as deps, client_of(deps) as client:
-        assert len(await kids(client)) == 1
+    async with demo_on(url, **keys()) as demo:
+        assert len(await kids(demo.client)) == 1
         for headers in (old, new):
-            assert (await client.get(SESSIONS, headers=headers)).status_code == 401
+            assert (await demo.client.get(SESSIONS, headers=headers)).status_code == 401
 
 
 def test_rotating_names_the_keys_and_shows_none(file: Path) -> None:

@@ -121,15 +121,6 @@ async def test_who_let_it_in_and_who_did_not_is_recorded(
         assert secret not in str([*yes, *no])
 
 
-async def test_a_bridge_is_let_in_by_users_of_the_scales(demo: House, browser: AsyncClient) -> None:
-    bridge = await asking(demo.client, BRIDGE)
-    refused = await answered(browser, bridge.user_code, await demo.email_of(MANAGER))
-    page = await answered(browser, bridge.user_code, await demo.email_of(WEIGHER))
-
-    assert (refused.status_code, page.status_code) == (422, 200)
-    assert (await bridge.poll()).json()["scope"] == "scales:bridge"
-
-
 async def test_the_platforms_administrators_let_devices_in_anywhere(
     demo: House, browser: AsyncClient, kiosk: Device
 ) -> None:

@@ -1,6 +1,6 @@
 """Setting up and logging in at the kiosks: superadmins, staff by a cookie, and kiosks themselves.
 
-Spec kiosk §2.1, §3.1, §3.4; refresh tokens and logouts are in `test_refresh`.
+Spec kiosk §2.1, §3.1, §3.4; refresh tokens and logouts are in `test_logins`.
 """
 
 from typing import Any
@@ -16,12 +16,10 @@ from tests.services.gateway.api.inside import (
     PASSWORD,
     House,
     bearer,
-    events,
     house_on,
     kiosk_error,
     some_email,
     some_name,
-    somebody,
 )
 from tests.services.gateway.conftest import PAGE
 
@@ -84,7 +82,7 @@ async def test_the_first_who_comes_sets_up_and_is_in_at_once(house: House) -> No
 
 async def test_a_superadmin_of_the_platform_closes_the_set_up(database: str) -> None:
     async with house_on(database) as house:
-        await somebody(house.deps, CHIEF)
+        await house.somebody(CHIEF)
 
         answer = await house.client.post(SETUP, json=somebody_new())
 
@@ -227,7 +225,7 @@ async def test_only_our_own_pages_refresh_in_their_visitors_name(
 
 async def changes(house: House) -> int:
     """How often any session was refreshed or ended."""
-    return sum([len(await events(house.deps, e)) for e in (SessionRefreshed, SessionRevoked)])
+    return sum([len(await house.events(e)) for e in (SessionRefreshed, SessionRevoked)])
 
 
 @PREFIXES

@@ -1,4 +1,4 @@
-"""Opening, changing and setting up accounts and their passwords, on a real database."""
+"""Opening, changing and setting up accounts, their roles, and who of them must remain."""
 
 import asyncio
 
@@ -8,39 +8,38 @@ from contracts.gateway import AddressClaimed
 from libs.errors import Refused
 from libs.testing.clock import Clock
 from services.gateway.domain.account import (
-    AccountUnknown,
     AlreadySetUp,
+    LastSuperadmin,
     PasswordUnfit,
-    WrongPassword,
 )
-from services.gateway.domain.person import BadAddress, Person, email, phone, username
-from services.gateway.domain.realm import Role, RoleUnknown
+from services.gateway.domain.person import BadAddress, Person, email, username
+from services.gateway.domain.realm import Place, Role, RoleUnknown
 from services.gateway.handlers import account as accounts
+from services.gateway.handlers import member as members
 from services.gateway.handlers.address import AddressTaken, find
-from services.gateway.handlers.identity import Identity, profile
+from services.gateway.handlers.identity import Identity, Profile, load, profile
+from services.gateway.handlers.member import (
+    Member,
+    Wanted,
+    member,
+    member_of,
+)
+from services.gateway.read_models.account import by_id
 from tests.services.gateway.identities import (
     ANNA,
     BORIS,
+    CRM,
     ENGINEER,
     KIOSK,
     NEW_PASSWORD,
     OTHER_KIOSK,
     PASSWORD,
+    STAFF,
     SUPERADMIN,
     People,
 )
 
 OFFICE = "office@example.com"
-
-
-async def test_a_registered_account_can_log_in_at_once(people: People) -> None:
-    anna = await people.open("Anna@example.com", phone="8 999 123-45-67")
-
-    into = await people.enter("ANNA@example.com")
-
-    assert into.account == anna
-    assert anna.person.phone == "+79991234567"
-    assert await find(people.identity, phone("+7 999 1234567")) == anna.account_id
 
 
 async def test_of_twenty_who_register_one_address_at_once_one_wins(people: People) -> None:
@@ -90,24 +89,6 @@ async def test_the_log_gives_away_neither_persons_nor_passwords(people: People) 
         assert secret not in everything
 
 
-@pytest.mark.parametrize(
-    ("address", "role", "password", "refused"),
-    [
-        pytest.param(ANNA, ENGINEER, "short", PasswordUnfit, id="short password"),
-        pytest.param(ANNA, ENGINEER, "x" * 129, PasswordUnfit, id="long password"),
-        pytest.param(ANNA, Role(KIOSK, "emperor"), PASSWORD, RoleUnknown, id="no role"),
-        pytest.param("anna", ENGINEER, PASSWORD, BadAddress, id="no address"),
-    ],
-)
-async def test_an_unfit_password_role_or_address_opens_nothing(
-    people: People, address: str, role: Role, password: str, refused: type[Refused]
-) -> None:
-    with pytest.raises(refused):
-        await people.open(address, role, password=password)
-
-    assert await people.history() == []
-
-
 async def test_an_address_that_was_given_up_belongs_to_the_next(people: People) -> None:
     anna = await people.open(OFFICE)
     await people.change_email(anna, ANNA)
@@ -131,16 +112,6 @@ async def test_an_address_can_change_hands_many_times(people: People) -> None:
     assert await find(people.identity, email(ANNA)) == last.account_id
 
 
-async def test_an_address_of_another_account_cannot_be_taken(people: People) -> None:
-    await people.open()
-    boris = await people.open(BORIS)
-
-    with pytest.raises(AddressTaken):
-        await people.change_email(boris, "ANNA@example.com")
-
-    assert (await profile(people.identity, boris.account_id)).person.email == BORIS
-
-
 async def test_the_same_is_no_change_and_another_spelling_keeps_the_address(people: People) -> None:
     anna = await people.open()
     before = await people.history()
@@ -150,22 +121,6 @@ async def test_the_same_is_no_change_and_another_spelling_keeps_the_address(peop
     changed = await people.change_email(anna, "Anna@example.com")
     assert changed.person.email == "Anna@example.com"
     assert await find(people.identity, email(ANNA)) == anna.account_id
-
-
-async def test_a_removed_account_is_out_and_its_address_free(people: People, clock: Clock) -> None:
-    into = await people.enter_new()
-    anna = into.account
-    clock.advance(seconds=1)
-    for _ in range(2):
-        await people.remove(anna)
-
-    await people.assert_shut_out()
-    await people.assert_over(into)
-    with pytest.raises(AccountUnknown):
-        await profile(people.identity, anna.account_id)
-    again = await people.open()
-    assert again.account_id != anna.account_id
-    assert again.number > anna.number
 
 
 async def test_of_changes_at_once_one_holds_and_no_address_is_left_behind(people: People) -> None:
@@ -178,42 +133,6 @@ async def test_of_changes_at_once_one_holds_and_no_address_is_left_behind(people
     owners = {one: await find(people.identity, email(one)) for one in wanted}
     assert held in wanted
     assert owners == {one: anna.account_id if one == held else None for one in wanted}
-
-
-async def test_a_new_password_ends_sessions_by_the_log_alone(people: People, clock: Clock) -> None:
-    known = await people.enter_new()
-    account_id = known.account.account_id
-    await people.catch_up()
-    fresh = await people.enter()
-    clock.advance(seconds=1)
-
-    await accounts.change_password(people.identity, account_id, old=PASSWORD, new=NEW_PASSWORD)
-
-    for session in (known, fresh):
-        await people.assert_over(session)
-    await people.assert_shut_out()
-    clock.advance(seconds=1)
-    after = await people.enter(password=NEW_PASSWORD)
-    assert (await people.refresh(after)).session_id == after.session_id
-    history = await people.history()
-    revoked = [e.stream for e in history if "Revoked" in type(e.event).__name__]
-    assert sorted(revoked) == sorted(f"session-{one.session_id}" for one in (known, fresh))
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "refused"),
-    [("a guess", NEW_PASSWORD, WrongPassword), (PASSWORD, "short", PasswordUnfit)],
-)
-async def test_a_password_is_changed_by_its_owner_to_a_fit_one(
-    people: People, old: str, new: str, refused: type[Refused]
-) -> None:
-    anna = await people.open()
-
-    with pytest.raises(refused):
-        await accounts.change_password(people.identity, anna.account_id, old=old, new=new)
-
-    events = await people.events_of(anna)
-    assert events == ["AccountOpened", "PasswordSet", "RoleGranted"]
 
 
 async def test_of_ten_who_set_it_up_at_once_one_is_superadmin(identity: Identity) -> None:
@@ -244,3 +163,106 @@ async def test_setting_up_is_over_once_an_account_was_superadmin(people: People)
 
     elsewhere = await accounts.set_up(people.identity, chief, password=PASSWORD, place=OTHER_KIOSK)
     assert elsewhere.roles == {OTHER_KIOSK: "superadmin"}
+
+
+ADMIN = Role(CRM, "ADMIN")
+
+
+async def test_another_role_ends_sessions_and_counts_at_the_next_login(people: People) -> None:
+    anna = await people.open(ANNA, ENGINEER, STAFF)
+    crm, kiosk = await people.enter(), await people.enter(place=KIOSK)
+    await people.catch_up()
+
+    changed = await people.grant(anna, ADMIN)
+
+    assert changed.roles == {CRM: "ADMIN", KIOSK: "staff"}
+    await people.assert_over(crm)
+    assert (await people.refresh(kiosk)).role == "staff"
+    assert "audit:read" in (await people.enter()).scopes
+
+
+async def test_the_only_superadmin_of_a_tenant_stays(people: People) -> None:
+    await people.open("x@example.com", Role(OTHER_KIOSK, "superadmin"))
+    (chief,) = await people.several(1, SUPERADMIN)
+
+    for attempt in (
+        people.remove(chief),
+        people.deactivate(chief),
+        people.withdraw(chief, KIOSK),
+        people.grant(chief, Role(KIOSK, "admin")),
+        members.remove(people.identity, chief.account_id, KIOSK, actor="x"),
+    ):
+        with pytest.raises(LastSuperadmin):
+            await attempt
+
+    assert await people.events_of(chief) == ["AccountOpened", "PasswordSet", "RoleGranted"]
+
+
+async def test_of_two_superadmins_one_may_go_and_then_none(people: People) -> None:
+    first, second = await people.several(2, SUPERADMIN)
+
+    await people.remove(first)
+
+    # The read model still shows the first, and the log is believed.
+    with pytest.raises(LastSuperadmin):
+        await people.remove(second)
+
+
+@pytest.mark.parametrize("role", [SUPERADMIN, ADMIN], ids=["kiosk", "crm"])
+async def test_superadmins_who_deactivate_each_other_leave_one(people: People, role: Role) -> None:
+    made = await people.several(5, role)
+
+    results = await asyncio.gather(
+        *(people.deactivate(one) for one in made), return_exceptions=True
+    )
+
+    names = sorted(type(one).__name__ for one in results)
+    assert names == ["LastSuperadmin"] + ["NoneType"] * 4
+    left = [one for one in made if (await load(people.identity, one.account_id)).account.active]
+    assert len(left) == 1
+
+
+async def change(people: People, account: Profile, wanted: Wanted, place: Place = CRM) -> Member:
+    return await members.change(people.identity, account.account_id, place, wanted, actor="x")
+
+
+async def test_the_log_and_the_list_show_the_same_member(people: People, clock: Clock) -> None:
+    anna = await people.open(name="Anna")
+    for wanted in (Wanted(role="SUPERVISOR"), Wanted(active=False), Wanted(password="new pass")):
+        clock.advance(minutes=1)
+        await change(people, anna, wanted)
+    await people.catch_up()
+    row = await by_id(people.identity.pool, anna.account_id)
+    assert row is not None
+
+    found = await member(people.identity, anna.account_id, CRM)
+
+    assert found == member_of(people.identity, row, CRM)
+    assert (found.role, found.active) == ("SUPERVISOR", False)
+    # A password is no change that anybody is shown.
+    assert found.opened_at < found.changed_at < clock()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "refused"),
+    [
+        (Wanted(role="EMPEROR"), RoleUnknown),
+        (Wanted(role="SUPERVISOR", password="short"), PasswordUnfit),
+        (Wanted(person=Person(email=BORIS), role="SUPERVISOR", active=False), AddressTaken),
+        (Wanted(person=Person(email="nobody"), role="SUPERVISOR", active=False), BadAddress),
+    ],
+    ids=["role", "password", "address taken", "no address"],
+)
+async def test_of_a_change_that_is_refused_in_part_nothing_is_done(
+    people: People, wanted: Wanted, refused: type[Refused]
+) -> None:
+    anna = await people.open()
+    await people.open(BORIS)
+    before = await people.events_of(anna)
+
+    with pytest.raises(refused):
+        await change(people, anna, wanted)
+    assert await people.events_of(anna) == before
+
+    await change(people, anna, Wanted(role="SUPERVISOR", active=False))
+    assert len(await people.events_of(anna)) == len(before) + 2

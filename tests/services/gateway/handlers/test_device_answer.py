@@ -16,7 +16,7 @@ from services.gateway.domain.realm import Role
 from services.gateway.domain.session import SESSION
 from services.gateway.handlers.device_answer import Manager, answer
 from services.gateway.handlers.device_grant import About, Codes, Waiting, ask, collect, find
-from services.gateway.handlers.identity import Identity, profile
+from services.gateway.handlers.identity import Identity
 from tests.services.gateway.identities import ANNA, KIOSK, PASSWORD, People, history_of
 
 CLIENT = CLIENTS["tillstream-kiosk"]
@@ -66,22 +66,6 @@ class Broken:
 def broken(identity: Identity, stream: str) -> Identity:
     store: Any = Broken(identity.store, stream)
     return replace(identity, store=store)
-
-
-async def test_an_allowed_device_gets_its_own_account(people: People, identity: Identity) -> None:
-    codes, found = await waiting(identity)
-
-    tenant = await answer(identity, found, MANAGER, allow=True)
-    into = await collect(identity, codes.device_code, CLIENT)
-
-    assert tenant == "demo"
-    assert into.account.account_id == found.grant.account_id
-    assert into.role == "kiosk"
-    assert into.scopes == {"kiosk:device"}
-    made = await profile(identity, found.grant.account_id)
-    assert (made.person.name, made.roles) == ("Kiosk: Hall", {KIOSK: "kiosk"})
-    streams = {type(one.event): one.stream for one in await history_of(identity)}
-    assert streams[DeviceEnrolled] == "access-kiosk"
 
 
 @pytest.mark.parametrize("allow", [True, False])

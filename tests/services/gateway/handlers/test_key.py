@@ -2,13 +2,13 @@
 
 import pytest
 
-from contracts.gateway import EVENTS, GatewayEvent, KeyId, KeyIssued, KeyRevoked
+from contracts.gateway import EVENTS, GatewayEvent, KeyId, KeyIssued
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.store import EventStore
 from libs.security import api_keys
 from libs.testing.clock import NOON, Clock
-from services.gateway.domain.key import KEY, KeyIsRevoked, KeyIssuedOtherwise, KeyUnknown
+from services.gateway.domain.key import KEY, KeyIssuedOtherwise
 from services.gateway.handlers import key as keys
 
 SHARED = "0123456789abcdef0123456789abcdef"
@@ -59,16 +59,3 @@ async def test_a_configured_key_is_issued_only_once(store: EventStore[GatewayEve
     assert event.scopes == ("scan:read", "scan:write")
     assert event.prefix == SHARED[:8]
     assert SHARED not in str(event)
-
-
-async def test_a_revoked_configured_key_stays_revoked(store: EventStore[GatewayEvent]) -> None:
-    key_id = await ensure(store, "scan:write")
-    with pytest.raises(KeyUnknown):
-        await keys.revoke(store, tenant="other", key_id=key_id, reason="envy", actor="eve")
-    assert len(await events_of(store, key_id)) == 1
-    await keys.revoke(store, tenant="demo", key_id=key_id, reason="leaked", actor="anna")
-
-    with pytest.raises(KeyIsRevoked):
-        await ensure(store, "scan:write")
-
-    assert [type(event) for event in await events_of(store, key_id)] == [KeyIssued, KeyRevoked]

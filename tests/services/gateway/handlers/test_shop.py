@@ -40,17 +40,6 @@ async def registered(people: People) -> list[str]:
     return [event.tenant for event in events if isinstance(event, ShopRegistered)]
 
 
-async def test_a_shop_is_found_as_soon_as_it_is_registered(identity: Identity) -> None:
-    account_id, made = await register_shop(identity, PHONE, **SHOP, telegram_id=7)
-
-    assert await shop_of(identity, made.tenant) == made
-    assert made.tenant == f"shop-{made.number}"
-    owner = await profile(identity, account_id)
-    assert owner.roles == {place_of(made.tenant): "admin"}
-    assert (owner.person.phone, owner.person.telegram_id) == (PHONE, 7)
-    assert await shop_of(identity, "shop-0") is None
-
-
 @pytest.mark.parametrize("is_known", [False, True])
 async def test_of_many_registrations_at_once_one_counts(people: People, *, is_known: bool) -> None:
     if is_known:

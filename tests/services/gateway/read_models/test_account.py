@@ -4,7 +4,6 @@ from datetime import timedelta
 from functools import partial
 from uuid import UUID, uuid4
 
-from libs.postgres.pool import tenant_transaction
 from libs.testing.clock import Clock
 from services.gateway.domain.person import email
 from services.gateway.domain.realm import Role
@@ -23,7 +22,6 @@ from tests.services.gateway.identities import (
     LIFETIME,
     NOW,
     OTHER_CRM,
-    OTHER_KIOSK,
     STAFF,
     SUPERADMIN,
     People,
@@ -111,27 +109,6 @@ async def test_roles_and_activity_follow_what_happened(people: People, clock: Cl
     gone = await by_id(people.identity.pool, anna.account_id)
     assert gone is not None
     assert gone.removed_at == clock()
-
-
-async def test_superadmins_are_the_active_ones_of_the_place(people: People) -> None:
-    await people.open("x@example.com", Role(OTHER_KIOSK, "superadmin"))
-    await people.open("y@example.com", Role(KIOSK, "admin"))
-    first, second = await people.several(2, SUPERADMIN)
-    both = {first.account_id, second.account_id}
-    assert set(await account.superadmins(people.identity.pool, KIOSK)) == both
-
-    await people.remove(first)
-    await people.catch_up()
-
-    assert await account.superadmins(people.identity.pool, KIOSK) == [second.account_id]
-
-
-async def test_tenants_do_not_see_the_accounts_that_act_in_them(people: People) -> None:
-    await people.several(1)
-
-    async with tenant_transaction(people.identity.pool, CRM.tenant) as connection:
-        for table in ("account", "account_role", "account_address"):
-            assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0
 
 
 async def test_sessions_are_listed_newest_first_till_they_end(people: People, clock: Clock) -> None:

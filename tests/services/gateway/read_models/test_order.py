@@ -1,7 +1,11 @@
-"""History alone decides what is in the tables of accounts and sessions, and tenants see nothing."""
+"""History alone decides what is in the tables of accounts and sessions; tenants are kept apart."""
 
 from functools import partial
 
+import pytest
+
+from libs.postgres.migrate import migrate
+from libs.postgres.pool import Pool, tenant_transaction
 from libs.testing.pools import tenant_pool
 from libs.testing.read_models import (
     apply,
@@ -45,3 +49,32 @@ async def test_history_decides_and_tenants_see_none_of_it(people: People, databa
         await assert_tenants_are_fenced(tenants, TABLES)
     declared = [ACCOUNT, ROLE, ADDRESS, session.SESSION]
     await assert_migrated_as_declared(people.identity.pool, "gateway", declared)
+
+
+@pytest.mark.parametrize(
+    "table", ["events", "api_key", "parked_streams", "parked", "idempotency", "key_use"]
+)
+async def test_every_table_with_tenants_is_fenced(pool: Pool, table: str) -> None:
+    fenced = await pool.fetchrow(
+        "SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE oid = $1::regclass", table
+    )
+
+    assert fenced is not None
+    assert tuple(fenced) == (True, True)
+
+
+async def test_parked_events_are_seen_by_tenant_and_worker(own_pool: Pool, database: str) -> None:
+    migrate("gateway", database)  # Again changes nothing.
+    await own_pool.execute(
+        """INSERT INTO parked_streams (projection, tenant, stream, reason, error)
+        VALUES ('api_key', 'demo', 'key-1', 'poison', 'ValueError')"""
+    )
+    count = "SELECT count(*) FROM parked_streams"
+
+    seen = {"worker": await own_pool.fetchval(count)}
+    async with tenant_pool(database, "gateway") as tenants:
+        for tenant in ("demo", "other"):
+            async with tenant_transaction(tenants, tenant) as connection:
+                seen[tenant] = await connection.fetchval(count)
+
+    assert seen == {"demo": 1, "other": 0, "worker": 1}
