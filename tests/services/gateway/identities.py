@@ -200,9 +200,14 @@ async def history_of(identity: Identity) -> list[Envelope[GatewayEvent]]:
 
 
 async def catch_up(identity: Identity) -> None:
-    """Build the read models anew, in one transaction: do all of the projectors' work."""
-    history = await history_of(identity)
+    """Build the read models anew, in one transaction: do all of the projectors' work.
+
+    Of several at once each reads the log after the one before has committed: an older history
+    would take back rows that were visible already.
+    """
     async with acquired(identity.pool) as connection, connection.transaction():
+        await connection.execute("LOCK TABLE account IN SHARE ROW EXCLUSIVE MODE")
+        history = await history_of(identity)
         for table in (*TABLES, "api_key"):
             await connection.execute(f"DELETE FROM {table}")
         for projection in (account_rows, session, api_key):
