@@ -16,21 +16,13 @@ from libs.eventsourcing.store import envelope
 from libs.postgres.migrate import migrate
 from libs.testing.callers import KEY
 from libs.testing.waiting import eventually
-from services.gateway import bootstrap
 from services.gateway.deps import Deps
 from services.scale_bridge.__main__ import app
 from services.scale_bridge.adapters.wire import Step
 from services.scale_bridge.reactions.enrolment import enrolments
 from tests.services.gateway.api.device import CSRF, PAGE
 from tests.services.gateway.api.inside import PASSWORD as OF_PEOPLE
-from tests.services.gateway.api.inside import (
-    SCALES,
-    WEIGHER,
-    gateway_on,
-    inside,
-    some_email,
-    somebody,
-)
+from tests.services.gateway.api.inside import SCALES, WEIGHER, demo_on
 from tests.services.gateway.test_bootstrap import served
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.programs import started
@@ -59,20 +51,21 @@ async def test_a_bridge_is_let_in_works_dies_and_goes_on(database: str, tmp_path
     home = tmp_path / "bridge"
     async with (
         open_remote(database, home) as remote,
-        gateway_on(database, signing_key=KEY.to_pem(), scale_bridge_url=remote.url) as deps,
-        served(bootstrap.create_app(deps)) as gateway,
+        demo_on(database, signing_key=KEY.to_pem(), scale_bridge_url=remote.url) as house,
+        served(house.app) as gateway,
         Line(home, int(gateway.rpartition(":")[2])) as line,
         a_scale(50, password=PASSWORD) as scale,
     ):
-        email = some_email()
-        weigher = await somebody(deps, WEIGHER, email=email)
+        weigher = await house.somebody(WEIGHER)
         remote.tenant, remote.owner = SCALES.tenant, weigher.account_id
-        _, headers = await inside(deps, weigher.account_id, SCALES)
+        _, headers = await house.inside(weigher, SCALES)
         enrolment = ("--enrol", "--gateway", line.url, "--name", "back room")
         async with started(*BRIDGE, str(home), *enrolment) as enrolling:
             code = await enrolling.printed(CODE)
-            await let_in(gateway, email, code[0].decode())
-            [enrolled] = [e for e in await events(deps) if isinstance(e.event, DeviceEnrolled)]
+            await let_in(gateway, str(weigher.person.email), code[0].decode())
+            [enrolled] = [
+                e for e in await events(house.deps) if isinstance(e.event, DeviceEnrolled)
+            ]
             await enrolments(remote.desk).react(enrolled)
             await eventually(lambda: is_connected(gateway, headers, remote))
             device_id = await remote.read(scale)
