@@ -3,19 +3,26 @@
 The servers have a folder and ports of their own, so a running `make up` is not touched.
 """
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 
+from deploy.local.kafka import KafkaServer, start_kafka
+from deploy.local.postgres import PostgresServer, start_postgres
 from libs.http import client
 from libs.postgres import pool
-from tests.databases import empty
+from libs.testing.databases import empty
+from libs.testing.shared_servers import Servers, Start, address_of
 from tests.order import schedule, scheduler
-from tests.servers import Servers, address_of
 
 SERVERS = pytest.StashKey[Servers]()
+HOME = pytest.StashKey[Path]()
 DOOR = pytest.StashKey[tuple[str, int, str]]()
 
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
@@ -29,11 +36,31 @@ hypothesis.settings.register_profile(
 pool.CONNECT_SECONDS = pool.ACQUIRE_SECONDS = client.CONNECT_SECONDS = 30.0
 
 
+def _postgres(home: Path) -> tuple[PostgresServer, str]:
+    # What a crash of the machine would lose does not matter here; a test of that starts its own.
+    hurried = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+    more = {"max_connections": "400", "autovacuum_naptime": "10min"}
+    server = start_postgres(home, settings=hurried | more)
+    return server, server.url
+
+
+def _kafka(home: Path) -> tuple[KafkaServer, str]:
+    server = start_kafka(home)
+    return server, server.bootstrap
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """The steering process offers the servers; a worker knows where to ask."""
     given: Any = getattr(config, "workerinput", None)
     if given is None:
-        servers = config.stash[SERVERS] = Servers()
+        # Not below pytest's own folder: that one it closes to others, and as root the database
+        # runs as another user.
+        home = config.stash[HOME] = Path(tempfile.mkdtemp(prefix="tillstream-tests-"))
+        starts: dict[str, Start] = {
+            "postgres": partial(_postgres, home),
+            "kafka": partial(_kafka, home),
+        }
+        servers = config.stash[SERVERS] = Servers(starts)
         config.stash[DOOR] = servers.door
     else:
         config.stash[DOOR] = given["door"]
@@ -55,6 +82,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """The run is over."""
     if (servers := config.stash.get(SERVERS, None)) is not None:
         servers.close()
+        shutil.rmtree(config.stash[HOME], ignore_errors=True)
 
 
 @pytest.hookimpl(tryfirst=True)

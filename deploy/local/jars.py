@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,23 +26,46 @@ LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 def class_path(tell: Tell) -> list[Path]:
     """Every jar of the broker, verified. Downloads what is missing and shows that it does.
 
-    Raises `CannotStart` when the registry cannot be reached or a jar is not the locked one.
+    They lie in a folder of ours, named after the lock: the resolver may write its own files anew
+    while another program starts. Raises `CannotStart` when the registry cannot be reached or a jar
+    is not the locked one.
     """
     locked = read_lock(LOCK)
-    with _one_at_a_time(), watch_downloads(tell, files=len(locked)) as progress:
+    home = _cache() / f"jars-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]}"
+    with _one_at_a_time():
+        jars = {path.name: path for path in home.glob("*.jar")}
+        if mismatches(jars, locked):
+            with watch_downloads(tell, files=len(locked)) as progress:
+                _put(_resolved(progress, locked), home)
+    return [home / name for name in sorted(locked)]
+
+
+def _resolved(progress: Progress, locked: dict[str, str]) -> dict[str, Path]:
+    """File name → path in the resolver's own cache. Raises `CannotStart`."""
+    environments = _build(progress)
+    wrong = mismatches(jars_of(environments), locked)
+    if wrong:
+        # An interrupted download leaves a torn file in the cache: fetch those once more.
+        _forget(environments, wrong)
         environments = _build(progress)
-        wrong = mismatches(jars_of(environments), locked)
-        if wrong:
-            # An interrupted download leaves a torn file in the cache: fetch those once more.
-            _forget(environments, wrong)
-            environments = _build(progress)
     jars = jars_of(environments)
     for name in mismatches(jars, locked):
         raise CannotStart(
             f"{name} is not the file that deploy/kafka/jars.lock names.",
             remedy="Do not use it: find out whether the mirror or the proxy you use changes files.",
         )
-    return list(jars.values())
+    return jars
+
+
+def _put(jars: dict[str, Path], home: Path) -> None:
+    """Copy the jars into `home`, all of them or none."""
+    draft = home.with_name(f"{home.name}.draft")
+    for folder in (draft, home):
+        shutil.rmtree(folder, ignore_errors=True)
+    draft.mkdir(parents=True)
+    for name, path in jars.items():
+        shutil.copyfile(path, draft / name)
+    draft.rename(home)
 
 
 def jars_of(environments: "list[Environment]") -> dict[str, Path]:
@@ -113,13 +137,16 @@ def _forget(environments: "list[Environment]", names: list[str]) -> None:
         shutil.rmtree(environment.path, ignore_errors=True)
 
 
+def _cache() -> Path:
+    """The folder of this user's programs for what can be fetched again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tillstream"
+
+
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Two programs filling the same cache would tear each other's files."""
-    from jgo.config import GlobalSettings
-
-    cache = Path(GlobalSettings.load().cache_dir)
+    """Two programs filling the same cache, also of two checkouts, would tear each other's files."""
+    cache = _cache()
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "tillstream.lock").open("w") as lock:
+    with (cache / "jars.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

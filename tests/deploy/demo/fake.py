@@ -5,8 +5,7 @@ Written against the wire contract; `Faults` makes it fail, honestly or not.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from random import Random
@@ -15,6 +14,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
+
+from libs.testing.servers import http_server
 
 KEY = "a-key-for-tests-only"
 ZONE = ZoneInfo("Europe/Moscow")
@@ -49,18 +50,6 @@ class Store:
     repeats: int = 0
 
 
-@asynccontextmanager
-async def served(app: web.Application, port: int = 0) -> AsyncIterator[str]:
-    """The URL of an app, by default on a free port."""
-    runner = web.AppRunner(app, shutdown_timeout=1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
 def serving(store: Store) -> AbstractAsyncContextManager[str]:
     """The fake on a free port; yields its URL."""
     app = web.Application(middlewares=[_key_only])
@@ -74,7 +63,7 @@ def serving(store: Store) -> AbstractAsyncContextManager[str]:
             web.get("/api/v1/quarantine", _quarantine),
         ]
     )
-    return served(app)
+    return http_server(app)
 
 
 STORE = web.AppKey("store", Store)

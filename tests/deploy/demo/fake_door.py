@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from deploy.demo.fleet import Scale
-from tests.deploy.demo.fake import served
+from libs.testing.servers import http_server
 
 TOKEN = "a-token-for-tests-only"
 
@@ -65,7 +65,7 @@ def serving_scales(shop: Shop) -> AbstractAsyncContextManager[str]:
             web.post("/devices/{n}/upload", _upload),
         ]
     )
-    return served(app)
+    return http_server(app)
 
 
 @web.middleware

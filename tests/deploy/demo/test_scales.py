@@ -16,9 +16,9 @@ from deploy.demo.outages import Outages
 from deploy.demo.scales import PLU, beside, password_file, price_of, to_the_scales
 from deploy.local.ports import free_port
 from libs.testing.clock import Seconds
+from libs.testing.servers import http_server
 from libs.testing.waiting import PATIENCE_SECONDS
 from services.scale_bridge.adapters.simulator.fleet import read_fleet
-from tests.deploy.demo.fake import served
 from tests.deploy.demo.fake_door import Shop, serving_scales
 
 
@@ -119,7 +119,7 @@ def answering(*answers: web.Response) -> web.Application:
 
 async def test_somebody_else_who_answers_at_the_port_is_not_believed() -> None:
     app = answering(web.Response(text="welcome"), web.json_response({"devices": []}))
-    async with served(app) as url, aiohttp.ClientSession() as session:
+    async with http_server(app) as url, aiohttp.ClientSession() as session:
         office = Office(session, url, ANNA, patience=PATIENCE_SECONDS)
         assert (await office.insist("GET", "/devices/board")).body == {"devices": []}
 
@@ -136,7 +136,7 @@ async def test_a_door_that_is_not_there_yet_is_tried_again() -> None:
         office = Office(session, f"http://127.0.0.1:{port}", ANNA, patience=PATIENCE_SECONDS)
         asking = asyncio.create_task(office.insist("GET", "/devices"))
         await failed.wait()
-        async with served(answering(web.json_response([])), port):
+        async with http_server(answering(web.json_response([])), port=port):
             assert (await asking).body == []
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from libs.http.client import open_client, trace_headers
 from libs.http.entity_tags import is_known, is_wanted, strong_tag
 from libs.telemetry import traces
-from tests.libs.http.servers import serving
+from libs.testing.servers import serving
 
 SEVEN = strong_tag(7)
 

@@ -24,8 +24,9 @@ from libs.security.tokens import SigningKey
 from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
 from libs.testing.clock import Clock
+from libs.testing.databases import migrated
 from libs.testing.pools import system_pool
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.servers import http_server
 from services.gateway.adapters.known_keys import KnownKeys
 from services.gateway.adapters.telegram import Bot, open_bot
 from services.gateway.bootstrap import create_app, make_deps, open_upstreams
@@ -33,7 +34,6 @@ from services.gateway.domain.caller import Caller
 from services.gateway.domain.door import Door
 from services.gateway.handlers.identity import Identity
 from services.gateway.settings import Settings
-from tests.databases import migrated
 from tests.services.gateway.adapters.bot_api import CHAT, TOKEN, BotApi, open_bot_api
 from tests.services.gateway.identities import People, open_identity
 
@@ -123,58 +123,8 @@ async def bot(bot_api: BotApi) -> AsyncIterator[Bot]:
 async def service() -> AsyncIterator[Service]:
     """A healthy service."""
     made = Service()
-    server = web.Server(made, handler_cancellation=True)
-    runner = web.ServerRunner(server, shutdown_timeout=0)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()
-
-
-@asynccontextmanager
-async def crooked(handler: Handler) -> AsyncIterator[str]:
-    """The URL of a server that does whatever `handler` does with its connections."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await handler(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@dataclass
-class Exchange:
-    """One request and its answer as an ASGI server sees them, message by message."""
-
-    incoming: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
-    outgoing: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
-
-    async def receive(self) -> Any:
-        return await self.incoming.get()
-
-    async def send(self, message: Any) -> None:
-        self.outgoing.put_nowait(message)
-
-    async def next(self) -> Any:
-        """The next message of the answer."""
-        return await asyncio.wait_for(self.outgoing.get(), PATIENCE_SECONDS)
+    async with http_server(made) as made.url:
+        yield made
 
 
 PAGE = "https://scanner.example"

@@ -14,18 +14,11 @@ from httpx import AsyncClient
 from contracts.gateway import KeyId
 from libs.process.lifecycle import serve
 from libs.testing.callers import client_of
+from libs.testing.servers import crooked
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.gateway import bootstrap
 from services.gateway.settings import Settings
-from tests.services.gateway.conftest import (
-    KEY,
-    PAGE,
-    Keys,
-    Service,
-    crooked,
-    gateway_settings,
-    open_app,
-)
+from tests.services.gateway.conftest import KEY, PAGE, Keys, Service, gateway_settings, open_app
 from tests.services.gateway.identities import catch_up
 
 STATE = "/api/v1/dashboard/state"

@@ -10,8 +10,8 @@ from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.postgres import PostgresLog
 from libs.postgres.pool import Pool
 from libs.testing.clock import Clock
+from libs.testing.databases import migrated
 from libs.testing.pools import system_pool, tenant_pool
-from tests.databases import migrated
 from tests.services.ingest.history import NOON, PROJECTIONS, Store
 from tests.services.ingest.service import ReadModels, Service, open_service
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from libs.postgres.pool import Pool
+from libs.testing.databases import migrated
 from libs.testing.pools import system_pool, tenant_pool
 from services.scale_bridge.adapters.driver import Driver, open_driver
-from tests.databases import migrated
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from libs.testing.servers import http_server
+
 TOKEN = "123456789:AAF3wq-5Lq0ZzExampleExampleExample0"
 CHAT = 4242
 """The Telegram account of somebody whom the bot may write to."""
@@ -118,12 +120,5 @@ async def open_bot_api() -> AsyncIterator[BotApi]:
     fake = BotApi()
     app = web.Application()
     app.router.add_route("*", "/bot{token:[^/]+}/{method}", fake.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    fake.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with http_server(app) as fake.url:
         yield fake
-    finally:
-        await runner.cleanup()

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from libs.testing.clock import Seconds
+from libs.testing.servers import Exchange, crooked
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.gateway.adapters.breaker import Breaker
 from services.gateway.adapters.upstream import (
@@ -23,7 +24,7 @@ from services.gateway.adapters.upstream import (
     UpstreamBroke,
     open_upstream,
 )
-from tests.services.gateway.conftest import Exchange, Service, crooked
+from tests.services.gateway.conftest import Service
 
 PATIENT = Deadlines(connect=PATIENCE_SECONDS, answer=PATIENCE_SECONDS, idle=PATIENCE_SECONDS)
 

@@ -14,6 +14,7 @@ from httpx import AsyncClient, Response
 from libs.postgres.pool import Pool
 from libs.testing import callers
 from libs.testing.clock import Seconds
+from libs.testing.servers import crooked
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.gateway import bootstrap
 from services.gateway.adapters.answers import Answer, Answers, Asking, Claim, InFlight
@@ -22,7 +23,7 @@ from services.gateway.api.idempotency import MOST_ASKED, MOST_KEPT
 from services.gateway.domain.door import Limit, Login, Rule, Shape
 from tests.services.gateway.api.doorstep import door
 from tests.services.gateway.api.inside import gateway_on
-from tests.services.gateway.conftest import KEY, READER, Keys, Service, crooked
+from tests.services.gateway.conftest import KEY, READER, Keys, Service
 
 ORDERS: Final = "/orders"
 SHOP: Final = door(

@@ -7,12 +7,13 @@ import pytest
 from aiohttp import web
 from httpx import AsyncClient, Response
 
+from libs.testing.servers import crooked
 from libs.testing.waiting import eventually
 from services.gateway.adapters.limits import Limits, allowances
 from services.gateway.domain.door import Limit
 from services.gateway.settings import Settings
 from tests.services.gateway.api.test_scan_door import BATCH, SCANNER, STATE, readable
-from tests.services.gateway.conftest import READER, Keys, Opener, Service, crooked
+from tests.services.gateway.conftest import READER, Keys, Opener, Service
 
 CSV = "/api/v1/export/csv"
 

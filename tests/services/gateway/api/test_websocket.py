@@ -11,6 +11,7 @@ import jwt
 import pytest
 from aiohttp import web
 
+from libs.testing.servers import Exchange, crooked
 from libs.testing.waiting import eventually
 from tests.services.gateway.api.live import (
     LIVE,
@@ -24,7 +25,7 @@ from tests.services.gateway.api.live import (
     shaken,
     standing,
 )
-from tests.services.gateway.conftest import PAGE, READER, Exchange, Keys, Service, crooked, open_app
+from tests.services.gateway.conftest import PAGE, READER, Keys, Service, open_app
 
 CLOSE = aiohttp.WSMsgType.CLOSE
 FRESH: dict[str, Any] = {"key_fresh_seconds": 0, "websocket_recheck_seconds": 0.05}

@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth.credentials import CredentialsWithRegionalAccessBoundary as GoogleCredentials
 
+from libs.testing.servers import http_server
+
 KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
 MAIL = "importer@example.iam"
 AUDIENCE = "https://oauth2.googleapis.com/token"
@@ -87,16 +89,10 @@ async def serving(api: SheetsApi) -> AsyncIterator[SheetsApi]:
     app.router.add_post("/token", token)
     app.router.add_get("/v4/spreadsheets/{id}", metadata)
     app.router.add_get("/v4/spreadsheets/{id}/values/{range}", values)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        api.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        # The library would ask Google itself where the account may be used, in the background.
-        with patch.object(GoogleCredentials, LOOKUP, return_value=False):
+    # The library would ask Google itself where the account may be used, in the background.
+    with patch.object(GoogleCredentials, LOOKUP, return_value=False):
+        async with http_server(app) as api.url:
             yield api
-    finally:
-        await runner.cleanup()
 
 
 def _token(api: SheetsApi, form: Mapping[str, Any]) -> web.Response:

@@ -12,9 +12,10 @@ import aiohttp
 import pytest
 from fastapi import FastAPI
 
+from libs.testing.event_stream import Listener, listening, read
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.ingest.api import live, overview, watch
-from tests.services.ingest.listening import STREAM, Listener, applied, at, items, listening, read
+from tests.services.ingest.listening import STREAM, applied, at, follow, items
 from tests.services.ingest.service import STATE, Service, served
 from tests.services.ingest.shift import a_step, sent
 
@@ -37,7 +38,7 @@ def lively(ingest: Service) -> FastAPI:
 @pytest.fixture
 def listen(lively: FastAPI, ingest: Service) -> Listen:
     """A viewer who listens."""
-    return partial(listening, lively, ingest.viewer)
+    return partial(listening, lively, ingest.viewer, STREAM)
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ async def test_first_comes_the_state_then_what_a_scan_changes(
     async with listen() as listener:
         first = await listener.next()
         await scan(3)
-        state, events = await listener.until(first.data, items(3))
+        state, events = await follow(listener, first.data, items(3))
 
     assert (first.name, first.data) == ("state", asked)
     assert {event.name for event in events} == {"cells"}
@@ -193,9 +194,9 @@ async def test_after_midnight_the_new_day_is_sent(
         ingest.clock.advance(minutes=1)
         new_day = await today.next()
         await scan(2)
-        _, late = await today.until(new_day.data, items(1))
+        _, late = await follow(today, new_day.data, items(1))
         await scan(3, moment=datetime(2025, 10, 31, 20, 0, tzinfo=UTC))
-        _, known = await that_day.until(old_day.data, items(2))
+        _, known = await follow(that_day, old_day.data, items(2))
 
     assert yesterday.data["summary"]["items"] == 1
     assert (new_day.name, new_day.data["summary"]["items"]) == ("state", 0)
@@ -208,15 +209,15 @@ async def test_tenants_hear_only_of_themselves(
     await scan(1)
     async with (
         listen() as ours,
-        listening(lively, ingest.stranger) as theirs,
+        listening(lively, ingest.stranger, STREAM) as theirs,
     ):
         our_state, their_state = await ours.next(), await theirs.next()
         await scan(2)
-        await ours.until(our_state.data, items(2))
+        await follow(ours, our_state.data, items(2))
         event = sent(3, ingest.clock.now, operator="olga")
         await ingest.send(event, by=ingest.stranger)
-        _, events = await theirs.until(their_state.data, items(1))
-    async with listening(lively, ingest.stranger, last_id=our_state.id) as theirs:
+        _, events = await follow(theirs, their_state.data, items(1))
+    async with listening(lively, ingest.stranger, STREAM, last_id=our_state.id) as theirs:
         stolen = await theirs.next()
 
     assert their_state.data["operators"] == []
@@ -238,17 +239,17 @@ async def test_many_who_ask_the_same_cost_one_query(
     monkeypatch.setattr(live, "look", counted)
     await scan(1)
 
-    async def follow(ready: asyncio.Barrier, **asked: str) -> None:
+    async def watch_it(ready: asyncio.Barrier, **asked: str) -> None:
         async with listen(**asked) as listener:
             state = (await listener.next()).data
             await ready.wait()
-            await listener.until(state, items(2))
+            await follow(listener, state, items(2))
 
     ready = asyncio.Barrier(26)
     async with asyncio.TaskGroup() as group:
         for _ in range(24):
-            group.create_task(follow(ready))
-        group.create_task(follow(ready, client="ivancov"))
+            group.create_task(watch_it(ready))
+        group.create_task(watch_it(ready, client="ivancov"))
         await ready.wait()
         assert sorted(queries, key=str) == [None, "ivancov"]
         await scan(2)
@@ -267,8 +268,8 @@ async def test_a_slow_listener_skips_what_is_past_and_ends_up_right(
         state = (await quick.next()).data
         for number in range(12):
             await scan(number)
-            state, _ = await quick.until(state, items(number + 1))
-        late, events = await slow.until(state | {"feed": []}, items(12))
+            state, _ = await follow(quick, state, items(number + 1))
+        late, events = await follow(slow, state | {"feed": []}, items(12))
 
     assert at(late, state["generatedAt"]) == state
     assert len(events) <= 3
@@ -276,10 +277,10 @@ async def test_a_slow_listener_skips_what_is_past_and_ends_up_right(
 
 async def test_a_stream_ends_after_its_time_and_when_the_process_does(ingest: Service) -> None:
     short = lively_app(ingest, stream_lifetime_seconds=0.2)
-    async with listening(short, ingest.viewer) as listener:
+    async with listening(short, ingest.viewer, STREAM) as listener:
         await listener.next("end")
     ending = lively_app(ingest)
-    async with listening(ending, ingest.viewer) as listener:
+    async with listening(ending, ingest.viewer, STREAM) as listener:
         await listener.next("state")
         ending.state.draining = True
         await listener.next("end")
@@ -287,11 +288,11 @@ async def test_a_stream_ends_after_its_time_and_when_the_process_does(ingest: Se
 
 async def test_one_too_many_to_listen_is_asked_to_come_again(ingest: Service) -> None:
     full = lively_app(ingest, max_streams=1)
-    async with listening(full, ingest.viewer) as listener:
+    async with listening(full, ingest.viewer, STREAM) as listener:
         await listener.next()
-        async with listening(full, ingest.viewer) as refused:
+        async with listening(full, ingest.viewer, STREAM) as refused:
             await refused.part()
-    async with listening(full, ingest.viewer) as again:
+    async with listening(full, ingest.viewer, STREAM) as again:
         await again.next()
 
     assert (refused.status, refused.headers["retry-after"]) == (503, "10")
@@ -313,13 +314,13 @@ async def test_a_database_that_is_away_for_a_while_is_waited_for(
             await listener.next("comment")
 
     patient = lively_app(ingest, standing=sometimes)
-    async with listening(patient, ingest.viewer) as listener:
+    async with listening(patient, ingest.viewer, STREAM) as listener:
         first = await listener.next()
         away = True
         await scan(1)
         await beats(listener, 3)
         away = False
-        await listener.until(first.data, items(1))
+        await follow(listener, first.data, items(1))
 
 
 @asynccontextmanager

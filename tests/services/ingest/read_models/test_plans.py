@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from libs.postgres.pool import tenant_transaction
+from libs.testing.databases import migrated
 from libs.testing.pools import tenant_pool
 from services.ingest.domain.day import Days
 from services.ingest.read_models import activity, removal, scan_log
-from tests.databases import migrated
 from tests.services.ingest.history import asking, fill
 
 SCANS = """

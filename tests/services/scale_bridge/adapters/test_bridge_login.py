@@ -2,8 +2,7 @@
 keeps who it is on its disk, whole and private."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from deploy.local.ports import free_port
+from libs.testing.servers import http_server
 from libs.testing.waiting import PATIENCE_SECONDS
 from services.scale_bridge.adapters import bridge_identity, bridge_link
 from services.scale_bridge.adapters.bridge_link import open_link
@@ -55,18 +55,6 @@ class Gateway:
         return web.Response(status=status, text=said, headers=elsewhere)
 
 
-@asynccontextmanager
-async def served(
-    handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-) -> AsyncIterator[str]:
-    """The address at which the handler answers."""
-    runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
-
-
 @pytest.fixture
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as opened:
@@ -76,7 +64,7 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.fixture
 async def gateway(client: aiohttp.ClientSession) -> AsyncIterator[Gateway]:
     made = Gateway(client)
-    async with served(made) as made.url:
+    async with http_server(made) as made.url:
         yield made
 
 
@@ -156,7 +144,7 @@ async def test_a_line_that_takes_the_call_and_says_nothing_is_given_up(
         return web.Response()
 
     monkeypatch.setattr(bridge_link, "OPEN_SECONDS", 0.1)
-    async with served(silent) as gateway, asyncio.timeout(PATIENCE_SECONDS):
+    async with http_server(silent) as gateway, asyncio.timeout(PATIENCE_SECONDS):
         with pytest.raises(GatewayAway):
             async with open_link(client, gateway, "a"):
                 pass

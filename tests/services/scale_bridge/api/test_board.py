@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from httpx import AsyncClient
 
+from libs.testing.event_stream import listening
 from libs.testing.waiting import PATIENCE_SECONDS
 from tests.services.scale_bridge.service import (
     BORIS,
@@ -14,7 +15,6 @@ from tests.services.scale_bridge.service import (
     open_service,
     register,
 )
-from tests.services.scale_bridge.streams import listening, until
 
 QUICK: Final[dict[str, Any]] = {"stream_poll_seconds": 0.02, "stream_heartbeat_seconds": 0.1}
 STREAM: Final = "/devices/board/stream"
@@ -82,19 +82,19 @@ async def test_a_stream_begins_with_the_board_and_goes_on_with_changes(database:
         open_device(database, 2, read=False, **QUICK) as device,
         listening(device.service.app, device.owner, STREAM) as events,
     ):
-        kind, changes = await anext(events)
-        assert (kind, [one["state"] for one in changes]) == ("board", ["unknown"])
+        event = await events.next()
+        assert (event.name, [one["state"] for one in event.data]) == ("board", ["unknown"])
         other = await register(device.owner, "Хлеб")
-        kind, changes = await anext(events)
-        assert (kind, [one["name"] for one in changes["devices"]]) == ("scales", ["Хлеб"])
+        event = await events.next()
+        assert (event.name, [one["name"] for one in event.data["devices"]]) == ("scales", ["Хлеб"])
 
         await device.fetch()
-        await until(events, lambda changes: changes["devices"][0]["state"] == "ok")
+        await events.until(lambda changes: changes["devices"][0]["state"] == "ok")
         await device.set_price(1, 3.5)
         await device.service.caught_up()
-        await until(events, lambda changes: changes["devices"][0]["state"] == "dirty")
+        await events.until(lambda changes: changes["devices"][0]["state"] == "dirty")
         await device.owner.delete(f"/devices/{other}")
-        await until(events, lambda changes: changes["gone"] == [other])
+        await events.until(lambda changes: changes["gone"] == [other])
 
 
 async def test_more_streams_than_allowed_are_503(database: str) -> None:
@@ -103,7 +103,8 @@ async def test_more_streams_than_allowed_are_503(database: str) -> None:
         service.client() as anna,
         listening(service.app, anna, STREAM) as events,
     ):
-        assert await anext(events) == ("board", [])
+        event = await events.next()
+        assert (event.name, event.data) == ("board", [])
         answer = await anna.get(STREAM)
         assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
 
@@ -170,15 +171,14 @@ async def test_the_board_shows_the_shop_and_group_that_are_named(database: str) 
 async def test_the_stream_of_a_shop_has_scales_come_and_go(database: str) -> None:
     async with open_service(database, **QUICK) as service, service.client() as anna:
         numbers = await in_shops(anna, {"Сыр": ("Арбат", ""), "Мясо": ("Тверская", "")})
-        query = "shop=%D0%90%D1%80%D0%B1%D0%B0%D1%82"
-        async with listening(service.app, anna, STREAM, query=query) as events:
-            kind, changes = await anext(events)
-            assert (kind, [one["name"] for one in changes]) == ("board", ["Сыр"])
+        async with listening(service.app, anna, STREAM, shop="Арбат") as events:
+            event = await events.next()
+            assert (event.name, [one["name"] for one in event.data]) == ("board", ["Сыр"])
 
             await anna.put(f"/devices/{numbers['Мясо']}/profile", json={"shop": "Арбат"})
-            _, changes = await anext(events)
-            assert [one["name"] for one in changes["devices"]] == ["Мясо"]
+            event = await events.next()
+            assert [one["name"] for one in event.data["devices"]] == ["Мясо"]
 
             await anna.put(f"/devices/{numbers['Сыр']}/profile", json={"shop": None})
-            kind, changes = await anext(events)
-            assert (kind, changes["gone"]) == ("scales", [numbers["Сыр"]])
+            event = await events.next()
+            assert (event.name, event.data["gone"]) == ("scales", [numbers["Сыр"]])

@@ -15,6 +15,7 @@ from contracts.gateway import DeviceEnrolled
 from libs.eventsourcing.store import envelope
 from libs.postgres.migrate import migrate
 from libs.testing.callers import KEY
+from libs.testing.programs import started
 from libs.testing.waiting import eventually
 from services.gateway.deps import Deps
 from services.scale_bridge.__main__ import app
@@ -25,11 +26,10 @@ from tests.services.gateway.api.inside import PASSWORD as OF_PEOPLE
 from tests.services.gateway.api.inside import SCALES, WEIGHER, demo_on
 from tests.services.gateway.test_bootstrap import served
 from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.programs import started
 from tests.services.scale_bridge.remote import PASSWORD, Line, Remote, open_remote
 
 CODE: Final = re.compile(rb"\b[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}\b")
-BRIDGE: Final = ("bridge", "--loopback", "--state")
+BRIDGE: Final = ("scale_bridge", "bridge", "--loopback", "--state")
 
 
 async def let_in(gateway: str, email: str, code: str) -> None:
@@ -117,7 +117,7 @@ async def test_a_daemon_that_was_not_let_in_ends_with_the_reason(tmp_path: Path)
     "bad", ["http://shop.example", "ftp://127.0.0.1", "https://", "https://a:b@shop.example"]
 )
 def test_a_gateway_must_be_spoken_to_in_secret(tmp_path: Path, bad: str) -> None:
-    done = CliRunner().invoke(app, [*BRIDGE, str(tmp_path), "--enrol", "--gateway", bad])
+    done = CliRunner().invoke(app, [*BRIDGE[1:], str(tmp_path), "--enrol", "--gateway", bad])
 
     assert done.exit_code == 2
     assert "--gateway" in done.output

@@ -11,6 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from libs.testing.programs import Program, started
 from services.scale_bridge.adapters.driver import Driver
 from services.scale_bridge.adapters.simulator.faults import KINDS
 from services.scale_bridge.adapters.simulator.fleet import BadFleet, mixed, read_fleet
@@ -20,7 +21,6 @@ from services.scale_bridge.api.simulator_command import CANNOT, MIXED_UP, add_si
 from services.scale_bridge.domain.address import Endpoint
 from services.scale_bridge.domain.fault import Unreachable
 from tests.services.scale_bridge.at_hand import PASSWORD, priced
-from tests.services.scale_bridge.programs import Program, started
 
 READY: Final = re.compile(rb"scale (\S+) on ([\d.]+):(\d+), (\d+) products, faults: (.*)\n")
 ROW: Final = re.compile(r"│ (\S+) +│ ([\d.]+):(\d+) +│ (\d+) +│ (.*?) +│")
@@ -52,7 +52,7 @@ async def test_it_is_a_scale_whose_goods_and_transcript_stay(
     base, frames = tmp_path / "base.json", tmp_path / "frames.jsonl"
     files = ("--products", str(base), "--items", "12", "--transcript", str(frames))
     faults = ("--fault", "poll:1", "--slow", "0.01")
-    async with started("simulator", "--port", "0", *files, *faults) as program:
+    async with started("scale_bridge", "simulator", "--port", "0", *files, *faults) as program:
         where = await endpoint_of(program)
         assert b"12 products, faults: poll slow" in program.output
         assert (await driver.fetch(where, PASSWORD)).items == 12
@@ -69,7 +69,7 @@ async def test_it_is_a_scale_whose_goods_and_transcript_stay(
 
 async def test_it_says_so_at_the_end_if_operations_met() -> None:
     """(R1)"""
-    async with started("simulator", "--port", "0") as program:
+    async with started("scale_bridge", "simulator", "--port", "0") as program:
         where = await endpoint_of(program)
         talks = [await asyncio.open_connection(str(where.address), where.port) for _ in range(2)]
         for reader, writer in talks:
@@ -133,7 +133,7 @@ async def test_the_scales_of_a_file_run_side_by_side_and_store_their_goods(
     file, bases = tmp_path / "fleet.toml", tmp_path / "bases"
     file.write_text(FLEET)
 
-    async with started("fleet", str(file), "--bases", str(bases)) as program:
+    async with started("scale_bridge", "fleet", str(file), "--bases", str(bases)) as program:
         await program.printed(TABLE_END)
         rows = ROW.finditer(program.output.decode())
         where = {row[1]: Endpoint(IPv4Address(row[2]), int(row[3])) for row in rows}

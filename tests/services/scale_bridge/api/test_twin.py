@@ -10,6 +10,7 @@ import pytest
 from contracts.scale_bridge import ProductEdited
 from contracts.shop import PriceChanged
 from libs.clock import utc_now
+from libs.testing.event_stream import listening
 from libs.testing.waiting import eventually
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.pricing import (
@@ -29,7 +30,6 @@ from tests.services.scale_bridge.service import (
     open_devices,
     scale_settings,
 )
-from tests.services.scale_bridge.streams import listening, until
 
 
 async def shown(device: Device, plu: int, at: datetime | None = None) -> Any:
@@ -210,6 +210,4 @@ async def test_a_stream_shows_it_arrive(database: str) -> None:
         service = device.service
         await announce(service, changed())
         async with catching_up(service), listening(service.app, device.owner, path) as events:
-            await until(
-                events, lambda data: [one["state"] for one in data["scales"]] == ["verified"]
-            )
+            await events.until(lambda data: [s["state"] for s in data["scales"]] == ["verified"])

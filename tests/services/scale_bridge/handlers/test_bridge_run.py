@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from libs.security.sealed_box import public_of, seal_to
+from libs.testing.servers import http_server
 from libs.testing.waiting import eventually
 from services.scale_bridge.adapters import bridge_login
 from services.scale_bridge.adapters.bridge_identity import read_identity
@@ -288,12 +289,8 @@ class Gateway:
 @pytest.fixture
 async def gateway() -> AsyncIterator[Gateway]:
     gateway = Gateway()
-    runner = web.ServerRunner(web.Server(gateway, handler_cancellation=True), shutdown_timeout=0)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    gateway.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield gateway
-    await runner.cleanup()
+    async with http_server(gateway) as gateway.url:
+        yield gateway
 
 
 @pytest.fixture

@@ -1,31 +1,22 @@
-"""The real servers of a run: one Postgres and one Kafka for all workers, each started when a test
-first asks for it.
+"""Servers that all workers of a test run share, each started when a test first asks for it.
 
 They belong to the process that steers the run, because a worker may end before the others. A
 worker asks over a loopback connection and waits for the address.
 """
 
 import secrets
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from multiprocessing.connection import Client, Connection, Listener
-from pathlib import Path
-from typing import Final, TypeAlias
-
-from deploy.local.kafka import start_kafka
-from deploy.local.postgres import start_postgres
-from deploy.local.server import Server
+from typing import Any, TypeAlias
 
 Door: TypeAlias = tuple[str, int, str]
 """Host, port and password at which workers ask."""
 
-# What a crash of the machine would lose does not matter here; a test of that starts its own server.
-IN_A_HURRY: Final = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-POSTGRES: Final = {**IN_A_HURRY, "max_connections": "400", "autovacuum_naptime": "10min"}
+Start: TypeAlias = Callable[[], tuple[AbstractContextManager[Any], str]]
+"""Starts a server; the server, which ends when it is left, and its address once it is ready."""
 
 
 class NotStarted(Exception):
@@ -33,18 +24,12 @@ class NotStarted(Exception):
 
 
 class Servers:
-    """Starts the servers of a run; stops them at `close`."""
+    """Starts the servers of a run by their names; stops them at `close`."""
 
-    def __init__(self) -> None:
-        # Not below pytest's own folder: that one it closes to others, and as root the database
-        # runs as another user.
-        self._home = Path(tempfile.mkdtemp(prefix="tillstream-tests-"))
+    def __init__(self, starts: Mapping[str, Start]) -> None:
         self._over = threading.Event()
         self._password = secrets.token_hex(16)
-        self._servers: Mapping[str, _Kept] = {
-            "postgres": _Kept(self._postgres, self._over),
-            "kafka": _Kept(self._kafka, self._over),
-        }
+        self._servers = {name: _Kept(start, self._over) for name, start in starts.items()}
         self._listener = Listener(("127.0.0.1", 0), authkey=self._password.encode())
         threading.Thread(target=self._listen, name="servers", daemon=True).start()
 
@@ -55,20 +40,11 @@ class Servers:
         return str(host), int(port), self._password
 
     def close(self) -> None:
-        """Stop what was started and delete its data."""
+        """Stop what was started."""
         self._over.set()
         self._listener.close()
         for server in self._servers.values():
             server.stop()
-        shutil.rmtree(self._home, ignore_errors=True)
-
-    def _postgres(self) -> tuple[Server, str]:
-        server = start_postgres(self._home, settings=POSTGRES)
-        return server, server.url
-
-    def _kafka(self) -> tuple[Server, str]:
-        server = start_kafka(self._home)
-        return server, server.bootstrap
 
     def _listen(self) -> None:
         while not self._over.is_set():
@@ -90,7 +66,7 @@ class _Kept:
     The kernel ends a server when the thread that started it ends (see deploy.local.leash).
     """
 
-    def __init__(self, start: Callable[[], tuple[Server, str]], over: threading.Event) -> None:
+    def __init__(self, start: Start, over: threading.Event) -> None:
         self._start = start
         self._over = over
         self._address: Future[str] = Future()

@@ -1,4 +1,4 @@
-"""Commands of the service as processes of their own."""
+"""Commands of a service as processes of their own."""
 
 import asyncio
 import os
@@ -50,10 +50,10 @@ class Program:
 
 
 @asynccontextmanager
-async def started(*arguments: str) -> AsyncIterator[Program]:
-    """A command of the service; killed at the end if it still runs."""
+async def started(service: str, *arguments: str) -> AsyncIterator[Program]:
+    """A command of `services.<service>`; killed at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.scale_bridge", *arguments),
+        *(sys.executable, "-m", f"services.{service}", *arguments),
         stdout=PIPE,
         stderr=STDOUT,
         env={**os.environ, "COLUMNS": "200"},

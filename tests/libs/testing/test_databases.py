@@ -6,8 +6,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.databases import FINGERPRINT, _at, _run, _Stock
-from tests.servers import NotStarted, Servers, address_of
+from libs.testing.databases import FINGERPRINT, _at, _run, _Stock
+from libs.testing.shared_servers import NotStarted, Servers, address_of
 
 SEQUENCE = "SELECT nextval(pg_get_serial_sequence('ingest.events', 'position'))"
 ROWS = """INSERT INTO ingest.parked_streams (projection, tenant, stream, reason, error)
@@ -93,17 +93,19 @@ async def test_connections_of_the_test_before_are_closed(stock: _Stock) -> None:
             await left.execute("SELECT 1")
 
 
-def test_a_server_that_cannot_start_fails_the_test_that_asked(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def broken(self: Servers) -> Any:
+def test_a_server_that_cannot_start_fails_every_test_that_asks() -> None:
+    starts: list[str] = []
+
+    def broken() -> Any:
+        starts.append("once")
         raise OSError("no room on the disk")
 
-    monkeypatch.setattr(Servers, "_kafka", broken)
-    servers = Servers()
+    servers = Servers({"kafka": broken})
     try:
         for _ in range(2):
             with pytest.raises(NotStarted, match="no room on the disk"):
                 address_of("kafka", servers.door)
     finally:
         servers.close()
+
+    assert starts == ["once"]

@@ -1,0 +1,85 @@
+"""Servers to be asked over real sockets, for what stands on the other side of a client."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from libs.testing.waiting import PATIENCE_SECONDS
+
+Handler = Callable[[Any], Awaitable[web.StreamResponse]]
+RawHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def http_server(answer: web.Application | Handler, *, port: int = 0) -> AsyncIterator[str]:
+    """The URL at which an app, or one handler of every request, answers; a free port by default.
+
+    A request whose client hung up is cancelled. At the end those under way are cut off.
+    """
+    runner: web.BaseRunner
+    if isinstance(answer, web.Application):
+        runner = web.AppRunner(answer, shutdown_timeout=0, access_log=None)
+    else:
+        server = web.Server(answer, handler_cancellation=True)
+        runner = web.ServerRunner(server, shutdown_timeout=0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def serving(**handlers: Handler) -> AbstractAsyncContextManager[str]:
+    """The URL of a server that answers `GET /<name>` by the handler of that name."""
+    app = web.Application()
+    app.add_routes([web.get(f"/{name}", handler) for name, handler in handlers.items()])
+    return http_server(app)
+
+
+@asynccontextmanager
+async def crooked(handler: RawHandler) -> AsyncIterator[str]:
+    """The URL of a server that does whatever `handler` does with its connections."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            await handler(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@dataclass
+class Exchange:
+    """One request and its answer as an ASGI server sees them, message by message."""
+
+    incoming: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
+    outgoing: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
+
+    async def receive(self) -> Any:
+        return await self.incoming.get()
+
+    async def send(self, message: Any) -> None:
+        self.outgoing.put_nowait(message)
+
+    async def next(self) -> Any:
+        """The next message of the answer."""
+        return await asyncio.wait_for(self.outgoing.get(), PATIENCE_SECONDS)
