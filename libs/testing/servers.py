@@ -10,6 +10,9 @@ from aiohttp import web
 
 from libs.testing.waiting import PATIENCE_SECONDS
 
+CUT_OFF_SECONDS = 0.1
+"""How long requests under way are waited for at the end; zero would be for ever."""
+
 Handler = Callable[[Any], Awaitable[web.StreamResponse]]
 RawHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -22,10 +25,10 @@ async def http_server(answer: web.Application | Handler, *, port: int = 0) -> As
     """
     runner: web.BaseRunner
     if isinstance(answer, web.Application):
-        runner = web.AppRunner(answer, shutdown_timeout=0, access_log=None)
+        runner = web.AppRunner(answer, shutdown_timeout=CUT_OFF_SECONDS, access_log=None)
     else:
         server = web.Server(answer, handler_cancellation=True)
-        runner = web.ServerRunner(server, shutdown_timeout=0)
+        runner = web.ServerRunner(server, shutdown_timeout=CUT_OFF_SECONDS)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()
