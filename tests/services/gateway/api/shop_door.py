@@ -7,17 +7,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
+from unittest.mock import patch
 from urllib.parse import urlencode
 
 from httpx import AsyncClient, Response
 
 from contracts.gateway import AccountId, LoginRefused
-from libs.testing.waiting import eventually
+from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.gateway.deps import Deps
 from services.gateway.domain import person as people
 from services.gateway.domain.realm import Role
 from services.gateway.domain.shop import place_of
 from services.gateway.domain.telegram_init_data import sign
+from services.gateway.handlers import shop_personnel
 from services.gateway.handlers.account import open_account
 from services.gateway.handlers.address import find
 from tests.services.gateway.adapters.bot_api import TOKEN, BotApi, open_bot_api
@@ -214,4 +216,6 @@ async def projecting(url: str) -> AsyncIterator[Door]:
         opened(url, api, stale_wait_seconds=inside.MOST_STALE_SECONDS) as made,
         inside.projecting(made.deps),
     ):
-        yield made
+        # An answer waits for the lists as long as a busy machine needs.
+        with patch.object(shop_personnel, "LISTED_SECONDS", PATIENCE_SECONDS):
+            yield made
