@@ -10,7 +10,7 @@ from libs.postgres.rls import application_role
 @asynccontextmanager
 async def system_pool(database: str, service: str, *, size: int = 4) -> AsyncIterator[Pool]:
     """A pool that sees every tenant, as relay, projections and rebuilds do."""
-    pool = await _opened(database, service, size, tenant_scope=SYSTEM)
+    pool = await _open(database, service, size, tenant_scope=SYSTEM)
     yield pool
     await pool.close()
 
@@ -18,12 +18,12 @@ async def system_pool(database: str, service: str, *, size: int = 4) -> AsyncIte
 @asynccontextmanager
 async def tenant_pool(database: str, service: str, *, size: int = 2) -> AsyncIterator[Pool]:
     """A pool that sees one tenant at a time, as queries of an API do."""
-    pool = await _opened(database, service, size, tenant_scope=None)
+    pool = await _open(database, service, size, tenant_scope=None)
     yield pool
     await pool.close()
 
 
-async def _opened(database: str, service: str, size: int, *, tenant_scope: str | None) -> Pool:
+async def _open(database: str, service: str, size: int, *, tenant_scope: str | None) -> Pool:
     return await open_pool(
         database,
         role=application_role(service),
