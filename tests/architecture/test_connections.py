@@ -6,7 +6,6 @@ projection or enlarges a pool sees the sum.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from libs.settings import ServiceSettings
 from services.gateway import bootstrap as gateway
@@ -20,13 +19,7 @@ DEFAULT_LIMIT = 100
 RESERVED = 3 + 4
 """Postgres keeps three for superusers; one operator may mend something."""
 SERVICES_PLANNED = 6
-
-
 SHARE_OF_ONE_TO_COME = (DEFAULT_LIMIT - RESERVED) // SERVICES_PLANNED
-
-
-def settings(kind: type[ServiceSettings], **told: Any) -> Any:
-    return kind.model_construct(**told)
 
 
 def connections(api: int, projections: Sequence[object]) -> int:
@@ -39,12 +32,12 @@ def test_all_services_fit_into_one_server() -> None:
     built = [
         connections(
             ingest.LOG_CONNECTIONS + pool,
-            ingest.projections(settings(IngestSettings, timezone="UTC")),
+            ingest.projections(IngestSettings.model_construct(timezone="UTC")),
         ),
-        connections(pool, gateway.projections(settings(GatewaySettings))),
+        connections(pool, gateway.projections(GatewaySettings.model_construct())),
         connections(
             scale_bridge.LOG_CONNECTIONS + ScaleBridgeSettings.model_fields["pool_size"].default,
-            scale_bridge.projections(settings(ScaleBridgeSettings)),
+            scale_bridge.projections(ScaleBridgeSettings.model_construct()),
         )
         + scale_bridge.LOOKING_CONNECTIONS
         + scale_bridge.BRIDGE_CONNECTIONS,
