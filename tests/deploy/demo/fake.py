@@ -5,9 +5,11 @@ Written against the wire contract; `Faults` makes it fail, honestly or not.
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -20,6 +22,7 @@ from libs.testing.servers import http_server
 KEY = "a-key-for-tests-only"
 ZONE = ZoneInfo("Europe/Moscow")
 Row = dict[str, Any]
+Answer = tuple[int, Row]
 SUMS = {"items": "ITEM", "opens": "BOX", "closes": "CLOSE", "errors": "ERROR"}
 COUNTS = {"items": "ITEM", "boxesOpen": "BOX", "boxesClose": "CLOSE", "errors": "ERROR"}
 
@@ -52,44 +55,47 @@ class Store:
 
 def serving(store: Store) -> AbstractAsyncContextManager[str]:
     """The fake on a free port; yields its URL."""
-    app = web.Application(middlewares=[_key_only])
-    app[STORE] = store
-    app.add_routes(
-        [
-            web.post("/api/v1/events/batch", _batch),
-            web.post("/api/v1/events/verify", _verify),
-            web.get("/api/v1/dashboard/state", _state),
-            web.get("/api/v1/dashboard/raw", _raw),
-            web.get("/api/v1/quarantine", _quarantine),
-        ]
+    routes = (
+        web.post("/api/v1/events/batch", partial(_batch, store)),
+        web.post("/api/v1/events/verify", partial(_verify, store)),
+        web.get("/api/v1/dashboard/state", partial(_state, store)),
+        web.get("/api/v1/dashboard/raw", partial(_raw, store)),
+        web.get("/api/v1/quarantine", partial(_quarantine, store)),
     )
+
+    def refused(request: web.Request) -> Answer | None:
+        known = request.headers.get("X-API-Key") == KEY
+        return None if known else (401, {"detail": "Invalid or missing API key"})
+
+    return json_server(routes, refused)
+
+
+def json_server(
+    routes: Iterable[web.RouteDef], refused: Callable[[web.Request], Answer | None]
+) -> AbstractAsyncContextManager[str]:
+    """What is not refused is answered by a handler: by a body, or a status and a body."""
+
+    @web.middleware
+    async def as_json(request: web.Request, handler: Any) -> web.StreamResponse:
+        answer = refused(request) or await handler(request)
+        status, body = answer if isinstance(answer, tuple) else (200, answer)
+        return web.json_response(body, status=status)
+
+    app = web.Application(middlewares=[as_json])
+    app.add_routes(routes)
     return http_server(app)
 
 
-STORE = web.AppKey("store", Store)
-
-
-@web.middleware
-async def _key_only(request: web.Request, handler: Any) -> web.StreamResponse:
-    if request.headers.get("X-API-Key") != KEY:
-        return web.json_response({"detail": "Invalid or missing API key"}, status=401)
-    answer: web.StreamResponse = await handler(request)
-    return answer
-
-
-async def _batch(request: web.Request) -> web.Response:
-    store = request.app[STORE]
+async def _batch(store: Store, request: web.Request) -> Any:
     events = (await request.json())["events"]
     store.requests += 1
     store.largest = max(store.largest, len(events))
     await asyncio.sleep(0)
     failing = store.rng.random() < store.faults.failing
     if failing and store.rng.random() < 0.5:
-        return web.json_response({"detail": "Temporarily unavailable"}, status=503)
+        return 503, {"detail": "Temporarily unavailable"}
     answer = _record(store, events)
-    if failing:
-        return web.json_response({"detail": "too late"}, status=504)
-    return web.json_response(answer)
+    return (504, {"detail": "too late"}) if failing else answer
 
 
 def _record(store: Store, events: list[Row]) -> Row:
@@ -143,15 +149,14 @@ def _fault(event: Row) -> str | None:
     return None
 
 
-async def _verify(request: web.Request) -> web.Response:
-    store = request.app[STORE]
+async def _verify(store: Store, request: web.Request) -> Any:
     asked = (await request.json())["uuids"]
     kept = {uuid for uuid in asked if uuid in store.quarantined or uuid.lower() in store.seen}
-    return web.json_response({"ok": True, "present": sorted(kept)})
+    return {"ok": True, "present": sorted(kept)}
 
 
-async def _state(request: web.Request) -> web.Response:
-    rows = _asked(request)
+async def _state(store: Store, request: web.Request) -> Any:
+    rows = _asked(store, request)
     by: dict[str, Counter[tuple[str, str]]] = {
         name: Counter((row[name] or "—", row["type"]) for row in rows)
         for name in ("operator", "client")
@@ -160,25 +165,23 @@ async def _state(request: web.Request) -> web.Response:
     operators, clients = by["operator"], by["client"]
     names = {name: {row[name] or "—" for row in rows} for name in ("operator", "client", "city")}
     lists = {"operatorsList": "operator", "clientsList": "client", "citiesList": "city"}
-    return web.json_response(
-        {
-            "summary": {shown: kinds[kind] for shown, kind in SUMS.items()},
-            "operators": [
-                {
-                    "operator": name,
-                    "itemsToday": operators[name, "ITEM"],
-                    "errorsToday": operators[name, "ERROR"],
-                    **_last([row for row in rows if (row["operator"] or "—") == name]),
-                }
-                for name in names["operator"]
-            ],
-            "clients": [
-                {"client": name, **{shown: clients[name, kind] for shown, kind in COUNTS.items()}}
-                for name in names["client"]
-            ],
-            **{shown: sorted(names[name] - {"—"}) for shown, name in lists.items()},
-        }
-    )
+    return {
+        "summary": {shown: kinds[kind] for shown, kind in SUMS.items()},
+        "operators": [
+            {
+                "operator": name,
+                "itemsToday": operators[name, "ITEM"],
+                "errorsToday": operators[name, "ERROR"],
+                **_last([row for row in rows if (row["operator"] or "—") == name]),
+            }
+            for name in names["operator"]
+        ],
+        "clients": [
+            {"client": name, **{shown: clients[name, kind] for shown, kind in COUNTS.items()}}
+            for name in names["client"]
+        ],
+        **{shown: sorted(names[name] - {"—"}) for shown, name in lists.items()},
+    }
 
 
 def _last(rows: list[Row]) -> Row:
@@ -187,28 +190,30 @@ def _last(rows: list[Row]) -> Row:
     return {shown: last[name] or "—" for shown, name in named.items()}
 
 
-async def _raw(request: web.Request) -> web.Response:
-    rows = [row for row in _asked(request) if request.query.get("type") in (None, row["type"])]
+async def _raw(store: Store, request: web.Request) -> Any:
+    rows = [
+        row for row in _asked(store, request) if request.query.get("type") in (None, row["type"])
+    ]
     offset, limit = int(request.query.get("offset", 0)), int(request.query["limit"])
     logs = [
         {name: value for name, value in row.items() if name not in ("at", "received")}
         | {"tsMs": round(row["at"].timestamp() * 1000)}
         for row in rows[offset : offset + limit]
     ]
-    return web.json_response({"logs": logs, "total": len(rows)})
+    return {"logs": logs, "total": len(rows)}
 
 
-async def _quarantine(request: web.Request) -> web.Response:
-    return web.json_response({"events": [], "total": len(request.app[STORE].quarantined)})
+async def _quarantine(store: Store, request: web.Request) -> Any:
+    return {"events": [], "total": len(store.quarantined)}
 
 
-def _asked(request: web.Request) -> list[Row]:
+def _asked(store: Store, request: web.Request) -> list[Row]:
     first, last = (date.fromisoformat(request.query[name]) for name in ("date", "date_end"))
     begin = datetime.combine(first, time(), ZONE)
     end = datetime.combine(last + timedelta(days=1), time(), ZONE)
     filters = {n: request.query[n] for n in ("operator", "client", "city") if n in request.query}
     return [
         row
-        for row in request.app[STORE].rows
+        for row in store.rows
         if begin <= row["at"] < end and all(row[name] == text for name, text in filters.items())
     ]

@@ -3,13 +3,14 @@
 import json
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from deploy.demo.fleet import Scale
-from libs.testing.servers import http_server
+from tests.deploy.demo.fake import Answer, json_server
 
 TOKEN = "a-token-for-tests-only"
 
@@ -41,126 +42,111 @@ class Shop:
         return next(scale.kind for scale in self.scales if scale.port == port)
 
 
-SHOP = web.AppKey("shop", Shop)
-
-
 def serving_scales(shop: Shop) -> AbstractAsyncContextManager[str]:
     """The fake on a free port; yields its URL."""
     for scale in shop.scales:
         products = [{"pluNumber": n, "price": 1.0} for n in range(1, 10)]
         shop.base(scale.name).write_text(json.dumps({"products": products}))
-    app = web.Application(middlewares=[_troubled])
-    app[SHOP] = shop
-    app.add_routes(
-        [
-            web.post("/auth/register", _register),
-            web.post("/auth/login", _login),
-            web.get("/devices", _devices),
-            web.post("/devices", _create),
-            web.get("/devices/board", _board),
-            web.put("/devices/{n}", _update),
-            web.get("/devices/{n}/products", _fetch),
-            web.get("/devices/{n}/products/cached", _cached),
-            web.patch("/devices/{n}/products/{plu}", _patch),
-            web.post("/devices/{n}/upload", _upload),
-        ]
+    routes = (
+        web.post("/auth/register", partial(_register, shop)),
+        web.post("/auth/login", partial(_login, shop)),
+        web.get("/devices", partial(_devices, shop)),
+        web.post("/devices", partial(_create, shop)),
+        web.get("/devices/board", partial(_board, shop)),
+        web.put("/devices/{n}", partial(_update, shop)),
+        web.get("/devices/{n}/products", partial(_fetch, shop)),
+        web.get("/devices/{n}/products/cached", partial(_cached, shop)),
+        web.patch("/devices/{n}/products/{plu}", partial(_patch, shop)),
+        web.post("/devices/{n}/upload", partial(_upload, shop)),
     )
-    return http_server(app)
+    return json_server(routes, partial(_refused, shop))
 
 
-@web.middleware
-async def _troubled(request: web.Request, handler: Any) -> web.StreamResponse:
-    shop, where = request.app[SHOP], request.path.split("/")[-1]
+def _refused(shop: Shop, request: web.Request) -> Answer | None:
+    where = request.path.split("/")[-1]
     shop.asked[where] = shop.asked.get(where, 0) + 1
     if shop.asked[where] <= shop.trouble:
-        return web.json_response({"detail": "not now"}, status=503)
+        return 503, {"detail": "not now"}
     is_open = request.path.startswith("/auth")
     if not is_open and request.headers.get("Authorization") != f"Bearer {TOKEN}":
-        return web.json_response({"detail": "Not authenticated"}, status=401)
-    response: web.StreamResponse = await handler(request)
-    return response
+        return 401, {"detail": "Not authenticated"}
+    return None
 
 
-def _at(request: web.Request) -> tuple[Shop, int]:
-    return request.app[SHOP], int(request.match_info["n"])
+def _number(request: web.Request) -> int:
+    return int(request.match_info["n"])
 
 
-async def _register(request: web.Request) -> web.Response:
-    shop, body = request.app[SHOP], await request.json()
+async def _register(shop: Shop, request: web.Request) -> Any:
+    body = await request.json()
     if body["email"] in shop.accounts:
-        return web.json_response({"detail": "Email already registered"}, status=409)
+        return 409, {"detail": "Email already registered"}
     shop.accounts[body["email"]] = body["password"]
-    return web.json_response({"id": 1, "email": body["email"]}, status=201)
+    return 201, {"id": 1, "email": body["email"]}
 
 
-async def _login(request: web.Request) -> web.Response:
-    shop, form = request.app[SHOP], await request.post()
+async def _login(shop: Shop, request: web.Request) -> Any:
+    form = await request.post()
     if shop.accounts.get(str(form["username"])) != form["password"]:
-        return web.json_response({"detail": "Incorrect username or password"}, status=401)
-    return web.json_response({"access_token": TOKEN, "token_type": "bearer"})
+        return 401, {"detail": "Incorrect username or password"}
+    return {"access_token": TOKEN, "token_type": "bearer"}
 
 
-async def _devices(request: web.Request) -> web.Response:
-    shop = request.app[SHOP]
-    return web.json_response(
-        [{"id": n, **each, "cached_dirty": n in shop.dirty} for n, each in shop.devices.items()]
-    )
+async def _devices(shop: Shop, request: web.Request) -> Any:
+    return [{"id": n, **each, "cached_dirty": n in shop.dirty} for n, each in shop.devices.items()]
 
 
-async def _create(request: web.Request) -> web.Response:
-    shop, body = request.app[SHOP], await request.json()
+async def _create(shop: Shop, request: web.Request) -> Any:
+    body = await request.json()
     number = len(shop.devices) + 1
     shop.devices[number] = {key: body[key] for key in ("name", "ip", "port")}
-    return web.json_response({"id": number}, status=201)
+    return 201, {"id": number}
 
 
-async def _update(request: web.Request) -> web.Response:
-    shop, number = _at(request)
-    shop.devices[number] |= await request.json()
-    return web.json_response({"id": number})
+async def _update(shop: Shop, request: web.Request) -> Any:
+    shop.devices[_number(request)] |= await request.json()
+    return {"id": _number(request)}
 
 
-async def _fetch(request: web.Request) -> web.Response:
-    shop, number = _at(request)
+async def _fetch(shop: Shop, request: web.Request) -> Any:
+    number = _number(request)
     if shop.kind(number) == "dead":
-        return web.json_response({"detail": "gone", "code": "Unreachable"}, status=503)
+        return 503, {"detail": "gone", "code": "Unreachable"}
     held = json.loads(shop.base(shop.devices[number]["name"]).read_text())
     shop.copies[number] = held["products"]
-    return web.json_response({"products": held})
+    return {"products": held}
 
 
-async def _cached(request: web.Request) -> web.Response:
-    shop, number = _at(request)
-    return web.json_response({"products": {"products": shop.copies.get(number, [])}})
+async def _cached(shop: Shop, request: web.Request) -> Any:
+    return {"products": {"products": shop.copies.get(_number(request), [])}}
 
 
-async def _patch(request: web.Request) -> web.Response:
-    shop, number = _at(request)
+async def _patch(shop: Shop, request: web.Request) -> Any:
+    number = _number(request)
     fields = (await request.json())["fields"]
     for product in shop.copies[number]:
         if str(product["pluNumber"]) == request.match_info["plu"]:
             product.update(fields)
     shop.dirty.add(number)
-    return web.json_response({"products": {"products": shop.copies[number]}})
+    return {"products": {"products": shop.copies[number]}}
 
 
-async def _upload(request: web.Request) -> web.Response:
-    shop, number = _at(request)
+async def _upload(shop: Shop, request: web.Request) -> Any:
+    number = _number(request)
     if shop.kind(number) == "liar":
-        return web.json_response({"detail": "lies", "code": "NotShown"}, status=503)
+        return 503, {"detail": "lies", "code": "NotShown"}
     name = shop.devices[number]["name"]
     if name != shop.forgets:
         shop.base(name).write_text(json.dumps({"products": shop.copies[number]}))
     shop.dirty.discard(number)
-    return web.json_response({"status": "ok"})
+    return {"status": "ok"}
 
 
-async def _board(request: web.Request) -> web.Response:
-    shop = request.app[SHOP]
+async def _board(shop: Shop, request: web.Request) -> Any:
     states = {"dead": ("unreachable", "gone"), "liar": ("lying", "shows something else")}
     told = []
     for number, device in shop.devices.items():
         state, reason = states.get(shop.kind(number), ("ok", "all is well"))
         told.append({"name": device["name"], "state": state, "reason": reason})
     listed = [one for one in told if one["name"] != shop.hushes]
-    return web.json_response({"at": "now", "devices": listed})
+    return {"at": "now", "devices": listed}
