@@ -108,12 +108,12 @@ def measure_all(
         try:
             rows.extend(line.run(bench))
         except Skipped as reason:
-            rows.append(Measured(name=line.name, unit="", ours=(), note=f"skipped: {reason}"))
+            rows.append(Measured(line.name, (), unit="", note=f"skipped: {reason}"))
         except Exception as error:  # noqa: BLE001 -- whatever it was, the other lines go on
             failed = True
             said = f"failed: {type(error).__name__}: {error}"
             console.print(said, markup=False)
-            rows.append(Measured(name=line.name, unit="", ours=(), note=said.splitlines()[0]))
+            rows.append(Measured(line.name, (), unit="", note=said.splitlines()[0]))
     return rows, failed
 
 

@@ -19,7 +19,7 @@ from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.postgres.pool import Pool
 from tests.bench.bench import Bench, Loop
-from tests.bench.measure import Measured, at_least, measured
+from tests.bench.measure import Measured, at_least
 from tests.bench.scans import CODEC, TENANT, facts, insert_each, open_connections
 
 WRITERS: Final = 32
@@ -37,7 +37,7 @@ def run(bench: Bench) -> Iterator[Measured]:
             loop.side(lambda: append(pool, scale.appends)),
             loop.side(lambda: insert_each(connections, scale.appends)),
         )
-        yield measured(
+        yield Measured(
             "one-event appends, 32 writers, vs bare INSERT", ours, limit, goal=at_least(1.3)
         )
         with library(installation.database_url) as recorder:
@@ -45,7 +45,7 @@ def run(bench: Bench) -> Iterator[Measured]:
                 loop.side(lambda: append(pool, scale.appends)),
                 lambda: record(recorder, scale.library_appends),
             )
-        yield measured(
+        yield Measured(
             "one-event appends, 32 writers, vs eventsourcing's recorder",
             ours,
             peer,

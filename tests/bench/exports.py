@@ -17,7 +17,7 @@ import xlsxwriter  # type: ignore[import-untyped]
 from tests.bench.bench import Bench
 from tests.bench.generator import Target
 from tests.bench.house import Installation
-from tests.bench.measure import Measured, Side, Skipped, limited, measured
+from tests.bench.measure import Measured, Side, Skipped, limited
 from tests.bench.scans import ZONE
 from tests.bench.stored import with_events
 
@@ -50,7 +50,7 @@ def run(bench: Bench) -> Iterator[Measured]:
             target = installation.direct(f"/api/v1/export/{kind}?date={today}")
             with peak_memory(installation.running["ingest-api"].pid) as peak:
                 took, size = download(target)
-            yield measured(
+            yield Measured(
                 f"export/{kind} of {events:,} rows vs {against}",
                 (events / took,),
                 (limit(),),

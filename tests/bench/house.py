@@ -4,14 +4,14 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
-    AbstractContextManager,
     ExitStack,
     asynccontextmanager,
     contextmanager,
 )
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -66,10 +66,6 @@ class Servers:
     def __exit__(self, *_: object) -> None:
         self._exit.close()
 
-    def database(self) -> AbstractContextManager[str]:
-        """The address of an empty database, dropped afterwards."""
-        return own_database(self.postgres_url, "bench")
-
     @contextmanager
     def installation(self, *, gateway: bool = False) -> "Iterator[Installation]":
         """A database, topics and a folder of its own; its programs are stopped at the end.
@@ -79,7 +75,7 @@ class Servers:
         self._made += 1
         home = self.home / f"installation-{self._made}"
         port = ports.free_port()
-        with self.database() as url:
+        with own_database(self.postgres_url, "bench") as url:
             made = Installation(
                 settings=LocalSettings(home=home, profile="demo", gateway_port=port, split=True),
                 backends=Backends(database_url=url, kafka_bootstrap=self.kafka_bootstrap),
@@ -119,18 +115,8 @@ class Installation(House):
         folder, port = self.settings.home / "keys", self.settings.gateway_port
         (folder / ".well-known").mkdir(parents=True, exist_ok=True)
         (folder / ".well-known" / "jwks.json").write_text(json.dumps(jwks([self.signing_key])))
-        self.launch(
-            Program(
-                name="keys",
-                command=(
-                    *(sys.executable, "-m", "http.server", str(port)),
-                    *("--bind", ports.LOOPBACK, "--directory", str(folder)),
-                ),
-                log_file=self.settings.home / "logs" / "keys.log",
-                ready=lambda: ports.answers(port),
-                pulse=lambda: ports.answers(port),
-            )
-        )
+        words = ("http.server", str(port), "--bind", ports.LOOPBACK, "--directory", str(folder))
+        self.launch(answering(port, self.settings.home, "keys", *words))
 
     def direct(self, path: str) -> Target:
         """A path of ingest itself, with a token."""
@@ -142,38 +128,33 @@ class Installation(House):
         return Target(url=f"{self.gateway}{path}", headers={"X-API-Key": self.key})
 
 
-class Peer:
-    """The running peer."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-
-    def at(self, path: str) -> Target:
-        """One of its paths."""
-        url = f"http://{ports.LOOPBACK}:{self._port}{path}"
-        return Target(url=url, headers={"X-API-Key": PEER_KEY})
+def answering(port: int, home: Path, name: str, *words: str) -> Program:
+    """`python -m …`, which answers at a port, with its log below `home`."""
+    return Program(
+        name=name,
+        command=(sys.executable, "-m", *words),
+        log_file=home / "logs" / f"{name}.log",
+        ready=lambda: ports.answers(port),
+        pulse=lambda: ports.answers(port),
+        cwd=ROOT,
+    )
 
 
 @contextmanager
-def open_peer(servers: Servers) -> Iterator[Peer]:
-    """Start the peer, with as many processes as our API has: one."""
+def open_peer(servers: Servers) -> Iterator[Callable[[str], Target]]:
+    """The paths of the peer, which has as many processes as our API has: one."""
     port = ports.free_port()
-    with servers.database() as url:
-        program = Program(
-            name="peer",
-            command=(
-                *(sys.executable, "-m", "granian", "--interface", "asgi", "--factory"),
-                *("--host", ports.LOOPBACK, "--port", str(port), "--workers", "1"),
-                *("--loop", "uvloop", "tests.bench.peer.app:create_app"),
-            ),
-            log_file=servers.home / "logs" / "peer.log",
+    words = (
+        *("granian", "--interface", "asgi", "--factory", "tests.bench.peer:create_app"),
+        *("--host", ports.LOOPBACK, "--port", str(port), "--workers", "1", "--loop", "uvloop"),
+    )
+    url, headers = f"http://{ports.LOOPBACK}:{port}", {"X-API-Key": PEER_KEY}
+    with own_database(servers.postgres_url, "bench") as database:
+        asyncpg_url = database.replace("postgresql://", "postgresql+asyncpg://", 1)
+        program = replace(
+            answering(port, servers.home, "peer", *words),
             ready=lambda: fetch(port, "/openapi.json") is not None,
-            pulse=lambda: ports.answers(port),
-            cwd=ROOT,
-            env={
-                "DATABASE_URL": url.replace("postgresql://", "postgresql+asyncpg://", 1),
-                "API_KEY": PEER_KEY,
-            },
+            env={"DATABASE_URL": asyncpg_url, "API_KEY": PEER_KEY},
         )
         with Server(program=program):
-            yield Peer(port)
+            yield lambda path: Target(url=f"{url}{path}", headers=headers)

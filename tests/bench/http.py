@@ -11,7 +11,7 @@ from libs.testing.waiting import wait_until
 from tests.bench.bench import Bench, Loop
 from tests.bench.generator import Generator, Loaded, LoadFailed, Target
 from tests.bench.house import BATCH, open_peer
-from tests.bench.measure import Measured, at_least, limited, measured
+from tests.bench.measure import Measured, at_least, limited
 from tests.bench.scans import insert_batches, open_connections
 
 CALM_RATE: Final = 50
@@ -39,14 +39,14 @@ def ingest(bench: Bench) -> Iterator[Measured]:
             lambda: load.rate(ours.direct(BATCH), scale.batches),
             loop.side(lambda: insert_batches(connections, scale.batches, size=SIZE)),
             loop.side(lambda: insert_batches(connections[:1], big, size=PAGE)),
-            lambda: load.rate(peer.at(BATCH), scale.peer_batches),
+            lambda: load.rate(peer(BATCH), scale.peer_batches),
         )
     for name, reference, goal in (
         ("bare INSERT … unnest, 20 rows each, 32 connections", same, at_least(0.6)),
         ("bare INSERT … unnest, 2 000 rows each, 1 connection", paged, None),
         ("plain FastAPI + SQLAlchemy", plain, at_least(10)),
     ):
-        yield measured(
+        yield Measured(
             f"HTTP ingest, batches of 20, 32 connections, vs {name}",
             direct,
             reference,
@@ -89,7 +89,7 @@ def gateway(bench: Bench) -> Iterator[Measured]:
             lambda: load.rate(through, scale.batches),
             lambda: load.rate(direct, scale.batches),
         )
-        yield measured(
+        yield Measured(
             "HTTP ingest through the gateway vs direct",
             fast,
             reference,

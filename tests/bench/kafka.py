@@ -26,7 +26,7 @@ from services.ingest.domain.day import day_of
 from services.ingest.read_models import scan_log
 from tests.bench.bench import Bench, Loop
 from tests.bench.house import Installation
-from tests.bench.measure import PATIENCE_SECONDS, Measured, at_least, measured
+from tests.bench.measure import PATIENCE_SECONDS, Measured, at_least
 from tests.bench.scans import TENANT, ZONE
 from tests.bench.stored import copy_in
 
@@ -65,7 +65,7 @@ def relay(bench: Bench) -> Iterator[Measured]:
         ("bare send() per record", each, at_least(0.8)),
         ("bare send_batch() per partition", batched, None),
     ):
-        yield measured(
+        yield Measured(
             f"relay drain vs {name}",
             ours,
             reference,
@@ -176,7 +176,7 @@ def projector(bench: Bench) -> Iterator[Measured]:
             loop.side(lambda: catch_up(installation, events)),
             loop.side(lambda: copy(installation, events)),
         )
-    yield measured(
+    yield Measured(
         "projector catch-up (scan_log) vs bare consume + COPY",
         ours,
         reference,

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
@@ -15,7 +14,7 @@ from services.gateway.settings import Settings
 from tests.bench.bench import Bench, Loop
 from tests.bench.generator import Generator, LoadFailed, Target
 from tests.bench.house import Installation
-from tests.bench.measure import Measured, at_least, limited, measured
+from tests.bench.measure import Measured, at_least, limited
 
 EMAIL: Final = "bench@shop.example"
 PASSWORD: Final = "correct horse battery"
@@ -27,23 +26,15 @@ PINGS: Final = 50
 """Requests a second of somebody who does not log in, on schedule."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Doors:
-    """Where to log in, and where to ask for nothing."""
-
-    login: str
-    ping: str
-
-
 def run(bench: Bench) -> Iterator[Measured]:
     """Throughput when that is all there is to do, then the others' latency at 50 in parallel."""
     scale = bench.scale
     with bench.servers.installation(gateway=True) as ours, Loop() as loop, Generator() as pinging:
-        doors = _opened(ours)
+        _open(ours)
         fast, bare = bench.interleaved(
-            loop.side(lambda: _rate(doors, scale.logins)), lambda: _bare(scale.logins)
+            loop.side(lambda: _rate(ours, scale.logins)), lambda: _bare(scale.logins)
         )
-        yield measured(
+        yield Measured(
             "login throughput vs bare Argon2id",
             fast,
             bare,
@@ -51,7 +42,7 @@ def run(bench: Bench) -> Iterator[Measured]:
             goal=at_least(0.7),
             note=f"{THREADS} threads on both sides, {CLIENTS} clients; the same cost of a hash",
         )
-        (late,) = bench.interleaved(loop.side(lambda: _late(doors, pinging, scale.login_seconds)))
+        (late,) = bench.interleaved(loop.side(lambda: _late(ours, pinging, scale.login_seconds)))
     yield limited(
         f"{PARALLEL} parallel logins delay others: p99 of /ping",
         late,
@@ -61,22 +52,21 @@ def run(bench: Bench) -> Iterator[Measured]:
     )
 
 
-def _opened(ours: Installation) -> Doors:
+def _open(ours: Installation) -> None:
     file = ours.settings.home / "bench_password"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(PASSWORD)
     ours.run("services.gateway", "create-admin", "--password-file", str(file), *ADMIN)
     ours.start("gateway-api")
-    return Doors(login=f"{ours.gateway}/crm/api/v1/auth/token", ping=f"{ours.gateway}/ping")
 
 
-async def _rate(doors: Doors, count: int) -> float:
+async def _rate(ours: Installation, count: int) -> float:
     """Logins a second, each client waiting for its answer."""
     left = iter(range(count))
 
     async def client(session: aiohttp.ClientSession) -> None:
         for _ in left:
-            await _log_in(session, doors)
+            await _log_in(session, ours)
 
     async with aiohttp.ClientSession() as session:
         began = time.perf_counter()
@@ -102,27 +92,28 @@ def _bare(count: int) -> float:
         return count / (time.perf_counter() - began)
 
 
-async def _late(doors: Doors, pinging: Generator, seconds: float) -> float:
+async def _late(ours: Installation, pinging: Generator, seconds: float) -> float:
     """The 99th percentile of what a ping took, in ms, counted from when it was due."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         over = asyncio.Event()
 
         async def client() -> None:
             while not over.is_set():
-                await _log_in(session, doors)
+                await _log_in(session, ours)
 
+        target = Target(url=f"{ours.gateway}/ping", headers={})
         logging_in = [asyncio.create_task(client()) for _ in range(PARALLEL)]
         try:
-            pinging.begin_schedule(Target(url=doors.ping, headers={}), rate=PINGS, seconds=seconds)
+            pinging.begin_schedule(target, rate=PINGS, seconds=seconds)
             return (await asyncio.to_thread(pinging.result)).p(0.99)
         finally:
             over.set()
             await asyncio.gather(*logging_in)
 
 
-async def _log_in(session: aiohttp.ClientSession, doors: Doors) -> None:
+async def _log_in(session: aiohttp.ClientSession, ours: Installation) -> None:
     form = {"username": EMAIL, "password": PASSWORD}
-    async with session.post(doors.login, data=form) as answer:
+    async with session.post(f"{ours.gateway}/crm/api/v1/auth/token", data=form) as answer:
         await answer.read()
         if answer.status != 200:
             raise LoadFailed(f"login: {answer.status}")

@@ -1,7 +1,7 @@
 """What a line of the table is: samples of ours beside samples of a limit or a peer, and a goal."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from statistics import median
 from typing import Final, TypeAlias
 
@@ -44,14 +44,15 @@ def below(limit: float, unit: str) -> Goal:
 FLAT = Goal(bound=1.5, at_least=False, text="flat (< 1.5×)")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Measured:
     """One row. Both sides hold their samples in the order they were taken."""
 
     name: str
-    unit: str
     ours: Sequence[float]
     reference: Sequence[float] = ()
+    _: KW_ONLY
+    unit: str = "events/s"
     goal: Goal | None = None
     note: str = ""
 
@@ -69,26 +70,11 @@ class Measured:
         return None if self.goal is None or ratio is None else self.goal.met(ratio)
 
 
-def measured(
-    name: str,
-    ours: Sequence[float],
-    reference: Sequence[float] = (),
-    *,
-    unit: str = "events/s",
-    goal: Goal | None = None,
-    note: str = "",
-) -> Measured:
-    """A row, by default of how many events a second."""
-    return Measured(name=name, unit=unit, ours=ours, reference=reference, goal=goal, note=note)
-
-
 def limited(
     name: str, ours: Sequence[float], *, limit: float, unit: str, note: str = ""
 ) -> Measured:
     """A row whose reference is a fixed limit."""
-    return Measured(
-        name=name, unit=unit, ours=ours, reference=(limit,), goal=below(limit, unit), note=note
-    )
+    return Measured(name, ours, (limit,), unit=unit, goal=below(limit, unit), note=note)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,6 @@ Cold is an empty data folder, packages and Kafka's jars being there; warm is the
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,16 +24,10 @@ RATE: Final = 50
 SIZE: Final = 20
 
 
-@dataclass(kw_only=True)
-class _Starts:
-    cold: list[float] = field(default_factory=list)
-    warm: list[float] = field(default_factory=list)
-
-
 def run(bench: Bench) -> Iterator[Measured]:
     """Both ways of running it: two processes per service, and one."""
     for name, split in (("split", True), ("single", False)):
-        starts, memory = _Starts(), list[float]()
+        cold, warm, memory = list[float](), list[float](), list[float]()
         told = {**UNLIMITED, "SPLIT": "1" if split else ""}
         with tempfile.TemporaryDirectory(prefix="tillstream-platform-") as folder:
             home = Path(folder)
@@ -42,7 +35,7 @@ def run(bench: Bench) -> Iterator[Measured]:
                 bench.tell(f"{name}: {'warm start' if n else 'cold start'}")
                 began = time.monotonic()
                 with open_site(home, **told) as site:
-                    (starts.warm if n else starts.cold).append(time.monotonic() - began)
+                    (warm if n else cold).append(time.monotonic() - began)
                     _load(site, bench.scale.calm_seconds)
                     memory.append(resident_mb(home))
         yield limited(
@@ -53,8 +46,8 @@ def run(bench: Bench) -> Iterator[Measured]:
             note=f"after {RATE * SIZE} events/s for {bench.scale.calm_seconds:g} s; "
             "shared pages counted once",
         )
-        yield limited(f"cold start, {name}", starts.cold, limit=COLD_SECONDS, unit="s")
-        yield limited(f"warm start, {name}", starts.warm, limit=WARM_SECONDS, unit="s")
+        yield limited(f"cold start, {name}", cold, limit=COLD_SECONDS, unit="s")
+        yield limited(f"warm start, {name}", warm, limit=WARM_SECONDS, unit="s")
 
 
 def resident_mb(home: Path) -> float:

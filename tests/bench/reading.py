@@ -22,7 +22,7 @@ from services.ingest.domain import identity
 from tests.bench.bench import Bench
 from tests.bench.generator import Generator, Loaded, Target
 from tests.bench.house import BATCH, STATE, Installation, open_peer
-from tests.bench.measure import FLAT, Measured, Side, at_least, limited, measured, percentile
+from tests.bench.measure import FLAT, Measured, Side, at_least, limited, percentile
 from tests.bench.scans import TENANT
 from tests.bench.stored import count_sql, with_events
 
@@ -59,9 +59,9 @@ def whole(bench: Bench) -> Iterator[Measured]:
         both = _Both(feeding, asking, seconds)
         lines, plain = bench.interleaved(
             lambda: both.ours(ours),
-            lambda: both.plain(peer.at(BATCH), peer.at(STATE)),
+            lambda: both.plain(peer(BATCH), peer(STATE)),
         )
-    yield measured(
+    yield Measured(
         "whole line, sustained, vs plain insert-and-query",
         lines,
         plain,
@@ -178,7 +178,7 @@ def dashboard(bench: Bench) -> Iterator[Measured]:
         sides = [_side(bench, installation, asking) for installation in installations]
         few, *more = bench.interleaved(*sides)
     for size, samples in zip(sizes[1:], more, strict=True):
-        yield measured(
+        yield Measured(
             f"dashboard/state p50 at {size:,} events vs at {sizes[0]:,}",
             samples,
             few,
@@ -212,4 +212,4 @@ def _under_load(bench: Bench, installation: Installation, size: int) -> Iterator
     name = f"dashboard/state with {size:,} events, {ARRIVING * SIZE}/s arriving"
     note = f"{ASKED_PER_SECOND} requests a second on schedule"
     yield limited(f"{name}: p99", worst, limit=20.0, unit="ms", note=note)
-    yield Measured(name=f"{name}: p50", unit="ms", ours=median)
+    yield Measured(f"{name}: p50", median, unit="ms")

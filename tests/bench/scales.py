@@ -6,7 +6,6 @@ not get slower or faster with what it is a limit of.
 """
 
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -17,15 +16,14 @@ from typing import Any, Final
 from scales import Scales  # type: ignore[import-untyped]
 
 from deploy.local import ports
-from deploy.local.child import Program
 from deploy.local.server import Server
-from deploy.local.settings import ROOT
 from services.scale_bridge.adapters.driver import open_driver
 from services.scale_bridge.adapters.simulator.goods import catalogue
 from services.scale_bridge.domain.address import Endpoint
 from services.scale_bridge.domain.catalogue import Document, written
 from tests.bench.bench import Bench, Loop
-from tests.bench.measure import Goal, Measured, measured
+from tests.bench.house import answering
+from tests.bench.measure import Goal, Measured
 
 REPLY_SECONDS: Final = 0.01
 PASSWORD: Final = "1234"
@@ -55,10 +53,9 @@ def _fetches(bench: Bench, loop: Loop, port: int, items: int) -> Iterator[Measur
             return time.perf_counter() - began
 
     ours, bare = bench.interleaved(loop.side(guarded), lambda: _timed(lambda: bare_fetch(port)))
-    yield _row("fetch", items, ours, bare)
     bench.tell("the driver alone fetches")
-    peer = _timed(lambda: _driver(port).get_products_json())
-    yield _peer("fetch", items, ours, peer)
+    alone = _timed(lambda: _driver(port).get_products_json())
+    yield from _rows("fetch", items, ours, bare, alone)
 
 
 def _uploads(bench: Bench, loop: Loop, port: int, document: Document) -> Iterator[Measured]:
@@ -76,12 +73,13 @@ def _uploads(bench: Bench, loop: Loop, port: int, document: Document) -> Iterato
         lambda: _timed(lambda: bare_upload(port, file)),
         lambda: _timed(lambda: _driver(port).send_json_products(document, True)),
     )
-    yield _row("upload", items, ours, bare)
-    yield _peer("upload", items, ours, *alone)
+    yield from _rows("upload", items, ours, bare, *alone)
 
 
-def _row(what: str, items: int, ours: list[float], bare: list[float]) -> Measured:
-    return measured(
+def _rows(
+    what: str, items: int, ours: list[float], bare: list[float], *alone: float
+) -> Iterator[Measured]:
+    yield Measured(
         f"{what} of {items:,} products vs the wire",
         ours,
         bare,
@@ -89,29 +87,16 @@ def _row(what: str, items: int, ours: list[float], bare: list[float]) -> Measure
         goal=NEAR,
         note=f"a scale that takes {REPLY_SECONDS * 1000:g} ms for each reply",
     )
-
-
-def _peer(what: str, items: int, ours: list[float], *alone: float) -> Measured:
-    name = f"{what} of {items:,} products vs the driver alone"
-    return Measured(name=name, unit="s", ours=ours, reference=alone)
+    yield Measured(f"{what} of {items:,} products vs the driver alone", ours, alone, unit="s")
 
 
 @contextmanager
 def _scale(bench: Bench, items: int) -> Iterator[int]:
     """The port of a simulated scale."""
     port = ports.free_port()
-    program = Program(
-        name="scale",
-        command=(
-            *(sys.executable, "-m", "services.scale_bridge", "simulator", "--port", str(port)),
-            *("--items", str(items), "--slow", str(REPLY_SECONDS)),
-        ),
-        log_file=bench.servers.home / "logs" / "scale.log",
-        ready=lambda: ports.answers(port),
-        pulse=lambda: ports.answers(port),
-        cwd=ROOT,
-    )
-    with Server(program=program):
+    options = ("--port", str(port), "--items", str(items), "--slow", str(REPLY_SECONDS))
+    words = ("services.scale_bridge", "simulator", *options)
+    with Server(program=answering(port, bench.servers.home, "scale", *words)):
         yield port
 
 

@@ -8,7 +8,6 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count as numbered
 from itertools import islice
@@ -32,15 +31,8 @@ BOX_SIZE: Final = 40
 CODEC: Final = Codec[IngestEvent](EVENTS)
 
 COLUMNS: Final = (
-    "event_id",
-    "tenant",
-    "stream",
-    "version",
-    "type",
-    "schema_version",
-    "data",
-    "metadata",
-    "occurred_at",
+    *("event_id", "tenant", "stream", "version", "type", "schema_version"),
+    *("data", "metadata", "occurred_at"),
 )
 METADATA: Final = (
     '{"actor":"bench","correlation_id":"0199f5a0-7c1e-7a52-9d53-0d6f4f6f1f5e",'
@@ -48,29 +40,19 @@ METADATA: Final = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Said:
+def _said(n: int) -> dict[str, Any]:
     """What the n-th scan says: every operator fills box after box, client after client."""
-
-    kind: str
-    operator: str
-    client: str
-    city: str
-    box: str
-
-
-def _said(n: int) -> _Said:
     operator, step = n % OPERATORS, n // OPERATORS
     box, place = divmod(step, BOX_SIZE)
     client = f"client-{(operator + box // 10) % CLIENTS:02}"
     kind = {0: "BOX", BOX_SIZE - 1: "CLOSE"}.get(place, "ERROR" if place == 7 else "ITEM")
-    return _Said(
-        kind=kind,
-        operator=f"operator-{operator:03}",
-        client=client,
-        city=f"city-{operator % CITIES}",
-        box=f"{client}/{operator}-{box}",
-    )
+    return {
+        "kind": kind,
+        "operator": f"operator-{operator:03}",
+        "client": client,
+        "city": f"city-{operator % CITIES}",
+        "box": f"{client}/{operator}-{box}",
+    }
 
 
 def batches(count: int, *, size: int) -> Iterator[tuple[str, bytes]]:
@@ -81,8 +63,9 @@ def batches(count: int, *, size: int) -> Iterator[tuple[str, bytes]]:
         ids = [str(uuid4()) for _ in range(size)]
         # Written out, because a body must not cost the generator more than its sending.
         end = (
-            f'","ts":{now},"type":"ITEM","operator":"{said.operator}","client":"{said.client}",'
-            f'"city":"{said.city}","box":"{said.box}","code":"2042469234860","details":"",'
+            f'","ts":{now},"type":"ITEM","operator":"{said["operator"]}",'
+            f'"client":"{said["client"]}","city":"{said["city"]}","box":"{said["box"]}",'
+            '"code":"2042469234860","details":"",'
             '"source":"pwa"}'
         )
         yield ids[0], ('{"events":[{"uuid":"' + f'{end},{{"uuid":"'.join(ids) + end + "]}").encode()
@@ -99,11 +82,7 @@ def facts(count: int, *, seed: int = 1) -> Iterator[Fact[IngestEvent]]:
         scan_id = ScanId(UUID(int=chance.getrandbits(128), version=4))
         scan = ScanRecorded(
             scan_id=scan_id,
-            kind=said.kind,
-            operator=said.operator,
-            client=said.client,
-            city=said.city,
-            box=said.box,
+            **said,
             code=f"20424692{n % 100_000:05}",
             details=None,
             source="pwa",
@@ -114,7 +93,7 @@ def facts(count: int, *, seed: int = 1) -> Iterator[Fact[IngestEvent]]:
         )
         yield Fact(
             event_id=identity.scan_event(namespace, scan_id),
-            stream=identity.scan_stream(namespace, said.operator),
+            stream=identity.scan_stream(namespace, said["operator"]),
             event=scan,
             occurred_at=at,
         )

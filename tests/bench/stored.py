@@ -18,7 +18,7 @@ from services.ingest.bootstrap import projections
 from services.ingest.settings import Settings
 from tests.bench.bench import Bench
 from tests.bench.house import Installation
-from tests.bench.measure import Measured, measured
+from tests.bench.measure import Measured
 from tests.bench.scans import COLUMNS, ZONE, facts, pages, row
 
 MODELS: Final = ("activity", "presence", "scan_log")
@@ -83,7 +83,7 @@ def rebuild(bench: Bench) -> Iterator[Measured]:
     """The operators' own command, comparison included; once each, because it takes long."""
     events = bench.scale.stored[-1]
     installation = with_events(bench, events)
-    yield measured(
+    yield Measured(
         f"catch-up of all read models at once, {events:,} events",
         (bench.servers.caught_up[events],),
         note="relay, Kafka and all projectors of one worker, from empty",
@@ -97,13 +97,13 @@ def rebuild(bench: Bench) -> Iterator[Measured]:
         installation.run("services.ingest", "rebuild", "build", model, "--no-switch")
         took = time.monotonic() - began
         total += took
-        yield measured(
+        yield Measured(
             f"rebuild {model} from {events:,} events vs reading them bare",
             (events / took,),
             (limit,),
             note=f"{took:.0f} s",
         )
-    yield Measured(name="rebuild of the dashboard, one after the other", unit="s", ours=(total,))
+    yield Measured("rebuild of the dashboard, one after the other", (total,), unit="s")
 
 
 async def read(installation: Installation) -> float:

@@ -42,13 +42,8 @@ def write_json(rows: Sequence[Measured], file: Path) -> None:
 
 
 def show(rows: Sequence[Measured], console: Console, *, caption: str) -> None:
-    """Print the table, wide enough to be read also where there is no terminal."""
+    """Print a row per ratio, medians with their spread, wide enough also without a terminal."""
     console.width = max(console.width, NARROWEST)
-    console.print(as_table(rows, caption=caption))
-
-
-def as_table(rows: Sequence[Measured], *, caption: str) -> Table:
-    """One row per ratio, medians with their spread."""
     table = Table(caption=caption, caption_justify="left")
     table.add_column("line", min_width=NAME_WIDTH)
     for heading in ("ours", "reference", "ratio"):
@@ -69,7 +64,7 @@ def as_table(rows: Sequence[Measured], *, caption: str) -> Table:
             row.goal.text if row.goal else "",
             Text(word, style=style),
         )
-    return table
+    console.print(table)
 
 
 def _median(samples: Sequence[float]) -> float | None:

@@ -79,12 +79,12 @@ def test_samples_are_taken_in_turn_and_the_first_round_does_not_count() -> None:
 
 def test_a_ratio_is_of_medians_and_a_goal_is_reached_or_missed() -> None:
     rows = [
-        Measured(name="x", unit="/s", ours=[1, 30, 40], reference=[10], goal=at_least(3)),
-        Measured(name="x", unit="/s", ours=[29], reference=[10], goal=at_least(3)),
+        Measured("x", [1, 30, 40], [10], goal=at_least(3)),
+        Measured("x", [29], [10], goal=at_least(3)),
         limited("x", [15], limit=20, unit="ms"),
         limited("x", [20], limit=20, unit="ms"),
-        Measured(name="x", unit="s", ours=[1]),
-        Measured(name="x", unit="", ours=(), note="skipped: not there"),
+        Measured("x", [1], unit="s"),
+        Measured("x", (), unit="", note="skipped: not there"),
     ]
 
     assert [row.met for row in rows] == [True, False, True, False, None, None]

@@ -1,27 +1,24 @@
-"""What the peer takes and answers, its one table, and what it asks of that: plain SQL aggregates.
+"""The seed as a plain FastAPI + SQLAlchemy service: validate, insert, query the same table.
 
-No counters are kept beside. The table is as the seed describes it.
+Plain SQL aggregates, no counters kept beside; the table is as the seed describes it. Served by
+granian: `granian --interface asgi --factory tests.bench.peer:create_app`, with `DATABASE_URL`
+(postgresql+asyncpg://…) and `API_KEY` in the environment.
 """
 
-from collections.abc import Sequence
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Security
+from fastapi.security import APIKeyHeader
 from pydantic import BaseModel, Field
-from sqlalchemy import (
-    ColumnElement,
-    DateTime,
-    Index,
-    String,
-    Text,
-    Uuid,
-    func,
-    select,
-    text,
-)
+from sqlalchemy import ColumnElement, DateTime, Index, String, Text, Uuid, func, select, text
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 ONLINE_SECONDS = 300
@@ -43,19 +40,14 @@ class EventCreate(BaseModel):
     source: str = Field(default="pwa", max_length=50)
 
     def row(self) -> dict[str, object]:
-        """Its columns."""
         return self.model_dump() | {"ts": datetime.fromtimestamp(self.ts / 1000, UTC)}
 
 
 class BatchRequest(BaseModel):
-    """Up to a hundred scans."""
-
     events: list[EventCreate] = Field(min_length=1, max_length=100)
 
 
 class BatchResponse(BaseModel):
-    """How many were new."""
-
     ok: bool = True
     inserted: int
     skipped: int
@@ -63,8 +55,6 @@ class BatchResponse(BaseModel):
 
 
 class OperatorState(BaseModel):
-    """One operator's day."""
-
     operator: str
     online: bool
     onlineAgeSec: int  # noqa: N815 -- the clients' spelling
@@ -77,8 +67,6 @@ class OperatorState(BaseModel):
 
 
 class Summary(BaseModel):
-    """The sums of the day."""
-
     items: int = 0
     opens: int = 0
     closes: int = 0
@@ -86,8 +74,6 @@ class Summary(BaseModel):
 
 
 class DashboardState(BaseModel):
-    """What the dashboard shows."""
-
     generatedAt: datetime  # noqa: N815
     operators: list[OperatorState]
     summary: Summary
@@ -130,38 +116,6 @@ class Event(Base):
     )
 
 
-async def store(session: AsyncSession, events: Sequence[EventCreate]) -> set[UUID]:
-    """Insert what is not there yet; which were new."""
-    statement = insert(Event).on_conflict_do_nothing(index_elements=[Event.uuid])
-    rows = [event.row() for event in events]
-    inserted = await session.scalars(statement.returning(Event.uuid), rows)
-    new = set(inserted)
-    await session.commit()
-    return new
-
-
-async def state(
-    session: AsyncSession, day: date, operator: str | None
-) -> tuple[list[OperatorState], Summary]:
-    """Every operator's day, and the sums."""
-    counts = await session.execute(
-        select(Event.operator, *(_count(*kinds) for kinds in _KINDS), func.max(Event.received_at))
-        .where(*_asked(day, operator))
-        .group_by(Event.operator)
-        .order_by(Event.operator)
-    )
-    latest = await session.execute(
-        select(Event.operator, Event.client, Event.city, Event.box)
-        .distinct(Event.operator)
-        .where(*_asked(day, operator))
-        .order_by(Event.operator, Event.ts.desc())
-    )
-    last = {row.operator: row for row in latest}
-    rows = counts.all()
-    now = datetime.now(UTC)
-    return [_operator(row, last[row.operator], now) for row in rows], _summary(rows)
-
-
 _KINDS = (("ITEM",), ("BOX",), ("CLOSE", "AUTO_CLOSE"), ("ERROR",))
 
 
@@ -191,10 +145,76 @@ def _operator(row: Any, last: Any, now: datetime) -> OperatorState:
     )
 
 
-def _summary(rows: Sequence[Any]) -> Summary:
-    return Summary(
-        items=sum(row[1] for row in rows),
-        opens=sum(row[2] for row in rows),
-        closes=sum(row[3] for row in rows),
-        errors=sum(row[4] for row in rows),
+def create_app() -> FastAPI:
+    app = FastAPI(title="Scanner Logger API", lifespan=_lifespan)
+    app.include_router(router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    engine = create_async_engine(os.environ["DATABASE_URL"], pool_size=20, max_overflow=10)
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    app.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
+    app.state.api_key = os.environ["API_KEY"]
+    yield
+    await engine.dispose()
+
+
+async def check_key(
+    request: Request,
+    key: Annotated[str | None, Security(APIKeyHeader(name="X-API-Key", auto_error=False))],
+) -> None:
+    if key is None or not secrets.compare_digest(key.encode(), request.app.state.api_key.encode()):
+        raise HTTPException(401, "Invalid or missing API key")
+
+
+async def open_session(request: Request) -> AsyncIterator[AsyncSession]:
+    async with request.app.state.sessions() as session:
+        yield session
+
+
+Session = Annotated[AsyncSession, Depends(open_session)]
+router = APIRouter(prefix="/api/v1", dependencies=[Depends(check_key)])
+
+
+@router.post("/events/batch")
+async def batch(request: BatchRequest, session: Session) -> BatchResponse:
+    statement = insert(Event).on_conflict_do_nothing(index_elements=[Event.uuid])
+    rows = [event.row() for event in request.events]
+    new = set(await session.scalars(statement.returning(Event.uuid), rows))
+    await session.commit()
+    duplicates = [event.uuid for event in request.events if event.uuid not in new]
+    return BatchResponse(inserted=len(new), skipped=len(duplicates), duplicates=duplicates)
+
+
+@router.get("/dashboard/state")
+async def state(
+    session: Session, date: date | None = None, operator: str | None = None
+) -> DashboardState:
+    now = datetime.now(UTC)
+    asked = _asked(date or now.date(), operator)
+    counts = await session.execute(
+        select(Event.operator, *(_count(*kinds) for kinds in _KINDS), func.max(Event.received_at))
+        .where(*asked)
+        .group_by(Event.operator)
+        .order_by(Event.operator)
+    )
+    latest = await session.execute(
+        select(Event.operator, Event.client, Event.city, Event.box)
+        .distinct(Event.operator)
+        .where(*asked)
+        .order_by(Event.operator, Event.ts.desc())
+    )
+    last, rows = {row.operator: row for row in latest}, counts.all()
+    return DashboardState(
+        generatedAt=now,
+        operators=[_operator(row, last[row.operator], now) for row in rows],
+        summary=Summary(
+            items=sum(row[1] for row in rows),
+            opens=sum(row[2] for row in rows),
+            closes=sum(row[3] for row in rows),
+            errors=sum(row[4] for row in rows),
+        ),
     )
