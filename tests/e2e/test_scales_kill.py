@@ -1,22 +1,60 @@
 """Whatever is killed in the middle of an upload, the scale shows the new price in the end.
 
 Nobody does anything about it: what dies is started again by its supervisor, the scale's power comes
-back, and nothing else. `ROUNDS=20` kills each of them so often, with `SEED` at other moments.
+back, and nothing else. The scale is simulated in the test's own process: its power can be cut
+between two bytes, and what it has is there to be looked at, whatever anybody says of it.
+`ROUNDS=20` kills each of them so often, with `SEED` at other moments.
 """
 
 import asyncio
 import os
 import random
+import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
+import aiohttp
+import asyncpg
 import pytest
 
+from deploy.demo.office import Account, Office
+from deploy.local.files import tail
+from deploy.local.runtime import read_runtime
+from deploy.local.settings import ROOT
+from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from services.scale_bridge.adapters.simulator.goods import catalogue
+from services.scale_bridge.adapters.simulator.products import ProductBase
+from services.scale_bridge.adapters.simulator.scale import Options
+from services.scale_bridge.adapters.simulator.server import Simulator, open_simulator
 from tests.e2e.house import Site, open_site
-from tests.e2e.scale_site import IMPATIENT, Scene, a_daemon, a_scene, ends
 
+PLU: Final = 3
+ITEMS: Final = 12
+REPLY_SECONDS: Final = 0.05
+IMPATIENT: Final = {
+    "GATEWAY_RATE_LIMIT_DASHBOARD": "",
+    "GATEWAY_RATE_LIMIT_LOGIN": "",
+    "SCALE_BRIDGE_HEAL_FIRST_SECONDS": "1",
+    "SCALE_BRIDGE_HEAL_LONGEST_SECONDS": "5",
+    "SCALE_BRIDGE_LEASE_SECONDS": "5",
+    "SCALE_BRIDGE_OPERATION_SECONDS": "20",
+    "SCALE_BRIDGE_BREAKER_SECONDS": "2",
+    "SCALE_BRIDGE_REPLY_SECONDS": "3",
+}
+"""So that a test does not wait for what people would wait for."""
+ACCOUNT: Final = Account(email="killer@shop.example", password="every scale comes back")
+ENDS: Final = """
+SELECT stream, count(*) FILTER (WHERE type LIKE '%OperationEnded') AS ends
+FROM scale_bridge.events WHERE stream LIKE 'operation-%' GROUP BY stream
+"""
+CODE: Final = re.compile(r"user_code=([A-Z0-9-]+)")
+CSRF: Final = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
 ROUNDS = int(os.environ.get("ROUNDS", "1"))
 SEED = int(os.environ.get("SEED", "7"))
 UPLOAD_SECONDS = 0.8
@@ -29,6 +67,150 @@ pytestmark = [
     pytest.mark.system,
     pytest.mark.timeout(900 + 300 * ROUNDS),
 ]
+
+
+async def ends(site: Site) -> dict[str, int]:
+    """How many last words there are about each operation."""
+    runtime = read_runtime(site.home) or {}
+    connection: Any = await asyncpg.connect(runtime["database_url"])
+    try:
+        return {row["stream"]: row["ends"] for row in await connection.fetch(ENDS)}
+    finally:
+        await connection.close()
+
+
+@dataclass(kw_only=True, slots=True)
+class Scene:
+    """One scale, who changes its prices, and the price it shall show. `lies` are moments when the
+    flag said clean and the scale showed something else."""
+
+    site: Site
+    office: Office
+    scale: Simulator
+    number: int
+    wanted: float | None = None
+    lies: list[str] = field(default_factory=list)
+
+    @property
+    def shown(self) -> float:
+        """What the scale has."""
+        return float(next(p["price"] for p in self.scale.base.products if p["pluNumber"] == PLU))
+
+    async def price(self, price: float) -> None:
+        """Change it; until that is answered nobody knows which one is wanted."""
+        self.wanted = None
+        body = {"fields": {"price": price}}
+        await self.office.insist("PATCH", f"/devices/{self.number}/products/{PLU}", json=body)
+        self.wanted = price
+
+    async def clean(self) -> bool:
+        """Whether the device, and the list of devices, say so."""
+        wanted = self.wanted
+        one = await self.office.ask("GET", f"/devices/{self.number}")
+        listed = await self.office.ask("GET", "/devices")
+        flags = [one.body["cached_dirty"]] if one.well else []
+        if listed.well:
+            flags += [d["cached_dirty"] for d in listed.body if d["id"] == self.number]
+        settled = wanted is not None and wanted == self.wanted
+        if settled and False in flags and self.shown != wanted:
+            self.lies.append(f"clean with {self.shown} in place of {wanted}: {flags}")
+        return flags == [False, False]
+
+    async def converged(self) -> bool:
+        """Whether the scale shows what it shall, and is called clean."""
+        return await self.clean() and self.shown == self.wanted
+
+
+@asynccontextmanager
+async def a_scene(site: Site, name: str, *, bridge: str | None = None) -> AsyncIterator[Scene]:
+    """A scale that was read, in front of an account that is logged in."""
+    opened = open_simulator(
+        ProductBase(catalogue(ITEMS)), options=Options(seconds=REPLY_SECONDS, checking=2)
+    )
+    async with opened as scale, an_office(site) as office:
+        told = {"name": name, "ip": scale.host, "port": scale.port, "password": "1234"}
+        made = await office.insist("POST", "/devices", json={**told, "bridge": bridge})
+        scene = Scene(site=site, office=office, scale=scale, number=made.body["id"])
+        await office.insist("GET", f"/devices/{scene.number}/products")
+        yield scene
+        scale.transcript.assert_alone()
+
+
+@asynccontextmanager
+async def an_office(site: Site) -> AsyncIterator[Office]:
+    """The account, logged in."""
+    async with aiohttp.ClientSession() as session:
+        office = Office(session, site.url, ACCOUNT, patience=PATIENCE_SECONDS)
+        await office.log_in()
+        yield office
+
+
+@dataclass(kw_only=True, slots=True)
+class Daemon:
+    """A bridge of its own beside the site, which its owner's system starts again."""
+
+    state: Path
+    running: subprocess.Popen[bytes]
+    id: str = ""
+
+    def kill(self) -> None:
+        """For good; another begins at once."""
+        self.running.kill()
+        self.running.wait()
+        self.running = _daemon(self.state, "--loopback")
+
+    def stop(self) -> None:
+        """In order."""
+        self.running.terminate()
+        self.running.wait(PATIENCE_SECONDS)
+
+
+@asynccontextmanager
+async def a_daemon(site: Site, state: Path) -> AsyncIterator[Daemon]:
+    """A daemon that was let in, and is connected."""
+    log, enrolling = state.with_suffix(".log"), ("--enrol", "--gateway", site.url, "--name", "ours")
+    daemon = Daemon(state=state, running=_daemon(state, "--loopback", *enrolling))
+
+    def output() -> str:
+        if (code := daemon.running.poll()) is not None:
+            raise RuntimeError(f"the daemon ended ({code}): {tail(log, lines=40)}")
+        return log.read_text()
+
+    try:
+        async with an_office(site) as office:
+            code = await eventually(
+                lambda: CODE.search(output()), what="the code of the daemon", progress=output
+            )
+            await _let_in(site.url, code[1] if code else "")
+
+            async def connected() -> str | None:
+                bridges = (await office.insist("GET", "/scales/bridges")).body
+                return next((one["id"] for one in bridges if one["connected"]), None)
+
+            daemon.id = str(await eventually(connected, progress=output))
+        yield daemon
+    finally:
+        daemon.stop()
+
+
+def _daemon(state: Path, *options: str) -> "subprocess.Popen[bytes]":
+    command = (sys.executable, "-m", "services.scale_bridge", "bridge", "--state", str(state))
+    env = os.environ | {"COLUMNS": "200"}
+    with state.with_suffix(".log").open("ab") as log:
+        return subprocess.Popen([*command, *options], cwd=ROOT, env=env, stdout=log, stderr=log)
+
+
+async def _let_in(url: str, code: str) -> None:
+    """Say yes on the gateway's page."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+        page = f"{url}/oauth/device"
+        async with browser.get(page) as answer:
+            csrf = CSRF.search(await answer.text())
+        assert csrf is not None
+        form = {"csrf": csrf[1], "user_code": code, "answer": "allow"}
+        login = {"email": ACCOUNT.email, "password": ACCOUNT.password}
+        async with browser.post(page, data={**form, **login}) as answer:
+            assert answer.status == 200, await answer.text()
 
 
 @pytest.fixture(scope="module")
