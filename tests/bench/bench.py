@@ -16,8 +16,6 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bench:
-    """One run of the program."""
-
     scale: Scale
     servers: Servers
     tell: Tell
@@ -55,7 +53,6 @@ class Loop:
         self._runner.close()
 
     def do(self, work: Coroutine[Any, Any, Value]) -> Value:
-        """Run to completion."""
         return self._runner.run(work)
 
     def open(self, opened: AbstractAsyncContextManager[Value]) -> Value:

@@ -107,7 +107,6 @@ def peak_memory(pid: int) -> Iterator[list[int]]:
 
 
 def resident(process: psutil.Process) -> int:
-    """What a process and those it started hold in memory."""
     total = process.memory_info().rss
     for child in process.children(recursive=True):
         with suppress(psutil.NoSuchProcess):

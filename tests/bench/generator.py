@@ -34,7 +34,6 @@ class Loaded:
     seen: list[tuple[float, int]]
 
     def p(self, share: float) -> float:
-        """A percentile of the latencies, in ms."""
         return percentile(self.latencies, share)
 
     @property
@@ -90,7 +89,6 @@ class Generator:
         self.begin(target, kind="schedule", rate=rate, seconds=seconds, size=size, connections=512)
 
     def begin(self, target: Target, **command: Any) -> None:
-        """Give one command."""
         told = {"url": target.url, "headers": dict(target.headers), **command}
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(told) + "\n")

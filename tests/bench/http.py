@@ -63,7 +63,6 @@ class Load:
         self._busiest: Loaded | None = None
 
     def rate(self, target: Target, count: int) -> float:
-        """Events a second."""
         done = self._generator.closed(target, count=count, size=SIZE, connections=CONNECTIONS)
         if self._busiest is None or done.busy > self._busiest.busy:
             self._busiest = done
@@ -71,7 +70,6 @@ class Load:
 
     @property
     def note(self) -> str:
-        """How busy the generator was at most."""
         if self._busiest is None:
             return ""
         return self._busiest.warning or f"generator at most {self._busiest.busy:.0%} busy"

@@ -196,7 +196,6 @@ class _Stopwatch:
         self.over = asyncio.Event()
 
     def applied(self, number: int) -> None:
-        """One batch is committed."""
         self._ended = time.perf_counter()
         self._done += number
         if self._done == number < self._events:
@@ -206,7 +205,6 @@ class _Stopwatch:
 
     @property
     def rate(self) -> float:
-        """Events a second."""
         return (self._done - self._first) / (self._ended - self._began)
 
 

@@ -26,8 +26,6 @@ PATIENCE_SECONDS = 120.0
 
 
 class Sender:
-    """Sends requests to one address and remembers what came back."""
-
     def __init__(self, session: aiohttp.ClientSession, command: Command) -> None:
         self._session = session
         self._url = command["url"]
@@ -77,7 +75,6 @@ class Gate:
             await connection.close()
 
     async def enter(self, events: int) -> None:
-        """Wait for room."""
         while self.sent - self.visible > self._window:
             await asyncio.sleep(WATCH_SECONDS / 10)
         self.sent += events
@@ -163,7 +160,6 @@ COMMANDS: dict[str, Callable[[Command], Awaitable[dict[str, Any]]]] = {
 
 
 async def main() -> None:
-    """Obey until the input ends."""
     while line := await asyncio.to_thread(sys.stdin.readline):
         command = json.loads(line)
         try:

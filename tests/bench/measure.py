@@ -27,7 +27,6 @@ class Goal:
     text: str
 
     def met(self, ratio: float) -> bool:
-        """Whether the ratio reaches it."""
         return ratio >= self.bound if self.at_least else ratio < self.bound
 
 
@@ -73,7 +72,6 @@ class Measured:
 def limited(
     name: str, ours: Sequence[float], *, limit: float, unit: str, note: str = ""
 ) -> Measured:
-    """A row whose reference is a fixed limit."""
     return Measured(name, ours, (limit,), unit=unit, goal=below(limit, unit), note=note)
 
 

@@ -71,8 +71,6 @@ def whole(bench: Bench) -> Iterator[Measured]:
 
 
 class _Both:
-    """A generator that feeds and one that asks."""
-
     def __init__(self, feeding: Generator, asking: Generator, seconds: float) -> None:
         self._feeding = feeding
         self._asking = asking

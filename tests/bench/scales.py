@@ -92,7 +92,6 @@ def _rows(
 
 @contextmanager
 def _scale(bench: Bench, items: int) -> Iterator[int]:
-    """The port of a simulated scale."""
     port = ports.free_port()
     options = ("--port", str(port), "--items", str(items), "--slow", str(REPLY_SECONDS))
     words = ("services.scale_bridge", "simulator", *options)

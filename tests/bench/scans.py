@@ -116,7 +116,6 @@ def row(fact: Fact[IngestEvent], *, version: int | None = None) -> tuple[Any, ..
 
 
 def pages(rows: Iterator[tuple[Any, ...]], size: int) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """The rows in lists of `size`."""
     while page := list(islice(rows, size)):
         yield page
 

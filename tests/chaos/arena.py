@@ -199,7 +199,6 @@ class Arena:
         return judge(await self.lab.history(self.acks), self.complaints)
 
     def kill_all(self, *parts: str) -> None:
-        """Kill whoever still lives, or those who are `parts`."""
         for member in self._members:
             if not parts or member.role.parts == parts:
                 member.kill()

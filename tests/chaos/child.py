@@ -139,10 +139,7 @@ _PRELOAD: Final = ["tests.chaos.child", *(["pytest"] if "pytest" in sys.modules 
 
 
 class Member:
-    """One child."""
-
     def __init__(self, role: Role) -> None:
-        """Start it."""
         _fork.set_forkserver_preload(_PRELOAD)
         self.role = role
         self._process = _fork.Process(target=live, args=(role,), daemon=True)
@@ -150,7 +147,6 @@ class Member:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
         assert self._process.pid is not None
         return self._process.pid
 
@@ -170,7 +166,6 @@ class Member:
         await self._until(lambda: psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
 
     def resume(self) -> None:
-        """SIGCONT."""
         os.kill(self.pid, signal.SIGCONT)
 
     async def end(self) -> None:

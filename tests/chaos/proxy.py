@@ -29,7 +29,6 @@ class Proxy:
 
     @property
     def address(self) -> str:
-        """The `host:port` to connect to."""
         return f"{LOOPBACK}:{self._port}"
 
     async def __aenter__(self) -> Self:
@@ -78,8 +77,6 @@ _Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class _Pair:
-    """One connection and its continuation."""
-
     def __init__(self, proxy: Proxy, client: _Stream, target: _Stream) -> None:
         self._proxy, self._client, self._target = proxy, client, target
         self._half = False

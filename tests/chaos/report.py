@@ -28,7 +28,6 @@ class Line:
 
     @property
     def good(self) -> bool:
-        """Whether it came out as it must."""
         if self.fails is None:
             return self.outcome.clean
         return bool(getattr(self.outcome, self.fails))
@@ -36,8 +35,6 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """A whole run."""
-
     seed: int
     seconds: float
     faults: Sequence[Line]
@@ -109,7 +106,6 @@ def _table(title: str, lines: Sequence[Line]) -> Table:
 
 
 def said(line: Line) -> tuple[str, ...]:
-    """A line's cells, up to its seconds."""
     outcome = line.outcome
     numbers = (outcome.events, outcome.again, outcome.lost, outcome.doubled, outcome.disordered)
     return (

@@ -32,7 +32,6 @@ async def play_fault(servers: Servers, fault: Fault, *, rounds: int, seed: int) 
 
 
 async def play_mutation(servers: Servers, mutation: Mutation, *, seed: int) -> Line:
-    """Play what must fail with a guarantee switched off."""
     plan = Plan(
         rounds=mutation.rounds, seed=seed, without=mutation.without, patience=MUTATION_PATIENCE
     )

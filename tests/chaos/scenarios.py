@@ -11,8 +11,6 @@ from tests.chaos.arena import Play
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One line of the matrix."""
-
     name: str
     play: Play
     short: int

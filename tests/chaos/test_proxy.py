@@ -8,6 +8,8 @@ import pytest
 from deploy.local.ports import LOOPBACK, free_port
 from tests.chaos.proxy import Proxy
 
+Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
@@ -31,31 +33,34 @@ async def proxy() -> AsyncIterator[Proxy]:
     await server.wait_closed()
 
 
-async def _connect(proxy: Proxy) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _connect(proxy: Proxy) -> Line:
     host, _, port = proxy.address.partition(":")
     return await asyncio.open_connection(host, int(port))
 
 
-async def test_what_is_said_is_passed_on_and_the_end_too(proxy: Proxy) -> None:
+@pytest.fixture
+async def line(proxy: Proxy) -> AsyncIterator[Line]:
+    """A connection through the proxy on which something was said and heard."""
     reader, writer = await _connect(proxy)
     writer.write(b"hello")
     assert await reader.readexactly(5) == b"hello"
+    yield reader, writer
+    writer.close()
+
+
+async def test_what_is_said_is_passed_on_and_the_end_too(proxy: Proxy, line: Line) -> None:
+    reader, writer = line
     writer.write_eof()
 
     assert await reader.read() == b"bye"
     assert proxy.passed == len(b"hellohellobye")
-    writer.close()
 
 
-async def test_connections_are_cut_and_refused_while_it_is_closed(proxy: Proxy) -> None:
-    reader, writer = await _connect(proxy)
-    writer.write(b"hello")
-    await reader.readexactly(5)
+async def test_connections_are_cut_and_refused_while_it_is_closed(proxy: Proxy, line: Line) -> None:
     proxy.open = False
     assert proxy.cut() == 1
     with pytest.raises(ConnectionError):
-        await reader.readexactly(1)
-    writer.close()
+        await line[0].readexactly(1)
 
     reader, writer = await _connect(proxy)
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
@@ -63,34 +68,25 @@ async def test_connections_are_cut_and_refused_while_it_is_closed(proxy: Proxy) 
     writer.close()
 
 
-async def test_a_half_closed_connection_still_listens(proxy: Proxy) -> None:
-    reader, writer = await _connect(proxy)
-    writer.write(b"hello")
-    await reader.readexactly(5)
-
+async def test_a_half_closed_connection_still_listens(proxy: Proxy, line: Line) -> None:
     assert proxy.close_half() == 1
-    assert await reader.read() == b"bye"
-    writer.close()
+    assert await line[0].read() == b"bye"
 
 
-async def test_a_deaf_proxy_brings_no_answers(proxy: Proxy) -> None:
-    reader, writer = await _connect(proxy)
-    writer.write(b"hello")
-    await reader.readexactly(5)
+async def test_a_deaf_proxy_brings_no_answers(proxy: Proxy, line: Line) -> None:
+    reader, writer = line
     proxy.deaf = True
     writer.write(b"anybody")
     writer.write_eof()
 
     assert await reader.read() == b""
-    writer.close()
 
 
-async def test_a_delay_holds_everything_back(proxy: Proxy) -> None:
+async def test_a_delay_holds_everything_back(proxy: Proxy, line: Line) -> None:
+    reader, writer = line
     proxy.delay = 3600
-    reader, writer = await _connect(proxy)
     writer.write(b"hello")
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await reader.readexactly(1)
-    writer.close()

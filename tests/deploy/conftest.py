@@ -27,7 +27,6 @@ def lent_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A data folder of its own."""
     with lent_folder() as path:
         yield path
 
@@ -78,7 +77,6 @@ def settings(home: Path, postgres_url: str, kafka_bootstrap: str) -> LocalSettin
 
 @pytest.fixture
 def stack(settings: LocalSettings, said: list[str], fakes: tuple[Service, ...]) -> Iterator[Stack]:
-    """A running installation of fake services."""
     with Stack(settings, tell=said.append, services=fakes, first=()) as stack:
         stack.up()
         yield stack

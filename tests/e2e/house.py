@@ -96,7 +96,6 @@ class House:
 
     @property
     def gateway(self) -> str:
-        """Where the gateway answers."""
         return f"http://{ports.LOOPBACK}:{self.settings.gateway_port}"
 
     @property
@@ -115,12 +114,10 @@ class House:
 
     @property
     def signing_key(self) -> SigningKey:
-        """What the gateway signs with."""
         file = keys.signing_key(self.settings.home, "gateway_signing_key.pem")
         return SigningKey.from_pem(file.read_text())
 
     def prepare(self) -> None:
-        """Make topics and tables."""
         asyncio.run(ensure_topics(self.backends.kafka_bootstrap, self.prefix, read_topics()))
         for service in self.services:
             migrate(service.name, self.database_url)
@@ -144,7 +141,6 @@ class House:
         return replace(program, name=f"ingest-{number}", env={**self.environment, **port})
 
     def stop(self, *names: str) -> None:
-        """Stop programs, all of them if none is named."""
         for name in names or tuple(reversed(self.running)):
             self.running.pop(name).stop()
 
@@ -250,16 +246,13 @@ class Site:
 
     @property
     def output(self) -> str:
-        """What the supervisor printed."""
         return self.supervisor.program.log_file.read_text()
 
     @property
     def url(self) -> str:
-        """Where the gateway answers."""
         return gateway_url(self.home)
 
     def process(self, name: str) -> dict[str, Any]:
-        """What is known of a program."""
         known: dict[str, Any] = processes(self.home).get(name, {})
         return known
 

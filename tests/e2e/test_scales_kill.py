@@ -93,7 +93,6 @@ class Scene:
 
     @property
     def shown(self) -> float:
-        """What the scale has."""
         return float(next(p["price"] for p in self.scale.base.products if p["pluNumber"] == PLU))
 
     async def price(self, price: float) -> None:
@@ -138,7 +137,6 @@ async def a_scene(site: Site, name: str, *, bridge: str | None = None) -> AsyncI
 
 @asynccontextmanager
 async def an_office(site: Site) -> AsyncIterator[Office]:
-    """The account, logged in."""
     async with aiohttp.ClientSession() as session:
         office = Office(session, site.url, ACCOUNT, patience=PATIENCE_SECONDS)
         await office.log_in()

@@ -13,7 +13,6 @@ from tests.services.ingest.listening import STREAM, applied
 
 
 def now() -> dict[str, Any]:
-    """A scan of this moment."""
     return scan(ts=int(utc_now().timestamp() * 1000))
 
 

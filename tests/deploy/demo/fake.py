@@ -41,8 +41,6 @@ class Faults:
 
 @dataclass(kw_only=True)
 class Store:
-    """What the fake knows."""
-
     faults: Faults = field(default_factory=Faults)
     rng: Random = field(default_factory=lambda: Random(1))
     rows: list[Row] = field(default_factory=list)
@@ -54,7 +52,6 @@ class Store:
 
 
 def serving(store: Store) -> AbstractAsyncContextManager[str]:
-    """The fake on a free port; yields its URL."""
     routes = (
         web.post("/api/v1/events/batch", partial(_batch, store)),
         web.post("/api/v1/events/verify", partial(_verify, store)),

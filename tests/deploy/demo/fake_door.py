@@ -43,7 +43,6 @@ class Shop:
 
 
 def serving_scales(shop: Shop) -> AbstractAsyncContextManager[str]:
-    """The fake on a free port; yields its URL."""
     for scale in shop.scales:
         products = [{"pluNumber": n, "price": 1.0} for n in range(1, 10)]
         shop.base(scale.name).write_text(json.dumps({"products": products}))

@@ -12,7 +12,6 @@ class Answers(BaseHTTPRequestHandler):
     """What the supervisor asks a service."""
 
     def do_GET(self) -> None:
-        """200 for what is known, 404 else."""
         body = {"/ready": "{}", "/metrics": METRICS, "/env": str(dict(os.environ))}.get(self.path)
         self.send_response(404 if body is None else 200)
         self.end_headers()
