@@ -18,38 +18,26 @@ from rich.status import Status
 
 from deploy.local.settings import LocalSettings
 from libs.telemetry.logs import set_up
-from tests.bench import (
-    appends,
-    exports,
-    http,
-    kafka,
-    logins,
-    platform,
-    reading,
-    scales,
-    stored,
-)
+from tests.bench import appends, clients, exports, kafka, logins, platform, scales, stored
 from tests.bench.bench import Bench, Line
 from tests.bench.house import Servers
-from tests.bench.measure import QUICK, Measured, Scale, Skipped, Tell
-from tests.bench.table import show, write_json
+from tests.bench.measure import QUICK, Measured, Scale, Skipped, Tell, show, write_json
 
 LOOK_SECONDS = 2.0
 """How long to look how busy the machine is before anything is started."""
 
-
 LINES: Final = (
     Line(name="appends", what="one-event appends to the log", run=appends.run),
-    Line(name="ingest", what="HTTP ingest of 20-event batches", run=http.ingest),
-    Line(name="gateway", what="the same through the gateway", run=http.gateway),
+    Line(name="ingest", what="HTTP ingest of 20-event batches", run=clients.ingest),
+    Line(name="gateway", what="the same through the gateway", run=clients.gateway),
     Line(name="logins", what="logins through the gateway, and who waits for them", run=logins.run),
-    Line(name="whole", what="the whole line at once", run=reading.whole),
+    Line(name="whole", what="the whole line at once", run=clients.whole),
     Line(name="relay", what="from the log to Kafka", run=kafka.relay),
     Line(name="projector", what="from Kafka into a read model", run=kafka.projector),
-    Line(name="freshness", what="from accepted to visible", run=reading.freshness),
+    Line(name="freshness", what="from accepted to visible", run=clients.freshness),
     Line(name="rebuild", what="the dashboard from the log", run=stored.rebuild),
     Line(name="exports", what="CSV and XLSX of a whole day", run=exports.run),
-    Line(name="dashboard", what="dashboard/state, few and many events", run=reading.dashboard),
+    Line(name="dashboard", what="dashboard/state, few and many events", run=clients.dashboard),
     Line(name="scales", what="a scale's whole catalogue there and back", run=scales.run),
     Line(name="platform", what="memory and start of everything", run=platform.run),
 )

@@ -11,8 +11,7 @@ import pytest
 
 from deploy.local.settings import ROOT
 from tests.bench.__main__ import LINES, UnknownLine, chosen, main
-from tests.bench.measure import Measured, at_least, interleaved, limited, percentile
-from tests.bench.table import as_json
+from tests.bench.measure import Measured, as_json, at_least, interleaved, limited, percentile
 
 KEYS = {"name", "ours", "reference", "unit", "ratio", "goal", "met", "note", "samples"}
 

@@ -45,7 +45,16 @@ def chaos(
     chosen = random.SystemRandom().randrange(1_000_000) if seed is None else seed
     home = Path(tempfile.mkdtemp(prefix="tillstream-chaos-"))
     try:
-        report = _play(home, console, interruption, rounds=rounds, seed=chosen, only=only)
+        console.print(f"Starting Postgres and Kafka below {home}; SEED={chosen} ROUNDS={rounds} …")
+        with open_servers(home, hurried=False, tell=console.print) as servers:
+            doing = play(
+                servers,
+                rounds=rounds,
+                seed=chosen,
+                only=only,
+                ended=lambda line: console.print(_line(line)),
+            )
+            report = asyncio.run(unless(interruption.stopping, doing))
     except CannotStart as trouble:
         console.print(f"Cannot start: {trouble.sentence}\n{trouble.remedy}")
         raise typer.Exit(1) from None
@@ -55,21 +64,6 @@ def chaos(
         raise typer.Exit(130) from None
     _tell(report, console, home)
     raise typer.Exit(0 if report.good else 1)
-
-
-def _play(
-    home: Path, console: Console, interruption: Interruption, *, rounds: int, seed: int, only: str
-) -> Report:
-    console.print(f"Starting Postgres and Kafka below {home}; SEED={seed} ROUNDS={rounds} …")
-    with open_servers(home, hurried=False, tell=console.print) as servers:
-        doing = play(
-            servers,
-            rounds=rounds,
-            seed=seed,
-            only=only,
-            ended=lambda line: console.print(_line(line)),
-        )
-        return asyncio.run(unless(interruption.stopping, doing))
 
 
 def _line(line: Line) -> str:

@@ -1,7 +1,7 @@
 """Playing the matrix, one fault after the other, until its end or until somebody stops it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from math import ceil
 from time import monotonic
 from typing import Final, TypeAlias, TypeVar
@@ -49,14 +49,8 @@ async def _played(
     except Exception as error:  # noqa: BLE001 -- one fault must not hide what the others find
         outcome = Outcome(complaints=(f"{type(error).__name__}: {error}",))
     seconds = monotonic() - began
-    return Line(
-        name=name,
-        rounds=plan.rounds,
-        seed=plan.seed,
-        seconds=seconds,
-        outcome=outcome,
-        fails=fails,
-    )
+    rounds, seed = plan.rounds, plan.seed
+    return Line(name=name, rounds=rounds, seed=seed, seconds=seconds, outcome=outcome, fails=fails)
 
 
 async def play(servers: Servers, *, rounds: int, seed: int, only: str, ended: Ended) -> Report:
@@ -64,21 +58,15 @@ async def play(servers: Servers, *, rounds: int, seed: int, only: str, ended: En
     start = monotonic()
     faults: list[Line] = []
     mutations: list[Line] = []
-    for fault in _named(FAULTS, only):
-        if count := ceil(fault.long * rounds / KILL_ROUNDS):
+    for fault in FAULTS:
+        if only in fault.name and (count := ceil(fault.long * rounds / KILL_ROUNDS)):
             faults.append(await play_fault(servers, fault, rounds=count, seed=seed))
             ended(faults[-1])
-    for mutation in _named(MUTATIONS, only):
-        mutations.append(await play_mutation(servers, mutation, seed=seed))
-        ended(mutations[-1])
+    for mutation in MUTATIONS:
+        if only in mutation.name:
+            mutations.append(await play_mutation(servers, mutation, seed=seed))
+            ended(mutations[-1])
     return Report(seed=seed, seconds=monotonic() - start, faults=faults, mutations=mutations)
-
-
-Named = TypeVar("Named", Fault, Mutation)
-
-
-def _named(lines: Sequence[Named], only: str) -> list[Named]:
-    return [line for line in lines if only in line.name]
 
 
 async def unless(stopping: Callable[[], bool], doing: Awaitable[T]) -> T:

@@ -1,6 +1,5 @@
 """The embedded servers are ready when they answer, survive a crash, and stop in order."""
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -10,8 +9,7 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from deploy.local.files import write_whole
-from deploy.local.jars import LOCK, mismatches, read_lock
+from deploy.local.jars import LOCK, read_lock
 from deploy.local.kafka import is_answering, start_kafka
 from deploy.local.keys import folder
 from deploy.local.postgres import clear_away_crash, query, start_postgres
@@ -113,19 +111,6 @@ async def test_what_was_acknowledged_is_there_after_a_kill(home: Path) -> None:
             read = [(await reader.getone()).value for _ in range(2)]
         assert read == [b"before", b"after"]
     assert "shut down" in (home / "logs" / "kafka.log").read_text()
-
-
-def test_a_jar_that_is_missing_added_or_changed_is_noticed(tmp_path: Path) -> None:
-    same, changed, added = (tmp_path / name for name in ("same.jar", "changed.jar", "added.jar"))
-    for jar in (same, changed, added):
-        write_whole(jar, jar.name)
-    digest = "0967115f2813a3541eaef77de9d9d5773f1c0c04314b0bbfe4ff3b3b1c55b5d5"
-    locked = {"missing.jar": digest, "changed.jar": digest}
-    locked["same.jar"] = hashlib.sha256(b"same.jar").hexdigest()
-
-    wrong = mismatches({jar.name: jar for jar in (same, changed, added)}, locked)
-
-    assert wrong == ["added.jar", "changed.jar", "missing.jar"]
 
 
 def test_the_lock_names_coordinates_and_hashes_and_no_address() -> None:
