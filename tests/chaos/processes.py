@@ -1,17 +1,29 @@
-"""Processes that are killed or stopped at a named place, come back, come twice, or come and go."""
+"""Processes that are killed or stopped at a named place, come back, come twice, or come and go.
+
+And transactions whose steps come in every order.
+"""
 
 import asyncio
+import itertools
+import random
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from libs.messaging.reader import ends_of, open_reader
+from libs.messaging.tail import current
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from tests.chaos.arena import Arena, open_arena, rounds
 from tests.chaos.child import SESSION_MS, Member
 from tests.chaos.plan import Outcome, Plan
 from tests.chaos.servers import Servers
+from tests.libs.messaging.load import Interleaved, schedules
+
+WRITERS: Final = 3
+ENDINGS: Final = list(itertools.product(("COMMIT", "ROLLBACK"), repeat=WRITERS))
 
 MOST_TIMES: Final = 4
 """The fail point strikes between the first and this many-th time it is reached."""
@@ -214,3 +226,30 @@ async def _mislead(arena: Arena, *, ahead: bool) -> None:
             await consumer.commit({tp: end if ahead else 0 for tp, end in ends.items()})
     finally:
         await consumer.stop()
+
+
+async def interleavings(servers: Servers, plan: Plan) -> Outcome:
+    """Three transactions, step by step in every order: what the tail gives, look by look.
+
+    As many schedules as there are rounds, all 13 440 at most, drawn by the seed. A look may
+    fall between any two steps; what is committed must be there at the very next one.
+    """
+    dice = random.Random(plan.seed)
+    drawn = list(itertools.product(schedules(WRITERS), ENDINGS))
+    dice.shuffle(drawn)
+    async with open_arena(servers, plan) as arena, arena.lab.pool.acquire() as watcher:
+        model = Interleaved(await current(watcher))
+        writers = [await asyncpg.connect(arena.address) for _ in range(WRITERS)]
+        try:
+            for number, (schedule, endings) in enumerate(drawn[: plan.rounds]):
+                await model.play(f"order-{number}", schedule, endings, writers, watcher, dice)
+        finally:
+            for writer in writers:
+                await writer.close()
+    times = Counter(model.delivered)
+    return Outcome(
+        events=len(model.committed),
+        lost=len(set(model.committed) - set(times)),
+        doubled=sum(n - 1 for n in times.values()) + len(set(times) - set(model.committed)),
+        complaints=(f"{model.late} looks gave something else than the model",) * bool(model.late),
+    )

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 
 from libs.failpoints import POINTS
-from tests.chaos import interleavings, processes, surroundings
+from tests.chaos import processes, surroundings
 from tests.chaos.arena import Play
 
 
@@ -41,7 +41,7 @@ KILLS: Final = (
 )
 
 FAULTS: Final = (
-    Fault("three transactions in every order", interleavings.interleavings, 150, 2000),
+    Fault("three transactions in every order", processes.interleavings, 150, 2000),
     *KILLS,
     Fault("a stopped projector comes back", processes.zombie, 1, 30),
     Fault("the same, and nobody waits for locks", processes.zombie, 1, 20, ("checkpoint lock",)),
