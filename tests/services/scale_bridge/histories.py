@@ -116,7 +116,6 @@ class History:
         return self
 
     async def project(self, pool: Pool) -> None:
-        """Apply what happened since the last time."""
         await project(pool, self.events[self._projected :])
         self._projected = len(self.events)
 

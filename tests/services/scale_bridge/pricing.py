@@ -74,15 +74,12 @@ async def delivery(client: AsyncClient, article: int = ARTICLE) -> dict[str, Any
 
 
 async def states(client: AsyncClient, article: int = ARTICLE) -> list[str]:
-    """How far it is, scale by scale."""
     return [one["state"] for one in (await delivery(client, article))["scales"]]
 
 
 async def by_price(service: Service) -> list[OperationQueued]:
-    """The operations that were ordered because of prices."""
     return [one for one in await service.events(OperationQueued) if one.asked_by == "price"]
 
 
 async def uploads(service: Service) -> list[OperationQueued]:
-    """The uploads that were ordered."""
     return [one for one in await service.events(OperationQueued) if one.kind == "upload"]

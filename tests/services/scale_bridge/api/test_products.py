@@ -21,7 +21,6 @@ JSON: Final = {"Content-Type": "application/json"}
 
 
 async def test_a_scale_is_read_edited_and_written(database: str) -> None:
-    """(R8)"""
     async with open_device(database, 5, read=False) as device:
         assert await device.is_listed_dirty() is False
         assert await device.read("/products/cached") == {"products": {"products": []}}
@@ -93,7 +92,6 @@ async def test_a_bad_field_is_named_and_nothing_is_stored(database: str) -> None
 
 
 async def test_a_body_of_another_form_or_length_is_refused(database: str) -> None:
-    """(R21)"""
     path = "/devices/1/products/1"
     async with open_service(database) as service, service.client() as anna:
         for body in (b"", b"{", b"[]", b'{"fields": null}', b'{"fields": [1]}'):
@@ -107,7 +105,6 @@ async def test_a_body_of_another_form_or_length_is_refused(database: str) -> Non
 
 
 async def test_of_120_edits_at_once_120_survive(database: str) -> None:
-    """(R9)"""
     async with open_device(database, 120) as device:
         async with (
             open_service(database, beside=device.service) as twin,

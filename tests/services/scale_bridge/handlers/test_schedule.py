@@ -1,4 +1,4 @@
-"""Runs of auto-update, by interval or clock: begun once, done, recorded, undisturbed (R10)."""
+"""Runs of auto-update, by interval or clock: begun once, done, recorded, alone (R7, R8, R10)."""
 
 import asyncio
 from datetime import datetime, timedelta
