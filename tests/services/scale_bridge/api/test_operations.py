@@ -34,14 +34,6 @@ def announced(device: Device) -> int:
     return list(device.scale.transcript.steps()).count(Step.ANNOUNCE)
 
 
-async def test_nothing_to_send_is_409_and_no_scale_is_spoken_to(database: str) -> None:
-    async with open_device(database, read=False) as device:
-        answer = await device.post("/upload")
-
-        assert (answer.status_code, answer.json()["code"]) == (409, "NothingCached")
-        assert device.scale.transcript.count == 0
-
-
 async def test_no_answer_says_where_a_scale_is(database: str) -> None:
     async with open_device(database, 3, "off", read=False) as device:
         answer = await device.get("/products")

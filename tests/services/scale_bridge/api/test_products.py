@@ -41,9 +41,12 @@ async def test_a_scale_is_read_edited_and_written(database: str) -> None:
         assert (read.outcome, sent.outcome) == ("done", "verified")
 
 
-async def test_what_is_unknown_cannot_be_edited(database: str) -> None:
+async def test_what_is_unknown_cannot_be_edited_or_sent(database: str) -> None:
     async with open_device(database, read=False) as device:
         early = await device.patch(1, price=1)
+        unsent = await device.post("/upload")
+        assert (unsent.status_code, unsent.json()["code"]) == (409, "NothingCached")
+        assert device.scale.transcript.count == 0
         await device.fetch()
         for answer in (early, await device.patch("01", price=1)):
             assert answer.status_code == 404
@@ -134,7 +137,7 @@ def test_the_originals_variables_are_understood() -> None:
     settings = scale_settings("postgresql://unused")
 
     assert (settings.scheduler_interval, settings.diagnose) == (1440, False)
-    assert settings.policy.special
+    assert (settings.policy.special, settings.shown_days) == (True, 400)
 
 
 async def edit(

@@ -243,14 +243,11 @@ def test_a_person_overrules_the_shop_until_it_announces_a_new_price() -> None:
     assert due_plus(copy) == []
     assert not owed(copy)
 
+    fetched = after(*went_on(OVERRIDDEN, fetch()))
+    assert (price_of(fetched), due_plus(fetched)) == (10.0, [])
+
     later = went_on(OVERRIDDEN, take(priced(13.0, number=8, later=1)))
     assert price_of(after(*later)) == 13.0
-
-
-def test_the_override_outlives_a_fetch() -> None:
-    copy = after(*went_on(OVERRIDDEN, fetch()))
-
-    assert (price_of(copy), due_plus(copy)) == (10.0, [])
 
 
 def test_a_person_who_comes_back_to_the_shops_price_overrules_it_no_more() -> None:
