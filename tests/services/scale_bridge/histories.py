@@ -116,7 +116,6 @@ class History:
         return self
 
     async def project(self, pool: Pool) -> None:
-        """Apply what happened since the last time."""
         await project(pool, self.events[self._projected :])
         self._projected = len(self.events)
 
@@ -138,21 +137,10 @@ class History:
         stream, version = f"{category}-{subject}", None
         if kind is not ProductsShown:
             version = self._versions[stream] = self._versions.get(stream, 0) + 1
-        self.events.append(
-            Envelope(
-                event_id=uuid5(UUID(int=0), f"{self.tenant} {next(self._ids)}"),
-                tenant=self.tenant,
-                stream=stream,
-                version=version,
-                occurred_at=minute(at),
-                recorded_at=minute(at),
-                correlation_id=None,
-                causation_id=None,
-                actor=None,
-                traceparent=None,
-                event=event,
-            )
-        )
+        nothing = dict.fromkeys(("correlation_id", "causation_id", "actor", "traceparent"))
+        event_id = uuid5(UUID(int=0), f"{self.tenant} {next(self._ids)}")
+        where = {"tenant": self.tenant, "stream": stream, "version": version}
+        self.events.append(usual(Envelope, event_id=event_id, event=event, **where, **nothing))
 
     def registered(self, number: int = 1, name: str = "Сыр") -> None:
         address: dict[str, Any] = {"ip": "10.0.0.17", "port": 1111, "protocol": "TCP"}

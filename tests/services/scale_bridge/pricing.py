@@ -12,6 +12,7 @@ from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.log import Cause, RecordedEvent
 from services.scale_bridge.handlers import price
 from tests.services.scale_bridge.service import Service
+from tests.services.scale_bridge.usual import Usual
 
 ARTICLE = 51
 """The code of a scale's second product."""
@@ -20,17 +21,8 @@ CODEC: Codec[Any] = Codec(EVENTS)
 
 def changed(amount: int = 12_345, **different: Any) -> PriceChanged:
     """A price of the article, valid now."""
-    now = utc_now()
-    given: dict[str, Any] = {
-        "price_id": PriceId(uuid4()),
-        "article": ARTICLE,
-        "amount": amount,
-        "currency": "RUB",
-        "valid_at": now,
-        "changed_by": "office",
-        "changed_at": now,
-    }
-    return PriceChanged(**given | different)
+    made = Usual(utc_now(), article=ARTICLE, currency="RUB", changed_by="office")
+    return made(PriceChanged, **{"price_id": PriceId(uuid4()), "amount": amount} | different)
 
 
 def recorded(change: PriceChanged, number: int) -> RecordedEvent:
@@ -74,15 +66,12 @@ async def delivery(client: AsyncClient, article: int = ARTICLE) -> dict[str, Any
 
 
 async def states(client: AsyncClient, article: int = ARTICLE) -> list[str]:
-    """How far it is, scale by scale."""
     return [one["state"] for one in (await delivery(client, article))["scales"]]
 
 
 async def by_price(service: Service) -> list[OperationQueued]:
-    """The operations that were ordered because of prices."""
     return [one for one in await service.events(OperationQueued) if one.asked_by == "price"]
 
 
 async def uploads(service: Service) -> list[OperationQueued]:
-    """The uploads that were ordered."""
     return [one for one in await service.events(OperationQueued) if one.kind == "upload"]

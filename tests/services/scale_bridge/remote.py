@@ -143,7 +143,6 @@ class Remote:
 
     @property
     def port(self) -> int:
-        """The port the service listens on."""
         return int(self.url.rpartition(":")[2])
 
     async def register(self, simulator: Simulator) -> DeviceId:
@@ -159,7 +158,6 @@ class Remote:
         return saved.found.device_id
 
     async def order(self, device_id: DeviceId, kind: str, **more: Any) -> OperationId:
-        """Queue an operation."""
         operation_id = operation.new_id()
         ordered = Ordered(
             tenant=self.tenant,
@@ -182,12 +180,10 @@ class Remote:
         return end
 
     async def ends(self, operation_id: OperationId) -> Sequence[OperationEnded]:
-        """All final events of an operation."""
         events = await self.events(f"operation-{operation_id}")
         return [event for event in events if isinstance(event, OperationEnded)]
 
     async def events(self, stream: str) -> Sequence[ScaleBridgeEvent]:
-        """All events of a stream."""
         return (await self.desk.store.read(self.tenant, stream)).events
 
     async def read(self, simulator: Simulator) -> DeviceId:
@@ -197,7 +193,6 @@ class Remote:
         return device_id
 
     async def set_price(self, device_id: DeviceId, plu: int, price: float) -> None:
-        """Change a price in the catalogue."""
         command = Edit(
             device_id=device_id,
             plu=str(plu),
@@ -228,11 +223,9 @@ class Remote:
         return operation_id
 
     async def copy(self, device_id: DeviceId) -> Any:
-        """The catalogue as it is."""
         return (await catalogue.load(self.desk, self.tenant, device_id)).copy
 
     async def facts(self, stream: str) -> Sequence[dict[str, Any]]:
-        """The data of the facts of a stream."""
         query = "SELECT data FROM events WHERE stream = $1 ORDER BY position"
         return [json.loads(row["data"]) for row in await self.desk.pool.fetch(query, stream)]
 
@@ -317,7 +310,6 @@ def enrolled(home: Path, gateway: str = "http://127.0.0.1:9") -> Path:
 
 
 def order_of(home: Path) -> Order:
-    """A command line for scales on this machine."""
     return Order(gateway=None, state=home, name="back room", enrol=False, policy=LOOPBACK, lines=8)
 
 
@@ -328,7 +320,6 @@ def office_of(
     chance: float | None = None,
     longest_pause: float = LONGEST_PAUSE_SECONDS,
 ) -> Office:
-    """A daemon's connection to the gateway."""
     return Office(
         home=home,
         client=client,

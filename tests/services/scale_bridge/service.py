@@ -69,12 +69,10 @@ class Service:
         tenant: str = "demo",
         scopes: Sequence[str] = ("scales:read", "scales:write"),
     ) -> AbstractAsyncContextManager[AsyncClient]:
-        """A client with a token."""
         caller = bearer(bootstrap.SERVICE, subject=str(subject), tenant=tenant, scopes=scopes)
         return client_of(self.app, caller)
 
     def anonymous(self) -> AbstractAsyncContextManager[AsyncClient]:
-        """A client without a token."""
         return client_of(self.app)
 
     async def caught_up(self) -> None:
@@ -89,15 +87,12 @@ class Service:
         return [one for one in events if kind is None or isinstance(one, kind)]
 
     async def ends(self) -> list[OperationEnded]:
-        """How operations ended so far."""
         return await self.events(OperationEnded)
 
     async def all_ended(self) -> bool:
-        """Whether every operation that was queued has ended."""
         return len(await self.ends()) == len(await self.events(OperationQueued))
 
     async def assert_one_end_each(self) -> None:
-        """Every operation has ended, and once (R24)."""
         queued = [event.operation_id for event in await self.events(OperationQueued)]
         assert sorted(queued) == sorted([event.operation_id for event in await self.ends()])
 
@@ -107,7 +102,6 @@ class Service:
             return await connection.fetchval(query, *arguments)
 
     async def execute(self, statement: str, *arguments: object) -> None:
-        """Change the service's own tables."""
         await self.deps.desk.pool.execute(statement, *arguments)
 
 
@@ -193,7 +187,6 @@ class Device:
         return f"/devices/{self.number}"
 
     async def get(self, rest: str = "", **params: Any) -> Response:
-        """GET something of the device."""
         return await self.owner.get(f"{self.path}{rest}", params=params or None)
 
     async def read(self, rest: str = "", **params: Any) -> Any:
@@ -203,23 +196,18 @@ class Device:
         return answer.json()
 
     async def put(self, rest: str = "", **body: Any) -> Response:
-        """PUT something of the device."""
         return await self.owner.put(f"{self.path}{rest}", json=body)
 
     async def post(self, rest: str, **body: Any) -> Response:
-        """POST something of the device."""
         return await self.owner.post(f"{self.path}{rest}", json=body or None)
 
     async def delete(self, rest: str = "") -> Response:
-        """DELETE the device, or something of it."""
         return await self.owner.delete(f"{self.path}{rest}")
 
     async def patch(self, plu: int | str, **fields: Any) -> Response:
-        """Edit a product."""
         return await patch(self.owner, self.number, plu, **fields)
 
     async def set_price(self, plu: int, price: float) -> None:
-        """Edit a price, which must succeed."""
         answer = await self.patch(plu, price=price)
         assert answer.status_code == 200, answer.text
 
@@ -234,7 +222,6 @@ class Device:
         return document
 
     async def upload(self) -> None:
-        """Send the catalogue, which must succeed."""
         answer = await self.post("/upload")
         assert answer.status_code == 200, answer.text
 
@@ -257,13 +244,11 @@ class Device:
         return flag
 
     async def order(self, kind: str, **more: Any) -> Response:
-        """Queue an operation."""
         ordered = await self.post("/operations", kind=kind, **more)
         assert ordered.status_code == 202, ordered.text
         return ordered
 
     async def ended(self, ordered: Response) -> Any:
-        """How an ordered operation ended."""
         return await ended(self.owner, ordered)
 
     async def shows(self, price: float, plu: int = 2) -> None:
@@ -272,12 +257,10 @@ class Device:
 
 
 async def patch(client: AsyncClient, number: int, plu: int | str, **fields: Any) -> Response:
-    """Edit a product of a device."""
     return await client.patch(f"/devices/{number}/products/{plu}", json={"fields": fields})
 
 
 async def ended(client: AsyncClient, ordered: Response) -> Any:
-    """How an operation ended that was ordered."""
 
     async def job() -> Any:
         answer = (await client.get(ordered.headers["Location"])).json()

@@ -25,7 +25,7 @@ from libs.testing.waiting import eventually
 from services.scale_bridge import bootstrap
 from services.scale_bridge.__main__ import app
 from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.pricing import changed, recorded
+from tests.services.scale_bridge.pricing import changed, delivery, recorded
 from tests.services.scale_bridge.service import ENVIRONMENT, Service, a_device, open_service
 
 OURS = ("scale-bridge.", "shop.")
@@ -93,7 +93,8 @@ async def test_what_was_done_is_listed_at_once_and_prices_arrive_after_a_power_c
             kafka_bootstrap, service="shop", prefix=service.settings.topic_prefix
         )
         change = changed(4_250, valid_at=utc_now() - timedelta(seconds=1))
-        await publisher.publish([recorded(change, 1)], 1, {})
+        to_come = changed(9_900, valid_at=utc_now() + timedelta(hours=1))
+        await publisher.publish([recorded(change, 1), recorded(to_come, 2)], 1, {})
         await publisher.close()
         await eventually(state, "unreachable")
 
@@ -102,6 +103,11 @@ async def test_what_was_done_is_listed_at_once_and_prices_arrive_after_a_power_c
         await device.shows(42.5)
         await eventually(state, "ok")
         assert (await device.read("/shown?plu=2"))["shown"]["price"] == 42.5
+
+        async def coming() -> list[str]:
+            return [one["price_id"] for one in (await delivery(anna))["coming"]]
+
+        await eventually(coming, [str(to_come.price_id)])
 
 
 async def test_the_program_gets_ready_and_stops_on_a_signal(

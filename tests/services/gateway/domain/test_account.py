@@ -23,6 +23,7 @@ from contracts.gateway import (
     RoleGranted,
     RoleWithdrawn,
 )
+from libs.testing.decisions import NOTHING, Outcome, assert_decides, decisions
 from services.gateway.domain.account import (
     ACCOUNT,
     AccountExists,
@@ -54,7 +55,6 @@ from services.gateway.domain.person import (
     username,
 )
 from services.gateway.domain.realm import Place, Role, RoleUnknown
-from tests.services.gateway.domain.decisions import NOTHING, Outcome, assert_decides, decisions
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER = datetime(2030, 1, 2, tzinfo=UTC)

@@ -10,6 +10,7 @@ import pytest
 
 from contracts.gateway import GatewayEvent, KeyId, KeyIssued, KeyRevoked
 from libs.eventsourcing.codec import Codec
+from libs.testing.decisions import NOTHING, Outcome, assert_decides, decisions
 from services.gateway.domain.key import (
     KEY,
     IssueKey,
@@ -26,7 +27,6 @@ from services.gateway.domain.key_scopes import (
     check_scopes,
     tenant_for,
 )
-from tests.services.gateway.domain.decisions import NOTHING, Outcome, assert_decides, decisions
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER = datetime(2030, 1, 2, tzinfo=UTC)

@@ -24,6 +24,7 @@ from contracts.gateway import (
     SessionRefreshed,
     SessionRevoked,
 )
+from libs.testing.decisions import NOTHING, Outcome, assert_decides, decisions
 from services.gateway.domain.account import ACCOUNT
 from services.gateway.domain.realm import Place
 from services.gateway.domain.session import (
@@ -37,7 +38,6 @@ from services.gateway.domain.session import (
     SessionUnknown,
     ended_by,
 )
-from tests.services.gateway.domain.decisions import NOTHING, Outcome, assert_decides, decisions
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)

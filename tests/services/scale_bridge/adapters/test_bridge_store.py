@@ -178,6 +178,9 @@ def sent(size: int) -> tuple[bytes, list[bridge_message.Part]]:
     return content, list(parts_of(digest(content), compressed(content)))
 
 
+_, THREE = sent(2 * bridge_message.PART_BYTES)
+
+
 @pytest.mark.parametrize(
     "size", [0, 1, bridge_message.PART_BYTES - 50, 3 * bridge_message.PART_BYTES]
 )
@@ -197,32 +200,31 @@ def test_a_catalogue_that_broke_off_can_be_begun_again() -> None:
     assert [parts.take(part) for part in several][-1] == content
 
 
-@pytest.mark.parametrize("order", [[1], [0, 2]], ids=["no first", "one left out"])
-def test_parts_out_of_order_are_misunderstood(order: list[int]) -> None:
-    _, several = sent(2 * bridge_message.PART_BYTES)
-    *taken, bad = order
-    parts = Parts()
-    for number in taken:
-        parts.take(several[number])
-
-    with pytest.raises(Misunderstood):
-        parts.take(several[bad])
+def packed(data: bytes) -> bridge_message.Part:
+    return bridge_message.Part(md5=digest(b"right"), number=0, of=1, data=data)
 
 
 @pytest.mark.parametrize(
-    "packed",
-    [b"", b"no zlib", compressed(b"another"), compressed(b"right")[:-1]],
-    ids=["nothing", "junk", "another", "half"],
+    "parts",
+    [
+        *([THREE[1]], [THREE[0], THREE[2]], [packed(b"")], [packed(b"no zlib")]),
+        *([packed(compressed(b"another"))], [packed(compressed(b"right")[:-1])]),
+    ],
+    ids=["no first", "one left out", "nothing", "junk", "another hash", "half"],
 )
-def test_what_has_another_hash_is_not_taken(packed: bytes) -> None:
+def test_what_cannot_be_put_together_is_misunderstood(parts: list[bridge_message.Part]) -> None:
+    *taken, bad = parts
+    together = Parts()
+    for part in taken:
+        together.take(part)
+
     with pytest.raises(Misunderstood):
-        Parts().take(bridge_message.Part(md5=digest(b"right"), number=0, of=1, data=packed))
+        together.take(bad)
 
 
 def test_a_bomb_is_not_unpacked() -> None:
-    bomb = zlib.compress(bytes(LARGEST_BYTES + 1), 9)
     with pytest.raises(Misunderstood):
-        Parts().take(bridge_message.Part(md5="x", number=0, of=1, data=bomb))
+        Parts().take(packed(zlib.compress(bytes(LARGEST_BYTES + 1), 9)))
 
 
 def test_the_wire_stays_as_it_is() -> None:

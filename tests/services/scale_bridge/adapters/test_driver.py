@@ -1,6 +1,6 @@
 """The guarded driver: what it brings, how it ends in time and leaves no thread behind, to how many
 scales it speaks at once, and what it never says; and what each fault of a scale comes to, the
-outcome and what the scale has then.
+outcome and what the scale has then (R2 to R6, R8, R11, R12, R16, R18, R20, R21, R25).
 
 Where a limit of the guard ends the operation it is short, and long for every other fault: how long
 the machine takes for the rest changes no outcome.
@@ -29,7 +29,6 @@ from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, plu
 @pytest.mark.parametrize("items", [10, 1000, 10_000])
 @pytest.mark.parametrize("chunk_bytes", [60_000, 8192])
 async def test_it_fetches_and_uploads(driver: Driver, items: int, chunk_bytes: int) -> None:
-    """(R2, R5)"""
     async with a_scale(items, creating=2, checking=2, chunk_bytes=chunk_bytes) as scale:
         fetched = await driver.fetch(endpoint(scale), PASSWORD)
         uploaded = await driver.upload(endpoint(scale), PASSWORD, catalogue(items + 7), clear=True)
@@ -42,7 +41,6 @@ async def test_it_fetches_and_uploads(driver: Driver, items: int, chunk_bytes: i
 
 
 async def test_it_asks_in_the_drivers_own_order_and_nothing_twice(driver: Driver) -> None:
-    """(R3)"""
     async with a_scale(3) as scale:
         await driver.fetch(endpoint(scale), PASSWORD)
         await driver.upload(endpoint(scale), PASSWORD, catalogue(3), clear=False)
@@ -78,7 +76,6 @@ async def test_a_probe_says_what_the_scale_is_without_a_password(driver: Driver)
 
 
 async def test_a_scale_without_the_probe_has_answered_all_the_same(driver: Driver) -> None:
-    """(R6)"""
     async with a_scale(3, "rc:17:78") as scale:
         with pytest.raises(fault.ScaleRefused) as caught:
             await driver.probe(endpoint(scale))
@@ -120,7 +117,6 @@ async def test_progress_is_reported_on_the_event_loop(driver: Driver) -> None:
 async def test_what_is_no_catalogue_is_not_sent(
     driver: Driver, document: dict[str, Any], flaw: fault.Flaw
 ) -> None:
-    """(R5, R11)"""
     async with a_scale(3) as scale:
         with pytest.raises(fault.BadCatalogue) as caught:
             await driver.upload(endpoint(scale), PASSWORD, document, clear=True)
@@ -131,7 +127,6 @@ async def test_what_is_no_catalogue_is_not_sent(
 
 @pytest.mark.parametrize("password", ["", "12345", "пять", "123"])
 async def test_a_password_that_no_scale_can_have_is_not_sent(driver: Driver, password: str) -> None:
-    """(R12)"""
     async with a_scale(3) as scale:
         with pytest.raises(fault.WrongPassword):
             await driver.fetch(endpoint(scale), password)
@@ -149,7 +144,6 @@ async def test_an_upload_state_lost_with_the_connection_changes_nothing(driver: 
 async def test_no_password_and_no_word_of_the_driver_is_logged(
     driver: Driver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """(R18)"""
     caplog.set_level(logging.DEBUG)
     secret, document = "q7Zx", catalogue(3)
     async with a_scale(3, "rst:13/02*1", password=secret) as scale:
@@ -169,7 +163,6 @@ async def test_no_password_and_no_word_of_the_driver_is_logged(
 
 @pytest.mark.parametrize("given", ["poll:inf", "mute:14", "drip:0.01", "hashbusy", "slow:1"])
 async def test_at_the_deadline_the_line_is_closed_and_the_thread_is_free(given: str) -> None:
-    """(R2)"""
     patient = Limits(connect_seconds=60, reply_seconds=100)
     async with open_driver(lines=2, limits=patient) as driver, a_scale(200, given) as scale:
         with pytest.raises(fault.Timeout):
@@ -179,7 +172,6 @@ async def test_at_the_deadline_the_line_is_closed_and_the_thread_is_free(given: 
 
 
 async def test_no_thread_is_left_when_the_driver_is_closed() -> None:
-    """(R2)"""
     async with a_scale(3, "mute:14") as scale:
         async with open_driver(lines=4) as driver:
             waiting = asyncio.create_task(driver.fetch(endpoint(scale), PASSWORD))
@@ -191,7 +183,6 @@ async def test_no_thread_is_left_when_the_driver_is_closed() -> None:
 
 
 async def test_a_cancelled_operation_leaves_no_thread_behind(driver: Driver) -> None:
-    """(R2)"""
     async with a_scale(3, "poll:inf") as scale:
         task = asyncio.create_task(driver.fetch(endpoint(scale), PASSWORD))
         await eventually(lambda: scale.open_connections == 1)
@@ -203,7 +194,6 @@ async def test_a_cancelled_operation_leaves_no_thread_behind(driver: Driver) -> 
 
 
 async def test_an_upload_broken_off_after_its_last_chunk_is_unknown(driver: Driver) -> None:
-    """(R4)"""
     async with a_scale(3, "checkinf") as scale:
         upload = driver.upload(endpoint(scale), PASSWORD, priced(3, 9.0), clear=False)
         task = asyncio.create_task(upload)
@@ -216,7 +206,6 @@ async def test_an_upload_broken_off_after_its_last_chunk_is_unknown(driver: Driv
 
 
 async def test_no_more_scales_are_spoken_to_at_once_than_there_are_lines() -> None:
-    """(R20)"""
     async with open_driver(lines=2) as driver, a_scale(3, "mute:14") as dead:
         where = endpoint(dead)
         hanging = [asyncio.create_task(driver.fetch(where, PASSWORD, 600)) for _ in range(2)]
@@ -300,7 +289,6 @@ UPLOADS = [
 
 
 def test_every_fault_a_simulator_can_have_is_tried_on_the_guard() -> None:
-    """(R16)"""
     tried = {case.given.replace("*", ":").split(":")[0] for case in (*FETCHES, *UPLOADS)}
 
     # What is half done when the power fails has a test of its own.
@@ -340,18 +328,15 @@ def assert_tells_nothing(raised: fault.ScaleFault, port: int) -> None:
 
 @pytest.mark.parametrize("case", FETCHES, ids=lambda case: case.given)
 async def test_a_fetch_ends_as_it_must_and_changes_nothing(case: Case) -> None:
-    """(R2, R5, R16, R21)"""
     await run(case, upload=False)
 
 
 @pytest.mark.parametrize("case", UPLOADS, ids=lambda case: case.given)
 async def test_an_upload_ends_as_it_must_and_the_scale_has_what_is_said(case: Case) -> None:
-    """(R2, R4, R16)"""
     await run(case, upload=True)
 
 
 async def test_an_answer_lost_before_the_last_chunk_is_no_unknown_outcome() -> None:
-    """(R4)"""
     limits = Limits(reply_seconds=0.5)
     async with open_driver(limits=limits) as driver, a_scale(300, "lostack") as scale:
         before = scale.base.document
@@ -362,7 +347,6 @@ async def test_an_answer_lost_before_the_last_chunk_is_no_unknown_outcome() -> N
 
 
 async def test_power_lost_during_the_import_may_leave_half_of_it(driver: Driver) -> None:
-    """(R4)"""
     desired = priced(ITEMS, NEW_PRICE)
     async with a_scale(ITEMS, "power:13/09", "torn") as scale:
         with pytest.raises(fault.UnknownOutcome):
@@ -381,7 +365,6 @@ async def test_power_lost_during_the_import_may_leave_half_of_it(driver: Driver)
 async def test_whenever_the_power_fails_the_next_upload_sets_it_right(
     driver: Driver, cut: str, clear: bool
 ) -> None:
-    """(R8, R25)"""
     desired = priced(400, NEW_PRICE)
     async with a_scale(400, f"power:{cut}:0.05", "torn", checking=1) as scale:
         where = endpoint(scale)

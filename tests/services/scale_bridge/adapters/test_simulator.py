@@ -1,5 +1,5 @@
 """Frames are, byte for byte, those that were recorded; the simulated scale answers byte by byte as
-§4 and §6 say, and sees when operations meet."""
+§4 and §6 say, keeps its goods (R25), and sees when operations meet (R1) but no password (R18)."""
 
 import asyncio
 import json
@@ -228,7 +228,6 @@ async def test_a_scale_that_serves_one_connection_lets_the_second_wait() -> None
 
 
 async def test_operations_that_meet_are_seen_and_said() -> None:
-    """(R1)"""
     opened = open_simulator(open_base(None, lambda: catalogue(3)))
     async with opened as scale, connected(scale) as first, connected(scale) as second:
         await first.announce(EMPTY)
@@ -240,7 +239,6 @@ async def test_operations_that_meet_are_seen_and_said() -> None:
 
 
 async def test_operations_one_after_the_other_do_not_meet() -> None:
-    """(R1)"""
     async with a_scale(3) as scale:
         async with connected(scale) as first:
             await first.announce(EMPTY)
@@ -253,7 +251,6 @@ async def test_operations_one_after_the_other_do_not_meet() -> None:
 
 
 async def test_the_transcript_says_no_password() -> None:
-    """(R18)"""
     lines: list[str] = []
     opened = open_simulator(
         open_base(None, lambda: catalogue(3)),
@@ -276,7 +273,6 @@ async def test_what_is_no_packet_ends_the_connection_and_is_counted() -> None:
 
 
 async def test_the_product_base_outlives_the_scale(tmp_path: Path) -> None:
-    """(R25)"""
     path = tmp_path / "scale.json"
     async with dialogue(base=open_base(path, lambda: catalogue(3))) as (_, client):
         assert json.loads(path.read_bytes()) == catalogue(3)

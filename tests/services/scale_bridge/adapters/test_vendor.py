@@ -62,17 +62,6 @@ def fetch(scales: Any) -> Any:
     return scales.get_products_json()
 
 
-@pytest.mark.parametrize("items", [10, 1000, pytest.param(10_000, marks=pytest.mark.system)])
-async def test_the_driver_alone_fetches_and_uploads(items: int) -> None:
-    async with a_scale(items) as scale:
-        fetched = await drive(scale, fetch)
-        await drive(scale, lambda scales: scales.send_json_products(catalogue(items + 7), True))
-
-        assert fetched == catalogue(items)
-        assert scale.base.document == catalogue(items + 7)
-        assert scale.scale.size_orders == ["big"]
-
-
 async def test_its_frames_are_the_recorded_ones() -> None:
     async with a_scale(3) as scale:
         await drive(scale, lambda scales: scales.send_json_products({"products": []}, True))

@@ -1,5 +1,5 @@
 """Scales are registered, listed, changed and forgotten, in the words their clients know (§1); keys
-come and go, and their passwords stay readable, or are said not to be (R17)."""
+come and go, and their passwords stay readable, or are said not to be (R16, R17)."""
 
 import asyncio
 from dataclasses import replace
@@ -58,7 +58,6 @@ async def test_a_scale_is_registered_as_it_always_was(database: str) -> None:
 
 
 async def test_the_password_is_sealed_and_in_no_answer(database: str) -> None:
-    """(R12)"""
     async with open_service(database) as service, service.client() as anna:
         number = (await anna.post("/devices", json=unlike(password="9876"))).json()["id"]
         await anna.put(f"/devices/{number}", json={"password": "9875"})
@@ -85,7 +84,6 @@ REFUSED: Final = [({where: value}, where) for where in VALUES for value in VALUE
 
 
 async def test_what_no_scale_can_be_is_refused(database: str) -> None:
-    """(R12, R14)"""
     without_address = {"name": "cheese", "password": PASSWORD}
     async with open_service(database, allow_loopback=False) as service, service.client() as anna:
         number = (await anna.post("/devices", json=unlike(name="other"))).json()["id"]
@@ -180,7 +178,6 @@ async def rotated(service: Service, newest: str) -> Rotated:
 
 
 async def test_after_a_rotation_the_old_key_can_be_thrown_away(database: str) -> None:
-    """(R12, R17)"""
     secret, newer = "q7Zx", generate_key()
     async with a_scale(3, password=secret) as one, a_scale(3, password=secret) as two:
         async with open_service(database) as service, service.client() as anna:
@@ -204,7 +201,6 @@ async def test_after_a_rotation_the_old_key_can_be_thrown_away(database: str) ->
 async def test_a_password_that_cannot_be_read_is_503_and_the_next_scale_works(
     database: str,
 ) -> None:
-    """(R16, R17)"""
     other = keys(generate_key())
     async with a_scale(3) as one, a_scale(3) as two:
         async with open_working(database) as service, service.client() as anna:

@@ -1,5 +1,5 @@
 """What clients see for every fault a scale may have (§6, R3 to R8, R16), and whatever is done to a
-scale in whatever order: what is stored is a catalogue, and the flag is true (R26)."""
+scale in whatever order: what is stored is a catalogue, the flag is true (R1, R24, R26)."""
 
 import asyncio
 import random
@@ -67,7 +67,6 @@ FETCHES: list[tuple[str, Expected]] = [
 
 
 async def test_every_fault_ends_an_upload_as_it_should(database: str) -> None:
-    """(R3, R4, R5, R8, R16)"""
     settings: dict[str, Any] = {"breaker_failures": 99, "diagnose": True}
     async with open_working(database, **settings) as service, service.client() as anna:
         for faults, expected in UPLOADS:
@@ -96,7 +95,6 @@ async def test_every_fault_ends_an_upload_as_it_should(database: str) -> None:
 async def test_every_fault_leaves_the_copy_as_it_was(
     database: str, cases: list[tuple[str, Expected]], reply_seconds: float
 ) -> None:
-    """(R5, R7, R16)"""
     settings: dict[str, Any] = {"breaker_failures": 99, "reply_seconds": reply_seconds}
     async with open_working(database, **settings) as service, service.client() as anna:
         for fault, expected in cases:
@@ -186,7 +184,6 @@ async def is_quiet(service: Service) -> bool:
 async def test_any_order_of_requests_leaves_a_valid_copy_and_a_true_flag(
     database: str, seed: int
 ) -> None:
-    """(R1, R5, R8, R24, R26)"""
     rng = random.Random(seed)
     async with (
         open_device(database, ITEMS, breaker_seconds=0.1) as device,

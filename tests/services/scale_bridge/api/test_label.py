@@ -1,4 +1,4 @@
-"""Texts of labels from the editor to the scale and back (SCL-13, R4, R8, R9)."""
+"""Texts of labels from the editor to the scale and back (SCL-13, R4, R7, R8, R9)."""
 
 from typing import Any
 
@@ -93,7 +93,6 @@ async def test_everything_labels_refer_to_is_shown_typed(database: str) -> None:
 
 
 async def test_texts_have_revisions_that_can_be_compared_and_brought_back(database: str) -> None:
-    """(R7)"""
     base = a_base(3, 2)
     async with open_device(database, base=base) as device:
         await set_text(device, 1, "Один")
@@ -120,7 +119,6 @@ async def test_texts_have_revisions_that_can_be_compared_and_brought_back(databa
 
 
 async def test_a_text_that_the_scale_did_not_take_is_noticed(database: str) -> None:
-    """(R8)"""
     async with open_device(database, base=a_base()) as device:
         await set_text(device, 1, "Рожь")
         device.scale.faults.set(["lie"])

@@ -1,5 +1,5 @@
 """A thousand scales, ten thousand products, long lists page after page, many revisions: they are
-listed, compared, brought back, and bounded (R7, R13, R19, R21)."""
+listed, compared, brought back, and bounded (R7, R9, R13, R19, R21)."""
 
 import re
 from typing import Any, Final
@@ -19,7 +19,6 @@ from tests.services.scale_bridge.service import ANNA, Device, a_device, open_dev
 
 
 async def test_what_a_fetch_replaced_can_be_seen_and_brought_back(database: str) -> None:
-    """(R7)"""
     async with open_device(database, 4) as device:
         await device.set_price(2, 99.5)
         pending = await device.cached()
@@ -68,7 +67,6 @@ def forget_cached(device: Device) -> None:
 
 
 async def test_revisions_are_bounded_and_the_present_one_survives_it(database: str) -> None:
-    """(R7, R19)"""
     async with open_device(database, 4, revisions=5) as device:
         for price in range(60):
             await device.set_price(1, price)
@@ -97,7 +95,6 @@ async def test_revisions_are_bounded_and_the_present_one_survives_it(database: s
 
 
 async def test_a_snapshot_is_what_the_log_says_without_any(database: str) -> None:
-    """(R9)"""
     async with open_device(database) as device:
         for price in range(catalogue.UNKEPT + 3):
             await device.set_price(1 + price % 3, price)
@@ -116,7 +113,6 @@ async def test_a_snapshot_is_what_the_log_says_without_any(database: str) -> Non
 
 
 async def test_of_a_scale_that_is_gone_no_catalogue_is_stored(database: str) -> None:
-    """(R19)"""
     async with open_device(database) as device:
         await device.set_price(2, 99.5)
         other = await a_device(device.service, device.owner, device.scale)
@@ -138,7 +134,6 @@ NEXT: Final = re.compile(r'<(\?[^>]+)>; rel="next"')
 
 
 async def test_a_thousand_scales_are_listed_without_looking_at_a_catalogue(database: str) -> None:
-    """(R19)"""
     role = application_role(SERVICE)
     async with open_service(database) as service, service.client() as anna:
         # What the application may not do.

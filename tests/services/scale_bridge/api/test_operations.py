@@ -1,7 +1,7 @@
 """Operations: uploads and others, what they send, who is blamed, how they are followed.
 
-What is sent, what is read back, and what the flag says then (R4, R8, R15); operations without a
-waiting client, and their progress (R22)."""
+What is sent, what is read back, and what the flag says then (R4, R8, R13, R15, R16, SCL-7);
+operations without a waiting client, and their attempts and progress (R22, R24)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -34,17 +34,7 @@ def announced(device: Device) -> int:
     return list(device.scale.transcript.steps()).count(Step.ANNOUNCE)
 
 
-async def test_nothing_to_send_is_409_and_no_scale_is_spoken_to(database: str) -> None:
-    """(R16)"""
-    async with open_device(database, read=False) as device:
-        answer = await device.post("/upload")
-
-        assert (answer.status_code, answer.json()["code"]) == (409, "NothingCached")
-        assert device.scale.transcript.count == 0
-
-
 async def test_no_answer_says_where_a_scale_is(database: str) -> None:
-    """(R16)"""
     async with open_device(database, 3, "off", read=False) as device:
         answer = await device.get("/products")
 
@@ -54,7 +44,6 @@ async def test_no_answer_says_where_a_scale_is(database: str) -> None:
 
 
 async def test_the_product_a_scale_refuses_is_found_without_emptying_it(database: str) -> None:
-    """(R15)"""
     async with open_device(database, 16, diagnose=True) as device:
         for plu in range(1, 17):
             await device.set_price(plu, 500.0 + plu)
@@ -69,7 +58,6 @@ async def test_the_product_a_scale_refuses_is_found_without_emptying_it(database
 
 
 async def test_a_wrong_password_blames_no_product(database: str) -> None:
-    """(R15)"""
     async with open_device(database, 8, diagnose=True) as device:
         await device.set_price(2, 99.5)
         device.scale.faults.set(["pw"])
@@ -80,7 +68,6 @@ async def test_a_wrong_password_blames_no_product(database: str) -> None:
 
 
 async def test_an_edit_during_a_transfer_leaves_the_flag_dirty(database: str) -> None:
-    """(R8)"""
     async with open_device(database, 4, reply_seconds=30) as device:
         await device.set_price(2, 99.5)
         device.scale.faults.set(["slow:0.3"])
@@ -99,7 +86,6 @@ async def test_an_edit_during_a_transfer_leaves_the_flag_dirty(database: str) ->
 
 
 async def test_a_client_that_leaves_stops_nothing(database: str) -> None:
-    """(R22)"""
     async with open_device(database, 4) as device:
         await device.set_price(2, 99.5)
         device.scale.faults.set(["slow:0.2"])
@@ -114,7 +100,6 @@ async def test_a_client_that_leaves_stops_nothing(database: str) -> None:
 
 
 async def test_only_what_differs_is_sent_unless_all_is_ordered(database: str) -> None:
-    """(SCL-7)"""
     async with open_device(database, 300) as device:
         await device.set_price(2, 99.5)
         await device.upload()
@@ -129,7 +114,6 @@ async def test_only_what_differs_is_sent_unless_all_is_ordered(database: str) ->
 
 
 async def test_what_the_scale_gained_or_lost_by_itself_is_put_right(database: str) -> None:
-    """(R26)"""
     async with open_device(database, 5) as device:
         await device.set_price(2, 99.5)
         await device.upload()
@@ -147,7 +131,6 @@ async def test_what_the_scale_gained_or_lost_by_itself_is_put_right(database: st
 
 
 async def test_what_is_unknown_is_resolved_by_a_later_check(database: str) -> None:
-    """(R4)"""
     async with open_device(database, 4) as device:
         await device.set_price(2, 99.5)
         device.scale.faults.set(["rst:13/09", "rst:14"])
@@ -164,7 +147,6 @@ ITEMS = 600
 
 
 async def test_attempts_are_recorded_and_there_are_three_at_most(database: str) -> None:
-    """(R3, R24)"""
     async with open_device(database, read=False) as device:
         device.scale.faults.set(["rst:14"])
         await device.get("/products")
@@ -175,7 +157,6 @@ async def test_attempts_are_recorded_and_there_are_three_at_most(database: str) 
 
 
 async def test_an_operation_of_each_kind_can_be_ordered_and_followed(database: str) -> None:
-    """(R22)"""
     async with a_scale(3) as scale, open_service(database) as service, service.client() as anna:
         async with working_bridge(service.settings):
             device = await a_device(service, anna, scale)
@@ -197,7 +178,6 @@ async def test_an_operation_of_each_kind_can_be_ordered_and_followed(database: s
 
 
 async def test_a_refresh_of_a_scale_that_was_never_read_reads_it_first(database: str) -> None:
-    """(R13)"""
     async with open_device(database, read=False) as device:
         job = await device.ended(await device.order("refresh"))
         base = device.scale.base

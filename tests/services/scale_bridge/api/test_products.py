@@ -21,7 +21,6 @@ JSON: Final = {"Content-Type": "application/json"}
 
 
 async def test_a_scale_is_read_edited_and_written(database: str) -> None:
-    """(R8)"""
     async with open_device(database, 5, read=False) as device:
         assert await device.is_listed_dirty() is False
         assert await device.read("/products/cached") == {"products": {"products": []}}
@@ -42,9 +41,12 @@ async def test_a_scale_is_read_edited_and_written(database: str) -> None:
         assert (read.outcome, sent.outcome) == ("done", "verified")
 
 
-async def test_what_is_unknown_cannot_be_edited(database: str) -> None:
+async def test_what_is_unknown_cannot_be_edited_or_sent(database: str) -> None:
     async with open_device(database, read=False) as device:
         early = await device.patch(1, price=1)
+        unsent = await device.post("/upload")
+        assert (unsent.status_code, unsent.json()["code"]) == (409, "NothingCached")
+        assert device.scale.transcript.count == 0
         await device.fetch()
         for answer in (early, await device.patch("01", price=1)):
             assert answer.status_code == 404
@@ -93,7 +95,6 @@ async def test_a_bad_field_is_named_and_nothing_is_stored(database: str) -> None
 
 
 async def test_a_body_of_another_form_or_length_is_refused(database: str) -> None:
-    """(R21)"""
     path = "/devices/1/products/1"
     async with open_service(database) as service, service.client() as anna:
         for body in (b"", b"{", b"[]", b'{"fields": null}', b'{"fields": [1]}'):
@@ -107,7 +108,6 @@ async def test_a_body_of_another_form_or_length_is_refused(database: str) -> Non
 
 
 async def test_of_120_edits_at_once_120_survive(database: str) -> None:
-    """(R9)"""
     async with open_device(database, 120) as device:
         async with (
             open_service(database, beside=device.service) as twin,
@@ -137,7 +137,7 @@ def test_the_originals_variables_are_understood() -> None:
     settings = scale_settings("postgresql://unused")
 
     assert (settings.scheduler_interval, settings.diagnose) == (1440, False)
-    assert settings.policy.special
+    assert (settings.policy.special, settings.shown_days) == (True, 400)
 
 
 async def edit(

@@ -31,8 +31,6 @@ COMBINED: Final[list[tuple[dict[str, Any], str]]] = [
 ]
 BARCODE_RULES: Final = [
     [BY_WEIGHT, BY_WEIGHT | {"name": "x"}],
-    [BY_WEIGHT, BY_WEIGHT | {"name": "x", "prefix": "201", "code_digits": 4}],
-    [BY_WEIGHT, BY_WEIGHT | {"prefix": "02"}],
     *([BY_WEIGHT | {"prefix": prefix}] for prefix in ("46", "2x")),
     *([BY_WEIGHT | {"code_digits": 6}], [BY_WEIGHT | {"price_check_digit": True}]),
     *([BY_WEIGHT | {"measure": "litres"}], [BY_WEIGHT | {"name": ""}]),

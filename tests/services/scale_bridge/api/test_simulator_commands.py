@@ -68,7 +68,6 @@ async def test_it_is_a_scale_whose_goods_and_transcript_stay(
 
 
 async def test_it_says_so_at_the_end_if_operations_met() -> None:
-    """(R1)"""
     async with started("scale_bridge", "simulator", "--port", "0") as program:
         where = await endpoint_of(program)
         talks = [await asyncio.open_connection(str(where.address), where.port) for _ in range(2)]

@@ -5,9 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-import pytest
-
-from contracts.scale_bridge import ProductEdited
+from contracts.scale_bridge import PriceTaken, ProductEdited
 from contracts.shop import PriceChanged
 from libs.clock import utc_now
 from libs.testing.event_stream import listening
@@ -28,7 +26,6 @@ from tests.services.scale_bridge.service import (
     catching_up,
     open_device,
     open_devices,
-    scale_settings,
 )
 
 
@@ -121,13 +118,6 @@ async def test_what_is_retained_for_ever_is_never_gone(database: str) -> None:
         assert "X-Kept-Since" not in answer.headers
 
 
-@pytest.mark.parametrize("days", [0, 400])
-def test_how_long_is_a_setting(days: int) -> None:
-    settings = scale_settings("postgresql://unused", **({"shown_days": 0} if not days else {}))
-
-    assert settings.shown_days == days
-
-
 async def test_a_price_is_sent_to_every_scale_of_the_tenant_and_followed(database: str) -> None:
     """Each owner sees the own scales below it."""
     async with (
@@ -167,7 +157,12 @@ async def test_a_price_is_sent_to_every_scale_of_the_tenant_and_followed(databas
         edits = await service.events(ProductEdited)
         sources = {(edit.source, edit.edited_by, edit.plu) for edit in edits}
         assert sources == {("price", "office", "2")}
-        assert {(one.asked_by, one.full) for one in await uploads(service)} == {("price", False)}
+        sent = await uploads(service)
+        assert {(one.asked_by, one.full) for one in sent} == {("price", False)}
+        # Done again, as if a worker had died at it.
+        await announce(service, change)
+        assert (await service.events(ProductEdited), await uploads(service)) == (edits, sent)
+        assert len(await service.events(PriceTaken)) == len(edits)
 
 
 def assert_verified(answer: Any, change: PriceChanged) -> None:

@@ -1,4 +1,4 @@
-"""Where a scale may be."""
+"""Where a scale may be (R14)."""
 
 from ipaddress import IPv4Address, IPv4Network
 
@@ -37,7 +37,6 @@ REFUSED = [
     ("text", "port", "flaw"), REFUSED, ids=[f"{text!r} {port}" for text, port, _ in REFUSED]
 )
 def test_an_address_that_is_not_allowed_is_refused(text: str, port: int, flaw: Flaw) -> None:
-    """(R14)"""
     with pytest.raises(BadAddress) as caught:
         target(text, port, SHOP)
 
@@ -46,27 +45,23 @@ def test_an_address_that_is_not_allowed_is_refused(text: str, port: int, flaw: F
 
 
 def test_an_allowed_address_is_an_endpoint() -> None:
-    """(R14)"""
     assert target("192.168.1.5", 1111, SHOP) == Endpoint(IPv4Address("192.168.1.5"), 1111)
     assert str(target("10.1.2.3", 1111, SHOP)) == "10.1.2.3:1111"
 
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "100.100.100.200", "0.0.0.0", "239.1.1.1"])
 def test_no_setting_allows_metadata_or_what_is_no_hosts(address: str) -> None:
-    """(R14)"""
     with pytest.raises(BadAddress):
         target(address, 1111, Policy(networks=parse_networks("0.0.0.0/0"), special=True))
 
 
 def test_loopback_is_allowed_by_a_setting_of_its_own() -> None:
-    """(R14)"""
     assert str(target("127.0.0.1", 9, Policy(special=True))) == "127.0.0.1:9"
     with pytest.raises(BadAddress):
         target("127.0.0.1", 1111, ANY)
 
 
 def test_what_a_name_led_to_is_checked_like_any_address() -> None:
-    """(R14)"""
     assert target("Scale-3.Shop.", 1111, ANY) == "scale-3.shop"
     assert admit(IPv4Address("192.168.1.5"), 1111, ANY).port == 1111
     with pytest.raises(BadAddress):
@@ -77,7 +72,6 @@ def test_what_a_name_led_to_is_checked_like_any_address() -> None:
     "name", ["-a.b", "a..b", "a_b", "a" * 64, ".".join(["abcd"] * 60), "a.0x1", "я.рф"]
 )
 def test_what_is_no_name_is_refused_where_names_are_allowed(name: str) -> None:
-    """(R14)"""
     with pytest.raises(BadAddress) as caught:
         target(name, 1111, ANY)
 

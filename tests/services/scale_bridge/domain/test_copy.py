@@ -21,6 +21,7 @@ from contracts.scale_bridge import (
 )
 from libs.errors import Refused
 from libs.eventsourcing.testing import Scenario
+from libs.testing.decisions import decision_table, row
 from services.scale_bridge.domain.copy import (
     MOST_DATES,
     NothingCached,
@@ -50,7 +51,6 @@ from tests.services.scale_bridge.copies import (
     was_fetched,
     was_invalidated,
 )
-from tests.services.scale_bridge.decisions import decisions, row
 from tests.services.scale_bridge.usual import Usual
 
 NEW = Scenario(CATALOGUE)
@@ -62,7 +62,7 @@ REPLACED = [*MOVED, was_fetched(3, "second")]
 REFRESH, INVALIDATE = made(RefreshDates), made(Invalidate)
 DOUBT, DOUBTED = made(Doubt, content="second"), made(CatalogueDoubted, revision=1, content="second")
 
-test_what_is_decided = decisions(
+test_what_is_decided = decision_table(
     CATALOGUE,
     row("confirmed already", [*EDITED, was_confirmed(2)], confirm(2)),
     row("a revision that never was is confirmed", FETCHED, confirm(9)),
@@ -88,7 +88,6 @@ test_what_is_decided = decisions(
 
 
 def test_every_change_is_a_revision() -> None:
-    """(R9)"""
     NEW.when(fetch()).then(was_fetched(1))
     NEW.given(*FETCHED).when(edit(price=11.0)).then(was_edited(2))
     NEW.given(*EDITED).when(fetch("second")).then(was_fetched(3, "second", items=1))
@@ -96,7 +95,6 @@ def test_every_change_is_a_revision() -> None:
 
 
 def test_the_flag_is_clean_only_if_the_stored_revision_is_the_confirmed_one() -> None:
-    """(R8)"""
     assert not after().dirty
     assert not after(*FETCHED).dirty
     assert after(*EDITED).dirty
@@ -104,14 +102,12 @@ def test_the_flag_is_clean_only_if_the_stored_revision_is_the_confirmed_one() ->
 
 
 def test_a_doubt_makes_the_flag_dirty_until_the_scale_is_read_or_written() -> None:
-    """(R8)"""
     assert after(*FETCHED, DOUBTED).dirty
     assert after(*FETCHED, DOUBTED).on_scale == "second"
     assert not after(*FETCHED, DOUBTED, was_confirmed(1)).dirty
 
 
 def test_a_fetch_of_what_was_edited_to_confirms_the_edit() -> None:
-    """(R4)"""
     document = {"products": [a_product(1, price=11.0), a_product(2)]}
     edited = Scenario(catalogue_with({**CONTENTS, "edited": document})).given(*EDITED)
 
@@ -119,7 +115,6 @@ def test_a_fetch_of_what_was_edited_to_confirms_the_edit() -> None:
 
 
 def test_a_replaced_revision_can_be_brought_back() -> None:
-    """(R7)"""
     history = [*EDITED, was_fetched(3, "second")]
     reverted = made(CatalogueReverted, revision=4, content="first", items=2, to_revision=1)
 
@@ -138,7 +133,6 @@ def test_a_catalogue_whose_content_is_lost_is_not_sent() -> None:
 
 
 def test_dates_are_refreshed_on_top_of_pending_edits() -> None:
-    """(R7, R13)"""
     [dated] = CATALOGUE.decide(after(*EDITED), REFRESH)
 
     dates = {"manufactureDate": "01-03-26", "sellByDate": "06-03-26"}
@@ -249,14 +243,11 @@ def test_a_person_overrules_the_shop_until_it_announces_a_new_price() -> None:
     assert due_plus(copy) == []
     assert not owed(copy)
 
+    fetched = after(*went_on(OVERRIDDEN, fetch()))
+    assert (price_of(fetched), due_plus(fetched)) == (10.0, [])
+
     later = went_on(OVERRIDDEN, take(priced(13.0, number=8, later=1)))
     assert price_of(after(*later)) == 13.0
-
-
-def test_the_override_outlives_a_fetch() -> None:
-    copy = after(*went_on(OVERRIDDEN, fetch()))
-
-    assert (price_of(copy), due_plus(copy)) == (10.0, [])
 
 
 def test_a_person_who_comes_back_to_the_shops_price_overrules_it_no_more() -> None:

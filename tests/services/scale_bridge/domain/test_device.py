@@ -1,5 +1,5 @@
 """A device is registered once, changes as a whole, and is gone for good; what it is, which rules
-are relaxed for it, and when it is to be verified."""
+are relaxed for it (R5, R9, R12), and when it is to be verified (SCL-14)."""
 
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
@@ -16,6 +16,7 @@ from contracts.scale_bridge import (
     StrictnessSet,
     VerificationDue,
 )
+from libs.testing.decisions import decision_table, row
 from services.scale_bridge.domain.catalogue import STRICT, Strictness
 from services.scale_bridge.domain.device import (
     DEVICE,
@@ -32,7 +33,6 @@ from services.scale_bridge.domain.password import BadPassword, checked
 from services.scale_bridge.domain.profile import ModelUnknown, Profile, SetProfile
 from services.scale_bridge.domain.relaxation import RULES, ReasonMissing, RuleUnknown, SetStrictness
 from services.scale_bridge.domain.verification import Remind, days_left, nearest, reminder_id
-from tests.services.scale_bridge.decisions import decisions, row
 from tests.services.scale_bridge.usual import Usual
 
 ID = device_id_of(7)
@@ -87,7 +87,7 @@ LATER = DUE + timedelta(days=365)
 MOVED = [*DESCRIBED, due(30), due(7), due(0), described(next_verification=LATER)]
 OF_KNOWN = {"change": change(), "describe": describe(), "relax": relax("hash"), "remind": remind(0)}
 
-test_what_is_decided = decisions(
+test_what_is_decided = decision_table(
     DEVICE,
     row("a device is registered", [], REGISTER, REGISTERED),
     row("registered twice", KNOWN, REGISTER, DeviceKnown),
@@ -120,7 +120,6 @@ test_what_is_decided = decisions(
 
 
 def test_only_another_address_makes_another_scale_of_it() -> None:
-    """(R9)"""
     assert moves(DETAILS, replace(DETAILS, ip="10.0.0.6"))
     assert moves(DETAILS, replace(DETAILS, port=1112))
     assert not moves(DETAILS, replace(DETAILS, name="meat", password="other", description="x"))
@@ -128,13 +127,11 @@ def test_only_another_address_makes_another_scale_of_it() -> None:
 
 @pytest.mark.parametrize("password", ["1234", "a b~"])
 def test_four_ascii_characters_are_a_password(password: str) -> None:
-    """(R12)"""
     assert checked(password) == password
 
 
 @pytest.mark.parametrize("password", ["", "123", "12345", "пять", "123é", "１２３４"])
 def test_any_other_password_is_refused_and_not_repeated(password: str) -> None:
-    """(R12)"""
     with pytest.raises(BadPassword) as caught:
         checked(password)
 
@@ -150,7 +147,6 @@ def test_a_change_of_address_keeps_what_the_scale_is() -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_relaxing_a_rule_relaxes_no_other(rule: str) -> None:
-    """(R5)"""
     device = DEVICE.state_after([REGISTERED, relaxed("hash"), relaxed(rule)])
     assert device.relaxation.strictness == Strictness(**{rule: False})
 
@@ -163,7 +159,6 @@ def test_relaxing_a_rule_relaxes_no_other(rule: str) -> None:
     ("left", "days"), [(31, None), (30, 30), (8, 30), (7, 7), (1, 7), (0, 0), (-400, 0)]
 )
 def test_the_reminder_of_today_is_the_nearest(left: int, days: int | None) -> None:
-    """(SCL-14)"""
     today = DUE - timedelta(days=left)
     assert nearest(DUE, today) == days
     assert (days_left(DUE, today), days_left(None, today)) == (left, None)
@@ -173,6 +168,5 @@ def test_the_reminder_of_today_is_the_nearest(left: int, days: int | None) -> No
 
 
 def test_each_reminder_of_each_date_has_an_id_of_its_own() -> None:
-    """(SCL-14)"""
     ids = {reminder_id(ID, day, days) for day in (DUE, LATER) for days in (30, 7, 0)}
     assert len(ids) == 6

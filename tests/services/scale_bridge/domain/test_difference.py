@@ -3,6 +3,7 @@ what counts as showing it: of products, and of what is beside them."""
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,23 +53,6 @@ def a_catalogue(*products: dict[str, Any]) -> dict[str, Any]:
 
 
 WANTED = a_catalogue(a_product(1), a_product(2, price=12.0))
-
-
-def test_only_what_differs_is_sent() -> None:
-    known = a_catalogue(a_product(1), a_product(2))
-
-    assert differing(known, WANTED) == a_catalogue(a_product(2, price=12.0))
-    assert differing(WANTED, WANTED) is None
-
-
-def test_all_is_sent_to_a_scale_nobody_knows() -> None:
-    assert differing(None, WANTED) == WANTED
-
-
-def test_what_is_wanted_no_more_is_marked_as_deleted() -> None:
-    known = a_catalogue(a_product(1), a_product(2, price=12.0), a_product(3))
-
-    assert differing(known, WANTED) == a_catalogue(a_product(3, deleted=True))
 
 
 def test_a_scale_shows_what_is_wanted_whatever_else_it_knows() -> None:
@@ -127,37 +111,45 @@ def test_what_cannot_be_told_apart_differs_as_a_whole() -> None:
     assert not difference(before, dict(reversed(before.items())))
 
 
-def test_a_text_that_differs_is_sent_alone_though_no_product_differs() -> None:
-    known = with_texts(text(1), text(2), text(3))
-    wanted = with_texts(text(1), text(2, "y"), text(3), unknown={"k": 1})
+KNOWN, UNKNOWN_SHAPE = with_texts(text(1), text(2)), {"messages": {"1": "x"}, "products": []}
+OTHER_TEXT, NO_TEXT = [{"pluNumber": 1, "message": message} for message in (2, None)]
+PRICED = a_catalogue(a_product(1), a_product(2))
+ONE_MORE = a_catalogue(a_product(1), a_product(2, price=12.0), a_product(3))
 
-    sent = {"messages": [text(2, "y")], "products": [], "unknown": {"k": 1}}
+
+@pytest.mark.parametrize(
+    ("known", "wanted", "sent"),
+    [
+        (PRICED, WANTED, a_catalogue(a_product(2, price=12.0))),
+        (WANTED, WANTED, None),
+        (None, WANTED, WANTED),
+        (ONE_MORE, WANTED, a_catalogue(a_product(3, deleted=True))),
+        (
+            *(KNOWN, with_texts(text(1), text(2, "y"), unknown={"k": 1})),
+            {"messages": [text(2, "y")], "products": [], "unknown": {"k": 1}},
+        ),
+        (KNOWN, KNOWN, None),
+        (
+            *(KNOWN, {**KNOWN, "products": [OTHER_TEXT]}),
+            {"messages": [text(2)], "products": [OTHER_TEXT]},
+        ),
+        (KNOWN, {**KNOWN, "products": [NO_TEXT]}, {"products": [NO_TEXT]}),
+        (KNOWN, with_texts(text(1)), {"messages": [text(2, deleted=True)], "products": []}),
+        ({"messages": [], "products": []}, UNKNOWN_SHAPE, UNKNOWN_SHAPE),
+    ],
+    ids=[
+        *("only what differs", "nothing", "all to a scale nobody knows", "a product to forget"),
+        *("a text alone, though no product differs", "no text", "a product with its text only"),
+        *("a product without its text", "a text to forget", "texts in an unknown shape"),
+    ],
+)
+def test_what_is_sent(known: Any, wanted: Any, sent: Any) -> None:
     assert differing(known, wanted) == sent
-    assert differing(wanted, wanted) is None
 
 
-def test_a_product_takes_its_text_along_and_no_other() -> None:
-    known = with_texts(text(1), text(2))
-    wanted = {**known, "products": [{"pluNumber": 1, "message": 2}]}
-    without = {**known, "products": [{"pluNumber": 1, "message": None}]}
-
-    assert differing(known, wanted) == {**wanted, "messages": [text(2)]}
-    assert differing(known, without) == {"products": without["products"]}
-
-
-def test_a_text_that_is_wanted_no_more_is_sent_to_be_forgotten() -> None:
-    known = with_texts(text(1), text(2))
-    patch = differing(known, with_texts(text(1)))
-
-    assert patch == {"messages": [text(2, deleted=True)], "products": []}
-    assert deleted_messages(patch) == {"2"}
-
-
-def test_texts_in_an_unknown_shape_are_sent_as_they_are() -> None:
-    odd = {"messages": {"1": "x"}, "products": []}
-
-    assert differing({"messages": [], "products": []}, odd) == odd
-    assert not unshown(odd, with_texts())
+def test_texts_to_forget_are_known_and_those_in_an_unknown_shape_are_not_missed() -> None:
+    assert deleted_messages(differing(KNOWN, with_texts(text(1)))) == {"2"}
+    assert not unshown(UNKNOWN_SHAPE, with_texts())
 
 
 def test_a_text_must_be_shown_as_it_is_wanted() -> None:

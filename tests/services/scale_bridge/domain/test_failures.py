@@ -17,6 +17,7 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.eventsourcing.testing import Scenario
+from libs.testing.decisions import decision_table, row
 from services.scale_bridge.domain.breaker import Breaker, Pass, Rules, Verdict, Wait, ask, told
 from services.scale_bridge.domain.fault import (
     BadAnswer,
@@ -51,7 +52,6 @@ from services.scale_bridge.domain.operation_commands import (
 )
 from services.scale_bridge.domain.result_code import MEANINGS, Advice, ResultCode, meaning
 from services.scale_bridge.domain.retry import Again, GiveUp, ReadBack, after
-from tests.services.scale_bridge.decisions import decisions, row
 from tests.services.scale_bridge.usual import Usual
 
 RULES = Rules()
@@ -78,7 +78,6 @@ LASTING: list[ScaleFault] = [
 
 @pytest.mark.parametrize("fault", PASSING, ids=named)
 def test_what_may_pass_is_tried_three_times_at_most(fault: ScaleFault) -> None:
-    """(R3)"""
     tried = [after(fault, attempts=n, left_seconds=100, chance=0.5) for n in (1, 2, 3)]
 
     assert tried == [Again(0.5), Again(1.0), GiveUp()]
@@ -86,12 +85,10 @@ def test_what_may_pass_is_tried_three_times_at_most(fault: ScaleFault) -> None:
 
 @pytest.mark.parametrize("fault", LASTING, ids=named)
 def test_what_would_be_the_same_again_is_not_tried_again(fault: ScaleFault) -> None:
-    """(R3)"""
     assert after(fault, attempts=1, left_seconds=100, chance=0.5) == GiveUp()
 
 
 def test_an_unknown_outcome_is_looked_into_and_not_repeated() -> None:
-    """(R4)"""
     assert after(UnknownOutcome(), attempts=1, left_seconds=100, chance=0.5) == ReadBack()
     assert after(UnknownOutcome(), attempts=3, left_seconds=0, chance=0.5) == ReadBack()
 
@@ -100,7 +97,6 @@ def test_an_unknown_outcome_is_looked_into_and_not_repeated() -> None:
 def test_no_attempt_begins_when_there_is_no_time_for_it(
     left: float, chance: float, attempts: int
 ) -> None:
-    """(R3)"""
     match after(Timeout(), attempts=attempts, left_seconds=left, chance=chance):
         case Again(after_seconds=wait):
             assert 0 < wait < left
@@ -109,7 +105,6 @@ def test_no_attempt_begins_when_there_is_no_time_for_it(
 
 
 def test_scales_that_failed_together_do_not_come_together() -> None:
-    """(R3)"""
     waits = {after(Timeout(), attempts=1, left_seconds=9, chance=c / 10) for c in range(11)}
 
     assert len(waits) == 11
@@ -141,7 +136,6 @@ OPEN = broken(Timeout(), Timeout(), Timeout())
 
 
 def test_three_transport_failures_in_a_row_open_it() -> None:
-    """(R6)"""
     assert verdict(broken(Timeout(), Unreachable())) == Pass()
     assert verdict(broken(Timeout(), Unreachable(), Disconnected())) == Wait(30)
     assert verdict(broken(*[unknown(Timeout())] * 3)) == Wait(30)
@@ -155,18 +149,15 @@ def test_three_transport_failures_in_a_row_open_it() -> None:
 def test_whatever_the_scale_answers_does_not_open_it_and_begins_the_count_anew(
     answer: ScaleFault | None,
 ) -> None:
-    """(R6)"""
     assert broken(*[answer] * 5) == Breaker()
     assert broken(Timeout(), Timeout(), answer, Timeout(), Timeout()).shut_until is None
 
 
 def test_an_operation_that_never_began_says_nothing() -> None:
-    """(R6)"""
     assert broken(Timeout(), Overloaded(), Timeout()) == broken(Timeout(), Timeout())
 
 
 def test_one_probe_is_let_through_per_cool_down() -> None:
-    """(R6)"""
     assert verdict(OPEN, 29.5) == Wait(0.5)
     probing, first = ask(OPEN, later(30), RULES)
     assert first == Pass(probe=True)
@@ -176,7 +167,6 @@ def test_one_probe_is_let_through_per_cool_down() -> None:
 
 
 def test_a_probe_that_succeeds_closes_it_and_one_that_fails_does_not() -> None:
-    """(R6)"""
     probing, _ = ask(OPEN, later(30), RULES)
 
     assert told(probing, None, later(31), RULES) == Breaker()
@@ -192,7 +182,6 @@ def test_a_probe_that_succeeds_closes_it_and_one_that_fails_does_not() -> None:
     ],
 )
 def test_a_result_code_is_what_it_means(code: int, kind: type[ScaleFault]) -> None:
-    """(R16)"""
     fault = answered(code)
 
     assert type(fault) is kind
@@ -201,7 +190,6 @@ def test_a_result_code_is_what_it_means(code: int, kind: type[ScaleFault]) -> No
 
 @pytest.mark.parametrize("code", ResultCode, ids=lambda code: code.name)
 def test_a_documented_code_is_explained_in_both_languages(code: ResultCode) -> None:
-    """(R16)"""
     found = MEANINGS[code]
 
     assert found.english.isascii()
@@ -210,7 +198,6 @@ def test_a_documented_code_is_explained_in_both_languages(code: ResultCode) -> N
 
 
 def test_an_undocumented_code_is_called_unknown() -> None:
-    """(R16)"""
     assert meaning(0xEE).advice is Advice.CALL_SERVICE
 
 
@@ -230,7 +217,7 @@ END = End(result=Result(outcome=Outcome.VERIFIED, revision=3, content="md5", ite
 
 UNDER_WAY: list[ScaleBridgeEvent] = [QUEUED, BEGAN]
 
-test_what_is_decided = decisions(
+test_what_is_decided = decision_table(
     OPERATION,
     row("it is ordered", [], QUEUE, QUEUED),
     row("ordered again", [QUEUED], QUEUE),
@@ -247,7 +234,6 @@ test_what_is_decided = decisions(
 
 
 def test_an_operation_ends_once() -> None:
-    """(R24)"""
     over = Scenario(OPERATION).given(*UNDER_WAY, ENDED)
 
     over.when(END).then_nothing()
@@ -269,7 +255,6 @@ def test_an_operation_ends_once() -> None:
 def test_what_its_holder_left_ends_as_far_as_it_is_known(
     history: list[ScaleBridgeEvent], outcome: Outcome, code: str
 ) -> None:
-    """(R4, R25)"""
     result = abandoned(OPERATION.state_after(history))
 
     assert (result.outcome, result.code) == (outcome, code)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from contracts.scale_bridge import MessageEdited, ProductEdited
+from libs.testing.decisions import decision_table, row
 from services.scale_bridge.domain import label
 from services.scale_bridge.domain.copy import NothingCached, catalogue_with
 from services.scale_bridge.domain.copy_commands import DropMessage, SetMessage
@@ -12,7 +13,6 @@ from services.scale_bridge.domain.copy_history import Copy
 from services.scale_bridge.domain.model import Limits
 from services.scale_bridge.domain.product import BadFields, BeyondModel
 from tests.services.scale_bridge.copies import a_product, edit, made, was_fetched, was_invalidated
-from tests.services.scale_bridge.decisions import decisions, row
 
 FLOUR = {"id": 1, "value": "Состав: мука", "deleted": False, "font": 2}
 GONE = {"id": 2, "value": "Состав: вода", "deleted": True}
@@ -55,7 +55,7 @@ WITH_OWN, OTHER_SHAPE = [was_fetched(1), was_put(2, "4", None, OWN)], [was_fetch
 DROPPED = was_put(3, "4", OWN, {**OWN, "deleted": True})
 SHORT, SHORTENED = Limits(longest_text=3), was_put(2, "1", FLOUR, {**FLOUR, "value": "abc"})
 
-test_what_is_decided = decisions(
+test_what_is_decided = decision_table(
     CATALOGUE,
     row("changed, with all else", FETCHED, put("1", "Состав: рожь"), was_put(2, "1", FLOUR, RYE)),
     row("the same text", FETCHED, put("1", "Состав: мука")),

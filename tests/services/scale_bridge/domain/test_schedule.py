@@ -1,4 +1,4 @@
-"""A schedule: due, claimed, run, coalesced, shifted by its device only (R10, S10 to S13)."""
+"""A schedule: due, claimed, run, coalesced, shifted by its device only (R8, R10, S10 to S13)."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from contracts.scale_bridge import DeviceId, ScheduleClaimed, ScheduleRan, ScheduleSet
 from libs.eventsourcing.testing import Scenario
+from libs.testing.decisions import decision_table, row
 from services.scale_bridge.domain.schedule import (
     MOST_MINUTES,
     SCHEDULE,
@@ -18,7 +19,6 @@ from services.scale_bridge.domain.schedule import (
     run_id,
 )
 from services.scale_bridge.domain.schedule_commands import ClaimRun, RecordRun, SetSchedule
-from tests.services.scale_bridge.decisions import decisions, row
 from tests.services.scale_bridge.usual import Usual
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -59,7 +59,7 @@ ON, OFF, RUNNING = [was_set()], was_set(enabled=False), [was_set(), claimed()]
 LATE, RECORD = hours(7.5), made(RecordRun, error=None, now=hours(1.1))
 COALESCED = claimed(at=LATE, next_run_at=hours(8))
 
-test_what_is_decided = decisions(
+test_what_is_decided = decision_table(
     SCHEDULE,
     row("the first run is an interval after it is switched on", [], set_to(), was_set()),
     # A client says it on every keystroke (S10).
@@ -96,7 +96,6 @@ def test_after_downtime_there_is_one_run_and_the_beat_is_kept() -> None:
 def test_the_next_run_is_the_first_on_the_beat_that_is_yet_to_come(
     interval: int, late: timedelta
 ) -> None:
-    """R10."""
     now, length = DUE + late, timedelta(minutes=interval)
     found = following(DUE, interval, now)
     assert now < found <= now + length
@@ -104,7 +103,6 @@ def test_the_next_run_is_the_first_on_the_beat_that_is_yet_to_come(
 
 
 def test_a_failed_run_says_why_and_the_next_one_comes() -> None:
-    """R8."""
     after = SCHEDULE.state_after([was_set(), claimed(), ran(error="Нет соединения с весами.")])
     assert (after.last_status, after.last_error) == ("ERROR", "Нет соединения с весами.")
     assert (after.is_due(hours(1.5)), after.is_due(hours(2))) == (False, True)

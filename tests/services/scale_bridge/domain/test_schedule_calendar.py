@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from contracts.scale_bridge import ScaleBridgeEvent, ScheduleClaimed, ScheduleSet
 from libs.eventsourcing.codec import Codec
+from libs.testing.decisions import decision_table, row
 from services.scale_bridge.domain.calendar import calendar
 from services.scale_bridge.domain.schedule import SCHEDULE, SchedulingOff, upcoming
 from services.scale_bridge.domain.schedule_commands import (
@@ -34,7 +35,6 @@ from tests.services.scale_bridge.calendars import (
     skipped,
     was_set,
 )
-from tests.services.scale_bridge.decisions import decisions, row
 
 ON, ON_STRICTLY = [was_set()], [was_set(STRICT)]
 RUN = claimed("1 08:00", now="1 08:00", following="1 20:00")
@@ -50,7 +50,7 @@ OFF, ON_AGAIN = was_set(due=None, now="1 07:00"), was_set(now="1 07:00")
 SATURDAYS = calendar(["10:00"], zone="Europe/Berlin", weekdays=["sat"])
 IN_TOKYO = calendar(["08:00", "20:00"], zone="Asia/Tokyo")
 
-test_what_is_decided = decisions(
+test_what_is_decided = decision_table(
     SCHEDULE,
     row("it is due at the next time of day", [], by(), was_set()),
     row("or later", [], by(now="1 08:00"), was_set(due="1 20:00", now="1 08:00")),

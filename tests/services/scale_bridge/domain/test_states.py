@@ -76,18 +76,11 @@ UNKNOWN = doing(outcome="unknown", code="UnknownOutcome")
     [
         ({"taken_at": None}, delivery.State.WAITING),
         ({"moved": True, "overridden_at": NOON}, delivery.State.WAITING),
-        ({}, delivery.State.TAKEN),
-        ({"doing": doing("sending", None)}, delivery.State.SENDING),
-        ({"doing": doing("applied", None)}, delivery.State.APPLIED),
-        ({"doing": doing(outcome="done")}, delivery.State.APPLIED),
         ({"doing": doing()}, delivery.State.APPLIED),
         ({"doing": doing(), "verified_at": NOON}, delivery.State.VERIFIED),
         ({"doing": TIMEOUT, "verified_at": NOON}, delivery.State.VERIFIED),
-        ({"verified_at": NOON, "seen_otherwise": True}, delivery.State.FAILED),
-        ({"doing": NOT_SHOWN}, delivery.State.FAILED),
         ({"doing": UNKNOWN}, delivery.State.FAILED),
         ({"overridden_at": NOON, "verified_at": NOON}, delivery.State.OVERRIDDEN),
-        ({"sold": False}, delivery.State.GONE),
     ],
 )
 def test_how_far_a_price_is(known: dict[str, Any], state: delivery.State) -> None:
@@ -121,32 +114,14 @@ def hurt(end: Last, failures: int = 1, **known: Any) -> Health:
 
 WELL = health(last("upload"), last("upload"))
 MISSED, BACK = last("upload", "failed", "Unreachable"), last("probe", "done")
-DRIFTED, LIAR = last("verify", "failed", "NotShown"), last("upload", "failed", "NotShown")
-HEALED = health(last("probe", "done", at=NOON + 5 * MINUTE), silent_at=NOON + MINUTE, failures=1)
+LIAR = last("upload", "failed", "NotShown")
 BUSY = health(BACK, MISSED, dirty=True, ended_at=NOON + 5 * MINUTE)
 
 
 @pytest.mark.parametrize(
     ("known", "after", "rules", "needed"),
     [
-        pytest.param(WELL, 5 * MINUTE, RULES, None, id="well"),
-        pytest.param(WELL, 120 * MINUTE, RULES, Kind.VERIFY, id="well for long"),
         pytest.param(WELL, 120 * MINUTE, Rules(idle=None), None, id="well for ever"),
-        pytest.param(replace(WELL, dirty=True), 5 * MINUTE, RULES, None, id="a person's edit"),
-        pytest.param(
-            replace(WELL, dirty=True, unsent=True), 5 * MINUTE, RULES, Kind.UPLOAD, id="a price"
-        ),
-        pytest.param(hurt(MISSED, silent_at=NOON), 5 * MINUTE, RULES, Kind.PROBE, id="silent"),
-        # SCL-9: straight to what they shall show now.
-        pytest.param(
-            replace(hurt(MISSED, silent_at=NOON), tried=BACK),
-            *(5 * MINUTE, RULES, Kind.UPLOAD),
-            id="back, and missed something",
-        ),
-        # Without power it may have forgotten what it had confirmed.
-        pytest.param(HEALED, 6 * MINUTE, RULES, Kind.VERIFY, id="back, and missed nothing"),
-        # SCL-15: a verify found it.
-        pytest.param(hurt(DRIFTED), 5 * MINUTE, RULES, Kind.UPLOAD, id="shows something else"),
         # Another operation is under way with it.
         pytest.param(BUSY, 5 * MINUTE + timedelta(seconds=1), RULES, None, id="busy"),
         pytest.param(BUSY, 5 * MINUTE + RULES.first, RULES, Kind.UPLOAD, id="busy a while ago"),
@@ -157,7 +132,7 @@ BUSY = health(BACK, MISSED, dirty=True, ended_at=NOON + 5 * MINUTE)
         ),
     ],
 )
-def test_what_a_scale_needs(
+def test_what_a_scale_needs_beyond_what_its_history_says(
     known: Health, after: timedelta, rules: Rules, needed: Kind | None
 ) -> None:
     assert remedy(known, NOON + after, rules) is needed

@@ -56,7 +56,6 @@ async def test_two_who_write_to_one_scale_never_meet_on_the_wire(database: str) 
 
 
 async def test_a_caller_who_finds_a_scale_busy_is_to_come_back(database: str) -> None:
-    """(R1)"""
     async with open_device(database, 4, busy_seconds=0.2, reply_seconds=30) as device:
         requests = device.scale.transcript.count
         device.scale.faults.set(["late:14:5"])
@@ -72,7 +71,6 @@ async def test_a_caller_who_finds_a_scale_busy_is_to_come_back(database: str) ->
 
 
 async def test_an_operation_is_over_at_its_deadline(database: str) -> None:
-    """(R2)"""
     async with open_device(database, read=False, operation_seconds=5.0) as device:
         device.scale.faults.set(["drip:0.1"])
         answer = await device.get("/products")
@@ -82,7 +80,6 @@ async def test_an_operation_is_over_at_its_deadline(database: str) -> None:
 
 
 async def test_while_50_scales_hang_all_others_are_answered(database: str) -> None:
-    """(R20)"""
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(open_working(database, reply_seconds=60))
         anna = await stack.enter_async_context(service.client())
@@ -104,7 +101,6 @@ async def test_while_50_scales_hang_all_others_are_answered(database: str) -> No
 
 
 async def test_a_dead_scale_is_called_seldom(database: str) -> None:
-    """(R6)"""
     settings: dict[str, Any] = {"breaker_failures": 3, "breaker_seconds": 60}
     async with (
         open_device(database, read=False, **settings) as device,
@@ -123,7 +119,6 @@ async def test_a_dead_scale_is_called_seldom(database: str) -> None:
 
 
 async def test_after_the_cool_down_one_is_let_through_and_closes_it(database: str) -> None:
-    """(R6)"""
     settings: dict[str, Any] = {"breaker_failures": 1, "breaker_seconds": 0.5}
     async with open_device(database, read=False, **settings) as device:
         device.scale.faults.set(["idle"])
@@ -135,7 +130,6 @@ async def test_after_the_cool_down_one_is_let_through_and_closes_it(database: st
 
 
 async def test_a_change_of_address_closes_the_breaker(database: str) -> None:
-    """(R6)"""
     async with open_device(database, read=False, breaker_failures=1) as device, a_scale(3) as well:
         device.scale.faults.set(["idle"])
         await device.get("/products")
@@ -146,7 +140,6 @@ async def test_a_change_of_address_closes_the_breaker(database: str) -> None:
 
 
 async def test_an_address_that_is_allowed_no_more_is_not_connected_to(database: str) -> None:
-    """(R14)"""
     async with a_scale(3) as scale:
         async with open_working(database) as service, service.client() as anna:
             device = await a_device(service, anna, scale)
@@ -198,8 +191,6 @@ async def uploaded_by_itself(service: Service) -> OperationEnded:
 async def test_an_unforeseen_error_is_json_as_well(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(R16)"""
-
     async def fail(*_: object) -> None:
         raise RuntimeError("postgresql://user:secret@10.0.0.1")
 
@@ -214,7 +205,6 @@ async def test_an_unforeseen_error_is_json_as_well(
 
 
 async def test_an_operation_says_who_what_when_and_how_it_ended(database: str) -> None:
-    """(R24)"""
     async with open_device(database, 4) as device:
         await device.set_price(2, 99.5)
         await device.upload()
@@ -238,7 +228,6 @@ async def test_an_operation_says_who_what_when_and_how_it_ended(database: str) -
 
 
 async def test_every_line_about_an_operation_names_it_and_none_a_password(database: str) -> None:
-    """(R18)"""
     secret = "q7Zx"
     async with (
         a_scale(3, "rst:12/03*1", password=secret) as scale,

@@ -107,7 +107,6 @@ async def announced(service: Service) -> list[tuple[date, int]]:
 
 
 async def test_each_reminder_is_announced_once_by_two_workers(database: str) -> None:
-    """(SCL-14)"""
     async with (
         open_service(database) as service,
         service.client() as anna,

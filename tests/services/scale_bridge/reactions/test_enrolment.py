@@ -11,36 +11,19 @@ from libs.security.sealed_box import generate_private, public_of
 from services.scale_bridge.adapters import bridges
 from services.scale_bridge.reactions.enrolment import enrolments
 from tests.services.scale_bridge.remote import open_remote
+from tests.services.scale_bridge.usual import Usual
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+made = Usual(NOON, realm="scales", client="tillstream-bridge", version=None)
 
 
-def enrolled(**different: Any) -> DeviceEnrolled:
-    given: dict[str, Any] = {
-        "account_id": AccountId(uuid4()),
-        "realm": "scales",
-        "tenant": "birch",
-        "client": "tillstream-bridge",
-        "enrolled_by": AccountId(uuid4()),
-        "enrolled_at": NOON,
-    }
-    return DeviceEnrolled(**given | different)
+def enrolled(tenant: str = "birch", **different: Any) -> DeviceEnrolled:
+    ids = {"account_id": AccountId(uuid4()), "enrolled_by": AccountId(uuid4())}
+    return made(DeviceEnrolled, tenant=tenant, **ids, **different)
 
 
 def an_envelope(event: DeviceEnrolled) -> Envelope[Any]:
-    return Envelope(
-        event_id=uuid4(),
-        tenant=event.tenant,
-        stream="access-scales",
-        version=None,
-        occurred_at=NOON,
-        recorded_at=NOON,
-        correlation_id=None,
-        causation_id=None,
-        actor="test",
-        traceparent=None,
-        event=event,
-    )
+    return made(Envelope, event_id=uuid4(), tenant=event.tenant, event=event)
 
 
 async def test_who_let_it_in_owns_it_whichever_is_known_first(
@@ -71,12 +54,5 @@ async def test_only_bridges_count(database: str, tmp_path: Path) -> None:
     assert due is not None
     assert due.due_at == NOON
     assert reaction.turn_of(enrolled(client="tillstream-kiosk")) is None
-    refused = DeviceRefused(
-        account_id=bridge.account_id,
-        realm="scales",
-        tenant="birch",
-        client="tillstream-bridge",
-        refused_by=bridge.enrolled_by,
-        refused_at=NOON,
-    )
+    refused = made(DeviceRefused, account_id=bridge.account_id)
     assert reaction.turn_of(refused) is None

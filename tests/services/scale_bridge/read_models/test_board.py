@@ -180,7 +180,7 @@ SILENT = step("done", 2, "probe", "failed", "Unreachable", at=5, by="heal")
     ("steps", "after", "remedied"),
     [
         pytest.param([], 30, None, id="shows what it shall"),
-        pytest.param([], 180, Kind.VERIFY, id="shows what it shall for long"),
+        pytest.param([], 120, Kind.VERIFY, id="shows what it shall for long"),
         # SCL-9: first it is asked whether it is back, then it gets all it missed at once.
         pytest.param(MISSED, 30, Kind.PROBE, id="an upload failed"),
         pytest.param([*MISSED, BACK], 30, Kind.UPLOAD, id="it is back"),

@@ -77,7 +77,6 @@ ANSWERS: dict[str, tuple[list[Any], float, str, dict[str, Any] | None]] = {
 
 @pytest.mark.parametrize("case", ANSWERS)
 async def test_what_was_shown_at_a_minute(pool: Pool, case: str) -> None:
-    """SCL-18."""
     steps, number, plu, expected = ANSWERS[case]
     await History().happened(*steps).project(pool)
 

@@ -1,6 +1,6 @@
 """Tables of decisions: a history, a command, and the events or the refusal that follow."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import pytest
@@ -10,10 +10,17 @@ from libs.eventsourcing.decider import Decider
 from libs.eventsourcing.testing import Scenario
 
 Outcome: TypeAlias = Sequence[Any] | type[Refused]
+Row: TypeAlias = tuple[str, Sequence[Any], Any, Outcome]
 NOTHING: Sequence[Any] = ()
 
 
-def decisions(*rows: tuple[str, Sequence[Any], Any, Outcome]) -> pytest.MarkDecorator:
+def row(sentence: str, history: Sequence[Any], command: Any, *then: Any) -> Row:
+    """One case: `then` are events in their order (none: nothing changes), or a reason to refuse."""
+    refused = bool(then) and isinstance(then[0], type)
+    return sentence, history, command, then[0] if refused else then
+
+
+def decisions(*rows: Row) -> pytest.MarkDecorator:
     """Parametrize a test with history, command and outcome; a row begins with its id."""
     table = [pytest.param(*row, id=name) for name, *row in rows]
     return pytest.mark.parametrize(("history", "command", "outcome"), table)
@@ -28,3 +35,13 @@ def assert_decides(
         decision.then_refused(outcome)
     else:
         decision.then(*outcome)
+
+
+def decision_table(aggregate: Decider[Any, Any, Any], *rows: Row) -> Callable[..., None]:
+    """A test of an aggregate, with a case for each row."""
+
+    def decide(history: Sequence[Any], command: Any, outcome: Outcome) -> None:
+        assert_decides(aggregate, history, command, outcome)
+
+    parametrized: Callable[..., None] = decisions(*rows)(decide)
+    return parametrized
