@@ -111,14 +111,12 @@ async def bot_api() -> AsyncIterator[BotApi]:
 
 @pytest.fixture
 async def bot(bot_api: BotApi) -> AsyncIterator[Bot]:
-    """The bot at that API."""
     async with open_bot(bot_api.url, TOKEN) as opened:
         yield opened
 
 
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
-    """A healthy service."""
     made = Service()
     async with http_server(made) as made.url:
         yield made

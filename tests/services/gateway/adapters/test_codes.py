@@ -4,17 +4,15 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from uuid import uuid4
 
 import pytest
 
-from contracts.gateway import AccountId
 from libs.postgres.pool import Pool
 from libs.testing.clock import Clock
 from services.gateway.adapters import device_grants, tries
 from services.gateway.adapters.codes import Codes
 from services.gateway.adapters.device_grants import REMEMBERED
-from services.gateway.domain.device_grant import LIFETIME, Answer, Grant, Verdict
+from services.gateway.domain.device_grant import LIFETIME, Verdict
 from services.gateway.domain.one_time_code import (
     REQUESTS,
     REQUESTS_OF_ADDRESS,
@@ -26,6 +24,7 @@ from services.gateway.domain.one_time_code import (
     Wrong,
 )
 from tests.services.gateway.code_desk import CODE_KEY, SEAL, some_address, some_phone
+from tests.services.gateway.domain.test_device_grant import GRANT
 
 CODE, OTHER = "012345", "543210"
 OUTCOMES: dict[str, Verified | Expired | TooMany] = {
@@ -189,18 +188,7 @@ async def test_what_is_over_is_forgotten(desk: Desk, pool: Pool) -> None:
 async def test_a_code_shows_one_device_is_expired_for_a_while_and_then_forgotten(
     pool: Pool, clock: Clock
 ) -> None:
-    grant = Grant(
-        device="device",
-        shown="shown",
-        client_id="tillstream-kiosk",
-        account_id=AccountId(uuid4()),
-        sealed="sealed",
-        answer=Answer.WAITING,
-        tenant=None,
-        pause=5,
-        polled_at=None,
-        expires_at=clock() + LIFETIME,
-    )
+    grant = replace(GRANT, expires_at=clock() + LIFETIME)
 
     async def poll() -> Verdict:
         return (await device_grants.poll(pool, grant.device, grant.client_id, clock()))[0]

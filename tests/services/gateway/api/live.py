@@ -92,7 +92,6 @@ class Room:
 
     @asynccontextmanager
     async def open(self, **different: Any) -> AsyncIterator[str]:
-        """The URL of one."""
         async with (
             open_app(self.service, self.keys, doors=(ROOM,), **different) as app,
             served(app) as url,
@@ -103,7 +102,6 @@ class Room:
     async def socket(
         self, query: str = "", **different: Any
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        """A socket through one."""
         async with self.open(**different) as url, connected(f"{url}{LIVE}{query}") as socket:
             yield socket
 
