@@ -162,6 +162,7 @@ async def state(client: AsyncClient, key: str) -> int:
 async def test_the_key_of_the_old_clients_opens_from_the_first_start_and_stays_revoked(
     settings: Settings, service: Service
 ) -> None:
+    tenant = settings.scan_client_key_tenant
     for _ in range(2):
         async with bootstrap.open_deps(settings):
             pass
@@ -173,7 +174,6 @@ async def test_the_key_of_the_old_clients_opens_from_the_first_start_and_stays_r
         ):
             await catch_up(deps.identity)
             assert await state(client, SHARED) == expected
-        tenant = settings.scan_client_key_tenant
         assert await bootstrap.list_keys(settings, tenant="other") == []
         (key,) = await bootstrap.list_keys(settings, tenant=tenant)
         await bootstrap.revoke_key(
@@ -181,7 +181,9 @@ async def test_the_key_of_the_old_clients_opens_from_the_first_start_and_stays_r
         )
 
     assert len(service.asked) == 1
-    assert set(await bootstrap.last_uses(settings, tenant=tenant)) == {key.key_id}
+    (listed,) = await bootstrap.list_keys(settings, tenant=tenant)
+    assert listed.revoked_because == "leaked"
+    assert set(await bootstrap.last_uses(settings, tenant=tenant)) == {listed.key_id}
 
 
 async def test_health_is_true(settings: Settings, service: Service, keys: Keys) -> None:
