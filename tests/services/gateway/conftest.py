@@ -1,6 +1,5 @@
 """Databases, accounts, a service behind the gateway and clients in front, all on loopback."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -36,8 +35,6 @@ from services.gateway.handlers.identity import Identity
 from services.gateway.settings import Settings
 from tests.services.gateway.adapters.bot_api import CHAT, TOKEN, BotApi, open_bot_api
 from tests.services.gateway.identities import People, open_identity
-
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass
@@ -114,14 +111,12 @@ async def bot_api() -> AsyncIterator[BotApi]:
 
 @pytest.fixture
 async def bot(bot_api: BotApi) -> AsyncIterator[Bot]:
-    """The bot at that API."""
     async with open_bot(bot_api.url, TOKEN) as opened:
         yield opened
 
 
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
-    """A healthy service."""
     made = Service()
     async with http_server(made) as made.url:
         yield made

@@ -171,11 +171,9 @@ class People:
         await administration.remove(self.identity, account.account_id, actor="test")
 
     async def history(self) -> list[Envelope[GatewayEvent]]:
-        """The whole log."""
         return await history_of(self.identity)
 
     async def events_of(self, account: Profile) -> list[str]:
-        """The names of the events of an account."""
         stream = f"account-{account.account_id}"
         return [type(e.event).__name__ for e in await self.history() if e.stream == stream]
 

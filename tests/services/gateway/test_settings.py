@@ -51,7 +51,7 @@ def test_doors_are_bound_to_hosts_in_any_spelling() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("RATE_LIMIT_INGEST", "often"),
+        *(("RATE_LIMIT_INGEST", text) for text in ("often", "5", "5/blink")),
         ("RATE_LIMIT_DASHBOARD", "5/minute by address"),
         ("RATE_LIMIT_REMOVAL", "by key"),
         ("RATE_LIMIT_EXPORT", "-1/minute"),

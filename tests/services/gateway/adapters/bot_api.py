@@ -41,7 +41,6 @@ class BotApi:
     crooked: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """One call of a method."""
         method = request.match_info["method"]
         self.calls.append(method)
         if self.crooked is not None:
@@ -71,7 +70,6 @@ class BotApi:
             return answer.status
 
     def last_to(self, chat: int) -> Mapping[str, Any]:
-        """The last message in a chat."""
         return [message for message in self.messages if message["chat_id"] == chat][-1]
 
     def _send_message(self, params: Mapping[str, Any]) -> web.Response:
@@ -98,18 +96,15 @@ class BotApi:
 
 
 def result(value: object) -> web.Response:
-    """It was done."""
     return web.json_response({"ok": True, "result": value})
 
 
 def error(code: int, description: str, **more: object) -> web.Response:
-    """It was not."""
     said = {"ok": False, "error_code": code, "description": description}
     return web.json_response(said | more, status=code)
 
 
 def too_fast(seconds: int) -> web.Response:
-    """Not now."""
     text = f"Too Many Requests: retry after {seconds}"
     return error(429, text, parameters={"retry_after": seconds})
 

@@ -3,20 +3,16 @@
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from itertools import count
-from uuid import uuid4
+from datetime import timedelta
 
 import pytest
 
-from contracts.gateway import AccountId
 from libs.postgres.pool import Pool
 from libs.testing.clock import Clock
 from services.gateway.adapters import device_grants, tries
 from services.gateway.adapters.codes import Codes
 from services.gateway.adapters.device_grants import REMEMBERED
-from services.gateway.domain.device_grant import LIFETIME as GRANT_LIFETIME
-from services.gateway.domain.device_grant import Answer, Grant, Verdict
+from services.gateway.domain.device_grant import LIFETIME, Verdict
 from services.gateway.domain.one_time_code import (
     REQUESTS,
     REQUESTS_OF_ADDRESS,
@@ -28,6 +24,7 @@ from services.gateway.domain.one_time_code import (
     Wrong,
 )
 from tests.services.gateway.code_desk import CODE_KEY, SEAL, some_address, some_phone
+from tests.services.gateway.domain.test_device_grant import GRANT
 
 CODE, OTHER = "012345", "543210"
 OUTCOMES: dict[str, Verified | Expired | TooMany] = {
@@ -105,34 +102,18 @@ async def test_a_code_is_right_in_its_time_and_within_its_tries(desk: Desk, step
             assert outcome == (OUTCOMES.get(expected) or Wrong(remaining=int(expected))), step
 
 
-async def test_fifty_guesses_at_once_are_five_tries(desk: Desk) -> None:
-    await desk.request()
-
-    outcomes = await asyncio.gather(*(desk.attempt(OTHER) for _ in range(50)))
-
-    wrong = sorted(one.remaining for one in outcomes if isinstance(one, Wrong))
-    assert wrong == [0, 1, 2, 3, 4]
-    assert len([one for one in outcomes if isinstance(one, TooMany)]) == 45
-    assert await desk.attempt() == TooMany(retry_after=900)
-
-
-async def test_one_address_has_five_tries_whatever_the_phone(desk: Desk) -> None:
+async def test_one_address_has_five_tries_whatever_the_phone_and_takes_none_of_others(
+    desk: Desk,
+) -> None:
     eve = some_address()
 
     outcomes = await asyncio.gather(
         *(desk.attempt(phone=some_phone(), address=eve) for _ in range(50))
     )
+    await desk.request()
 
     most = TRIES_OF_ADDRESS.most
     assert Counter(type(one) for one in outcomes) == {Expired: most, TooMany: 50 - most}
-
-
-async def test_an_address_without_tries_takes_none_of_others(desk: Desk) -> None:
-    eve = some_address()
-    for _ in range(TRIES_OF_ADDRESS.most):
-        await desk.attempt(OTHER, phone=some_phone(), address=eve)
-    await desk.request()
-
     assert isinstance(await desk.attempt(OTHER, address=eve), TooMany)
     assert await desk.attempt(OTHER) == Wrong(remaining=4)
 
@@ -204,82 +185,23 @@ async def test_what_is_over_is_forgotten(desk: Desk, pool: Pool) -> None:
         assert await pool.fetchval(count, desk.clock()) == 0
 
 
-CLIENT = "tillstream-kiosk"
-_numbers = count(1)
+async def test_a_code_shows_one_device_is_expired_for_a_while_and_then_forgotten(
+    pool: Pool, clock: Clock
+) -> None:
+    grant = replace(GRANT, expires_at=clock() + LIFETIME)
 
+    async def poll() -> Verdict:
+        return (await device_grants.poll(pool, grant.device, grant.client_id, clock()))[0]
 
-@dataclass(frozen=True)
-class Grants:
-    """The store of device grants, and one that waits."""
-
-    pool: Pool
-    clock: Clock
-    grant: Grant
-
-    async def store(self, grant: Grant) -> bool:
-        return await device_grants.keep(self.pool, grant, self.clock())
-
-    async def waiting(self, shown: str, at: datetime | None = None) -> Grant | None:
-        return await device_grants.waiting(self.pool, shown, at or self.clock())
-
-    async def claim(self) -> Grant | None:
-        return await device_grants.claim(self.pool, self.grant.shown, self.clock())
-
-    async def poll(self, client_id: str = CLIENT) -> Verdict:
-        verdict, _ = await device_grants.poll(self.pool, self.grant.device, client_id, self.clock())
-        return verdict
-
-
-@pytest.fixture
-async def grants(pool: Pool, clock: Clock) -> Grants:
-    number = next(_numbers)
-    waiting = Grant(
-        device=f"device {number}",
-        shown=f"shown {number}",
-        client_id=CLIENT,
-        account_id=AccountId(uuid4()),
-        sealed="sealed",
-        answer=Answer.WAITING,
-        tenant=None,
-        pause=5,
-        polled_at=None,
-        expires_at=clock() + GRANT_LIFETIME,
-    )
-    made = Grants(pool, clock, waiting)
-    assert await made.store(waiting)
-    return made
-
-
-async def test_a_grant_is_found_by_its_code_which_no_other_device_shows(grants: Grants) -> None:
-    grant = grants.grant
-    assert not await grants.store(replace(grant, device="another"))
-    assert await grants.waiting(grant.shown) == grant
-    assert await grants.waiting(grant.device) is None
-    assert await grants.waiting(grant.shown, grant.expires_at) is None
-
-
-async def test_of_many_polls_at_once_one_gets_the_approval(grants: Grants) -> None:
-    await grants.claim()
-    await device_grants.settle(grants.pool, grants.grant.device, Answer.APPROVED, "demo")
-
-    *own, foreign = await asyncio.gather(
-        *(grants.poll() for _ in range(8)), grants.poll("tillstream-bridge")
-    )
-
-    assert own.count(Verdict.IN) == 1
-    assert own.count(Verdict.WORTHLESS) == 7
-    assert foreign is Verdict.WORTHLESS
-
-
-async def test_what_is_over_is_expired_for_a_while_and_then_forgotten(grants: Grants) -> None:
-    grants.clock.now += GRANT_LIFETIME
-    assert await grants.poll() is Verdict.EXPIRED
-
-    grants.clock.now += REMEMBERED
-    await grants.store(replace(grants.grant, device="next", shown="next"))
-
-    assert await grants.poll() is Verdict.WORTHLESS
-    await grants.pool.execute("DELETE FROM device_grant WHERE device = 'next'")
+    assert await device_grants.keep(pool, grant, clock())
+    assert not await device_grants.keep(pool, replace(grant, device="another"), clock())
+    assert await device_grants.waiting(pool, grant.shown, clock()) == grant
+    clock.now += LIFETIME
+    assert await device_grants.waiting(pool, grant.shown, clock()) is None
+    assert await poll() is Verdict.EXPIRED
+    clock.now += REMEMBERED
+    assert await device_grants.keep(pool, replace(grant, device="next", shown="next"), clock())
+    assert await poll() is Verdict.WORTHLESS
 
 
 async def take(pool: Pool, name: str, clock: Clock, *, most: int) -> int | None:

@@ -7,7 +7,7 @@ from limits.aio.storage import MemoryStorage
 from structlog.testing import capture_logs
 
 from libs.errors import Unavailable
-from services.gateway.adapters.limits import Limits, allowances
+from services.gateway.adapters.limits import Limits
 from services.gateway.domain.door import Limit
 
 HOUR = 3600
@@ -68,12 +68,6 @@ async def test_a_storage_that_fails_lets_everybody_through(monkeypatch: pytest.M
 def test_a_storage_that_cannot_be_used_is_refused_at_the_start() -> None:
     with pytest.raises(Unavailable):
         Limits({}, storage="async+nowhere://host")
-
-
-@pytest.mark.parametrize("text", ["often", "5", "5/blink", "by key", "5/minute by address"])
-def test_a_text_that_is_no_limit_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        allowances(text)
 
 
 async def test_a_key_may_have_a_limit_of_its_own_wherever_it_is_used() -> None:

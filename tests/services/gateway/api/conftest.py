@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from httpx import AsyncClient
 
-from tests.services.gateway.adapters.bot_api import open_bot_api
+from tests.services.gateway.adapters.bot_api import BotApi
 from tests.services.gateway.api import shop_door
 from tests.services.gateway.api.device import KIOSK, Device, LetIn, answered, asking
 from tests.services.gateway.api.doorstep import Doorstep, doorstep
@@ -67,7 +67,7 @@ async def step(service: Service, keys: Keys) -> AsyncIterator[Doorstep]:
 
 
 @pytest.fixture
-async def door(url: str) -> AsyncIterator[shop_door.Door]:
+async def door(url: str, bot_api: BotApi) -> AsyncIterator[shop_door.Door]:
     """A gateway with a bot, for the shop's clients."""
-    async with open_bot_api() as api, shop_door.opened(url, api) as made:
+    async with shop_door.opened(url, bot_api) as made:
         yield made

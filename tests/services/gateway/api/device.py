@@ -32,7 +32,6 @@ class Device:
         return await self.client.post(TOKEN, data={"client_id": self.client_id} | form | different)
 
     async def refresh(self, token: str, **different: str) -> Response:
-        """Exchange a refresh token."""
         form = {"grant_type": "refresh_token", "client_id": self.client_id, "refresh_token": token}
         return await self.client.post(TOKEN, data=form | different)
 
@@ -41,7 +40,6 @@ LetIn: TypeAlias = Callable[..., Awaitable[Device]]
 
 
 async def asking(client: AsyncClient, client_id: str = KIOSK, **more: str) -> Device:
-    """A device that has just asked."""
     answer = await client.post(ASK, data={"client_id": client_id} | more)
     assert answer.status_code == 200, answer.text
     given = answer.json()
@@ -82,5 +80,4 @@ async def later(deps: Deps, device_code: str, by: timedelta) -> None:
 
 
 async def is_in(device: Device) -> bool:
-    """Whether it is let in when it asks."""
     return (await device.poll()).status_code == 200

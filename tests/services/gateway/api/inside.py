@@ -14,9 +14,11 @@ from uuid import uuid4
 from httpx import AsyncClient, Response
 
 from libs.clock import Clock
-from libs.security.passwords import Cost, Passwords
+from libs.security import tokens
+from libs.security.passwords import Passwords
 from libs.testing import callers
 from services.gateway import bootstrap
+from services.gateway.adapters.access_tokens import AUDIENCE
 from services.gateway.api.login import access_of
 from services.gateway.deps import Deps
 from services.gateway.domain.person import Person
@@ -26,11 +28,10 @@ from services.gateway.handlers.identity import Profile
 from services.gateway.handlers.session import LoggedIn, open_session
 from tests.services.gateway.code_desk import some_address
 from tests.services.gateway.conftest import gateway_settings
-from tests.services.gateway.identities import catch_up, history_of
+from tests.services.gateway.identities import CHEAP, catch_up, history_of
 
 PASSWORD: Final = "correct horse battery"
 NEW_PASSWORD: Final = "battery staple"
-CHEAP: Final = Cost(memory_kib=64, passes=1)
 HOUSE = Place(Realm.PLATFORM, PLATFORM)
 KIOSKS, SCALES = Place(Realm.KIOSK, "demo"), Place(Realm.SCALES, "demo")
 CHIEF = Role(HOUSE, "superadmin")
@@ -77,6 +78,18 @@ def some_name() -> str:
 def bearer(token: str) -> dict[str, str]:
     """The header in which clients show a token."""
     return {"Authorization": f"Bearer {token}"}
+
+
+def claims_of(deps: Deps, token: str) -> tokens.Claims:
+    """What an access token says, checked as the doors check it."""
+    return tokens.verify(
+        token,
+        deps.signing_keys.public,
+        audience=AUDIENCE,
+        issuer=deps.settings.issuer,
+        now=deps.identity.clock(),
+        typ=tokens.ACCESS,
+    )
 
 
 async def events(deps: Deps, kind: type[Any]) -> list[Any]:
@@ -142,7 +155,6 @@ class House:
         )
 
     async def email_of(self, *roles: Role) -> str:
-        """The address of somebody new with these roles."""
         return str((await self.somebody(*roles)).person.email)
 
     async def inside(
@@ -161,7 +173,6 @@ class House:
         return (await self.inside(await self.somebody(role), role.place))[1]
 
     async def events(self, kind: type[Any]) -> list[Any]:
-        """All events of a kind, oldest first."""
         return await events(self.deps, kind)
 
     async def account(self, realm: Realm, role: str, tenant: str | None = None) -> Profile:
@@ -178,7 +189,6 @@ class House:
         return Member(profile, self.client, headers)
 
     async def catch_up(self) -> None:
-        """Do all of the projectors' work."""
         await catch_up(self.deps.identity)
 
     async def token(self, email: str, password: str = PASSWORD) -> Response:

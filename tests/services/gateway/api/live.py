@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -68,16 +68,6 @@ class Live:
 
 
 @asynccontextmanager
-async def standing(service: Service, keys: Keys, **different: Any) -> AsyncIterator[str]:
-    """The URL of a gateway with the room for its only door."""
-    async with (
-        open_app(service, keys, doors=(ROOM,), **different) as app,
-        served(app) as url,
-    ):
-        yield url
-
-
-@asynccontextmanager
 async def connected(
     url: str, headers: dict[str, str] | None = None, **options: Any
 ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
@@ -100,15 +90,18 @@ class Room:
     service: Service
     keys: Keys
 
-    def open(self, **different: Any) -> AbstractAsyncContextManager[str]:
-        """The URL of one."""
-        return standing(self.service, self.keys, **different)
+    @asynccontextmanager
+    async def open(self, **different: Any) -> AsyncIterator[str]:
+        async with (
+            open_app(self.service, self.keys, doors=(ROOM,), **different) as app,
+            served(app) as url,
+        ):
+            yield url
 
     @asynccontextmanager
     async def socket(
         self, query: str = "", **different: Any
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        """A socket through one."""
         async with self.open(**different) as url, connected(f"{url}{LIVE}{query}") as socket:
             yield socket
 

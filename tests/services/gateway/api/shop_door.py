@@ -87,16 +87,13 @@ class Door:
         return self.code_sent_to(who)
 
     def code_sent_to(self, who: Someone) -> str:
-        """The code in the last message to somebody."""
         (code,) = re.findall(r"\b\d{6}\b", self.api.last_to(who.telegram_id)["text"])
         return str(code)
 
     async def show(self, who: Someone, code: str) -> Response:
-        """Show a code."""
         return await self.post("verify-otp", {"phone": who.phone, "otp_code": code})
 
     async def log_in(self, who: Someone) -> Any:
-        """Log in by a code; the answer."""
         answer = await self.show(who, await self.code(who))
         assert answer.status_code == 200, answer.text
         who.headers = bearer(answer.json()["access_token"])
@@ -128,7 +125,6 @@ class Door:
         return await inside.events(self.deps, LoginRefused)
 
     async def account_of(self, who: Someone) -> AccountId:
-        """Whose the phone is."""
         found = await find(self.deps.identity, people.phone(who.phone))
         assert found is not None
         return found
@@ -148,7 +144,6 @@ class Door:
         return bella
 
     async def staff(self, boss: Someone, method: str, path: str = "/", **more: Any) -> Response:
-        """Look at a shop's staff, or change them."""
         return await self.client.request(method, f"{USERS}{path}", headers=boss.headers, **more)
 
     async def listed(self, boss: Someone, **query: Any) -> dict[str, Any]:
@@ -172,7 +167,6 @@ class Door:
         await eventually(listed, what="somebody in the list of the staff")
 
     async def hire(self, boss: Someone, role: str = "florist", **more: Any) -> Response:
-        """Take somebody on; the answer."""
         body = {"phone": some_phone(), "name": "Белла", "role": role, **more}
         return await self.staff(boss, "POST", json=body)
 
@@ -184,11 +178,9 @@ class Door:
         return bella, answer.json()["id"]
 
     async def change(self, boss: Someone, number: int, body: object, what: str = "") -> Response:
-        """Change somebody; the answer."""
         return await self.staff(boss, "PATCH", f"/{number}{what}", json=body)
 
     async def number_of(self, who: Someone) -> int:
-        """Somebody's own number."""
         return int((await self.who_is(who)).json()["user"]["id"])
 
 

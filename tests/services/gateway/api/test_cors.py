@@ -101,20 +101,14 @@ async def test_if_everybody_is_allowed_nobody_is_allowed_with_credentials() -> N
     assert "access-control-allow-credentials" not in answer.headers
 
 
-async def test_no_get_answer_can_be_kept_by_the_scanners_service_worker() -> None:
-    async with client(answering(401)) as c:
-        answer = await c.get("/", headers=FROM_PAGE)
-
-    assert answer.headers["vary"] == "*"
-    assert answer.headers["cache-control"] == "no-store"
-
-
 HTML = (b"content-type", b"text/html; charset=utf-8")
 
 
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
+        # No answer to a GET can be kept by the scanner's service worker.
+        ([], {"vary": ["*"], "cache-control": ["no-store"]}),
         # Nobody inside can allow a page a second time.
         ([(b"access-control-allow-origin", b"*")], {"access-control-allow-origin": [PAGE]}),
         # What must not be kept is not kept by the service worker either.
@@ -137,12 +131,13 @@ HTML = (b"content-type", b"text/html; charset=utf-8")
             {"content-security-policy": ["default-src 'self'"], "x-frame-options": ["SAMEORIGIN"]},
         ),
     ],
-    ids=("origin", "no cache", "cache", "policy"),
+    ids=("nothing", "origin", "no cache", "cache", "policy"),
 )
+@pytest.mark.parametrize("status", [200, 401])
 async def test_what_a_service_says_itself(
-    given: list[tuple[bytes, bytes]], expected: dict[str, list[str]]
+    given: list[tuple[bytes, bytes]], expected: dict[str, list[str]], status: int
 ) -> None:
-    async with client(answering(200, *given)) as c:
+    async with client(answering(status, *given)) as c:
         answer = await c.get("/", headers=FROM_PAGE)
 
     assert {name: answer.headers.get_list(name) for name in expected} == expected

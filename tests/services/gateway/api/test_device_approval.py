@@ -85,33 +85,20 @@ async def test_it_shows_what_asks_and_where_before_anybody_answers(
     assert not await is_in(kiosk)
 
 
-async def test_whoever_manages_devices_lets_it_in_and_was_in_for_the_answer_only(
+async def test_whoever_manages_devices_answers_on_the_record_and_was_in_for_the_answer_only(
     demo: House, browser: AsyncClient, kiosk: Device
 ) -> None:
-    anna = await demo.somebody(MANAGER)
+    anna, other = await demo.somebody(MANAGER), await asking(demo.client)
 
     page = await answered(browser, kiosk.user_code, anna.person.email or "")
+    await answered(browser, other.user_code, anna.person.email or "", "refuse")
     await demo.catch_up()
 
     assert page.status_code == 200
     assert 'role="status"' in page.text
     assert await is_in(kiosk)
     opened = [e for e in await demo.events(SessionOpened) if e.account_id == anna.account_id]
-    assert [one.device for one in opened] == ["device approval"]
-    assert await live_sessions(demo.deps.pool, anna.account_id, demo.deps.identity.clock()) == []
-    assert not {"access_token", "refresh_token"} & {*browser.cookies}
-
-
-async def test_who_let_it_in_and_who_did_not_is_recorded(
-    demo: House, browser: AsyncClient, kiosk: Device
-) -> None:
-    address = some_email()
-    anna = await demo.somebody(MANAGER, email=address)
-    other = await asking(demo.client)
-
-    await answered(browser, kiosk.user_code, address)
-    await answered(browser, other.user_code, address, "refuse")
-
+    assert [one.device for one in opened] == ["device approval"] * 2
     yes = [e for e in await demo.events(DeviceEnrolled) if e.enrolled_by == anna.account_id]
     no = [e for e in await demo.events(DeviceRefused) if e.refused_by == anna.account_id]
     assert [(e.realm, e.tenant, e.client) for e in (*yes, *no)] == [
@@ -119,6 +106,8 @@ async def test_who_let_it_in_and_who_did_not_is_recorded(
     ] * 2
     for secret in (kiosk.user_code, kiosk.device_code, other.user_code, "Hall"):
         assert secret not in str([*yes, *no])
+    assert await live_sessions(demo.deps.pool, anna.account_id, demo.deps.identity.clock()) == []
+    assert not {"access_token", "refresh_token"} & {*browser.cookies}
 
 
 async def test_the_platforms_administrators_let_devices_in_anywhere(

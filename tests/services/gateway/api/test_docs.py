@@ -19,11 +19,8 @@ def ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-STATE, EVENT, BATCH = (
-    "/api/v1/dashboard/state",
-    "/api/v1/events/{event_id}",
-    "/api/v1/events/batch",
-)
+STATE, BATCH = "/api/v1/dashboard/state", "/api/v1/events/batch"
+EVENT = "/api/v1/events/{event_id}"
 PUBLISHED: dict[str, Any] = {
     "openapi": "3.1.0",
     "paths": {

@@ -5,7 +5,6 @@ The staff's token is in a cookie, the others' in the body (spec scale-bridge §1
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import permutations
 from typing import Any
 from uuid import uuid4
@@ -14,20 +13,8 @@ import pytest
 from httpx import Response
 
 from libs.security import tokens
-from services.gateway.adapters.access_tokens import AUDIENCE
 from services.gateway.domain.realm import DEVICE, Realm
-from tests.services.gateway.api.inside import PASSWORD, House, bearer, some_email
-
-
-def claims_of(house: House, token: str) -> tokens.Claims:
-    return tokens.verify(
-        token,
-        house.deps.signing_keys.public,
-        audience=AUDIENCE,
-        issuer=house.deps.settings.issuer,
-        now=datetime.now(UTC),
-        typ=tokens.ACCESS,
-    )
+from tests.services.gateway.api.inside import PASSWORD, House, bearer, claims_of, some_email
 
 
 async def registered(house: House, email: str) -> Response:
@@ -51,7 +38,7 @@ async def test_whoever_registers_at_the_scales_can_log_in_at_once(house: House) 
     assert answer.status_code == 200
     assert answer.json().keys() == {"access_token", "token_type"}
     assert answer.json()["token_type"] == "bearer"
-    claims = claims_of(house, answer.json()["access_token"])
+    claims = claims_of(house.deps, answer.json()["access_token"])
     assert (claims.tenant, claims.kind) == (house.deps.settings.people_tenant, "scales")
     assert claims.scopes == {"scales:read", "scales:write"}
     assert claims.session
@@ -93,13 +80,13 @@ async def test_the_crm_gives_a_pair_and_exchanges_it(house: House) -> None:
     assert first.keys() == second.keys()
     assert first.keys() == {"access_token", "refresh_token", "token_type", "expires_in"}
     assert first["expires_in"] == 15 * 60
-    claims = [claims_of(house, pair["access_token"]) for pair in (first, second)]
+    claims = [claims_of(house.deps, pair["access_token"]) for pair in (first, second)]
     assert claims[0].session == claims[1].session
     assert "visits:write" in claims[0].scopes
     assert "users:read" not in claims[0].scopes
     # What refreshes opens nothing.
     with pytest.raises(tokens.TokenInvalid):
-        claims_of(house, first["refresh_token"])
+        claims_of(house.deps, first["refresh_token"])
     me = await house.client.get("/api/v1/users/me", headers=bearer(first["refresh_token"]))
     assert me.status_code == 401
 

@@ -12,9 +12,7 @@ import pytest
 from httpx import AsyncClient
 
 from contracts.gateway import AccountOpened, DeviceEnrolled
-from libs.security import tokens
 from libs.testing.clock import Clock
-from services.gateway.adapters.access_tokens import AUDIENCE
 from services.gateway.domain.device_grant import LIFETIME
 from services.gateway.handlers.administration import deactivate
 from services.gateway.handlers.identity import profile
@@ -30,7 +28,15 @@ from tests.services.gateway.api.device import (
     error_of,
     later,
 )
-from tests.services.gateway.api.inside import KIOSKS, STAFF, House, bearer, client_of, gateway_on
+from tests.services.gateway.api.inside import (
+    KIOSKS,
+    STAFF,
+    House,
+    bearer,
+    claims_of,
+    client_of,
+    gateway_on,
+)
 
 DISCOVERY = "/.well-known/oauth-authorization-server"
 
@@ -171,14 +177,7 @@ async def test_a_device_somebody_let_in_has_an_account_and_a_session_of_its_own(
     }
     assert (got.json()["token_type"], got.json()["scope"]) == ("Bearer", scope)
     assert got.json()["expires_in"] <= 3600
-    claims = tokens.verify(
-        got.json()["access_token"],
-        demo.deps.signing_keys.public,
-        audience=AUDIENCE,
-        issuer=demo.deps.settings.issuer,
-        now=demo.deps.identity.clock(),
-        typ=tokens.ACCESS,
-    )
+    claims = claims_of(demo.deps, got.json()["access_token"])
     assert (claims.tenant, claims.kind) == ("demo", realm)
     assert claims.scopes == {scope}
     assert listed["account_id"] == claims.subject

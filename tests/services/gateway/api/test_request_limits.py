@@ -14,14 +14,7 @@ from services.gateway.api.form import MOST_BYTES
 from services.gateway.api.shop_route import MAX_BODY_BYTES
 from services.gateway.domain.realm import DEVICE, SUPERADMIN, Realm
 from tests.services.gateway.api.inside import PASSWORD, House, crm_user, kiosk_user, some_email
-from tests.services.gateway.conftest import (
-    KEY,
-    PAGE,
-    Keys,
-    Opener,
-    Service,
-    open_app,
-)
+from tests.services.gateway.conftest import KEY, PAGE, Keys, Opener, Service, open_app
 from tests.services.gateway.test_bootstrap import served
 
 STATE = "/api/v1/dashboard/state"

@@ -65,18 +65,6 @@ async def test_both_spellings_of_a_path_are_answered_directly(door: Door, path: 
     assert answers[0].status_code in {400, 401, 422}
 
 
-async def test_staff_log_in_to_the_shop_they_work_in(door: Door) -> None:
-    _, made = await door.registered()
-    bella = await door.works_at(made["shop_id"])
-
-    answer = await door.log_in(bella)
-    who = (await door.who_is(bella)).json()["user"]
-
-    assert (answer["shop_id"], answer["is_new_user"]) == (made["shop_id"], False)
-    assert (who["name"], who["role"]) == ("Белла", "florist")
-    assert [key for key, may in who["permissions"].items() if may] == ["orders", "production"]
-
-
 async def test_whoever_works_in_two_shops_enters_where_they_may_do_the_most(door: Door) -> None:
     (_, first), (bella, second) = await door.registered(), await door.registered()
     await works_at(door, bella, first["shop_id"], "courier")

@@ -10,47 +10,38 @@ from libs.testing.waiting import eventually
 from services.gateway import bootstrap
 from services.gateway.adapters.telegram import webhook_secret
 from services.gateway.api.telegram import MAX_UPDATE_BYTES, SECRET_HEADER
-from tests.services.gateway.adapters.bot_api import TOKEN, BotApi, error, open_bot_api
+from tests.services.gateway.adapters.bot_api import CHAT, TOKEN, BotApi, error
 from tests.services.gateway.api.inside import client_of, gateway_on
-from tests.services.gateway.api.shop_door import Door, opened, with_bot
+from tests.services.gateway.api.shop_door import Door, with_bot
 from tests.services.gateway.code_desk import some_phone
 from tests.services.gateway.conftest import gateway_settings
 from tests.services.gateway.test_bootstrap import served
 
 HOOK = "/api/telegram/webhook"
-ANNA = 4242
 SECRET = {SECRET_HEADER: webhook_secret(TOKEN)}
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[BotApi]:
-    async with open_bot_api() as fake:
-        fake.chats.add(ANNA)
-        yield fake
-
-
-@pytest.fixture
-async def door(url: str, api: BotApi) -> AsyncIterator[Door]:
-    """A gateway that knows no update yet."""
-    async with opened(url, api) as made:
-        await made.deps.pool.execute("DELETE FROM telegram_once")
-        yield made
+async def door(door: Door) -> Door:
+    """One that knows no update yet."""
+    await door.deps.pool.execute("DELETE FROM telegram_once")
+    return door
 
 
 def update(number: int = 1, **message: Any) -> dict[str, Any]:
-    chat = {"from": {"id": ANNA}, "chat": {"id": ANNA, "type": "private"}}
+    chat = {"from": {"id": CHAT}, "chat": {"id": CHAT, "type": "private"}}
     return {"update_id": number, "message": chat | message}
 
 
 async def test_an_update_is_done_and_answered(door: Door) -> None:
     phone = some_phone()
-    shared = update(contact={"phone_number": phone, "user_id": ANNA})
+    shared = update(contact={"phone_number": phone, "user_id": CHAT})
 
     answer = await door.client.post(HOOK, json=shared, headers=SECRET)
 
     assert (answer.status_code, answer.content) == (200, b"")
-    assert await door.deps.code_desk.links.chat_of(phone) == ANNA
-    assert phone[-4:] in door.api.last_to(ANNA)["text"]
+    assert await door.deps.code_desk.links.chat_of(phone) == CHAT
+    assert phone[-4:] in door.api.last_to(CHAT)["text"]
 
 
 @pytest.mark.parametrize("shown", [None, "", "wrong", webhook_secret(TOKEN)[:-1], TOKEN])
@@ -122,9 +113,9 @@ async def test_while_telegram_is_away_there_is_an_error(door: Door) -> None:
     assert TOKEN.partition(":")[2] not in answer.text
 
 
-async def test_without_a_bot_nobody_is_heard(url: str, api: BotApi) -> None:
+async def test_without_a_bot_nobody_is_heard(url: str, bot_api: BotApi) -> None:
     async with (
-        gateway_on(url, **with_bot(api, telegram_token=None)) as deps,
+        gateway_on(url, **with_bot(bot_api, telegram_token=None)) as deps,
         client_of(deps) as client,
     ):
         status = await client.get(f"{HOOK}/status")
@@ -137,18 +128,18 @@ async def test_without_a_bot_nobody_is_heard(url: str, api: BotApi) -> None:
     assert [answer.status_code for answer in answers] == [401, 401]
 
 
-async def test_a_gateway_says_where_it_is_and_is_called_there(url: str, api: BotApi) -> None:
+async def test_a_gateway_says_where_it_is_and_is_called_there(url: str, bot_api: BotApi) -> None:
     announced = f"https://shop.example{HOOK}"
     given = {"database_url": url, "profile": "demo", "telegram_webhook_url": announced}
-    settings = gateway_settings("http://127.0.0.1:1", **with_bot(api, **given))
+    settings = gateway_settings("http://127.0.0.1:1", **with_bot(bot_api, **given))
     async with (
         bootstrap.open_app(settings, traces.set_up("gateway"), {}) as app,
         served(app) as address,
     ):
-        await eventually(lambda: api.webhook, announced, what="the announcement")
-        api.webhook = f"{address}{HOOK}"
+        await eventually(lambda: bot_api.webhook, announced, what="the announcement")
+        bot_api.webhook = f"{address}{HOOK}"
 
-        assert await api.bring(update(77, text="/help")) == 200
-        await eventually(lambda: api.calls.count("sendMessage"), 1, what="the answer")
-        api.secret = "another"
-        assert await api.bring(update(78, text="/help")) == 401
+        assert await bot_api.bring(update(77, text="/help")) == 200
+        await eventually(lambda: bot_api.calls.count("sendMessage"), 1, what="the answer")
+        bot_api.secret = "another"
+        assert await bot_api.bring(update(78, text="/help")) == 401

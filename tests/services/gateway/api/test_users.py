@@ -227,17 +227,6 @@ async def test_what_cannot_be_changed_is_refused(
     assert kiosk_error(await chief.put(f"{USERS}/{chief.profile.number}", change)) == expected
 
 
-async def test_nothing_is_changed_if_the_address_is_taken(house: House, chief: Member) -> None:
-    other = await house.account(Realm.KIOSK, "staff")
-    await house.catch_up()
-    path, change = f"{USERS}/{other.number}", {"email": chief.profile.person.email}
-
-    assert kiosk_error(await chief.put(path, change | {"role_name": "admin"})) == (
-        *(409, "EMAIL_TAKEN"),
-    )
-    assert (await chief.get(path)).json()["role_name"] == "staff"
-
-
 async def test_of_two_superadmins_one_may_go(house: House, chief: Member) -> None:
     other = await house.member(Realm.KIOSK, SUPERADMIN)
     path = f"{USERS}/{other.profile.number}"

@@ -23,7 +23,6 @@ from tests.services.gateway.api.live import (
     connected,
     refused,
     shaken,
-    standing,
 )
 from tests.services.gateway.conftest import PAGE, READER, Keys, Service, open_app
 
@@ -238,7 +237,7 @@ async def test_a_service_that_is_gone_does_not_look_finished(keys: Keys, how: st
     pings = {} if how == "vanishes" else {"websocket_ping_seconds": 0.1}
     async with (
         crooked(gone) as url,
-        standing(Service(url=url), keys, **pings) as gateway,
+        Room(Service(url=url), keys).open(**pings) as gateway,
         connected(f"{gateway}{LIVE}") as socket,
     ):
         if how == "vanishes":
@@ -280,7 +279,7 @@ async def test_what_the_service_refuses_or_does_not_answer_is_refused(
     service.answer = refuse
     behind = Service(url="http://127.0.0.1:1") if answer == "away" else service
     limit = {"websocket_handshake_seconds": 0.2} if answer == "never" else {}
-    async with standing(behind, keys, **limit) as url:
+    async with Room(behind, keys).open(**limit) as url:
         assert await refused(f"{url}{LIVE}", WITH_KEY) == status
 
     assert len(service.asked) == (answer != "away")

@@ -25,13 +25,7 @@ from services.gateway.domain.device_grant import (
     shown_code,
     tidy_label,
 )
-from services.gateway.domain.one_time_code import (
-    Way,
-    is_code,
-    neighbourhood,
-    too_many,
-    way_for,
-)
+from services.gateway.domain.one_time_code import Way, is_code, neighbourhood, too_many, way_for
 from services.gateway.domain.realm import PLATFORM, SCOPES, Place, Realm, scopes_of
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -148,10 +142,6 @@ def test_the_platforms_administrators_manage_all_but_in_the_platforms_own_name()
         assert not client.is_managed_in(house, frozenset(), "anybody")
 
 
-MORNING = datetime(2030, 1, 1, tzinfo=UTC)
-LATER = MORNING + timedelta(seconds=1)
-
-
 @pytest.mark.parametrize(
     ("has_bot", "has_chat", "is_known", "is_demo", "way"),
     [
@@ -199,5 +189,5 @@ def test_a_code_has_six_plain_digits(text: str) -> None:
 
 
 def test_a_refusal_for_too_many_tries_says_when_to_come_back() -> None:
-    assert too_many(MORNING + timedelta(seconds=1.2), MORNING).retry_after == 2
-    assert too_many(MORNING, MORNING).retry_after == 1
+    assert too_many(NOW + timedelta(seconds=1.2), NOW).retry_after == 2
+    assert too_many(NOW, NOW).retry_after == 1

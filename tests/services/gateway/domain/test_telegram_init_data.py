@@ -137,9 +137,12 @@ def meant(text: str) -> list[tuple[str, str]]:
         return []
 
 
-@given(at=st.integers(0, len(GOOD) - 1), byte=st.integers(0, 255))
-def test_any_change_of_any_byte_is_refused(at: int, byte: int) -> None:
-    changed = GOOD[:at] + chr(byte) + GOOD[at + 1 :]
+BYTES = st.integers(0, 255).map(chr)
+
+
+@given(at=st.integers(0, len(GOOD) - 1), more=BYTES | st.text(max_size=3), gone=st.integers(0, 3))
+def test_whatever_is_changed_put_in_or_left_out_is_refused(at: int, more: str, gone: int) -> None:
+    changed = GOOD[:at] + more + GOOD[at + gone :]
     if meant(changed) == meant(GOOD):
         # `%2f` for `%2F`: the same data in another spelling, which nobody signs.
         assert read(changed).telegram_id == 4242
@@ -155,14 +158,6 @@ def test_every_digit_of_the_signature_counts(at: int) -> None:
 
     with pytest.raises(InitDataForged):
         read(f"{text}={signature[:at]}{other}{signature[at + 1 :]}")
-
-
-@given(at=st.integers(0, len(GOOD) - 1), more=st.text(max_size=3), gone=st.integers(0, 3))
-def test_whatever_is_put_in_or_left_out_is_refused(at: int, more: str, gone: int) -> None:
-    changed = GOOD[:at] + more + GOOD[at + gone :]
-    if meant(changed) != meant(GOOD):
-        with pytest.raises(REFUSED):
-            read(changed)
 
 
 @given(st.text(max_size=200))

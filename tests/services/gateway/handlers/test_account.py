@@ -7,23 +7,14 @@ import pytest
 from contracts.gateway import AddressClaimed
 from libs.errors import Refused
 from libs.testing.clock import Clock
-from services.gateway.domain.account import (
-    AlreadySetUp,
-    LastSuperadmin,
-    PasswordUnfit,
-)
+from services.gateway.domain.account import AlreadySetUp, LastSuperadmin, PasswordUnfit
 from services.gateway.domain.person import BadAddress, Person, email, username
 from services.gateway.domain.realm import Place, Role, RoleUnknown
 from services.gateway.handlers import account as accounts
 from services.gateway.handlers import member as members
 from services.gateway.handlers.address import AddressTaken, find
 from services.gateway.handlers.identity import Identity, Profile, load, profile
-from services.gateway.handlers.member import (
-    Member,
-    Wanted,
-    member,
-    member_of,
-)
+from services.gateway.handlers.member import Member, Wanted, member, member_of
 from services.gateway.read_models.account import by_id
 from tests.services.gateway.identities import (
     ANNA,
@@ -196,16 +187,6 @@ async def test_the_only_superadmin_of_a_tenant_stays(people: People) -> None:
             await attempt
 
     assert await people.events_of(chief) == ["AccountOpened", "PasswordSet", "RoleGranted"]
-
-
-async def test_of_two_superadmins_one_may_go_and_then_none(people: People) -> None:
-    first, second = await people.several(2, SUPERADMIN)
-
-    await people.remove(first)
-
-    # The read model still shows the first, and the log is believed.
-    with pytest.raises(LastSuperadmin):
-        await people.remove(second)
 
 
 @pytest.mark.parametrize("role", [SUPERADMIN, ADMIN], ids=["kiosk", "crm"])

@@ -1,17 +1,33 @@
-"""Which accounts are there, and where are they logged in? Asked of a real Postgres."""
+"""Which accounts are there, and where are they logged in? Asked of a real Postgres.
+
+History alone decides what is in the tables; tenants are kept apart.
+"""
 
 from datetime import timedelta
 from functools import partial
 from uuid import UUID, uuid4
 
+import pytest
+
+from libs.postgres.migrate import migrate
+from libs.postgres.pool import Pool, tenant_transaction
 from libs.testing.clock import Clock
+from libs.testing.pools import tenant_pool
+from libs.testing.read_models import (
+    apply,
+    assert_history_decides,
+    assert_migrated_as_declared,
+    assert_tenants_are_fenced,
+)
 from services.gateway.domain.person import email
 from services.gateway.domain.realm import Role
 from services.gateway.handlers import session as sessions
 from services.gateway.handlers.address import digest_of
 from services.gateway.handlers.identity import open_person
 from services.gateway.read_models import account
+from services.gateway.read_models import session as session_rows
 from services.gateway.read_models.account import by_address, by_id, by_number
+from services.gateway.read_models.account_rows import ACCOUNT, ADDRESS, ROLE
 from services.gateway.read_models.session import last_logins, live_sessions
 from tests.services.gateway.identities import (
     ANNA,
@@ -24,6 +40,7 @@ from tests.services.gateway.identities import (
     OTHER_CRM,
     STAFF,
     SUPERADMIN,
+    TABLES,
     People,
 )
 
@@ -158,3 +175,64 @@ async def test_the_last_login_is_known_of_those_who_ever_did(people: People, clo
     # What one place knows, another need not.
     assert await last(place=KIOSK) == {}
     assert await last_logins(people.identity.pool, []) == {}
+
+
+async def change_hands(people: People, number: int) -> None:
+    """An address gets another owner, roles come and go, a session opens, is refreshed and ends."""
+    anna = await people.open("a@example.com", ENGINEER, username=f"u{number}")
+    into = await people.enter("a@example.com")
+    await people.refresh(into)
+    await people.grant(anna, STAFF)
+    await people.change_email(anna, f"a{number}@example.com")
+    await people.reset_password(anna)
+    await people.withdraw(anna, CRM)
+    await sessions.revoke(people.identity, into.session_id, reason="revoked", actor="")
+    if number % 2:
+        await people.remove(anna)
+    else:
+        await people.deactivate(anna)
+
+
+async def test_history_decides_and_tenants_see_none_of_it(people: People, database: str) -> None:
+    for number in range(4):
+        await change_hands(people, number)
+    history = await people.history()
+    projections = [account.projection(), session_rows.projection()]
+    apply_batch = partial(apply, people.identity.pool, "gateway", projections)
+
+    # Every time in another order and other batches.
+    await assert_history_decides(people.identity.pool, apply_batch, [history] * 8, TABLES)
+
+    async with tenant_pool(database, "gateway") as tenants:
+        await assert_tenants_are_fenced(tenants, TABLES)
+    declared = [ACCOUNT, ROLE, ADDRESS, session_rows.SESSION]
+    await assert_migrated_as_declared(people.identity.pool, "gateway", declared)
+
+
+@pytest.mark.parametrize(
+    "table", ["events", "api_key", "parked_streams", "parked", "idempotency", "key_use"]
+)
+async def test_every_table_with_tenants_is_fenced(pool: Pool, table: str) -> None:
+    fenced = await pool.fetchrow(
+        "SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE oid = $1::regclass", table
+    )
+
+    assert fenced is not None
+    assert tuple(fenced) == (True, True)
+
+
+async def test_parked_events_are_seen_by_tenant_and_worker(own_pool: Pool, database: str) -> None:
+    migrate("gateway", database)  # Again changes nothing.
+    await own_pool.execute(
+        """INSERT INTO parked_streams (projection, tenant, stream, reason, error)
+        VALUES ('api_key', 'demo', 'key-1', 'poison', 'ValueError')"""
+    )
+    count = "SELECT count(*) FROM parked_streams"
+
+    seen = {"worker": await own_pool.fetchval(count)}
+    async with tenant_pool(database, "gateway") as tenants:
+        for tenant in ("demo", "other"):
+            async with tenant_transaction(tenants, tenant) as connection:
+                seen[tenant] = await connection.fetchval(count)
+
+    assert seen == {"demo": 1, "other": 0, "worker": 1}
