@@ -41,7 +41,6 @@ async def parked(lab: Lab) -> list[tuple[str, int]]:
 
 
 async def switch(lab: Lab, ledger: Ledger | None = None, **options: Any) -> None:
-    """Build the next edition and make it the live one."""
     await rebuild(lab, ledger, **options).build()
     await rebuild(lab, ledger, **options).switch()
 

@@ -136,14 +136,6 @@ def test_a_token_expires_to_the_second() -> None:
         check(token, now=NOW + timedelta(seconds=60))
 
 
-def test_a_token_of_another_type_passes_only_where_that_type_is_asked_for() -> None:
-    token = a_token(typ="access")
-
-    assert check(token, typ="access").subject == "anna"
-    with pytest.raises(TokenInvalid, match="typ"):
-        check(token)
-
-
 @pytest.mark.parametrize("missing", ["aud", "exp", "iat", "iss", "sub", "tenant", "scope", "kind"])
 def test_a_claim_left_out_is_refused(missing: str) -> None:
     claims = claims_of(a_token())
