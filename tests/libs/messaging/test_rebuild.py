@@ -250,10 +250,9 @@ async def _security(lab: Lab) -> list[Any]:
 
 async def test_without_another_edition_there_is_nothing_to_switch_to(lab: Lab) -> None:
     async with lab.live(5):
-        with pytest.raises(NoSuchEdition):
-            await rebuild(lab).switch()
-        with pytest.raises(NoSuchEdition):
-            await rebuild(lab).roll_back()
+        for change in (rebuild(lab).switch, rebuild(lab).roll_back):
+            with pytest.raises(NoSuchEdition):
+                await change()
 
     assert await lab.rows() == expected(5)
 
