@@ -14,15 +14,11 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """Something was sold."""
-
     cents: int
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The till may not be used any more."""
-
     cents: int
 
 
@@ -33,8 +29,6 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """Sell something."""
-
     cents: int
 
 

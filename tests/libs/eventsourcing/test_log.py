@@ -40,43 +40,6 @@ async def test_a_new_stream_is_empty_and_what_was_appended_is_read_back_with_its
     assert appended.token == str(read.xid)
 
 
-async def test_appending_behind_somebody_else_conflicts_and_writes_nothing(log: Log) -> None:
-    first = new()
-    await append(log, first)
-
-    with pytest.raises(VersionConflict):
-        await append(log, new(), new())
-
-    assert [event.event_id for event in await everything(log)] == [first.event_id]
-
-
-async def test_appending_at_the_right_version_continues_the_stream(log: Log) -> None:
-    await append(log, new(), new())
-
-    appended = await append(log, new(), expected=2)
-
-    assert appended.version == 3
-    assert [event.version for event in await log.read("demo", "order-1", after=1)] == [2, 3]
-
-
-async def test_whoever_expects_any_version_is_never_refused(log: Log) -> None:
-    for _ in range(3):
-        await append(log, new(), expected=ANY)
-
-    assert [event.version for event in await log.read("demo", "order-1")] == [1, 2, 3]
-
-
-async def test_a_repeated_append_answers_the_first_result(log: Log) -> None:
-    events = [new(), new()]
-    first = await log.append("order-1", events, expected=NO_STREAM, cause=CAUSE)
-    await append(log, new(), expected=2)
-
-    again = await log.append("order-1", events, expected=NO_STREAM, cause=CAUSE)
-
-    assert again == first
-    assert len(await everything(log)) == 3
-
-
 async def test_event_ids_belong_to_one_append_once_and_in_their_order(log: Log) -> None:
     one, two = new(), new()
     await append(log, one, two)
@@ -146,16 +109,6 @@ async def test_nothing_appended_is_told_as_nothing(log: Log) -> None:
     assert len(await everything(log)) == 1
 
 
-async def test_pages_give_all_events_once_by_position(log: Log) -> None:
-    for number in range(7):
-        await append(log, new(), stream=f"order-{number % 2}", expected=ANY)
-
-    positions = [event.position for event in await everything(log, page=2)]
-
-    assert len(positions) == 7
-    assert positions == sorted(positions)
-
-
 async def test_a_past_moment_of_the_log_stays_as_it_was(log: Log) -> None:
     await append(log, new(), expected=ANY)
     moment = await log.now()
@@ -164,20 +117,6 @@ async def test_a_past_moment_of_the_log_stays_as_it_was(log: Log) -> None:
     past = [event async for page in log.read_all(as_of=moment) for event in page]
 
     assert [event.version for event in past] == [1]
-
-
-async def test_of_many_writers_at_one_version_exactly_one_wins(log: Log) -> None:
-    async def write() -> bool:
-        try:
-            await append(log, new())
-        except VersionConflict:
-            return False
-        return True
-
-    wins = await asyncio.gather(*(write() for _ in range(32)))
-
-    assert sum(wins) == 1
-    assert len(await log.read("demo", "order-1")) == 1
 
 
 async def test_facts_say_which_were_new_and_in_which_transactions_they_are(log: Log) -> None:
@@ -205,15 +144,6 @@ async def test_facts_have_no_version_and_no_place_in_the_stream_and_are_no_event
     assert set(await log.find([known.event_id, uuid4()])) == {known.event_id}
     with pytest.raises(EventIdReused):
         await append(log, new(known.event_id), stream="scan-1", expected=ANY)
-
-
-async def test_parallel_identical_facts_are_counted_once(log: Log) -> None:
-    batch = [fact() for _ in range(20)]
-
-    answers = await asyncio.gather(*(log.append_facts(batch, cause=CAUSE) for _ in range(12)))
-
-    assert sum(len(answer.new) for answer in answers) == 20
-    assert len(await everything(log)) == 20
 
 
 async def test_facts_bound_to_an_append_are_written_with_it_once(log: Log) -> None:

@@ -122,16 +122,6 @@ def test_a_bound_fact_is_not_new_to_whoever_tells_it_later_in_the_group() -> Non
     ]
 
 
-def test_two_appends_of_a_group_do_not_bind_the_same_fact() -> None:
-    planned = plan([binding("order-1", 2, 1), binding("order-2", 3, 1)], {}, {})
-
-    first, second = planned.answers(9, {row.event.event_id for row in planned.rows}, {})
-
-    assert first == Appended(1, "9")
-    assert isinstance(second, VersionConflict)
-    assert len(planned.rows) == 2
-
-
 def test_a_guess_believes_what_the_first_of_a_stream_expects() -> None:
     guessed = guess([append(1, expected=4), append(2, expected=5), append(3, expected=4)])
 

@@ -62,7 +62,6 @@ class Gateway:
 
 @asynccontextmanager
 async def fetching(gateway: Gateway) -> AsyncIterator[TokenVerifier]:
-    """A verifier that fetches its keys from the gateway."""
     gateway.hold.set()
     async with serving(jwks=gateway.answer) as url, open_client() as session:
         yield verifier(jwks_url=f"{url}/jwks", session=session)

@@ -43,7 +43,6 @@ async def lab(pool: asyncpg.Pool, kafka_bootstrap: str, prefix: str) -> Lab:
 
 @pytest.fixture
 async def breakable_lab(pool: asyncpg.Pool, own_kafka: KafkaServer, prefix: str) -> Lab:
-    """The laboratory at a broker that may be suspended."""
     return await _open_lab(pool, own_kafka.bootstrap, prefix)
 
 

@@ -244,7 +244,6 @@ async def rows_of_ledger(pool: asyncpg.Pool, schema: str = "public") -> dict[str
 
 @asynccontextmanager
 async def open_admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A client that administers the broker."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:

@@ -20,9 +20,9 @@ from libs.messaging.checkpoints import Overtaken
 from libs.messaging.diff import compare
 from libs.messaging.editions import Schemas
 from libs.messaging.parking import StoredRecord
-from libs.messaging.rebuild import Rebuild
 from tests.libs.messaging.history import value_of
 from tests.libs.messaging.lab import CAUSE, WRITER_CODEC, Ledger, Numbered, rows_of_ledger
+from tests.libs.messaging.rebuilding import replayed
 from tests.libs.messaging.setup import EMPTY, open_database
 from tests.libs.messaging.wires import TOPIC, lane, recorded
 
@@ -35,15 +35,6 @@ def history(count: int, streams: int = 3) -> list[StoredRecord]:
     return lane(events)
 
 
-async def test_a_batch_moves_model_and_checkpoint_together(pool: asyncpg.Pool) -> None:
-    applied = await apply(pool, Ledger().projection, history(6, streams=2))
-
-    assert await rows_of_ledger(pool) == {"order-0": [0, 2, 4], "order-1": [1, 3, 5]}
-    assert applied.next_offsets == {LANE: 6}
-    place = (await checkpoints.read(pool, "ledger"))[LANE]
-    assert (place.next_offset, place.relay_seq) == (6, 6)
-
-
 async def test_a_batch_that_fails_at_the_end_leaves_nothing(pool: asyncpg.Pool) -> None:
     await pool.execute("ALTER TABLE checkpoints ADD CHECK (next_offset < 6)")
 
@@ -52,18 +43,6 @@ async def test_a_batch_that_fails_at_the_end_leaves_nothing(pool: asyncpg.Pool) 
 
     assert await rows_of_ledger(pool) == {}
     assert (await checkpoints.read(pool, "ledger")).get(LANE) is None
-
-
-async def test_a_gap_is_told_and_nothing_behind_it_applied(pool: asyncpg.Pool) -> None:
-    records = history(6, streams=1)
-
-    applied = await apply(pool, Ledger().projection, records[:2] + records[3:])
-
-    assert await rows_of_ledger(pool) == {"order-0": [0, 1]}
-    assert applied.next_offsets == {LANE: 2}
-    assert set(applied.gaps) == {LANE}
-    assert not (await apply(pool, Ledger().projection, records)).gaps
-    assert await rows_of_ledger(pool) == {"order-0": [0, 1, 2, 3, 4, 5]}
 
 
 async def test_a_gap_in_one_partition_holds_up_no_other(pool: asyncpg.Pool) -> None:
@@ -200,7 +179,6 @@ async def _compare(
     async with open_database(address) as pool:
         await pool.execute(EMPTY)
         projection = Ledger().projection
-        rebuild = Rebuild(pool, projection, SCHEMAS, service="lab", bootstrap="", prefix="t")
         store = EventStore(PostgresLog(pool), WRITER_CODEC)
         await _append(store, appends[:base])
         moment = await store.log.now()
@@ -211,8 +189,7 @@ async def _compare(
         for part in _cut(records, cuts):
             await apply(pool, projection, part)
         offset = sum(size for _, size in appends[:end])
-        await rebuild._prepare(moment, {(TOPIC, 0): offset})
-        await rebuild._replay(moment)
+        await replayed(pool, projection, moment, {(TOPIC, 0): offset})
         for part in _cut(records[offset:], cuts):
             await apply(pool, projection, part, SCHEMAS.next_edition)
 

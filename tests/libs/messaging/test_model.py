@@ -30,11 +30,10 @@ from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.postgres import PostgresLog
 from libs.messaging import parking, unpark
 from libs.messaging.apply import apply
-from libs.messaging.editions import Schemas
-from libs.messaging.rebuild import Rebuild
 from libs.messaging.unpark import NotParked, StillFailing
 from tests.libs.eventsourcing.events import fact, new
 from tests.libs.messaging.lab import CAUSE, Ledger, rows_of_ledger
+from tests.libs.messaging.rebuilding import replayed
 from tests.libs.messaging.setup import EMPTY, open_database
 from tests.libs.messaging.wires import lane
 
@@ -165,7 +164,8 @@ class Model(RuleBasedStateMachine):
     @precondition(lambda self: isinstance(self.log, PostgresLog))
     @rule()
     def rebuild(self) -> None:
-        self.run_(self._rebuild())
+        moment = self.run_(self.log.now())
+        self.run_(replayed(self.pool, self.ledger.projection, moment, {}))
         table: dict[str, list[int]] = {}
         stopped: set[str] = set()
         for stream, _, kind, number in self.events:
@@ -174,19 +174,6 @@ class Model(RuleBasedStateMachine):
             if stream not in stopped:
                 table.setdefault(stream, []).append(number)
         assert self.rows("public_next") == table
-
-    async def _rebuild(self) -> None:
-        rebuild = Rebuild(
-            self.pool,
-            self.ledger.projection,
-            Schemas("public"),
-            service="lab",
-            bootstrap="",
-            prefix="t",
-        )
-        moment = await self.log.now()
-        await rebuild._prepare(moment, {})
-        await rebuild._replay(moment)
 
     def rows(self, schema: str = "public") -> dict[str, list[int]]:
         return dict(self.run_(rows_of_ledger(self.pool, schema)))

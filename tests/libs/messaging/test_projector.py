@@ -64,15 +64,6 @@ async def test_a_member_without_lanes_stands_by_and_is_ready(lab: Lab) -> None:
     assert await ready() == [False] * 4
 
 
-async def test_losing_the_database_again_and_again_loses_nothing(lab: Lab) -> None:
-    async with running(lab.relay(), lab.projector(max_records=5)):
-        for number in range(5):
-            await lab.append_numbers(range(30 * number, 30 * (number + 1)))
-            await lab.terminate_backends()
-        await lab.applied(150)
-    await lab.sent(150)
-
-
 async def test_a_lock_in_the_way_is_waited_for_and_the_lag_is_measured(lab: Lab) -> None:
     database = await lab.pool.fetchval("SELECT current_database()")
     await lab.pool.execute(f"ALTER DATABASE {database} SET lock_timeout = '50ms'")

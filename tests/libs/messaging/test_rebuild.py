@@ -41,7 +41,6 @@ async def parked(lab: Lab) -> list[tuple[str, int]]:
 
 
 async def switch(lab: Lab, ledger: Ledger | None = None, **options: Any) -> None:
-    """Build the next edition and make it the live one."""
     await rebuild(lab, ledger, **options).build()
     await rebuild(lab, ledger, **options).switch()
 
@@ -251,10 +250,9 @@ async def _security(lab: Lab) -> list[Any]:
 
 async def test_without_another_edition_there_is_nothing_to_switch_to(lab: Lab) -> None:
     async with lab.live(5):
-        with pytest.raises(NoSuchEdition):
-            await rebuild(lab).switch()
-        with pytest.raises(NoSuchEdition):
-            await rebuild(lab).roll_back()
+        for change in (rebuild(lab).switch, rebuild(lab).roll_back):
+            with pytest.raises(NoSuchEdition):
+                await change()
 
     assert await lab.rows() == expected(5)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -14,9 +13,3 @@ async def admin(database: str) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(database)
     yield connection
     await connection.close()
-
-
-def as_login(database: str, login: str) -> str:
-    """The same database for another login; its password is x."""
-    parts = urlsplit(database)
-    return parts._replace(netloc=f"{login}:x@{parts.netloc.rpartition('@')[2]}").geturl()

@@ -17,7 +17,6 @@ from libs.postgres.migrate import migrate, pending
 from libs.postgres.pool import Pool, open_pool, tenant_transaction
 from libs.postgres.revisions import MigrationFault, unapplied
 from libs.postgres.rls import application_role
-from tests.libs.postgres.conftest import as_login
 
 FIRST = '''
 """A box."""
@@ -206,7 +205,9 @@ async def test_a_login_that_is_no_superuser_may_migrate_and_become_the_role(
     await admin.execute(f"CREATE ROLE {login} LOGIN PASSWORD 'x' CREATEROLE")
     name = await admin.fetchval("SELECT current_database()")
     await admin.execute(f"GRANT CREATE ON DATABASE {name} TO {login}")
-    own = replace(service, database=as_login(service.database, login))
+    address = urlsplit(service.database)
+    netloc = f"{login}:x@{address.netloc.rpartition('@')[2]}"
+    own = replace(service, database=address._replace(netloc=netloc).geturl())
 
     own.migrate()
 

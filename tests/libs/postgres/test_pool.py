@@ -23,7 +23,6 @@ from libs.postgres.pool import (
     tenant_transaction,
 )
 from libs.postgres.rls import application_role, enable_tenant_rls, grant
-from tests.libs.postgres.conftest import as_login
 
 INSERT = "INSERT INTO box VALUES ($1, 'a')"
 
@@ -188,35 +187,6 @@ async def test_a_tenant_cannot_be_nobody_or_the_system(
     with pytest.raises(ValueError, match="tenant"):
         async with opened(pool, tenant):
             pass
-
-
-async def test_the_tenant_is_forgotten_when_its_transaction_fails(pool: Pool) -> None:
-    async with acquired(pool) as connection:
-        await connection.execute("SELECT 1")
-        failing = connection.transaction()
-        await failing.start()
-        await connection.execute("SELECT set_config('tillstream.tenant', 'flora', true)")
-        with pytest.raises(asyncpg.DivisionByZeroError):
-            await connection.execute("SELECT 1 / 0")
-        await failing.rollback()
-
-        assert await connection.fetchval("SELECT count(*) FROM box") == 0
-
-
-async def test_a_login_that_is_no_superuser_drops_its_own_rights(
-    database: str, service: str, admin: Any
-) -> None:
-    login, role = f"login_{service}", application_role(service)
-    await admin.execute(f"CREATE ROLE {login} LOGIN PASSWORD 'x'")
-    await admin.execute(f"GRANT {role} TO {login} WITH INHERIT FALSE, SET TRUE")
-    try:
-        async with pool_of(as_login(database, login), service) as pool:
-            row = await pool.fetchrow("SELECT current_user, session_user")
-    finally:
-        await admin.execute(f"DROP ROLE {login}")
-
-    assert row is not None
-    assert tuple(row) == (role, login)
 
 
 async def reading(pool: Pool, cut: Callable[[int], Awaitable[object]]) -> None:

@@ -298,32 +298,21 @@ def test_a_served_process_finishes_its_requests_on_sigterm() -> None:
     assert answer.endswith(b"done")
 
 
-async def test_turns_follow_each_other_until_it_is_stopped() -> None:
+async def test_turns_follow_each_other_also_failed_ones_until_it_is_stopped() -> None:
     stop, taken = asyncio.Event(), 0
+    errors = {1: Unavailable(), 2: ValueError("mine")}
 
     async def turn() -> None:
         nonlocal taken
         taken += 1
-        if taken == 3:
+        if taken in errors:
+            raise errors[taken]
+        if taken == 4:
             stop.set()
-
-    await asyncio.wait_for(rounds("count", turn, seconds=0)(stop), PATIENCE_SECONDS)
-
-    assert taken == 3
-
-
-async def test_a_failed_turn_is_followed_by_another() -> None:
-    stop = asyncio.Event()
-    errors: list[Exception] = [Unavailable(), ValueError("mine")]
-
-    async def turn() -> None:
-        if errors:
-            raise errors.pop(0)
-        stop.set()
 
     await asyncio.wait_for(rounds("fail", turn, seconds=0.001)(stop), PATIENCE_SECONDS)
 
-    assert not errors
+    assert taken == 4
 
 
 async def test_a_turn_under_way_is_finished() -> None:

@@ -18,13 +18,11 @@ from tests.services.ingest.service import ReadModels, Service, open_service
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock at noon."""
     return Clock(NOON)
 
 
 @pytest.fixture
 def store(clock: Clock) -> Store:
-    """An empty log in memory."""
     return Store(MemoryLog(clock=clock), Codec[IngestEvent](EVENTS), clock=clock)
 
 

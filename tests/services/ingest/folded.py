@@ -34,14 +34,12 @@ def one_by_one(scans: Sequence[ScanRecorded], asked: date, zone: ZoneInfo) -> tu
 
 
 def turned(box: Standing, scan: ScanRecorded) -> Standing:
-    """The box after one more scan."""
     if scan.kind not in TURNS:
         return box
     return evolve(box, Turned(scan.effective_at, scan.received_at, scan.scan_id, Turn(scan.kind)))
 
 
 def day_of(scan: ScanRecorded, zone: ZoneInfo) -> date:
-    """The day of the scan."""
     return scan.effective_at.astimezone(zone).date()
 
 

@@ -219,7 +219,6 @@ async def fill(database: str, *statements: str) -> None:
 
 
 def asking(days: Days = TODAY, tenant: str = "demo", **filters: Any) -> Question:
-    """A question of one tenant about some days."""
     return Question(tenant=tenant, days=days, **filters)
 
 

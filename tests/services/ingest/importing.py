@@ -39,7 +39,6 @@ class Importer:
     progress: list[tuple[str, int, int | None]] = field(default_factory=list)
 
     async def __call__(self, *sources: Path | Source, dry: bool = False, **changes: Any) -> Report:
-        """One run."""
         run = Run(
             store=self.store,
             tenant=self.tenant,
@@ -76,12 +75,10 @@ def source(path: Path, choice: Choice | None = None) -> Source:
 
 
 def numbers(account: Account) -> Numbers:
-    """What an account says."""
     return account.total, account.inserted, account.skipped, account.rejected
 
 
 def a_row(number: int, **changes: str) -> dict[str, str]:
-    """A row of an item at noon."""
     fields = {
         "uuid": f"00000000-0000-4000-8000-{number:012}",
         "ts": "31.10.2025 12:00:00",
@@ -103,11 +100,9 @@ def a_csv(path: Path, rows: Iterable[dict[str, str]]) -> Path:
 
 
 def file_with(path: Path, content: bytes) -> Path:
-    """A file with this in it."""
     path.write_bytes(content)
     return path
 
 
 def files_in(folder: Path) -> list[str]:
-    """What is in a folder."""
     return [path.name for path in folder.iterdir()]

@@ -78,7 +78,6 @@ class Service:
 
     @property
     def deps(self) -> Deps:
-        """What the API was built with."""
         deps: Deps = self.app.state.deps
         return deps
 

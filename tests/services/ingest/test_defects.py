@@ -19,7 +19,8 @@ CAUGHT: Final = """
  3 test_one_bad_event_neither_fails_nor_stops_the_batch
  4 test_240_parallel_identical_batches_are_all_answered_and_counted_once
  5 test_a_removed_item_stays_removed_when_the_morning_is_sent_again
- 6 test_equal_barcodes_are_separate_units
+ 6 test_of_equal_barcodes_in_a_box_the_latest_scanned_goes
+ 6 test_parallel_removals_of_equal_units_take_one_each
  7 test_what_is_no_item_cannot_be_removed
  7 test_the_audit_carries_what_all_items_have_in_common
  8 test_a_box_is_as_its_last_opening_and_closing_say
@@ -64,7 +65,7 @@ CAUGHT: Final = """
 32 test_total_is_inserted_and_skipped_and_rejected
 32 test_what_a_device_has_sent_is_skipped
 35 test_days_filters_and_removals_choose_the_rows
-35 test_a_reader_of_csv_reads_back_what_was_stored
+35 test_an_export_is_imported_as_what_it_is_of
 """
 
 

@@ -74,8 +74,6 @@ class SheetsApi:
 
 @asynccontextmanager
 async def serving(api: SheetsApi) -> AsyncIterator[SheetsApi]:
-    """The API on a free port."""
-
     async def metadata(request: web.Request) -> web.Response:
         return _guarded(api, request) or web.json_response(_metadata(api))
 

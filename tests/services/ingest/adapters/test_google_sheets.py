@@ -39,7 +39,6 @@ class Slept(list[float]):
 
 @pytest.fixture
 async def api() -> AsyncIterator[SheetsApi]:
-    """Two months and another sheet."""
     sheets: dict[str, Grid] = {
         "raw_log_2025_10": OCTOBER,
         "Настройки": [["x"]],
@@ -47,12 +46,6 @@ async def api() -> AsyncIterator[SheetsApi]:
     }
     async with serving(SheetsApi(sheets)) as served:
         yield served
-
-
-@pytest.fixture
-def slept() -> Slept:
-    """How long was slept."""
-    return Slept()
 
 
 async def read(
@@ -112,8 +105,9 @@ async def test_many_rows_come_in_few_requests_and_small_pages(
 
 
 async def test_a_busy_api_is_left_alone_as_long_as_it_wishes(
-    api: SheetsApi, tmp_path: Path, slept: Slept
+    api: SheetsApi, tmp_path: Path
 ) -> None:
+    slept = Slept()
     until = format_datetime(NOON + timedelta(seconds=33), usegmt=True)
     api.troubles = [(429, {"Retry-After": "17"}), (429, {"Retry-After": until}), (429, {})]
     api.troubles += [(503, {}), (429, {"Retry-After": "86400"})]
@@ -124,29 +118,27 @@ async def test_a_busy_api_is_left_alone_as_long_as_it_wishes(
     assert slept == [17, 33, 4, 8, google_sheets.LONGEST_WAIT]
 
 
-async def test_an_api_that_stays_busy_is_given_up(
-    api: SheetsApi, tmp_path: Path, slept: Slept
-) -> None:
-    api.troubles = [(429, {})] * 100
+async def test_an_api_that_stays_busy_is_given_up(api: SheetsApi, tmp_path: Path) -> None:
+    api.troubles, slept = [(429, {})] * 100, Slept()
 
     assert "try again later" in await refusal(api, api.credentials(tmp_path), slept=slept)
     assert len(slept) == google_sheets.TRIES - 1
 
 
-async def test_an_api_that_cannot_be_reached_is_given_up(tmp_path: Path, slept: Slept) -> None:
+async def test_an_api_that_cannot_be_reached_is_given_up(tmp_path: Path) -> None:
     async with serving(SheetsApi({})) as api:
         key = api.credentials(tmp_path)
 
-    assert "cannot be reached" in await refusal(api, key, slept=slept)
+    assert "cannot be reached" in await refusal(api, key)
 
 
 @pytest.mark.parametrize(
     ("status", "said"), [(403, "not shared"), (404, "no spreadsheet"), (400, "does not understand")]
 )
 async def test_a_refusal_is_one_sentence(
-    api: SheetsApi, tmp_path: Path, slept: Slept, status: int, said: str
+    api: SheetsApi, tmp_path: Path, status: int, said: str
 ) -> None:
-    api.troubles = [(status, {})]
+    api.troubles, slept = [(status, {})], Slept()
 
     reason = await refusal(api, api.credentials(tmp_path), slept=slept)
 

@@ -33,14 +33,12 @@ async def read(path: Path, choice: Choice = EVERYTHING) -> dict[str, list[Row]]:
 
 
 async def refusal(path: Path, choice: Choice = EVERYTHING) -> str:
-    """Why a file is not read."""
     with pytest.raises(Unreadable) as unreadable:
         await read(path, choice)
     return str(unreadable.value)
 
 
 def csv(home: Path, text: str, encoding: str = "utf-8") -> Path:
-    """A file of text."""
     return file_with(home / f"{SHEET}.csv", text.encode(encoding))
 
 

@@ -43,7 +43,9 @@ async def test_rows_that_do_not_fit_go_on_in_further_sheets(count: int, sizes: l
 
     assert book.sheetnames == ["scans", "scans 2", "scans 3"][: len(sizes)]
     assert [sheet.max_row - 1 for sheet in book] == sizes
-    assert {(sheet["A1"].value, sheet["A1"].font.b) for sheet in book} == {("code", True)}
+    for sheet in book:
+        assert [(cell.value, cell.font.b) for cell in sheet[1]] == [("code", True), ("ts", True)]
+        assert sheet.column_dimensions["A"].width >= 20
     assert {sheet.freeze_panes for sheet in book} == {"A2"}
     assert [sheet.auto_filter.ref for sheet in book] == [f"A1:B{size + 1}" for size in sizes]
     codes = [row[0].value for sheet in book for row in sheet.iter_rows(min_row=2)]

@@ -154,7 +154,6 @@ BODIES = {
 
 
 def ids_in_bodies(ids: dict[str, str]) -> list[tuple[str, Any]]:
-    """The routes that take ids in a body."""
     return [
         (VERIFY, {"uuids": [ids["uuid"], ids["id"]]}),
         (BULK, {"operator": "mallory", "uuids": [ids["uuid"]]}),

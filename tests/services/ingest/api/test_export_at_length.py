@@ -54,7 +54,6 @@ async def export(session: Session, kind: str, **asked: str) -> aiohttp.ClientRes
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary files go."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
@@ -81,7 +80,6 @@ async def exporters(database: str) -> list[int]:
 
 
 def writers() -> list[psutil.Process]:
-    """Processes of ours that write workbooks."""
     return [
         child
         for child in psutil.Process().children()

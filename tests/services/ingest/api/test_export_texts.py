@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -21,7 +21,6 @@ from libs.eventsourcing.memory import MemoryLog
 from libs.postgres.query import Row
 from services.ingest.api import csv_lines
 from services.ingest.domain.cell import restored, scanned
-from services.ingest.domain.day import written
 from services.ingest.domain.scan import SKEW
 from tests.services.ingest.history import NOON, ZONE, Store, a_scan, events_in
 from tests.services.ingest.importing import Importer, file_with, numbers
@@ -64,40 +63,6 @@ def test_a_hostile_text_is_no_formula_in_any_column_and_comes_back(text: str) ->
         assert cell[:2] + cell[-1] == '=""'
         assert '"' not in cell[2:-1].replace('""', "")
         assert scanned(cell) == text
-
-
-@given(
-    st.lists(
-        st.fixed_dictionaries(
-            {
-                **dict.fromkeys(FIELDS, TEXT),
-                "details": TEXT | st.none(),
-                "scan_id": st.uuids(),
-                "effective_at": MOMENT,
-                "received_at": MOMENT,
-            }
-        ),
-        max_size=5,
-    )
-)
-def test_a_reader_of_csv_reads_back_what_was_stored(rows: list[dict[str, Any]]) -> None:
-    content = csv_lines.head(csv_lines.LOG) + csv_lines.log_lines(cast(list[Row], rows), ZONE)
-
-    header, *lines = read(content)
-
-    assert header == list(csv_lines.LOG)
-    assert [
-        (line[0], line[1], line[9], [restored(line[COLUMN[name]]) for name in FIELDS])
-        for line in ([*line[:7], scanned(line[7]), *line[8:]] for line in lines)
-    ] == [
-        (
-            str(row["scan_id"]),
-            written(row["effective_at"], ZONE),
-            written(row["received_at"], ZONE),
-            [row[name] or "" if name != "code" else restored(row[name]) for name in FIELDS],
-        )
-        for row in rows
-    ]
 
 
 SHORT = TEXT.map(lambda text: text[:40])

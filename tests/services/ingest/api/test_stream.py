@@ -31,13 +31,11 @@ def lively_app(ingest: Service, **different: Any) -> FastAPI:
 
 @pytest.fixture
 def lively(ingest: Service) -> FastAPI:
-    """The API, reading and beating often."""
     return lively_app(ingest)
 
 
 @pytest.fixture
 def listen(lively: FastAPI, ingest: Service) -> Listen:
-    """A viewer who listens."""
     return partial(listening, lively, ingest.viewer, STREAM)
 
 

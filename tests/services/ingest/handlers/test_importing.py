@@ -47,7 +47,6 @@ REJECTED = (a_row(1, ts="garbage"), a_row(2), a_row(3, operator="", details="=1+
 
 @pytest.fixture
 def importer(store: Store) -> Importer:
-    """An importer into a log in memory."""
     return Importer(store)
 
 

@@ -1,7 +1,6 @@
 """What happens when items are taken back, also by several at once and in a real log."""
 
 import asyncio
-from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -19,7 +18,6 @@ from tests.services.ingest.history import DEMO, NOON, Store, a_scan, append, eve
 
 OTHER = Cause(tenant="other")
 remove_listed = partial(removal.remove_listed, cause=DEMO)
-remove_event = partial(removal.remove_event, cause=DEMO)
 remove_from_box = partial(
     removal.remove_from_box, box="ivancov/8", code="2042469234860", cause=DEMO
 )
@@ -46,16 +44,6 @@ def candidates(*numbers: int, complete: bool = True) -> Look:
 
 async def removed_ids(store: Store) -> list[int]:
     return sorted(event.scan.scan_id.int for event in await events_in(store, ItemRemoved))
-
-
-async def test_equal_barcodes_are_separate_units(store: Store) -> None:
-    await append(store, *(a_scan(n, scanned_at=NOON + timedelta(minutes=n)) for n in (1, 2, 3)))
-
-    gone = []
-    while done := await remove_from_box(store, candidates(1, 2, 3), order=order(kind="REMOVE")):
-        gone += [scan_id.int for scan_id in done.audit.removed]
-
-    assert gone == [3, 2, 1]
 
 
 async def test_a_repeated_order_with_a_key_answers_the_first_result(store: Store) -> None:

@@ -1,6 +1,5 @@
 """From the bytes of a batch to stored scans, and what a device is answered that asks for them."""
 
-import asyncio
 import json
 from contextlib import suppress
 from datetime import timedelta
@@ -34,13 +33,6 @@ def counts(recorded: Recorded) -> tuple[int, int, int]:
 
 async def codes(store: Store) -> set[str]:
     return {scan.code for scan in await events_in(store, ScanRecorded)}
-
-
-async def test_within_a_batch_the_first_of_a_uuid_wins(store: Store) -> None:
-    recorded = await send(store, event(1), event(1), event(1, code="other"))
-
-    assert counts(recorded) == (1, 2, 0)
-    assert await codes(store) == {"1"}
 
 
 async def test_a_bad_event_sent_again_is_an_error_again_but_kept_once(store: Store) -> None:
@@ -105,15 +97,6 @@ async def test_an_endless_bad_event_is_kept_as_far_as_kafka_can_carry(store: Sto
 
     (recorded,) = [one async for page in store.log.read_all() for one in page]
     assert len(recorded.data) < 900_000
-
-
-async def test_parallel_identical_batches_count_every_scan_once(stores: list[Store]) -> None:
-    events = [event(n) for n in range(20)]
-
-    answers = await asyncio.gather(*(send(stores[n % 2], *events) for n in range(24)))
-
-    assert sum(answer.inserted for answer in answers) == 20
-    assert all(counts(answer)[:2] == (a := answer.inserted, 20 - a) for answer in answers)
 
 
 async def test_what_a_device_can_send_a_real_log_can_hold(stores: list[Store]) -> None:

@@ -12,7 +12,6 @@ from tests.services.ingest.history import TODAY, ZONE, Store, a_scan, append, as
 
 
 async def fill(store: Store, tenant: str, first: int, number: int) -> None:
-    """Scans of one operator, in one append."""
     scans = [a_scan(n, operator=f"{tenant}'s anna") for n in range(first, first + number)]
     await append(store, *scans, tenant=tenant)
 

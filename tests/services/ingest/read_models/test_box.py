@@ -14,7 +14,7 @@ from libs.postgres.pool import Pool
 from services.ingest.domain.day import Days
 from services.ingest.domain.question import Question
 from services.ingest.read_models import box, box_queries
-from services.ingest.read_models.box import Boxes, FoundBox, Total
+from services.ingest.read_models.box import FoundBox, Total
 from tests.services.ingest import folded
 from tests.services.ingest.history import (
     NOON,
@@ -27,48 +27,7 @@ from tests.services.ingest.history import (
     removed,
 )
 
-TOMORROW = Days(first=date(2025, 11, 1), last=date(2025, 11, 1))
-BOTH = Days(first=TODAY.first, last=TOMORROW.last)
 DAY = TODAY.first
-
-
-async def answer(
-    pool: Pool,
-    days: Days = TODAY,
-    *,
-    limit: int = 1000,
-    offset: int = 0,
-    items: int = 100,
-) -> Boxes:
-    return await box.answer(pool, asking(days), limit=limit, offset=offset, items=items)
-
-
-async def test_pages_cut_one_order_and_totals_count_every_page(pool: Pool) -> None:
-    await record(
-        pool,
-        *(
-            a_scan(
-                n,
-                client=f"client-{n % 3}",
-                box=f"x/{n % 11}",
-                city=f"city-{n % 2}",
-                kind=("ITEM", "BOX")[n % 5 == 0],
-                scanned_at=NOON + timedelta(days=n % 2),
-            )
-            for n in range(300)
-        ),
-    )
-
-    everything = await answer(pool, BOTH)
-    pages = [await answer(pool, BOTH, limit=7, offset=7 * n) for n in range(20)]
-
-    def keys(found: Boxes) -> list[tuple[str, str, str, date]]:
-        return [(one.client, one.city, one.label, one.day) for one in found.boxes]
-
-    assert keys(everything) == [key for page in pages for key in keys(page)]
-    assert len(keys(everything)) == len(set(keys(everything))) == everything.total().boxes
-    assert {page.total() for page in pages} == {everything.total()}
-    assert everything.total().items == 240
 
 
 async def test_items_are_cut_and_counted_nevertheless(
@@ -78,7 +37,7 @@ async def test_items_are_cut_and_counted_nevertheless(
     monkeypatch.setattr(box, "ITEMS_AT_MOST", 12)
 
     for most, listed in ((0, [0, 0]), (3, [3, 3]), (100, [10, 2])):
-        found = await answer(pool, items=most)
+        found = await box.answer(pool, asking(), limit=1000, items=most)
         assert [len(one.items) for one in found.boxes] == listed
         assert [one.tally.items for one in found.boxes] == [10, 10]
 
@@ -147,10 +106,15 @@ async def test_every_question_is_answered_as_by_folding_every_event(pool: Pool, 
     brought_along = 0
     for question in QUESTIONS:
         expected = folded.boxes(about_boxes, gone, question, ZONE)
-        found = await box.answer(pool, question, limit=1000, items=100)
-        assert as_folded(found.boxes) == expected, question
-        assert found.total() == Total(sum(one["count"] for one in expected), len(expected))
-        brought_along += sum(one.continued for one in found.boxes)
+        pages = [
+            await box.answer(pool, question, limit=9, offset=offset, items=100)
+            for offset in range(0, len(expected) + 9, 9)
+        ]
+        found = [one for page in pages for one in page.boxes]
+        assert as_folded(found) == expected, question
+        total = Total(sum(one["count"] for one in expected), len(expected))
+        assert {page.total() for page in pages} == {total}
+        brought_along += sum(one.continued for one in found)
     assert brought_along
 
 
