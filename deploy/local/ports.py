@@ -3,6 +3,7 @@
 import json
 import random
 import socket
+from collections.abc import Collection
 from pathlib import Path
 
 from deploy.local.files import write_whole
@@ -34,17 +35,21 @@ def answers(port: int, *, timeout_seconds: float = 0.5) -> bool:
     return True
 
 
-def free_port() -> int:
+def free_port(*, apart_from: Collection[int] = ()) -> int:
     """A port nobody listens on; another process may still take it before the caller does."""
-    return next(port for port in random.sample(CANDIDATES, k=len(CANDIDATES)) if is_free(port))
+    candidates = random.sample(CANDIDATES, k=len(CANDIDATES))
+    return next(port for port in candidates if port not in apart_from and is_free(port))
 
 
 def remembered_port(home: Path, name: str) -> int:
-    """The port `name` had last time if it is still free, else a new one, written down."""
+    """The port `name` had last time if it is still free, else a new one, written down.
+
+    No two names get one port, though none of them listens yet.
+    """
     file = home / "ports.json"
     known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
-    port = known.get(name)
-    if port is None or not is_free(port):
-        port = free_port()
+    port = known.pop(name, None)
+    if port is None or port in known.values() or not is_free(port):
+        port = free_port(apart_from=known.values())
         write_whole(file, json.dumps(known | {name: port}, indent=2) + "\n")
     return port

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import embedded, java, preflight
+from deploy.local import embedded, java, ports, preflight
 from deploy.local.download import quietly
 from deploy.local.ports import free_port, is_free, remembered_port
 from deploy.local.settings import LocalSettings
@@ -87,3 +87,12 @@ def test_a_port_is_kept_while_it_is_free_and_replaced_when_it_is_not(home: Path)
         other.bind(("127.0.0.1", port))
         other.listen()
         assert remembered_port(home, "ingest") != port
+
+
+def test_programs_that_do_not_listen_yet_have_ports_of_their_own(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = [port for port in ports.CANDIDATES if is_free(port)][:4]
+    monkeypatch.setattr(ports, "CANDIDATES", few)
+
+    assert {remembered_port(home, name) for name in ("a", "b", "c", "d")} == {*few}
