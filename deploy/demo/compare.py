@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from deploy.demo import rows, sums, truth
 from deploy.demo.ledger import Ledger
 from deploy.demo.sums import Ask, Scope, Sums
-from deploy.demo.truth import Question, Row, State, Told
+from deploy.demo.truth import Box, Question, Row, State, Told
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,8 +90,8 @@ async def _everybody(
 async def _each_operator(
     ask: Ask, told: Sequence[Told], accepted: Sequence[Row], scope: Scope
 ) -> list[Line]:
-    """Everything that is said about one operator, and each of their rows."""
-    found = []
+    """Everything that is said about one operator, each of their rows, and of their boxes."""
+    found, boxes = [], truth.boxes(told)
     for name in sorted({row.operator for row in accepted}):
         question = scope.whole(operator=name)
         found.append(_state_line(name, accepted, question, await ask.state(question)))
@@ -106,7 +106,20 @@ async def _each_operator(
                 shown=f"{len(shown)}" + (f" ({wrong})" if wrong else ""),
             )
         )
+        if left := boxes.get(name):
+            found.append(_box_line(name, left, await ask.boxes(question)))
     return found
+
+
+def _box_line(name: str, left: Mapping[Box, str], shown: Mapping[Box, str]) -> Line:
+    """Boxes as their device left them; printed are the counts, and how many are otherwise."""
+    wrong = sum(1 for box, status in left.items() if shown.get(box) != status)
+    counts = spelled({status: list(left.values()).count(status) for status in ("closed", "open")})
+    return Line(
+        what=f"{name}: boxes as the device left them",
+        sent=counts,
+        shown=f"{wrong} otherwise" if wrong else counts,
+    )
 
 
 async def _each_filter(ask: Ask, accepted: Sequence[Row], scope: Scope) -> list[Line]:

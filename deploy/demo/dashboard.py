@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import aiohttp
 
-from deploy.demo.truth import Question, State, read_state
+from deploy.demo.truth import Box, Question, State, read_state
 
 STATE_PATH: Final = "/api/v1/dashboard/state"
+BOXES_PATH: Final = "/api/v1/dashboard/boxes"
 RAW_PATH: Final = "/api/v1/dashboard/raw"
 QUARANTINE_PATH: Final = "/api/v1/quarantine"
 VERIFY_PATH: Final = "/api/v1/events/verify"
@@ -18,6 +19,7 @@ ASK_SECONDS: Final = 15.0
 PAUSE_SECONDS: Final = 0.5
 VERIFIED_AT_ONCE: Final = 1000
 PAGE: Final = 10_000
+BOXES: Final = 5000
 
 
 class NoAnswer(Exception):
@@ -56,6 +58,29 @@ class Dashboard:
             each["operator"]: (each["lastClient"], each["lastCity"], each["lastBox"])
             for each in body["operators"]
         }
+
+    async def boxes(self, question: Question) -> dict[Box, str]:
+        """`open` or `closed` of every box, of the latest day if there are several.
+
+        Raises NoAnswer.
+        """
+        found: dict[Box, tuple[str, str]] = {}
+        offset = 0
+        while True:
+            paging = {"limit": str(BOXES), "offset": str(offset), "items": "0"}
+            body = await self._ask("GET", BOXES_PATH, params=question.params() | paging)
+            listed = [
+                (client["client"], city["city"], box)
+                for client in body["clients"]
+                for city in client["cities"]
+                for box in city["boxes"]
+            ]
+            for client, city, box in listed:
+                key, stands = (client, city, box["box"]), (box["day"], box["status"])
+                found[key] = max(stands, found.get(key, stands))
+            offset += len(listed)
+            if not listed or offset >= body["totalBoxes"]:
+                return {key: status for key, (_, status) in found.items()}
 
     async def rows(self, question: Question) -> list[dict[str, Any]]:
         """Every row of `dashboard/raw`, page by page. Raises NoAnswer."""

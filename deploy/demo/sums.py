@@ -24,6 +24,10 @@ class Ask(Protocol):
         """Last client, city and box by operator."""
         ...
 
+    async def boxes(self, question: Question) -> dict[truth.Box, str]:
+        """Whether each box is open or closed."""
+        ...
+
     async def rows(self, question: Question) -> list[dict[str, Any]]:
         """Every row of `dashboard/raw`."""
         ...

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from zoneinfo import ZoneInfo
 
 from deploy.demo.mischief import Event
@@ -22,7 +22,12 @@ EARLIEST_MS: Final = 946_684_800_000
 _LONGEST: Final = {
     "type": 50, "operator": 100, "client": 100, "city": 100, "box": 100, "code": 500, "source": 50,
 }  # fmt: skip
+_TURNS: Final = {"BOX": "open", "CLOSE": "closed", "AUTO_CLOSE": "closed"}
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+Box: TypeAlias = tuple[str, str, str]
+"""Client, city and label, as they are shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,6 +184,32 @@ def last_seen(told: Sequence[Told]) -> dict[str, tuple[str, str, str]]:
         if own and all(other.acked_at <= own[-1].sent_at for other in own[:-1]):
             event = own[-1].event
             found[operator or DASH] = _shown(event["client"], event["city"], event["box"])
+    return found
+
+
+def boxes(told: Iterable[Told]) -> dict[str, dict[Box, str]]:
+    """By operator the boxes that only they worked on, and only on one day: `open` or `closed`.
+
+    As the device holds them (spec §3.5): its clock knows which of its scans came first, however
+    wrong it is.
+    """
+    last: dict[Box, tuple[int, str]] = {}
+    workers: dict[Box, set[str]] = {}
+    days: dict[Box, set[date]] = {}
+    for each in told:
+        row = _row(each)
+        if not row.box or not is_fit(each.event):
+            continue
+        box = _shown(row.client, row.city, row.box)
+        workers.setdefault(box, set()).add(row.operator)
+        days.setdefault(box, set()).update(row.days)
+        if row.kind in _TURNS:
+            last[box] = max((each.event["ts"], _TURNS[row.kind]), last.get(box, (0, "")))
+    found: dict[str, dict[Box, str]] = {}
+    for box, (_, status) in last.items():
+        if len(workers[box]) == len(days[box]) == 1:
+            (operator,) = workers[box]
+            found.setdefault(operator, {})[box] = status
     return found
 
 

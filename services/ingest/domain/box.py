@@ -1,10 +1,17 @@
 """A box: what it is called, what was put into it on a day, whether it is open or closed.
 
-Everything known of a box on one day is a `Tally`. Tallies add up in any order and grouping, and
-still say what the events would have said one by one.
+Everything known of a box on one day is a `Tally`. Tallies of one operator add up in any order and
+grouping, and still say what the events would have said one by one; those of several operators are
+joined `together` at the end.
+
+Which of two turns came first (§3.5): of one operator, whose scans come from one device, the one
+that the device's clock has first. That holds however wrong the clock is, and in whatever batches
+the scans arrive. Of two operators the one that counts as earlier (§3.6), because their clocks have
+nothing in common.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -20,7 +27,7 @@ than that, the same label is another box."""
 AUDIT: Final = frozenset({"REMOVE", "BULK_REMOVE"})
 """What a dashboard wrote about items. It carries a label, but nothing happened in the box."""
 
-_Known = TypeVar("_Known", datetime, "Turned")
+_Known = TypeVar("_Known")
 _DIGITS: Final = re.compile(r"0*([0-9]+)")
 
 
@@ -35,14 +42,23 @@ class Turn(StrEnum):
 _TURNS: Final = frozenset(Turn)
 
 
-@dataclass(frozen=True, order=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Turned:
-    """A box was opened or closed. Compares in the order that counts (§3.5)."""
+    """A box was opened or closed: `at` is the time that counts, `scanned_at` the device's clock."""
 
     at: datetime
     received_at: datetime
     scan_id: UUID
     turn: Turn
+    scanned_at: datetime
+
+    def on_device(self) -> tuple[datetime, datetime, UUID]:
+        """Sorts the turns of one operator."""
+        return self.scanned_at, self.received_at, self.scan_id
+
+    def as_counted(self) -> tuple[datetime, datetime, UUID]:
+        """Sorts the turns of several operators."""
+        return self.at, self.received_at, self.scan_id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +81,8 @@ class Standing:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tally:
     """A box on one day: live items, first and last sign of life, first and last turn.
+
+    Adding joins what one operator did; see `together` for several.
 
     `opened_at` is the last opening of the day. A removed item counts no longer, but that it was
     scanned remains a sign of life.
@@ -93,9 +111,27 @@ class Tally:
             first_at=min(self.first_at, other.first_at),
             last_at=max(self.last_at, other.last_at),
             opened_at=max(_known(self.opened_at, other.opened_at), default=None),
-            first=min(_known(self.first, other.first), default=None),
-            last=max(_known(self.last, other.last), default=None),
+            first=min(_known(self.first, other.first), key=Turned.on_device, default=None),
+            last=max(_known(self.last, other.last), key=Turned.on_device, default=None),
         )
+
+
+def together(tallies: Iterable[Tally]) -> Tally:
+    """What several operators did in one box on one day, from the tally of each.
+
+    Raises `ValueError` if there is none.
+    """
+    all_ = list(tallies)
+    firsts = _known(*(one.first for one in all_))
+    lasts = _known(*(one.last for one in all_))
+    return Tally(
+        items=sum(one.items for one in all_),
+        first_at=min(one.first_at for one in all_),
+        last_at=max(one.last_at for one in all_),
+        opened_at=max(_known(*(one.opened_at for one in all_)), default=None),
+        first=min(firsts, key=Turned.as_counted, default=None),
+        last=max(lasts, key=Turned.as_counted, default=None),
+    )
 
 
 def tally(event: ScanRecorded | ItemRemoved) -> Tally | None:
@@ -108,7 +144,7 @@ def tally(event: ScanRecorded | ItemRemoved) -> Tally | None:
         return Tally(items=-1, first_at=at, last_at=at)
     if scan.kind not in _TURNS:
         return Tally(items=int(scan.kind == "ITEM"), first_at=at, last_at=at)
-    turned = Turned(at, scan.received_at, scan.scan_id, Turn(scan.kind))
+    turned = Turned(at, scan.received_at, scan.scan_id, Turn(scan.kind), scan.scanned_at)
     return Tally(
         items=0,
         first_at=at,
@@ -122,13 +158,16 @@ def tally(event: ScanRecorded | ItemRemoved) -> Tally | None:
 def evolve(standing: Standing, turned: Turned) -> Standing:
     """The rule of §3.5: BOX opens, or opens again; CLOSE and AUTO_CLOSE close. The last one says.
 
-    So a second closing moves the time of closing: whoever closes a box again had it in hand.
+    So a second closing moves the time of closing: whoever closes a box again had it in hand. A
+    closing that arrived in an earlier batch than its opening, from a clock that was ahead, counts
+    with the opening.
     """
     match turned.turn:
         case Turn.BOX:
             return Standing(opened_at=turned.at)
         case Turn.CLOSE | Turn.AUTO_CLOSE:
-            return replace(standing, closed_at=turned.at, closed_by=turned.turn)
+            closed_at = max(_known(turned.at, standing.opened_at))
+            return replace(standing, closed_at=closed_at, closed_by=turned.turn)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

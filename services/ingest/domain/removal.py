@@ -107,8 +107,9 @@ def as_scan(audit: RemovalRecorded) -> ScanRecorded:
     )
 
 
-def _lateness(one: Found) -> tuple[datetime, datetime, UUID]:
-    return one.scan.effective_at, one.scan.received_at, one.scan.scan_id
+def _lateness(one: Found) -> tuple[datetime, datetime, datetime, UUID]:
+    scan = one.scan
+    return scan.effective_at, scan.received_at, scan.scanned_at, scan.scan_id
 
 
 def _shared(names: Iterable[str]) -> str:

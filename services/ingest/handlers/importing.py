@@ -215,4 +215,4 @@ def _facts(scans: Mapping[UUID, ScanRecorded], namespace: UUID) -> Iterator[Fact
     }
     for event_id, scan in scans.items():
         stream = streams[scan.operator]
-        yield Fact(event_id=event_id, stream=stream, event=scan, occurred_at=scan.scanned_at)
+        yield Fact(event_id=event_id, stream=stream, event=scan, occurred_at=scan.effective_at)

@@ -64,7 +64,7 @@ class Counts(NamedTuple):
 
 
 class Last(NamedTuple):
-    """What an operator did last: the newest by receive time, then by its own time."""
+    """What an operator did last: the newest by receive time, then by the device's."""
 
     client: str
     city: str
@@ -150,7 +150,7 @@ def _folded(events: Sequence[Envelope[IngestEvent]], zone: ZoneInfo) -> Rows:
         scan, added, taken = told
         day = day_of(scan.effective_at, zone)
         key = (envelope.tenant, day, scan.operator, scan.client, scan.city, scan.kind)
-        newest: Newest = (scan.received_at, scan.effective_at, scan.scan_id, scan.box)
+        newest: Newest = (scan.received_at, scan.scanned_at, scan.scan_id, scan.box)
         (count, removed), known = rows.get(key, ((0, 0), newest))
         rows[key] = (count + added, removed + taken), max(newest, known)
     return rows

@@ -67,7 +67,7 @@ class Newest:
             if isinstance(event, ItemRemoved)
         }
         rows = (
-            ((scan.received_at, scan.effective_at, -scan.scan_id.int), told)
+            ((scan.received_at, scan.scanned_at, -scan.scan_id.int), told)
             for told in events
             if (scan := _row(told.event)) and scan.scan_id not in removed and self._asks(scan)
         )

@@ -91,7 +91,7 @@ def contents(question: Question) -> Select[Any]:
     each = _each(client=Text, city=Text, box=Text, day=Date, take=BigInteger)
     # The kind is no parameter, so that the planner can see which index serves.
     live = and_(SCAN_LOG.c.kind == literal_column("'ITEM'"), SCAN_LOG.c.removed_at.is_(None))
-    order = ("effective_at", "received_at", "scan_id")
+    order = ("effective_at", "received_at", "scanned_at", "scan_id")
     items = (
         select(*(SCAN_LOG.c[name] for name in (*order, "code", "operator")))
         .where(asked(SCAN_LOG, question), live)

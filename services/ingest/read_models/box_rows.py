@@ -1,7 +1,8 @@
 """How the tally of a box is kept: one row per day, box and operator, merged as tallies add up.
 
-Turns are kept as texts that sort like the turns themselves, so that rows, operators and batches
-merge by `least` and `greatest`, `min` and `max`.
+Turns are kept as texts that sort like the turns themselves, so that batches merge by `least` and
+`greatest`, operators by `min` and `max`. A row is one operator's: its texts begin with the device's
+clock. Rows of several operators compare behind it, where the time that counts begins.
 """
 
 from datetime import UTC, datetime
@@ -86,8 +87,8 @@ def merged() -> tuple[ColumnElement[Any], ...]:
         func.min(c.first_at).label("first_at"),
         func.max(c.last_at).label("last_at"),
         func.max(c.opened_at).label("opened_at"),
-        func.min(c.first_turn).label("first_turn"),
-        func.max(c.last_turn).label("last_turn"),
+        func.min(_counted(c.first_turn)).label("first_turn"),
+        func.max(_counted(c.last_turn)).label("last_turn"),
     )
 
 
@@ -103,12 +104,20 @@ def tally_of(row: Row) -> Tally:
     )
 
 
+_MOMENT: Final = len("2025-10-31T12:00:00.000000")
+
+
+def _counted(turn: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The text of a row with the device's clock moved from its beginning to its end."""
+    return func.substr(turn, _MOMENT + 2) + " " + func.left(turn, _MOMENT)
+
+
 def _text(turned: Turned | None) -> str | None:
     if turned is None:
         return None
     moments = (
         moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
-        for moment in (turned.at, turned.received_at)
+        for moment in (turned.scanned_at, turned.at, turned.received_at)
     )
     return " ".join((*moments, str(turned.scan_id), turned.turn))
 
@@ -116,8 +125,8 @@ def _text(turned: Turned | None) -> str | None:
 def _turned(text: str | None) -> Turned | None:
     if text is None:
         return None
-    at, received_at, scan_id, turn = text.split(" ")
-    return Turned(_moment(at), _moment(received_at), UUID(scan_id), Turn(turn))
+    at, received_at, scan_id, turn, scanned_at = text.split(" ")
+    return Turned(_moment(at), _moment(received_at), UUID(scan_id), Turn(turn), _moment(scanned_at))
 
 
 def _moment(text: str) -> datetime:

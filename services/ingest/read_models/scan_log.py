@@ -118,7 +118,7 @@ async def page(
     limit: int,
     offset: int = 0,
 ) -> Sequence[query.Row]:
-    """Live rows with the columns of `SCAN_LOG`, newest first: by receive time, own time, id."""
+    """Live rows with the columns of `SCAN_LOG`, newest first: by receipt, device's clock, id."""
     told = values(question) | {"days": _each(question.days), "limit": limit, "offset": offset}
     told |= {"each": offset + limit} | ({} if kind is None else {"kind": kind})
     return await query.fetch(connection, _page(filters_of(question), kind is not None), **told)
@@ -190,7 +190,7 @@ def _page(filters: tuple[str, ...], of_a_kind: bool) -> Select[Any]:
 
 
 def _newest_first(rows: Any) -> tuple[ColumnElement[Any], ...]:
-    return rows.c.received_at.desc(), rows.c.effective_at.desc(), rows.c.scan_id
+    return rows.c.received_at.desc(), rows.c.scanned_at.desc(), rows.c.scan_id
 
 
 _IN_BOX: Final = (
@@ -205,7 +205,10 @@ _IN_BOX: Final = (
     )
     # The day first, because the index knows it; it never disagrees with the time.
     .order_by(
-        *(SCAN_LOG.c[name].desc() for name in ("day", "effective_at", "received_at", "scan_id"))
+        *(
+            SCAN_LOG.c[name].desc()
+            for name in ("day", "effective_at", "received_at", "scanned_at", "scan_id")
+        )
     )
 )
 

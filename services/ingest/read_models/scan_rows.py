@@ -25,7 +25,13 @@ ITEM: Final = "ITEM"
 
 Page: TypeAlias = Sequence[query.Row]
 
-_TIME: Final = (SCAN_LOG.c.effective_at, SCAN_LOG.c.received_at, SCAN_LOG.c.scan_id)
+_TIME: Final = (
+    SCAN_LOG.c.effective_at,
+    SCAN_LOG.c.received_at,
+    SCAN_LOG.c.scanned_at,
+    SCAN_LOG.c.scan_id,
+)
+"""A batch from a clock that is ahead counts at one moment; the device's clock orders it."""
 # By code points: the same on every server, whatever language it was set up for.
 _BOX: Final = tuple(
     collate(column, "C") for column in (SCAN_LOG.c.client, SCAN_LOG.c.city, SCAN_LOG.c.box)
@@ -74,7 +80,7 @@ async def in_time(
     kind: str | None = None,
     behind: query.Row | None = None,
 ) -> AsyncIterator[Page]:
-    """Pages of live rows with the columns of `SCAN_LOG`: by effective and receive time, then id.
+    """Pages of live rows with the columns of `SCAN_LOG`: by the times that `_TIME` names, then id.
 
     Begins behind `behind`, the `place` of a scan; what was stored since with an earlier time is
     not behind it. Needs a transaction, best a `snapshot`.

@@ -93,8 +93,9 @@ async def test_the_same_day_again_adds_nothing_and_is_seen_to_disagree() -> None
         (Faults(doubles=True), "all rows"),
         (Faults(garbles=True), "rows word for word"),
         (Faults(miscounts=True), "answers: wrong counts"),
+        (Faults(shuffles=True), "boxes as the device left them"),
     ],
-    ids=["loses one", "doubles one", "garbles one", "miscounts"],
+    ids=["loses one", "doubles one", "garbles one", "miscounts", "shuffles"],
 )
 async def test_a_gateway_that_lies_is_found_out(faults: Faults, found: str) -> None:
     verdict = await played(Store(faults=faults), short_plan(), manner=HASTY)

@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from contracts.ingest import ScanRecorded
-from services.ingest.domain.box import CARRY, Standing, Turn, Turned, evolve, number_key
+from services.ingest.domain.box import CARRY, Standing, evolve, number_key, tally
 from services.ingest.domain.question import Question, shown
 
 TURNS = {"BOX", "CLOSE", "AUTO_CLOSE"}
@@ -36,7 +36,10 @@ def one_by_one(scans: Sequence[ScanRecorded], asked: date, zone: ZoneInfo) -> tu
 def turned(box: Standing, scan: ScanRecorded) -> Standing:
     if scan.kind not in TURNS:
         return box
-    return evolve(box, Turned(scan.effective_at, scan.received_at, scan.scan_id, Turn(scan.kind)))
+    told = tally(scan)
+    assert told is not None
+    assert told.last is not None
+    return evolve(box, told.last)
 
 
 def day_of(scan: ScanRecorded, zone: ZoneInfo) -> date:

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from random import Random
 from typing import Any, assert_never
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
@@ -28,6 +29,7 @@ from services.ingest.bootstrap import projections
 from services.ingest.domain import identity
 from services.ingest.domain.day import Days
 from services.ingest.domain.question import Question
+from services.ingest.domain.scan import Reading, judge
 from services.ingest.handlers.scan import Recorded, record_batch
 from services.ingest.settings import Settings
 
@@ -99,6 +101,35 @@ def a_scan(number: int = 1, **changes: Any) -> ScanRecorded:
         "skewed": False,
     }
     return ScanRecorded(**fields | changes)
+
+
+def from_a_clock_ahead(
+    random: Random, operator: str, *, seconds: int
+) -> tuple[list[ScanRecorded], dict[str, bool]]:
+    """What a device whose clock is ahead did without signal, in the order it arrives.
+
+    Twenty rows a batch, by random ids, as a PWA sends them (spec §4). Beside it each of its
+    boxes, and whether the device holds it open.
+    """
+    now, readings, boxes = NOON, [], dict[str, bool]()
+    for number in range(random.randrange(4, 16)):
+        label = f"{operator}/{number % 6}"
+        closing = random.choice([[], ["CLOSE"], ["AUTO_CLOSE"], ["CLOSE"]])
+        for kind in ["BOX", *["ITEM"] * random.randrange(6), *closing]:
+            now += timedelta(seconds=random.randrange(1, 90))
+            uuid = UUID(int=random.getrandbits(128), version=4)
+            clock = int((now.timestamp() + seconds) * 1000)
+            readings.append(
+                Reading(uuid=uuid, ts=clock, type=kind, operator=operator, client="x", box=label)
+            )
+        boxes[label] = not closing
+    scans = []
+    for n, reading in enumerate(sorted(readings, key=lambda one: str(one.uuid))):
+        received_at = now + timedelta(seconds=1 + n // 20 * 10)
+        scan = judge(reading, received_at=received_at, not_before=FLOOR)
+        assert isinstance(scan, ScanRecorded)
+        scans.append(scan)
+    return scans, boxes
 
 
 def removed(scan: ScanRecorded, **changes: Any) -> ItemRemoved:

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.services.ingest.history import NOON, NOON_MS, a_scan
-from tests.services.ingest.service import BOXES, RAW, STATE, Service
+from tests.services.ingest.history import NOON, NOON_MS, a_scan, event
+from tests.services.ingest.service import BOXES, CSV, RAW, STATE, Service
 
 SCAN = {"operator": "anna", "type": "ITEM", "client": "ivancov", "city": "Novosem"} | {
     "code": "2042469234860",
@@ -158,6 +158,26 @@ async def test_raw_counts_all_that_matches_and_shows_a_page(ingest: Service) -> 
 
 
 MINUTE = timedelta(minutes=1)
+
+
+async def test_a_batch_from_a_clock_ahead_is_shown_in_the_order_of_that_clock(
+    ingest: Service,
+) -> None:
+    ahead = NOON_MS + 600_000
+    await ingest.send(
+        event(9, ts=ahead, type="BOX"),
+        event(5, ts=ahead + 1000),
+        event(4, ts=ahead + 2000),
+        event(1, ts=ahead + 3000, type="CLOSE"),
+    )
+
+    [box] = (await ingest.get(BOXES))["clients"][0]["cities"][0]["boxes"]
+
+    assert (box["status"], [item["code"] for item in box["items"]]) == ("closed", ["5", "4"])
+    newest_first = ["CLOSE", "ITEM", "ITEM", "BOX"]
+    assert [row["type"] for row in (await ingest.get(RAW))["logs"]] == newest_first
+    exported = (await ingest.viewer.get(CSV)).text
+    assert [line.split(";")[2] for line in exported.splitlines()[1:]] == newest_first[::-1]
 
 
 async def test_a_box_is_shown_in_full(ingest: Service) -> None:

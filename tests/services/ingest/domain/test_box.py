@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from operator import add
 from random import Random
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -22,9 +23,10 @@ from services.ingest.domain.box import (
     number_key,
     standing,
     tally,
+    together,
 )
 from tests.services.ingest.folded import one_by_one
-from tests.services.ingest.history import a_scan
+from tests.services.ingest.history import a_scan, from_a_clock_ahead
 
 EVENING = datetime(2025, 10, 31, 23, 0, tzinfo=UTC)
 
@@ -117,11 +119,56 @@ def test_a_box_is_the_same_over_midnight_until_it_is_closed_or_opened_anew(
 
 
 def test_a_tie_is_broken_by_receive_time_then_by_id() -> None:
-    one = Turned(at(0), at(1), UUID(int=2), Turn.BOX)
-    other = Turned(at(0), at(2), UUID(int=1), Turn.CLOSE)
-    later_id = Turned(at(0), at(2), UUID(int=2), Turn.BOX)
+    one = Turned(at(0), at(1), UUID(int=2), Turn.BOX, at(0))
+    other = Turned(at(0), at(2), UUID(int=1), Turn.CLOSE, at(0))
+    later_id = Turned(at(0), at(2), UUID(int=2), Turn.BOX, at(0))
 
-    assert one < other < later_id
+    for key in (Turned.on_device, Turned.as_counted):
+        assert key(one) < key(other) < key(later_id)
+
+
+@given(st.randoms(use_true_random=False), st.integers(0, 3 * 3600))
+def test_a_box_is_as_its_device_left_it_however_far_the_clock_is_ahead(
+    random: Random, seconds: int
+) -> None:
+    scans, boxes = from_a_clock_ahead(random, "anna", seconds=seconds)
+    random.shuffle(scans)
+
+    found: dict[str, Tally] = {}
+    for scan in scans:
+        told = tally(scan)
+        assert told is not None
+        found[scan.box] = found[scan.box] + told if scan.box in found else told
+
+    stands = {label: standing(Around(day=one))[0] for label, one in found.items()}
+    assert {label: one.is_open for label, one in stands.items()} == boxes
+    for one in stands.values():
+        assert one.opened_at is not None
+        assert one.closed_at is None or one.opened_at <= one.closed_at
+
+
+AHEAD = {"scanned_at": at(600), "skewed": True}
+
+
+@pytest.mark.parametrize(
+    ("anna", "boris", "is_open"),
+    [
+        ({"kind": "BOX", "effective_at": at(5), **AHEAD}, {"kind": "CLOSE"}, False),
+        ({"kind": "CLOSE", "effective_at": at(5), **AHEAD}, {"kind": "BOX"}, True),
+        ({"kind": "CLOSE", "effective_at": at(15), **AHEAD}, {"kind": "BOX"}, False),
+        ({"kind": "BOX", "effective_at": at(15), **AHEAD}, {"kind": "CLOSE"}, True),
+    ],
+    ids=["opened before", "closed before", "closed behind", "opened behind"],
+)
+def test_what_two_operators_did_is_ordered_by_the_time_that_counts(
+    anna: dict[str, Any], boris: dict[str, Any], is_open: bool
+) -> None:
+    boris = {"operator": "boris", "scanned_at": at(10)} | boris
+    both = [tally(a_scan(1, **anna)), tally(a_scan(2, **boris))]
+
+    for order in (both, both[::-1]):
+        day = together(one for one in order if one is not None)
+        assert standing(Around(day=day))[0].is_open == is_open
 
 
 @pytest.mark.parametrize("changes", [{"box": ""}, {"kind": "REMOVE"}, {"kind": "BULK_REMOVE"}])

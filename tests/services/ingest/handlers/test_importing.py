@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -53,6 +54,17 @@ def importer(store: Store) -> Importer:
 @pytest.fixture
 def pages_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_file, "PAGE", 2)
+
+
+async def test_a_row_from_a_clock_ahead_occurred_when_it_counts(
+    store: Store, importer: Importer, tmp_path: Path
+) -> None:
+    ahead = a_row(1, ts="31.10.2025 11:59:00", receivedAt="31.10.2025 11:49:00")
+    await importer(a_csv(tmp_path / "a.csv", [ahead]))
+
+    (recorded,) = [one async for page in store.log.read_all() for one in page]
+
+    assert recorded.occurred_at == NOON - timedelta(minutes=11)
 
 
 async def test_every_row_is_recorded_as_a_batch_would_have_been(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from importlib import import_module
 from itertools import product
 from random import Random
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from contracts.ingest import IngestEvent, ScanRecorded
 from libs.postgres import query
 from libs.postgres.pool import Pool
+from libs.testing.read_models import rows_of
 from services.ingest.domain.day import Days
 from services.ingest.domain.question import Question
 from services.ingest.read_models import box, box_queries
@@ -23,10 +25,12 @@ from tests.services.ingest.history import (
     a_scan,
     asking,
     fill,
+    from_a_clock_ahead,
     record,
     removed,
 )
 
+MIGRATIONS = "services.ingest.migrations.versions"
 DAY = TODAY.first
 
 
@@ -118,12 +122,33 @@ async def test_every_question_is_answered_as_by_folding_every_event(pool: Pool, 
     assert brought_along
 
 
+@pytest.mark.parametrize("seed", range(4))
+async def test_boxes_are_as_their_devices_left_them_whatever_their_clocks_say(
+    pool: Pool, seed: int
+) -> None:
+    random, boxes = Random(seed), dict[str, bool]()
+    for operator, seconds in (("anna", 600), ("boris", 0), ("vera", 90), ("gleb", 8000)):
+        scans, own = from_a_clock_ahead(random, operator, seconds=seconds)
+        boxes |= own
+        for n in range(0, len(scans), 20):
+            await record(pool, *scans[n : n + 20])
+
+    found = await box.answer(pool, asking(), limit=1000)
+
+    assert {one.label: one.standing.is_open for one in found.boxes} == boxes
+
+    before = await rows_of(pool, ("box",))
+    await pool.execute("UPDATE box SET first_turn = NULL, last_turn = NULL")
+    await pool.execute(import_module(f"{MIGRATIONS}.0008_device_order").FILL)
+    assert await rows_of(pool, ("box",)) == before
+
+
 BOXES = """
 INSERT INTO box (tenant, day, client, city, box, operator, number_key, items, first_at, last_at,
     opened_at, first_turn)
 SELECT 'tenant-' || n % 2, date '2025-10-01' + n / 2000, 'client-' || n % 20,
     'city-' || n / 20 % 5, 'client-' || n % 20 || '/' || n, 'operator-' || n % 7, '0013', 4,
-    at, at, at, to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.US') || ' 2025-10-01T00:00:00.000000 '
+    at, at, at, repeat(to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.US '), 3)
         || '00000000-0000-0000-0000-000000000000 BOX'
 FROM generate_series(0, 119999) AS n, LATERAL (
     SELECT (date '2025-10-01' + n / 2000) + interval '12 hours' AS at) AS noon
