@@ -18,7 +18,7 @@ from libs.http.problems import ProblemShape, answer
 from libs.postgres.pool import is_lost
 from libs.telemetry.traces import Telemetry
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 CLIENT_GONE = 499
 

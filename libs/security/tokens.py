@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import jwt
@@ -39,8 +40,8 @@ INTERNAL = "internal"
 LONGEST_PASS = timedelta(minutes=15)
 """How long an internal token may live at most; so long must services remember what is revoked."""
 
-ACCESS = "access"
-"""The `typ` of people's own tokens, which are good at the door and nowhere behind it."""
+ACCESS = "at+jwt"
+"""The `typ` of people's own tokens (RFC 9068), which are good at the door and nowhere behind it."""
 
 MAX_TOKEN_LENGTH = 8192
 CLOCK_SKEW = timedelta(seconds=30)
@@ -83,12 +84,15 @@ def issue(
     lifetime: timedelta,
     typ: str = INTERNAL,
     session: str = "",
+    also: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """A signed token valid from `now` for `lifetime`; seconds are the finest unit.
 
-    With a `session`, it is worthless as soon as that is revoked.
+    With a `session`, it is worthless as soon as that is revoked. `also` are claims for clients,
+    which `verify` does not read.
     """
     claims = {
+        **also,
         "sub": subject,
         "tenant": tenant,
         "scope": " ".join(sorted(scopes)),
@@ -112,7 +116,6 @@ def verify(
     typ: str = INTERNAL,
 ) -> Claims:
     """The claims of a token that is signed by one of `keys`, meant for us and not expired.
-
     Raises `KeyUnknown` if its `kid` is not among `keys`, `TokenInvalid` for any other doubt.
     """
     key = keys.get(_kid(token, typ))

@@ -46,6 +46,7 @@ from services.gateway.adapters.turns import Turns
 from services.gateway.adapters.upstream import Deadlines, Upstream, open_upstream
 from services.gateway.api import (
     api_keys,
+    crm_health,
     crm_login,
     crm_users,
     device_approval,
@@ -157,7 +158,7 @@ def make_deps(
         revocations=revocations,
         verifier=TokenVerifier(
             audience=AUDIENCE,
-            issuer=settings.issuer,
+            issuer=settings.token_issuer,
             keys=signing_keys.public,
             revoked=revocations.is_revoked,
             typ=ACCESS,
@@ -182,7 +183,7 @@ def make_deps(
         ),
         access_tokens=AccessTokens(
             signing_keys,
-            issuer=settings.issuer,
+            issuer=settings.token_issuer,
             lifetimes=settings.access_lifetimes,
             clock=utc_now,
         ),
@@ -267,6 +268,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
             telegram.router,
             scales_login.router,
             crm_login.router,
+            crm_health.router,
             oauth.router,
             device_approval.router,
             api_keys.router,
@@ -290,7 +292,8 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         outer=[
             Middleware(
                 Cors,
-                origins=deps.settings.cors_origins,
+                pages=deps.settings.pages_at,
+                doors=deps.doors,
                 trusted=deps.settings.trusted_proxies,
             )
         ],
@@ -298,8 +301,8 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
     own = OwnRoutes(app.routes)
     app.state.documents = Documents(deps, own)
     app.user_middleware += [
-        Middleware(InnerRooms, settings=deps.settings),
         Middleware(Doors, deps=deps, own=own),
+        Middleware(InnerRooms, settings=deps.settings),
     ]
     return app
 

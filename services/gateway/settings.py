@@ -1,7 +1,7 @@
 """What the gateway must be told."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
@@ -13,6 +13,7 @@ from libs.security.tokens import LONGEST_PASS, KeyRing
 from libs.settings import ServiceSettings
 from services.gateway.adapters.access_tokens import ON_DEVICE
 from services.gateway.adapters.limits import allowances
+from services.gateway.domain.door import Door
 from services.gateway.domain.doors import DOORS
 from services.gateway.domain.realm import BRIDGE, DEVICE, Place, Realm
 from services.gateway.domain.session import Term
@@ -50,9 +51,14 @@ class Settings(ServiceSettings):
     scale bridge; for `refresh_grace_seconds…` after one the same refresh is answered again.
     A service begins to answer within `answer_seconds`, or `slow_answer_seconds` where a route
     waits for something outside, such as a scale. `public_url` is where clients find this gateway,
-    if not where they ask. Access tokens live for `access_minutes_…`; whoever registers becomes one
-    of `people_tenant`. With a `setup_code` only who knows it makes the first superadmin of the
-    kiosks. Whoever changed an account waits at most `stale_wait_seconds` until lists show it.
+    if not where they ask, and who issues access tokens; without it these name the address that this
+    process listens at, so that gateways which share their keys must share it too. Access tokens
+    live for `access_minutes_…`; whoever registers becomes one of `people_tenant`. With a
+    `setup_code` only who knows it makes the first superadmin of the kiosks. Whoever changed an
+    account waits at most `stale_wait_seconds` until lists show it.
+
+    `cors_origins` are the origins of pages that may call, at whatever door; without them those may
+    which the contract of each door's client lists, all on a developer's own machine.
 
     `telegram_token` is the bot's, `telegram_bot` its user name without the @, and
     `telegram_webhook_url` where Telegram finds our `/api/telegram/webhook` from outside. Init data
@@ -90,12 +96,12 @@ class Settings(ServiceSettings):
     # The clients of the scales know no refresh: they log in for a day, as they always did. Nor do
     # those of the shop, for half an hour.
     access_minutes_scales: float = Field(default=1440, gt=0, le=10_080)
-    access_minutes_crm: float = Field(default=15, gt=0, le=60)
+    access_minutes_crm: float = Field(default=30, gt=0, le=60)
     access_minutes_shop: float = Field(default=30, gt=0, le=60)
-    access_minutes_kiosk: float = Field(default=15, gt=0, le=60)
+    access_minutes_kiosk: float = Field(default=30, gt=0, le=60)
     access_minutes_platform: float = Field(default=10, gt=0, le=60)
-    # A kiosk refreshes every 45 minutes, whatever it was told.
-    access_minutes_device: float = Field(default=60, gt=0, le=1440)
+    # A kiosk counts on 30 days, though it refreshes every 45 minutes (spec kiosk §2.1).
+    access_minutes_device: float = Field(default=43_200, gt=0, le=43_200)
     setup_code: SecretStr | None = None
     stale_wait_seconds: float = Field(default=2.0, ge=0, le=30)
 
@@ -105,7 +111,7 @@ class Settings(ServiceSettings):
     telegram_webhook_url: str | None = Field(default=None, pattern=r"^https?://[^?#\s]+$")
     telegram_age_seconds: int = Field(default=86_400, ge=60, le=604_800)
 
-    cors_origins: tuple[str, ...] = ("http://localhost:3000", "http://localhost:8080")
+    cors_origins: tuple[str, ...] | None = None
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     metrics_networks: tuple[IPvAnyNetwork, ...] = LOOPBACK
     verify_networks: tuple[IPvAnyNetwork, ...] = ()
@@ -227,6 +233,20 @@ class Settings(ServiceSettings):
     def doors_by_host(self) -> Mapping[str, str]:
         """The name of the door by the host name that is bound to it."""
         return _hosts(self.hosts)
+
+    @property
+    def token_issuer(self) -> str:
+        """Who issues access tokens: the address of this gateway (RFC 8414 §2, RFC 9068 §2.2)."""
+        return (self.public_url or f"http://{self.http_host}:{self.http_port}").rstrip("/")
+
+    def pages_at(self, doors: Iterable[Door]) -> frozenset[str]:
+        """The origins of the pages that may call at any of these doors; `*` are all.
+
+        Those of the settings are for every door; without any, each has its own.
+        """
+        own = [origin for door in doors for origin in door.origins]
+        listed = own if self.cors_origins is None else self.cors_origins
+        return frozenset(origin.rstrip("/") for origin in listed)
 
     def origin_of(self, service: str) -> str:
         """Where the service behind a door listens."""

@@ -1,9 +1,13 @@
-"""Access tokens: what people carry to the doors after a login, until it has to be refreshed."""
+"""Access tokens: what people carry to the doors after a login, until it has to be refreshed.
+
+JWTs as RFC 9068 describes them. The clients of the doors register nowhere, so `client_id` names the
+realm they log in to, or that they are a device.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from libs.clock import Clock
 from libs.security import tokens
@@ -64,5 +68,6 @@ class AccessTokens:
             lifetime=lifetime,
             typ=tokens.ACCESS,
             session=str(session_id),
+            also={"jti": str(uuid4()), "client_id": lasting or place.realm},
         )
         return AccessToken(bearer, int(lifetime.total_seconds()))

@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute, parse
+from limits.aio.storage import Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import ConfigurationError, StorageError
 from limits.storage import storage_from_string
@@ -69,8 +70,24 @@ class Limits:
         try:
             counted = storage_from_string(storage, wrap_exceptions=True)
             self._limiter = SlidingWindowCounterRateLimiter(counted)
+            self._storage = counted if isinstance(counted, Storage) else None
+            self._in_memory = storage == MEMORY
         except (ConfigurationError, NotImplementedError) as error:
             raise Unavailable("rate limit storage") from error
+
+    def counts(self, limit: Limit) -> bool:
+        """Whether there is such a limit."""
+        return bool(self._allowances.get(limit))
+
+    async def storage_answers(self) -> bool:
+        """Whether counts are kept outside of this process, and can be reached there."""
+        if self._storage is None or self._in_memory:
+            return False
+        try:
+            async with asyncio.timeout(STORAGE_SECONDS):
+                return bool(await self._storage.check())
+        except (StorageError, TimeoutError):
+            return False
 
     async def hit(
         self, limit: Limit, *, key: str, address: str, tenant: str | None = None

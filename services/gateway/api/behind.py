@@ -4,9 +4,10 @@ from math import ceil
 from typing import Final
 from urllib.parse import quote
 
+from starlette.types import Scope
+
 from services.gateway.adapters.upstream import UpstreamAway, UpstreamBroke, UpstreamSlow
 from services.gateway.api import fault
-from services.gateway.api.cors import Scope
 from services.gateway.domain.door import (
     BadPath,
     Closed,

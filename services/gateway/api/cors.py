@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Seque
 from typing import Any, Final, TypeAlias
 
 from services.gateway.adapters.headers import CORS
+from services.gateway.api.behind import raw_path
 from services.gateway.api.peer import Networks, peer_of
+from services.gateway.domain.door import Closed, Door, NoDoor, enter
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
@@ -27,6 +29,8 @@ EXPOSED: Final = b", ".join(
         b"Content-Disposition",
         b"ETag",
         b"Link",
+        b"RateLimit",
+        b"RateLimit-Policy",
         b"Retry-After",
     )
 )
@@ -47,22 +51,32 @@ PAGE: Final = (
 
 
 class Cors:
-    """ASGI middleware. `origins` are those of the pages that may call; `*` is all of them.
+    """ASGI middleware. `pages` are the origins that may call at some of `doors`; `*` is all.
 
+    What is no door's alone, such as a login at the root, may be called by the pages of every door.
     A page of another origin gets its answer without the headers that would let it read it.
     `trusted` proxies may say that the client came over https.
     """
 
-    def __init__(self, app: App, *, origins: Iterable[str], trusted: Networks = ()) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        pages: Callable[[Sequence[Door]], Iterable[str]],
+        doors: Sequence[Door] = (),
+        trusted: Networks = (),
+    ) -> None:
         self._app = app
+        self._doors = doors
         self._trusted = trusted
-        self._origins = frozenset(origin.rstrip("/").encode() for origin in origins)
+        self._anywhere = _encoded(pages(doors))
+        self._at = {door.name: _encoded(pages([door])) for door in doors}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         origin, wanted = _asked(scope)
-        cors = self._cors(origin)
+        cors = _allowed(origin, self._origins(scope)) if origin is not None else []
         if origin is not None and wanted is not None and scope["method"] == "OPTIONS":
             return await _preflight(send, scope, cors, wanted)
         security = (*SECURITY, HSTS) if self._is_secure(scope) else SECURITY
@@ -81,19 +95,32 @@ class Cors:
             return bool(scope.get("scheme") == "https")
         return peer_of(scope, dict(scope["headers"]), self._trusted).proto == "https"
 
-    def _cors(self, origin: bytes | None) -> RawHeaders:
-        if origin in self._origins and origin is not None:
-            return [
-                (b"access-control-allow-origin", origin),
-                (b"access-control-allow-credentials", b"true"),
-                (b"access-control-expose-headers", EXPOSED),
-            ]
-        if origin is not None and b"*" in self._origins:
-            return [
-                (b"access-control-allow-origin", b"*"),
-                (b"access-control-expose-headers", EXPOSED),
-            ]
-        return []
+    def _origins(self, scope: Scope) -> frozenset[bytes]:
+        peer = peer_of(scope, dict(scope["headers"]), self._trusted)
+        try:
+            entry = enter(self._doors, raw_path(scope), peer.host)
+        except (NoDoor, Closed):
+            return self._anywhere
+        return self._at[entry.door.name]
+
+
+def _encoded(origins: Iterable[str]) -> frozenset[bytes]:
+    return frozenset(origin.encode() for origin in origins)
+
+
+def _allowed(origin: bytes, origins: frozenset[bytes]) -> RawHeaders:
+    if origin in origins:
+        return [
+            (b"access-control-allow-origin", origin),
+            (b"access-control-allow-credentials", b"true"),
+            (b"access-control-expose-headers", EXPOSED),
+        ]
+    if b"*" in origins:
+        return [
+            (b"access-control-allow-origin", b"*"),
+            (b"access-control-expose-headers", EXPOSED),
+        ]
+    return []
 
 
 def _asked(scope: Scope) -> tuple[bytes | None, bytes | None]:

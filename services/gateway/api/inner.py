@@ -4,6 +4,7 @@ from typing import Final
 
 from services.gateway.api import fault
 from services.gateway.api.cors import App, Receive, Scope, Send
+from services.gateway.api.own import door_of
 from services.gateway.api.peer import is_in, peer_of
 from services.gateway.domain.door import Shape
 from services.gateway.settings import Settings
@@ -15,6 +16,8 @@ FORWARDED: Final = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real
 class InnerRooms:
     """ASGI middleware: for everybody outside of `metrics_networks` the rooms are not there.
 
+    Behind `Doors`: what a door has under the same path is for its clients.
+
     Whoever came through a proxy that nobody trusts could be anybody, whatever address the proxy
     itself has.
     """
@@ -24,7 +27,8 @@ class InnerRooms:
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        inner = scope["type"] == "http" and scope["path"].rstrip("/") in ROOMS
+        ours = scope["type"] == "http" and door_of(scope) is None
+        inner = ours and scope["path"].rstrip("/") in ROOMS
         if inner and not self._may_enter(scope):
             return await fault.answer(send, Shape.DETAIL, fault.not_found())
         return await self._app(scope, receive, send)

@@ -10,6 +10,7 @@ from fastapi import Request, Response
 from services.gateway.api.kiosk_route import Coded
 from services.gateway.api.peer import peer_of
 from services.gateway.deps import Deps
+from services.gateway.domain.doors import KIOSK
 from services.gateway.handlers.session import LoggedIn
 
 COOKIE: Final = "refresh_token"
@@ -57,7 +58,7 @@ def refuse_foreign_page(request: Request, gateway: Deps) -> None:
     settings = gateway.settings
     headers = dict(request.scope["headers"])
     peer = peer_of(request.scope, headers, settings.trusted_proxies)
-    allowed = {each.rstrip("/") for each in settings.cors_origins}
+    allowed = settings.pages_at([KIOSK])
     if origin not in {*allowed, f"{peer.proto}://{peer.host}"}:
         raise Coded(403, "FORBIDDEN", "Pages of this origin may not refresh")
 

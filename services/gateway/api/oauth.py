@@ -101,12 +101,13 @@ async def discovery(request: Request, gateway: Gateway, response: Response) -> d
         response.headers["Cache-Control"] = f"public, max-age={DISCOVERY_SECONDS}"
     base = base_of(gateway, request)
     return {
-        "issuer": base,
+        "issuer": gateway.settings.token_issuer,
         "token_endpoint": f"{base}/oauth/token",
         "device_authorization_endpoint": f"{base}/oauth/device_authorization",
         "jwks_uri": f"{base}/.well-known/jwks.json",
         "scopes_supported": sorted(scope for one in CLIENTS.values() for scope in one.scopes),
-        "response_types_supported": [],
+        # Nothing is answered to a browser here; the list may not be empty (RFC 8414 §2).
+        "response_types_supported": ["none"],
         "grant_types_supported": [REFRESH, DEVICE],
         "token_endpoint_auth_methods_supported": ["none"],
     }

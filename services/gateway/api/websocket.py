@@ -127,7 +127,7 @@ class _Passage:
     def _check_origin(self, peer: Peer) -> None:
         """A page is held to what CORS would allow it: browsers do not ask for WebSockets."""
         origin = self._headers.get(b"origin", b"").decode("latin-1")
-        allowed = {each.rstrip("/") for each in self._deps.settings.cors_origins}
+        allowed = self._deps.settings.pages_at([self._found.door])
         ours = origin.partition("://")[2] == peer.host
         if origin and not ours and allowed.isdisjoint({origin, "*"}):
             raise fault.foreign_page()

@@ -70,7 +70,8 @@ class Door:
     at the root for those that begin with one of `root`. `service` names that service: its address
     is a setting, and it is the audience of the tokens; it is empty while there is none. `repeated`
     is the part of a path that some clients write twice. `hosts` are names in lower case under which
-    there is nothing but this door.
+    there is nothing but this door. `origins` are pages on a developer's machine, which the contract
+    of its client lists; they may call unless an installation names its own.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Door:
     shape: Shape
     rules: tuple[Rule, ...]
     hosts: frozenset[str] = frozenset()
+    origins: tuple[str, ...] = ()
 
     @cached_property
     def _exact(self) -> Mapping[str, tuple[Rule, ...]]:

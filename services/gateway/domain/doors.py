@@ -12,8 +12,14 @@ PUT: Final = ("PUT",)
 PATCH: Final = ("PATCH",)
 DELETE: Final = ("DELETE",)
 
+
+def _localhost(*ports: int) -> tuple[str, ...]:
+    return tuple(f"http://localhost:{port}" for port in ports)
+
+
 SCAN: Final = Door(
     name="scan",
+    origins=_localhost(3000, 8080),
     prefix="/scan",
     root=(
         "/api/v1/events",
@@ -55,7 +61,7 @@ SCAN: Final = Door(
 )
 
 
-def _logins_only(name: str, login: Login, shape: Shape) -> Door:
+def _logins_only(name: str, login: Login, shape: Shape, *origins: str) -> Door:
     """A door with no service behind it so far: its clients log in here."""
     return Door(
         name=name,
@@ -66,11 +72,13 @@ def _logins_only(name: str, login: Login, shape: Shape) -> Door:
         login=login,
         shape=shape,
         rules=(),
+        origins=origins,
     )
 
 
 SCALES: Final = Door(
     name="scales",
+    origins=(*_localhost(5173), "http://127.0.0.1:5173"),
     prefix="/scales",
     root=("/devices", "/bridges"),
     repeated="",
@@ -125,9 +133,14 @@ SCALES: Final = Door(
         Rule((WEBSOCKET,), "/bridge", "scales:bridge", Limit.DASHBOARD),
     ),
 )
-CRM: Final = _logins_only("crm", Login.BEARER, Shape.ERROR)
-SHOP: Final = _logins_only("shop", Login.CHALLENGE, Shape.DETAIL)
-KIOSK: Final = _logins_only("kiosk", Login.CHALLENGE, Shape.DETAIL)
+CRM: Final = _logins_only("crm", Login.BEARER, Shape.ERROR, *_localhost(3000, 8080))
+SHOP: Final = _logins_only(
+    "shop",
+    Login.CHALLENGE,
+    Shape.DETAIL,
+    *_localhost(3000, 5173, 5174, 5177, 5178, 5181, 5182),
+)
+KIOSK: Final = _logins_only("kiosk", Login.CHALLENGE, Shape.DETAIL, *_localhost(3000, 8080))
 
 DOORS: Final = (SCAN, SCALES, CRM, SHOP, KIOSK)
 

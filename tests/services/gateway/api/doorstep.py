@@ -17,7 +17,8 @@ from services.gateway.domain.doors import SCAN
 from services.gateway.domain.realm import Realm
 from tests.services.gateway.conftest import Keys, Service, open_app
 
-ISSUER: Final = callers.ISSUER
+ISSUER: Final = "http://127.0.0.1:0"
+"""That of a gateway whose address nobody chose."""
 ANNA: Final = UUID(int=7)
 SESSION: Final = "0198c5a0-0000-7000-8000-000000000001"
 

@@ -86,7 +86,7 @@ def claims_of(deps: Deps, token: str) -> tokens.Claims:
         token,
         deps.signing_keys.public,
         audience=AUDIENCE,
-        issuer=deps.settings.issuer,
+        issuer=deps.settings.token_issuer,
         now=deps.identity.clock(),
         typ=tokens.ACCESS,
     )

@@ -6,7 +6,9 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 
 from services.gateway.api.cors import Cors
+from services.gateway.domain.doors import bound
 from services.gateway.settings import LOOPBACK
+from tests.services.gateway.conftest import gateway_settings
 
 PAGE = "https://scanner.example"
 PREFLIGHT = {
@@ -30,7 +32,8 @@ async def unreachable(_: Any, __: Any, ___: Any) -> None:
 
 
 def client(app: Any = None, *origins: str, **options: Any) -> AsyncClient:
-    cors = Cors(app or answering(200), origins=origins or (PAGE,), **options)
+    options = {"pages": lambda _: origins or (PAGE,)} | options
+    cors = Cors(app or answering(200), **options)
     return AsyncClient(
         transport=ASGITransport(cors, client=("127.0.0.1", 5555)), base_url="http://gateway"
     )
@@ -71,6 +74,34 @@ async def test_a_preflight_of_another_page_is_refused_in_plain_text() -> None:
     assert "access-control-allow-origin" not in answer.headers
 
 
+SHOP = [f"http://localhost:{port}" for port in (3000, 5173, 5174, 5177, 5178, 5181, 5182)]
+USUAL = ["http://localhost:3000", "http://localhost:8080"]
+SCALES = ["http://localhost:5173", "http://127.0.0.1:5173"]
+LISTED = {"scan": USUAL, "crm": USUAL, "scales": SCALES, "shop": SHOP, "kiosk": USUAL}
+EVERYWHERE = {origin for origins in LISTED.values() for origin in origins}
+PLACES = [
+    *((f"http://gateway/{door}/any", origins) for door, origins in LISTED.items()),
+    *((f"http://{door}.example/any", origins) for door, origins in LISTED.items()),
+    ("http://gateway/api/v1/events/batch", LISTED["scan"]),
+    ("http://gateway/devices", LISTED["scales"]),
+    ("http://gateway/auth/login", EVERYWHERE),
+]
+
+
+@pytest.mark.parametrize(("url", "allowed"), PLACES, ids=[url for url, _ in PLACES])
+async def test_each_door_lets_in_the_pages_its_own_contract_lists(
+    url: str, allowed: list[str]
+) -> None:
+    settings = gateway_settings("http://127.0.0.1:1", cors_origins=None)
+    doors = bound({f"{door}.example": door for door in LISTED})
+
+    async with client(pages=settings.pages_at, doors=doors) as c:
+        answers = {page: await c.get(url, headers={"Origin": page}) for page in EVERYWHERE}
+
+    let_in = {p for p, answer in answers.items() if "access-control-allow-origin" in answer.headers}
+    assert let_in == set(allowed)
+
+
 @pytest.mark.parametrize("origin", ["null", PAGE + ".evil.example", PAGE + ":8443", "http:"])
 async def test_an_origin_that_only_looks_alike_is_not_allowed(origin: str) -> None:
     async with client() as c:
@@ -88,7 +119,7 @@ async def test_every_answer_tells_an_allowed_page_that_it_may_read_it(status: in
     assert answer.headers["access-control-allow-origin"] == PAGE
     assert answer.headers["access-control-expose-headers"] == (
         "X-Request-Id, X-Process-Time, X-Consistency-Token, X-Stale, X-Kept-Since, "
-        "Content-Disposition, ETag, Link, Retry-After"
+        "Content-Disposition, ETag, Link, RateLimit, RateLimit-Policy, Retry-After"
     )
     assert "Origin" in answer.headers["vary"]
 

@@ -9,11 +9,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
+from authlib.oauth2.rfc9068.claims import JWTAccessTokenClaims
 from httpx import AsyncClient
+from joserfc import jwt
+from joserfc.jwk import KeySet
 
 from contracts.gateway import AccountOpened, DeviceEnrolled
 from libs.testing.clock import Clock
 from services.gateway.domain.device_grant import LIFETIME
+from services.gateway.domain.realm import Realm
 from services.gateway.handlers.administration import deactivate
 from services.gateway.handlers.identity import profile
 from tests.services.gateway.api.device import (
@@ -35,6 +40,7 @@ from tests.services.gateway.api.inside import (
     bearer,
     claims_of,
     client_of,
+    demo_on,
     gateway_on,
 )
 
@@ -46,7 +52,7 @@ async def test_discovery_says_where_everything_is(demo: House) -> None:
 
     document = answer.json()
     assert answer.status_code == 200
-    assert document["issuer"] == "http://gateway"
+    assert document["issuer"] == demo.deps.settings.token_issuer
     assert document["token_endpoint"] == f"http://gateway{TOKEN}"
     assert document["device_authorization_endpoint"] == f"http://gateway{ASK}"
     assert document["grant_types_supported"] == ["refresh_token", DEVICE_GRANT]
@@ -69,6 +75,35 @@ async def test_discovery_names_the_public_address_only(url: str, demo: House) ->
     assert device["verification_uri"] == "https://till.example/oauth/device"
     assert strange.status_code == 400
     assert "script" not in strange.text
+
+
+ESSENTIAL = {"essential": True}
+RFC_9068 = dict.fromkeys(("exp", "sub", "client_id", "iat", "jti"), ESSENTIAL)
+
+
+# The name of the algorithm is to become that of the curve; the clients of today know the old one.
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
+async def test_strict_clients_take_the_metadata_the_keys_and_the_tokens(url: str) -> None:
+    async with demo_on(url, public_url="https://till.example") as house:
+        document = (await house.client.get(DISCOVERY)).json()
+        keys = await house.client.get("/.well-known/jwks.json")
+        again = await house.client.get(
+            "/.well-known/jwks.json", headers={"If-None-Match": keys.headers["ETag"]}
+        )
+        ann = await house.account(Realm.KIOSK, STAFF.name)
+        token = (await house.login(str(ann.person.username))).json()["access_token"]
+
+    AuthorizationServerMetadata(document).validate()
+    assert document["issuer"] == "https://till.example"
+    read = jwt.decode(token, KeySet.import_key_set(keys.json()), algorithms=["EdDSA"])
+    asked = {"iss": document["issuer"], "aud": "tillstream"}
+    wanted = RFC_9068 | {name: ESSENTIAL | {"value": value} for name, value in asked.items()}
+    JWTAccessTokenClaims(read.claims, read.header, wanted).validate()
+    assert (again.status_code, again.content, again.headers["ETag"]) == (
+        304,
+        b"",
+        keys.headers["ETag"],
+    )
 
 
 async def test_a_device_is_told_what_to_show_and_how_often_to_ask(demo: House) -> None:
@@ -176,7 +211,7 @@ async def test_a_device_somebody_let_in_has_an_account_and_a_session_of_its_own(
         *("access_token", "token_type", "expires_in", "refresh_token", "scope"),
     }
     assert (got.json()["token_type"], got.json()["scope"]) == ("Bearer", scope)
-    assert got.json()["expires_in"] <= 3600
+    assert got.json()["expires_in"] == 30 * 24 * 3600
     claims = claims_of(demo.deps, got.json()["access_token"])
     assert (claims.tenant, claims.kind) == ("demo", realm)
     assert claims.scopes == {scope}

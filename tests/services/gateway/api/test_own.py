@@ -1,6 +1,7 @@
 """Our own routes at the doors they belong to, doors with a host of their own, and who calls."""
 
 from ipaddress import ip_network
+from itertools import product
 from typing import Any
 
 import pytest
@@ -51,8 +52,10 @@ async def test_a_login_answers_at_the_root_its_prefix_and_its_host_and_at_no_oth
 
 async def test_nothing_else_of_ours_is_at_a_door(open_gateway: Opener) -> None:
     async with open_gateway(hosts=HOSTS) as gateway:
-        for path in ("/metrics", "/ready", "/.well-known/jwks.json", "/scan/ping"):
-            for door in LOGINS:
+        paths = ("/metrics", "/ready", "/.well-known/jwks.json", "/scan/ping")
+        for door, path in product(LOGINS, paths):
+            # The crm's scripts have metrics of their own, in JSON.
+            if (door, path) != ("crm", "/metrics"):
                 assert (await gateway.get(f"/{door}{path}")).status_code == 404
                 host = {"Host": f"{door}.shop.example"}
                 assert (await gateway.get(path, headers=host)).status_code == 404
@@ -148,7 +151,8 @@ async def test_without_a_token_each_is_told_so_in_its_own_way(house: House) -> N
     # Whoever shows nothing is out at the crm, and nobody at the kiosks.
     for path, status in ((LOGOUT, 200), (f"/crm{LOGOUT}", 200), (f"/kiosk{LOGOUT}", 401)):
         assert (await post(path)).status_code == status
-    assert (await post(LOGOUT, headers=bearer("nonsense"))).status_code == 401
+    # What is no kiosk's token is the crm's business, whose clients may send anything.
+    assert (await post(LOGOUT, headers=bearer("nonsense"))).status_code == 200
 
 
 async def test_the_realm_of_the_token_says_whose_users_are_meant_and_only_at_its_own_doors(

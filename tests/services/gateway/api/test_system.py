@@ -96,6 +96,25 @@ async def test_only_those_who_run_it_see_its_metrics(
             assert ("tillstream_" in answer.text) == (answer.status_code == 200)
 
 
+@pytest.mark.parametrize("url", ["http://gateway/crm/metrics", "http://crm.example/metrics"])
+async def test_the_crms_scripts_read_its_metrics_as_json(
+    service: Service, keys: Keys, database: str, url: str
+) -> None:
+    for address, status in ((database, 200), ("postgresql://nobody@127.0.0.1:1/none", 503)):
+        different: Any = {"hosts": ("crm=crm.example",), "database_url": address}
+        async with open_app(service, keys, **different) as app, client_of(app) as c:
+            answer = await c.get(url)
+
+        assert answer.status_code == status
+        assert answer.json() == {
+            "status": "ok" if status == 200 else "error",
+            "database": "connected" if status == 200 else "disconnected",
+            "redis": "disconnected",
+            "queue_length": None,
+            "rate_limit_enabled": True,
+        }
+
+
 async def test_without_its_database_it_is_not_ready_and_says_so(gateway: AsyncClient) -> None:
     answer = await gateway.get("/ready")
 
