@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, field_validator
 
+from libs.currency import minor_unit_digits
 from libs.security.sealing import Seal
 from libs.settings import ServiceSettings
 from services.scale_bridge.adapters.line import Limits
@@ -30,9 +31,10 @@ class Settings(ServiceSettings):
     `clear_on_upload` a scale forgets all products before each upload. `scheduler_on` switches
     auto-update on at all, `scheduler_enabled` for new scales.
 
-    Prices from elsewhere count if they are in `currency`. With `healing` scales that came back, or
-    were seen to show something else, are corrected without being asked to, and those nothing was
-    heard of for `idle_minutes` (0 for never) are read; `round_seconds` is how often is looked.
+    Prices from elsewhere count if they are in `currency` (ISO 4217). With `healing` scales that
+    came back, or were seen to show something else, are corrected without being asked to, and those
+    nothing was heard of for `idle_minutes` (0 for never) are read; `round_seconds` is how often is
+    looked.
 
     What scales showed is kept for `shown_days` (0 for ever); the log has all of it.
     """
@@ -88,7 +90,7 @@ class Settings(ServiceSettings):
     revisions: int = Field(default=50, ge=1, le=1000)
     shown_days: float = Field(default=400, ge=0, le=36_500)
 
-    currency: str = Field(default="RUB", pattern=r"^[A-Z]{3}$")
+    currency: str = "RUB"
     healing: bool = True
     heal_first_seconds: float = Field(default=15.0, gt=0, le=3600)
     heal_longest_seconds: float = Field(default=900.0, gt=0, le=86_400)
@@ -113,6 +115,12 @@ class Settings(ServiceSettings):
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError("must be a time zone such as Europe/Moscow or UTC") from None
+        return value
+
+    @field_validator("currency")
+    @classmethod
+    def _is_a_currency(cls, value: str) -> str:
+        minor_unit_digits(value)
         return value
 
     @field_validator("networks")

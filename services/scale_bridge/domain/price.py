@@ -4,20 +4,22 @@ from decimal import Decimal
 from typing import Final
 
 from contracts.shop import PriceChanged
+from libs.currency import minor_unit_digits
 from services.scale_bridge.domain.shop_price import ShopPrice
 
-_DIGITS: Final = {"JPY": 0, "KRW": 0, "VND": 0, "BHD": 3, "KWD": 3, "OMR": 3, "TND": 3}
-"""ISO 4217 where it is not two."""
 _MOST: Final = 10**18
 
 
 def major(amount: int, currency: str) -> float:
-    """Minor units as a scale writes them: 21950 kopecks are 219.5."""
-    return float(Decimal(amount).scaleb(-_DIGITS.get(currency, 2)))
+    """Minor units as a scale writes them: 21950 kopecks are 219.5. Raises UnknownCurrency."""
+    return float(Decimal(amount).scaleb(-minor_unit_digits(currency)))
 
 
 def said_of(change: PriceChanged, *, trace: str | None = None) -> ShopPrice | None:
-    """What the shop said, as scales write it; None if nothing can cost that."""
+    """What the shop said, as scales write it; None if nothing can cost that.
+
+    Raises UnknownCurrency.
+    """
     if not (0 <= change.amount < _MOST and 0 < change.article < _MOST):
         return None
     return ShopPrice(

@@ -40,7 +40,15 @@ DEAR = 1_000_000
 
 @pytest.mark.parametrize(
     ("amount", "currency", "written"),
-    [(21_950, "RUB", 219.5), (1, "EUR", 0.01), (0, "RUB", 0.0), (120, "JPY", 120.0)],
+    [
+        (21_950, "RUB", 219.5),
+        (0, "RUB", 0.0),
+        (120, "JPY", 120.0),
+        (990, "CLP", 990.0),
+        (4_500, "XOF", 4500.0),
+        (1_250, "JOD", 1.25),
+        (75_000, "CLF", 7.5),
+    ],
 )
 def test_minor_units_become_major_ones(amount: int, currency: str, written: float) -> None:
     assert major(amount, currency) == written
