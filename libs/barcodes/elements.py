@@ -1,29 +1,28 @@
 """GS1 element strings, as GS1-128, GS1 DataMatrix and GS1 DataBar hold them: what each means.
 
 GS1 General Specifications, 3 and 7.8. An element of variable length ends at a separator (FNC1,
-which scanners send as the ASCII character GS) or at the end. Not all identifiers are known here:
-what comes behind an unknown one cannot be told from it, so that nothing is guessed.
+which scanners send as the ASCII character GS) or at the end. An identifier that GS1 has not
+assigned (yet) is kept with the text behind it.
 """
 
 from calendar import monthrange
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Final, TypeAlias
 
-from libs.barcodes.faults import BadElement, RepeatedElement, UnknownElement
-from libs.barcodes.gtin import checked, is_digits
+from libs.barcodes.faults import BadElement, RepeatedElement, UnknownElement, WrongCheckDigit
+from libs.barcodes.gtin import check_digit
+from libs.barcodes.identifiers import Identifier, identifier_at
 
 SEPARATOR: Final = "\x1d"
 SYMBOLOGIES: Final = ("]C1", "]d2", "]Q3", "]e0", "]J1")
 """What scanners put in front when told to: GS1-128, DataMatrix, QR, DataBar, DotCode."""
-GTIN_DIGITS: Final = 14
-DATE_DIGITS: Final = 6
-LONGEST_TEXT: Final = 20
 _CURRENCY_DIGITS: Final = 3
-_CHARACTERS: Final = frozenset(
-    "!\"%&'()*+,-./0123456789:;<=>?ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
+_UNMARKED: Final = (
+    "The barcode is not marked as one of GS1: "
+    "it has neither a separator (FNC1) nor a symbology identifier."
 )
 
 
@@ -36,85 +35,86 @@ class Amount:
 
 
 Value: TypeAlias = str | int | date | Decimal | Amount
-"""GTIN, batch and serial are texts, counts are numbers, weights are in kilograms."""
+"""Counts are numbers, measures and amounts decimals in the identifier's unit, days are dates.
+Everything else is text: GTIN, batch, serial, and dates with a time or an end."""
 Elements: TypeAlias = Mapping[str, Value]
 """By identifier, in the order of the barcode: `01`, `17`, `3103`."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """`least` and `most` characters; if that is the same number, no separator is needed.
-
-    An identifier of four digits ends in the number of decimal places, `places` at most.
-    """
-
-    least: int
-    most: int
-    read: Callable[[str, date], Value]
-    places: int = 9
-
-    @property
-    def is_fixed(self) -> bool:
-        return self.least == self.most
 
 
 def read(text: str, *, today: date) -> Elements:
     """What the string says. `today` is what the century of two-digit years is told by.
 
-    Raises UnknownElement, BadElement, RepeatedElement, and for GTINs what `gtin.checked` raises.
+    Only a text that is marked as GS1's is read, by a symbology identifier in front or a separator
+    anywhere: every digit string could be an element string. Raises UnknownElement, BadElement,
+    RepeatedElement, WrongCheckDigit.
     """
-    rest = next((text[len(mark) :] for mark in SYMBOLOGIES if text.startswith(mark)), text)
-    found: dict[str, Value] = {}
+    rest = next((text[len(mark) :] for mark in SYMBOLOGIES if text.startswith(mark)), None)
+    if rest is None:
+        if text and SEPARATOR not in text:
+            raise UnknownElement(_UNMARKED)
+        rest = text
+    elements: dict[str, Value] = {}
     rest = rest.lstrip(SEPARATOR)
     while rest:
-        identifier, kind = _identified(rest)
-        said, rest = _split(rest[len(identifier) :], kind)
-        value = kind.read(identifier + said, today)
-        if found.setdefault(identifier, value) != value:
+        identifier = identifier_at(rest)
+        if identifier is None:
+            raise UnknownElement
+        data, rest = _split(rest[len(identifier.digits) :], identifier)
+        value = _value(identifier, data, today)
+        if elements.setdefault(identifier.digits, value) != value:
             raise RepeatedElement
-    if not found:
+    if not elements:
         raise BadElement
-    return found
+    return elements
 
 
-def _identified(rest: str) -> tuple[str, _Kind]:
-    short = _SHORT.get(rest[:2])
-    if short is not None:
-        return rest[:2], short
-    long, places = _LONG.get(rest[:3]), rest[3:4]
-    if long is None or not is_digits(places) or int(places) > long.places:
-        raise UnknownElement
-    return rest[:4], long
-
-
-def _split(rest: str, kind: _Kind) -> tuple[str, str]:
+def _split(rest: str, identifier: Identifier) -> tuple[str, str]:
     """The value of an element, and what comes behind it."""
-    if kind.is_fixed:
-        # Some printers separate what needs no separator.
-        said, rest = rest[: kind.most], rest[kind.most :]
-        rest = rest.removeprefix(SEPARATOR)
-    else:
-        said, _, rest = rest.partition(SEPARATOR)
-    if not kind.least <= len(said) <= kind.most or not _CHARACTERS.issuperset(said):
+    if identifier.length is None:
+        data, _, rest = rest.partition(SEPARATOR)
+        return data, rest
+    # Some printers separate what needs no separator.
+    data, rest = rest[: identifier.length], rest[identifier.length :]
+    return data, rest.removeprefix(SEPARATOR)
+
+
+def _value(identifier: Identifier, data: str, today: date) -> Value:
+    match = identifier.pattern.fullmatch(data)
+    if match is None:
         raise BadElement
-    return said, rest
+    days = [
+        day
+        for part, checks in zip(match.groups(), identifier.checks, strict=True)
+        if part is not None
+        for day in _checked(part, checks, today)
+    ]
+    digits = identifier.digits
+    if days and len(match.groups()) == 1:
+        return days[0]
+    if digits in _COUNTS:
+        return int(data)
+    if identifier.assigned and digits.startswith(_DECIMALS):
+        return _scaled(data, digits)
+    if digits.startswith(_AMOUNTS):
+        return Amount(data[:_CURRENCY_DIGITS], _scaled(data[_CURRENCY_DIGITS:], digits))
+    return data
 
 
-def _gtin(said: str, _: date) -> str:
-    return checked(said[2:])
+def _checked(part: str, checks: frozenset[str], today: date) -> list[date]:
+    """The day that the part is, if it is one. Raises WrongCheckDigit, BadElement."""
+    if "csum" in checks and check_digit(part[:-1]) != part[-1]:
+        raise WrongCheckDigit
+    if "yymmd0" in checks:
+        return [_day(part, today)]
+    if "yymmdd" in checks:
+        if part.endswith("00"):
+            raise BadElement
+        return [_day(part, today)]
+    return []
 
 
-def _text(said: str, _: date) -> str:
-    return said[2:]
-
-
-def _count(said: str, _: date) -> int:
-    return int(_number(said[2:]))
-
-
-def _day(said: str, today: date) -> date:
+def _day(digits: str, today: date) -> date:
     """YYMMDD, in the century that brings it nearest; day 00 is the last of the month (3.4)."""
-    digits = _number(said[2:])
     two, month, day = int(digits[:2]), int(digits[2:4]), int(digits[4:])
     year = today.year - today.year % 100 + two
     if two - today.year % 100 > 50:
@@ -127,42 +127,13 @@ def _day(said: str, today: date) -> date:
         raise BadElement from None
 
 
-def _decimal(said: str, _: date) -> Decimal:
-    return _scaled(said[4:], said[3])
-
-
-def _amount(said: str, _: date) -> Amount:
-    currency, digits = said[4 : 4 + _CURRENCY_DIGITS], said[4 + _CURRENCY_DIGITS :]
-    return Amount(_number(currency), _scaled(digits, said[3]))
-
-
-def _scaled(digits: str, places: str) -> Decimal:
+def _scaled(digits: str, identifier: str) -> Decimal:
     """The fourth digit of the identifier says how many digits stand behind the point."""
-    return Decimal(_number(digits)).scaleb(-int(places))
+    return Decimal(digits).scaleb(-int(identifier[3]))
 
 
-def _number(digits: str) -> str:
-    if not is_digits(digits):
-        raise BadElement
-    return digits
-
-
-_DATE: Final = _Kind(DATE_DIGITS, DATE_DIGITS, _day)
-_SHORT: Final[Mapping[str, _Kind]] = {
-    "01": _Kind(GTIN_DIGITS, GTIN_DIGITS, _gtin),
-    "02": _Kind(GTIN_DIGITS, GTIN_DIGITS, _gtin),
-    "10": _Kind(1, LONGEST_TEXT, _text),
-    "11": _DATE,
-    "13": _DATE,
-    "15": _DATE,
-    "17": _DATE,
-    "21": _Kind(1, LONGEST_TEXT, _text),
-    "30": _Kind(1, 8, _count),
-    "37": _Kind(1, 8, _count),
-}
-_LONG: Final[Mapping[str, _Kind]] = {
-    "310": _Kind(6, 6, _decimal, places=5),
-    "392": _Kind(1, 15, _decimal),
-    "393": _Kind(_CURRENCY_DIGITS + 1, _CURRENCY_DIGITS + 15, _amount),
-}
-"""Identifiers of four digits, by their first three."""
+_COUNTS: Final = ("30", "37")
+_DECIMALS: Final = ("31", "32", "33", "34", "35", "36", "390", "392", "394", "395")
+"""Measures, amounts in the one currency of the area, percents and prices per unit."""
+_AMOUNTS: Final = ("391", "393")
+"""Amounts with their currency."""

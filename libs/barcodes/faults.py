@@ -4,7 +4,7 @@ BadBarcode
 ├── NotDigits         something else than the digits 0 to 9
 ├── WrongLength       too short or too long for what it shall be
 ├── WrongCheckDigit   one digit at least was misread
-├── UnknownElement    an element string with an identifier that is not known
+├── UnknownElement    no element string of GS1, or something else than an identifier in it
 ├── BadElement        an element whose value is not what its identifier says
 └── RepeatedElement   the same element twice, with two values
 BadRule               no barcode could be made by the rule

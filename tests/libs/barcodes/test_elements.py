@@ -1,14 +1,16 @@
 """GTINs and GS1 element strings: what is told, and what is refused rather than guessed or misread
 (GS1 General Specifications; 7.9 has the check digits)."""
 
+import re
 from datetime import date
 from decimal import Decimal
 
 import pytest
+from biip.gs1_application_identifiers import _GS1_APPLICATION_IDENTIFIERS as OTHERS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.barcodes.elements import SEPARATOR, Amount, read
+from libs.barcodes.elements import SEPARATOR, SYMBOLOGIES, Amount, read
 from libs.barcodes.faults import (
     BadBarcode,
     BadElement,
@@ -19,20 +21,22 @@ from libs.barcodes.faults import (
     WrongLength,
 )
 from libs.barcodes.gtin import LENGTHS, check_digit, checked, gtin14
+from libs.barcodes.identifiers import IDENTIFIERS, identifier_at
 
 TODAY = date(2026, 11, 21)
 GTIN = "04600000000015"
 
 
 def said(text: str) -> dict[str, object]:
-    return dict(read(text, today=TODAY))
+    """What a scanner sends that puts the symbology in front."""
+    return dict(read(f"]C1{text}", today=TODAY))
 
 
 def test_a_label_with_everything_on_it() -> None:
     parts = ("01", GTIN, "3103", "001250", "15", "261201", "10", "A-7", SEPARATOR)
     last = ("393", "2", "643", "19990", SEPARATOR, "21", "x/9")
 
-    assert said("]C1" + "".join(parts + last)) == {
+    assert said("".join(parts + last)) == {
         "01": GTIN,
         "3103": Decimal("1.250"),
         "15": date(2026, 12, 1),
@@ -70,7 +74,7 @@ def test_a_day_of_two_digit_years_is_the_nearest_and_day_00_the_last(
 
 
 def test_a_century_ahead_counts_too() -> None:
-    assert read("17010101", today=date(2099, 1, 1)) == {"17": date(2101, 1, 1)}
+    assert read("]d217010101", today=date(2099, 1, 1)) == {"17": date(2101, 1, 1)}
 
 
 def test_separators_where_none_are_needed_do_no_harm() -> None:
@@ -89,13 +93,20 @@ def test_the_same_twice_is_fine_unless_it_differs() -> None:
     ("text", "fault"),
     [
         ("", BadElement),
-        ("]d2", BadElement),
-        ("00123", UnknownElement),
-        ("5901234123457", UnknownElement),
+        (SEPARATOR, BadElement),
+        ("hello", UnknownElement),
         ("310", UnknownElement),
-        ("3106001250", UnknownElement),
         ("310x001250", UnknownElement),
+        ("00123", BadElement),
+        ("00376104250021234568", WrongCheckDigit),
+        ("31060012", BadElement),
         (f"01{GTIN[:-1]}4", WrongCheckDigit),
+        (f"8006{GTIN[:-1]}40102", WrongCheckDigit),
+        ("7006261100", BadElement),
+        ("7007261101261301", BadElement),
+        ("44", BadElement),
+        ("44" + "A" * 91, BadElement),
+        ("422RUS", BadElement),
         ("01123", BadElement),
         ("17261301", BadElement),
         ("17260231", BadElement),
@@ -118,12 +129,114 @@ def test_what_is_wrong_is_refused_and_not_repeated(text: str, fault: type[BadBar
     assert not text or text not in str(refused.value)
 
 
+@pytest.mark.parametrize("mark", [*SYMBOLOGIES, SEPARATOR])
+def test_what_is_marked_as_gs1s_is_read(mark: str) -> None:
+    assert read(f"{mark}101234", today=TODAY) == {"10": "1234"}
+
+
+@pytest.mark.parametrize("mark", ["", "]C0", "]E0", "]d1", "]Q1", "]X1"])
+@pytest.mark.parametrize(
+    "text", ["3004505491", "101234", f"01{GTIN}", "00376104250021234569", "5901234123457", "91A"]
+)
+def test_what_is_not_marked_as_gs1s_is_not_guessed(mark: str, text: str) -> None:
+    with pytest.raises(UnknownElement, match="not marked") as refused:
+        read(mark + text, today=TODAY)
+
+    assert text not in str(refused.value)
+
+
 @given(st.text(max_size=60))
 def test_whatever_is_scanned_is_read_or_refused(text: str) -> None:
-    try:
-        assert said(text)
-    except BadBarcode:
-        return
+    for marked in (text, f"]C1{text}", f"{SEPARATOR}{text}"):
+        try:
+            assert read(marked, today=TODAY)
+        except BadBarcode:
+            continue
+
+
+def test_marked_goods_say_their_weight_behind_a_signature() -> None:
+    text = f"01{GTIN}215Qbag!{SEPARATOR}93Zjqw{SEPARATOR}3103000353"
+
+    assert read(text, today=TODAY) == {
+        "01": GTIN,
+        "21": "5Qbag!",
+        "93": "Zjqw",
+        "3103": Decimal("0.353"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "identifier", "value"),
+    [
+        ("00376104250021234569", "00", "376104250021234569"),
+        ("22A2", "22", "A2"),
+        ("240REF/1", "240", "REF/1"),
+        ("713123", "713", "123"),
+        ("91EE06", "91", "EE06"),
+        ("92dGVz+dA==", "92", "dGVz+dA=="),
+        ("16261100", "16", date(2026, 11, 30)),
+        ("7006261101", "7006", date(2026, 11, 1)),
+        ("7007261101261103", "7007", "261101261103"),
+        ("70032611011530", "7003", "2611011530"),
+        ("3302001250", "3302", Decimal("12.50")),
+        ("39011999", "3901", Decimal("199.9")),
+        ("39406430", "3940", Decimal(6430)),
+        ("391264319990", "3912", Amount("643", Decimal("199.90"))),
+        ("422643", "422", "643"),
+        ("4307KZ", "4307", "KZ"),
+        # GS1 has not assigned these (yet).
+        ("4499x", "44", "99x"),
+        ("4340ab", "4340", "ab"),
+        ("7999z", "79", "99z"),
+    ],
+)
+def test_an_identifier_is_kept_whatever_stands_around_it(
+    text: str, identifier: str, value: object
+) -> None:
+    for around in (f"{text}", f"{text}{SEPARATOR}10A", f"10A{SEPARATOR}{text}{SEPARATOR}37{4}"):
+        elements = said(around)
+        assert elements[identifier] == value
+        assert set(elements) <= {identifier, "10", "37"}
+
+
+@pytest.mark.parametrize(
+    ("text", "elements"),
+    [
+        ("3106001250", {"3106": "001250"}),
+        ("18261101", {"18": "261101"}),
+        ("4184600000000015", {"418": "4600000000015"}),
+    ],
+)
+def test_an_unassigned_identifier_of_predefined_length_ends_by_itself(
+    text: str, elements: dict[str, object]
+) -> None:
+    assert said(f"{text}10A") == elements | {"10": "A"}
+
+
+LOOSER = {"30", "7004", "8003", "8010", "7258", *(f"433{digit}" for digit in range(4))}
+"""Here the other list allows nothing behind the identifier, or we leave a part unchecked."""
+ESCAPED = {digits for digits, one in IDENTIFIERS.items() if any("pcenc" in c for c in one.checks)}
+"""The other list counts `%2B` here as one character; the standard's file counts three."""
+
+
+def test_the_table_is_the_one_that_others_keep() -> None:
+    assert set(IDENTIFIERS) == set(OTHERS)
+    for digits, ours in IDENTIFIERS.items():
+        theirs = re.compile(OTHERS[digits].pattern)
+        lengths = [bool(theirs.fullmatch(digits + "1" * length)) for length in range(100)]
+        assert OTHERS[digits].separator_required == (ours.length is None), digits
+        if digits not in LOOSER:
+            assert [bool(ours.pattern.fullmatch("1" * n)) for n in range(100)] == lengths, digits
+
+
+@given(st.data(), st.sampled_from(sorted(set(OTHERS) - LOOSER - ESCAPED)))
+def test_nothing_that_others_read_is_refused(data: st.DataObject, digits: str) -> None:
+    text = data.draw(st.from_regex(re.compile(OTHERS[digits].pattern, re.ASCII), fullmatch=True))
+    found = identifier_at(text)
+
+    assert found is not None
+    assert found.digits == digits
+    assert found.pattern.fullmatch(text.removeprefix(digits))
 
 
 @given(

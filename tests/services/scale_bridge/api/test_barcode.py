@@ -28,7 +28,9 @@ MISREAD: Final = [
     ("2000051012341", "WrongCheckDigit"),
     ("5901234123458", "WrongCheckDigit"),
     ("hello", "UnknownElement"),
-    ("01123", "BadElement"),
+    ("101234", "UnknownElement"),
+    ("3004505491", "UnknownElement"),
+    ("]C101123", "BadElement"),
     ("   ", "BadElement"),
     ("10a\x1d10b", "RepeatedElement"),
 ]
