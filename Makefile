@@ -9,10 +9,9 @@ SHELL := /bin/sh
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes
+INSTALL := deploy/install.py
 RUNTIME := $(VENV)/.runtime-installed
 DEVELOPMENT := $(VENV)/.development-installed
-INSTALL_FAILED = { echo "The packages could not be installed (see above). Check the network and the disk, then run the same command again."; exit 1; }
 
 # Services start in many tests: what they import is compiled once, also where the environment forbids it.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
@@ -95,14 +94,10 @@ help: ## This list
 # What the targets above stand on. A stamp is older than its lock when the lock has changed.
 
 $(RUNTIME): deploy/requirements.lock $(BIN)/python
-	@echo "Installing the packages (about 250 MB, only when they have changed) …"
-	@$(PIP) -r deploy/requirements.lock || $(INSTALL_FAILED)
-	@touch $@
+	@$(BIN)/python $(INSTALL) packages $@ $< "Installing the packages (about 250 MB, only when they have changed) …"
 
 $(DEVELOPMENT): deploy/requirements-dev.lock $(RUNTIME)
-	@echo "Installing the development packages …"
-	@$(PIP) -r deploy/requirements-dev.lock || $(INSTALL_FAILED)
-	@touch $@
+	@$(BIN)/python $(INSTALL) packages $@ $< "Installing the development packages …"
 
 # A name on the path may be a stand-in that runs nothing: only one that really runs counts.
 $(BIN)/python:
@@ -119,4 +114,4 @@ $(BIN)/python:
 	  echo "$$found cannot make a virtual environment here. Install its venv module (Debian, Ubuntu: apt install python3-venv) and run the command again."; \
 	  exit 1; \
 	fi; \
-	rm -rf $(VENV) && $$found -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	exec $$found $(INSTALL) environment $(VENV)

@@ -37,6 +37,7 @@ def class_path(tell: Tell) -> list[Path]:
         if mismatches(jars, locked):
             with watch_downloads(tell, files=len(locked)) as progress:
                 _put(_resolved(progress, locked), home)
+            shutil.rmtree(_resolver_home(), ignore_errors=True)
     return [home / name for name in sorted(locked)]
 
 
@@ -90,7 +91,7 @@ def mismatches(jars: dict[str, Path], locked: dict[str, str]) -> list[str]:
 
 def write_lock(tell: Tell) -> None:
     """Resolve afresh and write the lock; read the difference before committing it."""
-    with watch_downloads(tell, files=len(read_lock(LOCK))) as progress:
+    with _one_at_a_time(), watch_downloads(tell, files=len(read_lock(LOCK))) as progress:
         environments = _build(progress)
     jars = jars_of(environments)
     known = {
@@ -111,14 +112,19 @@ def _file_name(coordinate: str) -> str:
 
 
 def _build(progress: Progress) -> "list[Environment]":
-    import jgo  # only here: with KAFKA_BOOTSTRAP_SERVERS it is not needed
-    import requests
-    from jgo.maven import PythonResolver
+    import requests  # only here: with KAFKA_BOOTSTRAP_SERVERS none of these is needed
+    from jgo.env import EnvironmentBuilder
+    from jgo.maven import MavenContext, PythonResolver
 
-    resolver = PythonResolver(progress_callback=progress)
+    # Not ~/.m2 and ~/.cache/jgo: other programs write there whenever they like.
+    home = _resolver_home()
+    context = MavenContext(
+        resolver=PythonResolver(progress_callback=progress), repo_cache=home / "repository"
+    )
+    builder = EnvironmentBuilder(context=context, cache_dir=home / "environments")
     try:
-        return [jgo.build(coordinate, resolver=resolver) for coordinate in (KAFKA, LOGGING)]
-    except (requests.RequestException, RuntimeError, ParseError, OSError) as failure:
+        return [builder.from_endpoint(coordinate) for coordinate in (KAFKA, LOGGING)]
+    except (requests.RequestException, RuntimeError, ParseError, ValueError, OSError) as failure:
         raise CannotStart(
             f"Kafka could not be downloaded from the Maven registry ({type(failure).__name__}).",
             remedy="Check the network (behind a proxy set HTTPS_PROXY) and run the command again; "
@@ -127,11 +133,8 @@ def _build(progress: Progress) -> "list[Environment]":
 
 
 def _forget(environments: "list[Environment]", names: list[str]) -> None:
-    from jgo.config import GlobalSettings
-
-    repository = Path(GlobalSettings.load().repo_cache)
     for name in names:
-        for torn in repository.rglob(name):
+        for torn in _resolver_home().rglob(name):
             torn.unlink()
     for environment in environments:
         shutil.rmtree(environment.path, ignore_errors=True)
@@ -140,6 +143,11 @@ def _forget(environments: "list[Environment]", names: list[str]) -> None:
 def _cache() -> Path:
     """The folder of this user's programs for what can be fetched again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tillstream"
+
+
+def _resolver_home() -> Path:
+    """What the resolver has fetched so far; nothing is left of it once the jars are verified."""
+    return _cache() / "resolver"
 
 
 @contextmanager

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+from jgo.env import EnvironmentBuilder
 
 from deploy.local import jars
-from deploy.local.download import quietly
+from deploy.local.download import quietly, watch_downloads
 from deploy.local.trouble import CannotStart
 
 CONTENT = {"kafka-1.jar": b"the broker", "log4j-slf4j-impl-2.jar": b"its words"}
@@ -122,3 +124,44 @@ def test_a_file_that_is_not_the_locked_one_is_refused_by_name(
 
     with pytest.raises(CannotStart, match="is not the file that"):
         jars.class_path(quietly)
+
+
+@pytest.fixture
+def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The folders that jgo may write to; it never gets further."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folders: list[Path] = []
+
+    def from_endpoint(builder: Any, _: str) -> SimpleNamespace:
+        folders.extend((builder.context.repo_cache, builder.cache_dir))
+        return SimpleNamespace()
+
+    monkeypatch.setattr(EnvironmentBuilder, "from_endpoint", from_endpoint)
+    return folders
+
+
+def test_no_folder_is_shared_with_other_programs(built: list[Path], tmp_path: Path) -> None:
+    """Maven, and jgo for others, write to ~/.m2 and ~/.cache/jgo without asking for our lock."""
+    with watch_downloads(quietly, files=1) as progress:
+        jars._build(progress)
+
+    assert built
+    assert all(folder.is_relative_to(tmp_path / "tillstream") for folder in built)
+
+
+@pytest.mark.parametrize(
+    "failure", [RuntimeError(), OSError(), ValueError(), ElementTree.ParseError()], ids=repr
+)
+def test_whatever_the_resolver_stumbles_over_is_a_sentence(
+    built: list[Path], monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    def from_endpoint(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(EnvironmentBuilder, "from_endpoint", from_endpoint)
+
+    with (
+        watch_downloads(quietly, files=1) as progress,
+        pytest.raises(CannotStart, match="could not be downloaded"),
+    ):
+        jars._build(progress)
