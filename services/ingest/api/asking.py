@@ -10,6 +10,7 @@ from fastapi import Depends, Header, HTTPException, Query, Request
 from libs.eventsourcing.log import Cause
 from libs.http.auth import Principal, require
 from libs.messaging.freshness import TokenMalformed
+from libs.names import comparable
 from libs.telemetry.traces import current_traceparent
 from services.ingest.api.answers import Filters
 from services.ingest.deps import Deps, Ingest
@@ -55,10 +56,11 @@ def question(tenant: str, filters: Filters, settings: Settings, *, now: datetime
     """What `filters` mean at an instant (§2.6, §5.1). Raises BadDate."""
     today = day_of(now, settings.zone)
     longest = settings.max_range_days
+    operator = wanted(filters.operator)
     return Question(
         tenant=tenant,
         days=days_asked(filters.date, filters.date_end, today=today, longest=longest),
-        operator=wanted(filters.operator),
+        operator=None if operator is None else comparable(operator),
         client=wanted(filters.client),
         city=wanted(filters.city),
     )

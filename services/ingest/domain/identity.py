@@ -9,6 +9,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid5
 
 from contracts.ingest import ScanId
+from libs.names import comparable
 
 _TENANTS: Final = UUID("3b9c1b52-6a8e-5f0c-8d57-2f6d0c9be1a4")
 
@@ -49,8 +50,17 @@ def removal_stream(removal_id: UUID) -> str:
 # There are few operators, and every scan asks.
 @lru_cache(maxsize=4096)
 def scan_stream(tenant_ns: UUID, operator: str) -> str:
-    """Scans of one operator share a stream, and so their order on the way."""
-    return f"scan-{uuid5(tenant_ns, 'operator ' + operator)}"
+    """Scans of one operator, however spelled, share a stream, and so their order on the way."""
+    return _stream_of(tenant_ns, comparable(operator))
+
+
+def scan_streams(tenant_ns: UUID, spelling: str) -> set[str]:
+    """Where scans may be whose operator is spelled so: once, each spelling had its own stream."""
+    return {_stream_of(tenant_ns, name) for name in (spelling, comparable(spelling))}
+
+
+def _stream_of(tenant_ns: UUID, name: str) -> str:
+    return f"scan-{uuid5(tenant_ns, 'operator ' + name)}"
 
 
 def quarantine_stream(event_id: UUID) -> str:

@@ -17,6 +17,7 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from contracts.ingest import ScanId, ScanRecorded
+from libs.names import comparable
 
 SKEW: Final = timedelta(seconds=60)
 """How far a device's clock may run ahead before the scan counts as skewed."""
@@ -142,7 +143,10 @@ def judge(reading: Reading, *, received_at: datetime, not_before: datetime) -> S
 
 
 def same_content(one: ScanRecorded, other: ScanRecorded) -> bool:
-    """Whether a device told the same twice; when it was received does not matter."""
+    """Whether a device told the same twice.
+
+    When it was received does not matter, nor how the operator's name is spelled.
+    """
     return _content(one) == _content(other)
 
 
@@ -243,7 +247,7 @@ def _id_from_content(reading: Reading) -> UUID:
 def _content(scan: ScanRecorded) -> tuple[object, ...]:
     return (
         scan.kind,
-        scan.operator,
+        comparable(scan.operator),
         scan.client,
         scan.city,
         scan.box,

@@ -31,10 +31,12 @@ from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanRecorded
 from libs.eventsourcing.codec import codec_of
 from libs.messaging.projection import Connection, Projection
+from libs.names import comparable
 from libs.postgres import query
 from services.ingest.domain.day import day_of
 from services.ingest.domain.question import Question
 from services.ingest.domain.removal import as_scan
+from services.ingest.read_models import operator_name
 from services.ingest.read_models.activity_rows import (
     ACTIVITY,
     DIMENSIONS,
@@ -124,9 +126,10 @@ async def answer(connection: Any, question: Question) -> Activity:
             removed += counts.removed
             if live:
                 last[name] = Last(*fields[COUNTS:])
+    names = await operator_name.written(connection, question.tenant, found["operator"])
     return Activity(
-        operators=found["operator"],
-        last=last,
+        operators={names[name]: counts for name, counts in found["operator"].items()},
+        last={names[name]: newest for name, newest in last.items()},
         clients=found["client"],
         cities=list(found["city"]),
         removed=removed,
@@ -149,7 +152,8 @@ def _folded(events: Sequence[Envelope[IngestEvent]], zone: ZoneInfo) -> Rows:
             continue
         scan, added, taken = told
         day = day_of(scan.effective_at, zone)
-        key = (envelope.tenant, day, scan.operator, scan.client, scan.city, scan.kind)
+        operator = comparable(scan.operator)
+        key = (envelope.tenant, day, operator, scan.client, scan.city, scan.kind)
         newest: Newest = (scan.received_at, scan.scanned_at, scan.scan_id, scan.box)
         (count, removed), known = rows.get(key, ((0, 0), newest))
         rows[key] = (count + added, removed + taken), max(newest, known)

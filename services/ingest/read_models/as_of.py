@@ -21,12 +21,13 @@ from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanReco
 from libs.eventsourcing.log import RecordedEvent, Span
 from libs.eventsourcing.store import EventStore, envelope
 from libs.messaging.projection import Connection, Projection
+from libs.names import comparable
 from libs.postgres.pool import Pool, tenant_transaction
 from services.ingest.domain import identity
 from services.ingest.domain.day import Days, day_of
 from services.ingest.domain.question import Question
 from services.ingest.domain.removal import ITEM, as_scan
-from services.ingest.read_models import presence, scan_log
+from services.ingest.read_models import operator_name, presence, scan_log
 
 PAGE: Final = 1000
 LATER: Final = timedelta(minutes=5)
@@ -77,7 +78,7 @@ class Newest:
         asked = self.question
         return (
             asked.days.first <= day_of(scan.effective_at, self.zone) <= asked.days.last
-            and asked.operator in (None, scan.operator)
+            and asked.operator in (None, comparable(scan.operator))
             and asked.client in (None, scan.client)
             and asked.city in (None, scan.city)
         )
@@ -99,11 +100,12 @@ async def known(
     Unavailable.
     """
     async with tenant_transaction(pool, past.tenant) as connection:
-        await _copy_empty(connection, projections)
+        await _copy_empty(connection, past, projections)
         operators: set[str] = set()
         rows: list[Envelope[IngestEvent]] = []
         async for events in _told(past, days):
-            operators.update(scan.operator for told in events if (scan := _row(told.event)))
+            scans = [scan for told in events if (scan := _row(told.event))]
+            operators.update(comparable(scan.operator) for scan in scans)
             if newest:
                 rows = newest.among([*rows, *events])
             for projection in projections:
@@ -123,7 +125,14 @@ async def _hear(connection: Connection, past: Past, operators: Iterable[str]) ->
     thousands of old scans at once, the search ends with them.
     """
     namespace = identity.namespace(past.tenant)
-    streams = sorted({identity.scan_stream(namespace, name) for name in operators})
+    spellings = await operator_name.spellings_of(connection, past.tenant, operators)
+    streams = sorted(
+        {
+            stream
+            for name in spellings.union(operators)
+            for stream in identity.scan_streams(namespace, name)
+        }
+    )
     for each in LOOKS:
         undecided: list[str] = []
         at_once = max(1, PAGE // each)
@@ -153,16 +162,19 @@ def _may_go_on(facts: Sequence[Envelope[IngestEvent]], each: int) -> bool:
 
 
 async def _copy_empty(
-    connection: Connection, projections: Sequence[Projection[IngestEvent]]
+    connection: Connection, past: Past, projections: Sequence[Projection[IngestEvent]]
 ) -> None:
     # Said aloud, so that a statement prepared for the real tables is prepared anew for these.
     schema = await connection.fetchval("SELECT current_schema()")
-    for projection in projections:
-        for table in projection.tables:
-            await connection.execute(
-                f"CREATE TEMPORARY TABLE {table} (LIKE {schema}.{table} INCLUDING ALL)"
-                " ON COMMIT DROP"
-            )
+    names = operator_name.OPERATOR_NAME.name
+    tables = {table for projection in projections for table in projection.tables} | {names}
+    for table in sorted(tables):
+        await connection.execute(
+            f"CREATE TEMPORARY TABLE {table} (LIKE {schema}.{table} INCLUDING ALL) ON COMMIT DROP"
+        )
+    # Names are of whatever day: not written anew, but those that were known.
+    known = f"SELECT * FROM {schema}.{names} WHERE tenant = $1 AND received_at <= $2"  # noqa: S608
+    await connection.execute(f"INSERT INTO {names} {known}", past.tenant, past.at)
     await connection.execute(f"SET LOCAL search_path = pg_temp, {schema}")
 
 

@@ -17,12 +17,13 @@ from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, ItemRemoved, ScanRecorded
 from libs.eventsourcing.codec import codec_of
 from libs.messaging.projection import Connection, Projection
+from libs.names import comparable
 from libs.postgres import query
 from libs.postgres.query import Row
 from services.ingest.domain.box import CARRY, Around, Standing, Tally, number_key, standing, tally
 from services.ingest.domain.day import day_of
 from services.ingest.domain.question import Question, shown
-from services.ingest.read_models import box_queries
+from services.ingest.read_models import box_queries, operator_name
 from services.ingest.read_models.box_rows import ADD, tally_of, values
 
 ITEMS_AT_MOST: Final = 20_000
@@ -98,7 +99,8 @@ async def project(
         if isinstance(event, ScanRecorded | ItemRemoved) and (told := tally(event)):
             scan = event.scan if isinstance(event, ItemRemoved) else event
             day = day_of(scan.effective_at, zone)
-            key = (envelope.tenant, day, scan.client, scan.city, scan.box, scan.operator)
+            operator = comparable(scan.operator)
+            key = (envelope.tenant, day, scan.client, scan.city, scan.box, operator)
             rows[key] = rows[key] + told if key in rows else told
     if rows:
         columns = zip(
@@ -133,9 +135,11 @@ async def answer(
         )
     around = await _around(connection, question, rows)
     listed = await _items(connection, question, rows, items)
+    workers = {name for row in rows for name in row["operators"] if name}
+    spelled = await operator_name.written(connection, question.tenant, workers)
     return Boxes(
         cities=cities,
-        boxes=[_found(*each) for each in zip(rows, around, listed, strict=True)],
+        boxes=[_found(*each, spelled) for each in zip(rows, around, listed, strict=True)],
     )
 
 
@@ -220,7 +224,7 @@ def _columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
     return {name: [row[name] for row in rows] for name in ("client", "city", "box", "day")}
 
 
-def _found(row: Row, around: Around, items: Sequence[Row]) -> FoundBox:
+def _found(row: Row, around: Around, items: Sequence[Row], names: Mapping[str, str]) -> FoundBox:
     stands, continued = standing(around)
     return FoundBox(
         client=row["client"],
@@ -228,7 +232,7 @@ def _found(row: Row, around: Around, items: Sequence[Row]) -> FoundBox:
         label=row["box"],
         day=row["day"],
         tally=tally_of(row),
-        operators=[name for name in row["operators"] if name],
+        operators=sorted(names[name] for name in row["operators"] if name),
         standing=stands,
         continued=continued,
         items=items,

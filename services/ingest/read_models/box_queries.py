@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, array
 
 from services.ingest.domain.question import Question
+from services.ingest.read_models import operator_name
 from services.ingest.read_models.box_rows import BOX, merged
 from services.ingest.read_models.conditions import asked
 from services.ingest.read_models.scan_log import SCAN_LOG
@@ -93,14 +94,15 @@ def contents(question: Question) -> Select[Any]:
     live = and_(SCAN_LOG.c.kind == literal_column("'ITEM'"), SCAN_LOG.c.removed_at.is_(None))
     order = ("effective_at", "received_at", "scanned_at", "scan_id")
     items = (
-        select(*(SCAN_LOG.c[name] for name in (*order, "code", "operator")))
+        select(*(SCAN_LOG.c[name] for name in (*order, "code", "operator", "tenant")))
         .where(asked(SCAN_LOG, question), live)
         .where(_same(SCAN_LOG, each, "client", "city", "box", "day"))
         .order_by(*(SCAN_LOG.c[name] for name in order))
         .limit(each.c.take)
         .lateral("items")
     )
-    found = select(each.c.n, items).select_from(each).join(items, true())
+    columns, source = operator_name.shown(items, "operator", source=each.join(items, true()))
+    found = select(each.c.n, *columns).select_from(source)
     return found.order_by(each.c.n, *(items.c[name] for name in order))
 
 

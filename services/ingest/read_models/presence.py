@@ -15,6 +15,7 @@ from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, ScanRecorded
 from libs.eventsourcing.codec import codec_of
 from libs.messaging.projection import Connection, Projection
+from libs.names import comparable
 from libs.postgres import query
 
 PRESENCE: Final = Table(
@@ -52,7 +53,7 @@ async def project(connection: Connection, events: Sequence[Envelope[IngestEvent]
     for envelope in events:
         if heard := sign_of_life(envelope.event):
             operator, moment = heard
-            key = (envelope.tenant, operator)
+            key = (envelope.tenant, comparable(operator))
             latest[key] = max(moment, latest.get(key, moment))
     if latest:
         tenants, operators = zip(*latest, strict=True)
@@ -67,9 +68,10 @@ def sign_of_life(event: IngestEvent) -> tuple[str, datetime] | None:
 
 
 async def last_seen(connection: Any, tenant: str, operators: Sequence[str]) -> dict[str, datetime]:
-    """When those of `operators` were heard of who ever were."""
-    rows = await query.fetch(connection, _AMONG, tenant=tenant, operators=list(operators))
-    return {row["operator"]: row["last_seen_at"] for row in rows}
+    """When those of `operators` were heard of who ever were, however they are spelled."""
+    spelled = {comparable(name): name for name in operators}
+    rows = await query.fetch(connection, _AMONG, tenant=tenant, operators=list(spelled))
+    return {spelled[row["operator"]]: row["last_seen_at"] for row in rows}
 
 
 _AMONG: Final = select(PRESENCE.c.operator, PRESENCE.c.last_seen_at).where(

@@ -28,9 +28,11 @@ from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, ItemRemoved
 from libs.eventsourcing.codec import codec_of
 from libs.messaging.projection import Connection, Projection
+from libs.names import comparable
 from libs.postgres import query
 from services.ingest.domain.day import day_of
 from services.ingest.domain.question import Question
+from services.ingest.read_models import operator_name
 
 REMOVAL: Final = Table(
     "removal",
@@ -107,7 +109,9 @@ async def page(
     c = REMOVAL.c
     # The day first, because the index knows it; it never disagrees with the time.
     newest = (c.day.desc(), c.removed_at.desc(), c.scan_id)
-    asked_for = select(REMOVAL).where(_matching(question)).order_by(*newest)
+    columns, source = operator_name.shown(REMOVAL, "operator", "removed_by")
+    matching = select(*columns).select_from(source).where(_matching(question))
+    asked_for = matching.order_by(*newest)
     return await query.fetch(connection, asked_for.limit(limit).offset(offset))
 
 
@@ -136,10 +140,10 @@ def _row(tenant: str, event: ItemRemoved, zone: ZoneInfo) -> tuple[object, ...]:
         scan.scan_id,
         event.removal_id,
         event.removed_at,
-        event.removed_by,
+        comparable(event.removed_by),
         event.reason,
         scan.kind,
-        scan.operator,
+        comparable(scan.operator),
         scan.client,
         scan.city,
         scan.box,

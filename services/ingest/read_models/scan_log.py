@@ -42,10 +42,12 @@ from contracts.ingest import (
 )
 from libs.eventsourcing.codec import codec_of
 from libs.messaging.projection import Connection, Projection
+from libs.names import comparable
 from libs.postgres import query
 from services.ingest.domain.day import Days, day_of
 from services.ingest.domain.question import Question
 from services.ingest.domain.removal import as_scan
+from services.ingest.read_models import operator_name
 from services.ingest.read_models.conditions import asked_by, filters_of, values
 
 SCAN_LOG: Final = Table(
@@ -87,7 +89,7 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
     """The projection, sorting into days of `zone`; another zone needs a rebuild."""
     return Projection(
         name="scan_log",
-        tables=("scan_log",),
+        tables=("scan_log", "operator_name"),
         topics=(ingest.SCANS, ingest.REMOVALS),
         codec=codec_of(ingest.EVENTS),
         project=partial(project, zone=zone),
@@ -97,17 +99,21 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
 async def project(
     connection: Connection, events: Sequence[Envelope[IngestEvent]], *, zone: ZoneInfo
 ) -> None:
-    """Keep a row of every scan and of every removal."""
+    """Keep a row of every scan and of every removal, and how their operators are written."""
     rows: dict[tuple[object, ...], tuple[object, ...]] = {}
+    spellings: operator_name.Spellings = {}
     for envelope in events:
         if told := _told(envelope.event):
             row = _row(envelope.tenant, *told, zone)
+            moments = told[0].received_at, told[0].scanned_at
+            operator_name.add(spellings, envelope.tenant, told[0].operator, moments)
             known = rows.setdefault(row[:3], row)
             # Once per statement; a removal outdoes the scan it is about, and nothing else.
             if told[1] and known[3] == row[3]:
                 rows[row[:3]] = row
     if rows:
         await connection.execute(KEEP, *zip(*rows.values(), strict=True))
+    await operator_name.keep(connection, spellings)
 
 
 async def page(
@@ -154,7 +160,7 @@ def _row(
         day_of(scan.effective_at, zone),
         scan.scan_id,
         scan.kind,
-        scan.operator,
+        comparable(scan.operator),
         scan.client,
         scan.city,
         scan.box,
@@ -179,10 +185,10 @@ def _page(filters: tuple[str, ...], of_a_kind: bool) -> Select[Any]:
     if of_a_kind:
         of_a_day = of_a_day.where(SCAN_LOG.c.kind == bindparam("kind"))
     newest = of_a_day.order_by(*_newest_first(SCAN_LOG)).limit(bindparam("each")).lateral("newest")
+    columns, source = operator_name.shown(newest, "operator", source=each.join(newest, true()))
     return (
-        select(newest)
-        .select_from(each)
-        .join(newest, true())
+        select(*columns)
+        .select_from(source)
         .order_by(*_newest_first(newest))
         .limit(bindparam("limit"))
         .offset(bindparam("offset"))

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Select, collate, select, tuple_
 from libs.postgres import query
 from libs.postgres.pool import SYSTEM, Connection, Pool, acquired
 from services.ingest.domain.question import Question
+from services.ingest.read_models import operator_name
 from services.ingest.read_models.conditions import asked
 from services.ingest.read_models.scan_log import SCAN_LOG
 
@@ -114,7 +115,8 @@ async def _pages(connection: Any, rows: Select[Any]) -> AsyncIterator[Page]:
 
 
 def _matching(question: Question, kind: str | None) -> Select[Any]:
-    rows = select(SCAN_LOG).where(asked(SCAN_LOG, question))
+    columns, source = operator_name.shown(SCAN_LOG, "operator")
+    rows = select(*columns).select_from(source).where(asked(SCAN_LOG, question))
     return rows if kind is None else rows.where(SCAN_LOG.c.kind == kind)
 
 

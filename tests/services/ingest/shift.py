@@ -24,7 +24,7 @@ def some_scans(random: Random, clock: Clock) -> list[dict[str, Any]]:
             random.randrange(KNOWN),
             clock.now - timedelta(hours=random.choice([0, 0, 0, 1, 11, 24, 50, -1])),
             type=random.choice(["ITEM", "ITEM", "ITEM", "BOX", "CLOSE", "ERROR"]),
-            operator=random.choice(["anna", "boris", ""]),
+            operator=random.choice(["anna", "anna ", " anna", "boris", ""]),
             client=random.choice(["ivancov", "petrov", ""]),
             city=random.choice(["Novosem", ""]),
             box=f"ivancov/{random.randrange(4)}",

@@ -169,6 +169,8 @@ def test_content_is_the_same_however_often_it_is_received() -> None:
     first = accepted(ts=NOON_MS + 100_000)
 
     assert same_content(first, again(event(ts=NOON_MS + 100_000, details=None)))
+    assert same_content(first, again(event(ts=NOON_MS + 100_000, operator="anna ")))
+    assert not same_content(first, again(event(ts=NOON_MS + 100_000, operator="Anna")))
     assert not same_content(first, accepted(code="777"))
     assert not same_content(first, accepted())
 

@@ -21,6 +21,7 @@ from libs.testing.read_models import (
 from services.ingest.domain.removal import Found, Removing, decide
 from services.ingest.read_models.activity_rows import ACTIVITY, TOTAL
 from services.ingest.read_models.box_rows import BOX
+from services.ingest.read_models.operator_name import OPERATOR_NAME
 from services.ingest.read_models.presence import PRESENCE
 from services.ingest.read_models.quarantine import QUARANTINE
 from services.ingest.read_models.removal import REMOVAL
@@ -45,7 +46,7 @@ def a_history(random: Random, length: int = 120) -> list[Envelope[IngestEvent]]:
         scan = a_scan(
             number,
             kind=random.choice(["ITEM", "ITEM", "BOX", "CLOSE", "ERROR"]),
-            operator=random.choice(["anna", "boris", ""]),
+            operator=random.choice(["anna", "anna ", "boris", " boris", ""]),
             client=random.choice(["ivancov", ""]),
             city=random.choice(["Novosem", "Rostov"]),
             box=f"ivancov/{random.randrange(4)}",
@@ -99,7 +100,7 @@ async def test_another_tenant_sees_nothing(reading_pool: Pool, pool: Pool) -> No
 
 
 async def test_the_tables_are_as_the_migrations_made_them(pool: Pool) -> None:
-    tables = [ACTIVITY, TOTAL, BOX, PRESENCE, SCAN_LOG, QUARANTINE, REMOVAL]
+    tables = [ACTIVITY, TOTAL, BOX, OPERATOR_NAME, PRESENCE, SCAN_LOG, QUARANTINE, REMOVAL]
     assert sorted(table.name for table in tables) == sorted(TABLES)
 
     await assert_migrated_as_declared(pool, "ingest", tables)

@@ -1,0 +1,134 @@
+"""How is an operator's name written?
+
+Everywhere else an operator is a `libs.names.comparable` name, under which all spellings come
+together. Shown is the spelling that was received first, then the one scanned first: whatever order
+the events come in, and also where two spellings are in the log already.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    DateTime,
+    FromClause,
+    MetaData,
+    Table,
+    Text,
+    any_,
+    bindparam,
+    func,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
+from sqlalchemy.sql.selectable import LateralFromClause
+
+from libs.messaging.projection import Connection
+from libs.names import comparable
+from libs.postgres import query
+
+OPERATOR_NAME: Final = Table(
+    "operator_name",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("operator", Text, primary_key=True),
+    Column("spelling", Text, primary_key=True),
+    Column("received_at", DateTime(timezone=True), nullable=False),
+    Column("scanned_at", DateTime(timezone=True), nullable=False),
+)
+"""Every spelling, and when it was first received and scanned."""
+
+Spellings: TypeAlias = dict[tuple[str, str, str], tuple[datetime, datetime]]
+"""Tenant, operator, spelling → received, scanned."""
+
+# Nearly always the spelling is known: looking first takes no lock and writes nothing.
+KEEP: Final = """
+INSERT INTO operator_name AS known
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[])
+    AS new (tenant, operator, spelling, received_at, scanned_at)
+WHERE NOT EXISTS (
+    SELECT 1 FROM operator_name AS old
+    WHERE (old.tenant, old.operator, old.spelling) = (new.tenant, new.operator, new.spelling)
+        AND (old.received_at, old.scanned_at) <= (new.received_at, new.scanned_at)
+)
+ORDER BY 1, 2, 3
+ON CONFLICT (tenant, operator, spelling) DO UPDATE
+SET received_at = excluded.received_at, scanned_at = excluded.scanned_at
+WHERE (excluded.received_at, excluded.scanned_at) < (known.received_at, known.scanned_at)
+"""
+
+
+def add(spellings: Spellings, tenant: str, name: str, moments: tuple[datetime, datetime]) -> None:
+    """Note that a name was written so at these moments of receipt and scan."""
+    key = (tenant, comparable(name), name)
+    spellings[key] = min(moments, spellings.get(key, moments))
+
+
+async def keep(connection: Connection, spellings: Spellings) -> None:
+    """Keep the first moments of each spelling."""
+    if spellings:
+        flat = ((*key, *moments) for key, moments in spellings.items())
+        await connection.execute(KEEP, *zip(*flat, strict=True))
+
+
+async def written(connection: Any, tenant: str, operators: Iterable[str]) -> dict[str, str]:
+    """How each of `operators` is shown."""
+    wanted = list(operators)
+    if not wanted:
+        return {}
+    rows = await query.fetch(connection, _FIRST, tenant=tenant, operators=wanted)
+    return {name: name for name in wanted} | {row["operator"]: row["spelling"] for row in rows}
+
+
+async def spellings_of(connection: Any, tenant: str, operators: Iterable[str]) -> set[str]:
+    """Every way in which these operators were written."""
+    asked = _SPELLINGS
+    rows = await query.fetch(connection, asked, tenant=tenant, operators=list(operators))
+    return {row["spelling"] for row in rows}
+
+
+def shown(
+    rows: Any, *names: str, source: FromClause | None = None
+) -> tuple[list[ColumnElement[Any]], FromClause]:
+    """The columns of `rows`, operators in the columns `names` as they are shown.
+
+    And what to select them from: `source`, which holds the rows, and the names.
+    """
+    joined: FromClause = rows if source is None else source
+    columns = {column.name: column for column in rows.c}
+    for name in names:
+        first = _first(rows.c.tenant, rows.c[name], f"first_{name}")
+        joined = joined.outerjoin(first, true())
+        columns[name] = func.coalesce(first.c.spelling, rows.c[name]).label(name)
+    return list(columns.values()), joined
+
+
+def _first(
+    tenant: ColumnElement[str], operator: ColumnElement[str], name: str
+) -> LateralFromClause:
+    known = OPERATOR_NAME.alias(f"{name}_known")
+    # Nameless is nameless, however many blanks were typed.
+    same = (known.c.tenant == tenant, known.c.operator == operator, operator != "")
+    order = (known.c.received_at, known.c.scanned_at, known.c.spelling)
+    return select(known.c.spelling).where(*same).order_by(*order).limit(1).lateral(name)
+
+
+_AMONG: Final = (
+    OPERATOR_NAME.c.tenant == bindparam("tenant"),
+    OPERATOR_NAME.c.operator == any_(bindparam("operators", type_=ARRAY(Text))),
+)
+_SPELLINGS: Final = select(OPERATOR_NAME.c.spelling).where(*_AMONG)
+_FIRST: Final = (
+    select(OPERATOR_NAME.c.operator, OPERATOR_NAME.c.spelling)
+    .where(*_AMONG, OPERATOR_NAME.c.operator != "")
+    .ext(distinct_on(OPERATOR_NAME.c.operator))
+    .order_by(
+        OPERATOR_NAME.c.operator,
+        OPERATOR_NAME.c.received_at,
+        OPERATOR_NAME.c.scanned_at,
+        OPERATOR_NAME.c.spelling,
+    )
+)
