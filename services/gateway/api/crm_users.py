@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 
 from contracts.gateway import AccountId
 from libs.http.auth import Principal
+from libs.names import comparable
 from services.gateway.api.acting import account_of, in_crm, place_of
 from services.gateway.api.crm_route import CrmUserRoute, invalid
 from services.gateway.api.crm_shapes import Change, NewUser, OwnPassword, user, wanted, with_traits
@@ -71,11 +72,11 @@ async def supervisors(
 ) -> list[dict[str, Any]]:
     """All supervisors, inactive ones too, whose name or address holds `q`."""
     found = await _listed(gateway, place_of(caller), ("SUPERVISOR",))
-    sought = q.strip().casefold()
+    sought = comparable(q).casefold()
     return [
         one
         for one in found
-        if sought in one["full_name"].casefold() or sought in one["email"].casefold()
+        if sought in comparable(one["full_name"]).casefold() or sought in one["email"].casefold()
     ]
 
 

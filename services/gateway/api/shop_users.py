@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query
 
 from contracts.gateway import AccountId
 from libs.http.auth import Principal, require
+from libs.names import comparable
 from services.gateway.api.shop_route import ShopRoute
 from services.gateway.api.shop_self import user
 from services.gateway.api.shop_user_forms import Asked, Changed, Hired, Permitted
@@ -130,8 +131,12 @@ def _is_asked_for(member: Member, asked: Asked) -> bool:
     return (
         asked.role in (None, member.standing.role)
         and asked.is_active in (None, member.active)
-        and any(asked.search.lower() in text.lower() for text in texts)
+        and any(_searched(asked.search) in _searched(text) for text in texts)
     )
+
+
+def _searched(text: str) -> str:
+    return comparable(text).lower()
 
 
 def _shown(member: Member, shop_id: int | None) -> dict[str, Any]:
