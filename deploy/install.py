@@ -59,9 +59,10 @@ def runs(folder: Path) -> bool:
     """Whether there is an environment whose Python has a pip."""
     python = folder / "bin" / "python"
     try:
-        return not subprocess.run([python, "-c", "import pip"], check=False).returncode
+        done = subprocess.run([python, "-c", "import pip"], check=False, capture_output=True)
     except OSError:
         return False
+    return not done.returncode
 
 
 @contextmanager
