@@ -72,7 +72,7 @@ class Meaning(BaseModel):
     """What it says. A `label` has code, measure and value, and which products have that code.
 
     A `gtin` is a trade item's number in 14 digits; `elements` are by identifier, dates as
-    YYYY-MM-DD, weights in kilograms and amounts as text.
+    YYYY-MM-DD, measures (weights in kilograms) and amounts as text.
     """
 
     kind: Literal["label", "gtin", "elements"]
