@@ -100,7 +100,7 @@ async def known(
     Unavailable.
     """
     async with tenant_transaction(pool, past.tenant) as connection:
-        await _copy_empty(connection, past, projections)
+        schema = await _copy_empty(connection, projections)
         operators: set[str] = set()
         rows: list[Envelope[IngestEvent]] = []
         async for events in _told(past, days):
@@ -112,6 +112,11 @@ async def known(
                 if not newest or projection.name != scan_log.SCAN_LOG.name:
                     await projection.project(connection, events)
         await scan_log.project(connection, rows, zone=past.zone)
+        # Names are of whatever day, and these alone are shown.
+        found = await operator_name.known(
+            connection, past.tenant, operators, schema=schema, at=past.at
+        )
+        await operator_name.keep(connection, found)
         if any(projection.name == presence.PRESENCE.name for projection in projections):
             await _hear(connection, past, operators)
         yield connection
@@ -162,20 +167,18 @@ def _may_go_on(facts: Sequence[Envelope[IngestEvent]], each: int) -> bool:
 
 
 async def _copy_empty(
-    connection: Connection, past: Past, projections: Sequence[Projection[IngestEvent]]
-) -> None:
+    connection: Connection, projections: Sequence[Projection[IngestEvent]]
+) -> str:
+    """Put empty tables before the real ones; the schema of these."""
     # Said aloud, so that a statement prepared for the real tables is prepared anew for these.
-    schema = await connection.fetchval("SELECT current_schema()")
-    names = operator_name.OPERATOR_NAME.name
-    tables = {table for projection in projections for table in projection.tables} | {names}
-    for table in sorted(tables):
+    schema: str = await connection.fetchval("SELECT current_schema()")
+    tables = {table for projection in projections for table in projection.tables}
+    for table in sorted(tables | {operator_name.OPERATOR_NAME.name}):
         await connection.execute(
             f"CREATE TEMPORARY TABLE {table} (LIKE {schema}.{table} INCLUDING ALL) ON COMMIT DROP"
         )
-    # Names are of whatever day: not written anew, but those that were known.
-    known = f"SELECT * FROM {schema}.{names} WHERE tenant = $1 AND received_at <= $2"  # noqa: S608
-    await connection.execute(f"INSERT INTO {names} {known}", past.tenant, past.at)
     await connection.execute(f"SET LOCAL search_path = pg_temp, {schema}")
+    return schema
 
 
 async def _told(past: Past, days: Days) -> AsyncIterator[list[Envelope[IngestEvent]]]:

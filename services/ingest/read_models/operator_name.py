@@ -83,6 +83,23 @@ async def written(connection: Any, tenant: str, operators: Iterable[str]) -> dic
     return {name: name for name in wanted} | {row["operator"]: row["spelling"] for row in rows}
 
 
+async def known(
+    connection: Any, tenant: str, operators: Iterable[str], *, schema: str, at: datetime
+) -> Spellings:
+    """How these operators had been written by the instant `at`, by the table in `schema`."""
+    rows = await connection.fetch(
+        f"SELECT * FROM {schema}.operator_name"  # noqa: S608
+        " WHERE tenant = $1 AND operator = ANY($2::text[]) AND received_at <= $3",
+        tenant,
+        list(operators),
+        at,
+    )
+    return {
+        (tenant, row["operator"], row["spelling"]): (row["received_at"], row["scanned_at"])
+        for row in rows
+    }
+
+
 async def spellings_of(connection: Any, tenant: str, operators: Iterable[str]) -> set[str]:
     """Every way in which these operators were written."""
     asked = _SPELLINGS
