@@ -21,6 +21,7 @@ from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.http.app import create_app as http_app
 from libs.http.auth import TokenVerifier
+from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check, CheckResult
 from libs.http.problems import discreet_detail_shape
 from libs.http.revocations import Revocations, following, revocations_of
@@ -287,6 +288,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         problem_shape=discreet_detail_shape,
         # Each door answers in its own shape that a body is too large.
         max_body_bytes=sys.maxsize,
+        body_timeout=BodyTimeout.of(deps.settings),
         docs=False,
         published=False,
         outer=[

@@ -42,8 +42,6 @@ class Settings(ServiceSettings):
     address, or `by key` from everywhere; empty switches one off. `rate_limit_storage` is a URL of
     `limits`, for several gateways that count together. `hosts` are `door=host name`.
     `verify_networks` hold the proxies that may ask for a verdict instead of passing through here.
-    A body may rest for `body_seconds`, and for longer than that altogether only while it comes at
-    `body_bytes_per_second`.
 
     `seal_keys` are url-safe base64 of 32 bytes each, newest first, separated by commas; before the
     oldest is dropped it becomes `seal_digest_key`. `refresh_key` has the same form. A session
@@ -119,8 +117,6 @@ class Settings(ServiceSettings):
     max_url_bytes: int = Field(default=16 * 1024, ge=256)
     max_header_bytes: int = Field(default=32 * 1024, ge=1024)
     max_body_bytes: int = Field(default=10 * 1024 * 1024, ge=1024)
-    body_seconds: float = Field(default=20.0, gt=0)
-    body_bytes_per_second: float = Field(default=500.0, gt=0)
 
     rate_limit_ingest: str = "24000/minute; 60000/minute by key"
     rate_limit_dashboard: str = "600/minute; 6000/minute by key"

@@ -77,7 +77,7 @@ async def take_answer(request: Request, gateway: Gateway) -> Response:
     """
     visit = _visit(gateway, request)
     try:
-        form = await form_of(request, seconds=gateway.settings.body_seconds)
+        form = await form_of(request)
     except BadForm:
         return visit.code_again(STALE, INVALID)
     hosts = {urlsplit(visit.base).netloc, host_of(gateway, request)}
