@@ -88,6 +88,8 @@ class Settings(ServiceSettings):
     refresh_grace_seconds_kiosk: float = Field(default=30, ge=0, le=60)
     # Of a device nobody stands in front of: an answer it never got must not cost its enrolment.
     refresh_grace_seconds_device: float = Field(default=30, ge=0, le=30)
+    # A kiosk may wait for a lost answer for long before it asks again (spec kiosk §3.4).
+    refresh_grace_seconds_kiosk_device: float = Field(default=60, ge=0, le=60)
     password_threads: int = Field(default=2, ge=1, le=32)
     people_tenant: str = Field(default="demo", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     public_url: str | None = Field(default=None, pattern=r"^https?://[^?#\s]+$")
@@ -223,7 +225,8 @@ class Settings(ServiceSettings):
         days = getattr(self, f"session_days_{'device' if device else place.realm}")
         grace = self.refresh_grace_seconds_kiosk if kiosk else self.refresh_grace_seconds
         if device:
-            grace = max(grace, self.refresh_grace_seconds_device)
+            of_its_kind = "kiosk_device" if kiosk else "device"
+            grace = max(grace, getattr(self, f"refresh_grace_seconds_{of_its_kind}"))
         return Term(lifetime=timedelta(days=days), grace=timedelta(seconds=grace))
 
     def doors_by_host(self) -> Mapping[str, str]:
