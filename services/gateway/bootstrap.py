@@ -195,6 +195,8 @@ def make_deps(
                 Limit.REMOVAL: settings.rate_limit_removal,
                 Limit.EXPORT: settings.rate_limit_export,
                 Limit.LOGIN: settings.rate_limit_login,
+                Limit.FAILED_LOGIN: settings.rate_limit_failed_login,
+                Limit.REGISTRATION: settings.rate_limit_registration,
             },
             storage=storage.get_secret_value() if storage else MEMORY,
         ),

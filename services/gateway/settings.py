@@ -125,6 +125,8 @@ class Settings(ServiceSettings):
     rate_limit_removal: str = "100/minute; 1000/hour by key"
     rate_limit_export: str = "100/minute; 1000/hour by key"
     rate_limit_login: str = "10/minute; 100/hour"
+    rate_limit_failed_login: str = "30/minute; 300/hour"
+    rate_limit_registration: str = "20/minute; 100/hour"
     rate_limit_storage: SecretStr | None = None
 
     connect_seconds: float = Field(default=2.0, gt=0)
@@ -183,6 +185,8 @@ class Settings(ServiceSettings):
         "rate_limit_removal",
         "rate_limit_export",
         "rate_limit_login",
+        "rate_limit_failed_login",
+        "rate_limit_registration",
     )
     @classmethod
     def _is_a_limit(cls, value: str) -> str:

@@ -6,13 +6,14 @@ from http import HTTPStatus
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
+from libs.errors import TooManyRequests
 from libs.http.auth import public
 from services.gateway.api.api_keys import TENANT
 from services.gateway.api.device_page import Asks, answer_page, code_page, done_page
 from services.gateway.api.form import BadForm, form_of
-from services.gateway.api.login import email_or_nobody, spared
+from services.gateway.api.login import attempts_of, email_or_nobody
 from services.gateway.api.oauth import APPROVAL
 from services.gateway.api.one_time_code import address_of
 from services.gateway.api.page_guard import csrf_of, guarded, is_ours, nonce_of
@@ -101,12 +102,9 @@ async def _answered(
 ) -> Response:
     login, allow = form.get("email", ""), form["answer"] == ALLOW
     try:
-        await spared(visit.gateway, visit.request, login)
-        tenant = await answer(
-            visit.gateway.identity, waiting, _manager(visit.gateway, form), allow=allow
-        )
-    except HTTPException as no:
-        return _later(visit, int((no.headers or {}).get("Retry-After", "60")))
+        tenant = await answer(visit.gateway.identity, waiting, _manager(visit, form), allow=allow)
+    except TooManyRequests as no:
+        return _later(visit, no.retry_after_seconds)
     except LoginFailed:
         return _again(visit, asks, login, WRONG)
     except WhichTenant as no:
@@ -123,7 +121,7 @@ def _visit(gateway: Deps, request: Request) -> _Visit:
     return _Visit(gateway, request, nonce_of(request), base_of(gateway, request))
 
 
-def _manager(gateway: Deps, form: Mapping[str, str]) -> Manager:
+def _manager(visit: _Visit, form: Mapping[str, str]) -> Manager:
     """Raises LoginFailed for a tenant that cannot be one."""
     tenant = form.get("tenant")
     if tenant is not None and not TENANT.fullmatch(tenant):
@@ -132,7 +130,8 @@ def _manager(gateway: Deps, form: Mapping[str, str]) -> Manager:
         address=email_or_nobody(form.get("email", "")),
         password=form.get("password", ""),
         tenant=tenant,
-        default=gateway.settings.people_tenant,
+        default=visit.gateway.settings.people_tenant,
+        attempts=attempts_of(visit.gateway, visit.request),
     )
 
 

@@ -21,7 +21,9 @@ from tests.services.gateway.identities import ANNA, KIOSK, PASSWORD, People, his
 
 CLIENT = CLIENTS["tillstream-kiosk"]
 ADDRESS = "10.0.0.1"
-MANAGER = Manager(address=email(ANNA), password=PASSWORD, tenant=None, default="demo")
+MANAGER = Manager(
+    address=email(ANNA), password=PASSWORD, tenant=None, default="demo", attempts=None
+)
 
 
 @pytest.fixture
