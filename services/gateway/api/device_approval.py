@@ -86,7 +86,8 @@ async def take_answer(request: Request, gateway: Gateway) -> Response:
         return visit.code_again(STALE, HTTPStatus.FORBIDDEN)
     try:
         code = read_code(form.get("user_code", ""))
-        waiting = await find(gateway.identity, code, address=address_of(request, gateway))
+        address = address_of(request, gateway)
+        waiting = await find(gateway.identity, code, address=address, browser=visit.nonce)
     except TooManyCodes as no:
         return _later(visit, no.retry_after)
     if waiting is None or code is None:

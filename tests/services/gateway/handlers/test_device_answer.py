@@ -35,7 +35,7 @@ async def identity(identity: Identity) -> Identity:
 
 async def waiting(identity: Identity) -> tuple[Codes, Waiting]:
     codes = await ask(identity, CLIENT, About(label="Hall", address=ADDRESS, agent=""))
-    found = await find(identity, codes.user_code, address=ADDRESS)
+    found = await find(identity, codes.user_code, address=ADDRESS, browser="")
     assert found is not None
     return codes, found
 
