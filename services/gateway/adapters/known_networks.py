@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from libs.postgres.pool import Connection, Pool, acquired
+from services.gateway.adapters import tries
 
 KIND: Final = "known network"
 KEPT_FOR: Final = timedelta(days=90)
@@ -38,6 +39,7 @@ async def remember(pool: Pool, digests: Collection[str], now: datetime) -> None:
     """Know them from now on. Raises Unavailable; safe to repeat."""
     async with acquired(pool) as connection:
         await remember_on(connection, digests, now)
+        await tries.prune(connection, now)
 
 
 async def remember_on(connection: Connection, digests: Collection[str], now: datetime) -> None:
