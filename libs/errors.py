@@ -4,7 +4,8 @@ Refused            the command is not allowed now            409
 ├── NotFound       there is no such thing                     404
 ├── Forbidden      the caller may not do this                 403
 ├── Unfit          what was sent cannot be kept               422
-└── Unauthenticated  the caller did not say who they are      401
+├── Unauthenticated  the caller did not say who they are      401
+└── TooManyRequests  the caller asks too often                429
 
 The class name is the stable code clients see, the docstring the sentence people see;
 `libs.http.problems` maps the class to a status. `Unavailable` is no refusal: nobody decided it.
@@ -32,6 +33,14 @@ class Unfit(Refused):
 
 class Unauthenticated(Refused):
     """The caller did not say who they are."""
+
+
+class TooManyRequests(Refused):
+    """Too many requests; try again later."""
+
+    def __init__(self, *, retry_after_seconds: int) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__()
 
 
 class Unavailable(Exception):

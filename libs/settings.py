@@ -75,7 +75,11 @@ class Settings(BaseModel):
 
 
 class ServiceSettings(Settings):
-    """What every service must be told. A port of 0 means any free one."""
+    """What every service must be told. A port of 0 means any free one.
+
+    The body of a request may rest for `body_seconds`, and for longer than that altogether only
+    while it comes at `body_bytes_per_second`.
+    """
 
     database_url: Dsn
     kafka_bootstrap_servers: str = Field(min_length=1)
@@ -87,6 +91,8 @@ class ServiceSettings(Settings):
     http_port: int = Field(default=0, ge=0, le=65535)
     worker_http_port: int = Field(default=0, ge=0, le=65535)
     pool_size: int = Field(default=5, ge=1, le=100)
+    body_seconds: float = Field(default=20.0, gt=0)
+    body_bytes_per_second: float = Field(default=500.0, gt=0)
 
 
 def describe(settings: Settings) -> list[tuple[str, str]]:

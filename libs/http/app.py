@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
+from libs.http.body_timeout import BodyTimeout
 from libs.http.edge import Edge
 from libs.http.health import Check, health_router
 from libs.http.problems import ProblemShape, add_problems, problem
@@ -24,15 +25,17 @@ def create_app(
     telemetry: Telemetry | None = None,
     problem_shape: ProblemShape = problem,
     max_body_bytes: int = MAX_BODY_BYTES,
+    body_timeout: BodyTimeout | None = None,
     docs: bool = True,
     published: bool = True,
     outer: Sequence[Middleware] = (),
 ) -> FastAPI:
     """An app with health, metrics and problems around `routers`; handlers find `deps` in its state.
 
-    `title` is the service's name in metrics and traces. With `docs` it shows people its OpenAPI
-    document; `published`, others may show it, see `schema.SCHEMA`. `outer` middlewares see every
-    answer, even those to failures; CORS belongs there.
+    `title` is the service's name in metrics and traces. `body_timeout` holds for every route.
+    With `docs` it shows people its OpenAPI document; `published`, others may show it, see
+    `schema.SCHEMA`. `outer` middlewares see every answer, even those to failures; CORS belongs
+    there.
     """
     edge = Middleware(
         Edge,
@@ -40,6 +43,7 @@ def create_app(
         telemetry=telemetry or traces.set_up(title),
         shape=problem_shape,
         max_body_bytes=max_body_bytes,
+        body_timeout=body_timeout or BodyTimeout(),
     )
     app = FastAPI(
         title=title,

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
+from libs.http.body_timeout import BodyTimeout, TimedBody
 from libs.http.problems import ProblemShape, answer
 from libs.postgres.pool import is_lost
 from libs.telemetry.traces import Telemetry
@@ -42,8 +43,9 @@ class Edge:
 
     A sane `X-Request-Id` is kept, otherwise one is made; it is bound to the log lines and stands in
     the answer beside `X-Process-Time` (milliseconds until the answer began). The request's span
-    continues `traceparent`. A body beyond `max_body_bytes`, declared or sent, is refused with 413.
-    An exception nobody expected is logged once and answered with 500.
+    continues `traceparent`. A body beyond `max_body_bytes`, declared or sent, is refused with 413,
+    one that stalls or trickles for longer than `body_timeout` allows with 408. An exception nobody
+    expected is logged once and answered with 500.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class Edge:
         telemetry: Telemetry,
         shape: ProblemShape,
         max_body_bytes: int,
+        body_timeout: BodyTimeout,
     ) -> None:
         self.app = app
         self.service = service
         self.telemetry = telemetry
         self.shape = shape
         self.max_body_bytes = max_body_bytes
+        self.body_timeout = body_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,7 +89,8 @@ class Edge:
         self, scope: Scope, headers: Headers, receive: Receive, reply: "_Reply"
     ) -> None:
         try:
-            limited = _limited(receive, headers, self.max_body_bytes)
+            timed = TimedBody(receive, self.body_timeout)
+            limited = _limited(timed, headers, self.max_body_bytes)
             await self.app(scope, limited, reply.send)
         except Exception as error:
             if not isinstance(error, HTTPException) and not is_lost(error):

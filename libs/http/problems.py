@@ -15,7 +15,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from libs.errors import Forbidden, NotFound, Refused, Unauthenticated, Unavailable, Unfit
+from libs.errors import (
+    Forbidden,
+    NotFound,
+    Refused,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+    Unfit,
+)
 from libs.postgres.pool import is_lost
 
 STATUS: dict[type[Refused], int] = {
@@ -23,6 +31,7 @@ STATUS: dict[type[Refused], int] = {
     Forbidden: 403,
     Unfit: 422,
     Unauthenticated: 401,
+    TooManyRequests: 429,
     Refused: 409,
 }
 # Enough to mend a request by; a hostile one may hold thousands.
@@ -176,8 +185,18 @@ def _refusal(error: Refused) -> Problem:
         title=title,
         status=status,
         detail=None if str(error) in (title, type(error).__doc__, "None") else str(error),
-        headers={"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {},
+        headers=_headers_of(error),
     )
+
+
+def _headers_of(error: Refused) -> Mapping[str, str]:
+    match error:
+        case Unauthenticated():
+            return {"WWW-Authenticate": "Bearer"}
+        case TooManyRequests(retry_after_seconds=seconds):
+            return {"Retry-After": str(seconds)}
+        case _:
+            return {}
 
 
 def _http(error: HTTPException) -> Problem:

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeAlias
 
 import structlog
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
 
@@ -20,6 +21,7 @@ DRAIN_SECONDS = 25.0
 # How long a task may take to notice that it is cancelled before it is left behind.
 ABANDON_SECONDS = 2.0
 KNOCK_SECONDS = 0.01
+HEAD_SECONDS = 30.0
 # So many more objects than went before some are looked through.
 GARBAGE = 7_000
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -75,12 +77,14 @@ async def serve(
     *,
     stop: asyncio.Event,
     listening: Callable[[int], None] | None = None,
+    head_seconds: float = HEAD_SECONDS,
 ) -> None:
     """Serve an ASGI app from this event loop until `stop`, then finish the requests in flight.
 
     A port of 0 means any free one; `listening` is told the port once it accepts. The app's
-    lifespan is not run: what it needs is opened around the server. Raises `PortBusy`. When
-    cancelled it gives up on the requests still running.
+    lifespan is not run: what it needs is opened around the server. A connection on which no whole
+    head of a request came for `head_seconds` is closed. Raises `PortBusy`. When cancelled it gives
+    up on the requests still running.
     """
     port = _free(host, port)
     server = Server(
@@ -89,6 +93,9 @@ async def serve(
         port=port,
         interface=Interfaces.ASGINL,
         backlog=1024,
+        # Where it also speaks HTTP/2, it waits for ever for the first bytes that would tell.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=round(head_seconds * 1000)),
         log_level=LogLevels.error,
         log_dictconfig={"formatters": {}, "handlers": {}, "loggers": GRANIAN_LOGGERS},
     )

@@ -13,15 +13,18 @@ from typing import Final, TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error
 
-from libs.errors import Unavailable
+from libs.process.fair_queue import FairQueue, Source
 
 Answer = TypeVar("Answer")
 
 PARALLEL: Final = 2
 WAITING: Final = 200
+PER_SOURCE: Final = 50
 PATIENCE_SECONDS: Final = 10.0
 SALT_BYTES: Final = 16
 HASH_BYTES: Final = 32
+OWN: Final = Source("", trusted=True)
+"""Where our own work comes from, and that of people who are in."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,10 +52,9 @@ WRONG: Final = Verdict(right=False)
 
 
 class Passwords:
-    """Hashes and checks passwords, `parallel` at a time.
+    """Hashes and checks passwords, `parallel` at a time; the others wait in a `FairQueue`.
 
-    `waiting` more may queue, for `patience_seconds` each; whoever finds the queue full, or stands
-    in it for longer, gets `Unavailable`. To be used from one event loop, and closed.
+    To be used from one event loop, and closed.
     """
 
     def __init__(
@@ -60,65 +62,54 @@ class Passwords:
         *,
         parallel: int = PARALLEL,
         waiting: int = WAITING,
+        per_source: int = PER_SOURCE,
         patience_seconds: float = PATIENCE_SECONDS,
         cost: Cost | None = None,
     ) -> None:
         self._hasher = _hasher(cost or Cost())
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="passwords")
-        self._free = asyncio.Semaphore(parallel)
-        self._room = parallel + waiting
-        self._patience = patience_seconds
+        self._queue = FairQueue(
+            "passwords",
+            parallel=parallel,
+            waiting=waiting,
+            per_source=per_source,
+            patience_seconds=patience_seconds,
+        )
         self._nobody = _unmatched(cost or Cost())
 
-    async def hash(self, password: str) -> str:
-        """The password's Argon2id hash, in the PHC string format. Raises `Unavailable`."""
-        return await self._run(partial(self._hasher.hash, _encoded(password)))
+    async def hash(self, password: str, *, source: Source = OWN) -> str:
+        """The password's Argon2id hash, in the PHC string format. Raises as `FairQueue`."""
+        return await self._run(partial(self._hasher.hash, _encoded(password)), source)
 
-    async def verify(self, hashed: str, password: str) -> Verdict:
+    async def verify(self, hashed: str, password: str, *, source: Source = OWN) -> Verdict:
         """Whether `hashed` was made of `password`; of nothing if it is no Argon2id hash.
 
-        Raises `Unavailable`, which says nothing about the password.
+        Raises as `FairQueue`, which says nothing about the password.
         """
         if not hashed.startswith("$argon2id$"):
-            return await self.verify_nobody(password)
-        return await self._run(partial(_verdict, self._hasher, hashed, _encoded(password)))
+            return await self.verify_nobody(password, source=source)
+        return await self._run(partial(_verdict, self._hasher, hashed, _encoded(password)), source)
 
-    async def verify_nobody(self, password: str) -> Verdict:
+    async def verify_nobody(self, password: str, *, source: Source = OWN) -> Verdict:
         """For an account that does not exist or has no password: as slow as `verify`, and wrong.
 
         As slow as for a hash of today's cost: renew the outdated ones, or they tell who exists.
         """
-        await self._run(partial(_verdict, self._hasher, self._nobody, _encoded(password)))
+        work = partial(_verdict, self._hasher, self._nobody, _encoded(password))
+        await self._run(work, source)
         return WRONG
 
     def close(self) -> None:
         """Let the threads end, once they have finished what they compute."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, work: Callable[[], Answer]) -> Answer:
-        await self._turn()
+    async def _run(self, work: Callable[[], Answer], source: Source) -> Answer:
+        await self._queue.acquire(source)
         computing = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        # A thread cannot be interrupted: the place is free when it is done, not when the caller
+        # A thread cannot be interrupted: the turn is over when it is done, not when the caller
         # has gone, or callers who hang up would fill the queue of the pool itself.
-        computing.add_done_callback(self._leave)
+        computing.add_done_callback(lambda _: self._queue.release())
         return await asyncio.shield(computing)
-
-    async def _turn(self) -> None:
-        if not self._room:
-            raise Unavailable("passwords")
-        self._room -= 1
-        try:
-            async with asyncio.timeout(self._patience):
-                await self._free.acquire()
-        except BaseException as error:
-            self._room += 1
-            if isinstance(error, TimeoutError):
-                raise Unavailable("passwords") from error
-            raise
-
-    def _leave(self, _: object) -> None:
-        self._room += 1
-        self._free.release()
 
 
 def _hasher(cost: Cost) -> PasswordHasher:

@@ -3,11 +3,18 @@
 The routes come from the OpenAPI document, so a new route is walked without being listed anywhere.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from http import HTTPStatus
+from typing import Any, Final, TypeAlias
 
+from fastapi.routing import iter_route_contexts
 from httpx import AsyncClient, Response
+
+from libs.testing.callers import client_of
+from libs.testing.waiting import PATIENCE_SECONDS
 
 Values: TypeAlias = Mapping[str, str]
 """What to put in the place of a parameter, by its name."""
@@ -16,6 +23,8 @@ Bodies: TypeAlias = Mapping[tuple[str, str], Any]
 """Bodies by method and path, where the one made from the schema would be refused for itself."""
 
 METHODS = ("get", "put", "post", "patch", "delete")
+BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_PARAMETER: Final = re.compile(r"\{[^}]*\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +177,41 @@ async def assert_lists_hold_nothing(
         assert not [one for one in secrets if one.encode().decode("latin-1") in text], route.path
         walked.append(("GET", route.path))
     return walked
+
+
+async def assert_no_body_is_waited_for(
+    app: Any, headers: Mapping[str, str] | None = None
+) -> list[str]:
+    """Every route that takes a body answers a client who begins one and never goes on.
+
+    Those that read it answer 408. The app must not have much patience. Returns the paths of these;
+    `headers` go with each request.
+    """
+    async with client_of(app, dict(headers or {})) as client:
+        asked = {
+            (method, _PARAMETER.sub("1", str(context.path)), kind)
+            for context in iter_route_contexts(app.routes)
+            for method in getattr(context, "methods", None) or ()
+            if method not in BODILESS
+            for kind in ("application/json", "application/x-www-form-urlencoded")
+        }
+        late = await asyncio.gather(*(_stall(client, *one) for one in sorted(asked)))
+    return [path for path in late if path]
+
+
+async def _stall(client: AsyncClient, method: str, path: str, kind: str) -> str:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            headers = {"Content-Type": kind}
+            answer = await client.request(method, path, content=body(), headers=headers)
+    except TimeoutError:
+        raise AssertionError(f"{method} {path} waits for its body for ever") from None
+    assert answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR, f"{method} {path}: {answer.text}"
+    return path if answer.status_code == HTTPStatus.REQUEST_TIMEOUT else ""
 
 
 def _with_parameters(

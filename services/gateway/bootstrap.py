@@ -21,6 +21,7 @@ from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.http.app import create_app as http_app
 from libs.http.auth import TokenVerifier
+from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check, CheckResult
 from libs.http.problems import discreet_detail_shape
 from libs.http.revocations import Revocations, following, revocations_of
@@ -194,6 +195,8 @@ def make_deps(
                 Limit.REMOVAL: settings.rate_limit_removal,
                 Limit.EXPORT: settings.rate_limit_export,
                 Limit.LOGIN: settings.rate_limit_login,
+                Limit.FAILED_LOGIN: settings.rate_limit_failed_login,
+                Limit.REGISTRATION: settings.rate_limit_registration,
             },
             storage=storage.get_secret_value() if storage else MEMORY,
         ),
@@ -287,6 +290,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         problem_shape=discreet_detail_shape,
         # Each door answers in its own shape that a body is too large.
         max_body_bytes=sys.maxsize,
+        body_timeout=BodyTimeout.of(deps.settings),
         docs=False,
         published=False,
         outer=[

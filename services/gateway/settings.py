@@ -42,8 +42,6 @@ class Settings(ServiceSettings):
     address, or `by key` from everywhere; empty switches one off. `rate_limit_storage` is a URL of
     `limits`, for several gateways that count together. `hosts` are `door=host name`.
     `verify_networks` hold the proxies that may ask for a verdict instead of passing through here.
-    A body may rest for `body_seconds`, and for longer than that altogether only while it comes at
-    `body_bytes_per_second`.
 
     `seal_keys` are url-safe base64 of 32 bytes each, newest first, separated by commas; before the
     oldest is dropped it becomes `seal_digest_key`. `refresh_key` has the same form. A session
@@ -90,6 +88,8 @@ class Settings(ServiceSettings):
     refresh_grace_seconds_kiosk: float = Field(default=30, ge=0, le=60)
     # Of a device nobody stands in front of: an answer it never got must not cost its enrolment.
     refresh_grace_seconds_device: float = Field(default=30, ge=0, le=30)
+    # A kiosk may wait for a lost answer for long before it asks again (spec kiosk §3.4).
+    refresh_grace_seconds_kiosk_device: float = Field(default=60, ge=0, le=60)
     password_threads: int = Field(default=2, ge=1, le=32)
     people_tenant: str = Field(default="demo", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     public_url: str | None = Field(default=None, pattern=r"^https?://[^?#\s]+$")
@@ -119,14 +119,14 @@ class Settings(ServiceSettings):
     max_url_bytes: int = Field(default=16 * 1024, ge=256)
     max_header_bytes: int = Field(default=32 * 1024, ge=1024)
     max_body_bytes: int = Field(default=10 * 1024 * 1024, ge=1024)
-    body_seconds: float = Field(default=20.0, gt=0)
-    body_bytes_per_second: float = Field(default=500.0, gt=0)
 
     rate_limit_ingest: str = "24000/minute; 60000/minute by key"
     rate_limit_dashboard: str = "600/minute; 6000/minute by key"
     rate_limit_removal: str = "100/minute; 1000/hour by key"
     rate_limit_export: str = "100/minute; 1000/hour by key"
     rate_limit_login: str = "10/minute; 100/hour"
+    rate_limit_failed_login: str = "30/minute; 300/hour"
+    rate_limit_registration: str = "20/minute; 100/hour"
     rate_limit_storage: SecretStr | None = None
 
     connect_seconds: float = Field(default=2.0, gt=0)
@@ -185,6 +185,8 @@ class Settings(ServiceSettings):
         "rate_limit_removal",
         "rate_limit_export",
         "rate_limit_login",
+        "rate_limit_failed_login",
+        "rate_limit_registration",
     )
     @classmethod
     def _is_a_limit(cls, value: str) -> str:
@@ -227,7 +229,8 @@ class Settings(ServiceSettings):
         days = getattr(self, f"session_days_{'device' if device else place.realm}")
         grace = self.refresh_grace_seconds_kiosk if kiosk else self.refresh_grace_seconds
         if device:
-            grace = max(grace, self.refresh_grace_seconds_device)
+            of_its_kind = "kiosk_device" if kiosk else "device"
+            grace = max(grace, getattr(self, f"refresh_grace_seconds_{of_its_kind}"))
         return Term(lifetime=timedelta(days=days), grace=timedelta(seconds=grace))
 
     def doors_by_host(self) -> Mapping[str, str]:

@@ -18,6 +18,7 @@ from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.http import app as http
 from libs.http.auth import TokenVerifier
+from libs.http.body_timeout import BodyTimeout
 from libs.http.client import open_client
 from libs.http.health import Check
 from libs.http.problems import detail_shape
@@ -183,6 +184,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         telemetry=deps.telemetry,
         problem_shape=detail_shape,
         max_body_bytes=deps.settings.max_body_bytes,
+        body_timeout=BodyTimeout.of(deps.settings),
         outer=[Middleware(tolerant)],
     )
     app.state.live = Live(deps)

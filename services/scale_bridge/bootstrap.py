@@ -20,6 +20,7 @@ from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.http import app as http
 from libs.http.auth import TokenVerifier
+from libs.http.body_timeout import BodyTimeout
 from libs.http.client import open_client
 from libs.http.health import Check, CheckResult
 from libs.http.revocations import following, revocations_of
@@ -211,6 +212,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         telemetry=deps.telemetry,
         problem_shape=shape,
         max_body_bytes=deps.settings.max_body_bytes,
+        body_timeout=BodyTimeout.of(deps.settings),
         docs=deps.settings.debug,
     )
     app.title, app.version = TITLE, VERSION

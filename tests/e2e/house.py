@@ -44,7 +44,15 @@ INGEST = SERVICES[0]
 SCOPES = ("scan:write", "scan:read", "scan:remove")
 UNLIMITED = {
     f"GATEWAY_RATE_LIMIT_{what}": ""
-    for what in ("INGEST", "DASHBOARD", "REMOVAL", "EXPORT", "LOGIN")
+    for what in (
+        "INGEST",
+        "DASHBOARD",
+        "REMOVAL",
+        "EXPORT",
+        "LOGIN",
+        "FAILED_LOGIN",
+        "REGISTRATION",
+    )
 }
 SITE_STOP_SECONDS = 60.0
 SLOW_STATEMENT_SECONDS = 120.0

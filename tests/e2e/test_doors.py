@@ -24,7 +24,13 @@ OURS = {"/health", "/ready", "/metrics", "/internal/openapi.json"}
 def app_of(service: Any) -> Any:
     """A service's app; nothing behind its routes is needed for what it says of itself."""
     settings = SimpleNamespace(
-        max_body_bytes=1, max_streams=1, stream_poll_seconds=1.0, max_bridges=1, debug=False
+        max_body_bytes=1,
+        body_seconds=1.0,
+        body_bytes_per_second=1.0,
+        max_streams=1,
+        stream_poll_seconds=1.0,
+        max_bridges=1,
+        debug=False,
     )
     deps = SimpleNamespace(
         settings=settings,

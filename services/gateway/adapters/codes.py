@@ -7,75 +7,104 @@ checks, so parallel guesses cannot get more tries than there are.
 """
 
 import secrets
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final
 
 from sqlalchemy import (
     TIMESTAMP,
+    Boolean,
     Column,
     Integer,
     MetaData,
     Table,
     Text,
-    case,
     delete,
-    func,
-    literal,
-    or_,
     select,
     tuple_,
-    update,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.sql.elements import ClauseElement
 
 from libs.postgres import query
 from libs.postgres.pool import Connection, Pool, acquired
 from libs.security import codes
 from libs.security.sealing import Seal
+from services.gateway.adapters import known_networks, tries
+from services.gateway.adapters.tries import Counter
+from services.gateway.domain.network import network_of
 from services.gateway.domain.one_time_code import (
+    CONFIRMATION_REQUESTS,
+    CONFIRMATIONS,
+    CONFIRMED_FOR,
+    DAILY_OF_KNOWN,
+    DAILY_OF_STRANGERS,
     LIFETIME,
     REQUESTS,
-    REQUESTS_OF_ADDRESS,
+    REQUESTS_OF_NETWORK,
     TRIES,
-    TRIES_OF_ADDRESS,
-    Allowance,
+    TRIES_FROM_NETWORK,
+    TRIES_OF_NETWORK,
     Outcome,
     TooMany,
+    Unconfirmed,
     Verified,
     Wrong,
     judge,
-    neighbourhood,
-    too_many,
 )
 
-_TABLES: Final = MetaData()
 CODE: Final = Table(
     "one_time_code",
-    _TABLES,
+    MetaData(),
     Column("subject", Text, primary_key=True),
+    Column("network", Text, primary_key=True),
     Column("hash", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("displayed", Boolean, nullable=False),
     Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
 )
-COUNT: Final = Table(
-    "one_time_count",
-    _TABLES,
-    Column("kind", Text, primary_key=True),
-    Column("who", Text, primary_key=True),
-    Column("count", Integer, nullable=False),
-    Column("until", TIMESTAMP(timezone=True), nullable=False),
-)
 PRUNED_AT_ONCE: Final = 100
+CONFIRMED: Final = "confirmed"
+NONCE_BYTES: Final = 4
+LOCK_PHONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('one-time code ' || $1, 0))"
 
-Counter: TypeAlias = tuple[str, str, Allowance]
-"""What is counted, whose, and how many there may be."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Requester:
+    """Digests of a phone, of the network it is used from, and of both; whether it was before."""
+
+    phone: str
+    network: str
+    pair: str
+    known: bool
+
+    @property
+    def tries(self) -> list[Counter]:
+        """What a try counts against, always in this order."""
+        of_network: Counter = ("try by network", self.network, TRIES_OF_NETWORK)
+        own: Counter = ("try", self.pair, TRIES_FROM_NETWORK)
+        return [own] if self.known else [of_network, own]
+
+    @property
+    def requests(self) -> list[Counter]:
+        """What a request counts against, always in this order."""
+        of_network: Counter = ("request by network", self.network, REQUESTS_OF_NETWORK)
+        own: Counter = ("request", self.pair, REQUESTS)
+        return [own] if self.known else [of_network, own]
+
+    @property
+    def daily(self) -> Counter:
+        """What a guess counts against."""
+        if self.known:
+            return "guess", self.phone, DAILY_OF_KNOWN
+        return "guess of strangers", self.phone, DAILY_OF_STRANGERS
 
 
 class Codes:
     """The store. `key` (32 bytes) hashes the codes, `seal` the phones and addresses.
 
-    Everything raises `Unavailable` while the database is away, and then nothing was counted.
+    There is one code for a phone and each network that it was asked for from: a request from
+    another network takes no code away. Everything raises `Unavailable` while the database is away,
+    and then nothing was counted.
     """
 
     def __init__(self, pool: Pool, *, seal: Seal, key: bytes) -> None:
@@ -84,140 +113,145 @@ class Codes:
         self._key = key
 
     async def keep(
-        self, phone: str, code: str | None, *, address: str, now: datetime
-    ) -> TooMany | None:
-        """Count a request, and let `code` be the one for this phone from now on.
+        self, phone: str, code: str | None, *, address: str, now: datetime, displayed: bool = False
+    ) -> TooMany | Unconfirmed | None:
+        """Count a request, and let `code` be the one for this phone from there from now on.
 
         None keeps a hash that no code has, so that a phone without an owner looks like any other.
-        Refuses while the tries of the phone are used up: another code would not open anything.
+        One that is `displayed` where it was asked for needs no guess, so guesses do not count.
         """
-        subject, place = self._whose(phone, address)
         secret = code if code is not None else secrets.token_hex(16)
-        hashed = codes.hash_code(self._key, subject, secret)
-        asked = (
-            ("request by address", place, REQUESTS_OF_ADDRESS),
-            ("request", subject, REQUESTS),
-        )
         async with acquired(self._pool) as connection, connection.transaction():
-            if over := await _take_all(connection, asked, now):
+            by = await self._requester(connection, phone, address, now)
+            if over := await tries.take_all(connection, by.requests, now):
                 return over
-            if over := await _used_up(connection, ("try", subject, TRIES), now):
-                return over
-            await _replace(connection, subject, hashed, now)
+            if not displayed and await _must_confirm(connection, by, now):
+                return Unconfirmed()
+            hashed = codes.hash_code(self._key, by.phone, secret)
+            await _replace(connection, by, hashed, displayed=displayed, expires_at=now + LIFETIME)
             await _prune(connection, now)
         return None
 
     async def attempt(self, phone: str, code: str, *, address: str, now: datetime) -> Outcome:
-        """Try a code. A right one is used up, and gives the tries of its phone back."""
-        subject, place = self._whose(phone, address)
-        # Always in this order, so that parallel tries wait for each other and never in a circle.
-        tried = (("try by address", place, TRIES_OF_ADDRESS), ("try", subject, TRIES))
+        """Try the code that was asked for from there, or else the last one that is not used up.
+
+        A right one is used up, gives its tries back, and makes the network a known one.
+        """
         async with acquired(self._pool) as connection, connection.transaction():
-            if over := await _take_all(connection, tried, now):
+            by = await self._requester(connection, phone, address, now)
+            # One after the other for a phone: they lock its codes and counts in any order.
+            await connection.execute(LOCK_PHONE, by.phone)
+            if over := await tries.take_all(connection, by.tries, now):
                 return over
-            outcome = await self._judge(connection, subject, code, now)
+            row = await _code_of(connection, by, now)
+            # Compared even if there is nothing to compare with: it takes as long.
+            right = codes.matches(self._key, by.phone, code, row["hash"] if row else "")
+            outcome = judge(wrong=row["tries"] if row else None, right=right)
+            if row is None or isinstance(outcome, TooMany):
+                return outcome
+            if not row["displayed"] and (over := await _spend(connection, by, now)):
+                return over
             match outcome:
                 case Verified():
-                    await _forget(connection, subject)
-                    await _give_back(connection, subject, place)
-                case Wrong(remaining=0):
-                    await _forget(connection, subject)
+                    await _use_up(connection, by, now)
+                case Wrong():
+                    await _count_wrong(connection, by, row["network"])
                 case _:
                     pass
         return outcome
 
-    async def _judge(
-        self, connection: Connection, subject: str, code: str, now: datetime
-    ) -> Outcome:
-        kept = select(CODE).where(CODE.c.subject == subject).with_for_update()
-        row = await query.fetchrow(connection, kept)
-        # Compared even if there is nothing to compare with: it takes as long.
-        right = codes.matches(self._key, subject, code, row["hash"] if row else "")
-        tries = await query.fetchval(connection, _count_of("try", subject))
-        return judge(
-            expires_at=row["expires_at"] if row else None, right=right, tries=tries, now=now
+    async def ask_confirmation(
+        self, phone: str, *, address: str, telegram_id: int, now: datetime
+    ) -> str | TooMany:
+        """What the owner of the phone, who has this Telegram account, confirms the network by."""
+        nonce = secrets.token_hex(NONCE_BYTES)
+        async with acquired(self._pool) as connection, connection.transaction():
+            by = await self._requester(connection, phone, address, now)
+            asked: Counter = ("confirmation asked", by.phone, CONFIRMATION_REQUESTS)
+            if over := await tries.take_all(connection, [asked], now):
+                return over
+            kind = self._kind_of(nonce, telegram_id)
+            await tries.grant(connection, kind, by.pair, now + CONFIRMED_FOR)
+        return nonce
+
+    async def confirm(self, nonce: str, *, telegram_id: int, now: datetime) -> bool:
+        """Let the network that `nonce` stands for have `TRIES` more; once, and so many a day."""
+        owner = self._seal.digest("telegram", str(telegram_id))
+        async with acquired(self._pool) as connection, connection.transaction():
+            kind = self._kind_of(nonce, telegram_id)
+            if (pair := await tries.redeem(connection, kind, now)) is None:
+                return False
+            if await tries.take_all(connection, [("confirmation", owner, CONFIRMATIONS)], now):
+                return False
+            await tries.grant(connection, CONFIRMED, pair, now + CONFIRMED_FOR)
+        return True
+
+    def _kind_of(self, nonce: str, telegram_id: int) -> str:
+        return f"confirms {self._seal.digest('confirmation', f'{telegram_id} {nonce}')}"
+
+    async def _requester(
+        self, connection: Connection, phone: str, address: str, now: datetime
+    ) -> _Requester:
+        network, digest = network_of(address), self._seal.digest
+        pair = digest("phone in network", f"{phone} {network}")
+        known = await known_networks.known_on(connection, [pair], now)
+        return _Requester(
+            phone=digest("phone", phone),
+            network=digest("network address", network),
+            pair=pair,
+            known=pair in known,
         )
 
-    def _whose(self, phone: str, address: str) -> tuple[str, str]:
-        place = neighbourhood(address)
-        return self._seal.digest("phone", phone), self._seal.digest("network address", place)
+
+async def _must_confirm(connection: Connection, by: _Requester, now: datetime) -> bool:
+    if await tries.used_up(connection, by.daily, now) is None:
+        return False
+    return not await tries.has_granted(connection, CONFIRMED, by.pair, TRIES, now)
 
 
-async def _take_all(
-    connection: Connection, counters: Sequence[Counter], now: datetime
-) -> TooMany | None:
-    """Count one of each, up to the first that is used up."""
-    for counter in counters:
-        if await query.fetchval(connection, _take(counter, now)) is None:
-            return await _used_up(connection, counter, now) or TooMany(retry_after=1)
-    return None
+async def _spend(connection: Connection, by: _Requester, now: datetime) -> TooMany | None:
+    """Count a guess for the day, or one that the owner confirmed."""
+    over = await tries.take_all(connection, [by.daily], now)
+    if over and await tries.take_granted(connection, CONFIRMED, by.pair, TRIES, now):
+        return None
+    return over
 
 
-def _take(counter: Counter, now: datetime) -> ClauseElement:
-    """Count one and return the count; no row if they are used up."""
-    kind, who, allowance = counter
-    first = insert(COUNT).values(kind=kind, who=who, count=1, until=now + allowance.window)
-    over = COUNT.c.until <= now
-    return first.on_conflict_do_update(
-        index_elements=[COUNT.c.kind, COUNT.c.who],
-        set_={
-            "count": case((over, literal(1)), else_=COUNT.c.count + 1),
-            "until": case((over, first.excluded.until), else_=COUNT.c.until),
-        },
-        where=or_(over, COUNT.c.count < allowance.most),
-    ).returning(COUNT.c.count)
+async def _code_of(connection: Connection, by: _Requester, now: datetime) -> query.Row | None:
+    c = CODE.c
+    live = select(CODE).where(c.subject == by.phone, c.expires_at > now)
+    own, usable = c.network == by.network, c.tries < TRIES
+    first = live.order_by(own.desc(), usable.desc(), c.expires_at.desc())
+    return await query.fetchrow(connection, first.limit(1).with_for_update())
 
 
-async def _used_up(connection: Connection, counter: Counter, now: datetime) -> TooMany | None:
-    kind, who, allowance = counter
-    question = select(COUNT.c.until).where(
-        COUNT.c.kind == kind,
-        COUNT.c.who == who,
-        COUNT.c.count >= allowance.most,
-        COUNT.c.until > now,
-    )
-    until = await query.fetchval(connection, question)
-    return too_many(until, now) if until is not None else None
+async def _replace(
+    connection: Connection, by: _Requester, hashed: str, *, displayed: bool, expires_at: datetime
+) -> None:
+    values = {"hash": hashed, "tries": 0, "displayed": displayed, "expires_at": expires_at}
+    new = insert(CODE).values(subject=by.phone, network=by.network, **values)
+    keys = [CODE.c.subject, CODE.c.network]
+    await query.execute(connection, new.on_conflict_do_update(index_elements=keys, set_=values))
 
 
-def _count_of(kind: str, who: str) -> ClauseElement:
-    return select(COUNT.c.count).where(COUNT.c.kind == kind, COUNT.c.who == who)
+async def _count_wrong(connection: Connection, by: _Requester, network: str) -> None:
+    c = CODE.c
+    tried = CODE.update().where(c.subject == by.phone, c.network == network)
+    await query.execute(connection, tried.values(tries=c.tries + 1))
 
 
-async def _replace(connection: Connection, subject: str, hashed: str, now: datetime) -> None:
-    values = {"hash": hashed, "expires_at": now + LIFETIME}
-    statement = insert(CODE).values(subject=subject, **values)
-    await query.execute(
-        connection, statement.on_conflict_do_update(index_elements=[CODE.c.subject], set_=values)
-    )
-
-
-async def _forget(connection: Connection, subject: str) -> None:
-    await query.execute(connection, delete(CODE).where(CODE.c.subject == subject))
-
-
-async def _give_back(connection: Connection, subject: str, place: str) -> None:
-    """The phone's tries, and the one of the address that was right."""
-    await query.execute(
-        connection, delete(COUNT).where(COUNT.c.kind == "try", COUNT.c.who == subject)
-    )
-    await query.execute(
-        connection,
-        update(COUNT)
-        .where(COUNT.c.kind == "try by address", COUNT.c.who == place)
-        .values(count=func.greatest(COUNT.c.count - 1, 0)),
-    )
+async def _use_up(connection: Connection, by: _Requester, now: datetime) -> None:
+    """No code of the phone opens anything any more, and the try was none."""
+    await query.execute(connection, delete(CODE).where(CODE.c.subject == by.phone))
+    for kind, who, _ in (*by.tries, by.daily):
+        await tries.give_back_on(connection, kind, who)
+    await known_networks.remember_on(connection, [by.pair], now)
 
 
 async def _prune(connection: Connection, now: datetime) -> None:
     """Forget some of what is over. What somebody else holds is left to the next."""
-    gone = (
-        select(CODE.c.subject).where(CODE.c.expires_at <= now).limit(PRUNED_AT_ONCE)
-    ).with_for_update(skip_locked=True)
-    await query.execute(connection, delete(CODE).where(CODE.c.subject.in_(gone)))
-    over = (
-        select(COUNT.c.kind, COUNT.c.who).where(COUNT.c.until <= now).limit(PRUNED_AT_ONCE)
-    ).with_for_update(skip_locked=True)
-    await query.execute(
-        connection, delete(COUNT).where(tuple_(COUNT.c.kind, COUNT.c.who).in_(over))
-    )
+    c = CODE.c
+    over = select(c.subject, c.network).where(c.expires_at <= now).limit(PRUNED_AT_ONCE)
+    gone = tuple_(c.subject, c.network).in_(over.with_for_update(skip_locked=True))
+    await query.execute(connection, delete(CODE).where(gone))
+    await tries.prune(connection, now)

@@ -17,6 +17,7 @@ from limits.storage import storage_from_string
 
 from libs.errors import Unavailable
 from services.gateway.domain.door import Limit
+from services.gateway.domain.network import network_of
 
 MEMORY: Final = "async+memory://"
 BY: Final = re.compile(r"\s+by (key|tenant)$")
@@ -62,7 +63,8 @@ class Limits:
     """The limits of each kind of route, as `allowances` reads them.
 
     Raises Unavailable if the storage at the URL cannot be used here at all. One that does not
-    answer later lets everybody through: no limit is worth a lost scan.
+    answer later lets everybody through: no limit is worth a lost scan. Of an IPv6 address the /64
+    is counted.
     """
 
     def __init__(self, texts: Mapping[Limit, str], *, storage: str = MEMORY) -> None:
@@ -100,16 +102,28 @@ class Limits:
                 return over
         return None
 
+    async def test(self, limit: Limit, *, key: str, address: str) -> Exceeded | None:
+        """What `hit` would say now; nothing is counted."""
+        for allowance in self._allowances.get(limit, ()):
+            if (whose := _whose(allowance, key, address, None)) is None:
+                continue
+            if over := await self._hit(limit, allowance.item, (limit, *whose), counted=False):
+                return over
+        return None
+
     async def hit_own(self, per_minute: int | None, *, key: str) -> Exceeded | None:
         """Count one request against the limit that a key has for itself, wherever it is used."""
         if per_minute is None:
             return None
         return await self._hit(OWN, RateLimitItemPerMinute(per_minute), (OWN, key))
 
-    async def _hit(self, name: str, item: RateLimitItem, who: tuple[str, ...]) -> Exceeded | None:
+    async def _hit(
+        self, name: str, item: RateLimitItem, who: tuple[str, ...], *, counted: bool = True
+    ) -> Exceeded | None:
+        ask = self._limiter.hit if counted else self._limiter.test
         try:
             async with asyncio.timeout(STORAGE_SECONDS):
-                if not await self._limiter.hit(item, *who):
+                if not await ask(item, *who):
                     return await self._exceeded(name, item, who)
         except (StorageError, TimeoutError) as error:
             log.warning("rate limits not counted", reason=type(error).__name__)
@@ -135,4 +149,4 @@ def _whose(
             # Named, or a tenant might share its count with a key of the same name.
             return None if tenant is None else ("tenant", tenant)
         case _:
-            return (key, address)
+            return (key, network_of(address))

@@ -6,6 +6,7 @@ from contextlib import suppress
 from json import JSONDecoder
 from typing import Any, Final, TypeAlias
 
+from libs.http.body_timeout import BodyTooSlow
 from services.gateway.api import fault
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
@@ -37,7 +38,10 @@ class Intake:
 
     async def next(self) -> bytes:
         """The next part. Raises ClientGone, TooSlow."""
-        message = await self._receive()
+        try:
+            message = await self._receive()
+        except BodyTooSlow:
+            raise fault.TooSlow from None
         if message["type"] == "http.disconnect":
             raise ClientGone
         self._complete = not message.get("more_body", False)

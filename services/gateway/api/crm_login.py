@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from libs.errors import Unauthenticated
 from libs.http.auth import public
 from services.gateway.api.acting import account_of, in_crm, session_of
-from services.gateway.api.login import access_of, device_of, email_or_nobody, spared
+from services.gateway.api.login import access_of, attempts_of, device_of, email_or_nobody
 from services.gateway.api.shop_route import MAX_BODY_BYTES
 from services.gateway.deps import Deps, Gateway
 from services.gateway.domain.realm import Realm
@@ -39,7 +39,6 @@ async def token(
     grant_type: Annotated[str | None, Form(pattern="^password$")] = None,
 ) -> Response:
     """An access and a refresh token for an e-mail address and its password."""
-    await spared(gateway, request, username)
     try:
         logged_in = await log_in(
             gateway.identity,
@@ -48,6 +47,7 @@ async def token(
             address=email_or_nobody(username),
             password=password,
             device=device_of(request),
+            attempts=attempts_of(gateway, request),
         )
     except LoginFailed:
         return _unauthorized(WRONG)

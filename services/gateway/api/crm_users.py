@@ -13,9 +13,10 @@ from services.gateway.api.acting import account_of, in_crm, place_of
 from services.gateway.api.crm_route import CrmUserRoute, invalid
 from services.gateway.api.crm_shapes import Change, NewUser, OwnPassword, user, wanted, with_traits
 from services.gateway.api.listed import until_listed
-from services.gateway.api.login import spared
+from services.gateway.api.login import attempts_of
 from services.gateway.deps import Deps, Gateway
 from services.gateway.domain.account import PasswordUnfit, WrongPassword
+from services.gateway.domain.door import Limit
 from services.gateway.domain.person import BadAddress, Person
 from services.gateway.domain.realm import Place, Role, scopes_of
 from services.gateway.handlers.account import open_account
@@ -50,7 +51,7 @@ async def own_password(
     asked: OwnPassword, caller: Anybody, request: Request, gateway: Gateway
 ) -> Response:
     """Change one's own password; 422 if the present one is wrong. Everybody logs in again."""
-    await spared(gateway, request, caller.subject)
+    await attempts_of(gateway, request).count(Limit.LOGIN, caller.subject)
     try:
         await change_own_password(
             gateway.identity,

@@ -6,13 +6,14 @@ from http import HTTPStatus
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
+from libs.errors import TooManyRequests
 from libs.http.auth import public
 from services.gateway.api.api_keys import TENANT
 from services.gateway.api.device_page import Asks, answer_page, code_page, done_page
 from services.gateway.api.form import BadForm, form_of
-from services.gateway.api.login import email_or_nobody, spared
+from services.gateway.api.login import attempts_of, email_or_nobody
 from services.gateway.api.oauth import APPROVAL
 from services.gateway.api.one_time_code import address_of
 from services.gateway.api.page_guard import csrf_of, guarded, is_ours, nonce_of
@@ -77,7 +78,7 @@ async def take_answer(request: Request, gateway: Gateway) -> Response:
     """
     visit = _visit(gateway, request)
     try:
-        form = await form_of(request, seconds=gateway.settings.body_seconds)
+        form = await form_of(request)
     except BadForm:
         return visit.code_again(STALE, INVALID)
     hosts = {urlsplit(visit.base).netloc, host_of(gateway, request)}
@@ -85,7 +86,8 @@ async def take_answer(request: Request, gateway: Gateway) -> Response:
         return visit.code_again(STALE, HTTPStatus.FORBIDDEN)
     try:
         code = read_code(form.get("user_code", ""))
-        waiting = await find(gateway.identity, code, address=address_of(request, gateway))
+        address = address_of(request, gateway)
+        waiting = await find(gateway.identity, code, address=address, browser=visit.nonce)
     except TooManyCodes as no:
         return _later(visit, no.retry_after)
     if waiting is None or code is None:
@@ -101,12 +103,9 @@ async def _answered(
 ) -> Response:
     login, allow = form.get("email", ""), form["answer"] == ALLOW
     try:
-        await spared(visit.gateway, visit.request, login)
-        tenant = await answer(
-            visit.gateway.identity, waiting, _manager(visit.gateway, form), allow=allow
-        )
-    except HTTPException as no:
-        return _later(visit, int((no.headers or {}).get("Retry-After", "60")))
+        tenant = await answer(visit.gateway.identity, waiting, _manager(visit, form), allow=allow)
+    except TooManyRequests as no:
+        return _later(visit, no.retry_after_seconds)
     except LoginFailed:
         return _again(visit, asks, login, WRONG)
     except WhichTenant as no:
@@ -123,7 +122,7 @@ def _visit(gateway: Deps, request: Request) -> _Visit:
     return _Visit(gateway, request, nonce_of(request), base_of(gateway, request))
 
 
-def _manager(gateway: Deps, form: Mapping[str, str]) -> Manager:
+def _manager(visit: _Visit, form: Mapping[str, str]) -> Manager:
     """Raises LoginFailed for a tenant that cannot be one."""
     tenant = form.get("tenant")
     if tenant is not None and not TENANT.fullmatch(tenant):
@@ -132,7 +131,8 @@ def _manager(gateway: Deps, form: Mapping[str, str]) -> Manager:
         address=email_or_nobody(form.get("email", "")),
         password=form.get("password", ""),
         tenant=tenant,
-        default=gateway.settings.people_tenant,
+        default=visit.gateway.settings.people_tenant,
+        attempts=attempts_of(visit.gateway, visit.request),
     )
 
 

@@ -16,7 +16,6 @@ from services.gateway.api.behind import fault_behind, fault_of, raw_path, target
 from services.gateway.api.cors import App, Receive, Scope, Send
 from services.gateway.api.head import by_name, overlong
 from services.gateway.api.own import OwnRoutes
-from services.gateway.api.pace import Paced, Patience
 from services.gateway.api.peer import peer_of
 from services.gateway.api.websocket import WebSockets, refuse
 from services.gateway.deps import Deps
@@ -51,9 +50,6 @@ class Doors:
         self._deps = deps
         self._own = own
         self._websockets = WebSockets(deps)
-        self._patience = Patience(
-            seconds=deps.settings.body_seconds, rate=deps.settings.body_bytes_per_second
-        )
         self._bound = any(door.hosts for door in deps.doors)
         self._verifies = bool(deps.settings.verify_networks)
 
@@ -116,8 +112,7 @@ class Doors:
         return peer_of(scope, dict(scope["headers"]), trusted).host
 
     def _intake(self, scope: Scope, receive: Receive) -> body.Intake:
-        paced = Paced(receive, self._patience)
-        return body.Intake(scope["method"], scope["headers"], paced)
+        return body.Intake(scope["method"], scope["headers"], receive)
 
     async def _refuse(
         self, intake: body.Intake, send: Send, shape: Shape, why: fault.Fault

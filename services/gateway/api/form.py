@@ -7,7 +7,6 @@ from urllib.parse import parse_qsl
 from fastapi import Request
 
 from services.gateway.api.shop_route import limited
-from services.gateway.api.short_route import in_time
 
 URLENCODED: Final = "application/x-www-form-urlencoded"
 MOST_BYTES: Final = 16 * 1024
@@ -18,16 +17,15 @@ class BadForm(Exception):
     """It is no form, or says something twice."""
 
 
-async def form_of(request: Request, *, seconds: float) -> Mapping[str, str]:
+async def form_of(request: Request) -> Mapping[str, str]:
     """The fields that have a value.
 
-    Raises BadForm; HTTPException 413 for a large one, 408 for one that takes longer than `seconds`.
+    Raises BadForm; HTTPException 413 for a large one, 408 for a slow one.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != URLENCODED:
         raise BadForm
-    receive = in_time(limited(request, MOST_BYTES), seconds)
-    return _fields(await Request(request.scope, receive).body())
+    return _fields(await Request(request.scope, limited(request, MOST_BYTES)).body())
 
 
 def _fields(body: bytes) -> Mapping[str, str]:

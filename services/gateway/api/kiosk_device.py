@@ -19,7 +19,7 @@ from services.gateway.api.kiosk_shapes import (
     stamp,
     username_or_nobody,
 )
-from services.gateway.api.login import access_of, spared
+from services.gateway.api.login import access_of, attempts_of
 from services.gateway.api.realm_route import said_in
 from services.gateway.deps import Deps, Gateway
 from services.gateway.domain.realm import Realm
@@ -57,7 +57,6 @@ class Refresh(BaseModel):
 @kiosk.post("/login", dependencies=[Depends(public)])
 async def login(asked: Login, request: Request, gateway: Gateway) -> Response:
     """KioskTokens; 401 whatever is wrong, for a member of staff as well."""
-    await spared(gateway, request, asked.username)
     logged_in = await log_in(
         gateway.identity,
         realm=Realm.KIOSK,
@@ -66,6 +65,7 @@ async def login(asked: Login, request: Request, gateway: Gateway) -> Response:
         password=asked.password,
         device=asked.device_id or "",
         roles=DEVICE_ROLES,
+        attempts=attempts_of(gateway, request),
     )
     return _tokens(gateway, logged_in, asked.device_id)
 

@@ -19,7 +19,7 @@ from services.gateway.api.kiosk_shapes import (
     user,
     username_or_nobody,
 )
-from services.gateway.api.login import access_of, device_of, spared
+from services.gateway.api.login import access_of, attempts_of, device_of
 from services.gateway.deps import Deps, Gateway
 from services.gateway.domain.realm import Realm
 from services.gateway.domain.session import SessionOver
@@ -43,7 +43,6 @@ class Login(BaseModel):
 @router.post("/login", dependencies=[Depends(public)])
 async def login(asked: Login, request: Request, gateway: Gateway) -> Response:
     """A LoginResponse and the refresh cookie; 401 whatever is wrong, for a kiosk as well."""
-    await spared(gateway, request, asked.username)
     logged_in = await log_in(
         gateway.identity,
         realm=Realm.KIOSK,
@@ -52,6 +51,7 @@ async def login(asked: Login, request: Request, gateway: Gateway) -> Response:
         password=asked.password,
         device=device_of(request),
         roles=STAFF_ROLES,
+        attempts=attempts_of(gateway, request),
     )
     return welcome(request, gateway, logged_in)
 

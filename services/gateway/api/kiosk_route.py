@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from libs.errors import Forbidden, NotFound, Refused, Unauthenticated
+from libs.errors import Forbidden, NotFound, Refused, TooManyRequests, Unauthenticated
 from libs.http.problems import MOST_FAULTS, problem_of
 from services.gateway.api.realm_route import RealmRoute
 from services.gateway.api.shop_route import MAX_BODY_BYTES, limited
@@ -52,6 +52,7 @@ SAID: Final[Mapping[type[Refused], tuple[int, str, str]]] = {
     Unauthenticated: (401, "INVALID_TOKEN", UNAUTHORIZED),
     Forbidden: (403, "FORBIDDEN", "Your role may not do this"),
     NotFound: (404, "NOT_FOUND", "Not Found"),
+    TooManyRequests: (429, "TOO_MANY_REQUESTS", "Too many requests; try again later"),
 }
 
 

@@ -27,9 +27,10 @@ from services.gateway.api.kiosk_user_forms import (
     wanted,
 )
 from services.gateway.api.listed import until_gone, until_listed
-from services.gateway.api.login import spared
+from services.gateway.api.login import attempts_of
 from services.gateway.deps import Deps, Gateway
 from services.gateway.domain.account import AccountUnknown
+from services.gateway.domain.door import Limit
 from services.gateway.domain.person import Person
 from services.gateway.domain.realm import DEVICE, Place, Role
 from services.gateway.handlers.account import open_account
@@ -114,7 +115,7 @@ async def own_password(
     asked: OwnPassword, caller: Staff, request: Request, gateway: Gateway
 ) -> dict[str, Any]:
     """Change one's own password; 400 if the present one is wrong. Everybody logs in again."""
-    await spared(gateway, request, caller.subject)
+    await attempts_of(gateway, request).count(Limit.LOGIN, caller.subject)
     check_bytes(asked.new_password)
     await change_own_password(
         gateway.identity,

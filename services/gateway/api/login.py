@@ -1,14 +1,14 @@
-"""What all logins share: who asks, how often they may, and what they log in with."""
+"""What all logins share: who asks, from where, and what they log in with."""
 
 from typing import Final
 
-from fastapi import HTTPException, Request
+from fastapi import Request
 
 from services.gateway.adapters.access_tokens import ON_DEVICE, AccessToken
 from services.gateway.api.peer import peer_of
 from services.gateway.deps import Deps
-from services.gateway.domain.door import Limit
 from services.gateway.domain.person import Address, BadAddress, email
+from services.gateway.handlers.attempts import Attempts
 from services.gateway.handlers.session import LoggedIn
 
 MAX_DEVICE: Final = 200
@@ -19,17 +19,11 @@ def device_of(request: Request) -> str:
     return request.headers.get("user-agent", "")[:MAX_DEVICE]
 
 
-async def spared(gateway: Deps, request: Request, name: str) -> None:
-    """Count one try of a name from an address: 429 if there were too many.
-
-    Of the two together, so that nobody can lock somebody else out by guessing from elsewhere.
-    """
+def attempts_of(gateway: Deps, request: Request) -> Attempts:
+    """What is tried from the network address that asks, proxies we trust aside."""
     headers = dict(request.scope["headers"])
     address = peer_of(request.scope, headers, gateway.settings.trusted_proxies).address
-    key = gateway.identity.seal.digest("login", name.strip().lower())
-    if over := await gateway.limits.hit(Limit.LOGIN, key=key, address=address):
-        after = {"Retry-After": str(over.retry_after)}
-        raise HTTPException(429, "Too many requests; try again later", headers=after)
+    return Attempts(identity=gateway.identity, limits=gateway.limits, address=address)
 
 
 def access_of(gateway: Deps, logged_in: LoggedIn) -> AccessToken:

@@ -115,7 +115,7 @@ async def discovery(request: Request, gateway: Gateway, response: Response) -> d
 
 async def _form(request: Request, gateway: Deps) -> Mapping[str, str]:
     try:
-        return await form_of(request, seconds=gateway.settings.body_seconds)
+        return await form_of(request)
     except BadForm:
         raise No(INVALID) from None
 

@@ -22,6 +22,7 @@ Phone = Annotated[str, StringConstraints(pattern=r"^\+7[0-9]{10}$")]
 SENT: Final = "Код отправлен в Telegram"
 SHOWN: Final = "Демонстрационный режим: код показан на экране"
 REGISTER: Final = "Чтобы получать коды, подтвердите номер телефона в Telegram-боте"
+CONFIRM: Final = "Подтвердите вход в Telegram и запросите код ещё раз"
 INSTRUCTIONS: Final = (
     "Откройте Telegram-бота по ссылке",
     "Нажмите «Старт», затем «Поделиться номером телефона»",
@@ -72,7 +73,7 @@ def why_not(outcome: Wrong | Expired | TooMany) -> HTTPException:
         case Expired():
             return HTTPException(400, "OTP expired. Код истёк или не запрашивался")
         case TooMany(retry_after=seconds):
-            text = "Too many attempts. Попытки исчерпаны, запросите новый код позже"
+            text = "Too many attempts. Попытки исчерпаны, запросите новый код"
             return HTTPException(400, text, headers={"Retry-After": str(seconds)})
         case _:
             assert_never(outcome)
@@ -87,4 +88,5 @@ def _said(delivery: Delivery) -> dict[str, Any]:
             told = {"message": REGISTER, "delivery_method": delivery.way}
             return {**told, **link, "instructions": list(INSTRUCTIONS)}
         case _:
-            return {"message": SENT, "delivery_method": delivery.way}
+            message = CONFIRM if delivery.confirmed else SENT
+            return {"message": message, "delivery_method": delivery.way}

@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from contracts.gateway import AccountId
-from services.gateway.api.login import spared
+from services.gateway.api.login import attempts_of
 from services.gateway.api.sessions import Somebody
 from services.gateway.api.short_route import ShortRoute
 from services.gateway.deps import Gateway
@@ -17,6 +17,7 @@ from services.gateway.domain.account import (
     PasswordUnfit,
     WrongPassword,
 )
+from services.gateway.domain.door import Limit
 from services.gateway.handlers.own_password import change_own_password
 
 router = APIRouter(prefix="/api/v1/account", tags=["identity"], route_class=ShortRoute)
@@ -39,7 +40,7 @@ async def change_password(
 ) -> None:
     """Change it: 204, and log in again, for all sessions end. 403 if the old one is wrong, 422 if
     nobody should have the new one, 429 after too many tries."""
-    await spared(gateway, request, caller.subject)
+    await attempts_of(gateway, request).count(Limit.LOGIN, caller.subject)
     try:
         await change_own_password(
             gateway.identity,

@@ -6,9 +6,10 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
 from pydantic import BaseModel, EmailStr, StringConstraints
 
 from libs.http.auth import public
-from services.gateway.api.login import access_of, device_of, email_or_nobody, spared
+from services.gateway.api.login import access_of, attempts_of, device_of, email_or_nobody
 from services.gateway.deps import Gateway
 from services.gateway.domain.account import PasswordUnfit
+from services.gateway.domain.door import Limit
 from services.gateway.domain.person import BadAddress, Person
 from services.gateway.domain.realm import Place, Realm, Role
 from services.gateway.handlers.account import open_account
@@ -33,7 +34,8 @@ class Register(BaseModel):
 @router.post("/register", status_code=201)
 async def register(asked: Register, request: Request, gateway: Gateway) -> dict[str, Any]:
     """Open an account: 201 with its number and address; 409 if somebody has the address."""
-    await spared(gateway, request, asked.email)
+    attempts = attempts_of(gateway, request)
+    await attempts.count(Limit.REGISTRATION, "registration")
     place = Place(Realm.SCALES, gateway.settings.people_tenant)
     person = Person(email=asked.email)
     try:
@@ -43,6 +45,7 @@ async def register(asked: Register, request: Request, gateway: Gateway) -> dict[
             password=asked.password,
             roles=[Role(place, ROLE)],
             actor=None,
+            source=attempts.newcomer(),
         )
     except AddressTaken:
         raise HTTPException(409, TAKEN) from None
@@ -62,7 +65,6 @@ async def login(
 ) -> dict[str, Any]:
     """A bearer token for an e-mail address and its password; 401 whatever is wrong with them."""
     response.headers["Cache-Control"] = "no-store"
-    await spared(gateway, request, username)
     try:
         logged_in = await log_in(
             gateway.identity,
@@ -71,6 +73,7 @@ async def login(
             address=email_or_nobody(username),
             password=password,
             device=device_of(request),
+            attempts=attempts_of(gateway, request),
         )
     except LoginFailed:
         raise HTTPException(401, WRONG, headers=CHALLENGE) from None

@@ -11,6 +11,7 @@ from services.gateway.domain import person
 _LARGEST_ID: Final = 2**52
 _LIKE_A_NUMBER: Final = re.compile(r"[\d\s()+.\-]{10,25}", re.ASCII)
 _INTERNATIONAL: Final = re.compile(r"\+?[0-9]{7,15}")
+_LOGIN: Final = re.compile(r"/login_([0-9a-f]{8})", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +41,13 @@ class TypedNumber(Said):
     """A number typed by hand: it proves nothing either."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfirmLogin(Said):
+    """`/login_…`, out of our message: yes, it is me who asks for a code."""
+
+    nonce: str
+
+
 class SomethingElse(Said):
     """Whatever else people say to a bot."""
 
@@ -54,6 +62,7 @@ class OwnContact(Said):
 BotCommand: TypeAlias = (
     Start | Help | Status | ForeignContact | TypedNumber | OwnContact | SomethingElse
 )
+Update: TypeAlias = BotCommand | ConfirmLogin
 
 
 class Keyboard(StrEnum):
@@ -92,6 +101,8 @@ _HELP: Final = (
 )
 _IS_LINKED: Final = "✅ Ваш номер {phone} подтверждён, коды для входа приходят сюда."
 _NOT_LINKED: Final = "Номер телефона ещё не подтверждён. Нажмите кнопку ниже."
+_CONFIRMED: Final = "✅ Вход подтверждён. Запросите код ещё раз."
+_NOT_CONFIRMED: Final = "⚠️ Подтверждение устарело или уже использовано."
 _OTHERWISE: Final = "Используйте команду /start, чтобы подтвердить номер, или /help для справки."
 
 
@@ -101,7 +112,7 @@ def update_id(update: object) -> int | None:
     return found if type(found) is int and 0 <= found < 2**63 else None
 
 
-def read(update: object) -> BotCommand | None:
+def read(update: object) -> Update | None:
     """What an Update of the Bot API means, or None if it is nothing a person said in private.
 
     Only a contact whose `user_id` is the sender's own counts as theirs.
@@ -141,11 +152,25 @@ def reply_to(command: BotCommand, *, linked: str | None = None) -> Reply:
             assert_never(command)
 
 
+def login_reply(*, confirmed: bool) -> Reply:
+    """What to answer to `ConfirmLogin`."""
+    return Reply(text=_CONFIRMED if confirmed else _NOT_CONFIRMED, keyboard=Keyboard.NONE)
+
+
 def code_text(code: str) -> str:
     """The message that carries a code."""
     return (
         f"🔐 Ваш код подтверждения: {code}\n\n"
         "Код действует 5 минут. Если вы его не запрашивали, ничего не делайте."
+    )
+
+
+def confirmation_text(nonce: str) -> str:
+    """The message in whose place a code comes once its owner has confirmed that they ask."""
+    return (
+        "⚠️ Сегодня для вашего номера вводили много неверных кодов.\n\n"
+        f"Если сейчас входите вы, нажмите /login_{nonce} и запросите код ещё раз. "
+        "Если нет, ничего не делайте."
     )
 
 
@@ -178,8 +203,10 @@ def _contact(telegram_id: int, contact: Mapping[str, Any]) -> BotCommand:
     return OwnContact(telegram_id=telegram_id, phone=phone)
 
 
-def _text(telegram_id: int, text: str) -> BotCommand:
+def _text(telegram_id: int, text: str) -> Update:
     word = text.split(maxsplit=1)[0].partition("@")[0] if text.strip() else ""
+    if (login := _LOGIN.fullmatch(word)) is not None:
+        return ConfirmLogin(telegram_id=telegram_id, nonce=login[1])
     match word:
         case "/start":
             return Start(telegram_id=telegram_id)

@@ -43,6 +43,8 @@ class Limit(StrEnum):
     REMOVAL = "removal"
     EXPORT = "export"
     LOGIN = "login"
+    FAILED_LOGIN = "failed-login"
+    REGISTRATION = "registration"
     NONE = "none"
 
 

@@ -1,13 +1,16 @@
 """One-time codes: six digits that prove, for some minutes and once, who reads a phone's messages.
 
-The rules are those of spec shop §2.2 as tightened by its S10: tries are counted per subject and per
-address, asking for another code does not give tries back, and a code works once.
+The rules are those of spec shop §2.2 as tightened by its S10. A code dies after `TRIES` wrong ones,
+from wherever they come, and asking for another gives that one new tries: a phone is never locked.
+So that nobody is let in by asking and guessing all day, wrong tries are also counted for the phone
+for a day, those from networks it never logged in from apart from the others: strangers use up no
+tries of the places where its owner is known. The two and what `CONFIRMATIONS` add stay below a
+hundred in any 24 hours, which may touch two windows: a chance of less than 10⁻⁴ a day.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from typing import Final, TypeAlias
 
@@ -23,12 +26,24 @@ class Allowance:
     window: timedelta
 
 
-# Longer than a code lives. All the tries of a day are then one chance in two thousand.
-TRIES: Final = Allowance(5, timedelta(minutes=15))
-TRIES_OF_ADDRESS: Final = Allowance(5, timedelta(minutes=15))
+TRIES: Final = 3
+"""Wrong ones; after them a code opens nothing."""
+TRIES_FROM_NETWORK: Final = Allowance(6, timedelta(minutes=15))
+"""Of one phone from one network."""
+TRIES_OF_NETWORK: Final = Allowance(30, timedelta(minutes=15))
+"""Of all phones that never logged in from there: a shop is one address with many people behind it.
+"""
+DAILY_OF_STRANGERS: Final = Allowance(24, timedelta(days=1))
+DAILY_OF_KNOWN: Final = Allowance(15, timedelta(days=1))
+CONFIRMATIONS: Final = Allowance(3, timedelta(days=1))
+"""Each gives one network `TRIES` more."""
+CONFIRMED_FOR: Final = timedelta(minutes=15)
 REQUESTS: Final = Allowance(10, timedelta(seconds=60))
-# A shop is one address with many people behind it.
-REQUESTS_OF_ADDRESS: Final = Allowance(30, timedelta(seconds=60))
+"""Of one phone from one network."""
+REQUESTS_OF_NETWORK: Final = Allowance(30, timedelta(seconds=60))
+"""Of all phones that never logged in from there."""
+CONFIRMATION_REQUESTS: Final = Allowance(10, timedelta(hours=1))
+"""Of one phone: each is a message to its owner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +70,11 @@ class TooMany:
     retry_after: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """Too much was guessed today: first the owner has to confirm that it is them who ask."""
+
+
 Outcome: TypeAlias = Verified | Wrong | Expired | TooMany
 
 
@@ -75,11 +95,14 @@ def is_code(text: str) -> bool:
     return len(text) == DIGITS and text.isascii() and text.isdecimal()
 
 
-def judge(*, expires_at: datetime | None, right: bool, tries: int, now: datetime) -> Outcome:
-    """What a try comes to. `tries` counts this one too; without a code `expires_at` is None."""
-    if expires_at is None or expires_at <= now:
+def judge(*, wrong: int | None, right: bool) -> Outcome:
+    """What a try comes to; `wrong` are those of the code so far, None if there is no code."""
+    if wrong is None:
         return Expired()
-    return Verified() if right else Wrong(remaining=max(0, TRIES.most - tries))
+    if wrong >= TRIES:
+        # Another code can be had at once.
+        return TooMany(retry_after=1)
+    return Verified() if right else Wrong(remaining=TRIES - wrong - 1)
 
 
 def too_many(until: datetime, now: datetime) -> TooMany:
@@ -94,16 +117,3 @@ def way_for(*, has_bot: bool, has_chat: bool, is_known: bool, is_demo: bool) -> 
     if has_chat:
         return Way.TELEGRAM
     return Way.SHOWN if is_demo and is_known else Way.REGISTER
-
-
-def neighbourhood(address: str) -> str:
-    """Whose tries are counted together: an IPv4 address, or the /64 that one IPv6 customer has."""
-    try:
-        ip = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if not isinstance(ip, IPv6Address):
-        return str(ip)
-    if ip.ipv4_mapped is not None:
-        return str(ip.ipv4_mapped)
-    return str(ip_network((ip, 64), strict=False))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from contracts.gateway import AccountId, GatewayEvent
 from libs.eventsourcing.store import Fact, new_event_id
+from libs.process.fair_queue import Source
 from services.gateway.adapters.numbers import next_number
 from services.gateway.domain.account import (
     Account,
@@ -38,19 +39,32 @@ async def open_account(
     roles: Sequence[Role],
     actor: str | None,
     active: bool = True,
+    source: Source | None = None,
 ) -> Profile:
     """Let somebody be known; at once they can log in, and nobody else has their addresses.
 
-    Raises BadAddress, AddressTaken, PasswordUnfit, RoleUnknown, Unavailable.
+    `source` is what the hashing of the password queues as, if not the actor. Raises BadAddress,
+    AddressTaken, PasswordUnfit, RoleUnknown, TooManyRequests, Unavailable.
     """
-    return await _open(identity, person, password, roles, actor, active=active, first=False)
+    return await _open(
+        identity, person, password, roles, actor, active=active, first=False, source=source
+    )
 
 
-async def set_up(identity: Identity, person: Person, *, password: str, place: Place) -> Profile:
+async def set_up(
+    identity: Identity,
+    person: Person,
+    *,
+    password: str,
+    place: Place,
+    source: Source | None = None,
+) -> Profile:
     """Make the first superadmin of a place. Raises AlreadySetUp for everyone after, and as
     `open_account` does."""
     roles = [Role(place, SUPERADMIN)]
-    return await _open(identity, person, password, roles, "set-up", active=True, first=True)
+    return await _open(
+        identity, person, password, roles, "set-up", active=True, first=True, source=source
+    )
 
 
 async def is_set_up(identity: Identity, place: Place) -> bool:
@@ -89,7 +103,7 @@ async def change_password(identity: Identity, account_id: AccountId, *, old: str
     if account.password is None:
         raise WrongPassword
     hashed = open_password(identity.seal, account_id, account.password)
-    if not (await identity.passwords.verify(hashed, old)).right:
+    if not (await identity.passwords.verify(hashed, old, source=_source_of(str(account_id)))).right:
         raise WrongPassword
     await reset_password(identity, account_id, new=new, actor=str(account_id))
 
@@ -100,7 +114,8 @@ async def reset_password(
     """Give an account another password; all its sessions end. Raises PasswordUnfit,
     AccountUnknown, Unavailable."""
     check_password(new)
-    sealed = seal_password(identity.seal, account_id, await identity.passwords.hash(new))
+    hashed = await identity.passwords.hash(new, source=_source_of(actor))
+    sealed = seal_password(identity.seal, account_id, hashed)
 
     async def plan(_: Account) -> Plan:
         now = identity.clock()
@@ -119,11 +134,12 @@ async def _open(
     *,
     active: bool,
     first: bool,
+    source: Source | None,
 ) -> Profile:
     account_id, kept = AccountId(new_event_id()), tidy(person)
     # Before the work of hashing; whoever comes in between is noticed when it is appended.
     await _opening_facts(identity, account_id, kept, roles, first=first)
-    hashed = await _hashed(identity, account_id, password)
+    hashed = await _hashed(identity, account_id, password, source or _source_of(str(actor)))
     command = OpenAccount(
         account_id=account_id,
         number=await next_number(identity.pool),
@@ -160,8 +176,16 @@ async def _opening_facts(
     return [*facts, *await claims(identity, account_id, addresses_of(person), now)]
 
 
-async def _hashed(identity: Identity, account_id: AccountId, password: str | None) -> str | None:
+async def _hashed(
+    identity: Identity, account_id: AccountId, password: str | None, source: Source
+) -> str | None:
     if password is None:
         return None
     check_password(password)
-    return seal_password(identity.seal, account_id, await identity.passwords.hash(password))
+    hashed = await identity.passwords.hash(password, source=source)
+    return seal_password(identity.seal, account_id, hashed)
+
+
+def _source_of(actor: str) -> Source:
+    """What the work for an actor queues as: they have logged in."""
+    return Source(f"actor {actor}", trusted=True)

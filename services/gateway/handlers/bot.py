@@ -8,13 +8,16 @@ from typing import Final
 import structlog
 
 from libs.clock import Clock, utc_now
+from services.gateway.adapters.codes import Codes
 from services.gateway.adapters.telegram import Bot, Failed, Trouble
 from services.gateway.adapters.telegram_links import TelegramLinks
 from services.gateway.domain.bot_update import (
-    BotCommand,
+    ConfirmLogin,
     OwnContact,
     Reply,
     Status,
+    Update,
+    login_reply,
     read,
     reply_to,
     update_id,
@@ -33,7 +36,9 @@ class Answer:
     reply: Reply
 
 
-async def handle(links: TelegramLinks, update: object, *, clock: Clock = utc_now) -> Answer | None:
+async def handle(
+    links: TelegramLinks, update: object, *, codes: Codes, clock: Clock = utc_now
+) -> Answer | None:
     """Do what an Update of the Bot API asks, once however often it comes; the answer, if any.
 
     Raises Unavailable, and then nothing was done: let Telegram send it again.
@@ -46,7 +51,8 @@ async def handle(links: TelegramLinks, update: object, *, clock: Clock = utc_now
     if not fresh:
         return None
     log.info("bot asked", command=type(command).__name__)
-    return Answer(chat=command.telegram_id, reply=await _reply(links, command))
+    reply = await _reply(links, codes, command, clock)
+    return Answer(chat=command.telegram_id, reply=reply)
 
 
 async def say(bot: Bot, answer: Answer) -> None:
@@ -73,7 +79,12 @@ async def set_webhook(
         seconds = min(seconds * 2, LONGEST_PAUSE)
 
 
-async def _reply(links: TelegramLinks, command: BotCommand) -> Reply:
+async def _reply(links: TelegramLinks, codes: Codes, command: Update, clock: Clock) -> Reply:
+    if isinstance(command, ConfirmLogin):
+        by = command.telegram_id
+        return login_reply(
+            confirmed=await codes.confirm(command.nonce, telegram_id=by, now=clock())
+        )
     linked = None
     if isinstance(command, Status):
         linked = await links.phone_of(command.telegram_id)

@@ -22,6 +22,7 @@ from services.gateway.domain.device_grant import Answer, AnsweredAlready
 from services.gateway.domain.person import Address, Person
 from services.gateway.domain.realm import PLATFORM, Place, Realm, Role, scopes_of
 from services.gateway.handlers.address import find as owner_of
+from services.gateway.handlers.attempts import Attempts
 from services.gateway.handlers.device_grant import Waiting
 from services.gateway.handlers.identity import Identity, load, seal_person
 from services.gateway.handlers.login import NOBODY, LoginFailed, log_in
@@ -55,13 +56,14 @@ class Manager:
     password: str
     tenant: str | None
     default: str
+    attempts: Attempts | None
 
 
 async def answer(identity: Identity, waiting: Waiting, manager: Manager, *, allow: bool) -> str:
     """Say yes or no; whose device it is now, or would have been.
 
     Raises LoginFailed for who is not known or may not manage such devices, WhichTenant,
-    AnsweredAlready, Unavailable.
+    AnsweredAlready, TooManyRequests, Unavailable.
     """
     choices = await _choices(identity, waiting.client, manager)
     logged_in = await _log_in(identity, waiting.client, manager, choices)
@@ -105,6 +107,7 @@ async def _log_in(
         password=manager.password,
         device=DEVICE,
         roles=[role.name] if role else [],
+        attempts=manager.attempts,
     )
     if role is None:
         raise LoginFailed

@@ -10,12 +10,14 @@ from libs.errors import Unauthenticated
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Cause, VersionConflict
 from libs.eventsourcing.store import Fact
-from libs.security.passwords import Verdict
+from libs.process.fair_queue import Source
+from libs.security.passwords import OWN, Verdict
 from services.gateway.domain.account import ACCOUNT, Account
 from services.gateway.domain.account_commands import SetPassword
 from services.gateway.domain.person import Address
 from services.gateway.domain.realm import PLATFORM, Place
 from services.gateway.handlers.address import digest_of, owned
+from services.gateway.handlers.attempts import Attempts
 from services.gateway.handlers.identity import Identity, Loaded, load, open_password, seal_password
 from services.gateway.handlers.session import LoggedIn, admit
 
@@ -39,36 +41,45 @@ async def log_in(
     address: Address | None,
     password: str,
     device: str,
+    attempts: Attempts | None,
     roles: Collection[str] | None = None,
 ) -> LoggedIn:
     """Let somebody in by password, into `tenant` or the first one they have a role in.
 
     `address` is None for what is no address. `roles` are those that may log in here, all if None.
-    Raises LoginFailed, whatever the reason, after the same work; Unavailable.
+    Without `attempts` any number is allowed. Raises LoginFailed, whatever the reason, after the
+    same work; TooManyRequests, Unavailable.
     """
     now = identity.clock()
     digest = (
         identity.seal.digest("none", "") if address is None else digest_of(identity.seal, address)
     )
     owner = (await owned(identity.store, digest)).account_id
+    # The account counts, not the spelling of its address.
+    tried = str(owner or digest)
+    source = await attempts.begin(tried) if attempts else OWN
     loaded = await load(identity, owner or NOBODY)
-    verdict = await _verify(identity, loaded, password)
+    verdict = await _verify(identity, loaded, password, source)
     place = _place(loaded.account, realm, tenant, roles)
     reason = _refusal(loaded.account, place, verdict)
     if reason is not None or place is None:
         await record_refusal(identity, realm, owner, digest, reason or "role", now)
+        if attempts:
+            await attempts.failed()
         raise LoginFailed
+    if attempts:
+        await attempts.succeeded(tried)
     if verdict.outdated:
-        await _renew(identity, loaded, password)
+        await _renew(identity, loaded, password, source)
     return await admit(identity, loaded, place, device, now)
 
 
-async def _verify(identity: Identity, loaded: Loaded, password: str) -> Verdict:
+async def _verify(identity: Identity, loaded: Loaded, password: str, source: Source) -> Verdict:
     sealed = loaded.account.password
     if sealed is None or not loaded.account.known:
-        return await identity.passwords.verify_nobody(password)
+        return await identity.passwords.verify_nobody(password, source=source)
     hashed = open_password(identity.seal, loaded.account_id, sealed)
-    return await identity.passwords.verify(hashed, password)
+    return await identity.passwords.verify(hashed, password, source=source)
 
 
 def _place(
@@ -114,12 +125,13 @@ async def record_refusal(
     await identity.store.record([fact], cause=Cause(tenant=PLATFORM))
 
 
-async def _renew(identity: Identity, loaded: Loaded, password: str) -> None:
+async def _renew(identity: Identity, loaded: Loaded, password: str, source: Source) -> None:
     """Hash the same password at today's cost. Somebody who changes it meanwhile wins."""
     account, account_id = loaded.account, loaded.account_id
     if account.password_at is None:
         return
-    sealed = seal_password(identity.seal, account_id, await identity.passwords.hash(password))
+    hashed = await identity.passwords.hash(password, source=source)
+    sealed = seal_password(identity.seal, account_id, hashed)
     command = SetPassword(account_id=account_id, password=sealed, set_at=account.password_at)
     cause = Cause(tenant=PLATFORM, actor=str(account_id))
     try:

@@ -15,8 +15,14 @@ from services.gateway.adapters.codes import Codes
 from services.gateway.adapters.telegram import Bot, Failed, Sent, Trouble
 from services.gateway.adapters.telegram_links import TelegramLinks
 from services.gateway.domain import person
-from services.gateway.domain.bot_update import code_text, masked
-from services.gateway.domain.one_time_code import Outcome, TooMany, Way, way_for
+from services.gateway.domain.bot_update import code_text, confirmation_text, masked
+from services.gateway.domain.one_time_code import (
+    Outcome,
+    TooMany,
+    Unconfirmed,
+    Way,
+    way_for,
+)
 from services.gateway.handlers.address import find
 from services.gateway.handlers.identity import Identity, load, person_of
 
@@ -53,11 +59,15 @@ class CodeDesk:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """How the code went out. `code` is there only if it is shown, `bot_link` only to register."""
+    """How the code went out. `code` is there only if it is shown, `bot_link` only to register.
+
+    If it is to be `confirmed`, no code went out yet, only the question whether it is them who ask.
+    """
 
     way: Way
     code: str | None = None
     bot_link: str | None = None
+    confirmed: bool = False
 
 
 def owners(identity: Identity) -> WhoHas:
@@ -93,11 +103,14 @@ async def request_code(desk: CodeDesk, phone: str, *, address: str) -> Delivery 
     )
     code = codes.generate()
     kept = code if way in (Way.TELEGRAM, Way.SHOWN) else None
-    over = await desk.codes.keep(phone, kept, address=address, now=desk.clock())
-    if over is not None:
+    now, displayed = desk.clock(), way is Way.SHOWN
+    over = await desk.codes.keep(phone, kept, address=address, now=now, displayed=displayed)
+    if isinstance(over, TooMany):
         return over
     if way is Way.TELEGRAM and desk.bot is not None and chat is not None:
-        way = await _send(desk, desk.bot, chat, code)
+        if isinstance(over, Unconfirmed):
+            return await _ask_confirmation(desk, desk.bot, chat, phone, address)
+        way = await _send(desk, desk.bot, chat, code_text(code))
     return _delivery(desk, way, phone, code)
 
 
@@ -110,9 +123,23 @@ async def verify_code(desk: CodeDesk, phone: str, code: str, *, address: str) ->
     return await desk.codes.attempt(phone, code, address=address, now=desk.clock())
 
 
-async def _send(desk: CodeDesk, bot: Bot, chat: int, code: str) -> Way:
+async def _ask_confirmation(
+    desk: CodeDesk, bot: Bot, chat: int, phone: str, address: str
+) -> Delivery | TooMany:
+    now = desk.clock()
+    nonce = await desk.codes.ask_confirmation(phone, address=address, telegram_id=chat, now=now)
+    if isinstance(nonce, TooMany):
+        return nonce
+    way = await _send(desk, bot, chat, confirmation_text(nonce))
+    if way is Way.TELEGRAM:
+        return Delivery(way=way, confirmed=True)
+    # The bot was blocked: it has to be started again, whatever was to be sent.
+    return _delivery(desk, Way.REGISTER, phone, "")
+
+
+async def _send(desk: CodeDesk, bot: Bot, chat: int, text: str) -> Way:
     """Send it; the way that is left if that failed. Raises Unavailable if it is worth a retry."""
-    match await bot.send_message(chat, code_text(code), protect=True):
+    match await bot.send_message(chat, text, protect=True):
         case Sent():
             return Way.TELEGRAM
         case Failed() if desk.is_demo:

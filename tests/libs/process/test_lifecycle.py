@@ -169,11 +169,11 @@ class SlowApp:
 
 @asynccontextmanager
 async def served(
-    app: SlowApp, stop: asyncio.Event
+    app: SlowApp, stop: asyncio.Event, **options: Any
 ) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(
-        process.serve(app, "127.0.0.1", 0, stop=stop, listening=port.set_result)
+        process.serve(app, "127.0.0.1", 0, stop=stop, listening=port.set_result, **options)
     )
     async with asyncio.timeout(PATIENCE_SECONDS):
         await asyncio.wait((port, serving), return_when=asyncio.FIRST_COMPLETED)
@@ -202,6 +202,29 @@ async def test_an_app_is_served_on_the_given_host_only() -> None:
         hosts = {c.laddr[0] for c in listening if c.status == "LISTEN" and c.laddr[1] == port}
 
     assert hosts == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"",
+        b"P",
+        b"POST / HTTP/1.1\r\nHost: tes",
+        b"PRI * HTTP/2",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: test\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: test\r\n\r\nGET / HT",
+    ],
+)
+async def test_a_connection_without_the_head_of_a_request_is_closed(begun: bytes) -> None:
+    async with served(SlowApp(), asyncio.Event(), head_seconds=0.3) as (url, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(begun)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            answer = await reader.read()
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 200") == begun.startswith(b"GET")
 
 
 async def test_a_stop_refuses_new_requests_and_finishes_those_in_flight() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from argon2 import PasswordHasher, Type, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 
 from libs.errors import Unavailable
+from libs.process.fair_queue import Source
 from libs.security.passwords import Cost, Passwords, Verdict
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 
@@ -28,6 +30,10 @@ class Held:
         self.started += 1
         assert self.go.wait(PATIENCE_SECONDS)
         return password.decode()
+
+    def verify(self, _: str, password: bytes) -> None:
+        self.hash(password)
+        raise VerifyMismatchError
 
 
 @pytest.fixture
@@ -131,6 +137,23 @@ async def test_many_logins_take_few_threads_and_leave_the_event_loop_alone() -> 
         assert (begun, done) == (2, 0)
 
 
+async def test_a_crowd_from_elsewhere_does_not_keep_the_trusted_waiting() -> None:
+    with held(parallel=1, waiting=5) as (passwords, hasher):
+        crowd = [
+            asyncio.create_task(passwords.verify_nobody("x", source=Source(f"{n}")))
+            for n in range(20)
+        ]
+        await asyncio.sleep(0)
+        trusted = asyncio.create_task(passwords.hash("trusted"))
+        await eventually(lambda: sum(task.done() for task in crowd), 14)
+        hasher.go.set()
+
+        assert await trusted == "trusted"
+        refused = await asyncio.gather(*crowd, return_exceptions=True)
+
+    assert [type(one) for one in refused if one != WRONG] == [Unavailable] * 14
+
+
 async def test_whoever_finds_the_queue_full_is_told_to_come_back() -> None:
     with held(parallel=1, waiting=1) as (passwords, hasher):
         logins = await all_waiting(passwords, 2)
@@ -167,7 +190,7 @@ async def test_a_caller_who_hangs_up_keeps_their_thread_until_it_is_done() -> No
             await passwords.hash("next")
         hasher.go.set()
 
-        await eventually(lambda: passwords._room)
+        await eventually(lambda: passwords._queue._free)
         assert await passwords.hash("next") == "next"
 
 
@@ -178,7 +201,7 @@ async def test_a_caller_who_hangs_up_while_waiting_leaves_the_queue() -> None:
         second.cancel()
         with pytest.raises(asyncio.CancelledError):
             await second
-        assert passwords._room == 1
+        assert passwords._queue.size == 0
         third = asyncio.create_task(passwords.hash("third"))
         hasher.go.set()
 

@@ -65,13 +65,13 @@ class Counted(Passwords):
 
     checks = 0
 
-    async def verify(self, hashed: str, password: str) -> Verdict:
+    async def verify(self, hashed: str, password: str, **options: Any) -> Verdict:
         self.checks += 1
-        return await super().verify(hashed, password)
+        return await super().verify(hashed, password, **options)
 
-    async def verify_nobody(self, password: str) -> Verdict:
+    async def verify_nobody(self, password: str, **options: Any) -> Verdict:
         self.checks += 1
-        return await super().verify_nobody(password)
+        return await super().verify_nobody(password, **options)
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,7 @@ class People:
             address=None if address is None else email(address),
             password=password,
             device=device,
+            attempts=None,
             **given,
         )
 

@@ -9,12 +9,14 @@ import pytest
 from httpx import Response
 
 from contracts.gateway import SessionRefreshed, SessionRevoked
+from libs.testing.clock import Clock
 from services.gateway.domain.realm import DEVICE, SUPERADMIN, Realm
 from tests.services.gateway.api.inside import (
     CHIEF,
     PASSWORD,
     House,
     bearer,
+    client_of,
     house_on,
     kiosk_error,
     some_email,
@@ -284,3 +286,20 @@ async def test_staff_are_no_kiosks_and_kiosks_are_no_staff(house: House) -> None
         (kiosk, "POST", "auth/logout"),
     ):
         assert (await who.ask(method, f"/api/v1/{path}")).status_code == 401
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(35, 200), (59, 200), (61, 401)])
+async def test_a_kiosk_may_have_lost_an_answer_a_minute_ago(
+    demo: House, seconds: int, status: int
+) -> None:
+    clock = Clock()
+    async with client_of(demo.at(clock)) as client:
+        body = await body_of(demo, DEVICE)
+        kiosk = (await client.post("/api/v1/kiosk/login", json=body)).json()
+        refresh = {"refresh_token": kiosk["refresh_token"]}
+        lost = await client.post("/api/v1/kiosk/refresh", json=refresh)
+        clock.advance(seconds=seconds)
+        again = await client.post("/api/v1/kiosk/refresh", json=refresh)
+
+    assert (lost.status_code, again.status_code) == (200, status)
+    assert status == 401 or again.json()["refresh_token"] == lost.json()["refresh_token"]

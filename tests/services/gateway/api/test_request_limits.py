@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from libs.testing.routes import assert_no_body_is_waited_for
 from libs.testing.waiting import PATIENCE_SECONDS
 from services.gateway.api.form import MOST_BYTES
 from services.gateway.api.shop_route import MAX_BODY_BYTES
@@ -19,6 +20,7 @@ from tests.services.gateway.test_bootstrap import served
 
 STATE = "/api/v1/dashboard/state"
 BATCH = "/api/v1/events/batch"
+USERS, AUTH = "/api/v1/users", "/api/v1/auth"
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 SHORT = {
     "/api/v1/keys": JSON,
@@ -82,13 +84,14 @@ async def trickle() -> AsyncIterator[bytes]:
     await asyncio.Event().wait()
 
 
-@pytest.mark.parametrize("path", SHORT)
-async def test_a_body_that_does_not_come_is_not_waited_for(open_gateway: Opener, path: str) -> None:
-    headers = {"Content-Type": SHORT[path]}
-    async with open_gateway(body_seconds=0.05) as gateway:
-        answer = await gateway.post(path, content=trickle(), headers=headers)
+async def test_no_route_of_ours_waits_for_a_body_that_does_not_come(
+    service: Service, keys: Keys
+) -> None:
+    async with open_app(service, keys, body_seconds=0.05) as app:
+        late = await assert_no_body_is_waited_for(app)
 
-    assert answer.status_code == 408
+    assert {*SHORT, "/auth/login", "/api/auth/verify-otp", f"{AUTH}/refresh"} <= {*late}
+    assert {"/auth/register", "/api/v1/setup/superadmin", "/api/v1/kiosk/refresh"} <= {*late}
 
 
 class Line:
@@ -205,9 +208,6 @@ async def test_who_has_no_good_key_is_not_waited_for(service: Service, keys: Key
         client.post(f"{url}{BATCH}", data=trickle(), headers={"X-API-Key": "wrong"}) as answer,
     ):
         assert answer.status in (401, 408)
-
-
-USERS, AUTH = "/api/v1/users", "/api/v1/auth"
 
 
 def with_text(body: dict[str, Any], field: str, strange: str) -> str:

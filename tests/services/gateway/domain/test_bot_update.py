@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from services.gateway.domain.bot_update import (
     BotCommand,
+    ConfirmLogin,
     ForeignContact,
     Help,
     Keyboard,
@@ -16,6 +17,7 @@ from services.gateway.domain.bot_update import (
     Start,
     Status,
     TypedNumber,
+    confirmation_text,
     masked,
     read,
     reply_to,
@@ -50,6 +52,7 @@ START = update(text="/start")["message"]
         (" /help ", Help),
         ("/status", Status),
         ("/starting", SomethingElse),
+        *((f"/login{odd}", SomethingElse) for odd in ("", "_0123abc", "_0123abcde", "_0123abcG")),
         ("привет", SomethingElse),
         ("", SomethingElse),
         ("+7 701 123-45-67", TypedNumber),
@@ -60,6 +63,13 @@ START = update(text="/start")["message"]
 )
 def test_words_are_commands(text: str, command: type[BotCommand]) -> None:
     assert read(update(text=text)) == command(telegram_id=ANNA)  # type: ignore[call-arg]
+
+
+def test_a_login_is_confirmed_by_the_word_of_our_message() -> None:
+    confirmed = ConfirmLogin(telegram_id=ANNA, nonce="0123abcd")
+
+    assert "/login_0123abcd" in confirmation_text("0123abcd")
+    assert read(update(text="/login_0123abcd")) == confirmed
 
 
 @pytest.mark.parametrize("phone", ["77011234567", "+77011234567"])
@@ -122,7 +132,7 @@ def test_nothing_that_is_sent_breaks_the_reading(sent: object) -> None:
     number, command = update_id(sent), read(sent)
 
     assert number is None or number >= 0
-    assert command is None or reply_to(command).text
+    assert command is None or isinstance(command, ConfirmLogin) or reply_to(command).text
 
 
 @pytest.mark.parametrize("number", [True, "1", -1, 1.0, None, 2**63])

@@ -25,7 +25,17 @@ from services.gateway.domain.device_grant import (
     shown_code,
     tidy_label,
 )
-from services.gateway.domain.one_time_code import Way, is_code, neighbourhood, too_many, way_for
+from services.gateway.domain.network import network_of
+from services.gateway.domain.one_time_code import (
+    CONFIRMATIONS,
+    DAILY_OF_KNOWN,
+    DAILY_OF_STRANGERS,
+    TRIES,
+    Way,
+    is_code,
+    too_many,
+    way_for,
+)
 from services.gateway.domain.realm import PLATFORM, SCOPES, Place, Realm, scopes_of
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -178,8 +188,8 @@ def test_a_code_is_shown_in_the_demo_only(
         ("", "testclient", False),
     ],
 )
-def test_one_customer_of_the_net_is_one_neighbourhood(one: str, other: str, *, same: bool) -> None:
-    assert (neighbourhood(one) == neighbourhood(other)) is same
+def test_one_customer_of_the_net_is_one_network(one: str, other: str, *, same: bool) -> None:
+    assert (network_of(one) == network_of(other)) is same
 
 
 @pytest.mark.parametrize("text", ["", "12345", "1234567", "12345a", "١٢٣٤٥٦", "12345\n", "-12345"])
@@ -191,3 +201,9 @@ def test_a_code_has_six_plain_digits(text: str) -> None:
 def test_a_refusal_for_too_many_tries_says_when_to_come_back() -> None:
     assert too_many(NOW + timedelta(seconds=1.2), NOW).retry_after == 2
     assert too_many(NOW, NOW).retry_after == 1
+
+
+def test_in_a_day_which_touches_two_windows_a_phone_is_guessed_less_than_a_hundred_times() -> None:
+    confirmed = CONFIRMATIONS.most * TRIES
+
+    assert 2 * (DAILY_OF_STRANGERS.most + DAILY_OF_KNOWN.most + confirmed) < 100

@@ -21,7 +21,9 @@ from tests.services.gateway.identities import ANNA, KIOSK, PASSWORD, People, his
 
 CLIENT = CLIENTS["tillstream-kiosk"]
 ADDRESS = "10.0.0.1"
-MANAGER = Manager(address=email(ANNA), password=PASSWORD, tenant=None, default="demo")
+MANAGER = Manager(
+    address=email(ANNA), password=PASSWORD, tenant=None, default="demo", attempts=None
+)
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ async def identity(identity: Identity) -> Identity:
 
 async def waiting(identity: Identity) -> tuple[Codes, Waiting]:
     codes = await ask(identity, CLIENT, About(label="Hall", address=ADDRESS, agent=""))
-    found = await find(identity, codes.user_code, address=ADDRESS)
+    found = await find(identity, codes.user_code, address=ADDRESS, browser="")
     assert found is not None
     return codes, found
 

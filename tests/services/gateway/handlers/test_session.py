@@ -3,6 +3,7 @@
 import asyncio
 from datetime import datetime
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -107,9 +108,9 @@ async def test_renewing_a_hash_never_brings_an_old_password_back(people: People)
     anna = await people.open()
 
     class Meanwhile(Passwords):
-        async def hash(self, password: str) -> str:
+        async def hash(self, password: str, **options: Any) -> str:
             await people.reset_password(anna)
-            return await super().hash(password)
+            return await super().hash(password, **options)
 
     slow = Meanwhile(cost=DEARER)
     await people.using(passwords=slow).enter()

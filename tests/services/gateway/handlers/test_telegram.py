@@ -71,7 +71,7 @@ async def test_without_a_shared_contact_people_are_sent_to_the_bot(
 
     assert await request(at, phone) == REGISTER
     assert bot_api.messages == []
-    assert await attempt(at, phone, "123456") == Wrong(remaining=4)
+    assert await attempt(at, phone, "123456") == Wrong(remaining=2)
 
 
 async def test_a_blocked_bot_means_registering(at: CodeDesk, bot_api: BotApi, phone: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pytest
 
-from libs.testing.routes import routes_of
+from libs.testing.routes import assert_no_body_is_waited_for, routes_of
 from tests.services.ingest.history import NOON_MS, batch, event, events_in, uuid
 from tests.services.ingest.service import (
     BATCH,
@@ -262,3 +262,11 @@ async def test_a_correction_or_reason_that_is_none_is_refused(ingest: Service) -
         assert (await ingest.mender.post(f"{path}/mend", content=whole)).status_code == 422
         reason = json.dumps({"reason": odd}).encode()
         assert (await ingest.mender.post(f"{path}/drop", content=reason)).status_code == 422
+
+
+async def test_no_route_waits_for_a_body_that_does_not_come(ingest: Service) -> None:
+    app = ingest.built(body_seconds=0.05)
+
+    late = await assert_no_body_is_waited_for(app, ingest.stranger.headers)
+
+    assert {BATCH, BULK} <= {*late}

@@ -5,10 +5,12 @@ from typing import Any, Final
 
 import pytest
 
+from libs.testing.callers import bearer
+from libs.testing.routes import assert_no_body_is_waited_for
 from tests.services.scale_bridge.api.test_barcode import BY_WEIGHT
 from tests.services.scale_bridge.api.test_label import a_base
 from tests.services.scale_bridge.api.test_schedules import DAILY
-from tests.services.scale_bridge.service import open_device
+from tests.services.scale_bridge.service import ANNA, open_device, open_service
 
 EVERY: Final = {"at": None, "every_minutes": 60}
 MINUTES: Final = [0, -5, 525_601, 10**12, 1.5, "x", None]
@@ -117,3 +119,11 @@ async def test_what_cannot_be_asked_for_is_422(database: str) -> None:
             answer = await device.put(f"/messages/{message}", value="x")
             assert answer.status_code == 422, message
         assert (await device.post("/operations", kind="explode")).status_code == 422
+
+
+async def test_no_route_waits_for_a_body_that_does_not_come(database: str) -> None:
+    anyone = bearer("scale_bridge", subject=str(ANNA), scopes=("scales:read", "scales:write"))
+    async with open_service(database, body_seconds=0.05) as service:
+        late = await assert_no_body_is_waited_for(service.app, anyone)
+
+    assert len(late) > 10

@@ -1,0 +1,16 @@
+"""What is counted together of the network addresses that clients have."""
+
+from ipaddress import IPv6Address, ip_address, ip_network
+
+
+def network_of(address: str) -> str:
+    """An IPv4 address itself, or the /64 that one IPv6 customer has; anything else as it is."""
+    try:
+        ip = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(ip, IPv6Address):
+        return str(ip)
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ip_network((ip, 64), strict=False))
