@@ -21,7 +21,7 @@ from services.scale_bridge.handlers import catalogue, price
 from services.scale_bridge.handlers.desk import Remembered
 from tests.services.scale_bridge.api.test_faults import is_quiet
 from tests.services.scale_bridge.api.test_label import a_base, set_text
-from tests.services.scale_bridge.at_hand import a_scale
+from tests.services.scale_bridge.at_hand import a_scale, endpoint
 from tests.services.scale_bridge.pricing import announce, changed
 from tests.services.scale_bridge.service import (
     ANNA,
@@ -256,6 +256,27 @@ async def test_a_price_that_a_person_sets_during_a_fetch_overrules_one_not_known
         device.scale.faults.set([])
         await device.fetch()
         assert (await device.cached())["products"][1]["price"] != 123.45
+
+
+async def test_a_verification_counts_against_what_was_changed_and_sent_meanwhile(
+    database: str,
+) -> None:
+    """(R8)"""
+    async with open_device(database, 3) as device:
+        where = str(endpoint(device.scale))
+        another = "INSERT INTO lease VALUES ($1, 'another', now() + interval '2 s')"
+        await device.service.execute(another, where)
+        verifying = await device.order("verify")
+        claimed = "SELECT count(*) FROM work WHERE claimed_by IS NOT NULL"
+        await eventually(lambda: device.service.fetch_value(claimed))
+        # Time for it to look up what it is to compare with: it waits for the lease then.
+        await asyncio.sleep(0.5)
+        await device.set_price(2, 700)
+        device.scale.base.products[1]["price"] = 700
+
+        ended = await device.ended(verifying)
+        assert (ended["outcome"], ended["revision"]) == ("verified", 2)
+        assert await device.is_dirty() is False
 
 
 async def test_of_two_uploads_the_later_catalogue_is_shown_in_the_end(database: str) -> None:
