@@ -255,7 +255,8 @@ class OperationQueued:
 
     `kind` is fetch, upload, verify, probe or refresh (dates, then upload); `full` uploads replace
     the scale's products, others send what differs. `asked_by` is an account, or `schedule`, `heal`
-    or `price`.
+    or `price`. `catalogue_revision` is the last revision of the catalogue that whoever asked for
+    something to be read could know: later ones outlive the reading. None in events of old.
     """
 
     operation_id: OperationId
@@ -266,6 +267,7 @@ class OperationQueued:
     bridge: UUID | None
     queued_at: datetime
     deadline_at: datetime
+    catalogue_revision: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -366,7 +368,9 @@ class ScheduleSet:
 class ScheduleClaimed:
     """A run is due and somebody does it, as this operation; the next is due at `next_run_at`.
 
-    `slot` is the time of the calendar it stands for, the last one if it makes up for several.
+    `slot` is the time of the calendar it stands for, the last one if it makes up for several. What
+    comes late begins at `begins_at`, a little after it was claimed: not all that was missed begins
+    at once. None if it begins when it is claimed.
     """
 
     device_id: DeviceId
@@ -374,6 +378,7 @@ class ScheduleClaimed:
     next_run_at: datetime
     claimed_at: datetime
     slot: datetime | None = None
+    begins_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

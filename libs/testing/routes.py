@@ -39,7 +39,7 @@ class Route:
     @property
     def parameters(self) -> list[Mapping[str, Any]]:
         """The parameters in path and query."""
-        return [_resolved(one, self.document) for one in self.operation.get("parameters", ())]
+        return [resolved(one, self.document) for one in self.operation.get("parameters", ())]
 
     @property
     def names(self) -> list[str]:
@@ -73,7 +73,7 @@ def routes_of(document: Mapping[str, Any]) -> list[Route]:
 
 def sample(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Any:
     """A small value that the schema allows, as far as its keywords are the usual ones."""
-    schema = _resolved(schema, document)
+    schema = resolved(schema, document)
     if (given := _given(schema)) is not None:
         return given
     if choices := schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf"):
@@ -115,7 +115,8 @@ def _text(schema: Mapping[str, Any]) -> str:
     return text.ljust(schema.get("minLength", 0), "x")
 
 
-def _resolved(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:
+def resolved(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema, or parameter, that a reference leads to."""
     while "$ref" in schema:
         found: Any = document
         for part in schema["$ref"].removeprefix("#/").split("/"):

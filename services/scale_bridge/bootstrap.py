@@ -39,6 +39,7 @@ from libs.telemetry.traces import Telemetry
 from services.scale_bridge.adapters.breakers import Breakers
 from services.scale_bridge.adapters.driver import open_driver
 from services.scale_bridge.adapters.leases import Leases
+from services.scale_bridge.adapters.pace import Pace
 from services.scale_bridge.adapters.work import Work
 from services.scale_bridge.api import (
     auto_update,
@@ -303,6 +304,7 @@ async def open_executor(settings: Settings) -> AsyncIterator[Executor]:
             driver=driver,
             turns=Leases(desk.pool, settings.lease_seconds),
             circuits=desk.breakers,
+            pace=Pace(desk.pool, settings.connection_seconds),
             policy=desk.policy,
             holder=f"{socket.gethostname()} {os.getpid()} {random.getrandbits(48):012x}",
             chance=random.random,

@@ -11,6 +11,7 @@ from libs.currency import minor_unit_digits
 from libs.security.sealing import Seal
 from libs.settings import ServiceSettings
 from services.scale_bridge.adapters.line import Limits
+from services.scale_bridge.adapters.pace import CONNECTION_SECONDS
 from services.scale_bridge.domain.address import Policy, parse_networks, parse_ports
 from services.scale_bridge.domain.breaker import Rules
 from services.scale_bridge.domain.healing import Rules as HealingRules
@@ -25,7 +26,8 @@ class Settings(ServiceSettings):
 
     With `debug` the service shows its own documentation, as the original did.
 
-    An operation is over within `operation_seconds`, and whoever asks while another speaks to the
+    A scale is connected to once in `connection_seconds` at most, whoever asks. An operation is over
+    within `operation_seconds`, and whoever asks while another speaks to the
     scale waits `busy_seconds`. `embedded` runs the bridge inside the worker. With `diagnose`
     (`PRODUCTS_FIX_MODE`) the product is looked for that a scale could not import; with
     `clear_on_upload` a scale forgets all products before each upload. `scheduler_on` switches
@@ -81,6 +83,7 @@ class Settings(ServiceSettings):
     lines: int = Field(default=64, ge=1, le=512)
     connect_seconds: float = Field(default=3.0, gt=0, le=10)
     reply_seconds: float = Field(default=10.0, gt=0, le=60)
+    connection_seconds: float = Field(default=CONNECTION_SECONDS, ge=0, le=60)
     operation_seconds: float = Field(default=120.0, gt=0, le=600)
     busy_seconds: float = Field(default=5.0, ge=0, le=5)
     lease_seconds: float = Field(default=12.0, ge=5, le=120)

@@ -1,5 +1,6 @@
 """The bridge's messages as text on the wire, and catalogues as parts of a message's size."""
 
+import dataclasses
 import json
 import zlib
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from services.scale_bridge.domain.bridge_message import MESSAGES, PART_BYTES, VE
 from services.scale_bridge.domain.catalogue import LARGEST_BYTES, Document, digest
 
 MOST_PARTS: Final = LARGEST_BYTES // PART_BYTES + 1
+LARGEST_NUMBER: Final = 2**31 - 1
+"""Of anything that is counted in a message: operations, products, bytes, seconds."""
 
 
 class Misunderstood(Exception):
@@ -48,9 +51,23 @@ def read(text: str) -> Message:
     if frame.type not in _DECODERS:
         raise Misunderstood("a message of an unknown type")
     try:
-        return cast(Message, _DECODERS[frame.type](frame.data))
+        message = _DECODERS[frame.type](frame.data)
     except (msgspec.DecodeError, RecursionError):
         raise Misunderstood(f"no {frame.type}") from None
+    if not _is_storable(message):
+        raise Misunderstood(f"a {frame.type} that no table can hold")
+    return cast(Message, message)
+
+
+def _is_storable(value: object) -> bool:
+    """Whether Postgres takes everything in a message: no NUL in texts, numbers within bounds."""
+    if dataclasses.is_dataclass(value):
+        return all(_is_storable(getattr(value, one.name)) for one in dataclasses.fields(value))
+    if isinstance(value, str):
+        return "\0" not in value
+    if isinstance(value, int | float):
+        return abs(value) <= LARGEST_NUMBER
+    return True
 
 
 def compressed(content: bytes) -> bytes:

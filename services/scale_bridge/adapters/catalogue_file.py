@@ -15,6 +15,7 @@ def read(file: bytes, strictness: Strictness = STRICT) -> Document:
     if document is None:
         return catalogue.read(file, strictness)
     catalogue.check(document, strictness)
+    catalogue.check_storable(document, file)
     return document
 
 

@@ -33,6 +33,7 @@ OPEN: Final = """
 SELECT operation_id FROM handed WHERE tenant = $1 AND bridge_id = $2
     AND errand_id = any($3::uuid[]) AND deadline_at > now() - $4::interval
 """
+KINDS: Final = "SELECT kind FROM handed WHERE tenant = $1 AND operation_id = $2"
 DONE: Final = """
 DELETE FROM handed WHERE tenant = $1 AND bridge_id = $2
     AND (errand_id = any($3::uuid[]) OR deadline_at < now() - interval '30 days')
@@ -83,6 +84,13 @@ async def get(pool: Pool, tenant: str, bridge_id: UUID, errand_id: UUID) -> Hand
     async with acquired(pool) as connection:
         row = await connection.fetchrow(GET, tenant, bridge_id, errand_id)
     return None if row is None else Handed(**dict(row))
+
+
+async def kinds_of(pool: Pool, tenant: str, operation_id: OperationId) -> Collection[str]:
+    """What kinds of work daemons were handed for an operation, none if it was handed to none."""
+    async with acquired(pool) as connection:
+        rows = await connection.fetch(KINDS, tenant, operation_id)
+    return {row["kind"] for row in rows}
 
 
 async def moved(

@@ -22,6 +22,7 @@ from services.scale_bridge.domain.fault import (
     WrongPassword,
 )
 from services.scale_bridge.domain.password import BadPassword, checked
+from services.scale_bridge.domain.plain_text import one_line
 
 Result = TypeVar("Result")
 
@@ -161,4 +162,4 @@ def _called(call: Call, conversation: Conversation) -> GuardedScales:
 
 def _word(told: Mapping[str, Any], key: str) -> str:
     value = told.get(key)
-    return str(value)[:100] if isinstance(value, str | int | float) else ""
+    return one_line(str(value), 100) if isinstance(value, str | int | float) else ""

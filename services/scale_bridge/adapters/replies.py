@@ -24,6 +24,7 @@ from services.scale_bridge.domain.fault import (
     UnknownOutcome,
     answered,
 )
+from services.scale_bridge.domain.plain_text import one_line
 from services.scale_bridge.domain.result_code import ResultCode
 
 Progress: TypeAlias = Callable[[int, int | None], None]
@@ -161,5 +162,4 @@ def _plain(body: bytes) -> None:
 def _text(body: bytes) -> str:
     """The scale's own words, as one harmless line."""
     size = int.from_bytes(body[6:8], "little")
-    said = body[8 : 8 + size].decode(errors="replace")
-    return " ".join("".join(c if c.isprintable() else " " for c in said).split())[:_LONGEST_TEXT]
+    return one_line(body[8 : 8 + size].decode(errors="replace"), _LONGEST_TEXT)

@@ -29,7 +29,6 @@ from services.scale_bridge.domain.bridge_message import (
     Message,
     Welcome,
 )
-from services.scale_bridge.domain.fault import BadCatalogue
 from services.scale_bridge.handlers.bridge_session import Session, Superseded
 from services.scale_bridge.handlers.desk import Desk
 from services.scale_bridge.handlers.device import owner_of
@@ -140,7 +139,7 @@ async def bridge(
         code = None
     except Superseded:
         code = SUPERSEDED
-    except (Misunderstood, BadCatalogue) as error:
+    except Misunderstood as error:
         code = MISUNDERSTOOD
         log.warning("bridge misunderstood", bridge=caller.subject, reason=str(error))
     except (Unavailable, VersionConflict) as error:

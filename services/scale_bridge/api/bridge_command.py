@@ -29,6 +29,7 @@ from services.scale_bridge.adapters.bridge_login import GatewayAway, NotLetIn
 from services.scale_bridge.adapters.bridge_store import open_bridge_store
 from services.scale_bridge.adapters.driver import open_driver
 from services.scale_bridge.adapters.local_turns import LocalCircuits, LocalTurns
+from services.scale_bridge.adapters.pace import CONNECTION_SECONDS, LocalPace
 from services.scale_bridge.api.bridge_enrolment import STORE, enrol, gateway_of
 from services.scale_bridge.domain.address import PRIVATE, Policy, parse_networks, parse_ports
 from services.scale_bridge.domain.breaker import Rules
@@ -51,6 +52,7 @@ class Order:
     enrol: bool
     policy: Policy
     lines: int
+    connection_seconds: float = CONNECTION_SECONDS
 
 
 def add_bridge(app: typer.Typer) -> None:
@@ -160,6 +162,7 @@ async def open_desk(order: Order) -> AsyncIterator[BridgeDesk]:
             driver=driver,
             turns=LocalTurns(),
             circuits=LocalCircuits(Rules(), utc_now),
+            pace=LocalPace(order.connection_seconds, time.monotonic),
             policy=order.policy,
             holder="bridge",
             chance=random.random,

@@ -17,7 +17,7 @@ from services.scale_bridge.domain.password import BadPassword
 from services.scale_bridge.domain.schedule_commands import SetSchedule
 from services.scale_bridge.handlers import catalogue, schedule
 from services.scale_bridge.handlers import device as handler
-from services.scale_bridge.handlers.device import Found, Given, owner_of
+from services.scale_bridge.handlers.device import BridgeUnknown, Found, Given, owner_of
 from services.scale_bridge.read_models import device
 
 router = APIRouter(tags=["devices"])
@@ -27,10 +27,11 @@ Description = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
 Ip = Annotated[str, Field(min_length=1, max_length=64)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Password = Annotated[str, Field(min_length=1, max_length=64)]
+Bridge = UUID | Literal[""]
 
 
 class DeviceCreate(BaseModel):
-    """A new scale. `bridge` is the daemon that reaches it, none if the service itself does."""
+    """A new scale. `bridge` is the daemon that reaches it; if there is none, the service does."""
 
     name: Name
     description: Description = ""
@@ -38,11 +39,11 @@ class DeviceCreate(BaseModel):
     port: Port = 1111
     protocol: Literal["TCP"] = "TCP"
     password: Password
-    bridge: UUID | None = None
+    bridge: Bridge | None = None
 
 
 class DeviceUpdate(BaseModel):
-    """What is to change; absent or null keeps what is."""
+    """What is to change; absent or null keeps what is, an empty `bridge` is none from then on."""
 
     name: Name | None = None
     description: Description | None = None
@@ -50,7 +51,7 @@ class DeviceUpdate(BaseModel):
     port: Port | None = None
     protocol: Literal["TCP"] | None = None
     password: Password | None = None
-    bridge: UUID | None = None
+    bridge: Bridge | None = None
 
 
 class Device(BaseModel):
@@ -92,7 +93,7 @@ async def create(request: Request, scales: Scales, caller: Writer, body: DeviceC
     cause = cause_of(request, caller)
     try:
         saved = await handler.register(scales.desk, owner_of(caller.subject), given, cause)
-    except (BadAddress, BadPassword) as error:
+    except (BadAddress, BadPassword, BridgeUnknown) as error:
         raise _unfit(error) from None
     if scales.settings.scheduler_on and scales.settings.scheduler_enabled:
         command = SetSchedule(
@@ -123,7 +124,7 @@ async def update(
     given = Given(**body.model_dump(exclude={"protocol"}))
     try:
         saved = await handler.change(scales.desk, found, given, cause_of(request, caller))
-    except (BadAddress, BadPassword) as error:
+    except (BadAddress, BadPassword, BridgeUnknown) as error:
         raise _unfit(error) from None
     await seen(scales, saved.token)
     dirty = await _dirty(scales, caller.tenant, found.device_id)
@@ -161,7 +162,9 @@ def _shown(found: Found, *, dirty: bool) -> Device:
     )
 
 
-def _unfit(error: BadAddress | BadPassword) -> Any:
+def _unfit(error: BadAddress | BadPassword | BridgeUnknown) -> Any:
+    if isinstance(error, BridgeUnknown):
+        return unfit((("bridge",), str(error)))
     if isinstance(error, BadPassword):
         return unfit((("password",), str(error)))
     where = "port" if error.flaw is AddressFlaw.PORT else "ip"

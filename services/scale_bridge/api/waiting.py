@@ -22,9 +22,11 @@ STATUS: Final[Mapping[str, int]] = {
     wording.BUSY: HTTPStatus.CONFLICT,
     wording.NOTHING_CACHED: HTTPStatus.CONFLICT,
     wording.MOVED: HTTPStatus.CONFLICT,
+    wording.EDITED_MEANWHILE: HTTPStatus.CONFLICT,
     wording.BAD_ADDRESS: HTTPStatus.UNPROCESSABLE_ENTITY,
     wording.DEVICE_UNKNOWN: HTTPStatus.NOT_FOUND,
     wording.NOT_BEGUN: HTTPStatus.GATEWAY_TIMEOUT,
+    wording.NO_REPORT: HTTPStatus.GATEWAY_TIMEOUT,
     "Timeout": HTTPStatus.GATEWAY_TIMEOUT,
     "BadCatalogue": HTTPStatus.BAD_GATEWAY,
 }
@@ -66,7 +68,7 @@ def answer(ended: OperationEnded, settings: Settings) -> Response | None:
     if ended.outcome in (Outcome.DONE, Outcome.VERIFIED):
         return None
     status = STATUS.get(ended.code, HTTPStatus.SERVICE_UNAVAILABLE)
-    detail = ended.detail or wording.sentence(ended.code)
+    detail = ended.detail or wording.sentence(ended.code, ended.outcome)
     return problem(status, detail, ended.code, _retry_after(ended.code, settings))
 
 

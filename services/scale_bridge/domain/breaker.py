@@ -64,14 +64,15 @@ def told(breaker: Breaker, fault: ScaleFault | None, now: datetime, rules: Rules
     """How it stands after an operation. Whatever a scale answers shows that it is there."""
     if isinstance(fault, Overloaded):
         return breaker
-    if not _is_transport(fault):
+    if not is_silent(fault):
         return Breaker()
     failures = breaker.failures + 1
     opens = failures >= rules.failures
     return Breaker(failures=failures, shut_until=now + rules.cool_down if opens else None)
 
 
-def _is_transport(fault: BaseException | None) -> bool:
+def is_silent(fault: BaseException | None) -> bool:
+    """Whether an exchange ended without the scale having answered to its end."""
     if isinstance(fault, UnknownOutcome):
         return isinstance(fault.__cause__, TransportFault)
     return isinstance(fault, TransportFault)

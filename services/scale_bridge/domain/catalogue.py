@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import md5
 from typing import Any, Final, TypeAlias
@@ -32,6 +32,13 @@ class Strictness:
 
 STRICT: Final = Strictness()
 
+LONGEST_KEY: Final = 100
+"""Of a PLU, code or id in characters: they are keys of tables, whose indexes take no more than
+2,700 bytes of all a key's columns together."""
+LARGEST_PRODUCT: Final = 64 * 1024
+"""In bytes of JSON: a product has to fit into an event, beside what it was before."""
+_NUL: Final = b"\\u0000"
+
 
 def read(file: bytes, strictness: Strictness = STRICT) -> Document:
     """The catalogue in a file that a scale gave. Raises BadCatalogue."""
@@ -39,13 +46,15 @@ def read(file: bytes, strictness: Strictness = STRICT) -> Document:
         raise BadCatalogue(Flaw.TOO_LARGE)
     document: Document = _parsed(file, strictness)
     check(document, strictness)
+    check_storable(document, file)
     return document
 
 
 def check(document: object, strictness: Strictness = STRICT) -> None:
     """Accept a document as a catalogue: an object with a list of objects, PLUs unique as text.
 
-    Items without a PLU are allowed. Raises BadCatalogue.
+    Items without a PLU are allowed, and products marked as deleted may have the PLU of another.
+    Raises BadCatalogue.
     """
     if not isinstance(document, dict):
         raise BadCatalogue(Flaw.NOT_AN_OBJECT)
@@ -54,9 +63,17 @@ def check(document: object, strictness: Strictness = STRICT) -> None:
         raise BadCatalogue(Flaw.NO_PRODUCTS)
     if not all(isinstance(item, dict) for item in items):
         raise BadCatalogue(Flaw.NOT_A_PRODUCT)
-    plus = [plu for item in items if (plu := plu_of(item)) is not None]
-    if strictness.unique_plus and len(set(plus)) < len(plus):
-        raise BadCatalogue(Flaw.DUPLICATE_PLU)
+    if strictness.unique_plus and (plu := _repeated_plu(items)) is not None:
+        raise BadCatalogue(Flaw.DUPLICATE_PLU, product=plu, field="pluNumber")
+
+
+def check_storable(document: Document, file: bytes) -> None:
+    """Accept an accepted catalogue, read from this file, as what events and tables can hold.
+
+    That is: no NUL character anywhere, and no product or key that is too long. Raises BadCatalogue.
+    """
+    for product, field in _unstorable(document, file):
+        raise BadCatalogue(Flaw.NOT_STORABLE, product=product, field=field)
 
 
 def plu_of(product: Product) -> str | None:
@@ -70,10 +87,29 @@ def products(document: Mapping[str, Any]) -> Sequence[Product]:
     return found
 
 
+def is_deleted(product: Mapping[str, Any]) -> bool:
+    """Whether a product is marked as deleted: it says nothing of what is sold (§3)."""
+    return product.get("deleted") is True
+
+
 def find(document: Mapping[str, Any], plu: str) -> int | None:
-    """The place of the first product with this PLU: `01` is not 1 (§1.1)."""
-    places = enumerate(products(document))
-    return next((place for place, item in places if plu_of(item) == plu), None)
+    """The place of the first product with this PLU: `01` is not 1 (§1.1).
+
+    A product marked as deleted is meant only if no other has the PLU.
+    """
+    places = [place for place, item in enumerate(products(document)) if plu_of(item) == plu]
+    alive = (place for place in places if not is_deleted(products(document)[place]))
+    return next(alive, next(iter(places), None))
+
+
+def by_key(document: Mapping[str, Any]) -> Mapping[str, Product]:
+    """The products by their keys (see `key_of`), those that are marked as deleted behind others."""
+    found: dict[str, Product] = {}
+    for item in products(document):
+        key = key_of(item)
+        if not is_deleted(item) or is_deleted(found.get(key, item)):
+            found[key] = item
+    return found
 
 
 def written(document: Mapping[str, Any]) -> bytes:
@@ -98,8 +134,19 @@ def digest(file: bytes) -> str:
 
 
 def only(document: Mapping[str, Any], keys: Collection[str]) -> Document:
-    """The same catalogue with only the products that have these keys (see `key_of`)."""
-    return {**document, "products": [p for p in products(document) if key_of(p) in keys]}
+    """The same catalogue with only the products that have these keys (see `key_of`).
+
+    One that is marked as deleted goes along only if no other has its key.
+    """
+    every = by_key(document)
+    return {
+        **document,
+        "products": [
+            item
+            for item in products(document)
+            if (key := key_of(item)) in keys and is_deleted(item) is is_deleted(every[key])
+        ],
+    }
 
 
 def key_of(product: Product) -> str:
@@ -116,6 +163,58 @@ def text_of(value: object) -> str | None:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return None if value is None else str(value)
+
+
+def _repeated_plu(items: Sequence[Product]) -> str | None:
+    seen: set[str] = set()
+    for item in items:
+        plu = None if is_deleted(item) else plu_of(item)
+        if plu is None:
+            continue
+        if plu in seen:
+            return plu
+        seen.add(plu)
+    return None
+
+
+def _unstorable(document: Document, file: bytes) -> Iterator[tuple[str, str]]:
+    """The key of a product, or nothing, and the name of a field, of each that cannot be stored."""
+    if _NUL in file:
+        yield from _with_nul(document)
+    for item in products(document):
+        for name in ("pluNumber", "code", "id"):
+            if len(text_of(item.get(name)) or "") > LONGEST_KEY:
+                yield key_of(item), name
+        if len(file) > LARGEST_PRODUCT and _size(item) > LARGEST_PRODUCT:
+            yield key_of(item), max(item, key=lambda name: _size(item[name]))
+
+
+def _with_nul(document: Document) -> Iterator[tuple[str, str]]:
+    for item in products(document):
+        yield from ((key_of(item), name) for name, value in item.items() if _has_nul(name, value))
+    beside = ((name, value) for name, value in document.items() if name != "products")
+    yield from (("", name) for name, value in beside if _has_nul(name, value))
+
+
+def _has_nul(*values: object) -> bool:
+    left = list(values)
+    while left:
+        value = left.pop()
+        if isinstance(value, str) and "\0" in value:
+            return True
+        if isinstance(value, Mapping):
+            left += [*value, *value.values()]
+        elif isinstance(value, list):
+            left += value
+    return False
+
+
+def _size(value: object) -> int:
+    try:
+        return len(json.dumps(value, ensure_ascii=False).encode())
+    except RecursionError:
+        # Nothing that is nested so deep can be written again.
+        return LARGEST_BYTES
 
 
 def _parsed(file: bytes, strictness: Strictness) -> Any:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
 from contracts.scale_bridge import (
-    CatalogueFetched,
     CatalogueReverted,
     DatesRefreshed,
     ProductEdited,
@@ -12,7 +11,14 @@ from contracts.scale_bridge import (
 )
 from libs.errors import NotFound, Refused
 from libs.eventsourcing.decider import Decider
-from services.scale_bridge.domain.catalogue import Document, find, key_of, plu_of, products
+from services.scale_bridge.domain.catalogue import (
+    Document,
+    find,
+    is_deleted,
+    key_of,
+    plu_of,
+    products,
+)
 from services.scale_bridge.domain.copy_commands import (
     Confirm,
     CopyCommand,
@@ -26,9 +32,10 @@ from services.scale_bridge.domain.copy_commands import (
     TakeFetched,
     TakePrice,
 )
+from services.scale_bridge.domain.copy_fetched import take_fetched
 from services.scale_bridge.domain.copy_history import DATES, Copy, evolve
 from services.scale_bridge.domain.copy_prices import overruled, overruled_by_revert, take
-from services.scale_bridge.domain.copy_standing import confirmed, standing
+from services.scale_bridge.domain.copy_standing import standing
 from services.scale_bridge.domain.dates import refreshed
 from services.scale_bridge.domain.label import messages, references
 from services.scale_bridge.domain.problems import RevisionBeyondModel, beyond_model
@@ -64,11 +71,12 @@ def document_of(copy: Copy) -> Document:
 def decide(copy: Copy, command: CopyCommand) -> list[ScaleBridgeEvent]:
     """See `Decider`.
 
-    Raises ProductUnknown, NothingCached, RevisionUnknown, BadFields, RevisionBeyondModel.
+    Raises ProductUnknown, NothingCached, RevisionUnknown, EditedMeanwhile, BadFields,
+    RevisionBeyondModel.
     """
     match command:
         case TakeFetched():
-            return _fetched(copy, command)
+            return take_fetched(copy, command, _edited)
         case Edit():
             return overruled(copy, command, _edited(copy, command))
         case TakePrice():
@@ -83,31 +91,6 @@ def decide(copy: Copy, command: CopyCommand) -> list[ScaleBridgeEvent]:
             return standing(copy, command)
         case _:
             assert_never(command)
-
-
-def _fetched(copy: Copy, command: TakeFetched) -> list[ScaleBridgeEvent]:
-    """What is the same already is no new revision; it may be news that the scale holds it."""
-    if copy.valid and copy.document == command.document:
-        return confirmed(
-            copy,
-            Confirm(
-                device_id=command.device_id,
-                operation_id=command.operation_id,
-                revision=copy.revision,
-                content=command.content,
-                now=command.now,
-            ),
-        )
-    return [
-        CatalogueFetched(
-            device_id=command.device_id,
-            revision=copy.revision + 1,
-            content=command.content,
-            items=len(products(command.document)),
-            operation_id=command.operation_id,
-            fetched_at=command.now,
-        )
-    ]
 
 
 def _edited(copy: Copy, command: Edit) -> list[ScaleBridgeEvent]:
@@ -144,7 +127,8 @@ def _edited(copy: Copy, command: Edit) -> list[ScaleBridgeEvent]:
 def _others(document: Document, place: int, fields: Mapping[str, Any]) -> frozenset[str]:
     if "pluNumber" not in fields:
         return frozenset()
-    every = (plu_of(item) for at, item in enumerate(products(document)) if at != place)
+    others = (item for at, item in enumerate(products(document)) if at != place)
+    every = (plu_of(item) for item in others if not is_deleted(item))
     return frozenset(plu for plu in every if plu is not None)
 
 
@@ -159,7 +143,7 @@ def _dated(copy: Copy, command: RefreshDates) -> list[ScaleBridgeEvent]:
     dates = {
         key_of(after): (after[DATES[0]], after[DATES[1]])
         for before, after in zip(products(document), products(new.document), strict=True)
-        if before != after
+        if before != after and not is_deleted(before) and key_of(before) not in command.but
     }
     keys = list(dates)
     return [

@@ -1,11 +1,11 @@
 """What may be asked of the stored copy of a catalogue."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from contracts.scale_bridge import DeviceId, OperationId
+from contracts.scale_bridge import DeviceId, OperationId, ScaleBridgeEvent
 from services.scale_bridge.domain.catalogue import Document
 from services.scale_bridge.domain.model import PERMISSIVE, Limits
 from services.scale_bridge.domain.shop_price import ShopPrice
@@ -13,13 +13,14 @@ from services.scale_bridge.domain.shop_price import ShopPrice
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TakeFetched:
-    """A scale was read: that is the catalogue now."""
+    """A scale was read: that is the catalogue now, with the `changes` since that was ordered."""
 
     device_id: DeviceId
     operation_id: OperationId
     content: str
     document: Document
     now: datetime
+    changes: Sequence[ScaleBridgeEvent] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,13 +41,17 @@ class Edit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TakePrice:
-    """The shop said what an article costs, which is the product with a PLU here."""
+    """The shop said what an article costs, which is the product with a PLU here.
+
+    A person who set another price while that was on its way, `set_by`, overrules it.
+    """
 
     device_id: DeviceId
     plu: str
     said: ShopPrice
     now: datetime
     limits: Limits = PERMISSIVE
+    set_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,10 +78,14 @@ class DropMessage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RefreshDates:
-    """Have everything made today (R13). `now` is in the zone whose day counts."""
+    """Have everything made today (R13), but for the products with the PLUs in `but`.
+
+    `now` is in the zone whose day counts.
+    """
 
     device_id: DeviceId
     now: datetime
+    but: Collection[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,14 @@ from contracts.scale_bridge import (
     ProductEdited,
     ScaleBridgeEvent,
 )
-from services.scale_bridge.domain.catalogue import Document, find, plu_of, products, text_of
+from services.scale_bridge.domain.catalogue import (
+    Document,
+    find,
+    is_deleted,
+    plu_of,
+    products,
+    text_of,
+)
 from services.scale_bridge.domain.copy_commands import Edit, Revert, TakePrice
 from services.scale_bridge.domain.copy_history import Copy, renumbered
 from services.scale_bridge.domain.shop_price import ShopPrice, Taken, is_due
@@ -34,6 +41,8 @@ def take(copy: Copy, command: TakePrice, edited: Edited) -> list[ScaleBridgeEven
             return []
         if not is_due(copy.taken.get(command.plu), said, item.get("price")):
             return []
+        if command.set_by and command.plu not in copy.taken and item.get("price") != said.price:
+            return [*_overruled_at_once(copy, command, item.get("price"))]
     edit = Edit(
         device_id=command.device_id,
         plu=command.plu,
@@ -46,6 +55,22 @@ def take(copy: Copy, command: TakePrice, edited: Edited) -> list[ScaleBridgeEven
     edits = edited(copy, edit)
     taken = _taken_from(said, copy.revision + len(edits))
     return [*edits, _told(command.device_id, command.plu, taken, bool(edits), command.now)]
+
+
+def _overruled_at_once(copy: Copy, command: TakePrice, price: Any) -> Iterator[ScaleBridgeEvent]:
+    """The shop's word came to a product of which a person said otherwise in the meantime."""
+    taken = _taken_from(command.said, copy.revision)
+    yield _told(command.device_id, command.plu, taken, False, command.now)
+    yield PriceOverridden(
+        price_id=taken.price_id,
+        device_id=command.device_id,
+        article=taken.article,
+        plu=command.plu,
+        price=price,
+        revision=copy.revision,
+        overridden_by=command.set_by or PERSON,
+        overridden_at=command.now,
+    )
 
 
 def due(copy: Copy, said: Mapping[int, ShopPrice]) -> Iterator[tuple[str, ShopPrice]]:
@@ -131,7 +156,8 @@ def _overruled(
 
 
 def _prices(document: Document) -> Mapping[str, Any]:
-    return {plu: item.get("price") for item in products(document) if (plu := plu_of(item))}
+    alive = (item for item in products(document) if not is_deleted(item))
+    return {plu: item.get("price") for item in alive if (plu := plu_of(item))}
 
 
 def _taken_from(said: ShopPrice, revision: int) -> Taken:

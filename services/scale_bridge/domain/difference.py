@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.scale_bridge.domain.catalogue import Product, key_of, products, text_of
+from services.scale_bridge.domain.catalogue import Product, by_key, text_of
 
 IDS: Final[Mapping[str, str]] = {
     "categories": "idCategory",
@@ -58,8 +58,7 @@ def difference(
     PLU, code and id are compared as text, numbers by value: some firmware turns 1 into "1". In
     which order entries stand does not matter.
     """
-    old = {key_of(product): product for product in products(before)}
-    new = {key_of(product): product for product in products(after)}
+    old, new = by_key(before), by_key(after)
     changed = {
         key: fields
         for key in old.keys() & new.keys()

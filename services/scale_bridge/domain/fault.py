@@ -95,14 +95,23 @@ class Flaw(StrEnum):
     NO_PRODUCTS = "no_products"
     NOT_A_PRODUCT = "not_a_product"
     DUPLICATE_PLU = "duplicate_plu"
+    NOT_STORABLE = "not_storable"
 
 
 class BadCatalogue(ScaleFault):
-    """The catalogue is not valid."""
+    """The catalogue is not valid.
 
-    def __init__(self, flaw: Flaw, detail: str | None = None) -> None:
+    `product` is the key (see `catalogue.key_of`) and `field` the name of what is wrong, empty where
+    the flaw is of no one product or field.
+    """
+
+    def __init__(
+        self, flaw: Flaw, detail: str | None = None, *, product: str = "", field: str = ""
+    ) -> None:
         super().__init__(detail or f"The catalogue is not valid: {flaw.replace('_', ' ')}.")
         self.flaw = flaw
+        self.product = product
+        self.field = field
 
 
 class UnknownOutcome(ScaleFault):

@@ -1,5 +1,6 @@
 """An operation on a scale: queued, sending, applied, and then exactly one end (R24)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -38,6 +39,8 @@ class Stage(StrEnum):
 
 SENDS: Final = frozenset({Kind.UPLOAD, Kind.REFRESH})
 """What may change a scale."""
+READS: Final = frozenset({Kind.FETCH, Kind.REFRESH})
+"""What may make a catalogue of what a scale holds, or change the one that is stored."""
 
 
 class OperationUnknown(NotFound):
@@ -94,6 +97,7 @@ def _queued(command: Queue) -> OperationQueued:
         bridge=command.bridge,
         queued_at=command.now,
         deadline_at=command.now + timedelta(seconds=command.seconds),
+        catalogue_revision=command.catalogue_revision,
     )
 
 
@@ -157,8 +161,11 @@ def evolve(operation: Operation, event: ScaleBridgeEvent) -> Operation:
             return operation
 
 
-def abandoned(operation: Operation) -> Result:
-    """How an operation ends whose holder is gone (R25): nobody knows what the scale took in."""
+def abandoned(operation: Operation, *, handed: Collection[str] = ()) -> Result:
+    """How an operation ends whose holder is gone (R25): nobody knows what the scale took in.
+
+    `handed` are the kinds of work that a daemon was given for it, and may have begun unheard.
+    """
     queued, applied = queued_of(operation), operation.applied
     if applied is not None:
         return Result(
@@ -170,6 +177,9 @@ def abandoned(operation: Operation) -> Result:
     began = operation.stage is Stage.SENDING
     if began and queued.kind in SENDS:
         return Result(outcome=Outcome.UNKNOWN, code="Interrupted")
+    if not began and handed:
+        sends = not SENDS.isdisjoint(handed)
+        return Result(outcome=Outcome.UNKNOWN if sends else Outcome.FAILED, code="NoReport")
     return Result(outcome=Outcome.FAILED, code="Interrupted" if began else "NotBegun")
 
 

@@ -43,7 +43,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Queue:
-    """Something is to be done within `seconds`."""
+    """Something is to be done within `seconds`; changes of the catalogue after a revision stay."""
 
     operation_id: OperationId
     device_id: DeviceId
@@ -53,6 +53,7 @@ class Queue:
     bridge: UUID | None
     seconds: float
     now: datetime
+    catalogue_revision: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,15 @@ from enum import StrEnum
 from typing import Any, Final
 
 from libs.errors import Unfit
-from services.scale_bridge.domain.catalogue import Product, key_of, plu_of, products, text_of
+from services.scale_bridge.domain.catalogue import (
+    Product,
+    by_key,
+    is_deleted,
+    key_of,
+    plu_of,
+    products,
+    text_of,
+)
 from services.scale_bridge.domain.model import Limits, beyond, beyond_number, beyond_text
 from services.scale_bridge.domain.product import fault_in
 
@@ -46,11 +54,11 @@ class RevisionBeyondModel(Unfit):
 
 def problems(document: Mapping[str, Any], limits: Limits) -> Sequence[Problem]:
     """All there are, product by product in their order."""
-    seen = Counter(plu_of(product) for product in products(document))
+    seen = Counter(plu_of(item) for item in products(document) if not is_deleted(item))
     found: list[Problem] = list(beyond_model(document, limits))
     for product in products(document):
         key = key_of(product)
-        if (plu := plu_of(product)) is not None and seen[plu] > 1:
+        if (plu := plu_of(product)) is not None and seen[plu] > 1 and not is_deleted(product):
             why = "another product has this PLU"
             found.append(Problem(plu=key, field="pluNumber", rule=Rule.UNIQUE, why=why))
         faults = ((name, fault_in(name, value)) for name, value in product.items())
@@ -69,7 +77,7 @@ def beyond_model(
     number = len(products(document))
     if number > len(products(present)) and (why := beyond_number(limits, number)):
         yield Problem(plu="", field="products", rule=Rule.MODEL, why=why)
-    known = {key_of(product): product for product in products(present)}
+    known = by_key(present)
     for product in products(document):
         key = key_of(product)
         yield from _beyond(key, product, known.get(key, {}), limits)

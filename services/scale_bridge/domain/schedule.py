@@ -1,8 +1,11 @@
 """A schedule: when a scale refreshes its dates by itself, by interval or calendar (R10, SCL-5).
 
 A run that is due is claimed, and then nobody else's; while it is under way no other begins. What
-was missed is made up for by one run, or skipped if a calendar says so, and the next keeps the beat
-of those before. A schedule knows nothing of others: whoever changes one disturbs none.
+was missed is made up for by one run, or skipped if a calendar says so. After a whole interval was
+missed the next run comes an interval after the one that made up for it; otherwise it keeps the beat
+of those before. What comes late begins a little later still, each scale by a share of its own:
+those that nobody could serve do not all begin at once. A schedule knows nothing of others: whoever
+changes one disturbs none.
 """
 
 from datetime import datetime, timedelta, tzinfo
@@ -37,6 +40,10 @@ MOST_MINUTES: Final = 525_600
 OK: Final = "OK"
 ERROR: Final = "ERROR"
 LATE: Final = "late"
+LATE_BY: Final = timedelta(minutes=2)
+"""A run that begins so long after it was due was missed: whoever claims them was not there."""
+SPREAD: Final = timedelta(minutes=1)
+"""Over how long runs that were missed are spread, and not over more than half an interval."""
 
 
 class BadInterval(Refused):
@@ -82,6 +89,16 @@ def following(due: datetime, interval_minutes: int, now: datetime) -> datetime:
     """When the run after the one due at `due` is due, with all that were missed left out."""
     interval = timedelta(minutes=interval_minutes)
     return due + interval * (max((now - due) // interval, 0) + 1)
+
+
+def late_start(device_id: DeviceId, due: datetime, now: datetime, *, within: timedelta) -> datetime:
+    """When a run that was due then begins: now, or if it is late, within some time from now.
+
+    It is the same for a scale whoever asks, and spread evenly over scales.
+    """
+    if now - due < LATE_BY:
+        return now
+    return now + within * (uuid5(device_id, f"late {due.isoformat()}").int / 2**128)
 
 
 def upcoming(
@@ -144,7 +161,12 @@ def _claimed(schedule: Schedule, command: ClaimRun) -> list[ScaleBridgeEvent]:
         return []
     if schedule.calendar is not None:
         return _by_calendar(command, schedule.calendar, due)
-    return [_claim(command, due, following(due, interval, command.now))]
+    half = timedelta(minutes=interval) / 2
+    begins = late_start(command.device_id, due, command.now, within=min(SPREAD, half))
+    next_run = following(due, interval, command.now)
+    if command.now >= due + timedelta(minutes=interval):
+        next_run = begins + timedelta(minutes=interval)
+    return [_claim(command, due, next_run, begins)]
 
 
 def _by_calendar(
@@ -169,12 +191,20 @@ def _by_calendar(
         )
         events.append(skipped)
     if left:
-        events.append(_claim(command, left[0].at, afterwards, slot=left[-1].slot))
+        spread = max(SPREAD, timedelta(minutes=calendar.jitter_minutes))
+        within = min(spread, (afterwards - now) / 2)
+        begins = late_start(device_id, left[0].at, now, within=within)
+        events.append(_claim(command, left[0].at, afterwards, begins, slot=left[-1].slot))
     return events
 
 
 def _claim(
-    command: ClaimRun, due: datetime, next_run_at: datetime, *, slot: datetime | None = None
+    command: ClaimRun,
+    due: datetime,
+    next_run_at: datetime,
+    begins: datetime,
+    *,
+    slot: datetime | None = None,
 ) -> ScheduleClaimed:
     return ScheduleClaimed(
         device_id=command.device_id,
@@ -182,6 +212,7 @@ def _claim(
         next_run_at=next_run_at,
         claimed_at=command.now,
         slot=slot,
+        begins_at=begins if begins > command.now else None,
     )
 
 

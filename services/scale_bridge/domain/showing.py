@@ -3,8 +3,15 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from services.scale_bridge.domain.beside import with_messages
-from services.scale_bridge.domain.catalogue import Document, Product, key_of, only, products
+from services.scale_bridge.domain.beside import unshown, with_messages
+from services.scale_bridge.domain.catalogue import (
+    Document,
+    Product,
+    by_key,
+    is_deleted,
+    only,
+    products,
+)
 from services.scale_bridge.domain.difference import DERIVED, difference
 from services.scale_bridge.domain.shown import COUNTS, shown_of
 
@@ -32,19 +39,25 @@ def wrong(
 
     `gone` are those that it must not show at all. A field that is not wanted may be anything.
     """
-    shown = {key_of(product): product for product in products(read)}
-    bad = {key_of(p) for p in products(wanted) if not _shows(shown.get(key_of(p)), p)}
+    shown = by_key(read)
+    bad = {key for key, item in by_key(wanted).items() if not _shows(shown.get(key), item)}
     return frozenset(bad | (shown.keys() & set(gone)))
+
+
+def shows(wanted: Mapping[str, Any], read: Mapping[str, Any]) -> bool:
+    """Whether a scale, read just now, shows a catalogue with everything that is beside it."""
+    return not wrong(wanted, read) and not unshown(wanted, read)
 
 
 def extra(wanted: Mapping[str, Any], read: Mapping[str, Any]) -> frozenset[str]:
     """The keys of products that only the scale has."""
-    keys = {key_of(product) for product in products(wanted)}
-    return frozenset(key for product in products(read) if (key := key_of(product)) not in keys)
+    return frozenset(by_key(read).keys() - by_key(wanted).keys())
 
 
 def _shows(shown: Product | None, wanted: Product) -> bool:
-    if shown is None:
+    if is_deleted(wanted):
+        return shown is None or is_deleted(shown)
+    if shown is None or is_deleted(shown):
         return False
     now, then = shown_of(shown), shown_of(wanted)
     return all(now.get(name) == then.get(name) for name in COUNTS if name in wanted)

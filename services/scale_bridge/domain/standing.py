@@ -14,6 +14,9 @@ NOT_TRIED: Final = frozenset(
         wording.BUSY,
         wording.CIRCUIT_OPEN,
         wording.NOT_BEGUN,
+        wording.NO_REPORT,
+        wording.PROGRAM_FAULT,
+        wording.EDITED_MEANWHILE,
         wording.INTERRUPTED,
         wording.NOTHING_CACHED,
         wording.PASSWORD_LOST,
@@ -55,15 +58,17 @@ class Facts:
     """What is known of a scale.
 
     `valid` once it was read and its address has not changed since. `revision` is what it shall
-    show, `confirmed` the last it is known to hold, if any. `caught` showing something else than
-    what it had just confirmed, and never since showing what it shall. `pending` are the products it
-    shows otherwise, `last` what was last tried with it, `heard_at` the last exchange completed.
+    show, `confirmed` the last it is known to hold, if any. `caught` showing something else than it
+    was just sent, and never since showing what it shall; `caught_by` says so. `pending` are the
+    products it shows otherwise, `last` what was last tried with it, `heard_at` the last exchange
+    completed.
     """
 
     valid: bool = False
     revision: int = 0
     confirmed: int | None = None
     caught: bool = False
+    caught_by: str = ""
     pending: int = 0
     last: Ended | None = None
     heard_at: datetime | None = None
@@ -85,7 +90,8 @@ def standing(facts: Facts) -> Standing:
     if last is not None and last.code in UNREACHABLE:
         return Standing(State.UNREACHABLE, last.detail or wording.sentence(last.code))
     if facts.caught:
-        return Standing(State.LYING, f"{wording.sentence(NOT_SHOWN)}{_differing(facts.pending)}")
+        reason = facts.caught_by or wording.sentence(NOT_SHOWN)
+        return Standing(State.LYING, f"{reason}{_differing(facts.pending)}")
     if facts.heard_at is None:
         return Standing(State.UNKNOWN, "Обмена с весами ещё не было.")
     if not facts.valid:
@@ -102,5 +108,6 @@ def _differing(pending: int) -> str:
 def _dirty(facts: Facts) -> str:
     last, differing = facts.last, _differing(facts.pending)
     if last is not None and last.outcome not in WENT_WELL and last.detail:
-        return f"Последняя операция не удалась: {last.detail}{differing}"
+        ended = "закончилась неизвестно чем" if last.outcome == "unknown" else "не удалась"
+        return f"Последняя операция {ended}: {last.detail}{differing}"
     return f"Есть неотправленные изменения.{differing}"

@@ -6,10 +6,11 @@ from typing import Final
 import structlog
 
 from libs.eventsourcing.log import Cause
+from services.scale_bridge.adapters import handed
 from services.scale_bridge.adapters.work import Job
 from services.scale_bridge.domain.copy_commands import Confirm, Doubt
-from services.scale_bridge.domain.operation import Operation, abandoned, queued_of
-from services.scale_bridge.domain.operation_commands import Kind, Outcome, Result
+from services.scale_bridge.domain.operation import READS, Operation, abandoned, queued_of
+from services.scale_bridge.domain.operation_commands import Outcome, Result
 from services.scale_bridge.domain.wording import sentence
 from services.scale_bridge.handlers import catalogue, operation, price
 from services.scale_bridge.handlers.desk import Desk
@@ -17,13 +18,27 @@ from services.scale_bridge.handlers.desk import Desk
 log = structlog.get_logger(__name__)
 
 HEAL: Final = "heal"
-READS: Final = frozenset({Kind.FETCH, Kind.REFRESH})
-"""What may make a catalogue of what a scale holds."""
 
 
-async def leave(desk: Desk, job: Job, found: Operation) -> None:
-    """End an operation whose holder is gone, or that nobody began in time (R25)."""
-    result, queued = abandoned(found), queued_of(found)
+async def break_off(desk: Desk, job: Job, code: str) -> None:
+    """End an operation that a fault of ours stopped, so that no caller waits for it in vain.
+
+    Safe to repeat. Raises Unavailable, LogUnavailable.
+    """
+    found = await operation.load(desk, job.tenant, job.operation_id)
+    if found.ended is None:
+        await leave(desk, job, found, code=code)
+
+
+async def leave(desk: Desk, job: Job, found: Operation, *, code: str = "") -> None:
+    """End an operation whose holder is gone, or that nobody began in time (R25).
+
+    Unless it is done, it ends with the `code`, if one is given.
+    """
+    kinds = await handed.kinds_of(desk.pool, job.tenant, job.operation_id)
+    result, queued = abandoned(found, handed=kinds), queued_of(found)
+    if code and result.code:
+        result = replace(result, code=code)
     cause = cause_of(job, queued.asked_by)
     if result.outcome is Outcome.DONE and result.content is not None:
         command = Confirm(
@@ -38,8 +53,8 @@ async def leave(desk: Desk, job: Job, found: Operation) -> None:
         await doubt(desk, job, cause, None)
     if queued.kind in READS:
         # It may have been read, and what the shop said not been held against that.
-        await price.hold(desk, job.tenant, job.device_id, job.operation_id, sends=True)
-    detail = sentence(result.code) if result.code else ""
+        await price.hold(desk, job, since=queued.catalogue_revision, sends=True)
+    detail = sentence(result.code, result.outcome) if result.code else ""
     await end(desk, job, queued.asked_by, replace(result, detail=detail))
 
 

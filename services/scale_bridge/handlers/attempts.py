@@ -8,6 +8,7 @@ from typing import TypeVar
 from services.scale_bridge.adapters.driver import PROBE_SECONDS
 from services.scale_bridge.adapters.operation import Fetched, Info, Uploaded
 from services.scale_bridge.domain.address import Endpoint
+from services.scale_bridge.domain.breaker import is_silent
 from services.scale_bridge.domain.catalogue import Document
 from services.scale_bridge.domain.fault import ScaleFault, Timeout
 from services.scale_bridge.domain.retry import Again, after
@@ -20,7 +21,9 @@ Answer = TypeVar("Answer")
 class Attempts:
     """The exchanges of one errand. `begun` of them so far; `last` is the fault of the last one.
 
-    `until` is when it must be over, by the event loop's clock. All raise ScaleFault.
+    With `is_probe` it is not known whether anybody is there, so that one exchange has to do until
+    the scale has answered (R6). `until` is when it must be over, by the event loop's clock. All
+    raise ScaleFault.
     """
 
     gear: Gear
@@ -28,6 +31,7 @@ class Attempts:
     endpoint: Endpoint
     told: Told
     until: float
+    is_probe: bool = False
     begun: int = 0
     last: ScaleFault | None = None
 
@@ -85,19 +89,22 @@ class Attempts:
             except ScaleFault as fault:
                 chance = self.gear.chance()
                 next_ = after(fault, attempts=tried, left_seconds=self.left, chance=chance)
-                if not isinstance(next_, Again):
+                if self.is_probe or not isinstance(next_, Again):
                     raise
                 await asyncio.sleep(next_.after_seconds)
 
     async def _once(self, exchange: Callable[[], Awaitable[Answer]]) -> Answer:
-        if self.left <= 0:
+        wait = await self.gear.pace.reserve(self.endpoint)
+        if self.left <= wait:
             raise Timeout
+        await asyncio.sleep(wait)
         self.begun += 1
         await self.told.begun(self.begun)
         try:
             answer = await exchange()
         except ScaleFault as fault:
             self.last = fault
+            self.is_probe = self.is_probe and is_silent(fault)
             raise
-        self.last = None
+        self.last, self.is_probe = None, False
         return answer

@@ -13,11 +13,10 @@ from services.scale_bridge.adapters.bridge_store import BridgeStore
 from services.scale_bridge.adapters.bridge_wire import compressed
 from services.scale_bridge.domain.bridge_message import Progress, Report, Stage
 from services.scale_bridge.domain.operation import SENDS
-from services.scale_bridge.domain.wording import INTERRUPTED, NOT_BEGUN, sentence
+from services.scale_bridge.domain.wording import INTERRUPTED, NOT_BEGUN, PROGRAM_FAULT, sentence
 
 log = structlog.get_logger(__name__)
 
-PROGRAM_FAULT: Final = "BridgeFault"
 AGAIN_SECONDS: Final = 5.0
 """After which the disk is looked at again, though nobody rang."""
 
@@ -166,4 +165,6 @@ def _fault(task: Task) -> Report:
 
 
 def _ended(outcome: str, code: str) -> Report:
-    return Report(stage=Stage.ENDED, attempt=0, outcome=outcome, code=code, detail=sentence(code))
+    return Report(
+        stage=Stage.ENDED, attempt=0, outcome=outcome, code=code, detail=sentence(code, outcome)
+    )

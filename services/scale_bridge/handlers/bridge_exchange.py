@@ -14,7 +14,7 @@ from services.scale_bridge.domain.bridge_message import Report, Stage, Work, con
 from services.scale_bridge.domain.catalogue import Document, digest, written
 from services.scale_bridge.domain.operation import SENDS
 from services.scale_bridge.domain.operation_commands import Kind, Outcome
-from services.scale_bridge.domain.wording import PASSWORD_LOST
+from services.scale_bridge.domain.wording import PASSWORD_LOST, with_doubt
 from services.scale_bridge.handlers.bridge_desk import CarryOut, Teller
 from services.scale_bridge.handlers.errand import Errand, Gear, Performed, failed
 from services.scale_bridge.handlers.perform import perform
@@ -81,7 +81,12 @@ def _doubted(performed: Performed, work: Work) -> Performed:
     """It was done again, for it was interrupted: what failed now may have succeeded before."""
     if performed.outcome is not Outcome.FAILED or work.kind not in SENDS or performed.read:
         return performed
-    return replace(performed, outcome=Outcome.UNKNOWN, doubtful=True)
+    return replace(
+        performed,
+        outcome=Outcome.UNKNOWN,
+        detail=with_doubt(performed.detail),
+        doubtful=True,
+    )
 
 
 async def _tell(performed: Performed, teller: Teller, attempt: int) -> None:

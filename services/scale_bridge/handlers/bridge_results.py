@@ -22,19 +22,21 @@ from services.scale_bridge.domain import catalogue
 from services.scale_bridge.domain.bridge_message import Report, Stage
 from services.scale_bridge.domain.catalogue import STRICT, Strictness
 from services.scale_bridge.domain.copy_history import Copy
-from services.scale_bridge.domain.fault import UnknownOutcome
+from services.scale_bridge.domain.fault import BadCatalogue
 from services.scale_bridge.domain.operation import (
+    SENDS,
     Operation,
     OperationOver,
     OperationUnknown,
     queued_of,
 )
 from services.scale_bridge.domain.operation_commands import Kind, Outcome
-from services.scale_bridge.domain.wording import sentence
+from services.scale_bridge.domain.plain_text import one_line
+from services.scale_bridge.domain.wording import DOUBT, UNKNOWN_OUTCOME, with_doubt
 from services.scale_bridge.handlers import device, operation, settle
 from services.scale_bridge.handlers.cases import Case
 from services.scale_bridge.handlers.desk import Desk
-from services.scale_bridge.handlers.errand import Errand, Performed
+from services.scale_bridge.handlers.errand import Errand, Performed, failed_by
 
 OUTCOMES: Final = frozenset(Outcome)
 CODE: Final = re.compile(r"[A-Za-z]{0,40}")
@@ -48,7 +50,7 @@ async def take_in(
 ) -> tuple[Case | None, int]:
     """Tell the log; what is to be done next of the same operation, if anything, and its attempts.
 
-    Safe to repeat. Raises BadCatalogue, Misunderstood, VersionConflict, Unavailable.
+    Safe to repeat. Raises Misunderstood, VersionConflict, Unavailable.
     """
     row = await handed.get(desk.pool, tenant, bridge_id, errand_id)
     if row is None:
@@ -143,25 +145,32 @@ async def _performed(
 ) -> Performed:
     """What the daemon says it did; it is checked like what scales say.
 
-    Raises BadCatalogue, Misunderstood.
+    Raises Misunderstood.
     """
     if report.outcome not in OUTCOMES or not CODE.fullmatch(report.code):
         raise Misunderstood("a report of nothing known")
+    try:
+        read = None if content is None else await asyncio.to_thread(_read, content, strictness)
+    except BadCatalogue as fault:
+        # A daemon of another version took it; what it says of the scale is not known to be true.
+        sends = row.kind in SENDS
+        bad = failed_by(fault, doubtful=sends)
+        doubted = replace(bad, outcome=Outcome.UNKNOWN, detail=with_doubt(bad.detail))
+        return doubted if sends else bad
     performed = Performed(
         outcome=Outcome(report.outcome),
         code=report.code,
-        detail=report.detail[:MOST_DETAIL],
+        detail=one_line(report.detail, MOST_DETAIL),
         result=report.result,
-        read=None if content is None else await asyncio.to_thread(_read, content, strictness),
+        read=read,
         items=report.items,
         doubtful=report.doubtful,
     )
     if report.catalogue == row.content:
         return performed
     # It was handed out twice, and the daemon did the other: whatever it was, it was not this.
-    code = UnknownOutcome.__name__
     return replace(
-        performed, outcome=Outcome.UNKNOWN, code=code, detail=sentence(code), doubtful=True
+        performed, outcome=Outcome.UNKNOWN, code=UNKNOWN_OUTCOME, detail=DOUBT, doubtful=True
     )
 
 

@@ -76,7 +76,7 @@ class Session:
 
     async def attend(self) -> None:
         """To the end of the connection: raises what the line raises, Superseded, Misunderstood,
-        BadCatalogue, and whatever keeps the log from being written.
+        and whatever keeps the log from being written.
         """
         await first(self._listen(), self._hand_out(), self._renew())
 

@@ -12,8 +12,9 @@ from libs.security.sealing import SealBroken
 from services.scale_bridge.adapters import contents
 from services.scale_bridge.adapters.work import Job
 from services.scale_bridge.domain.catalogue import Document
-from services.scale_bridge.domain.copy_commands import RefreshDates
-from services.scale_bridge.domain.copy_history import Copy
+from services.scale_bridge.domain.copy_commands import CopyCommand, RefreshDates
+from services.scale_bridge.domain.copy_fetched import set_by_people
+from services.scale_bridge.domain.copy_history import DATES, Copy
 from services.scale_bridge.domain.operation import SENDS, queued_of
 from services.scale_bridge.domain.operation_commands import Kind
 from services.scale_bridge.domain.wording import DEVICE_UNKNOWN, NOTHING_CACHED, PASSWORD_LOST
@@ -95,7 +96,7 @@ async def made(desk: Desk, job: Job, queued: OperationQueued) -> Case | None:
     its = await device.load(desk, job.tenant, job.device_id)
     copy = (await catalogue.load(desk, job.tenant, job.device_id)).copy
     if kind is Kind.REFRESH and copy.valid:
-        copy = await _refreshed(desk, job, cause_of(job, queued.asked_by))
+        copy = await _refreshed(desk, job, queued)
     wanted = copy.document if copy.valid and kind not in (Kind.FETCH, Kind.PROBE) else None
     if kind is Kind.UPLOAD and wanted is None:
         await end(desk, job, queued.asked_by, failed_so(NOTHING_CACHED))
@@ -129,11 +130,17 @@ async def made(desk: Desk, job: Job, queued: OperationQueued) -> Case | None:
     )
 
 
-async def _refreshed(desk: Desk, job: Job, cause: Cause) -> Copy:
-    """Have everything made today (R13), by the clock its runs go by."""
+async def _refreshed(desk: Desk, job: Job, queued: OperationQueued) -> Copy:
+    """Have everything made today (R13), by the clock its runs go by, but for what people dated
+    themselves since it was ordered."""
     its = await schedule.zone(desk.store, desk.pool, job.tenant, job.device_id)
-    now = desk.clock().astimezone(its or desk.zone)
-    command = RefreshDates(device_id=job.device_id, now=now)
+    now, since = desk.clock().astimezone(its or desk.zone), queued.catalogue_revision
+
+    async def command(_: Copy) -> CopyCommand:
+        changes = await catalogue.changes_after(desk, job.tenant, job.device_id, since)
+        return RefreshDates(device_id=job.device_id, now=now, but=set_by_people(changes, DATES))
+
+    cause = cause_of(job, queued.asked_by)
     return (await catalogue.change(desk, job.device_id, command, cause)).copy
 
 

@@ -26,6 +26,7 @@ from services.scale_bridge.adapters.copies import Kept
 from services.scale_bridge.domain.catalogue import Document
 from services.scale_bridge.domain.copy import CATEGORY, RevisionUnknown, decide
 from services.scale_bridge.domain.copy_commands import CopyCommand, Revert, TakeFetched
+from services.scale_bridge.domain.copy_fetched import CHANGES, EditedMeanwhile
 from services.scale_bridge.domain.copy_history import Copy, evolve
 from services.scale_bridge.domain.product import BadFields
 from services.scale_bridge.handlers.desk import Desk, Loaded
@@ -36,6 +37,7 @@ ATTEMPTS: Final = 200
 UNKEPT: Final = 50
 """After so many events a copy is kept, so that nobody has to fold more than about that many."""
 
+SPARE: Final = 4
 FEW: Final = 20
 TOGETHER: Final = 200
 """So many changes are told of in one append where there are more than a few."""
@@ -88,29 +90,66 @@ async def change(
     raise Unavailable("catalogue")
 
 
+async def changes_after(
+    desk: Desk, tenant: str, device_id: DeviceId, revision: int | None
+) -> Sequence[ScaleBridgeEvent]:
+    """What made the revisions after one, the oldest first, and what was told of prices since.
+
+    Nothing if there is no such revision. Raises Unavailable, LogUnavailable.
+    """
+    loaded = await load(desk, tenant, device_id)
+    number = loaded.copy.revision - revision if revision is not None else 0
+    spare = SPARE
+    while number > 0:
+        # Beside each revision stand events that are none, which may be many.
+        after = max(0, loaded.version - spare * number)
+        recorded = await desk.store.log.read(tenant, f"{CATEGORY}-{device_id}", after=after)
+        events = [desk.store.decode(one) for one in recorded]
+        places = [n for n, e in enumerate(events) if _revision(e) > (revision or 0)]
+        if not after or (places and any(_revision(e) for e in events[: places[0]])):
+            return events[places[0] :] if places else ()
+        spare *= SPARE
+    return ()
+
+
+def _revision(event: ScaleBridgeEvent) -> int:
+    """The revision that an event made, 0 if it made none."""
+    return event.revision if isinstance(event, CHANGES) else 0
+
+
 async def change_each(
-    desk: Desk, device_id: DeviceId, commands: Sequence[tuple[CopyCommand, Cause]], *, many: Cause
+    desk: Desk,
+    device_id: DeviceId,
+    commands: Sequence[tuple[CopyCommand, Cause]],
+    *,
+    many: Cause,
+    seen: int,
 ) -> Copy:
     """Change a catalogue in several ways, each on its own; what cannot be done is left out.
 
-    All are of one tenant. A few are told of one by one, with their causes; more than `FEW` are told
-    of together, as caused by `many`. Those that make no difference are nothing new. Raises
-    Unavailable, LogUnavailable.
+    All are of one tenant, and made for the revision `seen`. A few are told of one by one, with
+    their causes; more than `FEW` are told of together, as caused by `many`. Those that make no
+    difference are nothing new. Raises EditedMeanwhile if there is another revision by now, which
+    some of the commands may have been carried out before; Unavailable, LogUnavailable.
     """
     at_once = 1 if len(commands) <= FEW else TOGETHER
     async with desk.remembered.turn(many.tenant, device_id):
         for start in range(0, len(commands), at_once):
             some = commands[start : start + at_once]
             cause = some[0][1] if at_once == 1 else many
-            await _some_of_each(desk, device_id, [command for command, _ in some], cause)
+            doing = [command for command, _ in some]
+            seen = await _some_of_each(desk, device_id, doing, cause, seen)
         return (await load(desk, many.tenant, device_id)).copy
 
 
 async def _some_of_each(
-    desk: Desk, device_id: DeviceId, commands: Sequence[CopyCommand], cause: Cause
-) -> None:
+    desk: Desk, device_id: DeviceId, commands: Sequence[CopyCommand], cause: Cause, seen: int
+) -> int:
+    """The revision to which the commands led from the revision `seen`."""
     for _ in range(ATTEMPTS):
         loaded = await load(desk, cause.tenant, device_id)
+        if loaded.copy.revision != seen:
+            raise EditedMeanwhile
         copy, events = loaded.copy, list[ScaleBridgeEvent]()
         for command in commands:
             try:
@@ -125,13 +164,16 @@ async def _some_of_each(
             await _told(desk, device_id, loaded, copy, events, cause)
         except VersionConflict:
             continue
-        return
+        return copy.revision
     raise Unavailable("catalogue")
 
 
 async def at_revision(desk: Desk, tenant: str, device_id: DeviceId, revision: int) -> Document:
     """What the catalogue was at a revision. Raises RevisionUnknown if it is not kept any more."""
     now = (await load(desk, tenant, device_id)).copy
+    if not 1 <= revision <= now.revision:
+        # Before any table is asked, which may not even hold such a number.
+        raise RevisionUnknown
     if revision == now.revision and now.document is not None:
         return now.document
     known = await _kept(desk, tenant, device_id, up_to=revision)
@@ -195,9 +237,9 @@ async def _keep(
     if document is None or not (whole or loaded.unkept >= UNKEPT):
         return loaded
     try:
-        if whole:
-            content = next(iter(whole))
-        else:
+        # What was named may have been changed by later events of the same append.
+        content = next((name for name, named in whole.items() if named is document), None)
+        if content is None:
             revision = loaded.copy.revision
             content = await contents.put(desk.pool, tenant, device_id, revision, document)
         kept = Kept(loaded.copy, content, loaded.version)

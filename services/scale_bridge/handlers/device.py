@@ -5,15 +5,15 @@ taker does not use it, because it died or has another by now, may be taken over.
 """
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final, Literal
 from uuid import UUID, uuid5
 
 from contracts.scale_bridge import DeviceId
-from libs.errors import Refused, Unavailable
+from libs.errors import Refused, Unavailable, Unfit
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Cause, VersionConflict
 from libs.security.sealing import SealBroken
-from services.scale_bridge.adapters import copies, names, numbers
+from services.scale_bridge.adapters import bridges, copies, names, numbers
 from services.scale_bridge.domain.copy_commands import Invalidate
 from services.scale_bridge.domain.device import (
     DEVICE,
@@ -45,16 +45,23 @@ class NameConflict(NameTaken):
     """Device name conflict"""
 
 
+class BridgeUnknown(Unfit):
+    """There is no bridge of yours with this id."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Given:
-    """What is said of a device; None says nothing of it. `password` is in the clear."""
+    """What is said of a device; None says nothing of it. `password` is in the clear.
+
+    An empty `bridge` is none: the service itself reaches the device.
+    """
 
     name: str | None = None
     description: str | None = None
     ip: str | None = None
     port: int | None = None
     password: str | None = None
-    bridge: UUID | None = None
+    bridge: UUID | Literal[""] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +117,13 @@ async def belongs(desk: Desk, tenant: str, device_id: DeviceId, owner: UUID) -> 
 
 
 async def register(desk: Desk, owner: UUID, given: Given, cause: Cause) -> Saved:
-    """Make a device known. Raises NameTaken, BadAddress, BadPassword, Unavailable."""
+    """Make a device known.
+
+    Raises NameTaken, BadAddress, BadPassword, BridgeUnknown, Unavailable.
+    """
     password = checked(given.password or "")
     await _allowed(desk, given.ip or "", given.port or 0)
+    await _reachable(desk, cause.tenant, owner, given.bridge or None)
     number = await numbers.next_number(desk.pool)
     device_id = device_id_of(number)
     details = Details(
@@ -122,7 +133,7 @@ async def register(desk: Desk, owner: UUID, given: Given, cause: Cause) -> Saved
         port=given.port or 0,
         protocol=TCP,
         password=desk.seal.seal(password, str(device_id)),
-        bridge=given.bridge,
+        bridge=given.bridge or None,
     )
     if not await _named(desk, cause.tenant, owner, details.name, device_id):
         raise NameTaken
@@ -137,10 +148,10 @@ async def register(desk: Desk, owner: UUID, given: Given, cause: Cause) -> Saved
 async def change(desk: Desk, found: Found, given: Given, cause: Cause) -> Saved:
     """Change what is given; at another address its catalogue is invalid (R9).
 
-    Raises NameConflict, DeviceUnknown, BadAddress, BadPassword, Unavailable.
+    Raises NameConflict, DeviceUnknown, BadAddress, BadPassword, BridgeUnknown, Unavailable.
     """
     for _ in range(ATTEMPTS):
-        details = await _changed(desk, found, given)
+        details = await _changed(desk, cause.tenant, found, given)
         try:
             return await _change(desk, found, details, cause)
         except VersionConflict:
@@ -159,18 +170,22 @@ async def remove(desk: Desk, found: Found, cause: Cause) -> str | None:
     return done.token
 
 
-async def _changed(desk: Desk, found: Found, given: Given) -> Details:
+async def _changed(desk: Desk, tenant: str, found: Found, given: Given) -> Details:
     before = found.details
-    said = {
+    said: dict[str, Any] = {
         name: value
-        for name in ("name", "description", "ip", "port", "bridge")
+        for name in ("name", "description", "ip", "port")
         if (value := getattr(given, name)) is not None
     }
+    if given.bridge is not None:
+        said["bridge"] = given.bridge or None
     if given.password is not None:
         said["password"] = _sealed(desk, found, checked(given.password))
     after = replace(before, **said)
     if given.ip is not None or given.port is not None:
         await _allowed(desk, after.ip, after.port)
+    if after.bridge != before.bridge:
+        await _reachable(desk, tenant, found.device.owner, after.bridge)
     return after
 
 
@@ -231,6 +246,14 @@ async def _allowed(desk: Desk, ip: str, port: int) -> None:
     except Unreachable:
         # A name that nobody knows just now.
         return
+
+
+async def _reachable(desk: Desk, tenant: str, owner: UUID | None, bridge: UUID | None) -> None:
+    """Raises BridgeUnknown, the same of one that is nobody's and of one that is another's."""
+    if bridge is None:
+        return
+    if owner is None or await bridges.owner_of(desk.pool, tenant, bridge) != owner:
+        raise BridgeUnknown
 
 
 async def _named(desk: Desk, tenant: str, owner: UUID, name: str, device_id: DeviceId) -> bool:

@@ -75,6 +75,12 @@ class Turns(Protocol):
     async def give_back(self, endpoint: Endpoint, holder: str) -> None: ...
 
 
+class Pacing(Protocol):
+    """How often a scale is connected to; compare `adapters.pace.Pace`."""
+
+    async def reserve(self, endpoint: Endpoint) -> float: ...
+
+
 class Circuits(Protocol):
     """Which scales are not worth asking; compare `adapters.breakers.Breakers`."""
 
@@ -94,6 +100,7 @@ class Gear:
     driver: Driver
     turns: Turns
     circuits: Circuits
+    pace: Pacing
     policy: Policy
     holder: str
     chance: Callable[[], float]

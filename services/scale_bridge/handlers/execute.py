@@ -15,14 +15,15 @@ import structlog
 
 from contracts.scale_bridge import OperationId
 from libs.errors import Unavailable
-from libs.eventsourcing.log import VersionConflict
-from services.scale_bridge.adapters import contents, progress
+from libs.eventsourcing.log import Rejected, VersionConflict
+from services.scale_bridge.adapters import contents, pace, progress
 from services.scale_bridge.adapters.heard_driver import HeardDriver
 from services.scale_bridge.adapters.progress import Moved
 from services.scale_bridge.adapters.work import Job
 from services.scale_bridge.domain.operation import OperationOver, OperationUnknown
+from services.scale_bridge.domain.wording import BAD_CATALOGUE, PROGRAM_FAULT
 from services.scale_bridge.handlers import operation, settle
-from services.scale_bridge.handlers.abandoned import leave
+from services.scale_bridge.handlers.abandoned import break_off, leave
 from services.scale_bridge.handlers.cases import Case, opened
 from services.scale_bridge.handlers.desk import Desk
 from services.scale_bridge.handlers.errand import Gear
@@ -126,6 +127,10 @@ class Executor:
             except Unavailable:
                 # The claim runs out; whoever is there then goes on, or ends it.
                 log.warning("operation left", reason="database away")
+            except Exception as error:
+                log.exception("operation failed")
+                code = BAD_CATALOGUE if isinstance(error, Rejected) else PROGRAM_FAULT
+                await break_off(self.desk, job, code)
 
     async def _done(self, case: Case) -> Case | None:
         steps = Steps(desk=self.desk, case=case, holder=self.gear.holder)
@@ -175,6 +180,7 @@ class Executor:
 
     async def _tidy(self) -> None:
         await contents.tidy(self.desk.pool, revisions=self.revisions)
+        await pace.tidy(self.desk.pool)
 
     async def _let_go(self) -> None:
         """Let what is under way come to its end, break off the rest, and say so."""

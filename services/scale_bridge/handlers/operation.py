@@ -17,10 +17,12 @@ from libs.eventsourcing.store import new_event_id
 from services.scale_bridge.adapters.work import Job
 from services.scale_bridge.domain.operation import (
     OPERATION,
+    READS,
     Operation,
     OperationUnknown,
 )
 from services.scale_bridge.domain.operation_commands import Apply, Begin, End, Kind, Queue, Result
+from services.scale_bridge.handlers import catalogue
 from services.scale_bridge.handlers import device as devices
 from services.scale_bridge.handlers.desk import Desk
 from services.scale_bridge.handlers.ordering import Ordered
@@ -38,21 +40,26 @@ def end_of(operation_id: OperationId) -> UUID:
     return uuid5(_command_of(operation_id), "0")
 
 
-async def order(desk: Desk, ordered: Ordered, *, after_seconds: float = 0.0) -> None:
-    """Have something done with a scale, not before so many seconds. Safe to repeat.
+async def order(desk: Desk, ordered: Ordered) -> None:
+    """Have something done with a scale. Safe to repeat.
 
     Raises DeviceUnknown, LogUnavailable, Unavailable.
     """
     device = await devices.load(desk, ordered.tenant, ordered.device_id)
     bridge, now = device.details.bridge, desk.clock()
-    begins = now + timedelta(seconds=after_seconds)
-    seconds = desk.operation_seconds + after_seconds
+    begins = now + timedelta(seconds=ordered.after_seconds)
+    seconds = desk.operation_seconds + ordered.after_seconds
     job = Job(
         tenant=ordered.tenant,
         operation_id=ordered.operation_id,
         device_id=ordered.device_id,
         deadline_at=now + timedelta(seconds=seconds),
     )
+    revision = None
+    if ordered.kind in READS:
+        # Before it is ordered: what is changed from now on is not to be lost by it.
+        copy = (await catalogue.load(desk, ordered.tenant, ordered.device_id)).copy
+        revision = copy.revision
     # First the row, then the event: what is in the log is certain to be done.
     await desk.work.put(job, bridge, begins)
     command = Queue(
@@ -64,6 +71,7 @@ async def order(desk: Desk, ordered: Ordered, *, after_seconds: float = 0.0) -> 
         bridge=bridge,
         seconds=seconds,
         now=now,
+        catalogue_revision=revision,
     )
     cause = Cause(
         tenant=ordered.tenant,

@@ -9,8 +9,9 @@ from contracts.scale_bridge import DeviceId, OperationId
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ordered:
-    """An operation to be queued. Ordering the same `operation_id` again changes nothing.
+    """An operation to be queued, not to begin before so many seconds from now.
 
+    Ordering the same `operation_id` again changes nothing.
     What led to it, and what all that follows is told under, are its causation and correlation.
     """
 
@@ -20,6 +21,7 @@ class Ordered:
     kind: str
     asked_by: str
     full: bool = False
+    after_seconds: float = 0.0
     correlation_id: str | None = None
     causation_id: str | None = None
 

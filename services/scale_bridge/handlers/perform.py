@@ -7,11 +7,11 @@ import asyncio
 
 from services.scale_bridge.adapters import names
 from services.scale_bridge.domain.address import BadAddress, Endpoint
-from services.scale_bridge.domain.beside import unshown
 from services.scale_bridge.domain.breaker import Wait
 from services.scale_bridge.domain.fault import ScaleFault, Unreachable
+from services.scale_bridge.domain.operation import SENDS
 from services.scale_bridge.domain.operation_commands import Kind, Outcome
-from services.scale_bridge.domain.showing import wrong
+from services.scale_bridge.domain.showing import shows
 from services.scale_bridge.domain.wording import (
     BAD_ADDRESS,
     BUSY,
@@ -57,11 +57,12 @@ async def perform(gear: Gear, errand: Errand, told: Told) -> Performed:
     except NoTurn:
         return failed(BUSY)
     except TurnLost:
-        sends = errand.kind in (Kind.UPLOAD, Kind.REFRESH)
+        sends = errand.kind in SENDS
+        outcome = Outcome.UNKNOWN if sends else Outcome.FAILED
         return Performed(
-            outcome=Outcome.UNKNOWN if sends else Outcome.FAILED,
+            outcome=outcome,
             code=INTERRUPTED,
-            detail=sentence(INTERRUPTED),
+            detail=sentence(INTERRUPTED, outcome),
             doubtful=sends,
         )
 
@@ -69,9 +70,17 @@ async def perform(gear: Gear, errand: Errand, told: Told) -> Performed:
 async def _in_turn(
     gear: Gear, errand: Errand, told: Told, endpoint: Endpoint, until: float
 ) -> Performed:
-    if isinstance(await gear.circuits.ask(endpoint), Wait):
+    verdict = await gear.circuits.ask(endpoint)
+    if isinstance(verdict, Wait):
         return failed(CIRCUIT_OPEN)
-    attempts = Attempts(gear=gear, errand=errand, endpoint=endpoint, told=told, until=until)
+    attempts = Attempts(
+        gear=gear,
+        errand=errand,
+        endpoint=endpoint,
+        told=told,
+        until=until,
+        is_probe=verdict.probe,
+    )
     try:
         performed = await _ordered(attempts)
     except ScaleFault as fault:
@@ -101,7 +110,7 @@ async def _verified(attempts: Attempts) -> Performed:
     read = await attempts.read()
     if wanted is None:
         return Performed(outcome=Outcome.DONE, read=read, items=read.items)
-    if wrong(wanted, read.document) or unshown(wanted, read.document):
+    if not shows(wanted, read.document):
         return Performed(
             outcome=Outcome.FAILED,
             code=NOT_SHOWN,

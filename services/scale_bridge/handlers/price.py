@@ -7,6 +7,7 @@ catalogue's own history, so that a price told twice does not undo what somebody 
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid5
@@ -15,12 +16,14 @@ import structlog
 
 from contracts.scale_bridge import DeviceId, OperationId
 from contracts.shop import PriceChanged
-from libs.errors import NotFound
+from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Cause
 from libs.postgres.pool import acquired
 from services.scale_bridge.adapters import prices
+from services.scale_bridge.adapters.work import Job
 from services.scale_bridge.domain.catalogue import products
 from services.scale_bridge.domain.copy_commands import TakePrice
+from services.scale_bridge.domain.copy_fetched import EditedMeanwhile, set_by_people
 from services.scale_bridge.domain.copy_history import Copy
 from services.scale_bridge.domain.copy_prices import BY_PRICE, article_of, due, is_unsent
 from services.scale_bridge.domain.model import PERMISSIVE, Limits, limits_of
@@ -40,6 +43,7 @@ log = structlog.get_logger(__name__)
 GATHER: Final = timedelta(seconds=1)
 """Prices seldom come alone: one upload takes all that came within this time."""
 AT_ONCE: Final = 8
+ATTEMPTS: Final = 50
 RECENT: Final = timedelta(hours=1)
 """For how long is looked whether a price came to every scale there is by then."""
 
@@ -95,36 +99,56 @@ async def change_price(
     return sorted({one for one in taken if isinstance(one, UUID)})
 
 
-async def hold(
-    desk: Desk, tenant: str, device_id: DeviceId, operation_id: OperationId, *, sends: bool
-) -> None:
-    """Lead a catalogue, read from its scale by an operation just now, back to the shop's prices.
+async def hold(desk: Desk, job: Job, *, since: int | None, sends: bool) -> None:
+    """Lead a catalogue, read from its scale by a job just now, back to the shop's prices.
 
+    What people set after the revision `since` holds against a price that was not known here before.
     If it `sends`, one upload follows, whatever the scale makes of it: a scale that refuses or lies
     is left to healing's patience. Safe to repeat. Raises Unavailable, LogUnavailable.
     """
+    for _ in range(ATTEMPTS):
+        try:
+            copy, said = await _held(desk, job, since)
+        except EditedMeanwhile:
+            continue
+        first = next(_unsent(copy, said), None)
+        if sends and first is not None:
+            its_id = OperationId(uuid5(job.operation_id, "prices"))
+            await operation.order(desk, _upload(job.tenant, job.device_id, its_id, first))
+        return
+    raise Unavailable("catalogue")
+
+
+async def _held(desk: Desk, job: Job, since: int | None) -> tuple[Copy, Mapping[int, ShopPrice]]:
+    """The catalogue with the prices, by article. Raises EditedMeanwhile if it changed again."""
+    tenant, device_id, now = job.tenant, job.device_id, desk.clock()
     copy = (await catalogue.load(desk, tenant, device_id)).copy
     articles = {code for item in products(copy.shown) if (code := article_of(item)) is not None}
     if not articles:
-        return
-    now = desk.clock()
+        return copy, {}
     async with acquired(desk.pool) as connection:
         said = await prices.current(connection, tenant, articles, now)
     limits = await _limits(desk, tenant, device_id)
+    changes = await catalogue.changes_after(desk, tenant, device_id, since)
+    people = set_by_people(changes, {"price"})
     commands = [
         (
-            TakePrice(device_id=device_id, plu=plu, said=one, now=now, limits=limits),
+            TakePrice(
+                device_id=device_id,
+                plu=plu,
+                said=one,
+                now=now,
+                limits=limits,
+                set_by=people.get(plu),
+            ),
             _cause(tenant, one),
         )
         for plu, one in due(copy, said)
     ]
     if commands:
-        many = Cause(tenant=tenant, actor=BY_PRICE, causation_id=str(operation_id))
-        copy = await catalogue.change_each(desk, device_id, commands, many=many)
-    first = next(_unsent(copy, said), None)
-    if sends and first is not None:
-        its_id = OperationId(uuid5(operation_id, "prices"))
-        await operation.order(desk, _upload(tenant, device_id, its_id, first))
+        many = Cause(tenant=tenant, actor=BY_PRICE, causation_id=str(job.operation_id))
+        copy = await catalogue.change_each(desk, device_id, commands, many=many, seen=copy.revision)
+    return copy, said
 
 
 async def catch_up(desk: Desk, *, limit: int = 500) -> int:
@@ -187,9 +211,11 @@ async def _order(desk: Desk, tenant: str, device_id: DeviceId, said: ShopPrice) 
     for beat in (number, number + 1):
         begins = datetime.fromtimestamp(beat * GATHER.total_seconds(), now.tzinfo)
         its_id = OperationId(uuid5(device_id, f"prices {beat}"))
-        ordered = _upload(tenant, device_id, its_id, said)
+        ordered = replace(
+            _upload(tenant, device_id, its_id, said), after_seconds=(begins - now).total_seconds()
+        )
         try:
-            await operation.order(desk, ordered, after_seconds=(begins - now).total_seconds())
+            await operation.order(desk, ordered)
             found = await operation.load(desk, tenant, its_id)
         except (NotFound, OperationUnknown):
             return

@@ -17,6 +17,7 @@ from libs.eventsourcing.log import Cause
 from services.scale_bridge.adapters import contents
 from services.scale_bridge.domain.copy import CATEGORY, RevisionUnknown
 from services.scale_bridge.domain.copy_commands import CopyCommand, Revert
+from services.scale_bridge.domain.copy_fetched import EditedMeanwhile
 from services.scale_bridge.domain.copy_history import Copy
 from services.scale_bridge.domain.model import PERMISSIVE, Limits
 from services.scale_bridge.handlers import catalogue
@@ -59,12 +60,16 @@ async def revert(
 ) -> Changed:
     """Make a revision the present one again, within the limits of the scale's model.
 
-    Raises RevisionUnknown, RevisionBeyondModel, NothingCached, Unavailable.
+    Raises RevisionUnknown, RevisionBeyondModel, NothingCached, Unavailable; EditedMeanwhile if the
+    catalogue changes under it, for whoever did that has been told that it is so.
     """
+    seen = (await catalogue.load(desk, cause.tenant, device_id)).copy.revision
 
     async def command(copy: Copy) -> CopyCommand:
         if not copy.since <= revision <= copy.revision:
             raise RevisionUnknown
+        if copy.revision != seen:
+            raise EditedMeanwhile
         document = await catalogue.at_revision(desk, cause.tenant, device_id, revision)
         content = await contents.put(
             desk.pool, cause.tenant, device_id, copy.revision + 1, document

@@ -19,6 +19,7 @@ from contracts.scale_bridge import (
     OperationEnded,
     OperationId,
     ScaleBridgeEvent,
+    ScheduleClaimed,
     ScheduleSkipped,
 )
 from libs.errors import NotFound, Unavailable
@@ -113,7 +114,10 @@ async def run_due(scheduling: Scheduling, now: datetime) -> int:
         try:
             claim = await _claim(scheduling.store, standing, command, cause)
             if claim is not None:
-                await scheduling.order(_ordered(standing, claim))
+                begins = claim.begins_at or now
+                ordered = _ordered(standing, claim.operation_id)
+                after = max(0.0, (begins - now).total_seconds())
+                await scheduling.order(replace(ordered, after_seconds=after))
                 claimed += 1
         except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
             log.warning("run not begun", device=str(standing.device_id), error=repr(error))
@@ -166,7 +170,7 @@ async def _record(
 
 async def _claim(
     store: EventStore[ScaleBridgeEvent], standing: Standing, command: ClaimRun, cause: Cause
-) -> OperationId | None:
+) -> ScheduleClaimed | None:
     """The run that became ours, if it did: exactly one who tries gets it."""
     find, device_id = _known(standing), standing.device_id
     schedule, version = await _load(store, find, standing.tenant, device_id)
@@ -179,7 +183,7 @@ async def _claim(
         return None
     for skipped in (event for event in events if isinstance(event, ScheduleSkipped)):
         log.warning("runs skipped", device=str(device_id), runs=skipped.runs, reason=skipped.reason)
-    return reduce(SCHEDULE.evolve, events, schedule).running
+    return next((event for event in events if isinstance(event, ScheduleClaimed)), None)
 
 
 async def _run(

@@ -4,11 +4,23 @@ from typing import Final
 
 from services.scale_bridge.adapters.operation import Fetched
 from services.scale_bridge.domain.beside import Place, deleted_messages, unshown, with_forgotten
-from services.scale_bridge.domain.catalogue import Document, key_of, only, products
+from services.scale_bridge.domain.catalogue import (
+    Document,
+    by_key,
+    is_deleted,
+    only,
+    products,
+)
 from services.scale_bridge.domain.fault import ImportFailed, ScaleFault, UnknownOutcome
 from services.scale_bridge.domain.operation_commands import Outcome
 from services.scale_bridge.domain.showing import differing, extra, wrong
-from services.scale_bridge.domain.wording import NOT_SHOWN, NOTHING_CACHED, sentence, sentence_of
+from services.scale_bridge.domain.wording import (
+    CONFIRMED_NOT_SHOWN,
+    NOT_SHOWN,
+    NOTHING_CACHED,
+    UNCONFIRMED_NOT_SHOWN,
+    sentence_of,
+)
 from services.scale_bridge.handlers.attempts import Attempts
 from services.scale_bridge.handlers.diagnosis import culprit
 from services.scale_bridge.handlers.errand import Performed, failed, failed_by
@@ -26,8 +38,9 @@ async def send(attempts: Attempts) -> Performed:
     patch = wanted if errand.full else differing(errand.known, wanted)
     gone, forgotten = _deleted(patch), deleted_messages(patch)
     read: Fetched | None = None
+    confirmed = False
     for number in range(ROUNDS):
-        sent = await _sent(attempts, patch, clear=errand.full and number == 0)
+        sent = await _sent(attempts, patch, clear=errand.full and number == 0, again=number > 0)
         if isinstance(sent, Performed):
             return sent
         if sent and not attempts.gear.read_back:
@@ -35,19 +48,20 @@ async def send(attempts: Attempts) -> Performed:
         back = await _read_back(attempts, confirmed=sent, nothing_sent=patch is None)
         if isinstance(back, Performed):
             return back
-        read = back
+        read, confirmed = back, sent and patch is not None
         bad = _missing(attempts, wanted, read, gone)
         beside = unshown(wanted, read.document, known=errand.known, gone=forgotten)
         if not bad and not beside:
             items = len(products(wanted))
             return Performed(outcome=Outcome.VERIFIED, read=read, items=items)
         patch = _again(wanted, read, bad, beside)
-    return Performed(
-        outcome=Outcome.FAILED, code=NOT_SHOWN, detail=sentence(NOT_SHOWN), read=read, doubtful=True
-    )
+    said = CONFIRMED_NOT_SHOWN if confirmed else UNCONFIRMED_NOT_SHOWN
+    return Performed(outcome=Outcome.FAILED, code=NOT_SHOWN, detail=said, read=read, doubtful=True)
 
 
-async def _sent(attempts: Attempts, patch: Document | None, *, clear: bool) -> bool | Performed:
+async def _sent(
+    attempts: Attempts, patch: Document | None, *, clear: bool, again: bool
+) -> bool | Performed:
     """Whether the scale confirmed what was sent, or nothing had to be; what it failed by."""
     if patch is None:
         return True
@@ -58,8 +72,8 @@ async def _sent(attempts: Attempts, patch: Document | None, *, clear: bool) -> b
     except ImportFailed as fault:
         return await _diagnosed(attempts, patch, fault)
     except ScaleFault as fault:
-        # Cleared it may be, by an attempt that then broke off.
-        return failed_by(fault, doubtful=clear)
+        # Cleared it may be, by an attempt that then broke off; or it was seen to show otherwise.
+        return failed_by(fault, doubtful=clear or again)
     await attempts.told.applied(sent.items)
     return True
 
@@ -102,15 +116,14 @@ def _again(
     Beside them all messages: a scale that does not merge them has lost those that were not sent.
     """
     some = with_forgotten(only(wanted, bad), read.document, beside)
-    keys = {key_of(product) for product in products(some)}
-    left = only(read.document, bad - keys)
+    left = only(read.document, bad - by_key(some).keys())
     gone = [{**product, "deleted": True} for product in products(left)]
     return {**some, "products": [*products(some), *gone]}
 
 
 def _deleted(patch: Document | None) -> frozenset[str]:
-    items = products(patch) if patch is not None else ()
-    return frozenset(key_of(item) for item in items if item.get("deleted") is True)
+    items = {} if patch is None else by_key(patch)
+    return frozenset(key for key, item in items.items() if is_deleted(item))
 
 
 async def _diagnosed(attempts: Attempts, patch: Document, fault: ImportFailed) -> Performed:

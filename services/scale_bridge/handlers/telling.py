@@ -1,9 +1,11 @@
 """Telling what a scale shows by now, product by product, as far as it is news."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import uuid5
+
+import msgspec
 
 from contracts.scale_bridge import ProductsShown, ScaleBridgeEvent
 from libs.errors import NotFound
@@ -17,7 +19,10 @@ from services.scale_bridge.handlers import device
 from services.scale_bridge.handlers.desk import Desk
 
 PART: Final = 500
-"""How many products one fact tells of: it must fit into the log."""
+PART_BYTES: Final = 200_000
+"""How many products one fact tells of, and how many bytes of them: it must fit into the log."""
+
+_encode = msgspec.json.Encoder().encode
 
 
 async def show(desk: Desk, job: Job, read: Document, cause: Cause, *, place: str) -> None:
@@ -60,7 +65,19 @@ def _facts(
             ),
             occurred_at=now,
         )
-        for number, part in enumerate(
-            keys[start : start + PART] for start in range(0, len(keys), PART)
-        )
+        for number, part in enumerate(_parts(news, keys))
     ]
+
+
+def _parts(news: Mapping[str, Mapping[str, Any]], keys: Sequence[str]) -> Iterator[list[str]]:
+    """The keys in their order, in parts that each fit into a fact; one product always does."""
+    part, room = list[str](), PART_BYTES
+    for key in keys:
+        size = len(_encode((key, news.get(key))))
+        if part and (len(part) >= PART or size > room):
+            yield part
+            part, room = [], PART_BYTES
+        part.append(key)
+        room -= size
+    if part:
+        yield part

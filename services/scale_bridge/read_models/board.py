@@ -20,6 +20,7 @@ SELECT device.device_id, device.number, device.name, device.owner, device.bridge
     device.shop, device.shop_group, device.next_verification,
     last.outcome, last.code, last.detail, last.ended_at, heard.ended_at AS heard_at,
     coalesce(caught.ended_at > coalesce(matched.ended_at, '-infinity'), false) AS caught,
+    caught.detail AS caught_by,
     coalesce(seen.read_at > coalesce(seen.lost_at, '-infinity'), false) AS valid
 FROM device
 LEFT JOIN LATERAL (
@@ -41,7 +42,7 @@ LEFT JOIN LATERAL (
     ORDER BY ended_at DESC LIMIT 1
 ) AS matched ON true
 LEFT JOIN LATERAL (
-    SELECT ended_at FROM operation
+    SELECT ended_at, detail FROM operation
     WHERE operation.tenant = device.tenant AND operation.device_id = device.device_id
         AND ended_at IS NOT NULL AND code = $4 AND kind IN ('upload', 'refresh')
     ORDER BY ended_at DESC LIMIT 1
@@ -98,6 +99,7 @@ def _row(row: query.Row) -> Row:
             revision=row["revision"],
             confirmed=row["confirmed"],
             caught=row["caught"],
+            caught_by=row["caught_by"] or "",
             last=last,
             heard_at=row["heard_at"],
         ),

@@ -13,7 +13,7 @@ from contracts.scale_bridge import (
     ScheduleSkipped,
 )
 from services.scale_bridge.domain.calendar import calendar
-from services.scale_bridge.domain.schedule import run_id
+from services.scale_bridge.domain.schedule import SPREAD, late_start, run_id
 from services.scale_bridge.domain.schedule_commands import ClaimRun, SetCalendar, SetSchedule
 from tests.services.scale_bridge.usual import Usual
 
@@ -53,6 +53,9 @@ def was_set(its: Any = DAILY, due: str | None = "1 08:00", now: str = "1 06:00")
 
 def claimed(due: str, *, now: str, following: str, slot: str | None = None) -> ScheduleClaimed:
     run: dict[str, Any] = {"operation_id": run_id(DEVICE, clock(due)), "slot": clock(slot or due)}
+    within = min(SPREAD, (clock(following) - clock(now)) / 2)
+    begins = late_start(DEVICE, clock(due), clock(now), within=within)
+    run["begins_at"] = begins if begins > clock(now) else None
     return made_at(now)(ScheduleClaimed, next_run_at=clock(following), **run)
 
 

@@ -310,7 +310,15 @@ def enrolled(home: Path, gateway: str = "http://127.0.0.1:9") -> Path:
 
 
 def order_of(home: Path) -> Order:
-    return Order(gateway=None, state=home, name="back room", enrol=False, policy=LOOPBACK, lines=8)
+    return Order(
+        gateway=None,
+        state=home,
+        name="back room",
+        enrol=False,
+        policy=LOOPBACK,
+        lines=8,
+        connection_seconds=0.0,
+    )
 
 
 def office_of(

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import pytest
 
+from libs.testing.extremes import assert_extremes_are_answered
 from libs.testing.routes import assert_no_body_is_waited_for, routes_of
 from tests.services.ingest.history import NOON_MS, batch, event, events_in, uuid
 from tests.services.ingest.service import (
@@ -163,6 +164,18 @@ async def test_an_odd_question_with_sense_is_answered(ingest: Service) -> None:
             answer = await ingest.viewer.get(path, params=asked)
             assert answer.status_code == 200, (path, asked)
             assert "ivancov" not in answer.text, (path, asked)
+
+
+async def test_what_no_column_can_hold_is_refused_on_every_route(ingest: Service) -> None:
+    usual = {"uuid": uuid(1), "id": uuid(1)}
+    for client in (ingest.device, ingest.mender):
+        made = await assert_extremes_are_answered(
+            client,
+            ingest.app.openapi(),
+            usual=usual,
+            except_for=[("GET", "/api/v1/dashboard/stream")],
+        )
+        assert made > 100
 
 
 BOUNDS: dict[tuple[str, str], tuple[int, int]] = {

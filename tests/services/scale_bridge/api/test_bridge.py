@@ -4,6 +4,7 @@ import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -14,6 +15,7 @@ import pytest
 from libs.security.sealed_box import generate_private, public_of
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.scale_bridge.adapters import bridge_wire
+from services.scale_bridge.domain import wording
 from services.scale_bridge.domain.bridge_message import (
     MISUNDERSTOOD,
     SUPERSEDED,
@@ -181,6 +183,32 @@ async def test_work_goes_out_once_and_again_to_a_daemon_that_lost_it(remote: Rem
                     with pytest.raises(asyncio.TimeoutError):
                         await daemon.receive(seconds=5)
         assert works[0].password != works[1].password
+
+
+@pytest.mark.parametrize(("kind", "outcome"), [("upload", "unknown"), ("fetch", "failed")], ids=str)
+async def test_of_what_a_daemon_was_handed_and_never_reported_it_is_not_said_that_it_did_not_begin(
+    remote: Remote, kind: str, outcome: str
+) -> None:
+    async with a_scale(4, password=PASSWORD) as scale:
+        async with open_daemon(remote):
+            device_id = await remote.read(scale)
+        await remote.set_price(device_id, 1, 5.5)
+        remote.desk = replace(remote.desk, operation_seconds=1.0)
+        operation_id = await remote.order(device_id, kind)
+        async with connected(remote) as daemon:
+            await daemon.send(Ready(room=1))
+            while not isinstance(await daemon.receive(), Work):
+                pass
+
+        async def is_over() -> bool:
+            await remote.sweep()
+            return bool(await remote.ends(operation_id))
+
+        await eventually(is_over)
+        ended = await remote.end(operation_id)
+        assert (ended.outcome, ended.code) == (outcome, "NoReport")
+        assert (wording.DOUBT in ended.detail) is (outcome == "unknown")
+        assert (await remote.copy(device_id)).dirty
 
 
 async def test_health_is_exchanges_with_scales_and_nothing_else(remote: Remote) -> None:

@@ -4,16 +4,20 @@ come and go, and their passwords stay readable, or are said not to be (R16, R17)
 import asyncio
 from dataclasses import replace
 from typing import Any, Final
+from uuid import uuid4
 
 from pydantic import SecretStr
 
 from contracts.scale_bridge import DeviceRegistered
 from libs.postgres.pool import acquired
 from libs.security.sealing import Seal, generate_key
+from services.scale_bridge.adapters import bridges
+from services.scale_bridge.handlers import device
 from services.scale_bridge.handlers.secret import Rotated, rotate
 from services.scale_bridge.read_models import device as device_model
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale
 from tests.services.scale_bridge.service import (
+    ANNA,
     BORIS,
     SEAL_KEY,
     Service,
@@ -140,6 +144,41 @@ async def test_null_changes_nothing_and_a_description_can_be_emptied(database: s
 
         assert (same.json()["name"], same.json()["description"]) == ("cheese", "by the door")
         assert (emptied.json()["name"], emptied.json()["description"]) == ("cheese", "")
+
+
+async def test_only_a_bridge_of_ones_own_can_be_named_and_it_can_be_taken_back(
+    database: str,
+) -> None:
+    """For whatever is wrong with one the answer is the same."""
+    mine, boris_own, elsewhere = uuid4(), uuid4(), uuid4()
+    async with open_service(database) as service, service.client() as anna:
+        for tenant, bridge, owner in (
+            ("demo", mine, ANNA),
+            ("demo", boris_own, BORIS),
+            ("other", elsewhere, ANNA),
+        ):
+            await bridges.enrolled(service.deps.desk.pool, tenant, bridge, owner)
+        number = (await anna.post("/devices", json=SCALE)).json()["id"]
+        events = len(await service.events())
+        for bridge in (uuid4(), boris_own, elsewhere):
+            refusals = [
+                await anna.put(f"/devices/{number}", json={"bridge": str(bridge)}),
+                await anna.post("/devices", json=unlike(name="other", bridge=str(bridge))),
+            ]
+            for refused in refusals:
+                assert refused.status_code == 422
+                [fault] = refused.json()["detail"]
+                assert fault["loc"] == ["body", "bridge"]
+                assert "no bridge of yours" in fault["msg"]
+        assert len(await service.events()) == events
+
+        for given, expected in ((mine, mine), (None, mine), ("", None), ("", None)):
+            body = {"bridge": given if given is None else str(given)}
+            answer = await anna.put(f"/devices/{number}", json=body)
+            assert answer.status_code == 200, answer.text
+            assert "bridge" not in answer.json()
+            known = await device.own(service.deps.desk, "demo", ANNA, number)
+            assert known.details.bridge == expected
 
 
 async def test_at_another_address_the_catalogue_must_be_fetched_again(database: str) -> None:

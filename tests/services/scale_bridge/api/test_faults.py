@@ -12,6 +12,8 @@ from httpx import Response
 
 from contracts.scale_bridge import OperationEnded, OperationQueued
 from libs.testing.waiting import eventually
+from services.scale_bridge.adapters.simulator.goods import catalogue as goods
+from services.scale_bridge.adapters.simulator.products import ProductBase
 from services.scale_bridge.adapters.simulator.server import Simulator
 from services.scale_bridge.domain import catalogue
 from services.scale_bridge.domain.showing import wrong
@@ -113,6 +115,77 @@ async def test_every_fault_leaves_the_copy_as_it_was(
                     assert answer.json()["code"] == expected.code, case
                     assert isinstance(answer.json()["detail"], str), case
                     assert await device.cached() == before, case
+
+
+UNSTORABLE: dict[str, Callable[[Any], Any]] = {
+    "name": lambda document: document["products"][1].update(name="a\0b"),
+    "x": lambda document: document["products"][1].update(x={"a": ["\0"]}),
+    "code": lambda document: document["products"][1].update(code="9" * 3000),
+    "tare": lambda document: document["products"][1].update(tare="9" * 600_000),
+    "messages": lambda document: document.update(messages=[{"id": 1, "value": "\0"}]),
+}
+
+
+async def test_what_no_table_can_hold_is_refused_and_nothing_is_half_done(database: str) -> None:
+    """(R5, R16, R24)"""
+    async with open_working(database) as service, service.client() as anna:
+        for field, spoil in UNSTORABLE.items():
+            good, bad = goods(3), goods(3)
+            spoil(bad)
+            async with a_scale(base=ProductBase(good)) as scale:
+                device = await a_device(service, anna, scale)
+                await device.set_price(3, 33.0)
+                before, events = await device.cached(), len(await service.events())
+                scale.base.document = bad
+                for answer in (await device.get("/products"), await device.post("/verify")):
+                    assert (answer.status_code, answer.json()["code"]) == (502, "BadCatalogue")
+                    assert f"поле {field}" in answer.json()["detail"]
+                    assert field == "messages" or "PLU 2" in answer.json()["detail"]
+                assert await device.cached() == before
+                new = [type(event).__name__ for event in (await service.events())[events:]]
+                assert set(new) == {"OperationQueued", "OperationSending", "OperationEnded"}
+                scale.base.document = goods(3)
+                await device.fetch()
+            await service.caught_up()
+
+
+async def test_what_a_scale_says_of_itself_is_stored_as_one_line(database: str) -> None:
+    async with (
+        a_scale(3, model="M-ER\0 725\n") as scale,
+        open_working(database) as service,
+        service.client() as anna,
+    ):
+        device = await a_device(service, anna, scale, read=False)
+        probed = await device.post("/probe")
+
+    assert (probed.status_code, probed.json()["outcome"]) == (200, "done")
+    assert probed.json()["detail"].startswith("M-ER 725, ")
+
+
+async def test_a_deleted_product_that_shares_its_plu_stops_no_upload(database: str) -> None:
+    document = goods(3)
+    twin = {**document["products"][1], "id": 99, "code": 99, "deleted": True, "price": 1.0}
+    for products in ([twin, *document["products"]], [*document["products"], twin]):
+        base = ProductBase({**document, "products": products})
+        async with open_device(database, base=base) as device:
+            await device.set_price(2, 99.5)
+            await device.upload()
+            assert await device.is_dirty() is False
+            assert {item["price"] for item in base.products if item["pluNumber"] == 2} >= {99.5}
+            assert (await device.ended(await device.order("upload", full=True)))["code"] == ""
+            assert (await device.ended(await device.order("refresh")))["outcome"] == "verified"
+
+
+async def test_a_plu_of_two_products_is_named_when_it_is_not_sent(database: str) -> None:
+    document = goods(3)
+    document["products"][2]["pluNumber"] = 2
+    async with open_device(database, base=ProductBase(document), read=False) as device:
+        await device.put("/strictness", relaxed=["unique_plus"], reason="two with one PLU")
+        await device.fetch()
+        refused = await device.ended(await device.order("upload", full=True))
+
+    assert (refused["outcome"], refused["code"]) == ("failed", "BadCatalogue")
+    assert "PLU 2, поле pluNumber" in refused["detail"]
 
 
 ITEMS = 6

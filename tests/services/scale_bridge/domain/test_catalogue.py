@@ -16,6 +16,7 @@ from services.scale_bridge.adapters.simulator.goods import catalogue as goods
 from services.scale_bridge.domain import catalogue
 from services.scale_bridge.domain.catalogue import (
     Strictness,
+    by_key,
     check,
     digest,
     find,
@@ -25,6 +26,10 @@ from services.scale_bridge.domain.catalogue import (
     written,
 )
 from services.scale_bridge.domain.fault import BadCatalogue, Flaw
+from services.scale_bridge.domain.model import PERMISSIVE
+from services.scale_bridge.domain.problems import problems
+from services.scale_bridge.domain.showing import differing, wrong
+from services.scale_bridge.domain.wording import sentence_of
 
 Reader: TypeAlias = Callable[..., Any]
 
@@ -51,6 +56,18 @@ BAD = [
     (b'{"products":[{"pluNumber":1},{"pluNumber":1}]}', Flaw.DUPLICATE_PLU),
     (b'{"products":[{"pluNumber":1},{"pluNumber":"1"}]}', Flaw.DUPLICATE_PLU),
     (b'{"products":[{"pluNumber":1},{"pluNumber":1.0}]}', Flaw.DUPLICATE_PLU),
+    *(
+        (f'{{"products":[{item}],"messages":{beside}}}'.encode(), Flaw.NOT_STORABLE)
+        for item, beside in (
+            ('{"name":"a\\u0000"}', "[]"),
+            ('{"a\\u0000":1}', "[]"),
+            ('{"x":{"y":["\\u0000"]}}', "[]"),
+            ("{}", '[{"value":"\\u0000"}]'),
+            (f'{{"pluNumber":"{"1" * 101}"}}', "[]"),
+            (f'{{"pluNumber":1,"code":{"9" * 101}}}', "[]"),
+            (f'{{"name":"{"я" * 40_000}"}}', "[]"),
+        )
+    ),
 ]
 
 GOOD = [
@@ -59,6 +76,8 @@ GOOD = [
     '{"products":[{},{"name":"без PLU"},{"pluNumber":null},{"pluNumber":1}],"x":{"y":[1.5]}}',
     '{"products":[{"pluNumber":"01"},{"pluNumber":1}]}',
     '{"products":[{"name":"\\ud83d\\ude00\\n"}]}',
+    '{"products":[{"name":"\\\\u0000"}]}',
+    '{"products":[{"pluNumber":1,"deleted":true},{"pluNumber":1},{"pluNumber":1,"deleted":true}]}',
     json.dumps(goods(200), ensure_ascii=False),
 ]
 
@@ -181,6 +200,47 @@ def test_plus_are_compared_as_text() -> None:
 
     assert places == {"7": 1, "1": 2, "01": None, "None": None}
     assert plu_of({"pluNumber": 3.0}) == "3"
+
+
+@EACH_READER
+@pytest.mark.parametrize(
+    ("products", "product", "field"),
+    [
+        ('{"pluNumber":7},{"pluNumber":"7"}', "7", "pluNumber"),
+        ('{"pluNumber":7,"name":"\\u0000"}', "7", "name"),
+        (f'{{"code":5,"id":"{"1" * 101}"}}', "code:5", "id"),
+    ],
+    ids=["repeated", "NUL", "too long"],
+)
+def test_a_refusal_names_product_and_field(
+    read: Reader, products: str, product: str, field: str
+) -> None:
+    with pytest.raises(BadCatalogue) as caught:
+        read(f'{{"products":[{products}]}}'.encode())
+
+    assert (caught.value.product, caught.value.field) == (product, field)
+    text = sentence_of(caught.value)
+    assert field in text
+    assert product in text
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_product_marked_as_deleted_gives_way_to_one_with_its_plu(first: bool) -> None:
+    alive, gone = {"pluNumber": 1, "price": 2}, {"pluNumber": 1, "deleted": True}
+    both = {"products": [gone, alive] if first else [alive, gone]}
+    dearer = {"products": [{**item, "price": 3} for item in both["products"]]}
+
+    place = find(both, "1")
+    assert place is not None
+    assert both["products"][place] is alive
+    assert by_key(both) == {"1": alive}
+    assert only(both, {"1"}) == {"products": [alive]}
+    assert not problems(both, PERMISSIVE)
+    assert wrong(both, {"products": [alive]}) == wrong(both, both) == frozenset()
+    assert wrong(dearer, both) == {"1"}
+    assert differing(both, dearer) == {"products": [{**alive, "price": 3}]}
+    assert wrong({"products": [gone]}, {"products": []}) == frozenset()
+    assert wrong({"products": [gone]}, {"products": [alive]}) == {"1"}
 
 
 def test_a_product_without_a_plu_goes_by_its_code_or_id() -> None:

@@ -1,5 +1,6 @@
 """A schedule: due, claimed, run, coalesced, shifted by its device only (R8, R10, S10 to S13)."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,9 +14,11 @@ from libs.testing.decisions import decision_table, row
 from services.scale_bridge.domain.schedule import (
     MOST_MINUTES,
     SCHEDULE,
+    SPREAD,
     BadInterval,
     SchedulingOff,
     following,
+    late_start,
     run_id,
 )
 from services.scale_bridge.domain.schedule_commands import ClaimRun, RecordRun, SetSchedule
@@ -57,7 +60,14 @@ def ran(error: str | None = None) -> ScheduleRan:
 
 ON, OFF, RUNNING = [was_set()], was_set(enabled=False), [was_set(), claimed()]
 LATE, RECORD = hours(7.5), made(RecordRun, error=None, now=hours(1.1))
-COALESCED = claimed(at=LATE, next_run_at=hours(8))
+BEGINS = late_start(DEVICE, DUE, LATE, within=SPREAD)
+COALESCED = made(
+    ScheduleClaimed,
+    claimed_at=LATE,
+    begins_at=BEGINS,
+    next_run_at=BEGINS + timedelta(hours=1),
+)
+A_LITTLE_LATE = late_start(DEVICE, DUE, hours(1.9), within=SPREAD)
 
 test_what_is_decided = decision_table(
     SCHEDULE,
@@ -76,6 +86,10 @@ test_what_is_decided = decision_table(
     row("it can be switched off there", [], set_to(enabled=False, may_run=False), OFF),
     row("what is not due is not claimed", ON, claim(hours(0.99))),
     row("what is due is claimed", ON, claim(DUE), claimed()),
+    row(
+        "after a run that was a little late the beat is kept",
+        *(ON, claim(hours(1.9)), replace(claimed(at=hours(1.9)), begins_at=A_LITTLE_LATE)),
+    ),
     row("a run under way is not claimed again (S12)", RUNNING, claim(DUE)),
     row("however long it takes (S12)", RUNNING, claim(hours(5))),
     row("what became of a run is recorded", RUNNING, RECORD, ran()),
@@ -84,10 +98,32 @@ test_what_is_decided = decision_table(
 )
 
 
-def test_after_downtime_there_is_one_run_and_the_beat_is_kept() -> None:
+def test_after_downtime_there_is_one_run_and_then_a_whole_interval() -> None:
     """R10: coalesced."""
     Scenario(SCHEDULE).given(*ON).when(claim(LATE)).then(COALESCED)
     Scenario(SCHEDULE).given(*ON, COALESCED, ran()).when(claim(LATE)).then_nothing()
+
+
+@given(st.integers(1, 60), st.integers(3, 9), st.sets(st.uuids(), min_size=6, max_size=6))
+def test_what_was_missed_of_many_scales_does_not_begin_at_once(
+    interval: int, missed: int, ids: set[UUID]
+) -> None:
+    """Nor does the run after it, and every scale has a whole interval in between (R10)."""
+    length = timedelta(minutes=interval)
+    history = [replace(was_set(), interval_minutes=interval)]
+    now = DUE + length * missed
+    runs = []
+    for device in map(DeviceId, sorted(ids)):
+        [run] = SCHEDULE.decide(
+            SCHEDULE.state_after(history), replace(claim(now), device_id=device)
+        )
+        assert isinstance(run, ScheduleClaimed)
+        runs.append(run)
+
+    begins = [run.begins_at or now for run in runs]
+    assert len({*begins}) == len(runs)
+    assert all(now <= at <= now + min(SPREAD, length / 2) for at in begins)
+    assert [run.next_run_at - at for run, at in zip(runs, begins, strict=True)] == [length] * 6
 
 
 @given(

@@ -14,7 +14,7 @@ import pytest
 from contracts.scale_bridge import DeviceId, OperationId, OperationSending
 from libs.postgres.pool import acquired
 from libs.testing.waiting import eventually
-from services.scale_bridge.adapters import bridge_wire
+from services.scale_bridge.adapters import bridge_wire, bridges
 from services.scale_bridge.adapters.simulator.goods import catalogue
 from services.scale_bridge.adapters.simulator.products import ProductBase
 from services.scale_bridge.adapters.wire import Step
@@ -133,8 +133,11 @@ async def test_a_daemon_that_dies_in_the_middle_brings_it_to_an_end_when_it_is_b
 async def test_work_of_other_tenants_and_owners_is_none_of_the_daemons(remote: Remote) -> None:
     async with a_scale(5, password=PASSWORD) as scale:
         remote.owner = uuid4()
+        # It was theirs when they named it, and has been let in by another since.
+        await bridges.enrolled(remote.desk.pool, remote.tenant, BRIDGE, remote.owner)
         foreign = await remote.order(await remote.register(scale), "fetch")
         remote.owner = OWNER
+        await bridges.enrolled(remote.desk.pool, remote.tenant, BRIDGE, OWNER)
         device_id = await remote.register(scale)
         other_tenants = job(operation.new_id(), device_id, "birch")
         await remote.desk.work.put(other_tenants, BRIDGE, remote.desk.clock())

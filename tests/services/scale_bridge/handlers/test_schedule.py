@@ -90,6 +90,20 @@ async def test_a_due_run_is_begun_by_exactly_one_worker(database: str) -> None:
     assert {(one.kind, one.asked_by) for one in queued} == {("refresh", "schedule")}
 
 
+async def test_six_scales_whose_workers_were_away_do_not_catch_up_at_once(database: str) -> None:
+    """R10"""
+    async with open_service(database) as service, service.client() as anna:
+        for _ in range(6):
+            await put_interval(anna, await register(anna), True, 60)
+        await service.caught_up()
+        assert await begin_due(service, utc_now() + timedelta(hours=4)) == 6
+        claimed = await service.events(ScheduleClaimed)
+        starts = await service.fetch_value("SELECT count(DISTINCT not_before) FROM work")
+
+    assert starts == 6
+    assert {one.next_run_at - one.begins_at for one in claimed} == {timedelta(hours=1)}
+
+
 async def test_a_worker_that_claims_and_dies_leaves_the_run_to_the_next(database: str) -> None:
     """R10, R25: a claim says what is to be ordered."""
     async with open_service(database) as service, service.client() as anna:

@@ -1,0 +1,144 @@
+"""Whatever was changed since a reading was ordered, in whatever order, and whatever was read: each
+change is made again on what was read, or nothing is changed at all (R7, R8)."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.scale_bridge import CatalogueReverted, ProductEdited, ScaleBridgeEvent
+from libs.errors import Refused
+from services.scale_bridge.domain.catalogue import by_key
+from services.scale_bridge.domain.copy import catalogue_with
+from services.scale_bridge.domain.copy_commands import DropMessage, RefreshDates, SetMessage
+from services.scale_bridge.domain.copy_fetched import EditedMeanwhile, set_by_people
+from services.scale_bridge.domain.product import BadFields
+from tests.services.scale_bridge.copies import a_product, edit, fetch, made, was_fetched
+
+PLUS = ("1", "2", "3", "4")
+STORED = {
+    "products": [a_product(int(plu), name="a") for plu in PLUS[:3]],
+    "messages": [{"id": 1, "value": "a", "deleted": False}],
+}
+
+edits = st.builds(
+    lambda plu, fields: edit(plu, **fields),
+    st.sampled_from(PLUS),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "price": st.sampled_from([10.0, 11, 12.5]),
+            "name": st.sampled_from("abc"),
+            "shelfLife": st.integers(0, 3),
+            "sellByDate": st.sampled_from(["01-03-26", ""]),
+            "pluNumber": st.integers(1, 4),
+            "message": st.sampled_from([None, 1, 2]),
+        },
+    ),
+)
+texts = st.builds(
+    lambda number, value: made(SetMessage, message=str(number), value=value),
+    st.integers(1, 2),
+    st.sampled_from("abc"),
+)
+drops = st.builds(lambda number: made(DropMessage, message=str(number)), st.integers(1, 2))
+commands = st.lists(edits | texts | drops | st.just(made(RefreshDates)), max_size=8)
+read_documents = st.fixed_dictionaries(
+    {
+        "products": st.lists(
+            st.builds(
+                lambda plu, price, name: a_product(int(plu), price=price, name=name),
+                *(st.sampled_from(PLUS), st.sampled_from([10.0, 11, 7]), st.sampled_from("ad")),
+            ),
+            unique_by=lambda item: item["pluNumber"],
+            min_size=1,
+        ),
+        "messages": st.lists(
+            st.builds(lambda n: {"id": n, "value": "d", "deleted": False}, st.integers(1, 2)),
+            unique_by=lambda one: one["id"],
+        ),
+    }
+)
+
+
+@given(commands, st.integers(0, 8), read_documents)
+def test_what_was_changed_meanwhile_is_on_top_of_what_was_read(
+    changes: list[Any], before: int, read: dict[str, Any]
+) -> None:
+    aggregate = catalogue_with({"first": STORED, "read": read})
+    history: list[ScaleBridgeEvent] = [was_fetched(1)]
+    copy = aggregate.state_after(history)
+    since, meanwhile = 1, list[ScaleBridgeEvent]()
+    for number, command in enumerate(changes):
+        try:
+            events = aggregate.decide(copy, command)
+        except (Refused, BadFields):
+            continue
+        copy = aggregate.state_after([*history, *events])
+        history += events
+        if number < before:
+            since = copy.revision
+        else:
+            meanwhile += events
+    command = fetch("read", read)
+    try:
+        taken = aggregate.decide(copy, made(type(command), **_given(command, meanwhile)))
+    except EditedMeanwhile:
+        assert meanwhile
+        return
+
+    after = aggregate.state_after([*history, *taken])
+    assert after.document is not None
+    assert after.on_scale == "read"
+    assert after.dirty is (after.document != read)
+    revisions = [getattr(event, "revision", 0) for event in taken]
+    assert revisions == sorted(revisions)
+    if not meanwhile:
+        assert after.document == read
+    assert _touched(after.document, meanwhile) == _touched(copy.document or {}, meanwhile)
+    assert since <= copy.revision
+
+
+def _given(command: Any, changes: list[ScaleBridgeEvent]) -> dict[str, Any]:
+    named = ("device_id", "operation_id", "content", "document", "now")
+    return {**{name: getattr(command, name) for name in named}, "changes": changes}
+
+
+def _touched(document: Any, changes: list[ScaleBridgeEvent]) -> dict[tuple[str, str], Any]:
+    """The fields that people set in the changes, as a document has them by its last PLUs."""
+    found = {}
+    for name in ("price", "name", "shelfLife", "sellByDate", "message"):
+        for plu in set_by_people(changes, {name}):
+            found[plu, name] = by_key(document)[plu].get(name)
+    return found
+
+
+def test_a_revision_that_was_brought_back_meanwhile_stays() -> None:
+    aggregate = catalogue_with({"first": STORED})
+    back = made(CatalogueReverted, revision=3, content="first", items=3, to_revision=1)
+    edited = made(ProductEdited, revision=2, plu="1", before={"price": 10.0}, after={"price": 1.0})
+    copy = aggregate.state_after([was_fetched(1), edited, back])
+    read = {"products": [a_product(1)]}
+
+    [doubted] = aggregate.decide(
+        copy, made(type(fetch()), content="x", document=read, changes=[edited, back])
+    )
+
+    after = aggregate.evolve(copy, doubted)
+    assert (after.document, after.on_scale, after.dirty) == (STORED, "x", True)
+
+
+@pytest.mark.parametrize(
+    ("plu", "fields"),
+    [("3", {"price": 5}), ("1", {"pluNumber": 9})],
+    ids=["the product is gone", "its new PLU is another's"],
+)
+def test_what_cannot_be_made_again_changes_nothing(plu: str, fields: dict[str, Any]) -> None:
+    aggregate = catalogue_with({"first": STORED})
+    copy = aggregate.state_after([was_fetched(1)])
+    changes = aggregate.decide(copy, edit(plu, **fields))
+    read = {"products": [a_product(1), a_product(9)]}
+
+    with pytest.raises(EditedMeanwhile):
+        aggregate.decide(copy, made(type(fetch()), content="x", document=read, changes=changes))

@@ -1,0 +1,215 @@
+"""An operation with a scale, whoever does it: what may be said of each way it ends (R4, R16), and
+how often the scale is connected to for it (R3, R6)."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from contracts.scale_bridge import DeviceId, OperationId
+from libs.postgres.pool import Pool
+from libs.testing.clock import Clock
+from services.scale_bridge.adapters.driver import Driver
+from services.scale_bridge.adapters.local_turns import LocalCircuits, LocalTurns
+from services.scale_bridge.adapters.pace import LocalPace, Pace
+from services.scale_bridge.adapters.simulator.server import Simulator
+from services.scale_bridge.adapters.wire import Step
+from services.scale_bridge.domain import wording
+from services.scale_bridge.domain.address import Policy
+from services.scale_bridge.domain.breaker import Rules
+from services.scale_bridge.domain.operation_commands import Kind, Outcome
+from services.scale_bridge.handlers.errand import Errand, Gear
+from services.scale_bridge.handlers.perform import perform
+from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, priced
+from tests.services.scale_bridge.remote import BRIDGE
+
+
+class Listener:
+    """Hears how far it is, and wants it to go on."""
+
+    async def begun(self, attempt: int) -> None:
+        """Compare `Told`."""
+
+    async def applied(self, items: int) -> None:
+        """Compare `Told`."""
+
+
+@dataclass
+class Counted:
+    """A pace that lets everything through at once, and counts it."""
+
+    reserved: int = 0
+
+    async def reserve(self, _: object) -> float:
+        """Compare `Pacing`."""
+        self.reserved += 1
+        return 0.0
+
+
+@dataclass
+class Bench:
+    """What an operation is done with. The breaker opens after `failures`."""
+
+    driver: Driver
+    clock: Clock = field(default_factory=Clock)
+    pace: Counted = field(default_factory=Counted)
+    failures: int = 99
+
+    def __post_init__(self) -> None:
+        self.circuits = LocalCircuits(Rules(failures=self.failures), self.clock)
+
+    async def do(self, scale: Simulator, kind: Kind = Kind.UPLOAD, **different: Any) -> Any:
+        """Do it with a scale of four products, whose prices are to be others."""
+        given: dict[str, Any] = {
+            "operation_id": OperationId(BRIDGE),
+            "device_id": DeviceId(BRIDGE),
+            "kind": kind,
+            "address": scale.host,
+            "port": scale.port,
+            "password": PASSWORD,
+            "seconds": 60.0,
+            "wanted": priced(4, 99.5),
+            "known": priced(4, 1.0),
+        }
+        gear = Gear(
+            driver=self.driver,
+            turns=LocalTurns(),
+            circuits=self.circuits,
+            pace=self.pace,
+            policy=Policy(special=True),
+            holder="test",
+            chance=lambda: 0.0,
+        )
+        return await perform(gear, Errand(**(given | different)), Listener())
+
+
+WAYS: list[tuple[tuple[str, ...], Outcome, str, str]] = [
+    (("off",), Outcome.FAILED, "Unreachable", wording.sentence("Unreachable")),
+    (("idle",), Outcome.FAILED, "Disconnected", wording.sentence("Disconnected")),
+    (("pw",), Outcome.FAILED, "WrongPassword", wording.sentence("WrongPassword")),
+    (("rst:13/02",), Outcome.FAILED, "Disconnected", wording.sentence("Disconnected")),
+    (("rst:13/03",), Outcome.FAILED, "NotShown", wording.UNCONFIRMED_NOT_SHOWN),
+    (("fin:13/03",), Outcome.FAILED, "NotShown", wording.UNCONFIRMED_NOT_SHOWN),
+    (("rst:13/03*1",), Outcome.VERIFIED, "", ""),
+    (
+        ("rst:13/03", "rst:14"),
+        Outcome.UNKNOWN,
+        "UnknownOutcome",
+        wording.sentence("UnknownOutcome"),
+    ),
+    (("rst:13/09",), Outcome.VERIFIED, "", ""),
+    (
+        ("rst:13/09", "rst:14"),
+        Outcome.UNKNOWN,
+        "UnknownOutcome",
+        wording.sentence("UnknownOutcome"),
+    ),
+    (("check2",), Outcome.FAILED, "ImportFailed", wording.sentence("ImportFailed")),
+    (("lie",), Outcome.FAILED, "NotShown", wording.CONFIRMED_NOT_SHOWN),
+    (("lie*1",), Outcome.VERIFIED, "", ""),
+    (("rst:13/03*1", "lie"), Outcome.FAILED, "NotShown", wording.CONFIRMED_NOT_SHOWN),
+    (("rst:14",), Outcome.DONE, "", ""),
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: " ".join(way[0]))
+async def test_no_text_says_more_than_is_known(
+    driver: Driver, way: tuple[tuple[str, ...], Outcome, str, str]
+) -> None:
+    faults, *expected = way
+    async with a_scale(4) as scale:
+        scale.faults.set(faults)
+        if "off" in faults:
+            await scale.power_cut()
+        done = await Bench(driver).do(scale)
+        frames = list(scale.transcript.frames)
+
+    assert [done.outcome, done.code, done.detail] == expected
+    confirmed = any(
+        (one.direction, one.step) == ("out", Step.CHECK) and one.head[4:6] == b"\0\0"
+        for one in frames
+    )
+    was_read = any((one.direction, one.step) == ("out", Step.CHUNK) for one in frames)
+    was_sent = any((one.direction, one.step) == ("in", Step.SEND) for one in frames)
+    assert confirmed or "подтвердили" not in done.detail.replace("не подтвердили", "")
+    assert was_read or "показывают" not in done.detail
+    assert was_sent or "Данные отправлены" not in done.detail
+    assert done.doubtful or done.outcome is not Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize("code", [*wording.SENTENCES, "SomethingNew"])
+def test_a_sentence_of_an_unknown_outcome_says_that_it_is_unknown(code: str) -> None:
+    known, unknown = wording.sentence(code), wording.sentence(code, Outcome.UNKNOWN)
+
+    assert wording.DOUBT not in known
+    assert wording.DOUBT in unknown or "не подтвердили" in unknown
+    assert unknown.startswith(known)
+
+
+@pytest.mark.parametrize("kind", Kind)
+async def test_of_a_scale_that_is_silent_one_connection_is_made_per_cool_down(
+    driver: Driver, kind: Kind
+) -> None:
+    """(R6) However often an operation would try it otherwise."""
+    bench = Bench(driver, failures=1)
+    async with a_scale(4, "idle") as scale:
+        assert (await bench.do(scale, kind)).code == "Disconnected"
+        for _ in range(3):
+            before = scale.transcript.connections
+            bench.clock.advance(seconds=31)
+            codes = [(await bench.do(scale, kind)).code for _ in range(3)]
+            assert codes == ["Disconnected", "CircuitOpen", "CircuitOpen"]
+            assert scale.transcript.connections == before + 1
+        scale.faults.set(["idle*1"])
+        bench.clock.advance(seconds=31)
+        assert (await bench.do(scale, kind)).code == "Disconnected"
+        bench.clock.advance(seconds=31)
+        assert (await bench.do(scale, kind)).code in ("", "NotShown")
+
+
+@pytest.mark.parametrize(
+    ("kind", "faults"),
+    [
+        (Kind.FETCH, ["rst:14*2"]),
+        (Kind.UPLOAD, ["rst:13/03*1"]),
+        (Kind.UPLOAD, ["lie", "busy*1"]),
+        (Kind.UPLOAD, ["badproduct:3:no"]),
+        (Kind.VERIFY, ["idle*2"]),
+        (Kind.PROBE, ["idle"]),
+    ],
+    ids=str,
+)
+async def test_every_connection_to_a_scale_is_paced(
+    driver: Driver, kind: Kind, faults: list[str]
+) -> None:
+    """(R3) First and repeated, to send, to read back, to find a culprit."""
+    bench = Bench(driver)
+    async with a_scale(4, *faults) as scale:
+        await bench.do(scale, kind, diagnose=True)
+
+        assert scale.transcript.connections == bench.pace.reserved > 1
+
+
+async def test_connections_are_reserved_one_after_the_other_by_all_who_ask(pool: Pool) -> None:
+    """(R3) Over all processes; each scale by itself."""
+    async with a_scale(1) as one, a_scale(1) as other:
+        paces = [Pace(pool, 60.0) for _ in range(4)]
+        waits = await asyncio.gather(*(pace.reserve(endpoint(one)) for pace in paces))
+        assert [round(wait / 60) for wait in sorted(waits)] == [0, 1, 2, 3]
+        assert round(await paces[0].reserve(endpoint(other))) == 0
+        assert {await Pace(pool, 0.0).reserve(endpoint(one)) for _ in range(3)} == {0.0}
+
+
+async def test_a_daemon_paces_its_own_connections() -> None:
+    """(R3)"""
+    now = 0.0
+    pace = LocalPace(1.0, lambda: now)
+    async with a_scale(1) as one, a_scale(1) as other:
+        waits = [await pace.reserve(endpoint(one)) for _ in range(3)]
+        assert waits == [0.0, 1.0, 2.0]
+        assert await pace.reserve(endpoint(other)) == 0.0
+        now = 2.5
+        assert await pace.reserve(endpoint(one)) == 0.5
+        now = 99.0
+        assert await pace.reserve(endpoint(one)) == 0.0
