@@ -2,11 +2,21 @@
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 
 MASK = "********"
@@ -77,6 +87,9 @@ class Settings(BaseModel):
 class ServiceSettings(Settings):
     """What every service must be told. A port of 0 means any free one.
 
+    The profile `test` is for suites that were written against another system: it answers on
+    loopback only, because what is secret elsewhere is known to everybody there.
+
     The body of a request may rest for `body_seconds`, and for longer than that altogether only
     while it comes at `body_bytes_per_second`.
     """
@@ -84,7 +97,7 @@ class ServiceSettings(Settings):
     database_url: Dsn
     kafka_bootstrap_servers: str = Field(min_length=1)
     topic_prefix: str = Field(default="tillstream", pattern=r"^[a-z][a-z0-9-]*$")
-    profile: Literal["demo", "local", "production"] = "production"
+    profile: Literal["demo", "test", "local", "production"] = "production"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://")
     http_host: str = "127.0.0.1"
@@ -93,6 +106,22 @@ class ServiceSettings(Settings):
     pool_size: int = Field(default=5, ge=1, le=100)
     body_seconds: float = Field(default=20.0, gt=0)
     body_bytes_per_second: float = Field(default=500.0, gt=0)
+
+    @field_validator("http_host")
+    @classmethod
+    def _stays_at_home(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("profile") == "test" and not _is_loopback(value):
+            raise ValueError("must be a loopback address in the profile test")
+        return value
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def describe(settings: Settings) -> list[tuple[str, str]]:
@@ -148,7 +177,7 @@ def _refuse_weak_secrets(
     names: Mapping[str, str],
 ) -> None:
     profile = cls.model_fields.get("profile")
-    if given.get("profile", profile.default if profile else None) == "demo":
+    if given.get("profile", profile.default if profile else None) in ("demo", "test"):
         return
     for field, info in cls.model_fields.items():
         if not _is_secret(info) or _is_dsn(info):

@@ -53,6 +53,8 @@ def up() -> None:
         with Stack(settings, tell=console.print, interruption=interruption) as stack:
             stack.up()
             console.print(f"Everything is up: {stack.gateway_url}  (Ctrl-C stops it)")
+            if settings.profile == "test":
+                console.print("Profile test: no rate limits; +77011234567 logs in with 123456.")
             watch(stack, console)
             console.print("Stopping …")
         console.print(f"Everything has stopped. What was stored is kept in {settings.home}.")

@@ -11,7 +11,7 @@ from deploy.local.trouble import CannotStart
 ROOT = Path(__file__).parents[2]
 """The folder of the project: services are run from it."""
 
-Profile: TypeAlias = Literal["demo", "local"]
+Profile: TypeAlias = Literal["demo", "test", "local"]
 GATEWAY_PORT = 8080
 
 
@@ -54,7 +54,7 @@ def _profile(text: str) -> Profile:
             return profile  # type: ignore[no-any-return]
     raise CannotStart(
         f"TILLSTREAM_PROFILE is {text!r}, which `make up` does not know.",
-        remedy="Leave it out, or set it to local or demo.",
+        remedy="Leave it out, or set it to local, demo or test.",
     )
 
 

@@ -13,7 +13,7 @@ from libs.security.tokens import LONGEST_PASS, KeyRing
 from libs.settings import ServiceSettings
 from services.gateway.adapters.access_tokens import ON_DEVICE
 from services.gateway.adapters.limits import allowances
-from services.gateway.domain.door import Door
+from services.gateway.domain.door import Door, Limit
 from services.gateway.domain.doors import DOORS
 from services.gateway.domain.realm import BRIDGE, DEVICE, Place, Realm
 from services.gateway.domain.session import Term
@@ -236,6 +236,21 @@ class Settings(ServiceSettings):
     def doors_by_host(self) -> Mapping[str, str]:
         """The name of the door by the host name that is bound to it."""
         return _hosts(self.hosts)
+
+    @property
+    def rate_limits(self) -> Mapping[Limit, str]:
+        """The limits of each kind of route; none in the profile `test`."""
+        if self.profile == "test":
+            return {}
+        return {
+            Limit.INGEST: self.rate_limit_ingest,
+            Limit.DASHBOARD: self.rate_limit_dashboard,
+            Limit.REMOVAL: self.rate_limit_removal,
+            Limit.EXPORT: self.rate_limit_export,
+            Limit.LOGIN: self.rate_limit_login,
+            Limit.FAILED_LOGIN: self.rate_limit_failed_login,
+            Limit.REGISTRATION: self.rate_limit_registration,
+        }
 
     @property
     def token_issuer(self) -> str:

@@ -38,6 +38,17 @@ class Exceeded:
     retry_after: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Left:
+    """How many more requests a limit takes, and in how many seconds it begins anew."""
+
+    name: str
+    quota: int
+    window_seconds: int
+    remaining: int
+    reset_seconds: int
+
+
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """One limit, of a key or account at an address, or of all requests `by` key or tenant."""
@@ -102,6 +113,16 @@ class Limits:
                 return over
         return None
 
+    async def left(
+        self, limit: Limit, *, key: str, address: str, tenant: str | None = None
+    ) -> Left | None:
+        """What is left of the limit that will be used up first; nothing is counted."""
+        found = []
+        for allowance in self._allowances.get(limit, ()):
+            if (whose := _whose(allowance, key, address, tenant)) is not None:
+                found.append(await self._left(limit, allowance.item, (limit, *whose)))
+        return min(filter(None, found), key=lambda one: one.remaining / one.quota, default=None)
+
     async def test(self, limit: Limit, *, key: str, address: str) -> Exceeded | None:
         """What `hit` would say now; nothing is counted."""
         for allowance in self._allowances.get(limit, ()):
@@ -128,6 +149,20 @@ class Limits:
         except (StorageError, TimeoutError) as error:
             log.warning("rate limits not counted", reason=type(error).__name__)
         return None
+
+    async def _left(self, name: str, item: RateLimitItem, who: tuple[str, ...]) -> Left | None:
+        try:
+            async with asyncio.timeout(STORAGE_SECONDS):
+                stats = await self._limiter.get_window_stats(item, *who)
+        except (StorageError, TimeoutError):
+            return None
+        return Left(
+            name=name,
+            quota=item.amount,
+            window_seconds=item.get_expiry(),
+            remaining=max(0, stats.remaining),
+            reset_seconds=max(1, ceil(stats.reset_time - time.time())),
+        )
 
     async def _exceeded(self, name: str, item: RateLimitItem, who: tuple[str, ...]) -> Exceeded:
         stats = await self._limiter.get_window_stats(item, *who)

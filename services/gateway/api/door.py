@@ -1,6 +1,6 @@
 """The doors, in raw ASGI: find the door, see who stands there, lead them to the service."""
 
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -16,7 +16,7 @@ from services.gateway.api.behind import fault_behind, fault_of, raw_path, target
 from services.gateway.api.cors import App, Receive, Scope, Send
 from services.gateway.api.head import by_name, overlong
 from services.gateway.api.own import OwnRoutes
-from services.gateway.api.peer import peer_of
+from services.gateway.api.peer import Peer, peer_of
 from services.gateway.api.websocket import WebSockets, refuse
 from services.gateway.deps import Deps
 from services.gateway.domain.caller import Caller
@@ -153,6 +153,8 @@ class _Visit:
             if await body.is_garbage(self.intake, headers):
                 raise fault.not_json() from None
             raise
+        if caller is not None:
+            self.send = await self._saying_what_is_left(caller, peer)
         told = introduced(self.deps, self.found, self.scope["headers"], caller, peer)
         if self.found.rule.idempotent and caller is not None and idempotency.HEADER in headers:
             return await self._once(headers, caller, told)
@@ -160,6 +162,26 @@ class _Visit:
         if isinstance(content, body.Body) and b"content-length" in headers:
             told.append(("Content-Length", headers[b"content-length"].decode("latin-1")))
         return await self._relay(told, content, self.send)
+
+    async def _saying_what_is_left(self, caller: Caller, peer: Peer) -> Send:
+        """With `RateLimit` and `RateLimit-Policy` on whatever is answered."""
+        left = await self.deps.limits.left(
+            self.found.rule.limit,
+            key=str(caller.subject),
+            address=peer.address,
+            tenant=caller.tenant,
+        )
+        if left is None:
+            return self.send
+        headers = [(n.lower().encode(), v.encode()) for n, v in fault.rate_limit(left).items()]
+        send = self.send
+
+        async def with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *headers]}
+            await send(message)
+
+        return with_headers
 
     async def _relay(
         self, told: list[tuple[str, str]], content: bytes | body.Body | None, send: Send

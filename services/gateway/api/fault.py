@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from services.gateway.adapters.limits import Left
 from services.gateway.domain.door import Shape
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -157,6 +158,14 @@ def already_done() -> Fault:
 def another_request() -> Fault:
     """The `Idempotency-Key` was used for another request."""
     return Fault(422, "IdempotencyKeyReused", "The Idempotency-Key belongs to another request")
+
+
+def rate_limit(left: Left) -> dict[str, str]:
+    """What is left of a rate limit, in the fields of draft-ietf-httpapi-ratelimit-headers."""
+    return {
+        "RateLimit-Policy": f'"{left.name}";q={left.quota};w={left.window_seconds}',
+        "RateLimit": f'"{left.name}";r={left.remaining};t={left.reset_seconds}',
+    }
 
 
 def too_many(policy: str, retry_after: int) -> Fault:

@@ -81,7 +81,7 @@ def why_not(outcome: Wrong | Expired | TooMany) -> HTTPException:
 
 def _said(delivery: Delivery) -> dict[str, Any]:
     match delivery.way:
-        case Way.SHOWN:
+        case Way.SHOWN | Way.FIXED:
             return {"message": SHOWN, "delivery_method": delivery.way, "otp": delivery.code}
         case Way.REGISTER:
             link = {"bot_link": delivery.bot_link} if delivery.bot_link else {}

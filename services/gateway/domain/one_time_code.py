@@ -78,12 +78,19 @@ class Unconfirmed:
 Outcome: TypeAlias = Verified | Wrong | Expired | TooMany
 
 
+FIXED_PHONE: Final = "+77011234567"
+FIXED_CODE: Final = "123456"
+"""What the shop's own suites log in with."""
+
+
 class Way(StrEnum):
     """How a code reaches the one who asked for it."""
 
     TELEGRAM = "telegram"
     SHOWN = "debug"
     """In the answer itself, of the demo profile only."""
+    FIXED = "test"
+    """In the answer itself, and always the same: of one phone in the profile `test` only."""
     REGISTER = "need_registration"
     """Not at all, until the phone was shared with the bot."""
     NONE = "none"

@@ -7,22 +7,31 @@ import asyncio
 import re
 import secrets
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 from httpx import Response
+from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from services.gateway.adapters.telegram import webhook_secret
 from services.gateway.api.telegram import SECRET_HEADER
-from services.gateway.domain.one_time_code import DAILY_OF_STRANGERS, TRIES, Verified
+from services.gateway.domain.one_time_code import (
+    DAILY_OF_STRANGERS,
+    FIXED_CODE,
+    FIXED_PHONE,
+    TRIES,
+    Verified,
+)
 from services.gateway.handlers.one_time_code import verify_code
 from tests.services.gateway.adapters.bot_api import TOKEN
 from tests.services.gateway.api.inside import client_of, gateway_on
 from tests.services.gateway.api.shop_door import AUTH, Door, Someone
 from tests.services.gateway.code_desk import BOT_NAME, some_phone
+from tests.services.gateway.conftest import gateway_settings
 
-ASK = f"{AUTH}/request-otp"
+ASK, VERIFY = f"{AUTH}/request-otp", f"{AUTH}/verify-otp"
 PHONE = "+77011234567"
 
 
@@ -68,6 +77,30 @@ async def test_the_demo_shows_the_code(url: str) -> None:
     (line,) = [one for one in lines if "code" in one]
     assert (line["code"], "demo" in line["event"]) == (body["otp"], True)
     assert phone not in str(lines)
+
+
+@pytest.mark.parametrize("profile", ["test", "demo"])
+async def test_suites_of_the_shop_log_in_with_one_code_without_limits_in_their_own_profile_only(
+    url: str, profile: str
+) -> None:
+    phone, right = {"phone": FIXED_PHONE}, {"phone": FIXED_PHONE, "otp_code": FIXED_CODE}
+    async with gateway_on(url, profile=profile) as deps, client_of(deps) as client:
+        asked = [await client.post(ASK, json=phone) for _ in range(12)]
+        tried = [await client.post(VERIFY, json=right) for _ in range(12)]
+        strange = await client.post(VERIFY, json=right | {"otp_code": "123457"})
+
+    said = {(answer.status_code, answer.json().get("delivery_method")) for answer in asked}
+    fixed = profile == "test"
+    assert (said == {(201, "test")}) is fixed
+    assert (asked[0].json().get("otp") == FIXED_CODE) is fixed
+    assert ({answer.status_code for answer in tried} == {200}) is fixed
+    assert strange.status_code == 400
+
+
+def test_the_profile_of_suites_stays_on_this_machine() -> None:
+    for host, fits in (("127.0.0.1", True), ("::1", True), ("0.0.0.0", False), ("till", False)):
+        with nullcontext() if fits else pytest.raises(ValidationError, match="loopback"):
+            gateway_settings("http://127.0.0.1:1", profile="test", http_host=host)
 
 
 async def test_without_a_bot_and_a_demo_there_are_no_codes(url: str) -> None:
