@@ -3,6 +3,7 @@
 Each step may be repeated after a crash: revisions, facts and the one end have ids of their own.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from uuid import uuid5
 
@@ -140,7 +141,9 @@ async def _compared(desk: Desk, case: Case, performed: Performed, read_as: str |
         )
         await catalogue.change(desk, case.job.device_id, command, case.cause)
         if overtaken:
-            await operation.order(desk, _once_more(case))
+            # Of a scale that nobody has any more nothing is to be shown.
+            with suppress(NotFound):
+                await operation.order(desk, _once_more(case))
     elif performed.doubtful or (read_as is not None and not _is_good(performed)):
         await doubt(desk, case.job, case.cause, read_as)
 
