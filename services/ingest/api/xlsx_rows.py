@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from libs.postgres.query import Row
 from services.ingest.adapters.workbook import Column, Layout, Rows
+from services.ingest.domain.cell import fitted
 
 LOG: Final = Layout(
     sheet="scans",
@@ -40,7 +41,7 @@ def log_rows(rows: Iterable[Row], zone: ZoneInfo) -> Rows:
             row["city"],
             row["box"],
             row["code"],
-            row["details"] or "",
+            fitted(row["details"] or ""),
             _seconds(row["received_at"], zone),
             row["source"],
         )

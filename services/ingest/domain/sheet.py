@@ -52,8 +52,9 @@ class Sheet:
     """Where the columns of a sheet are and how its dates are meant.
 
     `places` are the known columns, `named` all places the header has a name for. With
-    `ten_columns` it has exactly the names of before 9 October 2025. `dressed` says that its texts
-    may be dressed up against spreadsheets, as in our CSV (`domain.cell`).
+    `ten_columns` it has exactly the names of before 9 October 2025. `dressed` says that it is a
+    CSV: its texts may be dressed up against spreadsheets (`domain.cell`), and every row has a cell
+    for every name.
     """
 
     name: str
@@ -117,6 +118,7 @@ def scan_of(sheet: Sheet, cells: Sequence[Cell], *, now: datetime) -> ScanRecord
     follows from the sheet's name and the row's content, so that it is the same next time.
     """
     try:
+        _refuse_damaged(sheet, cells)
         reading, received_at = _read(sheet, _placed(sheet, cells))
     except Unfit as unfit:
         return Fault(code=unfit.code, reason=str(unfit))
@@ -149,6 +151,16 @@ def _placed(sheet: Sheet, cells: Sequence[Cell]) -> dict[str, Cell]:
     if nameless:
         raise Unfit("surplus_cells", "it has more cells than the first row has names")
     return found
+
+
+def _refuse_damaged(sheet: Sheet, cells: Sequence[Cell]) -> None:
+    """A row that is torn, or in another encoding, says nothing for certain. Raises Unfit."""
+    for place, cell in enumerate(cells):
+        if isinstance(cell, Lost) and cell.code:
+            names = {place: name for name, place in sheet.places.items()}
+            raise Unfit(cell.code, f"{names.get(place, f'column {place + 1}')} {cell.why}")
+    if sheet.dressed and len(cells) <= max(sheet.named):
+        raise Unfit("cut_short", "it ends before the last column that the first row names")
 
 
 def _is_shifted(sheet: Sheet, found: Mapping[str, Cell], nameless: Sequence[Cell]) -> bool:
@@ -214,10 +226,12 @@ def _text(sheet: Sheet, cell: Cell, column: str) -> str:
 
 
 def _said(sheet: Sheet, cell: Cell, column: str) -> str:
+    if isinstance(cell, Lost):
+        return _said(sheet, cell.text, column)
     if isinstance(cell, datetime):
         return f"{cell.day:02}.{cell.month:02}.{cell.year:04} {cell:%H:%M:%S}"
     try:
         text = _text(sheet, cell, column)
         return barcode(text) if column == "code" else harmless(text)
     except Unfit:
-        return "" if isinstance(cell, Lost) else harmless(str(cell))
+        return harmless(str(cell))

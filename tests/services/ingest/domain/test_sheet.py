@@ -142,6 +142,15 @@ def test_a_row_that_cannot_be_believed_is_rejected(cells: list[Cell], code: str)
     assert fault(cells) == code
 
 
+def test_in_a_csv_a_row_that_ends_early_or_is_damaged_anywhere_is_rejected_whole() -> None:
+    dressed = sheet([*COLUMNS, "note"], dressed=True)
+    assert scan([*row(), ""], dressed) == scan(row())
+    for cells in ([*row()], [*row()[:-1]], [*row()[:4]]):
+        assert fault(cells, dressed) == "cut_short"
+    assert fault([*row(), Lost("is damaged", "damaged", "\udce2")], dressed) == "damaged"
+    assert fault(row(city=Lost("is damaged", "damaged")), dressed) == "damaged"
+
+
 @pytest.mark.parametrize("column", sorted(set(LIMITS) - {"details"}))
 def test_the_limits_of_a_device_hold_for_rows_too(column: str) -> None:
     assert scan(row(**{column: "x" * LIMITS[column]})).skewed is False
