@@ -57,6 +57,20 @@ def rebuild_commands(service: "Service[Any]") -> typer.Typer:
     return app
 
 
+def rebuild_changed(service: "Service[Any]", names: Sequence[str]) -> int:
+    """Build each of the read models anew and switch to it, because it must differ; an exit status.
+
+    What goes wrong is said in one sentence. Safe to repeat.
+    """
+
+    async def each() -> int:
+        for name in names:
+            await _build(service, name, accept_differences=True, switch=True)
+        return 0
+
+    return _status(each())
+
+
 def park_commands(service: "Service[Any]") -> typer.Typer:
     """`park list | retry | drop`."""
     app = typer.Typer(no_args_is_help=True, help="Streams set aside because they failed.")
@@ -80,16 +94,18 @@ def park_commands(service: "Service[Any]") -> typer.Typer:
 
 
 def _answer(program: Coroutine[Any, Any, int]) -> None:
+    raise typer.Exit(_status(program))
+
+
+def _status(program: Coroutine[Any, Any, int]) -> int:
     """Run it, and say in one sentence what was wrong."""
     try:
-        status = asyncio.run(program)
+        return asyncio.run(program)
     except (Unavailable, RebuildFailed, NoSuchEdition, unpark.NotParked) as error:
         Console(stderr=True).print(str(error), markup=False)
-        status = 1
     except unpark.StillFailing as error:
         Console(stderr=True).print(f"It still fails and stays parked: {error}", markup=False)
-        status = 1
-    raise typer.Exit(status)
+    return 1
 
 
 async def _build(

@@ -7,9 +7,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from services.ingest.domain.sheet import COLUMNS
+from services.ingest.domain.sheet import ALL_COLUMNS
 
-HEADER: Final = ("sheet", "row", "reason", *COLUMNS)
+HEADER: Final = ("sheet", "row", "reason", *ALL_COLUMNS)
 
 
 _AS_IT_WAS: Final = "as it was"

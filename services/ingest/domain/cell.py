@@ -12,7 +12,7 @@ LONGEST: Final = 32_767
 """The most that one cell of a workbook holds, in UTF-16 units."""
 
 _SIGN: Final = r"[=@+\-＝＠＋－]"
-_BEGINNING: Final = rf"\A(?='*(?:{_SIGN}|[\t\r\n]))"
+_BEGINNING: Final = rf"\A(?=[ ']*{_SIGN}|'*[\t\r\n])"
 """What no cell may begin with (§2.9); the wide signs count in spreadsheets of East Asia."""
 _INSIDE: Final = rf"(?<=[,;|:\t\r\n\"])(?=[ ']*{_SIGN})|(?<= )(?='*(?!-\s|[+\-][\d.,]+\s){_SIGN})"
 """The same behind what may separate cells. Behind a blank, which separates words far more often

@@ -9,8 +9,9 @@ from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
 from contracts.ingest import ScanRecorded
+from services.ingest.domain import log_events
 from services.ingest.domain.cell import barcode, harmless
-from services.ingest.domain.day import unix_ms
+from services.ingest.domain.day import unix_ms, written
 from services.ingest.domain.scan import SKEW, Fault, Reading, judge, parse_uuid
 from services.ingest.domain.spreadsheet import (
     DAY_ZERO,
@@ -37,8 +38,10 @@ COLUMNS: Final = (
     "source",
 )
 REQUIRED: Final = ("uuid", "ts", "type", "operator")
+ALL_COLUMNS: Final = (*COLUMNS, log_events.COLUMN)
+"""With the one that only our full export has."""
 
-_NAMES: Final = {name.lower(): name for name in COLUMNS} | {"received_at": "receivedAt"}
+_NAMES: Final = {name.lower(): name for name in ALL_COLUMNS} | {"received_at": "receivedAt"}
 _BEFORE_DETAILS: Final = tuple(name for name in COLUMNS if name != "details")
 _IDS: Final = UUID("0d3f3c52-8a55-5b0e-9a55-6d1c5f5b7e9b")
 
@@ -127,8 +130,49 @@ def scan_of(sheet: Sheet, cells: Sequence[Cell], *, now: datetime) -> ScanRecord
     return judge(reading, received_at=received_at, not_before=sheet.not_before)
 
 
+def events_cell(sheet: Sheet, cells: Sequence[Cell]) -> str:
+    """What the row holds for `domain.log_events`, nothing if it is no row of a full export.
+
+    Raises Unfit if the row is damaged, or that cell was cut.
+    """
+    _refuse_damaged(sheet, cells)
+    return _text(sheet, _by_header(sheet, cells).get(log_events.COLUMN), log_events.COLUMN).strip()
+
+
+def contradicted(sheet: Sheet, cells: Sequence[Cell], scan: ScanRecorded) -> str | None:
+    """The column whose cell says something else than `scan`, which the row is of, if one does.
+
+    A cell that a spreadsheet has spoilt says nothing: a number that was rounded, a time without
+    its seconds.
+    """
+    texts = {
+        "uuid": str(scan.scan_id),
+        "type": scan.kind,
+        "operator": scan.operator,
+        "client": scan.client,
+        "city": scan.city,
+        "box": scan.box,
+        "code": scan.code,
+        "details": scan.details or "",
+        "source": scan.source,
+    }
+    moments = {"ts": scan.effective_at, "receivedAt": scan.received_at}
+    for name, cell in _by_header(sheet, cells).items():
+        try:
+            if name in texts and _text(sheet, cell, name) != texts[name]:
+                return name
+            if name in moments:
+                moment = moment_of(cell, name, zone=sheet.zone, day_zero=sheet.day_zero)
+                if written(moment, sheet.zone) != written(moments[name], sheet.zone):
+                    return name
+        except Unfit as unfit:
+            if unfit.code == "bad_time":
+                return name
+    return None
+
+
 def told(sheet: Sheet, cells: Sequence[Cell]) -> list[str]:
-    """A row as texts in the order of `COLUMNS`, then what no column is named for.
+    """A row as texts in the order of `ALL_COLUMNS`, then what no column is named for.
 
     Written to a CSV file and read again the cells say the same.
     """
@@ -137,7 +181,7 @@ def told(sheet: Sheet, cells: Sequence[Cell]) -> list[str]:
         rest: list[Cell] = []
     except Unfit:
         placed, rest = _by_header(sheet, cells), _nameless(sheet, cells)
-    said = [_said(sheet, placed.get(name), name) for name in COLUMNS]
+    said = [_said(sheet, placed.get(name), name) for name in ALL_COLUMNS]
     return [*said, *(_said(sheet, cell, "") for cell in rest)]
 
 

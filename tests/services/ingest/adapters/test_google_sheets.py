@@ -84,7 +84,7 @@ async def test_the_months_are_read_as_they_are_stored(api: SheetsApi, tmp_path: 
 
 async def test_a_date_is_a_date_and_a_number_of_the_same_size_a_number(tmp_path: Path) -> None:
     moment = datetime.fromisoformat("2025-12-05 08:02:05")
-    rows = [["uuid"], ["5/12", moment, 45996, True], [moment - timedelta(days=45996)]]
+    rows: Grid = [["uuid"], ["5/12", moment, 45996, True], [moment - timedelta(days=45996)]]
     async with serving(SheetsApi({"raw_log_x": rows})) as api:
         found = (await read(api, api.credentials(tmp_path)))["raw_log_x"]
 

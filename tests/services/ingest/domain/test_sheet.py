@@ -219,5 +219,5 @@ def test_a_rejected_row_is_written_whole_even_if_it_is_spoilt() -> None:
     cells = [*row(box=REAL_DATE.replace(month=12, day=5), code=Lost("is a formula")), "-1"]
 
     assert told(sheet(), cells)[6:] == [
-        *("05.12.2025 08:02:05", "", "", "31.10.2025 08:02:09", "pwa", "'-1")
+        *("05.12.2025 08:02:05", "", "", "31.10.2025 08:02:09", "pwa", "", "'-1")
     ]
