@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from aiokafka.errors import KafkaConnectionError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
@@ -103,6 +104,8 @@ def _status(program: Coroutine[Any, Any, int]) -> int:
         return asyncio.run(program)
     except (Unavailable, RebuildFailed, NoSuchEdition, unpark.NotParked) as error:
         Console(stderr=True).print(str(error), markup=False)
+    except KafkaConnectionError:
+        Console(stderr=True).print("Kafka cannot be reached; try again when it can", markup=False)
     except unpark.StillFailing as error:
         Console(stderr=True).print(f"It still fails and stays parked: {error}", markup=False)
     return 1

@@ -20,6 +20,7 @@ from libs.eventsourcing.store import EventStore
 from services.ingest.adapters.rejects import Reject, open_rejects
 from services.ingest.adapters.table import Open, Row, Unreadable, Worksheet
 from services.ingest.domain import identity
+from services.ingest.domain.cell import harmless
 from services.ingest.domain.log_events import Entry
 from services.ingest.domain.scan import Fault
 from services.ingest.domain.sheet import Sheet, WrongSheet, sheet_of, told
@@ -164,11 +165,11 @@ async def _import_page(
     namespace = identity.namespace(run.tenant)
     rows = [(n, cells) for n, cells in page if not all(map(is_blank, cells))]
     entries: dict[UUID, Entry] = {}
-    rejected = []
+    name, rejected = harmless(sheet.name), []
     for number, cells in rows:
         match read(run.store.codec, sheet, cells, now=run.clock()):
             case Fault(code=code, reason=reason):
-                rejected.append([sheet.name, number, f"{reason} [{code}]", *told(sheet, cells)])
+                rejected.append([name, number, f"{reason} [{code}]", *told(sheet, cells)])
             case Entry() as entry:
                 event_id = identity.scan_event(namespace, entry.row.scan_id)
                 # Of two rows with one id the first counts, but a removal is not lost.

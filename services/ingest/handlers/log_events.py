@@ -44,10 +44,12 @@ def read(
     """What a row of a table makes the log hold: the events that it was exported with, or else the
     scan that its cells tell of.
     """
-    try:
-        exported = events_cell(sheet, cells)
-    except Unfit as unfit:
-        return Fault(code=unfit.code, reason=str(unfit))
+    exported = ""
+    if log_events.COLUMN in sheet.places:
+        try:
+            exported = events_cell(sheet, cells)
+        except Unfit as unfit:
+            return Fault(code=unfit.code, reason=str(unfit))
     if not exported:
         scan = scan_of(sheet, cells, now=now)
         return scan if isinstance(scan, Fault) else Entry(scan=scan)

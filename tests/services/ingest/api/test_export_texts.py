@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast
+from typing import TypeAlias, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -128,6 +128,9 @@ def scans(draw: st.DrawFn) -> ScanRecorded:
     )
 
 
+Write: TypeAlias = Callable[[list[Row], ZoneInfo, Path], Path]
+
+
 def a_csv_of(rows: list[Row], zone: ZoneInfo, folder: Path) -> Path:
     """The rows as the CSV export has them."""
     content = csv_lines.head(csv_lines.LOG) + csv_lines.log_lines(rows, zone)
@@ -145,7 +148,7 @@ def a_workbook_of(rows: list[Row], zone: ZoneInfo, folder: Path) -> Path:
 
 
 def imported(
-    exported: list[ScanRecorded], write: Callable[[list[Row], ZoneInfo, Path], Path], zone: ZoneInfo
+    exported: list[ScanRecorded], write: Write, zone: ZoneInfo
 ) -> dict[ScanId, ScanRecorded]:
     """What is in an empty log after the import of an export of these scans."""
     store = Store(MemoryLog(), Codec[IngestEvent](EVENTS))
@@ -169,7 +172,7 @@ def imported(
 @settings(deadline=None, max_examples=40)
 @given(exported=st.lists(scans(), max_size=8, unique_by=lambda scan: scan.scan_id))
 def test_an_export_is_imported_as_what_it_is_of(
-    zone: ZoneInfo, exported: list[ScanRecorded], write: Any
+    zone: ZoneInfo, exported: list[ScanRecorded], write: Write
 ) -> None:
     assert imported(exported, write, zone) == {
         scan.scan_id: replace(scan, source=scan.source or "pwa") for scan in exported
@@ -177,7 +180,9 @@ def test_an_export_is_imported_as_what_it_is_of(
 
 
 @pytest.mark.parametrize("write", [a_csv_of, a_workbook_of])
-def test_every_character_comes_back_alone_and_beside_what_looks_like_an_escape(write: Any) -> None:
+def test_every_character_comes_back_alone_and_beside_what_looks_like_an_escape(
+    write: Write,
+) -> None:
     letters = [chr(n) for n in range(1, 0x10000) if not 0xD800 <= n < 0xE000]
     texts = ["".join(letters[n : n + 400]) for n in range(0, len(letters), 400)]
     texts += [letter for letter in letters if ord(letter) < 0xA0 and not letter.isspace()]

@@ -148,6 +148,18 @@ async def test_rejected_rows_are_written_with_reasons(importer: Importer, tmp_pa
     assert rows[1][10:12] == ['="0042"', "'=1+1"]
 
 
+async def test_a_list_of_rejected_rows_holds_no_formula(importer: Importer, tmp_path: Path) -> None:
+    formula = "=cmd|'x,=y"
+    path = a_csv(tmp_path / f"{formula}.csv", [a_row(1, ts="=1", operator="-1+1", code="+1")])
+
+    (account,) = (await importer(path)).accounts
+
+    with account.rejects.open(encoding="utf-8-sig", newline="") as file:
+        _, cells = list(csv.reader(file, delimiter=";"))
+    assert cells[0] == "'=cmd|'x,'=y"
+    assert [cell for cell in cells if cell.startswith(tuple("=+-@"))] == ['="+1"']
+
+
 async def test_rejected_rows_that_were_mended_are_imported(
     store: Store, importer: Importer, tmp_path: Path
 ) -> None:
