@@ -12,6 +12,7 @@ LONGEST: Final = 32_767
 """The most that one cell of a workbook holds, in UTF-16 units."""
 
 _SIGN: Final = r"[=@+\-＝＠＋－]"
+_ANY_SIGN: Final = re.compile(rf"{_SIGN}|[\t\r\n]")
 _BEGINNING: Final = rf"\A(?=[ ']*{_SIGN}|'*[\t\r\n])"
 """What no cell may begin with (§2.9); the wide signs count in spreadsheets of East Asia."""
 _INSIDE: Final = rf"(?<=[,;|:\t\r\n\"])(?=[ ']*{_SIGN})|(?<= )(?='*(?!-\s|[+\-][\d.,]+\s){_SIGN})"
@@ -37,12 +38,13 @@ def harmless(text: str) -> str:
     Apostrophes before such a sign count as part of it, so `restored` can tell ours from those
     that were there: `=1` becomes `'=1`, and `'=1` becomes `''=1`.
     """
-    return _GUARD.sub("'", text)
+    # Most texts hold no sign at all, and looking for one is quick.
+    return _GUARD.sub("'", text) if _ANY_SIGN.search(text) else text
 
 
 def restored(cell: str) -> str:
     """What `harmless` was given: without the apostrophes it would have put there."""
-    return _GUARDED.sub("", cell)
+    return _GUARDED.sub("", cell) if "'" in cell else cell
 
 
 def barcode(code: str) -> str:

@@ -15,6 +15,7 @@ from services.ingest.domain.day import unix_ms, written
 from services.ingest.domain.scan import SKEW, Fault, Reading, judge, parse_uuid
 from services.ingest.domain.spreadsheet import (
     DAY_ZERO,
+    SPOILT,
     Cell,
     Lost,
     Unfit,
@@ -37,6 +38,7 @@ COLUMNS: Final = (
     "receivedAt",
     "source",
 )
+MOMENTS: Final = frozenset({"ts", "receivedAt"})
 REQUIRED: Final = ("uuid", "ts", "type", "operator")
 ALL_COLUMNS: Final = (*COLUMNS, log_events.COLUMN)
 """With the one that only our full export has."""
@@ -240,11 +242,7 @@ def _read(sheet: Sheet, placed: Mapping[str, Cell]) -> tuple[Reading, datetime]:
     received_at = scanned_at
     if not is_blank(given := placed.get("receivedAt")):
         received_at = moment_of(given, "receivedAt", zone=sheet.zone, day_zero=sheet.day_zero)
-    texts = {
-        name: _text(sheet, placed.get(name), name)
-        for name in COLUMNS
-        if name not in {"ts", "receivedAt"}
-    }
+    texts = {name: _text(sheet, placed.get(name), name) for name in COLUMNS if name not in MOMENTS}
     uuid = texts.pop("uuid").strip()
     ts = unix_ms(scanned_at)
     content = [sheet.name, uuid, ts, unix_ms(received_at), texts]
@@ -272,10 +270,19 @@ def _text(sheet: Sheet, cell: Cell, column: str) -> str:
 def _said(sheet: Sheet, cell: Cell, column: str) -> str:
     if isinstance(cell, Lost):
         return _said(sheet, cell.text, column)
-    if isinstance(cell, datetime):
-        return f"{cell.day:02}.{cell.month:02}.{cell.year:04} {cell:%H:%M:%S}"
+    if column in MOMENTS and not isinstance(cell, str | None):
+        return _moment_said(sheet, cell)
     try:
         text = _text(sheet, cell, column)
         return barcode(text) if column == "code" else harmless(text)
     except Unfit:
+        return harmless(cell) if isinstance(cell, str) else f"{SPOILT}{cell}"
+
+
+def _moment_said(sheet: Sheet, cell: Cell) -> str:
+    try:
+        moment = moment_of(cell, "", zone=sheet.zone, day_zero=sheet.day_zero)
+    except Unfit:
         return harmless(str(cell))
+    # As people read it, if that says all of it.
+    return written(moment, sheet.zone) if not moment.microsecond else moment.isoformat()

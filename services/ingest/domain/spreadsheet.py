@@ -11,6 +11,8 @@ from services.ingest.domain.cell import is_cut, restored, scanned
 DAY_ZERO: Final = datetime(1899, 12, 30)  # noqa: DTZ001 -- sheets know no zones
 """The day spreadsheets count days from, unless a workbook says otherwise."""
 
+SPOILT: Final = "#SPOILT "
+"""What a list of rejected rows shows a date, number or truth value behind that was no text."""
 _NUMBER: Final = re.compile(
     r"[+-]?\d+(?:[.,]\d+)?E[+-]\d+|\d{6,}[.,]0+|\d{1,3}(?:[ \xa0\u202f]\d{3}){2,}"
     r"|#(?:REF!|N/A|VALUE!|NAME\?|DIV/0!|NUM!|NULL!|ССЫЛКА!|Н/Д|ЗНАЧ!|ИМЯ\?|ДЕЛ/0!|ЧИСЛО!|ПУСТО!|##+)",
@@ -75,10 +77,8 @@ def text_of(cell: Cell, column: str, *, dressed: bool) -> str:
     match cell:
         case None:
             return ""
-        case str() if not dressed and is_cut(cell):
-            raise Unfit("cut_text", f"{column} was too long for a workbook; export it as CSV")
         case str():
-            return restored(cell) if dressed else cell
+            return _undressed(cell, column) if dressed else _whole(cell, column)
         case bool():
             raise Unfit("became_a_truth_value", f"{column} was turned into a truth value")
         case int() | float():
@@ -102,6 +102,18 @@ def code_of(cell: Cell, *, dressed: bool) -> str:
         if _NUMBER.fullmatch(bare) or (_WHOLE.fullmatch(bare) and _is_rounded(bare)):
             raise _rounded("code")
     return text_of(cell, "code", dressed=dressed)
+
+
+def _undressed(cell: str, column: str) -> str:
+    if cell.startswith(SPOILT):
+        raise Unfit("not_mended", f"{column} holds what a spreadsheet has spoilt")
+    return restored(cell)
+
+
+def _whole(cell: str, column: str) -> str:
+    if is_cut(cell):
+        raise Unfit("cut_text", f"{column} was too long for a workbook; export it as CSV")
+    return cell
 
 
 def moment_of(cell: Cell, column: str, *, zone: ZoneInfo, day_zero: datetime) -> datetime:

@@ -69,7 +69,7 @@ def test_a_hostile_text_is_no_formula_in_any_column_and_comes_back(text: str) ->
         assert scanned(cell) == text
 
 
-FORMULA = re.compile(r"\s*(?:[=@＝＋－＠]|[+-](?![\d.,]*$))")
+FORMULA = re.compile(r"[\t\r\n ]*(?:[=@＝＋－＠]|[+-](?![\d.,]*$))")
 
 
 def cells_in(text: str, delimiter: str) -> list[str]:
