@@ -15,7 +15,7 @@ _SIGN: Final = r"[=@+\-＝＠＋－]"
 _ANY_SIGN: Final = re.compile(rf"{_SIGN}|[\t\r\n]")
 _BEGINNING: Final = rf"\A(?=[ ']*{_SIGN}|'*[\t\r\n])"
 """What no cell may begin with (§2.9); the wide signs count in spreadsheets of East Asia."""
-_INSIDE: Final = rf"(?<=[,;|:\t\r\n\"])(?=[ ']*{_SIGN})|(?<= )(?='*(?!-\s|[+\-][\d.,]+\s){_SIGN})"
+_INSIDE: Final = rf"(?<=[,;|:\t\r\n\"])(?=[ ']*{_SIGN})|(?<= )(?='*(?!- |[+\-][\d.,]+ ){_SIGN})"
 """The same behind what may separate cells. Behind a blank, which separates words far more often
 than cells, a number and a dash stay as they are if another blank ends them."""
 # What is found has no length: there an apostrophe goes in, or comes out.

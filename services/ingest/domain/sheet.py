@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
 from contracts.ingest import ScanRecorded
+from libs.names import comparable
 from services.ingest.domain import log_events
 from services.ingest.domain.cell import barcode, harmless
 from services.ingest.domain.day import unix_ms, written
@@ -145,7 +146,7 @@ def contradicted(sheet: Sheet, cells: Sequence[Cell], scan: ScanRecorded) -> str
     """The column whose cell says something else than `scan`, which the row is of, if one does.
 
     A cell that a spreadsheet has spoilt says nothing: a number that was rounded, a time without
-    its seconds.
+    its seconds. An operator may be written in another way: exports write names as the first did.
     """
     texts = {
         "uuid": str(scan.scan_id),
@@ -161,6 +162,10 @@ def contradicted(sheet: Sheet, cells: Sequence[Cell], scan: ScanRecorded) -> str
     moments = {"ts": scan.effective_at, "receivedAt": scan.received_at}
     for name, cell in _by_header(sheet, cells).items():
         try:
+            if name == "operator" and comparable(_text(sheet, cell, name)) == comparable(
+                scan.operator
+            ):
+                continue
             if name in texts and _text(sheet, cell, name) != texts[name]:
                 return name
             if name in moments:
