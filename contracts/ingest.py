@@ -108,6 +108,18 @@ class QuarantineDropped:
     dropped_at: datetime
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportUndone:
+    """An import was taken back: the scans it recorded count no longer, and are as if never told.
+
+    `run_id` is the correlation id of the import. Each of its scans may be recorded once more.
+    """
+
+    run_id: str
+    undone_by: str
+    undone_at: datetime
+
+
 IngestEvent: TypeAlias = (
     ScanRecorded
     | ScanQuarantined
@@ -115,6 +127,7 @@ IngestEvent: TypeAlias = (
     | RemovalRecorded
     | QuarantineMended
     | QuarantineDropped
+    | ImportUndone
 )
 EVENTS: Final = (
     ScanRecorded,
@@ -123,4 +136,5 @@ EVENTS: Final = (
     RemovalRecorded,
     QuarantineMended,
     QuarantineDropped,
+    ImportUndone,
 )

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from aiokafka.errors import KafkaConnectionError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
@@ -57,6 +58,20 @@ def rebuild_commands(service: "Service[Any]") -> typer.Typer:
     return app
 
 
+def rebuild_changed(service: "Service[Any]", names: Sequence[str]) -> int:
+    """Build each of the read models anew and switch to it, because it must differ; an exit status.
+
+    What goes wrong is said in one sentence. Safe to repeat.
+    """
+
+    async def each() -> int:
+        for name in names:
+            await _build(service, name, accept_differences=True, switch=True)
+        return 0
+
+    return _status(each())
+
+
 def park_commands(service: "Service[Any]") -> typer.Typer:
     """`park list | retry | drop`."""
     app = typer.Typer(no_args_is_help=True, help="Streams set aside because they failed.")
@@ -80,16 +95,20 @@ def park_commands(service: "Service[Any]") -> typer.Typer:
 
 
 def _answer(program: Coroutine[Any, Any, int]) -> None:
+    raise typer.Exit(_status(program))
+
+
+def _status(program: Coroutine[Any, Any, int]) -> int:
     """Run it, and say in one sentence what was wrong."""
     try:
-        status = asyncio.run(program)
+        return asyncio.run(program)
     except (Unavailable, RebuildFailed, NoSuchEdition, unpark.NotParked) as error:
         Console(stderr=True).print(str(error), markup=False)
-        status = 1
+    except KafkaConnectionError:
+        Console(stderr=True).print("Kafka cannot be reached; try again when it can", markup=False)
     except unpark.StillFailing as error:
         Console(stderr=True).print(f"It still fails and stays parked: {error}", markup=False)
-        status = 1
-    raise typer.Exit(status)
+    return 1
 
 
 async def _build(

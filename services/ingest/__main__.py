@@ -1,6 +1,7 @@
 """`python -m services.ingest`: run it, migrate it, mend its read models."""
 
 from libs.process.commands import Service, command_line
+from libs.process.mending import rebuild_changed
 from services.ingest import bootstrap
 from services.ingest.api.import_command import add_import
 from services.ingest.api.quarantine_commands import quarantine_commands
@@ -17,7 +18,13 @@ app = command_line(SERVICE)
 app.add_typer(
     quarantine_commands(lambda: bootstrap.open_desk(SERVICE.read_settings())), name="quarantine"
 )
-add_import(app, SERVICE.read_settings, bootstrap.open_store, bootstrap.open_spreadsheet)
+add_import(
+    app,
+    SERVICE.read_settings,
+    bootstrap.open_store,
+    bootstrap.open_spreadsheet,
+    lambda: rebuild_changed(SERVICE, bootstrap.OF_SCANS),
+)
 
 if __name__ == "__main__":
     app()

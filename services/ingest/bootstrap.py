@@ -50,9 +50,12 @@ from services.ingest.handlers.importing import Pause
 from services.ingest.read_models import activity, box, presence, scan_log
 from services.ingest.read_models import quarantine as quarantined
 from services.ingest.read_models import removal as removed
+from services.ingest.read_models.undone import without_undone
 from services.ingest.settings import Settings
 
 SERVICE: Final = "ingest"
+OF_SCANS: Final = ("activity", "presence", "scan_log", "box", "removal")
+"""The read models that change when an import is undone."""
 LOG_CONNECTIONS: Final = 3
 """One writes for everybody, the others find and wait."""
 
@@ -197,11 +200,11 @@ async def _standing(pool: Pool) -> object:
 
 def projections(settings: Settings) -> Sequence[Projection[IngestEvent]]:
     """The read models of ingest, for its worker."""
-    return (
+    of_scans = (
         activity.projection(settings.zone),
         presence.projection(),
         scan_log.projection(settings.zone),
         box.projection(settings.zone),
-        quarantined.projection(),
         removed.projection(settings.zone),
     )
+    return (*map(without_undone, of_scans), quarantined.projection())

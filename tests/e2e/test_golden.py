@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
@@ -83,6 +84,7 @@ async def test_two_processes_a_rebuild_and_an_import_all_tell_the_same_morning(
     removals = await get(client, f"{other}{API}/dashboard/raw", type="BULK_REMOVE")
     assert removals["total"] == 1
     await import_tells_the_same(house, exported, morning)
+    await a_wrong_import_is_taken_back(house, exported, morning)
 
 
 async def rebuild(house: House) -> None:
@@ -118,6 +120,37 @@ async def import_tells_the_same(house: House, exported: Path, morning: Any) -> N
             assert "11" in await asyncio.to_thread(house.run, *arguments)
             await eventually(items, (2, 3, 11))
             assert await numbers(client, url) == morning
+
+
+def a_wrong_one_of(exported: Path) -> Path:
+    """Another box, and an operator that was read in the wrong encoding."""
+    text = exported.read_text("utf-8-sig").replace("ivancov/8", "petrov/9")
+    wrong = exported.with_name("wrong.csv")
+    wrong.write_text(text.replace(";testscanner;", ";РџРµС‚СЂ;"), "utf-8-sig")
+    return wrong
+
+
+async def a_wrong_import_is_taken_back(house: House, exported: Path, morning: Any) -> None:
+    """And the right one, under the same ids, gives the morning's numbers."""
+    tenant, url = f"mended-{uuid4().hex[:12]}", house.ingests[0]
+    wrong = a_wrong_one_of(exported)
+    async with aiohttp.ClientSession(headers=house.bearer(tenant=tenant)) as client:
+
+        async def rows() -> int:
+            total: int = (await get(client, f"{url}{API}/dashboard/raw", date=DAY))["total"]
+            return total
+
+        arguments = ("services.ingest", "import", "--tenant", tenant)
+        output = await asyncio.to_thread(house.run, *arguments, str(wrong))
+        run = re.search(r"--undo (\S+)", output)
+        assert run is not None, output
+        await eventually(rows, 11)
+        await house.invoke(app, "import", "--tenant", tenant, "--undo", run[1])
+        assert await rows() == 0
+        await asyncio.to_thread(house.run, *arguments, str(exported))
+        await eventually(rows, 11)
+        await rebuild(house)
+        assert await numbers(client, url) == morning
 
 
 async def test_240_parallel_identical_batches_are_all_answered_and_counted_once(

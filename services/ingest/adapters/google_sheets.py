@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -20,6 +20,7 @@ from gspread.utils import absolute_range_name
 
 from libs.clock import Clock, utc_now
 from services.ingest.adapters.table import PAGE, Choice, Pages, Row, Unreadable, Worksheet
+from services.ingest.domain.spreadsheet import DAY_ZERO, Cell, Lost, moment_at
 
 API: Final = SPREADSHEETS_API_V4_BASE_URL.removesuffix("/v4/spreadsheets")
 SCOPES: Final = ("https://www.googleapis.com/auth/spreadsheets.readonly",)
@@ -31,10 +32,12 @@ SECONDS: Final = (10.0, 120.0)
 """How long to wait for a connection and for an answer."""
 
 # Numbers and dates as they are stored, not as the sheet shows them: barcodes keep their digits.
+# Dates come as numbers, and which numbers are dates says only the other rendering.
 _AS_STORED: Final = {
     "valueRenderOption": "UNFORMATTED_VALUE",
     "dateTimeRenderOption": "SERIAL_NUMBER",
 }
+_DATES_AS_TEXTS: Final = _AS_STORED | {"dateTimeRenderOption": "FORMATTED_STRING"}
 _REFUSALS: Final = {
     400: "the API does not understand the spreadsheet's id or the worksheet's name",
     401: "the credentials are not accepted",
@@ -123,8 +126,34 @@ async def _pages(read: Read, ask: Ask, rows: int) -> Pages:
 def _read(client: _Client, spreadsheet_id: str, name: str, first: int, last: int) -> list[Row]:
     """The rows from `first` to `last`, without the empty ones at the end."""
     asked = absolute_range_name(name, f"{first}:{last}")
-    told = client.values_get(spreadsheet_id, asked, params={**_AS_STORED})
-    return [(first + n, tuple(cells)) for n, cells in enumerate(told.get("values", []))]
+
+    def values(rendering: Mapping[str, str]) -> list[list[Any]]:
+        told = client.values_get(spreadsheet_id, asked, params={**rendering})
+        rows: list[list[Any]] = told.get("values", [])
+        return rows
+
+    stored = values(_AS_STORED)
+    if any(_is_number(cell) for row in stored for cell in row):
+        rendered = values(_DATES_AS_TEXTS)
+        if [*map(len, rendered)] != [*map(len, stored)]:
+            raise Unreadable("it was changed while it was read; run the same again")
+        stored = [[*map(_dated, *pair)] for pair in zip(stored, rendered, strict=True)]
+    return [(first + n, tuple(cells)) for n, cells in enumerate(stored)]
+
+
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
+def _dated(stored: Any, rendered: Any) -> Cell:
+    """The date that a number is of which a text is shown."""
+    if not _is_number(stored) or not isinstance(rendered, str):
+        value: Cell = stored
+        return value
+    try:
+        return moment_at(stored, DAY_ZERO)
+    except ValueError:
+        return Lost("is a time without a date")
 
 
 async def _ask(call: Callable[[], Result], *, pause: Pause, clock: Clock) -> Result:

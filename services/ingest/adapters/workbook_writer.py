@@ -6,6 +6,7 @@ of rows; an empty one is the end.
 """
 
 import os
+import re
 import shutil
 import struct
 import sys
@@ -20,6 +21,7 @@ from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]
 FILE: Final = "export.xlsx"
 LENGTH: Final = struct.Struct(">I")
 DAY_SECONDS: Final = 86_400
+_ESCAPE: Final = re.compile("_(?=x[0-9A-Fa-f]{4}_)|[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 MOMENT: Final = "dd.mm.yyyy hh:mm:ss"
 
 
@@ -40,11 +42,16 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 class _Sheet(Worksheet):  # type: ignore[misc]
-    """A sheet in which a text is always a text."""
+    """A sheet in which a text is always a text, and every character of it comes back."""
 
     def _xml_rich_inline_string(self, string: str, attributes: Any) -> None:
         # XlsxWriter would take a text in <r>…</r> for markup of its own and write it as it is.
         self._xml_inline_string(string, True, attributes)
+
+    @staticmethod
+    def _escape_control_characters(string: str) -> str:
+        # Of `_x0001_x0002_` XlsxWriter would escape only the first.
+        return _ESCAPE.sub(lambda one: f"_x{ord(one[0]):04X}_", string)
 
 
 class _Book:

@@ -1,6 +1,7 @@
 """Tables in workbooks of Excel and its like, read row by row."""
 
 import asyncio
+import re
 import warnings
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, closing
@@ -27,6 +28,11 @@ from services.ingest.domain.spreadsheet import Cell, Lost
 BROKEN: Final = "it is no workbook that can be read: damaged, or of another kind than .xlsx"
 HEADER_WITHIN: Final = 100
 """How far down the first row with anything in it is looked for."""
+
+_ESCAPED: Final = re.compile("_x([0-9A-Fa-f]{4})_")
+"""How the format writes what XML cannot hold, and such a text itself (ECMA-376, ST_Xstring)."""
+_NOUGHTS: Final = re.compile("0{2,}")
+"""The format of a number that is shown with as many digits, noughts in front."""
 
 Result = TypeVar("Result")
 
@@ -90,13 +96,25 @@ def _cell(cell: Any) -> Cell:
     value = cell.value
     if cell.data_type == "f":
         # Only `="…"`, which keeps a barcode's digits, says what it comes to.
-        code = scanned(value) if isinstance(value, str) else value
+        code = scanned(_unescaped(value)) if isinstance(value, str) else value
         return code if code != value else Lost("is a formula, not its result")
     if cell.data_type == "e":
         return Lost(f"is the error {value}")
-    if value is None or isinstance(value, str | int | float | datetime):
+    if isinstance(value, str):
+        return _unescaped(value)
+    if type(value) is int and value >= 0 and _NOUGHTS.fullmatch(cell.number_format or ""):
+        return str(value).zfill(len(cell.number_format))
+    if value is None or isinstance(value, int | float | datetime):
         return value
     return Lost("is a time without a date")
+
+
+def _unescaped(text: str) -> str:
+    if "_x" not in text:
+        return text
+    plain = _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), text)
+    # Two halves of a letter, each written by itself, are the letter.
+    return plain.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def _calmly(read: Callable[[], Result]) -> Result:

@@ -10,6 +10,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from libs.postgres.query import Row
+from services.ingest.domain import log_events
 from services.ingest.domain.box import number
 from services.ingest.domain.cell import barcode, harmless
 from services.ingest.domain.day import written
@@ -28,6 +29,7 @@ LOG: Final = (
     "received_at",
     "source",
 )
+FULL_LOG: Final = (*LOG, log_events.COLUMN)
 BOXES: Final = ("Клиент", "Город", "Короб", "ШК", "Время скана", "Оператор")
 MARK: Final = "\ufeff"
 
@@ -39,21 +41,29 @@ def head(columns: Sequence[str]) -> bytes:
 
 def log_lines(rows: Iterable[Row], zone: ZoneInfo) -> bytes:
     """A line in full for each row, its moments in `zone`."""
+    return _lines(_log_line(row, zone) for row in rows)
+
+
+def full_log_lines(rows: Sequence[Row], events: Sequence[str], zone: ZoneInfo) -> bytes:
+    """The same, and behind each row the cell with its events (`domain.log_events`)."""
     return _lines(
-        (
-            str(row["scan_id"]),
-            written(row["effective_at"], zone),
-            harmless(row["kind"]),
-            harmless(row["operator"]),
-            harmless(row["client"]),
-            harmless(row["city"]),
-            harmless(row["box"]),
-            barcode(row["code"]),
-            harmless(row["details"] or ""),
-            written(row["received_at"], zone),
-            harmless(row["source"]),
-        )
-        for row in rows
+        (*_log_line(row, zone), harmless(cell)) for row, cell in zip(rows, events, strict=True)
+    )
+
+
+def _log_line(row: Row, zone: ZoneInfo) -> Sequence[str]:
+    return (
+        str(row["scan_id"]),
+        written(row["effective_at"], zone),
+        harmless(row["kind"]),
+        harmless(row["operator"]),
+        harmless(row["client"]),
+        harmless(row["city"]),
+        harmless(row["box"]),
+        barcode(row["code"]),
+        harmless(row["details"] or ""),
+        written(row["received_at"], zone),
+        harmless(row["source"]),
     )
 
 

@@ -4,7 +4,7 @@ Whatever goes wrong after the first byte cuts the connection: half a table never
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Annotated, Final, TypeAlias
 from uuid import UUID
@@ -19,6 +19,7 @@ from services.ingest.api import csv_lines, xlsx_rows
 from services.ingest.api.asking import Asked, AskedFor, Text, Token, staleness, storable
 from services.ingest.deps import Deps, Ingest
 from services.ingest.domain.day import day_of
+from services.ingest.handlers.log_events import cells_of
 from services.ingest.read_models import scan_rows
 
 CSV: Final = "text/csv; charset=utf-8"
@@ -50,6 +51,7 @@ async def turn(ingest: Ingest) -> AsyncIterator[Held]:
 
 
 Turn = Annotated[Held, Depends(turn)]
+Full = Annotated[bool, Query()]
 
 
 @router.get("/csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
@@ -59,10 +61,12 @@ async def csv(
     held: Turn,
     type: Text = None,
     after: Annotated[str | None, Query(max_length=64)] = None,
+    full: Full = False,
     token: Token = None,
 ) -> Response:
     """All scans by time. To go on with a broken download, name the uuid of its last whole line in
-    `after`: what follows comes without mark and names, to be appended.
+    `after`: what follows comes without mark and names, to be appended. What is `full` holds
+    removed items too, and in a last column all that an import needs to make the same log.
     """
     kind, question = storable(type) or None, asked.question
     headers = await staleness(ingest, token, "scan_log")
@@ -74,9 +78,17 @@ async def csv(
             behind = await scan_rows.place(connection, question, UUID(after), kind=kind)
         except (ValueError, scan_rows.RowUnknown):
             raise HTTPException(400, "there is no such row to go on after") from None
-    pages = scan_rows.in_time(connection, question, kind=kind, behind=behind)
-    head = b"" if behind else csv_lines.head(csv_lines.LOG)
-    parts = _lines(pages, head, lambda page: csv_lines.log_lines(page, ingest.settings.zone), "csv")
+    pages = scan_rows.in_time(connection, question, kind=kind, behind=behind, removed=full)
+    head = b"" if behind else csv_lines.head(csv_lines.FULL_LOG if full else csv_lines.LOG)
+    zone = ingest.settings.zone
+
+    async def write(page: scan_rows.Page) -> bytes:
+        if not full:
+            return csv_lines.log_lines(page, zone)
+        events = await cells_of(ingest.store, question.tenant, page)
+        return csv_lines.full_log_lines(page, events, zone)
+
+    parts = _lines(pages, head, write, "csv")
     return _file(parts, CSV, _name("scanner_logs", "csv", ingest, asked), headers)
 
 
@@ -87,15 +99,24 @@ async def boxes_csv(ingest: Ingest, asked: AskedFor, held: Turn, token: Token = 
     snapshot = scan_rows.snapshot(ingest.reading, asked.question.tenant)
     pages = scan_rows.by_box(await held.enter_async_context(snapshot), asked.question)
     head, zone = csv_lines.head(csv_lines.BOXES), ingest.settings.zone
-    parts = _lines(pages, head, lambda page: csv_lines.box_lines(page, zone), "boxes-csv")
+
+    async def write(page: scan_rows.Page) -> bytes:
+        return csv_lines.box_lines(page, zone)
+
+    parts = _lines(pages, head, write, "boxes-csv")
     return _file(parts, CSV, _name("boxes", "csv", ingest, asked), headers)
 
 
 @router.get("/excel", response_class=Response, responses={200: {"content": {XLSX: {}}}})
 async def excel(
-    ingest: Ingest, asked: AskedFor, held: Turn, type: Text = None, token: Token = None
+    ingest: Ingest,
+    asked: AskedFor,
+    held: Turn,
+    type: Text = None,
+    full: Full = False,
+    token: Token = None,
 ) -> Response:
-    """All scans by time, as a workbook."""
+    """All scans by time, as a workbook; `full` as in the CSV."""
     kind, question = storable(type) or None, asked.question
     headers = await staleness(ingest, token, "scan_log")
     reading = await held.enter_async_context(AsyncExitStack())
@@ -104,26 +125,30 @@ async def excel(
     book = await held.enter_async_context(open_workbook())
 
     async def rows() -> AsyncIterator[Rows]:
-        async for page in scan_rows.in_time(connection, question, kind=kind):
-            yield xlsx_rows.log_rows(page, ingest.settings.zone)
+        async for page in scan_rows.in_time(connection, question, kind=kind, removed=full):
+            if full:
+                events = await cells_of(ingest.store, question.tenant, page)
+                yield xlsx_rows.full_log_rows(page, events, ingest.settings.zone)
+            else:
+                yield xlsx_rows.log_rows(page, ingest.settings.zone)
             EXPORTED.labels("excel").inc(len(page))
         # The file may take long to leave; nobody has to wait for the connection meanwhile.
         await reading.aclose()
 
-    parts = book.file(xlsx_rows.LOG, rows())
+    parts = book.file(xlsx_rows.FULL_LOG if full else xlsx_rows.LOG, rows())
     return _file(parts, XLSX, _name("scanner_logs", "xlsx", ingest, asked), headers)
 
 
 async def _lines(
     pages: AsyncIterator[scan_rows.Page],
     head: bytes,
-    write: Callable[[scan_rows.Page], bytes],
+    write: Callable[[scan_rows.Page], Awaitable[bytes]],
     kind: str,
 ) -> AsyncIterator[bytes]:
     # First of all, even if it is nothing: only with it the answer's head leaves.
     yield head
     async for page in pages:
-        yield write(page)
+        yield await write(page)
         EXPORTED.labels(kind).inc(len(page))
 
 

@@ -2,13 +2,14 @@
 
 Straight on the database, so it works while the API is down. Exits with 0 when every row is in
 the log, 3 when some were rejected, 1 when a file or the log failed, 130 when it was stopped, 2
-when it was not asked rightly.
+when it was not asked rightly. `import --undo RUN` takes a run back, and exits with 0 or 1.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Final
+from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
@@ -21,6 +22,7 @@ from services.ingest.api.import_run import (
     Order,
     carry_out,
     rejects_of,
+    take_back,
 )
 from services.ingest.settings import Settings
 
@@ -33,12 +35,13 @@ def add_import(
     read_settings: Callable[[], Settings],
     open_store: OpenStore,
     open_spreadsheet: OpenSpreadsheet,
+    rebuild: Callable[[], int],
 ) -> None:
-    """Add the command."""
+    """Add the command. `rebuild` builds the read models of scans anew, and answers a status."""
 
     @app.command("import")
     def import_files(
-        tenant: Annotated[str, typer.Option(help="Whose scans they are. Cannot be undone.")],
+        tenant: Annotated[str, typer.Option(help="Whose scans they are.")],
         files: Annotated[
             list[Path] | None, typer.Argument(help="CSV files and .xlsx workbooks.")
         ] = None,
@@ -63,12 +66,21 @@ def add_import(
             Path | None,
             typer.Option(help="The folder for rejected rows. Default: beside each file."),
         ] = None,
+        undo: Annotated[
+            UUID | None,
+            typer.Option(metavar="RUN", help="Take the scans of a run back, and import nothing."),
+        ] = None,
     ) -> None:
         """Import scans from files or a spreadsheet. Safe to repeat: what is known is skipped.
 
         Rejected rows are written with reasons to FILE.rejected.csv, which can be mended and
         imported. Exits with 3 if there are any.
         """
+        if undo is not None:
+            if files or spreadsheet_id or dry_run:
+                raise typer.BadParameter("goes alone with --tenant", param_hint="--undo")
+            status = take_back(read_settings(), _tenant(tenant), undo, open_store)
+            raise typer.Exit(status or rebuild())
         _keep_mended(files or [], rejects)
         settings = read_settings()
         order = Order(

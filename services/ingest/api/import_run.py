@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
@@ -28,6 +29,7 @@ from services.ingest.handlers.importing import (
     Tell,
     import_tables,
 )
+from services.ingest.handlers.undo import undo_import
 from services.ingest.settings import Settings
 
 DONE, FAILED, SOME_REJECTED, STOPPED = 0, 1, 3, 130
@@ -68,6 +70,13 @@ def carry_out(
         said.print(f"nothing was imported: {error}", markup=False)
         return FAILED
     screen.show(Console(), report, dry=order.dry)
+    if not order.dry and any(account.inserted for account in report.accounts):
+        said.print(
+            f"to take it back: import --tenant {order.tenant} --undo {report.run_id}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     return _conclude(said, report)
 
 
@@ -95,6 +104,24 @@ async def _imported(
         if order.spreadsheet:
             sources.append(_spreadsheet(order, open_spreadsheet, settings, pause))
         return await import_tables(run, sources)
+
+
+def take_back(settings: Settings, tenant: str, run: UUID, open_store: OpenStore) -> int:
+    """Undo a run in the log, and answer the status to exit with if that fails."""
+    said = Console(stderr=True)
+
+    async def undone() -> bool:
+        async with open_store(settings) as store:
+            return await undo_import(store, tenant, str(run), now=utc_now())
+
+    try:
+        new = asyncio.run(undone())
+    except Unavailable as error:
+        said.print(f"nothing was undone: {error}", markup=False)
+        return FAILED
+    said.print("the import is undone" if new else "the import was undone before", markup=False)
+    said.print("the read models are built anew; if that fails, run the same again", markup=False)
+    return DONE
 
 
 def rejects_of(table: Path, folder: Path | None) -> Path:

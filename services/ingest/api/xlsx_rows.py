@@ -1,12 +1,14 @@
 """Scans as rows of a workbook: the columns of the CSV, but with real moments (§2.9)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from libs.postgres.query import Row
 from services.ingest.adapters.workbook import Column, Layout, Rows
+from services.ingest.domain import log_events
+from services.ingest.domain.cell import fitted
 
 LOG: Final = Layout(
     sheet="scans",
@@ -24,28 +26,35 @@ LOG: Final = Layout(
         Column("source", 12),
     ),
 )
+FULL_LOG: Final = Layout(sheet=LOG.sheet, columns=(*LOG.columns, Column(log_events.COLUMN, 24)))
 _BEGINNING: Final = datetime(1899, 12, 30)  # noqa: DTZ001 - a workbook knows no zones
 _SECOND: Final = timedelta(seconds=1)
 
 
 def log_rows(rows: Iterable[Row], zone: ZoneInfo) -> Rows:
     """A row in full for each, its moments on the clocks of `zone`."""
-    return [
-        (
-            str(row["scan_id"]),
-            _seconds(row["effective_at"], zone),
-            row["kind"],
-            row["operator"],
-            row["client"],
-            row["city"],
-            row["box"],
-            row["code"],
-            row["details"] or "",
-            _seconds(row["received_at"], zone),
-            row["source"],
-        )
-        for row in rows
-    ]
+    return [_log_row(row, zone) for row in rows]
+
+
+def full_log_rows(rows: Iterable[Row], events: Iterable[str], zone: ZoneInfo) -> Rows:
+    """The same, and behind each row the cell with its events (`domain.log_events`)."""
+    return [(*_log_row(row, zone), fitted(cell)) for row, cell in zip(rows, events, strict=True)]
+
+
+def _log_row(row: Row, zone: ZoneInfo) -> Sequence[str | int]:
+    return (
+        str(row["scan_id"]),
+        _seconds(row["effective_at"], zone),
+        row["kind"],
+        row["operator"],
+        row["client"],
+        row["city"],
+        row["box"],
+        row["code"],
+        fitted(row["details"] or ""),
+        _seconds(row["received_at"], zone),
+        row["source"],
+    )
 
 
 def _seconds(moment: datetime, zone: ZoneInfo) -> int:

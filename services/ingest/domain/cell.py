@@ -1,35 +1,79 @@
 """A text in a cell of a table that people open in a spreadsheet program, there and back.
 
-Such a program takes what begins like a formula for one, and a barcode for a number.
+Such a program takes what begins like a formula for one, a barcode for a number, and holds only so
+much in one cell of a workbook. Which character separates the cells of a CSV file is its guess or
+its user's choice, so a cell may be cut wherever a text holds one that might.
 """
 
 import re
 from typing import Final
 
-_FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
+LONGEST: Final = 32_767
+"""The most that one cell of a workbook holds, in UTF-16 units."""
+
+_SIGN: Final = r"[=@+\-＝＠＋－]"
+_ANY_SIGN: Final = re.compile(rf"{_SIGN}|[\t\r\n]")
+_BEGINNING: Final = rf"\A(?=[ ']*{_SIGN}|'*[\t\r\n])"
+"""What no cell may begin with (§2.9); the wide signs count in spreadsheets of East Asia."""
+_INSIDE: Final = rf"(?<=[,;|:\t\r\n\"])(?=[ ']*{_SIGN})|(?<= )(?='*(?!- |[+\-][\d.,]+ ){_SIGN})"
+"""The same behind what may separate cells. Behind a blank, which separates words far more often
+than cells, a number and a dash stay as they are if another blank ends them."""
+# What is found has no length: there an apostrophe goes in, or comes out.
+_GUARD: Final = re.compile(f"{_BEGINNING}|{_INSIDE}")
+_GUARDED: Final = re.compile(f"(?:{_BEGINNING}|{_INSIDE})'")
+_GUARD_INSIDE: Final = re.compile(_INSIDE)
+_GUARDED_INSIDE: Final = re.compile(f"(?:{_INSIDE})'")
 _WRAPPED: Final = re.compile(r'="((?:[^"]|"")*)"')
+_CUT: Final = "… [cut: {} characters do not fit into a cell; the CSV has them all]"
+_IS_CUT: Final = re.compile(re.escape(_CUT).replace(r"\{\}", r"\d+") + r"\Z")
 
 
 def harmless(text: str) -> str:
-    """`text`, behind an apostrophe if it begins like a formula: with `= + - @`, tab or CR (§2.9).
+    """`text` with an apostrophe before whatever a spreadsheet might take for a formula (§2.9).
 
-    Apostrophes before such a beginning count as part of it, so `restored` can tell ours from
-    those that were there: `=1` becomes `'=1`, and `'=1` becomes `''=1`.
+    That is `= + - @` (at the beginning also tab, CR, LF), at the beginning and behind a character
+    that separates cells in some dialect: comma, semicolon, tab, colon, bar, blank, line end; and
+    behind a quote.
+
+    Apostrophes before such a sign count as part of it, so `restored` can tell ours from those
+    that were there: `=1` becomes `'=1`, and `'=1` becomes `''=1`.
     """
-    return f"'{text}" if _FORMULA.match(text) else text
+    # Most texts hold no sign at all, and looking for one is quick.
+    return _GUARD.sub("'", text) if _ANY_SIGN.search(text) else text
 
 
 def restored(cell: str) -> str:
-    """What `harmless` was given: without the apostrophe it would have put there."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+    """What `harmless` was given: without the apostrophes it would have put there."""
+    return _GUARDED.sub("", cell) if "'" in cell else cell
 
 
 def barcode(code: str) -> str:
-    """`="…"`: a formula that yields the code as a text, whatever is in it. Nothing for no code."""
-    return '="{}"'.format(code.replace('"', '""')) if code else ""
+    """`="…"`: a formula that yields the code as a text, whatever is in it. Nothing for no code.
+
+    A formula of the code's own is guarded as in `harmless`.
+    """
+    return '="{}"'.format(_GUARD_INSIDE.sub("'", code).replace('"', '""')) if code else ""
 
 
 def scanned(cell: str) -> str:
     """What `barcode` was given; a cell without the wrapper is the code itself."""
     wrapped = _WRAPPED.fullmatch(cell)
-    return wrapped[1].replace('""', '"') if wrapped else cell
+    return _GUARDED_INSIDE.sub("", wrapped[1].replace('""', '"')) if wrapped else cell
+
+
+def fitted(text: str) -> str:
+    """`text` if one cell of a workbook holds it, otherwise its beginning and how long it is."""
+    if len(text) <= LONGEST // 2 or _units(text) <= LONGEST:
+        return text
+    notice = _CUT.format(len(text))
+    start = text.encode("utf-16-le", "surrogatepass")[: 2 * (LONGEST - len(notice))]
+    return start.decode("utf-16-le", "ignore") + notice
+
+
+def is_cut(cell: str) -> bool:
+    """Whether `fitted` had to cut what is in a cell."""
+    return _IS_CUT.search(cell) is not None and _units(cell) >= LONGEST - 1
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

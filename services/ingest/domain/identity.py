@@ -11,6 +11,9 @@ from uuid_utils.compat import uuid5
 from contracts.ingest import ScanId
 from libs.names import comparable
 
+IMPORT: Final = "import"
+"""On whose behalf an import is in the log (`Cause.actor`). Its run is the correlation id."""
+
 _TENANTS: Final = UUID("3b9c1b52-6a8e-5f0c-8d57-2f6d0c9be1a4")
 
 
@@ -38,8 +41,41 @@ def nameless_quarantine_event(tenant_ns: UUID, value: object) -> UUID:
 
 
 def item_removal(tenant_ns: UUID, scan_id: ScanId) -> UUID:
-    """The event id under which an item's removal is in the log, if it is: once, for ever."""
-    return uuid5(scan_event(tenant_ns, scan_id), "removal")
+    """The event id under which an item's removal is in the log, if it is: once, for ever.
+
+    Of an item that was told again after an import was undone it is `removal_of` that recording.
+    """
+    return removal_of(scan_event(tenant_ns, scan_id))
+
+
+def removal_of(recording: UUID) -> UUID:
+    """The event id under which the removal of an item is in the log, by that of its scan."""
+    return uuid5(recording, "removal")
+
+
+def undone_import(tenant_ns: UUID, run_id: str) -> UUID:
+    """The event id under which it is in the log that an import was undone, if it was."""
+    return uuid5(tenant_ns, f"import {run_id} undone")
+
+
+def next_recording(recording: UUID, run_id: str) -> UUID:
+    """The event id a scan gets that is told again after the import was undone that recorded it."""
+    return uuid5(recording, f"after import {run_id}")
+
+
+def undone_stream(undone: UUID) -> str:
+    """Every undone import is a stream of one event, among the removals."""
+    return f"removal-import-{undone}"
+
+
+def removal_event(removal_id: UUID) -> UUID:
+    """The event id of a removal's audit, which follows from the command (`EventStore.append`)."""
+    return uuid5(removal_id, "0")
+
+
+def imported_removal_event(tenant_ns: UUID, removal_id: UUID) -> UUID:
+    """The same if the audit was imported, so that each tenant can import it."""
+    return uuid5(tenant_ns, f"removal {removal_id}")
 
 
 def removal_stream(removal_id: UUID) -> str:

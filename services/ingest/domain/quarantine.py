@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias, assert_never
 from uuid import UUID
 
 from contracts.ingest import (
+    ImportUndone,
     IngestEvent,
     ItemRemoved,
     QuarantineDropped,
@@ -127,6 +128,8 @@ def evolve(state: Quarantined, event: IngestEvent) -> Quarantined:
         case QuarantineMended() | QuarantineDropped():
             return Quarantined(decision=state.decision or event)
         case ScanRecorded() | ScanQuarantined() | ItemRemoved() | RemovalRecorded():
+            return state
+        case ImportUndone():
             return state
         case _:
             assert_never(event)

@@ -9,11 +9,14 @@ from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
 from contracts.ingest import ScanRecorded
+from libs.names import comparable
+from services.ingest.domain import log_events
 from services.ingest.domain.cell import barcode, harmless
-from services.ingest.domain.day import unix_ms
+from services.ingest.domain.day import unix_ms, written
 from services.ingest.domain.scan import SKEW, Fault, Reading, judge, parse_uuid
 from services.ingest.domain.spreadsheet import (
     DAY_ZERO,
+    SPOILT,
     Cell,
     Lost,
     Unfit,
@@ -36,9 +39,12 @@ COLUMNS: Final = (
     "receivedAt",
     "source",
 )
+MOMENTS: Final = frozenset({"ts", "receivedAt"})
 REQUIRED: Final = ("uuid", "ts", "type", "operator")
+ALL_COLUMNS: Final = (*COLUMNS, log_events.COLUMN)
+"""With the one that only our full export has."""
 
-_NAMES: Final = {name.lower(): name for name in COLUMNS} | {"received_at": "receivedAt"}
+_NAMES: Final = {name.lower(): name for name in ALL_COLUMNS} | {"received_at": "receivedAt"}
 _BEFORE_DETAILS: Final = tuple(name for name in COLUMNS if name != "details")
 _IDS: Final = UUID("0d3f3c52-8a55-5b0e-9a55-6d1c5f5b7e9b")
 
@@ -52,8 +58,9 @@ class Sheet:
     """Where the columns of a sheet are and how its dates are meant.
 
     `places` are the known columns, `named` all places the header has a name for. With
-    `ten_columns` it has exactly the names of before 9 October 2025. `dressed` says that its texts
-    may be dressed up against spreadsheets, as in our CSV (`domain.cell`).
+    `ten_columns` it has exactly the names of before 9 October 2025. `dressed` says that it is a
+    CSV: its texts may be dressed up against spreadsheets (`domain.cell`), and every row has a cell
+    for every name.
     """
 
     name: str
@@ -117,6 +124,7 @@ def scan_of(sheet: Sheet, cells: Sequence[Cell], *, now: datetime) -> ScanRecord
     follows from the sheet's name and the row's content, so that it is the same next time.
     """
     try:
+        _refuse_damaged(sheet, cells)
         reading, received_at = _read(sheet, _placed(sheet, cells))
     except Unfit as unfit:
         return Fault(code=unfit.code, reason=str(unfit))
@@ -125,8 +133,53 @@ def scan_of(sheet: Sheet, cells: Sequence[Cell], *, now: datetime) -> ScanRecord
     return judge(reading, received_at=received_at, not_before=sheet.not_before)
 
 
+def events_cell(sheet: Sheet, cells: Sequence[Cell]) -> str:
+    """What the row holds for `domain.log_events`, nothing if it is no row of a full export.
+
+    Raises Unfit if the row is damaged, or that cell was cut.
+    """
+    _refuse_damaged(sheet, cells)
+    return _text(sheet, _by_header(sheet, cells).get(log_events.COLUMN), log_events.COLUMN).strip()
+
+
+def contradicted(sheet: Sheet, cells: Sequence[Cell], scan: ScanRecorded) -> str | None:
+    """The column whose cell says something else than `scan`, which the row is of, if one does.
+
+    A cell that a spreadsheet has spoilt says nothing: a number that was rounded, a time without
+    its seconds. An operator may be written in another way: exports write names as the first did.
+    """
+    texts = {
+        "uuid": str(scan.scan_id),
+        "type": scan.kind,
+        "operator": scan.operator,
+        "client": scan.client,
+        "city": scan.city,
+        "box": scan.box,
+        "code": scan.code,
+        "details": scan.details or "",
+        "source": scan.source,
+    }
+    moments = {"ts": scan.effective_at, "receivedAt": scan.received_at}
+    for name, cell in _by_header(sheet, cells).items():
+        try:
+            if name == "operator" and comparable(_text(sheet, cell, name)) == comparable(
+                scan.operator
+            ):
+                continue
+            if name in texts and _text(sheet, cell, name) != texts[name]:
+                return name
+            if name in moments:
+                moment = moment_of(cell, name, zone=sheet.zone, day_zero=sheet.day_zero)
+                if written(moment, sheet.zone) != written(moments[name], sheet.zone):
+                    return name
+        except Unfit as unfit:
+            if unfit.code == "bad_time":
+                return name
+    return None
+
+
 def told(sheet: Sheet, cells: Sequence[Cell]) -> list[str]:
-    """A row as texts in the order of `COLUMNS`, then what no column is named for.
+    """A row as texts in the order of `ALL_COLUMNS`, then what no column is named for.
 
     Written to a CSV file and read again the cells say the same.
     """
@@ -135,7 +188,7 @@ def told(sheet: Sheet, cells: Sequence[Cell]) -> list[str]:
         rest: list[Cell] = []
     except Unfit:
         placed, rest = _by_header(sheet, cells), _nameless(sheet, cells)
-    said = [_said(sheet, placed.get(name), name) for name in COLUMNS]
+    said = [_said(sheet, placed.get(name), name) for name in ALL_COLUMNS]
     return [*said, *(_said(sheet, cell, "") for cell in rest)]
 
 
@@ -149,6 +202,16 @@ def _placed(sheet: Sheet, cells: Sequence[Cell]) -> dict[str, Cell]:
     if nameless:
         raise Unfit("surplus_cells", "it has more cells than the first row has names")
     return found
+
+
+def _refuse_damaged(sheet: Sheet, cells: Sequence[Cell]) -> None:
+    """A row that is torn, or in another encoding, says nothing for certain. Raises Unfit."""
+    for place, cell in enumerate(cells):
+        if isinstance(cell, Lost) and cell.code:
+            names = {place: name for name, place in sheet.places.items()}
+            raise Unfit(cell.code, f"{names.get(place, f'column {place + 1}')} {cell.why}")
+    if sheet.dressed and len(cells) <= max(sheet.named):
+        raise Unfit("cut_short", "it ends before the last column that the first row names")
 
 
 def _is_shifted(sheet: Sheet, found: Mapping[str, Cell], nameless: Sequence[Cell]) -> bool:
@@ -184,11 +247,7 @@ def _read(sheet: Sheet, placed: Mapping[str, Cell]) -> tuple[Reading, datetime]:
     received_at = scanned_at
     if not is_blank(given := placed.get("receivedAt")):
         received_at = moment_of(given, "receivedAt", zone=sheet.zone, day_zero=sheet.day_zero)
-    texts = {
-        name: _text(sheet, placed.get(name), name)
-        for name in COLUMNS
-        if name not in {"ts", "receivedAt"}
-    }
+    texts = {name: _text(sheet, placed.get(name), name) for name in COLUMNS if name not in MOMENTS}
     uuid = texts.pop("uuid").strip()
     ts = unix_ms(scanned_at)
     content = [sheet.name, uuid, ts, unix_ms(received_at), texts]
@@ -214,10 +273,21 @@ def _text(sheet: Sheet, cell: Cell, column: str) -> str:
 
 
 def _said(sheet: Sheet, cell: Cell, column: str) -> str:
-    if isinstance(cell, datetime):
-        return f"{cell.day:02}.{cell.month:02}.{cell.year:04} {cell:%H:%M:%S}"
+    if isinstance(cell, Lost):
+        return _said(sheet, cell.text, column)
+    if column in MOMENTS and not isinstance(cell, str | None):
+        return _moment_said(sheet, cell)
     try:
         text = _text(sheet, cell, column)
         return barcode(text) if column == "code" else harmless(text)
     except Unfit:
-        return "" if isinstance(cell, Lost) else harmless(str(cell))
+        return harmless(cell) if isinstance(cell, str) else f"{SPOILT}{cell}"
+
+
+def _moment_said(sheet: Sheet, cell: Cell) -> str:
+    try:
+        moment = moment_of(cell, "", zone=sheet.zone, day_zero=sheet.day_zero)
+    except Unfit:
+        return harmless(str(cell))
+    # As people read it, if that says all of it.
+    return written(moment, sheet.zone) if not moment.microsecond else moment.isoformat()

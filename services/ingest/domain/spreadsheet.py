@@ -3,21 +3,33 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Final, TypeAlias
 from zoneinfo import ZoneInfo
 
-from services.ingest.domain.cell import restored, scanned
+from services.ingest.domain.cell import is_cut, restored, scanned
 
 DAY_ZERO: Final = datetime(1899, 12, 30)  # noqa: DTZ001 -- sheets know no zones
 """The day spreadsheets count days from, unless a workbook says otherwise."""
 
-_ROUNDED: Final = re.compile(r"\d[.,]\d+E\+\d+", re.ASCII | re.IGNORECASE)
+SPOILT: Final = "#SPOILT "
+"""What a list of rejected rows shows a date, number or truth value behind that was no text."""
+_NUMBER: Final = re.compile(
+    r"[+-]?\d+(?:[.,]\d+)?E[+-]\d+|\d{6,}[.,]0+|\d{1,3}(?:[ \xa0\u202f]\d{3}){2,}"
+    r"|#(?:REF!|N/A|VALUE!|NAME\?|DIV/0!|NUM!|NULL!|ССЫЛКА!|Н/Д|ЗНАЧ!|ИМЯ\?|ДЕЛ/0!|ЧИСЛО!|ПУСТО!|##+)",
+    re.IGNORECASE,
+)
+"""How a spreadsheet shows a long number, or an error, where a barcode was."""
+_WHOLE: Final = re.compile(r"[1-9]\d*", re.ASCII)
+_KEPT_DIGITS, _SHOWN_DIGITS, _SHOWN_IN_FULL = 15, 6, 11
+"""How many digits of a number spreadsheets keep; how many they show of one with more than 11."""
 _RUSSIAN: Final = re.compile(
-    r"(\d{1,2})\.(\d{1,2})\.(\d{4}),?[ T]+(\d{1,2}):(\d{2})(?::(\d{2}))?", re.ASCII
+    r"(\d{1,2})\.(\d{1,2})\.(\d{4}),?[ T]+(\d{1,2}):(\d{2}):(\d{2})", re.ASCII
 )
 _ISO: Final = re.compile(
-    r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?", re.ASCII
+    r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:[.,]\d+)?(?:Z|[+-]\d{2}:?\d{2})?", re.ASCII
+)
+_NO_SECONDS: Final = re.compile(
+    r"(?:\d{1,2}\.\d{1,2}\.\d{4},?|\d{4}-\d{2}-\d{2})[ T]+\d{1,2}:\d{2}", re.ASCII
 )
 _UNIX_MS: Final = re.compile(r"\d{12,14}", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,9 +41,15 @@ _EXACT: Final = 2**53
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A cell whose value the file does not hold; `why` goes on from the column's name."""
+    """A cell whose value the file does not hold; `why` goes on from the column's name.
+
+    Without a `code` of its own only its column is lost, with one the whole row. `text` is what is
+    left of it, for people.
+    """
 
     why: str
+    code: str | None = None
+    text: str = ""
 
 
 Cell: TypeAlias = "str | int | float | datetime | Lost | None"
@@ -53,43 +71,61 @@ def is_blank(cell: Cell) -> bool:
 def text_of(cell: Cell, column: str, *, dressed: bool) -> str:
     """The text of a cell; `dressed` says that texts in this table may look like `cell.harmless`.
 
-    Numbers keep all their digits. Raises Unfit where a spreadsheet has put something else in the
-    text's place: a date, an error, a number with fewer digits than it shows.
+    Whole numbers keep all their digits. Raises Unfit where a spreadsheet has put something else in
+    the text's place: a date, an error, a truth value, a number that may not be what was written.
     """
     match cell:
         case None:
             return ""
         case str():
-            return restored(cell) if dressed else cell
+            return _undressed(cell, column) if dressed else _whole(cell, column)
         case bool():
-            return str(cell).upper()
-        case int():
-            return str(cell)
-        case float():
+            raise Unfit("became_a_truth_value", f"{column} was turned into a truth value")
+        case int() | float():
             return _digits(cell, column)
         case datetime():
             raise Unfit("became_a_date", f"{column} was turned into a date by a spreadsheet")
         case Lost():
-            raise Unfit("no_value", f"{column} {cell.why}")
+            raise Unfit(cell.code or "no_value", f"{column} {cell.why}")
 
 
 def code_of(cell: Cell, *, dressed: bool) -> str:
-    """The same for a barcode, which may stand in `cell.barcode`'s wrapper."""
+    """The same for a barcode, which may stand in `cell.barcode`'s wrapper.
+
+    Where such wrappers are worn a bare code is one that a spreadsheet may have written: it is
+    Unfit if it looks like a number that was rounded or shown in another way.
+    """
     if dressed and isinstance(cell, str):
         if (code := scanned(cell)) != cell:
             return code
-        if _ROUNDED.fullmatch(cell.strip()):
+        bare = cell.strip()
+        if _NUMBER.fullmatch(bare) or (_WHOLE.fullmatch(bare) and _is_rounded(bare)):
             raise _rounded("code")
     return text_of(cell, "code", dressed=dressed)
+
+
+def _undressed(cell: str, column: str) -> str:
+    if cell.startswith(SPOILT):
+        raise Unfit("not_mended", f"{column} holds what a spreadsheet has spoilt")
+    return restored(cell)
+
+
+def _whole(cell: str, column: str) -> str:
+    if is_cut(cell):
+        raise Unfit("cut_text", f"{column} was too long for a workbook; export it as CSV")
+    return cell
 
 
 def moment_of(cell: Cell, column: str, *, zone: ZoneInfo, day_zero: datetime) -> datetime:
     """The moment in UTC: `dd.MM.yyyy HH:mm:ss`, ISO 8601, a date cell, or Unix milliseconds.
 
-    Without an offset it is local time in `zone`. Of an hour that the clock shows twice it is the
+    Without its seconds it is Unfit: a spreadsheet that shows none has cut them off. Without an
+    offset it is local time in `zone`. Of an hour that the clock shows twice it is the
     first; a time that the clock skips is Unfit, like everything else.
     """
     try:
+        if isinstance(cell, str) and _NO_SECONDS.fullmatch(cell.strip()):
+            raise Unfit("lost_seconds", f"{column} has no seconds: a spreadsheet has cut them off")
         read = _read(cell, day_zero)
         if read is not None:
             return _in_utc(read, zone)
@@ -100,12 +136,19 @@ def moment_of(cell: Cell, column: str, *, zone: ZoneInfo, day_zero: datetime) ->
     raise Unfit("bad_time", f"{column} is not a time such as 31.10.2025 08:02:05")
 
 
+def moment_at(number: float, day_zero: datetime) -> datetime:
+    """The local time that a number of days stands for. Raises ValueError if that is no date."""
+    if not _DAYS.start <= number < _DAYS.stop:
+        raise ValueError("no day that spreadsheets know")
+    return day_zero + timedelta(milliseconds=round(number * 86_400_000))
+
+
 def _read(cell: Cell, day_zero: datetime) -> datetime | None:
     match cell:
         case bool():
             return None
         case int() | float() if _DAYS.start <= cell < _DAYS.stop:
-            return day_zero + timedelta(milliseconds=round(cell * 86_400_000))
+            return moment_at(cell, day_zero)
         case int() | float() if _MILLISECONDS.start <= cell < _MILLISECONDS.stop:
             return _EPOCH + timedelta(milliseconds=int(cell))
         case datetime():
@@ -118,8 +161,8 @@ def _read(cell: Cell, day_zero: datetime) -> datetime | None:
 
 def _read_text(text: str) -> datetime | None:
     if found := _RUSSIAN.fullmatch(text):
-        day, month, year, hour, minute = (int(found[n]) for n in range(1, 6))
-        return datetime(year, month, day, hour, minute, int(found[6] or 0))  # noqa: DTZ001
+        day, month, year, hour, minute, second = map(int, found.groups())
+        return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001
     if _ISO.fullmatch(text):
         return datetime.fromisoformat(text)
     if _UNIX_MS.fullmatch(text):
@@ -137,9 +180,23 @@ def _in_utc(moment: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _digits(number: float, column: str) -> str:
-    if not abs(number) <= _EXACT:  # neither are infinity and NaN
+    if isinstance(number, float):
+        if not abs(number) <= _EXACT:  # neither are infinity and NaN
+            raise _rounded(column)
+        if not number.is_integer():
+            raise Unfit("became_a_number", f"{column} was turned into a number by a spreadsheet")
+    digits = str(int(number))
+    if _is_rounded(digits.removeprefix("-")):
         raise _rounded(column)
-    return str(int(number)) if number.is_integer() else format(Decimal(repr(number)), "f")
+    return digits
+
+
+def _is_rounded(digits: str) -> bool:
+    """Whether the noughts at the end of a whole number may stand for digits that are lost."""
+    kept = len(digits.rstrip("0"))
+    if len(digits) > _KEPT_DIGITS:
+        return kept <= _KEPT_DIGITS
+    return len(digits) > _SHOWN_IN_FULL and kept <= _SHOWN_DIGITS
 
 
 def _rounded(column: str) -> Unfit:

@@ -4,27 +4,30 @@ The log is the memory of an import: what it holds is skipped, so a run that was 
 continued by the same run again.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from contracts.ingest import IngestEvent, ScanRecorded
+from contracts.ingest import IngestEvent
 from libs.clock import Clock
 from libs.eventsourcing.log import Cause, LogUnavailable
-from libs.eventsourcing.store import EventStore, Fact
+from libs.eventsourcing.store import EventStore
 from services.ingest.adapters.rejects import Reject, open_rejects
 from services.ingest.adapters.table import Open, Row, Unreadable, Worksheet
 from services.ingest.domain import identity
+from services.ingest.domain.cell import harmless
+from services.ingest.domain.log_events import Entry
 from services.ingest.domain.scan import Fault
-from services.ingest.domain.sheet import Sheet, WrongSheet, scan_of, sheet_of, told
+from services.ingest.domain.sheet import Sheet, WrongSheet, sheet_of, told
 from services.ingest.domain.spreadsheet import is_blank
+from services.ingest.handlers.import_page import Entries, record, unknown
+from services.ingest.handlers.log_events import read
 
-ACTOR: Final = "import"
 WAITS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds between two attempts to reach the log."""
 
@@ -59,10 +62,11 @@ class Account:
 
 @dataclass(slots=True)
 class Report:
-    """The accounts of an import, and whether it was stopped before its end."""
+    """The accounts of an import, whether it was stopped before its end, and which run it was."""
 
     accounts: list[Account] = field(default_factory=list)
     stopped: bool = False
+    run_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +104,7 @@ async def import_tables(run: Run, sources: Sequence[Source]) -> Report:
     A table that cannot be read, or has not the columns it must have, stores nothing and does not
     keep the others from being imported. If the log stays away the rest is not attempted.
     """
-    report = Report()
+    report = Report(run_id=run.run_id)
     for number, source in enumerate(sources):
         account = Account(name=source.name, rejects=source.rejects)
         report.accounts.append(account)
@@ -160,59 +164,46 @@ async def _import_page(
 ) -> None:
     namespace = identity.namespace(run.tenant)
     rows = [(n, cells) for n, cells in page if not all(map(is_blank, cells))]
-    scans: dict[UUID, ScanRecorded] = {}
-    rejected = []
+    entries: dict[UUID, Entry] = {}
+    name, rejected = harmless(sheet.name), []
     for number, cells in rows:
-        match scan_of(sheet, cells, now=run.clock()):
+        match read(run.store.codec, sheet, cells, now=run.clock()):
             case Fault(code=code, reason=reason):
-                rejected.append([sheet.name, number, f"{reason} [{code}]", *told(sheet, cells)])
-            case ScanRecorded() as scan:
-                scans.setdefault(identity.scan_event(namespace, scan.scan_id), scan)
-    inserted = await (_count(run, scans) if run.dry else _record(run, scans, namespace, batch))
+                rejected.append([name, number, f"{reason} [{code}]", *told(sheet, cells)])
+            case Entry() as entry:
+                event_id = identity.scan_event(namespace, entry.row.scan_id)
+                # Of two rows with one id the first counts, but a removal is not lost.
+                if (known := entries.setdefault(event_id, entry)).removed is None:
+                    entries[event_id] = replace(known, removed=entry.removed)
+    inserted = await (_count(run, entries) if run.dry else _record(run, entries, batch))
     account.inserted += inserted
     account.skipped += len(rows) - len(rejected) - inserted
     reject(rejected)
     account.rejected += len(rejected)
 
 
-async def _count(run: Run, scans: Mapping[UUID, ScanRecorded]) -> int:
+async def _count(run: Run, entries: Entries) -> int:
     """How many would be new."""
-    new = scans.keys() - run.met
-    new -= (await run.store.log.find(list(new))).keys()
-    run.met.update(new)
+    new = [ids for ids in await unknown(run.store, run.tenant, entries) if ids - run.met]
+    run.met.update(*new)
     return len(new)
 
 
-async def _record(run: Run, scans: Mapping[UUID, ScanRecorded], namespace: UUID, batch: str) -> int:
+async def _record(run: Run, entries: Entries, batch: str) -> int:
     """Store what is new, and how many that were; attempted again while the log is away."""
-    if not scans:
+    if not entries:
         return 0
-    cause = Cause(tenant=run.tenant, actor=ACTOR, correlation_id=run.run_id, causation_id=batch)
-    facts = list(_facts(scans, namespace))
+    cause = Cause(
+        tenant=run.tenant,
+        actor=identity.IMPORT,
+        correlation_id=run.run_id,
+        causation_id=batch,
+    )
     for attempt, wait in enumerate((*WAITS, None)):
         try:
-            new = (await run.store.record(facts, cause=cause)).new
-            # An attempt whose answer was lost may have stored them all the same.
-            mine = await _stored(run, scans.keys() - new, batch) if attempt else 0
-            return len(new) + mine
+            return await record(run.store, entries, cause, repeated=attempt > 0)
         except LogUnavailable:
             if wait is None:
                 raise
             await run.pause(wait)
     raise AssertionError("the last attempt returns or raises")
-
-
-async def _stored(run: Run, event_ids: Set[UUID], batch: str) -> int:
-    """How many of the events this very batch stored."""
-    found = await run.store.log.find(list(event_ids))
-    return sum(recorded.cause.causation_id == batch for recorded in found.values())
-
-
-def _facts(scans: Mapping[UUID, ScanRecorded], namespace: UUID) -> Iterator[Fact[IngestEvent]]:
-    streams = {
-        operator: identity.scan_stream(namespace, operator)
-        for operator in {scan.operator for scan in scans.values()}
-    }
-    for event_id, scan in scans.items():
-        stream = streams[scan.operator]
-        yield Fact(event_id=event_id, stream=stream, event=scan, occurred_at=scan.effective_at)

@@ -34,6 +34,7 @@ from services.ingest.domain.quarantine import (
 )
 from services.ingest.domain.scan import Fault
 from services.ingest.handlers.correction import Correction, whole
+from services.ingest.handlers.recordings import current
 from services.ingest.handlers.scan import ACCEPTED, DUPLICATE
 
 DECIDED: Final = Counter(
@@ -217,12 +218,14 @@ async def _record(
 ) -> Mended:
     """Append the decision and, unless the log has it, the scan."""
     stream = identity.quarantine_stream(command.quarantine_id)
-    fact = _fact(scan, identity.namespace(cause.tenant))
+    namespace = identity.namespace(cause.tenant)
+    first = identity.scan_event(namespace, scan.scan_id)
     for _ in range(ATTEMPTS):
         history = await store.read(cause.tenant, stream)
         decided = QUARANTINE.decide(QUARANTINE.state_after(history.events), command)
-        known = fact.event_id in await store.log.find([fact.event_id])
-        facts = () if known else (fact,)
+        recording = (await current(store, cause.tenant, [first]))[first]
+        known = recording.recorded is not None
+        facts = () if known else (_fact(recording.event_id, scan, namespace),)
         try:
             done = await store.append(stream, decided, expected=NO_STREAM, cause=cause, facts=facts)
         except VersionConflict:
@@ -234,9 +237,9 @@ async def _record(
     raise Unavailable("event log")
 
 
-def _fact(scan: ScanRecorded, namespace: UUID) -> Fact[IngestEvent]:
+def _fact(event_id: UUID, scan: ScanRecorded, namespace: UUID) -> Fact[IngestEvent]:
     return Fact(
-        event_id=identity.scan_event(namespace, scan.scan_id),
+        event_id=event_id,
         stream=identity.scan_stream(namespace, scan.operator),
         event=scan,
         occurred_at=scan.effective_at,

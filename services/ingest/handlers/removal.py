@@ -27,6 +27,7 @@ from services.ingest.domain.removal import (
     decide,
     latest,
 )
+from services.ingest.handlers.recordings import current
 
 REMOVED: Final = Counter("ingest_items_removed", "Items taken back")
 
@@ -155,14 +156,16 @@ async def _remove(
 
 async def _append(store: EventStore[IngestEvent], removal: Removal, cause: Cause) -> Removed:
     namespace, audit = identity.namespace(cause.tenant), removal.audit
+    firsts = {item: identity.scan_event(namespace, item.scan.scan_id) for item in removal.items}
+    scans = await current(store, cause.tenant, firsts.values())
     facts: list[Fact[IngestEvent]] = [
         Fact(
-            event_id=identity.item_removal(namespace, item.scan.scan_id),
+            event_id=identity.removal_of(scans[first].event_id),
             stream=identity.scan_stream(namespace, item.scan.operator),
             event=item,
             occurred_at=item.removed_at,
         )
-        for item in removal.items
+        for item, first in firsts.items()
     ]
     await store.append(
         identity.removal_stream(audit.removal_id),
@@ -202,13 +205,13 @@ async def _found(
 ) -> list[Found]:
     """Those of `scans` that are in the log, each once, in their order."""
     namespace = identity.namespace(cause.tenant)
-    ids = {identity.scan_event(namespace, s): identity.item_removal(namespace, s) for s in scans}
-    recorded = await store.log.find([*ids, *ids.values()])
+    ids = [identity.scan_event(namespace, scan_id) for scan_id in scans]
+    recordings = list((await current(store, cause.tenant, ids)).values())
+    removals = await store.log.find([identity.removal_of(one.event_id) for one in recordings])
     return [
-        Found(scan=scan, removed=removal in recorded)
-        for event_id, removal in ids.items()
-        if event_id in recorded
-        and isinstance(scan := store.decode(recorded[event_id]), ScanRecorded)
+        Found(scan=scan, removed=identity.removal_of(one.event_id) in removals)
+        for one in recordings
+        if one.recorded and isinstance(scan := store.decode(one.recorded), ScanRecorded)
     ]
 
 

@@ -1,7 +1,7 @@
 """What happens when a device sends a batch, and when it asks what has arrived."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -11,7 +11,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from contracts.ingest import IngestEvent, ScanId, ScanQuarantined, ScanRecorded
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Cause, RecordedEvent
 from libs.eventsourcing.store import EventStore, Fact
 from services.ingest.domain import identity
 from services.ingest.domain.scan import (
@@ -23,6 +23,7 @@ from services.ingest.domain.scan import (
     same_content,
 )
 from services.ingest.handlers.body import Event, not_json, read_batch, reading_of, value_of
+from services.ingest.handlers.recordings import Recording, current
 
 ACCEPTED: Final = Counter("ingest_scans_accepted", "Scans stored for the first time")
 DUPLICATE: Final = Counter("ingest_scans_duplicate", "Scans that were known already")
@@ -75,6 +76,10 @@ async def record_batch(
         raise not_json("nested too deep") from None
     appended = await store.record(list(_facts(batch, namespace)), cause=cause)
     known = [event_id for event_id in batch.scans if event_id not in appended.new]
+    kept = await current(store, cause.tenant, known) if known else {}
+    if again := list(_told_again(batch, namespace, kept)):
+        appended = await store.record(again, cause=cause)
+        known = [event_id for event_id in known if kept[event_id].event_id not in appended.new]
     skipped = [batch.scans[event_id] for event_id in known] + batch.repeats
     recorded = Recorded(
         inserted=len(batch.scans) - len(known),
@@ -84,7 +89,8 @@ async def record_batch(
     )
     _count(recorded, [fault for _, fault in batch.faults])
     if skipped:
-        _count_conflicts(await _conflicting(store, batch, namespace, known))
+        scans = {event_id: kept[event_id].recorded for event_id in known}
+        _count_conflicts(_conflicting(store, batch, namespace, scans))
     return recorded
 
 
@@ -95,8 +101,13 @@ async def verify(store: EventStore[IngestEvent], tenant: str, uuids: Sequence[st
     """
     namespace = identity.namespace(tenant)
     ids = {text: _both(namespace, uuid) for text in uuids if (uuid := parse_uuid(text))}
-    found = await store.log.find([event_id for pair in ids.values() for event_id in pair])
-    return [text for text, pair in ids.items() if any(event_id in found for event_id in pair)]
+    scans = await current(store, tenant, {scan for scan, _ in ids.values()})
+    kept = await store.log.find([quarantined for _, quarantined in ids.values()])
+    return [
+        text
+        for text, (scan, quarantined) in ids.items()
+        if scans[scan].recorded or quarantined in kept
+    ]
 
 
 def _both(namespace: UUID, uuid: UUID) -> tuple[UUID, UUID]:
@@ -156,12 +167,28 @@ def _facts(batch: _Sorted, namespace: UUID) -> Iterator[Fact[IngestEvent]]:
         yield Fact(event_id=event_id, stream=stream, event=kept, occurred_at=kept.received_at)
 
 
-async def _conflicting(
-    store: EventStore[IngestEvent], batch: _Sorted, namespace: UUID, known: Sequence[UUID]
+def _told_again(
+    batch: _Sorted, namespace: UUID, kept: Mapping[UUID, Recording]
+) -> Iterator[Fact[IngestEvent]]:
+    """Scans that the log holds only from imports that were undone."""
+    for event_id, recording in kept.items():
+        if recording.recorded is None:
+            yield Fact(
+                event_id=recording.event_id,
+                stream=identity.scan_stream(namespace, batch.scans[event_id].operator),
+                event=batch.scans[event_id],
+                occurred_at=batch.scans[event_id].effective_at,
+            )
+
+
+def _conflicting(
+    store: EventStore[IngestEvent],
+    batch: _Sorted,
+    namespace: UUID,
+    known: Mapping[UUID, RecordedEvent | None],
 ) -> list[ScanRecorded]:
     """The skipped scans that say something else than the one that was kept."""
-    found = await store.log.find(known) if known else {}
-    kept = {event_id: store.decode(recorded) for event_id, recorded in found.items()}
+    kept = {event_id: store.decode(recorded) for event_id, recorded in known.items() if recorded}
     pairs = [(batch.scans[event_id], kept.get(event_id)) for event_id in known]
     for scan in batch.repeats:
         event_id = identity.scan_event(namespace, scan.scan_id)

@@ -28,6 +28,7 @@ from services.ingest.domain.day import Days, day_of
 from services.ingest.domain.question import Question
 from services.ingest.domain.removal import ITEM, as_scan
 from services.ingest.read_models import operator_name, presence, scan_log
+from services.ingest.read_models.undone import remaining
 
 PAGE: Final = 1000
 LATER: Final = timedelta(minutes=5)
@@ -103,7 +104,8 @@ async def known(
         schema = await _copy_empty(connection, projections)
         operators: set[str] = set()
         rows: list[Envelope[IngestEvent]] = []
-        async for events in _told(past, days):
+        async for page in _told(past, days):
+            events = await remaining(connection, page)
             scans = [scan for told in events if (scan := _row(told.event))]
             operators.update(comparable(scan.operator) for scan in scans)
             if newest:
@@ -144,7 +146,7 @@ async def _hear(connection: Connection, past: Past, operators: Iterable[str]) ->
         for some in (streams[n : n + at_once] for n in range(0, len(streams), at_once)):
             found = await past.store.log.newest(past.tenant, some, known_at=past.at, each=each)
             events = [past.envelope(recorded) for recorded in found]
-            await presence.project(connection, events)
+            await presence.project(connection, await remaining(connection, events))
             undecided += [
                 stream
                 for stream, facts in groupby(events, key=lambda event: event.stream)
@@ -189,7 +191,7 @@ async def _told(past: Past, days: Days) -> AsyncIterator[list[Envelope[IngestEve
         told = [past.envelope(recorded) for recorded in page]
         # Those in between are about items of these days, and found by them, or of other days.
         events = [event for event in told if not isinstance(event.event, ItemRemoved)]
-        removals = await past.store.log.find(list(_removals(past, events)))
+        removals = await past.store.log.find(list(_removals(events)))
         yield events + [
             past.envelope(recorded)
             for recorded in removals.values()
@@ -197,10 +199,9 @@ async def _told(past: Past, days: Days) -> AsyncIterator[list[Envelope[IngestEve
         ]
 
 
-def _removals(past: Past, events: Sequence[Envelope[IngestEvent]]) -> Iterator[UUID]:
+def _removals(events: Sequence[Envelope[IngestEvent]]) -> Iterator[UUID]:
     """The ids under which the removals of these items are in the log, if they are."""
-    namespace = identity.namespace(past.tenant)
     for event in events:
         scan = event.event
         if isinstance(scan, ScanRecorded) and scan.kind == ITEM:
-            yield identity.item_removal(namespace, scan.scan_id)
+            yield identity.removal_of(event.event_id)

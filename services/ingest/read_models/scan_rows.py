@@ -80,15 +80,18 @@ async def in_time(
     *,
     kind: str | None = None,
     behind: query.Row | None = None,
+    removed: bool = False,
 ) -> AsyncIterator[Page]:
     """Pages of live rows with the columns of `SCAN_LOG`: by the times that `_TIME` names, then id.
 
     Begins behind `behind`, the `place` of a scan; what was stored since with an earlier time is
-    not behind it. Needs a transaction, best a `snapshot`.
+    not behind it. With `removed` items that were removed are among them. Needs a transaction, best
+    a `snapshot`.
     """
     first = behind["day"] if behind else question.days.first
+    wanted = _matching(question, kind) if removed else _live(question, kind)
     for day in (day for day in _days(question) if day >= first):
-        rows = _live(question, kind).where(SCAN_LOG.c.day == day).order_by(*_TIME)
+        rows = wanted.where(SCAN_LOG.c.day == day).order_by(*_TIME)
         if behind and day == first:
             rows = rows.where(_later(behind))
         async for page in _pages(connection, rows):

@@ -12,6 +12,7 @@ import asyncpg
 
 from contracts.envelope import Envelope
 from contracts.ingest import (
+    ImportUndone,
     IngestEvent,
     ItemRemoved,
     QuarantineDropped,
@@ -205,6 +206,9 @@ def _address(event: IngestEvent, namespace: UUID) -> tuple[UUID, str, datetime]:
         case QuarantineDropped():
             stream = identity.quarantine_stream(event.quarantine_id)
             return uuid5(event.quarantine_id, "dropped"), stream, event.dropped_at
+        case ImportUndone():
+            event_id = identity.undone_import(namespace, event.run_id)
+            return event_id, identity.undone_stream(event_id), event.undone_at
     assert_never(event)
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth.credentials import CredentialsWithRegionalAccessBoundary as GoogleCredentials
 
 from libs.testing.servers import http_server
+from services.ingest.domain.spreadsheet import DAY_ZERO
 
 KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
 MAIL = "importer@example.iam"
@@ -143,14 +145,19 @@ def _values(api: SheetsApi, request: web.Request) -> web.Response:
     if last > len(grid) + api.spare:
         return _refusal(400)
     render = request.query.get("valueRenderOption", "FORMATTED_VALUE")
-    rows = [[_rendered(cell, render) for cell in row] for row in grid[first - 1 : last]]
+    dates = request.query.get("dateTimeRenderOption", "SERIAL_NUMBER")
+    rows = [[_rendered(cell, render, dates) for cell in row] for row in grid[first - 1 : last]]
     answer: dict[str, Any] = {"range": asked[0], "majorDimension": "ROWS"}
     if cut := _cut([_cut(row) for row in rows]):
         answer["values"] = cut
     return web.json_response(answer)
 
 
-def _rendered(cell: Any, render: str) -> Any:
+def _rendered(cell: Any, render: str, dates: str) -> Any:
+    if isinstance(cell, datetime):
+        if (render, dates) == ("UNFORMATTED_VALUE", "SERIAL_NUMBER"):
+            return (cell - DAY_ZERO) / timedelta(days=1)
+        return f"{cell:%d.%m.%Y}"
     return cell if render == "UNFORMATTED_VALUE" or isinstance(cell, str) else f"{cell:.2g}"
 
 

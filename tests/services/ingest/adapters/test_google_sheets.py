@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from services.ingest.adapters import google_sheets
 from services.ingest.adapters.google_sheets import open_spreadsheet
 from services.ingest.adapters.table import Choice, Row, Unreadable
 from services.ingest.domain.sheet import COLUMNS
+from services.ingest.domain.spreadsheet import Lost
 from services.ingest.handlers.importing import Source
 from tests.services.ingest.adapters.sheets_api import Grid, SheetsApi, serving
 from tests.services.ingest.history import NOON, SETTINGS, Store, events_in
@@ -79,6 +80,16 @@ async def test_the_months_are_read_as_they_are_stored(api: SheetsApi, tmp_path: 
         "raw_log_2025_11": [(1, COLUMNS)],
     }
     assert api.tokens == 1
+
+
+async def test_a_date_is_a_date_and_a_number_of_the_same_size_a_number(tmp_path: Path) -> None:
+    moment = datetime.fromisoformat("2025-12-05 08:02:05")
+    rows: Grid = [["uuid"], ["5/12", moment, 45996, True], [moment - timedelta(days=45996)]]
+    async with serving(SheetsApi({"raw_log_x": rows})) as api:
+        found = (await read(api, api.credentials(tmp_path)))["raw_log_x"]
+
+    lost = Lost("is a time without a date")
+    assert found[1:] == [(2, ("5/12", moment, 45996, True)), (3, (lost,))]
 
 
 async def test_other_worksheets_are_read_if_they_are_named(api: SheetsApi, tmp_path: Path) -> None:

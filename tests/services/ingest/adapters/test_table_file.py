@@ -106,8 +106,63 @@ async def test_a_csv_is_read_whatever_wrote_it(
     assert await read(path) == {SHEET: [(0, (*lines[0],)), (2, (*lines[1],)), (3, (*lines[2],))]}
 
 
+WHOLE = "uuid;city;source\n1;Кострома;pwa\n2;Ярославль;pwa\n3;Ржев;pwa\n"
+"""Every text in it is so spelled that a part of it is another text."""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1251", "utf-16"])
+async def test_a_torn_file_is_never_read_as_one_with_shorter_texts(
+    tmp_path: Path, encoding: str
+) -> None:
+    whole = (await read(csv(tmp_path, WHOLE, encoding)))[SHEET]
+    content, header = WHOLE.encode(encoding), "uuid;city;source\n".encode(encoding)
+    for cut in range(len(header) + 1, len(content)):
+        path = file_with(tmp_path / f"{SHEET}.csv", content[:cut])
+        *sound, last = (await read(path))[SHEET]
+
+        assert sound == whole[: len(sound)]
+        assert last in whole or isinstance(last[1][-1], Lost), cut
+
+
+NO_UTF_8 = Lost("is damaged: it holds bytes that are no UTF-8", "damaged", "\udce2\udcee\udce7")
+LINES = "uuid;city\n1;Кострома\n".encode()
+WINDOWS = "uuid;city\n1;Кострома\n".encode("cp1251")
+
+
+@pytest.mark.parametrize(
+    ("content", "cells"),
+    [
+        (LINES + b"2;\xe2\xee\xe7\n", NO_UTF_8),
+        (b"\xef\xbb\xbfuuid;city\n1;x\n2;\xe2\xee\xe7\n", NO_UTF_8),
+        (WINDOWS + b"2;\xe2\xee\xe7\n", "воз"),
+        (b"uuid;city\n1;x\n2;\xe2\xee\xe7\n", "воз"),
+        (WINDOWS + b"2;\xcf\xb8\xf2\xf0\n", "Пётр"),
+        (
+            WINDOWS + "2;Рим\n".encode(),
+            Lost("is in UTF-8, but the file in Windows-1251", "damaged", "Рим"),
+        ),
+        (
+            ("uuid;city\n1;x\n2;".encode("utf-16") + b"\x00\xd8\n\0"),
+            Lost("is damaged: it holds bytes that are no UTF-16", "damaged", "\udcff"),
+        ),
+    ],
+    ids=[
+        *("Windows-1251 in UTF-8", "behind a mark", "Windows-1251", "in ASCII"),
+        *("what might be UTF-8 in Windows-1251", "UTF-8 in Windows-1251", "half a letter"),
+    ],
+)
+async def test_a_cell_in_another_encoding_than_its_file_is_damaged(
+    tmp_path: Path, content: bytes, cells: object
+) -> None:
+    rows = (await read(file_with(tmp_path / f"{SHEET}.csv", content)))[SHEET]
+
+    assert rows[0][1] == ("uuid", "city")
+    assert rows[2][1] == ("2", cells)
+    assert isinstance(rows[1][1][1], str)
+
+
 async def test_a_barcode_s_wrapper_needs_no_quotes(tmp_path: Path) -> None:
-    _, *rows = (await read(csv(tmp_path, 'uuid;code\r\n1;="42"\r\n2;"=""42"""')))[SHEET]
+    _, *rows = (await read(csv(tmp_path, 'uuid;code\r\n1;="42"\r\n2;"=""42"""\r\n')))[SHEET]
 
     assert rows == [(2, ("1", '="42"')), (3, ("2", '="42"'))]
 
@@ -151,6 +206,20 @@ async def test_cells_of_a_workbook_are_what_they_are(tmp_path: Path) -> None:
         # A formula only if it says what it comes to.
         (3, ("2042469234860", Lost("is a formula, not its result"), Lost("is the error #REF!"))),
     ]
+
+
+async def test_what_a_workbook_escapes_is_read_as_what_it_stands_for(tmp_path: Path) -> None:
+    texts = ["01_x001D_21", "_x005F_x001D_", "a_x000d_", "_xD83C__xDF3B_", "_x00_", "_X001D_"]
+    path, made = book(tmp_path, a=[["uuid"], texts]), openpyxl.Workbook()
+
+    ((_, cells),) = (await read(path))["a"][1:]
+    assert cells == ("01\x1d21", "_x001D_", "a\r", "🌻", "_x00_", "_X001D_")
+
+    made.worksheets[0].append(["uuid", 42])
+    made.worksheets[0]["B1"].number_format = "00000"
+    made.save(path)
+    ((_, header),) = (await read(path))["Sheet"]
+    assert header == ("uuid", "00042")
 
 
 async def test_gaps_between_rows_keep_their_numbers(tmp_path: Path) -> None:

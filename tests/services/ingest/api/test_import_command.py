@@ -81,6 +81,9 @@ def test_one_file_from_the_first_run_to_the_last(run: Run, database: str, tmp_pa
 
     again = run(path)
     assert (again.returncode, counted(again.stdout, "raw.csv")) == (3, [4, 0, 3, 1])
+    (run_id,) = stored(database, "distinct metadata->>'correlation_id'").split()
+    undo = f"import --tenant demo --undo {run_id}"
+    assert [undo in one.stderr for one in (dry, first, again)] == [False, True, False]
 
 
 def test_a_file_that_cannot_be_read_is_one_sentence_and_a_failure(run: Run, tmp_path: Path) -> None:
@@ -92,6 +95,23 @@ def test_a_file_that_cannot_be_read_is_one_sentence_and_a_failure(run: Run, tmp_
     assert "bad.csv: worksheet bad: its first row does not name uuid, ts" in done.stderr
     assert f"{tmp_path}: it is a directory; name the files in it" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_undone_run_stays_undone_in_the_log_while_its_read_models_cannot_be_rebuilt(
+    run: Run, database: str, tmp_path: Path
+) -> None:
+    run(a_csv(tmp_path / "raw.csv", ROWS))
+    (run_id,) = stored(database, "distinct metadata->>'correlation_id'").split()
+
+    first, second = run("--undo", run_id), run("--undo", run_id)
+
+    assert (first.returncode, second.returncode) == (1, 1)
+    assert "the import is undone\n" in first.stderr
+    assert "the import was undone before\n" in second.stderr
+    assert "run the same again" in second.stderr
+    assert "Kafka cannot be reached" in second.stderr
+    assert "Traceback" not in first.stderr + second.stderr
+    assert stored(database, "count(*) filter (where type = 'ImportUndone')") == "1"
 
 
 def test_zone_and_folder_of_rejected_rows_are_those_that_are_named(
@@ -111,6 +131,8 @@ def test_a_database_that_is_away_is_one_sentence(run: Run, tmp_path: Path) -> No
     done = run(a_csv(tmp_path / "a.csv", ROWS), url=NOWHERE)
 
     assert (done.returncode, done.stderr) == (1, "nothing was imported: database unavailable\n")
+    done = run("--undo", "019a3f0e-7c1b-7d2a-9f3e-5b6c7d8e9f00", url=NOWHERE)
+    assert (done.returncode, done.stderr) == (1, "nothing was undone: database unavailable\n")
 
 
 @pytest.mark.parametrize(
@@ -123,6 +145,8 @@ def test_a_database_that_is_away_is_one_sentence(run: Run, tmp_path: Path) -> No
         ("--tenant demo a.csv --timezone Moscow", "time zone"),
         ("--tenant demo a.csv --rejects nowhere", "folder"),
         ("--tenant demo --spreadsheet-id x", "--credentials"),
+        ("--tenant demo --undo run-1", "--undo"),
+        ("--tenant demo --undo 019a3f0e-7c1b-7d2a-9f3e-5b6c7d8e9f00 a.csv", "goes alone"),
         ("--tenant demo --spreadsheet-id ../x --credentials k", "no spreadsheet"),
         ("--tenant demo a.csv a.csv.rejected.csv", "would be overwritten"),
         ("--tenant demo x/a.csv y/a.csv --rejects .", "one name"),

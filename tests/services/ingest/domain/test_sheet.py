@@ -142,6 +142,15 @@ def test_a_row_that_cannot_be_believed_is_rejected(cells: list[Cell], code: str)
     assert fault(cells) == code
 
 
+def test_in_a_csv_a_row_that_ends_early_or_is_damaged_anywhere_is_rejected_whole() -> None:
+    dressed = sheet([*COLUMNS, "note"], dressed=True)
+    assert scan([*row(), ""], dressed) == scan(row())
+    for cells in ([*row()], [*row()[:-1]], [*row()[:4]]):
+        assert fault(cells, dressed) == "cut_short"
+    assert fault([*row(), Lost("is damaged", "damaged", "\udce2")], dressed) == "damaged"
+    assert fault(row(city=Lost("is damaged", "damaged")), dressed) == "damaged"
+
+
 @pytest.mark.parametrize("column", sorted(set(LIMITS) - {"details"}))
 def test_the_limits_of_a_device_hold_for_rows_too(column: str) -> None:
     assert scan(row(**{column: "x" * LIMITS[column]})).skewed is False
@@ -206,9 +215,29 @@ def test_a_row_of_october_that_fits_neither_way_is_rejected() -> None:
     assert told(OCTOBER, cells) == told(sheet(), cells)
 
 
+AGAIN = sheet([*COLUMNS, "log_events"], dressed=True)
+"""A list of rejected rows."""
+
+
+@pytest.mark.parametrize("column", ["box", "code"])
+@pytest.mark.parametrize("spoilt", [REAL_DATE, True, 12.5, 1e19, 1_234_567_890_123_450], ids=repr)
+def test_a_rejected_row_that_was_not_mended_is_rejected_again(spoilt: Cell, column: str) -> None:
+    assert fault(row(**{column: spoilt}))
+    assert fault([*told(sheet(), row(**{column: spoilt}))], AGAIN)
+
+
+def test_moments_in_it_are_those_of_the_row() -> None:
+    second = REAL_DATE.replace(second=9)
+    for moments in ((REAL_DATE, second), (45961.33478009259, 45961.33482638889)):
+        cells = row(**dict(zip(("ts", "receivedAt"), moments, strict=True)), code="0042")
+        assert scan([*told(sheet(), cells)], AGAIN) == scan(cells)
+    exact = row(ts=1_761_886_925_007)
+    assert scan([*told(sheet(), exact)], AGAIN) == scan(exact)
+
+
 def test_a_rejected_row_is_written_whole_even_if_it_is_spoilt() -> None:
     cells = [*row(box=REAL_DATE.replace(month=12, day=5), code=Lost("is a formula")), "-1"]
 
     assert told(sheet(), cells)[6:] == [
-        *("05.12.2025 08:02:05", "", "", "31.10.2025 08:02:09", "pwa", "'-1")
+        *("#SPOILT 2025-12-05 08:02:05", "", "", "31.10.2025 08:02:09", "pwa", "", "'-1")
     ]

@@ -148,6 +148,18 @@ async def test_rejected_rows_are_written_with_reasons(importer: Importer, tmp_pa
     assert rows[1][10:12] == ['="0042"', "'=1+1"]
 
 
+async def test_a_list_of_rejected_rows_holds_no_formula(importer: Importer, tmp_path: Path) -> None:
+    formula = "=cmd|'x,=y"
+    path = a_csv(tmp_path / f"{formula}.csv", [a_row(1, ts="=1", operator="-1+1", code="+1")])
+
+    (account,) = (await importer(path)).accounts
+
+    with account.rejects.open(encoding="utf-8-sig", newline="") as file:
+        _, cells = list(csv.reader(file, delimiter=";"))
+    assert cells[0] == "'=cmd|'x,'=y"
+    assert [cell for cell in cells if cell.startswith(tuple("=+-@"))] == ['="+1"']
+
+
 async def test_rejected_rows_that_were_mended_are_imported(
     store: Store, importer: Importer, tmp_path: Path
 ) -> None:
@@ -160,6 +172,25 @@ async def test_rejected_rows_that_were_mended_are_imported(
 
     assert numbers(account) == (2, 2, 0, 0)
     assert {scan.code for scan in await events_in(store, ScanRecorded)} == {"1", "2", "0042"}
+
+
+async def test_damaged_rows_keep_their_bytes_until_they_are_mended(
+    store: Store, importer: Importer, tmp_path: Path
+) -> None:
+    rows = [a_row(n, city="Кострома", details="возврат", code="") for n in (1, 2)]
+    content = a_csv(tmp_path / "a.csv", rows).read_bytes()
+    good, bad = "возврат".encode(), "возврат".encode("cp1251")
+    damaged = content[::-1].replace(good[::-1], bad[::-1], 1)[::-1].removesuffix(b"\n")
+    path, rejects = file_with(tmp_path / "a.csv", damaged), tmp_path / "a.csv.rejected.csv"
+
+    assert numbers((await importer(path)).accounts[0]) == (2, 1, 0, 1)
+    again = file_with(tmp_path / "again.csv", rejects.read_bytes())
+    assert numbers((await importer(again)).accounts[0]) == (1, 0, 0, 1)
+    mended = file_with(tmp_path / "mended.csv", rejects.read_bytes().replace(bad, good))
+    assert numbers((await importer(mended)).accounts[0]) == (1, 1, 0, 0)
+
+    scans = await events_in(store, ScanRecorded)
+    assert [(scan.city, scan.details) for scan in scans] == [("Кострома", "возврат")] * 2
 
 
 async def test_without_rejected_rows_there_is_no_file(importer: Importer, tmp_path: Path) -> None:
