@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from contracts.gateway import AccountId
+from libs.errors import Refused
 from services.gateway.deps import Deps
 from services.gateway.domain.account import AccountUnknown
 from services.gateway.domain.person import Person, email, username
@@ -25,6 +26,10 @@ from services.gateway.read_models import account as listed
 from services.gateway.read_models.session import live_sessions
 
 ACTOR: Final = "command line"
+
+
+class SeveralAccounts(Refused):
+    """Several accounts have this address, in different places; give the id or the number."""
 
 
 async def create(deps: Deps, person: Person, password: str, role: Role) -> None:
@@ -112,7 +117,12 @@ async def _meant(deps: Deps, who: str) -> AccountId:
         found = row.account_id if row else None
     else:
         address = email(who) if "@" in who else username(who)
-        found = await addresses.find(deps.identity, address)
+        places = await listed.places(deps.pool)
+        owners = {await addresses.owner_in(deps.identity, address, place) for place in places}
+        owners.add(await addresses.find(deps.identity, address))
+        if len(owners - {None}) > 1:
+            raise SeveralAccounts
+        found = next(iter(owners - {None}), None)
     if found is None:
         raise AccountUnknown
     return found

@@ -3,11 +3,9 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias, assert_never
-from uuid import UUID
 
 import structlog
 
-from contracts.gateway import AccountId
 from libs.clock import Clock, utc_now
 from libs.errors import Unavailable
 from libs.security import codes
@@ -28,10 +26,9 @@ from services.gateway.domain.one_time_code import (
 )
 from services.gateway.domain.shop import newest_offer
 from services.gateway.handlers.address import find
-from services.gateway.handlers.identity import Identity, load, person_of
+from services.gateway.handlers.identity import NOBODY, Identity, load, person_of
 
 AWAY_SECONDS: Final = 5
-NOBODY: Final = AccountId(UUID(int=0))
 
 log = structlog.get_logger(__name__)
 

@@ -14,8 +14,8 @@ from services.gateway.domain.shop import Card, card_of, place_of, workplaces
 from services.gateway.domain.telegram_init_data import TelegramCaller
 from services.gateway.handlers import mini_app
 from services.gateway.handlers.address import digest_of, find
-from services.gateway.handlers.identity import Identity, Loaded, load, person_of
-from services.gateway.handlers.login import NOBODY, record_refusal
+from services.gateway.handlers.identity import NOBODY, Identity, Loaded, load, person_of
+from services.gateway.handlers.login import record_refusal
 from services.gateway.handlers.one_time_code import CodeDesk, verify_code
 from services.gateway.handlers.session import LoggedIn, NotAdmitted, admit
 from services.gateway.handlers.shop import ShopExists, owned_shops, register_shop, shop_of

@@ -18,7 +18,7 @@ from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
 from libs.postgres.pool import Pool, acquired
 from services.gateway.domain.account import Offer
-from services.gateway.domain.realm import CHIEFS, PLATFORM, SUPERADMIN, Place, Role
+from services.gateway.domain.realm import CHIEFS, PLATFORM, SUPERADMIN, Place, Realm, Role
 from services.gateway.read_models.account_rows import ACCOUNT, ADDRESS, OFFER, ROLE, project
 
 OURS: Final = ACCOUNT.c.tenant == PLATFORM
@@ -150,6 +150,16 @@ async def superadmins(pool: Pool, place: Place) -> Sequence[AccountId]:
     async with acquired(pool) as connection:
         rows = await query.fetch(connection, select(ACCOUNT.c.account_id).where(*matching))
     return [AccountId(row["account_id"]) for row in rows]
+
+
+async def places(pool: Pool) -> Sequence[Place]:
+    """Everywhere that anybody has a role, but the shops."""
+    held = select(ROLE.c.realm, ROLE.c.of_tenant).where(
+        ROLE.c.tenant == PLATFORM, ROLE.c.realm != Realm.SHOP.value
+    )
+    async with acquired(pool) as connection:
+        rows = await query.fetch(connection, held.distinct())
+    return [Place(row["realm"], row["of_tenant"]) for row in rows]
 
 
 def projection() -> Projection[GatewayEvent]:
