@@ -16,8 +16,9 @@ from contracts.gateway import AccountId
 from libs.errors import Refused
 from services.gateway.deps import Deps
 from services.gateway.domain.account import AccountUnknown
-from services.gateway.domain.person import Person, email, username
-from services.gateway.domain.realm import Place, Role
+from services.gateway.domain.device_client import HOUSE
+from services.gateway.domain.person import Address, Person, email, username
+from services.gateway.domain.realm import Place, Realm, Role
 from services.gateway.handlers import account as accounts
 from services.gateway.handlers import address as addresses
 from services.gateway.handlers import administration
@@ -117,15 +118,21 @@ async def _meant(deps: Deps, who: str) -> AccountId:
         found = row.account_id if row else None
     else:
         address = email(who) if "@" in who else username(who)
-        places = await listed.places(deps.pool)
-        owners = {await addresses.owner_in(deps.identity, address, place) for place in places}
-        owners.add(await addresses.find(deps.identity, address))
-        if len(owners - {None}) > 1:
-            raise SeveralAccounts
-        found = next(iter(owners - {None}), None)
+        found = await _only_owner(deps, address)
     if found is None:
         raise AccountUnknown
     return found
+
+
+async def _only_owner(deps: Deps, address: Address) -> AccountId | None:
+    """Whose address it is, wherever they act. Raises SeveralAccounts."""
+    ours = [Place(realm, deps.settings.people_tenant) for realm in Realm]
+    places = {*ours, HOUSE, *await listed.places(deps.pool)}
+    owners = {await addresses.owner_in(deps.identity, address, place) for place in places}
+    owners |= {await addresses.find(deps.identity, address)}
+    if len(owners - {None}) > 1:
+        raise SeveralAccounts
+    return next(iter(owners - {None}), None)
 
 
 def _shown(one: Profile) -> dict[str, Any]:
