@@ -14,6 +14,7 @@ from services.gateway.api.shop_route import ShopRoute
 from services.gateway.api.shop_self import user
 from services.gateway.api.shop_user_forms import Asked, Changed, Hired, Permitted
 from services.gateway.deps import Deps, Gateway
+from services.gateway.domain.account import OfferedTooOften
 from services.gateway.handlers import shop_personnel as personnel
 from services.gateway.handlers import shop_staff
 from services.gateway.handlers.shop import shop_of
@@ -27,6 +28,7 @@ WHY_NOT: Final[dict[type[Exception], tuple[int, str]]] = {
     NotStaff: (404, "Пользователь не найден"),
     personnel.PhoneTaken: (400, "Пользователь с этим номером телефона уже есть"),
     personnel.EmailTaken: (400, "Пользователь с этим адресом почты уже есть"),
+    OfferedTooOften: (400, "Этого человека приглашали слишком часто"),
     personnel.IsAdmin: (400, "Права администратора не меняются"),
     LastAdmin: (400, "Это последний администратор магазина"),
     personnel.OwnStanding: (403, "Свою роль и права нельзя менять"),

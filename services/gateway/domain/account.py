@@ -43,6 +43,9 @@ from services.gateway.domain.realm import CHIEFS, Place, Role, RoleUnknown, is_r
 
 MIN_PASSWORD: Final = 8
 MAX_PASSWORD: Final = 128
+MOST_OFFERS: Final = 20
+"""How often a place may invite, or change its invitation, until it is accepted: each time is read
+whenever the account logs in, and may be from a stranger."""
 
 
 class AccountExists(Refused):
@@ -73,6 +76,10 @@ class ActsThere(Refused):
     """The account has a role there already."""
 
 
+class OfferedTooOften(Refused):
+    """This place has invited the account too often without an answer."""
+
+
 class OfferUnknown(NotFound):
     """There is no such invitation (any more)."""
 
@@ -91,7 +98,8 @@ class Offer:
 class Account:
     """An account as later decisions need it. `person` and `password` are sealed.
 
-    `numbers` are what places know it by that invited it; `joined` says since when it acts where.
+    `numbers` are what places know it by that invited it, `asked` how often they did in vain;
+    `joined` says since when it acts where.
     """
 
     number: int = 0
@@ -102,6 +110,7 @@ class Account:
     roles: Mapping[Place, str] = field(default_factory=dict)
     offers: Mapping[Place, Offer] = field(default_factory=dict)
     numbers: Mapping[Place, int] = field(default_factory=dict)
+    asked: Mapping[Place, int] = field(default_factory=dict)
     joined: Mapping[Place, datetime] = field(default_factory=dict)
     active: bool = False
     opened: bool = False
@@ -224,6 +233,8 @@ def _offered(account: Account, command: OfferRole) -> list[GatewayEvent]:
     before = account.offers.get(place)
     if before and (before.role, before.sealed) == (role.name, command.sealed):
         return []
+    if account.asked.get(place, 0) >= MOST_OFFERS:
+        raise OfferedTooOften
     return [
         RoleOffered(
             account_id=command.account_id,
@@ -299,13 +310,17 @@ def _acting_after(
             joined = {**account.joined}
             if place not in account.roles:
                 joined[place] = at
-            return replace(account, roles=others | {place: role}, offers=offers, joined=joined)
+            asked = {**account.asked, place: 0}
+            roles = others | {place: role}
+            return replace(account, roles=roles, offers=offers, joined=joined, asked=asked)
         case RoleWithdrawn():
             return replace(account, roles=others)
         case RoleOffered(role=role, number=number, sealed=sealed, offered_at=at):
             offer = Offer(role=role, number=number, sealed=sealed, offered_at=at)
+            offers |= {place: offer}
             numbers = {**account.numbers, place: number}
-            return replace(account, offers=offers | {place: offer}, numbers=numbers)
+            asked = {**account.asked, place: account.asked.get(place, 0) + 1}
+            return replace(account, offers=offers, numbers=numbers, asked=asked)
         case RoleOfferEnded():
             return replace(account, offers=offers)
         case _:

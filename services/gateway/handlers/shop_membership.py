@@ -57,7 +57,7 @@ async def invite(
     actor: str,
 ) -> None:
     """Invite somebody to a shop. Raises ActsThere if they work or are invited there already,
-    AccountUnknown, Unavailable."""
+    OfferedTooOften, AccountUnknown, Unavailable."""
     place = place_of(tenant)
 
     async def plan(account: Account) -> Plan:
@@ -77,7 +77,8 @@ async def change_invitation(
     *,
     actor: str,
 ) -> None:
-    """Invite somebody as something else. Raises OfferUnknown if they have answered, Unavailable."""
+    """Invite somebody as something else. Raises OfferUnknown if they have answered,
+    OfferedTooOften, Unavailable."""
     place = place_of(tenant)
 
     async def plan(account: Account) -> Plan:

@@ -79,7 +79,7 @@ async def take_on(
     """Invite whoever has the phone (E.164) to work in the shop, as `standing` once they accept.
 
     Whether anybody has it, and what they are elsewhere, the answer does not say. Raises PhoneTaken,
-    EmailTaken, BeyondOwn, Unavailable.
+    EmailTaken, BeyondOwn, OfferedTooOften, Unavailable.
     """
     _may(boss, standing)
     await _email_is_free(identity, boss.tenant, card.email, None)

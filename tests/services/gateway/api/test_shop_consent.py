@@ -10,6 +10,7 @@ import pytest
 from libs.testing.waiting import eventually
 from services.gateway.adapters.telegram import webhook_secret
 from services.gateway.api.telegram import SECRET_HEADER
+from services.gateway.domain.account import MOST_OFFERS
 from services.gateway.domain.bot_update import GONE, STAYS
 from tests.services.gateway.adapters.bot_api import TOKEN
 from tests.services.gateway.api.shop_door import AUTH, Door, Someone, projecting
@@ -237,6 +238,17 @@ async def test_what_is_no_invitation_of_ones_own_is_not_accepted(
     assert (await door.change(stranger, declined["id"], {"role": "admin"})).status_code == 404
     # It may be asked again, and is known by the number the shop knew.
     assert (await door.hire(stranger, phone=bella.phone)).json()["id"] == declined["id"]
+
+
+async def test_a_stranger_does_not_invite_for_ever(door: Door, stranger: Someone) -> None:
+    bella = (await door.hire(stranger, phone=some_phone())).json()["id"]
+
+    answers = [
+        await door.change(stranger, bella, {"name": f"Белла {n}"}) for n in range(MOST_OFFERS)
+    ]
+
+    assert [one.status_code for one in answers] == [200] * (MOST_OFFERS - 1) + [400]
+    assert isinstance(answers[-1].json()["detail"], str)
 
 
 async def test_of_two_shops_that_invite_one_phone_at_once_both_do(

@@ -28,10 +28,12 @@ from contracts.gateway import (
 from libs.testing.decisions import NOTHING, Outcome, assert_decides, decisions
 from services.gateway.domain.account import (
     ACCOUNT,
+    MOST_OFFERS,
     AccountExists,
     AccountUnknown,
     ActsThere,
     LastSuperadmin,
+    OfferedTooOften,
     OfferUnknown,
     PasswordUnfit,
     check_password,
@@ -190,6 +192,9 @@ with_card = PersonChanged(account_id=ID, sealed="with card", changed_at=LATER)
     ("who works there", [florist], offer, ActsThere),
     ("who left, under the old number", [offered, florist, withdrawn], offer, [offered]),
     ("accepted", [offered], accept, [with_card, replace(florist, granted_at=LATER)]),
+    ("too often", [offered, ended] * MOST_OFFERS, offer, OfferedTooOften),
+    ("as often as may be", [offered, ended] * (MOST_OFFERS - 1), offer, [offered]),
+    ("anew after it was accepted", [*[offered] * 20, florist, withdrawn], offer, [offered]),
     ("accepted without one", [], accept, OfferUnknown),
     ("accepted twice", [offered, florist], accept, OfferUnknown),
     ("accepted after all", [offered, ended], accept, OfferUnknown),
