@@ -129,6 +129,34 @@ class RoleWithdrawn:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RoleOffered:
+    """The account is invited to act in a realm of a tenant, and may do nothing there yet.
+
+    `RoleGranted` of the same place accepts it; another offer of the same place replaces it.
+    `number` is what the place's clients know the account by, before and after; `sealed` what the
+    place knows of it (name, phone as it was written), readable by the gateway only.
+    """
+
+    account_id: AccountId
+    realm: str
+    tenant: str
+    role: str
+    number: int
+    sealed: str
+    offered_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoleOfferEnded:
+    """The account declined an offer."""
+
+    account_id: AccountId
+    realm: str
+    tenant: str
+    ended_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AccountDeactivated:
     """The account opens nothing until it is activated again; all its sessions end."""
 
@@ -259,6 +287,8 @@ AccountEvent: TypeAlias = (
     | PasswordSet
     | RoleGranted
     | RoleWithdrawn
+    | RoleOffered
+    | RoleOfferEnded
     | AccountDeactivated
     | AccountActivated
     | AccountRemoved
@@ -277,6 +307,8 @@ EVENTS: Final = (
     PasswordSet,
     RoleGranted,
     RoleWithdrawn,
+    RoleOffered,
+    RoleOfferEnded,
     AccountDeactivated,
     AccountActivated,
     AccountRemoved,

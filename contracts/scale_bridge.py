@@ -427,9 +427,10 @@ class BarcodeRule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BarcodeRulesSet:
-    """From now on the tenant's labels of variable measure are read by these rules, and no others.
+    """From now on somebody's labels of variable measure are read by these rules, and no others.
 
-    No prefix begins with another's.
+    They are those of `set_by` alone; in a stream named after the tenant, where they once were,
+    those of everybody in it. No prefix begins with another's.
     """
 
     rules: tuple[BarcodeRule, ...]

@@ -1,11 +1,14 @@
 """Walk over all routes of an API as a caller who owns nothing there, by its own description.
 
+A stranger is somebody of another tenant, or a second account of the same one that registered
+itself.
+
 The routes come from the OpenAPI document, so a new route is walked without being listed anywhere.
 """
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
@@ -23,6 +26,12 @@ Bodies: TypeAlias = Mapping[tuple[str, str], Any]
 """Bodies by method and path, where the one made from the schema would be refused for itself."""
 
 METHODS = ("get", "put", "post", "patch", "delete")
+UNKNOWN: Final = (404,)
+"""The answer to ids of others where the caller may ask for such things."""
+UNFIT: Final = (400, 422)
+"""The answer to a made-up value of an option that takes no such thing."""
+REFUSED: Final = (401, 403, 404)
+"""The same where some routes are not for the caller at all."""
 BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PARAMETER: Final = re.compile(r"\{[^}]*\}")
 
@@ -53,6 +62,14 @@ class Route:
             for one in self.parameters
             if one["in"] == "query" and one.get("required")
         }
+
+    def options(self) -> list[dict[str, Any]]:
+        """Each query parameter that may be left out, by itself, with a value."""
+        return [
+            {one["name"]: sample(one["schema"], self.document)}
+            for one in self.parameters
+            if one["in"] == "query" and not one.get("required")
+        ]
 
     def body(self) -> Any:
         """A small JSON body that the schema allows; None if the route takes none."""
@@ -133,8 +150,9 @@ async def assert_foreign_ids_are_unknown(
     unknown: Values,
     bodies: Bodies | None = None,
     except_for: Sequence[tuple[str, str]] = (),
+    statuses: Sequence[int] = UNKNOWN,
 ) -> list[tuple[str, str]]:
-    """Every route with a parameter in its path answers 404 for ids of others.
+    """Every route with a parameter in its path answers one of `statuses` for ids of others.
 
     The answer must be the same, word for word, as for ids that do not exist. `foreign` and
     `unknown` hold a value for every name of a path parameter: a name without one fails, so a route
@@ -147,7 +165,7 @@ async def assert_foreign_ids_are_unknown(
             await _call(stranger, route, values, bodies or {}) for values in (foreign, unknown)
         ]
         case = f"{route.method} {route.path}: {theirs.status_code} {theirs.text[:500]}"
-        assert theirs.status_code == 404, case
+        assert theirs.status_code in statuses, case
         assert _without(theirs, foreign) == _without(nobodys, unknown), case
         walked.append((route.method, route.path))
     return walked
@@ -160,24 +178,80 @@ async def assert_lists_hold_nothing(
     *,
     except_for: Sequence[tuple[str, str]] = (),
     query: Values | None = None,
+    statuses: Sequence[int] = (200, 404),
 ) -> list[tuple[str, str]]:
     """Every GET without a parameter in its path answers without any of the `secrets` of others.
 
-    It must answer 200, or 404 where its query names something. Returns the routes that were walked;
-    `query` goes with each, `except_for` streams and the like.
+    Each is asked with what its query must hold, and once more with each value it may hold; it must
+    answer one of `statuses`. Returns the routes that were walked; `query` goes with each,
+    `except_for` streams and the like.
     """
     walked = []
-    for route in routes_of(document):
-        if route.method != "GET" or route.names or ("GET", route.path) in except_for:
-            continue
-        answer = await stranger.get(route.path, params={**route.query(), **(query or {})})
-        assert answer.status_code in (200, 404), (
-            f"{route.path}: {answer.status_code} {answer.text[:500]}"
-        )
-        text = answer.content.decode("latin-1")
-        assert not [one for one in secrets if one.encode().decode("latin-1") in text], route.path
+    for route in _lists(document, except_for):
+        for more in ({}, *route.options()):
+            params = {**route.query(), **more, **(query or {})}
+            answer = await stranger.get(route.path, params=params)
+            case = f"{route.path} {more}: {answer.status_code} {answer.text[:500]}"
+            assert answer.status_code in (*statuses, *(UNFIT if more else ())), case
+            text = answer.content.decode("latin-1")
+            assert not [one for one in secrets if one.encode().decode("latin-1") in text], case
         walked.append(("GET", route.path))
     return walked
+
+
+async def assert_writes_change_nothing_of_others(
+    stranger: AsyncClient,
+    document: Mapping[str, Any],
+    owners: Sequence[AsyncClient],
+    *,
+    bodies: Bodies | None = None,
+    except_for: Sequence[tuple[str, str]] = (),
+    statuses: Sequence[int] = (200, 201, 204, *REFUSED, 409),
+    settle: Callable[[], Awaitable[None]] | None = None,
+) -> list[tuple[str, str]]:
+    """What a stranger writes where no id is asked for is their own: the `owners` see what they saw.
+
+    Their every GET without a parameter is compared before and after, each time after `settle` has
+    brought the read models level. Each write must answer one of `statuses`, so that none is refused
+    for its body alone. Returns the routes that were walked; `except_for` some, of either kind.
+    """
+
+    async def views() -> list[dict[str, tuple[int, str]]]:
+        if settle is not None:
+            await settle()
+        return [await _views(owner, document, except_for) for owner in owners]
+
+    before = await views()
+    walked = []
+    for route in routes_of(document):
+        if route.method == "GET" or route.names or (route.method, route.path) in except_for:
+            continue
+        answer = await _call(stranger, route, {}, bodies or {})
+        case = f"{route.method} {route.path}: {answer.status_code} {answer.text[:500]}"
+        assert answer.status_code in statuses, case
+        walked.append((route.method, route.path))
+    after = await views()
+    for seen, now in zip(before, after, strict=True):
+        assert now == seen, [path for path in seen if now[path] != seen[path]]
+    return walked
+
+
+async def _views(
+    owner: AsyncClient, document: Mapping[str, Any], except_for: Sequence[tuple[str, str]]
+) -> dict[str, tuple[int, str]]:
+    """What an owner sees, by path."""
+    found = {}
+    for route in _lists(document, except_for):
+        answer = await owner.get(route.path, params=route.query())
+        assert answer.status_code < 500, f"{route.path}: {answer.status_code} {answer.text[:500]}"
+        found[route.path] = _without(answer, {})
+    return found
+
+
+def _lists(document: Mapping[str, Any], except_for: Sequence[tuple[str, str]]) -> Iterator[Route]:
+    for route in routes_of(document):
+        if route.method == "GET" and not route.names and ("GET", route.path) not in except_for:
+            yield route
 
 
 async def assert_no_body_is_waited_for(
@@ -234,7 +308,10 @@ async def _call(stranger: AsyncClient, route: Route, values: Values, bodies: Bod
 
 
 def _without(answer: Response, values: Values) -> tuple[int, str]:
+    """Status and text, but for the ids that were asked for and the request's own."""
     text = answer.text
+    if request_id := answer.headers.get("X-Request-Id"):
+        text = text.replace(request_id, "<request>")
     for name, value in sorted(values.items(), key=lambda item: -len(item[1])):
         text = text.replace(value, f"<{name}>") if len(value) > 3 else text
     return answer.status_code, text

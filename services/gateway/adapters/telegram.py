@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from libs.http.client import open_client
-from services.gateway.domain.bot_update import BUTTON, Keyboard
+from services.gateway.domain.bot_update import BUTTON, Button, Keyboard
 
 CALL_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 3
@@ -107,7 +107,13 @@ class Bot:
         self._info: tuple[float, WebhookInfo | Failed] | None = None
 
     async def send_message(
-        self, chat: int, text: str, *, keyboard: Keyboard | None = None, protect: bool = False
+        self,
+        chat: int,
+        text: str,
+        *,
+        keyboard: Keyboard | None = None,
+        buttons: Sequence[Button] = (),
+        protect: bool = False,
     ) -> Sent | Failed:
         """Send plain text, at most once unless Telegram said that it did not take it.
 
@@ -115,7 +121,10 @@ class Bot:
         Telegram wants left alone for longer is, until then.
         """
         params: dict[str, Any] = {"chat_id": chat, "text": text, "protect_content": protect}
-        if keyboard is not None:
+        if buttons:
+            rows = [[{"text": one.text, "callback_data": one.data}] for one in buttons]
+            params["reply_markup"] = {"inline_keyboard": rows}
+        elif keyboard is not None:
             params["reply_markup"] = _markup(keyboard)
         result = await self._patiently(chat, params)
         if isinstance(result, Failed):
@@ -123,9 +132,15 @@ class Bot:
         message_id = result.get("message_id", 0) if isinstance(result, Mapping) else 0
         return Sent(message_id=message_id)
 
+    async def answer_callback(self, callback: str) -> Failed | None:
+        """Say that a button was heard of, so that it stops waiting; None if it did."""
+        result = await self._call("answerCallbackQuery", {"callback_query_id": callback})
+        return result if isinstance(result, Failed) else None
+
     async def set_webhook(self, url: str, *, secret: str) -> Failed | None:
         """Have updates sent to `url` with `secret` in a header; None if so. Safe to repeat."""
-        params = {"url": url, "secret_token": secret, "allowed_updates": ["message"]}
+        kinds = ["message", "callback_query"]
+        params = {"url": url, "secret_token": secret, "allowed_updates": kinds}
         result = await self._call("setWebhook", params)
         self._info = None
         return result if isinstance(result, Failed) else None

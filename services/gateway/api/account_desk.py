@@ -13,10 +13,12 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from contracts.gateway import AccountId
+from libs.errors import Refused
 from services.gateway.deps import Deps
 from services.gateway.domain.account import AccountUnknown
-from services.gateway.domain.person import Person, email, username
-from services.gateway.domain.realm import Place, Role
+from services.gateway.domain.device_client import HOUSE
+from services.gateway.domain.person import Address, Person, email, username
+from services.gateway.domain.realm import Place, Realm, Role
 from services.gateway.handlers import account as accounts
 from services.gateway.handlers import address as addresses
 from services.gateway.handlers import administration
@@ -25,6 +27,10 @@ from services.gateway.read_models import account as listed
 from services.gateway.read_models.session import live_sessions
 
 ACTOR: Final = "command line"
+
+
+class SeveralAccounts(Refused):
+    """Several accounts have this address, in different places; give the id or the number."""
 
 
 async def create(deps: Deps, person: Person, password: str, role: Role) -> None:
@@ -112,10 +118,21 @@ async def _meant(deps: Deps, who: str) -> AccountId:
         found = row.account_id if row else None
     else:
         address = email(who) if "@" in who else username(who)
-        found = await addresses.find(deps.identity, address)
+        found = await _only_owner(deps, address)
     if found is None:
         raise AccountUnknown
     return found
+
+
+async def _only_owner(deps: Deps, address: Address) -> AccountId | None:
+    """Whose address it is, wherever they act. Raises SeveralAccounts."""
+    ours = [Place(realm, deps.settings.people_tenant) for realm in Realm]
+    places = {*ours, HOUSE, *await listed.places(deps.pool)}
+    owners = {await addresses.owner_in(deps.identity, address, place) for place in places}
+    owners |= {await addresses.find(deps.identity, address)}
+    if len(owners - {None}) > 1:
+        raise SeveralAccounts
+    return next(iter(owners - {None}), None)
 
 
 def _shown(one: Profile) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from services.gateway.domain.door import Limit
 from services.gateway.domain.person import Person
 from services.gateway.domain.realm import DEVICE, Place, Role
 from services.gateway.handlers.account import open_account
-from services.gateway.handlers.address import find
+from services.gateway.handlers.address import owner_in
 from services.gateway.handlers.member import (
     Member,
     Wanted,
@@ -98,7 +98,7 @@ async def set_status(
     """Let somebody log in or not; 400 for oneself, or if it is so already."""
     active = asked if isinstance(asked, bool) else asked.is_active
     address = username_or_nobody(username)
-    found = await find(gateway.identity, address) if address else None
+    found = await owner_in(gateway.identity, address, place_of(caller)) if address else None
     if found is None:
         raise AccountUnknown
     if not active and found == account_of(caller):

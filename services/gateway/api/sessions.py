@@ -82,8 +82,9 @@ async def end_other_sessions(
 async def _of_devices(gateway: Deps, caller: Principal, tenant: str | None) -> list[SessionRow]:
     platform = caller.kind == Realm.PLATFORM
     whose = (tenant or gateway.settings.people_tenant) if platform else caller.tenant
-    kinds = managed(Place(caller.kind, caller.tenant), caller.scopes, whose)
-    return [*await device_sessions(gateway.identity, kinds, whose)]
+    place, actor = Place(caller.kind, caller.tenant), AccountId(UUID(caller.subject))
+    kinds = managed(place, caller.scopes, whose)
+    return [*await device_sessions(gateway.identity, kinds, whose, actor=actor, place=place)]
 
 
 def _shown(one: SessionRow, present: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, StringConstraints
 from libs.errors import Unavailable
 from services.gateway.api.login import access_of
 from services.gateway.deps import Deps
+from services.gateway.domain.account import OfferUnknown
 from services.gateway.domain.telegram_init_data import (
     InitDataForged,
     InitDataMalformed,
@@ -19,7 +20,7 @@ from services.gateway.handlers.mini_app import InitDataUsed, NoPhone, PhoneNotPr
 from services.gateway.handlers.session import NotAdmitted
 from services.gateway.handlers.shop import ShopExists
 from services.gateway.handlers.shop_login import Entered, NoShop
-from services.gateway.handlers.shop_staff import NotStaff, SwitchedOff
+from services.gateway.handlers.shop_staff import LastAdmin, NotStaff, SwitchedOff
 
 CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 AWAY_SECONDS: Final = 60
@@ -27,6 +28,8 @@ WHY_NOT: Final[dict[type[Exception], tuple[int, str]]] = {
     NotAdmitted: (403, "Учётная запись отключена"),
     ShopExists: (400, "Магазин с этим номером телефона уже зарегистрирован"),
     NotStaff: (404, "Вы больше не работаете в этом магазине"),
+    OfferUnknown: (404, "Приглашения в этот магазин нет"),
+    LastAdmin: (400, "Вы последний администратор магазина"),
     SwitchedOff: (403, "Учётная запись отключена"),
     NoShop: (404, "Магазин или сотрудник с этим номером телефона не найден"),
     NoPhone: (400, "Укажите номер телефона"),

@@ -14,11 +14,12 @@ from services.gateway.api.shop_route import ShopRoute
 from services.gateway.api.shop_self import user
 from services.gateway.api.shop_user_forms import Asked, Changed, Hired, Permitted
 from services.gateway.deps import Deps, Gateway
+from services.gateway.domain.account import OfferedTooOften
 from services.gateway.handlers import shop_personnel as personnel
 from services.gateway.handlers import shop_staff
 from services.gateway.handlers.shop import shop_of
 from services.gateway.handlers.shop_personnel import Boss
-from services.gateway.handlers.shop_staff import Member, NotStaff
+from services.gateway.handlers.shop_staff import LastAdmin, Member, NotStaff
 
 router = APIRouter(prefix="/api/users", tags=["shop"], route_class=ShopRoute)
 
@@ -27,8 +28,9 @@ WHY_NOT: Final[dict[type[Exception], tuple[int, str]]] = {
     NotStaff: (404, "Пользователь не найден"),
     personnel.PhoneTaken: (400, "Пользователь с этим номером телефона уже есть"),
     personnel.EmailTaken: (400, "Пользователь с этим адресом почты уже есть"),
+    OfferedTooOften: (400, "Этого человека приглашали слишком часто"),
     personnel.IsAdmin: (400, "Права администратора не меняются"),
-    personnel.LastAdmin: (400, "Это последний администратор магазина"),
+    LastAdmin: (400, "Это последний администратор магазина"),
     personnel.OwnStanding: (403, "Свою роль и права нельзя менять"),
     personnel.BeyondOwn: (403, "Недостаточно прав"),
 }
@@ -50,7 +52,10 @@ async def list_users(
 @router.post("", include_in_schema=False)
 @router.post("/")
 async def create_user(hired: Hired, caller: Manager, gateway: Gateway) -> dict[str, Any]:
-    """Take somebody on: 200, they can log in by their phone at once; 400 if they are here."""
+    """Invite somebody: 200, and listed from now on; 400 if they are here or invited.
+
+    They accept by their first login if they work nowhere, else by the bot or `/api/auth/shops`.
+    """
     with _told_why_not():
         member = await personnel.take_on(
             gateway.identity, _boss(caller), hired.phone, hired.card(), hired.standing()

@@ -31,7 +31,9 @@ async def webhook(request: Request, gateway: Gateway, later: BackgroundTasks) ->
     _authenticate(request.headers.get(SECRET_HEADER, ""), gateway.webhook_secret)
     body = await Request(request.scope, limited(request, MAX_UPDATE_BYTES)).body()
     desk = gateway.code_desk
-    answer = await bots.handle(desk.links, _decoded(body), codes=desk.codes, clock=desk.clock)
+    answer = await bots.handle(
+        desk.links, gateway.identity, _decoded(body), codes=desk.codes, clock=desk.clock
+    )
     if answer is not None and desk.bot is not None:
         later.add_task(bots.say, desk.bot, answer)
     return Response(status_code=200, background=later)

@@ -15,16 +15,22 @@ from contracts.gateway import (
     PasswordSet,
     PersonChanged,
     RoleGranted,
+    RoleOffered,
+    RoleOfferEnded,
     RoleWithdrawn,
 )
 from libs.errors import NotFound, Refused
 from libs.eventsourcing.decider import Decider
 from services.gateway.domain.account_commands import (
+    AcceptOffer,
     AccountCommand,
     Activate,
     ChangePerson,
     Deactivate,
+    DeclineOffer,
     GrantRole,
+    OfferRole,
+    Offers,
     OpenAccount,
     Others,
     Remove,
@@ -37,6 +43,9 @@ from services.gateway.domain.realm import CHIEFS, Place, Role, RoleUnknown, is_r
 
 MIN_PASSWORD: Final = 8
 MAX_PASSWORD: Final = 128
+MOST_OFFERS: Final = 20
+"""How often a place may invite, or change its invitation, until it is accepted: each time is read
+whenever the account logs in, and may be from a stranger."""
 
 
 class AccountExists(Refused):
@@ -63,9 +72,35 @@ class PasswordUnfit(Refused):
     """A password has 8 to 128 characters."""
 
 
+class ActsThere(Refused):
+    """The account has a role there already."""
+
+
+class OfferedTooOften(Refused):
+    """This place has invited the account too often without an answer."""
+
+
+class OfferUnknown(NotFound):
+    """There is no such invitation (any more)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offer:
+    """An invitation that waits for an answer; see `RoleOffered`."""
+
+    role: str
+    number: int
+    sealed: str
+    offered_at: datetime
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
-    """An account as later decisions need it. `person` and `password` are sealed."""
+    """An account as later decisions need it. `person` and `password` are sealed.
+
+    `numbers` are what places know it by that invited it, `asked` how often they did in vain;
+    `joined` says since when it acts where.
+    """
 
     number: int = 0
     person: str = ""
@@ -73,6 +108,10 @@ class Account:
     password_at: datetime | None = None
     deactivated_at: datetime | None = None
     roles: Mapping[Place, str] = field(default_factory=dict)
+    offers: Mapping[Place, Offer] = field(default_factory=dict)
+    numbers: Mapping[Place, int] = field(default_factory=dict)
+    asked: Mapping[Place, int] = field(default_factory=dict)
+    joined: Mapping[Place, datetime] = field(default_factory=dict)
     active: bool = False
     opened: bool = False
     removed: bool = False
@@ -109,8 +148,8 @@ def decide(account: Account, command: AccountCommand) -> list[GatewayEvent]:
             raise AccountUnknown
         case ChangePerson() | SetPassword():
             return [_said(command)]
-        case GrantRole() | WithdrawRole():
-            return _roles(account, command)
+        case GrantRole() | WithdrawRole() | OfferRole() | AcceptOffer() | DeclineOffer():
+            return _acting(account, command)
         case Deactivate() | Activate() | Remove():
             return _standing(account, command)
         case _:
@@ -140,6 +179,14 @@ def _said(command: ChangePerson | SetPassword) -> PersonChanged | PasswordSet:
             assert_never(command)
 
 
+def _acting(account: Account, command: Roles | Offers) -> list[GatewayEvent]:
+    match command:
+        case GrantRole() | WithdrawRole():
+            return _roles(account, command)
+        case _:
+            return _offers(account, command)
+
+
 def _roles(account: Account, command: Roles) -> list[GatewayEvent]:
     match command:
         case GrantRole(role=role) if account.roles.get(role.place) == role.name:
@@ -156,6 +203,49 @@ def _roles(account: Account, command: Roles) -> list[GatewayEvent]:
             return [RoleWithdrawn(account_id=of, realm=realm, tenant=tenant, withdrawn_at=now)]
         case _:
             assert_never(command)
+
+
+def _offers(account: Account, command: Offers) -> list[GatewayEvent]:
+    match command:
+        case OfferRole(role=role) if role.place in account.roles:
+            raise ActsThere
+        case OfferRole():
+            return _offered(account, command)
+        case AcceptOffer(place=place) if place not in account.offers:
+            raise OfferUnknown
+        case AcceptOffer(account_id=of, place=place, person=person, now=now):
+            role = Role(place, account.offers[place].role)
+            changed = PersonChanged(account_id=of, sealed=person, changed_at=now)
+            return [changed, _granted(of, role, now)]
+        case DeclineOffer(place=place) if place not in account.offers:
+            return []
+        case DeclineOffer(account_id=of, place=place, now=now):
+            realm, tenant = place.realm, place.tenant
+            return [RoleOfferEnded(account_id=of, realm=realm, tenant=tenant, ended_at=now)]
+        case _:
+            assert_never(command)
+
+
+def _offered(account: Account, command: OfferRole) -> list[GatewayEvent]:
+    role, place = command.role, command.role.place
+    if not is_role(place.realm, role.name):
+        raise RoleUnknown
+    before = account.offers.get(place)
+    if before and (before.role, before.sealed) == (role.name, command.sealed):
+        return []
+    if account.asked.get(place, 0) >= MOST_OFFERS:
+        raise OfferedTooOften
+    return [
+        RoleOffered(
+            account_id=command.account_id,
+            realm=place.realm,
+            tenant=place.tenant,
+            role=role.name,
+            number=account.numbers.get(place, command.number),
+            sealed=command.sealed,
+            offered_at=command.now,
+        )
+    ]
 
 
 def _standing(account: Account, command: Standing) -> list[GatewayEvent]:
@@ -195,8 +285,8 @@ def evolve(account: Account, event: GatewayEvent) -> Account:
             return replace(account, person=person)
         case PasswordSet(sealed=password, set_at=at):
             return replace(account, password=password, password_at=at)
-        case RoleGranted() | RoleWithdrawn():
-            return replace(account, roles=_roles_after(account.roles, event))
+        case RoleGranted() | RoleWithdrawn() | RoleOffered() | RoleOfferEnded():
+            return _acting_after(account, event)
         case AccountDeactivated(deactivated_at=at):
             return replace(account, active=False, deactivated_at=at)
         case AccountActivated():
@@ -208,12 +298,33 @@ def evolve(account: Account, event: GatewayEvent) -> Account:
             return account
 
 
-def _roles_after(
-    roles: Mapping[Place, str], event: RoleGranted | RoleWithdrawn
-) -> Mapping[Place, str]:
+def _acting_after(
+    account: Account, event: RoleGranted | RoleWithdrawn | RoleOffered | RoleOfferEnded
+) -> Account:
     place = Place(event.realm, event.tenant)
-    left = {at: role for at, role in roles.items() if at != place}
-    return left | {place: event.role} if isinstance(event, RoleGranted) else left
+    offers = {at: offer for at, offer in account.offers.items() if at != place}
+    others = {at: role for at, role in account.roles.items() if at != place}
+    match event:
+        case RoleGranted(role=role, granted_at=at):
+            # Another role in the same place is no new beginning there.
+            joined = {**account.joined}
+            if place not in account.roles:
+                joined[place] = at
+            asked = {**account.asked, place: 0}
+            roles = others | {place: role}
+            return replace(account, roles=roles, offers=offers, joined=joined, asked=asked)
+        case RoleWithdrawn():
+            return replace(account, roles=others)
+        case RoleOffered(role=role, number=number, sealed=sealed, offered_at=at):
+            offer = Offer(role=role, number=number, sealed=sealed, offered_at=at)
+            offers |= {place: offer}
+            numbers = {**account.numbers, place: number}
+            asked = {**account.asked, place: account.asked.get(place, 0) + 1}
+            return replace(account, offers=offers, numbers=numbers, asked=asked)
+        case RoleOfferEnded():
+            return replace(account, offers=offers)
+        case _:
+            assert_never(event)
 
 
 ACCOUNT: Final = Decider(category="account", initial=Account(), decide=decide, evolve=evolve)

@@ -68,6 +68,37 @@ class WithdrawRole:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OfferRole:
+    """Invite the account to act in a place, or change the invitation; `sealed` as in the event."""
+
+    account_id: AccountId
+    role: Role
+    number: int
+    sealed: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AcceptOffer:
+    """Let the account act where it is invited; `person`, sealed, is the account with what the
+    place calls it."""
+
+    account_id: AccountId
+    place: Place
+    person: str
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeclineOffer:
+    """Drop the invitation to a place."""
+
+    account_id: AccountId
+    place: Place
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Deactivate:
     """Let the account open nothing for the time being."""
 
@@ -96,4 +127,5 @@ class Remove:
 
 Standing: TypeAlias = Deactivate | Activate | Remove
 Roles: TypeAlias = GrantRole | WithdrawRole
-AccountCommand: TypeAlias = OpenAccount | ChangePerson | SetPassword | Roles | Standing
+Offers: TypeAlias = OfferRole | AcceptOffer | DeclineOffer
+AccountCommand: TypeAlias = OpenAccount | ChangePerson | SetPassword | Roles | Offers | Standing

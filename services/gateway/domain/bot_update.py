@@ -1,7 +1,7 @@
 """What people say to the bot, and what it answers them (spec shop §2.4)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias, assert_never
@@ -41,6 +41,10 @@ class TypedNumber(Said):
     """A number typed by hand: it proves nothing either."""
 
 
+class Shops(Said):
+    """`/shops`: where do I work, and who invites me?"""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConfirmLogin(Said):
     """`/login_…`, out of our message: yes, it is me who asks for a code."""
@@ -59,10 +63,26 @@ class OwnContact(Said):
     phone: str
 
 
+class Choice(StrEnum):
+    """What a button below `/shops` does."""
+
+    ACCEPT = "accept"
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chosen(Said):
+    """A button was pressed; `callback` is what Telegram wants answered."""
+
+    callback: str
+    choice: Choice
+    tenant: str
+
+
 BotCommand: TypeAlias = (
     Start | Help | Status | ForeignContact | TypedNumber | OwnContact | SomethingElse
 )
-Update: TypeAlias = BotCommand | ConfirmLogin
+Update: TypeAlias = BotCommand | Shops | Chosen | ConfirmLogin
 
 
 class Keyboard(StrEnum):
@@ -72,12 +92,31 @@ class Keyboard(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reply:
-    """What the bot says. Plain text: nothing in it is markup."""
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A button below a message; `data` comes back when it is pressed."""
 
     text: str
-    keyboard: Keyboard
+    data: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What the bot says. Plain text: nothing in it is markup. `buttons` stand in the
+    place of a `keyboard`, each in a row of its own."""
+
+    text: str
+    keyboard: Keyboard = Keyboard.NONE
+    buttons: tuple[Button, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShopShown:
+    """A shop that somebody works in or is invited to."""
+
+    tenant: str
+    name: str
+    invited: bool
 
 
 BUTTON: Final = "📱 Поделиться номером телефона"
@@ -96,11 +135,25 @@ _TYPED: Final = (
 _HELP: Final = (
     "/start — подтвердить номер телефона\n"
     "/status — проверить, подтверждён ли номер\n"
+    "/shops — ваши магазины и приглашения\n"
     "/help — эта справка\n\n"
     "Коды действуют 5 минут. Никому их не сообщайте: сотрудники их не спрашивают."
 )
 _IS_LINKED: Final = "✅ Ваш номер {phone} подтверждён, коды для входа приходят сюда."
 _NOT_LINKED: Final = "Номер телефона ещё не подтверждён. Нажмите кнопку ниже."
+_INVITED: Final = "\n\nВас приглашают в магазин: /shops"
+_NO_SHOPS: Final = "У вас нет ни магазина, ни приглашений."
+_SHOPS: Final = "Ваши магазины и приглашения:"
+_ACCEPT: Final = "✅ Принять: {name}"
+_DECLINE: Final = "❌ Отклонить: {name}"
+_LEAVE: Final = "🚪 Уйти: {name}"
+ACCEPTED: Final = "✅ Приглашение принято. Войдите по коду ещё раз."
+LEFT: Final = "Готово: вы там больше не работаете."
+GONE: Final = "Этого приглашения или места больше нет: /shops"
+STAYS: Final = "Вы последний администратор магазина и не можете уйти."
+MAX_DATA: Final = 64
+"""Bytes of `Button.data`, as the Bot API has them."""
+MAX_SHOPS: Final = 20
 _CONFIRMED: Final = "✅ Вход подтверждён. Запросите код ещё раз."
 _NOT_CONFIRMED: Final = "⚠️ Подтверждение устарело или уже использовано."
 _OTHERWISE: Final = "Используйте команду /start, чтобы подтвердить номер, или /help для справки."
@@ -117,6 +170,8 @@ def read(update: object) -> Update | None:
 
     Only a contact whose `user_id` is the sender's own counts as theirs.
     """
+    if isinstance(update, Mapping) and "callback_query" in update:
+        return _chosen(_member(update, "callback_query"))
     message = _member(update, "message")
     sender = _member(message, "from")
     chat = _member(message, "chat")
@@ -157,11 +212,29 @@ def login_reply(*, confirmed: bool) -> Reply:
     return Reply(text=_CONFIRMED if confirmed else _NOT_CONFIRMED, keyboard=Keyboard.NONE)
 
 
-def code_text(code: str) -> str:
-    """The message that carries a code."""
+def shops_reply(shops: Sequence[ShopShown]) -> Reply:
+    """Where somebody works and is invited to, with a button for each thing they can do."""
+    if not shops:
+        return Reply(text=_NO_SHOPS)
+    rows = [
+        (text.format(name=shop.name), f"{choice} {shop.tenant}")
+        for shop in shops[:MAX_SHOPS]
+        for text, choice in (
+            ((_ACCEPT, Choice.ACCEPT), (_DECLINE, Choice.LEAVE))
+            if shop.invited
+            else ((_LEAVE, Choice.LEAVE),)
+        )
+    ]
+    fitting = tuple(Button(*row) for row in rows if len(row[1].encode()) <= MAX_DATA)
+    return Reply(text=_SHOPS, buttons=fitting)
+
+
+def code_text(code: str, *, invited: bool = False) -> str:
+    """The message that carries a code; it never says what a stranger wrote."""
     return (
         f"🔐 Ваш код подтверждения: {code}\n\n"
         "Код действует 5 минут. Если вы его не запрашивали, ничего не делайте."
+        f"{_INVITED if invited else ''}"
     )
 
 
@@ -203,7 +276,18 @@ def _contact(telegram_id: int, contact: Mapping[str, Any]) -> BotCommand:
     return OwnContact(telegram_id=telegram_id, phone=phone)
 
 
-def _text(telegram_id: int, text: str) -> Update:
+def _chosen(query: Mapping[str, Any]) -> Chosen | None:
+    telegram_id = _id(_member(query, "from").get("id"))
+    callback, data = query.get("id"), query.get("data")
+    if telegram_id is None or not isinstance(callback, str) or not isinstance(data, str):
+        return None
+    word, _, tenant = data.partition(" ")
+    if word not in list(Choice) or not tenant:
+        return None
+    return Chosen(telegram_id=telegram_id, callback=callback, choice=Choice(word), tenant=tenant)
+
+
+def _text(telegram_id: int, text: str) -> BotCommand | Shops | ConfirmLogin:
     word = text.split(maxsplit=1)[0].partition("@")[0] if text.strip() else ""
     if (login := _LOGIN.fullmatch(word)) is not None:
         return ConfirmLogin(telegram_id=telegram_id, nonce=login[1])
@@ -214,6 +298,8 @@ def _text(telegram_id: int, text: str) -> Update:
             return Help(telegram_id=telegram_id)
         case "/status":
             return Status(telegram_id=telegram_id)
+        case "/shops":
+            return Shops(telegram_id=telegram_id)
         case _ if _LIKE_A_NUMBER.fullmatch(text.strip()):
             return TypedNumber(telegram_id=telegram_id)
         case _:

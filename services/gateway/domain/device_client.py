@@ -5,6 +5,8 @@ from typing import Final
 
 from services.gateway.domain.realm import BRIDGE, DEVICE, PLATFORM, Place, Realm, scopes_of
 
+HOUSE: Final = Place(Realm.PLATFORM, PLATFORM)
+"""Where the platform's administrators act."""
 ACCOUNTS: Final = "accounts:*"
 """Who looks after all accounts may also let devices in, anywhere."""
 
@@ -13,7 +15,9 @@ ACCOUNTS: Final = "accounts:*"
 class DeviceClient:
     """A public OAuth client: the program of a kind of device.
 
-    Devices get `role` in `realm`, from somebody who has the scope `managed_by` there.
+    Devices get `role` in `realm`, from somebody who has the scope `managed_by` there. One that is
+    `personal` is looked after by who let it in alone: where people register themselves, others of
+    the same tenant are strangers.
     """
 
     client_id: str
@@ -21,6 +25,7 @@ class DeviceClient:
     realm: Realm
     role: str
     managed_by: str
+    personal: bool = False
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -33,9 +38,13 @@ class DeviceClient:
 
     def is_managed_in(self, place: Place, scopes: frozenset[str], tenant: str) -> bool:
         """Whether somebody with these scopes in `place` may manage such devices of `tenant`."""
-        if place == Place(Realm.PLATFORM, PLATFORM):
+        if place == HOUSE:
             return ACCOUNTS in scopes and tenant != PLATFORM
         return place == self.place(tenant) and self.managed_by in scopes
+
+    def is_anybodys_in(self, place: Place) -> bool:
+        """Whether such a device may be managed from `place` by others than who let it in."""
+        return place == HOUSE or not self.personal
 
 
 CLIENTS: Final = {
@@ -54,6 +63,7 @@ CLIENTS: Final = {
             realm=Realm.SCALES,
             role=BRIDGE,
             managed_by="scales:write",
+            personal=True,
         ),
     )
 }

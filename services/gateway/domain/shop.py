@@ -1,10 +1,12 @@
 """A shop: its number and tenant, and what it keeps of the people who work in it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from contracts.gateway import GatewayEvent, ShopRegistered
+from services.gateway.domain.account import Offer
 from services.gateway.domain.person import Person
 from services.gateway.domain.realm import Place, Realm
 from services.gateway.domain.shop_standing import Standing, rank, standing_of
@@ -24,6 +26,14 @@ class Card:
     name: str
     email: str | None = None
     telegram_id: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Invitation:
+    """What a shop wrote of somebody it invites; `phone` (E.164) is how it found them."""
+
+    phone: str
+    card: Card
 
 
 def place_of(tenant: str) -> Place:
@@ -56,6 +66,32 @@ def workplaces(
         and role in (None, standing.role)
     ]
     return tuple(sorted(found, key=lambda one: (rank(one[1]), one[0].tenant)))
+
+
+def workplace_to_enter(
+    places: Sequence[Place], owned: Collection[str], used: Mapping[str, datetime]
+) -> Place | None:
+    """Which of several `places` a login leads to: the shop that is `owned`, else the one `used`
+    last, else the first; both by tenant."""
+    if mine := [place for place in places if place.tenant in owned]:
+        return mine[0]
+    latest = max((used[place.tenant] for place in places if place.tenant in used), default=None)
+    return next(
+        (place for place in places if latest is None or used.get(place.tenant) == latest), None
+    )
+
+
+def newest_offer(offers: Mapping[Place, Offer], role: str | None = None) -> Place | None:
+    """The shop that invited last, as `role` if it is given; an offer that is off does not count."""
+    found = [
+        (offer.offered_at, place.tenant, place)
+        for place, offer in offers.items()
+        if (standing := standing_of(offer.role)) is not None
+        and place.realm == Realm.SHOP
+        and standing.active
+        and role in (None, standing.role)
+    ]
+    return max(found)[2] if found else None
 
 
 def card_of(person: Person, tenant: str) -> Card:

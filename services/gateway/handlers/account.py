@@ -83,8 +83,9 @@ async def change_person(
         if new == old:
             return None, ()
         before, after = addresses_of(old), addresses_of(new)
-        claimed = await claims(identity, account_id, after - before, now)
-        released = await releases(identity, account_id, before - after, now)
+        places = [*account.roles]
+        claimed = await claims(identity, account_id, after - before, now, places)
+        released = await releases(identity, account_id, before - after, now, places)
         sealed = seal_person(identity.seal, account_id, new)
         command = ChangePerson(account_id=account_id, person=sealed, now=now)
         return command, [*claimed, *released]
@@ -173,7 +174,8 @@ async def _opening_facts(
             if first and not told:
                 raise AlreadySetUp
             facts += told
-    return [*facts, *await claims(identity, account_id, addresses_of(person), now)]
+    places = [role.place for role in roles]
+    return [*facts, *await claims(identity, account_id, addresses_of(person), now, places)]
 
 
 async def _hashed(

@@ -2,10 +2,15 @@
 
 The ids of the facts follow from the digest and the generation. So an owner is found by its ids,
 right after it was written, and of two that claim the same generation one gets a VersionConflict.
+
+Phones and Telegram accounts are proved, and belong to one account everywhere. E-mail addresses and
+user names are only written, by an administrator or by a stranger: they are the account's in the
+places where it acts, and another account may claim them in another place. The first to come has
+them everywhere, those after it in their own places alone; a login looks in its place first.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -15,17 +20,20 @@ from contracts.gateway import AccountId, AddressClaimed, AddressReleased, Gatewa
 from libs.errors import Refused
 from libs.eventsourcing.store import EventStore, Fact
 from libs.security.sealing import Seal
-from services.gateway.domain.person import Address
+from services.gateway.domain.person import Address, Kind
 from services.gateway.domain.realm import SUPERADMIN, Place
-from services.gateway.handlers.identity import Identity
+from services.gateway.handlers.identity import NOBODY, Identity, load
 
 ADDRESS_FACTS: Final = UUID("0f5ad1b8-7a53-5a0d-8f3b-6c1f5a9e2d47")
 """The namespace of the ids of these facts; with another, every address would be free again."""
 GENERATIONS_AT_ONCE: Final = 8
 
 
+UNPROVED: Final = frozenset({Kind.EMAIL, Kind.USERNAME})
+
+
 class AddressTaken(Refused):
-    """Somebody else has this address."""
+    """Somebody else has this address, there."""
 
     def __init__(self, address: Address, account_id: AccountId) -> None:
         super().__init__()
@@ -37,62 +45,107 @@ class AddressTaken(Refused):
 class Owned:
     """Who owns an address in this generation. Without an owner the generation may be claimed."""
 
+    digest: str
     generation: int
     account_id: AccountId | None
 
 
-def digest_of(seal: Seal, address: Address) -> str:
-    """What stands for the address in events and read models."""
-    return seal.digest(address.kind, address.text)
+def digest_of(seal: Seal, address: Address, place: Place | None = None) -> str:
+    """What stands for the address in events and read models, everywhere or in a place alone."""
+    if place is None:
+        return seal.digest(address.kind, address.text)
+    return seal.digest(f"{address.kind} in {place.realm} {place.tenant}", address.text)
 
 
 async def find(identity: Identity, address: Address) -> AccountId | None:
-    """Whose address it is. Raises LogUnavailable."""
+    """Whose address it is everywhere. Raises LogUnavailable."""
     return (await owned(identity.store, digest_of(identity.seal, address))).account_id
+
+
+async def owner_in(identity: Identity, address: Address, place: Place) -> AccountId | None:
+    """Whose address it is in a place. As much work whoever has it. Raises LogUnavailable."""
+    digests = [digest_of(identity.seal, address, at) for at in (place, None)]
+    there, anywhere = await _owned(identity.store, digests)
+    return there.account_id or anywhere.account_id
 
 
 async def owned(store: EventStore[GatewayEvent], digest: str) -> Owned:
     """The present owner of what has this digest, as the log has it. Raises LogUnavailable."""
-    first = 1
-    while True:
-        span = range(first, first + GENERATIONS_AT_ONCE)
-        told = await store.log.find([fact_id for g in span for fact_id in _ids(digest, g)])
-        for generation in span:
-            claimed, released = _ids(digest, generation)
-            if claimed not in told:
-                return Owned(generation, None)
-            if released not in told:
-                return Owned(generation, _claimant(store.decode(told[claimed])))
-        first = span.stop
+    (found,) = await _owned(store, [digest])
+    return found
 
 
 async def claims(
-    identity: Identity, account_id: AccountId, addresses: Iterable[Address], now: datetime
+    identity: Identity,
+    account_id: AccountId,
+    addresses: Iterable[Address],
+    now: datetime,
+    places: Collection[Place] = (),
 ) -> list[Fact[GatewayEvent]]:
-    """The facts by which the account claims them. Raises AddressTaken, LogUnavailable."""
+    """The facts by which an account that acts in `places` claims them: everywhere, or there alone
+    if they are an account's that acts elsewhere. Raises AddressTaken, LogUnavailable."""
     facts: list[Fact[GatewayEvent]] = []
     for address in sorted(addresses, key=lambda one: (one.kind, one.text)):
-        digest = digest_of(identity.seal, address)
-        owner = await owned(identity.store, digest)
-        if owner.account_id == account_id:
+        unproved = [*places] if address.kind in UNPROVED else []
+        digests = [digest_of(identity.seal, address, at) for at in (None, *unproved)]
+        anywhere, *there = await _owned(identity.store, digests)
+        other = anywhere.account_id
+        # Read even if there is none: an answer does not tell by its time who is known elsewhere.
+        acts = (await load(identity, other or NOBODY)).account.roles
+        for one in there:
+            if one.account_id not in (None, account_id):
+                raise AddressTaken(address, one.account_id)
+        if other == account_id:
             continue
-        if owner.account_id is not None:
-            raise AddressTaken(address, owner.account_id)
-        facts.append(_claim(account_id, address.kind, digest, owner.generation, now))
+        if other is None:
+            missing = [] if there and all(one.account_id for one in there) else [anywhere]
+        elif not unproved or any(place in acts for place in unproved):
+            raise AddressTaken(address, other)
+        else:
+            missing = [one for one in there if one.account_id is None]
+        facts += [_claim(account_id, address.kind, one, now) for one in missing]
     return facts
 
 
 async def releases(
-    identity: Identity, account_id: AccountId, addresses: Iterable[Address], now: datetime
+    identity: Identity,
+    account_id: AccountId,
+    addresses: Iterable[Address],
+    now: datetime,
+    places: Collection[Place] = (),
+    *,
+    everywhere: bool = True,
 ) -> list[Fact[GatewayEvent]]:
-    """The facts by which the account lets go of them, if they are its own."""
+    """The facts by which the account lets go of them in `places`, and `everywhere` too, if they are
+    its own. Raises LogUnavailable."""
     facts: list[Fact[GatewayEvent]] = []
     for address in sorted(addresses, key=lambda one: (one.kind, one.text)):
-        digest = digest_of(identity.seal, address)
-        owner = await owned(identity.store, digest)
-        if owner.account_id == account_id:
-            facts.append(_release(account_id, address.kind, digest, owner.generation, now))
+        unproved = [*places] if address.kind in UNPROVED else []
+        wanted = [None, *unproved] if everywhere else unproved
+        digests = [digest_of(identity.seal, address, at) for at in wanted]
+        found = await _owned(identity.store, digests)
+        mine = [one for one in found if one.account_id == account_id]
+        facts += [_release(account_id, address.kind, one, now) for one in mine]
     return facts
+
+
+async def _owned(store: EventStore[GatewayEvent], digests: Sequence[str]) -> list[Owned]:
+    """The same of several, in one question unless one has had many owners."""
+    found: dict[str, Owned] = {}
+    first = 1
+    while left := [digest for digest in digests if digest not in found]:
+        span = range(first, first + GENERATIONS_AT_ONCE)
+        told = await store.log.find([i for d in left for g in span for i in _ids(d, g)])
+        for digest in left:
+            for generation in span:
+                claimed, released = _ids(digest, generation)
+                if claimed in told and released in told:
+                    continue
+                by = _claimant(store.decode(told[claimed])) if claimed in told else None
+                found[digest] = Owned(digest, generation, by)
+                break
+        first = span.stop
+    return [found[digest] for digest in digests]
 
 
 async def has_superadmin(store: EventStore[GatewayEvent], place: Place) -> bool:
@@ -107,10 +160,8 @@ async def first_superadmin(
 
     It is claimed like an address, once and for all, so that of two first ones only one is.
     """
-    digest = _digest_of_place(place)
-    if (await owned(store, digest)).account_id is not None:
-        return []
-    return [_claim(account_id, SUPERADMIN, digest, 1, now)]
+    known = await owned(store, _digest_of_place(place))
+    return [] if known.account_id is not None else [_claim(account_id, SUPERADMIN, known, now)]
 
 
 def _digest_of_place(place: Place) -> str:
@@ -129,17 +180,15 @@ def _claimant(event: GatewayEvent) -> AccountId:
     return event.account_id
 
 
-def _claim(
-    account_id: AccountId, kind: str, digest: str, generation: int, now: datetime
-) -> Fact[GatewayEvent]:
+def _claim(account_id: AccountId, kind: str, of: Owned, now: datetime) -> Fact[GatewayEvent]:
+    digest, generation = of.digest, of.generation
     told = AddressClaimed(account_id=account_id, kind=kind, digest=digest, generation=generation)
     event_id, _ = _ids(digest, generation)
     return Fact(event_id=event_id, stream=f"address-{digest}", event=told, occurred_at=now)
 
 
-def _release(
-    account_id: AccountId, kind: str, digest: str, generation: int, now: datetime
-) -> Fact[GatewayEvent]:
+def _release(account_id: AccountId, kind: str, of: Owned, now: datetime) -> Fact[GatewayEvent]:
+    digest, generation = of.digest, of.generation
     told = AddressReleased(account_id=account_id, kind=kind, digest=digest, generation=generation)
     _, event_id = _ids(digest, generation)
     return Fact(event_id=event_id, stream=f"address-{digest}", event=told, occurred_at=now)

@@ -6,7 +6,8 @@ is. One who was made a moment ago may be overlooked, never one who is gone be co
 
 from typing import Final
 
-from contracts.gateway import AccountId
+from contracts.gateway import AccountId, GatewayEvent
+from libs.eventsourcing.store import Fact
 from services.gateway.domain.account import Account
 from services.gateway.domain.account_commands import (
     Activate,
@@ -18,7 +19,7 @@ from services.gateway.domain.account_commands import (
 )
 from services.gateway.domain.person import addresses_of
 from services.gateway.domain.realm import SUPERADMIN, Place, Role
-from services.gateway.handlers.address import first_superadmin, releases
+from services.gateway.handlers.address import claims, first_superadmin, releases
 from services.gateway.handlers.identity import Identity, Profile, load, person_of, profile_of
 from services.gateway.handlers.planned import Plan, Planned, decided
 from services.gateway.handlers.session import revoke_all
@@ -32,16 +33,17 @@ async def grant_role(
 ) -> Profile:
     """Let the account act as `role`. Another role it had there ends, and with it the sessions.
 
-    Raises RoleUnknown, AccountUnknown, LastSuperadmin, Unavailable.
+    Raises RoleUnknown, AccountUnknown, AddressTaken by somebody there, LastSuperadmin, Unavailable.
     """
     before = (await load(identity, account_id)).account.roles.get(role.place)
 
     async def plan(account: Account) -> Plan:
         now, others = identity.clock(), await _others(identity, account_id, account)
         command = GrantRole(account_id=account_id, role=role, others=others, now=now)
-        if role.name != SUPERADMIN:
-            return command, ()
-        return command, await first_superadmin(identity.store, account_id, role.place, now)
+        facts = await _claimed_in(identity, account_id, account, role.place)
+        if role.name == SUPERADMIN:
+            facts += await first_superadmin(identity.store, account_id, role.place, now)
+        return command, facts
 
     granted = await _in_turn(identity, account_id, plan, actor)
     if before not in (None, role.name):
@@ -59,7 +61,12 @@ async def withdraw_role(
 
     async def plan(account: Account) -> Plan:
         now, others = identity.clock(), await _others(identity, account_id, account)
-        return WithdrawRole(account_id=account_id, place=place, others=others, now=now), ()
+        command = WithdrawRole(account_id=account_id, place=place, others=others, now=now)
+        if not account.known:
+            return command, ()
+        theirs = addresses_of(person_of(identity, account_id, account))
+        left = await releases(identity, account_id, theirs, now, [place], everywhere=False)
+        return command, left
 
     await _in_turn(identity, account_id, plan, actor)
     await revoke_all(identity, account_id, reason="revoked", actor=actor, place=place)
@@ -100,10 +107,20 @@ async def remove(identity: Identity, account_id: AccountId, *, actor: str) -> No
         if not account.known:
             return command, ()
         theirs = addresses_of(person_of(identity, account_id, account))
-        return command, await releases(identity, account_id, theirs, now)
+        return command, await releases(identity, account_id, theirs, now, [*account.roles])
 
     await _in_turn(identity, account_id, plan, actor)
     await revoke_all(identity, account_id, reason="removed", actor=actor)
+
+
+async def _claimed_in(
+    identity: Identity, account_id: AccountId, account: Account, place: Place
+) -> list[Fact[GatewayEvent]]:
+    """The facts by which the account can be found in a place where it had no role."""
+    if not account.known or place in account.roles:
+        return []
+    theirs = addresses_of(person_of(identity, account_id, account))
+    return await claims(identity, account_id, theirs, identity.clock(), [place])
 
 
 async def _in_turn(identity: Identity, account_id: AccountId, plan: Planned, actor: str) -> Account:

@@ -3,25 +3,41 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 import structlog
 
+from contracts.gateway import AccountId
 from libs.clock import Clock, utc_now
 from services.gateway.adapters.codes import Codes
 from services.gateway.adapters.telegram import Bot, Failed, Trouble
 from services.gateway.adapters.telegram_links import TelegramLinks
+from services.gateway.domain import person as people
+from services.gateway.domain.account import AccountUnknown, OfferUnknown
 from services.gateway.domain.bot_update import (
+    ACCEPTED,
+    GONE,
+    LEFT,
+    STAYS,
+    BotCommand,
+    Choice,
+    Chosen,
     ConfirmLogin,
     OwnContact,
     Reply,
+    Shops,
+    ShopShown,
     Status,
-    Update,
     login_reply,
     read,
     reply_to,
+    shops_reply,
     update_id,
 )
+from services.gateway.handlers.address import find
+from services.gateway.handlers.identity import Identity
+from services.gateway.handlers.shop_membership import accept, leave, memberships
+from services.gateway.handlers.shop_staff import LastAdmin, NotStaff
 
 LONGEST_PAUSE: Final = 60.0
 
@@ -30,14 +46,21 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What to say to whom. In a private chat the chat's id is the person's."""
+    """What to say to whom. In a private chat the chat's id is the person's. `callback` names the
+    button that was pressed."""
 
     chat: int
     reply: Reply
+    callback: str | None = None
 
 
 async def handle(
-    links: TelegramLinks, update: object, *, codes: Codes, clock: Clock = utc_now
+    links: TelegramLinks,
+    identity: Identity,
+    update: object,
+    *,
+    codes: Codes,
+    clock: Clock = utc_now,
 ) -> Answer | None:
     """Do what an Update of the Bot API asks, once however often it comes; the answer, if any.
 
@@ -51,13 +74,24 @@ async def handle(
     if not fresh:
         return None
     log.info("bot asked", command=type(command).__name__)
-    reply = await _reply(links, codes, command, clock)
-    return Answer(chat=command.telegram_id, reply=reply)
+    if isinstance(command, Chosen):
+        reply = await _choose(links, identity, command)
+        return Answer(chat=command.telegram_id, reply=reply, callback=command.callback)
+    if isinstance(command, ConfirmLogin):
+        by, now = command.telegram_id, clock()
+        reply = login_reply(confirmed=await codes.confirm(command.nonce, telegram_id=by, now=now))
+        return Answer(chat=by, reply=reply)
+    return Answer(chat=command.telegram_id, reply=await _reply(links, identity, command))
 
 
 async def say(bot: Bot, answer: Answer) -> None:
     """Say it, at most once: people ask again if they hear nothing. Never raises."""
-    sent = await bot.send_message(answer.chat, answer.reply.text, keyboard=answer.reply.keyboard)
+    if answer.callback is not None:
+        await bot.answer_callback(answer.callback)
+    reply = answer.reply
+    sent = await bot.send_message(
+        answer.chat, reply.text, keyboard=reply.keyboard, buttons=reply.buttons
+    )
     if isinstance(sent, Failed):
         log.info("bot not heard", trouble=sent.trouble)
 
@@ -79,13 +113,54 @@ async def set_webhook(
         seconds = min(seconds * 2, LONGEST_PAUSE)
 
 
-async def _reply(links: TelegramLinks, codes: Codes, command: Update, clock: Clock) -> Reply:
-    if isinstance(command, ConfirmLogin):
-        by = command.telegram_id
-        return login_reply(
-            confirmed=await codes.confirm(command.nonce, telegram_id=by, now=clock())
-        )
+async def _reply(links: TelegramLinks, identity: Identity, command: BotCommand | Shops) -> Reply:
+    if isinstance(command, Shops):
+        return await _shops(links, identity, command.telegram_id)
     linked = None
     if isinstance(command, Status):
         linked = await links.phone_of(command.telegram_id)
     return reply_to(command, linked=linked)
+
+
+async def _shops(links: TelegramLinks, identity: Identity, telegram_id: int) -> Reply:
+    """Where the owner of the linked phone works and is invited to."""
+    account_id = await _account_of(links, identity, telegram_id)
+    found = await memberships(identity, account_id) if account_id else ()
+    return shops_reply(
+        [
+            ShopShown(
+                tenant=one.tenant,
+                name=one.shop.name if one.shop else one.tenant,
+                invited=one.invited,
+            )
+            for one in found
+        ]
+    )
+
+
+async def _choose(links: TelegramLinks, identity: Identity, chosen: Chosen) -> Reply:
+    """Do what a button says, for the owner of the phone that is linked now."""
+    account_id = await _account_of(links, identity, chosen.telegram_id)
+    if account_id is None:
+        return Reply(text=GONE)
+    try:
+        match chosen.choice:
+            case Choice.ACCEPT:
+                await accept(identity, account_id, chosen.tenant)
+                return Reply(text=ACCEPTED)
+            case Choice.LEAVE:
+                await leave(identity, account_id, chosen.tenant)
+                return Reply(text=LEFT)
+            case _:
+                assert_never(chosen.choice)
+    except (OfferUnknown, NotStaff, AccountUnknown):
+        return Reply(text=GONE)
+    except LastAdmin:
+        return Reply(text=STAYS)
+
+
+async def _account_of(
+    links: TelegramLinks, identity: Identity, telegram_id: int
+) -> AccountId | None:
+    phone = await links.phone_of(telegram_id)
+    return await find(identity, people.phone(phone)) if phone else None

@@ -3,7 +3,7 @@
 They log in for this one answer, and are out again after it: nobody gets a token.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
@@ -17,15 +17,15 @@ from services.gateway.adapters import device_grants
 from services.gateway.adapters.numbers import next_number
 from services.gateway.domain.account import Account
 from services.gateway.domain.account_commands import OpenAccount
-from services.gateway.domain.device_client import DeviceClient
+from services.gateway.domain.device_client import HOUSE, DeviceClient
 from services.gateway.domain.device_grant import Answer, AnsweredAlready
 from services.gateway.domain.person import Address, Person
-from services.gateway.domain.realm import PLATFORM, Place, Realm, Role, scopes_of
-from services.gateway.handlers.address import find as owner_of
+from services.gateway.domain.realm import PLATFORM, Role, scopes_of
+from services.gateway.handlers.address import owner_in
 from services.gateway.handlers.attempts import Attempts
 from services.gateway.handlers.device_grant import Waiting
-from services.gateway.handlers.identity import Identity, load, seal_person
-from services.gateway.handlers.login import NOBODY, LoginFailed, log_in
+from services.gateway.handlers.identity import NOBODY, Identity, load, seal_person
+from services.gateway.handlers.login import NO_ADDRESS, LoginFailed, log_in
 from services.gateway.handlers.planned import Plan, decided
 from services.gateway.handlers.session import LoggedIn, revoke
 
@@ -78,13 +78,32 @@ async def answer(identity: Identity, waiting: Waiting, manager: Manager, *, allo
     return tenant
 
 
+async def enrollers(
+    identity: Identity, devices: Collection[AccountId]
+) -> Mapping[AccountId, AccountId]:
+    """Who let each of these devices in, as far as anybody did. Raises LogUnavailable."""
+    told = await identity.store.log.find([_fact_id(one, DeviceEnrolled) for one in devices])
+    events = [identity.store.decode(one) for one in told.values()]
+    return {one.account_id: one.enrolled_by for one in events if isinstance(one, DeviceEnrolled)}
+
+
 async def _choices(identity: Identity, client: DeviceClient, manager: Manager) -> Choices:
-    """What the account may choose from, as it says of itself: nobody has proved anything yet."""
-    owner = await owner_of(identity, manager.address) if manager.address else None
-    account = (await load(identity, owner or NOBODY)).account
+    """What the account may choose from, as it says of itself: nobody has proved anything yet.
+
+    The platform's administrator of this address goes before somebody who acts in the device's realm
+    under the same one, for they may have registered themselves.
+    """
+    written, there = manager.address or NO_ADDRESS, client.place(manager.tenant or manager.default)
+    owners = [await owner_in(identity, written, place) for place in (HOUSE, there)]
+    accounts = [(await load(identity, owner or NOBODY)).account for owner in owners]
+    chosen = [_choices_of(account, client, manager) for account in accounts]
+    return chosen[0] or chosen[1]
+
+
+def _choices_of(account: Account, client: DeviceClient, manager: Manager) -> Choices:
     found: dict[str, Role] = {}
     for place, name in account.roles.items():
-        anywhere = place == Place(Realm.PLATFORM, PLATFORM)
+        anywhere = place == HOUSE
         tenant = (manager.tenant or manager.default) if anywhere else place.tenant
         scopes = scopes_of(place.realm, name)
         wanted = manager.tenant in (None, tenant)
@@ -175,10 +194,13 @@ async def _refuse(identity: Identity, waiting: Waiting, manager: AccountId, tena
 def _fact(
     waiting: Waiting, told: DeviceEnrolled | DeviceRefused, now: datetime
 ) -> Fact[GatewayEvent]:
-    what = f"{waiting.grant.account_id} {type(told).__name__}"
     return Fact(
-        event_id=uuid5(DEVICE_FACTS, what),
+        event_id=_fact_id(waiting.grant.account_id, type(told)),
         stream=f"access-{waiting.client.realm}",
         event=told,
         occurred_at=now,
     )
+
+
+def _fact_id(device: AccountId, kind: type[DeviceEnrolled | DeviceRefused]) -> UUID:
+    return uuid5(DEVICE_FACTS, f"{device} {kind.__name__}")

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
+from uuid import UUID
 
 import msgspec
 
@@ -19,6 +20,8 @@ from services.gateway.domain.person import Person
 from services.gateway.domain.realm import PLATFORM, Place
 from services.gateway.domain.session import Term
 
+NOBODY: Final = AccountId(UUID(int=0))
+"""The id of no account: it is read where there is none, so that the work is the same."""
 TermOf: TypeAlias = Callable[[Place, str], Term]
 Revoked: TypeAlias = Callable[[str, datetime], None]
 """Told of a session that is over since some moment."""

@@ -14,14 +14,22 @@ from libs.process.fair_queue import Source
 from libs.security.passwords import OWN, Verdict
 from services.gateway.domain.account import ACCOUNT, Account
 from services.gateway.domain.account_commands import SetPassword
-from services.gateway.domain.person import Address
+from services.gateway.domain.person import Address, Kind
 from services.gateway.domain.realm import PLATFORM, Place
-from services.gateway.handlers.address import digest_of, owned
+from services.gateway.handlers.address import digest_of, owner_in
 from services.gateway.handlers.attempts import Attempts
-from services.gateway.handlers.identity import Identity, Loaded, load, open_password, seal_password
+from services.gateway.handlers.identity import (
+    NOBODY,
+    Identity,
+    Loaded,
+    load,
+    open_password,
+    seal_password,
+)
 from services.gateway.handlers.session import LoggedIn, admit
 
-NOBODY: Final = AccountId(UUID(int=0))
+NO_ADDRESS: Final = Address(Kind.EMAIL, "")
+"""Nobody's: what stands for a text that is no address."""
 REFUSALS: Final = UUID("5b0b7f3e-1d5e-5c52-9a70-3f2f6a0c8e19")
 """The namespace of the ids of refusals."""
 UNKNOWN_DIGITS: Final = 3
@@ -37,30 +45,29 @@ async def log_in(
     identity: Identity,
     *,
     realm: str,
-    tenant: str | None,
+    tenant: str,
     address: Address | None,
     password: str,
     device: str,
     attempts: Attempts | None,
     roles: Collection[str] | None = None,
 ) -> LoggedIn:
-    """Let somebody in by password, into `tenant` or the first one they have a role in.
+    """Let somebody in by password, where they have a role in `tenant`.
 
     `address` is None for what is no address. `roles` are those that may log in here, all if None.
     Without `attempts` any number is allowed. Raises LoginFailed, whatever the reason, after the
     same work; TooManyRequests, Unavailable.
     """
     now = identity.clock()
-    digest = (
-        identity.seal.digest("none", "") if address is None else digest_of(identity.seal, address)
-    )
-    owner = (await owned(identity.store, digest)).account_id
+    written = address or NO_ADDRESS
+    digest = digest_of(identity.seal, written)
+    owner = await owner_in(identity, written, Place(realm, tenant))
     # The account counts, not the spelling of its address.
     tried = str(owner or digest)
     source = await attempts.begin(tried) if attempts else OWN
     loaded = await load(identity, owner or NOBODY)
     verdict = await _verify(identity, loaded, password, source)
-    place = _place(loaded.account, realm, tenant, roles)
+    place = _place(loaded.account, Place(realm, tenant), roles)
     reason = _refusal(loaded.account, place, verdict)
     if reason is not None or place is None:
         await record_refusal(identity, realm, owner, digest, reason or "role", now)
@@ -82,14 +89,9 @@ async def _verify(identity: Identity, loaded: Loaded, password: str, source: Sou
     return await identity.passwords.verify(hashed, password, source=source)
 
 
-def _place(
-    account: Account, realm: str, tenant: str | None, roles: Collection[str] | None
-) -> Place | None:
-    for place, role in account.roles.items():
-        fits = place.realm == realm and tenant in (None, place.tenant)
-        if fits and (roles is None or role in roles):
-            return place
-    return None
+def _place(account: Account, place: Place, roles: Collection[str] | None) -> Place | None:
+    role = account.roles.get(place)
+    return place if role is not None and (roles is None or role in roles) else None
 
 
 def _refusal(account: Account, place: Place | None, verdict: Verdict) -> str | None:

@@ -104,7 +104,7 @@ async def change(
     LastSuperadmin, Unavailable.
     """
     now = await member(identity, account_id, place)
-    await _check(identity, now, wanted)
+    await _check(identity, now, wanted, place)
     if wanted.role not in (None, now.role):
         role = Role(place, wanted.role or "")
         await administration.grant_role(identity, account_id, role, actor=actor)
@@ -128,7 +128,7 @@ async def remove(identity: Identity, account_id: AccountId, place: Place, *, act
     return await administration.remove(identity, account_id, actor=actor)
 
 
-async def _check(identity: Identity, now: Member, wanted: Wanted) -> None:
+async def _check(identity: Identity, now: Member, wanted: Wanted, place: Place) -> None:
     person = None if wanted.person is None else tidy(wanted.person)
     stands = wanted.active in (None, now.active)
     if now.elsewhere and not (person in (None, now.person) and stands and wanted.password is None):
@@ -137,7 +137,7 @@ async def _check(identity: Identity, now: Member, wanted: Wanted) -> None:
         check_password(wanted.password)
     if person is not None:
         new = addresses_of(person) - addresses_of(now.person)
-        await claims(identity, now.account_id, new, identity.clock())
+        await claims(identity, now.account_id, new, identity.clock(), [place])
 
 
 async def _stand(identity: Identity, account_id: AccountId, active: bool, actor: str) -> None:

@@ -3,11 +3,9 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias, assert_never
-from uuid import UUID
 
 import structlog
 
-from contracts.gateway import AccountId
 from libs.clock import Clock, utc_now
 from libs.errors import Unavailable
 from libs.security import codes
@@ -26,21 +24,23 @@ from services.gateway.domain.one_time_code import (
     Way,
     way_for,
 )
+from services.gateway.domain.shop import newest_offer
 from services.gateway.handlers.address import find
-from services.gateway.handlers.identity import Identity, load, person_of
+from services.gateway.handlers.identity import NOBODY, Identity, load, person_of
 
 AWAY_SECONDS: Final = 5
-NOBODY: Final = AccountId(UUID(int=0))
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Owner:
-    """What the accounts say of a phone: whether somebody has it, and their Telegram account."""
+    """What the accounts say of a phone: whether somebody has it, their Telegram account, and
+    whether a shop invites them."""
 
     is_known: bool
     telegram_id: int | None = None
+    is_invited: bool = False
 
 
 WhoHas: TypeAlias = Callable[[str], Awaitable[Owner]]
@@ -87,7 +87,8 @@ def owners(identity: Identity) -> WhoHas:
         if account_id is None or not loaded.account.known:
             return Owner(is_known=False)
         told = person_of(identity, account_id, loaded.account)
-        return Owner(is_known=True, telegram_id=told.telegram_id)
+        invited = newest_offer(loaded.account.offers) is not None
+        return Owner(is_known=True, telegram_id=told.telegram_id, is_invited=invited)
 
     return who_has
 
@@ -119,7 +120,7 @@ async def request_code(desk: CodeDesk, phone: str, *, address: str) -> Delivery 
     if way is Way.TELEGRAM and desk.bot is not None and chat is not None:
         if isinstance(over, Unconfirmed):
             return await _ask_confirmation(desk, desk.bot, chat, phone, address)
-        way = await _send(desk, desk.bot, chat, code_text(code))
+        way = await _send(desk, desk.bot, chat, code_text(code, invited=owner.is_invited))
     return _delivery(desk, way, phone, code)
 
 

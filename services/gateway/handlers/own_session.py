@@ -8,6 +8,7 @@ from contracts.gateway import AccountId, SessionId
 from services.gateway.domain.device_client import CLIENTS, DeviceClient
 from services.gateway.domain.realm import PLATFORM, Place
 from services.gateway.domain.session import SESSION, SessionUnknown
+from services.gateway.handlers.device_answer import enrollers
 from services.gateway.handlers.identity import Identity, load
 from services.gateway.handlers.session import revoke
 from services.gateway.read_models.account import of_place
@@ -22,16 +23,25 @@ def managed(place: Place, scopes: frozenset[str], tenant: str) -> Sequence[Devic
 
 
 async def device_sessions(
-    identity: Identity, kinds: Sequence[DeviceClient], tenant: str
+    identity: Identity,
+    kinds: Sequence[DeviceClient],
+    tenant: str,
+    *,
+    actor: AccountId,
+    place: Place,
 ) -> Sequence[SessionRow]:
-    """Where the devices of a tenant are in, as far as the read models know. Raises Unavailable."""
+    """Where the devices of a tenant are in that `actor` looks after from `place`, as far as the
+    read models know. Raises Unavailable."""
     now = identity.clock()
     found: list[SessionRow] = []
     for kind in kinds:
-        place = kind.place(tenant)
-        page = await of_place(identity.pool, place, roles=[kind.role], limit=MOST_DEVICES)
-        for account in page.accounts:
-            found += await live_sessions(identity.pool, account.account_id, now, place=place)
+        at = kind.place(tenant)
+        page = await of_place(identity.pool, at, roles=[kind.role], limit=MOST_DEVICES)
+        devices = [account.account_id for account in page.accounts]
+        if not kind.is_anybodys_in(place):
+            devices = await _let_in_by(identity, devices, actor)
+        for device in devices:
+            found += await live_sessions(identity.pool, device, now, place=at)
     return found
 
 
@@ -53,10 +63,22 @@ async def revoke_one(
         raise SessionUnknown
     if session.account_id != actor:
         role = (await load(identity, session.account_id)).account.roles.get(session.place)
-        kinds = managed(place, scopes, session.place.tenant)
-        if not any(one.realm == session.place.realm and one.role == role for one in kinds):
+        kinds = [
+            one
+            for one in managed(place, scopes, session.place.tenant)
+            if one.realm == session.place.realm and one.role == role
+        ]
+        mine = await _let_in_by(identity, [session.account_id], actor)
+        if not any(mine or one.is_anybodys_in(place) for one in kinds):
             raise SessionUnknown
     await revoke(identity, session_id, reason="revoked", actor=str(actor))
+
+
+async def _let_in_by(
+    identity: Identity, devices: Sequence[AccountId], actor: AccountId
+) -> list[AccountId]:
+    by = await enrollers(identity, devices) if devices else {}
+    return [device for device in devices if by.get(device) == actor]
 
 
 def session_of(text: str) -> SessionId | None:

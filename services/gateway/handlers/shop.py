@@ -4,7 +4,7 @@ The fact that tells of a shop is appended with its first admin's role: both are 
 Its id follows from the tenant, so a shop is found right after it was written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -38,7 +38,7 @@ SHOP_FACTS: Final = UUID("6d1f9c52-0e0b-5c0e-9d43-7a6b0c9f2f18")
 
 
 class ShopExists(Refused):
-    """Whoever has this phone works in a shop already."""
+    """Whoever has this phone has a shop already."""
 
 
 class ShopUnknown(NotFound):
@@ -50,6 +50,22 @@ async def shop_of(identity: Identity, tenant: str) -> ShopRegistered | None:
     fact_id = _fact_id(tenant)
     told = (await identity.store.log.find([fact_id])).get(fact_id)
     return registered(identity.store.decode(told)) if told is not None else None
+
+
+async def shops_of(identity: Identity, tenants: Collection[str]) -> Mapping[str, ShopRegistered]:
+    """The shops among these tenants. Raises LogUnavailable."""
+    told = await identity.store.log.find([_fact_id(tenant) for tenant in tenants])
+    shops = [registered(identity.store.decode(one)) for one in told.values()]
+    return {shop.tenant: shop for shop in shops}
+
+
+async def owned_shops(
+    identity: Identity, account_id: AccountId, account: Account
+) -> frozenset[str]:
+    """The tenants of the shops that the account registered and works in. Raises LogUnavailable."""
+    tenants = [place.tenant for place, _ in workplaces(account.roles)]
+    shops = await shops_of(identity, tenants) if tenants else {}
+    return frozenset(one.tenant for one in shops.values() if one.account_id == account_id)
 
 
 async def register_shop(
@@ -74,7 +90,7 @@ async def register_shop(
 
     async def plan(account: Account) -> Plan:
         if known is not None:
-            return _promoted(account, shop)
+            return await _promoted(identity, account, shop)
         return await _opened(identity, shop, phone, telegram_id)
 
     try:
@@ -84,10 +100,11 @@ async def register_shop(
     return account_id, shop
 
 
-def _promoted(account: Account, shop: ShopRegistered) -> Plan:
+async def _promoted(identity: Identity, account: Account, shop: ShopRegistered) -> Plan:
     if not account.active:
         raise NotAdmitted
-    if workplaces(account.roles):
+    # Who only works for others may have a shop of their own, too.
+    if await owned_shops(identity, shop.account_id, account):
         raise ShopExists
     role = Role(place_of(shop.tenant), ADMIN)
     now = shop.registered_at

@@ -4,12 +4,14 @@ theirs."""
 from collections.abc import Callable
 from dataclasses import replace
 
+import msgspec
+
 from contracts.gateway import AccountId
 from services.gateway.domain import person as people
 from services.gateway.domain.account import Account
 from services.gateway.domain.account_commands import ChangePerson
 from services.gateway.domain.person import Person, addresses_of, tidy
-from services.gateway.domain.shop import card_of, with_card
+from services.gateway.domain.shop import Invitation, card_of, with_card
 from services.gateway.handlers.address import claims, find, releases
 from services.gateway.handlers.identity import Identity, Loaded, person_of, seal_person
 from services.gateway.handlers.planned import Plan, decided
@@ -60,3 +62,23 @@ async def nobody_elses(
 ) -> bool:
     """Whether a Telegram account is free, or this account's already."""
     return await find(identity, people.telegram(telegram_id)) in (None, account_id)
+
+
+def seal_invitation(
+    identity: Identity, account_id: AccountId, tenant: str, invitation: Invitation
+) -> str:
+    """What a shop wrote of somebody it invites, as events and read models keep it."""
+    said = msgspec.json.encode(invitation).decode()
+    return identity.seal.seal(said, _context(account_id, tenant))
+
+
+def open_invitation(
+    identity: Identity, account_id: AccountId, tenant: str, sealed: str
+) -> Invitation:
+    """What was sealed for this account by this shop. Raises SealBroken."""
+    said = identity.seal.open(sealed, _context(account_id, tenant))
+    return msgspec.json.decode(said, type=Invitation)
+
+
+def _context(account_id: AccountId, tenant: str) -> str:
+    return f"invitation {account_id} {tenant}"

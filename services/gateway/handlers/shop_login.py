@@ -7,18 +7,21 @@ from typing import TypeAlias
 from contracts.gateway import AccountId, ShopRegistered
 from libs.errors import NotFound, Unauthenticated
 from services.gateway.domain import person as people
+from services.gateway.domain.account import OfferUnknown
 from services.gateway.domain.one_time_code import Expired, TooMany, Verified, Wrong
 from services.gateway.domain.realm import Place, Realm
 from services.gateway.domain.shop import Card, card_of, place_of, workplaces
 from services.gateway.domain.telegram_init_data import TelegramCaller
 from services.gateway.handlers import mini_app
 from services.gateway.handlers.address import digest_of, find
-from services.gateway.handlers.identity import Identity, Loaded, load, person_of
-from services.gateway.handlers.login import NOBODY, record_refusal
+from services.gateway.handlers.identity import NOBODY, Identity, Loaded, load, person_of
+from services.gateway.handlers.login import record_refusal
 from services.gateway.handlers.one_time_code import CodeDesk, verify_code
 from services.gateway.handlers.session import LoggedIn, NotAdmitted, admit
-from services.gateway.handlers.shop import ShopExists, register_shop, shop_of
+from services.gateway.handlers.shop import ShopExists, owned_shops, register_shop, shop_of
 from services.gateway.handlers.shop_card import know_telegram
+from services.gateway.handlers.shop_membership import accept, first_shop, workplace
+from services.gateway.handlers.shop_staff import NotStaff
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,10 +61,10 @@ class MiniApp:
 async def enter_by_code(
     identity: Identity, desk: CodeDesk, phone: str, code: str, *, address: str, device: str
 ) -> CodeShown:
-    """Let in whoever shows the code of their phone (E.164), where they may do the most.
+    """Let in whoever shows the code of their phone (E.164): see `workplace` for where.
 
-    A right code is used up, whatever comes of it. Raises NotAdmitted of an account that is not
-    active, Unavailable.
+    Who works nowhere and is invited accepts by this. A right code is used up, whatever comes of it.
+    Raises NotAdmitted of an account that is not active, Unavailable.
     """
     outcome = await verify_code(desk, phone, code, address=address)
     # Read whatever the code was, so that no phone answers faster than another.
@@ -74,29 +77,33 @@ async def enter_by_code(
     if not loaded.account.active:
         await _refused(identity, loaded, phone, "deactivated")
         raise NotAdmitted
-    places = workplaces(loaded.account.roles)
-    if not places:
+    place = await workplace(identity, loaded) or await _join(identity, loaded)
+    if place is None:
         return Newcomer(phone)
     chat = await desk.links.chat_of(phone)
-    return await _enter(identity, loaded, places[0][0], chat, device)
+    return await _enter(identity, loaded, place, chat, device)
 
 
 async def enter_by_mini_app(
     identity: Identity, desk: CodeDesk, app: MiniApp, *, role: str | None = None
 ) -> Entered:
-    """Let in whoever the init data proves, if they work in a shop (as `role`).
+    """Let in whoever the init data proves, if they work in a shop (as `role`), or are invited and
+    work in none.
 
     Whether they do is said only to whom the phone is proved. Raises InitDataMalformed,
     InitDataForged, InitDataStale, NoPhone, PhoneNotProved, NoShop, InitDataUsed, Unavailable.
     """
     caller, phone = await prove(identity, desk, app)
     loaded = await _of_phone(identity, phone)
-    places = workplaces(loaded.account.roles, role) if loaded.account.active else ()
-    if not places:
+    place = await workplace(identity, loaded, role)
+    if not loaded.account.active or not (place or first_shop(loaded.account, role)):
         await _refused(identity, loaded, phone, "role")
         raise NoShop
     await _use_up(identity, desk, app, caller)
-    return await _enter(identity, loaded, places[0][0], caller.telegram_id, app.device)
+    place = place or await _join(identity, loaded, role)
+    if place is None:
+        raise NoShop
+    return await _enter(identity, loaded, place, caller.telegram_id, app.device)
 
 
 async def register_by_mini_app(
@@ -105,7 +112,8 @@ async def register_by_mini_app(
     """Open a shop for whoever the init data proves. Raises ShopExists, and as
     `enter_by_mini_app`, NoShop aside."""
     caller, phone = await prove(identity, desk, app)
-    if workplaces((await _of_phone(identity, phone)).account.roles):
+    loaded = await _of_phone(identity, phone)
+    if await owned_shops(identity, loaded.account_id, loaded.account):
         raise ShopExists
     await _use_up(identity, desk, app, caller)
     return await register_and_enter(
@@ -122,6 +130,17 @@ async def register_and_enter(
     )
     loaded = await load(identity, account_id)
     return await _enter(identity, loaded, place_of(shop.tenant), telegram_id, device)
+
+
+async def enter_another(
+    identity: Identity, account_id: AccountId, tenant: str, *, device: str
+) -> Entered:
+    """Let somebody who is in go on to another shop they work in. Raises NotStaff, NotAdmitted,
+    Unavailable."""
+    loaded = await load(identity, account_id)
+    if place_of(tenant) not in dict(workplaces(loaded.account.roles)):
+        raise NotStaff
+    return await _enter(identity, loaded, place_of(tenant), None, device)
 
 
 async def prove(identity: Identity, desk: CodeDesk, app: MiniApp) -> tuple[TelegramCaller, str]:
@@ -144,6 +163,19 @@ async def _use_up(identity: Identity, desk: CodeDesk, app: MiniApp, caller: Tele
         digest = digest_of(identity.seal, people.telegram(caller.telegram_id))
         await _recorded(identity, None, digest, type(error).__name__)
         raise
+
+
+async def _join(identity: Identity, loaded: Loaded, role: str | None = None) -> Place | None:
+    """Accept the invitation of who works nowhere; the shop they work in now, None without one."""
+    if (place := first_shop(loaded.account, role)) is None:
+        return None
+    try:
+        await accept(identity, loaded.account_id, place.tenant)
+    except OfferUnknown:
+        # It was taken back, or accepted by another login at the same moment.
+        loaded = await load(identity, loaded.account_id)
+        return await workplace(identity, loaded, role)
+    return place
 
 
 async def _enter(

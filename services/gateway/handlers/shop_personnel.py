@@ -1,7 +1,8 @@
-"""What happens when somebody is taken on in a shop, changed, or switched off.
+"""What happens when a shop invites somebody, changes what they are there, or switches them off.
 
 A shop decides on its own card of somebody and on their role there, and on nothing else of them: not
-on their phone, on the Telegram account that codes go to, or on where else they work.
+on their phone, on the Telegram account that codes go to, on where else they work, nor whether they
+accept.
 """
 
 import asyncio
@@ -15,25 +16,29 @@ from libs.errors import Forbidden, Refused
 from libs.eventsourcing.store import new_event_id
 from services.gateway.adapters.numbers import next_number
 from services.gateway.domain import person as people
-from services.gateway.domain.account import Account
+from services.gateway.domain.account import Account, ActsThere, Offer, OfferUnknown
 from services.gateway.domain.account_commands import GrantRole, OpenAccount
 from services.gateway.domain.person import Person, addresses_of
-from services.gateway.domain.realm import Role
-from services.gateway.domain.shop import Card, card_of, place_of, with_card
+from services.gateway.domain.realm import Place, Role
+from services.gateway.domain.shop import Card, Invitation, card_of, place_of, with_card
 from services.gateway.domain.shop_standing import ADMIN, Standing, allowed_after, within
 from services.gateway.handlers.address import AddressTaken, claims, find
 from services.gateway.handlers.identity import Identity, load, seal_person
 from services.gateway.handlers.planned import Plan, decided
 from services.gateway.handlers.session import revoke_all
 from services.gateway.handlers.shop_card import revise
+from services.gateway.handlers.shop_membership import change_invitation, invite
 from services.gateway.handlers.shop_staff import (
+    LastAdmin,
     Member,
+    NotStaff,
     listed,
     member_of,
     other_admins,
     staff_of,
 )
 from services.gateway.read_models import account as accounts
+from services.gateway.read_models.account import AccountRow
 
 LOOK_SECONDS: Final = 0.05
 LISTED_SECONDS: Final = 1.0
@@ -49,10 +54,6 @@ class EmailTaken(Refused):
 
 class IsAdmin(Refused):
     """An admin of a shop may do everything, and is not switched off."""
-
-
-class LastAdmin(Refused):
-    """A shop must have an admin: it is the last one."""
 
 
 class OwnStanding(Forbidden):
@@ -75,18 +76,19 @@ class Boss:
 async def take_on(
     identity: Identity, boss: Boss, phone: str, card: Card, standing: Standing
 ) -> Member:
-    """Let somebody work in the shop. Whoever is known by the phone (E.164) gets a role beside what
-    they are elsewhere; whoever is not can log in by it from now on.
+    """Invite whoever has the phone (E.164) to work in the shop, as `standing` once they accept.
 
-    Raises PhoneTaken, EmailTaken, BeyondOwn, Unavailable.
+    Whether anybody has it, and what they are elsewhere, the answer does not say. Raises PhoneTaken,
+    EmailTaken, BeyondOwn, OfferedTooOften, Unavailable.
     """
     _may(boss, standing)
     await _email_is_free(identity, boss.tenant, card.email, None)
-    account_id = await find(identity, people.phone(phone))
-    if account_id is None:
-        account_id = await _open(identity, boss, phone, card, standing)
-    else:
-        await _employ(identity, boss, account_id, card, standing)
+    account_id = await find(identity, people.phone(phone)) or await _open(identity, boss, phone)
+    invitation, actor = Invitation(phone=phone, card=card), str(boss.account_id)
+    try:
+        await invite(identity, account_id, boss.tenant, invitation, standing, actor=actor)
+    except ActsThere:
+        raise PhoneTaken from None
     return await _listed(identity, account_id, boss.tenant)
 
 
@@ -105,6 +107,8 @@ async def change(
         await _email_is_free(identity, boss.tenant, email, member.account_id)
     if boss.account_id != member.account_id:
         _may(boss, member.standing)
+    if member.invited:
+        return await _reinvite(identity, boss, member, standing, card)
     await change_standing(identity, boss, member, standing)
     await _say(identity, boss, member.account_id, card)
     return await _listed(identity, member.account_id, boss.tenant)
@@ -117,6 +121,8 @@ async def change_standing(
 
     Raises OwnStanding, BeyondOwn, LastAdmin, NotStaff, Unavailable, and what `change` raises.
     """
+    if member.invited:
+        return await _reinvite(identity, boss, member, change, lambda card: card)
     tenant, place = boss.tenant, place_of(boss.tenant)
     async with identity.turns.turn(f"staff of {tenant}"):
         before = (await member_of(identity, member.account_id, tenant)).standing
@@ -174,11 +180,9 @@ async def _email_is_free(
             raise EmailTaken
 
 
-async def _open(
-    identity: Identity, boss: Boss, phone: str, card: Card, standing: Standing
-) -> AccountId:
-    account_id = AccountId(new_event_id())
-    person = with_card(Person(phone=phone, name=card.name), boss.tenant, card)
+async def _open(identity: Identity, boss: Boss, phone: str) -> AccountId:
+    """An account for a phone that nobody has: of nothing but the phone, and without a role."""
+    account_id, person = AccountId(new_event_id()), Person(phone=phone)
 
     async def plan(_: Account) -> Plan:
         now = identity.clock()
@@ -187,27 +191,37 @@ async def _open(
             number=await next_number(identity.pool),
             person=seal_person(identity.seal, account_id, person),
             password=None,
-            roles=(Role(place_of(boss.tenant), standing.name),),
+            roles=(),
             now=now,
         )
         return command, await claims(identity, account_id, addresses_of(person), now)
 
     try:
         await decided(identity, account_id, plan, actor=str(boss.account_id))
-    except AddressTaken:
-        raise PhoneTaken from None
+    except AddressTaken as taken:
+        # Another shop was faster.
+        return taken.account_id
     return account_id
 
 
-async def _employ(
-    identity: Identity, boss: Boss, account_id: AccountId, card: Card, standing: Standing
-) -> None:
-    place = place_of(boss.tenant)
-    if place in (await load(identity, account_id)).account.roles:
-        raise PhoneTaken
-    # First what is nobody's to see without the role.
-    await _say(identity, boss, account_id, lambda _: card)
-    await _grant(identity, boss, account_id, standing, new=True)
+async def _reinvite(
+    identity: Identity,
+    boss: Boss,
+    member: Member,
+    standing: Callable[[Standing], Standing],
+    card: Callable[[Card], Card],
+) -> Member:
+    """Change an invitation that waits for an answer. Raises NotStaff if it was just answered."""
+    after = standing(member.standing)
+    _may(boss, member.standing)
+    _may(boss, after)
+    invitation = Invitation(phone=member.phone or "", card=card(member.card))
+    account_id, actor = member.account_id, str(boss.account_id)
+    try:
+        await change_invitation(identity, account_id, boss.tenant, invitation, after, actor=actor)
+    except OfferUnknown:
+        raise NotStaff from None
+    return await _listed(identity, account_id, boss.tenant)
 
 
 async def _say(
@@ -219,14 +233,13 @@ async def _say(
     await revise(identity, account_id, said, actor=str(boss.account_id))
 
 
-async def _grant(
-    identity: Identity, boss: Boss, account_id: AccountId, standing: Standing, *, new: bool = False
-) -> None:
+async def _grant(identity: Identity, boss: Boss, account_id: AccountId, standing: Standing) -> None:
     role = Role(place_of(boss.tenant), standing.name)
 
     async def plan(account: Account) -> Plan:
-        if new and role.place in account.roles:
-            raise PhoneTaken
+        if role.place not in account.roles:
+            # They left, or have not accepted: then it is not the shop's to say.
+            raise NotStaff
         now = identity.clock()
         return GrantRole(account_id=account_id, role=role, others={}, now=now), ()
 
@@ -237,14 +250,18 @@ async def _listed(identity: Identity, account_id: AccountId, tenant: str) -> Mem
     """Them as they are now; once the lists show it, or after a moment, for clients ask next."""
     place = place_of(tenant)
     account = (await load(identity, account_id)).account
-    now = account.person, account.roles.get(place)
+    now = account.person, account.roles.get(place), account.offers.get(place)
     with suppress(TimeoutError):
         async with asyncio.timeout(LISTED_SECONDS):
             while True:
                 row = await accounts.by_id(identity.pool, account_id)
-                if row and (row.sealed, row.role_in(place)) == now:
+                if row and _as_listed(row, place) == now:
                     return listed(identity, row, tenant) or await member_of(
                         identity, account_id, tenant
                     )
                 await asyncio.sleep(LOOK_SECONDS)
     return await member_of(identity, account_id, tenant)
+
+
+def _as_listed(row: AccountRow, place: Place) -> tuple[str, str | None, Offer | None]:
+    return row.sealed, row.role_in(place), row.offer_in(place, pending=True)

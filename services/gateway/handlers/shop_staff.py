@@ -1,15 +1,17 @@
 """Who works in a shop: as what, what the shop calls them, and what they may do."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from contracts.gateway import AccountId
-from libs.errors import Forbidden, NotFound
+from libs.errors import Forbidden, NotFound, Refused
+from services.gateway.domain.account import Offer
 from services.gateway.domain.shop import Card, card_of, place_of
 from services.gateway.domain.shop_standing import ADMIN, Standing, standing_of
 from services.gateway.handlers.identity import Identity, load, open_person, person_of
+from services.gateway.handlers.shop_card import open_invitation
 from services.gateway.read_models import account as accounts
 from services.gateway.read_models.account import AccountRow
 
@@ -21,6 +23,10 @@ class NotStaff(NotFound):
     """Nobody of this shop."""
 
 
+class LastAdmin(Refused):
+    """A shop must have an admin: it is the last one."""
+
+
 class SwitchedOff(Forbidden):
     """Somebody of this shop who may do nothing there for now."""
 
@@ -29,7 +35,8 @@ class SwitchedOff(Forbidden):
 class Member:
     """Somebody of a shop, in the clear: not for logs, nor for events. `phone` is E.164.
 
-    `is_open` says whether the account itself opens anything.
+    `is_open` says whether the account itself opens anything. Of who is only `invited` nothing is
+    there but what the shop wrote, so that it learns nothing of them before they accept.
     """
 
     account_id: AccountId
@@ -38,6 +45,7 @@ class Member:
     card: Card
     standing: Standing
     is_open: bool
+    invited: bool = False
     opened_at: datetime | None = None
     changed_at: datetime | None = None
 
@@ -48,15 +56,19 @@ class Member:
 
 
 async def member_of(identity: Identity, account_id: AccountId, tenant: str) -> Member:
-    """Somebody of the shop, as the log has them. Raises NotStaff, LogUnavailable."""
-    account = (await load(identity, account_id)).account
-    standing = standing_of(account.roles.get(place_of(tenant), ""))
-    if not account.known or standing is None:
+    """Somebody of the shop or invited, as the log has them. Raises NotStaff, LogUnavailable."""
+    account, place = (await load(identity, account_id)).account, place_of(tenant)
+    standing = standing_of(account.roles.get(place, ""))
+    if not account.known:
         raise NotStaff
+    if standing is None:
+        if (offer := account.offers.get(place)) is None:
+            raise NotStaff
+        return _invited(identity, account_id, tenant, offer)
     person = person_of(identity, account_id, account)
     return Member(
         account_id=account_id,
-        number=account.number,
+        number=account.numbers.get(place, account.number),
         phone=person.phone,
         card=card_of(person, tenant),
         standing=standing,
@@ -67,24 +79,35 @@ async def member_of(identity: Identity, account_id: AccountId, tenant: str) -> M
 async def working(identity: Identity, account_id: AccountId, tenant: str) -> Member:
     """The same if they may work. Raises NotStaff, SwitchedOff, LogUnavailable."""
     member = await member_of(identity, account_id, tenant)
+    if member.invited:
+        raise NotStaff
     if not member.active:
         raise SwitchedOff
     return member
 
 
 async def staff_of(identity: Identity, tenant: str) -> Sequence[Member]:
-    """Everybody of the shop, those who are switched off too; behind the log by moments."""
-    page = await accounts.of_place(identity.pool, place_of(tenant), limit=MOST)
+    """Everybody of the shop, also who is off or invited; behind the log by moments."""
+    place = place_of(tenant)
+    page = await accounts.of_place(identity.pool, place, invited=True, limit=MOST)
     return [member for row in page.accounts if (member := listed(identity, row, tenant))]
 
 
 async def by_number(identity: Identity, number: int, tenant: str) -> Member:
-    """Somebody by the number that clients know them by. Raises NotStaff, Unavailable."""
-    row = await accounts.by_number(identity.pool, number)
-    member = listed(identity, row, tenant) if row is not None else None
-    if member is None:
+    """Somebody by the number that the shop knows them by, as the log has them: they may have
+    accepted just now. Raises NotStaff, Unavailable."""
+    place = place_of(tenant)
+    row = await accounts.by_number_of_place(identity.pool, number, place)
+    if row is None:
+        row = await accounts.by_number(identity.pool, number)
+        # Who was invited is known by that number, and not by the account's own.
+        row = None if row is not None and row.offer_in(place) else row
+    if row is None or row.removed_at is not None:
         raise NotStaff
-    return member
+    now, seen = await member_of(identity, row.account_id, tenant), listed(identity, row, tenant)
+    if seen is None:
+        return now
+    return replace(now, opened_at=seen.opened_at, changed_at=seen.changed_at)
 
 
 async def other_admins(identity: Identity, account_id: AccountId, tenant: str) -> bool:
@@ -101,18 +124,39 @@ async def other_admins(identity: Identity, account_id: AccountId, tenant: str) -
 
 
 def listed(identity: Identity, row: AccountRow, tenant: str) -> Member | None:
-    """Somebody of the shop as they are listed; None if they are not of it."""
-    standing = standing_of(row.role_in(place_of(tenant)) or "")
-    if standing is None or row.removed_at is not None:
+    """Somebody of the shop or invited there, as they are listed; None if they are not of it."""
+    place = place_of(tenant)
+    standing, offer = standing_of(row.role_in(place) or ""), row.offer_in(place)
+    if row.removed_at is not None:
         return None
+    if standing is None:
+        pending = row.offer_in(place, pending=True)
+        return _invited(identity, row.account_id, tenant, pending) if pending else None
     person = open_person(identity.seal, row.account_id, row.sealed)
     return Member(
         account_id=row.account_id,
-        number=row.number,
+        number=offer.number if offer else row.number,
         phone=person.phone,
         card=card_of(person, tenant),
         standing=standing,
         is_open=row.active,
-        opened_at=row.opened_at,
+        opened_at=offer.offered_at if offer else row.opened_at,
         changed_at=row.changed_at,
+    )
+
+
+def _invited(identity: Identity, account_id: AccountId, tenant: str, offer: Offer) -> Member:
+    if (standing := standing_of(offer.role)) is None:
+        raise NotStaff
+    invitation = open_invitation(identity, account_id, tenant, offer.sealed)
+    return Member(
+        account_id=account_id,
+        number=offer.number,
+        phone=invitation.phone,
+        card=invitation.card,
+        standing=standing,
+        is_open=True,
+        invited=True,
+        opened_at=offer.offered_at,
+        changed_at=offer.offered_at,
     )

@@ -36,6 +36,8 @@ from contracts.gateway import (
     PasswordSet,
     PersonChanged,
     RoleGranted,
+    RoleOffered,
+    RoleOfferEnded,
     RoleWithdrawn,
 )
 from libs.messaging.projection import Connection
@@ -64,6 +66,20 @@ ROLE: Final = Table(
     Column("role", Text, nullable=False),
     Column("granted_at", TIMESTAMP(timezone=True), nullable=False),
 )
+OFFER: Final = Table(
+    "account_offer",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("account_id", Uuid, primary_key=True),
+    Column("realm", Text, primary_key=True),
+    Column("of_tenant", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("offered_at", TIMESTAMP(timezone=True), nullable=False),
+    Column("pending", Boolean, nullable=False),
+)
+"""The last invitation of each place; kept when it is answered, for its `number` goes on."""
 ADDRESS: Final = Table(
     "account_address",
     MetaData(),
@@ -92,10 +108,14 @@ def _statements(tenant: str, event: GatewayEvent) -> list[ClauseElement]:
             return [_owned(tenant, event)]
         case RoleGranted():
             changed = _changed(tenant, event.account_id, event.granted_at)
-            return [_granted(tenant, event), changed]
+            return [_granted(tenant, event), _answered(tenant, event), changed]
         case RoleWithdrawn():
             changed = _changed(tenant, event.account_id, event.withdrawn_at)
             return [_withdrawn(tenant, event), changed]
+        case RoleOffered():
+            return [_offered(tenant, event)]
+        case RoleOfferEnded():
+            return [_answered(tenant, event)]
         case _:
             return _standing(tenant, event)
 
@@ -160,6 +180,32 @@ def _withdrawn(tenant: str, event: RoleWithdrawn) -> ClauseElement:
         ROLE.c.realm == event.realm,
         ROLE.c.of_tenant == event.tenant,
     )
+
+
+def _offered(tenant: str, event: RoleOffered) -> ClauseElement:
+    said = insert(OFFER).values(
+        tenant=tenant,
+        account_id=event.account_id,
+        realm=event.realm,
+        of_tenant=event.tenant,
+        number=event.number,
+        role=event.role,
+        sealed=event.sealed,
+        offered_at=event.offered_at,
+        pending=True,
+    )
+    new = {name: said.excluded[name] for name in ("role", "sealed", "offered_at", "pending")}
+    return said.on_conflict_do_update(index_elements=[*OFFER.primary_key], set_=new)
+
+
+def _answered(tenant: str, event: RoleGranted | RoleOfferEnded) -> ClauseElement:
+    is_it = (
+        OFFER.c.tenant == tenant,
+        OFFER.c.account_id == event.account_id,
+        OFFER.c.realm == event.realm,
+        OFFER.c.of_tenant == event.tenant,
+    )
+    return OFFER.update().where(*is_it).values(pending=False)
 
 
 def _owned(tenant: str, event: AddressClaimed | AddressReleased) -> ClauseElement:

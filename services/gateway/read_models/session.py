@@ -88,6 +88,16 @@ async def last_logins(
         return {row["account_id"]: row["at"] for row in await query.fetch(connection, asked)}
 
 
+async def last_used(pool: Pool, account_id: UUID, realm: str) -> Mapping[str, datetime]:
+    """When the account last logged in to each tenant of a realm."""
+    c = SESSION.c
+    mine = (c.tenant == PLATFORM, c.account_id == account_id, c.realm == realm)
+    asked = select(c.of_tenant, func.max(c.opened_at).label("at")).where(*mine)
+    async with acquired(pool) as connection:
+        rows = await query.fetch(connection, asked.group_by(c.of_tenant))
+    return {row["of_tenant"]: row["at"] for row in rows}
+
+
 async def project(connection: Connection, batch: Sequence[Envelope[GatewayEvent]]) -> None:
     """See `Projection`."""
     for envelope in batch:

@@ -46,7 +46,7 @@ class Rule(BaseModel):
 
 
 class Rules(BaseModel):
-    """All rules of the tenant, in the order they were given."""
+    """All rules of the caller, in the order they were given."""
 
     rules: Annotated[list[Rule], Field(max_length=MOST_RULES)]
 
@@ -87,8 +87,9 @@ class Meaning(BaseModel):
 
 @router.get("/barcodes/rules")
 async def rules(scales: Scales, caller: Reader) -> Rules:
-    """The rules of the tenant; none if nobody set any."""
-    return _shown(await handler.rules_of(scales.desk, caller.tenant))
+    """The caller's rules; none if they set none."""
+    owner = owner_of(caller.subject)
+    return _shown(await handler.rules_of(scales.desk, caller.tenant, owner))
 
 
 @router.put("/barcodes/rules")
@@ -106,7 +107,7 @@ async def put(request: Request, scales: Scales, caller: Writer, body: Rules) -> 
 @router.post("/barcodes/decode", response_model=Meaning, response_model_exclude_none=True)
 async def decode(response: Response, scales: Scales, caller: Reader, body: Scanned) -> Any:
     """What a barcode means. 422 with a code of its own if it was misread or says nothing known."""
-    known = await handler.rules_of(scales.desk, caller.tenant)
+    known = await handler.rules_of(scales.desk, caller.tenant, owner_of(caller.subject))
     today = scales.clock().astimezone(scales.settings.zone).date()
     try:
         said = meaning(known, body.code.strip(" \t\r\n"), today=today)

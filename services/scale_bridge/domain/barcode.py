@@ -1,4 +1,4 @@
-"""How a tenant's own labels are read: rules by prefix, one list of them for scales and tills.
+"""How somebody's own labels are read: rules by prefix, one list of them for scales and tills.
 
 SCL-13. The rules are kept as `contracts.scale_bridge` tells them, so that whoever follows the
 events reads a label as it is read here: by `libs.barcodes`.
@@ -90,7 +90,7 @@ def evolve(rules: Rules, event: ScaleBridgeEvent) -> Rules:
 BARCODES: Final[Decider[Rules, SetRules, ScaleBridgeEvent]] = Decider(
     category="barcode", initial=(), decide=decide, evolve=evolve
 )
-"""One stream per tenant, which is its id."""
+"""One stream per owner, whose id is its."""
 
 
 def meaning(rules: Rules, scanned: str, *, today: date) -> Meaning:

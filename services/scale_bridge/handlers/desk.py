@@ -81,7 +81,7 @@ def _size(loaded: Loaded) -> int:
 class Desk:
     """`pool` is in system scope. `revisions` are kept, operations last `operation_seconds`.
 
-    `rules` are how labels are read, by tenant, and at which version: that may be old.
+    `rules` are how labels are read, by tenant and owner, and at which version: that may be old.
     """
 
     store: EventStore[ScaleBridgeEvent]

@@ -11,7 +11,12 @@ from fastapi import FastAPI, HTTPException, Query
 from pydantic import BaseModel, EmailStr, Field
 
 from libs.testing.callers import client_of
-from libs.testing.routes import assert_foreign_ids_are_unknown, assert_lists_hold_nothing, routes_of
+from libs.testing.routes import (
+    assert_foreign_ids_are_unknown,
+    assert_lists_hold_nothing,
+    assert_writes_change_nothing_of_others,
+    routes_of,
+)
 
 FOREIGN, UNKNOWN = {"box": "box-of-another"}, {"box": "box-of-no-one"}
 
@@ -40,8 +45,17 @@ class Body(BaseModel):
     left_out: Annotated[int, Field(gt=100)] = 5
 
 
-def app(*, answer: int = 404, text: str = "no such box {box}", names: str = "") -> FastAPI:
-    """An API with one route for a box; it answers `text` for the box of another tenant."""
+def app(
+    *,
+    answer: int = 404,
+    text: str = "no such box {box}",
+    names: str = "",
+    only_asked: bool = False,
+) -> FastAPI:
+    """An API with one route for a box; it answers `text` for the box of another tenant.
+
+    Its list holds `names`, or with `only_asked` to who asks for them.
+    """
     made = FastAPI()
 
     @made.put("/boxes/{box}")
@@ -51,8 +65,25 @@ def app(*, answer: int = 404, text: str = "no such box {box}", names: str = "") 
             raise HTTPException(404, words.format(box=box))
 
     @made.get("/boxes")
-    async def boxes(size: Annotated[int, Query(ge=10)]) -> list[str]:
-        return ["mine", names]
+    async def boxes(size: Annotated[int, Query(ge=10)], of: str | None = None) -> list[str]:
+        return ["mine", names if of or not only_asked else ""]
+
+    return made
+
+
+def shared(*, status: int = 201) -> FastAPI:
+    """An API that everybody writes to, and everybody reads."""
+    made = FastAPI()
+    notes: list[str] = []
+
+    @made.post("/notes")
+    async def post(part: Part) -> None:
+        notes.append(part.name)
+        raise HTTPException(status)
+
+    @made.get("/notes")
+    async def get() -> list[str]:
+        return notes
 
     return made
 
@@ -86,6 +117,25 @@ async def test_a_list_that_holds_something_of_another_fails() -> None:
         assert await lists(["Борис"]) == [("GET", "/boxes")]
         with pytest.raises(AssertionError, match="/boxes"):
             await lists(["Анна"])
+
+
+async def test_a_list_is_asked_with_every_option() -> None:
+    async with client_of(made := app(names="Анна", only_asked=True)) as stranger:
+        with pytest.raises(AssertionError, match="/boxes"):
+            await assert_lists_hold_nothing(stranger, made.openapi(), ["Анна"])
+
+
+async def test_a_write_that_changes_what_another_sees_fails() -> None:
+    walk = assert_writes_change_nothing_of_others
+    async with client_of(made := app()) as stranger, client_of(made) as owner:
+        assert await walk(stranger, made.openapi(), [owner]) == []
+    async with client_of(made := shared()) as stranger, client_of(made) as owner:
+        with pytest.raises(AssertionError, match="/notes"):
+            await walk(stranger, made.openapi(), [owner])
+    # A write that nothing is learned from fails, too.
+    async with client_of(made := shared(status=422)) as stranger:
+        with pytest.raises(AssertionError, match="POST /notes: 422"):
+            await walk(stranger, made.openapi(), [])
 
 
 async def test_a_sample_is_what_the_schema_of_an_app_accepts() -> None:

@@ -22,8 +22,10 @@ from services.gateway.adapters.turns import Turns
 from services.gateway.domain.person import Person, email
 from services.gateway.domain.realm import Place, Role
 from services.gateway.domain.session import SessionOver, Term
+from services.gateway.domain.shop import Card, Invitation
+from services.gateway.domain.shop_standing import Standing
 from services.gateway.handlers import account as accounts
-from services.gateway.handlers import administration
+from services.gateway.handlers import administration, shop_membership
 from services.gateway.handlers import session as sessions
 from services.gateway.handlers.identity import Identity, Profile
 from services.gateway.handlers.login import LoginFailed, log_in
@@ -36,9 +38,10 @@ CRM, KIOSK = Place("crm", "demo"), Place("kiosk", "demo")
 OTHER_CRM, OTHER_KIOSK = Place("crm", "other"), Place("kiosk", "other")
 ENGINEER, SUPERADMIN, STAFF = Role(CRM, "ENGINEER"), Role(KIOSK, "superadmin"), Role(KIOSK, "staff")
 ANNA, BORIS = "anna@example.com", "boris@example.com"
+PHONE = "+77011234567"
 PASSWORD, NEW_PASSWORD = "correct horse", "battery staple"
 CHEAP, DEARER = Cost(memory_kib=64, passes=1), Cost(memory_kib=128, passes=1)
-TABLES = ("account", "account_role", "account_address", "session")
+TABLES = ("account", "account_role", "account_offer", "account_address", "session")
 
 
 @asynccontextmanager
@@ -161,6 +164,17 @@ class People:
 
     async def withdraw(self, account: Profile, place: Place) -> None:
         await administration.withdraw_role(self.identity, account.account_id, place, actor="test")
+
+    async def invite(self, account: Profile, shop: str, role: str = "florist") -> None:
+        """A shop invites them, under another name."""
+        await shop_membership.invite(
+            self.identity,
+            account.account_id,
+            shop,
+            Invitation(phone=PHONE, card=Card(name=f"Белла of {shop}")),
+            Standing(role=role),
+            actor="test",
+        )
 
     async def deactivate(self, account: Profile) -> None:
         await administration.deactivate(self.identity, account.account_id, reason="", actor="test")

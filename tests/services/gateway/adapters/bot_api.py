@@ -55,6 +55,8 @@ class BotApi:
                 return self._send_message(params)
             case "setWebhook":
                 return self._set_webhook(params)
+            case "answerCallbackQuery":
+                return result(bool(params["callback_query_id"]))
             case "getWebhookInfo":
                 return result({"url": self.webhook, "pending_update_count": 0})
             case _:

@@ -65,7 +65,7 @@ def logged_in(password: str = PASSWORD) -> Any:
 
     async def work() -> Any:
         async with bootstrap.open_deps(Settings.from_env("GATEWAY")) as deps:
-            where = {"realm": HOUSE.realm, "tenant": HOUSE.tenant, "device": ""}
+            where: dict[str, Any] = {"realm": HOUSE.realm, "tenant": HOUSE.tenant, "device": ""}
             try:
                 return await log_in(
                     deps.identity,
@@ -135,6 +135,22 @@ def test_accounts_are_listed_and_shown(call: Call) -> None:
     assert len(shown[0]["sessions"]) == 1
     for arguments in (("list",), ("show", CHIEF)):
         assert CHIEF in call("accounts", *arguments).stdout
+
+
+@pytest.mark.usefixtures("chief")
+def test_an_address_that_several_have_names_nobody(call: Call) -> None:
+    again = ("create-admin", "--email", CHIEF, "--realm", "crm", "--tenant", "demo")
+    made = call(*again, "--role", "ADMIN", stdin=f"{NEW}\n")
+    assert made.exit_code == 0, made.output
+    number = made.stdout.split()[-1]
+
+    # Before the read models know of the second.
+    refused = call("accounts", "reset-password", CHIEF, stdin=f"{NEW}\n")
+    logged_in()
+
+    assert (refused.exit_code, "Several accounts" in refused.stderr) == (1, True)
+    assert call("accounts", "show", CHIEF).exit_code == 1
+    assert "crm/demo ADMIN" in call("accounts", "show", number).stdout
 
 
 @pytest.mark.usefixtures("chief")

@@ -125,6 +125,19 @@ async def test_the_platforms_administrators_let_devices_in_anywhere(
     assert [e.tenant for e in await demo.events(DeviceEnrolled)][-2:] == ["demo", "shop-1"]
 
 
+async def test_who_registered_an_administrators_address_answers_for_nobody(
+    demo: House, browser: AsyncClient, kiosk: Device
+) -> None:
+    address, bridge = some_email(), await asking(demo.client, BRIDGE)
+    body = {"email": address, "password": "of a stranger"}
+    assert (await demo.client.post("/auth/register", json=body)).status_code == 201
+    await demo.somebody(CHIEF, email=address)
+
+    for device in (kiosk, bridge):
+        assert (await answered(browser, device.user_code, address)).status_code == 200
+        assert await is_in(device)
+
+
 async def test_a_manager_of_several_says(demo: House, browser: AsyncClient, kiosk: Device) -> None:
     manager = await demo.email_of(MANAGER, Role(Place(Realm.KIOSK, "shop-2"), "admin"))
 

@@ -14,7 +14,16 @@ from httpx import Response
 
 from libs.security import tokens
 from services.gateway.domain.realm import DEVICE, Realm
-from tests.services.gateway.api.inside import PASSWORD, House, bearer, claims_of, some_email
+from services.gateway.handlers.administration import deactivate
+from tests.services.gateway.api.inside import (
+    PASSWORD,
+    House,
+    bearer,
+    claims_of,
+    crm_user,
+    kiosk_user,
+    some_email,
+)
 
 
 async def registered(house: House, email: str) -> Response:
@@ -51,6 +60,84 @@ async def test_an_address_is_registered_once_however_it_is_written(house: House)
 
     assert first.status_code == 201
     assert (second.status_code, second.json()) == (409, {"detail": "Email already registered"})
+
+
+async def at_the_scales(house: House, email: str, password: str) -> int:
+    """A stranger registers."""
+    async with house.another_client() as client:
+        body = {"email": email, "password": password}
+        return (await client.post("/auth/register", json=body)).status_code
+
+
+async def in_the_crm(house: House, email: str, password: str) -> int:
+    """An administrator makes a user."""
+    boss = await house.member(Realm.CRM, "ADMIN")
+    body = crm_user(email=email, password=password)
+    return int((await boss.post("/api/v1/users", body)).status_code)
+
+
+async def at_the_kiosks(house: House, email: str, password: str) -> int:
+    """A superadmin makes an administrator, whose user name is the address."""
+    boss = await house.member(Realm.KIOSK, "superadmin")
+    body = kiosk_user(email=email, username=email, password=password)
+    return int((await boss.post("/api/v1/users/create-admin", body)).status_code)
+
+
+async def enter(house: House, door: Any, email: str, password: str) -> int:
+    """The status of a login at a door, from an address that nobody used before."""
+    async with house.another_client() as client:
+        if door is at_the_kiosks:
+            body = {"username": email, "password": password}
+            return (await client.post("/api/v1/auth/login", json=body)).status_code
+        path = "/auth/login" if door is at_the_scales else "/api/v1/auth/token"
+        return (await client.post(path, data=form(email, password))).status_code
+
+
+DOORS = (at_the_scales, in_the_crm, at_the_kiosks)
+
+
+@pytest.mark.parametrize(
+    "doors", [*permutations(DOORS)], ids=lambda doors: ", ".join(one.__name__ for one in doors)
+)
+async def test_an_address_that_nobody_proved_keeps_nobody_out_of_another_realm(
+    house: House, doors: tuple[Any, ...]
+) -> None:
+    email = some_email()
+    passwords = {door: f"password of {door.__name__}" for door in doors}
+
+    for door in doors:
+        assert await door(house, email, passwords[door]) in {200, 201}, door
+    for door in doors:
+        # In the same realm it is taken.
+        assert await door(house, email, PASSWORD) in {409, 422}, door
+        for whose, password in passwords.items():
+            assert await enter(house, door, email, password) == (200 if whose is door else 401)
+
+
+async def test_registering_does_not_tell_who_is_known_elsewhere(house: House) -> None:
+    async def known(realm: Realm, role: str, tenant: str | None = None) -> str:
+        return str((await house.account(realm, role, tenant)).person.email)
+
+    gone = await house.account(Realm.CRM, "ENGINEER")
+    await deactivate(house.deps.identity, gone.account_id, reason="test", actor="test")
+    emails = [
+        await known(Realm.CRM, "ENGINEER"),
+        await known(Realm.KIOSK, "staff"),
+        await known(Realm.SCALES, "user", "other"),
+        str(gone.person.email),
+        some_email(),
+    ]
+
+    answers = []
+    for email in emails:
+        async with house.another_client() as client:
+            body = {"email": email, "password": PASSWORD}
+            answers.append(await client.post("/auth/register", json=body))
+
+    assert [one.status_code for one in answers] == [201] * len(emails)
+    assert [one.json()["email"].lower() for one in answers] == [one.lower() for one in emails]
+    names = {tuple(sorted(one.headers)) for one in answers}
+    assert len(names) == 1
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,15 @@ from uuid import uuid4
 import pytest
 from httpx import Response
 
-from contracts.gateway import LoginRefused
+from contracts.gateway import DeviceEnrolled, LoginRefused, SessionOpened
 from services.gateway.domain.person import email
 from services.gateway.domain.realm import Place, Realm, Role
 from services.gateway.domain.session import SessionOver
 from services.gateway.handlers import session as sessions
+from services.gateway.handlers.identity import profile
 from services.gateway.handlers.login import LoginFailed, log_in
+from tests.services.gateway.api.device import BRIDGE, LetIn
+from tests.services.gateway.api.device import is_in as answers
 from tests.services.gateway.api.inside import (
     CHIEF,
     KIOSKS,
@@ -25,7 +28,7 @@ from tests.services.gateway.api.inside import (
 )
 
 SESSIONS, CHANGE = "/api/v1/sessions", "/api/v1/account/password"
-KIOSK, BRIDGE = Role(KIOSKS, "kiosk"), Role(SCALES, "bridge")
+KIOSK = Role(KIOSKS, "kiosk")
 Headers = dict[str, str]
 
 
@@ -106,19 +109,24 @@ async def test_nobody_ends_somebody_elses_session(demo: House) -> None:
     assert await is_in(demo, on_annas)
 
 
-async def test_only_who_manages_devices_sees_and_ends_them(demo: House) -> None:
+async def test_only_who_manages_devices_sees_and_ends_them(demo: House, let_in: LetIn) -> None:
     elsewhere = Role(Place(Realm.KIOSK, "other"), "admin")
-    kiosk, bridge = await demo.somebody(KIOSK), await demo.somebody(BRIDGE)
+    kiosk, bridge = await demo.somebody(KIOSK), await let_in(BRIDGE)
     of_kiosk, on_kiosk = await demo.inside(kiosk, KIOSKS, "Kiosk: hall")
-    of_bridge, _ = await demo.inside(bridge, SCALES, "Scale bridge")
+    assert await answers(bridge)
+    of_bridge = (await demo.events(SessionOpened))[-1]
+    owner = await profile(demo.deps.identity, (await demo.events(DeviceEnrolled))[-1].enrolled_by)
+    _, weigher = await demo.inside(owner, SCALES)
     await demo.catch_up()
-    path = f"{SESSIONS}/{of_kiosk.session_id}"
+    path, of_weigher = [f"{SESSIONS}/{one.session_id}" for one in (of_kiosk, of_bridge)]
     roles = (MANAGER, WEIGHER, CHIEF, STAFF, elsewhere)
-    manager, weigher, chief, staff, stranger = [await demo.header_of(one) for one in roles]
+    manager, another, chief, staff, stranger = [await demo.header_of(one) for one in roles]
 
+    # Whoever registers at the scales looks after the bridges that they let in themselves.
     for caller, kiosk_seen, bridge_seen in (
         (manager, True, False),
         (weigher, False, True),
+        (another, False, False),
         (chief, True, True),
     ):
         seen = await listed(demo, caller, "?of=devices")
@@ -126,10 +134,13 @@ async def test_only_who_manages_devices_sees_and_ends_them(demo: House) -> None:
         assert (str(of_bridge.session_id) in seen) is bridge_seen
     for caller, query in ((staff, ""), (stranger, ""), (stranger, "&tenant=demo")):
         assert await listed(demo, caller, f"?of=devices{query}") == []
-    for caller in (staff, stranger, weigher):
+    for caller in (staff, stranger, weigher, another):
         assert (await demo.client.delete(path, headers=caller)).status_code == 404
+    for caller in (staff, stranger, manager, another):
+        assert (await demo.client.delete(of_weigher, headers=caller)).status_code == 404
     assert await is_in(demo, on_kiosk)
     assert (await demo.client.delete(path, headers=manager)).status_code == 204
+    assert (await demo.client.delete(of_weigher, headers=weigher)).status_code == 204
     assert not await is_in(demo, on_kiosk)
 
 

@@ -21,22 +21,31 @@ from contracts.gateway import (
     PasswordSet,
     PersonChanged,
     RoleGranted,
+    RoleOffered,
+    RoleOfferEnded,
     RoleWithdrawn,
 )
 from libs.testing.decisions import NOTHING, Outcome, assert_decides, decisions
 from services.gateway.domain.account import (
     ACCOUNT,
+    MOST_OFFERS,
     AccountExists,
     AccountUnknown,
+    ActsThere,
     LastSuperadmin,
+    OfferedTooOften,
+    OfferUnknown,
     PasswordUnfit,
     check_password,
 )
 from services.gateway.domain.account_commands import (
+    AcceptOffer,
     Activate,
     ChangePerson,
     Deactivate,
+    DeclineOffer,
     GrantRole,
+    OfferRole,
     OpenAccount,
     Remove,
     SetPassword,
@@ -152,6 +161,59 @@ def test_so_does_the_last_of_their_kind_in_other_realms(realm: str, role: str) -
 
     assert_decides(ACCOUNT, history, replace(remove, others={place: 0}), LastSuperadmin)
     assert_decides(ACCOUNT, history, replace(remove, others={place: 1}), [removed])
+
+
+offer = OfferRole(account_id=ID, role=Role(SHOP, "florist"), number=42, sealed="card", now=NOW)
+offered = RoleOffered(
+    account_id=ID,
+    realm=SHOP.realm,
+    tenant=SHOP.tenant,
+    role="florist",
+    number=42,
+    sealed="card",
+    offered_at=NOW,
+)
+accept = AcceptOffer(account_id=ID, place=SHOP, person="with card", now=LATER)
+decline = DeclineOffer(account_id=ID, place=SHOP, now=LATER)
+ended = RoleOfferEnded(account_id=ID, realm=SHOP.realm, tenant=SHOP.tenant, ended_at=LATER)
+with_card = PersonChanged(account_id=ID, sealed="with card", changed_at=LATER)
+
+
+@decisions(
+    ("invited", [], offer, [offered]),
+    ("the same again", [offered], offer, NOTHING),
+    (
+        "as something else, under the same number",
+        [offered],
+        replace(offer, role=Role(SHOP, "courier"), number=43),
+        [replace(offered, role="courier")],
+    ),
+    ("as nothing there is", [], replace(offer, role=Role(SHOP, "owner")), RoleUnknown),
+    ("who works there", [florist], offer, ActsThere),
+    ("who left, under the old number", [offered, florist, withdrawn], offer, [offered]),
+    ("accepted", [offered], accept, [with_card, replace(florist, granted_at=LATER)]),
+    ("too often", [offered, ended] * MOST_OFFERS, offer, OfferedTooOften),
+    ("as often as may be", [offered, ended] * (MOST_OFFERS - 1), offer, [offered]),
+    ("anew after it was accepted", [*[offered] * 20, florist, withdrawn], offer, [offered]),
+    ("accepted without one", [], accept, OfferUnknown),
+    ("accepted twice", [offered, florist], accept, OfferUnknown),
+    ("accepted after all", [offered, ended], accept, OfferUnknown),
+    ("declined", [offered], decline, [ended]),
+    ("declined twice", [offered, ended], decline, NOTHING),
+)
+def test_an_invitation_is_accepted_or_declined_by_the_account(
+    history: Sequence[GatewayEvent], command: Any, outcome: Outcome
+) -> None:
+    assert_decides(ACCOUNT, [opened, *history], command, outcome)
+
+
+def test_an_invitation_is_no_role_and_another_role_no_new_beginning() -> None:
+    invited = ACCOUNT.state_after([opened, offered])
+    courier = replace(florist, role="courier", granted_at=LATER)
+
+    assert (invited.roles, invited.offers[SHOP].role) == ({}, "florist")
+    assert ACCOUNT.state_after([opened, offered, florist, courier]).joined == {SHOP: NOW}
+    assert ACCOUNT.state_after([opened, florist, withdrawn, courier]).joined == {SHOP: LATER}
 
 
 def test_an_account_has_one_role_in_a_place() -> None:

@@ -7,12 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.domain.bot_update import (
+    MAX_DATA,
     BotCommand,
+    Choice,
+    Chosen,
     ConfirmLogin,
     ForeignContact,
     Help,
     Keyboard,
     OwnContact,
+    Shops,
+    ShopShown,
     SomethingElse,
     Start,
     Status,
@@ -21,6 +26,7 @@ from services.gateway.domain.bot_update import (
     masked,
     read,
     reply_to,
+    shops_reply,
     update_id,
 )
 
@@ -51,6 +57,7 @@ START = update(text="/start")["message"]
         ("/start@cvety_bot", Start),
         (" /help ", Help),
         ("/status", Status),
+        ("/shops", Shops),
         ("/starting", SomethingElse),
         *((f"/login{odd}", SomethingElse) for odd in ("", "_0123abc", "_0123abcde", "_0123abcG")),
         ("привет", SomethingElse),
@@ -63,6 +70,36 @@ START = update(text="/start")["message"]
 )
 def test_words_are_commands(text: str, command: type[BotCommand]) -> None:
     assert read(update(text=text)) == command(telegram_id=ANNA)  # type: ignore[call-arg]
+
+
+PRESSED = {"id": "7", "from": {"id": ANNA}, "data": "accept shop-1"}
+CHOSEN = Chosen(telegram_id=ANNA, callback="7", choice=Choice.ACCEPT, tenant="shop-1")
+
+
+@pytest.mark.parametrize(
+    ("changed", "meant"),
+    [
+        ({}, CHOSEN),
+        *(({"data": data}, None) for data in ("accept", "accept ", "take shop-1", None, 7)),
+        *(({"from": sender}, None) for sender in (None, {}, {"id": "4242"})),
+        ({"id": 7}, None),
+    ],
+)
+def test_a_button_is_read_strictly(changed: dict[str, Any], meant: Chosen | None) -> None:
+    assert read({"update_id": 1, "callback_query": PRESSED | changed}) == meant
+
+
+def test_a_shop_has_a_button_for_each_thing_to_do() -> None:
+    shown = [
+        ShopShown(tenant="shop-1", name="Розы", invited=False),
+        ShopShown(tenant="shop-2", name="Сад", invited=True),
+        ShopShown(tenant="x" * MAX_DATA, name="Длинный", invited=True),
+    ]
+
+    data = [button.data for button in shops_reply(shown).buttons]
+
+    assert data == ["leave shop-1", "accept shop-2", "leave shop-2"]
+    assert shops_reply(()).buttons == ()
 
 
 def test_a_login_is_confirmed_by_the_word_of_our_message() -> None:
@@ -132,7 +169,8 @@ def test_nothing_that_is_sent_breaks_the_reading(sent: object) -> None:
     number, command = update_id(sent), read(sent)
 
     assert number is None or number >= 0
-    assert command is None or isinstance(command, ConfirmLogin) or reply_to(command).text
+    if not isinstance(command, Shops | Chosen | ConfirmLogin | None):
+        assert reply_to(command).text
 
 
 @pytest.mark.parametrize("number", [True, "1", -1, 1.0, None, 2**63])

@@ -1,12 +1,23 @@
 """What each role may do, and at a shop: where one works, and what the name of a role there says."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.gateway.domain.account import Offer
 from services.gateway.domain.person import Person
 from services.gateway.domain.realm import SCOPES, Place, Realm, is_role, roles_of, scopes_of
-from services.gateway.domain.shop import Card, card_of, place_of, with_card, workplaces
+from services.gateway.domain.shop import (
+    Card,
+    card_of,
+    newest_offer,
+    place_of,
+    with_card,
+    workplace_to_enter,
+    workplaces,
+)
 from services.gateway.domain.shop_standing import (
     DEFAULTS,
     KEYS,
@@ -39,6 +50,40 @@ def test_several_workplaces_begin_where_the_role_may_do_the_most() -> None:
     assert [place.tenant for place, _ in workplaces(roles)] == ["shop-1", "shop-2", "shop-3"]
     assert [place.tenant for place, _ in workplaces(roles, "courier")] == ["shop-3"]
     assert workplaces({}) == ()
+
+
+A, B, C = (place_of(f"shop-{letter}") for letter in "abc")
+DAYS = [datetime(2030, 1, day, tzinfo=UTC) for day in range(1, 4)]
+
+
+@pytest.mark.parametrize(
+    ("places", "owned", "used", "entered"),
+    [
+        ([], (), {}, None),
+        ([A, B], (), {}, A),
+        ([A, B], (), {"shop-b": DAYS[0]}, B),
+        ([A, B], (), {"shop-a": DAYS[0], "shop-b": DAYS[1]}, B),
+        ([A, B], ("shop-a",), {"shop-b": DAYS[1]}, A),
+        ([A, B], (), {"shop-a": DAYS[0], "shop-c": DAYS[2]}, A),
+        ([A, B], ("shop-c",), {"shop-b": DAYS[0]}, B),
+    ],
+)
+def test_a_login_leads_to_the_shop_owned_or_last_used(
+    places: list[Place], owned: tuple[str, ...], used: dict[str, datetime], entered: Place | None
+) -> None:
+    assert workplace_to_enter(places, owned, used) == entered
+
+
+def test_the_newest_invitation_counts_unless_it_is_off() -> None:
+    def offer(role: str, day: int) -> Offer:
+        return Offer(role=role, number=1, sealed="", offered_at=DAYS[day])
+
+    offers = {A: offer("florist", 1), B: offer("courier", 0), C: offer("florist off", 2)}
+
+    assert newest_offer(offers) == A
+    assert newest_offer(offers, "courier") == B
+    assert newest_offer(offers, "manager") is None
+    assert newest_offer({Place("crm", "demo"): offer("ADMIN", 0)}) is None
 
 
 def test_a_shops_card_is_its_own_and_replaced_as_a_whole() -> None:

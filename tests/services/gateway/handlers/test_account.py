@@ -93,6 +93,61 @@ async def test_an_address_that_was_given_up_belongs_to_the_next(people: People) 
     assert [claim.generation for claim in claims if claim.account_id == boris.account_id] == [2]
 
 
+async def test_an_address_belongs_to_one_account_in_each_place(people: People) -> None:
+    """Nobody proved it: whoever wrote it first, in another place, keeps nobody out of theirs."""
+    made = await asyncio.gather(
+        *(people.open(ANNA, role) for role in (ENGINEER, STAFF) for _ in range(5)),
+        return_exceptions=True,
+    )
+    won = {one.account_id: one for one in made if isinstance(one, Profile)}
+    assert sorted(next(iter(one.roles)).realm for one in won.values()) == ["crm", "kiosk"]
+    at = {next(iter(one.roles)): one for one in won.values()}
+    for place, one in at.items():
+        assert (await people.enter(ANNA, place=place)).account.account_id == one.account_id
+
+    # Who has it in a place is found there only, and nobody else comes in by it.
+    with pytest.raises(AddressTaken):
+        await people.grant(at[CRM], STAFF)
+    await people.remove(at[CRM])
+    await people.assert_shut_out(ANNA, place=CRM)
+    assert (await people.enter(ANNA, place=KIOSK)).account.account_id == at[KIOSK].account_id
+    with pytest.raises(AddressTaken):
+        await people.open(ANNA, STAFF)
+    again = await people.open(ANNA, ENGINEER, password=NEW_PASSWORD)
+    assert (await people.enter(ANNA, NEW_PASSWORD)).account.account_id == again.account_id
+
+
+@pytest.mark.parametrize("leave", ["withdraw", "change", "remove"])
+async def test_an_address_is_free_again_in_the_place_that_its_owner_left(
+    people: People, leave: str
+) -> None:
+    await people.open(ANNA, ENGINEER)
+    boris = await people.open(ANNA, STAFF)
+    match leave:
+        case "withdraw":
+            await people.withdraw(boris, KIOSK)
+        case "change":
+            await people.change_email(boris, BORIS)
+        case _:
+            await people.remove(boris)
+
+    after = await people.open(ANNA, STAFF, password=NEW_PASSWORD)
+
+    into = await people.enter(ANNA, NEW_PASSWORD, place=KIOSK)
+    assert into.account.account_id == after.account_id
+    await people.enter(ANNA, place=CRM)
+
+
+async def test_a_role_in_another_place_brings_the_address_along(people: People) -> None:
+    await people.open(ANNA, ENGINEER)
+    boris = await people.open(ANNA, STAFF)
+    await people.grant(boris, Role(OTHER_KIOSK, "staff"))
+
+    into = await people.enter(ANNA, place=OTHER_KIOSK)
+
+    assert into.account.account_id == boris.account_id
+
+
 async def test_an_address_can_change_hands_many_times(people: People) -> None:
     for _ in range(10):
         made = await people.open()

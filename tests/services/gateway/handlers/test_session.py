@@ -24,7 +24,6 @@ from tests.services.gateway.identities import (
     CHEAP,
     CRM,
     DEARER,
-    ENGINEER,
     GRACE,
     KIOSK,
     LIFETIME,
@@ -80,14 +79,6 @@ async def test_an_address_has_one_recorded_refusal_a_minute(people: People, cloc
     await people.assert_shut_out(password="a wrong one")
 
     assert len(await people.refusals()) == 2
-
-
-async def test_a_tenant_may_be_left_open_and_is_then_the_first(people: People) -> None:
-    await people.open(ANNA, STAFF, Role(OTHER_CRM, "ADMIN"), ENGINEER)
-
-    into = await people.enter(tenant=None)
-
-    assert (into.place, into.role) == (OTHER_CRM, "ADMIN")
 
 
 async def test_an_old_hash_is_renewed_and_sessions_live_on(people: People, clock: Clock) -> None:

@@ -24,10 +24,11 @@ from services.gateway.domain.realm import Role
 from services.gateway.handlers import session as sessions
 from services.gateway.handlers.address import digest_of
 from services.gateway.handlers.identity import open_person
+from services.gateway.handlers.shop_membership import accept, leave
 from services.gateway.read_models import account
 from services.gateway.read_models import session as session_rows
 from services.gateway.read_models.account import by_address, by_id, by_number
-from services.gateway.read_models.account_rows import ACCOUNT, ADDRESS, ROLE
+from services.gateway.read_models.account_rows import ACCOUNT, ADDRESS, OFFER, ROLE
 from services.gateway.read_models.session import last_logins, live_sessions
 from tests.services.gateway.identities import (
     ANNA,
@@ -178,8 +179,13 @@ async def test_the_last_login_is_known_of_those_who_ever_did(people: People, clo
 
 
 async def change_hands(people: People, number: int) -> None:
-    """An address gets another owner, roles come and go, a session opens, is refreshed and ends."""
+    """An address gets another owner, roles and invitations come and go, a session opens, is
+    refreshed and ends."""
     anna = await people.open("a@example.com", ENGINEER, username=f"u{number}")
+    for shop in ("shop-1", "shop-2", "shop-3"):
+        await people.invite(anna, shop)
+    await accept(people.identity, anna.account_id, "shop-1")
+    await leave(people.identity, anna.account_id, "shop-2")
     into = await people.enter("a@example.com")
     await people.refresh(into)
     await people.grant(anna, STAFF)
@@ -205,7 +211,7 @@ async def test_history_decides_and_tenants_see_none_of_it(people: People, databa
 
     async with tenant_pool(database, "gateway") as tenants:
         await assert_tenants_are_fenced(tenants, TABLES)
-    declared = [ACCOUNT, ROLE, ADDRESS, session_rows.SESSION]
+    declared = [ACCOUNT, ROLE, OFFER, ADDRESS, session_rows.SESSION]
     await assert_migrated_as_declared(people.identity.pool, "gateway", declared)
 
 

@@ -4,10 +4,14 @@ from typing import Any, Final
 
 from httpx import AsyncClient, Response
 
-from contracts.scale_bridge import BarcodeRulesSet
+from contracts.scale_bridge import BarcodeRule, BarcodeRulesSet
 from libs.barcodes.measured import Measure, Rule, encode
+from libs.eventsourcing.execute import execute
+from libs.eventsourcing.log import Cause
+from libs.testing.clock import NOON
+from services.scale_bridge.domain.barcode import BARCODES, SetRules
 from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.service import BORIS, a_device, open_devices, open_service
+from tests.services.scale_bridge.service import ANNA, BORIS, a_device, open_devices, open_service
 
 BY_WEIGHT: Final[dict[str, Any]] = {
     "name": "весовой",
@@ -50,7 +54,7 @@ async def decoded(client: AsyncClient, code: str) -> Response:
     return await client.post("/barcodes/decode", json={"code": code})
 
 
-async def test_rules_are_the_tenants_and_stored_once(database: str) -> None:
+async def test_rules_are_their_owners_and_stored_once(database: str) -> None:
     async with (
         open_service(database) as service,
         service.client() as anna,
@@ -62,12 +66,31 @@ async def test_rules_are_the_tenants_and_stored_once(database: str) -> None:
         assert (await anna.get("/barcodes/rules")).json() == none
         for _ in range(2):
             assert (await put(anna, BY_WEIGHT, BY_PRICE)).json() == both
-        assert (await boris.get("/barcodes/rules")).json() == both
         assert len(await service.events(BarcodeRulesSet)) == 1
-        assert (await stranger.get("/barcodes/rules")).json() == none
-        assert (await decoded(stranger, printed(BY_WEIGHT, 51, 1000))).json()["kind"] == "gtin"
+        for other in (boris, stranger):
+            assert (await other.get("/barcodes/rules")).json() == none
+            assert (await decoded(other, printed(BY_WEIGHT, 51, 1000))).json()["kind"] == "gtin"
+        assert (await put(boris, BY_PRICE)).json() == {"rules": [BY_PRICE]}
+        assert (await anna.get("/barcodes/rules")).json() == both
         assert (await put(anna)).json() == none
-        assert (await boris.get("/barcodes/rules")).json() == none
+        assert (await boris.get("/barcodes/rules")).json() == {"rules": [BY_PRICE]}
+
+
+async def test_a_list_of_the_whole_tenant_is_now_that_of_who_set_it(database: str) -> None:
+    async with (
+        open_service(database) as service,
+        service.client() as anna,
+        service.client(BORIS) as boris,
+    ):
+        for subject, rule in ((ANNA, BY_WEIGHT), (BORIS, BY_PRICE)):
+            given = SetRules(rules=(BarcodeRule(**rule),), set_by=str(subject), now=NOON)
+            cause = Cause(tenant="demo", actor="test")
+            await execute(service.deps.desk.store, BARCODES, "demo", given, cause=cause)
+
+        assert (await anna.get("/barcodes/rules")).json() == {"rules": [BY_WEIGHT]}
+        assert (await boris.get("/barcodes/rules")).json() == {"rules": [BY_PRICE]}
+        assert (await put(anna)).json() == {"rules": []}
+        assert (await anna.get("/barcodes/rules")).json() == {"rules": []}
 
 
 def sold(device: int, name: str, product: dict[str, Any]) -> dict[str, Any]:
@@ -106,6 +129,7 @@ async def test_a_label_means_a_product_on_ones_own_scales(database: str) -> None
                 sold(back.number, "back", {"name": "Сыр", "price": 123.5}),
             ],
         }
+        await put(boris, BY_PRICE)
         by_price = (await decoded(boris, printed(BY_PRICE, 51, 9990))).json()
         assert (by_price["measure"], by_price["value"]) == ("price_minor", 9990)
         assert [one["device_id"] for one in by_price["products"]] == [theirs.number]

@@ -1,0 +1,277 @@
+"""The table of attacks on what is somebody else's: every route of every realm, by every stranger.
+
+A stranger is a second account of the same tenant: one that registered itself, where people may, and
+elsewhere whoever may do the least. The routes come from the gateway's own description.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+from uuid import uuid4
+
+import httpx
+import pytest
+from httpx import AsyncClient
+
+from contracts.gateway import DeviceEnrolled
+from libs.testing.routes import (
+    REFUSED,
+    assert_foreign_ids_are_unknown,
+    assert_lists_hold_nothing,
+    assert_writes_change_nothing_of_others,
+    routes_of,
+)
+from services.gateway.domain.doors import DOORS
+from services.gateway.domain.person import email
+from services.gateway.domain.realm import Place, Realm, Role, scopes_of
+from services.gateway.domain.shop import place_of
+from services.gateway.handlers import key as keys
+from services.gateway.handlers.address import owner_in
+from services.gateway.handlers.identity import Profile, profile
+from services.gateway.handlers.shop import register_shop
+from tests.services.gateway.api.device import BRIDGE, answered, asking
+from tests.services.gateway.api.inside import (
+    KIOSKS,
+    NEW_PASSWORD,
+    PASSWORD,
+    SCALES,
+    House,
+    demo_on,
+    some_email,
+    some_name,
+)
+from tests.services.gateway.code_desk import some_phone
+
+CRM: Final = Place(Realm.CRM, "demo")
+Enter: TypeAlias = Callable[[], Awaitable[dict[str, str]]]
+
+
+class Fresh(httpx.Auth):
+    """A session of its own for every write: some end the one they come from."""
+
+    def __init__(self, enter: Enter) -> None:
+        self._enter = enter
+        self._reading: dict[str, str] = {}
+
+    async def async_auth_flow(self, request: httpx.Request) -> Any:
+        if request.method != "GET" or not self._reading:
+            self._reading = await self._enter()
+        request.headers.update(self._reading)
+        yield request
+
+
+@dataclass
+class Table:
+    """A gateway with somebody of every realm in it, and what nobody else may learn of them."""
+
+    demo: House
+    stack: AsyncExitStack
+    foreign: dict[str, str] = field(default_factory=dict)
+    people: dict[str, str] = field(default_factory=dict)
+    sessions: list[str] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)
+    owners: list[AsyncClient] = field(default_factory=list)
+
+    async def registered(self) -> Profile:
+        """Somebody who registered at the scales."""
+        address = some_email()
+        async with self.demo.another_client() as client:
+            body = {"email": address, "password": PASSWORD}
+            assert (await client.post("/auth/register", json=body)).status_code == 201
+        identity = self.demo.deps.identity
+        account_id = await owner_in(identity, email(address), SCALES)
+        assert account_id is not None
+        return await profile(identity, account_id)
+
+    async def bridge_of(self, owner: Profile) -> Profile:
+        """A bridge that somebody let in."""
+        device = await asking(self.demo.client, BRIDGE, device_name=f"of {owner.person.email}")
+        async with self.demo.another_client() as browser:
+            await answered(browser, device.user_code, str(owner.person.email))
+        assert (await device.poll()).status_code == 200
+        made = (await self.demo.events(DeviceEnrolled))[-1]
+        assert made.enrolled_by == owner.account_id
+        return await profile(self.demo.deps.identity, made.account_id)
+
+    async def shop(self, name: str) -> tuple[Profile, Place]:
+        """A shop, and who registered it."""
+        identity = self.demo.deps.identity
+        account_id, shop = await register_shop(
+            identity, some_phone(), name=name, city="Алматы", telegram_id=None
+        )
+        return await profile(identity, account_id), place_of(shop.tenant)
+
+    async def owner(self, who: Profile, place: Place) -> None:
+        """Somebody is in, and what is known of them is nobody else's business."""
+        into, headers = await self.demo.inside(who, place, device=f"till of {who.account_id}")
+        client = await self.stack.enter_async_context(self.demo.another_client(headers))
+        self.owners.append(client)
+        self.sessions.append(str(into.session_id))
+        person = who.person
+        known = (person.email, person.phone, person.username, who.account_id, into.session_id)
+        self.secrets += [str(one) for one in known if one]
+
+    async def stranger(self, who: Profile, place: Place) -> AsyncClient:
+        """A client of somebody who owns nothing of that."""
+
+        async def enter() -> dict[str, str]:
+            return (await self.demo.inside(who, place))[1]
+
+        client = self.demo.another_client(auth=Fresh(enter))
+        return await self.stack.enter_async_context(client)
+
+    async def document(self) -> dict[str, Any]:
+        """What the clients of all doors may ask, each under its prefix."""
+        paths: dict[str, Any] = {}
+        schemas: dict[str, Any] = {}
+        for door in DOORS:
+            one = (await self.demo.client.get(f"{door.prefix}/openapi.json")).json()
+            paths |= {f"{door.prefix}{path}": routes for path, routes in one["paths"].items()}
+            schemas |= one["components"]["schemas"]
+        return {"paths": paths, "components": {"schemas": schemas}}
+
+    async def fill(self) -> None:
+        """Somebody of every realm, with a bridge, a shop and a key."""
+        demo = self.demo
+        anna = await self.registered()
+        await self.owner(anna, SCALES)
+        await self.owner(await self.bridge_of(anna), SCALES)
+        bella, shop = await self.shop("Тайные розы")
+        await self.owner(bella, shop)
+        for place, role in ((CRM, "ADMIN"), (CRM, "ENGINEER"), (KIOSKS, "superadmin")):
+            who = await demo.somebody(Role(place, role), username=some_name(), name="Ольга")
+            await self.owner(who, place)
+            uuid_or_number = who.account_id if place == CRM else who.number
+            self.people[place.realm] = str(uuid_or_number)
+            self.foreign["username"] = str(who.person.username)
+        made = await keys.issue(
+            demo.deps.store, tenant="demo", name="till", scopes=["scan:read"], actor="test"
+        )
+        self.foreign |= {"key_id": str(made.key_id), "number": str(bella.number)}
+        self.foreign["tenant"] = shop.tenant
+        self.secrets += ["Тайные розы", str(made.key_id)]
+        await demo.catch_up()
+
+
+@pytest.fixture
+async def table(database: str) -> AsyncIterator[Table]:
+    async with demo_on(database) as demo, AsyncExitStack() as stack:
+        made = Table(demo, stack)
+        await made.fill()
+        yield made
+
+
+async def of_scales(table: Table) -> tuple[Profile, Place]:
+    return await table.registered(), SCALES
+
+
+async def bridge(table: Table) -> tuple[Profile, Place]:
+    return await table.bridge_of(await table.registered()), SCALES
+
+
+async def of_shop(table: Table) -> tuple[Profile, Place]:
+    return await table.shop("Мои розы")
+
+
+def with_role(place: Place, role: str) -> Any:
+    async def made(table: Table) -> tuple[Profile, Place]:
+        return await table.demo.somebody(Role(place, role), username=some_name()), place
+
+    made.__name__ = f"{place.realm} {role}"
+    return made
+
+
+STRANGERS = pytest.mark.parametrize(
+    "stranger",
+    [
+        of_scales,
+        bridge,
+        of_shop,
+        with_role(CRM, "ENGINEER"),
+        with_role(KIOSKS, "staff"),
+        with_role(KIOSKS, "kiosk"),
+    ],
+    ids=lambda one: one.__name__,
+)
+UNKNOWN: Final = {
+    "key_id": str(uuid4()),
+    "session_id": str(uuid4()),
+    "number": "999999999",
+    "tenant": "shop-999999999",
+    "username": "nobody-has-this-name",
+}
+SOME: Final[dict[str, Any]] = {"phone": "+77019999999", "name": "Роза", "city": "Алматы"}
+_BODIES: Final[dict[tuple[str, str], Any]] = {
+    ("POST", "/api/auth/request-otp"): SOME,
+    ("POST", "/api/auth/verify-otp"): SOME | {"otp_code": "000000"},
+    ("POST", "/api/auth/complete-registration"): SOME,
+    ("POST", "/api/auth/telegram-register"): SOME | {"shop_name": "Роза"},
+    ("POST", "/api/users/"): SOME | {"role": "courier"},
+    ("POST", "/api/v1/account/password"): {"old_password": "wrong", "new_password": NEW_PASSWORD},
+    ("POST", "/api/v1/users/me/password"): {
+        "current_password": PASSWORD,
+        "new_password": NEW_PASSWORD,
+    },
+    ("POST", "/api/v1/keys"): {"name": "mine", "scopes": ["scan:read"]},
+}
+BODIES: Final = {
+    (method, f"{door.prefix}{path}"): body
+    for (method, path), body in _BODIES.items()
+    for door in DOORS
+}
+"""Bodies that would do the most."""
+LAST_LOGINS: Final = [("GET", "/crm/api/v1/users"), ("GET", "/kiosk/api/v1/users/")]
+"""Where their administrators see when a stranger of the same realm logged in."""
+
+
+@STRANGERS
+async def test_nothing_of_others_is_shown_or_changed(table: Table, stranger: Any) -> None:
+    who, place = await stranger(table)
+    client, document = await table.stranger(who, place), await table.document()
+    user_id = table.people.get(place.realm, table.people[Realm.KIOSK])
+    unknown_user = str(uuid4()) if place.realm == Realm.CRM else "999999999"
+    await table.demo.catch_up()
+
+    with_ids = {(one.method, one.path) for one in routes_of(document) if one.names}
+    walked: set[tuple[str, str]] = set()
+    for session_id in table.sessions:
+        # Of the other sessions only what asks for a session is of interest.
+        known = {one for one in walked if "{session_id}" not in one[1]}
+        walked |= {
+            *await assert_foreign_ids_are_unknown(
+                client,
+                document,
+                foreign=table.foreign | {"user_id": user_id, "session_id": session_id},
+                unknown=UNKNOWN | {"user_id": unknown_user},
+                bodies=BODIES,
+                statuses=REFUSED,
+                except_for=[*known],
+            )
+        }
+    assert walked == with_ids
+    lists = await assert_lists_hold_nothing(
+        client, document, table.secrets, statuses=(200, *REFUSED)
+    )
+    written = await assert_writes_change_nothing_of_others(
+        client,
+        document,
+        table.owners,
+        bodies=BODIES,
+        except_for=LAST_LOGINS if place in (CRM, KIOSKS) else [],
+        statuses=(200, 201, 204, 400, *REFUSED, 409, 422, 429, 503),
+        settle=table.demo.catch_up,
+    )
+
+    every = {(one.method, one.path) for one in routes_of(document)}
+    assert {*walked, *lists, *written} == every
+    for owner in table.owners:
+        assert (await owner.get("/api/v1/sessions")).status_code == 200
+
+
+def test_what_somebody_may_be_by_registering_opens_one_door_only() -> None:
+    for realm, role in ((Realm.SCALES, "user"), (Realm.SHOP, "admin")):
+        scopes = scopes_of(realm, role)
+        for door in DOORS:
+            open_to = {rule.path for rule in door.rules if rule.scope in scopes}
+            assert not open_to or door.name == realm, (realm, door.name)
