@@ -116,7 +116,7 @@ async def test_no_answer_to_a_get_can_be_kept_by_a_service_worker(ingest: Servic
     ("path", "projections"),
     [
         ("dashboard/state", {"activity", "presence", "scan_log"}),
-        ("dashboard/raw", {"activity", "scan_log"}),
+        ("dashboard/raw", {"scan_log"}),
         ("dashboard/boxes", {"box", "scan_log"}),
         ("deletions", {"removal"}),
         ("quarantine", {"quarantine"}),
