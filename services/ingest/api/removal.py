@@ -134,12 +134,12 @@ async def bulk_remove(
 async def delete(
     request: Request, ingest: Ingest, caller: Remover, uuid: str, operator: Text = None
 ) -> Response:
-    """Remove one item by its uuid, in the name of `operator` or of the caller; safe to repeat.
+    """Remove one item by its uuid, in the name of `operator` if one is given; safe to repeat.
 
     404 if there is no such event, 409 if it is no item.
     """
     scan_id = next(iter(_scan_ids([uuid])), None)
-    who = (storable(operator) or "").strip() or caller.subject
+    who = (storable(operator) or "").strip()
     removed = await handler.remove_event(
         ingest.store,
         scan_id,

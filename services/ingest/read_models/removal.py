@@ -31,7 +31,7 @@ from libs.messaging.projection import Connection, Projection
 from libs.names import comparable
 from libs.postgres import query
 from services.ingest.domain.day import day_of
-from services.ingest.domain.question import Question
+from services.ingest.domain.question import Question, named
 from services.ingest.read_models import operator_name
 
 REMOVAL: Final = Table(
@@ -142,7 +142,7 @@ def _row(tenant: str, event: ItemRemoved, zone: ZoneInfo) -> tuple[object, ...]:
         scan.scan_id,
         event.removal_id,
         event.removed_at,
-        comparable(event.removed_by),
+        comparable(named(event.removed_by)),
         event.reason,
         scan.kind,
         comparable(scan.operator),
