@@ -13,6 +13,7 @@ from libs.testing.callers import bearer, client_of
 from libs.testing.routes import (
     Route,
     assert_foreign_ids_are_unknown,
+    assert_head_is_get_without_a_body,
     assert_lists_hold_nothing,
     routes_of,
 )
@@ -104,6 +105,17 @@ async def test_every_route_is_open_to_exactly_one_scope(ingest: Service) -> None
             scope = SCOPES[route.method, route.path]
             (caller,) = [one for one, (_, scopes) in CALLERS.items() if scopes == (scope,)]
             assert (await call(ingest, caller, route)).status_code not in (401, 403), route.path
+
+
+async def test_head_is_answered_wherever_get_is(ingest: Service) -> None:
+    await ingest.send(event(1))
+    document = ingest.app.openapi()
+
+    walked = await assert_head_is_get_without_a_body(
+        ingest.viewer, document, {"id": uuid(1)}, endless=[STREAM]
+    )
+
+    assert {one.path for one in routes_of(document) if one.method == "GET"} == {*walked}
 
 
 async def test_every_route_says_who_may_pass(ingest: Service) -> None:

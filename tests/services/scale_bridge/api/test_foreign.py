@@ -13,6 +13,7 @@ from libs.http.undeclared import undeclared_routes
 from libs.testing.routes import (
     Route,
     assert_foreign_ids_are_unknown,
+    assert_head_is_get_without_a_body,
     assert_lists_hold_nothing,
     routes_of,
 )
@@ -94,6 +95,19 @@ async def test_lists_hold_nothing_of_others(database: str) -> None:
                     assert ("GET", path) in walked
                     assert (await stranger.get(path)).status_code == 200
                     assert ("cheese" in (await anna.get(path)).text) is (path != "/bridges")
+
+
+async def test_head_is_answered_wherever_get_is(database: str) -> None:
+    ids = {"device_id": "999999", "operation_id": str(uuid4()), "article": "999999"}
+    ids |= {"plu": "1", "revision": "1", "message_id": "1"}
+    async with open_service(database) as service, service.client() as anna:
+        await register(anna, "cheese")
+        endless = [path for _, path in (STREAM, OF_THE_TENANT[1])]
+        walked = await assert_head_is_get_without_a_body(
+            anna, service.app.openapi(), ids, endless=endless
+        )
+
+    assert {"/devices", "/devices/{device_id}", *endless} <= {*walked}
 
 
 async def test_every_route_demands_its_scope(database: str) -> None:
