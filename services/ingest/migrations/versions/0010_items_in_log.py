@@ -9,7 +9,7 @@ down_revision: Final = "0009"
 
 # Stored columns, because row-level security lets no index on an expression of `data` be used: its
 # operators are not leakproof. Hashes, because eight bytes are less than any name. Adding them
-# writes the log anew once, about a minute for ten million events.
+# writes the log anew once, some minutes for ten million events.
 COLUMNS: Final = """
 ALTER TABLE events
     ADD COLUMN item_box bigint GENERATED ALWAYS AS ({box}) STORED,
