@@ -73,7 +73,8 @@ class RemovalRecorded:
     """Somebody took items back: the audit of one removal, with exactly the items it took.
 
     `kind` is REMOVE (one item) or BULK_REMOVE. `client`, `city` and `box` are what all removed
-    items have in common, empty where they differ; `code` and `reason` are for people.
+    items have in common, empty where they differ; `code` and `reason` are for people. `operator` is
+    empty where no name was given.
     """
 
     removal_id: UUID

@@ -71,7 +71,7 @@ def fleet_program(home: Path, scales: list[Scale]) -> Program:
         ),
         log_file=home / "logs" / f"{PROGRAM}.log",
         ready=lambda: ports.answers(port),
-        pulse=lambda: ports.answers(port),
+        pulse=lambda: ports.pulse(port),
         cwd=ROOT,
         port=port,
         is_service=True,

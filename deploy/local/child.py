@@ -43,7 +43,7 @@ class Program:
     """What to run and how to tell that it is well. `command[0]` is a full path.
 
     `ready` is the strict question asked until it first says yes, `pulse` the cheap one asked
-    from then on; both answer within about a second and never raise.
+    from then on, None without an answer in time; both take about a second and never raise.
     `prepare` clears away what a crash left, before every start; it may raise `CannotStart`.
     `death_signal` is what the kernel sends it should we be killed ourselves.
     """
@@ -52,7 +52,7 @@ class Program:
     command: tuple[str, ...]
     log_file: Path
     ready: Callable[[], bool]
-    pulse: Callable[[], bool]
+    pulse: Callable[[], bool | None]
     prepare: Callable[[], None] = _nothing
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path = Path("/")

@@ -91,7 +91,7 @@ def kafka_program(home: Path, *, java: Path | None, tell: Tell) -> tuple[Program
         command=(*command, "kafka.Kafka", str(config)),
         log_file=log_file,
         ready=lambda: ports.answers(port) and is_answering(bootstrap),
-        pulse=lambda: ports.answers(port),
+        pulse=lambda: ports.pulse(port),
         port=port,
     )
     return program, bootstrap

@@ -26,10 +26,17 @@ def is_free(port: int) -> bool:
         return True
 
 
-def answers(port: int, *, timeout_seconds: float = 0.5) -> bool:
+def answers(port: int) -> bool:
     """Whether something accepts connections on this loopback port."""
+    return pulse(port) is True
+
+
+def pulse(port: int, *, timeout_seconds: float = 0.5) -> bool | None:
+    """The same; None if it neither accepted nor refused in time."""
     try:
         socket.create_connection((LOOPBACK, port), timeout=timeout_seconds).close()
+    except TimeoutError:
+        return None
     except OSError:
         return False
     return True

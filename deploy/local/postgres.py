@@ -87,7 +87,7 @@ def postgres_program(home: Path, *, settings: Mapping[str, str]) -> tuple[Progra
         command=(str(binaries / "postgres"), "-D", str(data), *options),
         log_file=home / "logs" / "postgres.log",
         ready=lambda: is_answering(url),
-        pulse=lambda: ports.answers(port),
+        pulse=lambda: ports.pulse(port),
         prepare=lambda: clear_away_crash(data),
         user=user,
         stop_signal=FAST_STOP,

@@ -140,7 +140,7 @@ def _program(
         name=name,
         command=(sys.executable, "-m", service.module, role),
         log_file=settings.home / "logs" / f"{name}.log",
-        ready=lambda: says_ready(port),
+        ready=lambda: says_ready(port) is True,
         pulse=lambda: says_ready(port),
         env=env,
         cwd=ROOT,
@@ -150,19 +150,31 @@ def _program(
     )
 
 
-def says_ready(port: int) -> bool:
-    """Whether `/ready` answers 200."""
-    return fetch(port, "/ready") is not None
+def says_ready(port: int) -> bool | None:
+    """Whether `/ready` answers 200; None without an answer in time, which busy programs miss."""
+    try:
+        return _get(port, "/ready") is not None
+    except TimeoutError:
+        return None
 
 
 def fetch(port: int, path: str) -> str | None:
     """The body of a 200 answer from a loopback port, else None. Never goes through a proxy."""
+    try:
+        return _get(port, path)
+    except TimeoutError:
+        return None
+
+
+def _get(port: int, path: str) -> str | None:
     connection = http.client.HTTPConnection(ports.LOOPBACK, port, timeout=ASK_SECONDS)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
         body = answer.read().decode(errors="replace")
         return body if answer.status == 200 else None
+    except TimeoutError:
+        raise
     except (OSError, http.client.HTTPException):
         return None
     finally:

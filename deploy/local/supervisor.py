@@ -13,6 +13,8 @@ from deploy.local.trouble import CannotStart
 # Together under the 30 seconds a stop may take, whatever hangs.
 SERVICES_STOP_SECONDS = 15.0
 SERVERS_STOP_SECONDS = 12.0
+# A program that is late for so long hangs. Under load it is late for seconds.
+LATE_SECONDS = 30.0
 
 
 class State(StrEnum):
@@ -27,7 +29,10 @@ class State(StrEnum):
 
 @dataclass(kw_only=True)
 class Slot:
-    """The place of one program: the running child, or when to start the next one."""
+    """The place of one program: the running child, or when to start the next one.
+
+    A ready program that does not answer in time stays ready, and is late since `late_since`.
+    """
 
     program: Program
     child: Child | None = None
@@ -37,6 +42,7 @@ class Slot:
     began: float = 0.0
     due: float = 0.0
     note: str = ""
+    late_since: float | None = None
 
 
 def _unheard(_: Slot) -> None:
@@ -90,7 +96,7 @@ class Supervisor:
         for slot in self.slots:
             if slot.state is State.STARTING and slot.program.ready():
                 self._enter_if(slot, State.STARTING, State.READY)
-            elif slot.state is State.READY and not slot.program.pulse():
+            elif slot.state is State.READY and not self._is_well(slot):
                 self._enter_if(slot, State.READY, State.UNREADY)
             elif slot.state is State.UNREADY and slot.program.pulse():
                 self._enter_if(slot, State.UNREADY, State.READY)
@@ -101,6 +107,15 @@ class Supervisor:
             deadline = self._clock() + budget
             for slot in reversed(self._running(services=services)):
                 self._end(slot, deadline=deadline, hurried=hurried)
+
+    def _is_well(self, slot: Slot) -> bool:
+        """Whether a ready program is ready still, or only late."""
+        if (answer := slot.program.pulse()) is not None:
+            slot.late_since = None
+            return answer
+        if slot.late_since is None:
+            slot.late_since = self._clock()
+        return self._clock() - slot.late_since < LATE_SECONDS
 
     def _running(self, *, services: bool) -> list[Slot]:
         return [slot for slot in self.slots if slot.program.is_service is services]
@@ -144,4 +159,5 @@ class Supervisor:
     def _enter(self, slot: Slot, state: State) -> None:
         with self._transition:
             slot.state = state
+            slot.late_since = None
             self._changed(slot)

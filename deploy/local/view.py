@@ -61,12 +61,18 @@ def _row(slot: Slot, observer: Observer) -> list[str | Text]:
     figures = observer.figures.get(name, Figures())
     return [
         name,
-        Text(slot.state.value, style=COLOURS.get(slot.state, "red")),
+        _state(slot),
         str(slot.restarts),
         f"{observer.resident.get(name, 0) / MEBIBYTE:.0f}",
         *(_figure(figures.per_second.get(stage)) for stage in STAGES),
         *(_figure(figures.waiting.get(queue)) for queue in QUEUES),
     ]
+
+
+def _state(slot: Slot) -> Text:
+    if slot.late_since is not None:
+        return Text(f"{slot.state.value}, slow", style="yellow")
+    return Text(slot.state.value, style=COLOURS.get(slot.state, "red"))
 
 
 def _figure(value: float | None) -> str:
@@ -75,8 +81,10 @@ def _figure(value: float | None) -> str:
 
 def summary(slots: Iterable[Slot], observer: Observer) -> str:
     """The table in one line."""
-    states = [slot.state for slot in slots]
-    parts = [f"{states.count(State.READY)} of {len(states)} ready"]
+    slots = list(slots)
+    late = sum(slot.late_since is not None for slot in slots)
+    ready = sum(slot.state is State.READY for slot in slots)
+    parts = [f"{ready} of {len(slots)} ready" + (f" ({late} slow to answer)" if late else "")]
     parts.append(f"{sum(observer.resident.values()) / MEBIBYTE:.0f} MiB")
     for stage in STAGES:
         known = [f.per_second[stage] for f in observer.figures.values() if stage in f.per_second]

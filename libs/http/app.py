@@ -7,6 +7,7 @@ from starlette.middleware import Middleware
 
 from libs.http.body_timeout import BodyTimeout
 from libs.http.edge import Edge
+from libs.http.head import HeadAsGet
 from libs.http.health import Check, health_router
 from libs.http.problems import ProblemShape, add_problems, problem
 from libs.http.schema import schema_router
@@ -59,4 +60,5 @@ def create_app(
         # Its routes as they are: `include_router` would make each of them anew, which takes a
         # millisecond a route, and has nothing to add to them.
         app.router.routes.extend(router.routes)
+    app.router.middleware_stack = HeadAsGet(app.router.middleware_stack)
     return app

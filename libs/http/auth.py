@@ -24,6 +24,7 @@ from libs.security.tokens import (
 )
 
 REFETCH_SECONDS = 5.0
+RETRY_SECONDS = 0.2
 RENEW_SECONDS = 300.0
 FETCH_SECONDS = 3.0
 REMEMBERED = 10_000
@@ -58,8 +59,8 @@ class TokenVerifier:
 
     The key set is fetched when a token names an unknown key, at most every `REFETCH_SECONDS`, and
     every `RENEW_SECONDS`, for a key may have been withdrawn; if that fails, the keys already known
-    stay good. A token whose session is `revoked` is refused,
-    remembered or not. `typ` is the kind of token that passes.
+    stay good, and without any it is tried again after `RETRY_SECONDS`. A token whose session is
+    `revoked` is refused, remembered or not. `typ` is the kind of token that passes.
     """
 
     def __init__(
@@ -158,7 +159,8 @@ class TokenVerifier:
         asked_at = now()
         async with self._fetching:
             # Fetched a moment ago, perhaps by somebody else while we waited, is fetched.
-            if self._fetched_at is None or asked_at - self._fetched_at >= REFETCH_SECONDS:
+            pause = REFETCH_SECONDS if self._keys else RETRY_SECONDS
+            if self._fetched_at is None or asked_at - self._fetched_at >= pause:
                 try:
                     self._adopt(await _key_set(self._session, self._jwks_url))
                 except (aiohttp.ClientError, TimeoutError, ValueError) as error:

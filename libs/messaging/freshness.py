@@ -1,9 +1,10 @@
 """Reading your own writes: wait until a read model has what a token names, or say it has not."""
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final
 
 import asyncpg
@@ -18,6 +19,9 @@ from libs.messaging.topics import topic_name
 MAX_TOKEN: Final = 2000
 PAUSE: Final = 0.003
 """Seconds between two looks."""
+MARKS: Final = 256
+MARK_SECONDS: Final = 0.05
+"""Looks are remembered so far apart, so many of them: longer than anybody waits."""
 
 
 class TokenMalformed(Refused):
@@ -49,6 +53,11 @@ class _Standing:
         """The heads of these topics."""
         return {lane: seq for lane, seq in self.heads.items() if lane[0] in topics}
 
+    def has(self, projection: str, heads: Mapping[Lane, int]) -> bool:
+        """Whether the projection has come to these heads."""
+        places = self.places.get(projection, {})
+        return all(places.get(lane, 0) >= seq for lane, seq in heads.items())
+
 
 class Freshness:
     """Knows how far the projections of this service have come.
@@ -71,6 +80,9 @@ class Freshness:
         }
         self._deadline = deadline
         self._next_look: asyncio.Future[_Standing] | None = None
+        self._marks: deque[_Standing] = deque(maxlen=MARKS)
+        self._marked_at = -inf
+        self._levels: dict[str, _Standing] = {}
 
     async def wait(self, projection: str, token: str) -> bool:
         """Whether the projection has what `token` names, before the deadline.
@@ -85,29 +97,48 @@ class Freshness:
             return False
         return True
 
-    async def caught_up(self, projection: str) -> bool:
-        """Whether the projection has everything the log holds now, before the deadline.
+    async def caught_up(self, projection: str, tenant: str) -> bool:
+        """Whether the projection has all events of a tenant in the log by now, before the deadline.
 
-        The pool needs sight of every tenant's events. Raises KeyError for an unknown projection.
+        What others write is not waited for. The pool needs sight of every tenant's events. Raises
+        KeyError for an unknown projection.
         """
         topics = self._topics[projection]
         try:
             async with asyncio.timeout(self._deadline):
-                await self._reached(projection, await self._all_published(topics))
+                await self._has_all_of(tenant, projection, topics)
         except TimeoutError:
             return False
         return True
 
-    async def _all_published(self, topics: set[str]) -> dict[Lane, int]:
-        """Wait until Kafka has what the log holds now; where the lanes ended then."""
+    async def _has_all_of(self, tenant: str, projection: str, topics: set[str]) -> None:
         async with self._pool.acquire() as connection:
             moment = await current(connection)
+        xids: list[int] | None = None
         while True:
-            standing = await self._look()
-            async with self._pool.acquire() as connection:
-                missing, _ = await Difference(standing.published, moment).backlog(connection)
-            if not missing:
-                return standing.among(topics)
+            level = self._level(projection, topics, await self._look())
+            if level is None:
+                continue
+            if xids is None:
+                async with self._pool.acquire() as connection:
+                    difference = Difference(level.published, moment)
+                    xids = await difference.written_by(connection, tenant)
+            if all(map(level.published.sees, xids)):
+                return
+
+    def _level(self, projection: str, topics: set[str], now: _Standing) -> _Standing | None:
+        """The newest look whose published events the projection is known to have; None of none.
+
+        While others write, the projection is always behind the latest look, and level with one of
+        some moments ago. A rebuild taken back may take it behind all of them.
+        """
+        known = self._levels.get(projection)
+        marks: list[_Standing] = [now, *reversed(self._marks), *([known] if known else [])]
+        for mark in marks:
+            if now.has(projection, mark.among(topics)):
+                self._levels[projection] = mark
+                return mark
+        return None
 
     async def _published(self, xids: Sequence[int], topics: set[str]) -> dict[Lane, int]:
         """Wait until Kafka has what the transactions wrote; where the lanes ended then."""
@@ -118,10 +149,8 @@ class Freshness:
         return {}
 
     async def _reached(self, projection: str, heads: Mapping[Lane, int]) -> None:
-        while heads:
-            places = (await self._look()).places.get(projection, {})
-            if all(places.get(lane, 0) >= seq for lane, seq in heads.items()):
-                return
+        while heads and not (await self._look()).has(projection, heads):
+            pass
 
     async def _look(self) -> _Standing:
         """How things stand, looked up after this call began: one look for all who wait."""
@@ -141,11 +170,15 @@ class Freshness:
         places: dict[str, dict[Lane, int]] = defaultdict(dict)
         for row in rows:
             places[row["projection"]][row["topic"], row["partition"]] = row["relay_seq"]
-        return _Standing(
+        found = _Standing(
             Snapshot.parse(published),
             {(row["topic"], row["partition"]): row["last_seq"] for row in heads},
             places,
         )
+        if (now := asyncio.get_running_loop().time()) >= self._marked_at + MARK_SECONDS:
+            self._marks.append(found)
+            self._marked_at = now
+        return found
 
 
 def _parse(token: str) -> list[int]:

@@ -20,6 +20,10 @@ _CONDITION: Final = """(
 
 _BACKLOG: Final = f"SELECT count(*), min(position) AS first FROM events WHERE {_CONDITION}"  # noqa: S608
 
+_OF_TENANT: Final = f"""
+SELECT DISTINCT xid::text::bigint AS xid FROM events WHERE {_CONDITION} AND tenant = $5
+"""  # noqa: S608
+
 _PAGE: Final = f"""
 SELECT {COLUMNS} FROM events
 WHERE {_CONDITION} AND position > $5 AND position <= $6
@@ -45,6 +49,11 @@ class Difference:
         """How many events there are, and a position before the first of them."""
         row = await connection.fetchrow(_BACKLOG, *self._arguments())
         return row["count"], (row["first"] or 1) - 1
+
+    async def written_by(self, connection: Any, tenant: str) -> list[int]:
+        """The transactions that wrote events of a tenant."""
+        rows = await connection.fetch(_OF_TENANT, *self._arguments(), tenant)
+        return [row["xid"] for row in rows]
 
     async def page(self, connection: Any, *, after: int, until: int = LAST, limit: int) -> "Page":
         """The first `limit` events of the difference behind `after`, by position."""

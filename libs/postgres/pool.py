@@ -120,6 +120,23 @@ async def tenant_transaction(pool: Pool, tenant: str) -> AsyncIterator[Connectio
 
 
 @asynccontextmanager
+async def tenant_snapshot(pool: Pool, tenant: str) -> AsyncIterator[Connection]:
+    """A read-only transaction in which all queries see the rows of one tenant at one moment.
+
+    Raises like `tenant_transaction`.
+    """
+    if not tenant or tenant == SYSTEM:
+        raise ValueError("a tenant must be named")
+    async with (
+        acquired(pool) as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        nothing_was_set(connection)
+        await connection.execute("SELECT set_config('tillstream.tenant', $1, true)", tenant)
+        yield connection
+
+
+@asynccontextmanager
 async def tenant_reading(pool: Pool, tenant: str) -> AsyncIterator[Connection]:
     """A connection that sees the rows of one tenant only, for questions that need no transaction.
 

@@ -65,7 +65,7 @@ class Projector:
         await self.catch_up()
         return True
 
-    async def caught_up(self, projection: str) -> bool:
+    async def caught_up(self, projection: str, tenant: str) -> bool:
         """Catch up; true."""
         return await self.wait(projection, "now")
 

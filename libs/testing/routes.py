@@ -289,6 +289,44 @@ async def _stall(client: AsyncClient, method: str, path: str, kind: str) -> str:
     return path if answer.status_code == HTTPStatus.REQUEST_TIMEOUT else ""
 
 
+async def assert_head_is_get_without_a_body(
+    client: AsyncClient,
+    document: Mapping[str, Any],
+    values: Values,
+    *,
+    endless: Sequence[str] = (),
+) -> list[str]:
+    """Every GET route answers HEAD with the head of the same answer, and ends there.
+
+    `values` hold a value for every name of a path parameter; of `endless` paths only HEAD is asked
+    for. Returns the paths that were walked.
+    """
+    walked = []
+    for route in (one for one in routes_of(document) if one.method == "GET"):
+        path = _filled(route, values)
+        head = await client.head(path, params=route.query())
+        case = f"{path}: {head.status_code} {head.headers}"
+        assert (head.content, head.status_code == 405) == (b"", False), case
+        if route.path not in endless:
+            whole = await client.get(path, params=route.query())
+            assert _fixed(head) == _fixed(whole), case
+        walked.append(route.path)
+    return walked
+
+
+def _fixed(answer: Response) -> tuple[int, dict[str, str]]:
+    """What is the same whenever it is asked for: the length may be that of a moment in it."""
+    names = ("content-type", "content-disposition", "cache-control", "location", "vary")
+    return answer.status_code, {n: answer.headers[n] for n in names if n in answer.headers}
+
+
+def _filled(route: Route, values: Values) -> str:
+    path = route.path
+    for name in route.names:
+        path = path.replace("{" + name + "}", values[name])
+    return path
+
+
 def _with_parameters(
     document: Mapping[str, Any], except_for: Sequence[tuple[str, str]]
 ) -> Iterator[Route]:
@@ -298,9 +336,7 @@ def _with_parameters(
 
 
 async def _call(stranger: AsyncClient, route: Route, values: Values, bodies: Bodies) -> Response:
-    path = route.path
-    for name in route.names:
-        path = path.replace("{" + name + "}", values[name])
+    path = _filled(route, values)
     body = bodies.get((route.method, route.path), route.body())
     return await stranger.request(
         route.method, path, params=route.query(), **({} if body is None else {"json": body})

@@ -22,11 +22,11 @@ from libs.eventsourcing.store import EventStore
 from libs.http.app import create_app as http_app
 from libs.http.auth import TokenVerifier
 from libs.http.body_timeout import BodyTimeout
-from libs.http.health import Check, CheckResult
+from libs.http.health import Check
 from libs.http.problems import discreet_detail_shape
 from libs.http.revocations import Revocations, following, revocations_of
 from libs.messaging.projection import Projection
-from libs.postgres.pool import SYSTEM, Pool, acquired, open_pool
+from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.security.passwords import Passwords
 from libs.security.sealing import derive_key
@@ -74,6 +74,7 @@ from services.gateway.api.documents import Documents
 from services.gateway.api.door import Doors
 from services.gateway.api.inner import InnerRooms
 from services.gateway.api.own import OwnRoutes
+from services.gateway.api.readiness import readiness
 from services.gateway.deps import Deps
 from services.gateway.domain.doors import DOORS, bound
 from services.gateway.handlers import bot as bots
@@ -305,21 +306,6 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         Middleware(InnerRooms, settings=deps.settings),
     ]
     return app
-
-
-def readiness(deps: Deps) -> Mapping[str, Check]:
-    """The database must be there; that a service behind a door is away is only said."""
-
-    async def database() -> CheckResult:
-        async with acquired(deps.pool) as connection:
-            await connection.execute("SELECT 1")
-        return CheckResult(True)
-
-    async def behind(upstream: Upstream) -> CheckResult:
-        return CheckResult(True, "" if await upstream.is_ready() else "not ready")
-
-    doors = {name: partial(behind, upstream) for name, upstream in deps.upstreams.items()}
-    return {"database": database, "revocations": deps.revocations.check, **doors}
 
 
 def projections(_: Settings) -> tuple[Projection[GatewayEvent], ...]:

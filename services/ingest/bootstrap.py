@@ -47,7 +47,7 @@ from services.ingest.api.overview import PROJECTIONS
 from services.ingest.api.paths import tolerant
 from services.ingest.deps import Deps
 from services.ingest.handlers.importing import Pause
-from services.ingest.read_models import activity, box, presence, scan_log
+from services.ingest.read_models import activity, box, logged_items, presence, scan_log
 from services.ingest.read_models import quarantine as quarantined
 from services.ingest.read_models import removal as removed
 from services.ingest.read_models.undone import without_undone
@@ -106,6 +106,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
             exports=asyncio.Semaphore(settings.export_turns),
             looking_back=asyncio.Semaphore(settings.as_of_turns),
             standing=partial(_standing, logging),
+            items_in_box=partial(logged_items.of_box, reading),
         )
 
 

@@ -1,13 +1,13 @@
 """What ingest holds while it runs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol, TypeAlias
 
 from fastapi import Depends, Request
 
-from contracts.ingest import IngestEvent
+from contracts.ingest import IngestEvent, ScanId
 from libs.clock import Clock
 from libs.eventsourcing.store import EventStore
 from libs.http.auth import TokenVerifier
@@ -24,13 +24,12 @@ class Freshness(Protocol):
         """Whether the read model has what `token` names, before a deadline."""
         ...
 
-    async def caught_up(self, projection: str) -> bool:
-        """Whether the read model has all that the log holds now, before a deadline."""
-        ...
-
 
 Standing: TypeAlias = Callable[[], Awaitable[object]]
 """Where the read models of the dashboard stand: something that differs whenever they moved."""
+
+ItemsInBox: TypeAlias = Callable[[str, str, str], AsyncIterator[Sequence[ScanId]]]
+"""Pages of the items that the log holds for a tenant, box and code: see `logged_items.of_box`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +51,7 @@ class Deps:
     exports: asyncio.Semaphore
     looking_back: asyncio.Semaphore
     standing: Standing
+    items_in_box: ItemsInBox
 
 
 async def running(request: Request) -> Deps:

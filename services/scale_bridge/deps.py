@@ -22,8 +22,8 @@ class Freshness(Protocol):
         """Whether the read model has what `token` names, before a deadline."""
         ...
 
-    async def caught_up(self, projection: str) -> bool:
-        """Whether the read model has all that the log holds now, before a deadline."""
+    async def caught_up(self, projection: str, tenant: str) -> bool:
+        """Whether the read model has all that the log holds of a tenant now, before a deadline."""
         ...
 
 

@@ -36,13 +36,13 @@ def python(home: Path) -> Callable[..., Program]:
     """Make a program out of Python source; ready at once unless `ready` says otherwise."""
 
     def make(
-        source: str, *, name: str = "child", ready: Callable[[], bool] = lambda: True
+        source: str, *, name: str = "child", ready: Callable[[], bool | None] = lambda: True
     ) -> Program:
         return Program(
             name=name,
             command=(sys.executable, "-c", source),
             log_file=home / "logs" / f"{name}.log",
-            ready=ready,
+            ready=lambda: ready() is True,
             pulse=ready,
             is_service=True,
             grace_seconds=PATIENCE_SECONDS,

@@ -67,6 +67,19 @@ class KnownKeys:
             caller = await self._ask(hashed)
         return None if caller is None or caller.is_over(self._clock()) else caller
 
+    async def known_from_now(self, hashed: str) -> bool:
+        """Whether the key has a caller, whatever was remembered of a stranger who tried it before.
+
+        Nothing is remembered of one that has none yet. Raises KeysUnavailable.
+        """
+        if (asking := self._asking.get(hashed)) is not None:
+            await asyncio.wait([asking])
+        self._strangers.pop(hashed, None)
+        try:
+            return await self._look_up(hashed) is not None
+        except AWAY as error:
+            raise KeysUnavailable from error
+
     async def _ask(self, hashed: str) -> Caller | None:
         """Ask once, however many wait for the same answer, and also if some of them give up."""
         task = self._asking.get(hashed)

@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from contracts.gateway import KeyId
 from libs.http.auth import Principal, require
 from services.gateway.adapters.key_uses import last_uses
+from services.gateway.api.listed import until_known
 from services.gateway.api.short_route import ShortRoute
 from services.gateway.deps import Deps, Gateway
 from services.gateway.domain.key import KeyUnknown, KeyUseless
@@ -80,6 +81,7 @@ async def issue_key(
         )
     except (ScopeUnfit, KeyUseless) as no:
         raise HTTPException(422, str(no)) from None
+    await until_known(gateway, made.key)
     response.headers["Location"] = f"{router.prefix}/{made.key_id}"
     return {"key_id": str(made.key_id), "tenant": whose, "key": made.key}
 

@@ -1,12 +1,14 @@
 """Lists show what their reader has just changed: whoever changes it waits until they do."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 import structlog
 
 from contracts.gateway import AccountId
+from libs.security.api_keys import hash_key
+from services.gateway.adapters.known_keys import KeysUnavailable
 from services.gateway.deps import Deps
 from services.gateway.domain.realm import Place
 from services.gateway.handlers.member import Member
@@ -40,11 +42,25 @@ async def until_gone(gateway: Deps, account_id: AccountId, place: Place) -> None
     await _until(gateway, account_id, holds)
 
 
+async def until_known(gateway: Deps, key: str) -> None:
+    """Wait until the API key opens doors, or `stale_wait_seconds` are over."""
+    hashed = hash_key(key)
+    await _come(gateway, lambda: gateway.keys.known_from_now(hashed))
+
+
 async def _until(gateway: Deps, account_id: AccountId, holds: Holds) -> None:
+    async def is_listed() -> bool:
+        row = await accounts.by_id(gateway.pool, account_id)
+        return row is not None and holds(row)
+
+    await _come(gateway, is_listed)
+
+
+async def _come(gateway: Deps, happened: Callable[[], Awaitable[bool]]) -> None:
     try:
         async with asyncio.timeout(gateway.settings.stale_wait_seconds):
-            while (row := await accounts.by_id(gateway.pool, account_id)) is None or not holds(row):
+            while not await happened():
                 await asyncio.sleep(PAUSE)
-    except TimeoutError:
+    except (KeysUnavailable, TimeoutError):
         # It is done; the answer must say so, whatever a list says in the next moment.
         log.warning("lists are behind", seconds=gateway.settings.stale_wait_seconds)

@@ -92,6 +92,16 @@ async def caller_of(pool: Pool, hashed: str) -> Caller | None:
     )
 
 
+async def is_revoked(pool: Pool, hashed: str) -> bool | None:
+    """Whether the key with this hash was revoked; None before the read model knows it.
+
+    `pool` must be in system scope. Raises Unavailable.
+    """
+    async with acquired(pool) as connection:
+        row = await query.fetchrow(connection, CALLER_OF, hashed=hashed)
+    return None if row is None else row["revoked_at"] is not None
+
+
 async def keys_of(pool: Pool, tenant: str) -> Sequence[ApiKey]:
     """All keys of a tenant, the revoked ones too, in the order they were issued."""
     async with tenant_transaction(pool, tenant) as connection:

@@ -4,14 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from libs.postgres.pool import tenant_transaction
+from libs.postgres.pool import tenant_snapshot
 from services.ingest.api import wording
 from services.ingest.api.answers import Raw, answered
 from services.ingest.api.asking import AskedBack, AskedFor, Text, Token, staleness, storable
 from services.ingest.api.overview import PROJECTIONS, look, projections, worded
 from services.ingest.api.past import showing
 from services.ingest.deps import Ingest
-from services.ingest.read_models import activity, scan_log
+from services.ingest.read_models import scan_count, scan_log
 
 router = APIRouter(prefix="/api/v1", tags=["dashboard"])
 
@@ -46,15 +46,16 @@ async def raw(
 ) -> Response:
     """Scans row by row, newest received first, and how many match (§2.8)."""
     kind, question = storable(type) or None, asked.question
-    headers = await staleness(ingest, token, "activity", "scan_log")
-    async with tenant_transaction(ingest.reading, question.tenant) as connection:
-        counted = await activity.total(connection, question, kind)
+    headers = await staleness(ingest, token, "scan_log")
+    # The counts and the rows of one moment.
+    async with tenant_snapshot(ingest.reading, question.tenant) as connection:
+        total, within = await scan_count.window(
+            connection, question, kind=kind, limit=limit, offset=offset
+        )
         rows = (
-            await scan_log.page(connection, question, kind=kind, limit=limit, offset=offset)
-            if counted
+            await scan_log.page(connection, question, kind=kind, limit=limit, within=within)
+            if within
             else []
         )
-    # The two read models may be a moment apart; a page never shows more than the total says.
-    total = max(counted, offset + len(rows)) if rows else counted
     zone = ingest.settings.zone
     return answered(Raw([wording.log_row(row, zone) for row in rows], total), headers)

@@ -42,6 +42,7 @@ def tolerant(app: App) -> App:
 
         path = tidy(scope["path"])
         asked = {**scope, "path": path, "raw_path": path.encode()}
-        return await app(asked, receive, send_uncached if scope["method"] == "GET" else send)
+        may_be_kept = scope["method"] in ("GET", "HEAD")
+        return await app(asked, receive, send_uncached if may_be_kept else send)
 
     return tolerate

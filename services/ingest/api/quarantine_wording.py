@@ -12,6 +12,7 @@ from contracts.ingest import QuarantineMended
 from libs.postgres.query import Row
 from services.ingest.domain.day import unix_ms, written
 from services.ingest.domain.quarantine import Decision
+from services.ingest.domain.question import named, shown
 from services.ingest.domain.scan import Fault
 from services.ingest.handlers.quarantine import Inspected, Mended
 
@@ -135,7 +136,7 @@ def listed(row: Row, zone: ZoneInfo) -> Listed:
         raw_length=row["raw_length"],
         status=row["status"],
         decided_at=written(row["decided_at"], zone) if row["decided_at"] else None,
-        decided_by=row["decided_by"],
+        decided_by=_by(row["decided_by"]),
         decision=row["decision"],
         scan_id=_text(row["mended_as"]),
     )
@@ -187,7 +188,11 @@ def _decided_then(decision: Decision, zone: ZoneInfo) -> Moment:
 
 
 def _moment(what: str, at: datetime, zone: ZoneInfo, by: str | None, reason: str | None) -> Moment:
-    return Moment(what, written(at, zone), unix_ms(at), by, reason)
+    return Moment(what, written(at, zone), unix_ms(at), _by(by), reason)
+
+
+def _by(actor: str | None) -> str | None:
+    return None if actor is None else shown(named(actor))
 
 
 def _json(raw: str) -> msgspec.Raw:

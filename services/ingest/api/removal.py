@@ -1,6 +1,7 @@
 """Taking items back, and what was taken back (§2.5, §2.10)."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
@@ -25,13 +26,10 @@ from services.ingest.deps import Deps, Ingest
 from services.ingest.domain.removal import LONGEST_REASON, Kind
 from services.ingest.domain.scan import LIMITS, parse_uuid
 from services.ingest.handlers import removal as handler
-from services.ingest.handlers.removal import Candidates, Order
-from services.ingest.read_models import removal, scan_log
+from services.ingest.handlers.removal import Order
+from services.ingest.read_models import removal
 
 router = APIRouter(prefix="/api/v1", tags=["removal"])
-
-CANDIDATES: Final = 50
-"""How many equal items of a box are looked at, for the case that others remove some meanwhile."""
 
 MOST_FAULTS: Final = 100
 BOM: Final = b"\xef\xbb\xbf"
@@ -95,13 +93,9 @@ async def remove(request: Request, ingest: Ingest, caller: Remover, key: Key = N
     With an `Idempotency-Key` a repeated request answers the first result.
     """
     asked = _read(Remove, await request.body())
-
-    async def look() -> Candidates:
-        return await _candidates(ingest, caller.tenant, asked)
-
     removed = await handler.remove_from_box(
         ingest.store,
-        look,
+        partial(ingest.items_in_box, caller.tenant, asked.box, asked.code),
         box=asked.box,
         code=asked.code,
         order=_order(ingest, "REMOVE", asked.operator, asked.reason, key),
@@ -140,12 +134,12 @@ async def bulk_remove(
 async def delete(
     request: Request, ingest: Ingest, caller: Remover, uuid: str, operator: Text = None
 ) -> Response:
-    """Remove one item by its uuid, in the name of `operator` or of the caller; safe to repeat.
+    """Remove one item by its uuid, in the name of `operator` if one is given; safe to repeat.
 
     404 if there is no such event, 409 if it is no item.
     """
     scan_id = next(iter(_scan_ids([uuid])), None)
-    who = (storable(operator) or "").strip() or caller.subject
+    who = (storable(operator) or "").strip()
     removed = await handler.remove_event(
         ingest.store,
         scan_id,
@@ -196,12 +190,3 @@ def _fault(one: ErrorDetails) -> dict[str, Any]:
 def _order(ingest: Deps, kind: Kind, operator: str, reason: str | None, key: str | None) -> Order:
     at = ingest.clock()
     return Order(kind=kind, operator=operator, reason=reason or "", at=at, key=key)
-
-
-async def _candidates(ingest: Deps, tenant: str, asked: Remove) -> Candidates:
-    fresh = await ingest.freshness.caught_up("scan_log")
-    async with tenant_transaction(ingest.reading, tenant) as connection:
-        found = await scan_log.items_in_box(
-            connection, tenant, box=asked.box, code=asked.code, limit=CANDIDATES
-        )
-    return Candidates(found, fresh and len(found) < CANDIDATES)

@@ -114,7 +114,7 @@ def deletion(row: Row, zone: ZoneInfo) -> Deletion:
     return Deletion(
         id=f"{row['removal_id']}.{row['scan_id']}",
         event_uuid=str(row["scan_id"]),
-        deleted_by=row["removed_by"],
+        deleted_by=shown(row["removed_by"]),
         deleted_at=written(row["removed_at"], zone),
         event_data=log_row(row, zone),
         reason=row["reason"],

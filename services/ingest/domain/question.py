@@ -1,5 +1,6 @@
 """What a dashboard asks: whose scans, of which days, by whom, for whom, where."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -7,6 +8,8 @@ from services.ingest.domain.day import Days
 
 DASH: Final = "—"
 """How an empty name is shown, and how one asks for it."""
+
+_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +26,11 @@ class Question:
 def wanted(text: str | None) -> str | None:
     """A filter as typed: nothing typed filters nothing, a dash means "without a name"."""
     return None if not text else "" if text == DASH else text
+
+
+def named(name: str) -> str:
+    """A name; none if it is an id. Callers without a name have one, which is shown nowhere."""
+    return "" if _ID.fullmatch(name) else name
 
 
 def shown(name: str) -> str:

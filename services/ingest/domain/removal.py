@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from contracts.ingest import ItemRemoved, RemovalRecorded, ScanId, ScanRecorded
+from services.ingest.domain.question import named
 
 Kind: TypeAlias = Literal["REMOVE", "BULK_REMOVE"]
 
@@ -89,11 +90,14 @@ def latest(found: Iterable[Found], *, box: str, code: str) -> Sequence[Found]:
 
 
 def as_scan(audit: RemovalRecorded) -> ScanRecorded:
-    """The audit as people find it among the scans (§2.5)."""
+    """The audit as people find it among the scans (§2.5).
+
+    Older ones name the id of the key that removed where no operator was given.
+    """
     return ScanRecorded(
         scan_id=ScanId(audit.removal_id),
         kind=audit.kind,
-        operator=audit.operator,
+        operator=named(audit.operator),
         client=audit.client,
         city=audit.city,
         box=audit.box,

@@ -5,7 +5,7 @@ the audit is appended together with the fact about every item, or not at all. So
 remove the same item at once one succeeds.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
@@ -63,32 +63,24 @@ class Removed:
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """Scans that may be meant; `complete` unless there may be others."""
-
-    ids: Sequence[ScanId]
-    complete: bool
-
-
-Look: TypeAlias = Callable[[], Awaitable[Candidates]]
+Items: TypeAlias = Callable[[], AsyncIterator[Sequence[ScanId]]]
+"""Pages of all items of a code in a box that the log holds, the latest first."""
 
 
 async def remove_from_box(
-    store: EventStore[IngestEvent], look: Look, *, box: str, code: str, order: Order, cause: Cause
+    store: EventStore[IngestEvent], items: Items, *, box: str, code: str, order: Order, cause: Cause
 ) -> Removed | None:
     """Remove the latest item of a code in a box (§2.5), or nothing if there is none.
 
-    `look` finds candidates, of which the log is then asked. Raises `Unavailable` if none of them
-    is there any more and others may be, `LogUnavailable`.
+    `items` lists those of the box, removed ones too. Raises `LogUnavailable`, and what `items`
+    raises.
     """
 
     async def find() -> Sequence[Found]:
-        candidates = await look()
-        found = latest(await _found(store, cause, candidates.ids), box=box, code=code)
-        if not found and not candidates.complete:
-            raise Unavailable("scan_log")
-        return found
+        async for page in items():
+            if found := latest(await _found(store, cause, page), box=box, code=code):
+                return found
+        return []
 
     return await _remove(store, find, order, cause)
 

@@ -136,14 +136,6 @@ async def answer(connection: Any, question: Question) -> Activity:
     )
 
 
-async def total(connection: Any, question: Question, kind: str | None) -> int:
-    """How many scans match, exactly."""
-    filters = filters_of(question)
-    told = _told_to(question) | ({} if kind is None else {"kind": kind})
-    found: int = await query.fetchval(connection, _total(filters, kind is not None), **told)
-    return found
-
-
 def _folded(events: Sequence[Envelope[IngestEvent]], zone: ZoneInfo) -> Rows:
     """One row per key, so that no key is updated twice in a statement."""
     rows: dict[Key, tuple[Added, Newest]] = {}
@@ -229,10 +221,3 @@ def _day() -> Select[Any]:
     return select(c.dimension, c.name, (c.count > 0).label("live"), *counts, *last).where(
         c.tenant == bindparam("tenant"), c.day == bindparam("first")
     )
-
-
-@cache
-def _total(filters: tuple[str, ...], of_a_kind: bool) -> Select[Any]:
-    counted = select(func.coalesce(cast(func.sum(ACTIVITY.c.count), BigInteger), 0))
-    matching = counted.where(_matching(filters))
-    return matching.where(ACTIVITY.c.kind == bindparam("kind")) if of_a_kind else matching

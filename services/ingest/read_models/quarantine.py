@@ -120,16 +120,15 @@ async def project(connection: Connection, events: Sequence[Envelope[IngestEvent]
 async def page(connection: Any, wanted: Wanted, *, limit: int, offset: int) -> Sequence[query.Row]:
     """Rows newest first: the columns of `QUARANTINE`, of `raw` the beginning, and `raw_length`."""
     shown = [column for column in QUARANTINE.columns if column.name != "raw"]
+    c = QUARANTINE.c
+    newest = (c.received_at.desc(), c.quarantine_id)
+    found = select(c.tenant, c.quarantine_id).where(_passing(wanted)).order_by(*newest)
+    # Of what is passed over, no text is read.
+    keys = found.limit(limit).offset(offset).subquery()
     asked = (
-        select(
-            *shown,
-            func.left(QUARANTINE.c.raw, SHOWN).label("raw"),
-            func.length(QUARANTINE.c.raw).label("raw_length"),
-        )
-        .where(_passing(wanted))
-        .order_by(QUARANTINE.c.received_at.desc(), QUARANTINE.c.quarantine_id)
-        .limit(limit)
-        .offset(offset)
+        select(*shown, func.left(c.raw, SHOWN).label("raw"), func.length(c.raw).label("raw_length"))
+        .join(keys, and_(c.tenant == keys.c.tenant, c.quarantine_id == keys.c.quarantine_id))
+        .order_by(*newest)
     )
     return await query.fetch(connection, asked)
 

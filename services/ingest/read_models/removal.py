@@ -31,7 +31,7 @@ from libs.messaging.projection import Connection, Projection
 from libs.names import comparable
 from libs.postgres import query
 from services.ingest.domain.day import day_of
-from services.ingest.domain.question import Question
+from services.ingest.domain.question import Question, named
 from services.ingest.read_models import operator_name
 
 REMOVAL: Final = Table(
@@ -109,10 +109,12 @@ async def page(
     c = REMOVAL.c
     # The day first, because the index knows it; it never disagrees with the time.
     newest = (c.day.desc(), c.removed_at.desc(), c.scan_id)
+    found = select(c.tenant, c.scan_id).where(_matching(question)).order_by(*newest)
+    # What is passed over is passed over in the index.
+    keys = found.limit(limit).offset(offset).subquery()
     columns, source = operator_name.shown(REMOVAL, "operator", "removed_by")
-    matching = select(*columns).select_from(source).where(_matching(question))
-    asked_for = matching.order_by(*newest)
-    return await query.fetch(connection, asked_for.limit(limit).offset(offset))
+    page = source.join(keys, and_(c.tenant == keys.c.tenant, c.scan_id == keys.c.scan_id))
+    return await query.fetch(connection, select(*columns).select_from(page).order_by(*newest))
 
 
 async def count(connection: Any, question: Question) -> int:
@@ -140,7 +142,7 @@ def _row(tenant: str, event: ItemRemoved, zone: ZoneInfo) -> tuple[object, ...]:
         scan.scan_id,
         event.removal_id,
         event.removed_at,
-        comparable(event.removed_by),
+        comparable(named(event.removed_by)),
         event.reason,
         scan.kind,
         comparable(scan.operator),

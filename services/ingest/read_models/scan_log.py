@@ -25,7 +25,6 @@ from sqlalchemy import (
     bindparam,
     column,
     func,
-    literal_column,
     select,
     true,
 )
@@ -37,7 +36,6 @@ from contracts.ingest import (
     IngestEvent,
     ItemRemoved,
     RemovalRecorded,
-    ScanId,
     ScanRecorded,
 )
 from libs.eventsourcing.codec import codec_of
@@ -49,6 +47,7 @@ from services.ingest.domain.question import Question
 from services.ingest.domain.removal import as_scan
 from services.ingest.read_models import operator_name
 from services.ingest.read_models.conditions import asked_by, filters_of, values
+from services.ingest.read_models.scan_count import Window
 
 SCAN_LOG: Final = Table(
     "scan_log",
@@ -74,22 +73,37 @@ SCAN_LOG: Final = Table(
 table is cut by days, and so that inserts touch the same few pages of it."""
 
 KEEP: Final = """
-INSERT INTO scan_log AS known
-SELECT * FROM unnest($1::text[], $2::date[], $3::uuid[], $4::text[], $5::text[], $6::text[],
-    $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[],
-    $13::timestamptz[], $14::timestamptz[], $15::boolean[], $16::timestamptz[]) ORDER BY 1, 2, 3
-ON CONFLICT (tenant, day, scan_id) DO UPDATE SET removed_at = excluded.removed_at
-WHERE excluded.removed_at IS NOT NULL AND known.kind = excluded.kind
+WITH kept AS (
+    INSERT INTO scan_log AS known
+    SELECT * FROM unnest($1::text[], $2::date[], $3::uuid[], $4::text[], $5::text[], $6::text[],
+        $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[],
+        $13::timestamptz[], $14::timestamptz[], $15::boolean[], $16::timestamptz[]) ORDER BY 1, 2, 3
+    ON CONFLICT (tenant, day, scan_id) DO UPDATE SET removed_at = excluded.removed_at
+    WHERE excluded.removed_at IS NOT NULL AND known.kind = excluded.kind
+    RETURNING known.*, CASE
+        -- It was there: only rows that were updated have an xmax.
+        WHEN known.xmax <> '0' THEN -1
+        WHEN known.removed_at IS NULL THEN 1
+        ELSE 0
+    END AS live
+)
+INSERT INTO scan_count AS known
+SELECT tenant, day, minutes, date_bin(make_interval(mins => minutes), received_at, 'epoch'),
+    operator, client, city, kind, sum(live)
+FROM kept, (VALUES (60::smallint), (1::smallint)) AS grain (minutes)
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8
+ON CONFLICT (tenant, day, minutes, since, operator, client, city, kind)
+DO UPDATE SET count = known.count + excluded.count
 """
 """A row never changes but by being removed, which happens once; whichever is told first, the scan
-or its removal, the row comes out the same."""
+or its removal, the row comes out the same. What is shown more or less is counted with it."""
 
 
 def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
     """The projection, sorting into days of `zone`; another zone needs a rebuild."""
     return Projection(
         name="scan_log",
-        tables=("scan_log", "operator_name"),
+        tables=("scan_log", "scan_count", "operator_name"),
         topics=(ingest.SCANS, ingest.REMOVALS),
         codec=codec_of(ingest.EVENTS),
         project=partial(project, zone=zone),
@@ -122,21 +136,18 @@ async def page(
     *,
     kind: str | None = None,
     limit: int,
-    offset: int = 0,
+    within: Window | None = None,
 ) -> Sequence[query.Row]:
-    """Live rows with the columns of `SCAN_LOG`, newest first: by receipt, device's clock, id."""
-    told = values(question) | {"days": _each(question.days), "limit": limit, "offset": offset}
-    told |= {"each": offset + limit} | ({} if kind is None else {"kind": kind})
-    return await query.fetch(connection, _page(filters_of(question), kind is not None), **told)
+    """Live rows with the columns of `SCAN_LOG`, newest first: by receipt, device's clock, id.
 
-
-async def items_in_box(
-    connection: Any, tenant: str, *, box: str, code: str, limit: int
-) -> list[ScanId]:
-    """The live items of a code in a box, of whatever day, the latest scanned first."""
-    asked_for = _IN_BOX.limit(limit)
-    rows = await query.fetch(connection, asked_for, tenant=tenant, box=box, code=code)
-    return [ScanId(row["scan_id"]) for row in rows]
+    The first `limit` of them, or of those `within` a window.
+    """
+    skip = within.skip if within else 0
+    told = values(question) | {"days": _each(question.days), "limit": limit, "offset": skip}
+    told |= {"each": skip + limit} | ({} if kind is None else {"kind": kind})
+    told |= {"since": within.since, "until": within.until} if within else {}
+    asked_for = _page(filters_of(question), kind is not None, within is not None)
+    return await query.fetch(connection, asked_for, **told)
 
 
 def _told(event: IngestEvent) -> tuple[ScanRecorded, datetime | None] | None:
@@ -176,7 +187,7 @@ def _row(
 
 
 @cache
-def _page(filters: tuple[str, ...], of_a_kind: bool) -> Select[Any]:
+def _page(filters: tuple[str, ...], of_a_kind: bool, within: bool) -> Select[Any]:
     listed = func.unnest(bindparam("days", type_=ARRAY(Date)))
     each = listed.table_valued(column("day", Date)).render_derived(name="each")
     of_a_day = select(SCAN_LOG).where(
@@ -184,6 +195,11 @@ def _page(filters: tuple[str, ...], of_a_kind: bool) -> Select[Any]:
     )
     if of_a_kind:
         of_a_day = of_a_day.where(SCAN_LOG.c.kind == bindparam("kind"))
+    if within:
+        received_at = SCAN_LOG.c.received_at
+        of_a_day = of_a_day.where(
+            received_at >= bindparam("since"), received_at < bindparam("until")
+        )
     newest = of_a_day.order_by(*_newest_first(SCAN_LOG)).limit(bindparam("each")).lateral("newest")
     columns, source = operator_name.shown(newest, "operator", source=each.join(newest, true()))
     return (
@@ -197,26 +213,6 @@ def _page(filters: tuple[str, ...], of_a_kind: bool) -> Select[Any]:
 
 def _newest_first(rows: Any) -> tuple[ColumnElement[Any], ...]:
     return rows.c.received_at.desc(), rows.c.scanned_at.desc(), rows.c.scan_id
-
-
-_IN_BOX: Final = (
-    select(SCAN_LOG.c.scan_id)
-    .where(
-        SCAN_LOG.c.tenant == bindparam("tenant"),
-        SCAN_LOG.c.box == bindparam("box"),
-        SCAN_LOG.c.code == bindparam("code"),
-        # As the index has it: a parameter here would hide that it fits.
-        SCAN_LOG.c.kind == literal_column("'ITEM'"),
-        SCAN_LOG.c.removed_at.is_(None),
-    )
-    # The day first, because the index knows it; it never disagrees with the time.
-    .order_by(
-        *(
-            SCAN_LOG.c[name].desc()
-            for name in ("day", "effective_at", "received_at", "scanned_at", "scan_id")
-        )
-    )
-)
 
 
 def _each(days: Days) -> list[Any]:

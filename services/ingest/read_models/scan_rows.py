@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, collate, select, tuple_
 
 from libs.postgres import query
-from libs.postgres.pool import SYSTEM, Connection, Pool, acquired
+from libs.postgres.pool import Connection, Pool, tenant_snapshot
 from services.ingest.domain.question import Question
 from services.ingest.read_models import operator_name
 from services.ingest.read_models.conditions import asked
@@ -47,16 +47,10 @@ class RowUnknown(LookupError):
 async def snapshot(pool: Pool, tenant: str) -> AsyncIterator[Connection]:
     """One tenant's rows as they are now, however long it takes to read them.
 
-    Raises `ValueError` if `tenant` is empty or the system scope, `Unavailable` like `acquired`.
+    Raises like `tenant_snapshot`.
     """
-    if not tenant or tenant == SYSTEM:
-        raise ValueError("a tenant must be named")
-    async with (
-        acquired(pool) as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
+    async with tenant_snapshot(pool, tenant) as connection:
         await connection.execute(f"SET LOCAL statement_timeout = '{SORT_SECONDS}s'")
-        await connection.execute("SELECT set_config('tillstream.tenant', $1, true)", tenant)
         yield connection
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -36,7 +37,7 @@ async def of_price(
     response: Response, scales: Scales, caller: Reader, price_id: Annotated[UUID, Query()]
 ) -> Delivery:
     """Where a price is, the caller's scales by number; also one that was overtaken since."""
-    await _fresh(response, scales)
+    await _fresh(response, scales, caller)
     async with tenant_reading(scales.reading, caller.tenant) as connection:
         said = await prices.one(connection, caller.tenant, price_id)
         found = (
@@ -52,7 +53,7 @@ async def of_article(
     response: Response, scales: Scales, caller: Reader, article: Article
 ) -> Delivery:
     """Where the last price of an article is; before any is valid, the first that will be."""
-    await _fresh(response, scales)
+    await _fresh(response, scales, caller)
     return await _of_article(scales, caller, article)
 
 
@@ -112,8 +113,9 @@ async def _of_article(scales: Deps, caller: Principal, article: int) -> Delivery
     return found.model_copy(update={"coming": later})
 
 
-async def _fresh(response: Response, scales: Deps) -> None:
+async def _fresh(response: Response, scales: Deps, caller: Principal) -> None:
     """Wait, for a bounded time, for what was told already; say so if it is not all there."""
-    fresh = [await scales.freshness.caught_up(name) for name in LOOKED_AT]
+    caught_up = partial(scales.freshness.caught_up, tenant=caller.tenant)
+    fresh = await asyncio.gather(*map(caught_up, LOOKED_AT))
     if not all(fresh):
         response.headers[STALE] = "1"

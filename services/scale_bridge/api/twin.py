@@ -1,13 +1,16 @@
 """What a scale shows, showed, and shall show: answered from what was verified (SCL-15, SCL-18)."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from pydantic import BaseModel
 
+from libs.http.auth import Principal
 from libs.postgres.pool import tenant_reading
 from services.scale_bridge.api import paging
 from services.scale_bridge.api.answers import Reader
@@ -92,7 +95,7 @@ async def shown_at(
     since = _kept_since(response, scales, now)
     if since is not None and instant < since:
         raise HTTPException(HTTPStatus.GONE, FORGOTTEN, {KEPT_SINCE: since.isoformat()})
-    await _fresh(response, scales, "shown")
+    await _fresh(response, scales, caller, "shown")
     async with tenant_reading(scales.reading, caller.tenant) as connection:
         answer = await shown.at(connection, caller.tenant, found.device_id, plu, instant)
     if answer is None:
@@ -124,7 +127,7 @@ async def history(
     """What the scale showed of a product, the latest first. `Link` leads to what was before."""
     found = await own(scales, caller, device_id)
     place = paging.moment_and_id(cursor)
-    await _fresh(response, scales, "shown")
+    await _fresh(response, scales, caller, "shown")
     async with tenant_reading(scales.reading, caller.tenant) as connection:
         told = await shown.history(
             connection,
@@ -158,7 +161,7 @@ async def drifting(
     found, after = await own(scales, caller, device_id), paging.plu(cursor)
     tenant, device, now = caller.tenant, found.device_id, scales.clock()
     copy = (await catalogue.load(scales.desk, tenant, device)).copy
-    await _fresh(response, scales, "drift", "shown")
+    await _fresh(response, scales, caller, "drift", "shown")
     async with tenant_reading(scales.reading, tenant) as connection:
         told = await drift.differences(connection, tenant, device, limit=limit + 1, after=after)
         number = (await drift.counts(connection, tenant, [device])).get(device, 0)
@@ -197,9 +200,10 @@ def _instant(text: str, scales: Deps) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=scales.settings.zone)
 
 
-async def _fresh(response: Response, scales: Deps, *projections: str) -> None:
+async def _fresh(response: Response, scales: Deps, caller: Principal, *projections: str) -> None:
     """Wait, for a bounded time, for what was told already; say so if it is not all there."""
-    fresh = [await scales.freshness.caught_up(name) for name in projections]
+    caught_up = partial(scales.freshness.caught_up, tenant=caller.tenant)
+    fresh = await asyncio.gather(*map(caught_up, projections))
     if not all(fresh):
         response.headers[STALE] = "1"
 

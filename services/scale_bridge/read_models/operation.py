@@ -136,7 +136,18 @@ _LATEST: Final = (
     .order_by(OPERATION.c.queued_at.desc(), OPERATION.c.operation_id)
     .limit(bindparam("limit"))
 )
-_FROM: Final = _LATEST.offset(bindparam("offset"))
+# What is passed over is passed over in the index.
+_KEYS: Final = (
+    _LATEST.with_only_columns(OPERATION.c.operation_id).offset(bindparam("offset")).subquery()
+)
+_FROM: Final = (
+    select(OPERATION)
+    .where(
+        OPERATION.c.tenant == bindparam("tenant"),
+        OPERATION.c.operation_id.in_(select(_KEYS.c.operation_id)),
+    )
+    .order_by(OPERATION.c.queued_at.desc(), OPERATION.c.operation_id)
+)
 _BEHIND: Final = _LATEST.where(
     OPERATION.c.queued_at <= bindparam("at"),
     or_(OPERATION.c.queued_at < bindparam("at"), OPERATION.c.operation_id > bindparam("last")),

@@ -2,17 +2,22 @@
 
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
+from deploy.local import ports, services
 from deploy.local.backoff import HEALTHY_SECONDS, Backoff
 from deploy.local.child import Program
-from deploy.local.supervisor import Slot, State, Supervisor
+from deploy.local.observer import Observer
+from deploy.local.supervisor import LATE_SECONDS, Slot, State, Supervisor
 from deploy.local.trouble import CannotStart
+from deploy.local.view import summary
 from libs.testing.clock import Seconds
-from libs.testing.waiting import wait_until
+from libs.testing.waiting import PATIENCE_SECONDS, wait_until
 
 SLEEP = "import time; time.sleep(600)"
 Make = Callable[..., Program]
@@ -146,6 +151,46 @@ def test_a_program_that_says_it_is_not_ready_is_shown_and_left_running(
 
     assert states == [State.UNREADY, State.UNREADY, State.READY]
     assert pid_of(slot) == pid
+
+
+def test_a_late_answer_is_no_death_unless_it_never_comes(
+    supervisor: Supervisor, clock: Seconds, python: Make
+) -> None:
+    answer: bool | None = True
+    supervisor.start(python(SLEEP, ready=lambda: answer))
+    [slot] = supervisor.slots
+    lines = []
+    story = [(None, 1.0), (None, LATE_SECONDS - 2), (True, 1.0), (None, 1.0), (False, 1.0)]
+    for answer, seconds in [*story, (True, 1.0), (None, 1.0), (None, LATE_SECONDS)]:  # noqa: B007
+        clock.now += seconds
+        supervisor.observe()
+        lines.append(summary(supervisor.slots, Observer(supervisor)).partition(",")[0])
+
+    late, ready, away = "1 of 1 ready (1 slow to answer)", "1 of 1 ready", "0 of 1 ready"
+    assert lines == [late, late, ready, late, away, ready, late, away]
+    assert slot.state is State.UNREADY
+
+
+ANSWERS = {
+    "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n": True,
+    "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n": False,
+    "": None,
+}
+
+
+@pytest.mark.parametrize(("answer", "well"), ANSWERS.items(), ids=["ready", "not ready", "silent"])
+def test_silence_is_told_from_an_answer_and_from_a_closed_port(
+    monkeypatch: pytest.MonkeyPatch, answer: str, well: bool | None
+) -> None:
+    monkeypatch.setattr(services, "ASK_SECONDS", 0.2 if well is None else PATIENCE_SECONDS)
+    with socket.create_server((ports.LOOPBACK, 0)) as server, ThreadPoolExecutor(1) as pool:
+        port = server.getsockname()[1]
+        asked = pool.submit(services.says_ready, port)
+        client, _ = server.accept()
+        with client:
+            client.sendall(answer.encode())
+            assert asked.result() is well
+    assert services.says_ready(port) is False
 
 
 def test_programs_stop_in_the_reverse_order_of_their_start(

@@ -158,6 +158,19 @@ async def test_keys_are_fetched_when_first_needed_by_one_request_for_all() -> No
     assert gateway.asked == 1
 
 
+async def test_keys_that_could_not_be_fetched_are_asked_for_again_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gateway = Gateway([])  # an empty set is none
+    monkeypatch.setattr(auth, "RETRY_SECONDS", 0)
+    async with fetching(gateway) as checked:
+        with pytest.raises(Unavailable):
+            await checked.principal(bearer())
+        gateway.keys = [KEY]
+
+        assert await checked.principal(bearer()) == ANNA
+
+
 @pytest.fixture
 def refetching(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys may be fetched again at once."""

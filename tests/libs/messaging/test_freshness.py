@@ -1,9 +1,11 @@
 """Reading your own writes: the truth within the deadline, or "stale"."""
 
 import asyncio
+from uuid import uuid4
 
 import pytest
 
+from libs.eventsourcing.log import ANY, Cause
 from libs.messaging.freshness import Freshness, TokenMalformed
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.lab import CAUSE, Lab, Numbered, order, running
@@ -74,21 +76,43 @@ async def test_everything_written_so_far_is_there_once_caught_up(lab: Lab) -> No
     async with running(lab.relay(), lab.projector()):
         for number in range(30):
             await lab.append("order-1", Numbered(number))
-            assert await freshness(lab).caught_up("ledger")
+            assert await freshness(lab).caught_up("ledger", "demo")
             query = "SELECT seen FROM ledger WHERE stream = 'order-1'"
             assert await lab.pool.fetchval(query) == list(range(number + 1))
 
 
 async def test_nothing_catches_up_while_relay_or_projector_are_away(lab: Lab) -> None:
-    assert await freshness(lab).caught_up("ledger")
+    assert await freshness(lab).caught_up("ledger", "demo")
     await lab.append("order-1", Numbered(1))
     async with running(lab.projector()):
-        assert not await freshness(lab, deadline=0.3).caught_up("ledger")
+        assert not await freshness(lab, deadline=0.3).caught_up("ledger", "demo")
     async with running(lab.relay()):
-        assert not await freshness(lab, deadline=0.3).caught_up("ledger")
+        assert not await freshness(lab, deadline=0.3).caught_up("ledger", "demo")
         async with running(lab.projector()):
-            assert await freshness(lab).caught_up("ledger")
-    assert await freshness(lab).caught_up("ledger")
+            assert await freshness(lab).caught_up("ledger", "demo")
+    assert await freshness(lab).caught_up("ledger", "demo")
+
+
+async def test_a_tenant_waits_for_no_event_of_others(lab: Lab) -> None:
+    async def strangers_write() -> None:
+        cause = Cause(tenant="other")
+        event = [Numbered(1)]
+        await lab.store.append(order(1), event, expected=ANY, cause=cause, command_id=uuid4())
+
+    known, patient = freshness(lab, deadline=0.3), freshness(lab)
+    async with running(lab.relay()):
+        async with running(lab.projector()):
+            await lab.append("order-1", Numbered(1))
+            assert await patient.caught_up("ledger", "demo")
+            await eventually(lambda: known.caught_up("ledger", "demo"))
+        await strangers_write()
+
+        assert await patient.caught_up("ledger", "demo")
+        assert not await known.caught_up("ledger", "other")
+        await lab.append("order-1", Numbered(2))
+        assert not await known.caught_up("ledger", "demo")
+        async with running(lab.projector()):
+            assert await patient.caught_up("ledger", "demo")
 
 
 async def test_a_token_of_nothing_is_fresh_at_once_and_what_is_none_is_refused(lab: Lab) -> None:

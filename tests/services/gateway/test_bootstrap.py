@@ -186,6 +186,40 @@ async def test_the_key_of_the_old_clients_opens_from_the_first_start_and_stays_r
     assert set(await bootstrap.last_uses(settings, tenant=tenant)) == {listed.key_id}
 
 
+async def test_ready_means_that_the_key_of_the_old_clients_opens(
+    settings: Settings, service: Service
+) -> None:
+    async def ready(client: AsyncClient) -> tuple[int, bool]:
+        answer = await client.get("/ready")
+        checks = {check["name"]: check["ok"] for check in answer.json()["checks"]}
+        return answer.status_code, checks["client key"]
+
+    async with (
+        bootstrap.open_deps(settings) as deps,
+        client_of(bootstrap.create_app(deps)) as client,
+    ):
+        early = await state(client, SHARED), await ready(client)
+        await catch_up(deps.identity)
+        still_remembered = await state(client, SHARED)
+        then = await ready(client), await state(client, SHARED)
+        (key,) = await bootstrap.list_keys(settings, tenant=settings.scan_client_key_tenant)
+        await bootstrap.revoke_key(
+            settings, tenant="demo", key_id=KeyId(key.key_id), reason="leaked", actor="anna"
+        )
+        await catch_up(deps.identity)
+        assert (await ready(client))[1]
+    async with (
+        bootstrap.open_deps(settings) as deps,
+        client_of(bootstrap.create_app(deps)) as client,
+    ):
+        assert (await ready(client))[1]
+
+    assert early == (401, (503, False))
+    assert still_remembered == 401
+    assert then[0][1]
+    assert then[1] == 200
+
+
 async def test_health_is_true(settings: Settings, service: Service, keys: Keys) -> None:
     async with (
         bootstrap.open_deps(settings) as deps,

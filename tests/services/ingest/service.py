@@ -11,6 +11,8 @@ from typing import Any, Final
 from fastapi import FastAPI
 from httpx import AsyncClient
 
+from contracts.ingest import ScanId, ScanRecorded
+from libs.eventsourcing.postgres import PostgresLog
 from libs.http.revocations import Heard, Revocations
 from libs.postgres.pool import Pool
 from libs.process.lifecycle import serve
@@ -21,7 +23,7 @@ from libs.testing.read_models import Projector
 from libs.testing.waiting import PATIENCE_SECONDS
 from services.ingest.bootstrap import create_app
 from services.ingest.deps import Deps
-from services.ingest.read_models import quarantine
+from services.ingest.read_models import logged_items, quarantine
 from tests.services.ingest.history import NOON, SETTINGS, Store, batch, record
 
 BATCH = "/api/v1/events/batch"
@@ -138,6 +140,11 @@ async def open_service(
         exports=asyncio.Semaphore(1),
         looking_back=asyncio.Semaphore(1),
         standing=partial(_fingerprint, pool),
+        items_in_box=(
+            partial(logged_items.of_box, reading)
+            if isinstance(store.log, PostgresLog)
+            else partial(_items_in_memory, store)
+        ),
     )
     app = create_app(deps)
     async with AsyncExitStack() as stack:
@@ -176,6 +183,18 @@ def _headers(name: str, tenant: str, scopes: tuple[str, ...]) -> dict[str, str]:
     return bearer(
         "ingest", subject=subject, tenant=tenant, scopes=scopes, kind="api-key", now=long_ago
     )
+
+
+async def _items_in_memory(
+    store: Store, tenant: str, box: str, code: str
+) -> AsyncIterator[list[ScanId]]:
+    recorded = [one async for page in store.log.read_all() for one in page]
+    scans = [store.decode(one) for one in recorded if one.cause.tenant == tenant]
+    yield [
+        scan.scan_id
+        for scan in scans
+        if isinstance(scan, ScanRecorded) and (scan.box, scan.code) == (box, code)
+    ]
 
 
 async def _fingerprint(pool: Pool) -> object:

@@ -23,7 +23,7 @@ async def house(url: str) -> AsyncIterator[House]:
 @pytest.fixture
 async def demo(url: str) -> AsyncIterator[House]:
     """A gateway whose people are of the tenant `demo`."""
-    async with demo_on(url, key_fresh_seconds=0) as opened:
+    async with demo_on(url, key_fresh_seconds=0, stale_wait_seconds=0) as opened:
         yield opened
 
 

@@ -9,7 +9,14 @@ from httpx import Response
 
 from libs.security.api_keys import hash_key
 from services.gateway.read_models.api_key import caller_of
-from tests.services.gateway.api.inside import CHIEF, MANAGER, House
+from tests.services.gateway.api.inside import (
+    CHIEF,
+    MANAGER,
+    MOST_STALE_SECONDS,
+    House,
+    demo_on,
+    projecting,
+)
 
 KEYS = "/api/v1/keys"
 STATE = "/api/v1/dashboard/state"
@@ -83,6 +90,16 @@ async def test_a_key_opens_until_revoked_and_says_when_it_did(demo: House, chief
     assert taken == [204, 204]
     assert await chief.enter(made["key"]) == 401
     assert (shown["active"], shown["revoked_because"]) == (False, "revoked by an administrator")
+
+
+async def test_a_key_opens_as_soon_as_it_was_answered(url: str) -> None:
+    async with demo_on(url, stale_wait_seconds=MOST_STALE_SECONDS) as house:
+        chief = Chief(house, await house.header_of(CHIEF))
+        async with projecting(house.deps):
+            made = await chief.ask("POST", json=READER)
+            opened = await chief.enter(made.json()["key"])
+
+    assert opened == 503
 
 
 async def test_a_key_that_ran_out_is_refused_like_one_of_nobody(demo: House, chief: Chief) -> None:

@@ -1,6 +1,7 @@
 """What the gateway says of itself, and how it behaves around the doors."""
 
 from typing import Any, cast
+from uuid import uuid4
 
 import pytest
 from fastapi import FastAPI
@@ -10,6 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from libs.http.undeclared import undeclared_routes
 from libs.telemetry import traces
 from libs.testing.callers import client_of
+from libs.testing.routes import assert_head_is_get_without_a_body
 from tests.services.gateway.conftest import KEY, PAGE, Keys, Service, open_app
 
 STATE = "/api/v1/dashboard/state"
@@ -18,6 +20,15 @@ STATE = "/api/v1/dashboard/state"
 async def test_every_route_says_who_may_ask(service: Service, keys: Keys) -> None:
     async with open_app(service, keys) as app:
         assert undeclared_routes(cast(FastAPI, app)) == []
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate Operation ID")
+async def test_head_is_answered_wherever_get_is(service: Service, keys: Keys) -> None:
+    ids = {"key_id": str(uuid4()), "session_id": str(uuid4()), "user_id": "1", "number": "1"}
+    async with open_app(service, keys) as app, client_of(app) as client:
+        walked = await assert_head_is_get_without_a_body(client, app.openapi(), ids)
+
+    assert {"/", "/ping", "/health", "/.well-known/jwks.json"} <= {*walked}
 
 
 async def test_the_scanners_questions_are_answered_as_ever(gateway: AsyncClient) -> None:

@@ -141,10 +141,17 @@ async def test_only_so_many_export_at_once_and_each_gives_the_turn_back(
 
 
 @EVERY
-async def test_asking_only_for_the_head_is_405(ingest: Service, path: str) -> None:
-    answer = await ingest.viewer.head(path)
+async def test_asking_only_for_the_head_takes_no_turn_from_others(
+    ingest: Service, path: str
+) -> None:
+    await ingest.record(*(a_scan(n) for n in range(1, 1001)))
 
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    heads = [await ingest.viewer.head(path) for _ in range(3)]
+    whole = await ingest.viewer.get(path)
+
+    assert [(one.status_code, one.content) for one in heads] == [(200, b"")] * 3
+    assert whole.status_code == 200
+    assert heads[0].headers["content-disposition"] == whole.headers["content-disposition"]
 
 
 @EVERY

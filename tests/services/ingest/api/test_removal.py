@@ -1,9 +1,22 @@
 """Taking items back in three ways, and the list of what was taken back."""
 
+import asyncio
 from typing import Any
 
-from tests.services.ingest.history import NOON_MS, TODAY, event, events_in, uuid
-from tests.services.ingest.service import BATCH, DELETIONS, RAW, REMOVE, STATE, Service
+from contracts.ingest import ItemRemoved
+from libs.postgres.pool import Pool
+from libs.testing.clock import Clock
+from tests.services.ingest.history import NOON_MS, TODAY, Store, batch, event, events_in, uuid
+from tests.services.ingest.service import (
+    BATCH,
+    DELETIONS,
+    RAW,
+    REMOVE,
+    STATE,
+    ReadModels,
+    Service,
+    open_service,
+)
 
 DAY = {"date": str(TODAY.first)}
 ONE = {"operator": "vera", "box": "ivancov/8", "code": "777"}
@@ -66,18 +79,24 @@ async def test_many_items_are_removed_by_any_spelling_of_their_uuids(ingest: Ser
     assert (state["summary"]["removed"], state["clients"][0]["removed"]) == (2, 2)
 
 
-async def test_an_item_just_scanned_can_be_removed_as_soon_as_it_is_readable(
-    ingest: Service,
+async def test_a_removal_waits_for_no_read_model_and_so_for_nobody_else(
+    stores: list[Store], pool: Pool, reading_pool: Pool, clock: Clock
 ) -> None:
-    ingest.read_models.stale = True
-    await ingest.device.post(BATCH, json={"events": [item(1)]})
-    not_yet = await ingest.remover.post(REMOVE, json=ONE)
-    ingest.read_models.stale = False
-    then = await ingest.remover.post(REMOVE, json=ONE)
+    never = ReadModels(stores[0], pool, "ingest", (), stale=True)
+    async with open_service(stores[0], pool, reading_pool, clock, never) as ingest:
+        for n in range(0, 1000, 100):
+            events = [item(1 + n + m) for m in range(100)]
+            await ingest.stranger.post(BATCH, content=batch(*events))
+        nothing = await ingest.remover.post(REMOVE, json=ONE)
+        await ingest.device.post(BATCH, content=batch(*(item(n) for n in range(1, 6))))
+        answers = await asyncio.gather(*(ingest.remover.post(REMOVE, json=ONE) for _ in range(8)))
 
-    assert (not_yet.status_code, "retry-after" in not_yet.headers) == (503, True)
-    assert then.json()["removed_count"] == 1
-    assert ("scan_log", "now") in ingest.read_models.asked
+    assert (nothing.status_code, nothing.json()["ok"]) == (200, False)
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert sorted(answer.json()["ok"] for answer in answers) == [False] * 3 + [True] * 5
+    gone = [one.scan.scan_id for one in await events_in(stores[0], ItemRemoved)]
+    assert sorted(map(str, gone)) == [uuid(n) for n in range(1, 6)]
+    assert never.asked == set()
 
 
 async def test_a_repeat_with_an_idempotency_key_removes_no_second_unit(ingest: Service) -> None:
@@ -104,7 +123,7 @@ async def test_an_event_is_deleted_by_its_uuid(ingest: Service) -> None:
     rows = (await ingest.get(DELETIONS, **DAY))["deletions"]
     assert {row["event_uuid"]: row["deleted_by"] for row in rows} == {
         uuid(1): "vera",
-        uuid(2): "remover",
+        uuid(2): "—",
     }
 
 

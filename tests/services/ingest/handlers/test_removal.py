@@ -1,6 +1,8 @@
 """What happens when items are taken back, also by several at once and in a real log."""
 
 import asyncio
+from collections.abc import AsyncIterator, Iterable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -13,7 +15,7 @@ from services.ingest.domain import identity
 from services.ingest.domain.removal import LONGEST_REASON
 from services.ingest.domain.scan import LIMITS
 from services.ingest.handlers import removal
-from services.ingest.handlers.removal import Candidates, Look, Order
+from services.ingest.handlers.removal import Items, Order
 from tests.services.ingest.history import DEMO, NOON, Store, a_scan, append, events_in
 
 OTHER = Cause(tenant="other")
@@ -35,15 +37,26 @@ def ids(*numbers: int) -> list[ScanId]:
     return [ScanId(UUID(int=number)) for number in numbers]
 
 
-def candidates(*numbers: int, complete: bool = True) -> Look:
-    async def read() -> Candidates:
-        return Candidates(ids(*numbers), complete)
+def pages(*pages: Iterable[int]) -> Items:
+    async def read() -> AsyncIterator[list[ScanId]]:
+        for numbers in pages:
+            yield ids(*numbers)
 
     return read
 
 
 async def removed_ids(store: Store) -> list[int]:
     return sorted(event.scan.scan_id.int for event in await events_in(store, ItemRemoved))
+
+
+async def test_removed_units_are_passed_over_to_the_next_page(store: Store) -> None:
+    await append(store, *(a_scan(n, scanned_at=NOON + timedelta(minutes=n)) for n in (1, 2, 3)))
+
+    gone = []
+    while done := await remove_from_box(store, pages((3, 2), (1,)), order=order(kind="REMOVE")):
+        gone += [scan_id.int for scan_id in done.audit.removed]
+
+    assert gone == [3, 2, 1]
 
 
 async def test_a_repeated_order_with_a_key_answers_the_first_result(store: Store) -> None:
@@ -78,7 +91,7 @@ async def test_parallel_removals_of_equal_units_take_one_each(
     await append(stores[0], *(a_scan(n) for n in units))
 
     done = await asyncio.gather(
-        *(remove_from_box(stores[n % 2], candidates(*units), order=ORDER) for n in range(orders))
+        *(remove_from_box(stores[n % 2], pages(units), order=ORDER) for n in range(orders))
     )
 
     gone = [scan_id.int for one in done if one for scan_id in one.audit.removed]
@@ -102,7 +115,7 @@ async def test_the_same_order_twice_at_once_has_one_result(stores: list[Store]) 
     keyed = order(key="k")
 
     done = await asyncio.gather(
-        *(remove_from_box(stores[n % 2], candidates(*range(4)), order=keyed) for n in range(8))
+        *(remove_from_box(stores[n % 2], pages(range(4)), order=keyed) for n in range(8))
     )
 
     assert len({one and one.audit.removed for one in done}) == 1

@@ -25,6 +25,7 @@ from services.ingest.read_models.operator_name import OPERATOR_NAME
 from services.ingest.read_models.presence import PRESENCE
 from services.ingest.read_models.quarantine import QUARANTINE
 from services.ingest.read_models.removal import REMOVAL
+from services.ingest.read_models.scan_count import SCAN_COUNT
 from services.ingest.read_models.scan_log import SCAN_LOG
 from tests.services.ingest.history import (
     NOON,
@@ -100,7 +101,17 @@ async def test_another_tenant_sees_nothing(reading_pool: Pool, pool: Pool) -> No
 
 
 async def test_the_tables_are_as_the_migrations_made_them(pool: Pool) -> None:
-    tables = [ACTIVITY, TOTAL, BOX, OPERATOR_NAME, PRESENCE, SCAN_LOG, QUARANTINE, REMOVAL]
+    tables = [
+        ACTIVITY,
+        TOTAL,
+        BOX,
+        OPERATOR_NAME,
+        PRESENCE,
+        SCAN_LOG,
+        SCAN_COUNT,
+        QUARANTINE,
+        REMOVAL,
+    ]
     assert sorted(table.name for table in tables) == sorted(TABLES)
 
     await assert_migrated_as_declared(pool, "ingest", tables)

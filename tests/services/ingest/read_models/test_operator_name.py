@@ -44,6 +44,7 @@ FIRST = unicodedata.normalize("NFD", "Андрей  Ким")
 SPELLINGS = (FIRST, "Андрей Ким", "Андрей Ким ", "\tАндрей\xa0Ким")
 OTHERS = ("андрей ким", "АндрейКим")
 MERGING = import_module("services.ingest.migrations.versions.0009_operator_name")
+COUNTING = import_module("services.ingest.migrations.versions.0011_scan_count")
 COUNTED = [table for table in TABLES if table != "quarantine"]
 SYSTEM_WIDE = "SELECT set_config('tillstream.tenant', '*', false)"
 
@@ -182,6 +183,7 @@ async def test_what_is_counted_already_comes_together(
         await project(pool, history)
     assert await rows_of(pool, COUNTED, except_columns=("changed",)) != expected
     merging = (MERGING.COMPARABLE, MERGING.FILL, *MERGING.MERGE, MERGING.GONE)
-    await fill(database, SYSTEM_WIDE, "DELETE FROM operator_name", *merging)
+    counting = ("DELETE FROM scan_count", COUNTING.FILL)
+    await fill(database, SYSTEM_WIDE, "DELETE FROM operator_name", *merging, *counting)
 
     assert await rows_of(pool, COUNTED, except_columns=("changed",)) == expected

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -15,7 +15,7 @@ from libs.postgres.pool import tenant_transaction
 from libs.testing.databases import migrated
 from libs.testing.pools import tenant_pool
 from services.ingest.domain.day import Days
-from services.ingest.read_models import activity, removal, scan_log
+from services.ingest.read_models import activity, logged_items, removal, scan_count, scan_log
 from tests.services.ingest.history import asking, fill
 
 SCANS = """
@@ -45,7 +45,15 @@ SELECT tenant, day, scan_id, scan_id, received_at, operator, '', kind, operator,
     code, source, scanned_at, received_at, effective_at, false
 FROM scan_log
 """
+LOGGED = """
+INSERT INTO events (event_id, tenant, stream, type, schema_version, data, metadata, occurred_at)
+SELECT gen_random_uuid(), tenant, 'scan-' || operator, 'ScanRecorded', 1,
+    jsonb_build_object('scan_id', scan_id, 'kind', kind, 'box', box, 'code', code), '{}',
+    effective_at
+FROM scan_log
+"""
 SUMS = import_module("services.ingest.migrations.versions.0007_activity_total")
+COUNTS = import_module("services.ingest.migrations.versions.0011_scan_count").FILL
 TOTALS = SUMS.FILL.format(latest=SUMS.LATEST)
 DAY = date(2025, 10, 15)
 question = partial(asking, Days(first=DAY, last=DAY), "tenant-0")
@@ -80,8 +88,8 @@ class Explaining:
 def months(postgres_url: str) -> Iterator[str]:
     """The address of a database filled once for all tests here: they only look."""
     with migrated(postgres_url, "ingest") as url:
-        analyze = "ANALYZE scan_log, activity, activity_total, removal"
-        asyncio.run(fill(url, SCANS, COUNTERS, TOTALS, REMOVED, analyze))
+        analyze = "ANALYZE scan_log, activity, activity_total, removal, events, scan_count"
+        asyncio.run(fill(url, SCANS, COUNTERS, TOTALS, REMOVED, LOGGED, COUNTS, analyze))
         yield url
 
 
@@ -132,12 +140,30 @@ async def test_filtered_rows_are_found_by_index(
     assert index in explaining.read()
 
 
-async def test_several_days_are_read_by_index_one_by_one(explaining: Explaining) -> None:
-    days = Days(first=date(2025, 10, 1), last=date(2025, 10, 14))
+@pytest.mark.parametrize("offset", [0, 1000, 30_000, 60_000])
+@pytest.mark.parametrize(
+    ("days", "filters"),
+    [(1, {}), (60, {}), (60, {"operator": "operator-3"}), (60, {"city": "city-3"})],
+    ids=["a day", "months", "months of an operator", "months of a city"],
+)
+async def test_a_deep_page_reads_what_it_shows_and_the_rest_of_two_minutes(
+    explaining: Explaining, days: int, filters: dict[str, Any], offset: int
+) -> None:
+    last = date(2025, 10, 30)
+    asked = asking(Days(first=last - timedelta(days=days - 1), last=last), "tenant-0", **filters)
+    limit, offset = 100, offset * days // 60 // (30 if filters else 1)
+    total, within = await scan_count.window(
+        explaining.connection, asked, kind=None, limit=limit, offset=offset
+    )
+    assert within
+    assert total > offset
 
-    await scan_log.page(explaining, asking(days, "tenant-0"), limit=100, offset=100)
+    await scan_log.page(explaining, asked, limit=limit, within=within)
 
-    assert rows_read(explaining.read(), "scan_log_newest") <= 14 * 210
+    # Three scans a minute.
+    read = re.findall(r"scan_log_newest\w*.*actual rows=([\d.]+) loops=(\d+)", explaining.read())
+    assert read
+    assert sum(float(rows) * int(loops) for rows, loops in read) <= limit + 10
 
 
 @pytest.mark.parametrize("filters", [{}, {"operator": "operator-3"}, {"client": "client-3"}])
@@ -145,23 +171,30 @@ async def test_counters_are_added_up_by_index(
     explaining: Explaining, filters: dict[str, Any]
 ) -> None:
     await activity.answer(explaining, question(**filters))
-    await activity.total(explaining, question(**filters), None)
-    await activity.total(explaining, question(**filters), "KIND-7")
+    for kind in (None, "ERROR"):
+        await scan_count.window(explaining, question(**filters), kind=kind, limit=9, offset=0)
 
     plans = explaining.read()
-    assert plans.count("activity_pkey") + plans.count("activity_total_pkey") == 3
+    assert plans.count("activity_pkey") + plans.count("activity_total_pkey") == 1
+    assert plans.count("scan_count_pkey") == 2
     assert len(explaining.plans) == 3
     if not filters:
         assert rows_read(plans, "activity_total_pkey") == 25 + 5 + 4
 
 
-async def test_candidates_for_a_removal_are_found_by_box(explaining: Explaining) -> None:
-    for code in ("0000000000042", "nothing"):
-        await scan_log.items_in_box(explaining, "tenant-0", box="client-3/3", code=code, limit=50)
+async def test_items_of_a_box_are_found_in_the_log_by_index(months: str) -> None:
+    async with (
+        tenant_pool(months, "ingest", size=1) as pool,
+        tenant_transaction(pool, "tenant-0") as connection,
+    ):
+        asked = Explaining(connection)
+        for code in ("0000000000042", "nothing"):
+            await asked.fetch(logged_items.OF_BOX, "tenant-0", "client-3/3", code, None, 50)
 
-    plan = explaining.read()
-    assert plan.count("scan_log_in_box") == 2
-    assert "box = " in plan.partition("Index Cond")[2].partition("\n")[0]
+    plan = asked.read()
+    assert plan.count("events_items_in_box") == 2
+    for column in ("tenant", "item_box", "item_code"):
+        assert f"{column} = " in plan.partition("Index Cond")[2].partition("\n")[0]
 
 
 async def test_removals_are_listed_by_index(explaining: Explaining) -> None:

@@ -13,6 +13,7 @@ from libs.http.undeclared import undeclared_routes
 from libs.testing.routes import (
     Route,
     assert_foreign_ids_are_unknown,
+    assert_head_is_get_without_a_body,
     assert_lists_hold_nothing,
     assert_writes_change_nothing_of_others,
     routes_of,
@@ -125,6 +126,19 @@ async def test_what_another_owner_writes_changes_nothing_of_ones_own(database: s
                     settle=service.caught_up,
                 )
                 assert ("PUT", "/barcodes/rules") in walked
+
+
+async def test_head_is_answered_wherever_get_is(database: str) -> None:
+    ids = {"device_id": "999999", "operation_id": str(uuid4()), "article": "999999"}
+    ids |= {"plu": "1", "revision": "1", "message_id": "1"}
+    async with open_service(database) as service, service.client() as anna:
+        await register(anna, "cheese")
+        endless = [path for _, path in (STREAM, OF_THE_TENANT[1])]
+        walked = await assert_head_is_get_without_a_body(
+            anna, service.app.openapi(), ids, endless=endless
+        )
+
+    assert {"/devices", "/devices/{device_id}", *endless} <= {*walked}
 
 
 async def test_every_route_demands_its_scope(database: str) -> None:

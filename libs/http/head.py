@@ -1,0 +1,58 @@
+"""HEAD wherever GET is: the same answer without its body (RFC 9110 §9.3.2)."""
+
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+END: Final[Message] = {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+class HeadAsGet:
+    """ASGI middleware around an app's routes, which then need to know GET only.
+
+    The answer ends with its head: of a stream nothing more is made.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+        head = _Head(receive, send)
+        try:
+            # In place, because the route that is matched stands in the scope for whoever measures.
+            scope["method"] = "GET"
+            await self.app(scope, head.receive, head.send)
+        except Exception:
+            # Whatever a stream makes of being cut off: the client has its answer.
+            if not head.is_cut_off:
+                raise
+
+
+class _CutOff(OSError):
+    """What streams take for a client that has gone."""
+
+
+class _Head:
+    """The way from and to the client; `is_cut_off` once a body longer than one message came."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self.is_cut_off = False
+        self._is_sent = False
+        self._receive = receive
+        self._send = send
+
+    async def receive(self) -> Message:
+        return {"type": "http.disconnect"} if self._is_sent else await self._receive()
+
+    async def send(self, message: Message) -> None:
+        if not self._is_sent:
+            await self._send(message)
+            if message["type"] == "http.response.start":
+                self._is_sent = True
+                await self._send(END)
+        elif message.get("more_body"):
+            self.is_cut_off = True
+            raise _CutOff

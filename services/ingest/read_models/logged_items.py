@@ -1,0 +1,41 @@
+"""Which items of a code in a box does the log hold?
+
+Of the log itself, so that an item counts from the moment its device was answered, however far the
+read models are behind.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Final
+
+from contracts.ingest import ScanId
+from libs.postgres.pool import Pool, tenant_reading
+
+PAGE: Final = 50
+"""At least so many at a time: all of them are seldom needed."""
+
+OF_BOX: Final = """
+SELECT (data ->> 'scan_id')::uuid AS scan_id, occurred_at FROM events
+WHERE tenant = $1
+    AND item_box = hashtextextended($2, 0) AND item_code = hashtextextended($3, 0)
+    AND data ->> 'box' = $2 AND data ->> 'code' = $3
+    AND ($4::timestamptz IS NULL OR occurred_at < $4)
+ORDER BY occurred_at DESC FETCH FIRST $5 ROWS WITH TIES
+"""
+
+
+async def of_box(pool: Pool, tenant: str, box: str, code: str) -> AsyncIterator[Sequence[ScanId]]:
+    """Pages of items, removed ones too, the latest first by the time that counts.
+
+    Items of one time are on one page. Each page is read by itself: no connection is held between
+    them. Raises `Unavailable`.
+    """
+    before: datetime | None = None
+    while True:
+        async with tenant_reading(pool, tenant) as connection:
+            rows = await connection.fetch(OF_BOX, tenant, box, code, before, PAGE)
+        if rows:
+            yield [ScanId(row["scan_id"]) for row in rows]
+        if len(rows) < PAGE:
+            return
+        before = rows[-1]["occurred_at"]
