@@ -229,7 +229,7 @@ def test_a_rejected_row_that_was_not_mended_is_rejected_again(spoilt: Cell, colu
 def test_moments_in_it_are_those_of_the_row() -> None:
     second = REAL_DATE.replace(second=9)
     for moments in ((REAL_DATE, second), (45961.33478009259, 45961.33482638889)):
-        cells = row(**dict(zip(("ts", "receivedAt"), moments, strict=True)), code="0042")
+        cells = row(ts=moments[0], receivedAt=moments[1], code="0042")
         assert scan([*told(sheet(), cells)], AGAIN) == scan(cells)
     exact = row(ts=1_761_886_925_007)
     assert scan([*told(sheet(), exact)], AGAIN) == scan(exact)
