@@ -2,6 +2,7 @@
 
 import asyncio
 import unicodedata
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -56,6 +57,18 @@ def spellings(name: str) -> list[str]:
         for other in (domains if at else [""])
         for one in locals_
     ]
+
+
+@pytest.fixture
+async def house(url: str) -> AsyncIterator[House]:
+    """With the usual limits, but for a day: no machine is so slow that a window moves on."""
+    a_day = {
+        "rate_limit_login": "10/day",
+        "rate_limit_failed_login": "30/day",
+        "rate_limit_registration": "20/day",
+    }
+    async with house_on(url, **a_day) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("path", [SCALES, CRM, STAFF, KIOSK])

@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -12,6 +13,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
+from libs.clock import utc_now
 from libs.security.sealed_box import generate_private, public_of
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.scale_bridge.adapters import bridge_wire
@@ -193,12 +195,13 @@ async def test_of_what_a_daemon_was_handed_and_never_reported_it_is_not_said_tha
         async with open_daemon(remote):
             device_id = await remote.read(scale)
         await remote.set_price(device_id, 1, 5.5)
-        remote.desk = replace(remote.desk, operation_seconds=1.0)
         operation_id = await remote.order(device_id, kind)
         async with connected(remote) as daemon:
             await daemon.send(Ready(room=1))
             while not isinstance(await daemon.receive(), Work):
                 pass
+        hours = timedelta(hours=1)
+        remote.desk = replace(remote.desk, clock=lambda: utc_now() + hours)
 
         async def is_over() -> bool:
             await remote.sweep()
