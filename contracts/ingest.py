@@ -74,7 +74,8 @@ class RemovalRecorded:
 
     `kind` is REMOVE (one item) or BULK_REMOVE. `client`, `city` and `box` are what all removed
     items have in common, empty where they differ; `code` and `reason` are for people. `operator` is
-    empty where no name was given.
+    empty where no name was given. `request` is a digest of what was asked for under an idempotency
+    key, None without one.
     """
 
     removal_id: UUID
@@ -87,6 +88,7 @@ class RemovalRecorded:
     reason: str
     removed: tuple[ScanId, ...]
     removed_at: datetime
+    request: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

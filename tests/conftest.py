@@ -41,7 +41,7 @@ def _postgres(home: Path) -> tuple[PostgresServer, str]:
     hurried = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
     more = {"max_connections": "400", "autovacuum_naptime": "10min"}
     server = start_postgres(home, settings=hurried | more)
-    return server, server.url
+    return server, server.superuser_url
 
 
 def _kafka(home: Path) -> tuple[KafkaServer, str]:

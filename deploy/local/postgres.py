@@ -17,12 +17,14 @@ import psutil
 
 from deploy.local import keys, ports
 from deploy.local.child import Program
-from deploy.local.cluster import create_cluster
+from deploy.local.cluster import create_cluster, hand_over
 from deploy.local.privileges import make_reachable, make_readable, server_user
 from deploy.local.server import Server
 from deploy.local.trouble import CannotStart
 
 ROLE = DATABASE = "tillstream"
+OWNER = "tillstream_owner"
+"""The login of our programs: it owns the database and is no superuser, as `ROLE` is."""
 FAST_STOP = signal.SIGINT
 CLEAR_SECONDS = 10.0
 SETTINGS: Mapping[str, str] = {
@@ -50,9 +52,13 @@ SETTINGS: Mapping[str, str] = {
 
 @dataclass(kw_only=True)
 class PostgresServer(Server):
-    """A running server and the address of its database `tillstream`."""
+    """A running server and the address of its database `tillstream`, as programs have it.
+
+    `superuser_url` is for tests, which make databases of their own and look behind the fences.
+    """
 
     url: str
+    superuser_url: str
 
 
 def start_postgres(home: Path, *, settings: Mapping[str, str] | None = None) -> PostgresServer:
@@ -61,11 +67,12 @@ def start_postgres(home: Path, *, settings: Mapping[str, str] | None = None) -> 
     `settings` are laid over `SETTINGS`. Works as root and as anybody else.
     """
     program, url = postgres_program(home, settings=settings or {})
-    return PostgresServer(program=program, url=url)
+    superuser = _address(ROLE, keys.token(home, "postgres_password"), program.port)
+    return PostgresServer(program=program, url=url, superuser_url=superuser)
 
 
 def postgres_program(home: Path, *, settings: Mapping[str, str]) -> tuple[Program, str]:
-    """The server as a program to be supervised, and its database's address with the password.
+    """The server as a program to be supervised, and its database's address for programs.
 
     Makes the cluster first when there is none. Raises `CannotStart`.
     """
@@ -78,8 +85,14 @@ def postgres_program(home: Path, *, settings: Mapping[str, str]) -> tuple[Progra
     password = keys.token(home, "postgres_password")
     if not data.exists():
         create_cluster(data, binaries, user=user, role=ROLE, password=password, database=DATABASE)
+    owners = keys.token(home, "postgres_owner_password")
     port = ports.remembered_port(home, "postgres")
-    url = f"postgresql://{ROLE}:{password.read_text()}@{ports.LOOPBACK}:{port}/{DATABASE}"
+    url = _address(OWNER, owners, port)
+
+    def prepare() -> None:
+        clear_away_crash(data)
+        hand_over(data, binaries, user=user, owner=OWNER, password=owners, database=DATABASE)
+
     chosen = {**SETTINGS, "port": str(port), **settings}
     options = [word for name, value in chosen.items() for word in ("-c", f"{name}={value}")]
     program = Program(
@@ -88,13 +101,17 @@ def postgres_program(home: Path, *, settings: Mapping[str, str]) -> tuple[Progra
         log_file=home / "logs" / "postgres.log",
         ready=lambda: is_answering(url),
         pulse=lambda: ports.pulse(port),
-        prepare=lambda: clear_away_crash(data),
+        prepare=prepare,
         user=user,
         stop_signal=FAST_STOP,
         death_signal=FAST_STOP,
         port=port,
     )
     return program, url
+
+
+def _address(role: str, password: Path, port: int | None) -> str:
+    return f"postgresql://{role}:{password.read_text()}@{ports.LOOPBACK}:{port}/{DATABASE}"
 
 
 def binaries_folder() -> Path:

@@ -11,6 +11,7 @@ from libs.http.head import HeadAsGet
 from libs.http.health import Check, health_router
 from libs.http.problems import ProblemShape, add_problems, problem
 from libs.http.schema import schema_router
+from libs.http.slash_redirect import SlashRedirect
 from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
 
@@ -60,5 +61,6 @@ def create_app(
         # Its routes as they are: `include_router` would make each of them anew, which takes a
         # millisecond a route, and has nothing to add to them.
         app.router.routes.extend(router.routes)
+    app.router.default = SlashRedirect(app.router)
     app.router.middleware_stack = HeadAsGet(app.router.middleware_stack)
     return app

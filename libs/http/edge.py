@@ -11,17 +11,25 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
 from libs.http.body_timeout import BodyTimeout, TimedBody
 from libs.http.problems import ProblemShape, answer
+from libs.http.request_head import (
+    HostRepeated,
+    names_several_hosts,
+    with_single_credentials,
+)
 from libs.postgres.pool import is_lost
 from libs.telemetry.traces import Telemetry
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 CLIENT_GONE = 499
+REFUSED = 1008
+"""Of a WebSocket that is not accepted; HTTP says 403 then."""
 
 REQUESTS = Counter(
     "tillstream_http_requests_total",
@@ -43,9 +51,10 @@ class Edge:
 
     A sane `X-Request-Id` is kept, otherwise one is made; it is bound to the log lines and stands in
     the answer beside `X-Process-Time` (milliseconds until the answer began). The request's span
-    continues `traceparent`. A body beyond `max_body_bytes`, declared or sent, is refused with 413,
-    one that stalls or trickles for longer than `body_timeout` allows with 408. An exception nobody
-    expected is logged once and answered with 500.
+    continues `traceparent`. A `Host` said twice is refused with 400, credentials said twice open
+    nothing. A body beyond `max_body_bytes`, declared or sent, is refused with 413, one that stalls
+    or trickles for longer than `body_timeout` allows with 408, one that breaks off with 400. An
+    exception nobody expected is logged once and answered with 500.
     """
 
     def __init__(
@@ -66,8 +75,12 @@ class Edge:
         self.body_timeout = body_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
+            return
+        scope["headers"] = with_single_credentials(scope["headers"])
+        if scope["type"] == "websocket":
+            await self._connect(scope, receive, send)
             return
         headers = Headers(scope=scope)
         request_id = _request_id(headers.get("x-request-id"))
@@ -85,14 +98,24 @@ class Edge:
             finally:
                 self._record(scope, method, reply, span)
 
+    async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if names_several_hosts(scope["headers"]):
+            await receive()
+            await send({"type": "websocket.close", "code": REFUSED})
+            return
+        await self.app(scope, receive, send)
+
     async def _answer(
         self, scope: Scope, headers: Headers, receive: Receive, reply: "_Reply"
     ) -> None:
         try:
+            if names_several_hosts(scope["headers"]):
+                raise HostRepeated
             timed = TimedBody(receive, self.body_timeout)
             limited = _limited(timed, headers, self.max_body_bytes)
             await self.app(scope, limited, reply.send)
-        except Exception as error:
+        except Exception as caught:
+            error = BodyBroken() if isinstance(caught, ClientDisconnect) else caught
             if not isinstance(error, HTTPException) and not is_lost(error):
                 log.exception("request failed", method=scope["method"], route=route_of(scope))
             if reply.status is not None:
@@ -121,6 +144,17 @@ def route_of(scope: MutableMapping[str, Any]) -> str:
     included = scope.get("fastapi", {}).get("effective_route_context")
     route = included or scope.get("route")
     return getattr(route, "path_format", None) or getattr(route, "path", None) or "unmatched"
+
+
+class BodyBroken(HTTPException):
+    """400: the body ended before it was complete, or a chunk of it has no size.
+
+    Servers say the same of a client that went; then nobody hears it.
+    """
+
+    def __init__(self) -> None:
+        text = "The request body broke off or is framed badly"
+        super().__init__(HTTPStatus.BAD_REQUEST, text, headers={"Connection": "close"})
 
 
 class _Reply:

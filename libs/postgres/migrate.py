@@ -22,7 +22,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from libs.postgres.pool import CONNECT_SECONDS, LOST, Session
+from libs.postgres.pool import CONNECT_SECONDS, LOST, SYSTEM, Session
 from libs.postgres.revisions import (
     VERSION_TABLE,
     MigrationFault,
@@ -165,8 +165,16 @@ async def _locked(dsn: str, service: str) -> AsyncIterator[Session]:
 
 
 async def _connected(dsn: str, service: str) -> Session:
-    """A connection as the login itself, as soon as the server is up."""
-    settings = {"search_path": service, "application_name": f"{service}-migrate"}
+    """A connection as the login itself, as soon as the server is up.
+
+    In system scope: fences hold for the owner of a table too, and a migration that moves rows moves
+    those of every tenant.
+    """
+    settings = {
+        "search_path": service,
+        "application_name": f"{service}-migrate",
+        "tillstream.tenant": SYSTEM,
+    }
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:

@@ -35,16 +35,29 @@ def enable_tenant_rls(op: Operations, table: str) -> None:
     tenant = "nullif(current_setting('tillstream.tenant', true), '')"
     # Behind a subquery Postgres reads the setting once per query and not once per row.
     rule = f"(tenant = (SELECT {tenant}) OR (SELECT {tenant}) = '{SYSTEM}')"
-    table = _plain(table)
-    op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
-    op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-    op.execute(f"CREATE POLICY tenant ON {table} USING {rule} WITH CHECK {rule}")
+    _fence(op, table, "tenant", rule)
+
+
+def enable_system_rls(op: Operations, table: str) -> None:
+    """Show and accept rows in the system scope only: of a table that no tenant has rows in.
+
+    Forced too; who acts for one tenant sees nothing of it.
+    """
+    rule = f"((SELECT current_setting('tillstream.tenant', true)) = '{SYSTEM}')"
+    _fence(op, table, "system", rule)
 
 
 def grant(op: Operations, table: str, *rights: str) -> None:
     """Allow the service's application role `rights` on a table, for example `"SELECT"`."""
     allowed = ", ".join(_plain(right.lower()).upper() for right in rights)
     op.execute(f"GRANT {allowed} ON {_plain(table)} TO {application_role(_service(op))}")
+
+
+def _fence(op: Operations, table: str, name: str, rule: str) -> None:
+    table = _plain(table)
+    op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+    op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    op.execute(f"CREATE POLICY {name} ON {table} USING {rule} WITH CHECK {rule}")
 
 
 def _service(op: Operations) -> str:

@@ -46,6 +46,7 @@ ACCESS = "at+jwt"
 MAX_TOKEN_LENGTH = 8192
 CLOCK_SKEW = timedelta(seconds=30)
 REQUIRED = ["aud", "exp", "iat", "iss", "sub"]
+NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class TokenInvalid(Exception):
@@ -84,16 +85,18 @@ def issue(
     lifetime: timedelta,
     typ: str = INTERNAL,
     session: str = "",
-    also: Mapping[str, str] = MappingProxyType({}),
+    also: Mapping[str, object] = NOTHING,
 ) -> str:
     """A signed token valid from `now` for `lifetime`; seconds are the finest unit.
 
     With a `session`, it is worthless as soon as that is revoked. `also` are claims for clients,
-    which `verify` does not read.
+    which `verify` does not read; a `sub` of theirs stands in the place of ours, which then is
+    `subject`, and nothing else of ours is replaced.
     """
     claims = {
         **also,
-        "sub": subject,
+        "sub": also.get("sub", subject),
+        **({"subject": subject} if "sub" in also else {}),
         "tenant": tenant,
         "scope": " ".join(sorted(scopes)),
         "kind": kind,
@@ -167,14 +170,15 @@ def _claims(said: Mapping[str, Any], now: datetime) -> Claims:
         raise TokenInvalid("issued in the future")
     if expires <= now.timestamp():
         raise TokenInvalid("expired")
-    texts = [said.get(name) for name in ("sub", "tenant", "scope", "kind")]
-    if not all(isinstance(text, str) for text in texts) or not said["sub"] or not said["tenant"]:
+    subject = said.get("subject", said["sub"])
+    texts = [subject, *(said.get(name) for name in ("tenant", "scope", "kind"))]
+    if not all(isinstance(text, str) for text in texts) or not subject or not said["tenant"]:
         raise TokenInvalid("sub, tenant, scope and kind must be texts")
     session = said.get("sid", "")
     if not isinstance(session, str):
         raise TokenInvalid("sid must be a text")
     return Claims(
-        subject=said["sub"],
+        subject=subject,
         tenant=said["tenant"],
         scopes=frozenset(said["scope"].split()),
         kind=said["kind"],

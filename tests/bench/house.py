@@ -59,7 +59,7 @@ class Servers:
             postgres = attempt.enter_context(start_postgres(self.home, settings=POSTGRES))
             self.tell("starting Kafka")
             kafka = attempt.enter_context(start_kafka(self.home, tell=self.tell))
-            self.postgres_url, self.kafka_bootstrap = postgres.url, kafka.bootstrap
+            self.postgres_url, self.kafka_bootstrap = postgres.superuser_url, kafka.bootstrap
             self._exit = attempt.pop_all()
         return self
 

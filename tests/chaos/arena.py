@@ -209,7 +209,7 @@ async def open_arena(
     servers: Servers, plan: Plan, *, clock: Clock = utc_now
 ) -> AsyncIterator[Arena]:
     """An empty world; `clock` is its clients'."""
-    with own_database(servers.postgres.url, "chaos") as address:
+    with own_database(servers.postgres.superuser_url, "chaos") as address:
         async with open_database(address) as pool:
             prefix = f"c{uuid.uuid4().hex[:12]}"
             specs = [TopicSpec(category="lab.order", partitions=PARTITIONS, retention_days=1)]

@@ -142,7 +142,7 @@ async def strangers(arena: Arena, number: int, *, prepared: bool) -> None:
 @asynccontextmanager
 async def _idle_elsewhere(servers: Servers) -> AsyncIterator[None]:
     """A transaction with an id, in another database of the cluster."""
-    connection = await asyncpg.connect(servers.postgres.url)
+    connection = await asyncpg.connect(servers.postgres.superuser_url)
     try:
         async with connection.transaction():
             await connection.execute("SELECT pg_current_xact_id()")

@@ -50,11 +50,15 @@ class AccessTokens:
         scopes: Iterable[str],
         session_id: UUID,
         lasting: str | None = None,
+        beside: Mapping[str, object] = tokens.NOTHING,
     ) -> AccessToken:
         """A token of the session, which is worthless as soon as the session is revoked.
 
-        It lives as long as those of its realm, or of `lasting`.
+        It lives as long as those of its realm, or of `lasting`. `beside` is what the clients of the
+        door read in it; that of a device also says which key signed it.
         """
+        if lasting == ON_DEVICE:
+            beside = {**beside, "kid": self._keys.current.kid}
         lifetime = self._lifetimes[lasting or place.realm]
         bearer = tokens.issue(
             self._keys.current,
@@ -68,6 +72,6 @@ class AccessTokens:
             lifetime=lifetime,
             typ=tokens.ACCESS,
             session=str(session_id),
-            also={"jti": str(uuid4()), "client_id": lasting or place.realm},
+            also={**beside, "jti": str(uuid4()), "client_id": lasting or place.realm},
         )
         return AccessToken(bearer, int(lifetime.total_seconds()))

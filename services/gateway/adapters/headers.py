@@ -46,18 +46,25 @@ OURS: Final = frozenset(
 NOT_FORWARDED: Final = HOP_BY_HOP | OURS
 OUR_FAMILIES: Final = (b"x-forwarded-", b"x-tenant-", b"x-internal-", b"x-auth-")
 
+SINGLE: Final = frozenset({b"content-type", b"range", b"referer", b"user-agent"})
+"""What has one value: said twice, a service may refuse it, or read another one than we did."""
+
 ANSWERED_BY_US: Final = HOP_BY_HOP | {b"server", b"date", b"x-request-id"}
 CORS: Final = b"access-control-"
 
 
 def forwarded(headers: RawHeaders) -> list[tuple[str, str]]:
-    """What of a request's headers (names in lower case) goes on to the service."""
+    """What of a request's headers (names in lower case) goes on to the service; of what has one
+    value, the last."""
+    headers = list(headers)
     connection = _named_by_connection(headers)
+    last = {name: number for number, (name, _) in enumerate(headers)}
     return [
         (name.decode("latin-1"), _text(value))
-        for name, value in headers
+        for number, (name, value) in enumerate(headers)
+        if (name not in SINGLE or number == last[name])
         # Some servers take x_tenant for x-tenant.
-        if b"_" not in name
+        and b"_" not in name
         and name not in NOT_FORWARDED
         and not name.startswith(OUR_FAMILIES)
         and name not in connection

@@ -143,7 +143,8 @@ async def whole(intake: Intake, *, limit: int) -> bytes:
 def _announced(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, bool]:
     for name, value in headers:
         if name == b"content-length":
-            return (int(value), True) if value.isdigit() else (0, True)
+            # Of endless digits some say enough; Python takes no number from all of them.
+            return (int(value[:20]), True) if value.isdigit() else (0, True)
         if name == b"transfer-encoding":
             return 0, True
     return 0, False

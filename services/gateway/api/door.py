@@ -82,7 +82,10 @@ class Doors:
         except fault.Fault as why:
             await self._refuse(intake, send, found.door.shape, why)
         except body.ClientGone:
-            log.info("client gone", door=found.door.name)
+            # Servers say the same of a client that went as of a chunk that cannot be read; whoever
+            # sent that is still there.
+            log.info("body broke off", door=found.door.name)
+            await fault.answer(send, found.door.shape, fault.broken_body())
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (why := overlong(scope, self._deps.settings)) is not None:

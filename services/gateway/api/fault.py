@@ -123,6 +123,12 @@ def too_large() -> Fault:
     return Fault(413, "BodyTooLarge", "The request body is too large")
 
 
+def broken_body() -> Fault:
+    """The body ended before it was complete, or a chunk of it has no size."""
+    headers = {"Connection": "close"}
+    return Fault(400, "BrokenBody", "The request body broke off or is framed badly", headers)
+
+
 def long_url() -> Fault:
     """More address than is taken."""
     return Fault(414, "UrlTooLong", "The address is too long")

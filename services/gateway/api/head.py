@@ -1,27 +1,18 @@
 """A request's head: how long it may be, and what it says but once."""
 
 from collections.abc import Iterable
-from typing import Final
 
 from services.gateway.api import fault
 from services.gateway.api.cors import Scope
 from services.gateway.settings import Settings
 
 LINE_BYTES = len(b": \r\n")
-CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key"})
 
 
 def by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """One value per name (in lower case), the last.
-
-    Credentials that are said twice are joined and so open nothing (RFC 9110 §5.3): whoever reads
-    the first, and whoever reads the last, must not see different callers.
-    """
-    said: dict[bytes, bytes] = {}
-    for name, value in headers:
-        twice = name in CREDENTIALS and name in said
-        said[name] = said[name] + b", " + value if twice else value
-    return said
+    """One value per name (in lower case), the last; `Edge` has seen to it that credentials and the
+    host are said once."""
+    return dict(headers)
 
 
 def overlong(scope: Scope, settings: Settings) -> fault.Fault | None:

@@ -172,10 +172,11 @@ async def analytics(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
 
 
 @kiosk.post("/token/prepare-deny-list")
-async def prepare_deny_list(caller: Kiosk) -> dict[str, Any]:
-    """What the token will be denied by: its session, which a logout ends."""
+async def prepare_deny_list(caller: Kiosk, request: Request) -> dict[str, Any]:
+    """What the token is called; it is denied by its session, which a logout ends."""
     message = "Log out to end the session"
-    told = {"jti": caller.session, "deny_list_ready": False, "message": message}
+    jti = said_in(request.headers.get("authorization")).get("jti", caller.session)
+    told = {"jti": jti, "deny_list_ready": False, "message": message}
     return {"success": True, "deny_list_preparation": told, "message": message}
 
 
@@ -185,7 +186,7 @@ for _prefix in ("/api/v1/kiosk", "/api/v1/api/kiosk"):
 
 
 def _tokens(gateway: Deps, logged_in: LoggedIn, device: str | None) -> Response:
-    access = access_of(gateway, logged_in)
+    access = access_of(gateway, logged_in, device=device)
     term = gateway.settings.term_of(logged_in.place, logged_in.role)
     told = {
         "access_token": access.bearer,

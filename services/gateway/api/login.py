@@ -8,6 +8,7 @@ from services.gateway.adapters.access_tokens import ON_DEVICE, AccessToken
 from services.gateway.api.peer import peer_of
 from services.gateway.deps import Deps
 from services.gateway.domain.person import Address, BadAddress, email
+from services.gateway.domain.token_claims import Bearer, claims_of
 from services.gateway.handlers.attempts import Attempts
 from services.gateway.handlers.session import LoggedIn
 
@@ -26,14 +27,32 @@ def attempts_of(gateway: Deps, request: Request) -> Attempts:
     return Attempts(identity=gateway.identity, limits=gateway.limits, address=address)
 
 
-def access_of(gateway: Deps, logged_in: LoggedIn) -> AccessToken:
-    """What somebody who is in carries from now on."""
+def access_of(
+    gateway: Deps,
+    logged_in: LoggedIn,
+    *,
+    device: str | None = None,
+    tells_role: bool = False,
+    lasting: str | None = None,
+) -> AccessToken:
+    """What somebody who is in carries from now on; see `Bearer` and `AccessTokens.sign`."""
+    account = logged_in.account
+    bearer = Bearer(
+        place=logged_in.place,
+        role=logged_in.role,
+        number=account.number,
+        person=account.person,
+        scopes=logged_in.scopes,
+        device=device,
+        tells_role=tells_role,
+    )
     return gateway.access_tokens.sign(
-        logged_in.account.account_id,
+        account.account_id,
         logged_in.place,
         scopes=logged_in.scopes,
         session_id=logged_in.session_id,
-        lasting=ON_DEVICE if "kiosk:device" in logged_in.scopes else None,
+        lasting=ON_DEVICE if "kiosk:device" in logged_in.scopes else lasting,
+        beside=claims_of(bearer),
     )
 
 

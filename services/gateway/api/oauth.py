@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from libs.http.auth import public
 from services.gateway.adapters.access_tokens import ON_DEVICE
 from services.gateway.api.form import BadForm, form_of
+from services.gateway.api.login import access_of
 from services.gateway.api.one_time_code import address_of
 from services.gateway.api.public_url import base_of
 from services.gateway.deps import Deps, Gateway
@@ -191,13 +192,7 @@ async def _counted(gateway: Deps, request: Request, what: str) -> None:
 
 
 def _tokens(gateway: Deps, logged_in: LoggedIn) -> Response:
-    access = gateway.access_tokens.sign(
-        logged_in.account.account_id,
-        logged_in.place,
-        scopes=logged_in.scopes,
-        session_id=logged_in.session_id,
-        lasting=ON_DEVICE,
-    )
+    access = access_of(gateway, logged_in, lasting=ON_DEVICE)
     return _said(
         {
             "access_token": access.bearer,

@@ -83,7 +83,7 @@ def auth_token(
     """The answer to whoever is in. Only the florists' login says who they are: `in_role`."""
     shop, role = entered.shop, entered.logged_in.role.partition(" ")[0]
     return _said(
-        access_of(gateway, entered.logged_in).bearer,
+        access_of(gateway, entered.logged_in, tells_role=in_role).bearer,
         shop_id=shop.number if shop else None,
         shop_name=shop.name if shop else None,
         user_role=role if in_role else None,

@@ -46,6 +46,12 @@ def tenant_of(number: int) -> str:
     return f"shop-{number}"
 
 
+def number_of(tenant: str) -> int | None:
+    """The number of the shop that is this tenant; None if it is none's."""
+    number = tenant.removeprefix(tenant_of(0)[:-1])
+    return int(number) if number != tenant and number.isdecimal() else None
+
+
 def registered(event: GatewayEvent) -> ShopRegistered:
     """The event, which must be of a shop."""
     if not isinstance(event, ShopRegistered):

@@ -35,9 +35,12 @@ async def grant_role(
 
     Raises RoleUnknown, AccountUnknown, AddressTaken by somebody there, LastSuperadmin, Unavailable.
     """
-    before = (await load(identity, account_id)).account.roles.get(role.place)
+    before: str | None = None
 
     async def plan(account: Account) -> Plan:
+        nonlocal before
+        # Of the history that is decided on: somebody else may have given a role meanwhile.
+        before = account.roles.get(role.place)
         now, others = identity.clock(), await _others(identity, account_id, account)
         command = GrantRole(account_id=account_id, role=role, others=others, now=now)
         facts = await _claimed_in(identity, account_id, account, role.place)

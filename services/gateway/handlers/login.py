@@ -26,7 +26,7 @@ from services.gateway.handlers.identity import (
     open_password,
     seal_password,
 )
-from services.gateway.handlers.session import LoggedIn, admit
+from services.gateway.handlers.session import LoggedIn, NotAdmitted, admit
 
 NO_ADDRESS: Final = Address(Kind.EMAIL, "")
 """Nobody's: what stands for a text that is no address."""
@@ -78,7 +78,10 @@ async def log_in(
         await attempts.succeeded(tried)
     if verdict.outdated:
         await _renew(identity, loaded, password, source)
-    return await admit(identity, loaded, place, device, now)
+    try:
+        return await admit(identity, loaded, place, device, now)
+    except NotAdmitted:
+        raise LoginFailed from None
 
 
 async def _verify(identity: Identity, loaded: Loaded, password: str, source: Source) -> Verdict:

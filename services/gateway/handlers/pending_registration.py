@@ -25,7 +25,8 @@ class NotPending(Unauthenticated):
 
 
 def pending_token(identity: Identity, keys: KeyRing, phone: str, *, issuer: str) -> str:
-    """The token of who proved this phone (E.164), which it does not show."""
+    """The token of who proved this phone (E.164), as the shop's clients know it (spec shop §2.3);
+    what proves it is sealed."""
     return tokens.issue(
         keys.current,
         subject=identity.seal.seal(phone, CONTEXT),
@@ -37,6 +38,7 @@ def pending_token(identity: Identity, keys: KeyRing, phone: str, *, issuer: str)
         now=identity.clock(),
         lifetime=LIFETIME,
         typ=TYPE,
+        also={"sub": TYPE, "phone": phone},
     )
 
 

@@ -12,6 +12,7 @@ from libs.eventsourcing.log import Cause
 from libs.eventsourcing.store import new_event_id
 from libs.security import refresh as refresh_tokens
 from libs.security.tokens import TokenInvalid
+from services.gateway.adapters import begun_sessions
 from services.gateway.domain.account import Account
 from services.gateway.domain.realm import PLATFORM, Place, scopes_of
 from services.gateway.domain.session import (
@@ -61,10 +62,15 @@ async def open_session(
 async def admit(
     identity: Identity, loaded: Loaded, place: Place, device: str, now: datetime
 ) -> LoggedIn:
-    """The same for an account that was read after `now`: what happens to it later ends it."""
+    """The same for an account that was read after `now`: what happens to it later ends it.
+
+    Who ends sessions changes the account first and then looks for them; here the session is written
+    first and then the account is read again. So one of the two sees the other.
+    """
     account, session_id = loaded.account, SessionId(new_event_id())
     if not account.active or place not in account.roles:
         raise NotAdmitted
+    await begun_sessions.begin(identity.pool, loaded.account_id, session_id, now)
     # Another process's clock may have been ahead when the password was set.
     past = [at for at in (account.password_at, account.deactivated_at) if at is not None]
     command = OpenSession(
@@ -78,7 +84,17 @@ async def admit(
     done = await execute(
         identity.store, SESSION, session_id, command, cause=_by(str(loaded.account_id))
     )
+    if _basis(await load(identity, loaded.account_id), place) != _basis(loaded, place):
+        await revoke(identity, session_id, reason="revoked", actor="login")
+        raise NotAdmitted
     return _logged_in(identity, loaded, SESSION.state_after(done.events))
+
+
+def _basis(loaded: Loaded, place: Place) -> tuple[object, ...]:
+    """What a session rests on: a change of any of it ends those that were opened before."""
+    account = loaded.account
+    moments = account.password_at, account.deactivated_at
+    return account.active, account.roles.get(place), *moments
 
 
 async def refresh(
@@ -155,16 +171,20 @@ async def revoke_all(
 ) -> int:
     """End an account's sessions (in a place, on a device), but for `keep`; how many there were.
 
-    A session so new that the read model has not heard of it is not among them. It ends when it is
-    refreshed, if the account has changed since.
+    Those too that no read model shows yet: which there are, and whether they are over, is known
+    from what was written before each and from the log.
     """
-    found = await sessions.live_sessions(identity.pool, account_id, identity.clock(), place=place)
-    ending = [
-        one.session_id for one in found if one.session_id != keep and device in (None, one.device)
-    ]
-    for session_id in ending:
-        await revoke(identity, session_id, reason=reason, actor=actor, account_id=account_id)
-    return len(ending)
+    now = identity.clock()
+    shown = await sessions.live_sessions(identity.pool, account_id, now, place=place)
+    begun = await begun_sessions.of_account(identity.pool, account_id)
+    ended = 0
+    for session_id in dict.fromkeys([*begun, *(one.session_id for one in shown)]):
+        session = await _load(identity, session_id)
+        meant = place in (None, session.place) and device in (None, session.device)
+        if session_id != keep and meant and not session.is_over(now):
+            await revoke(identity, session_id, reason=reason, actor=actor, account_id=account_id)
+            ended += 1
+    return ended
 
 
 def _logged_in(identity: Identity, loaded: Loaded, session: Session) -> LoggedIn:

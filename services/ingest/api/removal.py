@@ -1,7 +1,9 @@
 """Taking items back, and what was taken back (§2.5, §2.10)."""
 
+import json
 from collections.abc import Iterable
 from functools import partial
+from hashlib import sha256
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
@@ -90,7 +92,8 @@ def _takes(body: type[BaseModel]) -> dict[str, Any]:
 async def remove(request: Request, ingest: Ingest, caller: Remover, key: Key = None) -> Response:
     """Remove one item: of equal ones in the box the latest scanned. `ok` says if there was one.
 
-    With an `Idempotency-Key` a repeated request answers the first result.
+    With an `Idempotency-Key` a request that its caller repeats answers the first result; 422 if
+    the key was used for another.
     """
     asked = _read(Remove, await request.body())
     removed = await handler.remove_from_box(
@@ -98,7 +101,7 @@ async def remove(request: Request, ingest: Ingest, caller: Remover, key: Key = N
         partial(ingest.items_in_box, caller.tenant, asked.box, asked.code),
         box=asked.box,
         code=asked.code,
-        order=_order(ingest, "REMOVE", asked.operator, asked.reason, key),
+        order=_order(ingest, "REMOVE", asked.operator, asked.reason, key, asked),
         cause=cause_of(request, caller),
     )
     if removed is None:
@@ -115,13 +118,14 @@ async def bulk_remove(
 ) -> Response:
     """Remove up to 1000 items by uuid. What is unknown, no item or removed before does not count.
 
-    With an `Idempotency-Key` a repeated request answers the first result.
+    With an `Idempotency-Key` a request that its caller repeats answers the first result; 422 if
+    the key was used for another.
     """
     asked = _read(BulkRemove, await request.body())
     removed = await handler.remove_listed(
         ingest.store,
         _scan_ids(asked.uuids),
-        order=_order(ingest, "BULK_REMOVE", asked.operator, asked.reason, key),
+        order=_order(ingest, "BULK_REMOVE", asked.operator, asked.reason, key, asked),
         cause=cause_of(request, caller),
     )
     if removed is None:
@@ -187,6 +191,21 @@ def _fault(one: ErrorDetails) -> dict[str, Any]:
     return {"type": one["type"], "loc": ["body", *one["loc"]], "msg": said, "input": None}
 
 
-def _order(ingest: Deps, kind: Kind, operator: str, reason: str | None, key: str | None) -> Order:
-    at = ingest.clock()
-    return Order(kind=kind, operator=operator, reason=reason or "", at=at, key=key)
+def _order(
+    ingest: Deps,
+    kind: Kind,
+    operator: str,
+    reason: str | None,
+    key: str | None,
+    asked: BaseModel | None = None,
+) -> Order:
+    at, request = ingest.clock(), _digest(asked) if asked is not None and key is not None else None
+    return Order(kind=kind, operator=operator, reason=reason or "", at=at, key=key, request=request)
+
+
+def _digest(asked: BaseModel) -> str:
+    """The same for the same request, however its JSON or its uuids are spelled."""
+    fields = asked.model_dump()
+    if "uuids" in fields:
+        fields["uuids"] = sorted({str(scan_id) for scan_id in _scan_ids(fields["uuids"])})
+    return sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()

@@ -37,13 +37,17 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Removing:
-    """Somebody wants scans removed. An empty `reason` stands for the usual one of the kind."""
+    """Somebody wants scans removed. An empty `reason` stands for the usual one of the kind.
+
+    `request` is a digest of the request, where it may be repeated.
+    """
 
     removal_id: UUID
     kind: Kind
     operator: str
     reason: str
     at: datetime
+    request: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +76,7 @@ def decide(found: Iterable[Found], wanted: Removing) -> Removal | None:
         reason=reason,
         removed=tuple(scan.scan_id for scan in scans),
         removed_at=wanted.at,
+        request=wanted.request,
     )
     return Removal(audit=audit, items=tuple(_item(scan, audit) for scan in scans))
 

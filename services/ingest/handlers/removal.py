@@ -11,10 +11,11 @@ from datetime import datetime
 from typing import Final, TypeAlias
 from uuid import UUID, uuid5
 
+import msgspec
 from prometheus_client import Counter
 
 from contracts.ingest import IngestEvent, RemovalRecorded, ScanId, ScanRecorded
-from libs.errors import NotFound, Refused, Unavailable
+from libs.errors import NotFound, Refused, Unavailable, Unfit
 from libs.eventsourcing.log import NO_STREAM, Cause, VersionConflict
 from libs.eventsourcing.store import EventStore, Fact, new_event_id
 from services.ingest.domain import identity
@@ -43,16 +44,21 @@ class NotAnItem(Refused):
     """Only items can be removed."""
 
 
+class KeyReused(Unfit):
+    """The Idempotency-Key belongs to another request"""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
     """Who wants something removed, when and why. A `key` makes a repeated order answer the first
-    result."""
+    result, to the same caller; `request` says what it was for, so that no other passes for it."""
 
     kind: Kind
     operator: str
     reason: str
     at: datetime
     key: str | None = None
+    request: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,7 @@ async def remove_listed(
 ) -> Removed | None:
     """Remove those of `scans` that are items and still there, or nothing (§2.5).
 
-    Raises `LogUnavailable`.
+    Raises `KeyReused`, `LogUnavailable`.
     """
 
     async def find() -> Sequence[Found]:
@@ -124,23 +130,24 @@ async def _remove(
     order: Order,
     cause: Cause,
 ) -> Removed | None:
-    command_id = _command_id(order, cause.tenant)
+    command_id = _command_id(order, cause)
     for _ in range(ATTEMPTS):
         # Found before the first result is asked for: what is gone by then has its result there.
         found = await find()
         if first := await _first_result(store, command_id, cause.tenant):
-            return first
+            return _same(first, order)
         wanted = Removing(
             removal_id=command_id,
             kind=order.kind,
             operator=order.operator,
             reason=order.reason,
             at=order.at,
+            request=order.request,
         )
         if (removal := decide(found, wanted)) is None:
             return None
         try:
-            return await _append(store, removal, cause)
+            return _same(await _append(store, removal, cause), order)
         except VersionConflict:
             continue
     raise Unavailable("removal")
@@ -186,10 +193,19 @@ async def _first_result(
             return None
 
 
-def _command_id(order: Order, tenant: str) -> UUID:
+def _same(first: Removed, order: Order) -> Removed:
+    """The first result, if it is that of the same request. Raises KeyReused."""
+    if first.audit.request != order.request:
+        raise KeyReused
+    return first
+
+
+def _command_id(order: Order, cause: Cause) -> UUID:
     if order.key is None:
         return new_event_id()
-    return uuid5(identity.namespace(tenant), f"{order.kind} {order.key}")
+    # A key is one caller's, for one route: those of others are other keys.
+    said = msgspec.json.encode([order.kind, cause.actor, order.key]).decode()
+    return uuid5(identity.namespace(cause.tenant), said)
 
 
 async def _found(

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from deploy.local.cluster import HANDED_OVER
 from deploy.local.jars import LOCK, read_lock
 from deploy.local.kafka import is_answering, start_kafka
 from deploy.local.keys import folder
 from deploy.local.postgres import clear_away_crash, query, start_postgres
 from libs.messaging.reader import open_reader
 from libs.messaging.topics import TopicSpec, ensure_topics
+from libs.postgres.migrate import migrate
 from tests.deploy.conftest import lent_folder
 
 
@@ -67,14 +70,63 @@ def test_a_server_left_behind_is_stopped_before_the_next_start(cluster: Path) ->
         assert not left.is_running()
 
 
+RIGHTS = """select rolsuper, rolbypassrls, rolreplication, rolcreaterole from pg_roles
+where rolname = current_user"""
+OF_ANOTHER_TENANT = """begin; set local tillstream.tenant = 'demo';
+insert into gateway.key_use values ('other', gen_random_uuid(), now()); commit"""
+
+
+def test_programs_log_in_as_an_owner_who_is_fenced_like_everybody(cluster: Path) -> None:
+    with start_postgres(cluster) as server:
+        assert query(server.superuser_url, RIGHTS) == "t|t|t|t"
+        assert query(server.url, RIGHTS) == "f|f|f|t"
+        for service in ("gateway", "ingest", "scale_bridge"):
+            migrate(service, server.url)
+
+        assert query(server.url, "set role tillstream_ingest; select current_user") == (
+            "tillstream_ingest"
+        )
+        query(server.url, OF_ANOTHER_TENANT.replace("'other'", "'demo'"))
+        assert query(server.url, "select count(*) from gateway.key_use") == "0"
+        assert query(server.superuser_url, "select count(*) from gateway.key_use") == "1"
+        for forbidden in (
+            OF_ANOTHER_TENANT,
+            "create role eve superuser",
+            "alter role tillstream_owner bypassrls",
+            "copy (select 1) to program 'true'",
+            "select pg_read_file('postgresql.conf')",
+        ):
+            with pytest.raises(subprocess.CalledProcessError):
+                query(server.url, forbidden)
+
+
+def test_what_an_older_installation_made_is_handed_over_once(cluster: Path) -> None:
+    with start_postgres(cluster) as server:
+        query(
+            server.superuser_url,
+            """create schema shed; create table shed.tool (id bigserial, name text);
+            create sequence shed.number; create view shed.tools as select name from shed.tool;
+            create function shed.one() returns int language sql as 'select 1';
+            create role tillstream_shed; grant usage on schema shed to tillstream_shed;
+            alter database tillstream owner to tillstream""",
+        )
+    (cluster / "postgres" / HANDED_OVER).unlink()
+
+    for _ in range(2):
+        with start_postgres(cluster) as server:
+            query(server.url, "alter table shed.tool add column if not exists weight int")
+            query(server.url, "select nextval('shed.number') from shed.tools")
+            assert query(server.url, "set role tillstream_shed; select shed.one()") == "1"
+            query(server.url, "create schema more; drop schema more")
+
+
 def test_nobody_else_on_the_machine_gets_in(cluster: Path) -> None:
     with start_postgres(cluster) as server:
         sockets = psutil.Process(server.pid).net_connections(kind="all")
         listening = {s.laddr.ip for s in sockets if s.status == psutil.CONN_LISTEN}
         assert query(server.url, "show password_encryption") == "scram-sha-256"
-        assert query(server.url, "select distinct auth_method from pg_hba_file_rules") == (
-            "scram-sha-256"
-        )
+        methods = "select distinct auth_method from pg_hba_file_rules"
+        assert query(server.superuser_url, methods) == "scram-sha-256"
 
     assert listening == {"127.0.0.1"}
     assert stat.S_IMODE(folder(cluster).stat().st_mode) == 0o700

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from libs.postgres.migrate import migrate, pending
-from libs.postgres.pool import Pool, open_pool, tenant_transaction
+from libs.postgres.pool import SYSTEM, Pool, open_pool, tenant_transaction
 from libs.postgres.revisions import MigrationFault, unapplied
 from libs.postgres.rls import application_role
 
@@ -42,6 +42,20 @@ revision, down_revision = "0002", "0001"
 
 def upgrade():
     op.add_column("box", sa.Column("items", sa.Integer))
+'''
+MOVING = '''
+"""Rows move, and a table that is no tenant's."""
+from alembic import op
+from libs.postgres import rls
+
+revision, down_revision = "0003", "0002"
+
+def upgrade():
+    op.execute("UPDATE box SET items = 7")
+    op.execute("CREATE TABLE seen (code text)")
+    op.execute("INSERT INTO seen SELECT code FROM box")
+    rls.enable_system_rls(op, "seen")
+    rls.grant(op, "seen", "SELECT", "INSERT")
 '''
 BROKEN = """
 from alembic import op
@@ -81,9 +95,14 @@ class Service:
         return pending(self.name, self.database, migrations=self.folder)
 
     @asynccontextmanager
-    async def pool(self) -> AsyncIterator[Pool]:
+    async def pool(self, tenant_scope: str | None = None) -> AsyncIterator[Pool]:
         pool = await open_pool(
-            self.database, role=self.role, schema=self.name, size=1, application_name="test"
+            self.database,
+            role=self.role,
+            schema=self.name,
+            size=1,
+            application_name="test",
+            tenant_scope=tenant_scope,
         )
         yield pool
         await pool.close()
@@ -214,6 +233,19 @@ async def test_a_login_that_is_no_superuser_may_migrate_and_become_the_role(
     async with own.pool() as pool:
         assert await pool.fetchval("SELECT current_user") == service.role
         assert await pool.fetchval("SELECT count(*) FROM box") == 0
+        for tenant in ("flora", "other"):
+            async with tenant_transaction(pool, tenant) as connection:
+                await connection.execute("INSERT INTO box VALUES ($1, $1, 1)", tenant)
+        # Fences hold for an owner too, and a migration still moves the rows of all.
+        service.write(moving=MOVING)
+        own.migrate()
+        async with tenant_transaction(pool, "other") as connection:
+            assert await connection.fetchval("SELECT items FROM box") == 7
+            assert await connection.fetch("SELECT * FROM seen") == []
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute("INSERT INTO seen VALUES ('x')")
+    async with own.pool(tenant_scope=SYSTEM) as pool:
+        assert await pool.fetchval("SELECT count(*) FROM seen") == 2
     await admin.execute(f"DROP OWNED BY {login} CASCADE")
     await admin.execute(f"DROP ROLE {service.role}")
     await admin.execute(f"DROP OWNED BY {login}; DROP ROLE {login}")

@@ -153,6 +153,32 @@ async def test_no_second_request_is_smuggled_in_the_first(
 
 
 @pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        (BATCH, "application/json"),
+        ("/scales/auth/register", "application/json"),
+        ("/api/auth/request-otp", "application/json"),
+        ("/api/v1/auth/token", "application/x-www-form-urlencoded"),
+        ("/oauth/token", "application/x-www-form-urlencoded"),
+        ("/oauth/device", "application/x-www-form-urlencoded"),
+    ],
+)
+@pytest.mark.parametrize(
+    "chunks", ["ZZ\r\nabc\r\n", "-1\r\n", "3\r\nabcdef\r\n", "f" * 17 + "\r\n"]
+)
+async def test_a_chunk_without_a_size_is_a_bad_request(
+    url: str, service: Service, path: str, kind: str, chunks: str
+) -> None:
+    framing = ("Transfer-Encoding: chunked", f"Content-Type: {kind}", f"X-API-Key: {KEY}")
+
+    answer = await spoken(url, asking(*framing, method="POST", path=path), chunks, linger=0.1)
+
+    assert status(answer) == 400
+    assert b'"detail"' in answer
+    assert service.bodies == []
+
+
+@pytest.mark.parametrize(
     "line",
     [
         f"X-Note: a\r\n\tX-API-Key: {KEY}",

@@ -121,7 +121,7 @@ async def test_a_request_keeps_or_gets_an_id(gateway: AsyncClient, service: Serv
         ("GET", f"/scan{STATE}/?date=2025-10-31", 307, f"/scan{STATE}?date=2025-10-31"),
         ("POST", f"{BATCH}/", 307, BATCH),
         ("POST", f"//api/v1{BATCH}/", 307, BATCH),
-        ("POST", "/scales/auth/login/", 307, "http://gateway/scales/auth/login"),
+        ("POST", "/scales/auth/login/", 307, "/scales/auth/login"),
     ],
 )
 async def test_an_address_that_is_none_reads_as_it_always_did_and_never_reaches_the_service(

@@ -1,6 +1,5 @@
 """Registering a shop by a phone that was proved, and attacks on it (spec shop §2.1, §2.2)."""
 
-import base64
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -102,7 +101,7 @@ async def test_a_token_of_ours_that_is_no_pending_one_registers_nothing(door: Do
         assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_phone_and_code_and_token_stand_in_no_token_nor_in_the_log(door: Door) -> None:
+async def test_phone_and_code_and_token_do_not_stand_in_the_log(door: Door) -> None:
     anna = await door.linked()
     code = await door.code(anna)
     pending = (await door.show(anna, code)).json()["access_token"]
@@ -113,10 +112,6 @@ async def test_phone_and_code_and_token_stand_in_no_token_nor_in_the_log(door: D
     assert again.status_code == 400
     assert "expired" in again.json()["detail"]
     assert "Invalid OTP" not in again.json()["detail"]
-    for token in (pending, full):
-        claims = token.split(".")[1]
-        text = base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)).decode()
-        assert anna.phone[1:] not in text
     async with acquired(door.deps.pool) as connection:
         rows = await connection.fetch("SELECT data::text || metadata::text AS text FROM events")
     log = " ".join(row["text"] for row in rows)

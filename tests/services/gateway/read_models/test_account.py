@@ -7,8 +7,6 @@ from datetime import timedelta
 from functools import partial
 from uuid import UUID, uuid4
 
-import pytest
-
 from libs.postgres.migrate import migrate
 from libs.postgres.pool import Pool, tenant_transaction
 from libs.testing.clock import Clock
@@ -213,18 +211,6 @@ async def test_history_decides_and_tenants_see_none_of_it(people: People, databa
         await assert_tenants_are_fenced(tenants, TABLES)
     declared = [ACCOUNT, ROLE, OFFER, ADDRESS, session_rows.SESSION]
     await assert_migrated_as_declared(people.identity.pool, "gateway", declared)
-
-
-@pytest.mark.parametrize(
-    "table", ["events", "api_key", "parked_streams", "parked", "idempotency", "key_use"]
-)
-async def test_every_table_with_tenants_is_fenced(pool: Pool, table: str) -> None:
-    fenced = await pool.fetchrow(
-        "SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE oid = $1::regclass", table
-    )
-
-    assert fenced is not None
-    assert tuple(fenced) == (True, True)
 
 
 async def test_parked_events_are_seen_by_tenant_and_worker(own_pool: Pool, database: str) -> None:

@@ -3,12 +3,16 @@
 import asyncio
 from typing import Any
 
+import pytest
+from httpx import AsyncClient
+
 from contracts.ingest import ItemRemoved
 from libs.postgres.pool import Pool
 from libs.testing.clock import Clock
 from tests.services.ingest.history import NOON_MS, TODAY, Store, batch, event, events_in, uuid
 from tests.services.ingest.service import (
     BATCH,
+    BULK,
     DELETIONS,
     RAW,
     REMOVE,
@@ -109,6 +113,48 @@ async def test_a_repeat_with_an_idempotency_key_removes_no_second_unit(ingest: S
 
     assert first.json() == again.json()
     assert first.headers["x-consistency-token"] == again.headers["x-consistency-token"]
+    assert (await ingest.get(STATE, **DAY))["summary"]["items"] == 1
+
+
+async def keyed(client: AsyncClient, path: str, body: Any, key: str = "0b9f") -> Any:
+    answer = await client.post(path, json=body, headers={"Idempotency-Key": key})
+    return answer.status_code, answer.json()
+
+
+LISTED = {"operator": "vera", "uuids": [uuid(1)]}
+
+
+@pytest.mark.parametrize(
+    ("path", "first", "others"),
+    [
+        (REMOVE, ONE, [{"code": "778"}, {"box": "b"}, {"operator": "olga"}, {"reason": "broken"}]),
+        (BULK, LISTED, [{"uuids": [uuid(1), uuid(2)]}, {"uuids": []}, {"operator": "olga"}]),
+    ],
+    ids=("one", "several"),
+)
+async def test_an_idempotency_key_is_one_callers_for_one_request(
+    ingest: Service, path: str, first: dict[str, Any], others: list[dict[str, Any]]
+) -> None:
+    await ingest.send(item(1), item(2), item(3), item(4, code="778"))
+    done = await keyed(ingest.remover, path, first)
+    assert (done[0], done[1]["ok"], done[1]["removed_count"]) == (200, True, 1)
+
+    for body in others:
+        status, said = await keyed(ingest.remover, path, first | body)
+        assert (status, said.keys()) == (422, {"detail"}), body
+    # What was asked for in other words is the same.
+    spelled = {"reason": None, **first}
+    if "uuids" in first:
+        spelled["uuids"] = [one.upper() for one in first["uuids"]] * 2
+    assert await keyed(ingest.remover, path, spelled) == done
+    assert (await ingest.get(STATE, **DAY))["summary"]["items"] == 3
+
+    # Another caller's key is another key, and so is the same at another route.
+    other = await keyed(ingest.mender, REMOVE, ONE)
+    elsewhere = await keyed(
+        ingest.remover, BULK if path == REMOVE else REMOVE, {**ONE, "uuids": [uuid(4)]}
+    )
+    assert (other[1]["ok"], elsewhere[1]["ok"]) == (True, True)
     assert (await ingest.get(STATE, **DAY))["summary"]["items"] == 1
 
 

@@ -1,0 +1,47 @@
+"""Which sessions an account began: written down before each is, for who has to end them all.
+
+The read model of sessions follows the log by moments, and the log is not searched by account. A row
+says that a session may be there; whether it is, and still opens something, its stream says.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from contracts.gateway import AccountId, SessionId
+from libs.postgres.pool import Pool, acquired
+from services.gateway.domain.realm import PLATFORM
+
+LONG_OVER: Final = timedelta(days=30)
+"""So far no read model lags behind: what it shows to be over for longer is."""
+
+BEGIN: Final = """
+    INSERT INTO begun_session (tenant, account_id, session_id, begun_at)
+    VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"""
+FORGET: Final = """
+    DELETE FROM begun_session AS begun USING session AS shown
+    WHERE begun.tenant = $1 AND begun.account_id = $2
+    AND shown.tenant = begun.tenant AND shown.session_id = begun.session_id
+    AND (shown.revoked_at IS NOT NULL OR shown.expires_at < $3)"""
+OF_ACCOUNT: Final = """
+    SELECT session_id FROM begun_session WHERE tenant = $1 AND account_id = $2
+    ORDER BY begun_at, session_id"""
+
+
+async def begin(pool: Pool, account_id: AccountId, session_id: SessionId, now: datetime) -> None:
+    """Say that the session is about to be opened; forget those long over. May repeat.
+
+    To be committed before the session stands in the log. Raises Unavailable.
+    """
+    async with acquired(pool) as connection, connection.transaction():
+        await connection.execute(FORGET, PLATFORM, account_id, now - LONG_OVER)
+        await connection.execute(BEGIN, PLATFORM, account_id, session_id, now)
+
+
+async def of_account(pool: Pool, account_id: AccountId) -> Sequence[SessionId]:
+    """The sessions that the account began, oldest first; some may never have been opened, or be
+    over. Raises Unavailable.
+    """
+    async with acquired(pool) as connection:
+        rows = await connection.fetch(OF_ACCOUNT, PLATFORM, account_id)
+    return [SessionId(row["session_id"]) for row in rows]

@@ -1,0 +1,46 @@
+"""Which sessions an account began, and fences around what is no tenant's.
+
+The log knows both, but not by account: the sessions of one account cannot be found there without
+reading all of them, and the read model of sessions follows by moments.
+"""
+
+from alembic import op
+
+from libs.postgres.rls import enable_system_rls, enable_tenant_rls, grant
+
+revision = "0011_fences"
+down_revision = "0010_account_offer"
+
+SYSTEM_TABLES = (
+    "device_grant",
+    "one_time_code",
+    "one_time_count",
+    "telegram_link",
+    "telegram_once",
+)
+
+
+def upgrade() -> None:
+    """Create it. What is no tenant's is seen in system scope only."""
+    op.execute(
+        """CREATE TABLE begun_session (
+            tenant text NOT NULL,
+            account_id uuid NOT NULL,
+            session_id uuid NOT NULL,
+            begun_at timestamptz NOT NULL,
+            PRIMARY KEY (tenant, account_id, session_id)
+        )"""
+    )
+    enable_tenant_rls(op, "begun_session")
+    grant(op, "begun_session", "SELECT", "INSERT", "DELETE")
+    for table in SYSTEM_TABLES:
+        enable_system_rls(op, table)
+
+
+def downgrade() -> None:
+    """Drop it: sessions are then ended as far as the read model knows them."""
+    op.execute("DROP TABLE begun_session")
+    for table in SYSTEM_TABLES:
+        op.execute(f"DROP POLICY system ON {table}")
+        op.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
+        op.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")

@@ -1,0 +1,28 @@
+"""Rows are fenced in every table of every service, whoever logs in; what is not has no tenant."""
+
+from typing import Final
+
+import asyncpg
+import pytest
+
+from libs.testing.databases import migrated
+
+OPEN: Final = {"schema_version", "relay", "relay_heads", "generations", "checkpoints"}
+"""Where relay and projections have got to: nothing of anybody's."""
+SHARED: Final = {"scale_bridge": {"lease", "breaker", "pace"}}
+"""A scale may be several tenants': whose turn it is, when, and whether it is dead."""
+UNFENCED: Final = """
+SELECT relname FROM pg_class
+WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p')
+AND NOT (relrowsecurity AND relforcerowsecurity AND EXISTS (
+    SELECT FROM pg_policy WHERE polrelid = pg_class.oid))"""
+
+
+@pytest.mark.parametrize("service", ["gateway", "ingest", "scale_bridge"])
+async def test_every_table_is_fenced(postgres_url: str, service: str) -> None:
+    with migrated(postgres_url, service) as url:
+        connection = await asyncpg.connect(url)
+        unfenced = {row["relname"] for row in await connection.fetch(UNFENCED, service)}
+        await connection.close()
+
+    assert unfenced == OPEN | SHARED.get(service, set())

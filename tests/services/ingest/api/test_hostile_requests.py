@@ -1,0 +1,21 @@
+"""Nothing that a request may hold in its head, its address or its body breaks a route."""
+
+import random
+
+from libs.testing.hostile import RawHeaders, assert_nothing_breaks, slots_of
+from tests.services.ingest.history import event, uuid
+from tests.services.ingest.service import Service
+
+
+async def test_no_request_breaks_a_route(ingest: Service) -> None:
+    await ingest.send(event(1), event(2, code=7))
+    callers = [ingest.device, ingest.viewer, ingest.mender]
+    shown = [client.headers["authorization"].encode() for client in callers]
+
+    def credentials(chance: random.Random) -> RawHeaders:
+        return [(b"authorization", chance.choice(shown))]
+
+    routes = slots_of(ingest.app)
+    assert len(routes) > 25
+    tried = await assert_nothing_breaks(ingest.app, routes, credentials, each=60, ids=[uuid(1)])
+    assert tried > 60

@@ -1,0 +1,33 @@
+"""Nothing that a request may hold in its head, its address or its body breaks a route."""
+
+import random
+
+from libs.testing.callers import bearer
+from libs.testing.hostile import RawHeaders, assert_nothing_breaks, slots_of
+from services.scale_bridge import bootstrap
+from tests.services.scale_bridge.service import ANNA, open_service, register
+
+SCOPES = (("scales:read", "scales:write"), ("scales:bridge",))
+
+
+async def test_no_request_breaks_a_route(database: str) -> None:
+    async with (
+        open_service(database, answer_seconds=0.05) as service,
+        service.client() as anna,
+    ):
+        number = await register(anna, "cheese")
+        shown = [
+            bearer(bootstrap.SERVICE, subject=str(ANNA), scopes=scopes)["Authorization"].encode()
+            for scopes in SCOPES
+        ]
+
+        def credentials(chance: random.Random) -> RawHeaders:
+            return [(b"authorization", chance.choice(shown))]
+
+        routes = slots_of(service.app)
+        assert len(routes) > 40
+        # Nobody executes what is asked of a scale here.
+        tried = await assert_nothing_breaks(
+            service.app, routes, credentials, each=40, ids=[str(number)], but=[504]
+        )
+        assert tried > 80
