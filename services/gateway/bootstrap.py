@@ -147,6 +147,8 @@ def make_deps(
     bot: Bot | None = None,
 ) -> Deps:
     """What follows from the settings and from what was opened."""
+    if settings.profile == "test":
+        log.warning("profile test: no rate limits, and a phone whose code everybody knows")
     revocations = make_revocations(settings)
     identity = make_identity(settings, pool, store, revocations)
     bot_token = settings.telegram_token
@@ -246,8 +248,6 @@ async def open_app(
         _webhook(deps),
         following(deps.revocations),
     ):
-        if settings.profile == "test":
-            log.warning("profile test: no rate limits, and a phone whose code everybody knows")
         yield create_app(deps, checks=checks)
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 from libs.security.sealing import Seal, derive_key
 from libs.security.tokens import LONGEST_PASS, KeyRing
 from libs.settings import ServiceSettings
-from services.gateway.adapters.access_tokens import ON_DEVICE
+from services.gateway.adapters.access_tokens import DEVICES
 from services.gateway.adapters.limits import allowances
 from services.gateway.domain.door import Door, Limit
 from services.gateway.domain.doors import DOORS
@@ -102,6 +102,8 @@ class Settings(ServiceSettings):
     access_minutes_platform: float = Field(default=10, gt=0, le=60)
     # A kiosk counts on 30 days, though it refreshes every 45 minutes (spec kiosk §2.1).
     access_minutes_device: float = Field(default=43_200, gt=0, le=43_200)
+    # A scale bridge refreshes by itself, and is told for how long.
+    access_minutes_bridge: float = Field(default=60, gt=0, le=1440)
     setup_code: SecretStr | None = None
     stale_wait_seconds: float = Field(default=2.0, ge=0, le=30)
 
@@ -216,10 +218,10 @@ class Settings(ServiceSettings):
 
     @property
     def access_lifetimes(self) -> Mapping[str, timedelta]:
-        """How long an access token lives, by realm; a kiosk's own is that of `ON_DEVICE`."""
+        """How long an access token lives, by realm; devices have their own."""
         return {
             lasting: timedelta(minutes=getattr(self, f"access_minutes_{lasting}"))
-            for lasting in (*Realm, ON_DEVICE)
+            for lasting in (*Realm, *DEVICES.values())
         }
 
     def term_of(self, place: Place, role: str) -> Term:

@@ -11,11 +11,13 @@ from uuid import UUID, uuid4
 
 from libs.clock import Clock
 from libs.security import tokens
-from services.gateway.domain.realm import Place
+from services.gateway.domain.realm import BRIDGE, DEVICE, Place, Realm
 
 AUDIENCE = "tillstream"
-ON_DEVICE = "device"
-"""In place of a realm: how long the token of a kiosk itself lives."""
+ON_DEVICE, ON_BRIDGE = "device", "bridge"
+"""In place of a realm: how long the token of a kiosk itself lives, and that of a scale bridge."""
+DEVICES = {(Realm.KIOSK, DEVICE): ON_DEVICE, (Realm.SCALES, BRIDGE): ON_BRIDGE}
+"""Which of the two by realm and role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class AccessToken:
 
 
 class AccessTokens:
-    """Signs a token of its own kind for whoever is in; `lifetimes` are by realm or `ON_DEVICE`."""
+    """Signs a token of its own kind for whoever is in; `lifetimes` are by realm or of `DEVICES`."""
 
     def __init__(
         self,
@@ -57,7 +59,7 @@ class AccessTokens:
         It lives as long as those of its realm, or of `lasting`. `beside` is what the clients of the
         door read in it; that of a device also says which key signed it.
         """
-        if lasting == ON_DEVICE:
+        if lasting in DEVICES.values():
             beside = {**beside, "kid": self._keys.current.kid}
         lifetime = self._lifetimes[lasting or place.realm]
         bearer = tokens.issue(

@@ -4,10 +4,11 @@ from typing import Final
 
 from fastapi import Request
 
-from services.gateway.adapters.access_tokens import ON_DEVICE, AccessToken
+from services.gateway.adapters.access_tokens import DEVICES, AccessToken
 from services.gateway.api.peer import peer_of
 from services.gateway.deps import Deps
 from services.gateway.domain.person import Address, BadAddress, email
+from services.gateway.domain.realm import Realm
 from services.gateway.domain.token_claims import Bearer, claims_of
 from services.gateway.handlers.attempts import Attempts
 from services.gateway.handlers.session import LoggedIn
@@ -33,7 +34,6 @@ def access_of(
     *,
     device: str | None = None,
     tells_role: bool = False,
-    lasting: str | None = None,
 ) -> AccessToken:
     """What somebody who is in carries from now on; see `Bearer` and `AccessTokens.sign`."""
     account = logged_in.account
@@ -51,7 +51,7 @@ def access_of(
         logged_in.place,
         scopes=logged_in.scopes,
         session_id=logged_in.session_id,
-        lasting=ON_DEVICE if "kiosk:device" in logged_in.scopes else lasting,
+        lasting=DEVICES.get((Realm(logged_in.place.realm), logged_in.role)),
         beside=claims_of(bearer),
     )
 

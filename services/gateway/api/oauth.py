@@ -11,7 +11,6 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from libs.http.auth import public
-from services.gateway.adapters.access_tokens import ON_DEVICE
 from services.gateway.api.form import BadForm, form_of
 from services.gateway.api.login import access_of
 from services.gateway.api.one_time_code import address_of
@@ -192,7 +191,7 @@ async def _counted(gateway: Deps, request: Request, what: str) -> None:
 
 
 def _tokens(gateway: Deps, logged_in: LoggedIn) -> Response:
-    access = access_of(gateway, logged_in, lasting=ON_DEVICE)
+    access = access_of(gateway, logged_in)
     return _said(
         {
             "access_token": access.bearer,

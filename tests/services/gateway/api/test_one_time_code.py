@@ -97,6 +97,14 @@ async def test_suites_of_the_shop_log_in_with_one_code_without_limits_in_their_o
     assert strange.status_code == 400
 
 
+async def test_the_profile_of_suites_is_named_at_the_start(url: str) -> None:
+    for profile in ("test", "demo"):
+        with capture_logs() as lines:
+            async with gateway_on(url, profile=profile):
+                pass
+        assert any("no rate limits" in line["event"] for line in lines) is (profile == "test")
+
+
 def test_the_profile_of_suites_stays_on_this_machine() -> None:
     for host, fits in (("127.0.0.1", True), ("::1", True), ("0.0.0.0", False), ("till", False)):
         with nullcontext() if fits else pytest.raises(ValidationError, match="loopback"):
