@@ -11,9 +11,13 @@ from typing import Final
 LONGEST: Final = 32_767
 """The most that one cell of a workbook holds, in UTF-16 units."""
 
+SPOILT: Final = "#SPOILT "
+"""Behind it a list of rejected rows shows a date, number or truth value that was no text. A text
+that begins with it is guarded like a formula, so that the two are never taken for each other."""
+
 _SIGN: Final = r"[=@+\-＝＠＋－]"
-_ANY_SIGN: Final = re.compile(rf"{_SIGN}|[\t\r\n]")
-_BEGINNING: Final = rf"\A(?=[ ']*{_SIGN}|'*[\t\r\n])"
+_ANY_SIGN: Final = re.compile(rf"{_SIGN}|[\t\r\n]|{SPOILT}")
+_BEGINNING: Final = rf"\A(?=[ ']*{_SIGN}|'*[\t\r\n]|'*{SPOILT})"
 """What no cell may begin with (§2.9); the wide signs count in spreadsheets of East Asia."""
 _INSIDE: Final = rf"(?<=[,;|:\t\r\n\"])(?=[ ']*{_SIGN})|(?<= )(?='*(?!- |[+\-][\d.,]+ ){_SIGN})"
 """The same behind what may separate cells. Behind a blank, which separates words far more often

@@ -11,12 +11,11 @@ from zoneinfo import ZoneInfo
 from contracts.ingest import ScanRecorded
 from libs.names import comparable
 from services.ingest.domain import log_events
-from services.ingest.domain.cell import barcode, harmless
+from services.ingest.domain.cell import SPOILT, barcode, harmless
 from services.ingest.domain.day import unix_ms, written
 from services.ingest.domain.scan import SKEW, Fault, Reading, judge, parse_uuid
 from services.ingest.domain.spreadsheet import (
     DAY_ZERO,
-    SPOILT,
     Cell,
     Lost,
     Unfit,
@@ -281,7 +280,9 @@ def _said(sheet: Sheet, cell: Cell, column: str) -> str:
         text = _text(sheet, cell, column)
         return barcode(text) if column == "code" else harmless(text)
     except Unfit:
-        return harmless(cell) if isinstance(cell, str) else f"{SPOILT}{cell}"
+        if not isinstance(cell, str):
+            return f"{SPOILT}{cell}"
+        return cell if cell.startswith(SPOILT) else harmless(cell)
 
 
 def _moment_said(sheet: Sheet, cell: Cell) -> str:

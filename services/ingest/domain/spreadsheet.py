@@ -6,13 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 from zoneinfo import ZoneInfo
 
-from services.ingest.domain.cell import is_cut, restored, scanned
+from services.ingest.domain.cell import SPOILT, is_cut, restored, scanned
 
 DAY_ZERO: Final = datetime(1899, 12, 30)  # noqa: DTZ001 -- sheets know no zones
 """The day spreadsheets count days from, unless a workbook says otherwise."""
 
-SPOILT: Final = "#SPOILT "
-"""What a list of rejected rows shows a date, number or truth value behind that was no text."""
 _NUMBER: Final = re.compile(
     r"[+-]?\d+(?:[.,]\d+)?E[+-]\d+|\d{6,}[.,]0+|\d{1,3}(?:[ \xa0\u202f]\d{3}){2,}"
     r"|#(?:REF!|N/A|VALUE!|NAME\?|DIV/0!|NUM!|NULL!|ССЫЛКА!|Н/Д|ЗНАЧ!|ИМЯ\?|ДЕЛ/0!|ЧИСЛО!|ПУСТО!|##+)",

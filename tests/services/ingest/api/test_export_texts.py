@@ -186,7 +186,17 @@ def test_every_character_comes_back_alone_and_beside_what_looks_like_an_escape(
     letters = [chr(n) for n in range(1, 0x10000) if not 0xD800 <= n < 0xE000]
     texts = ["".join(letters[n : n + 400]) for n in range(0, len(letters), 400)]
     texts += [letter for letter in letters if ord(letter) < 0xA0 and not letter.isspace()]
-    texts += ["_x001D_", "_x005F_x001D_", "_x001d__x0041_", "_x_x000D_", "🌻\U0010ffff", "a\r\n\rb"]
+    texts += [
+        "#SPOILT 5",
+        "'#SPOILT 5",
+        "#SPOILT =1",
+        "_x001D_",
+        "_x005F_x001D_",
+        "_x001d__x0041_",
+        "_x_x000D_",
+        "🌻\U0010ffff",
+        "a\r\n\rb",
+    ]
     texts += ["x" * 32_767, "🌻" * 16_383]
     exported = [
         a_scan(number, code=text[:500], details=text) for number, text in enumerate(texts, 1)
