@@ -6,14 +6,14 @@ joined `together` at the end.
 
 Which of two turns came first (§3.5): of one operator, whose scans come from one device, the one
 that the device's clock has first. That holds however wrong the clock is, and in whatever batches
-the scans arrive. Of two operators the one that counts as earlier (§3.6), because their clocks have
-nothing in common.
+the scans arrive, unless the clock was put right in between (`Turned.is_later`). Of two operators
+the one that counts as earlier (§3.6), because their clocks have nothing in common.
 """
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypeVar
 from uuid import UUID
@@ -23,6 +23,11 @@ from contracts.ingest import ItemRemoved, ScanRecorded
 CARRY: Final = 7
 """For how many days an open box waits for its closing: over a night, a weekend, a holiday. Later
 than that, the same label is another box."""
+
+BACKLOG: Final = timedelta(seconds=90)
+"""For how long after a scan whose clock was ahead another that seems earlier may only have been
+waiting to be sent: the minute in which a clock is believed (§3.6), and half a minute in which a PWA
+sends what it has, in batches by random ids (§4)."""
 
 AUDIT: Final = frozenset({"REMOVE", "BULK_REMOVE"})
 """What a dashboard wrote about items. It carries a label, but nothing happened in the box."""
@@ -56,9 +61,18 @@ class Turned:
         """Sorts the turns of one operator."""
         return self.scanned_at, self.received_at, self.scan_id
 
-    def as_counted(self) -> tuple[datetime, datetime, UUID]:
+    def as_counted(self) -> tuple[datetime, datetime, datetime, UUID]:
         """Sorts the turns of several operators."""
-        return self.at, self.received_at, self.scan_id
+        return self.at, self.received_at, self.scanned_at, self.scan_id
+
+    def is_later(self, ahead: "Turned") -> bool:
+        """Whether this turn came behind one whose clock was ahead, of the same operator.
+
+        The device's clock says so. If it says the opposite this turn may have been waiting to be
+        sent, or the clock was put right in between: then it now shows a time that was still to
+        come when the other arrived, and more than `BACKLOG` later.
+        """
+        return self.scanned_at >= ahead.scanned_at or self.at > ahead.received_at + BACKLOG
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +96,8 @@ class Standing:
 class Tally:
     """A box on one day: live items, first and last sign of life, first and last turn.
 
-    Adding joins what one operator did; see `together` for several.
+    Adding joins what one operator did; see `together` for several. Turns by a clock that was ahead
+    are kept apart from the others, for which came first may follow only from all of them.
 
     `opened_at` is the last opening of the day. A removed item counts no longer, but that it was
     scanned remains a sign of life.
@@ -92,8 +107,25 @@ class Tally:
     first_at: datetime
     last_at: datetime
     opened_at: datetime | None = None
-    first: Turned | None = None
-    last: Turned | None = None
+    first_timely: Turned | None = None
+    last_timely: Turned | None = None
+    first_ahead: Turned | None = None
+    last_ahead: Turned | None = None
+
+    @property
+    def first(self) -> Turned | None:
+        """The first turn."""
+        if self.first_timely is None or self.first_ahead is None:
+            return self.first_timely or self.first_ahead
+        late = self.first_timely.is_later(self.first_ahead)
+        return self.first_ahead if late else self.first_timely
+
+    @property
+    def last(self) -> Turned | None:
+        """The last turn."""
+        if self.last_timely is None or self.last_ahead is None:
+            return self.last_timely or self.last_ahead
+        return self.last_timely if self.last_timely.is_later(self.last_ahead) else self.last_ahead
 
     @property
     def begins(self) -> bool:
@@ -111,8 +143,10 @@ class Tally:
             first_at=min(self.first_at, other.first_at),
             last_at=max(self.last_at, other.last_at),
             opened_at=max(_known(self.opened_at, other.opened_at), default=None),
-            first=min(_known(self.first, other.first), key=Turned.on_device, default=None),
-            last=max(_known(self.last, other.last), key=Turned.on_device, default=None),
+            first_timely=_first(self.first_timely, other.first_timely),
+            last_timely=_last(self.last_timely, other.last_timely),
+            first_ahead=_first(self.first_ahead, other.first_ahead),
+            last_ahead=_last(self.last_ahead, other.last_ahead),
         )
 
 
@@ -129,8 +163,8 @@ def together(tallies: Iterable[Tally]) -> Tally:
         first_at=min(one.first_at for one in all_),
         last_at=max(one.last_at for one in all_),
         opened_at=max(_known(*(one.opened_at for one in all_)), default=None),
-        first=min(firsts, key=Turned.as_counted, default=None),
-        last=max(lasts, key=Turned.as_counted, default=None),
+        first_timely=min(firsts, key=Turned.as_counted, default=None),
+        last_timely=max(lasts, key=Turned.as_counted, default=None),
     )
 
 
@@ -150,8 +184,10 @@ def tally(event: ScanRecorded | ItemRemoved) -> Tally | None:
         first_at=at,
         last_at=at,
         opened_at=at if turned.turn is Turn.BOX else None,
-        first=turned,
-        last=turned,
+        first_timely=None if scan.skewed else turned,
+        last_timely=None if scan.skewed else turned,
+        first_ahead=turned if scan.skewed else None,
+        last_ahead=turned if scan.skewed else None,
     )
 
 
@@ -219,6 +255,14 @@ def _next_day(carried: Standing | None, day: Tally) -> Standing:
 
 def _goes_on(carried: Standing | None, day: Tally) -> bool:
     return carried is not None and carried.is_open and not day.begins
+
+
+def _first(*turns: Turned | None) -> Turned | None:
+    return min(_known(*turns), key=Turned.on_device, default=None)
+
+
+def _last(*turns: Turned | None) -> Turned | None:
+    return max(_known(*turns), key=Turned.on_device, default=None)
 
 
 def _known(*values: _Known | None) -> list[_Known]:

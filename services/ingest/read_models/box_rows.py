@@ -2,7 +2,8 @@
 
 Turns are kept as texts that sort like the turns themselves, so that batches merge by `least` and
 `greatest`, operators by `min` and `max`. A row is one operator's: its texts begin with the device's
-clock. Rows of several operators compare behind it, where the time that counts begins.
+clock, and those of a clock that was ahead have columns of their own. Rows of several operators
+compare behind it, where the time that counts begins.
 """
 
 from datetime import UTC, datetime
@@ -18,12 +19,14 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    case,
     cast,
     func,
+    or_,
 )
 
 from libs.postgres.query import Row
-from services.ingest.domain.box import Tally, Turn, Turned
+from services.ingest.domain.box import BACKLOG, Tally, Turn, Turned
 from services.ingest.read_models.changed import TransactionId
 
 BOX: Final = Table(
@@ -43,16 +46,18 @@ BOX: Final = Table(
     Column("first_turn", Text),
     Column("last_turn", Text),
     Column("changed", TransactionId, nullable=False),
+    Column("first_ahead", Text),
+    Column("last_ahead", Text),
 )
 """`day` is that of `effective_at`. `number_key` and the turns sort byte by byte. `changed` is the
 transaction that wrote the row last, for whoever follows changes by snapshots."""
 
 ADD: Final = """
 INSERT INTO box AS known (tenant, day, client, city, box, operator, number_key, items, first_at,
-    last_at, opened_at, first_turn, last_turn)
+    last_at, opened_at, first_turn, last_turn, first_ahead, last_ahead)
 SELECT * FROM unnest($1::text[], $2::date[], $3::text[], $4::text[], $5::text[], $6::text[],
     $7::text[], $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
-    $12::text[], $13::text[])
+    $12::text[], $13::text[], $14::text[], $15::text[])
 ORDER BY 1, 2, 3, 4, 5, 6
 ON CONFLICT (tenant, day, client, city, box, operator) DO UPDATE SET
     items = known.items + excluded.items,
@@ -61,6 +66,8 @@ ON CONFLICT (tenant, day, client, city, box, operator) DO UPDATE SET
     opened_at = greatest(known.opened_at, excluded.opened_at),
     first_turn = least(known.first_turn, excluded.first_turn),
     last_turn = greatest(known.last_turn, excluded.last_turn),
+    first_ahead = least(known.first_ahead, excluded.first_ahead),
+    last_ahead = greatest(known.last_ahead, excluded.last_ahead),
     changed = excluded.changed
 """
 """In the order of the key, so that two lanes never wait for each other crosswise. `least` and
@@ -74,8 +81,10 @@ def values(tally: Tally) -> tuple[object, ...]:
         tally.first_at,
         tally.last_at,
         tally.opened_at,
-        _text(tally.first),
-        _text(tally.last),
+        _text(tally.first_timely),
+        _text(tally.last_timely),
+        _text(tally.first_ahead),
+        _text(tally.last_ahead),
     )
 
 
@@ -87,8 +96,8 @@ def merged() -> tuple[ColumnElement[Any], ...]:
         func.min(c.first_at).label("first_at"),
         func.max(c.last_at).label("last_at"),
         func.max(c.opened_at).label("opened_at"),
-        func.min(_counted(c.first_turn)).label("first_turn"),
-        func.max(_counted(c.last_turn)).label("last_turn"),
+        func.min(_counted(_first(c.first_turn, c.first_ahead))).label("first_turn"),
+        func.max(_counted(_last(c.last_turn, c.last_ahead))).label("last_turn"),
     )
 
 
@@ -99,17 +108,40 @@ def tally_of(row: Row) -> Tally:
         first_at=row["first_at"],
         last_at=row["last_at"],
         opened_at=row["opened_at"],
-        first=_turned(row["first_turn"]),
-        last=_turned(row["last_turn"]),
+        first_timely=_turned(row["first_turn"]),
+        last_timely=_turned(row["last_turn"]),
     )
 
 
 _MOMENT: Final = len("2025-10-31T12:00:00.000000")
+_AT, _RECEIVED, _REST = (n * (_MOMENT + 1) + 1 for n in (1, 2, 3))
+"""Where these begin in the text of a row."""
 
 
 def _counted(turn: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The text of a row with the device's clock moved from its beginning to its end."""
-    return func.substr(turn, _MOMENT + 2) + " " + func.left(turn, _MOMENT)
+    """The text of a row with the device's clock moved behind the times that count."""
+    counts = func.substr(turn, _AT, 2 * _MOMENT + 1)
+    return counts + " " + func.left(turn, _MOMENT) + " " + func.substr(turn, _REST)
+
+
+def _first(timely: ColumnElement[Any], ahead: ColumnElement[Any]) -> ColumnElement[Any]:
+    """`Tally.first` of a row."""
+    both = case((_is_later(timely, ahead), ahead), else_=timely)
+    return case((timely.is_(None), ahead), (ahead.is_(None), timely), else_=both)
+
+
+def _last(timely: ColumnElement[Any], ahead: ColumnElement[Any]) -> ColumnElement[Any]:
+    """`Tally.last` of a row."""
+    both = case((_is_later(timely, ahead), timely), else_=ahead)
+    return case((timely.is_(None), ahead), (ahead.is_(None), timely), else_=both)
+
+
+def _is_later(timely: ColumnElement[Any], ahead: ColumnElement[Any]) -> ColumnElement[bool]:
+    """`Turned.is_later`."""
+    at = cast(func.substr(timely, _AT, _MOMENT), DateTime)
+    received = cast(func.substr(ahead, _RECEIVED, _MOMENT), DateTime)
+    by_device = func.left(timely, _MOMENT) >= func.left(ahead, _MOMENT)
+    return or_(by_device, at > received + BACKLOG)
 
 
 def _text(turned: Turned | None) -> str | None:
@@ -125,7 +157,7 @@ def _text(turned: Turned | None) -> str | None:
 def _turned(text: str | None) -> Turned | None:
     if text is None:
         return None
-    at, received_at, scan_id, turn, scanned_at = text.split(" ")
+    at, received_at, scanned_at, scan_id, turn = text.split(" ")
     return Turned(_moment(at), _moment(received_at), UUID(scan_id), Turn(turn), _moment(scanned_at))
 
 

@@ -1,5 +1,6 @@
 """The order of one device's scans is its own clock's: turns of boxes, and the newest rows."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from alembic import op
@@ -10,6 +11,7 @@ down_revision: Final = "0007"
 # What is counted already is counted anew. A worker of the version before writes turns without the
 # device's clock: if one ran on afterwards, `rebuild box`.
 HOLD: Final = "LOCK TABLE box, scan_log IN EXCLUSIVE MODE"
+AHEAD: Final = ("first_ahead", "last_ahead")
 NEWEST: Final = {
     "scan_log_newest": "tenant, day",
     "scan_log_newest_of_operator": "tenant, day, operator",
@@ -22,11 +24,12 @@ def _moment(column: str) -> str:
     return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US')"
 
 
-def _fill(*moments: str) -> str:
+def _fill(*moments: str, columns: Mapping[str, str]) -> str:
+    said = ", ".join(f"{turn} AS {column}" for column, turn in columns.items())
     return f"""
-UPDATE box SET first_turn = turns.first_turn, last_turn = turns.last_turn
+UPDATE box SET {", ".join(f"{column} = turns.{column}" for column in columns)}
 FROM (
-    SELECT tenant, day, client, city, box, operator, min(turn) AS first_turn, max(turn) AS last_turn
+    SELECT tenant, day, client, city, box, operator, {said}
     FROM scan_log, LATERAL (
         SELECT concat_ws(' ', {", ".join(map(_moment, moments))}, scan_id, kind) COLLATE "C" AS turn
     ) AS each
@@ -38,13 +41,22 @@ WHERE box.tenant = turns.tenant AND box.day = turns.day AND box.client = turns.c
 """  # noqa: S608  # every name is ours
 
 
-FILL: Final = _fill("scanned_at", "effective_at", "received_at")
-FILL_AS_BEFORE: Final = _fill("effective_at", "received_at")
+FILL: Final = _fill(
+    *("scanned_at", "effective_at", "received_at"),
+    columns={
+        "first_turn": "min(turn) FILTER (WHERE NOT skewed)",
+        "last_turn": "max(turn) FILTER (WHERE NOT skewed)",
+        "first_ahead": "min(turn) FILTER (WHERE skewed)",
+        "last_ahead": "max(turn) FILTER (WHERE skewed)",
+    },
+)
+FILL_AS_BEFORE: Final = _fill(
+    *("effective_at", "received_at"),
+    columns={"first_turn": "min(turn)", "last_turn": "max(turn)"},
+)
 
 
-def _sort(fill: str, *, newest: str) -> None:
-    op.execute(HOLD)
-    op.execute(fill)
+def _sort(*, newest: str) -> None:
     for index, columns in NEWEST.items():
         op.execute(f"DROP INDEX {index}")
         order = f"{columns}, received_at DESC, {newest} DESC, scan_id"
@@ -53,9 +65,17 @@ def _sort(fill: str, *, newest: str) -> None:
 
 def upgrade() -> None:
     """Turns begin with the device's clock; the newest rows go by it after the time of receipt."""
-    _sort(FILL, newest="scanned_at")
+    op.execute(HOLD)
+    for column in AHEAD:
+        op.execute(f'ALTER TABLE box ADD COLUMN {column} text COLLATE "C"')
+    op.execute(FILL)
+    _sort(newest="scanned_at")
 
 
 def downgrade() -> None:
     """Back to the time that counts."""
-    _sort(FILL_AS_BEFORE, newest="effective_at")
+    op.execute(HOLD)
+    op.execute(FILL_AS_BEFORE)
+    for column in AHEAD:
+        op.execute(f"ALTER TABLE box DROP COLUMN {column}")
+    _sort(newest="effective_at")

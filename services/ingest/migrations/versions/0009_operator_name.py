@@ -103,6 +103,8 @@ MERGE: Final[Sequence[str]] = (
             "opened_at": "max(opened_at)",
             "first_turn": "min(first_turn)",
             "last_turn": "max(last_turn)",
+            "first_ahead": "min(first_ahead)",
+            "last_ahead": "max(last_ahead)",
         },
     ),
     *(

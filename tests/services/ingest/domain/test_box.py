@@ -1,7 +1,9 @@
 """How a box stands, whatever order its events come in."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
+from itertools import permutations
 from operator import add
 from random import Random
 from typing import Any
@@ -145,6 +147,26 @@ def test_a_box_is_as_its_device_left_it_however_far_the_clock_is_ahead(
     for one in stands.values():
         assert one.opened_at is not None
         assert one.closed_at is None or one.opened_at <= one.closed_at
+
+
+@pytest.mark.parametrize("minutes", [2, 5, 60])
+def test_a_clock_that_was_put_right_meanwhile_leaves_no_box_open(minutes: int) -> None:
+    opened = a_scan(9, kind="BOX", scanned_at=at(600), effective_at=at(0), received_at=at(0))
+    later = {"scanned_at": at(minutes), "received_at": at(minutes)}
+    turns = [tally(replace(opened, skewed=True)), tally(a_scan(1, kind="CLOSE", **later))]
+
+    for one, other in permutations(one for one in turns if one is not None):
+        assert standing(Around(day=one + other))[0] == closed(minutes)
+
+
+def test_who_takes_over_with_the_device_closes_what_was_opened_on_it() -> None:
+    at_once = {"received_at": at(0), "effective_at": at(0), "skewed": True}
+    opened = tally(a_scan(9, kind="BOX", scanned_at=at(10), **at_once))
+    shut = tally(a_scan(1, kind="CLOSE", operator="boris", scanned_at=at(11), **at_once))
+
+    day = together(one for one in (shut, opened) if one is not None)
+
+    assert not standing(Around(day=day))[0].is_open
 
 
 AHEAD = {"scanned_at": at(600), "skewed": True}

@@ -133,12 +133,27 @@ async def test_boxes_are_as_their_devices_left_them_whatever_their_clocks_say(
         for n in range(0, len(scans), 20):
             await record(pool, *scans[n : n + 20])
 
+    # A clock put right while a box was open, and another operator with the same device.
+    late, shift = NOON + timedelta(minutes=9), {"received_at": NOON, "effective_at": NOON}
+    ahead = {"scanned_at": NOON + timedelta(hours=1), "skewed": True}
+    later = {"scanned_at": NOON + timedelta(hours=2), "skewed": True}
+    await record(
+        pool,
+        a_scan(9, kind="BOX", client="x", box="put right", **shift | ahead),
+        a_scan(8, kind="CLOSE", client="x", box="put right", scanned_at=late, received_at=late),
+        a_scan(7, kind="BOX", client="x", box="taken over", **shift | ahead),
+        a_scan(6, kind="CLOSE", client="x", box="taken over", operator="gleb", **shift | later),
+    )
+    boxes |= {"put right": False, "taken over": False}
+
     found = await box.answer(pool, asking(), limit=1000)
 
     assert {one.label: one.standing.is_open for one in found.boxes} == boxes
 
     before = await rows_of(pool, ("box",))
-    await pool.execute("UPDATE box SET first_turn = NULL, last_turn = NULL")
+    await pool.execute(
+        "UPDATE box SET first_turn = NULL, last_turn = NULL, first_ahead = NULL, last_ahead = NULL"
+    )
     await pool.execute(import_module(f"{MIGRATIONS}.0008_device_order").FILL)
     assert await rows_of(pool, ("box",)) == before
 
