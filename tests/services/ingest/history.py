@@ -113,7 +113,7 @@ def from_a_clock_ahead(
     boxes, and whether the device holds it open.
     """
     now, readings, boxes = NOON, [], dict[str, bool]()
-    for number in range(random.randrange(4, 16)):
+    for number in range(random.randrange(4, 10)):
         label = f"{operator}/{number % 6}"
         closing = random.choice([[], ["CLOSE"], ["AUTO_CLOSE"], ["CLOSE"]])
         for kind in ["BOX", *["ITEM"] * random.randrange(6), *closing]:
