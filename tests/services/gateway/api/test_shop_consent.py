@@ -200,6 +200,37 @@ async def test_the_shop_of_ones_own_comes_first(
     assert (await bot_reply(door, anna, data=f"leave shop-{home}"))["text"] == STAYS
 
 
+@pytest.mark.parametrize("of", ["florist", "owner"])
+async def test_who_is_switched_off_is_not_taken_by_an_invitation(
+    door: Door, anna: Someone, stranger: Someone, of: str
+) -> None:
+    if of == "owner":
+        who, number = anna, await door.number_of(anna)
+        boss, _ = await door.hired(anna, "admin")
+    else:
+        boss, (who, number) = anna, await door.hired(anna)
+
+    async def switched_off() -> bool:
+        # An owner only once the lists show the other admin.
+        body = {"role": "florist", "is_active": False}
+        return (await door.change(boss, number, body)).status_code == 200
+
+    await eventually(switched_off, what="somebody switched off in their shop")
+    hired = (await door.hire(stranger, "admin", phone=who.phone)).json()
+    there = f"shop-{hired['shop_id']}"
+
+    answer = await door.show(who, await door.code(who))
+    body = {"initData": who.init_data(), "phoneNumber": who.phone}
+    mini_app = await door.post("telegram-login", body)
+
+    assert answer.json().get("shop_id") != hired["shop_id"], answer.text
+    assert mini_app.status_code == 404, mini_app.text
+    # They are asked, and may say yes.
+    assert f"accept {there}" in await buttons(door, who)
+    await bot_reply(door, who, data=f"accept {there}")
+    assert (await door.log_in(who))["shop_id"] == hired["shop_id"]
+
+
 async def test_a_hired_phone_opens_a_shop_of_its_own(door: Door, stranger: Someone) -> None:
     """While it works for another, after it left, and with an invitation it has not answered."""
     working, _ = await door.hired(stranger)
