@@ -20,7 +20,7 @@ from services.gateway.domain.account_commands import (
 from services.gateway.domain.realm import Place, Realm, Role
 from services.gateway.domain.shop import (
     Invitation,
-    newest_offer,
+    oldest_offer,
     place_of,
     with_card,
     workplace_to_enter,
@@ -178,7 +178,7 @@ def first_shop(account: Account, role: str | None = None) -> Place | None:
     """
     if any(place.realm == Realm.SHOP for place in account.roles):
         return None
-    return newest_offer(account.offers, role)
+    return oldest_offer(account.offers, role)
 
 
 async def _offer(

@@ -200,6 +200,33 @@ async def test_the_shop_of_ones_own_comes_first(
     assert (await bot_reply(door, anna, data=f"leave shop-{home}"))["text"] == STAYS
 
 
+@pytest.mark.parametrize("way", ["code", "telegram-login"])
+async def test_the_first_login_accepts_who_invited_first_and_the_others_wait(
+    door: Door, anna: Someone, stranger: Someone, way: str
+) -> None:
+    bella = await door.linked()
+    hired = (await door.hire(anna, phone=bella.phone)).json()
+    other = (await door.hire(stranger, "admin", phone=bella.phone)).json()
+    # To correct an invitation is not to invite later.
+    corrected = await door.change(anna, hired["id"], {"name": "Белла П."})
+    assert corrected.status_code == 200, corrected.text
+    last = (await door.hire(await door.admin(), phone=bella.phone)).json()
+
+    if way == "code":
+        answer = await door.log_in(bella)
+    else:
+        body = {"initData": bella.init_data(), "phoneNumber": bella.phone}
+        answer = (await door.post(way, body)).json()
+        bella.headers = {"Authorization": f"Bearer {answer['access_token']}"}
+
+    assert answer["shop_id"] == hired["shop_id"]
+    mine, theirs, third = (f"shop-{one['shop_id']}" for one in (hired, other, last))
+    waiting = [(theirs, False, True), (third, False, True)]
+    assert await shops(door, bella) == [(mine, False, False), *waiting]
+    accepted = await door.client.post(f"{SHOPS}/{theirs}/accept", headers=bella.headers)
+    assert accepted.json()["shop_id"] == other["shop_id"]
+
+
 @pytest.mark.parametrize("of", ["florist", "owner"])
 async def test_who_is_switched_off_is_not_taken_by_an_invitation(
     door: Door, anna: Someone, stranger: Someone, of: str
