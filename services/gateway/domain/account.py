@@ -98,6 +98,7 @@ class Offer:
 class Account:
     """An account as later decisions need it. `person` and `password` are sealed.
 
+    `offers` are in the order in which the places invited it, whatever they corrected since;
     `numbers` are what places know it by that invited it, `asked` how often they did in vain;
     `joined` says since when it acts where.
     """
@@ -317,7 +318,8 @@ def _acting_after(
             return replace(account, roles=others)
         case RoleOffered(role=role, number=number, sealed=sealed, offered_at=at):
             offer = Offer(role=role, number=number, sealed=sealed, offered_at=at)
-            offers |= {place: offer}
+            # One that was only corrected keeps its place in the order.
+            offers = {**account.offers, place: offer}
             numbers = {**account.numbers, place: number}
             asked = {**account.asked, place: account.asked.get(place, 0) + 1}
             return replace(account, offers=offers, numbers=numbers, asked=asked)

@@ -87,17 +87,20 @@ def workplace_to_enter(
     )
 
 
-def newest_offer(offers: Mapping[Place, Offer], role: str | None = None) -> Place | None:
-    """The shop that invited last, as `role` if it is given; an offer that is off does not count."""
-    found = [
-        (offer.offered_at, place.tenant, place)
+def oldest_offer(offers: Mapping[Place, Offer], role: str | None = None) -> Place | None:
+    """The shop that invited first (see `Account.offers`), as `role` if it is given.
+
+    An offer that is off does not count.
+    """
+    found = (
+        place
         for place, offer in offers.items()
         if (standing := standing_of(offer.role)) is not None
         and place.realm == Realm.SHOP
         and standing.active
         and role in (None, standing.role)
-    ]
-    return max(found)[2] if found else None
+    )
+    return next(found, None)
 
 
 def card_of(person: Person, tenant: str) -> Card:

@@ -24,7 +24,7 @@ from services.gateway.domain.one_time_code import (
     Way,
     way_for,
 )
-from services.gateway.domain.shop import newest_offer
+from services.gateway.domain.shop import oldest_offer
 from services.gateway.handlers.address import find
 from services.gateway.handlers.identity import NOBODY, Identity, load, person_of
 
@@ -87,7 +87,7 @@ def owners(identity: Identity) -> WhoHas:
         if account_id is None or not loaded.account.known:
             return Owner(is_known=False)
         told = person_of(identity, account_id, loaded.account)
-        invited = newest_offer(loaded.account.offers) is not None
+        invited = oldest_offer(loaded.account.offers) is not None
         return Owner(is_known=True, telegram_id=told.telegram_id, is_invited=invited)
 
     return who_has

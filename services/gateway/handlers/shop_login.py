@@ -63,8 +63,8 @@ async def enter_by_code(
 ) -> CodeShown:
     """Let in whoever shows the code of their phone (E.164): see `workplace` for where.
 
-    Who works nowhere and is invited accepts by this. A right code is used up, whatever comes of it.
-    Raises NotAdmitted of an account that is not active, Unavailable.
+    Who has no role in any shop and is invited accepts by this. A right code is used up, whatever
+    comes of it. Raises NotAdmitted of an account that is not active, Unavailable.
     """
     outcome = await verify_code(desk, phone, code, address=address)
     # Read whatever the code was, so that no phone answers faster than another.
@@ -88,7 +88,7 @@ async def enter_by_mini_app(
     identity: Identity, desk: CodeDesk, app: MiniApp, *, role: str | None = None
 ) -> Entered:
     """Let in whoever the init data proves, if they work in a shop (as `role`), or are invited and
-    work in none.
+    have no role in any.
 
     Whether they do is said only to whom the phone is proved. Raises InitDataMalformed,
     InitDataForged, InitDataStale, NoPhone, PhoneNotProved, NoShop, InitDataUsed, Unavailable.
@@ -166,7 +166,7 @@ async def _use_up(identity: Identity, desk: CodeDesk, app: MiniApp, caller: Tele
 
 
 async def _join(identity: Identity, loaded: Loaded, role: str | None = None) -> Place | None:
-    """Accept the invitation of who works nowhere; the shop they work in now, None without one."""
+    """Accept the invitation of who has no role in any shop; where they work now, if anywhere."""
     if (place := first_shop(loaded.account, role)) is None:
         return None
     try:

@@ -20,7 +20,7 @@ from services.gateway.domain.account_commands import (
 from services.gateway.domain.realm import Place, Realm, Role
 from services.gateway.domain.shop import (
     Invitation,
-    newest_offer,
+    oldest_offer,
     place_of,
     with_card,
     workplace_to_enter,
@@ -172,8 +172,13 @@ async def workplace(identity: Identity, loaded: Loaded, role: str | None = None)
 
 
 def first_shop(account: Account, role: str | None = None) -> Place | None:
-    """Whose invitation the account accepts by logging in: of none, once it works anywhere."""
-    return None if workplaces(account.roles) else newest_offer(account.offers, role)
+    """Whose invitation the account accepts by logging in: of none, once it has a role in any shop.
+
+    Who is only switched off there is not free for others to take: they are asked.
+    """
+    if any(place.realm == Realm.SHOP for place in account.roles):
+        return None
+    return oldest_offer(account.offers, role)
 
 
 async def _offer(

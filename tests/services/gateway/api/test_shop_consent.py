@@ -200,6 +200,64 @@ async def test_the_shop_of_ones_own_comes_first(
     assert (await bot_reply(door, anna, data=f"leave shop-{home}"))["text"] == STAYS
 
 
+@pytest.mark.parametrize("way", ["code", "telegram-login"])
+async def test_the_first_login_accepts_who_invited_first_and_the_others_wait(
+    door: Door, anna: Someone, stranger: Someone, way: str
+) -> None:
+    bella = await door.linked()
+    hired = (await door.hire(anna, phone=bella.phone)).json()
+    other = (await door.hire(stranger, "admin", phone=bella.phone)).json()
+    # To correct an invitation is not to invite later.
+    corrected = await door.change(anna, hired["id"], {"name": "Белла П."})
+    assert corrected.status_code == 200, corrected.text
+    last = (await door.hire(await door.admin(), phone=bella.phone)).json()
+
+    if way == "code":
+        answer = await door.log_in(bella)
+    else:
+        body = {"initData": bella.init_data(), "phoneNumber": bella.phone}
+        answer = (await door.post(way, body)).json()
+        bella.headers = {"Authorization": f"Bearer {answer['access_token']}"}
+
+    assert answer["shop_id"] == hired["shop_id"]
+    mine, theirs, third = (f"shop-{one['shop_id']}" for one in (hired, other, last))
+    waiting = [(theirs, False, True), (third, False, True)]
+    assert await shops(door, bella) == [(mine, False, False), *waiting]
+    accepted = await door.client.post(f"{SHOPS}/{theirs}/accept", headers=bella.headers)
+    assert accepted.json()["shop_id"] == other["shop_id"]
+
+
+@pytest.mark.parametrize("of", ["florist", "owner"])
+async def test_who_is_switched_off_is_not_taken_by_an_invitation(
+    door: Door, anna: Someone, stranger: Someone, of: str
+) -> None:
+    if of == "owner":
+        who, number = anna, await door.number_of(anna)
+        boss, _ = await door.hired(anna, "admin")
+    else:
+        boss, (who, number) = anna, await door.hired(anna)
+
+    async def switched_off() -> bool:
+        # An owner only once the lists show the other admin.
+        body = {"role": "florist", "is_active": False}
+        return (await door.change(boss, number, body)).status_code == 200
+
+    await eventually(switched_off, what="somebody switched off in their shop")
+    hired = (await door.hire(stranger, "admin", phone=who.phone)).json()
+    there = f"shop-{hired['shop_id']}"
+
+    answer = await door.show(who, await door.code(who))
+    body = {"initData": who.init_data(), "phoneNumber": who.phone}
+    mini_app = await door.post("telegram-login", body)
+
+    assert answer.json().get("shop_id") != hired["shop_id"], answer.text
+    assert mini_app.status_code == 404, mini_app.text
+    # They are asked, and may say yes.
+    assert f"accept {there}" in await buttons(door, who)
+    await bot_reply(door, who, data=f"accept {there}")
+    assert (await door.log_in(who))["shop_id"] == hired["shop_id"]
+
+
 async def test_a_hired_phone_opens_a_shop_of_its_own(door: Door, stranger: Someone) -> None:
     """While it works for another, after it left, and with an invitation it has not answered."""
     working, _ = await door.hired(stranger)

@@ -12,7 +12,7 @@ from services.gateway.domain.realm import SCOPES, Place, Realm, is_role, roles_o
 from services.gateway.domain.shop import (
     Card,
     card_of,
-    newest_offer,
+    oldest_offer,
     place_of,
     with_card,
     workplace_to_enter,
@@ -74,16 +74,21 @@ def test_a_login_leads_to_the_shop_owned_or_last_used(
     assert workplace_to_enter(places, owned, used) == entered
 
 
-def test_the_newest_invitation_counts_unless_it_is_off() -> None:
+def test_the_oldest_invitation_counts_unless_it_is_off() -> None:
     def offer(role: str, day: int) -> Offer:
         return Offer(role=role, number=1, sealed="", offered_at=DAYS[day])
 
-    offers = {A: offer("florist", 1), B: offer("courier", 0), C: offer("florist off", 2)}
+    offers = {
+        C: offer("florist off", 0),
+        # Corrected since, which is no later invitation.
+        A: offer("florist", 2),
+        B: offer("courier", 1),
+    }
 
-    assert newest_offer(offers) == A
-    assert newest_offer(offers, "courier") == B
-    assert newest_offer(offers, "manager") is None
-    assert newest_offer({Place("crm", "demo"): offer("ADMIN", 0)}) is None
+    assert oldest_offer(offers) == A
+    assert oldest_offer(offers, "courier") == B
+    assert oldest_offer(offers, "manager") is None
+    assert oldest_offer({Place("crm", "demo"): offer("ADMIN", 0)}) is None
 
 
 def test_a_shops_card_is_its_own_and_replaced_as_a_whole() -> None:
