@@ -11,6 +11,8 @@ The class name is the stable code clients see, the docstring the sentence people
 `libs.http.problems` maps the class to a status. `Unavailable` is no refusal: nobody decided it.
 """
 
+from dataclasses import dataclass
+
 
 class Refused(Exception):
     """The command is not allowed now."""
@@ -35,12 +37,23 @@ class Unauthenticated(Refused):
     """The caller did not say who they are."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RateLimit:
+    """So many requests in a window. The name is ASCII without quotation marks: clients see it."""
+
+    name: str
+    quota: int
+    window_seconds: int
+
+
 class TooManyRequests(Refused):
     """Too many requests; try again later."""
 
-    def __init__(self, *, retry_after_seconds: int) -> None:
+    def __init__(self, *, retry_after_seconds: int, limit: RateLimit | None = None) -> None:
         self.retry_after_seconds = retry_after_seconds
-        super().__init__()
+        self.limit = limit
+        # Without a full stop: clients show it as it is, and know it so.
+        super().__init__("Too many requests; try again later")
 
 
 class Unavailable(Exception):

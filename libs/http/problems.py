@@ -24,6 +24,7 @@ from libs.errors import (
     Unavailable,
     Unfit,
 )
+from libs.http.rate_limits import too_many_headers
 from libs.postgres.pool import is_lost
 
 STATUS: dict[type[Refused], int] = {
@@ -193,8 +194,8 @@ def _headers_of(error: Refused) -> Mapping[str, str]:
     match error:
         case Unauthenticated():
             return {"WWW-Authenticate": "Bearer"}
-        case TooManyRequests(retry_after_seconds=seconds):
-            return {"Retry-After": str(seconds)}
+        case TooManyRequests(retry_after_seconds=seconds, limit=limit):
+            return too_many_headers(seconds, limit)
         case _:
             return {}
 

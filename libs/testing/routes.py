@@ -77,6 +77,20 @@ class Route:
         schema = content.get("application/json", {}).get("schema")
         return None if schema is None else sample(schema, self.document)
 
+    def naming(self, person: Values) -> dict[str, str]:
+        """The fields of the JSON body that people are named in, with this person's values.
+
+        `phone` is also what the field `phoneNumber` gets.
+        """
+        content = self.operation.get("requestBody", {}).get("content", {})
+        schema = resolved(content.get("application/json", {}).get("schema", {}), self.document)
+        return {
+            field: value
+            for field in schema.get("properties", {})
+            for name, value in person.items()
+            if field.lower().startswith(name)
+        }
+
 
 def routes_of(document: Mapping[str, Any]) -> list[Route]:
     """Every route of an OpenAPI document."""
@@ -207,13 +221,16 @@ async def assert_writes_change_nothing_of_others(
     bodies: Bodies | None = None,
     except_for: Sequence[tuple[str, str]] = (),
     statuses: Sequence[int] = (200, 201, 204, *REFUSED, 409),
+    people: Sequence[Values] = (),
     settle: Callable[[], Awaitable[None]] | None = None,
 ) -> list[tuple[str, str]]:
     """What a stranger writes where no id is asked for is their own: the `owners` see what they saw.
 
     Their every GET without a parameter is compared before and after, each time after `settle` has
     brought the read models level. Each write must answer one of `statuses`, so that none is refused
-    for its body alone. Returns the routes that were walked; `except_for` some, of either kind.
+    for its body alone. Where a body names somebody, each of `people` is named once, by their
+    `phone`, `email` and so on. Returns the routes that were walked; `except_for` some, of either
+    kind.
     """
 
     async def views() -> list[dict[str, tuple[int, str]]]:
@@ -226,9 +243,10 @@ async def assert_writes_change_nothing_of_others(
     for route in routes_of(document):
         if route.method == "GET" or route.names or (route.method, route.path) in except_for:
             continue
-        answer = await _call(stranger, route, {}, bodies or {})
-        case = f"{route.method} {route.path}: {answer.status_code} {answer.text[:500]}"
-        assert answer.status_code in statuses, case
+        for fields in [one for person in people if (one := route.naming(person))] or [{}]:
+            answer = await _call(stranger, route, {}, bodies or {}, fields)
+            case = f"{route.method} {route.path}: {answer.status_code} {answer.text[:500]}"
+            assert answer.status_code in statuses, case
         walked.append((route.method, route.path))
     after = await views()
     for seen, now in zip(before, after, strict=True):
@@ -335,9 +353,17 @@ def _with_parameters(
             yield route
 
 
-async def _call(stranger: AsyncClient, route: Route, values: Values, bodies: Bodies) -> Response:
+async def _call(
+    stranger: AsyncClient,
+    route: Route,
+    values: Values,
+    bodies: Bodies,
+    fields: Mapping[str, str] | None = None,
+) -> Response:
     path = _filled(route, values)
     body = bodies.get((route.method, route.path), route.body())
+    if fields:
+        body = {**body, **fields}
     return await stranger.request(
         route.method, path, params=route.query(), **({} if body is None else {"json": body})
     )

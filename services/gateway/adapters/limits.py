@@ -15,7 +15,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import ConfigurationError, StorageError
 from limits.storage import storage_from_string
 
-from libs.errors import Unavailable
+from libs.errors import RateLimit, Unavailable
 from services.gateway.domain.door import Limit
 from services.gateway.domain.network import network_of
 
@@ -32,9 +32,7 @@ log = structlog.get_logger(__name__)
 class Exceeded:
     """Which limit is used up, and in how many seconds there is room again (at least 1)."""
 
-    name: str
-    quota: int
-    window_seconds: int
+    limit: RateLimit
     retry_after: int
 
 
@@ -42,9 +40,7 @@ class Exceeded:
 class Left:
     """How many more requests a limit takes, and in how many seconds it begins anew."""
 
-    name: str
-    quota: int
-    window_seconds: int
+    limit: RateLimit
     remaining: int
     reset_seconds: int
 
@@ -121,7 +117,9 @@ class Limits:
         for allowance in self._allowances.get(limit, ()):
             if (whose := _whose(allowance, key, address, tenant)) is not None:
                 found.append(await self._left(limit, allowance.item, (limit, *whose)))
-        return min(filter(None, found), key=lambda one: one.remaining / one.quota, default=None)
+        return min(
+            filter(None, found), key=lambda one: one.remaining / one.limit.quota, default=None
+        )
 
     async def test(self, limit: Limit, *, key: str, address: str) -> Exceeded | None:
         """What `hit` would say now; nothing is counted."""
@@ -157,9 +155,7 @@ class Limits:
         except (StorageError, TimeoutError):
             return None
         return Left(
-            name=name,
-            quota=item.amount,
-            window_seconds=item.get_expiry(),
+            limit=_limit(name, item),
             remaining=max(0, stats.remaining),
             reset_seconds=max(1, ceil(stats.reset_time - time.time())),
         )
@@ -167,9 +163,7 @@ class Limits:
     async def _exceeded(self, name: str, item: RateLimitItem, who: tuple[str, ...]) -> Exceeded:
         stats = await self._limiter.get_window_stats(item, *who)
         return Exceeded(
-            name=name,
-            quota=item.amount,
-            window_seconds=item.get_expiry(),
+            limit=_limit(name, item),
             retry_after=max(1, ceil(stats.reset_time - time.time())),
         )
 
@@ -185,3 +179,7 @@ def _whose(
             return None if tenant is None else ("tenant", tenant)
         case _:
             return (key, network_of(address))
+
+
+def _limit(name: str, item: RateLimitItem) -> RateLimit:
+    return RateLimit(name=name, quota=item.amount, window_seconds=item.get_expiry())

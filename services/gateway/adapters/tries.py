@@ -82,7 +82,7 @@ async def take_all(
             TAKE_WITHIN, kind, who, now + allowed.window, now, allowed.most
         )
         if row is None:
-            return await used_up(connection, counter, now) or TooMany(retry_after=1)
+            return await used_up(connection, counter, now) or too_many(allowed, now, now)
     return None
 
 
@@ -90,7 +90,7 @@ async def used_up(connection: Connection, counter: Counter, now: datetime) -> To
     """Until when there are no more, if there are none."""
     kind, who, allowed = counter
     until = await connection.fetchval(USED_UP, kind, who, allowed.most, now)
-    return too_many(until, now) if until is not None else None
+    return too_many(allowed, until, now) if until is not None else None
 
 
 async def grant(connection: Connection, kind: str, who: str, until: datetime) -> None:

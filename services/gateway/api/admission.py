@@ -42,8 +42,7 @@ async def admitted(
             per_minute = caller.requests_per_minute
             over = await deps.limits.hit_own(per_minute, key=str(caller.subject))
         if over is not None:
-            policy = f'"{over.name}";q={over.quota};w={over.window_seconds}'
-            raise fault.too_many(policy, over.retry_after)
+            raise fault.too_many(over)
     return caller
 
 

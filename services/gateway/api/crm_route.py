@@ -28,6 +28,7 @@ CODES: Final[Mapping[int, str]] = {
     422: INVALID,
     429: "RATE_LIMIT_EXCEEDED",
 }
+MESSAGES: Final[Mapping[int, str]] = {401: "Invalid token", 429: "Too Many Requests"}
 Refusal: TypeAlias = Refused | HTTPException | RequestValidationError
 
 
@@ -85,8 +86,8 @@ def _said(request: Request, error: Refusal, status: int) -> tuple[int, str, dict
             return 409, str(error), {"reason": "ACTS_ELSEWHERE"}
         case ScopeMissing(scope=scope):
             return 403, f"Required roles: {', '.join(_roles_with(scope))}", {}
-        case _ if status == HTTPStatus.UNAUTHORIZED:
-            return status, "Invalid token", {}
+        case _ if status in MESSAGES:
+            return status, MESSAGES[status], {}
         case _ if status == HTTPStatus.NOT_FOUND:
             return status, f"User not found: {request.path_params.get('user_id', '')}", {}
         case _:

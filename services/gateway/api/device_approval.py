@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from libs.errors import TooManyRequests
 from libs.http.auth import public
+from libs.http.rate_limits import too_many_headers
 from services.gateway.api.api_keys import TENANT
 from services.gateway.api.device_page import Asks, answer_page, code_page, done_page
 from services.gateway.api.form import BadForm, form_of
@@ -21,7 +22,7 @@ from services.gateway.api.public_url import base_of, host_of
 from services.gateway.deps import Deps, Gateway
 from services.gateway.domain.device_grant import LIFETIME, AnsweredAlready, read_code, shown_code
 from services.gateway.handlers.device_answer import Manager, WhichTenant, answer
-from services.gateway.handlers.device_grant import TooManyCodes, Waiting, find
+from services.gateway.handlers.device_grant import Waiting, find
 from services.gateway.handlers.login import LoginFailed
 
 router = APIRouter(tags=["oauth"], dependencies=[Depends(public)])
@@ -88,8 +89,8 @@ async def take_answer(request: Request, gateway: Gateway) -> Response:
         code = read_code(form.get("user_code", ""))
         address = address_of(request, gateway)
         waiting = await find(gateway.identity, code, address=address, browser=visit.nonce)
-    except TooManyCodes as no:
-        return _later(visit, no.retry_after)
+    except TooManyRequests as no:
+        return _later(visit, no)
     if waiting is None or code is None:
         return visit.code_again(UNKNOWN, INVALID)
     asks = _asks(waiting, code)
@@ -105,7 +106,7 @@ async def _answered(
     try:
         tenant = await answer(visit.gateway.identity, waiting, _manager(visit, form), allow=allow)
     except TooManyRequests as no:
-        return _later(visit, no.retry_after_seconds)
+        return _later(visit, no)
     except LoginFailed:
         return _again(visit, asks, login, WRONG)
     except WhichTenant as no:
@@ -155,7 +156,7 @@ def _again(
     return visit.page(html, INVALID)
 
 
-def _later(visit: _Visit, seconds: int) -> Response:
+def _later(visit: _Visit, no: TooManyRequests) -> Response:
     response = visit.code_again(TOO_MANY, HTTPStatus.TOO_MANY_REQUESTS)
-    response.headers["Retry-After"] = str(seconds)
+    response.headers.update(too_many_headers(no.retry_after_seconds, no.limit))
     return response

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
-from services.gateway.adapters.limits import Left
+from libs.http.rate_limits import rate_limit_headers, too_many_headers
+from services.gateway.adapters.limits import Exceeded, Left
 from services.gateway.domain.door import Shape
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -168,19 +169,14 @@ def another_request() -> Fault:
 
 def rate_limit(left: Left) -> dict[str, str]:
     """What is left of a rate limit, in the fields of draft-ietf-httpapi-ratelimit-headers."""
-    return {
-        "RateLimit-Policy": f'"{left.name}";q={left.quota};w={left.window_seconds}',
-        "RateLimit": f'"{left.name}";r={left.remaining};t={left.reset_seconds}',
-    }
+    return rate_limit_headers(
+        left.limit, remaining=left.remaining, reset_seconds=left.reset_seconds
+    )
 
 
-def too_many(policy: str, retry_after: int) -> Fault:
-    """A rate limit is used up; `policy` is the `RateLimit-Policy` with the name first."""
-    headers = {
-        "Retry-After": str(retry_after),
-        "RateLimit-Policy": policy,
-        "RateLimit": f"{policy.partition(';')[0]};r=0;t={retry_after}",
-    }
+def too_many(over: Exceeded) -> Fault:
+    """A rate limit is used up."""
+    headers = too_many_headers(over.retry_after, over.limit)
     return Fault(429, "TooManyRequests", "Too many requests, try again later", headers)
 
 

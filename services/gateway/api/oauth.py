@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from libs.http.auth import public
+from libs.http.rate_limits import too_many_headers
 from services.gateway.api.form import BadForm, form_of
 from services.gateway.api.login import access_of
 from services.gateway.api.one_time_code import address_of
@@ -187,7 +188,7 @@ async def _spared(gateway: Deps, request: Request, no: No) -> No:
 async def _counted(gateway: Deps, request: Request, what: str) -> None:
     address = address_of(request, gateway)
     if over := await gateway.limits.hit(Limit.LOGIN, key=what, address=address):
-        raise No(LATER, 429, {"Retry-After": str(over.retry_after)})
+        raise No(LATER, 429, too_many_headers(over.retry_after, over.limit))
 
 
 def _tokens(gateway: Deps, logged_in: LoggedIn) -> Response:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, StringConstraints
 
 from libs.http.auth import public
+from libs.http.rate_limits import too_many_headers
 from services.gateway.api.peer import peer_of
 from services.gateway.api.shop_route import ShopRoute
 from services.gateway.deps import Gateway
@@ -52,9 +53,8 @@ async def request_otp(
         gateway.code_desk, asked.phone, address=address_of(request, gateway)
     )
     if isinstance(delivery, TooMany):
-        raise HTTPException(
-            429, TOO_MANY_REQUESTS, headers={"Retry-After": str(delivery.retry_after)}
-        )
+        headers = too_many_headers(delivery.retry_after, delivery.limit)
+        raise HTTPException(429, TOO_MANY_REQUESTS, headers=headers)
     return _said(delivery)
 
 

@@ -14,6 +14,8 @@ from enum import StrEnum
 from math import ceil
 from typing import Final, TypeAlias
 
+from libs.errors import RateLimit
+
 LIFETIME: Final = timedelta(seconds=300)
 DIGITS: Final = 6
 
@@ -24,6 +26,12 @@ class Allowance:
 
     most: int
     window: timedelta
+
+    @property
+    def limit(self) -> RateLimit:
+        """As clients see it."""
+        seconds = int(self.window.total_seconds())
+        return RateLimit(name="one-time-code", quota=self.most, window_seconds=seconds)
 
 
 TRIES: Final = 3
@@ -68,6 +76,8 @@ class TooMany:
     """Too many tries or requests; in so many seconds (at least 1) there is room again."""
 
     retry_after: int
+    limit: RateLimit | None = None
+    """None if there is room for another code at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +122,10 @@ def judge(*, wrong: int | None, right: bool) -> Outcome:
     return Verified() if right else Wrong(remaining=TRIES - wrong - 1)
 
 
-def too_many(until: datetime, now: datetime) -> TooMany:
+def too_many(allowed: Allowance, until: datetime, now: datetime) -> TooMany:
     """The refusal that holds until `until`."""
-    return TooMany(retry_after=max(1, ceil((until - now).total_seconds())))
+    seconds = max(1, ceil((until - now).total_seconds()))
+    return TooMany(retry_after=seconds, limit=allowed.limit)
 
 
 def way_for(*, has_bot: bool, has_chat: bool, is_known: bool, is_demo: bool) -> Way:

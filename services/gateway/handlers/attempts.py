@@ -72,4 +72,4 @@ class Attempts:
 
 def _check(over: Exceeded | None) -> None:
     if over is not None:
-        raise TooManyRequests(retry_after_seconds=over.retry_after)
+        raise TooManyRequests(retry_after_seconds=over.retry_after, limit=over.limit)

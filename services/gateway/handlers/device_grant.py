@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from contracts.gateway import AccountId, GatewayEvent, LoginRefused
-from libs.errors import Refused, Unavailable
+from libs.errors import RateLimit, TooManyRequests, Unavailable
 from libs.eventsourcing.log import Cause
 from libs.eventsourcing.store import Fact, new_event_id
 from services.gateway.adapters import device_grants, tries
@@ -40,14 +40,6 @@ WRONG_OF_BROWSER: Final = "device code by browser"
 ATTEMPTS: Final = 5
 REFUSALS: Final = UUID("a2c7b1f0-6d0c-5f6e-8b57-1f2b9f0c7d33")
 """The namespace of the ids of refused codes."""
-
-
-class TooManyCodes(Refused):
-    """Too many codes were tried from here that nobody shows."""
-
-    def __init__(self, retry_after: int) -> None:
-        super().__init__()
-        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +109,7 @@ async def find(
     """The device that shows this code; None if none does (any more), or it is no code.
 
     A wrong one costs a try of the network address and of the `browser`, which is known by a random
-    text. Raises TooManyCodes, Unavailable.
+    text. Raises TooManyRequests, Unavailable.
     """
     now, network = identity.clock(), network_of(address)
     who = identity.seal.digest("network address", network)
@@ -128,7 +120,9 @@ async def find(
     for kind, whose, most in counted:
         over = await tries.take(identity.pool, kind, whose, most=most, window=WRONG_WINDOW, now=now)
         if over is not None:
-            raise TooManyCodes(over)
+            seconds = int(WRONG_WINDOW.total_seconds())
+            limit = RateLimit(name="device-code", quota=most, window_seconds=seconds)
+            raise TooManyRequests(retry_after_seconds=over, limit=limit)
     shown = identity.seal.digest("user code", user_code or "")
     grant = await device_grants.waiting(identity.pool, shown, now)
     if grant is None or user_code is None:

@@ -45,6 +45,12 @@ class Body(BaseModel):
     left_out: Annotated[int, Field(gt=100)] = 5
 
 
+class Named(BaseModel):
+    day: date
+    email: EmailStr | None = None
+    phoneNumber: str | None = None  # noqa: N815 - as the shop's Mini App spells it
+
+
 def app(
     *,
     answer: int = 404,
@@ -136,6 +142,20 @@ async def test_a_write_that_changes_what_another_sees_fails() -> None:
     async with client_of(made := shared(status=422)) as stranger:
         with pytest.raises(AssertionError, match="POST /notes: 422"):
             await walk(stranger, made.openapi(), [])
+
+
+async def test_each_person_is_named_once_wherever_a_body_has_a_field_for_them() -> None:
+    made, named = FastAPI(), []
+
+    @made.post("/people")
+    async def post(who: Named) -> None:
+        named.append(who.email or who.phoneNumber)
+
+    people = [{"phone": "+77010000001"}, {"email": "anna@x.example"}, {"username": "anna"}]
+    async with client_of(made) as stranger:
+        await assert_writes_change_nothing_of_others(stranger, made.openapi(), [], people=people)
+
+    assert named == ["+77010000001", "anna@x.example"]
 
 
 async def test_a_sample_is_what_the_schema_of_an_app_accepts() -> None:

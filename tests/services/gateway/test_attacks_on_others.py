@@ -23,7 +23,7 @@ from libs.testing.routes import (
     routes_of,
 )
 from services.gateway.domain.doors import DOORS
-from services.gateway.domain.person import email
+from services.gateway.domain.person import Person, email
 from services.gateway.domain.realm import Place, Realm, Role, scopes_of
 from services.gateway.domain.shop import place_of
 from services.gateway.handlers import key as keys
@@ -37,6 +37,9 @@ from tests.services.gateway.api.inside import (
     PASSWORD,
     SCALES,
     House,
+    bearer,
+    claims_of,
+    crm_user,
     demo_on,
     some_email,
     some_name,
@@ -72,6 +75,8 @@ class Table:
     sessions: list[str] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
     owners: list[AsyncClient] = field(default_factory=list)
+    boss: AsyncClient = field(init=False)
+    victims: list[tuple[Person, Place]] = field(default_factory=list)
 
     async def registered(self) -> Profile:
         """Somebody who registered at the scales."""
@@ -102,15 +107,42 @@ class Table:
         )
         return await profile(identity, account_id), place_of(shop.tenant)
 
-    async def owner(self, who: Profile, place: Place) -> None:
+    async def owner(self, who: Profile, place: Place, *, logs_in: bool = True) -> None:
         """Somebody is in, and what is known of them is nobody else's business."""
         into, headers = await self.demo.inside(who, place, device=f"till of {who.account_id}")
         client = await self.stack.enter_async_context(self.demo.another_client(headers))
         self.owners.append(client)
         self.sessions.append(str(into.session_id))
         person = who.person
+        if logs_in:
+            self.victims.append((person, place))
         known = (person.email, person.phone, person.username, who.account_id, into.session_id)
         self.secrets += [str(one) for one in known if one]
+
+    async def logins(self) -> list[tuple[str, ...]]:
+        """Everybody logs in once more: as whom, what they may where, and the shops they are of."""
+        return [await self._login(person, place) for person, place in self.victims]
+
+    async def _login(self, person: Person, place: Place) -> tuple[str, ...]:
+        async with self.demo.another_client() as client:
+            if place.realm == Realm.SHOP:
+                phone = {"phone": person.phone}
+                code = (await client.post("/api/auth/request-otp", json=phone)).json()["otp"]
+                shown = phone | {"otp_code": code}
+                answer = await client.post("/api/auth/verify-otp", json=shown)
+            elif place.realm == Realm.KIOSK:
+                known = {"username": person.username, "password": PASSWORD}
+                answer = await client.post("/api/v1/auth/login", json=known)
+            else:
+                known = {"username": person.email, "password": PASSWORD}
+                path = "/auth/login" if place.realm == Realm.SCALES else "/api/v1/auth/token"
+                answer = await client.post(path, data=known)
+            assert answer.status_code == 200, (place, answer.text)
+            token = answer.json()["access_token"]
+            shops = (await client.get("/api/auth/shops", headers=bearer(token))).json()
+        mine = [one["tenant"] for one in shops.get("items", []) if not one["invited"]]
+        said = claims_of(self.demo.deps, token)
+        return said.subject, said.kind, said.tenant, *sorted(said.scopes), *mine
 
     async def stranger(self, who: Profile, place: Place) -> AsyncClient:
         """A client of somebody who owns nothing of that."""
@@ -136,12 +168,14 @@ class Table:
         demo = self.demo
         anna = await self.registered()
         await self.owner(anna, SCALES)
-        await self.owner(await self.bridge_of(anna), SCALES)
+        await self.owner(await self.bridge_of(anna), SCALES, logs_in=False)
         bella, shop = await self.shop("Тайные розы")
         await self.owner(bella, shop)
         for place, role in ((CRM, "ADMIN"), (CRM, "ENGINEER"), (KIOSKS, "superadmin")):
             who = await demo.somebody(Role(place, role), username=some_name(), name="Ольга")
             await self.owner(who, place)
+            if role == "ADMIN":
+                self.boss = self.owners[-1]
             uuid_or_number = who.account_id if place == CRM else who.number
             self.people[place.realm] = str(uuid_or_number)
             self.foreign["username"] = str(who.person.username)
@@ -174,6 +208,11 @@ async def of_shop(table: Table) -> tuple[Profile, Place]:
     return await table.shop("Мои розы")
 
 
+async def florist(table: Table) -> tuple[Profile, Place]:
+    _, place = await table.shop("Мои розы")
+    return await table.demo.somebody(Role(place, "florist"), phone=some_phone()), place
+
+
 def with_role(place: Place, role: str) -> Any:
     async def made(table: Table) -> tuple[Profile, Place]:
         return await table.demo.somebody(Role(place, role), username=some_name()), place
@@ -182,13 +221,17 @@ def with_role(place: Place, role: str) -> Any:
     return made
 
 
+SUPERVISOR: Final = with_role(CRM, "SUPERVISOR")
+"""Who may read who the users of the crm are, and change none."""
 STRANGERS = pytest.mark.parametrize(
     "stranger",
     [
         of_scales,
         bridge,
         of_shop,
+        florist,
         with_role(CRM, "ENGINEER"),
+        SUPERVISOR,
         with_role(KIOSKS, "staff"),
         with_role(KIOSKS, "kiosk"),
     ],
@@ -221,8 +264,17 @@ BODIES: Final = {
     for door in DOORS
 }
 """Bodies that would do the most."""
-LAST_LOGINS: Final = [("GET", "/crm/api/v1/users"), ("GET", "/kiosk/api/v1/users/")]
+CRM_USERS: Final = ("GET", "/crm/api/v1/users")
+LAST_LOGINS: Final = [
+    CRM_USERS,
+    ("GET", "/crm/api/v1/users/supervisors"),
+    ("GET", "/kiosk/api/v1/users/"),
+]
 """Where their administrators see when a stranger of the same realm logged in."""
+
+
+INVITED: Final = [("GET", f"{door.prefix}/api/auth/shops") for door in DOORS]
+"""Where people see who would like to have them."""
 
 
 @STRANGERS
@@ -250,23 +302,38 @@ async def test_nothing_of_others_is_shown_or_changed(table: Table, stranger: Any
             )
         }
     assert walked == with_ids
+    shown = [CRM_USERS] if stranger is SUPERVISOR else []
     lists = await assert_lists_hold_nothing(
-        client, document, table.secrets, statuses=(200, *REFUSED)
+        client, document, table.secrets, statuses=(200, *REFUSED), except_for=shown
     )
+    before, newcomer = await table.logins(), some_email()
+    people = [named(person) for person, _ in table.victims] + [{"email": newcomer}]
     written = await assert_writes_change_nothing_of_others(
         client,
         document,
         table.owners,
         bodies=BODIES,
-        except_for=LAST_LOGINS if place in (CRM, KIOSKS) else [],
+        people=people,
+        except_for=[*INVITED, *(LAST_LOGINS if place in (CRM, KIOSKS) else [])],
         statuses=(200, 201, 204, 400, *REFUSED, 409, 422, 429, 503),
         settle=table.demo.catch_up,
     )
 
     every = {(one.method, one.path) for one in routes_of(document)}
-    assert {*walked, *lists, *written} == every
+    assert {*walked, *lists, *shown, *written} == every
+    assert await table.logins() == before
+    taken = [newcomer] if place == CRM else [newcomer, str(who.person.email or newcomer)]
+    for address in {*taken}:
+        made = await table.boss.post("/crm/api/v1/users", json=crm_user(email=address))
+        assert made.status_code == 201, made.text
     for owner in table.owners:
         assert (await owner.get("/api/v1/sessions")).status_code == 200
+
+
+def named(person: Person) -> dict[str, str]:
+    """The fields of bodies that say who is meant."""
+    known = {"phone": person.phone, "email": person.email, "username": person.username}
+    return {name: value for name, value in known.items() if value}
 
 
 def test_what_somebody_may_be_by_registering_opens_one_door_only() -> None:

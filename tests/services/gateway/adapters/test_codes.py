@@ -232,7 +232,7 @@ async def test_ten_requests_a_minute_of_a_phone_from_one_network(desk: Desk) -> 
     requests = [desk.request(OTHER, address=eve) for _ in range(REQUESTS.most)]
     assert set(await asyncio.gather(*requests)) == {None}
 
-    assert await desk.request(OTHER, address=eve) == TooMany(retry_after=60)
+    assert await desk.request(OTHER, address=eve) == TooMany(retry_after=60, limit=REQUESTS.limit)
     assert await desk.log_in(some_address()) == Verified()
     desk.clock.advance(seconds=60)
     assert await desk.request(address=eve) is None

@@ -6,7 +6,7 @@ import pytest
 from limits.aio.storage import MemoryStorage
 from structlog.testing import capture_logs
 
-from libs.errors import Unavailable
+from libs.errors import RateLimit, Unavailable
 from services.gateway.adapters.limits import Limits
 from services.gateway.domain.door import Limit
 
@@ -36,8 +36,8 @@ async def test_one_request_too_many_is_refused_with_when_to_come_back(
     assert {await hit(one) for one in requests.split()} == {None}
     refused = await hit(over)
     assert refused is not None
-    assert (refused.name, refused.window_seconds) == ("dashboard", window)
-    assert f"{refused.quota}/hour" in limit
+    assert (refused.limit.name, refused.limit.window_seconds) == ("dashboard", window)
+    assert f"{refused.limit.quota}/hour" in limit
     assert 1 <= refused.retry_after <= 2 * window
 
 
@@ -78,4 +78,4 @@ async def test_a_key_may_have_a_limit_of_its_own_wherever_it_is_used() -> None:
 
     assert anna[:2] == others == [None, None]
     assert anna[2] is not None
-    assert (anna[2].name, anna[2].quota, anna[2].window_seconds) == ("own", 2, 60)
+    assert anna[2].limit == RateLimit(name="own", quota=2, window_seconds=60)

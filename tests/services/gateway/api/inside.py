@@ -4,6 +4,7 @@ Nothing projects but in `projecting`: see `catch_up`.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -235,6 +236,17 @@ def crm_error(answer: Response) -> tuple[int, str]:
     assert answer.json().keys() == {"error"}
     assert answer.json()["error"].keys() == {"code", "message", "details"}
     return answer.status_code, answer.json()["error"]["code"]
+
+
+def limit_of(answer: Response) -> str:
+    """The name of the limit that a 429 says is used up, and until when."""
+    policy, seconds = answer.headers["RateLimit-Policy"], int(answer.headers["Retry-After"])
+    found = re.fullmatch(r'"([a-z-]+)";q=[1-9][0-9]*;w=[1-9][0-9]*', policy)
+    assert answer.status_code == 429
+    assert found is not None, policy
+    assert seconds >= 1
+    assert answer.headers["RateLimit"] == f'"{found[1]}";r=0;t={seconds}'
+    return found[1]
 
 
 def kiosk_error(answer: Response) -> tuple[int, str]:

@@ -26,7 +26,7 @@ from services.gateway.domain.one_time_code import (
 )
 from services.gateway.handlers.one_time_code import verify_code
 from tests.services.gateway.adapters.bot_api import TOKEN
-from tests.services.gateway.api.inside import client_of, gateway_on
+from tests.services.gateway.api.inside import client_of, gateway_on, limit_of
 from tests.services.gateway.api.shop_door import AUTH, Door, Someone
 from tests.services.gateway.code_desk import BOT_NAME, some_phone
 from tests.services.gateway.conftest import gateway_settings
@@ -170,7 +170,8 @@ async def test_too_many_requests_send_nothing_and_are_said_in_the_words_the_page
     assert [answer.status_code for answer in answers] == [201] * 10 + [429]
     assert len(door.api.messages) == 10
     assert "Too many requests" in answers[-1].json()["detail"]
-    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
+    assert limit_of(answers[-1]) == "one-time-code"
+    assert int(answers[-1].headers["Retry-After"]) <= 60
 
 
 def wrong(code: str) -> str:

@@ -30,6 +30,7 @@ from services.gateway.domain.one_time_code import (
     CONFIRMATIONS,
     DAILY_OF_KNOWN,
     DAILY_OF_STRANGERS,
+    REQUESTS,
     TRIES,
     Way,
     is_code,
@@ -199,8 +200,8 @@ def test_a_code_has_six_plain_digits(text: str) -> None:
 
 
 def test_a_refusal_for_too_many_tries_says_when_to_come_back() -> None:
-    assert too_many(NOW + timedelta(seconds=1.2), NOW).retry_after == 2
-    assert too_many(NOW, NOW).retry_after == 1
+    assert too_many(REQUESTS, NOW + timedelta(seconds=1.2), NOW).retry_after == 2
+    assert too_many(REQUESTS, NOW, NOW).retry_after == 1
 
 
 def test_in_a_day_which_touches_two_windows_a_phone_is_guessed_less_than_a_hundred_times() -> None:
