@@ -203,7 +203,7 @@ async def failed(
 ) -> None:
     """It is to be tried again, or not until somebody says so."""
     ours = (*_which(reaction, arrival), arrival.claimed_until)
-    await connection.execute(_FAILED, *ours, retry_at, error, parked_at)
+    await connection.execute(_FAILED, *ours, retry_at, error.replace("\0", ""), parked_at)
 
 
 async def retry(connection: Any, reaction: str, tenant: str, event_id: UUID) -> bool:

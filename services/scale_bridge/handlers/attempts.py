@@ -91,13 +91,13 @@ class Attempts:
                 next_ = after(fault, attempts=tried, left_seconds=self.left, chance=chance)
                 if self.is_probe or not isinstance(next_, Again):
                     raise
-                await asyncio.sleep(next_.after_seconds)
+                await self.gear.sleep(next_.after_seconds)
 
     async def _once(self, exchange: Callable[[], Awaitable[Answer]]) -> Answer:
         wait = await self.gear.pace.reserve(self.endpoint)
         if self.left <= wait:
             raise Timeout
-        await asyncio.sleep(wait)
+        await self.gear.sleep(wait)
         self.begun += 1
         await self.told.begun(self.begun)
         try:

@@ -1,6 +1,7 @@
 """An operation on a scale as whoever does it needs it: nothing of tenants, logs or databases."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -94,7 +95,7 @@ class Gear:
     """What it is done with. `chance` is a random number from 0 to 1.
 
     `wait_seconds` is how long to wait for a scale that is spoken to by others. Without `read_back`
-    an upload is over when the scale confirms it.
+    an upload is over when the scale confirms it. `sleep` lets so many seconds pass.
     """
 
     driver: Driver
@@ -104,6 +105,7 @@ class Gear:
     policy: Policy
     holder: str
     chance: Callable[[], float]
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     wait_seconds: float = 5.0
     read_back: bool = True
 

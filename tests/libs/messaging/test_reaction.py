@@ -235,7 +235,7 @@ async def test_where_the_latest_wins_earlier_ones_are_not_done(deeds: Deeds) -> 
 
 
 async def test_what_fails_is_tried_again_then_parked_and_holds_others_up(deeds: Deeds) -> None:
-    deeds.fails = {1: [ValueError("poison")] * (TRIES + 1)}
+    deeds.fails = {1: [ValueError("poison\0")] * (TRIES + 1)}
     await deeds.arrive(1, 2)
     worker = deeds.reactor()
     await work_again_and_again(deeds, worker, TRIES + 3)

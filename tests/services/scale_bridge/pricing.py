@@ -6,10 +6,12 @@ from uuid import UUID, uuid4
 from httpx import AsyncClient
 
 from contracts.scale_bridge import OperationQueued
-from contracts.shop import EVENTS, PriceChanged, PriceId
+from contracts.shop import EVENTS, PRICES, PriceChanged, PriceId
 from libs.clock import utc_now
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.log import Cause, RecordedEvent
+from libs.messaging.parking import StoredRecord
+from libs.messaging.wire import encode_headers
 from services.scale_bridge.handlers import price
 from tests.services.scale_bridge.service import Service
 from tests.services.scale_bridge.usual import Usual
@@ -41,6 +43,13 @@ def recorded(change: PriceChanged, number: int) -> RecordedEvent:
         cause=Cause(tenant="demo", actor="office"),
         recorded_at=change.changed_at,
     )
+
+
+def record(event: RecordedEvent) -> StoredRecord:
+    """The fact as Kafka carries it, in the order of positions."""
+    at = event.position
+    headers = encode_headers("shop", event, at, at - 1)
+    return StoredRecord(PRICES, 0, at - 1, event.stream.encode(), event.data, headers)
 
 
 async def announce(service: Service, change: PriceChanged, trace: str | None = None) -> int:

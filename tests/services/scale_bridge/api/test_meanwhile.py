@@ -111,6 +111,8 @@ OPERATIONS: list[tuple[str, dict[str, Any]]] = [
     *((kind, {}) for kind in ("fetch", "refresh", "verify", "upload")),
     ("upload", {"full": True}),
 ]
+REPLACING = [one for one in OPERATIONS if one[0] in ("fetch", "refresh") or one[1]]
+"""Those that may put another catalogue, or the whole of it, in the place of one."""
 
 
 @pytest.mark.parametrize("stage", [waiting, under_way], ids=["waiting", "under way"])
@@ -121,6 +123,22 @@ async def test_no_edit_is_lost_by_an_operation(
     """(R7, R8, R13)"""
     async with stage(database, kind, **more) as device:
         assert {answer.status_code for answer in await edited(device)} == {200, 204}
+
+
+@pytest.mark.parametrize("stage", [waiting, under_way], ids=["waiting", "under way"])
+@pytest.mark.parametrize(("kind", "more"), REPLACING, ids=str)
+async def test_no_price_of_the_shop_is_lost_by_an_operation(
+    database: str, stage: Callable[..., Any], kind: str, more: dict[str, Any]
+) -> None:
+    """(R7, SCL-16) Neither of a product that people edit meanwhile nor of another."""
+    async with stage(database, kind, **more) as device:
+        await edited(device)
+        for article in (52, 54):
+            assert await announce(device.service, changed(77_700, article=article)) == 1
+        taken = await device.service.events(PriceTaken)
+        assert {one.plu for one in taken} == {"3", "5"}
+    shown = {item["code"]: item["price"] for item in device.scale.base.products}
+    assert (shown[52], shown[54]) == (777.0, 777.0)
 
 
 async def test_an_edit_before_a_fetch_gives_way_to_the_scale(database: str) -> None:

@@ -2,24 +2,27 @@
 how often the scale is connected to for it (R3, R6)."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from contracts.scale_bridge import DeviceId, OperationId
 from libs.postgres.pool import Pool
-from libs.testing.clock import Clock
+from libs.testing.clock import Clock, Seconds
 from services.scale_bridge.adapters.driver import Driver
 from services.scale_bridge.adapters.local_turns import LocalCircuits, LocalTurns
-from services.scale_bridge.adapters.pace import LocalPace, Pace
+from services.scale_bridge.adapters.pace import CONNECTION_SECONDS, LocalPace, Pace
 from services.scale_bridge.adapters.simulator.server import Simulator
 from services.scale_bridge.adapters.wire import Step
 from services.scale_bridge.domain import wording
 from services.scale_bridge.domain.address import Policy
 from services.scale_bridge.domain.breaker import Rules
 from services.scale_bridge.domain.operation_commands import Kind, Outcome
-from services.scale_bridge.handlers.errand import Errand, Gear
+from services.scale_bridge.handlers.errand import Errand, Gear, Pacing
 from services.scale_bridge.handlers.perform import perform
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, priced
 from tests.services.scale_bridge.remote import BRIDGE
@@ -53,8 +56,10 @@ class Bench:
 
     driver: Driver
     clock: Clock = field(default_factory=Clock)
-    pace: Counted = field(default_factory=Counted)
+    pace: Pacing = field(default_factory=Counted)
     failures: int = 99
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    turns: LocalTurns = field(default_factory=LocalTurns)
 
     def __post_init__(self) -> None:
         self.circuits = LocalCircuits(Rules(failures=self.failures), self.clock)
@@ -74,16 +79,18 @@ class Bench:
         }
         gear = Gear(
             driver=self.driver,
-            turns=LocalTurns(),
+            turns=self.turns,
             circuits=self.circuits,
             pace=self.pace,
             policy=Policy(special=True),
             holder="test",
             chance=lambda: 0.0,
+            sleep=self.sleep,
         )
         return await perform(gear, Errand(**(given | different)), Listener())
 
 
+NOT_WHAT_IS_STORED = "Весы показывают не то, что сохранено."
 WAYS: list[tuple[tuple[str, ...], Outcome, str, str]] = [
     (("off",), Outcome.FAILED, "Unreachable", wording.sentence("Unreachable")),
     (("idle",), Outcome.FAILED, "Disconnected", wording.sentence("Disconnected")),
@@ -111,18 +118,43 @@ WAYS: list[tuple[tuple[str, ...], Outcome, str, str]] = [
     (("rst:13/03*1", "lie"), Outcome.FAILED, "NotShown", wording.CONFIRMED_NOT_SHOWN),
     (("rst:14",), Outcome.DONE, "", ""),
 ]
+"""By faults of the scale, how something is sent to it."""
+ON_READING: list[tuple[str, str]] = [
+    ("off", "Unreachable"),
+    ("idle", "Disconnected"),
+    ("pw", "WrongPassword"),
+    ("busy", "ScaleBusy"),
+    ("rst:14", "Disconnected"),
+    ("rst:15", "Disconnected"),
+    ("rst:12/06", "Disconnected"),
+    ("rst:12/03", "Disconnected"),
+    ("badhash", "BadCatalogue"),
+    ("badjson", "BadCatalogue"),
+]
+"""By a fault of the scale, how a reading of it fails: nothing was sent, whatever its stage."""
+ENDS: list[tuple[Kind, tuple[str, ...], Outcome, str, str]] = [
+    *((kind, *way) for kind in (Kind.UPLOAD, Kind.REFRESH) for way in WAYS),
+    *(
+        (kind, (fault,), Outcome.FAILED, code, wording.sentence(code))
+        for kind in (Kind.FETCH, Kind.VERIFY)
+        for fault, code in ON_READING
+    ),
+    (Kind.FETCH, ("rst:14*1",), Outcome.DONE, "", ""),
+    (Kind.VERIFY, ("rst:14*1",), Outcome.FAILED, "NotShown", NOT_WHAT_IS_STORED),
+    (Kind.VERIFY, (), Outcome.FAILED, "NotShown", NOT_WHAT_IS_STORED),
+]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: " ".join(way[0]))
+@pytest.mark.parametrize("end", ENDS, ids=lambda end: f"{end[0]} {' '.join(end[1])}")
 async def test_no_text_says_more_than_is_known(
-    driver: Driver, way: tuple[tuple[str, ...], Outcome, str, str]
+    driver: Driver, end: tuple[Kind, tuple[str, ...], Outcome, str, str]
 ) -> None:
-    faults, *expected = way
+    kind, faults, *expected = end
     async with a_scale(4) as scale:
         scale.faults.set(faults)
         if "off" in faults:
             await scale.power_cut()
-        done = await Bench(driver).do(scale)
+        done = await Bench(driver).do(scale, kind)
         frames = list(scale.transcript.frames)
 
     assert [done.outcome, done.code, done.detail] == expected
@@ -135,6 +167,7 @@ async def test_no_text_says_more_than_is_known(
     assert confirmed or "подтвердили" not in done.detail.replace("не подтвердили", "")
     assert was_read or "показывают" not in done.detail
     assert was_sent or "Данные отправлены" not in done.detail
+    assert was_sent or not done.doubtful
     assert done.doubtful or done.outcome is not Outcome.UNKNOWN
 
 
@@ -184,11 +217,84 @@ async def test_every_connection_to_a_scale_is_paced(
     driver: Driver, kind: Kind, faults: list[str]
 ) -> None:
     """(R3) First and repeated, to send, to read back, to find a culprit."""
-    bench = Bench(driver)
+    pace = Counted()
     async with a_scale(4, *faults) as scale:
-        await bench.do(scale, kind, diagnose=True)
+        await Bench(driver, pace=pace).do(scale, kind, diagnose=True)
 
-        assert scale.transcript.connections == bench.pace.reserved > 1
+        assert scale.transcript.connections == pace.reserved > 1
+
+
+class Dated:
+    """The driver, and when it began each exchange: by a clock that only waiting moves."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self.seconds = Seconds()
+        self.begun: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        self.seconds.advance(seconds)
+
+    def __getattr__(self, name: str) -> Any:
+        exchange = getattr(self._driver, name)
+
+        async def called(*given: Any, **named: Any) -> Any:
+            self.begun.append(self.seconds())
+            return await exchange(*given, **named)
+
+        return called
+
+
+def paced(driver: Driver, **more: Any) -> tuple[Bench, Dated]:
+    """A bench on which every wait is over at once, and what was done when."""
+    dated: Any = Dated(driver)
+    pace = LocalPace(CONNECTION_SECONDS, dated.seconds)
+    return Bench(dated, pace=pace, sleep=dated.sleep, **more), dated
+
+
+def assert_apart(dated: Dated, scale: Simulator) -> None:
+    """Every connection was made a second after the one before, or later."""
+    assert len(dated.begun) == scale.transcript.connections > 1
+    between = [later - one for one, later in pairwise(dated.begun)]
+    assert min(between) >= CONNECTION_SECONDS, between
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("fault", ["idle", "busy", "rst:13/03", "rst:14"])
+async def test_attempts_of_one_operation_are_a_second_apart(
+    driver: Driver, kind: Kind, fault: str
+) -> None:
+    """(R3) Also where the wait before another attempt is shorter."""
+    bench, dated = paced(driver)
+    async with a_scale(4, fault) as scale:
+        await bench.do(scale, kind)
+        await bench.do(scale, kind)
+        assert_apart(dated, scale)
+
+
+@pytest.mark.parametrize("kind", Kind)
+async def test_attempts_of_a_probing_operation_are_a_second_apart(
+    driver: Driver, kind: Kind
+) -> None:
+    """(R3, R6) The cool-down may be shorter than that, and a scale that answers is tried again."""
+    bench, dated = paced(driver, failures=1)
+    async with a_scale(4, "idle") as scale:
+        await bench.do(scale, kind)
+        scale.faults.set(["busy*2"])
+        bench.clock.advance(seconds=31)
+        await bench.do(scale, kind)
+        assert_apart(dated, scale)
+
+
+async def test_two_operations_at_once_are_a_second_apart(driver: Driver) -> None:
+    """(R3) The turn of one is over sooner than the other may connect."""
+    bench, dated = paced(driver)
+    async with a_scale(4) as scale:
+        kinds = enumerate((Kind.UPLOAD, Kind.FETCH))
+        both = (bench.do(scale, kind, operation_id=UUID(int=number)) for number, kind in kinds)
+        await asyncio.gather(*both)
+        assert_apart(dated, scale)
 
 
 async def test_connections_are_reserved_one_after_the_other_by_all_who_ask(pool: Pool) -> None:

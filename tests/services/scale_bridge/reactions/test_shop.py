@@ -11,11 +11,12 @@ from contracts.scale_bridge import PriceOverridden, PriceTaken, ProductEdited, P
 from libs.clock import utc_now
 from libs.eventsourcing.log import Cause
 from libs.eventsourcing.store import envelope
-from libs.messaging import inbox
+from libs.messaging import inbox, parking
+from libs.messaging.apply import apply
 from libs.messaging.reaction import intake
 from libs.testing.waiting import eventually
 from services.scale_bridge.adapters import prices
-from services.scale_bridge.bootstrap import reactor
+from services.scale_bridge.bootstrap import listener, reactor
 from services.scale_bridge.domain.price import major
 from services.scale_bridge.domain.product import BeyondModel
 from services.scale_bridge.handlers import price
@@ -27,6 +28,7 @@ from tests.services.scale_bridge.pricing import (
     by_price,
     changed,
     delivery,
+    record,
     recorded,
     remember,
     states,
@@ -127,6 +129,45 @@ async def test_a_price_that_cannot_be_shown_is_parked_not_lost(database: str) ->
         async with pool.acquire() as connection:
             assert await inbox.parked(connection, shop.NAME) == 1
         assert await service.events(ProductEdited) == []
+
+
+POISON: list[dict[str, Any]] = [
+    *({"currency": "RU\0"}, {"changed_by": "a\0"}, {"article": 2**63}, {"article": -(2**63) - 1}),
+    *({"amount": 2**63}, {"amount": 10**400}, {"amount": -1}),
+]
+"""What JSON carries and no column of ours, or no price, holds."""
+
+
+@pytest.mark.parametrize("wrong", POISON, ids=lambda wrong: str(wrong)[:30])
+async def test_a_price_that_cannot_be_stored_is_parked_whole_and_in_no_others_way(
+    database: str, wrong: dict[str, Any]
+) -> None:
+    """From its record on; by both of the shop's readers."""
+    async with open_device(database) as device:
+        service, now = device.service, {"at": utc_now()}
+        await service.caught_up()
+        pool, settings = service.deps.desk.pool, service.settings
+        changes = (changed(9_900, article=53), changed(**{"article": 50} | wrong), changed())
+        given = [record(recorded(one, n)) for n, one in enumerate(changes, 1)]
+        for work in (listener(settings, service.deps.desk), reactor(settings, service.deps.desk)):
+            work._clock = lambda: now["at"]
+            await apply(pool, work.intake._projection, given)
+            for _ in range(10):
+                now["at"] += timedelta(minutes=10)
+                await work.react()
+
+        await device.shows(123.45)
+        async with pool.acquire() as connection:
+            kept = await inbox.parked(connection, shop.NAME)
+            letters = await parking.list_parked(connection)
+        parked = [(one.projection, one.stream) for one in letters]
+        is_text = any(isinstance(value, str) for value in wrong.values())
+        both = sorted((f"inbox-{one}", "price-50") for one in (shop.NAME, shop.HEARD))
+        assert (kept, sorted(parked)) == ((0, both) if is_text else (1, []))
+        edits = await service.events(ProductEdited)
+        assert {one.plu for one in edits} == {"2"}
+        known = "SELECT array_agg(price_id ORDER BY article) FROM price"
+        assert await service.fetch_value(known) == [changes[2].price_id, changes[0].price_id]
 
 
 async def test_a_liar_gets_one_upload_for_each_fetch_and_is_failed(database: str) -> None:
