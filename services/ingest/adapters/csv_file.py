@@ -89,17 +89,29 @@ def _judged(rows: Iterator[tuple[int, list[str]]], survey: _Survey) -> Iterator[
     for number, texts in rows:
         cells: list[Cell] = [*texts]
         if not "".join(texts).isascii():
-            cells = [_cell(text, survey.form.encoding) for text in texts]
+            # Of one cell `В№1` may be meant; in a whole row something else is no UTF-8 then.
+            foreign = survey.form.encoding == _WINDOWS and _is_utf_8("\n".join(texts))
+            cells = [_cell(text, survey.form.encoding, foreign=foreign) for text in texts]
         if survey.form.torn and number == survey.last and texts:
             why = "may be torn: the file ends in it, without the end of the line"
             cells[-1] = Lost(why, "cut_short", texts[-1])
         yield number, tuple(cells)
 
 
-def _cell(text: str, encoding: str) -> Cell:
+def _is_utf_8(text: str) -> bool:
+    """Whether what was read as Windows-1251 makes sense in UTF-8, of which no byte is odd."""
+    try:
+        text.encode(_WINDOWS, "surrogateescape").decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _cell(text: str, encoding: str, *, foreign: bool) -> Cell:
     if _BYTES.search(text):
         return Lost(f"is damaged: it holds bytes that are no {_NAMES[encoding]}", _DAMAGE, text)
-    if encoding == _WINDOWS and _UTF_8_AS_WINDOWS.search(text):
+    foreign = foreign and not text.isascii()
+    if foreign or (encoding == _WINDOWS and _UTF_8_AS_WINDOWS.search(text)):
         own = text.encode(encoding).decode("utf-8", "surrogateescape")
         return Lost("is in UTF-8, but the file in Windows-1251", _DAMAGE, own)
     return text

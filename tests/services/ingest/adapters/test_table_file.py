@@ -161,6 +161,20 @@ async def test_a_cell_in_another_encoding_than_its_file_is_damaged(
     assert isinstance(rows[1][1][1], str)
 
 
+@pytest.mark.parametrize("text", ["№ 5", "Я", "«5»", "5 °", "—", "é", "🌻"])
+async def test_few_letters_of_utf_8_are_never_read_as_those_of_windows(
+    tmp_path: Path, text: str
+) -> None:
+    lines = "uuid;city;source\n" + f"1;{text};pwa\n" * 3
+    content = lines.encode() + "2;Переславль-Залесский;В№1\n".encode("cp1251")
+
+    _, *rows, last = (await read(file_with(tmp_path / f"{SHEET}.csv", content)))[SHEET]
+
+    foreign = Lost("is in UTF-8, but the file in Windows-1251", "damaged", text)
+    assert [cells for _, cells in rows] == [("1", foreign, "pwa")] * 3
+    assert last[1] == ("2", "Переславль-Залесский", "В№1")
+
+
 async def test_a_barcode_s_wrapper_needs_no_quotes(tmp_path: Path) -> None:
     _, *rows = (await read(csv(tmp_path, 'uuid;code\r\n1;="42"\r\n2;"=""42"""\r\n')))[SHEET]
 
