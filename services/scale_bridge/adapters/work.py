@@ -47,6 +47,7 @@ UPDATE work SET claimed_by = NULL, claimed_until = NULL, not_before = now() + $3
 WHERE tenant = $1 AND operation_id = $2
 """
 GONE: Final = "DELETE FROM work WHERE tenant = $1 AND operation_id = $2"
+OF_DEVICE: Final = "SELECT operation_id FROM work WHERE tenant = $1 AND device_id = $2"
 COUNT: Final = "SELECT count(*) FROM work"
 
 
@@ -113,6 +114,12 @@ class Work:
         """It has ended. Safe to repeat."""
         async with acquired(self._pool) as connection:
             await connection.execute(GONE, tenant, operation_id)
+
+    async def of_device(self, tenant: str, device_id: DeviceId) -> Sequence[OperationId]:
+        """What is to be done with a device, whether it was begun or not."""
+        async with acquired(self._pool) as connection:
+            rows = await connection.fetch(OF_DEVICE, tenant, device_id)
+        return [OperationId(UUID(str(row["operation_id"]))) for row in rows]
 
     async def count(self) -> int:
         """How many there are."""

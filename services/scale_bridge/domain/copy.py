@@ -108,6 +108,10 @@ def _edited(copy: Copy, command: Edit) -> list[ScaleBridgeEvent]:
         references=references(document, command.fields),
     )
     changed = [name for name in after if name not in before or not _same(before[name], after[name])]
+    if command.being_read:
+        # But for the PLU: the product is found by it again.
+        named = [name for name in command.fields if name in after and name != "pluNumber"]
+        changed = list(dict.fromkeys([*changed, *named]))
     if not changed:
         return []
     return [
@@ -163,7 +167,7 @@ def _reverted(copy: Copy, command: Revert) -> list[ScaleBridgeEvent]:
         raise RevisionUnknown
     if not copy.valid:
         raise NothingCached
-    if copy.document == command.document:
+    if copy.document == command.document and not command.being_read:
         return []
     too_much = list(beyond_model(command.document, command.limits, before=copy.shown))
     if too_much:

@@ -1,4 +1,8 @@
-"""What may be asked of the stored copy of a catalogue."""
+"""What may be asked of the stored copy of a catalogue.
+
+While the scale is `being_read`, what people want is an event even where the copy has it already:
+what is read may be something else, and gives way to it.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +25,7 @@ class TakeFetched:
     document: Document
     now: datetime
     changes: Sequence[ScaleBridgeEvent] = ()
+    being_read: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +42,7 @@ class Edit:
     edited_by: str
     now: datetime
     limits: Limits = PERMISSIVE
+    being_read: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +70,7 @@ class SetMessage:
     edited_by: str
     now: datetime
     limits: Limits = PERMISSIVE
+    being_read: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +81,7 @@ class DropMessage:
     message: str
     edited_by: str
     now: datetime
+    being_read: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +116,7 @@ class Revert:
     reverted_by: str
     now: datetime
     limits: Limits = PERMISSIVE
+    being_read: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

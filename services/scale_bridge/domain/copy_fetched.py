@@ -134,6 +134,7 @@ def _edit(change: ProductEdited, command: TakeFetched) -> Edit:
         source=change.source,
         edited_by=change.edited_by,
         now=command.now,
+        being_read=command.being_read,
     )
 
 
@@ -144,6 +145,7 @@ def _message(change: MessageEdited, command: TakeFetched) -> SetMessage | DropMe
             message=change.message,
             edited_by=change.edited_by,
             now=command.now,
+            being_read=command.being_read,
         )
     return SetMessage(
         device_id=command.device_id,
@@ -151,6 +153,7 @@ def _message(change: MessageEdited, command: TakeFetched) -> SetMessage | DropMe
         value=str(change.after.get("value", "")),
         edited_by=change.edited_by,
         now=command.now,
+        being_read=command.being_read,
     )
 
 

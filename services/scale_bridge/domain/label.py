@@ -106,7 +106,7 @@ def messages(
             after = _dropped(document, before, command)
         case _:
             assert_never(command)
-    if after is before:
+    if after is before and not command.being_read:
         return []
     return [
         MessageEdited(

@@ -17,6 +17,7 @@ from contracts.scale_bridge import (
     CatalogueFetched,
     CatalogueReverted,
     DeviceId,
+    OperationId,
     ScaleBridgeEvent,
 )
 from libs.errors import NotFound, Unavailable
@@ -25,11 +26,19 @@ from services.scale_bridge.adapters import contents, copies
 from services.scale_bridge.adapters.copies import Kept
 from services.scale_bridge.domain.catalogue import Document
 from services.scale_bridge.domain.copy import CATEGORY, RevisionUnknown, decide
-from services.scale_bridge.domain.copy_commands import CopyCommand, Revert, TakeFetched
+from services.scale_bridge.domain.copy_commands import (
+    CopyCommand,
+    DropMessage,
+    Edit,
+    Revert,
+    SetMessage,
+    TakeFetched,
+)
 from services.scale_bridge.domain.copy_fetched import CHANGES, EditedMeanwhile
 from services.scale_bridge.domain.copy_history import Copy, evolve
 from services.scale_bridge.domain.product import BadFields
 from services.scale_bridge.handlers.desk import Desk, Loaded
+from services.scale_bridge.handlers.reading import readings
 
 log = structlog.get_logger(__name__)
 
@@ -78,16 +87,29 @@ async def change(
     tenant = cause.tenant
     async with desk.remembered.turn(tenant, device_id):
         for _ in range(ATTEMPTS):
+            # First whether it is read: a reading that ends after this makes another version.
+            reading = await readings(desk, tenant, device_id)
             loaded = await load(desk, tenant, device_id)
             stream = f"{CATEGORY}-{device_id}"
             if command_id and (done := await desk.store.outcome_of(command_id, tenant, stream)):
                 return Changed(loaded.copy, [], done.token)
             made = await command(loaded.copy) if callable(command) else command
+            made = _beside(made, reading)
             try:
                 return await _decided(desk, device_id, loaded, made, cause, command_id)
             except VersionConflict:
                 continue
     raise Unavailable("catalogue")
+
+
+def _beside(command: CopyCommand, reading: frozenset[OperationId]) -> CopyCommand:
+    match command:
+        case TakeFetched():
+            return replace(command, being_read=bool(reading - {command.operation_id}))
+        case Edit() | SetMessage() | DropMessage() | Revert():
+            return replace(command, being_read=bool(reading))
+        case _:
+            return command
 
 
 async def changes_after(

@@ -163,6 +163,37 @@ async def test_a_fetch_answers_with_the_edit_that_came_meanwhile(database: str) 
         assert await device.is_listed_dirty() is True
 
 
+@pytest.mark.parametrize("waits", [True, False], ids=["waiting", "under way"])
+async def test_what_a_stale_copy_had_already_is_not_lost_by_a_fetch(
+    database: str, waits: bool
+) -> None:
+    async with open_device(database, base=a_base(6), reply_seconds=30) as device:
+        copy, base = await device.cached(), device.scale.base
+        fifth, text = copy["products"][4], copy["messages"][0]["value"]
+        base.products[4] = fifth | {"price": 5.0, "name": "Чужое"}
+        base.document["messages"][0]["value"] = "Чужой"
+        if waits:
+            another = "INSERT INTO lease VALUES ($1, 'another', now() + interval '2 s')"
+            await device.service.execute(another, str(endpoint(device.scale)))
+        requests = device.scale.transcript.count
+        device.scale.faults.set(["late:14:1.5"])
+        fetching = asyncio.create_task(device.fetch())
+        claimed = "SELECT count(*) FROM work WHERE claimed_by IS NOT NULL"
+        await eventually(lambda: device.service.fetch_value(claimed))
+        await eventually(lambda: waits or device.scale.transcript.count > requests)
+        answers = [
+            await device.patch(5, price=fifth["price"]),
+            await device.patch(5, name=fifth["name"], tare=0.1),
+            await set_text(device, 1, text),
+        ]
+        assert {answer.status_code for answer in answers} == {200}
+
+        document = await fetching
+        assert document["products"][4] == {**fifth, "tare": 0.1}
+        assert document["messages"] == copy["messages"]
+        assert await device.is_listed_dirty() is True
+
+
 async def test_a_revision_brought_back_during_a_fetch_stays(database: str) -> None:
     async with open_device(database, 6, reply_seconds=30) as device:
         await device.set_price(1, 5.0)

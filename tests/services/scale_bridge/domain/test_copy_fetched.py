@@ -1,6 +1,7 @@
 """Whatever was changed since a reading was ordered, in whatever order, and whatever was read: each
 change is made again on what was read, or nothing is changed at all (R7, R8)."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,10 +12,24 @@ from contracts.scale_bridge import CatalogueReverted, ProductEdited, ScaleBridge
 from libs.errors import Refused
 from services.scale_bridge.domain.catalogue import by_key
 from services.scale_bridge.domain.copy import catalogue_with
-from services.scale_bridge.domain.copy_commands import DropMessage, RefreshDates, SetMessage
+from services.scale_bridge.domain.copy_commands import (
+    DropMessage,
+    Edit,
+    RefreshDates,
+    Revert,
+    SetMessage,
+)
 from services.scale_bridge.domain.copy_fetched import EditedMeanwhile, set_by_people
 from services.scale_bridge.domain.product import BadFields
-from tests.services.scale_bridge.copies import a_product, edit, fetch, made, was_fetched
+from tests.services.scale_bridge.copies import (
+    FIRST,
+    a_product,
+    edit,
+    fetch,
+    made,
+    revert,
+    was_fetched,
+)
 
 PLUS = ("1", "2", "3", "4")
 STORED = {
@@ -43,7 +58,12 @@ texts = st.builds(
     st.sampled_from("abc"),
 )
 drops = st.builds(lambda number: made(DropMessage, message=str(number)), st.integers(1, 2))
-commands = st.lists(edits | texts | drops | st.just(made(RefreshDates)), max_size=8)
+by_people = st.builds(
+    lambda command, being_read: replace(command, being_read=being_read),
+    edits | texts | drops,
+    st.booleans(),
+)
+commands = st.lists(by_people | st.just(made(RefreshDates)), max_size=8)
 read_documents = st.fixed_dictionaries(
     {
         "products": st.lists(
@@ -127,6 +147,59 @@ def test_a_revision_that_was_brought_back_meanwhile_stays() -> None:
 
     after = aggregate.evolve(copy, doubted)
     assert (after.document, after.on_scale, after.dirty) == (STORED, "x", True)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["read once", "read twice"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        edit("1", price=10.0),
+        edit("1", price=11.0, name="a", shelfLife=5),
+        made(SetMessage, message="1", value="a"),
+        made(DropMessage, message="2"),
+        revert(1, "first"),
+    ],
+    ids=["a field", "fields", "a text", "no text", "a revision"],
+)
+def test_what_is_wanted_while_the_scale_is_read_stays_though_the_copy_had_it(
+    command: Any, again: bool
+) -> None:
+    stored = {**FIRST, "messages": [_text(1, "a"), {**_text(2, "b"), "deleted": True}]}
+    stored["products"] = [{**item, "name": "a"} for item in FIRST["products"]]
+    read = {
+        "products": [a_product(1, price=7, name="d", shelfLife=9), a_product(2)],
+        "messages": [_text(1, "d"), _text(2, "b")],
+    }
+    aggregate = catalogue_with({"first": stored, "read": read})
+    history: list[ScaleBridgeEvent] = [was_fetched(1)]
+    command = replace(command, being_read=True)
+    if isinstance(command, Revert):
+        command = replace(command, document=stored)
+    history += aggregate.decide(aggregate.state_after(history), command)
+    wanted = aggregate.state_after(history).document
+    readings = [("first", stored), ("read", read)] if again else [("read", read)]
+    for left, (content, document) in reversed([*enumerate(reversed(readings))]):
+        taking = replace(fetch(content, document), changes=tuple(history[1:]), being_read=left > 0)
+        history += aggregate.decide(aggregate.state_after(history), taking)
+
+    copy = aggregate.state_after(history)
+    assert copy.dirty
+    assert copy.document is not None
+    assert wanted is not None
+    if isinstance(command, Edit):
+        now, then = (by_key(one)["1"] for one in (copy.document, wanted))
+        assert {name: now[name] for name in command.fields} == {
+            name: then[name] for name in command.fields
+        }
+    elif isinstance(command, Revert):
+        assert copy.document == wanted
+    else:
+        place = int(command.message) - 1
+        assert copy.document["messages"][place] == wanted["messages"][place]
+
+
+def _text(number: int, value: str) -> dict[str, Any]:
+    return {"id": number, "value": value, "deleted": False}
 
 
 @pytest.mark.parametrize(
