@@ -113,7 +113,7 @@ class QuarantineDropped:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportUndone:
-    """An import was taken back: the scans it recorded count no longer, and are as if never told.
+    """An import was taken back: its scans count no longer, as if they had never been sent.
 
     `run_id` is the correlation id of the import. Each of its scans may be recorded once more.
     """

@@ -255,8 +255,8 @@ class OperationQueued:
 
     `kind` is fetch, upload, verify, probe or refresh (dates, then upload); `full` uploads replace
     the scale's products, others send what differs. `asked_by` is an account, or `schedule`, `heal`
-    or `price`. `catalogue_revision` is the last revision of the catalogue that whoever asked for
-    something to be read could know: later ones outlive the reading. None in events of old.
+    or `price`. `catalogue_revision` is the last revision of the catalogue that a caller who asks for
+    a reading could know: later ones outlive the reading. None in older events.
     """
 
     operation_id: OperationId
@@ -427,7 +427,7 @@ class BarcodeRule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BarcodeRulesSet:
-    """From now on somebody's labels of variable measure are read by these rules, and no others.
+    """From now on an owner's labels of variable measure are read by these rules, and no others.
 
     They are those of `set_by` alone; in a stream named after the tenant, where they once were,
     those of everybody in it. No prefix begins with another's.

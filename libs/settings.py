@@ -85,7 +85,7 @@ class Settings(BaseModel):
 
 
 class ServiceSettings(Settings):
-    """What every service must be told. A port of 0 means any free one.
+    """What every service needs to start. A port of 0 means any free one.
 
     The profile `test` is for suites that were written against another system: it answers on
     loopback only, because what is secret elsewhere is known to everybody there.

@@ -2,7 +2,7 @@
 
 All of them, from the standard's own file beside this one: the GS1 Barcode Syntax Dictionary, under
 the Apache licence, unchanged. A newer release replaces the file. Of its checks those are kept that
-notice a misread digit; what follows from others (countries, IBANs) is for whoever uses the value.
+notice a misread digit; others (countries, IBANs) are left to the code that uses the value.
 """
 
 import re

@@ -100,7 +100,7 @@ class TimedBody:
         try:
             message = await self._receive()
         except asyncio.CancelledError:
-            # Cut off; unless somebody else wants the task to end as well.
+            # Cut off; unless the task was also cancelled from elsewhere.
             if self._task is None and task is not None and task.uncancel() == 0:
                 raise BodyTooSlow from None
             raise

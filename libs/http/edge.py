@@ -51,10 +51,10 @@ class Edge:
 
     A sane `X-Request-Id` is kept, otherwise one is made; it is bound to the log lines and stands in
     the answer beside `X-Process-Time` (milliseconds until the answer began). The request's span
-    continues `traceparent`. A `Host` said twice is refused with 400, credentials said twice open
+    continues `traceparent`. A `Host` given twice is refused with 400, credentials given twice open
     nothing. A body beyond `max_body_bytes`, declared or sent, is refused with 413, one that stalls
     or trickles for longer than `body_timeout` allows with 408, one that breaks off with 400. An
-    exception nobody expected is logged once and answered with 500.
+    unexpected exception is logged once and answered with 500.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ def route_of(scope: MutableMapping[str, Any]) -> str:
 class BodyBroken(HTTPException):
     """400: the body ended before it was complete, or a chunk of it has no size.
 
-    Servers say the same of a client that went; then nobody hears it.
+    Servers report a client that went away the same way; then the answer reaches no one.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """What a request's head may say but once.
 
-Whoever reads the first of two and whoever reads the last must not see different callers or hosts.
+A program that reads the first of two and one that reads the last must not see different callers.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ class HostRepeated(HTTPException):
 
 
 def with_single_credentials(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-    """The headers (names in lower case); credentials that are said twice are joined (RFC 9110
+    """The headers (names in lower case); credentials that are given twice are joined (RFC 9110
     §5.3), and so open nothing."""
     said = list(headers)
     for name in CREDENTIALS:
@@ -35,5 +35,5 @@ def with_single_credentials(headers: Iterable[tuple[bytes, bytes]]) -> RawHeader
 
 
 def names_several_hosts(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether `Host` is said more than once, be it twice the same."""
+    """Whether `Host` is given more than once, be it twice the same."""
     return sum(name == HOST for name, _ in headers) > 1

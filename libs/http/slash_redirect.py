@@ -1,7 +1,7 @@
 """A path that is there with, or without, a slash at its end: the client is sent to it.
 
-Starlette's own redirect names the host that the request names, which whoever made the link may have
-chosen, or which a cache keeps for others. This one names a path alone.
+Starlette's own redirect names the host that the request names, which the author of the link may
+have chosen, or which a cache keeps for others. This one names a path alone.
 """
 
 from http import HTTPStatus

@@ -1,6 +1,6 @@
 """A few workers for many callers: the source that asks for the most waits the longest.
 
-Callers are told apart by their source, a network address for example, and the sources take turns.
+Callers are grouped by their source, a network address for example, and the sources take turns.
 So a crowd at one source makes the others wait for one of its callers, not for all of them.
 """
 

@@ -125,7 +125,7 @@ def _is(one: Any, kind: type[params.Param]) -> bool:
 def raw_requests(
     slots: Slots, number: int, credentials: Credentials, ids: Sequence[str] = ()
 ) -> Iterator[RawRequest]:
-    """So many requests: half of them by callers who may, the others by whoever says anything.
+    """So many requests: half of them by callers who may, half with made-up credentials.
 
     `ids` are good ones for parameters in paths.
     """
@@ -161,7 +161,7 @@ async def answer_of(
     async def receive() -> Any:
         if messages:
             return messages.pop()
-        # Whoever streams without end learns that nobody listens any more.
+        # An endless stream is ended by a client that goes away.
         await begun.wait()
         return {"type": f"{kind}.disconnect"}
 

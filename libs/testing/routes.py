@@ -1,6 +1,6 @@
 """Walk over all routes of an API as a caller who owns nothing there, by its own description.
 
-A stranger is somebody of another tenant, or a second account of the same one that registered
+A stranger is an account of another tenant, or a second account of the same one that registered
 itself.
 
 The routes come from the OpenAPI document, so a new route is walked without being listed anywhere.

@@ -47,7 +47,7 @@ NOT_FORWARDED: Final = HOP_BY_HOP | OURS
 OUR_FAMILIES: Final = (b"x-forwarded-", b"x-tenant-", b"x-internal-", b"x-auth-")
 
 SINGLE: Final = frozenset({b"content-type", b"range", b"referer", b"user-agent"})
-"""What has one value: said twice, a service may refuse it, or read another one than we did."""
+"""What has one value: given twice, a service may refuse it, or read another one than we did."""
 
 ANSWERED_BY_US: Final = HOP_BY_HOP | {b"server", b"date", b"x-request-id"}
 CORS: Final = b"access-control-"

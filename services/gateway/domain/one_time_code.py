@@ -2,7 +2,7 @@
 
 The rules are those of spec shop §2.2 as tightened by its S10. A code dies after `TRIES` wrong ones,
 from wherever they come, and asking for another gives that one new tries: a phone is never locked.
-So that nobody is let in by asking and guessing all day, wrong tries are also counted for the phone
+So that asking and guessing all day opens no account, wrong tries are also counted for the phone
 for a day, those from networks it never logged in from apart from the others: strangers use up no
 tries of the places where its owner is known. The two and what `CONFIRMATIONS` add stay below a
 hundred in any 24 hours, which may touch two windows: a chance of less than 10⁻⁴ a day.

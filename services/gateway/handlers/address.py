@@ -63,7 +63,7 @@ async def find(identity: Identity, address: Address) -> AccountId | None:
 
 
 async def owner_in(identity: Identity, address: Address, place: Place) -> AccountId | None:
-    """Whose address it is in a place. As much work whoever has it. Raises LogUnavailable."""
+    """Which account has an address in a place; as much work if none has. Raises LogUnavailable."""
     digests = [digest_of(identity.seal, address, at) for at in (place, None)]
     there, anywhere = await _owned(identity.store, digests)
     return there.account_id or anywhere.account_id

@@ -43,7 +43,7 @@ def nameless_quarantine_event(tenant_ns: UUID, value: object) -> UUID:
 def item_removal(tenant_ns: UUID, scan_id: ScanId) -> UUID:
     """The event id under which an item's removal is in the log, if it is: once, for ever.
 
-    Of an item that was told again after an import was undone it is `removal_of` that recording.
+    Of an item that was recorded again after an import was undone it is `removal_of` that recording.
     """
     return removal_of(scan_event(tenant_ns, scan_id))
 
@@ -59,7 +59,7 @@ def undone_import(tenant_ns: UUID, run_id: str) -> UUID:
 
 
 def next_recording(recording: UUID, run_id: str) -> UUID:
-    """The event id a scan gets that is told again after the import was undone that recorded it."""
+    """The event id of a scan that is recorded again after its import was undone."""
     return uuid5(recording, f"after import {run_id}")
 
 

@@ -143,7 +143,7 @@ def judge(reading: Reading, *, received_at: datetime, not_before: datetime) -> S
 
 
 def same_content(one: ScanRecorded, other: ScanRecorded) -> bool:
-    """Whether a device told the same twice.
+    """Whether a device sent the same twice.
 
     When it was received does not matter, nor how the operator's name is spelled.
     """

@@ -1,4 +1,4 @@
-"""Where in the log a scan is that counts: its import may be undone, and the scan told again."""
+"""Where in the log a scan is that counts: its import may be undone, and the scan recorded again."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""How often scales are connected to: seldom enough for the weakest of them, whoever asks (R3).
+"""How often scales are connected to, by all callers together: seldom enough for the weakest (R3).
 
-A scale is one for all processes, operations and attempts: whoever connects to it has reserved that.
+A scale is one for all processes, operations and attempts: every connection to it is reserved.
 """
 
 from collections.abc import Callable

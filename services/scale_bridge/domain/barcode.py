@@ -1,4 +1,4 @@
-"""How somebody's own labels are read: rules by prefix, one list of them for scales and tills.
+"""How an owner's labels are read: rules by prefix, one list of them for scales and tills.
 
 SCL-13. The rules are kept as `contracts.scale_bridge` tells them, so that whoever follows the
 events reads a label as it is read here: by `libs.barcodes`.

@@ -94,7 +94,7 @@ def following(due: datetime, interval_minutes: int, now: datetime) -> datetime:
 def late_start(device_id: DeviceId, due: datetime, now: datetime, *, within: timedelta) -> datetime:
     """When a run that was due then begins: now, or if it is late, within some time from now.
 
-    It is the same for a scale whoever asks, and spread evenly over scales.
+    It is the same for a scale in every process, and spread evenly over scales.
     """
     if now - due < LATE_BY:
         return now

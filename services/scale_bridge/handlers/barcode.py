@@ -1,4 +1,4 @@
-"""What happens when somebody sets the rules by which their labels are read, or has one read.
+"""What happens when an owner sets the rules by which their labels are read, or has one read.
 
 Rules are their owner's, as scales are: in a tenant where people register themselves, others are
 strangers. Once there was one list for all of a tenant, in a stream named after it; of that,
