@@ -255,8 +255,8 @@ class OperationQueued:
 
     `kind` is fetch, upload, verify, probe or refresh (dates, then upload); `full` uploads replace
     the scale's products, others send what differs. `asked_by` is an account, or `schedule`, `heal`
-    or `price`. `catalogue_revision` is the last revision of the catalogue that a caller who asks for
-    a reading could know: later ones outlive the reading. None in older events.
+    or `price`. `catalogue_revision` is the last revision of the catalogue that a caller who
+    asks for a reading could know: later ones outlive the reading. None in older events.
     """
 
     operation_id: OperationId
