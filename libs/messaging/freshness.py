@@ -43,11 +43,15 @@ WHERE state = 'live' AND relay_seq IS NOT NULL
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """What was published, the last number of every lane, and the last one every projection has."""
+    """What was published, the last number of every lane, and the last one every projection has.
+
+    `at` is when it was looked up, by the clock of the event loop.
+    """
 
     published: Snapshot
     heads: Mapping[Lane, int]
     places: Mapping[str, Mapping[Lane, int]]
+    at: float
 
     def among(self, topics: set[str]) -> dict[Lane, int]:
         """The heads of these topics."""
@@ -130,11 +134,12 @@ class Freshness:
         """The newest look whose published events the projection is known to have; None of none.
 
         While others write, the projection is always behind the latest look, and level with one of
-        some moments ago. A rebuild taken back may take it behind all of them.
+        some moments ago: perhaps the last one it was found level with, which need not be among the
+        marks. A rebuild taken back may take it behind all of them.
         """
         known = self._levels.get(projection)
-        marks: list[_Standing] = [now, *reversed(self._marks), *([known] if known else [])]
-        for mark in marks:
+        marks: list[_Standing] = [now, *self._marks, *([known] if known else [])]
+        for mark in sorted(marks, key=lambda one: one.at, reverse=True):
             if now.has(projection, mark.among(topics)):
                 self._levels[projection] = mark
                 return mark
@@ -174,10 +179,11 @@ class Freshness:
             Snapshot.parse(published),
             {(row["topic"], row["partition"]): row["last_seq"] for row in heads},
             places,
+            asyncio.get_running_loop().time(),
         )
-        if (now := asyncio.get_running_loop().time()) >= self._marked_at + MARK_SECONDS:
+        if found.at >= self._marked_at + MARK_SECONDS:
             self._marks.append(found)
-            self._marked_at = now
+            self._marked_at = found.at
         return found
 
 
