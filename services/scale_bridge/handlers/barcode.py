@@ -7,6 +7,7 @@ somebody still has what they set themselves, until they set another.
 
 from dataclasses import replace
 from functools import reduce
+from typing import Final
 from uuid import UUID
 
 from contracts.scale_bridge import BarcodeRulesSet
@@ -16,6 +17,9 @@ from services.scale_bridge.domain.barcode import BARCODES, Rules, SetRules
 from services.scale_bridge.handlers.desk import Desk
 from services.scale_bridge.handlers.device import owner_of
 
+MOST_OWNERS: Final = 1000
+"""Of so many the rules are remembered: whoever registers may set some."""
+
 
 async def rules_of(desk: Desk, tenant: str, owner: UUID) -> Rules:
     """The owner's rules as the log has them; none if they set none. Raises LogUnavailable."""
@@ -24,7 +28,10 @@ async def rules_of(desk: Desk, tenant: str, owner: UUID) -> Rules:
     later = await desk.store.log.read(tenant, BARCODES.stream(owner), after=version)
     if later:
         rules = reduce(BARCODES.evolve, map(desk.store.decode, later), rules)
+        desk.rules.pop(key, None)
         desk.rules[key] = rules, version + len(later)
+        while len(desk.rules) > MOST_OWNERS:
+            del desk.rules[next(iter(desk.rules))]
     return rules if version or later else await _of_the_tenant(desk, tenant, owner)
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+import pytest
 from httpx import AsyncClient, Response
 
 from contracts.scale_bridge import BarcodeRule, BarcodeRulesSet
@@ -10,6 +11,7 @@ from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Cause
 from libs.testing.clock import NOON
 from services.scale_bridge.domain.barcode import BARCODES, SetRules
+from services.scale_bridge.handlers import barcode
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.service import ANNA, BORIS, a_device, open_devices, open_service
 
@@ -74,6 +76,23 @@ async def test_rules_are_their_owners_and_stored_once(database: str) -> None:
         assert (await anna.get("/barcodes/rules")).json() == both
         assert (await put(anna)).json() == none
         assert (await boris.get("/barcodes/rules")).json() == {"rules": [BY_PRICE]}
+
+
+async def test_rules_are_the_same_when_others_had_to_be_forgotten(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(barcode, "MOST_OWNERS", 1)
+    async with (
+        open_service(database) as service,
+        service.client() as anna,
+        service.client(BORIS) as boris,
+    ):
+        for client, rule in ((anna, BY_WEIGHT), (boris, BY_PRICE), (anna, BY_WEIGHT)):
+            assert (await put(client, rule)).json() == {"rules": [rule]}
+        for client, rule in ((anna, BY_WEIGHT), (boris, BY_PRICE)):
+            assert (await client.get("/barcodes/rules")).json() == {"rules": [rule]}
+
+        assert len(service.deps.desk.rules) == 1
 
 
 async def test_a_list_of_the_whole_tenant_is_now_that_of_who_set_it(database: str) -> None:
