@@ -58,8 +58,8 @@ class BodyTimeout:
             self._set_timer()
 
     def end(self, body: "TimedBody") -> None:
-        """It is waited for no longer."""
-        del self._waiting[body]
+        """It is waited for no longer, by any of those who listen to its client."""
+        self._waiting.pop(body, None)
 
     def _set_timer(self) -> None:
         loop = asyncio.get_running_loop()
