@@ -12,7 +12,7 @@ from contracts.gateway import AccountId, SessionId
 from libs.postgres.pool import Pool, acquired
 from services.gateway.domain.realm import PLATFORM
 
-LONG_OVER: Final = timedelta(days=30)
+LONG_OVER: Final = timedelta(days=1)
 """So far no read model lags behind: what it shows to be over for longer is."""
 
 BEGIN: Final = """
@@ -25,7 +25,7 @@ FORGET: Final = """
     AND (shown.revoked_at IS NOT NULL OR shown.expires_at < $3)"""
 OF_ACCOUNT: Final = """
     SELECT session_id FROM begun_session WHERE tenant = $1 AND account_id = $2
-    ORDER BY begun_at, session_id"""
+    ORDER BY begun_at DESC, session_id"""
 
 
 async def begin(pool: Pool, account_id: AccountId, session_id: SessionId, now: datetime) -> None:
@@ -39,7 +39,7 @@ async def begin(pool: Pool, account_id: AccountId, session_id: SessionId, now: d
 
 
 async def of_account(pool: Pool, account_id: AccountId) -> Sequence[SessionId]:
-    """The sessions that the account began, oldest first; some may never have been opened, or be
+    """The sessions that the account began, newest first; some may never have been opened, or be
     over. Raises Unavailable.
     """
     async with acquired(pool) as connection:

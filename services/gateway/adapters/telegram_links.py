@@ -60,6 +60,13 @@ class TelegramLinks:
             await _prune(connection, now)
         return True
 
+    async def is_known(self, update_id: int, *, now: datetime) -> bool:
+        """Whether an update was taken."""
+        c = ONCE.c
+        known = select(c.what).where(c.what == f"update {update_id}", c.until > now)
+        async with acquired(self._pool) as connection:
+            return await query.fetchval(connection, known) is not None
+
     async def first_use(self, fingerprint: str, *, until: datetime, now: datetime) -> bool:
         """Whether init data with this fingerprint is shown for the first time (spec shop §2.4).
 

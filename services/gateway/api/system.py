@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 
 from libs.errors import Unavailable
 from libs.http.auth import public
+from libs.http.entity_tags import is_known, strong_tag
 from libs.postgres.pool import acquired
 from libs.security.tokens import jwks
 from services.gateway.deps import Deps, Gateway
@@ -50,9 +51,9 @@ async def health(gateway: Gateway, response: Response) -> dict[str, str]:
 async def key_set(request: Request, gateway: Gateway) -> Response:
     """The public keys that services check our tokens with (RFC 7517); 304 to who has them."""
     answer = JSONResponse(jwks(gateway.signing_keys))
-    etag = f'"{sha256(answer.body).hexdigest()[:32]}"'
+    etag = strong_tag(sha256(answer.body).hexdigest()[:32])
     headers = {"Cache-Control": f"public, max-age={JWKS_SECONDS}", "ETag": etag}
-    if etag in request.headers.get("if-none-match", "").split(", "):
+    if is_known(request.headers.getlist("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     answer.headers.update(headers)
     return answer

@@ -28,6 +28,7 @@ from services.gateway.domain.bot_update import (
     Shops,
     ShopShown,
     Status,
+    Update,
     login_reply,
     read,
     reply_to,
@@ -69,11 +70,19 @@ async def handle(
     number, command = update_id(update), read(update)
     if number is None or command is None:
         return None
-    phone = command.phone if isinstance(command, OwnContact) else None
-    fresh = await links.take(number, now=clock(), phone=phone, telegram_id=command.telegram_id)
-    if not fresh:
+    if await links.is_known(number, now=clock()):
         return None
     log.info("bot asked", command=type(command).__name__)
+    # First what is asked, which may be repeated, then that it was done: an update is never lost.
+    answer = await _answer(links, identity, command, codes=codes, clock=clock)
+    phone = command.phone if isinstance(command, OwnContact) else None
+    by, now = command.telegram_id, clock()
+    return answer if await links.take(number, now=now, phone=phone, telegram_id=by) else None
+
+
+async def _answer(
+    links: TelegramLinks, identity: Identity, command: Update, *, codes: Codes, clock: Clock
+) -> Answer:
     if isinstance(command, Chosen):
         reply = await _choose(links, identity, command)
         return Answer(chat=command.telegram_id, reply=reply, callback=command.callback)

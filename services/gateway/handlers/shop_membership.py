@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from contracts.gateway import AccountId, ShopRegistered
 from services.gateway.adapters.numbers import next_number
-from services.gateway.domain.account import Account, ActsThere, Offer, OfferUnknown
+from services.gateway.domain.account import MOST_OFFERS, Account, ActsThere, Offer, OfferUnknown
 from services.gateway.domain.account_commands import (
     AcceptOffer,
     DeclineOffer,
@@ -87,6 +87,9 @@ async def change_invitation(
         written = open_invitation(identity, account_id, tenant, before.sealed)
         if (written, before.role) == (invitation, standing.name):
             return None, ()
+        if not standing.active and account.asked.get(place, 0) >= MOST_OFFERS:
+            # However often it was changed, it can be taken back.
+            return DeclineOffer(account_id=account_id, place=place, now=identity.clock()), ()
         return await _offer(identity, account_id, tenant, invitation, standing), ()
 
     await decided(identity, account_id, plan, actor=actor)

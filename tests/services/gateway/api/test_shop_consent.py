@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from libs.errors import Unavailable
 from libs.testing.waiting import eventually
 from services.gateway.adapters.telegram import webhook_secret
 from services.gateway.api.telegram import SECRET_HEADER
 from services.gateway.domain.account import MOST_OFFERS
 from services.gateway.domain.bot_update import GONE, STAYS
+from services.gateway.handlers import bot
 from tests.services.gateway.adapters.bot_api import TOKEN
 from tests.services.gateway.api.shop_door import AUTH, Door, Someone, projecting
 from tests.services.gateway.code_desk import some_phone
@@ -298,6 +300,28 @@ async def test_what_is_no_invitation_of_ones_own_is_not_accepted(
     assert (await door.hire(stranger, phone=bella.phone)).json()["id"] == declined["id"]
 
 
+async def test_what_the_bot_could_not_do_is_done_when_telegram_sends_it_again(
+    door: Door, anna: Someone, stranger: Someone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bella, _ = await door.hired(anna)
+    hired = (await door.hire(stranger, phone=bella.phone)).json()
+    there = f"shop-{hired['shop_id']}"
+    pressed = {"id": "pressed", "from": {"id": bella.telegram_id}, "data": f"accept {there}"}
+    update = {"update_id": next(updates), "callback_query": pressed}
+    headers = {SECRET_HEADER: webhook_secret(TOKEN)}
+
+    async def away(*_: object, **__: object) -> None:
+        raise Unavailable("event log")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bot, "accept", away)
+        first = await door.client.post("/api/telegram/webhook", json=update, headers=headers)
+    again = await door.client.post("/api/telegram/webhook", json=update, headers=headers)
+
+    assert (first.status_code, again.status_code) == (503, 200)
+    assert (there, False, False) in await shops(door, bella)
+
+
 async def test_a_stranger_does_not_invite_for_ever(door: Door, stranger: Someone) -> None:
     bella = (await door.hire(stranger, phone=some_phone())).json()["id"]
 
@@ -307,6 +331,9 @@ async def test_a_stranger_does_not_invite_for_ever(door: Door, stranger: Someone
 
     assert [one.status_code for one in answers] == [200] * (MOST_OFFERS - 1) + [400]
     assert isinstance(answers[-1].json()["detail"], str)
+    # It can be taken back all the same.
+    await door.staff(stranger, "DELETE", f"/{bella}")
+    assert bella not in {one["id"] for one in (await door.listed(stranger)).values()}
 
 
 async def test_of_two_shops_that_invite_one_phone_at_once_both_do(
