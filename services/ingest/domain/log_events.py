@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanRecorded
+from services.ingest.domain.box import AUDIT
 from services.ingest.domain.day import unix_ms
 from services.ingest.domain.removal import ITEM, as_scan
 from services.ingest.domain.scan import SKEW, Fault, Reading, judge
@@ -18,6 +19,7 @@ from services.ingest.domain.scan import SKEW, Fault, Reading, judge
 COLUMN: Final = "log_events"
 
 _FORMULA: Final = re.compile(r"[=@+＝＠＋－]|(?<![0-9A-Za-z])-")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 BAD: Final = Fault(code="bad_log_events", reason=f"{COLUMN} is not what an export wrote")
 
 
@@ -68,7 +70,9 @@ def entry(events: Sequence[IngestEvent], *, now: datetime, not_before: datetime)
             found = Entry(scan=scan, removed=gone)
             if gone.scan != scan:
                 return BAD
-        case [RemovalRecorded() as audit]:
+        case [RemovalRecorded() as audit] if audit.kind in AUDIT and (
+            audit.request is None or _DIGEST.fullmatch(audit.request)
+        ):
             found = Entry(audit=audit)
         case _:
             return BAD
@@ -79,7 +83,9 @@ def entry(events: Sequence[IngestEvent], *, now: datetime, not_before: datetime)
     return _unfit(found, not_before) or found
 
 
-def _event(*, type: str, version: int, data: dict[str, Any]) -> tuple[str, int, bytes]:
+def _event(*, type: object, version: object, data: dict[str, Any]) -> tuple[str, int, bytes]:
+    if not isinstance(type, str) or not isinstance(version, int):
+        raise TypeError
     return type, version, json.dumps(data).encode()
 
 

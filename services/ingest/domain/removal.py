@@ -29,9 +29,10 @@ LONGEST_REASON: Final = 1000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """A scan as the log has it, and whether its removal is there too."""
+    """A scan as the log has it, its event there, and whether its removal is there too."""
 
     scan: ScanRecorded
+    recording: UUID
     removed: bool
 
 

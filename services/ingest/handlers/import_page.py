@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from uuid import UUID
 
-from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanRecorded
+from contracts.ingest import IngestEvent, RemovalRecorded, ScanRecorded
 from libs.eventsourcing.log import NO_STREAM, Cause, NewEvent
 from libs.eventsourcing.store import EventStore, Fact
 from services.ingest.domain import identity
 from services.ingest.domain.box import AUDIT
 from services.ingest.domain.log_events import Entry
-from services.ingest.handlers.recordings import current
+from services.ingest.handlers.recordings import current, fact_of
 
 Entries = Mapping[UUID, Entry]
 """Rows by the event id that their scan has, or would have."""
@@ -38,7 +38,7 @@ async def record(
     """
     namespace, all_of_them = identity.namespace(cause.tenant), entries
     entries = await _new(store, cause.tenant, entries)
-    told = {key: _scan(key, entry.scan, namespace) for key, entry in entries.items() if entry.scan}
+    told = {key: fact_of(key, one.scan, namespace) for key, one in entries.items() if one.scan}
     new = set((await store.record(list(told.values()), cause=cause)).new)
     if known := told.keys() - new:
         recordings = await current(store, cause.tenant, known)
@@ -67,11 +67,6 @@ def ids_of(namespace: UUID, entry: Entry, recording: UUID) -> list[UUID]:
     return [recording, *([identity.removal_of(recording)] if entry.removed else [])]
 
 
-def _scan(event_id: UUID, scan: ScanRecorded, namespace: UUID) -> Fact[IngestEvent]:
-    stream = identity.scan_stream(namespace, scan.operator)
-    return Fact(event_id=event_id, stream=stream, event=scan, occurred_at=scan.effective_at)
-
-
 async def _removals(
     store: EventStore[IngestEvent],
     entries: Entries,
@@ -87,19 +82,9 @@ async def _removals(
             yield Fact(
                 event_id=identity.removal_of(event_id),
                 stream=identity.scan_stream(namespace, scan.operator),
-                event=_of(scan, gone),
+                event=replace(gone, scan=scan),
                 occurred_at=gone.removed_at,
             )
-
-
-def _of(scan: ScanRecorded, gone: ItemRemoved) -> ItemRemoved:
-    return ItemRemoved(
-        scan=scan,
-        removal_id=gone.removal_id,
-        removed_at=gone.removed_at,
-        removed_by=gone.removed_by,
-        reason=gone.reason,
-    )
 
 
 async def _record_audit(

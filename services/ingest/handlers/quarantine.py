@@ -18,7 +18,7 @@ from contracts.ingest import IngestEvent, ScanId, ScanQuarantined, ScanRecorded
 from libs.errors import Unavailable
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import NO_STREAM, Cause, RecordedEvent, VersionConflict
-from libs.eventsourcing.store import EventStore, Fact
+from libs.eventsourcing.store import EventStore
 from services.ingest.domain import identity
 from services.ingest.domain.quarantine import (
     QUARANTINE,
@@ -34,7 +34,7 @@ from services.ingest.domain.quarantine import (
 )
 from services.ingest.domain.scan import Fault
 from services.ingest.handlers.correction import Correction, whole
-from services.ingest.handlers.recordings import current
+from services.ingest.handlers.recordings import current, fact_of
 from services.ingest.handlers.scan import ACCEPTED, DUPLICATE
 
 DECIDED: Final = Counter(
@@ -225,7 +225,7 @@ async def _record(
         decided = QUARANTINE.decide(QUARANTINE.state_after(history.events), command)
         recording = (await current(store, cause.tenant, [first]))[first]
         known = recording.recorded is not None
-        facts = () if known else (_fact(recording.event_id, scan, namespace),)
+        facts = () if known else (fact_of(recording.event_id, scan, namespace),)
         try:
             done = await store.append(stream, decided, expected=NO_STREAM, cause=cause, facts=facts)
         except VersionConflict:
@@ -235,12 +235,3 @@ async def _record(
         (DUPLICATE if known else ACCEPTED).inc()
         return Mended(scan_id=scan.scan_id, duplicate=known, token=done.token)
     raise Unavailable("event log")
-
-
-def _fact(event_id: UUID, scan: ScanRecorded, namespace: UUID) -> Fact[IngestEvent]:
-    return Fact(
-        event_id=event_id,
-        stream=identity.scan_stream(namespace, scan.operator),
-        event=scan,
-        occurred_at=scan.effective_at,
-    )

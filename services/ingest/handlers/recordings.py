@@ -4,15 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from contracts.ingest import IngestEvent
+from contracts.ingest import IngestEvent, ScanRecorded
 from libs.eventsourcing.log import RecordedEvent
-from libs.eventsourcing.store import EventStore
+from libs.eventsourcing.store import EventStore, Fact
 from services.ingest.domain import identity
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """The event that counts, or None and the id that the next telling gets."""
+    """The event that counts, or None and the id that the next recording gets."""
 
     event_id: UUID
     recorded: RecordedEvent | None
@@ -40,6 +40,12 @@ async def current(
                 counting[first] = Recording(event_id, recorded)
         open_ = later
     return {first: counting[first] for first in firsts}
+
+
+def fact_of(event_id: UUID, scan: ScanRecorded, namespace: UUID) -> Fact[IngestEvent]:
+    """The fact that a scan was made, of when it counts, in its operator's stream."""
+    stream = identity.scan_stream(namespace, scan.operator)
+    return Fact(event_id=event_id, stream=stream, event=scan, occurred_at=scan.effective_at)
 
 
 def run_of(recorded: RecordedEvent) -> str:

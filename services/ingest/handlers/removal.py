@@ -5,7 +5,7 @@ the audit is appended together with the fact about every item, or not at all. So
 remove the same item at once one succeeds.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
@@ -126,7 +126,7 @@ async def remove_event(
 
 async def _remove(
     store: EventStore[IngestEvent],
-    find: Callable[[], Awaitable[Iterable[Found]]],
+    find: Callable[[], Awaitable[Sequence[Found]]],
     order: Order,
     cause: Cause,
 ) -> Removed | None:
@@ -147,24 +147,29 @@ async def _remove(
         if (removal := decide(found, wanted)) is None:
             return None
         try:
-            return _same(await _append(store, removal, cause), order)
+            recordings = {one.scan.scan_id: one.recording for one in found}
+            return _same(await _append(store, removal, recordings, cause), order)
         except VersionConflict:
             continue
     raise Unavailable("removal")
 
 
-async def _append(store: EventStore[IngestEvent], removal: Removal, cause: Cause) -> Removed:
+async def _append(
+    store: EventStore[IngestEvent],
+    removal: Removal,
+    recordings: Mapping[ScanId, UUID],
+    cause: Cause,
+) -> Removed:
     namespace, audit = identity.namespace(cause.tenant), removal.audit
-    firsts = {item: identity.scan_event(namespace, item.scan.scan_id) for item in removal.items}
-    scans = await current(store, cause.tenant, firsts.values())
+    # Of the recordings that were decided on: if their import was undone meanwhile, so are these.
     facts: list[Fact[IngestEvent]] = [
         Fact(
-            event_id=identity.removal_of(scans[first].event_id),
+            event_id=identity.removal_of(recordings[item.scan.scan_id]),
             stream=identity.scan_stream(namespace, item.scan.operator),
             event=item,
             occurred_at=item.removed_at,
         )
-        for item, first in firsts.items()
+        for item in removal.items
     ]
     await store.append(
         identity.removal_stream(audit.removal_id),
@@ -217,7 +222,11 @@ async def _found(
     recordings = list((await current(store, cause.tenant, ids)).values())
     removals = await store.log.find([identity.removal_of(one.event_id) for one in recordings])
     return [
-        Found(scan=scan, removed=identity.removal_of(one.event_id) in removals)
+        Found(
+            scan=scan,
+            recording=one.event_id,
+            removed=identity.removal_of(one.event_id) in removals,
+        )
         for one in recordings
         if one.recorded and isinstance(scan := store.decode(one.recorded), ScanRecorded)
     ]

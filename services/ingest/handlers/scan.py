@@ -23,7 +23,7 @@ from services.ingest.domain.scan import (
     same_content,
 )
 from services.ingest.handlers.body import Event, not_json, read_batch, reading_of, value_of
-from services.ingest.handlers.recordings import Recording, current
+from services.ingest.handlers.recordings import Recording, current, fact_of
 
 ACCEPTED: Final = Counter("ingest_scans_accepted", "Scans stored for the first time")
 DUPLICATE: Final = Counter("ingest_scans_duplicate", "Scans that were known already")
@@ -77,15 +77,17 @@ async def record_batch(
     appended = await store.record(list(_facts(batch, namespace)), cause=cause)
     known = [event_id for event_id in batch.scans if event_id not in appended.new]
     kept = await current(store, cause.tenant, known) if known else {}
-    if again := list(_told_again(batch, namespace, kept)):
-        appended = await store.record(again, cause=cause)
-        known = [event_id for event_id in known if kept[event_id].event_id not in appended.new]
+    token = appended.token
+    if again := list(_recorded_again(batch, namespace, kept)):
+        later = await store.record(again, cause=cause)
+        token = ",".join(filter(None, (token, later.token)))
+        known = [event_id for event_id in known if kept[event_id].event_id not in later.new]
     skipped = [batch.scans[event_id] for event_id in known] + batch.repeats
     recorded = Recorded(
         inserted=len(batch.scans) - len(known),
         duplicates=tuple(str(scan.scan_id) for scan in skipped),
         errors=tuple(_said(n, fault) for n, fault in batch.faults),
-        token=appended.token,
+        token=token,
     )
     _count(recorded, [fault for _, fault in batch.faults])
     if skipped:
@@ -167,18 +169,13 @@ def _facts(batch: _Sorted, namespace: UUID) -> Iterator[Fact[IngestEvent]]:
         yield Fact(event_id=event_id, stream=stream, event=kept, occurred_at=kept.received_at)
 
 
-def _told_again(
+def _recorded_again(
     batch: _Sorted, namespace: UUID, kept: Mapping[UUID, Recording]
 ) -> Iterator[Fact[IngestEvent]]:
     """Scans that the log holds only from imports that were undone."""
     for event_id, recording in kept.items():
         if recording.recorded is None:
-            yield Fact(
-                event_id=recording.event_id,
-                stream=identity.scan_stream(namespace, batch.scans[event_id].operator),
-                event=batch.scans[event_id],
-                occurred_at=batch.scans[event_id].effective_at,
-            )
+            yield fact_of(recording.event_id, batch.scans[event_id], namespace)
 
 
 def _conflicting(

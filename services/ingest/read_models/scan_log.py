@@ -79,7 +79,8 @@ WITH kept AS (
         $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[],
         $13::timestamptz[], $14::timestamptz[], $15::boolean[], $16::timestamptz[]) ORDER BY 1, 2, 3
     ON CONFLICT (tenant, day, scan_id) DO UPDATE SET removed_at = excluded.removed_at
-    WHERE excluded.removed_at IS NOT NULL AND known.kind = excluded.kind
+    WHERE excluded.removed_at IS NOT NULL AND known.removed_at IS NULL
+        AND known.kind = excluded.kind
     RETURNING known.*, CASE
         -- It was there: only rows that were updated have an xmax.
         WHEN known.xmax <> '0' THEN -1

@@ -136,6 +136,8 @@ SPOILT: dict[str, tuple[str, str, str]] = {
     "another time": ("31.10.2025 12:00:00", "31.10.2025 12:00:01", "ts says something else"),
     "a broken record": ('"[{', '"[[', "not what an export wrote"),
     "an unknown event": ("ScanRecorded", "ScanErased", "not what an export wrote"),
+    "a list for a name": ('""ScanRecorded""', '[""ScanRecorded""]', "not what an export wrote"),
+    "a text for a version": ('""version"":1', '""version"":""1""', "not what an export wrote"),
     "a day that counts twice": ('""skewed"":false', '""skewed"":true', "not what an export"),
     "a local time": ('12.345000Z"",""effective', '12.345""' + ',""effective', "not what an export"),
 }

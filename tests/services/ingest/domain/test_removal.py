@@ -11,7 +11,7 @@ from tests.services.ingest.history import NOON, a_scan
 
 
 def there(*scans: ScanRecorded) -> list[Found]:
-    return [Found(scan=scan, removed=False) for scan in scans]
+    return [Found(scan=scan, recording=scan.scan_id, removed=False) for scan in scans]
 
 
 def wanted(kind: Kind = "BULK_REMOVE", reason: str = "") -> Removing:

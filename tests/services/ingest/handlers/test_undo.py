@@ -25,6 +25,7 @@ from tests.services.ingest.history import (
 )
 from tests.services.ingest.importing import Importer, a_csv, a_row, file_with, numbers
 from tests.services.ingest.service import (
+    BATCH,
     BOXES,
     CSV,
     DELETIONS,
@@ -152,11 +153,14 @@ async def test_a_device_can_tell_what_was_undone_and_only_that(
     await undo_import(ingest.store, "demo", "run-1", now=ingest.clock())
     assert (await ingest.device.post(VERIFY, json=asked)).json()["present"] == []
 
-    assert (await ingest.send(*device, device[0]))["inserted"] == 4
+    both = await ingest.device.post(BATCH, json={"events": [*device, device[0], event(77)]})
+    assert both.json()["inserted"] == 5
+    # The import, what was never there, and what is recorded again: three transactions.
+    assert len(set(both.headers["X-Consistency-Token"].split(","))) == 3
     assert (await ingest.send(*device))["skipped"] == 4
     await rebuild(ingest, database)
 
-    assert (await ingest.get(STATE))["summary"]["items"] == 4
+    assert (await ingest.get(STATE))["summary"]["items"] == 5
 
 
 async def test_an_item_that_was_removed_is_undone_with_its_removal_and_can_be_removed_again(

@@ -65,7 +65,7 @@ def a_history(random: Random, length: int = 120) -> list[Envelope[IngestEvent]]:
                 reason="",
                 at=scan.effective_at + timedelta(hours=5),
             )
-            removal = decide([Found(scan=scan, removed=False)], removing)
+            removal = decide([Found(scan=scan, recording=scan.scan_id, removed=False)], removing)
             assert removal
             events += [*removal.items, removal.audit]
         if not random.randrange(10):
