@@ -1,0 +1,248 @@
+"""Wakes what waits for the database: in this process at once, in other processes by NOTIFY.
+
+A ring says that there may be something new, never what; a ring may also be lost, for instance while
+the connection is away. So a waiter looks again after a time-out of its own, and the order is:
+subscribe, look, wait.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any, Final, Self, TypeAlias
+
+import asyncpg
+import structlog
+from prometheus_client import Counter, Gauge
+
+from libs.postgres.rls import application_role
+
+APPENDED: Final = "appended"
+"""Events were written to the service's log."""
+PROJECTED: Final = "projected"
+"""A page of the log was applied to the read models."""
+REVOKED: Final = "revoked"
+"""A session was revoked."""
+
+PAUSE_SECONDS: Final = 0.005
+"""Between two notifications of one process: what rings meanwhile goes with the next."""
+HEARTBEAT_SECONDS = 10.0
+"""So long nothing is asked of an idle connection; a server that vanished shows then."""
+ANSWER_SECONDS = 5.0
+RECONNECT_SECONDS = 1.0
+LAST_SECONDS: Final = 1.0
+"""How long the end may take: rings that are not sent by then are lost."""
+
+NOTIFIED: Final = Counter("tillstream_doorbell_notified", "Notifications sent to other processes")
+LISTENING: Final = Gauge(
+    "tillstream_doorbell_listening",
+    "1 while rings of other processes arrive",
+    multiprocess_mode="livemin",
+)
+
+NOTIFY: Final = "SELECT pg_notify($1, topic) FROM unnest($2::text[]) AS topic"
+
+Listener: TypeAlias = Callable[[], object]
+_Connection: TypeAlias = Any
+
+log = structlog.get_logger("doorbell")
+
+
+class Subscription:
+    """Rings of some topics: however many came since the last `wait`, they count as one.
+
+    Also an asynchronous iterator, and a context manager that unsubscribes.
+    """
+
+    def __init__(self, doorbell: "Doorbell", topics: tuple[str, ...]) -> None:
+        self._rung = asyncio.Event()
+        self._remove = doorbell.add_listener(self._rung.set, *topics)
+
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Wait for a ring, at most so many seconds; whether there was one."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._rung.wait()
+        rung = self._rung.is_set()
+        self._rung.clear()
+        return rung
+
+    def close(self) -> None:
+        """Unsubscribe; may be repeated."""
+        self._remove()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> None:
+        await self.wait()
+
+
+class Doorbell:
+    """Rings topics in the processes that work in one schema.
+
+    Without `run` it rings in this process only. With it one connection sends and receives: the
+    first ring is sent at once, later ones at most every `PAUSE_SECONDS`, in transactions that do
+    nothing else, for a notification takes a transaction id and a lock on the whole database when
+    it commits. While the connection is away rings wait for the next one.
+    """
+
+    def __init__(self, dsn: str, service: str) -> None:
+        self._dsn = dsn
+        self._settings = {
+            "application_name": f"{service} doorbell",
+            "role": application_role(service),
+            "synchronous_commit": "off",
+            "idle_session_timeout": "0",
+        }
+        self._channel = f"{service}_doorbell"
+        self._listeners: dict[str, set[Listener]] = defaultdict(set)
+        self._unsent: set[str] = set()
+        self._sending: set[str] = set()
+        self._work = asyncio.Event()
+        self._connection: _Connection = None
+        self._trouble = ""
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether rings of other processes arrive; without them waiters should look more often."""
+        return self._connection is not None
+
+    def ring(self, *topics: str) -> None:
+        """Wake who waits for one of the topics, here before this returns. Never fails or waits.
+
+        Ring after the commit of what is new, and for nothing else.
+        """
+        self._wake(*topics)
+        self._unsent.update(topics)
+        self._work.set()
+
+    def subscribe(self, *topics: str) -> Subscription:
+        """Take note of rings from now on."""
+        return Subscription(self, topics)
+
+    def add_listener(self, listener: Listener, *topics: str) -> Callable[[], None]:
+        """Call `listener` at every ring, and when rings may have been missed.
+
+        It must neither raise nor take long. Returns what removes it, which may be called twice.
+        """
+        # Its own object, so that one function can listen twice.
+        own = partial(listener)
+        for topic in topics:
+            self._listeners[topic].add(own)
+
+        def remove() -> None:
+            for topic in topics:
+                self._listeners[topic].discard(own)
+
+        return remove
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Stay connected until `stop`, whatever becomes of the database; then send what is left."""
+        serving = asyncio.ensure_future(self._stay_connected())
+        try:
+            await stop.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_SECONDS):
+                    while self.is_listening and (self._unsent or self._sending):
+                        await asyncio.sleep(PAUSE_SECONDS)
+        finally:
+            serving.cancel()
+            await asyncio.wait([serving])
+
+    async def _stay_connected(self) -> None:
+        while True:
+            try:
+                await self._serve()
+            except Exception as error:  # noqa: BLE001 -- all of it is answered by a new connection
+                self._complain(type(error).__name__)
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _serve(self) -> None:
+        """One life of the connection. Raises what asyncpg raises when it ends."""
+        connection: _Connection = await asyncpg.connect(
+            self._dsn,
+            timeout=ANSWER_SECONDS,
+            command_timeout=ANSWER_SECONDS,
+            server_settings=self._settings,
+        )
+        try:
+            connection.add_termination_listener(self._on_terminated)
+            await connection.add_listener(self._channel, self._on_notified)
+            self._set_connection(connection)
+            # What was rung before it listened is unknown.
+            self._wake(*self._listeners)
+            await self._send_rings(connection)
+        finally:
+            self._set_connection(None)
+            connection.terminate()
+
+    async def _send_rings(self, connection: _Connection) -> None:
+        while not connection.is_closed():
+            try:
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await self._work.wait()
+            except TimeoutError:
+                await connection.execute("SELECT")
+                continue
+            self._work.clear()
+            if self._unsent:
+                await self._notify(connection)
+                await asyncio.sleep(PAUSE_SECONDS)
+        raise ConnectionResetError
+
+    async def _notify(self, connection: _Connection) -> None:
+        self._sending, self._unsent = self._unsent, set()
+        try:
+            await connection.execute(NOTIFY, self._channel, sorted(self._sending))
+            NOTIFIED.inc()
+        except BaseException:
+            # Perhaps it was sent: a ring too many costs little.
+            self._unsent |= self._sending
+            self._work.set()
+            raise
+        finally:
+            self._sending = set()
+
+    def _on_notified(self, connection: _Connection, pid: int, _: str, topic: str) -> None:
+        if pid != connection.get_server_pid():
+            self._wake(topic)
+
+    def _on_terminated(self, _: _Connection) -> None:
+        self._work.set()
+
+    def _wake(self, *topics: str) -> None:
+        for topic in topics:
+            for listener in tuple(self._listeners.get(topic, ())):
+                listener()
+
+    def _set_connection(self, connection: _Connection) -> None:
+        self._connection = connection
+        LISTENING.set(connection is not None)
+        if connection is not None:
+            self._complain("")
+
+    def _complain(self, trouble: str) -> None:
+        """Log what is wrong, once."""
+        if trouble and trouble != self._trouble:
+            log.warning("doorbell not connected", error=trouble)
+        self._trouble = trouble
+
+
+@asynccontextmanager
+async def open_doorbell(dsn: str, service: str) -> AsyncIterator[Doorbell]:
+    """A doorbell that is connected in the background, for as long as the block runs."""
+    doorbell, stop = Doorbell(dsn, service), asyncio.Event()
+    running = asyncio.create_task(doorbell.run(stop), name="doorbell")
+    try:
+        yield doorbell
+    finally:
+        stop.set()
+        await running
