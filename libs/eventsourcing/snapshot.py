@@ -26,6 +26,13 @@ class Snapshot:
         """Whether what transaction `xid` wrote was committed (or undone) at this moment."""
         return xid < self.xmin or (xid < self.xmax and xid not in self.running)
 
+    def covers(self, other: "Snapshot") -> bool:
+        """Whether all that `other` sees is seen here; of one database's, the later one's answer."""
+        if any(map(other.sees, self.running)):
+            return False
+        unseen = max(other.xmax - self.xmax, 0)
+        return unseen == sum(self.xmax <= xid for xid in other.running)
+
     def __str__(self) -> str:
         return f"{self.xmin}:{self.xmax}:{','.join(map(str, sorted(self.running)))}"
 

@@ -20,11 +20,11 @@ from libs.failpoints import reach
 from libs.messaging import checkpoints, parking
 from libs.messaging.checkpoints import Overtaken
 from libs.messaging.parking import Letter, StreamKey
-from libs.messaging.projection import Projection
 from libs.messaging.publisher import Lane
 from libs.messaging.sift import Broken, Sifted, sift
 from libs.messaging.wire import Delivered, Record
 from libs.postgres.pool import nothing_was_set
+from libs.projections.projection import Projection
 
 Event = TypeVar("Event")
 

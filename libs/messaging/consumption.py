@@ -20,7 +20,6 @@ from libs.eventsourcing.log import RecordedEvent
 from libs.failpoints import reach
 from libs.messaging import checkpoints, metrics
 from libs.messaging.apply import MISFIT, TRANSIENT, Applied, apply
-from libs.messaging.projection import Projection
 from libs.messaging.publisher import Lane
 from libs.messaging.reader import ends_of, is_dead
 from libs.messaging.subscription import (
@@ -31,7 +30,8 @@ from libs.messaging.subscription import (
     subscribe,
 )
 from libs.messaging.topics import topic_name
-from libs.messaging.waiting import wait
+from libs.process.waiting import wait
+from libs.projections.projection import Projection
 
 Event = TypeVar("Event")
 
@@ -198,8 +198,6 @@ class Consumption(Generic[Event]):
                     log.exception("projector failed", projection=self._projection.name)
                     self._break(f"{type(error).__name__}: {error}")
                 break
-        if len(records) < self._most and self._projection.linger_seconds:
-            await wait(self._ending, self._projection.linger_seconds)
 
     async def _apply(self, records: Sequence[ConsumerRecord]) -> None:
         began = time_ns()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from libs.messaging.editions import Schemas
-from libs.messaging.projection import Projection
+from libs.projections.projection import Projection
 
 SAMPLES = 5
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from libs.messaging.apply import Edition
-from libs.messaging.projection import Projection
+from libs.projections.projection import Projection
 
 
 class NoSuchEdition(Exception):

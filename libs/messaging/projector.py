@@ -23,9 +23,9 @@ from libs.messaging.consumption import (
     OnApplied,
     Progress,
 )
-from libs.messaging.projection import Projection
 from libs.messaging.subscription import Source
-from libs.messaging.waiting import wait
+from libs.process.waiting import wait
+from libs.projections.projection import Projection
 
 __all__ = ["Broken", "OnApplied", "Progress", "Projector", "Source"]
 

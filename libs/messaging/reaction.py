@@ -25,12 +25,12 @@ from libs.eventsourcing.log import VersionConflict
 from libs.messaging import inbox
 from libs.messaging.beginning import begin
 from libs.messaging.inbox import Arrival
-from libs.messaging.projection import Connection, Projection
 from libs.messaging.projector import Projector
 from libs.messaging.subscription import Source
 from libs.messaging.topics import topic_name
-from libs.messaging.waiting import wait
 from libs.postgres.pool import Pool, is_lost
+from libs.process.waiting import wait
+from libs.projections.projection import Connection, Projection
 
 Event = TypeVar("Event")
 

@@ -26,12 +26,12 @@ from libs.messaging.apply import Item, apply, make_ready, project_ready
 from libs.messaging.diff import TableDiff, compare
 from libs.messaging.editions import Schemas
 from libs.messaging.parking import Letter, record_of
-from libs.messaging.projection import Projection
 from libs.messaging.publisher import Lane
 from libs.messaging.reader import ends_of, is_dead, open_reader
 from libs.messaging.tail import Difference
 from libs.messaging.topics import category_of, spelled, topic_name
 from libs.messaging.wire import Delivered
+from libs.projections.projection import Projection
 
 Event = TypeVar("Event")
 

@@ -23,7 +23,7 @@ from libs.messaging import metrics, ticks
 from libs.messaging.publisher import Lane, Publisher, Shipment, UnknownTopic
 from libs.messaging.tail import Difference, Page, current
 from libs.messaging.ticks import Tick
-from libs.messaging.waiting import wait, wait_for_either
+from libs.process.waiting import wait, wait_for_either
 
 log = structlog.get_logger("relay")
 

@@ -16,8 +16,8 @@ from opentelemetry.trace import (
 )
 
 from libs.eventsourcing.log import RecordedEvent
-from libs.messaging.projector import OnApplied
 from libs.messaging.relay import Span
+from libs.projections.follower import OnApplied
 from libs.telemetry.traces import Telemetry, parse
 
 MOST_LINKS: Final = 32
@@ -41,21 +41,22 @@ def projected_spans(telemetry: Telemetry) -> OnApplied:
     """A span for each request whose events a commit made visible, continuing its trace."""
 
     def on_applied(
-        projection: str, events: Sequence[RecordedEvent], began: int, ended: int
+        models: Sequence[str], events: Sequence[RecordedEvent], began: int, ended: int
     ) -> None:
         for origin in _origins(events):
             context = parse(origin)
             if not (context.is_valid and context.trace_flags.sampled):
                 continue
-            span = telemetry.tracer.start_span(
-                f"project {projection}",
-                context=set_span_in_context(NonRecordingSpan(context)),
-                kind=SpanKind.CONSUMER,
-                links=[Link(context)],
-                attributes={"tillstream.projection": projection},
-                start_time=began,
-            )
-            span.end(ended)
+            for model in models:
+                span = telemetry.tracer.start_span(
+                    f"project {model}",
+                    context=set_span_in_context(NonRecordingSpan(context)),
+                    kind=SpanKind.CONSUMER,
+                    links=[Link(context)],
+                    attributes={"tillstream.projection": model},
+                    start_time=began,
+                )
+                span.end(ended)
 
     return on_applied
 

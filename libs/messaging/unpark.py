@@ -8,9 +8,9 @@ from libs.errors import NotFound
 from libs.messaging import editions, parking
 from libs.messaging.apply import make_ready, project_ready
 from libs.messaging.parking import StreamKey
-from libs.messaging.projection import Projection
 from libs.messaging.sift import Broken
 from libs.messaging.wire import Delivered, Record, Unreadable, decode
+from libs.projections.projection import Projection
 
 Event = TypeVar("Event")
 

@@ -1,4 +1,4 @@
-"""The background half of a service: its relay and the projectors of its read models."""
+"""The background half of a service: its relay and the runner of its read models."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,20 +9,27 @@ from time import monotonic
 from typing import Any, Final
 
 from libs.http.health import Check, CheckResult
-from libs.messaging.projection import Projection
-from libs.messaging.projector import Projector, Source
 from libs.messaging.publisher import Publisher
 from libs.messaging.relay import Relay
 from libs.messaging.topics import spelled
 from libs.messaging.tracing import projected_spans, relay_span
+from libs.postgres.doorbell import APPENDED, PROJECTED, Doorbell
 from libs.postgres.pool import SYSTEM, open_pool
 from libs.postgres.rls import application_role
 from libs.process.lifecycle import Task
+from libs.projections.projection import Projection
+from libs.projections.runner import Polling, ProjectionRunner
 from libs.settings import ServiceSettings
 from libs.telemetry.traces import Telemetry
 
 SILENT_SECONDS: Final = 15.0
-"""How long relay or projector may be interrupted before the service says it is not ready."""
+"""How long the relay may be interrupted before the service says it is not ready."""
+STUCK_SECONDS: Final = 30.0
+"""How long a page of the log may be tried again before the service says it is not ready."""
+STATEMENT_SECONDS: Final = 20
+"""How long one statement of a read model may take."""
+IDLE_SECONDS: Final = 1.0
+"""How often the log is read when no bell rings."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,19 +37,19 @@ class Worker:
     """What runs beside the API, or in a process of its own."""
 
     relay: Relay
-    projectors: Sequence[Projector[Any]]
+    projections: ProjectionRunner
 
     @property
     def tasks(self) -> list[Task]:
         """To be run until stopped; each survives database and broker going away."""
-        return [self.relay.run, *(projector.run for projector in self.projectors)]
+        return [self.relay.run, self.projections.run]
 
     @property
     def checks(self) -> dict[str, Check]:
         """What readiness asks of them."""
         checks: dict[str, Check] = {"relay": partial(check_relay, self.relay)}
-        for projector in self.projectors:
-            checks[f"projection {projector.name}"] = partial(check_projector, projector)
+        for model in self.projections.models:
+            checks[f"projection {model}"] = partial(check_projection, self.projections, model)
         return checks
 
 
@@ -53,10 +60,12 @@ async def open_worker(
     service: str,
     projections: Sequence[Projection[Any]],
     telemetry: Telemetry,
+    doorbell: Doorbell,
 ) -> AsyncIterator[Worker]:
     """The worker of a service on pools of its own, in sight of all tenants.
 
-    One connection is the relay's, one each the projectors', one for what comes up.
+    One connection is the relay's, one that of the main checkpoint, and one is there for each read
+    model that may be detached.
     """
     open_ours = partial(
         open_pool,
@@ -64,43 +73,40 @@ async def open_worker(
         role=application_role(service),
         schema=service,
         tenant_scope=SYSTEM,
-        statement_timeout=timedelta(minutes=2),
     )
     async with AsyncExitStack() as stack:
-        relaying = await open_ours(size=1, application_name=f"{service} relay")
+        relaying = await open_ours(
+            size=1, application_name=f"{service} relay", statement_timeout=timedelta(minutes=2)
+        )
         stack.push_async_callback(relaying.close)
-        # A read model and its checkpoint are lost together, and Kafka still has what they held.
+        # A read model and its checkpoint are lost together, and the log still has what they held.
         projecting = await open_ours(
-            size=len(projections) + 1,
+            size=len(projections) + 2,
             application_name=f"{service} worker",
+            statement_timeout=timedelta(seconds=STATEMENT_SECONDS),
             waits_for_disk=False,
         )
         stack.push_async_callback(projecting.close)
-        yield Worker(
-            relay=Relay(
-                relaying,
-                partial(
-                    Publisher.connect,
-                    settings.kafka_bootstrap_servers,
-                    service=spelled(service),
-                    prefix=settings.topic_prefix,
-                ),
-                span=relay_span(telemetry),
-            ),
-            projectors=[
-                Projector(
-                    projecting,
-                    projection,
-                    Source(
-                        bootstrap=settings.kafka_bootstrap_servers,
-                        prefix=settings.topic_prefix,
-                        group=f"{settings.topic_prefix}.{service}",
-                    ),
-                    on_applied=projected_spans(telemetry),
-                )
-                for projection in projections
-            ],
+        runner = ProjectionRunner(
+            projecting,
+            projections,
+            service=spelled(service),
+            polling=Polling(longest=IDLE_SECONDS),
+            on_applied=[projected_spans(telemetry), lambda *_: doorbell.ring(PROJECTED)],
         )
+        relay = Relay(
+            relaying,
+            partial(
+                Publisher.connect,
+                settings.kafka_bootstrap_servers,
+                service=spelled(service),
+                prefix=settings.topic_prefix,
+            ),
+            span=relay_span(telemetry),
+        )
+        stack.callback(doorbell.add_listener(runner.wake, APPENDED))
+        stack.callback(doorbell.add_listener(relay.wake, APPENDED))
+        yield Worker(relay=relay, projections=runner)
 
 
 async def check_relay(relay: Relay) -> CheckResult:
@@ -112,10 +118,15 @@ async def check_relay(relay: Relay) -> CheckResult:
     return CheckResult(ok=silent < SILENT_SECONDS, detail=progress.last_error or detail)
 
 
-async def check_projector(projector: Projector[Any]) -> CheckResult:
-    """Whether the read model moves, how far it lags, and what is parked."""
-    progress = projector.progress
-    trouble = progress.broken or (progress.trouble if not progress.joined else None)
-    state = "" if progress.lanes else "stands by, "
-    detail = f"{state}lag {progress.lag}, parked {progress.parked}"
-    return CheckResult(ok=trouble is None and progress.joined, detail=trouble or detail)
+async def check_projection(runner: ProjectionRunner, model: str) -> CheckResult:
+    """Whether the read model goes on, how far it is behind, and what is parked."""
+    progress = runner.progress(model)
+    if because := runner.left_behind.get(model):
+        return CheckResult(ok=False, detail=because)
+    state = "" if progress.following else "stands by, "
+    alone = "detached, " if runner.is_detached(model) else ""
+    detail = f"{state}{alone}lag {progress.lag}, parked {progress.parked.get(model, 0)}"
+    if progress.trouble is None:
+        return CheckResult(ok=True, detail=detail)
+    stuck = monotonic() - progress.troubled_since >= STUCK_SECONDS
+    return CheckResult(ok=not stuck and progress.started, detail=f"{detail}; {progress.trouble}")

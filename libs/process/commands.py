@@ -13,11 +13,12 @@ from rich.table import Table
 from libs.errors import Unavailable
 from libs.http.app import create_app
 from libs.http.health import Check
-from libs.messaging.projection import Projection
 from libs.messaging.worker import open_worker
+from libs.postgres.doorbell import open_doorbell
 from libs.postgres.revisions import MigrationFault
 from libs.process import mending
 from libs.process.lifecycle import Task, main, run_until_signal, serve
+from libs.projections.projection import Projection
 from libs.settings import ServiceSettings, SettingsFault, describe
 from libs.telemetry import logs
 from libs.telemetry.traces import Telemetry, set_up
@@ -69,7 +70,7 @@ def command_line(service: Service[AnySettings]) -> typer.Typer:
 
     @app.command()
     def worker() -> None:
-        """Relay and projectors, with health and metrics on a port of their own."""
+        """Relay and projections, with health and metrics on a port of their own."""
         _run(service, {"worker"})
 
     @app.command()
@@ -116,13 +117,15 @@ async def _serve(service: Service[AnySettings], settings: AnySettings, parts: se
     try:
         async with AsyncExitStack() as stack:
             if "worker" in parts:
-                projections = service.projections(settings)
+                database = settings.database_url.get_secret_value()
+                bell = await stack.enter_async_context(open_doorbell(database, service.name))
                 worker = await stack.enter_async_context(
                     open_worker(
                         settings,
                         service=service.name,
-                        projections=projections,
+                        projections=service.projections(settings),
                         telemetry=telemetry,
+                        doorbell=bell,
                     )
                 )
                 tasks, checks = worker.tasks, worker.checks

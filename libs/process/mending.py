@@ -13,13 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from libs.errors import Unavailable
-from libs.messaging import parking, unpark
 from libs.messaging.diff import TableDiff
 from libs.messaging.editions import NoSuchEdition, Schemas
-from libs.messaging.projection import Projection
 from libs.messaging.rebuild import Rebuild, RebuildFailed, Tell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
+from libs.projections import parking
+from libs.projections.checkpoints import StreamKey
+from libs.projections.projection import Projection
 from libs.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -78,18 +79,18 @@ def park_commands(service: "Service[Any]") -> typer.Typer:
 
     @app.command("list")
     def list_parked() -> None:
-        """Show every parked stream, why, and how many records wait in it."""
+        """Show every parked stream, why, and how many events wait in it."""
         _answer(_list_parked(service))
 
     @app.command()
     def retry(name: Name, tenant: Tenant, stream: Stream) -> None:
-        """Apply a stream's records in order and let it go on, or leave it parked if it fails."""
-        _answer(_unpark(service, name, (tenant, stream), unpark.retry, "applied"))
+        """Apply a stream's events in order and let it go on, or leave it parked if it fails."""
+        _answer(_unpark(service, name, (tenant, stream), parking.retry, "applied"))
 
     @app.command()
     def drop(name: Name, tenant: Tenant, stream: Stream) -> None:
-        """Give a stream's parked records up; the log keeps them."""
-        _answer(_unpark(service, name, (tenant, stream), unpark.drop, "given up"))
+        """Give a stream's parked events up; the log keeps them."""
+        _answer(_unpark(service, name, (tenant, stream), parking.drop, "given up"))
 
     return app
 
@@ -102,11 +103,11 @@ def _status(program: Coroutine[Any, Any, int]) -> int:
     """Run it, and say in one sentence what was wrong."""
     try:
         return asyncio.run(program)
-    except (Unavailable, RebuildFailed, NoSuchEdition, unpark.NotParked) as error:
+    except (Unavailable, RebuildFailed, NoSuchEdition, parking.NotParked) as error:
         Console(stderr=True).print(str(error), markup=False)
     except KafkaConnectionError:
         Console(stderr=True).print("Kafka cannot be reached; try again when it can", markup=False)
-    except unpark.StillFailing as error:
+    except parking.StillFailing as error:
         Console(stderr=True).print(f"It still fails and stays parked: {error}", markup=False)
     return 1
 
@@ -144,10 +145,10 @@ async def _list_parked(service: "Service[Any]") -> int:
         streams = await parking.list_parked(pool)
     # Streams are to be copied, so they may break over lines but are never cut.
     whole = Column("stream", overflow="fold")
-    table = Table("read model", "tenant", whole, "records", "tries", "since", "why")
+    table = Table("read model", "tenant", whole, "events", "tries", "since", "why")
     for one in streams:
         since, why = f"{one.parked_at:%Y-%m-%d %H:%M:%S}", f"{one.reason}: {one.error}"
-        counts = (str(one.letters), str(one.attempts))
+        counts = (str(one.waiting), str(one.attempts))
         table.add_row(one.projection, one.tenant, one.stream, *counts, since, why)
     Console().print(table if streams else "nothing is parked")
     return 0
@@ -156,15 +157,15 @@ async def _list_parked(service: "Service[Any]") -> int:
 async def _unpark(
     service: "Service[Any]",
     name: str,
-    key: parking.StreamKey,
-    do: Callable[[Pool, Projection[Any], parking.StreamKey], Coroutine[Any, Any, int]],
+    key: StreamKey,
+    do: Callable[[Pool, Projection[Any], StreamKey], Coroutine[Any, Any, int]],
     done: str,
 ) -> int:
     settings = service.read_settings()
     projection = _projection(service, settings, name)
     async with _owner_pool(service, settings) as pool:
         count = await do(pool, projection, key)
-    Console().print(f"{count} records {done}; the stream goes on")
+    Console().print(f"{count} events {done}; the stream goes on")
     return 0
 
 

@@ -15,9 +15,9 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from contracts.envelope import Envelope
 from libs.eventsourcing.store import EventStore, envelope
-from libs.messaging.projection import Projection
 from libs.messaging.topics import category_of, spelled
 from libs.postgres.pool import Pool
+from libs.projections.projection import Projection
 
 Event = TypeVar("Event")
 Events: TypeAlias = Sequence[Envelope[Any]]
@@ -42,7 +42,7 @@ async def apply(
 class Projector:
     """Carries a log over into read models at once, as the worker would in time.
 
-    As `Freshness` it answers that every read model is up to date, after making it so.
+    As `Consistency` it answers that every read model is up to date, after making it so.
     """
 
     store: EventStore[Any]
@@ -60,14 +60,14 @@ class Projector:
                 await apply(self.pool, self.service, self.projections, events)
                 self.position = page[-1].position
 
-    async def wait(self, projection: str, token: str) -> bool:
+    async def wait_for_token(self, model: str, token: str) -> bool:
         """Catch up; true."""
         await self.catch_up()
         return True
 
-    async def caught_up(self, projection: str, tenant: str) -> bool:
+    async def caught_up(self, model: str, tenant: str) -> bool:
         """Catch up; true."""
-        return await self.wait(projection, "now")
+        return await self.wait_for_token(model, "now")
 
 
 async def rows_of(

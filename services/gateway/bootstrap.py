@@ -25,9 +25,9 @@ from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check
 from libs.http.problems import discreet_detail_shape
 from libs.http.revocations import Revocations, following, revocations_of
-from libs.messaging.projection import Projection
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
+from libs.projections.projection import Projection
 from libs.security.passwords import Passwords
 from libs.security.sealing import derive_key
 from libs.security.tokens import ACCESS, KeyRing

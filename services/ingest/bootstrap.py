@@ -23,11 +23,10 @@ from libs.http.client import open_client
 from libs.http.health import Check
 from libs.http.problems import detail_shape
 from libs.http.revocations import following, revocations_of
-from libs.messaging import checkpoints
-from libs.messaging.freshness import Freshness
-from libs.messaging.projection import Projection
-from libs.postgres.pool import SYSTEM, Pool, open_pool
+from libs.postgres.pool import SYSTEM, open_pool
 from libs.postgres.rls import application_role
+from libs.projections.consistency import Consistency
+from libs.projections.projection import Projection
 from libs.security.tokens import LONGEST_PASS
 from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
@@ -76,6 +75,11 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
         stack.push_async_callback(logging.close)
         reading = await open_ours(size=settings.pool_size, application_name="ingest reading")
         stack.push_async_callback(reading.close)
+        consistency = Consistency(
+            logging,
+            [model.name for model in projections(settings)],
+            deadline=settings.stale_wait_seconds,
+        )
         log = PostgresLog(logging)
         stack.push_async_callback(log.close)
         session = await stack.enter_async_context(open_client())
@@ -95,17 +99,12 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
                 revoked=revocations.is_revoked,
             ),
             revocations=revocations,
-            freshness=Freshness(
-                logging,
-                projections(settings),
-                prefix=settings.topic_prefix,
-                deadline=settings.stale_wait_seconds,
-            ),
+            consistency=consistency,
             telemetry=telemetry,
             open_quarantine=partial(quarantined.open_by_code, logging),
             exports=asyncio.Semaphore(settings.export_turns),
             looking_back=asyncio.Semaphore(settings.as_of_turns),
-            standing=partial(_standing, logging),
+            standing=partial(_standing, consistency),
             items_in_box=partial(logged_items.of_box, reading),
         )
 
@@ -195,8 +194,9 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
     return app
 
 
-async def _standing(pool: Pool) -> object:
-    return [await checkpoints.read(pool, name) for name in PROJECTIONS]
+async def _standing(consistency: Consistency) -> object:
+    positions = await consistency.positions()
+    return [positions.get(name) for name in PROJECTIONS]
 
 
 def projections(settings: Settings) -> Sequence[Projection[IngestEvent]]:

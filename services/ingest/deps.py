@@ -17,10 +17,10 @@ from libs.telemetry.traces import Telemetry
 from services.ingest.settings import Settings
 
 
-class Freshness(Protocol):
+class Consistency(Protocol):
     """Knows how far the read models have come."""
 
-    async def wait(self, projection: str, token: str) -> bool:
+    async def wait_for_token(self, model: str, token: str) -> bool:
         """Whether the read model has what `token` names, before a deadline."""
         ...
 
@@ -45,7 +45,7 @@ class Deps:
     clock: Clock
     verifier: TokenVerifier
     revocations: Revocations
-    freshness: Freshness
+    consistency: Consistency
     telemetry: Telemetry
     open_quarantine: Callable[[], Awaitable[Mapping[str, int]]]
     exports: asyncio.Semaphore

@@ -24,8 +24,6 @@ from libs.http.body_timeout import BodyTimeout
 from libs.http.client import open_client
 from libs.http.health import Check, CheckResult
 from libs.http.revocations import following, revocations_of
-from libs.messaging.freshness import Freshness
-from libs.messaging.projection import Projection
 from libs.messaging.reaction import Reactor
 from libs.messaging.subscription import Source
 from libs.postgres.pool import SYSTEM, Pool, open_pool
@@ -33,6 +31,8 @@ from libs.postgres.revisions import unapplied
 from libs.postgres.rls import application_role
 from libs.process.lifecycle import Task
 from libs.process.rounds import rounds
+from libs.projections.consistency import Consistency
+from libs.projections.projection import Projection
 from libs.security.sealing import Seal
 from libs.security.tokens import LONGEST_PASS
 from libs.telemetry.traces import Telemetry
@@ -125,10 +125,9 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
                 revoked=revocations.is_revoked,
             ),
             revocations=revocations,
-            freshness=Freshness(
+            consistency=Consistency(
                 desk.pool,
-                projections(settings),
-                prefix=settings.topic_prefix,
+                [model.name for model in projections(settings)],
                 deadline=settings.stale_wait_seconds,
             ),
             telemetry=telemetry,

@@ -15,14 +15,14 @@ from services.scale_bridge.handlers.ends import Ends
 from services.scale_bridge.settings import Settings
 
 
-class Freshness(Protocol):
+class Consistency(Protocol):
     """Knows how far the read models have come."""
 
-    async def wait(self, projection: str, token: str) -> bool:
+    async def wait_for_token(self, model: str, token: str) -> bool:
         """Whether the read model has what `token` names, before a deadline."""
         ...
 
-    async def caught_up(self, projection: str, tenant: str) -> bool:
+    async def caught_up(self, model: str, tenant: str) -> bool:
         """Whether the read model has all that the log holds of a tenant now, before a deadline."""
         ...
 
@@ -38,7 +38,7 @@ class Deps:
     clock: Clock
     verifier: TokenVerifier
     revocations: Revocations
-    freshness: Freshness
+    consistency: Consistency
     telemetry: Telemetry
 
 

@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
 
 from contracts.gateway import ACCOUNTS, ADDRESSES, EVENTS, AccountId, GatewayEvent
 from libs.eventsourcing.codec import codec_of
-from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
 from libs.postgres.pool import Pool, acquired
+from libs.projections.projection import Connection, Projection
 from services.gateway.domain.account import Offer
 from services.gateway.domain.realm import CHIEFS, PLATFORM, SUPERADMIN, Place, Realm, Role
 from services.gateway.read_models.account_rows import ACCOUNT, ADDRESS, OFFER, ROLE, project

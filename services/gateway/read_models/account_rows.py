@@ -40,8 +40,8 @@ from contracts.gateway import (
     RoleOfferEnded,
     RoleWithdrawn,
 )
-from libs.messaging.projection import Connection
 from libs.postgres import query
+from libs.projections.projection import Connection
 
 ACCOUNT: Final = Table(
     "account",

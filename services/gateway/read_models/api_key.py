@@ -23,9 +23,9 @@ from sqlalchemy.dialects.postgresql import insert
 from contracts.envelope import Envelope
 from contracts.gateway import EVENTS, KEYS, GatewayEvent, KeyIssued, KeyRevoked
 from libs.eventsourcing.codec import codec_of
-from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
 from libs.postgres.pool import Pool, acquired, tenant_transaction
+from libs.projections.projection import Connection, Projection
 from services.gateway.domain.caller import Caller
 
 API_KEY: Final = Table(

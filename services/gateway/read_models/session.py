@@ -22,9 +22,9 @@ from contracts.gateway import (
     SessionRevoked,
 )
 from libs.eventsourcing.codec import codec_of
-from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
 from libs.postgres.pool import Pool, acquired
+from libs.projections.projection import Connection, Projection
 from services.gateway.domain.realm import PLATFORM, Place
 
 SESSION: Final = Table(

@@ -9,8 +9,8 @@ from fastapi import Depends, Header, HTTPException, Query, Request
 
 from libs.eventsourcing.log import Cause
 from libs.http.auth import Principal, require
-from libs.messaging.freshness import TokenMalformed
 from libs.names import comparable
+from libs.projections.consistency import TokenMalformed
 from libs.telemetry.traces import current_traceparent
 from services.ingest.api.answers import Filters
 from services.ingest.deps import Deps, Ingest
@@ -98,7 +98,9 @@ async def staleness(ingest: Deps, token: str | None, *projections: str) -> dict[
     if not token:
         return {}
     try:
-        fresh = await asyncio.gather(*(ingest.freshness.wait(name, token) for name in projections))
+        fresh = await asyncio.gather(
+            *(ingest.consistency.wait_for_token(name, token) for name in projections)
+        )
     except TokenMalformed as error:
         raise HTTPException(400, str(error)) from None
     return {} if all(fresh) else {STALE: "1"}

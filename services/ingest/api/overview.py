@@ -7,8 +7,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from contracts.ingest import IngestEvent
-from libs.messaging.projection import Connection, Projection
 from libs.postgres.query import Row
+from libs.projections.projection import Connection, Projection
 from services.ingest.api import wording
 from services.ingest.api.answers import Filters, State
 from services.ingest.domain.question import Question

@@ -7,8 +7,8 @@ from typing import Final
 
 from contracts.ingest import IngestEvent
 from libs.errors import Unavailable
-from libs.messaging.projection import Connection, Projection
 from libs.postgres.pool import tenant_reading
+from libs.projections.projection import Connection, Projection
 from services.ingest.api.asking import Asked
 from services.ingest.deps import Deps
 from services.ingest.domain.day import Days

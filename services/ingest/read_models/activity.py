@@ -30,9 +30,9 @@ from contracts import ingest
 from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanRecorded
 from libs.eventsourcing.codec import codec_of
-from libs.messaging.projection import Connection, Projection
 from libs.names import comparable
 from libs.postgres import query
+from libs.projections.projection import Connection, Projection
 from services.ingest.domain.day import day_of
 from services.ingest.domain.question import Question
 from services.ingest.domain.removal import as_scan

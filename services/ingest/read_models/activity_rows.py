@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Date, DateTime, MetaData, Table, Text, Uuid
 
-from libs.messaging.projection import Connection
+from libs.projections.projection import Connection
 from services.ingest.read_models.changed import TransactionId
 
 ACTIVITY: Final = Table(

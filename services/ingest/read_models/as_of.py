@@ -20,9 +20,9 @@ from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanRecorded
 from libs.eventsourcing.log import RecordedEvent, Span
 from libs.eventsourcing.store import EventStore, envelope
-from libs.messaging.projection import Connection, Projection
 from libs.names import comparable
 from libs.postgres.pool import Pool, tenant_transaction
+from libs.projections.projection import Connection, Projection
 from services.ingest.domain import identity
 from services.ingest.domain.day import Days, day_of
 from services.ingest.domain.question import Question

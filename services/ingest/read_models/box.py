@@ -16,10 +16,10 @@ from contracts import ingest
 from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, ItemRemoved, ScanRecorded
 from libs.eventsourcing.codec import codec_of
-from libs.messaging.projection import Connection, Projection
 from libs.names import comparable
 from libs.postgres import query
 from libs.postgres.query import Row
+from libs.projections.projection import Connection, Projection
 from services.ingest.domain.box import CARRY, Around, Standing, Tally, number_key, standing, tally
 from services.ingest.domain.day import day_of
 from services.ingest.domain.question import Question, shown
@@ -84,7 +84,6 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
         topics=(ingest.SCANS,),
         codec=codec_of(ingest.EVENTS),
         # Boxes fill by the second.
-        linger_seconds=0.05,
         project=partial(project, zone=zone),
     )
 

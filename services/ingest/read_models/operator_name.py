@@ -26,9 +26,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from sqlalchemy.sql.selectable import LateralFromClause
 
-from libs.messaging.projection import Connection
 from libs.names import comparable
 from libs.postgres import query
+from libs.projections.projection import Connection
 
 OPERATOR_NAME: Final = Table(
     "operator_name",

@@ -14,9 +14,9 @@ from contracts import ingest
 from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, ScanRecorded
 from libs.eventsourcing.codec import codec_of
-from libs.messaging.projection import Connection, Projection
 from libs.names import comparable
 from libs.postgres import query
+from libs.projections.projection import Connection, Projection
 
 PRESENCE: Final = Table(
     "presence",
@@ -42,7 +42,6 @@ def projection() -> Projection[IngestEvent]:
         topics=(ingest.SCANS,),
         codec=codec_of(ingest.EVENTS),
         # Whether somebody is there is a matter of minutes.
-        linger_seconds=0.25,
         project=project,
     )
 

@@ -23,9 +23,9 @@ from contracts import ingest
 from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, QuarantineDropped, QuarantineMended, ScanQuarantined
 from libs.eventsourcing.codec import codec_of
-from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
 from libs.postgres.pool import Pool, acquired
+from libs.projections.projection import Connection, Projection
 
 QUARANTINE: Final = Table(
     "quarantine",

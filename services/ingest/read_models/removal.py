@@ -27,9 +27,9 @@ from contracts import ingest
 from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, ItemRemoved
 from libs.eventsourcing.codec import codec_of
-from libs.messaging.projection import Connection, Projection
 from libs.names import comparable
 from libs.postgres import query
+from libs.projections.projection import Connection, Projection
 from services.ingest.domain.day import day_of
 from services.ingest.domain.question import Question, named
 from services.ingest.read_models import operator_name
@@ -80,7 +80,6 @@ def projection(zone: ZoneInfo) -> Projection[IngestEvent]:
         topics=(ingest.SCANS,),
         codec=codec_of(ingest.EVENTS),
         # An audit, of something rare among the scans.
-        linger_seconds=0.1,
         project=partial(project, zone=zone),
     )
 

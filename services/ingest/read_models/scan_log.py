@@ -39,9 +39,9 @@ from contracts.ingest import (
     ScanRecorded,
 )
 from libs.eventsourcing.codec import codec_of
-from libs.messaging.projection import Connection, Projection
 from libs.names import comparable
 from libs.postgres import query
+from libs.projections.projection import Connection, Projection
 from services.ingest.domain.day import Days, day_of
 from services.ingest.domain.question import Question
 from services.ingest.domain.removal import as_scan

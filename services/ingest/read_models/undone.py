@@ -12,7 +12,7 @@ from uuid import UUID
 
 from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, ItemRemoved, ScanRecorded
-from libs.messaging.projection import Connection, Project, Projection
+from libs.projections.projection import Connection, Project, Projection
 from services.ingest.domain import identity
 
 Events: TypeAlias = Sequence[Envelope[IngestEvent]]

@@ -80,7 +80,7 @@ async def seen(scales: Deps, token: str | None, *projections: str) -> None:
     """Wait, for a bounded time, until lists show what was just done (§1.4)."""
     if token is not None:
         for name in projections or ("device",):
-            await scales.freshness.wait(name, token)
+            await scales.consistency.wait_for_token(name, token)
 
 
 async def catalogue(document: Document) -> Response:

@@ -115,7 +115,7 @@ async def decode(response: Response, scales: Scales, caller: Reader, body: Scann
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), type(error).__name__)
     match said:
         case Label():
-            if not await scales.freshness.caught_up("drift", caller.tenant):
+            if not await scales.consistency.caught_up("drift", caller.tenant):
                 response.headers[STALE] = "1"
             return await _label(scales, caller, said)
         case TradeItem(gtin=gtin):

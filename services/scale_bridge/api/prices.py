@@ -115,7 +115,7 @@ async def _of_article(scales: Deps, caller: Principal, article: int) -> Delivery
 
 async def _fresh(response: Response, scales: Deps, caller: Principal) -> None:
     """Wait, for a bounded time, for what was told already; say so if it is not all there."""
-    caught_up = partial(scales.freshness.caught_up, tenant=caller.tenant)
+    caught_up = partial(scales.consistency.caught_up, tenant=caller.tenant)
     fresh = await asyncio.gather(*map(caught_up, LOOKED_AT))
     if not all(fresh):
         response.headers[STALE] = "1"

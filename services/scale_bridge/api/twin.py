@@ -202,7 +202,7 @@ def _instant(text: str, scales: Deps) -> datetime:
 
 async def _fresh(response: Response, scales: Deps, caller: Principal, *projections: str) -> None:
     """Wait, for a bounded time, for what was told already; say so if it is not all there."""
-    caught_up = partial(scales.freshness.caught_up, tenant=caller.tenant)
+    caught_up = partial(scales.consistency.caught_up, tenant=caller.tenant)
     fresh = await asyncio.gather(*map(caught_up, projections))
     if not all(fresh):
         response.headers[STALE] = "1"

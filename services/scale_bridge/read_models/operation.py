@@ -30,8 +30,8 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.eventsourcing.codec import codec_of
-from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
+from libs.projections.projection import Connection, Projection
 
 OPERATION: Final = Table(
     "operation",

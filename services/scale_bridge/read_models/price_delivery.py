@@ -33,7 +33,7 @@ from contracts.scale_bridge import (
     ProductEdited,
     ScaleBridgeEvent,
 )
-from libs.messaging.projection import Connection
+from libs.projections.projection import Connection
 from services.scale_bridge.domain.copy_history import renumbered
 
 PRICE_DELIVERY: Final = Table(

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from contracts.envelope import Envelope
 from contracts.scale_bridge import DeviceId, DeviceProfiled, ScaleBridgeEvent, VerificationDue
-from libs.messaging.projection import Connection
+from libs.projections.projection import Connection
 from services.scale_bridge.domain.profile import Profile, profile_of
 from services.scale_bridge.domain.verification import DAYS, SOONEST
 

@@ -39,8 +39,8 @@ from contracts.scale_bridge import (
     ScheduleSkipped,
 )
 from libs.eventsourcing.codec import codec_of
-from libs.messaging.projection import Connection, Projection
 from libs.postgres import query
+from libs.projections.projection import Connection, Projection
 from services.scale_bridge.domain.schedule_history import Schedule, evolve
 
 SCHEDULE: Final = Table(

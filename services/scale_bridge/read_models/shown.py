@@ -24,7 +24,7 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.eventsourcing.codec import codec_of
-from libs.messaging.projection import Connection, Projection
+from libs.projections.projection import Connection, Projection
 from services.scale_bridge.domain.wording import NOT_SHOWN
 from services.scale_bridge.read_models.shown_rows import KEEP, KEEP_LAST, KEEP_READING
 

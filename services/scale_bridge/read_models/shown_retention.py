@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
-from libs.messaging.projection import Connection
+from libs.projections.projection import Connection
 
 Place: TypeAlias = tuple[str, UUID]
 """A scale of a tenant."""

@@ -16,12 +16,12 @@ from contracts.envelope import Envelope
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.log import ANY, Appended, Cause, LogUnavailable
 from libs.eventsourcing.store import EventStore
-from libs.messaging.projection import Connection, Projection
 from libs.messaging.projector import Projector
 from libs.messaging.publisher import Publisher
 from libs.messaging.reader import ends_of, open_reader
 from libs.messaging.relay import Pace, Relay
 from libs.messaging.subscription import Source
+from libs.projections.projection import Connection, Projection
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.chain import faults_of, numbers_of
 from tests.libs.messaging.history import Ack, History

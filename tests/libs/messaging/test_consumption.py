@@ -2,7 +2,6 @@
 are asked for: nobody sleeps while some are there, nobody asks without a pause."""
 
 import asyncio
-from dataclasses import replace
 from time import monotonic
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,7 +9,6 @@ from typing import Any, cast
 import asyncpg
 import pytest
 
-from libs.messaging import consumption
 from libs.messaging.apply import apply
 from libs.messaging.consumption import Broken, Consumption, Progress
 from libs.messaging.projector import Projector
@@ -116,28 +114,6 @@ async def test_the_group_is_left_whatever_goes_wrong_before(pool: asyncpg.Pool) 
         await consumption.stop()
 
     assert left.is_set()
-
-
-async def test_who_lingers_lets_more_gather_but_keeps_no_backlog_waiting(
-    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waited: list[float] = []
-
-    async def wait(_: asyncio.Event, seconds: float) -> bool:
-        waited.append(seconds)
-        return False
-
-    monkeypatch.setattr(consumption, "wait", wait)
-    lazy = replace(Ledger().projection, linger_seconds=0.5)
-    source = replace(SOURCE, max_records=2)
-    feeding = Consumption(pool, lazy, source, Progress(), None)
-
-    records = lane([recorded(n, version=n) for n in (1, 2, 3)])
-
-    await feeding.handle(tuple(records[:2]))
-    assert waited == []
-    await feeding.handle(tuple(records[2:]))
-    assert waited == [0.5]
 
 
 class Still:

@@ -10,7 +10,6 @@ from aiokafka.client import AIOKafkaClient
 from libs.messaging import checkpoints, consumption, subscription
 from libs.messaging.projector import Projector
 from libs.messaging.topics import TopicSpec, ensure_topics
-from libs.messaging.worker import check_projector
 from libs.testing.waiting import eventually
 from tests.libs.messaging.lab import Lab, open_admin, running
 from tests.libs.messaging.wires import recorded
@@ -49,19 +48,6 @@ async def test_members_of_a_group_share_the_work_and_hand_it_over(lab: Lab) -> N
         await lab.append_numbers(range(90, 120))
         await lab.applied(120)
         await eventually(lanes, [0, 3])
-
-
-async def test_a_member_without_lanes_stands_by_and_is_ready(lab: Lab) -> None:
-    members = [lab.projector() for _ in range(4)]
-
-    async def ready() -> list[bool]:
-        return [(await check_projector(member)).ok for member in members]
-
-    assert await ready() == [False] * 4
-    async with running(lab.relay(), *members):
-        await eventually(lambda: sorted(len(m.progress.lanes) for m in members), [0, 1, 1, 1])
-        await eventually(ready, [True] * 4)
-    assert await ready() == [False] * 4
 
 
 async def test_a_lock_in_the_way_is_waited_for_and_the_lag_is_measured(lab: Lab) -> None:

@@ -56,10 +56,10 @@ class ReadModels(Projector):
     stale: bool = False
     asked: set[tuple[str, str]] = field(default_factory=set)
 
-    async def wait(self, projection: str, token: str) -> bool:
+    async def wait_for_token(self, model: str, token: str) -> bool:
         """Catch up, unless stale; whether it was done."""
-        self.asked.add((projection, token))
-        return not self.stale and await super().wait(projection, token)
+        self.asked.add((model, token))
+        return not self.stale and await super().wait_for_token(model, token)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ async def open_service(
         clock=clock,
         verifier=verifier("ingest", clock=clock, revoked=revocations.is_revoked),
         revocations=revocations,
-        freshness=read_models,
+        consistency=read_models,
         telemetry=set_up("ingest"),
         open_quarantine=partial(quarantine.open_by_code, pool),
         exports=asyncio.Semaphore(1),

@@ -35,8 +35,8 @@ from contracts.scale_bridge import (
     ScheduleSet,
     ScheduleSkipped,
 )
-from libs.messaging.projection import Projection
 from libs.postgres.pool import Pool
+from libs.projections.projection import Projection
 from libs.testing.read_models import apply
 from services.scale_bridge.domain.shown import shown_by_plu
 from services.scale_bridge.read_models import device, drift, operation, schedule, shown

@@ -116,8 +116,8 @@ async def open_service(
         projections = bootstrap.projections(settings)
         projector = Projector(given.desk.store, given.desk.pool, bootstrap.SERVICE, projections)
         projector = beside.projector if beside else projector
-        freshness = given.freshness if by_worker else projector
-        deps = replace(given, verifier=verifier(bootstrap.SERVICE), freshness=freshness)
+        consistency = given.consistency if by_worker else projector
+        deps = replace(given, verifier=verifier(bootstrap.SERVICE), consistency=consistency)
         yield Service(settings=settings, deps=deps, app=create_app(deps), projector=projector)
 
 

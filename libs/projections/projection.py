@@ -1,8 +1,8 @@
-"""What a read model tells its projector: a name, its tables, its topics, and how events change it.
+"""What a read model is to the runner: a name, its tables, its categories, how events change it.
 
 A projection has no side effects beyond its own tables and can be rebuilt at any time. `project`
-gets a batch of events, several streams mixed, each stream in its order; however the same history
-is cut into batches, the tables must come out the same.
+gets a page of events, several streams mixed, each stream in its order; however the same history
+is cut into pages, the tables must come out the same, and in whatever order streams are mixed.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,13 +22,12 @@ Project: TypeAlias = Callable[[Connection, Sequence[Envelope[Event]]], Awaitable
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Projection(Generic[Event]):
-    """One read model as its projector sees it.
+    """One read model.
 
-    `tables` are unqualified names: the edition in use is a matter of the search path (see
-    `libs.messaging.editions`). `topics` are categories such as `ingest.scan`. `project` may raise
-    anything: what cannot be applied is parked with its stream. After a batch events gather for
-    `linger_seconds`, which costs less work and some freshness, but for the first after a silence;
-    a backlog is not waited for.
+    `tables` are unqualified names: which version of them is in use is a matter of the search path.
+    `topics` are categories of streams such as `ingest.scan`. `project` may raise anything: an event
+    that cannot be applied is parked with its stream. `version` rises when `project` or `tables`
+    change so that old rows no longer fit; then the read model must be rebuilt.
     """
 
     name: str
@@ -36,4 +35,4 @@ class Projection(Generic[Event]):
     topics: tuple[str, ...]
     codec: Codec[Event]
     project: Project[Event]
-    linger_seconds: float = 0.0
+    version: int = 1

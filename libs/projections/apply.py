@@ -1,0 +1,298 @@
+"""One page of the log, one transaction: read models and their checkpoint move together.
+
+Nearly always all of a page can be applied, so the first attempt prepares for nothing else. If a
+read model fails, the transaction begins anew with a savepoint for each model, which says whose
+fault it is, and the model's page is halved until the event is found.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Generic, TypeVar
+
+import asyncpg
+
+from contracts.envelope import Envelope
+from libs.eventsourcing.codec import Codec, UndecodableEvent, UnknownEvent
+from libs.eventsourcing.log import RecordedEvent
+from libs.eventsourcing.postgres import LOST
+from libs.eventsourcing.store import envelope
+from libs.eventsourcing.tail import Page
+from libs.failpoints import reach
+from libs.projections import checkpoints
+from libs.projections.checkpoints import Checkpoint, Overtaken, StreamKey
+from libs.projections.projection import Projection
+
+Event = TypeVar("Event")
+
+TIMED_OUT: Final = asyncpg.QueryCanceledError
+TRANSIENT: Final = (
+    *LOST,
+    Overtaken,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InsufficientResourcesError,
+)
+"""Errors that say nothing about events or read models: the page is tried again after a while."""
+
+MOST_PARKED: Final = 200
+"""How many streams of a read model may be parked at a time."""
+
+
+class ModelFailed(Exception):
+    """A read model fails as such, whatever the event: its tables do not fit, or all fails."""
+
+    def __init__(self, model: str, error: Exception) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+        self.model = model
+
+
+class ModelTimedOut(ModelFailed):
+    """A read model was not done with the page in the time a statement may take."""
+
+
+class _Unprepared(Exception):
+    """A read model failed without a savepoint."""
+
+
+@dataclass(slots=True)
+class Decoded(Generic[Event]):
+    """An event of the log, and it as its class or why it has none."""
+
+    recorded: RecordedEvent
+    envelope: Envelope[Event] | None
+    reason: str = ""
+    error: str = ""
+
+    @property
+    def stream(self) -> StreamKey:
+        return self.recorded.cause.tenant, self.recorded.stream
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The first event of a stream that a read model could not apply; `reason` is a stable word."""
+
+    stream: StreamKey
+    position: int
+    reason: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The checkpoint behind a page; by read model how many of its events it was given, and the
+    streams that were parked on the way.
+    """
+
+    checkpoint: Checkpoint
+    given: Mapping[str, int]
+    failures: Mapping[str, Sequence[Failure]]
+
+
+async def apply_page(
+    connection: Any,
+    models: Sequence[Projection[Any]],
+    checkpoint: Checkpoint,
+    page: Page,
+    *,
+    search_path: str | None = None,
+    state: str = "live",
+    service: str,
+) -> Applied:
+    """Apply a page to the read models at `checkpoint` and move it, in one transaction.
+
+    `search_path` names the schemas of a version that is not live. Raises what is in TRANSIENT
+    (nothing happened, try again), ModelFailed and ModelTimedOut (nothing happened; without that
+    model it would).
+    """
+    decoded = _decoded_for(models, page.events, service)
+    for careful in (False, True):
+        try:
+            async with connection.transaction():
+                reach("batch-projecting")
+                # First of all: it holds the row, and tells whether the page is ours to apply.
+                moved = await checkpoints.advance(connection, checkpoint, page.cursor)
+                if search_path:
+                    await connection.execute(f"SET LOCAL search_path = {search_path}")
+                failures = {
+                    model.name: found
+                    for model in models
+                    if (
+                        found := await apply_to(
+                            connection,
+                            model,
+                            decoded[model.name],
+                            parked=checkpoint.parked.get(model.name, frozenset()),
+                            careful=careful,
+                        )
+                    )
+                }
+                await _park(connection, failures, state)
+                reach("batch-committing")
+        except _Unprepared:
+            continue
+        reach("batch-committed")
+        given = {model: len(events) for model, events in decoded.items()}
+        return Applied(_with_parked(moved, failures), given, failures)
+    raise AssertionError("the careful attempt raises what it cannot do")
+
+
+def decode_page(codec: Codec[Event], events: Sequence[RecordedEvent]) -> list[Decoded[Event]]:
+    """Every event as its class, once for all read models that share the codec."""
+    return [_decode(codec, recorded) for recorded in events]
+
+
+async def apply_to(
+    connection: Any,
+    model: Projection[Event],
+    events: Sequence[Decoded[Event]],
+    *,
+    parked: frozenset[StreamKey] = frozenset(),
+    careful: bool,
+) -> list[Failure]:
+    """Apply what can be applied; the first failure of each stream that cannot.
+
+    Streams that are `parked` wait. Only if `careful` are savepoints made: else the first error of
+    the read model ends everything. Raises TRANSIENT, ModelFailed.
+    """
+    attempt = _Attempt(connection, model, careful, blocked=set(parked))
+    free: list[Decoded[Event]] = []
+    for one in events:
+        if one.stream in attempt.blocked:
+            continue
+        if one.envelope is None:
+            attempt.fail(one, one.reason, one.error)
+        else:
+            free.append(one)
+    await attempt.run(free)
+    return attempt.failures
+
+
+@dataclass(slots=True)
+class _Attempt(Generic[Event]):
+    """Applies events, and finds those that cannot be by halving, each try in a savepoint."""
+
+    connection: Any
+    model: Projection[Event]
+    careful: bool
+    blocked: set[StreamKey] = field(default_factory=set)
+    failures: list[Failure] = field(default_factory=list)
+
+    def fail(self, one: Decoded[Event], reason: str, error: str) -> None:
+        self.blocked.add(one.stream)
+        self.failures.append(Failure(one.stream, one.recorded.position, reason, error))
+        if len(self.blocked) > MOST_PARKED:
+            raise ModelFailed(self.model.name, RuntimeError(f"hardly anything applies: {error}"))
+
+    async def run(self, events: Sequence[Decoded[Event]]) -> None:
+        free = [one for one in events if one.stream not in self.blocked]
+        if not free:
+            return
+        error = await self._try(free)
+        if error is None:
+            return
+        if len(free) == 1:
+            self.fail(free[0], "failed", f"{type(error).__name__}: {error}")
+            return
+        await self.run(free[: len(free) // 2])
+        await self.run(free[len(free) // 2 :])
+
+    async def _try(self, events: Sequence[Decoded[Event]]) -> Exception | None:
+        envelopes = [one.envelope for one in events if one.envelope is not None]
+        savepoint = self.connection.transaction() if self.careful else nullcontext()
+        try:
+            async with savepoint:
+                await self.model.project(self.connection, envelopes)
+        except Exception as error:  # noqa: BLE001 -- a projection may fail in any way it likes
+            return self._of_an_event(error)
+        return None
+
+    def _of_an_event(self, error: Exception) -> Exception:
+        """The error, if an event may be its cause; else it is raised as what it is."""
+        timed_out = isinstance(error, TIMED_OUT)
+        # Of a connection that still works an InterfaceError is a call the projection got wrong.
+        wrong = isinstance(error, asyncpg.InterfaceError) and not self.connection.is_closed()
+        if isinstance(error, TRANSIENT) and not wrong and not timed_out:
+            raise error
+        if not self.careful:
+            raise _Unprepared from error
+        if timed_out:
+            raise ModelTimedOut(self.model.name, error) from error
+        if isinstance(error, asyncpg.SyntaxOrAccessError):
+            raise ModelFailed(self.model.name, error) from error
+        return error
+
+
+def _decoded_for(
+    models: Sequence[Projection[Any]], events: Sequence[RecordedEvent], service: str
+) -> dict[str, Sequence[Decoded[Any]]]:
+    """For each read model the events of its categories."""
+    categories = [f"{service}.{event.stream.partition('-')[0]}" for event in events]
+    present, by_codec, chosen = set(categories), {}, {}
+    for model in models:
+        key = id(model.codec)
+        if key not in by_codec:
+            by_codec[key] = decode_page(model.codec, events)
+        wanted = frozenset(model.topics) & present
+        if (key, wanted) not in chosen:
+            pairs = zip(categories, by_codec[key], strict=True)
+            chosen[key, wanted] = (
+                by_codec[key]
+                if wanted == present
+                else [one for category, one in pairs if category in wanted]
+            )
+    return {m.name: chosen[id(m.codec), frozenset(m.topics) & present] for m in models}
+
+
+def _decode(codec: Codec[Event], recorded: RecordedEvent) -> Decoded[Event]:
+    try:
+        event = codec.decode(recorded.type, recorded.schema_version, recorded.data)
+    except UnknownEvent as error:
+        return Decoded(recorded, None, "unknown", str(error))
+    except UndecodableEvent as error:
+        return Decoded(recorded, None, "undecodable", str(error))
+    return Decoded(recorded, envelope(recorded, event))
+
+
+_PARK: Final = """
+INSERT INTO parked_events (projection, state, tenant, stream, first_position, reason, error)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[],
+    $7::text[])
+ON CONFLICT DO NOTHING
+"""
+
+
+async def _park(connection: Any, failures: Mapping[str, Sequence[Failure]], state: str) -> None:
+    """Write down where each stream stopped."""
+    rows = [
+        (model, state, *one.stream, one.position, one.reason, one.error[:500].replace("\0", ""))
+        for model, found in failures.items()
+        for one in found
+    ]
+    if rows:
+        await connection.execute(_PARK, *zip(*rows, strict=True))
+
+
+def _with_parked(checkpoint: Checkpoint, failures: Mapping[str, Sequence[Failure]]) -> Checkpoint:
+    if not failures:
+        return checkpoint
+    parked = dict(checkpoint.parked)
+    for model, found in failures.items():
+        parked[model] = parked.get(model, frozenset()) | {one.stream for one in found}
+    return replace(checkpoint, parked=parked)
+
+
+async def park_stream(
+    connection: Any, checkpoint: Checkpoint, model: str, event: RecordedEvent, error: str
+) -> None:
+    """Park the stream of an event that a live read model was not done with in time.
+
+    The checkpoint stays where it is. Raises Overtaken.
+    """
+    stream = event.cause.tenant, event.stream
+    async with connection.transaction():
+        await checkpoints.advance(connection, checkpoint, checkpoint.cursor)
+        failure = Failure(stream, event.position, "timed out", error)
+        await _park(connection, {model: [failure]}, "live")

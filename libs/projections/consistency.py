@@ -1,0 +1,181 @@
+"""Reading your own writes: wait until a read model includes what a token names, or say it does not.
+
+A token names transactions of the log, each with the last position it wrote: `xid.position`, comma
+separated. Tokens of older versions name the transaction only.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import asyncpg
+
+from libs.errors import Refused
+from libs.eventsourcing.snapshot import Snapshot
+from libs.eventsourcing.tail import LAST, Cursor, current
+
+MAX_TOKEN: Final = 20_000
+PAUSE: Final = 0.003
+"""Seconds between two looks at the checkpoints, if nothing says when they moved."""
+
+Written: TypeAlias = tuple[int, int]
+"""A transaction and the last position it wrote."""
+
+Pause: TypeAlias = Callable[[], Awaitable[None]]
+
+
+class TokenMalformed(Refused):
+    """The consistency token is not one of ours."""
+
+
+_POSITIONS: Final = """
+SELECT p.name, p.checkpoint, c.published::text, c.target::text, c.after_position, c.complete,
+    EXISTS (SELECT FROM parked_events e WHERE e.projection = p.name AND e.state = 'live') AS parked
+FROM projections p JOIN projection_checkpoints c ON c.name = p.checkpoint
+WHERE p.state = 'live'
+"""
+
+_OF_TENANT: Final = """
+SELECT xid::text::bigint AS xid, max(position) AS position FROM events
+WHERE tenant = $1 AND (xid >= $2::text::xid8 OR xid = ANY($3::text[]::xid8[]))
+    AND pg_visible_in_snapshot(xid, $4::text::pg_snapshot)
+GROUP BY 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a read model is; whether it goes on alone, and whether streams of it are parked."""
+
+    cursor: Cursor
+    detached: bool
+    parked: bool
+
+    def includes(self, written: Sequence[Written]) -> bool:
+        """Whether all of it is applied or parked."""
+        return all(self.cursor.includes(xid, position) for xid, position in written)
+
+
+class Consistency:
+    """Knows how far the read models of this service have come.
+
+    The pool must see all tenants. `deadline` is in seconds. `pause` waits until the checkpoints may
+    have moved; it must end by itself after a while.
+    """
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        models: Sequence[str],
+        *,
+        deadline: float = 2.0,
+        pause: Pause | None = None,
+    ) -> None:
+        self._pool = pool
+        self._models = frozenset(models)
+        self._deadline = deadline
+        self._pause = pause or _pause
+        self._next: asyncio.Future[Mapping[str, Position]] | None = None
+
+    async def wait_for_token(self, model: str, token: str) -> bool:
+        """Whether the read model includes what `token` names, before the deadline.
+
+        Raises TokenMalformed, and KeyError for an unknown read model.
+        """
+        written = parse_token(token)
+        return await self._wait(model, lambda: _already(written))
+
+    async def caught_up(self, model: str, tenant: str) -> bool:
+        """Whether the read model includes all of a tenant's events in the log by now, before the
+        deadline. Events of others are not waited for. Raises KeyError for an unknown read model.
+        """
+        return await self._wait(model, lambda: self._unapplied(model, tenant))
+
+    async def positions(self) -> Mapping[str, Position]:
+        """Where the live read models are, looked up after this call began.
+
+        One look serves all who wait. Raises what the pool raises.
+        """
+        if self._next is None:
+            self._next = asyncio.ensure_future(self._look())
+        return await asyncio.shield(self._next)
+
+    async def _wait(self, model: str, events: Callable[[], Awaitable[Sequence[Written]]]) -> bool:
+        if model not in self._models:
+            raise KeyError(model)
+        try:
+            async with asyncio.timeout(self._deadline):
+                written = await events()
+                while written and not _includes(await self.positions(), model, written):
+                    await self._pause()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _unapplied(self, model: str, tenant: str) -> Sequence[Written]:
+        """The tenant's events of this moment that the read model may not include yet."""
+        async with self._pool.acquire() as connection:
+            moment = await current(connection)
+            position = _positions(await connection.fetch(_POSITIONS)).get(model)
+            sure = position.cursor.published if position else Cursor().published
+            if position and position.cursor.complete:
+                sure = position.cursor.target
+            running = [str(xid) for xid in sure.running]
+            rows = await connection.fetch(_OF_TENANT, tenant, str(sure.xmax), running, str(moment))
+        return [(row["xid"], row["position"]) for row in rows]
+
+    async def _look(self) -> Mapping[str, Position]:
+        # Those who come while the query runs need a later look: what it sees may be older.
+        await asyncio.sleep(0)
+        self._next = None
+        async with self._pool.acquire() as connection:
+            return _positions(await connection.fetch(_POSITIONS))
+
+
+def parse_token(token: str) -> Sequence[Written]:
+    """The transactions named, with the last position of each; an empty token names none.
+
+    Raises TokenMalformed.
+    """
+    parts = token.split(",") if token else []
+    if len(token) > MAX_TOKEN:
+        raise TokenMalformed
+    return [_written(part) for part in parts]
+
+
+def _written(part: str) -> Written:
+    xid, dot, position = part.partition(".")
+    numbers = [xid, position] if dot else [xid]
+    if not all(number.isascii() and number.isdigit() for number in numbers):
+        raise TokenMalformed
+    return int(xid), int(position) if dot else LAST
+
+
+def _positions(rows: Sequence[Any]) -> Mapping[str, Position]:
+    return {
+        row["name"]: Position(
+            Cursor(
+                published=Snapshot.parse(row["published"]),
+                target=Snapshot.parse(row["target"]),
+                after_position=row["after_position"],
+                complete=row["complete"],
+            ),
+            row["checkpoint"] != "main",
+            row["parked"],
+        )
+        for row in rows
+    }
+
+
+def _includes(positions: Mapping[str, Position], model: str, written: Sequence[Written]) -> bool:
+    position = positions.get(model)
+    return position is not None and position.includes(written)
+
+
+async def _already(written: Sequence[Written]) -> Sequence[Written]:
+    return written
+
+
+async def _pause() -> None:
+    await asyncio.sleep(PAUSE)

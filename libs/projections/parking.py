@@ -1,0 +1,156 @@
+"""Setting aside what a read model cannot apply: by stream and model, visible, to be tried again.
+
+Once an event of a stream is parked, the later ones of that stream wait behind it, so that a read
+model never shows a stream with a hole; all other streams go on. Only the first position is written
+down: the log holds the events.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import asyncpg
+
+from libs.errors import NotFound
+from libs.eventsourcing.log import RecordedEvent
+from libs.eventsourcing.rows import recorded_events
+from libs.eventsourcing.statements import COLUMNS
+from libs.eventsourcing.tail import Cursor
+from libs.projections import checkpoints
+from libs.projections.apply import Failure, apply_to, decode_page
+from libs.projections.checkpoints import StreamKey
+from libs.projections.projection import Projection
+
+Event = TypeVar("Event")
+
+RETRY_PAGE: Final = 1000
+
+
+class NotParked(NotFound):
+    """This stream is not parked."""
+
+
+class StillFailing(Exception):
+    """The stream cannot be applied yet; nothing was changed and it stays parked."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParkedStream:
+    """A row of the list: `waiting` counts its events from the first that failed."""
+
+    projection: str
+    tenant: str
+    stream: str
+    reason: str
+    error: str
+    parked_at: datetime
+    attempts: int
+    first_position: int
+    waiting: int
+
+
+_LIST: Final = """
+SELECT p.projection || CASE p.state WHEN 'live' THEN '' ELSE '@' || p.state END AS projection,
+    p.tenant, p.stream, p.reason, p.error, p.parked_at, p.attempts, p.first_position,
+    (SELECT count(*) FROM events e WHERE e.position >= p.first_position
+        AND e.tenant = p.tenant AND e.stream = p.stream) AS waiting
+FROM parked_events p
+WHERE p.projection = $1 OR ($1::text IS NULL AND p.state <> 'previous')
+ORDER BY p.parked_at, p.projection, p.tenant, p.stream
+"""
+
+_PLACE_OF: Final = """
+SELECT m.checkpoint, p.first_position
+FROM projections m JOIN parked_events p ON p.projection = m.name AND p.state = m.state
+WHERE m.name = $1 AND m.state = 'live' AND p.tenant = $2 AND p.stream = $3
+"""
+
+_RELEASE: Final = """
+DELETE FROM parked_events
+WHERE projection = $1 AND state = 'live' AND tenant = $2 AND stream = $3
+"""
+
+_FAILED_AGAIN: Final = """
+UPDATE parked_events SET attempts = attempts + 1, error = $4
+WHERE projection = $1 AND state = 'live' AND tenant = $2 AND stream = $3
+"""
+
+_WAITING: Final = f"""
+SELECT {COLUMNS} FROM events
+WHERE position >= $3 AND tenant = $1 AND stream = $2 ORDER BY position LIMIT $4
+"""  # noqa: S608 -- names of columns
+
+
+async def list_parked(connection: Any, projection: str | None = None) -> list[ParkedStream]:
+    """What is parked, the longest first; by default of all but previous versions."""
+    return [ParkedStream(**dict(row)) for row in await connection.fetch(_LIST, projection)]
+
+
+async def count(connection: Any, projection: str) -> int:
+    """How many streams of the live read model are parked."""
+    query = "SELECT count(*) FROM parked_events WHERE projection = $1 AND state = 'live'"
+    return int(await connection.fetchval(query, projection))
+
+
+async def retry(pool: asyncpg.Pool, projection: Projection[Event], key: StreamKey) -> int:
+    """Apply what waits in a parked stream and let it go on, in one transaction.
+
+    Answers how many events were applied. The read model's checkpoint is held meanwhile, and its
+    stream is read up to there: what is behind it comes by itself. Raises NotParked, StillFailing.
+    """
+    async with pool.acquire() as connection:
+        try:
+            async with connection.transaction():
+                return await _retry(connection, projection, key)
+        except StillFailing as error:
+            reason = str(error)[:500].replace("\0", "")
+            await connection.execute(_FAILED_AGAIN, projection.name, *key, reason)
+            raise
+
+
+async def drop(pool: asyncpg.Pool, projection: Projection[Any], key: StreamKey) -> int:
+    """Give up what waits in a parked stream and let it go on; how many events were given up.
+
+    The log still has them; a rebuild tries them again. Raises NotParked.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        waiting = [one async for page in _release(connection, projection.name, key) for one in page]
+        return len(waiting)
+
+
+async def _retry(connection: Any, projection: Projection[Event], key: StreamKey) -> int:
+    applied = 0
+    async for events in _release(connection, projection.name, key):
+        failures: list[Failure] = await apply_to(
+            connection, projection, decode_page(projection.codec, events), careful=True
+        )
+        if failures:
+            raise StillFailing(failures[0].error)
+        applied += len(events)
+    return applied
+
+
+async def _release(connection: Any, model: str, key: StreamKey) -> Any:
+    """Lift the block; then pages of what waited behind it, up to the checkpoint, which is held."""
+    row = await connection.fetchrow(_PLACE_OF, model, *key)
+    if row is None:
+        raise NotParked
+    place = (await checkpoints.lock(connection, row["checkpoint"]))[row["checkpoint"]]
+    # Read again: until it was held, another retry may have been quicker, or the model have moved.
+    if await connection.fetchrow(_PLACE_OF, model, *key) != row:
+        raise NotParked
+    await connection.execute(_RELEASE, model, *key)
+    await checkpoints.touch(connection, place.name)
+    first = row["first_position"]
+    while events := await _waiting(connection, key, first):
+        first = events[-1].position + 1
+        yield _before(events, place.cursor)
+
+
+async def _waiting(connection: Any, key: StreamKey, first: int) -> Sequence[RecordedEvent]:
+    return recorded_events(await connection.fetch(_WAITING, *key, first, RETRY_PAGE))
+
+
+def _before(events: Sequence[RecordedEvent], cursor: Cursor) -> list[RecordedEvent]:
+    return [event for event in events if cursor.includes(event.xid, event.position)]

@@ -1,0 +1,176 @@
+"""The projection runner: keeps a service's read models level with its log.
+
+All read models at one checkpoint are applied together, page by page, in one transaction each. A
+read model that fails as such is detached: it follows at a checkpoint of its own, and rejoins the
+others when it is level with them. A new one begins that way.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import asyncpg
+import structlog
+
+from libs.eventsourcing.tail import START
+from libs.process.waiting import wait
+from libs.projections import checkpoints
+from libs.projections.checkpoints import MAIN, Overtaken
+from libs.projections.follower import (
+    FIRST_BACKOFF,
+    LAST_BACKOFF,
+    Follower,
+    OnApplied,
+    Polling,
+    Progress,
+    Shared,
+    StandsBy,
+)
+from libs.projections.projection import Projection
+
+log = structlog.get_logger("projections")
+
+SETUP_LOCK: Final = 0x7E1A5
+"""The advisory lock of the worker that registers read models, beside the schema's hash."""
+REVIEW_SECONDS: Final = 5.0
+"""How often the runner asks which read models are detached, if nothing says that it changed."""
+
+_REGISTERED: Final = """
+SELECT name, version, checkpoint, detached_because FROM projections WHERE state = 'live'
+"""
+
+
+class ProjectionRunner:
+    """Follows the log of the schema the pool's connections look into.
+
+    The pool needs a connection for the main checkpoint and one for each read model that may be
+    detached at a time. `service` is the first part of the categories, as topics spell it. Any
+    number of workers may run: one of them applies, the others stand by.
+    """
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        models: Sequence[Projection[Any]],
+        *,
+        service: str,
+        polling: Polling | None = None,
+        on_applied: Sequence[OnApplied] = (),
+    ) -> None:
+        self._pool = pool
+        self._shared = Shared(
+            models={model.name: model for model in models},
+            service=service,
+            polling=polling or Polling(),
+            on_applied=tuple(on_applied),
+        )
+        self._followers: dict[str, Follower] = {}
+        self._trouble = Progress()
+        self.left_behind: Mapping[str, str] = {}
+        """Read models that no worker of this version may go on with, and why."""
+
+    @property
+    def models(self) -> Mapping[str, Projection[Any]]:
+        """The read models by name."""
+        return self._shared.models
+
+    def wake(self) -> None:
+        """Read the log now instead of at the end of the pause. Call it in the runner's loop."""
+        for follower in self._followers.values():
+            follower.woken.set()
+
+    def progress(self, model: str) -> Progress:
+        """How the read model's checkpoint goes on; as of the main one, unless it is detached."""
+        follower = self._followers.get(checkpoints.detached(model)) or self._followers.get(MAIN)
+        return follower.progress if follower else self._trouble
+
+    def is_detached(self, model: str) -> bool:
+        """Whether this worker feeds the read model at a checkpoint of its own."""
+        return checkpoints.detached(model) in self._followers
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Project until `stop` is set; survives the database going away."""
+        running: dict[str, asyncio.Task[None]] = {}
+        pause = FIRST_BACKOFF
+        try:
+            while not stop.is_set():
+                try:
+                    wanted = await self._wanted()
+                    self._trouble.clear()
+                    pause = FIRST_BACKOFF
+                except Exception as error:  # noqa: BLE001 -- whatever it was, the log is there
+                    self._trouble.note(error)
+                    log.warning("projections wait", error=self._trouble.trouble, retry_in=pause)
+                    await wait(stop, pause)
+                    pause = min(pause * 2, LAST_BACKOFF)
+                    continue
+                self._start(wanted, running, stop)
+                await self._changed(running, stop)
+        finally:
+            await asyncio.gather(*running.values())
+
+    def _start(
+        self,
+        wanted: set[str],
+        running: dict[str, asyncio.Task[None]],
+        stop: asyncio.Event,
+    ) -> None:
+        for name, task in list(running.items()):
+            if task.done():
+                task.result()
+                del running[name], self._followers[name]
+        for name in wanted - running.keys():
+            follower = Follower(self._pool, name, self._shared)
+            self._followers[name] = follower
+            running[name] = asyncio.create_task(follower.run(stop), name=f"projections {name}")
+
+    async def _changed(
+        self, running: Mapping[str, asyncio.Task[None]], stop: asyncio.Event
+    ) -> None:
+        """Wait until a read model is detached, a follower has ended, or for a while."""
+        waiting = [
+            *running.values(),
+            *(asyncio.create_task(event.wait()) for event in (stop, self._shared.changed)),
+        ]
+        try:
+            await asyncio.wait(waiting, timeout=REVIEW_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting[len(running) :]:
+                task.cancel()
+        self._shared.changed.clear()
+
+    async def _wanted(self) -> set[str]:
+        """The checkpoints to follow; all read models of ours are registered."""
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(_REGISTERED)
+            if self._shared.models.keys() - {row["name"] for row in rows} or not rows:
+                await self._register(connection)
+                rows = await connection.fetch(_REGISTERED)
+        alone = [row for row in rows if row["checkpoint"] != MAIN]
+        ours = {name: model.version for name, model in self._shared.models.items()}
+        self.left_behind = {
+            row["name"]: row["detached_because"] or "filled by another version"
+            for row in alone
+            if ours.get(row["name"], row["version"]) != row["version"]
+        }
+        return {MAIN} | {
+            row["checkpoint"] for row in alone if ours.get(row["name"]) == row["version"]
+        }
+
+    async def _register(self, connection: Any) -> None:
+        """Let read models begin: the first all together, a later one detached, from the start."""
+        async with connection.transaction():
+            await connection.execute(
+                "SELECT pg_advisory_xact_lock($1, hashtext(current_schema()))", SETUP_LOCK
+            )
+            known = {row["name"] for row in await connection.fetch(_REGISTERED)}
+            new = {m.name: m.version for m in self._shared.models.values() if m.name not in known}
+            if await checkpoints.read(connection, MAIN) is None:
+                await checkpoints.begin(connection, MAIN, START, new)
+                return
+            for name, version in new.items():
+                own = checkpoints.detached(name)
+                await checkpoints.begin(connection, own, START, {name: version}, because="new")
+
+
+__all__ = ["OnApplied", "Overtaken", "Polling", "Progress", "ProjectionRunner", "StandsBy"]

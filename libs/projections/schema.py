@@ -1,0 +1,72 @@
+"""The tables in which read models and their places in the log are kept, for the migrations."""
+
+from typing import Final, Protocol
+
+
+class Operations(Protocol):
+    """The part of Alembic's `op` that is used here."""
+
+    def execute(self, sqltext: str) -> None: ...
+
+
+CHECKPOINTS: Final = """
+CREATE TABLE projection_checkpoints (
+    name text PRIMARY KEY,
+    batch bigint NOT NULL DEFAULT 0,
+    published pg_snapshot NOT NULL DEFAULT '1:1:',
+    target pg_snapshot NOT NULL DEFAULT '1:1:',
+    after_position bigint NOT NULL DEFAULT 0,
+    complete boolean NOT NULL DEFAULT true,
+    changed_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50)"""
+"""Places in the log (see `libs.eventsourcing.tail.Cursor`). `batch` counts every change of the
+row, of the read models at it and of what they have parked: it is what writers compare and set."""
+
+PROJECTIONS: Final = """
+CREATE TABLE projections (
+    name text NOT NULL,
+    state text NOT NULL CHECK (state IN ('live', 'next', 'previous')),
+    version integer NOT NULL,
+    checkpoint text NOT NULL REFERENCES projection_checkpoints,
+    detached_because text,
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (name, state)
+)"""
+"""Which tables of a read model there are, by which version of its code they were filled (0: by one
+that cannot be gone on from), and the checkpoint at which they are."""
+
+PARKED: Final = """
+CREATE TABLE parked_events (
+    projection text NOT NULL,
+    state text NOT NULL,
+    tenant text NOT NULL,
+    stream text NOT NULL,
+    first_position bigint NOT NULL,
+    reason text NOT NULL,
+    error text NOT NULL,
+    attempts integer NOT NULL DEFAULT 1,
+    parked_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (projection, state, tenant, stream),
+    FOREIGN KEY (projection, state) REFERENCES projections (name, state)
+        ON DELETE CASCADE ON UPDATE CASCADE
+)"""
+"""Streams that a read model cannot apply from `first_position` on. The events are in the log."""
+
+TABLES: Final = ("projection_checkpoints", "projections", "parked_events")
+
+
+def create_projections(op: Operations, *, application_role: str) -> None:
+    """Create the tables in the current schema and let the role work on them.
+
+    Row-level security of `parked_events` is the caller's to switch on.
+    """
+    for statement in (CHECKPOINTS, PROJECTIONS, PARKED):
+        op.execute(statement)
+    for table in TABLES:
+        op.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO "{application_role}"')
+
+
+def drop_projections(op: Operations) -> None:
+    """Undo `create_projections`."""
+    for table in reversed(TABLES):
+        op.execute(f"DROP TABLE {table}")

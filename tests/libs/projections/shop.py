@@ -1,0 +1,141 @@
+"""A small service: its log, and two read models that follow it.
+
+`ledger` shows order, loss and doubling: every stream with all it has seen. `tally` counts.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+from uuid import uuid4
+
+import asyncpg
+
+from contracts.envelope import Envelope
+from libs.eventsourcing.log import ANY, Cause
+from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.schema import APPEND_ONLY, EVENTS, INDEXES
+from libs.eventsourcing.store import EventStore
+from libs.projections.consistency import Consistency
+from libs.projections.projection import Connection, Projection
+from libs.projections.runner import Polling, ProjectionRunner
+from libs.projections.schema import CHECKPOINTS, PARKED, PROJECTIONS
+from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from tests.libs.messaging.lab import (
+    CODEC,
+    LEDGER,
+    WRITER_CODEC,
+    Ledger,
+    Numbered,
+    expected,
+    order,
+    rows_of_ledger,
+)
+
+CAUSE: Final = Cause(tenant="demo")
+TALLY: Final = "CREATE TABLE tally (tenant text PRIMARY KEY, events bigint NOT NULL)"
+EMPTY: Final = """ALTER TABLE events DISABLE TRIGGER events_append_only;
+    TRUNCATE events, ledger, tally, projections, projection_checkpoints, parked_events
+    RESTART IDENTITY"""
+"""Begins anew in a database that was used before."""
+
+
+class Tally:
+    """Counts each tenant's events; fails as such with `error`, if there is one."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.statement: str | None = None
+
+    async def project(self, connection: Connection, events: Sequence[Envelope[Any]]) -> None:
+        if self.error:
+            raise self.error
+        if self.statement:
+            await connection.execute(self.statement)
+        await connection.executemany(
+            "INSERT INTO tally VALUES ($1, 1) ON CONFLICT (tenant)"
+            " DO UPDATE SET events = tally.events + 1",
+            [(envelope.tenant,) for envelope in events],
+        )
+
+    @property
+    def projection(self) -> Projection[Any]:
+        return Projection(
+            name="tally",
+            tables=("tally",),
+            topics=("lab.order",),
+            codec=WRITER_CODEC,
+            project=self.project,
+        )
+
+
+@dataclass(kw_only=True)
+class Shop:
+    """The service's parts, each to be started and stopped at will."""
+
+    address: str
+    pool: asyncpg.Pool
+    store: EventStore[Any]
+    ledger: Ledger = field(default_factory=Ledger)
+    tally: Tally = field(default_factory=Tally)
+    versions: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def models(self) -> list[Projection[Any]]:
+        """Both read models, in the versions asked for."""
+        both = [self.ledger.projection, self.tally.projection]
+        return [replace(one, version=self.versions.get(one.name, 1)) for one in both]
+
+    def runner(self, *models: Projection[Any], page: int = 2000) -> ProjectionRunner:
+        """A runner of these read models, by default of both."""
+        polling = Polling(page=page, standby=0.05)
+        return ProjectionRunner(self.pool, models or self.models, service="lab", polling=polling)
+
+    def consistency(self, *, deadline: float = PATIENCE_SECONDS) -> Consistency:
+        """What knows how far they are."""
+        return Consistency(self.pool, ["ledger", "tally"], deadline=deadline)
+
+    async def append(self, stream: str, *events: Any, tenant: str = "demo") -> str:
+        """Append; the token."""
+        cause = Cause(tenant=tenant)
+        done = await self.store.append(
+            stream, events, expected=ANY, cause=cause, command_id=uuid4()
+        )
+        return done.token
+
+    async def append_numbers(self, numbers: range) -> None:
+        """Append each number to one of five streams in turn."""
+        for number in numbers:
+            await self.append(order(number % 5), Numbered(number))
+
+    async def applied(self, count: int) -> None:
+        """Wait until both read models hold the first `count` numbers, and those alone."""
+        await eventually(self.rows, expected(count))
+        await eventually(self.counted, count)
+
+    async def rows(self) -> dict[str, list[int]]:
+        """What every stream has in the ledger."""
+        return await rows_of_ledger(self.pool)
+
+    async def counted(self) -> int:
+        """What the tally says of `demo`."""
+        query = "SELECT coalesce(sum(events), 0) FROM tally WHERE tenant = 'demo'"
+        return int(await self.pool.fetchval(query))
+
+    async def places(self) -> dict[str, str]:
+        """The checkpoint of each live read model."""
+        rows = await self.pool.fetch("SELECT name, checkpoint FROM projections")
+        return {row["name"]: row["checkpoint"] for row in rows}
+
+
+@asynccontextmanager
+async def open_shop(address: str) -> AsyncIterator[Shop]:
+    """A database with log, places and tables, made if they are missing."""
+    async with asyncpg.create_pool(address, min_size=0, max_size=12) as pool:
+        if await pool.fetchval("SELECT to_regclass('events') IS NULL"):
+            tables = (EVENTS, *INDEXES, *APPEND_ONLY, CHECKPOINTS, PROJECTIONS, PARKED)
+            await pool.execute(";".join((*tables, LEDGER, TALLY)))
+        yield Shop(address=address, pool=pool, store=EventStore(PostgresLog(pool), WRITER_CODEC))
+
+
+__all__ = ["CODEC"]

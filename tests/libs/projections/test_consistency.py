@@ -1,0 +1,120 @@
+"""Reading your own writes: the truth within the deadline, or "stale"."""
+
+import asyncio
+
+import pytest
+
+from libs.projections.consistency import TokenMalformed
+from libs.testing.waiting import eventually
+from tests.libs.messaging.lab import Cursed, Numbered, order, running
+from tests.libs.projections.shop import CAUSE, Shop
+
+
+@pytest.mark.parametrize("clients", [25, pytest.param(250, marks=pytest.mark.system)])
+async def test_forty_writes_of_each_client_are_read_back_by_it(shop: Shop, clients: int) -> None:
+    consistency = shop.consistency()
+
+    async def write_and_read(client: int) -> int:
+        for number in range(40):
+            token = await shop.append(order(client), Numbered(number))
+            assert await consistency.wait_for_token("ledger", token)
+            query = "SELECT seen FROM ledger WHERE stream = $1"
+            assert await shop.pool.fetchval(query, order(client)) == list(range(number + 1))
+        return 40
+
+    async with running(shop.runner()):
+        pairs = await asyncio.gather(*(write_and_read(client) for client in range(clients)))
+
+    assert sum(pairs) == 40 * clients
+
+
+async def test_a_runner_that_is_away_is_answered_with_stale(shop: Shop) -> None:
+    token = await shop.append("order-1", Numbered(1))
+    assert not await shop.consistency(deadline=0.2).wait_for_token("ledger", token)
+    assert not await shop.consistency(deadline=0.2).caught_up("ledger", "demo")
+    async with running(shop.runner()):
+        assert await shop.consistency().wait_for_token("ledger", token)
+        assert await shop.consistency().caught_up("ledger", "demo")
+
+
+async def test_a_token_of_several_transactions_needs_all_of_them(shop: Shop) -> None:
+    async with running(shop.runner()):
+        first = await shop.append("order-1", Numbered(1))
+        assert await shop.consistency().wait_for_token("ledger", first)
+    second = await shop.append("order-2", Numbered(2))
+
+    assert not await shop.consistency(deadline=0.2).wait_for_token("ledger", f"{first},{second}")
+    async with running(shop.runner()):
+        assert await shop.consistency().wait_for_token("ledger", f"{first},{second}")
+    assert await shop.rows() == {"order-1": [1], "order-2": [2]}
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["with its position", "of an older version"])
+async def test_a_token_in_the_middle_of_a_long_difference_is_believed_once_its_page_is(
+    shop: Shop, old: bool
+) -> None:
+    tokens = [await shop.append("order-1", Numbered(n)) for n in range(6)]
+    if old:
+        tokens = [token.partition(".")[0] for token in tokens]
+    shop.ledger.cursed = True
+    async with shop.pool.acquire() as connection, running(shop.runner(page=3)):
+        async with connection.transaction():
+            await eventually(shop.rows, {"order-1": list(range(6))})
+        consistency = shop.consistency()
+        assert all([await consistency.wait_for_token("ledger", token) for token in tokens])
+
+
+async def test_other_peoples_load_does_not_keep_a_reader_waiting(shop: Shop) -> None:
+    stop = asyncio.Event()
+
+    async def write(client: int) -> None:
+        while not stop.is_set():
+            await shop.append(order(client), Numbered(0), tenant="other")
+
+    async with running(shop.runner()):
+        writers = [asyncio.create_task(write(client)) for client in range(20)]
+        for number in range(5):
+            token = await shop.append("order-mine", Numbered(number))
+            assert await shop.consistency().wait_for_token("ledger", token)
+            assert await shop.consistency().caught_up("ledger", "demo")
+        stop.set()
+        await asyncio.gather(*writers)
+
+
+async def test_a_tenant_waits_for_no_event_of_others(shop: Shop) -> None:
+    async with running(shop.runner()):
+        await shop.append("order-1", Numbered(1))
+        assert await shop.consistency().caught_up("ledger", "demo")
+    await shop.append("order-2", Numbered(1), tenant="other")
+
+    assert await shop.consistency(deadline=0.3).caught_up("ledger", "demo")
+    assert not await shop.consistency(deadline=0.3).caught_up("ledger", "other")
+    await shop.append("order-1", Numbered(2))
+    assert not await shop.consistency(deadline=0.3).caught_up("ledger", "demo")
+
+
+async def test_what_is_parked_keeps_no_reader_waiting(shop: Shop) -> None:
+    async with running(shop.runner()):
+        token = await shop.append("order-1", Cursed(1))
+        assert await shop.consistency().wait_for_token("ledger", token)
+        assert (await shop.consistency().positions())["ledger"].parked
+
+
+async def test_a_token_of_nothing_is_fresh_at_once_and_what_is_none_is_refused(shop: Shop) -> None:
+    consistency = shop.consistency()
+    assert await consistency.wait_for_token(
+        "ledger", (await shop.store.record([], cause=CAUSE)).token
+    )
+    for token in ("x", "-1", "1,", "1;2", "1.", ".5", "1.5.6", " 1", "²", "1," * 20_000 + "1"):
+        with pytest.raises(TokenMalformed):
+            await consistency.wait_for_token("ledger", token)
+    with pytest.raises(KeyError):
+        await consistency.wait_for_token("nothing", "1")
+
+
+async def test_a_token_of_a_transaction_that_never_was_is_stale(shop: Shop) -> None:
+    async with running(shop.runner()):
+        await shop.append("order-1", Numbered(1))
+        for token in ("9" * 15, "9" * 40, "9" * 15 + ".1"):
+            assert not await shop.consistency(deadline=0.2).wait_for_token("ledger", token)
+        await eventually(shop.rows, {"order-1": [1]})
