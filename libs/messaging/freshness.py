@@ -9,23 +9,18 @@ from typing import Any, Final
 
 import asyncpg
 
-from libs.errors import Refused
 from libs.eventsourcing.snapshot import Snapshot
+from libs.eventsourcing.tokens import parse_token
 from libs.messaging.projection import Projection
 from libs.messaging.publisher import Lane
 from libs.messaging.tail import Difference, current
 from libs.messaging.topics import topic_name
 
-MAX_TOKEN: Final = 2000
 PAUSE: Final = 0.003
 """Seconds between two looks."""
 MARKS: Final = 256
 MARK_SECONDS: Final = 0.05
 """Looks are remembered so far apart, so many of them: longer than anybody waits."""
-
-
-class TokenMalformed(Refused):
-    """The consistency token is not one of ours."""
 
 
 _PUBLISHED: Final = """
@@ -93,7 +88,8 @@ class Freshness:
 
         Raises TokenMalformed, and KeyError for an unknown projection.
         """
-        xids, topics = _parse(token), self._topics[projection]
+        xids = [written.xid for written in parse_token(token)]
+        topics = self._topics[projection]
         try:
             async with asyncio.timeout(self._deadline):
                 await self._reached(projection, await self._published(xids, topics))
@@ -185,11 +181,3 @@ class Freshness:
             self._marks.append(found)
             self._marked_at = found.at
         return found
-
-
-def _parse(token: str) -> list[int]:
-    """The transactions named; an empty token names none."""
-    xids = token.split(",") if token else []
-    if len(token) > MAX_TOKEN or not all(xid.isascii() and xid.isdigit() for xid in xids):
-        raise TokenMalformed
-    return [int(xid) for xid in xids]

@@ -8,8 +8,8 @@ from typing import Annotated, Final
 from fastapi import Depends, Header, HTTPException, Query, Request
 
 from libs.eventsourcing.log import Cause
+from libs.eventsourcing.tokens import TokenMalformed
 from libs.http.auth import Principal, require
-from libs.messaging.freshness import TokenMalformed
 from libs.names import comparable
 from libs.telemetry.traces import current_traceparent
 from services.ingest.api.answers import Filters
