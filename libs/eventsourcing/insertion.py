@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from libs.eventsourcing import statements
-from libs.eventsourcing.plan import Append, Head, Known, Plan, Request, plan
+from libs.eventsourcing.plan import Append, Head, Known, Place, Plan, Request, plan
 from libs.eventsourcing.rows import columns
 
 
@@ -16,10 +16,10 @@ class Raced(Exception):
     """Something the plan counted on was missing, or somebody else's; nothing was written."""
 
 
-async def insert(connection: Any, planned: Plan) -> tuple[int, set[UUID]]:
-    """The writing transaction and what it inserted. Raises Raced."""
+async def insert(connection: Any, planned: Plan) -> dict[UUID, Place]:
+    """What was inserted, and where. Raises Raced."""
     if not planned.rows:
-        return 0, set()
+        return {}
     if not planned.required:
         return _inserted(await connection.fetch(statements.INSERT, *columns(planned.rows)))
     tenants, streams = [tenant for tenant, _ in planned.bases], [at for _, at in planned.bases]
@@ -48,19 +48,19 @@ async def replan(connection: Any, requests: Sequence[Request]) -> Plan:
     known: dict[UUID, Known] = {}
     tenants, streams = [tenant for tenant, _ in heads], [stream for _, stream in heads]
     rows = await connection.fetch(statements.STANDING, tenants, streams, ids)
-    for event_id, tenant, stream, version, xid in rows:
+    for event_id, tenant, stream, version, xid, position, _ in rows:
         if event_id is None:
             versions[tenant, stream] = version
         else:
-            known[event_id] = Known((tenant, stream), version, xid)
+            known[event_id] = Known((tenant, stream), version, (xid, position))
     return plan(requests, versions, known)
 
 
-async def writers(connection: Any, event_ids: set[UUID]) -> dict[UUID, int]:
-    """The transactions that wrote these events, of which those must be told that repeat them."""
+async def places(connection: Any, event_ids: set[UUID]) -> tuple[dict[UUID, Place], int]:
+    """Where events are that are in the log, and a transaction later than all that wrote them."""
     rows = await connection.fetch(statements.KNOWN, list(event_ids)) if event_ids else []
-    return {row["event_id"]: row["xid"] for row in rows}
+    return _inserted(rows), (rows[0]["later"] if rows else 0)
 
 
-def _inserted(rows: Sequence[asyncpg.Record]) -> tuple[int, set[UUID]]:
-    return (rows[0]["xid"] if rows else 0), {row["event_id"] for row in rows}
+def _inserted(rows: Sequence[asyncpg.Record]) -> dict[UUID, Place]:
+    return {row["event_id"]: (row["xid"], row["position"]) for row in rows}

@@ -15,6 +15,7 @@ import msgspec
 
 from libs.errors import Unavailable, Unfit
 from libs.eventsourcing.snapshot import Snapshot
+from libs.eventsourcing.tokens import token_of
 
 
 class VersionConflict(Exception):
@@ -83,12 +84,18 @@ class RecordedEvent(NewEvent, frozen=True, kw_only=True, gc=False):
     cause: Cause
     recorded_at: datetime
 
+    @property
+    def token(self) -> str:
+        """The consistency token of this event and of what its transaction wrote before it."""
+        return token_of([(self.xid, self.position)], later=self.xid)
+
 
 @dataclass(frozen=True, slots=True)
 class Appended:
     """The stream's version after the append, and the token that says "at least this much".
 
-    A token lists the transactions that wrote what was asked for; treat it as opaque.
+    A token names the transactions that wrote what was asked for, each with the last position of
+    it (see `libs.eventsourcing.tokens`); to clients it is opaque.
     """
 
     version: int
@@ -128,7 +135,8 @@ class Log(Protocol):
 
         The facts stand or fall with the events: if anyone told one of them before, that is a
         VersionConflict. Repeating an append with the same event ids answers the first result,
-        whatever `expected` says. Raises VersionConflict, EventIdReused, Rejected, LogUnavailable.
+        whatever `expected` says. Raises VersionConflict, EventIdReused, Rejected, LogUnavailable,
+        and ValueError if there are no events.
         """
         ...
 

@@ -20,7 +20,17 @@ from libs.eventsourcing.log import (
     Rejected,
     Span,
 )
-from libs.eventsourcing.plan import Append, AppendFacts, Head, Known, Request, Result, Row, plan
+from libs.eventsourcing.plan import (
+    Append,
+    AppendFacts,
+    Head,
+    Known,
+    Place,
+    Request,
+    Result,
+    Row,
+    plan,
+)
 from libs.eventsourcing.schema import MAX_BYTES, MAX_STREAM
 from libs.eventsourcing.snapshot import Snapshot
 
@@ -123,16 +133,17 @@ class MemoryLog:
             [request],
             self._versions,
             {
-                event_id: Known((event.cause.tenant, event.stream), event.version, event.xid)
+                event_id: Known((event.cause.tenant, event.stream), event.version, _place(event))
                 for event_id, event in found.items()
             },
         )
         for row in planned.rows:
             _refuse_what_postgres_cannot_hold(row)
         self._xid += 1
-        inserted = {row.event.event_id for row in planned.rows if self._insert(row)}
-        writers = {event_id: event.xid for event_id, event in found.items()}
-        (answer,) = planned.answers(self._xid, inserted, writers)
+        new = [row.event.event_id for row in planned.rows if self._insert(row)]
+        inserted = {event_id: _place(self._by_id[event_id]) for event_id in new}
+        places = {event_id: _place(event) for event_id, event in found.items()}
+        (answer,) = planned.answers(inserted, places, self._xid + 1)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -159,6 +170,10 @@ class MemoryLog:
         if row.version is not None:
             self._versions[row.cause.tenant, row.stream] = row.version
         return True
+
+
+def _place(event: RecordedEvent) -> Place:
+    return event.xid, event.position
 
 
 def _refuse_what_postgres_cannot_hold(row: Row) -> None:

@@ -21,9 +21,13 @@ from libs.eventsourcing.log import (
     NewFact,
     VersionConflict,
 )
+from libs.eventsourcing.tokens import token_of
 
 Head: TypeAlias = tuple[str, str]
 """Tenant and stream."""
+
+Place: TypeAlias = tuple[int, int]
+"""The transaction that wrote an event, and the event's position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,11 @@ class Append:
     expected: Expected
     cause: Cause
     facts: Sequence[NewFact] = ()
+
+    def __post_init__(self) -> None:
+        # Without a row nothing would check the expected version, which neighbours then rely on.
+        if not self.events:
+            raise ValueError("an append needs an event")
 
     @property
     def head(self) -> Head:
@@ -55,11 +64,23 @@ Result: TypeAlias = Appended | FactsAppended
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Where an event id already stands. `xid` is None if this very group writes it."""
+    """Where an event id already is. `place` is None if this very group writes it."""
 
     head: Head
     version: int | None
-    xid: int | None
+    place: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """The answer to an append: the version after it, and its last event.
+
+    `place` is where that event is, None if this group writes it.
+    """
+
+    version: int
+    last: UUID
+    place: Place | None = None
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -82,7 +103,7 @@ class Plan:
     """The rows of a group, and what each request will be answered once they are written."""
 
     rows: list[Row] = field(default_factory=list)
-    outcomes: list["Known | AppendFacts | Exception"] = field(default_factory=list)
+    outcomes: list["_Planned | AppendFacts | Exception"] = field(default_factory=list)
     bound: set[UUID] = field(default_factory=set)
     """The facts that stand or fall with an append."""
     bases: Mapping[Head, int] = field(default_factory=dict)
@@ -94,12 +115,12 @@ class Plan:
         return {row.event.event_id for row in self.rows if row.version is not None} | self.bound
 
     def answers(
-        self, xid: int, inserted: set[UUID], writers: Mapping[UUID, int]
+        self, inserted: Mapping[UUID, Place], known: Mapping[UUID, Place], later: int = 0
     ) -> list[Result | Exception]:
-        """The results, given the writing transaction, the ids it inserted, and for every fact
-        it skipped the transaction that had written it."""
-        left = inserted - self.bound
-        return [_answer(outcome, xid, left, writers) for outcome in self.outcomes]
+        """The results, given the places of the inserted events and of the facts that were skipped,
+        and a transaction `later` than those that wrote the latter."""
+        left = inserted.keys() - self.bound
+        return [_answer(outcome, inserted, left, known, later) for outcome in self.outcomes]
 
     @property
     def fact_ids(self) -> set[UUID]:
@@ -144,7 +165,7 @@ def plan(
 
 def _plan_append(
     request: Append, versions: dict[Head, int], ids: dict[UUID, Known], made: Plan
-) -> Known | Exception:
+) -> _Planned | Exception:
     seen = [ids.get(event.event_id) for event in request.events]
     if any(seen):
         return _first_result(request, seen)
@@ -164,7 +185,7 @@ def _plan_append(
         made.rows.append(Row(event, request.stream, version, request.cause))
         ids[event.event_id] = Known(request.head, version, None)
     versions[request.head] = version
-    return Known(request.head, version, None)
+    return _Planned(version, request.events[-1].event_id)
 
 
 def _fact_rows(facts: Sequence[NewFact], cause: Cause) -> list[Row]:
@@ -176,7 +197,7 @@ def _note(facts: Sequence[NewFact], cause: Cause, ids: dict[UUID, Known]) -> Non
         ids.setdefault(fact.event_id, Known((cause.tenant, fact.stream), None, None))
 
 
-def _first_result(request: Append, seen: Sequence[Known | None]) -> Known | Exception:
+def _first_result(request: Append, seen: Sequence[Known | None]) -> _Planned | Exception:
     first, last = seen[0], seen[-1]
     start = first.version if first else None
     if (
@@ -188,23 +209,36 @@ def _first_result(request: Append, seen: Sequence[Known | None]) -> Known | Exce
         )
     ):
         return EventIdReused(f"an event id given for {request.stream} is already in the log")
-    return last
+    return _Planned(last.version or 0, request.events[-1].event_id, last.place)
 
 
 def _answer(
-    outcome: Known | AppendFacts | Exception,
-    xid: int,
+    outcome: _Planned | AppendFacts | Exception,
+    inserted: Mapping[UUID, Place],
     left: set[UUID],
-    writers: Mapping[UUID, int],
+    known: Mapping[UUID, Place],
+    later: int,
 ) -> Result | Exception:
     match outcome:
-        case Known():
-            return Appended(outcome.version or 0, str(outcome.xid or xid))
+        case _Planned():
+            place = outcome.place or inserted[outcome.last]
+            return Appended(outcome.version, token_of([place], later=later))
         case AppendFacts():
             asked = {fact.event_id for fact in outcome.facts}
             new = left & asked
             left -= new
-            wrote = {writers.get(event_id, xid) for event_id in asked}
-            return FactsAppended(frozenset(new), ",".join(map(str, sorted(wrote))))
+            return FactsAppended(frozenset(new), _token(asked, inserted, known, later))
         case Exception():
             return outcome
+
+
+def _token(
+    asked: set[UUID], inserted: Mapping[UUID, Place], known: Mapping[UUID, Place], later: int
+) -> str:
+    """Of facts. A transaction that wrote some of them ended after those that wrote the others, for
+    it skipped what they had written: so it alone is named, with the last position of all."""
+    places = [inserted.get(event_id) or known[event_id] for event_id in asked]
+    own = max((inserted[each][0] for each in asked if each in inserted), default=None)
+    if own is not None:
+        places = [(own, position) for _, position in places]
+    return token_of(places, later=later)

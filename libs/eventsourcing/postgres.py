@@ -193,13 +193,13 @@ class PostgresLog:
             if planned is None:
                 planned = await insertion.replan(connection, requests)
             try:
-                xid, inserted = await insertion.insert(connection, planned)
+                inserted = await insertion.insert(connection, planned)
             except (Raced, asyncpg.DeadlockDetectedError):
                 planned = None
                 continue
             APPENDED.inc(len(inserted))
-            skipped = planned.fact_ids - inserted
-            return planned.answers(xid, inserted, await insertion.writers(connection, skipped))
+            skipped = planned.fact_ids - inserted.keys()
+            return planned.answers(inserted, *await insertion.places(connection, skipped))
         raise Raced
 
 

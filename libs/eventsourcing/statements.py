@@ -17,7 +17,7 @@ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::small
 
 _NEW: Final = """
 ON CONFLICT DO NOTHING
-RETURNING event_id, version, xid::text::bigint AS xid
+RETURNING event_id, version, xid::text::bigint AS xid, position
 """
 
 INSERT: Final = f"{_GIVEN} {_NEW}"
@@ -38,7 +38,7 @@ WITH added AS (
     )
     {_NEW}
 )
-SELECT event_id, version, xid, 1 / CASE WHEN
+SELECT event_id, version, xid, position, 1 / CASE WHEN
     count(*) FILTER (WHERE version IS NOT NULL OR event_id = ANY($13::uuid[])) OVER () < $14
     THEN 0 /* somebody else appended first, so nothing is appended here */ ELSE 1 END AS whole
 FROM added
@@ -54,12 +54,15 @@ FROM (SELECT DISTINCT hashtextextended(head, 0) AS key FROM unnest($1::text[]) A
 """Wait for one's turn at the streams, in one order, until the transaction ends."""
 
 KNOWN: Final = """
-SELECT event_id, tenant, stream, version, xid::text::bigint AS xid
+SELECT event_id, tenant, stream, version, xid::text::bigint AS xid, position,
+    pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS later
 FROM events WHERE event_id = ANY($1::uuid[])
 """
+"""`later` is a transaction yet to begin, so that its end is seen after that of all seen here."""
 
 STANDING: Final = f"""
-SELECT NULL::uuid AS event_id, tenant, stream, last.version, NULL::bigint AS xid
+SELECT NULL::uuid AS event_id, tenant, stream, last.version, NULL::bigint AS xid,
+    NULL::bigint AS position, NULL::bigint AS later
 FROM unnest($1::text[], $2::text[]) AS head (tenant, stream),
 LATERAL (
     SELECT events.version FROM events

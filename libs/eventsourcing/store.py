@@ -113,7 +113,7 @@ class EventStore(Generic[Event]):
         later = await self.log.read(tenant, stream, after=first.version - 1)
         ours = [e for n, e in enumerate(later) if e.event_id == uuid5(command_id, str(n))]
         version = first.version + len(ours) - 1
-        return Outcome([self.decode(recorded) for recorded in ours], version, str(first.xid))
+        return Outcome([self.decode(recorded) for recorded in ours], version, ours[-1].token)
 
     def decode(self, recorded: RecordedEvent) -> Event:
         """The event as its class. Raises UnknownEvent, UndecodableEvent."""

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Header, HTTPException, Query, Request
 
 from libs.eventsourcing.log import Cause
+from libs.eventsourcing.tokens import TokenMalformed
 from libs.http.auth import Principal, require
 from libs.names import comparable
 from libs.projections.consistency import TokenMalformed

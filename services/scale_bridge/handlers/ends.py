@@ -68,7 +68,7 @@ class Ends:
             event = self._store.decode(recorded)
             for future in self._waiting.get(asked[event_id], ()):
                 if isinstance(event, OperationEnded) and not future.done():
-                    future.set_result(Ended(event, str(recorded.xid)))
+                    future.set_result(Ended(event, recorded.token))
 
     def _forget(self, operation_id: OperationId, future: "asyncio.Future[Ended]") -> None:
         left = self._waiting.get(operation_id, set())

@@ -12,10 +12,12 @@ from libs.eventsourcing.log import (
     Appended,
     Cause,
     EventIdReused,
+    FactsAppended,
     Log,
     Rejected,
     VersionConflict,
 )
+from libs.eventsourcing.tokens import MAX_NAMED, parse_token
 from tests.libs.eventsourcing.events import CAUSE, WHEN, everything, fact, new
 
 
@@ -37,7 +39,7 @@ async def test_a_new_stream_is_empty_and_what_was_appended_is_read_back_with_its
     assert (read.event_id, read.type, read.version) == (event.event_id, "Tried", 1)
     assert (read.occurred_at, read.cause) == (WHEN, CAUSE)
     assert appended.version == 1
-    assert appended.token == str(read.xid)
+    assert appended.token == f"{read.xid}.{read.position}" == read.token
 
 
 async def test_event_ids_belong_to_one_append_once_and_in_their_order(log: Log) -> None:
@@ -101,11 +103,13 @@ async def test_what_cannot_be_stored_is_rejected_alone(log: Log, why: str) -> No
     assert len(await everything(log)) == 5
 
 
-async def test_nothing_appended_is_told_as_nothing(log: Log) -> None:
+async def test_no_facts_are_told_as_nothing_and_an_append_of_nothing_is_refused(log: Log) -> None:
     await append(log, new(), expected=ANY)
 
-    assert (await append(log, expected=1)).version == 1
-    assert (await log.append_facts([], cause=CAUSE)).new == frozenset()
+    assert await log.append_facts([], cause=CAUSE) == FactsAppended(frozenset(), "")
+    for bound in ([], [fact()]):
+        with pytest.raises(ValueError, match="needs an event"):
+            await append(log, expected=1, facts=bound)
     assert len(await everything(log)) == 1
 
 
@@ -120,18 +124,38 @@ async def test_a_past_moment_of_the_log_stays_as_it_was(log: Log) -> None:
 
 
 async def test_facts_say_which_were_new_and_in_which_transactions_they_are(log: Log) -> None:
-    known, fresh = fact(), fact()
-    first = await log.append_facts([known], cause=CAUSE)
+    known, fresh = [fact(), fact()], fact()
+    first = await log.append_facts(known, cause=CAUSE)
 
-    again = await log.append_facts([known], cause=CAUSE)
-    mixed = await log.append_facts([fresh, known, fresh], cause=CAUSE)
+    again = await log.append_facts(known, cause=CAUSE)
+    mixed = await log.append_facts([fresh, *known, fresh], cause=CAUSE)
 
-    assert first.new == {known.event_id}
+    assert first.new == {each.event_id for each in known}
     assert not again.new
     assert mixed.new == {fresh.event_id}
     assert again.token == first.token
-    assert set(mixed.token.split(",")) > {first.token}
-    assert len(await everything(log)) == 2
+    *_, last, newest = await everything(log)
+    assert (first.token, mixed.token) == (last.token, newest.token)
+
+
+@pytest.mark.parametrize(("transactions", "named"), [(MAX_NAMED, MAX_NAMED), (MAX_NAMED + 1, 1)])
+async def test_a_token_stays_short_however_many_transactions_wrote_what_is_known(
+    log: Log, transactions: int, named: int
+) -> None:
+    known, moments = [fact() for _ in range(transactions)], []
+    for one in known:
+        moments.append(await log.now())
+        await log.append_facts([one], cause=CAUSE)
+
+    entries = parse_token((await log.append_facts(known, cause=CAUSE)).token)
+
+    assert len(entries) == named
+    assert entries[-1].position == (await everything(log))[-1].position
+    await log.append_facts([fact()], cause=CAUSE)
+    seen = [
+        all(moment.sees(each.xid) for each in entries) for moment in (*moments, await log.now())
+    ]
+    assert seen == [False] * transactions + [True]
 
 
 async def test_facts_have_no_version_and_no_place_in_the_stream_and_are_no_events(log: Log) -> None:

@@ -12,7 +12,7 @@ from libs.eventsourcing.log import (
     NewFact,
     VersionConflict,
 )
-from libs.eventsourcing.plan import Append, AppendFacts, Known, Request, guess, plan
+from libs.eventsourcing.plan import Append, AppendFacts, Known, Place, Plan, Request, guess, plan
 from tests.libs.eventsourcing import events
 from tests.libs.eventsourcing.events import CAUSE
 
@@ -31,12 +31,17 @@ def append(*numbers: int, expected: Expected = ANY) -> Append:
     return Append("order-1", [event(number) for number in numbers], expected, CAUSE)
 
 
+def written(planned: Plan, *, xid: int = 9) -> dict[UUID, Place]:
+    """Where the rows are once transaction `xid` has inserted them, from position 1 on."""
+    return {row.event.event_id: (xid, at) for at, row in enumerate(planned.rows, 1)}
+
+
 def test_each_request_sees_what_those_before_it_will_write() -> None:
     planned = plan([append(1, expected=0), append(2, expected=1), append(3, expected=1)], {}, {})
 
-    answers = planned.answers(9, {row.event.event_id for row in planned.rows}, {})
+    answers = planned.answers(written(planned), {})
 
-    assert answers[:2] == [Appended(1, "9"), Appended(2, "9")]
+    assert answers[:2] == [Appended(1, "9.1"), Appended(2, "9.2")]
     assert isinstance(answers[2], VersionConflict)
     assert [row.version for row in planned.rows] == [1, 2]
 
@@ -44,17 +49,20 @@ def test_each_request_sees_what_those_before_it_will_write() -> None:
 def test_a_repeat_within_a_group_is_answered_like_the_first() -> None:
     planned = plan([append(1, 2), append(3), append(1, 2)], {}, {})
 
-    assert planned.answers(9, set(), {}) == [Appended(2, "9"), Appended(3, "9"), Appended(2, "9")]
+    first, second, repeat = planned.answers(written(planned), {})
+
+    assert (first, second) == (Appended(2, "9.2"), Appended(3, "9.3"))
+    assert repeat == first
 
 
 def test_ids_that_are_known_otherwise_are_no_repeat() -> None:
     known = {
-        UUID(int=1): Known(HEAD, 1, 4),
-        UUID(int=2): Known(HEAD, 2, 5),
-        UUID(int=3): Known(HEAD, 3, 6),
-        UUID(int=4): Known(HEAD, None, 7),
-        UUID(int=5): Known(("demo", "order-2"), 1, 8),
-        UUID(int=6): Known(("other", "order-1"), 1, 8),
+        UUID(int=1): Known(HEAD, 1, (4, 1)),
+        UUID(int=2): Known(HEAD, 2, (5, 2)),
+        UUID(int=3): Known(HEAD, 3, (6, 3)),
+        UUID(int=4): Known(HEAD, None, (7, 4)),
+        UUID(int=5): Known(("demo", "order-2"), 1, (8, 5)),
+        UUID(int=6): Known(("other", "order-1"), 1, (8, 6)),
     }
     numbers = [(2, 1), (1, 3), (1, 9), (9, 1), (4,), (5,), (6,), (1, 4)]
 
@@ -88,11 +96,12 @@ def test_rows_are_in_one_order_whoever_plans_them() -> None:
 def test_a_fact_given_by_two_is_new_to_the_first_and_known_to_the_second() -> None:
     planned = plan([AppendFacts([fact(1), fact(2)], CAUSE), AppendFacts([fact(1)], CAUSE)], {}, {})
 
-    answers = planned.answers(9, {UUID(int=1)}, {UUID(int=2): 3})
+    answers = planned.answers({UUID(int=1): (9, 4)}, {UUID(int=2): (3, 6)})
 
+    # 9 found what 3 had written, so whoever sees that 9 has ended sees 3's facts too.
     assert answers == [
-        FactsAppended(frozenset({UUID(int=1)}), "3,9"),
-        FactsAppended(frozenset(), "9"),
+        FactsAppended(frozenset({UUID(int=1)}), "9.6"),
+        FactsAppended(frozenset(), "9.4"),
     ]
 
 
@@ -103,9 +112,9 @@ def binding(stream: str, number: int, *bound: int) -> Append:
 def test_a_fact_told_earlier_in_the_group_cannot_be_bound() -> None:
     planned = plan([AppendFacts([fact(1)], CAUSE), binding("order-1", 2, 1)], {}, {})
 
-    told, refused = planned.answers(9, {UUID(int=1)}, {})
+    told, refused = planned.answers(written(planned), {})
 
-    assert told == FactsAppended(frozenset({UUID(int=1)}), "9")
+    assert told == FactsAppended(frozenset({UUID(int=1)}), "9.1")
     assert isinstance(refused, VersionConflict)
     assert len(planned.rows) == 1
 
@@ -113,12 +122,10 @@ def test_a_fact_told_earlier_in_the_group_cannot_be_bound() -> None:
 def test_a_bound_fact_is_not_new_to_whoever_tells_it_later_in_the_group() -> None:
     planned = plan([binding("order-1", 2, 1), AppendFacts([fact(1), fact(3)], CAUSE)], {}, {})
 
-    written = {row.event.event_id for row in planned.rows}
-
     assert planned.required == {UUID(int=1), UUID(int=2)}
-    assert planned.answers(9, written, {}) == [
-        Appended(1, "9"),
-        FactsAppended(frozenset({UUID(int=3)}), "9"),
+    assert planned.answers(written(planned), {}) == [
+        Appended(1, "9.3"),
+        FactsAppended(frozenset({UUID(int=3)}), "9.2"),
     ]
 
 

@@ -1,0 +1,57 @@
+"""Consistency tokens: `xid.position`, comma separated, of the transactions that wrote an answer."""
+
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from libs.errors import Refused
+
+MAX_NAMED: Final = 100
+"""Transactions one append names at most; see `token_of`."""
+MAX_TOKEN: Final = 8200
+"""Characters: two tokens of `MAX_NAMED` transactions joined, of 20 and 19 digits each."""
+
+_ENTRY: Final = re.compile(r"([0-9]{1,40})(?:\.([0-9]{1,40}))?")
+
+
+class TokenMalformed(Refused):
+    """The consistency token is not one of ours."""
+
+
+class Written(NamedTuple):
+    """What a transaction wrote, up to a position of the log.
+
+    `position` is None in tokens of releases that named transactions only.
+    """
+
+    xid: int
+    position: int | None
+
+
+def token_of(written: Iterable[tuple[int, int]], *, later: int) -> str:
+    """The token of the transactions and positions in `written`, the last position of each.
+
+    `later` is a transaction that ended, or begins, after all of these: it stands for more than
+    `MAX_NAMED` of them, since a moment that sees its end sees theirs too.
+    """
+    last: dict[int, int] = {}
+    for xid, position in written:
+        last[xid] = max(position, last.get(xid, 0))
+    if len(last) > MAX_NAMED:
+        last = {later: max(last.values())}
+    return ",".join(f"{xid}.{position}" for xid, position in sorted(last.items()))
+
+
+def parse_token(token: str) -> list[Written]:
+    """What a token names, which is nothing if it is empty. Raises TokenMalformed."""
+    if len(token) > MAX_TOKEN:
+        raise TokenMalformed
+    entries = [_ENTRY.fullmatch(entry) for entry in token.split(",")] if token else []
+    return [_written(entry) for entry in entries]
+
+
+def _written(entry: re.Match[str] | None) -> Written:
+    if entry is None:
+        raise TokenMalformed
+    xid, position = entry.groups()
+    return Written(int(xid), None if position is None else int(position))
