@@ -9,6 +9,7 @@ from libs.http.body_timeout import BodyTimeout
 from libs.http.edge import Edge
 from libs.http.head import HeadAsGet
 from libs.http.health import Check, health_router
+from libs.http.lean_route import LeanRoutes, lean_routes_of
 from libs.http.problems import ProblemShape, add_problems, problem
 from libs.http.schema import schema_router
 from libs.http.slash_redirect import SlashRedirect
@@ -51,6 +52,8 @@ def create_app(
         title=title,
         openapi_url="/openapi.json" if docs else None,
         middleware=[*outer, edge],
+        # `Edge` measures and traces; FastAPI would look for providers at every request.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.deps = deps
     app.state.draining = False
@@ -61,6 +64,8 @@ def create_app(
         # Its routes as they are: `include_router` would make each of them anew, which takes a
         # millisecond a route, and has nothing to add to them.
         app.router.routes.extend(router.routes)
+    if lean := lean_routes_of(app.routes):
+        app.user_middleware.append(Middleware(LeanRoutes, routes=lean, shape=problem_shape))
     app.router.default = SlashRedirect(app.router)
     app.router.middleware_stack = HeadAsGet(app.router.middleware_stack)
     return app

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from libs.errors import Unavailable
 from libs.eventsourcing.log import LogUnavailable
 from libs.http.auth import Principal, require
+from libs.http.lean_route import LeanRoute
 from services.ingest.api import bodies
 from services.ingest.api.answers import Batch, Verified, answered
 from services.ingest.api.asking import CONSISTENCY, cause_of
@@ -14,7 +15,7 @@ from services.ingest.deps import Ingest
 from services.ingest.handlers import scan
 from services.ingest.handlers.body import BadRequest, read_uuids
 
-router = APIRouter(prefix="/api/v1/events", tags=["events"])
+router = APIRouter(prefix="/api/v1/events", tags=["events"], route_class=LeanRoute)
 
 Device = Annotated[Principal, Depends(require("scan:write"))]
 
