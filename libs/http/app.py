@@ -28,6 +28,7 @@ def create_app(
     telemetry: Telemetry | None = None,
     problem_shape: ProblemShape = problem,
     max_body_bytes: int = MAX_BODY_BYTES,
+    longer_bodies: Mapping[str, int] | None = None,
     body_timeout: BodyTimeout | None = None,
     docs: bool = True,
     published: bool = True,
@@ -35,7 +36,8 @@ def create_app(
 ) -> FastAPI:
     """An app with health, metrics and problems around `routers`; handlers find `deps` in its state.
 
-    `title` is the service's name in metrics and traces. `body_timeout` holds for every route.
+    `title` is the service's name in metrics and traces. `longer_bodies` are the paths that take
+    more than `max_body_bytes`, and how much they take. `body_timeout` holds for every route.
     With `docs` it shows people its OpenAPI document; `published`, others may show it, see
     `schema.SCHEMA`. `outer` middlewares see every answer, even those to failures; CORS belongs
     there.
@@ -46,6 +48,7 @@ def create_app(
         telemetry=telemetry or traces.set_up(title),
         shape=problem_shape,
         max_body_bytes=max_body_bytes,
+        longer_bodies=longer_bodies,
         body_timeout=body_timeout or BodyTimeout(),
     )
     app = FastAPI(

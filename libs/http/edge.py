@@ -1,7 +1,7 @@
 """What happens to every request before and after the app: name, trace, measure, limit, catch."""
 
 import re
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any
@@ -54,9 +54,10 @@ class Edge:
     A sane `X-Request-Id` is kept, otherwise one is made; it is bound to the log lines and stands in
     the answer beside `X-Process-Time` (milliseconds until the answer began). The request's span
     continues `traceparent`. A `Host` given twice is refused with 400, credentials given twice open
-    nothing. A body beyond `max_body_bytes`, declared or sent, is refused with 413, one that stalls
-    or trickles for longer than `body_timeout` allows with 408, one that breaks off with 400. An
-    unexpected exception is logged once and answered with 500.
+    nothing. A body beyond `max_body_bytes`, or what `longer_bodies` says of its path, declared or
+    sent, is refused with 413, one that stalls or trickles for longer than `body_timeout` allows
+    with 408, one that breaks off with 400. An unexpected exception is logged once and answered
+    with 500.
     """
 
     def __init__(
@@ -68,12 +69,14 @@ class Edge:
         shape: ProblemShape,
         max_body_bytes: int,
         body_timeout: BodyTimeout,
+        longer_bodies: Mapping[str, int] | None = None,
     ) -> None:
         self.app = app
         self.service = service
         self.telemetry = telemetry
         self.shape = shape
         self.max_body_bytes = max_body_bytes
+        self.longer_bodies = longer_bodies or {}
         self.body_timeout = body_timeout
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -113,7 +116,8 @@ class Edge:
             if head.names_several_hosts:
                 raise HostRepeated
             timed = TimedBody(receive, self.body_timeout)
-            limited = _limited(timed, head, self.max_body_bytes)
+            most = self.longer_bodies.get(scope["path"], self.max_body_bytes)
+            limited = _limited(timed, head, most)
             await self.app(scope, limited, reply.send)
         except Exception as caught:
             error = BodyBroken() if isinstance(caught, ClientDisconnect) else caught
