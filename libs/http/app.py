@@ -9,6 +9,7 @@ from libs.http.body_timeout import BodyTimeout
 from libs.http.edge import Edge
 from libs.http.head import HeadAsGet
 from libs.http.health import Check, health_router
+from libs.http.lean_route import LeanRoutes, lean_routes_of
 from libs.http.problems import ProblemShape, add_problems, problem
 from libs.http.schema import schema_router
 from libs.http.slash_redirect import SlashRedirect
@@ -27,6 +28,7 @@ def create_app(
     telemetry: Telemetry | None = None,
     problem_shape: ProblemShape = problem,
     max_body_bytes: int = MAX_BODY_BYTES,
+    longer_bodies: Mapping[str, int] | None = None,
     body_timeout: BodyTimeout | None = None,
     docs: bool = True,
     published: bool = True,
@@ -34,7 +36,8 @@ def create_app(
 ) -> FastAPI:
     """An app with health, metrics and problems around `routers`; handlers find `deps` in its state.
 
-    `title` is the service's name in metrics and traces. `body_timeout` holds for every route.
+    `title` is the service's name in metrics and traces. `longer_bodies` are the paths that take
+    more than `max_body_bytes`, and how much they take. `body_timeout` holds for every route.
     With `docs` it shows people its OpenAPI document; `published`, others may show it, see
     `schema.SCHEMA`. `outer` middlewares see every answer, even those to failures; CORS belongs
     there.
@@ -45,12 +48,15 @@ def create_app(
         telemetry=telemetry or traces.set_up(title),
         shape=problem_shape,
         max_body_bytes=max_body_bytes,
+        longer_bodies=longer_bodies,
         body_timeout=body_timeout or BodyTimeout(),
     )
     app = FastAPI(
         title=title,
         openapi_url="/openapi.json" if docs else None,
         middleware=[*outer, edge],
+        # `Edge` measures and traces; FastAPI would look for providers at every request.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.deps = deps
     app.state.draining = False
@@ -61,6 +67,8 @@ def create_app(
         # Its routes as they are: `include_router` would make each of them anew, which takes a
         # millisecond a route, and has nothing to add to them.
         app.router.routes.extend(router.routes)
+    if lean := lean_routes_of(app.routes):
+        app.user_middleware.append(Middleware(LeanRoutes, routes=lean, shape=problem_shape))
     app.router.default = SlashRedirect(app.router)
     app.router.middleware_stack = HeadAsGet(app.router.middleware_stack)
     return app

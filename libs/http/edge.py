@@ -1,7 +1,7 @@
 """What happens to every request before and after the app: name, trace, measure, limit, catch."""
 
 import re
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 import structlog
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from prometheus_client import Counter, Histogram
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,8 +17,10 @@ from uuid_utils import uuid7
 from libs.http.body_timeout import BodyTimeout, TimedBody
 from libs.http.problems import ProblemShape, answer
 from libs.http.request_head import (
+    Head,
     HostRepeated,
     names_several_hosts,
+    read_head,
     with_single_credentials,
 )
 from libs.postgres.pool import is_lost
@@ -27,6 +28,7 @@ from libs.telemetry.traces import Telemetry
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+SAID_BY_EDGE = frozenset({b"x-request-id", b"x-process-time"})
 CLIENT_GONE = 499
 REFUSED = 1008
 """Of a WebSocket that is not accepted; HTTP says 403 then."""
@@ -52,9 +54,10 @@ class Edge:
     A sane `X-Request-Id` is kept, otherwise one is made; it is bound to the log lines and stands in
     the answer beside `X-Process-Time` (milliseconds until the answer began). The request's span
     continues `traceparent`. A `Host` given twice is refused with 400, credentials given twice open
-    nothing. A body beyond `max_body_bytes`, declared or sent, is refused with 413, one that stalls
-    or trickles for longer than `body_timeout` allows with 408, one that breaks off with 400. An
-    unexpected exception is logged once and answered with 500.
+    nothing. A body beyond `max_body_bytes`, or what `longer_bodies` says of its path, declared or
+    sent, is refused with 413, one that stalls or trickles for longer than `body_timeout` allows
+    with 408, one that breaks off with 400. An unexpected exception is logged once and answered
+    with 500.
     """
 
     def __init__(
@@ -66,37 +69,40 @@ class Edge:
         shape: ProblemShape,
         max_body_bytes: int,
         body_timeout: BodyTimeout,
+        longer_bodies: Mapping[str, int] | None = None,
     ) -> None:
         self.app = app
         self.service = service
         self.telemetry = telemetry
         self.shape = shape
         self.max_body_bytes = max_body_bytes
+        self.longer_bodies = longer_bodies or {}
         self.body_timeout = body_timeout
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        scope["headers"] = with_single_credentials(scope["headers"])
         if scope["type"] == "websocket":
+            scope["headers"] = with_single_credentials(scope["headers"])
             await self._connect(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        request_id = _request_id(headers.get("x-request-id"))
-        scope["request_id"] = request_id
+        head = read_head(scope["headers"])
+        scope["headers"] = head.headers
+        request_id = scope["request_id"] = _request_id(head.text(b"x-request-id"))
         reply = _Reply(send, request_id)
         method = scope["method"] if scope["method"] in METHODS else "OTHER"
-        with (
-            structlog.contextvars.bound_contextvars(request_id=request_id),
-            self.telemetry.span(
-                method, parent=headers.get("traceparent"), kind=SpanKind.SERVER
-            ) as span,
-        ):
-            try:
-                await self._answer(scope, headers, receive, reply)
-            finally:
-                self._record(scope, method, reply, span)
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        parent = head.text(b"traceparent")
+        try:
+            with self.telemetry.span(method, parent=parent, kind=SpanKind.SERVER) as span:
+                try:
+                    await self._answer(scope, head, receive, reply)
+                finally:
+                    self._record(scope, method, reply, span)
+        finally:
+            structlog.contextvars.reset_contextvars(**bound)
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
         if names_several_hosts(scope["headers"]):
@@ -105,14 +111,13 @@ class Edge:
             return
         await self.app(scope, receive, send)
 
-    async def _answer(
-        self, scope: Scope, headers: Headers, receive: Receive, reply: "_Reply"
-    ) -> None:
+    async def _answer(self, scope: Scope, head: Head, receive: Receive, reply: "_Reply") -> None:
         try:
-            if names_several_hosts(scope["headers"]):
+            if head.names_several_hosts:
                 raise HostRepeated
             timed = TimedBody(receive, self.body_timeout)
-            limited = _limited(timed, headers, self.max_body_bytes)
+            most = self.longer_bodies.get(scope["path"], self.max_body_bytes)
+            limited = _limited(timed, head, most)
             await self.app(scope, limited, reply.send)
         except Exception as caught:
             error = BodyBroken() if isinstance(caught, ClientDisconnect) else caught
@@ -127,8 +132,9 @@ class Edge:
     def _record(self, scope: Scope, method: str, reply: "_Reply", span: Span) -> None:
         route = route_of(scope)
         status = reply.status or CLIENT_GONE
-        REQUESTS.labels(self.service, method, route, status).inc()
-        DURATION.labels(self.service, method, route).observe(perf_counter() - reply.started_at)
+        counter, histogram = self._metrics(method, route, status)
+        counter.inc()
+        histogram.observe(perf_counter() - reply.started_at)
         if span.is_recording():
             span.update_name(f"{method} {route}")
             span.set_attribute("http.request.method", method)
@@ -136,6 +142,19 @@ class Edge:
             span.set_attribute("http.response.status_code", status)
             if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 span.set_status(StatusCode.ERROR)
+
+    def _metrics(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        """The children for these labels: looking them up in the metrics costs more than counting.
+
+        Routes are templates, methods and statuses are few, so there are never many.
+        """
+        labels = method, route, status
+        if (known := self._children.get(labels)) is None:
+            known = self._children[labels] = (
+                REQUESTS.labels(self.service, method, route, status),
+                DURATION.labels(self.service, method, route),
+            )
+        return known
 
 
 def route_of(scope: MutableMapping[str, Any]) -> str:
@@ -169,10 +188,12 @@ class _Reply:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self._request_id
             taken = (perf_counter() - self.started_at) * 1000
-            headers["X-Process-Time"] = f"{taken:.2f}ms"
+            message["headers"] = [
+                *(pair for pair in message.get("headers", ()) if pair[0] not in SAID_BY_EDGE),
+                (b"x-request-id", self._request_id.encode()),
+                (b"x-process-time", f"{taken:.2f}ms".encode()),
+            ]
         await self._send(message)
 
 
@@ -180,9 +201,9 @@ def _request_id(given: str | None) -> str:
     return given if given is not None and REQUEST_ID.fullmatch(given) else str(uuid7())
 
 
-def _limited(receive: Receive, headers: Headers, most: int) -> Receive:
+def _limited(receive: Receive, head: Head, most: int) -> Receive:
     """The request's body, cut off by a 413 as soon as it is, or says it will be, too long."""
-    declared = headers.get("content-length", "0")
+    declared = head.text(b"content-length") or "0"
     if declared.isdecimal() and int(declared[:20]) > most:
         raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     received = 0

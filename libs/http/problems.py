@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.client import responses as PHRASES  # noqa: N812 - a constant under a plain name
 from string import capwords
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import structlog
 from fastapi import FastAPI, Request
@@ -35,6 +35,9 @@ STATUS: dict[type[Refused], int] = {
     TooManyRequests: 429,
     Refused: 409,
 }
+EXPECTED: Final = (Refused, HTTPException, RequestValidationError, Unavailable)
+"""What handlers raise to say no; anything else is a mistake of ours, and `Edge`'s to answer."""
+
 # Enough to mend a request by; a hostile one may hold thousands.
 MOST_FAULTS = 100
 DEPTH = 16
@@ -147,7 +150,7 @@ def add_problems(app: FastAPI, shape: ProblemShape = problem) -> None:
     async def handle(request: Request, error: Exception) -> Response:
         return answer(shape, error, request.scope.get("request_id"))
 
-    for kind in (Refused, HTTPException, RequestValidationError, Unavailable):
+    for kind in EXPECTED:
         app.add_exception_handler(kind, handle)
 
 

@@ -3,9 +3,9 @@
 A program that reads the first of two and one that reads the last must not see different callers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.exceptions import HTTPException
 
@@ -20,6 +20,29 @@ class HostRepeated(HTTPException):
 
     def __init__(self) -> None:
         super().__init__(HTTPStatus.BAD_REQUEST, "The Host must be named once")
+
+
+class Head(NamedTuple):
+    """A request's headers, in order, and the first value of each name."""
+
+    headers: RawHeaders
+    first: Mapping[bytes, bytes]
+    names_several_hosts: bool
+
+    def text(self, name: bytes) -> str | None:
+        """The first value of a header (in lower case), or None."""
+        value = self.first.get(name)
+        return None if value is None else value.decode("latin-1")
+
+
+def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
+    """The head of a request (names in lower case), credentials given once or opening nothing."""
+    said = list(headers)
+    first = dict(reversed(said))
+    if len(first) == len(said):
+        return Head(said, first, names_several_hosts=False)
+    said = with_single_credentials(said)
+    return Head(said, dict(reversed(said)), names_several_hosts(said))
 
 
 def with_single_credentials(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:

@@ -45,6 +45,7 @@ from services.ingest.api.live import Live
 from services.ingest.api.overview import PROJECTIONS
 from services.ingest.api.paths import tolerant
 from services.ingest.deps import Deps
+from services.ingest.handlers.body import LARGE_BODY
 from services.ingest.handlers.importing import Pause
 from services.ingest.read_models import activity, box, logged_items, presence, scan_log
 from services.ingest.read_models import quarantine as quarantined
@@ -186,7 +187,8 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         },
         telemetry=deps.telemetry,
         problem_shape=detail_shape,
-        max_body_bytes=deps.settings.max_body_bytes,
+        max_body_bytes=min(LARGE_BODY, deps.settings.max_body_bytes),
+        longer_bodies=dict.fromkeys(events.LONG_BODIES, deps.settings.max_body_bytes),
         body_timeout=BodyTimeout.of(deps.settings),
         outer=[Middleware(tolerant)],
     )

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Protocol, TypeAlias
+from dataclasses import dataclass, field
+from typing import Annotated, Final, Protocol, TypeAlias
 
 from fastapi import Depends, Request
 
@@ -13,8 +13,12 @@ from libs.eventsourcing.store import EventStore
 from libs.http.auth import TokenVerifier
 from libs.http.revocations import Revocations
 from libs.postgres.pool import Pool
+from libs.process.weighted_semaphore import WeightedSemaphore
 from libs.telemetry.traces import Telemetry
 from services.ingest.settings import Settings
+
+LARGE_BODIES_BYTES: Final = 10 * 1024 * 1024
+"""As much as one request may bring at most: of such only one is read at a time."""
 
 
 class Consistency(Protocol):
@@ -35,7 +39,8 @@ ItemsInBox: TypeAlias = Callable[[str, str, str], AsyncIterator[Sequence[ScanId]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deps:
     """`reading` shows one tenant at a time; only questions go through it. `exports` are the turns
-    of those who read everything at once, `looking_back` of those who ask about the past.
+    of those who read everything at once, `looking_back` of those who ask about the past,
+    `large_bodies` of requests that take much memory, by the byte.
     `open_quarantine` counts what waits in it, by code, of all tenants.
     """
 
@@ -52,6 +57,9 @@ class Deps:
     looking_back: asyncio.Semaphore
     standing: Standing
     items_in_box: ItemsInBox
+    large_bodies: WeightedSemaphore = field(
+        default_factory=lambda: WeightedSemaphore(LARGE_BODIES_BYTES)
+    )
 
 
 async def running(request: Request) -> Deps:

@@ -1,20 +1,25 @@
 """What devices send."""
 
-from typing import Annotated
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
 from libs.errors import Unavailable
 from libs.eventsourcing.log import LogUnavailable
 from libs.http.auth import Principal, require
+from libs.http.lean_route import LeanRoute
 from services.ingest.api import bodies
 from services.ingest.api.answers import Batch, Verified, answered
 from services.ingest.api.asking import CONSISTENCY, cause_of
-from services.ingest.deps import Ingest
+from services.ingest.deps import Deps, Ingest
 from services.ingest.handlers import scan
-from services.ingest.handlers.body import BadRequest, read_uuids
+from services.ingest.handlers.body import LARGE_BODY, BadRequest, read_uuids
 
-router = APIRouter(prefix="/api/v1/events", tags=["events"])
+router = APIRouter(prefix="/api/v1/events", tags=["events"], route_class=LeanRoute)
+
+LONG_BODIES: Final = ("/api/v1/events/batch", "/api/v1/events/verify")
+"""The paths whose bodies are cut in pieces; all others decode theirs as a whole."""
 
 Device = Annotated[Principal, Depends(require("scan:write"))]
 
@@ -27,13 +32,14 @@ async def batch(request: Request, ingest: Ingest, device: Device) -> Response:
     """
     body = await request.body()
     try:
-        recorded = await scan.record_batch(
-            ingest.store,
-            body,
-            cause=cause_of(request, device),
-            received_at=ingest.clock(),
-            not_before=ingest.settings.plausible_from,
-        )
+        async with _turn_of(body, ingest):
+            recorded = await scan.record_batch(
+                ingest.store,
+                body,
+                cause=cause_of(request, device),
+                received_at=ingest.clock(),
+                not_before=ingest.settings.plausible_from,
+            )
     except BadRequest as error:
         raise HTTPException(422, error.details) from None
     except LogUnavailable as error:
@@ -51,11 +57,17 @@ async def batch(request: Request, ingest: Ingest, device: Device) -> Response:
 @router.post("/verify", openapi_extra=bodies.VERIFY)
 async def verify(request: Request, ingest: Ingest, device: Device) -> Response:
     """Say which of up to 1000 uuids are stored or in quarantine (§2.4), as they were spelled."""
+    body = await request.body()
     try:
-        uuids = read_uuids(await request.body())
+        async with _turn_of(body, ingest):
+            uuids = await read_uuids(body)
         present = await scan.verify(ingest.store, device.tenant, uuids)
     except BadRequest as error:
         raise HTTPException(422, error.details) from None
     except LogUnavailable as error:
         raise Unavailable from error
     return answered(Verified(True, present))
+
+
+def _turn_of(body: bytes, ingest: Deps) -> AbstractAsyncContextManager[None]:
+    return nullcontext() if len(body) <= LARGE_BODY else ingest.large_bodies.hold(len(body))

@@ -1,6 +1,6 @@
 """What happens when a device sends a batch, and when it asks what has arrived."""
 
-import json
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,7 +22,16 @@ from services.ingest.domain.scan import (
     parse_uuid,
     same_content,
 )
-from services.ingest.handlers.body import Event, not_json, read_batch, reading_of, value_of
+from services.ingest.handlers.body import (
+    LARGE_BODY,
+    Event,
+    cut_batch,
+    evidence_of,
+    not_json,
+    quick_readings,
+    read_batch,
+    reading_of,
+)
 from services.ingest.handlers.recordings import Recording, current, fact_of
 
 ACCEPTED: Final = Counter("ingest_scans_accepted", "Scans stored for the first time")
@@ -71,7 +80,7 @@ async def record_batch(
     """
     namespace = identity.namespace(cause.tenant)
     try:
-        batch = _sort(read_batch(body), namespace, received_at, not_before)
+        batch = await _sorted(body, namespace, received_at, not_before)
     except RecursionError:
         raise not_json("nested too deep") from None
     appended = await store.record(list(_facts(batch, namespace)), cause=cause)
@@ -117,23 +126,46 @@ def _both(namespace: UUID, uuid: UUID) -> tuple[UUID, UUID]:
     return identity.scan_event(namespace, scan_id), identity.quarantine_event(namespace, scan_id)
 
 
-def _sort(
-    events: Sequence[Event], namespace: UUID, received_at: datetime, not_before: datetime
+async def _sorted(
+    body: bytes, namespace: UUID, received_at: datetime, not_before: datetime
 ) -> _Sorted:
+    large = len(body) > LARGE_BODY
+    readings = None if large else quick_readings(body)
+    if readings and (batch := _all_fit(readings, namespace, received_at, not_before)):
+        return batch
     batch = _Sorted()
-    for n, event in enumerate(events):
+    for n, event in enumerate(await cut_batch(body) if large else read_batch(body)):
         scan: Reading | ScanRecorded | Fault = reading_of(event)
         if isinstance(scan, Reading):
             scan = judge(scan, received_at=received_at, not_before=not_before)
         if isinstance(scan, Fault):
             batch.faults.append((n, scan))
-            event_id, kept = _kept(scan, value_of(event), namespace, received_at)
+            event_id, kept = _kept(scan, event, namespace, received_at)
             batch.quarantined.setdefault(event_id, kept)
         else:
-            event_id = identity.scan_event(namespace, scan.scan_id)
-            if batch.scans.setdefault(event_id, scan) is not scan:
-                batch.repeats.append(scan)
+            _add(batch, scan, namespace)
+        if large:
+            await asyncio.sleep(0)
     return batch
+
+
+def _all_fit(
+    readings: Sequence[Reading], namespace: UUID, received_at: datetime, not_before: datetime
+) -> _Sorted | None:
+    """The batch if all its events are scans, as they nearly always are."""
+    batch = _Sorted()
+    for reading in readings:
+        scan = judge(reading, received_at=received_at, not_before=not_before)
+        if isinstance(scan, Fault):
+            return None
+        _add(batch, scan, namespace)
+    return batch
+
+
+def _add(batch: _Sorted, scan: ScanRecorded, namespace: UUID) -> None:
+    event_id = identity.scan_event(namespace, scan.scan_id)
+    if batch.scans.setdefault(event_id, scan) is not scan:
+        batch.repeats.append(scan)
 
 
 def _said(n: int, fault: Fault) -> str:
@@ -141,13 +173,13 @@ def _said(n: int, fault: Fault) -> str:
 
 
 def _kept(
-    fault: Fault, value: object, namespace: UUID, received_at: datetime
+    fault: Fault, event: Event, namespace: UUID, received_at: datetime
 ) -> tuple[UUID, ScanQuarantined]:
+    raw, value = evidence_of(event)
     if fault.scan_id is None:
         event_id = identity.nameless_quarantine_event(namespace, value)
     else:
         event_id = identity.quarantine_event(namespace, fault.scan_id)
-    raw = json.dumps(value)
     reason = fault.reason if len(raw) <= RAW_LIMIT else f"{fault.reason}; only its start is kept"
     return event_id, ScanQuarantined(
         scan_id=fault.scan_id,

@@ -1,12 +1,16 @@
 """Whatever is sent, the answer is clear, nothing is lost, and nothing of ours breaks."""
 
+import asyncio
 import json
 from typing import Any, Final
+from uuid import UUID
 
 import pytest
 
 from libs.testing.extremes import assert_extremes_are_answered
 from libs.testing.routes import assert_no_body_is_waited_for, routes_of
+from services.ingest.deps import LARGE_BODIES_BYTES
+from services.ingest.handlers.body import LARGE_BODY
 from tests.services.ingest.history import NOON_MS, batch, event, events_in, uuid
 from tests.services.ingest.service import (
     BATCH,
@@ -63,6 +67,26 @@ async def test_a_body_beyond_the_limit_is_413(ingest: Service) -> None:
         answer = await ingest.device.post(BATCH, content=body)
 
         assert (answer.status_code, set(answer.json())) == (413, {"detail"})
+
+
+async def test_a_body_that_is_decoded_as_a_whole_may_be_a_tenth_as_long(ingest: Service) -> None:
+    id_ = str(UUID(int=1))
+    for path in (REMOVE, BULK, *(f"{QUARANTINE}/{one}" for one in (f"{id_}/mend", f"{id_}/drop"))):
+        answer = await ingest.mender.post(path, content=b'{"uuids":[' + b"1," * 600_000 + b"1]}")
+
+        assert (answer.status_code, set(answer.json())) == (413, {"detail"}), path
+        assert answer.headers["x-request-id"]
+
+
+async def test_large_bodies_take_turns_and_small_ones_do_not_wait(ingest: Service) -> None:
+    large = batch(event(1, x="x" * 2 * LARGE_BODY))
+    async with ingest.deps.large_bodies.hold(LARGE_BODIES_BYTES):
+        waiting = asyncio.create_task(ingest.device.post(BATCH, content=large))
+        assert (await ingest.device.post(BATCH, content=batch(event(2)))).json()["inserted"] == 1
+        assert (await ingest.device.post(VERIFY, json={"uuids": [uuid(1)]})).json()["present"] == []
+        assert not waiting.done()
+
+    assert (await waiting).json()["inserted"] == 1
 
 
 async def test_verify_wants_one_to_a_thousand_texts(ingest: Service) -> None:

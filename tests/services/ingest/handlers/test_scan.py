@@ -223,5 +223,5 @@ def test_a_hundred_events_are_a_batch() -> None:
     assert len(read_batch(batch(*[PLAIN] * 100))) == 100
 
 
-def test_uuids_are_read_as_written() -> None:
-    assert read_uuids(b'{"uuids":["uuid1","\\ud800"]}') == ["uuid1", "\ud800"]
+async def test_uuids_are_read_as_written() -> None:
+    assert await read_uuids(b'{"uuids":["uuid1","\\ud800"]}') == ["uuid1", "\ud800"]
