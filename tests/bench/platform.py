@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.local.memory import resident_bytes
+from deploy.local.memory import memory_by_program
 from deploy.local.runtime import process_of, read_runtime
 from tests.bench.bench import Bench
 from tests.bench.generator import Generator, Target
@@ -37,9 +37,9 @@ def run(bench: Bench) -> Iterator[Measured]:
                 with open_site(home, **told) as site:
                     (warm if n else cold).append(time.monotonic() - began)
                     _load(site, bench.scale.calm_seconds)
-                    memory.append(resident_mb(home))
+                    memory.append(memory_mb(home))
         yield limited(
-            f"resident memory of the whole platform, {name}",
+            f"memory (PSS) of the whole platform, {name}",
             memory,
             limit=LIMIT_MB,
             unit="MB",
@@ -50,14 +50,12 @@ def run(bench: Bench) -> Iterator[Measured]:
         yield limited(f"warm start, {name}", warm, limit=WARM_SECONDS, unit="s")
 
 
-def resident_mb(home: Path) -> float:
-    """Of all processes and the supervisor."""
+def memory_mb(home: Path) -> float:
+    """Proportional set size of all processes and the supervisor."""
     runtime: dict[str, Any] = read_runtime(home) or {}
-    total = 0
-    for name, record in {**runtime["processes"], "supervisor": runtime["supervisor"]}.items():
-        if process := process_of(record):
-            total += resident_bytes(process, alone=name == "supervisor")
-    return total / (1 << 20)
+    records = {**runtime["processes"], "supervisor": runtime["supervisor"]}
+    running = {name: process for name, one in records.items() if (process := process_of(one))}
+    return sum(memory_by_program(running).values()) / (1 << 20)
 
 
 def _load(site: Site, seconds: float) -> None:
