@@ -9,15 +9,16 @@ def memory_by_program(processes: Mapping[str, psutil.Process]) -> dict[str, int]
     """Bytes of each program by name: of its process, and of those it started that are none of the
     others. So the sum is what all of them take. 0 for one that is gone; resident memory, shared
     pages included, where the system does not tell the share."""
-    names = {process.pid: name for name, process in processes.items()}
     sizes = dict.fromkeys(processes, 0)
-    for pid, name in _descent(names):
+    for pid, name in members(processes):
         sizes[name] += _share(pid)
     return sizes
 
 
-def _descent(names: Mapping[int, str]) -> Iterator[tuple[int, str]]:
-    """Every process that belongs to a name: its own, or that of its nearest ancestor with one."""
+def members(processes: Mapping[str, psutil.Process]) -> Iterator[tuple[int, str]]:
+    """The id of every process that belongs to a program, and the program's name: the nearest one
+    among the process and its ancestors."""
+    names = {process.pid: name for name, process in processes.items()}
     parents = {process.pid: process.info["ppid"] for process in psutil.process_iter(["ppid"])}
     for pid in parents:
         ancestor: int | None = pid
