@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
+from typing import Protocol
 
 import psutil
 
@@ -30,6 +31,27 @@ def _never() -> bool:
     return False
 
 
+def _always() -> bool:
+    return True
+
+
+class Process(Protocol):
+    """What is started, as `subprocess.Popen` shows it."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is its group's too."""
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it runs."""
+
+    def wait(self) -> int | None:
+        """Return when it has ended."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Nothing happens when it has ended."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class User:
     """Who a program runs as, when not as us."""
@@ -38,9 +60,37 @@ class User:
     gid: int
 
 
+def start_apart(
+    program: "Program", *, stdin: int = subprocess.DEVNULL, stdout: int | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start it as a process of its own; output goes to the log unless `stdout` says where."""
+    with program.log_file.open("ab") as log:
+        return subprocess.Popen(
+            leashed(program),
+            cwd=program.cwd,
+            env={**os.environ, **program.env},
+            stdin=stdin,
+            stdout=log if stdout is None else stdout,
+            stderr=log,
+            start_new_session=True,
+            bufsize=0,
+        )
+
+
+def leashed(program: "Program") -> list[str]:
+    """The command line that ties the program's life to this process."""
+    user = program.user or User(uid=-1, gid=-1)
+    arguments = (int(program.death_signal), os.getpid(), user.uid, user.gid)
+    wrapper = (sys.executable, "-I", "-S", leash.__file__)
+    return [*wrapper, *map(str, arguments), *program.command]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Program:
     """What to run and how to tell that it is well. `command[0]` is a full path.
+
+    `launch` starts it, in a session of its own so that the terminal's Ctrl-C does not reach it,
+    and on its leash; output is appended to the log. Until `can_start` a restart waits.
 
     `ready` is the strict question asked until it first says yes, `pulse` the cheap one asked
     from then on, None without an answer in time; both take about a second and never raise.
@@ -53,6 +103,8 @@ class Program:
     log_file: Path
     ready: Callable[[], bool]
     pulse: Callable[[], bool | None]
+    launch: "Callable[[Program], Process]" = start_apart
+    can_start: Callable[[], bool] = _always
     prepare: Callable[[], None] = _nothing
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path = Path("/")
@@ -66,24 +118,18 @@ class Program:
 
 
 class Child:
-    """A running program, in its own session so that the terminal's Ctrl-C does not reach it."""
+    """A running program."""
 
     def __init__(self, program: Program) -> None:
-        """Start it; output is appended to the program's log. Raises what `prepare` raises."""
+        """Start it. Raises what `prepare` and `launch` raise."""
         program.prepare()
         rotate(program.log_file)
         self.program = program
-        with program.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                leashed(program),
-                cwd=program.cwd,
-                env={**os.environ, **program.env},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self.started_at = psutil.Process(self.pid).create_time()
+        self._process = program.launch(program)
+        self.started_at = 0.0
+        # One that was forked may have ended, and be gone, by now.
+        with suppress(psutil.NoSuchProcess):
+            self.started_at = psutil.Process(self.pid).create_time()
 
     @property
     def pid(self) -> int:
@@ -113,14 +159,6 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
-
-
-def leashed(program: Program) -> list[str]:
-    """The command line that ties the program's life to this process."""
-    user = program.user or User(uid=-1, gid=-1)
-    arguments = (int(program.death_signal), os.getpid(), user.uid, user.gid)
-    wrapper = (sys.executable, "-I", "-S", leash.__file__)
-    return [*wrapper, *map(str, arguments), *program.command]
 
 
 class Patience:

@@ -20,10 +20,12 @@ class Chores:
         backends: Backends,
         services: tuple[Service, ...],
         tell: Tell,
+        forked: Callable[[Program], Program],
     ) -> None:
         self._home = settings.home
         self._env = environment(settings, services, backends)
         self._tell = tell
+        self._forked = forked
         self._running: list[Child] = []
 
     def __enter__(self) -> "Chores":
@@ -37,7 +39,8 @@ class Chores:
         """Start them all, without waiting."""
         for chore in chores:
             self._tell(f"{chore.name} …")
-            self._running.append(Child(chore_program(chore, self._home, self._env)))
+            program = chore_program(chore, self._home, self._env)
+            self._running.append(Child(self._forked(program)))
 
     def finish(self, interrupted: Callable[[], bool]) -> None:
         """Wait until all have ended well. Raises `CannotStart` with the end of the log of one that

@@ -2,11 +2,12 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import psutil
 
-from deploy.local.memory import resident_bytes
+from deploy.local.memory import memory_by_program
 from deploy.local.metrics import Figures, Sample, figures_between, read_totals
 from deploy.local.services import fetch
 from deploy.local.supervisor import Slot, Supervisor
@@ -20,7 +21,7 @@ class Observer:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self.figures: Mapping[str, Figures] = {}
-        self.resident: Mapping[str, int] = {}
+        self.memory: Mapping[str, int] = {}
         self._supervisor = supervisor
         self._samples: dict[str, Sample] = {}
         self._ended = threading.Event()
@@ -42,7 +43,7 @@ class Observer:
         slots = list(self._supervisor.slots)
         self.figures = {slot.program.name: self._figures(slot) for slot in slots}
         if memory:
-            self.resident = {slot.program.name: _resident(slot) for slot in slots}
+            self.memory = memory_by_program(_processes(slots))
 
     def _run(self) -> None:
         turn = 0
@@ -65,9 +66,10 @@ class Observer:
         return figures
 
 
-def _resident(slot: Slot) -> int:
-    child = slot.child
-    try:
-        return resident_bytes(psutil.Process(child.pid)) if child else 0
-    except psutil.NoSuchProcess:
-        return 0
+def _processes(slots: Iterable[Slot]) -> dict[str, psutil.Process]:
+    processes = {}
+    for slot in slots:
+        if (child := slot.child) is not None:
+            with suppress(psutil.NoSuchProcess):
+                processes[slot.program.name] = psutil.Process(child.pid)
+    return processes

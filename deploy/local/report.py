@@ -53,6 +53,6 @@ def running_lines(runtime: Mapping[str, object]) -> list[str]:
     lines = ["Already running:"]
     for name, record in processes.items():
         state = record["state"] if process_of(record) else "not running"
-        where = record["url"] or f"port {record['port']}"
+        where = record["url"] or (f"port {record['port']}" if record["port"] else "")
         lines.append(f"  {name:16} {state:11} {where}  (log: {record['log_file']})")
     return [*lines, "`make status` tells more, `make down` stops it."]

@@ -53,6 +53,11 @@ class Backends:
     kafka_bootstrap: str
 
 
+def preloaded_modules(services: tuple[Service, ...]) -> tuple[str, ...]:
+    """What the services' parent imports: the services, and what their chores need beside."""
+    return (*(service.module for service in services), "libs.messaging", "libs.postgres.migrate")
+
+
 def chores(services: tuple[Service, ...]) -> tuple[Chore, ...]:
     """The topics, and every service's migrations."""
     topics = Chore(name="topics", arguments=("-m", "libs.messaging", "topics"), needs_kafka=True)

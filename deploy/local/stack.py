@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack
 
 import psutil
@@ -12,6 +12,7 @@ from deploy.local.child import Program
 from deploy.local.chores import Chores
 from deploy.local.download import Tell
 from deploy.local.embedded import find_kafka, find_postgres
+from deploy.local.forked import CAN_FORK, Preloaded
 from deploy.local.interruption import Interruption
 from deploy.local.observer import Observer
 from deploy.local.report import change_line, process_record
@@ -31,6 +32,7 @@ from deploy.local.services import (
     Service,
     chores,
     environment,
+    preloaded_modules,
     service_programs,
 )
 from deploy.local.settings import LocalSettings
@@ -71,6 +73,9 @@ class Stack:
         self.backends: Backends | None = None
         self.supervisor = Supervisor(changed=self._changed)
         self.observer = Observer(self.supervisor)
+        self._preloaded = Preloaded(
+            modules=preloaded_modules(services), log_file=settings.home / "logs" / "preload.log"
+        )
         self._tell = tell
         self._services = services
         self._chores = chores(services) if first is None else first
@@ -103,18 +108,19 @@ class Stack:
             self._tell(f"Stopped what an earlier run left behind: {', '.join(left)}.")
         preflight.check(self.settings)
         self._write()
-        postgres, database_url = find_postgres(self.settings)
-        self._start(postgres)
+        preloaded = self._begin(self._preloaded.program if CAN_FORK else None)
         kafka, bootstrap = find_kafka(self.settings, self._tell)
+        broker = self._begin(kafka)
+        postgres, database_url = find_postgres(self.settings)
+        self._wait([*self._begin(postgres), *preloaded])
         self.backends = Backends(database_url=database_url, kafka_bootstrap=bootstrap)
-        with Chores(self.settings, self.backends, self._services, self._tell) as chores:
+        with self._open_chores(self.backends) as chores:
             chores.begin(chore for chore in self._chores if not chore.needs_kafka)
-            self._start(kafka)
+            self._wait(broker)
             chores.begin(chore for chore in self._chores if chore.needs_kafka)
             chores.finish(self.interruption.stopping)
         for programs in self._in_turn(self.backends):
-            # Side by side, because most of a start is a program reading its modules.
-            self.supervisor.start(*programs, interrupted=self.interruption.stopping)
+            self._wait(self.supervisor.begin(*map(self._forked, programs)))
         self.observer.start()
 
     def watch(self, *, until: Callable[[], bool] = lambda: False) -> None:
@@ -147,9 +153,17 @@ class Stack:
         for first in (True, False):
             yield [one for one in programs if _is_of(one, behind) is first]
 
-    def _start(self, program: Program | None) -> None:
-        if program is not None:
-            self.supervisor.start(program, interrupted=self.interruption.stopping)
+    def _open_chores(self, backends: Backends) -> Chores:
+        return Chores(self.settings, backends, self._services, self._tell, self._forked)
+
+    def _begin(self, program: Program | None) -> list[Slot]:
+        return [] if program is None else self.supervisor.begin(program)
+
+    def _wait(self, slots: Iterable[Slot]) -> None:
+        self.supervisor.wait(slots, interrupted=self.interruption.stopping)
+
+    def _forked(self, program: Program) -> Program:
+        return self._preloaded.forked(program) if CAN_FORK else program
 
     def _changed(self, slot: Slot) -> None:
         self._write()

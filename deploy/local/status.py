@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local.memory import resident_bytes
+from deploy.local.memory import memory_by_program
 from deploy.local.runtime import Runtime, process_of
 
 MEBIBYTE = 1 << 20
@@ -20,26 +20,24 @@ def show_status(runtime: Runtime | None, console: Console) -> None:
     grid = Table(box=None, pad_edge=False)
     for title in COLUMNS:
         grid.add_column(title, justify="right" if title in {"pid", "port", "MiB"} else "left")
-    total = 0
-    for name, record in {**runtime["processes"], SUPERVISOR: runtime[SUPERVISOR]}.items():
-        process = process_of(record)
-        # The supervisor's descendants have rows of their own.
-        resident = resident_bytes(process, alone=name == SUPERVISOR) if process else 0
-        total += resident
-        state = record.get("state", "ready") if process else "not running"
-        grid.add_row(*_row(name, state, resident, record))
-    grid.add_row("total", "", "", "", f"{total / MEBIBYTE:.0f}")
+    records = {**runtime["processes"], SUPERVISOR: runtime[SUPERVISOR]}
+    running = {name: process for name, one in records.items() if (process := process_of(one))}
+    memory = memory_by_program(running)
+    for name, record in records.items():
+        state = record.get("state", "ready") if name in running else "not running"
+        grid.add_row(*_row(name, state, memory.get(name, 0), record))
+    grid.add_row("total", "", "", "", f"{sum(memory.values()) / MEBIBYTE:.0f}")
     console.width = max(console.width, NARROWEST)
     console.print(grid, soft_wrap=False)
 
 
-def _row(name: str, state: str, resident: int, record: Runtime) -> list[str]:
+def _row(name: str, state: str, memory: int, record: Runtime) -> list[str]:
     facts = (record.get(key) for key in ("pid", "port"))
     return [
         name,
         state,
         *("" if fact is None else str(fact) for fact in facts),
-        f"{resident / MEBIBYTE:.0f}",
+        f"{memory / MEBIBYTE:.0f}",
         str(record.get("restarts", "")),
         str(record.get("log_file", "")),
     ]

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -64,22 +64,28 @@ class Supervisor:
         self._clock = clock
         self._transition = threading.RLock()
 
-    def start(
-        self,
-        *programs: Program,
-        interrupted: Callable[[], bool] = lambda: False,
-    ) -> None:
+    def start(self, *programs: Program, interrupted: Callable[[], bool] = lambda: False) -> None:
         """Start more programs side by side and wait until all of them are ready.
 
         Raises `CannotStart` or `Interrupted`; what was started then stays in its slot and is
         ended by `stop`.
         """
+        self.wait(self.begin(*programs), interrupted=interrupted)
+
+    def begin(self, *programs: Program) -> list[Slot]:
+        """Start more programs without waiting. Raises `CannotStart`."""
         slots = [Slot(program=program) for program in programs]
         self.slots += slots
-        children = [self._launch(slot) for slot in slots]
-        for slot, child in zip(slots, children, strict=True):
-            wait_ready(child, interrupted=interrupted)
-            self._enter(slot, State.READY)
+        for slot in slots:
+            self._launch(slot)
+        return slots
+
+    def wait(self, slots: Iterable[Slot], *, interrupted: Callable[[], bool]) -> None:
+        """Return when all of them are ready. Raises `CannotStart` or `Interrupted`."""
+        for slot in slots:
+            if slot.child is not None:
+                wait_ready(slot.child, interrupted=interrupted)
+                self._enter(slot, State.READY)
 
     def tick(self) -> None:
         """Look at every program once; restart what is due. Never waits, never raises."""
@@ -88,7 +94,7 @@ class Supervisor:
             if slot.child is not None and code is not None:
                 slot.child.kill()  # what it started goes with it
                 self._died(slot, f"exit code {code}")
-            elif slot.state is State.WAITING and self._clock() >= slot.due:
+            elif slot.state is State.WAITING and self._is_due(slot):
                 self._restart(slot)
 
     def observe(self) -> None:
@@ -107,6 +113,9 @@ class Supervisor:
             deadline = self._clock() + budget
             for slot in reversed(self._running(services=services)):
                 self._end(slot, deadline=deadline, hurried=hurried)
+
+    def _is_due(self, slot: Slot) -> bool:
+        return self._clock() >= slot.due and slot.program.can_start()
 
     def _is_well(self, slot: Slot) -> bool:
         """Whether a ready program is ready still, or only late."""
@@ -128,11 +137,10 @@ class Supervisor:
             slot.child = None
         self._enter(slot, State.STOPPED)
 
-    def _launch(self, slot: Slot) -> Child:
+    def _launch(self, slot: Slot) -> None:
         slot.began = self._clock()
         slot.child = Child(slot.program)
         self._enter(slot, State.STARTING)
-        return slot.child
 
     def _restart(self, slot: Slot) -> None:
         slot.restarts += 1

@@ -50,7 +50,7 @@ def table(slots: Iterable[Slot], observer: Observer) -> Table:
         grid.add_column(title, justify="right")
     for slot in slots:
         grid.add_row(*_row(slot, observer))
-    total = sum(observer.resident.values()) / MEBIBYTE
+    total = sum(observer.memory.values()) / MEBIBYTE
     grid.add_row("total", "", "", f"{total:.0f}", style="bold")
     grid.caption = "Ctrl-C stops everything"
     return grid
@@ -63,7 +63,7 @@ def _row(slot: Slot, observer: Observer) -> list[str | Text]:
         name,
         _state(slot),
         str(slot.restarts),
-        f"{observer.resident.get(name, 0) / MEBIBYTE:.0f}",
+        f"{observer.memory.get(name, 0) / MEBIBYTE:.0f}",
         *(_figure(figures.per_second.get(stage)) for stage in STAGES),
         *(_figure(figures.waiting.get(queue)) for queue in QUEUES),
     ]
@@ -85,7 +85,7 @@ def summary(slots: Iterable[Slot], observer: Observer) -> str:
     late = sum(slot.late_since is not None for slot in slots)
     ready = sum(slot.state is State.READY for slot in slots)
     parts = [f"{ready} of {len(slots)} ready" + (f" ({late} slow to answer)" if late else "")]
-    parts.append(f"{sum(observer.resident.values()) / MEBIBYTE:.0f} MiB")
+    parts.append(f"{sum(observer.memory.values()) / MEBIBYTE:.0f} MiB")
     for stage in STAGES:
         known = [f.per_second[stage] for f in observer.figures.values() if stage in f.per_second]
         parts += [f"{stage} {sum(known):,.0f}/s"] if known else []

@@ -111,6 +111,7 @@ class Scale:
     sheet_rows: int = 20_000
     products: int = 10_000
     warm_starts: int = 2
+    rest_seconds: float = 30.0
 
 
 QUICK = Scale(
@@ -131,6 +132,7 @@ QUICK = Scale(
     sheet_rows=500,
     products=200,
     warm_starts=1,
+    rest_seconds=2.0,
 )
 
 

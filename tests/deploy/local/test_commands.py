@@ -81,7 +81,7 @@ def test_the_summary_adds_up_what_the_services_tell_and_the_table_has_a_row_for_
 
     line = summary(stack.supervisor.slots, stack.observer)
 
-    assert re.match(r"2 of 2 ready, [1-9]\d* MiB", line)
+    assert re.match(r"3 of 3 ready, [1-9]\d* MiB", line)
     assert "backlog 4" in line
     console = Console(width=120, file=StringIO(), markup=False)
 

@@ -55,7 +55,7 @@ def test_runtime_json_says_what_runs_where_and_a_second_start_is_refused(
     for name, record in runtime["processes"].items():
         process = process_of(record)
         assert process is not None
-        assert f"tests.deploy.fakes.{name}" in process.cmdline()
+        assert f"tests.deploy.fakes.{name}" in process.cmdline() or name == "preload"
         assert (record["state"], record["restarts"]) == ("ready", 0)
         assert Path(record["log_file"]).exists()
     supervisor = process_of(runtime["supervisor"])
@@ -80,6 +80,20 @@ def test_a_killed_service_comes_back_on_the_same_port_and_is_shown(
     assert "ingest died (exit code -9); starting it again in 0.2 s" in said
 
 
+def test_a_killed_parent_comes_back_with_all_it_had_forked(
+    stack: Stack, settings: LocalSettings, said: list[str]
+) -> None:
+    before = (read_runtime(settings.home) or {})["processes"]
+    os.kill(before["preload"]["pid"], signal.SIGKILL)
+    again = {"ingest is ready", "gateway is ready", "preload is ready, restart 1"}
+
+    stack.watch(until=lambda: all(any(line.startswith(one) for line in said[-9:]) for one in again))
+
+    after = (read_runtime(settings.home) or {})["processes"]
+    assert not {one["pid"] for one in before.values()} & {one["pid"] for one in after.values()}
+    assert [told(after[name]["port"]) != {} for name in ("ingest", "gateway")] == [True, True]
+
+
 def test_split_runs_api_and_worker_apart_and_leaving_stops_them_in_reverse(
     settings: LocalSettings, fakes: Fakes, said: list[str]
 ) -> None:
@@ -88,11 +102,12 @@ def test_split_runs_api_and_worker_apart_and_leaving_stops_them_in_reverse(
         stack.up()
         processes = (read_runtime(settings.home) or {})["processes"]
 
-    assert said[-4:] == [f"{name} has stopped" for name in reversed(processes)]
+    assert said[-5:] == [f"{name} has stopped" for name in reversed(processes)]
     assert is_free(settings.gateway_port)
     assert read_runtime(settings.home) is None
-    assert list(processes) == ["ingest-api", "ingest-worker", "gateway-api", "gateway-worker"]
-    assert len({record["port"] for record in processes.values()}) == 4
+    names = ["preload", "ingest-api", "ingest-worker", "gateway-api", "gateway-worker"]
+    assert list(processes) == names
+    assert len({record["port"] for record in processes.values()}) == 5
     assert processes["gateway-api"]["port"] == settings.gateway_port
 
 
@@ -117,6 +132,6 @@ def test_a_chore_that_fails_stops_the_start_and_shows_why(
             CannotStart, match=r"`migrate ingest` failed \(exit code 1\)"
         ) as trouble:
             stack.up()
-        assert stack.supervisor.slots == []
+        assert [slot.program.name for slot in stack.supervisor.slots] == ["preload"]
 
     assert "no such table" in trouble.value.remedy
