@@ -15,6 +15,7 @@ from libs.messaging.publisher import Publisher
 from libs.messaging.relay import Relay
 from libs.messaging.topics import spelled
 from libs.messaging.tracing import projected_spans, relay_span
+from libs.postgres.doorbell import APPENDED, open_doorbell
 from libs.postgres.pool import SYSTEM, open_pool
 from libs.postgres.rls import application_role
 from libs.process.lifecycle import Task
@@ -76,7 +77,7 @@ async def open_worker(
             waits_for_disk=False,
         )
         stack.push_async_callback(projecting.close)
-        yield Worker(
+        worker = Worker(
             relay=Relay(
                 relaying,
                 partial(
@@ -101,6 +102,10 @@ async def open_worker(
                 for projection in projections
             ],
         )
+        dsn = settings.database_url.get_secret_value()
+        doorbell = await stack.enter_async_context(open_doorbell(dsn, service))
+        stack.callback(doorbell.add_listener(worker.relay.wake, APPENDED))
+        yield worker
 
 
 async def check_relay(relay: Relay) -> CheckResult:

@@ -26,6 +26,7 @@ from libs.http.revocations import following, revocations_of
 from libs.messaging import checkpoints
 from libs.messaging.freshness import Freshness
 from libs.messaging.projection import Projection
+from libs.postgres.doorbell import APPENDED, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.security.tokens import LONGEST_PASS
@@ -76,7 +77,9 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
         stack.push_async_callback(logging.close)
         reading = await open_ours(size=settings.pool_size, application_name="ingest reading")
         stack.push_async_callback(reading.close)
-        log = PostgresLog(logging)
+        dsn = settings.database_url.get_secret_value()
+        doorbell = await stack.enter_async_context(open_doorbell(dsn, SERVICE))
+        log = PostgresLog(logging, on_append=partial(doorbell.ring, APPENDED))
         stack.push_async_callback(log.close)
         session = await stack.enter_async_context(open_client())
         revocations = revocations_of(
@@ -124,20 +127,22 @@ async def open_desk(settings: Settings) -> AsyncIterator[Deps]:
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[EventStore[IngestEvent]]:
     """Only the log, for the importer. Raises Unavailable."""
-    pool = await open_pool(
-        settings.database_url.get_secret_value(),
-        role=application_role(SERVICE),
-        schema=SERVICE,
-        size=2,
-        application_name="ingest import",
-        tenant_scope=SYSTEM,
-    )
-    log = PostgresLog(pool)
-    try:
-        yield EventStore[IngestEvent](log, Codec(EVENTS))
-    finally:
-        await log.close()
-        await pool.close()
+    dsn = settings.database_url.get_secret_value()
+    async with open_doorbell(dsn, SERVICE) as doorbell:
+        pool = await open_pool(
+            dsn,
+            role=application_role(SERVICE),
+            schema=SERVICE,
+            size=2,
+            application_name="ingest import",
+            tenant_scope=SYSTEM,
+        )
+        log = PostgresLog(pool, on_append=partial(doorbell.ring, APPENDED))
+        try:
+            yield EventStore[IngestEvent](log, Codec(EVENTS))
+        finally:
+            await log.close()
+            await pool.close()
 
 
 @asynccontextmanager
