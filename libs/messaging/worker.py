@@ -15,7 +15,7 @@ from libs.messaging.publisher import Publisher
 from libs.messaging.relay import Relay
 from libs.messaging.topics import spelled
 from libs.messaging.tracing import projected_spans, relay_span
-from libs.postgres.doorbell import APPENDED, open_doorbell
+from libs.postgres.doorbell import APPENDED, PROJECTED, open_doorbell
 from libs.postgres.pool import SYSTEM, open_pool
 from libs.postgres.rls import application_role
 from libs.process.lifecycle import Task
@@ -68,6 +68,14 @@ async def open_worker(
         statement_timeout=timedelta(minutes=2),
     )
     async with AsyncExitStack() as stack:
+        dsn = settings.database_url.get_secret_value()
+        doorbell = await stack.enter_async_context(open_doorbell(dsn, service))
+        spans = projected_spans(telemetry)
+
+        def on_applied(*applied: Any) -> None:
+            doorbell.ring(PROJECTED)
+            spans(*applied)
+
         relaying = await open_ours(size=1, application_name=f"{service} relay")
         stack.push_async_callback(relaying.close)
         # A read model and its checkpoint are lost together, and Kafka still has what they held.
@@ -97,13 +105,11 @@ async def open_worker(
                         prefix=settings.topic_prefix,
                         group=f"{settings.topic_prefix}.{service}",
                     ),
-                    on_applied=projected_spans(telemetry),
+                    on_applied=on_applied,
                 )
                 for projection in projections
             ],
         )
-        dsn = settings.database_url.get_secret_value()
-        doorbell = await stack.enter_async_context(open_doorbell(dsn, service))
         stack.callback(doorbell.add_listener(worker.relay.wake, APPENDED))
         yield worker
 

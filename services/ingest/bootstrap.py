@@ -109,6 +109,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
             exports=asyncio.Semaphore(settings.export_turns),
             looking_back=asyncio.Semaphore(settings.as_of_turns),
             standing=partial(_standing, logging),
+            doorbell=doorbell,
             items_in_box=partial(logged_items.of_box, reading),
         )
 
