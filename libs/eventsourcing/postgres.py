@@ -7,7 +7,7 @@ what is committed. So the writer of version n + 1 has seen n committed, which is
 keep stream order by snapshots alone.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TypeAlias, cast
@@ -73,11 +73,21 @@ UNFIT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, Un
 APPENDED: Final = Counter("tillstream_appended_events", "Events written to the log")
 
 
-class PostgresLog:
-    """The `events` table of the schema the pool's connections look into."""
+def _nobody() -> None:
+    """No one waits for events."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+
+class PostgresLog:
+    """The `events` table of the schema the pool's connections look into.
+
+    `on_append` is called after a commit of events that were not in the log before, perhaps of many
+    appends at once, ahead of their answers; it must neither raise nor wait.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, *, on_append: Callable[[], object] = _nobody) -> None:
         self._pool = pool
+        self._on_append = on_append
+        self._inserted = 0
         self._group = GroupCommit[Request, Result](self._write, _weight)
 
     async def append(
@@ -150,6 +160,7 @@ class PostgresLog:
             raise LogUnavailable from error
 
     async def _write(self, requests: Sequence[Request]) -> Sequence[Result | Exception]:
+        inserted = self._inserted
         try:
             async with self._pool.acquire() as connection:
                 nothing_was_set(connection)
@@ -158,6 +169,9 @@ class PostgresLog:
             lost = LogUnavailable()
             lost.__cause__ = error
             return [lost] * len(requests)
+        finally:
+            if self._inserted != inserted:
+                self._on_append()
 
     async def _write_group(
         self, connection: _Connection, requests: Sequence[Request]
@@ -198,6 +212,7 @@ class PostgresLog:
                 planned = None
                 continue
             APPENDED.inc(len(inserted))
+            self._inserted += len(inserted)
             skipped = planned.fact_ids - inserted.keys()
             return planned.answers(inserted, *await insertion.places(connection, skipped))
         raise Raced

@@ -13,7 +13,7 @@ from libs.messaging.publisher import Publisher
 from libs.messaging.relay import Relay
 from libs.messaging.topics import spelled
 from libs.messaging.tracing import projected_spans, relay_span
-from libs.postgres.doorbell import APPENDED, PROJECTED, Doorbell
+from libs.postgres.doorbell import APPENDED, PROJECTED, open_doorbell
 from libs.postgres.pool import SYSTEM, open_pool
 from libs.postgres.rls import application_role
 from libs.process.lifecycle import Task
@@ -60,7 +60,6 @@ async def open_worker(
     service: str,
     projections: Sequence[Projection[Any]],
     telemetry: Telemetry,
-    doorbell: Doorbell,
 ) -> AsyncIterator[Worker]:
     """The worker of a service on pools of its own, in sight of all tenants.
 
@@ -75,6 +74,8 @@ async def open_worker(
         tenant_scope=SYSTEM,
     )
     async with AsyncExitStack() as stack:
+        dsn = settings.database_url.get_secret_value()
+        doorbell = await stack.enter_async_context(open_doorbell(dsn, service))
         relaying = await open_ours(
             size=1, application_name=f"{service} relay", statement_timeout=timedelta(minutes=2)
         )

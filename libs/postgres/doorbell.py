@@ -238,11 +238,32 @@ class Doorbell:
 
 @asynccontextmanager
 async def open_doorbell(dsn: str, service: str) -> AsyncIterator[Doorbell]:
-    """A doorbell that is connected in the background, for as long as the block runs."""
-    doorbell, stop = Doorbell(dsn, service), asyncio.Event()
-    running = asyncio.create_task(doorbell.run(stop), name="doorbell")
+    """The doorbell of this process for a service, connected in the background.
+
+    All who have it open at a time share one, so that a process needs one connection for it. It is
+    closed by the last of them.
+    """
+    key = asyncio.get_running_loop(), dsn, service
+    if (shared := _shared.get(key)) is None:
+        shared = _shared[key] = _Shared(Doorbell(dsn, service))
+    shared.users += 1
     try:
-        yield doorbell
+        yield shared.doorbell
     finally:
-        stop.set()
-        await running
+        shared.users -= 1
+        if not shared.users:
+            del _shared[key]
+            await shared.close()
+
+
+class _Shared:
+    def __init__(self, doorbell: Doorbell) -> None:
+        self.doorbell, self.users, self._stop = doorbell, 0, asyncio.Event()
+        self._running = asyncio.create_task(doorbell.run(self._stop), name="doorbell")
+
+    async def close(self) -> None:
+        self._stop.set()
+        await self._running
+
+
+_shared: Final[dict[tuple[asyncio.AbstractEventLoop, str, str], _Shared]] = {}

@@ -14,7 +14,6 @@ from libs.errors import Unavailable
 from libs.http.app import create_app
 from libs.http.health import Check
 from libs.messaging.worker import open_worker
-from libs.postgres.doorbell import open_doorbell
 from libs.postgres.revisions import MigrationFault
 from libs.process import mending
 from libs.process.lifecycle import Task, main, run_until_signal, serve
@@ -117,15 +116,12 @@ async def _serve(service: Service[AnySettings], settings: AnySettings, parts: se
     try:
         async with AsyncExitStack() as stack:
             if "worker" in parts:
-                database = settings.database_url.get_secret_value()
-                bell = await stack.enter_async_context(open_doorbell(database, service.name))
                 worker = await stack.enter_async_context(
                     open_worker(
                         settings,
                         service=service.name,
                         projections=service.projections(settings),
                         telemetry=telemetry,
-                        doorbell=bell,
                     )
                 )
                 tasks, checks = worker.tasks, worker.checks

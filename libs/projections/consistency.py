@@ -1,7 +1,6 @@
 """Reading your own writes: wait until a read model includes what a token names, or say it does not.
 
-A token names transactions of the log, each with the last position it wrote: `xid.position`, comma
-separated. Tokens of older versions name the transaction only.
+What tokens are: see `libs.eventsourcing.tokens`.
 """
 
 import asyncio
@@ -11,11 +10,10 @@ from typing import Any, Final, TypeAlias
 
 import asyncpg
 
-from libs.errors import Refused
 from libs.eventsourcing.snapshot import Snapshot
-from libs.eventsourcing.tail import LAST, Cursor, current
+from libs.eventsourcing.tail import LAST, Cursor, current, read_page
+from libs.eventsourcing.tokens import parse_token
 
-MAX_TOKEN: Final = 20_000
 PAUSE: Final = 0.003
 """Seconds between two looks at the checkpoints, if nothing says when they moved."""
 
@@ -23,10 +21,6 @@ Written: TypeAlias = tuple[int, int]
 """A transaction and the last position it wrote."""
 
 Pause: TypeAlias = Callable[[], Awaitable[None]]
-
-
-class TokenMalformed(Refused):
-    """The consistency token is not one of ours."""
 
 
 _POSITIONS: Final = """
@@ -83,8 +77,10 @@ class Consistency:
 
         Raises TokenMalformed, and KeyError for an unknown read model.
         """
-        written = parse_token(token)
-        return await self._wait(model, lambda: _already(written))
+        written = [
+            (xid, LAST if position is None else position) for xid, position in parse_token(token)
+        ]
+        return await self._wait(model, lambda: self._not_yet(model, written))
 
     async def caught_up(self, model: str, tenant: str) -> bool:
         """Whether the read model includes all of a tenant's events in the log by now, before the
@@ -113,6 +109,19 @@ class Consistency:
             return False
         return True
 
+    async def _not_yet(self, model: str, written: Sequence[Written]) -> Sequence[Written]:
+        """Nothing if the read model includes all events of a moment that sees the transactions.
+
+        A token may name a transaction that wrote no event, which moves no checkpoint.
+        """
+        position = (await self.positions()).get(model) if written else None
+        if position is None or position.includes(written) or not position.cursor.complete:
+            return written
+        async with self._pool.acquire() as connection:
+            page = await read_page(connection, position.cursor, limit=1)
+        seen = all(page.cursor.target.sees(xid) for xid, _ in written)
+        return [] if seen and not page.events else written
+
     async def _unapplied(self, model: str, tenant: str) -> Sequence[Written]:
         """The tenant's events of this moment that the read model may not include yet."""
         async with self._pool.acquire() as connection:
@@ -131,25 +140,6 @@ class Consistency:
         self._next = None
         async with self._pool.acquire() as connection:
             return _positions(await connection.fetch(_POSITIONS))
-
-
-def parse_token(token: str) -> Sequence[Written]:
-    """The transactions named, with the last position of each; an empty token names none.
-
-    Raises TokenMalformed.
-    """
-    parts = token.split(",") if token else []
-    if len(token) > MAX_TOKEN:
-        raise TokenMalformed
-    return [_written(part) for part in parts]
-
-
-def _written(part: str) -> Written:
-    xid, dot, position = part.partition(".")
-    numbers = [xid, position] if dot else [xid]
-    if not all(number.isascii() and number.isdigit() for number in numbers):
-        raise TokenMalformed
-    return int(xid), int(position) if dot else LAST
 
 
 def _positions(rows: Sequence[Any]) -> Mapping[str, Position]:
@@ -171,10 +161,6 @@ def _positions(rows: Sequence[Any]) -> Mapping[str, Position]:
 def _includes(positions: Mapping[str, Position], model: str, written: Sequence[Written]) -> bool:
     position = positions.get(model)
     return position is not None and position.includes(written)
-
-
-async def _already(written: Sequence[Written]) -> Sequence[Written]:
-    return written
 
 
 async def _pause() -> None:

@@ -42,7 +42,8 @@ async def apply(
 class Projector:
     """Carries a log over into read models at once, as the worker would in time.
 
-    As `Consistency` it answers that every read model is up to date, after making it so.
+    As `Consistency` it answers that every read model is up to date, after making it so. `on_commit`
+    is called after each page.
     """
 
     store: EventStore[Any]
@@ -50,6 +51,7 @@ class Projector:
     service: str
     projections: Sequence[Projection[Any]]
     position: int = 0
+    on_commit: Callable[[], object] = lambda: None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def catch_up(self) -> None:
@@ -59,6 +61,7 @@ class Projector:
                 events = [envelope(one, self.store.decode(one)) for one in page]
                 await apply(self.pool, self.service, self.projections, events)
                 self.position = page[-1].position
+                self.on_commit()
 
     async def wait_for_token(self, model: str, token: str) -> bool:
         """Catch up; true."""

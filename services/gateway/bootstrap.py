@@ -25,6 +25,7 @@ from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check
 from libs.http.problems import discreet_detail_shape
 from libs.http.revocations import Revocations, following, revocations_of
+from libs.postgres.doorbell import APPENDED, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.projections.projection import Projection
@@ -104,7 +105,9 @@ async def open_deps(settings: Settings, telemetry: Telemetry | None = None) -> A
             stack.push_async_callback(asyncio.to_thread, telemetry.close)
         pool = await _pool(settings)
         stack.push_async_callback(pool.close)
-        event_log = PostgresLog(pool)
+        dsn = settings.database_url.get_secret_value()
+        doorbell = await stack.enter_async_context(open_doorbell(dsn, SERVICE))
+        event_log = PostgresLog(pool, on_append=partial(doorbell.ring, APPENDED))
         stack.push_async_callback(event_log.close)
         store = EventStore[GatewayEvent](event_log, Codec(EVENTS))
         await _ensure_client_key(settings, store)

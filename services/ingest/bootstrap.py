@@ -23,6 +23,7 @@ from libs.http.client import open_client
 from libs.http.health import Check
 from libs.http.problems import detail_shape
 from libs.http.revocations import following, revocations_of
+from libs.postgres.doorbell import APPENDED, open_doorbell
 from libs.postgres.pool import SYSTEM, open_pool
 from libs.postgres.rls import application_role
 from libs.projections.consistency import Consistency
@@ -81,7 +82,9 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
             [model.name for model in projections(settings)],
             deadline=settings.stale_wait_seconds,
         )
-        log = PostgresLog(logging)
+        dsn = settings.database_url.get_secret_value()
+        doorbell = await stack.enter_async_context(open_doorbell(dsn, SERVICE))
+        log = PostgresLog(logging, on_append=partial(doorbell.ring, APPENDED))
         stack.push_async_callback(log.close)
         session = await stack.enter_async_context(open_client())
         revocations = revocations_of(
@@ -106,6 +109,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
             exports=asyncio.Semaphore(settings.export_turns),
             looking_back=asyncio.Semaphore(settings.as_of_turns),
             standing=partial(_standing, consistency),
+            doorbell=doorbell,
             items_in_box=partial(logged_items.of_box, reading),
         )
 
@@ -124,20 +128,22 @@ async def open_desk(settings: Settings) -> AsyncIterator[Deps]:
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[EventStore[IngestEvent]]:
     """Only the log, for the importer. Raises Unavailable."""
-    pool = await open_pool(
-        settings.database_url.get_secret_value(),
-        role=application_role(SERVICE),
-        schema=SERVICE,
-        size=2,
-        application_name="ingest import",
-        tenant_scope=SYSTEM,
-    )
-    log = PostgresLog(pool)
-    try:
-        yield EventStore[IngestEvent](log, Codec(EVENTS))
-    finally:
-        await log.close()
-        await pool.close()
+    dsn = settings.database_url.get_secret_value()
+    async with open_doorbell(dsn, SERVICE) as doorbell:
+        pool = await open_pool(
+            dsn,
+            role=application_role(SERVICE),
+            schema=SERVICE,
+            size=2,
+            application_name="ingest import",
+            tenant_scope=SYSTEM,
+        )
+        log = PostgresLog(pool, on_append=partial(doorbell.ring, APPENDED))
+        try:
+            yield EventStore[IngestEvent](log, Codec(EVENTS))
+        finally:
+            await log.close()
+            await pool.close()
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from libs.clock import Clock
 from libs.eventsourcing.store import EventStore
 from libs.http.auth import TokenVerifier
 from libs.http.revocations import Revocations
+from libs.postgres.doorbell import Doorbell
 from libs.postgres.pool import Pool
 from libs.process.weighted_semaphore import WeightedSemaphore
 from libs.telemetry.traces import Telemetry
@@ -56,6 +57,7 @@ class Deps:
     exports: asyncio.Semaphore
     looking_back: asyncio.Semaphore
     standing: Standing
+    doorbell: Doorbell
     items_in_box: ItemsInBox
     large_bodies: WeightedSemaphore = field(
         default_factory=lambda: WeightedSemaphore(LARGE_BODIES_BYTES)

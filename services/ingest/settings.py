@@ -15,6 +15,8 @@ class Settings(ServiceSettings):
 
     A changed `timezone` counts for new scans at once and for old ones after a rebuild of
     `activity`, `scan_log`, `box` and `removal`. Scans dated before `not_before` are not believed.
+    Streams look at read models that were written to, `stream_poll_seconds` apart at least, and
+    every `stream_idle_seconds` at least.
     """
 
     SHARED: ClassVar[Mapping[str, str]] = {**ServiceSettings.SHARED, "timezone": "TIMEZONE"}
@@ -33,6 +35,7 @@ class Settings(ServiceSettings):
     parallel_as_of: int = Field(default=2, ge=1, le=50)
     max_streams: int = Field(default=100, ge=1, le=10_000)
     stream_poll_seconds: float = Field(default=0.25, gt=0, le=10)
+    stream_idle_seconds: float = Field(default=5.0, gt=0, le=60)
     stream_heartbeat_seconds: float = Field(default=15.0, gt=0, le=30)
     stream_lifetime_seconds: float = Field(default=3600.0, gt=0)
     stale_wait_seconds: float = Field(default=2.0, ge=0, le=10)

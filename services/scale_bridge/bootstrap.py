@@ -26,6 +26,7 @@ from libs.http.health import Check, CheckResult
 from libs.http.revocations import following, revocations_of
 from libs.messaging.reaction import Reactor
 from libs.messaging.subscription import Source
+from libs.postgres.doorbell import APPENDED, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.revisions import unapplied
 from libs.postgres.rls import application_role
@@ -137,20 +138,22 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
 @asynccontextmanager
 async def open_desk(settings: Settings, *, size: int = 2) -> AsyncIterator[Desk]:
     """What commands about scales work with, on a pool of its own. Raises Unavailable."""
-    pool = await open_pool(
-        settings.database_url.get_secret_value(),
-        role=application_role(SERVICE),
-        schema=SERVICE,
-        size=size,
-        application_name="scale_bridge log",
-        tenant_scope=SYSTEM,
-    )
-    log = PostgresLog(pool)
-    try:
-        yield make_desk(settings, pool, EventStore[ScaleBridgeEvent](log, Codec(EVENTS)))
-    finally:
-        await log.close()
-        await pool.close()
+    dsn = settings.database_url.get_secret_value()
+    async with open_doorbell(dsn, SERVICE) as doorbell:
+        pool = await open_pool(
+            dsn,
+            role=application_role(SERVICE),
+            schema=SERVICE,
+            size=size,
+            application_name="scale_bridge log",
+            tenant_scope=SYSTEM,
+        )
+        log = PostgresLog(pool, on_append=partial(doorbell.ring, APPENDED))
+        try:
+            yield make_desk(settings, pool, EventStore[ScaleBridgeEvent](log, Codec(EVENTS)))
+        finally:
+            await log.close()
+            await pool.close()
 
 
 def make_desk(settings: Settings, pool: Pool, store: EventStore[ScaleBridgeEvent]) -> Desk:

@@ -9,6 +9,7 @@ from fastapi.routing import iter_route_contexts
 
 from libs.http.auth import Permission
 from libs.http.undeclared import demands_of
+from libs.postgres.doorbell import Doorbell
 from libs.telemetry.traces import set_up
 from services.gateway.domain.description import described
 from services.gateway.domain.door import WEBSOCKET, Door
@@ -29,6 +30,7 @@ def app_of(service: Any) -> Any:
         body_bytes_per_second=1.0,
         max_streams=1,
         stream_poll_seconds=1.0,
+        stream_idle_seconds=1.0,
         max_bridges=1,
         debug=False,
     )
@@ -37,6 +39,7 @@ def app_of(service: Any) -> Any:
         telemetry=set_up(service.SERVICE),
         reading=None,
         revocations=SimpleNamespace(check=None),
+        doorbell=Doorbell("postgresql://nowhere", service.SERVICE),
     )
     return service.create_app(cast(Any, deps))
 

@@ -11,7 +11,6 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from libs.messaging.worker import open_worker
-from libs.postgres.doorbell import open_doorbell
 from libs.process.lifecycle import serve
 from libs.telemetry.traces import set_up
 from libs.testing.waiting import eventually
@@ -31,15 +30,12 @@ async def running(
     telemetry = set_up(service.SERVICE, exporter=exporter)
     stop, listening = asyncio.Event(), asyncio.Event()
     async with AsyncExitStack() as stack:
-        database = settings.database_url.get_secret_value()
-        bell = await stack.enter_async_context(open_doorbell(database, service.SERVICE))
         worker = await stack.enter_async_context(
             open_worker(
                 settings,
                 service=service.SERVICE,
                 projections=service.projections(settings),
                 telemetry=telemetry,
-                doorbell=bell,
             )
         )
         app = await stack.enter_async_context(service.open_app(settings, telemetry, worker.checks))

@@ -11,7 +11,6 @@ from libs.eventsourcing.log import Cause
 from libs.eventsourcing.tokens import TokenMalformed
 from libs.http.auth import Principal, require
 from libs.names import comparable
-from libs.projections.consistency import TokenMalformed
 from libs.telemetry.traces import current_traceparent
 from services.ingest.api.answers import Filters
 from services.ingest.deps import Deps, Ingest

@@ -1,7 +1,7 @@
 """Dashboards that are being watched: each question is looked up once for all who ask it.
 
-One task asks now and then where the read models stand, and looks again at whatever is watched if
-they moved.
+One task asks where the read models stand when they were written to, and looks again at whatever is
+watched if they moved.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ import structlog
 from prometheus_client import Gauge
 
 from libs.errors import Unavailable
+from libs.http.hub import Hub
+from libs.postgres.doorbell import PROJECTED
 from libs.postgres.pool import tenant_reading
 from services.ingest.api.answers import Filters, State
 from services.ingest.api.asking import question
@@ -27,6 +29,8 @@ from services.ingest.domain.question import Question
 LINGER_SECONDS: Final = 120.0
 """How long a watch is remembered that nobody follows, for those who come back."""
 RETRY_SECONDS: Final = 10
+AGAIN_SECONDS: Final = 1.0
+"""How long after a failure to look it is tried again, unless read models are written to before."""
 
 WATCHING: Final = Gauge("ingest_streams", "Dashboards that are being watched")
 
@@ -43,6 +47,13 @@ class Live:
         self._made = 0
         self._watches: dict[tuple[str, str], Watch] = {}
         self._following: asyncio.Task[None] | None = None
+        settings = deps.settings
+        self._hub = Hub(
+            deps.doorbell,
+            PROJECTED,
+            pause=settings.stream_poll_seconds,
+            idle=settings.stream_idle_seconds,
+        )
 
     @asynccontextmanager
     async def watching(self, tenant: str, filters: Filters) -> AsyncIterator[Watch]:
@@ -95,20 +106,24 @@ class Live:
 
     async def _follow(self) -> None:
         """Keep what is watched up to date, however the database is doing."""
-        loop, settings = asyncio.get_running_loop(), self._deps.settings
-        pause, beat_at = settings.stream_poll_seconds, loop.time()
+        time, every = asyncio.get_running_loop().time, self._deps.settings.stream_heartbeat_seconds
+        # The watch that began this was looked up before: what came since is looked up now.
+        known, beat_at, failed = -1, time() + every, False
         while True:
-            await asyncio.sleep(pause)
-            began = loop.time()
-            beating = began >= beat_at + settings.stream_heartbeat_seconds
+            longest = max(0.0, beat_at - time())
+            known = await self._hub.wait(known, min(longest, AGAIN_SECONDS) if failed else longest)
+            began = time()
+            beating = began >= beat_at
             try:
                 await self._look_round(beating=beating)
+                failed = False
             except Exception as error:  # noqa: BLE001 -- those who watch wait for better times
+                failed = True
                 log.warning("cannot look at what is watched", error=type(error).__name__)
             if beating:
-                beat_at = began
+                beat_at = began + every
             # At most half of the time is spent on looking.
-            pause = max(settings.stream_poll_seconds, loop.time() - began)
+            await asyncio.sleep(time() - began)
 
     async def _look_round(self, *, beating: bool) -> None:
         standing = await self._deps.standing()

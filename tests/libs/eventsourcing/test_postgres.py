@@ -125,6 +125,30 @@ async def test_waiting_appends_share_transactions(pool: asyncpg.Pool) -> None:
     assert len(transactions) < 8
 
 
+async def test_a_commit_of_new_events_is_announced_and_nothing_else_is(pool: asyncpg.Pool) -> None:
+    rung: list[int] = []
+    seen = "SELECT count(*) FROM events"
+    log = PostgresLog(pool, on_append=lambda: rung.append(len(rung)))
+    first, other, known = new(), new(), fact()
+    await log.append("order-1", [first], expected=NO_STREAM, cause=CAUSE)
+    await log.append_facts([known], cause=CAUSE)
+    assert len(rung) == await pool.fetchval(seen) == 2
+
+    await log.append("order-1", [first], expected=NO_STREAM, cause=CAUSE)
+    await log.append_facts([known], cause=CAUSE)
+    with pytest.raises(VersionConflict):
+        await log.append("order-1", [new()], expected=NO_STREAM, cause=CAUSE)
+    assert len(rung) == 2
+
+    answers = await asyncio.gather(
+        log.append("order-1", [new()], expected=7, cause=CAUSE),
+        log.append("order-2", [other], expected=ANY, cause=CAUSE),
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in answers] == [VersionConflict, Appended]
+    assert len(rung) == await pool.fetchval(seen) == 3
+
+
 async def test_neighbours_in_one_transaction_are_each_told_the_truth(pool: asyncpg.Pool) -> None:
     log = PostgresLog(pool)
     taken = new()

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -36,18 +37,26 @@ async def service(admin: Any) -> AsyncIterator[str]:
     await admin.execute(f"DROP ROLE {application_role(name)}")
 
 
+@asynccontextmanager
+async def process(database: str, service: str) -> AsyncIterator[Doorbell]:
+    """The doorbell of a process of the service."""
+    doorbell, stop = Doorbell(database, service), asyncio.Event()
+    running = asyncio.create_task(doorbell.run(stop))
+    await eventually(lambda: doorbell.is_listening)
+    yield doorbell
+    stop.set()
+    await running
+
+
 @pytest.fixture
 async def ours(database: str, service: str) -> AsyncIterator[Doorbell]:
-    async with open_doorbell(database, service) as doorbell:
-        await eventually(lambda: doorbell.is_listening)
+    async with process(database, service) as doorbell:
         yield doorbell
 
 
 @pytest.fixture
 async def theirs(database: str, service: str) -> AsyncIterator[Doorbell]:
-    """The doorbell of another process of the service."""
-    async with open_doorbell(database, service) as doorbell:
-        await eventually(lambda: doorbell.is_listening)
+    async with process(database, service) as doorbell:
         yield doorbell
 
 
@@ -155,3 +164,17 @@ async def test_what_was_rung_at_the_end_is_still_sent(
         doorbell.ring("two")
 
     await eventually(lambda: notifications, {"one": 1, "two": 1})
+
+
+async def test_all_parts_of_a_process_share_one_connection(
+    database: str, service: str, admin: Any
+) -> None:
+    connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1"
+    async with open_doorbell(database, service) as of_api:
+        async with open_doorbell(database, service) as of_worker:
+            assert of_worker is of_api
+        await eventually(lambda: of_api.is_listening)
+        assert await admin.fetchval(connections, f"{service} doorbell") == 1
+
+    async with open_doorbell(database, service) as later:
+        assert later is not of_api

@@ -7,7 +7,10 @@ import pytest
 
 from libs.testing.databases import migrated
 
-OPEN: Final = {"schema_version", "relay", "relay_heads", "generations", "checkpoints"}
+OPEN: Final = {
+    *("schema_version", "relay", "relay_heads", "generations", "checkpoints"),
+    *("projections", "projection_checkpoints"),
+}
 """Where relay and projections have got to: nothing of anybody's."""
 SHARED: Final = {"scale_bridge": {"lease", "breaker", "pace"}}
 """A scale may be several tenants': whose turn it is, when, and whether it is dead."""

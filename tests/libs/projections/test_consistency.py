@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from libs.projections.consistency import TokenMalformed
+from libs.eventsourcing.tokens import TokenMalformed
 from libs.testing.waiting import eventually
 from tests.libs.messaging.lab import Cursed, Numbered, order, running
 from tests.libs.projections.shop import CAUSE, Shop
@@ -110,6 +110,18 @@ async def test_a_token_of_nothing_is_fresh_at_once_and_what_is_none_is_refused(s
             await consistency.wait_for_token("ledger", token)
     with pytest.raises(KeyError):
         await consistency.wait_for_token("nothing", "1")
+
+
+async def test_a_transaction_that_wrote_no_event_is_waited_for_in_vain_only_if_others_lack(
+    shop: Shop,
+) -> None:
+    async with running(shop.runner()):
+        await shop.append("order-1", Numbered(1))
+        assert await shop.consistency().caught_up("ledger", "demo")
+    empty = await shop.pool.fetchval("SELECT pg_current_xact_id()::text") + ".1"
+    assert await shop.consistency().wait_for_token("ledger", empty)
+    await shop.append("order-1", Numbered(2))
+    assert not await shop.consistency(deadline=0.2).wait_for_token("ledger", empty)
 
 
 async def test_a_token_of_a_transaction_that_never_was_is_stale(shop: Shop) -> None:

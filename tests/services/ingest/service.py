@@ -14,6 +14,7 @@ from httpx import AsyncClient
 from contracts.ingest import ScanId, ScanRecorded
 from libs.eventsourcing.postgres import PostgresLog
 from libs.http.revocations import Heard, Revocations
+from libs.postgres.doorbell import PROJECTED, Doorbell
 from libs.postgres.pool import Pool
 from libs.process.lifecycle import serve
 from libs.telemetry.traces import set_up
@@ -127,6 +128,8 @@ async def open_service(
     """The whole API with a client for every kind of caller."""
     feed = Heard(bootstrap="unused", topic="unused", event="unused", field="unused")
     revocations = Revocations(feed, longest=timedelta(minutes=15), clock=clock)
+    doorbell = Doorbell("postgresql://nowhere", "ingest")
+    read_models.on_commit = partial(doorbell.ring, PROJECTED)
     deps = Deps(
         settings=SETTINGS,
         store=store,
@@ -140,6 +143,7 @@ async def open_service(
         exports=asyncio.Semaphore(1),
         looking_back=asyncio.Semaphore(1),
         standing=partial(_fingerprint, pool),
+        doorbell=doorbell,
         items_in_box=(
             partial(logged_items.of_box, reading)
             if isinstance(store.log, PostgresLog)

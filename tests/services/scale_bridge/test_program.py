@@ -22,7 +22,6 @@ from libs.clock import utc_now
 from libs.messaging.publisher import Publisher
 from libs.messaging.topics import ensure_topics, read_topics
 from libs.messaging.worker import open_worker
-from libs.postgres.doorbell import open_doorbell
 from libs.telemetry.traces import set_up
 from libs.testing.waiting import eventually
 from services.scale_bridge import bootstrap
@@ -59,13 +58,11 @@ async def open_whole(url: str, kafka: str, *, topics: bool = True) -> AsyncItera
         if topics:
             await ensure_topics(kafka, settings.topic_prefix, specs)
         async with (
-            open_doorbell(url, bootstrap.SERVICE) as bell,
             open_worker(
                 settings,
                 service=bootstrap.SERVICE,
                 projections=bootstrap.projections(settings),
                 telemetry=telemetry,
-                doorbell=bell,
             ) as worker,
             bootstrap.open_tasks(settings, telemetry) as more,
         ):

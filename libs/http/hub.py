@@ -1,0 +1,53 @@
+"""Tells streams, sockets and long polls of this process when to look at the database again."""
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from libs.postgres.doorbell import Doorbell
+
+DEAF_SECONDS: Final = 1.0
+"""How often is looked while rings of other processes do not arrive."""
+
+
+class Hub:
+    """Numbers the rounds in which those who wait look at what they show.
+
+    A ring of one of the topics begins a round at once, or `pause` seconds after the last one began.
+    Without a ring a waiter looks after `idle` seconds, for a ring may be lost. It costs nothing
+    while nothing rings. Close it if the doorbell outlives it.
+    """
+
+    def __init__(self, doorbell: Doorbell, *topics: str, pause: float, idle: float) -> None:
+        self._doorbell = doorbell
+        self._pause = pause
+        self._idle = idle
+        self._began_at = float("-inf")
+        self._beginning: asyncio.TimerHandle | None = None
+        self._began = asyncio.Event()
+        self.round = 0
+        self.close = doorbell.add_listener(self._on_ring, *topics)
+
+    async def wait(self, known: int, seconds: float | None = None) -> int:
+        """The present round, once it is another than `known` or it is time to look anyway.
+
+        `seconds` bounds the wait further. `known` is the `round` read before the last look.
+        """
+        if self.round == known:
+            longest = self._idle if self._doorbell.is_listening else min(self._idle, DEAF_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(longest if seconds is None else min(seconds, longest)):
+                    await self._began.wait()
+        return self.round
+
+    def _on_ring(self) -> None:
+        if self._beginning is None:
+            loop = asyncio.get_running_loop()
+            due = max(self._began_at + self._pause, loop.time())
+            self._beginning = loop.call_at(due, self._begin)
+
+    def _begin(self) -> None:
+        self._beginning, self._began_at = None, asyncio.get_running_loop().time()
+        self.round += 1
+        self._began.set()
+        self._began = asyncio.Event()
