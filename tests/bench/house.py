@@ -4,14 +4,14 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     ExitStack,
     asynccontextmanager,
     contextmanager,
 )
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -59,6 +59,7 @@ class Servers:
             postgres = attempt.enter_context(start_postgres(self.home, settings=POSTGRES))
             self.tell("starting Kafka")
             kafka = attempt.enter_context(start_kafka(self.home, tell=self.tell))
+            self.kafka = kafka
             self.postgres_url, self.kafka_bootstrap = postgres.superuser_url, kafka.bootstrap
             self._exit = attempt.pop_all()
         return self
@@ -106,6 +107,10 @@ class Installation(House):
         finally:
             await connection.close()
 
+    def pids(self) -> dict[str, int]:
+        """The processes of what runs, by the programs' names."""
+        return {name: child.pid for name, child in self.running.items()}
+
     def pool(self, size: int) -> AbstractAsyncContextManager[Pool]:
         """Connections as the worker has them."""
         return system_pool(self.database_url, "ingest", size=size)
@@ -140,15 +145,26 @@ def answering(port: int, home: Path, name: str, *words: str) -> Program:
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Peer:
+    """A running peer: the address of its database, its process, and where its paths are."""
+
+    database_url: str
+    url: str
+    pid: int
+
+    def at(self, path: str) -> Target:
+        return Target(url=f"{self.url}{path}", headers={"X-API-Key": PEER_KEY})
+
+
 @contextmanager
-def open_peer(servers: Servers) -> Iterator[Callable[[str], Target]]:
-    """The paths of the peer, which has as many processes as our API has: one."""
+def open_peer(servers: Servers) -> Iterator[Peer]:
+    """The peer, which has as many processes as our API has: one."""
     port = ports.free_port()
     words = (
         *("granian", "--interface", "asgi", "--factory", "tests.bench.peer:create_app"),
         *("--host", ports.LOOPBACK, "--port", str(port), "--workers", "1", "--loop", "uvloop"),
     )
-    url, headers = f"http://{ports.LOOPBACK}:{port}", {"X-API-Key": PEER_KEY}
     with own_database(servers.postgres_url, "bench") as database:
         asyncpg_url = database.replace("postgresql://", "postgresql+asyncpg://", 1)
         program = replace(
@@ -156,5 +172,6 @@ def open_peer(servers: Servers) -> Iterator[Callable[[str], Target]]:
             ready=lambda: fetch(port, "/openapi.json") is not None,
             env={"DATABASE_URL": asyncpg_url, "API_KEY": PEER_KEY},
         )
-        with Server(program=program):
-            yield lambda path: Target(url=f"{url}{path}", headers=headers)
+        with Server(program=program) as server:
+            url = f"http://{ports.LOOPBACK}:{port}"
+            yield Peer(database_url=database, url=url, pid=server.pid)

@@ -1,0 +1,160 @@
+"""The whole line: HTTP, log, relay, Kafka and read models share the machine.
+
+Clients send as fast as they are answered, but never more than a few thousand events ahead of what
+the slowest read model has: so whatever the rate comes to, it is one without growing lag. Beside it
+a dashboard is asked twice a second, and so it is beside the peer.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final
+
+from tests.bench.bench import Bench
+from tests.bench.costs import Cost, Usage
+from tests.bench.generator import Generator, Loaded, Target
+from tests.bench.house import BATCH, STATE, Installation, Peer, open_peer
+from tests.bench.measure import Measured, at_least, at_most
+from tests.bench.meter import Meter, counting_batches
+from tests.bench.stored import count_sql
+
+CONNECTIONS: Final = 32
+SIZE: Final = 20
+ASKED_BESIDE: Final = 2
+WINDOW: Final = 4000
+MOST_PER_SECOND: Final = 2500
+"""Batches prepared for each second, more than can be sent."""
+
+
+def run(bench: Bench) -> Iterator[Measured]:
+    """All sides in turn, asked and fed at once."""
+    with (
+        bench.servers.installation() as installation,
+        open_peer(bench.servers) as peer,
+        Generator() as feeding,
+        Generator() as asking,
+    ):
+        installation.publish_keys()
+        installation.start("ingest-api", "ingest-worker")
+        load = _Load(feeding, asking, bench.scale.whole_seconds)
+        ours, plain = _Ours(bench, installation, load), _Plain(peer, load)
+        lines, answers = bench.interleaved(ours.sample, plain.sample)
+    yield Measured(
+        "whole line, sustained, vs plain insert-and-query",
+        lines,
+        answers,
+        goal=at_least(2),
+        note=f"at most {WINDOW} events behind; {ours.note}",
+    )
+    yield Measured(
+        "CPU per event, all processes, vs plain insert-and-query",
+        ours.micros,
+        plain.micros,
+        unit="µs",
+        goal=at_most(0.6),
+        costs=(ours.cost, plain.cost),
+    )
+
+
+class _Load:
+    """Feeds and asks at once."""
+
+    def __init__(self, feeding: Generator, asking: Generator, seconds: float) -> None:
+        self._feeding = feeding
+        self._asking = asking
+        self._seconds = seconds
+
+    def run(
+        self, batch: Target, state: Target, gate: dict[str, object] | None, cost: Cost
+    ) -> Loaded:
+        """Send for so long; what the generators used and how much was sent goes to `cost`."""
+        self._asking.begin_schedule(state, rate=ASKED_BESIDE, seconds=self._seconds)
+        done = self._feeding.closed(
+            batch,
+            count=int(MOST_PER_SECOND * self._seconds),
+            size=SIZE,
+            connections=CONNECTIONS,
+            seconds=self._seconds,
+            gate=gate,
+        )
+        cost.events = len(done.latencies) * SIZE
+        cost.add_usage("generator, feeding", Usage(done.cpu))
+        cost.add_usage("generator, asking", Usage(self._asking.result().cpu))
+        return done
+
+
+class _Side:
+    """One of the sides. The costs of its first sample, which warms up, do not count."""
+
+    title = ""
+
+    def __init__(self, meter: Meter, load: _Load) -> None:
+        self._meter = meter
+        self._load = load
+        self._costs: list[Cost] = []
+
+    def sample(self) -> float:
+        """Events a second."""
+        cost = Cost(title=self.title)
+        with self._counting(cost), self._meter.measuring(cost):
+            done = self._run(cost)
+        self._costs.append(cost)
+        return self._rate(done)
+
+    def _run(self, cost: Cost) -> Loaded:
+        raise NotImplementedError
+
+    def _rate(self, done: Loaded) -> float:
+        """Events that were answered: where they are visible at once."""
+        return len(done.latencies) * SIZE / done.seconds
+
+    def _counting(self, cost: Cost) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    @property
+    def micros(self) -> list[float]:
+        """CPU per event of every sample."""
+        return [cost.micros_per_event for cost in self._costs[1:]]
+
+    @property
+    def cost(self) -> Cost:
+        return Cost.of(self._costs[1:])
+
+
+class _Ours(_Side):
+    title = "whole line"
+
+    def __init__(self, bench: Bench, installation: Installation, load: _Load) -> None:
+        kafka = {"kafka": bench.servers.kafka.pid}
+        super().__init__(
+            Meter(installation.database_url, lambda: installation.pids() | kafka), load
+        )
+        self._installation = installation
+        self.note = ""
+
+    def _run(self, cost: Cost) -> Loaded:
+        ours = self._installation
+        gate = {"window": WINDOW, "dsn": ours.database_url, "sql": count_sql(ours)}
+        done = self._load.run(ours.direct(BATCH), ours.direct(STATE), gate, cost)
+        self.note = f"feeding generator {done.busy:.0%} busy, batch p50 {done.p(0.5):.0f} ms"
+        return done
+
+    def _rate(self, done: Loaded) -> float:
+        """Events that became visible, without the first second, which only fills the line."""
+        began = done.seen[0][0]
+        began, first = next(look for look in done.seen if look[0] >= began + 1)
+        ended, last = done.seen[-1]
+        return (last - first) / (ended - began)
+
+    def _counting(self, cost: Cost) -> AbstractContextManager[None]:
+        return counting_batches(self._installation.database_url, cost)
+
+
+class _Plain(_Side):
+    title = "plain insert-and-query"
+
+    def __init__(self, peer: Peer, load: _Load) -> None:
+        super().__init__(Meter(peer.database_url, lambda: {"peer": peer.pid}), load)
+        self._peer = peer
+
+    def _run(self, cost: Cost) -> Loaded:
+        return self._load.run(self._peer.at(BATCH), self._peer.at(STATE), None, cost)
