@@ -17,16 +17,19 @@ from typing import Any, Final, Self
 
 import asyncpg
 
+from contracts.ingest import SCANS
 from deploy.local import ports
 from deploy.local.child import Program
 from deploy.local.kafka import start_kafka
-from deploy.local.postgres import start_postgres
+from deploy.local.postgres import query, start_postgres
 from deploy.local.server import Server
 from deploy.local.services import GATEWAY, Backends, fetch
 from deploy.local.settings import ROOT, LocalSettings
+from libs.messaging.topics import topic_name
 from libs.postgres.pool import Pool
 from libs.security.tokens import jwks
 from libs.testing.pools import system_pool
+from tests.bench import bare
 from tests.bench.generator import Target
 from tests.bench.measure import Tell
 from tests.e2e.house import INGEST, UNLIMITED, House, own_database
@@ -59,7 +62,7 @@ class Servers:
             postgres = attempt.enter_context(start_postgres(self.home, settings=POSTGRES))
             self.tell("starting Kafka")
             kafka = attempt.enter_context(start_kafka(self.home, tell=self.tell))
-            self.kafka = kafka
+            self.postgres, self.kafka = postgres, kafka
             self.postgres_url, self.kafka_bootstrap = postgres.superuser_url, kafka.bootstrap
             self._exit = attempt.pop_all()
         return self
@@ -132,6 +135,31 @@ class Installation(House):
         """The same path at the gateway, with the scanners' key."""
         return Target(url=f"{self.gateway}{path}", headers={"X-API-Key": self.key})
 
+    def launch_bare(self) -> Target:
+        """Start the bare line on copies of ingest's tables, nothing else of it running; its way
+        in, where every path that is read answers the state."""
+        query(self.database_url, bare.CREATE)
+        port = ports.free_port()
+        env = {
+            "DATABASE_URL": self.database_url,
+            "KAFKA_BOOTSTRAP_SERVERS": self.backends.kafka_bootstrap,
+            "TOPIC": topic_name(self.prefix, SCANS),
+        }
+        api = answering(port, self.settings.home, "bare-api", *granian("bare:app", port))
+        worker = replace(
+            answering(port, self.settings.home, "bare-worker", "tests.bench.bare"),
+            ready=lambda: True,
+            pulse=lambda: True,
+        )
+        self.launch(*(replace(program, env=env) for program in (api, worker)))
+        return Target(url=f"http://{ports.LOOPBACK}:{port}", headers={})
+
+
+def granian(app: str, port: int, *words: str) -> tuple[str, ...]:
+    """The words that serve an application of the bench with one process."""
+    served = ("--host", ports.LOOPBACK, "--port", str(port), "--workers", "1", "--loop", "uvloop")
+    return ("granian", "--interface", "asgi", f"tests.bench.{app}", *served, *words)
+
 
 def answering(port: int, home: Path, name: str, *words: str) -> Program:
     """`python -m …`, which answers at a port, with its log below `home`."""
@@ -161,10 +189,7 @@ class Peer:
 def open_peer(servers: Servers) -> Iterator[Peer]:
     """The peer, which has as many processes as our API has: one."""
     port = ports.free_port()
-    words = (
-        *("granian", "--interface", "asgi", "--factory", "tests.bench.peer:create_app"),
-        *("--host", ports.LOOPBACK, "--port", str(port), "--workers", "1", "--loop", "uvloop"),
-    )
+    words = granian("peer:create_app", port, "--factory")
     with own_database(servers.postgres_url, "bench") as database:
         asyncpg_url = database.replace("postgresql://", "postgresql+asyncpg://", 1)
         program = replace(

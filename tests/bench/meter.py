@@ -1,7 +1,4 @@
-"""Reads what processes use before and after a load, and what batches it was cut into.
-
-What a process used that ended in between is not counted; connections live longer than a load.
-"""
+"""Reads what processes use before and after a load, and what batches it was cut into."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -39,19 +36,36 @@ Programs: TypeAlias = Callable[[], Mapping[str, int]]
 
 
 class Meter:
-    """Reads what the programs named use, and Postgres for one database."""
+    """Reads what the programs named use, and Postgres for one database.
 
-    def __init__(self, database_url: str, programs: Programs) -> None:
+    With `postgres`, the server's pid, also what connections used that ended meanwhile: this is
+    known of the server as a whole, and so it includes connections that only measure.
+    """
+
+    def __init__(
+        self, database_url: str, programs: Programs, *, postgres: int | None = None
+    ) -> None:
         self._database_url = database_url
         self._programs = programs
+        self._postgres = psutil.Process(postgres) if postgres else None
 
     @contextmanager
     def measuring(self, cost: Cost) -> Iterator[None]:
         """Add to `cost` what is used inside the block."""
-        before = self._read()
+        before, ended = self._read(), self._ended()
         yield
-        for (name, pid), now in self._read().items():
+        after = self._read()
+        for (name, pid), now in after.items():
             cost.add_usage(name, now - before.get((name, pid), Usage()))
+        gone = sum(usage.cpu for known, usage in before.items() if known not in after)
+        if self._postgres:
+            cost.add_usage("postgres: connections that ended", Usage(self._ended() - ended - gone))
+
+    def _ended(self) -> float:
+        if self._postgres is None:
+            return 0.0
+        times = self._postgres.cpu_times()
+        return float(times.children_user + times.children_system)
 
     def _read(self) -> Usages:
         usages: Usages = {}

@@ -2,13 +2,15 @@
 
 Clients send as fast as they are answered, but never more than a few thousand events ahead of what
 the slowest read model has: so whatever the rate comes to, it is one without growing lag. Beside it
-a dashboard is asked twice a second, and so it is beside the peer.
+a dashboard is asked twice a second. So it is beside the bare line, which does the same without
+guarantees, and beside the peer, where what was answered is visible.
 """
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Final
+from typing import Any, Final
 
+from tests.bench.bare import VISIBLE
 from tests.bench.bench import Bench
 from tests.bench.costs import Cost, Usage
 from tests.bench.generator import Generator, Loaded, Target
@@ -17,6 +19,7 @@ from tests.bench.measure import Measured, at_least, at_most
 from tests.bench.meter import Meter, counting_batches
 from tests.bench.stored import count_sql
 
+PLAIN: Final = "plain insert-and-query"
 CONNECTIONS: Final = 32
 SIZE: Final = 20
 ASKED_BESIDE: Final = 2
@@ -29,6 +32,7 @@ def run(bench: Bench) -> Iterator[Measured]:
     """All sides in turn, asked and fed at once."""
     with (
         bench.servers.installation() as installation,
+        bench.servers.installation() as bared,
         open_peer(bench.servers) as peer,
         Generator() as feeding,
         Generator() as asking,
@@ -36,23 +40,24 @@ def run(bench: Bench) -> Iterator[Measured]:
         installation.publish_keys()
         installation.start("ingest-api", "ingest-worker")
         load = _Load(feeding, asking, bench.scale.whole_seconds)
-        ours, plain = _Ours(bench, installation, load), _Plain(peer, load)
-        lines, answers = bench.interleaved(ours.sample, plain.sample)
-    yield Measured(
-        "whole line, sustained, vs plain insert-and-query",
-        lines,
-        answers,
-        goal=at_least(2),
-        note=f"at most {WINDOW} events behind; {ours.note}",
-    )
-    yield Measured(
-        "CPU per event, all processes, vs plain insert-and-query",
-        ours.micros,
-        plain.micros,
-        unit="µs",
-        goal=at_most(0.6),
-        costs=(ours.cost, plain.cost),
-    )
+        ours = _Ours(bench, installation, load)
+        bare, plain = _Bare(bench, bared, load), _Plain(bench, peer, load)
+        lines, limits, answers = bench.interleaved(ours.sample, bare.sample, plain.sample)
+    for side, reference, goal in ((bare, limits, at_least(0.6)), (plain, answers, at_least(2))):
+        yield Measured(
+            f"whole line, sustained, vs {side.title}",
+            lines,
+            reference,
+            goal=goal,
+            note=f"at most {WINDOW} events behind; {ours.note}",
+        )
+    yield _cpu(ours, bare, costs=(ours.cost, bare.cost))
+    yield _cpu(ours, plain, goal=at_most(0.6), costs=(plain.cost,))
+
+
+def _cpu(ours: "_Side", other: "_Side", **more: Any) -> Measured:
+    name = f"CPU per event, all processes, vs {other.title}"
+    return Measured(name, ours.micros, other.micros, unit="µs", **more)
 
 
 class _Load:
@@ -120,21 +125,19 @@ class _Side:
         return Cost.of(self._costs[1:])
 
 
-class _Ours(_Side):
-    title = "whole line"
+class _Gated(_Side):
+    """A side where what was answered becomes visible later."""
 
     def __init__(self, bench: Bench, installation: Installation, load: _Load) -> None:
         kafka = {"kafka": bench.servers.kafka.pid}
-        super().__init__(
-            Meter(installation.database_url, lambda: installation.pids() | kafka), load
-        )
+        pids = lambda: installation.pids() | kafka  # noqa: E731
+        super().__init__(Meter(installation.database_url, pids), load)
         self._installation = installation
         self.note = ""
 
-    def _run(self, cost: Cost) -> Loaded:
-        ours = self._installation
-        gate = {"window": WINDOW, "dsn": ours.database_url, "sql": count_sql(ours)}
-        done = self._load.run(ours.direct(BATCH), ours.direct(STATE), gate, cost)
+    def _fed(self, batch: Target, state: Target, sql: str, cost: Cost) -> Loaded:
+        gate = {"window": WINDOW, "dsn": self._installation.database_url, "sql": sql}
+        done = self._load.run(batch, state, gate, cost)
         self.note = f"feeding generator {done.busy:.0%} busy, batch p50 {done.p(0.5):.0f} ms"
         return done
 
@@ -145,15 +148,37 @@ class _Ours(_Side):
         ended, last = done.seen[-1]
         return (last - first) / (ended - began)
 
+
+class _Ours(_Gated):
+    title = "whole line"
+
+    def _run(self, cost: Cost) -> Loaded:
+        ours = self._installation
+        return self._fed(ours.direct(BATCH), ours.direct(STATE), count_sql(ours), cost)
+
     def _counting(self, cost: Cost) -> AbstractContextManager[None]:
         return counting_batches(self._installation.database_url, cost)
 
 
-class _Plain(_Side):
-    title = "plain insert-and-query"
+class _Bare(_Gated):
+    title = "the bare line"
 
-    def __init__(self, peer: Peer, load: _Load) -> None:
-        super().__init__(Meter(peer.database_url, lambda: {"peer": peer.pid}), load)
+    def __init__(self, bench: Bench, installation: Installation, load: _Load) -> None:
+        super().__init__(bench, installation, load)
+        self._target = installation.launch_bare()
+
+    def _run(self, cost: Cost) -> Loaded:
+        return self._fed(self._target, self._target, VISIBLE, cost)
+
+
+class _Plain(_Side):
+    title = PLAIN
+
+    def __init__(self, bench: Bench, peer: Peer, load: _Load) -> None:
+        # Of its connections, those beyond the size of its pool are opened for one request each.
+        postgres = bench.servers.postgres.pid
+        meter = Meter(peer.database_url, lambda: {"peer": peer.pid}, postgres=postgres)
+        super().__init__(meter, load)
         self._peer = peer
 
     def _run(self, cost: Cost) -> Loaded:
