@@ -3,11 +3,6 @@
 HTTP ingest of 20-event batches: ours, bare INSERTs of the same rows, a plain implementation. And
 the same batches through the gateway: what the hop costs.
 
-The whole line: HTTP, log, relay, Kafka and projectors share the machine. Clients send as fast as
-they are answered, but never more than a few thousand events ahead of what the slowest read model
-has: so whatever the rate comes to, it is one without growing lag. Beside it a dashboard is asked
-twice a second, and so it is beside the peer.
-
 Freshness: from accepted to visible, at a thousand events a second that come on schedule. Postgres
 itself tells when the transactions committed that wrote a scan to the log and to `scan_log`, the
 slowest read model; so nothing is polled, and nothing slow goes unnoticed.
@@ -27,19 +22,15 @@ from tests.bench.generator import Generator, Loaded, LoadFailed, Target
 from tests.bench.house import BATCH, STATE, Installation, open_peer
 from tests.bench.measure import FLAT, Measured, Side, at_least, limited, percentile
 from tests.bench.scans import TENANT, insert_batches, open_connections
-from tests.bench.stored import count_sql, with_events
+from tests.bench.stored import with_events
 
 CONNECTIONS: Final = 32
 SIZE: Final = 20
 PAGE: Final = 2000
 RATE: Final = 50
 """Requests a second at which nobody waits for anybody."""
-ASKED_BESIDE: Final = 2
 ASKED_PER_SECOND: Final = 20
 ARRIVING: Final = 25
-WINDOW: Final = 4000
-MOST_PER_SECOND: Final = 2500
-"""Batches prepared for each second, more than can be sent."""
 
 WRITTEN: Final = """
 SELECT extract(epoch FROM pg_xact_commit_timestamp(e.xid::xid))::float8 AS accepted,
@@ -68,7 +59,7 @@ def ingest(bench: Bench) -> Iterator[Measured]:
             lambda: load.rate(ours.direct(BATCH), scale.batches),
             loop.side(lambda: insert_batches(connections, scale.batches, size=SIZE)),
             loop.side(lambda: insert_batches(connections[:1], big, size=PAGE)),
-            lambda: load.rate(peer(BATCH), scale.peer_batches),
+            lambda: load.rate(peer.at(BATCH), scale.peer_batches),
         )
     for name, reference, goal in (
         ("bare INSERT … unnest, 20 rows each, 32 connections", same, at_least(0.6)),
@@ -151,77 +142,6 @@ def _until_open(generator: Generator, target: Target) -> None:
         return False
 
     wait_until(is_open, poll_seconds=0.1)
-
-
-def whole(bench: Bench) -> Iterator[Measured]:
-    """Both sides in turn, asked and fed at once."""
-    seconds = bench.scale.whole_seconds
-    with (
-        bench.servers.installation() as ours,
-        open_peer(bench.servers) as peer,
-        Generator() as feeding,
-        Generator() as asking,
-    ):
-        ours.publish_keys()
-        ours.start("ingest-api", "ingest-worker")
-        both = _Both(feeding, asking, seconds)
-        lines, plain = bench.interleaved(
-            lambda: both.ours(ours),
-            lambda: both.plain(peer(BATCH), peer(STATE)),
-        )
-    yield Measured(
-        "whole line, sustained, vs plain insert-and-query",
-        lines,
-        plain,
-        goal=at_least(5),
-        note=f"at most {WINDOW} events behind; {both.note}",
-    )
-
-
-class _Both:
-    def __init__(self, feeding: Generator, asking: Generator, seconds: float) -> None:
-        self._feeding = feeding
-        self._asking = asking
-        self._seconds = seconds
-        self.note = ""
-
-    def ours(self, installation: Installation) -> float:
-        """Events a second that became visible between the first and the last look."""
-        gate = {
-            "window": WINDOW,
-            "dsn": installation.database_url,
-            "sql": count_sql(installation),
-        }
-        done = self._run(installation.direct(BATCH), installation.direct(STATE), gate)
-        # The first second only fills the line.
-        (began, first), (ended, last) = _steady(done.seen)
-        self.note = f"feeding generator {done.busy:.0%} busy, batch p50 {done.p(0.5):.0f} ms"
-        return (last - first) / (ended - began)
-
-    def plain(self, batch: Target, state: Target) -> float:
-        """Events a second that were answered: there they are visible at once."""
-        done = self._run(batch, state, None)
-        return len(done.latencies) * SIZE / done.seconds
-
-    def _run(self, batch: Target, state: Target, gate: dict[str, object] | None) -> Loaded:
-        self._asking.begin_schedule(state, rate=ASKED_BESIDE, seconds=self._seconds)
-        done = self._feeding.closed(
-            batch,
-            count=int(MOST_PER_SECOND * self._seconds),
-            size=SIZE,
-            connections=CONNECTIONS,
-            seconds=self._seconds,
-            gate=gate,
-        )
-        self._asking.result()
-        return done
-
-
-def _steady(
-    seen: list[tuple[float, int]],
-) -> tuple[tuple[float, int], tuple[float, int]]:
-    began = seen[0][0]
-    return next(look for look in seen if look[0] >= began + 1), seen[-1]
 
 
 def freshness(bench: Bench) -> Iterator[Measured]:

@@ -20,7 +20,8 @@ class LoadFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loaded:
-    """What came of a load. Latencies are in ms; `busy` is the generator's share of one core.
+    """What came of a load. Latencies are in ms; `cpu` are the generator's own seconds of computing
+    and `busy` its share of one core.
 
     `sent` names the first scan of every request of a schedule with the moment it was due, in
     seconds since the epoch. `seen` is what a gate saw: moments on one clock, and how many events
@@ -28,6 +29,7 @@ class Loaded:
     """
 
     seconds: float
+    cpu: float
     busy: float
     latencies: list[float]
     sent: list[tuple[str, float]]
@@ -107,6 +109,7 @@ class Generator:
             raise LoadFailed(f"answers: {answer['statuses']}")
         return Loaded(
             seconds=answer["seconds"],
+            cpu=answer["cpu"],
             busy=answer["busy"],
             latencies=answer["latencies"],
             sent=[(name, due) for name, due in answer.get("sent", ())],

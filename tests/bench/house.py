@@ -4,29 +4,32 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     ExitStack,
     asynccontextmanager,
     contextmanager,
 )
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
 import asyncpg
 
+from contracts.ingest import SCANS
 from deploy.local import ports
 from deploy.local.child import Program
 from deploy.local.kafka import start_kafka
-from deploy.local.postgres import start_postgres
+from deploy.local.postgres import query, start_postgres
 from deploy.local.server import Server
 from deploy.local.services import GATEWAY, Backends, fetch
 from deploy.local.settings import ROOT, LocalSettings
+from libs.messaging.topics import topic_name
 from libs.postgres.pool import Pool
 from libs.security.tokens import jwks
 from libs.testing.pools import system_pool
+from tests.bench import bare
 from tests.bench.generator import Target
 from tests.bench.measure import Tell
 from tests.e2e.house import INGEST, UNLIMITED, House, own_database
@@ -59,6 +62,7 @@ class Servers:
             postgres = attempt.enter_context(start_postgres(self.home, settings=POSTGRES))
             self.tell("starting Kafka")
             kafka = attempt.enter_context(start_kafka(self.home, tell=self.tell))
+            self.postgres, self.kafka = postgres, kafka
             self.postgres_url, self.kafka_bootstrap = postgres.superuser_url, kafka.bootstrap
             self._exit = attempt.pop_all()
         return self
@@ -106,6 +110,10 @@ class Installation(House):
         finally:
             await connection.close()
 
+    def pids(self) -> dict[str, int]:
+        """The processes of what runs, by the programs' names."""
+        return {name: child.pid for name, child in self.running.items()}
+
     def pool(self, size: int) -> AbstractAsyncContextManager[Pool]:
         """Connections as the worker has them."""
         return system_pool(self.database_url, "ingest", size=size)
@@ -127,6 +135,31 @@ class Installation(House):
         """The same path at the gateway, with the scanners' key."""
         return Target(url=f"{self.gateway}{path}", headers={"X-API-Key": self.key})
 
+    def launch_bare(self) -> Target:
+        """Start the bare line on copies of ingest's tables, nothing else of it running; its way
+        in, where every path that is read answers the state."""
+        query(self.database_url, bare.CREATE)
+        port = ports.free_port()
+        env = {
+            "DATABASE_URL": self.database_url,
+            "KAFKA_BOOTSTRAP_SERVERS": self.backends.kafka_bootstrap,
+            "TOPIC": topic_name(self.prefix, SCANS),
+        }
+        api = answering(port, self.settings.home, "bare-api", *granian("bare:app", port))
+        worker = replace(
+            answering(port, self.settings.home, "bare-worker", "tests.bench.bare"),
+            ready=lambda: True,
+            pulse=lambda: True,
+        )
+        self.launch(*(replace(program, env=env) for program in (api, worker)))
+        return Target(url=f"http://{ports.LOOPBACK}:{port}", headers={})
+
+
+def granian(app: str, port: int, *words: str) -> tuple[str, ...]:
+    """The words that serve an application of the bench with one process."""
+    served = ("--host", ports.LOOPBACK, "--port", str(port), "--workers", "1", "--loop", "uvloop")
+    return ("granian", "--interface", "asgi", f"tests.bench.{app}", *served, *words)
+
 
 def answering(port: int, home: Path, name: str, *words: str) -> Program:
     """`python -m …`, which answers at a port, with its log below `home`."""
@@ -140,15 +173,23 @@ def answering(port: int, home: Path, name: str, *words: str) -> Program:
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Peer:
+    """A running peer: the address of its database, its process, and where its paths are."""
+
+    database_url: str
+    url: str
+    pid: int
+
+    def at(self, path: str) -> Target:
+        return Target(url=f"{self.url}{path}", headers={"X-API-Key": PEER_KEY})
+
+
 @contextmanager
-def open_peer(servers: Servers) -> Iterator[Callable[[str], Target]]:
-    """The paths of the peer, which has as many processes as our API has: one."""
+def open_peer(servers: Servers) -> Iterator[Peer]:
+    """The peer, which has as many processes as our API has: one."""
     port = ports.free_port()
-    words = (
-        *("granian", "--interface", "asgi", "--factory", "tests.bench.peer:create_app"),
-        *("--host", ports.LOOPBACK, "--port", str(port), "--workers", "1", "--loop", "uvloop"),
-    )
-    url, headers = f"http://{ports.LOOPBACK}:{port}", {"X-API-Key": PEER_KEY}
+    words = granian("peer:create_app", port, "--factory")
     with own_database(servers.postgres_url, "bench") as database:
         asyncpg_url = database.replace("postgresql://", "postgresql+asyncpg://", 1)
         program = replace(
@@ -156,5 +197,6 @@ def open_peer(servers: Servers) -> Iterator[Callable[[str], Target]]:
             ready=lambda: fetch(port, "/openapi.json") is not None,
             env={"DATABASE_URL": asyncpg_url, "API_KEY": PEER_KEY},
         )
-        with Server(program=program):
-            yield lambda path: Target(url=f"{url}{path}", headers=headers)
+        with Server(program=program) as server:
+            url = f"http://{ports.LOOPBACK}:{port}"
+            yield Peer(database_url=database, url=url, pid=server.pid)

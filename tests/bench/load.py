@@ -65,7 +65,8 @@ class Gate:
 
     async def watch(self, opened: asyncio.Event) -> None:
         """Ask how much is visible, until cancelled."""
-        connection = await asyncpg.connect(self._dsn)
+        named = {"application_name": "bench gate"}
+        connection = await asyncpg.connect(self._dsn, server_settings=named)
         try:
             while True:
                 self.seen.append((time.perf_counter(), await connection.fetchval(self._sql)))
@@ -147,6 +148,7 @@ async def _until_visible(gate: Gate, sender: Sender, size: int) -> None:
 def _answer(sender: Sender, seconds: float, cpu: float) -> dict[str, Any]:
     return {
         "seconds": seconds,
+        "cpu": cpu,
         "busy": cpu / seconds,
         "latencies": sender.latencies,
         "statuses": sender.statuses,

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.local.files import write_whole
+from tests.bench.costs import Cost
 
 PATIENCE_SECONDS: Final = 300.0
 """How long a sample may take before it counts as hanging."""
@@ -50,6 +51,11 @@ def at_least(bound: float) -> Goal:
     return Goal(bound=bound, at_least=True, text=f"≥ {bound:g}×")
 
 
+def at_most(bound: float) -> Goal:
+    """So many times the reference, or less."""
+    return Goal(bound=bound, at_least=False, text=f"≤ {bound:g}×")
+
+
 def below(limit: float, unit: str) -> Goal:
     """Under a limit, which is then the reference."""
     return Goal(bound=1.0, at_least=False, text=f"< {limit:g} {unit}")
@@ -69,6 +75,7 @@ class Measured:
     unit: str = "events/s"
     goal: Goal | None = None
     note: str = ""
+    costs: Sequence[Cost] = ()
 
     @property
     def ratio(self) -> float | None:
@@ -169,6 +176,7 @@ def as_json(rows: Sequence[Measured]) -> list[dict[str, Any]]:
             "goal": row.goal.text if row.goal else None,
             "met": row.met,
             "note": row.note,
+            "costs": [cost.as_json() for cost in row.costs],
             "samples": {"ours": [*row.ours], "reference": [*row.reference]},
         }
         for row in rows
@@ -204,6 +212,8 @@ def show(rows: Sequence[Measured], console: Console, *, caption: str) -> None:
             Text(word, style=style),
         )
     console.print(table)
+    for cost in [cost for row in rows for cost in row.costs]:
+        console.print(cost.table())
 
 
 def _median(samples: Sequence[float]) -> float | None:

@@ -13,7 +13,7 @@ from deploy.local.settings import ROOT
 from tests.bench.__main__ import LINES, UnknownLine, chosen, main
 from tests.bench.measure import Measured, as_json, at_least, interleaved, limited, percentile
 
-KEYS = {"name", "ours", "reference", "unit", "ratio", "goal", "met", "note", "samples"}
+KEYS = {"name", "ours", "reference", "unit", "ratio", "goal", "met", "note", "costs", "samples"}
 
 
 @pytest.mark.slow

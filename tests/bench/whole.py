@@ -1,0 +1,185 @@
+"""The whole line: HTTP, log, relay, Kafka and read models share the machine.
+
+Clients send as fast as they are answered, but never more than a few thousand events ahead of what
+the slowest read model has: so whatever the rate comes to, it is one without growing lag. Beside it
+a dashboard is asked twice a second. So it is beside the bare line, which does the same without
+guarantees, and beside the peer, where what was answered is visible.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
+
+from tests.bench.bare import VISIBLE
+from tests.bench.bench import Bench
+from tests.bench.costs import Cost, Usage
+from tests.bench.generator import Generator, Loaded, Target
+from tests.bench.house import BATCH, STATE, Installation, Peer, open_peer
+from tests.bench.measure import Measured, at_least, at_most
+from tests.bench.meter import Meter, counting_batches
+from tests.bench.stored import count_sql
+
+PLAIN: Final = "plain insert-and-query"
+CONNECTIONS: Final = 32
+SIZE: Final = 20
+ASKED_BESIDE: Final = 2
+WINDOW: Final = 4000
+MOST_PER_SECOND: Final = 2500
+"""Batches prepared for each second, more than can be sent."""
+
+
+def run(bench: Bench) -> Iterator[Measured]:
+    """All sides in turn, asked and fed at once."""
+    with (
+        bench.servers.installation() as installation,
+        bench.servers.installation() as bared,
+        open_peer(bench.servers) as peer,
+        Generator() as feeding,
+        Generator() as asking,
+    ):
+        installation.publish_keys()
+        installation.start("ingest-api", "ingest-worker")
+        load = _Load(feeding, asking, bench.scale.whole_seconds)
+        ours = _Ours(bench, installation, load)
+        bare, plain = _Bare(bench, bared, load), _Plain(bench, peer, load)
+        lines, limits, answers = bench.interleaved(ours.sample, bare.sample, plain.sample)
+    for side, reference, goal in ((bare, limits, at_least(0.6)), (plain, answers, at_least(2))):
+        yield Measured(
+            f"whole line, sustained, vs {side.title}",
+            lines,
+            reference,
+            goal=goal,
+            note=f"at most {WINDOW} events behind; {ours.note}",
+        )
+    yield _cpu(ours, bare, costs=(ours.cost, bare.cost))
+    yield _cpu(ours, plain, goal=at_most(0.6), costs=(plain.cost,))
+
+
+def _cpu(ours: "_Side", other: "_Side", **more: Any) -> Measured:
+    name = f"CPU per event, all processes, vs {other.title}"
+    return Measured(name, ours.micros, other.micros, unit="µs", **more)
+
+
+class _Load:
+    """Feeds and asks at once."""
+
+    def __init__(self, feeding: Generator, asking: Generator, seconds: float) -> None:
+        self._feeding = feeding
+        self._asking = asking
+        self._seconds = seconds
+
+    def run(
+        self, batch: Target, state: Target, gate: dict[str, object] | None, cost: Cost
+    ) -> Loaded:
+        """Send for so long; what the generators used and how much was sent goes to `cost`."""
+        self._asking.begin_schedule(state, rate=ASKED_BESIDE, seconds=self._seconds)
+        done = self._feeding.closed(
+            batch,
+            count=int(MOST_PER_SECOND * self._seconds),
+            size=SIZE,
+            connections=CONNECTIONS,
+            seconds=self._seconds,
+            gate=gate,
+        )
+        cost.events = len(done.latencies) * SIZE
+        cost.add_usage("generator, feeding", Usage(done.cpu))
+        cost.add_usage("generator, asking", Usage(self._asking.result().cpu))
+        return done
+
+
+class _Side:
+    """One of the sides. The costs of its first sample, which warms up, do not count."""
+
+    title = ""
+
+    def __init__(self, meter: Meter, load: _Load) -> None:
+        self._meter = meter
+        self._load = load
+        self._costs: list[Cost] = []
+
+    def sample(self) -> float:
+        """Events a second."""
+        cost = Cost(title=self.title)
+        with self._counting(cost), self._meter.measuring(cost):
+            done = self._run(cost)
+        self._costs.append(cost)
+        return self._rate(done)
+
+    def _run(self, cost: Cost) -> Loaded:
+        raise NotImplementedError
+
+    def _rate(self, done: Loaded) -> float:
+        """Events that were answered: where they are visible at once."""
+        return len(done.latencies) * SIZE / done.seconds
+
+    def _counting(self, cost: Cost) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    @property
+    def micros(self) -> list[float]:
+        """CPU per event of every sample."""
+        return [cost.micros_per_event for cost in self._costs[1:]]
+
+    @property
+    def cost(self) -> Cost:
+        return Cost.of(self._costs[1:])
+
+
+class _Gated(_Side):
+    """A side where what was answered becomes visible later."""
+
+    def __init__(self, bench: Bench, installation: Installation, load: _Load) -> None:
+        kafka = {"kafka": bench.servers.kafka.pid}
+        pids = lambda: installation.pids() | kafka  # noqa: E731
+        super().__init__(Meter(installation.database_url, pids), load)
+        self._installation = installation
+        self.note = ""
+
+    def _fed(self, batch: Target, state: Target, sql: str, cost: Cost) -> Loaded:
+        gate = {"window": WINDOW, "dsn": self._installation.database_url, "sql": sql}
+        done = self._load.run(batch, state, gate, cost)
+        self.note = f"feeding generator {done.busy:.0%} busy, batch p50 {done.p(0.5):.0f} ms"
+        return done
+
+    def _rate(self, done: Loaded) -> float:
+        """Events that became visible, without the first second, which only fills the line."""
+        began = done.seen[0][0]
+        began, first = next(look for look in done.seen if look[0] >= began + 1)
+        ended, last = done.seen[-1]
+        return (last - first) / (ended - began)
+
+
+class _Ours(_Gated):
+    title = "whole line"
+
+    def _run(self, cost: Cost) -> Loaded:
+        ours = self._installation
+        return self._fed(ours.direct(BATCH), ours.direct(STATE), count_sql(ours), cost)
+
+    def _counting(self, cost: Cost) -> AbstractContextManager[None]:
+        return counting_batches(self._installation.database_url, cost)
+
+
+class _Bare(_Gated):
+    title = "the bare line"
+
+    def __init__(self, bench: Bench, installation: Installation, load: _Load) -> None:
+        super().__init__(bench, installation, load)
+        self._target = installation.launch_bare()
+
+    def _run(self, cost: Cost) -> Loaded:
+        return self._fed(self._target, self._target, VISIBLE, cost)
+
+
+class _Plain(_Side):
+    title = PLAIN
+
+    def __init__(self, bench: Bench, peer: Peer, load: _Load) -> None:
+        # Of its connections, those beyond the size of its pool are opened for one request each.
+        postgres = bench.servers.postgres.pid
+        meter = Meter(peer.database_url, lambda: {"peer": peer.pid}, postgres=postgres)
+        super().__init__(meter, load)
+        self._peer = peer
+
+    def _run(self, cost: Cost) -> Loaded:
+        return self._load.run(self._peer.at(BATCH), self._peer.at(STATE), None, cost)
