@@ -69,6 +69,10 @@ class Decoded(Generic[Event]):
     def stream(self) -> StreamKey:
         return self.recorded.cause.tenant, self.recorded.stream
 
+    def failure(self, reason: str, error: str) -> "Failure":
+        """That its stream stops here."""
+        return Failure(self.stream, self.recorded.position, reason, error)
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -157,17 +161,21 @@ async def apply_to(
     Streams that are `parked` wait. Only if `careful` are savepoints made: else the first error of
     the read model ends everything. Raises TRANSIENT, ModelFailed.
     """
-    attempt = _Attempt(connection, model, careful, blocked=set(parked))
+    unreadable: dict[StreamKey, Failure] = {}
     free: list[Decoded[Event]] = []
     for one in events:
-        if one.stream in attempt.blocked:
+        if one.stream in parked or one.stream in unreadable:
             continue
         if one.envelope is None:
-            attempt.fail(one, one.reason, one.error)
+            unreadable[one.stream] = one.failure(one.reason, one.error)
         else:
             free.append(one)
+    attempt = _Attempt(connection, model, careful, MOST_PARKED - len(parked))
     await attempt.run(free)
-    return attempt.failures
+    # Of one stream the events that were tried come before the one that cannot be read.
+    attempt.failures = unreadable | attempt.failures
+    attempt.check()
+    return list(attempt.failures.values())
 
 
 @dataclass(slots=True)
@@ -177,24 +185,27 @@ class _Attempt(Generic[Event]):
     connection: Any
     model: Projection[Event]
     careful: bool
-    blocked: set[StreamKey] = field(default_factory=set)
-    failures: list[Failure] = field(default_factory=list)
+    bearable: int
+    failures: dict[StreamKey, Failure] = field(default_factory=dict)
 
-    def fail(self, one: Decoded[Event], reason: str, error: str) -> None:
-        self.blocked.add(one.stream)
-        self.failures.append(Failure(one.stream, one.recorded.position, reason, error))
-        if len(self.blocked) > MOST_PARKED:
-            raise ModelFailed(self.model.name, RuntimeError(f"hardly anything applies: {error}"))
+    def check(self) -> None:
+        """Raise ModelFailed if more streams fail than are bearable."""
+        if self.failures and len(self.failures) > self.bearable:
+            last = next(reversed(self.failures.values()))
+            error = RuntimeError(f"hardly anything applies: {last.error}")
+            raise ModelFailed(self.model.name, error)
 
     async def run(self, events: Sequence[Decoded[Event]]) -> None:
-        free = [one for one in events if one.stream not in self.blocked]
+        free = [one for one in events if one.stream not in self.failures]
         if not free:
             return
         error = await self._try(free)
         if error is None:
             return
         if len(free) == 1:
-            self.fail(free[0], "failed", f"{type(error).__name__}: {error}")
+            failure = free[0].failure("failed", f"{type(error).__name__}: {error}")
+            self.failures[free[0].stream] = failure
+            self.check()
             return
         await self.run(free[: len(free) // 2])
         await self.run(free[len(free) // 2 :])

@@ -16,13 +16,16 @@ from libs.eventsourcing.log import ANY, Cause
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.schema import APPEND_ONLY, EVENTS, INDEXES
 from libs.eventsourcing.store import EventStore
+from libs.eventsourcing.tail import read_page
+from libs.projections import checkpoints
+from libs.projections.apply import apply_page
+from libs.projections.checkpoints import MAIN
 from libs.projections.consistency import Consistency
 from libs.projections.projection import Connection, Projection
 from libs.projections.runner import Polling, ProjectionRunner
 from libs.projections.schema import CHECKPOINTS, PARKED, PROJECTIONS
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.lab import (
-    CODEC,
     LEDGER,
     WRITER_CODEC,
     Ledger,
@@ -122,6 +125,16 @@ class Shop:
         query = "SELECT coalesce(sum(events), 0) FROM tally WHERE tenant = 'demo'"
         return int(await self.pool.fetchval(query))
 
+    async def step(self, *, page: int = 2000) -> int:
+        """Apply one page as a worker of both read models does, in one turn; how many events."""
+        await self.runner()._wanted()
+        async with self.pool.acquire() as connection:
+            checkpoint = await checkpoints.read(connection, MAIN)
+            assert checkpoint
+            events = await read_page(connection, checkpoint.cursor, limit=page)
+            await apply_page(connection, self.models, checkpoint, events, service="lab")
+            return len(events.events)
+
     async def places(self) -> dict[str, str]:
         """The checkpoint of each live read model."""
         rows = await self.pool.fetch("SELECT name, checkpoint FROM projections")
@@ -136,6 +149,3 @@ async def open_shop(address: str) -> AsyncIterator[Shop]:
             tables = (EVENTS, *INDEXES, *APPEND_ONLY, CHECKPOINTS, PROJECTIONS, PARKED)
             await pool.execute(";".join((*tables, LEDGER, TALLY)))
         yield Shop(address=address, pool=pool, store=EventStore(PostgresLog(pool), WRITER_CODEC))
-
-
-__all__ = ["CODEC"]
