@@ -1,61 +1,48 @@
-"""The inbox: what came for a reaction and is still to be done, or was.
+"""The inbox: messages for a reaction, each stored once, until something was done about them.
 
-Arrivals are kept in the transaction that moves the reader's checkpoint, each once, and wait for
-their time. Those of one subject are done one after the other: by their time, then by when they
-happened. Where the latest wins, an earlier one is not done at all once a later one's time has come.
+A message is stored in the transaction that moves the position of its reader. Those of one ordering
+key are worked off one after the other, by their time and then by when they happened; where the
+latest wins, an earlier one is skipped once a later one is due. A worker claims a message for a
+while. Every claim has a number, the fence: a worker that was frozen until another one took its
+message over can no longer finish it. All times are the database's, so that no clock of a worker
+matters.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
 LEASE: Final = timedelta(minutes=1)
-"""How long one who does an arrival may take before somebody else does it."""
-
-TABLE: Final = """
-CREATE TABLE inbox (
-    reaction text NOT NULL,
-    tenant text NOT NULL,
-    event_id uuid NOT NULL,
-    stream text NOT NULL,
-    version integer,
-    type text NOT NULL,
-    schema_version smallint NOT NULL,
-    data jsonb NOT NULL,
-    metadata jsonb NOT NULL,
-    occurred_at timestamptz NOT NULL,
-    recorded_at timestamptz NOT NULL,
-    subject text NOT NULL,
-    due_at timestamptz NOT NULL,
-    attempts integer NOT NULL DEFAULT 0,
-    claimed_until timestamptz,
-    retry_at timestamptz,
-    error text,
-    parked_at timestamptz,
-    done_at timestamptz,
-    outcome text,
-    PRIMARY KEY (reaction, tenant, event_id)
-) WITH (fillfactor = 70)"""
-
-INDEXES: Final = (
-    """CREATE INDEX inbox_waiting ON inbox (reaction, due_at, occurred_at, event_id)
-        WHERE done_at IS NULL""",
-    "CREATE INDEX inbox_subject ON inbox (reaction, tenant, subject, due_at)",
-    "CREATE INDEX inbox_done ON inbox (done_at) WHERE done_at IS NOT NULL",
-)
+"""How long a claim holds unless it is given up before."""
 
 
-class Operations(Protocol):
-    """The part of Alembic's `op` that is used here."""
+class ClaimLost(Exception):
+    """The message was claimed by another worker, skipped or finished meanwhile."""
 
-    def execute(self, sqltext: str) -> None: ...
+
+class RawRecord(msgspec.Struct, frozen=True):
+    """A Kafka record, word for word."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Arrival:
-    """An event on its way into the inbox, or out of it. `attempts` counts the present one."""
+class InboxMessage:
+    """An event on its way into the inbox, or out of it.
+
+    With a `record` it is a record that could not be read as an event, and of the rest only tenant,
+    event id and stream mean anything; it is parked from the start, for `error`. `attempts` counts
+    the present one, `fence` is the number of the present claim.
+    """
 
     tenant: str
     event_id: UUID
@@ -67,174 +54,271 @@ class Arrival:
     metadata: str
     occurred_at: datetime
     recorded_at: datetime
-    subject: str
-    due_at: datetime
+    ordering_key: str
+    run_at: datetime
+    record: RawRecord | None = None
+    error: str | None = None
     attempts: int = 0
-    claimed_until: datetime | None = None
+    fence: int = 0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backlog:
+    """What waits for a reaction: parked messages, and for how many seconds the oldest of those
+    that are due and not held up by a parked one has been due."""
+
+    parked: int
+    oldest_seconds: float
+
+
+_FIELDS: Final = ("tenant", "event_id", "stream", "version", "type", "schema_version", "data")
+_FIELDS_TOO: Final = ("metadata", "occurred_at", "recorded_at", "ordering_key", "run_at", "error")
 _COLUMNS: Final = """tenant, event_id, stream, version, type, schema_version, data, metadata,
-    occurred_at, recorded_at, subject, due_at"""
-_GIVEN: Final = tuple(name.strip() for name in _COLUMNS.split(","))
+    occurred_at, recorded_at, subject, due_at, error, record"""
 
-_TAKE: Final = f"""
-INSERT INTO inbox (reaction, {_COLUMNS})
-SELECT $1, tenant, event_id, stream, version, type, schema_version, data::jsonb, metadata::jsonb,
-    occurred_at, recorded_at, subject, due_at
+_STORE: Final = f"""
+INSERT INTO inbox (reaction, parked_at, {_COLUMNS})
+SELECT $1, CASE WHEN record IS NOT NULL THEN clock_timestamp() END, tenant, event_id, stream,
+    version, type, schema_version, data::jsonb, metadata::jsonb, occurred_at, recorded_at, subject,
+    due_at, error, record::jsonb
 FROM unnest($2::text[], $3::uuid[], $4::text[], $5::int[], $6::text[], $7::smallint[],
     $8::text[], $9::text[], $10::timestamptz[], $11::timestamptz[], $12::text[],
-    $13::timestamptz[]) AS given ({_COLUMNS}) ORDER BY tenant, event_id
+    $13::timestamptz[], $14::text[], $15::text[]) WITH ORDINALITY AS given ({_COLUMNS}, number)
+ORDER BY number
 ON CONFLICT DO NOTHING
 """  # noqa: S608 -- names of columns
 
-# Not what is being done: who does it cannot be told any more.
-_OVERTAKE: Final = """
-UPDATE inbox AS old SET done_at = $2, outcome = 'overtaken', parked_at = NULL
-WHERE reaction = $1 AND done_at IS NULL AND due_at <= $2
-    AND (claimed_until IS NULL OR claimed_until <= $2)
-    AND EXISTS (
+_FREE: Final = "(claimed_until IS NULL OR claimed_until <= clock_timestamp())"
+
+# A message under a claim is left alone: its worker may be in the middle of it.
+_SKIP: Final = f"""
+UPDATE inbox AS old SET done_at = clock_timestamp(), outcome = 'overtaken', parked_at = NULL
+WHERE reaction = $1 AND done_at IS NULL AND record IS NULL AND due_at <= clock_timestamp()
+    AND {_FREE} AND EXISTS (
         SELECT FROM inbox AS later
         WHERE later.reaction = old.reaction AND later.tenant = old.tenant
-            AND later.subject = old.subject AND later.due_at <= $2
+            AND later.subject = old.subject AND later.due_at <= clock_timestamp()
             AND (later.due_at, later.occurred_at, later.event_id)
                 > (old.due_at, old.occurred_at, old.event_id)
     )
+"""  # noqa: S608 -- a constant
+
+_FIRST: Final = """
+NOT EXISTS (
+    SELECT FROM inbox AS earlier
+    WHERE earlier.reaction = one.reaction AND earlier.tenant = one.tenant
+        AND earlier.subject = one.subject AND earlier.done_at IS NULL
+        AND (earlier.due_at, earlier.occurred_at, earlier.event_id)
+            < (one.due_at, one.occurred_at, one.event_id)
+)
+AND ($2 OR NOT EXISTS (
+    SELECT FROM inbox AS unread
+    WHERE unread.reaction = one.reaction AND unread.tenant = one.tenant
+        AND unread.stream = one.stream AND unread.done_at IS NULL AND unread.record IS NOT NULL
+        AND unread.sequence < one.sequence
+))
 """
 
-_CLAIM: Final = """
+_CLAIM: Final = f"""
 WITH ready AS (
     SELECT reaction, tenant, event_id FROM inbox AS one
-    WHERE reaction = $1 AND done_at IS NULL AND parked_at IS NULL AND due_at <= $2
-        AND (retry_at IS NULL OR retry_at <= $2)
-        AND (claimed_until IS NULL OR claimed_until <= $2)
-        AND NOT EXISTS (
-            SELECT FROM inbox AS earlier
-            WHERE earlier.reaction = one.reaction AND earlier.tenant = one.tenant
-                AND earlier.subject = one.subject AND earlier.done_at IS NULL
-                AND (earlier.due_at, earlier.occurred_at, earlier.event_id)
-                    < (one.due_at, one.occurred_at, one.event_id)
-        )
+    WHERE reaction = $1 AND done_at IS NULL AND parked_at IS NULL
+        AND due_at <= clock_timestamp() AND {_FREE}
+        AND (retry_at IS NULL OR retry_at <= clock_timestamp()) AND {_FIRST}
     ORDER BY due_at, occurred_at, event_id LIMIT $3
     FOR NO KEY UPDATE SKIP LOCKED
 )
-UPDATE inbox SET claimed_until = $4, attempts = attempts + 1
+UPDATE inbox SET claimed_until = clock_timestamp() + $4::interval, attempts = attempts + 1,
+    fence = fence + 1
 FROM ready
 WHERE inbox.reaction = ready.reaction AND inbox.tenant = ready.tenant
     AND inbox.event_id = ready.event_id
 RETURNING inbox.*
-"""
+"""  # noqa: S608 -- constants
 
-_ENDED: Final = """
+_NEXT: Final = f"""
+SELECT extract(epoch FROM
+    min(greatest(due_at, retry_at, claimed_until)) - clock_timestamp())::double precision
+FROM inbox AS one
+WHERE reaction = $1 AND done_at IS NULL AND parked_at IS NULL AND {_FIRST}
+"""  # noqa: S608 -- constants
+
+_CLOSE: Final = """
 UPDATE inbox SET {what}
-WHERE reaction = $1 AND tenant = $2 AND event_id = $3 AND claimed_until = $4 AND done_at IS NULL
+WHERE reaction = $1 AND tenant = $2 AND event_id = $3 AND fence = $4 AND done_at IS NULL
 """
-_DONE: Final = _ENDED.format(
-    what="done_at = $5, outcome = 'done', error = NULL, claimed_until = NULL"
+_COMPLETE: Final = _CLOSE.format(
+    what="done_at = clock_timestamp(), outcome = 'done', error = NULL, claimed_until = NULL"
 )
-_FAILED: Final = _ENDED.format(
-    what="retry_at = $5, error = $6, parked_at = $7::timestamptz, claimed_until = NULL"
+_FAIL: Final = _CLOSE.format(
+    what="""retry_at = clock_timestamp() + $5::interval, error = $6, claimed_until = NULL,
+    parked_at = CASE WHEN $7 THEN clock_timestamp() END"""
 )
+_REMOVE: Final = """
+DELETE FROM inbox
+WHERE reaction = $1 AND tenant = $2 AND event_id = $3 AND fence = $4 AND done_at IS NULL
+"""
 
-_RETRY: Final = """
-UPDATE inbox SET parked_at = NULL, retry_at = NULL, attempts = 0
-WHERE reaction = $1 AND tenant = $2 AND event_id = $3 AND parked_at IS NOT NULL
-    AND done_at IS NULL
+_PARKED_ONE: Final = """
+WHERE reaction = $1 AND tenant = $2 AND event_id = $3 AND parked_at IS NOT NULL AND done_at IS NULL
 """
-_DROP: Final = """
-UPDATE inbox SET done_at = $4, outcome = 'dropped', parked_at = NULL
-WHERE reaction = $1 AND tenant = $2 AND event_id = $3 AND parked_at IS NOT NULL
-    AND done_at IS NULL
-"""
+_RETRY: Final = f"UPDATE inbox SET parked_at = NULL, retry_at = NULL, attempts = 0 {_PARKED_ONE}"  # noqa: S608
+_DROP: Final = f"""
+UPDATE inbox SET done_at = clock_timestamp(), outcome = 'dropped', parked_at = NULL {_PARKED_ONE}
+"""  # noqa: S608 -- a constant
+
 _LIST: Final = """
-SELECT reaction, tenant, event_id, subject, type, attempts, parked_at, error FROM inbox
-WHERE done_at IS NULL AND parked_at IS NOT NULL ORDER BY parked_at, event_id
+SELECT reaction, tenant, event_id, subject, type, attempts, error, parked_at IS NOT NULL AS parked,
+    coalesce(parked_at, due_at) AS since
+FROM inbox
+WHERE done_at IS NULL AND (parked_at IS NOT NULL OR due_at <= clock_timestamp() - $1::interval)
+ORDER BY parked_at IS NULL, coalesce(parked_at, due_at), event_id
+LIMIT $2
 """
-_PARKED: Final = """
-SELECT count(*) FROM inbox WHERE reaction = $1 AND done_at IS NULL AND parked_at IS NOT NULL
+
+_BACKLOG: Final = """
+SELECT count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked,
+    coalesce(extract(epoch FROM clock_timestamp() - min(due_at) FILTER (
+        WHERE parked_at IS NULL AND due_at <= clock_timestamp()
+            AND NOT EXISTS (
+                SELECT FROM inbox AS parked
+                WHERE parked.reaction = one.reaction AND parked.tenant = one.tenant
+                    AND parked.subject = one.subject AND parked.done_at IS NULL
+                    AND parked.parked_at IS NOT NULL
+            )
+            AND NOT EXISTS (
+                SELECT FROM inbox AS unread
+                WHERE unread.reaction = one.reaction AND unread.tenant = one.tenant
+                    AND unread.stream = one.stream AND unread.done_at IS NULL
+                    AND unread.record IS NOT NULL AND unread.parked_at IS NOT NULL
+                    AND unread.sequence < one.sequence
+            )
+    )), 0)::double precision AS oldest_seconds
+FROM inbox AS one WHERE reaction = $1 AND done_at IS NULL
 """
 
 
-def create_inbox(op: Operations, *, application_role: str) -> None:
-    """Create the table in the current schema and let the role work on it.
-
-    Row-level security is the caller's to switch on, like for every table with a tenant.
-    """
-    for statement in (TABLE, *INDEXES):
-        op.execute(statement)
-    op.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON inbox TO "{application_role}"')
-
-
-def drop_inbox(op: Operations) -> None:
-    """Undo `create_inbox`, losing what is still to be done."""
-    op.execute("DROP TABLE inbox")
-
-
-async def take(connection: Any, reaction: str, arrivals: Sequence[Arrival]) -> None:
-    """Keep what arrived; what was there before, done or not, stays as it is."""
-    if arrivals:
-        columns = ([getattr(arrival, name) for arrival in arrivals] for name in _GIVEN)
-        await connection.execute(_TAKE, reaction, *columns)
+async def store(connection: Any, reaction: str, messages: Sequence[InboxMessage]) -> None:
+    """Add messages in their order; one that is there already, done or not, stays as it is."""
+    if not messages:
+        return
+    names = (*_FIELDS, *_FIELDS_TOO)
+    columns = [[getattr(message, name) for message in messages] for name in names]
+    records = [None if one.record is None else _encode(one.record).decode() for one in messages]
+    await connection.execute(_STORE, reaction, *columns, records)
 
 
 async def claim(
-    connection: Any, reaction: str, now: datetime, *, limit: int, latest_wins: bool
-) -> Sequence[Arrival]:
-    """Arrivals whose time and turn have come, ours for `LEASE`."""
-    async with connection.transaction():
-        if latest_wins:
-            await connection.execute(_OVERTAKE, reaction, now)
-        rows = await connection.fetch(_CLAIM, reaction, now, limit, now + LEASE)
-    return [_arrival(row) for row in rows]
-
-
-async def done(connection: Any, reaction: str, arrival: Arrival, now: datetime) -> None:
-    """It is done, unless somebody else has taken it over."""
-    await connection.execute(_DONE, *_which(reaction, arrival), arrival.claimed_until, now)
-
-
-async def failed(
     connection: Any,
     reaction: str,
-    arrival: Arrival,
+    *,
+    limit: int,
+    latest_wins: bool,
+    lease: timedelta = LEASE,
+) -> Sequence[InboxMessage]:
+    """Claim messages that are due and first of their ordering key, for the duration of `lease`."""
+    async with connection.transaction():
+        if latest_wins:
+            await connection.execute(_SKIP, reaction)
+        rows = await connection.fetch(_CLAIM, reaction, latest_wins, limit, lease)
+    return [_message(row) for row in rows]
+
+
+async def seconds_to_next(connection: Any, reaction: str, *, latest_wins: bool) -> float | None:
+    """In how many seconds a message can be claimed next, None if none waits."""
+    seconds: float | None = await connection.fetchval(_NEXT, reaction, latest_wins)
+    return seconds
+
+
+async def complete(connection: Any, reaction: str, message: InboxMessage) -> None:
+    """Finish a claimed message. Raises ClaimLost.
+
+    In a transaction it holds the message until that ends, so that what else the transaction writes
+    happens exactly once.
+    """
+    _one(await connection.execute(_COMPLETE, *_claimed(reaction, message)))
+
+
+async def fail(
+    connection: Any,
+    reaction: str,
+    message: InboxMessage,
     error: str,
     *,
-    retry_at: datetime,
-    parked_at: datetime | None,
+    retry_in: timedelta,
+    park: bool,
 ) -> None:
-    """It is to be tried again, or not until somebody says so."""
-    ours = (*_which(reaction, arrival), arrival.claimed_until)
-    await connection.execute(_FAILED, *ours, retry_at, error.replace("\0", ""), parked_at)
+    """Give a claim up: retry later, or not until a person says so. Raises ClaimLost."""
+    error = error.replace("\0", "")
+    _one(await connection.execute(_FAIL, *_claimed(reaction, message), retry_in, error, park))
+
+
+async def replace(
+    connection: Any, reaction: str, message: InboxMessage, read: InboxMessage | None
+) -> None:
+    """Put what a claimed record was `read` as in its place, None if nothing is to be done about it.
+
+    To be called in a transaction. Raises ClaimLost.
+    """
+    _one(await connection.execute(_REMOVE, *_claimed(reaction, message)))
+    await store(connection, reaction, [read] if read else [])
 
 
 async def retry(connection: Any, reaction: str, tenant: str, event_id: UUID) -> bool:
-    """Try a parked arrival again; whether there was one."""
+    """Let the worker try a parked message again; whether there was one."""
     return bool(await connection.execute(_RETRY, reaction, tenant, event_id) == "UPDATE 1")
 
 
-async def drop(connection: Any, reaction: str, tenant: str, event_id: UUID, now: datetime) -> bool:
-    """Give a parked arrival up, so that those behind it go on; whether there was one."""
-    return bool(await connection.execute(_DROP, reaction, tenant, event_id, now) == "UPDATE 1")
+async def drop(connection: Any, reaction: str, tenant: str, event_id: UUID) -> bool:
+    """Give a parked message up, so that those behind it go on; whether there was one."""
+    return bool(await connection.execute(_DROP, reaction, tenant, event_id) == "UPDATE 1")
 
 
-async def parked(connection: Any, reaction: str) -> int:
-    """How many are parked, of all tenants the connection sees."""
-    return int(await connection.fetchval(_PARKED, reaction))
+async def backlog(connection: Any, reaction: str) -> Backlog:
+    """What waits, of all tenants the connection sees."""
+    return Backlog(**dict(await connection.fetchrow(_BACKLOG, reaction)))
 
 
-async def list_parked(connection: Any) -> Sequence[Mapping[str, Any]]:
-    """Everything parked, the longest first, with why."""
-    found: Sequence[Mapping[str, Any]] = await connection.fetch(_LIST)
-    return found
+async def count_unread(connection: Any, reaction: str) -> int:
+    """How many records wait that could not be read."""
+    query = (
+        "SELECT count(*) FROM inbox WHERE reaction = $1 AND done_at IS NULL AND record IS NOT NULL"
+    )
+    return int(await connection.fetchval(query, reaction))
 
 
-async def forget(connection: Any, before: datetime) -> None:
-    """Delete what was done so long ago."""
-    await connection.execute("DELETE FROM inbox WHERE done_at < $1", before)
+async def list_waiting(
+    connection: Any, *, longer_than: timedelta, limit: int = 1000
+) -> Sequence[Mapping[str, Any]]:
+    """Parked messages first, then those that have been due for longer than so long."""
+    rows: Sequence[Mapping[str, Any]] = await connection.fetch(_LIST, longer_than, limit)
+    return rows
 
 
-def _which(reaction: str, arrival: Arrival) -> tuple[str, str, UUID]:
-    return reaction, arrival.tenant, arrival.event_id
+async def forget(connection: Any, after: timedelta) -> None:
+    """Delete messages that were finished so long ago."""
+    query = "DELETE FROM inbox WHERE done_at < clock_timestamp() - $1::interval"
+    await connection.execute(query, after)
 
 
-def _arrival(row: Mapping[str, Any]) -> Arrival:
-    return Arrival(**{name: row[name] for name in (*_GIVEN, "attempts", "claimed_until")})
+_encode = msgspec.json.Encoder().encode
+_decode_record = msgspec.json.Decoder(RawRecord).decode
+
+
+def _claimed(reaction: str, message: InboxMessage) -> tuple[str, str, UUID, int]:
+    return reaction, message.tenant, message.event_id, message.fence
+
+
+def _one(status: str) -> None:
+    if not status.endswith(" 1"):
+        raise ClaimLost
+
+
+def _message(row: Mapping[str, Any]) -> InboxMessage:
+    same = (*_FIELDS, "metadata", "occurred_at", "recorded_at", "error", "attempts", "fence")
+    return InboxMessage(
+        **{name: row[name] for name in same},
+        ordering_key=row["subject"],
+        run_at=row["due_at"],
+        record=None if row["record"] is None else _decode_record(row["record"]),
+    )

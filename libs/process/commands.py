@@ -13,9 +13,13 @@ from rich.table import Table
 from libs.errors import Unavailable
 from libs.http.app import create_app
 from libs.http.health import Check
+from libs.messaging.reaction import Reaction, feed_of, is_own
+from libs.messaging.reactor import open_reactors
+from libs.messaging.topics import spelled
 from libs.messaging.worker import open_worker
 from libs.postgres.revisions import MigrationFault
 from libs.process import mending
+from libs.process.inbox_commands import inbox_commands
 from libs.process.lifecycle import Task, main, run_until_signal, serve
 from libs.projections.projection import Projection
 from libs.settings import ServiceSettings, SettingsFault, describe
@@ -30,6 +34,9 @@ OpenApp: TypeAlias = Callable[
 OpenTasks: TypeAlias = Callable[
     [AnySettings, Telemetry], AbstractAsyncContextManager[Sequence[Task]]
 ]
+OpenReactions: TypeAlias = Callable[
+    [AnySettings, Telemetry], AbstractAsyncContextManager[Sequence[Reaction[Any]]]
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +45,8 @@ class Service(Generic[AnySettings]):
 
     `open_app` opens what the API holds and yields the ASGI app, ready to serve; it is given the
     checks of the worker when that runs in the same process. `settings` are read from the
-    environment under the service's name in capitals. `open_tasks` are what else its worker does.
+    environment under the service's name in capitals. `open_reactions` yields the reactions of its
+    worker, `open_tasks` what else that does.
     """
 
     name: str
@@ -46,6 +54,7 @@ class Service(Generic[AnySettings]):
     open_app: OpenApp[AnySettings]
     projections: Callable[[AnySettings], Sequence[Projection[Any]]]
     open_tasks: OpenTasks[AnySettings] | None = None
+    open_reactions: OpenReactions[AnySettings] | None = None
 
     def read_settings(self) -> AnySettings:
         """The settings; says what is wrong with them and exits with 2 if they cannot be used."""
@@ -100,6 +109,7 @@ def command_line(service: Service[AnySettings]) -> typer.Typer:
 
     app.add_typer(mending.rebuild_commands(service), name="rebuild")
     app.add_typer(mending.park_commands(service), name="park")
+    app.add_typer(inbox_commands(service), name="inbox")
     return app
 
 
@@ -116,15 +126,7 @@ async def _serve(service: Service[AnySettings], settings: AnySettings, parts: se
     try:
         async with AsyncExitStack() as stack:
             if "worker" in parts:
-                worker = await stack.enter_async_context(
-                    open_worker(
-                        settings,
-                        service=service.name,
-                        projections=service.projections(settings),
-                        telemetry=telemetry,
-                    )
-                )
-                tasks, checks = worker.tasks, worker.checks
+                tasks, checks = await _open_worker(service, settings, telemetry, stack)
                 if service.open_tasks is not None:
                     more = service.open_tasks(settings, telemetry)
                     tasks += await stack.enter_async_context(more)
@@ -141,6 +143,33 @@ async def _serve(service: Service[AnySettings], settings: AnySettings, parts: se
         return 1
     finally:
         await asyncio.to_thread(telemetry.close)
+
+
+async def _open_worker(
+    service: Service[AnySettings],
+    settings: AnySettings,
+    telemetry: Telemetry,
+    stack: AsyncExitStack,
+) -> tuple[list[Task], Mapping[str, Check]]:
+    """Relay, projections and reactions, opened on `stack`."""
+    reactions: Sequence[Reaction[Any]] = ()
+    if service.open_reactions is not None:
+        opening = service.open_reactions(settings, telemetry)
+        reactions = await stack.enter_async_context(opening)
+    own = [feed_of(one) for one in reactions if is_own(spelled(service.name), one)]
+    worker = await stack.enter_async_context(
+        open_worker(
+            settings,
+            service=service.name,
+            projections=[*service.projections(settings), *own],
+            telemetry=telemetry,
+        )
+    )
+    reactors = await stack.enter_async_context(
+        open_reactors(settings, service=service.name, reactions=reactions)
+    )
+    checks = worker.checks | {f"reaction {one.name}": one.check for one in reactors}
+    return [*worker.tasks, *(one.run for one in reactors)], checks
 
 
 def _http(app: Any, host: str, port: int) -> Task:

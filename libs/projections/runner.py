@@ -12,7 +12,7 @@ from typing import Any, Final
 import asyncpg
 import structlog
 
-from libs.eventsourcing.tail import START
+from libs.eventsourcing.tail import START, Cursor, current
 from libs.process.waiting import wait
 from libs.projections import checkpoints
 from libs.projections.checkpoints import MAIN, Overtaken
@@ -168,9 +168,13 @@ class ProjectionRunner:
             if await checkpoints.read(connection, MAIN) is None:
                 await checkpoints.begin(connection, MAIN, START, new)
                 return
+            moment = await current(connection)
+            now = Cursor(published=moment, target=moment)
             for name, version in new.items():
                 own = checkpoints.detached(name)
-                await checkpoints.begin(connection, own, START, {name: version}, because="new")
+                # What has no tables has effects, which are not to come of what is long past.
+                place = START if self._shared.models[name].tables else now
+                await checkpoints.begin(connection, own, place, {name: version}, because="new")
 
 
 __all__ = ["OnApplied", "Overtaken", "Polling", "Progress", "ProjectionRunner", "StandsBy"]

@@ -1,7 +1,6 @@
 """`python -m services.scale_bridge`: run it, migrate it, rotate its secrets; a bridge; a scale."""
 
 from libs.process.commands import Service, command_line
-from libs.process.inbox_commands import inbox_commands
 from services.scale_bridge import bootstrap
 from services.scale_bridge.api.bridge_command import add_bridge
 from services.scale_bridge.api.fleet_command import add_fleet
@@ -15,10 +14,10 @@ SERVICE = Service(
     open_app=bootstrap.open_app,
     projections=bootstrap.projections,
     open_tasks=bootstrap.open_tasks,
+    open_reactions=bootstrap.open_reactions,
 )
 
 app = command_line(SERVICE)
-app.add_typer(inbox_commands(SERVICE), name="inbox")
 add_bridge(app)
 add_simulator(app)
 add_fleet(app)

@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
 
-from contracts.gateway import SESSIONS, GatewayEvent, SessionRevoked
+from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.scale_bridge import EVENTS, ScaleBridgeEvent
-from contracts.shop import ShopEvent
 from libs.clock import utc_now
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.postgres import PostgresLog
@@ -24,8 +23,7 @@ from libs.http.body_timeout import BodyTimeout
 from libs.http.client import open_client
 from libs.http.health import Check, CheckResult
 from libs.http.revocations import following, revocations_of
-from libs.messaging.reaction import Reactor
-from libs.messaging.subscription import Source
+from libs.messaging.reaction import Reaction
 from libs.postgres.doorbell import APPENDED, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.revisions import unapplied
@@ -83,8 +81,10 @@ TITLE: Final = "Scales API"
 VERSION: Final = "1.0.0"
 """What its clients have always been told (§1.1)."""
 LOG_CONNECTIONS: Final = 3
-LOOKING_CONNECTIONS: Final = 6
-"""Of those who look for something to do: schedules, healing, and what others announce."""
+LOOKING_CONNECTIONS: Final = 3
+"""Of those who look for something to do: schedules and healing."""
+REACTION_CONNECTIONS: Final = 3
+"""Of reactions to what others announce."""
 MISSING_SECONDS: Final = 15.0
 """How often is looked for prices that missed a scale, which happens to one just read at most."""
 REMINDING_SECONDS: Final = 30.0
@@ -225,18 +225,15 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
 
 @asynccontextmanager
 async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence[Task]]:
-    """What the worker does beside relay and projectors.
+    """What the worker does beside relay, projectors and reactions.
 
-    The bridge, which takes work if it is embedded; schedules, healing, and what other services
-    announce.
+    The bridge, which takes work if it is embedded; schedules and healing.
     """
     async with (
         open_executor(settings) as executor,
         open_desk(settings, size=LOOKING_CONNECTIONS) as desk,
     ):
-        makers = (listener, reactor, gatekeeper)
-        reactors = [make(settings, desk).run for make in makers]
-        yield [executor.bridge, *looking_tasks(settings, desk), *reactors]
+        yield [executor.bridge, *looking_tasks(settings, desk)]
 
 
 def looking_tasks(settings: Settings, desk: Desk) -> Sequence[Task]:
@@ -270,28 +267,21 @@ def looking_tasks(settings: Settings, desk: Desk) -> Sequence[Task]:
     return [*found, rounds("healing", heal, seconds=every)] if settings.healing else found
 
 
-def reactor(settings: Settings, desk: Desk) -> Reactor[ShopEvent]:
-    """What does as the shop's prices say."""
-    reaction = shop.prices(desk, currency=settings.currency)
-    return Reactor(desk.pool, reaction, _source(settings))
+@asynccontextmanager
+async def open_reactions(
+    settings: Settings, _: Telemetry
+) -> AsyncIterator[Sequence[Reaction[Any]]]:
+    """The reactions of the worker, on a desk of their own. Raises Unavailable."""
+    async with open_desk(settings, size=REACTION_CONNECTIONS) as desk:
+        yield reactions(settings, desk)
 
 
-def listener(settings: Settings, desk: Desk) -> Reactor[ShopEvent]:
-    """What remembers the shop's prices, also those to come."""
-    reaction = shop.announcements(desk, currency=settings.currency)
-    return Reactor(desk.pool, reaction, _source(settings))
-
-
-def gatekeeper(settings: Settings, desk: Desk) -> Reactor[GatewayEvent]:
-    """What learns whose a daemon is that the gateway let in."""
-    return Reactor(desk.pool, enrolment.enrolments(desk), _source(settings))
-
-
-def _source(settings: Settings) -> Source:
-    return Source(
-        bootstrap=settings.kafka_bootstrap_servers,
-        prefix=settings.topic_prefix,
-        group=f"{settings.topic_prefix}.{SERVICE}",
+def reactions(settings: Settings, desk: Desk) -> Sequence[Reaction[Any]]:
+    """What is done about facts of the shop and of the gateway."""
+    return (
+        shop.announcements(desk, currency=settings.currency),
+        shop.prices(desk, currency=settings.currency),
+        enrolment.enrolments(),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from libs.postgres.pool import Pool, acquired
@@ -54,10 +54,9 @@ class Bridge:
     completed_at: datetime | None
 
 
-async def enrolled(pool: Pool, tenant: str, bridge_id: UUID, owner: UUID) -> None:
-    """Somebody let it in: it is theirs. Safe to repeat."""
-    async with acquired(pool) as connection:
-        await connection.execute(ENROLLED, tenant, bridge_id, owner)
+async def enrolled(connection: Any, tenant: str, bridge_id: UUID, owner: UUID) -> None:
+    """The daemon belongs to the person who enrolled it. Safe to repeat."""
+    await connection.execute(ENROLLED, tenant, bridge_id, owner)
 
 
 async def owner_of(pool: Pool, tenant: str, bridge_id: UUID) -> UUID | None:

@@ -6,36 +6,36 @@ from contracts import gateway
 from contracts.envelope import Envelope
 from contracts.gateway import DeviceEnrolled, GatewayEvent
 from libs.eventsourcing.codec import codec_of
-from libs.messaging.reaction import Reaction, Turn
+from libs.messaging.reaction import Reaction, Schedule
+from libs.projections.projection import Connection
 from services.scale_bridge.adapters import bridges
 from services.scale_bridge.adapters.bridge_login import CLIENT_ID
-from services.scale_bridge.handlers.desk import Desk
 
 NAME: Final = "enrolment"
 
 
-def enrolments(desk: Desk) -> Reaction[GatewayEvent]:
+def enrolments() -> Reaction[GatewayEvent]:
     """Keep who let a daemon in: it reaches that one's scales and nobody else's."""
 
-    async def react(envelope: Envelope[GatewayEvent]) -> None:
+    async def react(connection: Connection, envelope: Envelope[GatewayEvent]) -> None:
         enrolled = envelope.event
         if isinstance(enrolled, DeviceEnrolled):
             await bridges.enrolled(
-                desk.pool, enrolled.tenant, enrolled.account_id, enrolled.enrolled_by
+                connection, enrolled.tenant, enrolled.account_id, enrolled.enrolled_by
             )
 
     return Reaction(
         name=NAME,
         topics=(gateway.ACCESS,),
         codec=codec_of(gateway.EVENTS),
-        turn_of=_turn_of,
-        react=react,
+        schedule_of=_schedule_of,
+        react_in_transaction=react,
     )
 
 
-def _turn_of(event: GatewayEvent) -> Turn | None:
+def _schedule_of(event: GatewayEvent) -> Schedule | None:
     match event:
         case DeviceEnrolled(client=client) if client == CLIENT_ID:
-            return Turn(f"bridge {event.account_id}", event.enrolled_at)
+            return Schedule(f"bridge {event.account_id}", event.enrolled_at)
         case _:
             return None

@@ -8,13 +8,13 @@ from contracts import shop
 from contracts.envelope import Envelope
 from contracts.shop import PriceChanged, ShopEvent
 from libs.eventsourcing.codec import codec_of
-from libs.messaging.reaction import Reaction, Turn
+from libs.messaging.reaction import Reaction, Schedule
 from services.scale_bridge.domain.product import BadFields
 from services.scale_bridge.handlers import price
 from services.scale_bridge.handlers.desk import Desk
 
 NAME: Final = "price"
-HEARD: Final = "price-heard"
+ANNOUNCED: Final = "price-heard"
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ def prices(desk: Desk, *, currency: str) -> Reaction[ShopEvent]:
         name=NAME,
         topics=(shop.PRICES,),
         codec=codec_of(shop.EVENTS),
-        turn_of=lambda event: Turn(f"article {event.article}", event.valid_at),
+        schedule_of=lambda event: Schedule(f"article {event.article}", event.valid_at),
         react=react,
         latest_wins=True,
     )
@@ -57,9 +57,9 @@ def announcements(desk: Desk, *, currency: str) -> Reaction[ShopEvent]:
             log.info("no price", price=str(change.price_id))
 
     return Reaction(
-        name=HEARD,
+        name=ANNOUNCED,
         topics=(shop.PRICES,),
         codec=codec_of(shop.EVENTS),
-        turn_of=lambda event: Turn(f"price {event.price_id}", event.changed_at),
+        schedule_of=lambda event: Schedule(f"price {event.price_id}", event.changed_at),
         react=react,
     )

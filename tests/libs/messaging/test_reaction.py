@@ -1,113 +1,32 @@
 """Reactions: every fact has its effect once, whatever fails, and nothing runs in a replay."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+import signal
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 import pytest
-from msgspec import structs
 
 from libs.errors import Unavailable
-from libs.eventsourcing.log import NO_STREAM
-from libs.eventsourcing.store import envelope
+from libs.eventsourcing.log import VersionConflict
 from libs.messaging import inbox
-from libs.messaging.inbox import create_inbox
-from libs.messaging.reaction import TRIES, Reaction, Reactor, Turn, intake
+from libs.messaging.inbox_worker import ATTEMPTS, CONTENDED_ATTEMPTS, InboxWorker
+from libs.messaging.projector import Projector
+from libs.messaging.reaction import Reaction, feed_of, is_own
+from libs.messaging.reactor import OVERDUE_SECONDS
 from libs.messaging.subscription import Source
 from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.messaging.wire import decode
-from libs.testing.clock import NOON, Clock
 from libs.testing.waiting import eventually
-from tests.libs.messaging.lab import CAUSE, CODEC, Cursed, Lab, Numbered, order, running
-from tests.libs.messaging.wires import recorded
-
-
-@dataclass
-class Deeds:
-    """What a reaction did: facts in a stream of its own, by command ids that follow from events."""
-
-    lab: Lab
-    clock: Clock = field(default_factory=Clock)
-    due: Callable[[int], datetime] = lambda _: NOON
-    fails: dict[int, list[Exception]] = field(default_factory=dict)
-    tried: list[int] = field(default_factory=list)
-    together: int = 0
-    most_together: int = 0
-
-    def turn_of(self, event: Any) -> Turn | None:
-        return Turn("all", self.due(event.n)) if isinstance(event, Numbered) else None
-
-    async def react(self, arrived: Any) -> None:
-        self.together += 1
-        self.most_together = max(self.together, self.most_together)
-        try:
-            await asyncio.sleep(0)
-            self.tried.append(arrived.event.n)
-            if errors := self.fails.get(arrived.event.n):
-                raise errors.pop(0)
-            command = uuid5(arrived.event_id, "deed")
-            await self.lab.store.append(
-                f"deed-{command}",
-                [Numbered(arrived.event.n)],
-                expected=NO_STREAM,
-                cause=CAUSE,
-                command_id=command,
-            )
-        finally:
-            self.together -= 1
-
-    async def done(self) -> list[int]:
-        """The numbers of what was done, in its order."""
-        rows = await self.lab.pool.fetch(
-            "SELECT (data->>'n')::int AS n FROM events WHERE stream LIKE 'deed-%' ORDER BY position"
-        )
-        return [row["n"] for row in rows]
-
-    async def all_done(self, numbers: list[int]) -> None:
-        """Wait until these were done, in any order, and nothing else."""
-
-        async def done() -> list[int]:
-            return sorted(await self.done())
-
-        await eventually(done, numbers)
-
-    def reaction(self, **different: Any) -> Reaction[Any]:
-        given: Reaction[Any] = Reaction(
-            name="deeds", topics=("lab.order",), codec=CODEC, turn_of=self.turn_of, react=self.react
-        )
-        return replace(given, **different)
-
-    def reactor(self, **different: Any) -> Reactor[Any]:
-        lab = self.lab
-        source = Source(bootstrap=lab.bootstrap, prefix=lab.prefix, group=lab.group)
-        return Reactor(lab.pool, self.reaction(**different), source, clock=self.clock)
-
-    async def arrive(self, *numbers: int) -> None:
-        """Put facts into the inbox as the reader does."""
-        envelopes = [
-            envelope(
-                structs.replace(recorded(n, order(n)), occurred_at=NOON + timedelta(seconds=n)),
-                Numbered(n),
-            )
-            for n in numbers
-        ]
-        async with self.lab.pool.acquire() as connection, connection.transaction():
-            await intake(self.reaction()).project(connection, envelopes)
-
-
-class _Statements:
-    """What a migration would execute."""
-
-    def __init__(self) -> None:
-        self.all: list[str] = []
-
-    def execute(self, sqltext: str) -> None:
-        if not sqltext.startswith("GRANT"):
-            self.all.append(sqltext)
+from tests.libs.messaging.deeds import Deeds, open_deeds, work_again_and_again, work_off
+from tests.libs.messaging.frozen_worker import SEEN
+from tests.libs.messaging.lab import CODEC, Cursed, Lab, Numbered, order, running
 
 
 @pytest.fixture
@@ -115,10 +34,7 @@ async def deeds(lab: Lab) -> Deeds:
     """A reaction that has done nothing yet, its inbox, and a topic for what it does."""
     specs = [TopicSpec(category="lab.deed", partitions=1, retention_days=1)]
     await ensure_topics(lab.bootstrap, lab.prefix, specs)
-    statements = _Statements()
-    create_inbox(statements, application_role="unused")
-    await lab.pool.execute(";".join(statements.all))
-    return Deeds(lab)
+    return await open_deeds(lab)
 
 
 async def append(lab: Lab, *numbers: int) -> None:
@@ -126,20 +42,8 @@ async def append(lab: Lab, *numbers: int) -> None:
         await lab.append(order(number), Numbered(number))
 
 
-async def work_off(worker: Reactor[Any]) -> None:
-    while await worker.react():
-        pass
-
-
-async def work_again_and_again(deeds: Deeds, worker: Reactor[Any], times: int) -> None:
-    """Each time ten minutes later, which is longer than any back-off."""
-    for _ in range(times):
-        await work_off(worker)
-        deeds.clock.advance(minutes=10)
-
-
 async def test_what_is_announced_on_kafka_has_its_effect_once(deeds: Deeds) -> None:
-    """Two workers, facts that nobody reacts to in between, and a reader that begins anew."""
+    """Two workers, facts without a schedule in between, and a reader that begins anew."""
     lab = deeds.lab
     await append(lab, *range(10))
     await lab.append(order(1), Cursed(99))
@@ -148,8 +52,8 @@ async def test_what_is_announced_on_kafka_has_its_effect_once(deeds: Deeds) -> N
     async with running(lab.relay(), deeds.reactor()):
         await append(lab, 20)
         await deeds.all_done([*range(10), 20])
-    # As if the reader had lost its place: checkpoint and inbox are of one mind about what is new.
-    await lab.pool.execute("UPDATE checkpoints SET next_offset = 0, relay_seq = NULL")
+    # As if the reader had lost its place: the inbox knows what it had.
+    await lab.pool.execute("DELETE FROM subscription_positions")
     async with running(lab.relay(), deeds.reactor()):
         await append(lab, 30)
         await deeds.all_done([*range(10), 20, 30])
@@ -157,7 +61,7 @@ async def test_what_is_announced_on_kafka_has_its_effect_once(deeds: Deeds) -> N
 
 
 async def test_what_a_topic_has_forgotten_is_not_waited_for(deeds: Deeds) -> None:
-    """Who begins to listen long after the others hears what is still said, and all that follows."""
+    """A reaction that is added later gets what the topic still holds, and all that follows."""
     lab = deeds.lab
     async with running(lab.relay()):
         await append(lab, *range(6))
@@ -168,20 +72,38 @@ async def test_what_a_topic_has_forgotten_is_not_waited_for(deeds: Deeds) -> Non
         assert 0 < len(still) < 6
         async with running(deeds.reactor(), deeds.reactor()):
             await append(lab, 9)
-            await deeds.all_done(sorted([*(msgspec.json.decode(data)["n"] for data in still), 9]))
+            await deeds.all_done([*(msgspec.json.decode(data)["n"] for data in still), 9])
+
+
+async def test_own_facts_come_from_the_services_own_log(deeds: Deeds) -> None:
+    lab, reaction = deeds.lab, deeds.reaction()
+    source = Source(bootstrap=lab.bootstrap, prefix=lab.prefix, group=lab.group)
+    feed = Projector(lab.pool, feed_of(reaction), source)
+    async with running(lab.relay(), feed, deeds.reactor(own=True)):
+        await append(lab, *range(5))
+        await deeds.all_done([*range(5)])
+
+
+def test_facts_are_a_services_own_or_others(lab: Lab) -> None:
+    def about(*topics: str) -> Reaction[Any]:
+        return Deeds(lab).reaction(topics=topics)
+
+    assert is_own("scale-bridge", about("scale-bridge.device", "scale-bridge.schedule"))
+    assert not is_own("scale", about("scale-bridge.device"))
+    with pytest.raises(ValueError, match="mixes"):
+        is_own("shop", about("shop.price", "gateway.session"))
 
 
 async def test_a_crash_between_the_effect_and_its_note_doubles_nothing(deeds: Deeds) -> None:
     await deeds.arrive(1)
     async with deeds.lab.pool.acquire() as connection:
-        now = deeds.clock()
-        (arrival,) = await inbox.claim(connection, "deeds", now, limit=9, latest_wins=False)
-    await deeds.react(_Announced(Numbered(arrival.event_id.int), arrival.event_id))
-    worker = deeds.reactor()
-    assert await worker.react() == 0
+        (message,) = await inbox.claim(connection, "deeds", limit=9, latest_wins=False)
+    await deeds.react(_Announced(Numbered(message.event_id.int), message.event_id))
+    reactor = deeds.reactor()
+    assert await reactor.worker.react() == 0
 
-    deeds.clock.now += inbox.LEASE
-    await work_off(worker)
+    await deeds.let_pass(minutes=1)
+    await work_off(reactor)
 
     assert deeds.tried == [1, 1]
     assert await deeds.done() == [1]
@@ -193,10 +115,76 @@ class _Announced:
     event_id: UUID
 
 
-async def test_one_subject_is_done_one_after_the_other_by_time(deeds: Deeds) -> None:
+async def test_a_worker_that_was_frozen_can_neither_finish_nor_have_an_effect(
+    deeds: Deeds, database: str
+) -> None:
+    """It stops in the middle of a reaction; another one does it; then it goes on."""
+    await deeds.arrive(1)
+    await deeds.lab.pool.execute(SEEN)
+    frozen = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.libs.messaging.frozen_worker", database)
+    )
+    try:
+        state = Path(f"/proc/{frozen.pid}/stat")
+        await eventually(lambda: state.read_text().rsplit(") ", 1)[1][0], "T")
+        await deeds.let_pass(minutes=1)
+
+        async def see(connection: Any, _: Any) -> None:
+            await connection.execute("INSERT INTO seen VALUES ('the other')")
+
+        await work_off(deeds.reactor(react=None, react_in_transaction=see))
+        frozen.send_signal(signal.SIGCONT)
+        assert await frozen.wait() == 0
+    finally:
+        if frozen.returncode is None:
+            frozen.kill()
+            await frozen.wait()
+
+    rows = await deeds.lab.pool.fetch("SELECT by FROM seen")
+    assert [row["by"] for row in rows] == ["the other"]
+    [message] = await deeds.lab.pool.fetch("SELECT outcome, fence, error FROM inbox")
+    assert tuple(message) == ("done", 2, None)
+
+
+async def test_what_an_overtaken_worker_reports_changes_nothing(deeds: Deeds) -> None:
+    """Neither that it is done nor that it failed; nor where a later message has replaced it."""
+    await deeds.arrive(1, 2)
+    async with deeds.lab.pool.acquire() as connection:
+        claim = partial(inbox.claim, connection, "deeds", limit=1)
+        [first] = await claim(latest_wins=False)
+        fail = partial(inbox.fail, connection, "deeds", first, "late", retry_in=timedelta())
+        for latest_wins in (False, True):
+            await deeds.let_pass(minutes=1)
+            [_] = await claim(latest_wins=latest_wins)
+            with pytest.raises(inbox.ClaimLost):
+                await inbox.complete(connection, "deeds", first)
+            with pytest.raises(inbox.ClaimLost):
+                await fail(park=True)
+    outcomes = await deeds.lab.pool.fetch("SELECT outcome, error FROM inbox ORDER BY event_id")
+    assert [tuple(row) for row in outcomes] == [("overtaken", None), (None, None)]
+
+
+async def test_what_an_effect_in_the_transaction_leaves_is_all_or_nothing(deeds: Deeds) -> None:
+    await deeds.arrive(1)
+    await deeds.lab.pool.execute(SEEN)
+    errors: list[Exception] = [ValueError("in the middle")]
+
+    async def see(connection: Any, _: Any) -> None:
+        await connection.execute("INSERT INTO seen VALUES ('me')")
+        if errors:
+            raise errors.pop()
+
+    reactor = deeds.reactor(react=None, react_in_transaction=see)
+    await work_again_and_again(deeds, reactor, 2)
+
+    assert await deeds.lab.pool.fetchval("SELECT count(*) FROM seen") == 1
+    assert await deeds.lab.pool.fetchval("SELECT attempts FROM inbox WHERE outcome = 'done'") == 2
+
+
+async def test_one_key_is_worked_off_one_after_the_other_by_time(deeds: Deeds) -> None:
     """Also by several workers at once."""
     await deeds.arrive(*range(1, 20))
-    workers = [deeds.reactor() for _ in range(4)]
+    workers = [deeds.reactor().worker for _ in range(4)]
     while len(deeds.tried) < 19:
         await asyncio.gather(*(worker.react() for worker in workers))
 
@@ -205,24 +193,41 @@ async def test_one_subject_is_done_one_after_the_other_by_time(deeds: Deeds) -> 
 
 
 async def test_what_is_to_be_done_later_waits_for_its_time(deeds: Deeds) -> None:
-    deeds.due = lambda n: NOON + timedelta(hours=n)
+    soon = datetime.now(UTC)
+    deeds.due = lambda n: soon + timedelta(hours=n)
     await deeds.arrive(1, 2)
-    worker = deeds.reactor()
+    reactor = deeds.reactor()
     for tried in ([], [1], [1, 2]):
-        await work_off(worker)
+        await work_off(reactor)
         assert deeds.tried == tried
-        deeds.clock.advance(hours=1)
+        await deeds.let_pass(hours=1)
+
+
+async def test_an_idle_worker_wakes_when_something_is_due(deeds: Deeds) -> None:
+    """And sleeps no longer than until then; what is held up is no reason to wake."""
+    soon = datetime.now(UTC)
+    deeds.due = lambda n: soon + timedelta(seconds=3 * n)
+    await deeds.arrive(1, 2)
+    async with deeds.lab.pool.acquire() as connection:
+        next_in = await inbox.seconds_to_next(connection, "deeds", latest_wins=False)
+        assert next_in is not None
+        assert 0 < next_in <= 3
+        await connection.execute("UPDATE inbox SET parked_at = now() WHERE due_at < now() + '4 s'")
+        assert await inbox.seconds_to_next(connection, "deeds", latest_wins=False) is None
+        await connection.execute("UPDATE inbox SET parked_at = NULL")
+    async with running(deeds.reactor(own=True)):
+        await deeds.all_done([1, 2])
 
 
 async def test_where_the_latest_wins_earlier_ones_are_not_done(deeds: Deeds) -> None:
     """Neither what waited meanwhile nor what comes too late; what is yet to come overtakes none."""
-    deeds.due = lambda n: NOON + timedelta(hours=n)
+    now = datetime.now(UTC)
+    deeds.due = lambda n: now + timedelta(hours=n - 4)
     await deeds.arrive(1, 3, 5)
-    deeds.clock.advance(hours=4)
-    worker = deeds.reactor(latest_wins=True)
-    await work_off(worker)
+    reactor = deeds.reactor(latest_wins=True)
+    await work_off(reactor)
     await deeds.arrive(2)
-    await work_off(worker)
+    await work_off(reactor)
 
     assert deeds.tried == [3]
     rows = await deeds.lab.pool.fetch("SELECT event_id, outcome FROM inbox")
@@ -234,37 +239,66 @@ async def test_where_the_latest_wins_earlier_ones_are_not_done(deeds: Deeds) -> 
     }
 
 
-async def test_what_fails_is_tried_again_then_parked_and_holds_others_up(deeds: Deeds) -> None:
-    deeds.fails = {1: [ValueError("poison\0")] * (TRIES + 1)}
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [
+        (ValueError("poison\0"), ATTEMPTS),
+        (TimeoutError("too slow"), CONTENDED_ATTEMPTS),
+        (VersionConflict("others"), CONTENDED_ATTEMPTS),
+    ],
+    ids=["fails", "times out", "loses races"],
+)
+async def test_what_fails_is_tried_again_then_parked_and_holds_others_up(
+    deeds: Deeds, error: Exception, attempts: int
+) -> None:
+    deeds.fails = {1: [error] * (attempts + 1)}
     await deeds.arrive(1, 2)
-    worker = deeds.reactor()
-    await work_again_and_again(deeds, worker, TRIES + 3)
+    reactor = deeds.reactor()
+    await work_again_and_again(deeds, reactor, attempts + 3)
 
-    assert deeds.tried == [1] * TRIES
+    assert deeds.tried == [1] * attempts
+    states = [(row["event_id"].int, row["parked"], row["error"]) for row in await deeds.waiting()]
+    text = f"{type(error).__name__}: {error}".replace("\0", "")
+    assert states == [(1, True, text), (2, False, None)]
     async with deeds.lab.pool.acquire() as connection:
-        assert await inbox.parked(connection, "deeds") == 1
+        assert (await inbox.backlog(connection, "deeds")).parked == 1
         assert await inbox.retry(connection, "deeds", "demo", UUID(int=1))
-    await work_again_and_again(deeds, worker, 2)
+    await work_again_and_again(deeds, reactor, 2)
     assert await deeds.done() == [1, 2]
 
 
 async def test_what_is_given_up_holds_nobody_up(deeds: Deeds) -> None:
-    deeds.fails = {1: [ValueError("poison")] * TRIES}
+    deeds.fails = {1: [ValueError("poison")] * ATTEMPTS}
     await deeds.arrive(1, 2)
-    worker = deeds.reactor()
-    await work_again_and_again(deeds, worker, TRIES)
+    reactor = deeds.reactor()
+    await work_again_and_again(deeds, reactor, ATTEMPTS)
     async with deeds.lab.pool.acquire() as connection:
-        now = deeds.clock()
-        assert await inbox.drop(connection, "deeds", "demo", UUID(int=1), now)
-        assert not await inbox.drop(connection, "deeds", "demo", UUID(int=2), now)
-    await work_off(worker)
+        assert await inbox.drop(connection, "deeds", "demo", UUID(int=1))
+        assert not await inbox.drop(connection, "deeds", "demo", UUID(int=2))
+    await work_off(reactor)
     assert await deeds.done() == [2]
 
 
-async def test_what_is_away_for_a_while_is_waited_for_however_long(deeds: Deeds) -> None:
-    deeds.fails = {1: [Unavailable()] * (3 * TRIES)}
+async def test_what_is_away_for_a_while_is_waited_for_but_not_in_silence(deeds: Deeds) -> None:
+    """However long: it is listed with its error, and in the end the service is not ready."""
+    many = 2 * CONTENDED_ATTEMPTS
+    deeds.fails = {1: [Unavailable("the scales")] * many}
     await deeds.arrive(1)
-    await work_again_and_again(deeds, deeds.reactor(), 3 * TRIES + 1)
+    reactor = deeds.reactor(own=True)
+    await work_again_and_again(deeds, reactor, many)
+    [row] = await deeds.waiting()
+    assert (row["parked"], row["attempts"], row["error"]) == (
+        False,
+        many,
+        "Unavailable: the scales unavailable",
+    )
+    await reactor.worker._maintain()
+    assert reactor.worker.backlog.oldest_seconds > OVERDUE_SECONDS
+    result = await reactor.check()
+    assert not result.ok
+    assert "a message has waited" in result.detail
+
+    await work_off(reactor)
     assert await deeds.done() == [1]
 
 
@@ -272,8 +306,8 @@ async def test_what_was_done_long_ago_is_forgotten(deeds: Deeds) -> None:
     await deeds.arrive(1)
     await work_off(deeds.reactor())
     async with deeds.lab.pool.acquire() as connection:
-        for before, left in ((NOON, 1), (NOON + timedelta(seconds=1), 0)):
-            await inbox.forget(connection, before)
+        for after, left in ((timedelta(hours=1), 1), (timedelta(), 0)):
+            await inbox.forget(connection, after)
             assert await connection.fetchval("SELECT count(*) FROM inbox") == left
 
 
@@ -287,4 +321,10 @@ async def test_the_database_may_go_away(deeds: Deeds) -> None:
 
 def test_a_reaction_has_no_tables_to_rebuild(lab: Lab) -> None:
     """So that nothing is done about the past when read models are."""
-    assert intake(Deeds(lab).reaction()).tables == ()
+    assert feed_of(Deeds(lab).reaction()).tables == ()
+
+
+async def test_a_reaction_does_it_in_one_way(lab: Lab, pool: Any) -> None:
+    with pytest.raises(ValueError, match="one of"):
+        Reaction(name="none", topics=("a.b",), codec=CODEC, schedule_of=lambda _: None)
+    assert InboxWorker(pool, Deeds(lab).reaction()).backlog.parked == 0

@@ -173,6 +173,18 @@ async def test_a_new_read_model_begins_alone_from_the_start_and_then_goes_on_wit
         await eventually(shop.places, {"ledger": "main", "tally": "main"})
 
 
+async def test_what_has_effects_and_no_tables_begins_with_what_comes(shop: Shop) -> None:
+    ledger, tally = shop.models
+    await shop.append_numbers(range(20))
+    async with running(shop.runner(ledger)):
+        await eventually(shop.rows, expected(20))
+    async with running(shop.runner(ledger, replace(tally, tables=()))):
+        await eventually(shop.places, {"ledger": "main", "tally": "main"})
+        await shop.append_numbers(range(20, 30))
+        await eventually(shop.rows, expected(30))
+        assert await shop.counted() == 10
+
+
 async def test_a_worker_of_another_version_neither_applies_nor_stops_the_rest(shop: Shop) -> None:
     await shop.append_numbers(range(5))
     async with running(shop.runner()):

@@ -6,12 +6,15 @@ from uuid import UUID, uuid4
 from httpx import AsyncClient
 
 from contracts.scale_bridge import OperationQueued
-from contracts.shop import EVENTS, PRICES, PriceChanged, PriceId
+from contracts.shop import EVENTS, PRICES, PriceChanged, PriceId, ShopEvent
 from libs.clock import utc_now
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.log import Cause, RecordedEvent
+from libs.messaging.inbox_worker import InboxWorker
 from libs.messaging.parking import StoredRecord
+from libs.messaging.reaction import Reaction
 from libs.messaging.wire import encode_headers
+from libs.postgres.pool import Pool
 from services.scale_bridge.handlers import price
 from tests.services.scale_bridge.service import Service
 from tests.services.scale_bridge.usual import Usual
@@ -84,3 +87,14 @@ async def by_price(service: Service) -> list[OperationQueued]:
 
 async def uploads(service: Service) -> list[OperationQueued]:
     return [one for one in await service.events(OperationQueued) if one.kind == "upload"]
+
+
+async def work_again_and_again(pool: Pool, reaction: Reaction[ShopEvent]) -> None:
+    """Until whatever fails is parked: each time ten minutes later."""
+    worker = InboxWorker(pool, reaction)
+    for _ in range(10):
+        await worker.react()
+        await pool.execute(
+            "UPDATE inbox SET due_at = due_at - interval '10 min',"
+            " retry_at = retry_at - interval '10 min'"
+        )

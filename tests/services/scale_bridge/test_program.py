@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -19,7 +20,9 @@ from deploy.local.ports import free_port
 from deploy.local.postgres import query
 from deploy.local.services import says_ready
 from libs.clock import utc_now
+from libs.messaging.dedup import Gap, Link
 from libs.messaging.publisher import Publisher
+from libs.messaging.reactor import open_reactors
 from libs.messaging.topics import ensure_topics, read_topics
 from libs.messaging.worker import open_worker
 from libs.telemetry.traces import set_up
@@ -65,9 +68,12 @@ async def open_whole(url: str, kafka: str, *, topics: bool = True) -> AsyncItera
                 telemetry=telemetry,
             ) as worker,
             bootstrap.open_tasks(settings, telemetry) as more,
+            bootstrap.open_reactions(settings, telemetry) as reactions,
+            open_reactors(settings, service=bootstrap.SERVICE, reactions=reactions) as reactors,
         ):
             stop = asyncio.Event()
-            tasks = [asyncio.ensure_future(task(stop)) for task in (*worker.tasks, *more)]
+            parts = (*worker.tasks, *more, *(one.run for one in reactors))
+            tasks = [asyncio.ensure_future(task(stop)) for task in parts]
             try:
                 yield service
             finally:
@@ -198,10 +204,33 @@ def test_what_is_parked_is_listed_and_can_be_given_up(run: Any) -> None:
 
     assert run("drop", "price", "demo", str(FACT)).exit_code == 0
     assert run("drop", "price", "demo", str(FACT)).exit_code == 1
-    assert "nothing is parked" in run("list").output
+    assert "nothing is parked, nothing waits" in run("list").output
 
 
 def test_what_is_parked_can_be_tried_again(run: Any) -> None:
     assert run("retry", "price", "demo", str(FACT)).exit_code == 0
     assert run("retry", "price", "other", str(FACT)).exit_code == 1
-    assert "nothing is parked" in run("list").output
+    assert "nothing is parked, nothing waits" in run("list").output
+    # Without a worker it waits, and after a while that is listed too.
+    waiting = run("list", "--waiting-longer-than", "0").output
+    assert all(word in waiting for word in ("waiting", str(FACT), "poison"))
+
+
+GAP = Gap("missing", 3, Link("", "", 7, 5), 9, 4)
+STOPPED = """INSERT INTO scale_bridge.subscription_positions
+    (reaction, topic, partition, next_offset, stopped)
+    VALUES ('price', 't.shop.price', 1, 4, '%s')"""
+
+
+def test_a_gap_is_skipped_by_a_command_that_records_it(run: Any, database: str) -> None:
+    assert "there are no gaps" in run("gaps").output
+    query(database, STOPPED % msgspec.json.encode(GAP).decode())
+    listed = run("gaps").output
+    assert all(word in listed for word in ("stopped", "t.shop.price", "4–5", "4–9"))
+    assert run("skip-gap", "price", "--reason", " ").exit_code == 2
+    assert run("skip-gap", "price", "--partition", "0", "--reason", "a test").exit_code == 1
+
+    skipped = run("skip-gap", "price", "--reason", "a test")
+    assert skipped.exit_code == 0, skipped.output
+    assert run("skip-gap", "price", "--reason", "a test").exit_code == 1
+    assert all(word in run("gaps").output for word in ("skipped (missing)", "4–5", "a test"))

@@ -4,7 +4,7 @@ from typing import Final
 
 from alembic import op
 
-from libs.messaging.inbox import create_inbox, drop_inbox
+from libs.messaging.inbox_schema import create_inbox, drop_inbox
 from libs.postgres.rls import application_role, enable_tenant_rls, grant
 
 revision: Final = "0003_twin"

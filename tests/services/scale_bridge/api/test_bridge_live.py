@@ -66,7 +66,9 @@ async def test_a_bridge_is_let_in_works_dies_and_goes_on(database: str, tmp_path
             [enrolled] = [
                 e for e in await events(house.deps) if isinstance(e.event, DeviceEnrolled)
             ]
-            await enrolments(remote.desk).react(enrolled)
+            react = enrolments().react_in_transaction
+            assert react is not None
+            await react(remote.desk.pool, enrolled)
             await eventually(lambda: is_connected(gateway, headers, remote))
             device_id = await remote.read(scale)
             # Through the gateway, too, the line may break.

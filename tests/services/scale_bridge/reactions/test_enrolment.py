@@ -31,14 +31,15 @@ async def test_who_let_it_in_owns_it_whichever_is_known_first(
 ) -> None:
     key = public_of(generate_private())
     async with open_remote(database, tmp_path) as remote:
-        pool, reaction = remote.desk.pool, enrolments(remote.desk)
+        pool, react = remote.desk.pool, enrolments().react_in_transaction
+        assert react is not None
         early, late = enrolled(), enrolled(tenant="flora")
         for _ in range(2):
-            await reaction.react(an_envelope(early))
+            await react(pool, an_envelope(early))
         for event, name in ((early, "early"), (late, "late")):
             assert await bridges.key(pool, event.tenant, UUID(str(event.account_id)), name, key)
         assert await bridges.owner_of(pool, "flora", late.account_id) is None
-        await reaction.react(an_envelope(late))
+        await react(pool, an_envelope(late))
 
         for event, name in ((early, "early"), (late, "late")):
             [found] = await bridges.own(pool, event.tenant, event.enrolled_by)
@@ -46,13 +47,11 @@ async def test_who_let_it_in_owns_it_whichever_is_known_first(
             assert not found.connected
 
 
-async def test_only_bridges_count(database: str, tmp_path: Path) -> None:
-    async with open_remote(database, tmp_path) as remote:
-        reaction = enrolments(remote.desk)
-    bridge = enrolled()
-    due = reaction.turn_of(bridge)
-    assert due is not None
-    assert due.due_at == NOON
-    assert reaction.turn_of(enrolled(client="tillstream-kiosk")) is None
+def test_only_bridges_count() -> None:
+    reaction, bridge = enrolments(), enrolled()
+    schedule = reaction.schedule_of(bridge)
+    assert schedule is not None
+    assert schedule.run_at == NOON
+    assert reaction.schedule_of(enrolled(client="tillstream-kiosk")) is None
     refused = made(DeviceRefused, account_id=bridge.account_id)
-    assert reaction.turn_of(refused) is None
+    assert reaction.schedule_of(refused) is None

@@ -11,12 +11,11 @@ from contracts.scale_bridge import PriceOverridden, PriceTaken, ProductEdited, P
 from libs.clock import utc_now
 from libs.eventsourcing.log import Cause
 from libs.eventsourcing.store import envelope
-from libs.messaging import inbox, parking
-from libs.messaging.apply import apply
-from libs.messaging.reaction import intake
+from libs.messaging import inbox
+from libs.messaging.inbox_feed import InboxFeed
+from libs.messaging.reaction import feed_of
 from libs.testing.waiting import eventually
 from services.scale_bridge.adapters import prices
-from services.scale_bridge.bootstrap import listener, reactor
 from services.scale_bridge.domain.price import major
 from services.scale_bridge.domain.product import BeyondModel
 from services.scale_bridge.handlers import price
@@ -33,6 +32,7 @@ from tests.services.scale_bridge.pricing import (
     remember,
     states,
     uploads,
+    work_again_and_again,
 )
 from tests.services.scale_bridge.service import Device, open_device, open_devices, open_service
 
@@ -81,9 +81,9 @@ async def test_a_price_waits_until_it_is_valid_and_gives_way_to_a_later_one(data
     async with open_service(database) as service:
         reaction = shop.prices(service.deps.desk, currency="RUB")
     valid_at = datetime(2030, 1, 1, tzinfo=UTC)
-    due = reaction.turn_of(changed(valid_at=valid_at))
+    due = reaction.schedule_of(changed(valid_at=valid_at))
     assert due is not None
-    assert (due.due_at, due.subject) == (valid_at, f"article {ARTICLE}")
+    assert (due.run_at, due.ordering_key) == (valid_at, f"article {ARTICLE}")
     assert reaction.latest_wins
 
 
@@ -114,20 +114,15 @@ async def test_a_price_that_cannot_be_shown_is_parked_not_lost(database: str) ->
         service = device.service
         await device.put("/profile", model="M-ER 725")
         await service.caught_up()
-        now, change = {"at": utc_now()}, changed(DEAR)
-        work = reactor(service.settings, service.deps.desk)
-        work._clock = lambda: now["at"]
-        pool = service.deps.desk.pool
+        change, pool = changed(DEAR), service.deps.desk.pool
+        reaction = shop.prices(service.deps.desk, currency="RUB")
         async with pool.acquire() as connection, connection.transaction():
-            reaction = shop.prices(service.deps.desk, currency="RUB")
-            await intake(reaction).project(connection, [envelope(recorded(change, 1), change)])
+            await feed_of(reaction).project(connection, [envelope(recorded(change, 1), change)])
 
-        for _ in range(10):
-            now["at"] += timedelta(minutes=10)
-            await work.react()
+        await work_again_and_again(pool, reaction)
 
         async with pool.acquire() as connection:
-            assert await inbox.parked(connection, shop.NAME) == 1
+            assert (await inbox.backlog(connection, shop.NAME)).parked == 1
         assert await service.events(ProductEdited) == []
 
 
@@ -144,26 +139,26 @@ async def test_a_price_that_cannot_be_stored_is_parked_whole_and_in_no_others_wa
 ) -> None:
     """From its record on; by both of the shop's readers."""
     async with open_device(database) as device:
-        service, now = device.service, {"at": utc_now()}
+        service, desk = device.service, device.service.deps.desk
         await service.caught_up()
-        pool, settings = service.deps.desk.pool, service.settings
         changes = (changed(9_900, article=53), changed(**{"article": 50} | wrong), changed())
         given = [record(recorded(one, n)) for n, one in enumerate(changes, 1)]
-        for work in (listener(settings, service.deps.desk), reactor(settings, service.deps.desk)):
-            work._clock = lambda: now["at"]
-            await apply(pool, work.intake._projection, given)
-            for _ in range(10):
-                now["at"] += timedelta(minutes=10)
-                await work.react()
+        for reaction in (
+            shop.announcements(desk, currency="RUB"),
+            shop.prices(desk, currency="RUB"),
+        ):
+            await InboxFeed(desk.pool, reaction).store(given)
+            await work_again_and_again(desk.pool, reaction)
 
         await device.shows(123.45)
-        async with pool.acquire() as connection:
-            kept = await inbox.parked(connection, shop.NAME)
-            letters = await parking.list_parked(connection)
-        parked = [(one.projection, one.stream) for one in letters]
+        parked = await desk.pool.fetch(
+            "SELECT reaction, stream FROM inbox WHERE parked_at IS NOT NULL ORDER BY reaction"
+        )
         is_text = any(isinstance(value, str) for value in wrong.values())
-        both = sorted((f"inbox-{one}", "price-50") for one in (shop.NAME, shop.HEARD))
-        assert (kept, sorted(parked)) == ((0, both) if is_text else (1, []))
+        of = (shop.NAME, shop.ANNOUNCED) if is_text else (shop.NAME,)
+        assert [tuple(row) for row in parked] == [
+            (name, f"price-{changes[1].article}") for name in of
+        ]
         edits = await service.events(ProductEdited)
         assert {one.plu for one in edits} == {"2"}
         known = "SELECT array_agg(price_id ORDER BY article) FROM price"

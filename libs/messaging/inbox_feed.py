@@ -1,0 +1,181 @@
+"""From Kafka records to the inbox: one batch, one transaction with the reader's positions."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from libs.eventsourcing.log import RecordedEvent
+from libs.eventsourcing.store import envelope
+from libs.messaging import inbox, positions
+from libs.messaging.dedup import Deduplicated, Gap, NewRecord, TopicPartition, deduplicate
+from libs.messaging.inbox import InboxMessage, RawRecord
+from libs.messaging.reaction import Reaction, message_of
+from libs.messaging.wire import Record, Unreadable, decode
+from libs.postgres.pool import nothing_was_set
+
+Event = TypeVar("Event")
+
+MAX_UNREAD: Final = 1000
+"""How many records a reaction may leave unread before it is itself at fault."""
+MAX_NAME: Final = 200
+
+UNFIT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, UnicodeError)
+"""What Postgres or asyncpg say of a message that cannot be stored."""
+
+
+class TooManyUnread(Exception):
+    """So many records cannot be read that the reaction is wrong; no more are stored."""
+
+
+@dataclass(slots=True)
+class Stored:
+    """The result of one batch: counts, the next offsets, and gaps by the partitions they are in."""
+
+    messages: int = 0
+    repeated: int = 0
+    unread: int = 0
+    next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
+    gaps: dict[TopicPartition, Gap] = field(default_factory=dict)
+
+
+class InboxFeed(Generic[Event]):
+    """Stores the records of foreign topics in the inbox of one reaction."""
+
+    def __init__(self, pool: asyncpg.Pool, reaction: Reaction[Event]) -> None:
+        self._pool = pool
+        self._reaction = reaction
+
+    async def store(self, records: Sequence[Record]) -> Stored:
+        """Store what is new and move the positions, in one transaction.
+
+        Records of one partition must be in order. A record that cannot be read is stored as it is
+        and parked. Raises Overtaken, TooManyUnread and what asyncpg raises; nothing happened then.
+        """
+        partitions: dict[TopicPartition, list[Record]] = defaultdict(list)
+        for record in records:
+            partitions[record.topic, record.partition].append(record)
+        try:
+            return await self._store(partitions, one_by_one=False)
+        except UNFIT:
+            return await self._store(partitions, one_by_one=True)
+
+    async def _store(
+        self, partitions: Mapping[TopicPartition, Sequence[Record]], *, one_by_one: bool
+    ) -> Stored:
+        name = self._reaction.name
+        async with self._pool.acquire() as connection, connection.transaction():
+            nothing_was_set(connection)
+            old = await positions.lock(connection, name, partitions)
+            read = {at: deduplicate(partitions[at], old[at]) for at in sorted(partitions)}
+            stored = _summary(read)
+            for batch in read.values():
+                await self._add(connection, batch.records, stored, one_by_one=one_by_one)
+            if stored.unread and await inbox.count_unread(connection, name) > MAX_UNREAD:
+                raise TooManyUnread("hardly any record can be read")
+            await positions.save(
+                connection, name, old, {at: batch.position for at, batch in read.items()}
+            )
+        return stored
+
+    async def _add(
+        self, connection: Any, records: Sequence[NewRecord], stored: Stored, *, one_by_one: bool
+    ) -> None:
+        read = [(one.record, self._read(one)) for one in records]
+        messages = [(record, message) for record, message in read if message is not None]
+        if one_by_one:
+            messages = [
+                (record, await self._add_one(connection, record, message))
+                for record, message in messages
+            ]
+        else:
+            batch = [message for _, message in messages]
+            await inbox.store(connection, self._reaction.name, batch)
+        stored.messages += len(messages)
+        stored.unread += sum(message.record is not None for _, message in messages)
+
+    async def _add_one(
+        self, connection: Any, record: Record, message: InboxMessage
+    ) -> InboxMessage:
+        """Store it, or else the record it came in."""
+        try:
+            async with connection.transaction():
+                await inbox.store(connection, self._reaction.name, [message])
+        except UNFIT as error:
+            message = unread(record, f"{type(error).__name__}: {error}")
+            await inbox.store(connection, self._reaction.name, [message])
+        return message
+
+    def _read(self, new: NewRecord) -> InboxMessage | None:
+        """The message of a record, None if there is nothing to be done about it."""
+        try:
+            recorded = decode(new.record).recorded
+            if new.floor is not None and recorded.recorded_at < new.floor:
+                return None
+        except Unreadable as error:
+            return unread(new.record, f"Unreadable: {error}")
+        return read_message(self._reaction, new.record, recorded)
+
+
+def read_message(
+    reaction: Reaction[Event], record: Record, recorded: RecordedEvent
+) -> InboxMessage | None:
+    """The event as a message; the record itself, parked, if the reaction cannot read it."""
+    try:
+        event = reaction.codec.decode(recorded.type, recorded.schema_version, recorded.data)
+        return message_of(reaction, envelope(recorded, event))
+    except Exception as error:  # noqa: BLE001 -- when to react is for the reaction to say
+        return unread(record, f"{type(error).__name__}: {error}", recorded)
+
+
+def unread(record: Record, error: str, recorded: RecordedEvent | None = None) -> InboxMessage:
+    """A record as it is, under the id of its event if that could be read, else one of its place."""
+    place = f"{record.topic} {record.partition} {record.offset}"
+    headers = dict(record.headers)
+    now = datetime.now(UTC)
+    return InboxMessage(
+        tenant=recorded.cause.tenant if recorded else _name(headers.get("tenant"), "?"),
+        event_id=recorded.event_id if recorded else place_id(place),
+        stream=recorded.stream if recorded else _name(headers.get("ce_subject"), place),
+        version=recorded.version if recorded else None,
+        type=recorded.type.replace("\0", "") if recorded else "?",
+        schema_version=1,
+        data="null",
+        metadata="{}",
+        occurred_at=now,
+        recorded_at=now,
+        ordering_key=f"record {place}",
+        run_at=now,
+        record=raw(record),
+        error=error[:500].replace("\0", ""),
+    )
+
+
+def place_id(place: str) -> UUID:
+    """An id for a record that has none; migrations make the same with md5()."""
+    return UUID(bytes=hashlib.md5(place.encode(), usedforsecurity=False).digest())
+
+
+def raw(record: Record) -> RawRecord:
+    """The record, word for word, but for NUL characters in names of headers."""
+    headers = [(name.replace("\0", "?"), value) for name, value in record.headers]
+    at = record.topic, record.partition, record.offset
+    return RawRecord(*at, record.key, record.value, headers)
+
+
+def _summary(read: Mapping[TopicPartition, Deduplicated]) -> Stored:
+    return Stored(
+        repeated=sum(batch.repeated for batch in read.values()),
+        next_offsets={at: batch.position.next_offset for at, batch in read.items()},
+        gaps={at: batch.gap for at, batch in read.items() if batch.gap},
+    )
+
+
+def _name(value: bytes | None, otherwise: str) -> str:
+    text = (value or b"").decode(errors="replace").replace("\0", "")
+    return text if 0 < len(text) <= MAX_NAME else otherwise

@@ -1,0 +1,116 @@
+"""One reaction at work: what fills its inbox, what works it off, and how both are doing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, Final, Generic, TypeVar
+
+from libs.http.health import CheckResult
+from libs.messaging import inbox
+from libs.messaging.batch_consumer import ConsumerConfig
+from libs.messaging.foreign_subscription import ForeignSubscription
+from libs.messaging.inbox_worker import WARN_SECONDS, InboxWorker
+from libs.messaging.reaction import Reaction, is_own
+from libs.messaging.topics import spelled
+from libs.postgres.pool import SYSTEM, Pool, open_pool
+from libs.postgres.rls import application_role
+from libs.settings import ServiceSettings
+
+Event = TypeVar("Event")
+
+OVERDUE_SECONDS: Final = 600.0
+"""How long a message may wait that nothing holds up before its service is not ready."""
+CONNECTIONS: Final = 2
+"""Of each reaction: one stores, one claims and finishes."""
+
+
+class Reactor(Generic[Event]):
+    """Without a `config` nothing is read from Kafka: the inbox is fed from the service's own log.
+
+    Any number of them may work at once. The pool must see all tenants.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        reaction: Reaction[Event],
+        config: ConsumerConfig | None,
+        *,
+        lease: timedelta = inbox.LEASE,
+    ) -> None:
+        self.name = reaction.name
+        self.worker = InboxWorker(pool, reaction, lease=lease)
+        self.subscription = (
+            ForeignSubscription(pool, reaction, config, on_stored=self.worker.wake)
+            if config is not None
+            else None
+        )
+
+    def wake(self) -> None:
+        """Messages may have come: work them off at once."""
+        self.worker.wake()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Read and react until `stop` is set; survives database and broker going away."""
+        parts = [self.worker.run(stop)]
+        if self.subscription is not None:
+            parts.append(self.subscription.run(stop))
+        await asyncio.gather(*parts)
+
+    async def check(self) -> CheckResult:
+        """For readiness: gaps, what has failed for too long, what waits; else the figures."""
+        waiting = self.worker.backlog.oldest_seconds
+        wrong = self._reading() or self.worker.trouble.lasting()
+        if wrong is None and waiting > OVERDUE_SECONDS:
+            wrong = f"a message has waited for {waiting:.0f} s, see `inbox list`"
+        return CheckResult(ok=wrong is None, detail=wrong or self._figures())
+
+    def _reading(self) -> str | None:
+        """What is wrong with the subscription, if anything."""
+        if self.subscription is None:
+            return None
+        progress = self.subscription.progress
+        for at, gap in sorted(progress.gaps.items()):
+            return (
+                f"{at.topic} partition {at.partition}: {gap.message}; find out what is missing, "
+                f"then `inbox skip-gap {self.name} --reason …`"
+            )
+        return progress.trouble.lasting() or (None if progress.joined else "is joining")
+
+    def _figures(self) -> str:
+        backlog, progress = self.worker.backlog, getattr(self.subscription, "progress", None)
+        lag = f"lag {progress.lag}, " if progress is not None else ""
+        late = backlog.oldest_seconds
+        waits = f", oldest waits {late:.0f} s" if late > WARN_SECONDS else ""
+        return f"{lag}parked {backlog.parked}{waits}"
+
+
+@asynccontextmanager
+async def open_reactors(
+    settings: ServiceSettings, *, service: str, reactions: Sequence[Reaction[Any]]
+) -> AsyncIterator[Sequence[Reactor[Any]]]:
+    """The reactors of a service's reactions, on a pool of their own. Raises Unavailable."""
+    if not reactions:
+        yield ()
+        return
+    config = ConsumerConfig(
+        bootstrap=settings.kafka_bootstrap_servers,
+        prefix=settings.topic_prefix,
+        group=f"{settings.topic_prefix}.{service}",
+    )
+    pool = await open_pool(
+        settings.database_url.get_secret_value(),
+        role=application_role(service),
+        schema=service,
+        size=CONNECTIONS * len(reactions),
+        application_name=f"{service} reactions",
+        tenant_scope=SYSTEM,
+    )
+    try:
+        yield [
+            Reactor(pool, one, None if is_own(spelled(service), one) else config)
+            for one in reactions
+        ]
+    finally:
+        await pool.close()

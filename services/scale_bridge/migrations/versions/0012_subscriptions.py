@@ -1,0 +1,26 @@
+"""Reactions keep their place in other services' topics in tables of their own."""
+
+from typing import Final
+
+from alembic import op
+
+from libs.messaging.inbox_schema import (
+    carry_over_subscriptions,
+    create_subscriptions,
+    drop_subscriptions,
+)
+from libs.postgres.rls import application_role
+
+revision: Final = "0012_subscriptions"
+down_revision: Final = "0010_follow_log"
+
+
+def upgrade() -> None:
+    """Create the tables, and move there what readers of other services' topics had kept so far."""
+    create_subscriptions(op, application_role=application_role("scale_bridge"))
+    carry_over_subscriptions(op)
+
+
+def downgrade() -> None:
+    """Drop them: reactions read their topics from the beginning, and do nothing twice."""
+    drop_subscriptions(op)

@@ -1,0 +1,185 @@
+"""Which records of a partition are new, when one is missing, and whose numbers they are."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from libs.messaging.dedup import Chain, Deduplicated, Position, deduplicate, link_of
+from libs.messaging.wire import Record
+from tests.libs.messaging.wires import NOW, lane, record, recorded
+
+OLD = {"log_id": b"shop-1", "incarnation": b"first"}
+NEW = {"log_id": b"shop-1", "incarnation": b"second"}
+OTHER = {"log_id": b"shop-2", "incarnation": b"first"}
+
+
+def sent(*places: tuple[int, int, int], by: dict[str, bytes] | None = None) -> list[Any]:
+    """Records at these offsets, with these numbers and the ones before them."""
+    return [record(recorded(seq), at, seq, prev, but=by) for at, seq, prev in places]
+
+
+def chain(seq: int, by: dict[str, bytes] | None = None, **different: Any) -> Chain:
+    log_id, incarnation = (by[name].decode() for name in OLD) if by else ("", "")
+    return Chain(log_id, incarnation, seq, **{"unlabelled": by is None} | different)
+
+
+def at(offset: int, *chains: Chain, began_at: int = 0) -> Position:
+    return Position(offset, began_at, chains)
+
+
+def numbers(result: Deduplicated) -> list[int]:
+    return [one.link.relay_seq for one in result.records if one.link]
+
+
+FIVE = lane([recorded(n) for n in range(1, 6)])
+TWICE = [*FIVE[:3], *sent((3, 1, 0), (4, 2, 1), (5, 3, 2))]
+NAMED = chain(3, OLD, unlabelled=True)
+
+
+@pytest.mark.parametrize(
+    ("records", "position", "new", "repeated", "then"),
+    [
+        (FIVE[:3], at(0), [1, 2, 3], 0, at(3, chain(3))),
+        (FIVE, at(3, chain(3)), [4, 5], 3, at(5, chain(5))),
+        (TWICE, at(0), [1, 2, 3], 3, at(6, chain(3))),
+        (sent((4, 1, 0), (9, 2, 1)), at(0), [1, 2], 0, at(10, chain(2))),
+        (FIVE[2:], at(2, began_at=2), [3, 4, 5], 0, at(5, chain(5), began_at=2)),
+        (FIVE, at(2, began_at=2), [3, 4, 5], 2, at(5, chain(5), began_at=2)),
+        (sent((7, 3, 2)), at(9, chain(2)), [3], 0, at(8, chain(3))),
+        (sent((3, 4, 3), by=OLD), at(3, chain(3)), [4], 0, at(4, replace(NAMED, relay_seq=4))),
+        (sent((3, 3, 2), by=OLD), at(3, chain(3)), [], 1, at(4, NAMED)),
+        (sent((2, 3, 2)), at(3, NAMED), [], 1, at(3, NAMED)),
+        (
+            sent((3, 1, 0), by=OTHER),
+            at(3, chain(3)),
+            [1],
+            0,
+            at(4, chain(3), chain(1, OTHER)),
+        ),
+        (
+            sent((0, 1, 0), by=OLD) + sent((1, 1, 0), by=OTHER) + sent((2, 2, 1), by=OLD),
+            at(0),
+            [1, 1, 2],
+            0,
+            at(3, chain(2, OLD), chain(1, OTHER)),
+        ),
+        (
+            sent((1, 2, 1), by=OLD),
+            at(3, chain(2, OLD, retired=True), chain(0, NEW)),
+            [],
+            1,
+            at(3, chain(2, OLD, retired=True), chain(0, NEW)),
+        ),
+    ],
+    ids=[
+        "the beginning",
+        "behind the position",
+        "a page sent twice",
+        "offsets left out",
+        "where a topic begins that has forgotten its beginning",
+        "and what lies before that is not read",
+        "a topic that lost a tail that was read",
+        "a relay that begins to name its log",
+        "also in a page that it had sent before without",
+        "records from before",
+        "another log in the same topic",
+        "two logs in turn",
+        "what an earlier incarnation sent",
+    ],
+)
+def test_what_is_new_is_taken_once(
+    records: Sequence[Record],
+    position: Position,
+    new: list[int],
+    repeated: int,
+    then: Position,
+) -> None:
+    result = deduplicate(records, position)
+
+    assert (numbers(result), result.repeated) == (new, repeated)
+    assert (result.position, result.gap) == (then, None)
+
+
+AFTER_TWO = "after number 2 came 4 at offset 3, which follows 3"
+SECOND = "at offset 3 begins incarnation second of log shop-1"
+NO_BEGINNING = "at offset 2 the first record of a log follows number 2"
+
+
+@pytest.mark.parametrize(
+    ("records", "position", "new", "next_offset", "words"),
+    [
+        ([*FIVE[:2], *FIVE[3:]], at(0), [1, 2], 2, AFTER_TWO),
+        (FIVE[2:], at(0), [], 0, NO_BEGINNING),
+        (FIVE[2:], at(1, began_at=1), [], 1, NO_BEGINNING),
+        (sent((0, 9, 0)), at(5, chain(5)), [], 5, "after number 5 came 9 at offset 0"),
+        (sent((5, 5, 3)), at(5, chain(4)), [], 5, "after number 4 came 5"),
+        (sent((3, 5, 4), by=OLD), at(3, chain(3)), [], 3, "after number 3 came 5"),
+        (sent((3, 1, 0), by=NEW), at(3, chain(3, OLD)), [], 3, SECOND),
+        (sent((3, 2, 1), by=NEW), at(3, NAMED), [], 3, SECOND),
+        (
+            sent((3, 4, 3), by=OLD),
+            at(3, chain(3, OLD, retired=True), chain(9, NEW)),
+            [],
+            3,
+            "begins incarnation first of log shop-1",
+        ),
+    ],
+    ids=[
+        "a record is missing",
+        "the beginning is missing",
+        "what was there when reading began is missing",
+        "a topic made anew",
+        "a number that was another one's",
+        "a relay that names its log from a later record on",
+        "a log that was restored, whose numbers were used before",
+        "also if its first incarnation had no name",
+        "an incarnation that was given up and goes on",
+    ],
+)
+def test_a_gap_stops_everything_behind_it(
+    records: Sequence[Record], position: Position, new: list[int], next_offset: int, words: str
+) -> None:
+    result = deduplicate(records, position)
+
+    assert (numbers(result), result.position.next_offset) == (new, next_offset)
+    assert result.gap is not None
+    assert words in result.gap.message
+
+
+def test_a_foreign_record_is_kept_and_breaks_no_chain() -> None:
+    """Nor does one of our own that is unreadable otherwise: its numbers count."""
+    foreign = record(recorded(7), 1, 7, 7, without=["relay_seq"])
+    tenant_too_long = record(recorded(2), 2, 2, 1, but={"tenant": b"t" * 201})
+    records = [record(recorded(1), 0, 1, 0), foreign, tenant_too_long, *sent((3, 3, 2))]
+
+    result = deduplicate(records, at(0))
+    again = deduplicate(records, result.position)
+
+    assert [one.link and one.link.relay_seq for one in result.records] == [1, None, 2, 3]
+    assert (result.gap, again.records, again.repeated) == (None, [], 4)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"relay_seq": b"-1"},
+        {"prev_seq": b"x"},
+        {"relay_seq": str(2**63).encode()},
+        {"relay_seq": None},
+        {"log_id": "ä".encode()},
+        {"log_id": b"a\0"},
+        {"incarnation": b"x" * 201},
+    ],
+    ids=str,
+)
+def test_numbers_that_no_relay_writes_are_none(headers: dict[str, bytes | None]) -> None:
+    assert link_of(record(recorded(1), 0, 1, 0, but=OLD | headers)) is None
+
+
+def test_what_a_new_incarnation_repeats_is_known_by_its_age() -> None:
+    floor = NOW + timedelta(seconds=1)
+    result = deduplicate(sent((0, 1, 0), by=NEW), at(0, chain(0, NEW, floor=floor)))
+    assert [one.floor for one in result.records] == [floor]
