@@ -74,28 +74,29 @@ FROM ({live}) AS live FULL JOIN ({next}) AS next USING (part)
 """
 
 _BY_ROW: Final = """
-SELECT md5(ROW({columns})::text)::uuid AS id FROM {table}
+SELECT md5(ROW({columns})::text)::uuid AS id, ctid AS place FROM {table}
 WHERE hashtextextended(ROW({columns})::text, 0) & {mask} = ANY($1)
 """
 
 _COUNTS: Final = """
 WITH differing AS (
-    SELECT id, sum(of_next) AS more FROM (
-        SELECT id, -1 AS of_next FROM ({live}) AS live
-        UNION ALL SELECT id, 1 FROM ({next}) AS next
+    SELECT sum(of_next) AS more, min(place) FILTER (WHERE of_next < 0) AS in_live,
+        min(place) FILTER (WHERE of_next > 0) AS in_next
+    FROM (
+        SELECT id, -1 AS of_next, place FROM ({live}) AS live
+        UNION ALL SELECT id, 1, place FROM ({next}) AS next
     ) AS rows GROUP BY id HAVING sum(of_next) <> 0
 )
-SELECT coalesce(-sum(more) FILTER (WHERE more < 0), 0) AS only_live,
-    coalesce(sum(more) FILTER (WHERE more > 0), 0) AS only_next,
-    (array_agg(id) FILTER (WHERE more < 0))[:{samples}] AS ids_of_live,
-    (array_agg(id) FILTER (WHERE more > 0))[:{samples}] AS ids_of_next
+SELECT coalesce(-sum(more) FILTER (WHERE more < 0), 0)::bigint AS only_live,
+    coalesce(sum(more) FILTER (WHERE more > 0), 0)::bigint AS only_next,
+    (array_agg(in_live) FILTER (WHERE more < 0))[:{samples}]::text[] AS of_live,
+    (array_agg(in_next) FILTER (WHERE more > 0))[:{samples}]::text[] AS of_next
 FROM differing
 """
 
 _SAMPLES: Final = """
-SELECT DISTINCT ON (md5(ROW({columns})::text)) to_jsonb(row)::text
-FROM (SELECT {columns} FROM {table}) AS row
-WHERE md5(ROW({columns})::text)::uuid = ANY($1)
+SELECT to_jsonb(row)::text
+FROM (SELECT {columns} FROM {table} WHERE ctid = ANY($1::text[]::tid[])) AS row
 """
 
 
@@ -114,10 +115,9 @@ async def _compare(connection: Any, table: str, schemas: Schemas) -> TableDiff:
             _COUNTS.format(live=of(_BY_ROW, live), next=of(_BY_ROW, made), samples=SAMPLES),
             differing,
         )
-        only_live, only_next = int(counts["only_live"]), int(counts["only_next"])
+        only_live, only_next = counts["only_live"], counts["only_next"]
         for version, name in (("live", live), ("next", made)):
-            ids = counts[f"ids_of_{version}"] or []
-            rows = await connection.fetch(of(_SAMPLES, name), ids) if ids else []
+            rows = await connection.fetch(of(_SAMPLES, name), counts[f"of_{version}"] or [])
             samples += [(version, row[0]) for row in rows]
     return TableDiff(
         table=table,
