@@ -3,74 +3,78 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from aiokafka.errors import KafkaConnectionError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 from rich.table import Column, Table
 
 from libs.errors import Unavailable
-from libs.messaging.diff import TableDiff
-from libs.messaging.editions import NoSuchEdition, Schemas
-from libs.messaging.rebuild import Rebuild, RebuildFailed, Tell
-from libs.postgres.pool import SYSTEM, Pool, open_pool
+from libs.messaging.topics import spelled
+from libs.postgres.pool import SYSTEM, Pool, open_pool, translated
 from libs.postgres.rls import application_role
 from libs.projections import parking
 from libs.projections.checkpoints import StreamKey
+from libs.projections.compare import Progress, TableDiff
 from libs.projections.projection import Projection
+from libs.projections.rebuild import Rebuild, RebuildFailed
+from libs.projections.versions import NoSuchVersion, Schemas, ShapesDiffer
 from libs.settings import ServiceSettings
 
 if TYPE_CHECKING:
     from libs.process.commands import Service
 
 Name = Annotated[str, typer.Argument(help="The read model's name.")]
+Names = Annotated[list[str], typer.Argument(help="The read models' names.")]
 Tenant = Annotated[str, typer.Argument(help="The tenant, as `park list` shows it.")]
 Stream = Annotated[str, typer.Argument(help="The stream, as `park list` shows it.")]
 
 
 def rebuild_commands(service: "Service[Any]") -> typer.Typer:
     """`rebuild build | switch | back`."""
-    app = typer.Typer(no_args_is_help=True, help="Build a read model anew beside the live one.")
+    app = typer.Typer(no_args_is_help=True, help="Build read models anew beside the live ones.")
 
     @app.command()
     def build(
-        name: Name,
+        names: Names,
         accept_differences: Annotated[
             bool, typer.Option(help="Switch even if the rows differ from the live ones.")
         ] = False,
-        switch: Annotated[bool, typer.Option(help="Switch when it is built.")] = True,
+        switch: Annotated[bool, typer.Option(help="Switch when they are built.")] = True,
+        anew: Annotated[
+            bool, typer.Option("--anew", help="Do not go on with a build that was broken off.")
+        ] = False,
     ) -> None:
-        """Build it from the log, show how it differs, and switch if it does not."""
-        _answer(_build(service, name, accept_differences=accept_differences, switch=switch))
+        """Build them from the log in one pass, show how they differ, and switch if they do not.
+
+        A build that was broken off goes on when the same command is given again.
+        """
+        chosen = _Build(names, accept_differences=accept_differences, switch=switch, anew=anew)
+        _answer(_build(service, chosen))
 
     @app.command()
-    def switch(name: Name) -> None:
-        """Make what was built live, whatever differs; the live one is kept as previous."""
-        _answer(_with_rebuild(service, name, lambda rebuild: rebuild.switch()))
+    def switch(names: Names) -> None:
+        """Make what was built live, whatever differs; the live ones are kept as previous."""
+        _answer(_with_rebuild(service, names, lambda rebuild: rebuild.switch()))
 
     @app.command()
-    def back(name: Name) -> None:
-        """Make the previous one live again; it catches up by itself."""
-        _answer(_with_rebuild(service, name, lambda rebuild: rebuild.roll_back()))
+    def back(names: Names) -> None:
+        """Make the previous ones live again; they catch up by themselves."""
+        _answer(_with_rebuild(service, names, lambda rebuild: rebuild.roll_back()))
 
     return app
 
 
 def rebuild_changed(service: "Service[Any]", names: Sequence[str]) -> int:
-    """Build each of the read models anew and switch to it, because it must differ; an exit status.
+    """Build the read models anew and switch to them, because they must differ; an exit status.
 
     What goes wrong is said in one sentence. Safe to repeat.
     """
-
-    async def each() -> int:
-        for name in names:
-            await _build(service, name, accept_differences=True, switch=True)
-        return 0
-
-    return _status(each())
+    return _status(_build(service, _Build(names, accept_differences=True, anew=True)))
 
 
 def park_commands(service: "Service[Any]") -> typer.Typer:
@@ -103,39 +107,47 @@ def _status(program: Coroutine[Any, Any, int]) -> int:
     """Run it, and say in one sentence what was wrong."""
     try:
         return asyncio.run(program)
-    except (Unavailable, RebuildFailed, NoSuchEdition, parking.NotParked) as error:
+    except (Unavailable, RebuildFailed, NoSuchVersion, ShapesDiffer, parking.NotParked) as error:
         Console(stderr=True).print(str(error), markup=False)
-    except KafkaConnectionError:
-        Console(stderr=True).print("Kafka cannot be reached; try again when it can", markup=False)
     except parking.StillFailing as error:
         Console(stderr=True).print(f"It still fails and stays parked: {error}", markup=False)
     return 1
 
 
-async def _build(
-    service: "Service[Any]", name: str, *, accept_differences: bool, switch: bool
-) -> int:
-    console = Console()
-    with _progress(console) as tell:
-        async with _rebuild(service, name, tell) as rebuild:
-            differences = await rebuild.build()
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """What is to be built, and what then."""
+
+    names: Sequence[str]
+    accept_differences: bool = False
+    switch: bool = True
+    anew: bool = False
+
+
+async def _build(service: "Service[Any]", chosen: _Build) -> int:
+    console, named = Console(), " ".join(chosen.names)
+    with _progress(console) as progress:
+        async with _rebuild(service, chosen.names, progress) as rebuild:
+            differences = await rebuild.build(anew=chosen.anew)
             same = all(table.same for table in differences)
-            switched = switch and (same or accept_differences)
+            switched = chosen.switch and (same or chosen.accept_differences)
             if switched:
                 await rebuild.switch()
     _show(console, differences)
     if switched:
-        console.print(f"{name} is switched; `rebuild back {name}` undoes it")
+        console.print(f"{named} switched; `rebuild back {named}` undoes it")
     elif not same:
-        console.print(f"the rows differ; `rebuild switch {name}` makes the new ones live")
-    return 0 if switched or not switch else 1
+        console.print(f"the rows differ; `rebuild switch {named}` makes the new ones live")
+    return 0 if switched or not chosen.switch else 1
 
 
 async def _with_rebuild(
-    service: "Service[Any]", name: str, do: Callable[[Rebuild[Any]], Coroutine[Any, Any, None]]
+    service: "Service[Any]",
+    names: Sequence[str],
+    do: Callable[[Rebuild], Coroutine[Any, Any, None]],
 ) -> int:
-    with _progress(Console()) as tell:
-        async with _rebuild(service, name, tell) as rebuild:
+    with _progress(Console()) as progress:
+        async with _rebuild(service, names, progress) as rebuild:
             await do(rebuild)
     return 0
 
@@ -170,19 +182,15 @@ async def _unpark(
 
 
 @asynccontextmanager
-async def _rebuild(service: "Service[Any]", name: str, tell: Tell) -> AsyncIterator[Rebuild[Any]]:
+async def _rebuild(
+    service: "Service[Any]", names: Sequence[str], progress: Progress
+) -> AsyncIterator[Rebuild]:
     settings = service.read_settings()
-    projection = _projection(service, settings, name)
+    models = [_projection(service, settings, name) for name in dict.fromkeys(names)]
+    schemas = Schemas(service.name, application_role(service.name))
     async with _owner_pool(service, settings) as pool:
-        yield Rebuild(
-            pool,
-            projection,
-            Schemas(service.name, application_role(service.name)),
-            service=service.name,
-            bootstrap=settings.kafka_bootstrap_servers,
-            prefix=settings.topic_prefix,
-            tell=tell,
-        )
+        with translated(OSError):
+            yield Rebuild(pool, models, schemas, service=spelled(service.name), progress=progress)
 
 
 @asynccontextmanager
@@ -214,7 +222,7 @@ def _projection(service: "Service[Any]", settings: ServiceSettings, name: str) -
 def _progress(console: Console) -> Any:
     """A bar for what has an end, a line for what has none."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+    with Bars(*columns, TimeElapsedColumn(), console=console) as progress:
         bars: dict[str, Any] = {}
 
         def tell(what: str, done: int, total: int) -> None:
@@ -231,5 +239,5 @@ def _show(console: Console, differences: Sequence[TableDiff]) -> None:
         table.add_row(one.table, str(one.rows), str(one.only_live), str(one.only_next))
     console.print(table)
     for one in differences:
-        for edition, row in one.samples:
-            console.print(f"{one.table}, only {edition}: {row}", markup=False)
+        for version, row in one.samples:
+            console.print(f"{one.table}, only {version}: {row}", markup=False)

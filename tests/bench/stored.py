@@ -90,20 +90,17 @@ def rebuild(bench: Bench) -> Iterator[Measured]:
     )
     bench.tell("reading the bare log")
     limit = asyncio.run(read(installation))
-    total = 0.0
-    for model in MODELS:
-        bench.tell(f"rebuilding {model} from {events:,} events")
-        began = time.monotonic()
-        installation.run("services.ingest", "rebuild", "build", model, "--no-switch")
-        took = time.monotonic() - began
-        total += took
-        yield Measured(
-            f"rebuild {model} from {events:,} events vs reading them bare",
-            (events / took,),
-            (limit,),
-            note=f"{took:.0f} s",
-        )
-    yield Measured("rebuild of the dashboard, one after the other", (total,), unit="s")
+    bench.tell(f"rebuilding {', '.join(MODELS)} from {events:,} events")
+    began = time.monotonic()
+    installation.run("services.ingest", "rebuild", "build", *MODELS, "--no-switch")
+    took = time.monotonic() - began
+    yield Measured(
+        f"rebuild of the dashboard from {events:,} events vs reading them bare",
+        (events / took,),
+        (limit,),
+        note="three read models in one pass, indexed and compared",
+    )
+    yield Measured("rebuild of the dashboard", (took,), unit="s")
 
 
 async def read(installation: Installation) -> float:
