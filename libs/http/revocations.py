@@ -1,36 +1,28 @@
-"""Which sessions are over: heard from Kafka, remembered until no token of theirs can live.
-
-Longer than most: what is known, how it is heard, and how sure one can be of it belong together.
-"""
+"""Which sessions are over: loaded from the service's own database, remembered in this process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final, TypeAlias
 
-import msgspec
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
 from prometheus_client import Gauge
 
 from libs.clock import Clock, utc_now
 from libs.http.health import CheckResult
-from libs.messaging.reader import is_dead
-from libs.messaging.wire import Unreadable, decode
-from libs.settings import ServiceSettings
+from libs.http.revoked_sessions import FROM_START, Loaded
+from libs.postgres.doorbell import REVOKED as RUNG
+from libs.postgres.doorbell import Doorbell
 
 MARGIN: Final = timedelta(minutes=5)
-"""Clocks differ, and a pass may be signed by somebody who has not yet heard."""
+"""Clocks differ, and a pass may be signed by a process that does not know of it yet."""
 
-BLIND_AFTER: Final = timedelta(seconds=20)
-LOOK_SECONDS: Final = 2.0
-TICK_SECONDS: Final = 1.0
-RETRY_SECONDS: Final = 1.0
-REQUEST_MS: Final = 10_000
-CLOSE_SECONDS: Final = 5.0
+BLIND_AFTER: Final = timedelta(seconds=30)
+IDLE_SECONDS = 10.0
+"""How often is loaded without a ring, which also shows how level the worker is."""
+PAUSE_SECONDS: Final = 0.02
+RETRY_SECONDS = 1.0
 FIRST_SECONDS: Final = 5.0
 
 BLIND: Final = Gauge(
@@ -44,51 +36,28 @@ REVOKED: Final = Gauge(
     multiprocess_mode="livemax",
 )
 
+Load: TypeAlias = Callable[[str], Awaitable[Loaded]]
+"""Compare `revoked_sessions.load`."""
+
 log = structlog.get_logger("revocations")
-
-
-class Died(Exception):
-    """The consumer does nothing any more; a new one will."""
-
-
-AWAY: Final = (KafkaError, OSError, TimeoutError, Died)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Heard:
-    """Where revocations are told: the topic, the event's type, and its field with the session."""
-
-    bootstrap: str
-    topic: str
-    event: str
-    field: str
-
-
-def revocations_of(
-    settings: ServiceSettings, *, category: str, event: type, longest: timedelta
-) -> "Revocations":
-    """What a service remembers of the `event`s of a category, whose `session_id` is over then."""
-    heard = Heard(
-        bootstrap=settings.kafka_bootstrap_servers,
-        topic=f"{settings.topic_prefix}.{category}",
-        event=event.__name__,
-        field="session_id",
-    )
-    return Revocations(heard, longest=longest)
 
 
 class Revocations:
     """Remembers revoked sessions for `longest`, the longest life of any token, and some minutes.
 
-    While Kafka is away it keeps what it knows, forgets what can be forgotten, and says that it may
-    miss some: `blind_since`.
+    While the database is away, or the worker that writes the table is not level, it keeps what it
+    knows, forgets what can be forgotten, and says that it may miss some: `blind_since`.
     """
 
-    def __init__(self, heard: Heard, *, longest: timedelta, clock: Clock = utc_now) -> None:
-        self._heard = heard
-        self._kept = longest + MARGIN
+    def __init__(
+        self, load: Load, doorbell: Doorbell, *, longest: timedelta, clock: Clock = utc_now
+    ) -> None:
+        self._load = load
+        self._doorbell = doorbell
+        self.kept = longest + MARGIN
         self._clock = clock
         self._until: dict[str, datetime] = {}
+        self._seen = FROM_START
         self._level_at = clock()
         self._level = asyncio.Event()
         self._trouble = ""
@@ -98,8 +67,8 @@ class Revocations:
         return session in self._until
 
     def remember(self, session: str, revoked_at: datetime) -> None:
-        """Refuse the session from now on. For whoever revokes it, ahead of Kafka; may repeat."""
-        until = revoked_at + self._kept
+        """Refuse the session from now on; may repeat."""
+        until = revoked_at + self.kept
         if session and until > self._clock():
             self._until[session] = max(until, self._until.get(session, until))
 
@@ -107,13 +76,13 @@ class Revocations:
     def blind_since(self) -> datetime | None:
         """Since when revocations may be missing here, or None while all are known.
 
-        Before the topic was read for the first time: since the start.
+        Before the table was level for the first time: since the start.
         """
         known = self._level.is_set() and self._clock() - self._level_at <= BLIND_AFTER
         return None if known else self._level_at
 
     async def known_within(self, seconds: float) -> bool:
-        """Wait until the topic was read to its end for the first time; whether it was, in time.
+        """Wait until the table was level for the first time; whether it was, in time.
 
         A process that has just started should ask before it serves: until then it would believe
         tokens that were revoked while it was down.
@@ -128,98 +97,38 @@ class Revocations:
         blind = self.blind_since
         return CheckResult(True, f"blind since {blind:%H:%M:%S} UTC" if blind else "")
 
-    async def follow(self, stop: asyncio.Event) -> None:
-        """Listen until `stop`, whatever becomes of Kafka."""
-        listening = asyncio.ensure_future(self._listen_on())
-        try:
-            while not stop.is_set():
-                self._tick()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(TICK_SECONDS):
-                        await stop.wait()
-        finally:
-            listening.cancel()
-            await asyncio.wait([listening])
-
-    async def _listen_on(self) -> None:
-        while True:
-            try:
-                await self._listen()
-            except AWAY as error:
-                self._complain(type(error).__name__)
-            except asyncio.CancelledError as error:
-                # aiokafka cancels its own futures when a connection goes, and whoever awaits them.
-                if (me := asyncio.current_task()) is None or me.cancelling():
-                    raise
-                self._complain(type(error).__name__)
-            except Exception:
-                # Whatever it was: a service that stops listening for good would be worse.
-                log.exception("revocations not heard")
-            await asyncio.sleep(RETRY_SECONDS)
-
-    async def _listen(self) -> None:
-        """Read all that still matters, then what comes. Raises what aiokafka raises, and Died."""
-        async with _consumer(self._heard) as consumer:
-            await self._rewind(consumer)
+    async def follow(self) -> None:
+        """Load what is new until cancelled, whatever becomes of the database."""
+        with self._doorbell.subscribe(RUNG) as rung:
             while True:
-                asked_at, ends = self._clock(), await _ends(consumer)
-                await self._read_up_to(consumer, ends)
-                self._level_at = asked_at
-                self._level.set()
-                self._complain("")
-                await self._read_for(consumer, LOOK_SECONDS)
+                try:
+                    self._take(await self._load(self._seen))
+                    self._complain("")
+                except Exception as error:  # noqa: BLE001 -- to stop for good would be worse
+                    # Another database may answer next, whose transactions have other numbers.
+                    self._seen = FROM_START
+                    self._complain(type(error).__name__)
+                self._tidy()
+                await asyncio.sleep(PAUSE_SECONDS)
+                await rung.wait(RETRY_SECONDS if self._trouble else IDLE_SECONDS)
+
+    def _take(self, loaded: Loaded) -> None:
+        for session, revoked_at in loaded.sessions.items():
+            self.remember(session, revoked_at)
+        self._seen = loaded.seen
+        level_at = self._clock() - loaded.age
+        if loaded.age <= BLIND_AFTER:
+            self._level.set()
+        if self._level.is_set():
+            self._level_at = max(self._level_at, level_at)
 
     def _complain(self, trouble: str) -> None:
-        """Say what is wrong, once."""
+        """Log what is wrong, once."""
         if trouble and trouble != self._trouble:
-            log.warning("revocations not heard", error=trouble)
+            log.warning("revocations not loaded", error=trouble)
         self._trouble = trouble
 
-    async def _rewind(self, consumer: AIOKafkaConsumer) -> None:
-        """Go to the first record whose session's tokens may live."""
-        # The ends first: what comes between the two questions must not be skipped.
-        ends = await _ends(consumer)
-        since = int((self._clock() - self._kept).timestamp() * 1000)
-        starts = await consumer.offsets_for_times(dict.fromkeys(ends, since))
-        for tp, end in ends.items():
-            consumer.seek(tp, starts[tp].offset if starts[tp] else end)
-
-    async def _read_up_to(
-        self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
-    ) -> None:
-        for tp, end in ends.items():
-            while await _position(consumer, tp) < end:
-                if not await self._poll(consumer, REQUEST_MS / 1000):
-                    raise Died
-
-    async def _read_for(self, consumer: AIOKafkaConsumer, seconds: float) -> None:
-        now = asyncio.get_running_loop().time
-        until = now() + seconds
-        while (left := until - now()) > 0:
-            await self._poll(consumer, left)
-
-    async def _poll(self, consumer: AIOKafkaConsumer, seconds: float) -> bool:
-        """Take what comes first within so many seconds; whether anything did."""
-        batches = await consumer.getmany(timeout_ms=int(seconds * 1000))
-        for records in batches.values():
-            self._take(records)
-        if is_dead(consumer):
-            raise Died
-        return bool(batches)
-
-    def _take(self, records: Iterable[ConsumerRecord]) -> None:
-        for record in records:
-            try:
-                told = _told(record, self._heard)
-            except (Unreadable, msgspec.MsgspecError, ValueError) as error:
-                # It stays in the topic for people to look at; nobody's revocation waits for it.
-                where = f"{record.partition}:{record.offset}"
-                log.error("unreadable record skipped", at=where, error=type(error).__name__)
-                continue
-            if told is not None:
-                self.remember(*told)
-
-    def _tick(self) -> None:
+    def _tidy(self) -> None:
         now = self._clock()
         over = [session for session, until in self._until.items() if until <= now]
         for session in over:
@@ -231,78 +140,13 @@ class Revocations:
 
 @asynccontextmanager
 async def following(revocations: Revocations) -> AsyncIterator[None]:
-    """Listen meanwhile. Entered once what was revoked before is known, or after `FIRST_SECONDS`:
-    a service that Kafka keeps waiting still serves, and says that it is blind.
+    """Load meanwhile. Entered once what was revoked before is known, or after `FIRST_SECONDS`:
+    a service whose worker is not level still serves, and says that it is blind.
     """
-    stop = asyncio.Event()
-    listening = asyncio.create_task(revocations.follow(stop))
+    task = asyncio.create_task(revocations.follow(), name="revocations")
     try:
         await revocations.known_within(FIRST_SECONDS)
         yield
     finally:
-        stop.set()
-        await listening
-
-
-@asynccontextmanager
-async def _consumer(heard: Heard) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer without a group, which reads from the beginning whatever it cannot find."""
-    consumer = AIOKafkaConsumer(
-        heard.topic,
-        bootstrap_servers=heard.bootstrap,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        request_timeout_ms=REQUEST_MS,
-    )
-    try:
-        await consumer.start()
-        yield consumer
-    finally:
-        await _close(consumer)
-
-
-async def _close(consumer: AIOKafkaConsumer) -> None:
-    if not await _ends_well(consumer.stop()):
-        # Whatever it died of, it says it again, and then leaves open what it had open.
-        for part in filter(None, (consumer._fetcher, consumer._client)):
-            await _ends_well(part.close())
-
-
-async def _ends_well(closing: Coroutine[Any, Any, None]) -> bool:
-    """Whether it ends in time and without a word; as a task of its own, so that nothing it raises
-    is taken for ours, not even a CancelledError."""
-    task = asyncio.ensure_future(closing)
-    await asyncio.wait([task], timeout=CLOSE_SECONDS)
-    if not task.done():
         task.cancel()
-        return False
-    return not task.cancelled() and task.exception() is None
-
-
-async def _ends(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-    """Where the topic ends now; a topic that is gone has no end, and tells nobody anything."""
-    async with asyncio.timeout(REQUEST_MS / 1000):
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(list(consumer.assignment()))
-    if not ends:
-        raise Died
-    return ends
-
-
-async def _position(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int:
-    async with asyncio.timeout(REQUEST_MS / 1000):
-        return int(await consumer.position(tp))
-
-
-def _told(record: ConsumerRecord, heard: Heard) -> tuple[str, datetime] | None:
-    """The session that a record says is over, and since when; None if it says something else.
-
-    Raises Unreadable, or what msgspec raises.
-    """
-    kind = next((value for name, value in record.headers if name == "ce_type"), None) or b""
-    if kind.rpartition(b".")[2] != heard.event.encode():
-        return None
-    recorded = decode(record).recorded
-    session = msgspec.json.decode(recorded.data, type=dict[str, Any]).get(heard.field)
-    if not isinstance(session, str):
-        raise Unreadable("no session in it")
-    return session, recorded.recorded_at
+        await asyncio.wait([task])

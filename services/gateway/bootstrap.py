@@ -13,7 +13,7 @@ import structlog
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from contracts.gateway import EVENTS, SESSIONS, GatewayEvent, KeyId, SessionRevoked
+from contracts.gateway import EVENTS, GatewayEvent, KeyId
 from libs.clock import utc_now
 from libs.errors import Refused
 from libs.eventsourcing.codec import Codec
@@ -24,8 +24,8 @@ from libs.http.auth import TokenVerifier
 from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check
 from libs.http.problems import discreet_detail_shape
-from libs.http.revocations import Revocations, following, revocations_of
-from libs.postgres.doorbell import APPENDED, open_doorbell
+from libs.http.revocations import MARGIN, Revocations, following
+from libs.postgres.doorbell import APPENDED, REVOKED, Doorbell, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.projections.projection import Projection
@@ -34,7 +34,7 @@ from libs.security.sealing import derive_key
 from libs.security.tokens import ACCESS, KeyRing
 from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
-from services.gateway.adapters import key_uses
+from services.gateway.adapters import key_uses, revoked_sessions
 from services.gateway.adapters.access_tokens import AUDIENCE, AccessTokens
 from services.gateway.adapters.answers import Answers
 from services.gateway.adapters.breaker import Breaker
@@ -113,7 +113,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry | None = None) -> A
         await _ensure_client_key(settings, store)
         upstreams = await stack.enter_async_context(open_upstreams(settings))
         bot = await stack.enter_async_context(open_telegram(settings))
-        deps = make_deps(settings, telemetry, pool, store, upstreams, bot=bot)
+        deps = make_deps(settings, telemetry, pool, store, upstreams, bot=bot, doorbell=doorbell)
         stack.push_async_callback(deps.key_uses.close)
         stack.callback(deps.identity.passwords.close)
         yield deps
@@ -148,12 +148,17 @@ def make_deps(
     upstreams: Mapping[str, Upstream],
     *,
     bot: Bot | None = None,
+    doorbell: Doorbell | None = None,
 ) -> Deps:
-    """What follows from the settings and from what was opened."""
+    """What follows from the settings and from what was opened.
+
+    Without a `doorbell` other processes are not rung.
+    """
     if settings.profile == "test":
         log.warning("profile test: no rate limits, and a phone whose code everybody knows")
-    revocations = make_revocations(settings)
-    identity = make_identity(settings, pool, store, revocations)
+    doorbell = doorbell or Doorbell(settings.database_url.get_secret_value(), SERVICE)
+    revocations = make_revocations(settings, pool, doorbell)
+    identity = make_identity(settings, pool, store, revocations, doorbell)
     bot_token = settings.telegram_token
     signing_keys = KeyRing.from_pem(settings.signing_key.get_secret_value())
     storage = settings.rate_limit_storage
@@ -202,16 +207,27 @@ def make_deps(
     )
 
 
-def make_revocations(settings: Settings) -> Revocations:
+def make_revocations(settings: Settings, pool: Pool, doorbell: Doorbell) -> Revocations:
     """What remembers the sessions that are over, for as long as a token of theirs may live."""
     longest = max(settings.access_lifetimes.values())
-    return revocations_of(settings, category=SESSIONS, event=SessionRevoked, longest=longest)
+    load = partial(revoked_sessions.load, pool, longest + MARGIN)
+    return Revocations(load, doorbell, longest=longest)
 
 
 def make_identity(
-    settings: Settings, pool: Pool, store: EventStore[GatewayEvent], revocations: Revocations
+    settings: Settings,
+    pool: Pool,
+    store: EventStore[GatewayEvent],
+    revocations: Revocations,
+    doorbell: Doorbell,
 ) -> Identity:
     """What accounts and sessions work with. Close its `passwords`."""
+
+    async def on_revoked(session_id: str, revoked_at: datetime) -> None:
+        revocations.remember(session_id, revoked_at)
+        await revoked_sessions.add(pool, session_id, revoked_at, kept=revocations.kept)
+        doorbell.ring(REVOKED)
+
     return Identity(
         store=store,
         pool=pool,
@@ -220,7 +236,7 @@ def make_identity(
         refresh_key=derive_key(settings.refresh_key.get_secret_value(), "refresh"),
         term_of=settings.term_of,
         turns=Turns(pool),
-        revoked=revocations.remember,
+        on_revoked=on_revoked,
         clock=utc_now,
     )
 

@@ -17,15 +17,17 @@ from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.http import app as http
+from libs.http import revoked_sessions
 from libs.http.auth import TokenVerifier
 from libs.http.body_timeout import BodyTimeout
 from libs.http.client import open_client
 from libs.http.health import Check
 from libs.http.problems import detail_shape
-from libs.http.revocations import following, revocations_of
+from libs.http.revocations import Revocations, following
 from libs.postgres.doorbell import APPENDED, open_doorbell
 from libs.postgres.pool import SYSTEM, open_pool
 from libs.postgres.rls import application_role
+from libs.process.lifecycle import Task
 from libs.projections.consistency import Consistency
 from libs.projections.projection import Projection
 from libs.security.tokens import LONGEST_PASS
@@ -87,8 +89,8 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
         log = PostgresLog(logging, on_append=partial(doorbell.ring, APPENDED))
         stack.push_async_callback(log.close)
         session = await stack.enter_async_context(open_client())
-        revocations = revocations_of(
-            settings, category=SESSIONS, event=SessionRevoked, longest=LONGEST_PASS
+        revocations = Revocations(
+            partial(revoked_sessions.load, logging), doorbell, longest=LONGEST_PASS
         )
         yield Deps(
             settings=settings,
@@ -200,6 +202,17 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
     )
     app.state.live = Live(deps)
     return app
+
+
+@asynccontextmanager
+async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence[Task]]:
+    """What the worker does beside relay and projections: it keeps revoked sessions."""
+    from libs.messaging.revocation_feed import open_revocation_feed
+
+    async with open_revocation_feed(
+        settings, SERVICE, category=SESSIONS, event=SessionRevoked, longest=LONGEST_PASS
+    ):
+        yield ()
 
 
 async def _standing(consistency: Consistency) -> object:

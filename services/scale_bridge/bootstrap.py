@@ -18,11 +18,12 @@ from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.http import app as http
+from libs.http import revoked_sessions
 from libs.http.auth import TokenVerifier
 from libs.http.body_timeout import BodyTimeout
 from libs.http.client import open_client
 from libs.http.health import Check, CheckResult
-from libs.http.revocations import following, revocations_of
+from libs.http.revocations import Revocations, following
 from libs.messaging.reaction import Reaction
 from libs.postgres.doorbell import APPENDED, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
@@ -107,8 +108,11 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
         )
         stack.push_async_callback(reading.close)
         session = await stack.enter_async_context(open_client())
-        revocations = revocations_of(
-            settings, category=SESSIONS, event=SessionRevoked, longest=LONGEST_PASS
+        doorbell = await stack.enter_async_context(
+            open_doorbell(settings.database_url.get_secret_value(), SERVICE)
+        )
+        revocations = Revocations(
+            partial(revoked_sessions.load, desk.pool), doorbell, longest=LONGEST_PASS
         )
         ends = Ends(desk.store)
         stack.push_async_callback(ends.close)
@@ -229,7 +233,12 @@ async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence
 
     The bridge, which takes work if it is embedded; schedules and healing.
     """
+    from libs.messaging.revocation_feed import open_revocation_feed
+
     async with (
+        open_revocation_feed(
+            settings, SERVICE, category=SESSIONS, event=SessionRevoked, longest=LONGEST_PASS
+        ),
         open_executor(settings) as executor,
         open_desk(settings, size=LOOKING_CONNECTIONS) as desk,
     ):

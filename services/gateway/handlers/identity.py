@@ -1,6 +1,6 @@
 """What the commands about accounts and sessions work with, and an account read from the log."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
@@ -23,19 +23,19 @@ from services.gateway.domain.session import Term
 NOBODY: Final = AccountId(UUID(int=0))
 """The id of no account: it is read where there is none, so that the work is the same."""
 TermOf: TypeAlias = Callable[[Place, str], Term]
-Revoked: TypeAlias = Callable[[str, datetime], None]
-"""Told of a session that is over since some moment."""
+OnRevoked: TypeAlias = Callable[[str, datetime], Awaitable[None]]
+"""Called with a session and since when it is over. Raises Unavailable; safe to repeat."""
 
 
-def nobody_told(_: str, __: datetime) -> None:
-    """Whoever wants to know of revoked sessions hears of them over Kafka."""
+async def announce_nowhere(_: str, __: datetime) -> None:
+    """Processes find revoked sessions in the read model, once they stand there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
     """`pool` is in system scope. `term_of` says how long a session of a role in a place lasts.
 
-    `revoked` is told at once of every session that is revoked here, ahead of Kafka.
+    `on_revoked` is called for every session that is revoked here, before that is answered.
     """
 
     store: EventStore[GatewayEvent]
@@ -45,7 +45,7 @@ class Identity:
     refresh_key: bytes
     term_of: TermOf
     turns: Turns
-    revoked: Revoked = nobody_told
+    on_revoked: OnRevoked = announce_nowhere
     clock: Clock = utc_now
 
 

@@ -127,7 +127,7 @@ async def refresh(
     cause = _by(str(session.account_id))
     done = await execute(identity.store, SESSION, session_id, command, cause=cause)
     if any(isinstance(event, SessionRevoked) for event in done.events):
-        identity.revoked(str(session_id), now)
+        await identity.on_revoked(str(session_id), now)
         raise SessionOver
     after = await _load(identity, session_id)
     if after.is_over(now):
@@ -156,7 +156,7 @@ async def revoke(
     """
     command = RevokeSession(account_id=account_id, reason=reason, now=identity.clock())
     await execute(identity.store, SESSION, session_id, command, cause=_by(actor))
-    identity.revoked(str(session_id), command.now)
+    await identity.on_revoked(str(session_id), command.now)
 
 
 async def revoke_all(

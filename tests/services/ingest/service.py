@@ -13,7 +13,8 @@ from httpx import AsyncClient
 
 from contracts.ingest import ScanId, ScanRecorded
 from libs.eventsourcing.postgres import PostgresLog
-from libs.http.revocations import Heard, Revocations
+from libs.http import revoked_sessions
+from libs.http.revocations import Revocations
 from libs.postgres.doorbell import PROJECTED, Doorbell
 from libs.postgres.pool import Pool
 from libs.process.lifecycle import serve
@@ -126,9 +127,9 @@ async def open_service(
     store: Store, pool: Pool, reading: Pool, clock: Clock, read_models: ReadModels
 ) -> AsyncIterator[Service]:
     """The whole API with a client for every kind of caller."""
-    feed = Heard(bootstrap="unused", topic="unused", event="unused", field="unused")
-    revocations = Revocations(feed, longest=timedelta(minutes=15), clock=clock)
     doorbell = Doorbell("postgresql://nowhere", "ingest")
+    load = partial(revoked_sessions.load, pool)
+    revocations = Revocations(load, doorbell, longest=timedelta(minutes=15), clock=clock)
     read_models.on_commit = partial(doorbell.ring, PROJECTED)
     deps = Deps(
         settings=SETTINGS,

@@ -141,7 +141,11 @@ async def test_a_token_that_is_not_ours_is_refused(people: People) -> None:
 
 async def test_the_end_of_a_session_is_reported_at_once(people: People, clock: Clock) -> None:
     reported: list[tuple[str, datetime]] = []
-    people = people.using(revoked=lambda session, at: reported.append((session, at)))
+
+    async def report(session: str, at: datetime) -> None:
+        reported.append((session, at))
+
+    people = people.using(on_revoked=report)
     await people.open()
     revoked, reused, going_on = [await people.enter() for _ in range(3)]
     for _ in range(2):

@@ -1,0 +1,256 @@
+"""Writes revoked sessions from Kafka into a service's table, where its API processes find them.
+
+It reads every record that still matters anew after each start: what is written twice changes
+nothing, and no position can be wrong. So it is no reaction with an inbox: a record that cannot be
+read holds nothing up, and how level the table is can be said.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from libs.clock import Clock, utc_now
+from libs.errors import Unavailable
+from libs.http import revoked_sessions
+from libs.http.revocations import MARGIN
+from libs.messaging.reader import is_dead
+from libs.messaging.wire import Unreadable, decode
+from libs.postgres.doorbell import REVOKED, Doorbell, open_doorbell
+from libs.postgres.pool import SYSTEM, Pool, open_pool
+from libs.postgres.rls import application_role
+from libs.settings import ServiceSettings
+
+LEVEL_SECONDS = 10.0
+"""How often is asked where the topic ends, and written down that the table is level with that."""
+RETRY_SECONDS = 1.0
+REQUEST_MS = 10_000
+CLOSE_SECONDS: Final = 5.0
+
+log = structlog.get_logger("revocations")
+
+
+class Died(Exception):
+    """The consumer does nothing any more; a new one will."""
+
+
+AWAY: Final = (KafkaError, OSError, TimeoutError, Died, Unavailable)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RevocationTopic:
+    """Where revocations are published: the topic, the event's type, its field with the session."""
+
+    bootstrap: str
+    topic: str
+    event: str
+    field: str
+
+
+class RevocationFeed:
+    """Any number may run at once. `longest` is the longest life of a token of the service."""
+
+    def __init__(
+        self,
+        topic: RevocationTopic,
+        pool: Pool,
+        doorbell: Doorbell,
+        *,
+        longest: timedelta,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._topic = topic
+        self._pool = pool
+        self._doorbell = doorbell
+        self._kept = longest + MARGIN
+        self._clock = clock
+        self._trouble = ""
+
+    async def run(self) -> None:
+        """Read until cancelled, whatever becomes of Kafka and the database."""
+        while True:
+            try:
+                await self._read()
+            except AWAY as error:
+                self._complain(type(error).__name__)
+            except asyncio.CancelledError as error:
+                # aiokafka cancels its own futures when a connection goes, and those who await them.
+                if (me := asyncio.current_task()) is None or me.cancelling():
+                    raise
+                self._complain(type(error).__name__)
+            except Exception:
+                # Whatever it was: a service that stops reading for good would be worse.
+                log.exception("revocations not read")
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _read(self) -> None:
+        """Read all that still matters, then what comes. Raises what aiokafka raises, and Died."""
+        time = asyncio.get_running_loop().time
+        async with _consumer(self._topic) as consumer:
+            asked_at, ends = time(), await self._rewind(consumer)
+            while True:
+                await self._read_up_to(consumer, ends)
+                await revoked_sessions.set_level(self._pool, timedelta(seconds=time() - asked_at))
+                self._complain("")
+                await self._read_for(consumer, LEVEL_SECONDS)
+                await revoked_sessions.forget(self._pool)
+                asked_at, ends = time(), await _ends(consumer)
+
+    def _complain(self, trouble: str) -> None:
+        """Log what is wrong, once."""
+        if trouble and trouble != self._trouble:
+            log.warning("revocations not read", error=trouble)
+        self._trouble = trouble
+
+    async def _rewind(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+        """Go to the first record whose session's tokens may live; where the topic ends."""
+        consumer.pause(*consumer.assignment())
+        # The ends first: what comes between the two questions must not be skipped.
+        ends = await _ends(consumer)
+        since = int((self._clock() - self._kept).timestamp() * 1000)
+        starts = await consumer.offsets_for_times(dict.fromkeys(ends, since))
+        for tp, end in ends.items():
+            consumer.seek(tp, starts[tp].offset if starts[tp] else end)
+        consumer.resume(*ends)
+        return ends
+
+    async def _read_up_to(
+        self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
+    ) -> None:
+        for tp, end in ends.items():
+            while await _position(consumer, tp) < end:
+                if not await self._poll(consumer, REQUEST_MS / 1000):
+                    raise Died
+
+    async def _read_for(self, consumer: AIOKafkaConsumer, seconds: float) -> None:
+        now = asyncio.get_running_loop().time
+        until = now() + seconds
+        while (left := until - now()) > 0:
+            await self._poll(consumer, left)
+
+    async def _poll(self, consumer: AIOKafkaConsumer, seconds: float) -> bool:
+        """Store what comes first within so many seconds; whether anything came."""
+        batches = await consumer.getmany(timeout_ms=int(seconds * 1000))
+        revoked = [one for records in batches.values() for one in self._revoked(records)]
+        if await revoked_sessions.add(self._pool, revoked, kept=self._kept):
+            self._doorbell.ring(REVOKED)
+        if is_dead(consumer):
+            raise Died
+        return bool(batches)
+
+    def _revoked(self, records: Iterable[ConsumerRecord]) -> Iterator[tuple[str, datetime]]:
+        for record in records:
+            try:
+                found = _session_of(record, self._topic)
+            except (Unreadable, msgspec.MsgspecError, ValueError) as error:
+                # It stays in the topic for people to look at; no revocation waits for it.
+                where = f"{record.partition}:{record.offset}"
+                log.error("unreadable record skipped", at=where, error=type(error).__name__)
+                continue
+            if found is not None and found[1] + self._kept > self._clock():
+                yield found
+
+
+@asynccontextmanager
+async def open_revocation_feed(
+    settings: ServiceSettings, service: str, *, category: str, event: type, longest: timedelta
+) -> AsyncIterator[None]:
+    """Feed a service's table meanwhile, from the `event`s of a category, whose `session_id` is over
+    then. Raises Unavailable."""
+    topic = RevocationTopic(
+        bootstrap=settings.kafka_bootstrap_servers,
+        topic=f"{settings.topic_prefix}.{category}",
+        event=event.__name__,
+        field="session_id",
+    )
+    dsn = settings.database_url.get_secret_value()
+    async with open_doorbell(dsn, service) as doorbell:
+        pool = await open_pool(
+            dsn,
+            role=application_role(service),
+            schema=service,
+            size=1,
+            application_name=f"{service} revocations",
+            tenant_scope=SYSTEM,
+        )
+        feed = RevocationFeed(topic, pool, doorbell, longest=longest)
+        task = asyncio.create_task(feed.run(), name="revocations")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            await pool.close()
+
+
+@asynccontextmanager
+async def _consumer(topic: RevocationTopic) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without a group, which reads from the beginning whatever it cannot find."""
+    consumer = AIOKafkaConsumer(
+        topic.topic,
+        bootstrap_servers=topic.bootstrap,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        request_timeout_ms=REQUEST_MS,
+        # So long the broker keeps a question about an idle topic, and whatever is asked behind it.
+        fetch_max_wait_ms=1000,
+    )
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await _close(consumer)
+
+
+async def _close(consumer: AIOKafkaConsumer) -> None:
+    if not await _ends_well(consumer.stop()):
+        # Whatever it died of, it says it again, and then leaves open what it had open.
+        for part in filter(None, (consumer._fetcher, consumer._client)):
+            await _ends_well(part.close())
+
+
+async def _ends_well(closing: Coroutine[Any, Any, None]) -> bool:
+    """Whether it ends in time and without a word; as a task of its own, so that nothing it raises
+    is taken for ours, not even a CancelledError."""
+    task = asyncio.ensure_future(closing)
+    await asyncio.wait([task], timeout=CLOSE_SECONDS)
+    if not task.done():
+        task.cancel()
+        return False
+    return not task.cancelled() and task.exception() is None
+
+
+async def _ends(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+    """Where the topic ends now; a topic that is gone has no end, and nothing to read."""
+    async with asyncio.timeout(REQUEST_MS / 1000):
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(list(consumer.assignment()))
+    if not ends:
+        raise Died
+    return ends
+
+
+async def _position(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int:
+    async with asyncio.timeout(REQUEST_MS / 1000):
+        return int(await consumer.position(tp))
+
+
+def _session_of(record: ConsumerRecord, topic: RevocationTopic) -> tuple[str, datetime] | None:
+    """The session that a record says is over, and since when; None if it says something else.
+
+    Raises Unreadable, or what msgspec raises.
+    """
+    kind = next((value for name, value in record.headers if name == "ce_type"), None) or b""
+    if kind.rpartition(b".")[2] != topic.event.encode():
+        return None
+    recorded = decode(record).recorded
+    session = msgspec.json.decode(recorded.data, type=dict[str, Any]).get(topic.field)
+    if not isinstance(session, str) or not session:
+        raise Unreadable("no session in it")
+    return session, recorded.recorded_at
