@@ -85,8 +85,14 @@ def read_lock(lock: Path) -> dict[str, str]:
 
 def mismatches(jars: dict[str, Path], locked: dict[str, str]) -> list[str]:
     """The names that are missing, not locked, or of another content; sorted."""
-    found = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in jars.items()}
+    found = {name: _digest(path) for name, path in jars.items()}
     return sorted(dict(found.items() ^ locked.items()))
+
+
+def _digest(path: Path) -> str:
+    """Read piece by piece: whole jars would leave the supervisor larger for ever."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_lock(tell: Tell) -> None:

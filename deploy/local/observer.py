@@ -13,15 +13,23 @@ from deploy.local.services import fetch
 from deploy.local.supervisor import Slot, Supervisor
 
 EVERY_SECONDS = 1.0
-MEMORY_EVERY = 3
+# Of those turns: a program that was well is asked again, its figures are read, memory is added up.
+# What nobody watches is read for the summaries alone: all of it is computing of a platform at rest.
+WELL_EVERY = 5
+ATTENDED_EVERY, UNATTENDED_EVERY = 2, 10
+MEMORY_EVERY = 10
 
 
 class Observer:
-    """A thread that asks once a second; what it found may be read at any time."""
+    """A thread that asks once a second; what it found may be read at any time.
+
+    `attended` says that a person watches the figures change.
+    """
 
     def __init__(self, supervisor: Supervisor) -> None:
         self.figures: Mapping[str, Figures] = {}
         self.memory: Mapping[str, int] = {}
+        self.attended = False
         self._supervisor = supervisor
         self._samples: dict[str, Sample] = {}
         self._ended = threading.Event()
@@ -37,18 +45,24 @@ class Observer:
         if self._thread.is_alive():
             self._thread.join()
 
-    def look(self, *, memory: bool) -> None:
-        """One look at everything, memory only when asked: it is the dear part."""
-        self._supervisor.observe()
+    def look(self, *, well: bool = True, figures: bool = True, memory: bool = True) -> None:
+        """One look: at what is not well, and at more when asked."""
+        self._supervisor.observe(well=well)
         slots = list(self._supervisor.slots)
-        self.figures = {slot.program.name: self._figures(slot) for slot in slots}
+        if figures:
+            self.figures = {slot.program.name: self._figures(slot) for slot in slots}
         if memory:
             self.memory = memory_by_program(_processes(slots))
 
     def _run(self) -> None:
         turn = 0
         while not self._ended.wait(EVERY_SECONDS if turn else 0):
-            self.look(memory=turn % MEMORY_EVERY == 0)
+            figures = ATTENDED_EVERY if self.attended else UNATTENDED_EVERY
+            self.look(
+                well=turn % WELL_EVERY == 0,
+                figures=turn % figures == 0,
+                memory=turn % MEMORY_EVERY == 0,
+            )
             turn += 1
 
     def _figures(self, slot: Slot) -> Figures:

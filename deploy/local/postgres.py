@@ -38,6 +38,7 @@ SETTINGS: Mapping[str, str] = {
     # Nobody replicates from here: the least of the log, and no processes waiting to send it.
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
     "min_wal_size": "80MB",
     "max_wal_size": "512MB",
     "io_method": "sync",

@@ -97,13 +97,15 @@ class Supervisor:
             elif slot.state is State.WAITING and self._is_due(slot):
                 self._restart(slot)
 
-    def observe(self) -> None:
-        """Ask every running program whether it is well; each that hangs takes up to a second."""
+    def observe(self, *, well: bool = True) -> None:
+        """Ask every running program whether it is well, those that were only if `well` says so;
+        each that hangs takes up to a second."""
         for slot in self.slots:
             if slot.state is State.STARTING and slot.program.ready():
                 self._enter_if(slot, State.STARTING, State.READY)
-            elif slot.state is State.READY and not self._is_well(slot):
-                self._enter_if(slot, State.READY, State.UNREADY)
+            elif slot.state is State.READY and (well or slot.late_since is not None):
+                if not self._is_well(slot):
+                    self._enter_if(slot, State.READY, State.UNREADY)
             elif slot.state is State.UNREADY and slot.program.pulse():
                 self._enter_if(slot, State.UNREADY, State.READY)
 

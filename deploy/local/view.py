@@ -30,10 +30,11 @@ def watch(stack: Stack, console: Console, *, until: Callable[[], bool] = lambda:
     if not console.is_terminal:
         stack.watch(until=_with_summaries(stack, console, until))
         return
+    stack.observer.attended = True
     with Live(
         console=console,
         get_renderable=lambda: table(stack.supervisor.slots, stack.observer),
-        refresh_per_second=2,
+        refresh_per_second=1,
         transient=True,
     ):
         stack.watch(until=until)

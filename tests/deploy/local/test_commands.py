@@ -77,7 +77,7 @@ def test_reset_wipes_only_a_folder_of_its_own(settings: LocalSettings) -> None:
 def test_the_summary_adds_up_what_the_services_tell_and_the_table_has_a_row_for_each(
     stack: Stack,
 ) -> None:
-    stack.observer.look(memory=True)
+    stack.observer.look()
 
     line = summary(stack.supervisor.slots, stack.observer)
 
