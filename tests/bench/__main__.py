@@ -18,7 +18,18 @@ from rich.status import Status
 
 from deploy.local.settings import LocalSettings
 from libs.telemetry.logs import set_up
-from tests.bench import appends, clients, exports, kafka, logins, platform, scales, stored, whole
+from tests.bench import (
+    appends,
+    clients,
+    exports,
+    kafka,
+    logins,
+    platform,
+    projections,
+    scales,
+    stored,
+    whole,
+)
 from tests.bench.bench import Bench, Line
 from tests.bench.house import Servers
 from tests.bench.measure import QUICK, Measured, Scale, Skipped, Tell, show, write_json
@@ -33,7 +44,7 @@ LINES: Final = (
     Line(name="logins", what="logins through the gateway, and who waits for them", run=logins.run),
     Line(name="whole", what="the whole line at once", run=whole.run),
     Line(name="relay", what="from the log to Kafka", run=kafka.relay),
-    Line(name="projector", what="from Kafka into a read model", run=kafka.projector),
+    Line(name="projections", what="from the log into all read models", run=projections.run),
     Line(name="freshness", what="from accepted to visible", run=clients.freshness),
     Line(name="rebuild", what="the dashboard from the log", run=stored.rebuild),
     Line(name="exports", what="CSV and XLSX of a whole day", run=exports.run),

@@ -5,12 +5,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import (
-    AbstractAsyncContextManager,
-    ExitStack,
-    asynccontextmanager,
-    contextmanager,
-)
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -26,9 +21,9 @@ from deploy.local.server import Server
 from deploy.local.services import GATEWAY, Backends, fetch
 from deploy.local.settings import ROOT, LocalSettings
 from libs.messaging.topics import topic_name
-from libs.postgres.pool import Pool
+from libs.postgres.pool import SYSTEM, Pool, open_pool
+from libs.postgres.rls import application_role
 from libs.security.tokens import jwks
-from libs.testing.pools import system_pool
 from tests.bench import bare
 from tests.bench.generator import Target
 from tests.bench.measure import Tell
@@ -114,9 +109,20 @@ class Installation(House):
         """The processes of what runs, by the programs' names."""
         return {name: child.pid for name, child in self.running.items()}
 
-    def pool(self, size: int) -> AbstractAsyncContextManager[Pool]:
-        """Connections as the worker has them."""
-        return system_pool(self.database_url, "ingest", size=size)
+    @asynccontextmanager
+    async def pool(self, size: int, *, waits_for_disk: bool = True) -> AsyncIterator[Pool]:
+        """Connections as the relay has them, or, without waiting, the runner."""
+        pool = await open_pool(
+            self.database_url,
+            role=application_role("ingest"),
+            schema="ingest",
+            size=size,
+            application_name="ingest, in this process",
+            tenant_scope=SYSTEM,
+            waits_for_disk=waits_for_disk,
+        )
+        yield pool
+        await pool.close()
 
     def publish_keys(self) -> None:
         """Stand in for the gateway as far as ingest needs it: the key set, from a file."""

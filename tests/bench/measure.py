@@ -91,6 +91,12 @@ class Measured:
         return None if self.goal is None or ratio is None else self.goal.met(ratio)
 
 
+def reaching(name: str, ours: Sequence[float], *, limit: float, unit: str) -> Measured:
+    """As many as `limit` or more."""
+    goal = Goal(bound=1.0, at_least=True, text=f"≥ {limit:,g} {unit}")
+    return Measured(name, ours, (limit,), unit=unit, goal=goal)
+
+
 def limited(
     name: str, ours: Sequence[float], *, limit: float, unit: str, note: str = ""
 ) -> Measured:

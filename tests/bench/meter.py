@@ -1,5 +1,6 @@
 """Reads what processes use before and after a load, and what batches it was cut into."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final, TypeAlias
@@ -81,9 +82,10 @@ class Meter:
 
 
 def _family(pid: int) -> list[psutil.Process]:
+    """A process and what it started; of this one, which started everything, only itself."""
     try:
         process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
+        return [process] if pid == os.getpid() else [process, *process.children(recursive=True)]
     except psutil.Error:
         return []
 

@@ -20,7 +20,11 @@ KEYS = {"name", "ours", "reference", "unit", "ratio", "goal", "met", "note", "co
 @pytest.mark.system
 @pytest.mark.timeout(1200)
 def test_a_smoke_run_measures_every_row_of_the_lines_it_was_asked_for(tmp_path: Path) -> None:
-    told = {"QUICK": "1", "TILLSTREAM_DATA": str(tmp_path), "LINES": "appends ingest relay scales"}
+    told = {
+        "QUICK": "1",
+        "TILLSTREAM_DATA": str(tmp_path),
+        "LINES": "appends ingest whole relay projections scales",
+    }
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench"],
         cwd=ROOT,
@@ -32,7 +36,7 @@ def test_a_smoke_run_measures_every_row_of_the_lines_it_was_asked_for(tmp_path: 
 
     rows: list[dict[str, Any]] = json.loads((tmp_path / "bench.json").read_text())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(rows) == 2 + 3 + 2 + 4
+    assert len(rows) == 2 + 3 + 4 + 2 + 2 + 4
     for row in rows:
         assert set(row) == KEYS
         assert row["ours"] > 0

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
-from tests.bench.bare import VISIBLE
+from tests.bench import bare, stored
 from tests.bench.bench import Bench
 from tests.bench.costs import Cost, Usage
 from tests.bench.generator import Generator, Loaded, Target
 from tests.bench.house import BATCH, STATE, Installation, Peer, open_peer
 from tests.bench.measure import Measured, at_least, at_most
 from tests.bench.meter import Meter, counting_batches
-from tests.bench.stored import count_sql
 
 PLAIN: Final = "plain insert-and-query"
 CONNECTIONS: Final = 32
@@ -41,9 +40,9 @@ def run(bench: Bench) -> Iterator[Measured]:
         installation.start("ingest-api", "ingest-worker")
         load = _Load(feeding, asking, bench.scale.whole_seconds)
         ours = _Ours(bench, installation, load)
-        bare, plain = _Bare(bench, bared, load), _Plain(bench, peer, load)
-        lines, limits, answers = bench.interleaved(ours.sample, bare.sample, plain.sample)
-    for side, reference, goal in ((bare, limits, at_least(0.6)), (plain, answers, at_least(2))):
+        limit, plain = _Bare(bench, bared, load), _Plain(bench, peer, load)
+        lines, limits, answers = bench.interleaved(ours.sample, limit.sample, plain.sample)
+    for side, reference, goal in ((limit, limits, at_least(0.6)), (plain, answers, at_least(2))):
         yield Measured(
             f"whole line, sustained, vs {side.title}",
             lines,
@@ -51,7 +50,7 @@ def run(bench: Bench) -> Iterator[Measured]:
             goal=goal,
             note=f"at most {WINDOW} events behind; {ours.note}",
         )
-    yield _cpu(ours, bare, costs=(ours.cost, bare.cost))
+    yield _cpu(ours, limit, costs=(ours.cost, limit.cost))
     yield _cpu(ours, plain, goal=at_most(0.6), costs=(plain.cost,))
 
 
@@ -154,7 +153,7 @@ class _Ours(_Gated):
 
     def _run(self, cost: Cost) -> Loaded:
         ours = self._installation
-        return self._fed(ours.direct(BATCH), ours.direct(STATE), count_sql(ours), cost)
+        return self._fed(ours.direct(BATCH), ours.direct(STATE), stored.VISIBLE, cost)
 
     def _counting(self, cost: Cost) -> AbstractContextManager[None]:
         return counting_batches(self._installation.database_url, cost)
@@ -168,7 +167,7 @@ class _Bare(_Gated):
         self._target = installation.launch_bare()
 
     def _run(self, cost: Cost) -> Loaded:
-        return self._fed(self._target, self._target, VISIBLE, cost)
+        return self._fed(self._target, self._target, bare.VISIBLE, cost)
 
 
 class _Plain(_Side):
