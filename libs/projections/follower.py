@@ -37,6 +37,8 @@ FIRST_BACKOFF: Final = 0.1
 LAST_BACKOFF: Final = 5.0
 TIME_OUTS: Final = 2
 """So many in a row say that the read model is too slow, not the moment."""
+SMALL: Final = 8
+"""A page is small if it is less than this part of a full one."""
 SILENT_SECONDS: Final = 10
 """For so long may a worker that holds a lock say nothing: a frozen one loses it then."""
 
@@ -48,13 +50,15 @@ OnApplied: TypeAlias = Callable[[Sequence[str], Sequence[RecordedEvent], int, in
 class Polling:
     """How many events a page holds, and how long to wait when the log has nothing new.
 
-    The wait grows from `shortest` to `longest` seconds; `wake` ends it. `standby` is how long to
-    wait between two tries to follow while another worker does.
+    The wait grows from `shortest` to `longest` seconds; `wake` ends it. After a small page events
+    gather for `gather` seconds: a page costs a transaction, however few they are. `standby` is how
+    long to wait between two tries to follow while another worker does.
     """
 
     page: int = 2000
     shortest: float = 0.002
     longest: float = 0.05
+    gather: float = 0.003
     standby: float = 1.0
 
 
@@ -193,6 +197,8 @@ class Follower:
             if page.events:
                 checkpoint = await self._apply(connection, checkpoint, models, page)
                 pause = self._polling.shortest
+                if len(page.events) < self._page // SMALL:
+                    await wait(stop, self._polling.gather)
             if (
                 self._name != MAIN
                 and at.complete
