@@ -24,13 +24,10 @@ POINTS: Final = (
     "page-flushed",
     "tick-confirming",
     "tick-confirmed",
-    "batch-received",
     "batch-projecting",
-    "batch-projected",
+    "batch-advanced",
     "batch-committing",
     "batch-committed",
-    "offset-hinting",
-    "offset-hinted",
 )
 """All of them, in the order an event meets them. What ends in -ing lies before the deed."""
 

@@ -118,6 +118,7 @@ async def apply_page(
                 reach("batch-projecting")
                 # First of all: it holds the row, and tells whether the page is ours to apply.
                 moved = await checkpoints.advance(connection, checkpoint, page.cursor)
+                reach("batch-advanced")
                 if search_path:
                     await connection.execute(f"SET LOCAL search_path = {search_path}")
                 failures = {

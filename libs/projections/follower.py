@@ -33,6 +33,8 @@ log = structlog.get_logger("projections")
 FOLLOW_LOCK: Final = 0x7E1A6
 """The advisory lock of the worker that follows at a checkpoint, beside the hash of its name."""
 
+_LOCK: Final = "SELECT pg_try_advisory_lock($1, hashtext(current_schema() || ' ' || $2))"
+
 FIRST_BACKOFF: Final = 0.1
 LAST_BACKOFF: Final = 5.0
 TIME_OUTS: Final = 2
@@ -142,8 +144,7 @@ class Follower:
 
     async def _lead(self, connection: Any, stop: asyncio.Event) -> bool:
         """Follow while this worker holds the lock; whether there is nothing more to follow."""
-        query = "SELECT pg_try_advisory_lock($1, hashtext(current_schema() || ' ' || $2))"
-        while not await connection.fetchval(query, FOLLOW_LOCK, self._name):
+        while not await connection.fetchval(_LOCK, FOLLOW_LOCK, self._name):
             # Another worker follows: all is well as far as this one can tell.
             self.progress.clear()
             if await wait(stop, self._polling.standby):

@@ -107,7 +107,10 @@ class ProjectionRunner:
                 self._start(wanted, running, stop)
                 await self._changed(running, stop)
         finally:
-            await asyncio.gather(*running.values())
+            if not stop.is_set():
+                for task in running.values():
+                    task.cancel()
+            await asyncio.gather(*running.values(), return_exceptions=True)
 
     def _start(
         self,

@@ -20,20 +20,17 @@ from deploy.local import leash
 from libs import failpoints
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
-from libs.messaging import projector
-from libs.messaging.projector import Projector
 from libs.messaging.publisher import Publisher
 from libs.messaging.relay import Pace, Relay
-from libs.messaging.subscription import Source
 from libs.postgres import pool as pools
 from libs.process.lifecycle import Task, main, run_until_signal
+from libs.projections import runner
 from libs.testing.waiting import eventually
 from tests.chaos.patches import patch
 from tests.chaos.plan import NeverStruck
 from tests.libs.messaging.clients import keep_appending
 from tests.libs.messaging.lab import SERVICE, WRITER_CODEC, Ledger
 
-SESSION_MS: Final = 500
 PAGE: Final = 20
 POOL: Final = 6
 DEADLINE_SECONDS: Final = 1.0
@@ -67,7 +64,7 @@ def live(role: Role) -> None:
     for said in (1, 2):
         os.dup2(words, said)
     failpoints.arm({"TILLSTREAM_PROFILE": "test", "TILLSTREAM_FAILPOINT": role.failpoint})
-    projector.LOOK_SECONDS = 0.1  # type: ignore[misc]
+    runner.REVIEW_SECONDS = 0.1  # type: ignore[misc]
     pools.IDLE_TIMEOUT = timedelta(seconds=role.idle_seconds)
     patch(role.without)
     main(_live(role))
@@ -103,14 +100,9 @@ def _relay(role: Role, pool: Any) -> Task:
 
 
 def _projector(role: Role, pool: Any) -> Task:
-    source = Source(
-        bootstrap=role.bootstrap,
-        prefix=role.prefix,
-        group=f"{role.prefix}.{SERVICE}",
-        max_records=PAGE * 2,
-        session_timeout_ms=SESSION_MS,
-    )
-    return Projector(pool, Ledger().projection, source).run
+    polling = runner.Polling(page=role.page * 2, standby=0.05)
+    models = [Ledger().projection]
+    return runner.ProjectionRunner(pool, models, service=SERVICE, polling=polling).run
 
 
 def _clients(role: Role, pool: Any) -> Task:

@@ -11,20 +11,17 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import asyncpg
-from aiokafka import AIOKafkaConsumer
-
-from libs.eventsourcing import statements
+from libs.eventsourcing import statements, tail
 from libs.eventsourcing.rows import recorded_event
-from libs.messaging import checkpoints, consumption, sift, ticks
-from libs.messaging.consumption import Consumption
+from libs.eventsourcing.tail import Cursor
+from libs.messaging import ticks
 from libs.messaging.publisher import Lane
 from libs.messaging.relay import Relay
 from libs.messaging.tail import Difference, Page, current
 from libs.messaging.ticks import Tick
+from libs.projections import apply, checkpoints, follower
 
 ANYHOW: Final = "WHERE $1::bigint IS NOT NULL AND $2::bigint IS NOT NULL"
-LOOKUP_SECONDS: Final = 0.7
 
 
 def _replaced(text: str, old: str, new: str) -> str:
@@ -83,28 +80,42 @@ def snapshot_difference() -> None:
     Relay._next_page = next_page  # type: ignore[method-assign]
 
 
-def checkpoint_lock() -> None:
-    """Nobody waits for another's batch."""
-    checkpoints._LOCK = _replaced(  # type: ignore[misc]
-        checkpoints._LOCK, "FOR NO KEY UPDATE OF c FOR SHARE OF g", ""
-    )
+def follower_lock() -> None:
+    """Every worker believes that it alone follows the log."""
+    follower._LOCK = "SELECT $1::bigint IS NOT NULL AND $2::text IS NOT NULL"  # type: ignore[misc]
 
 
 def checkpoint_compare() -> None:
-    """The checkpoint is moved from wherever it stands."""
-    checkpoints._MOVE = _replaced(  # type: ignore[misc]
-        checkpoints._MOVE, "AND c.next_offset = moved.old_offset", ""
+    """The checkpoint is moved from wherever it is."""
+    checkpoints._ADVANCE = _replaced(  # type: ignore[misc]
+        checkpoints._ADVANCE, "AND batch = $2", "AND $2::bigint IS NOT NULL"
     )
 
 
-def chain() -> None:
-    """What is missing before a record is not asked."""
-    sift._missing = lambda *_: None
+def park_order() -> None:
+    """What comes behind a parked event of its stream is applied."""
+    apply_to = apply.apply_to
+
+    async def forgetful(*given: Any, parked: Any = frozenset(), **how: Any) -> Any:
+        return await apply_to(*given, parked=frozenset(), **how)
+
+    apply.apply_to = forgetful
 
 
-def pause_first() -> None:
-    """Records are handed out while the checkpoints are still being looked up."""
-    AIOKafkaConsumer.pause = lambda *_: None
+def log_by_position() -> None:
+    """Read models follow the log by position, as everybody tries first."""
+    query = (
+        f"SELECT {statements.COLUMNS} FROM events WHERE position > $1 ORDER BY position LIMIT 50"
+    )
+
+    async def read_page(connection: Any, cursor: Cursor, **_: Any) -> tail.Page:
+        rows = await connection.fetch(query, cursor.after_position)
+        events = [recorded_event(row) for row in rows]
+        last = events[-1].position if events else cursor.after_position
+        moment = await tail.current(connection)
+        return tail.Page(events, Cursor(published=moment, target=moment, after_position=last))
+
+    follower.read_page = read_page  # type: ignore[attr-defined]
 
 
 def event_ids() -> None:
@@ -118,30 +129,6 @@ def versions() -> None:
     """Two events of a stream may bear the same version: see SCHEMA."""
 
 
-def slow_lookup() -> None:
-    """Finding the checkpoints takes long."""
-    find = Consumption._go_to_checkpoints
-
-    async def slowly(self: Any, lanes: Any) -> None:
-        await asyncio.sleep(LOOKUP_SECONDS)
-        await find(self, lanes)
-
-    Consumption._go_to_checkpoints = slowly  # type: ignore[method-assign]
-
-
-def failing_lookup() -> None:
-    """Finding the checkpoints fails every other time."""
-    find, dice = Consumption._go_to_checkpoints, random.Random(1)
-
-    async def seldom(self: Any, lanes: Any) -> None:
-        await asyncio.sleep(LOOKUP_SECONDS / 7)
-        if dice.random() < 0.5:
-            raise asyncpg.InterfaceError("looked in vain")
-        await find(self, lanes)
-
-    Consumption._go_to_checkpoints = seldom  # type: ignore[method-assign]
-
-
 def mad_clock() -> None:
     """The clock jumps by up to a day, both ways."""
     dice = random.Random(2)
@@ -149,14 +136,14 @@ def mad_clock() -> None:
     def jumping() -> int:
         return time.time_ns() + dice.randint(-86_400, 86_400) * 10**9
 
-    consumption.time_ns = jumping  # type: ignore[attr-defined]
+    follower.time_ns = jumping  # type: ignore[attr-defined]
 
 
 _GUARANTEES: Final = (
-    *(leader_lock, tick_compare, tick_saved_first, snapshot_difference, checkpoint_lock),
-    *(checkpoint_compare, chain, pause_first, event_ids, versions),
+    *(leader_lock, tick_compare, tick_saved_first, snapshot_difference, follower_lock),
+    *(checkpoint_compare, park_order, log_by_position, event_ids, versions),
 )
-_HARDSHIPS: Final = (slow_lookup, failing_lookup, mad_clock)
+_HARDSHIPS: Final = (mad_clock,)
 PATCHES: Final[Mapping[str, Callable[[], None]]] = {
     made.__name__.replace("_", " "): made for made in (*_GUARANTEES, *_HARDSHIPS)
 }

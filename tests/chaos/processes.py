@@ -3,7 +3,6 @@
 And transactions whose steps come in every order.
 """
 
-import asyncio
 import itertools
 import random
 from collections import Counter
@@ -11,13 +10,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from libs.messaging.reader import ends_of, open_reader
 from libs.messaging.tail import current
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.waiting import eventually
 from tests.chaos.arena import Arena, open_arena, rounds
-from tests.chaos.child import SESSION_MS, Member
+from tests.chaos.child import Member
 from tests.chaos.plan import Outcome, Plan
 from tests.chaos.servers import Servers
 from tests.libs.messaging.load import Interleaved, schedules
@@ -30,8 +27,8 @@ MOST_TIMES: Final = 4
 BEHIND: Final = 12
 """How many events come behind the open transaction before the relay begins."""
 PAGES: Final = (500, 8)
-INSIDE: Final = ("batch-projecting", "batch-received", "batch-committing")
-"""Where a projector is stopped: in its transaction, before it, at its end."""
+INSIDE: Final = ("batch-projecting", "batch-advanced", "batch-committing")
+"""Where a runner is stopped: before its page, holding its checkpoint, at the end of it."""
 LONG_SECONDS: Final = 60.0
 
 _AT_WORK: Final = """SELECT count(*) FROM pg_stat_activity
@@ -40,7 +37,6 @@ WHERE application_name = $1 AND state <> 'idle'"""
 _LEADER: Final = """SELECT pid FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE locktype = 'advisory' AND granted AND datname = current_database()"""
 
-HARDSHIPS = ((), ("slow lookup",), ("failing lookup",))
 MOST_MEMBERS = 4
 
 
@@ -57,7 +53,7 @@ async def kill_relay(arena: Arena, number: int, *, points: Sequence[str]) -> Non
 
 @rounds("relay")
 async def kill_projector(arena: Arena, number: int, *, points: Sequence[str]) -> None:
-    """A projector dies; the group misses it when its session is over."""
+    """A runner dies, wherever it is."""
     await arena.start("projector", failpoint=_at(arena, points, number)).died()
 
 
@@ -83,10 +79,11 @@ def _at(arena: Arena, points: Sequence[str], number: int) -> str:
 
 
 async def zombie(servers: Servers, plan: Plan) -> Outcome:
-    """A projector is stopped with a batch in its hands, misses its session and is replaced; then
-    it goes on. Its transaction, if it had one, was ended by the database, or still stands if
-    nobody waits for its locks: then the compare-and-set alone refuses it."""
-    locks = "checkpoint lock" not in plan.without
+    """A runner is stopped with a page in its hands and is replaced; then it goes on.
+
+    Its session was ended by the database, and its lock with it, or is still there if none asks for
+    the lock: then the compare-and-set alone refuses it."""
+    locks = "follower lock" not in plan.without
     async with open_arena(servers, plan) as arena:
         arena.start("relay")
         async with arena.clients():
@@ -172,14 +169,14 @@ async def zombie_clients(servers: Servers, plan: Plan) -> Outcome:
 
 
 async def storm(servers: Servers, plan: Plan) -> Outcome:
-    """Members join, leave and die all the time; some look up their places slowly or in vain."""
+    """Runners join, leave and die all the time."""
     async with open_arena(servers, plan) as arena:
         arena.start("relay")
         members: list[Member] = []
         async with arena.clients():
             for _ in range(plan.rounds):
                 if len(members) < 2 or (len(members) < MOST_MEMBERS and arena.dice.random() < 0.6):
-                    members.append(arena.start("projector", hard=arena.dice.choice(HARDSHIPS)))
+                    members.append(arena.start("projector"))
                 else:
                     await _leave(arena, members.pop(arena.dice.randrange(len(members))))
                 await arena.moved(0, arena.dice.randint(10, 100))
@@ -191,41 +188,6 @@ async def _leave(arena: Arena, member: Member) -> None:
         member.kill()
     else:
         await member.end()
-
-
-@rounds("relay")
-async def misled(arena: Arena, number: int) -> None:
-    """Kafka's committed offsets point behind what was applied, or before it, and the members'
-    own look-up is slow: records come from the wrong place before it is over."""
-    member = arena.start("projector")
-    await arena.moved(2, 40)
-    await member.end()
-    await arena.moved(1, 60)
-    await _mislead(arena, ahead=number % 2 == 0)
-    member = arena.start("projector", hard=("slow lookup",))
-    await arena.moved(2, 40)
-    await member.end()
-
-
-async def _mislead(arena: Arena, *, ahead: bool) -> None:
-    """Commit the ends of the lanes, or their beginnings, in the name of the group."""
-    lab = arena.lab
-    async with open_reader(lab.bootstrap, [lab.topic]) as reader:
-        ends = {TopicPartition(*lane): end for lane, end in (await ends_of(reader)).items()}
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=lab.bootstrap,
-        group_id=f"{lab.group}.ledger",
-        enable_auto_commit=False,
-        session_timeout_ms=SESSION_MS,
-        heartbeat_interval_ms=SESSION_MS // 4,
-    )
-    await consumer.start()
-    try:
-        consumer.assign(list(ends))
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await consumer.commit({tp: end if ahead else 0 for tp, end in ends.items()})
-    finally:
-        await consumer.stop()
 
 
 async def interleavings(servers: Servers, plan: Plan) -> Outcome:

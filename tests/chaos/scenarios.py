@@ -19,7 +19,7 @@ class Fault:
 
 
 _CLIENTS: Final = tuple(p for p in POINTS if p.startswith(("log-", "group-")))
-_PROJECTOR: Final = tuple(p for p in POINTS if p.startswith(("batch-", "offset-")))
+_PROJECTOR: Final = tuple(p for p in POINTS if p.startswith("batch-"))
 _RELAY: Final = tuple(p for p in POINTS if p not in _CLIENTS + _PROJECTOR)
 _KILLERS: Final = {
     "clients": (processes.kill_clients, _CLIENTS),
@@ -43,8 +43,8 @@ KILLS: Final = (
 FAULTS: Final = (
     Fault("three transactions in every order", processes.interleavings, 150, 2000),
     *KILLS,
-    Fault("a stopped projector comes back", processes.zombie, 1, 30),
-    Fault("the same, and nobody waits for locks", processes.zombie, 1, 20, ("checkpoint lock",)),
+    Fault("a stopped runner comes back", processes.zombie, 1, 30),
+    Fault("the same, and none asks for the lock", processes.zombie, 1, 20, ("follower lock",)),
     Fault("clients stopped before they append", processes.zombie_clients, 1, 20),
     Fault("a stopped relay comes back", processes.zombie_relay, 1, 30),
     Fault("two relays that both lead", processes.both_lead, 1, 50),
@@ -67,8 +67,6 @@ FAULTS: Final = (
     Fault("strangers idle in transactions", partial(surroundings.strangers, prepared=False), 1, 20),
     Fault("a prepared transaction left", partial(surroundings.strangers, prepared=True), 1, 20),
     Fault("members come and go", processes.storm, 5, 150),
-    Fault("Kafka's offsets mislead", processes.misled, 1, 20),
-    Fault("the same, and the chain unread", processes.misled, 0, 20, ("chain",)),
     Fault("rebuild and switch under load", surroundings.blue_green, 1, 20),
     Fault("clocks jump", surroundings.jumps, 1, 20),
 )
@@ -106,11 +104,17 @@ MUTATIONS: Final = (
     Mutation(
         "no compare-and-set of checkpoints",
         processes.zombie,
-        ("checkpoint lock", "checkpoint compare"),
+        ("follower lock", "checkpoint compare"),
         2,
         "doubled",
     ),
-    Mutation("no pause before the seek", processes.misled, ("chain", "pause first"), 1, "lost"),
+    Mutation(
+        "read models follow by position",
+        partial(surroundings.strangers, prepared=False),
+        ("log by position",),
+        2,
+        "lost",
+    ),
     Mutation(
         "event ids not compared",
         partial(processes.kill_clients, points=("group-written",)),

@@ -10,15 +10,16 @@ from typing import Final, TypeAlias
 import asyncpg
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from libs.messaging.rebuild import RebuildFailed
 from libs.messaging.topics import MAX_MESSAGE_BYTES
+from libs.projections.rebuild import Rebuild, RebuildFailed
+from libs.projections.versions import Schemas
 from tests.chaos.arena import Arena, open_arena, rounds
 from tests.chaos.child import DEADLINE_SECONDS
 from tests.chaos.plan import NeverStruck, Outcome, Plan
 from tests.chaos.proxy import Proxy
 from tests.chaos.servers import Servers, restart
 from tests.libs.messaging.lab import open_admin
-from tests.libs.messaging.rebuilding import reading, rebuild
+from tests.libs.projections.rebuilding import reading
 
 NOON: Final = datetime(2026, 1, 2, 12, tzinfo=UTC)
 Unkind: TypeAlias = Callable[[Arena, Proxy], Awaitable[None]]
@@ -188,7 +189,8 @@ async def blue_green(arena: Arena, number: int) -> None:
 
 
 async def _switch(arena: Arena, *, back: bool) -> None:
-    work = rebuild(arena.lab)
+    models = [arena.lab.ledger.projection]
+    work = Rebuild(arena.lab.pool, models, Schemas("public"), service="lab", page=50)
     try:
         diffs = await work.build()
         async with reading(arena.lab) as counted:

@@ -16,12 +16,12 @@ from contracts.envelope import Envelope
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.log import ANY, Appended, Cause, LogUnavailable
 from libs.eventsourcing.store import EventStore
-from libs.messaging.projector import Projector
 from libs.messaging.publisher import Publisher
 from libs.messaging.reader import ends_of, open_reader
 from libs.messaging.relay import Pace, Relay
-from libs.messaging.subscription import Source
+from libs.projections import runner as projections
 from libs.projections.projection import Connection, Projection
+from libs.projections.runner import ProjectionRunner
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.chain import faults_of, numbers_of
 from tests.libs.messaging.history import Ack, History
@@ -129,13 +129,12 @@ class Lab:
             await self.append(order(number % STREAMS), Numbered(number))
 
     @asynccontextmanager
-    async def live(self, count: int) -> AsyncIterator[Projector[Any]]:
-        """The first `count` numbers are appended, and applied by a running relay and projector."""
+    async def live(self, count: int) -> AsyncIterator[None]:
+        """The first `count` numbers are appended and applied; relay and runner are at work."""
         await self.append_numbers(range(count))
-        projector = self.projector()
-        async with running(self.relay(), projector):
+        async with running(self.relay(), self.runner()):
             await self.applied(count)
-            yield projector
+            yield
 
     async def applied(self, count: int) -> None:
         """Wait until the read model holds the first `count` numbers, and those alone."""
@@ -152,11 +151,11 @@ class Lab:
         pace = Pace(page=page, standby=0.05)
         return Relay(self.pool, connect or self.connect, pace=pace)
 
-    def projector(self, *, max_records: int = 2000) -> Projector[Any]:
-        source = Source(
-            bootstrap=self.bootstrap, prefix=self.prefix, group=self.group, max_records=max_records
+    def runner(self, *models: Projection[Any]) -> ProjectionRunner:
+        polling = projections.Polling(standby=0.05)
+        return ProjectionRunner(
+            self.pool, models or [self.ledger.projection], service=SERVICE, polling=polling
         )
-        return Projector(self.pool, self.ledger.projection, source)
 
     async def records(self) -> list[ConsumerRecord]:
         """All records of the topic, partition by partition, as Kafka keeps them."""

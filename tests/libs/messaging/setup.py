@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from libs.eventsourcing.schema import APPEND_ONLY, EVENTS, INDEXES
-from libs.messaging.schema import PARKING, PROJECTIONS, RELAY
+from libs.messaging.schema import RELAY
+from libs.projections.schema import CHECKPOINTS, PARKED, PROJECTIONS
 from tests.libs.messaging.lab import LEDGER
 
 EMPTY = """ALTER TABLE events DISABLE TRIGGER events_append_only;
-    TRUNCATE events, ledger, generations, checkpoints, parked_streams, parked RESTART IDENTITY"""
+    TRUNCATE events, ledger, projections, projection_checkpoints, parked_events
+    RESTART IDENTITY"""
 """Begins anew in a database that was used before."""
 
 
@@ -19,6 +21,15 @@ async def open_database(address: str) -> AsyncIterator[asyncpg.Pool]:
     """A database with log, messaging tables and the ledger, made if they are missing."""
     async with asyncpg.create_pool(address, min_size=0, max_size=12) as pool:
         if await pool.fetchval("SELECT to_regclass('events') IS NULL"):
-            tables = (EVENTS, *INDEXES, *APPEND_ONLY, *RELAY, *PROJECTIONS, *PARKING, LEDGER)
+            tables = (
+                EVENTS,
+                *INDEXES,
+                *APPEND_ONLY,
+                *RELAY,
+                CHECKPOINTS,
+                PROJECTIONS,
+                PARKED,
+                LEDGER,
+            )
             await pool.execute(";".join(tables))
         yield pool

@@ -73,12 +73,12 @@ def test_every_anomaly_is_found(name: str) -> None:
 
 
 class Chaos:
-    """Two relays and two projectors that are broken off and begun anew, and backends cut."""
+    """Two relays and two runners that are broken off and begun anew, and backends cut."""
 
     def __init__(self, lab: Lab, seed: int) -> None:
         self._lab = lab
         self._dice = random.Random(seed)
-        makers: list[Callable[[], Any]] = [lab.relay, lab.relay, lab.projector, lab.projector]
+        makers: list[Callable[[], Any]] = [lab.relay, lab.relay, lab.runner, lab.runner]
         self._makers = makers
         self._running = [self._start(make) for make in makers]
         self.done = asyncio.Event()

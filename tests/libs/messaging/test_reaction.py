@@ -17,10 +17,8 @@ from libs.errors import Unavailable
 from libs.eventsourcing.log import VersionConflict
 from libs.messaging import inbox
 from libs.messaging.inbox_worker import ATTEMPTS, CONTENDED_ATTEMPTS, InboxWorker
-from libs.messaging.projector import Projector
 from libs.messaging.reaction import Reaction, feed_of, is_own
 from libs.messaging.reactor import OVERDUE_SECONDS
-from libs.messaging.subscription import Source
 from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.messaging.wire import decode
 from libs.testing.waiting import eventually
@@ -77,9 +75,7 @@ async def test_what_a_topic_has_forgotten_is_not_waited_for(deeds: Deeds) -> Non
 
 async def test_own_facts_come_from_the_services_own_log(deeds: Deeds) -> None:
     lab, reaction = deeds.lab, deeds.reaction()
-    source = Source(bootstrap=lab.bootstrap, prefix=lab.prefix, group=lab.group)
-    feed = Projector(lab.pool, feed_of(reaction), source)
-    async with running(lab.relay(), feed, deeds.reactor(own=True)):
+    async with running(lab.runner(feed_of(reaction)), deeds.reactor(own=True)):
         await append(lab, *range(5))
         await deeds.all_done([*range(5)])
 

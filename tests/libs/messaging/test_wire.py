@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from libs.eventsourcing.log import Cause, RecordedEvent
-from libs.messaging.parking import StoredRecord
 from libs.messaging.wire import Delivered, Unreadable, decode, encode_headers
-from tests.libs.messaging.wires import record, recorded
+from tests.libs.messaging.wires import StoredRecord, record, recorded
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 names = texts.filter(bool)

@@ -1,17 +1,29 @@
 """Records as Kafka would give them, made by hand."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
 
 from libs.eventsourcing.log import Cause, RecordedEvent
-from libs.messaging.parking import StoredRecord
 from libs.messaging.wire import encode_headers
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 TOPIC = "t.lab.order"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A record as it comes from Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
 
 
 def recorded(

@@ -11,11 +11,11 @@ from libs.clock import utc_now
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.log import Cause, RecordedEvent
 from libs.messaging.inbox_worker import InboxWorker
-from libs.messaging.parking import StoredRecord
 from libs.messaging.reaction import Reaction
 from libs.messaging.wire import encode_headers
 from libs.postgres.pool import Pool
 from services.scale_bridge.handlers import price
+from tests.libs.messaging.wires import StoredRecord
 from tests.services.scale_bridge.service import Service
 from tests.services.scale_bridge.usual import Usual
 

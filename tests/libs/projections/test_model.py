@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -28,14 +27,12 @@ from libs.eventsourcing.log import (
 )
 from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.postgres import PostgresLog
-from libs.messaging import parking, unpark
-from libs.messaging.apply import apply
-from libs.messaging.unpark import NotParked, StillFailing
+from libs.projections import parking
+from libs.projections.parking import NotParked, StillFailing
 from tests.libs.eventsourcing.events import fact, new
 from tests.libs.messaging.lab import CAUSE, Ledger, rows_of_ledger
-from tests.libs.messaging.rebuilding import replayed
-from tests.libs.messaging.setup import EMPTY, open_database
-from tests.libs.messaging.wires import lane
+from tests.libs.projections.rebuilding import rebuild
+from tests.libs.projections.shop import EMPTY, Shop, open_shop
 
 streams = st.sampled_from(["order-a", "order-b", "order-c"])
 kinds = st.sampled_from(["Numbered", "Cursed"])
@@ -46,15 +43,16 @@ facts = st.lists(st.integers(0, 8), max_size=5)
 class Model(RuleBasedStateMachine):
     """The system beside what it should be."""
 
-    def __init__(self, run: Callable[[Awaitable[Any]], Any], pool: asyncpg.Pool, log: Log) -> None:
+    def __init__(self, run: Callable[[Awaitable[Any]], Any], shop: Shop, log: Log) -> None:
         super().__init__()
-        self.run_, self.pool, self.log, self.ledger = run, pool, log, Ledger()
+        self.run_, self.shop, self.log = run, shop, log
+        self.pool, self.ledger = shop.pool, shop.ledger
         self.events: list[tuple[str, int | None, str, int]] = []
         self.appends: list[tuple[str, list[NewEvent], int]] = []
         self.facts: set[int] = set()
         self.followed = 0
         self.table: dict[str, list[int]] = {}
-        self.parked: dict[str, list[tuple[str, int]]] = {}
+        self.parked: dict[str, int] = {}
 
     def version(self, stream: str) -> int:
         return sum(name == stream and version is not None for name, version, _, _ in self.events)
@@ -117,19 +115,26 @@ class Model(RuleBasedStateMachine):
 
         return list(self.run_(read()))
 
-    @rule(size=st.integers(1, 9), again=st.integers(0, 5))
-    def project(self, size: int, again: int) -> None:
-        start, end = max(self.followed - again, 0), self.followed + size
-        records = lane(self.logged())[start:end]
-        self.run_(apply(self.pool, self.ledger.projection, records))
-        for stream, _, kind, number in self.events[self.followed : end]:
+    @precondition(lambda self: isinstance(self.log, PostgresLog))
+    @rule(size=st.integers(1, 9))
+    def project(self, size: int) -> None:
+        applied = self.run_(self.shop.step(page=size))
+        end = self.followed + applied
+        assert applied == min(size, len(self.events) - self.followed) or applied < size
+        for at in range(self.followed, end):
+            stream, _, kind, number = self.events[at]
             if stream in self.parked:
-                self.parked[stream].append((kind, number))
-            elif kind == "Cursed" and self.ledger.cursed:
-                self.parked[stream] = [(kind, number)]
+                continue
+            if kind == "Cursed" and self.ledger.cursed:
+                self.parked[stream] = at
             else:
                 self.table.setdefault(stream, []).append(number)
-        self.followed = min(end, len(self.events))
+        self.followed = end
+
+    def waiting(self, stream: str, *, until: int | None = None) -> list[tuple[str, int]]:
+        """What waits in a parked stream, up to the place that the read model has come to."""
+        since = self.events[self.parked[stream] : until]
+        return [(kind, number) for name, _, kind, number in since if name == stream]
 
     @rule()
     def mend_or_break_the_projection(self) -> None:
@@ -139,36 +144,39 @@ class Model(RuleBasedStateMachine):
     def retry_what_is_not_parked(self, stream: str) -> None:
         if stream not in self.parked:
             with pytest.raises(NotParked):
-                self.run_(unpark.retry(self.pool, self.ledger.projection, ("demo", stream)))
+                self.run_(parking.retry(self.pool, self.ledger.projection, ("demo", stream)))
 
     @precondition(lambda self: self.parked)
     @rule(data=st.data())
     def retry(self, data: st.DataObject) -> None:
         stream = data.draw(st.sampled_from(sorted(self.parked)))
-        letters = self.parked[stream]
-        retrying = unpark.retry(self.pool, self.ledger.projection, ("demo", stream))
-        if self.ledger.cursed and any(kind == "Cursed" for kind, _ in letters):
+        waiting = self.waiting(stream, until=self.followed)
+        retrying = parking.retry(self.pool, self.ledger.projection, ("demo", stream))
+        if self.ledger.cursed and any(kind == "Cursed" for kind, _ in waiting):
             with pytest.raises(StillFailing):
                 self.run_(retrying)
             return
-        assert self.run_(retrying) == len(letters)
-        self.table.setdefault(stream, []).extend(number for _, number in self.parked.pop(stream))
+        assert self.run_(retrying) == len(waiting)
+        self.table.setdefault(stream, []).extend(number for _, number in waiting)
+        del self.parked[stream]
 
     @precondition(lambda self: self.parked)
     @rule(data=st.data())
     def drop(self, data: st.DataObject) -> None:
         stream = data.draw(st.sampled_from(sorted(self.parked)))
-        dropping = unpark.drop(self.pool, self.ledger.projection, ("demo", stream))
-        assert self.run_(dropping) == len(self.parked.pop(stream))
+        dropping = parking.drop(self.pool, self.ledger.projection, ("demo", stream))
+        assert self.run_(dropping) == len(self.waiting(stream, until=self.followed))
+        del self.parked[stream]
 
     @precondition(lambda self: isinstance(self.log, PostgresLog))
     @rule()
     def rebuild(self) -> None:
-        moment = self.run_(self.log.now())
-        self.run_(replayed(self.pool, self.ledger.projection, moment, {}))
+        if not self.followed:
+            return
+        self.run_(rebuild(self.shop).build())
         table: dict[str, list[int]] = {}
         stopped: set[str] = set()
-        for stream, _, kind, number in self.events:
+        for stream, _, kind, number in self.events[: self.followed]:
             if kind == "Cursed" and self.ledger.cursed:
                 stopped.add(stream)
             if stream not in stopped:
@@ -197,27 +205,34 @@ class Model(RuleBasedStateMachine):
     @invariant()
     def what_is_parked_is_the_models(self) -> None:
         listed = self.run_(parking.list_parked(self.pool, "ledger"))
-        assert {one.stream: one.letters for one in listed} == {
-            stream: len(letters) for stream, letters in self.parked.items()
-        }
+        live = {one.stream: one.waiting for one in listed if one.projection == "ledger"}
+        assert live == {stream: len(self.waiting(stream)) for stream in self.parked}
 
 
 @pytest.fixture
-def pool(database: str, runner: asyncio.Runner) -> Iterator[asyncpg.Pool]:
-    """A pool in the loop of the runner."""
-    opening = open_database(database)
-    yield runner.run(opening.__aenter__())
-    runner.run(opening.__aexit__(None, None, None))
+def loop() -> Iterator[asyncio.Runner]:
+    """A loop for a test that begins many times."""
+    with asyncio.Runner() as made:
+        yield made
+
+
+@pytest.fixture
+def one_shop(database: str, loop: asyncio.Runner) -> Iterator[Shop]:
+    """The service, its pools in that loop."""
+    opening = open_shop(database)
+    yield loop.run(opening.__aenter__())
+    loop.run(opening.__aexit__(None, None, None))
 
 
 @pytest.mark.parametrize("kind", ["memory", "postgres"])
 def test_whatever_is_done_system_and_model_agree(
-    pool: asyncpg.Pool, runner: asyncio.Runner, kind: str
+    one_shop: Shop, loop: asyncio.Runner, kind: str
 ) -> None:
     def machine() -> Model:
-        runner.run(pool.execute(EMPTY))
-        log: Log = MemoryLog() if kind == "memory" else PostgresLog(pool)
-        return Model(runner.run, pool, log)  # type: ignore[arg-type]
+        loop.run(one_shop.pool.execute(EMPTY))
+        one_shop.ledger = Ledger()
+        log: Log = MemoryLog() if kind == "memory" else PostgresLog(one_shop.pool)
+        return Model(loop.run, one_shop, log)  # type: ignore[arg-type]
 
     run_state_machine_as_test(
         machine,  # type: ignore[arg-type]
