@@ -43,6 +43,11 @@ SETTINGS: Mapping[str, str] = {
     "max_wal_size": "512MB",
     "io_method": "sync",
     "jit": "off",
+    # A client that vanished gives its locks back, also one that did not ask for it (psql).
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10s",
     "log_timezone": "UTC",
     # A failed statement is logged without its values: they may be personal.
     "log_error_verbosity": "terse",

@@ -7,15 +7,17 @@ what is committed. So the writer of version n + 1 has seen n committed, which is
 keep stream order by snapshots alone.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
-from datetime import datetime
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias, cast
 from uuid import UUID
 
 import asyncpg
 from prometheus_client import Counter
 
+from libs.errors import Unavailable
 from libs.eventsourcing import insertion, past, statements
 from libs.eventsourcing.group_commit import GroupCommit
 from libs.eventsourcing.insertion import Raced
@@ -42,10 +44,19 @@ from libs.eventsourcing.plan import (
 from libs.eventsourcing.rows import recorded_event
 from libs.eventsourcing.snapshot import Snapshot
 from libs.failpoints import reach
-from libs.postgres.pool import nothing_was_set
+from libs.postgres.pool import (
+    CLOSE_SECONDS,
+    SYSTEM,
+    Pool,
+    acquired,
+    nothing_was_set,
+    open_pool,
+)
+from libs.postgres.rls import application_role
 
 _Connection: TypeAlias = Any  # a pooled proxy or a plain connection
 
+APPEND_TIMEOUT: Final = timedelta(seconds=10)
 HOPEFUL_ATTEMPTS: Final = 4
 ATTEMPTS: Final = 40
 LOST: Final = (
@@ -78,14 +89,23 @@ def _nobody() -> None:
 
 
 class PostgresLog:
-    """The `events` table of the schema the pool's connections look into.
+    """The `events` table of the schema the pools' connections look into.
 
-    `on_append` is called after a commit of events that were not in the log before, perhaps of many
-    appends at once, ahead of their answers; it must neither raise nor wait.
+    A `writer` pool of one connection of its own is for processes in which others read, so that
+    their reading never holds up an append; by default `readers` serves both. `on_append` is called
+    after a commit of events that were not in the log before, perhaps of many appends at once, ahead
+    of their answers; it must neither raise nor wait.
     """
 
-    def __init__(self, pool: asyncpg.Pool, *, on_append: Callable[[], object] = _nobody) -> None:
-        self._pool = pool
+    def __init__(
+        self,
+        readers: Pool,
+        writer: "Pool | None" = None,
+        *,
+        on_append: Callable[[], object] = _nobody,
+    ) -> None:
+        self._readers = readers
+        self._writer = writer or readers
         self._on_append = on_append
         self._inserted = 0
         self._group = GroupCommit[Request, Result](self._write, _weight)
@@ -148,24 +168,26 @@ class PostgresLog:
         return Snapshot.parse((await self._fetch(statements.NOW))[0][0])
 
     async def close(self) -> None:
-        """Wait for the writes under way; the pool stays the owner's to close."""
-        await self._group.settle()
+        """Wait a bounded time for the writes under way; the pools stay the owner's to close."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._group.settle()
 
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         try:
-            async with self._pool.acquire() as connection:
+            async with acquired(self._readers) as connection:
                 nothing_was_set(connection)
                 return await connection.fetch(query, *arguments)
-        except (*LOST, *BUSY) as error:
+        except (Unavailable, *LOST, *BUSY) as error:
             raise LogUnavailable from error
 
     async def _write(self, requests: Sequence[Request]) -> Sequence[Result | Exception]:
         inserted = self._inserted
         try:
-            async with self._pool.acquire() as connection:
+            async with acquired(self._writer) as connection:
                 nothing_was_set(connection)
                 return await self._write_group(connection, requests)
-        except (*LOST, *BUSY) as error:
+        except (Unavailable, *LOST, *BUSY) as error:
             lost = LogUnavailable()
             lost.__cause__ = error
             return [lost] * len(requests)
@@ -216,6 +238,29 @@ class PostgresLog:
             skipped = planned.fact_ids - inserted.keys()
             return planned.answers(inserted, *await insertion.places(connection, skipped))
         raise Raced
+
+
+@asynccontextmanager
+async def open_log(
+    readers: Pool, dsn: str, service: str, *, on_append: Callable[[], object] = _nobody
+) -> AsyncIterator[PostgresLog]:
+    """The log of a service, writing on a connection of its own. Raises Unavailable."""
+    writer = await open_pool(
+        dsn,
+        role=application_role(service),
+        schema=service,
+        size=1,
+        application_name=f"{service} writer",
+        tenant_scope=SYSTEM,
+        # Everybody waits behind the append under way.
+        statement_timeout=APPEND_TIMEOUT,
+    )
+    log = PostgresLog(readers, writer, on_append=on_append)
+    try:
+        yield log
+    finally:
+        await log.close()
+        await writer.close()
 
 
 def _weight(request: Request) -> int:

@@ -16,6 +16,7 @@ import asyncpg
 import structlog
 from prometheus_client import Counter, Gauge
 
+from libs.postgres.liveness import SERVER_SETTINGS, LiveConnection
 from libs.postgres.rls import application_role
 
 APPENDED: Final = "appended"
@@ -101,6 +102,7 @@ class Doorbell:
             "role": application_role(service),
             "synchronous_commit": "off",
             "idle_session_timeout": "0",
+            **SERVER_SETTINGS,
         }
         self._channel = f"{service}_doorbell"
         self._listeners: dict[str, set[Listener]] = defaultdict(set)
@@ -171,6 +173,7 @@ class Doorbell:
             self._dsn,
             timeout=ANSWER_SECONDS,
             command_timeout=ANSWER_SECONDS,
+            connection_class=LiveConnection,
             server_settings=self._settings,
         )
         try:

@@ -22,6 +22,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from libs.postgres.liveness import SERVER_SETTINGS, LiveConnection
 from libs.postgres.pool import CONNECT_SECONDS, LOST, SYSTEM, Session
 from libs.postgres.revisions import (
     VERSION_TABLE,
@@ -174,11 +175,17 @@ async def _connected(dsn: str, service: str) -> Session:
         "search_path": service,
         "application_name": f"{service}-migrate",
         "tillstream.tenant": SYSTEM,
+        **SERVER_SETTINGS,
     }
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
-            return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=settings)
+            return await asyncpg.connect(
+                dsn,
+                timeout=CONNECT_SECONDS,
+                connection_class=LiveConnection,
+                server_settings=settings,
+            )
         except (OSError, *LOST) as error:
             if time.monotonic() > deadline:
                 raise MigrationFault(f"no database within {WAIT_SECONDS:.0f} s") from error

@@ -1,15 +1,19 @@
 """Connections to Postgres, with only the rights of the service and only one tenant's rows."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
-from typing import TypeAlias
+from time import monotonic
+from typing import Any, TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from libs.errors import Unavailable
+from libs.postgres import breaker
+from libs.postgres.breaker import CircuitBreaker
+from libs.postgres.liveness import SERVER_SETTINGS, LiveConnection
 
 # Texts, because asyncpg's classes are generic to the type checker only.
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -24,6 +28,10 @@ STATEMENT_TIMEOUT = timedelta(seconds=30)
 IDLE_TIMEOUT = timedelta(seconds=60)
 CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 5.0
+RELEASE_SECONDS = 2.0
+CLOSE_SECONDS = 5.0
+NETWORK_TIME = timedelta(seconds=5)
+"""What a client waits beyond the server's own limit of a statement."""
 
 LOST = (
     ConnectionError,
@@ -51,9 +59,15 @@ async def open_pool(
     application_name: str,
     tenant_scope: str | None = None,
     statement_timeout: timedelta = STATEMENT_TIMEOUT,
+    longest_statement: timedelta | None = None,
     waits_for_disk: bool = True,
 ) -> Pool:
     """A pool of at most `size` connections that act as `role` in `schema`. Close it yourself.
+
+    A statement has `statement_timeout` at the server and a little more at the client, in case the
+    server is not there to stop it; `longest_statement` is the limit of those who set another one
+    for their transaction. When the server does not answer at all, `acquired` and what is built on
+    it raise `Unavailable` within 5 s, and at once from then on until it answers.
 
     `tenant_scope` is the tenant of every connection, `SYSTEM` sees all of them; without it rows
     under row-level security stay invisible outside of `tenant_transaction`. Durations of zero
@@ -72,6 +86,7 @@ async def open_pool(
         "statement_timeout": _milliseconds(statement_timeout),
         "idle_in_transaction_session_timeout": _milliseconds(IDLE_TIMEOUT),
         "timezone": "UTC",
+        **SERVER_SETTINGS,
     }
     if not waits_for_disk:
         settings["synchronous_commit"] = "off"
@@ -79,14 +94,12 @@ async def open_pool(
         settings["role"] = role
     if tenant_scope is not None:
         settings["tillstream.tenant"] = tenant_scope
+    limit = longest_statement or statement_timeout
     with translated(OSError):
-        return await asyncpg.create_pool(
+        return await _GuardedPool(
             dsn,
-            min_size=0,
-            init_size=1,
-            max_size=size,
-            timeout=CONNECT_SECONDS,
-            connection_class=_RoleConnection,
+            size=size,
+            command_seconds=(limit + NETWORK_TIME).total_seconds() if limit else None,
             server_settings=settings,
         )
 
@@ -94,15 +107,12 @@ async def open_pool(
 @asynccontextmanager
 async def acquired(pool: Pool) -> AsyncIterator[Connection]:
     """A connection of the pool; `Unavailable` if none is free in time or the server is away."""
-    # Only while connecting: an OSError or a timeout in the caller's block is the caller's own.
-    with translated(OSError):
-        connection = await pool.acquire(timeout=ACQUIRE_SECONDS)
+    connection = await _taken(pool)
     try:
-        with translated():
+        with _in_use(pool, connection):
             yield connection
     finally:
-        with translated(OSError):
-            await pool.release(connection)
+        await _give_back(pool, connection)
 
 
 @asynccontextmanager
@@ -146,10 +156,9 @@ async def tenant_reading(pool: Pool, tenant: str) -> AsyncIterator[Connection]:
     """
     if not tenant or tenant == SYSTEM:
         raise ValueError("a tenant must be named")
-    with translated(OSError):
-        connection = await pool.acquire(timeout=ACQUIRE_SECONDS)
+    connection = await _taken(pool)
     try:
-        with translated():
+        with _in_use(pool, connection):
             await connection.execute("SELECT set_config('tillstream.tenant', $1, false)", tenant)
             yield connection
     finally:
@@ -164,6 +173,49 @@ async def _give_back(pool: Pool, connection: "PoolConnectionProxy[asyncpg.Record
     # A connection that cannot be reset is terminated by the pool, and nobody's business any more.
     with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
         await pool.release(connection)
+
+
+async def _taken(pool: Pool) -> "PoolConnectionProxy[asyncpg.Record]":
+    deadline = asyncio.timeout(ACQUIRE_SECONDS)
+
+    def abort() -> None:
+        if not deadline.expired():
+            deadline.reschedule(asyncio.get_running_loop().time())
+
+    # Only while connecting: an OSError or a timeout in the caller's block is the caller's own.
+    with translated(OSError), _operation(pool, abort):
+        async with deadline:
+            return await pool.acquire()
+
+
+@contextmanager
+def _in_use(pool: Pool, connection: "PoolConnectionProxy[asyncpg.Record]") -> Iterator[None]:
+    """While the caller has the connection. A broken one fails the statement under way at once."""
+
+    def abort() -> None:
+        # Where the server closed it, the pool has it back already.
+        with suppress(asyncpg.InterfaceError):
+            connection.terminate()
+
+    with translated(), _operation(pool, abort):
+        began = monotonic()
+        try:
+            yield
+        except TimeoutError as error:
+            longest = pool.command_seconds if isinstance(pool, _GuardedPool) else None
+            # A shorter one is the caller's own.
+            if longest is None or monotonic() - began < longest:
+                raise
+            raise Unavailable from error
+
+
+@contextmanager
+def _operation(pool: Pool, abort: Callable[[], object]) -> Iterator[None]:
+    if isinstance(pool, _GuardedPool):
+        with pool.breaker.operation(abort):
+            yield
+    else:
+        yield
 
 
 @contextmanager
@@ -201,7 +253,69 @@ def nothing_was_set(connection: Connection) -> None:
         inner.as_it_was = True
 
 
-class _RoleConnection(asyncpg.Connection):
+class _GuardedPool(asyncpg.Pool):
+    """A pool with a circuit breaker before the server; closing it takes bounded time."""
+
+    def __init__(
+        self, dsn: str, *, size: int, command_seconds: float | None, server_settings: dict[str, str]
+    ) -> None:
+        super().__init__(
+            dsn,
+            min_size=0,
+            init_size=1,
+            max_size=size,
+            max_queries=50_000,
+            max_inactive_connection_lifetime=300.0,
+            loop=None,
+            connection_class=_RoleConnection,
+            record_class=asyncpg.Record,
+            timeout=CONNECT_SECONDS,
+            command_timeout=command_seconds,
+            server_settings=server_settings,
+        )
+        self.command_seconds = command_seconds
+        self.breaker = CircuitBreaker(lambda: _answers(dsn), self.expire_connections)
+
+    async def release(
+        self,
+        connection: Any,
+        *,
+        timeout: float | None = RELEASE_SECONDS,  # noqa: ASYNC109 -- theirs
+    ) -> None:
+        """Give a connection back; one that cannot be put in order in time is terminated."""
+        await super().release(connection, timeout=timeout)
+
+    async def close(self) -> None:
+        """Wait for those who have a connection, but not for ever."""
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await super().close()
+        except TimeoutError:
+            self.terminate()
+        self.breaker.close()
+
+    def terminate(self) -> None:
+        """Cut all connections."""
+        self.breaker.close()
+        super().terminate()
+
+
+async def _answers(dsn: str) -> bool:
+    """Whether the server accepts a connection; that it is full is an answer too."""
+    try:
+        async with asyncio.timeout(breaker.PROBE_SECONDS):
+            connection = await asyncpg.connect(dsn, connection_class=LiveConnection)
+            await connection.close()
+    except asyncpg.TooManyConnectionsError:
+        return True
+    except (OSError, *LOST):
+        return False
+    except asyncpg.PostgresError:
+        return True
+    return True
+
+
+class _RoleConnection(LiveConnection):
     as_it_was = False
 
     def get_reset_query(self) -> str:

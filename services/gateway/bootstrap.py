@@ -17,7 +17,7 @@ from contracts.gateway import EVENTS, GatewayEvent, KeyId
 from libs.clock import utc_now
 from libs.errors import Refused
 from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.postgres import open_log
 from libs.eventsourcing.store import EventStore
 from libs.http.app import create_app as http_app
 from libs.http.auth import TokenVerifier
@@ -107,8 +107,9 @@ async def open_deps(settings: Settings, telemetry: Telemetry | None = None) -> A
         stack.push_async_callback(pool.close)
         dsn = settings.database_url.get_secret_value()
         doorbell = await stack.enter_async_context(open_doorbell(dsn, SERVICE))
-        event_log = PostgresLog(pool, on_append=partial(doorbell.ring, APPENDED))
-        stack.push_async_callback(event_log.close)
+        event_log = await stack.enter_async_context(
+            open_log(pool, dsn, SERVICE, on_append=partial(doorbell.ring, APPENDED))
+        )
         store = EventStore[GatewayEvent](event_log, Codec(EVENTS))
         await _ensure_client_key(settings, store)
         upstreams = await stack.enter_async_context(open_upstreams(settings))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.ingest import EVENTS, IngestEvent
 from libs.clock import utc_now
 from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.postgres import PostgresLog, open_log
 from libs.eventsourcing.store import EventStore
 from libs.http import app as http
 from libs.http import revoked_sessions
@@ -53,14 +54,15 @@ from services.ingest.handlers.importing import Pause
 from services.ingest.read_models import activity, box, logged_items, presence, scan_log
 from services.ingest.read_models import quarantine as quarantined
 from services.ingest.read_models import removal as removed
+from services.ingest.read_models.scan_rows import SORT_SECONDS
 from services.ingest.read_models.undone import without_undone
 from services.ingest.settings import Settings
 
 SERVICE: Final = "ingest"
 OF_SCANS: Final = ("activity", "presence", "scan_log", "box", "removal")
 """The read models that change when an import is undone."""
-LOG_CONNECTIONS: Final = 3
-"""One writes for everybody, the others find and wait."""
+LOG_CONNECTIONS: Final = 2
+"""Of those who find events and wait; the log writes on another one."""
 
 
 @asynccontextmanager
@@ -77,7 +79,11 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
             size=LOG_CONNECTIONS, application_name="ingest log", tenant_scope=SYSTEM
         )
         stack.push_async_callback(logging.close)
-        reading = await open_ours(size=settings.pool_size, application_name="ingest reading")
+        reading = await open_ours(
+            size=settings.pool_size,
+            application_name="ingest reading",
+            longest_statement=timedelta(seconds=SORT_SECONDS),
+        )
         stack.push_async_callback(reading.close)
         consistency = Consistency(
             logging,
@@ -86,8 +92,9 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
         )
         dsn = settings.database_url.get_secret_value()
         doorbell = await stack.enter_async_context(open_doorbell(dsn, SERVICE))
-        log = PostgresLog(logging, on_append=partial(doorbell.ring, APPENDED))
-        stack.push_async_callback(log.close)
+        log = await stack.enter_async_context(
+            open_log(logging, dsn, SERVICE, on_append=partial(doorbell.ring, APPENDED))
+        )
         session = await stack.enter_async_context(open_client())
         revocations = Revocations(
             partial(revoked_sessions.load, logging), doorbell, longest=LONGEST_PASS

@@ -15,7 +15,7 @@ from contracts.gateway import SESSIONS, SessionRevoked
 from contracts.scale_bridge import EVENTS, ScaleBridgeEvent
 from libs.clock import utc_now
 from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.postgres import open_log
 from libs.eventsourcing.store import EventStore
 from libs.http import app as http
 from libs.http import revoked_sessions
@@ -152,11 +152,11 @@ async def open_desk(settings: Settings, *, size: int = 2) -> AsyncIterator[Desk]
             application_name="scale_bridge log",
             tenant_scope=SYSTEM,
         )
-        log = PostgresLog(pool, on_append=partial(doorbell.ring, APPENDED))
+        ring = partial(doorbell.ring, APPENDED)
         try:
-            yield make_desk(settings, pool, EventStore[ScaleBridgeEvent](log, Codec(EVENTS)))
+            async with open_log(pool, dsn, SERVICE, on_append=ring) as log:
+                yield make_desk(settings, pool, EventStore[ScaleBridgeEvent](log, Codec(EVENTS)))
         finally:
-            await log.close()
             await pool.close()
 
 

@@ -1,4 +1,4 @@
-"""A TCP proxy that can be unkind: cut, delay, fall silent, or close one direction only."""
+"""A TCP proxy that can be unkind: cut, delay, swallow, or close one direction only."""
 
 import asyncio
 import socket
@@ -15,7 +15,9 @@ class Proxy:
     """Forwards what comes to `port` to `target`, both on loopback. Use as a context manager.
 
     `delay` holds every chunk back for so many seconds, each way. While `deaf` nothing of what the
-    target answers is passed on: the other side has acted and nobody hears of it.
+    target answers is passed on: the other side has acted and nobody hears of it. While it
+    `swallows` nothing is passed on in either direction, no end of a connection either, and new
+    connections get no answer: a host that has vanished. What met that stays so.
     """
 
     def __init__(self, port: int, target: int) -> None:
@@ -24,6 +26,7 @@ class Proxy:
         self._pairs: set[_Pair] = set()
         self.delay = 0.0
         self.deaf = False
+        self.swallows = False
         self.open = True
         self.passed = 0
 
@@ -79,7 +82,7 @@ _Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class _Pair:
     def __init__(self, proxy: Proxy, client: _Stream, target: _Stream) -> None:
         self._proxy, self._client, self._target = proxy, client, target
-        self._half = False
+        self._half = self._lost = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -101,16 +104,26 @@ class _Pair:
     async def _forward(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, back: bool
     ) -> None:
-        while chunk := await source.read(CHUNK):
-            if self._proxy.delay:
-                await asyncio.sleep(self._proxy.delay)
-            if self._proxy.deaf if back else self._half:
-                continue
-            sink.write(chunk)
-            self._proxy.passed += len(chunk)
-            await sink.drain()
+        try:
+            while chunk := await source.read(CHUNK):
+                if self._proxy.delay:
+                    await asyncio.sleep(self._proxy.delay)
+                if self._is_lost() or (self._proxy.deaf if back else self._half):
+                    continue
+                sink.write(chunk)
+                self._proxy.passed += len(chunk)
+                await sink.drain()
+        except ConnectionError:
+            if not self._is_lost():
+                raise
+        if self._is_lost():
+            await asyncio.Event().wait()
         if back or not self._half:
             sink.write_eof()
+
+    def _is_lost(self) -> bool:
+        self._lost |= self._proxy.swallows
+        return self._lost
 
     def close_half(self) -> None:
         writer = self._target[1]

@@ -2,10 +2,13 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack, suppress
 
 import asyncpg
 import pytest
 
+from deploy.local.ports import free_port
 from libs.eventsourcing import statements
 from libs.eventsourcing.log import (
     ANY,
@@ -17,6 +20,9 @@ from libs.eventsourcing.log import (
 )
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.tokens import parse_token
+from libs.postgres.pool import open_pool
+from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from tests.chaos.proxy import Proxy
 from tests.libs.eventsourcing.events import CAUSE, fact, new, plan_of
 
 
@@ -196,3 +202,56 @@ async def test_an_append_looks_for_what_it_stands_on_by_the_index(pool: asyncpg.
 
     assert "Seq Scan on events" not in plan
     assert "events_stream_version" in plan
+
+
+async def test_an_append_waits_for_no_reader(database: str, pool: asyncpg.Pool) -> None:
+    async with asyncpg.create_pool(database, min_size=0, max_size=1) as writer:
+        log = PostgresLog(pool, writer)
+        readers = [pool.acquire() for _ in range(pool.get_max_size())]
+        async with AsyncExitStack() as stack:
+            for reader in readers:
+                await stack.enter_async_context(reader)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await log.append("order-1", [new()], expected=NO_STREAM, cause=CAUSE)
+
+        assert len(await log.read("demo", "order-1")) == 1
+
+
+async def test_a_database_that_falls_silent_fails_appends_soon_then_at_once_until_it_answers(
+    database: str, pool: asyncpg.Pool
+) -> None:
+    port = int(database.rpartition(":")[2].partition("/")[0])
+    async with Proxy(free_port(), port) as proxy:
+        url = database.replace(f":{port}/", f":{proxy.address.partition(':')[2]}/")
+        writer = await open_pool(
+            url, role=None, schema="public", size=1, application_name="t", tenant_scope="*"
+        )
+        log, events = PostgresLog(pool, writer), [new() for _ in range(20)]
+        await log.append("order-0", [new()], expected=NO_STREAM, cause=CAUSE)
+        proxy.swallows = True
+
+        def append(number: int) -> Awaitable[Appended]:
+            return log.append(f"order-{number}", [events[number]], expected=NO_STREAM, cause=CAUSE)
+
+        async with asyncio.timeout(15):
+            waiting = [append(number) for number in range(1, 20)]
+            fates = await asyncio.gather(*waiting, return_exceptions=True)
+            assert [type(fate) for fate in fates] == [LogUnavailable] * 19
+            passed = proxy.passed
+            for number in range(1, 20):
+                with pytest.raises(LogUnavailable):
+                    await append(number)
+        assert proxy.passed == passed
+
+        proxy.swallows = False
+        await eventually(lambda: _succeeds(append(1)))
+        await asyncio.gather(*map(append, range(1, 20)))
+        assert await pool.fetchval("SELECT count(*) FROM events") == 20
+        await writer.close()
+
+
+async def _succeeds(appending: Awaitable[object]) -> bool:
+    with suppress(LogUnavailable):
+        await appending
+        return True
+    return False

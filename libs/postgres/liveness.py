@@ -1,0 +1,46 @@
+"""Connections that notice on both sides when the other one has vanished."""
+
+import socket
+from typing import Any, Final
+
+import asyncpg
+
+IDLE_SECONDS: Final = 5
+INTERVAL_SECONDS: Final = 2
+PROBES: Final = 3
+UNACKNOWLEDGED_SECONDS: Final = 10
+
+SERVER_SETTINGS: Final = {
+    "tcp_keepalives_idle": str(IDLE_SECONDS),
+    "tcp_keepalives_interval": str(INTERVAL_SECONDS),
+    "tcp_keepalives_count": str(PROBES),
+    "tcp_user_timeout": f"{UNACKNOWLEDGED_SECONDS}s",
+}
+"""For the start-up packet: a backend whose client has vanished ends after about ten seconds, and
+with it its locks. Without effect on a Unix socket."""
+
+_OPTIONS: Final = {
+    "TCP_KEEPIDLE": IDLE_SECONDS,
+    "TCP_KEEPALIVE": IDLE_SECONDS,  # as macOS calls it
+    "TCP_KEEPINTVL": INTERVAL_SECONDS,
+    "TCP_KEEPCNT": PROBES,
+    "TCP_USER_TIMEOUT": UNACKNOWLEDGED_SECONDS * 1000,
+}
+
+
+class LiveConnection(asyncpg.Connection):
+    """A connection whose own end of the TCP connection gives up on a vanished server."""
+
+    def __init__(self, protocol: Any, transport: Any, *rest: Any) -> None:
+        super().__init__(protocol, transport, *rest)
+        found = transport.get_extra_info("socket")
+        if found is not None and found.family in (socket.AF_INET, socket.AF_INET6):
+            detect_vanished_peer(found)
+
+
+def detect_vanished_peer(link: Any) -> None:
+    """Close the TCP connection when the peer's host is silent, as far as the platform can."""
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _OPTIONS.items():
+        if hasattr(socket, name):
+            link.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
