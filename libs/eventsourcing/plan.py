@@ -159,8 +159,17 @@ def plan(
             made.outcomes.append(request)
         else:
             made.outcomes.append(_plan_append(request, versions, ids, made))
-    made.rows.sort(key=lambda row: row.sort_key)
+    made.rows.sort(key=_fact_key if alone else _sort_key)
     return made
+
+
+def _sort_key(row: Row) -> tuple[bool, str, str, int, int]:
+    return row.sort_key
+
+
+def _fact_key(row: Row) -> int:
+    """The same order, if all rows are facts."""
+    return row.event.event_id.int
 
 
 def _plan_append(
@@ -237,8 +246,10 @@ def _token(
 ) -> str:
     """Of facts. A transaction that wrote some of them ended after those that wrote the others, for
     it skipped what they had written: so it alone is named, with the last position of all."""
-    places = [inserted.get(event_id) or known[event_id] for event_id in asked]
-    own = max((inserted[each][0] for each in asked if each in inserted), default=None)
-    if own is not None:
-        places = [(own, position) for _, position in places]
+    written = [inserted.get(event_id) for event_id in asked]
+    places = [place for place in written if place is not None]
+    if len(places) < len(written):
+        own = max(places, default=None)
+        skipped = [known[event_id] for event_id in asked if event_id not in inserted]
+        places += skipped if own is None else [(own[0], position) for _, position in skipped]
     return token_of(places, later=later)

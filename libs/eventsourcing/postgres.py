@@ -235,7 +235,9 @@ class PostgresLog:
                 continue
             APPENDED.inc(len(inserted))
             self._inserted += len(inserted)
-            skipped = planned.fact_ids - inserted.keys()
+            # Nearly always everything is new.
+            is_all = len(inserted) == len(planned.rows)
+            skipped = set() if is_all else planned.fact_ids - inserted.keys()
             return planned.answers(inserted, *await insertion.places(connection, skipped))
         raise Raced
 

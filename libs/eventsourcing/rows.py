@@ -16,7 +16,9 @@ _decode = msgspec.json.Decoder(dict[str, str]).decode
 
 def columns(rows: Sequence[Row]) -> tuple[list[Any], ...]:
     """The parameters of `statements.INSERT`, in its order."""
-    causes: dict[int, str] = {id(row.cause): _metadata(row.cause) for row in rows}
+    # What was appended together has one cause.
+    causes = {id(row.cause): row.cause for row in rows}
+    metadata = {each: _metadata(cause) for each, cause in causes.items()}
     return (
         [row.event.event_id for row in rows],
         [row.cause.tenant for row in rows],
@@ -25,7 +27,7 @@ def columns(rows: Sequence[Row]) -> tuple[list[Any], ...]:
         [row.event.type for row in rows],
         [row.event.schema_version for row in rows],
         [row.event.data.decode() for row in rows],
-        [causes[id(row.cause)] for row in rows],
+        [metadata[id(row.cause)] for row in rows],
         [row.event.occurred_at for row in rows],
     )
 
@@ -40,7 +42,7 @@ def _metadata(cause: Cause) -> str:
     return _encode({name: value for name, value in fields.items() if value is not None}).decode()
 
 
-# What was appended together has one cause.
+# As many rows have the same one.
 @lru_cache(1024)
 def _cause(tenant: str, metadata: str) -> Cause:
     return Cause(tenant=tenant, **_decode(metadata))

@@ -33,10 +33,12 @@ def open_client(
     )
 
 
-def trace_headers() -> dict[str, str]:
-    """The headers by which the next service continues this request's trace and id."""
-    headers = {
-        "traceparent": current_traceparent(),
-        "X-Request-Id": structlog.contextvars.get_contextvars().get("request_id"),
-    }
+def trace_headers(request_id: str | None = None) -> dict[str, str]:
+    """The headers by which the next service continues this request's trace and id.
+
+    Where the id is at hand, giving it saves going through the context for it.
+    """
+    if request_id is None:
+        request_id = structlog.contextvars.get_contextvars().get("request_id")
+    headers = {"traceparent": current_traceparent(), "X-Request-Id": request_id}
     return {name: value for name, value in headers.items() if value is not None}

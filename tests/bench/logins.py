@@ -57,7 +57,9 @@ def _open(ours: Installation) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(PASSWORD)
     ours.run("services.gateway", "create-admin", "--password-file", str(file), *ADMIN)
-    ours.start("gateway-api")
+    # The gateway is ready once the scanners' key opens, which its worker makes known.
+    ours.start("gateway-api", "gateway-worker")
+    ours.stop("gateway-worker")
 
 
 async def _rate(ours: Installation, count: int) -> float:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from contracts.gateway import AccountId, SessionId
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquired, nothing_was_set
 from services.gateway.domain.realm import PLATFORM
 
 LONG_OVER: Final = timedelta(days=1)
@@ -22,20 +22,28 @@ FORGET: Final = """
     DELETE FROM begun_session AS begun USING session AS shown
     WHERE begun.tenant = $1 AND begun.account_id = $2
     AND shown.tenant = begun.tenant AND shown.session_id = begun.session_id
-    AND (shown.revoked_at IS NOT NULL OR shown.expires_at < $3)"""
+    AND (shown.revoked_at IS NOT NULL OR shown.expires_at < $5)"""
+FORGET_AND_BEGIN: Final = f"WITH forgotten AS ({FORGET}) {BEGIN}"
+ONE_IN: Final = 16
+"""So seldom an account's rows are gone through: it takes as long as there are many, at a login."""
 OF_ACCOUNT: Final = """
     SELECT session_id FROM begun_session WHERE tenant = $1 AND account_id = $2
     ORDER BY begun_at DESC, session_id"""
 
 
 async def begin(pool: Pool, account_id: AccountId, session_id: SessionId, now: datetime) -> None:
-    """Say that the session is about to be opened; forget those long over. May repeat.
+    """Say that the session is about to be opened; forget those long over, now and then. May repeat.
 
     To be committed before the session stands in the log. Raises Unavailable.
     """
-    async with acquired(pool) as connection, connection.transaction():
-        await connection.execute(FORGET, PLATFORM, account_id, now - LONG_OVER)
-        await connection.execute(BEGIN, PLATFORM, account_id, session_id, now)
+    begun = PLATFORM, account_id, session_id, now
+    async with acquired(pool) as connection:
+        nothing_was_set(connection)
+        # The end of an id is random.
+        if session_id.int % ONE_IN == 0:
+            await connection.execute(FORGET_AND_BEGIN, *begun, now - LONG_OVER)
+        else:
+            await connection.execute(BEGIN, *begun)
 
 
 async def of_account(pool: Pool, account_id: AccountId) -> Sequence[SessionId]:

@@ -82,6 +82,7 @@ class Upstream:
         self._session = session
         self._breaker = breaker
         self._deadlines = deadlines
+        self._usual_timeout = _timeout(deadlines)
 
     async def relay(self, asked: Asked, receive: Receive, send: Send) -> None:
         """Ask the service and send its answer on, part by part as it comes.
@@ -148,6 +149,9 @@ class Upstream:
 
     async def _request(self, asked: Asked) -> aiohttp.ClientResponse:
         seconds = asked.seconds or self._deadlines.answer
+        timeout = self._usual_timeout
+        if asked.seconds is not None:
+            timeout = _timeout(self._deadlines, asked.seconds)
         async with asyncio.timeout(seconds) as deadline:
             body = asked.body
             if isinstance(body, AsyncIterator):
@@ -158,7 +162,7 @@ class Upstream:
                 headers=asked.headers,
                 data=body,
                 allow_redirects=False,
-                timeout=_timeout(self._deadlines, asked.seconds),
+                timeout=timeout,
             )
 
     async def _begun(self, asked: Asked) -> tuple[aiohttp.ClientResponse, bytes]:

@@ -64,7 +64,12 @@ async def identified(deps: Deps, found: Found, headers: Mapping[bytes, bytes]) -
 
 
 def introduced(
-    deps: Deps, found: Found, headers: RawHeaders, caller: Caller | None, peer: Peer
+    deps: Deps,
+    found: Found,
+    headers: RawHeaders,
+    caller: Caller | None,
+    peer: Peer,
+    request_id: str | None = None,
 ) -> list[tuple[str, str]]:
     """What the service is told: the client's own headers, and what we know of the client."""
     told = forwarded(headers)
@@ -75,7 +80,7 @@ def introduced(
     ]
     if caller is not None:
         told.append(("Authorization", deps.passes.bearer(caller, found.door.service)))
-    return told + list(trace_headers().items())
+    return told + list(trace_headers(request_id).items())
 
 
 async def _member(deps: Deps, login: Login, authorization: bytes) -> Caller:

@@ -158,7 +158,14 @@ class _Visit:
             raise
         if caller is not None:
             self.send = await self._saying_what_is_left(caller, peer)
-        told = introduced(self.deps, self.found, self.scope["headers"], caller, peer)
+        told = introduced(
+            self.deps,
+            self.found,
+            self.scope["headers"],
+            caller,
+            peer,
+            request_id=self.scope.get("request_id"),
+        )
         if self.found.rule.idempotent and caller is not None and idempotency.HEADER in headers:
             return await self._once(headers, caller, told)
         content = await body.read(self.intake, limit=self.deps.settings.max_body_bytes)

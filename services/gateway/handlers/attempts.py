@@ -5,7 +5,7 @@ network slows only itself, and not those of its accounts that logged in from it 
 hashing threads, networks from which logins succeeded go ahead of unknown ones.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from libs.errors import TooManyRequests
@@ -21,11 +21,12 @@ FAILURES: Final = "failures"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempts:
-    """What is tried from one network address."""
+    """What is tried from one network address; digests that were `known_lately` as it began."""
 
     identity: Identity
     limits: Limits
     address: str
+    known_lately: set[str] = field(default_factory=set)
 
     async def count(self, limit: Limit, what: str) -> None:
         """Count a try of `what` from here. Raises TooManyRequests."""
@@ -42,6 +43,7 @@ class Attempts:
         here, pair = self._digests(account)
         now = self.identity.clock()
         known = await known_networks.known(self.identity.pool, (here, pair), now)
+        self.known_lately.update(digest for digest, lately in known.items() if lately)
         if pair not in known:
             await self.check_failures()
         return Source(here, trusted=here in known)
@@ -57,8 +59,9 @@ class Attempts:
 
     async def succeeded(self, account: str) -> None:
         """The try was right: the account is known here from now on. Raises Unavailable."""
-        now = self.identity.clock()
-        await known_networks.remember(self.identity.pool, self._digests(account), now)
+        digests = self._digests(account)
+        if not self.known_lately.issuperset(digests):
+            await known_networks.remember(self.identity.pool, digests, self.identity.clock())
 
     def newcomer(self) -> Source:
         """What the work for a new account queues as."""

@@ -81,13 +81,15 @@ async def admit(
         now=max([now, *past]),
         lifetime=identity.term_of(place, account.roles[place]).lifetime,
     )
-    done = await execute(
-        identity.store, SESSION, session_id, command, cause=_by(str(loaded.account_id))
+    # Its id was made just now: there is no history to be read.
+    events = SESSION.decide(SESSION.state_after(()), command)
+    await identity.store.append(
+        SESSION.stream(session_id), events, expected=0, cause=_by(str(loaded.account_id))
     )
     if _basis(await load(identity, loaded.account_id), place) != _basis(loaded, place):
         await revoke(identity, session_id, reason="revoked", actor="login")
         raise NotAdmitted
-    return _logged_in(identity, loaded, SESSION.state_after(done.events))
+    return _logged_in(identity, loaded, SESSION.state_after(events))
 
 
 def _basis(loaded: Loaded, place: Place) -> tuple[object, ...]:
