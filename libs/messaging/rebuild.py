@@ -23,13 +23,14 @@ from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.snapshot import Snapshot
 from libs.messaging import checkpoints, editions, parking
 from libs.messaging.apply import Item, apply, make_ready, project_ready
+from libs.messaging.categories import category_of, spelled
 from libs.messaging.diff import TableDiff, compare
 from libs.messaging.editions import Schemas
 from libs.messaging.parking import Letter, record_of
 from libs.messaging.publisher import Lane
 from libs.messaging.reader import ends_of, is_dead, open_reader
 from libs.messaging.tail import Difference
-from libs.messaging.topics import category_of, spelled, topic_name
+from libs.messaging.topics import topic_name
 from libs.messaging.wire import Delivered
 from libs.projections.projection import Projection
 
