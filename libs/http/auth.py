@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TypeAlias
+from datetime import datetime, timedelta
+from typing import NamedTuple, TypeAlias
 
 import aiohttp
 import structlog
@@ -15,6 +15,7 @@ from libs.clock import Clock, utc_now
 from libs.errors import Forbidden, Unauthenticated, Unavailable
 from libs.security.tokens import (
     INTERNAL,
+    LONGEST_PASS,
     Claims,
     KeyUnknown,
     PublicKeys,
@@ -35,9 +36,18 @@ Revoked: TypeAlias = Callable[[str], bool]
 log = structlog.get_logger(__name__)
 
 
+IsLive: TypeAlias = Callable[[str], Awaitable[bool]]
+"""Whether a session goes on, if that is in doubt; compare `SessionCheck.is_live`."""
+
+
 def never(_: str) -> bool:
     """Nobody tells of revoked sessions."""
     return False
+
+
+async def undoubted(_: str) -> bool:
+    """All revoked sessions are known."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +64,20 @@ class Principal:
     session: str = ""
 
 
+class _Known(NamedTuple):
+    principal: Principal
+    expires_at: datetime
+    lifetime: timedelta
+
+
 class TokenVerifier:
     """Checks tokens by fixed keys or by the key set at `jwks_url`, and remembers the good ones.
 
     The key set is fetched when a token names an unknown key, at most every `REFETCH_SECONDS`, and
     every `RENEW_SECONDS`, for a key may have been withdrawn; if that fails, the keys already known
     stay good, and without any it is tried again after `RETRY_SECONDS`. A token whose session is
-    `revoked` is refused, remembered or not. `typ` is the kind of token that passes.
+    `revoked` is refused, remembered or not; one that lives for longer than `LONGEST_PASS` also if
+    its session is not `live`, asked for every call. `typ` is the kind of token that passes.
     """
 
     def __init__(
@@ -73,6 +90,7 @@ class TokenVerifier:
         session: aiohttp.ClientSession | None = None,
         clock: Clock = utc_now,
         revoked: Revoked = never,
+        live: IsLive = undoubted,
         typ: str = INTERNAL,
     ) -> None:
         self._audience = audience
@@ -82,35 +100,43 @@ class TokenVerifier:
         self._session = session
         self._clock = clock
         self._revoked = revoked
+        self._live = live
         self._typ = typ
         self._fetched_at: float | None = None
         self._fetching = asyncio.Lock()
-        self._known: OrderedDict[str, tuple[Principal, datetime]] = OrderedDict()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
 
     async def principal(self, authorization: str | None) -> Principal:
         """Who an `Authorization` header proves the caller to be.
 
-        Raises `Unauthenticated`, or `Unavailable` while no key could be fetched at all.
+        Raises `Unauthenticated`, or `Unavailable` while no key could be fetched at all, or while
+        nobody can say whether its session is live.
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated
-        principal = self._recall(token) or await self._checked(token)
+        known = self._recall(token) or await self._checked(token)
         # Asked for every call: what was good when it was first seen may be over by now.
-        if principal.session and self._revoked(principal.session):
+        if known.principal.session and await self._is_over(known):
             self._known.pop(token, None)
             log.info("token refused", reason="revoked")
             raise Unauthenticated
-        return principal
+        return known.principal
 
-    def _recall(self, token: str) -> Principal | None:
+    async def _is_over(self, known: "_Known") -> bool:
+        session = known.principal.session
+        if self._revoked(session):
+            return True
+        return known.lifetime > LONGEST_PASS and not await self._live(session)
+
+    def _recall(self, token: str) -> "_Known | None":
         known = self._known.get(token)
-        if known is None or known[1] <= self._clock():
+        if known is None or known.expires_at <= self._clock():
             return None
         self._known.move_to_end(token)
-        return known[0]
+        return known
 
-    async def _checked(self, token: str) -> Principal:
+    async def _checked(self, token: str) -> "_Known":
         try:
             return self._remember(token, await self._claims(token))
         except TokenInvalid as error:
@@ -141,15 +167,15 @@ class TokenVerifier:
             typ=self._typ,
         )
 
-    def _remember(self, token: str, claims: Claims) -> Principal:
+    def _remember(self, token: str, claims: Claims) -> "_Known":
         principal = Principal(
             claims.subject, claims.tenant, claims.scopes, claims.kind, claims.session
         )
-        self._known[token] = principal, claims.expires_at
+        known = self._known[token] = _Known(principal, claims.expires_at, claims.lifetime)
         self._known.move_to_end(token)
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
-        return principal
+        return known
 
     async def _fetch(self) -> bool:
         """Renew the keys; whether there may be new ones."""

@@ -15,7 +15,8 @@ from aiokafka.errors import KafkaError
 
 from libs.eventsourcing.log import RecordedEvent
 from libs.failpoints import reach
-from libs.messaging.topics import category_of, partition_of, topic_name
+from libs.messaging.categories import category_of
+from libs.messaging.topics import partition_of, topic_name
 from libs.messaging.wire import Headers, encode_headers
 
 MAX_BATCH_BYTES: Final = 524_288

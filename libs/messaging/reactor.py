@@ -9,10 +9,10 @@ from typing import Any, Final, Generic, TypeVar
 from libs.http.health import CheckResult
 from libs.messaging import inbox
 from libs.messaging.batch_consumer import ConsumerConfig
+from libs.messaging.categories import spelled
 from libs.messaging.foreign_subscription import ForeignSubscription
 from libs.messaging.inbox_worker import WARN_SECONDS, InboxWorker
 from libs.messaging.reaction import Reaction, is_own
-from libs.messaging.topics import spelled
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.settings import ServiceSettings

@@ -49,16 +49,6 @@ def topic_name(prefix: str, category: str) -> str:
     return f"{prefix}.{category}"
 
 
-def spelled(service: str) -> str:
-    """A service as topics and events spell it: `scale-bridge`, where Python says `scale_bridge`."""
-    return service.replace("_", "-")
-
-
-def category_of(service: str, stream: str) -> str:
-    """The category a service's stream belongs to: `ingest.scan` for `scan-7f…`."""
-    return f"{service}.{stream.partition('-')[0]}"
-
-
 # aiokafka's murmur2 is slow, and most streams come again soon.
 @lru_cache(16_384)
 def partition_of(stream: str, partitions: int) -> int:

@@ -9,9 +9,9 @@ from time import monotonic
 from typing import Any, Final
 
 from libs.http.health import Check, CheckResult
+from libs.messaging.categories import spelled
 from libs.messaging.publisher import Publisher
 from libs.messaging.relay import Relay
-from libs.messaging.topics import spelled
 from libs.messaging.tracing import projected_spans, relay_span
 from libs.postgres.doorbell import APPENDED, PROJECTED, open_doorbell
 from libs.postgres.pool import SYSTEM, open_pool

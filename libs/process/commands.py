@@ -13,10 +13,8 @@ from rich.table import Table
 from libs.errors import Unavailable
 from libs.http.app import create_app
 from libs.http.health import Check
+from libs.messaging.categories import spelled
 from libs.messaging.reaction import Reaction, feed_of, is_own
-from libs.messaging.reactor import open_reactors
-from libs.messaging.topics import spelled
-from libs.messaging.worker import open_worker
 from libs.postgres.revisions import MigrationFault
 from libs.process import mending
 from libs.process.inbox_commands import inbox_commands
@@ -152,6 +150,10 @@ async def _open_worker(
     stack: AsyncExitStack,
 ) -> tuple[list[Task], Mapping[str, Check]]:
     """Relay, projections and reactions, opened on `stack`."""
+    # A process that only answers HTTP does without Kafka's client, and the memory it takes.
+    from libs.messaging.reactor import open_reactors
+    from libs.messaging.worker import open_worker
+
     reactions: Sequence[Reaction[Any]] = ()
     if service.open_reactions is not None:
         opening = service.open_reactions(settings, telemetry)

@@ -14,7 +14,7 @@ from rich.progress import Progress as Bars
 from rich.table import Column, Table
 
 from libs.errors import Unavailable
-from libs.messaging.topics import spelled
+from libs.messaging.categories import spelled
 from libs.postgres.pool import SYSTEM, Pool, open_pool, translated
 from libs.postgres.rls import application_role
 from libs.projections import parking

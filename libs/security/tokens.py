@@ -1,7 +1,7 @@
 """Signed tokens: what they say, and strict checks of it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -61,7 +61,8 @@ class KeyUnknown(TokenInvalid):
 class Claims:
     """What a valid token says. `scopes` may be empty, which permits nothing.
 
-    `session` is the login it comes from, or empty: what no one logged in for cannot be revoked.
+    `lifetime` is how long it lives from its issue to its end. `session` is the login it comes from,
+    or empty: what no one logged in for cannot be revoked.
     """
 
     subject: str
@@ -70,6 +71,7 @@ class Claims:
     kind: str
     expires_at: datetime
     session: str = ""
+    lifetime: timedelta = field(default=timedelta(), compare=False)
 
 
 def issue(
@@ -184,6 +186,7 @@ def _claims(said: Mapping[str, Any], now: datetime) -> Claims:
         kind=said["kind"],
         expires_at=_moment(expires),
         session=session,
+        lifetime=timedelta(seconds=expires - issued),
     )
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from contracts.envelope import Envelope
 from libs.eventsourcing.store import EventStore, envelope
-from libs.messaging.topics import category_of, spelled
+from libs.messaging.categories import category_of, spelled
 from libs.postgres.pool import Pool
 from libs.projections.projection import Projection
 

@@ -25,6 +25,7 @@ from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check
 from libs.http.problems import discreet_detail_shape
 from libs.http.revocations import MARGIN, Revocations, following
+from libs.http.session_check import SessionCheck
 from libs.postgres.doorbell import APPENDED, REVOKED, Doorbell, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
@@ -62,6 +63,7 @@ from services.gateway.api import (
     own_password,
     platform_login,
     scales_login,
+    session_check,
     sessions,
     shared_auth,
     shop_login,
@@ -81,6 +83,7 @@ from services.gateway.deps import Deps
 from services.gateway.domain.doors import DOORS, bound
 from services.gateway.handlers import bot as bots
 from services.gateway.handlers import key as keys
+from services.gateway.handlers import session as sessions_of
 from services.gateway.handlers.identity import Identity
 from services.gateway.handlers.one_time_code import CodeDesk, owners
 from services.gateway.read_models import account, api_key, session
@@ -175,6 +178,7 @@ def make_deps(
             issuer=settings.token_issuer,
             keys=signing_keys.public,
             revoked=revocations.is_revoked,
+            live=SessionCheck(revocations, partial(sessions_of.is_live, identity)).is_live,
             typ=ACCESS,
         ),
         identity=identity,
@@ -295,6 +299,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
             platform_login.router,
             api_keys.router,
             sessions.router,
+            session_check.router,
             own_password.router,
             shared_auth.router,
             kiosk_setup.router,

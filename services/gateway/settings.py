@@ -38,9 +38,10 @@ class Settings(ServiceSettings):
 
     `scan_client_key` is the one key that all scanners and dashboards of older make share.
     `trusted_proxies` are the networks whose `X-Forwarded-…` headers are believed, and
-    `metrics_networks` those that may read `/metrics`. Limits count requests of one key from one
-    address, or `by key` from everywhere; empty switches one off. `rate_limit_storage` is a URL of
-    `limits`, for several gateways that count together. `hosts` are `door=host name`.
+    `metrics_networks` those that may read `/metrics`, and ask about sessions as services do. Limits
+    count requests of one key from one address, or `by key` from everywhere; empty switches one off.
+    `rate_limit_storage` is a URL of `limits`, for several gateways that count together. `hosts` are
+    `door=host name`.
     `verify_networks` hold the proxies that may ask for a verdict instead of passing through here.
 
     `seal_keys` are url-safe base64 of 32 bytes each, newest first, separated by commas; before the

@@ -25,6 +25,7 @@ from libs.http.client import open_client
 from libs.http.health import Check
 from libs.http.problems import detail_shape
 from libs.http.revocations import Revocations, following
+from libs.http.session_check import SessionCheck, at_gateway
 from libs.postgres.doorbell import APPENDED, open_doorbell
 from libs.postgres.pool import SYSTEM, open_pool
 from libs.postgres.rls import application_role
@@ -110,6 +111,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
                 jwks_url=settings.jwks_url,
                 session=session,
                 revoked=revocations.is_revoked,
+                live=SessionCheck(revocations, at_gateway(session, settings.jwks_url)).is_live,
             ),
             revocations=revocations,
             consistency=consistency,

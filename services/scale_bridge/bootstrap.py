@@ -24,6 +24,7 @@ from libs.http.body_timeout import BodyTimeout
 from libs.http.client import open_client
 from libs.http.health import Check, CheckResult
 from libs.http.revocations import Revocations, following
+from libs.http.session_check import SessionCheck, at_gateway
 from libs.messaging.reaction import Reaction
 from libs.postgres.doorbell import APPENDED, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
@@ -128,6 +129,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
                 jwks_url=settings.jwks_url,
                 session=session,
                 revoked=revocations.is_revoked,
+                live=SessionCheck(revocations, at_gateway(session, settings.jwks_url)).is_live,
             ),
             revocations=revocations,
             consistency=Consistency(

@@ -1,4 +1,4 @@
-"""What the gateway shows only to those who run it: its metrics."""
+"""What the gateway shows only to its own: metrics to those who run it, sessions to services."""
 
 from typing import Final
 
@@ -10,6 +10,7 @@ from services.gateway.domain.door import Shape
 from services.gateway.settings import Settings
 
 ROOMS: Final = frozenset({"/metrics"})
+INTERNAL: Final = "/internal/"
 FORWARDED: Final = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"})
 
 
@@ -28,7 +29,8 @@ class InnerRooms:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         ours = scope["type"] == "http" and door_of(scope) is None
-        inner = ours and scope["path"].rstrip("/") in ROOMS
+        path: str = scope["path"]
+        inner = ours and (path.rstrip("/") in ROOMS or path.startswith(INTERNAL))
         if inner and not self._may_enter(scope):
             return await fault.answer(send, Shape.DETAIL, fault.not_found())
         return await self._app(scope, receive, send)

@@ -189,6 +189,15 @@ async def revoke_all(
     return ended
 
 
+async def is_live(identity: Identity, session_id: str) -> bool:
+    """Whether a session goes on, by the log; an unknown one does not. Raises LogUnavailable."""
+    try:
+        session = await _load(identity, UUID(session_id))
+    except ValueError:
+        return False
+    return session.account_id is not None and not session.is_over(identity.clock())
+
+
 def _logged_in(identity: Identity, loaded: Loaded, session: Session) -> LoggedIn:
     if session.session_id is None or session.expires_at is None:
         raise SessionUnknown

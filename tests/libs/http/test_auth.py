@@ -18,7 +18,7 @@ from libs.http.app import create_app
 from libs.http.auth import Principal, TokenVerifier, public, require
 from libs.http.client import open_client
 from libs.http.undeclared import undeclared_routes
-from libs.security.tokens import SigningKey, issue, jwks
+from libs.security.tokens import LONGEST_PASS, SigningKey, issue, jwks
 from libs.testing.callers import client_of
 from libs.testing.clock import Clock
 from libs.testing.servers import serving
@@ -112,6 +112,32 @@ async def test_a_token_of_a_revoked_session_is_refused_also_when_it_is_remembere
                 await checked.principal(token)
     assert (await checked.principal(alive)).session == "s2"
     assert (await checked.principal(bearer())).session == ""
+
+
+async def test_only_tokens_that_live_long_are_let_in_by_what_is_said_of_their_session() -> None:
+    live, asked = {"s1"}, list[str]()
+
+    async def is_live(session: str) -> bool:
+        asked.append(session)
+        return session in live
+
+    checked = verifier(live=is_live)
+    long = LONGEST_PASS + timedelta(seconds=1)
+    short, lasting = (
+        bearer(session="s1", lifetime=LONGEST_PASS),
+        bearer(session="s1", lifetime=long),
+    )
+    await checked.principal(short)
+    await checked.principal(bearer(lifetime=long))
+    assert asked == []
+
+    for _ in range(2):
+        assert (await checked.principal(lasting)).session == "s1"
+    live.clear()
+    with pytest.raises(Unauthenticated):
+        await checked.principal(lasting)
+    assert asked == ["s1"] * 3
+    await checked.principal(short)
 
 
 async def test_a_person_s_own_token_passes_only_where_it_is_asked_for() -> None:

@@ -7,10 +7,10 @@ import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.partitioner import murmur2
 
+from libs.messaging.categories import category_of
 from libs.messaging.topics import (
     TopicMismatch,
     TopicSpec,
-    category_of,
     ensure_topics,
     partition_of,
     read_topics,
