@@ -24,7 +24,7 @@ from libs.messaging.topics import topic_name
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.security.tokens import jwks
-from tests.bench import bare
+from tests.bench import bare, peer
 from tests.bench.generator import Target
 from tests.bench.measure import Tell
 from tests.e2e.house import INGEST, UNLIMITED, House, own_database
@@ -34,6 +34,7 @@ POSTGRES: Final = {"track_commit_timestamp": "on", "max_connections": "200"}
 BATCH: Final = "/api/v1/events/batch"
 STATE: Final = "/api/v1/dashboard/state"
 PEER_KEY: Final = "a-key-for-the-peer-only"
+FILL_SECONDS: Final = 300.0
 SCOPES: Final = ("scan:write", "scan:read")
 
 
@@ -186,6 +187,11 @@ class Peer:
     database_url: str
     url: str
     pid: int
+
+    def fill(self, events: int) -> None:
+        """Let it have so many scans of today, of as many operators as our generator's."""
+        for sql in (peer.FILL.format(events=events), "VACUUM ANALYZE events"):
+            query(self.database_url, sql, timeout_seconds=FILL_SECONDS)
 
     def at(self, path: str) -> Target:
         return Target(url=f"{self.url}{path}", headers={"X-API-Key": PEER_KEY})
