@@ -6,16 +6,18 @@ the same batches through the gateway: what the hop costs.
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from typing import Final
 
 from libs.testing.waiting import wait_until
 from services.ingest.settings import Settings
 from tests.bench.bench import Bench, Loop
+from tests.bench.costs import Usage
 from tests.bench.generator import Generator, Loaded, LoadFailed, Target
 from tests.bench.house import BATCH, STATE, Installation, open_peer
 from tests.bench.measure import FLAT, Measured, Side, Skipped, at_least, limited, percentile
+from tests.bench.meter import Costs, Meter
 from tests.bench.scans import insert_batches, open_connections
 from tests.bench.stored import wait_for, with_events
 
@@ -44,12 +46,14 @@ def ingest(bench: Bench) -> Iterator[Measured]:
         ours.start("ingest-api")
         connections = loop.open(open_connections(ours.database_url, CONNECTIONS))
         load = Load(generator)
+        costs = Costs("HTTP ingest", Meter(ours.database_url, ours.pids))
+        paid = Costs("plain FastAPI + SQLAlchemy", peer.meter(bench.servers))
         big = max(1, scale.batches * SIZE // PAGE)
         direct, same, paged, plain = bench.interleaved(
-            lambda: load.rate(ours.direct(BATCH), scale.batches),
+            lambda: load.rate(ours.direct(BATCH), scale.batches, costs),
             loop.side(lambda: insert_batches(connections, scale.batches, size=SIZE)),
             loop.side(lambda: insert_batches(connections[:1], big, size=PAGE)),
-            lambda: load.rate(peer.at(BATCH), scale.peer_batches),
+            lambda: load.rate(peer.at(BATCH), scale.peer_batches, paid),
         )
     for name, reference, goal in (
         ("bare INSERT … unnest, 20 rows each, 32 connections", same, at_least(0.65)),
@@ -62,6 +66,7 @@ def ingest(bench: Bench) -> Iterator[Measured]:
             reference,
             goal=goal,
             note=load.note,
+            costs=(costs.total, paid.total) if reference is same else (),
         )
 
 
@@ -72,8 +77,11 @@ class Load:
         self._generator = generator
         self._busiest: Loaded | None = None
 
-    def rate(self, target: Target, count: int) -> float:
-        done = self._generator.closed(target, count=count, size=SIZE, connections=CONNECTIONS)
+    def rate(self, target: Target, count: int, costs: Costs | None = None) -> float:
+        with costs.sample(count * SIZE) if costs else nullcontext() as cost:
+            done = self._generator.closed(target, count=count, size=SIZE, connections=CONNECTIONS)
+            if cost:
+                cost.add_usage("generator", Usage(done.cpu))
         if self._busiest is None or done.busy > self._busiest.busy:
             self._busiest = done
         return count * SIZE / done.seconds

@@ -22,7 +22,7 @@ from tests.bench.costs import Cost
 from tests.bench.generator import Generator, Loaded, Target
 from tests.bench.house import BATCH, STATE, Installation, open_peer
 from tests.bench.measure import Measured, at_most, limited, percentile
-from tests.bench.meter import Meter, counting_batches
+from tests.bench.meter import Costs, Meter, counting_batches
 from tests.bench.scans import TENANT, ZONE
 from tests.bench.stored import with_events
 
@@ -76,26 +76,28 @@ def _percentiles(seconds: Sequence[float]) -> tuple[float, float]:
 
 def run(bench: Bench) -> Iterator[Measured]:
     """Several stretches of a thousand events a second."""
-    scale, fresh, costs = bench.scale, Fresh(), list[Cost]()
+    scale, fresh = bench.scale, Fresh()
     with bench.servers.installation() as ours, Generator() as generator:
         ours.publish_keys()
         ours.start("ingest-api", "ingest-worker")
         target, kafka = ours.direct(BATCH), {"kafka": bench.servers.kafka.pid}
         meter = Meter(ours.database_url, lambda: ours.pids() | kafka)
-        seconds = scale.fresh_seconds
-        generator.schedule(target, rate=RATE, seconds=min(LONG_ENOUGH, seconds), size=SIZE)
-        for n in range(1, scale.rounds + 1):
-            bench.tell(f"stretch {n} of {scale.rounds}")
-            cost = Cost(title=f"{RATE * SIZE} events a second", events=int(RATE * seconds) * SIZE)
-            with counting_batches(ours.database_url, cost), meter.measuring(cost):
+        costs = Costs(f"{RATE * SIZE} events a second", meter)
+        for n in range(scale.rounds + 1):
+            bench.tell(f"stretch {n} of {scale.rounds}" if n else "warming up")
+            seconds = scale.fresh_seconds if n else min(LONG_ENOUGH, scale.fresh_seconds)
+            with (
+                costs.sample(int(RATE * seconds) * SIZE) as cost,
+                counting_batches(ours.database_url, cost),
+            ):
                 done = generator.schedule(target, rate=RATE, seconds=seconds, size=SIZE)
-            costs.append(cost)
-            fresh.add(ours, done)
+            if n:
+                fresh.add(ours, done)
     yield from fresh.rows(
         "freshness",
         f"{RATE} batches of {SIZE} a second",
         limits=(8.0, 30.0),
-        costs=(Cost.of(costs),),
+        costs=(costs.total,),
     )
 
 

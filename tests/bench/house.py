@@ -27,6 +27,7 @@ from libs.security.tokens import jwks
 from tests.bench import bare, peer
 from tests.bench.generator import Target
 from tests.bench.measure import Tell
+from tests.bench.meter import Meter
 from tests.e2e.house import INGEST, UNLIMITED, House, own_database
 
 # Only what a measurement needs: the moment of every commit, and room for 32 clients more.
@@ -187,6 +188,11 @@ class Peer:
     database_url: str
     url: str
     pid: int
+
+    def meter(self, servers: Servers) -> Meter:
+        """Of its connections, those beyond the size of its pool are opened for one request each."""
+        postgres = servers.postgres.pid
+        return Meter(self.database_url, lambda: {"peer": self.pid}, postgres=postgres)
 
     def fill(self, events: int) -> None:
         """Let it have so many scans of today, of as many operators as our generator's."""

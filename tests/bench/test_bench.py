@@ -11,6 +11,7 @@ import pytest
 
 from deploy.local.settings import ROOT
 from tests.bench.__main__ import LINES, UnknownLine, chosen, main
+from tests.bench.costs import Cost, Usage
 from tests.bench.measure import Measured, as_json, at_least, interleaved, limited, percentile
 
 SMOKE = "appends ingest whole relay projections freshness user rebuild as-of scales"
@@ -100,3 +101,20 @@ def test_a_percentile_is_one_of_the_values() -> None:
     assert percentile([3, 1, 2], 0.5) == 2
     assert percentile([*range(100)], 0.99) == 99
     assert percentile([7], 0.99) == 7
+
+
+def test_costs_of_samples_add_up_and_what_only_measures_does_not_count() -> None:
+    samples = [Cost(title="line", events=events) for events in (100, 300)]
+    for sample in samples:
+        sample.add_usage("api", Usage(0.02, 10))
+        sample.add_usage("postgres: log", Usage(0.01, 4))
+        sample.add_usage("bench gate", Usage(1.0, 50))
+        sample.add_batches({"page": (2, sample.events), "never": (0, 0)})
+
+    cost = Cost.of(samples)
+
+    assert cost.events == 400
+    assert cost.usage["api"] == Usage(0.04, 20)
+    assert cost.micros_per_event == pytest.approx(0.06 / 400 * 1e6)
+    assert cost.mean_sizes == {"page": 100}
+    assert Cost(title="nothing").micros_per_event == 0
