@@ -22,8 +22,10 @@ from tests.bench import (
     appends,
     clients,
     exports,
+    freshness,
     kafka,
     logins,
+    looking_back,
     platform,
     projections,
     scales,
@@ -40,15 +42,18 @@ LOOK_SECONDS = 2.0
 LINES: Final = (
     Line(name="appends", what="one-event appends to the log", run=appends.run),
     Line(name="ingest", what="HTTP ingest of 20-event batches", run=clients.ingest),
+    Line(name="visible", what="the same, answered when it is visible", run=clients.visible),
     Line(name="gateway", what="the same through the gateway", run=clients.gateway),
     Line(name="logins", what="logins through the gateway, and who waits for them", run=logins.run),
     Line(name="whole", what="the whole line at once", run=whole.run),
     Line(name="relay", what="from the log to Kafka", run=kafka.relay),
     Line(name="projections", what="from the log into all read models", run=projections.run),
-    Line(name="freshness", what="from accepted to visible", run=clients.freshness),
+    Line(name="freshness", what="from accepted to visible", run=freshness.run),
+    Line(name="user", what="dashboards and freshness with much stored", run=freshness.at_once),
     Line(name="rebuild", what="the dashboard from the log", run=stored.rebuild),
     Line(name="exports", what="CSV and XLSX of a whole day", run=exports.run),
     Line(name="dashboard", what="dashboard/state, few and many events", run=clients.dashboard),
+    Line(name="as-of", what="what was known at an earlier instant", run=looking_back.run),
     Line(name="scales", what="a scale's whole catalogue there and back", run=scales.run),
     Line(name="platform", what="memory and start of everything", run=platform.run),
 )
@@ -104,6 +109,7 @@ def measure_all(
     for n, line in enumerate(lines, 1):
         console.print(f"{n}/{len(lines)} {line.name}: {line.what}", markup=False)
         bench.tell(line.name)
+        began = time.monotonic()
         try:
             rows.extend(line.run(bench))
         except Skipped as reason:
@@ -113,6 +119,7 @@ def measure_all(
             said = f"failed: {type(error).__name__}: {error}"
             console.print(said, markup=False)
             rows.append(Measured(line.name, (), unit="", note=said.splitlines()[0]))
+        console.print(f"  took {time.monotonic() - began:.0f} s", markup=False, highlight=False)
     return rows, failed
 
 

@@ -24,9 +24,10 @@ from libs.messaging.topics import topic_name
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.security.tokens import jwks
-from tests.bench import bare
+from tests.bench import bare, peer
 from tests.bench.generator import Target
 from tests.bench.measure import Tell
+from tests.bench.meter import Meter
 from tests.e2e.house import INGEST, UNLIMITED, House, own_database
 
 # Only what a measurement needs: the moment of every commit, and room for 32 clients more.
@@ -34,6 +35,7 @@ POSTGRES: Final = {"track_commit_timestamp": "on", "max_connections": "200"}
 BATCH: Final = "/api/v1/events/batch"
 STATE: Final = "/api/v1/dashboard/state"
 PEER_KEY: Final = "a-key-for-the-peer-only"
+FILL_SECONDS: Final = 300.0
 SCOPES: Final = ("scan:write", "scan:read")
 
 
@@ -186,6 +188,16 @@ class Peer:
     database_url: str
     url: str
     pid: int
+
+    def meter(self, servers: Servers) -> Meter:
+        """Of its connections, those beyond the size of its pool are opened for one request each."""
+        postgres = servers.postgres.pid
+        return Meter(self.database_url, lambda: {"peer": self.pid}, postgres=postgres)
+
+    def fill(self, events: int) -> None:
+        """Let it have so many scans of today, of as many operators as our generator's."""
+        for sql in (peer.FILL.format(events=events), "VACUUM ANALYZE events"):
+            query(self.database_url, sql, timeout_seconds=FILL_SECONDS)
 
     def at(self, path: str) -> Target:
         return Target(url=f"{self.url}{path}", headers={"X-API-Key": PEER_KEY})

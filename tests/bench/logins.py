@@ -39,7 +39,7 @@ def run(bench: Bench) -> Iterator[Measured]:
             fast,
             bare,
             unit="logins/s",
-            goal=at_least(0.7),
+            goal=at_least(0.8),
             note=f"{THREADS} threads on both sides, {CLIENTS} clients; the same cost of a hash",
         )
         (late,) = bench.interleaved(loop.side(lambda: _late(ours, pinging, scale.login_seconds)))

@@ -97,10 +97,8 @@ def reaching(name: str, ours: Sequence[float], *, limit: float, unit: str) -> Me
     return Measured(name, ours, (limit,), unit=unit, goal=goal)
 
 
-def limited(
-    name: str, ours: Sequence[float], *, limit: float, unit: str, note: str = ""
-) -> Measured:
-    return Measured(name, ours, (limit,), unit=unit, goal=below(limit, unit), note=note)
+def limited(name: str, ours: Sequence[float], *, limit: float, unit: str, **more: Any) -> Measured:
+    return Measured(name, ours, (limit,), unit=unit, goal=below(limit, unit), **more)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,6 +119,7 @@ class Scale:
     stored: tuple[int, int, int] = (10_000, 100_000, 1_000_000)
     state_requests: int = 60
     state_seconds: float = 20.0
+    at_once_rounds: int = 3
     sheet_rows: int = 20_000
     products: int = 10_000
     warm_starts: int = 2
@@ -142,6 +141,7 @@ QUICK = Scale(
     stored=(2_000, 6_000, 20_000),
     state_requests=10,
     state_seconds=1.5,
+    at_once_rounds=2,
     sheet_rows=500,
     products=200,
     warm_starts=1,

@@ -18,7 +18,8 @@ WHERE pid <> pg_backend_pid() AND (datname = current_database() OR datname IS NU
 """
 
 MARKS: Final = """
-SELECT (SELECT coalesce(max(position), 0) FROM ingest.events), tick, next_seq,
+SELECT (SELECT coalesce(max(position), 0) FROM ingest.events),
+    coalesce(to_jsonb(relay) ->> 'batch', to_jsonb(relay) ->> 'tick'), next_seq,
     (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()), clock_timestamp()
 FROM ingest.relay
 """
@@ -79,6 +80,32 @@ class Meter:
             with suppress(psutil.Error):
                 usages[name, int(number)] = _usage(psutil.Process(int(number)))
         return usages
+
+
+class Costs:
+    """The costs of one side, sample by sample. The first sample, which warms up, does not count."""
+
+    def __init__(self, title: str, meter: Meter) -> None:
+        self._title = title
+        self._meter = meter
+        self._samples: list[Cost] = []
+
+    @contextmanager
+    def sample(self, events: int = 0) -> Iterator[Cost]:
+        """What is used inside the block; what else is known of it is added by the caller."""
+        cost = Cost(title=self._title, events=events)
+        with self._meter.measuring(cost):
+            yield cost
+        self._samples.append(cost)
+
+    @property
+    def micros(self) -> list[float]:
+        """CPU per event of every sample."""
+        return [cost.micros_per_event for cost in self._samples[1:]]
+
+    @property
+    def total(self) -> Cost:
+        return Cost.of(self._samples[1:])
 
 
 def _family(pid: int) -> list[psutil.Process]:

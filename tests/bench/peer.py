@@ -116,6 +116,16 @@ class Event(Base):
     )
 
 
+FILL = """
+INSERT INTO events (ts, type, operator, client, city, box, code, details)
+SELECT now() - (now() - date_trunc('day', now(), 'UTC')) * ({events} - n) / {events},
+    CASE n / 100 % 40 WHEN 0 THEN 'BOX' WHEN 39 THEN 'CLOSE' WHEN 7 THEN 'ERROR' ELSE 'ITEM' END,
+    'operator-' || n % 100, 'client-' || (n % 100 + n / 40000) % 20, 'city-' || n % 5,
+    'box-' || n % 100 || '-' || n / 4000, '20424692' || n % 100000, NULL
+FROM generate_series(1, {events}) AS n
+"""
+"""As many scans of today as wanted, spread as the generator's are."""
+
 _KINDS = (("ITEM",), ("BOX",), ("CLOSE", "AUTO_CLOSE"), ("ERROR",))
 
 

@@ -23,7 +23,7 @@ from tests.bench.bench import Bench, Loop
 from tests.bench.costs import Cost
 from tests.bench.house import Installation
 from tests.bench.measure import PATIENCE_SECONDS, Measured, at_least, reaching
-from tests.bench.meter import Meter
+from tests.bench.meter import Costs, Meter
 from tests.bench.scans import CODEC
 from tests.bench.stored import NOW, PROJECTIONS, copy_in
 
@@ -57,36 +57,27 @@ def run(bench: Bench) -> Iterator[Measured]:
         limits,
         goal=at_least(0.6),
         note=f"pages of {PAGE}, one worker; the bare side has all arguments ready",
-        costs=(ours.cost, bare.cost),
+        costs=(ours.costs.total, bare.costs.total),
     )
     yield reaching(name, rates, limit=EVENTS_A_SECOND, unit="events/s")
 
 
 class _Side:
-    """The costs of the first sample, which warms up, do not count."""
+    """Both sides work in this process, so it is the runner or the bare loop."""
 
     def __init__(self, installation: Installation, title: str, events: int) -> None:
         self._installation = installation
-        self._title = title
         self._events = events
-        # Both sides work in this process, so it is the runner or the bare loop.
-        self._meter = Meter(installation.database_url, lambda: {"this process": os.getpid()})
-        self._costs: list[Cost] = []
+        meter = Meter(installation.database_url, lambda: {"this process": os.getpid()})
+        self.costs = Costs(title, meter)
 
     async def sample(self, catching: Catching) -> float:
         """Events a second, into empty tables."""
         async with self._installation.connected() as connection:
             await connection.execute(FORGET_APPLIED)
-        cost = Cost(title=self._title, events=self._events)
         async with _worker_pool(self._installation) as pool:
-            with self._meter.measuring(cost):
-                rate = await catching(pool, cost)
-        self._costs.append(cost)
-        return rate
-
-    @property
-    def cost(self) -> Cost:
-        return Cost.of(self._costs[1:])
+            with self.costs.sample(self._events) as cost:
+                return await catching(pool, cost)
 
 
 def _worker_pool(installation: Installation) -> AbstractAsyncContextManager[Pool]:

@@ -11,8 +11,10 @@ import pytest
 
 from deploy.local.settings import ROOT
 from tests.bench.__main__ import LINES, UnknownLine, chosen, main
+from tests.bench.costs import Cost, Usage
 from tests.bench.measure import Measured, as_json, at_least, interleaved, limited, percentile
 
+SMOKE = "appends ingest whole relay projections freshness user rebuild as-of scales"
 KEYS = {"name", "ours", "reference", "unit", "ratio", "goal", "met", "note", "costs", "samples"}
 
 
@@ -23,7 +25,7 @@ def test_a_smoke_run_measures_every_row_of_the_lines_it_was_asked_for(tmp_path: 
     told = {
         "QUICK": "1",
         "TILLSTREAM_DATA": str(tmp_path),
-        "LINES": "appends ingest whole relay projections scales",
+        "LINES": SMOKE,
     }
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench"],
@@ -36,12 +38,12 @@ def test_a_smoke_run_measures_every_row_of_the_lines_it_was_asked_for(tmp_path: 
 
     rows: list[dict[str, Any]] = json.loads((tmp_path / "bench.json").read_text())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(rows) == 2 + 3 + 4 + 2 + 2 + 4
+    assert len(rows) == 2 + 3 + 4 + 2 + 2 + 4 + 5 + 3 + 2 + 4
     for row in rows:
         assert set(row) == KEYS
         assert row["ours"] > 0
         assert row["unit"]
-        assert len(row["samples"]["ours"]) == 2
+        assert row["samples"]["ours"]
         assert (row["reference"] is None) == (row["ratio"] is None)
         assert (row["goal"] is None) == (row["met"] is None)
 
@@ -99,3 +101,20 @@ def test_a_percentile_is_one_of_the_values() -> None:
     assert percentile([3, 1, 2], 0.5) == 2
     assert percentile([*range(100)], 0.99) == 99
     assert percentile([7], 0.99) == 7
+
+
+def test_costs_of_samples_add_up_and_what_only_measures_does_not_count() -> None:
+    samples = [Cost(title="line", events=events) for events in (100, 300)]
+    for sample in samples:
+        sample.add_usage("api", Usage(0.02, 10))
+        sample.add_usage("postgres: log", Usage(0.01, 4))
+        sample.add_usage("bench gate", Usage(1.0, 50))
+        sample.add_batches({"page": (2, sample.events), "never": (0, 0)})
+
+    cost = Cost.of(samples)
+
+    assert cost.events == 400
+    assert cost.usage["api"] == Usage(0.04, 20)
+    assert cost.micros_per_event == pytest.approx(0.06 / 400 * 1e6)
+    assert cost.mean_sizes == {"page": 100}
+    assert Cost(title="nothing").micros_per_event == 0

@@ -16,7 +16,7 @@ from tests.bench.costs import Cost, Usage
 from tests.bench.generator import Generator, Loaded, Target
 from tests.bench.house import BATCH, STATE, Installation, Peer, open_peer
 from tests.bench.measure import Measured, at_least, at_most
-from tests.bench.meter import Meter, counting_batches
+from tests.bench.meter import Costs, Meter, counting_batches
 
 PLAIN: Final = "plain insert-and-query"
 CONNECTIONS: Final = 32
@@ -39,7 +39,7 @@ def run(bench: Bench) -> Iterator[Measured]:
         installation.publish_keys()
         installation.start("ingest-api", "ingest-worker")
         load = _Load(feeding, asking, bench.scale.whole_seconds)
-        ours = _Ours(bench, installation, load)
+        ours = _Ours("whole line", bench, installation, load)
         limit, plain = _Bare(bench, bared, load), _Plain(bench, peer, load)
         lines, limits, answers = bench.interleaved(ours.sample, limit.sample, plain.sample)
     for side, reference, goal in ((limit, limits, at_least(0.6)), (plain, answers, at_least(2))):
@@ -50,13 +50,13 @@ def run(bench: Bench) -> Iterator[Measured]:
             goal=goal,
             note=f"at most {WINDOW} events behind; {ours.note}",
         )
-    yield _cpu(ours, limit, costs=(ours.cost, limit.cost))
-    yield _cpu(ours, plain, goal=at_most(0.6), costs=(plain.cost,))
+    yield _cpu(ours, limit, costs=(ours.costs.total, limit.costs.total))
+    yield _cpu(ours, plain, goal=at_most(0.6), costs=(plain.costs.total,))
 
 
 def _cpu(ours: "_Side", other: "_Side", **more: Any) -> Measured:
     name = f"CPU per event, all processes, vs {other.title}"
-    return Measured(name, ours.micros, other.micros, unit="µs", **more)
+    return Measured(name, ours.costs.micros, other.costs.micros, unit="µs", **more)
 
 
 class _Load:
@@ -87,21 +87,17 @@ class _Load:
 
 
 class _Side:
-    """One of the sides. The costs of its first sample, which warms up, do not count."""
+    """One of those that are compared."""
 
-    title = ""
-
-    def __init__(self, meter: Meter, load: _Load) -> None:
-        self._meter = meter
+    def __init__(self, title: str, meter: Meter, load: _Load) -> None:
+        self.title = title
+        self.costs = Costs(title, meter)
         self._load = load
-        self._costs: list[Cost] = []
 
     def sample(self) -> float:
         """Events a second."""
-        cost = Cost(title=self.title)
-        with self._counting(cost), self._meter.measuring(cost):
+        with self.costs.sample() as cost, self._counting(cost):
             done = self._run(cost)
-        self._costs.append(cost)
         return self._rate(done)
 
     def _run(self, cost: Cost) -> Loaded:
@@ -114,23 +110,14 @@ class _Side:
     def _counting(self, cost: Cost) -> AbstractContextManager[None]:
         return nullcontext()
 
-    @property
-    def micros(self) -> list[float]:
-        """CPU per event of every sample."""
-        return [cost.micros_per_event for cost in self._costs[1:]]
-
-    @property
-    def cost(self) -> Cost:
-        return Cost.of(self._costs[1:])
-
 
 class _Gated(_Side):
     """A side where what was answered becomes visible later."""
 
-    def __init__(self, bench: Bench, installation: Installation, load: _Load) -> None:
+    def __init__(self, title: str, bench: Bench, installation: Installation, load: _Load) -> None:
         kafka = {"kafka": bench.servers.kafka.pid}
-        pids = lambda: installation.pids() | kafka  # noqa: E731
-        super().__init__(Meter(installation.database_url, pids), load)
+        meter = Meter(installation.database_url, lambda: installation.pids() | kafka)
+        super().__init__(title, meter, load)
         self._installation = installation
         self.note = ""
 
@@ -149,8 +136,6 @@ class _Gated(_Side):
 
 
 class _Ours(_Gated):
-    title = "whole line"
-
     def _run(self, cost: Cost) -> Loaded:
         ours = self._installation
         return self._fed(ours.direct(BATCH), ours.direct(STATE), stored.VISIBLE, cost)
@@ -160,10 +145,8 @@ class _Ours(_Gated):
 
 
 class _Bare(_Gated):
-    title = "the bare line"
-
     def __init__(self, bench: Bench, installation: Installation, load: _Load) -> None:
-        super().__init__(bench, installation, load)
+        super().__init__("the bare line", bench, installation, load)
         self._target = installation.launch_bare()
 
     def _run(self, cost: Cost) -> Loaded:
@@ -171,13 +154,8 @@ class _Bare(_Gated):
 
 
 class _Plain(_Side):
-    title = PLAIN
-
     def __init__(self, bench: Bench, peer: Peer, load: _Load) -> None:
-        # Of its connections, those beyond the size of its pool are opened for one request each.
-        postgres = bench.servers.postgres.pid
-        meter = Meter(peer.database_url, lambda: {"peer": peer.pid}, postgres=postgres)
-        super().__init__(meter, load)
+        super().__init__(PLAIN, peer.meter(bench.servers), load)
         self._peer = peer
 
     def _run(self, cost: Cost) -> Loaded:
