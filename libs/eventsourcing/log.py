@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Final, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -110,13 +110,13 @@ class FactsAppended:
     token: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Span:
-    """From `since` until just before `until`, as it was known at the instant `known_at`."""
+class Entry(NamedTuple):
+    """Which event is where in the log, and since when."""
 
-    since: datetime
-    until: datetime
-    known_at: datetime
+    position: int
+    event_id: UUID
+    type: str
+    recorded_at: datetime
 
 
 class Log(Protocol):
@@ -165,13 +165,29 @@ class Log(Protocol):
         """
         ...
 
-    def read_occurred(
-        self, tenant: str, span: Span, *, page: int = 1000
-    ) -> AsyncIterator[Sequence[RecordedEvent]]:
-        """Pages of a tenant's events that occurred within a span, by that time.
-
-        Of those only what was recorded at `span.known_at` at the latest.
+    async def entries(
+        self, tenant: str, since: datetime, until: datetime, *, moment: Snapshot
+    ) -> Sequence[Entry]:
+        """The tenant's events that occurred from `since` until just before `until`, as far as
+        `moment` sees them, by the time they were recorded.
         """
+        ...
+
+    async def later_entries(
+        self,
+        tenant: str,
+        since: datetime,
+        until: datetime,
+        *,
+        after: Snapshot,
+        moment: Snapshot,
+        also: str,
+    ) -> Sequence[Entry]:
+        """The same of what `after` did not see yet, and events of the type `also` of any time."""
+        ...
+
+    async def at(self, positions: Sequence[int]) -> Sequence[RecordedEvent]:
+        """The events at these positions, in this order; each must be there."""
         ...
 
     async def newest(

@@ -12,13 +12,13 @@ from libs.clock import Clock, utc_now
 from libs.eventsourcing.log import (
     Appended,
     Cause,
+    Entry,
     Expected,
     FactsAppended,
     NewEvent,
     NewFact,
     RecordedEvent,
     Rejected,
-    Span,
 )
 from libs.eventsourcing.plan import (
     Append,
@@ -32,7 +32,7 @@ from libs.eventsourcing.plan import (
     plan,
 )
 from libs.eventsourcing.schema import MAX_BYTES, MAX_STREAM
-from libs.eventsourcing.snapshot import Snapshot
+from libs.eventsourcing.snapshot import NOTHING, Snapshot
 
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """The JSON escape of a NUL character, not that of a backslash followed by u0000."""
@@ -91,20 +91,36 @@ class MemoryLog:
         for start in range(0, len(seen), page):
             yield seen[start : start + page]
 
-    async def read_occurred(
-        self, tenant: str, span: Span, *, page: int = 1000
-    ) -> AsyncIterator[Sequence[RecordedEvent]]:
-        """See `Log.read_occurred`."""
+    async def entries(
+        self, tenant: str, since: datetime, until: datetime, *, moment: Snapshot
+    ) -> Sequence[Entry]:
+        """See `Log.entries`."""
+        return await self.later_entries(tenant, since, until, after=NOTHING, moment=moment, also="")
+
+    async def later_entries(
+        self,
+        tenant: str,
+        since: datetime,
+        until: datetime,
+        *,
+        after: Snapshot,
+        moment: Snapshot,
+        also: str,
+    ) -> Sequence[Entry]:
+        """See `Log.later_entries`."""
         found = [
-            event
+            Entry(event.position, event.event_id, event.type, event.recorded_at)
             for event in self._events
             if event.cause.tenant == tenant
-            and span.since <= event.occurred_at < span.until
-            and event.recorded_at <= span.known_at
+            and (since <= event.occurred_at < until or event.type == also)
+            and moment.sees(event.xid)
+            and not after.sees(event.xid)
         ]
-        found.sort(key=lambda event: (event.occurred_at, event.position))
-        for start in range(0, len(found), page):
-            yield found[start : start + page]
+        return sorted(found, key=lambda entry: (entry.recorded_at, entry.position))
+
+    async def at(self, positions: Sequence[int]) -> Sequence[RecordedEvent]:
+        """See `Log.at`."""
+        return [self._events[position - 1] for position in positions]
 
     async def newest(
         self, tenant: str, streams: Sequence[str], *, known_at: datetime, each: int

@@ -24,6 +24,7 @@ from libs.eventsourcing.insertion import Raced
 from libs.eventsourcing.log import (
     Appended,
     Cause,
+    Entry,
     Expected,
     FactsAppended,
     LogUnavailable,
@@ -31,7 +32,6 @@ from libs.eventsourcing.log import (
     NewFact,
     RecordedEvent,
     Rejected,
-    Span,
     VersionConflict,
 )
 from libs.eventsourcing.plan import (
@@ -153,9 +153,30 @@ class PostgresLog:
             yield [recorded_event(row) for row in rows]
             after = rows[-1]["position"]
 
-    def read_occurred(self, tenant: str, span: Span, *, page: int = 1000) -> past.Pages:
-        """See `Log.read_occurred`."""
-        return past.occurred(self._fetch, tenant, span, page)
+    async def entries(
+        self, tenant: str, since: datetime, until: datetime, *, moment: Snapshot
+    ) -> Sequence[Entry]:
+        """See `Log.entries`."""
+        return await past.entries(self._fetch, tenant, since, until, moment)
+
+    async def later_entries(
+        self,
+        tenant: str,
+        since: datetime,
+        until: datetime,
+        *,
+        after: Snapshot,
+        moment: Snapshot,
+        also: str,
+    ) -> Sequence[Entry]:
+        """See `Log.later_entries`."""
+        return await past.later_entries(
+            self._fetch, tenant, since, until, moment, after=after, also=also
+        )
+
+    async def at(self, positions: Sequence[int]) -> Sequence[RecordedEvent]:
+        """See `Log.at`."""
+        return await past.at(self._fetch, positions)
 
     async def newest(
         self, tenant: str, streams: Sequence[str], *, known_at: datetime, each: int

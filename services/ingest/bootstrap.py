@@ -55,6 +55,7 @@ from services.ingest.handlers.importing import Pause
 from services.ingest.read_models import activity, box, logged_items, presence, scan_log
 from services.ingest.read_models import quarantine as quarantined
 from services.ingest.read_models import removal as removed
+from services.ingest.read_models.kept_past import KeptPast
 from services.ingest.read_models.scan_rows import SORT_SECONDS
 from services.ingest.read_models.undone import without_undone
 from services.ingest.settings import Settings
@@ -119,6 +120,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
             open_quarantine=partial(quarantined.open_by_code, logging),
             exports=asyncio.Semaphore(settings.export_turns),
             looking_back=asyncio.Semaphore(settings.as_of_turns),
+            kept_past=KeptPast(),
             standing=partial(_standing, consistency),
             doorbell=doorbell,
             items_in_box=partial(logged_items.of_box, reading),

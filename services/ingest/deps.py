@@ -16,6 +16,7 @@ from libs.postgres.doorbell import Doorbell
 from libs.postgres.pool import Pool
 from libs.process.weighted_semaphore import WeightedSemaphore
 from libs.telemetry.traces import Telemetry
+from services.ingest.read_models.kept_past import KeptPast
 from services.ingest.settings import Settings
 
 LARGE_BODIES_BYTES: Final = 10 * 1024 * 1024
@@ -56,6 +57,7 @@ class Deps:
     open_quarantine: Callable[[], Awaitable[Mapping[str, int]]]
     exports: asyncio.Semaphore
     looking_back: asyncio.Semaphore
+    kept_past: KeptPast
     standing: Standing
     doorbell: Doorbell
     items_in_box: ItemsInBox

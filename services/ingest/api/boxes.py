@@ -19,6 +19,7 @@ from services.ingest.domain.box import CARRY, number
 from services.ingest.domain.day import unix_ms, written
 from services.ingest.domain.question import shown
 from services.ingest.read_models import box, scan_log
+from services.ingest.read_models.as_of import items_of_boxes
 from services.ingest.read_models.box import FoundBox, Total
 
 router = APIRouter(prefix="/api/v1/dashboard", tags=["dashboard"])
@@ -110,7 +111,8 @@ async def boxes(
     headers = {} if asked.at else await staleness(ingest, token, "box", "scan_log")
     zone = ingest.settings.zone
     tables = (box.projection(zone), scan_log.projection(zone))
-    async with showing(ingest, asked, tables, around=CARRY) as connection:
+    rows = items_of_boxes(asked.question, limit=limit, offset=offset, items=items)
+    async with showing(ingest, asked, tables, rows=rows, around=CARRY) as connection:
         found = await box.answer(
             connection, asked.question, limit=limit, offset=offset, items=items
         )

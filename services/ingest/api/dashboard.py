@@ -12,6 +12,7 @@ from services.ingest.api.overview import PROJECTIONS, look, projections, worded
 from services.ingest.api.past import showing
 from services.ingest.deps import Ingest
 from services.ingest.read_models import scan_count, scan_log
+from services.ingest.read_models.as_of import newest_rows
 
 router = APIRouter(prefix="/api/v1", tags=["dashboard"])
 
@@ -28,7 +29,9 @@ async def state(ingest: Ingest, asked: AskedBack, token: Token = None) -> Respon
     headers = {} if asked.at else await staleness(ingest, token, *PROJECTIONS)
     now = ingest.clock()
     tables, length = projections(ingest.settings.zone), ingest.settings.feed_length
-    async with showing(ingest, asked, tables, rows=length) as connection:
+    async with showing(
+        ingest, asked, tables, rows=newest_rows(asked.question, length)
+    ) as connection:
         overview = await look(connection, asked.question, feed_length=length)
     body = worded(overview, asked.filters, ingest.settings, now=asked.at or now, told_at=now)
     return answered(body, headers)

@@ -12,7 +12,7 @@ from libs.projections.projection import Connection, Projection
 from services.ingest.api.asking import Asked
 from services.ingest.deps import Deps
 from services.ingest.domain.day import Days
-from services.ingest.read_models.as_of import Newest, Past, known
+from services.ingest.read_models.as_of import ChooseRows, Past, known
 
 RETRY_SECONDS: Final = 5
 FIRST: Final = date(1970, 1, 1)
@@ -26,14 +26,13 @@ async def showing(
     asked: Asked,
     projections: Sequence[Projection[IngestEvent]],
     *,
-    rows: int | None = None,
+    rows: ChooseRows | None = None,
     around: int = 0,
 ) -> AsyncIterator[Connection]:
     """A connection on which the tables of `projections` show what is asked for.
 
     Of the past they hold the days asked for and `around` so many before and after, and of
-    `scan_log` only the newest `rows` asked for, if it is said how many. Raises Unavailable, also
-    while too many others look back.
+    `scan_log` only the `rows` asked for. Raises Unavailable, also while too many others look back.
     """
     question = asked.question
     if asked.at is None:
@@ -46,10 +45,11 @@ async def showing(
     days = Days(
         first=_within(question.days.first, -around), last=_within(question.days.last, around)
     )
-    newest = None if rows is None else Newest(question, rows, past.zone)
     async with (
         ingest.looking_back,
-        known(ingest.reading, past, projections, days, newest=newest) as connection,
+        known(
+            ingest.reading, past, projections, days, kept=ingest.kept_past, rows=rows
+        ) as connection,
     ):
         yield connection
 

@@ -1,42 +1,47 @@
 """What was known at an earlier instant?
 
-The log tells again what it had recorded by then, and the very same projections write it into
+The log is read as far as it had recorded by then, and the very same projections write it into
 temporary tables under the very same names. So the past is answered by the rules of the present,
-and the two cannot disagree. Work and space grow with the events of the days asked for.
+and the two cannot disagree. Work and space grow with the events of the days asked for; what is kept
+of them (`kept_past`) makes the next question about the same days cheap.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from heapq import nlargest
+from io import BytesIO
 from itertools import groupby
-from operator import itemgetter
-from typing import Final
-from uuid import UUID
+from typing import Final, TypeAlias
 from zoneinfo import ZoneInfo
 
 from contracts.envelope import Envelope
-from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanRecorded
-from libs.eventsourcing.log import RecordedEvent, Span
+from contracts.ingest import IngestEvent, ItemRemoved, ScanRecorded
+from libs.eventsourcing.log import Entry, RecordedEvent
+from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.store import EventStore, envelope
-from libs.names import comparable
 from libs.postgres.pool import Pool, tenant_transaction
 from libs.projections.projection import Connection, Projection
 from services.ingest.domain import identity
-from services.ingest.domain.day import Days, day_of
+from services.ingest.domain.day import Days
 from services.ingest.domain.question import Question
-from services.ingest.domain.removal import ITEM, as_scan
-from services.ingest.read_models import operator_name, presence, scan_log
-from services.ingest.read_models.undone import remaining
+from services.ingest.read_models import box, operator_name, presence, scan_log
+from services.ingest.read_models.kept_past import KeptDays, KeptPast, Tables
+from services.ingest.read_models.timeline import Timeline
+from services.ingest.read_models.undone import any_undone, remaining, runs_of
 
 PAGE: Final = 1000
 LATER: Final = timedelta(minutes=5)
 """A removal stands in the log under the time of its appending, a moment after what it says."""
 SKEW: Final = timedelta(seconds=2)
 """How far the clocks that say `received_at` and `recorded_at` may be apart."""
-LOOKS: Final = (50, PAGE)
-"""How many facts of an operator are looked at until it is certain which was received last."""
+LOOKS: Final = (8, 50, PAGE)
+"""How many facts of an operator are read until it is certain which was received last."""
+SCAN, ITEM_REMOVED = ScanRecorded.__name__, ItemRemoved.__name__
+
+ChooseRows: TypeAlias = Callable[[Connection, Timeline, int], Awaitable[Sequence[int]]]
+"""Given the other read models as they were, a timeline and how many events of it count: the
+positions of the events whose rows of `scan_log` are asked for, or of more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,36 +58,24 @@ class Past:
         return envelope(recorded, self.store.decode(recorded))
 
 
-@dataclass(frozen=True, slots=True)
-class Newest:
-    """That of `scan_log` only the newest rows which a question asks for will be read."""
+def newest_rows(question: Question, limit: int) -> ChooseRows:
+    """The newest rows that match."""
 
-    question: Question
-    limit: int
-    zone: ZoneInfo
+    async def choose(_: Connection, timeline: Timeline, count: int) -> Sequence[int]:
+        return timeline.newest(count, question, limit)
 
-    def among(self, events: Sequence[Envelope[IngestEvent]]) -> list[Envelope[IngestEvent]]:
-        """Those of `events` that become these rows, if every removal stands beside its scan."""
-        removed = {
-            event.scan.scan_id
-            for event in (told.event for told in events)
-            if isinstance(event, ItemRemoved)
-        }
-        rows = (
-            ((scan.received_at, scan.scanned_at, -scan.scan_id.int), told)
-            for told in events
-            if (scan := _row(told.event)) and scan.scan_id not in removed and self._asks(scan)
-        )
-        return [told for _, told in nlargest(self.limit, rows, key=itemgetter(0))]
+    return choose
 
-    def _asks(self, scan: ScanRecorded) -> bool:
-        asked = self.question
-        return (
-            asked.days.first <= day_of(scan.effective_at, self.zone) <= asked.days.last
-            and asked.operator in (None, comparable(scan.operator))
-            and asked.client in (None, scan.client)
-            and asked.city in (None, scan.city)
-        )
+
+def items_of_boxes(question: Question, *, limit: int, offset: int, items: int) -> ChooseRows:
+    """The items which the boxes of a page list: see `box.answer`."""
+
+    async def choose(connection: Connection, timeline: Timeline, count: int) -> Sequence[int]:
+        found = await box.answer(connection, question, limit=limit, offset=offset)
+        listed = {(one.day, one.client, one.city, one.label): items for one in found.boxes}
+        return timeline.contents(count, question, listed)
+
+    return choose
 
 
 @asynccontextmanager
@@ -92,36 +85,138 @@ async def known(
     projections: Sequence[Projection[IngestEvent]],
     days: Days,
     *,
-    newest: Newest | None = None,
+    kept: KeptPast,
+    rows: ChooseRows | None = None,
 ) -> AsyncIterator[Connection]:
     """A transaction in which the tables of `projections` hold what was known of `days`.
 
     And of whatever day when their operators had been heard of last, if `presence` is among them;
-    of `scan_log` perhaps `newest` only. Nothing that is written outlives the transaction. Raises
-    Unavailable.
+    of `scan_log`, if it is, the `rows` asked for. Nothing that is written outlives the
+    transaction. Raises Unavailable.
     """
+    models = [model for model in projections if model.name != scan_log.SCAN_LOG.name]
     async with tenant_transaction(pool, past.tenant) as connection:
         schema = await _copy_empty(connection, projections)
-        operators: set[str] = set()
-        rows: list[Envelope[IngestEvent]] = []
-        async for page in _told(past, days):
-            events = await remaining(connection, page)
-            scans = [scan for told in events if (scan := _row(told.event))]
-            operators.update(comparable(scan.operator) for scan in scans)
-            if newest:
-                rows = newest.among([*rows, *events])
-            for projection in projections:
-                if not newest or projection.name != scan_log.SCAN_LOG.name:
-                    await projection.project(connection, events)
-        await scan_log.project(connection, rows, zone=past.zone)
+        async with kept.of(past.tenant, days, [one.name for one in models], past.zone) as known:
+            await _read_on(connection, past, days, known)
+            count = known.timeline.count_at(past.at)
+            await _bring_to(connection, past, models, known, count)
+            operators = known.timeline.operators(count)
+            chosen = await rows(connection, known.timeline, count) if rows else []
+        await scan_log.project(connection, await _events(connection, past, chosen), zone=past.zone)
         # Names are of whatever day, and these alone are shown.
         found = await operator_name.known(
             connection, past.tenant, operators, schema=schema, at=past.at
         )
         await operator_name.keep(connection, found)
-        if any(projection.name == presence.PRESENCE.name for projection in projections):
+        if any(model.name == presence.PRESENCE.name for model in models):
             await _hear(connection, past, operators)
         yield connection
+
+
+async def _read_on(connection: Connection, past: Past, days: Days, known: KeptDays) -> None:
+    """Let the timeline have everything that is in the log by now, whenever it was recorded."""
+    if await any_undone(connection, known.runs):
+        known.clear()
+    since, until = days.instants(past.zone)
+    moment = await past.store.log.now()
+    if known.moment is None:
+        entries = await _all(past, since, until + LATER, moment)
+    else:
+        entries = await _later(past, since, until + LATER, known.moment, moment)
+    known.cut(known.timeline.add(entries))
+    known.moment = moment
+
+
+async def _all(past: Past, since: datetime, until: datetime, moment: Snapshot) -> list[Entry]:
+    """Everything about these days, the removals of their items among it."""
+    log = past.store.log
+    found = await log.entries(past.tenant, since, until, moment=moment)
+    # Those in between are about items of these days, and found by them, or of other days.
+    entries = [entry for entry in found if entry.type != ITEM_REMOVED]
+    scans = [entry.event_id for entry in entries if entry.type == SCAN]
+    for start in range(0, len(scans), PAGE):
+        removals = [identity.removal_of(scan) for scan in scans[start : start + PAGE]]
+        entries += [
+            Entry(one.position, one.event_id, one.type, one.recorded_at)
+            for one in (await log.find(removals)).values()
+            if moment.sees(one.xid)
+        ]
+    return sorted(entries, key=lambda entry: entry.recorded_at)
+
+
+async def _later(
+    past: Past, since: datetime, until: datetime, after: Snapshot, moment: Snapshot
+) -> list[Entry]:
+    """The same of what was added to the log since it was read."""
+    log = past.store.log
+    found = await log.later_entries(
+        past.tenant, since, until, after=after, moment=moment, also=ITEM_REMOVED
+    )
+    removals = [entry.position for entry in found if entry.type == ITEM_REMOVED]
+    elsewhere = {
+        recorded.position
+        for recorded in (await log.at(removals) if removals else [])
+        if not since <= _removed_from(past.store.decode(recorded)) < until
+    }
+    return [entry for entry in found if entry.position not in elsewhere]
+
+
+def _removed_from(event: IngestEvent) -> datetime:
+    """When the scan occurred that was removed."""
+    assert isinstance(event, ItemRemoved)  # noqa: S101 -- narrows for the type checker
+    return event.scan.effective_at
+
+
+async def _bring_to(
+    connection: Connection,
+    past: Past,
+    models: Sequence[Projection[IngestEvent]],
+    known: KeptDays,
+    count: int,
+) -> None:
+    """Fill the empty tables with the first `count` events, from the nearest state that is kept."""
+    at, state = known.nearest(count)
+    for table, rows in state.items():
+        await connection.copy_to_table(table, source=BytesIO(rows), format="binary")
+    while at < count:
+        end = min(at - at % known.step + known.step, count)
+        positions = known.timeline.positions[at:end]
+        events = {one.position: one for one in await _recorded(past, positions)}
+        left = await remaining(connection, [past.envelope(events[one]) for one in positions])
+        told = {one.event_id: one.event for one in left}
+        for n, position in enumerate(positions, at):
+            known.timeline.describe(n, told.get(events[position].event_id))
+        known.runs |= runs_of(left)
+        for model in models:
+            await model.project(connection, left)
+        at = end
+        if at % known.step == 0 and at not in known.states:
+            known.keep(at, await _rows(connection, models))
+
+
+async def _events(
+    connection: Connection, past: Past, positions: Sequence[int]
+) -> Sequence[Envelope[IngestEvent]]:
+    recorded = await _recorded(past, positions)
+    return await remaining(connection, [past.envelope(one) for one in recorded])
+
+
+async def _recorded(past: Past, positions: Sequence[int]) -> list[RecordedEvent]:
+    found: list[RecordedEvent] = []
+    for start in range(0, len(positions), PAGE):
+        found += await past.store.log.at(positions[start : start + PAGE])
+    return found
+
+
+async def _rows(connection: Connection, models: Sequence[Projection[IngestEvent]]) -> Tables:
+    """All rows of the read models."""
+    rows: dict[str, bytes] = {}
+    for table in sorted({table for model in models for table in model.tables}):
+        written = BytesIO()
+        await connection.copy_from_query(f"TABLE {table}", output=written, format="binary")
+        rows[table] = written.getvalue()
+    return rows
 
 
 async def _hear(connection: Connection, past: Past, operators: Iterable[str]) -> None:
@@ -155,13 +250,6 @@ async def _hear(connection: Connection, past: Past, operators: Iterable[str]) ->
         streams = undecided
 
 
-def _row(event: IngestEvent) -> ScanRecorded | None:
-    """What an event adds to `scan_log`."""
-    if isinstance(event, RemovalRecorded):
-        return as_scan(event)
-    return event if isinstance(event, ScanRecorded) else None
-
-
 def _may_go_on(facts: Sequence[Envelope[IngestEvent]], each: int) -> bool:
     """Whether a stream may hold a later sign of life than the ones among its last facts."""
     heard = [life[1] for fact in facts if (life := presence.sign_of_life(fact.event))]
@@ -181,27 +269,3 @@ async def _copy_empty(
         )
     await connection.execute(f"SET LOCAL search_path = pg_temp, {schema}")
     return schema
-
-
-async def _told(past: Past, days: Days) -> AsyncIterator[list[Envelope[IngestEvent]]]:
-    """Everything about these days that was known, each removal right behind what it removed."""
-    since, until = days.instants(past.zone)
-    span = Span(since=since, until=until + LATER, known_at=past.at)
-    async for page in past.store.log.read_occurred(past.tenant, span, page=PAGE):
-        told = [past.envelope(recorded) for recorded in page]
-        # Those in between are about items of these days, and found by them, or of other days.
-        events = [event for event in told if not isinstance(event.event, ItemRemoved)]
-        removals = await past.store.log.find(list(_removals(events)))
-        yield events + [
-            past.envelope(recorded)
-            for recorded in removals.values()
-            if recorded.recorded_at <= past.at
-        ]
-
-
-def _removals(events: Sequence[Envelope[IngestEvent]]) -> Iterator[UUID]:
-    """The ids under which the removals of these items are in the log, if they are."""
-    for event in events:
-        scan = event.event
-        if isinstance(scan, ScanRecorded) and scan.kind == ITEM:
-            yield identity.removal_of(event.event_id)

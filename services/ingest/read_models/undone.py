@@ -30,7 +30,7 @@ def without_undone(projection: Projection[IngestEvent]) -> Projection[IngestEven
 
 async def remaining(connection: Connection, events: Events) -> Events:
     """The events without scans of undone imports, and without removals of such scans."""
-    runs = {(event.tenant, _run(event)) for event in events if _is_imported(event)}
+    runs = runs_of(events)
     removals = [event for event in events if isinstance(event.event, ItemRemoved)]
     if not runs and not removals:
         return events
@@ -42,6 +42,16 @@ async def remaining(connection: Connection, events: Events) -> Events:
         if event.event_id not in taken
         and not (_is_imported(event) and (event.tenant, _run(event)) in gone)
     ]
+
+
+def runs_of(events: Events) -> set[tuple[str, str]]:
+    """The imports that recorded some of the events, by tenant and run."""
+    return {(event.tenant, _run(event)) for event in events if _is_imported(event)}
+
+
+async def any_undone(connection: Connection, runs: Iterable[tuple[str, str]]) -> bool:
+    """Whether one of the imports was undone."""
+    return bool(await _undone(connection, runs))
 
 
 async def _project(project: Project[IngestEvent], connection: Connection, events: Events) -> None:

@@ -1,12 +1,14 @@
 """Every log tells what it held at an earlier instant."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
-from libs.eventsourcing.log import Cause, Log, Span
-from libs.eventsourcing.past import INDEXES, NEWEST, OCCURRED
+from libs.eventsourcing.log import Cause, Entry, Log
+from libs.eventsourcing.past import ENTRIES, INDEXES, LATER_ENTRIES, NEWEST
 from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.snapshot import Snapshot
 from tests.libs.eventsourcing.events import CAUSE, WHEN, everything, fact, new, plan_of
 
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -18,43 +20,67 @@ async def tell(log: Log, *seconds: int, stream: str = "scan-1") -> None:
     await log.append_facts(facts, cause=CAUSE)
 
 
-async def occurred(
-    log: Log, since: int, until: int, *, known_at: datetime = NEVER, page: int = 2
-) -> list[int]:
-    span = Span(
-        since=WHEN + timedelta(seconds=since),
-        until=WHEN + timedelta(seconds=until),
-        known_at=known_at,
-    )
-    pages = [each async for each in log.read_occurred("demo", span, page=page)]
-    assert all(0 < len(each) <= page for each in pages)
-    return [(event.occurred_at - WHEN).seconds for each in pages for event in each]
+def instant(seconds: int) -> datetime:
+    return WHEN + timedelta(seconds=seconds)
 
 
-async def test_a_span_is_told_in_the_order_things_occurred(log: Log) -> None:
-    await tell(log, 5, 1, 3, 3, 3)
-    await tell(log, 2, 0, 7, 4)
-    await log.append("order-1", [new()], expected=0, cause=CAUSE)
-
-    assert await occurred(log, 1, 5) == [1, 2, 3, 3, 3, 4]
-    assert await occurred(log, 0, 1) == [0, 0]
-    assert await occurred(log, 5, 5) == []
-    assert await occurred(log, 0, 9, page=100) == [0, 0, 1, 2, 3, 3, 3, 4, 5, 7]
+async def occurred(log: Log, since: int, until: int, moment: Snapshot) -> list[int]:
+    """When the events occurred that are found, in the order they are found in."""
+    found = await log.entries("demo", instant(since), instant(until), moment=moment)
+    return await seconds_of(log, found)
 
 
-async def test_only_what_was_recorded_by_then_is_told(log: Log) -> None:
-    for n in (3, 1, 2):
-        await tell(log, n)
-    recorded = [event.recorded_at for event in await everything(log)]
+async def seconds_of(log: Log, entries: Sequence[Entry]) -> list[int]:
+    events = await log.at([entry.position for entry in entries])
+    assert [Entry(e.position, e.event_id, e.type, e.recorded_at) for e in events] == entries
+    return [(event.occurred_at - WHEN).seconds for event in events]
 
-    assert await occurred(log, 0, 9, known_at=recorded[1]) == [1, 3]
-    assert await occurred(log, 0, 9, known_at=recorded[0] - timedelta(microseconds=1)) == []
+
+async def test_a_span_is_found_in_the_order_it_was_recorded_in(log: Log) -> None:
+    await tell(log, 5, 1)
+    await tell(log, 7)
+    await tell(log, 4, 0, 3)
+    await tell(log, 2)
+    now = await log.now()
+
+    assert sorted((await occurred(log, 1, 5, now))[:1]) == [1]
+    assert await occurred(log, 7, 8, now) == [7]
+    assert await occurred(log, 5, 5, now) == []
+    whole = await occurred(log, 0, 9, now)
+    assert [sorted(whole[a:b]) for a, b in ((0, 2), (2, 3), (3, 6), (6, 7))] == [
+        [1, 5],
+        [7],
+        [0, 3, 4],
+        [2],
+    ]
+
+
+async def test_only_what_a_moment_sees_is_found_and_the_rest_later(log: Log) -> None:
+    await tell(log, 1, 2)
+    before = await log.now()
+    await tell(log, 3, 20)
+    await log.append("order-1", [new(type="Weighed")], expected=0, cause=CAUSE)
+    await log.append("order-2", [new()], expected=0, cause=Cause(tenant="other"))
+    between = await log.now()
+    await tell(log, 4)
+    after = await log.now()
+
+    async def later(since: Snapshot, until: Snapshot) -> list[int]:
+        found = await log.later_entries(
+            "demo", instant(2), instant(9), after=since, moment=until, also="Weighed"
+        )
+        return await seconds_of(log, found)
+
+    assert sorted(await occurred(log, 0, 9, before)) == [1, 2]
+    assert await later(before, between) == [3, 0]
+    assert await later(between, after) == [4]
+    assert await later(after, after) == []
 
 
 async def test_tenants_have_a_past_of_their_own(log: Log) -> None:
     await log.append_facts([fact()], cause=Cause(tenant="other"))
 
-    assert await occurred(log, 0, 9) == []
+    assert await occurred(log, 0, 9, await log.now()) == []
     assert await log.newest("demo", ["scan-1"], known_at=NEVER, each=5) == []
 
 
@@ -83,11 +109,14 @@ async def test_looking_back_reads_what_it_needs_and_no_more(pool: asyncpg.Pool) 
     for stream in range(20):
         await tell(log, *range(200), stream=f"scan-{stream}")
 
-    span = WHEN, 0, WHEN + timedelta(seconds=3), NEVER, 10
-    by_time = await plan_of(pool, OCCURRED, "demo", *span)
+    moment = str(await log.now())
+    span = WHEN, WHEN + timedelta(seconds=3), moment
+    by_time = await plan_of(pool, ENTRIES, "demo", *span)
     by_stream = await plan_of(pool, NEWEST, "demo", ["scan-1", "scan-2"], NEVER, 3)
+    seen = moment.split(":")[1], moment
+    added = await plan_of(pool, LATER_ENTRIES, "demo", *span, *seen, "Removed")
 
     assert "Index Scan using events_occurred" in by_time
-    assert "Sort" not in by_time
     assert "using events_facts_of_stream" in by_stream
-    assert "Seq Scan" not in by_time + by_stream
+    assert "Index Scan using events_xid" in added
+    assert "Seq Scan" not in by_time + by_stream + added

@@ -26,6 +26,7 @@ from libs.testing.waiting import PATIENCE_SECONDS
 from services.ingest.bootstrap import create_app
 from services.ingest.deps import Deps
 from services.ingest.read_models import logged_items, quarantine
+from services.ingest.read_models.kept_past import KeptPast
 from tests.services.ingest.history import NOON, SETTINGS, Store, batch, record
 
 BATCH = "/api/v1/events/batch"
@@ -143,6 +144,7 @@ async def open_service(
         open_quarantine=partial(quarantine.open_by_code, pool),
         exports=asyncio.Semaphore(1),
         looking_back=asyncio.Semaphore(1),
+        kept_past=KeptPast(step=7),
         standing=partial(_fingerprint, pool),
         doorbell=doorbell,
         items_in_box=(
