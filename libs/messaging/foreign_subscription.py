@@ -269,7 +269,7 @@ class _Session(Generic[Event]):
             return
         read_again = monotonic() >= self._read_again_at
         if read_again:
-        self._read_again_at = monotonic() + READ_AGAIN_SECONDS
+            self._read_again_at = monotonic() + READ_AGAIN_SECONDS
         going = {at for at in self._stopped if read_again or tuple(at) not in still}
         if going:
             async with self._busy:
