@@ -157,9 +157,16 @@ class BatchConsumer:
     def end_offset(self, partition: TopicPartition) -> int | None:
         """The next offset to be written, as the last fetch saw it; None before the first."""
         end: int | None = None
-        with suppress(IllegalStateError):
+        with suppress(IllegalStateError, AssertionError):
             end = self._subscriber.consumer.highwater(partition)
         return end
+
+    def fetched_at(self, partition: TopicPartition) -> int | None:
+        """When a fetch of the partition was last answered, also with nothing, by some clock."""
+        at: int | None = None
+        with suppress(IllegalStateError, AssertionError):
+            at = self._subscriber.consumer.last_poll_timestamp(partition)
+        return at
 
     async def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Show Kafka's own tools how far reading is; it does not matter if this fails."""

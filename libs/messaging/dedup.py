@@ -41,7 +41,8 @@ class Chain:
 
     An `unlabelled` chain began with records that name no log; the first labelled record that
     continues it gives it its name. Events recorded before `floor` are not taken in: the inbox has
-    forgotten which of them it had. A `retired` incarnation was replaced by another one.
+    forgotten which of them it had. A `retired` incarnation was replaced by another one; an
+    `awaited` one was accepted by a person and has not begun here.
     """
 
     log_id: str
@@ -50,6 +51,7 @@ class Chain:
     unlabelled: bool = False
     floor: datetime | None = None
     retired: bool = False
+    awaited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,14 @@ class Gap:
     link: Link
     offset: int
     next_offset: int
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """The first and the last number that are missing; at another incarnation the last one that
+        was read before it and the first of its own."""
+        if self.kind == "incarnation":
+            return self.last or 0, self.link.relay_seq
+        return (self.last or 0) + 1, self.link.prev_seq
 
     @property
     def message(self) -> str:
@@ -163,7 +173,8 @@ class _Reader:
             return next((one for one in chains if one.unlabelled), None)
         ours = [one for one in chains if one.log_id == link.log_id]
         exact = next((one for one in ours if one.incarnation == link.incarnation), None)
-        return exact or next((one for one in ours if not one.retired), None) or self._adopted(link)
+        live = next((one for one in ours if not (one.retired or one.awaited)), None)
+        return exact or live or self._adopted(link)
 
     def _adopted(self, link: Link) -> Chain | None:
         """The chain without a name, if a labelled record belongs to it."""
@@ -198,7 +209,9 @@ class _Reader:
         if link.prev_seq != chain.relay_seq:
             return self._gap("missing", chain.relay_seq, record, link)
         # A topic that lost its tail goes on at a lower offset: the chain counts, not the offset.
-        self._set(chain, replace(chain, relay_seq=link.relay_seq))
+        begun = self._set(chain, replace(chain, relay_seq=link.relay_seq, awaited=False))
+        if chain.awaited:
+            self._retire_others(begun)
         self._move(record.offset)
         return NewRecord(record, link, chain.floor)
 
@@ -211,6 +224,13 @@ class _Reader:
         chains = tuple(new if one is old else one for one in self.position.chains)
         self.position = replace(self.position, chains=chains)
         return new
+
+    def _retire_others(self, begun: Chain) -> None:
+        chains = tuple(
+            replace(one, retired=True) if one.log_id == begun.log_id and one is not begun else one
+            for one in self.position.chains
+        )
+        self.position = replace(self.position, chains=chains)
 
     def _move(self, offset: int) -> None:
         self.position = replace(self.position, next_offset=offset + 1)

@@ -32,6 +32,8 @@ FIRST_BACKOFF: Final = 0.2
 LAST_BACKOFF: Final = 5.0
 CHECK_SECONDS: Final = 1.0
 STUCK_SECONDS: Final = 60.0
+SILENT_SECONDS: Final = 5.0
+"""How long a broker may leave fetches unanswered, which it answers at once if only with nothing."""
 READ_AGAIN_SECONDS: Final = 60.0
 """How often a partition is read again that stopped at a gap: the records may be back."""
 
@@ -143,6 +145,8 @@ class _Session(Generic[Event]):
         self._committed: dict[TopicPartition, int] = {}
         self._suspects: dict[TopicPartition, Gap] = {}
         self._stopped: set[TopicPartition] = set()
+        self._fetched: set[tuple[TopicPartition, int | None]] = set()
+        self._fetched_at = monotonic()
         self._read_again_at = monotonic() + READ_AGAIN_SECONDS
         # The group has the name it had when projectors read for reactions.
         self._consumer = BatchConsumer(config, f"inbox-{reaction.name}", topics, self)
@@ -170,6 +174,7 @@ class _Session(Generic[Event]):
         if self._stopped:
             await self._retry_gaps()
         self._measure()
+        self._listen()
         if self._next != self._committed:
             self._committed = dict(self._next)
             await self._consumer.commit_offsets(self._committed)
@@ -283,6 +288,16 @@ class _Session(Generic[Event]):
         still = monotonic() - self._progress.moved_at
         if still > STUCK_SECONDS and not self._busy.locked():
             raise Died(f"nothing moved for {still:.0f} s with {moving} records waiting")
+
+    def _listen(self) -> None:
+        """Whether the broker answers: aiokafka itself waits for it without an error."""
+        going = self._progress.partitions - self._stopped
+        fetched = {(at, self._consumer.fetched_at(at)) for at in going}
+        if fetched != self._fetched or not going or self._busy.locked():
+            self._fetched, self._fetched_at = fetched, monotonic()
+            self._progress.trouble.clear("broker")
+        elif monotonic() - self._fetched_at > SILENT_SECONDS:
+            self._progress.trouble.note("broker", "Kafka does not answer")
 
     async def _seek(self, partitions: set[TopicPartition]) -> None:
         """Forget what is assumed of these partitions, and read on from where they stand."""

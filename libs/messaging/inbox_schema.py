@@ -69,6 +69,7 @@ SUBSCRIPTIONS: Final = (
         unlabelled boolean NOT NULL DEFAULT false,
         floor timestamptz,
         retired boolean NOT NULL DEFAULT false,
+        awaited boolean NOT NULL DEFAULT false,
         PRIMARY KEY (reaction, topic, partition, log_id, incarnation),
         FOREIGN KEY (reaction, topic, partition)
             REFERENCES subscription_positions ON DELETE CASCADE

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
 from datetime import timedelta
 from typing import Any, Final
 
@@ -35,7 +36,8 @@ SELECT topic, partition, next_offset, began_at, stopped FROM subscription_positi
 WHERE reaction = $1 ORDER BY topic, partition
 """
 _CHAINS: Final = """
-SELECT topic, partition, log_id, incarnation, relay_seq, unlabelled, floor, retired
+SELECT topic, partition, log_id, incarnation, relay_seq, unlabelled, floor,
+    retired, awaited
 FROM subscription_chains WHERE reaction = $1
 """
 _MOVE: Final = """
@@ -48,14 +50,18 @@ WHERE p.reaction = $1 AND p.topic = moved.topic AND p.partition = moved.partitio
 """
 _NAME: Final = """
 UPDATE subscription_chains SET log_id = $4, incarnation = $5
-WHERE reaction = $1 AND topic = $2 AND partition = $3 AND log_id = ''
+WHERE reaction = $1 AND topic = $2 AND partition = $3 AND log_id = '' AND NOT EXISTS (
+    SELECT FROM subscription_chains
+    WHERE reaction = $1 AND topic = $2 AND partition = $3 AND log_id = $4 AND incarnation = $5)
 """
 _SAVE_CHAIN: Final = """
 INSERT INTO subscription_chains
-    (reaction, topic, partition, log_id, incarnation, relay_seq, unlabelled, floor, retired)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    (reaction, topic, partition, log_id, incarnation, relay_seq, unlabelled, floor, retired,
+    awaited)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (reaction, topic, partition, log_id, incarnation)
-DO UPDATE SET relay_seq = excluded.relay_seq, floor = excluded.floor, retired = excluded.retired
+DO UPDATE SET relay_seq = excluded.relay_seq, floor = excluded.floor, retired = excluded.retired,
+    awaited = excluded.awaited
 """
 _STOP: Final = """
 UPDATE subscription_positions SET stopped = $5::text::jsonb
@@ -74,8 +80,16 @@ INSERT INTO subscription_chains AS chain
     (reaction, topic, partition, log_id, incarnation, relay_seq, unlabelled, floor)
 VALUES ($1, $2, $3, $4, $5, $6, $4 = '', CASE WHEN $7 THEN now() - $8::interval END)
 ON CONFLICT (reaction, topic, partition, log_id, incarnation)
-DO UPDATE SET relay_seq = excluded.relay_seq, retired = false,
+DO UPDATE SET relay_seq = excluded.relay_seq, retired = false, awaited = false,
     floor = coalesce(excluded.floor, chain.floor)
+"""
+_AWAIT: Final = """
+INSERT INTO subscription_chains
+    (reaction, topic, partition, log_id, incarnation, relay_seq, floor, awaited)
+SELECT DISTINCT reaction, topic, partition, log_id, $5, 0, now() - $6::interval, true
+FROM subscription_chains
+WHERE reaction = $1 AND topic = $2 AND partition <> $3 AND log_id = $4
+ON CONFLICT DO NOTHING
 """
 _AUDIT: Final = """
 INSERT INTO subscription_gaps (reaction, topic, partition, kind, log_id, incarnation, from_seq,
@@ -147,9 +161,9 @@ async def skip(
 ) -> Gap | None:
     """Go on at the record behind the gap, and write down who accepted it; None if there is none.
 
-    Another incarnation of a log retires the one before. What its log recorded longer ago than the
-    inbox remembers is then left out, because it may have been done. Runs in the caller's
-    transaction.
+    Another incarnation of a log retires the one before, and is expected in the other partitions of
+    the topic too, where its numbers begin anew. What its log recorded longer ago than the inbox
+    remembers is then left out, because it may have been done. Runs in the caller's transaction.
     """
     await lock(connection, reaction, [at])
     gap = (await stopped(connection, reaction)).get(at)
@@ -162,9 +176,10 @@ async def skip(
         await connection.execute(_NAME, *key, *labels)
     if anew:
         await connection.execute(_RETIRE, *key, *labels)
+        await connection.execute(_AWAIT, *key, *labels, KEPT)
     await connection.execute(_START_CHAIN, *key, *labels, link.prev_seq, anew, KEPT)
-    numbers = (gap.last or 0) + 1, link.prev_seq, gap.next_offset, gap.offset
-    await connection.execute(_AUDIT, *key, gap.kind, *labels, *numbers, reason, accepted_by)
+    given = (*gap.numbers, gap.next_offset, gap.offset, reason, accepted_by)
+    await connection.execute(_AUDIT, *key, gap.kind, *labels, *given)
     return gap
 
 
@@ -192,9 +207,7 @@ async def _save_chains(
         await connection.execute(_NAME, *key, named.log_id, named.incarnation)
     for chain in new.chains:
         if chain not in old.chains:
-            labels, rest = (chain.log_id, chain.incarnation), (chain.floor, chain.retired)
-            given = (*labels, chain.relay_seq, chain.unlabelled, *rest)
-            await connection.execute(_SAVE_CHAIN, *key, *given)
+            await connection.execute(_SAVE_CHAIN, *key, *astuple(chain))
 
 
 async def _positions(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar
 
@@ -13,6 +13,7 @@ from libs.messaging.categories import spelled
 from libs.messaging.foreign_subscription import ForeignSubscription
 from libs.messaging.inbox_worker import WARN_SECONDS, InboxWorker
 from libs.messaging.reaction import Reaction, is_own
+from libs.postgres.doorbell import PROJECTED, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.settings import ServiceSettings
@@ -99,18 +100,24 @@ async def open_reactors(
         prefix=settings.topic_prefix,
         group=f"{settings.topic_prefix}.{service}",
     )
-    pool = await open_pool(
-        settings.database_url.get_secret_value(),
-        role=application_role(service),
-        schema=service,
-        size=CONNECTIONS * len(reactions),
-        application_name=f"{service} reactions",
-        tenant_scope=SYSTEM,
-    )
-    try:
-        yield [
-            Reactor(pool, one, None if is_own(spelled(service), one) else config)
-            for one in reactions
-        ]
-    finally:
-        await pool.close()
+    dsn = settings.database_url.get_secret_value()
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(
+            dsn,
+            role=application_role(service),
+            schema=service,
+            size=CONNECTIONS * len(reactions),
+            application_name=f"{service} reactions",
+            tenant_scope=SYSTEM,
+        )
+        stack.push_async_callback(pool.close)
+        doorbell = await stack.enter_async_context(open_doorbell(dsn, service))
+        reactors: list[Reactor[Any]] = []
+        for reaction in reactions:
+            own = is_own(spelled(service), reaction)
+            reactor: Reactor[Any] = Reactor(pool, reaction, None if own else config)
+            if own:
+                # The runner of the read models fills its inbox.
+                stack.callback(doorbell.add_listener(reactor.wake, PROJECTED))
+            reactors.append(reactor)
+        yield reactors

@@ -157,7 +157,8 @@ def _place(at: TopicPartition) -> tuple[str, str]:
 
 
 def _missing(gap: Gap) -> tuple[str, str]:
-    return f"{(gap.last or 0) + 1}–{gap.link.prev_seq}", f"{gap.next_offset}–{gap.offset}"
+    first, last = gap.numbers
+    return f"{first}–{last}", f"{gap.next_offset}–{gap.offset}"
 
 
 @asynccontextmanager

@@ -73,6 +73,17 @@ NAMED = chain(3, OLD, unlabelled=True)
             1,
             at(3, chain(2, OLD, retired=True), chain(0, NEW)),
         ),
+        (
+            [
+                *sent((1, 2, 1), by=OLD),
+                *sent((2, 1, 0), (3, 2, 1), by=NEW),
+                *sent((2, 1, 0), by=OLD),
+            ],
+            at(1, chain(1, OLD), chain(0, NEW, awaited=True), chain(7, OTHER)),
+            [2, 1, 2],
+            1,
+            at(4, chain(2, OLD, retired=True), chain(2, NEW), chain(7, OTHER)),
+        ),
     ],
     ids=[
         "the beginning",
@@ -88,6 +99,7 @@ NAMED = chain(3, OLD, unlabelled=True)
         "another log in the same topic",
         "two logs in turn",
         "what an earlier incarnation sent",
+        "an incarnation that a person accepted in another partition",
     ],
 )
 def test_what_is_new_is_taken_once(

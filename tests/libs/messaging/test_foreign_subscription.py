@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaError, NotLeaderForPartitionError
 
+from deploy.local.kafka import KafkaServer
 from libs.messaging import inbox, positions
 from libs.messaging.batch_consumer import BatchConsumer, ConsumerConfig
 from libs.messaging.dedup import Gap, Position
@@ -119,11 +120,11 @@ async def test_a_gap_stops_one_partition_until_a_person_skips_it(deeds: Deeds) -
 
 
 async def test_another_incarnation_of_a_log_stops_its_reader(deeds: Deeds) -> None:
-    """Its numbers were used before. Once accepted, it sends all again, and nothing is done twice;
-    an event the inbox cannot remember any more is not taken for a new one."""
-    await deeds.send(sent(1, 0), sent(2, 1))
+    """Its numbers were used before. Once accepted, in all partitions, it sends all again, and
+    nothing is done twice; nor is an event that the inbox has forgotten."""
+    await deeds.send(sent(1, 0), sent(2, 1), sent(51, 0, at=1))
     async with running(deeds.reactor()):
-        await deeds.all_done([1, 2])
+        await deeds.all_done([1, 2, 51])
     query = "UPDATE inbox SET done_at = now() - interval '200 days' WHERE stream = $1"
     await deeds.lab.pool.execute(query, order(1))
     async with deeds.lab.pool.acquire() as connection:
@@ -133,9 +134,12 @@ async def test_another_incarnation_of_a_log_stops_its_reader(deeds: Deeds) -> No
     async with stopped(deeds, "incarnation second of log lab-1") as reactor:
         await skip_gaps(deeds)
         await eventually(lambda: is_ready(reactor))
-        await deeds.send(recent(3, 2, by=RESTORED))
-        await deeds.all_done([1, 2, 3])
-    assert sorted(deeds.tried) == [1, 2, 3]
+        await deeds.send(recent(3, 2), sent(52, 51, at=1), recent(53, 0, at=1))
+        await deeds.all_done([1, 2, 3, 51, 52, 53])
+        assert await is_ready(reactor)
+    assert sorted(deeds.tried) == [1, 2, 3, 51, 52, 53]
+    [audit] = await positions.list_gaps(deeds.lab.pool)
+    assert (audit["kind"], audit["from_seq"], audit["to_seq"]) == ("incarnation", 2, 1)
     async with running(deeds.reactor()):
         # The one that was given up goes on all the same: two write.
         await deeds.send(sent(3, 2))
@@ -146,17 +150,58 @@ async def test_another_incarnation_of_a_log_stops_its_reader(deeds: Deeds) -> No
         await eventually(incarnations, {"first"})
 
 
-def recent(number: int, prev: int, *, by: Mapping[str, bytes]) -> Record:
-    """An event that was recorded just now."""
-    now = datetime.now(UTC).isoformat().encode()
-    return record(
-        recorded(number, order(number)),
-        0,
-        number,
-        prev,
-        partition=0,
-        but=dict(by) | {"ce_recordedtime": now},
-    )
+def recent(number: int, prev: int, *, at: int = 0) -> Record:
+    """An event that was recorded just now, as the restored log sends it."""
+    now = {"ce_recordedtime": datetime.now(UTC).isoformat().encode()}
+    return sent(number, prev, at=at, by=RESTORED | now)
+
+
+async def test_workers_that_come_and_go_store_and_do_everything_once(deeds: Deeds) -> None:
+    """While their partitions are handed from one to the other, some are cut off in the middle."""
+    lab, total = deeds.lab, 120
+    await lab.pool.execute("CREATE TABLE seen (n integer NOT NULL)")
+
+    async def see(connection: Any, envelope: Any) -> None:
+        await connection.execute("INSERT INTO seen VALUES ($1)", envelope.event.n)
+
+    def reactor() -> Reactor[Any]:
+        return deeds.reactor(react=None, react_in_transaction=see)
+
+    async def come_and_go(times: int) -> None:
+        for _ in range(times):
+            async with running(reactor()):
+                await asyncio.sleep(0.3)
+
+    async def rows() -> list[int]:
+        return [row["n"] for row in await lab.pool.fetch("SELECT n FROM seen ORDER BY n")]
+
+    async with running(lab.relay(), reactor()):
+        comers = [asyncio.create_task(come_and_go(3)) for _ in range(2)]
+        for start in range(0, total, 20):
+            await lab.append_numbers(range(start, start + 20))
+            await lab.terminate_backends()
+        await asyncio.gather(*comers)
+        await eventually(rows, [*range(total)])
+    assert await stopped_at(deeds) == {}
+
+
+async def test_facts_come_when_kafka_is_back(breakable_lab: Lab, own_kafka: KafkaServer) -> None:
+    """Meanwhile own facts are worked off, and the subscription says what is wrong."""
+    deeds = await open_deeds(breakable_lab)
+    await deeds.send(sent(1, 0))
+    reactor = deeds.reactor()
+    async with running(reactor):
+        await deeds.all_done([1])
+        assert reactor.subscription is not None
+        trouble = reactor.subscription.progress.trouble
+        await asyncio.to_thread(own_kafka.stop)
+        await deeds.arrive(5)
+        await deeds.all_done([1, 5])
+        await eventually(lambda: trouble.lasting(0.0), "Kafka does not answer")
+        await asyncio.to_thread(own_kafka.start)
+        await deeds.send(sent(2, 1))
+        await deeds.all_done([1, 2, 5])
+        await eventually(lambda: trouble.lasting(0.0), None)
 
 
 async def test_another_log_in_a_topic_is_another_writer(deeds: Deeds) -> None:

@@ -21,6 +21,7 @@ from libs.messaging.reaction import Reaction, feed_of, is_own
 from libs.messaging.reactor import OVERDUE_SECONDS
 from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.messaging.wire import decode
+from libs.projections.runner import ProjectionRunner
 from libs.testing.waiting import eventually
 from tests.libs.messaging.deeds import Deeds, open_deeds, work_again_and_again, work_off
 from tests.libs.messaging.frozen_worker import SEEN
@@ -74,10 +75,25 @@ async def test_what_a_topic_has_forgotten_is_not_waited_for(deeds: Deeds) -> Non
 
 
 async def test_own_facts_come_from_the_services_own_log(deeds: Deeds) -> None:
-    lab, reaction = deeds.lab, deeds.reaction()
-    async with running(lab.runner(feed_of(reaction)), deeds.reactor(own=True)):
+    """Without Kafka, and once, also where the runner goes back to the beginning."""
+    lab = deeds.lab
+    reactor = deeds.reactor(own=True)
+    woken = [lambda *_: reactor.wake()]
+
+    def runner() -> ProjectionRunner:
+        return ProjectionRunner(
+            lab.pool, [feed_of(deeds.reaction())], service="lab", on_applied=woken
+        )
+
+    async with running(runner(), reactor):
         await append(lab, *range(5))
         await deeds.all_done([*range(5)])
+        assert (await reactor.check()).ok
+    await lab.pool.execute("DELETE FROM projections; DELETE FROM projection_checkpoints")
+    async with running(runner(), reactor):
+        await append(lab, 7)
+        await deeds.all_done([*range(5), 7])
+    assert sorted(deeds.tried) == [*range(5), 7]
 
 
 def test_facts_are_a_services_own_or_others(lab: Lab) -> None:
