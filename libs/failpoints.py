@@ -16,14 +16,14 @@ POINTS: Final = (
     "group-writing",
     "group-written",
     "log-appended",
-    "tick-saving",
-    "tick-saved",
-    "lane-sending",
-    "lane-sent",
-    "lane-flushed",
-    "page-flushed",
-    "tick-confirming",
-    "tick-confirmed",
+    "relay-saving",
+    "relay-saved",
+    "partition-sending",
+    "partition-sent",
+    "partition-flushed",
+    "relay-flushed",
+    "relay-confirming",
+    "relay-confirmed",
     "batch-projecting",
     "batch-advanced",
     "batch-committing",
@@ -63,7 +63,7 @@ def reach(point: str) -> None:
 def arm(env: Mapping[str, str] = os.environ) -> None:
     """Arm the point that TILLSTREAM_FAILPOINT names, if any; without one, disarm.
 
-    `tick-saved` kills the process the first time it comes there, `tick-saved=stop@3` stops it the
+    `relay-saved` kills the process the first time it comes there, `relay-saved=stop@3` stops it the
     third time. Raises NotArmed unless TILLSTREAM_PROFILE is `test`.
     """
     global _armed  # noqa: PLW0603 -- the points are the process's own, like the signals they send

@@ -1,6 +1,7 @@
 """Between the log's rows and its events."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -85,3 +86,25 @@ def recorded_events(rows: Sequence[asyncpg.Record]) -> list[RecordedEvent]:
             recorded_at,
         ) in rows
     ]
+
+
+def text_row(event: RecordedEvent) -> tuple[Any, ...]:
+    """The row of `statements.TEXT_COLUMNS` of an event."""
+    return (
+        event.position,
+        str(event.xid),
+        str(event.event_id),
+        event.cause.tenant,
+        event.stream,
+        event.version,
+        event.type,
+        event.schema_version,
+        event.data.decode(),
+        _metadata(event.cause),
+        _moment(event.occurred_at),
+        _moment(event.recorded_at),
+    )
+
+
+def _moment(moment: datetime) -> str:
+    return f'"{moment.astimezone(UTC).replace(tzinfo=None).isoformat()}"'

@@ -7,14 +7,14 @@ holds every stream in order, because the writer of version n + 1 has seen n comm
 A difference may be many pages long, so a snapshot alone names no place in the log: a `Cursor` does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.rows import recorded_events
 from libs.eventsourcing.snapshot import NOTHING, Snapshot
-from libs.eventsourcing.statements import COLUMNS
+from libs.eventsourcing.statements import COLUMNS, TEXT_COLUMNS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,18 +41,26 @@ START: Final = Cursor()
 """Before the first event."""
 
 
+Event = TypeVar("Event")
+
+Decode: TypeAlias = Callable[[Sequence[Any]], Sequence[Event]]
+"""Makes events of rows of `statements.COLUMNS`."""
+
+
 @dataclass(frozen=True, slots=True)
-class Page:
+class PageOf(Generic[Event]):
     """Events in the order of their positions, and the place behind them.
 
     `backlog` counts the events of the whole difference, these included, when its first page is
     read; it is None for the pages that follow.
     """
 
-    events: Sequence[RecordedEvent]
+    events: Sequence[Event]
     cursor: Cursor
     backlog: int | None = None
 
+
+Page: TypeAlias = PageOf[RecordedEvent]
 
 _FIRST: Final = """
 WITH moment AS MATERIALIZED (
@@ -68,7 +76,7 @@ WITH moment AS MATERIALIZED (
 SELECT {columns} FROM events
 WHERE position IN (SELECT position FROM news ORDER BY position LIMIT $3)
 UNION ALL
-SELECT NULL, (SELECT count(*) FROM news), NULL, NULL, target::text, NULL, NULL, NULL, NULL, NULL,
+SELECT NULL, (SELECT {count} FROM news), NULL, NULL, target::text, NULL, NULL, NULL, NULL, NULL,
     NULL, NULL
 FROM moment
 ORDER BY position NULLS FIRST
@@ -76,19 +84,27 @@ ORDER BY position NULLS FIRST
 """The present moment, how many events it sees that $1 and $2 did not, and the first $3 of them. It
 is one statement, so its own snapshot is the moment. The heading row has no position."""
 
-_UP_TO_NOW: Final = _FIRST.format(target="pg_current_snapshot()", below="", columns=COLUMNS)
+_NOW: Final = {"target": "pg_current_snapshot()", "below": ""}
+_EVENTS: Final = {"columns": COLUMNS, "count": "count(*)"}
+_ROWS: Final = {"columns": TEXT_COLUMNS, "count": "count(*)::text"}
+_UP_TO_NOW: Final = _FIRST.format(**_NOW, **_EVENTS)
+_ROWS_UP_TO_NOW: Final = _FIRST.format(**_NOW, **_ROWS)
 _UP_TO: Final = _FIRST.format(
-    target="$4::text::pg_snapshot", below="AND xid < $5::text::xid8", columns=COLUMNS
+    target="$4::text::pg_snapshot", below="AND xid < $5::text::xid8", **_EVENTS
 )
 
-_REST: Final = f"""
-SELECT {COLUMNS} FROM events
+_REST: Final = """
+SELECT {columns} FROM events
 WHERE position > $1 AND position <= $2
     AND pg_visible_in_snapshot(xid, $3::text::pg_snapshot)
     AND NOT pg_visible_in_snapshot(xid, $4::text::pg_snapshot)
-ORDER BY position LIMIT $5
-"""  # noqa: S608 -- names of columns
+    AND ($5::text = '' OR split_part(stream, '-', 1) = $5)
+ORDER BY position LIMIT $6
+"""
 """Further pages walk the positions: an index on `xid` would sort the whole difference each time."""
+
+_REST_EVENTS: Final = _REST.format(columns=COLUMNS)
+_REST_ROWS: Final = _REST.format(columns=TEXT_COLUMNS)
 
 LAST: Final = 2**63 - 1
 """Behind every position."""
@@ -104,8 +120,23 @@ async def read_page(
     the page is empty, and its cursor as good as `cursor`.
     """
     if cursor.complete:
-        return await _first_page(connection, cursor.target, limit, until)
+        news = *_seen(cursor.target), limit + 1
+        if until is None:
+            rows = await connection.fetch(_UP_TO_NOW, *news)
+        else:
+            rows = await connection.fetch(_UP_TO, *news, str(until), str(until.xmax))
+        return _first_page(rows, cursor.target, limit, recorded_events)
     return await read_difference(
+        connection, cursor.published, cursor.target, after=cursor.after_position, limit=limit
+    )
+
+
+async def read_rows(connection: Any, cursor: Cursor, *, limit: int) -> PageOf[Any]:
+    """The same up to the present moment, as rows of `statements.TEXT_COLUMNS`."""
+    if cursor.complete:
+        rows = await connection.fetch(_ROWS_UP_TO_NOW, *_seen(cursor.target), limit + 1)
+        return _first_page(rows, cursor.target, limit, _as_they_are)
+    return await read_rows_of_difference(
         connection, cursor.published, cursor.target, after=cursor.after_position, limit=limit
     )
 
@@ -121,10 +152,25 @@ async def read_difference(
 ) -> Page:
     """What `target` sees and `published` does not, by position: `limit` events behind `after`."""
     # One more than wanted tells whether the page is the last, also if it is just full.
-    rows = await connection.fetch(
-        _REST, after, until_position, str(target), str(published), limit + 1
-    )
-    return _page(rows, published, target, after=after, limit=limit)
+    bounds = after, until_position, str(target), str(published), "", limit + 1
+    rows = await connection.fetch(_REST_EVENTS, *bounds)
+    return _page(rows, published, target, after, limit, recorded_events)
+
+
+async def read_rows_of_difference(
+    connection: Any,
+    published: Snapshot,
+    target: Snapshot,
+    *,
+    after: int,
+    until_position: int = LAST,
+    limit: int,
+    kind: str = "",
+) -> PageOf[Any]:
+    """The same as rows of `statements.TEXT_COLUMNS`; if a kind of streams is named, only theirs."""
+    bounds = after, until_position, str(target), str(published), kind, limit + 1
+    rows = await connection.fetch(_REST_ROWS, *bounds)
+    return _page(rows, published, target, after, limit, _as_they_are)
 
 
 async def current(connection: Any) -> Snapshot:
@@ -132,30 +178,33 @@ async def current(connection: Any) -> Snapshot:
     return Snapshot.parse(await connection.fetchval("SELECT pg_current_snapshot()::text"))
 
 
-async def _first_page(
-    connection: Any, published: Snapshot, limit: int, until: Snapshot | None
-) -> Page:
-    news = str(published.xmax), [*map(str, published.running)]
-    if until is None:
-        heading, *rows = await connection.fetch(_UP_TO_NOW, *news, limit + 1)
-    else:
-        up_to = str(until), str(until.xmax)
-        heading, *rows = await connection.fetch(_UP_TO, *news, limit + 1, *up_to)
-    target, backlog = Snapshot.parse(heading["stream"]), heading["xid"]
-    return _page(rows, published, target, after=0, limit=limit, backlog=backlog)
+def _as_they_are(rows: Sequence[Any]) -> Sequence[Any]:
+    return rows
+
+
+def _seen(published: Snapshot) -> tuple[str, list[str]]:
+    return str(published.xmax), [*map(str, published.running)]
+
+
+def _first_page(
+    rows: Sequence[Any], published: Snapshot, limit: int, decode: Decode[Event]
+) -> PageOf[Event]:
+    heading, *events = rows
+    target, backlog = Snapshot.parse(heading["stream"]), int(heading["xid"])
+    return _page(events, published, target, 0, limit, decode, backlog)
 
 
 def _page(
     rows: Sequence[Any],
     published: Snapshot,
     target: Snapshot,
-    *,
     after: int,
     limit: int,
+    decode: Decode[Event],
     backlog: int | None = None,
-) -> Page:
-    events = recorded_events(rows[:limit])
-    last = events[-1].position if events else after
+) -> PageOf[Event]:
     complete = len(rows) <= limit
+    rows = rows if complete else rows[:limit]
+    last = rows[-1]["position"] if rows else after
     cursor = Cursor(published=published, target=target, after_position=last, complete=complete)
-    return Page(events, cursor, backlog)
+    return PageOf(decode(rows), cursor, backlog)

@@ -1,23 +1,23 @@
 """Sending a page of the log: one batch per partition, all at once, confirmed or dead.
 
-An idempotent aiokafka producer does not survive a failed batch: its sequence numbers run on. So
-whoever sees `publish` raise throws the publisher away, makes a new one, and sends the same page.
+An idempotent aiokafka producer does not survive a failed batch: its sequence numbers run on. After
+`send` has raised, the publisher is closed, a new one is made, and the same page is sent again.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import time_ns
+from typing import Final, TypeAlias
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
-from libs.eventsourcing.log import RecordedEvent
 from libs.failpoints import reach
 from libs.messaging.categories import category_of
 from libs.messaging.topics import partition_of, topic_name
-from libs.messaging.wire import Headers, encode_headers
+from libs.messaging.wire import Headers, Message, RecordEncoder, Row, label
 
 MAX_BATCH_BYTES: Final = 524_288
 """Half of what the topics accept in one request, so that headers never push a batch over."""
@@ -27,18 +27,33 @@ METADATA_SECONDS: Final = 3.0
 
 CLOSE_SECONDS: Final = 1.0
 
-Lane: TypeAlias = tuple[str, int]
-"""Topic and partition."""
+REMEMBERED_STREAMS: Final = 16_384
 
-Message: TypeAlias = tuple[bytes, bytes, Headers]
+TopicPartition: TypeAlias = tuple[str, int]
+"""Name and number."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shipment:
-    """A page as it goes out: the messages of each lane, and the last number in it."""
+class LogIdentity:
+    """What every record says of the log it comes from. The incarnation of a topic that was sent
+    again differs from the log's own: see `by_topic`.
+    """
 
-    lanes: dict[Lane, list[Message]]
-    heads: dict[Lane, int]
+    log_id: str
+    incarnation: str
+    by_topic: Mapping[str, str] = field(default_factory=dict)
+
+    def labels(self, topic: str) -> Headers:
+        """The headers that say it in a topic."""
+        return label(self.log_id, self.by_topic.get(topic, self.incarnation))
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedBatch:
+    """A page as it goes out: the batches of each partition, and the last number in it."""
+
+    batches: dict[TopicPartition, list[BatchBuilder]]
+    heads: dict[TopicPartition, int]
 
 
 class UnknownTopic(Exception):
@@ -64,11 +79,19 @@ class Publisher:
         self._service = service
         self._prefix = prefix
         self._deadline = deadline_seconds
+        self._encode = RecordEncoder(service).encode
         self._partitions: dict[str, int] = {}
+        self._placed: dict[str, TopicPartition] = {}
 
     @classmethod
     async def connect(
-        cls, bootstrap: str, *, service: str, prefix: str, deadline_seconds: float = 30.0
+        cls,
+        bootstrap: str,
+        *,
+        service: str,
+        prefix: str,
+        deadline_seconds: float = 30.0,
+        max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> "Publisher":
         """A started publisher. Raises aiokafka's KafkaError if no broker answers."""
         producer = AIOKafkaProducer(
@@ -76,7 +99,7 @@ class Publisher:
             client_id=f"{prefix}.{service}.relay",
             enable_idempotence=True,
             acks="all",
-            max_batch_size=MAX_BATCH_BYTES,
+            max_batch_size=max_batch_bytes,
             metadata_max_age_ms=60_000,
         )
         try:
@@ -86,39 +109,37 @@ class Publisher:
             raise
         return cls(producer, service=service, prefix=prefix, deadline_seconds=deadline_seconds)
 
-    async def publish(
-        self, events: Sequence[RecordedEvent], first_seq: int, heads: Mapping[Lane, int]
-    ) -> dict[Lane, int]:
-        """Prepare and send: see there."""
-        return await self.send(await self.prepare(events, first_seq, heads))
-
     async def prepare(
-        self, events: Sequence[RecordedEvent], first_seq: int, heads: Mapping[Lane, int]
-    ) -> Shipment:
-        """Number all `events` from `first_seq`; `heads` is the last number of every lane.
+        self,
+        rows: Sequence[Row],
+        first_seq: int,
+        heads: Mapping[TopicPartition, int],
+        identity: LogIdentity,
+    ) -> PreparedBatch:
+        """Number all rows from `first_seq`; `heads` is the last number of every partition.
 
         Nothing is sent. Raises UnknownTopic.
         """
-        lanes: dict[Lane, list[Message]] = defaultdict(list)
-        last = dict(heads)
-        for seq, event in enumerate(events, first_seq):
-            lane = self._known_lane(event.stream) or await self._lane(event.stream)
-            headers = encode_headers(self._service, event, seq, last.get(lane, 0))
-            lanes[lane].append((event.stream.encode(), event.data, headers))
-            last[lane] = seq
-        return Shipment(lanes, {lane: last[lane] for lane in lanes})
+        await self._place({row[4] for row in rows})
+        filling: dict[TopicPartition, _Filling] = {}
+        for seq, row in enumerate(rows, first_seq):
+            place = self._placed[row[4]]
+            if (one := filling.get(place)) is None:
+                labels = identity.labels(place[0])
+                one = filling[place] = _Filling(self._producer, labels, heads.get(place, 0))
+            one.add(self._encode(row, seq, one.last, one.labels), seq)
+        return PreparedBatch(
+            {place: one.batches for place, one in filling.items()},
+            {place: one.last for place, one in filling.items()},
+        )
 
-    async def send(self, shipment: Shipment) -> dict[Lane, int]:
-        """Wait until Kafka has all of it: the new heads of the lanes written to.
-
-        Whoever sees it raise has a publisher that is spent.
-        """
+    async def send(self, batch: PreparedBatch) -> None:
+        """Wait until Kafka has all of it. After it has raised, the publisher is spent."""
         try:
             async with asyncio.timeout(self._deadline):
-                await self._send_all(shipment.lanes)
+                await self._send_all(batch.batches)
         except TimeoutError as error:
             raise SpentPublisher(f"not confirmed within {self._deadline:.0f} s") from error
-        return shipment.heads
 
     async def close(self) -> None:
         """Let go of the broker, without waiting for what was not confirmed."""
@@ -132,16 +153,15 @@ class Publisher:
             self._producer._message_accumulator.fail_all(SpentPublisher("given up"))
             await asyncio.wait([stopping], timeout=CLOSE_SECONDS)
 
-    def _known_lane(self, stream: str) -> Lane | None:
-        """The lane of a stream, if its topic was written to before."""
-        topic = topic_name(self._prefix, category_of(self._service, stream))
-        partitions = self._partitions.get(topic)
-        return (topic, partition_of(stream, partitions)) if partitions else None
-
-    async def _lane(self, stream: str) -> Lane:
-        topic = topic_name(self._prefix, category_of(self._service, stream))
-        self._partitions[topic] = await self._count_partitions(topic)
-        return topic, partition_of(stream, self._partitions[topic])
+    async def _place(self, streams: set[str]) -> None:
+        """Find the partitions of streams that are new here."""
+        if len(self._placed) + len(streams) > REMEMBERED_STREAMS:
+            self._placed.clear()
+        for stream in streams - self._placed.keys():
+            topic = topic_name(self._prefix, category_of(self._service, stream))
+            if topic not in self._partitions:
+                self._partitions[topic] = await self._count_partitions(topic)
+            self._placed[stream] = topic, partition_of(stream, self._partitions[topic])
 
     async def _count_partitions(self, topic: str) -> int:
         try:
@@ -151,29 +171,54 @@ class Publisher:
             raise UnknownTopic(topic) from error
         return len(partitions)
 
-    async def _send_all(self, lanes: Mapping[Lane, Sequence[Message]]) -> None:
-        """All lanes at once; when one fails the others are given up, for all are sent again."""
-        sending = [asyncio.ensure_future(self._send(*lane)) for lane in lanes.items()]
+    async def _send_all(self, batches: Mapping[TopicPartition, Sequence[BatchBuilder]]) -> None:
+        """All partitions at once; if one fails the others are given up, for all are sent again."""
+        sending = [asyncio.ensure_future(self._send(*one)) for one in batches.items()]
         try:
             await asyncio.gather(*sending)
         finally:
             for task in sending:
                 task.cancel()
 
-    async def _send(self, lane: Lane, messages: Sequence[Message]) -> None:
-        """One lane's messages in order, as few batches as they fit in."""
-        reach("lane-sending")
-        topic, partition = lane
-        confirmations: list[Awaitable[Any]] = []
-        batch = self._producer.create_batch()
-        for key, value, headers in messages:
-            if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
-                confirmations.append(
-                    await self._producer.send_batch(batch, topic, partition=partition)
-                )
-                batch = self._producer.create_batch()
-                batch.append(key=key, value=value, timestamp=None, headers=headers)
-        confirmations.append(await self._producer.send_batch(batch, topic, partition=partition))
-        reach("lane-sent")
+    async def _send(self, place: TopicPartition, batches: Sequence[BatchBuilder]) -> None:
+        """One partition's batches, in order."""
+        reach("partition-sending")
+        topic, partition = place
+        confirmations = [
+            await self._producer.send_batch(batch, topic, partition=partition) for batch in batches
+        ]
+        reach("partition-sent")
         await asyncio.gather(*confirmations)
-        reach("lane-flushed")
+        reach("partition-flushed")
+
+
+class _Filling:
+    """The batches of one partition, as few as its messages fit in.
+
+    Messages go into a batch at once: thousands of them, each of twenty objects, would have the
+    garbage collector look at all of them again and again.
+    """
+
+    __slots__ = ("_append", "_create", "_now", "batches", "labels", "last")
+
+    def __init__(self, producer: AIOKafkaProducer, labels: Headers, last: int) -> None:
+        self._create: Callable[[], BatchBuilder] = producer.create_batch
+        self._now = time_ns() // 1_000_000
+        self.labels = labels
+        self.last = last
+        self.batches: list[BatchBuilder] = []
+        self._begin()
+
+    def add(self, message: Message, seq: int) -> None:
+        """Append the message with number `seq`."""
+        key, value, headers = message
+        now = self._now
+        if self._append(timestamp=now, key=key, value=value, headers=headers) is None:
+            self._begin()
+            self._append(timestamp=now, key=key, value=value, headers=headers)
+        self.last = seq
+
+    def _begin(self) -> None:
+        batch = self._create()
+        self.batches.append(batch)
+        self._append = batch.append

@@ -8,7 +8,6 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 
-from libs.messaging.publisher import Lane
 from libs.messaging.topics import MAX_MESSAGE_BYTES
 
 REQUEST_MS: Final = 10_000
@@ -45,8 +44,8 @@ async def open_reader(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[AI
 
 
 async def ends_of(
-    consumer: AIOKafkaConsumer, lanes: Iterable[Lane] | None = None
-) -> dict[Lane, int]:
+    consumer: AIOKafkaConsumer, lanes: Iterable[tuple[str, int]] | None = None
+) -> dict[tuple[str, int], int]:
     """The next offset to be written in each of these lanes, by default all the consumer has.
 
     Raises KafkaError, also when a broker that goes away makes aiokafka say that we were

@@ -1,9 +1,9 @@
-"""The relay: follows the log in commit order, publishes it, and never loses its place.
+"""The relay: follows the log in commit order and publishes it to Kafka.
 
-One relay per service leads, by a session lock on its own connection; the others wait. All of its
-reading and writing goes over that connection, so losing the lock and losing the ability to go on
-are the same thing. A tick is written down before it is sent, so a restart sends the identical
-page under identical numbers and readers can drop what they have seen.
+One relay per service leads; the others wait. All of the leader's reading and writing goes over the
+connection that holds the lock, so losing the lock and losing the ability to go on are one thing. A
+batch is saved before it is sent, so a restart sends the identical batch under identical numbers,
+and readers can drop what they have seen.
 """
 
 import asyncio
@@ -11,66 +11,86 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import asyncpg
 import structlog
 
-from libs.eventsourcing.log import RecordedEvent
-from libs.eventsourcing.snapshot import Snapshot
-from libs.failpoints import reach
-from libs.messaging import metrics, ticks
-from libs.messaging.publisher import Lane, Publisher, Shipment, UnknownTopic
-from libs.messaging.tail import Difference, Page, current
-from libs.messaging.ticks import Tick
+from libs.eventsourcing.tail import Cursor, PageOf, read_rows, read_rows_of_difference
+from libs.messaging import metrics, republish
+from libs.messaging.batch_sender import BatchSender, BatchSpan, PreparedPage
+from libs.messaging.leadership import IDLE_SECONDS, LEADER_LOCK, Leadership, take_over
+from libs.messaging.publisher import Publisher
+from libs.messaging.relay_batch import BatchTable, RelayBatch, read_heads
+from libs.messaging.republish import Republication
+from libs.messaging.wire import Row
 from libs.process.waiting import wait, wait_for_either
 
 log = structlog.get_logger("relay")
 
-LEADER_LOCK: Final = 0x7E1A4
-"""The advisory lock of the leading relay, beside the hash of the service's schema."""
-
 FIRST_BACKOFF: Final = 0.1
 LAST_BACKOFF: Final = 5.0
 
+PROVEN_SECONDS: Final = 30.0
+"""An epoch of so many seconds belongs to a leader that does not fail."""
 
-Span: TypeAlias = Callable[[Sequence[RecordedEvent]], AbstractContextManager[Any]]
-"""What surrounds the sending of a page, for the traces."""
+_TRY_TO_LEAD: Final = """
+SELECT pg_try_advisory_lock($1, hashtext(current_schema())) AS leads, epoch, batch FROM relay
+"""
+_LIMIT_IDLENESS: Final = "SELECT set_config('idle_session_timeout', $1, false)"
 
 
-def _no_span(_: Sequence[RecordedEvent]) -> AbstractContextManager[Any]:
+def _no_span(_: Sequence[Row]) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-class LogChanged(Exception):
-    """The log no longer holds what a tick promised: it was restored from elsewhere or tampered."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pace:
-    """How many events a page holds, and how long to wait when nothing new is there.
+class Polling:
+    """How many events a page holds, and how often the log is read, in seconds.
 
-    The wait grows from `shortest` to `longest` seconds while the log is idle.
+    While events come it is read every `shortest`, so that small pages are few; when none came for
+    `steady`, the pause doubles up to `longest`. A relay that waits asks for the lock every
+    `standby`. A leader silent for `idle` loses its session.
     """
 
     page: int = 2000
-    shortest: float = 0.002
-    longest: float = 0.05
+    shortest: float = 0.004
+    longest: float = 0.25
+    steady: float = 0.5
     standby: float = 1.0
+    idle: float = IDLE_SECONDS
 
 
 @dataclass(slots=True)
 class Progress:
-    """What a health check may ask of a relay."""
+    """What a health check may ask of a relay.
+
+    `moved_at` is when a batch was last confirmed, or nothing was there to send, or another relay
+    did that, by the monotonic clock. `sending` is the number of events under way.
+    """
 
     leading: bool = False
     backlog: int = 0
+    sending: int = 0
     last_error: str | None = None
-    alive_at: float = field(default_factory=monotonic)
+    moved_at: float = field(default_factory=monotonic)
+
+    def moved(self, sent: int = 0) -> None:
+        """So many events were sent."""
+        self.moved_at = monotonic()
+        self.sending = 0
+        self.last_error = None
+        self.backlog = max(self.backlog - sent, 0)
+        metrics.RELAY_BACKLOG.set(self.backlog)
+
+    def wait_behind(self, backlog: int) -> None:
+        """So many events are to be sent."""
+        self.backlog = backlog
+        metrics.RELAY_BACKLOG.set(backlog)
 
 
 class Relay:
-    """Publishes the log of the schema the pool's connections look into.
+    """Publishes the log of the schema the pool's connections are in.
 
     `connect` makes a fresh publisher; it is called again after every failure to send.
     """
@@ -80,30 +100,35 @@ class Relay:
         pool: asyncpg.Pool,
         connect: Callable[[], Awaitable[Publisher]],
         *,
-        pace: Pace | None = None,
-        span: Span = _no_span,
+        polling: Polling | None = None,
+        span: BatchSpan = _no_span,
     ) -> None:
         self._pool = pool
         self._connect = connect
-        self._pace = pace or Pace()
+        self._polling = polling or Polling()
         self._span = span
         self._woken = asyncio.Event()
         self.progress = Progress()
 
     def wake(self) -> None:
-        """Look now instead of at the end of the pause; for appends in the same process."""
+        """Read the log now instead of at the end of the pause: something was appended.
+
+        Cheap, and safe to call at any time from the loop that runs the relay.
+        """
         self._woken.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Lead, or wait to lead, until `stop` is set. Survives database and broker going away."""
         pause = FIRST_BACKOFF
         while not stop.is_set():
+            moved_at = self.progress.moved_at
             try:
                 async with self._leadership(stop) as connection:
                     if connection is not None:
-                        pause = FIRST_BACKOFF
                         await self._lead(connection, stop)
             except Exception as error:  # noqa: BLE001 -- whatever it was, the log is still there
+                if self.progress.moved_at > moved_at:
+                    pause = FIRST_BACKOFF
                 self.progress.last_error = f"{type(error).__name__}: {error}"
                 log.warning("relay interrupted", error=self.progress.last_error, retry_in=pause)
                 await wait(stop, pause)
@@ -115,132 +140,193 @@ class Relay:
     async def _leadership(self, stop: asyncio.Event) -> AsyncIterator[Any]:
         """The leading connection, or None when it is time to stop."""
         async with self._pool.acquire() as connection:
-            query = "SELECT pg_try_advisory_lock($1, hashtext(current_schema()))"
-            while not await connection.fetchval(query, LEADER_LOCK):
-                self.progress.alive_at = monotonic()
-                if await wait(stop, self._pace.standby):
+            await connection.execute(_LIMIT_IDLENESS, str(int(self._polling.idle * 1000)))
+            standby = _Standby(self.progress)
+            while True:
+                (row,) = await connection.fetch(_TRY_TO_LEAD, LEADER_LOCK)
+                if row["leads"]:
+                    break
+                standby.observe(row["epoch"], row["batch"])
+                if await wait(stop, self._polling.standby):
                     yield None
                     return
             self.progress.leading = True
             yield connection
 
     async def _lead(self, connection: Any, stop: asyncio.Event) -> None:
-        tick = await ticks.take_over(connection)
-        heads = await ticks.read_heads(connection)
-        publisher = await self._connect()
-        log.info("relay leads", epoch=tick.epoch, tick=tick.tick, next_seq=tick.next_seq)
+        leadership, batch = await take_over(connection)
+        publisher = await leadership.during(self._connect())
         try:
-            if not tick.confirmed:
-                tick = await self._send_again(connection, publisher, tick, heads)
-            await self._follow(connection, publisher, tick, heads, stop)
+            while not stop.is_set():
+                log.info("relay leads", epoch=leadership.epoch, next_seq=batch.next_seq)
+                sender = await self._sender(leadership, publisher, batch)
+                await leadership.check()
+                if leadership.republish_requested and sender.batch.complete:
+                    await self._send_topic_again(leadership, publisher, stop)
+                else:
+                    await self._follow(leadership, sender, stop)
+                # Numbers and names are others when a topic was sent again.
+                if not stop.is_set():
+                    leadership, batch = await take_over(connection)
         finally:
             await publisher.close()
 
-    async def _send_again(
-        self, connection: Any, publisher: Publisher, tick: Tick, heads: dict[Lane, int]
-    ) -> Tick:
-        """What was written down but perhaps not sent, word for word."""
-        count = tick.next_seq - tick.first_seq
-        page = await Difference(tick.published, tick.target).page(
-            connection, after=tick.after_position, until=tick.until_position, limit=count
+    async def _sender(
+        self, leadership: Leadership, publisher: Publisher, batch: RelayBatch
+    ) -> BatchSender:
+        """What sends behind `batch`, which is sent again if it is not known to be on Kafka."""
+        connection = leadership.connection
+        sender = BatchSender(
+            leadership,
+            publisher,
+            BatchTable(connection, leadership.epoch),
+            batch,
+            await read_heads(connection),
+            span=self._span,
+            page=self._polling.page,
         )
-        if len(page.events) != count:
-            raise LogChanged(f"tick {tick.tick} had {count} events, now {len(page.events)}")
-        return (await self._send(connection, publisher, tick, _Load(page), heads))[0]
+        if not batch.confirmed:
+            self.progress.sending = batch.next_seq - batch.first_seq
+            await sender.send_again()
+            self.progress.moved()
+        return sender
 
     async def _follow(
-        self,
-        connection: Any,
-        publisher: Publisher,
-        tick: Tick,
-        heads: dict[Lane, int],
-        stop: asyncio.Event,
+        self, leadership: Leadership, sender: BatchSender, stop: asyncio.Event
     ) -> None:
-        seen, pause, ahead = tick.target, self._pace.shortest, None
+        """Send what comes, until `stop` or until a topic is to be sent again."""
+        cursor, pauses = sender.batch.cursor, _Pauses(self._polling)
+        ahead: PreparedPage | None = None
         while not stop.is_set():
-            self.progress.alive_at = monotonic()
+            await leadership.check_if_due()
+            if leadership.republish_requested and cursor.complete:
+                break
             self._woken.clear()
-            load = ahead or _Load(await self._next_page(connection, tick, seen))
-            # A difference without events is as good as published.
-            seen = load.page.difference.target
-            if load.page.events:
-                tick, pause = tick.next(load.page), self._pace.shortest
-                reach("tick-saving")
-                await ticks.save(connection, tick)
-                reach("tick-saved")
-                tick, ahead = await self._send(connection, publisher, tick, load, heads)
+            one = ahead or PreparedPage(await self._next_page(leadership.connection, cursor))
+            cursor, sent = one.page.cursor, len(one.page.events)
+            if sent:
+                ahead = await self._send(sender, one)
             else:
-                await wait_for_either(stop, self._woken, pause)
-                pause = min(pause * 2, self._pace.longest)
+                await sender.confirm()
+                self.progress.moved()
+            await self._pause(stop, pauses, sent, more=not cursor.complete)
+        await sender.confirm()
 
-    async def _next_page(self, connection: Any, tick: Tick, seen: Snapshot) -> Page:
-        """The rest of the tick's difference, or else the beginning of what is new since `seen`."""
-        if rest := await self._rest(connection, tick):
-            return rest
-        news = Difference(seen, await current(connection))
-        if news.target == seen:
-            return Page(news, 0, (), last=True)
-        self.progress.backlog, after = await news.backlog(connection)
-        metrics.RELAY_BACKLOG.set(self.progress.backlog)
-        if not self.progress.backlog:
-            return Page(news, 0, (), last=True)
-        return await news.page(connection, after=after, limit=self._pace.page)
+    async def _next_page(self, connection: Any, cursor: Cursor) -> PageOf[Row]:
+        """What comes behind the cursor, if anything does."""
+        page = await read_rows(connection, cursor, limit=self._polling.page)
+        if page.backlog is not None:
+            self.progress.wait_behind(page.backlog)
+        return page
 
-    async def _rest(self, connection: Any, tick: Tick) -> Page | None:
-        """What follows in the tick's difference, if anything does."""
-        if tick.complete:
-            return None
-        rest = Difference(tick.published, tick.target)
-        page = await rest.page(connection, after=tick.until_position, limit=self._pace.page)
-        return page if page.events else None
+    async def _send(self, sender: BatchSender, one: PreparedPage) -> PreparedPage | None:
+        self.progress.sending = len(one.page.events)
+        ahead = await sender.send(one)
+        self.progress.moved(len(one.page.events))
+        return ahead
 
-    async def _ahead(
-        self, connection: Any, publisher: Publisher, tick: Tick, heads: dict[Lane, int]
-    ) -> "_Load | None":
-        """What goes out after the tick, if more of its difference does."""
-        page = await self._rest(connection, tick)
-        if page is None:
-            return None
-        try:
-            return _Load(page, await publisher.prepare(page.events, tick.next_seq, heads))
-        except UnknownTopic:
-            # That is said when it is its turn, not while another page is on its way.
-            return _Load(page)
+    async def _pause(
+        self, stop: asyncio.Event, pauses: "_Pauses", sent: int, *, more: bool
+    ) -> None:
+        """Wait before the log is read again; not at all while there is more than a page."""
+        seconds = pauses.after(sent)
+        if sent == 0:
+            await wait_for_either(stop, self._woken, seconds)
+        elif not more:
+            # Also if it is woken: a page for every append would cost more than it brings.
+            await wait(stop, seconds)
 
-    async def _send(
+    async def _send_topic_again(
+        self, leadership: Leadership, publisher: Publisher, stop: asyncio.Event
+    ) -> None:
+        """The topic requested first, as far as the relay has sent it."""
+        again = await republish.begin(leadership)
+        if again is None:
+            return
+        log.info("sending a topic again", topic=again.topic)
+        sender = self._sender_of(
+            leadership, publisher, again, await read_heads(leadership.connection)
+        )
+        await sender.send_again()
+        ahead: PreparedPage | None = None
+        while not (sender.batch.complete or stop.is_set()):
+            await leadership.check_if_due()
+            one = ahead or PreparedPage(await self._page_of(leadership, sender.batch, again))
+            if not one.page.events:
+                break
+            ahead = await self._send(sender, one)
+        await sender.confirm()
+        if not stop.is_set():
+            await republish.finish(leadership, again, sender.batch.next_seq)
+            log.info("topic sent again", topic=again.topic, events=sender.batch.next_seq - 1)
+
+    def _sender_of(
         self,
-        connection: Any,
+        leadership: Leadership,
         publisher: Publisher,
-        tick: Tick,
-        load: "_Load",
-        heads: dict[Lane, int],
-    ) -> tuple[Tick, "_Load | None"]:
-        """Send and confirm; what follows is read and made ready meanwhile."""
-        events = load.page.events
-        with self._span(events):
-            shipment = load.shipment or await publisher.prepare(events, tick.first_seq, heads)
-            publishing = asyncio.ensure_future(publisher.send(shipment))
-            try:
-                ahead = await self._ahead(connection, publisher, tick, heads | shipment.heads)
-                new_heads = await publishing
-            finally:
-                # Nothing of this page may be on its way when somebody begins anew.
-                publishing.cancel()
-                await asyncio.gather(publishing, return_exceptions=True)
-            reach("page-flushed")
-            tick = await ticks.confirm(connection, tick, new_heads)
-            reach("tick-confirmed")
-        heads.update(new_heads)
-        metrics.RELAYED.inc(len(events))
-        self.progress.last_error = None
-        self.progress.backlog = max(self.progress.backlog - len(events), 0)
-        metrics.RELAY_BACKLOG.set(self.progress.backlog)
-        return tick, ahead
+        again: Republication,
+        heads: dict[tuple[str, int], int],
+    ) -> BatchSender:
+        leadership.identity = again.identity
+        return BatchSender(
+            leadership,
+            publisher,
+            BatchTable(leadership.connection, leadership.epoch, "relay_republish", again.topic),
+            again.batch,
+            heads,
+            span=self._span,
+            page=self._polling.page,
+            kind=again.kind,
+        )
+
+    async def _page_of(
+        self, leadership: Leadership, batch: RelayBatch, again: Republication
+    ) -> PageOf[Row]:
+        """What comes behind the batch in a topic that is sent again."""
+        return await read_rows_of_difference(
+            leadership.connection,
+            batch.published,
+            batch.target,
+            after=batch.until_position,
+            limit=self._polling.page,
+            kind=again.kind,
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class _Load:
-    """A page, and how it goes out if that is known already."""
+class _Standby:
+    """Watches the relay that leads, so that one that only waits does not hide its own trouble.
 
-    page: Page
-    shipment: Shipment | None = None
+    Relays that fail in turns all wait most of the time: waiting alone is no progress.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._epoch, self._batch = -1, -1
+        self._since = monotonic()
+
+    def observe(self, epoch: int, batch: int) -> None:
+        """Note which batch the leader saved last, in which epoch."""
+        advanced = -1 < self._batch < batch
+        if epoch != self._epoch:
+            self._since = monotonic()
+        self._epoch, self._batch = epoch, batch
+        proven = monotonic() - self._since >= PROVEN_SECONDS
+        if advanced or proven or self._progress.last_error is None:
+            self._progress.moved()
+
+
+class _Pauses:
+    """How long to wait after a page."""
+
+    def __init__(self, polling: Polling) -> None:
+        self._polling = polling
+        self._pause = polling.shortest
+        self._sent_at = monotonic()
+
+    def after(self, sent: int) -> float:
+        """The pause, in seconds, after a page of so many events."""
+        if sent:
+            self._sent_at, self._pause = monotonic(), self._polling.shortest
+        elif monotonic() - self._sent_at > self._polling.steady:
+            self._pause = min(self._pause * 2, self._polling.longest)
+        return self._pause

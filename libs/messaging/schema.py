@@ -32,9 +32,42 @@ RELAY: Final = (
         PRIMARY KEY (topic, partition)
     )""",
 )
-"""One row says which tick is under way: what is visible in `target` and not in `published`, from
+"""One row says which batch is under way: what is visible in `target` and not in `published`, from
 `after_position` to `until_position`, numbered from `first_seq`. `relay_heads` holds the last
 confirmed number of every partition."""
+
+INCARNATIONS: Final = (
+    "ALTER TABLE relay RENAME COLUMN tick TO batch",
+    """ALTER TABLE relay
+        ADD COLUMN log_id uuid NOT NULL DEFAULT gen_random_uuid(),
+        ADD COLUMN incarnation uuid NOT NULL DEFAULT gen_random_uuid(),
+        ADD COLUMN database text""",
+    """CREATE TABLE relay_topics (
+        topic text PRIMARY KEY,
+        incarnation uuid NOT NULL
+    )""",
+    """CREATE TABLE relay_republish (
+        topic text PRIMARY KEY,
+        incarnation uuid NOT NULL DEFAULT gen_random_uuid(),
+        requested_at timestamptz NOT NULL DEFAULT now(),
+        started_at timestamptz,
+        total bigint NOT NULL DEFAULT 0,
+        batch bigint NOT NULL DEFAULT 0,
+        published pg_snapshot NOT NULL DEFAULT '1:1:',
+        target pg_snapshot NOT NULL DEFAULT '1:1:',
+        after_position bigint NOT NULL DEFAULT 0,
+        until_position bigint NOT NULL DEFAULT 0,
+        first_seq bigint NOT NULL DEFAULT 1,
+        next_seq bigint NOT NULL DEFAULT 1,
+        complete boolean NOT NULL DEFAULT true,
+        confirmed boolean NOT NULL DEFAULT true,
+        changed_at timestamptz NOT NULL DEFAULT now()
+    )""",
+)
+"""`log_id` never changes; `incarnation` does when the log is restored or failed over, which shows
+in `database`: system identifier and timeline of the cluster that led last. A topic that was sent
+again has an incarnation of its own in `relay_topics`; `relay_republish` holds those that are yet to
+be sent again, or are under way, with their batches as in `relay`."""
 
 PROJECTIONS: Final = (
     """CREATE TABLE generations (
@@ -99,6 +132,22 @@ def create_messaging(op: Operations, *, application_role: str) -> None:
         op.execute(statement)
     for table in TABLES:
         op.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO "{application_role}"')
+
+
+def add_incarnations(op: Operations, *, application_role: str) -> None:
+    """Give the log an id and an incarnation, and the tables to send a topic again."""
+    for statement in INCARNATIONS:
+        op.execute(statement)
+    for table in ("relay_topics", "relay_republish"):
+        op.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO "{application_role}"')
+
+
+def drop_incarnations(op: Operations) -> None:
+    """Undo `add_incarnations`."""
+    op.execute("DROP TABLE relay_republish")
+    op.execute("DROP TABLE relay_topics")
+    op.execute("ALTER TABLE relay DROP COLUMN log_id, DROP incarnation, DROP database")
+    op.execute("ALTER TABLE relay RENAME COLUMN batch TO tick")
 
 
 def drop_messaging(op: Operations) -> None:

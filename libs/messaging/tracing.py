@@ -16,22 +16,23 @@ from opentelemetry.trace import (
 )
 
 from libs.eventsourcing.log import RecordedEvent
-from libs.messaging.relay import Span
+from libs.messaging.batch_sender import BatchSpan
+from libs.messaging.wire import Row, traceparents
 from libs.projections.follower import OnApplied
 from libs.telemetry.traces import Telemetry, parse
 
 MOST_LINKS: Final = 32
 
 
-def relay_span(telemetry: Telemetry) -> Span:
+def relay_span(telemetry: Telemetry) -> BatchSpan:
     """A span around each page the relay sends, linked to the requests in it."""
 
-    def span(events: Sequence[RecordedEvent]) -> AbstractContextManager[Any]:
+    def span(rows: Sequence[Row]) -> AbstractContextManager[Any]:
         return telemetry.span(
             "relay publish",
             kind=SpanKind.PRODUCER,
-            links=_origins(events)[:MOST_LINKS],
-            attributes={"messaging.batch.message_count": len(events)},
+            links=traceparents(rows)[:MOST_LINKS],
+            attributes={"messaging.batch.message_count": len(rows)},
         )
 
     return span

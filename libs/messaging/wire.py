@@ -2,12 +2,12 @@
 
 Beside the CloudEvents attributes every record says where it stands: `relay_seq` numbers all
 records of a service without a hole, `prev_seq` is the number before it in its own partition (0
-for the first), so that a reader of one partition can prove that nothing is missing. `xid` and
-`position` are the log's.
+for the first), so that a reader of one partition can prove that nothing is missing. Numbers begin
+anew with every `incarnation` of the log, which `log_id` names. `xid` and `position` are the log's.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
@@ -15,15 +15,24 @@ from uuid import UUID
 import msgspec
 
 from libs.eventsourcing.log import Cause, RecordedEvent
+from libs.eventsourcing.rows import text_row
 from libs.eventsourcing.schema import MAX_STREAM
 
 Headers: TypeAlias = list[tuple[str, bytes]]
+
+Message: TypeAlias = tuple[bytes, bytes, Headers]
+"""Key, value and headers of a record."""
+
+Row: TypeAlias = Any
+"""A row of the log: the values of `libs.eventsourcing.statements.TEXT_COLUMNS`, in that order."""
 
 REMEMBERED: Final = 2048
 """So many records are decoded once for all projectors of a process that follow the same topic."""
 
 REPEATING: Final = 1024
 """So many values are remembered of headers that many records share."""
+
+_decode_metadata: Final = msgspec.json.Decoder(dict[str, str]).decode
 
 _pack: Final = msgspec.msgpack.Encoder().encode
 
@@ -65,25 +74,90 @@ class Delivered(msgspec.Struct):
     envelope: Any = None
 
 
+class RecordEncoder:
+    """Makes records of rows of the log: see `encode`."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        # What the last row shared with the one before it, as most do that were appended together.
+        self._last: tuple[Any, ...] = ()
+        self._shared: Headers = []
+
+    def encode(self, row: Row, relay_seq: int, prev_seq: int, labels: Headers) -> Message:
+        """The row as the `relay_seq`-th record of its log, behind `prev_seq` in its partition.
+
+        `labels` name the log: see `label`.
+        """
+        (
+            position,
+            xid,
+            event_id,
+            tenant,
+            stream,
+            version,
+            name,
+            number,
+            data,
+            meta,
+            at,
+            logged_at,
+        ) = row
+        last = tenant, meta, name, number, xid, logged_at, labels
+        if last != self._last:
+            self._last, self._shared = last, self._sharing(*last)
+        key = stream.encode()
+        headers = [
+            *self._shared,
+            ("ce_id", event_id.encode()),
+            ("ce_time", _write_time(at)),
+            ("ce_subject", key),
+            ("ce_partitionkey", key),
+            ("relay_seq", b"%d" % relay_seq),
+            ("prev_seq", b"%d" % prev_seq),
+            ("position", b"%d" % position),
+        ]
+        if version is not None:
+            headers.append(("stream_version", b"%d" % version))
+        return key, data.encode(), headers
+
+    def _sharing(
+        self,
+        tenant: str,
+        metadata: str,
+        name: str,
+        schema_version: int,
+        xid: str,
+        recorded_at: str,
+        labels: Headers,
+    ) -> Headers:
+        return [
+            *_of_type(self._service, name, schema_version),
+            *_of_metadata(tenant, metadata),
+            *labels,
+            ("ce_recordedtime", _write_time(recorded_at)),
+            ("xid", xid.encode()),
+        ]
+
+
+def label(log_id: str, incarnation: str) -> Headers:
+    """The headers that name a log and its incarnation, both ASCII.
+
+    Records sent before there were any do without: theirs is the first incarnation.
+    """
+    return [("log_id", log_id.encode("ascii")), ("incarnation", incarnation.encode("ascii"))]
+
+
 def encode_headers(service: str, event: RecordedEvent, relay_seq: int, prev_seq: int) -> Headers:
-    """The headers of `event` as the `relay_seq`-th record of its service."""
-    stream = event.stream.encode()
-    headers = [
-        *_of_type(service, event.type, event.schema_version),
-        ("ce_id", str(event.event_id).encode()),
-        ("ce_time", _write_time(event.occurred_at)),
-        ("ce_subject", stream),
-        ("ce_partitionkey", stream),
-        ("ce_recordedtime", _write_recorded(event.recorded_at)),
-        *_of_cause(event.cause),
-        ("relay_seq", b"%d" % relay_seq),
-        ("prev_seq", b"%d" % prev_seq),
-        ("xid", b"%d" % event.xid),
-        ("position", b"%d" % event.position),
-    ]
-    if event.version is not None:
-        headers.append(("stream_version", b"%d" % event.version))
-    return headers
+    """The headers of `event` as the `relay_seq`-th record of its service, of no named log."""
+    encoder = RecordEncoder(service)
+    return encoder.encode(text_row(event), relay_seq, prev_seq, [])[2]
+
+
+def traceparents(rows: Sequence[Row]) -> list[str]:
+    """The distinct trace contexts of rows of the log, in order."""
+    metadata = dict.fromkeys(row[9] for row in rows)
+    found = (_decode_metadata(text).get("traceparent") for text in metadata)
+    return list(dict.fromkeys(filter(None, found)))
 
 
 @lru_cache(REPEATING)
@@ -98,10 +172,10 @@ def _of_type(service: str, name: str, schema_version: int) -> Headers:
 
 
 @lru_cache(REPEATING)
-def _of_cause(cause: Cause) -> Headers:
-    given = ((name, getattr(cause, name)) for name in _CAUSE)
-    told = [(name, value.encode()) for name, value in given if value is not None]
-    return [("tenant", cause.tenant.encode()), *told]
+def _of_metadata(tenant: str, metadata: str) -> Headers:
+    fields = _decode_metadata(metadata)
+    present = [(name, fields[name].encode()) for name in _CAUSE if name in fields]
+    return [("tenant", tenant.encode()), *present]
 
 
 def decode(record: Record) -> Delivered:
@@ -194,11 +268,6 @@ def _number(value: bytes) -> int:
     return number
 
 
-@lru_cache(REPEATING)
-def _write_recorded(moment: datetime) -> bytes:
-    return _write_time(moment)
-
-
-def _write_time(moment: datetime) -> bytes:
-    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    return in_utc.isoformat().encode()
+def _write_time(moment: str) -> bytes:
+    # JSON text without an offset.
+    return f"{moment[1:-1]}+00:00".encode()

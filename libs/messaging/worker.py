@@ -11,6 +11,7 @@ from typing import Any, Final
 from libs.http.health import Check, CheckResult
 from libs.messaging.categories import spelled
 from libs.messaging.publisher import Publisher
+from libs.messaging.relay import Polling as RelayPolling
 from libs.messaging.relay import Relay
 from libs.messaging.tracing import projected_spans, relay_span
 from libs.postgres.doorbell import APPENDED, PROJECTED, open_doorbell
@@ -22,10 +23,8 @@ from libs.projections.runner import Polling, ProjectionRunner
 from libs.settings import ServiceSettings
 from libs.telemetry.traces import Telemetry
 
-SILENT_SECONDS: Final = 15.0
-"""How long the relay may be interrupted before the service says it is not ready."""
 STUCK_SECONDS: Final = 30.0
-"""How long a page of the log may be tried again before the service says it is not ready."""
+"""How long a page of the log may be tried or sent again before the service says it is not ready."""
 STATEMENT_SECONDS: Final = 20
 """How long one statement of a read model may take."""
 IDLE_SECONDS: Final = 1.0
@@ -103,6 +102,7 @@ async def open_worker(
                 service=spelled(service),
                 prefix=settings.topic_prefix,
             ),
+            polling=RelayPolling(longest=IDLE_SECONDS),
             span=relay_span(telemetry),
         )
         stack.callback(doorbell.add_listener(runner.wake, APPENDED))
@@ -111,12 +111,16 @@ async def open_worker(
 
 
 async def check_relay(relay: Relay) -> CheckResult:
-    """Whether the relay leads or waits to lead, and how much is waiting."""
+    """Whether the relay moves or waits for one that does, and how much is to be sent."""
     progress = relay.progress
-    silent = monotonic() - progress.alive_at
+    stuck = monotonic() - progress.moved_at
+    if stuck >= STUCK_SECONDS:
+        reason = progress.last_error or f"{progress.sending} events are under way"
+        return CheckResult(ok=False, detail=f"nothing sent for {stuck:.0f} s: {reason}")
     state = "leads" if progress.leading else "waits"
-    detail = f"{state}, backlog {progress.backlog}"
-    return CheckResult(ok=silent < SILENT_SECONDS, detail=progress.last_error or detail)
+    return CheckResult(
+        ok=True, detail=progress.last_error or f"{state}, backlog {progress.backlog}"
+    )
 
 
 async def check_projection(runner: ProjectionRunner, model: str) -> CheckResult:

@@ -19,6 +19,7 @@ from libs.postgres.revisions import MigrationFault
 from libs.process import mending
 from libs.process.inbox_commands import inbox_commands
 from libs.process.lifecycle import Task, main, run_until_signal, serve
+from libs.process.relay_commands import relay_commands
 from libs.projections.projection import Projection
 from libs.settings import ServiceSettings, SettingsFault, describe
 from libs.telemetry import logs
@@ -108,6 +109,7 @@ def command_line(service: Service[AnySettings]) -> typer.Typer:
     app.add_typer(mending.rebuild_commands(service), name="rebuild")
     app.add_typer(mending.park_commands(service), name="park")
     app.add_typer(inbox_commands(service), name="inbox")
+    app.add_typer(relay_commands(service), name="relay")
     return app
 
 

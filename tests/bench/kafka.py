@@ -6,16 +6,16 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
+from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
 
 from contracts.ingest import SCANS
-from libs.eventsourcing.log import RecordedEvent
-from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.statements import TEXT_COLUMNS
 from libs.messaging.publisher import MAX_BATCH_BYTES, Publisher
 from libs.messaging.relay import Relay
 from libs.messaging.topics import partition_of, topic_name
-from libs.messaging.wire import Headers, encode_headers
+from libs.messaging.wire import Headers, RecordEncoder, label
 from tests.bench.bench import Bench, Loop
 from tests.bench.house import Installation
 from tests.bench.measure import PATIENCE_SECONDS, Measured, at_least
@@ -79,7 +79,7 @@ async def drain(installation: Installation, events: int) -> float:
         return publisher
 
     @contextmanager
-    def counting(page: Sequence[RecordedEvent]) -> Iterator[None]:
+    def counting(page: Sequence[Any]) -> Iterator[None]:
         nonlocal sent
         yield
         sent += len(page)
@@ -98,16 +98,12 @@ async def drain(installation: Installation, events: int) -> float:
 
 async def read(installation: Installation) -> list[Message]:
     """The whole log as messages, ready to be sent."""
-    async with installation.pool(1) as pool:
-        recorded = [event async for page in PostgresLog(pool).read_all() for event in page]
+    async with installation.connected() as connection:
+        rows = await connection.fetch(f"SELECT {TEXT_COLUMNS} FROM ingest.events ORDER BY position")
+    encode, labels = RecordEncoder("ingest").encode, label(str(uuid4()), str(uuid4()))
     return [
-        (
-            partition_of(event.stream, PARTITIONS),
-            event.stream.encode(),
-            event.data,
-            encode_headers("ingest", event, seq, seq - 1),
-        )
-        for seq, event in enumerate(recorded, 1)
+        (partition_of(row["stream"], PARTITIONS), *encode(row, seq, seq - 1, labels))
+        for seq, row in enumerate(rows, 1)
     ]
 
 

@@ -20,8 +20,9 @@ from deploy.local import leash
 from libs import failpoints
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
+from libs.messaging.leadership import IDLE_SECONDS
 from libs.messaging.publisher import Publisher
-from libs.messaging.relay import Pace, Relay
+from libs.messaging.relay import Polling, Relay
 from libs.postgres import pool as pools
 from libs.process.lifecycle import Task, main, run_until_signal
 from libs.projections import runner
@@ -50,6 +51,7 @@ class Role:
     failpoint: str = ""
     without: tuple[str, ...] = ()
     idle_seconds: float = 1.0
+    leader_idle_seconds: float = IDLE_SECONDS
     page: int = PAGE
     seed: int = 0
     first: Sequence[tuple[int, int]] = ()
@@ -96,7 +98,8 @@ def _relay(role: Role, pool: Any) -> Task:
         prefix=role.prefix,
         deadline_seconds=DEADLINE_SECONDS,
     )
-    return Relay(pool, connect, pace=Pace(page=role.page, standby=0.05)).run
+    polling = Polling(page=role.page, standby=0.05, longest=0.05, idle=role.leader_idle_seconds)
+    return Relay(pool, connect, polling=polling).run
 
 
 def _projector(role: Role, pool: Any) -> Task:

@@ -13,12 +13,11 @@ from typing import Any, Final
 
 from libs.eventsourcing import statements, tail
 from libs.eventsourcing.rows import recorded_event
-from libs.eventsourcing.tail import Cursor
-from libs.messaging import ticks
-from libs.messaging.publisher import Lane
+from libs.eventsourcing.tail import Cursor, PageOf, current
+from libs.messaging import relay_batch
+from libs.messaging.batch_sender import BatchSender
 from libs.messaging.relay import Relay
-from libs.messaging.tail import Difference, Page, current
-from libs.messaging.ticks import Tick
+from libs.messaging.relay_batch import BatchTable, Heads, RelayBatch
 from libs.projections import apply, checkpoints, follower
 
 ANYHOW: Final = "WHERE $1::bigint IS NOT NULL AND $2::bigint IS NOT NULL"
@@ -41,41 +40,48 @@ def leader_lock() -> None:
     Relay._leadership = leadership  # type: ignore[method-assign]
 
 
-def tick_compare() -> None:
-    """Ticks are written whoever leads and whatever stands there."""
-    ticks._SAVE = _replaced(  # type: ignore[misc]
-        ticks._SAVE, "WHERE epoch = $1 AND tick = $2 AND confirmed", ANYHOW
-    )
-    ticks._CONFIRM = _replaced(  # type: ignore[misc]
-        ticks._CONFIRM, "WHERE epoch = $1 AND tick = $2 AND NOT confirmed", ANYHOW
-    )
+def batch_compare() -> None:
+    """Batches are written whoever leads and whatever was written before."""
+    for statements_ in (relay_batch._SAVE, relay_batch._CONFIRM):
+        statements_["relay"] = _replaced(
+            statements_["relay"], "WHERE epoch = $1 AND batch = $2", ANYHOW
+        )
 
 
-def tick_saved_first() -> None:
-    """A tick is written down when Kafka has it, not before it is sent."""
-    save, confirm = ticks.save, ticks.confirm
+def batch_saved_first() -> None:
+    """A batch is saved when Kafka has it, not before it is sent."""
+    save, confirm = BatchTable.save, BatchSender.confirm
+    waiting: list[tuple[RelayBatch, Heads]] = []
 
-    async def save_nothing(connection: Any, tick: Tick) -> None:
-        return
+    async def save_nothing(self: Any, batch: RelayBatch, heads: Heads) -> None:
+        await save_what_waits(self)
+        waiting.append((batch, heads))
 
-    async def save_and_confirm(connection: Any, tick: Tick, heads: Mapping[Lane, int]) -> Tick:
-        await save(connection, tick)
-        return await confirm(connection, tick, heads)
+    async def save_what_waits(table: BatchTable) -> None:
+        for batch, heads in waiting:
+            await save(table, batch, heads)
+        waiting.clear()
 
-    ticks.save, ticks.confirm = save_nothing, save_and_confirm
+    async def save_and_confirm(self: Any) -> None:
+        await save_what_waits(self._table)
+        await confirm(self)
+
+    BatchTable.save = save_nothing  # type: ignore[method-assign]
+    BatchSender.confirm = save_and_confirm  # type: ignore[method-assign]
 
 
 def snapshot_difference() -> None:
     """The log is followed by position, as everybody tries first."""
     query = (
-        f"SELECT {statements.COLUMNS} FROM events WHERE position > $1 ORDER BY position LIMIT 50"
+        f"SELECT {statements.TEXT_COLUMNS} FROM events"
+        " WHERE position > $1 ORDER BY position LIMIT 50"
     )
 
-    async def next_page(self: Any, connection: Any, tick: Tick, seen: Any) -> Page:
-        after = tick.until_position
-        rows = await connection.fetch(query, after)
-        news = Difference(tick.target, await current(connection))
-        return Page(news, after, [recorded_event(row) for row in rows], last=True)
+    async def next_page(self: Any, connection: Any, cursor: Cursor) -> PageOf[Any]:
+        rows = await connection.fetch(query, cursor.after_position)
+        last = rows[-1]["position"] if rows else cursor.after_position
+        target = await current(connection)
+        return PageOf(rows, Cursor(published=cursor.target, target=target, after_position=last))
 
     Relay._next_page = next_page  # type: ignore[method-assign]
 
@@ -140,7 +146,7 @@ def mad_clock() -> None:
 
 
 _GUARANTEES: Final = (
-    *(leader_lock, tick_compare, tick_saved_first, snapshot_difference, follower_lock),
+    *(leader_lock, batch_compare, batch_saved_first, snapshot_difference, follower_lock),
     *(checkpoint_compare, park_order, log_by_position, event_ids, versions),
 )
 _HARDSHIPS: Final = (mad_clock,)

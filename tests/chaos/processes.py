@@ -11,13 +11,13 @@ from typing import Final
 
 import asyncpg
 
-from libs.messaging.tail import current
+from libs.eventsourcing.tail import Cursor, current
 from libs.testing.waiting import eventually
 from tests.chaos.arena import Arena, open_arena, rounds
 from tests.chaos.child import Member
 from tests.chaos.plan import Outcome, Plan
 from tests.chaos.servers import Servers
-from tests.libs.messaging.load import Interleaved, schedules
+from tests.libs.eventsourcing.load import Interleaved, schedules
 
 WRITERS: Final = 3
 ENDINGS: Final = list(itertools.product(("COMMIT", "ROLLBACK"), repeat=WRITERS))
@@ -49,6 +49,21 @@ async def kill_relay(arena: Arena, number: int, *, points: Sequence[str]) -> Non
         await arena.moved(0, BEHIND)
         page = PAGES[number // len(points) % len(PAGES)]
         await arena.start("relay", failpoint=_at(arena, points, number), page=page).died()
+
+
+async def kill_idle_relay(servers: Servers, plan: Plan, *, points: Sequence[str]) -> Outcome:
+    """A relay dies when it has sent all there is: only then a confirmation is written alone.
+
+    Somebody's transaction is open meanwhile, as above.
+    """
+    async with open_arena(servers, plan) as arena:
+        arena.start("projector")
+        for number in range(plan.rounds):
+            async with arena.straggler():
+                async with arena.clients():
+                    await arena.moved(0, BEHIND)
+                await arena.start("relay", failpoint=points[number % len(points)]).died()
+        return await arena.verdict()
 
 
 @rounds("relay")
@@ -119,11 +134,11 @@ async def zombie_relay(arena: Arena, number: int) -> None:
     """A relay is stopped with a page it has not written down; a transaction with a place in the
     middle of that page commits, another relay goes on, and the first one wakes.
 
-    Nobody asks for the leader's lock, so the compare-and-set of ticks alone keeps them apart.
+    Nobody asks for the leader's lock, so the compare-and-set of batches alone keeps them apart.
     """
     async with arena.straggler():
         await arena.moved(0, 12)
-        dead = _careless_relay(arena, "tick-saving=stop@1")
+        dead = _careless_relay(arena, "relay-saving=stop@1")
         await dead.stopped()
     _careless_relay(arena)
     await arena.moved(1, 40)
@@ -200,7 +215,7 @@ async def interleavings(servers: Servers, plan: Plan) -> Outcome:
     drawn = list(itertools.product(schedules(WRITERS), ENDINGS))
     dice.shuffle(drawn)
     async with open_arena(servers, plan) as arena, arena.lab.pool.acquire() as watcher:
-        model = Interleaved(await current(watcher))
+        model = Interleaved(Cursor(target=await current(watcher)))
         writers = [await asyncpg.connect(arena.address) for _ in range(WRITERS)]
         try:
             for number, (schedule, endings) in enumerate(drawn[: plan.rounds]):

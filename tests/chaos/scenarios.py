@@ -20,10 +20,12 @@ class Fault:
 
 _CLIENTS: Final = tuple(p for p in POINTS if p.startswith(("log-", "group-")))
 _PROJECTOR: Final = tuple(p for p in POINTS if p.startswith("batch-"))
-_RELAY: Final = tuple(p for p in POINTS if p not in _CLIENTS + _PROJECTOR)
+_IDLE: Final = ("relay-confirming", "relay-confirmed")
+_RELAY: Final = tuple(p for p in POINTS if p not in _CLIENTS + _PROJECTOR + _IDLE)
 _KILLERS: Final = {
     "clients": (processes.kill_clients, _CLIENTS),
     "relay": (processes.kill_relay, _RELAY),
+    "idle relay": (processes.kill_idle_relay, _IDLE),
     "projector": (processes.kill_projector, _PROJECTOR),
 }
 
@@ -85,12 +87,12 @@ class Mutation:
 
 MUTATIONS: Final = (
     Mutation(
-        "no compare-and-set of ticks", processes.zombie_relay, ("tick compare",), 3, "disordered"
+        "no compare-and-set of batches", processes.zombie_relay, ("batch compare",), 3, "disordered"
     ),
     Mutation(
-        "ticks not saved before sending",
-        partial(processes.kill_relay, points=("page-flushed",)),
-        ("tick saved first",),
+        "batches not saved before sending",
+        partial(processes.kill_relay, points=("relay-flushed",)),
+        ("batch saved first",),
         4,
         "disordered",
     ),

@@ -18,8 +18,8 @@ PASSES = """
 from libs import failpoints
 failpoints.arm()
 for n in range(5):
-    failpoints.reach("tick-saving")
-    failpoints.reach("tick-saved")
+    failpoints.reach("relay-saving")
+    failpoints.reach("relay-saved")
     print(n, flush=True)
 """
 
@@ -37,7 +37,7 @@ def pass_by(failpoint: str, profile: str = "test") -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize(
-    ("failpoint", "left"), [("tick-saved", 0), ("tick-saved=kill", 0), ("tick-saving=kill@3", 2)]
+    ("failpoint", "left"), [("relay-saved", 0), ("relay-saved=kill", 0), ("relay-saving=kill@3", 2)]
 )
 def test_a_process_is_killed_where_it_was_said(failpoint: str, left: int) -> None:
     with pass_by(failpoint) as process:
@@ -48,7 +48,7 @@ def test_a_process_is_killed_where_it_was_said(failpoint: str, left: int) -> Non
 
 
 def test_a_process_is_stopped_and_goes_on_when_it_is_told() -> None:
-    with pass_by("tick-saved=stop@2") as process:
+    with pass_by("relay-saved=stop@2") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "0\n"
         wait_until(psutil.Process(process.pid).status, psutil.STATUS_STOPPED)
@@ -60,7 +60,7 @@ def test_a_process_is_stopped_and_goes_on_when_it_is_told() -> None:
 
 @pytest.mark.parametrize("profile", ["production", "local", "demo", ""])
 def test_outside_of_tests_an_armed_process_does_not_start(profile: str) -> None:
-    with pass_by("tick-saved", profile) as process:
+    with pass_by("relay-saved", profile) as process:
         said, trouble = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert (process.returncode, said) == (1, "")
@@ -68,7 +68,8 @@ def test_outside_of_tests_an_armed_process_does_not_start(profile: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["tick", "tick-saved=explode", "tick-saved=kill@0", "tick-saved=kill@often", "=kill"]
+    "words",
+    ["tick", "relay-saved=explode", "relay-saved=kill@0", "relay-saved=kill@often", "=kill"],
 )
 def test_words_that_name_no_fail_point_are_refused(words: str) -> None:
     with pytest.raises(NotArmed, match="no fail point"):

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from itertools import islice
 
 import psutil
+from aiokafka.producer.message_accumulator import BatchBuilder
 
-from libs.messaging.publisher import Lane, Message, Publisher, Shipment
+from libs.messaging.publisher import PreparedBatch, Publisher, TopicPartition
 
 
 class Failed(Exception):
@@ -55,24 +56,29 @@ class Fault:
 class _FaultyPublisher(Publisher):
     fault: Fault
 
-    async def send(self, shipment: Shipment) -> dict[Lane, int]:
+    async def send(self, batch: PreparedBatch) -> None:
         await self.fault.at("before sending")
-        new = await super().send(shipment)
+        await super().send(batch)
         await self.fault.at("before confirming")
-        return new
 
-    async def _send_all(self, lanes: Mapping[Lane, Sequence[Message]]) -> None:
-        some: Mapping[Lane, Sequence[Message]] = lanes
-        if self.fault.due("after some lanes"):
-            some = dict(islice(lanes.items(), 1))
-        if self.fault.due("after half of each lane"):
-            some = {lane: messages[: -(-len(messages) // 2)] for lane, messages in lanes.items()}
+    async def _send_all(self, batches: Mapping[TopicPartition, Sequence[BatchBuilder]]) -> None:
+        some: Mapping[TopicPartition, Sequence[BatchBuilder]] = batches
+        if self.fault.due("after some partitions"):
+            some = dict(islice(batches.items(), 1))
+        if self.fault.due("after half of each partition"):
+            assert any(len(them) > 1 for them in batches.values()), "batches are too big to halve"
+            some = {place: them[: -(-len(them) // 2)] for place, them in batches.items()}
         await super()._send_all(some)
-        await self.fault.at("after some lanes")
-        await self.fault.at("after half of each lane")
+        await self.fault.at("after some partitions")
+        await self.fault.at("after half of each partition")
 
 
-POINTS = ("before sending", "after some lanes", "after half of each lane", "before confirming")
+POINTS = (
+    "before sending",
+    "after some partitions",
+    "after half of each partition",
+    "before confirming",
+)
 
 
 @contextmanager

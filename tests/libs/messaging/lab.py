@@ -1,7 +1,7 @@
 """A laboratory: a small service with a log, topics of its own, and one read model."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +14,12 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from contracts.envelope import Envelope
 from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.log import ANY, Appended, Cause, LogUnavailable
+from libs.eventsourcing.log import ANY, Appended, Cause, LogUnavailable, RecordedEvent
+from libs.eventsourcing.rows import text_row
 from libs.eventsourcing.store import EventStore
-from libs.messaging.publisher import Publisher
+from libs.messaging.publisher import LogIdentity, Publisher
 from libs.messaging.reader import ends_of, open_reader
-from libs.messaging.relay import Pace, Relay
+from libs.messaging.relay import Polling, Relay
 from libs.projections import runner as projections
 from libs.projections.projection import Connection, Projection
 from libs.projections.runner import ProjectionRunner
@@ -29,6 +30,7 @@ from tests.libs.messaging.history import Ack, History
 SERVICE = "lab"
 CAUSE = Cause(tenant="demo")
 STREAMS = 5
+BATCH_BYTES = 4096
 LEDGER = """CREATE TABLE ledger (
     tenant text, stream text, seen integer[] NOT NULL, versions integer[] NOT NULL,
     PRIMARY KEY (tenant, stream)
@@ -141,15 +143,20 @@ class Lab:
         await eventually(self.rows, expected(count))
 
     async def connect(self, deadline_seconds: float = 60) -> Publisher:
+        # Batches are small, so that a page is several in every partition.
         return await Publisher.connect(
-            self.bootstrap, service=SERVICE, prefix=self.prefix, deadline_seconds=deadline_seconds
+            self.bootstrap,
+            service=SERVICE,
+            prefix=self.prefix,
+            deadline_seconds=deadline_seconds,
+            max_batch_bytes=BATCH_BYTES,
         )
 
     def relay(
         self, connect: Callable[[], Awaitable[Publisher]] | None = None, *, page: int = 50
     ) -> Relay:
-        pace = Pace(page=page, standby=0.05)
-        return Relay(self.pool, connect or self.connect, pace=pace)
+        polling = Polling(page=page, standby=0.05, longest=0.05)
+        return Relay(self.pool, connect or self.connect, polling=polling)
 
     def runner(self, *models: Projection[Any]) -> ProjectionRunner:
         polling = projections.Polling(standby=0.05)
@@ -239,6 +246,19 @@ async def rows_of_ledger(pool: asyncpg.Pool, schema: str = "public") -> dict[str
     """What every stream has in the ledger, by its name."""
     rows = await pool.fetch(f"SELECT stream, seen FROM {schema}.ledger ORDER BY stream")
     return {row["stream"]: row["seen"] for row in rows}
+
+
+async def publish(
+    publisher: Publisher,
+    events: Sequence[RecordedEvent],
+    first_seq: int,
+    heads: Mapping[tuple[str, int], int],
+) -> dict[tuple[str, int], int]:
+    """Prepare and send; the new last numbers of the partitions written to."""
+    rows = [text_row(event) for event in events]
+    batch = await publisher.prepare(rows, first_seq, heads, LogIdentity("lab", "first"))
+    await publisher.send(batch)
+    return batch.heads
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from libs.eventsourcing.schema import APPEND_ONLY, EVENTS, INDEXES
-from libs.messaging.schema import RELAY
+from libs.messaging.schema import INCARNATIONS, RELAY
 from libs.projections.schema import CHECKPOINTS, PARKED, PROJECTIONS
 from tests.libs.messaging.lab import LEDGER
 
@@ -21,15 +21,7 @@ async def open_database(address: str) -> AsyncIterator[asyncpg.Pool]:
     """A database with log, messaging tables and the ledger, made if they are missing."""
     async with asyncpg.create_pool(address, min_size=0, max_size=12) as pool:
         if await pool.fetchval("SELECT to_regclass('events') IS NULL"):
-            tables = (
-                EVENTS,
-                *INDEXES,
-                *APPEND_ONLY,
-                *RELAY,
-                CHECKPOINTS,
-                PROJECTIONS,
-                PARKED,
-                LEDGER,
-            )
+            relay, models = (*RELAY, *INCARNATIONS), (CHECKPOINTS, PROJECTIONS, PARKED)
+            tables = (EVENTS, *INDEXES, *APPEND_ONLY, *relay, *models, LEDGER)
             await pool.execute(";".join(tables))
         yield pool

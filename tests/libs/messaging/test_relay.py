@@ -10,16 +10,17 @@ from uuid import UUID
 import pytest
 
 from libs.eventsourcing.store import Fact
-from libs.messaging import ticks
+from libs.eventsourcing.tail import read_rows
+from libs.messaging.leadership import take_over
 from libs.messaging.publisher import SpentPublisher
 from libs.messaging.relay import Relay
-from libs.messaging.tail import Difference, current
+from libs.messaging.relay_batch import BatchTable, Deposed, read_heads
 from libs.messaging.topics import TopicSpec, ensure_topics, partition_of
 from libs.messaging.wire import decode
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.chain import faults_of
 from tests.libs.messaging.faulty import POINTS, Fault, hanging_broker
-from tests.libs.messaging.lab import CAUSE, Lab, Numbered, order, running
+from tests.libs.messaging.lab import CAUSE, Lab, Numbered, order, publish, running
 from tests.libs.messaging.wires import NOW, recorded
 
 
@@ -52,7 +53,7 @@ async def test_a_backlog_of_thousands_is_paged_through(lab: Lab) -> None:
     await append_many(lab, 3000, streams=100)
     await lab.relayed(3000)
 
-    assert await lab.pool.fetchval("SELECT tick FROM relay") == 60
+    assert await lab.pool.fetchval("SELECT batch FROM relay") == 60
 
 
 @pytest.mark.parametrize("count", [49, 50, 51, 100])
@@ -115,28 +116,46 @@ async def test_only_one_relay_leads_and_the_other_takes_over(lab: Lab) -> None:
     await lab.sent(300)
 
 
-async def test_a_deposed_relay_can_write_nothing_and_a_tick_is_confirmed_once(lab: Lab) -> None:
+async def test_a_deposed_relay_can_write_nothing_and_a_batch_is_confirmed_once(lab: Lab) -> None:
     await append_many(lab, 10)
     async with lab.pool.acquire() as connection:
-        old = await ticks.take_over(connection)
-        news = Difference(old.target, await current(connection))
-        tick = old.next(await news.page(connection, after=0, limit=5))
-        new = await ticks.take_over(connection)
-        with pytest.raises(ticks.Deposed):
-            await ticks.save(connection, tick)
+        old, batch = await take_over(connection)
+        page = await read_rows(connection, batch.cursor, limit=5)
+        batch = batch.next(page)
+        new, _ = await take_over(connection)
+        with pytest.raises(Deposed):
+            await BatchTable(connection, old.epoch).save(batch, {})
+        with pytest.raises(Deposed):
+            await old.check()
 
-        tick = new.next(await news.page(connection, after=0, limit=5))
-        await ticks.save(connection, tick)
-        with pytest.raises(ticks.Deposed):
-            await ticks.save(connection, tick)
-        newest = await ticks.take_over(connection)
-        with pytest.raises(ticks.Deposed):
-            await ticks.confirm(connection, tick, {("t", 0): 5})
-        assert await ticks.read_heads(connection) == {}
+        await BatchTable(connection, new.epoch).save(batch, {})
+        with pytest.raises(Deposed):
+            await BatchTable(connection, new.epoch).save(batch, {})
+        newest, saved = await take_over(connection)
+        assert saved == batch
+        with pytest.raises(Deposed):
+            await BatchTable(connection, new.epoch).confirm(batch, {("t", 0): 5})
+        assert await read_heads(connection) == {}
 
-        await ticks.confirm(connection, newest, {})
-        with pytest.raises(ticks.Deposed):
-            await ticks.confirm(connection, newest, {})
+        await BatchTable(connection, newest.epoch).confirm(batch, {("t", 0): 5})
+        with pytest.raises(Deposed):
+            await BatchTable(connection, newest.epoch).confirm(batch, {})
+        assert await read_heads(connection) == {("t", 0): 5}
+
+
+async def test_the_next_batch_confirms_the_one_before_it_with_its_numbers(lab: Lab) -> None:
+    await append_many(lab, 10)
+    async with lab.pool.acquire() as connection:
+        leadership, batch = await take_over(connection)
+        table = BatchTable(connection, leadership.epoch)
+        first = batch.next(await read_rows(connection, batch.cursor, limit=5))
+        await table.save(first, {})
+        second = first.next(await read_rows(connection, first.cursor, limit=5))
+        await table.save(second, {("t", 0): 5})
+
+        _, saved = await take_over(connection)
+        assert (saved, saved.confirmed) == (second, False)
+        assert await read_heads(connection) == {("t", 0): 5}
 
 
 async def test_a_stream_without_a_topic_is_loud_and_holds_up_everything_behind_it(lab: Lab) -> None:
@@ -201,7 +220,7 @@ async def test_a_page_bigger_than_a_batch_keeps_its_order(lab: Lab) -> None:
     events = [recorded(n, version=n, data=text) for n in range(1, 11)]
     publisher = await lab.connect()
 
-    heads = await publisher.publish(events, 1, {})
+    heads = await publish(publisher, events, 1, {})
     await publisher.close()
 
     records = await lab.records()
@@ -214,32 +233,32 @@ async def test_the_biggest_event_the_log_takes_can_be_sent(lab: Lab) -> None:
     text = b'"' + b"x" * 499_998 + b'"'
     publisher = await lab.connect()
 
-    await publisher.publish([recorded(1, data=text), recorded(2, version=2, data=text)], 1, {})
+    await publish(publisher, [recorded(1, data=text), recorded(2, version=2, data=text)], 1, {})
     await publisher.close()
 
     assert [record.value for record in await lab.records()] == [text, text]
 
 
-async def test_heads_of_lanes_that_got_nothing_stay_as_they_are(lab: Lab) -> None:
+async def test_heads_of_partitions_that_got_nothing_stay_as_they_are(lab: Lab) -> None:
     publisher = await lab.connect()
-    (lane,) = await publisher.publish([recorded(1, order(1))], 8, {})
+    (place,) = await publish(publisher, [recorded(1, order(1))], 8, {})
 
-    again = await publisher.publish([recorded(2, order(1), version=2)], 9, {lane: 8, ("x", 1): 3})
+    again = await publish(publisher, [recorded(2, order(1), version=2)], 9, {place: 8, ("x", 1): 3})
     await publisher.close()
 
-    assert again == {lane: 9}
+    assert again == {place: 9}
     assert [decode(record).prev_seq for record in await lab.records()] == [0, 8]
 
 
 async def test_a_broker_that_hangs_is_left_and_without_a_trace(breakable_lab: Lab) -> None:
     lab, before = breakable_lab, asyncio.all_tasks()
     publisher = await lab.connect()
-    await publisher.publish([recorded(1)], 1, {})
-    publisher._deadline = 0.3  # its lanes are known, so only the sending is late
+    await publish(publisher, [recorded(1)], 1, {})
+    publisher._deadline = 0.3  # its partitions are known, so only the sending is late
 
     with hanging_broker(lab.bootstrap):
         with pytest.raises(SpentPublisher, match="not confirmed"):
-            await publisher.publish([recorded(n, order(n)) for n in range(2, 50)], 2, {})
+            await publish(publisher, [recorded(n, order(n)) for n in range(2, 50)], 2, {})
         await asyncio.wait_for(publisher.close(), PATIENCE_SECONDS)
 
     assert asyncio.all_tasks() <= before

@@ -22,7 +22,7 @@ events = st.builds(
     event_id=st.uuids(),
     type=st.from_regex(r"[A-Z][A-Za-z]{0,20}", fullmatch=True),
     schema_version=st.integers(1, 100),
-    data=st.binary(),
+    data=texts.map(str.encode),
     occurred_at=moments,
     position=numbers,
     xid=numbers,

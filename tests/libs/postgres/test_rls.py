@@ -8,7 +8,8 @@ import pytest
 from libs.testing.databases import migrated
 
 OPEN: Final = {
-    *("schema_version", "relay", "relay_heads", "generations", "checkpoints"),
+    *("schema_version", "generations", "checkpoints"),
+    *("relay", "relay_heads", "relay_topics", "relay_republish"),
     *("projections", "projection_checkpoints"),
 }
 """Where relay and projections have got to: nothing of anybody's."""

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from tests.libs.messaging.load import INSERT
 
 from libs.projections.rebuild import RebuildFailed
 from libs.projections.versions import NoSuchVersion, ShapesDiffer
@@ -19,7 +20,6 @@ from tests.libs.messaging.lab import (
     rows_of_ledger,
     running,
 )
-from tests.libs.messaging.load import INSERT
 from tests.libs.projections.rebuilding import Rewritten, live, reading, rebuild
 from tests.libs.projections.shop import Shop
 

@@ -13,7 +13,7 @@ from libs.messaging.inbox_schema import (
 from libs.postgres.rls import application_role, enable_tenant_rls
 
 revision: Final = "0014_inbox"
-down_revision: Final = "0012_follow_log"
+down_revision: Final = "0013_incarnation"
 
 
 def upgrade() -> None:

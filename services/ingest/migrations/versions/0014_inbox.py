@@ -13,7 +13,7 @@ from libs.messaging.inbox_schema import (
 from libs.postgres.rls import application_role, enable_tenant_rls
 
 revision: Final = "0014"
-down_revision: Final = "0012"
+down_revision: Final = "0013"
 
 
 def upgrade() -> None:

@@ -12,7 +12,7 @@ from libs.messaging.inbox_schema import (
 from libs.postgres.rls import application_role
 
 revision: Final = "0012_subscriptions"
-down_revision: Final = "0010_follow_log"
+down_revision: Final = "0011_incarnation"
 
 
 def upgrade() -> None:

@@ -12,8 +12,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from libs.eventsourcing.snapshot import Snapshot
-from libs.messaging.tail import Difference, current
+from libs.eventsourcing.tail import Cursor, read_page
 
 OTHER = "CREATE TABLE other (n bigint)"
 
@@ -112,23 +111,22 @@ def schedules(writers: int) -> Iterator[tuple[int, ...]]:
 
 @dataclass(slots=True)
 class Interleaved:
-    """What the tail must have delivered, and what it did; `late` counts wrong looks.
+    """What the tail must have delivered, and what it did; `late` counts wrong readings.
 
-    How often it is looked at between two steps, and a writer takes its xid long before it writes.
+    How often it is read between two steps, and a writer takes its xid long before it writes.
     """
 
-    moment: Snapshot
-    looks: float = 0.6
+    cursor: Cursor
+    readings: float = 0.6
     early: float = 0.5
     committed: list[str] = field(default_factory=list)
     delivered: list[str] = field(default_factory=list)
     late: int = 0
 
-    async def look(self, watcher: Any) -> None:
-        news = Difference(self.moment, await current(watcher))
-        page = await news.page(watcher, after=0, limit=100)
-        assert (await news.backlog(watcher))[0] == len(page.events)
-        self.moment = news.target
+    async def read(self, watcher: Any) -> None:
+        page = await read_page(watcher, self.cursor, limit=100)
+        assert page.backlog == len(page.events)
+        self.cursor = page.cursor
         self.delivered += [event.stream for event in page.events]
         self.late += sorted(self.delivered) != sorted(self.committed)
 
@@ -155,9 +153,9 @@ class Interleaved:
                     await writers[who].execute(endings[who])
                     self.committed += [stream] if endings[who] == "COMMIT" else []
             done[who] += 1
-            if dice.random() < self.looks:
-                await self.look(watcher)
-        await self.look(watcher)
+            if dice.random() < self.readings:
+                await self.read(watcher)
+        await self.read(watcher)
 
 
 async def _dawdle(dice: random.Random) -> None:

@@ -11,10 +11,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from libs.eventsourcing.snapshot import NOTHING
-from libs.messaging.tail import Difference, current
+from libs.eventsourcing.tail import START, Cursor, current, read_difference, read_page
 from libs.testing.waiting import eventually
-from tests.libs.messaging.load import (
+from tests.libs.eventsourcing.load import (
     INSERT,
     OTHER,
     Interleaved,
@@ -29,15 +28,13 @@ Tail = Callable[[asyncpg.Connection, Seen], Coroutine[Any, Any, None]]
 
 async def by_difference(connection: asyncpg.Connection, seen: Seen) -> None:
     """Ours, in small pages."""
-    moment = NOTHING
+    cursor = START
     while True:
-        news, after, last = Difference(moment, await current(connection)), 0, False
-        while not last:
-            page = await news.page(connection, after=after, limit=20)
-            seen.events += [(event.stream, event.version or 0) for event in page.events]
-            after, last = page.events[-1].position if page.events else after, page.last
-        moment = news.target
-        await asyncio.sleep(0.002)
+        page = await read_page(connection, cursor, limit=20)
+        seen.events += [(event.stream, event.version or 0) for event in page.events]
+        cursor = page.cursor
+        if cursor.complete:
+            await asyncio.sleep(0.002)
 
 
 async def by_position(connection: asyncpg.Connection, seen: Seen) -> None:
@@ -104,7 +101,7 @@ async def test_every_order_of_two_transactions_is_delivered_as_it_was_committed(
     pool: asyncpg.Pool, endings: tuple[str, str]
 ) -> None:
     async with pool.acquire() as watcher, pool.acquire() as one, pool.acquire() as two:
-        model = Interleaved(await current(watcher), looks=1, early=1)
+        model = Interleaved(Cursor(target=await current(watcher)), readings=1, early=1)
         for number, schedule in enumerate(schedules(2)):
             await model.play(
                 f"order-{number}", schedule, endings, (one, two), watcher, random.Random(1)
@@ -119,13 +116,13 @@ async def test_a_difference_stays_the_same_whatever_is_written_later(
         await slow.execute("BEGIN")
         await slow.execute(INSERT, uuid4(), "order-slow", 1)
         await pool.execute(INSERT, uuid4(), "order-quick", 1)
-        news = Difference(NOTHING, await current(watcher))
-        before = await news.page(watcher, after=0, limit=10)
+        before = await read_page(watcher, START, limit=10)
 
         await slow.execute("COMMIT")
         await pool.execute(INSERT, uuid4(), "order-quick", 2)
 
-        assert await news.page(watcher, after=0, limit=10) == before
+        again = await read_page(watcher, START, limit=10, until=before.cursor.target)
+        assert again == before
         assert [event.stream for event in before.events] == ["order-quick"]
 
 
@@ -136,12 +133,13 @@ async def test_pages_know_when_they_are_the_last_also_when_just_full(
     for version in range(1, 7):
         await pool.execute(INSERT, uuid4(), "order-1", version)
     async with pool.acquire() as connection:
-        news, pages = Difference(NOTHING, await current(connection)), list[int]()
-        after, last = 0, False
-        while not last:
-            page = await news.page(connection, after=after, limit=limit)
+        page = await read_page(connection, START, limit=limit)
+        assert page.backlog == 6
+        pages = [len(page.events)]
+        while not page.cursor.complete:
+            page = await read_page(connection, page.cursor, limit=limit)
+            assert page.backlog is None
             pages.append(len(page.events))
-            after, last = page.events[-1].position, page.last
 
     assert sum(pages) == 6
     assert len(pages) == -(-6 // limit)
@@ -151,11 +149,33 @@ async def test_a_page_can_be_read_again_by_its_positions(pool: asyncpg.Pool) -> 
     for version in range(1, 7):
         await pool.execute(INSERT, uuid4(), "order-1", version)
     async with pool.acquire() as connection:
-        news = Difference(NOTHING, await current(connection))
-        page = await news.page(connection, after=1, limit=3)
-        again = await news.page(
-            connection, after=page.after, until=page.events[-1].position, limit=3
+        cursor = Cursor(target=await current(connection), after_position=1, complete=False)
+        page = await read_page(connection, cursor, limit=3)
+        again = await read_difference(
+            connection,
+            cursor.published,
+            cursor.target,
+            after=1,
+            until_position=page.cursor.after_position,
+            limit=3,
         )
 
     assert again.events == page.events
-    assert again.last
+    assert again.cursor.complete
+
+
+async def test_a_cursor_includes_what_was_read_before_it_and_nothing_else(
+    pool: asyncpg.Pool,
+) -> None:
+    for stream in ("order-1", "order-2"):
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute(INSERT, uuid4(), stream, 1)
+            await connection.execute(INSERT, uuid4(), stream, 2)
+    async with pool.acquire() as connection:
+        everything = (await read_page(connection, START, limit=10)).events
+        for limit in range(1, 5):
+            page = await read_page(connection, START, limit=limit)
+            included = [
+                event for event in everything if page.cursor.includes(event.xid, event.position)
+            ]
+            assert included == page.events

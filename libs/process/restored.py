@@ -1,0 +1,49 @@
+"""Making a log that was loaded from a dump this cluster's own.
+
+A dump holds transaction ids of the cluster it comes from, which mean other transactions here.
+"""
+
+from typing import Final
+
+from libs.messaging.leadership import renew_incarnation
+from libs.postgres.pool import Pool
+
+_HOLD: Final = "LOCK TABLE events IN EXCLUSIVE MODE"
+
+_BEHIND: Final = """
+SELECT p.name FROM projections p JOIN projection_checkpoints c ON c.name = p.checkpoint
+WHERE p.state = 'live' AND EXISTS (
+    SELECT FROM events WHERE NOT (
+        pg_visible_in_snapshot(xid, c.published)
+        OR pg_visible_in_snapshot(xid, c.target) AND (c.complete OR position <= c.after_position)
+    )
+)
+ORDER BY p.name
+"""
+
+_OWN: Final = (
+    "ALTER TABLE events DISABLE TRIGGER events_append_only",
+    # The first ordinary id: every moment of this cluster sees it, and positions give the order.
+    "UPDATE events SET xid = '3' WHERE xid <> '3'",
+    "ALTER TABLE events ENABLE TRIGGER events_append_only",
+    """UPDATE projection_checkpoints SET batch = batch + 1, published = pg_current_snapshot(),
+        target = pg_current_snapshot(), after_position = 0, complete = true, changed_at = now()""",
+    """UPDATE relay SET published = '1:1:', target = '1:1:', after_position = 0,
+        until_position = 0, complete = true, confirmed = true, database = NULL""",
+)
+
+
+async def adopt_loaded_log(pool: Pool) -> list[str]:
+    """Give the events transaction ids of this cluster, and begin a new incarnation.
+
+    The relay will send everything again. Read models stay as they were dumped; the names of those
+    that lacked events then are returned, and must be rebuilt. No worker may run meanwhile. The pool
+    must be the owner's, in sight of all tenants. Safe to repeat: it is one transaction.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(_HOLD)
+        behind = [row["name"] for row in await connection.fetch(_BEHIND)]
+        for statement in _OWN:
+            await connection.execute(statement)
+        await renew_incarnation(connection)
+    return behind

@@ -1,0 +1,117 @@
+"""Who publishes: a leader that froze is replaced, does no harm when it goes on, and is honest."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from libs.messaging import worker
+from libs.messaging.worker import check_relay
+from libs.testing.waiting import eventually
+from tests.chaos.child import Member, Role
+from tests.libs.messaging.lab import Lab, running
+
+IDLE = 0.5
+"""Seconds a leader of these tests may ask nothing."""
+
+Start = Callable[..., Member]
+
+
+@pytest.fixture
+async def start(lab: Lab, database: str, tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts relays in processes of their own."""
+    members: list[Member] = []
+
+    def start(failpoint: str = "") -> Member:
+        role = Role(
+            parts=("relay",),
+            database=database,
+            bootstrap=lab.bootstrap,
+            prefix=lab.prefix,
+            log=str(tmp_path / "log"),
+            failpoint=failpoint,
+            leader_idle_seconds=IDLE,
+        )
+        members.append(Member(role))
+        return members[-1]
+
+    yield start
+    for member in members:
+        member.kill()
+
+
+@pytest.mark.parametrize("point", ["relay-saving", "relay-saved", "partition-sent"])
+async def test_a_frozen_leader_is_replaced_and_does_no_harm_when_it_goes_on(
+    lab: Lab, start: Start, point: str
+) -> None:
+    await lab.append_numbers(range(50))
+    frozen = start(f"{point}=stop@2")
+    await frozen.stopped()
+
+    start()
+    await eventually(lab.published, 50)
+    epoch = await lab.pool.fetchval("SELECT epoch FROM relay")
+    frozen.resume()
+    await lab.append_numbers(range(50, 90))
+    await eventually(lab.published, 90)
+
+    assert await lab.pool.fetchval("SELECT epoch FROM relay") == epoch
+    await lab.sent(90)
+
+
+async def test_a_leader_with_nothing_to_send_is_not_taken_for_frozen(
+    lab: Lab, start: Start
+) -> None:
+    start()
+    await lab.append_numbers(range(5))
+    await eventually(lab.published, 5)
+    epoch = await lab.pool.fetchval("SELECT epoch FROM relay")
+
+    await asyncio.sleep(3 * IDLE)
+
+    await lab.append_numbers(range(5, 10))
+    await eventually(lab.published, 10)
+    assert await lab.pool.fetchval("SELECT epoch FROM relay") == epoch
+
+
+async def test_a_leader_that_was_deposed_finds_out_without_anything_to_send(lab: Lab) -> None:
+    relay = lab.relay()
+    async with running(relay):
+        await eventually(lambda: relay.progress.leading)
+        epoch = await lab.pool.fetchval("UPDATE relay SET epoch = epoch + 1 RETURNING epoch")
+        await eventually(lambda: _later_epoch(lab, epoch))
+
+
+async def _later_epoch(lab: Lab, epoch: int) -> bool:
+    return bool(await lab.pool.fetchval("SELECT epoch > $1 FROM relay", epoch))
+
+
+@pytest.mark.parametrize("relays", [1, 2])
+async def test_relays_that_send_nothing_are_not_ready_and_say_why(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, relays: int
+) -> None:
+    monkeypatch.setattr(worker, "STUCK_SECONDS", 0.6)
+    await lab.append_numbers(range(3))
+    ours = [lab.relay(partial(_unreachable)) for _ in range(relays)]
+
+    async def reasons() -> bool:
+        checks = [await check_relay(relay) for relay in ours]
+        return all(not one.ok and "no broker" in (one.detail or "") for one in checks)
+
+    async with running(*ours):
+        # Also while each waits for the other.
+        await eventually(reasons)
+        for relay in ours:
+            relay._connect = lab.connect
+        await eventually(lambda: _all_ready(ours))
+        await eventually(lab.published, 3)
+
+
+async def _all_ready(relays: list) -> bool:
+    return all([(await check_relay(relay)).ok for relay in relays])
+
+
+async def _unreachable() -> None:
+    raise ConnectionError("no broker")
