@@ -26,7 +26,7 @@ class Hub:
         self._beginning: asyncio.TimerHandle | None = None
         self._began = asyncio.Event()
         self.round = 0
-        self.close = doorbell.add_listener(self._on_ring, *topics)
+        self.close = doorbell.add_listener(self.begin_round, *topics)
 
     async def wait(self, known: int, seconds: float | None = None) -> int:
         """The present round, once it is another than `known` or it is time to look anyway.
@@ -40,7 +40,8 @@ class Hub:
                     await self._began.wait()
         return self.round
 
-    def _on_ring(self) -> None:
+    def begin_round(self) -> None:
+        """Let those who wait look, as after a ring."""
         if self._beginning is None:
             loop = asyncio.get_running_loop()
             due = max(self._began_at + self._pause, loop.time())

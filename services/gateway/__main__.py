@@ -23,6 +23,7 @@ SERVICE = Service(
     settings=Settings,
     open_app=bootstrap.open_app,
     projections=bootstrap.projections,
+    open_tasks=bootstrap.open_tasks,
 )
 ACTOR = "command line"
 

@@ -19,6 +19,7 @@ from libs.errors import Refused
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.postgres import open_log
 from libs.eventsourcing.store import EventStore
+from libs.http import revoked_sessions as all_revoked
 from libs.http.app import create_app as http_app
 from libs.http.auth import TokenVerifier
 from libs.http.body_timeout import BodyTimeout
@@ -29,6 +30,8 @@ from libs.http.session_check import SessionCheck
 from libs.postgres.doorbell import APPENDED, REVOKED, Doorbell, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
+from libs.process.lifecycle import Task
+from libs.process.rounds import rounds
 from libs.projections.projection import Projection
 from libs.security.passwords import Passwords
 from libs.security.sealing import derive_key
@@ -91,6 +94,7 @@ from services.gateway.settings import Settings, seal_keys
 
 SERVICE: Final = "gateway"
 CLIENT_KEY: Final = "scan clients"
+FORGET_SECONDS: Final = 3600.0
 
 log = structlog.get_logger(__name__)
 
@@ -333,6 +337,17 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         Middleware(InnerRooms, settings=deps.settings),
     ]
     return app
+
+
+@asynccontextmanager
+async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence[Task]]:
+    """What the worker does beside relay and projections: it forgets sessions long over."""
+    pool = await _pool(settings)
+    try:
+        forget = partial(all_revoked.forget, pool)
+        yield [rounds("revoked sessions", forget, seconds=FORGET_SECONDS)]
+    finally:
+        await pool.close()
 
 
 def projections(_: Settings) -> tuple[Projection[GatewayEvent], ...]:

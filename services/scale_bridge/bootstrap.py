@@ -115,7 +115,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
         revocations = Revocations(
             partial(revoked_sessions.load, desk.pool), doorbell, longest=LONGEST_PASS
         )
-        ends = Ends(desk.store)
+        ends = Ends(desk.store, doorbell)
         stack.push_async_callback(ends.close)
         yield Deps(
             settings=settings,
@@ -138,6 +138,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
                 deadline=settings.stale_wait_seconds,
             ),
             telemetry=telemetry,
+            doorbell=doorbell,
         )
 
 
@@ -300,6 +301,7 @@ def reactions(settings: Settings, desk: Desk) -> Sequence[Reaction[Any]]:
 async def open_executor(settings: Settings) -> AsyncIterator[Executor]:
     """The embedded bridge, not yet at work. Raises Unavailable."""
     async with (
+        open_doorbell(settings.database_url.get_secret_value(), SERVICE) as doorbell,
         open_desk(settings, size=BRIDGE_CONNECTIONS) as desk,
         open_driver(lines=settings.lines, limits=settings.limits) as driver,
     ):
@@ -317,6 +319,7 @@ async def open_executor(settings: Settings) -> AsyncIterator[Executor]:
         yield Executor(
             desk=desk,
             gear=gear,
+            doorbell=doorbell,
             takes=settings.embedded,
             every=settings.poll_seconds,
             revisions=settings.revisions,

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from libs.clock import Clock
 from libs.http.auth import TokenVerifier
 from libs.http.revocations import Revocations
+from libs.postgres.doorbell import Doorbell
 from libs.postgres.pool import Pool
 from libs.telemetry.traces import Telemetry
 from services.scale_bridge.handlers.desk import Desk
@@ -40,6 +41,7 @@ class Deps:
     revocations: Revocations
     consistency: Consistency
     telemetry: Telemetry
+    doorbell: Doorbell
 
 
 async def running(request: Request) -> Deps:

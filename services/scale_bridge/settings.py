@@ -102,6 +102,7 @@ class Settings(ServiceSettings):
 
     max_streams: int = Field(default=100, ge=1, le=10_000)
     stream_poll_seconds: float = Field(default=1.0, gt=0, le=10)
+    stream_idle_seconds: float = Field(default=2.0, gt=0, le=60)
     stream_heartbeat_seconds: float = Field(default=15.0, gt=0, le=30)
     stream_lifetime_seconds: float = Field(default=3600.0, gt=0)
 

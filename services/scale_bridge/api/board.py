@@ -19,6 +19,8 @@ from services.scale_bridge.handlers.device import owner_of
 router = APIRouter(tags=["board"])
 
 RETRY_MS: Final = 2000
+LOOK_SECONDS: Final = 1.0
+"""How often a stream looks whether the process is about to end, or the session is over."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -93,13 +95,13 @@ async def _events(
     ends_at = time() + settings.stream_lifetime_seconds
     known: Mapping[int, Scale] | None = None
     yield format_sse_event(retry=RETRY_MS)
-    said_at = time()
+    said_at, round_ = time(), live.hub.round
     while time() < ends_at and not request.app.state.draining:
         if scales.revocations.is_revoked(caller.session):
             return
         event = b""
         try:
-            now = placed.of(await live.look(key, within=settings.stream_poll_seconds))
+            now = placed.of(await live.look(key, within=settings.stream_idle_seconds))
             event, known = _event(known, now), now
         except Unavailable:
             # Those who watch wait for better times.
@@ -109,7 +111,7 @@ async def _events(
         if event:
             yield event
             said_at = time()
-        await asyncio.sleep(settings.stream_poll_seconds)
+        round_ = await live.hub.wait(round_, min(LOOK_SECONDS, settings.stream_heartbeat_seconds))
 
 
 def _event(known: Mapping[int, Scale] | None, now: Mapping[int, Scale]) -> bytes:

@@ -12,6 +12,8 @@ import msgspec
 from prometheus_client import Gauge
 
 from libs.errors import Unavailable
+from libs.http.hub import Hub
+from libs.postgres.doorbell import PROJECTED
 from libs.postgres.pool import tenant_reading
 from services.scale_bridge.deps import Deps
 from services.scale_bridge.domain.standing import State, standing
@@ -53,6 +55,7 @@ class Scale(msgspec.Struct):
 @dataclass(slots=True)
 class _Watch:
     looked_at: float = float("-inf")
+    round: int = -1
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     viewers: int = 0
     scales: Mapping[int, Scale] = field(default_factory=dict)
@@ -65,6 +68,13 @@ class Live:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._watches: dict[Key, _Watch] = {}
+        settings = deps.settings
+        self.hub = Hub(
+            deps.doorbell,
+            PROJECTED,
+            pause=settings.stream_poll_seconds,
+            idle=settings.stream_idle_seconds,
+        )
 
     @asynccontextmanager
     async def watching(self, key: Key) -> AsyncIterator[None]:
@@ -86,13 +96,15 @@ class Live:
                 self._watches.pop(key, None)
 
     async def look(self, key: Key, *, within: float) -> Mapping[int, Scale]:
-        """The board, the worst first, as it was so many seconds ago at most."""
+        """The board, the worst first, as it was so many seconds ago at most, and not before the
+        present round of the hub."""
         watch = self._watches.get(key) or _Watch()
         time = asyncio.get_running_loop().time
         async with watch.turn:
-            if time() - watch.looked_at >= within:
+            if watch.round != self.hub.round or time() - watch.looked_at >= within:
+                round_ = self.hub.round
                 watch.scales = await self._looked_up(key, watch, time())
-                watch.looked_at = time()
+                watch.looked_at, watch.round = time(), round_
         return watch.scales
 
     async def _looked_up(self, key: Key, watch: _Watch, now: float) -> Mapping[int, Scale]:

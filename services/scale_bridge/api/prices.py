@@ -11,10 +11,11 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from libs.errors import NotFound, Unavailable
 from libs.http.auth import Principal
+from libs.http.hub import Hub
 from libs.postgres.pool import tenant_reading
 from services.scale_bridge.adapters import prices
 from services.scale_bridge.api.answers import Reader
-from services.scale_bridge.api.board import RETRY_MS, watching
+from services.scale_bridge.api.board import LOOK_SECONDS, RETRY_MS, watching
 from services.scale_bridge.api.delivery import Delivery, announced, delivery_of, plain
 from services.scale_bridge.api.live import Key
 from services.scale_bridge.api.twin import STALE
@@ -79,25 +80,32 @@ async def _events(
     request: Request, scales: Deps, caller: Principal, article: int
 ) -> AsyncIterator[bytes]:
     time, settings = asyncio.get_running_loop().time, scales.settings
+    hub: Hub = request.app.state.live.hub
     ends_at, said_at, known = time() + settings.stream_lifetime_seconds, time(), ""
+    round_, looked_at = -1, 0.0
     yield format_sse_event(retry=RETRY_MS)
     while time() < ends_at and not request.app.state.draining:
         if scales.revocations.is_revoked(caller.session):
             return
         event = b""
-        try:
-            now = (await _of_article(scales, caller, article)).model_dump_json()
-            if now != known:
+        if hub.round != round_ or time() - looked_at >= settings.stream_idle_seconds:
+            round_, looked_at = hub.round, time()
+            if (now := await _delivery(scales, caller, article)) not in (None, known):
                 event, known = format_sse_event(event="delivery", data_str=now), now
-        except (Unavailable, PriceUnknown):
-            # Those who watch wait for better times.
-            pass
         if not event and time() >= said_at + settings.stream_heartbeat_seconds:
             event = KEEPALIVE_COMMENT
         if event:
             yield event
             said_at = time()
-        await asyncio.sleep(settings.stream_poll_seconds)
+        await hub.wait(round_, min(LOOK_SECONDS, settings.stream_heartbeat_seconds))
+
+
+async def _delivery(scales: Deps, caller: Principal, article: int) -> str | None:
+    """As JSON; None if there is none now, for those who watch wait for better times."""
+    try:
+        return (await _of_article(scales, caller, article)).model_dump_json()
+    except (Unavailable, PriceUnknown):
+        return None
 
 
 async def _of_article(scales: Deps, caller: Principal, article: int) -> Delivery:

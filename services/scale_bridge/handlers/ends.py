@@ -9,11 +9,15 @@ import structlog
 from contracts.scale_bridge import OperationEnded, OperationId, ScaleBridgeEvent
 from libs.errors import Unavailable
 from libs.eventsourcing.store import EventStore
+from libs.http.hub import Hub
+from libs.postgres.doorbell import APPENDED, Doorbell
 from services.scale_bridge.handlers.operation import end_of
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS: Final = 0.05
+"""Between two looks at least, however much is written."""
+IDLE_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +31,9 @@ class Ended:
 class Ends:
     """Knows when operations end. Without anybody who waits it does nothing."""
 
-    def __init__(self, store: EventStore[ScaleBridgeEvent], *, every: float = LOOK_SECONDS) -> None:
+    def __init__(self, store: EventStore[ScaleBridgeEvent], doorbell: Doorbell) -> None:
         self._store = store
-        self._every = every
+        self._hub = Hub(doorbell, APPENDED, pause=LOOK_SECONDS, idle=IDLE_SECONDS)
         self._waiting: dict[OperationId, set[asyncio.Future[Ended]]] = {}
         self._looking: asyncio.Task[None] | None = None
 
@@ -37,6 +41,8 @@ class Ends:
         """How it ended, None if it did not within so many seconds."""
         future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(operation_id, set()).add(future)
+        # It may have ended before.
+        self._hub.begin_round()
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         try:
@@ -54,8 +60,9 @@ class Ends:
             await asyncio.gather(self._looking, return_exceptions=True)
 
     async def _look(self) -> None:
+        known = -1
         while self._waiting:
-            await asyncio.sleep(self._every)
+            known = await self._hub.wait(known)
             try:
                 await self._once()
             except Unavailable:

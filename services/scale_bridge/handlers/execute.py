@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -16,6 +17,8 @@ import structlog
 from contracts.scale_bridge import OperationId
 from libs.errors import Unavailable
 from libs.eventsourcing.log import Rejected, VersionConflict
+from libs.http.hub import Hub
+from libs.postgres.doorbell import APPENDED, Doorbell
 from services.scale_bridge.adapters import contents, pace, progress
 from services.scale_bridge.adapters.heard_driver import HeardDriver
 from services.scale_bridge.adapters.progress import Moved
@@ -60,15 +63,18 @@ class Steps:
 
 @dataclass(kw_only=True, slots=True)
 class Executor:
-    """Does the work of a process. `every` is how often it looks for some, in seconds.
+    """Does the work of a process. It looks for some when events were appended, `every` so many
+    seconds at most, and without that every `idle` seconds.
 
     Who `takes` none still ends what is past its deadline, whoever was to do it.
     """
 
     desk: Desk
     gear: Gear
+    doorbell: Doorbell
     takes: bool = True
     every: float = 0.1
+    idle: float = 1.0
     revisions: int = 50
     drain_seconds: float = 10.0
     running: dict[OperationId, asyncio.Task[None]] = field(default_factory=dict)
@@ -82,16 +88,32 @@ class Executor:
         """
         turns = [(self._sweep, SWEEP_SECONDS), (self._tidy, TIDY_SECONDS)]
         if self.takes:
-            turns += [(self._take, self.every), (self._renew, self.desk.work.seconds / 4)]
+            turns += [(self._renew, self.desk.work.seconds / 4)]
             turns += [(self._tell_progress, PROGRESS_SECONDS)]
-        rounds = [asyncio.create_task(_again_and_again(*turn)) for turn in turns]
+        rounds = [
+            asyncio.create_task(_again_and_again(turn, partial(asyncio.sleep, seconds)))
+            for turn, seconds in turns
+        ]
+        hub = Hub(self.doorbell, APPENDED, pause=self.every, idle=self.idle)
+        if self.takes:
+            rounds.append(asyncio.create_task(self._take_on(hub)))
         try:
             await stop.wait()
         finally:
+            hub.close()
             for task in rounds:
                 task.cancel()
             await asyncio.gather(*rounds, return_exceptions=True)
             await self._let_go()
+
+    async def _take_on(self, hub: Hub) -> None:
+        known = hub.round
+
+        async def until_work() -> None:
+            nonlocal known
+            known = await hub.wait(known)
+
+        await _again_and_again(self._take, until_work)
 
     async def _take(self) -> None:
         room = MOST - len(self.running)
@@ -198,7 +220,9 @@ class Executor:
                     await leave(self.desk, job, found)
 
 
-async def _again_and_again(turn: Callable[[], Awaitable[None]], seconds: float) -> None:
+async def _again_and_again(
+    turn: Callable[[], Awaitable[None]], rest: Callable[[], Awaitable[None]]
+) -> None:
     while True:
         try:
             await turn()
@@ -208,4 +232,4 @@ async def _again_and_again(turn: Callable[[], Awaitable[None]], seconds: float) 
             # Whatever it was: a bridge that stops working for good would be worse.
             log.exception("bridge disturbed")
             await asyncio.sleep(PAUSE_SECONDS)
-        await asyncio.sleep(seconds)
+        await rest()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -11,6 +12,7 @@ from fastapi import FastAPI
 from httpx import AsyncClient, Response
 
 from contracts.scale_bridge import OperationEnded, OperationQueued
+from libs.postgres.doorbell import PROJECTED
 from libs.security.sealing import generate_key
 from libs.telemetry.traces import set_up
 from libs.testing.callers import bearer, client_of, verifier
@@ -116,6 +118,8 @@ async def open_service(
         projections = bootstrap.projections(settings)
         projector = Projector(given.desk.store, given.desk.pool, bootstrap.SERVICE, projections)
         projector = beside.projector if beside else projector
+        if not beside:
+            projector.on_commit = partial(given.doorbell.ring, PROJECTED)
         consistency = given.consistency if by_worker else projector
         deps = replace(given, verifier=verifier(bootstrap.SERVICE), consistency=consistency)
         yield Service(settings=settings, deps=deps, app=create_app(deps), projector=projector)
