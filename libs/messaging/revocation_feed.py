@@ -94,11 +94,15 @@ class RevocationFeed:
         """Read all that still matters, then what comes. Raises what aiokafka raises, and Died."""
         time = asyncio.get_running_loop().time
         async with _consumer(self._topic) as consumer:
-            asked_at, ends = time(), await self._rewind(consumer)
+            asked_at, ends, was_level = time(), await self._rewind(consumer), False
             while True:
                 await self._read_up_to(consumer, ends)
                 await revoked_sessions.set_level(self._pool, timedelta(seconds=time() - asked_at))
                 self._complain("")
+                if not was_level:
+                    # Processes that have just started serve once they see this.
+                    self._doorbell.ring(REVOKED)
+                was_level = True
                 await self._read_for(consumer, LEVEL_SECONDS)
                 await revoked_sessions.forget(self._pool)
                 asked_at, ends = time(), await _ends(consumer)

@@ -149,7 +149,9 @@ async def test_a_revoked_session_is_in_the_table_and_the_doorbell_rings_for_it_o
 ) -> None:
     rung = doorbell.subscribe(REVOKED)
     async with publishing(topic) as gateway, feed(topic):
-        await eventually(table.is_level)
+        # Who has just started waits for this before it serves.
+        assert await rung.wait(PATIENCE_SECONDS)
+        assert await table.is_level()
         assert not await rung.wait(0)
 
         await gateway.revoke("s1", partition=0)
@@ -163,6 +165,7 @@ async def test_a_revoked_session_is_in_the_table_and_the_doorbell_rings_for_it_o
         pass
     before = await revoked_sessions.load(table.pool)
     async with feed(topic):
+        assert await rung.wait(PATIENCE_SECONDS)
         await asyncio.sleep(0.5)
     assert await revoked_sessions.load(table.pool, before.seen) != before
     assert not await rung.wait(0)
