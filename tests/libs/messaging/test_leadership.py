@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from libs.messaging import worker
+from libs.messaging.publisher import Publisher
+from libs.messaging.relay import Relay
 from libs.messaging.worker import check_relay
 from libs.testing.waiting import eventually
 from tests.chaos.child import Member, Role
@@ -94,7 +95,7 @@ async def test_relays_that_send_nothing_are_not_ready_and_say_why(
 ) -> None:
     monkeypatch.setattr(worker, "STUCK_SECONDS", 0.6)
     await lab.append_numbers(range(3))
-    ours = [lab.relay(partial(_unreachable)) for _ in range(relays)]
+    ours = [lab.relay(_unreachable) for _ in range(relays)]
 
     async def reasons() -> bool:
         checks = [await check_relay(relay) for relay in ours]
@@ -109,9 +110,9 @@ async def test_relays_that_send_nothing_are_not_ready_and_say_why(
         await eventually(lab.published, 3)
 
 
-async def _all_ready(relays: list) -> bool:
+async def _all_ready(relays: list[Relay]) -> bool:
     return all([(await check_relay(relay)).ok for relay in relays])
 
 
-async def _unreachable() -> None:
+async def _unreachable() -> Publisher:
     raise ConnectionError("no broker")

@@ -6,11 +6,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from tests.libs.messaging.load import INSERT
 
 from libs.projections.rebuild import RebuildFailed
 from libs.projections.versions import NoSuchVersion, ShapesDiffer
 from libs.testing.waiting import eventually
+from tests.libs.eventsourcing.load import INSERT
 from tests.libs.messaging.lab import (
     Cursed,
     Ledger,

@@ -31,6 +31,7 @@ from services.scale_bridge import bootstrap
 from services.scale_bridge.__main__ import app
 from services.scale_bridge.domain.device import device_id_of
 from services.scale_bridge.handlers import schedule
+from tests.libs.messaging.lab import publish
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.calendars import every
 from tests.services.scale_bridge.handlers.test_schedule import CAUSE
@@ -116,7 +117,7 @@ async def test_what_was_done_is_listed_at_once_and_prices_arrive_after_a_power_c
         to_come = changed(9_900, valid_at=utc_now() + timedelta(hours=1))
         # What no inbox holds comes before them.
         told = (changed(article=50, changed_by="\0"), change, to_come)
-        await publisher.publish([recorded(one, n) for n, one in enumerate(told, 1)], 1, {})
+        await publish(publisher, [recorded(one, n) for n, one in enumerate(told, 1)], 1, {})
         await publisher.close()
         await eventually(state, "unreachable")
 
