@@ -54,8 +54,9 @@ class Backends:
 
 
 def preloaded_modules(services: tuple[Service, ...]) -> tuple[str, ...]:
-    """What the services' parent imports: the services, and what their chores need beside."""
-    return (*(service.module for service in services), "libs.messaging", "libs.postgres.migrate")
+    """What the services' parent imports: the services, and what makes the topics. What migrates is
+    not among it: it is needed once, and would take its memory for ever."""
+    return (*(service.module for service in services), "libs.messaging")
 
 
 def chores(services: tuple[Service, ...]) -> tuple[Chore, ...]:
