@@ -13,9 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from libs.errors import Unavailable
 from libs.messaging import republish
+from libs.messaging.categories import spelled
 from libs.messaging.publisher import Publisher
 from libs.messaging.relay import Relay
-from libs.messaging.topics import spelled, topic_name
+from libs.messaging.topics import topic_name
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.process.restored import adopt_loaded_log
