@@ -53,9 +53,14 @@ class Backends:
     kafka_bootstrap: str
 
 
+WORKER = ("libs.messaging.worker", "libs.messaging.reactor", "libs.messaging.revocation_feed")
+"""What a worker alone imports, when it starts."""
+
+
 def preloaded_modules(services: tuple[Service, ...]) -> tuple[str, ...]:
-    """What the services' parent imports: the services, and what their chores need beside."""
-    return (*(service.module for service in services), "libs.messaging", "libs.postgres.migrate")
+    """What the services' parent imports: the services, and what makes the topics. What migrates is
+    not among it: it is needed once, and would take its memory for ever."""
+    return (*(service.module for service in services), *WORKER, "libs.messaging")
 
 
 def chores(services: tuple[Service, ...]) -> tuple[Chore, ...]:

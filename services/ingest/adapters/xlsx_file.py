@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
 from zipfile import ZipFile
 
-from openpyxl import load_workbook
-
 from services.ingest.adapters.table import (
     PAGE,
     Choice,
@@ -59,6 +57,9 @@ def _open(file: BinaryIO) -> Any:
         if parts.testzip() is not None:
             raise Unreadable(BROKEN)
     # Formulas, not what they once came to: a file need not hold that, and would not say so.
+    # Only who imports needs it, and the memory it takes.
+    from openpyxl import load_workbook
+
     return load_workbook(file, read_only=True, data_only=False, keep_links=False)
 
 
