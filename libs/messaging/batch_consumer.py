@@ -123,6 +123,8 @@ class BatchConsumer:
         except UnknownTopicOrPartitionError as error:
             raise NoTopic(f"there is no topic {' or '.join(self._topics)}") from error
         finally:
+            # A start that is cut off would leave its connections open.
+            await asyncio.wait([starting], timeout=STOP_SECONDS)
             starting.cancel()
             stopping.cancel()
             await asyncio.wait([starting, stopping])

@@ -169,8 +169,10 @@ async def test_workers_that_come_and_go_store_and_do_everything_once(deeds: Deed
 
     async def come_and_go(times: int) -> None:
         for _ in range(times):
-            async with running(reactor()):
-                await asyncio.sleep(0.3)
+            async with running(comer := reactor()):
+                assert comer.subscription is not None
+                progress = comer.subscription.progress
+                await eventually(lambda progress=progress: progress.joined)
 
     async def rows() -> list[int]:
         return [row["n"] for row in await lab.pool.fetch("SELECT n FROM seen ORDER BY n")]
