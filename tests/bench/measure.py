@@ -212,7 +212,7 @@ def show(rows: Sequence[Measured], console: Console, *, caption: str) -> None:
             name,
             _spread(row.ours),
             _spread(row.reference),
-            "" if row.ratio is None else f"{row.ratio:.2f}×",
+            "" if row.ratio is None else _ratio(row.ratio),
             row.unit,
             row.goal.text if row.goal else "",
             Text(word, style=style),
@@ -220,6 +220,10 @@ def show(rows: Sequence[Measured], console: Console, *, caption: str) -> None:
     console.print(table)
     for cost in [cost for row in rows for cost in row.costs]:
         console.print(cost.table())
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}×" if value >= 0.1 else f"{value:.3f}×"
 
 
 def _median(samples: Sequence[float]) -> float | None:
