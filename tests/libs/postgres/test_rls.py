@@ -11,6 +11,7 @@ OPEN: Final = {
     *("schema_version", "generations", "checkpoints"),
     *("relay", "relay_heads", "relay_topics", "relay_republish"),
     *("projections", "projection_checkpoints"),
+    *("subscription_positions", "subscription_chains", "subscription_gaps"),
 }
 """Where relay and projections have got to: nothing of anybody's."""
 SHARED: Final = {"scale_bridge": {"lease", "breaker", "pace"}}
