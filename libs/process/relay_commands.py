@@ -12,11 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from libs.errors import Unavailable
-from libs.messaging import republish
 from libs.messaging.categories import spelled
-from libs.messaging.publisher import Publisher
-from libs.messaging.relay import Relay
-from libs.messaging.topics import topic_name
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.process.restored import adopt_loaded_log
@@ -63,6 +59,12 @@ def _exit(program: Coroutine[Any, Any, int]) -> None:
 
 
 async def _republish(service: "Service[Any]", topics: Sequence[str]) -> int:
+    # Kafka's client is loaded by this command alone: a process that answers HTTP needs none.
+    from libs.messaging import republish
+    from libs.messaging.publisher import Publisher
+    from libs.messaging.relay import Relay
+    from libs.messaging.topics import topic_name
+
     settings, name = service.read_settings(), spelled(service.name)
     ours = topic_name(settings.topic_prefix, f"{name}.")
     if strange := [topic for topic in topics if not topic.startswith(ours)]:
@@ -90,6 +92,8 @@ async def _republish(service: "Service[Any]", topics: Sequence[str]) -> int:
 
 async def _show_progress(pool: Pool, topics: Sequence[str]) -> None:
     """Bars that grow until all topics are sent again."""
+    from libs.messaging import republish
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=Console()) as progress:
         bars = {topic: progress.add_task(topic, total=None) for topic in topics}
