@@ -31,7 +31,7 @@ from libs.eventsourcing.plan import (
     Row,
     plan,
 )
-from libs.eventsourcing.schema import MAX_BYTES, MAX_STREAM
+from libs.eventsourcing.schema import MAX_BYTES, MAX_NAME
 from libs.eventsourcing.snapshot import NOTHING, Snapshot
 
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -196,12 +196,13 @@ def _refuse_what_postgres_cannot_hold(row: Row) -> None:
     texts = "".join(text for text in (row.stream, *astuple(row.cause)) if text)
     if _NUL.search(row.event.data) or "\0" in texts:
         raise Rejected("a NUL character cannot be stored")
-    if not row.stream or len(row.stream) > MAX_STREAM or row.cause.tenant in ("", "*"):
+    names = (row.stream, row.cause.tenant)
+    if not all(0 < len(name) <= MAX_NAME for name in names) or row.cause.tenant == "*":
         raise Rejected("not a name for a stream or a tenant")
     if len(row.event.data) > MAX_BYTES:
         raise Rejected("too much data for one event")
     try:
         texts.encode()
         json.loads(row.event.data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Rejected("not Unicode, or not JSON") from error

@@ -19,7 +19,7 @@ from prometheus_client import Counter
 
 from libs.errors import Unavailable
 from libs.eventsourcing import insertion, past, statements
-from libs.eventsourcing.group_commit import GroupCommit
+from libs.eventsourcing.group_commit import GroupCommit, Weight
 from libs.eventsourcing.insertion import Raced
 from libs.eventsourcing.log import (
     Appended,
@@ -57,6 +57,8 @@ from libs.postgres.rls import application_role
 _Connection: TypeAlias = Any  # a pooled proxy or a plain connection
 
 APPEND_TIMEOUT: Final = timedelta(seconds=10)
+ROW_BYTES: Final = 500
+"""About what a row takes beside its data."""
 HOPEFUL_ATTEMPTS: Final = 4
 ATTEMPTS: Final = 40
 LOST: Final = (
@@ -78,7 +80,13 @@ BUSY: Final = (
 """What it looks like when the database is there and cannot: a lock in the way, no room, a
 standby."""
 
-UNFIT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, UnicodeError)
+UNFIT: Final = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    # Too deep, or a value too long for an index.
+    asyncpg.ProgramLimitExceededError,
+    UnicodeError,
+)
 """What the database, or the way to it, says of an event that cannot be stored."""
 
 APPENDED: Final = Counter("tillstream_appended_events", "Events written to the log")
@@ -227,6 +235,11 @@ class PostgresLog:
         except Raced:
             if len(requests) == 1:
                 return [VersionConflict("too many others are writing to this stream")]
+        except (Unavailable, *LOST, *BUSY):
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it is not the neighbours'
+            if len(requests) == 1:
+                return [error]
         # The group failed for the sake of one of them: each by itself.
         alone = [await self._write_group(connection, [request]) for request in requests]
         return [answer for answers in alone for answer in answers]
@@ -286,6 +299,8 @@ async def open_log(
         await writer.close()
 
 
-def _weight(request: Request) -> int:
-    events = 0 if isinstance(request, AppendFacts) else len(request.events)
-    return events + len(request.facts)
+def _weight(request: Request) -> Weight:
+    events: Sequence[NewEvent] = () if isinstance(request, AppendFacts) else request.events
+    size = sum(len(event.data) for event in events) + sum(len(fact.data) for fact in request.facts)
+    rows = len(events) + len(request.facts)
+    return Weight(rows, size + rows * ROW_BYTES)

@@ -2,7 +2,8 @@
 
 from typing import Final, Protocol
 
-MAX_STREAM: Final = 200
+MAX_NAME: Final = 200
+"""Characters of a stream or a tenant, in the table and on the wire."""
 MAX_BYTES: Final = 500_000
 """Half of what Kafka takes in one record: a bigger event would hold up the relay for ever."""
 
@@ -19,7 +20,7 @@ CREATE TABLE events (
     xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     event_id uuid NOT NULL UNIQUE,
     tenant text NOT NULL CHECK (tenant <> '' AND tenant <> '*'),
-    stream text NOT NULL CHECK (stream <> '' AND length(stream) <= {MAX_STREAM}),
+    stream text NOT NULL CHECK (stream <> '' AND length(stream) <= {MAX_NAME}),
     version integer CHECK (version > 0),
     type text NOT NULL,
     schema_version smallint NOT NULL,
@@ -36,6 +37,10 @@ INDEXES = (
         WHERE version IS NOT NULL""",
     "CREATE INDEX events_xid ON events (xid, position)",
 )
+
+TENANT_LENGTH = f"""ALTER TABLE events ADD CONSTRAINT events_tenant_length
+    CHECK (length(tenant) <= {MAX_NAME}) NOT VALID"""
+"""For the migrations; older rows may be longer."""
 
 APPEND_ONLY = (
     """CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
@@ -60,18 +60,33 @@ def health_router(service: str, checks: Mapping[str, Check]) -> APIRouter:
 async def run_checks(
     checks: Mapping[str, Check], *, seconds: float = CHECK_SECONDS
 ) -> dict[str, CheckResult]:
-    """All checks at once, each with the same deadline; failing is an answer, not an error."""
-    results = await asyncio.gather(*(_result(check, seconds) for check in checks.values()))
-    return dict(zip(checks, results, strict=True))
+    """All checks at once, each with the same deadline; failing is an answer, not an error.
+
+    The deadline holds for a check too that takes its time to be cancelled, as those do that wait
+    for a server.
+    """
+    tasks = {name: asyncio.ensure_future(_result(check)) for name, check in checks.items()}
+    if tasks:
+        _running.update(tasks.values())
+        try:
+            await asyncio.wait(tasks.values(), timeout=seconds)
+        finally:
+            for task in tasks.values():
+                task.add_done_callback(_running.discard)
+                task.cancel()
+    late = CheckResult(False, f"no answer within {seconds:g} s")
+    return {
+        name: task.result() if task.done() and not task.cancelled() else late
+        for name, task in tasks.items()
+    }
 
 
-async def _result(check: Check, seconds: float) -> CheckResult:
-    deadline = asyncio.timeout(seconds)
+_running: Final[set[asyncio.Future[CheckResult]]] = set()
+
+
+async def _result(check: Check) -> CheckResult:
     try:
-        async with deadline:
-            return await check()
+        return await check()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is not ready
-        if deadline.expired():
-            return CheckResult(False, f"no answer within {seconds:g} s")
         # The message might hold an address or a password; the class does not.
         return CheckResult(False, type(error).__name__)

@@ -16,7 +16,7 @@ import msgspec
 
 from libs.eventsourcing.log import Cause, RecordedEvent
 from libs.eventsourcing.rows import text_row
-from libs.eventsourcing.schema import MAX_STREAM
+from libs.eventsourcing.schema import MAX_NAME
 
 Headers: TypeAlias = list[tuple[str, bytes]]
 
@@ -245,7 +245,7 @@ def _recorded_at(value: bytes) -> datetime:
 def _name(value: bytes) -> str:
     """What the log would take as a name: a foreign record may hold anything."""
     text = _text(value)
-    if not 0 < len(text) <= MAX_STREAM:
+    if not 0 < len(text) <= MAX_NAME:
         raise ValueError("is no name")
     return text
 

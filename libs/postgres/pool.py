@@ -29,7 +29,7 @@ IDLE_TIMEOUT = timedelta(seconds=60)
 CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 5.0
 RELEASE_SECONDS = 2.0
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 1.0
 NETWORK_TIME = timedelta(seconds=5)
 """What a client waits beyond the server's own limit of a statement."""
 

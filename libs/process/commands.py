@@ -142,7 +142,7 @@ async def _serve(service: Service[AnySettings], settings: AnySettings, parts: se
         Console(stderr=True).print(f"{service.name} cannot start: {error}", markup=False)
         return 1
     finally:
-        await asyncio.to_thread(telemetry.close)
+        await telemetry.stop()
 
 
 async def _open_worker(

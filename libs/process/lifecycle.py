@@ -17,7 +17,8 @@ from granian.server.embed import Server
 Task: TypeAlias = Callable[[asyncio.Event], Awaitable[None]]
 """Runs until the event is set, then finishes what it holds and returns."""
 
-DRAIN_SECONDS = 25.0
+# With what is closed afterwards, each in bounded time, the end takes less than 30 s.
+DRAIN_SECONDS = 20.0
 # How long a task may take to notice that it is cancelled before it is left behind.
 ABANDON_SECONDS = 2.0
 KNOCK_SECONDS = 0.01

@@ -1,8 +1,10 @@
 """Traces: W3C trace context through HTTP, the log and Kafka, with or without a collector."""
 
+import asyncio
 import random
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import Token
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +31,7 @@ from opentelemetry.trace import (
 from opentelemetry.util.types import AttributeValue
 
 EXPORT_SECONDS = 5
+CLOSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,22 @@ class Telemetry:
         """Send what is waiting, for at most some seconds. Blocks: call it when all is done."""
         self.provider.force_flush(EXPORT_SECONDS * 1000)
         self.provider.shutdown()
+
+    async def stop(self) -> None:
+        """`close`, given up after `CLOSE_SECONDS`: spans that are not sent by then are lost."""
+        loop, closed = asyncio.get_running_loop(), asyncio.Event()
+
+        def close() -> None:
+            self.close()
+            # The loop may not have waited for it.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(closed.set)
+
+        # A daemon, because the end of the process waits for the threads of an executor.
+        threading.Thread(target=close, name="telemetry-close", daemon=True).start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await closed.wait()
 
 
 def set_up(

@@ -109,7 +109,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry | None = None) -> A
     async with AsyncExitStack() as stack:
         if telemetry is None:
             telemetry = traces.set_up(SERVICE, settings.otlp_endpoint)
-            stack.push_async_callback(asyncio.to_thread, telemetry.close)
+            stack.push_async_callback(telemetry.stop)
         pool = await _pool(settings)
         stack.push_async_callback(pool.close)
         dsn = settings.database_url.get_secret_value()

@@ -135,7 +135,7 @@ async def open_desk(settings: Settings) -> AsyncIterator[Deps]:
         async with open_deps(settings, telemetry) as deps:
             yield deps
     finally:
-        await asyncio.to_thread(telemetry.close)
+        await telemetry.stop()
 
 
 @asynccontextmanager

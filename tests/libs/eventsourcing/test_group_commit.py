@@ -1,12 +1,12 @@
 """Waiting writes go together; each is told its own fate."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from libs.eventsourcing.group_commit import GroupCommit
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.eventsourcing.group_commit import GroupCommit, Limits, Weight
+from libs.testing.waiting import PATIENCE_SECONDS, eventually
 
 
 class Writer:
@@ -39,7 +39,7 @@ def writer() -> Writer:
 
 @pytest.fixture
 def group(writer: Writer) -> Group:
-    return GroupCommit(writer.write, abs)
+    return GroupCommit(writer.write, rows)
 
 
 async def submit_all(group: Group, requests: Sequence[int]) -> list[asyncio.Task[int]]:
@@ -113,15 +113,28 @@ async def test_a_writer_that_answers_too_little_leaves_nobody_waiting() -> None:
     async def write(requests: Sequence[int]) -> Sequence[int | Exception]:
         return [requests[0]]
 
-    tasks = await submit_all(GroupCommit(write, abs), [1, 2])
+    tasks = await submit_all(GroupCommit(write, rows), [1, 2])
     await asyncio.wait(tasks, timeout=PATIENCE_SECONDS)
 
     assert all(task.done() for task in tasks)
     assert all(task.exception() for task in tasks)
 
 
-async def test_a_group_weighs_no_more_than_allowed_unless_one_alone_does(writer: Writer) -> None:
-    group = GroupCommit(writer.write, abs, max_weight=5)
+def rows(request: int) -> Weight:
+    return Weight(abs(request))
+
+
+def size(request: int) -> Weight:
+    return Weight(1, request)
+
+
+@pytest.mark.parametrize(
+    ("weigh", "limits"), [(rows, Limits(group_rows=5)), (size, Limits(group_bytes=5))]
+)
+async def test_a_group_weighs_no_more_than_allowed_unless_one_alone_does(
+    writer: Writer, weigh: Callable[[int], Weight], limits: Limits
+) -> None:
+    group = GroupCommit(writer.write, weigh, limits)
     writer.allow(9)
     tasks = await submit_all(group, [2, 3, 1, 9, 4, 1, 1])
 
@@ -129,14 +142,38 @@ async def test_a_group_weighs_no_more_than_allowed_unless_one_alone_does(writer:
     assert writer.groups == [[2, 3], [1], [9], [4, 1], [1]]
 
 
-async def test_who_comes_when_the_queue_is_full_waits_outside(writer: Writer) -> None:
-    group = GroupCommit(writer.write, abs, max_weight=1, max_waiting=2)
-    tasks = await submit_all(group, [1, 1, 1, 1])
-    assert len(writer.groups) == 1
+@pytest.mark.parametrize(
+    "limits",
+    [Limits(group_rows=1, waiting_requests=2), Limits(group_rows=1, waiting_bytes=2)],
+    ids=["requests", "bytes"],
+)
+async def test_who_comes_when_the_queue_is_full_waits_outside_also_for_those_who_left(
+    writer: Writer, limits: Limits
+) -> None:
+    group = GroupCommit(writer.write, lambda _: Weight(1, 1), limits)
+    tasks = await submit_all(group, [1, 2, 3, 4, 5])
+    # One that is being written, one in the queue, and one outside give up.
+    for left in (tasks[0], tasks[1], tasks[3]):
+        left.cancel()
+    await asyncio.wait([tasks[0], tasks[1], tasks[3]])
+    assert (writer.groups, len(group._waiting)) == ([[1]], 1)
 
-    writer.allow(4)
+    writer.allow(1)
+    await eventually(lambda: writer.groups == [[1], [2]])
+    assert len(group._waiting) == 1
+    writer.allow(3)
 
-    assert await asyncio.gather(*tasks) == [2, 2, 2, 2]
+    assert [*await asyncio.gather(tasks[2], tasks[4])] == [6, 10]
+    assert writer.groups == [[1], [2], [3], [5]]
+
+
+async def test_what_is_larger_than_all_room_is_written_alone(writer: Writer) -> None:
+    group = GroupCommit(writer.write, size, Limits(waiting_bytes=5))
+    writer.allow(9)
+
+    assert await asyncio.gather(*await submit_all(group, [9, 1, 8, 2])) == [18, 2, 16, 4]
+    assert writer.groups[0] == [9]
+    assert [8] in writer.groups
 
 
 async def test_settling_waits_for_what_was_submitted(writer: Writer, group: Group) -> None:

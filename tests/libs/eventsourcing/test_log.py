@@ -17,6 +17,7 @@ from libs.eventsourcing.log import (
     Rejected,
     VersionConflict,
 )
+from libs.eventsourcing.schema import MAX_NAME
 from libs.eventsourcing.tokens import MAX_NAMED, parse_token
 from libs.testing.waiting import eventually
 from tests.libs.eventsourcing.events import CAUSE, WHEN, everything, fact, new
@@ -77,11 +78,14 @@ async def test_a_nul_character_is_refused_and_its_escape_is_not(log: Log) -> Non
 
 UNSTORABLE: dict[str, tuple[str, Cause, bytes]] = {
     "empty": ("", CAUSE, b"{}"),
-    "long": ("x" * 201, CAUSE, b"{}"),
+    "long": ("x" * (MAX_NAME + 1), CAUSE, b"{}"),
     "nul": ("a\0b", CAUSE, b"{}"),
     "surrogate": ("a\ud800b", CAUSE, b"{}"),
     "no-tenant": ("order-1", Cause(tenant=""), b"{}"),
     "all-tenants": ("order-1", Cause(tenant="*"), b"{}"),
+    "long-tenant": ("order-1", Cause(tenant="x" * (MAX_NAME + 1)), b"{}"),
+    "longest-tenant": ("order-1", Cause(tenant="".join(map(chr, range(0x4E00, 0x5600)))), b"{}"),
+    "deep": ("order-1", CAUSE, b'{"a":' * 20_000 + b"1" + b"}" * 20_000),
     "nul-actor": ("order-1", Cause(tenant="demo", actor="a\0b"), b"{}"),
     "bad-actor": ("order-1", Cause(tenant="demo", actor="a\ud800b"), b"{}"),
     "text": ("order-1", CAUSE, b"{not json"),

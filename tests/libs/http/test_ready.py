@@ -9,6 +9,7 @@ from httpx import Response
 from libs.http.app import create_app
 from libs.http.health import CheckResult
 from libs.testing.callers import client_of
+from libs.testing.waiting import PATIENCE_SECONDS
 
 
 async def good() -> CheckResult:
@@ -59,6 +60,25 @@ async def test_not_ready_says_what_is_amiss_and_no_secret(monkeypatch: pytest.Mo
         ("broker", False, "OSError"),
         ("gateway", False, "no answer within 0.5 s"),
     ]
+
+
+async def test_the_answer_does_not_wait_for_a_check_that_is_slow_to_give_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("libs.http.health.run_checks.__kwdefaults__", {"seconds": 0.1})
+    gives_up = asyncio.Event()
+
+    async def stubborn() -> CheckResult:
+        try:
+            return await silent()
+        finally:
+            await gives_up.wait()
+
+    async with asyncio.timeout(PATIENCE_SECONDS / 3):
+        answer = await answer_of(database=stubborn)
+
+    assert answer.json()["checks"][0]["detail"] == "no answer within 0.1 s"
+    gives_up.set()
 
 
 async def test_checks_run_side_by_side() -> None:

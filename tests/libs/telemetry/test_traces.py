@@ -1,5 +1,6 @@
 """Trace context, with and without a collector."""
 
+import asyncio
 import http.server
 import threading
 
@@ -9,6 +10,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from libs.telemetry import traces
 from libs.telemetry.traces import current_traceparent
+from libs.testing.waiting import PATIENCE_SECONDS
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -154,3 +156,18 @@ def test_spans_travel_to_the_collector_by_http() -> None:
         thread.join()
 
     assert received == ["/v1/traces"]
+
+
+async def test_an_end_does_not_wait_for_a_collector_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(traces, "CLOSE_SECONDS", 0.1)
+    goes_on = threading.Event()
+
+    class Hanging(InMemorySpanExporter):
+        def shutdown(self) -> None:
+            goes_on.wait()
+
+    async with asyncio.timeout(PATIENCE_SECONDS / 3):
+        await traces.set_up("ingest", exporter=Hanging()).stop()
+    goes_on.set()
