@@ -15,7 +15,6 @@ from libs.errors import Unavailable
 from libs.messaging.categories import spelled
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
-from libs.process.restored import adopt_loaded_log
 
 if TYPE_CHECKING:
     from libs.process.commands import Service
@@ -108,6 +107,8 @@ async def _show_progress(pool: Pool, topics: Sequence[str]) -> None:
 
 
 async def _restored(service: "Service[Any]") -> int:
+    from libs.process.restored import adopt_loaded_log
+
     async with _pool(service, None, size=1) as pool:
         behind = await adopt_loaded_log(pool)
     console = Console()

@@ -130,13 +130,13 @@ class Gateway:
         event = msgspec.structs.replace(
             recorded(1, f"session-{session}", type=type),
             recorded_at=utc_now() - ago,
-            data=msgspec.json.encode({"session_id": session}) if value is None else value,
+            data=msgspec.json.encode({"session_id": session}),
         )
         sent = utc_now() - (ago if sent_ago is None else sent_ago)
         headers = encode_headers("gateway", event, 1, 0)
         await self.producer.send_and_wait(
             self.topic,
-            event.data,
+            event.data if value is None else value,
             key=event.stream.encode(),
             partition=partition,
             timestamp_ms=int(sent.timestamp() * 1000),
