@@ -42,8 +42,8 @@ ItemsInBox: TypeAlias = Callable[[str, str, str], AsyncIterator[Sequence[ScanId]
 class Deps:
     """`reading` shows one tenant at a time; only questions go through it. `exports` are the turns
     of those who read everything at once, `looking_back` of those who ask about the past,
-    `large_bodies` of requests that take much memory, by the byte.
-    `open_quarantine` counts what waits in it, by code, of all tenants.
+    `large_bodies` of requests that take much memory, by the byte. `kept_past` is what was worked
+    out of the past. `open_quarantine` counts what waits in it, by code, of all tenants.
     """
 
     settings: Settings

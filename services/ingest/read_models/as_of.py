@@ -6,8 +6,9 @@ and the two cannot disagree. Work and space grow with the events of the days ask
 of them (`kept_past`) makes the next question about the same days cheap.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -97,12 +98,12 @@ async def known(
     models = [model for model in projections if model.name != scan_log.SCAN_LOG.name]
     async with tenant_transaction(pool, past.tenant) as connection:
         schema = await _copy_empty(connection, projections)
-        async with kept.of(past.tenant, days, [one.name for one in models], past.zone) as known:
-            await _read_on(connection, past, days, known)
-            count = known.timeline.count_at(past.at)
-            await _bring_to(connection, past, models, known, count)
-            operators = known.timeline.operators(count)
-            chosen = await rows(connection, known.timeline, count) if rows else []
+        async with kept.of(past.tenant, days, [one.name for one in models], past.zone) as kept_days:
+            await _read_on(connection, past, days, kept_days)
+            count = kept_days.timeline.count_at(past.at)
+            await _bring_to(connection, past, models, kept_days, count)
+            operators = kept_days.timeline.operators(count)
+            chosen = await rows(connection, kept_days.timeline, count) if rows else []
         await scan_log.project(connection, await _events(connection, past, chosen), zone=past.zone)
         # Names are of whatever day, and these alone are shown.
         found = await operator_name.known(
@@ -114,18 +115,18 @@ async def known(
         yield connection
 
 
-async def _read_on(connection: Connection, past: Past, days: Days, known: KeptDays) -> None:
+async def _read_on(connection: Connection, past: Past, days: Days, kept_days: KeptDays) -> None:
     """Let the timeline have everything that is in the log by now, whenever it was recorded."""
-    if await any_undone(connection, known.runs):
-        known.clear()
+    if await any_undone(connection, kept_days.runs):
+        kept_days.clear()
     since, until = days.instants(past.zone)
     moment = await past.store.log.now()
-    if known.moment is None:
+    if kept_days.moment is None:
         entries = await _all(past, since, until + LATER, moment)
     else:
-        entries = await _later(past, since, until + LATER, known.moment, moment)
-    known.cut(known.timeline.add(entries))
-    known.moment = moment
+        entries = await _later(past, since, until + LATER, kept_days.moment, moment)
+    kept_days.cut(kept_days.timeline.add(entries))
+    kept_days.moment = moment
 
 
 async def _all(past: Past, since: datetime, until: datetime, moment: Snapshot) -> list[Entry]:
@@ -172,27 +173,46 @@ async def _bring_to(
     connection: Connection,
     past: Past,
     models: Sequence[Projection[IngestEvent]],
-    known: KeptDays,
+    kept_days: KeptDays,
     count: int,
 ) -> None:
     """Fill the empty tables with the first `count` events, from the nearest state that is kept."""
-    at, state = known.nearest(count)
+    at, state = kept_days.nearest(count)
     for table, rows in state.items():
         await connection.copy_to_table(table, source=BytesIO(rows), format="binary")
-    while at < count:
-        end = min(at - at % known.step + known.step, count)
-        positions = known.timeline.positions[at:end]
-        events = {one.position: one for one in await _recorded(past, positions)}
-        left = await remaining(connection, [past.envelope(events[one]) for one in positions])
-        told = {one.event_id: one.event for one in left}
-        for n, position in enumerate(positions, at):
-            known.timeline.describe(n, told.get(events[position].event_id))
-        known.runs |= runs_of(left)
-        for model in models:
-            await model.project(connection, left)
-        at = end
-        if at % known.step == 0 and at not in known.states:
-            known.keep(at, await _rows(connection, models))
+    async with aclosing(_pages(past, kept_days, at, count)) as pages:
+        async for page in pages:
+            left = await remaining(connection, [past.envelope(one) for one in page])
+            events = {one.event_id: one.event for one in left}
+            for n, recorded in enumerate(page, at):
+                kept_days.timeline.describe(n, events.get(recorded.event_id))
+            kept_days.runs |= runs_of(left)
+            for model in models:
+                await model.project(connection, left)
+            at += len(page)
+            if at % kept_days.step == 0 and at not in kept_days.states:
+                kept_days.keep(at, await _rows(connection, models))
+
+
+async def _pages(
+    past: Past, kept_days: KeptDays, at: int, count: int
+) -> AsyncGenerator[list[RecordedEvent], None]:
+    """The events from the `at`-th to before the `count`-th, in pages that end where states are
+    kept; the next one is read while one is applied.
+    """
+    positions = kept_days.timeline.positions[:count]
+    starts = [at, *range(at - at % kept_days.step + kept_days.step, count, kept_days.step)]
+    cut = [positions[a:b] for a, b in zip(starts, [*starts[1:], count], strict=True)]
+    coming = asyncio.create_task(_recorded(past, cut[0]))
+    try:
+        for following in [*cut[1:], []]:
+            page = await coming
+            coming = asyncio.create_task(_recorded(past, following))
+            if page:
+                yield page
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
 
 
 async def _events(
