@@ -204,7 +204,7 @@ async def test_a_log_loaded_from_a_dump_is_sent_again_and_appended_to(lab: Lab) 
         before: list(range(1, 41)),
         await labels_of(lab): list(range(1, 51)),
     }
-    query = "SELECT * FROM projection_checkpoints WHERE name = 'main'"
+    query = "SELECT target::text FROM projection_checkpoints WHERE name = 'main'"
     main = await lab.pool.fetchrow(query)
     assert main is not None
     cursor = Cursor(target=Snapshot.parse(main["target"]))
