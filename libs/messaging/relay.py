@@ -37,7 +37,12 @@ PROVEN_SECONDS: Final = 30.0
 _TRY_TO_LEAD: Final = """
 SELECT pg_try_advisory_lock($1, hashtext(current_schema())) AS leads, epoch, batch FROM relay
 """
-_LIMIT_IDLENESS: Final = "SELECT set_config('idle_session_timeout', $1, false)"
+_LIMIT_IDLENESS: Final = """
+SELECT set_config('idle_session_timeout', $1, false),
+    CASE WHEN current_setting('server_version_num')::int >= 170000
+        THEN set_config('transaction_timeout', $2, false) END
+"""
+"""A session is not idle between the parts of one statement; there only the second limit holds."""
 
 
 def _no_span(_: Sequence[Row]) -> AbstractContextManager[Any]:
@@ -140,7 +145,8 @@ class Relay:
     async def _leadership(self, stop: asyncio.Event) -> AsyncIterator[Any]:
         """The leading connection, or None when it is time to stop."""
         async with self._pool.acquire() as connection:
-            await connection.execute(_LIMIT_IDLENESS, str(int(self._polling.idle * 1000)))
+            idle = int(self._polling.idle * 1000)
+            await connection.execute(_LIMIT_IDLENESS, str(idle), str(3 * idle))
             standby = _Standby(self.progress)
             while True:
                 (row,) = await connection.fetch(_TRY_TO_LEAD, LEADER_LOCK)
