@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -172,7 +173,7 @@ async def test_workers_that_come_and_go_store_and_do_everything_once(deeds: Deed
             async with running(comer := reactor()):
                 assert comer.subscription is not None
                 progress = comer.subscription.progress
-                await eventually(lambda progress=progress: progress.joined)
+                await eventually(partial(getattr, progress, "joined"))
 
     async def rows() -> list[int]:
         return [row["n"] for row in await lab.pool.fetch("SELECT n FROM seen ORDER BY n")]
