@@ -163,6 +163,22 @@ async def apply_to(
     the read model ends everything. Raises TRANSIENT, ModelFailed.
     """
     unreadable: dict[StreamKey, Failure] = {}
+    free = events
+    if parked or not all(one.envelope is not None for one in events):
+        free, unreadable = _sorted_out(events, parked)
+    attempt = _Attempt(connection, model, careful, MOST_PARKED - len(parked))
+    await attempt.run(free)
+    # Of one stream the events that were tried come before the one that cannot be read.
+    attempt.failures = unreadable | attempt.failures
+    attempt.check()
+    return list(attempt.failures.values())
+
+
+def _sorted_out(
+    events: Sequence[Decoded[Event]], parked: frozenset[StreamKey]
+) -> tuple[Sequence[Decoded[Event]], dict[StreamKey, Failure]]:
+    """The events that can be tried, and where streams stop at one that cannot be read."""
+    unreadable: dict[StreamKey, Failure] = {}
     free: list[Decoded[Event]] = []
     for one in events:
         if one.stream in parked or one.stream in unreadable:
@@ -171,12 +187,7 @@ async def apply_to(
             unreadable[one.stream] = one.failure(one.reason, one.error)
         else:
             free.append(one)
-    attempt = _Attempt(connection, model, careful, MOST_PARKED - len(parked))
-    await attempt.run(free)
-    # Of one stream the events that were tried come before the one that cannot be read.
-    attempt.failures = unreadable | attempt.failures
-    attempt.check()
-    return list(attempt.failures.values())
+    return free, unreadable
 
 
 @dataclass(slots=True)
@@ -197,7 +208,9 @@ class _Attempt(Generic[Event]):
             raise ModelFailed(self.model.name, error)
 
     async def run(self, events: Sequence[Decoded[Event]]) -> None:
-        free = [one for one in events if one.stream not in self.failures]
+        free = events
+        if self.failures:
+            free = [one for one in events if one.stream not in self.failures]
         if not free:
             return
         error = await self._try(free)
