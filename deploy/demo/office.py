@@ -15,6 +15,8 @@ from deploy.local.ports import LOOPBACK
 ASK_SECONDS: Final = 60.0
 PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 5.0
+LISTED_SECONDS: Final = 60.0
+"""How long a list may lag behind a service that was just killed."""
 HEALTHY: Final = frozenset({200, 201, 204, 404, 409, 422})
 TIRED: Final = frozenset({408, 429})
 
@@ -116,5 +118,10 @@ class Office:
         return int(known["id"])
 
     async def _number(self, name: str) -> int:
-        listed = (await self.insist("GET", "/devices")).body
-        return next(int(one["id"]) for one in listed if one["name"] == name)
+        """The id of a device that is there, once the list shows it. Raises TimeoutError."""
+        async with asyncio.timeout(LISTED_SECONDS):
+            while True:
+                listed = (await self.insist("GET", "/devices")).body
+                if found := [int(one["id"]) for one in listed if one["name"] == name]:
+                    return found[0]
+                await asyncio.sleep(0.2)
