@@ -22,6 +22,7 @@ from libs.eventsourcing.log import (
     NewFact,
     RecordedEvent,
 )
+from libs.eventsourcing.tokens import collect
 
 Event = TypeVar("Event")
 
@@ -59,7 +60,10 @@ class Fact(Generic[Event]):
 
 
 class EventStore(Generic[Event]):
-    """One service's log and the classes of its events."""
+    """One service's log and the classes of its events.
+
+    What it appends is collected, see `tokens.collecting`.
+    """
 
     def __init__(
         self,
@@ -97,11 +101,15 @@ class EventStore(Generic[Event]):
         now = self._clock()
         new = [self._new(event, now, self._id(command_id, n)) for n, event in enumerate(events)]
         bound = [self._new_fact(fact) for fact in facts]
-        return await self.log.append(stream, new, expected=expected, cause=cause, facts=bound)
+        appended = await self.log.append(stream, new, expected=expected, cause=cause, facts=bound)
+        collect(appended.token)
+        return appended
 
     async def record(self, facts: Sequence[Fact[Event]], *, cause: Cause) -> FactsAppended:
         """Append the facts nobody told before; see `Log.append_facts`."""
-        return await self.log.append_facts([self._new_fact(fact) for fact in facts], cause=cause)
+        appended = await self.log.append_facts([*map(self._new_fact, facts)], cause=cause)
+        collect(appended.token)
+        return appended
 
     async def outcome_of(self, command_id: UUID, tenant: str, stream: str) -> Outcome[Event] | None:
         """What an earlier append with this `command_id` wrote to `stream`, if there was one."""
@@ -113,6 +121,7 @@ class EventStore(Generic[Event]):
         later = await self.log.read(tenant, stream, after=first.version - 1)
         ours = [e for n, e in enumerate(later) if e.event_id == uuid5(command_id, str(n))]
         version = first.version + len(ours) - 1
+        collect(ours[-1].token)
         return Outcome([self.decode(recorded) for recorded in ours], version, ours[-1].token)
 
     def decode(self, recorded: RecordedEvent) -> Event:

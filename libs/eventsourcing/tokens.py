@@ -1,7 +1,9 @@
 """Consistency tokens: `xid.position`, comma separated, of the transactions that wrote an answer."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final, NamedTuple
 
 from libs.errors import Refused
@@ -48,6 +50,27 @@ def parse_token(token: str) -> list[Written]:
         raise TokenMalformed
     entries = [_ENTRY.fullmatch(entry) for entry in token.split(",")] if token else []
     return [_written(entry) for entry in entries]
+
+
+@contextmanager
+def collecting() -> Iterator[list[str]]:
+    """The tokens of what is appended in this context meanwhile, tasks begun in it included."""
+    tokens: list[str] = []
+    reset = _COLLECTED.set(tokens)
+    try:
+        yield tokens
+    finally:
+        _COLLECTED.reset(reset)
+
+
+def collect(token: str) -> None:
+    """Add a token to those of this context, if they are collected."""
+    tokens = _COLLECTED.get()
+    if tokens is not None and token:
+        tokens.append(token)
+
+
+_COLLECTED: Final[ContextVar[list[str] | None]] = ContextVar("collected tokens", default=None)
 
 
 def _written(entry: re.Match[str] | None) -> Written:

@@ -13,6 +13,7 @@ from libs.http.lean_route import LeanRoutes, lean_routes_of
 from libs.http.problems import ProblemShape, add_problems, problem
 from libs.http.schema import schema_router
 from libs.http.slash_redirect import SlashRedirect
+from libs.http.visible import VisibleAnswers
 from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
 
@@ -67,6 +68,7 @@ def create_app(
         # Its routes as they are: `include_router` would make each of them anew, which takes a
         # millisecond a route, and has nothing to add to them.
         app.router.routes.extend(router.routes)
+    app.user_middleware.append(Middleware(VisibleAnswers))
     if lean := lean_routes_of(app.routes):
         app.user_middleware.append(Middleware(LeanRoutes, routes=lean, shape=problem_shape))
     app.router.default = SlashRedirect(app.router)

@@ -5,20 +5,18 @@ What tokens are: see `libs.eventsourcing.tokens`.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import asyncpg
 
 from libs.eventsourcing.snapshot import Snapshot
-from libs.eventsourcing.tail import LAST, Cursor, current, read_page
-from libs.eventsourcing.tokens import parse_token
+from libs.eventsourcing.tail import Cursor, current, read_page
+from libs.postgres.doorbell import Doorbell
+from libs.projections.positions import Position, Written, includes, written_in
+from libs.projections.visibility import Visibility
 
 PAUSE: Final = 0.003
 """Seconds between two looks at the checkpoints, if nothing says when they moved."""
-
-Written: TypeAlias = tuple[int, int]
-"""A transaction and the last position it wrote."""
 
 Pause: TypeAlias = Callable[[], Awaitable[None]]
 
@@ -38,19 +36,6 @@ GROUP BY 1
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where a read model is; whether it goes on alone, and whether streams of it are parked."""
-
-    cursor: Cursor
-    detached: bool
-    parked: bool
-
-    def includes(self, written: Sequence[Written]) -> bool:
-        """Whether all of it is applied or parked."""
-        return all(self.cursor.includes(xid, position) for xid, position in written)
-
-
 class Consistency:
     """Knows how far the read models of this service have come.
 
@@ -65,22 +50,41 @@ class Consistency:
         *,
         deadline: float = 2.0,
         pause: Pause | None = None,
+        doorbell: Doorbell | None = None,
     ) -> None:
         self._pool = pool
         self._models = frozenset(models)
         self._deadline = deadline
         self._pause = pause or _pause
         self._next: asyncio.Future[Mapping[str, Position]] | None = None
+        self._visibility = Visibility(self.positions, doorbell)
+
+    async def close(self) -> None:
+        """Wait for nothing any more."""
+        await self._visibility.close()
 
     async def wait_for_token(self, model: str, token: str) -> bool:
         """Whether the read model includes what `token` names, before the deadline.
 
         Raises TokenMalformed, and KeyError for an unknown read model.
         """
-        written = [
-            (xid, LAST if position is None else position) for xid, position in parse_token(token)
-        ]
+        written = written_in(token)
         return await self._wait(model, lambda: self._not_yet(model, written))
+
+    async def wait_visible(
+        self, models: Sequence[str], tokens: Sequence[str], within: float
+    ) -> bool:
+        """Whether the read models include what `tokens` name, within so many seconds.
+
+        Holds no connection meanwhile, and never fails because of the database: then it is False,
+        as at once where a read model is detached, has parked streams or was late the last time.
+        Raises TokenMalformed, and KeyError for an unknown read model.
+        """
+        for model in models:
+            if model not in self._models:
+                raise KeyError(model)
+        written = [each for token in tokens for each in written_in(token)]
+        return await self._visibility.wait(models, written, within)
 
     async def caught_up(self, model: str, tenant: str) -> bool:
         """Whether the read model includes all of a tenant's events in the log by now, before the
@@ -103,7 +107,7 @@ class Consistency:
         try:
             async with asyncio.timeout(self._deadline):
                 written = await events()
-                while written and not _includes(await self.positions(), model, written):
+                while written and not includes(await self.positions(), model, written):
                     await self._pause()
         except TimeoutError:
             return False
@@ -156,11 +160,6 @@ def _positions(rows: Sequence[Any]) -> Mapping[str, Position]:
         )
         for row in rows
     }
-
-
-def _includes(positions: Mapping[str, Position], model: str, written: Sequence[Written]) -> bool:
-    position = positions.get(model)
-    return position is not None and position.includes(written)
 
 
 async def _pause() -> None:

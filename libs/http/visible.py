@@ -1,0 +1,96 @@
+"""A write is visible when it is answered: routes whose answers wait until read models have it.
+
+A route says which: `dependencies=[visible("device")]`. Clients need no token then.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+from fastapi import params
+from prometheus_client import Counter
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from libs.eventsourcing.tokens import collecting
+
+STALE: Final = "X-Stale"
+"""`1` in an answer to a write that its reader may not see yet, or in one that may lack writes."""
+SECONDS: Final = 1.0
+ERROR: Final = 400
+
+Seconds: TypeAlias = float | Callable[[Any], float]
+"""How long an answer waits at most, or what says so of the app's `deps`; not at all for zero."""
+
+WAITED: Final = Counter(
+    "tillstream_visible_answers_total",
+    "Answers to writes that waited for read models, by whether they were level in time.",
+    ["visible"],
+)
+_COUNTED: Final = {fresh: WAITED.labels(str(fresh).lower()) for fresh in (True, False)}
+
+_KEY: Final = "tillstream.visible"
+
+
+class Visible:
+    """What a route declares: the read models its answer waits for. Compare `visible`."""
+
+    def __init__(self, *models: str, within: Seconds) -> None:
+        self.models = models
+        self._within = within
+
+    async def __call__(self, request: HTTPConnection) -> None:
+        """Have the answer wait."""
+        declared: list[Visible] | None = request.scope.get(_KEY)
+        if declared is not None:
+            declared.append(self)
+
+    async def wait(self, deps: Any, tokens: Sequence[str]) -> bool:
+        """Whether the read models have what `tokens` name in time, true if no wait is wanted."""
+        within = self._within(deps) if callable(self._within) else self._within
+        if within <= 0:
+            return True
+        fresh: bool = await deps.consistency.wait_visible(self.models, tokens, within)
+        _COUNTED[fresh].inc()
+        return fresh
+
+
+def visible(*models: str, within: Seconds = SECONDS) -> params.Depends:
+    """For a route that writes: answer when the read models include it, at most `within` seconds
+    later; if they do not, the answer says so by `X-Stale: 1`.
+
+    The app's `deps` must have a `consistency`. Nothing is held while an answer waits, unless a
+    dependency of the route holds it. Answers to failed requests do not wait.
+    """
+    return params.Depends(Visible(*models, within=within))
+
+
+class VisibleAnswers:
+    """ASGI middleware that has the answers of such routes wait."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared: list[Visible] = []
+        scope[_KEY] = declared
+        with collecting() as tokens:
+
+            async def send_when_visible(message: Message) -> None:
+                if declared and tokens and message["type"] == "http.response.start":
+                    await _wait(declared, tokens, scope["app"].state.deps, message)
+                await send(message)
+
+            await self._app(scope, receive, send_when_visible)
+
+
+async def _wait(
+    declared: Sequence[Visible], tokens: Sequence[str], deps: Any, message: Message
+) -> None:
+    if message["status"] >= ERROR:
+        return
+    fresh = [await each.wait(deps, tokens) for each in declared]
+    if not all(fresh):
+        message["headers"] = [*message.get("headers", ()), (STALE.lower().encode(), b"1")]

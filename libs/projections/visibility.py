@@ -1,0 +1,152 @@
+"""Answers that wait until read models include what was just written.
+
+All who wait share one look at the checkpoints. Where waiting is of no use nobody does: the read
+model is put aside, and while answers go on asking for it, one look in a while finds out whether a
+wait would have been long enough by now.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
+from contextvars import Context
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+import structlog
+
+from libs.postgres.doorbell import PROJECTED, Doorbell
+from libs.projections.positions import Position, Written, includes
+
+PAUSE_SECONDS: Final = 0.003
+"""Between two looks if nothing says when checkpoints move."""
+LONGEST_PAUSE_SECONDS: Final = 0.02
+"""Between two looks if a doorbell says so, for a ring may be lost."""
+TRIAL_SECONDS: Final = 0.05
+"""Between two looks at a read model that nobody waits for, while somebody would."""
+
+Positions: TypeAlias = Mapping[str, Position]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiter:
+    models: Sequence[str]
+    written: Sequence[Written]
+    within: float
+    done: "asyncio.Future[bool]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def lacking(self, positions: Positions) -> list[str]:
+        return [name for name in self.models if not includes(positions, name, self.written)]
+
+
+class Visibility:
+    """Waits for read models by `look`, which says where they are. Close it."""
+
+    def __init__(self, look: Callable[[], Awaitable[Positions]], doorbell: Doorbell | None) -> None:
+        self._look = look
+        self._doorbell = doorbell
+        self._positions: Positions = {}
+        self._waiters: set[_Waiter] = set()
+        self._put_aside: set[tuple[str, float]] = set()
+        self._looking: asyncio.Task[None] | None = None
+        self._trials: dict[tuple[str, float], asyncio.Task[None]] = {}
+
+    async def wait(self, models: Sequence[str], written: Sequence[Written], within: float) -> bool:
+        """Whether the read models include what was written, after so many seconds at most."""
+        waiter = _Waiter(models, written, within)
+        if not written or not waiter.lacking(self._positions):
+            return True
+        if aside := self._put_aside.intersection((name, within) for name in models):
+            for model, _ in aside:
+                self._try(model, written, within)
+            return False
+        self._waiters.add(waiter)
+        if self._looking is None or self._looking.done():
+            self._looking = self._begin(self._look_for_waiters())
+        try:
+            async with asyncio.timeout(within):
+                return await waiter.done
+        except TimeoutError:
+            self._put(waiter.lacking(self._positions), within)
+            return False
+        finally:
+            self._waiters.discard(waiter)
+
+    async def close(self) -> None:
+        """Look no more."""
+        tasks = [task for task in (self._looking, *self._trials.values()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _look_for_waiters(self) -> None:
+        rung = asyncio.Event()
+        remove = self._doorbell.add_listener(rung.set, PROJECTED) if self._doorbell else None
+        try:
+            while self._waiters:
+                rung.clear()
+                await self._refresh()
+                self._answer()
+                if self._waiters:
+                    await self._pause(rung)
+        finally:
+            if remove:
+                remove()
+
+    async def _pause(self, rung: asyncio.Event) -> None:
+        listening = self._doorbell is not None and self._doorbell.is_listening
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_PAUSE_SECONDS if listening else PAUSE_SECONDS):
+                await rung.wait()
+
+    async def _refresh(self) -> None:
+        try:
+            self._positions = await self._look()
+        except Exception as error:  # noqa: BLE001 -- the write is done; its answer must not fail
+            log.info("checkpoints not looked up", error=type(error).__name__)
+
+    def _answer(self) -> None:
+        """Answer those whose read models are level, and those who would wait in vain."""
+        for waiter in [one for one in self._waiters if not one.done.done()]:
+            lacking = waiter.lacking(self._positions)
+            if not lacking:
+                waiter.done.set_result(True)
+            elif hindered := [name for name in lacking if self._is_hindered(name)]:
+                self._put(hindered, waiter.within)
+                waiter.done.set_result(False)
+
+    def _is_hindered(self, model: str) -> bool:
+        place = self._positions.get(model)
+        return place is not None and (place.detached or place.parked)
+
+    def _put(self, models: Iterable[str], within: float) -> None:
+        """Put read models aside for all who would wait so long."""
+        late = {(name, within) for name in models} - self._put_aside
+        if late:
+            self._put_aside |= late
+            names = sorted(name for name, _ in late)
+            log.warning("answers do not wait for read models", models=names, seconds=within)
+
+    def _try(self, model: str, written: Sequence[Written], within: float) -> None:
+        key = model, within
+        if key not in self._trials:
+            self._trials[key] = self._begin(self._trial(key, written))
+            self._trials[key].add_done_callback(lambda _: self._trials.pop(key, None))
+
+    async def _trial(self, key: tuple[str, float], written: Sequence[Written]) -> None:
+        """Wait for a write whose answer does not; if it would have been in time, others may."""
+        model, within = key
+        for _ in range(max(1, round(within / TRIAL_SECONDS))):
+            await asyncio.sleep(min(TRIAL_SECONDS, within))
+            await self._refresh()
+            if includes(self._positions, model, written) and not self._is_hindered(model):
+                self._put_aside.discard(key)
+                log.info("answers wait for a read model again", model=model, seconds=within)
+                return
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        # In a context of its own: it serves many requests, not the one that begins it.
+        return asyncio.create_task(work, name="visibility", context=Context())
