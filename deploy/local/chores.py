@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from math import inf
 
 from deploy.local.child import Child, Patience, Program
 from deploy.local.download import Tell
@@ -44,8 +45,11 @@ class Chores:
 
     def finish(self, interrupted: Callable[[], bool]) -> None:
         """Wait until all have ended well. Raises `CannotStart` with the end of the log of one that
-        failed or is past all `Patience`, `Interrupted` when asked to stop meanwhile."""
-        patience = [(child, Patience(child)) for child in self._running]
+        failed or is past all `Patience`, `Interrupted` when asked to stop meanwhile.
+
+        A migration may rebuild read models from a long log: it may take as long as it goes on.
+        """
+        patience = [(child, Patience(child, longest_seconds=inf)) for child in self._running]
         while self._running:
             if interrupted():
                 raise Interrupted

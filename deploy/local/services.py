@@ -67,7 +67,9 @@ def chores(services: tuple[Service, ...]) -> tuple[Chore, ...]:
     """The topics, and every service's migrations."""
     topics = Chore(name="topics", arguments=("-m", "libs.messaging", "topics"), needs_kafka=True)
     migrations = (
-        Chore(name=f"migrate {service.name}", arguments=("-m", service.module, "migrate"))
+        Chore(
+            name=f"migrate {service.name}", arguments=("-m", service.module, "migrate", "--rebuild")
+        )
         for service in services
     )
     return (topics, *migrations)

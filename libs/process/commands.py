@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import typer
 from rich.console import Console
@@ -19,6 +19,7 @@ from libs.postgres.revisions import MigrationFault
 from libs.process import mending
 from libs.process.inbox_commands import inbox_commands
 from libs.process.lifecycle import Task, main, run_until_signal, serve
+from libs.process.outdated import rebuild_outdated
 from libs.process.relay_commands import relay_commands
 from libs.projections.projection import Projection
 from libs.settings import ServiceSettings, SettingsFault, describe
@@ -86,8 +87,15 @@ def command_line(service: Service[AnySettings]) -> typer.Typer:
         _run(service, {"api", "worker"})
 
     @app.command("migrate")
-    def migrate_schema() -> None:
-        """Bring the service's schema up to date; safe to repeat."""
+    def migrate_schema(
+        rebuild: Annotated[
+            bool, typer.Option("--rebuild", help="Rebuild read models that older code filled.")
+        ] = False,
+    ) -> None:
+        """Bring the service's schema up to date; safe to repeat.
+
+        Read models whose place in the log is not known are rebuilt in any case.
+        """
         settings = service.read_settings()
         logs.set_up(service.name, settings.log_level)
         # Only who migrates needs Alembic, and the memory it takes.
@@ -97,6 +105,7 @@ def command_line(service: Service[AnySettings]) -> typer.Typer:
             migrate(service.name, settings.database_url.get_secret_value())
         except MigrationFault as fault:
             raise typer.BadParameter(str(fault)) from fault
+        raise typer.Exit(rebuild_outdated(service, newer_code=rebuild))
 
     @app.command("check-config")
     def check_config() -> None:

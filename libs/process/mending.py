@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -32,6 +33,8 @@ Name = Annotated[str, typer.Argument(help="The read model's name.")]
 Names = Annotated[list[str], typer.Argument(help="The read models' names.")]
 Tenant = Annotated[str, typer.Argument(help="The tenant, as `park list` shows it.")]
 Stream = Annotated[str, typer.Argument(help="The stream, as `park list` shows it.")]
+
+LINE_SECONDS: Final = 5.0
 
 
 def rebuild_commands(service: "Service[Any]") -> typer.Typer:
@@ -74,7 +77,16 @@ def rebuild_changed(service: "Service[Any]", names: Sequence[str]) -> int:
 
     What goes wrong is said in one sentence. Safe to repeat.
     """
-    return _status(_build(service, _Build(names, accept_differences=True, anew=True)))
+    return status_of(_build(service, _Build(names, accept_differences=True, anew=True)))
+
+
+async def replace_all(service: "Service[Any]", names: Sequence[str]) -> int:
+    """Build the read models from the log and switch to them, whatever differs; an exit status.
+
+    A build that was broken off goes on. Rows that differ are counted, not shown. Raises what
+    `Rebuild` does.
+    """
+    return await _build(service, _Build(names, accept_differences=True, samples=False))
 
 
 def park_commands(service: "Service[Any]") -> typer.Typer:
@@ -100,10 +112,10 @@ def park_commands(service: "Service[Any]") -> typer.Typer:
 
 
 def _answer(program: Coroutine[Any, Any, int]) -> None:
-    raise typer.Exit(_status(program))
+    raise typer.Exit(status_of(program))
 
 
-def _status(program: Coroutine[Any, Any, int]) -> int:
+def status_of(program: Coroutine[Any, Any, int]) -> int:
     """Run it, and say in one sentence what was wrong."""
     try:
         return asyncio.run(program)
@@ -122,6 +134,7 @@ class _Build:
     accept_differences: bool = False
     switch: bool = True
     anew: bool = False
+    samples: bool = True
 
 
 async def _build(service: "Service[Any]", chosen: _Build) -> int:
@@ -133,7 +146,7 @@ async def _build(service: "Service[Any]", chosen: _Build) -> int:
             switched = chosen.switch and (same or chosen.accept_differences)
             if switched:
                 await rebuild.switch()
-    _show(console, differences)
+    _show(console, differences, samples=chosen.samples)
     if switched:
         console.print(f"{named} switched; `rebuild back {named}` undoes it")
     elif not same:
@@ -153,7 +166,7 @@ async def _with_rebuild(
 
 
 async def _list_parked(service: "Service[Any]") -> int:
-    async with _owner_pool(service, service.read_settings()) as pool:
+    async with owner_pool(service, service.read_settings()) as pool:
         streams = await parking.list_parked(pool)
     # Streams are to be copied, so they may break over lines but are never cut.
     whole = Column("stream", overflow="fold")
@@ -175,7 +188,7 @@ async def _unpark(
 ) -> int:
     settings = service.read_settings()
     projection = _projection(service, settings, name)
-    async with _owner_pool(service, settings) as pool:
+    async with owner_pool(service, settings) as pool:
         count = await do(pool, projection, key)
     Console().print(f"{count} events {done}; the stream goes on")
     return 0
@@ -188,13 +201,13 @@ async def _rebuild(
     settings = service.read_settings()
     models = [_projection(service, settings, name) for name in dict.fromkeys(names)]
     schemas = Schemas(service.name, application_role(service.name))
-    async with _owner_pool(service, settings) as pool:
+    async with owner_pool(service, settings) as pool:
         with translated(OSError):
             yield Rebuild(pool, models, schemas, service=spelled(service.name), progress=progress)
 
 
 @asynccontextmanager
-async def _owner_pool(service: "Service[Any]", settings: ServiceSettings) -> AsyncIterator[Pool]:
+async def owner_pool(service: "Service[Any]", settings: ServiceSettings) -> AsyncIterator[Pool]:
     """Connections with the login's own rights: only the owner may create and move tables."""
     pool = await open_pool(
         settings.database_url.get_secret_value(),
@@ -220,7 +233,10 @@ def _projection(service: "Service[Any]", settings: ServiceSettings, name: str) -
 
 @contextmanager
 def _progress(console: Console) -> Any:
-    """A bar for what has an end, a line for what has none."""
+    """A bar for what has an end, a line for what has none; in a log, a line from time to time."""
+    if not console.is_terminal:
+        yield _Lines(console).show
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Bars(*columns, TimeElapsedColumn(), console=console) as progress:
         bars: dict[str, Any] = {}
@@ -233,11 +249,26 @@ def _progress(console: Console) -> Any:
         yield tell
 
 
-def _show(console: Console, differences: Sequence[TableDiff]) -> None:
+class _Lines:
+    """Progress as lines: one for each new thing, then one every few seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last = ""
+        self._shown_at = 0.0
+
+    def show(self, what: str, done: int, total: int) -> None:
+        if what == self._last and monotonic() - self._shown_at < LINE_SECONDS:
+            return
+        self._last, self._shown_at = what, monotonic()
+        self._console.print(f"{what}: {done} of {total}" if total else what, markup=False)
+
+
+def _show(console: Console, differences: Sequence[TableDiff], *, samples: bool) -> None:
     table = Table("table", "rows", "only live", "only new")
     for one in differences:
         table.add_row(one.table, str(one.rows), str(one.only_live), str(one.only_next))
     console.print(table)
-    for one in differences:
+    for one in differences if samples else ():
         for version, row in one.samples:
             console.print(f"{one.table}, only {version}: {row}", markup=False)

@@ -1,8 +1,9 @@
 """Taking over read models that were fed from Kafka, for the migrations of services that had such.
 
-A read model that had come exactly as far as the relay goes on there. One that was behind, or ahead
-of what the relay knew to be confirmed, has no place in the log: it is registered as filled by
-version 0, its rows stay to be read, and `migrate` rebuilds it.
+A read model that had come exactly as far as the relay goes on there. Any other has no place in the
+log: it is registered as filled by version 0, its rows stay to be read, and `migrate` rebuilds it.
+That is one that was behind, ahead of what the relay knew to be confirmed, rebuilt from events that
+the relay has yet to read, or that parked records which the log does not have as they are.
 """
 
 from typing import Final, Protocol
@@ -14,19 +15,34 @@ class Operations(Protocol):
     def execute(self, sqltext: str) -> None: ...
 
 
-_OURS: Final = "{table}.projection NOT LIKE 'inbox-%'"
-
-_MAIN: Final = f"""
+_MAIN: Final = """
 INSERT INTO projection_checkpoints (name, published, target, after_position, complete)
 SELECT 'main', published, target, CASE WHEN confirmed THEN until_position ELSE after_position END,
     confirmed AND complete
 FROM relay WHERE EXISTS (
-    SELECT FROM generations AS g WHERE g.state = 'live' AND {_OURS.format(table="g")}
+    SELECT FROM generations AS g WHERE g.state = 'live' AND g.projection NOT LIKE 'inbox-%'
 )
-"""  # noqa: S608 -- no input
+"""
 
-_LEVEL: Final = """
-SELECT g.projection, NOT EXISTS (
+# A record is found by stream and position: what a stranger wrote into a topic has none, or a wrong
+# one. Joined by equalities alone, for both the log and a parked stream may be long.
+_PARKED_BEFORE: Final = """
+CREATE TEMPORARY TABLE parked_before ON COMMIT DROP AS
+SELECT r.projection, r.tenant, r.stream, min(e.position) AS first_position,
+    bool_and(e.position IS NOT NULL) AS all_found,
+    EXISTS (SELECT FROM events AS e WHERE e.tenant = r.tenant AND e.stream = r.stream) AS is_ours
+FROM parked AS r
+LEFT JOIN LATERAL (
+    SELECT header ->> 1 AS position FROM jsonb_array_elements(r.headers) AS header
+    WHERE header ->> 0 = 'position' LIMIT 1
+) AS given ON true
+LEFT JOIN events AS e ON e.tenant = r.tenant AND e.stream = r.stream
+    AND encode(e.position::text::bytea, 'base64') = given.position
+GROUP BY r.projection, r.tenant, r.stream
+"""
+
+_IS_LEVEL: Final = """
+NOT EXISTS (
     SELECT FROM relay_heads AS head
     WHERE (
         NOT EXISTS (SELECT FROM checkpoints AS c
@@ -37,37 +53,68 @@ SELECT g.projection, NOT EXISTS (
         WHERE c.projection = g.projection AND c.generation = g.generation
             AND c.topic = head.topic AND c.partition = head.partition
             AND c.relay_seq = head.last_seq)
-) AS level
+)"""
+
+_IS_AHEAD: Final = """
+EXISTS (
+    SELECT FROM checkpoints AS c LEFT JOIN relay_heads AS head USING (topic, partition)
+    WHERE c.projection = g.projection AND c.generation = g.generation
+        AND c.relay_seq > coalesce(head.last_seq, 0)
+)"""
+
+_BEGAN_AHEAD: Final = """
+EXISTS (
+    SELECT FROM projection_checkpoints AS main
+    JOIN events AS e ON e.xid::text::bigint >= pg_snapshot_xmin(main.published)::text::bigint
+    WHERE main.name = 'main' AND pg_visible_in_snapshot(e.xid, g.base) AND NOT (
+        pg_visible_in_snapshot(e.xid, main.published)
+        OR pg_visible_in_snapshot(e.xid, main.target)
+            AND (main.complete OR e.position <= main.after_position)
+    )
+)"""
+
+_HAS_LOST: Final = """
+EXISTS (
+    SELECT FROM parked_before AS p
+    WHERE p.projection = g.projection AND p.is_ours AND NOT p.all_found
+)"""
+
+_ADOPTED: Final = f"""
+CREATE TEMPORARY TABLE adopted ON COMMIT DROP AS
+SELECT g.projection AS name, CASE
+    WHEN {_IS_AHEAD} THEN 'was ahead of the relay; rebuild it'
+    WHEN NOT {_IS_LEVEL} THEN 'was not level with the relay; rebuild it'
+    WHEN g.base IS NOT NULL AND {_BEGAN_AHEAD} THEN 'was rebuilt ahead of the relay; rebuild it'
+    WHEN {_HAS_LOST} THEN 'had parked records that are not in the log; rebuild it'
+END AS because
 FROM generations AS g WHERE g.state = 'live' AND g.projection NOT LIKE 'inbox-%'
-"""
+"""  # noqa: S608 -- no input
 
 _REGISTER: Final = (
-    f"""INSERT INTO projection_checkpoints (name)
-    SELECT 'detached/' || projection FROM ({_LEVEL}) AS one WHERE NOT level""",  # noqa: S608
-    f"""INSERT INTO projections (name, state, version, checkpoint, detached_because)
-    SELECT projection, 'live', CASE WHEN level THEN 1 ELSE 0 END,
-        CASE WHEN level THEN 'main' ELSE 'detached/' || projection END,
-        CASE WHEN level THEN NULL ELSE 'was not level with the relay; rebuild it' END
-    FROM ({_LEVEL}) AS one""",  # noqa: S608
+    """INSERT INTO projection_checkpoints (name)
+    SELECT 'detached/' || name FROM adopted WHERE because IS NOT NULL""",
+    """INSERT INTO projections (name, state, version, checkpoint, detached_because)
+    SELECT name, 'live', CASE WHEN because IS NULL THEN 1 ELSE 0 END,
+        CASE WHEN because IS NULL THEN 'main' ELSE 'detached/' || name END, because
+    FROM adopted""",
 )
 
+# What strangers wrote into a topic stays behind: the log has no such stream.
 _PARKED: Final = """
 INSERT INTO parked_events
     (projection, state, tenant, stream, first_position, reason, error, attempts, parked_at)
-SELECT s.projection, 'live', s.tenant, s.stream,
-    min(convert_from(decode(header ->> 1, 'base64'), 'UTF8')::bigint),
+SELECT s.projection, 'live', s.tenant, s.stream, p.first_position,
     s.reason, s.error, s.attempts, s.parked_at
 FROM parked_streams AS s
-JOIN projections AS p ON p.name = s.projection AND p.version > 0
-JOIN parked AS r USING (projection, tenant, stream)
-CROSS JOIN LATERAL jsonb_array_elements(r.headers) AS header
-WHERE header ->> 0 = 'position'
-GROUP BY s.projection, s.tenant, s.stream, s.reason, s.error, s.attempts, s.parked_at
+JOIN adopted AS a ON a.name = s.projection AND a.because IS NULL
+JOIN parked_before AS p USING (projection, tenant, stream)
+WHERE p.is_ours
 """
 
 _FORGET: Final = (
     "DELETE FROM parked_streams WHERE projection NOT LIKE 'inbox-%'",
     "DELETE FROM generations WHERE projection NOT LIKE 'inbox-%'",
+    "DROP TABLE adopted, parked_before",
 )
 
 
@@ -76,5 +123,5 @@ def adopt_read_models(op: Operations) -> None:
 
     Next and previous versions are given up; their tables may be dropped.
     """
-    for statement in (_MAIN, *_REGISTER, _PARKED, *_FORGET):
+    for statement in (_MAIN, _PARKED_BEFORE, _ADOPTED, *_REGISTER, _PARKED, *_FORGET):
         op.execute(statement)
