@@ -15,8 +15,6 @@ from libs.eventsourcing.tokens import collecting
 
 STALE: Final = "X-Stale"
 """`1` in an answer to a write that its reader may not see yet, or in one that may lack writes."""
-SECONDS: Final = 1.0
-ERROR: Final = 400
 
 Seconds: TypeAlias = float | Callable[[Any], float]
 """How long an answer waits at most, or what says so of the app's `deps`; not at all for zero."""
@@ -29,6 +27,12 @@ WAITED: Final = Counter(
 _COUNTED: Final = {fresh: WAITED.labels(str(fresh).lower()) for fresh in (True, False)}
 
 _KEY: Final = "tillstream.visible"
+
+
+def stale_wait(deps: Any) -> float:
+    """As long as questions wait."""
+    seconds: float = deps.settings.stale_wait_seconds
+    return seconds
 
 
 class Visible:
@@ -54,12 +58,12 @@ class Visible:
         return fresh
 
 
-def visible(*models: str, within: Seconds = SECONDS) -> params.Depends:
+def visible(*models: str, within: Seconds = stale_wait) -> params.Depends:
     """For a route that writes: answer when the read models include it, at most `within` seconds
     later; if they do not, the answer says so by `X-Stale: 1`.
 
     The app's `deps` must have a `consistency`. Nothing is held while an answer waits, unless a
-    dependency of the route holds it. Answers to failed requests do not wait.
+    dependency of the route holds it. The answer to a request that failed after it wrote waits, too.
     """
     return params.Depends(Visible(*models, within=within))
 
@@ -89,8 +93,6 @@ class VisibleAnswers:
 async def _wait(
     declared: Sequence[Visible], tokens: Sequence[str], deps: Any, message: Message
 ) -> None:
-    if message["status"] >= ERROR:
-        return
     fresh = [await each.wait(deps, tokens) for each in declared]
     if not all(fresh):
         message["headers"] = [*message.get("headers", ()), (STALE.lower().encode(), b"1")]

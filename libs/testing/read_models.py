@@ -68,6 +68,13 @@ class Projector:
         await self.catch_up()
         return True
 
+    async def wait_visible(
+        self, models: Sequence[str], tokens: Sequence[str], within: float
+    ) -> bool:
+        """Catch up; true."""
+        await self.catch_up()
+        return True
+
     async def caught_up(self, model: str, tenant: str) -> bool:
         """Catch up; true."""
         return await self.wait_for_token(model, "now")

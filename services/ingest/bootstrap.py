@@ -87,13 +87,15 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
             longest_statement=timedelta(seconds=SORT_SECONDS),
         )
         stack.push_async_callback(reading.close)
+        dsn = settings.database_url.get_secret_value()
+        doorbell = await stack.enter_async_context(open_doorbell(dsn, SERVICE))
         consistency = Consistency(
             logging,
             [model.name for model in projections(settings)],
             deadline=settings.stale_wait_seconds,
+            doorbell=doorbell,
         )
-        dsn = settings.database_url.get_secret_value()
-        doorbell = await stack.enter_async_context(open_doorbell(dsn, SERVICE))
+        stack.push_async_callback(consistency.close)
         log = await stack.enter_async_context(
             open_log(logging, dsn, SERVICE, on_append=partial(doorbell.ring, APPENDED))
         )

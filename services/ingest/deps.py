@@ -30,6 +30,12 @@ class Consistency(Protocol):
         """Whether the read model has what `token` names, before a deadline."""
         ...
 
+    async def wait_visible(
+        self, models: Sequence[str], tokens: Sequence[str], within: float
+    ) -> bool:
+        """Whether the read models have what `tokens` name, in time."""
+        ...
+
 
 Standing: TypeAlias = Callable[[], Awaitable[object]]
 """Where the read models of the dashboard stand: something that differs whenever they moved."""

@@ -10,6 +10,7 @@ from fastapi import Depends, Header, HTTPException, Query, Request
 from libs.eventsourcing.log import Cause
 from libs.eventsourcing.tokens import TokenMalformed
 from libs.http.auth import Principal, require
+from libs.http.visible import STALE
 from libs.names import comparable
 from libs.telemetry.traces import current_traceparent
 from services.ingest.api.answers import Filters
@@ -20,7 +21,6 @@ from services.ingest.domain.question import Question, wanted
 from services.ingest.settings import Settings
 
 CONSISTENCY: Final = "X-Consistency-Token"
-STALE: Final = "X-Stale"
 
 Text = Annotated[str | None, Query(max_length=200)]
 Reader = Annotated[Principal, Depends(require("scan:read"))]

@@ -9,6 +9,7 @@ from libs.errors import Unavailable
 from libs.eventsourcing.log import LogUnavailable
 from libs.http.auth import Principal, require
 from libs.http.lean_route import LeanRoute
+from libs.http.visible import visible
 from services.ingest.api import bodies
 from services.ingest.api.answers import Batch, Verified, answered
 from services.ingest.api.asking import CONSISTENCY, cause_of
@@ -22,9 +23,13 @@ LONG_BODIES: Final = ("/api/v1/events/batch", "/api/v1/events/verify")
 """The paths whose bodies are cut in pieces; all others decode theirs as a whole."""
 
 Device = Annotated[Principal, Depends(require("scan:write"))]
+SHOWN: Final = visible(
+    *("activity", "presence", "scan_log", "box"),
+    within=lambda ingest: ingest.settings.batch_visible_seconds,
+)
 
 
-@router.post("/batch", openapi_extra=bodies.BATCH)
+@router.post("/batch", openapi_extra=bodies.BATCH, dependencies=[SHOWN])
 async def batch(request: Request, ingest: Ingest, device: Device) -> Response:
     """Store up to 100 events (§2.3). 200 means: every one of them is durable, fit or not.
 

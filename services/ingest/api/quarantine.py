@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from libs.errors import Refused
 from libs.http.auth import Principal, require
 from libs.http.problems import problem_of
+from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
 from services.ingest.api import bodies
 from services.ingest.api import quarantine_wording as wording
@@ -44,6 +45,8 @@ router = APIRouter(prefix="/api/v1/quarantine", tags=["quarantine"])
 AT_ONCE: Final = 200
 """How many events one request tries again: well within the deadline of who asks."""
 REFUSALS: Final = (AlreadyDecided, CutShort, ReasonNeeded, StillWrong)
+
+SHOWN: Final = visible("quarantine", "activity", "presence", "scan_log", "box")
 
 Mender = Annotated[Principal, Depends(require("scan:remove"))]
 Chosen = Literal["open", "mended", "dropped", "all"]
@@ -113,7 +116,7 @@ async def event(ingest: Ingest, reader: Reader, id: Id) -> Response:
     return answered(wording.inspected(found, settings.zone))
 
 
-@router.post("/{id}/mend", openapi_extra=bodies.MEND)
+@router.post("/{id}/mend", openapi_extra=bodies.MEND, dependencies=[SHOWN])
 async def mend(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Response:
     """Store the event as it should have been: the body is that, or `{"patch": {…}}` (RFC 7396).
 
@@ -131,7 +134,7 @@ async def mend(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Resp
     return answered(wording.mended(done), {CONSISTENCY: done.token})
 
 
-@router.post("/{id}/replay")
+@router.post("/{id}/replay", dependencies=[SHOWN])
 async def replay(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Response:
     """Try the event again as it came, for when rules or settings have changed."""
     try:
@@ -141,7 +144,7 @@ async def replay(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Re
     return answered(wording.mended(done), {CONSISTENCY: done.token})
 
 
-@router.post("/{id}/drop", openapi_extra=bodies.DROP)
+@router.post("/{id}/drop", openapi_extra=bodies.DROP, dependencies=[SHOWN])
 async def drop(
     request: Request, ingest: Ingest, mender: Mender, id: Id, dropping: Dropping
 ) -> Response:
@@ -154,7 +157,7 @@ async def drop(
     return answered(wording.Done(True, "dropped"), {CONSISTENCY: token})
 
 
-@router.post("/replay")
+@router.post("/replay", dependencies=[SHOWN])
 async def replay_many(
     request: Request, ingest: Ingest, mender: Mender, replaying: Replaying
 ) -> Response:

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from contracts.ingest import ScanId
 from libs.http.auth import Principal, require
+from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
 from services.ingest.api import wording
 from services.ingest.api.answers import Deletions, Removed, answered
@@ -34,6 +35,7 @@ from services.ingest.read_models import removal
 router = APIRouter(prefix="/api/v1", tags=["removal"])
 
 MOST_FAULTS: Final = 100
+SHOWN: Final = visible("activity", "presence", "scan_log", "box", "removal")
 BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -88,7 +90,7 @@ def _takes(body: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-@router.post("/events/remove", openapi_extra=_takes(Remove))
+@router.post("/events/remove", openapi_extra=_takes(Remove), dependencies=[SHOWN])
 async def remove(request: Request, ingest: Ingest, caller: Remover, key: Key = None) -> Response:
     """Remove one item: of equal ones in the box the latest scanned. `ok` says if there was one.
 
@@ -112,7 +114,7 @@ async def remove(request: Request, ingest: Ingest, caller: Remover, key: Key = N
     return answered(Removed(True, said, 1), {CONSISTENCY: removed.token})
 
 
-@router.post("/events/bulk-remove", openapi_extra=_takes(BulkRemove))
+@router.post("/events/bulk-remove", openapi_extra=_takes(BulkRemove), dependencies=[SHOWN])
 async def bulk_remove(
     request: Request, ingest: Ingest, caller: Remover, key: Key = None
 ) -> Response:
@@ -134,7 +136,7 @@ async def bulk_remove(
     return answered(body, {CONSISTENCY: removed.token})
 
 
-@router.delete("/events/{uuid}")
+@router.delete("/events/{uuid}", dependencies=[SHOWN])
 async def delete(
     request: Request, ingest: Ingest, caller: Remover, uuid: str, operator: Text = None
 ) -> Response:

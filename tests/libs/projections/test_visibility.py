@@ -111,6 +111,13 @@ async def test_what_was_written_is_seen_at_once_by_a_client_without_token(
             assert await shop.counted() == count
 
 
+async def test_what_a_request_wrote_before_it_failed_is_seen_too(shop: Shop) -> None:
+    async with running(shop.runner()), served(shop) as client:
+        for count in range(1, 6):
+            assert (await client.post("/written", content="-1")).status_code == 409
+            assert len(await seen(shop)) == count
+
+
 async def test_it_is_seen_under_the_load_of_others_and_by_each_of_many(shop: Shop) -> None:
     stop = asyncio.Event()
 
@@ -159,12 +166,12 @@ async def test_after_a_wait_in_vain_nobody_waits_until_a_look_finds_the_read_mod
     await consistency.close()
 
 
-async def test_who_writes_nothing_fails_or_declares_nothing_does_not_wait(shop: Shop) -> None:
+async def test_who_writes_nothing_or_declares_nothing_does_not_wait(shop: Shop) -> None:
     async with served(shop) as client:
         for path, body, status in (
             ("/written", "0", 200),
-            ("/written", "-1", 409),
             ("/undeclared", "1", 200),
+            ("/undeclared", "-1", 409),
         ):
             answer = await client.post(path, content=body)
             assert (answer.status_code, STALE in answer.headers) == (status, False)

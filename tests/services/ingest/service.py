@@ -1,7 +1,7 @@
 """Ingest under test: its API on a log in memory and read models in Postgres, and its callers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -63,6 +63,12 @@ class ReadModels(Projector):
         """Catch up, unless stale; whether it was done."""
         self.asked.add((model, token))
         return not self.stale and await super().wait_for_token(model, token)
+
+    async def wait_visible(
+        self, models: Sequence[str], tokens: Sequence[str], within: float
+    ) -> bool:
+        """Catch up, unless stale; whether it was done."""
+        return not self.stale and await super().wait_visible(models, tokens, within)
 
 
 @dataclass(frozen=True, kw_only=True)

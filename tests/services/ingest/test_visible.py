@@ -1,0 +1,115 @@
+"""Who sends or removes something sees it at once on the dashboard, without any token."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from time import time
+from typing import Any
+
+from httpx import AsyncClient
+from pydantic import SecretStr
+
+from libs.http.visible import STALE
+from libs.messaging.worker import open_worker
+from libs.telemetry.traces import set_up
+from libs.testing.callers import bearer, client_of, verifier
+from libs.testing.visible import awaited_models
+from libs.testing.waiting import eventually
+from services.ingest.bootstrap import SERVICE, create_app, open_deps, projections
+from tests.libs.messaging.lab import running
+from tests.services.ingest.history import SETTINGS, batch, event, uuid
+from tests.services.ingest.service import BATCH, BULK, READ, REMOVING, STATE, WRITE
+
+PATIENT = 60.0
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """The API beside a worker's read models, and a client that may do everything."""
+
+    client: AsyncClient
+    worker: Any
+
+    async def send(self, *numbers: int) -> bool:
+        """Send items; whether the answer says that they are visible."""
+        now = int(time() * 1000)
+        body = batch(*(event(number, ts=now) for number in numbers))
+        answer = await self.client.post(BATCH, content=body)
+        assert answer.json()["inserted"] == len(numbers), answer.text
+        return STALE not in answer.headers
+
+    async def items(self) -> int:
+        """What the dashboard counts."""
+        counted: int = (await self.client.get(STATE)).json()["summary"]["items"]
+        return counted
+
+
+@asynccontextmanager
+async def open_ingest(database: str, **different: Any) -> AsyncIterator[Ingest]:
+    settings = SETTINGS.model_copy(
+        update={"database_url": SecretStr(database), "stale_wait_seconds": PATIENT} | different
+    )
+    telemetry = set_up(SERVICE)
+    async with (
+        open_deps(settings, telemetry) as deps,
+        open_worker(
+            settings, service=SERVICE, projections=projections(settings), telemetry=telemetry
+        ) as worker,
+    ):
+        app = create_app(replace(deps, verifier=verifier(SERVICE)))
+        assert awaited_models(app) <= {model.name for model in projections(settings)}
+        everything = bearer(
+            SERVICE,
+            subject="device-1",
+            tenant="demo",
+            scopes=(READ, WRITE, REMOVING),
+            kind="api-key",
+        )
+        async with client_of(app, everything) as client:
+            yield Ingest(client, worker.projections)
+
+
+async def test_scans_and_removals_are_on_the_dashboard_when_they_are_answered(
+    database: str,
+) -> None:
+    async with (
+        open_ingest(database, batch_visible_seconds=PATIENT) as ingest,
+        running(ingest.worker),
+    ):
+        for number in range(1, 26):
+            assert await ingest.send(number)
+            assert await ingest.items() == number
+        for left in range(24, 19, -1):
+            body = {"operator": "vera", "uuids": [uuid(left + 1)]}
+            answer = await ingest.client.post(BULK, json=body)
+            assert answer.json()["ok"]
+            assert STALE not in answer.headers
+            assert await ingest.items() == left
+
+
+async def test_many_who_send_at_once_each_see_their_own(database: str) -> None:
+    async with (
+        open_ingest(database, batch_visible_seconds=PATIENT) as ingest,
+        running(ingest.worker),
+    ):
+
+        async def send_and_look(client: int) -> None:
+            for n in range(5):
+                number = 100 * client + n
+                assert await ingest.send(number)
+                shown = (await ingest.client.get("/api/v1/dashboard/raw?limit=1000")).text
+                assert uuid(number) in shown
+
+        await asyncio.gather(*(send_and_look(client) for client in range(1, 11)))
+
+
+async def test_a_batch_is_answered_without_the_worker_and_says_so_unless_it_does_not_wait(
+    database: str,
+) -> None:
+    async with open_ingest(database) as ingest:
+        assert [await ingest.send(n) for n in (1, 2, 3)] == [False] * 3
+        async with running(ingest.worker):
+            await eventually(ingest.items, 3)
+    async with open_ingest(database, batch_visible_seconds=0) as ingest:
+        assert await ingest.send(4)
