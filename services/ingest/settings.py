@@ -16,7 +16,7 @@ class Settings(ServiceSettings):
     A changed `timezone` counts for new scans at once and for old ones after a rebuild of
     `activity`, `scan_log`, `box` and `removal`. Scans dated before `not_before` are not believed.
     Streams look at read models that were written to, `stream_poll_seconds` apart at least, and
-    every `stream_idle_seconds` at least. The answer to a batch waits `batch_visible_seconds` at
+    every `stream_idle_seconds` at least. The answer to a batch waits `visible_wait_seconds` at
     most until the dashboard shows it; with 0 it does not wait.
     """
 
@@ -40,7 +40,7 @@ class Settings(ServiceSettings):
     stream_heartbeat_seconds: float = Field(default=15.0, gt=0, le=30)
     stream_lifetime_seconds: float = Field(default=3600.0, gt=0)
     stale_wait_seconds: float = Field(default=2.0, ge=0, le=10)
-    batch_visible_seconds: float = Field(default=0.05, ge=0, le=1)
+    visible_wait_seconds: float = Field(default=0.05, ge=0, le=1)
     sheets_api_url: str = Field(default="https://sheets.googleapis.com", pattern=r"^https?://")
 
     @field_validator("timezone")

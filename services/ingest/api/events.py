@@ -25,7 +25,7 @@ LONG_BODIES: Final = ("/api/v1/events/batch", "/api/v1/events/verify")
 Device = Annotated[Principal, Depends(require("scan:write"))]
 SHOWN: Final = visible(
     *("activity", "presence", "scan_log", "box"),
-    within=lambda ingest: ingest.settings.batch_visible_seconds,
+    within=lambda ingest: ingest.settings.visible_wait_seconds,
 )
 
 

@@ -74,7 +74,7 @@ async def test_scans_and_removals_are_on_the_dashboard_when_they_are_answered(
     database: str,
 ) -> None:
     async with (
-        open_ingest(database, batch_visible_seconds=PATIENT) as ingest,
+        open_ingest(database, visible_wait_seconds=PATIENT) as ingest,
         running(ingest.worker),
     ):
         for number in range(1, 26):
@@ -90,7 +90,7 @@ async def test_scans_and_removals_are_on_the_dashboard_when_they_are_answered(
 
 async def test_many_who_send_at_once_each_see_their_own(database: str) -> None:
     async with (
-        open_ingest(database, batch_visible_seconds=PATIENT) as ingest,
+        open_ingest(database, visible_wait_seconds=PATIENT) as ingest,
         running(ingest.worker),
     ):
 
@@ -111,5 +111,5 @@ async def test_a_batch_is_answered_without_the_worker_and_says_so_unless_it_does
         assert [await ingest.send(n) for n in (1, 2, 3)] == [False] * 3
         async with running(ingest.worker):
             await eventually(ingest.items, 3)
-    async with open_ingest(database, batch_visible_seconds=0) as ingest:
+    async with open_ingest(database, visible_wait_seconds=0) as ingest:
         assert await ingest.send(4)
