@@ -32,6 +32,7 @@ from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.process.lifecycle import Task
 from libs.process.rounds import rounds
+from libs.projections.consistency import Consistency
 from libs.projections.projection import Projection
 from libs.security.passwords import Passwords
 from libs.security.sealing import derive_key
@@ -122,6 +123,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry | None = None) -> A
         upstreams = await stack.enter_async_context(open_upstreams(settings))
         bot = await stack.enter_async_context(open_telegram(settings))
         deps = make_deps(settings, telemetry, pool, store, upstreams, bot=bot, doorbell=doorbell)
+        stack.push_async_callback(deps.consistency.close)
         stack.push_async_callback(deps.key_uses.close)
         stack.callback(deps.identity.passwords.close)
         yield deps
@@ -174,6 +176,9 @@ def make_deps(
         settings=settings,
         pool=pool,
         store=store,
+        consistency=Consistency(
+            pool, [model.name for model in projections(settings)], doorbell=doorbell
+        ),
         upstreams=upstreams,
         signing_keys=signing_keys,
         revocations=revocations,

@@ -11,6 +11,7 @@ from libs.eventsourcing.store import EventStore
 from libs.http.auth import TokenVerifier
 from libs.http.revocations import Revocations
 from libs.postgres.pool import Pool
+from libs.projections.consistency import Consistency
 from libs.security.tokens import KeyRing
 from libs.telemetry.traces import Telemetry
 from services.gateway.adapters.access_tokens import AccessTokens
@@ -36,6 +37,7 @@ class Deps:
     settings: Settings
     pool: Pool
     store: EventStore[GatewayEvent]
+    consistency: Consistency
     doors: tuple[Door, ...]
     keys: KnownKeys
     key_uses: KeyUses

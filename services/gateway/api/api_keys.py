@@ -1,18 +1,22 @@
 """API keys for administrators: give out, look at, take back."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
+import structlog
 from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from contracts.gateway import KeyId
 from libs.http.auth import Principal, require
+from libs.http.visible import visible
+from libs.security.api_keys import hash_key
 from services.gateway.adapters.key_uses import last_uses
-from services.gateway.api.listed import until_known
+from services.gateway.adapters.known_keys import KeysUnavailable
 from services.gateway.api.short_route import ShortRoute
 from services.gateway.deps import Deps, Gateway
 from services.gateway.domain.key import KeyUnknown, KeyUseless
@@ -36,6 +40,10 @@ Scope = Annotated[str, StringConstraints(pattern=r"^[a-z]+:[A-Za-z_*]+$", max_le
 
 REASON: Final = "revoked by an administrator"
 LONGEST_PER_MINUTE: Final = 1_000_000
+PAUSE_SECONDS: Final = 0.02
+LISTED: Final = visible("api_key")
+
+log = structlog.get_logger(__name__)
 
 
 class NewKey(BaseModel):
@@ -81,7 +89,7 @@ async def issue_key(
         )
     except (ScopeUnfit, KeyUseless) as no:
         raise HTTPException(422, str(no)) from None
-    await until_known(gateway, made.key)
+    await _until_known(gateway, made.key)
     response.headers["Location"] = f"{router.prefix}/{made.key_id}"
     return {"key_id": str(made.key_id), "tenant": whose, "key": made.key}
 
@@ -99,7 +107,7 @@ async def show_key(
     return _shown(found, used, gateway.identity.clock())
 
 
-@router.delete("/{key_id}", status_code=204)
+@router.delete("/{key_id}", status_code=204, dependencies=[LISTED])
 async def revoke_key(
     key_id: UUID,
     gateway: Gateway,
@@ -117,6 +125,18 @@ async def revoke_key(
         actor=admin.subject,
         clock=gateway.identity.clock,
     )
+
+
+async def _until_known(gateway: Deps, key: str) -> None:
+    """Wait until the API key opens doors, or `stale_wait_seconds` are over."""
+    hashed = hash_key(key)
+    try:
+        async with asyncio.timeout(gateway.settings.stale_wait_seconds):
+            while not await gateway.keys.known_from_now(hashed):
+                await asyncio.sleep(PAUSE_SECONDS)
+    except (KeysUnavailable, TimeoutError):
+        # It is done; the answer must say so, whatever a door says in the next moment.
+        log.warning("a key opens doors later", seconds=gateway.settings.stale_wait_seconds)
 
 
 def _tenant(gateway: Deps, admin: Principal, asked: str | None) -> str:

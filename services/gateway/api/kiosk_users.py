@@ -1,12 +1,13 @@
 """Who works at the kiosks, and the kiosks themselves, as superadmins see them (spec kiosk §3.2)."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Request
 from pydantic import StrictBool
 
 from contracts.gateway import AccountId
 from libs.http.auth import Principal
+from libs.http.visible import visible
 from services.gateway.api.acting import account_of, place_of, staff
 from services.gateway.api.kiosk_route import Coded, KioskRoute, KioskUserRoute
 from services.gateway.api.kiosk_shapes import (
@@ -26,7 +27,6 @@ from services.gateway.api.kiosk_user_forms import (
     Status,
     wanted,
 )
-from services.gateway.api.listed import until_gone, until_listed
 from services.gateway.api.login import attempts_of
 from services.gateway.deps import Deps, Gateway
 from services.gateway.domain.account import AccountUnknown
@@ -55,17 +55,18 @@ Managing = Annotated[Principal, Depends(staff("kiosk:can_manage_users"))]
 Deleting = Annotated[Principal, Depends(staff("kiosk:can_delete_users"))]
 Staff = Annotated[Principal, Depends(staff())]
 Number = Annotated[int, Path()]
+LISTED: Final = visible("account")
 
 
-@shared.post("/create-admin/", include_in_schema=False)
-@shared.post("/create-admin")
+@shared.post("/create-admin/", include_in_schema=False, dependencies=[LISTED])
+@shared.post("/create-admin", dependencies=[LISTED])
 async def create_admin(asked: NewAdmin, caller: Creating, gateway: Gateway) -> dict[str, Any]:
     """A new administrator as a UserResponse; 409 if the user name or e-mail address is taken."""
     return await _create(gateway, caller, asked, "admin", asked.email, asked.phone)
 
 
-@kiosks.post("/kiosk/create", status_code=201)
-@kiosks.post("/api/kiosk/create", status_code=201)
+@kiosks.post("/kiosk/create", status_code=201, dependencies=[LISTED])
+@kiosks.post("/api/kiosk/create", status_code=201, dependencies=[LISTED])
 async def create_kiosk(asked: NewKiosk, caller: Creating, gateway: Gateway) -> dict[str, Any]:
     """A new kiosk as a UserResponse."""
     return await _create(gateway, caller, asked, DEVICE, None, None)
@@ -87,8 +88,8 @@ async def all_users(
     return users(found, logins)
 
 
-@shared.patch("/status/{username}/", include_in_schema=False)
-@shared.patch("/status/{username}")
+@shared.patch("/status/{username}/", include_in_schema=False, dependencies=[LISTED])
+@shared.patch("/status/{username}", dependencies=[LISTED])
 async def set_status(
     username: str,
     asked: Annotated[StrictBool | Status, Body()],
@@ -136,8 +137,8 @@ async def one_user(user_id: Number, caller: Managing, gateway: Gateway) -> dict[
     return await _shown(gateway, found, place_of(caller))
 
 
-@shared.put("/{user_id}/", include_in_schema=False)
-@shared.put("/{user_id}")
+@shared.put("/{user_id}/", include_in_schema=False, dependencies=[LISTED])
+@shared.put("/{user_id}", dependencies=[LISTED])
 async def change_user(
     user_id: Number, asked: Change, caller: Managing, gateway: Gateway
 ) -> dict[str, Any]:
@@ -148,7 +149,7 @@ async def change_user(
     return await _shown(gateway, changed, place_of(caller))
 
 
-@shared.post("/{user_id}/password")
+@shared.post("/{user_id}/password", dependencies=[LISTED])
 async def reset_password(
     user_id: Number, asked: Password, caller: Managing, gateway: Gateway
 ) -> dict[str, Any]:
@@ -159,15 +160,14 @@ async def reset_password(
     return {"message": "The password was changed"}
 
 
-@shared.delete("/{user_id}/", include_in_schema=False)
-@shared.delete("/{user_id}")
+@shared.delete("/{user_id}/", include_in_schema=False, dependencies=[LISTED])
+@shared.delete("/{user_id}", dependencies=[LISTED])
 async def delete_user(user_id: Number, caller: Deleting, gateway: Gateway) -> dict[str, Any]:
     """Let somebody be gone; 400 for oneself."""
     known, place = await _known(gateway, user_id), place_of(caller)
     if known == account_of(caller):
         raise Coded(400, "OWN_ACCOUNT", "You cannot delete your own account")
     await remove(gateway.identity, known, place, actor=caller.subject)
-    await until_gone(gateway, known, place)
     return {"message": "The user was deleted"}
 
 
@@ -196,7 +196,6 @@ async def _create(
         active=asked.is_active,
     )
     found = await member(gateway.identity, made.account_id, place)
-    await until_listed(gateway, found, place)
     return user(found, None)
 
 
@@ -212,9 +211,7 @@ async def _changed(
     gateway: Deps, caller: Principal, account_id: AccountId, wished: Wanted
 ) -> Member:
     place = place_of(caller)
-    changed = await change(gateway.identity, account_id, place, wished, actor=caller.subject)
-    await until_listed(gateway, changed, place)
-    return changed
+    return await change(gateway.identity, account_id, place, wished, actor=caller.subject)
 
 
 async def _shown(gateway: Deps, found: Member, place: Place) -> dict[str, Any]:

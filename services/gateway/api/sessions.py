@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query
 
 from contracts.gateway import AccountId, SessionId
 from libs.http.auth import Principal, member
+from libs.http.visible import visible
 from services.gateway.api.api_keys import TenantName
 from services.gateway.api.short_route import ShortRoute
 from services.gateway.deps import Deps, Gateway
@@ -25,6 +26,7 @@ router = APIRouter(prefix="/api/v1/sessions", tags=["identity"], route_class=Sho
 
 EVERYBODY: Final = member(*Realm)
 Somebody = Annotated[Principal, Depends(EVERYBODY)]
+LISTED: Final = visible("session")
 
 
 @router.get("")
@@ -45,7 +47,7 @@ async def list_sessions(
     return {"sessions": [_shown(one, caller.session) for one in found]}
 
 
-@router.delete("/{session_id}", status_code=204)
+@router.delete("/{session_id}", status_code=204, dependencies=[LISTED])
 async def end_session(session_id: UUID, gateway: Gateway, caller: Somebody) -> None:
     """End a session of one's own, the present one too, or of a device that one may manage.
 
@@ -60,7 +62,7 @@ async def end_session(session_id: UUID, gateway: Gateway, caller: Somebody) -> N
     )
 
 
-@router.delete("")
+@router.delete("", dependencies=[LISTED])
 async def end_other_sessions(
     gateway: Gateway,
     caller: Somebody,

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query
 
 from contracts.gateway import AccountId
 from libs.http.auth import Principal, require
+from libs.http.visible import visible
 from libs.names import comparable
 from services.gateway.api.shop_route import ShopRoute
 from services.gateway.api.shop_self import user
@@ -24,6 +25,7 @@ from services.gateway.handlers.shop_staff import LastAdmin, Member, NotStaff
 router = APIRouter(prefix="/api/users", tags=["shop"], route_class=ShopRoute)
 
 Manager = Annotated[Principal, Depends(require("shop:users"))]
+LISTED: Final = visible("account")
 WHY_NOT: Final[dict[type[Exception], tuple[int, str]]] = {
     NotStaff: (404, "Пользователь не найден"),
     personnel.PhoneTaken: (400, "Пользователь с этим номером телефона уже есть"),
@@ -49,8 +51,8 @@ async def list_users(
     return {"items": [_shown(member, shop_id) for member in page], "total": len(found)}
 
 
-@router.post("", include_in_schema=False)
-@router.post("/")
+@router.post("", include_in_schema=False, dependencies=[LISTED])
+@router.post("/", dependencies=[LISTED])
 async def create_user(hired: Hired, caller: Manager, gateway: Gateway) -> dict[str, Any]:
     """Invite somebody: 200, and listed from now on; 400 if they are here or invited.
 
@@ -70,8 +72,8 @@ async def get_user(number: int, caller: Manager, gateway: Gateway) -> dict[str, 
     return _shown(await _member(gateway, caller, number), await _shop_id(gateway, caller))
 
 
-@router.patch("/{number}/", include_in_schema=False)
-@router.patch("/{number}")
+@router.patch("/{number}/", include_in_schema=False, dependencies=[LISTED])
+@router.patch("/{number}", dependencies=[LISTED])
 async def change_user(
     number: int, changed: Changed, caller: Manager, gateway: Gateway
 ) -> dict[str, Any]:
@@ -84,8 +86,8 @@ async def change_user(
     return _shown(member, await _shop_id(gateway, caller))
 
 
-@router.patch("/{number}/permissions/", include_in_schema=False)
-@router.patch("/{number}/permissions")
+@router.patch("/{number}/permissions/", include_in_schema=False, dependencies=[LISTED])
+@router.patch("/{number}/permissions", dependencies=[LISTED])
 async def change_permissions(
     number: int, permitted: Permitted, caller: Manager, gateway: Gateway
 ) -> dict[str, Any]:
@@ -97,8 +99,8 @@ async def change_permissions(
     return _shown(member, await _shop_id(gateway, caller))
 
 
-@router.delete("/{number}/", include_in_schema=False)
-@router.delete("/{number}")
+@router.delete("/{number}/", include_in_schema=False, dependencies=[LISTED])
+@router.delete("/{number}", dependencies=[LISTED])
 async def delete_user(number: int, caller: Manager, gateway: Gateway) -> dict[str, Any]:
     """Switch somebody off; 400 for an admin. They stay in the list."""
     member = await _member(gateway, caller, number)

@@ -5,7 +5,7 @@ Nothing projects but in `projecting`: see `catch_up`.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partialmethod
@@ -25,7 +25,7 @@ from services.gateway.deps import Deps
 from services.gateway.domain.person import Person
 from services.gateway.domain.realm import PLATFORM, Place, Realm, Role
 from services.gateway.handlers.account import open_account
-from services.gateway.handlers.identity import Profile
+from services.gateway.handlers.identity import Identity, Profile
 from services.gateway.handlers.session import LoggedIn, open_session
 from tests.services.gateway.code_desk import some_address
 from tests.services.gateway.conftest import gateway_settings
@@ -42,13 +42,29 @@ MOST_STALE_SECONDS: Final = 30
 """As long as a gateway may wait for its projectors; for those of `projecting`."""
 
 
+@dataclass(frozen=True)
+class Projectors:
+    """Read models that are level whenever an answer waits for them."""
+
+    identity: Identity
+
+    async def wait_visible(
+        self, models: Sequence[str], tokens: Sequence[str], within: float
+    ) -> bool:
+        """Make them so; true."""
+        await catch_up(self.identity)
+        return True
+
+
 @asynccontextmanager
 async def gateway_on(url: str, **different: Any) -> AsyncIterator[Deps]:
     """What a gateway on this database holds; hashes of passwords cost next to nothing."""
     settings = gateway_settings("http://127.0.0.1:1", database_url=url, **different)
     async with bootstrap.open_deps(settings) as opened:
         passwords = Passwords(cost=CHEAP)
-        yield replace(opened, identity=replace(opened.identity, passwords=passwords))
+        identity = replace(opened.identity, passwords=passwords)
+        projectors: Any = Projectors(identity)
+        yield replace(opened, identity=identity, consistency=projectors)
         passwords.close()
 
 
