@@ -115,6 +115,13 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
         revocations = Revocations(
             partial(revoked_sessions.load, desk.pool), doorbell, longest=LONGEST_PASS
         )
+        consistency = Consistency(
+            desk.pool,
+            [model.name for model in projections(settings)],
+            deadline=settings.stale_wait_seconds,
+            doorbell=doorbell,
+        )
+        stack.push_async_callback(consistency.close)
         ends = Ends(desk.store, doorbell)
         stack.push_async_callback(ends.close)
         yield Deps(
@@ -132,11 +139,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
                 live=SessionCheck(revocations, at_gateway(session, settings.jwks_url)).is_live,
             ),
             revocations=revocations,
-            consistency=Consistency(
-                desk.pool,
-                [model.name for model in projections(settings)],
-                deadline=settings.stale_wait_seconds,
-            ),
+            consistency=consistency,
             telemetry=telemetry,
             doorbell=doorbell,
         )

@@ -1,5 +1,6 @@
 """What the scale bridge holds while it runs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
@@ -19,8 +20,10 @@ from services.scale_bridge.settings import Settings
 class Consistency(Protocol):
     """Knows how far the read models have come."""
 
-    async def wait_for_token(self, model: str, token: str) -> bool:
-        """Whether the read model has what `token` names, before a deadline."""
+    async def wait_visible(
+        self, models: Sequence[str], tokens: Sequence[str], within: float
+    ) -> bool:
+        """Whether the read models have what `tokens` name, in time."""
         ...
 
     async def caught_up(self, model: str, tenant: str) -> bool:

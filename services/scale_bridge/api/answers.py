@@ -11,9 +11,9 @@ from libs.errors import Unauthenticated
 from libs.eventsourcing.log import Cause
 from libs.http.auth import Permission, Principal
 from libs.http.problems import Problem, encodable
+from libs.http.visible import visible
 from libs.telemetry.traces import current_traceparent
 from services.scale_bridge.adapters import contents
-from services.scale_bridge.deps import Deps
 from services.scale_bridge.domain.catalogue import Document
 
 JSON: Final = "application/json"
@@ -40,6 +40,10 @@ class Allowed(Permission):
         except Unauthenticated:
             raise InvalidToken from None
 
+
+LISTED: Final = visible("device")
+"""Lists show what was just done (§1.4)."""
+WORKED: Final = visible("device", "operation")
 
 Reader = Annotated[Principal, Depends(Allowed("scales:read"))]
 Writer = Annotated[Principal, Depends(Allowed("scales:write"))]
@@ -74,13 +78,6 @@ def cause_of(request: Request, caller: Principal) -> Cause:
         correlation_id=request.scope["request_id"],
         traceparent=current_traceparent(),
     )
-
-
-async def seen(scales: Deps, token: str | None, *projections: str) -> None:
-    """Wait, for a bounded time, until lists show what was just done (§1.4)."""
-    if token is not None:
-        for name in projections or ("device",):
-            await scales.consistency.wait_for_token(name, token)
 
 
 async def catalogue(document: Document) -> Response:

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from libs.http.visible import visible
 from services.scale_bridge.api.answers import Reader, Writer, cause_of
 from services.scale_bridge.api.device import own
 from services.scale_bridge.deps import Deps, Scales
@@ -45,7 +46,7 @@ async def get(response: Response, scales: Scales, caller: Reader, device_id: int
     return _shown(response, scales, schedule)
 
 
-@router.put("/devices/{device_id}/auto-update")
+@router.put("/devices/{device_id}/auto-update", dependencies=[visible("schedule")])
 async def put(
     request: Request,
     response: Response,

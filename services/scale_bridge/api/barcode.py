@@ -12,9 +12,9 @@ from contracts.scale_bridge import BarcodeRule
 from libs.barcodes.elements import Amount, Value
 from libs.barcodes.faults import BadBarcode
 from libs.http.auth import Principal
+from libs.http.visible import STALE
 from libs.postgres.pool import tenant_reading
 from services.scale_bridge.api.answers import Reader, Writer, cause_of, problem, unfit
-from services.scale_bridge.api.twin import STALE
 from services.scale_bridge.deps import Deps, Scales
 from services.scale_bridge.domain.barcode import (
     MOST_RULES,

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from contracts.scale_bridge import DeviceId, ScheduleCalendar
+from libs.http.visible import visible
 from services.scale_bridge.adapters import zones
 from services.scale_bridge.adapters.zones import UnknownZone
 from services.scale_bridge.api.answers import Reader, Writer, cause_of, unfit
@@ -97,7 +98,7 @@ async def get(response: Response, scales: Scales, caller: Reader, device_id: int
     return _shown(response, scales, found.device_id, schedule)
 
 
-@router.put("/devices/{device_id}/schedule")
+@router.put("/devices/{device_id}/schedule", dependencies=[visible("schedule")])
 async def put(
     request: Request,
     response: Response,

@@ -8,8 +8,9 @@ from pydantic import BaseModel, Field
 
 from contracts.scale_bridge import DeviceId
 from libs.http.auth import Principal
+from libs.http.visible import visible
 from libs.postgres.pool import tenant_reading
-from services.scale_bridge.api.answers import Reader, Writer, cause_of, seen, unfit
+from services.scale_bridge.api.answers import LISTED, Reader, Writer, cause_of, unfit
 from services.scale_bridge.deps import Deps, Scales
 from services.scale_bridge.domain.address import BadAddress
 from services.scale_bridge.domain.address import Flaw as AddressFlaw
@@ -86,7 +87,7 @@ async def list_devices(scales: Scales, caller: Reader) -> list[Device]:
     ]
 
 
-@router.post("/devices", status_code=201)
+@router.post("/devices", status_code=201, dependencies=[visible("device", "schedule")])
 async def create(request: Request, scales: Scales, caller: Writer, body: DeviceCreate) -> Device:
     """Register a scale. 409 if the caller has one of this name."""
     given = Given(**body.model_dump(exclude={"protocol"}))
@@ -104,7 +105,6 @@ async def create(request: Request, scales: Scales, caller: Writer, body: DeviceC
             now=scales.clock(),
         )
         await schedule.put(scales.desk.store, scales.reading, command, cause)
-    await seen(scales, saved.token)
     return _shown(saved.found, dirty=False)
 
 
@@ -115,7 +115,7 @@ async def read(scales: Scales, caller: Reader, device_id: int) -> Device:
     return _shown(found, dirty=await _dirty(scales, caller.tenant, found.device_id))
 
 
-@router.put("/devices/{device_id}")
+@router.put("/devices/{device_id}", dependencies=[LISTED])
 async def update(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: DeviceUpdate
 ) -> Device:
@@ -126,17 +126,15 @@ async def update(
         saved = await handler.change(scales.desk, found, given, cause_of(request, caller))
     except (BadAddress, BadPassword, BridgeUnknown) as error:
         raise _unfit(error) from None
-    await seen(scales, saved.token)
     dirty = await _dirty(scales, caller.tenant, found.device_id)
     return _shown(saved.found, dirty=dirty)
 
 
-@router.delete("/devices/{device_id}", status_code=204)
+@router.delete("/devices/{device_id}", status_code=204, dependencies=[LISTED])
 async def delete(request: Request, scales: Scales, caller: Writer, device_id: int) -> Response:
     """Forget a scale."""
     found = await own(scales, caller, device_id)
-    token = await handler.remove(scales.desk, found, cause_of(request, caller))
-    await seen(scales, token)
+    await handler.remove(scales.desk, found, cause_of(request, caller))
     return Response(status_code=204)
 
 

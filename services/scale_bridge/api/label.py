@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel
 
-from services.scale_bridge.api.answers import Reader, Writer, cause_of, seen, unfit
+from services.scale_bridge.api.answers import LISTED, Reader, Writer, cause_of, unfit
 from services.scale_bridge.api.device import own
 from services.scale_bridge.deps import Scales
 from services.scale_bridge.domain import label
@@ -79,7 +79,7 @@ async def read(scales: Scales, caller: Reader, device_id: int) -> Label:
     )
 
 
-@router.put("/devices/{device_id}/messages/{message_id}")
+@router.put("/devices/{device_id}/messages/{message_id}", dependencies=[LISTED])
 async def put(
     request: Request,
     scales: Scales,
@@ -104,12 +104,11 @@ async def put(
         )
     except BadFields as error:
         raise unfit(*(((name,), why) for name, why in error.reasons.items())) from None
-    await seen(scales, changed.token)
     said = _messages(changed.copy.shown)
     return next(one for one in said if text_of(one.id) == command.message)
 
 
-@router.delete("/devices/{device_id}/messages/{message_id}", status_code=204)
+@router.delete("/devices/{device_id}/messages/{message_id}", status_code=204, dependencies=[LISTED])
 async def delete(
     request: Request, scales: Scales, caller: Writer, device_id: int, message_id: MessageId
 ) -> Response:
@@ -121,8 +120,7 @@ async def delete(
         edited_by=caller.subject,
         now=scales.clock(),
     )
-    changed = await handler.change(scales.desk, found.device_id, command, cause_of(request, caller))
-    await seen(scales, changed.token)
+    await handler.change(scales.desk, found.device_id, command, cause_of(request, caller))
     return Response(status_code=204)
 
 

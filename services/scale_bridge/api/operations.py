@@ -1,7 +1,7 @@
 """Operations for clients that do not wait, and their history (R22, R24)."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -9,10 +9,11 @@ from pydantic import BaseModel
 
 from contracts.scale_bridge import DeviceId, OperationId
 from libs.http.auth import Principal
+from libs.http.visible import visible
 from libs.postgres.pool import tenant_reading
 from services.scale_bridge.adapters import progress
 from services.scale_bridge.api import paging
-from services.scale_bridge.api.answers import Reader, Writer
+from services.scale_bridge.api.answers import WORKED, Reader, Writer
 from services.scale_bridge.api.device import own
 from services.scale_bridge.api.waiting import done
 from services.scale_bridge.deps import Deps, Scales
@@ -24,6 +25,8 @@ from services.scale_bridge.handlers.ordering import Ordered
 from services.scale_bridge.read_models import operation
 
 router = APIRouter(tags=["operations"])
+
+QUEUED: Final = visible("operation")
 
 
 class Order(BaseModel):
@@ -66,7 +69,9 @@ class Job(BaseModel):
     progress: Progress | None = None
 
 
-@router.post("/devices/{device_id}/operations", status_code=202)
+@router.post(
+    "/devices/{device_id}/operations", status_code=202, dependencies=[visible("operation")]
+)
 async def order(
     response: Response, scales: Scales, caller: Writer, device_id: int, body: Order
 ) -> Job:
@@ -127,13 +132,13 @@ async def one(scales: Scales, caller: Reader, operation_id: UUID) -> Job:
     return await _asked(scales, caller, operation_id, None)
 
 
-@router.post("/devices/{device_id}/verify")
+@router.post("/devices/{device_id}/verify", dependencies=[WORKED])
 async def verify(scales: Scales, caller: Writer, device_id: int) -> Any:
     """Read the scale and compare: whether it shows what is stored. Changes nothing on it."""
     return await _waited(scales, caller, device_id, Kind.VERIFY)
 
 
-@router.post("/devices/{device_id}/probe")
+@router.post("/devices/{device_id}/probe", dependencies=[WORKED])
 async def probe(scales: Scales, caller: Writer, device_id: int) -> Any:
     """Ask the scale what it is. Needs no password, changes nothing."""
     return await _waited(scales, caller, device_id, Kind.PROBE)

@@ -12,13 +12,13 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from libs.errors import NotFound, Unavailable
 from libs.http.auth import Principal
 from libs.http.hub import Hub
+from libs.http.visible import STALE
 from libs.postgres.pool import tenant_reading
 from services.scale_bridge.adapters import prices
 from services.scale_bridge.api.answers import Reader
 from services.scale_bridge.api.board import LOOK_SECONDS, RETRY_MS, watching
 from services.scale_bridge.api.delivery import Delivery, announced, delivery_of, plain
 from services.scale_bridge.api.live import Key
-from services.scale_bridge.api.twin import STALE
 from services.scale_bridge.deps import Deps, Scales
 from services.scale_bridge.read_models import delivery
 

@@ -7,7 +7,15 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import BaseModel
 
 from libs.http.entity_tags import is_known, is_wanted, strong_tag
-from services.scale_bridge.api.answers import Reader, Writer, catalogue, cause_of, seen, unfit
+from services.scale_bridge.api.answers import (
+    LISTED,
+    WORKED,
+    Reader,
+    Writer,
+    catalogue,
+    cause_of,
+    unfit,
+)
 from services.scale_bridge.api.device import own
 from services.scale_bridge.api.too_much import too_much
 from services.scale_bridge.api.waiting import done
@@ -32,7 +40,7 @@ class Patch(BaseModel):
     fields: dict[str, Any]
 
 
-@router.get("/devices/{device_id}/products")
+@router.get("/devices/{device_id}/products", dependencies=[WORKED])
 async def fetch(scales: Scales, caller: Reader, device_id: int) -> Response:
     """Read the scale now. The catalogue there replaces the copy, whose revision is kept."""
     found = await own(scales, caller, device_id)
@@ -54,7 +62,7 @@ async def cached(request: Request, scales: Scales, caller: Reader, device_id: in
     return await _tagged(loaded.copy)
 
 
-@router.patch("/devices/{device_id}/products/{plu}")
+@router.patch("/devices/{device_id}/products/{plu}", dependencies=[LISTED])
 async def patch(
     request: Request, scales: Scales, caller: Writer, device_id: int, plu: str, body: Patch
 ) -> Response:
@@ -85,7 +93,6 @@ async def patch(
         return too_much(error)
     except BadFields as error:
         raise unfit(*((("fields", name), why) for name, why in error.reasons.items())) from None
-    await seen(scales, changed.token)
     return await _tagged(changed.copy)
 
 

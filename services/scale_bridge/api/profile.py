@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from services.scale_bridge.api.answers import Reader, Writer, cause_of, seen
+from services.scale_bridge.api.answers import LISTED, Reader, Writer, cause_of
 from services.scale_bridge.api.device import own
 from services.scale_bridge.deps import Deps, Scales
 from services.scale_bridge.domain.model import MODELS, limits_of
@@ -90,14 +90,13 @@ async def read(scales: Scales, caller: Reader, device_id: int) -> Described:
     return _shown(scales, found.device.profile)
 
 
-@router.put("/devices/{device_id}/profile")
+@router.put("/devices/{device_id}/profile", dependencies=[LISTED])
 async def put(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: ProfileSet
 ) -> Described:
     """Change what is given. 422 for a model that is not in the table."""
     found = await own(scales, caller, device_id)
     saved = await handler.describe(scales.desk, found, _given(body), cause_of(request, caller))
-    await seen(scales, saved.token)
     return _shown(scales, saved.found.device.profile)
 
 

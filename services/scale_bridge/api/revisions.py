@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
-from services.scale_bridge.api.answers import Reader, Writer, catalogue, cause_of, seen
+from services.scale_bridge.api.answers import LISTED, Reader, Writer, catalogue, cause_of
 from services.scale_bridge.api.device import own
 from services.scale_bridge.api.too_much import too_much
 from services.scale_bridge.deps import Scales
@@ -70,7 +70,7 @@ async def read(scales: Scales, caller: Reader, device_id: int, revision: int) ->
     )
 
 
-@router.post("/devices/{device_id}/revisions/{revision}/revert")
+@router.post("/devices/{device_id}/revisions/{revision}/revert", dependencies=[LISTED])
 async def revert(
     request: Request, scales: Scales, caller: Writer, device_id: int, revision: int
 ) -> Response:
@@ -87,7 +87,6 @@ async def revert(
         )
     except RevisionBeyondModel as error:
         return too_much(error)
-    await seen(scales, changed.token)
     return await catalogue(changed.copy.shown)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from services.scale_bridge.api.answers import Reader, Writer, cause_of
+from services.scale_bridge.api.answers import LISTED, Reader, Writer, cause_of
 from services.scale_bridge.api.device import own
 from services.scale_bridge.deps import Scales
 from services.scale_bridge.domain.relaxation import RULES, Relaxation
@@ -39,7 +39,7 @@ async def read(scales: Scales, caller: Reader, device_id: int) -> Strictness:
     return _shown(found.device.relaxation)
 
 
-@router.put("/devices/{device_id}/strictness")
+@router.put("/devices/{device_id}/strictness", dependencies=[LISTED])
 async def put(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: StrictnessSet
 ) -> Strictness:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from pydantic import BaseModel
 
 from libs.http.auth import Principal
+from libs.http.visible import STALE
 from libs.postgres.pool import tenant_reading
 from services.scale_bridge.api import paging
 from services.scale_bridge.api.answers import Reader
@@ -22,7 +23,6 @@ from services.scale_bridge.read_models.drift import Difference
 
 router = APIRouter(tags=["twin"])
 
-STALE: Final = "X-Stale"
 KEPT_SINCE: Final = "X-Kept-Since"
 UNKNOWN: Final = "Неизвестно: до этого момента показания весов не проверялись."
 

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
-from services.scale_bridge.api.answers import Writer
+from services.scale_bridge.api.answers import WORKED, Writer
 from services.scale_bridge.api.device import own
 from services.scale_bridge.api.waiting import done
 from services.scale_bridge.deps import Scales
@@ -12,7 +12,7 @@ from services.scale_bridge.domain.operation_commands import Kind
 router = APIRouter(tags=["upload"])
 
 
-@router.post("/devices/{device_id}/upload")
+@router.post("/devices/{device_id}/upload", dependencies=[WORKED])
 async def upload(scales: Scales, caller: Writer, device_id: int) -> Response:
     """Have the scale show the copy: what differs is sent, and then read back."""
     found = await own(scales, caller, device_id)

@@ -7,8 +7,9 @@ from typing import Final
 from fastapi import Response
 
 from contracts.scale_bridge import DeviceId, OperationEnded, OperationId
+from libs.eventsourcing.tokens import collect
 from libs.http.auth import Principal
-from services.scale_bridge.api.answers import problem, seen
+from services.scale_bridge.api.answers import problem
 from services.scale_bridge.deps import Deps
 from services.scale_bridge.domain import wording
 from services.scale_bridge.domain.operation_commands import Kind, Outcome
@@ -44,7 +45,8 @@ async def done(
 ) -> Response | None:
     """Order something and wait for its end: None if it went well, else the answer.
 
-    Holds nothing while it waits; a client that leaves stops nothing (R22).
+    Holds nothing while it waits; a client that leaves stops nothing (R22). What the operation wrote
+    counts as written by the request: see `collect`.
     """
     operation_id = operation_id or operation.new_id()
     ordered = Ordered(
@@ -59,7 +61,7 @@ async def done(
     ended = await scales.ends.wait(operation_id, scales.settings.answer_seconds)
     if ended is None:
         return problem(HTTPStatus.GATEWAY_TIMEOUT, LATE, "StillRunning")
-    await seen(scales, ended.token, "device", "operation")
+    collect(ended.token)
     return answer(ended.event, scales.settings)
 
 
