@@ -2,40 +2,76 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from libs.errors import Unavailable
+from libs.postgres.doorbell import Doorbell
 from libs.postgres.pool import is_lost
 from libs.process.lifecycle import Task
+from libs.process.waiting import wait, wait_for_either
 
 LAST_BACKOFF: Final = 30.0
 
 log = structlog.get_logger(__name__)
 
 
-def rounds(name: str, turn: Callable[[], Awaitable[object]], *, seconds: float) -> Task:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rung:
+    """What makes a turn worth its while: a ring of a topic. Without one, and while rings of other
+    processes arrive, the next turn comes when the last one said, at most `longest` seconds later.
+    """
+
+    doorbell: Doorbell
+    topic: str
+    longest: float
+
+    def idle(self, due: object) -> float:
+        """How long to wait for a ring, in seconds, after a turn that returned `due`."""
+        if not self.doorbell.is_listening:
+            return 0.0
+        return min(due, self.longest) if isinstance(due, float) else self.longest
+
+
+def rounds(
+    name: str, turn: Callable[[], Awaitable[object]], *, seconds: float, rung: Rung | None = None
+) -> Task:
     """A task that takes a turn every so many seconds until it is stopped.
 
-    A turn that fails is told to the log, and the next comes later and later, but comes. The turn
-    under way when it is stopped is finished.
+    With `rung` turns are at least so far apart, and there is none while nothing rings and nothing
+    is due: the turn returns in how many seconds that is, None if never by time alone. A turn that
+    fails is told to the log, and the next comes later and later, but comes. The turn under way
+    when it is stopped is finished.
     """
 
     async def go_round(stop: asyncio.Event) -> None:
-        pause = seconds
-        while not stop.is_set():
-            try:
-                await turn()
-                pause = seconds
-            except Exception as error:  # noqa: BLE001 -- whatever it was, there is a next turn
-                pause = min(max(pause, seconds) * 2, max(LAST_BACKOFF, seconds))
-                away = isinstance(error, Unavailable) or is_lost(error)
-                tell = log.warning if away else log.exception
-                tell("round failed", round=name, error=type(error).__name__, retry_in=pause)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await stop.wait()
+        pause, woken = seconds, asyncio.Event()
+        remove = rung.doorbell.add_listener(woken.set, rung.topic) if rung else None
+        try:
+            while not stop.is_set():
+                woken.clear()
+                due, pause = await _take(name, turn, pause, seconds)
+                idle = rung.idle(due) - pause if rung and pause == seconds else 0.0
+                if not await wait(stop, pause) and idle > 0:
+                    await wait_for_either(stop, woken, idle)
+        finally:
+            if remove is not None:
+                remove()
 
     return go_round
+
+
+async def _take(
+    name: str, turn: Callable[[], Awaitable[object]], pause: float, seconds: float
+) -> tuple[object, float]:
+    """What the turn returned, and how long to wait at least before the next."""
+    try:
+        return await turn(), seconds
+    except Exception as error:  # noqa: BLE001 -- whatever it was, there is a next turn
+        pause = min(max(pause, seconds) * 2, max(LAST_BACKOFF, seconds))
+        away = isinstance(error, Unavailable) or is_lost(error)
+        tell = log.warning if away else log.exception
+        tell("round failed", round=name, error=type(error).__name__, retry_in=pause)
+        return None, pause

@@ -26,12 +26,12 @@ from libs.http.health import Check, CheckResult
 from libs.http.revocations import Revocations, following
 from libs.http.session_check import SessionCheck, at_gateway
 from libs.messaging.reaction import Reaction
-from libs.postgres.doorbell import APPENDED, open_doorbell
+from libs.postgres.doorbell import APPENDED, PROJECTED, Doorbell, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.revisions import unapplied
 from libs.postgres.rls import application_role
 from libs.process.lifecycle import Task
-from libs.process.rounds import rounds
+from libs.process.rounds import Rung, rounds
 from libs.projections.consistency import Consistency
 from libs.projections.projection import Projection
 from libs.security.sealing import Seal
@@ -91,6 +91,8 @@ MISSING_SECONDS: Final = 15.0
 """How often is looked for prices that missed a scale, which happens to one just read at most."""
 REMINDING_SECONDS: Final = 30.0
 """Days are counted: nobody needs to look every second."""
+RESTING_SECONDS: Final = 5.0
+"""How often is looked for runs that are due, and at how scales are, while no event is projected."""
 BRIDGE_CONNECTIONS: Final = 3
 """Of the embedded bridge; nobody holds one while a scale is spoken to (R20)."""
 
@@ -248,21 +250,29 @@ async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence
         open_executor(settings) as executor,
         open_desk(settings, size=LOOKING_CONNECTIONS) as desk,
     ):
-        yield [executor.bridge, *looking_tasks(settings, desk)]
+        yield [executor.bridge, *looking_tasks(settings, desk, executor.doorbell)]
 
 
-def looking_tasks(settings: Settings, desk: Desk) -> Sequence[Task]:
-    """What is looked for again and again; several workers may, and do nothing twice."""
+def looking_tasks(
+    settings: Settings, desk: Desk, doorbell: Doorbell | None = None
+) -> Sequence[Task]:
+    """What is looked for again and again; several workers may, and do nothing twice.
+
+    With the doorbell schedules and healing rest until a read model was written to or a time came.
+    """
     scheduling = Scheduling(store=desk.store, pool=desk.pool, order=partial(operation.order, desk))
     every = settings.round_seconds
 
-    async def schedules() -> None:
+    rung = Rung(doorbell=doorbell, topic=PROJECTED, longest=RESTING_SECONDS) if doorbell else None
+
+    async def schedules() -> float | None:
         if settings.scheduler_on:
             await schedule.run_due(scheduling, desk.clock())
         await schedule.record_ended(scheduling, desk.clock())
+        return await schedule.seconds_until_due(scheduling, desk.clock())
 
-    async def heal() -> None:
-        await healing.look_after(desk, settings.healing_rules, desk.clock())
+    async def heal() -> float | None:
+        return await healing.take_turn(desk, settings.healing_rules, desk.clock())
 
     async def catch_up() -> None:
         await price.catch_up(desk)
@@ -271,7 +281,7 @@ def looking_tasks(settings: Settings, desk: Desk) -> Sequence[Task]:
         await verification.announce_due(desk, desk.clock())
 
     found = [
-        rounds("schedules", schedules, seconds=every),
+        rounds("schedules", schedules, seconds=every, rung=rung),
         rounds("reminders", remind, seconds=max(every, REMINDING_SECONDS)),
         rounds("prices", catch_up, seconds=max(every, MISSING_SECONDS)),
     ]
@@ -279,7 +289,9 @@ def looking_tasks(settings: Settings, desk: Desk) -> Sequence[Task]:
         keep = timedelta(days=settings.shown_days)
         forgetting = Forgetting(pool=desk.pool, clock=desk.clock, keep=keep)
         found.append(rounds("forgetting", forgetting.turn, seconds=FORGETTING_SECONDS))
-    return [*found, rounds("healing", heal, seconds=every)] if settings.healing else found
+    return (
+        [*found, rounds("healing", heal, seconds=every, rung=rung)] if settings.healing else found
+    )
 
 
 @asynccontextmanager

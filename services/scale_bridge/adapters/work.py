@@ -46,6 +46,10 @@ LATER: Final = """
 UPDATE work SET claimed_by = NULL, claimed_until = NULL, not_before = now() + $3::interval
 WHERE tenant = $1 AND operation_id = $2
 """
+DUE: Final = """
+SELECT extract(epoch FROM min(greatest(not_before - $2, claimed_until - now())))::float8
+FROM work WHERE bridge IS NOT DISTINCT FROM $1
+"""
 GONE: Final = "DELETE FROM work WHERE tenant = $1 AND operation_id = $2"
 OF_DEVICE: Final = "SELECT operation_id FROM work WHERE tenant = $1 AND device_id = $2"
 COUNT: Final = "SELECT count(*) FROM work"
@@ -99,6 +103,12 @@ class Work:
         async with acquired(self._pool) as connection:
             rows = await connection.fetch(OVERDUE, holder, self._length, now, limit)
         return [_job(row) for row in rows]
+
+    async def seconds_until_due(self, now: datetime, *, bridge: UUID | None = None) -> float | None:
+        """When the next may be claimed, negative if one may be already; None if there is none."""
+        async with acquired(self._pool) as connection:
+            due: float | None = await connection.fetchval(DUE, bridge, now)
+        return due
 
     async def renew(self, holder: str, operations: Collection[OperationId]) -> None:
         """Keep at them."""

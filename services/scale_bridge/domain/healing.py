@@ -85,6 +85,16 @@ def remedy(health: Health, now: datetime, rules: Rules) -> Kind | None:
     return _idle(health, now, rules)
 
 
+def next_change(health: Health, now: datetime, rules: Rules) -> datetime | None:
+    """When the remedy may become another by time alone, the first moment after `now`."""
+    moments = []
+    if health.ended_at is not None:
+        moments.append(health.ended_at + _patience(health, rules))
+    if rules.idle is not None and health.read_at is not None:
+        moments.append(health.read_at + _jittered(health, rules.idle))
+    return min((moment for moment in moments if moment > now), default=None)
+
+
 def is_owed(health: Health) -> bool:
     """Whether somebody wanted the scale to show what it does not, and nothing stands against it.
 

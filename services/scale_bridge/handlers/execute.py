@@ -37,6 +37,9 @@ log = structlog.get_logger(__name__)
 MOST: Final = 200
 """How many operations are under way at once, those waiting for their turn included."""
 SWEEP_SECONDS: Final = 2.0
+IDLE_SECONDS: Final = 5.0
+BUSY_SECONDS: Final = 1.0
+"""How often work is claimed while some is under way and no event is appended."""
 TIDY_SECONDS: Final = 600.0
 PROGRESS_SECONDS: Final = 1.0
 """How often is written down how far transfers are, all of them at once."""
@@ -63,8 +66,8 @@ class Steps:
 
 @dataclass(kw_only=True, slots=True)
 class Executor:
-    """Does the work of a process. It looks for some when events were appended, `every` so many
-    seconds at most, and without that every `idle` seconds.
+    """Does the work of a process. It claims some when events were appended, every `every` seconds
+    at most; without that when the next is due, and every `IDLE_SECONDS`.
 
     Who `takes` none still ends what is past its deadline, whoever was to do it.
     """
@@ -74,7 +77,6 @@ class Executor:
     doorbell: Doorbell
     takes: bool = True
     every: float = 0.1
-    idle: float = 1.0
     revisions: int = 50
     drain_seconds: float = 10.0
     running: dict[OperationId, asyncio.Task[None]] = field(default_factory=dict)
@@ -94,7 +96,7 @@ class Executor:
             asyncio.create_task(_again_and_again(turn, partial(asyncio.sleep, seconds)))
             for turn, seconds in turns
         ]
-        hub = Hub(self.doorbell, APPENDED, pause=self.every, idle=self.idle)
+        hub = Hub(self.doorbell, APPENDED, pause=self.every, idle=IDLE_SECONDS)
         if self.takes:
             rounds.append(asyncio.create_task(self._take_on(hub)))
         try:
@@ -107,13 +109,27 @@ class Executor:
             await self._let_go()
 
     async def _take_on(self, hub: Hub) -> None:
-        known = hub.round
+        known, due = hub.round, IDLE_SECONDS
+
+        async def take() -> None:
+            nonlocal due
+            due = IDLE_SECONDS
+            await self._take()
+            due = await self._seconds_until_work()
 
         async def until_work() -> None:
             nonlocal known
-            known = await hub.wait(known)
+            known = await hub.wait(known, due)
 
-        await _again_and_again(self._take, until_work)
+        await _again_and_again(take, until_work)
+
+    async def _seconds_until_work(self) -> float:
+        """While something is under way it may be put off for a moment; else what is done next has
+        its time in the table, or the event that queues it rings."""
+        if self.running:
+            return BUSY_SECONDS
+        due = await self.desk.work.seconds_until_due(self.desk.clock())
+        return IDLE_SECONDS if due is None else max(self.every, min(due, IDLE_SECONDS))
 
     async def _take(self) -> None:
         room = MOST - len(self.running)

@@ -4,6 +4,7 @@ Everybody who looks comes to the same operations by the same ids, so that severa
 of them once.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid5
@@ -16,7 +17,7 @@ from libs.postgres.pool import acquired
 from services.scale_bridge.adapters import names
 from services.scale_bridge.domain.address import BadAddress
 from services.scale_bridge.domain.fault import Unreachable
-from services.scale_bridge.domain.healing import Rules, remedy
+from services.scale_bridge.domain.healing import Rules, next_change, remedy
 from services.scale_bridge.domain.operation_commands import Kind
 from services.scale_bridge.handlers import operation
 from services.scale_bridge.handlers.desk import Desk
@@ -33,8 +34,27 @@ AT_ONCE: Final = 4
 
 async def look_after(desk: Desk, rules: Rules, now: datetime) -> int:
     """Order what scales need now; how many got something. One that fails stops no other."""
+    return await _treat(desk, await _patients(desk, now), rules, now)
+
+
+async def take_turn(desk: Desk, rules: Rules, now: datetime) -> float | None:
+    """The same; in how many seconds something may be to be ordered, None if only after events."""
+    patients = await _patients(desk, now)
+    await _treat(desk, patients, rules, now)
+    if any(remedy(patient.health, now, rules) for patient in patients):
+        # Not all were treated, or one whose circuit is open.
+        return 0.0
+    moments = [next_change(patient.health, now, rules) for patient in patients]
+    first = min((moment for moment in moments if moment is not None), default=None)
+    return None if first is None else (first - now).total_seconds()
+
+
+async def _patients(desk: Desk, now: datetime) -> Sequence[Patient]:
     async with acquired(desk.pool) as connection:
-        patients = await health.quiet(connection, now)
+        return await health.quiet(connection, now)
+
+
+async def _treat(desk: Desk, patients: Sequence[Patient], rules: Rules, now: datetime) -> int:
     ordered = 0
     for patient in patients:
         kind = remedy(patient.health, now, rules)

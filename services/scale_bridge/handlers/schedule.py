@@ -124,6 +124,12 @@ async def run_due(scheduling: Scheduling, now: datetime) -> int:
     return claimed
 
 
+async def seconds_until_due(scheduling: Scheduling, now: datetime) -> float | None:
+    """In how many seconds a run is due, negative if one is already; None if none ever is."""
+    async with acquired(scheduling.pool) as connection:
+        return await schedules.seconds_to_next(connection, now)
+
+
 async def record_ended(scheduling: Scheduling, now: datetime) -> int:
     """Look after the runs under way: record those that ended, order those that never began.
 

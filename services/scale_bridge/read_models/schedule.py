@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     bindparam,
+    func,
     select,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -144,6 +145,12 @@ async def due(connection: Any, now: datetime, *, limit: int) -> Sequence[Standin
     return [_standing(row) for row in await query.fetch(connection, _DUE, now=now, limit=limit)]
 
 
+async def seconds_to_next(connection: Any, now: datetime) -> float | None:
+    """In how many seconds a schedule is due, negative if one is already; None if none ever is."""
+    (row,) = await query.fetch(connection, _NEXT)
+    return None if row["next"] is None else (row["next"] - now).total_seconds()
+
+
 async def running(connection: Any, *, limit: int) -> Sequence[Standing]:
     """Whose run is under way, the longest first."""
     return [_standing(row) for row in await query.fetch(connection, _RUNNING, limit=limit)]
@@ -190,6 +197,9 @@ _DUE: Final = (
     .where(_C.enabled, ~_C.removed, _C.running.is_(None), _C.next_run_at <= bindparam("now"))
     .order_by(_C.next_run_at, _C.device_id)
     .limit(bindparam("limit"))
+)
+_NEXT: Final = select(func.min(_C.next_run_at).label("next")).where(
+    _C.enabled, ~_C.removed, _C.running.is_(None)
 )
 _RUNNING: Final = (
     select(SCHEDULE)

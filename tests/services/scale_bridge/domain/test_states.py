@@ -10,7 +10,15 @@ import pytest
 
 from services.scale_bridge.domain import delivery, standing
 from services.scale_bridge.domain.delivery import Doing
-from services.scale_bridge.domain.healing import HOPELESS, Health, Last, Rules, is_owed, remedy
+from services.scale_bridge.domain.healing import (
+    HOPELESS,
+    Health,
+    Last,
+    Rules,
+    is_owed,
+    next_change,
+    remedy,
+)
 from services.scale_bridge.domain.operation_commands import Kind
 from services.scale_bridge.domain.standing import NOT_TRIED, UNREACHABLE, Ended, State
 
@@ -136,6 +144,23 @@ def test_what_a_scale_needs_beyond_what_its_history_says(
     known: Health, after: timedelta, rules: Rules, needed: Kind | None
 ) -> None:
     assert remedy(known, NOON + after, rules) is needed
+
+
+@pytest.mark.parametrize("known", [WELL, BUSY, *(hurt(LIAR, n) for n in (1, 4)), hurt(MISSED, 2)])
+def test_between_the_moments_at_which_a_remedy_may_change_it_does_not(known: Health) -> None:
+    """So it need not be looked at in between."""
+    changes, now, next_at = 0, NOON, next_change(known, NOON, RULES)
+    for second in range(2 * 60 * 60):
+        before, now = remedy(known, now, RULES), NOON + timedelta(seconds=second)
+        if before is not remedy(known, now, RULES):
+            assert next_at is not None
+            assert next_at <= now
+            changes += 1
+        if next_at is not None and next_at <= now:
+            next_at = next_change(known, now, RULES)
+
+    assert changes
+    assert next_at is None
 
 
 @pytest.mark.parametrize("code", sorted(HOPELESS))

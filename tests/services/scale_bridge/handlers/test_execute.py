@@ -2,22 +2,28 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import structlog
 from structlog.contextvars import merge_contextvars
 
 from contracts.scale_bridge import (
+    DeviceId,
     DeviceRegistered,
     OperationEnded,
+    OperationId,
     OperationQueued,
     OperationSending,
 )
+from libs.http import hub
 from libs.testing.waiting import eventually
 from services.scale_bridge.adapters.wire import Step
+from services.scale_bridge.adapters.work import Job
 from services.scale_bridge.domain.catalogue import digest, written
-from services.scale_bridge.handlers import catalogue, operation
+from services.scale_bridge.handlers import catalogue, execute, operation
 from services.scale_bridge.handlers.healing import BY_HEALING
 from services.scale_bridge.handlers.ordering import Ordered
 from tests.services.scale_bridge.at_hand import a_scale
@@ -53,6 +59,31 @@ async def test_two_who_write_to_one_scale_never_meet_on_the_wire(database: str) 
         assert {answer.status_code for answer in answers} <= {200, 409}
         assert 200 in {answer.status_code for answer in answers}
         await first.service.assert_one_end_each()
+
+
+async def test_an_idle_bridge_is_woken_by_events_and_by_what_is_due(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execute, "IDLE_SECONDS", 3600.0)
+    monkeypatch.setattr(hub, "DEAF_SECONDS", 3600.0)
+    async with open_device(database, 2) as device:
+        work, clock = device.service.deps.desk.work, device.service.deps.desk.clock
+        # Queuing and the end of an operation are events.
+        assert (await device.get("/products")).status_code == 200
+        await eventually(work.count, 0)
+
+        job = Job(
+            tenant="demo",
+            operation_id=OperationId(uuid4()),
+            device_id=DeviceId(uuid4()),
+            deadline_at=clock() + timedelta(hours=1),
+        )
+        await work.put(job, None, clock() + timedelta(seconds=2))
+        # Any event makes it ask when the next is due; at that time nothing rings.
+        assert (await device.get("/products")).status_code == 200
+        assert 0 < (await work.seconds_until_due(clock() - timedelta(seconds=9)) or 0) <= 11
+        claimed = "SELECT claimed_by IS NOT NULL FROM scale_bridge.work"
+        await eventually(lambda: device.service.fetch_value(claimed), True)
 
 
 async def test_a_caller_who_finds_a_scale_busy_is_to_come_back(database: str) -> None:

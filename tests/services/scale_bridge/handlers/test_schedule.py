@@ -12,7 +12,9 @@ from httpx import AsyncClient
 from contracts.scale_bridge import OperationQueued, ScheduleClaimed, ScheduleRan, ScheduleSkipped
 from libs.clock import utc_now
 from libs.eventsourcing.log import Cause
+from libs.postgres.doorbell import PROJECTED
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from services.scale_bridge import bootstrap
 from services.scale_bridge.bootstrap import looking_tasks
 from services.scale_bridge.domain.device import device_id_of
 from services.scale_bridge.domain.schedule_commands import SetCalendar, SetSchedule
@@ -214,6 +216,30 @@ async def test_the_worker_looks_for_what_is_due(
         await change(service, every(60, device_id=device_id_of(number)))
         await three_rounds(service, monkeypatch)
         assert len(await service.events(ScheduleClaimed)) == int(on)
+
+
+async def test_at_rest_the_worker_waits_for_what_is_projected_and_for_what_is_due(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "RESTING_SECONDS", 3600.0)
+    async with (
+        open_service(database, healing=False, round_seconds=0.01) as service,
+        service.client() as anna,
+    ):
+        stop, doorbell = asyncio.Event(), service.deps.doorbell
+        await eventually(lambda: doorbell.is_listening)
+        (task, *_) = looking_tasks(service.settings, service.deps.desk, doorbell)
+        working = asyncio.create_task(task(stop))
+        try:
+            number = await register(anna)
+            await change(service, every(60, device_id=device_id_of(number)))
+            soon = "UPDATE schedule SET next_run_at = now() + interval '1 second'"
+            await service.execute(soon)
+            doorbell.ring(PROJECTED)
+            await eventually(lambda: service.events(ScheduleClaimed))
+        finally:
+            stop.set()
+            await working
 
 
 async def three_rounds(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
