@@ -57,14 +57,17 @@ class Projectors:
 
 
 @asynccontextmanager
-async def gateway_on(url: str, **different: Any) -> AsyncIterator[Deps]:
-    """What a gateway on this database holds; hashes of passwords cost next to nothing."""
+async def gateway_on(url: str, *, by_worker: bool = False, **different: Any) -> AsyncIterator[Deps]:
+    """What a gateway on this database holds; hashes of passwords cost next to nothing.
+
+    Answers that wait for read models have them built here, or wait for a worker's.
+    """
     settings = gateway_settings("http://127.0.0.1:1", database_url=url, **different)
     async with bootstrap.open_deps(settings) as opened:
         passwords = Passwords(cost=CHEAP)
         identity = replace(opened.identity, passwords=passwords)
-        projectors: Any = Projectors(identity)
-        yield replace(opened, identity=identity, consistency=projectors)
+        read_models: Any = opened.consistency if by_worker else Projectors(identity)
+        yield replace(opened, identity=identity, consistency=read_models)
         passwords.close()
 
 

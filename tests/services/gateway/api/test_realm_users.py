@@ -9,9 +9,13 @@ from typing import Any, TypeAlias
 import pytest
 from httpx import Response
 
+from libs.messaging.worker import open_worker
+from libs.testing.visible import awaited_models
+from services.gateway.bootstrap import SERVICE, projections
 from services.gateway.domain.realm import SUPERADMIN, Place, Realm, Role
 from services.gateway.handlers.administration import deactivate, grant_role
 from services.gateway.handlers.identity import Profile
+from tests.libs.messaging.lab import running
 from tests.services.gateway.api.inside import (
     MOST_STALE_SECONDS,
     NEW_PASSWORD,
@@ -24,7 +28,6 @@ from tests.services.gateway.api.inside import (
     kiosk_error,
     kiosk_user,
     limit_of,
-    projecting,
     some_email,
 )
 
@@ -89,10 +92,22 @@ async def boss(house: House, site: Site) -> Member:
 
 
 @SITES
-async def test_whoever_made_a_user_finds_them_in_the_list(url: str, site: Site) -> None:
-    async with house_on(url, stale_wait_seconds=MOST_STALE_SECONDS) as house:
-        boss = await house.member(site.realm, site.chief)
-        async with projecting(house.deps):
+async def test_whoever_made_a_user_finds_them_in_the_list(database: str, site: Site) -> None:
+    waits: dict[str, Any] = {"stale_wait_seconds": MOST_STALE_SECONDS, "by_worker": True}
+    async with (
+        house_on(database, **waits) as house,
+        open_worker(
+            house.deps.settings,
+            service=SERVICE,
+            projections=projections(house.deps.settings),
+            telemetry=house.deps.telemetry,
+        ) as worker,
+        running(worker.projections),
+    ):
+        profile = await house.account(site.realm, site.chief)
+        _, headers = await house.inside(profile, *profile.roles)
+        boss = Member(profile, house.client, headers)
+        for _ in range(5):
             made = (await boss.post(site.create, site.new())).json()
             listed = (await boss.get(USERS)).json()
             path = f"{USERS}/{made['id' if site is CRM else 'user_id']}"
@@ -101,11 +116,16 @@ async def test_whoever_made_a_user_finds_them_in_the_list(url: str, site: Site) 
             await boss.delete(path)
             final = (await boss.get(USERS)).json()
 
-    assert made in listed
-    assert changed["is_active"] is False
-    assert changed in after
-    # Only the kiosks' users can go.
-    assert (changed in final) is (site is CRM)
+            assert made in listed
+            assert changed["is_active"] is False
+            assert changed in after
+            # Only the kiosks' users can go.
+            assert (changed in final) is (site is CRM)
+
+
+async def test_answers_wait_for_read_models_of_the_gateway(house: House) -> None:
+    known = {model.name for model in projections(house.deps.settings)}
+    assert awaited_models(house.app) == known
 
 
 VALIDATION = (422, "VALIDATION_ERROR")
