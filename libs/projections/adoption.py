@@ -3,9 +3,11 @@
 A read model that had come exactly as far as the relay goes on there. Any other has no place in the
 log: it is registered as filled by version 0, its rows stay to be read, and `migrate` rebuilds it.
 That is one that was behind, ahead of what the relay knew to be confirmed, rebuilt from events that
-the relay has yet to read, or that parked records which the log does not have as they are.
+the relay has yet to read, filled by code that has changed since, or that parked records which the
+log does not have as they are.
 """
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 
@@ -79,6 +81,11 @@ EXISTS (
     WHERE p.projection = g.projection AND p.is_ours AND NOT p.all_found
 )"""
 
+_CHANGED: Final = """
+CREATE TEMPORARY TABLE changed ON COMMIT DROP AS
+SELECT unnest(ARRAY[{names}]::text[]) AS name
+"""
+
 _ADOPTED: Final = f"""
 CREATE TEMPORARY TABLE adopted ON COMMIT DROP AS
 SELECT g.projection AS name, CASE
@@ -86,6 +93,7 @@ SELECT g.projection AS name, CASE
     WHEN NOT {_IS_LEVEL} THEN 'was not level with the relay; rebuild it'
     WHEN g.base IS NOT NULL AND {_BEGAN_AHEAD} THEN 'was rebuilt ahead of the relay; rebuild it'
     WHEN {_HAS_LOST} THEN 'had parked records that are not in the log; rebuild it'
+    WHEN g.projection IN (SELECT name FROM changed) THEN 'was filled by older code; rebuild it'
 END AS because
 FROM generations AS g WHERE g.state = 'live' AND g.projection NOT LIKE 'inbox-%'
 """  # noqa: S608 -- no input
@@ -114,14 +122,16 @@ WHERE p.is_ours
 _FORGET: Final = (
     "DELETE FROM parked_streams WHERE projection NOT LIKE 'inbox-%'",
     "DELETE FROM generations WHERE projection NOT LIKE 'inbox-%'",
-    "DROP TABLE adopted, parked_before",
+    "DROP TABLE adopted, changed, parked_before",
 )
 
 
-def adopt_read_models(op: Operations) -> None:
+def adopt_read_models(op: Operations, *, changed: Sequence[str] = ()) -> None:
     """Give the service's read models their places in the log. No worker may run meanwhile.
 
-    Next and previous versions are given up; their tables may be dropped.
+    The code of those `changed` would fill their rows otherwise today. Next and previous versions
+    are given up; their tables may be dropped.
     """
-    for statement in (_MAIN, _PARKED_BEFORE, _ADOPTED, *_REGISTER, _PARKED, *_FORGET):
+    names = _CHANGED.format(names=", ".join(f"'{name}'" for name in changed))
+    for statement in (_MAIN, _PARKED_BEFORE, names, _ADOPTED, *_REGISTER, _PARKED, *_FORGET):
         op.execute(statement)
