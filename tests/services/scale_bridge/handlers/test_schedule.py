@@ -229,7 +229,7 @@ async def test_at_rest_the_worker_waits_for_what_is_projected_and_for_what_is_du
         stop, doorbell = asyncio.Event(), service.deps.doorbell
         await eventually(lambda: doorbell.is_listening)
         (task, *_) = looking_tasks(service.settings, service.deps.desk, doorbell)
-        working = asyncio.create_task(task(stop))
+        working = asyncio.ensure_future(task(stop))
         try:
             number = await register(anna)
             await change(service, every(60, device_id=device_id_of(number)))
