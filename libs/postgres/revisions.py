@@ -6,6 +6,7 @@ Every process of a service asks, and Alembic with what it needs takes 20 MB in e
 import ast
 import importlib.util
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,10 +29,14 @@ def folder_of(service: str) -> Path:
 
 
 async def unapplied(service: str, pool: Pool, *, migrations: Path | None = None) -> list[str]:
-    """The revisions not yet applied, oldest first; for readiness. Raises `Unavailable`."""
+    """The revisions not yet applied, oldest first; for readiness. Raises `Unavailable`.
+
+    The files are read once: what a program needs does not change while it runs, and readiness is
+    asked every few seconds.
+    """
     async with acquired(pool) as connection:
         at = await applied(connection, service)
-    return missing(migrations or folder_of(service), at)
+    return _after(_chain_at_first(migrations or folder_of(service)), at)
 
 
 async def applied(connection: Any, service: str) -> str | None:
@@ -45,11 +50,19 @@ async def applied(connection: Any, service: str) -> str | None:
 
 def missing(folder: Path, at: str | None) -> list[str]:
     """What follows the revision `at`. Raises MigrationFault if the files are no chain."""
-    chain = _chain(folder)
+    return _after(_chain(folder), at)
+
+
+def _after(chain: list[str], at: str | None) -> list[str]:
     if at is None:
-        return chain
+        return [*chain]
     # A newer release has migrated already; this one serves on until it is replaced.
     return chain[chain.index(at) + 1 :] if at in chain else []
+
+
+@cache
+def _chain_at_first(folder: Path) -> list[str]:
+    return _chain(folder)
 
 
 def _chain(folder: Path) -> list[str]:

@@ -1,47 +1,88 @@
 """All processes together fit into the 100 connections Postgres allows by default.
 
 Context: every process pools for itself, and a database that refuses connections takes all
-services down at once. Decision: pools are small and counted here. Consequence: whoever adds a
-projection or enlarges a pool sees the sum.
+services down at once. Decision: pools are small, and every one that an API process and a worker
+open is counted here, with the connection of its doorbell. Consequence: whoever adds a pool, a
+reaction or a projection sees the sum.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any
 
-from libs.settings import ServiceSettings
-from services.gateway import bootstrap as gateway
-from services.gateway.settings import Settings as GatewaySettings
-from services.ingest import bootstrap as ingest
-from services.ingest.settings import Settings as IngestSettings
-from services.scale_bridge import bootstrap as scale_bridge
-from services.scale_bridge.settings import Settings as ScaleBridgeSettings
+import pytest
+from pydantic import SecretStr
+
+from libs.http import revocations
+from libs.postgres import doorbell, pool
+from libs.process.commands import Service, _open_worker
+from libs.telemetry.traces import set_up
+from libs.testing import databases
+from services.gateway.__main__ import SERVICE as GATEWAY
+from services.ingest.__main__ import SERVICE as INGEST
+from services.scale_bridge.__main__ import SERVICE as SCALE_BRIDGE
+from tests.services.gateway.conftest import gateway_settings
+from tests.services.ingest.history import SETTINGS as INGEST_SETTINGS
+from tests.services.scale_bridge.service import scale_settings
 
 DEFAULT_LIMIT = 100
 RESERVED = 3 + 4
 """Postgres keeps three for superusers; one operator may mend something."""
-SERVICES_PLANNED = 6
-SHARE_OF_ONE_TO_COME = (DEFAULT_LIMIT - RESERVED) // SERVICES_PLANNED
+AWAY = "127.0.0.1:1"
 
 
-def connections(api: int, projections: Sequence[object]) -> int:
-    """Those of a service's API, and of its worker: one per projection, relay and lookout."""
-    return api + len(projections) + 2
+@contextmanager
+def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The sizes of the pools opened meanwhile, 1 for every doorbell."""
+    sizes: list[int] = []
+
+    class CountedPool(pool._GuardedPool):
+        def __init__(self, dsn: str, *, size: int, **different: Any) -> None:
+            sizes.append(size)
+            super().__init__(dsn, size=size, **different)
+
+    class CountedDoorbell(doorbell.Doorbell):
+        def __init__(self, dsn: str, service: str) -> None:
+            sizes.append(1)
+            super().__init__(dsn, service)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pool, "_GuardedPool", CountedPool)
+        patch.setattr(doorbell, "Doorbell", CountedDoorbell)
+        # No worker makes the table of revoked sessions level.
+        patch.setattr(revocations, "FIRST_SECONDS", 0.0)
+        yield sizes
 
 
-def test_all_services_fit_into_one_server() -> None:
-    pool: int = ServiceSettings.model_fields["pool_size"].default
-    built = [
-        connections(
-            ingest.LOG_CONNECTIONS + pool,
-            ingest.projections(IngestSettings.model_construct(timezone="UTC")),
-        ),
-        connections(pool, gateway.projections(GatewaySettings.model_construct())),
-        connections(
-            scale_bridge.LOG_CONNECTIONS + ScaleBridgeSettings.model_fields["pool_size"].default,
-            scale_bridge.projections(ScaleBridgeSettings.model_construct()),
-        )
-        + scale_bridge.LOOKING_CONNECTIONS
-        + scale_bridge.BRIDGE_CONNECTIONS,
-    ]
+async def connections(
+    service: Service[Any], url: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> int:
+    """How many an API process and a worker hold at most, each with pools of its own."""
+    settings = settings.model_copy(
+        update={"database_url": SecretStr(url), "kafka_bootstrap_servers": AWAY}
+    )
+    telemetry = set_up(service.name, None)
+    with counting(monkeypatch) as sizes:
+        async with AsyncExitStack() as worker:
+            await _open_worker(service, settings, telemetry, worker)
+            if service.open_tasks is not None:
+                await worker.enter_async_context(service.open_tasks(settings, telemetry))
+        async with service.open_app(settings, telemetry, {}):
+            pass
+    await telemetry.stop()
+    return sum(sizes)
 
-    to_come = (SERVICES_PLANNED - len(built)) * SHARE_OF_ONE_TO_COME
-    assert sum(built) + to_come <= DEFAULT_LIMIT - RESERVED
+
+async def test_all_services_fit_into_one_server(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = {}
+    for service, settings in (
+        (INGEST, INGEST_SETTINGS),
+        (GATEWAY, gateway_settings("http://127.0.0.1:1")),
+        (SCALE_BRIDGE, scale_settings("postgresql://a:b@127.0.0.1:1/none")),
+    ):
+        with databases.migrated(postgres_url, service.name) as url:
+            held[service.name] = await connections(service, url, settings, monkeypatch)
+
+    assert sum(held.values()) <= DEFAULT_LIMIT - RESERVED, held
