@@ -53,7 +53,7 @@ class ConsumerConfig:
     group: str
     max_records: int = 500
     batch_timeout_ms: int = 10
-    fetch_max_wait_ms: int = 1500
+    fetch_max_wait_ms: int = 500
     session_timeout_ms: int = 6000
 
 
