@@ -121,6 +121,8 @@ def status_of(program: Coroutine[Any, Any, int]) -> int:
         return asyncio.run(program)
     except (Unavailable, RebuildFailed, NoSuchVersion, ShapesDiffer, parking.NotParked) as error:
         Console(stderr=True).print(str(error), markup=False)
+    except parking.OtherVersion as error:
+        Console(stderr=True).print(f"It stays parked: {error}", markup=False)
     except parking.StillFailing as error:
         Console(stderr=True).print(f"It still fails and stays parked: {error}", markup=False)
     return 1

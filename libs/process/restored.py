@@ -28,6 +28,8 @@ _OWN: Final = (
     "ALTER TABLE events ENABLE TRIGGER events_append_only",
     """UPDATE projection_checkpoints SET batch = batch + 1, published = pg_current_snapshot(),
         target = pg_current_snapshot(), after_position = 0, complete = true, changed_at = now()""",
+    # Where a parked stream stopped, positions say too.
+    "UPDATE parked_events SET published = NULL, target = NULL",
     """UPDATE relay SET published = '1:1:', target = '1:1:', after_position = 0,
         until_position = 0, complete = true, confirmed = true, database = NULL""",
 )

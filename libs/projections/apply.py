@@ -17,7 +17,7 @@ from libs.eventsourcing.codec import Codec, UndecodableEvent, UnknownEvent
 from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.postgres import LOST
 from libs.eventsourcing.store import envelope
-from libs.eventsourcing.tail import Page
+from libs.eventsourcing.tail import Cursor, Page
 from libs.failpoints import reach
 from libs.projections import checkpoints
 from libs.projections.checkpoints import Checkpoint, Overtaken, StreamKey
@@ -134,7 +134,7 @@ async def apply_page(
                         )
                     )
                 }
-                await _park(connection, failures, state)
+                await _park(connection, failures, state, page.cursor)
                 reach("batch-committing")
         except _Unprepared:
             continue
@@ -282,22 +282,31 @@ def _decode(codec: Codec[Event], recorded: RecordedEvent) -> Decoded[Event]:
 
 
 _PARK: Final = """
-INSERT INTO parked_events (projection, state, tenant, stream, first_position, reason, error)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[],
-    $7::text[])
+INSERT INTO parked_events
+    (projection, state, tenant, stream, first_position, reason, error, published, target)
+SELECT *, $8::text::pg_snapshot, $9::text::pg_snapshot
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[])
 ON CONFLICT DO NOTHING
 """
 
 
-async def _park(connection: Any, failures: Mapping[str, Sequence[Failure]], state: str) -> None:
-    """Write down where each stream stopped."""
+async def _park(
+    connection: Any, failures: Mapping[str, Sequence[Failure]], state: str, cursor: Cursor
+) -> None:
+    """Write down where each stream stopped, in the page that ends at `cursor`."""
     rows = [
-        (model, state, *one.stream, one.position, one.reason, one.error[:500].replace("\0", ""))
+        (model, state, *one.stream, one.position, one.reason, storable(one.error))
         for model, found in failures.items()
         for one in found
     ]
     if rows:
-        await connection.execute(_PARK, *zip(*rows, strict=True))
+        moments = str(cursor.published), str(cursor.target)
+        await connection.execute(_PARK, *zip(*rows, strict=True), *moments)
+
+
+def storable(error: str) -> str:
+    """As much of a message as is kept; what Postgres does not take is replaced."""
+    return error[:500].replace("\0", "").encode(errors="replace").decode()
 
 
 def _with_parked(checkpoint: Checkpoint, failures: Mapping[str, Sequence[Failure]]) -> Checkpoint:
@@ -310,14 +319,15 @@ def _with_parked(checkpoint: Checkpoint, failures: Mapping[str, Sequence[Failure
 
 
 async def park_stream(
-    connection: Any, checkpoint: Checkpoint, model: str, event: RecordedEvent, error: str
+    connection: Any, checkpoint: Checkpoint, model: str, page: Page, error: str
 ) -> None:
-    """Park the stream of an event that a live read model was not done with in time.
+    """Park the stream of a page's one event, that a live read model was not done with in time.
 
     The checkpoint stays where it is. Raises Overtaken.
     """
+    (event,) = page.events
     stream = event.cause.tenant, event.stream
     async with connection.transaction():
         await checkpoints.advance(connection, checkpoint, checkpoint.cursor)
         failure = Failure(stream, event.position, "timed out", error)
-        await _park(connection, {model: [failure]}, "live")
+        await _park(connection, {model: [failure]}, "live", page.cursor)

@@ -116,15 +116,16 @@ class Consistency:
     async def _not_yet(self, model: str, written: Sequence[Written]) -> Sequence[Written]:
         """Nothing if the read model includes all events of a moment that sees the transactions.
 
-        A token may name a transaction that wrote no event, which moves no checkpoint.
+        A token may name a transaction that wrote no event, which moves no checkpoint, and may be
+        yet to begin: see `token_of`. What it stands for was committed before the token was given.
         """
         position = (await self.positions()).get(model) if written else None
         if position is None or position.includes(written) or not position.cursor.complete:
             return written
         async with self._pool.acquire() as connection:
             page = await read_page(connection, position.cursor, limit=1)
-        seen = all(page.cursor.target.sees(xid) for xid, _ in written)
-        return [] if seen and not page.events else written
+        begun = all(xid <= page.cursor.target.xmax for xid, _ in written)
+        return [] if begun and not page.events else written
 
     async def _unapplied(self, model: str, tenant: str) -> Sequence[Written]:
         """The tenant's events of this moment that the read model may not include yet."""

@@ -252,7 +252,7 @@ class Follower:
         if self._page > 1:
             self._page = max(self._page // 8, 1)
         else:
-            await park_stream(connection, checkpoint, error.model, page.events[0], str(error))
+            await park_stream(connection, checkpoint, error.model, page, str(error))
             raise Overtaken(error.model) from error
 
     async def _detach(

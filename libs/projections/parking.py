@@ -18,7 +18,7 @@ from libs.eventsourcing.rows import recorded_events
 from libs.eventsourcing.statements import COLUMNS
 from libs.eventsourcing.tail import Cursor
 from libs.projections import checkpoints
-from libs.projections.apply import Failure, apply_to, decode_page
+from libs.projections.apply import Failure, apply_to, decode_page, storable
 from libs.projections.checkpoints import StreamKey
 from libs.projections.projection import Projection
 
@@ -29,6 +29,10 @@ RETRY_PAGE: Final = 1000
 
 class NotParked(NotFound):
     """This stream is not parked."""
+
+
+class OtherVersion(Exception):
+    """The read model's rows were filled by another version of its code, which must retry it."""
 
 
 class StillFailing(Exception):
@@ -50,18 +54,25 @@ class ParkedStream:
     waiting: int
 
 
-_LIST: Final = """
+_APPLIED: Final = """coalesce(
+    pg_visible_in_snapshot(xid, published)
+        OR (position < first_position AND pg_visible_in_snapshot(xid, target)),
+    position < first_position)"""
+"""Whether an event of a parked stream was applied before the stream was parked: see `Cursor`. By
+position alone it is not to be told, for facts of one stream become visible out of order."""
+
+_LIST: Final = f"""
 SELECT p.projection || CASE p.state WHEN 'live' THEN '' ELSE '@' || p.state END AS projection,
     p.tenant, p.stream, p.reason, p.error, p.parked_at, p.attempts, p.first_position,
-    (SELECT count(*) FROM events e WHERE e.position >= p.first_position
-        AND e.tenant = p.tenant AND e.stream = p.stream) AS waiting
+    (SELECT count(*) FROM events e
+        WHERE e.tenant = p.tenant AND e.stream = p.stream AND NOT {_APPLIED}) AS waiting
 FROM parked_events p
 WHERE p.projection = $1 OR ($1::text IS NULL AND p.state <> 'previous')
 ORDER BY p.parked_at, p.projection, p.tenant, p.stream
-"""
+"""  # noqa: S608 -- no input
 
 _PLACE_OF: Final = """
-SELECT m.checkpoint, p.first_position
+SELECT m.checkpoint, m.version, p.first_position, p.published::text, p.target::text
 FROM projections m JOIN parked_events p ON p.projection = m.name AND p.state = m.state
 WHERE m.name = $1 AND m.state = 'live' AND p.tenant = $2 AND p.stream = $3
 """
@@ -77,8 +88,11 @@ WHERE projection = $1 AND state = 'live' AND tenant = $2 AND stream = $3
 """
 
 _WAITING: Final = f"""
-SELECT {COLUMNS} FROM events
-WHERE position >= $3 AND tenant = $1 AND stream = $2 ORDER BY position LIMIT $4
+SELECT {COLUMNS} FROM events,
+    (SELECT $5::bigint, $6::text::pg_snapshot, $7::text::pg_snapshot)
+        AS parked (first_position, published, target)
+WHERE position > $3 AND tenant = $1 AND stream = $2 AND NOT {_APPLIED}
+ORDER BY position LIMIT $4
 """  # noqa: S608 -- names of columns
 
 
@@ -97,15 +111,15 @@ async def retry(pool: asyncpg.Pool, projection: Projection[Event], key: StreamKe
     """Apply what waits in a parked stream and let it go on, in one transaction.
 
     Answers how many events were applied. The read model's checkpoint is held meanwhile, and its
-    stream is read up to there: what is behind it comes by itself. Raises NotParked, StillFailing.
+    stream is read up to there: what is behind it comes by itself. Raises NotParked, OtherVersion,
+    StillFailing.
     """
     async with pool.acquire() as connection:
         try:
             async with connection.transaction():
                 return await _retry(connection, projection, key)
         except StillFailing as error:
-            reason = str(error)[:500].replace("\0", "")
-            await connection.execute(_FAILED_AGAIN, projection.name, *key, reason)
+            await connection.execute(_FAILED_AGAIN, projection.name, *key, storable(str(error)))
             raise
 
 
@@ -121,7 +135,7 @@ async def drop(pool: asyncpg.Pool, projection: Projection[Any], key: StreamKey) 
 
 async def _retry(connection: Any, projection: Projection[Event], key: StreamKey) -> int:
     applied = 0
-    async for events in _release(connection, projection.name, key):
+    async for events in _release(connection, projection.name, key, projection.version):
         failures: list[Failure] = await apply_to(
             connection, projection, decode_page(projection.codec, events), careful=True
         )
@@ -131,25 +145,33 @@ async def _retry(connection: Any, projection: Projection[Event], key: StreamKey)
     return applied
 
 
-async def _release(connection: Any, model: str, key: StreamKey) -> Any:
-    """Lift the block; then pages of what waited behind it, up to the checkpoint, which is held."""
+async def _release(connection: Any, model: str, key: StreamKey, version: int | None = None) -> Any:
+    """Lift the block; then pages of what waited behind it, up to the checkpoint, which is held.
+
+    If a `version` is named, the read model must be filled by it.
+    """
     row = await connection.fetchrow(_PLACE_OF, model, *key)
     if row is None:
         raise NotParked
-    place = (await checkpoints.lock(connection, row["checkpoint"]))[row["checkpoint"]]
+    if version not in (None, row["version"]):
+        raise OtherVersion(f"{model} is filled by version {row['version']}, this is {version}")
+    place = (await checkpoints.lock(connection, row["checkpoint"])).get(row["checkpoint"])
     # Read again: until it was held, another retry may have been quicker, or the model have moved.
-    if await connection.fetchrow(_PLACE_OF, model, *key) != row:
+    if place is None or await connection.fetchrow(_PLACE_OF, model, *key) != row:
         raise NotParked
     await connection.execute(_RELEASE, model, *key)
     await checkpoints.touch(connection, place.name)
-    first = row["first_position"]
-    while events := await _waiting(connection, key, first):
-        first = events[-1].position + 1
+    after, parked = 0, (row["first_position"], row["published"], row["target"])
+    while events := await _waiting(connection, key, after, parked):
+        after = events[-1].position
         yield _before(events, place.cursor)
 
 
-async def _waiting(connection: Any, key: StreamKey, first: int) -> Sequence[RecordedEvent]:
-    return recorded_events(await connection.fetch(_WAITING, *key, first, RETRY_PAGE))
+async def _waiting(
+    connection: Any, key: StreamKey, after: int, parked: tuple[int, str | None, str | None]
+) -> Sequence[RecordedEvent]:
+    rows = await connection.fetch(_WAITING, *key, after, RETRY_PAGE, *parked)
+    return recorded_events(rows)
 
 
 def _before(events: Sequence[RecordedEvent], cursor: Cursor) -> list[RecordedEvent]:

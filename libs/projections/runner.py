@@ -14,7 +14,7 @@ import structlog
 
 from libs.eventsourcing.tail import START, Cursor, current
 from libs.process.waiting import wait
-from libs.projections import checkpoints
+from libs.projections import checkpoints, metrics
 from libs.projections.checkpoints import MAIN, Overtaken
 from libs.projections.follower import (
     FIRST_BACKOFF,
@@ -149,6 +149,8 @@ class ProjectionRunner:
             if self._shared.models.keys() - {row["name"] for row in rows} or not rows:
                 await self._register(connection)
                 rows = await connection.fetch(_REGISTERED)
+        for row in rows:
+            metrics.DETACHED.labels(row["name"]).set(row["checkpoint"] != MAIN)
         alone = [row for row in rows if row["checkpoint"] != MAIN]
         ours = {name: model.version for name, model in self._shared.models.items()}
         self.left_behind = {

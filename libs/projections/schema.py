@@ -42,6 +42,8 @@ CREATE TABLE parked_events (
     tenant text NOT NULL,
     stream text NOT NULL,
     first_position bigint NOT NULL,
+    published pg_snapshot,
+    target pg_snapshot,
     reason text NOT NULL,
     error text NOT NULL,
     attempts integer NOT NULL DEFAULT 1,
@@ -50,7 +52,10 @@ CREATE TABLE parked_events (
     FOREIGN KEY (projection, state) REFERENCES projections (name, state)
         ON DELETE CASCADE ON UPDATE CASCADE
 )"""
-"""Streams that a read model cannot apply from `first_position` on. The events are in the log."""
+"""Streams that a read model cannot apply from `first_position` on. The events are in the log.
+
+The snapshots are those of the page: they say which events had been applied before, for facts of one
+stream become visible out of order. Without them it is those before `first_position`."""
 
 TABLES: Final = ("projection_checkpoints", "projections", "parked_events")
 

@@ -130,3 +130,13 @@ async def test_a_token_of_a_transaction_that_never_was_is_stale(shop: Shop) -> N
         for token in ("9" * 15, "9" * 40, "9" * 15 + ".1"):
             assert not await shop.consistency(deadline=0.2).wait_for_token("ledger", token)
         await eventually(shop.rows, {"order-1": [1]})
+
+
+async def test_a_token_of_very_many_transactions_needs_no_later_one_to_begin(shop: Shop) -> None:
+    for number in range(3):
+        await shop.append("order-1", Numbered(number))
+    await shop.step()
+    later = await shop.pool.fetchval("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
+    consistency = shop.consistency(deadline=1)
+    assert await consistency.wait_for_token("ledger", f"{later}.3")
+    assert not await consistency.wait_for_token("ledger", f"{int(later) + 1}.3")

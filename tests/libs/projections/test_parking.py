@@ -2,12 +2,13 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from libs.projections import parking
-from libs.projections.parking import NotParked, StillFailing
+from libs.projections.parking import NotParked, OtherVersion, StillFailing
 from libs.testing.waiting import eventually
 from tests.libs.messaging.lab import Cursed, Foreign, Numbered, running
 from tests.libs.projections.shop import Shop
@@ -196,3 +197,51 @@ async def test_what_is_parked_is_counted_and_parked_no_longer_is_not(shop: Shop)
         await shop.append("order-2", Numbered(2))
         await eventually(shop.rows, {"order-1": [1], "order-2": [2]})
         await eventually(lambda: runner.progress("ledger").parked.get("ledger"), 0)
+
+
+FACT = """INSERT INTO events (event_id, tenant, stream, version, type, schema_version, data,
+    metadata, occurred_at)
+VALUES (gen_random_uuid(), 'demo', 'order-1', NULL, $1, 1, $2::text::jsonb, '{}', now())"""
+
+
+@pytest.mark.parametrize("bad", [1, 2])
+async def test_a_retry_applies_each_fact_once_whichever_became_visible_first(
+    shop: Shop, bad: int
+) -> None:
+    first, second = ("Cursed" if n == bad else "Numbered" for n in (1, 2))
+    async with shop.pool.acquire() as slow, slow.transaction():
+        await slow.execute(FACT, first, '{"n": 1}')
+        await shop.pool.execute(FACT, second, '{"n": 2}')
+        await shop.step()
+    await shop.step()
+    assert await parked_of(shop) == {"order-1": ("failed", bad)}
+    shop.ledger.cursed = False
+
+    await parking.retry(shop.pool, shop.ledger.projection, KEY)
+
+    assert {stream: sorted(seen) for stream, seen in (await shop.rows()).items()} == {
+        "order-1": [1, 2]
+    }
+
+
+async def test_a_retry_by_another_version_changes_nothing(shop: Shop) -> None:
+    await shop.append("order-1", Cursed(1))
+    await shop.step()
+    shop.ledger.cursed = False
+    newer = replace(shop.ledger.projection, version=2)
+
+    with pytest.raises(OtherVersion):
+        await parking.retry(shop.pool, newer, KEY)
+
+    assert await parked_of(shop) == {"order-1": ("failed", 1)}
+    assert await shop.rows() == {}
+
+
+async def test_an_error_whose_text_cannot_be_stored_parks_its_stream_all_the_same(
+    shop: Shop,
+) -> None:
+    shop.tally.error = ValueError("\0 \ud800")
+    await shop.append("order-1", Numbered(1))
+    await shop.step()
+    assert await shop.rows() == {"order-1": [1]}
+    assert await parked_of(shop, "tally") == {"order-1": ("failed", 1)}
