@@ -125,7 +125,9 @@ async def test_whatever_is_broken_off_nothing_is_lost_doubled_or_disordered(
         )
         await asyncio.gather(*appending)
         await breaking
-        await eventually(lambda: _applied(lab), sum(len(ack.values) for ack in acks))
+        events = sum(len(ack.values) for ack in acks)
+        await eventually(lambda: _applied(lab), events)
+        await eventually(lab.published, events)
     finally:
         await chaos.end()
 
