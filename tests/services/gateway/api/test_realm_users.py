@@ -105,7 +105,8 @@ async def test_whoever_made_a_user_finds_them_in_the_list(database: str, site: S
         running(worker.projections),
     ):
         profile = await house.account(site.realm, site.chief)
-        _, headers = await house.inside(profile, next(iter(profile.roles)))
+        (place,) = profile.roles
+        _, headers = await house.inside(profile, place)
         boss = Member(profile, house.client, headers)
         for _ in range(5):
             made = (await boss.post(site.create, site.new())).json()

@@ -18,8 +18,10 @@ from libs.testing.routes import (
     assert_writes_change_nothing_of_others,
     routes_of,
 )
+from libs.testing.visible import awaited_models
 from libs.testing.waiting import eventually
 from services.gateway.domain.doors import SCALES
+from services.scale_bridge.bootstrap import projections
 from services.scale_bridge.settings import Settings
 from tests.services.scale_bridge.pricing import ARTICLE, announce, changed
 from tests.services.scale_bridge.service import ANNA, BORIS, open_device, open_service, register
@@ -149,6 +151,8 @@ async def test_every_route_demands_its_scope(database: str) -> None:
         service.client(scopes=["scales:bridge"]) as daemon,
     ):
         assert not undeclared_routes(service.app)
+        known = {model.name for model in projections(service.settings)}
+        assert awaited_models(service.app) < known
 
         async def status(client: Any, route: Route) -> int:
             path = re.sub(r"{\w+}", "1", route.path)
