@@ -114,7 +114,9 @@ async def _restored(service: "Service[Any]") -> int:
     console = Console()
     console.print("the log has a new incarnation; its relay sends everything again")
     if behind:
-        console.print(f"behind when dumped, so rebuild them: {', '.join(behind)}", markup=False)
+        console.print(
+            f"behind when dumped, so `migrate` must rebuild them: {' '.join(behind)}", markup=False
+        )
     return 0
 
 

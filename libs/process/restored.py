@@ -34,18 +34,30 @@ _OWN: Final = (
         until_position = 0, complete = true, confirmed = true, database = NULL""",
 )
 
+_DETACH: Final = (
+    """INSERT INTO projection_checkpoints (name)
+    SELECT 'detached/' || name FROM unnest($1::text[]) AS name
+    ON CONFLICT (name) DO NOTHING""",
+    """UPDATE projections SET version = 0, checkpoint = 'detached/' || name, changed_at = now(),
+        detached_because = 'was behind when it was dumped; rebuild it'
+    WHERE name = ANY($1) AND state = 'live'""",
+)
+
 
 async def adopt_loaded_log(pool: Pool) -> list[str]:
     """Give the events transaction ids of this cluster, and begin a new incarnation.
 
-    The relay will send everything again. Read models stay as they were dumped; the names of those
-    that lacked events then are returned, and must be rebuilt. No worker may run meanwhile. The pool
-    must be the owner's, in sight of all tenants. Safe to repeat: it is one transaction.
+    The relay will send everything again. Read models stay as they were dumped; those that lacked
+    events then have lost their place, `migrate` rebuilds them, and their names are returned. No
+    worker may run meanwhile. The pool must be the owner's, in sight of all tenants. Safe to repeat:
+    it is one transaction.
     """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(_HOLD)
         behind = [row["name"] for row in await connection.fetch(_BEHIND)]
         for statement in _OWN:
             await connection.execute(statement)
+        for statement in _DETACH:
+            await connection.execute(statement, behind)
         await renew_incarnation(connection)
     return behind

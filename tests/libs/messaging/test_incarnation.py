@@ -196,6 +196,11 @@ async def test_a_log_loaded_from_a_dump_is_sent_again_and_appended_to(lab: Lab) 
     await lab.pool.execute(AS_IF_DUMPED)
 
     assert await adopt_loaded_log(lab.pool) == ["behind"]
+    versions = await lab.pool.fetch("SELECT name, version, checkpoint FROM projections ORDER BY 1")
+    assert [tuple(row) for row in versions] == [
+        ("behind", 0, "detached/behind"),
+        ("level", 1, "main"),
+    ]
     await lab.append_numbers(range(40, 50))
     async with running(lab.relay()):
         await eventually(lab.published, 50)
