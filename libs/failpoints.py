@@ -28,6 +28,11 @@ POINTS: Final = (
     "batch-advanced",
     "batch-committing",
     "batch-committed",
+    "inbox-storing",
+    "inbox-saving",
+    "inbox-stored",
+    "reaction-completing",
+    "reaction-completed",
 )
 """All of them, in the order an event meets them. What ends in -ing lies before the deed."""
 

@@ -12,6 +12,7 @@ from prometheus_client import Gauge
 from libs.errors import Unavailable
 from libs.eventsourcing.codec import UndecodableEvent, UnknownEvent
 from libs.eventsourcing.log import VersionConflict
+from libs.failpoints import reach
 from libs.messaging import inbox
 from libs.messaging.inbox import Backlog, ClaimLost, InboxMessage
 from libs.messaging.inbox_feed import read_message
@@ -144,11 +145,13 @@ class InboxWorker(Generic[Event]):
         envelope, reaction = envelope_of(self._reaction, message), self._reaction
         if reaction.react is not None:
             await reaction.react(envelope)
+        reach("reaction-completing")
         # If this is lost after `react`, it is done again, to no effect.
         async with self._pool.acquire() as connection, connection.transaction():
             await inbox.complete(connection, self._name, message)
             if reaction.react_in_transaction is not None:
                 await reaction.react_in_transaction(connection, envelope)
+        reach("reaction-completed")
 
     async def _read_again(self, message: InboxMessage) -> None:
         """A person had a record retried that could not be read: perhaps this program can."""

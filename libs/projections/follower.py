@@ -43,6 +43,8 @@ SMALL: Final = 8
 """A page is small if it is less than this part of a full one."""
 SILENT_SECONDS: Final = 10
 """For so long may a worker that holds a lock say nothing: a frozen one loses it then."""
+_LIMIT_IDLENESS: Final = f"""SET idle_session_timeout = '{SILENT_SECONDS}s';
+SET idle_in_transaction_session_timeout = '{SILENT_SECONDS}s'"""
 
 OnApplied: TypeAlias = Callable[[Sequence[str], Sequence[RecordedEvent], int, int], None]
 """Given the read models, what was applied to them, and the nanoseconds of begin and commit."""
@@ -149,7 +151,7 @@ class Follower:
             self.progress.clear()
             if await wait(stop, self._polling.standby):
                 return True
-        await connection.execute(f"SET idle_session_timeout = '{SILENT_SECONDS}s'")
+        await connection.execute(_LIMIT_IDLENESS)
         while not stop.is_set():
             checkpoint = await checkpoints.read(connection, self._name)
             if checkpoint is None or (self._name != MAIN and not checkpoint.models):

@@ -26,12 +26,14 @@ from tests.chaos.servers import Servers
 from tests.e2e.house import own_database
 from tests.libs.messaging.clients import ack_of, command_of, keep_appending
 from tests.libs.messaging.history import Ack
-from tests.libs.messaging.lab import WRITER_CODEC, Lab, Ledger
+from tests.libs.messaging.lab import WRITER_CODEC, Cursed, Lab, Ledger
 from tests.libs.messaging.setup import open_database
 
 CLIENTS: Final = 4
 STRANGER: Final = 200
 """The client number of transactions written by hand."""
+CURSE: Final = 210
+"""The client number of events on which a read model fails."""
 PARTITIONS: Final = 3
 
 _INSERT: Final = """INSERT INTO events
@@ -54,7 +56,7 @@ class Arena:
         self.bootstrap = lab.bootstrap
         self._members: list[Member] = []
         self._first: dict[int, int] = defaultdict(int)
-        self._strangers = 0
+        self._strangers = self._curses = 0
 
     def start(
         self, *parts: str, failpoint: str = "", hard: tuple[str, ...] = (), **more: Any
@@ -150,6 +152,23 @@ class Arena:
         finally:
             await connection.close()
 
+    async def curse(self, *streams: int) -> None:
+        """Append an event on which the read model fails to these of the clients' streams."""
+        for number in streams:
+            self._curses += 1
+            value, stream = CURSE * 10_000_000 + self._curses, f"order-{number}"
+            version = (await self.lab.appended(stream, Cursed(value))).version
+            self.acks.append(Ack(stream, (value,), version))
+
+    @asynccontextmanager
+    async def within(self, seconds: float, what: str) -> AsyncIterator[None]:
+        """Complain if the block takes longer."""
+        began = monotonic()
+        yield
+        took = monotonic() - began
+        if took > seconds:
+            self.complaints.append(f"{what} took {took:.1f} s, {seconds:g} at most")
+
     async def standing(self) -> tuple[int, int, int]:
         """How many events are logged, published and applied. Waits for the database to be back."""
         while True:
@@ -190,10 +209,10 @@ class Arena:
                 before, moved_at = now, monotonic()
             await asyncio.sleep(0.05)
 
-    async def verdict(self, *, hard: tuple[str, ...] = ()) -> Outcome:
+    async def verdict(self, **more: Any) -> Outcome:
         """Let a fresh relay and projector finish, then judge what everybody saw."""
         self.kill_all()
-        self.start("relay", "projector", hard=hard)
+        self.start("relay", "projector", **more)
         await self.level()
         self.kill_all()
         return judge(await self.lab.history(self.acks), self.complaints)

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -20,20 +20,32 @@ from deploy.local import leash
 from libs import failpoints
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
+from libs.messaging.batch_consumer import ConsumerConfig
+from libs.messaging.foreign_subscription import ForeignSubscription
+from libs.messaging.inbox_worker import InboxWorker
 from libs.messaging.leadership import IDLE_SECONDS
 from libs.messaging.publisher import Publisher
+from libs.messaging.reaction import Reaction, Schedule, feed_of
 from libs.messaging.relay import Polling, Relay
 from libs.postgres import pool as pools
 from libs.process.lifecycle import Task, main, run_until_signal
 from libs.projections import runner
+from libs.projections.projection import Projection
 from libs.testing.waiting import eventually
 from tests.chaos.patches import patch
 from tests.chaos.plan import NeverStruck
 from tests.libs.messaging.clients import keep_appending
-from tests.libs.messaging.lab import SERVICE, WRITER_CODEC, Ledger
+from tests.libs.messaging.lab import SERVICE, WRITER_CODEC, Cursed, Ledger
 
 PAGE: Final = 20
 POOL: Final = 6
+SESSION_MS: Final = 500
+"""The shortest session the broker allows to members of a group, so that the dead are missed
+soon."""
+LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
+LONG_AFTER: Final = datetime(9000, 1, 1, tzinfo=UTC)
+LEASE: Final = timedelta(seconds=1)
+ACTS_ON: Final = 100
 DEADLINE_SECONDS: Final = 1.0
 """How long a page may take to be confirmed."""
 
@@ -41,7 +53,8 @@ DEADLINE_SECONDS: Final = 1.0
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Role:
     """What a child is to be. `first` are the numbers its clients begin with, by client; what they
-    are told they write to `acks`."""
+    are told they write to `acks`. With `slow` there is a second read model, which is not done with
+    a cursed event in time; if it `reacts`, the inbox of a reaction is filled."""
 
     parts: tuple[str, ...]
     database: str
@@ -56,6 +69,9 @@ class Role:
     seed: int = 0
     first: Sequence[tuple[int, int]] = ()
     acks: str = ""
+    statement_seconds: float = 30.0
+    slow: bool = False
+    reacts: bool = False
 
 
 def live(role: Role) -> None:
@@ -73,7 +89,8 @@ def live(role: Role) -> None:
 
 
 async def _live(role: Role) -> int:
-    parts = {"relay": _relay, "projector": _projector, "clients": _clients}
+    parts = {"relay": _relay, "projector": _projector, "reader": _reader, "reactor": _reactor}
+    parts["clients"] = _clients
     # As in `libs.messaging.worker`: what a projector commits may be lost with the server.
     opened = {name: await _pool(role, waits_for_disk=name != "projector") for name in role.parts}
     return await run_until_signal(*(parts[name](role, pool) for name, pool in opened.items()))
@@ -86,6 +103,7 @@ async def _pool(role: Role, *, waits_for_disk: bool) -> Any:
         schema="public",
         size=POOL,
         application_name=f"child {os.getpid()}",
+        statement_timeout=timedelta(seconds=role.statement_seconds),
         waits_for_disk=waits_for_disk,
     )
 
@@ -105,7 +123,69 @@ def _relay(role: Role, pool: Any) -> Task:
 def _projector(role: Role, pool: Any) -> Task:
     polling = runner.Polling(page=role.page * 2, standby=0.05)
     models = [Ledger().projection]
+    if role.slow:
+        models = [Ledger(cursed=False).projection, SLOW]
+    if role.reacts:
+        models.append(feed_of(DEEDS))
     return runner.ProjectionRunner(pool, models, service=SERVICE, polling=polling).run
+
+
+def _reader(role: Role, pool: Any) -> Task:
+    config = ConsumerConfig(
+        bootstrap=role.bootstrap,
+        prefix=role.prefix,
+        group=f"{role.prefix}.reader",
+        max_records=role.page * 2,
+        fetch_max_wait_ms=50,
+        session_timeout_ms=SESSION_MS,
+    )
+    return ForeignSubscription(pool, READER, config).run
+
+
+def _reactor(role: Role, pool: Any) -> Task:
+    return InboxWorker(pool, DEEDS, lease=LEASE).run
+
+
+async def _act(connection: Any, envelope: Any) -> None:
+    await connection.execute("INSERT INTO deeds VALUES ($1)", envelope.event.n)
+
+
+def _schedule(event: Any) -> Schedule | None:
+    key = str(event.n // ACTS_ON % 10)
+    return Schedule(key, LONG_AGO) if event.n % ACTS_ON == 0 else None
+
+
+DEEDS: Final = Reaction(
+    name="deeds",
+    topics=("lab.order",),
+    codec=WRITER_CODEC,
+    schedule_of=_schedule,
+    react_in_transaction=_act,
+)
+"""Writes down every so many-th number, which must happen exactly once."""
+
+
+async def _do_nothing(_: Any) -> None: ...
+
+
+READER: Final = Reaction(
+    name="reader",
+    topics=("lab.order",),
+    codec=WRITER_CODEC,
+    schedule_of=lambda _: Schedule("all", LONG_AFTER),
+    react=_do_nothing,
+)
+"""Only stores what comes: its inbox is a copy of the topic."""
+
+
+async def _take_long(connection: Any, events: Sequence[Any]) -> None:
+    if any(isinstance(envelope.event, Cursed) for envelope in events):
+        await connection.execute("SELECT pg_sleep(3600)")
+
+
+SLOW: Final = Projection(
+    name="slow", tables=("slow",), topics=("lab.order",), codec=WRITER_CODEC, project=_take_long
+)
 
 
 def _clients(role: Role, pool: Any) -> Task:
@@ -159,6 +239,10 @@ class Member:
     async def stopped(self) -> None:
         """Wait until its fail point stopped it. Raises NeverStruck."""
         await self._until(lambda: psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
+
+    def freeze(self) -> None:
+        """It keeps all it has, and does nothing, until it is resumed."""
+        os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)

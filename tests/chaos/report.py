@@ -30,7 +30,8 @@ class Line:
     def good(self) -> bool:
         if self.fails is None:
             return self.outcome.clean
-        return bool(getattr(self.outcome, self.fails))
+        # A complaint says that the play itself went wrong: then the mutation proved nothing.
+        return bool(getattr(self.outcome, self.fails)) and not self.outcome.complaints
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 
 from libs.failpoints import POINTS
-from tests.chaos import processes, surroundings
+from tests.chaos import processes, reactions, readers, restored, silence, stuck, surroundings
 from tests.chaos.arena import Play
 
 
@@ -20,13 +20,19 @@ class Fault:
 
 _CLIENTS: Final = tuple(p for p in POINTS if p.startswith(("log-", "group-")))
 _PROJECTOR: Final = tuple(p for p in POINTS if p.startswith("batch-"))
+_READER: Final = tuple(p for p in POINTS if p.startswith("inbox-"))
+_REACTOR: Final = tuple(p for p in POINTS if p.startswith("reaction-"))
 _IDLE: Final = ("relay-confirming", "relay-confirmed")
-_RELAY: Final = tuple(p for p in POINTS if p not in _CLIENTS + _PROJECTOR + _IDLE)
+_RELAY: Final = tuple(
+    p for p in POINTS if p not in _CLIENTS + _PROJECTOR + _READER + _REACTOR + _IDLE
+)
 _KILLERS: Final = {
     "clients": (processes.kill_clients, _CLIENTS),
     "relay": (processes.kill_relay, _RELAY),
     "idle relay": (processes.kill_idle_relay, _IDLE),
     "projector": (processes.kill_projector, _PROJECTOR),
+    "reader of another service": (readers.kill_reader, _READER),
+    "reactor": (reactions.kill_reactor, _REACTOR),
 }
 
 KILLS: Final = (
@@ -69,6 +75,15 @@ FAULTS: Final = (
     Fault("strangers idle in transactions", partial(surroundings.strangers, prepared=False), 1, 20),
     Fault("a prepared transaction left", partial(surroundings.strangers, prepared=True), 1, 20),
     Fault("members come and go", processes.storm, 5, 150),
+    Fault("a stopped reaction comes back", reactions.zombie_reactor, 0, 20),
+    Fault("the same, and none hurries", reactions.zombie_reactor, 1, 20, ("claim deadline",)),
+    Fault("broker away for a minute", partial(reactions.broker_away, seconds=60), 1, 10),
+    Fault("database restored from a backup", restored.restored, 1, 5),
+    Fault("frozen with their locks", silence.frozen_leaders, 1, 20),
+    Fault("broker silent", silence.broker_silent, 1, 5),
+    Fault("database silent", silence.database_silent, 1, 10),
+    Fault("events a read model fails on", stuck.cursed, 1, 40),
+    Fault("a read model that is too slow", stuck.timing_out, 1, 6),
     Fault("rebuild and switch under load", surroundings.blue_green, 1, 20),
     Fault("clocks jump", surroundings.jumps, 1, 20),
 )
@@ -117,6 +132,11 @@ MUTATIONS: Final = (
         2,
         "lost",
     ),
+    Mutation(
+        "claims not compared", reactions.zombie_reactor, ("claims", "claim deadline"), 1, "doubled"
+    ),
+    Mutation("incarnation not read", restored.restored, ("incarnation",), 1, "lost"),
+    Mutation("park order not held", stuck.cursed, ("park order",), 1, "doubled"),
     Mutation(
         "event ids not compared",
         partial(processes.kill_clients, points=("group-written",)),

@@ -17,13 +17,16 @@ from deploy.local.kafka import KafkaServer, kafka_program
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.postgres import PostgresServer, start_postgres
 from deploy.local.server import Server
+from tests.chaos.child import SESSION_MS
 
-POSTGRES: Final[Mapping[str, str]] = {"max_connections": "200", "max_prepared_transactions": "8"}
+POSTGRES: Final[Mapping[str, str]] = {
+    "max_connections": "200",
+    "max_prepared_transactions": "8",
+    # What was logged with the least of the log cannot be restored to another timeline.
+    "wal_level": "replica",
+}
 HURRIED: Final[Mapping[str, str]] = {"fsync": "off", "full_page_writes": "off"}
 """What only a crash of the machine would miss: nobody here crashes the machine."""
-SESSION_MS: Final = 500
-"""The shortest session the broker allows to members of a group, so that the dead are missed
-soon."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,13 +71,18 @@ def _second_door(bootstrap: str, proxied: int, door: int) -> list[str]:
 
 
 async def restart(server: Server, *, kill: bool) -> None:
-    """Stop it orderly or kill it, start it again, and wait until it is ready.
-
-    Started from this thread: a server dies with the thread that started it.
-    """
+    """Stop it orderly or kill it, start it again, and wait until it is ready."""
     if kill:
         server.kill()
     else:
         await asyncio.to_thread(server.stop)
+    await start_again(server)
+
+
+async def start_again(server: Server) -> None:
+    """Start what was stopped, and wait until it is ready.
+
+    Started from this thread: a server dies with the thread that started it.
+    """
     server.child = Child(server.program)
     await asyncio.to_thread(wait_ready, server.child)

@@ -57,7 +57,7 @@ async def deaf(arena: Arena, proxy: Proxy) -> None:
 
 
 async def through_proxy(servers: Servers, plan: Plan, *, unkind: Unkind) -> Outcome:
-    """Relay and projector reach the broker through a proxy that is unkind between times."""
+    """The relay reaches the broker through a proxy that is unkind between times."""
     async with (
         Proxy(servers.proxied, servers.door) as proxy,
         open_arena(servers, plan) as arena,
@@ -67,23 +67,23 @@ async def through_proxy(servers: Servers, plan: Plan, *, unkind: Unkind) -> Outc
         arena.start("projector")
         async with arena.clients():
             for _ in range(plan.rounds):
-                await arena.moved(2, arena.dice.randint(1, 50))
+                await arena.moved(1, arena.dice.randint(1, 50))
                 await unkind(arena, proxy)
-            await arena.moved(2, 1)
+            await arena.moved(1, 1)
         arena.kill_all()
         if not proxy.passed:
             arena.complaints.append("nothing went through the proxy")
         return await arena.verdict()
 
 
-@rounds("relay", "projector", after=(2, 20))
+@rounds("relay", "projector", after=(1, 20))
 async def broker_down(arena: Arena, number: int, *, kill: bool) -> None:
     """The broker is stopped, or killed, in the middle and comes back."""
-    await arena.moved(2, 20)
+    await arena.moved(1, 20)
     await restart(arena.servers.kafka, kill=kill)
 
 
-@rounds("relay", "projector", after=(2, 20))
+@rounds("relay", "projector", after=(1, 20))
 async def oversize(arena: Arena, number: int) -> None:
     """The topic suddenly takes only small records; every page is refused until it is put right.
 
@@ -135,7 +135,7 @@ async def strangers(arena: Arena, number: int, *, prepared: bool) -> None:
     """
     async with _idle_elsewhere(arena.servers), arena.straggler(prepared=prepared):
         try:
-            await arena.moved(2, 60)
+            await asyncio.gather(arena.moved(1, 60), arena.moved(2, 60))
         except NeverStruck:
             arena.complaints.append("everything waited for a stranger's transaction")
 

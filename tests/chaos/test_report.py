@@ -36,6 +36,7 @@ def report(*lines: Line) -> Report:
         line(Outcome(complaints=("the fault never struck",))),
         line(Outcome(), fails="lost"),
         line(Outcome(doubled=1), fails="lost"),
+        line(Outcome(lost=1, complaints=("everything waits",)), fails="lost"),
     ],
 )
 def test_a_run_with_one_bad_line_is_not_good(bad: Line) -> None:

@@ -65,8 +65,8 @@ WRITER_CODEC: Codec[Any] = Codec([Numbered, Cursed, Foreign])
 class Ledger:
     """A read model that shows order, loss and doubling: every stream with all it has seen."""
 
-    def __init__(self) -> None:
-        self.cursed = True
+    def __init__(self, *, cursed: bool = True) -> None:
+        self.cursed = cursed
         self.known = False
         self.batches: list[int] = []
 

@@ -1,0 +1,61 @@
+"""Readers of another service's topic: killed, doubled, and what they make of a restored log."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final
+
+from libs.testing.waiting import eventually
+from tests.chaos.arena import Arena, open_arena
+from tests.chaos.plan import Outcome, Plan, judge
+from tests.chaos.servers import Servers
+from tests.libs.messaging.deeds import TABLES
+
+MOST_TIMES: Final = 4
+
+_INBOX: Final = """SELECT stream, version, (data->>'n')::integer AS n FROM inbox
+WHERE reaction = 'reader' ORDER BY sequence"""
+
+
+async def kill_reader(servers: Servers, plan: Plan, *, points: Sequence[str]) -> Outcome:
+    """A reader dies, wherever it is, while another one is at work and the leader changes."""
+    async with open_arena(servers, plan) as arena:
+        await arena.lab.pool.execute(";".join(TABLES))
+        arena.start("projector")
+        arena.start("relay")
+        async with arena.clients():
+            for number in range(plan.rounds):
+                times = arena.dice.randint(1, MOST_TIMES)
+                failpoint = f"{points[number % len(points)]}=kill@{times}"
+                await arena.start("reader", failpoint=failpoint).died()
+        outcome = await arena.verdict()
+        return await verdict_of_reader(arena) if outcome.clean else outcome
+
+
+async def verdict_of_reader(arena: Arena) -> Outcome:
+    """Let a fresh reader finish, then judge its inbox as if it were the read model."""
+    arena.start("reader")
+
+    async def stored() -> int:
+        return int(
+            await arena.lab.pool.fetchval("SELECT count(*) FROM inbox WHERE reaction = 'reader'")
+        )
+
+    try:
+        logged = int(await arena.lab.pool.fetchval("SELECT count(*) FROM events"))
+        await eventually(stored, logged)
+    except AssertionError as error:
+        arena.complaints.append(str(error))
+    arena.kill_all()
+    history = await arena.lab.history(arena.acks)
+    return judge(history.but(table=await _inbox(arena)), arena.complaints)
+
+
+async def _inbox(arena: Arena) -> dict[str, tuple[Sequence[int], Sequence[int]]]:
+    """What came of every stream, in the order in which it came: values and versions."""
+    streams: dict[str, list[Any]] = defaultdict(list)
+    for row in await arena.lab.pool.fetch(_INBOX):
+        streams[row["stream"]].append((row["n"], row["version"]))
+    return {
+        stream: ([value for value, _ in came], [version for _, version in came])
+        for stream, came in streams.items()
+    }
