@@ -96,7 +96,7 @@ async def broker_silent(servers: Servers, plan: Plan) -> Outcome:
                         await arena.moved(2, 20)
                     await asyncio.sleep(SILENT_SECONDS / 4)
                 proxy.swallows = False
-                async with arena.within(AGAIN_SECONDS, "the relay"):
+                async with arena.within(2 * AGAIN_SECONDS, "the relay"):
                     await arena.moved(1, 1)
         arena.kill_all()
         return await arena.verdict()

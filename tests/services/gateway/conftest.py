@@ -34,7 +34,7 @@ from services.gateway.domain.door import Door
 from services.gateway.handlers.identity import Identity
 from services.gateway.settings import Settings
 from tests.services.gateway.adapters.bot_api import CHAT, TOKEN, BotApi, open_bot_api
-from tests.services.gateway.identities import People, open_identity
+from tests.services.gateway.identities import SEAL_KEY, People, open_identity
 
 
 @dataclass
@@ -182,7 +182,7 @@ def gateway_settings(service_url: str, **different: Any) -> Settings:
         "kafka_bootstrap_servers": "127.0.0.1:1",
         "ingest_url": service_url,
         "signing_key": SigningKey.generate().to_pem(),
-        "seal_keys": generate_key(),
+        "seal_keys": SEAL_KEY,
         "refresh_key": generate_key(),
         "cors_origins": (PAGE,),
         "profile": "demo",

@@ -32,6 +32,9 @@ from services.gateway.handlers.login import LoginFailed, log_in
 from services.gateway.handlers.session import LoggedIn
 from services.gateway.read_models import account_rows, api_key, session
 
+SEAL_KEY = generate_key()
+"""One for all gateways of a run: they share databases, and show what others sealed."""
+
 NOW = NOON
 GRACE, LIFETIME = timedelta(seconds=10), timedelta(days=7)
 CRM, KIOSK = Place("crm", "demo"), Place("kiosk", "demo")
@@ -52,7 +55,7 @@ async def open_identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
         yield Identity(
             store=EventStore[GatewayEvent](log, Codec(EVENTS), clock=clock),
             pool=pool,
-            seal=Seal([generate_key()]),
+            seal=Seal([SEAL_KEY]),
             passwords=passwords,
             refresh_key=b"k" * 32,
             term_of=lambda place, role: Term(lifetime=LIFETIME, grace=GRACE),
