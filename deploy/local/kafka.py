@@ -62,7 +62,7 @@ num.io.threads=2
 background.threads=2
 group.coordinator.threads=1
 remote.log.manager.thread.pool.size=1
-# Nobody asks it by JMX, and thousands of figures take megabytes.
+# No program reads its figures by JMX, and thousands of them take megabytes.
 metric.reporters=
 log.cleaner.dedupe.buffer.size=2097152
 log.cleaner.io.buffer.size=65536

@@ -14,7 +14,7 @@ from deploy.local.supervisor import Slot, Supervisor
 
 EVERY_SECONDS = 1.0
 # Of those turns: a program that was well is asked again, its figures are read, memory is added up.
-# What nobody watches is read for the summaries alone: all of it is computing of a platform at rest.
+# Without a view, figures are read for the summaries alone, for all of it costs at rest.
 WELL_EVERY = 5
 ATTENDED_EVERY, UNATTENDED_EVERY = 2, 10
 MEMORY_EVERY = 10

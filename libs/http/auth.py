@@ -110,7 +110,7 @@ class TokenVerifier:
         """Who an `Authorization` header proves the caller to be.
 
         Raises `Unauthenticated`, or `Unavailable` while no key could be fetched at all, or while
-        nobody can say whether its session is live.
+        it is unknown whether its session is live.
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:

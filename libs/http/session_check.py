@@ -34,7 +34,7 @@ class SessionCheck:
         self._live_until: OrderedDict[str, float] = OrderedDict()
 
     async def is_live(self, session: str) -> bool:
-        """Whether tokens of the session are good. Raises Unavailable if nobody can say in time."""
+        """Whether tokens of the session are good. Raises Unavailable if unknown in time."""
         now = asyncio.get_running_loop().time()
         if self._revocations.blind_since is None or self._live_until.get(session, 0.0) > now:
             return True

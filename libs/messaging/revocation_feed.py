@@ -105,7 +105,7 @@ class RevocationFeed:
                 was_level = True
                 await self._read_for(consumer, LEVEL_SECONDS)
                 await revoked_sessions.forget(self._pool)
-                asked_at, ends = time(), await _ends(consumer)
+                asked_at, ends = time(), await _end_offsets(consumer)
 
     def _complain(self, trouble: str) -> None:
         """Log what is wrong, once."""
@@ -117,7 +117,7 @@ class RevocationFeed:
         """Go to the first record whose session's tokens may live; where the topic ends."""
         consumer.pause(*consumer.assignment())
         # The ends first: what comes between the two questions must not be skipped.
-        ends = await _ends(consumer)
+        ends = await _end_offsets(consumer)
         since = int((self._clock() - self._kept).timestamp() * 1000)
         starts = await consumer.offsets_for_times(dict.fromkeys(ends, since))
         for tp, end in ends.items():
@@ -231,7 +231,7 @@ async def _ends_well(closing: Coroutine[Any, Any, None]) -> bool:
     return not task.cancelled() and task.exception() is None
 
 
-async def _ends(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+async def _end_offsets(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
     """Where the topic ends now; a topic that is gone has no end, and nothing to read."""
     async with asyncio.timeout(REQUEST_MS / 1000):
         ends: dict[TopicPartition, int] = await consumer.end_offsets(list(consumer.assignment()))

@@ -98,7 +98,7 @@ class Consistency:
         One look serves all who wait. Raises what the pool raises.
         """
         if self._next is None:
-            self._next = asyncio.ensure_future(self._look())
+            self._next = asyncio.ensure_future(self._read_positions())
         return await asyncio.shield(self._next)
 
     async def _wait(self, model: str, events: Callable[[], Awaitable[Sequence[Written]]]) -> bool:
@@ -139,7 +139,7 @@ class Consistency:
             rows = await connection.fetch(_OF_TENANT, tenant, str(sure.xmax), running, str(moment))
         return [(row["xid"], row["position"]) for row in rows]
 
-    async def _look(self) -> Mapping[str, Position]:
+    async def _read_positions(self) -> Mapping[str, Position]:
         # Those who come while the query runs need a later look: what it sees may be older.
         await asyncio.sleep(0)
         self._next = None

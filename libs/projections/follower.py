@@ -125,7 +125,7 @@ class Follower:
         while not stop.is_set():
             try:
                 async with self._pool.acquire() as connection:
-                    if await self._lead(connection, stop):
+                    if await self._follow_locked(connection, stop):
                         return
                 continue
             except Overtaken:
@@ -144,7 +144,7 @@ class Follower:
         trouble = self.progress.trouble
         log.warning("projections wait", checkpoint=self._name, error=trouble, retry_in=pause)
 
-    async def _lead(self, connection: Any, stop: asyncio.Event) -> bool:
+    async def _follow_locked(self, connection: Any, stop: asyncio.Event) -> bool:
         """Follow while this worker holds the lock; whether there is nothing more to follow."""
         while not await connection.fetchval(_LOCK, FOLLOW_LOCK, self._name):
             # Another worker follows: all is well as far as this one can tell.

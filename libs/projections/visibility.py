@@ -1,8 +1,8 @@
 """Answers that wait until read models include what was just written.
 
-All who wait share one look at the checkpoints. Where waiting is of no use nobody does: the read
-model is put aside, and while answers go on asking for it, one look in a while finds out whether a
-wait would have been long enough by now.
+All waiting answers share one reading of the checkpoints. A read model for
+which waiting was of no use is put aside: while answers go on asking for it, one trial in a while
+finds out whether a wait would have been long enough by now.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ PAUSE_SECONDS: Final = 0.003
 LONGEST_PAUSE_SECONDS: Final = 0.02
 """Between two looks if a doorbell says so, for a ring may be lost."""
 TRIAL_SECONDS: Final = 0.05
-"""Between two looks at a read model that nobody waits for, while somebody would."""
+"""Between two readings of a read model that was put aside, while answers ask for it."""
 
 Positions: TypeAlias = Mapping[str, Position]
 

@@ -123,7 +123,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
             exports=asyncio.Semaphore(settings.export_turns),
             looking_back=asyncio.Semaphore(settings.as_of_turns),
             kept_past=KeptPast(),
-            standing=partial(_standing, consistency),
+            standing=partial(_positions, consistency),
             doorbell=doorbell,
             items_in_box=partial(logged_items.of_box, reading),
         )
@@ -228,7 +228,7 @@ async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence
         yield ()
 
 
-async def _standing(consistency: Consistency) -> object:
+async def _positions(consistency: Consistency) -> object:
     positions = await consistency.positions()
     return [positions.get(name) for name in PROJECTIONS]
 

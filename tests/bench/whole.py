@@ -6,6 +6,7 @@ a dashboard is asked twice a second. So it is beside the bare line, which does t
 guarantees, and beside the peer, where what was answered is visible.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
@@ -86,7 +87,7 @@ class _Load:
         return done
 
 
-class _Side:
+class _Side(ABC):
     """One of those that are compared."""
 
     def __init__(self, title: str, meter: Meter, load: _Load) -> None:
@@ -100,8 +101,8 @@ class _Side:
             done = self._run(cost)
         return self._rate(done)
 
-    def _run(self, cost: Cost) -> Loaded:
-        raise NotImplementedError
+    @abstractmethod
+    def _run(self, cost: Cost) -> Loaded: ...
 
     def _rate(self, done: Loaded) -> float:
         """Events that were answered: where they are visible at once."""

@@ -214,7 +214,7 @@ def _no_list(name: str) -> BadRequest:
 
 
 def _too_long(name: str, longest: int, actual: int | None) -> BadRequest:
-    """`actual` is None where nobody counted to the end; FastAPI says so in the same words."""
+    """`actual` is None if the count was broken off; FastAPI says so in the same words."""
     said = f"List should have at most {longest} items after validation, not {actual or 'more'}"
     return BadRequest("too_long", [name], said, max_length=longest, actual_length=actual)
 
