@@ -146,7 +146,10 @@ async def test_the_second_of_two_rebuilds_of_one_model_is_refused(shop: Shop) ->
 
 
 async def test_a_rebuild_that_lost_its_lock_writes_no_more(shop: Shop) -> None:
-    holder = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted"
+    holder = (
+        "SELECT pid FROM pg_locks JOIN pg_database ON oid = database AND datname ="
+        " current_database() WHERE locktype = 'advisory' AND objsubid = 1 AND granted"
+    )
     async with live(shop, 1), shop.pool.acquire() as connection:
         others = {row[0] for row in await connection.fetch(holder)}
         await shop.append_numbers(range(1, 70))

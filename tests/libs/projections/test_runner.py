@@ -240,7 +240,8 @@ async def test_the_database_may_go_away_at_any_time(shop: Shop) -> None:
                 admin: Any = await asyncpg.connect(shop.address)
                 await admin.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE pid <> pg_backend_pid() AND query LIKE '%projection_checkpoints%'"
+                    " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+                    " AND query LIKE '%projection_checkpoints%'"
                 )
                 await admin.close()
 

@@ -80,11 +80,14 @@ async def exporters(database: str) -> list[int]:
 
 
 def writers() -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process().children()
-        if child.is_running() and any("workbook_writer" in word for word in child.cmdline())
-    ]
+    return [child for child in psutil.Process().children() if is_writer(child)]
+
+
+def is_writer(child: psutil.Process) -> bool:
+    try:
+        return any("workbook_writer" in word for word in child.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
 
 
 @pytest.mark.system
