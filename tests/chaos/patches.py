@@ -144,6 +144,23 @@ def incarnation() -> None:
     dedup.link_of = of_numbers
 
 
+def half_a_difference() -> None:
+    """A relay that takes over believes that the last batch was the last of its difference."""
+    cursor: Any = RelayBatch.cursor
+    complete = property(lambda self: replace(cursor.fget(self), complete=True))
+    RelayBatch.cursor = complete  # type: ignore[assignment, method-assign]
+
+
+def gaps() -> None:
+    """Readers take any record for the next one of its log."""
+    read_on = dedup._Reader._continue
+
+    def unsuspecting(self: Any, chain: Any, record: Any, link: Any) -> Any:
+        return read_on(self, chain, record, replace(link, prev_seq=chain.relay_seq))
+
+    dedup._Reader._continue = unsuspecting  # type: ignore[method-assign]
+
+
 def claim_deadline() -> None:
     """What reacts goes on with a message for as long as it likes."""
     handle = InboxWorker._handle
@@ -185,6 +202,8 @@ _GUARANTEES: Final = (
         claims,
         claim_deadline,
         incarnation,
+        half_a_difference,
+        gaps,
         versions,
     ),
 )

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 
 from libs.failpoints import POINTS
-from tests.chaos import processes, reactions, readers, restored, silence, stuck, surroundings
+from tests.chaos import processes, reactions, readers, restored, silence, stuck, surroundings, tails
 from tests.chaos.arena import Play
 
 
@@ -77,6 +77,8 @@ FAULTS: Final = (
     Fault("members come and go", processes.storm, 5, 150),
     Fault("a stopped reaction comes back", reactions.zombie_reactor, 0, 20),
     Fault("the same, and none hurries", reactions.zombie_reactor, 1, 20, ("claim deadline",)),
+    Fault("a backlog of many pages", tails.backlog, 1, 20),
+    Fault("a topic that lost its tail", tails.lost_tail, 2, 10),
     Fault("broker away for a minute", partial(reactions.broker_away, seconds=60), 1, 10),
     Fault("database restored from a backup", restored.restored, 1, 5),
     Fault("frozen with their locks", silence.frozen_leaders, 1, 20),
@@ -136,6 +138,8 @@ MUTATIONS: Final = (
         "claims not compared", reactions.zombie_reactor, ("claims", "claim deadline"), 1, "doubled"
     ),
     Mutation("incarnation not read", restored.restored, ("incarnation",), 1, "lost"),
+    Mutation("a difference left half sent", tails.backlog, ("half a difference",), 1, "lost"),
+    Mutation("gaps in the chain not seen", tails.lost_tail, ("gaps",), 1, "lost"),
     Mutation("park order not held", stuck.cursed, ("park order",), 1, "doubled"),
     Mutation(
         "event ids not compared",
