@@ -16,7 +16,13 @@ from typing import Any, Final
 import asyncpg
 import structlog
 
-from libs.eventsourcing.tail import Cursor, PageOf, read_rows, read_rows_of_difference
+from libs.eventsourcing.tail import (
+    READ_IN_ORDER,
+    Cursor,
+    PageOf,
+    read_rows,
+    read_rows_of_difference,
+)
 from libs.messaging import metrics, republish
 from libs.messaging.batch_sender import BatchSender, BatchSpan, PreparedPage
 from libs.messaging.leadership import IDLE_SECONDS, LEADER_LOCK, Leadership, take_over
@@ -147,6 +153,7 @@ class Relay:
         async with self._pool.acquire() as connection:
             idle = int(self._polling.idle * 1000)
             await connection.execute(_LIMIT_IDLENESS, str(idle), str(3 * idle))
+            await connection.execute(READ_IN_ORDER)
             standby = _Standby(self.progress)
             while True:
                 (row,) = await connection.fetch(_TRY_TO_LEAD, LEADER_LOCK)
