@@ -30,6 +30,7 @@ from libs.messaging.publisher import Publisher
 from libs.messaging.relay_batch import BatchTable, RelayBatch, read_heads
 from libs.messaging.republish import Republication
 from libs.messaging.wire import Row
+from libs.postgres.pool import hold_connection
 from libs.process.waiting import wait, wait_for_either
 
 log = structlog.get_logger("relay")
@@ -150,7 +151,7 @@ class Relay:
     @asynccontextmanager
     async def _leadership(self, stop: asyncio.Event) -> AsyncIterator[Any]:
         """The leading connection, or None when it is time to stop."""
-        async with self._pool.acquire() as connection:
+        async with hold_connection(self._pool) as connection:
             idle = int(self._polling.idle * 1000)
             await connection.execute(_LIMIT_IDLENESS, str(idle), str(3 * idle))
             await connection.execute(READ_IN_ORDER)
