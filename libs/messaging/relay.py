@@ -78,12 +78,14 @@ class Progress:
     """What a health check may ask of a relay.
 
     `moved_at` is when a batch was last confirmed, or nothing was there to send, or another relay
-    did that, by the monotonic clock. `sending` is the number of events under way.
+    did that, by the monotonic clock. `sending` is the number of events under way, `republishing`
+    the topic that is sent again, if one is, and how far it is.
     """
 
     leading: bool = False
     backlog: int = 0
     sending: int = 0
+    republishing: str | None = None
     last_error: str | None = None
     moved_at: float = field(default_factory=monotonic)
 
@@ -94,6 +96,17 @@ class Progress:
         self.last_error = None
         self.backlog = max(self.backlog - sent, 0)
         metrics.RELAY_BACKLOG.set(self.backlog)
+
+    def republish(self, topic: str, sent: int, total: int) -> None:
+        """So many events of a topic were sent again."""
+        self.republishing = f"{topic}, {sent:,} of {total:,} events" if sent < total else None
+        metrics.REPUBLISH_LEFT.set(max(total - sent, 0))
+
+    def end(self) -> None:
+        """The relay does not lead, or not any more."""
+        self.leading = False
+        self.republishing = None
+        metrics.REPUBLISH_LEFT.set(0)
 
     def wait_behind(self, backlog: int) -> None:
         """So many events are to be sent."""
@@ -146,7 +159,7 @@ class Relay:
                 await wait(stop, pause)
                 pause = min(pause * 2, LAST_BACKOFF)
             finally:
-                self.progress.leading = False
+                self.progress.end()
 
     @asynccontextmanager
     async def _leadership(self, stop: asyncio.Event) -> AsyncIterator[Any]:
@@ -264,6 +277,7 @@ class Relay:
         await sender.send_again()
         ahead: PreparedPage | None = None
         while not (sender.batch.complete or stop.is_set()):
+            self.progress.republish(again.topic, sender.batch.next_seq - 1, again.total)
             await leadership.check_if_due()
             one = ahead or PreparedPage(await self._page_of(leadership, sender.batch, again))
             if not one.page.events:
@@ -272,6 +286,7 @@ class Relay:
         await sender.confirm()
         if not stop.is_set():
             await republish.finish(leadership, again, sender.batch.next_seq)
+            self.progress.republish(again.topic, again.total, again.total)
             log.info("topic sent again", topic=again.topic, events=sender.batch.next_seq - 1)
 
     def _sender_of(
