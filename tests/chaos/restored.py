@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -15,7 +14,7 @@ from libs.messaging.wire import decode
 from libs.testing.tables import REACTION_TABLES
 from libs.testing.waiting import eventually
 from tests.chaos.arena import Arena, open_arena
-from tests.chaos.plan import KINDS, Outcome, Plan
+from tests.chaos.plan import Outcome, Plan, outcome_of
 from tests.chaos.servers import Servers, start_again
 from tests.libs.messaging.clients import STREAMS
 from tests.libs.messaging.history import Ack, anomalies_of
@@ -115,12 +114,5 @@ async def _judged(arena: Arena, unread: int) -> Outcome:
     history = await arena.lab.history(arena.acks)
     sent = {decode(record).recorded.event_id for record in history.topic}
     found = [one for one in anomalies_of(history.but(topic=())) if not one.endswith("the topic")]
-    kinds = Counter(KINDS[one.partition(":")[0]] for one in found)
-    return Outcome(
-        events=len(history.logged),
-        lost=kinds["lost"] + unread + sum(one.event_id not in sent for one in history.logged),
-        doubled=kinds["doubled"],
-        disordered=kinds["disordered"],
-        examples=found[:5],
-        complaints=tuple(arena.complaints),
-    )
+    unread += sum(one.event_id not in sent for one in history.logged)
+    return outcome_of(found, len(history.logged), arena.complaints, unread=unread)
