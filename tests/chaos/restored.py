@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -12,12 +11,12 @@ from uuid import uuid4
 
 from libs.messaging import positions
 from libs.messaging.wire import decode
+from libs.testing.tables import REACTION_TABLES
 from libs.testing.waiting import eventually
 from tests.chaos.arena import Arena, open_arena
-from tests.chaos.plan import KINDS, Outcome, Plan
+from tests.chaos.plan import Outcome, Plan, outcome_of
 from tests.chaos.servers import Servers, start_again
 from tests.libs.messaging.clients import STREAMS
-from tests.libs.messaging.deeds import TABLES
 from tests.libs.messaging.history import Ack, anomalies_of
 from tests.libs.messaging.lab import Numbered
 
@@ -39,7 +38,7 @@ async def restored(servers: Servers, plan: Plan) -> Outcome:
     """What came after the backup is gone from the log and not from Kafka. The log begins another
     incarnation, its own read models go on, and readers of other services stop or lack nothing."""
     async with open_arena(servers, plan) as arena:
-        await arena.lab.pool.execute(";".join(TABLES))
+        await arena.lab.pool.execute(";".join(REACTION_TABLES))
         for number in range(plan.rounds):
             await _work(arena)
             known = list(arena.acks)
@@ -115,12 +114,5 @@ async def judged(arena: Arena, lacking: int) -> Outcome:
     history = await arena.lab.history(arena.acks)
     sent = {decode(record).recorded.event_id for record in history.topic}
     found = [one for one in anomalies_of(history.but(topic=())) if not one.endswith("the topic")]
-    kinds = Counter(KINDS[one.partition(":")[0]] for one in found)
-    return Outcome(
-        events=len(history.logged),
-        lost=kinds["lost"] + lacking + sum(one.event_id not in sent for one in history.logged),
-        doubled=kinds["doubled"],
-        disordered=kinds["disordered"],
-        examples=found[:5],
-        complaints=tuple(arena.complaints),
-    )
+    lacking += sum(one.event_id not in sent for one in history.logged)
+    return outcome_of(found, len(history.logged), arena.complaints, unread=lacking)

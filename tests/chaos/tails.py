@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from libs.messaging import positions, republish
+from libs.testing.tables import REACTION_TABLES
 from libs.testing.waiting import eventually
 from tests.chaos.arena import Arena, open_arena
 from tests.chaos.plan import NeverStruck, Outcome, Plan
 from tests.chaos.readers import verdict_of_reader
 from tests.chaos.restored import LACKS, judged, unread
 from tests.chaos.servers import Servers, start_again
-from tests.libs.messaging.deeds import TABLES
 
 PAGES: Final = 15
 """How many pages of the relay are in a backlog at least."""
@@ -35,7 +35,7 @@ async def backlog(servers: Servers, plan: Plan) -> Outcome:
     """Relay, runner and another service's reader each find many pages before them, die again and
     again on their way through, and the next one goes on in the middle of the difference."""
     async with open_arena(servers, plan) as arena:
-        await arena.lab.pool.execute(";".join(TABLES))
+        await arena.lab.pool.execute(";".join(REACTION_TABLES))
         for _ in range(plan.rounds):
             async with arena.straggler():
                 await _append_many(arena)
@@ -68,7 +68,7 @@ async def lost_tail(servers: Servers, plan: Plan) -> Outcome:
     not read it yet stops, loudly; one that had goes on. Then the topic is sent again from the log,
     a person accepts what is missing, and the reader has everything once."""
     async with open_arena(servers, plan) as arena:
-        await arena.lab.pool.execute(";".join(TABLES))
+        await arena.lab.pool.execute(";".join(REACTION_TABLES))
         arena.start("relay", "projector")
         lacking = 0
         for number in range(plan.rounds):
