@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from libs.postgres.pool import Pool, acquired
-from libs.postgres.rls import Operations, enable_system_rls, grant
+from libs.postgres.rls import Migration, enable_system_rls, grant
 
 TABLES: Final = (
     """CREATE TABLE revoked_session (
@@ -63,7 +63,7 @@ class Loaded:
     seen: str
 
 
-def create_revoked_sessions(op: Operations) -> None:
+def create_revoked_sessions(op: Migration) -> None:
     """Create the tables in the current schema, seen in system scope only."""
     for statement in TABLES:
         op.execute(statement)
@@ -73,7 +73,7 @@ def create_revoked_sessions(op: Operations) -> None:
     grant(op, "revocations_level", "SELECT", "UPDATE")
 
 
-def drop_revoked_sessions(op: Operations) -> None:
+def drop_revoked_sessions(op: Migration) -> None:
     """Undo `create_revoked_sessions`: sessions revoked lately are believed again meanwhile."""
     op.execute("DROP TABLE revocations_level")
     op.execute("DROP TABLE revoked_session")

@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from libs.eventsourcing.log import RecordedEvent
+from libs.eventsourcing.schema import MAX_NAME
 from libs.eventsourcing.store import envelope
 from libs.failpoints import reach
 from libs.messaging import inbox, positions
@@ -24,7 +25,6 @@ Event = TypeVar("Event")
 
 MAX_UNREAD: Final = 1000
 """How many records a reaction may leave unread before it is itself at fault."""
-MAX_NAME: Final = 200
 
 UNFIT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, UnicodeError)
 """What Postgres or asyncpg say of a message that cannot be stored."""

@@ -40,7 +40,7 @@ def rebuild_outdated(service: "Service[Any]", *, newer_code: bool) -> int:
 
 async def _rebuild(service: "Service[Any]", newer_code: bool) -> int:
     settings = service.read_settings()
-    async with mending.owner_pool(service, settings) as pool:
+    async with mending.owner_pool(service) as pool:
         found = await outdated(pool, service.projections(settings))
     now = [name for name, version in found.items() if newer_code or not version]
     later = [name for name in found if name not in now]

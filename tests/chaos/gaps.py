@@ -10,12 +10,12 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from libs.messaging import positions
 from libs.messaging.dedup import Gap, Position, TopicPartition
 from libs.messaging.wire import decode
+from libs.testing.tables import REACTION_TABLES
 from libs.testing.waiting import eventually
 from tests.chaos.arena import Arena, open_arena
 from tests.chaos.plan import NeverStruck, Outcome, Plan, outcome_of
 from tests.chaos.readers import inbox_of, read_all, stored
 from tests.chaos.servers import Servers
-from tests.libs.messaging.deeds import TABLES
 from tests.libs.messaging.history import anomalies_of, value_of
 
 UNREAD: Final = 90
@@ -31,7 +31,7 @@ async def gaps(servers: Servers, plan: Plan) -> Outcome:
     it is started anew, and goes on there when a person accepts what is missing, and that alone."""
     accepted: set[int] = set()
     async with open_arena(servers, plan) as arena:
-        await arena.lab.pool.execute(";".join(TABLES))
+        await arena.lab.pool.execute(";".join(REACTION_TABLES))
         arena.start("relay")
         arena.start("projector")
         async with arena.clients():

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
+from libs.testing.tables import REACTION_TABLES
 from libs.testing.waiting import eventually
 from tests.chaos.arena import Arena, open_arena
 from tests.chaos.child import ACTS_ON, LEASE, is_later
 from tests.chaos.plan import Outcome, Plan
 from tests.chaos.readers import verdict_of_reader
 from tests.chaos.servers import Servers, start_again
-from tests.libs.messaging.deeds import TABLES
 from tests.libs.messaging.history import value_of
 
 FRESH_SECONDS: Final = 5.0
 """How long read models and reactions may need for the next of what they do."""
 SCHEDULED_SECONDS: Final = 15.0
 AGAIN_SECONDS: Final = 30.0
-SETUP: Final = ";".join((*TABLES, "CREATE TABLE deeds (n bigint)"))
+SETUP: Final = ";".join((*REACTION_TABLES, "CREATE TABLE deeds (n bigint)"))
 
 
 async def kill_reactor(servers: Servers, plan: Plan, *, points: Sequence[str]) -> Outcome:

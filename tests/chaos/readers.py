@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any, Final
 
+from libs.testing.tables import REACTION_TABLES
 from tests.chaos.arena import Arena, open_arena
 from tests.chaos.plan import Outcome, Plan, judge
 from tests.chaos.servers import Servers
-from tests.libs.messaging.deeds import TABLES
 
 MOST_TIMES: Final = 4
 JOIN_SECONDS: Final = 10.0
@@ -22,7 +22,7 @@ WHERE reaction = 'reader' ORDER BY sequence"""
 async def kill_reader(servers: Servers, plan: Plan, *, points: Sequence[str]) -> Outcome:
     """A reader dies, wherever it is, while another one is at work and the leader changes."""
     async with open_arena(servers, plan) as arena:
-        await arena.lab.pool.execute(";".join(TABLES))
+        await arena.lab.pool.execute(";".join(REACTION_TABLES))
         arena.start("projector")
         arena.start("relay")
         async with arena.clients():

@@ -11,12 +11,12 @@ from uuid import uuid4
 
 from libs.messaging import positions
 from libs.messaging.wire import decode
+from libs.testing.tables import REACTION_TABLES
 from libs.testing.waiting import eventually
 from tests.chaos.arena import Arena, open_arena
 from tests.chaos.plan import Outcome, Plan, outcome_of
 from tests.chaos.servers import Servers, start_again
 from tests.libs.messaging.clients import STREAMS
-from tests.libs.messaging.deeds import TABLES
 from tests.libs.messaging.history import Ack, anomalies_of
 from tests.libs.messaging.lab import Numbered
 
@@ -38,7 +38,7 @@ async def restored(servers: Servers, plan: Plan) -> Outcome:
     """What came after the backup is gone from the log and not from Kafka. The log begins another
     incarnation, its own read models go on, and readers of other services stop or lack nothing."""
     async with open_arena(servers, plan) as arena:
-        await arena.lab.pool.execute(";".join(TABLES))
+        await arena.lab.pool.execute(";".join(REACTION_TABLES))
         for number in range(plan.rounds):
             await _work(arena)
             known = list(arena.acks)
