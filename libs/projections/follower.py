@@ -295,8 +295,8 @@ class Follower:
         self.progress.lag = max(self.progress.lag - len(page.events), 0)
         metrics.PAGE.observe(len(page.events))
         # What one transaction wrote becomes visible together: it is one observation.
-        moments = {event.recorded_at for event in page.events}
-        ages = [max(ended / 1e9 - moment.timestamp(), 0.0) for moment in moments]
+        moments = {event.xid: event.recorded_at for event in page.events}
+        ages = [max(ended / 1e9 - moment.timestamp(), 0.0) for moment in moments.values()]
         for model in models:
             metrics.PROJECTED.labels(model.name).inc(applied.given[model.name])
             freshness = metrics.FRESHNESS.labels(model.name)
