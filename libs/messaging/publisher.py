@@ -5,7 +5,6 @@ An idempotent aiokafka producer does not survive a failed batch: its sequence nu
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import time_ns
@@ -16,9 +15,8 @@ from aiokafka.errors import KafkaError
 
 from libs.failpoints import reach
 from libs.messaging.categories import category_of
-from libs.messaging.partitioner import partitions_of
 from libs.messaging.record_batch import RecordBatch, RecordEncoder, StreamParts
-from libs.messaging.topics import topic_name
+from libs.messaging.topics import partition_of, topic_name
 from libs.messaging.wire import Headers, Row, label
 
 MAX_BATCH_BYTES: Final = 524_288
@@ -174,15 +172,12 @@ class Publisher:
         """Find the partitions of streams that are new here."""
         if len(self._placed) + len(streams) > REMEMBERED_STREAMS:
             self._placed.clear()
-        by_category: dict[str, list[str]] = defaultdict(list)
         for stream in streams - self._placed.keys():
-            by_category[category_of(self._service, stream)].append(stream)
-        for category, them in by_category.items():
-            topic = topic_name(self._prefix, category)
+            topic = topic_name(self._prefix, category_of(self._service, stream))
             if topic not in self._partitions:
                 self._partitions[topic] = await self._count_partitions(topic)
-            for stream, partition in partitions_of(them, self._partitions[topic]):
-                self._placed[stream] = (topic, partition), StreamParts(stream)
+            place = topic, partition_of(stream, self._partitions[topic])
+            self._placed[stream] = place, StreamParts(stream)
 
     async def _count_partitions(self, topic: str) -> int:
         try:

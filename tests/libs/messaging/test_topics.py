@@ -6,11 +6,8 @@ from pathlib import Path
 import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.partitioner import murmur2
-from hypothesis import given
-from hypothesis import strategies as st
 
 from libs.messaging.categories import category_of
-from libs.messaging.partitioner import hash_all, partitions_of
 from libs.messaging.topics import (
     TopicMismatch,
     TopicSpec,
@@ -46,20 +43,6 @@ def test_keys_are_hashed_as_java_does(key: str) -> None:
 @pytest.mark.parametrize("key", JAVA)
 def test_a_stream_lies_where_every_client_would_put_its_key(key: str, partitions: int) -> None:
     assert partition_of(key, partitions) == (JAVA[key] & 0x7FFFFFFF) % partitions
-
-
-@pytest.mark.parametrize("partitions", [1, 3, 12, 100])
-def test_many_streams_lie_where_each_of_them_would(partitions: int) -> None:
-    placed = dict(partitions_of(JAVA, partitions))
-
-    assert placed == {key: (JAVA[key] & 0x7FFFFFFF) % partitions for key in JAVA}
-
-
-@given(
-    st.integers(0, 70).flatmap(lambda n: st.lists(st.binary(min_size=n, max_size=n), min_size=1))
-)
-def test_keys_of_one_length_are_hashed_together_as_each_alone(keys: list[bytes]) -> None:
-    assert [*hash_all(keys)] == [murmur2(key) & 0xFFFFFFFF for key in keys]
 
 
 def test_a_stream_belongs_to_the_topic_of_its_category() -> None:
