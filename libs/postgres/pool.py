@@ -30,6 +30,8 @@ CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 5.0
 RELEASE_SECONDS = 2.0
 CLOSE_SECONDS = 1.0
+UNUSED_SECONDS = 30.0
+"""A connection that was not used for so long is closed: it costs the server two megabytes."""
 NETWORK_TIME = timedelta(seconds=5)
 """What a client waits beyond the server's own limit of a statement."""
 
@@ -61,6 +63,7 @@ async def open_pool(
     statement_timeout: timedelta = STATEMENT_TIMEOUT,
     longest_statement: timedelta | None = None,
     waits_for_disk: bool = True,
+    connects: bool = True,
 ) -> Pool:
     """A pool of at most `size` connections that act as `role` in `schema`. Close it yourself.
 
@@ -73,7 +76,8 @@ async def open_pool(
     under row-level security stay invisible outside of `tenant_transaction`. Durations of zero
     switch a timeout off. json and jsonb come and go as text. Without `waits_for_disk` a crash of
     the server may take the last moments' commits back, in their order and each as a whole: for
-    what can be done again. Raises `Unavailable` if the server cannot be reached.
+    what can be done again. Raises `Unavailable` if the server cannot be reached; without `connects`
+    that shows at the first use.
 
     The settings travel in the start-up packet: they are what `RESET ALL`, which the pool runs when
     a connection is returned, resets to. `role` alone is exempt from `RESET ALL`, so it is reset by
@@ -99,6 +103,7 @@ async def open_pool(
         return await _GuardedPool(
             dsn,
             size=size,
+            connects=connects,
             command_seconds=(limit + NETWORK_TIME).total_seconds() if limit else None,
             server_settings=settings,
         )
@@ -320,15 +325,21 @@ class _GuardedPool(asyncpg.Pool):
     """A pool with a circuit breaker before the server; closing it takes bounded time."""
 
     def __init__(
-        self, dsn: str, *, size: int, command_seconds: float | None, server_settings: dict[str, str]
+        self,
+        dsn: str,
+        *,
+        size: int,
+        connects: bool,
+        command_seconds: float | None,
+        server_settings: dict[str, str],
     ) -> None:
         super().__init__(
             dsn,
             min_size=0,
-            init_size=1,
+            init_size=int(connects),
             max_size=size,
             max_queries=50_000,
-            max_inactive_connection_lifetime=300.0,
+            max_inactive_connection_lifetime=UNUSED_SECONDS,
             loop=None,
             connection_class=_RoleConnection,
             record_class=asyncpg.Record,
