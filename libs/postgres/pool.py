@@ -114,7 +114,7 @@ async def acquired(pool: Pool) -> AsyncIterator[Connection]:
     """A connection of the pool; `Unavailable` if none is free in time or the server is away."""
     connection = await _taken(pool)
     try:
-        with _in_use(pool, connection):
+        with in_use(pool, connection):
             yield connection
     finally:
         await _give_back(pool, connection)
@@ -133,7 +133,7 @@ class HeldConnection:
         *args: Any,
         timeout: float | None = None,  # noqa: ASYNC109 -- as asyncpg has it
     ) -> "list[asyncpg.Record]":
-        with _in_use(self._pool, self._connection):
+        with in_use(self._pool, self._connection):
             return await self._connection.fetch(query, *args, timeout=timeout)
 
     async def fetchrow(
@@ -142,30 +142,30 @@ class HeldConnection:
         *args: Any,
         timeout: float | None = None,  # noqa: ASYNC109 -- as asyncpg has it
     ) -> "asyncpg.Record | None":
-        with _in_use(self._pool, self._connection):
+        with in_use(self._pool, self._connection):
             return await self._connection.fetchrow(query, *args, timeout=timeout)
 
     async def fetchval(self, query: str, *args: Any) -> Any:
-        with _in_use(self._pool, self._connection):
+        with in_use(self._pool, self._connection):
             return await self._connection.fetchval(query, *args)
 
     async def execute(self, query: str, *args: Any) -> str:
-        with _in_use(self._pool, self._connection):
+        with in_use(self._pool, self._connection):
             return await self._connection.execute(query, *args)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         transaction = self._connection.transaction()
-        with _in_use(self._pool, self._connection):
+        with in_use(self._pool, self._connection):
             await transaction.start()
         try:
             yield
         except BaseException:
             # Of a connection that is lost the server rolls back what was open.
-            with suppress(Unavailable), _in_use(self._pool, self._connection):
+            with suppress(Unavailable), in_use(self._pool, self._connection):
                 await transaction.rollback()
             raise
-        with _in_use(self._pool, self._connection):
+        with in_use(self._pool, self._connection):
             await transaction.commit()
 
 
@@ -179,6 +179,18 @@ async def hold_connection(pool: Pool) -> AsyncIterator[HeldConnection]:
     connection = await _taken(pool)
     try:
         yield HeldConnection(pool, connection)
+    finally:
+        await _give_back(pool, connection)
+
+
+@asynccontextmanager
+async def held(pool: Pool) -> AsyncIterator[Connection]:
+    """The same, for a caller that has it for long and uses it now and then, each time within
+    `in_use`: the server counts as slow only while something waits for it.
+    """
+    connection = await _taken(pool)
+    try:
+        yield connection
     finally:
         await _give_back(pool, connection)
 
@@ -226,7 +238,7 @@ async def tenant_reading(pool: Pool, tenant: str) -> AsyncIterator[Connection]:
         raise ValueError("a tenant must be named")
     connection = await _taken(pool)
     try:
-        with _in_use(pool, connection):
+        with in_use(pool, connection):
             await connection.execute("SELECT set_config('tillstream.tenant', $1, false)", tenant)
             yield connection
     finally:
@@ -257,8 +269,11 @@ async def _taken(pool: Pool) -> "PoolConnectionProxy[asyncpg.Record]":
 
 
 @contextmanager
-def _in_use(pool: Pool, connection: "PoolConnectionProxy[asyncpg.Record]") -> Iterator[None]:
-    """While the caller has the connection. A broken one fails the statement under way at once."""
+def in_use(pool: Pool, connection: Any) -> Iterator[None]:
+    """While the caller waits for the server. A broken one fails the statement under way at once.
+
+    Raises `Unavailable`.
+    """
 
     def abort() -> None:
         # Where the server closed it, the pool has it back already.
