@@ -1,4 +1,4 @@
-"""One reaction at work: what fills its inbox, what works it off, and how both are doing."""
+"""One reaction: the feed of its inbox, the worker of its inbox, and the readiness of both."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

@@ -118,6 +118,8 @@ async def check_relay(relay: Relay) -> CheckResult:
         reason = progress.last_error or f"{progress.sending} events are under way"
         return CheckResult(ok=False, detail=f"nothing sent for {stuck:.0f} s: {reason}")
     state = "leads" if progress.leading else "waits"
+    if progress.republishing:
+        state = f"sends again {progress.republishing}"
     return CheckResult(
         ok=True, detail=progress.last_error or f"{state}, backlog {progress.backlog}"
     )

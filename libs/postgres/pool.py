@@ -120,6 +120,69 @@ async def acquired(pool: Pool) -> AsyncIterator[Connection]:
         await _give_back(pool, connection)
 
 
+class HeldConnection:
+    """A connection that one user holds for long: of `hold_connection`."""
+
+    def __init__(self, pool: Pool, connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
+        self._pool = pool
+        self._connection = connection
+
+    async def fetch(
+        self,
+        query: str,
+        *args: Any,
+        timeout: float | None = None,  # noqa: ASYNC109 -- as asyncpg has it
+    ) -> "list[asyncpg.Record]":
+        with _in_use(self._pool, self._connection):
+            return await self._connection.fetch(query, *args, timeout=timeout)
+
+    async def fetchrow(
+        self,
+        query: str,
+        *args: Any,
+        timeout: float | None = None,  # noqa: ASYNC109 -- as asyncpg has it
+    ) -> "asyncpg.Record | None":
+        with _in_use(self._pool, self._connection):
+            return await self._connection.fetchrow(query, *args, timeout=timeout)
+
+    async def fetchval(self, query: str, *args: Any) -> Any:
+        with _in_use(self._pool, self._connection):
+            return await self._connection.fetchval(query, *args)
+
+    async def execute(self, query: str, *args: Any) -> str:
+        with _in_use(self._pool, self._connection):
+            return await self._connection.execute(query, *args)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        transaction = self._connection.transaction()
+        with _in_use(self._pool, self._connection):
+            await transaction.start()
+        try:
+            yield
+        except BaseException:
+            # Of a connection that is lost the server rolls back what was open.
+            with suppress(Unavailable), _in_use(self._pool, self._connection):
+                await transaction.rollback()
+            raise
+        with _in_use(self._pool, self._connection):
+            await transaction.commit()
+
+
+@asynccontextmanager
+async def hold_connection(pool: Pool) -> AsyncIterator[HeldConnection]:
+    """A connection of the pool for however long the block lasts, for example for a session lock.
+
+    The breaker watches each statement instead of the whole time. Raises like `acquired`, and so
+    does every statement.
+    """
+    connection = await _taken(pool)
+    try:
+        yield HeldConnection(pool, connection)
+    finally:
+        await _give_back(pool, connection)
+
+
 @asynccontextmanager
 async def tenant_transaction(pool: Pool, tenant: str) -> AsyncIterator[Connection]:
     """A transaction that sees and writes the rows of one tenant only.

@@ -2,8 +2,8 @@
 
 Context: every process pools for itself, and a database that refuses connections takes all
 services down at once. Decision: pools are small, and every one that an API process and a worker
-open is counted here, with the connection of its doorbell. Consequence: whoever adds a pool, a
-reaction or a projection sees the sum.
+open is counted here, with the connection of its doorbell. Consequence: adding a pool, a
+reaction or a projection shows the sum.
 """
 
 from collections.abc import Iterator

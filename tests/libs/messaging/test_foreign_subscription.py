@@ -61,7 +61,7 @@ async def stopped_at(deeds: Deeds) -> dict[tuple[str, int], Gap]:
         return await positions.stopped(connection, "deeds")
 
 
-async def skip_gaps(deeds: Deeds, reason: str = "we looked") -> None:
+async def skip_gaps(deeds: Deeds, reason: str = "checked by hand") -> None:
     for at in await stopped_at(deeds):
         async with deeds.lab.pool.acquire() as connection, connection.transaction():
             assert await positions.skip(
@@ -331,7 +331,7 @@ class _User:
 
 
 async def test_a_poll_that_fails_is_repeated_and_reported(deeds: Deeds) -> None:
-    """FastStream would sleep for five seconds, and nobody would know."""
+    """FastStream would sleep for five seconds, and report nothing."""
     answers: list[Any] = [NotLeaderForPartitionError(), NotLeaderForPartitionError(), {"a": [1]}]
 
     class Consumer:
