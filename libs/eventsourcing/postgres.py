@@ -319,6 +319,8 @@ async def open_log(
         # Everybody waits behind the append under way.
         statement_timeout=APPEND_TIMEOUT,
         connects=False,
+        # Each is a look into an index, whatever is appended.
+        plans_once=True,
     )
     log = PostgresLog(readers, writer, on_append=on_append)
     try:
