@@ -318,6 +318,7 @@ async def open_log(
         tenant_scope=SYSTEM,
         # Everybody waits behind the append under way.
         statement_timeout=APPEND_TIMEOUT,
+        connects=False,
     )
     log = PostgresLog(readers, writer, on_append=on_append)
     try:

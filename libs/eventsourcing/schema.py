@@ -1,17 +1,13 @@
 """The log's table, for the migrations: append-only in the database itself."""
 
-from typing import Final, Protocol
+from typing import Final
+
+from libs.postgres.rls import Operations
 
 MAX_NAME: Final = 200
 """Characters of a stream or a tenant, in the table and on the wire."""
 MAX_BYTES: Final = 500_000
 """Half of what Kafka takes in one record: a bigger event would hold up the relay for ever."""
-
-
-class Operations(Protocol):
-    """The part of Alembic's `op` that is used here."""
-
-    def execute(self, sqltext: str) -> None: ...
 
 
 EVENTS = f"""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from libs.postgres.pool import Pool, acquired
-from libs.postgres.rls import Operations, enable_system_rls, grant
+from libs.postgres.rls import Migration, enable_system_rls, grant
 
 TABLES: Final = (
     """CREATE TABLE revoked_session (
@@ -40,7 +40,7 @@ WHERE excluded.until > known.until
 RETURNING session_id
 """
 
-# What the last look did not see was written by a transaction it saw running, or by a later one.
+# Rows that the last reading missed are of transactions it saw running, or of later ones.
 _LOAD: Final = """
 SELECT extract(epoch FROM now() - level_at)::float8 AS age, session_id, revoked_at,
     pg_snapshot_xmin(pg_current_snapshot())::text AS seen
@@ -63,7 +63,7 @@ class Loaded:
     seen: str
 
 
-def create_revoked_sessions(op: Operations) -> None:
+def create_revoked_sessions(op: Migration) -> None:
     """Create the tables in the current schema, seen in system scope only."""
     for statement in TABLES:
         op.execute(statement)
@@ -73,7 +73,7 @@ def create_revoked_sessions(op: Operations) -> None:
     grant(op, "revocations_level", "SELECT", "UPDATE")
 
 
-def drop_revoked_sessions(op: Operations) -> None:
+def drop_revoked_sessions(op: Migration) -> None:
     """Undo `create_revoked_sessions`: sessions revoked lately are believed again meanwhile."""
     op.execute("DROP TABLE revocations_level")
     op.execute("DROP TABLE revoked_session")

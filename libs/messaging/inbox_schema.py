@@ -1,6 +1,8 @@
 """The tables of reactions, for migrations: the inbox, subscriptions to foreign topics, gaps."""
 
-from typing import Final, Protocol
+from typing import Final
+
+from libs.postgres.rls import Operations, create
 
 INBOX: Final = """
 CREATE TABLE inbox (
@@ -137,20 +139,12 @@ CARRIED: Final = (
 )
 
 
-class Operations(Protocol):
-    """The part of Alembic's `op` that is used here."""
-
-    def execute(self, sqltext: str) -> None: ...
-
-
 def create_inbox(op: Operations, *, application_role: str) -> None:
     """Create the inbox in the current schema and let the role work on it; see `fence_inbox`.
 
     Row-level security is the caller's to switch on, like for every table with a tenant.
     """
-    for statement in (INBOX, *INBOX_INDEXES):
-        op.execute(statement)
-    op.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON inbox TO "{application_role}"')
+    create(op, (INBOX, *INBOX_INDEXES), ("inbox",), application_role)
 
 
 def drop_inbox(op: Operations) -> None:
@@ -160,10 +154,7 @@ def drop_inbox(op: Operations) -> None:
 
 def create_subscriptions(op: Operations, *, application_role: str) -> None:
     """Fence the claims of the inbox, and create the tables of subscriptions beside it."""
-    for statement in (*FENCED, *SUBSCRIPTIONS):
-        op.execute(statement)
-    for table in TABLES:
-        op.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO "{application_role}"')
+    create(op, (*FENCED, *SUBSCRIPTIONS), TABLES, application_role)
 
 
 def drop_subscriptions(op: Operations) -> None:
@@ -175,6 +166,6 @@ def drop_subscriptions(op: Operations) -> None:
 
 
 def carry_over_subscriptions(op: Operations) -> None:
-    """Move what readers called `inbox-<reaction>` kept in the tables of projections."""
+    """Move positions and parked records of readers `inbox-<reaction>` here from projections."""
     for statement in (CARRY_POSITIONS, CARRY_CHAINS, CARRY_PARKED, *CARRIED):
         op.execute(statement)

@@ -5,7 +5,7 @@ afterwards and may fail, wait and be repeated. Facts of other services come over
 (`libs.messaging.foreign_subscription`), the service's own from its log (`feed_of`).
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -72,10 +72,19 @@ def is_own(service: str, reaction: Reaction[Any]) -> bool:
     return own.pop()
 
 
+FEED: Final = "inbox-"
+"""What the names of feeds begin with."""
+
+
+def own_feeds(service: str, reactions: Iterable[Reaction[Any]]) -> list[Projection[Any]]:
+    """The feeds of reactions to facts of the service itself, as topics spell it."""
+    return [feed_of(reaction) for reaction in reactions if is_own(service, reaction)]
+
+
 def feed_of(reaction: Reaction[Event]) -> Projection[Event]:
     """What fills the inbox from the service's own log. It has no tables to rebuild."""
     return Projection(
-        name=f"inbox-{reaction.name}",
+        name=f"{FEED}{reaction.name}",
         tables=(),
         topics=reaction.topics,
         codec=reaction.codec,

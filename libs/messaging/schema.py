@@ -1,20 +1,10 @@
-"""The tables relay and projectors keep their place in, for the migrations."""
+"""The tables of the relay, and of projectors in older releases, for the migrations."""
 
-from typing import Final, Protocol
+from typing import Final
 
+from libs.postgres.rls import Operations, create
 
-class Operations(Protocol):
-    """The part of Alembic's `op` that is used here."""
-
-    def execute(self, sqltext: str) -> None: ...
-
-
-RELAY: Final = (
-    """CREATE TABLE relay (
-        one boolean PRIMARY KEY DEFAULT true CHECK (one),
-        epoch bigint NOT NULL DEFAULT 0,
-        tick bigint NOT NULL DEFAULT 0,
-        published pg_snapshot NOT NULL DEFAULT '1:1:',
+_BATCH: Final = """published pg_snapshot NOT NULL DEFAULT '1:1:',
         target pg_snapshot NOT NULL DEFAULT '1:1:',
         after_position bigint NOT NULL DEFAULT 0,
         until_position bigint NOT NULL DEFAULT 0,
@@ -22,7 +12,14 @@ RELAY: Final = (
         next_seq bigint NOT NULL DEFAULT 1,
         complete boolean NOT NULL DEFAULT true,
         confirmed boolean NOT NULL DEFAULT true,
-        changed_at timestamptz NOT NULL DEFAULT now()
+        changed_at timestamptz NOT NULL DEFAULT now()"""
+
+RELAY: Final = (
+    f"""CREATE TABLE relay (
+        one boolean PRIMARY KEY DEFAULT true CHECK (one),
+        epoch bigint NOT NULL DEFAULT 0,
+        tick bigint NOT NULL DEFAULT 0,
+        {_BATCH}
     )""",
     "INSERT INTO relay DEFAULT VALUES",
     """CREATE TABLE relay_heads (
@@ -46,22 +43,14 @@ INCARNATIONS: Final = (
         topic text PRIMARY KEY,
         incarnation uuid NOT NULL
     )""",
-    """CREATE TABLE relay_republish (
+    f"""CREATE TABLE relay_republish (
         topic text PRIMARY KEY,
         incarnation uuid NOT NULL DEFAULT gen_random_uuid(),
         requested_at timestamptz NOT NULL DEFAULT now(),
         started_at timestamptz,
         total bigint NOT NULL DEFAULT 0,
         batch bigint NOT NULL DEFAULT 0,
-        published pg_snapshot NOT NULL DEFAULT '1:1:',
-        target pg_snapshot NOT NULL DEFAULT '1:1:',
-        after_position bigint NOT NULL DEFAULT 0,
-        until_position bigint NOT NULL DEFAULT 0,
-        first_seq bigint NOT NULL DEFAULT 1,
-        next_seq bigint NOT NULL DEFAULT 1,
-        complete boolean NOT NULL DEFAULT true,
-        confirmed boolean NOT NULL DEFAULT true,
-        changed_at timestamptz NOT NULL DEFAULT now()
+        {_BATCH}
     )""",
 )
 """`log_id` never changes; `incarnation` does when the log is restored or failed over, which shows
@@ -128,18 +117,12 @@ TABLES: Final = ("relay", "relay_heads", "generations", "checkpoints", "parked_s
 
 def create_messaging(op: Operations, *, application_role: str) -> None:
     """Create the tables in the current schema and let the role work on them."""
-    for statement in (*RELAY, *PROJECTIONS, *PARKING):
-        op.execute(statement)
-    for table in TABLES:
-        op.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO "{application_role}"')
+    create(op, (*RELAY, *PROJECTIONS, *PARKING), TABLES, application_role)
 
 
 def add_incarnations(op: Operations, *, application_role: str) -> None:
     """Give the log an id and an incarnation, and the tables to send a topic again."""
-    for statement in INCARNATIONS:
-        op.execute(statement)
-    for table in ("relay_topics", "relay_republish"):
-        op.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO "{application_role}"')
+    create(op, INCARNATIONS, ("relay_topics", "relay_republish"), application_role)
 
 
 def drop_incarnations(op: Operations) -> None:

@@ -1,6 +1,7 @@
 """Words for migrations: rows fenced by tenant, and rights for the application role."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from libs.postgres.pool import SYSTEM
@@ -12,6 +13,10 @@ class Operations(Protocol):
     def execute(self, sqltext: str) -> None:
         """Run one statement."""
         ...
+
+
+class Migration(Operations, Protocol):
+    """The same inside `libs.postgres.migrate`."""
 
     def get_context(self) -> Any:
         """The migration under way."""
@@ -47,10 +52,18 @@ def enable_system_rls(op: Operations, table: str) -> None:
     _fence(op, table, "system", rule)
 
 
-def grant(op: Operations, table: str, *rights: str) -> None:
+def grant(op: Migration, table: str, *rights: str) -> None:
     """Allow the service's application role `rights` on a table, for example `"SELECT"`."""
     allowed = ", ".join(_plain(right.lower()).upper() for right in rights)
     op.execute(f"GRANT {allowed} ON {_plain(table)} TO {application_role(_service(op))}")
+
+
+def create(op: Operations, statements: Iterable[str], tables: Iterable[str], role: str) -> None:
+    """Run the statements, and allow the role to read and write rows of the tables they made."""
+    for statement in statements:
+        op.execute(statement)
+    for table in tables:
+        op.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO "{role}"')
 
 
 def _fence(op: Operations, table: str, name: str, rule: str) -> None:
@@ -60,7 +73,7 @@ def _fence(op: Operations, table: str, name: str, rule: str) -> None:
     op.execute(f"CREATE POLICY {name} ON {table} USING {rule} WITH CHECK {rule}")
 
 
-def _service(op: Operations) -> str:
+def _service(op: Migration) -> str:
     schema: str | None = op.get_context().version_table_schema
     if schema is None:
         raise ValueError("not inside libs.postgres.migrate")

@@ -14,7 +14,7 @@ from libs.errors import Unavailable
 from libs.http.app import create_app
 from libs.http.health import Check
 from libs.messaging.categories import spelled
-from libs.messaging.reaction import Reaction, feed_of, is_own
+from libs.messaging.reaction import Reaction, own_feeds
 from libs.postgres.revisions import MigrationFault
 from libs.process import mending
 from libs.process.inbox_commands import inbox_commands
@@ -169,12 +169,12 @@ async def _open_worker(
     if service.open_reactions is not None:
         opening = service.open_reactions(settings, telemetry)
         reactions = await stack.enter_async_context(opening)
-    own = [feed_of(one) for one in reactions if is_own(spelled(service.name), one)]
+    feeds = own_feeds(spelled(service.name), reactions)
     worker = await stack.enter_async_context(
         open_worker(
             settings,
             service=service.name,
-            projections=[*service.projections(settings), *own],
+            projections=[*service.projections(settings), *feeds],
             telemetry=telemetry,
         )
     )

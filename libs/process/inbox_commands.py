@@ -1,10 +1,8 @@
-"""The commands that look after what a reaction could not do, and what it could not read."""
+"""The commands for messages a reaction could not work off, records it could not read, and gaps."""
 
-import asyncio
 import getpass
 import socket
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
@@ -13,11 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from libs.errors import Unavailable
 from libs.messaging import inbox, positions
 from libs.messaging.dedup import Gap, TopicPartition
-from libs.postgres.pool import SYSTEM, Pool, open_pool
-from libs.postgres.rls import application_role
+from libs.postgres.pool import Pool
+from libs.process.database_command import exit_with, open_service_pool
 
 if TYPE_CHECKING:
     from libs.process.commands import Service
@@ -40,22 +37,22 @@ def inbox_commands(service: "Service[Any]") -> typer.Typer:
         ] = WAITING_SECONDS,
     ) -> None:
         """Show parked messages, and those that have been retried or waiting for long."""
-        _answer(_list_waiting(service, timedelta(seconds=waiting_longer_than)))
+        exit_with(_list_waiting(service, timedelta(seconds=waiting_longer_than)))
 
     @app.command()
     def retry(name: Name, tenant: Tenant, event_id: EventId) -> None:
         """Let the worker try a parked message again."""
-        _answer(_decide(service, name, tenant, event_id, drop=False))
+        exit_with(_decide(service, name, tenant, event_id, drop=False))
 
     @app.command()
     def drop(name: Name, tenant: Tenant, event_id: EventId) -> None:
         """Give a parked message up, so that those behind it go on."""
-        _answer(_decide(service, name, tenant, event_id, drop=True))
+        exit_with(_decide(service, name, tenant, event_id, drop=True))
 
     @app.command()
     def gaps() -> None:
         """Show gaps that hold a reaction up, and those that were skipped, by whom and why."""
-        _answer(_list_gaps(service))
+        exit_with(_list_gaps(service))
 
     @app.command("skip-gap")
     def skip_gap(
@@ -65,22 +62,13 @@ def inbox_commands(service: "Service[Any]") -> typer.Typer:
         partition: Annotated[int | None, typer.Option(help="Only of this partition.")] = None,
     ) -> None:
         """Go on behind what is missing, or with another incarnation of the log; it is recorded."""
-        _answer(_skip(service, name, reason, topic, partition))
+        exit_with(_skip(service, name, reason, topic, partition))
 
     return app
 
 
-def _answer(program: Coroutine[Any, Any, int]) -> None:
-    try:
-        status = asyncio.run(program)
-    except Unavailable as error:
-        Console(stderr=True).print(str(error), markup=False)
-        status = 1
-    raise typer.Exit(status)
-
-
 async def _list_waiting(service: "Service[Any]", longer_than: timedelta) -> int:
-    async with _pool(service) as pool:
+    async with open_service_pool(service, "inbox") as pool:
         rows = await inbox.list_waiting(pool, longer_than=longer_than)
     # Ids are to be copied, so they may break over lines but are never cut.
     whole = Column("event", overflow="fold")
@@ -98,7 +86,7 @@ async def _decide(
     service: "Service[Any]", name: str, tenant: str, event_id: UUID, *, drop: bool
 ) -> int:
     decide = inbox.drop if drop else inbox.retry
-    async with _pool(service) as pool:
+    async with open_service_pool(service, "inbox") as pool:
         done = await decide(pool, name, tenant, event_id)
     verdict = "given up" if drop else "will be tried again"
     Console(stderr=not done).print(verdict if done else "this message is not parked")
@@ -106,7 +94,7 @@ async def _decide(
 
 
 async def _list_gaps(service: "Service[Any]") -> int:
-    async with _pool(service) as pool:
+    async with open_service_pool(service, "inbox") as pool:
         stopped, skipped = await positions.list_stopped(pool), await positions.list_gaps(pool)
     table = Table("reaction", "topic", "partition", "state", "numbers", "offsets", "by", "why")
     for name, at, gap in stopped:
@@ -127,7 +115,7 @@ async def _skip(
 ) -> int:
     if not reason.strip():
         raise typer.BadParameter("say why", param_hint="--reason")
-    async with _pool(service) as pool:
+    async with open_service_pool(service, "inbox") as pool:
         chosen = [
             at
             for at in await _stopped(pool, name)
@@ -159,19 +147,3 @@ def _place(at: TopicPartition) -> tuple[str, str]:
 def _missing(gap: Gap) -> tuple[str, str]:
     first, last = gap.numbers
     return f"{first}–{last}", f"{gap.next_offset}–{gap.offset}"
-
-
-@asynccontextmanager
-async def _pool(service: "Service[Any]") -> AsyncIterator[Pool]:
-    pool = await open_pool(
-        service.read_settings().database_url.get_secret_value(),
-        role=application_role(service.name),
-        schema=service.name,
-        size=1,
-        application_name=f"{service.name} inbox",
-        tenant_scope=SYSTEM,
-    )
-    try:
-        yield pool
-    finally:
-        await pool.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
@@ -16,8 +16,10 @@ from rich.table import Column, Table
 
 from libs.errors import Unavailable
 from libs.messaging.categories import spelled
-from libs.postgres.pool import SYSTEM, Pool, open_pool, translated
+from libs.messaging.reaction import FEED, own_feeds
+from libs.postgres.pool import Pool, translated
 from libs.postgres.rls import application_role
+from libs.process.database_command import open_service_pool
 from libs.projections import parking
 from libs.projections.checkpoints import StreamKey
 from libs.projections.compare import Progress, TableDiff
@@ -25,11 +27,12 @@ from libs.projections.projection import Projection
 from libs.projections.rebuild import Rebuild, RebuildFailed
 from libs.projections.versions import NoSuchVersion, Schemas, ShapesDiffer
 from libs.settings import ServiceSettings
+from libs.telemetry import traces
 
 if TYPE_CHECKING:
     from libs.process.commands import Service
 
-Name = Annotated[str, typer.Argument(help="The read model's name.")]
+Name = Annotated[str, typer.Argument(help="The name, as `park list` shows it.")]
 Names = Annotated[list[str], typer.Argument(help="The read models' names.")]
 Tenant = Annotated[str, typer.Argument(help="The tenant, as `park list` shows it.")]
 Stream = Annotated[str, typer.Argument(help="The stream, as `park list` shows it.")]
@@ -75,7 +78,7 @@ def rebuild_commands(service: "Service[Any]") -> typer.Typer:
 def rebuild_changed(service: "Service[Any]", names: Sequence[str]) -> int:
     """Build the read models anew and switch to them, because they must differ; an exit status.
 
-    What goes wrong is said in one sentence. Safe to repeat.
+    An error is printed as one sentence. Safe to repeat.
     """
     return status_of(_build(service, _Build(names, accept_differences=True, anew=True)))
 
@@ -116,7 +119,7 @@ def _answer(program: Coroutine[Any, Any, int]) -> None:
 
 
 def status_of(program: Coroutine[Any, Any, int]) -> int:
-    """Run it, and say in one sentence what was wrong."""
+    """Run it; an error is printed as one sentence. An exit status."""
     try:
         return asyncio.run(program)
     except (Unavailable, RebuildFailed, NoSuchVersion, ShapesDiffer, parking.NotParked) as error:
@@ -168,7 +171,7 @@ async def _with_rebuild(
 
 
 async def _list_parked(service: "Service[Any]") -> int:
-    async with owner_pool(service, service.read_settings()) as pool:
+    async with owner_pool(service) as pool:
         streams = await parking.list_parked(pool)
     # Streams are to be copied, so they may break over lines but are never cut.
     whole = Column("stream", overflow="fold")
@@ -189,8 +192,10 @@ async def _unpark(
     done: str,
 ) -> int:
     settings = service.read_settings()
-    projection = _projection(service, settings, name)
-    async with owner_pool(service, settings) as pool:
+    async with (
+        _projection_or_feed(service, settings, name) as projection,
+        owner_pool(service) as pool,
+    ):
         count = await do(pool, projection, key)
     Console().print(f"{count} events {done}; the stream goes on")
     return 0
@@ -203,31 +208,41 @@ async def _rebuild(
     settings = service.read_settings()
     models = [_projection(service, settings, name) for name in dict.fromkeys(names)]
     schemas = Schemas(service.name, application_role(service.name))
-    async with owner_pool(service, settings) as pool:
+    async with owner_pool(service) as pool:
         with translated(OSError):
             yield Rebuild(pool, models, schemas, service=spelled(service.name), progress=progress)
 
 
-@asynccontextmanager
-async def owner_pool(service: "Service[Any]", settings: ServiceSettings) -> AsyncIterator[Pool]:
-    """Connections with the login's own rights: only the owner may create and move tables."""
-    pool = await open_pool(
-        settings.database_url.get_secret_value(),
-        role=None,
-        schema=service.name,
-        size=4,
-        application_name=f"{service.name} mending",
-        tenant_scope=SYSTEM,
-        statement_timeout=timedelta(0),
+def owner_pool(service: "Service[Any]") -> AbstractAsyncContextManager[Pool]:
+    """Connections with the login's own rights, whose statements take as long as they take."""
+    return open_service_pool(
+        service, "mending", size=4, as_owner=True, statement_timeout=timedelta(0)
     )
-    try:
-        yield pool
-    finally:
-        await pool.close()
 
 
 def _projection(service: "Service[Any]", settings: ServiceSettings, name: str) -> Projection[Any]:
-    known = {projection.name: projection for projection in service.projections(settings)}
+    return _named(name, service.projections(settings))
+
+
+@asynccontextmanager
+async def _projection_or_feed(
+    service: "Service[Any]", settings: ServiceSettings, name: str
+) -> AsyncIterator[Projection[Any]]:
+    """The read model of this name, or the feed of the inbox of a reaction to the service's own
+    facts, which needs what the reactions work with."""
+    if service.open_reactions is None or not name.startswith(FEED):
+        yield _projection(service, settings, name)
+        return
+    telemetry = traces.set_up(service.name, settings.otlp_endpoint)
+    try:
+        async with service.open_reactions(settings, telemetry) as reactions:
+            yield _named(name, own_feeds(spelled(service.name), reactions))
+    finally:
+        await telemetry.stop()
+
+
+def _named(name: str, projections: Sequence[Projection[Any]]) -> Projection[Any]:
+    known = {projection.name: projection for projection in projections}
     if name not in known:
         raise typer.BadParameter(f"there is no read model {name}; there are {', '.join(known)}")
     return known[name]

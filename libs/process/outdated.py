@@ -33,14 +33,14 @@ def rebuild_outdated(service: "Service[Any]", *, newer_code: bool) -> int:
     another version of their code filled. An exit status.
 
     Rows as they were can be read until they are replaced. Broken off, it goes on when it is called
-    again. What goes wrong is said in one sentence.
+    again. An error is printed as one sentence.
     """
     return mending.status_of(_rebuild(service, newer_code))
 
 
 async def _rebuild(service: "Service[Any]", newer_code: bool) -> int:
     settings = service.read_settings()
-    async with mending.owner_pool(service, settings) as pool:
+    async with mending.owner_pool(service) as pool:
         found = await outdated(pool, service.projections(settings))
     now = [name for name, version in found.items() if newer_code or not version]
     later = [name for name in found if name not in now]

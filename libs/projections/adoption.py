@@ -8,14 +8,9 @@ log does not have as they are.
 """
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
-
-class Operations(Protocol):
-    """The part of Alembic's `op` that is used here."""
-
-    def execute(self, sqltext: str) -> None: ...
-
+from libs.postgres.rls import Operations
 
 _MAIN: Final = """
 INSERT INTO projection_checkpoints (name, published, target, after_position, complete)

@@ -69,7 +69,21 @@ class Consistency:
         Raises TokenMalformed, and KeyError for an unknown read model.
         """
         written = written_in(token)
-        return await self._wait(model, lambda: self._not_yet(model, written))
+        read_at: Position | None = None
+
+        async def lacks() -> bool:
+            nonlocal read_at
+            if not written:
+                return False
+            position = (await self.positions()).get(model)
+            if position is None or position.includes(written):
+                return position is None
+            if position == read_at or not position.cursor.complete:
+                return True
+            read_at = position
+            return not await self._has_all(position, written)
+
+        return await self._wait(model, lacks)
 
     async def wait_visible(
         self, models: Sequence[str], tokens: Sequence[str], within: float
@@ -90,7 +104,15 @@ class Consistency:
         """Whether the read model includes all of a tenant's events in the log by now, before the
         deadline. Events of others are not waited for. Raises KeyError for an unknown read model.
         """
-        return await self._wait(model, lambda: self._unapplied(model, tenant))
+        unapplied: Sequence[Written] | None = None
+
+        async def lacks() -> bool:
+            nonlocal unapplied
+            if unapplied is None:
+                unapplied = await self._unapplied(model, tenant)
+            return bool(unapplied) and not includes(await self.positions(), model, unapplied)
+
+        return await self._wait(model, lacks)
 
     async def positions(self) -> Mapping[str, Position]:
         """Where the live read models are, looked up after this call began.
@@ -101,31 +123,27 @@ class Consistency:
             self._next = asyncio.ensure_future(self._read_positions())
         return await asyncio.shield(self._next)
 
-    async def _wait(self, model: str, events: Callable[[], Awaitable[Sequence[Written]]]) -> bool:
+    async def _wait(self, model: str, lacks: Callable[[], Awaitable[bool]]) -> bool:
         if model not in self._models:
             raise KeyError(model)
         try:
             async with asyncio.timeout(self._deadline):
-                written = await events()
-                while written and not includes(await self.positions(), model, written):
+                while await lacks():
                     await self._pause()
         except TimeoutError:
             return False
         return True
 
-    async def _not_yet(self, model: str, written: Sequence[Written]) -> Sequence[Written]:
-        """Nothing if the read model includes all events of a moment that sees the transactions.
+    async def _has_all(self, position: Position, written: Sequence[Written]) -> bool:
+        """Whether the read model includes all events of a moment that sees the transactions.
 
         A token may name a transaction that wrote no event, which moves no checkpoint, and may be
         yet to begin: see `token_of`. What it stands for was committed before the token was given.
         """
-        position = (await self.positions()).get(model) if written else None
-        if position is None or position.includes(written) or not position.cursor.complete:
-            return written
         async with self._pool.acquire() as connection:
             page = await read_page(connection, position.cursor, limit=1)
         begun = all(xid <= page.cursor.target.xmax for xid, _ in written)
-        return [] if begun and not page.events else written
+        return begun and not page.events
 
     async def _unapplied(self, model: str, tenant: str) -> Sequence[Written]:
         """The tenant's events of this moment that the read model may not include yet."""

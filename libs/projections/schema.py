@@ -1,13 +1,8 @@
-"""The tables in which read models and their places in the log are kept, for the migrations."""
+"""The tables of read models and their places in the log, for the migrations."""
 
-from typing import Final, Protocol
+from typing import Final
 
-
-class Operations(Protocol):
-    """The part of Alembic's `op` that is used here."""
-
-    def execute(self, sqltext: str) -> None: ...
-
+from libs.postgres.rls import Operations, create
 
 CHECKPOINTS: Final = """
 CREATE TABLE projection_checkpoints (
@@ -65,10 +60,7 @@ def create_projections(op: Operations, *, application_role: str) -> None:
 
     Row-level security of `parked_events` is the caller's to switch on.
     """
-    for statement in (CHECKPOINTS, PROJECTIONS, PARKED):
-        op.execute(statement)
-    for table in TABLES:
-        op.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO "{application_role}"')
+    create(op, (CHECKPOINTS, PROJECTIONS, PARKED), TABLES, application_role)
 
 
 def drop_projections(op: Operations) -> None:

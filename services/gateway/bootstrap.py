@@ -1,19 +1,17 @@
-"""Build the gateway. Longer than most: it names every part of it once."""
+"""Build the gateway: it names every part of it once."""
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
-from uuid import UUID
 
 import structlog
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from contracts.gateway import EVENTS, GatewayEvent, KeyId
+from contracts.gateway import EVENTS, GatewayEvent
 from libs.clock import utc_now
 from libs.errors import Refused
 from libs.eventsourcing.codec import Codec
@@ -51,41 +49,16 @@ from services.gateway.adapters.telegram import Bot, open_bot, webhook_secret
 from services.gateway.adapters.telegram_links import TelegramLinks
 from services.gateway.adapters.turns import Turns
 from services.gateway.adapters.upstream import Deadlines, Upstream, open_upstream
-from services.gateway.api import (
-    api_keys,
-    crm_health,
-    crm_login,
-    crm_users,
-    device_approval,
-    docs,
-    kiosk_device,
-    kiosk_login,
-    kiosk_setup,
-    kiosk_users,
-    oauth,
-    one_time_code,
-    own_password,
-    platform_login,
-    scales_login,
-    session_check,
-    sessions,
-    shared_auth,
-    shop_login,
-    shop_memberships,
-    shop_self,
-    shop_users,
-    system,
-    telegram,
-)
 from services.gateway.api.cors import Cors
 from services.gateway.api.documents import Documents
 from services.gateway.api.door import Doors
 from services.gateway.api.inner import InnerRooms
 from services.gateway.api.own import OwnRoutes
 from services.gateway.api.readiness import readiness
+from services.gateway.api.routers import ROUTERS
+from services.gateway.api.telegram import announced
 from services.gateway.deps import Deps
 from services.gateway.domain.doors import DOORS, bound
-from services.gateway.handlers import bot as bots
 from services.gateway.handlers import key as keys
 from services.gateway.handlers import session as sessions_of
 from services.gateway.handlers.identity import Identity
@@ -111,7 +84,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry | None = None) -> A
         if telemetry is None:
             telemetry = traces.set_up(SERVICE, settings.otlp_endpoint)
             stack.push_async_callback(telemetry.stop)
-        pool = await _pool(settings)
+        pool = await _pool(settings, size=settings.pool_size)
         stack.push_async_callback(pool.close)
         dsn = settings.database_url.get_secret_value()
         doorbell = await stack.enter_async_context(open_doorbell(dsn, SERVICE))
@@ -278,7 +251,7 @@ async def open_app(
     """The API, ready to be served, with everything it holds open."""
     async with (
         open_deps(settings, telemetry) as deps,
-        _webhook(deps),
+        announced(deps),
         following(deps.revocations),
     ):
         yield create_app(deps, checks=checks)
@@ -291,32 +264,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
     """
     app = http_app(
         title=SERVICE,
-        routers=[
-            system.router,
-            docs.router,
-            one_time_code.router,
-            shop_login.router,
-            shop_self.router,
-            shop_memberships.router,
-            shop_users.router,
-            telegram.router,
-            scales_login.router,
-            crm_login.router,
-            crm_health.router,
-            oauth.router,
-            device_approval.router,
-            platform_login.router,
-            api_keys.router,
-            sessions.router,
-            session_check.router,
-            own_password.router,
-            shared_auth.router,
-            kiosk_setup.router,
-            kiosk_login.router,
-            kiosk_device.router,
-            kiosk_users.router,
-            crm_users.router,
-        ],
+        routers=ROUTERS,
         deps=deps,
         checks={**readiness(deps), **(checks or {})},
         telemetry=deps.telemetry,
@@ -347,7 +295,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
 @asynccontextmanager
 async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence[Task]]:
     """What the worker does beside relay and projections: it forgets sessions long over."""
-    pool = await _pool(settings)
+    pool = await _pool(settings, size=1, connects=False)
     try:
         forget = partial(all_revoked.forget, pool)
         yield [rounds("revoked sessions", forget, seconds=FORGET_SECONDS)]
@@ -360,58 +308,16 @@ def projections(_: Settings) -> tuple[Projection[GatewayEvent], ...]:
     return (api_key.projection(), account.projection(), session.projection())
 
 
-async def issue_key(
-    settings: Settings,
-    *,
-    tenant: str,
-    name: str,
-    scopes: Sequence[str],
-    actor: str,
-    expires_at: datetime | None = None,
-    requests_per_minute: int | None = None,
-) -> keys.NewKey:
-    """For the command line: a new key. It opens doors once the projector has seen it."""
-    async with open_deps(settings) as deps:
-        return await keys.issue(
-            deps.store,
-            tenant=tenant,
-            name=name,
-            scopes=scopes,
-            actor=actor,
-            expires_at=expires_at,
-            requests_per_minute=requests_per_minute,
-        )
-
-
-async def revoke_key(
-    settings: Settings, *, tenant: str, key_id: KeyId, reason: str, actor: str
-) -> None:
-    """For the command line. Raises KeyUnknown. Doors hear of it within some seconds."""
-    async with open_deps(settings) as deps:
-        await keys.revoke(deps.store, tenant=tenant, key_id=key_id, reason=reason, actor=actor)
-
-
-async def list_keys(settings: Settings, *, tenant: str) -> Sequence[api_key.ApiKey]:
-    """For the command line: the keys of a tenant, the revoked ones too."""
-    async with open_deps(settings) as deps:
-        return await api_key.keys_of(deps.pool, tenant)
-
-
-async def last_uses(settings: Settings, *, tenant: str) -> Mapping[UUID, datetime]:
-    """For the command line: when each key of a tenant was last used, to the minute."""
-    async with open_deps(settings) as deps:
-        return await key_uses.last_uses(deps.pool, tenant)
-
-
-async def _pool(settings: Settings) -> Pool:
+async def _pool(settings: Settings, *, size: int, connects: bool = True) -> Pool:
     return await open_pool(
         settings.database_url.get_secret_value(),
         role=application_role(SERVICE),
         schema=SERVICE,
-        size=settings.pool_size,
+        size=size,
         application_name=SERVICE,
         # A key decides its tenant, so whoever looks one up sees them all.
         tenant_scope=SYSTEM,
+        connects=connects,
     )
 
 
@@ -426,21 +332,6 @@ def _upstream(settings: Settings, service: str) -> AbstractAsyncContextManager[U
             idle=settings.idle_seconds,
         ),
     )
-
-
-@asynccontextmanager
-async def _webhook(deps: Deps) -> AsyncIterator[None]:
-    """Tell Telegram where we are, in the background: doors open without it."""
-    bot, url, secret = deps.code_desk.bot, deps.settings.telegram_webhook_url, deps.webhook_secret
-    if bot is None or url is None or secret is None:
-        yield
-        return
-    setting = asyncio.create_task(bots.set_webhook(bot, url, secret=secret))
-    try:
-        yield
-    finally:
-        setting.cancel()
-        await asyncio.gather(setting, return_exceptions=True)
 
 
 async def _ensure_client_key(settings: Settings, store: EventStore[GatewayEvent]) -> None:

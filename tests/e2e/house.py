@@ -37,7 +37,9 @@ from libs.messaging.topics import ensure_topics, read_topics
 from libs.postgres.migrate import migrate
 from libs.security.tokens import SigningKey, issue
 from libs.testing.waiting import eventually
-from services.gateway.bootstrap import issue_key, list_keys
+from services.gateway.bootstrap import open_deps
+from services.gateway.handlers import key as api_keys
+from services.gateway.read_models.api_key import keys_of
 from services.gateway.settings import Settings as GatewaySettings
 
 INGEST = SERVICES[0]
@@ -196,16 +198,16 @@ class House:
         """A client at the gateway with a new key, by default of a new tenant."""
         settings = GatewaySettings.from_env("GATEWAY", self.environment)
         tenant = tenant or f"tenant-{uuid4().hex[:12]}"
-        issued = await issue_key(
-            settings, tenant=tenant, name="a test", scopes=SCOPES, actor="a test"
-        )
+        async with open_deps(settings) as deps:
+            issued = await api_keys.issue(
+                deps.store, tenant=tenant, name="a test", scopes=SCOPES, actor="a test"
+            )
 
-        async def is_listed() -> bool:
-            listed = await list_keys(settings, tenant=tenant)
-            return issued.key_id in [one.key_id for one in listed]
+            async def is_listed() -> bool:
+                return issued.key_id in [one.key_id for one in await keys_of(deps.pool, tenant)]
 
-        # A door that was asked too early remembers for two seconds that the key is unknown.
-        await eventually(is_listed)
+            # A door that was asked too early remembers for two seconds that the key is unknown.
+            await eventually(is_listed)
         async with self.client_with(issued.key) as client:
             yield client
 

@@ -13,10 +13,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from contracts.gateway import KeyId
 from libs.http.auth import Principal, require
-from libs.http.visible import visible
 from libs.security.api_keys import hash_key
 from services.gateway.adapters.key_uses import last_uses
 from services.gateway.adapters.known_keys import KeysUnavailable
+from services.gateway.api.awaited import API_KEYS
 from services.gateway.api.short_route import ShortRoute
 from services.gateway.deps import Deps, Gateway
 from services.gateway.domain.key import KeyUnknown, KeyUseless
@@ -41,7 +41,6 @@ Scope = Annotated[str, StringConstraints(pattern=r"^[a-z]+:[A-Za-z_*]+$", max_le
 REASON: Final = "revoked by an administrator"
 LONGEST_PER_MINUTE: Final = 1_000_000
 PAUSE_SECONDS: Final = 0.02
-LISTED: Final = visible("api_key")
 
 log = structlog.get_logger(__name__)
 
@@ -107,7 +106,7 @@ async def show_key(
     return _shown(found, used, gateway.identity.clock())
 
 
-@router.delete("/{key_id}", status_code=204, dependencies=[LISTED])
+@router.delete("/{key_id}", status_code=204, dependencies=[API_KEYS])
 async def revoke_key(
     key_id: UUID,
     gateway: Gateway,

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from libs.errors import Unauthenticated
 from libs.http.auth import public
 from services.gateway.api.acting import account_of, in_crm, session_of
+from services.gateway.api.awaited import SESSIONS
 from services.gateway.api.login import access_of, attempts_of, device_of, email_or_nobody
 from services.gateway.api.shop_route import MAX_BODY_BYTES
 from services.gateway.deps import Deps, Gateway
@@ -21,7 +22,7 @@ from services.gateway.handlers.session import LoggedIn
 router = APIRouter(
     prefix="/api/v1/auth",
     tags=["crm"],
-    dependencies=[Depends(public)],
+    dependencies=[Depends(public), SESSIONS],
     max_body_size=MAX_BODY_BYTES,
 )
 

@@ -8,9 +8,9 @@ from fastapi.responses import JSONResponse
 
 from contracts.gateway import AccountId
 from libs.http.auth import Principal
-from libs.http.visible import visible
 from libs.names import comparable
 from services.gateway.api.acting import account_of, in_crm, place_of
+from services.gateway.api.awaited import ACCOUNTS
 from services.gateway.api.crm_route import CrmUserRoute, invalid
 from services.gateway.api.crm_shapes import Change, NewUser, OwnPassword, user, wanted, with_traits
 from services.gateway.api.login import attempts_of
@@ -25,13 +25,14 @@ from services.gateway.handlers.own_password import change_own_password
 from services.gateway.read_models import account as accounts
 from services.gateway.read_models.session import last_logins
 
-router = APIRouter(prefix="/api/v1/users", tags=["crm"], route_class=CrmUserRoute)
+router = APIRouter(
+    prefix="/api/v1/users", tags=["crm"], route_class=CrmUserRoute, dependencies=[ACCOUNTS]
+)
 
 Anybody = Annotated[Principal, Depends(in_crm())]
 Reading = Annotated[Principal, Depends(in_crm("users:read"))]
 Writing = Annotated[Principal, Depends(in_crm("users:write"))]
 
-LISTED: Final = visible("account")
 MOST: Final = 1000
 UNFIT: Final = "This e-mail address or password cannot be used"
 
@@ -89,8 +90,8 @@ async def all_users(caller: Reading, gateway: Gateway) -> list[dict[str, Any]]:
     return await _listed(gateway, place_of(caller))
 
 
-@router.post("/", status_code=201, include_in_schema=False, dependencies=[LISTED])
-@router.post("", status_code=201, dependencies=[LISTED])
+@router.post("/", status_code=201, include_in_schema=False)
+@router.post("", status_code=201)
 async def create(asked: NewUser, caller: Writing, gateway: Gateway) -> Any:
     """A new user; 422 if somebody has the address."""
     place = place_of(caller)
@@ -118,8 +119,8 @@ async def one(user_id: UUID, caller: Writing, gateway: Gateway) -> dict[str, Any
     return await _shown(gateway, await member(gateway.identity, AccountId(user_id), place), place)
 
 
-@router.patch("/{user_id}/", include_in_schema=False, dependencies=[LISTED])
-@router.patch("/{user_id}", dependencies=[LISTED])
+@router.patch("/{user_id}/", include_in_schema=False)
+@router.patch("/{user_id}")
 async def change_user(user_id: UUID, asked: Change, caller: Writing, gateway: Gateway) -> Any:
     """Change what is given; another role, password or `is_active: false` ends their sessions."""
     account_id, place = AccountId(user_id), place_of(caller)

@@ -12,6 +12,7 @@ from libs.errors import TooManyRequests
 from libs.http.auth import public
 from libs.http.rate_limits import too_many_headers
 from services.gateway.api.api_keys import TENANT
+from services.gateway.api.awaited import NEWCOMERS
 from services.gateway.api.device_page import Asks, answer_page, code_page, done_page
 from services.gateway.api.form import BadForm, form_of
 from services.gateway.api.login import attempts_of, email_or_nobody
@@ -25,7 +26,7 @@ from services.gateway.handlers.device_answer import Manager, WhichTenant, answer
 from services.gateway.handlers.device_grant import Waiting, find
 from services.gateway.handlers.login import LoginFailed
 
-router = APIRouter(tags=["oauth"], dependencies=[Depends(public)])
+router = APIRouter(tags=["oauth"], dependencies=[Depends(public), NEWCOMERS])
 
 STALE: Final = "This page was open for too long. Please try again."
 UNKNOWN: Final = "No device shows this code. It may have taken too long: let it ask anew."

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from libs.http.auth import Principal, public
 from services.gateway.api.acting import account_of, on_kiosk, place_of, session_of
+from services.gateway.api.awaited import SESSIONS
 from services.gateway.api.kiosk_route import KioskRoute
 from services.gateway.api.kiosk_shapes import (
     DEVICE_ROLES,
@@ -30,7 +31,7 @@ from services.gateway.handlers.session import LoggedIn
 from services.gateway.handlers.standing import device_of
 from services.gateway.read_models.session import last_logins
 
-kiosk = APIRouter(route_class=KioskRoute)
+kiosk = APIRouter(route_class=KioskRoute, dependencies=[SESSIONS])
 
 Kiosk = Annotated[Principal, Depends(on_kiosk())]
 # Without control characters: the log cannot hold a NUL.

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from libs.errors import Unauthenticated
 from libs.http.auth import Principal, public
 from services.gateway.api.acting import account_of, place_of, session_of, staff
+from services.gateway.api.awaited import SESSIONS
 from services.gateway.api.kiosk_cookie import give, refuse_foreign_page, take_back, token_in
 from services.gateway.api.kiosk_route import KioskRoute, refusal
 from services.gateway.api.kiosk_shapes import (
@@ -29,7 +30,9 @@ from services.gateway.handlers.member import member
 from services.gateway.handlers.session import LoggedIn
 from services.gateway.read_models.session import last_logins
 
-router = APIRouter(prefix="/api/v1/auth", tags=["kiosk"], route_class=KioskRoute)
+router = APIRouter(
+    prefix="/api/v1/auth", tags=["kiosk"], route_class=KioskRoute, dependencies=[SESSIONS]
+)
 
 
 class Login(BaseModel):

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from pydantic import BaseModel, EmailStr, StringConstraints
 
 from libs.http.auth import public
+from services.gateway.api.awaited import NEWCOMERS
 from services.gateway.api.kiosk_login import welcome
 from services.gateway.api.kiosk_route import Coded, KioskRoute
 from services.gateway.api.kiosk_shapes import (
@@ -26,7 +27,10 @@ from services.gateway.handlers.attempts import Attempts
 from services.gateway.handlers.session import open_session
 
 router = APIRouter(
-    prefix="/api/v1/setup", tags=["kiosk"], route_class=KioskRoute, dependencies=[Depends(public)]
+    prefix="/api/v1/setup",
+    tags=["kiosk"],
+    route_class=KioskRoute,
+    dependencies=[Depends(public), NEWCOMERS],
 )
 
 BY_HAND: Final = Place(Realm.PLATFORM, PLATFORM)

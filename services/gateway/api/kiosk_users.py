@@ -1,14 +1,14 @@
 """Who works at the kiosks, and the kiosks themselves, as superadmins see them (spec kiosk §3.2)."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Request
 from pydantic import StrictBool
 
 from contracts.gateway import AccountId
 from libs.http.auth import Principal
-from libs.http.visible import visible
 from services.gateway.api.acting import account_of, place_of, staff
+from services.gateway.api.awaited import ACCOUNTS
 from services.gateway.api.kiosk_route import Coded, KioskRoute, KioskUserRoute
 from services.gateway.api.kiosk_shapes import (
     brief_member,
@@ -47,26 +47,27 @@ from services.gateway.handlers.own_password import change_own_password
 from services.gateway.read_models import account as accounts
 from services.gateway.read_models.session import last_logins
 
-shared = APIRouter(prefix="/users", tags=["kiosk"], route_class=KioskUserRoute)
-kiosks = APIRouter(tags=["kiosk"], route_class=KioskRoute)
+shared = APIRouter(
+    prefix="/users", tags=["kiosk"], route_class=KioskUserRoute, dependencies=[ACCOUNTS]
+)
+kiosks = APIRouter(tags=["kiosk"], route_class=KioskRoute, dependencies=[ACCOUNTS])
 
 Creating = Annotated[Principal, Depends(staff("kiosk:can_create_users"))]
 Managing = Annotated[Principal, Depends(staff("kiosk:can_manage_users"))]
 Deleting = Annotated[Principal, Depends(staff("kiosk:can_delete_users"))]
 Staff = Annotated[Principal, Depends(staff())]
 Number = Annotated[int, Path()]
-LISTED: Final = visible("account")
 
 
-@shared.post("/create-admin/", include_in_schema=False, dependencies=[LISTED])
-@shared.post("/create-admin", dependencies=[LISTED])
+@shared.post("/create-admin/", include_in_schema=False)
+@shared.post("/create-admin")
 async def create_admin(asked: NewAdmin, caller: Creating, gateway: Gateway) -> dict[str, Any]:
     """A new administrator as a UserResponse; 409 if the user name or e-mail address is taken."""
     return await _create(gateway, caller, asked, "admin", asked.email, asked.phone)
 
 
-@kiosks.post("/kiosk/create", status_code=201, dependencies=[LISTED])
-@kiosks.post("/api/kiosk/create", status_code=201, dependencies=[LISTED])
+@kiosks.post("/kiosk/create", status_code=201)
+@kiosks.post("/api/kiosk/create", status_code=201)
 async def create_kiosk(asked: NewKiosk, caller: Creating, gateway: Gateway) -> dict[str, Any]:
     """A new kiosk as a UserResponse."""
     return await _create(gateway, caller, asked, DEVICE, None, None)
@@ -88,8 +89,8 @@ async def all_users(
     return users(found, logins)
 
 
-@shared.patch("/status/{username}/", include_in_schema=False, dependencies=[LISTED])
-@shared.patch("/status/{username}", dependencies=[LISTED])
+@shared.patch("/status/{username}/", include_in_schema=False)
+@shared.patch("/status/{username}")
 async def set_status(
     username: str,
     asked: Annotated[StrictBool | Status, Body()],
@@ -137,8 +138,8 @@ async def one_user(user_id: Number, caller: Managing, gateway: Gateway) -> dict[
     return await _shown(gateway, found, place_of(caller))
 
 
-@shared.put("/{user_id}/", include_in_schema=False, dependencies=[LISTED])
-@shared.put("/{user_id}", dependencies=[LISTED])
+@shared.put("/{user_id}/", include_in_schema=False)
+@shared.put("/{user_id}")
 async def change_user(
     user_id: Number, asked: Change, caller: Managing, gateway: Gateway
 ) -> dict[str, Any]:
@@ -149,7 +150,7 @@ async def change_user(
     return await _shown(gateway, changed, place_of(caller))
 
 
-@shared.post("/{user_id}/password", dependencies=[LISTED])
+@shared.post("/{user_id}/password")
 async def reset_password(
     user_id: Number, asked: Password, caller: Managing, gateway: Gateway
 ) -> dict[str, Any]:
@@ -160,8 +161,8 @@ async def reset_password(
     return {"message": "The password was changed"}
 
 
-@shared.delete("/{user_id}/", include_in_schema=False, dependencies=[LISTED])
-@shared.delete("/{user_id}", dependencies=[LISTED])
+@shared.delete("/{user_id}/", include_in_schema=False)
+@shared.delete("/{user_id}")
 async def delete_user(user_id: Number, caller: Deleting, gateway: Gateway) -> dict[str, Any]:
     """Let somebody be gone; 400 for oneself."""
     known, place = await _known(gateway, user_id), place_of(caller)

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 
 from libs.http.auth import public
 from libs.http.rate_limits import too_many_headers
+from services.gateway.api.awaited import SESSIONS
 from services.gateway.api.form import BadForm, form_of
 from services.gateway.api.login import access_of
 from services.gateway.api.one_time_code import address_of
@@ -25,7 +26,7 @@ from services.gateway.handlers import device_grant, session
 from services.gateway.handlers.device_grant import About
 from services.gateway.handlers.session import LoggedIn
 
-router = APIRouter(tags=["oauth"], dependencies=[Depends(public)])
+router = APIRouter(tags=["oauth"], dependencies=[Depends(public), SESSIONS])
 
 REFRESH: Final = "refresh_token"
 DEVICE: Final = "urn:ietf:params:oauth:grant-type:device_code"

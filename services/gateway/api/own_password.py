@@ -7,6 +7,7 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from contracts.gateway import AccountId
+from services.gateway.api.awaited import ACCOUNTS
 from services.gateway.api.login import attempts_of
 from services.gateway.api.sessions import Somebody
 from services.gateway.api.short_route import ShortRoute
@@ -20,7 +21,9 @@ from services.gateway.domain.account import (
 from services.gateway.domain.door import Limit
 from services.gateway.handlers.own_password import change_own_password
 
-router = APIRouter(prefix="/api/v1/account", tags=["identity"], route_class=ShortRoute)
+router = APIRouter(
+    prefix="/api/v1/account", tags=["identity"], route_class=ShortRoute, dependencies=[ACCOUNTS]
+)
 
 
 class NewPassword(BaseModel):

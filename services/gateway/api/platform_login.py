@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from libs.http.auth import public
+from services.gateway.api.awaited import SESSIONS
 from services.gateway.api.login import access_of, attempts_of, device_of, email_or_nobody
 from services.gateway.api.short_route import ShortRoute
 from services.gateway.deps import Deps, Gateway
@@ -21,7 +22,7 @@ router = APIRouter(
     prefix="/api/v1/platform",
     tags=["identity"],
     route_class=ShortRoute,
-    dependencies=[Depends(public)],
+    dependencies=[Depends(public), SESSIONS],
 )
 
 WRONG: Final = "Incorrect e-mail address or password"

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
 from pydantic import BaseModel, EmailStr, StringConstraints
 
 from libs.http.auth import public
+from services.gateway.api.awaited import NEWCOMERS
 from services.gateway.api.login import access_of, attempts_of, device_of, email_or_nobody
 from services.gateway.deps import Gateway
 from services.gateway.domain.account import PasswordUnfit
@@ -16,7 +17,7 @@ from services.gateway.handlers.account import open_account
 from services.gateway.handlers.address import AddressTaken
 from services.gateway.handlers.login import LoginFailed, log_in
 
-router = APIRouter(prefix="/auth", tags=["scales"], dependencies=[Depends(public)])
+router = APIRouter(prefix="/auth", tags=["scales"], dependencies=[Depends(public), NEWCOMERS])
 
 ROLE: Final = "user"
 TAKEN: Final = "Email already registered"

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Query
 
 from contracts.gateway import AccountId, SessionId
 from libs.http.auth import Principal, member
-from libs.http.visible import visible
 from services.gateway.api.api_keys import TenantName
+from services.gateway.api.awaited import SESSIONS
 from services.gateway.api.short_route import ShortRoute
 from services.gateway.deps import Deps, Gateway
 from services.gateway.domain.realm import Place, Realm
@@ -22,11 +22,12 @@ from services.gateway.handlers.own_session import (
 from services.gateway.handlers.session import revoke_all
 from services.gateway.read_models.session import SessionRow, live_sessions
 
-router = APIRouter(prefix="/api/v1/sessions", tags=["identity"], route_class=ShortRoute)
+router = APIRouter(
+    prefix="/api/v1/sessions", tags=["identity"], route_class=ShortRoute, dependencies=[SESSIONS]
+)
 
 EVERYBODY: Final = member(*Realm)
 Somebody = Annotated[Principal, Depends(EVERYBODY)]
-LISTED: Final = visible("session")
 
 
 @router.get("")
@@ -47,7 +48,7 @@ async def list_sessions(
     return {"sessions": [_shown(one, caller.session) for one in found]}
 
 
-@router.delete("/{session_id}", status_code=204, dependencies=[LISTED])
+@router.delete("/{session_id}", status_code=204)
 async def end_session(session_id: UUID, gateway: Gateway, caller: Somebody) -> None:
     """End a session of one's own, the present one too, or of a device that one may manage.
 
@@ -62,7 +63,7 @@ async def end_session(session_id: UUID, gateway: Gateway, caller: Somebody) -> N
     )
 
 
-@router.delete("", dependencies=[LISTED])
+@router.delete("")
 async def end_other_sessions(
     gateway: Gateway,
     caller: Somebody,

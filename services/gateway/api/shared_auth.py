@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from libs.http.auth import public
 from services.gateway.api import crm_login, kiosk_login
+from services.gateway.api.awaited import SESSIONS
 from services.gateway.api.kiosk_cookie import token_in
 from services.gateway.api.kiosk_route import KioskRoute
 from services.gateway.api.own import door_of
@@ -23,7 +24,7 @@ router = APIRouter(
     prefix="/api/v1/auth",
     tags=["crm", "kiosk"],
     route_class=KioskRoute,
-    dependencies=[Depends(public)],
+    dependencies=[Depends(public), SESSIONS],
 )
 
 

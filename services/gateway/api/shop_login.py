@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from libs.errors import Unauthenticated
 from libs.http.auth import public
+from services.gateway.api.awaited import NEWCOMERS
 from services.gateway.api.login import device_of
 from services.gateway.api.one_time_code import Phone, address_of, why_not
 from services.gateway.api.shop_route import ShopRoute
@@ -37,7 +38,7 @@ router = APIRouter(
     prefix="/api/auth",
     tags=["auth"],
     route_class=ShopRoute,
-    dependencies=[Depends(public), Depends(unkept)],
+    dependencies=[Depends(public), Depends(unkept), NEWCOMERS],
 )
 
 NOT_PENDING = "Это не токен регистрации"

@@ -3,14 +3,14 @@
 For clients that know more than one shop. Others do it in the bot, by `/shops`.
 """
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from contracts.gateway import AccountId
 from libs.http.auth import Principal
-from libs.http.visible import visible
+from services.gateway.api.awaited import ACCOUNTS
 from services.gateway.api.login import device_of
 from services.gateway.api.shop_login import unkept
 from services.gateway.api.shop_route import ShopRoute
@@ -21,10 +21,12 @@ from services.gateway.handlers import shop_membership
 from services.gateway.handlers.shop_login import enter_another
 
 router = APIRouter(
-    prefix="/api/auth/shops", tags=["auth"], route_class=ShopRoute, dependencies=[Depends(unkept)]
+    prefix="/api/auth/shops",
+    tags=["auth"],
+    route_class=ShopRoute,
+    dependencies=[Depends(unkept), ACCOUNTS],
 )
 
-LISTED: Final = visible("account")
 Tenant = Annotated[str, Path(max_length=100)]
 """A shop by its tenant, as the list shows it."""
 
@@ -49,8 +51,8 @@ async def list_shops(caller: Staff, gateway: Gateway) -> dict[str, Any]:
     return {"items": items, "total": len(items)}
 
 
-@router.post("/{tenant}/accept/", include_in_schema=False, dependencies=[LISTED])
-@router.post("/{tenant}/accept", dependencies=[LISTED])
+@router.post("/{tenant}/accept/", include_in_schema=False)
+@router.post("/{tenant}/accept")
 async def accept(
     tenant: Tenant, caller: Staff, request: Request, gateway: Gateway
 ) -> dict[str, Any]:
@@ -73,8 +75,8 @@ async def login(
     return auth_token(gateway, entered)
 
 
-@router.delete("/{tenant}/", status_code=204, include_in_schema=False, dependencies=[LISTED])
-@router.delete("/{tenant}", status_code=204, dependencies=[LISTED])
+@router.delete("/{tenant}/", status_code=204, include_in_schema=False)
+@router.delete("/{tenant}", status_code=204)
 async def leave(tenant: Tenant, caller: Staff, gateway: Gateway) -> Response:
     """Work there no more, or decline: 204; 400 for the last admin, 404 if one is not there."""
     with told_why_not():

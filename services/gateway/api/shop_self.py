@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Response
 
 from contracts.gateway import AccountId, SessionId, ShopRegistered
 from libs.http.auth import Principal, member
+from services.gateway.api.awaited import SESSIONS
 from services.gateway.api.shop_route import ShopRoute
 from services.gateway.api.shop_token import told_why_not
 from services.gateway.deps import Deps, Gateway
@@ -18,7 +19,9 @@ from services.gateway.handlers.session import revoke
 from services.gateway.handlers.shop import ShopUnknown, shop_of
 from services.gateway.handlers.shop_staff import Member
 
-router = APIRouter(prefix="/api/auth", tags=["auth"], route_class=ShopRoute)
+router = APIRouter(
+    prefix="/api/auth", tags=["auth"], route_class=ShopRoute, dependencies=[SESSIONS]
+)
 
 Staff = Annotated[Principal, Depends(member(Realm.SHOP))]
 """Everybody who is logged in to a shop, in whatever role (spec shop §2.5)."""

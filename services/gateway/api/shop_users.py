@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, HTTPException, Query
 
 from contracts.gateway import AccountId
 from libs.http.auth import Principal, require
-from libs.http.visible import visible
 from libs.names import comparable
+from services.gateway.api.awaited import ACCOUNTS
 from services.gateway.api.shop_route import ShopRoute
 from services.gateway.api.shop_self import user
 from services.gateway.api.shop_user_forms import Asked, Changed, Hired, Permitted
@@ -22,10 +22,11 @@ from services.gateway.handlers.shop import shop_of
 from services.gateway.handlers.shop_personnel import Boss
 from services.gateway.handlers.shop_staff import LastAdmin, Member, NotStaff
 
-router = APIRouter(prefix="/api/users", tags=["shop"], route_class=ShopRoute)
+router = APIRouter(
+    prefix="/api/users", tags=["shop"], route_class=ShopRoute, dependencies=[ACCOUNTS]
+)
 
 Manager = Annotated[Principal, Depends(require("shop:users"))]
-LISTED: Final = visible("account")
 WHY_NOT: Final[dict[type[Exception], tuple[int, str]]] = {
     NotStaff: (404, "Пользователь не найден"),
     personnel.PhoneTaken: (400, "Пользователь с этим номером телефона уже есть"),
@@ -51,8 +52,8 @@ async def list_users(
     return {"items": [_shown(member, shop_id) for member in page], "total": len(found)}
 
 
-@router.post("", include_in_schema=False, dependencies=[LISTED])
-@router.post("/", dependencies=[LISTED])
+@router.post("", include_in_schema=False)
+@router.post("/")
 async def create_user(hired: Hired, caller: Manager, gateway: Gateway) -> dict[str, Any]:
     """Invite somebody: 200, and listed from now on; 400 if they are here or invited.
 
@@ -72,8 +73,8 @@ async def get_user(number: int, caller: Manager, gateway: Gateway) -> dict[str, 
     return _shown(await _member(gateway, caller, number), await _shop_id(gateway, caller))
 
 
-@router.patch("/{number}/", include_in_schema=False, dependencies=[LISTED])
-@router.patch("/{number}", dependencies=[LISTED])
+@router.patch("/{number}/", include_in_schema=False)
+@router.patch("/{number}")
 async def change_user(
     number: int, changed: Changed, caller: Manager, gateway: Gateway
 ) -> dict[str, Any]:
@@ -86,8 +87,8 @@ async def change_user(
     return _shown(member, await _shop_id(gateway, caller))
 
 
-@router.patch("/{number}/permissions/", include_in_schema=False, dependencies=[LISTED])
-@router.patch("/{number}/permissions", dependencies=[LISTED])
+@router.patch("/{number}/permissions/", include_in_schema=False)
+@router.patch("/{number}/permissions")
 async def change_permissions(
     number: int, permitted: Permitted, caller: Manager, gateway: Gateway
 ) -> dict[str, Any]:
@@ -99,8 +100,8 @@ async def change_permissions(
     return _shown(member, await _shop_id(gateway, caller))
 
 
-@router.delete("/{number}/", include_in_schema=False, dependencies=[LISTED])
-@router.delete("/{number}", dependencies=[LISTED])
+@router.delete("/{number}/", include_in_schema=False)
+@router.delete("/{number}")
 async def delete_user(number: int, caller: Manager, gateway: Gateway) -> dict[str, Any]:
     """Switch somebody off; 400 for an admin. They stay in the list."""
     member = await _member(gateway, caller, number)

@@ -1,6 +1,9 @@
 """Where Telegram brings what people say to the bot (spec shop §2.1, §2.4)."""
 
+import asyncio
 import hmac
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +13,7 @@ from libs.errors import Unauthenticated
 from libs.http.auth import public
 from services.gateway.adapters.telegram import Failed
 from services.gateway.api.shop_route import limited
-from services.gateway.deps import Gateway
+from services.gateway.deps import Deps, Gateway
 from services.gateway.handlers import bot as bots
 
 # Open to everybody by name: the webhook knows Telegram by its secret, the status tells nothing.
@@ -56,6 +59,21 @@ async def webhook_status(gateway: Gateway) -> dict[str, Any]:
         "last_error_date": info.last_error_date,
         "last_error_message": info.last_error_message,
     }
+
+
+@asynccontextmanager
+async def announced(deps: Deps) -> AsyncIterator[None]:
+    """Tell Telegram where the webhook is, in the background: doors open without it."""
+    bot, url, secret = deps.code_desk.bot, deps.settings.telegram_webhook_url, deps.webhook_secret
+    if bot is None or url is None or secret is None:
+        yield
+        return
+    setting = asyncio.create_task(bots.set_webhook(bot, url, secret=secret))
+    try:
+        yield
+    finally:
+        setting.cancel()
+        await asyncio.gather(setting, return_exceptions=True)
 
 
 def _authenticate(shown: str, secret: str | None) -> None:

@@ -8,14 +8,14 @@ import pytest
 from libs.eventsourcing.log import Log
 from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.postgres import PostgresLog
-from libs.eventsourcing.schema import APPEND_ONLY, EVENTS, INDEXES, TENANT_LENGTH
+from libs.testing.tables import LOG_TABLES
 
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
     """A database with an empty log in it."""
     async with asyncpg.create_pool(database, min_size=0, max_size=8) as made:
-        for statement in (EVENTS, TENANT_LENGTH, *INDEXES, *APPEND_ONLY):
+        for statement in LOG_TABLES:
             await made.execute(statement)
         yield made
 

@@ -6,7 +6,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-import asyncpg
 import pytest
 
 from libs.clock import utc_now
@@ -16,6 +15,7 @@ from libs.postgres.doorbell import REVOKED as RUNG
 from libs.postgres.doorbell import Doorbell
 from libs.testing.clock import Clock
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from tests.libs.revoked import open_revoked_sessions, own_doorbell
 
 LONGEST = timedelta(minutes=15)
 
@@ -28,20 +28,17 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Any]:
-    async with asyncpg.create_pool(database, min_size=0, max_size=4) as made:
-        for statement in revoked_sessions.TABLES:
-            await made.execute(statement)
+    async with open_revoked_sessions(database) as made:
         yield made
 
 
 @pytest.fixture
 def doorbell() -> Doorbell:
-    """One that rings in this process only."""
-    return Doorbell("postgresql://nowhere", "none")
+    return own_doorbell()
 
 
 class Worker:
-    """Writes what it is told, as the worker does."""
+    """Writes revocations, as the worker does."""
 
     def __init__(self, pool: Any, doorbell: Doorbell) -> None:
         self.pool, self.doorbell = pool, doorbell

@@ -12,19 +12,18 @@ from aiokafka import AIOKafkaProducer
 from msgspec import structs
 
 from libs.eventsourcing.log import NO_STREAM
-from libs.eventsourcing.store import envelope
+from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.store import EventStore, envelope
 from libs.messaging import inbox
 from libs.messaging.batch_consumer import ConsumerConfig
-from libs.messaging.inbox_schema import FENCED, INBOX, INBOX_INDEXES, SUBSCRIPTIONS
 from libs.messaging.reaction import Reaction, Schedule, feed_of
 from libs.messaging.reactor import Reactor
 from libs.messaging.wire import Record
 from libs.testing.clock import NOON
+from libs.testing.tables import REACTION_TABLES
 from libs.testing.waiting import eventually
-from tests.libs.messaging.lab import CAUSE, CODEC, Lab, Numbered, order
+from tests.libs.messaging.lab import CAUSE, CODEC, WRITER_CODEC, Lab, Ledger, Numbered, order
 from tests.libs.messaging.wires import recorded
-
-TABLES = (INBOX, *INBOX_INDEXES, *FENCED, *SUBSCRIPTIONS)
 
 SHIFT = """UPDATE inbox SET due_at = due_at - $1::interval, retry_at = retry_at - $1::interval,
     claimed_until = claimed_until - $1::interval, done_at = done_at - $1::interval"""
@@ -135,8 +134,16 @@ class Deeds:
 
 async def open_deeds(lab: Lab) -> Deeds:
     """A reaction that has done nothing yet, and its tables."""
-    await lab.pool.execute(";".join(TABLES))
+    await lab.pool.execute(";".join(REACTION_TABLES))
     return Deeds(lab)
+
+
+async def open_deeds_without_broker(pool: asyncpg.Pool) -> Deeds:
+    """The same where nothing is sent or read."""
+    store = EventStore(PostgresLog(pool), WRITER_CODEC)
+    nowhere = "127.0.0.1:1"
+    lab = Lab(pool=pool, bootstrap=nowhere, prefix="none", store=store, ledger=Ledger())
+    return await open_deeds(lab)
 
 
 async def work_off(reactor: Reactor[Any]) -> None:

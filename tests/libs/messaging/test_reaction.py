@@ -5,7 +5,6 @@ import signal
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -158,24 +157,6 @@ async def test_a_worker_that_was_frozen_can_neither_finish_nor_have_an_effect(
     assert tuple(message) == ("done", 2, None)
 
 
-async def test_what_an_overtaken_worker_reports_changes_nothing(deeds: Deeds) -> None:
-    """Neither that it is done nor that it failed; nor where a later message has replaced it."""
-    await deeds.arrive(1, 2)
-    async with deeds.lab.pool.acquire() as connection:
-        claim = partial(inbox.claim, connection, "deeds", limit=1)
-        [first] = await claim(latest_wins=False)
-        fail = partial(inbox.fail, connection, "deeds", first, "late", retry_in=timedelta())
-        for latest_wins in (False, True):
-            await deeds.let_pass(minutes=1)
-            [_] = await claim(latest_wins=latest_wins)
-            with pytest.raises(inbox.ClaimLost):
-                await inbox.complete(connection, "deeds", first)
-            with pytest.raises(inbox.ClaimLost):
-                await fail(park=True)
-    outcomes = await deeds.lab.pool.fetch("SELECT outcome, error FROM inbox ORDER BY event_id")
-    assert [tuple(row) for row in outcomes] == [("overtaken", None), (None, None)]
-
-
 async def test_what_an_effect_in_the_transaction_leaves_is_all_or_nothing(deeds: Deeds) -> None:
     await deeds.arrive(1)
     await deeds.lab.pool.execute(SEEN)
@@ -193,28 +174,6 @@ async def test_what_an_effect_in_the_transaction_leaves_is_all_or_nothing(deeds:
     assert await deeds.lab.pool.fetchval("SELECT attempts FROM inbox WHERE outcome = 'done'") == 2
 
 
-async def test_one_key_is_worked_off_one_after_the_other_by_time(deeds: Deeds) -> None:
-    """Also by several workers at once."""
-    await deeds.arrive(*range(1, 20))
-    workers = [deeds.reactor().worker for _ in range(4)]
-    while len(deeds.tried) < 19:
-        await asyncio.gather(*(worker.react() for worker in workers))
-
-    assert deeds.tried == list(range(1, 20))
-    assert deeds.most_together == 1
-
-
-async def test_what_is_to_be_done_later_waits_for_its_time(deeds: Deeds) -> None:
-    soon = datetime.now(UTC)
-    deeds.due = lambda n: soon + timedelta(hours=n)
-    await deeds.arrive(1, 2)
-    reactor = deeds.reactor()
-    for tried in ([], [1], [1, 2]):
-        await work_off(reactor)
-        assert deeds.tried == tried
-        await deeds.let_pass(hours=1)
-
-
 async def test_an_idle_worker_wakes_when_something_is_due(deeds: Deeds) -> None:
     """And sleeps no longer than until then; what is held up is no reason to wake."""
     soon = datetime.now(UTC)
@@ -229,26 +188,6 @@ async def test_an_idle_worker_wakes_when_something_is_due(deeds: Deeds) -> None:
         await connection.execute("UPDATE inbox SET parked_at = NULL")
     async with running(deeds.reactor(own=True)):
         await deeds.all_done([1, 2])
-
-
-async def test_where_the_latest_wins_earlier_ones_are_not_done(deeds: Deeds) -> None:
-    """Neither what waited meanwhile nor what comes too late; what is yet to come overtakes none."""
-    now = datetime.now(UTC)
-    deeds.due = lambda n: now + timedelta(hours=n - 4)
-    await deeds.arrive(1, 3, 5)
-    reactor = deeds.reactor(latest_wins=True)
-    await work_off(reactor)
-    await deeds.arrive(2)
-    await work_off(reactor)
-
-    assert deeds.tried == [3]
-    rows = await deeds.lab.pool.fetch("SELECT event_id, outcome FROM inbox")
-    assert {row["event_id"].int: row["outcome"] for row in rows} == {
-        1: "overtaken",
-        2: "overtaken",
-        3: "done",
-        5: None,
-    }
 
 
 @pytest.mark.parametrize(
@@ -312,15 +251,6 @@ async def test_what_is_away_for_a_while_is_waited_for_but_not_in_silence(deeds: 
 
     await work_off(reactor)
     assert await deeds.done() == [1]
-
-
-async def test_what_was_done_long_ago_is_forgotten(deeds: Deeds) -> None:
-    await deeds.arrive(1)
-    await work_off(deeds.reactor())
-    async with deeds.lab.pool.acquire() as connection:
-        for after, left in ((timedelta(hours=1), 1), (timedelta(), 0)):
-            await inbox.forget(connection, after)
-            assert await connection.fetchval("SELECT count(*) FROM inbox") == left
 
 
 async def test_the_database_may_go_away(deeds: Deeds) -> None:

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -20,10 +19,10 @@ from libs.http.revocations import MARGIN
 from libs.messaging import revocation_feed
 from libs.messaging.revocation_feed import RevocationFeed, RevocationTopic
 from libs.messaging.topics import TopicSpec, ensure_topics
-from libs.messaging.wire import encode_headers
 from libs.postgres.doorbell import REVOKED, Doorbell
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
-from tests.libs.messaging.wires import recorded
+from tests.libs.messaging.wires import encode_headers, recorded
+from tests.libs.revoked import open_revoked_sessions, own_doorbell
 
 LONGEST = timedelta(minutes=15)
 SPEC = TopicSpec(category="gateway.session", partitions=2, retention_days=1)
@@ -40,16 +39,13 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Any]:
-    async with asyncpg.create_pool(database, min_size=0, max_size=4) as made:
-        for statement in revoked_sessions.TABLES:
-            await made.execute(statement)
+    async with open_revoked_sessions(database) as made:
         yield made
 
 
 @pytest.fixture
 def doorbell() -> Doorbell:
-    """One that rings in this process only."""
-    return Doorbell("postgresql://nowhere", "none")
+    return own_doorbell()
 
 
 async def topic_at(bootstrap: str) -> RevocationTopic:

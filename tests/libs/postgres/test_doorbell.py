@@ -169,7 +169,10 @@ async def test_what_was_rung_at_the_end_is_still_sent(
 async def test_all_parts_of_a_process_share_one_connection(
     database: str, service: str, admin: Any
 ) -> None:
-    connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1"
+    connections = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE application_name = $1 AND datname = current_database()"
+    )
     async with open_doorbell(database, service) as of_api:
         async with open_doorbell(database, service) as of_worker:
             assert of_worker is of_api

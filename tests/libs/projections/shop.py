@@ -14,7 +14,6 @@ import asyncpg
 from contracts.envelope import Envelope
 from libs.eventsourcing.log import ANY, Cause
 from libs.eventsourcing.postgres import PostgresLog
-from libs.eventsourcing.schema import APPEND_ONLY, EVENTS, INDEXES
 from libs.eventsourcing.store import EventStore
 from libs.eventsourcing.tail import read_page
 from libs.projections import checkpoints
@@ -23,7 +22,7 @@ from libs.projections.checkpoints import MAIN
 from libs.projections.consistency import Consistency
 from libs.projections.projection import Connection, Projection
 from libs.projections.runner import Polling, ProjectionRunner
-from libs.projections.schema import CHECKPOINTS, PARKED, PROJECTIONS
+from libs.testing.tables import LOG_TABLES, PROJECTION_TABLES
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.lab import (
     LEDGER,
@@ -146,6 +145,5 @@ async def open_shop(address: str) -> AsyncIterator[Shop]:
     """A database with log, places and tables, made if they are missing."""
     async with asyncpg.create_pool(address, min_size=0, max_size=12) as pool:
         if await pool.fetchval("SELECT to_regclass('events') IS NULL"):
-            tables = (EVENTS, *INDEXES, *APPEND_ONLY, CHECKPOINTS, PROJECTIONS, PARKED)
-            await pool.execute(";".join((*tables, LEDGER, TALLY)))
+            await pool.execute(";".join((*LOG_TABLES, *PROJECTION_TABLES, LEDGER, TALLY)))
         yield Shop(address=address, pool=pool, store=EventStore(PostgresLog(pool), WRITER_CODEC))

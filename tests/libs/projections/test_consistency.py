@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from libs.eventsourcing.tokens import TokenMalformed
+from libs.projections.consistency import Consistency
 from libs.testing.waiting import eventually
 from tests.libs.messaging.lab import Cursed, Numbered, order, running
 from tests.libs.projections.shop import CAUSE, Shop
@@ -140,3 +141,18 @@ async def test_a_token_of_very_many_transactions_needs_no_later_one_to_begin(sho
     consistency = shop.consistency(deadline=1)
     assert await consistency.wait_for_token("ledger", f"{later}.3")
     assert not await consistency.wait_for_token("ledger", f"{int(later) + 10_000_000}.3")
+
+
+async def test_such_a_token_waits_for_what_others_wrote_before(shop: Shop) -> None:
+    """What it names moves no checkpoint: it is asked again when one has moved."""
+    await shop.append("order-1", Numbered(0))
+    await shop.step()
+    await shop.append("order-1", Numbered(1))
+    later = await shop.pool.fetchval("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
+
+    async def apply_others() -> None:
+        await shop.step()
+
+    consistency = Consistency(shop.pool, ["ledger"], deadline=5.0, pause=apply_others)
+    assert await consistency.wait_for_token("ledger", f"{later}.2")
+    assert await shop.rows() == {"order-1": [0, 1]}

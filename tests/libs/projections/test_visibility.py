@@ -54,6 +54,12 @@ def routes(kind: type[APIRoute]) -> APIRouter:
             raise HTTPException(409)
         return Response()
 
+    at_once = visible(*MODELS, within=FOR_EVER, when_refused=False)
+
+    @made.post("/refused-at-once", dependencies=[at_once])
+    async def refused_at_once(request: Request) -> Response:
+        return await write(request)
+
     @made.post("/undeclared")
     async def undeclared(request: Request) -> Response:
         return await write(request)
@@ -172,6 +178,7 @@ async def test_who_writes_nothing_or_declares_nothing_does_not_wait(shop: Shop) 
             ("/written", "0", 200),
             ("/undeclared", "1", 200),
             ("/undeclared", "-1", 409),
+            ("/refused-at-once", "-1", 409),
         ):
             answer = await client.post(path, content=body)
             assert (answer.status_code, STALE in answer.headers) == (status, False)

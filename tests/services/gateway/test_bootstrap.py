@@ -11,12 +11,15 @@ import pytest
 from aiohttp import web
 from httpx import AsyncClient
 
-from contracts.gateway import KeyId
 from libs.process.lifecycle import serve
 from libs.testing.callers import client_of
 from libs.testing.servers import crooked
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.gateway import bootstrap
+from services.gateway.adapters.key_uses import last_uses
+from services.gateway.deps import Deps
+from services.gateway.handlers.key import revoke
+from services.gateway.read_models.api_key import keys_of
 from services.gateway.settings import Settings
 from tests.services.gateway.conftest import KEY, PAGE, Keys, Service, gateway_settings, open_app
 from tests.services.gateway.identities import catch_up
@@ -159,6 +162,12 @@ async def state(client: AsyncClient, key: str) -> int:
     return (await client.get(STATE, headers={"X-API-Key": key})).status_code
 
 
+async def revoke_only_key(deps: Deps, tenant: str) -> None:
+    (key,) = await keys_of(deps.pool, tenant)
+    given: dict[str, Any] = {"tenant": tenant, "key_id": key.key_id}
+    await revoke(deps.store, **given, reason="leaked", actor="anna")
+
+
 async def test_the_key_of_the_old_clients_opens_from_the_first_start_and_stays_revoked(
     settings: Settings, service: Service
 ) -> None:
@@ -174,16 +183,14 @@ async def test_the_key_of_the_old_clients_opens_from_the_first_start_and_stays_r
         ):
             await catch_up(deps.identity)
             assert await state(client, SHARED) == expected
-        assert await bootstrap.list_keys(settings, tenant="other") == []
-        (key,) = await bootstrap.list_keys(settings, tenant=tenant)
-        await bootstrap.revoke_key(
-            settings, tenant=tenant, key_id=KeyId(key.key_id), reason="leaked", actor="anna"
-        )
+            assert await keys_of(deps.pool, "other") == []
+            await revoke_only_key(deps, tenant)
 
     assert len(service.asked) == 1
-    (listed,) = await bootstrap.list_keys(settings, tenant=tenant)
-    assert listed.revoked_because == "leaked"
-    assert set(await bootstrap.last_uses(settings, tenant=tenant)) == {listed.key_id}
+    async with bootstrap.open_deps(settings) as deps:
+        (listed,) = await keys_of(deps.pool, tenant)
+        assert listed.revoked_because == "leaked"
+        assert set(await last_uses(deps.pool, tenant)) == {listed.key_id}
 
 
 async def test_ready_means_that_the_key_of_the_old_clients_opens(
@@ -202,10 +209,7 @@ async def test_ready_means_that_the_key_of_the_old_clients_opens(
         await catch_up(deps.identity)
         still_remembered = await state(client, SHARED)
         then = await ready(client), await state(client, SHARED)
-        (key,) = await bootstrap.list_keys(settings, tenant=settings.scan_client_key_tenant)
-        await bootstrap.revoke_key(
-            settings, tenant="demo", key_id=KeyId(key.key_id), reason="leaked", actor="anna"
-        )
+        await revoke_only_key(deps, settings.scan_client_key_tenant)
         await catch_up(deps.identity)
         assert (await ready(client))[1]
     async with (

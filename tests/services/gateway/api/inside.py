@@ -15,6 +15,7 @@ from uuid import uuid4
 from httpx import AsyncClient, Response
 
 from libs.clock import Clock
+from libs.messaging.worker import open_worker
 from libs.security import tokens
 from libs.security.passwords import Passwords
 from libs.testing import callers
@@ -27,6 +28,7 @@ from services.gateway.domain.realm import PLATFORM, Place, Realm, Role
 from services.gateway.handlers.account import open_account
 from services.gateway.handlers.identity import Identity, Profile
 from services.gateway.handlers.session import LoggedIn, open_session
+from tests.libs.messaging.lab import running
 from tests.services.gateway.code_desk import some_address
 from tests.services.gateway.conftest import gateway_settings
 from tests.services.gateway.identities import CHEAP, catch_up, history_of
@@ -237,6 +239,23 @@ def house_on(url: str, **different: Any) -> AbstractAsyncContextManager[House]:
     patient = {"refresh_grace_seconds": 30, "refresh_grace_seconds_kiosk": 60}
     own = {"people_tenant": f"t{uuid4().hex[:12]}", "stale_wait_seconds": 0}
     return demo_on(url, **patient | own | different)
+
+
+@asynccontextmanager
+async def house_with_worker(url: str) -> AsyncIterator[House]:
+    """The same with a worker that carries the read models on; answers wait for it."""
+    waits = {"stale_wait_seconds": MOST_STALE_SECONDS, "by_worker": True}
+    async with (
+        house_on(url, **waits) as house,
+        open_worker(
+            house.deps.settings,
+            service=bootstrap.SERVICE,
+            projections=bootstrap.projections(house.deps.settings),
+            telemetry=house.deps.telemetry,
+        ) as worker,
+        running(worker.projections),
+    ):
+        yield house
 
 
 def crm_user(**more: Any) -> dict[str, Any]:

@@ -27,13 +27,18 @@ from tests.services.gateway.api.inside import (
     CHIEF,
     KIOSKS,
     MANAGER,
+    MOST_STALE_SECONDS,
     PASSWORD,
     STAFF,
     WEIGHER,
     House,
+    bearer,
+    house_on,
     limit_of,
     some_email,
 )
+
+SESSIONS = "/api/v1/sessions"
 
 
 async def test_the_page_is_small_and_holds_no_script_and_nothing_of_others(
@@ -109,6 +114,27 @@ async def test_whoever_manages_devices_answers_on_the_record_and_was_in_for_the_
         assert secret not in str([*yes, *no])
     assert await live_sessions(demo.deps.pool, anna.account_id, demo.deps.identity.clock()) == []
     assert not {"access_token", "refresh_token"} & {*browser.cookies}
+
+
+async def test_sessions_and_devices_are_listed_as_soon_as_they_are_in(database: str) -> None:
+    """And no longer once they are out. Nothing carries read models on but waiting answers."""
+    async with (
+        house_on(database, stale_wait_seconds=MOST_STALE_SECONDS) as house,
+        house.another_client() as browser,
+    ):
+        person = (await house.account(Realm.KIOSK, "admin")).person
+        for count in range(1, 6):
+            into = (await house.login(person.username or "")).json()
+            headers = bearer(into["access_token"])
+            device = await asking(house.client)
+            await answered(browser, device.user_code, person.email or "")
+            assert await is_in(device)
+            devices = await house.client.get(f"{SESSIONS}?of=devices", headers=headers)
+            own = await house.client.get(SESSIONS, headers=headers)
+
+            assert len(devices.json()["sessions"]) == count
+            assert [one["present"] for one in own.json()["sessions"]] == [True]
+            await house.client.post("/api/v1/auth/logout", headers=headers)
 
 
 async def test_the_platforms_administrators_let_devices_in_anywhere(

@@ -9,15 +9,12 @@ from typing import Any, TypeAlias
 import pytest
 from httpx import Response
 
-from libs.messaging.worker import open_worker
-from libs.testing.visible import awaited_models
-from services.gateway.bootstrap import SERVICE, projections
+from libs.testing.visible import awaited_models, writes_without_wait
+from services.gateway.bootstrap import projections
 from services.gateway.domain.realm import SUPERADMIN, Place, Realm, Role
 from services.gateway.handlers.administration import deactivate, grant_role
 from services.gateway.handlers.identity import Profile
-from tests.libs.messaging.lab import running
 from tests.services.gateway.api.inside import (
-    MOST_STALE_SECONDS,
     NEW_PASSWORD,
     PASSWORD,
     House,
@@ -25,6 +22,7 @@ from tests.services.gateway.api.inside import (
     crm_error,
     crm_user,
     house_on,
+    house_with_worker,
     kiosk_error,
     kiosk_user,
     limit_of,
@@ -93,17 +91,7 @@ async def boss(house: House, site: Site) -> Member:
 
 @SITES
 async def test_whoever_made_a_user_finds_them_in_the_list(database: str, site: Site) -> None:
-    waits: dict[str, Any] = {"stale_wait_seconds": MOST_STALE_SECONDS, "by_worker": True}
-    async with (
-        house_on(database, **waits) as house,
-        open_worker(
-            house.deps.settings,
-            service=SERVICE,
-            projections=projections(house.deps.settings),
-            telemetry=house.deps.telemetry,
-        ) as worker,
-        running(worker.projections),
-    ):
+    async with house_with_worker(database) as house:
         profile = await house.account(site.realm, site.chief)
         (place,) = profile.roles
         _, headers = await house.inside(profile, place)
@@ -124,9 +112,14 @@ async def test_whoever_made_a_user_finds_them_in_the_list(database: str, site: S
             assert (changed in final) is (site is CRM)
 
 
+NOT_AWAITED = ("/api/v1/keys", "/api/auth/request-otp", "/api/telegram/webhook")
+"""A new key is waited for by its caller's door; what the others write no list shows."""
+
+
 async def test_answers_wait_for_read_models_of_the_gateway(house: House) -> None:
     known = {model.name for model in projections(house.deps.settings)}
     assert awaited_models(house.app) == known
+    assert {path.rstrip("/") for path in writes_without_wait(house.app)} == {*NOT_AWAITED}
 
 
 VALIDATION = (422, "VALIDATION_ERROR")

@@ -1,0 +1,302 @@
+"""Each guarantee of reactions rests on a guard in the code: without it a test of it fails."""
+
+import inspect
+from typing import Final
+
+import asyncpg
+import pytest
+from _pytest.outcomes import Failed
+
+from libs.messaging import dedup, inbox, inbox_worker, positions
+from libs.messaging.inbox_feed import InboxFeed
+from libs.messaging.inbox_worker import InboxWorker
+from tests.libs.messaging import test_dedup as numbers
+from tests.libs.messaging import test_foreign_subscription as subscription
+from tests.libs.messaging import test_inbox as messages
+from tests.libs.messaging import test_inbox_feed as feed
+from tests.libs.messaging import test_reaction as reaction
+from tests.libs.messaging.deeds import Deeds, open_deeds_without_broker
+from tests.libs.messaging.mutations import Mutation
+
+FREE: Final = "(claimed_until IS NULL OR claimed_until <= clock_timestamp())"
+EARLIER: Final = "earlier.subject = one.subject AND earlier.done_at IS NULL"
+FENCE: Final = "AND fence = $4"
+FAILING = reaction.test_what_fails_is_tried_again_then_parked_and_holds_others_up
+OVERTAKEN = messages.test_what_an_overtaken_worker_reports_changes_nothing
+REPLACED = messages.test_a_message_that_a_later_one_replaced_is_finished_by_nobody
+IN_ORDER = messages.test_one_key_is_worked_off_one_after_the_other_by_time
+ONLY_PARKED = messages.test_only_what_is_parked_can_be_retried_or_given_up
+RECORDED = feed.test_a_gap_lets_nothing_pass_until_it_is_skipped_and_that_is_recorded
+ACCEPTED = feed.test_another_incarnation_is_taken_in_only_once_it_is_accepted
+LIFTED = feed.test_what_is_missing_and_comes_after_all_lifts_the_stop
+NEW, GAP = numbers.test_what_is_new_is_taken_once, numbers.test_a_gap_stops_everything_behind_it
+
+OF_INBOX: Final = (
+    Mutation("a claim holds", inbox, "_CLAIM", FREE, "true", IN_ORDER),
+    Mutation("one at a time of a key", inbox, "_CLAIM", EARLIER, "false", IN_ORDER),
+    Mutation("what is claimed is not replaced", inbox, "_SKIP", FREE, "true", REPLACED),
+    Mutation(
+        "nothing before its time",
+        inbox,
+        "_CLAIM",
+        "AND due_at <= clock_timestamp()",
+        "",
+        messages.test_what_is_to_be_done_later_waits_for_its_time,
+    ),
+    Mutation(
+        "back-off",
+        inbox,
+        "_CLAIM",
+        "(retry_at IS NULL OR retry_at <= clock_timestamp())",
+        "true",
+        messages.test_what_failed_is_left_alone_for_a_while,
+    ),
+    Mutation(
+        "what is parked rests", inbox, "_CLAIM", "AND parked_at IS NULL", "", FAILING, "fails"
+    ),
+    Mutation(
+        "what could not be read comes first",
+        inbox,
+        "_CLAIM",
+        "unread.sequence < one.sequence",
+        "false",
+        feed.test_later_events_of_a_stream_wait_behind_one_that_cannot_be_read,
+    ),
+    Mutation("fence of the finish", inbox, "_COMPLETE", FENCE, "AND $4 > 0", OVERTAKEN),
+    Mutation("fence of the failure", inbox, "_FAIL", FENCE, "AND $4 > 0", OVERTAKEN),
+    Mutation("finished once", inbox, "_COMPLETE", "AND done_at IS NULL", "", REPLACED),
+    Mutation("no failure of what is over", inbox, "_FAIL", "AND done_at IS NULL", "", REPLACED),
+    Mutation(
+        "stored once",
+        inbox,
+        "_STORE",
+        "DO NOTHING",
+        "(reaction, tenant, event_id) DO UPDATE SET done_at = NULL",
+        messages.test_what_arrives_again_is_not_done_again,
+    ),
+    Mutation(
+        "only what is parked is retried",
+        inbox,
+        "_RETRY",
+        "AND parked_at IS NOT NULL",
+        "",
+        ONLY_PARKED,
+    ),
+    Mutation(
+        "only what is parked is given up",
+        inbox,
+        "_DROP",
+        "AND parked_at IS NOT NULL",
+        "",
+        ONLY_PARKED,
+    ),
+    Mutation(
+        "finish and effect in one transaction",
+        InboxWorker,
+        "_react",
+        "connection, connection.transaction():",
+        "connection:",
+        reaction.test_what_an_effect_in_the_transaction_leaves_is_all_or_nothing,
+    ),
+    Mutation(
+        "less time than the claim",
+        InboxWorker,
+        "react",
+        "* 2 / 3",
+        "* 9",
+        messages.test_a_reaction_has_two_thirds_of_its_claim,
+    ),
+    Mutation(
+        "attempts are counted",
+        inbox_worker,
+        "_is_hopeless",
+        "attempts >= ATTEMPTS",
+        "False",
+        FAILING,
+        "fails",
+    ),
+    Mutation(
+        "lost races are counted",
+        inbox_worker,
+        "_is_hopeless",
+        "attempts >= CONTENDED_ATTEMPTS",
+        "False",
+        FAILING,
+        "loses races",
+    ),
+    Mutation(
+        "what is away is waited for",
+        inbox_worker,
+        "_is_hopeless",
+        "(Unavailable, ConnectionError)",
+        "()",
+        reaction.test_what_is_away_for_a_while_is_waited_for_but_not_in_silence,
+    ),
+)
+
+OF_POSITIONS: Final = (
+    Mutation(
+        "position and messages in one transaction",
+        InboxFeed,
+        "_store",
+        "as connection, connection.transaction():",
+        "as connection:",
+        feed.test_messages_and_position_are_stored_together_or_not_at_all,
+    ),
+    Mutation(
+        "positions are compared",
+        positions,
+        "_MOVE",
+        "AND p.next_offset = moved.old_offset",
+        "",
+        feed.test_a_position_is_moved_from_where_it_was_read_alone,
+    ),
+    Mutation("what moves is not stopped", positions, "_MOVE", "stopped = NULL, ", "", LIFTED),
+    Mutation(
+        "a gap is noted where it is",
+        positions,
+        "_STOP",
+        "AND next_offset = $4",
+        "AND $4 >= 0",
+        LIFTED,
+    ),
+    Mutation(
+        "a skipped gap is recorded",
+        positions,
+        "skip",
+        "await connection.execute(_AUDIT, *key, gap.kind, *labels, *given)",
+        "pass",
+        RECORDED,
+    ),
+    Mutation(
+        "an incarnation ends the one before",
+        positions,
+        "skip",
+        "await connection.execute(_RETIRE, *key, *labels)",
+        "pass",
+        ACCEPTED,
+    ),
+    Mutation(
+        "an accepted incarnation is expected elsewhere",
+        positions,
+        "skip",
+        "await connection.execute(_AWAIT, *key, *labels, KEPT)",
+        "pass",
+        ACCEPTED,
+    ),
+    Mutation(
+        "what the inbox may have forgotten is left out",
+        InboxFeed,
+        "_read",
+        "new.floor is not None and recorded.recorded_at < new.floor",
+        "False",
+        ACCEPTED,
+    ),
+    Mutation(
+        "parking has a limit",
+        InboxFeed,
+        "_store",
+        "await inbox.count_unread(connection, name) > MAX_UNREAD",
+        "False",
+        subscription.test_a_reaction_that_can_read_hardly_anything_does_not_park_it_all,
+    ),
+)
+
+OF_CHAINS: Final = (
+    Mutation(
+        "a missing number is a gap",
+        dedup._Reader,
+        "_continue",
+        "link.prev_seq != chain.relay_seq",
+        "False",
+        GAP,
+        "a record is missing",
+    ),
+    Mutation(
+        "a missing beginning is a gap",
+        dedup._Reader,
+        "_begin",
+        "link.prev_seq and not in_the_middle",
+        "False",
+        GAP,
+        "the beginning is missing",
+    ),
+    Mutation(
+        "a number is taken once",
+        dedup._Reader,
+        "_continue",
+        "link.relay_seq <= chain.relay_seq",
+        "False",
+        NEW,
+        "a page sent twice",
+    ),
+    Mutation(
+        "nothing from before the beginning",
+        dedup._Reader,
+        "_begin",
+        "record.offset < position.began_at",
+        "False",
+        NEW,
+        "and what lies before that is not read",
+    ),
+    Mutation(
+        "another incarnation is a gap",
+        dedup._Reader,
+        "read",
+        "(chain.log_id, chain.incarnation) != _labels(link, chain)",
+        "False",
+        GAP,
+        "a log that was restored, whose numbers were used before",
+    ),
+    Mutation(
+        "an incarnation that is over does not go on",
+        dedup._Reader,
+        "read",
+        "(chain.retired and fresh)",
+        "False",
+        GAP,
+        "an incarnation that was given up and goes on",
+    ),
+    Mutation(
+        "it is over where its successor begins",
+        dedup._Reader,
+        "_continue",
+        "if chain.awaited:",
+        "if False:",
+        NEW,
+        "an incarnation that a person accepted in another partition",
+    ),
+)
+
+
+@pytest.fixture
+async def deeds(pool: asyncpg.Pool) -> Deeds:
+    """A reaction that has done nothing yet, and no broker."""
+    return await open_deeds_without_broker(pool)
+
+
+@pytest.mark.parametrize("mutation", [*OF_INBOX, *OF_POSITIONS], ids=lambda one: one.guard)
+async def test_without_the_guard_a_test_on_the_database_fails(
+    deeds: Deeds, mutation: Mutation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutation.apply(monkeypatch)
+    fixtures = {"deeds": deeds, "monkeypatch": monkeypatch}
+    wanted = inspect.signature(mutation.misses).parameters
+    given = {name: value for name, value in fixtures.items() if name in wanted}
+    with pytest.raises((AssertionError, Failed)):
+        await mutation.misses(**given, **mutation.arguments())
+
+
+@pytest.mark.parametrize("mutation", OF_CHAINS, ids=lambda one: one.guard)
+def test_without_the_guard_a_test_of_numbers_fails(
+    mutation: Mutation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutation.apply(monkeypatch)
+    with pytest.raises(AssertionError):
+        mutation.misses(**mutation.arguments())
+
+
+def test_a_guard_that_is_not_there_is_no_mutation(monkeypatch: pytest.MonkeyPatch) -> None:
+    for where, name in ((inbox, "_CLAIM"), (InboxWorker, "react")):
+        with pytest.raises(AssertionError, match="stands 0 times"):
+            Mutation("none", where, name, "nowhere", "", IN_ORDER).apply(monkeypatch)

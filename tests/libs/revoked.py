@@ -1,0 +1,24 @@
+"""A database with the table of revoked sessions, and a doorbell that no other process hears."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from libs.http import revoked_sessions
+from libs.postgres.doorbell import Doorbell
+
+
+@asynccontextmanager
+async def open_revoked_sessions(database: str) -> AsyncIterator[Any]:
+    """A pool of that database."""
+    async with asyncpg.create_pool(database, min_size=0, max_size=4) as made:
+        for statement in revoked_sessions.TABLES:
+            await made.execute(statement)
+        yield made
+
+
+def own_doorbell() -> Doorbell:
+    """One that rings in this process only."""
+    return Doorbell("postgresql://nowhere", "none")
