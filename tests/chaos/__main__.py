@@ -20,6 +20,7 @@ from deploy.local.interruption import Interruption
 from deploy.local.settings import LocalSettings
 from deploy.local.trouble import CannotStart
 from deploy.local.view import plain_console
+from tests.chaos.plan import AWAY_SECONDS
 from tests.chaos.report import Line, Report, said, show
 from tests.chaos.run import KILL_ROUNDS, BrokenOff, play, unless
 from tests.chaos.servers import open_servers
@@ -37,6 +38,9 @@ def chaos(
     only: Annotated[
         str, typer.Option(envvar="ONLY", help="Only faults with these words in their names.")
     ] = "",
+    away: Annotated[
+        float, typer.Option(envvar="AWAY", min=1, help="Seconds for which the broker is away.")
+    ] = AWAY_SECONDS,
 ) -> None:
     """Play the fault matrix and say what became of every event."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -52,6 +56,7 @@ def chaos(
                 rounds=rounds,
                 seed=chosen,
                 only=only,
+                away=away,
                 ended=lambda line: console.print(_line(line)),
             )
             report = asyncio.run(unless(interruption.stopping, doing))

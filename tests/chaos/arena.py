@@ -36,9 +36,10 @@ CURSE: Final = 210
 """The client number of events on which a read model fails."""
 PARTITIONS: Final = 3
 
-_INSERT: Final = """INSERT INTO events
+INSERT: Final = """INSERT INTO events
     (event_id, tenant, stream, version, type, schema_version, data, metadata, occurred_at)
-VALUES ($1, 'demo', $2, 1, 'Numbered', 1, $3, '{}', $4)"""
+VALUES ($1, 'demo', $2, $3, 'Numbered', 1, $4, '{}', $5)"""
+"""An event written by hand: id, stream, version, data and time."""
 
 _STANDING: Final = """SELECT (SELECT count(*) FROM events) AS logged,
     (SELECT CASE WHEN confirmed THEN next_seq ELSE first_seq END - 1 FROM relay) AS published,
@@ -138,8 +139,8 @@ class Arena:
         end = f" PREPARED '{self.lab.prefix}{name}'" if prepared else ""
         try:
             await connection.execute("BEGIN")
-            arguments = (uuid.uuid4(), stream, f'{{"n": {value}}}', datetime.now(UTC))
-            await connection.execute(_INSERT, *arguments)
+            arguments = (uuid.uuid4(), stream, 1, f'{{"n": {value}}}', datetime.now(UTC))
+            await connection.execute(INSERT, *arguments)
             if prepared:
                 await connection.execute(end.replace(" PREPARED", "PREPARE TRANSACTION"))
             try:

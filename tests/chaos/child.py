@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -30,7 +30,6 @@ from libs.messaging.relay import Polling, Relay
 from libs.postgres import pool as pools
 from libs.process.lifecycle import Task, main, run_until_signal
 from libs.projections import runner
-from libs.projections.projection import Projection
 from libs.testing.waiting import eventually
 from tests.chaos.patches import patch
 from tests.chaos.plan import NeverStruck
@@ -46,6 +45,7 @@ LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LONG_AFTER: Final = datetime(9000, 1, 1, tzinfo=UTC)
 LEASE: Final = timedelta(seconds=1)
 ACTS_ON: Final = 100
+LATER: Final = timedelta(seconds=2)
 DEADLINE_SECONDS: Final = 1.0
 """How long a page may take to be confirmed."""
 
@@ -150,9 +150,15 @@ async def _act(connection: Any, envelope: Any) -> None:
     await connection.execute("INSERT INTO deeds VALUES ($1)", envelope.event.n)
 
 
+def is_later(number: int) -> bool:
+    """Whether what is done about this number is due some time after it came."""
+    return number % (5 * ACTS_ON) == 0
+
+
 def _schedule(event: Any) -> Schedule | None:
     key = str(event.n // ACTS_ON % 10)
-    return Schedule(key, LONG_AGO) if event.n % ACTS_ON == 0 else None
+    due = datetime.now(UTC) + LATER if is_later(event.n) else LONG_AGO
+    return Schedule(key, due) if event.n % ACTS_ON == 0 else None
 
 
 DEEDS: Final = Reaction(
@@ -162,7 +168,7 @@ DEEDS: Final = Reaction(
     schedule_of=_schedule,
     react_in_transaction=_act,
 )
-"""Writes down every so many-th number, which must happen exactly once."""
+"""Writes down every so many-th number, some of them later; each must happen exactly once."""
 
 
 async def _do_nothing(_: Any) -> None: ...
@@ -178,14 +184,18 @@ READER: Final = Reaction(
 """Only stores what comes: its inbox is a copy of the topic."""
 
 
+QUICK: Final = Ledger(cursed=False, table="slow").projection
+"""A second ledger, named after its table."""
+
+
 async def _take_long(connection: Any, events: Sequence[Any]) -> None:
     if any(isinstance(envelope.event, Cursed) for envelope in events):
         await connection.execute("SELECT pg_sleep(3600)")
+    await QUICK.project(connection, events)
 
 
-SLOW: Final = Projection(
-    name="slow", tables=("slow",), topics=("lab.order",), codec=WRITER_CODEC, project=_take_long
-)
+SLOW: Final = replace(QUICK, project=_take_long)
+"""The same, but never done with some events in time."""
 
 
 def _clients(role: Role, pool: Any) -> Task:

@@ -15,12 +15,13 @@ from typing import Any, Final
 from libs.eventsourcing import statements
 from libs.eventsourcing.rows import recorded_event
 from libs.eventsourcing.tail import Cursor, PageOf, current
-from libs.messaging import dedup, inbox, relay_batch
+from libs.messaging import dedup, inbox, inbox_feed, relay_batch
 from libs.messaging.batch_sender import BatchSender
+from libs.messaging.dedup import Chain, Link, NewRecord
 from libs.messaging.inbox_worker import InboxWorker
 from libs.messaging.relay import Relay
 from libs.messaging.relay_batch import BatchTable, Heads, RelayBatch
-from libs.projections import apply, checkpoints, follower
+from libs.projections import apply, checkpoints, follower, membership
 
 ANYHOW: Final = "WHERE $1::bigint IS NOT NULL AND $2::bigint IS NOT NULL"
 
@@ -144,6 +145,68 @@ def incarnation() -> None:
     dedup.link_of = of_numbers
 
 
+def gap_detection() -> None:
+    """Readers take what comes next, whatever it follows."""
+    follow = dedup._Reader._continue
+
+    def onwards(self: Any, chain: Chain, record: Any, link: Link) -> Any:
+        return follow(self, chain, record, replace(link, prev_seq=chain.relay_seq))
+
+    dedup._Reader._continue = onwards  # type: ignore[method-assign]
+
+
+def record_numbers() -> None:
+    """Readers take what has a number they have seen."""
+    follow = dedup._Reader._continue
+
+    def again(self: Any, chain: Chain, record: Any, link: Link) -> Any:
+        if link.relay_seq > chain.relay_seq or record.offset < self.position.next_offset:
+            return follow(self, chain, record, link)
+        self._move(record.offset)
+        return NewRecord(record, link)
+
+    dedup._Reader._continue = again  # type: ignore[method-assign]
+
+
+def inbox_ids() -> None:
+    """Messages are known by where their record stood, not by their event."""
+    read_message = inbox_feed.read_message
+
+    def placed(reaction: Any, record: Any, recorded: Any) -> Any:
+        message = read_message(reaction, record, recorded)
+        place = f"{record.topic} {record.partition} {record.offset}"
+        return message and replace(message, event_id=inbox_feed.place_id(place))
+
+    inbox_feed.read_message = placed
+
+
+def top_level_ids() -> None:
+    """Events know the subtransaction that wrote them, not the transaction: see SCHEMA."""
+
+
+def rest_of_difference() -> None:
+    """A snapshot alone is the place in the log: of a difference only the first page is kept."""
+    columns, batch_of = checkpoints._cursor_columns, RelayBatch.next
+
+    def of_snapshot(cursor: Cursor) -> Any:
+        return (*columns(cursor)[:-1], True)
+
+    def whole(self: Any, page: PageOf[Any]) -> RelayBatch:
+        return replace(batch_of(self, page), complete=True)
+
+    checkpoints._cursor_columns = of_snapshot
+    RelayBatch.next = whole  # type: ignore[method-assign]
+
+
+def rejoin_remainder() -> None:
+    """A read model rejoins the others without what came meanwhile."""
+
+    async def apply_nothing(*_: Any) -> bool:
+        return True
+
+    membership._apply_up_to = apply_nothing  # type: ignore[assignment]
+
+
 def claim_deadline() -> None:
     """What reacts goes on with a message for as long as it likes."""
     handle = InboxWorker._handle
@@ -185,6 +248,12 @@ _GUARANTEES: Final = (
         claims,
         claim_deadline,
         incarnation,
+        gap_detection,
+        record_numbers,
+        inbox_ids,
+        top_level_ids,
+        rest_of_difference,
+        rejoin_remainder,
         versions,
     ),
 )
@@ -196,6 +265,14 @@ PATCHES: Final[Mapping[str, Callable[[], None]]] = {
 SCHEMA: Final[Mapping[str, str]] = {
     "event ids": "ALTER TABLE events DROP CONSTRAINT events_event_id_key",
     "versions": "DROP INDEX events_stream_version",
+    "top level ids": """CREATE TABLE trace (n bigint);
+        CREATE FUNCTION note_subtransaction() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            INSERT INTO trace VALUES (NEW.position) RETURNING xmin::text::xid8 INTO NEW.xid;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER subtransaction BEFORE INSERT ON events
+            FOR EACH ROW EXECUTE FUNCTION note_subtransaction()""",
 }
 """What must be taken from the database to switch a guarantee off."""
 

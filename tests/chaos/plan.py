@@ -20,6 +20,8 @@ KINDS: Final = {
 }
 """The checker's words, and the column each of them counts in."""
 
+AWAY_SECONDS: Final = 60.0
+
 
 class NeverStruck(Exception):
     """A fault did not come about, so that nothing was proven."""
@@ -27,13 +29,15 @@ class NeverStruck(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """How often, from which seed, without which guarantees (see `patches`), and how many seconds
-    everything may stand still before it is judged as it is."""
+    """How often, from which seed, without which guarantees (see `patches`), how many seconds
+    everything may stand still before it is judged as it is, and for how many a broker is away that
+    is away for long."""
 
     rounds: int
     seed: int
     without: tuple[str, ...] = ()
     patience: float = PATIENCE_SECONDS
+    away: float = AWAY_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,13 +61,25 @@ class Outcome:
 
 def judge(history: History, complaints: Sequence[str] = ()) -> Outcome:
     """Hold a history against itself."""
-    found = anomalies_of(history)
-    count = Counter(KINDS[one.partition(":")[0]] for one in found)
     numbers = {dict(record.headers)["relay_seq"] for record in history.topic}
+    again = len(history.topic) - len(numbers)
+    return outcome_of(anomalies_of(history), len(history.logged), complaints, again=again)
+
+
+def outcome_of(
+    found: Sequence[str],
+    events: int,
+    complaints: Sequence[str],
+    *,
+    again: int = 0,
+    unread: int = 0,
+) -> Outcome:
+    """Count what the checker found; `unread` events are lost beside."""
+    count = Counter(KINDS[one.partition(":")[0]] for one in found)
     return Outcome(
-        events=len(history.logged),
-        again=len(history.topic) - len(numbers),
-        lost=count["lost"],
+        events=events,
+        again=again,
+        lost=count["lost"] + unread,
         doubled=count["doubled"],
         disordered=count["disordered"],
         examples=found[:5],

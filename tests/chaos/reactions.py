@@ -9,7 +9,7 @@ from typing import Final
 from libs.testing.tables import REACTION_TABLES
 from libs.testing.waiting import eventually
 from tests.chaos.arena import Arena, open_arena
-from tests.chaos.child import ACTS_ON, LEASE
+from tests.chaos.child import ACTS_ON, LEASE, is_later
 from tests.chaos.plan import Outcome, Plan
 from tests.chaos.readers import verdict_of_reader
 from tests.chaos.servers import Servers, start_again
@@ -17,6 +17,7 @@ from tests.libs.messaging.history import value_of
 
 FRESH_SECONDS: Final = 5.0
 """How long read models and reactions may need for the next of what they do."""
+SCHEDULED_SECONDS: Final = 15.0
 AGAIN_SECONDS: Final = 30.0
 SETUP: Final = ";".join((*REACTION_TABLES, "CREATE TABLE deeds (n bigint)"))
 
@@ -51,9 +52,10 @@ async def zombie_reactor(servers: Servers, plan: Plan) -> Outcome:
         return await _verdict(arena)
 
 
-async def broker_away(servers: Servers, plan: Plan, *, seconds: float) -> Outcome:
+async def broker_away(servers: Servers, plan: Plan) -> Outcome:
     """The broker is away for long: read models stay fresh, reactions to the service's own facts
-    go on, nothing is lost, and readers of other services catch up."""
+    and what these are scheduled for go on, nothing is lost, and readers of other services catch
+    up."""
     async with open_arena(servers, plan) as arena:
         await _begin(arena)
         arena.start("reactor")
@@ -61,7 +63,7 @@ async def broker_away(servers: Servers, plan: Plan, *, seconds: float) -> Outcom
         async with arena.clients():
             for _ in range(plan.rounds):
                 await arena.moved(1, 40)
-                await _without_broker(arena, seconds)
+                await _without_broker(arena, plan.away)
                 async with arena.within(AGAIN_SECONDS, "the relay"):
                     await arena.moved(1, 1)
         outcome = await _verdict(arena)
@@ -79,6 +81,8 @@ async def _without_broker(arena: Arena, seconds: float) -> None:
             async with arena.within(FRESH_SECONDS, "without a broker a reaction"):
                 await _acted(arena, 1)
             await asyncio.sleep(0.5)
+        async with arena.within(SCHEDULED_SECONDS, "without a broker a schedule"):
+            await _acted(arena, 3, scheduled=True)
     finally:
         await start_again(kafka)
 
@@ -93,12 +97,18 @@ async def _deeds(arena: Arena) -> Counter[int]:
     return Counter(row["n"] for row in await arena.lab.pool.fetch("SELECT n FROM deeds"))
 
 
-async def _acted(arena: Arena, by: int) -> None:
-    """Wait until so many more messages are done."""
-    start = (await _deeds(arena)).total()
+async def _acted(arena: Arena, by: int, *, scheduled: bool = False) -> None:
+    """Wait until so many more messages are done, of those that were due later if `scheduled`."""
+
+    async def count() -> int:
+        return sum(
+            times for n, times in (await _deeds(arena)).items() if is_later(n) or not scheduled
+        )
+
+    start = await count()
 
     async def acted() -> bool:
-        return (await _deeds(arena)).total() >= start + by
+        return await count() >= start + by
 
     await eventually(acted, poll_seconds=0.05)
 

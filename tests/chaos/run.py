@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Final, TypeAlias, TypeVar
 
 from tests.chaos.arena import Play
-from tests.chaos.plan import NeverStruck, Outcome, Plan
+from tests.chaos.plan import AWAY_SECONDS, NeverStruck, Outcome, Plan
 from tests.chaos.report import Line, Report
 from tests.chaos.scenarios import FAULTS, MUTATIONS, Fault, Mutation
 from tests.chaos.servers import Servers
@@ -25,9 +25,11 @@ KILL_ROUNDS: Final = 50
 MUTATION_PATIENCE: Final = 1.5
 
 
-async def play_fault(servers: Servers, fault: Fault, *, rounds: int, seed: int) -> Line:
+async def play_fault(
+    servers: Servers, fault: Fault, *, rounds: int, seed: int, away: float = AWAY_SECONDS
+) -> Line:
     """Play one fault. What goes wrong in the play itself is in the line's complaints."""
-    plan = Plan(rounds=rounds, seed=seed, without=fault.without)
+    plan = Plan(rounds=rounds, seed=seed, without=fault.without, away=away)
     return await _played(servers, fault.name, fault.play, plan)
 
 
@@ -53,14 +55,16 @@ async def _played(
     return Line(name=name, rounds=rounds, seed=seed, seconds=seconds, outcome=outcome, fails=fails)
 
 
-async def play(servers: Servers, *, rounds: int, seed: int, only: str, ended: Ended) -> Report:
+async def play(
+    servers: Servers, *, rounds: int, seed: int, only: str, away: float, ended: Ended
+) -> Report:
     """Everything whose name holds `only`; `rounds` are a kill's, the others' in proportion."""
     start = monotonic()
     faults: list[Line] = []
     mutations: list[Line] = []
     for fault in FAULTS:
         if only in fault.name and (count := ceil(fault.long * rounds / KILL_ROUNDS)):
-            faults.append(await play_fault(servers, fault, rounds=count, seed=seed))
+            faults.append(await play_fault(servers, fault, rounds=count, seed=seed, away=away))
             ended(faults[-1])
     for mutation in MUTATIONS:
         if only in mutation.name:

@@ -5,7 +5,18 @@ from functools import partial
 from typing import Final
 
 from libs.failpoints import POINTS
-from tests.chaos import processes, reactions, readers, restored, silence, stuck, surroundings
+from tests.chaos import (
+    gaps,
+    processes,
+    reactions,
+    readers,
+    restored,
+    silence,
+    stuck,
+    surroundings,
+    tails,
+    transactions,
+)
 from tests.chaos.arena import Play
 
 
@@ -74,10 +85,16 @@ FAULTS: Final = (
     Fault("database killed", partial(surroundings.database_down, kill=True), 1, 20),
     Fault("strangers idle in transactions", partial(surroundings.strangers, prepared=False), 1, 20),
     Fault("a prepared transaction left", partial(surroundings.strangers, prepared=True), 1, 20),
+    Fault("transactions with many subtransactions", transactions.subtransactions, 2, 30),
+    Fault("strangers' transactions open all the time", transactions.open_for_long, 15, 400),
     Fault("members come and go", processes.storm, 5, 150),
     Fault("a stopped reaction comes back", reactions.zombie_reactor, 0, 20),
     Fault("the same, and none hurries", reactions.zombie_reactor, 1, 20, ("claim deadline",)),
-    Fault("broker away for a minute", partial(reactions.broker_away, seconds=60), 1, 10),
+    Fault("a backlog of many pages", tails.backlog, 1, 20),
+    Fault("a topic that lost its tail", tails.lost_tail, 2, 10),
+    Fault("broker away for long", reactions.broker_away, 1, 10),
+    Fault("records that are gone, and twice", gaps.gaps, 1, 15),
+    Fault("the same, and ids alone tell them apart", gaps.gaps, 0, 5, ("record numbers",)),
     Fault("database restored from a backup", restored.restored, 1, 5),
     Fault("frozen with their locks", silence.frozen_leaders, 1, 20),
     Fault("broker silent", silence.broker_silent, 1, 5),
@@ -136,6 +153,31 @@ MUTATIONS: Final = (
         "claims not compared", reactions.zombie_reactor, ("claims", "claim deadline"), 1, "doubled"
     ),
     Mutation("incarnation not read", restored.restored, ("incarnation",), 1, "lost"),
+    Mutation("gaps not seen", gaps.gaps, ("gap detection",), 1, "lost"),
+    Mutation("gaps not seen in a topic cut off", tails.lost_tail, ("gap detection",), 1, "lost"),
+    Mutation("repeats not seen", gaps.gaps, ("record numbers", "inbox ids"), 1, "doubled"),
+    Mutation(
+        "events under ids of subtransactions",
+        transactions.subtransactions,
+        ("top level ids",),
+        2,
+        "lost",
+    ),
+    Mutation(
+        "a snapshot alone as checkpoint",
+        partial(processes.kill_projector, points=("batch-committed",)),
+        ("rest of difference",),
+        6,
+        "lost",
+    ),
+    Mutation(
+        "a snapshot alone as batch",
+        partial(processes.kill_relay, points=("relay-saved",)),
+        ("rest of difference",),
+        4,
+        "lost",
+    ),
+    Mutation("read models rejoin as they are", stuck.timing_out, ("rejoin remainder",), 3, "lost"),
     Mutation("park order not held", stuck.cursed, ("park order",), 1, "doubled"),
     Mutation(
         "event ids not compared",

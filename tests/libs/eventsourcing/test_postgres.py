@@ -118,6 +118,20 @@ async def test_processes_with_the_same_facts_in_other_orders_count_them_once(
     assert sum(counts) == 50
 
 
+@pytest.mark.parametrize("stream", ["scan-1", "scan-\x1f"])
+async def test_every_process_writes_facts_in_the_order_of_their_ids(
+    pool: asyncpg.Pool, stream: str
+) -> None:
+    log = PostgresLog(pool)
+    batches = [[fact(stream=stream) for _ in range(20)] for _ in range(5)]
+
+    await asyncio.gather(*(log.append_facts(batch, cause=CAUSE) for batch in batches))
+
+    groups = "SELECT array_agg(event_id ORDER BY position) FROM events GROUP BY xid"
+    for (ids,) in await pool.fetch(groups):
+        assert ids == sorted(ids)
+
+
 async def test_waiting_appends_share_transactions(pool: asyncpg.Pool) -> None:
     log = PostgresLog(pool)
 

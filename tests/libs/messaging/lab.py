@@ -65,8 +65,9 @@ WRITER_CODEC: Codec[Any] = Codec([Numbered, Cursed, Foreign])
 class Ledger:
     """A read model that shows order, loss and doubling: every stream with all it has seen."""
 
-    def __init__(self, *, cursed: bool = True) -> None:
+    def __init__(self, *, cursed: bool = True, table: str = "ledger") -> None:
         self.cursed = cursed
+        self.table = table
         self.known = False
         self.batches: list[int] = []
 
@@ -79,9 +80,9 @@ class Ledger:
             streams.setdefault((envelope.tenant, envelope.stream), []).append(envelope)
         for (tenant, stream), added in sorted(streams.items()):
             await connection.execute(
-                "INSERT INTO ledger VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, stream) DO UPDATE"
-                " SET seen = ledger.seen || excluded.seen,"
-                " versions = ledger.versions || excluded.versions",
+                f"INSERT INTO {self.table} AS one VALUES ($1, $2, $3, $4)"
+                " ON CONFLICT (tenant, stream) DO UPDATE SET seen = one.seen || excluded.seen,"
+                " versions = one.versions || excluded.versions",
                 tenant,
                 stream,
                 [envelope.event.n for envelope in added],
@@ -91,8 +92,8 @@ class Ledger:
     @property
     def projection(self) -> Projection[Any]:
         return Projection(
-            name="ledger",
-            tables=("ledger",),
+            name=self.table,
+            tables=(self.table,),
             topics=("lab.order",),
             codec=WRITER_CODEC if self.known else CODEC,
             project=self.project,
@@ -219,13 +220,17 @@ class Lab:
 
     async def history(self, acks: Sequence[Ack]) -> History:
         """What everybody saw, beside what clients were told."""
-        rows = await self.pool.fetch("SELECT stream, seen, versions FROM ledger")
         return History(
             acks=acks,
             logged=[event async for page in self.store.log.read_all() for event in page],
             topic=await self.records(),
-            table={row["stream"]: (row["seen"], row["versions"]) for row in rows},
+            table=await self.table(),
         )
+
+    async def table(self, name: str = "ledger") -> dict[str, tuple[Sequence[int], Sequence[int]]]:
+        """Values and versions of every stream, as a ledger of that name has them."""
+        rows = await self.pool.fetch(f"SELECT stream, seen, versions FROM {name}")
+        return {row["stream"]: (row["seen"], row["versions"]) for row in rows}
 
     async def rows(self) -> dict[str, list[int]]:
         return await rows_of_ledger(self.pool)
