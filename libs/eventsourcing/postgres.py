@@ -320,6 +320,7 @@ async def open_log(
         statement_timeout=APPEND_TIMEOUT,
         # Each is a look into an index, whatever is appended.
         plans_once=True,
+        connects=False,
     )
     log = PostgresLog(readers, writer, on_append=on_append)
     try:

@@ -104,9 +104,8 @@ class StreamParts:
     __slots__ = ("headers", "key")
 
     def __init__(self, stream: str) -> None:
-        name = stream.encode()
-        self.key = _with_length(name)
-        self.headers = encode_headers([("ce_subject", name), ("ce_partitionkey", name)])
+        self.key = key = _with_length(stream.encode())
+        self.headers = b"".join((_SUBJECT, key, _PARTITION_KEY, key))
 
 
 class RecordEncoder:
@@ -197,6 +196,10 @@ def varint(number: int) -> bytes:
         rest >>= 7
     encoded.append(rest)
     return bytes(encoded)
+
+
+_SUBJECT: Final = _with_length(b"ce_subject")
+_PARTITION_KEY: Final = _with_length(b"ce_partitionkey")
 
 
 @lru_cache(16_384)

@@ -30,6 +30,8 @@ CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 5.0
 RELEASE_SECONDS = 2.0
 CLOSE_SECONDS = 1.0
+UNUSED_SECONDS = 30.0
+"""A connection that was not used for so long is closed: it costs the server two megabytes."""
 NETWORK_TIME = timedelta(seconds=5)
 """What a client waits beyond the server's own limit of a statement."""
 
@@ -62,6 +64,7 @@ async def open_pool(
     longest_statement: timedelta | None = None,
     waits_for_disk: bool = True,
     plans_once: bool = False,
+    connects: bool = True,
 ) -> Pool:
     """A pool of at most `size` connections that act as `role` in `schema`. Close it yourself.
 
@@ -76,7 +79,7 @@ async def open_pool(
     the server may take the last moments' commits back, in their order and each as a whole: for
     what can be done again. With `plans_once` the plan of a statement does not depend on its
     parameters: to plan some takes longer than to run them. Raises `Unavailable` if the server
-    cannot be reached.
+    cannot be reached; without `connects` that shows at the first use.
 
     The settings travel in the start-up packet: they are what `RESET ALL`, which the pool runs when
     a connection is returned, resets to. `role` alone is exempt from `RESET ALL`, so it is reset by
@@ -104,6 +107,7 @@ async def open_pool(
         return await _GuardedPool(
             dsn,
             size=size,
+            connects=connects,
             command_seconds=(limit + NETWORK_TIME).total_seconds() if limit else None,
             server_settings=settings,
         )
@@ -325,15 +329,21 @@ class _GuardedPool(asyncpg.Pool):
     """A pool with a circuit breaker before the server; closing it takes bounded time."""
 
     def __init__(
-        self, dsn: str, *, size: int, command_seconds: float | None, server_settings: dict[str, str]
+        self,
+        dsn: str,
+        *,
+        size: int,
+        connects: bool,
+        command_seconds: float | None,
+        server_settings: dict[str, str],
     ) -> None:
         super().__init__(
             dsn,
             min_size=0,
-            init_size=1,
+            init_size=int(connects),
             max_size=size,
             max_queries=50_000,
-            max_inactive_connection_lifetime=300.0,
+            max_inactive_connection_lifetime=UNUSED_SECONDS,
             loop=None,
             connection_class=_RoleConnection,
             record_class=asyncpg.Record,
