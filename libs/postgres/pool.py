@@ -63,13 +63,8 @@ async def open_pool(
     statement_timeout: timedelta = STATEMENT_TIMEOUT,
     longest_statement: timedelta | None = None,
     waits_for_disk: bool = True,
-<<<<<<< HEAD
-    connects: bool = True,
-    plans_once: bool = False,
-=======
     plans_once: bool = False,
     connects: bool = True,
->>>>>>> team/users
 ) -> Pool:
     """A pool of at most `size` connections that act as `role` in `schema`. Close it yourself.
 
