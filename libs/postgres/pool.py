@@ -63,6 +63,7 @@ async def open_pool(
     statement_timeout: timedelta = STATEMENT_TIMEOUT,
     longest_statement: timedelta | None = None,
     waits_for_disk: bool = True,
+    plans_once: bool = False,
     connects: bool = True,
 ) -> Pool:
     """A pool of at most `size` connections that act as `role` in `schema`. Close it yourself.
@@ -76,8 +77,9 @@ async def open_pool(
     under row-level security stay invisible outside of `tenant_transaction`. Durations of zero
     switch a timeout off. json and jsonb come and go as text. Without `waits_for_disk` a crash of
     the server may take the last moments' commits back, in their order and each as a whole: for
-    what can be done again. Raises `Unavailable` if the server cannot be reached; without `connects`
-    that shows at the first use.
+    what can be done again. With `plans_once` the plan of a statement does not depend on its
+    parameters: to plan some takes longer than to run them. Raises `Unavailable` if the server
+    cannot be reached; without `connects` that shows at the first use.
 
     The settings travel in the start-up packet: they are what `RESET ALL`, which the pool runs when
     a connection is returned, resets to. `role` alone is exempt from `RESET ALL`, so it is reset by
@@ -94,6 +96,8 @@ async def open_pool(
     }
     if not waits_for_disk:
         settings["synchronous_commit"] = "off"
+    if plans_once:
+        settings["plan_cache_mode"] = "force_generic_plan"
     if role is not None:
         settings["role"] = role
     if tenant_scope is not None:
