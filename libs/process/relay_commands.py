@@ -1,8 +1,8 @@
 """The commands of the relay: send a topic again, and begin anew with a log loaded from a dump."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from math import inf
@@ -13,10 +13,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from libs.errors import Unavailable
 from libs.messaging.categories import spelled
-from libs.postgres.pool import SYSTEM, Pool, open_pool
-from libs.postgres.rls import application_role
+from libs.postgres.pool import Pool
+from libs.process.database_command import exit_with, open_service_pool
 
 if TYPE_CHECKING:
     from libs.process.commands import Service
@@ -25,6 +24,10 @@ Topics = Annotated[list[str], typer.Argument(help="For example `tillstream.inges
 
 POLL_SECONDS: Final = 0.2
 LINE_SECONDS: Final = 2.0
+
+_open_pool: Final = partial(
+    open_service_pool, purpose="relay commands", statement_timeout=timedelta(0)
+)
 
 
 def relay_commands(service: "Service[Any]") -> typer.Typer:
@@ -38,7 +41,7 @@ def relay_commands(service: "Service[Any]") -> typer.Typer:
         The relay that leads does it, or this command if none does; the rest of the log waits.
         Readers stop at the first record of a new incarnation until it is accepted.
         """
-        _exit(_republish(service, topics))
+        exit_with(_republish(service, topics))
 
     @app.command()
     def restored() -> None:
@@ -46,18 +49,9 @@ def relay_commands(service: "Service[Any]") -> typer.Typer:
 
         A log restored from a base backup needs it only if the cluster did not change its timeline.
         """
-        _exit(_restored(service))
+        exit_with(_restored(service))
 
     return app
-
-
-def _exit(program: Coroutine[Any, Any, int]) -> None:
-    try:
-        status = asyncio.run(program)
-    except Unavailable as error:
-        Console(stderr=True).print(str(error), markup=False)
-        status = 1
-    raise typer.Exit(status)
 
 
 async def _republish(service: "Service[Any]", topics: Sequence[str]) -> int:
@@ -79,7 +73,7 @@ async def _republish(service: "Service[Any]", topics: Sequence[str]) -> int:
         service=name,
         prefix=settings.topic_prefix,
     )
-    async with _pool(service, application_role(service.name), size=2) as pool:
+    async with _open_pool(service, size=2) as pool:
         for topic in topics:
             await republish.request(pool, topic)
         stop, relay = asyncio.Event(), Relay(pool, connect)
@@ -145,7 +139,7 @@ def _lines(console: Console) -> Show:
 async def _restored(service: "Service[Any]") -> int:
     from libs.process.restored import adopt_loaded_log
 
-    async with _pool(service, None, size=1) as pool:
+    async with _open_pool(service, as_owner=True) as pool:
         behind = await adopt_loaded_log(pool)
     console = Console()
     console.print("the log has a new incarnation; its relay sends everything again")
@@ -154,20 +148,3 @@ async def _restored(service: "Service[Any]") -> int:
             f"behind when dumped, so `migrate` must rebuild them: {' '.join(behind)}", markup=False
         )
     return 0
-
-
-@asynccontextmanager
-async def _pool(service: "Service[Any]", role: str | None, *, size: int) -> AsyncIterator[Pool]:
-    pool = await open_pool(
-        service.read_settings().database_url.get_secret_value(),
-        role=role,
-        schema=service.name,
-        size=size,
-        application_name=f"{service.name} relay commands",
-        tenant_scope=SYSTEM,
-        statement_timeout=timedelta(0),
-    )
-    try:
-        yield pool
-    finally:
-        await pool.close()
