@@ -19,6 +19,7 @@ from prometheus_client import Counter
 
 from libs.errors import Unavailable
 from libs.eventsourcing import insertion, past, statements
+from libs.eventsourcing.fact_insertion import Inseparable, insert_facts
 from libs.eventsourcing.group_commit import GroupCommit, Weight
 from libs.eventsourcing.insertion import Raced
 from libs.eventsourcing.log import (
@@ -37,9 +38,12 @@ from libs.eventsourcing.log import (
 from libs.eventsourcing.plan import (
     Append,
     AppendFacts,
+    Place,
+    Plan,
     Request,
     Result,
     guess,
+    plan,
 )
 from libs.eventsourcing.rows import recorded_event
 from libs.eventsourcing.snapshot import Snapshot
@@ -248,12 +252,27 @@ class PostgresLog:
         self, connection: _Connection, requests: Sequence[Request]
     ) -> Sequence[Result | Exception]:
         """Hope first; whoever keeps losing queues, so that nobody starves at a hot stream."""
+        facts = [request for request in requests if isinstance(request, AppendFacts)]
+        if len(facts) == len(requests):
+            with suppress(Inseparable, asyncpg.DeadlockDetectedError):
+                return await self._insert_facts(connection, facts)
         with suppress(Raced):
             return await self._try(connection, requests, HOPEFUL_ATTEMPTS)
         heads = sorted({r.head for r in requests if isinstance(r, Append)})
         async with connection.transaction():
             await connection.execute(statements.QUEUE, [*map("/".join, heads)])
             return await self._try(connection, requests, ATTEMPTS)
+
+    async def _insert_facts(
+        self, connection: _Connection, requests: Sequence[AppendFacts]
+    ) -> Sequence[Result | Exception]:
+        written = await insert_facts(connection, requests)
+        if (inserted := written.inserted) is None:
+            self._count(len(written.entries))
+            return written.answers(requests)
+        self._count(len(inserted))
+        planned = plan(requests, {}, {})
+        return await _answers(connection, planned, inserted)
 
     async def _try(
         self, connection: _Connection, requests: Sequence[Request], attempts: int
@@ -267,13 +286,22 @@ class PostgresLog:
             except (Raced, asyncpg.DeadlockDetectedError):
                 planned = None
                 continue
-            APPENDED.inc(len(inserted))
-            self._inserted += len(inserted)
-            # Nearly always everything is new.
-            is_all = len(inserted) == len(planned.rows)
-            skipped = set() if is_all else planned.fact_ids - inserted.keys()
-            return planned.answers(inserted, *await insertion.places(connection, skipped))
+            self._count(len(inserted))
+            return await _answers(connection, planned, inserted)
         raise Raced
+
+    def _count(self, inserted: int) -> None:
+        APPENDED.inc(inserted)
+        self._inserted += inserted
+
+
+async def _answers(
+    connection: _Connection, planned: Plan, inserted: Mapping[UUID, Place]
+) -> Sequence[Result | Exception]:
+    # Nearly always everything is new.
+    is_all = len(inserted) == len(planned.rows)
+    skipped = set() if is_all else planned.fact_ids - inserted.keys()
+    return planned.answers(inserted, *await insertion.places(connection, skipped))
 
 
 @asynccontextmanager
@@ -290,6 +318,9 @@ async def open_log(
         tenant_scope=SYSTEM,
         # Everybody waits behind the append under way.
         statement_timeout=APPEND_TIMEOUT,
+        # Each is a look into an index, whatever is appended.
+        plans_once=True,
+        connects=False,
     )
     log = PostgresLog(readers, writer, on_append=on_append)
     try:
@@ -301,6 +332,6 @@ async def open_log(
 
 def _weight(request: Request) -> Weight:
     events: Sequence[NewEvent] = () if isinstance(request, AppendFacts) else request.events
-    size = sum(len(event.data) for event in events) + sum(len(fact.data) for fact in request.facts)
+    size = sum([len(each.data) for each in (*events, *request.facts)])
     rows = len(events) + len(request.facts)
     return Weight(rows, size + rows * ROW_BYTES)

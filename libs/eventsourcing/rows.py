@@ -19,7 +19,7 @@ def columns(rows: Sequence[Row]) -> tuple[list[Any], ...]:
     """The parameters of `statements.INSERT`, in its order."""
     # What was appended together has one cause.
     causes = {id(row.cause): row.cause for row in rows}
-    metadata = {each: _metadata(cause) for each, cause in causes.items()}
+    metadata = {each: metadata_of(cause).decode() for each, cause in causes.items()}
     return (
         [row.event.event_id for row in rows],
         [row.cause.tenant for row in rows],
@@ -33,14 +33,15 @@ def columns(rows: Sequence[Row]) -> tuple[list[Any], ...]:
     )
 
 
-def _metadata(cause: Cause) -> str:
+def metadata_of(cause: Cause) -> bytes:
+    """What the log keeps of a cause beside its tenant, as JSON."""
     fields = {
         "actor": cause.actor,
         "correlation_id": cause.correlation_id,
         "causation_id": cause.causation_id,
         "traceparent": cause.traceparent,
     }
-    return _encode({name: value for name, value in fields.items() if value is not None}).decode()
+    return _encode({name: value for name, value in fields.items() if value is not None})
 
 
 # As many rows have the same one.
@@ -100,7 +101,7 @@ def text_row(event: RecordedEvent) -> tuple[Any, ...]:
         event.type,
         event.schema_version,
         event.data.decode(),
-        _metadata(event.cause),
+        metadata_of(event.cause).decode(),
         _moment(event.occurred_at),
         _moment(event.recorded_at),
     )

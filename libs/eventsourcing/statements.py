@@ -30,6 +30,31 @@ RETURNING event_id, version, xid::text::bigint AS xid, position
 INSERT: Final = f"{_GIVEN} {_NEW}"
 """All rows at once, in the order given (see `plan.Row.sort_key`), skipping what is known."""
 
+SEPARATOR: Final = "\x1f"
+"""Between the texts of several rows; JSON cannot hold it, and other texts that do travel apart."""
+
+FACTS: Final = f"""
+WITH added AS (
+    INSERT INTO events
+        (event_id, tenant, stream, type, schema_version, data, metadata, occurred_at)
+    SELECT event_id::uuid, tenant, stream, type, schema_version::smallint, data::jsonb,
+        $9::jsonb -> cause::int, occurred_at
+    FROM unnest({", ".join(f"string_to_array(${n}::text, E'{chr(92)}x1f')" for n in range(1, 8))},
+        $8::timestamptz[])
+        AS given (event_id, tenant, stream, type, schema_version, data, cause, occurred_at)
+    ON CONFLICT DO NOTHING
+    RETURNING event_id, xid, position
+)
+SELECT (SELECT xid::text::bigint FROM added LIMIT 1) AS xid,
+    (SELECT array_agg(position ORDER BY position) FROM added) AS positions,
+    (
+        SELECT array_agg(event_id ORDER BY position) FROM added
+        WHERE (SELECT count(*) FROM added) < $10
+    ) AS event_ids
+"""  # noqa: S608
+"""Facts alone, the same rows in the same order, and one row that says which were new: `event_ids`
+only if not all `$10` were. `cause` is the place of a row's metadata in the list `$9`."""
+
 APPEND: Final = f"""
 WITH added AS (
     {_GIVEN}

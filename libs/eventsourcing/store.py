@@ -107,7 +107,11 @@ class EventStore(Generic[Event]):
 
     async def record(self, facts: Sequence[Fact[Event]], *, cause: Cause) -> FactsAppended:
         """Append the facts nobody told before; see `Log.append_facts`."""
-        appended = await self.log.append_facts([*map(self._new_fact, facts)], cause=cause)
+        return await self.record_encoded([*map(self._new_fact, facts)], cause=cause)
+
+    async def record_encoded(self, facts: Sequence[NewFact], *, cause: Cause) -> FactsAppended:
+        """The same of facts that are encoded as `codec` would."""
+        appended = await self.log.append_facts(facts, cause=cause)
         collect(appended.token)
         return appended
 

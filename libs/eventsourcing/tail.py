@@ -106,6 +106,10 @@ ORDER BY position LIMIT $6
 _REST_EVENTS: Final = _REST.format(columns=COLUMNS)
 _REST_ROWS: Final = _REST.format(columns=TEXT_COLUMNS)
 
+READ_IN_ORDER: Final = "SET enable_bitmapscan = off"
+"""For a session that reads the log. Before a table has statistics, the planner takes all that is
+behind a page for a handful of rows, and would read and sort all of it for every page."""
+
 LAST: Final = 2**63 - 1
 """Behind every position."""
 

@@ -1,4 +1,4 @@
-"""Tells streams, sockets and long polls of this process when to look at the database again."""
+"""Wakes streams, sockets and long polls of this process when they must read the database anew."""
 
 import asyncio
 from contextlib import suppress
@@ -7,15 +7,15 @@ from typing import Final
 from libs.postgres.doorbell import Doorbell
 
 DEAF_SECONDS: Final = 1.0
-"""How often is looked while rings of other processes do not arrive."""
+"""Seconds between two rounds while rings of other processes do not arrive."""
 
 
 class Hub:
-    """Numbers the rounds in which those who wait look at what they show.
+    """Numbers the rounds in which waiters read the database.
 
     A ring of one of the topics begins a round at once, or `pause` seconds after the last one began.
-    Without a ring a waiter looks after `idle` seconds, for a ring may be lost. It costs nothing
-    while nothing rings. Close it if the doorbell outlives it.
+    Without a ring a waiter is woken after `idle` seconds, for a ring may be lost. A hub costs
+    nothing while nothing rings. Close it if the doorbell outlives it.
     """
 
     def __init__(self, doorbell: Doorbell, *topics: str, pause: float, idle: float) -> None:
@@ -29,9 +29,10 @@ class Hub:
         self.close = doorbell.add_listener(self.begin_round, *topics)
 
     async def wait(self, known: int, seconds: float | None = None) -> int:
-        """The present round, once it is another than `known` or it is time to look anyway.
+        """Wait until the round is another than `known`, or a ring may have been lost; the present
+        round.
 
-        `seconds` bounds the wait further. `known` is the `round` read before the last look.
+        `seconds` bounds the wait further. `known` is the `round` before the last reading.
         """
         if self.round == known:
             longest = self._idle if self._doorbell.is_listening else min(self._idle, DEAF_SECONDS)
@@ -41,7 +42,7 @@ class Hub:
         return self.round
 
     def begin_round(self) -> None:
-        """Let those who wait look, as after a ring."""
+        """Wake the waiters, as after a ring."""
         if self._beginning is None:
             loop = asyncio.get_running_loop()
             due = max(self._began_at + self._pause, loop.time())

@@ -40,7 +40,7 @@ WHERE excluded.until > known.until
 RETURNING session_id
 """
 
-# What the last look did not see was written by a transaction it saw running, or by a later one.
+# Rows that the last reading missed are of transactions it saw running, or of later ones.
 _LOAD: Final = """
 SELECT extract(epoch FROM now() - level_at)::float8 AS age, session_id, revoked_at,
     pg_snapshot_xmin(pg_current_snapshot())::text AS seen

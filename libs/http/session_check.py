@@ -59,9 +59,9 @@ def at_gateway(client: aiohttp.ClientSession, jwks_url: str) -> Ask:
         try:
             async with client.get(
                 sessions + quote(session, safe=""), allow_redirects=False
-            ) as told:
-                told.raise_for_status()
-                return (await told.json())["live"] is True
+            ) as answer:
+                answer.raise_for_status()
+                return (await answer.json())["live"] is True
         except (aiohttp.ClientError, ValueError, KeyError, TypeError) as error:
             log.warning("session not checked", error=type(error).__name__)
             raise Unavailable("session check") from error

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from libs.eventsourcing.tail import PageOf, read_rows_of_difference
+from libs.eventsourcing.tail import Cursor, PageOf, read_rows_of_difference
 from libs.failpoints import reach
 from libs.messaging import metrics
 from libs.messaging.leadership import Leadership
@@ -24,10 +24,11 @@ class LogChanged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PreparedPage:
-    """A page, and how it goes out if that is known already."""
+    """A page, how it goes out if that is known already, and the page behind it if it was read."""
 
     page: PageOf[Row]
     prepared: PreparedBatch | None = None
+    following: PageOf[Row] | None = None
 
 
 class BatchSender:
@@ -76,8 +77,9 @@ class BatchSender:
     async def send(self, one: PreparedPage) -> PreparedPage | None:
         """Save a page that has events as the next batch, and send it.
 
-        The page behind it, if the difference has more, is read and prepared meanwhile. Raises
-        Deposed, UnknownTopic, SpentPublisher, KafkaError.
+        The page behind it, if the difference has more, is prepared meanwhile, and the one behind
+        that is read: so database, broker and this process all have something to do. Raises Deposed,
+        UnknownTopic, SpentPublisher, KafkaError.
         """
         batch = self.batch.next(one.page)
         prepared = one.prepared or await self._prepare(one.page, batch.first_seq)
@@ -85,7 +87,7 @@ class BatchSender:
         await self._table.save(batch, self._unwritten)
         reach("relay-saved")
         self.batch, self._unwritten = batch, {}
-        return await self._publish(one.page.events, prepared)
+        return await self._publish(one.page.events, prepared, one.following)
 
     async def confirm(self) -> None:
         """Write that the last batch is sent, unless that is known; for when no other follows."""
@@ -93,12 +95,14 @@ class BatchSender:
             self.batch = await self._table.confirm(self.batch, self._unwritten)
             self._unwritten = {}
 
-    async def _publish(self, rows: Sequence[Row], prepared: PreparedBatch) -> PreparedPage | None:
+    async def _publish(
+        self, rows: Sequence[Row], prepared: PreparedBatch, following: PageOf[Row] | None = None
+    ) -> PreparedPage | None:
         with self._span(rows):
             sending = asyncio.ensure_future(self._publisher.send(prepared))
             try:
                 self._heads |= prepared.heads
-                ahead = await self._ahead()
+                ahead = await self._ahead(following)
                 await self._leadership.during(sending)
             finally:
                 # Nothing of this page may be on its way when another publisher begins anew.
@@ -109,28 +113,38 @@ class BatchSender:
         metrics.RELAYED.inc(len(rows))
         return ahead
 
-    async def _ahead(self) -> PreparedPage | None:
+    async def _ahead(self, following: PageOf[Row] | None) -> PreparedPage | None:
         """What goes out after the batch, if its difference has more."""
         batch = self.batch
-        if batch.complete:
+        page = following or await self._behind(batch.cursor)
+        if page is None or not page.events:
             return None
-        page = await self._read(batch, batch.until_position, None, self._page)
-        if not page.events:
-            return None
+        reading = asyncio.ensure_future(self._behind(page.cursor))
         try:
-            return PreparedPage(page, await self._prepare(page, batch.next_seq))
+            prepared = await self._prepare(page, batch.next_seq)
+            return PreparedPage(page, prepared, await reading)
         except UnknownTopic:
             # It is raised again when it is this page's turn, not while another is on its way.
-            return PreparedPage(page)
+            return PreparedPage(page, following=await reading)
+        finally:
+            # The connection is free again when this returns.
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _behind(self, cursor: Cursor) -> PageOf[Row] | None:
+        """The page behind the cursor, if its difference has more."""
+        if cursor.complete:
+            return None
+        return await self._read(cursor, cursor.after_position, None, self._page)
 
     async def _read(
-        self, batch: RelayBatch, after: int, until: int | None, limit: int
+        self, of: RelayBatch | Cursor, after: int, until: int | None, limit: int
     ) -> PageOf[Row]:
         bound = {} if until is None else {"until_position": until}
         return await read_rows_of_difference(
             self._leadership.connection,
-            batch.published,
-            batch.target,
+            of.published,
+            of.target,
             after=after,
             limit=limit,
             kind=self._kind,

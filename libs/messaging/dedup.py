@@ -1,4 +1,4 @@
-"""Which records of one partition are new: pure, decided by the chain of numbers on the wire.
+"""Which records of one partition are new, decided by the chain of numbers on the wire; pure.
 
 Kafka may deliver a record twice, a relay may send a page twice, a consumer may be positioned
 wrongly, a topic may lose records. Every log numbers its records (`relay_seq`) and names the number
@@ -237,7 +237,7 @@ class _Reader:
 
 
 def _labels(link: Link, chain: Chain) -> tuple[str, str]:
-    """What the chain must be called; a record without labels belongs to whatever it began."""
+    """The labels the chain must have; a record without labels belongs to the chain it began."""
     if link.labelled:
         return link.log_id, link.incarnation
     return chain.log_id, chain.incarnation

@@ -56,12 +56,12 @@ log = structlog.get_logger("subscription")
 
 
 class Died(Exception):
-    """The consumer does nothing any more; a new one will."""
+    """The consumer has ceased to work; a new one takes its place."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """How a subscription is doing. A member of the group may have no partitions: others do."""
+    """The state of a subscription. A member of the group may have no partitions."""
 
     joined: bool = False
     lag: int = 0
@@ -100,7 +100,7 @@ class ForeignSubscription(Generic[Event]):
             try:
                 await ensure_start(self._pool, name, self._topics, self._config.bootstrap)
                 await self._consume(stop)
-            except Exception as error:  # noqa: BLE001 -- whatever it was, the position stands
+            except Exception as error:  # noqa: BLE001 -- the stored position is right after any error
                 if monotonic() - began > 2 * LAST_BACKOFF:
                     pause = FIRST_BACKOFF
                 self.progress.trouble.note("consumer", error)
@@ -144,6 +144,7 @@ class _Session(Generic[Event]):
         self._next: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._suspects: dict[TopicPartition, Gap] = {}
+        self._searched: dict[TopicPartition, Gap] = {}
         self._stopped: set[TopicPartition] = set()
         self._fetched: set[tuple[TopicPartition, int | None]] = set()
         self._fetched_at = monotonic()
@@ -186,7 +187,7 @@ class _Session(Generic[Event]):
             while not self._ending.is_set():
                 try:
                     await self._store(records)
-                except Exception as error:  # noqa: BLE001 -- nothing may be skipped, whatever it was
+                except Exception as error:  # noqa: BLE001 -- no error may skip a record
                     self._progress.trouble.note("storing", error)
                     log.warning(
                         "batch waits", reaction=self._name, error=repr(error), retry_in=pause
@@ -250,7 +251,7 @@ class _Session(Generic[Event]):
         """Read again from where something is missing; stop there if it still is."""
         if self._suspects.get(at) != gap:
             self._suspects[at] = gap
-            self._consumer.seek(at, gap.next_offset)
+            self._consumer.seek(at, self._search_from(at, gap))
             return
         self._consumer.pause(at)
         self._progress.gaps[at] = gap
@@ -258,6 +259,13 @@ class _Session(Generic[Event]):
         async with self._pool.acquire() as connection:
             await positions.stop(connection, self._name, at, gap)
         self._stopped.add(at)
+
+    def _search_from(self, at: TopicPartition, gap: Gap) -> int:
+        """Where what is missing may be: a topic that lost its end goes on at offsets that were read
+        before, so all of the partition is read again, once for each gap."""
+        known = self._searched.get(at) == gap or gap.last is None or gap.kind == "incarnation"
+        self._searched[at] = gap
+        return gap.next_offset if known else 0
 
     async def _retry_gaps(self) -> None:
         """Go on where a gap was skipped, and now and then see whether it has closed by itself."""
@@ -290,7 +298,7 @@ class _Session(Generic[Event]):
             raise Died(f"nothing moved for {still:.0f} s with {moving} records waiting")
 
     def _listen(self) -> None:
-        """Whether the broker answers: aiokafka itself waits for it without an error."""
+        """Note a broker that does not answer: aiokafka itself waits for it without an error."""
         going = self._progress.partitions - self._stopped
         fetched = {(at, self._consumer.fetched_at(at)) for at in going}
         if fetched != self._fetched or not going or self._busy.locked():
@@ -300,7 +308,7 @@ class _Session(Generic[Event]):
             self._progress.trouble.note("broker", "Kafka does not answer")
 
     async def _seek(self, partitions: set[TopicPartition]) -> None:
-        """Forget what is assumed of these partitions, and read on from where they stand."""
+        """Seek to the stored positions of these partitions, and forget what was assumed of them."""
         async with self._pool.acquire() as connection:
             known = await positions.read(connection, self._name)
         self._forget(partitions)

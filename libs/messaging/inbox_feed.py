@@ -24,14 +24,14 @@ from libs.postgres.pool import nothing_was_set
 Event = TypeVar("Event")
 
 MAX_UNREAD: Final = 1000
-"""How many records a reaction may leave unread before it is itself at fault."""
+"""How many unreadable records a reaction may have before it stores no more: then it is at fault."""
 
 UNFIT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, UnicodeError)
-"""What Postgres or asyncpg say of a message that cannot be stored."""
+"""Errors of Postgres and asyncpg for a message that cannot be stored."""
 
 
 class TooManyUnread(Exception):
-    """So many records cannot be read that the reaction is wrong; no more are stored."""
+    """More than `MAX_UNREAD` records cannot be read, so the reaction is wrong; none are stored."""
 
 
 @dataclass(slots=True)

@@ -166,6 +166,6 @@ def drop_subscriptions(op: Operations) -> None:
 
 
 def carry_over_subscriptions(op: Operations) -> None:
-    """Move what readers called `inbox-<reaction>` kept in the tables of projections."""
+    """Move positions and parked records of readers `inbox-<reaction>` here from projections."""
     for statement in (CARRY_POSITIONS, CARRY_CHAINS, CARRY_PARKED, *CARRIED):
         op.execute(statement)

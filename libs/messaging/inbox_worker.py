@@ -1,4 +1,4 @@
-"""Works off the inbox of one reaction, whatever happens meanwhile."""
+"""The worker of one reaction's inbox: claims messages that are due, reacts, retries, parks."""
 
 import asyncio
 from datetime import timedelta
@@ -48,10 +48,10 @@ CONTENDED: Final = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
 )
-"""What passes if others let go, and does not if the message itself is the cause."""
+"""Errors that pass when others release their locks; the message itself may be the cause, too."""
 
 HOPELESS: Final = (Unreadable, UnknownEvent, UndecodableEvent)
-"""What only another version of the program can change."""
+"""Errors that only another version of the program can avoid."""
 
 PARKED: Final = Gauge(
     "tillstream_reaction_parked", "Parked messages", ["reaction"], multiprocess_mode="max"
@@ -67,7 +67,7 @@ log = structlog.get_logger("reaction")
 
 
 class InboxWorker(Generic[Event]):
-    """Any number may work at once. The pool must see all tenants.
+    """Any number of workers of one reaction may run at once. The pool must see all tenants.
 
     A reaction may take two thirds of `lease`, counted from before its message was claimed.
     """
@@ -85,7 +85,7 @@ class InboxWorker(Generic[Event]):
         self.backlog = Backlog(parked=0, oldest_seconds=0.0)
 
     def wake(self) -> None:
-        """Messages may have come: look at once."""
+        """Messages may have come: claim them at once."""
         self._woken.set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -98,7 +98,7 @@ class InboxWorker(Generic[Event]):
                 await self._maintain()
                 pause = 0.0 if tried else await self._pause(idle)
                 self.trouble.clear("inbox")
-            except Exception as error:  # noqa: BLE001 -- what waits in the inbox stays there
+            except Exception as error:  # noqa: BLE001 -- the messages remain in the inbox
                 self.trouble.note("inbox", error)
                 log.warning("reaction waits", reaction=self._name, error=repr(error))
                 tried, pause = 0, idle
@@ -135,7 +135,7 @@ class InboxWorker(Generic[Event]):
                 await self._react(message)
         except ClaimLost:
             self._note_overtaken(message)
-        except Exception as error:  # noqa: BLE001 -- a reaction may fail in any way it likes
+        except Exception as error:  # noqa: BLE001 -- a reaction may raise anything
             await self._fail(message, error)
 
     async def _react(self, message: InboxMessage) -> None:
@@ -209,7 +209,7 @@ class InboxWorker(Generic[Event]):
 
 
 def _is_hopeless(error: Exception, attempts: int) -> bool:
-    """Whether to park. What is away for everybody is waited for, however long."""
+    """Whether to park. A service or database that is away is waited for, however long."""
     if isinstance(error, HOPELESS):
         return True
     if isinstance(error, CONTENDED):

@@ -17,7 +17,7 @@ LEADER_LOCK: Final = 0x7E1A4
 """The advisory lock of the leading relay, beside the hash of the service's schema."""
 
 IDLE_SECONDS: Final = 10.0
-"""How long the leader's session may ask nothing before the server ends it."""
+"""How long the leader's session may send no query before the server closes it."""
 
 HEARTBEAT_SECONDS: Final = 2.0
 """How often a leader that has nothing else to ask asks whether it still leads."""

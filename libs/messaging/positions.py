@@ -11,7 +11,7 @@ import msgspec
 from libs.messaging.dedup import Chain, Gap, Position, TopicPartition
 
 KEPT: Final = timedelta(days=120)
-"""How long the inbox remembers what was done: longer than any topic keeps records."""
+"""How long finished messages stay in the inbox: longer than records in any topic."""
 
 
 class Overtaken(Exception):

@@ -5,19 +5,19 @@ An idempotent aiokafka producer does not survive a failed batch: its sequence nu
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import time_ns
 from typing import Final, TypeAlias
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.producer.message_accumulator import BatchBuilder
 
 from libs.failpoints import reach
 from libs.messaging.categories import category_of
+from libs.messaging.record_batch import RecordBatch, RecordEncoder, StreamParts
 from libs.messaging.topics import partition_of, topic_name
-from libs.messaging.wire import Headers, Message, RecordEncoder, Row, label
+from libs.messaging.wire import Headers, Row, label
 
 MAX_BATCH_BYTES: Final = 524_288
 """Half of what the topics accept in one request, so that headers never push a batch over."""
@@ -27,7 +27,10 @@ METADATA_SECONDS: Final = 3.0
 
 CLOSE_SECONDS: Final = 1.0
 
-REMEMBERED_STREAMS: Final = 16_384
+REMEMBERED_STREAMS: Final = 4096
+
+AT_ONCE: Final = 256
+"""So many records are made before whatever else the process does has its turn."""
 
 TopicPartition: TypeAlias = tuple[str, int]
 """Name and number."""
@@ -52,7 +55,7 @@ class LogIdentity:
 class PreparedBatch:
     """A page as it goes out: the batches of each partition, and the last number in it."""
 
-    batches: dict[TopicPartition, list[BatchBuilder]]
+    batches: dict[TopicPartition, list[RecordBatch]]
     heads: dict[TopicPartition, int]
 
 
@@ -74,14 +77,16 @@ class Publisher:
         service: str,
         prefix: str,
         deadline_seconds: float = 30.0,
+        max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
         self._producer = producer
         self._service = service
         self._prefix = prefix
         self._deadline = deadline_seconds
+        self._max_batch_bytes = max_batch_bytes
         self._encode = RecordEncoder(service).encode
         self._partitions: dict[str, int] = {}
-        self._placed: dict[str, TopicPartition] = {}
+        self._placed: dict[str, tuple[TopicPartition, StreamParts]] = {}
 
     @classmethod
     async def connect(
@@ -107,7 +112,13 @@ class Publisher:
         except BaseException:
             await producer.stop()
             raise
-        return cls(producer, service=service, prefix=prefix, deadline_seconds=deadline_seconds)
+        return cls(
+            producer,
+            service=service,
+            prefix=prefix,
+            deadline_seconds=deadline_seconds,
+            max_batch_bytes=max_batch_bytes,
+        )
 
     async def prepare(
         self,
@@ -122,12 +133,16 @@ class Publisher:
         """
         await self._place({row[4] for row in rows})
         filling: dict[TopicPartition, _Filling] = {}
+        moment = time_ns() // 1_000_000
         for seq, row in enumerate(rows, first_seq):
-            place = self._placed[row[4]]
+            place, parts = self._placed[row[4]]
             if (one := filling.get(place)) is None:
-                labels = identity.labels(place[0])
-                one = filling[place] = _Filling(self._producer, labels, heads.get(place, 0))
-            one.add(self._encode(row, seq, one.last, one.labels), seq)
+                labels, last = identity.labels(place[0]), heads.get(place, 0)
+                one = filling[place] = _Filling(self._max_batch_bytes, moment, labels, last)
+            one.add(self._encode(row, seq, one.last, parts, one.labels))
+            one.last = seq
+            if not seq % AT_ONCE:
+                await asyncio.sleep(0)
         return PreparedBatch(
             {place: one.batches for place, one in filling.items()},
             {place: one.last for place, one in filling.items()},
@@ -161,7 +176,8 @@ class Publisher:
             topic = topic_name(self._prefix, category_of(self._service, stream))
             if topic not in self._partitions:
                 self._partitions[topic] = await self._count_partitions(topic)
-            self._placed[stream] = topic, partition_of(stream, self._partitions[topic])
+            place = topic, partition_of(stream, self._partitions[topic])
+            self._placed[stream] = place, StreamParts(stream)
 
     async def _count_partitions(self, topic: str) -> int:
         try:
@@ -171,7 +187,7 @@ class Publisher:
             raise UnknownTopic(topic) from error
         return len(partitions)
 
-    async def _send_all(self, batches: Mapping[TopicPartition, Sequence[BatchBuilder]]) -> None:
+    async def _send_all(self, batches: Mapping[TopicPartition, Sequence[RecordBatch]]) -> None:
         """All partitions at once; if one fails the others are given up, for all are sent again."""
         sending = [asyncio.ensure_future(self._send(*one)) for one in batches.items()]
         try:
@@ -180,7 +196,7 @@ class Publisher:
             for task in sending:
                 task.cancel()
 
-    async def _send(self, place: TopicPartition, batches: Sequence[BatchBuilder]) -> None:
+    async def _send(self, place: TopicPartition, batches: Sequence[RecordBatch]) -> None:
         """One partition's batches, in order."""
         reach("partition-sending")
         topic, partition = place
@@ -193,32 +209,21 @@ class Publisher:
 
 
 class _Filling:
-    """The batches of one partition, as few as its messages fit in.
+    """The batches of one partition, as few as its records fit in."""
 
-    Messages go into a batch at once: thousands of them, each of twenty objects, would have the
-    garbage collector look at all of them again and again.
-    """
+    __slots__ = ("_batch", "_max_bytes", "_moment", "batches", "labels", "last")
 
-    __slots__ = ("_append", "_create", "_now", "batches", "labels", "last")
-
-    def __init__(self, producer: AIOKafkaProducer, labels: Headers, last: int) -> None:
-        self._create: Callable[[], BatchBuilder] = producer.create_batch
-        self._now = time_ns() // 1_000_000
+    def __init__(self, max_bytes: int, moment: int, labels: Headers, last: int) -> None:
+        self._max_bytes = max_bytes
+        self._moment = moment
         self.labels = labels
         self.last = last
-        self.batches: list[BatchBuilder] = []
-        self._begin()
+        self._batch = RecordBatch(max_bytes, moment)
+        self.batches = [self._batch]
 
-    def add(self, message: Message, seq: int) -> None:
-        """Append the message with number `seq`."""
-        key, value, headers = message
-        now = self._now
-        if self._append(timestamp=now, key=key, value=value, headers=headers) is None:
-            self._begin()
-            self._append(timestamp=now, key=key, value=value, headers=headers)
-        self.last = seq
-
-    def _begin(self) -> None:
-        batch = self._create()
-        self.batches.append(batch)
-        self._append = batch.append
+    def add(self, record: bytes) -> None:
+        """Append a record."""
+        if not self._batch.add(record):
+            self._batch = RecordBatch(self._max_bytes, self._moment)
+            self.batches.append(self._batch)
+            self._batch.add(record)

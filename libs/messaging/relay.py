@@ -16,7 +16,13 @@ from typing import Any, Final
 import asyncpg
 import structlog
 
-from libs.eventsourcing.tail import Cursor, PageOf, read_rows, read_rows_of_difference
+from libs.eventsourcing.tail import (
+    READ_IN_ORDER,
+    Cursor,
+    PageOf,
+    read_rows,
+    read_rows_of_difference,
+)
 from libs.messaging import metrics, republish
 from libs.messaging.batch_sender import BatchSender, BatchSpan, PreparedPage
 from libs.messaging.leadership import IDLE_SECONDS, LEADER_LOCK, Leadership, take_over
@@ -24,6 +30,7 @@ from libs.messaging.publisher import Publisher
 from libs.messaging.relay_batch import BatchTable, RelayBatch, read_heads
 from libs.messaging.republish import Republication
 from libs.messaging.wire import Row
+from libs.postgres.pool import hold_connection
 from libs.process.waiting import wait, wait_for_either
 
 log = structlog.get_logger("relay")
@@ -71,12 +78,14 @@ class Progress:
     """What a health check may ask of a relay.
 
     `moved_at` is when a batch was last confirmed, or nothing was there to send, or another relay
-    did that, by the monotonic clock. `sending` is the number of events under way.
+    did that, by the monotonic clock. `sending` is the number of events under way, `republishing`
+    the topic that is sent again, if one is, and how far it is.
     """
 
     leading: bool = False
     backlog: int = 0
     sending: int = 0
+    republishing: str | None = None
     last_error: str | None = None
     moved_at: float = field(default_factory=monotonic)
 
@@ -87,6 +96,17 @@ class Progress:
         self.last_error = None
         self.backlog = max(self.backlog - sent, 0)
         metrics.RELAY_BACKLOG.set(self.backlog)
+
+    def republish(self, topic: str, sent: int, total: int) -> None:
+        """So many events of a topic were sent again."""
+        self.republishing = f"{topic}, {sent:,} of {total:,} events" if sent < total else None
+        metrics.REPUBLISH_LEFT.set(max(total - sent, 0))
+
+    def end(self) -> None:
+        """The relay does not lead, or not any more."""
+        self.leading = False
+        self.republishing = None
+        metrics.REPUBLISH_LEFT.set(0)
 
     def wait_behind(self, backlog: int) -> None:
         """So many events are to be sent."""
@@ -139,14 +159,15 @@ class Relay:
                 await wait(stop, pause)
                 pause = min(pause * 2, LAST_BACKOFF)
             finally:
-                self.progress.leading = False
+                self.progress.end()
 
     @asynccontextmanager
     async def _leadership(self, stop: asyncio.Event) -> AsyncIterator[Any]:
         """The leading connection, or None when it is time to stop."""
-        async with self._pool.acquire() as connection:
+        async with hold_connection(self._pool) as connection:
             idle = int(self._polling.idle * 1000)
             await connection.execute(_LIMIT_IDLENESS, str(idle), str(3 * idle))
+            await connection.execute(READ_IN_ORDER)
             standby = _Standby(self.progress)
             while True:
                 (row,) = await connection.fetch(_TRY_TO_LEAD, LEADER_LOCK)
@@ -256,6 +277,7 @@ class Relay:
         await sender.send_again()
         ahead: PreparedPage | None = None
         while not (sender.batch.complete or stop.is_set()):
+            self.progress.republish(again.topic, sender.batch.next_seq - 1, again.total)
             await leadership.check_if_due()
             one = ahead or PreparedPage(await self._page_of(leadership, sender.batch, again))
             if not one.page.events:
@@ -264,6 +286,7 @@ class Relay:
         await sender.confirm()
         if not stop.is_set():
             await republish.finish(leadership, again, sender.batch.next_seq)
+            self.progress.republish(again.topic, again.total, again.total)
             log.info("topic sent again", topic=again.topic, events=sender.batch.next_seq - 1)
 
     def _sender_of(

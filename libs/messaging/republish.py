@@ -15,7 +15,7 @@ from libs.messaging.relay_batch import COLUMNS, Deposed, RelayBatch
 _REQUEST: Final = "INSERT INTO relay_republish (topic) VALUES ($1) ON CONFLICT DO NOTHING"
 
 _NEXT: Final = f"""
-SELECT topic, incarnation::text, started_at IS NOT NULL AS started, {COLUMNS}
+SELECT topic, incarnation::text, started_at IS NOT NULL AS started, total, {COLUMNS}
 FROM relay_republish ORDER BY requested_at, topic LIMIT 1
 """  # noqa: S608 -- names of columns
 
@@ -26,7 +26,7 @@ UPDATE relay_republish SET started_at = now(), target = relay.target, complete =
 )
 FROM relay
 WHERE relay.epoch = $1 AND relay.complete AND relay.confirmed AND topic = $2
-RETURNING topic, relay_republish.incarnation::text,
+RETURNING topic, relay_republish.incarnation::text, total,
     {", ".join(f"relay_republish.{column}" for column in COLUMNS.split(", "))}
 """  # noqa: S608 -- names of columns
 
@@ -45,18 +45,20 @@ DELETE FROM relay_republish WHERE topic = $2 AND EXISTS (SELECT FROM relayed)
 """
 
 _PROGRESS: Final = """
-SELECT CASE WHEN confirmed THEN next_seq ELSE first_seq END - 1 AS sent, total
+SELECT CASE WHEN confirmed THEN next_seq ELSE first_seq END - 1 AS sent,
+    CASE WHEN started_at IS NOT NULL THEN total END AS total
 FROM relay_republish WHERE topic = $1
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Republication:
-    """A topic on its way again, and the batch that was saved last."""
+    """A topic on its way again, of `total` events, and the batch that was saved last."""
 
     topic: str
     identity: LogIdentity
     batch: RelayBatch
+    total: int
 
     @property
     def kind(self) -> str:
@@ -74,8 +76,9 @@ async def request(connection: Any, topic: str) -> None:
     await connection.execute(_REQUEST, topic)
 
 
-async def progress(connection: Any, topic: str) -> tuple[int, int] | None:
-    """How many events were sent again, and of how many; None when nothing is left to do."""
+async def progress(connection: Any, topic: str) -> tuple[int, int | None] | None:
+    """How many events were sent again, and of how many, which is None until it has begun; None
+    when nothing is left to do."""
     row = await connection.fetchrow(_PROGRESS, topic)
     return None if row is None else (row["sent"], row["total"])
 
@@ -98,7 +101,8 @@ async def begin(leadership: Leadership) -> Republication | None:
             await connection.execute(_NAME, topic, row["incarnation"])
             await connection.execute("DELETE FROM relay_heads WHERE topic = $1", topic)
     by_topic = {**leadership.identity.by_topic, topic: row["incarnation"]}
-    return Republication(topic, replace(leadership.identity, by_topic=by_topic), RelayBatch.of(row))
+    identity = replace(leadership.identity, by_topic=by_topic)
+    return Republication(topic, identity, RelayBatch.of(row), row["total"])
 
 
 async def finish(leadership: Leadership, done: Republication, next_seq: int) -> None:

@@ -1,8 +1,9 @@
 """Writes revoked sessions from Kafka into a service's table, where its API processes find them.
 
-It reads every record that still matters anew after each start: what is written twice changes
-nothing, and no position can be wrong. So it is no reaction with an inbox: a record that cannot be
-read holds nothing up, and how level the table is can be said.
+After each start the feed reads again every record whose tokens may still be valid: a session that
+is stored twice changes nothing, and no stored position can be wrong. It is not a reaction with an
+inbox, because an unreadable record must hold up no revocation, and the table records up to when it
+is complete.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ from libs.postgres.rls import application_role
 from libs.settings import ServiceSettings
 
 LEVEL_SECONDS = 10.0
-"""How often is asked where the topic ends, and written down that the table is level with that."""
+"""Seconds between two readings of the end offsets, up to which the table is recorded as level."""
 RETRY_SECONDS = 1.0
 REQUEST_MS = 10_000
 CLOSE_SECONDS: Final = 5.0
@@ -38,7 +39,7 @@ log = structlog.get_logger("revocations")
 
 
 class Died(Exception):
-    """The consumer does nothing any more; a new one will."""
+    """The consumer has ceased to work; a new one takes its place."""
 
 
 AWAY: Final = (KafkaError, OSError, TimeoutError, Died, Unavailable)
@@ -55,7 +56,10 @@ class RevocationTopic:
 
 
 class RevocationFeed:
-    """Any number may run at once. `longest` is the longest life of a token of the service."""
+    """Stores revocations until cancelled; any number of feeds may run at once.
+
+    `longest` is the longest life of a token of the service.
+    """
 
     def __init__(
         self,
@@ -86,12 +90,12 @@ class RevocationFeed:
                     raise
                 self._complain(type(error).__name__)
             except Exception:
-                # Whatever it was: a service that stops reading for good would be worse.
+                # A feed that stopped for good would be worse than any error.
                 log.exception("revocations not read")
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _read(self) -> None:
-        """Read all that still matters, then what comes. Raises what aiokafka raises, and Died."""
+        """Read what is in the topic, then what comes. Raises what aiokafka raises, and Died."""
         time = asyncio.get_running_loop().time
         async with _consumer(self._topic) as consumer:
             asked_at, ends, was_level = time(), await self._rewind(consumer), False
@@ -114,9 +118,9 @@ class RevocationFeed:
         self._trouble = trouble
 
     async def _rewind(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-        """Go to the first record whose session's tokens may live; where the topic ends."""
+        """Seek to the first record whose session may have valid tokens; returns the end offsets."""
         consumer.pause(*consumer.assignment())
-        # The ends first: what comes between the two questions must not be skipped.
+        # The end offsets first: a record between the two requests must not be skipped.
         ends = await _end_offsets(consumer)
         since = int((self._clock() - self._kept).timestamp() * 1000)
         starts = await consumer.offsets_for_times(dict.fromkeys(ends, since))
@@ -154,7 +158,7 @@ class RevocationFeed:
             try:
                 found = _session_of(record, self._topic)
             except (Unreadable, msgspec.MsgspecError, ValueError) as error:
-                # It stays in the topic for people to look at; no revocation waits for it.
+                # It remains in the topic; no revocation waits for it.
                 where = f"{record.partition}:{record.offset}"
                 log.error("unreadable record skipped", at=where, error=type(error).__name__)
                 continue
@@ -166,8 +170,8 @@ class RevocationFeed:
 async def open_revocation_feed(
     settings: ServiceSettings, service: str, *, category: str, event: type, longest: timedelta
 ) -> AsyncIterator[None]:
-    """Feed a service's table meanwhile, from the `event`s of a category, whose `session_id` is over
-    then. Raises Unavailable."""
+    """Run a feed of a service's table meanwhile. Each `event` of the category revokes the session
+    that its `session_id` names. Raises Unavailable."""
     topic = RevocationTopic(
         bootstrap=settings.kafka_bootstrap_servers,
         topic=f"{settings.topic_prefix}.{category}",
@@ -196,14 +200,14 @@ async def open_revocation_feed(
 
 @asynccontextmanager
 async def _consumer(topic: RevocationTopic) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer without a group, which reads from the beginning whatever it cannot find."""
+    """A consumer without a group; it begins at the first record where an offset is gone."""
     consumer = AIOKafkaConsumer(
         topic.topic,
         bootstrap_servers=topic.bootstrap,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         request_timeout_ms=REQUEST_MS,
-        # So long the broker keeps a question about an idle topic, and whatever is asked behind it.
+        # The broker holds a fetch of an idle topic so long, and the requests behind it.
         fetch_max_wait_ms=1000,
     )
     try:
@@ -214,15 +218,17 @@ async def _consumer(topic: RevocationTopic) -> AsyncIterator[AIOKafkaConsumer]:
 
 
 async def _close(consumer: AIOKafkaConsumer) -> None:
-    if not await _ends_well(consumer.stop()):
-        # Whatever it died of, it says it again, and then leaves open what it had open.
+    if not await _closes_cleanly(consumer.stop()):
+        # A consumer that died raises its error again and leaves its connections open.
         for part in filter(None, (consumer._fetcher, consumer._client)):
-            await _ends_well(part.close())
+            await _closes_cleanly(part.close())
 
 
-async def _ends_well(closing: Coroutine[Any, Any, None]) -> bool:
-    """Whether it ends in time and without a word; as a task of its own, so that nothing it raises
-    is taken for ours, not even a CancelledError."""
+async def _closes_cleanly(closing: Coroutine[Any, Any, None]) -> bool:
+    """Whether it returns in time without an error.
+
+    It runs in a task of its own, so that its CancelledError does not cancel this one.
+    """
     task = asyncio.ensure_future(closing)
     await asyncio.wait([task], timeout=CLOSE_SECONDS)
     if not task.done():
@@ -232,7 +238,7 @@ async def _ends_well(closing: Coroutine[Any, Any, None]) -> bool:
 
 
 async def _end_offsets(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-    """Where the topic ends now; a topic that is gone has no end, and nothing to read."""
+    """The end offset of each partition. Raises Died if the topic is gone."""
     async with asyncio.timeout(REQUEST_MS / 1000):
         ends: dict[TopicPartition, int] = await consumer.end_offsets(list(consumer.assignment()))
     if not ends:
@@ -246,7 +252,7 @@ async def _position(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int:
 
 
 def _session_of(record: ConsumerRecord, topic: RevocationTopic) -> tuple[str, datetime] | None:
-    """The session that a record says is over, and since when; None if it says something else.
+    """The revoked session of a record and the time of its revocation; None for another event.
 
     Raises Unreadable, or what msgspec raises.
     """

@@ -1,4 +1,4 @@
-"""The tables relay and projectors keep their place in, for the migrations."""
+"""The tables of the relay, and of projectors in older releases, for the migrations."""
 
 from typing import Final
 

@@ -15,13 +15,9 @@ from uuid import UUID
 import msgspec
 
 from libs.eventsourcing.log import Cause, RecordedEvent
-from libs.eventsourcing.rows import text_row
 from libs.eventsourcing.schema import MAX_NAME
 
 Headers: TypeAlias = list[tuple[str, bytes]]
-
-Message: TypeAlias = tuple[bytes, bytes, Headers]
-"""Key, value and headers of a record."""
 
 Row: TypeAlias = Any
 """A row of the log: the values of `libs.eventsourcing.statements.TEXT_COLUMNS`, in that order."""
@@ -36,7 +32,8 @@ _decode_metadata: Final = msgspec.json.Decoder(dict[str, str]).decode
 
 _pack: Final = msgspec.msgpack.Encoder().encode
 
-_CAUSE: Final = ("actor", "correlation_id", "causation_id", "traceparent")
+CAUSE: Final = ("actor", "correlation_id", "causation_id", "traceparent")
+"""Headers that come from an event's metadata, as far as it has them."""
 
 
 class Unreadable(Exception):
@@ -74,71 +71,6 @@ class Delivered(msgspec.Struct):
     envelope: Any = None
 
 
-class RecordEncoder:
-    """Makes records of rows of the log: see `encode`."""
-
-    def __init__(self, service: str) -> None:
-        self._service = service
-        # What the last row shared with the one before it, as most do that were appended together.
-        self._last: tuple[Any, ...] = ()
-        self._shared: Headers = []
-
-    def encode(self, row: Row, relay_seq: int, prev_seq: int, labels: Headers) -> Message:
-        """The row as the `relay_seq`-th record of its log, behind `prev_seq` in its partition.
-
-        `labels` name the log: see `label`.
-        """
-        (
-            position,
-            xid,
-            event_id,
-            tenant,
-            stream,
-            version,
-            name,
-            number,
-            data,
-            meta,
-            at,
-            logged_at,
-        ) = row
-        last = tenant, meta, name, number, xid, logged_at, labels
-        if last != self._last:
-            self._last, self._shared = last, self._sharing(*last)
-        key = stream.encode()
-        headers = [
-            *self._shared,
-            ("ce_id", event_id.encode()),
-            ("ce_time", _write_time(at)),
-            ("ce_subject", key),
-            ("ce_partitionkey", key),
-            ("relay_seq", b"%d" % relay_seq),
-            ("prev_seq", b"%d" % prev_seq),
-            ("position", b"%d" % position),
-        ]
-        if version is not None:
-            headers.append(("stream_version", b"%d" % version))
-        return key, data.encode(), headers
-
-    def _sharing(
-        self,
-        tenant: str,
-        metadata: str,
-        name: str,
-        schema_version: int,
-        xid: str,
-        recorded_at: str,
-        labels: Headers,
-    ) -> Headers:
-        return [
-            *_of_type(self._service, name, schema_version),
-            *_of_metadata(tenant, metadata),
-            *labels,
-            ("ce_recordedtime", _write_time(recorded_at)),
-            ("xid", xid.encode()),
-        ]
-
-
 def label(log_id: str, incarnation: str) -> Headers:
     """The headers that name a log and its incarnation, both ASCII.
 
@@ -147,35 +79,11 @@ def label(log_id: str, incarnation: str) -> Headers:
     return [("log_id", log_id.encode("ascii")), ("incarnation", incarnation.encode("ascii"))]
 
 
-def encode_headers(service: str, event: RecordedEvent, relay_seq: int, prev_seq: int) -> Headers:
-    """The headers of `event` as the `relay_seq`-th record of its service, of no named log."""
-    encoder = RecordEncoder(service)
-    return encoder.encode(text_row(event), relay_seq, prev_seq, [])[2]
-
-
 def traceparents(rows: Sequence[Row]) -> list[str]:
     """The distinct trace contexts of rows of the log, in order."""
     metadata = dict.fromkeys(row[9] for row in rows)
     found = (_decode_metadata(text).get("traceparent") for text in metadata)
     return list(dict.fromkeys(filter(None, found)))
-
-
-@lru_cache(REPEATING)
-def _of_type(service: str, name: str, schema_version: int) -> Headers:
-    return [
-        ("ce_specversion", b"1.0"),
-        ("ce_source", f"/tillstream/{service}".encode()),
-        ("ce_type", f"tillstream.{service}.{name}".encode()),
-        ("ce_dataschema", f"urn:tillstream:{service}:{name}:{schema_version}".encode()),
-        ("content-type", b"application/json"),
-    ]
-
-
-@lru_cache(REPEATING)
-def _of_metadata(tenant: str, metadata: str) -> Headers:
-    fields = _decode_metadata(metadata)
-    present = [(name, fields[name].encode()) for name in _CAUSE if name in fields]
-    return [("tenant", tenant.encode()), *present]
 
 
 def decode(record: Record) -> Delivered:
@@ -219,7 +127,7 @@ def _recorded(headers: dict[str, bytes], value: bytes) -> RecordedEvent:
         xid=_number(headers["xid"]),
         stream=_name(headers["ce_subject"]),
         version=None if version is None else _number(version),
-        cause=_cause(headers["tenant"], *map(headers.get, _CAUSE)),
+        cause=_cause(headers["tenant"], *map(headers.get, CAUSE)),
         recorded_at=_recorded_at(headers["ce_recordedtime"]),
     )
 
@@ -233,7 +141,7 @@ def _type(schema: bytes) -> tuple[str, int]:
 @lru_cache(REPEATING)
 def _cause(tenant: bytes, *others: bytes | None) -> Cause:
     told = (None if value is None else _text(value) for value in others)
-    return Cause(tenant=_name(tenant), **dict(zip(_CAUSE, told, strict=True)))
+    return Cause(tenant=_name(tenant), **dict(zip(CAUSE, told, strict=True)))
 
 
 @lru_cache(REPEATING)
@@ -266,8 +174,3 @@ def _number(value: bytes) -> int:
     if not 0 <= number < 2**63:
         raise ValueError("is no number of ours")
     return number
-
-
-def _write_time(moment: str) -> bytes:
-    # JSON text without an offset.
-    return f"{moment[1:-1]}+00:00".encode()

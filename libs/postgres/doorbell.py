@@ -1,8 +1,8 @@
 """Wakes what waits for the database: in this process at once, in other processes by NOTIFY.
 
-A ring says that there may be something new, never what; a ring may also be lost, for instance while
-the connection is away. So a waiter looks again after a time-out of its own, and the order is:
-subscribe, look, wait.
+A ring means that there may be something new, never what; a ring may also be lost, for instance
+while the connection is away. So a waiter reads again after a time-out of its own, and the order is:
+subscribe, read, wait.
 """
 
 import asyncio
@@ -114,7 +114,7 @@ class Doorbell:
 
     @property
     def is_listening(self) -> bool:
-        """Whether rings of other processes arrive; without them waiters should look more often."""
+        """Whether rings of other processes arrive; without them waiters should read more often."""
         return self._connection is not None
 
     def ring(self, *topics: str) -> None:

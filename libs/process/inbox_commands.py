@@ -1,4 +1,4 @@
-"""The commands that look after what a reaction could not do, and what it could not read."""
+"""The commands for messages a reaction could not work off, records it could not read, and gaps."""
 
 import getpass
 import socket

@@ -78,7 +78,7 @@ def rebuild_commands(service: "Service[Any]") -> typer.Typer:
 def rebuild_changed(service: "Service[Any]", names: Sequence[str]) -> int:
     """Build the read models anew and switch to them, because they must differ; an exit status.
 
-    What goes wrong is said in one sentence. Safe to repeat.
+    An error is printed as one sentence. Safe to repeat.
     """
     return status_of(_build(service, _Build(names, accept_differences=True, anew=True)))
 
@@ -119,7 +119,7 @@ def _answer(program: Coroutine[Any, Any, int]) -> None:
 
 
 def status_of(program: Coroutine[Any, Any, int]) -> int:
-    """Run it, and say in one sentence what was wrong."""
+    """Run it; an error is printed as one sentence. An exit status."""
     try:
         return asyncio.run(program)
     except (Unavailable, RebuildFailed, NoSuchVersion, ShapesDiffer, parking.NotParked) as error:

@@ -33,7 +33,7 @@ def rebuild_outdated(service: "Service[Any]", *, newer_code: bool) -> int:
     another version of their code filled. An exit status.
 
     Rows as they were can be read until they are replaced. Broken off, it goes on when it is called
-    again. What goes wrong is said in one sentence.
+    again. An error is printed as one sentence.
     """
     return mending.status_of(_rebuild(service, newer_code))
 

@@ -1,11 +1,13 @@
 """The commands of the relay: send a topic again, and begin anew with a log loaded from a dump."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
 from rich.console import Console
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 Topics = Annotated[list[str], typer.Argument(help="For example `tillstream.ingest.scan`.")]
 
 POLL_SECONDS: Final = 0.2
+LINE_SECONDS: Final = 2.0
 
 
 def relay_commands(service: "Service[Any]") -> typer.Typer:
@@ -82,28 +85,61 @@ async def _republish(service: "Service[Any]", topics: Sequence[str]) -> int:
         stop, relay = asyncio.Event(), Relay(pool, connect)
         running = asyncio.create_task(relay.run(stop))
         try:
-            await _show_progress(pool, topics)
+            with _shown(topics, Console()) as show:
+                await _follow(pool, topics, show)
         finally:
             stop.set()
             await running
     return 0
 
 
-async def _show_progress(pool: Pool, topics: Sequence[str]) -> None:
-    """Bars that grow until all topics are sent again."""
+Show: TypeAlias = Callable[[str, int, int | None], None]
+"""Given a topic, how many of its events were sent again, and of how many if that is known."""
+
+
+async def _follow(pool: Pool, topics: Sequence[str], show: Show) -> None:
+    """Show how far the topics are until all are sent again."""
     from libs.messaging import republish
 
+    totals: dict[str, int | None] = dict.fromkeys(topics)
+    while totals:
+        for topic, total in [*totals.items()]:
+            at = await republish.progress(pool, topic)
+            if at is None:
+                del totals[topic]
+                show(topic, total or 1, total or 1)
+            else:
+                totals[topic] = at[1]
+                show(topic, *at)
+        await asyncio.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def _shown(topics: Sequence[str], console: Console) -> Iterator[Show]:
+    """Bars at a terminal; elsewhere lines, one in some seconds for each topic."""
+    if not console.is_terminal:
+        yield _lines(console)
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=Console()) as progress:
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         bars = {topic: progress.add_task(topic, total=None) for topic in topics}
-        while bars:
-            for topic, bar in [*bars.items()]:
-                at = await republish.progress(pool, topic)
-                if at is None:
-                    progress.update(bars.pop(topic), completed=1, total=1)
-                else:
-                    progress.update(bar, completed=at[0], total=at[1] or None)
-            await asyncio.sleep(POLL_SECONDS)
+        yield lambda topic, sent, total: progress.update(bars[topic], completed=sent, total=total)
+
+
+def _lines(console: Console) -> Show:
+    printed_at: dict[str, float] = {}
+
+    def show(topic: str, sent: int, total: int | None) -> None:
+        if sent != total and monotonic() - printed_at.get(topic, -inf) < LINE_SECONDS:
+            return
+        printed_at[topic] = monotonic()
+        if sent == total:
+            words = "sent again"
+        else:
+            words = "waits for its turn" if total is None else f"{sent:,} of {total:,} events"
+        console.print(f"{topic}: {words}", markup=False)
+
+    return show
 
 
 async def _restored(service: "Service[Any]") -> int:

@@ -20,8 +20,8 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rung:
-    """What makes a turn worth its while: a ring of a topic. Without one, and while rings of other
-    processes arrive, the next turn comes when the last one said, at most `longest` seconds later.
+    """A ring of a topic begins the next turn. Without a ring, and while rings of other processes
+    arrive, it begins at the time that the last turn returned, at most `longest` seconds later.
     """
 
     doorbell: Doorbell
@@ -42,8 +42,8 @@ def rounds(
 
     With `rung` turns are at least so far apart, and there is none while nothing rings and nothing
     is due: the turn returns in how many seconds that is, None if never by time alone. A turn that
-    fails is told to the log, and the next comes later and later, but comes. The turn under way
-    when it is stopped is finished.
+    fails is logged, and the next one begins after a growing pause. The turn under way when the task
+    is stopped is finished.
     """
 
     async def go_round(stop: asyncio.Event) -> None:

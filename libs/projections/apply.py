@@ -21,7 +21,7 @@ from libs.eventsourcing.tail import Cursor, Page
 from libs.failpoints import reach
 from libs.projections import checkpoints
 from libs.projections.checkpoints import Checkpoint, Overtaken, StreamKey
-from libs.projections.projection import Projection
+from libs.projections.projection import Projection, Select
 
 Event = TypeVar("Event")
 
@@ -74,6 +74,32 @@ class Decoded(Generic[Event]):
         return Failure(self.stream, self.recorded.position, reason, error)
 
 
+class Part(Generic[Event]):
+    """The events of a page for read models that share codec and categories."""
+
+    def __init__(self, events: Sequence[Decoded[Event]]) -> None:
+        self.events = events
+        self.envelopes = _envelopes(events)
+        self.readable = len(self.envelopes) == len(events)
+        self.selected: dict[Select[Event], Sequence[Envelope[Event]]] = {}
+        """What was selected of all of them, valid in one transaction."""
+
+    async def apply_all(self, connection: Any, model: Projection[Event]) -> None:
+        """Apply what the read model selects of all the events, which must be readable."""
+        if model.select is None:
+            events: Sequence[Envelope[Event]] = self.envelopes
+        else:
+            if model.select not in self.selected:
+                self.selected[model.select] = await model.select(connection, self.envelopes)
+            events = self.selected[model.select]
+        if events:
+            await model.project(connection, events)
+
+
+def _envelopes(events: Sequence[Decoded[Event]]) -> Sequence[Envelope[Event]]:
+    return [one.envelope for one in events if one.envelope is not None]
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """The first event of a stream that a read model could not apply; `reason` is a stable word."""
@@ -111,8 +137,10 @@ async def apply_page(
     (nothing happened, try again), ModelFailed and ModelTimedOut (nothing happened; without that
     model it would).
     """
-    decoded = _decoded_for(models, page.events, service)
+    parts = _parts_for(models, page.events, service)
     for careful in (False, True):
+        for part in parts.values():
+            part.selected.clear()
         try:
             async with connection.transaction():
                 reach("batch-projecting")
@@ -128,7 +156,7 @@ async def apply_page(
                         found := await apply_to(
                             connection,
                             model,
-                            decoded[model.name],
+                            parts[model.name],
                             parked=checkpoint.parked.get(model.name, frozenset()),
                             careful=careful,
                         )
@@ -139,20 +167,20 @@ async def apply_page(
         except _Unprepared:
             continue
         reach("batch-committed")
-        given = {model: len(events) for model, events in decoded.items()}
+        given = {model: len(part.events) for model, part in parts.items()}
         return Applied(_with_parked(moved, failures), given, failures)
     raise AssertionError("the careful attempt raises what it cannot do")
 
 
-def decode_page(codec: Codec[Event], events: Sequence[RecordedEvent]) -> list[Decoded[Event]]:
+def decode_page(codec: Codec[Event], events: Sequence[RecordedEvent]) -> Part[Event]:
     """Every event as its class, once for all read models that share the codec."""
-    return [_decode(codec, recorded) for recorded in events]
+    return Part([_decode(codec, recorded) for recorded in events])
 
 
 async def apply_to(
     connection: Any,
     model: Projection[Event],
-    events: Sequence[Decoded[Event]],
+    part: Part[Event],
     *,
     parked: frozenset[StreamKey] = frozenset(),
     careful: bool,
@@ -163,10 +191,10 @@ async def apply_to(
     the read model ends everything. Raises TRANSIENT, ModelFailed.
     """
     unreadable: dict[StreamKey, Failure] = {}
-    free = events
-    if parked or not all(one.envelope is not None for one in events):
-        free, unreadable = _sorted_out(events, parked)
-    attempt = _Attempt(connection, model, careful, MOST_PARKED - len(parked))
+    free = part.events
+    if parked or not part.readable:
+        free, unreadable = _sorted_out(part.events, parked)
+    attempt = _Attempt(connection, model, part, careful, MOST_PARKED - len(parked))
     await attempt.run(free)
     # Of one stream the events that were tried come before the one that cannot be read.
     attempt.failures = unreadable | attempt.failures
@@ -196,6 +224,7 @@ class _Attempt(Generic[Event]):
 
     connection: Any
     model: Projection[Event]
+    part: Part[Event]
     careful: bool
     bearable: int
     failures: dict[StreamKey, Failure] = field(default_factory=dict)
@@ -225,11 +254,13 @@ class _Attempt(Generic[Event]):
         await self.run(free[len(free) // 2 :])
 
     async def _try(self, events: Sequence[Decoded[Event]]) -> Exception | None:
-        envelopes = [one.envelope for one in events if one.envelope is not None]
         savepoint = self.connection.transaction() if self.careful else nullcontext()
         try:
             async with savepoint:
-                await self.model.project(self.connection, envelopes)
+                if events is self.part.events:
+                    await self.part.apply_all(self.connection, self.model)
+                else:
+                    await self.model.apply(self.connection, _envelopes(events))
         except Exception as error:  # noqa: BLE001 -- a projection may fail in any way it likes
             return self._of_an_event(error)
         return None
@@ -250,23 +281,26 @@ class _Attempt(Generic[Event]):
         return error
 
 
-def _decoded_for(
+def _parts_for(
     models: Sequence[Projection[Any]], events: Sequence[RecordedEvent], service: str
-) -> dict[str, Sequence[Decoded[Any]]]:
+) -> dict[str, Part[Any]]:
     """For each read model the events of its categories."""
-    categories = [f"{service}.{event.stream.partition('-')[0]}" for event in events]
-    present, by_codec, chosen = set(categories), {}, {}
+    kinds = [event.stream.partition("-")[0] for event in events]
+    names = {kind: f"{service}.{kind}" for kind in set(kinds)}
+    categories = [names[kind] for kind in kinds]
+    present, by_codec = set(categories), {}
+    chosen: dict[tuple[int, frozenset[str]], Part[Any]] = {}
     for model in models:
         key = id(model.codec)
         if key not in by_codec:
             by_codec[key] = decode_page(model.codec, events)
         wanted = frozenset(model.topics) & present
         if (key, wanted) not in chosen:
-            pairs = zip(categories, by_codec[key], strict=True)
+            pairs = zip(categories, by_codec[key].events, strict=True)
             chosen[key, wanted] = (
                 by_codec[key]
                 if wanted == present
-                else [one for category, one in pairs if category in wanted]
+                else Part([one for category, one in pairs if category in wanted])
             )
     return {m.name: chosen[id(m.codec), frozenset(m.topics) & present] for m in models}
 

@@ -15,7 +15,7 @@ import asyncpg
 import structlog
 
 from libs.eventsourcing.log import RecordedEvent
-from libs.eventsourcing.tail import Cursor, Page, read_page
+from libs.eventsourcing.tail import READ_IN_ORDER, Cursor, Page, read_page
 from libs.process.waiting import wait, wait_for_either
 from libs.projections import checkpoints, membership, metrics
 from libs.projections.apply import (
@@ -152,6 +152,7 @@ class Follower:
             if await wait(stop, self._polling.standby):
                 return True
         await connection.execute(_LIMIT_IDLENESS)
+        await connection.execute(READ_IN_ORDER)
         while not stop.is_set():
             checkpoint = await checkpoints.read(connection, self._name)
             if checkpoint is None or (self._name != MAIN and not checkpoint.models):
@@ -294,8 +295,8 @@ class Follower:
         self.progress.lag = max(self.progress.lag - len(page.events), 0)
         metrics.PAGE.observe(len(page.events))
         # What one transaction wrote becomes visible together: it is one observation.
-        moments = {event.recorded_at for event in page.events}
-        ages = [max(ended / 1e9 - moment.timestamp(), 0.0) for moment in moments]
+        moments = {event.xid: event.recorded_at for event in page.events}
+        ages = [max(ended / 1e9 - moment.timestamp(), 0.0) for moment in moments.values()]
         for model in models:
             metrics.PROJECTED.labels(model.name).inc(applied.given[model.name])
             freshness = metrics.FRESHNESS.labels(model.name)

@@ -19,6 +19,11 @@ Connection: TypeAlias = Any
 
 Project: TypeAlias = Callable[[Connection, Sequence[Envelope[Event]]], Awaitable[None]]
 
+Select: TypeAlias = Callable[
+    [Connection, Sequence[Envelope[Event]]], Awaitable[Sequence[Envelope[Event]]]
+]
+"""Which of some events are applied; it reads what the transaction sees."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Projection(Generic[Event]):
@@ -27,7 +32,9 @@ class Projection(Generic[Event]):
     `tables` are unqualified names: which version of them is in use is a matter of the search path.
     `topics` are categories of streams such as `ingest.scan`. `project` may raise anything: an event
     that cannot be applied is parked with its stream. `version` rises when `project` or `tables`
-    change so that old rows no longer fit; then the read model must be rebuilt.
+    change so that old rows no longer fit; then the read model must be rebuilt. `select` is asked
+    first, once a page for all read models that have the same one; what it says must depend on each
+    event alone, not on its neighbours.
     """
 
     name: str
@@ -36,3 +43,11 @@ class Projection(Generic[Event]):
     codec: Codec[Event]
     project: Project[Event]
     version: int = 1
+    select: Select[Event] | None = None
+
+    async def apply(self, connection: Connection, events: Sequence[Envelope[Event]]) -> None:
+        """Select and project; raises whatever these raise."""
+        if self.select is not None:
+            events = await self.select(connection, events)
+        if events:
+            await self.project(connection, events)

@@ -1,4 +1,4 @@
-"""The tables in which read models and their places in the log are kept, for the migrations."""
+"""The tables of read models and their places in the log, for the migrations."""
 
 from typing import Final
 

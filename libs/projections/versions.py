@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 LOCK_TIMEOUT: Final = "400ms"
-"""Shorter than the server waits before it looks for a deadlock."""
+"""Shorter than the server waits before it checks for a deadlock."""
 
 
 class NoSuchVersion(Exception):

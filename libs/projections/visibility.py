@@ -18,9 +18,9 @@ from libs.postgres.doorbell import PROJECTED, Doorbell
 from libs.projections.positions import Position, Written, includes
 
 PAUSE_SECONDS: Final = 0.003
-"""Between two looks if nothing says when checkpoints move."""
+"""Between two readings of the checkpoints without a doorbell."""
 LONGEST_PAUSE_SECONDS: Final = 0.02
-"""Between two looks if a doorbell says so, for a ring may be lost."""
+"""Between two readings with a doorbell, for a ring may be lost."""
 TRIAL_SECONDS: Final = 0.05
 """Between two readings of a read model that was put aside, while answers ask for it."""
 
@@ -43,15 +43,15 @@ class _Waiter:
 
 
 class Visibility:
-    """Waits for read models by `look`, which says where they are. Close it."""
+    """Waits for read models, whose positions `read` returns. Close it."""
 
-    def __init__(self, look: Callable[[], Awaitable[Positions]], doorbell: Doorbell | None) -> None:
-        self._look = look
+    def __init__(self, read: Callable[[], Awaitable[Positions]], doorbell: Doorbell | None) -> None:
+        self._read = read
         self._doorbell = doorbell
         self._positions: Positions = {}
         self._waiters: set[_Waiter] = set()
         self._put_aside: set[tuple[str, float]] = set()
-        self._looking: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
         self._trials: dict[tuple[str, float], asyncio.Task[None]] = {}
 
     async def wait(self, models: Sequence[str], written: Sequence[Written], within: float) -> bool:
@@ -64,8 +64,8 @@ class Visibility:
                 self._try(model, written, within)
             return False
         self._waiters.add(waiter)
-        if self._looking is None or self._looking.done():
-            self._looking = self._begin(self._look_for_waiters())
+        if self._reading is None or self._reading.done():
+            self._reading = self._begin(self._read_for_waiters())
         try:
             async with asyncio.timeout(within):
                 return await waiter.done
@@ -76,13 +76,13 @@ class Visibility:
             self._waiters.discard(waiter)
 
     async def close(self) -> None:
-        """Look no more."""
-        tasks = [task for task in (self._looking, *self._trials.values()) if task is not None]
+        """Read no more."""
+        tasks = [task for task in (self._reading, *self._trials.values()) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _look_for_waiters(self) -> None:
+    async def _read_for_waiters(self) -> None:
         rung = asyncio.Event()
         remove = self._doorbell.add_listener(rung.set, PROJECTED) if self._doorbell else None
         try:
@@ -104,9 +104,9 @@ class Visibility:
 
     async def _refresh(self) -> None:
         try:
-            self._positions = await self._look()
+            self._positions = await self._read()
         except Exception as error:  # noqa: BLE001 -- the write is done; its answer must not fail
-            log.info("checkpoints not looked up", error=type(error).__name__)
+            log.info("checkpoints not read", error=type(error).__name__)
 
     def _answer(self) -> None:
         """Answer those whose read models are level, and those who would wait in vain."""

@@ -35,7 +35,7 @@ async def apply(
             one for one in events if category_of(spelled(service), one.stream) in projection.topics
         ]
         async with pool.acquire() as connection, connection.transaction():
-            await projection.project(connection, followed)
+            await projection.apply(connection, followed)
 
 
 @dataclass

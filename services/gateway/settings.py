@@ -53,8 +53,8 @@ class Settings(ServiceSettings):
     if not where they ask, and who issues access tokens; without it these name the address that this
     process listens at, so that gateways which share their keys must share it too. Access tokens
     live for `access_minutes_…`; whoever registers becomes one of `people_tenant`. With a
-    `setup_code` only who knows it makes the first superadmin of the kiosks. Whoever changed an
-    account waits at most `stale_wait_seconds` until lists show it.
+    `setup_code` only who knows it makes the first superadmin of the kiosks. The answer to a change
+    of an account or a session waits at most `stale_wait_seconds` until lists show it.
 
     `cors_origins` are the origins of pages that may call, at whatever door; without them those may
     which the contract of each door's client lists, all on a developer's own machine.

@@ -15,7 +15,7 @@ class Settings(ServiceSettings):
 
     A changed `timezone` counts for new scans at once and for old ones after a rebuild of
     `activity`, `scan_log`, `box` and `removal`. Scans dated before `not_before` are not believed.
-    Streams look at read models that were written to, `stream_poll_seconds` apart at least, and
+    Streams read read models that were written to, `stream_poll_seconds` apart at least, and
     every `stream_idle_seconds` at least. The answer to a batch waits `visible_wait_seconds` at
     most until the dashboard shows it; with 0 it does not wait.
     """

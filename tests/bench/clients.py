@@ -34,7 +34,7 @@ ARRIVING: Final = 25
 
 
 def ingest(bench: Bench) -> Iterator[Measured]:
-    """All four sides in turn."""
+    """All four sides in turn; nothing of ours waits until it is visible."""
     scale = bench.scale
     with (
         bench.servers.installation() as ours,
@@ -43,7 +43,7 @@ def ingest(bench: Bench) -> Iterator[Measured]:
         Loop() as loop,
     ):
         ours.publish_keys()
-        ours.start("ingest-api")
+        _start_api(ours)
         connections = loop.open(open_connections(ours.database_url, CONNECTIONS))
         load = Load(generator)
         costs = Costs("HTTP ingest", Meter(ours.database_url, ours.pids))
@@ -68,6 +68,12 @@ def ingest(bench: Bench) -> Iterator[Measured]:
             note=load.note,
             costs=(costs.total, paid.total) if reference is same else (),
         )
+
+
+def _start_api(ours: Installation, seconds: float = 0) -> None:
+    """Start ingest's API, whose answers wait at most so long until they are visible."""
+    api = ours.programs["ingest-api"]
+    ours.launch(replace(api, env={**api.env, f"INGEST_{WAIT.upper()}": str(seconds)}))
 
 
 class Load:
@@ -100,12 +106,11 @@ def visible(bench: Bench) -> Iterator[Measured]:
     with bench.servers.installation() as ours, Generator() as generator:
         ours.publish_keys()
         ours.start("ingest-worker")
-        api, load, sent = ours.programs["ingest-api"], Load(generator), 0
+        load, sent = Load(generator), 0
 
         def rate(seconds: float) -> float:
             nonlocal sent
-            told = {f"INGEST_{WAIT.upper()}": str(seconds)}
-            ours.launch(replace(api, env={**api.env, **told}))
+            _start_api(ours, seconds)
             answered = load.rate(ours.direct(BATCH), bench.scale.batches)
             ours.stop("ingest-api")
             sent += bench.scale.batches * SIZE
@@ -126,7 +131,8 @@ def gateway(bench: Bench) -> Iterator[Measured]:
     """Throughput when both are pressed, latency when neither is."""
     scale = bench.scale
     with bench.servers.installation(gateway=True) as ours, Generator() as generator:
-        ours.start("ingest-api", "gateway-api", "gateway-worker")
+        _start_api(ours)
+        ours.start("gateway-api", "gateway-worker")
         direct, through = ours.direct(BATCH), ours.through_gateway(BATCH)
         _until_open(generator, through)
         load = Load(generator)

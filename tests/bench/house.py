@@ -190,7 +190,7 @@ class Peer:
     pid: int
 
     def meter(self, servers: Servers) -> Meter:
-        """Of its connections, those beyond the size of its pool are opened for one request each."""
+        """Also of the connections that it opens for one request, if there are any."""
         postgres = servers.postgres.pid
         return Meter(self.database_url, lambda: {"peer": self.pid}, postgres=postgres)
 

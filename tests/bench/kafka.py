@@ -9,13 +9,15 @@ from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.record.memory_records import MemoryRecords
 
 from contracts.ingest import SCANS
 from libs.eventsourcing.statements import TEXT_COLUMNS
 from libs.messaging.publisher import MAX_BATCH_BYTES, Publisher
+from libs.messaging.record_batch import RecordBatch, RecordEncoder, StreamParts
 from libs.messaging.relay import Relay
 from libs.messaging.topics import partition_of, topic_name
-from libs.messaging.wire import Headers, RecordEncoder, label
+from libs.messaging.wire import Headers, Row, label
 from tests.bench.bench import Bench, Loop
 from tests.bench.house import Installation
 from tests.bench.measure import PATIENCE_SECONDS, Measured, at_least
@@ -100,11 +102,23 @@ async def read(installation: Installation) -> list[Message]:
     """The whole log as messages, ready to be sent."""
     async with installation.connected() as connection:
         rows = await connection.fetch(f"SELECT {TEXT_COLUMNS} FROM ingest.events ORDER BY position")
-    encode, labels = RecordEncoder("ingest").encode, label(str(uuid4()), str(uuid4()))
     return [
-        (partition_of(row["stream"], PARTITIONS), *encode(row, seq, seq - 1, labels))
-        for seq, row in enumerate(rows, 1)
+        (partition_of(row["stream"], PARTITIONS), *message)
+        for row, message in zip(rows, _messages(rows), strict=True)
     ]
+
+
+def _messages(rows: Sequence[Row]) -> Iterator[tuple[bytes, bytes, Headers]]:
+    """Key, value and headers of each row. What they have in common is one object, as it is where a
+    producer makes them."""
+    encode, labels = RecordEncoder("ingest").encode, label(str(uuid4()), str(uuid4()))
+    common: dict[Any, Any] = {}
+    for seq, row in enumerate(rows, 1):
+        batch = RecordBatch(MAX_BATCH_BYTES, 0)
+        batch.add(encode(row, seq, seq - 1, StreamParts(row["stream"]), labels))
+        for record in MemoryRecords(bytes(batch._build())).next_batch():
+            headers = [common.setdefault(header, header) for header in record.headers]
+            yield record.key, record.value, headers
 
 
 Sending: TypeAlias = Callable[[AIOKafkaProducer, str, Sequence[Message]], Awaitable[None]]

@@ -30,7 +30,7 @@ _LEVEL: Final = """SELECT (SELECT count(*) FROM events) =
     (SELECT coalesce(sum(cardinality(seen)), 0) FROM ledger)
     AND NOT EXISTS (SELECT FROM events, relay WHERE NOT (relay.complete AND relay.confirmed
         AND pg_visible_in_snapshot(xid, relay.target)))"""
-_LACKS: Final = """SELECT count(*) FROM events
+LACKS: Final = """SELECT count(*) FROM events
 WHERE event_id NOT IN (SELECT event_id FROM inbox WHERE reaction = 'reader')"""
 
 
@@ -49,9 +49,9 @@ async def restored(servers: Servers, plan: Plan) -> Outcome:
             await _append_few(arena, number)
         arena.start("relay", "projector", "reader")
         await _level(arena)
-        lost = await _unread(arena)
+        lacking = await unread(arena)
         arena.kill_all()
-        return await _judged(arena, lost)
+        return await judged(arena, lacking)
 
 
 async def _work(arena: Arena) -> None:
@@ -94,25 +94,25 @@ async def _level(arena: Arena) -> None:
     await eventually(lambda: arena.lab.pool.fetchval(_LEVEL))
 
 
-async def _unread(arena: Arena) -> int:
+async def unread(arena: Arena) -> int:
     """How many events a reader lacks and believes to be complete without."""
     until, lacks = monotonic() + READER_SECONDS, 0
     while monotonic() < until:
         async with arena.lab.pool.acquire() as connection:
             if await positions.stopped(connection, "reader"):
                 return 0
-            lacks = int(await connection.fetchval(_LACKS))
+            lacks = int(await connection.fetchval(LACKS))
         if not lacks:
             return 0
         await asyncio.sleep(0.2)
     return lacks
 
 
-async def _judged(arena: Arena, unread: int) -> Outcome:
+async def judged(arena: Arena, lacking: int) -> Outcome:
     """Log and read model as always; of the topic, that each event of the log is there: numbers
     begin anew with the incarnation, and what was lost with the database is there, too."""
     history = await arena.lab.history(arena.acks)
     sent = {decode(record).recorded.event_id for record in history.topic}
     found = [one for one in anomalies_of(history.but(topic=())) if not one.endswith("the topic")]
-    unread += sum(one.event_id not in sent for one in history.logged)
-    return outcome_of(found, len(history.logged), arena.complaints, unread=unread)
+    lacking += sum(one.event_id not in sent for one in history.logged)
+    return outcome_of(found, len(history.logged), arena.complaints, unread=lacking)

@@ -14,6 +14,7 @@ from tests.chaos import (
     silence,
     stuck,
     surroundings,
+    tails,
     transactions,
 )
 from tests.chaos.arena import Play
@@ -89,6 +90,8 @@ FAULTS: Final = (
     Fault("members come and go", processes.storm, 5, 150),
     Fault("a stopped reaction comes back", reactions.zombie_reactor, 0, 20),
     Fault("the same, and none hurries", reactions.zombie_reactor, 1, 20, ("claim deadline",)),
+    Fault("a backlog of many pages", tails.backlog, 1, 20),
+    Fault("a topic that lost its tail", tails.lost_tail, 2, 10),
     Fault("broker away for long", reactions.broker_away, 1, 10),
     Fault("records that are gone, and twice", gaps.gaps, 1, 15),
     Fault("the same, and ids alone tell them apart", gaps.gaps, 0, 5, ("record numbers",)),
@@ -153,6 +156,7 @@ MUTATIONS: Final = (
     Mutation("incarnation not read", restored.restored, ("incarnation",), 1, "lost"),
     Mutation("silent leaders not missed", silence.frozen_leaders, ("idle limit",), 1, "late"),
     Mutation("gaps not seen", gaps.gaps, ("gap detection",), 1, "lost"),
+    Mutation("gaps not seen in a topic cut off", tails.lost_tail, ("gap detection",), 1, "lost"),
     Mutation("repeats not seen", gaps.gaps, ("record numbers", "inbox ids"), 1, "doubled"),
     Mutation(
         "events under ids of subtransactions",

@@ -12,8 +12,9 @@ from libs.projections.projection import Connection, Projection
 from services.ingest.api import wording
 from services.ingest.api.answers import Filters, State
 from services.ingest.domain.question import Question
-from services.ingest.read_models import activity, presence, scan_log
+from services.ingest.read_models import activity, presence, scan_count, scan_log
 from services.ingest.read_models.activity import Activity
+from services.ingest.read_models.conditions import filters_of
 from services.ingest.settings import Settings
 
 PROJECTIONS: Final = ("activity", "presence", "scan_log")
@@ -38,8 +39,17 @@ async def look(connection: Connection, question: Question, *, feed_length: int) 
     found = await activity.answer(connection, question)
     seen = await presence.last_seen(connection, question.tenant, list(found.operators))
     # Looking for what is not there would read the whole day.
-    feed = await scan_log.page(connection, question, limit=feed_length) if found.operators else []
+    feed = await _newest(connection, question, feed_length) if found.operators else []
     return Overview(found=found, seen=seen, feed=feed)
+
+
+async def _newest(connection: Connection, question: Question, length: int) -> Sequence[Row]:
+    if not filters_of(question):
+        return await scan_log.page(connection, question, limit=length)
+    _, within = await scan_count.window(connection, question, kind=None, limit=length, offset=0)
+    if within is None:
+        return []
+    return await scan_log.page(connection, question, limit=length, within=within)
 
 
 def worded(

@@ -11,10 +11,11 @@ the one that counts as earlier (§3.6), because their clocks have nothing in com
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import reduce
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -168,10 +169,21 @@ def together(tallies: Iterable[Tally]) -> Tally:
     )
 
 
+def boxed(event: object) -> ScanRecorded | None:
+    """The scan an event is about, if it is about a box: it has a label and is no audit."""
+    if isinstance(event, ScanRecorded):
+        scan = event
+    elif isinstance(event, ItemRemoved):
+        scan = event.scan
+    else:
+        return None
+    return scan if scan.box and scan.kind not in AUDIT else None
+
+
 def tally(event: ScanRecorded | ItemRemoved) -> Tally | None:
-    """What one event adds to its box; None if it is not about a box (no label, or an audit)."""
-    scan = event.scan if isinstance(event, ItemRemoved) else event
-    if not scan.box or scan.kind in AUDIT:
+    """What one event adds to its box; None if it is not about a box."""
+    scan = boxed(event)
+    if scan is None:
         return None
     at = scan.effective_at
     if isinstance(event, ItemRemoved):
@@ -189,6 +201,26 @@ def tally(event: ScanRecorded | ItemRemoved) -> Tally | None:
         first_ahead=turned if scan.skewed else None,
         last_ahead=turned if scan.skewed else None,
     )
+
+
+def tally_of(events: Sequence[ScanRecorded | ItemRemoved]) -> Tally:
+    """The sum of `tally` over events, at least one, all of one operator and one box.
+
+    Most of them only count an item, so no tally is made for these.
+    """
+    items, moments, turns = 0, [], list[Tally]()
+    for event in events:
+        if isinstance(event, ItemRemoved):
+            items -= 1
+            moments.append(event.scan.effective_at)
+        elif event.kind in _TURNS:
+            turns.append(_known(tally(event))[0])
+        else:
+            items += event.kind == "ITEM"
+            moments.append(event.effective_at)
+    if moments:
+        turns.append(Tally(items=items, first_at=min(moments), last_at=max(moments)))
+    return reduce(Tally.__add__, turns)
 
 
 def evolve(standing: Standing, turned: Turned) -> Standing:

@@ -1,6 +1,7 @@
 """Business days: which day a moment falls on, how dates are written and read."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
@@ -33,7 +34,21 @@ class Days:
 
 def day_of(moment: datetime, zone: ZoneInfo) -> date:
     """The business day an aware `moment` falls on."""
-    return moment.astimezone(zone).date()
+    # Every scan asks, and nearly always of the day that was asked for last.
+    known = _last_asked.get(zone)
+    if known is not None and known[0] <= moment < known[1]:
+        return known[2]
+    day = moment.astimezone(zone).date()
+    # At the ends of the calendar there is no midnight before or after.
+    with suppress(OverflowError):
+        begins, ends = Days(first=day, last=day).instants(zone)
+        # Where clocks are changed, a day may go on after the next one has begun.
+        if begins.astimezone(zone).utcoffset() == ends.astimezone(zone).utcoffset():
+            _last_asked[zone] = (begins, ends, day)
+    return day
+
+
+_last_asked: dict[ZoneInfo, tuple[datetime, datetime, date]] = {}
 
 
 def parse_day(text: str) -> date:

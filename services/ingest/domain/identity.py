@@ -1,9 +1,12 @@
 """Which ids and streams the facts of a scan get: always the same for the same scan."""
 
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
-from uuid import UUID
+from uuid import UUID, SafeUUID
+
+import uuid_utils
 
 # The same as the standard library's, in half the time: it is asked for every scan.
 from uuid_utils.compat import uuid5
@@ -26,6 +29,23 @@ def namespace(tenant: str) -> UUID:
 def scan_event(tenant_ns: UUID, scan_id: ScanId) -> UUID:
     """The event id under which a scan is in the log, if it is."""
     return uuid5(tenant_ns, str(scan_id))
+
+
+@lru_cache(maxsize=1024)
+def scan_events(tenant_ns: UUID) -> Callable[[str], UUID]:
+    """`scan_event` of scan ids spelled as `str` spells them, in a third of the time."""
+    root = uuid_utils.UUID(tenant_ns.hex)
+    hashed, create, set_field = uuid_utils.uuid5, object.__new__, object.__setattr__
+    unknown = SafeUUID.unknown
+
+    def event_of(scan_id: str) -> UUID:
+        # As UUID itself does it, after checks that nothing needs here.
+        made = create(UUID)
+        set_field(made, "int", hashed(root, scan_id).int)
+        set_field(made, "is_safe", unknown)
+        return made
+
+    return event_of
 
 
 def quarantine_event(tenant_ns: UUID, scan_id: ScanId) -> UUID:

@@ -39,9 +39,9 @@ RAW_LIMIT: Final = 200_000
 """How much of a quarantined event is kept, in characters, for the same reason."""
 
 _NAMELESS: Final = UUID("6f5f4e0a-8a4c-5d6e-9b0a-5a1f6e0c7d11")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_MS: Final = 253_402_300_799_999
-"""The end of the year 9999: no calendar of ours goes further."""
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_MS: Final = 253_402_300_799_999
+"""The end of the year 9999 in Unix milliseconds: no calendar of ours goes further."""
 
 _UUID: Final = re.compile(
     r"(?:urn:uuid:)?(\{)?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})(?(1)\})",
@@ -123,7 +123,7 @@ def judge(reading: Reading, *, received_at: datetime, not_before: datetime) -> S
     if fault:
         scan_id = None if reading.uuid is None else ScanId(reading.uuid)
         return Fault(code=fault[0], reason=fault[1], scan_id=scan_id)
-    scanned_at = _EPOCH + timedelta(milliseconds=reading.ts)
+    scanned_at = EPOCH + timedelta(milliseconds=reading.ts)
     skewed = scanned_at > received_at + SKEW
     return ScanRecorded(
         scan_id=ScanId(reading.uuid or _id_from_content(reading)),
@@ -228,16 +228,17 @@ def _texts(reading: Reading) -> dict[str, str]:
 
 
 def _implausible(ts: int, not_before: datetime) -> tuple[str, str] | None:
-    if ts < _milliseconds(not_before):
+    if ts < milliseconds(not_before):
         return "implausible_ts", f"ts lies before {not_before:%Y-%m-%d}; it counts milliseconds"
-    if ts > _LAST_MS:
+    if ts > LAST_MS:
         return "implausible_ts", "ts lies behind the year 9999; it counts milliseconds"
     return None
 
 
 @lru_cache(1)
-def _milliseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+def milliseconds(moment: datetime) -> int:
+    """The moment as `ts` counts it."""
+    return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
 def _id_from_content(reading: Reading) -> UUID:

@@ -1,7 +1,8 @@
 """From the bytes of a request to readings and faults, event by event.
 
-The common case is decoded by msgspec straight into `Reading`; whatever that refuses goes through
-Python's `json` and `domain.scan.read`, which says what is wrong. Where both accept they agree.
+An event of the right shape is decoded by msgspec straight into `Reading`; whatever that refuses
+goes through Python's `json` and `domain.scan.read`, which says what is wrong. Where both accept
+they agree. (Batches without anything unusual need none of this: see `fitting`.)
 
 A body longer than `LARGE_BODY` is never decoded as a whole: a few bytes of JSON may make a hundred
 bytes of objects. It is cut into its elements, no more of them than may be there, and in pieces
@@ -51,16 +52,6 @@ class BadRequest(Exception):
         super().__init__(said)
         fault = {"type": kind, "loc": ["body", *where], "msg": said, "input": None}
         self.details = [fault | ({"ctx": context} if context else {})]
-
-
-def quick_readings(body: bytes) -> Sequence[Reading] | None:
-    """All events of a batch at once, if every one has the right shape; None says to look closer."""
-    try:
-        body.decode()  # msgspec skips over texts without looking
-        readings = _readings_of(body).events
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    return readings if 0 < len(readings) <= LONGEST_BATCH else None
 
 
 def read_batch(body: bytes) -> Sequence[Event]:
@@ -137,12 +128,7 @@ class _Batch(msgspec.Struct):
     events: list[msgspec.Raw]
 
 
-class _Readings(msgspec.Struct):
-    events: list[Reading]
-
-
 _batch_of: Final = msgspec.json.Decoder(_Batch).decode
-_readings_of: Final = msgspec.json.Decoder(_Readings).decode
 _reading_of: Final = msgspec.json.Decoder(Reading).decode
 _LENIENT: Final = json.JSONDecoder(
     strict=False, parse_int=lambda digits: int(digits) if len(digits) < _MANY_DIGITS else digits

@@ -38,20 +38,20 @@ async def record(
     """
     namespace, all_of_them = identity.namespace(cause.tenant), entries
     entries = await _new(store, cause.tenant, entries)
-    told = {key: fact_of(key, one.scan, namespace) for key, one in entries.items() if one.scan}
-    new = set((await store.record(list(told.values()), cause=cause)).new)
-    if known := told.keys() - new:
+    facts = {key: fact_of(key, one.scan, namespace) for key, one in entries.items() if one.scan}
+    new = set((await store.record(list(facts.values()), cause=cause)).new)
+    if known := facts.keys() - new:
         recordings = await current(store, cause.tenant, known)
-        told |= {key: replace(told[key], event_id=recordings[key].event_id) for key in known}
+        facts |= {key: replace(facts[key], event_id=recordings[key].event_id) for key in known}
         # Of a scan from an import that was undone it is another id.
-        if again := [told[key] for key in known if told[key].event_id != key]:
+        if again := [facts[key] for key in known if facts[key].event_id != key]:
             new |= (await store.record(again, cause=cause)).new
-    if removals := [fact async for fact in _removals(store, entries, told, namespace)]:
+    if removals := [fact async for fact in _removals(store, entries, facts, namespace)]:
         new |= (await store.record(removals, cause=cause)).new
     for audit in (entry.audit for entry in entries.values() if entry.audit):
         new.add(await _record_audit(store, audit, cause))
     ids = [
-        ids_of(namespace, entry, told[key].event_id if key in told else key)
+        ids_of(namespace, entry, facts[key].event_id if key in facts else key)
         for key, entry in all_of_them.items()
     ]
     if repeated:
@@ -70,10 +70,10 @@ def ids_of(namespace: UUID, entry: Entry, recording: UUID) -> list[UUID]:
 async def _removals(
     store: EventStore[IngestEvent],
     entries: Entries,
-    told: Mapping[UUID, Fact[IngestEvent]],
+    facts: Mapping[UUID, Fact[IngestEvent]],
     namespace: UUID,
 ) -> AsyncIterator[Fact[IngestEvent]]:
-    removed = {told[key].event_id: each.removed for key, each in entries.items() if each.removed}
+    removed = {facts[key].event_id: each.removed for key, each in entries.items() if each.removed}
     found = await store.log.find(list(removed)) if removed else {}
     for event_id, gone in removed.items():
         # What is taken back is the scan that counts: the log's, if that was another.

@@ -11,7 +11,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from contracts.ingest import IngestEvent, ScanId, ScanQuarantined, ScanRecorded
-from libs.eventsourcing.log import Cause, RecordedEvent
+from libs.eventsourcing.log import Cause, FactsAppended, RecordedEvent
 from libs.eventsourcing.store import EventStore, Fact
 from services.ingest.domain import identity
 from services.ingest.domain.scan import (
@@ -28,10 +28,10 @@ from services.ingest.handlers.body import (
     cut_batch,
     evidence_of,
     not_json,
-    quick_readings,
     read_batch,
     reading_of,
 )
+from services.ingest.handlers.fitting import fitting_facts
 from services.ingest.handlers.recordings import Recording, current, fact_of
 
 ACCEPTED: Final = Counter("ingest_scans_accepted", "Scans stored for the first time")
@@ -79,11 +79,27 @@ async def record_batch(
     `BadRequest` if the batch as a whole is none, `LogUnavailable`.
     """
     namespace = identity.namespace(cause.tenant)
+    moments = received_at, not_before
+    facts = fitting_facts(body, namespace, *moments) if len(body) <= LARGE_BODY else None
+    appended = await store.record_encoded(facts, cause=cause) if facts else None
+    if facts and appended and len(appended.new) == len(facts):
+        recorded = Recorded(inserted=len(facts), duplicates=(), errors=(), token=appended.token)
+        _count(recorded, ())
+        return recorded
     try:
-        batch = await _sorted(body, namespace, received_at, not_before)
+        batch = await _sorted(body, namespace, *moments)
     except RecursionError:
         raise not_json("nested too deep") from None
-    appended = await store.record(list(_facts(batch, namespace)), cause=cause)
+    if appended is None:
+        appended = await store.record(list(_facts(batch, namespace)), cause=cause)
+    return await _told_apart(store, batch, appended, cause)
+
+
+async def _told_apart(
+    store: EventStore[IngestEvent], batch: _Sorted, appended: FactsAppended, cause: Cause
+) -> Recorded:
+    """What became of a batch of which not everything was new, or not everything fits."""
+    namespace = identity.namespace(cause.tenant)
     known = [event_id for event_id in batch.scans if event_id not in appended.new]
     kept = await current(store, cause.tenant, known) if known else {}
     token = appended.token
@@ -130,9 +146,6 @@ async def _sorted(
     body: bytes, namespace: UUID, received_at: datetime, not_before: datetime
 ) -> _Sorted:
     large = len(body) > LARGE_BODY
-    readings = None if large else quick_readings(body)
-    if readings and (batch := _all_fit(readings, namespace, received_at, not_before)):
-        return batch
     batch = _Sorted()
     for n, event in enumerate(await cut_batch(body) if large else read_batch(body)):
         scan: Reading | ScanRecorded | Fault = reading_of(event)
@@ -146,19 +159,6 @@ async def _sorted(
             _add(batch, scan, namespace)
         if large:
             await asyncio.sleep(0)
-    return batch
-
-
-def _all_fit(
-    readings: Sequence[Reading], namespace: UUID, received_at: datetime, not_before: datetime
-) -> _Sorted | None:
-    """The batch if all its events are scans, as they nearly always are."""
-    batch = _Sorted()
-    for reading in readings:
-        scan = judge(reading, received_at=received_at, not_before=not_before)
-        if isinstance(scan, Fault):
-            return None
-        _add(batch, scan, namespace)
     return batch
 
 

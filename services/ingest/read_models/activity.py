@@ -140,19 +140,22 @@ def _folded(events: Sequence[Envelope[IngestEvent]], zone: ZoneInfo) -> Rows:
     """One row per key, so that no key is updated twice in a statement."""
     rows: dict[Key, tuple[Added, Newest]] = {}
     for envelope in events:
-        if (told := _told(envelope.event)) is None:
+        if (counted := _counted(envelope.event)) is None:
             continue
-        scan, added, taken = told
+        scan, added, taken = counted
         day = day_of(scan.effective_at, zone)
         operator = comparable(scan.operator)
         key = (envelope.tenant, day, operator, scan.client, scan.city, scan.kind)
         newest: Newest = (scan.received_at, scan.scanned_at, scan.scan_id, scan.box)
-        (count, removed), known = rows.get(key, ((0, 0), newest))
-        rows[key] = (count + added, removed + taken), max(newest, known)
+        if key in rows:
+            (count, removed), known = rows[key]
+            rows[key] = (count + added, removed + taken), max(newest, known)
+        else:
+            rows[key] = (added, taken), newest
     return rows
 
 
-def _told(event: IngestEvent) -> tuple[ScanRecorded, int, int] | None:
+def _counted(event: IngestEvent) -> tuple[ScanRecorded, int, int] | None:
     """The scan that an event adds or takes back, as `Added` says it."""
     match event:
         case ScanRecorded():

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Date, DateTime, MetaData, Table, Text, Uuid
 
+from libs.postgres.columns import columns
 from libs.projections.projection import Connection
 from services.ingest.read_models.changed import TransactionId
 
@@ -121,8 +122,8 @@ async def add(connection: Connection, rows: Rows) -> None:
     """Add to the counters of both tables."""
     if rows:
         flat = ((*key, *added, *newest) for key, (added, newest) in rows.items())
-        await connection.execute(_ADD, *zip(*flat, strict=True))
-        await connection.execute(_ADD_TOTAL, *zip(*_totals(rows), strict=True))
+        await connection.execute(_ADD, *columns(flat))
+        await connection.execute(_ADD_TOTAL, *columns(_totals(rows)))
 
 
 def _totals(rows: Rows) -> Iterator[tuple[Any, ...]]:

@@ -14,13 +14,23 @@ from zoneinfo import ZoneInfo
 
 from contracts import ingest
 from contracts.envelope import Envelope
-from contracts.ingest import IngestEvent, ItemRemoved, ScanRecorded
+from contracts.ingest import IngestEvent
 from libs.eventsourcing.codec import codec_of
 from libs.names import comparable
 from libs.postgres import query
+from libs.postgres.columns import columns
 from libs.postgres.query import Row
 from libs.projections.projection import Connection, Projection
-from services.ingest.domain.box import CARRY, Around, Standing, Tally, number_key, standing, tally
+from services.ingest.domain.box import (
+    CARRY,
+    Around,
+    Standing,
+    Tally,
+    boxed,
+    number_key,
+    standing,
+)
+from services.ingest.domain.box import tally_of as tally_of_events
 from services.ingest.domain.day import day_of
 from services.ingest.domain.question import Question, shown
 from services.ingest.read_models import box_queries, operator_name
@@ -92,20 +102,21 @@ async def project(
     connection: Connection, events: Sequence[Envelope[IngestEvent]], *, zone: ZoneInfo
 ) -> None:
     """Add every scan, and take back every removed item, in whatever order they come."""
-    rows: dict[_Key, Tally] = {}
+    boxes: dict[_Key, list[Any]] = {}
     for envelope in events:
-        event = envelope.event
-        if isinstance(event, ScanRecorded | ItemRemoved) and (told := tally(event)):
-            scan = event.scan if isinstance(event, ItemRemoved) else event
+        if scan := boxed(envelope.event):
             day = day_of(scan.effective_at, zone)
             operator = comparable(scan.operator)
             key = (envelope.tenant, day, scan.client, scan.city, scan.box, operator)
-            rows[key] = rows[key] + told if key in rows else told
-    if rows:
-        columns = zip(
-            *((*key, number_key(key[4]), *values(told)) for key, told in rows.items()), strict=True
+            if key in boxes:
+                boxes[key].append(envelope.event)
+            else:
+                boxes[key] = [envelope.event]
+    if boxes:
+        rows = (
+            (*key, number_key(key[4]), *values(tally_of_events(of))) for key, of in boxes.items()
         )
-        await connection.execute(ADD, *columns)
+        await connection.execute(ADD, *columns(rows))
 
 
 async def answer(

@@ -28,6 +28,7 @@ from sqlalchemy.sql.selectable import LateralFromClause
 
 from libs.names import comparable
 from libs.postgres import query
+from libs.postgres.columns import columns
 from libs.projections.projection import Connection
 
 OPERATOR_NAME: Final = Table(
@@ -64,14 +65,15 @@ WHERE (excluded.received_at, excluded.scanned_at) < (known.received_at, known.sc
 def add(spellings: Spellings, tenant: str, name: str, moments: tuple[datetime, datetime]) -> None:
     """Note that a name was written so at these moments of receipt and scan."""
     key = (tenant, comparable(name), name)
-    spellings[key] = min(moments, spellings.get(key, moments))
+    if key not in spellings or moments < spellings[key]:
+        spellings[key] = moments
 
 
 async def keep(connection: Connection, spellings: Spellings) -> None:
     """Keep the first moments of each spelling."""
     if spellings:
         flat = ((*key, *moments) for key, moments in spellings.items())
-        await connection.execute(KEEP, *zip(*flat, strict=True))
+        await connection.execute(KEEP, *columns(flat))
 
 
 async def written(connection: Any, tenant: str, operators: Iterable[str]) -> dict[str, str]:

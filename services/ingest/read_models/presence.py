@@ -50,10 +50,11 @@ async def project(connection: Connection, events: Sequence[Envelope[IngestEvent]
     """Keep the latest receive time of each operator."""
     latest: dict[tuple[str, str], datetime] = {}
     for envelope in events:
-        if heard := sign_of_life(envelope.event):
-            operator, moment = heard
+        if life := sign_of_life(envelope.event):
+            operator, moment = life
             key = (envelope.tenant, comparable(operator))
-            latest[key] = max(moment, latest.get(key, moment))
+            if key not in latest or moment > latest[key]:
+                latest[key] = moment
     if latest:
         tenants, operators = zip(*latest, strict=True)
         await connection.execute(SEEN, tenants, operators, list(latest.values()))

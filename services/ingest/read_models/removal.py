@@ -29,6 +29,7 @@ from contracts.ingest import IngestEvent, ItemRemoved
 from libs.eventsourcing.codec import codec_of
 from libs.names import comparable
 from libs.postgres import query
+from libs.postgres.columns import columns
 from libs.projections.projection import Connection, Projection
 from services.ingest.domain.day import day_of
 from services.ingest.domain.question import Question, named
@@ -94,7 +95,7 @@ async def project(
         if isinstance(envelope.event, ItemRemoved)
     ]
     if rows:
-        await connection.execute(KEEP, *zip(*rows, strict=True))
+        await connection.execute(KEEP, *columns(rows))
 
 
 async def page(

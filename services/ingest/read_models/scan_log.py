@@ -1,8 +1,9 @@
 """What was scanned, row by row?
 
-Every index begins with the day and ends in the order of the answer, so a page of one day reads
-as many rows as it shows; a page of several days reads as many from each. A removed item keeps its
-row, which is shown no longer; the audit of a removal is a row like any other.
+Two indexes serve pages, each beginning with the day and ending in the order of the answer: one for
+everything, and one for the groups of an operator, a client and a kind. `scan_count` knows which
+groups have rows within a window, so whatever is asked of these, only rows that match are read. A
+removed item keeps its row, which is not shown any more; the audit of a removal is a row too.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    any_,
     bindparam,
     column,
     func,
@@ -41,13 +43,14 @@ from contracts.ingest import (
 from libs.eventsourcing.codec import codec_of
 from libs.names import comparable
 from libs.postgres import query
+from libs.postgres.columns import columns
 from libs.projections.projection import Connection, Projection
 from services.ingest.domain.day import Days, day_of
 from services.ingest.domain.question import Question
-from services.ingest.domain.removal import as_scan
+from services.ingest.domain.removal import ITEM, as_scan
 from services.ingest.read_models import operator_name
 from services.ingest.read_models.conditions import asked_by, filters_of, values
-from services.ingest.read_models.scan_count import Window
+from services.ingest.read_models.scan_count import HOUR, SCAN_COUNT, Window
 
 SCAN_LOG: Final = Table(
     "scan_log",
@@ -118,16 +121,17 @@ async def project(
     rows: dict[tuple[object, ...], tuple[object, ...]] = {}
     spellings: operator_name.Spellings = {}
     for envelope in events:
-        if told := _told(envelope.event):
-            row = _row(envelope.tenant, *told, zone)
-            moments = told[0].received_at, told[0].scanned_at
-            operator_name.add(spellings, envelope.tenant, told[0].operator, moments)
+        if logged := _logged(envelope.event):
+            scan, removed_at = logged
+            row = _row(envelope.tenant, scan, removed_at, zone)
+            moments = scan.received_at, scan.scanned_at
+            operator_name.add(spellings, envelope.tenant, scan.operator, moments)
             known = rows.setdefault(row[:3], row)
             # Once per statement; a removal outdoes the scan it is about, and nothing else.
-            if told[1] and known[3] == row[3]:
+            if removed_at and known[3] == row[3]:
                 rows[row[:3]] = row
     if rows:
-        await connection.execute(KEEP, *zip(*rows.values(), strict=True))
+        await connection.execute(KEEP, *columns(rows.values()))
     await operator_name.keep(connection, spellings)
 
 
@@ -144,14 +148,20 @@ async def page(
     The first `limit` of them, or of those `within` a window.
     """
     skip = within.skip if within else 0
-    told = values(question) | {"days": _each(question.days), "limit": limit, "offset": skip}
-    told |= {"each": skip + limit} | ({} if kind is None else {"kind": kind})
-    told |= {"since": within.since, "until": within.until} if within else {}
-    asked_for = _page(filters_of(question), kind is not None, within is not None)
-    return await query.fetch(connection, asked_for, **told)
+    given = values(question) | {"days": _each(question.days), "limit": limit, "offset": skip}
+    given |= {"each": skip + limit} | ({} if kind is None else {"kind": kind})
+    filters = filters_of(question)
+    # Nearly all scans are items: among everything they are found at once.
+    grouped = bool({"operator", "client"} & {*filters}) or kind not in (None, ITEM)
+    if within:
+        given |= {"since": within.since, "until": within.until}
+    if within and grouped:
+        given["hour"] = within.since - timedelta(minutes=HOUR)
+    asked_for = _page(filters, kind is not None, within is not None, grouped)
+    return await query.fetch(connection, asked_for, **given)
 
 
-def _told(event: IngestEvent) -> tuple[ScanRecorded, datetime | None] | None:
+def _logged(event: IngestEvent) -> tuple[ScanRecorded, datetime | None] | None:
     """The scan an event is about, and when it was removed."""
     match event:
         case ScanRecorded():
@@ -188,20 +198,18 @@ def _row(
 
 
 @cache
-def _page(filters: tuple[str, ...], of_a_kind: bool, within: bool) -> Select[Any]:
-    listed = func.unnest(bindparam("days", type_=ARRAY(Date)))
-    each = listed.table_valued(column("day", Date)).render_derived(name="each")
-    of_a_day = select(SCAN_LOG).where(
-        asked_by(SCAN_LOG, filters), SCAN_LOG.c.day == each.c.day, SCAN_LOG.c.removed_at.is_(None)
+def _page(filters: tuple[str, ...], of_a_kind: bool, within: bool, grouped: bool) -> Select[Any]:
+    each = _groups(filters, of_a_kind, within) if grouped else _every_day()
+    same = (SCAN_LOG.c[name] == each.c[name] for name in each.c.keys())  # noqa: SIM118
+    of_each = select(SCAN_LOG).where(
+        asked_by(SCAN_LOG, filters), *same, SCAN_LOG.c.removed_at.is_(None)
     )
     if of_a_kind:
-        of_a_day = of_a_day.where(SCAN_LOG.c.kind == bindparam("kind"))
+        of_each = of_each.where(SCAN_LOG.c.kind == bindparam("kind"))
     if within:
         received_at = SCAN_LOG.c.received_at
-        of_a_day = of_a_day.where(
-            received_at >= bindparam("since"), received_at < bindparam("until")
-        )
-    newest = of_a_day.order_by(*_newest_first(SCAN_LOG)).limit(bindparam("each")).lateral("newest")
+        of_each = of_each.where(received_at >= bindparam("since"), received_at < bindparam("until"))
+    newest = of_each.order_by(*_newest_first(SCAN_LOG)).limit(bindparam("each")).lateral("newest")
     columns, source = operator_name.shown(newest, "operator", source=each.join(newest, true()))
     return (
         select(*columns)
@@ -210,6 +218,26 @@ def _page(filters: tuple[str, ...], of_a_kind: bool, within: bool) -> Select[Any
         .limit(bindparam("limit"))
         .offset(bindparam("offset"))
     )
+
+
+def _every_day() -> Any:
+    listed = func.unnest(bindparam("days", type_=ARRAY(Date)))
+    return listed.table_valued(column("day", Date)).render_derived(name="each")
+
+
+def _groups(filters: tuple[str, ...], of_a_kind: bool, within: bool) -> Any:
+    """The groups that have rows of these days, within the window if there is one."""
+    c = SCAN_COUNT.c
+    groups = select(c.day, c.operator, c.client, c.kind).where(
+        asked_by(SCAN_COUNT, filters),
+        c.day == any_(bindparam("days", type_=ARRAY(Date))),
+        c.minutes == HOUR,
+    )
+    if of_a_kind:
+        groups = groups.where(c.kind == bindparam("kind"))
+    if within:
+        groups = groups.where(c.since > bindparam("hour"), c.since < bindparam("until"))
+    return groups.distinct().subquery("each")
 
 
 def _newest_first(rows: Any) -> tuple[ColumnElement[Any], ...]:

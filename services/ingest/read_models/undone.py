@@ -6,13 +6,12 @@ They are rebuilt when it is undone: sums and turns cannot be taken apart again.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Final, TypeAlias
 from uuid import UUID
 
 from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent, ItemRemoved, ScanRecorded
-from libs.projections.projection import Connection, Project, Projection
+from libs.projections.projection import Connection, Projection
 from services.ingest.domain import identity
 
 Events: TypeAlias = Sequence[Envelope[IngestEvent]]
@@ -25,15 +24,15 @@ WHERE event_id = ANY($1) AND metadata->>'actor' = $2
 
 def without_undone(projection: Projection[IngestEvent]) -> Projection[IngestEvent]:
     """The projection, of what was not undone."""
-    return replace(projection, project=partial(_project, projection.project))
+    return replace(projection, select=remaining)
 
 
 async def remaining(connection: Connection, events: Events) -> Events:
     """The events without scans of undone imports, and without removals of such scans."""
-    runs = runs_of(events)
-    removals = [event for event in events if isinstance(event.event, ItemRemoved)]
-    if not runs and not removals:
+    removals = [event for event in events if type(event.event) is ItemRemoved]
+    if not removals and all(event.actor != identity.IMPORT for event in events):
         return events
+    runs = runs_of(events)
     gone = await _undone(connection, runs)
     taken = await _of_undone(connection, removals)
     return [
@@ -52,11 +51,6 @@ def runs_of(events: Events) -> set[tuple[str, str]]:
 async def any_undone(connection: Connection, runs: Iterable[tuple[str, str]]) -> bool:
     """Whether one of the imports was undone."""
     return bool(await _undone(connection, runs))
-
-
-async def _project(project: Project[IngestEvent], connection: Connection, events: Events) -> None:
-    if left := await remaining(connection, events):
-        await project(connection, left)
 
 
 def _is_imported(event: Envelope[IngestEvent]) -> bool:

@@ -20,7 +20,7 @@ router = APIRouter(tags=["board"])
 
 RETRY_MS: Final = 2000
 LOOK_SECONDS: Final = 1.0
-"""How often a stream looks whether the process is about to end, or the session is over."""
+"""How often a stream checks whether the process is stopping or the session is revoked."""
 
 _encode = msgspec.json.Encoder().encode
 

@@ -18,7 +18,7 @@ from services.scale_bridge.handlers.desk import Desk
 from services.scale_bridge.handlers.device import owner_of
 
 MOST_OWNERS: Final = 1000
-"""Of so many the rules are remembered: whoever registers may set some."""
+"""How many owners' rules are cached: anyone who registers may set rules."""
 
 
 async def rules_of(desk: Desk, tenant: str, owner: UUID) -> Rules:

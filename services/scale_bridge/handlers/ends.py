@@ -16,7 +16,7 @@ from services.scale_bridge.handlers.operation import end_of
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS: Final = 0.05
-"""Between two looks at least, however much is written."""
+"""Seconds between two readings of the log at least, however much is written."""
 IDLE_SECONDS: Final = 1.0
 
 

@@ -14,6 +14,7 @@ from libs.eventsourcing.log import (
     EventIdReused,
     FactsAppended,
     Log,
+    NewFact,
     Rejected,
     VersionConflict,
 )
@@ -106,6 +107,54 @@ async def test_what_cannot_be_stored_is_rejected_alone(log: Log, why: str) -> No
     assert isinstance(refused, Rejected), refused
     assert [getattr(answer, "version", answer) for answer in answers] == [1] * 5
     assert len(await everything(log)) == 5
+
+
+@pytest.mark.parametrize("why", UNSTORABLE)
+async def test_a_fact_that_cannot_be_stored_is_rejected_alone(log: Log, why: str) -> None:
+    stream, cause, data = UNSTORABLE[why]
+    good = [log.append_facts([fact(), fact()], cause=CAUSE) for _ in range(3)]
+    bad = log.append_facts([fact(), fact(data=data, stream=stream)], cause=cause)
+
+    *answers, refused = await asyncio.gather(*good, bad, return_exceptions=True)
+
+    assert isinstance(refused, Rejected), refused
+    assert [len(getattr(answer, "new", ())) for answer in answers] == [2] * 3
+    assert len(await everything(log)) == 6
+
+
+@pytest.mark.parametrize("sign", ["\x1f", "\x1e", "\n", "\\", "'", ",", "{}", "NULL"])
+async def test_facts_are_kept_as_they_are_whatever_their_names_hold(log: Log, sign: str) -> None:
+    facts = [
+        fact(stream=f"scan-{sign}{n}", type=sign, data=b'{"n": %d}' % n, occurred_at=WHEN)
+        for n in range(3)
+    ]
+    causes = [Cause(tenant=f"{sign}{n}", actor=sign) for n in range(3)]
+
+    both = zip(facts, causes, strict=True)
+    await asyncio.gather(*(log.append_facts([one], cause=cause) for one, cause in both))
+
+    kept = {one.event_id: one for one in await everything(log)}
+    for one, cause in zip(facts, causes, strict=True):
+        found = kept[one.event_id]
+        assert (found.stream, found.type, found.data, found.occurred_at, found.cause) == (
+            *(one.stream, one.type, one.data, one.occurred_at, cause),
+        )
+
+
+@pytest.mark.parametrize("known", [[], [fact()]], ids=["all-new", "one-known"])
+async def test_each_of_several_appends_of_facts_is_told_where_its_own_last_one_is(
+    log: Log, known: list[NewFact]
+) -> None:
+    await log.append_facts(known, cause=CAUSE)
+    batches = [[fact(), fact()], [fact()], [*known, fact(), *known], [], known]
+
+    answers = await asyncio.gather(*(log.append_facts(each, cause=CAUSE) for each in batches))
+
+    places = {one.event_id: one.position for one in await everything(log)}
+    for batch, answer in zip(batches, answers, strict=True):
+        told = [entry.position for entry in parse_token(answer.token)]
+        assert told[-1:] == sorted(places[one.event_id] for one in batch)[-1:]
+        assert answer.new == {one.event_id for one in batch if one not in known}
 
 
 async def test_no_facts_are_told_as_nothing_and_an_append_of_nothing_is_refused(log: Log) -> None:

@@ -98,7 +98,7 @@ def test_a_fact_given_by_two_is_new_to_the_first_and_known_to_the_second() -> No
 
     answers = planned.answers({UUID(int=1): (9, 4)}, {UUID(int=2): (3, 6)})
 
-    # 9 found what 3 had written, so whoever sees that 9 has ended sees 3's facts too.
+    # 9 found what 3 had written, so a snapshot after 9 sees 3's facts too.
     assert answers == [
         FactsAppended(frozenset({UUID(int=1)}), "9.6"),
         FactsAppended(frozenset(), "9.4"),

@@ -11,7 +11,16 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from libs.eventsourcing.tail import START, Cursor, current, read_difference, read_page
+from libs.eventsourcing.tail import (
+    _REST_EVENTS,
+    LAST,
+    READ_IN_ORDER,
+    START,
+    Cursor,
+    current,
+    read_difference,
+    read_page,
+)
 from libs.testing.waiting import eventually
 from tests.libs.eventsourcing.load import (
     INSERT,
@@ -162,6 +171,20 @@ async def test_a_page_can_be_read_again_by_its_positions(pool: asyncpg.Pool) -> 
 
     assert again.events == page.events
     assert again.cursor.complete
+
+
+async def test_pages_are_read_in_order_along_an_index_also_before_there_are_statistics(
+    pool: asyncpg.Pool,
+) -> None:
+    async with pool.acquire() as connection:
+        await connection.executemany(INSERT, [(uuid4(), "order-1", n) for n in range(1, 2000)])
+        await connection.execute(READ_IN_ORDER)
+        bounds = 100, LAST, str(await current(connection)), str(START.target), "", 50
+        rows = await connection.fetch(f"EXPLAIN {_REST_EVENTS}", *bounds)
+
+    plan = "\n".join(row[0] for row in rows)
+    assert "Index Scan using events_pkey" in plan
+    assert "Sort" not in plan
 
 
 async def test_a_cursor_includes_what_was_read_before_it_and_nothing_else(

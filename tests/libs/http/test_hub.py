@@ -1,4 +1,4 @@
-"""Who waits for the database in one process looks when it rings, and not too often."""
+"""Waiters of one process read the database when it rings, and not too often."""
 
 import asyncio
 
@@ -60,7 +60,7 @@ async def test_without_a_ring_it_is_looked_now_and_then(
 
     assert await hub.wait(hub.round) == 0
     assert await Hub(doorbell, PROJECTED, pause=0, idle=LONG).wait(0, 0.01) == 0
-    # And sooner while rings of other processes cannot be heard.
+    # And sooner while rings of other processes do not arrive.
     monkeypatch.setattr(hubs, "DEAF_SECONDS", 0.01)
     assert await Hub(doorbell, PROJECTED, pause=0, idle=LONG).wait(0) == 0
 

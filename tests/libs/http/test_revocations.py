@@ -38,7 +38,7 @@ def doorbell() -> Doorbell:
 
 
 class Worker:
-    """Writes what it is told, as the worker does."""
+    """Writes revocations, as the worker does."""
 
     def __init__(self, pool: Any, doorbell: Doorbell) -> None:
         self.pool, self.doorbell = pool, doorbell

@@ -6,10 +6,12 @@ A log that was restored, and a topic that is sent again, begin another incarnati
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from io import StringIO
 from uuid import UUID
 
 import asyncpg
 import pytest
+from rich.console import Console
 
 from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.tail import Cursor, read_rows
@@ -18,6 +20,8 @@ from libs.messaging.leadership import take_over
 from libs.messaging.relay_batch import BatchTable, read_heads
 from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.messaging.wire import Record, Unreadable, decode
+from libs.messaging.worker import check_relay
+from libs.process.relay_commands import _follow, _shown
 from libs.process.restored import adopt_loaded_log
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.faulty import Fault
@@ -147,8 +151,10 @@ async def test_a_topic_half_sent_again_is_finished_by_the_next_relay(lab: Lab) -
     log_id, first = await labels_of(lab)
     await republish.request(lab.pool, lab.topic)
     fault = Fault(lab.connect, "before confirming", nth=2, hangs=True)
-    crashing = asyncio.create_task(lab.relay(fault.connect).run(asyncio.Event()))
+    relay = lab.relay(fault.connect)
+    crashing = asyncio.create_task(relay.run(asyncio.Event()))
     await asyncio.wait_for(fault.reached.wait(), PATIENCE_SECONDS)
+    assert f"sends again {lab.topic}, 50 of 200 events" in ((await check_relay(relay)).detail or "")
     crashing.cancel()
     await asyncio.wait([crashing])
     assert await republish.progress(lab.pool, lab.topic) == (50, 200)
@@ -169,6 +175,31 @@ async def test_a_topic_half_sent_again_is_finished_by_the_next_relay(lab: Lab) -
             if record.partition == partition
         ]
         assert labels == sorted(labels, key=lambda one: one == second)
+
+
+async def test_the_command_shows_how_far_a_topic_is_until_it_is_sent_again(lab: Lab) -> None:
+    await lab.append_numbers(range(200))
+    await lab.relayed(200)
+    shown: list[tuple[str, int, int | None]] = []
+    printed = StringIO()
+    await republish.request(lab.pool, lab.topic)
+
+    with _shown([lab.topic], Console(file=printed)) as print_line:
+
+        def show(topic: str, sent: int, total: int | None) -> None:
+            shown.append((topic, sent, total))
+            print_line(topic, sent, total)
+
+        task = asyncio.create_task(_follow(lab.pool, [lab.topic], show))
+        await eventually(lambda: shown)
+        async with running(lab.relay()):
+            await asyncio.wait_for(task, PATIENCE_SECONDS)
+
+    assert (shown[0], shown[-1][1]) == ((lab.topic, 0, None), shown[-1][2])
+    assert printed.getvalue().splitlines() == [
+        f"{lab.topic}: waits for its turn",
+        f"{lab.topic}: sent again",
+    ]
 
 
 async def test_a_tenant_too_long_for_readers_does_not_break_the_chain(lab: Lab) -> None:

@@ -2,16 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from deploy.local.ports import free_port
 from libs.messaging import worker
 from libs.messaging.publisher import Publisher
-from libs.messaging.relay import Relay
+from libs.messaging.relay import Polling, Relay
 from libs.messaging.worker import check_relay
+from libs.postgres.pool import open_pool
 from libs.testing.waiting import eventually
 from tests.chaos.child import Member, Role
+from tests.chaos.proxy import Proxy
 from tests.libs.messaging.lab import Lab, running
 
 IDLE = 0.5
@@ -87,6 +91,35 @@ async def test_a_leader_that_was_deposed_finds_out_without_anything_to_send(lab:
 
 async def _later_epoch(lab: Lab, epoch: int) -> bool:
     return bool(await lab.pool.fetchval("SELECT epoch > $1 FROM relay", epoch))
+
+
+async def test_a_leader_notices_that_its_database_is_silent_and_goes_on_when_it_answers(
+    lab: Lab, database: str
+) -> None:
+    head, _, tail = database.rpartition("@")
+    server, _, name = tail.partition("/")
+    async with Proxy(free_port(), int(server.rpartition(":")[2])) as proxy:
+        # As a worker opens it: a statement may take longer than this test waits.
+        pool = await open_pool(
+            f"{head}@{proxy.address}/{name}",
+            role=None,
+            schema="public",
+            size=1,
+            application_name="relay",
+            statement_timeout=timedelta(minutes=2),
+        )
+        relay = Relay(pool, lab.connect, polling=Polling(longest=0.05, standby=0.05, idle=1.0))
+        async with running(relay):
+            await lab.append_numbers(range(5))
+            await eventually(lab.published, 5)
+            proxy.swallows = True
+            await eventually(lambda: "Unavailable" in (relay.progress.last_error or ""))
+            await lab.append_numbers(range(5, 10))
+            proxy.swallows = False
+            await eventually(lab.published, 10)
+        pool.terminate()
+
+    await lab.sent(10)
 
 
 @pytest.mark.parametrize("relays", [1, 2])

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from libs.eventsourcing.log import Cause, RecordedEvent
-from libs.messaging.wire import Delivered, Unreadable, decode, encode_headers
-from tests.libs.messaging.wires import StoredRecord, record, recorded
+from libs.messaging.wire import Delivered, Unreadable, decode
+from tests.libs.messaging.wires import StoredRecord, encode_headers, record, recorded
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 names = texts.filter(bool)

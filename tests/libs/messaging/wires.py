@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
+from aiokafka.record.memory_records import MemoryRecords
 
 from libs.eventsourcing.log import Cause, RecordedEvent
-from libs.messaging.wire import encode_headers
+from libs.eventsourcing.rows import text_row
+from libs.messaging.record_batch import RecordBatch, RecordEncoder, StreamParts
+from libs.messaging.wire import Headers
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 TOPIC = "t.lab.order"
@@ -49,6 +53,34 @@ def recorded(
         cause=Cause(tenant=tenant),
         recorded_at=NOW,
     )
+
+
+def batch_of(
+    service: str,
+    events: Sequence[RecordedEvent],
+    first_seq: int,
+    prev_seq: int,
+    *,
+    most: int = 2**20,
+) -> RecordBatch:
+    """As many of the events as fit into `most` bytes, numbered without a hole, of no named log."""
+    batch, encode, prev = RecordBatch(most, 1_000), RecordEncoder(service).encode, prev_seq
+    for seq, event in enumerate(events, first_seq):
+        if not batch.add(encode(text_row(event), seq, prev, StreamParts(event.stream), [])):
+            break
+        prev = seq
+    return batch
+
+
+def records_of(batch: RecordBatch) -> Sequence[Any]:
+    """The records of a batch, as aiokafka reads them."""
+    return [*(MemoryRecords(bytes(batch._build())).next_batch() or ())]
+
+
+def encode_headers(service: str, event: RecordedEvent, relay_seq: int, prev_seq: int) -> Headers:
+    """The headers of `event` as the `relay_seq`-th record of its service, of no named log."""
+    (record,) = records_of(batch_of(service, [event], relay_seq, prev_seq))
+    return [*record.headers]
 
 
 def record(

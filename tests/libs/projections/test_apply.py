@@ -1,4 +1,4 @@
-"""One page, one transaction: whoever applies it, however often, it counts once."""
+"""One page, one transaction: however often and by however many it is applied, it counts once."""
 
 import asyncio
 from typing import Any

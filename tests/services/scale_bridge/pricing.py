@@ -12,10 +12,9 @@ from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.log import Cause, RecordedEvent
 from libs.messaging.inbox_worker import InboxWorker
 from libs.messaging.reaction import Reaction
-from libs.messaging.wire import encode_headers
 from libs.postgres.pool import Pool
 from services.scale_bridge.handlers import price
-from tests.libs.messaging.wires import StoredRecord
+from tests.libs.messaging.wires import StoredRecord, encode_headers
 from tests.services.scale_bridge.service import Service
 from tests.services.scale_bridge.usual import Usual
 

@@ -116,8 +116,8 @@ async def test_what_was_done_is_listed_at_once_and_prices_arrive_after_a_power_c
         change = changed(4_250, valid_at=utc_now() - timedelta(seconds=1))
         to_come = changed(9_900, valid_at=utc_now() + timedelta(hours=1))
         # What no inbox holds comes before them.
-        told = (changed(article=50, changed_by="\0"), change, to_come)
-        await publish(publisher, [recorded(one, n) for n, one in enumerate(told, 1)], 1, {})
+        announced = (changed(article=50, changed_by="\0"), change, to_come)
+        await publish(publisher, [recorded(one, n) for n, one in enumerate(announced, 1)], 1, {})
         await publisher.close()
         await eventually(state, "unreachable")
 

@@ -1,4 +1,4 @@
-"""Readers of other services' topics that kept their place beside read models go on from there."""
+"""Readers of other services' topics whose positions stood beside read models go on from there."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Reactions keep their place in other services' topics in tables of their own."""
+"""Positions of reactions in other services' topics have tables of their own."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ down_revision: Final = "0011_incarnation"
 
 
 def upgrade() -> None:
-    """Create the tables, and move there what readers of other services' topics had kept so far."""
+    """Create the tables, and move the positions of readers of other services' topics there."""
     create_subscriptions(op, application_role=application_role("scale_bridge"))
     carry_over_subscriptions(op)
 

@@ -1,4 +1,4 @@
-"""Services ask whether a session goes on; nobody else finds the question."""
+"""Services ask whether a session goes on; from outside there is no such route."""
 
 from uuid import uuid4
 

@@ -56,6 +56,7 @@ SUMS = import_module("services.ingest.migrations.versions.0007_activity_total")
 COUNTS = import_module("services.ingest.migrations.versions.0011_scan_count").FILL
 TOTALS = SUMS.FILL.format(latest=SUMS.LATEST)
 DAY = date(2025, 10, 15)
+GROUP = "scan_log_newest_of_group"
 question = partial(asking, Days(first=DAY, last=DAY), "tenant-0")
 
 
@@ -125,19 +126,52 @@ async def test_the_newest_scans_are_read_by_index_and_no_more_than_are_shown(
 @pytest.mark.parametrize(
     ("index", "kind", "filters"),
     [
-        ("scan_log_newest_of_operator", None, {"operator": "operator-3"}),
-        ("scan_log_newest_of_client", None, {"client": "client-3"}),
-        ("scan_log_newest_of_kind", "ERROR", {}),
+        (GROUP, None, {"operator": "operator-3"}),
+        (GROUP, None, {"client": "client-3"}),
+        (GROUP, "ERROR", {}),
+        (GROUP, "ERROR", {"operator": "operator-4"}),
+        (GROUP, "ITEM", {"operator": "operator-3"}),
+        ("scan_log_newest", "ITEM", {}),
         ("scan_log_newest", None, {"city": "city-3"}),
-        ("scan_log_newest", "ERROR", {"operator": "operator-3", "client": "client-4"}),
     ],
 )
+@pytest.mark.parametrize("windowed", [True, False])
 async def test_filtered_rows_are_found_by_index(
-    explaining: Explaining, index: str, kind: str | None, filters: dict[str, Any]
+    explaining: Explaining, index: str, kind: str | None, filters: dict[str, Any], windowed: bool
 ) -> None:
-    await scan_log.page(explaining, question(**filters), kind=kind, limit=20)
+    asked, within = question(**filters), None
+    if windowed:
+        _, within = await scan_count.window(
+            explaining.connection, asked, kind=kind, limit=20, offset=0
+        )
+        assert within
 
-    assert index in explaining.read()
+    await scan_log.page(explaining, asked, kind=kind, limit=20, within=within)
+
+    plan = explaining.read()
+    assert re.search(rf"using {index} ", plan), plan
+    # By groups nothing is read that does not match, but the few that were removed.
+    removed = sum(
+        int(rows) * int(loops)
+        for loops, rows in re.findall(r"loops=(\d+)[^>]*?Rows Removed by Filter: (\d+)", plan)
+    )
+    assert index != GROUP or removed <= 20
+    if windowed:
+        # Three scans a minute.
+        assert rows_read(plan, rf"using {index} ") <= 20 + 10
+
+
+async def test_a_rare_kind_is_found_without_reading_the_day(explaining: Explaining) -> None:
+    asked = question(operator="operator-4")
+    total, within = await scan_count.window(
+        explaining.connection, asked, kind="ERROR", limit=20, offset=0
+    )
+    assert within
+    assert within.until - within.since > timedelta(hours=6)
+
+    await scan_log.page(explaining, asked, kind="ERROR", limit=20, within=within)
+
+    assert rows_read(explaining.read(), f"using {GROUP} ") <= total
 
 
 @pytest.mark.parametrize("offset", [0, 1000, 30_000, 60_000])

@@ -148,7 +148,7 @@ def test_what_a_scale_needs_beyond_what_its_history_says(
 
 @pytest.mark.parametrize("known", [WELL, BUSY, *(hurt(LIAR, n) for n in (1, 4)), hurt(MISSED, 2)])
 def test_between_the_moments_at_which_a_remedy_may_change_it_does_not(known: Health) -> None:
-    """So it need not be looked at in between."""
+    """So it need not be computed in between."""
     changes, now, next_at = 0, NOON, next_change(known, NOON, RULES)
     for second in range(2 * 60 * 60):
         before, now = remedy(known, now, RULES), NOON + timedelta(seconds=second)
