@@ -57,7 +57,7 @@ test-system: $(DEVELOPMENT) ## Experiments in short: kills, chaos, the demo's da
 	@$(PYTEST) $(WORKERS) -m "hypothesis and not system" --hypothesis-profile=searching $(ARGS) $(OR_NONE)
 
 .PHONY: chaos
-chaos: $(DEVELOPMENT) ## Every fault again and again, on servers of its own (ROUNDS=…, SEED=…, ONLY=…)
+chaos: $(DEVELOPMENT) ## Every fault again and again, on servers of its own (ROUNDS=…, SEED=…, ONLY=…, AWAY=…)
 	@exec $(BIN)/python -m tests.chaos
 
 .PHONY: bench

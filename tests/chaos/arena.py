@@ -5,7 +5,7 @@ import random
 import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -21,7 +21,7 @@ from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.testing.waiting import eventually
 from tests.chaos.child import Member, Role
 from tests.chaos.patches import SCHEMA
-from tests.chaos.plan import NeverStruck, Outcome, Plan, judge
+from tests.chaos.plan import LATE, NeverStruck, Outcome, Plan, judge
 from tests.chaos.servers import Servers
 from tests.e2e.house import own_database
 from tests.libs.messaging.clients import ack_of, command_of, keep_appending
@@ -35,6 +35,8 @@ STRANGER: Final = 200
 CURSE: Final = 210
 """The client number of events on which a read model fails."""
 PARTITIONS: Final = 3
+GIVEN_UP: Final = 4
+"""So many times its bound a block is waited for."""
 
 INSERT: Final = """INSERT INTO events
     (event_id, tenant, stream, version, type, schema_version, data, metadata, occurred_at)
@@ -163,12 +165,14 @@ class Arena:
 
     @asynccontextmanager
     async def within(self, seconds: float, what: str) -> AsyncIterator[None]:
-        """Complain if the block takes longer."""
+        """Complain if the block takes longer; break it off after several times as long."""
         began = monotonic()
-        yield
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GIVEN_UP * seconds):
+                yield
         took = monotonic() - began
         if took > seconds:
-            self.complaints.append(f"{what} took {took:.1f} s, {seconds:g} at most")
+            self.complaints.append(f"{LATE}{what} took {took:.1f} s, {seconds:g} at most")
 
     async def standing(self) -> tuple[int, int, int]:
         """How many events are logged, published and applied. Waits for the database to be back."""

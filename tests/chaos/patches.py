@@ -15,7 +15,7 @@ from typing import Any, Final
 from libs.eventsourcing import statements
 from libs.eventsourcing.rows import recorded_event
 from libs.eventsourcing.tail import Cursor, PageOf, current
-from libs.messaging import dedup, inbox, inbox_feed, relay_batch
+from libs.messaging import dedup, inbox, inbox_feed, relay, relay_batch
 from libs.messaging.batch_sender import BatchSender
 from libs.messaging.dedup import Chain, Link, NewRecord
 from libs.messaging.inbox_worker import InboxWorker
@@ -207,6 +207,12 @@ def rejoin_remainder() -> None:
     membership._apply_up_to = apply_nothing  # type: ignore[assignment]
 
 
+def idle_limit() -> None:
+    """A leader may be silent for as long as it likes."""
+    relay._LIMIT_IDLENESS = "SELECT $1::text, $2::text"  # type: ignore[misc]
+    follower._LIMIT_IDLENESS = "SELECT 1"  # type: ignore[misc]
+
+
 def claim_deadline() -> None:
     """What reacts goes on with a message for as long as it likes."""
     handle = InboxWorker._handle
@@ -254,6 +260,7 @@ _GUARANTEES: Final = (
         top_level_ids,
         rest_of_difference,
         rejoin_remainder,
+        idle_limit,
         versions,
     ),
 )

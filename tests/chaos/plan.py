@@ -21,6 +21,8 @@ KINDS: Final = {
 """The checker's words, and the column each of them counts in."""
 
 AWAY_SECONDS: Final = 60.0
+LATE: Final = "late: "
+"""How a complaint begins that something took too long."""
 
 
 class NeverStruck(Exception):
@@ -52,6 +54,11 @@ class Outcome:
     disordered: int = 0
     examples: Sequence[str] = field(default=())
     complaints: Sequence[str] = field(default=())
+
+    @property
+    def late(self) -> int:
+        """How often something took too long."""
+        return sum(one.startswith(LATE) for one in self.complaints)
 
     @property
     def clean(self) -> bool:

@@ -16,8 +16,8 @@ from tests.chaos.plan import Outcome
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """One fault as it was played. `fails` is the column that must not be 0, for a guarantee that
-    was switched off; None where all of them must be."""
+    """One fault as it was played. `fails` is the column that must not be 0, or `late`, for a
+    guarantee that was switched off; None where all of them must be."""
 
     name: str
     rounds: int
@@ -30,8 +30,9 @@ class Line:
     def good(self) -> bool:
         if self.fails is None:
             return self.outcome.clean
-        # A complaint says that the play itself went wrong: then the mutation proved nothing.
-        return bool(getattr(self.outcome, self.fails)) and not self.outcome.complaints
+        # Any other complaint says that the play itself went wrong: the mutation proved nothing.
+        due = self.outcome.late if self.fails == "late" else 0
+        return bool(getattr(self.outcome, self.fails)) and len(self.outcome.complaints) == due
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

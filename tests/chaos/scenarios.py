@@ -108,7 +108,8 @@ FAULTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """A guarantee switched off, the play that must fail then, and the column it fails in."""
+    """A guarantee switched off, the play that must fail then, and the column it fails in, or `late`
+    if something comes too late."""
 
     name: str
     play: Play
@@ -153,6 +154,7 @@ MUTATIONS: Final = (
         "claims not compared", reactions.zombie_reactor, ("claims", "claim deadline"), 1, "doubled"
     ),
     Mutation("incarnation not read", restored.restored, ("incarnation",), 1, "lost"),
+    Mutation("silent leaders not missed", silence.frozen_leaders, ("idle limit",), 1, "late"),
     Mutation("gaps not seen", gaps.gaps, ("gap detection",), 1, "lost"),
     Mutation("gaps not seen in a topic cut off", tails.lost_tail, ("gap detection",), 1, "lost"),
     Mutation("repeats not seen", gaps.gaps, ("record numbers", "inbox ids"), 1, "doubled"),

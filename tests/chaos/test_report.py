@@ -37,10 +37,13 @@ def report(*lines: Line) -> Report:
         line(Outcome(), fails="lost"),
         line(Outcome(doubled=1), fails="lost"),
         line(Outcome(lost=1, complaints=("everything waits",)), fails="lost"),
+        line(Outcome(lost=1, complaints=("late: the next one",)), fails="lost"),
+        line(Outcome(complaints=("late: the next one", "everything waits")), fails="late"),
     ],
 )
 def test_a_run_with_one_bad_line_is_not_good(bad: Line) -> None:
-    assert report(line(), line(Outcome(lost=2), fails="lost")).good
+    late = line(Outcome(complaints=("late: the next one",)), fails="late")
+    assert report(line(), line(Outcome(lost=2), fails="lost"), late).good
     assert not report(line(), bad).good
 
 
