@@ -73,9 +73,8 @@ WITH moment AS MATERIALIZED (
     SELECT position FROM events, moment
     WHERE xid = ANY($2::text[]::xid8[]) AND pg_visible_in_snapshot(xid, moment.target)
 )
-SELECT event.* FROM (SELECT position FROM news ORDER BY position LIMIT $3) AS page,
-    -- Fenced: each is looked up by its position, however small the planner takes the log to be.
-    LATERAL (SELECT {columns} FROM events WHERE position = page.position OFFSET 0) AS event
+SELECT {columns} FROM events
+WHERE position IN (SELECT position FROM news ORDER BY position LIMIT $3)
 UNION ALL
 SELECT NULL, (SELECT {count} FROM news), NULL, NULL, target::text, NULL, NULL, NULL, NULL, NULL,
     NULL, NULL
@@ -85,12 +84,7 @@ ORDER BY position NULLS FIRST
 """The present moment, how many events it sees that $1 and $2 did not, and the first $3 of them. It
 is one statement, so its own snapshot is the moment. The heading row has no position."""
 
-# The upper bound says nothing new, but that there are few: else a log whose rows the server has not
-# counted yet is read from end to end.
-_NOW: Final = {
-    "target": "pg_current_snapshot()",
-    "below": "AND xid < pg_snapshot_xmax(pg_current_snapshot())",
-}
+_NOW: Final = {"target": "pg_current_snapshot()", "below": ""}
 _EVENTS: Final = {"columns": COLUMNS, "count": "count(*)"}
 _ROWS: Final = {"columns": TEXT_COLUMNS, "count": "count(*)::text"}
 _UP_TO_NOW: Final = _FIRST.format(**_NOW, **_EVENTS)

@@ -11,7 +11,6 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from libs.eventsourcing import tail
 from libs.eventsourcing.tail import (
     _REST_EVENTS,
     LAST,
@@ -203,32 +202,3 @@ async def test_a_cursor_includes_what_was_read_before_it_and_nothing_else(
                 event for event in everything if page.cursor.includes(event.xid, event.position)
             ]
             assert included == page.events
-
-
-MANY = """
-INSERT INTO events (event_id, tenant, stream, type, schema_version, data, metadata, occurred_at)
-SELECT gen_random_uuid(), 'demo', 'scan-' || n % 100, 'X', 1, '{}', '{}', now()
-FROM generate_series(1, $1) AS n
-"""
-
-
-@pytest.mark.parametrize("stored", [300, 3_000, 30_000])
-@pytest.mark.parametrize("counted", [False, True], ids=["not yet counted", "counted"])
-async def test_news_are_found_by_index_in_a_log_of_any_size(
-    pool: asyncpg.Pool, stored: int, counted: bool
-) -> None:
-    async with pool.acquire() as connection:
-        await connection.execute("ALTER TABLE events SET (autovacuum_enabled = off)")
-        for _ in range(10):
-            await connection.execute(MANY, stored // 10)
-        if counted:
-            await connection.execute("ANALYZE events")
-        before = await current(connection)
-        await connection.execute(MANY, 30)
-        rows = await connection.fetch(
-            f"EXPLAIN (ANALYZE, TIMING OFF, SUMMARY OFF) {tail._UP_TO_NOW}", *tail._seen(before), 21
-        )
-
-    plan = "\n".join(row[0] for row in rows)
-    assert "Seq Scan on events" not in plan, plan
-    assert "Rows Removed by Filter" not in plan, plan
