@@ -4,10 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeAlias
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
-from rich.progress import Progress as Bar
-
 Tell: TypeAlias = Callable[[str], None]
 """Says one line to the person who waits."""
 
@@ -24,6 +20,11 @@ def quietly(_: str) -> None:
 @contextmanager
 def watch_downloads(tell: Tell, *, files: int) -> Iterator[Progress]:
     """Yield what jgo calls for each file. Says nothing at all when everything is there already."""
+    # Only here: a supervisor that has downloaded nothing need not have it in memory.
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
     console = Console()
     columns = (
         TextColumn("  Kafka {task.fields[file]}"),

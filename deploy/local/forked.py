@@ -18,7 +18,7 @@ from typing import IO, Final
 import psutil
 
 from deploy.local.child import POLL_SECONDS, Program, start_apart
-from deploy.local.fork_server import CHUNK_BYTES, ForkRequest
+from deploy.local.fork_server import CHUNK_BYTES, REST, ForkRequest
 from deploy.local.settings import ROOT
 from deploy.local.trouble import CannotStart
 
@@ -36,6 +36,8 @@ class RunningForkServer:
         self.pid = self._process.pid
         self.is_ready = False
         self.is_lost = False
+        self._is_resting = False
+        self._is_woken = False
         self._requests, self._answers = _pipes(self._process)
         self._pending = b""
         self._pids: deque[int] = deque()
@@ -44,12 +46,8 @@ class RunningForkServer:
 
     def fork(self, request: ForkRequest) -> int:
         """The new child's process id. Raises `CannotStart` without a fork server that answers."""
-        line = json.dumps(asdict(request)).encode() + b"\n"
         with self._lock:
-            try:
-                self._requests.write(line)
-            except (OSError, ValueError):
-                self.is_lost = True
+            self._write(json.dumps(asdict(request)))
             while not self._pids and not self.is_lost and self._read(FORK_SECONDS):
                 pass
             if not self._pids:
@@ -57,6 +55,18 @@ class RunningForkServer:
                 self._process.kill()
                 raise CannotStart("The parent of the services is gone.", remedy="It is restarted.")
             return self._pids.popleft()
+
+    def rest(self) -> None:
+        """Have it give its memory back until there is something to fork."""
+        self._write(json.dumps(REST))
+
+    def can_fork(self) -> bool:
+        """Whether it forks at once. If it rests it is woken, and can some seconds later."""
+        self.read()
+        if self._is_resting and not self._is_woken:
+            self._is_woken = True
+            self._write("")
+        return self.is_ready and not (self._is_resting or self.is_lost)
 
     def poll(self) -> int | None:
         """Its own exit code; None while it runs."""
@@ -87,6 +97,13 @@ class RunningForkServer:
             while self._read(0.0):
                 pass
 
+    def _write(self, line: str) -> None:
+        with self._lock:
+            try:
+                self._requests.write(f"{line}\n".encode())
+            except (OSError, ValueError):
+                self.is_lost = True
+
     def _read(self, seconds: float) -> bool:
         """Whether something came within so many seconds."""
         if self.is_lost or not select.select([self._answers], [], [], seconds)[0]:
@@ -105,7 +122,8 @@ class RunningForkServer:
             case {"ended": pid, "code": code}:
                 self._codes[pid] = code
             case _:
-                self.is_ready = True
+                self.is_ready, self._is_woken = True, False
+                self._is_resting = not answer["ready"]
 
 
 class ForkedProcess:
@@ -156,10 +174,19 @@ class Preloaded:
 
     def forked(self, program: Program) -> Program:
         """The same program, to be forked from here as soon as that is possible."""
-        return replace(program, launch=self._fork, can_start=self.is_ready)
+        return replace(program, launch=self._fork, can_start=self.can_fork)
+
+    def rest(self) -> None:
+        """Nothing is to be forked for some time."""
+        if self._running is not None:
+            self._running.rest()
+
+    def can_fork(self) -> bool:
+        """Whether everything is imported now."""
+        return self._running is not None and self._running.can_fork()
 
     def is_ready(self) -> bool:
-        """Whether everything is imported."""
+        """Whether everything was imported."""
         if (running := self._running) is None:
             return False
         running.read()

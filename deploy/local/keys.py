@@ -7,6 +7,8 @@ from pathlib import Path
 
 from deploy.local.files import write_whole
 
+PKCS8_OF_ED25519 = bytes.fromhex("302e020100300506032b657004220420")
+
 
 def folder(home: Path) -> Path:
     """Where the secrets are; nobody else may even look into it."""
@@ -39,9 +41,7 @@ def _made_once(file: Path, make: Callable[[], str]) -> Path:
 
 
 def _new_signing_key() -> str:
-    # Only here: it is needed once in the life of an installation.
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    key = Ed25519PrivateKey.generate()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    # A private key is 32 random bytes, which RFC 8410 writes down behind always the same ones. The
+    # library for it would take six megabytes of the supervisor for the rest of its life.
+    key = base64.b64encode(PKCS8_OF_ED25519 + secrets.token_bytes(32)).decode()
+    return f"-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n"

@@ -121,6 +121,7 @@ class Stack:
             chores.finish(self.interruption.stopping)
         for programs in self._in_turn(self.backends):
             self._wait(self.supervisor.begin(*map(self._forked, programs)))
+        self._preloaded.rest()
         self.observer.start()
 
     def watch(self, *, until: Callable[[], bool] = lambda: False) -> None:

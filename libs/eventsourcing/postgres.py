@@ -318,6 +318,9 @@ async def open_log(
         tenant_scope=SYSTEM,
         # Everybody waits behind the append under way.
         statement_timeout=APPEND_TIMEOUT,
+        # Each is a look into an index, whatever is appended.
+        plans_once=True,
+        connects=False,
     )
     log = PostgresLog(readers, writer, on_append=on_append)
     try:

@@ -62,6 +62,28 @@ class PageOf(Generic[Event]):
 
 Page: TypeAlias = PageOf[RecordedEvent]
 
+PAGE_BYTES: Final = 8 * 2**20
+"""How many bytes of data a page of events holds, about; one event it holds in any case."""
+
+_BYTES: Final = """pg_column_size(data)
+    * CASE WHEN pg_column_compression(data) IS NULL THEN 1 ELSE 10 END"""
+"""An estimate that unpacks nothing: of compressed data only the packed size is known at once."""
+
+_BOUNDED: Final = COLUMNS.replace(
+    " data,", f" CASE WHEN before < {PAGE_BYTES} THEN data END AS data,"
+)
+"""Of events beyond the bytes of a page the data is null: they belong to the next one."""
+
+
+def _sized(rows: str) -> str:
+    """Rows of events, in the order of positions, with how many bytes come before each."""
+    window = "OVER (ORDER BY position ROWS UNBOUNDED PRECEDING)"
+    return f"""(
+    SELECT *, sum(bytes) {window} - bytes AS before
+    FROM (SELECT *, {_BYTES} AS bytes FROM {rows}) AS page
+) AS page"""  # noqa: S608 -- no input
+
+
 _FIRST: Final = """
 WITH moment AS MATERIALIZED (
     SELECT {target} AS target
@@ -73,8 +95,7 @@ WITH moment AS MATERIALIZED (
     SELECT position FROM events, moment
     WHERE xid = ANY($2::text[]::xid8[]) AND pg_visible_in_snapshot(xid, moment.target)
 )
-SELECT {columns} FROM events
-WHERE position IN (SELECT position FROM news ORDER BY position LIMIT $3)
+SELECT {columns} FROM {page}
 UNION ALL
 SELECT NULL, (SELECT {count} FROM news), NULL, NULL, target::text, NULL, NULL, NULL, NULL, NULL,
     NULL, NULL
@@ -85,8 +106,10 @@ ORDER BY position NULLS FIRST
 is one statement, so its own snapshot is the moment. The heading row has no position."""
 
 _NOW: Final = {"target": "pg_current_snapshot()", "below": ""}
-_EVENTS: Final = {"columns": COLUMNS, "count": "count(*)"}
-_ROWS: Final = {"columns": TEXT_COLUMNS, "count": "count(*)::text"}
+_NEWS: Final = """(SELECT * FROM events
+    WHERE position IN (SELECT position FROM news ORDER BY position LIMIT $3)) AS events"""
+_EVENTS: Final = {"columns": _BOUNDED, "count": "count(*)", "page": _sized(_NEWS)}
+_ROWS: Final = {"columns": TEXT_COLUMNS, "count": "count(*)::text", "page": _NEWS}
 _UP_TO_NOW: Final = _FIRST.format(**_NOW, **_EVENTS)
 _ROWS_UP_TO_NOW: Final = _FIRST.format(**_NOW, **_ROWS)
 _UP_TO: Final = _FIRST.format(
@@ -94,7 +117,7 @@ _UP_TO: Final = _FIRST.format(
 )
 
 _REST: Final = """
-SELECT {columns} FROM events
+SELECT * FROM events
 WHERE position > $1 AND position <= $2
     AND pg_visible_in_snapshot(xid, $3::text::pg_snapshot)
     AND NOT pg_visible_in_snapshot(xid, $4::text::pg_snapshot)
@@ -103,8 +126,10 @@ ORDER BY position LIMIT $6
 """
 """Further pages walk the positions: an index on `xid` would sort the whole difference each time."""
 
-_REST_EVENTS: Final = _REST.format(columns=COLUMNS)
-_REST_ROWS: Final = _REST.format(columns=TEXT_COLUMNS)
+_REST_EVENTS: Final = f"""
+SELECT {_BOUNDED} FROM {_sized(f"({_REST}) AS events")} ORDER BY position
+"""  # noqa: S608 -- no input
+_REST_ROWS: Final = _REST.replace("*", TEXT_COLUMNS, 1)
 
 READ_IN_ORDER: Final = "SET enable_bitmapscan = off"
 """For a session that reads the log. Before a table has statistics, the planner takes all that is
@@ -117,7 +142,7 @@ LAST: Final = 2**63 - 1
 async def read_page(
     connection: Any, cursor: Cursor, *, limit: int, until: Snapshot | None = None
 ) -> Page:
-    """The next `limit` events behind `cursor`, at most.
+    """The next `limit` events behind `cursor`, or fewer if they are big: see `PAGE_BYTES`.
 
     An unfinished difference is read on; behind a complete one begins the difference to `until`, by
     default to the present moment. `until` must see all that `cursor.target` does. Without events
@@ -209,6 +234,9 @@ def _page(
 ) -> PageOf[Event]:
     complete = len(rows) <= limit
     rows = rows if complete else rows[:limit]
+    if rows and rows[-1]["data"] is None:
+        complete = False
+        rows = rows[: next(n for n, row in enumerate(rows) if row["data"] is None)]
     last = rows[-1]["position"] if rows else after
     cursor = Cursor(published=published, target=target, after_position=last, complete=complete)
     return PageOf(decode(rows), cursor, backlog)

@@ -144,6 +144,7 @@ class _Session(Generic[Event]):
         self._next: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._suspects: dict[TopicPartition, Gap] = {}
+        self._searched: dict[TopicPartition, Gap] = {}
         self._stopped: set[TopicPartition] = set()
         self._fetched: set[tuple[TopicPartition, int | None]] = set()
         self._fetched_at = monotonic()
@@ -250,7 +251,7 @@ class _Session(Generic[Event]):
         """Read again from where something is missing; stop there if it still is."""
         if self._suspects.get(at) != gap:
             self._suspects[at] = gap
-            self._consumer.seek(at, gap.next_offset)
+            self._consumer.seek(at, self._search_from(at, gap))
             return
         self._consumer.pause(at)
         self._progress.gaps[at] = gap
@@ -258,6 +259,13 @@ class _Session(Generic[Event]):
         async with self._pool.acquire() as connection:
             await positions.stop(connection, self._name, at, gap)
         self._stopped.add(at)
+
+    def _search_from(self, at: TopicPartition, gap: Gap) -> int:
+        """Where what is missing may be: a topic that lost its end goes on at offsets that were read
+        before, so all of the partition is read again, once for each gap."""
+        known = self._searched.get(at) == gap or gap.last is None or gap.kind == "incarnation"
+        self._searched[at] = gap
+        return gap.next_offset if known else 0
 
     async def _retry_gaps(self) -> None:
         """Go on where a gap was skipped, and now and then see whether it has closed by itself."""

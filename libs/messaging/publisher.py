@@ -27,7 +27,7 @@ METADATA_SECONDS: Final = 3.0
 
 CLOSE_SECONDS: Final = 1.0
 
-REMEMBERED_STREAMS: Final = 16_384
+REMEMBERED_STREAMS: Final = 4096
 
 AT_ONCE: Final = 256
 """So many records are made before whatever else the process does has its turn."""

@@ -22,8 +22,8 @@ Event = TypeVar("Event")
 
 OVERDUE_SECONDS: Final = 600.0
 """How long a message may wait that nothing holds up before its service is not ready."""
-CONNECTIONS: Final = 2
-"""Of each reaction: one stores, one claims and finishes."""
+CONNECTIONS: Final = 1
+"""Of each reaction; one more is there for all, so that none holds up another."""
 
 
 class Reactor(Generic[Event]):
@@ -106,7 +106,7 @@ async def open_reactors(
             dsn,
             role=application_role(service),
             schema=service,
-            size=CONNECTIONS * len(reactions),
+            size=1 + CONNECTIONS * len(reactions),
             application_name=f"{service} reactions",
             tenant_scope=SYSTEM,
         )

@@ -28,7 +28,7 @@ _CHECKSUM_AT: Final = 17
 _FORMAT: Final = 2
 _UNKNOWN: Final = -1
 
-OWN_HEADERS: Final = 7
+OWN_HEADERS: Final = 9
 """Headers each record has of its own, besides the version of its stream."""
 
 _LENGTH: Final = [chr(2 * length) for length in range(64)]
@@ -104,9 +104,8 @@ class StreamParts:
     __slots__ = ("headers", "key")
 
     def __init__(self, stream: str) -> None:
-        name = stream.encode()
-        self.key = _with_length(name)
-        self.headers = encode_headers([("ce_subject", name), ("ce_partitionkey", name)])
+        self.key = key = _with_length(stream.encode())
+        self.headers = b"".join((_SUBJECT, key, _PARTITION_KEY, key))
 
 
 class RecordEncoder:
@@ -114,7 +113,7 @@ class RecordEncoder:
 
     def __init__(self, service: str) -> None:
         self._service = service
-        # What the last row shared with the one before it, as most do that were appended together.
+        # What the last row shared with the one before it, as most do that one client appended.
         self._last: tuple[Any, ...] = ()
         self._shared = (b"", b"")
 
@@ -140,13 +139,15 @@ class RecordEncoder:
             at,
             logged_at,
         ) = row
-        last = tenant, meta, name, number, xid, logged_at, labels
+        last = tenant, meta, name, number, labels
         if last != self._last:
             self._last, self._shared = last, self._sharing(*last)
         value = data.encode()
         seq, prev, position = str(relay_seq), str(prev_seq), str(position)
         # A moment is JSON text without an offset.
         own = (
+            f"\x1ece_recordedtime{_LENGTH[len(logged_at) + 4]}{logged_at[1:-1]}+00:00"
+            f"\x06xid{_LENGTH[len(xid)]}{xid}"
             f"\nce_idH{event_id}\x0ece_time{_LENGTH[len(at) + 4]}{at[1:-1]}+00:00"
             f"\x12relay_seq{_LENGTH[len(seq)]}{seq}\x10prev_seq{_LENGTH[len(prev)]}{prev}"
             f"\x10position{_LENGTH[len(position)]}{position}"
@@ -163,8 +164,6 @@ class RecordEncoder:
         metadata: str,
         name: str,
         schema_version: int,
-        xid: str,
-        recorded_at: str,
         labels: Headers,
     ) -> tuple[bytes, bytes]:
         """Number of headers and those that are shared; of records without a version, and with."""
@@ -172,8 +171,6 @@ class RecordEncoder:
             *_of_type(self._service, name, schema_version),
             *_of_metadata(tenant, metadata),
             *labels,
-            ("ce_recordedtime", f"{recorded_at[1:-1]}+00:00".encode()),
-            ("xid", xid.encode()),
         ]
         count, encoded = len(headers) + OWN_HEADERS, encode_headers(headers)
         return varint(count) + encoded, varint(count + 1) + encoded
@@ -197,6 +194,10 @@ def varint(number: int) -> bytes:
         rest >>= 7
     encoded.append(rest)
     return bytes(encoded)
+
+
+_SUBJECT: Final = _with_length(b"ce_subject")
+_PARTITION_KEY: Final = _with_length(b"ce_partitionkey")
 
 
 @lru_cache(16_384)

@@ -27,6 +27,8 @@ STUCK_SECONDS: Final = 30.0
 """How long a page of the log may be tried or sent again before the service says it is not ready."""
 STATEMENT_SECONDS: Final = 20
 """How long one statement of a read model may take."""
+DETACHED_AT_ONCE: Final = 2
+"""How many read models may follow at checkpoints of their own at a time; others wait for them."""
 IDLE_SECONDS: Final = 1.0
 """How often the log is read when no bell rings."""
 
@@ -62,8 +64,8 @@ async def open_worker(
 ) -> AsyncIterator[Worker]:
     """The worker of a service on pools of its own, in sight of all tenants.
 
-    One connection is the relay's, one that of the main checkpoint, and one is there for each read
-    model that may be detached.
+    One connection is the relay's, one that of the main checkpoint, and one is there for the runner,
+    which asks now and then which read models are detached.
     """
     open_ours = partial(
         open_pool,
@@ -81,7 +83,7 @@ async def open_worker(
         stack.push_async_callback(relaying.close)
         # A read model and its checkpoint are lost together, and the log still has what they held.
         projecting = await open_ours(
-            size=len(projections) + 2,
+            size=2 + min(len(projections), DETACHED_AT_ONCE),
             application_name=f"{service} worker",
             statement_timeout=timedelta(seconds=STATEMENT_SECONDS),
             waits_for_disk=False,

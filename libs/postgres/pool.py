@@ -30,6 +30,8 @@ CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 5.0
 RELEASE_SECONDS = 2.0
 CLOSE_SECONDS = 1.0
+UNUSED_SECONDS = 30.0
+"""A connection that was not used for so long is closed: it costs the server two megabytes."""
 NETWORK_TIME = timedelta(seconds=5)
 """What a client waits beyond the server's own limit of a statement."""
 
@@ -61,6 +63,8 @@ async def open_pool(
     statement_timeout: timedelta = STATEMENT_TIMEOUT,
     longest_statement: timedelta | None = None,
     waits_for_disk: bool = True,
+    plans_once: bool = False,
+    connects: bool = True,
 ) -> Pool:
     """A pool of at most `size` connections that act as `role` in `schema`. Close it yourself.
 
@@ -73,7 +77,9 @@ async def open_pool(
     under row-level security stay invisible outside of `tenant_transaction`. Durations of zero
     switch a timeout off. json and jsonb come and go as text. Without `waits_for_disk` a crash of
     the server may take the last moments' commits back, in their order and each as a whole: for
-    what can be done again. Raises `Unavailable` if the server cannot be reached.
+    what can be done again. With `plans_once` the plan of a statement does not depend on its
+    parameters: to plan some takes longer than to run them. Raises `Unavailable` if the server
+    cannot be reached; without `connects` that shows at the first use.
 
     The settings travel in the start-up packet: they are what `RESET ALL`, which the pool runs when
     a connection is returned, resets to. `role` alone is exempt from `RESET ALL`, so it is reset by
@@ -90,6 +96,8 @@ async def open_pool(
     }
     if not waits_for_disk:
         settings["synchronous_commit"] = "off"
+    if plans_once:
+        settings["plan_cache_mode"] = "force_generic_plan"
     if role is not None:
         settings["role"] = role
     if tenant_scope is not None:
@@ -99,6 +107,7 @@ async def open_pool(
         return await _GuardedPool(
             dsn,
             size=size,
+            connects=connects,
             command_seconds=(limit + NETWORK_TIME).total_seconds() if limit else None,
             server_settings=settings,
         )
@@ -109,7 +118,7 @@ async def acquired(pool: Pool) -> AsyncIterator[Connection]:
     """A connection of the pool; `Unavailable` if none is free in time or the server is away."""
     connection = await _taken(pool)
     try:
-        with _in_use(pool, connection):
+        with in_use(pool, connection):
             yield connection
     finally:
         await _give_back(pool, connection)
@@ -128,7 +137,7 @@ class HeldConnection:
         *args: Any,
         timeout: float | None = None,  # noqa: ASYNC109 -- as asyncpg has it
     ) -> "list[asyncpg.Record]":
-        with _in_use(self._pool, self._connection):
+        with in_use(self._pool, self._connection):
             return await self._connection.fetch(query, *args, timeout=timeout)
 
     async def fetchrow(
@@ -137,30 +146,30 @@ class HeldConnection:
         *args: Any,
         timeout: float | None = None,  # noqa: ASYNC109 -- as asyncpg has it
     ) -> "asyncpg.Record | None":
-        with _in_use(self._pool, self._connection):
+        with in_use(self._pool, self._connection):
             return await self._connection.fetchrow(query, *args, timeout=timeout)
 
     async def fetchval(self, query: str, *args: Any) -> Any:
-        with _in_use(self._pool, self._connection):
+        with in_use(self._pool, self._connection):
             return await self._connection.fetchval(query, *args)
 
     async def execute(self, query: str, *args: Any) -> str:
-        with _in_use(self._pool, self._connection):
+        with in_use(self._pool, self._connection):
             return await self._connection.execute(query, *args)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         transaction = self._connection.transaction()
-        with _in_use(self._pool, self._connection):
+        with in_use(self._pool, self._connection):
             await transaction.start()
         try:
             yield
         except BaseException:
             # Of a connection that is lost the server rolls back what was open.
-            with suppress(Unavailable), _in_use(self._pool, self._connection):
+            with suppress(Unavailable), in_use(self._pool, self._connection):
                 await transaction.rollback()
             raise
-        with _in_use(self._pool, self._connection):
+        with in_use(self._pool, self._connection):
             await transaction.commit()
 
 
@@ -174,6 +183,18 @@ async def hold_connection(pool: Pool) -> AsyncIterator[HeldConnection]:
     connection = await _taken(pool)
     try:
         yield HeldConnection(pool, connection)
+    finally:
+        await _give_back(pool, connection)
+
+
+@asynccontextmanager
+async def held(pool: Pool) -> AsyncIterator[Connection]:
+    """The same, for a caller that has it for long and uses it now and then, each time within
+    `in_use`: the server counts as slow only while something waits for it.
+    """
+    connection = await _taken(pool)
+    try:
+        yield connection
     finally:
         await _give_back(pool, connection)
 
@@ -221,7 +242,7 @@ async def tenant_reading(pool: Pool, tenant: str) -> AsyncIterator[Connection]:
         raise ValueError("a tenant must be named")
     connection = await _taken(pool)
     try:
-        with _in_use(pool, connection):
+        with in_use(pool, connection):
             await connection.execute("SELECT set_config('tillstream.tenant', $1, false)", tenant)
             yield connection
     finally:
@@ -252,8 +273,11 @@ async def _taken(pool: Pool) -> "PoolConnectionProxy[asyncpg.Record]":
 
 
 @contextmanager
-def _in_use(pool: Pool, connection: "PoolConnectionProxy[asyncpg.Record]") -> Iterator[None]:
-    """While the caller has the connection. A broken one fails the statement under way at once."""
+def in_use(pool: Pool, connection: Any) -> Iterator[None]:
+    """While the caller waits for the server. A broken one fails the statement under way at once.
+
+    Raises `Unavailable`.
+    """
 
     def abort() -> None:
         # Where the server closed it, the pool has it back already.
@@ -320,15 +344,21 @@ class _GuardedPool(asyncpg.Pool):
     """A pool with a circuit breaker before the server; closing it takes bounded time."""
 
     def __init__(
-        self, dsn: str, *, size: int, command_seconds: float | None, server_settings: dict[str, str]
+        self,
+        dsn: str,
+        *,
+        size: int,
+        connects: bool,
+        command_seconds: float | None,
+        server_settings: dict[str, str],
     ) -> None:
         super().__init__(
             dsn,
             min_size=0,
-            init_size=1,
+            init_size=int(connects),
             max_size=size,
             max_queries=50_000,
-            max_inactive_connection_lifetime=300.0,
+            max_inactive_connection_lifetime=UNUSED_SECONDS,
             loop=None,
             connection_class=_RoleConnection,
             record_class=asyncpg.Record,

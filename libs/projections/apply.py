@@ -25,7 +25,7 @@ from libs.projections.projection import Projection, Select
 
 Event = TypeVar("Event")
 
-TIMED_OUT: Final = asyncpg.QueryCanceledError
+TIMED_OUT: Final = (asyncpg.QueryCanceledError, TimeoutError)
 TRANSIENT: Final = (
     *LOST,
     Overtaken,
@@ -164,7 +164,11 @@ async def apply_page(
                 }
                 await _park(connection, failures, state, page.cursor)
                 reach("batch-committing")
-        except _Unprepared:
+        except (*TRANSIENT, ModelFailed):
+            raise
+        except Exception:
+            if careful:
+                raise
             continue
         reach("batch-committed")
         given = {model: len(part.events) for model, part in parts.items()}
@@ -261,6 +265,9 @@ class _Attempt(Generic[Event]):
                     await self.part.apply_all(self.connection, self.model)
                 else:
                     await self.model.apply(self.connection, _envelopes(events))
+                if self.careful:
+                    # What was put off until the commit, or caught after it failed, comes out here.
+                    await self.connection.execute(_CHECK)
         except Exception as error:  # noqa: BLE001 -- a projection may fail in any way it likes
             return self._of_an_event(error)
         return None
@@ -268,9 +275,9 @@ class _Attempt(Generic[Event]):
     def _of_an_event(self, error: Exception) -> Exception:
         """The error, if an event may be its cause; else it is raised as what it is."""
         timed_out = isinstance(error, TIMED_OUT)
-        # Of a connection that still works an InterfaceError is a call the projection got wrong.
-        wrong = isinstance(error, asyncpg.InterfaceError) and not self.connection.is_closed()
-        if isinstance(error, TRANSIENT) and not wrong and not timed_out:
+        # While the connection works they are the projection's own: a call it got wrong, a file.
+        own = isinstance(error, asyncpg.InterfaceError | OSError)
+        if _is_lost(self.connection) or (isinstance(error, TRANSIENT) and not own | timed_out):
             raise error
         if not self.careful:
             raise _Unprepared from error
@@ -279,6 +286,16 @@ class _Attempt(Generic[Event]):
         if isinstance(error, asyncpg.SyntaxOrAccessError):
             raise ModelFailed(self.model.name, error) from error
         return error
+
+
+_CHECK: Final = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
+
+
+def _is_lost(connection: Any) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:  # the pool has it back already
+        return True
 
 
 def _parts_for(

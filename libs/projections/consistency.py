@@ -12,6 +12,7 @@ import asyncpg
 from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.tail import Cursor, current, read_page
 from libs.postgres.doorbell import Doorbell
+from libs.postgres.pool import acquired
 from libs.projections.positions import Position, Written, includes, written_in
 from libs.projections.visibility import Visibility
 
@@ -140,14 +141,14 @@ class Consistency:
         A token may name a transaction that wrote no event, which moves no checkpoint, and may be
         yet to begin: see `token_of`. What it stands for was committed before the token was given.
         """
-        async with self._pool.acquire() as connection:
+        async with acquired(self._pool) as connection:
             page = await read_page(connection, position.cursor, limit=1)
         begun = all(xid <= page.cursor.target.xmax for xid, _ in written)
         return begun and not page.events
 
     async def _unapplied(self, model: str, tenant: str) -> Sequence[Written]:
         """The tenant's events of this moment that the read model may not include yet."""
-        async with self._pool.acquire() as connection:
+        async with acquired(self._pool) as connection:
             moment = await current(connection)
             position = _positions(await connection.fetch(_POSITIONS)).get(model)
             sure = position.cursor.published if position else Cursor().published
@@ -161,7 +162,7 @@ class Consistency:
         # Those who come while the query runs need a later look: what it sees may be older.
         await asyncio.sleep(0)
         self._next = None
-        async with self._pool.acquire() as connection:
+        async with acquired(self._pool) as connection:
             return _positions(await connection.fetch(_POSITIONS))
 
 

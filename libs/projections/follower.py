@@ -14,8 +14,10 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 import structlog
 
+from libs.errors import Unavailable
 from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.tail import READ_IN_ORDER, Cursor, Page, read_page
+from libs.postgres.pool import held, in_use
 from libs.process.waiting import wait, wait_for_either
 from libs.projections import checkpoints, membership, metrics
 from libs.projections.apply import (
@@ -39,6 +41,8 @@ FIRST_BACKOFF: Final = 0.1
 LAST_BACKOFF: Final = 5.0
 TIME_OUTS: Final = 2
 """So many in a row say that the read model is too slow, not the moment."""
+REJOIN_PAUSE: Final = 5.0
+"""Seconds between two tries to rejoin the others, if the first took too long."""
 SMALL: Final = 8
 """A page is small if it is less than this part of a full one."""
 SILENT_SECONDS: Final = 10
@@ -83,6 +87,8 @@ class Progress:
         """There is trouble, or more of it."""
         if self.trouble is None:
             self.troubled_since = monotonic()
+        if isinstance(error, Unavailable) and isinstance(error.__cause__, Exception):
+            error = error.__cause__
         self.trouble = f"{type(error).__name__}: {error}"
 
     def clear(self) -> None:
@@ -116,6 +122,7 @@ class Follower:
         self._polling = shared.polling
         self._page = shared.polling.page
         self._time_outs: Counter[str] = Counter()
+        self._rejoin_at = 0.0
         self.woken = asyncio.Event()
         self.progress = Progress()
 
@@ -124,7 +131,7 @@ class Follower:
         pause = FIRST_BACKOFF
         while not stop.is_set():
             try:
-                async with self._pool.acquire() as connection:
+                async with held(self._pool) as connection:
                     if await self._follow_locked(connection, stop):
                         return
                 continue
@@ -146,15 +153,15 @@ class Follower:
 
     async def _follow_locked(self, connection: Any, stop: asyncio.Event) -> bool:
         """Follow while this worker holds the lock; whether there is nothing more to follow."""
-        while not await connection.fetchval(_LOCK, FOLLOW_LOCK, self._name):
+        while not await self._try_lock(connection):
             # Another worker follows: all is well as far as this one can tell.
             self.progress.clear()
             if await wait(stop, self._polling.standby):
                 return True
-        await connection.execute(_LIMIT_IDLENESS)
-        await connection.execute(READ_IN_ORDER)
         while not stop.is_set():
-            checkpoint = await checkpoints.read(connection, self._name)
+            with in_use(self._pool, connection):
+                await connection.execute(f"{_LIMIT_IDLENESS};{READ_IN_ORDER}")
+                checkpoint = await checkpoints.read(connection, self._name)
             if checkpoint is None or (self._name != MAIN and not checkpoint.models):
                 return True
             models = await self._models_of(connection, checkpoint)
@@ -164,6 +171,10 @@ class Follower:
             except Overtaken:
                 continue
         return True
+
+    async def _try_lock(self, connection: Any) -> bool:
+        with in_use(self._pool, connection):
+            return bool(await connection.fetchval(_LOCK, FOLLOW_LOCK, self._name))
 
     async def _models_of(
         self, connection: Any, checkpoint: Checkpoint
@@ -193,22 +204,22 @@ class Follower:
         self._note(checkpoint)
         while not stop.is_set():
             self.woken.clear()
-            page = await read_page(connection, at, limit=self._page)
+            with in_use(self._pool, connection):
+                page = await read_page(connection, at, limit=self._page)
             # A difference without events is as good as applied.
             at = page.cursor
             if page.backlog is not None:
                 self.progress.lag = page.backlog
             if page.events:
-                checkpoint = await self._apply(connection, checkpoint, models, page)
+                with in_use(self._pool, connection):
+                    checkpoint = await self._apply(connection, checkpoint, models, page)
                 pause = self._polling.shortest
                 if len(page.events) < self._page // SMALL:
                     await wait(stop, self._polling.gather)
-            if (
-                self._name != MAIN
-                and at.complete
-                and await self._rejoin(connection, checkpoint, at)
-            ):
-                return True
+            if self._may_rejoin(at):
+                with in_use(self._pool, connection):
+                    if await self._rejoin(connection, checkpoint, at):
+                        return True
             if not page.events:
                 self._level()
                 await wait_for_either(stop, self.woken, pause)
@@ -266,17 +277,30 @@ class Follower:
         log.warning("read model detached", projection=model, error=because)
         self._shared.changed.set()
 
+    def _may_rejoin(self, at: Cursor) -> bool:
+        return self._name != MAIN and at.complete and monotonic() >= self._rejoin_at
+
     async def _rejoin(self, connection: Any, checkpoint: Checkpoint, at: Cursor) -> bool:
         """Put the read model back to the others, if it is level with them; whether it is now."""
         models = [self._shared.models[name] for name in sorted(checkpoint.models)]
-        rejoined = await membership.rejoin(
-            connection, models, checkpoint, at, page=self._page, service=self._shared.service
-        )
-        if rejoined:
-            for model in models:
-                metrics.DETACHED.labels(model.name).set(0)
-                log.info("read model rejoined", projection=model.name)
-        return rejoined
+        began = time_ns()
+        try:
+            rest = await membership.rejoin(
+                connection, models, checkpoint, at, page=self._page, service=self._shared.service
+            )
+        except (ModelTimedOut, asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError) as error:
+            # The others must not wait for it: what takes so long is applied alone.
+            self._rejoin_at = monotonic() + REJOIN_PAUSE
+            log.info("read model rejoins later", checkpoint=self._name, error=str(error))
+            return False
+        if rest is None:
+            return False
+        for applied, page in rest:
+            self._applied(applied, models, page, began)
+        for model in models:
+            metrics.DETACHED.labels(model.name).set(0)
+            log.info("read model rejoined", projection=model.name)
+        return True
 
     def _level(self) -> None:
         self.progress.lag = 0

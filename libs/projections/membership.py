@@ -1,14 +1,19 @@
 """Which read models go on together: detaching one from the others, and letting it rejoin them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from libs.eventsourcing.snapshot import Snapshot
-from libs.eventsourcing.tail import Cursor, read_page
+from libs.eventsourcing.tail import Cursor, Page, read_page
 from libs.projections import checkpoints
-from libs.projections.apply import apply_page
+from libs.projections.apply import Applied, apply_page
 from libs.projections.checkpoints import MAIN, Checkpoint, Overtaken
 from libs.projections.projection import Projection
+
+REJOIN_SECONDS: Final = 1
+"""How long one statement may take while the others wait."""
+_LIMITS: Final = f"""SET LOCAL statement_timeout = '{REJOIN_SECONDS}s';
+SET LOCAL lock_timeout = '{REJOIN_SECONDS}s'"""
 
 
 async def detach(connection: Any, main: Checkpoint, model: str, because: str) -> None:
@@ -34,49 +39,38 @@ async def rejoin(
     *,
     page: int,
     service: str,
-) -> bool:
-    """Put the read models of a detached checkpoint back to the main one; whether that was possible.
+) -> Sequence[tuple[Applied, Page]] | None:
+    """Put the read models of a detached checkpoint back to the main one; None if they must wait.
 
-    The main checkpoint is held at a complete difference, what is left up to exactly there is
-    applied, and both rows become one, all in one transaction. `at` is as far as the log was read:
-    `own` or further, without an event between. Raises Overtaken, and what `apply_page` raises.
+    Answers what was applied on the way. The main checkpoint is held at a complete difference, what
+    is left up to exactly there is applied, and both rows become one, all in one transaction. `at`
+    is as far as the log was read: `own` or further, without an event between. No statement may take
+    long, for the others wait. Raises Overtaken, and what `apply_page` raises.
     """
+    done: list[tuple[Applied, Page]] = []
     async with connection.transaction():
+        await connection.execute(_LIMITS)
         held = await checkpoints.lock(connection, MAIN, own.name)
         if own.name not in held or held[own.name].batch != own.batch:
             raise Overtaken(f"checkpoint {own.name} was moved by another worker")
         main = held.get(MAIN)
         if main is None or not main.cursor.complete:
-            return False
+            return None
         target = main.cursor.target
         if target.covers(at.target):
-            if not await _apply_up_to(connection, models, own, at, target, page, service):
-                return False
+            rest = await read_page(connection, at, limit=page, until=target)
+            if not rest.cursor.complete:
+                return None
+            if rest.events:
+                applied = await apply_page(connection, models, own, rest, service=service)
+                done.append((applied, rest))
         elif not await _nothing_between(connection, target, at.target):
-            return False
+            return None
         for model in models:
             await checkpoints.assign(connection, model.name, MAIN)
         await checkpoints.remove(connection, own.name)
         await checkpoints.touch(connection, MAIN)
-    return True
-
-
-async def _apply_up_to(
-    connection: Any,
-    models: Sequence[Projection[Any]],
-    own: Checkpoint,
-    at: Cursor,
-    target: Snapshot,
-    size: int,
-    service: str,
-) -> bool:
-    """Apply what is left up to `target`, if it is one page; whether it was."""
-    rest = await read_page(connection, at, limit=size, until=target)
-    if not rest.cursor.complete:
-        return False
-    if rest.events:
-        await apply_page(connection, models, own, rest, service=service)
-    return True
+    return done
 
 
 async def _nothing_between(connection: Any, earlier: Snapshot, later: Snapshot) -> bool:

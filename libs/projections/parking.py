@@ -17,14 +17,17 @@ from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.rows import recorded_events
 from libs.eventsourcing.statements import COLUMNS
 from libs.eventsourcing.tail import Cursor
+from libs.postgres.pool import acquired
 from libs.projections import checkpoints
-from libs.projections.apply import Failure, apply_to, decode_page, storable
+from libs.projections.apply import ModelFailed, apply_to, decode_page, storable
 from libs.projections.checkpoints import StreamKey
 from libs.projections.projection import Projection
 
 Event = TypeVar("Event")
 
 RETRY_PAGE: Final = 1000
+RETRY_SECONDS: Final = 20
+"""How long a statement of a retry may take: others wait for the checkpoint meanwhile."""
 
 
 class NotParked(NotFound):
@@ -114,9 +117,10 @@ async def retry(pool: asyncpg.Pool, projection: Projection[Event], key: StreamKe
     stream is read up to there: what is behind it comes by itself. Raises NotParked, OtherVersion,
     StillFailing.
     """
-    async with pool.acquire() as connection:
+    async with acquired(pool) as connection:
         try:
             async with connection.transaction():
+                await connection.execute(f"SET LOCAL statement_timeout = '{RETRY_SECONDS}s'")
                 return await _retry(connection, projection, key)
         except StillFailing as error:
             await connection.execute(_FAILED_AGAIN, projection.name, *key, storable(str(error)))
@@ -128,7 +132,7 @@ async def drop(pool: asyncpg.Pool, projection: Projection[Any], key: StreamKey) 
 
     The log still has them; a rebuild tries them again. Raises NotParked.
     """
-    async with pool.acquire() as connection, connection.transaction():
+    async with acquired(pool) as connection, connection.transaction():
         waiting = [one async for page in _release(connection, projection.name, key) for one in page]
         return len(waiting)
 
@@ -136,9 +140,11 @@ async def drop(pool: asyncpg.Pool, projection: Projection[Any], key: StreamKey) 
 async def _retry(connection: Any, projection: Projection[Event], key: StreamKey) -> int:
     applied = 0
     async for events in _release(connection, projection.name, key, projection.version):
-        failures: list[Failure] = await apply_to(
-            connection, projection, decode_page(projection.codec, events), careful=True
-        )
+        decoded = decode_page(projection.codec, events)
+        try:
+            failures = await apply_to(connection, projection, decoded, careful=True)
+        except ModelFailed as error:
+            raise StillFailing(str(error)) from error
         if failures:
             raise StillFailing(failures[0].error)
         applied += len(events)

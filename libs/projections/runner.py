@@ -13,6 +13,7 @@ import asyncpg
 import structlog
 
 from libs.eventsourcing.tail import START, Cursor, current
+from libs.postgres.pool import acquired
 from libs.process.waiting import wait
 from libs.projections import checkpoints, metrics
 from libs.projections.checkpoints import MAIN, Overtaken
@@ -38,6 +39,10 @@ REVIEW_SECONDS: Final = 5.0
 _REGISTERED: Final = """
 SELECT name, version, checkpoint, detached_because FROM projections WHERE state = 'live'
 """
+
+
+class CheckpointMissing(Exception):
+    """The database does not say where in the log the read models are: it was tampered with."""
 
 
 class ProjectionRunner:
@@ -144,11 +149,13 @@ class ProjectionRunner:
 
     async def _wanted(self) -> set[str]:
         """The checkpoints to follow; all read models of ours are registered."""
-        async with self._pool.acquire() as connection:
+        async with acquired(self._pool) as connection:
             rows = await connection.fetch(_REGISTERED)
             if self._shared.models.keys() - {row["name"] for row in rows} or not rows:
                 await self._register(connection)
                 rows = await connection.fetch(_REGISTERED)
+            if await checkpoints.read(connection, MAIN) is None:
+                raise CheckpointMissing(f"the checkpoint {MAIN} is missing")
         for row in rows:
             metrics.DETACHED.labels(row["name"]).set(row["checkpoint"] != MAIN)
         alone = [row for row in rows if row["checkpoint"] != MAIN]

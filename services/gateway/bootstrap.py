@@ -84,7 +84,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry | None = None) -> A
         if telemetry is None:
             telemetry = traces.set_up(SERVICE, settings.otlp_endpoint)
             stack.push_async_callback(telemetry.stop)
-        pool = await _pool(settings)
+        pool = await _pool(settings, size=settings.pool_size)
         stack.push_async_callback(pool.close)
         dsn = settings.database_url.get_secret_value()
         doorbell = await stack.enter_async_context(open_doorbell(dsn, SERVICE))
@@ -295,7 +295,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
 @asynccontextmanager
 async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence[Task]]:
     """What the worker does beside relay and projections: it forgets sessions long over."""
-    pool = await _pool(settings)
+    pool = await _pool(settings, size=1, connects=False)
     try:
         forget = partial(all_revoked.forget, pool)
         yield [rounds("revoked sessions", forget, seconds=FORGET_SECONDS)]
@@ -308,15 +308,16 @@ def projections(_: Settings) -> tuple[Projection[GatewayEvent], ...]:
     return (api_key.projection(), account.projection(), session.projection())
 
 
-async def _pool(settings: Settings) -> Pool:
+async def _pool(settings: Settings, *, size: int, connects: bool = True) -> Pool:
     return await open_pool(
         settings.database_url.get_secret_value(),
         role=application_role(SERVICE),
         schema=SERVICE,
-        size=settings.pool_size,
+        size=size,
         application_name=SERVICE,
         # A key decides its tenant, so whoever looks one up sees them all.
         tenant_scope=SYSTEM,
+        connects=connects,
     )
 
 

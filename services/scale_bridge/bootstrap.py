@@ -83,9 +83,7 @@ TITLE: Final = "Scales API"
 VERSION: Final = "1.0.0"
 """What its clients have always been told (§1.1)."""
 LOG_CONNECTIONS: Final = 3
-LOOKING_CONNECTIONS: Final = 3
-"""Of those who look for something to do: schedules and healing."""
-REACTION_CONNECTIONS: Final = 3
+REACTION_CONNECTIONS: Final = 2
 """Of reactions to what others announce."""
 MISSING_SECONDS: Final = 15.0
 """How often is looked for prices that missed a scale, which happens to one just read at most."""
@@ -93,8 +91,9 @@ REMINDING_SECONDS: Final = 30.0
 """Days are counted: nobody needs to look every second."""
 RESTING_SECONDS: Final = 5.0
 """How often is looked for runs that are due, and at how scales are, while no event is projected."""
-BRIDGE_CONNECTIONS: Final = 3
-"""Of the embedded bridge; nobody holds one while a scale is spoken to (R20)."""
+BRIDGE_CONNECTIONS: Final = 4
+"""Of the embedded bridge, which holds none while a scale is spoken to (R20), and of schedules and
+healing."""
 
 
 @asynccontextmanager
@@ -248,9 +247,8 @@ async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence
             settings, SERVICE, category=SESSIONS, event=SessionRevoked, longest=LONGEST_PASS
         ),
         open_executor(settings) as executor,
-        open_desk(settings, size=LOOKING_CONNECTIONS) as desk,
     ):
-        yield [executor.bridge, *looking_tasks(settings, desk, executor.doorbell)]
+        yield [executor.bridge, *looking_tasks(settings, executor.desk, executor.doorbell)]
 
 
 def looking_tasks(

@@ -2,6 +2,7 @@
 computing it takes.
 
 Cold is an empty data folder, packages and Kafka's jars being there; warm is the same folder again.
+Memory is what all of it takes at rest, some time after it has worked a little.
 """
 
 import tempfile
@@ -37,7 +38,7 @@ class Footprint:
 
     cold: list[float] = field(default_factory=list)
     warm: list[float] = field(default_factory=list)
-    memory: list[float] = field(default_factory=list)
+    memory: list[dict[str, float]] = field(default_factory=list)
     rest: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -47,10 +48,10 @@ def run(bench: Bench) -> Iterator[Measured]:
         taken = _take(bench, name, split=split)
         yield _line(
             f"memory (PSS) of the whole platform, {name}",
-            taken.memory,
+            [sum(sizes.values()) for sizes in taken.memory],
             limit=None if split else LIMIT_MB,
             unit="MB",
-            note=f"after {RATE * SIZE} events/s for {bench.scale.calm_seconds:g} s",
+            note=_shares(taken.memory),
         )
         yield _line(
             f"computing at rest, whole platform, {name}",
@@ -77,9 +78,10 @@ def _take(bench: Bench, name: str, *, split: bool) -> Footprint:
             with open_site(home, **UNLIMITED, SPLIT="1" if split else "") as site:
                 (taken.warm if n else taken.cold).append(time.monotonic() - began)
                 _load(site, scale.calm_seconds)
-                taken.memory.append(sum(memory_by_program(_running(home)).values()) / (1 << 20))
                 time.sleep(scale.calm_seconds)
                 taken.rest.append(computing(_running(home), scale.rest_seconds))
+                sizes = memory_by_program(_running(home))
+                taken.memory.append({name: size / (1 << 20) for name, size in sizes.items()})
     return taken
 
 

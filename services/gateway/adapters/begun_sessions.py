@@ -17,7 +17,11 @@ LONG_OVER: Final = timedelta(days=1)
 
 BEGIN: Final = """
     INSERT INTO begun_session (tenant, account_id, session_id, begun_at)
-    VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"""
+    SELECT $1::text, $2::uuid, $3::uuid, $4::timestamptz
+    FROM (SELECT set_config('synchronous_commit', 'off', true)) AS commit
+    ON CONFLICT DO NOTHING"""
+"""Its commit does not wait for the disk, as it counts only together with the session: that is
+written to the log after it, and when that is on the disk, so is what came before."""
 FORGET: Final = """
     DELETE FROM begun_session AS begun USING session AS shown
     WHERE begun.tenant = $1 AND begun.account_id = $2

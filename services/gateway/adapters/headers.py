@@ -1,6 +1,7 @@
 """Which headers travel through the gateway, and which are its own to say."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 RawHeaders: TypeAlias = Iterable[tuple[bytes, bytes]]
@@ -51,6 +52,7 @@ SINGLE: Final = frozenset({b"content-type", b"range", b"referer", b"user-agent"}
 
 ANSWERED_BY_US: Final = HOP_BY_HOP | {b"server", b"date", b"x-request-id"}
 CORS: Final = b"access-control-"
+_NONE: Final[frozenset[bytes]] = frozenset()
 
 
 def forwarded(headers: RawHeaders) -> list[tuple[str, str]]:
@@ -60,13 +62,10 @@ def forwarded(headers: RawHeaders) -> list[tuple[str, str]]:
     connection = _named_by_connection(headers)
     last = {name: number for number, (name, _) in enumerate(headers)}
     return [
-        (name.decode("latin-1"), _text(value))
+        (spelled, _text(value))
         for number, (name, value) in enumerate(headers)
-        if (name not in SINGLE or number == last[name])
-        # Some servers take x_tenant for x-tenant.
-        and b"_" not in name
-        and name not in NOT_FORWARDED
-        and not name.startswith(OUR_FAMILIES)
+        if (spelled := _spelled(name)) is not None
+        and (name not in SINGLE or number == last[name])
         and name not in connection
     ]
 
@@ -76,15 +75,30 @@ def answered(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]
     lowered = [(name.lower(), value) for name, value in headers]
     connection = _named_by_connection(lowered)
     return [
-        (name, value)
-        for name, value in lowered
-        if name not in ANSWERED_BY_US and not name.startswith(CORS) and name not in connection
+        (name, value) for name, value in lowered if _is_answered(name) and name not in connection
     ]
+
+
+# There are few names, and every request has them.
+@lru_cache(maxsize=256)
+def _spelled(name: bytes) -> str | None:
+    """A header's name as it goes on, None if it does not."""
+    # Some servers take x_tenant for x-tenant.
+    if b"_" in name or name in NOT_FORWARDED or name.startswith(OUR_FAMILIES):
+        return None
+    return name.decode("latin-1")
 
 
 def _named_by_connection(headers: RawHeaders) -> frozenset[bytes]:
     named = [value for name, value in headers if name == b"connection"]
+    if not named:
+        return _NONE
     return frozenset(part.strip().lower() for value in named for part in value.split(b","))
+
+
+@lru_cache(maxsize=256)
+def _is_answered(name: bytes) -> bool:
+    return name not in ANSWERED_BY_US and not name.startswith(CORS)
 
 
 def _text(value: bytes) -> str:

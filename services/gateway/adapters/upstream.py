@@ -19,6 +19,7 @@ Send: TypeAlias = Callable[[Any], Awaitable[None]]
 Body: TypeAlias = bytes | AsyncIterator[bytes] | None
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+NEVER_REPEATED: Final = frozenset({"POST", "PATCH"})
 ADDED_BY_AIOHTTP: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 KEEP_ALIVE_SECONDS: Final = 15.0
 """Shorter than any server's, so that the service is not the one to hang up on a request."""
@@ -163,6 +164,8 @@ class Upstream:
                 data=body,
                 allow_redirects=False,
                 timeout=timeout,
+                # What aiohttp never repeats needs nothing that keeps it from it.
+                middlewares=() if asked.method in NEVER_REPEATED else None,
             )
 
     async def _begun(self, asked: Asked) -> tuple[aiohttp.ClientResponse, bytes]:

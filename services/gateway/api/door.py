@@ -1,5 +1,6 @@
 """The doors, in raw ASGI: find the door, see who stands there, lead them to the service."""
 
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import structlog
@@ -35,6 +36,8 @@ from services.gateway.domain.door import (
 UNHEARD_BODIES: Final = 4
 """How many times the largest body a refused client may still send before it is cut off."""
 
+REMEMBERED_PATHS: Final = 256
+
 log = structlog.get_logger(__name__)
 
 
@@ -52,6 +55,8 @@ class Doors:
         self._websockets = WebSockets(deps)
         self._bound = any(door.hosts for door in deps.doors)
         self._verifies = bool(deps.settings.verify_networks)
+        # What is asked for all the time is looked for once.
+        self._found = lru_cache(maxsize=REMEMBERED_PATHS)(partial(find, deps.doors))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -99,7 +104,7 @@ class Doors:
         return await self._websockets.lead(found, scope, receive, send)
 
     def _find(self, scope: Scope, method: str) -> Found:
-        return find(self._deps.doors, method, raw_path(scope), self._host(scope))
+        return self._found(method, raw_path(scope), self._host(scope))
 
     def _is_ours(self, scope: Scope, no: Closed) -> bool:
         """Whether the door leads to a route of our own, as `scope` then says."""

@@ -1,5 +1,6 @@
 """The gateway's own routes at the doors they belong to: under a door's prefix, or at its host."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote
@@ -29,6 +30,11 @@ class OwnRoutes:
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
         self._routes = [(_doors(context), context) for context in _described(routes)]
+        # Most are asked for by a path without parameters.
+        self._by_path: defaultdict[str, set[str]] = defaultdict(set)
+        for doors, route in self._routes:
+            if not route.param_convertors:
+                self._by_path[route.path_format] |= doors
 
     def lead(self, scope: Scope, entry: Entry) -> bool:
         """Make `scope` a request for our own route at the door; whether there is one.
@@ -36,7 +42,10 @@ class OwnRoutes:
         The prefix becomes the scope's `root_path`, so that a redirect stays at the door.
         """
         path = unquote(entry.inner)
-        if not any(self._answers(doors, route, entry, path) for doors, route in self._routes):
+        if not (
+            self._is_literal(entry, path)
+            or any(self._answers(doors, route, entry, path) for doors, route in self._routes)
+        ):
             return False
         if not entry.shared:
             scope[DOOR] = entry.door.name
@@ -48,6 +57,13 @@ class OwnRoutes:
     def routes_of(self, door: Door) -> Sequence[Any]:
         """Those that the door's clients find there."""
         return [route for doors, route in self._routes if door.name in doors or doors & EVERYWHERE]
+
+    def _is_literal(self, entry: Entry, path: str) -> bool:
+        """Whether a route's path is just this; if not, one may answer nevertheless."""
+        doors = self._by_path.get(path)
+        return doors is not None and (
+            entry.shared or entry.door.name in doors or not doors.isdisjoint(EVERYWHERE)
+        )
 
     def _answers(self, doors: frozenset[str], route: Any, entry: Entry, path: str) -> bool:
         if not (entry.shared or entry.door.name in doors or doors & EVERYWHERE):

@@ -32,16 +32,18 @@ from services.gateway.api import (
 )
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
+    # Routes are looked for in this order, and most often it is somebody who logs in.
+    crm_login.router,
+    scales_login.router,
+    kiosk_login.router,
+    shop_login.router,
     system.router,
     docs.router,
     one_time_code.router,
-    shop_login.router,
     shop_self.router,
     shop_memberships.router,
     shop_users.router,
     telegram.router,
-    scales_login.router,
-    crm_login.router,
     crm_health.router,
     oauth.router,
     device_approval.router,
@@ -52,7 +54,6 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     own_password.router,
     shared_auth.router,
     kiosk_setup.router,
-    kiosk_login.router,
     kiosk_device.router,
     kiosk_users.router,
     crm_users.router,

@@ -75,6 +75,12 @@ async def load(identity: Identity, account_id: AccountId) -> Loaded:
     return Loaded(account_id, ACCOUNT.state_after(history.events), history.version)
 
 
+async def has_changed(identity: Identity, loaded: Loaded) -> bool:
+    """Whether anything happened to the account since it was loaded. Raises LogUnavailable."""
+    stream = ACCOUNT.stream(loaded.account_id)
+    return bool(await identity.store.log.read(PLATFORM, stream, after=loaded.version))
+
+
 async def profile(identity: Identity, account_id: AccountId) -> Profile:
     """The same with who it belongs to. Raises AccountUnknown, LogUnavailable."""
     loaded = await load(identity, account_id)

@@ -25,7 +25,14 @@ from services.gateway.domain.session import (
     SessionUnknown,
     ended_by,
 )
-from services.gateway.handlers.identity import Identity, Loaded, Profile, load, profile_of
+from services.gateway.handlers.identity import (
+    Identity,
+    Loaded,
+    Profile,
+    has_changed,
+    load,
+    profile_of,
+)
 from services.gateway.read_models import session as sessions
 
 
@@ -86,7 +93,9 @@ async def admit(
     await identity.store.append(
         SESSION.stream(session_id), events, expected=0, cause=_by(str(loaded.account_id))
     )
-    if _basis(await load(identity, loaded.account_id), place) != _basis(loaded, place):
+    if await has_changed(identity, loaded) and (
+        _basis(await load(identity, loaded.account_id), place) != _basis(loaded, place)
+    ):
         await revoke(identity, session_id, reason="revoked", actor="login")
         raise NotAdmitted
     return _logged_in(identity, loaded, SESSION.state_after(events))

@@ -9,13 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from deploy.local.child import Child, Program, wait_ready
+from deploy.local.child import Child, Program, start_apart, wait_ready
 from deploy.local.forked import CAN_FORK, Preloaded
 from deploy.local.memory import memory_by_program
 from deploy.local.services import SERVICES, preloaded_modules
@@ -102,6 +103,32 @@ def test_a_forked_program_finds_what_a_program_of_its_own_finds(
         child.stop()
 
 
+@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--nonsense", 2)])
+def test_a_command_line_made_before_the_fork_says_what_one_of_its_own_says(
+    home: Path, argument: str, code: int
+) -> None:
+    package = "libs.messaging"
+    with preloaded(home, package) as (_, parent):
+        programs = [
+            replace(
+                probe(home, name=name),
+                command=(sys.executable, "-m", package, argument),
+                launch=launch,
+            )
+            for name, launch in (
+                ("apart", start_apart),
+                ("forked", parent.forked(probe(home)).launch),
+            )
+        ]
+        children = [Child(program) for program in programs]
+
+        wait_until(lambda: [child.exit_code() for child in children] == [code, code])
+
+        apart, forked = (program.log_file.read_text() for program in programs)
+        assert forked == apart
+        assert "python -m libs.messaging" in apart
+
+
 def test_two_children_have_no_random_number_in_common(
     home: Path, parent: tuple[Child, Preloaded]
 ) -> None:
@@ -163,6 +190,60 @@ def test_what_was_imported_once_is_counted_once(home: Path) -> None:
         assert MEBIBYTES << 20 < sum(sizes.values()) < 2 * MEBIBYTES << 20
         for child in children:
             child.stop()
+
+
+def test_a_parent_that_rests_takes_no_memory_and_forks_again_when_asked(home: Path) -> None:
+    with preloaded(home, HEAVY) as (server, parent):
+        process = psutil.Process(server.pid)
+        programs = [
+            parent.forked(probe(home, *arguments, name=name))
+            for name, *arguments in (("stays",), ("ended", "ends"), ("waited-for",), ("asked-for",))
+        ]
+        stays, ended = map(Child, programs[:2])
+        findings(ended.program)
+
+        parent.rest()
+        wait_until(lambda: process.memory_info().rss < MEBIBYTES << 20)
+
+        stays.kill()
+        wait_until(lambda: ended.exit_code() == 3 and stays.exit_code() == -signal.SIGKILL)
+        assert parent.is_ready()
+        wait_until(programs[2].can_start)
+        children = [Child(programs[2])]
+        parent.rest()
+        wait_until(lambda: process.memory_info().rss < MEBIBYTES << 20)
+        children.append(Child(programs[3]))
+        assert [findings(child.program)["facts"]["leads"] for child in children] == [True, True]
+        for child in children:
+            child.stop()
+        assert process.pid == server.pid
+        assert server.exit_code() is None
+
+
+def test_a_parent_that_cannot_import_again_leaves_its_children_alone(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(home))
+    changing = home / "changing.py"
+    changing.touch()
+    with preloaded(home, "changing", PROBE) as (server, parent):
+        child, other = (Child(parent.forked(probe(home, name=name))) for name in ("one", "two"))
+        parent.rest()
+        changing.write_text("raise ValueError('half written')")
+        other.kill()
+
+        wait_until(lambda: not other.program.can_start() and "half" in log_of(server))
+
+        assert child.exit_code() is None
+        assert server.exit_code() is None
+        changing.write_text("")
+        wait_until(other.program.can_start)
+        Child(other.program).stop()
+        child.stop()
+
+
+def log_of(child: Child) -> str:
+    return child.program.log_file.read_text()
 
 
 def test_a_module_that_starts_a_thread_cannot_be_preloaded(home: Path) -> None:

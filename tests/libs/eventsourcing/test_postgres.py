@@ -40,6 +40,22 @@ async def test_the_log_refuses_to_be_changed_even_by_its_owner(
     assert await pool.fetchval("SELECT count(*) FROM events WHERE type = 'Tried'") == 1
 
 
+@pytest.mark.parametrize(("name", "arguments"), [("APPEND", 14), ("STANDING", 3), ("KNOWN", 1)])
+async def test_a_plan_made_for_any_append_reads_the_log_along_an_index(
+    pool: asyncpg.Pool, name: str, arguments: int
+) -> None:
+    log, nothing = PostgresLog(pool), ", ".join(["NULL"] * arguments)
+    for events in (0, 3000):
+        await log.append_facts([fact() for _ in range(events)], cause=CAUSE)
+        async with pool.acquire() as connection:
+            await connection.execute("SET plan_cache_mode = force_generic_plan")
+            await connection.execute(f"PREPARE planned AS {getattr(statements, name)}")
+            rows = await connection.fetch(f"EXPLAIN EXECUTE planned({nothing})")
+            await connection.execute("DEALLOCATE planned")
+
+        assert "Seq Scan on events" not in "\n".join(row[0] for row in rows)
+
+
 async def test_of_many_processes_at_one_version_exactly_one_wins(pool: asyncpg.Pool) -> None:
     logs = [PostgresLog(pool) for _ in range(8)]
 

@@ -14,6 +14,7 @@ import pytest
 from libs.eventsourcing.tail import (
     _REST_EVENTS,
     LAST,
+    PAGE_BYTES,
     READ_IN_ORDER,
     START,
     Cursor,
@@ -202,3 +203,27 @@ async def test_a_cursor_includes_what_was_read_before_it_and_nothing_else(
                 event for event in everything if page.cursor.includes(event.xid, event.position)
             ]
             assert included == page.events
+
+
+BIG = """INSERT INTO events
+    (event_id, tenant, stream, version, type, schema_version, data, metadata, occurred_at)
+SELECT gen_random_uuid(), 'demo', 'order-1', n, 'Numbered', 1, jsonb_build_object('text',
+    (SELECT string_agg(md5((n * m)::text), '') FROM generate_series(1, 14000) AS m)), '{}', now()
+FROM generate_series(1, 40) AS n"""
+
+
+async def test_a_page_of_big_events_is_bounded_by_their_bytes(pool: asyncpg.Pool) -> None:
+    await pool.execute(BIG)
+    await pool.execute(INSERT, uuid4(), "order-1", 41)
+    sizes: list[int] = []
+    versions: list[int | None] = []
+    cursor = START
+    async with pool.acquire() as connection:
+        while not sizes or not cursor.complete:
+            page = await read_page(connection, cursor, limit=100)
+            versions += [event.version for event in page.events]
+            sizes.append(sum(len(event.data) for event in page.events))
+            cursor = page.cursor
+            assert page.backlog == (41 if len(sizes) == 1 else None)
+    assert versions == list(range(1, 42))
+    assert max(sizes) < 2 * PAGE_BYTES

@@ -120,6 +120,20 @@ async def test_a_gap_stops_one_partition_until_a_person_skips_it(deeds: Deeds) -
     assert expected.items() <= dict(audit).items()
 
 
+async def test_a_topic_that_lost_what_was_read_goes_on_at_lower_offsets(deeds: Deeds) -> None:
+    await deeds.send(*[sent(n, n - 1) for n in range(1, 6)])
+    async with running(deeds.reactor()):
+        await deeds.all_done([1, 2, 3, 4, 5])
+    # As if there had been records at these offsets, which the broker has lost.
+    query = "UPDATE subscription_positions SET next_offset = 7 WHERE partition = 0"
+    assert await deeds.lab.pool.execute(query) == "UPDATE 1"
+    await deeds.send(*[sent(n, n - 1) for n in range(6, 10)])
+
+    async with running(deeds.reactor()):
+        await deeds.all_done([*range(1, 10)])
+    assert await stopped_at(deeds) == {}
+
+
 async def test_another_incarnation_of_a_log_stops_its_reader(deeds: Deeds) -> None:
     """Its numbers were used before. Once accepted, in all partitions, it sends all again, and
     nothing is done twice; nor is an event that the inbox has forgotten."""

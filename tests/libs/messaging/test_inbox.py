@@ -34,6 +34,8 @@ async def test_what_an_overtaken_worker_reports_changes_nothing(deeds: Deeds) ->
                 await inbox.complete(connection, "deeds", first)
             with pytest.raises(inbox.ClaimLost):
                 await fail(park=True)
+            with pytest.raises(inbox.ClaimLost):
+                await inbox.replace(connection, "deeds", first, None)
     outcomes = await deeds.lab.pool.fetch("SELECT outcome, error FROM inbox ORDER BY event_id")
     assert [tuple(row) for row in outcomes] == [("overtaken", None), (None, None)]
 

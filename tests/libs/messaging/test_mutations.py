@@ -64,6 +64,15 @@ OF_INBOX: Final = (
     ),
     Mutation("fence of the finish", inbox, "_COMPLETE", FENCE, "AND $4 > 0", OVERTAKEN),
     Mutation("fence of the failure", inbox, "_FAIL", FENCE, "AND $4 > 0", OVERTAKEN),
+    Mutation("fence of a record read again", inbox, "_REMOVE", FENCE, "AND $4 > 0", OVERTAKEN),
+    Mutation(
+        "what is given up is recorded",
+        inbox,
+        "_DROP",
+        "outcome = 'dropped', ",
+        "",
+        reaction.test_what_is_given_up_holds_nobody_up,
+    ),
     Mutation("finished once", inbox, "_COMPLETE", "AND done_at IS NULL", "", REPLACED),
     Mutation("no failure of what is over", inbox, "_FAIL", "AND done_at IS NULL", "", REPLACED),
     Mutation(

@@ -228,6 +228,9 @@ async def test_what_is_given_up_holds_nobody_up(deeds: Deeds) -> None:
         assert not await inbox.drop(connection, "deeds", "demo", UUID(int=2))
     await work_off(reactor)
     assert await deeds.done() == [2]
+    # That it was given up stays on record.
+    rows = await deeds.lab.pool.fetch("SELECT outcome, error FROM inbox ORDER BY event_id")
+    assert [tuple(row) for row in rows] == [("dropped", "ValueError: poison"), ("done", None)]
 
 
 async def test_what_is_away_for_a_while_is_waited_for_but_not_in_silence(deeds: Deeds) -> None:

@@ -16,6 +16,7 @@ from libs.eventsourcing.log import ANY, Cause
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.eventsourcing.tail import read_page
+from libs.postgres.liveness import LiveConnection
 from libs.projections import checkpoints
 from libs.projections.apply import apply_page
 from libs.projections.checkpoints import MAIN
@@ -143,7 +144,9 @@ class Shop:
 @asynccontextmanager
 async def open_shop(address: str) -> AsyncIterator[Shop]:
     """A database with log, places and tables, made if they are missing."""
-    async with asyncpg.create_pool(address, min_size=0, max_size=12) as pool:
+    async with asyncpg.create_pool(
+        address, min_size=0, max_size=24, connection_class=LiveConnection
+    ) as pool:
         if await pool.fetchval("SELECT to_regclass('events') IS NULL"):
             await pool.execute(";".join((*LOG_TABLES, *PROJECTION_TABLES, LEDGER, TALLY)))
         yield Shop(address=address, pool=pool, store=EventStore(PostgresLog(pool), WRITER_CODEC))

@@ -1,6 +1,8 @@
 """Passwords, and what fifty logins at once may do to everybody else."""
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from argon2.exceptions import VerifyMismatchError
 
 from libs.errors import Unavailable
 from libs.process.fair_queue import Source
-from libs.security.passwords import Cost, Passwords, Verdict
+from libs.security.passwords import NICENESS, Cost, Passwords, Verdict
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 
 CHEAP = Cost(memory_kib=64, passes=1)
@@ -135,6 +137,23 @@ async def test_many_logins_take_few_threads_and_leave_the_event_loop_alone() -> 
 
         assert await asyncio.gather(*logins) == [str(n) for n in range(50)]
         assert (begun, done) == (2, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads share a priority")
+async def test_hashing_threads_let_others_go_ahead() -> None:
+    priority: list[int] = []
+
+    class Spy(Held):
+        def hash(self, _: bytes) -> str:
+            priority.append(os.getpriority(os.PRIO_PROCESS, 0))
+            return ""
+
+    with held() as (passwords, _):
+        passwords._hasher = Spy()  # type: ignore[assignment]
+        await passwords.hash("x")
+
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert priority == [min(own + NICENESS, 19)]
 
 
 async def test_a_crowd_from_elsewhere_does_not_keep_the_trusted_waiting() -> None:
