@@ -33,8 +33,8 @@ class Projection(Generic[Event]):
     `topics` are categories of streams such as `ingest.scan`. `project` may raise anything: an event
     that cannot be applied is parked with its stream. `version` rises when `project` or `tables`
     change so that old rows no longer fit; then the read model must be rebuilt. `select` is asked
-    first, once a page for all read models that have the same one; what it says must depend on each
-    event alone, not on its neighbours.
+    first, once a page for all read models that share it, codec and events; what it says must depend
+    on each event alone, not on its neighbours.
     """
 
     name: str

@@ -81,9 +81,14 @@ Added: TypeAlias = tuple[int, int]
 Rows: TypeAlias = Mapping[Key, tuple[Added, Newest]]
 
 
-def _adding(table: str, key: str, counters: str, last: str, types: str, also: str = "") -> str:
-    """In the order of the key, so that two lanes never wait for each other crosswise."""
-    arrays = ", ".join(f"${n}::{one}[]" for n, one in enumerate(types.split(), 1))
+def _adding(
+    table: str, key: str, counters: str, last: str, types: str, also: str = "", first: int = 1
+) -> str:
+    """In the order of the key, so that two lanes never wait for each other crosswise.
+
+    The columns are parameters from `first` on.
+    """
+    arrays = ", ".join(f"${n}::{one}[]" for n, one in enumerate(types.split(), first))
     places = ", ".join(str(n) for n, _ in enumerate(key.split(", "), 1))
     added = ", ".join(f"{one} = known.{one} + excluded.{one}" for one in counters.split(", "))
 
@@ -101,12 +106,15 @@ ON CONFLICT ({key}) DO UPDATE SET {added}{also},
 """  # noqa: S608
 
 
-_ADD: Final = _adding(
+_COLUMNS: Final = (
+    "text date text text text text" + 2 * " bigint" + " timestamptz timestamptz uuid text"
+)
+_ADD_COUNTS: Final = _adding(
     "activity",
     "tenant, day, operator, client, city, kind",
     "count, removed",
     "last_received_at, last_at, last_scan_id, last_box",
-    "text date text text text text" + 2 * " bigint" + " timestamptz timestamptz uuid text",
+    _COLUMNS,
     also=", changed = excluded.changed",
 )
 _ADD_TOTAL: Final = _adding(
@@ -115,15 +123,17 @@ _ADD_TOTAL: Final = _adding(
     ", ".join(("count", "removed", *KINDS.values())),
     "last_received_at, last_at, last_scan_id, last_client, last_city, last_box",
     "text date text text" + 7 * " bigint" + " timestamptz timestamptz uuid text text text",
+    first=len(_COLUMNS.split()) + 1,
 )
+_ADD: Final = f"WITH counted AS ({_ADD_COUNTS}) {_ADD_TOTAL}"
+"""Both tables at once: a round trip less before anything is visible."""
 
 
 async def add(connection: Connection, rows: Rows) -> None:
     """Add to the counters of both tables."""
     if rows:
         flat = ((*key, *added, *newest) for key, (added, newest) in rows.items())
-        await connection.execute(_ADD, *columns(flat))
-        await connection.execute(_ADD_TOTAL, *columns(_totals(rows)))
+        await connection.execute(_ADD, *columns(flat), *columns(_totals(rows)))
 
 
 def _totals(rows: Rows) -> Iterator[tuple[Any, ...]]:

@@ -5,7 +5,7 @@ together. Shown is the spelling that was received first, then the one scanned fi
 the events come in, and also where two spellings are in the log already.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
@@ -46,9 +46,9 @@ Spellings: TypeAlias = dict[tuple[str, str, str], tuple[datetime, datetime]]
 """Tenant, operator, spelling → received, scanned."""
 
 # Nearly always the spelling is known: looking first takes no lock and writes nothing.
-KEEP: Final = """
+_KEEP: Final = """
 INSERT INTO operator_name AS known
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[])
+SELECT * FROM unnest({given})
     AS new (tenant, operator, spelling, received_at, scanned_at)
 WHERE NOT EXISTS (
     SELECT 1 FROM operator_name AS old
@@ -62,6 +62,16 @@ WHERE (excluded.received_at, excluded.scanned_at) < (known.received_at, known.sc
 """
 
 
+def keeping(first: int = 1) -> str:
+    """The statement that keeps `Spellings`, whose columns are parameters from `first` on."""
+    kinds = ("text", "text", "text", "timestamptz", "timestamptz")
+    given = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(kinds, first))
+    return _KEEP.format(given=given)
+
+
+KEEP: Final = keeping()
+
+
 def add(spellings: Spellings, tenant: str, name: str, moments: tuple[datetime, datetime]) -> None:
     """Note that a name was written so at these moments of receipt and scan."""
     key = (tenant, comparable(name), name)
@@ -72,8 +82,12 @@ def add(spellings: Spellings, tenant: str, name: str, moments: tuple[datetime, d
 async def keep(connection: Connection, spellings: Spellings) -> None:
     """Keep the first moments of each spelling."""
     if spellings:
-        flat = ((*key, *moments) for key, moments in spellings.items())
-        await connection.execute(KEEP, *columns(flat))
+        await connection.execute(KEEP, *parameters(spellings))
+
+
+def parameters(spellings: Spellings) -> Sequence[Any]:
+    """The parameters of `keeping`."""
+    return columns((*key, *moments) for key, moments in spellings.items())
 
 
 async def written(connection: Any, tenant: str, operators: Iterable[str]) -> dict[str, str]:

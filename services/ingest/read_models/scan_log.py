@@ -1,7 +1,7 @@
 """What was scanned, row by row?
 
-Two indexes serve pages, each beginning with the day and ending in the order of the answer: one for
-everything, and one for the groups of an operator, a client and a kind. `scan_count` knows which
+Two indexes serve pages of a day, each ending in the order of the answer: one for everything, and
+one for the groups of an operator, a client and a kind. `scan_count` knows which
 groups have rows within a window, so whatever is asked of these, only rows that match are read. A
 removed item keeps its row, which is not shown any more; the audit of a removal is a row too.
 """
@@ -50,7 +50,7 @@ from services.ingest.domain.question import Question
 from services.ingest.domain.removal import ITEM, as_scan
 from services.ingest.read_models import operator_name
 from services.ingest.read_models.conditions import asked_by, filters_of, values
-from services.ingest.read_models.scan_count import HOUR, SCAN_COUNT, Window
+from services.ingest.read_models.scan_count import HOUR, MINUTE, SCAN_COUNT, Window
 
 SCAN_LOG: Final = Table(
     "scan_log",
@@ -75,7 +75,7 @@ SCAN_LOG: Final = Table(
 """`day` is that of `effective_at`. It stands in the key so that the key stays unique when the
 table is cut by days, and so that inserts touch the same few pages of it."""
 
-KEEP: Final = """
+KEEP: Final = f"""
 WITH kept AS (
     INSERT INTO scan_log AS known
     SELECT * FROM unnest($1::text[], $2::date[], $3::uuid[], $4::text[], $5::text[], $6::text[],
@@ -84,21 +84,28 @@ WITH kept AS (
     ON CONFLICT (tenant, day, scan_id) DO UPDATE SET removed_at = excluded.removed_at
     WHERE excluded.removed_at IS NOT NULL AND known.removed_at IS NULL
         AND known.kind = excluded.kind
-    RETURNING known.*, CASE
-        -- It was there: only rows that were updated have an xmax.
-        WHEN known.xmax <> '0' THEN -1
-        WHEN known.removed_at IS NULL THEN 1
-        ELSE 0
-    END AS live
-)
+    RETURNING known.tenant, known.day, known.received_at, known.operator, known.client, known.city,
+        known.kind, CASE
+            -- It was there: only rows that were updated have an xmax.
+            WHEN known.xmax <> '0' THEN -1
+            WHEN known.removed_at IS NULL THEN 1
+            ELSE 0
+        END AS live
+), minutes AS (
+    SELECT tenant, day, date_bin('1 minute', received_at, 'epoch') AS since, operator, client, city,
+        kind, sum(live)::bigint AS live
+    FROM kept GROUP BY 1, 2, 3, 4, 5, 6, 7
+), named AS ({operator_name.keeping(first=17)})
 INSERT INTO scan_count AS known
-SELECT tenant, day, minutes, date_bin(make_interval(mins => minutes), received_at, 'epoch'),
-    operator, client, city, kind, sum(live)
-FROM kept, (VALUES (60::smallint), (1::smallint)) AS grain (minutes)
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8
+SELECT tenant, day, {MINUTE}::smallint, since, operator, client, city, kind, live FROM minutes
+UNION ALL
+SELECT tenant, day, {HOUR}::smallint, date_bin('1 hour', since, 'epoch'), operator, client, city,
+    kind, sum(live)::bigint
+FROM minutes GROUP BY 1, 2, 4, 5, 6, 7, 8
+ORDER BY 1, 2, 3, 4, 5, 6, 7, 8
 ON CONFLICT (tenant, day, minutes, since, operator, client, city, kind)
 DO UPDATE SET count = known.count + excluded.count
-"""
+"""  # noqa: S608 -- numbers and parameters
 """A row never changes but by being removed, which happens once; whichever is told first, the scan
 or its removal, the row comes out the same. What is shown more or less is counted with it."""
 
@@ -131,8 +138,9 @@ async def project(
             if removed_at and known[3] == row[3]:
                 rows[row[:3]] = row
     if rows:
-        await connection.execute(KEEP, *columns(rows.values()))
-    await operator_name.keep(connection, spellings)
+        await connection.execute(
+            KEEP, *columns(rows.values()), *operator_name.parameters(spellings)
+        )
 
 
 async def page(
