@@ -3,8 +3,8 @@
 from libs.process.commands import Service, command_line
 from libs.process.mending import rebuild_changed
 from services.ingest import bootstrap
-from services.ingest.api.import_command import add_import
-from services.ingest.api.quarantine_commands import quarantine_commands
+from services.ingest.imports.cli.commands import add_import
+from services.ingest.quarantine.cli.commands import quarantine_commands
 from services.ingest.settings import Settings
 
 SERVICE = Service(

@@ -35,29 +35,25 @@ from libs.projections.projection import Projection
 from libs.security.tokens import LONGEST_PASS
 from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
-from services.ingest.adapters.table import Choice, Unreadable, Worksheet
-from services.ingest.api import (
-    boxes,
-    dashboard,
-    events,
-    export,
-    quarantine,
-    removal,
-    stream,
-    system,
-)
-from services.ingest.api.live import Live
-from services.ingest.api.overview import PROJECTIONS
-from services.ingest.api.paths import tolerant
-from services.ingest.deps import Deps
-from services.ingest.handlers.body import LARGE_BODY
-from services.ingest.handlers.importing import Pause
-from services.ingest.read_models import activity, box, logged_items, presence, scan_log
-from services.ingest.read_models import quarantine as quarantined
-from services.ingest.read_models import removal as removed
-from services.ingest.read_models.kept_past import KeptPast
-from services.ingest.read_models.scan_rows import SORT_SECONDS
-from services.ingest.read_models.undone import without_undone
+from services.ingest.context import Deps
+from services.ingest.dashboard.api import boxes, dashboard, stream
+from services.ingest.dashboard.api.live import Live
+from services.ingest.dashboard.api.overview import PROJECTIONS
+from services.ingest.dashboard.read_models import activity, box, presence
+from services.ingest.dashboard.read_models.kept_past import KeptPast
+from services.ingest.exports.api import export
+from services.ingest.imports.adapters.table import Choice, Unreadable, Worksheet
+from services.ingest.imports.handlers.importing import Pause
+from services.ingest.quarantine import read_models as quarantined
+from services.ingest.quarantine.api import routes as quarantine
+from services.ingest.removals import api as removal
+from services.ingest.removals.read_models import removal as removed
+from services.ingest.removals.read_models.undone import without_undone
+from services.ingest.scans.api import events, system
+from services.ingest.scans.api.paths import tolerant
+from services.ingest.scans.handlers.body import LARGE_BODY
+from services.ingest.scans.read_models import logged_items, scan_log
+from services.ingest.scans.read_models.scan_rows import SORT_SECONDS
 from services.ingest.settings import Settings
 
 SERVICE: Final = "ingest"
@@ -167,7 +163,7 @@ async def open_spreadsheet(
 ) -> AsyncIterator[Sequence[Worksheet]]:
     """The worksheets of a Google spreadsheet. Raises Unreadable, also if gspread is missing."""
     try:
-        from services.ingest.adapters import google_sheets
+        from services.ingest.imports.adapters import google_sheets
     except ImportError as error:
         raise Unreadable("spreadsheets need gspread: pip install 'tillstream[sheets]'") from error
     opened = google_sheets.open_spreadsheet(

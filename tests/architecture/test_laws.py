@@ -26,18 +26,18 @@ VIOLATIONS = [
     ),
     (
         "Services never import each other",
-        "services/ingest/handlers/scan.py",
+        "services/ingest/scans/handlers/scan.py",
         "import services.gateway.domain",
     ),
     (
         "Inside a service, imports go one way",
-        "services/ingest/domain/scan.py",
-        "import services.ingest.handlers.scan",
+        "services/ingest/scans/domain/scan.py",
+        "import services.ingest.scans.handlers.scan",
     ),
-    ("Domains are pure", "services/ingest/domain/scan.py", "import pydantic"),
+    ("Domains are pure", "services/ingest/scans/domain/scan.py", "import pydantic"),
     (
         "Test kits stay in tests",
-        "services/ingest/handlers/scan.py",
+        "services/ingest/scans/handlers/scan.py",
         "import libs.eventsourcing.testing",
     ),
 ]

@@ -23,7 +23,7 @@ from aiokafka import AIOKafkaProducer
 from contracts.ingest import ScanId, ScanRecorded
 from libs.messaging.publisher import MAX_BATCH_BYTES
 from libs.messaging.topics import partition_of
-from services.ingest.domain.day import day_of
+from services.ingest.scans.domain.day import day_of
 from tests.bench.scans import MANY, METADATA, TENANT, ZONE
 
 SCHEMA: Final = "bare"

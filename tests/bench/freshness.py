@@ -16,7 +16,7 @@ from uuid import UUID
 
 from contracts.ingest import ScanId
 from libs.testing.waiting import eventually
-from services.ingest.domain import identity
+from services.ingest.scans.domain import identity
 from tests.bench.bench import Bench
 from tests.bench.costs import Cost
 from tests.bench.generator import Generator, Loaded, Target

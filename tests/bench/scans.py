@@ -20,7 +20,7 @@ import asyncpg
 from contracts.ingest import EVENTS, IngestEvent, ScanId, ScanRecorded
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.store import Fact
-from services.ingest.domain import identity
+from services.ingest.scans.domain import identity
 
 TENANT: Final = "demo"
 ZONE: Final = ZoneInfo("Europe/Moscow")

@@ -1,6 +1,6 @@
 """Whatever is sent, the answer is clear, nothing is lost, and nothing of ours breaks.
 
-The tables of what may be sent are tests/services/ingest/api/test_bad_input.py; here is what the
+The tables of what may be sent are tests/services/ingest/test_bad_input.py; here is what the
 wire and the gateway could change of it.
 """
 

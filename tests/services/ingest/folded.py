@@ -6,8 +6,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from contracts.ingest import ScanRecorded
-from services.ingest.domain.box import CARRY, Standing, evolve, number_key, tally
-from services.ingest.domain.question import Question, shown
+from services.ingest.scans.domain.box import CARRY, Standing, evolve, number_key, tally
+from services.ingest.scans.domain.filter import Question, shown
 
 TURNS = {"BOX", "CLOSE", "AUTO_CLOSE"}
 

@@ -27,11 +27,11 @@ from libs.eventsourcing.store import EventStore, Fact
 from libs.postgres.pool import Pool
 from libs.testing.read_models import apply
 from services.ingest.bootstrap import projections
-from services.ingest.domain import identity
-from services.ingest.domain.day import Days
-from services.ingest.domain.question import Question
-from services.ingest.domain.scan import Reading, judge
-from services.ingest.handlers.scan import Recorded, record_batch
+from services.ingest.scans.domain import identity
+from services.ingest.scans.domain.day import Days
+from services.ingest.scans.domain.filter import Question
+from services.ingest.scans.domain.scan import Reading, judge
+from services.ingest.scans.handlers.scan import Recorded, record_batch
 from services.ingest.settings import Settings
 
 Store = EventStore[IngestEvent]

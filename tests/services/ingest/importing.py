@@ -8,10 +8,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from libs.clock import Clock
-from services.ingest.adapters.table import Choice
-from services.ingest.adapters.table_file import open_file
-from services.ingest.domain.sheet import COLUMNS
-from services.ingest.handlers.importing import (
+from services.ingest.imports.adapters.table import Choice
+from services.ingest.imports.adapters.table_file import open_file
+from services.ingest.imports.domain.sheet import COLUMNS
+from services.ingest.imports.handlers.importing import (
     Account,
     Report,
     Run,

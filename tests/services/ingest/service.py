@@ -24,9 +24,10 @@ from libs.testing.clock import Clock
 from libs.testing.read_models import Projector
 from libs.testing.waiting import PATIENCE_SECONDS
 from services.ingest.bootstrap import create_app
-from services.ingest.deps import Deps
-from services.ingest.read_models import logged_items, quarantine
-from services.ingest.read_models.kept_past import KeptPast
+from services.ingest.context import Deps
+from services.ingest.dashboard.read_models.kept_past import KeptPast
+from services.ingest.quarantine import read_models as quarantine
+from services.ingest.scans.read_models import logged_items
 from tests.services.ingest.history import NOON, SETTINGS, Store, batch, record
 
 BATCH = "/api/v1/events/batch"

@@ -45,7 +45,7 @@ from tests.services.ingest.history import (
     append,
     environment,
 )
-from tests.services.ingest.read_models.test_all import WRITTEN, a_history
+from tests.services.ingest.test_read_models import WRITTEN, a_history
 
 BEFORE: Final = "0012_follow_log"
 PREFIX: Final = "t."

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.ingest.domain.day import day_of
+from services.ingest.scans.domain.day import day_of
 
 ZONES = ("Europe/Moscow", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "Pacific/Apia")
 

@@ -13,9 +13,9 @@ from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.log import NewFact
 from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.store import EventStore
-from services.ingest.domain import identity
-from services.ingest.handlers import scan
-from services.ingest.handlers.fitting import fitting_facts
+from services.ingest.scans.domain import identity
+from services.ingest.scans.handlers import scan
+from services.ingest.scans.handlers.fitting import fitting_facts
 from tests.services.ingest.history import FLOOR, NOON, NOON_MS, batch, event, send, uuid
 
 NAMESPACE = identity.namespace("demo")

@@ -1,0 +1,81 @@
+"""What ingest holds while it runs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Final, Protocol, TypeAlias
+
+from fastapi import Depends, Request
+
+from contracts.ingest import IngestEvent, ScanId
+from libs.clock import Clock
+from libs.eventsourcing.store import EventStore
+from libs.http.auth import TokenVerifier
+from libs.http.revocations import Revocations
+from libs.postgres.doorbell import Doorbell
+from libs.postgres.pool import Pool
+from libs.process.weighted_semaphore import WeightedSemaphore
+from libs.telemetry.traces import Telemetry
+from services.ingest.dashboard.read_models.kept_past import KeptPast
+from services.ingest.settings import Settings
+
+LARGE_BODIES_BYTES: Final = 10 * 1024 * 1024
+"""As much as one request may bring at most: of such only one is read at a time."""
+
+
+class Consistency(Protocol):
+    """Knows how far the read models have come."""
+
+    async def wait_for_token(self, model: str, token: str) -> bool:
+        """Whether the read model has what `token` names, before a deadline."""
+        ...
+
+    async def wait_visible(
+        self, models: Sequence[str], tokens: Sequence[str], within: float
+    ) -> bool:
+        """Whether the read models have what `tokens` name, in time."""
+        ...
+
+
+Standing: TypeAlias = Callable[[], Awaitable[object]]
+"""Where the read models of the dashboard stand: something that differs whenever they moved."""
+
+ItemsInBox: TypeAlias = Callable[[str, str, str], AsyncIterator[Sequence[ScanId]]]
+"""Pages of the items that the log holds for a tenant, box and code: see `logged_items.of_box`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deps:
+    """`reading` shows one tenant at a time; only questions go through it. `exports` are the turns
+    of those who read everything at once, `looking_back` of those who ask about the past,
+    `large_bodies` of requests that take much memory, by the byte. `kept_past` is what was worked
+    out of the past. `open_quarantine` counts what waits in it, by code, of all tenants.
+    """
+
+    settings: Settings
+    store: EventStore[IngestEvent]
+    reading: Pool
+    clock: Clock
+    verifier: TokenVerifier
+    revocations: Revocations
+    consistency: Consistency
+    telemetry: Telemetry
+    open_quarantine: Callable[[], Awaitable[Mapping[str, int]]]
+    exports: asyncio.Semaphore
+    looking_back: asyncio.Semaphore
+    kept_past: KeptPast
+    standing: Standing
+    doorbell: Doorbell
+    items_in_box: ItemsInBox
+    large_bodies: WeightedSemaphore = field(
+        default_factory=lambda: WeightedSemaphore(LARGE_BODIES_BYTES)
+    )
+
+
+async def running(request: Request) -> Deps:
+    """What the app was built with."""
+    deps: Deps = request.app.state.deps
+    return deps
+
+
+Ingest = Annotated[Deps, Depends(running)]

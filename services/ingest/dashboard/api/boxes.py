@@ -1,0 +1,196 @@
+"""Which boxes were worked on, what is in them, and how do they stand (§2.7)?"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import groupby
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import msgspec
+from fastapi import APIRouter, Query, Response
+
+from libs.postgres.query import Row
+from services.ingest.context import Ingest
+from services.ingest.dashboard.api.dashboard import Offset
+from services.ingest.dashboard.api.past import showing
+from services.ingest.dashboard.read_models import box
+from services.ingest.dashboard.read_models.as_of import items_of_boxes
+from services.ingest.dashboard.read_models.box import FoundBox, Total
+from services.ingest.scans.api.answers import Filters, answered
+from services.ingest.scans.api.query_params import AskedBack, Token, staleness
+from services.ingest.scans.domain.box import CARRY, number
+from services.ingest.scans.domain.day import unix_ms, written
+from services.ingest.scans.domain.filter import shown
+from services.ingest.scans.read_models import scan_log
+
+router = APIRouter(prefix="/api/v1/dashboard", tags=["dashboard"])
+
+Limit = Annotated[int, Query(ge=1, le=5000)]
+Items = Annotated[int, Query(ge=0, le=1000)]
+
+
+class Item(msgspec.Struct, rename="camel"):
+    """An item in a box."""
+
+    ts: str
+    code: str
+    operator: str
+    uuid: str
+    ts_ms: int
+
+
+class Box(msgspec.Struct, rename="camel"):
+    """A box on a day. `items` may be cut (`items_truncated`), `items_count` never is.
+
+    `status` is `open` or `closed`, `closed_by` the kind of scan that closed it; `continued` says
+    that it was opened on a day before.
+    """
+
+    client: str
+    city: str
+    box_no: str
+    items_count: int
+    first_at: str
+    last_at: str
+    operators: list[str]
+    items: list[Item]
+    box: str
+    day: str
+    status: str
+    opened_at: str | None
+    closed_at: str | None
+    closed_by: str | None
+    continued: bool
+    items_truncated: bool
+    first_at_ms: int
+    last_at_ms: int
+    opened_at_ms: int | None
+    closed_at_ms: int | None
+
+
+class City(msgspec.Struct, rename="camel"):
+    """A client's boxes in a city; the totals count those of other pages too."""
+
+    city: str
+    total_items: int
+    total_boxes: int
+    boxes: list[Box]
+
+
+class Client(msgspec.Struct, rename="camel"):
+    """A client's cities that have boxes on the page; the totals count everything."""
+
+    client: str
+    total_items: int
+    total_boxes: int
+    cities: list[City]
+
+
+class Boxes(msgspec.Struct, rename="camel"):
+    """A page of boxes, by client and city, and the totals of all pages."""
+
+    generated_at: str
+    filters: Filters
+    clients: list[Client]
+    total_items: int
+    total_boxes: int
+
+
+@router.get("/boxes")
+async def boxes(
+    ingest: Ingest,
+    asked: AskedBack,
+    limit: Limit = 500,
+    offset: Offset = 0,
+    items: Items = 200,
+    token: Token = None,
+) -> Response:
+    """Boxes of the days and filters asked for, those with most items first.
+
+    With `as_of`, as they were known at that instant: from the log, 503 while too many others ask.
+    """
+    headers = {} if asked.at else await staleness(ingest, token, "box", "scan_log")
+    zone = ingest.settings.zone
+    tables = (box.projection(zone), scan_log.projection(zone))
+    rows = items_of_boxes(asked.question, limit=limit, offset=offset, items=items)
+    async with showing(ingest, asked, tables, rows=rows, around=CARRY) as connection:
+        found = await box.answer(
+            connection, asked.question, limit=limit, offset=offset, items=items
+        )
+    body = worded(found, asked.filters, now=ingest.clock(), zone=zone)
+    return answered(body, headers)
+
+
+def worded(found: box.Boxes, filters: Filters, *, now: datetime, zone: ZoneInfo) -> Boxes:
+    """What was found, as clients read it; clients, cities and boxes in the order they came in."""
+    clients, total = found.clients(), found.total()
+    return Boxes(
+        generated_at=now.isoformat(),
+        filters=filters,
+        clients=[
+            Client(
+                client=shown(name),
+                total_items=clients[name].items,
+                total_boxes=clients[name].boxes,
+                cities=[
+                    _city(city, found.cities[name, city], listed, zone)
+                    for city, listed in groupby(of_client, key=lambda one: one.city)
+                ],
+            )
+            for name, of_client in groupby(found.boxes, key=lambda one: one.client)
+        ],
+        total_items=total.items,
+        total_boxes=total.boxes,
+    )
+
+
+def _city(name: str, total: Total, listed: Iterable[FoundBox], zone: ZoneInfo) -> City:
+    return City(
+        city=shown(name),
+        total_items=total.items,
+        total_boxes=total.boxes,
+        boxes=[_box(one, zone) for one in listed],
+    )
+
+
+def _box(found: FoundBox, zone: ZoneInfo) -> Box:
+    tally, stands = found.tally, found.standing
+    opened_at, opened_at_ms = _told(stands.opened_at, zone)
+    closed_at, closed_at_ms = _told(stands.closed_at, zone)
+    return Box(
+        client=shown(found.client),
+        city=shown(found.city),
+        box_no=shown(number(found.label)),
+        items_count=tally.items,
+        first_at=written(tally.first_at, zone),
+        last_at=written(tally.last_at, zone),
+        operators=found.operators,
+        items=[_item(row, zone) for row in found.items],
+        box=found.label,
+        day=found.day.isoformat(),
+        status="open" if stands.is_open else "closed",
+        opened_at=opened_at,
+        closed_at=closed_at,
+        closed_by=stands.closed_by,
+        continued=found.continued,
+        items_truncated=len(found.items) < tally.items,
+        first_at_ms=unix_ms(tally.first_at),
+        last_at_ms=unix_ms(tally.last_at),
+        opened_at_ms=opened_at_ms,
+        closed_at_ms=closed_at_ms,
+    )
+
+
+def _item(row: Row, zone: ZoneInfo) -> Item:
+    moment = row["effective_at"]
+    return Item(
+        ts=written(moment, zone),
+        code=row["code"],
+        operator=row["operator"],
+        uuid=str(row["scan_id"]),
+        ts_ms=unix_ms(moment),
+    )
+
+
+def _told(moment: datetime | None, zone: ZoneInfo) -> tuple[str, int] | tuple[None, None]:
+    return (None, None) if moment is None else (written(moment, zone), unix_ms(moment))

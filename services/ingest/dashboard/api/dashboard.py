@@ -1,0 +1,71 @@
+"""What supervisors look at."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from libs.postgres.pool import tenant_snapshot
+from services.ingest.context import Ingest
+from services.ingest.dashboard.api import presenters as wording
+from services.ingest.dashboard.api.overview import PROJECTIONS, look, projections, worded
+from services.ingest.dashboard.api.past import showing
+from services.ingest.dashboard.read_models.as_of import newest_rows
+from services.ingest.scans.api.answers import Raw, answered
+from services.ingest.scans.api.query_params import (
+    AskedBack,
+    AskedFor,
+    Text,
+    Token,
+    staleness,
+    storable,
+)
+from services.ingest.scans.read_models import scan_count, scan_log
+
+router = APIRouter(prefix="/api/v1", tags=["dashboard"])
+
+Offset = Annotated[int, Query(ge=0, le=10_000_000)]
+Limit = Annotated[int, Query(ge=1, le=10_000)]
+
+
+@router.get("/dashboard/state")
+async def state(ingest: Ingest, asked: AskedBack, token: Token = None) -> Response:
+    """Operators, clients, feed and sums of the days and filters asked for (§2.6, §5).
+
+    With `as_of`, as they were known at that instant: from the log, 503 while too many others ask.
+    """
+    headers = {} if asked.at else await staleness(ingest, token, *PROJECTIONS)
+    now = ingest.clock()
+    tables, length = projections(ingest.settings.zone), ingest.settings.feed_length
+    async with showing(
+        ingest, asked, tables, rows=newest_rows(asked.question, length)
+    ) as connection:
+        overview = await look(connection, asked.question, feed_length=length)
+    body = worded(overview, asked.filters, ingest.settings, now=asked.at or now, told_at=now)
+    return answered(body, headers)
+
+
+@router.get("/dashboard/raw")
+@router.get("/logs/raw")
+async def raw(
+    ingest: Ingest,
+    asked: AskedFor,
+    type: Text = None,
+    limit: Limit = 1000,
+    offset: Offset = 0,
+    token: Token = None,
+) -> Response:
+    """Scans row by row, newest received first, and how many match (§2.8)."""
+    kind, question = storable(type) or None, asked.question
+    headers = await staleness(ingest, token, "scan_log")
+    # The counts and the rows of one moment.
+    async with tenant_snapshot(ingest.reading, question.tenant) as connection:
+        total, within = await scan_count.window(
+            connection, question, kind=kind, limit=limit, offset=offset
+        )
+        rows = (
+            await scan_log.page(connection, question, kind=kind, limit=limit, within=within)
+            if within
+            else []
+        )
+    zone = ingest.settings.zone
+    return answered(Raw([wording.log_row(row, zone) for row in rows], total), headers)

@@ -1,0 +1,91 @@
+"""One question that is being watched, and what is told to those who watch.
+
+A watch keeps its last states, numbered. Whoever watches remembers a number only, and is given the
+difference between that state and the present one when ready for it. So a slow reader skips what
+is past and holds nobody up, and coming back after an interruption is the same thing.
+"""
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+from fastapi.sse import format_sse_event
+
+from services.ingest.dashboard.api.cells import difference, remembered
+from services.ingest.dashboard.api.overview import Overview
+from services.ingest.scans.api.answers import Filters, State
+from services.ingest.scans.domain.filter import Question
+
+KEPT: Final = 240
+"""How many states a watch remembers: a minute of constant change."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True)
+class Watch:
+    """One question, and its latest answers. `name` is part of every id and of no other watch's."""
+
+    name: str
+    tenant: str
+    filters: Filters
+    viewers: int = 0
+    left_at: float = 0.0
+    looked_up: asyncio.Lock = field(default_factory=asyncio.Lock)
+    standing: object = None
+    question: Question | None = None
+    overview: Overview | None = None
+    state: State | None = None
+    number: int = 0
+    _past: deque[tuple[int, State]] = field(default_factory=lambda: deque(maxlen=KEPT))
+    _messages: dict[int | None, bytes] = field(default_factory=dict)
+    _turned: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def known(self, event_id: str | None) -> int | None:
+        """The number of the state an event led to, if it is one of ours and not too long ago."""
+        name, _, number = (event_id or "").rpartition("-")
+        return next((n for n, _ in self._past if (self.name, str(n)) == (name, number)), None)
+
+    def since(self, number: int | None) -> bytes:
+        """The event that leads from a state to the present one; empty if nothing happened."""
+        if number == self.number or self.state is None:
+            return b""
+        if number not in self._messages:
+            self._messages[number] = self._event(self.state, number)
+        return self._messages[number]
+
+    def tell(self, state: State, *, anew: bool) -> None:
+        """Take note of the present state; `anew` if it answers another question than before."""
+        if anew:
+            self._past.clear()
+        last = self._past[-1][1] if self._past else None
+        self.state = state
+        self._messages.clear()
+        if last is not None:
+            if (cells := difference(last, state)) is not None and not cells:
+                return
+            state = remembered(last, state)
+        self.number += 1
+        self._past.append((self.number, state))
+        self._turned.set()
+        self._turned = asyncio.Event()
+
+    async def turned(self, seconds: float) -> None:
+        """Wait for the next state, so long at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._turned.wait()
+
+    def _event(self, state: State, number: int | None) -> bytes:
+        old = next((past for n, past in self._past if n == number), None)
+        cells = difference(old, state) if old is not None else None
+        if cells is not None and not cells:
+            return b""
+        return format_sse_event(
+            event="state" if cells is None else "cells",
+            data_str=_encode(state if cells is None else cells).decode(),
+            id=f"{self.name}-{self.number}",
+        )

@@ -1,0 +1,165 @@
+"""How the tally of a box is kept: one row per day, box and operator, merged as tallies add up.
+
+Turns are kept as texts that sort like the turns themselves, so that batches merge by `least` and
+`greatest`, operators by `min` and `max`. A row is one operator's: its texts begin with the device's
+clock, and those of a clock that was ahead have columns of their own. Rows of several operators
+compare behind it, where the time that counts begins.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Date,
+    DateTime,
+    MetaData,
+    Table,
+    Text,
+    case,
+    cast,
+    func,
+    or_,
+)
+
+from libs.postgres.query import Row
+from services.ingest.scans.domain.box import BACKLOG, Tally, Turn, Turned
+from services.ingest.scans.read_models.changed import TransactionId
+
+BOX: Final = Table(
+    "box",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("client", Text, primary_key=True),
+    Column("city", Text, primary_key=True),
+    Column("box", Text, primary_key=True),
+    Column("operator", Text, primary_key=True),
+    Column("number_key", Text, nullable=False),
+    Column("items", BigInteger, nullable=False),
+    Column("first_at", DateTime(timezone=True), nullable=False),
+    Column("last_at", DateTime(timezone=True), nullable=False),
+    Column("opened_at", DateTime(timezone=True)),
+    Column("first_turn", Text),
+    Column("last_turn", Text),
+    Column("changed", TransactionId, nullable=False),
+    Column("first_ahead", Text),
+    Column("last_ahead", Text),
+)
+"""`day` is that of `effective_at`. `number_key` and the turns sort byte by byte. `changed` is the
+transaction that wrote the row last, for whoever follows changes by snapshots."""
+
+ADD: Final = """
+INSERT INTO box AS known (tenant, day, client, city, box, operator, number_key, items, first_at,
+    last_at, opened_at, first_turn, last_turn, first_ahead, last_ahead)
+SELECT * FROM unnest($1::text[], $2::date[], $3::text[], $4::text[], $5::text[], $6::text[],
+    $7::text[], $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
+    $12::text[], $13::text[], $14::text[], $15::text[])
+ORDER BY 1, 2, 3, 4, 5, 6
+ON CONFLICT (tenant, day, client, city, box, operator) DO UPDATE SET
+    items = known.items + excluded.items,
+    first_at = least(known.first_at, excluded.first_at),
+    last_at = greatest(known.last_at, excluded.last_at),
+    opened_at = greatest(known.opened_at, excluded.opened_at),
+    first_turn = least(known.first_turn, excluded.first_turn),
+    last_turn = greatest(known.last_turn, excluded.last_turn),
+    first_ahead = least(known.first_ahead, excluded.first_ahead),
+    last_ahead = greatest(known.last_ahead, excluded.last_ahead),
+    changed = excluded.changed
+"""
+"""In the order of the key, so that two lanes never wait for each other crosswise. `least` and
+`greatest` pass over what is not there."""
+
+
+def values(tally: Tally) -> tuple[object, ...]:
+    """A tally as the columns from `items` on."""
+    return (
+        tally.items,
+        tally.first_at,
+        tally.last_at,
+        tally.opened_at,
+        _text(tally.first_timely),
+        _text(tally.last_timely),
+        _text(tally.first_ahead),
+        _text(tally.last_ahead),
+    )
+
+
+def merged() -> tuple[ColumnElement[Any], ...]:
+    """The columns of one tally from several rows."""
+    c = BOX.c
+    return (
+        cast(func.sum(c["items"]), BigInteger).label("items"),
+        func.min(c.first_at).label("first_at"),
+        func.max(c.last_at).label("last_at"),
+        func.max(c.opened_at).label("opened_at"),
+        func.min(_counted(_first(c.first_turn, c.first_ahead))).label("first_turn"),
+        func.max(_counted(_last(c.last_turn, c.last_ahead))).label("last_turn"),
+    )
+
+
+def tally_of(row: Row) -> Tally:
+    """The tally in a row that has the columns of `merged`."""
+    return Tally(
+        items=row["items"],
+        first_at=row["first_at"],
+        last_at=row["last_at"],
+        opened_at=row["opened_at"],
+        first_timely=_turned(row["first_turn"]),
+        last_timely=_turned(row["last_turn"]),
+    )
+
+
+_MOMENT: Final = len("2025-10-31T12:00:00.000000")
+_AT, _RECEIVED, _REST = (n * (_MOMENT + 1) + 1 for n in (1, 2, 3))
+"""Where these begin in the text of a row."""
+
+
+def _counted(turn: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The text of a row with the device's clock moved behind the times that count."""
+    counts = func.substr(turn, _AT, 2 * _MOMENT + 1)
+    return counts + " " + func.left(turn, _MOMENT) + " " + func.substr(turn, _REST)
+
+
+def _first(timely: ColumnElement[Any], ahead: ColumnElement[Any]) -> ColumnElement[Any]:
+    """`Tally.first` of a row."""
+    both = case((_is_later(timely, ahead), ahead), else_=timely)
+    return case((timely.is_(None), ahead), (ahead.is_(None), timely), else_=both)
+
+
+def _last(timely: ColumnElement[Any], ahead: ColumnElement[Any]) -> ColumnElement[Any]:
+    """`Tally.last` of a row."""
+    both = case((_is_later(timely, ahead), timely), else_=ahead)
+    return case((timely.is_(None), ahead), (ahead.is_(None), timely), else_=both)
+
+
+def _is_later(timely: ColumnElement[Any], ahead: ColumnElement[Any]) -> ColumnElement[bool]:
+    """`Turned.is_later`."""
+    at = cast(func.substr(timely, _AT, _MOMENT), DateTime)
+    received = cast(func.substr(ahead, _RECEIVED, _MOMENT), DateTime)
+    by_device = func.left(timely, _MOMENT) >= func.left(ahead, _MOMENT)
+    return or_(by_device, at > received + BACKLOG)
+
+
+def _text(turned: Turned | None) -> str | None:
+    if turned is None:
+        return None
+    moments = (
+        moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+        for moment in (turned.scanned_at, turned.at, turned.received_at)
+    )
+    return " ".join((*moments, str(turned.scan_id), turned.turn))
+
+
+def _turned(text: str | None) -> Turned | None:
+    if text is None:
+        return None
+    at, received_at, scanned_at, scan_id, turn = text.split(" ")
+    return Turned(_moment(at), _moment(received_at), UUID(scan_id), Turn(turn), _moment(scanned_at))
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)

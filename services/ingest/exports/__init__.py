@@ -1,0 +1,1 @@
+"""Exports of the scans as CSV and workbooks."""

@@ -1,0 +1,1 @@
+"""Workbooks, written by a process of their own."""

@@ -1,0 +1,1 @@
+"""Imports of spreadsheets and exports into the log."""

@@ -1,0 +1,1 @@
+"""Readers of CSV files, workbooks and Google Sheets."""

@@ -1,0 +1,214 @@
+"""Tables in CSV files: any of three delimiters, in UTF-8, UTF-16 or Windows' Cyrillic.
+
+The encoding is the whole file's. A row that is in another one, or torn, is damaged, and each of
+its cells that is so says it instead of a text.
+"""
+
+import asyncio
+import codecs
+import csv
+import io
+import re
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from services.ingest.imports.adapters.table import PAGE, Pages, Row, Unreadable, Worksheet
+from services.ingest.imports.domain.sheet import WrongSheet, columns_of
+from services.ingest.imports.domain.spreadsheet import Cell, Lost
+
+DELIMITERS: Final = ";,\t"
+LONGEST_CELL: Final = 1_000_000
+_PART: Final = 1 << 20
+_BOMS: Final = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_UTF_8, _WINDOWS, _NO_WINDOWS = "utf-8-sig", "cp1251", b"\x98"
+_NAMES: Final = {"utf-16": "UTF-16", _UTF_8: "UTF-8", _WINDOWS: "Windows-1251"}
+
+_DAMAGE: Final = "damaged"
+"""The name under which `codecs` knows what to do with bytes that are no text."""
+_BYTES: Final = re.compile("[\udc80-\udcff]")
+"""What such bytes become: halves of characters, of which files of rejected rows make them again."""
+_BEHIND: Final = bytes(byte for byte in range(0x80, 0xC0) if byte != _NO_WINDOWS[0]).decode(
+    "cp1251"
+)
+_UTF_8_AS_WINDOWS: Final = re.compile(f"(?:[РС][{re.escape(_BEHIND)}]){{2,}}")
+"""Cyrillic letters of UTF-8 in a file that is read as Windows-1251."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Form:
+    """How the bytes of a file are to be read."""
+
+    encoding: str
+    delimiter: str
+    torn: bool
+    """Whether the last line has no end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Survey:
+    """What reading the whole file once has shown."""
+
+    form: _Form
+    header: Row
+    last: int
+    """The number of the last row."""
+
+
+@asynccontextmanager
+async def open_csv(path: Path) -> AsyncIterator[Sequence[Worksheet]]:
+    """The one worksheet of a CSV file, named after it.
+
+    The file is read to its end before anything is told of it, so what is told can be relied on.
+    Raises Unreadable.
+    """
+    survey = await asyncio.to_thread(_survey, path)
+    yield [
+        Worksheet(
+            name=path.stem,
+            header=survey.header[1],
+            rows=survey.last - survey.header[0],
+            pages=lambda: _pages(path, survey),
+            dressed=True,
+        )
+    ]
+
+
+async def _pages(path: Path, survey: _Survey) -> Pages:
+    with closing(_rows(path, survey.form)) as rows:
+        behind = islice(_judged(rows, survey), survey.header[0], None)
+        while page := await asyncio.to_thread(list, islice(behind, PAGE)):
+            yield page
+
+
+def _judged(rows: Iterator[tuple[int, list[str]]], survey: _Survey) -> Iterator[Row]:
+    """The rows, with what is wrong with them in the cells that are damaged or torn."""
+    for number, texts in rows:
+        cells: list[Cell] = [*texts]
+        if not "".join(texts).isascii():
+            # Of one cell `В№1` may be meant; in a whole row something else is no UTF-8 then.
+            foreign = survey.form.encoding == _WINDOWS and _is_utf_8("\n".join(texts))
+            cells = [_cell(text, survey.form.encoding, foreign=foreign) for text in texts]
+        if survey.form.torn and number == survey.last and texts:
+            why = "may be torn: the file ends in it, without the end of the line"
+            cells[-1] = Lost(why, "cut_short", texts[-1])
+        yield number, tuple(cells)
+
+
+def _is_utf_8(text: str) -> bool:
+    """Whether what was read as Windows-1251 makes sense in UTF-8, of which no byte is odd."""
+    try:
+        text.encode(_WINDOWS, "surrogateescape").decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _cell(text: str, encoding: str, *, foreign: bool) -> Cell:
+    if _BYTES.search(text):
+        return Lost(f"is damaged: it holds bytes that are no {_NAMES[encoding]}", _DAMAGE, text)
+    foreign = foreign and not text.isascii()
+    if foreign or (encoding == _WINDOWS and _UTF_8_AS_WINDOWS.search(text)):
+        own = text.encode(encoding).decode("utf-8", "surrogateescape")
+        return Lost("is in UTF-8, but the file in Windows-1251", _DAMAGE, own)
+    return text
+
+
+def _survey(path: Path) -> _Survey:
+    encoding = _encoding(path)
+    form = _Form(
+        encoding=encoding, delimiter=_delimiter(path, encoding), torn=_is_torn(path, encoding)
+    )
+    header, number = None, 0
+    with closing(_rows(path, form)) as rows:
+        for number, cells in rows:
+            if header is None and any(cells):
+                header = (number, tuple(cells))
+    if header is None:
+        raise Unreadable("it is empty: there is no first row with the names of the columns")
+    return _Survey(form=form, header=header, last=number)
+
+
+def _encoding(path: Path) -> str:
+    """UTF-8, unless more is wrong than right with it; then Windows-1251, if it can be that."""
+    letters = damaged = 0
+    may_be_windows = True
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    with path.open("rb") as file:
+        start = file.read(3)
+        if start[:2] in _BOMS:
+            return _BOMS[start[:2]]
+        if start == codecs.BOM_UTF8:
+            return _UTF_8
+        file.seek(0)
+        for part in iter(lambda: file.read(_PART), b""):
+            may_be_windows = may_be_windows and _NO_WINDOWS not in part
+            if not (text := decoder.decode(part)).isascii():
+                odd = len(_BYTES.findall(text))
+                damaged += odd
+                letters += len(text) - len(text.encode("ascii", "ignore")) - odd
+    # What is held back at the end is the beginning of a letter.
+    damaged += len(decoder.getstate()[0])
+    if damaged <= letters:
+        return _UTF_8
+    if not may_be_windows:
+        raise Unreadable("it is no CSV file, or neither in UTF-8 nor in Windows-1251")
+    return _WINDOWS
+
+
+def _is_torn(path: Path, encoding: str) -> bool:
+    """Whether the last line has no end: how much of it is missing nothing can say."""
+    with path.open("rb") as file:
+        byte_order = file.read(2)
+        file.seek(max(0, path.stat().st_size - 2))
+        last = file.read()
+    if encoding == "utf-16":
+        last = last[1:] if byte_order == codecs.BOM_UTF16_BE else last[:1]
+    return not last.endswith((b"\n", b"\r"))
+
+
+def _as_half(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "\udcff", error.end
+
+
+codecs.register_error(_DAMAGE, _as_half)
+
+
+def _open(path: Path, encoding: str) -> io.TextIOWrapper:
+    # Of UTF-8 every odd byte is kept. Of UTF-16 that is not possible.
+    errors = _DAMAGE if encoding == "utf-16" else "surrogateescape"
+    return path.open(encoding=encoding, errors=errors, newline="")
+
+
+def _rows(path: Path, form: _Form) -> Generator[tuple[int, list[str]]]:
+    # The limit is the module's, not the reader's: for the whole process.
+    csv.field_size_limit(LONGEST_CELL)
+    with _open(path, form.encoding) as file:
+        reader = csv.reader(file, delimiter=form.delimiter, strict=True)
+        number = 0
+        try:
+            for number, cells in enumerate(reader, 1):
+                yield number, cells
+        except csv.Error as error:
+            raise Unreadable(f"row {number + 1} is broken: {error}") from error
+        except OSError as error:
+            raise Unreadable(f"it can be read only to row {number}: {error.strerror}") from error
+
+
+def _delimiter(path: Path, encoding: str) -> str:
+    """The delimiter by which the first line names most columns."""
+    with _open(path, encoding) as file:
+        line = next((text for text in iter(lambda: file.readline(65_536), "") if text.strip()), "")
+    return max(DELIMITERS, key=lambda delimiter: _names(line, delimiter))
+
+
+def _names(line: str, delimiter: str) -> int:
+    try:
+        return len(columns_of(next(csv.reader(io.StringIO(line), delimiter=delimiter), [])))
+    except (csv.Error, WrongSheet):
+        return 0

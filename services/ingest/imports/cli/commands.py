@@ -1,0 +1,144 @@
+"""`import FILE…` on a command line: the old log, and our own exports, into the log (§6).
+
+Straight on the database, so it works while the API is down. Exits with 0 when every row is in
+the log, 3 when some were rejected, 1 when a file or the log failed, 130 when it was stopped, 2
+when it was not asked rightly. `import --undo RUN` takes a run back, and exits with 0 or 1.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import typer
+
+from libs.postgres.pool import SYSTEM
+from services.ingest.imports.cli.run import (
+    MONTHS,
+    OpenSpreadsheet,
+    OpenStore,
+    Order,
+    carry_out,
+    rejects_of,
+    take_back,
+)
+from services.ingest.settings import Settings
+
+_ID: Final = re.compile(r"[\w-]+", re.ASCII)
+_ADDRESS: Final = re.compile(r"/d/([\w-]+)", re.ASCII)
+
+
+def add_import(
+    app: typer.Typer,
+    read_settings: Callable[[], Settings],
+    open_store: OpenStore,
+    open_spreadsheet: OpenSpreadsheet,
+    rebuild: Callable[[], int],
+) -> None:
+    """Add the command. `rebuild` builds the read models of scans anew, and answers a status."""
+
+    @app.command("import")
+    def import_files(
+        tenant: Annotated[str, typer.Option(help="Whose scans they are.")],
+        files: Annotated[
+            list[Path] | None, typer.Argument(help="CSV files and .xlsx workbooks.")
+        ] = None,
+        spreadsheet_id: Annotated[str | None, typer.Option(help="A Google spreadsheet.")] = None,
+        credentials: Annotated[
+            Path | None, typer.Option(help="The key file of a service account that may read it.")
+        ] = None,
+        sheet: Annotated[
+            list[str] | None, typer.Option(help="Only this worksheet; may be repeated.")
+        ] = None,
+        sheet_prefix: Annotated[
+            str | None,
+            typer.Option(help=f"Only worksheets that begin so. Of a spreadsheet: {MONTHS}"),
+        ] = None,
+        timezone: Annotated[
+            str | None, typer.Option(help="Where the dates were written. Default: TIMEZONE.")
+        ] = None,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Count against the log, and store nothing in it.")
+        ] = False,
+        rejects: Annotated[
+            Path | None,
+            typer.Option(help="The folder for rejected rows. Default: beside each file."),
+        ] = None,
+        undo: Annotated[
+            UUID | None,
+            typer.Option(metavar="RUN", help="Take the scans of a run back, and import nothing."),
+        ] = None,
+    ) -> None:
+        """Import scans from files or a spreadsheet. Safe to repeat: what is known is skipped.
+
+        Rejected rows are written with reasons to FILE.rejected.csv, which can be mended and
+        imported. Exits with 3 if there are any.
+        """
+        if undo is not None:
+            if files or spreadsheet_id or dry_run:
+                raise typer.BadParameter("goes alone with --tenant", param_hint="--undo")
+            status = take_back(read_settings(), _tenant(tenant), undo, open_store)
+            raise typer.Exit(status or rebuild())
+        _keep_mended(files or [], rejects)
+        settings = read_settings()
+        order = Order(
+            tenant=_tenant(tenant),
+            files=files or [],
+            spreadsheet=_spreadsheet(spreadsheet_id, credentials, files),
+            sheets=sheet or [],
+            prefix=sheet_prefix,
+            zone=_zone(timezone) if timezone else settings.zone,
+            dry=dry_run,
+            rejects=_folder(rejects),
+        )
+        raise typer.Exit(carry_out(settings, order, open_store, open_spreadsheet))
+
+
+def _tenant(given: str) -> str:
+    if not given.strip() or given == SYSTEM:
+        raise typer.BadParameter("name one tenant", param_hint="--tenant")
+    return given
+
+
+def _zone(given: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(given)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise typer.BadParameter(
+            "must be a time zone such as Europe/Moscow", param_hint="--timezone"
+        ) from None
+
+
+def _folder(given: Path | None) -> Path | None:
+    if given is not None and not given.is_dir():
+        raise typer.BadParameter("must be a folder", param_hint="--rejects")
+    return given
+
+
+def _keep_mended(files: Sequence[Path], rejects: Path | None) -> None:
+    """Refuse to overwrite rejected rows that somebody mended and imports at the same time."""
+    written = [rejects_of(path, rejects).resolve() for path in dict.fromkeys(files)]
+    if len(set(written)) < len(written):
+        raise typer.BadParameter("two files of one name need a run each", param_hint="--rejects")
+    for path in files:
+        if path.resolve() in written:
+            raise typer.BadParameter(f"{path.name} would be overwritten; import it by itself")
+
+
+def _spreadsheet(
+    given: str | None, credentials: Path | None, files: Sequence[Path] | None
+) -> tuple[str, Path] | None:
+    """The id, which may be given as the spreadsheet's address, and the key file."""
+    if given is None:
+        if not files:
+            raise typer.BadParameter("name files, or a --spreadsheet-id")
+        return None
+    address = _ADDRESS.search(given)
+    spreadsheet_id = address[1] if address else given
+    if not _ID.fullmatch(spreadsheet_id):
+        raise typer.BadParameter("is no spreadsheet's id", param_hint="--spreadsheet-id")
+    if credentials is None:
+        raise typer.BadParameter("is needed for a spreadsheet", param_hint="--credentials")
+    return spreadsheet_id, credentials

@@ -1,0 +1,1 @@
+"""Events that are no valid scans: stored, corrected, accepted or dropped."""

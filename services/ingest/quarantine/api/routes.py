@@ -1,0 +1,196 @@
+"""What could not be understood, for those who look after it: see it, mend it, give it up."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from libs.errors import Refused
+from libs.http.auth import Principal, require
+from libs.http.problems import problem_of
+from libs.http.visible import visible
+from libs.postgres.pool import tenant_transaction
+from services.ingest.context import Ingest
+from services.ingest.quarantine import read_models as quarantine
+from services.ingest.quarantine.api import presenters as wording
+from services.ingest.quarantine.domain import (
+    LONGEST_REASON,
+    AlreadyDecided,
+    CutShort,
+    NotInQuarantine,
+    ReasonNeeded,
+    StillWrong,
+)
+from services.ingest.quarantine.handlers import quarantine as handlers
+from services.ingest.quarantine.handlers.correction import read_correction
+from services.ingest.quarantine.read_models import Status, Wanted
+from services.ingest.scans.api import bodies
+from services.ingest.scans.api.answers import answered
+from services.ingest.scans.api.query_params import (
+    CONSISTENCY,
+    Reader,
+    Text,
+    Token,
+    cause_of,
+    staleness,
+    storable,
+)
+from services.ingest.scans.domain.scan import parse_uuid
+from services.ingest.scans.handlers.body import BadRequest
+
+router = APIRouter(prefix="/api/v1/quarantine", tags=["quarantine"])
+
+AT_ONCE: Final = 200
+"""How many events one request tries again: well within the deadline of who asks."""
+REFUSALS: Final = (AlreadyDecided, CutShort, ReasonNeeded, StillWrong)
+
+SHOWN: Final = visible("quarantine", "activity", "presence", "scan_log", "box")
+
+Mender = Annotated[Principal, Depends(require("scan:remove"))]
+Chosen = Literal["open", "mended", "dropped", "all"]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Offset = Annotated[int, Query(ge=0, le=10_000_000)]
+
+
+class Dropping(BaseModel):
+    """Why an event is given up."""
+
+    reason: str = Field(min_length=1, max_length=LONGEST_REASON)
+
+
+class Replaying(BaseModel):
+    """Which events to try again: those of a code, or all; `after` is the `next` of the answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: str | None = Field(default=None, max_length=50, pattern=r"^[a-z_]+$")
+    after: UUID | None = None
+
+
+async def addressed(id: str) -> UUID:
+    """The id in the path; what is no id is in no quarantine."""
+    if (found := parse_uuid(id)) is None:
+        raise NotInQuarantine
+    return found
+
+
+Id = Annotated[UUID, Depends(addressed)]
+
+
+@router.get("")
+async def events(
+    ingest: Ingest,
+    reader: Reader,
+    code: Text = None,
+    status: Chosen = "open",
+    limit: Limit = 100,
+    offset: Offset = 0,
+    token: Token = None,
+) -> Response:
+    """Quarantined events, newest first, how many there are, and of each code (whatever `code`)."""
+    headers = await staleness(ingest, token, "quarantine")
+    wanted = Wanted(
+        tenant=reader.tenant,
+        status=None if status == "all" else Status(status),
+        code=storable(code) or None,
+    )
+    async with tenant_transaction(ingest.reading, reader.tenant) as connection:
+        rows = await quarantine.page(connection, wanted, limit=limit, offset=offset)
+        counts = await quarantine.counts(
+            connection, Wanted(tenant=wanted.tenant, status=wanted.status)
+        )
+    total = counts.get(wanted.code, 0) if wanted.code else sum(counts.values())
+    listed = [wording.listed(row, ingest.settings.zone) for row in rows]
+    return answered(wording.Page(listed, total, counts), headers)
+
+
+@router.get("/{id}")
+async def event(ingest: Ingest, reader: Reader, id: Id) -> Response:
+    """One event word for word: what is wrong with it, and what became of it. From the log."""
+    settings = ingest.settings
+    found = await handlers.inspect(
+        ingest.store, id, tenant=reader.tenant, not_before=settings.plausible_from
+    )
+    return answered(wording.inspected(found, settings.zone))
+
+
+@router.post("/{id}/mend", openapi_extra=bodies.MEND, dependencies=[SHOWN])
+async def mend(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Response:
+    """Store the event as it should have been: the body is that, or `{"patch": {…}}` (RFC 7396).
+
+    Judged by the rules of scans as of when it was received. 422 says what is still wrong, 409 what
+    was decided before; then nothing is written.
+    """
+    try:
+        correction = read_correction(await request.body())
+    except BadRequest as error:
+        raise HTTPException(422, error.details) from None
+    try:
+        done = await handlers.mend(ingest.store, id, correction, **_given(request, ingest, mender))
+    except REFUSALS as refused:
+        return _refusal(refused, ingest)
+    return answered(wording.mended(done), {CONSISTENCY: done.token})
+
+
+@router.post("/{id}/replay", dependencies=[SHOWN])
+async def replay(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Response:
+    """Try the event again as it came, for when rules or settings have changed."""
+    try:
+        done = await handlers.replay(ingest.store, id, **_given(request, ingest, mender))
+    except REFUSALS as refused:
+        return _refusal(refused, ingest)
+    return answered(wording.mended(done), {CONSISTENCY: done.token})
+
+
+@router.post("/{id}/drop", openapi_extra=bodies.DROP, dependencies=[SHOWN])
+async def drop(
+    request: Request, ingest: Ingest, mender: Mender, id: Id, dropping: Dropping
+) -> Response:
+    """Give the event up, for a reason that is kept."""
+    cause, now = cause_of(request, mender), ingest.clock()
+    try:
+        token = await handlers.drop(ingest.store, id, reason=dropping.reason, cause=cause, now=now)
+    except REFUSALS as refused:
+        return _refusal(refused, ingest)
+    return answered(wording.Done(True, "dropped"), {CONSISTENCY: token})
+
+
+@router.post("/replay", dependencies=[SHOWN])
+async def replay_many(
+    request: Request, ingest: Ingest, mender: Mender, replaying: Replaying
+) -> Response:
+    """Try open events again, some at a time: ask with `next` as `after` until it is null.
+
+    Which are open says the read model, what becomes of each the log; safe to repeat.
+    """
+    wanted = Wanted(tenant=mender.tenant, code=replaying.code)
+    async with tenant_transaction(ingest.reading, mender.tenant) as connection:
+        ids = await quarantine.ids(connection, wanted, after=replaying.after, limit=AT_ONCE)
+    became = await handlers.replay_each(ingest.store, ids, **_given(request, ingest, mender))
+    going_on = str(ids[-1]) if len(ids) == AT_ONCE else None
+    return answered(wording.Replayed(ok=True, next=going_on, **became))
+
+
+def _refusal(refused: Refused, ingest: Ingest) -> Response:
+    said = problem_of(refused)
+    body, status = wording.Refusal(said.title, said.type), said.status
+    if isinstance(refused, AlreadyDecided):
+        body.decision = wording.decided(refused.decision, ingest.settings.zone)
+    elif isinstance(refused, StillWrong):
+        status, body.detail, body.code = 422, refused.fault.reason, refused.fault.code
+        body.wrong = wording.wrong(refused.wrong)
+    elif isinstance(refused, ReasonNeeded):
+        status = 422
+    response = answered(body)
+    response.status_code = status
+    return response
+
+
+def _given(request: Request, ingest: Ingest, mender: Principal) -> Mapping[str, Any]:
+    return {
+        "cause": cause_of(request, mender),
+        "now": ingest.clock(),
+        "not_before": ingest.settings.plausible_from,
+    }

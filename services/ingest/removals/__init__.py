@@ -1,0 +1,1 @@
+"""Removal of scanned items, and of whole imports."""

@@ -1,0 +1,28 @@
+"""What happens when an import is taken back."""
+
+from datetime import datetime
+
+from contracts.ingest import ImportUndone, IngestEvent
+from libs.eventsourcing.log import Cause
+from libs.eventsourcing.store import EventStore, Fact
+from services.ingest.scans.domain import identity
+
+
+async def undo_import(
+    store: EventStore[IngestEvent], tenant: str, run_id: str, *, now: datetime
+) -> bool:
+    """Take back the scans that a run of the importer recorded; whether they were not before.
+
+    Safe to repeat. The read models are as they should be when they were rebuilt. What the run said
+    of removals stands: an item that somebody removed stays removed. Raises `LogUnavailable`.
+    """
+    undone = identity.undone_import(identity.namespace(tenant), run_id)
+    event = ImportUndone(run_id=run_id, undone_by=identity.IMPORT, undone_at=now)
+    fact: Fact[IngestEvent] = Fact(
+        event_id=undone,
+        stream=identity.undone_stream(undone),
+        event=event,
+        occurred_at=now,
+    )
+    cause = Cause(tenant=tenant, actor=identity.IMPORT, correlation_id=run_id)
+    return bool((await store.record([fact], cause=cause)).new)

@@ -1,0 +1,1 @@
+"""Requests that record scans, and what the requests of all subjects share."""

@@ -1,0 +1,127 @@
+"""What a dashboard may ask with, how fresh the answer has to be, and who is behind a request."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Final
+
+from fastapi import Depends, Header, HTTPException, Query, Request
+
+from libs.eventsourcing.log import Cause
+from libs.eventsourcing.tokens import TokenMalformed
+from libs.http.auth import Principal, require
+from libs.http.visible import STALE
+from libs.names import comparable
+from libs.telemetry.traces import current_traceparent
+from services.ingest.context import Deps, Ingest
+from services.ingest.scans.api.answers import Filters
+from services.ingest.scans.domain.day import BadDate, day_of, days_asked
+from services.ingest.scans.domain.filter import Question, wanted
+from services.ingest.scans.domain.instant import BadInstant, parse_instant
+from services.ingest.settings import Settings
+
+CONSISTENCY: Final = "X-Consistency-Token"
+
+Text = Annotated[str | None, Query(max_length=200)]
+Reader = Annotated[Principal, Depends(require("scan:read"))]
+Token = Annotated[str | None, Header(alias=CONSISTENCY)]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question, and how it was written; `at` is the instant whose knowledge is asked for."""
+
+    question: Question
+    filters: Filters
+    at: datetime | None = None
+
+
+async def filters(
+    date: Text = None,
+    date_end: Text = None,
+    operator: Text = None,
+    client: Text = None,
+    city: Text = None,
+) -> Filters:
+    """What was written in the query, nothing for the empty text."""
+    for text in (operator, client, city):
+        storable(text)
+    return Filters(date or None, date_end or None, operator or None, client or None, city or None)
+
+
+Written = Annotated[Filters, Depends(filters)]
+
+
+def question(tenant: str, filters: Filters, settings: Settings, *, now: datetime) -> Question:
+    """What `filters` mean at an instant (§2.6, §5.1). Raises BadDate."""
+    today = day_of(now, settings.zone)
+    longest = settings.max_range_days
+    operator = wanted(filters.operator)
+    return Question(
+        tenant=tenant,
+        days=days_asked(filters.date, filters.date_end, today=today, longest=longest),
+        operator=None if operator is None else comparable(operator),
+        client=wanted(filters.client),
+        city=wanted(filters.city),
+    )
+
+
+async def asked(ingest: Ingest, reader: Reader, filters: Written) -> Asked:
+    """Read the query: 400 with a sentence if it makes no sense."""
+    return Asked(_sensible(ingest, reader, filters, ingest.clock()), filters)
+
+
+async def asked_back(
+    ingest: Ingest,
+    reader: Reader,
+    filters: Written,
+    as_of: Annotated[str | None, Query(max_length=64)] = None,
+) -> Asked:
+    """The same, as of an instant (RFC 3339) if one is given; one yet to come is the present."""
+    now = ingest.clock()
+    try:
+        at = min(parse_instant(as_of), now) if as_of else None
+    except BadInstant as error:
+        raise HTTPException(400, str(error)) from None
+    return Asked(_sensible(ingest, reader, filters, at or now), filters, at)
+
+
+def storable(text: str | None) -> str | None:
+    """A filter as it is, if the database can compare with it; 400 if it holds a NUL."""
+    if text is not None and "\0" in text:
+        raise HTTPException(400, "a filter must not contain a NUL character")
+    return text
+
+
+async def staleness(ingest: Deps, token: str | None, *projections: str) -> dict[str, str]:
+    """Wait until the read models have what `token` names; a header that says so if they do not."""
+    if not token:
+        return {}
+    try:
+        fresh = await asyncio.gather(
+            *(ingest.consistency.wait_for_token(name, token) for name in projections)
+        )
+    except TokenMalformed as error:
+        raise HTTPException(400, str(error)) from None
+    return {} if all(fresh) else {STALE: "1"}
+
+
+def cause_of(request: Request, caller: Principal) -> Cause:
+    """On whose behalf a request appends."""
+    return Cause(
+        tenant=caller.tenant,
+        actor=caller.subject,
+        correlation_id=request.scope["request_id"],
+        traceparent=current_traceparent(),
+    )
+
+
+def _sensible(ingest: Deps, reader: Principal, filters: Filters, now: datetime) -> Question:
+    try:
+        return question(reader.tenant, filters, ingest.settings, now=now)
+    except BadDate as error:
+        raise HTTPException(400, str(error)) from None
+
+
+AskedFor = Annotated[Asked, Depends(asked)]
+AskedBack = Annotated[Asked, Depends(asked_back)]

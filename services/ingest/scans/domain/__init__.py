@@ -1,0 +1,1 @@
+"""Rules of scans, boxes and days."""

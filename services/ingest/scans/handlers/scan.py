@@ -1,0 +1,243 @@
+"""What happens when a device sends a batch, and when it asks what has arrived."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from contracts.ingest import IngestEvent, ScanId, ScanQuarantined, ScanRecorded
+from libs.eventsourcing.log import Cause, FactsAppended, RecordedEvent
+from libs.eventsourcing.store import EventStore, Fact
+from services.ingest.scans.domain import identity
+from services.ingest.scans.domain.scan import (
+    RAW_LIMIT,
+    Fault,
+    Reading,
+    judge,
+    parse_uuid,
+    same_content,
+)
+from services.ingest.scans.handlers.body import (
+    LARGE_BODY,
+    Event,
+    cut_batch,
+    evidence_of,
+    not_json,
+    read_batch,
+    reading_of,
+)
+from services.ingest.scans.handlers.fitting import fitting_facts
+from services.ingest.scans.handlers.recordings import Recording, current, fact_of
+
+ACCEPTED: Final = Counter("ingest_scans_accepted", "Scans stored for the first time")
+DUPLICATE: Final = Counter("ingest_scans_duplicate", "Scans that were known already")
+QUARANTINED: Final = Counter("ingest_scans_quarantined", "Events set aside, repeats too", ["code"])
+CONFLICTING: Final = Counter("ingest_scans_conflicting", "Known ids sent with other content")
+BATCH_SIZE: Final = Histogram(
+    "ingest_batch_events", "Events in a batch", buckets=(1, 2, 5, 10, 20, 40, 60, 80, 100)
+)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recorded:
+    """What became of a batch: `inserted`, `duplicates` and `errors` add up to its length."""
+
+    inserted: int
+    duplicates: tuple[str, ...]
+    errors: tuple[str, ...]
+    token: str
+
+
+@dataclass(slots=True)
+class _Sorted:
+    """A batch, gone through once. `repeats` were in the batch before."""
+
+    scans: dict[UUID, ScanRecorded] = field(default_factory=dict)
+    repeats: list[ScanRecorded] = field(default_factory=list)
+    quarantined: dict[UUID, ScanQuarantined] = field(default_factory=dict)
+    faults: list[tuple[int, Fault]] = field(default_factory=list)
+
+
+async def record_batch(
+    store: EventStore[IngestEvent],
+    body: bytes,
+    *,
+    cause: Cause,
+    received_at: datetime,
+    not_before: datetime,
+) -> Recorded:
+    """Store every event of a batch, fit or not, in one append; safe to repeat.
+
+    What is no scan goes to quarantine and is named in `errors`, each time it is sent. Raises
+    `BadRequest` if the batch as a whole is none, `LogUnavailable`.
+    """
+    namespace = identity.namespace(cause.tenant)
+    moments = received_at, not_before
+    facts = fitting_facts(body, namespace, *moments) if len(body) <= LARGE_BODY else None
+    appended = await store.record_encoded(facts, cause=cause) if facts else None
+    if facts and appended and len(appended.new) == len(facts):
+        recorded = Recorded(inserted=len(facts), duplicates=(), errors=(), token=appended.token)
+        _count(recorded, ())
+        return recorded
+    try:
+        batch = await _sorted(body, namespace, *moments)
+    except RecursionError:
+        raise not_json("nested too deep") from None
+    if appended is None:
+        appended = await store.record(list(_facts(batch, namespace)), cause=cause)
+    return await _told_apart(store, batch, appended, cause)
+
+
+async def _told_apart(
+    store: EventStore[IngestEvent], batch: _Sorted, appended: FactsAppended, cause: Cause
+) -> Recorded:
+    """What became of a batch of which not everything was new, or not everything fits."""
+    namespace = identity.namespace(cause.tenant)
+    known = [event_id for event_id in batch.scans if event_id not in appended.new]
+    kept = await current(store, cause.tenant, known) if known else {}
+    token = appended.token
+    if again := list(_recorded_again(batch, namespace, kept)):
+        later = await store.record(again, cause=cause)
+        token = ",".join(filter(None, (token, later.token)))
+        known = [event_id for event_id in known if kept[event_id].event_id not in later.new]
+    skipped = [batch.scans[event_id] for event_id in known] + batch.repeats
+    recorded = Recorded(
+        inserted=len(batch.scans) - len(known),
+        duplicates=tuple(str(scan.scan_id) for scan in skipped),
+        errors=tuple(_said(n, fault) for n, fault in batch.faults),
+        token=token,
+    )
+    _count(recorded, [fault for _, fault in batch.faults])
+    if skipped:
+        scans = {event_id: kept[event_id].recorded for event_id in known}
+        _count_conflicts(_conflicting(store, batch, namespace, scans))
+    return recorded
+
+
+async def verify(store: EventStore[IngestEvent], tenant: str, uuids: Sequence[str]) -> list[str]:
+    """Those of `uuids`, as spelled, whose events are in safe keeping: stored or in quarantine.
+
+    What is no UUID is not present. Raises `LogUnavailable`.
+    """
+    namespace = identity.namespace(tenant)
+    ids = {text: _both(namespace, uuid) for text in uuids if (uuid := parse_uuid(text))}
+    scans = await current(store, tenant, {scan for scan, _ in ids.values()})
+    kept = await store.log.find([quarantined for _, quarantined in ids.values()])
+    return [
+        text
+        for text, (scan, quarantined) in ids.items()
+        if scans[scan].recorded or quarantined in kept
+    ]
+
+
+def _both(namespace: UUID, uuid: UUID) -> tuple[UUID, UUID]:
+    scan_id = ScanId(uuid)
+    return identity.scan_event(namespace, scan_id), identity.quarantine_event(namespace, scan_id)
+
+
+async def _sorted(
+    body: bytes, namespace: UUID, received_at: datetime, not_before: datetime
+) -> _Sorted:
+    large = len(body) > LARGE_BODY
+    batch = _Sorted()
+    for n, event in enumerate(await cut_batch(body) if large else read_batch(body)):
+        scan: Reading | ScanRecorded | Fault = reading_of(event)
+        if isinstance(scan, Reading):
+            scan = judge(scan, received_at=received_at, not_before=not_before)
+        if isinstance(scan, Fault):
+            batch.faults.append((n, scan))
+            event_id, kept = _kept(scan, event, namespace, received_at)
+            batch.quarantined.setdefault(event_id, kept)
+        else:
+            _add(batch, scan, namespace)
+        if large:
+            await asyncio.sleep(0)
+    return batch
+
+
+def _add(batch: _Sorted, scan: ScanRecorded, namespace: UUID) -> None:
+    event_id = identity.scan_event(namespace, scan.scan_id)
+    if batch.scans.setdefault(event_id, scan) is not scan:
+        batch.repeats.append(scan)
+
+
+def _said(n: int, fault: Fault) -> str:
+    return f"event {n} ({fault.scan_id or 'without uuid'}): {fault.reason} [{fault.code}]"
+
+
+def _kept(
+    fault: Fault, event: Event, namespace: UUID, received_at: datetime
+) -> tuple[UUID, ScanQuarantined]:
+    raw, value = evidence_of(event)
+    if fault.scan_id is None:
+        event_id = identity.nameless_quarantine_event(namespace, value)
+    else:
+        event_id = identity.quarantine_event(namespace, fault.scan_id)
+    reason = fault.reason if len(raw) <= RAW_LIMIT else f"{fault.reason}; only its start is kept"
+    return event_id, ScanQuarantined(
+        scan_id=fault.scan_id,
+        raw=raw[:RAW_LIMIT],
+        code=fault.code,
+        reason=reason,
+        received_at=received_at,
+    )
+
+
+def _facts(batch: _Sorted, namespace: UUID) -> Iterator[Fact[IngestEvent]]:
+    streams: dict[str, str] = {}
+    for event_id, scan in batch.scans.items():
+        if (stream := streams.get(scan.operator)) is None:
+            stream = streams[scan.operator] = identity.scan_stream(namespace, scan.operator)
+        yield Fact(event_id=event_id, stream=stream, event=scan, occurred_at=scan.effective_at)
+    for event_id, kept in batch.quarantined.items():
+        stream = identity.quarantine_stream(event_id)
+        yield Fact(event_id=event_id, stream=stream, event=kept, occurred_at=kept.received_at)
+
+
+def _recorded_again(
+    batch: _Sorted, namespace: UUID, kept: Mapping[UUID, Recording]
+) -> Iterator[Fact[IngestEvent]]:
+    """Scans that the log holds only from imports that were undone."""
+    for event_id, recording in kept.items():
+        if recording.recorded is None:
+            yield fact_of(recording.event_id, batch.scans[event_id], namespace)
+
+
+def _conflicting(
+    store: EventStore[IngestEvent],
+    batch: _Sorted,
+    namespace: UUID,
+    known: Mapping[UUID, RecordedEvent | None],
+) -> list[ScanRecorded]:
+    """The skipped scans that say something else than the one that was kept."""
+    kept = {event_id: store.decode(recorded) for event_id, recorded in known.items() if recorded}
+    pairs = [(batch.scans[event_id], kept.get(event_id)) for event_id in known]
+    for scan in batch.repeats:
+        event_id = identity.scan_event(namespace, scan.scan_id)
+        pairs.append((scan, kept.get(event_id, batch.scans[event_id])))
+    return [
+        scan
+        for scan, first in pairs
+        if isinstance(first, ScanRecorded) and not same_content(scan, first)
+    ]
+
+
+def _count(recorded: Recorded, faults: Sequence[Fault]) -> None:
+    ACCEPTED.inc(recorded.inserted)
+    DUPLICATE.inc(len(recorded.duplicates))
+    BATCH_SIZE.observe(recorded.inserted + len(recorded.duplicates) + len(faults))
+    for fault in faults:
+        QUARANTINED.labels(fault.code).inc()
+
+
+def _count_conflicts(conflicting: Sequence[ScanRecorded]) -> None:
+    CONFLICTING.inc(len(conflicting))
+    for scan in conflicting:
+        log.warning("scan id sent with other content", scan_id=str(scan.scan_id))
