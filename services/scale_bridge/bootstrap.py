@@ -37,46 +37,40 @@ from libs.projections.projection import Projection
 from libs.security.sealing import Seal
 from libs.security.tokens import LONGEST_PASS
 from libs.telemetry.traces import Telemetry
-from services.scale_bridge.adapters.breakers import Breakers
-from services.scale_bridge.adapters.driver import open_driver
-from services.scale_bridge.adapters.leases import Leases
-from services.scale_bridge.adapters.pace import Pace
-from services.scale_bridge.adapters.work import Work
-from services.scale_bridge.api import (
-    auto_update,
-    barcode,
-    board,
-    bridge,
-    calendar,
-    device,
-    label,
-    operations,
-    prices,
-    products,
-    profile,
-    revisions,
-    shops,
-    strictness,
-    twin,
-    upload,
-)
-from services.scale_bridge.api.answers import shape
-from services.scale_bridge.api.live import Live
-from services.scale_bridge.deps import Deps
-from services.scale_bridge.handlers import healing, operation, price, schedule, verification
-from services.scale_bridge.handlers.desk import Desk
-from services.scale_bridge.handlers.ends import Ends
-from services.scale_bridge.handlers.errand import Gear
-from services.scale_bridge.handlers.execute import Executor
-from services.scale_bridge.handlers.forgetting import ROUND_SECONDS as FORGETTING_SECONDS
-from services.scale_bridge.handlers.forgetting import Forgetting
-from services.scale_bridge.handlers.schedule import Scheduling
-from services.scale_bridge.reactions import enrolment, shop
-from services.scale_bridge.read_models import device as devices
-from services.scale_bridge.read_models import drift, shown
-from services.scale_bridge.read_models import operation as operation_history
-from services.scale_bridge.read_models import schedule as schedule_times
+from services.scale_bridge.barcodes import api as barcode
+from services.scale_bridge.bridges import reactions as enrolment
+from services.scale_bridge.bridges.api import bridge
+from services.scale_bridge.catalogue.api import label, products, revisions
+from services.scale_bridge.context import Deps
+from services.scale_bridge.desk import Desk
+from services.scale_bridge.devices.api import device, profile, strictness
+from services.scale_bridge.devices.handlers import verification
+from services.scale_bridge.devices.read_models import device as devices
+from services.scale_bridge.driver.adapters.driver import open_driver
+from services.scale_bridge.http import shape
+from services.scale_bridge.monitoring.api import board, shops, twin
+from services.scale_bridge.monitoring.api.live import Live
+from services.scale_bridge.monitoring.handlers import ROUND_SECONDS as FORGETTING_SECONDS
+from services.scale_bridge.monitoring.handlers import Forgetting
+from services.scale_bridge.monitoring.read_models import drift, shown
+from services.scale_bridge.operations import read_models as operation_history
+from services.scale_bridge.operations.api import operations, upload
+from services.scale_bridge.operations.handlers import operation
+from services.scale_bridge.operations.handlers.ends import Ends
+from services.scale_bridge.operations.handlers.execute import Executor
+from services.scale_bridge.operations.stores.work import Work
+from services.scale_bridge.prices import handlers as price
+from services.scale_bridge.prices import reactions as shop
+from services.scale_bridge.prices.api import prices
+from services.scale_bridge.schedules.api import auto_update, calendar
+from services.scale_bridge.schedules.handlers import healing, schedule
+from services.scale_bridge.schedules.handlers.schedule import Scheduling
+from services.scale_bridge.schedules.read_models import schedule as schedule_times
 from services.scale_bridge.settings import Settings, keys_of
+from services.scale_bridge.transfer.adapters.pace import Pace
+from services.scale_bridge.transfer.handlers.errand import Gear
+from services.scale_bridge.transfer.stores.breakers import Breakers
+from services.scale_bridge.transfer.stores.leases import Leases
 
 SERVICE: Final = "scale_bridge"
 TITLE: Final = "Scales API"

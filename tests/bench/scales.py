@@ -17,10 +17,10 @@ from scales import Scales  # type: ignore[import-untyped]
 
 from deploy.local import ports
 from deploy.local.server import Server
-from services.scale_bridge.adapters.driver import open_driver
-from services.scale_bridge.adapters.simulator.goods import catalogue
-from services.scale_bridge.domain.address import Endpoint
-from services.scale_bridge.domain.catalogue import Document, written
+from services.scale_bridge.driver.adapters.driver import open_driver
+from services.scale_bridge.driver.domain.address import Endpoint
+from services.scale_bridge.driver.domain.catalogue import Document, written
+from services.scale_bridge.driver.simulator.goods import catalogue
 from tests.bench.bench import Bench, Loop
 from tests.bench.house import answering
 from tests.bench.measure import Goal, Measured

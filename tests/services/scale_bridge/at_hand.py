@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from ipaddress import IPv4Address
 from typing import Any
 
-from services.scale_bridge.adapters.simulator.goods import catalogue
-from services.scale_bridge.adapters.simulator.products import ProductBase
-from services.scale_bridge.adapters.simulator.scale import Options
-from services.scale_bridge.adapters.simulator.server import Simulator, open_simulator
-from services.scale_bridge.domain.address import Endpoint
+from services.scale_bridge.driver.domain.address import Endpoint
+from services.scale_bridge.driver.simulator.goods import catalogue
+from services.scale_bridge.driver.simulator.products import ProductBase
+from services.scale_bridge.driver.simulator.scale import Options
+from services.scale_bridge.driver.simulator.server import Simulator, open_simulator
 
 PASSWORD = "1234"
 

@@ -12,9 +12,13 @@ from contracts.scale_bridge import (
     ScheduleSet,
     ScheduleSkipped,
 )
-from services.scale_bridge.domain.calendar import calendar
-from services.scale_bridge.domain.schedule import SPREAD, late_start, run_id
-from services.scale_bridge.domain.schedule_commands import ClaimRun, SetCalendar, SetSchedule
+from services.scale_bridge.schedules.domain.calendar import calendar
+from services.scale_bridge.schedules.domain.schedule import SPREAD, late_start, run_id
+from services.scale_bridge.schedules.domain.schedule_commands import (
+    ClaimRun,
+    SetCalendar,
+    SetSchedule,
+)
 from tests.services.scale_bridge.usual import Usual
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -7,7 +7,7 @@ import pytest
 from libs.postgres.pool import Pool
 from libs.testing.databases import migrated
 from libs.testing.pools import system_pool, tenant_pool
-from services.scale_bridge.adapters.driver import Driver, open_driver
+from services.scale_bridge.driver.adapters.driver import Driver, open_driver
 
 
 @pytest.fixture

@@ -38,8 +38,11 @@ from contracts.scale_bridge import (
 from libs.postgres.pool import Pool
 from libs.projections.projection import Projection
 from libs.testing.read_models import apply
-from services.scale_bridge.domain.shown import shown_by_plu
-from services.scale_bridge.read_models import device, drift, operation, schedule, shown
+from services.scale_bridge.catalogue.domain.shown import shown_by_plu
+from services.scale_bridge.devices.read_models import device
+from services.scale_bridge.monitoring.read_models import drift, shown
+from services.scale_bridge.operations import read_models as operation
+from services.scale_bridge.schedules.read_models import schedule
 from tests.services.scale_bridge.usual import Usual
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ from libs.eventsourcing.log import Cause, RecordedEvent
 from libs.messaging.inbox_worker import InboxWorker
 from libs.messaging.reaction import Reaction
 from libs.postgres.pool import Pool
-from services.scale_bridge.handlers import price
+from services.scale_bridge.prices import handlers as price
 from tests.libs.messaging.wires import StoredRecord, encode_headers
 from tests.services.scale_bridge.service import Service
 from tests.services.scale_bridge.usual import Usual

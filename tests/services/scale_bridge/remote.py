@@ -39,24 +39,26 @@ from libs.security.sealing import Seal, generate_key
 from libs.testing.callers import bearer, verifier
 from libs.testing.pools import system_pool
 from libs.testing.waiting import eventually
-from services.scale_bridge.adapters import bridges
-from services.scale_bridge.adapters.breakers import Breakers
-from services.scale_bridge.adapters.bridge_identity import FILE, Identity, home_of, write_identity
-from services.scale_bridge.adapters.simulator.server import Simulator
-from services.scale_bridge.adapters.wire import Step
-from services.scale_bridge.adapters.work import Job, Work
-from services.scale_bridge.api import bridge as bridge_api
-from services.scale_bridge.api.bridge_command import Order, open_desk
 from services.scale_bridge.bootstrap import SERVICE
-from services.scale_bridge.domain.address import Policy
-from services.scale_bridge.domain.breaker import Rules
-from services.scale_bridge.domain.copy_commands import Edit
-from services.scale_bridge.handlers import abandoned, catalogue, device, operation
-from services.scale_bridge.handlers.bridge_desk import BridgeDesk
-from services.scale_bridge.handlers.bridge_run import LONGEST_PAUSE_SECONDS, Office, run
-from services.scale_bridge.handlers.desk import Desk
-from services.scale_bridge.handlers.device import Given
-from services.scale_bridge.handlers.ordering import Ordered
+from services.scale_bridge.bridges.adapters.identity import FILE, Identity, home_of, write_identity
+from services.scale_bridge.bridges.api import bridge as bridge_api
+from services.scale_bridge.bridges.cli import Order, open_desk
+from services.scale_bridge.bridges.handlers.desk import BridgeDesk
+from services.scale_bridge.bridges.handlers.run import LONGEST_PAUSE_SECONDS, Office, run
+from services.scale_bridge.bridges.stores import bridges
+from services.scale_bridge.catalogue.domain.copy_commands import Edit
+from services.scale_bridge.catalogue.handlers import catalogue
+from services.scale_bridge.desk import Desk
+from services.scale_bridge.devices.handlers import device
+from services.scale_bridge.devices.handlers.device import Given
+from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.domain.address import Policy
+from services.scale_bridge.driver.simulator.server import Simulator
+from services.scale_bridge.operations.handlers import abandoned, operation
+from services.scale_bridge.operations.handlers.ordering import Ordered
+from services.scale_bridge.operations.stores.work import Job, Work
+from services.scale_bridge.transfer.domain.breaker import Rules
+from services.scale_bridge.transfer.stores.breakers import Breakers
 from tests.chaos.proxy import Proxy
 from tests.services.gateway.test_bootstrap import served
 

@@ -19,12 +19,12 @@ from libs.testing.callers import bearer, client_of, verifier
 from libs.testing.read_models import Projector
 from libs.testing.waiting import eventually
 from services.scale_bridge import bootstrap
-from services.scale_bridge.adapters.simulator.products import ProductBase
-from services.scale_bridge.adapters.simulator.server import Simulator
-from services.scale_bridge.adapters.wire import Step
 from services.scale_bridge.bootstrap import create_app, looking_tasks, open_deps, open_executor
-from services.scale_bridge.deps import Deps
-from services.scale_bridge.handlers.execute import Executor
+from services.scale_bridge.context import Deps
+from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.simulator.products import ProductBase
+from services.scale_bridge.driver.simulator.server import Simulator
+from services.scale_bridge.operations.handlers.execute import Executor
 from services.scale_bridge.settings import Settings
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale
 

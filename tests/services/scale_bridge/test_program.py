@@ -29,8 +29,8 @@ from libs.telemetry.traces import set_up
 from libs.testing.waiting import eventually
 from services.scale_bridge import bootstrap
 from services.scale_bridge.__main__ import app
-from services.scale_bridge.domain.device import device_id_of
-from services.scale_bridge.handlers import schedule
+from services.scale_bridge.devices.domain.device import device_id_of
+from services.scale_bridge.schedules.handlers import schedule
 from tests.libs.messaging.lab import publish
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.calendars import every

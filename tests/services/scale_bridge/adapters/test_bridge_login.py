@@ -14,9 +14,10 @@ from aiohttp import web
 from deploy.local.ports import free_port
 from libs.testing.servers import http_server
 from libs.testing.waiting import PATIENCE_SECONDS
-from services.scale_bridge.adapters import bridge_identity, bridge_link
-from services.scale_bridge.adapters.bridge_link import open_link
-from services.scale_bridge.adapters.bridge_login import (
+from services.scale_bridge.bridges.adapters import identity as bridge_identity
+from services.scale_bridge.bridges.adapters import link as bridge_link
+from services.scale_bridge.bridges.adapters.link import open_link
+from services.scale_bridge.bridges.adapters.login import (
     CLIENT_ID,
     DEVICE_GRANT,
     Codes,

@@ -16,13 +16,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from libs.testing.clock import Seconds
-from services.scale_bridge.adapters import bridge_wire
-from services.scale_bridge.adapters.bridge_rows import REMEMBERED_SECONDS
-from services.scale_bridge.adapters.bridge_store import BridgeStore, open_bridge_store
-from services.scale_bridge.adapters.bridge_wire import Misunderstood, Parts, compressed, parts_of
-from services.scale_bridge.domain import bridge_message
-from services.scale_bridge.domain.bridge_message import Report, Stage, Work
-from services.scale_bridge.domain.catalogue import LARGEST_BYTES, digest
+from services.scale_bridge.bridges import domain as bridge_message
+from services.scale_bridge.bridges.adapters import wire as bridge_wire
+from services.scale_bridge.bridges.adapters.wire import Misunderstood, Parts, compressed, parts_of
+from services.scale_bridge.bridges.domain import Report, Stage, Work
+from services.scale_bridge.bridges.stores.rows import REMEMBERED_SECONDS
+from services.scale_bridge.bridges.stores.store import BridgeStore, open_bridge_store
+from services.scale_bridge.driver.domain.catalogue import LARGEST_BYTES, digest
 from tests.services.scale_bridge.usual import Usual
 
 BEGAN = Report(stage=Stage.BEGAN, attempt=1)

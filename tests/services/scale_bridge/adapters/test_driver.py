@@ -16,13 +16,13 @@ import pytest
 import structlog
 
 from libs.testing.waiting import eventually
-from services.scale_bridge.adapters.driver import Driver, open_driver
-from services.scale_bridge.adapters.line import Limits
-from services.scale_bridge.adapters.simulator.faults import KINDS
-from services.scale_bridge.adapters.simulator.goods import catalogue
-from services.scale_bridge.adapters.wire import Step
-from services.scale_bridge.domain import catalogue as catalogues
-from services.scale_bridge.domain import fault
+from services.scale_bridge.driver.adapters.driver import Driver, open_driver
+from services.scale_bridge.driver.adapters.line import Limits
+from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.domain import catalogue as catalogues
+from services.scale_bridge.driver.domain import fault
+from services.scale_bridge.driver.simulator.faults import KINDS
+from services.scale_bridge.driver.simulator.goods import catalogue
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, plus, priced, prices
 
 

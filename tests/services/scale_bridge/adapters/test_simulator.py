@@ -14,12 +14,18 @@ from typing import Any, Literal
 import pytest
 
 from libs.testing.waiting import eventually
-from services.scale_bridge.adapters.simulator.faults import KINDS, BadFault, Faults, parse_fault
-from services.scale_bridge.adapters.simulator.goods import catalogue
-from services.scale_bridge.adapters.simulator.products import ProductBase, merge, open_base
-from services.scale_bridge.adapters.simulator.scale import Options
-from services.scale_bridge.adapters.simulator.server import Simulator, open_simulator
-from services.scale_bridge.adapters.wire import NotAPacket, Step, framed, packet, read_request
+from services.scale_bridge.driver.adapters.wire import (
+    NotAPacket,
+    Step,
+    framed,
+    packet,
+    read_request,
+)
+from services.scale_bridge.driver.simulator.faults import KINDS, BadFault, Faults, parse_fault
+from services.scale_bridge.driver.simulator.goods import catalogue
+from services.scale_bridge.driver.simulator.products import ProductBase, merge, open_base
+from services.scale_bridge.driver.simulator.scale import Options
+from services.scale_bridge.driver.simulator.server import Simulator, open_simulator
 from tests.services.scale_bridge.at_hand import a_scale, priced, prices
 
 GOLDEN = {

@@ -13,11 +13,11 @@ import scales.scales as published  # type: ignore[import-untyped]
 from scales import DeviceError, Scales
 from scales.utilities import get_json_from_bytearray  # type: ignore[import-untyped]
 
-from services.scale_bridge.adapters import vendor
-from services.scale_bridge.adapters.simulator.goods import catalogue
-from services.scale_bridge.adapters.simulator.server import Simulator
-from services.scale_bridge.adapters.vendor import UnsuitableDriver, load_driver
-from services.scale_bridge.adapters.wire import Step
+from services.scale_bridge.driver.adapters import vendor
+from services.scale_bridge.driver.adapters.vendor import UnsuitableDriver, load_driver
+from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.simulator.goods import catalogue
+from services.scale_bridge.driver.simulator.server import Simulator
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale
 
 Result = TypeVar("Result")

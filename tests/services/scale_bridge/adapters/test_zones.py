@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.scale_bridge.adapters.zones import UnknownZone, zone
+from services.scale_bridge.schedules.adapters import UnknownZone, zone
 
 KNOWN = ["Europe/Moscow", "Australia/Lord_Howe", "America/Argentina/Ushuaia", "UTC", "Etc/GMT+3"]
 UNKNOWN = [

@@ -10,8 +10,8 @@ from libs.barcodes.measured import Measure, Rule, encode
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Cause
 from libs.testing.clock import NOON
-from services.scale_bridge.domain.barcode import BARCODES, SetRules
-from services.scale_bridge.handlers import barcode
+from services.scale_bridge.barcodes import handlers as barcode
+from services.scale_bridge.barcodes.domain import BARCODES, SetRules
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.service import ANNA, BORIS, a_device, open_devices, open_service
 

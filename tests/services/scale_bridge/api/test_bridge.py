@@ -16,9 +16,8 @@ import pytest
 from libs.clock import utc_now
 from libs.security.sealed_box import generate_private, public_of
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
-from services.scale_bridge.adapters import bridge_wire
-from services.scale_bridge.domain import wording
-from services.scale_bridge.domain.bridge_message import (
+from services.scale_bridge.bridges.adapters import wire as bridge_wire
+from services.scale_bridge.bridges.domain import (
     MISUNDERSTOOD,
     SUPERSEDED,
     VERSION,
@@ -35,6 +34,7 @@ from services.scale_bridge.domain.bridge_message import (
     Welcome,
     Work,
 )
+from services.scale_bridge.transfer.domain import wording
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.remote import (
     BRIDGE,

@@ -19,8 +19,8 @@ from libs.testing.programs import started
 from libs.testing.waiting import eventually
 from services.gateway.deps import Deps
 from services.scale_bridge.__main__ import app
-from services.scale_bridge.adapters.wire import Step
-from services.scale_bridge.reactions.enrolment import enrolments
+from services.scale_bridge.bridges.reactions import enrolments
+from services.scale_bridge.driver.adapters.wire import Step
 from tests.services.gateway.api.device import CSRF, PAGE
 from tests.services.gateway.api.inside import PASSWORD as OF_PEOPLE
 from tests.services.gateway.api.inside import SCALES, WEIGHER, demo_on

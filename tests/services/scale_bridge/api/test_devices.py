@@ -11,10 +11,10 @@ from pydantic import SecretStr
 from contracts.scale_bridge import DeviceRegistered
 from libs.postgres.pool import acquired
 from libs.security.sealing import Seal, generate_key
-from services.scale_bridge.adapters import bridges
-from services.scale_bridge.handlers import device
-from services.scale_bridge.handlers.secret import Rotated, rotate
-from services.scale_bridge.read_models import device as device_model
+from services.scale_bridge.bridges.stores import bridges
+from services.scale_bridge.devices.handlers import device
+from services.scale_bridge.devices.handlers.secret import Rotated, rotate
+from services.scale_bridge.devices.read_models import device as device_model
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale
 from tests.services.scale_bridge.service import (
     ANNA,

@@ -12,11 +12,11 @@ from httpx import Response
 
 from contracts.scale_bridge import OperationEnded, OperationQueued
 from libs.testing.waiting import eventually
-from services.scale_bridge.adapters.simulator.goods import catalogue as goods
-from services.scale_bridge.adapters.simulator.products import ProductBase
-from services.scale_bridge.adapters.simulator.server import Simulator
-from services.scale_bridge.domain import catalogue
-from services.scale_bridge.domain.showing import wrong
+from services.scale_bridge.catalogue.domain.showing import wrong
+from services.scale_bridge.driver.domain import catalogue
+from services.scale_bridge.driver.simulator.goods import catalogue as goods
+from services.scale_bridge.driver.simulator.products import ProductBase
+from services.scale_bridge.driver.simulator.server import Simulator
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.service import Device, Service, a_device, open_device, open_working
 

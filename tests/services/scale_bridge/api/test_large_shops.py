@@ -10,10 +10,10 @@ import asyncpg
 
 from contracts.scale_bridge import DatesRefreshed, ProductsShown
 from libs.postgres.rls import application_role
-from services.scale_bridge.adapters import contents
 from services.scale_bridge.bootstrap import SERVICE
-from services.scale_bridge.handlers import catalogue
-from services.scale_bridge.handlers.desk import Remembered
+from services.scale_bridge.catalogue.handlers import catalogue
+from services.scale_bridge.catalogue.stores import contents
+from services.scale_bridge.desk import Remembered
 from tests.services.scale_bridge.at_hand import priced
 from tests.services.scale_bridge.service import ANNA, Device, a_device, open_device, open_service
 

@@ -14,11 +14,12 @@ from contracts.scale_bridge import PriceOverridden, PriceTaken
 from libs.clock import utc_now
 from libs.eventsourcing.log import Cause
 from libs.testing.waiting import eventually
-from services.scale_bridge.adapters.wire import Step
-from services.scale_bridge.domain.copy_commands import Edit
-from services.scale_bridge.domain.device import device_id_of
-from services.scale_bridge.handlers import catalogue, price
-from services.scale_bridge.handlers.desk import Remembered
+from services.scale_bridge.catalogue.domain.copy_commands import Edit
+from services.scale_bridge.catalogue.handlers import catalogue
+from services.scale_bridge.desk import Remembered
+from services.scale_bridge.devices.domain.device import device_id_of
+from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.prices import handlers as price
 from tests.services.scale_bridge.api.test_faults import is_quiet
 from tests.services.scale_bridge.api.test_label import a_base, set_text
 from tests.services.scale_bridge.at_hand import a_scale, endpoint

@@ -13,10 +13,10 @@ import pytest
 from contracts.scale_bridge import OperationSending
 from libs.postgres.pool import acquired
 from libs.testing.waiting import eventually
-from services.scale_bridge.adapters import progress
-from services.scale_bridge.adapters.progress import Moved
-from services.scale_bridge.adapters.wire import Step
-from services.scale_bridge.handlers import execute
+from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.operations.handlers import execute
+from services.scale_bridge.operations.stores import progress
+from services.scale_bridge.operations.stores.progress import Moved
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.remote import PASSWORD, TENANT, open_daemon, open_remote
 from tests.services.scale_bridge.service import (

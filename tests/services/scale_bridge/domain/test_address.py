@@ -4,7 +4,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from services.scale_bridge.domain.address import (
+from services.scale_bridge.driver.domain.address import (
     BadAddress,
     Endpoint,
     Flaw,

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.scale_bridge import BarcodeRule, BarcodeRulesSet
 from libs.eventsourcing.testing import Scenario
-from services.scale_bridge.domain.barcode import BARCODES, BadRules, SetRules, TradeItem, meaning
+from services.scale_bridge.barcodes.domain import BARCODES, BadRules, SetRules, TradeItem, meaning
 from tests.services.scale_bridge.usual import Usual
 
 TODAY = date(2026, 3, 1)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.scale_bridge import DeviceId, ScheduleCalendar
-from services.scale_bridge.domain.calendar import (
+from services.scale_bridge.schedules.domain.calendar import (
     WEEKDAYS,
     BadCalendar,
     calendar,

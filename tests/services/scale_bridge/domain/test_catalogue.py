@@ -11,10 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.scale_bridge.adapters import catalogue_file
-from services.scale_bridge.adapters.simulator.goods import catalogue as goods
-from services.scale_bridge.domain import catalogue
-from services.scale_bridge.domain.catalogue import (
+from services.scale_bridge.catalogue.domain.model import PERMISSIVE
+from services.scale_bridge.catalogue.domain.problems import problems
+from services.scale_bridge.catalogue.domain.showing import differing, wrong
+from services.scale_bridge.driver.adapters import catalogue_file
+from services.scale_bridge.driver.domain import catalogue
+from services.scale_bridge.driver.domain.catalogue import (
     Strictness,
     by_key,
     check,
@@ -25,11 +27,9 @@ from services.scale_bridge.domain.catalogue import (
     plu_of,
     written,
 )
-from services.scale_bridge.domain.fault import BadCatalogue, Flaw
-from services.scale_bridge.domain.model import PERMISSIVE
-from services.scale_bridge.domain.problems import problems
-from services.scale_bridge.domain.showing import differing, wrong
-from services.scale_bridge.domain.wording import sentence_of
+from services.scale_bridge.driver.domain.fault import BadCatalogue, Flaw
+from services.scale_bridge.driver.simulator.goods import catalogue as goods
+from services.scale_bridge.transfer.domain.wording import sentence_of
 
 Reader: TypeAlias = Callable[..., Any]
 

@@ -17,8 +17,7 @@ from contracts.scale_bridge import (
     VerificationDue,
 )
 from libs.testing.decisions import decision_table, row
-from services.scale_bridge.domain.catalogue import STRICT, Strictness
-from services.scale_bridge.domain.device import (
+from services.scale_bridge.devices.domain.device import (
     DEVICE,
     Change,
     Details,
@@ -29,10 +28,21 @@ from services.scale_bridge.domain.device import (
     device_id_of,
     moves,
 )
-from services.scale_bridge.domain.password import BadPassword, checked
-from services.scale_bridge.domain.profile import ModelUnknown, Profile, SetProfile
-from services.scale_bridge.domain.relaxation import RULES, ReasonMissing, RuleUnknown, SetStrictness
-from services.scale_bridge.domain.verification import Remind, days_left, nearest, reminder_id
+from services.scale_bridge.devices.domain.profile import ModelUnknown, Profile, SetProfile
+from services.scale_bridge.devices.domain.relaxation import (
+    RULES,
+    ReasonMissing,
+    RuleUnknown,
+    SetStrictness,
+)
+from services.scale_bridge.devices.domain.verification import (
+    Remind,
+    days_left,
+    nearest,
+    reminder_id,
+)
+from services.scale_bridge.driver.domain.catalogue import STRICT, Strictness
+from services.scale_bridge.driver.domain.password import BadPassword, checked
 from tests.services.scale_bridge.usual import Usual
 
 ID = device_id_of(7)

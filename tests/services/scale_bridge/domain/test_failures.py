@@ -18,8 +18,7 @@ from contracts.scale_bridge import (
 )
 from libs.eventsourcing.testing import Scenario
 from libs.testing.decisions import decision_table, row
-from services.scale_bridge.domain.breaker import Breaker, Pass, Rules, Verdict, Wait, ask, told
-from services.scale_bridge.domain.fault import (
+from services.scale_bridge.driver.domain.fault import (
     BadAnswer,
     BadCatalogue,
     Disconnected,
@@ -35,13 +34,23 @@ from services.scale_bridge.domain.fault import (
     WrongPassword,
     answered,
 )
-from services.scale_bridge.domain.operation import (
+from services.scale_bridge.driver.domain.result_code import MEANINGS, Advice, ResultCode, meaning
+from services.scale_bridge.operations.domain import (
     OPERATION,
     OperationOver,
     OperationUnknown,
     abandoned,
 )
-from services.scale_bridge.domain.operation_commands import (
+from services.scale_bridge.transfer.domain.breaker import (
+    Breaker,
+    Pass,
+    Rules,
+    Verdict,
+    Wait,
+    ask,
+    told,
+)
+from services.scale_bridge.transfer.domain.operation_commands import (
     Apply,
     Begin,
     End,
@@ -50,8 +59,7 @@ from services.scale_bridge.domain.operation_commands import (
     Queue,
     Result,
 )
-from services.scale_bridge.domain.result_code import MEANINGS, Advice, ResultCode, meaning
-from services.scale_bridge.domain.retry import Again, GiveUp, ReadBack, after
+from services.scale_bridge.transfer.domain.retry import Again, GiveUp, ReadBack, after
 from tests.services.scale_bridge.usual import Usual
 
 RULES = Rules()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from contracts.scale_bridge import DeviceId, ScheduleClaimed, ScheduleRan, ScheduleSet
 from libs.eventsourcing.testing import Scenario
 from libs.testing.decisions import decision_table, row
-from services.scale_bridge.domain.schedule import (
+from services.scale_bridge.schedules.domain.schedule import (
     MOST_MINUTES,
     SCHEDULE,
     SPREAD,
@@ -21,7 +21,11 @@ from services.scale_bridge.domain.schedule import (
     late_start,
     run_id,
 )
-from services.scale_bridge.domain.schedule_commands import ClaimRun, RecordRun, SetSchedule
+from services.scale_bridge.schedules.domain.schedule_commands import (
+    ClaimRun,
+    RecordRun,
+    SetSchedule,
+)
 from tests.services.scale_bridge.usual import Usual
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

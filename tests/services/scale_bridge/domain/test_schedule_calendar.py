@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from contracts.scale_bridge import ScaleBridgeEvent, ScheduleClaimed, ScheduleSet
 from libs.eventsourcing.codec import Codec
 from libs.testing.decisions import decision_table, row
-from services.scale_bridge.domain.calendar import calendar
-from services.scale_bridge.domain.schedule import SCHEDULE, SchedulingOff, upcoming
-from services.scale_bridge.domain.schedule_commands import (
+from services.scale_bridge.schedules.domain.calendar import calendar
+from services.scale_bridge.schedules.domain.schedule import SCHEDULE, SchedulingOff, upcoming
+from services.scale_bridge.schedules.domain.schedule_commands import (
     ClaimRun,
     RecordRun,
     ScheduleCommand,
     SetSchedule,
 )
-from services.scale_bridge.domain.schedule_history import Schedule
+from services.scale_bridge.schedules.domain.schedule_history import Schedule
 from tests.services.scale_bridge.calendars import (
     BERLIN,
     DEVICE,

@@ -8,9 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from services.scale_bridge.domain import delivery, standing
-from services.scale_bridge.domain.delivery import Doing
-from services.scale_bridge.domain.healing import (
+from services.scale_bridge.monitoring import domain as standing
+from services.scale_bridge.monitoring.domain import NOT_TRIED, UNREACHABLE, Ended, State
+from services.scale_bridge.prices import domain as delivery
+from services.scale_bridge.prices.domain import Doing
+from services.scale_bridge.schedules.domain.healing import (
     HOPELESS,
     Health,
     Last,
@@ -19,8 +21,7 @@ from services.scale_bridge.domain.healing import (
     next_change,
     remedy,
 )
-from services.scale_bridge.domain.operation_commands import Kind
-from services.scale_bridge.domain.standing import NOT_TRIED, UNREACHABLE, Ended, State
+from services.scale_bridge.transfer.domain.operation_commands import Kind
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -14,17 +14,19 @@ import pytest
 from contracts.scale_bridge import DeviceId, OperationId, OperationSending
 from libs.postgres.pool import acquired
 from libs.testing.waiting import eventually
-from services.scale_bridge.adapters import bridge_wire, bridges
-from services.scale_bridge.adapters.simulator.goods import catalogue
-from services.scale_bridge.adapters.simulator.products import ProductBase
-from services.scale_bridge.adapters.wire import Step
-from services.scale_bridge.domain.bridge_message import Message
-from services.scale_bridge.domain.catalogue import Document
-from services.scale_bridge.domain.relaxation import RULES
-from services.scale_bridge.domain.shown import shown_of
-from services.scale_bridge.handlers import device, operation, profile
-from services.scale_bridge.handlers.bridge_desk import BridgeDesk
-from services.scale_bridge.handlers.bridge_results import holder_of
+from services.scale_bridge.bridges.adapters import wire as bridge_wire
+from services.scale_bridge.bridges.domain import Message
+from services.scale_bridge.bridges.handlers.desk import BridgeDesk
+from services.scale_bridge.bridges.handlers.results import holder_of
+from services.scale_bridge.bridges.stores import bridges
+from services.scale_bridge.catalogue.domain.shown import shown_of
+from services.scale_bridge.devices.domain.relaxation import RULES
+from services.scale_bridge.devices.handlers import device, profile
+from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.domain.catalogue import Document
+from services.scale_bridge.driver.simulator.goods import catalogue
+from services.scale_bridge.driver.simulator.products import ProductBase
+from services.scale_bridge.operations.handlers import operation
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.remote import (
     BRIDGE,

@@ -15,14 +15,11 @@ from aiohttp import web
 from libs.security.sealed_box import public_of, seal_to
 from libs.testing.servers import http_server
 from libs.testing.waiting import eventually
-from services.scale_bridge.adapters import bridge_login
-from services.scale_bridge.adapters.bridge_identity import read_identity
-from services.scale_bridge.adapters.bridge_link import Link, LinkLost
-from services.scale_bridge.adapters.bridge_rows import Task
-from services.scale_bridge.adapters.simulator.server import Simulator
-from services.scale_bridge.adapters.wire import Step
-from services.scale_bridge.api.bridge_command import open_desk
-from services.scale_bridge.domain.bridge_message import (
+from services.scale_bridge.bridges.adapters import login as bridge_login
+from services.scale_bridge.bridges.adapters.identity import read_identity
+from services.scale_bridge.bridges.adapters.link import Link, LinkLost
+from services.scale_bridge.bridges.cli import open_desk
+from services.scale_bridge.bridges.domain import (
     Hello,
     Kept,
     Message,
@@ -34,14 +31,18 @@ from services.scale_bridge.domain.bridge_message import (
     Work,
     context_of,
 )
-from services.scale_bridge.handlers import bridge_desk, bridge_run
-from services.scale_bridge.handlers.bridge_desk import BridgeDesk, Teller
-from services.scale_bridge.handlers.bridge_run import (
+from services.scale_bridge.bridges.handlers import desk as bridge_desk
+from services.scale_bridge.bridges.handlers import run as bridge_run
+from services.scale_bridge.bridges.handlers.desk import BridgeDesk, Teller
+from services.scale_bridge.bridges.handlers.run import (
     AGAIN_SECONDS,
     LONGEST_PAUSE_SECONDS,
     pause_after,
 )
-from services.scale_bridge.handlers.bridge_talk import converse
+from services.scale_bridge.bridges.handlers.talk import converse
+from services.scale_bridge.bridges.stores.rows import Task
+from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.simulator.server import Simulator
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.remote import PASSWORD, enrolled, office_of, order_of
 

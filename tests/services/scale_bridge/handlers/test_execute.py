@@ -20,12 +20,13 @@ from contracts.scale_bridge import (
 )
 from libs.http import hub
 from libs.testing.waiting import eventually
-from services.scale_bridge.adapters.wire import Step
-from services.scale_bridge.adapters.work import Job
-from services.scale_bridge.domain.catalogue import digest, written
-from services.scale_bridge.handlers import catalogue, execute, operation
-from services.scale_bridge.handlers.healing import BY_HEALING
-from services.scale_bridge.handlers.ordering import Ordered
+from services.scale_bridge.catalogue.handlers import catalogue
+from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.domain.catalogue import digest, written
+from services.scale_bridge.operations.handlers import execute, operation
+from services.scale_bridge.operations.handlers.ordering import Ordered
+from services.scale_bridge.operations.stores.work import Job
+from services.scale_bridge.schedules.handlers.healing import BY_HEALING
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.service import (
     ANNA,

@@ -13,17 +13,17 @@ import pytest
 from contracts.scale_bridge import DeviceId, OperationId
 from libs.postgres.pool import Pool
 from libs.testing.clock import Clock, Seconds
-from services.scale_bridge.adapters.driver import Driver
-from services.scale_bridge.adapters.local_turns import LocalCircuits, LocalTurns
-from services.scale_bridge.adapters.pace import CONNECTION_SECONDS, LocalPace, Pace
-from services.scale_bridge.adapters.simulator.server import Simulator
-from services.scale_bridge.adapters.wire import Step
-from services.scale_bridge.domain import wording
-from services.scale_bridge.domain.address import Policy
-from services.scale_bridge.domain.breaker import Rules
-from services.scale_bridge.domain.operation_commands import Kind, Outcome
-from services.scale_bridge.handlers.errand import Errand, Gear, Pacing
-from services.scale_bridge.handlers.perform import perform
+from services.scale_bridge.driver.adapters.driver import Driver
+from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.domain.address import Policy
+from services.scale_bridge.driver.simulator.server import Simulator
+from services.scale_bridge.transfer.adapters.pace import CONNECTION_SECONDS, LocalPace, Pace
+from services.scale_bridge.transfer.domain import wording
+from services.scale_bridge.transfer.domain.breaker import Rules
+from services.scale_bridge.transfer.domain.operation_commands import Kind, Outcome
+from services.scale_bridge.transfer.handlers.errand import Errand, Gear, Pacing
+from services.scale_bridge.transfer.handlers.perform import perform
+from services.scale_bridge.transfer.stores.local_turns import LocalCircuits, LocalTurns
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, priced
 from tests.services.scale_bridge.remote import BRIDGE
 

@@ -13,9 +13,9 @@ from contracts.scale_bridge import OperationQueued, VerificationDue
 from libs.clock import utc_now
 from libs.testing.waiting import eventually
 from services.scale_bridge.bootstrap import looking_tasks, open_desk
-from services.scale_bridge.domain.healing import Rules
-from services.scale_bridge.handlers import healing
-from services.scale_bridge.handlers.verification import announce_due
+from services.scale_bridge.devices.handlers.verification import announce_due
+from services.scale_bridge.schedules.domain.healing import Rules
+from services.scale_bridge.schedules.handlers import healing
 from tests.services.scale_bridge.service import (
     BORIS,
     Service,

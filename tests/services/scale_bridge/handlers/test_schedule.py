@@ -16,10 +16,11 @@ from libs.postgres.doorbell import PROJECTED
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.scale_bridge import bootstrap
 from services.scale_bridge.bootstrap import looking_tasks
-from services.scale_bridge.domain.device import device_id_of
-from services.scale_bridge.domain.schedule_commands import SetCalendar, SetSchedule
-from services.scale_bridge.handlers import operation, schedule
-from services.scale_bridge.handlers.schedule import Scheduling
+from services.scale_bridge.devices.domain.device import device_id_of
+from services.scale_bridge.operations.handlers import operation
+from services.scale_bridge.schedules.domain.schedule_commands import SetCalendar, SetSchedule
+from services.scale_bridge.schedules.handlers import schedule
+from services.scale_bridge.schedules.handlers.schedule import Scheduling
 from tests.services.scale_bridge.api.test_schedules import put_interval
 from tests.services.scale_bridge.calendars import DAILY, STRICT, by, clock, every
 from tests.services.scale_bridge.service import (

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 from contracts.envelope import Envelope
 from contracts.gateway import AccountId, DeviceEnrolled, DeviceRefused
 from libs.security.sealed_box import generate_private, public_of
-from services.scale_bridge.adapters import bridges
-from services.scale_bridge.reactions.enrolment import enrolments
+from services.scale_bridge.bridges.reactions import enrolments
+from services.scale_bridge.bridges.stores import bridges
 from tests.services.scale_bridge.remote import open_remote
 from tests.services.scale_bridge.usual import Usual
 

@@ -15,12 +15,12 @@ from libs.messaging import inbox
 from libs.messaging.inbox_feed import InboxFeed
 from libs.messaging.reaction import feed_of
 from libs.testing.waiting import eventually
-from services.scale_bridge.adapters import prices
-from services.scale_bridge.domain.price import major
-from services.scale_bridge.domain.product import BeyondModel
-from services.scale_bridge.handlers import price
-from services.scale_bridge.handlers.desk import Remembered
-from services.scale_bridge.reactions import shop
+from services.scale_bridge.catalogue.domain.price import major
+from services.scale_bridge.catalogue.domain.product import BeyondModel
+from services.scale_bridge.desk import Remembered
+from services.scale_bridge.prices import handlers as price
+from services.scale_bridge.prices import reactions as shop
+from services.scale_bridge.prices import stores as prices
 from tests.services.scale_bridge.pricing import (
     ARTICLE,
     announce,

@@ -10,13 +10,15 @@ import pytest
 
 from contracts.scale_bridge import DeviceProfiled, VerificationDue
 from libs.postgres.pool import Pool
-from services.scale_bridge.domain.healing import Rules, remedy
-from services.scale_bridge.domain.operation_commands import Kind
-from services.scale_bridge.domain.standing import State, standing
-from services.scale_bridge.read_models import board, health, profile
-from services.scale_bridge.read_models.board import Row
-from services.scale_bridge.read_models.drift import counts
-from services.scale_bridge.read_models.health import Patient
+from services.scale_bridge.devices.read_models import profile
+from services.scale_bridge.monitoring.domain import State, standing
+from services.scale_bridge.monitoring.read_models import board
+from services.scale_bridge.monitoring.read_models.board import Row
+from services.scale_bridge.monitoring.read_models.drift import counts
+from services.scale_bridge.schedules.domain.healing import Rules, remedy
+from services.scale_bridge.schedules.read_models import health
+from services.scale_bridge.schedules.read_models.health import Patient
+from services.scale_bridge.transfer.domain.operation_commands import Kind
 from tests.services.scale_bridge.histories import (
     OWNER,
     History,

@@ -10,11 +10,12 @@ from uuid import UUID
 import pytest
 
 from libs.postgres.pool import Pool
-from services.scale_bridge.domain.delivery import State, Told, told
-from services.scale_bridge.domain.shown import shown_of
-from services.scale_bridge.read_models import delivery, drift, price_delivery
-from services.scale_bridge.read_models.delivery import Price, Row
-from services.scale_bridge.read_models.drift import Difference, Place
+from services.scale_bridge.catalogue.domain.shown import shown_of
+from services.scale_bridge.monitoring.read_models import drift
+from services.scale_bridge.monitoring.read_models.drift import Difference, Place
+from services.scale_bridge.prices.domain import State, Told, told
+from services.scale_bridge.prices.read_models import delivery, price_delivery
+from services.scale_bridge.prices.read_models.delivery import Price, Row
 from tests.services.scale_bridge.histories import (
     NOON,
     OWNER,

@@ -21,13 +21,16 @@ from libs.testing.read_models import (
     assert_tenants_are_fenced,
     rows_of,
 )
-from services.scale_bridge.read_models import device, drift, operation, schedule, shown
-from services.scale_bridge.read_models.device import DEVICE
-from services.scale_bridge.read_models.drift import DESIRED
-from services.scale_bridge.read_models.operation import OPERATION
-from services.scale_bridge.read_models.price_delivery import PRICE_DELIVERY
-from services.scale_bridge.read_models.schedule import SCHEDULE
-from services.scale_bridge.read_models.shown_rows import READING, SHOWING, SHOWN
+from services.scale_bridge.devices.read_models import device
+from services.scale_bridge.devices.read_models.device import DEVICE
+from services.scale_bridge.monitoring.read_models import drift, shown
+from services.scale_bridge.monitoring.read_models.drift import DESIRED
+from services.scale_bridge.monitoring.read_models.shown_rows import READING, SHOWING, SHOWN
+from services.scale_bridge.operations import read_models as operation
+from services.scale_bridge.operations.read_models import OPERATION
+from services.scale_bridge.prices.read_models.price_delivery import PRICE_DELIVERY
+from services.scale_bridge.schedules.read_models import schedule
+from services.scale_bridge.schedules.read_models.schedule import SCHEDULE
 from tests.services.scale_bridge.histories import (
     NOON,
     History,

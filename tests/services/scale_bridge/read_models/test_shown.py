@@ -14,10 +14,10 @@ import pytest
 from libs.clock import utc_now
 from libs.postgres.pool import Pool
 from libs.testing.clock import Clock
-from services.scale_bridge.handlers import forgetting
-from services.scale_bridge.handlers.forgetting import FIRST, PAUSE, SPARE, Forgetting
-from services.scale_bridge.read_models import shown, shown_retention
-from services.scale_bridge.read_models.shown import Answer, Interval
+from services.scale_bridge.monitoring import handlers as forgetting
+from services.scale_bridge.monitoring.handlers import FIRST, PAUSE, SPARE, Forgetting
+from services.scale_bridge.monitoring.read_models import shown, shown_retention
+from services.scale_bridge.monitoring.read_models.shown import Answer, Interval
 from tests.services.scale_bridge.histories import NOON, History, device_id, minute, project
 
 CHEAP: dict[str, Any] = {"name": "Сыр", "price": 199.0}

@@ -1,0 +1,1 @@
+"""Barcodes that scales print, and what they mean."""

@@ -1,0 +1,167 @@
+"""What a scanned label means, and the rules by which that is told (SCL-13)."""
+
+from datetime import date
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from contracts.scale_bridge import BarcodeRule
+from libs.barcodes.elements import Amount, Value
+from libs.barcodes.faults import BadBarcode
+from libs.http.auth import Principal
+from libs.http.visible import STALE
+from libs.postgres.pool import tenant_reading
+from services.scale_bridge.barcodes import handlers as handler
+from services.scale_bridge.barcodes.domain import (
+    MOST_RULES,
+    BadRules,
+    Label,
+    SetRules,
+    TradeItem,
+    meaning,
+)
+from services.scale_bridge.context import Deps, Scales
+from services.scale_bridge.devices.handlers.device import owner_of
+from services.scale_bridge.http import Reader, Writer, cause_of, problem, unfit
+from services.scale_bridge.prices.read_models import article
+
+router = APIRouter(tags=["barcodes"])
+
+Digits = Annotated[int, Field(ge=1, le=10)]
+Measured = Literal["weight_g", "price_minor", "count"]
+
+
+class Rule(BaseModel):
+    """Prefix, code, check digit of the measure if there is one, measure, check digit: EAN-13."""
+
+    name: Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[^\x00]*$")]
+    prefix: Annotated[str, Field(min_length=2, max_length=10, pattern=r"^[0-9]+$")]
+    code_digits: Digits
+    measure: Measured
+    measure_digits: Digits
+    price_check_digit: bool = False
+
+
+class Rules(BaseModel):
+    """All rules of the caller, in the order they were given."""
+
+    rules: Annotated[list[Rule], Field(max_length=MOST_RULES)]
+
+
+class Scanned(BaseModel):
+    """What a scanner read, as it sent it."""
+
+    code: Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Sold(BaseModel):
+    """The article on one of the caller's scales, by the stored catalogue."""
+
+    device_id: int
+    device: str
+    plu: str
+    name: str | None
+    price: float | None
+    product_type: str | None
+
+
+class Meaning(BaseModel):
+    """What it says. A `label` has code, measure and value, and which products have that code.
+
+    A `gtin` is a trade item's number in 14 digits; `elements` are by identifier, dates as
+    YYYY-MM-DD, measures (weights in kilograms) and amounts as text.
+    """
+
+    kind: Literal["label", "gtin", "elements"]
+    rule: str | None = None
+    code: int | None = None
+    measure: Measured | None = None
+    value: int | None = None
+    products: list[Sold] | None = None
+    gtin: str | None = None
+    elements: dict[str, Any] | None = None
+
+
+@router.get("/barcodes/rules")
+async def rules(scales: Scales, caller: Reader) -> Rules:
+    """The caller's rules; none if they set none."""
+    owner = owner_of(caller.subject)
+    return _shown(await handler.rules_of(scales.desk, caller.tenant, owner))
+
+
+@router.put("/barcodes/rules")
+async def put(request: Request, scales: Scales, caller: Writer, body: Rules) -> Rules:
+    """Set all of them. 422 names every rule that cannot be, or whose prefix overlaps another's."""
+    given = tuple(BarcodeRule(**rule.model_dump()) for rule in body.rules)
+    command = SetRules(rules=given, set_by=caller.subject, now=scales.clock())
+    try:
+        return _shown(await handler.set_rules(scales.desk, command, cause_of(request, caller)))
+    except BadRules as error:
+        flaws = [(("rules", str(one.place), one.field), one.why) for one in error.flaws]
+        raise unfit(*flaws) from None
+
+
+@router.post("/barcodes/decode", response_model=Meaning, response_model_exclude_none=True)
+async def decode(response: Response, scales: Scales, caller: Reader, body: Scanned) -> Any:
+    """What a barcode means. 422 with a code of its own if it was misread or says nothing known."""
+    known = await handler.rules_of(scales.desk, caller.tenant, owner_of(caller.subject))
+    today = scales.clock().astimezone(scales.settings.zone).date()
+    try:
+        said = meaning(known, body.code.strip(" \t\r\n"), today=today)
+    except BadBarcode as error:
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), type(error).__name__)
+    match said:
+        case Label():
+            if not await scales.consistency.caught_up("drift", caller.tenant):
+                response.headers[STALE] = "1"
+            return await _label(scales, caller, said)
+        case TradeItem(gtin=gtin):
+            return Meaning(kind="gtin", gtin=gtin)
+        case _:
+            told = {name: _plain(value) for name, value in said.items()}
+            return Meaning(kind="elements", elements=told, gtin=told.get("01"))
+
+
+async def _label(scales: Deps, caller: Principal, label: Label) -> Meaning:
+    code, owner = label.weighed.code, owner_of(caller.subject)
+    # Some write codes as texts, with the zeros that stand on the label.
+    codes = {str(code), str(code).zfill(label.rule.code_digits)}
+    async with tenant_reading(scales.reading, caller.tenant) as connection:
+        found = await article.sold(connection, caller.tenant, owner, codes)
+    return Meaning(
+        kind="label",
+        rule=label.rule.name,
+        code=code,
+        measure=label.weighed.measure.value,
+        value=label.weighed.value,
+        products=[_sold(one) for one in found],
+    )
+
+
+def _sold(one: article.Sold) -> Sold:
+    return Sold(
+        device_id=one.number,
+        device=one.device,
+        plu=one.plu,
+        name=one.shown.get("name"),
+        price=one.shown.get("price"),
+        product_type=one.shown.get("productType"),
+    )
+
+
+def _plain(value: Value) -> Any:
+    match value:
+        case Amount(currency=currency, value=amount):
+            return {"currency": currency, "value": str(amount)}
+        case Decimal() | date():
+            return str(value)
+        case _:
+            return value
+
+
+def _shown(known: tuple[BarcodeRule, ...]) -> Rules:
+    names = Rule.model_fields
+    return Rules(rules=[Rule(**{name: getattr(one, name) for name in names}) for one in known])

@@ -1,0 +1,1 @@
+"""Requests of agents, and about them."""

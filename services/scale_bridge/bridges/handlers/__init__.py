@@ -1,0 +1,1 @@
+"""The agent's connection and the tasks it carries out."""

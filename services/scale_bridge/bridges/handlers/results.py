@@ -1,0 +1,187 @@
+"""What a daemon reports of an errand becomes what the service itself would tell of it (R24).
+
+Reports come more than once, late, and to any process: what was told is not told again, and after
+the end of an operation nothing is.
+"""
+
+import asyncio
+import re
+from dataclasses import replace
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from libs.errors import NotFound
+from services.scale_bridge.bridges.adapters.wire import Misunderstood
+from services.scale_bridge.bridges.domain import Report, Stage
+from services.scale_bridge.bridges.stores import handed
+from services.scale_bridge.bridges.stores.handed import Handed
+from services.scale_bridge.catalogue.domain.copy_history import Copy
+from services.scale_bridge.catalogue.domain.plain_text import one_line
+from services.scale_bridge.desk import Desk
+from services.scale_bridge.devices.handlers import device
+from services.scale_bridge.driver.adapters import catalogue_file
+from services.scale_bridge.driver.adapters.operation import Fetched
+from services.scale_bridge.driver.domain import catalogue
+from services.scale_bridge.driver.domain.catalogue import STRICT, Strictness
+from services.scale_bridge.driver.domain.fault import BadCatalogue
+from services.scale_bridge.operations.domain import (
+    SENDS,
+    Operation,
+    OperationOver,
+    OperationUnknown,
+    queued_of,
+)
+from services.scale_bridge.operations.handlers import operation, settle
+from services.scale_bridge.operations.handlers.cases import Case
+from services.scale_bridge.operations.stores.work import Job
+from services.scale_bridge.transfer.domain.operation_commands import Kind, Outcome
+from services.scale_bridge.transfer.domain.wording import DOUBT, UNKNOWN_OUTCOME, with_doubt
+from services.scale_bridge.transfer.handlers.errand import Errand, Performed, failed_by
+
+OUTCOMES: Final = frozenset(Outcome)
+CODE: Final = re.compile(r"[A-Za-z]{0,40}")
+MOST_DETAIL: Final = 1000
+
+log = structlog.get_logger(__name__)
+
+
+async def take_in(
+    desk: Desk, tenant: str, bridge_id: UUID, errand_id: UUID, report: Report, content: bytes | None
+) -> tuple[Case | None, int]:
+    """Tell the log; what is to be done next of the same operation, if anything, and its attempts.
+
+    Safe to repeat. Raises Misunderstood, VersionConflict, Unavailable.
+    """
+    row = await handed.get(desk.pool, tenant, bridge_id, errand_id)
+    if row is None:
+        log.info("report of nothing that was handed out")
+        return None, 0
+    following, found = None, None
+    try:
+        found = await operation.load(desk, tenant, row.operation_id)
+        if found.ended is None:
+            case = replace(
+                _case(tenant, row, found),
+                correlation_id=await operation.correlation_of(desk, row.operation_id),
+            )
+            following = await _told(desk, case, row, found, report, content, bridge_id)
+        else:
+            log.info("report too late", stage=report.stage, outcome=report.outcome)
+    except (OperationOver, OperationUnknown):
+        log.info("operation in other hands")
+    return following, found.attempts if found is not None else 0
+
+
+async def _told(
+    desk: Desk,
+    case: Case,
+    row: Handed,
+    found: Operation,
+    report: Report,
+    content: bytes | None,
+    bridge_id: UUID,
+) -> Case | None:
+    match report.stage:
+        case Stage.BEGAN:
+            if found.attempts < row.attempts + report.attempt:
+                await settle.began(desk, case, holder_of(bridge_id))
+        case Stage.APPLIED:
+            await settle.applied(desk, case, report.items or 0)
+        case Stage.ENDED:
+            strictness = await _strictness(desk, case)
+            performed = await _performed(row, report, content, strictness)
+            return await settle.over(desk, case, performed)
+    return None
+
+
+def holder_of(bridge_id: UUID) -> str:
+    """Who holds what a daemon does."""
+    return f"bridge {bridge_id}"
+
+
+def job_of(tenant: str, row: Handed) -> Job:
+    """The work that was handed out."""
+    return Job(
+        tenant=tenant,
+        operation_id=row.operation_id,
+        device_id=row.device_id,
+        deadline_at=row.deadline_at,
+    )
+
+
+def _case(tenant: str, row: Handed, found: Operation) -> Case:
+    """The case as it was when the work was handed out, as far as what follows needs it."""
+    errand = Errand(
+        operation_id=row.operation_id,
+        device_id=row.device_id,
+        kind=Kind(row.kind),
+        address=row.address,
+        port=row.port,
+        password="",
+        seconds=0.0,
+        wanted=None if row.content is None else {"products": []},
+    )
+    return Case(
+        job=job_of(tenant, row),
+        errand=errand,
+        queued=queued_of(found),
+        copy=Copy(revision=row.revision),
+        content=row.content,
+        device_version=0,
+    )
+
+
+async def _strictness(desk: Desk, case: Case) -> Strictness:
+    """As it is now: nothing is relaxed for a scale that nobody has any more."""
+    try:
+        its = await device.load(desk, case.job.tenant, case.job.device_id)
+    except NotFound:
+        return STRICT
+    return its.device.relaxation.strictness
+
+
+async def _performed(
+    row: Handed, report: Report, content: bytes | None, strictness: Strictness
+) -> Performed:
+    """What the daemon says it did; it is checked like what scales say.
+
+    Raises Misunderstood.
+    """
+    if report.outcome not in OUTCOMES or not CODE.fullmatch(report.code):
+        raise Misunderstood("a report of nothing known")
+    try:
+        read = None if content is None else await asyncio.to_thread(_read, content, strictness)
+    except BadCatalogue as fault:
+        # A daemon of another version took it; what it says of the scale is not known to be true.
+        sends = row.kind in SENDS
+        bad = failed_by(fault, doubtful=sends)
+        doubted = replace(bad, outcome=Outcome.UNKNOWN, detail=with_doubt(bad.detail))
+        return doubted if sends else bad
+    performed = Performed(
+        outcome=Outcome(report.outcome),
+        code=report.code,
+        detail=one_line(report.detail, MOST_DETAIL),
+        result=report.result,
+        read=read,
+        items=report.items,
+        doubtful=report.doubtful,
+    )
+    if report.catalogue == row.content:
+        return performed
+    # It was handed out twice, and the daemon did the other: whatever it was, it was not this.
+    return replace(
+        performed, outcome=Outcome.UNKNOWN, code=UNKNOWN_OUTCOME, detail=DOUBT, doubtful=True
+    )
+
+
+def _read(content: bytes, strictness: Strictness) -> Fetched:
+    document = catalogue_file.read(content, strictness)
+    return Fetched(
+        document=document,
+        file=content,
+        md5=catalogue.digest(content),
+        items=len(document["products"]),
+        seconds=0.0,
+    )

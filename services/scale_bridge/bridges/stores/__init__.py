@@ -1,0 +1,1 @@
+"""Agents' rows and the tasks given to them."""

@@ -1,0 +1,1 @@
+"""A device's catalogue: products, labels, prices, revisions."""

@@ -1,0 +1,171 @@
+"""What the labels of a scale say beside the product: texts, categories, templates (SCL-13)."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import BaseModel
+
+from services.scale_bridge.catalogue.domain import label
+from services.scale_bridge.catalogue.domain.copy_commands import DropMessage, SetMessage
+from services.scale_bridge.catalogue.domain.difference import IDS
+from services.scale_bridge.catalogue.domain.model import limits_of
+from services.scale_bridge.catalogue.domain.product import BadFields
+from services.scale_bridge.catalogue.domain.product_fields import LARGEST_ID
+from services.scale_bridge.catalogue.handlers import catalogue as handler
+from services.scale_bridge.context import Scales
+from services.scale_bridge.devices.api.device import own
+from services.scale_bridge.driver.domain.catalogue import text_of
+from services.scale_bridge.http import LISTED, Reader, Writer, cause_of, unfit
+
+router = APIRouter(tags=["label"])
+
+MessageId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+
+
+class Text(BaseModel):
+    """What a message is to say: ingredients, or whatever belongs on a label."""
+
+    value: str
+
+
+class Message(BaseModel):
+    """A text, and the products that carry it, by PLU, or by code or id where there is none."""
+
+    id: int | str
+    value: str
+    deleted: bool
+    plus: list[str]
+
+
+class Category(BaseModel):
+    """A category that products may belong to."""
+
+    id: int | str
+    name: str
+    number: int | str | None
+
+
+class Template(BaseModel):
+    """A label's template, with its size in millimetres."""
+
+    id: int | str
+    name: str | None
+    width: float | None
+    height: float | None
+    deleted: bool
+
+
+class Label(BaseModel):
+    """Everything labels refer to, as the stored catalogue has it."""
+
+    revision: int
+    messages: list[Message]
+    categories: list[Category]
+    templates: list[Template]
+
+
+@router.get("/devices/{device_id}/label")
+async def read(scales: Scales, caller: Reader, device_id: int) -> Label:
+    """What the stored catalogue says beside the products; nothing if there is none."""
+    found = await own(scales, caller, device_id)
+    copy = (await handler.load(scales.desk, caller.tenant, found.device_id)).copy
+    document = copy.shown
+    return Label(
+        revision=copy.revision,
+        messages=_messages(document),
+        categories=[_category(one) for one in label.entries(document, label.CATEGORIES)],
+        templates=[_template(one) for one in label.entries(document, label.TEMPLATES)],
+    )
+
+
+@router.put("/devices/{device_id}/messages/{message_id}", dependencies=[LISTED])
+async def put(
+    request: Request,
+    scales: Scales,
+    caller: Writer,
+    device_id: int,
+    message_id: MessageId,
+    body: Text,
+) -> Message:
+    """Have a text, new or another; the scale gets it with the next upload. 409 without a copy."""
+    found = await own(scales, caller, device_id)
+    command = SetMessage(
+        device_id=found.device_id,
+        message=str(message_id),
+        value=body.value,
+        edited_by=caller.subject,
+        now=scales.clock(),
+        limits=limits_of(found.device.profile.model),
+    )
+    try:
+        changed = await handler.change(
+            scales.desk, found.device_id, command, cause_of(request, caller)
+        )
+    except BadFields as error:
+        raise unfit(*(((name,), why) for name, why in error.reasons.items())) from None
+    said = _messages(changed.copy.shown)
+    return next(one for one in said if text_of(one.id) == command.message)
+
+
+@router.delete("/devices/{device_id}/messages/{message_id}", status_code=204, dependencies=[LISTED])
+async def delete(
+    request: Request, scales: Scales, caller: Writer, device_id: int, message_id: MessageId
+) -> Response:
+    """Have a text no more; the scale forgets it with the next upload. 409 while products use it."""
+    found = await own(scales, caller, device_id)
+    command = DropMessage(
+        device_id=found.device_id,
+        message=str(message_id),
+        edited_by=caller.subject,
+        now=scales.clock(),
+    )
+    await handler.change(scales.desk, found.device_id, command, cause_of(request, caller))
+    return Response(status_code=204)
+
+
+def _messages(document: Mapping[str, Any]) -> list[Message]:
+    users = label.users(document)
+    return [
+        Message(
+            id=_id(one, label.MESSAGES),
+            value=_text(one.get("value")) or "",
+            deleted=one.get("deleted") is True,
+            plus=list(users.get(text_of(one["id"]) or "", ())),
+        )
+        for one in label.entries(document, label.MESSAGES)
+    ]
+
+
+def _category(one: Mapping[str, Any]) -> Category:
+    number = one.get("number")
+    return Category(
+        id=_id(one, label.CATEGORIES),
+        name=_text(one.get("name")) or "",
+        number=number if isinstance(number, int | str) else None,
+    )
+
+
+def _template(one: Mapping[str, Any]) -> Template:
+    width, height = _numbers(one.get("width"), one.get("height"))
+    return Template(
+        id=_id(one, label.TEMPLATES),
+        name=_text(one.get("name")),
+        width=width,
+        height=height,
+        deleted=one.get("deleted") is True,
+    )
+
+
+def _id(one: Mapping[str, Any], name: str) -> int | str:
+    """A number, unless it is none: some write ids as texts (§3)."""
+    text = text_of(one[IDS[name]]) or ""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else text
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _numbers(*values: object) -> Iterable[float | None]:
+    return [float(v) if isinstance(v, int | float) else None for v in values]

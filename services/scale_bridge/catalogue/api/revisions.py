@@ -1,0 +1,107 @@
+"""Revisions of a catalogue: listed, compared, brought back (R7)."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel
+
+from services.scale_bridge.catalogue.api.too_much import too_much
+from services.scale_bridge.catalogue.domain.difference import Difference, difference
+from services.scale_bridge.catalogue.domain.model import limits_of
+from services.scale_bridge.catalogue.domain.problems import RevisionBeyondModel
+from services.scale_bridge.catalogue.handlers import catalogue as handler
+from services.scale_bridge.catalogue.handlers import revision as revisions
+from services.scale_bridge.context import Scales
+from services.scale_bridge.devices.api.device import own
+from services.scale_bridge.http import LISTED, Reader, Writer, catalogue, cause_of
+
+router = APIRouter(tags=["revisions"])
+
+
+class Revision(BaseModel):
+    """One change of the catalogue; `confirmed` if it is the last the scale is known to hold."""
+
+    revision: int
+    kind: str
+    at: datetime
+    by: str | None
+    plu: str | None = None
+    message: str | None = None
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+    items: int | None = None
+    confirmed: bool
+
+
+@router.get("/devices/{device_id}/revisions")
+async def history(scales: Scales, caller: Reader, device_id: int) -> list[Revision]:
+    """The last revisions, the newest first."""
+    found = await own(scales, caller, device_id)
+    limit = scales.settings.revisions
+    told = await revisions.latest(scales.desk, caller.tenant, found.device_id, limit=limit)
+    return [Revision(**one) for one in told]
+
+
+@router.get("/devices/{device_id}/revisions/diff")
+async def diff(
+    scales: Scales,
+    caller: Reader,
+    device_id: int,
+    of: Annotated[int, Query(ge=1, alias="from")],
+    to: Annotated[int | None, Query(ge=1)] = None,
+) -> dict[str, Any]:
+    """What changed, product by product, from one revision to another, or to the present."""
+    found = await own(scales, caller, device_id)
+    if to is None:
+        to = (await handler.load(scales.desk, caller.tenant, found.device_id)).copy.revision
+    before = await handler.at_revision(scales.desk, caller.tenant, found.device_id, of)
+    after = await handler.at_revision(scales.desk, caller.tenant, found.device_id, to)
+    return {"from": of, "to": to, **_shown(difference(before, after))}
+
+
+@router.get("/devices/{device_id}/revisions/{revision}")
+async def read(scales: Scales, caller: Reader, device_id: int, revision: int) -> Response:
+    """The catalogue as it was at a revision."""
+    found = await own(scales, caller, device_id)
+    return await catalogue(
+        await handler.at_revision(scales.desk, caller.tenant, found.device_id, revision)
+    )
+
+
+@router.post("/devices/{device_id}/revisions/{revision}/revert", dependencies=[LISTED])
+async def revert(
+    request: Request, scales: Scales, caller: Writer, device_id: int, revision: int
+) -> Response:
+    """Make a revision the present one again; the scale gets it with the next upload.
+
+    422 if the model of the scale cannot hold what it would bring back.
+    """
+    found = await own(scales, caller, device_id)
+    limits = limits_of(found.device.profile.model)
+    cause = cause_of(request, caller)
+    try:
+        changed = await revisions.revert(
+            scales.desk, found.device_id, revision, caller.subject, cause, limits=limits
+        )
+    except RevisionBeyondModel as error:
+        return too_much(error)
+    return await catalogue(changed.copy.shown)
+
+
+def _shown(found: Difference) -> dict[str, Any]:
+    changed = {
+        key: {name: {"before": one.before, "after": one.after} for name, one in fields.items()}
+        for key, fields in found.changed.items()
+    }
+    beside = {
+        name: {key: {"before": one.before, "after": one.after} for key, one in entries.items()}
+        for name, entries in found.beside.items()
+    }
+    return {
+        "added": found.added,
+        "removed": found.removed,
+        "changed": changed,
+        "beside": beside,
+    }

@@ -1,0 +1,1 @@
+"""Rules of catalogues, products, labels and dates."""

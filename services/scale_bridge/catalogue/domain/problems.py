@@ -1,0 +1,106 @@
+"""What in a catalogue a scale of its model may not take: which product, which field, which rule.
+
+SCL-7 begins here: what can be known without a scale need not be tried with one.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from libs.errors import Unfit
+from services.scale_bridge.catalogue.domain.model import Limits, beyond, beyond_number, beyond_text
+from services.scale_bridge.catalogue.domain.product import fault_in
+from services.scale_bridge.driver.domain.catalogue import (
+    Product,
+    by_key,
+    is_deleted,
+    key_of,
+    plu_of,
+    products,
+    text_of,
+)
+
+LIMITED: Final = ("name", "price", "discountPrice", "pluNumber")
+
+
+class Rule(StrEnum):
+    """Which rule is broken: what R11 says of a field, one PLU per product, a limit of the model."""
+
+    FIELD = "field"
+    UNIQUE = "unique"
+    MODEL = "model"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """`plu` is the product's key (see `key_of`), empty if it is no one product's; `why` says what
+    is allowed."""
+
+    plu: str
+    field: str
+    rule: Rule
+    why: str
+
+
+class RevisionBeyondModel(Unfit):
+    """This revision holds what the model of scale cannot."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__()
+        self.problems = problems
+
+
+def problems(document: Mapping[str, Any], limits: Limits) -> Sequence[Problem]:
+    """All there are, product by product in their order."""
+    seen = Counter(plu_of(item) for item in products(document) if not is_deleted(item))
+    found: list[Problem] = list(beyond_model(document, limits))
+    for product in products(document):
+        key = key_of(product)
+        if (plu := plu_of(product)) is not None and seen[plu] > 1 and not is_deleted(product):
+            why = "another product has this PLU"
+            found.append(Problem(plu=key, field="pluNumber", rule=Rule.UNIQUE, why=why))
+        faults = ((name, fault_in(name, value)) for name, value in product.items())
+        found += [
+            Problem(plu=key, field=name, rule=Rule.FIELD, why=why) for name, why in faults if why
+        ]
+    places = {key_of(product): place for place, product in enumerate(products(document), 1)}
+    return sorted(found, key=lambda problem: places.get(problem.plu, 0))
+
+
+def beyond_model(
+    document: Mapping[str, Any], limits: Limits, *, before: Mapping[str, Any] | None = None
+) -> Iterator[Problem]:
+    """What the model cannot hold; with `before` only what was not already so there."""
+    present = before or {"products": []}
+    number = len(products(document))
+    if number > len(products(present)) and (why := beyond_number(limits, number)):
+        yield Problem(plu="", field="products", rule=Rule.MODEL, why=why)
+    known = by_key(present)
+    for product in products(document):
+        key = key_of(product)
+        yield from _beyond(key, product, known.get(key, {}), limits)
+    texts = set(_messages(present).values())
+    for message, text in _messages(document).items():
+        if text not in texts and (why := beyond_text(limits, text)):
+            yield Problem(plu="", field=f"messages.{message}", rule=Rule.MODEL, why=why)
+
+
+def _beyond(key: str, product: Product, known: Product, limits: Limits) -> Iterator[Problem]:
+    for name in LIMITED:
+        if name in product and product[name] != known.get(name):
+            why = beyond(limits, name, product[name])
+            if why is not None:
+                yield Problem(plu=key, field=name, rule=Rule.MODEL, why=why)
+
+
+def _messages(document: Mapping[str, Any]) -> Mapping[str, str]:
+    """The texts of messages by their ids, as far as they are any (§3)."""
+    found = document.get("messages")
+    items = [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    return {
+        text_of(item.get("id")) or "?": item["value"]
+        for item in items
+        if isinstance(item.get("value"), str) and item.get("deleted") is not True
+    }

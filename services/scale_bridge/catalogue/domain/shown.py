@@ -1,0 +1,41 @@
+"""What a scale shows of a product, as far as it counts for whoever stands before it."""
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+from services.scale_bridge.driver.domain.catalogue import Product, key_of, products
+
+Shown: TypeAlias = Mapping[str, Any]
+"""Some fields of a product; one that is not there, null or an empty text is left out."""
+
+COUNTS: Final = (
+    "name",
+    "price",
+    "discountPrice",
+    "productType",
+    "shelfLife",
+    "shelfLifeType",
+    "manufactureDate",
+    "sellByDate",
+    "tare",
+)
+"""`shelfLifeInDays` is not among them: the scale computes it by itself (§3)."""
+
+
+def shown_of(product: Product) -> Shown:
+    """What counts of one product."""
+    return {name: product[name] for name in COUNTS if product.get(name) not in (None, "")}
+
+
+def shown_by_plu(document: Mapping[str, Any]) -> Mapping[str, Shown]:
+    """What counts of every product of a catalogue, by the products' keys (see `key_of`)."""
+    return {
+        key_of(product): shown_of(product)
+        for product in products(document)
+        if product.get("deleted") is not True
+    }
+
+
+def with_fields(shown: Shown, fields: Mapping[str, Any]) -> Shown:
+    """The same after fields were set; None or an empty text takes one away."""
+    return shown_of({**shown, **fields})

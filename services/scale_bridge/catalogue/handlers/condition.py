@@ -1,0 +1,33 @@
+"""A change that is wanted only of the catalogue its author has seen (SCL-3)."""
+
+from collections.abc import Callable
+
+from libs.errors import Refused
+from services.scale_bridge.catalogue.domain.copy_commands import CopyCommand, Edit
+from services.scale_bridge.catalogue.domain.copy_history import Copy
+from services.scale_bridge.catalogue.handlers.catalogue import Asked
+from services.scale_bridge.driver.domain.catalogue import find
+
+
+class ChangedMeanwhile(Refused):
+    """The catalogue is not the one this change was meant for; it is at `revision` now."""
+
+    def __init__(self, revision: int) -> None:
+        super().__init__()
+        self.revision = revision
+
+
+def only_if(is_wanted: Callable[[int], bool], edit: Edit) -> Asked:
+    """The edit, if the revision that it would be decided on is wanted.
+
+    It is looked at on every attempt of `catalogue.change`, so that of many who have seen the same
+    revision one succeeds. Raises ChangedMeanwhile. Of a product that is not there nothing is asked:
+    that says so itself (RFC 9110 §13.2.1).
+    """
+
+    async def command(copy: Copy) -> CopyCommand:
+        if find(copy.shown, edit.plu) is not None and not is_wanted(copy.revision):
+            raise ChangedMeanwhile(copy.revision)
+        return edit
+
+    return command

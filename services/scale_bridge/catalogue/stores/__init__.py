@@ -1,0 +1,1 @@
+"""Snapshots of catalogues, and documents stored by content."""

@@ -1,0 +1,1 @@
+"""Scales: registered, described, verified."""

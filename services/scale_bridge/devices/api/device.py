@@ -1,0 +1,170 @@
+"""Scales: registered, listed, changed, forgotten (§1.1, 3 to 7)."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from contracts.scale_bridge import DeviceId
+from libs.http.auth import Principal
+from libs.http.visible import visible
+from libs.postgres.pool import tenant_reading
+from services.scale_bridge.catalogue.handlers import catalogue
+from services.scale_bridge.context import Deps, Scales
+from services.scale_bridge.devices.handlers import device as handler
+from services.scale_bridge.devices.handlers.device import BridgeUnknown, Found, Given, owner_of
+from services.scale_bridge.devices.read_models import device
+from services.scale_bridge.driver.domain.address import BadAddress
+from services.scale_bridge.driver.domain.address import Flaw as AddressFlaw
+from services.scale_bridge.driver.domain.password import BadPassword
+from services.scale_bridge.http import LISTED, Reader, Writer, cause_of, unfit
+from services.scale_bridge.schedules.domain.schedule_commands import SetSchedule
+from services.scale_bridge.schedules.handlers import schedule
+
+router = APIRouter(tags=["devices"])
+
+Name = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[^\x00]*$")]
+Description = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
+Ip = Annotated[str, Field(min_length=1, max_length=64)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Password = Annotated[str, Field(min_length=1, max_length=64)]
+Bridge = UUID | Literal[""]
+
+
+class DeviceCreate(BaseModel):
+    """A new scale. `bridge` is the daemon that reaches it; if there is none, the service does."""
+
+    name: Name
+    description: Description = ""
+    ip: Ip
+    port: Port = 1111
+    protocol: Literal["TCP"] = "TCP"
+    password: Password
+    bridge: Bridge | None = None
+
+
+class DeviceUpdate(BaseModel):
+    """What is to change; absent or null keeps what is, an empty `bridge` is none from then on."""
+
+    name: Name | None = None
+    description: Description | None = None
+    ip: Ip | None = None
+    port: Port | None = None
+    protocol: Literal["TCP"] | None = None
+    password: Password | None = None
+    bridge: Bridge | None = None
+
+
+class Device(BaseModel):
+    """These seven keys only (§1.2)."""
+
+    id: int
+    name: str
+    description: str
+    ip: str
+    port: int
+    protocol: str
+    cached_dirty: bool
+
+
+@router.get("/devices")
+async def list_devices(scales: Scales, caller: Reader) -> list[Device]:
+    """The caller's scales; looks at no catalogue (R19)."""
+    owner = owner_of(caller.subject)
+    async with tenant_reading(scales.reading, caller.tenant) as connection:
+        rows = await device.owned(connection, caller.tenant, owner)
+    return [
+        Device(
+            id=row["number"],
+            name=row["name"],
+            description=row["description"],
+            ip=row["ip"],
+            port=row["port"],
+            protocol=row["protocol"],
+            cached_dirty=row["revision"] != row["confirmed"],
+        )
+        for row in rows
+    ]
+
+
+@router.post("/devices", status_code=201, dependencies=[visible("device", "schedule")])
+async def create(request: Request, scales: Scales, caller: Writer, body: DeviceCreate) -> Device:
+    """Register a scale. 409 if the caller has one of this name."""
+    given = Given(**body.model_dump(exclude={"protocol"}))
+    cause = cause_of(request, caller)
+    try:
+        saved = await handler.register(scales.desk, owner_of(caller.subject), given, cause)
+    except (BadAddress, BadPassword, BridgeUnknown) as error:
+        raise _unfit(error) from None
+    if scales.settings.scheduler_on and scales.settings.scheduler_enabled:
+        command = SetSchedule(
+            device_id=saved.found.device_id,
+            enabled=True,
+            interval_minutes=scales.settings.scheduler_interval,
+            set_by=caller.subject,
+            now=scales.clock(),
+        )
+        await schedule.put(scales.desk.store, scales.reading, command, cause)
+    return _shown(saved.found, dirty=False)
+
+
+@router.get("/devices/{device_id}")
+async def read(scales: Scales, caller: Reader, device_id: int) -> Device:
+    """One of the caller's scales."""
+    found = await own(scales, caller, device_id)
+    return _shown(found, dirty=await _dirty(scales, caller.tenant, found.device_id))
+
+
+@router.put("/devices/{device_id}", dependencies=[LISTED])
+async def update(
+    request: Request, scales: Scales, caller: Writer, device_id: int, body: DeviceUpdate
+) -> Device:
+    """Change what is given. At another address the catalogue must be fetched again (R9)."""
+    found = await own(scales, caller, device_id)
+    given = Given(**body.model_dump(exclude={"protocol"}))
+    try:
+        saved = await handler.change(scales.desk, found, given, cause_of(request, caller))
+    except (BadAddress, BadPassword, BridgeUnknown) as error:
+        raise _unfit(error) from None
+    dirty = await _dirty(scales, caller.tenant, found.device_id)
+    return _shown(saved.found, dirty=dirty)
+
+
+@router.delete("/devices/{device_id}", status_code=204, dependencies=[LISTED])
+async def delete(request: Request, scales: Scales, caller: Writer, device_id: int) -> Response:
+    """Forget a scale."""
+    found = await own(scales, caller, device_id)
+    await handler.remove(scales.desk, found, cause_of(request, caller))
+    return Response(status_code=204)
+
+
+async def own(scales: Deps, caller: Principal, number: int) -> Found:
+    """The caller's device; anybody else's is not there. Raises DeviceUnknown."""
+    return await handler.own(scales.desk, caller.tenant, owner_of(caller.subject), number)
+
+
+async def _dirty(scales: Deps, tenant: str, device_id: DeviceId) -> bool:
+    return (await catalogue.load(scales.desk, tenant, device_id)).copy.dirty
+
+
+def _shown(found: Found, *, dirty: bool) -> Device:
+    told = found.details
+    return Device(
+        id=found.device.number,
+        name=told.name,
+        description=told.description,
+        ip=told.ip,
+        port=told.port,
+        protocol=told.protocol,
+        cached_dirty=dirty,
+    )
+
+
+def _unfit(error: BadAddress | BadPassword | BridgeUnknown) -> Any:
+    if isinstance(error, BridgeUnknown):
+        return unfit((("bridge",), str(error)))
+    if isinstance(error, BadPassword):
+        return unfit((("password",), str(error)))
+    where = "port" if error.flaw is AddressFlaw.PORT else "ip"
+    return unfit(((where,), str(error)))

@@ -1,0 +1,60 @@
+"""Which rules of R5 do not count for a scale, and who said so (R5, R24)."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+
+from services.scale_bridge.context import Scales
+from services.scale_bridge.devices.api.device import own
+from services.scale_bridge.devices.domain.relaxation import RULES, Relaxation
+from services.scale_bridge.devices.handlers import profile as handler
+from services.scale_bridge.http import LISTED, Reader, Writer, cause_of
+
+router = APIRouter(tags=["strictness"])
+
+
+class StrictnessSet(BaseModel):
+    """The rules that are to be relaxed, all others being kept; the reason is for the audit."""
+
+    relaxed: Annotated[list[str], Field(max_length=len(RULES))]
+    reason: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
+
+
+class Strictness(BaseModel):
+    """Every rule by name, those relaxed, and who said so last, when and why; null for nobody."""
+
+    rules: dict[str, bool]
+    relaxed: list[str]
+    reason: str
+    set_by: str | None
+    set_at: datetime | None
+
+
+@router.get("/devices/{device_id}/strictness")
+async def read(scales: Scales, caller: Reader, device_id: int) -> Strictness:
+    """What must be right about what is read from the scale."""
+    found = await own(scales, caller, device_id)
+    return _shown(found.device.relaxation)
+
+
+@router.put("/devices/{device_id}/strictness", dependencies=[LISTED])
+async def put(
+    request: Request, scales: Scales, caller: Writer, device_id: int, body: StrictnessSet
+) -> Strictness:
+    """Relax these rules and no others, from the next operation on."""
+    found = await own(scales, caller, device_id)
+    cause = cause_of(request, caller)
+    saved = await handler.relax(scales.desk, found, body.relaxed, body.reason, cause)
+    return _shown(saved.found.device.relaxation)
+
+
+def _shown(relaxation: Relaxation) -> Strictness:
+    return Strictness(
+        rules={name: name not in relaxation.relaxed for name in RULES},
+        relaxed=[name for name in RULES if name in relaxation.relaxed],
+        reason=relaxation.reason,
+        set_by=relaxation.set_by,
+        set_at=relaxation.set_at,
+    )

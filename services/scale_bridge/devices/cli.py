@@ -1,0 +1,55 @@
+"""`rotate-secrets` on a command line: passwords of scales sealed with the newest key (R17)."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+import typer
+from rich.console import Console
+
+from libs.errors import Unavailable
+from libs.postgres.pool import acquired
+from libs.security.sealing import Seal
+from services.scale_bridge.desk import Desk
+from services.scale_bridge.devices.handlers.secret import Rotated, rotate
+from services.scale_bridge.devices.read_models import device
+from services.scale_bridge.settings import Settings, keys_of
+
+ACTOR: Final = "command line"
+SOME_LOST: Final = 1
+
+
+def add_rotate_secrets(
+    app: typer.Typer,
+    read_settings: Callable[[], Settings],
+    open_desk: Callable[[Settings], AbstractAsyncContextManager[Desk]],
+) -> None:
+    """Add the command."""
+
+    @app.command("rotate-secrets")
+    def rotate_secrets() -> None:
+        """Seal every scale's password with the first key; then the others may be dropped.
+
+        Exits with 1 if some cannot be read: they must be entered anew.
+        """
+        settings = read_settings()
+        try:
+            rotated = asyncio.run(_rotate(settings, open_desk))
+        except Unavailable as error:
+            raise typer.BadParameter(str(error)) from error
+        console = Console()
+        console.print(f"{rotated.sealed} sealed anew, {rotated.fresh} were already")
+        for device_id in rotated.lost:
+            console.print(f"the password of {device_id} cannot be read", markup=False)
+        raise typer.Exit(SOME_LOST if rotated.lost else 0)
+
+
+async def _rotate(
+    settings: Settings, open_desk: Callable[[Settings], AbstractAsyncContextManager[Desk]]
+) -> Rotated:
+    async with open_desk(settings) as desk:
+        async with acquired(desk.pool) as connection:
+            devices = await device.every(connection)
+        newest = Seal(keys_of(settings.seal_keys)[:1])
+        return await rotate(desk, newest, devices, actor=ACTOR)

@@ -1,0 +1,67 @@
+"""What happens when somebody says what a scale is, or which rules do not count for it."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from libs.errors import Unavailable
+from libs.eventsourcing.execute import execute
+from libs.eventsourcing.log import Cause, VersionConflict
+from services.scale_bridge.desk import Desk
+from services.scale_bridge.devices.domain.device import DEVICE
+from services.scale_bridge.devices.domain.profile import SetProfile
+from services.scale_bridge.devices.domain.relaxation import SetStrictness
+from services.scale_bridge.devices.handlers import device
+from services.scale_bridge.devices.handlers.device import Found, Saved
+
+ATTEMPTS: Final = 10
+
+
+async def describe(desk: Desk, found: Found, given: Mapping[str, Any], cause: Cause) -> Saved:
+    """Set these fields of the profile and keep the others, whoever else sets some just now.
+
+    Raises ModelUnknown, DeviceUnknown, Unavailable, LogUnavailable.
+    """
+    for _ in range(ATTEMPTS):
+        command = SetProfile(
+            device_id=found.device_id,
+            profile=replace(found.device.profile, **given),
+            profiled_by=cause.actor or "",
+            now=desk.clock(),
+        )
+        try:
+            return await _done(desk, found, command, cause, expected=found.version)
+        except VersionConflict:
+            found = await device.load(desk, cause.tenant, found.device_id)
+    raise Unavailable("device")
+
+
+async def relax(
+    desk: Desk, found: Found, rules: Collection[str], reason: str, cause: Cause
+) -> Saved:
+    """Relax these rules and no others. Raises RuleUnknown, ReasonMissing, DeviceUnknown."""
+    command = SetStrictness(
+        device_id=found.device_id,
+        relaxed=rules,
+        reason=reason,
+        set_by=cause.actor or "",
+        now=desk.clock(),
+    )
+    return await _done(desk, found, command, cause)
+
+
+async def _done(
+    desk: Desk,
+    found: Found,
+    command: SetProfile | SetStrictness,
+    cause: Cause,
+    *,
+    expected: int | None = None,
+) -> Saved:
+    done = await execute(
+        desk.store, DEVICE, found.device_id, command, cause=cause, expected=expected
+    )
+    after = found.device
+    for event in done.events:
+        after = DEVICE.evolve(after, event)
+    return Saved(Found(found.device_id, after, done.version), done.token)

@@ -1,0 +1,66 @@
+"""Sealing scales' passwords anew, after another key was put in front (R17)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from contracts.scale_bridge import DeviceId
+from libs.errors import NotFound
+from libs.eventsourcing.execute import execute
+from libs.eventsourcing.log import Cause
+from libs.security.sealing import Seal, SealBroken
+from services.scale_bridge.desk import Desk
+from services.scale_bridge.devices.domain.device import DEVICE, Change
+from services.scale_bridge.devices.handlers import device
+
+
+@dataclass(kw_only=True, slots=True)
+class Rotated:
+    """How many passwords were sealed anew or were already, and whose cannot be read."""
+
+    sealed: int = 0
+    fresh: int = 0
+    lost: list[DeviceId]
+
+
+async def rotate(
+    desk: Desk, newest: Seal, devices: Sequence[tuple[str, UUID]], *, actor: str
+) -> Rotated:
+    """Have every password sealed with the newest key, which `newest` knows alone. Safe to repeat.
+
+    Raises Unavailable, LogUnavailable, VersionConflict if somebody changes a device meanwhile.
+    """
+    rotated = Rotated(lost=[])
+    for tenant, device_id in devices:
+        try:
+            await _one(
+                desk, newest, DeviceId(device_id), Cause(tenant=tenant, actor=actor), rotated
+            )
+        except NotFound:
+            continue
+        except SealBroken:
+            rotated.lost.append(DeviceId(device_id))
+    return rotated
+
+
+async def _one(
+    desk: Desk, newest: Seal, device_id: DeviceId, cause: Cause, rotated: Rotated
+) -> None:
+    found = await device.load(desk, cause.tenant, device_id)
+    sealed, context = found.details.password, str(device_id)
+    if _opens(newest, sealed, context):
+        rotated.fresh += 1
+        return
+    password = desk.seal.open(sealed, context)
+    after = replace(found.details, password=desk.seal.seal(password, context))
+    command = Change(device_id=device_id, details=after, now=desk.clock())
+    await execute(desk.store, DEVICE, device_id, command, cause=cause, expected=found.version)
+    rotated.sealed += 1
+
+
+def _opens(seal: Seal, sealed: str, context: str) -> bool:
+    try:
+        seal.open(sealed, context)
+    except SealBroken:
+        return False
+    return True

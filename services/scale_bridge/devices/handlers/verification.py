@@ -1,0 +1,60 @@
+"""What happens as the day comes near on which a scale has to be verified (SCL-14).
+
+Everybody who looks comes to the same announcement by the same id, so that several lookers announce
+it once.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from libs.errors import NotFound
+from libs.eventsourcing.execute import execute
+from libs.eventsourcing.log import Cause
+from libs.postgres.pool import acquired
+from services.scale_bridge.desk import Desk
+from services.scale_bridge.devices.domain.device import DEVICE
+from services.scale_bridge.devices.domain.verification import Remind, nearest, reminder_id
+from services.scale_bridge.devices.read_models import profile
+from services.scale_bridge.devices.read_models.profile import Due
+
+log = structlog.get_logger(__name__)
+
+BY_CALENDAR: Final = "verification"
+AT_ONCE: Final = 200
+"""How many scales one look reminds of."""
+
+
+async def announce_due(desk: Desk, now: datetime) -> int:
+    """Announce the verifications that are near; how many. One that fails stops no other."""
+    today = now.astimezone(desk.zone).date()
+    async with acquired(desk.pool) as connection:
+        found = await profile.due(connection, today, limit=AT_ONCE)
+    announced = 0
+    for due in found:
+        command = Remind(device_id=due.device_id, due_on=due.due_on, today=today, now=now)
+        try:
+            announced += await _announced(desk, due, command)
+        except NotFound:
+            continue
+        except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
+            log.warning("not reminded", device=str(due.device_id), error=repr(error))
+    return announced
+
+
+async def _announced(desk: Desk, due: Due, command: Remind) -> bool:
+    """Whether this was the one to announce it, or found it announced before anybody read of it."""
+    days = nearest(due.due_on, command.today)
+    if days is None:
+        return False
+    cause = Cause(tenant=due.tenant, actor=BY_CALENDAR)
+    done = await execute(
+        desk.store,
+        DEVICE,
+        due.device_id,
+        command,
+        cause=cause,
+        command_id=reminder_id(due.device_id, due.due_on, days),
+    )
+    return bool(done.events)

@@ -1,0 +1,97 @@
+"""What is each scale, and which has to be verified soon?
+
+Stands in the rows of `device`, in columns of its own with versions of their own: what comes of a
+stream's other events neither shifts them nor is shifted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import date, timedelta
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+from contracts.envelope import Envelope
+from contracts.scale_bridge import DeviceId, DeviceProfiled, ScaleBridgeEvent, VerificationDue
+from libs.projections.projection import Connection
+from services.scale_bridge.devices.domain.profile import Profile, profile_of
+from services.scale_bridge.devices.domain.verification import DAYS, SOONEST
+
+PROFILED: Final = """
+INSERT INTO device AS known (tenant, device_id, profile_version, shop, shop_group, price_list,
+    model, serial_number, next_verification)
+SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[],
+    $7::text[], $8::text[], $9::date[]) ORDER BY 1, 2
+ON CONFLICT (tenant, device_id) DO UPDATE SET
+    profile_version = excluded.profile_version,
+    shop = excluded.shop,
+    shop_group = excluded.shop_group,
+    price_list = excluded.price_list,
+    model = excluded.model,
+    serial_number = excluded.serial_number,
+    next_verification = excluded.next_verification
+WHERE excluded.profile_version > known.profile_version
+"""
+REMINDED: Final = """
+INSERT INTO device AS known (tenant, device_id, reminded_version, reminded_of, reminded_days)
+SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::date[], $5::int[]) ORDER BY 1, 2
+ON CONFLICT (tenant, device_id) DO UPDATE SET
+    reminded_version = excluded.reminded_version,
+    reminded_of = excluded.reminded_of,
+    reminded_days = excluded.reminded_days
+WHERE excluded.reminded_version > known.reminded_version
+"""
+DUE: Final = """
+SELECT tenant, device_id, next_verification FROM device
+WHERE next_verification <= $1 AND NOT removed AND number IS NOT NULL
+    AND (reminded_of IS DISTINCT FROM next_verification
+        OR reminded_days > (SELECT min(days) FROM unnest($2::int[]) AS each (days)
+            WHERE days >= next_verification - $3::date))
+ORDER BY next_verification, device_id LIMIT $4
+"""
+"""Whoever was reminded of the nearest already is left alone."""
+
+_Key: TypeAlias = tuple[str, UUID]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Due:
+    """A scale that has to be verified soon, and on which day."""
+
+    tenant: str
+    device_id: DeviceId
+    due_on: date
+
+
+async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
+    """Keep the last of what was said of each scale."""
+    profiled: dict[_Key, tuple[Any, ...]] = {}
+    reminded: dict[_Key, tuple[Any, ...]] = {}
+    for envelope in events:
+        match envelope.event:
+            case DeviceProfiled() as event:
+                told = profile_of(event)
+                values = (getattr(told, field.name) for field in fields(Profile))
+                key = envelope.tenant, event.device_id
+                profiled[key] = (*key, envelope.version, *values)
+            case VerificationDue() as event:
+                key = envelope.tenant, event.device_id
+                reminded[key] = (*key, envelope.version, event.due_on, event.days)
+            case _:
+                pass
+    for statement, rows in ((PROFILED, profiled), (REMINDED, reminded)):
+        if rows:
+            await connection.execute(statement, *zip(*rows.values(), strict=True))
+
+
+async def due(connection: Any, today: date, *, limit: int) -> Sequence[Due]:
+    """Scales of all tenants the connection sees that somebody is to be reminded of."""
+    until = today + timedelta(days=SOONEST)
+    rows = await connection.fetch(DUE, until, list(DAYS), today, limit)
+    return [
+        Due(
+            tenant=row["tenant"],
+            device_id=DeviceId(row["device_id"]),
+            due_on=row["next_verification"],
+        )
+        for row in rows
+    ]

@@ -1,0 +1,1 @@
+"""The protocol of the scales, and a simulator that speaks it."""

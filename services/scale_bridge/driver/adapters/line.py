@@ -1,0 +1,117 @@
+"""The one connection of an operation: nothing on it lasts longer or grows larger than allowed."""
+
+import errno
+import socket
+import time
+from dataclasses import dataclass
+from selectors import EVENT_WRITE, DefaultSelector
+from typing import Final
+
+from services.scale_bridge.driver.adapters.countdown import Countdown
+from services.scale_bridge.driver.adapters.wire import FRAME_BYTES, PREFIX_BYTES
+from services.scale_bridge.driver.domain.address import Endpoint
+from services.scale_bridge.driver.domain.fault import BadAnswer, Disconnected, Timeout, Unreachable
+
+_BEGUN: Final = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK})
+_READ_AT_ONCE: Final = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """How long each part of an operation may take at most, and how large a frame may be."""
+
+    connect_seconds: float = 10.0
+    reply_seconds: float = 10.0
+    frame_bytes: int = FRAME_BYTES
+
+
+class Line:
+    """A socket as the driver knows it, within the limits. It says nobody's address to its log."""
+
+    def __init__(self, endpoint: Endpoint, limits: Limits, countdown: Countdown) -> None:
+        self._limits = limits
+        self._countdown = countdown
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._connect((str(endpoint.address), endpoint.port))
+        except BaseException:
+            self.close()
+            raise
+
+    def sendall(self, data: bytes) -> None:
+        """Send a whole frame. Raises Timeout, Disconnected."""
+        view = memoryview(data)
+        until = time.monotonic() + self._limits.reply_seconds
+        while view:
+            self._socket.settimeout(self._slice(until))
+            try:
+                view = view[self._socket.send(view) :]
+            except TimeoutError:
+                continue
+            except OSError:
+                raise Disconnected from None
+
+    def frame(self) -> bytes:
+        """The body of the next frame. Raises Timeout, Disconnected, BadAnswer."""
+        until = time.monotonic() + self._limits.reply_seconds
+        size = int.from_bytes(self._exactly(PREFIX_BYTES, until), "little")
+        if not 0 < size <= self._limits.frame_bytes:
+            raise BadAnswer("The scale announced a frame that is empty or too long.")
+        return self._exactly(size, until)
+
+    def settimeout(self, _: float | None) -> None:
+        """The driver's wishes do not count."""
+
+    def getsockname(self) -> str:
+        """What the driver writes into texts that nobody reads. Unlike a socket's, never fails."""
+        return "bridge"
+
+    def getpeername(self) -> str:
+        """The same, of the other side."""
+        return "scale"
+
+    def close(self) -> None:
+        """Hang up; safe to repeat."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        finally:
+            self._socket.close()
+
+    def _connect(self, address: tuple[str, int]) -> None:
+        until = time.monotonic() + self._limits.connect_seconds
+        self._socket.setblocking(False)
+        if self._socket.connect_ex(address) not in _BEGUN:
+            raise Unreachable
+        with DefaultSelector() as selector:
+            selector.register(self._socket, EVENT_WRITE)
+            while not selector.select(self._countdown.slice()):
+                if time.monotonic() > until:
+                    raise Unreachable
+        error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            # Reset means that somebody was there to hang up on us.
+            raise Disconnected if error == errno.ECONNRESET else Unreachable
+
+    def _exactly(self, size: int, until: float) -> bytes:
+        found = bytearray()
+        while len(found) < size:
+            self._socket.settimeout(self._slice(until))
+            try:
+                more = self._socket.recv(min(size - len(found), _READ_AT_ONCE))
+            except TimeoutError:
+                continue
+            except OSError:
+                raise Disconnected from None
+            if not more:
+                raise Disconnected
+            found += more
+        return bytes(found)
+
+    def _slice(self, until: float) -> float:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise Timeout
+        return min(left, self._countdown.slice())

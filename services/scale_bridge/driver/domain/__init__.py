@@ -1,0 +1,1 @@
+"""The document a scale holds, its faults and result codes."""

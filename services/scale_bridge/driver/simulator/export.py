@@ -1,0 +1,77 @@
+"""How a simulated scale answers a fetch: it writes a file, says its hash, gives it in chunks."""
+
+from hashlib import md5
+
+from services.scale_bridge.driver.adapters.wire import DONE, WORKING, Request, packet
+from services.scale_bridge.driver.domain.result_code import ResultCode
+from services.scale_bridge.driver.simulator.scale import Memory, Scale
+from services.scale_bridge.driver.simulator.spoilt import spoil
+
+
+def create(scale: Scale, request: Request, memory: Memory) -> bytes:
+    """FF14: begin to write the export, from the base as it is now."""
+    if scale.faults.bite("ac14"):
+        return code(request, ResultCode.IN_PROGRESS)
+    scale.unconfirmed = None
+    memory.file = spoil(scale.base.export(), scale.faults)
+    poll = scale.faults.bite("poll")
+    memory.polls = poll.number if poll else scale.options.creating
+    memory.cursor = memory.sent = 0
+    return code(request, ResultCode.SUCCESS)
+
+
+def created(scale: Scale, request: Request, memory: Memory) -> bytes:
+    """FF15: is it written?"""
+    if scale.faults.bite("err15"):
+        return code(request, ResultCode.WRONG_PASSWORD)
+    if memory.file is None:
+        return code(request, ResultCode.FILE_EMPTY)
+    if memory.polls != 0:
+        memory.polls = None if memory.polls is None else memory.polls - 1
+        return code(request, ResultCode.IN_PROGRESS)
+    return code(request, ResultCode.SUCCESS)
+
+
+def begin_hash(_: Scale, request: Request, memory: Memory) -> bytes:
+    """FF12/06: begin to compute the hash; the file is read from its beginning again."""
+    memory.cursor = memory.sent = 0
+    missing = memory.file is None
+    return code(request, ResultCode.FILE_EMPTY if missing else ResultCode.SUCCESS)
+
+
+def hashed(scale: Scale, request: Request, memory: Memory) -> bytes:
+    """FF12/07: the hash."""
+    if memory.file is None:
+        return code(request, ResultCode.FILE_EMPTY)
+    if scale.faults.bite("hashshort"):
+        return packet(request.code, bytes([ResultCode.SUCCESS, WORKING]))
+    if scale.faults.bite("hashbusy"):
+        return packet(request.code, bytes([ResultCode.SUCCESS, WORKING]) + bytes(16))
+    wrong = b"!" if scale.faults.bite("badhash") else b""
+    digest = md5(memory.file + wrong, usedforsecurity=False).digest()
+    return packet(request.code, bytes([ResultCode.SUCCESS, DONE]) + digest)
+
+
+def chunk(scale: Scale, request: Request, memory: Memory) -> bytes:
+    """FF12/03: the next chunk. The scale knows where it was."""
+    if memory.file is None:
+        return code(request, ResultCode.FILE_EMPTY)
+    if scale.faults.bite("emptychunk"):
+        return packet(request.code, bytes(8))
+    data = memory.file[memory.cursor : memory.cursor + scale.options.chunk_bytes]
+    head = memory.cursor.to_bytes(4, "little") + len(data).to_bytes(2, "little")
+    last = memory.cursor + len(data) >= len(memory.file)
+    # The second chunk is the one that comes twice; the first, if there is no other.
+    if (memory.sent or last) and scale.faults.bite("dupchunk"):
+        last = False
+    else:
+        memory.cursor += len(data)
+    memory.sent += 1
+    wrong = ResultCode.PARAMETER_WRONG if scale.faults.bite("rcchunk") else ResultCode.SUCCESS
+    data = data[:-1] if scale.faults.bite("shortchunk") else data
+    return packet(request.code, bytes([wrong, last]) + head + data)
+
+
+def code(request: Request, result: ResultCode) -> bytes:
+    """A reply of a result code and nothing else."""
+    return packet(request.code, bytes([result]))

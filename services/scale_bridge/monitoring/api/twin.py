@@ -1,0 +1,221 @@
+"""What a scale shows, showed, and shall show: answered from what was verified (SCL-15, SCL-18)."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+from pydantic import BaseModel
+
+from libs.http.auth import Principal
+from libs.http.visible import STALE
+from libs.postgres.pool import tenant_reading
+from services.scale_bridge import paging
+from services.scale_bridge.catalogue.handlers import catalogue
+from services.scale_bridge.context import Deps, Scales
+from services.scale_bridge.devices.api.device import own
+from services.scale_bridge.http import Reader
+from services.scale_bridge.monitoring.read_models import drift, shown
+from services.scale_bridge.monitoring.read_models.drift import Difference
+
+router = APIRouter(tags=["twin"])
+
+KEPT_SINCE: Final = "X-Kept-Since"
+UNKNOWN: Final = "Неизвестно: до этого момента показания весов не проверялись."
+
+FORGOTTEN: Final = "Так давно показания не хранятся: этот момент раньше срока хранения."
+
+Plu = Annotated[str, Query(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
+Instant = Annotated[str | None, Query(max_length=64)]
+
+
+class Shown(BaseModel):
+    """What was shown at an instant, since when and until when.
+
+    `shown` is null if it was not on the scale. It was read at `verified_at` and next at
+    `next_verified_at`; it is not `certain` if something was written and not read back in between.
+    """
+
+    known: bool
+    plu: str
+    at: datetime
+    detail: str | None = None
+    shown: dict[str, Any] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    verified_at: datetime | None = None
+    next_verified_at: datetime | None = None
+    certain: bool = False
+
+
+class Interval(BaseModel):
+    """What was shown from `since` until just before `until`."""
+
+    shown: dict[str, Any] | None
+    since: datetime
+    until: datetime | None
+
+
+class Drifted(BaseModel):
+    """A product that is shown otherwise than desired, and in which fields."""
+
+    plu: str
+    desired: dict[str, Any] | None
+    shown: dict[str, Any] | None
+    fields: list[str]
+    revision: int | None
+
+
+class Drift(BaseModel):
+    """Everything a scale shows otherwise than desired, as it was verified last."""
+
+    revision: int
+    confirmed_revision: int | None
+    verified_at: datetime | None
+    count: int
+    products: list[Drifted]
+
+
+@router.get("/devices/{device_id}/shown")
+async def shown_at(
+    response: Response,
+    scales: Scales,
+    caller: Reader,
+    device_id: int,
+    plu: Plu,
+    at: Instant = None,
+) -> Shown:
+    """What the scale showed of a product at an instant, by default now. 410 if that is long ago."""
+    found = await own(scales, caller, device_id)
+    now = scales.clock()
+    instant = min(_instant(at, scales) if at else now, now)
+    since = _kept_since(response, scales, now)
+    if since is not None and instant < since:
+        raise HTTPException(HTTPStatus.GONE, FORGOTTEN, {KEPT_SINCE: since.isoformat()})
+    await _fresh(response, scales, caller, "shown")
+    async with tenant_reading(scales.reading, caller.tenant) as connection:
+        answer = await shown.at(connection, caller.tenant, found.device_id, plu, instant)
+    if answer is None:
+        return Shown(known=False, plu=plu, at=instant, detail=UNKNOWN)
+    return Shown(
+        known=True,
+        plu=plu,
+        at=instant,
+        shown=_plain(answer.product),
+        since=answer.since,
+        until=answer.until,
+        verified_at=answer.verified_at,
+        next_verified_at=answer.next_verified_at,
+        certain=answer.certain,
+    )
+
+
+@router.get("/devices/{device_id}/shown/history")
+async def history(
+    request: Request,
+    response: Response,
+    scales: Scales,
+    caller: Reader,
+    device_id: int,
+    plu: Plu,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: paging.Cursor = None,
+) -> list[Interval]:
+    """What the scale showed of a product, the latest first. `Link` leads to what was before."""
+    found = await own(scales, caller, device_id)
+    place = paging.moment_and_id(cursor)
+    await _fresh(response, scales, caller, "shown")
+    async with tenant_reading(scales.reading, caller.tenant) as connection:
+        told = await shown.history(
+            connection,
+            caller.tenant,
+            found.device_id,
+            plu,
+            limit=limit + 1,
+            ended_after=_kept_since(response, scales, scales.clock()),
+            before=place,
+        )
+    told, more = paging.page_of(told, limit)
+    if more:
+        paging.tell_next(request, response, paging.cursor_of(told[-1].since, told[-1].turn))
+    return [Interval(shown=_plain(one.product), since=one.since, until=one.until) for one in told]
+
+
+@router.get("/devices/{device_id}/drift")
+async def drifting(
+    request: Request,
+    response: Response,
+    scales: Scales,
+    caller: Reader,
+    device_id: int,
+    limit: Annotated[int, Query(ge=0, le=20_000)] = 1000,
+    cursor: paging.Cursor = None,
+) -> Drift:
+    """What the scale shows otherwise than it shall, by PLU, as far as it was verified.
+
+    `Link` leads to more of them; `count` is of all.
+    """
+    found, after = await own(scales, caller, device_id), paging.plu(cursor)
+    tenant, device, now = caller.tenant, found.device_id, scales.clock()
+    copy = (await catalogue.load(scales.desk, tenant, device)).copy
+    await _fresh(response, scales, caller, "drift", "shown")
+    async with tenant_reading(scales.reading, tenant) as connection:
+        told = await drift.differences(connection, tenant, device, limit=limit + 1, after=after)
+        number = (await drift.counts(connection, tenant, [device])).get(device, 0)
+        seen = await shown.at(connection, tenant, device, "", now)
+    told, more = paging.page_of(told, limit)
+    if more and told:
+        paging.tell_next(request, response, paging.cursor_of(told[-1].plu))
+    return Drift(
+        revision=copy.revision,
+        confirmed_revision=copy.confirmed or None,
+        verified_at=seen.verified_at if seen else None,
+        count=number,
+        products=[_drifted(one) for one in told],
+    )
+
+
+def _drifted(one: Difference) -> Drifted:
+    desired, seen = one.desired or {}, one.shown or {}
+    names = [name for name in {**desired, **seen} if desired.get(name) != seen.get(name)]
+    return Drifted(
+        plu=one.plu,
+        desired=_plain(one.desired),
+        shown=_plain(one.shown),
+        fields=names,
+        revision=one.revision,
+    )
+
+
+def _instant(text: str, scales: Deps) -> datetime:
+    """RFC 3339, also with the plus of its zone read as a space; without a zone the shop's."""
+    try:
+        moment = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
+    except ValueError:
+        said = "at must be a moment such as 2026-03-01T14:05:00Z"
+        raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, said) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=scales.settings.zone)
+
+
+async def _fresh(response: Response, scales: Deps, caller: Principal, *projections: str) -> None:
+    """Wait, for a bounded time, for what was told already; say so if it is not all there."""
+    caught_up = partial(scales.consistency.caught_up, tenant=caller.tenant)
+    fresh = await asyncio.gather(*map(caught_up, projections))
+    if not all(fresh):
+        response.headers[STALE] = "1"
+
+
+def _kept_since(response: Response, scales: Deps, now: datetime) -> datetime | None:
+    """Since when what was shown is kept for sure, as the answer then says; None if for ever."""
+    if not scales.settings.shown_days:
+        return None
+    since = now - timedelta(days=scales.settings.shown_days)
+    response.headers[KEPT_SINCE] = since.isoformat()
+    return since
+
+
+def _plain(product: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if product is None else dict(product)

@@ -1,0 +1,113 @@
+"""How a scale stands: one word for the board, and the reason in a sentence for people."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from services.scale_bridge.transfer.domain import wording
+
+UNREACHABLE: Final = frozenset({"Unreachable", "Timeout", "Disconnected", "BadAnswer"})
+"""Codes of operations in which the scale said nothing of use."""
+NOT_TRIED: Final = frozenset(
+    {
+        wording.BUSY,
+        wording.CIRCUIT_OPEN,
+        wording.NOT_BEGUN,
+        wording.NO_REPORT,
+        wording.PROGRAM_FAULT,
+        wording.EDITED_MEANWHILE,
+        wording.INTERRUPTED,
+        wording.NOTHING_CACHED,
+        wording.PASSWORD_LOST,
+        wording.BAD_ADDRESS,
+        wording.DEVICE_UNKNOWN,
+        wording.MOVED,
+        "Overloaded",
+    }
+)
+"""Codes of operations that say nothing of the scale: nobody, or not to the end, asked it."""
+NOT_SHOWN: Final = wording.NOT_SHOWN
+WRONG_PASSWORD: Final = "WrongPassword"  # noqa: S105 -- a code
+WENT_WELL: Final = frozenset({"done", "verified"})
+
+
+class State(StrEnum):
+    """The worst first: that is how a board is read."""
+
+    LYING = "lying"
+    WRONG_PASSWORD = "wrong password"  # noqa: S105 -- a word
+    UNREACHABLE = "unreachable"
+    DIRTY = "dirty"
+    UNKNOWN = "unknown"
+    OK = "ok"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """How an operation ended."""
+
+    outcome: str
+    code: str
+    detail: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What is known of a scale.
+
+    `valid` once it was read and its address has not changed since. `revision` is what it shall
+    show, `confirmed` the last it is known to hold, if any. `caught` showing something else than it
+    was just sent, and never since showing what it shall; `caught_by` says so. `pending` are the
+    products it shows otherwise, `last` what was last tried with it, `heard_at` the last exchange
+    completed.
+    """
+
+    valid: bool = False
+    revision: int = 0
+    confirmed: int | None = None
+    caught: bool = False
+    caught_by: str = ""
+    pending: int = 0
+    last: Ended | None = None
+    heard_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The word and the reason."""
+
+    state: State
+    reason: str
+
+
+def standing(facts: Facts) -> Standing:
+    """How it stands, judged by the last that was heard of it."""
+    last = facts.last
+    if last is not None and last.code == WRONG_PASSWORD:
+        return Standing(State.WRONG_PASSWORD, wording.sentence(WRONG_PASSWORD))
+    if last is not None and last.code in UNREACHABLE:
+        return Standing(State.UNREACHABLE, last.detail or wording.sentence(last.code))
+    if facts.caught:
+        reason = facts.caught_by or wording.sentence(NOT_SHOWN)
+        return Standing(State.LYING, f"{reason}{_differing(facts.pending)}")
+    if facts.heard_at is None:
+        return Standing(State.UNKNOWN, "Обмена с весами ещё не было.")
+    if not facts.valid:
+        return Standing(State.UNKNOWN, "Каталог не загружен с весов по нынешнему адресу.")
+    if facts.confirmed != facts.revision:
+        return Standing(State.DIRTY, _dirty(facts))
+    return Standing(State.OK, "Весы подтвердили всё, что должны показывать.")
+
+
+def _differing(pending: int) -> str:
+    return f" Отличается товаров: {pending}." if pending else ""
+
+
+def _dirty(facts: Facts) -> str:
+    last, differing = facts.last, _differing(facts.pending)
+    if last is not None and last.outcome not in WENT_WELL and last.detail:
+        ended = "закончилась неизвестно чем" if last.outcome == "unknown" else "не удалась"
+        return f"Последняя операция {ended}: {last.detail}{differing}"
+    return f"Есть неотправленные изменения.{differing}"

@@ -1,0 +1,232 @@
+"""What shall a scale show, product by product, and where was it last seen to show something else?
+
+`desired` is what follows from the catalogue and every edit since. What is shown instead stands in
+the read model `shown`, and both say of a product only what counts (see `domain.shown`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Column, Integer, MetaData, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+
+from contracts import scale_bridge
+from contracts.envelope import Envelope
+from contracts.scale_bridge import (
+    CatalogueFetched,
+    CatalogueInvalidated,
+    CatalogueReverted,
+    DatesRefreshed,
+    DeviceId,
+    ProductEdited,
+    ScaleBridgeEvent,
+)
+from libs.eventsourcing.codec import codec_of
+from libs.projections.projection import Connection, Projection
+from services.scale_bridge.catalogue.domain.shown import COUNTS, Shown, shown_of
+from services.scale_bridge.driver.domain.catalogue import key_of, products, text_of
+from services.scale_bridge.prices.read_models import price_delivery
+
+DESIRED: Final = Table(
+    "desired",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("device_id", Uuid, primary_key=True),
+    Column("plu", Text, primary_key=True),
+    Column("code", Text),
+    Column("fields", JSONB, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("source", Text, nullable=False),
+)
+"""`revision` is the last one that changed something here, and `source` who did: `scale`, `person`,
+`price`, `dates` or `revert`."""
+
+FORGET: Final = "DELETE FROM desired WHERE tenant = $1 AND device_id = $2"
+CONTENT: Final = "SELECT file FROM content WHERE tenant = $1 AND md5 = $2"
+KEEP: Final = """
+INSERT INTO desired (tenant, device_id, plu, code, fields, revision, source)
+SELECT $1, $2, plu, code, fields::jsonb, $3, $7
+FROM unnest($4::text[], $5::text[], $6::text[]) AS given (plu, code, fields) ORDER BY plu
+"""
+EDIT: Final = """
+UPDATE desired SET plu = $4, fields = (fields || $5::jsonb) - $6::text[], revision = $7,
+    source = $8
+WHERE tenant = $1 AND device_id = $2 AND plu = $3
+"""
+DATE: Final = """
+UPDATE desired SET fields = desired.fields || given.fields::jsonb, revision = $3,
+    source = 'dates'
+FROM unnest($4::text[], $5::text[]) AS given (plu, fields)
+WHERE desired.tenant = $1 AND desired.device_id = $2 AND desired.plu = given.plu
+"""
+
+# Of what was seen of another scale, at an address before, nothing counts.
+_SHOWN: Final = """
+SELECT tenant, device_id, plu, product FROM showing
+LEFT JOIN (
+    SELECT device_id, max(at) AS lost_at FROM reading
+    WHERE tenant = $1 AND device_id = ANY($2::uuid[]) AND kind = 'lost' GROUP BY device_id
+) AS lost USING (device_id)
+WHERE tenant = $1 AND device_id = ANY($2::uuid[]) AND product IS NOT NULL
+    AND seen_at > coalesce(lost_at, '-infinity')
+"""
+_DRIFT: Final = f"""
+SELECT device_id, plu, desired.fields::text AS desired, seen.product::text AS shown,
+    desired.revision
+FROM (
+    SELECT * FROM desired WHERE tenant = $1 AND device_id = ANY($2::uuid[])
+) AS desired
+FULL JOIN ({_SHOWN}) AS seen USING (tenant, device_id, plu)
+WHERE desired.fields IS DISTINCT FROM seen.product
+"""  # noqa: S608 -- no value is put in
+LIST: Final = f"""{_DRIFT}
+    AND ($4::text IS NULL OR (length(plu), plu) > (length($4), $4))
+ORDER BY length(plu), plu LIMIT $3
+"""
+COUNT: Final = f"SELECT device_id, count(*) AS number FROM ({_DRIFT}) AS d GROUP BY 1"  # noqa: S608
+HOLDING: Final = """
+SELECT device_id, plu FROM desired WHERE tenant = $1 AND code = $2 ORDER BY device_id, plu
+"""
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """A product that is shown otherwise than desired; None where it is not there at all.
+
+    `revision` is the one that last changed what is desired of it.
+    """
+
+    plu: str
+    desired: Shown | None
+    shown: Shown | None
+    revision: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an article is sold: on which scale, as which PLU."""
+
+    device_id: DeviceId
+    plu: str
+
+
+def projection() -> Projection[ScaleBridgeEvent]:
+    """The projection. It looks into the catalogues that events name.
+
+    What became of the shop's prices follows from the same events: one reader does both.
+    """
+    return Projection(
+        name="drift",
+        tables=("desired", "price_delivery"),
+        topics=(scale_bridge.CATALOGUES,),
+        codec=codec_of(scale_bridge.EVENTS),
+        project=_both,
+    )
+
+
+async def _both(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
+    await project(connection, events)
+    await price_delivery.project(connection, events)
+
+
+async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
+    """Follow what is desired, event by event: each scale has its own, in its order."""
+    for envelope in sorted(events, key=lambda envelope: (envelope.tenant, envelope.stream)):
+        tenant = envelope.tenant
+        match envelope.event:
+            case CatalogueFetched(device_id=device) | CatalogueReverted(device_id=device) as whole:
+                await connection.execute(FORGET, tenant, device)
+                await _keep(connection, tenant, whole)
+            case CatalogueInvalidated(device_id=device):
+                await connection.execute(FORGET, tenant, device)
+            case ProductEdited() as edited:
+                await _edit(connection, tenant, edited)
+            case DatesRefreshed(device_id=device, revision=revision, dates=dates):
+                made = [_encode(_dates(two)).decode() for two in dates.values()]
+                await connection.execute(DATE, tenant, device, revision, list(dates), made)
+            case _:
+                pass
+
+
+async def differences(
+    connection: Any, tenant: str, device_id: UUID, *, limit: int, after: str | None = None
+) -> Sequence[Difference]:
+    """What is shown otherwise than desired, by PLU, from the one `after` a PLU on.
+
+    Of a scale never read that is everything.
+    """
+    return [
+        Difference(
+            plu=row["plu"],
+            desired=_decoded(row["desired"]),
+            shown=_decoded(row["shown"]),
+            revision=row["revision"],
+        )
+        for row in await connection.fetch(LIST, tenant, [device_id], limit, after)
+    ]
+
+
+async def counts(connection: Any, tenant: str, devices: Iterable[UUID]) -> Mapping[UUID, int]:
+    """How many products of each scale are shown otherwise than desired; those with none are not
+    named."""
+    rows = await connection.fetch(COUNT, tenant, list(devices))
+    return {row["device_id"]: row["number"] for row in rows}
+
+
+async def holding(connection: Any, tenant: str, article: int) -> Sequence[Place]:
+    """Every scale of the tenant whose catalogue holds an article, and under which PLU."""
+    rows = await connection.fetch(HOLDING, tenant, str(article))
+    return [Place(DeviceId(row["device_id"]), row["plu"]) for row in rows]
+
+
+async def _keep(
+    connection: Connection, tenant: str, whole: CatalogueFetched | CatalogueReverted
+) -> None:
+    file = await connection.fetchval(CONTENT, tenant, whole.content)
+    if file is None:
+        # Cleaned up, because later catalogues replaced it: they are about to come.
+        return
+    items = {
+        key_of(item): item
+        for item in reversed(products(msgspec.json.decode(file)))
+        if item.get("deleted") is not True
+    }
+    await connection.execute(
+        KEEP,
+        tenant,
+        whole.device_id,
+        whole.revision,
+        list(items),
+        [text_of(item.get("code")) for item in items.values()],
+        [_encode(shown_of(item)).decode() for item in items.values()],
+        "scale" if isinstance(whole, CatalogueFetched) else "revert",
+    )
+
+
+async def _edit(connection: Connection, tenant: str, edited: ProductEdited) -> None:
+    counting = {name: value for name, value in edited.after.items() if name in COUNTS}
+    there = shown_of(counting)
+    await connection.execute(
+        EDIT,
+        tenant,
+        edited.device_id,
+        edited.plu,
+        text_of(edited.after.get("pluNumber", edited.plu)),
+        _encode(there).decode(),
+        [name for name in counting if name not in there],
+        edited.revision,
+        edited.source,
+    )
+
+
+def _dates(two: Sequence[str]) -> Mapping[str, str]:
+    return dict(zip(("manufactureDate", "sellByDate"), two, strict=True))
+
+
+def _decoded(text: str | None) -> Shown | None:
+    return None if text is None else msgspec.json.decode(text)

@@ -1,0 +1,1 @@
+"""Operations on a scale: ordered, carried out, retried, ended."""

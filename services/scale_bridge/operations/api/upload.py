@@ -1,0 +1,21 @@
+"""Sending the copy to the scale (§1.1, 11)."""
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+
+from services.scale_bridge.context import Scales
+from services.scale_bridge.devices.api.device import own
+from services.scale_bridge.http import WORKED, Writer
+from services.scale_bridge.operations.api.waiting import done
+from services.scale_bridge.transfer.domain.operation_commands import Kind
+
+router = APIRouter(tags=["upload"])
+
+
+@router.post("/devices/{device_id}/upload", dependencies=[WORKED])
+async def upload(scales: Scales, caller: Writer, device_id: int) -> Response:
+    """Have the scale show the copy: what differs is sent, and then read back."""
+    found = await own(scales, caller, device_id)
+    full = scales.settings.clear_on_upload
+    failed = await done(scales, caller, found.device_id, Kind.UPLOAD, full=full)
+    return failed if failed is not None else JSONResponse({"status": "ok"})

@@ -1,0 +1,186 @@
+"""An operation on a scale: queued, sending, applied, and then exactly one end (R24)."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import Final, assert_never
+
+from contracts.scale_bridge import (
+    OperationApplied,
+    OperationEnded,
+    OperationQueued,
+    OperationSending,
+    ScaleBridgeEvent,
+)
+from libs.errors import NotFound, Refused
+from libs.eventsourcing.decider import Decider
+from services.scale_bridge.transfer.domain.operation_commands import (
+    Apply,
+    Begin,
+    End,
+    Kind,
+    OperationCommand,
+    Outcome,
+    Queue,
+    Result,
+)
+
+
+class Stage(StrEnum):
+    """How far an operation is."""
+
+    NONE = "none"
+    QUEUED = "queued"
+    SENDING = "sending"
+    APPLIED = "applied"
+    ENDED = "ended"
+
+
+SENDS: Final = frozenset({Kind.UPLOAD, Kind.REFRESH})
+"""What may change a scale."""
+READS: Final = frozenset({Kind.FETCH, Kind.REFRESH})
+"""What may make a catalogue of what a scale holds, or change the one that is stored."""
+
+
+class OperationUnknown(NotFound):
+    """Operation not found"""
+
+
+class OperationOver(Refused):
+    """The operation is over, or in other hands."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Operation:
+    """An operation as later decisions need it."""
+
+    stage: Stage = Stage.NONE
+    queued: OperationQueued | None = None
+    holder: str | None = None
+    attempts: int = 0
+    applied: OperationApplied | None = None
+    ended: OperationEnded | None = None
+
+
+def queued_of(operation: Operation) -> OperationQueued:
+    """What was asked for. Raises OperationUnknown."""
+    if operation.queued is None:
+        raise OperationUnknown
+    return operation.queued
+
+
+def decide(operation: Operation, command: OperationCommand) -> list[ScaleBridgeEvent]:
+    """See `Decider`. What is over stays as it ended."""
+    match command:
+        case Queue():
+            return [] if operation.queued is not None else [_queued(command)]
+        case End():
+            return [] if operation.ended is not None else [_ended(operation, command)]
+        case _ if operation.ended is not None:
+            raise OperationOver
+        case Begin():
+            return [_began(operation, command)]
+        case Apply():
+            return [] if operation.applied is not None else [_applied(operation, command)]
+        case _:
+            assert_never(command)
+
+
+def _queued(command: Queue) -> OperationQueued:
+    return OperationQueued(
+        operation_id=command.operation_id,
+        device_id=command.device_id,
+        kind=command.kind,
+        full=command.full,
+        asked_by=command.asked_by,
+        bridge=command.bridge,
+        queued_at=command.now,
+        deadline_at=command.now + timedelta(seconds=command.seconds),
+        catalogue_revision=command.catalogue_revision,
+    )
+
+
+def _began(operation: Operation, command: Begin) -> OperationSending:
+    queued = queued_of(operation)
+    if operation.holder not in (None, command.holder):
+        raise OperationOver
+    return OperationSending(
+        operation_id=queued.operation_id,
+        device_id=queued.device_id,
+        holder=command.holder,
+        attempt=operation.attempts + 1,
+        revision=command.revision,
+        began_at=command.now,
+    )
+
+
+def _applied(operation: Operation, command: Apply) -> OperationApplied:
+    queued = queued_of(operation)
+    return OperationApplied(
+        operation_id=queued.operation_id,
+        device_id=queued.device_id,
+        revision=command.revision,
+        content=command.content,
+        items=command.items,
+        applied_at=command.now,
+    )
+
+
+def _ended(operation: Operation, command: End) -> OperationEnded:
+    queued, result = queued_of(operation), command.result
+    return OperationEnded(
+        operation_id=queued.operation_id,
+        device_id=queued.device_id,
+        kind=queued.kind,
+        outcome=result.outcome,
+        code=result.code,
+        detail=result.detail,
+        result=result.result,
+        revision=result.revision,
+        content=result.content,
+        items=result.items,
+        attempts=operation.attempts,
+        ended_at=command.now,
+    )
+
+
+def evolve(operation: Operation, event: ScaleBridgeEvent) -> Operation:
+    """See `Decider`."""
+    match event:
+        case OperationQueued():
+            return replace(operation, stage=Stage.QUEUED, queued=event)
+        case OperationSending(holder=holder, attempt=attempt):
+            return replace(operation, stage=Stage.SENDING, holder=holder, attempts=attempt)
+        case OperationApplied():
+            return replace(operation, stage=Stage.APPLIED, applied=event)
+        case OperationEnded():
+            return replace(operation, stage=Stage.ENDED, ended=event)
+        case _:
+            # Devices, catalogues and schedules have streams of their own.
+            return operation
+
+
+def abandoned(operation: Operation, *, handed: Collection[str] = ()) -> Result:
+    """How an operation ends whose holder is gone (R25): nobody knows what the scale took in.
+
+    `handed` are the kinds of work that a daemon was given for it, and may have begun unheard.
+    """
+    queued, applied = queued_of(operation), operation.applied
+    if applied is not None:
+        return Result(
+            outcome=Outcome.DONE,
+            revision=applied.revision,
+            content=applied.content,
+            items=applied.items,
+        )
+    began = operation.stage is Stage.SENDING
+    if began and queued.kind in SENDS:
+        return Result(outcome=Outcome.UNKNOWN, code="Interrupted")
+    if not began and handed:
+        sends = not SENDS.isdisjoint(handed)
+        return Result(outcome=Outcome.UNKNOWN if sends else Outcome.FAILED, code="NoReport")
+    return Result(outcome=Outcome.FAILED, code="Interrupted" if began else "NotBegun")
+
+
+OPERATION: Final = Decider(category="operation", initial=Operation(), decide=decide, evolve=evolve)

@@ -1,0 +1,1 @@
+"""The worker, and what follows from a result."""

@@ -1,0 +1,92 @@
+"""How operations end that nobody does any more, and what is done about it (R25)."""
+
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from libs.eventsourcing.log import Cause
+from services.scale_bridge.bridges.stores import handed
+from services.scale_bridge.catalogue.domain.copy_commands import Confirm, Doubt
+from services.scale_bridge.catalogue.handlers import catalogue
+from services.scale_bridge.desk import Desk
+from services.scale_bridge.operations.domain import READS, Operation, abandoned, queued_of
+from services.scale_bridge.operations.handlers import operation
+from services.scale_bridge.operations.stores.work import Job
+from services.scale_bridge.prices import handlers as price
+from services.scale_bridge.transfer.domain.operation_commands import Outcome, Result
+from services.scale_bridge.transfer.domain.wording import sentence
+
+log = structlog.get_logger(__name__)
+
+HEAL: Final = "heal"
+
+
+async def break_off(desk: Desk, job: Job, code: str) -> None:
+    """End an operation that a fault of ours stopped, so that no caller waits for it in vain.
+
+    Safe to repeat. Raises Unavailable, LogUnavailable.
+    """
+    found = await operation.load(desk, job.tenant, job.operation_id)
+    if found.ended is None:
+        await leave(desk, job, found, code=code)
+
+
+async def leave(desk: Desk, job: Job, found: Operation, *, code: str = "") -> None:
+    """End an operation whose holder is gone, or that nobody began in time (R25).
+
+    Unless it is done, it ends with the `code`, if one is given.
+    """
+    kinds = await handed.kinds_of(desk.pool, job.tenant, job.operation_id)
+    result, queued = abandoned(found, handed=kinds), queued_of(found)
+    if code and result.code:
+        result = replace(result, code=code)
+    cause = cause_of(job, queued.asked_by)
+    if result.outcome is Outcome.DONE and result.content is not None:
+        command = Confirm(
+            device_id=job.device_id,
+            operation_id=job.operation_id,
+            revision=result.revision or 0,
+            content=result.content,
+            now=desk.clock(),
+        )
+        await catalogue.change(desk, job.device_id, command, cause)
+    elif result.outcome is Outcome.UNKNOWN:
+        await doubt(desk, job, cause, None)
+    if queued.kind in READS:
+        # It may have been read, and what the shop said not been held against that.
+        await price.hold(desk, job, since=queued.catalogue_revision, sends=True)
+    detail = sentence(result.code, result.outcome) if result.code else ""
+    await end(desk, job, queued.asked_by, replace(result, detail=detail))
+
+
+async def doubt(desk: Desk, job: Job, cause: Cause, content: str | None) -> None:
+    """The scale may not hold what it confirmed, but `content`, or nobody knows what."""
+    command = Doubt(
+        device_id=job.device_id,
+        operation_id=job.operation_id,
+        content=content,
+        now=desk.clock(),
+    )
+    await catalogue.change(desk, job.device_id, command, cause)
+
+
+async def end(desk: Desk, job: Job, asked_by: str, result: Result) -> None:
+    """Tell the end. Safe to repeat."""
+    await operation.end(desk, job.operation_id, result, cause_of(job, asked_by))
+    log.info("operation ended", outcome=result.outcome, code=result.code)
+
+
+def failed_so(code: str) -> Result:
+    """A failure of ours, not the scale's."""
+    return Result(outcome=Outcome.FAILED, code=code, detail=sentence(code))
+
+
+def cause_of(job: Job, asked_by: str, correlation_id: str | None = None) -> Cause:
+    """On whose behalf what follows from an operation is told."""
+    return Cause(
+        tenant=job.tenant,
+        actor=asked_by,
+        correlation_id=correlation_id,
+        causation_id=str(job.operation_id),
+    )

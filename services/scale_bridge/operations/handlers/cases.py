@@ -1,0 +1,164 @@
+"""What is to be done with a scale, as the log has it when somebody sets about it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from contracts.scale_bridge import OperationQueued
+from libs.errors import NotFound
+from libs.eventsourcing.log import Cause
+from libs.security.sealing import SealBroken
+from services.scale_bridge.catalogue.domain.copy_commands import CopyCommand, RefreshDates
+from services.scale_bridge.catalogue.domain.copy_fetched import set_by_people
+from services.scale_bridge.catalogue.domain.copy_history import DATES, Copy
+from services.scale_bridge.catalogue.handlers import catalogue
+from services.scale_bridge.catalogue.stores import contents
+from services.scale_bridge.desk import Desk
+from services.scale_bridge.devices.handlers import device
+from services.scale_bridge.driver.domain.catalogue import Document
+from services.scale_bridge.operations.domain import SENDS, queued_of
+from services.scale_bridge.operations.handlers import operation
+from services.scale_bridge.operations.handlers.abandoned import (
+    HEAL,
+    cause_of,
+    end,
+    failed_so,
+    leave,
+)
+from services.scale_bridge.operations.stores.work import Job
+from services.scale_bridge.schedules.handlers import schedule
+from services.scale_bridge.transfer.domain.operation_commands import Kind
+from services.scale_bridge.transfer.domain.wording import (
+    DEVICE_UNKNOWN,
+    NOTHING_CACHED,
+    PASSWORD_LOST,
+)
+from services.scale_bridge.transfer.handlers.errand import Errand
+
+log = structlog.get_logger(__name__)
+
+SOON_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """An operation under way, with what it was begun on: the copy as it was, and its MD5.
+
+    `queued` is what was asked for; of a refresh whose scale was never read, the errand is only to
+    read it, for a start.
+    """
+
+    job: Job
+    errand: Errand
+    queued: OperationQueued
+    copy: Copy
+    content: str | None
+    device_version: int
+    correlation_id: str | None = None
+
+    @property
+    def cause(self) -> Cause:
+        """On whose behalf what follows is told."""
+        return cause_of(self.job, self.queued.asked_by, self.correlation_id)
+
+    @property
+    def is_first_half(self) -> bool:
+        """Whether another errand follows."""
+        return self.queued.kind == Kind.REFRESH and self.errand.kind is Kind.FETCH
+
+
+async def opened(desk: Desk, job: Job) -> Case | None:
+    """What is to be done; None if there is nothing to do, or no more. Raises Unavailable.
+
+    What cannot be done ends here.
+    """
+    try:
+        found = await operation.load(desk, job.tenant, job.operation_id)
+    except NotFound:
+        # The row comes before the event; a row that stays without one is nobody's.
+        if desk.clock() >= job.deadline_at:
+            await desk.work.done(job.tenant, job.operation_id)
+        else:
+            await desk.work.later(job.tenant, job.operation_id, SOON_SECONDS)
+        return None
+    queued = queued_of(found)
+    if found.ended is not None:
+        await desk.work.done(job.tenant, job.operation_id)
+        return None
+    if found.holder is not None or desk.clock() >= queued.deadline_at:
+        await leave(desk, job, found)
+        return None
+    try:
+        return await made(desk, job, queued)
+    except NotFound:
+        await end(desk, job, queued.asked_by, failed_so(DEVICE_UNKNOWN))
+    except SealBroken:
+        log.error("password not readable", device=str(job.device_id))
+        await end(desk, job, queued.asked_by, failed_so(PASSWORD_LOST))
+    return None
+
+
+async def made(desk: Desk, job: Job, queued: OperationQueued) -> Case | None:
+    """The case of an operation; None if it cannot be done, and ended so.
+
+    Raises DeviceUnknown, SealBroken, Unavailable.
+    """
+    kind = Kind(queued.kind)
+    # The device first: a copy that is looked at later is not another scale's.
+    its = await device.load(desk, job.tenant, job.device_id)
+    copy = (await catalogue.load(desk, job.tenant, job.device_id)).copy
+    if kind is Kind.REFRESH and copy.valid:
+        copy = await _refreshed(desk, job, queued)
+    wanted = copy.document if copy.valid and kind not in (Kind.FETCH, Kind.PROBE) else None
+    if kind is Kind.UPLOAD and wanted is None:
+        await end(desk, job, queued.asked_by, failed_so(NOTHING_CACHED))
+        return None
+    content = None
+    if wanted is not None:
+        content = await contents.put(desk.pool, job.tenant, job.device_id, copy.revision, wanted)
+    auto = kind is Kind.REFRESH or queued.asked_by == HEAL
+    errand = Errand(
+        operation_id=job.operation_id,
+        device_id=job.device_id,
+        kind=Kind.FETCH if kind is Kind.REFRESH and wanted is None else kind,
+        address=its.details.ip,
+        port=its.details.port,
+        password=desk.seal.open(its.details.password, str(job.device_id)),
+        seconds=(queued.deadline_at - desk.clock()).total_seconds(),
+        full=queued.full,
+        wanted=wanted,
+        known=await _known(desk, job, copy) if kind in SENDS else None,
+        diagnose=desk.diagnose_auto if auto else desk.diagnose,
+        strictness=its.device.relaxation.strictness,
+    )
+    return Case(
+        job=job,
+        errand=errand,
+        queued=queued,
+        copy=copy,
+        content=content,
+        device_version=its.version,
+        correlation_id=await operation.correlation_of(desk, job.operation_id),
+    )
+
+
+async def _refreshed(desk: Desk, job: Job, queued: OperationQueued) -> Copy:
+    """Have everything made today (R13), by the clock its runs go by, but for what people dated
+    themselves since it was ordered."""
+    its = await schedule.zone(desk.store, desk.pool, job.tenant, job.device_id)
+    now, since = desk.clock().astimezone(its or desk.zone), queued.catalogue_revision
+
+    async def command(_: Copy) -> CopyCommand:
+        changes = await catalogue.changes_after(desk, job.tenant, job.device_id, since)
+        return RefreshDates(device_id=job.device_id, now=now, but=set_by_people(changes, DATES))
+
+    cause = cause_of(job, queued.asked_by)
+    return (await catalogue.change(desk, job.device_id, command, cause)).copy
+
+
+async def _known(desk: Desk, job: Job, copy: Copy) -> Document | None:
+    """What the scale was last known to hold, if that is still kept."""
+    if copy.on_scale is None:
+        return None
+    return (await contents.get(desk.pool, job.tenant, [copy.on_scale])).get(copy.on_scale)

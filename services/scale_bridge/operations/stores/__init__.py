@@ -1,0 +1,1 @@
+"""The queue, progress, and what a scale showed last."""

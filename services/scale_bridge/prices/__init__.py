@@ -1,0 +1,1 @@
+"""Prices announced by a shop, delivered to every scale."""

@@ -1,0 +1,1 @@
+"""Requests about prices and their delivery."""

@@ -1,0 +1,47 @@
+"""Which of somebody's scales sell an article, as what, and what shall they show of it?
+
+Nothing of its own: what each scale shall show stands in `desired`, whose it is in `device`.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from services.scale_bridge.catalogue.domain.shown import Shown
+
+SOLD: Final = """
+SELECT device.number, device.name, desired.plu, desired.fields::text AS fields
+FROM desired JOIN device USING (tenant, device_id)
+WHERE desired.tenant = $1 AND desired.code = ANY($2::text[]) AND device.owner = $3
+    AND device.number IS NOT NULL AND NOT device.removed
+ORDER BY device.number, length(desired.plu), desired.plu LIMIT $4
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sold:
+    """An article on a scale, which its clients know by number; `shown` as in `domain.shown`."""
+
+    number: int
+    device: str
+    plu: str
+    shown: Shown
+
+
+async def sold(
+    connection: Any, tenant: str, owner: UUID, codes: Collection[str], *, limit: int = 1000
+) -> Sequence[Sold]:
+    """Every product of these codes on the owner's scales, by the scale's number and the PLU."""
+    rows = await connection.fetch(SOLD, tenant, list(codes), owner, limit)
+    return [
+        Sold(
+            number=row["number"],
+            device=row["name"],
+            plu=row["plu"],
+            shown=msgspec.json.decode(row["fields"]),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,1 @@
+"""Updates at intervals or by a calendar, and recovery after failures."""

@@ -1,0 +1,90 @@
+"""Auto-update of a scale's dates: whether, how often, and how the last run ended (§1.1)."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from libs.http.visible import visible
+from services.scale_bridge.context import Deps, Scales
+from services.scale_bridge.devices.api.device import own
+from services.scale_bridge.http import Reader, Writer, cause_of
+from services.scale_bridge.schedules.domain.schedule import FEWEST_MINUTES, MOST_MINUTES
+from services.scale_bridge.schedules.domain.schedule_commands import SetSchedule
+from services.scale_bridge.schedules.domain.schedule_history import Schedule
+from services.scale_bridge.schedules.handlers import schedule as handler
+
+router = APIRouter(tags=["auto-update"])
+
+SWITCHED_OFF: Final = "X-Auto-Update"
+"""A header that says `off` where schedules are switched off for everybody (R10)."""
+
+
+class AutoUpdateSet(BaseModel):
+    """What a client may set. What it says of the last run is ignored."""
+
+    enabled: bool
+    interval_minutes: Annotated[int, Field(ge=FEWEST_MINUTES, le=MOST_MINUTES)]
+
+
+class AutoUpdate(BaseModel):
+    """These five keys only (§1.2)."""
+
+    enabled: bool
+    interval_minutes: int
+    last_run_utc: str | None
+    last_status: str | None
+    last_error: str | None
+
+
+@router.get("/devices/{device_id}/auto-update")
+async def get(response: Response, scales: Scales, caller: Reader, device_id: int) -> AutoUpdate:
+    """How it stands; disabled if nobody ever set it."""
+    found = await own(scales, caller, device_id)
+    schedule = await handler.get(scales.desk.store, scales.reading, caller.tenant, found.device_id)
+    return _shown(response, scales, schedule)
+
+
+@router.put("/devices/{device_id}/auto-update", dependencies=[visible("schedule")])
+async def put(
+    request: Request,
+    response: Response,
+    scales: Scales,
+    caller: Writer,
+    device_id: int,
+    body: AutoUpdateSet,
+) -> AutoUpdate:
+    """Set it; setting the same again shifts nothing. 409 if it cannot be switched on here.
+
+    Another interval ends a calendar.
+    """
+    found = await own(scales, caller, device_id)
+    command = SetSchedule(
+        device_id=found.device_id,
+        enabled=body.enabled,
+        interval_minutes=body.interval_minutes,
+        set_by=caller.subject,
+        now=scales.clock(),
+        may_run=scales.settings.scheduler_on,
+    )
+    cause = cause_of(request, caller)
+    schedule = await handler.put(scales.desk.store, scales.reading, command, cause)
+    return _shown(response, scales, schedule)
+
+
+def _shown(response: Response, scales: Deps, schedule: Schedule) -> AutoUpdate:
+    if not scales.settings.scheduler_on:
+        response.headers[SWITCHED_OFF] = "off"
+    return AutoUpdate(
+        enabled=schedule.enabled,
+        interval_minutes=schedule.interval_minutes or scales.settings.scheduler_interval,
+        last_run_utc=written(schedule.last_run_at),
+        last_status=schedule.last_status,
+        last_error=schedule.last_error,
+    )
+
+
+def written(moment: datetime | None) -> str | None:
+    """To the second, in UTC, with a Z (§1.2)."""
+    return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,204 @@
+"""When a scale refreshes its dates by itself: by interval, or by a shop's clock (SCL-5)."""
+
+from datetime import datetime, tzinfo
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from contracts.scale_bridge import DeviceId, ScheduleCalendar
+from libs.http.visible import visible
+from services.scale_bridge.context import Deps, Scales
+from services.scale_bridge.devices.api.device import own
+from services.scale_bridge.http import Reader, Writer, cause_of, unfit
+from services.scale_bridge.schedules import adapters as zones
+from services.scale_bridge.schedules.adapters import UnknownZone
+from services.scale_bridge.schedules.api.auto_update import SWITCHED_OFF, written
+from services.scale_bridge.schedules.domain.calendar import (
+    GRACE,
+    MOST_GRACE,
+    MOST_JITTER,
+    MOST_TIMES,
+    RUN,
+    WEEKDAYS,
+    calendar,
+)
+from services.scale_bridge.schedules.domain.schedule import FEWEST_MINUTES, MOST_MINUTES, upcoming
+from services.scale_bridge.schedules.domain.schedule_commands import SetCalendar, SetSchedule
+from services.scale_bridge.schedules.domain.schedule_history import Schedule
+from services.scale_bridge.schedules.handlers import schedule as handler
+
+router = APIRouter(tags=["schedule"])
+
+NEXT: Final = 5
+"""How many runs are told in advance."""
+
+Time = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Missed = Literal["run", "skip"]
+
+
+class CalendarFields(BaseModel):
+    """What only a schedule with times of day has; null is not said, or not so."""
+
+    at: Annotated[list[Time], Field(min_length=1, max_length=MOST_TIMES)] | None = None
+    weekdays: Annotated[list[Weekday], Field(min_length=1, max_length=7)] | None = None
+    zone: Annotated[str, Field(max_length=64)] | None = None
+    jitter_minutes: Annotated[int, Field(ge=0, le=MOST_JITTER)] | None = None
+    missed: Missed | None = None
+    grace_minutes: Annotated[int, Field(ge=0, le=MOST_GRACE)] | None = None
+
+    def given(self) -> list[str]:
+        """Which of them were."""
+        return [one for one in CalendarFields.model_fields if getattr(self, one) is not None]
+
+
+class ScheduleGiven(CalendarFields):
+    """All of a schedule: either `every_minutes`, or `at` and what may go with it."""
+
+    enabled: bool
+    every_minutes: Annotated[int, Field(ge=FEWEST_MINUTES, le=MOST_MINUTES)] | None = None
+
+
+class Moment(BaseModel):
+    """A run to come, by the clock it goes by and in UTC."""
+
+    local: str
+    utc: str
+
+
+class Skipped(BaseModel):
+    """So many runs were left out at `at_utc`, the first of them due at `due_utc`."""
+
+    at_utc: str | None
+    due_utc: str | None
+    runs: int
+    reason: str
+
+
+class ScheduleShown(CalendarFields):
+    """A schedule, what comes of it next, and what became of it last."""
+
+    enabled: bool
+    every_minutes: int | None
+    next_run_utc: str | None
+    next_run_local: str | None
+    last_run_utc: str | None
+    last_status: str | None
+    last_error: str | None
+    last_skipped: Skipped | None
+    upcoming: list[Moment]
+
+
+@router.get("/devices/{device_id}/schedule")
+async def get(response: Response, scales: Scales, caller: Reader, device_id: int) -> ScheduleShown:
+    """How it stands; disabled if nobody ever set it."""
+    found = await own(scales, caller, device_id)
+    schedule = await handler.get(scales.desk.store, scales.reading, caller.tenant, found.device_id)
+    return _shown(response, scales, found.device_id, schedule)
+
+
+@router.put("/devices/{device_id}/schedule", dependencies=[visible("schedule")])
+async def put(
+    request: Request,
+    response: Response,
+    scales: Scales,
+    caller: Writer,
+    device_id: int,
+    body: ScheduleGiven,
+) -> ScheduleShown:
+    """Set all of it; setting the same again shifts nothing. 409 if it cannot be on here."""
+    found = await own(scales, caller, device_id)
+    command = _command(scales, caller.subject, found.device_id, body)
+    cause = cause_of(request, caller)
+    schedule = await handler.put(scales.desk.store, scales.reading, command, cause)
+    return _shown(response, scales, found.device_id, schedule)
+
+
+def _command(
+    scales: Deps, subject: str, device_id: DeviceId, body: ScheduleGiven
+) -> SetSchedule | SetCalendar:
+    """Raises HTTPException if it is neither an interval nor a calendar."""
+    if body.every_minutes is None:
+        made, zone = _calendar(scales, body)
+        return SetCalendar(
+            device_id=device_id,
+            enabled=body.enabled,
+            calendar=made,
+            zone=zone,
+            interval_minutes=scales.settings.scheduler_interval,
+            set_by=subject,
+            now=scales.clock(),
+            may_run=scales.settings.scheduler_on,
+        )
+    if said := body.given():
+        raise unfit(*(((name,), "cannot be given together with every_minutes") for name in said))
+    return SetSchedule(
+        device_id=device_id,
+        enabled=body.enabled,
+        interval_minutes=body.every_minutes,
+        set_by=subject,
+        now=scales.clock(),
+        may_run=scales.settings.scheduler_on,
+        over=True,
+    )
+
+
+def _calendar(scales: Deps, body: ScheduleGiven) -> tuple[ScheduleCalendar, tzinfo]:
+    if body.at is None:
+        raise unfit((("at",), "times of day are needed, or every_minutes"))
+    made = calendar(
+        body.at,
+        zone=scales.settings.timezone if body.zone is None else body.zone,
+        weekdays=body.weekdays or WEEKDAYS,
+        jitter_minutes=body.jitter_minutes or 0,
+        missed=body.missed or RUN,
+        grace_minutes=GRACE if body.grace_minutes is None else body.grace_minutes,
+    )
+    return made, _zone(made.zone)
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return zones.zone(name)
+    except UnknownZone as error:
+        raise unfit((("zone",), str(error))) from None
+
+
+def _shown(
+    response: Response, scales: Deps, device_id: DeviceId, schedule: Schedule
+) -> ScheduleShown:
+    if not scales.settings.scheduler_on:
+        response.headers[SWITCHED_OFF] = "off"
+    its = schedule.calendar
+    zone = scales.settings.zone if its is None else zones.zone(its.zone)
+    coming = upcoming(schedule, device_id, zone, scales.clock(), NEXT)
+    moments = [Moment(local=_local(one, zone), utc=written(one) or "") for one in coming]
+    interval = schedule.interval_minutes or scales.settings.scheduler_interval
+    return ScheduleShown(
+        enabled=schedule.enabled,
+        every_minutes=interval if its is None else None,
+        **{name: getattr(its, name, None) for name in CalendarFields.model_fields},
+        next_run_utc=moments[0].utc if moments else None,
+        next_run_local=moments[0].local if moments else None,
+        last_run_utc=written(schedule.last_run_at),
+        last_status=schedule.last_status,
+        last_error=schedule.last_error,
+        last_skipped=_skipped(schedule),
+        upcoming=moments,
+    )
+
+
+def _skipped(schedule: Schedule) -> Skipped | None:
+    if schedule.skipped_at is None:
+        return None
+    return Skipped(
+        at_utc=written(schedule.skipped_at),
+        due_utc=written(schedule.skipped_due_at),
+        runs=schedule.skipped_runs or 0,
+        reason=schedule.skipped_reason or "",
+    )
+
+
+def _local(moment: datetime, zone: tzinfo) -> str:
+    return moment.astimezone(zone).isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""Rules of schedules, calendars and recovery."""

@@ -1,0 +1,98 @@
+"""What happens without anybody asking: scales are brought to what they shall show, and looked at.
+
+Everybody who looks comes to the same operations by the same ids, so that several lookers order each
+of them once.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID, uuid5
+
+import structlog
+
+from contracts.scale_bridge import OperationId
+from libs.errors import NotFound
+from libs.postgres.pool import acquired
+from services.scale_bridge.desk import Desk
+from services.scale_bridge.driver.adapters import names
+from services.scale_bridge.driver.domain.address import BadAddress
+from services.scale_bridge.driver.domain.fault import Unreachable
+from services.scale_bridge.operations.handlers import operation
+from services.scale_bridge.operations.handlers.ordering import Ordered
+from services.scale_bridge.schedules.domain.healing import Rules, next_change, remedy
+from services.scale_bridge.schedules.read_models import health
+from services.scale_bridge.schedules.read_models.health import Patient
+from services.scale_bridge.transfer.domain.operation_commands import Kind
+
+log = structlog.get_logger(__name__)
+
+BY_HEALING: Final = "heal"
+AT_ONCE: Final = 4
+"""How many scales one look takes care of: a shop whose power is back is not stormed."""
+
+
+async def look_after(desk: Desk, rules: Rules, now: datetime) -> int:
+    """Order what scales need now; how many got something. One that fails stops no other."""
+    return await _treat(desk, await _patients(desk, now), rules, now)
+
+
+async def take_turn(desk: Desk, rules: Rules, now: datetime) -> float | None:
+    """The same; in how many seconds something may be to be ordered, None if only after events."""
+    patients = await _patients(desk, now)
+    await _treat(desk, patients, rules, now)
+    if any(remedy(patient.health, now, rules) for patient in patients):
+        # Not all were treated, or one whose circuit is open.
+        return 0.0
+    moments = [next_change(patient.health, now, rules) for patient in patients]
+    first = min((moment for moment in moments if moment is not None), default=None)
+    return None if first is None else (first - now).total_seconds()
+
+
+async def _patients(desk: Desk, now: datetime) -> Sequence[Patient]:
+    async with acquired(desk.pool) as connection:
+        return await health.quiet(connection, now)
+
+
+async def _treat(desk: Desk, patients: Sequence[Patient], rules: Rules, now: datetime) -> int:
+    ordered = 0
+    for patient in patients:
+        kind = remedy(patient.health, now, rules)
+        if kind is None:
+            continue
+        try:
+            if await _may_be_asked(desk, patient):
+                await operation.order(desk, _ordered(patient, kind))
+                ordered += 1
+        except NotFound:
+            continue
+        except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
+            log.warning("not healed", device=str(patient.device_id), error=repr(error))
+        if ordered >= AT_ONCE:
+            break
+    return ordered
+
+
+async def _may_be_asked(desk: Desk, patient: Patient) -> bool:
+    """Whether its circuit breaker lets anybody through (R6)."""
+    try:
+        endpoint = await names.find(patient.ip, patient.port, desk.policy)
+    except (BadAddress, Unreachable):
+        return False
+    return not await desk.breakers.look(endpoint)
+
+
+def _ordered(patient: Patient, kind: Kind) -> Ordered:
+    ended_at = patient.health.ended_at
+    after = ended_at.isoformat() if ended_at else "nothing"
+    return Ordered(
+        tenant=patient.tenant,
+        device_id=patient.device_id,
+        operation_id=OperationId(_of(patient.device_id, f"{kind} after {after}")),
+        kind=kind,
+        asked_by=BY_HEALING,
+    )
+
+
+def _of(device_id: UUID, what: str) -> UUID:
+    return uuid5(device_id, f"{BY_HEALING} {what}")

@@ -1,0 +1,258 @@
+"""What happens when a schedule is set, when a run is due, and when one is over.
+
+Everybody who looks may find the same run due: the log lets one of them claim it (R10). A claim
+names the operation before there is one, so whoever claimed and died loses nothing: the next who
+looks orders it.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import reduce
+from typing import Final, TypeAlias
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from contracts.scale_bridge import (
+    DeviceId,
+    OperationEnded,
+    OperationId,
+    ScaleBridgeEvent,
+    ScheduleClaimed,
+    ScheduleSkipped,
+)
+from libs.errors import NotFound, Unavailable
+from libs.eventsourcing.log import Cause, VersionConflict
+from libs.eventsourcing.store import EventStore
+from libs.postgres.pool import Pool, acquired, tenant_transaction
+from services.scale_bridge.operations.handlers.ordering import Order, Ordered
+from services.scale_bridge.schedules import adapters as zones
+from services.scale_bridge.schedules.adapters import UnknownZone
+from services.scale_bridge.schedules.domain.schedule import SCHEDULE
+from services.scale_bridge.schedules.domain.schedule_commands import (
+    ClaimRun,
+    RecordRun,
+    ScheduleCommand,
+    SetCalendar,
+    SetSchedule,
+)
+from services.scale_bridge.schedules.domain.schedule_history import Schedule
+from services.scale_bridge.schedules.read_models import schedule as schedules
+from services.scale_bridge.schedules.read_models.schedule import Standing
+
+log = structlog.get_logger(__name__)
+
+ATTEMPTS: Final = 20
+AT_ONCE: Final = 200
+"""How many schedules one look deals with."""
+ORDERED_AFTER: Final = timedelta(seconds=10)
+"""After so long a claim without an operation was left by somebody who died."""
+BY_SCHEDULE: Final = "schedule"
+
+Find: TypeAlias = Callable[[], Awaitable[Standing | None]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scheduling:
+    """What is needed: `pool` sees all tenants, `order` has operations done."""
+
+    store: EventStore[ScaleBridgeEvent]
+    pool: Pool
+    order: Order
+
+
+async def put(
+    store: EventStore[ScaleBridgeEvent],
+    reading: Pool,
+    command: SetSchedule | SetCalendar,
+    cause: Cause,
+) -> Schedule:
+    """Set a schedule; the schedule as it then is. Safe to repeat.
+
+    Raises BadInterval, SchedulingOff, UnknownZone, LogUnavailable, Unavailable.
+    """
+    find = _finder(reading, cause.tenant, command.device_id)
+    return await _run(store, find, command.device_id, command, cause)
+
+
+async def get(
+    store: EventStore[ScaleBridgeEvent], reading: Pool, tenant: str, device_id: DeviceId
+) -> Schedule:
+    """The schedule as the log has it; a disabled one if it was never set."""
+    return (await _load(store, _finder(reading, tenant, device_id), tenant, device_id))[0]
+
+
+async def zone(
+    store: EventStore[ScaleBridgeEvent], pool: Pool, tenant: str, device_id: DeviceId
+) -> ZoneInfo | None:
+    """By whose clock a scale runs, if it has a calendar, even one switched off; `pool` sees all.
+
+    None too if nobody knows the zone any more. Raises Unavailable, LogUnavailable.
+    """
+
+    async def find() -> Standing | None:
+        async with acquired(pool) as connection:
+            return await schedules.find(connection, tenant, device_id)
+
+    calendar = (await _load(store, find, tenant, device_id))[0].calendar
+    try:
+        return None if calendar is None else zones.zone(calendar.zone)
+    except UnknownZone:
+        log.warning("zone not known", device=str(device_id))
+        return None
+
+
+async def run_due(scheduling: Scheduling, now: datetime) -> int:
+    """Claim what is due and order it; how many runs were ours. One that fails stops no other."""
+    async with acquired(scheduling.pool) as connection:
+        found = await schedules.due(connection, now, limit=AT_ONCE)
+    claimed = 0
+    for standing in found:
+        cause = Cause(tenant=standing.tenant, actor=BY_SCHEDULE)
+        command = ClaimRun(device_id=standing.device_id, now=now)
+        try:
+            claim = await _claim(scheduling.store, standing, command, cause)
+            if claim is not None:
+                begins = claim.begins_at or now
+                ordered = _ordered(standing, claim.operation_id)
+                after = max(0.0, (begins - now).total_seconds())
+                await scheduling.order(replace(ordered, after_seconds=after))
+                claimed += 1
+        except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
+            log.warning("run not begun", device=str(standing.device_id), error=repr(error))
+    return claimed
+
+
+async def seconds_until_due(scheduling: Scheduling, now: datetime) -> float | None:
+    """In how many seconds a run is due, negative if one is already; None if none ever is."""
+    async with acquired(scheduling.pool) as connection:
+        return await schedules.seconds_to_next(connection, now)
+
+
+async def record_ended(scheduling: Scheduling, now: datetime) -> int:
+    """Look after the runs under way: record those that ended, order those that never began.
+
+    How many were recorded.
+    """
+    async with acquired(scheduling.pool) as connection:
+        found = await schedules.running(connection, limit=AT_ONCE)
+    recorded = 0
+    for standing in found:
+        try:
+            recorded += await _look_after(scheduling, standing, now)
+        except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
+            log.warning("run not recorded", device=str(standing.device_id), error=repr(error))
+    return recorded
+
+
+async def _look_after(scheduling: Scheduling, standing: Standing, now: datetime) -> bool:
+    store, run, since = scheduling.store, standing.schedule.running, standing.schedule.claimed_at
+    if run is None or since is None:
+        return False
+    history = await store.read(standing.tenant, f"operation-{run}")
+    ended = next((event for event in history.events if isinstance(event, OperationEnded)), None)
+    if ended is not None:
+        went_well = ended.outcome in ("done", "verified")
+        return await _record(scheduling, standing, run, None if went_well else ended.detail, now)
+    if not history.events and now - since >= ORDERED_AFTER:
+        try:
+            await scheduling.order(_ordered(standing, run))
+        except NotFound as error:
+            return await _record(scheduling, standing, run, str(error), now)
+    return False
+
+
+async def _record(
+    scheduling: Scheduling, standing: Standing, run: OperationId, error: str | None, now: datetime
+) -> bool:
+    command = RecordRun(device_id=standing.device_id, operation_id=run, error=error, now=now)
+    cause = Cause(tenant=standing.tenant, actor=BY_SCHEDULE, causation_id=str(run))
+    find = _known(standing)
+    before, _ = await _load(scheduling.store, find, standing.tenant, standing.device_id)
+    await _run(scheduling.store, find, standing.device_id, command, cause)
+    return before.running == run
+
+
+async def _claim(
+    store: EventStore[ScaleBridgeEvent], standing: Standing, command: ClaimRun, cause: Cause
+) -> ScheduleClaimed | None:
+    """The run that became ours, if it did: exactly one who tries gets it."""
+    find, device_id = _known(standing), standing.device_id
+    schedule, version = await _load(store, find, standing.tenant, device_id)
+    events = _decided(schedule, command)
+    if not events:
+        return None
+    try:
+        await store.append(SCHEDULE.stream(device_id), events, expected=version, cause=cause)
+    except VersionConflict:
+        return None
+    for skipped in (event for event in events if isinstance(event, ScheduleSkipped)):
+        log.warning("runs skipped", device=str(device_id), runs=skipped.runs, reason=skipped.reason)
+    return next((event for event in events if isinstance(event, ScheduleClaimed)), None)
+
+
+async def _run(
+    store: EventStore[ScaleBridgeEvent],
+    find: Find,
+    device_id: DeviceId,
+    command: ScheduleCommand,
+    cause: Cause,
+) -> Schedule:
+    for _ in range(ATTEMPTS):
+        schedule, version = await _load(store, find, cause.tenant, device_id)
+        events = _decided(schedule, command)
+        if not events:
+            return schedule
+        try:
+            await store.append(SCHEDULE.stream(device_id), events, expected=version, cause=cause)
+        except VersionConflict:
+            continue
+        return reduce(SCHEDULE.evolve, events, schedule)
+    raise Unavailable("schedule")
+
+
+def _decided(schedule: Schedule, command: ScheduleCommand) -> list[ScaleBridgeEvent]:
+    """What is decided, by the clock of the calendar there is. Raises UnknownZone as well."""
+    calendar = schedule.calendar
+    match command:
+        case ClaimRun() | SetSchedule(over=False) if calendar is not None:
+            command = replace(command, zone=zones.zone(calendar.zone))
+    return SCHEDULE.decide(schedule, command)
+
+
+async def _load(
+    store: EventStore[ScaleBridgeEvent], find: Find, tenant: str, device_id: DeviceId
+) -> tuple[Schedule, int]:
+    """The schedule as the log has it, and its version: what the read model lacks is read on."""
+    known = await find()
+    schedule, version = (known.schedule, known.version) if known else (Schedule(), 0)
+    later = await store.log.read(tenant, SCHEDULE.stream(device_id), after=version)
+    events = [store.decode(recorded) for recorded in later]
+    version = (later[-1].version or version) if later else version
+    return reduce(SCHEDULE.evolve, events, schedule), version
+
+
+def _finder(reading: Pool, tenant: str, device_id: DeviceId) -> Find:
+    async def find() -> Standing | None:
+        async with tenant_transaction(reading, tenant) as connection:
+            return await schedules.find(connection, tenant, device_id)
+
+    return find
+
+
+def _known(standing: Standing) -> Find:
+    async def find() -> Standing | None:
+        return standing
+
+    return find
+
+
+def _ordered(standing: Standing, run: OperationId) -> Ordered:
+    return Ordered(
+        tenant=standing.tenant,
+        device_id=standing.device_id,
+        operation_id=run,
+        kind="refresh",
+        asked_by=BY_SCHEDULE,
+    )

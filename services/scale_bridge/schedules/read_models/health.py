@@ -1,0 +1,126 @@
+"""Which scales need looking after?
+
+Nothing of its own, like `board`, but of all tenants, and only of scales with which nothing is being
+done just now.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from contracts.scale_bridge import DeviceId
+from libs.postgres import query
+from services.scale_bridge.monitoring.domain import NOT_TRIED, UNREACHABLE
+from services.scale_bridge.schedules.domain.healing import Health, Last
+
+# What nobody ended long after its time was left by somebody who died: it is no excuse.
+LIST: Final = """
+SELECT device.tenant, device.device_id, device.ip, device.port, device.bridge,
+    device.revision <> device.confirmed AS dirty,
+    EXISTS (
+        SELECT FROM desired
+        WHERE desired.tenant = device.tenant AND desired.device_id = device.device_id
+            AND desired.source IN ('price', 'dates') AND desired.revision > device.confirmed
+    ) AS unsent,
+    coalesce(seen.read_at > coalesce(seen.lost_at, '-infinity'), false) AS valid, seen.read_at,
+    tried.kind, tried.outcome, tried.code, tried.ended_at,
+    transfer.kind AS transfer_kind, transfer.outcome AS transfer_outcome,
+    transfer.code AS transfer_code, transfer.ended_at AS transfer_ended_at,
+    silent.ended_at AS silent_at, failed.number AS failures, latest.ended_at AS latest_ended_at
+FROM device
+LEFT JOIN LATERAL (
+    SELECT
+        (SELECT max(at) FROM reading WHERE reading.tenant = device.tenant
+            AND reading.device_id = device.device_id AND kind = 'read') AS read_at,
+        (SELECT max(at) FROM reading WHERE reading.tenant = device.tenant
+            AND reading.device_id = device.device_id AND kind = 'lost') AS lost_at
+) AS seen ON true
+LEFT JOIN LATERAL (
+    SELECT max(ended_at) AS ended_at FROM operation
+    WHERE operation.tenant = device.tenant AND operation.device_id = device.device_id
+) AS latest ON true
+LEFT JOIN LATERAL (
+    SELECT kind, outcome, code, ended_at FROM operation
+    WHERE operation.tenant = device.tenant AND operation.device_id = device.device_id
+        AND ended_at IS NOT NULL AND NOT (code = ANY($2::text[]))
+    ORDER BY ended_at DESC, operation_id DESC LIMIT 1
+) AS tried ON true
+LEFT JOIN LATERAL (
+    SELECT kind, outcome, code, ended_at FROM operation
+    WHERE operation.tenant = device.tenant AND operation.device_id = device.device_id
+        AND ended_at IS NOT NULL AND kind IN ('upload', 'refresh', 'verify')
+    ORDER BY ended_at DESC, operation_id DESC LIMIT 1
+) AS transfer ON true
+LEFT JOIN LATERAL (
+    SELECT ended_at FROM operation
+    WHERE operation.tenant = device.tenant AND operation.device_id = device.device_id
+        AND ended_at IS NOT NULL AND code = ANY($3::text[])
+    ORDER BY ended_at DESC LIMIT 1
+) AS silent ON true
+LEFT JOIN LATERAL (
+    SELECT count(*) AS number FROM (
+        SELECT FROM operation
+        WHERE operation.tenant = device.tenant AND operation.device_id = device.device_id
+            AND ended_at IS NOT NULL AND outcome NOT IN ('done', 'verified')
+            AND NOT (code = ANY($2::text[]))
+            AND ended_at > coalesce((
+                SELECT max(well.ended_at) FROM operation AS well
+                WHERE well.tenant = device.tenant AND well.device_id = device.device_id
+                    AND (well.outcome = 'verified' OR well.outcome = 'done' AND well.kind = 'fetch')
+            ), '-infinity')
+        LIMIT 20
+    ) AS failures
+) AS failed ON true
+WHERE NOT device.removed AND device.number IS NOT NULL
+    AND NOT EXISTS (
+        SELECT FROM operation
+        WHERE operation.tenant = device.tenant AND operation.device_id = device.device_id
+            AND ended_at IS NULL AND queued_at > $1::timestamptz - interval '10 minutes'
+    )
+ORDER BY device.tenant, device.device_id
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patient:
+    """A scale, where it is, and how it is."""
+
+    tenant: str
+    device_id: DeviceId
+    ip: str
+    port: int
+    health: Health
+
+
+async def quiet(connection: Any, now: datetime) -> Sequence[Patient]:
+    """Scales with which nothing is being done, of all tenants the connection sees."""
+    rows = await connection.fetch(LIST, now, sorted(NOT_TRIED), sorted(UNREACHABLE))
+    return [_patient(row) for row in rows]
+
+
+def _patient(row: query.Row) -> Patient:
+    health = Health(
+        device_id=row["device_id"],
+        tried=_last(row, ""),
+        transfer=_last(row, "transfer_"),
+        ended_at=row["latest_ended_at"],
+        **{
+            name: row[name]
+            for name in ("valid", "dirty", "unsent", "read_at", "silent_at", "failures")
+        },
+    )
+    return Patient(
+        tenant=row["tenant"],
+        device_id=DeviceId(row["device_id"]),
+        ip=row["ip"],
+        port=row["port"],
+        health=health,
+    )
+
+
+def _last(row: query.Row, prefix: str) -> Last | None:
+    if row[f"{prefix}ended_at"] is None:
+        return None
+    said = {name: row[f"{prefix}{name}"] for name in ("kind", "outcome", "code")}
+    return Last(**said, at=row[f"{prefix}ended_at"])

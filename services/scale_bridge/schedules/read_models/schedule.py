@@ -1,0 +1,209 @@
+"""When does each scale refresh its dates by itself, what is due, and how did the last run end?
+
+A row is the schedule as it was at `version` of its stream, so that whoever decides about it reads
+on from there; runs come for years.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from functools import reduce
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    bindparam,
+    func,
+    select,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from contracts import scale_bridge
+from contracts.envelope import Envelope
+from contracts.scale_bridge import (
+    DeviceId,
+    DeviceRemoved,
+    ScaleBridgeEvent,
+    ScheduleCalendar,
+    ScheduleClaimed,
+    ScheduleRan,
+    ScheduleSet,
+    ScheduleSkipped,
+)
+from libs.eventsourcing.codec import codec_of
+from libs.postgres import query
+from libs.projections.projection import Connection, Projection
+from services.scale_bridge.schedules.domain.schedule_history import Schedule, evolve
+
+SCHEDULE: Final = Table(
+    "schedule",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("device_id", Uuid, primary_key=True),
+    Column("removed", Boolean, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("interval_minutes", Integer),
+    Column("next_run_at", DateTime(timezone=True)),
+    Column("running", Uuid),
+    Column("claimed_at", DateTime(timezone=True)),
+    Column("last_run_at", DateTime(timezone=True)),
+    Column("last_status", Text),
+    Column("last_error", Text),
+    Column("calendar", JSONB),
+    Column("slot", DateTime(timezone=True)),
+    Column("skipped_at", DateTime(timezone=True)),
+    Column("skipped_due_at", DateTime(timezone=True)),
+    Column("skipped_runs", Integer),
+    Column("skipped_reason", Text),
+)
+"""From `enabled` on the columns are the fields of a `Schedule`. `removed` is the device."""
+
+_FIELDS: Final = [field.name for field in fields(Schedule)]
+
+KNOWN: Final = """
+SELECT schedule.* FROM schedule
+JOIN unnest($1::text[], $2::uuid[]) AS asked (tenant, device_id) USING (tenant, device_id)
+"""
+
+KEEP: Final = f"""
+INSERT INTO schedule AS known (tenant, device_id, removed, version, {", ".join(_FIELDS)})
+SELECT tenant, device_id, false, version, {", ".join(_FIELDS)}
+FROM unnest($1::text[], $2::uuid[], $3::int[], $4::boolean[], $5::int[], $6::timestamptz[],
+    $7::uuid[], $8::timestamptz[], $9::timestamptz[], $10::text[], $11::text[], $12::jsonb[],
+    $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::int[], $17::text[])
+    AS given (tenant, device_id, version, {", ".join(_FIELDS)}) ORDER BY 1, 2
+ON CONFLICT (tenant, device_id) DO UPDATE SET version = excluded.version,
+    {", ".join(f"{name} = excluded.{name}" for name in _FIELDS)}
+"""  # noqa: S608 -- names of columns
+
+REMOVE: Final = """
+INSERT INTO schedule AS known (tenant, device_id, removed, version, enabled)
+SELECT *, true, 0, false FROM unnest($1::text[], $2::uuid[]) ORDER BY 1, 2
+ON CONFLICT (tenant, device_id) DO UPDATE SET removed = true
+"""
+
+_Key: TypeAlias = tuple[str, UUID]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """A schedule as it was after so many events."""
+
+    tenant: str
+    device_id: DeviceId
+    version: int
+    schedule: Schedule
+
+
+def projection() -> Projection[ScaleBridgeEvent]:
+    """The projection."""
+    return Projection(
+        name="schedule",
+        tables=("schedule",),
+        topics=(scale_bridge.SCHEDULES, scale_bridge.DEVICES),
+        codec=codec_of(scale_bridge.EVENTS),
+        project=project,
+    )
+
+
+async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
+    """Take the schedules further by what happened to them."""
+    told: dict[_Key, list[Envelope[ScaleBridgeEvent]]] = {}
+    removed: set[_Key] = set()
+    for envelope in events:
+        match envelope.event:
+            case ScheduleSet() | ScheduleClaimed() | ScheduleSkipped() | ScheduleRan() as event:
+                told.setdefault((envelope.tenant, event.device_id), []).append(envelope)
+            case DeviceRemoved(device_id=device_id):
+                removed.add((envelope.tenant, device_id))
+            case _:
+                pass
+    if told:
+        await _keep(connection, told)
+    if removed:
+        await connection.execute(REMOVE, *zip(*sorted(removed), strict=True))
+
+
+async def find(connection: Any, tenant: str, device_id: UUID) -> Standing | None:
+    """How a schedule stands, if it was ever set."""
+    row = await query.fetchrow(connection, _FIND, tenant=tenant, device_id=device_id)
+    return None if row is None else _standing(row)
+
+
+async def due(connection: Any, now: datetime, *, limit: int) -> Sequence[Standing]:
+    """Whose time has come, of all tenants the connection sees, the longest waiting first."""
+    return [_standing(row) for row in await query.fetch(connection, _DUE, now=now, limit=limit)]
+
+
+async def seconds_to_next(connection: Any, now: datetime) -> float | None:
+    """In how many seconds a schedule is due, negative if one is already; None if none ever is."""
+    (row,) = await query.fetch(connection, _NEXT)
+    return None if row["next"] is None else (row["next"] - now).total_seconds()
+
+
+async def running(connection: Any, *, limit: int) -> Sequence[Standing]:
+    """Whose run is under way, the longest first."""
+    return [_standing(row) for row in await query.fetch(connection, _RUNNING, limit=limit)]
+
+
+async def _keep(
+    connection: Connection, told: Mapping[_Key, Sequence[Envelope[ScaleBridgeEvent]]]
+) -> None:
+    rows = await connection.fetch(KNOWN, *zip(*told, strict=True))
+    known = {(row["tenant"], row["device_id"]): _standing(row) for row in rows}
+    kept = []
+    for key, envelopes in told.items():
+        before = known[key].schedule if key in known else Schedule()
+        after = reduce(evolve, (envelope.event for envelope in envelopes), before)
+        kept.append((*key, envelopes[-1].version, *_columns(after)))
+    await connection.execute(KEEP, *zip(*kept, strict=True))
+
+
+def _columns(schedule: Schedule) -> list[Any]:
+    values = {name: getattr(schedule, name) for name in _FIELDS}
+    calendar = schedule.calendar
+    values["calendar"] = None if calendar is None else msgspec.json.encode(calendar).decode()
+    return list(values.values())
+
+
+def _standing(row: query.Row) -> Standing:
+    values = {name: row[name] for name in _FIELDS}
+    if values["calendar"] is not None:
+        values["calendar"] = msgspec.json.decode(values["calendar"], type=ScheduleCalendar)
+    return Standing(
+        tenant=row["tenant"],
+        device_id=DeviceId(row["device_id"]),
+        version=row["version"],
+        schedule=Schedule(**values),
+    )
+
+
+_C: Final = SCHEDULE.c
+_FIND: Final = select(SCHEDULE).where(
+    bindparam("tenant") == _C.tenant, bindparam("device_id") == _C.device_id
+)
+_DUE: Final = (
+    select(SCHEDULE)
+    .where(_C.enabled, ~_C.removed, _C.running.is_(None), _C.next_run_at <= bindparam("now"))
+    .order_by(_C.next_run_at, _C.device_id)
+    .limit(bindparam("limit"))
+)
+_NEXT: Final = select(func.min(_C.next_run_at).label("next")).where(
+    _C.enabled, ~_C.removed, _C.running.is_(None)
+)
+_RUNNING: Final = (
+    select(SCHEDULE)
+    .where(_C.running.is_not(None))
+    .order_by(_C.claimed_at, _C.device_id)
+    .limit(bindparam("limit"))
+)

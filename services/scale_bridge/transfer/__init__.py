@@ -1,0 +1,1 @@
+"""One operation carried out on a device: attempts, lease, circuit breaker."""

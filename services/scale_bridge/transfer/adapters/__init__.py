@@ -1,0 +1,1 @@
+"""Drivers that report progress and keep a pace."""

@@ -1,0 +1,1 @@
+"""Kinds of operations, outcomes, retries and the circuit breaker."""

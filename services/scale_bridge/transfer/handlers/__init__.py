@@ -1,0 +1,1 @@
+"""An operation carried out, step by step."""

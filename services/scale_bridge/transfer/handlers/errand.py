@@ -1,0 +1,126 @@
+"""An operation on a scale as whoever does it needs it: nothing of tenants, logs or databases."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from contracts.scale_bridge import DeviceId, OperationId
+from services.scale_bridge.driver.adapters.driver import Driver
+from services.scale_bridge.driver.adapters.operation import Fetched
+from services.scale_bridge.driver.domain.address import Endpoint, Policy
+from services.scale_bridge.driver.domain.catalogue import STRICT, Document, Strictness
+from services.scale_bridge.driver.domain.fault import ScaleFault
+from services.scale_bridge.transfer.domain.breaker import Verdict
+from services.scale_bridge.transfer.domain.operation_commands import Kind, Outcome
+from services.scale_bridge.transfer.domain.wording import sentence, sentence_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Errand:
+    """What to do with which scale, to be over in `seconds`.
+
+    `wanted` is what it shall show, `known` what it was last seen to hold. A `full` upload makes it
+    forget everything else first; one that fails may be diagnosed (R15).
+    """
+
+    operation_id: OperationId
+    device_id: DeviceId
+    kind: Kind
+    address: str
+    port: int
+    password: str = field(repr=False)
+    seconds: float
+    full: bool = False
+    wanted: Document | None = None
+    known: Document | None = None
+    diagnose: bool = False
+    strictness: Strictness = STRICT
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Performed:
+    """What became of it. `read` is what the scale held at last, if it was read to the end.
+
+    After `doubtful` ones nobody knows what the scale holds, if `read` does not say.
+    """
+
+    outcome: Outcome
+    code: str = ""
+    detail: str = ""
+    result: int | None = None
+    read: Fetched | None = None
+    items: int | None = None
+    doubtful: bool = False
+
+
+class Told(Protocol):
+    """Who hears how far it is. What these raise ends the errand, with the scale let go."""
+
+    async def begun(self, attempt: int) -> None:
+        """Attempt number so and so begins. Raises OperationOver if nobody wants it any more."""
+        ...
+
+    async def applied(self, items: int) -> None:
+        """The scale confirmed an import of so many items."""
+        ...
+
+
+class Turns(Protocol):
+    """Whose turn it is to speak to a scale; compare `adapters.leases.Leases`."""
+
+    seconds: float
+
+    async def take(self, endpoint: Endpoint, holder: str) -> bool: ...
+    async def renew(self, endpoint: Endpoint, holder: str) -> bool: ...
+    async def give_back(self, endpoint: Endpoint, holder: str) -> None: ...
+
+
+class Pacing(Protocol):
+    """How often a scale is connected to; compare `adapters.pace.Pace`."""
+
+    async def reserve(self, endpoint: Endpoint) -> float: ...
+
+
+class Circuits(Protocol):
+    """Which scales are not worth asking; compare `adapters.breakers.Breakers`."""
+
+    async def look(self, endpoint: Endpoint) -> float: ...
+    async def ask(self, endpoint: Endpoint) -> Verdict: ...
+    async def tell(self, endpoint: Endpoint, fault: ScaleFault | None) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gear:
+    """What it is done with. `chance` is a random number from 0 to 1.
+
+    `wait_seconds` is how long to wait for a scale that is spoken to by others. Without `read_back`
+    an upload is over when the scale confirms it. `sleep` lets so many seconds pass.
+    """
+
+    driver: Driver
+    turns: Turns
+    circuits: Circuits
+    pace: Pacing
+    policy: Policy
+    holder: str
+    chance: Callable[[], float]
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    wait_seconds: float = 5.0
+    read_back: bool = True
+
+
+def failed(code: str, *, detail: str = "") -> Performed:
+    """It failed, for a reason of ours."""
+    return Performed(outcome=Outcome.FAILED, code=code, detail=detail or sentence(code))
+
+
+def failed_by(fault: ScaleFault, *, doubtful: bool = False) -> Performed:
+    """It failed by what the scale said, or did not say."""
+    return Performed(
+        outcome=Outcome.FAILED,
+        code=fault.code,
+        detail=sentence_of(fault),
+        result=fault.result,
+        doubtful=doubtful,
+    )
