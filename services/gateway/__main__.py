@@ -4,10 +4,10 @@ from contextlib import AbstractAsyncContextManager
 
 from libs.process.commands import Service, command_line
 from services.gateway import bootstrap
-from services.gateway.api.account_commands import account_commands, add_create_admin
-from services.gateway.api.key_commands import key_commands
-from services.gateway.api.signing_key_command import add_rotate_signing_key
-from services.gateway.deps import Deps
+from services.gateway.administration.cli.commands import account_commands, add_create_admin
+from services.gateway.api_keys.cli import key_commands
+from services.gateway.context import Deps
+from services.gateway.sessions.cli import add_rotate_signing_key
 from services.gateway.settings import Settings
 
 SERVICE = Service(

@@ -37,34 +37,37 @@ from libs.security.sealing import derive_key
 from libs.security.tokens import ACCESS, KeyRing
 from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
-from services.gateway.adapters import key_uses, revoked_sessions
-from services.gateway.adapters.access_tokens import AUDIENCE, AccessTokens
-from services.gateway.adapters.answers import Answers
-from services.gateway.adapters.breaker import Breaker
-from services.gateway.adapters.codes import Codes
-from services.gateway.adapters.known_keys import KnownKeys
-from services.gateway.adapters.limits import MEMORY, Limits
-from services.gateway.adapters.passes import Passes
-from services.gateway.adapters.telegram import Bot, open_bot, webhook_secret
-from services.gateway.adapters.telegram_links import TelegramLinks
-from services.gateway.adapters.turns import Turns
-from services.gateway.adapters.upstream import Deadlines, Upstream, open_upstream
-from services.gateway.api.cors import Cors
-from services.gateway.api.documents import Documents
-from services.gateway.api.door import Doors
-from services.gateway.api.inner import InnerRooms
-from services.gateway.api.own import OwnRoutes
-from services.gateway.api.readiness import readiness
-from services.gateway.api.routers import ROUTERS
-from services.gateway.api.telegram import announced
-from services.gateway.deps import Deps
-from services.gateway.domain.doors import DOORS, bound
-from services.gateway.handlers import key as keys
-from services.gateway.handlers import session as sessions_of
-from services.gateway.handlers.identity import Identity
-from services.gateway.handlers.one_time_code import CodeDesk, owners
-from services.gateway.read_models import account, api_key, session
+from services.gateway.accounts.handlers.identity import Identity
+from services.gateway.accounts.read_models import account
+from services.gateway.accounts.stores.turns import Turns
+from services.gateway.api_keys import handlers as keys
+from services.gateway.api_keys import read_models as api_key
+from services.gateway.api_keys.stores import key_uses
+from services.gateway.api_keys.stores.known_keys import KnownKeys
+from services.gateway.bot.api import announced
+from services.gateway.context import Deps
+from services.gateway.doors.api.cors import Cors
+from services.gateway.doors.api.own import OwnRoutes
+from services.gateway.doors.domain.doors import DOORS, bound
+from services.gateway.doors.stores import MEMORY, Limits
+from services.gateway.proxy.adapters.breaker import Breaker
+from services.gateway.proxy.adapters.passes import Passes
+from services.gateway.proxy.adapters.upstream import Deadlines, Upstream, open_upstream
+from services.gateway.proxy.api.documents import Documents
+from services.gateway.proxy.api.door import Doors
+from services.gateway.proxy.api.inner import InnerRooms
+from services.gateway.proxy.api.readiness import readiness
+from services.gateway.proxy.stores.answers import Answers
+from services.gateway.routers import ROUTERS
+from services.gateway.sessions import read_models as session
+from services.gateway.sessions.adapters.access_tokens import AUDIENCE, AccessTokens
+from services.gateway.sessions.handlers import session as sessions_of
+from services.gateway.sessions.stores import revoked as revoked_sessions
 from services.gateway.settings import Settings, seal_keys
+from services.gateway.telegram.adapters import Bot, open_bot, webhook_secret
+from services.gateway.telegram.handlers.one_time_code import CodeDesk, owners
+from services.gateway.telegram.stores.codes import Codes
+from services.gateway.telegram.stores.links import TelegramLinks
 
 SERVICE: Final = "gateway"
 CLIENT_KEY: Final = "scan clients"

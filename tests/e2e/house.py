@@ -37,9 +37,9 @@ from libs.messaging.topics import ensure_topics, read_topics
 from libs.postgres.migrate import migrate
 from libs.security.tokens import SigningKey, issue
 from libs.testing.waiting import eventually
+from services.gateway.api_keys import handlers as api_keys
+from services.gateway.api_keys.read_models import keys_of
 from services.gateway.bootstrap import open_deps
-from services.gateway.handlers import key as api_keys
-from services.gateway.read_models.api_key import keys_of
 from services.gateway.settings import Settings as GatewaySettings
 
 INGEST = SERVICES[0]

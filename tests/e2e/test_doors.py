@@ -11,9 +11,9 @@ from libs.http.auth import Permission
 from libs.http.undeclared import demands_of
 from libs.postgres.doorbell import Doorbell
 from libs.telemetry.traces import set_up
-from services.gateway.domain.description import described
-from services.gateway.domain.door import WEBSOCKET, Door
-from services.gateway.domain.doors import SCALES, SCAN
+from services.gateway.doors.domain.door import WEBSOCKET, Door
+from services.gateway.doors.domain.doors import SCALES, SCAN
+from services.gateway.proxy.domain import described
 from services.gateway.settings import Settings as GatewaySettings
 from services.ingest import bootstrap as ingest
 from services.scale_bridge import bootstrap as scale_bridge

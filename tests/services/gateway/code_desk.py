@@ -5,10 +5,10 @@ import itertools
 from libs.postgres.pool import Pool
 from libs.security.sealing import Seal, derive_key, generate_key
 from libs.testing.clock import Clock
-from services.gateway.adapters.codes import Codes
-from services.gateway.adapters.telegram import Bot
-from services.gateway.adapters.telegram_links import TelegramLinks
-from services.gateway.handlers.one_time_code import CodeDesk, Owner
+from services.gateway.telegram.adapters import Bot
+from services.gateway.telegram.handlers.one_time_code import CodeDesk, Owner
+from services.gateway.telegram.stores.codes import Codes
+from services.gateway.telegram.stores.links import TelegramLinks
 
 SEALING_KEY = generate_key()
 SEAL = Seal([SEALING_KEY])

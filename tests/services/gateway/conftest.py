@@ -26,13 +26,13 @@ from libs.testing.clock import Clock
 from libs.testing.databases import migrated
 from libs.testing.pools import system_pool
 from libs.testing.servers import http_server
-from services.gateway.adapters.known_keys import KnownKeys
-from services.gateway.adapters.telegram import Bot, open_bot
+from services.gateway.accounts.handlers.identity import Identity
+from services.gateway.api_keys.stores.known_keys import KnownKeys
 from services.gateway.bootstrap import create_app, make_deps, open_upstreams
-from services.gateway.domain.caller import Caller
-from services.gateway.domain.door import Door
-from services.gateway.handlers.identity import Identity
+from services.gateway.doors.domain.caller import Caller
+from services.gateway.doors.domain.door import Door
 from services.gateway.settings import Settings
+from services.gateway.telegram.adapters import Bot, open_bot
 from tests.services.gateway.adapters.bot_api import CHAT, TOKEN, BotApi, open_bot_api
 from tests.services.gateway.identities import SEAL_KEY, People, open_identity
 

@@ -18,19 +18,22 @@ from libs.security.passwords import Cost, Passwords, Verdict
 from libs.security.sealing import Seal, generate_key
 from libs.testing.clock import NOON, Clock
 from libs.testing.pools import system_pool
-from services.gateway.adapters.turns import Turns
-from services.gateway.domain.person import Person, email
-from services.gateway.domain.realm import Place, Role
-from services.gateway.domain.session import SessionOver, Term
-from services.gateway.domain.shop import Card, Invitation
-from services.gateway.domain.shop_standing import Standing
-from services.gateway.handlers import account as accounts
-from services.gateway.handlers import administration, shop_membership
-from services.gateway.handlers import session as sessions
-from services.gateway.handlers.identity import Identity, Profile
-from services.gateway.handlers.login import LoginFailed, log_in
-from services.gateway.handlers.session import LoggedIn
-from services.gateway.read_models import account_rows, api_key, session
+from services.gateway.accounts.domain.person import Person, email
+from services.gateway.accounts.domain.realm import Place, Role
+from services.gateway.accounts.domain.shop_standing import Standing
+from services.gateway.accounts.handlers.identity import Identity, Profile
+from services.gateway.accounts.read_models import account_rows
+from services.gateway.accounts.stores.turns import Turns
+from services.gateway.administration.handlers import account as accounts
+from services.gateway.administration.handlers import administration
+from services.gateway.api_keys import read_models as api_key
+from services.gateway.realms.shop.domain import Card, Invitation
+from services.gateway.realms.shop.handlers import membership as shop_membership
+from services.gateway.sessions import read_models as session
+from services.gateway.sessions.domain.session import SessionOver, Term
+from services.gateway.sessions.handlers import session as sessions
+from services.gateway.sessions.handlers.login import LoginFailed, log_in
+from services.gateway.sessions.handlers.session import LoggedIn
 
 SEAL_KEY = generate_key()
 """One for all gateways of a run: they share databases, and show what others sealed."""

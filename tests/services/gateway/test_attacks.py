@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from libs.security import refresh
 from libs.security.tokens import INTERNAL, SigningKey
-from services.gateway.domain.person import Person
-from services.gateway.domain.realm import Realm
-from services.gateway.handlers.administration import deactivate
+from services.gateway.accounts.domain.person import Person
+from services.gateway.accounts.domain.realm import Realm
+from services.gateway.administration.handlers.administration import deactivate
 from tests.services.gateway.api.doorstep import access_token, doorstep
 from tests.services.gateway.api.inside import (
     MANAGER,

@@ -16,10 +16,10 @@ from libs.testing.callers import client_of
 from libs.testing.servers import crooked
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.gateway import bootstrap
-from services.gateway.adapters.key_uses import last_uses
-from services.gateway.deps import Deps
-from services.gateway.handlers.key import revoke
-from services.gateway.read_models.api_key import keys_of
+from services.gateway.api_keys.handlers import revoke
+from services.gateway.api_keys.read_models import keys_of
+from services.gateway.api_keys.stores.key_uses import last_uses
+from services.gateway.context import Deps
 from services.gateway.settings import Settings
 from tests.services.gateway.conftest import KEY, PAGE, Keys, Service, gateway_settings, open_app
 from tests.services.gateway.identities import catch_up

@@ -5,7 +5,7 @@ import pytest
 from libs.security.sealing import generate_key
 from libs.security.tokens import SigningKey
 from libs.settings import SettingsFault
-from services.gateway.domain.realm import Place
+from services.gateway.accounts.domain.realm import Place
 from services.gateway.settings import Settings
 
 NECESSARY = {

@@ -6,9 +6,10 @@ from uuid import UUID, uuid4
 from contracts.gateway import AccountId, SessionId
 from libs.clock import utc_now
 from libs.postgres.pool import Pool
-from services.gateway.adapters import begun_sessions, known_networks
-from services.gateway.adapters.begun_sessions import LONG_OVER, ONE_IN
-from services.gateway.domain.realm import PLATFORM
+from services.gateway.accounts.domain.realm import PLATFORM
+from services.gateway.sessions.stores import begun as begun_sessions
+from services.gateway.sessions.stores import known_networks
+from services.gateway.sessions.stores.begun import LONG_OVER, ONE_IN
 
 SHOWN = """
 INSERT INTO session (tenant, session_id, account_id, realm, of_tenant, device, opened_at,

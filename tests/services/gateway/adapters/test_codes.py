@@ -10,11 +10,11 @@ import pytest
 
 from libs.postgres.pool import Pool
 from libs.testing.clock import Clock
-from services.gateway.adapters import device_grants, tries
-from services.gateway.adapters.codes import Codes
-from services.gateway.adapters.device_grants import REMEMBERED
-from services.gateway.domain.device_grant import LIFETIME, Verdict
-from services.gateway.domain.one_time_code import (
+from services.gateway.device_grants import stores as device_grants
+from services.gateway.device_grants.domain.grant import LIFETIME, Verdict
+from services.gateway.device_grants.stores import REMEMBERED
+from services.gateway.sessions.stores import tries
+from services.gateway.telegram.domain.one_time_code import (
     DAILY_OF_STRANGERS,
     REQUESTS,
     REQUESTS_OF_NETWORK,
@@ -28,6 +28,7 @@ from services.gateway.domain.one_time_code import (
     Verified,
     Wrong,
 )
+from services.gateway.telegram.stores.codes import Codes
 from tests.services.gateway.code_desk import CODE_KEY, SEAL, some_address, some_phone
 from tests.services.gateway.domain.test_device_grant import GRANT
 

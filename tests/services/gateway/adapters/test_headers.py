@@ -9,9 +9,9 @@ import pytest
 from libs.security import tokens
 from libs.testing.callers import KEY
 from libs.testing.clock import Clock
-from services.gateway.adapters.headers import answered, forwarded
-from services.gateway.adapters.passes import Passes
-from services.gateway.domain.caller import Caller
+from services.gateway.doors.adapters import answered, forwarded
+from services.gateway.doors.domain.caller import Caller
+from services.gateway.proxy.adapters.passes import Passes
 
 ONLY_THE_GATEWAY_SAYS = (
     *(b"authorization", b"x-api-key", b"x-tenant", b"x-tenant-id", b"tenant", b"x-scopes"),

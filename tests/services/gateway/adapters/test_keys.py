@@ -15,11 +15,11 @@ from libs.postgres.pool import Pool
 from libs.security.tokens import KeyRing, SigningKey
 from libs.testing.clock import NOON, Seconds
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
-from services.gateway.adapters import known_keys
-from services.gateway.adapters.key_file import KeyFileUnfit, rotate
-from services.gateway.adapters.key_uses import KeyUses, last_uses
-from services.gateway.adapters.known_keys import KeysUnavailable, KnownKeys
-from services.gateway.domain.caller import Caller
+from services.gateway.api_keys.stores import known_keys
+from services.gateway.api_keys.stores.key_uses import KeyUses, last_uses
+from services.gateway.api_keys.stores.known_keys import KeysUnavailable, KnownKeys
+from services.gateway.doors.domain.caller import Caller
+from services.gateway.sessions.adapters.key_file import KeyFileUnfit, rotate
 
 ANNA = Caller(tenant="demo", subject=UUID(int=1), scopes=frozenset({"scan:read"}))
 
@@ -252,7 +252,7 @@ def test_a_failed_write_leaves_the_old_keys(file: Path, monkeypatch: pytest.Monk
     def full(_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("services.gateway.adapters.key_file.os.fsync", full)
+    monkeypatch.setattr("services.gateway.sessions.adapters.key_file.os.fsync", full)
     with pytest.raises(KeyFileUnfit):
         rotate(file, keep=1)
 

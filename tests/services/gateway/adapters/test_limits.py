@@ -7,8 +7,8 @@ from limits.aio.storage import MemoryStorage
 from structlog.testing import capture_logs
 
 from libs.errors import RateLimit, Unavailable
-from services.gateway.adapters.limits import Limits
-from services.gateway.domain.door import Limit
+from services.gateway.doors.domain.door import Limit
+from services.gateway.doors.stores import Limits
 
 HOUR = 3600
 

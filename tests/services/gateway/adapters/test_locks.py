@@ -16,10 +16,11 @@ from libs.postgres import query
 from libs.postgres.pool import Pool
 from libs.testing.clock import Clock
 from libs.testing.waiting import eventually
-from services.gateway.adapters import codes, device_grants
-from services.gateway.adapters.codes import Codes
-from services.gateway.domain.device_grant import LIFETIME, Answer, Verdict
-from services.gateway.domain.one_time_code import Verified
+from services.gateway.device_grants import stores as device_grants
+from services.gateway.device_grants.domain.grant import LIFETIME, Answer, Verdict
+from services.gateway.telegram.domain.one_time_code import Verified
+from services.gateway.telegram.stores import codes
+from services.gateway.telegram.stores.codes import Codes
 from tests.services.gateway.code_desk import CODE_KEY, SEAL, some_address, some_phone
 from tests.services.gateway.domain.test_device_grant import GRANT
 

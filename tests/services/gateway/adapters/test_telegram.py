@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from libs.http.client import open_client
 from libs.postgres.pool import Pool
 from libs.testing.clock import NOON, Clock, Seconds
-from services.gateway.adapters import telegram
-from services.gateway.adapters.telegram import Bot, Failed, Sent, Trouble, open_bot, webhook_secret
-from services.gateway.adapters.telegram_links import UPDATES_REMEMBERED, TelegramLinks
-from services.gateway.domain.bot_update import BUTTON, Keyboard
+from services.gateway.telegram import adapters as telegram
+from services.gateway.telegram.adapters import Bot, Failed, Sent, Trouble, open_bot, webhook_secret
+from services.gateway.telegram.domain.bot_update import BUTTON, Keyboard
+from services.gateway.telegram.stores.links import UPDATES_REMEMBERED, TelegramLinks
 from tests.services.gateway.adapters.bot_api import CHAT, TOKEN, BotApi, error
 from tests.services.gateway.code_desk import SEAL, some_phone
 

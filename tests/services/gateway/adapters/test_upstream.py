@@ -13,8 +13,8 @@ from aiohttp import web
 from libs.testing.clock import Seconds
 from libs.testing.servers import Exchange, crooked
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
-from services.gateway.adapters.breaker import Breaker
-from services.gateway.adapters.upstream import (
+from services.gateway.proxy.adapters.breaker import Breaker
+from services.gateway.proxy.adapters.upstream import (
     AnswerCutShort,
     Asked,
     Body,

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from httpx import AsyncClient, Response
 
-from services.gateway.deps import Deps
+from services.gateway.context import Deps
 from tests.services.gateway.api.inside import PASSWORD
 
 ASK, TOKEN, PAGE = "/oauth/device_authorization", "/oauth/token", "/oauth/device"

@@ -11,10 +11,10 @@ from httpx import AsyncClient
 
 from libs.security.tokens import ACCESS, SigningKey, issue
 from libs.testing import callers
-from services.gateway.adapters.access_tokens import AUDIENCE
-from services.gateway.domain.door import Door, Limit, Login, Rule, Shape
-from services.gateway.domain.doors import SCAN
-from services.gateway.domain.realm import Realm
+from services.gateway.accounts.domain.realm import Realm
+from services.gateway.doors.domain.door import Door, Limit, Login, Rule, Shape
+from services.gateway.doors.domain.doors import SCAN
+from services.gateway.sessions.adapters.access_tokens import AUDIENCE
 from tests.services.gateway.conftest import Keys, Service, open_app
 
 ISSUER: Final = "http://127.0.0.1:0"

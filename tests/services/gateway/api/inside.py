@@ -20,14 +20,14 @@ from libs.security import tokens
 from libs.security.passwords import Passwords
 from libs.testing import callers
 from services.gateway import bootstrap
-from services.gateway.adapters.access_tokens import AUDIENCE
-from services.gateway.api.login import access_of
-from services.gateway.deps import Deps
-from services.gateway.domain.person import Person
-from services.gateway.domain.realm import PLATFORM, Place, Realm, Role
-from services.gateway.handlers.account import open_account
-from services.gateway.handlers.identity import Identity, Profile
-from services.gateway.handlers.session import LoggedIn, open_session
+from services.gateway.accounts.domain.person import Person
+from services.gateway.accounts.domain.realm import PLATFORM, Place, Realm, Role
+from services.gateway.accounts.handlers.identity import Identity, Profile
+from services.gateway.administration.handlers.account import open_account
+from services.gateway.context import Deps
+from services.gateway.sessions.adapters.access_tokens import AUDIENCE
+from services.gateway.sessions.api.login import access_of
+from services.gateway.sessions.handlers.session import LoggedIn, open_session
 from tests.libs.messaging.lab import running
 from tests.services.gateway.code_desk import some_address
 from tests.services.gateway.conftest import gateway_settings

@@ -14,7 +14,7 @@ from aiohttp import web
 from yarl import URL
 
 from libs.testing.waiting import PATIENCE_SECONDS
-from services.gateway.domain.door import WEBSOCKET, Limit, Login, Rule, Shape
+from services.gateway.doors.domain.door import WEBSOCKET, Limit, Login, Rule, Shape
 from tests.services.gateway.api.doorstep import door
 from tests.services.gateway.conftest import KEY, Keys, Service, open_app
 from tests.services.gateway.test_bootstrap import served

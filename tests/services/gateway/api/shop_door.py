@@ -14,14 +14,14 @@ from httpx import AsyncClient, Response
 
 from contracts.gateway import AccountId, LoginRefused
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
-from services.gateway.deps import Deps
-from services.gateway.domain import person as people
-from services.gateway.domain.realm import Role
-from services.gateway.domain.shop import place_of
-from services.gateway.domain.telegram_init_data import sign
-from services.gateway.handlers import shop_personnel
-from services.gateway.handlers.account import open_account
-from services.gateway.handlers.address import find
+from services.gateway.accounts.domain import person as people
+from services.gateway.accounts.domain.realm import Role
+from services.gateway.accounts.handlers.address import find
+from services.gateway.administration.handlers.account import open_account
+from services.gateway.context import Deps
+from services.gateway.realms.shop.domain import place_of
+from services.gateway.realms.shop.handlers import personnel as shop_personnel
+from services.gateway.telegram.domain.init_data import sign
 from tests.services.gateway.adapters.bot_api import TOKEN, BotApi, open_bot_api
 from tests.services.gateway.api import inside
 from tests.services.gateway.api.inside import bearer, client_of, gateway_on

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from libs.security.tokens import SigningKey
 from libs.testing.waiting import PATIENCE_SECONDS
-from services.gateway.domain.door import Limit, Rule, find
-from services.gateway.domain.doors import DOORS, SCALES
+from services.gateway.doors.domain.door import Limit, Rule, find
+from services.gateway.doors.domain.doors import DOORS, SCALES
 from tests.services.gateway.api.doorstep import ANNA, SESSION, Doorstep, access_token, doorstep
 from tests.services.gateway.api.inside import bearer
 from tests.services.gateway.api.live import LIVE, PATIENCE, ROOM, Live, connected, refused

@@ -8,7 +8,7 @@ import pytest
 from httpx import Response
 
 from libs.security.api_keys import hash_key
-from services.gateway.read_models.api_key import caller_of
+from services.gateway.api_keys.read_models import caller_of
 from tests.services.gateway.api.inside import (
     CHIEF,
     MANAGER,

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.gateway.api.body import HELD_AT_ONCE, Body, ClientGone, Intake, read
-from services.gateway.api.fault import Fault
+from services.gateway.doors.api.fault import Fault
+from services.gateway.proxy.api.body import HELD_AT_ONCE, Body, ClientGone, Intake, read
 
 LENGTH = [(b"content-length", b"5")]
 CHUNKED = [(b"transfer-encoding", b"chunked")]

@@ -14,8 +14,8 @@ from libs.security.sealing import generate_key
 from libs.security.tokens import SigningKey
 from services.gateway import bootstrap
 from services.gateway.__main__ import app
-from services.gateway.domain.person import email
-from services.gateway.handlers.login import LoginFailed, log_in
+from services.gateway.accounts.domain.person import email
+from services.gateway.sessions.handlers.login import LoginFailed, log_in
 from services.gateway.settings import Settings
 from tests.services.gateway.api.inside import HOUSE, KIOSKS, STAFF, demo_on
 from tests.services.gateway.identities import catch_up

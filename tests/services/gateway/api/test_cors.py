@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from httpx import ASGITransport, AsyncClient
 
-from services.gateway.api.cors import Cors
-from services.gateway.domain.doors import bound
+from services.gateway.doors.api.cors import Cors
+from services.gateway.doors.domain.doors import bound
 from services.gateway.settings import LOOPBACK
 from tests.services.gateway.conftest import gateway_settings
 

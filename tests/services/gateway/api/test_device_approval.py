@@ -9,10 +9,10 @@ import pytest
 from httpx import AsyncClient
 
 from contracts.gateway import DeviceEnrolled, DeviceRefused, LoginRefused, SessionOpened
-from services.gateway.api.device_page import STYLE
-from services.gateway.domain.realm import Place, Realm, Role
-from services.gateway.handlers.device_grant import MOST_WRONG, MOST_WRONG_OF_NETWORK
-from services.gateway.read_models.session import live_sessions
+from services.gateway.accounts.domain.realm import Place, Realm, Role
+from services.gateway.device_grants.api.page import STYLE
+from services.gateway.device_grants.handlers.grant import MOST_WRONG, MOST_WRONG_OF_NETWORK
+from services.gateway.sessions.read_models import live_sessions
 from tests.services.gateway.api.device import (
     ASK,
     BRIDGE,

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 from httpx import AsyncClient
 
-from services.gateway.domain.description import TOKEN, demanding, described, schemas_of
-from services.gateway.domain.door import Door, Limit, Login, Rule, Shape
+from services.gateway.doors.domain.door import Door, Limit, Login, Rule, Shape
+from services.gateway.proxy.domain import TOKEN, demanding, described, schemas_of
 from tests.services.gateway.conftest import Opener, Service
 
 

@@ -14,13 +14,13 @@ from contracts.gateway import GatewayEvent, SessionOpened
 from libs.errors import Unauthenticated
 from libs.eventsourcing.log import Appended
 from libs.eventsourcing.store import EventStore
-from services.gateway.adapters.turns import Turns
-from services.gateway.domain.realm import CHIEFS, SCOPES, Place, Realm, Role
-from services.gateway.handlers import administration
-from services.gateway.handlers import session as sessions
-from services.gateway.handlers.account import reset_password
-from services.gateway.handlers.identity import Identity, Profile
-from services.gateway.handlers.session import LoggedIn, open_session
+from services.gateway.accounts.domain.realm import CHIEFS, SCOPES, Place, Realm, Role
+from services.gateway.accounts.handlers.identity import Identity, Profile
+from services.gateway.accounts.stores.turns import Turns
+from services.gateway.administration.handlers import administration
+from services.gateway.administration.handlers.account import reset_password
+from services.gateway.sessions.handlers import session as sessions
+from services.gateway.sessions.handlers.session import LoggedIn, open_session
 from tests.services.gateway.api.inside import HOUSE, NEW_PASSWORD, House
 
 SESSIONS: Final = "/api/v1/sessions"

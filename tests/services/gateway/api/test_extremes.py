@@ -8,7 +8,7 @@ import pytest
 
 from libs.testing.extremes import assert_extremes_are_answered
 from libs.testing.routes import routes_of
-from services.gateway.domain.realm import Place, Realm, Role
+from services.gateway.accounts.domain.realm import Place, Realm, Role
 from tests.services.gateway.api.inside import CHIEF, demo_on
 
 ADMINISTRATORS = [

@@ -11,11 +11,11 @@ from fastapi import FastAPI
 from libs.security.api_keys import hash_key
 from libs.testing.hostile import Answer, RawHeaders, RawRequest, Slots, answer_of, slots_of, token
 from libs.testing.hostile import assert_nothing_breaks as assert_nothing_breaks_in
-from services.gateway.adapters.known_keys import KnownKeys
+from services.gateway.accounts.domain.realm import CHIEFS, Place, Realm, Role
+from services.gateway.api_keys.stores.known_keys import KnownKeys
 from services.gateway.bootstrap import create_app
-from services.gateway.domain.door import WEBSOCKET
-from services.gateway.domain.doors import DOORS
-from services.gateway.domain.realm import CHIEFS, Place, Realm, Role
+from services.gateway.doors.domain.door import WEBSOCKET
+from services.gateway.doors.domain.doors import DOORS
 from tests.services.gateway.adapters.bot_api import TOKEN, BotApi
 from tests.services.gateway.api.inside import HOUSE, House, demo_on
 from tests.services.gateway.conftest import KEY, Keys, Service

@@ -17,10 +17,10 @@ from libs.testing.clock import Seconds
 from libs.testing.servers import crooked
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.gateway import bootstrap
-from services.gateway.adapters.answers import Answer, Answers, Asking, Claim, InFlight
-from services.gateway.adapters.known_keys import KnownKeys
-from services.gateway.api.idempotency import MOST_ASKED, MOST_KEPT
-from services.gateway.domain.door import Limit, Login, Rule, Shape
+from services.gateway.api_keys.stores.known_keys import KnownKeys
+from services.gateway.doors.domain.door import Limit, Login, Rule, Shape
+from services.gateway.proxy.api.idempotency import MOST_ASKED, MOST_KEPT
+from services.gateway.proxy.stores.answers import Answer, Answers, Asking, Claim, InFlight
 from tests.services.gateway.api.doorstep import door
 from tests.services.gateway.api.inside import gateway_on
 from tests.services.gateway.conftest import KEY, READER, Keys, Service

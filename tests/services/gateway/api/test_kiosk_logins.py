@@ -10,7 +10,7 @@ from httpx import Response
 
 from contracts.gateway import SessionRefreshed, SessionRevoked
 from libs.testing.clock import Clock
-from services.gateway.domain.realm import DEVICE, SUPERADMIN, Realm
+from services.gateway.accounts.domain.realm import DEVICE, SUPERADMIN, Realm
 from tests.services.gateway.api.inside import (
     CHIEF,
     PASSWORD,

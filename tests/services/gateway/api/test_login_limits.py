@@ -13,7 +13,7 @@ from httpx import AsyncClient, Response
 from libs.security.passwords import Passwords
 from libs.testing.callers import client_of
 from services.gateway import bootstrap
-from services.gateway.domain.realm import DEVICE, Place, Realm, Role
+from services.gateway.accounts.domain.realm import DEVICE, Place, Realm, Role
 from tests.services.gateway.api.device import PAGE, answered, asking
 from tests.services.gateway.api.inside import (
     CHIEF,

@@ -13,8 +13,8 @@ import pytest
 from httpx import Response
 
 from libs.security import tokens
-from services.gateway.domain.realm import DEVICE, Realm
-from services.gateway.handlers.administration import deactivate
+from services.gateway.accounts.domain.realm import DEVICE, Realm
+from services.gateway.administration.handlers.administration import deactivate
 from tests.services.gateway.api.inside import (
     PASSWORD,
     House,

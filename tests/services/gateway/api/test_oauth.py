@@ -17,10 +17,10 @@ from joserfc.jwk import KeySet
 
 from contracts.gateway import AccountOpened, DeviceEnrolled
 from libs.testing.clock import Clock
-from services.gateway.domain.device_grant import LIFETIME
-from services.gateway.domain.realm import Realm
-from services.gateway.handlers.administration import deactivate
-from services.gateway.handlers.identity import profile
+from services.gateway.accounts.domain.realm import Realm
+from services.gateway.accounts.handlers.identity import profile
+from services.gateway.administration.handlers.administration import deactivate
+from services.gateway.device_grants.domain.grant import LIFETIME
 from tests.services.gateway.api.device import (
     ASK,
     BRIDGE,

@@ -15,16 +15,16 @@ from httpx import Response
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from services.gateway.adapters.telegram import webhook_secret
-from services.gateway.api.telegram import SECRET_HEADER
-from services.gateway.domain.one_time_code import (
+from services.gateway.bot.api import SECRET_HEADER
+from services.gateway.telegram.adapters import webhook_secret
+from services.gateway.telegram.domain.one_time_code import (
     DAILY_OF_STRANGERS,
     FIXED_CODE,
     FIXED_PHONE,
     TRIES,
     Verified,
 )
-from services.gateway.handlers.one_time_code import verify_code
+from services.gateway.telegram.handlers.one_time_code import verify_code
 from tests.services.gateway.adapters.bot_api import TOKEN
 from tests.services.gateway.api.inside import client_of, gateway_on, limit_of
 from tests.services.gateway.api.shop_door import AUTH, Door, Someone

@@ -8,11 +8,11 @@ import pytest
 from fastapi import APIRouter, FastAPI, Request
 from httpx import AsyncClient
 
-from services.gateway.api.own import OwnRoutes, door_of
-from services.gateway.api.peer import peer_of
-from services.gateway.domain.door import enter
-from services.gateway.domain.doors import DOORS, bound
-from services.gateway.domain.realm import SUPERADMIN, Realm
+from services.gateway.accounts.domain.realm import SUPERADMIN, Realm
+from services.gateway.doors.api.own import OwnRoutes, door_of
+from services.gateway.doors.api.peer import peer_of
+from services.gateway.doors.domain.door import enter
+from services.gateway.doors.domain.doors import DOORS, bound
 from tests.services.gateway.api.inside import House, Member, bearer
 from tests.services.gateway.conftest import KEY, PAGE, Opener, Service
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from libs.errors import Unauthenticated
-from services.gateway.domain.realm import Place, Realm, Role
-from services.gateway.handlers import administration
+from services.gateway.accounts.domain.realm import Place, Realm, Role
+from services.gateway.administration.handlers import administration
 from tests.services.gateway.api.inside import CHIEF, HOUSE, MANAGER, PASSWORD, House, bearer
 
 AT = "/api/v1/platform"

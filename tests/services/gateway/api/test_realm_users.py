@@ -10,10 +10,10 @@ import pytest
 from httpx import Response
 
 from libs.testing.visible import awaited_models, writes_without_wait
+from services.gateway.accounts.domain.realm import SUPERADMIN, Place, Realm, Role
+from services.gateway.accounts.handlers.identity import Profile
+from services.gateway.administration.handlers.administration import deactivate, grant_role
 from services.gateway.bootstrap import projections
-from services.gateway.domain.realm import SUPERADMIN, Place, Realm, Role
-from services.gateway.handlers.administration import deactivate, grant_role
-from services.gateway.handlers.identity import Profile
 from tests.services.gateway.api.inside import (
     NEW_PASSWORD,
     PASSWORD,

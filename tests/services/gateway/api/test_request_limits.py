@@ -11,9 +11,9 @@ from aiohttp import web
 
 from libs.testing.routes import assert_no_body_is_waited_for
 from libs.testing.waiting import PATIENCE_SECONDS
-from services.gateway.api.form import MOST_BYTES
-from services.gateway.api.shop_route import MAX_BODY_BYTES
-from services.gateway.domain.realm import DEVICE, SUPERADMIN, Realm
+from services.gateway.accounts.domain.realm import DEVICE, SUPERADMIN, Realm
+from services.gateway.doors.api.form import MOST_BYTES
+from services.gateway.doors.api.shop_route import MAX_BODY_BYTES
 from tests.services.gateway.api.inside import PASSWORD, House, crm_user, kiosk_user, some_email
 from tests.services.gateway.conftest import KEY, PAGE, Keys, Opener, Service, open_app
 from tests.services.gateway.test_bootstrap import served

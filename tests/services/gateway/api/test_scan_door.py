@@ -11,8 +11,8 @@ from httpx import AsyncClient, Response
 from libs.security import tokens
 from libs.testing.servers import crooked
 from libs.testing.waiting import eventually
-from services.gateway.adapters.limits import Limits, allowances
-from services.gateway.domain.door import Limit
+from services.gateway.doors.domain.door import Limit
+from services.gateway.doors.stores import Limits, allowances
 from services.gateway.settings import Settings
 from tests.services.gateway.conftest import KEY, PAGE, READER, Keys, Opener, Service
 

@@ -7,9 +7,9 @@ import pytest
 from libs.errors import Unauthenticated
 from libs.http.revocations import following
 from libs.postgres.doorbell import Doorbell
+from services.gateway.accounts.domain.realm import Place, Realm, Role
 from services.gateway.bootstrap import make_revocations
-from services.gateway.domain.realm import Place, Realm, Role
-from services.gateway.handlers import session as sessions
+from services.gateway.sessions.handlers import session as sessions
 from tests.services.gateway.api.inside import House
 
 CRM = Place(Realm.CRM, "demo")

@@ -6,12 +6,12 @@ import pytest
 from httpx import Response
 
 from contracts.gateway import DeviceEnrolled, LoginRefused, SessionOpened
-from services.gateway.domain.person import email
-from services.gateway.domain.realm import Place, Realm, Role
-from services.gateway.domain.session import SessionOver
-from services.gateway.handlers import session as sessions
-from services.gateway.handlers.identity import profile
-from services.gateway.handlers.login import LoginFailed, log_in
+from services.gateway.accounts.domain.person import email
+from services.gateway.accounts.domain.realm import Place, Realm, Role
+from services.gateway.accounts.handlers.identity import profile
+from services.gateway.sessions.domain.session import SessionOver
+from services.gateway.sessions.handlers import session as sessions
+from services.gateway.sessions.handlers.login import LoginFailed, log_in
 from tests.services.gateway.api.device import BRIDGE, LetIn
 from tests.services.gateway.api.device import is_in as answers
 from tests.services.gateway.api.inside import (

@@ -9,11 +9,11 @@ import pytest
 
 from libs.errors import Unavailable
 from libs.testing.waiting import eventually
-from services.gateway.adapters.telegram import webhook_secret
-from services.gateway.api.telegram import SECRET_HEADER
-from services.gateway.domain.account import MOST_OFFERS
-from services.gateway.domain.bot_update import GONE, STAYS
-from services.gateway.handlers import bot
+from services.gateway.accounts.domain.account import MOST_OFFERS
+from services.gateway.bot import handlers as bot
+from services.gateway.bot.api import SECRET_HEADER
+from services.gateway.telegram.adapters import webhook_secret
+from services.gateway.telegram.domain.bot_update import GONE, STAYS
 from tests.services.gateway.adapters.bot_api import TOKEN
 from tests.services.gateway.api.shop_door import AUTH, Door, Someone, projecting
 from tests.services.gateway.code_desk import some_phone

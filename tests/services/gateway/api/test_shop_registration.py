@@ -5,9 +5,9 @@ from typing import Any
 
 from libs.postgres.pool import acquired
 from libs.security import tokens
-from services.gateway.domain.realm import Place, Realm, Role
-from services.gateway.handlers import pending_registration
-from services.gateway.handlers.pending_registration import AUDIENCE, TYPE
+from services.gateway.accounts.domain.realm import Place, Realm, Role
+from services.gateway.realms.shop.handlers import pending_registration
+from services.gateway.realms.shop.handlers.pending_registration import AUDIENCE, TYPE
 from tests.services.gateway.api.inside import bearer, claims_of
 from tests.services.gateway.api.shop_door import AUTH, AUTH_TOKEN, Door, Someone
 from tests.services.gateway.code_desk import some_phone

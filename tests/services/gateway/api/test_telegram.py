@@ -8,8 +8,8 @@ import pytest
 from libs.telemetry import traces
 from libs.testing.waiting import eventually
 from services.gateway import bootstrap
-from services.gateway.adapters.telegram import webhook_secret
-from services.gateway.api.telegram import MAX_UPDATE_BYTES, SECRET_HEADER
+from services.gateway.bot.api import MAX_UPDATE_BYTES, SECRET_HEADER
+from services.gateway.telegram.adapters import webhook_secret
 from tests.services.gateway.adapters.bot_api import CHAT, TOKEN, BotApi, error
 from tests.services.gateway.api.inside import client_of, gateway_on
 from tests.services.gateway.api.shop_door import Door, with_bot

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from services.gateway.api.realm_route import said_in
-from services.gateway.domain.realm import Realm
+from services.gateway.accounts.domain.realm import Realm
+from services.gateway.sessions.api.realm_route import said_in
 from tests.services.gateway.api.inside import (
     CHIEF,
     PASSWORD,

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from services.gateway.domain.realm import SUPERADMIN, Realm
+from services.gateway.accounts.domain.realm import SUPERADMIN, Realm
 from tests.services.gateway.api.inside import (
     NEW_PASSWORD,
     PASSWORD,

@@ -26,7 +26,7 @@ from contracts.gateway import (
     RoleWithdrawn,
 )
 from libs.testing.decisions import NOTHING, Outcome, assert_decides, decisions
-from services.gateway.domain.account import (
+from services.gateway.accounts.domain.account import (
     ACCOUNT,
     MOST_OFFERS,
     AccountExists,
@@ -38,7 +38,7 @@ from services.gateway.domain.account import (
     PasswordUnfit,
     check_password,
 )
-from services.gateway.domain.account_commands import (
+from services.gateway.accounts.domain.commands import (
     AcceptOffer,
     Activate,
     ChangePerson,
@@ -51,7 +51,7 @@ from services.gateway.domain.account_commands import (
     SetPassword,
     WithdrawRole,
 )
-from services.gateway.domain.person import (
+from services.gateway.accounts.domain.person import (
     Address,
     BadAddress,
     Kind,
@@ -63,7 +63,7 @@ from services.gateway.domain.person import (
     tidy,
     username,
 )
-from services.gateway.domain.realm import Place, Role, RoleUnknown
+from services.gateway.accounts.domain.realm import Place, Role, RoleUnknown
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER = datetime(2030, 1, 2, tzinfo=UTC)

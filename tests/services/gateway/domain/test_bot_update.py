@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.domain.bot_update import (
+from services.gateway.telegram.domain.bot_update import (
     MAX_DATA,
     BotCommand,
     Choice,

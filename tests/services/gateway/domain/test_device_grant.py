@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.gateway import AccountId
-from services.gateway.domain.device_client import CLIENTS
-from services.gateway.domain.device_grant import (
+from services.gateway.accounts.domain.device_client import CLIENTS
+from services.gateway.accounts.domain.realm import PLATFORM, SCOPES, Place, Realm, scopes_of
+from services.gateway.device_grants.domain.grant import (
     ALPHABET,
     LIFETIME,
     MAX_LABEL,
@@ -25,8 +26,8 @@ from services.gateway.domain.device_grant import (
     shown_code,
     tidy_label,
 )
-from services.gateway.domain.network import network_of
-from services.gateway.domain.one_time_code import (
+from services.gateway.doors.domain.network import network_of
+from services.gateway.telegram.domain.one_time_code import (
     CONFIRMATIONS,
     DAILY_OF_KNOWN,
     DAILY_OF_STRANGERS,
@@ -37,7 +38,6 @@ from services.gateway.domain.one_time_code import (
     too_many,
     way_for,
 )
-from services.gateway.domain.realm import PLATFORM, SCOPES, Place, Realm, scopes_of
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 KIOSK, BRIDGE = CLIENTS["tillstream-kiosk"], CLIENTS["tillstream-bridge"]

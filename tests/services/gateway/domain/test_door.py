@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.domain.door import (
+from services.gateway.doors.domain.door import (
     WEBSOCKET,
     BadPath,
     Door,
@@ -17,7 +17,7 @@ from services.gateway.domain.door import (
     WebSocketOnly,
     find,
 )
-from services.gateway.domain.doors import DOORS, SCAN, bound
+from services.gateway.doors.domain.doors import DOORS, SCAN, bound
 
 BATCH = "/api/v1/events/batch"
 ID = "0a6a7d0e-5b7f-4f4e-9d3e-2f3f5b6f7a80"

@@ -11,7 +11,7 @@ import pytest
 from contracts.gateway import GatewayEvent, KeyId, KeyIssued, KeyRevoked
 from libs.eventsourcing.codec import Codec
 from libs.testing.decisions import NOTHING, Outcome, assert_decides, decisions
-from services.gateway.domain.key import (
+from services.gateway.api_keys.domain.key import (
     KEY,
     IssueKey,
     KeyIsRevoked,
@@ -20,7 +20,7 @@ from services.gateway.domain.key import (
     KeyUseless,
     RevokeKey,
 )
-from services.gateway.domain.key_scopes import (
+from services.gateway.api_keys.domain.scopes import (
     GRANTABLE,
     ScopeUnfit,
     TenantUnfit,

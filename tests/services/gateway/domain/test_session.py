@@ -25,9 +25,9 @@ from contracts.gateway import (
     SessionRevoked,
 )
 from libs.testing.decisions import NOTHING, Outcome, assert_decides, decisions
-from services.gateway.domain.account import ACCOUNT
-from services.gateway.domain.realm import Place
-from services.gateway.domain.session import (
+from services.gateway.accounts.domain.account import ACCOUNT
+from services.gateway.accounts.domain.realm import Place
+from services.gateway.sessions.domain.session import (
     MAX_DEVICE,
     SESSION,
     OpenSession,

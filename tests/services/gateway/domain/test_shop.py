@@ -6,19 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.domain.account import Offer
-from services.gateway.domain.person import Person
-from services.gateway.domain.realm import SCOPES, Place, Realm, is_role, roles_of, scopes_of
-from services.gateway.domain.shop import (
-    Card,
-    card_of,
-    oldest_offer,
-    place_of,
-    with_card,
-    workplace_to_enter,
-    workplaces,
+from services.gateway.accounts.domain.account import Offer
+from services.gateway.accounts.domain.person import Person
+from services.gateway.accounts.domain.realm import (
+    SCOPES,
+    Place,
+    Realm,
+    is_role,
+    roles_of,
+    scopes_of,
 )
-from services.gateway.domain.shop_standing import (
+from services.gateway.accounts.domain.shop_standing import (
     DEFAULTS,
     KEYS,
     PermissionUnknown,
@@ -26,6 +24,15 @@ from services.gateway.domain.shop_standing import (
     allowed_after,
     standing_of,
     within,
+)
+from services.gateway.realms.shop.domain import (
+    Card,
+    card_of,
+    oldest_offer,
+    place_of,
+    with_card,
+    workplace_to_enter,
+    workplaces,
 )
 
 ANNA = Person(name="Анна", email="anna@crm.example", phone="+77011234567", telegram_id=7)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.domain.telegram_init_data import (
+from services.gateway.telegram.domain.init_data import (
     AHEAD,
     MAX_AGE,
     MAX_LENGTH,

@@ -7,15 +7,15 @@ import pytest
 from contracts.gateway import AddressClaimed
 from libs.errors import Refused
 from libs.testing.clock import Clock
-from services.gateway.domain.account import AlreadySetUp, LastSuperadmin, PasswordUnfit
-from services.gateway.domain.person import BadAddress, Person, email, username
-from services.gateway.domain.realm import Place, Role, RoleUnknown
-from services.gateway.handlers import account as accounts
-from services.gateway.handlers import member as members
-from services.gateway.handlers.address import AddressTaken, find
-from services.gateway.handlers.identity import Identity, Profile, load, profile
-from services.gateway.handlers.member import Member, Wanted, member, member_of
-from services.gateway.read_models.account import by_id
+from services.gateway.accounts.domain.account import AlreadySetUp, LastSuperadmin, PasswordUnfit
+from services.gateway.accounts.domain.person import BadAddress, Person, email, username
+from services.gateway.accounts.domain.realm import Place, Role, RoleUnknown
+from services.gateway.accounts.handlers.address import AddressTaken, find
+from services.gateway.accounts.handlers.identity import Identity, Profile, load, profile
+from services.gateway.accounts.read_models.account import by_id
+from services.gateway.administration.handlers import account as accounts
+from services.gateway.administration.handlers import member as members
+from services.gateway.administration.handlers.member import Member, Wanted, member, member_of
 from tests.services.gateway.identities import (
     ANNA,
     BORIS,

@@ -8,15 +8,15 @@ import pytest
 
 from contracts.gateway import AccountOpened, DeviceEnrolled, DeviceRefused
 from libs.errors import Unavailable
-from services.gateway.adapters import device_grants
-from services.gateway.domain.device_client import CLIENTS
-from services.gateway.domain.device_grant import AnsweredAlready, GrantRefused, Verdict
-from services.gateway.domain.person import email
-from services.gateway.domain.realm import Role
-from services.gateway.domain.session import SESSION
-from services.gateway.handlers.device_answer import Manager, answer
-from services.gateway.handlers.device_grant import About, Codes, Waiting, ask, collect, find
-from services.gateway.handlers.identity import Identity
+from services.gateway.accounts.domain.device_client import CLIENTS
+from services.gateway.accounts.domain.person import email
+from services.gateway.accounts.domain.realm import Role
+from services.gateway.accounts.handlers.identity import Identity
+from services.gateway.device_grants import stores as device_grants
+from services.gateway.device_grants.domain.grant import AnsweredAlready, GrantRefused, Verdict
+from services.gateway.device_grants.handlers.answer import Manager, answer
+from services.gateway.device_grants.handlers.grant import About, Codes, Waiting, ask, collect, find
+from services.gateway.sessions.domain.session import SESSION
 from tests.services.gateway.identities import ANNA, KIOSK, PASSWORD, People, history_of
 
 CLIENT = CLIENTS["tillstream-kiosk"]

@@ -8,8 +8,8 @@ from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.store import EventStore
 from libs.security import api_keys
 from libs.testing.clock import NOON, Clock
-from services.gateway.domain.key import KEY, KeyIssuedOtherwise
-from services.gateway.handlers import key as keys
+from services.gateway.api_keys import handlers as keys
+from services.gateway.api_keys.domain.key import KEY, KeyIssuedOtherwise
 
 SHARED = "0123456789abcdef0123456789abcdef"
 

@@ -11,13 +11,13 @@ import pytest
 from libs.security import refresh as refresh_tokens
 from libs.security.passwords import Passwords
 from libs.testing.clock import Clock
-from services.gateway.domain.realm import Place
-from services.gateway.domain.session import SessionOver
-from services.gateway.handlers import session as sessions
-from services.gateway.handlers.identity import Identity
-from services.gateway.handlers.login import LoginFailed
-from services.gateway.handlers.session import LoggedIn, NotAdmitted, open_session
-from services.gateway.handlers.standing import device_of, role_now
+from services.gateway.accounts.domain.realm import Place
+from services.gateway.accounts.handlers.identity import Identity
+from services.gateway.sessions.domain.session import SessionOver
+from services.gateway.sessions.handlers import session as sessions
+from services.gateway.sessions.handlers.login import LoginFailed
+from services.gateway.sessions.handlers.session import LoggedIn, NotAdmitted, open_session
+from services.gateway.sessions.handlers.standing import device_of, role_now
 from tests.services.gateway.identities import (
     ANNA,
     BORIS,

@@ -9,19 +9,19 @@ from contracts.gateway import ShopRegistered
 from libs.security.tokens import KeyRing, SigningKey
 from libs.testing.callers import KEY
 from libs.testing.clock import Clock
-from services.gateway.domain.account_commands import OpenAccount
-from services.gateway.domain.realm import Role
-from services.gateway.domain.shop import place_of
-from services.gateway.handlers import shop as shops
-from services.gateway.handlers.identity import Identity, profile
-from services.gateway.handlers.pending_registration import (
+from services.gateway.accounts.domain.commands import OpenAccount
+from services.gateway.accounts.domain.realm import Role
+from services.gateway.accounts.handlers.identity import Identity, profile
+from services.gateway.realms.shop.domain import place_of
+from services.gateway.realms.shop.handlers import shop as shops
+from services.gateway.realms.shop.handlers.pending_registration import (
     LIFETIME,
     NotPending,
     pending_token,
     phone_of,
 )
-from services.gateway.handlers.session import NotAdmitted
-from services.gateway.handlers.shop import ShopExists, register_shop, shop_of
+from services.gateway.realms.shop.handlers.shop import ShopExists, register_shop, shop_of
+from services.gateway.sessions.handlers.session import NotAdmitted
 from tests.services.gateway.identities import People
 
 PHONE = "+77011234567"

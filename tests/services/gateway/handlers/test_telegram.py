@@ -9,22 +9,22 @@ from libs.postgres.pool import Pool
 from libs.security import codes
 from libs.testing.clock import NOON
 from services.gateway import bootstrap
-from services.gateway.adapters.telegram import Bot
-from services.gateway.adapters.telegram_links import TelegramLinks
-from services.gateway.domain.bot_update import Keyboard, Reply
-from services.gateway.domain.one_time_code import TooMany, Way, Wrong
-from services.gateway.domain.person import Person
-from services.gateway.domain.telegram_init_data import TelegramCaller
-from services.gateway.handlers.account import open_account
-from services.gateway.handlers.bot import Answer, say
-from services.gateway.handlers.mini_app import proved_phone
-from services.gateway.handlers.one_time_code import (
+from services.gateway.accounts.domain.person import Person
+from services.gateway.administration.handlers.account import open_account
+from services.gateway.bot.handlers import Answer, say
+from services.gateway.telegram.adapters import Bot
+from services.gateway.telegram.domain.bot_update import Keyboard, Reply
+from services.gateway.telegram.domain.init_data import TelegramCaller
+from services.gateway.telegram.domain.one_time_code import TooMany, Way, Wrong
+from services.gateway.telegram.handlers.mini_app import proved_phone
+from services.gateway.telegram.handlers.one_time_code import (
     CodeDesk,
     Delivery,
     Owner,
     request_code,
     verify_code,
 )
+from services.gateway.telegram.stores.links import TelegramLinks
 from tests.services.gateway.adapters.bot_api import CHAT, BotApi
 from tests.services.gateway.code_desk import BOT_NAME, SEAL, desk, some_address, some_phone
 from tests.services.gateway.conftest import gateway_settings

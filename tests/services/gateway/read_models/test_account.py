@@ -17,17 +17,17 @@ from libs.testing.read_models import (
     assert_migrated_as_declared,
     assert_tenants_are_fenced,
 )
-from services.gateway.domain.person import email
-from services.gateway.domain.realm import Role
-from services.gateway.handlers import session as sessions
-from services.gateway.handlers.address import digest_of
-from services.gateway.handlers.identity import open_person
-from services.gateway.handlers.shop_membership import accept, leave
-from services.gateway.read_models import account
-from services.gateway.read_models import session as session_rows
-from services.gateway.read_models.account import by_address, by_id, by_number
-from services.gateway.read_models.account_rows import ACCOUNT, ADDRESS, OFFER, ROLE
-from services.gateway.read_models.session import last_logins, live_sessions
+from services.gateway.accounts.domain.person import email
+from services.gateway.accounts.domain.realm import Role
+from services.gateway.accounts.handlers.address import digest_of
+from services.gateway.accounts.handlers.identity import open_person
+from services.gateway.accounts.read_models import account
+from services.gateway.accounts.read_models.account import by_address, by_id, by_number
+from services.gateway.accounts.read_models.account_rows import ACCOUNT, ADDRESS, OFFER, ROLE
+from services.gateway.realms.shop.handlers.membership import accept, leave
+from services.gateway.sessions import read_models as session_rows
+from services.gateway.sessions.handlers import session as sessions
+from services.gateway.sessions.read_models import last_logins, live_sessions
 from tests.services.gateway.identities import (
     ANNA,
     BORIS,

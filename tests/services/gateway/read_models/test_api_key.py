@@ -12,8 +12,8 @@ from libs.postgres.pool import Pool
 from libs.testing.clock import NOON
 from libs.testing.pools import tenant_pool
 from libs.testing.read_models import apply, assert_tenants_are_fenced
-from services.gateway.read_models import api_key
-from services.gateway.read_models.api_key import caller_of, key_of, keys_of
+from services.gateway.api_keys import read_models as api_key
+from services.gateway.api_keys.read_models import caller_of, key_of, keys_of
 
 ID, OTHER_ID = KeyId(UUID(int=1)), KeyId(UUID(int=2))
 

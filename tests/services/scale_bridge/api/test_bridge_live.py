@@ -17,7 +17,7 @@ from libs.postgres.migrate import migrate
 from libs.testing.callers import KEY
 from libs.testing.programs import started
 from libs.testing.waiting import eventually
-from services.gateway.deps import Deps
+from services.gateway.context import Deps
 from services.scale_bridge.__main__ import app
 from services.scale_bridge.bridges.reactions import enrolments
 from services.scale_bridge.driver.adapters.wire import Step

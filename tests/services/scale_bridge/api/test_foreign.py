@@ -20,7 +20,7 @@ from libs.testing.routes import (
 )
 from libs.testing.visible import awaited_models
 from libs.testing.waiting import eventually
-from services.gateway.domain.doors import SCALES
+from services.gateway.doors.domain.doors import SCALES
 from services.scale_bridge.bootstrap import projections
 from services.scale_bridge.settings import Settings
 from tests.services.scale_bridge.pricing import ARTICLE, announce, changed

@@ -1,0 +1,1 @@
+"""Accounts: who somebody is, their addresses, and their roles in each realm."""

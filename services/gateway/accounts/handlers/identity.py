@@ -1,0 +1,125 @@
+"""What the commands about accounts and sessions work with, and an account read from the log."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+from contracts.gateway import AccountId, GatewayEvent
+from libs.clock import Clock, utc_now
+from libs.eventsourcing.store import EventStore
+from libs.postgres.pool import Pool
+from libs.security.passwords import Passwords
+from libs.security.sealing import Seal
+from services.gateway.accounts.domain.account import ACCOUNT, Account, AccountUnknown
+from services.gateway.accounts.domain.person import Person
+from services.gateway.accounts.domain.realm import PLATFORM, Place
+from services.gateway.accounts.stores.turns import Turns
+from services.gateway.sessions.domain.session import Term
+
+NOBODY: Final = AccountId(UUID(int=0))
+"""The id of no account: it is read where there is none, so that the work is the same."""
+TermOf: TypeAlias = Callable[[Place, str], Term]
+OnRevoked: TypeAlias = Callable[[str, datetime], Awaitable[None]]
+"""Called with a session and since when it is over. Raises Unavailable; safe to repeat."""
+
+
+async def announce_nowhere(_: str, __: datetime) -> None:
+    """Processes find revoked sessions in the read model, once they stand there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identity:
+    """`pool` is in system scope. `term_of` says how long a session of a role in a place lasts.
+
+    `on_revoked` is called for every session that is revoked here, before that is answered.
+    """
+
+    store: EventStore[GatewayEvent]
+    pool: Pool
+    seal: Seal
+    passwords: Passwords
+    refresh_key: bytes
+    term_of: TermOf
+    turns: Turns
+    on_revoked: OnRevoked = announce_nowhere
+    clock: Clock = utc_now
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Profile:
+    """An account with who it belongs to, in the clear: not for logs, nor for events."""
+
+    account_id: AccountId
+    number: int
+    person: Person
+    roles: Mapping[Place, str]
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An account as the log has it, and the version of its stream."""
+
+    account_id: AccountId
+    account: Account
+    version: int
+
+
+async def load(identity: Identity, account_id: AccountId) -> Loaded:
+    """The account as it is now; one nobody opened is not `known`. Raises LogUnavailable."""
+    history = await identity.store.read(PLATFORM, ACCOUNT.stream(account_id))
+    return Loaded(account_id, ACCOUNT.state_after(history.events), history.version)
+
+
+async def has_changed(identity: Identity, loaded: Loaded) -> bool:
+    """Whether anything happened to the account since it was loaded. Raises LogUnavailable."""
+    stream = ACCOUNT.stream(loaded.account_id)
+    return bool(await identity.store.log.read(PLATFORM, stream, after=loaded.version))
+
+
+async def profile(identity: Identity, account_id: AccountId) -> Profile:
+    """The same with who it belongs to. Raises AccountUnknown, LogUnavailable."""
+    loaded = await load(identity, account_id)
+    return profile_of(identity, account_id, loaded.account)
+
+
+def profile_of(identity: Identity, account_id: AccountId, account: Account) -> Profile:
+    """The account, opened. Raises AccountUnknown, SealBroken."""
+    return Profile(
+        account_id=account_id,
+        number=account.number,
+        person=person_of(identity, account_id, account),
+        roles=account.roles,
+        active=account.active,
+    )
+
+
+def person_of(identity: Identity, account_id: AccountId, account: Account) -> Person:
+    """Who the account belongs to. Raises AccountUnknown, SealBroken."""
+    if not account.known:
+        raise AccountUnknown
+    return open_person(identity.seal, account_id, account.person)
+
+
+def seal_person(seal: Seal, account_id: AccountId, person: Person) -> str:
+    """Who somebody is, as events and read models keep it."""
+    return seal.seal(msgspec.json.encode(person).decode(), f"person {account_id}")
+
+
+def open_person(seal: Seal, account_id: AccountId, sealed: str) -> Person:
+    """What was sealed for this account. Raises SealBroken."""
+    return msgspec.json.decode(seal.open(sealed, f"person {account_id}"), type=Person)
+
+
+def seal_password(seal: Seal, account_id: AccountId, hashed: str) -> str:
+    """The hash of a password, as events keep it."""
+    return seal.seal(hashed, f"password {account_id}")
+
+
+def open_password(seal: Seal, account_id: AccountId, sealed: str) -> str:
+    """The hash that was sealed for this account. Raises SealBroken."""
+    return seal.open(sealed, f"password {account_id}")

@@ -1,0 +1,1 @@
+"""Requests that change one's own account."""

@@ -1,0 +1,59 @@
+"""Changing one's own password: for members of any realm who have one."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, HTTPException, Request
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from contracts.gateway import AccountId
+from services.gateway.accounts.domain.account import (
+    MAX_PASSWORD,
+    MIN_PASSWORD,
+    PasswordUnfit,
+    WrongPassword,
+)
+from services.gateway.administration.api.awaited import ACCOUNTS
+from services.gateway.administration.handlers.own_password import change_own_password
+from services.gateway.context import Gateway
+from services.gateway.doors.api.short_route import ShortRoute
+from services.gateway.doors.domain.door import Limit
+from services.gateway.sessions.api.login import attempts_of
+from services.gateway.sessions.api.sessions import Somebody
+
+router = APIRouter(
+    prefix="/api/v1/account", tags=["identity"], route_class=ShortRoute, dependencies=[ACCOUNTS]
+)
+
+
+class NewPassword(BaseModel):
+    """The present password, and the one in its place."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    old_password: Annotated[str, StringConstraints(min_length=1, max_length=MAX_PASSWORD)]
+    new_password: Annotated[
+        str, StringConstraints(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)
+    ]
+
+
+@router.post("/password", status_code=204)
+async def change_password(
+    asked: NewPassword, request: Request, gateway: Gateway, caller: Somebody
+) -> None:
+    """Change it: 204, and log in again, for all sessions end. 403 if the old one is wrong, 422 if
+    nobody should have the new one, 429 after too many tries."""
+    await attempts_of(gateway, request).count(Limit.LOGIN, caller.subject)
+    try:
+        await change_own_password(
+            gateway.identity,
+            AccountId(UUID(caller.subject)),
+            realm=caller.kind,
+            session=caller.session,
+            old=asked.old_password,
+            new=asked.new_password,
+        )
+    except WrongPassword as no:
+        raise HTTPException(403, str(no)) from None
+    except PasswordUnfit as no:
+        raise HTTPException(422, str(no)) from None

@@ -1,0 +1,124 @@
+"""Accounts on a command line: `create-admin`, and all of `accounts …`.
+
+Straight on the database, so it works before anybody can log in. Exits with 0 when it is done, 1
+when it was refused (and says why), 2 when it was not asked rightly.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Annotated, Final, TypeAlias
+
+import typer
+from rich.console import Console
+
+from libs.errors import Refused, Unavailable
+from services.gateway.accounts.domain.person import Person
+from services.gateway.accounts.domain.realm import PLATFORM, SUPERADMIN, Place, Realm, Role
+from services.gateway.administration.cli import desk
+from services.gateway.context import Deps
+
+OpenDeps: TypeAlias = Callable[[], AbstractAsyncContextManager[Deps]]
+
+PASSWORD_FILE: Final = "GATEWAY_ADMIN_PASSWORD_FILE"  # noqa: S105 -- the name of a variable
+
+Who = Annotated[str, typer.Argument(help="An id, a number, an e-mail address or a user name.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON value, for scripts.")]
+
+
+def add_create_admin(app: typer.Typer, open_deps: OpenDeps) -> None:
+    """The command by which somebody is let in for the first time."""
+
+    @app.command("create-admin")
+    def create_admin(
+        email: Annotated[str, typer.Option(prompt="E-mail")],
+        username: Annotated[str | None, typer.Option(help="For doors that log in by it.")] = None,
+        password_file: Annotated[
+            Path | None,
+            typer.Option(envvar=PASSWORD_FILE, help="Else it is asked for, or read from input."),
+        ] = None,
+        realm: Annotated[Realm, typer.Option(help="Where they administrate.")] = Realm.PLATFORM,
+        tenant: Annotated[str, typer.Option(help="Whose.")] = PLATFORM,
+        role: Annotated[str, typer.Option(help="As what.")] = SUPERADMIN,
+    ) -> None:
+        """Make an account that may make others."""
+        person = Person(email=email, username=username)
+        given = Role(Place(realm.value, tenant), role)
+        password = _password(password_file)
+        _run(open_deps, lambda deps: desk.create(deps, person, password, given))
+
+
+def account_commands(open_deps: OpenDeps) -> typer.Typer:
+    """The commands about accounts, each on a `Deps` of its own."""
+    app = typer.Typer(no_args_is_help=True, help="Accounts: see them, take them out and back in.")
+
+    @app.command("list")
+    def list_accounts(
+        realm: Annotated[Realm | None, typer.Option(help="Only those with a role there.")] = None,
+        tenant: Annotated[str, typer.Option(help="Whose, if a realm is given.")] = "demo",
+        limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+        offset: Annotated[int, typer.Option(min=0)] = 0,
+        as_json: AsJson = False,
+    ) -> None:
+        """Show accounts in the order they were opened. New ones appear within moments."""
+        place = Place(realm.value, tenant) if realm else None
+        _run(open_deps, lambda deps: desk.list_accounts(deps, place, limit, offset, as_json))
+
+    @app.command()
+    def show(who: Who, as_json: AsJson = False) -> None:
+        """Show one account, with its roles and where it is logged in."""
+        _run(open_deps, lambda deps: desk.show(deps, who, as_json))
+
+    @app.command()
+    def activate(who: Who) -> None:
+        """Let an account open again what its roles allow."""
+        _run(open_deps, lambda deps: desk.activate(deps, who))
+
+    @app.command()
+    def deactivate(
+        who: Who,
+        reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand",
+    ) -> None:
+        """Let an account open nothing, and end its sessions."""
+        _run(open_deps, lambda deps: desk.deactivate(deps, who, reason))
+
+    @app.command("reset-password")
+    def reset_password(
+        who: Who,
+        password_file: Annotated[
+            Path | None, typer.Option(help="Else it is asked for, or read from input.")
+        ] = None,
+    ) -> None:
+        """Give an account another password, and end its sessions."""
+        password = _password(password_file)
+        _run(open_deps, lambda deps: desk.reset_password(deps, who, password))
+
+    return app
+
+
+def _run(open_deps: OpenDeps, work: Callable[[Deps], Awaitable[None]]) -> None:
+    """Do it; a refusal is one sentence and exits with 1."""
+
+    async def opened() -> None:
+        async with open_deps() as deps:
+            await work(deps)
+
+    try:
+        asyncio.run(opened())
+    except (Refused, Unavailable) as refused:
+        Console(stderr=True).print(str(refused), markup=False)
+        raise typer.Exit(1) from refused
+
+
+def _password(file: Path | None) -> str:
+    if file is not None:
+        try:
+            return file.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            raise typer.BadParameter(f"cannot read it ({type(error).__name__})") from error
+    given = typer.get_text_stream("stdin")
+    if not given.isatty():
+        return given.readline().rstrip("\r\n")
+    asked: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return asked

@@ -1,0 +1,163 @@
+"""API keys for administrators: give out, look at, take back."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter, Depends, HTTPException, Query, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from contracts.gateway import KeyId
+from libs.http.auth import Principal, require
+from libs.security.api_keys import hash_key
+from services.gateway.administration.api.awaited import API_KEYS
+from services.gateway.api_keys import handlers as keys
+from services.gateway.api_keys.domain.key import KeyUnknown, KeyUseless
+from services.gateway.api_keys.domain.scopes import (
+    KEYS,
+    ScopeUnfit,
+    TenantUnfit,
+    check_scopes,
+    tenant_for,
+)
+from services.gateway.api_keys.read_models import ApiKey, key_of, keys_of
+from services.gateway.api_keys.stores.key_uses import last_uses
+from services.gateway.api_keys.stores.known_keys import KeysUnavailable
+from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.short_route import ShortRoute
+
+router = APIRouter(prefix="/api/v1/keys", tags=["identity"], route_class=ShortRoute)
+
+Admin = Annotated[Principal, Depends(require(KEYS))]
+TENANT: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+TenantName = Annotated[str, StringConstraints(pattern=rf"^{TENANT.pattern}$")]
+OfTenant = Annotated[TenantName | None, Query(description="The platform's administrators only.")]
+Scope = Annotated[str, StringConstraints(pattern=r"^[a-z]+:[A-Za-z_*]+$", max_length=64)]
+
+REASON: Final = "revoked by an administrator"
+LONGEST_PER_MINUTE: Final = 1_000_000
+PAUSE_SECONDS: Final = 0.02
+
+log = structlog.get_logger(__name__)
+
+
+class NewKey(BaseModel):
+    """What a key is to be like. Without `expires_at` it opens until it is revoked."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=50)]
+    tenant: TenantName | None = None
+    expires_at: AwareDatetime | None = None
+    requests_per_minute: Annotated[int, Field(ge=1, le=LONGEST_PER_MINUTE)] | None = None
+
+
+@router.get("")
+async def list_keys(gateway: Gateway, admin: Admin, tenant: OfTenant = None) -> dict[str, Any]:
+    """All keys of a tenant, the revoked ones too, oldest first. New ones appear within moments."""
+    whose = _tenant(gateway, admin, tenant)
+    found, used = await keys_of(gateway.pool, whose), await last_uses(gateway.pool, whose)
+    now = gateway.identity.clock()
+    return {"tenant": whose, "keys": [_shown(one, used, now) for one in found]}
+
+
+@router.post("", status_code=201)
+async def issue_key(
+    asked: NewKey, response: Response, gateway: Gateway, admin: Admin
+) -> dict[str, Any]:
+    """Give out a key: 201 with the key itself, which is shown this once. 422 if it would be of no
+    use or hold a scope that the caller cannot give."""
+    response.headers["Cache-Control"] = "no-store"
+    whose = _tenant(gateway, admin, asked.tenant)
+    try:
+        check_scopes(asked.scopes, kind=admin.kind, own=admin.scopes)
+        made = await keys.issue(
+            gateway.store,
+            tenant=whose,
+            name=asked.name,
+            scopes=asked.scopes,
+            actor=admin.subject,
+            expires_at=asked.expires_at,
+            requests_per_minute=asked.requests_per_minute,
+            clock=gateway.identity.clock,
+        )
+    except (ScopeUnfit, KeyUseless) as no:
+        raise HTTPException(422, str(no)) from None
+    await _until_known(gateway, made.key)
+    response.headers["Location"] = f"{router.prefix}/{made.key_id}"
+    return {"key_id": str(made.key_id), "tenant": whose, "key": made.key}
+
+
+@router.get("/{key_id}")
+async def show_key(
+    key_id: UUID, gateway: Gateway, admin: Admin, tenant: OfTenant = None
+) -> dict[str, Any]:
+    """One key; 404 if the tenant has no such key."""
+    whose = _tenant(gateway, admin, tenant)
+    found = await key_of(gateway.pool, whose, key_id)
+    if found is None:
+        raise KeyUnknown
+    used = await last_uses(gateway.pool, whose)
+    return _shown(found, used, gateway.identity.clock())
+
+
+@router.delete("/{key_id}", status_code=204, dependencies=[API_KEYS])
+async def revoke_key(
+    key_id: UUID,
+    gateway: Gateway,
+    admin: Admin,
+    tenant: OfTenant = None,
+    reason: Annotated[str, Query(min_length=1, max_length=200)] = REASON,
+) -> None:
+    """Take a key back for good; 204 again for one that was. Doors hear of it within seconds."""
+    whose = _tenant(gateway, admin, tenant)
+    await keys.revoke(
+        gateway.store,
+        tenant=whose,
+        key_id=KeyId(key_id),
+        reason=reason,
+        actor=admin.subject,
+        clock=gateway.identity.clock,
+    )
+
+
+async def _until_known(gateway: Deps, key: str) -> None:
+    """Wait until the API key opens doors, or `stale_wait_seconds` are over."""
+    hashed = hash_key(key)
+    try:
+        async with asyncio.timeout(gateway.settings.stale_wait_seconds):
+            while not await gateway.keys.known_from_now(hashed):
+                await asyncio.sleep(PAUSE_SECONDS)
+    except (KeysUnavailable, TimeoutError):
+        # It is done; the answer must say so, whatever a door says in the next moment.
+        log.warning("a key opens doors later", seconds=gateway.settings.stale_wait_seconds)
+
+
+def _tenant(gateway: Deps, admin: Principal, asked: str | None) -> str:
+    try:
+        default = gateway.settings.people_tenant
+        return tenant_for(kind=admin.kind, own=admin.tenant, asked=asked, default=default)
+    except TenantUnfit:
+        # What others have is not there for whoever asks.
+        raise HTTPException(404, "Not Found") from None
+
+
+def _shown(key: ApiKey, used: Mapping[UUID, datetime], now: datetime) -> dict[str, Any]:
+    return {
+        "key_id": str(key.key_id),
+        "name": key.name,
+        "prefix": key.prefix,
+        "scopes": sorted(key.scopes),
+        "active": key.opens(now),
+        "issued_at": key.issued_at,
+        "expires_at": key.expires_at,
+        "requests_per_minute": key.requests_per_minute,
+        "last_used_at": used.get(key.key_id),
+        "revoked_at": key.revoked_at,
+        "revoked_because": key.revoked_because,
+    }

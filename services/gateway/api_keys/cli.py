@@ -1,0 +1,105 @@
+"""API keys on a command line: give out, list, revoke. Straight on the database."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Annotated, Final, TypeVar
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from contracts.gateway import KeyId
+from libs.clock import utc_now
+from libs.errors import Refused, Unavailable
+from services.gateway.administration.cli.commands import OpenDeps
+from services.gateway.api_keys import handlers as keys
+from services.gateway.api_keys.read_models import keys_of
+from services.gateway.api_keys.stores.key_uses import last_uses
+from services.gateway.context import Deps
+
+Result = TypeVar("Result")
+
+ACTOR: Final = "command line"
+Tenant = Annotated[str, typer.Option(help="Whose data the key opens.")]
+
+
+def key_commands(open_deps: OpenDeps) -> typer.Typer:
+    """`keys issue | revoke | list`, each on a `Deps` of its own."""
+    app = typer.Typer(no_args_is_help=True, help="API keys: give out, list, revoke.")
+
+    @app.command()
+    def issue(
+        name: Annotated[str, typer.Argument(help="What people will recognise the key by.")],
+        scope: Annotated[list[str], typer.Option(help="What it may do, for example scan:write.")],
+        tenant: Tenant = "demo",
+        expires_days: Annotated[
+            float | None, typer.Option(min=0.001, max=36_500, help="Else until it is revoked.")
+        ] = None,
+        per_minute: Annotated[
+            int | None, typer.Option(min=1, help="Requests, beside the limits of the doors.")
+        ] = None,
+    ) -> None:
+        """Give out a key, which opens doors within moments. It is shown once; only its hash is
+        stored."""
+        made = _run(
+            open_deps,
+            lambda deps: keys.issue(
+                deps.store,
+                tenant=tenant,
+                name=name,
+                scopes=scope,
+                actor=ACTOR,
+                expires_at=utc_now() + timedelta(days=expires_days) if expires_days else None,
+                requests_per_minute=per_minute,
+            ),
+        )
+        text = f"key id  {made.key_id}\nkey     {made.key}"
+        Console().print(text, markup=False, highlight=False)
+
+    @app.command()
+    def revoke(
+        key_id: Annotated[UUID, typer.Argument(help="As `keys list` shows it.")],
+        reason: Annotated[str, typer.Option(help="Why, for the record.")] = "revoked by hand",
+        tenant: Tenant = "demo",
+    ) -> None:
+        """Take a key back. Doors refuse it within seconds, services when its token runs out."""
+        _run(
+            open_deps,
+            lambda deps: keys.revoke(
+                deps.store, tenant=tenant, key_id=KeyId(key_id), reason=reason, actor=ACTOR
+            ),
+        )
+
+    @app.command("list")
+    def list_keys(tenant: Tenant = "demo") -> None:
+        """Show a tenant's keys, the revoked ones too."""
+        Console().print(_run(open_deps, lambda deps: _table(deps, tenant)))
+
+    return app
+
+
+async def _table(deps: Deps, tenant: str) -> Table:
+    used = await last_uses(deps.pool, tenant)
+    # Ids are to be copied, so they may break over lines but are never cut.
+    whole = Column("key id", overflow="fold")
+    table = Table(whole, "name", "begins with", "scopes", "last used", "expires", "revoked")
+    for key in await keys_of(deps.pool, tenant):
+        moments = (used.get(key.key_id), key.expires_at, key.revoked_at)
+        texts = [f"{moment:%Y-%m-%d %H:%M}" if moment else "" for moment in moments]
+        table.add_row(str(key.key_id), key.name, key.prefix, " ".join(key.scopes), *texts)
+    return table
+
+
+def _run(open_deps: OpenDeps, work: Callable[[Deps], Awaitable[Result]]) -> Result:
+    """Do it; a refusal is one sentence and exits with 2."""
+
+    async def opened() -> Result:
+        async with open_deps() as deps:
+            return await work(deps)
+
+    try:
+        return asyncio.run(opened())
+    except (Refused, Unavailable) as refused:
+        raise typer.BadParameter(str(refused)) from refused

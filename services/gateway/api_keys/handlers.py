@@ -1,0 +1,95 @@
+"""What happens when a key is issued or revoked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID, uuid5
+
+from contracts.gateway import GatewayEvent, KeyId
+from libs.clock import Clock, utc_now
+from libs.eventsourcing.execute import execute
+from libs.eventsourcing.log import Cause
+from libs.eventsourcing.store import EventStore, new_event_id
+from libs.security import api_keys
+from services.gateway.api_keys.domain.key import KEY, IssueKey, RevokeKey
+
+CONFIGURED_KEYS: Final = UUID("6f1c7b9e-54a8-5e0e-9d53-0a7e6a3c1f42")
+"""The namespace of the ids of keys that were not made here: they follow from the hash."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewKey:
+    """A key that was just made. `key` is the secret itself: show it once, keep it nowhere."""
+
+    key_id: KeyId
+    key: str
+    token: str | None
+
+
+async def issue(
+    store: EventStore[GatewayEvent],
+    *,
+    tenant: str,
+    name: str,
+    scopes: Sequence[str],
+    actor: str,
+    expires_at: datetime | None = None,
+    requests_per_minute: int | None = None,
+    clock: Clock = utc_now,
+) -> NewKey:
+    """Make a new random key for `tenant`. Raises KeyUseless, LogUnavailable: no key was shown."""
+    key, key_id = api_keys.generate(), KeyId(new_event_id())
+    command = replace(
+        _issue(key_id, key, name, scopes, clock),
+        expires_at=expires_at,
+        requests_per_minute=requests_per_minute,
+    )
+    cause = Cause(tenant=tenant, actor=actor)
+    done = await execute(store, KEY, key_id, command, cause=cause)
+    return NewKey(key_id=key_id, key=key, token=done.token)
+
+
+async def revoke(
+    store: EventStore[GatewayEvent],
+    *,
+    tenant: str,
+    key_id: KeyId,
+    reason: str,
+    actor: str,
+    clock: Clock = utc_now,
+) -> None:
+    """Let the key open nothing any more. Raises KeyUnknown; a second time changes nothing."""
+    command = RevokeKey(key_id=key_id, reason=reason, now=clock())
+    await execute(store, KEY, key_id, command, cause=Cause(tenant=tenant, actor=actor))
+
+
+async def ensure_client_key(
+    store: EventStore[GatewayEvent],
+    *,
+    tenant: str,
+    key: str,
+    name: str,
+    scopes: Sequence[str],
+    clock: Clock = utc_now,
+) -> KeyId:
+    """Issue a key that was made elsewhere, unless it was: at every start, in any process.
+
+    Raises KeyIssuedOtherwise if it was issued with other scopes, KeyIsRevoked if it was revoked.
+    """
+    key_id = KeyId(uuid5(CONFIGURED_KEYS, api_keys.hash_key(key)))
+    command = _issue(key_id, key, name, scopes, clock)
+    cause = Cause(tenant=tenant, actor="configuration")
+    await execute(store, KEY, key_id, command, cause=cause)
+    return key_id
+
+
+def _issue(key_id: KeyId, key: str, name: str, scopes: Sequence[str], clock: Clock) -> IssueKey:
+    return IssueKey(
+        key_id=key_id,
+        name=name,
+        prefix=api_keys.prefix(key),
+        hash=api_keys.hash_key(key),
+        scopes=tuple(sorted(set(scopes))),
+        now=clock(),
+    )

@@ -1,0 +1,1 @@
+"""Keys seen lately, and when they were used."""

@@ -1,0 +1,83 @@
+"""When keys were last used: counted in memory, written down now and then."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from libs.clock import Clock, utc_now
+from libs.errors import Unavailable
+from libs.postgres.pool import Pool, acquired, tenant_transaction
+from services.gateway.doors.domain.caller import Caller
+
+SECONDS: Final = 60.0
+AWAY: Final = (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+WRITE: Final = """
+    INSERT INTO key_use AS known (tenant, key_id, last_used)
+    SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[])
+    ON CONFLICT (tenant, key_id) DO UPDATE
+    SET last_used = greatest(known.last_used, excluded.last_used)"""
+READ: Final = "SELECT key_id, last_used FROM key_use"
+
+log = structlog.get_logger(__name__)
+
+
+class KeyUses:
+    """What was seen by this process. `pool` is in system scope.
+
+    It is no event and no read model: losing a minute of it in a crash harms nobody.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        seconds: float = SECONDS,
+        clock: Clock = utc_now,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pool = pool
+        self._seconds = seconds
+        self._clock = clock
+        self._now = now
+        self._write_at = now() + seconds
+        self._seen: dict[tuple[str, UUID], datetime] = {}
+        self._writing: asyncio.Task[None] | None = None
+
+    def seen(self, caller: Caller) -> None:
+        """The key was used now. Never waits: writing goes on beside, every `seconds` at most."""
+        self._seen[caller.tenant, caller.subject] = self._clock()
+        if self._now() >= self._write_at:
+            self._write_at = self._now() + self._seconds
+            self._writing = asyncio.create_task(self.write())
+
+    async def write(self) -> None:
+        """Write down what was seen since the last time; without the database, later."""
+        seen, self._seen = self._seen, {}
+        if not seen:
+            return
+        tenants, ids = zip(*seen, strict=True)
+        try:
+            async with acquired(self._pool) as connection:
+                await connection.execute(WRITE, tenants, ids, list(seen.values()))
+        except AWAY as error:
+            log.warning("uses of keys not written", reason=type(error).__name__)
+            self._seen = seen | self._seen
+
+    async def close(self) -> None:
+        """Write down the rest."""
+        if self._writing is not None:
+            await self._writing
+        await self.write()
+
+
+async def last_uses(pool: Pool, tenant: str) -> Mapping[UUID, datetime]:
+    """When the keys of a tenant were last used, as far as written down. Raises Unavailable."""
+    async with tenant_transaction(pool, tenant) as connection:
+        return {row["key_id"]: row["last_used"] for row in await connection.fetch(READ)}

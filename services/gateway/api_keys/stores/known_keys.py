@@ -1,0 +1,122 @@
+"""Whose keys were seen lately: a memory before the database, good for when that is away."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+import asyncpg
+
+from libs.clock import Clock, utc_now
+from libs.errors import Unavailable
+from services.gateway.doors.domain.caller import Caller
+
+LookUp: TypeAlias = Callable[[str], Awaitable[Caller | None]]
+AWAY: Final = (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+LOOK_UP_SECONDS: Final = 3.0
+
+
+class KeysUnavailable(Exception):
+    """The key was not seen before and the database does not answer: nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    caller: Caller | None
+    at: float
+    ask_again_at: float
+
+
+class KnownKeys:
+    """Callers by the hash of their key. Times are in seconds.
+
+    A caller is believed for `fresh`, a stranger for `unknown`; when the database is away, a caller
+    seen at most `stale` ago is believed too, and the database asked again after `pause`. Strangers
+    cannot push callers out: each have `capacity` places of their own.
+    """
+
+    def __init__(
+        self,
+        look_up: LookUp,
+        *,
+        fresh: float = 10.0,
+        unknown: float = 2.0,
+        stale: float = 3600.0,
+        pause: float = 1.0,
+        capacity: int = 10_000,
+        now: Callable[[], float] = time.monotonic,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._look_up = look_up
+        self._fresh, self._unknown, self._stale, self._pause = fresh, unknown, stale, pause
+        self._capacity = capacity
+        self._now = now
+        self._clock = clock
+        self._callers: dict[str, _Seen] = {}
+        self._strangers: dict[str, _Seen] = {}
+        self._asking: dict[str, asyncio.Task[Caller | None]] = {}
+
+    async def caller(self, hashed: str) -> Caller | None:
+        """Who holds the key with this hash, or None; of a key that ran out, wherever it was seen,
+        nobody. Raises KeysUnavailable."""
+        seen = self._callers.get(hashed) or self._strangers.get(hashed)
+        if seen is not None and self._now() < seen.ask_again_at:
+            caller = seen.caller
+        else:
+            caller = await self._ask(hashed)
+        return None if caller is None or caller.is_over(self._clock()) else caller
+
+    async def known_from_now(self, hashed: str) -> bool:
+        """Whether the key has a caller, whatever was remembered of a stranger who tried it before.
+
+        Nothing is remembered of one that has none yet. Raises KeysUnavailable.
+        """
+        if (asking := self._asking.get(hashed)) is not None:
+            await asyncio.wait([asking])
+        self._strangers.pop(hashed, None)
+        try:
+            return await self._look_up(hashed) is not None
+        except AWAY as error:
+            raise KeysUnavailable from error
+
+    async def _ask(self, hashed: str) -> Caller | None:
+        """Ask once, however many wait for the same answer, and also if some of them give up."""
+        task = self._asking.get(hashed)
+        if task is None:
+            task = self._asking[hashed] = asyncio.create_task(self._refresh(hashed))
+            task.add_done_callback(lambda done: self._asked(hashed, done))
+        return await asyncio.shield(task)
+
+    def _asked(self, hashed: str, done: asyncio.Task[Caller | None]) -> None:
+        del self._asking[hashed]
+        if not done.cancelled():
+            done.exception()  # Seen, even if nobody waits for it any more.
+
+    async def _refresh(self, hashed: str) -> Caller | None:
+        try:
+            async with asyncio.timeout(LOOK_UP_SECONDS):
+                caller = await self._look_up(hashed)
+        except AWAY as error:
+            return self._from_memory(hashed, error)
+        now = self._now()
+        if caller is None:
+            self._callers.pop(hashed, None)
+            self._keep(self._strangers, hashed, _Seen(None, now, now + self._unknown))
+        else:
+            self._strangers.pop(hashed, None)
+            self._keep(self._callers, hashed, _Seen(caller, now, now + self._fresh))
+        return caller
+
+    def _from_memory(self, hashed: str, error: Exception) -> Caller:
+        seen, now = self._callers.get(hashed), self._now()
+        if seen is None or seen.caller is None or now - seen.at > self._stale:
+            raise KeysUnavailable from error
+        self._callers[hashed] = replace(seen, ask_again_at=now + self._pause)
+        return seen.caller
+
+    def _keep(self, place: dict[str, _Seen], hashed: str, seen: _Seen) -> None:
+        place.pop(hashed, None)
+        if len(place) >= self._capacity:
+            place.pop(next(iter(place)))
+        place[hashed] = seen

@@ -1,0 +1,64 @@
+"""What the gateway holds while it runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from contracts.gateway import GatewayEvent
+from libs.eventsourcing.store import EventStore
+from libs.http.auth import TokenVerifier
+from libs.http.revocations import Revocations
+from libs.postgres.pool import Pool
+from libs.projections.consistency import Consistency
+from libs.security.tokens import KeyRing
+from libs.telemetry.traces import Telemetry
+from services.gateway.accounts.handlers.identity import Identity
+from services.gateway.api_keys.stores.key_uses import KeyUses
+from services.gateway.api_keys.stores.known_keys import KnownKeys
+from services.gateway.doors.domain.door import Door
+from services.gateway.doors.stores import Limits
+from services.gateway.proxy.adapters.passes import Passes
+from services.gateway.proxy.adapters.upstream import Upstream
+from services.gateway.proxy.stores.answers import Answers
+from services.gateway.sessions.adapters.access_tokens import AccessTokens
+from services.gateway.settings import Settings
+from services.gateway.telegram.handlers.one_time_code import CodeDesk
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deps:
+    """`pool` is in system scope: a key decides its tenant. `upstreams` are by service.
+
+    `verifier` knows people by their access tokens, here and at the doors.
+    """
+
+    settings: Settings
+    pool: Pool
+    store: EventStore[GatewayEvent]
+    consistency: Consistency
+    doors: tuple[Door, ...]
+    keys: KnownKeys
+    key_uses: KeyUses
+    answers: Answers
+    passes: Passes
+    access_tokens: AccessTokens
+    limits: Limits
+    upstreams: Mapping[str, Upstream]
+    signing_keys: KeyRing
+    verifier: TokenVerifier
+    revocations: Revocations
+    identity: Identity
+    code_desk: CodeDesk
+    webhook_secret: str | None
+    telemetry: Telemetry
+
+
+async def running(request: Request) -> Deps:
+    """What the app was made with."""
+    deps: Deps = request.app.state.deps
+    return deps
+
+
+Gateway = Annotated[Deps, Depends(running)]

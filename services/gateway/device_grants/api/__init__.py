@@ -1,0 +1,1 @@
+"""Requests of devices, and the pages on which they are approved."""

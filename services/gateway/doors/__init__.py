@@ -1,0 +1,1 @@
+"""Doors: how a request finds its product, and how refusals are shaped."""

@@ -1,0 +1,34 @@
+"""Where clients find this gateway, for addresses that are handed out."""
+
+import re
+from typing import Final
+
+from fastapi import HTTPException, Request
+
+from services.gateway.context import Deps
+from services.gateway.doors.api.peer import Peer, peer_of
+
+HOST: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+
+
+def base_of(gateway: Deps, request: Request) -> str:
+    """As it was told, or else as the client asks, without a slash at the end; a door's prefix is
+    part of it. Raises HTTPException 400 for a host that is none.
+    """
+    door = str(request.scope.get("root_path", "")).rstrip("/")
+    if gateway.settings.public_url is not None:
+        return gateway.settings.public_url.rstrip("/") + door
+    peer = _peer(gateway, request)
+    if peer.proto not in ("http", "https") or not HOST.fullmatch(peer.host):
+        raise HTTPException(400, "The Host is not acceptable")
+    return f"{peer.proto}://{peer.host}{door}"
+
+
+def host_of(gateway: Deps, request: Request) -> str:
+    """The host and port that the client itself asked for."""
+    return _peer(gateway, request).host
+
+
+def _peer(gateway: Deps, request: Request) -> Peer:
+    headers = dict(request.scope["headers"])
+    return peer_of(request.scope, headers, gateway.settings.trusted_proxies)

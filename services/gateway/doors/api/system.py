@@ -1,0 +1,69 @@
+"""What the gateway says of itself: who it is, that it lives, and the keys of its tokens."""
+
+from hashlib import sha256
+from typing import Any, Final
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+
+from libs.errors import Unavailable
+from libs.http.auth import public
+from libs.http.entity_tags import is_known, strong_tag
+from libs.postgres.pool import acquired
+from libs.security.tokens import jwks
+from services.gateway.context import Deps, Gateway
+
+router = APIRouter(tags=["system"], dependencies=[Depends(public)])
+
+VERSION: Final = "1.0.0"
+JWKS_SECONDS: Final = 300
+
+
+@router.get("/")
+async def about() -> dict[str, str]:
+    """Where to look (spec ingest §2.11). The scanner's connection test asks here, `?ping=1`."""
+    return {
+        "name": "Scanner Logger API",
+        "version": VERSION,
+        "docs": "/docs",
+        "redoc": "/redoc",
+        "health": "/health",
+        "metrics": "/metrics",
+    }
+
+
+@router.get("/ping")
+async def ping() -> dict[str, Any]:
+    """Somebody is here."""
+    return {"ok": True, "message": "pong"}
+
+
+@router.get("/health")
+async def health(gateway: Gateway, response: Response) -> dict[str, str]:
+    """Whether the database answers (spec ingest §2.11); 503 if not, though doors may still open."""
+    if not await database_answers(gateway):
+        response.status_code = 503
+        return {"status": "unhealthy", "version": VERSION, "database": "disconnected"}
+    return {"status": "healthy", "version": VERSION, "database": "connected"}
+
+
+@router.get("/.well-known/jwks.json")
+async def key_set(request: Request, gateway: Gateway) -> Response:
+    """The public keys that services check our tokens with (RFC 7517); 304 to who has them."""
+    answer = JSONResponse(jwks(gateway.signing_keys))
+    etag = strong_tag(sha256(answer.body).hexdigest()[:32])
+    headers = {"Cache-Control": f"public, max-age={JWKS_SECONDS}", "ETag": etag}
+    if is_known(request.headers.getlist("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    answer.headers.update(headers)
+    return answer
+
+
+async def database_answers(gateway: Deps) -> bool:
+    """Whether the gateway's own database does."""
+    try:
+        async with acquired(gateway.pool) as connection:
+            await connection.execute("SELECT 1")
+    except Unavailable:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Rules of doors, callers and networks."""

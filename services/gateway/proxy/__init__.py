@@ -1,0 +1,1 @@
+"""The proxy: a request through its door to the service behind."""

@@ -1,0 +1,1 @@
+"""Services behind the doors: connections, breakers, tokens."""

@@ -1,0 +1,134 @@
+"""Who stands at a door, whether they may pass, and how the service behind is told of them."""
+
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from libs.errors import Unauthenticated
+from libs.http.client import trace_headers
+from libs.security.api_keys import hash_key
+from services.gateway.api_keys.stores.known_keys import KeysUnavailable
+from services.gateway.context import Deps
+from services.gateway.doors.adapters import RawHeaders, forwarded
+from services.gateway.doors.api import fault
+from services.gateway.doors.api.peer import Peer
+from services.gateway.doors.domain.caller import API_KEY, Caller
+from services.gateway.doors.domain.door import Found, Login
+
+MAX_KEY_LENGTH: Final = 512
+
+log = structlog.get_logger(__name__)
+
+
+async def admitted(
+    deps: Deps, found: Found, headers: Mapping[bytes, bytes], peer: Peer
+) -> Caller | None:
+    """Who may pass, counted against the limit of the route; None where everybody may.
+
+    Raises Fault. Nothing of the body is needed: what is refused here was not stored, not even in
+    part.
+    """
+    caller = await identified(deps, found, headers)
+    if caller is not None:
+        over = await deps.limits.hit(
+            found.rule.limit,
+            key=str(caller.subject),
+            address=peer.address,
+            tenant=caller.tenant,
+        )
+        if over is None:
+            per_minute = caller.requests_per_minute
+            over = await deps.limits.hit_own(per_minute, key=str(caller.subject))
+        if over is not None:
+            raise fault.too_many(over)
+    return caller
+
+
+async def identified(deps: Deps, found: Found, headers: Mapping[bytes, bytes]) -> Caller | None:
+    """Who may pass, or None where everybody may. Raises Fault.
+
+    Where both a key and a token are shown, the key counts.
+    """
+    scope = found.rule.scope
+    if scope is None:
+        return None
+    if b"x-api-key" in headers or b"authorization" not in headers:
+        caller = await _holder(deps, found.door.login, headers.get(b"x-api-key", b""))
+    else:
+        caller = await _member(deps, found.door.login, headers[b"authorization"])
+    if scope not in caller.scopes:
+        raise fault.forbidden(key=caller.kind == API_KEY)
+    return caller
+
+
+def introduced(
+    deps: Deps,
+    found: Found,
+    headers: RawHeaders,
+    caller: Caller | None,
+    peer: Peer,
+    request_id: str | None = None,
+) -> list[tuple[str, str]]:
+    """What the service is told: the client's own headers, and what we know of the client."""
+    told = forwarded(headers)
+    told += [
+        ("X-Forwarded-For", peer.chain),
+        ("X-Forwarded-Proto", peer.proto),
+        ("X-Forwarded-Host", peer.host),
+    ]
+    if caller is not None:
+        told.append(("Authorization", deps.passes.bearer(caller, found.door.service)))
+    return told + list(trace_headers(request_id).items())
+
+
+async def _member(deps: Deps, login: Login, authorization: bytes) -> Caller:
+    """Who logged in, by their access token."""
+    shown = authorization.decode("latin-1")
+    if not shown.lower().startswith("bearer "):
+        raise _nothing_shown(login)
+    try:
+        principal = await deps.verifier.principal(shown)
+        subject = UUID(principal.subject)
+    except (Unauthenticated, ValueError) as no:
+        raise _refused(login) from no
+    return Caller(
+        tenant=principal.tenant,
+        subject=subject,
+        scopes=principal.scopes,
+        kind=principal.kind,
+        session=principal.session,
+    )
+
+
+def _nothing_shown(login: Login) -> fault.Fault:
+    return fault.bad_key() if login is Login.API_KEY else fault.NotLoggedIn()
+
+
+def _refused(login: Login) -> fault.Fault:
+    match login:
+        case Login.API_KEY:
+            return fault.bad_key()
+        case Login.BEARER:
+            return fault.bad_token(challenge=False)
+        case Login.CHALLENGE:
+            return fault.bad_token(challenge=True)
+
+
+async def _holder(deps: Deps, login: Login, key: bytes) -> Caller:
+    """Who holds the key."""
+    if not key:
+        raise _nothing_shown(login)
+    if len(key) > MAX_KEY_LENGTH:
+        raise fault.bad_key()
+    try:
+        # By its hash, in a lookup that no timing can turn into a hint about the key.
+        caller = await deps.keys.caller(hash_key(key.decode("latin-1")))
+    except KeysUnavailable as unknown:
+        log.warning("keys unavailable", reason=type(unknown.__cause__).__name__)
+        raise fault.unavailable(2) from unknown
+    if caller is None:
+        raise fault.bad_key()
+    deps.key_uses.seen(caller)
+    return caller

@@ -1,0 +1,65 @@
+"""The documentation of the doors, for whoever writes a client: `/docs` and `/openapi.json`.
+
+At the root they tell of all doors, at a door of that one.
+"""
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from libs.http.auth import public
+from services.gateway.context import Gateway
+from services.gateway.doors.api.own import door_of
+from services.gateway.doors.domain.door import Door
+from services.gateway.doors.domain.doors import KIOSK, SCAN
+from services.gateway.proxy.api.docs_page import POLICY, door_page, index_page
+from services.gateway.proxy.api.documents import Documents
+
+router = APIRouter(dependencies=[Depends(public)], include_in_schema=False)
+
+KEPT: Final = {"Cache-Control": "public, max-age=60"}
+SHOWN: Final = {**KEPT, "Content-Security-Policy": POLICY}
+
+
+@router.get("/docs", tags=["docs"])
+@router.get("/redoc", tags=["docs"])
+async def page(request: Request, gateway: Gateway) -> HTMLResponse:
+    """A page to read: which doors there are, or all that one of them lets through."""
+    door = _door(gateway.doors, door_of(request.scope))
+    if door is None:
+        return HTMLResponse(index_page([one.name for one in gateway.doors]), headers=SHOWN)
+    base = _base(request)
+    document = await _documents(request).of(door, base)
+    return HTMLResponse(door_page(document, base=base), headers=SHOWN)
+
+
+@router.get("/openapi.json", tags=["docs"])
+async def document(request: Request, gateway: Gateway) -> JSONResponse:
+    """The same for programs; at the root the scan logger's, who is at home there."""
+    return await _document(request, gateway.doors, SCAN.name)
+
+
+@router.get("/api/v1/openapi.json", tags=["kiosk"])
+async def kiosk_document(request: Request, gateway: Gateway) -> JSONResponse:
+    """Where the kiosks' clients look for it (spec kiosk §1)."""
+    return await _document(request, gateway.doors, KIOSK.name)
+
+
+async def _document(request: Request, doors: tuple[Door, ...], otherwise: str) -> JSONResponse:
+    door = _door(doors, door_of(request.scope) or otherwise)
+    content: Any = {} if door is None else await _documents(request).of(door, _base(request))
+    return JSONResponse(content, 404 if door is None else 200, headers=KEPT)
+
+
+def _door(doors: tuple[Door, ...], name: str | None) -> Door | None:
+    return next((door for door in doors if door.name == name), None)
+
+
+def _base(request: Request) -> str:
+    return str(request.scope.get("root_path", ""))
+
+
+def _documents(request: Request) -> Documents:
+    documents: Documents = request.app.state.documents
+    return documents

@@ -1,0 +1,26 @@
+"""A request's head: how long it may be, and what it says but once."""
+
+from collections.abc import Iterable
+
+from services.gateway.doors.api import fault
+from services.gateway.doors.api.cors import Scope
+from services.gateway.settings import Settings
+
+LINE_BYTES = len(b": \r\n")
+
+
+def by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """One value per name (in lower case), the last; `Edge` has seen to it that credentials and the
+    host are said once."""
+    return dict(headers)
+
+
+def overlong(scope: Scope, settings: Settings) -> fault.Fault | None:
+    """Why the head is too long, if it is: 414 for the address, 431 for the headers."""
+    path: bytes | str = scope.get("raw_path") or scope["path"]
+    if len(path) + len(scope["query_string"]) > settings.max_url_bytes:
+        return fault.long_url()
+    size = 0
+    for name, value in scope["headers"]:
+        size += len(name) + len(value) + LINE_BYTES
+    return fault.large_headers() if size > settings.max_header_bytes else None

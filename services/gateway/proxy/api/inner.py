@@ -1,0 +1,44 @@
+"""What the gateway shows only to its own: metrics to those who run it, sessions to services."""
+
+from typing import Final
+
+from services.gateway.doors.api import fault
+from services.gateway.doors.api.cors import App, Receive, Scope, Send
+from services.gateway.doors.api.own import door_of
+from services.gateway.doors.api.peer import is_in, peer_of
+from services.gateway.doors.domain.door import Shape
+from services.gateway.settings import Settings
+
+ROOMS: Final = frozenset({"/metrics"})
+INTERNAL: Final = "/internal/"
+FORWARDED: Final = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"})
+
+
+class InnerRooms:
+    """ASGI middleware: for everybody outside of `metrics_networks` the rooms are not there.
+
+    Behind `Doors`: what a door has under the same path is for its clients.
+
+    Whoever came through a proxy that nobody trusts could be anybody, whatever address the proxy
+    itself has.
+    """
+
+    def __init__(self, app: App, *, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ours = scope["type"] == "http" and door_of(scope) is None
+        path: str = scope["path"]
+        inner = ours and (path.rstrip("/") in ROOMS or path.startswith(INTERNAL))
+        if inner and not self._may_enter(scope):
+            return await fault.answer(send, Shape.DETAIL, fault.not_found())
+        return await self._app(scope, receive, send)
+
+    def _may_enter(self, scope: Scope) -> bool:
+        headers = dict(scope["headers"])
+        trusted = self._settings.trusted_proxies
+        client = scope.get("client")
+        if not FORWARDED.isdisjoint(headers) and not is_in(client[0] if client else "", trusted):
+            return False
+        return is_in(peer_of(scope, headers, trusted).address, self._settings.metrics_networks)

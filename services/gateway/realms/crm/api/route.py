@@ -1,0 +1,105 @@
+"""Routes as the crm's clients know them: what goes wrong is in an envelope (spec crm §1.3)."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from http import HTTPStatus
+from typing import Any, Final, TypeAlias
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from libs.errors import Refused
+from libs.http.problems import MOST_FAULTS, problem_of
+from services.gateway.accounts.domain.account import LastSuperadmin
+from services.gateway.accounts.domain.realm import SCOPES, Realm
+from services.gateway.accounts.handlers.address import AddressTaken
+from services.gateway.administration.handlers.member import ActsElsewhere
+from services.gateway.doors.api.shop_route import MAX_BODY_BYTES, limited
+from services.gateway.sessions.api.acting import ScopeMissing
+from services.gateway.sessions.api.realm_route import RealmRoute
+
+INVALID: Final = "VALIDATION_ERROR"
+CODES: Final[Mapping[int, str]] = {
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    409: "CONFLICT",
+    422: INVALID,
+    429: "RATE_LIMIT_EXCEEDED",
+}
+MESSAGES: Final[Mapping[int, str]] = {401: "Invalid token", 429: "Too Many Requests"}
+Refusal: TypeAlias = Refused | HTTPException | RequestValidationError
+
+
+class CrmUserRoute(RealmRoute):
+    """Answers refusals with `{"error": {"code", "message", "details"}}`, never with `detail`.
+
+    The site shows a `detail` that is a list as nonsense, and only without any it shows the login.
+    The path is the kiosks' as well.
+    """
+
+    realm = Realm.CRM
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """See `APIRoute`."""
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handle(Request(request.scope, limited(request, MAX_BODY_BYTES)))
+            except (Refused, HTTPException, RequestValidationError) as error:
+                return refusal(request, error)
+
+        return answer
+
+
+def refusal(request: Request, error: Refusal) -> JSONResponse:
+    """What the clients read; of what was sent only an id or address that is one is repeated."""
+    told = problem_of(error)
+    status, message, details = _said(request, error, told.status)
+    code = CODES.get(status, "ERROR")
+    headers = dict(told.headers)
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    body = {"error": {"code": code, "message": message or told.title, "details": details}}
+    return JSONResponse(body, status, headers=headers)
+
+
+def invalid(message: str, fields: Mapping[str, str]) -> JSONResponse:
+    """A 422 about these fields."""
+    details = {"fields": dict(fields)}
+    error = {"code": INVALID, "message": message, "details": details}
+    return JSONResponse({"error": error}, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+def _said(request: Request, error: Refusal, status: int) -> tuple[int, str, dict[str, Any]]:
+    match error:
+        case RequestValidationError():
+            fields = {_field(found): str(found["msg"]) for found in error.errors()[:MOST_FAULTS]}
+            return 422, "The request does not have the agreed form", {"fields": fields}
+        case AddressTaken(address=address):
+            return 422, f"User with email {address.text} already exists", {"fields": {}}
+        case LastSuperadmin():
+            return 409, "The last active administrator must remain", {"reason": "LAST_ADMIN"}
+        case ActsElsewhere():
+            return 409, str(error), {"reason": "ACTS_ELSEWHERE"}
+        case ScopeMissing(scope=scope):
+            return 403, f"Required roles: {', '.join(_roles_with(scope))}", {}
+        case _ if status in MESSAGES:
+            return status, MESSAGES[status], {}
+        case _ if status == HTTPStatus.NOT_FOUND:
+            return status, f"User not found: {request.path_params.get('user_id', '')}", {}
+        case _:
+            return status, "", {}
+
+
+def _roles_with(scope: str) -> list[str]:
+    return [
+        role for (realm, role), scopes in SCOPES.items() if realm == Realm.CRM and scope in scopes
+    ]
+
+
+def _field(found: Mapping[str, Any]) -> str:
+    places = [str(place) for place in found["loc"]]
+    return ".".join(places[1:]) or places[0]

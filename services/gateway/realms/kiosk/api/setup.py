@@ -1,0 +1,111 @@
+"""Setting the kiosks up, once: the first superadmin (spec kiosk §3.1)."""
+
+import hmac
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+from pydantic import BaseModel, EmailStr, StringConstraints
+
+from libs.http.auth import public
+from services.gateway.accounts.domain.account import AlreadySetUp
+from services.gateway.accounts.domain.person import Person
+from services.gateway.accounts.domain.realm import PLATFORM, Place, Realm
+from services.gateway.administration.api.awaited import NEWCOMERS
+from services.gateway.administration.handlers.account import is_set_up, set_up
+from services.gateway.context import Deps, Gateway
+from services.gateway.realms.kiosk.api.login import welcome
+from services.gateway.realms.kiosk.api.route import Coded, KioskRoute
+from services.gateway.realms.kiosk.api.shapes import (
+    MAX_PASSWORD_BYTES,
+    Phone,
+    Username,
+    check_bytes,
+    with_traits,
+)
+from services.gateway.sessions.api.login import attempts_of, device_of
+from services.gateway.sessions.handlers.attempts import Attempts
+from services.gateway.sessions.handlers.session import open_session
+
+router = APIRouter(
+    prefix="/api/v1/setup",
+    tags=["kiosk"],
+    route_class=KioskRoute,
+    dependencies=[Depends(public), NEWCOMERS],
+)
+
+BY_HAND: Final = Place(Realm.PLATFORM, PLATFORM)
+
+
+class FirstSuperadmin(BaseModel):
+    """Who will let everybody else in."""
+
+    username: Username
+    password: Annotated[str, StringConstraints(min_length=8, max_length=MAX_PASSWORD_BYTES)]
+    email: EmailStr | None = None
+    phone: Phone | None = None
+
+
+@router.get("/status/", include_in_schema=False)
+@router.get("/status")
+async def status(gateway: Gateway) -> dict[str, Any]:
+    """Whether somebody has to be made superadmin first, and where to go on."""
+    done = await _is_done(gateway)
+    return {
+        "setup_required": not done,
+        "has_superadmin": done,
+        "message": "Log in" if done else "Create the first superadmin",
+        "endpoint": "/api/v1/auth/login" if done else "/api/v1/setup/superadmin",
+    }
+
+
+@router.post("/superadmin/", include_in_schema=False)
+@router.post("/superadmin")
+async def superadmin(
+    asked: FirstSuperadmin,
+    request: Request,
+    gateway: Gateway,
+    x_setup_code: Annotated[str, Header(max_length=1000)] = "",
+) -> Response:
+    """Make the first superadmin, who is in at once; 409 for everyone after, 401 without the code
+    if there is one."""
+    if await _is_done(gateway):
+        raise AlreadySetUp
+    attempts = attempts_of(gateway, request)
+    await _check_code(gateway, x_setup_code, attempts)
+    check_bytes(asked.password)
+    place = Place(Realm.KIOSK, gateway.settings.people_tenant)
+    person = with_traits(
+        Person(username=asked.username, email=asked.email), phone=asked.phone, verified=True
+    )
+    # One after the other: all but the first find it done, without the work of hashing.
+    async with gateway.identity.turns.turn("set-up"):
+        if await _is_done(gateway):
+            raise AlreadySetUp
+        made = await set_up(
+            gateway.identity,
+            person,
+            password=asked.password,
+            place=place,
+            source=attempts.newcomer(),
+        )
+    logged_in = await open_session(
+        gateway.identity, made.account_id, place, device=device_of(request)
+    )
+    return welcome(request, gateway, logged_in)
+
+
+async def _is_done(gateway: Deps) -> bool:
+    """Whether there is a superadmin, be it one whom the command line made for everything."""
+    here = Place(Realm.KIOSK, gateway.settings.people_tenant)
+    return await is_set_up(gateway.identity, here) or await is_set_up(gateway.identity, BY_HAND)
+
+
+async def _check_code(gateway: Deps, shown: str, attempts: Attempts) -> None:
+    """Only wrong ones count, so many from one address; then the right one has to wait as well."""
+    code = gateway.settings.setup_code
+    if code is None:
+        return
+    await attempts.check_failures()
+    if not hmac.compare_digest(shown.encode(), code.get_secret_value().encode()):
+        await attempts.failed()
+        raise Coded(401, "INVALID_CREDENTIALS", "The setup code is wrong or missing")

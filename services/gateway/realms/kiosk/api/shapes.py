@@ -1,0 +1,113 @@
+"""What the kiosks' clients send of people and read of them (spec kiosk §3.1, §3.2)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, TypeAlias
+
+from pydantic import Field, StringConstraints
+
+from services.gateway.accounts.domain.person import Address, BadAddress, Person, username
+from services.gateway.accounts.domain.realm import DEVICE, Realm, roles_of
+from services.gateway.accounts.handlers.identity import Profile
+from services.gateway.administration.handlers.member import Member
+from services.gateway.realms.kiosk.api.route import Coded
+from services.gateway.sessions.handlers.session import LoggedIn
+
+Username: TypeAlias = Annotated[str, StringConstraints(min_length=3, max_length=100)]
+Given: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+"""A password at a login."""
+Phone: TypeAlias = Annotated[str, Field(max_length=50)]
+
+STAFF_ROLES: Final = roles_of(Realm.KIOSK) - {DEVICE}
+DEVICE_ROLES: Final = frozenset({DEVICE})
+MAX_PASSWORD_BYTES: Final = 72
+PHONE: Final = "kiosk.phone"
+VERIFIED: Final = "kiosk.verified"
+YES: Final = "yes"
+
+
+def with_traits(person: Person, *, phone: str | None, verified: bool) -> Person:
+    """The person with what only the kiosks keep of them; nobody is found by that phone."""
+    told = {PHONE: phone or "", VERIFIED: YES if verified else ""}
+    others = {name: said for name, said in person.traits.items() if name not in told}
+    return replace(person, traits=others | {name: said for name, said in told.items() if said})
+
+
+def check_bytes(password: str) -> None:
+    """Raise Coded 400 for a password that the clients were never allowed (spec kiosk §2.1)."""
+    if len(password.encode()) > MAX_PASSWORD_BYTES:
+        raise Coded(400, "PASSWORD_TOO_LONG", "A password has 72 bytes at most")
+
+
+def username_or_nobody(text: str) -> Address | None:
+    """The user name somebody logs in with; None is nobody's, and refused after the same work."""
+    try:
+        return username(text)
+    except BadAddress:
+        return None
+
+
+def name_of(person: Person) -> str:
+    """What somebody is called here: whoever was let in by hand may have no user name."""
+    return person.username or person.email or ""
+
+
+def brief(who: Profile, role: str) -> dict[str, Any]:
+    """The `user` beside a token."""
+    return {
+        "user_id": who.number,
+        "username": name_of(who.person),
+        "email": who.person.email,
+        "role_name": role,
+        "is_active": who.active,
+    }
+
+
+def on_device(logged_in: LoggedIn, device: str | None) -> dict[str, Any]:
+    """The `user` beside a kiosk's tokens."""
+    told = brief(logged_in.account, logged_in.role)
+    del told["email"]
+    return told | {"device_id": device or None}
+
+
+def brief_member(found: Member) -> dict[str, Any]:
+    """The same of somebody who was changed."""
+    return {
+        "user_id": found.number,
+        "username": name_of(found.person),
+        "email": found.person.email,
+        "role_name": found.role,
+        "is_active": found.active,
+    }
+
+
+def user(found: Member, last_login: datetime | None) -> dict[str, Any]:
+    """A UserResponse."""
+    changed = found.changed_at if found.changed_at != found.opened_at else None
+    return {
+        **brief_member(found),
+        "phone": found.person.traits.get(PHONE),
+        "is_verified": is_verified(found.person),
+        "created_at": stamp(found.opened_at),
+        "updated_at": stamp(changed),
+        "last_login_at": stamp(last_login),
+    }
+
+
+def users(found: list[Member], last_logins: Mapping[Any, datetime]) -> list[dict[str, Any]]:
+    """UserResponses."""
+    return [user(one, last_logins.get(one.account_id)) for one in found]
+
+
+def is_verified(person: Person) -> bool:
+    """Whether an administrator said so."""
+    return person.traits.get(VERIFIED) == YES
+
+
+def stamp(moment: datetime | None) -> str | None:
+    """A moment as both doors write it: UTC, microseconds, `Z`."""
+    if moment is None:
+        return None
+    text = moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+    return f"{text}Z"

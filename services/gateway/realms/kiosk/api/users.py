@@ -1,0 +1,220 @@
+"""Who works at the kiosks, and the kiosks themselves, as superadmins see them (spec kiosk §3.2)."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Path, Query, Request
+from pydantic import StrictBool
+
+from contracts.gateway import AccountId
+from libs.http.auth import Principal
+from services.gateway.accounts.domain.account import AccountUnknown
+from services.gateway.accounts.domain.person import Person
+from services.gateway.accounts.domain.realm import DEVICE, Place, Role
+from services.gateway.accounts.handlers.address import owner_in
+from services.gateway.accounts.read_models import account as accounts
+from services.gateway.administration.api.awaited import ACCOUNTS
+from services.gateway.administration.handlers.account import open_account
+from services.gateway.administration.handlers.member import (
+    Member,
+    Wanted,
+    change,
+    member,
+    member_of,
+    remove,
+)
+from services.gateway.administration.handlers.own_password import change_own_password
+from services.gateway.context import Deps, Gateway
+from services.gateway.doors.domain.door import Limit
+from services.gateway.realms.kiosk.api.route import Coded, KioskRoute, KioskUserRoute
+from services.gateway.realms.kiosk.api.shapes import (
+    brief_member,
+    check_bytes,
+    user,
+    username_or_nobody,
+    users,
+    with_traits,
+)
+from services.gateway.realms.kiosk.api.user_forms import (
+    Change,
+    NewAdmin,
+    NewKiosk,
+    OwnPassword,
+    Password,
+    Status,
+    wanted,
+)
+from services.gateway.sessions.api.acting import account_of, place_of, staff
+from services.gateway.sessions.api.login import attempts_of
+from services.gateway.sessions.read_models import last_logins
+
+shared = APIRouter(
+    prefix="/users", tags=["kiosk"], route_class=KioskUserRoute, dependencies=[ACCOUNTS]
+)
+kiosks = APIRouter(tags=["kiosk"], route_class=KioskRoute, dependencies=[ACCOUNTS])
+
+Creating = Annotated[Principal, Depends(staff("kiosk:can_create_users"))]
+Managing = Annotated[Principal, Depends(staff("kiosk:can_manage_users"))]
+Deleting = Annotated[Principal, Depends(staff("kiosk:can_delete_users"))]
+Staff = Annotated[Principal, Depends(staff())]
+Number = Annotated[int, Path()]
+
+
+@shared.post("/create-admin/", include_in_schema=False)
+@shared.post("/create-admin")
+async def create_admin(asked: NewAdmin, caller: Creating, gateway: Gateway) -> dict[str, Any]:
+    """A new administrator as a UserResponse; 409 if the user name or e-mail address is taken."""
+    return await _create(gateway, caller, asked, "admin", asked.email, asked.phone)
+
+
+@kiosks.post("/kiosk/create", status_code=201)
+@kiosks.post("/api/kiosk/create", status_code=201)
+async def create_kiosk(asked: NewKiosk, caller: Creating, gateway: Gateway) -> dict[str, Any]:
+    """A new kiosk as a UserResponse."""
+    return await _create(gateway, caller, asked, DEVICE, None, None)
+
+
+@shared.get("", include_in_schema=False)
+@shared.get("/")
+async def all_users(
+    caller: Managing,
+    gateway: Gateway,
+    skip: Annotated[int, Query(ge=0, le=2**31)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> list[dict[str, Any]]:
+    """UserResponses by number, kiosks too."""
+    place = place_of(caller)
+    page = await accounts.of_place(gateway.pool, place, limit=limit, offset=skip)
+    found = [member_of(gateway.identity, row, place) for row in page.accounts]
+    logins = await last_logins(gateway.pool, [one.account_id for one in found], place=place)
+    return users(found, logins)
+
+
+@shared.patch("/status/{username}/", include_in_schema=False)
+@shared.patch("/status/{username}")
+async def set_status(
+    username: str,
+    asked: Annotated[StrictBool | Status, Body()],
+    caller: Managing,
+    gateway: Gateway,
+) -> dict[str, Any]:
+    """Let somebody log in or not; 400 for oneself, or if it is so already."""
+    active = asked if isinstance(asked, bool) else asked.is_active
+    address = username_or_nobody(username)
+    found = await owner_in(gateway.identity, address, place_of(caller)) if address else None
+    if found is None:
+        raise AccountUnknown
+    if not active and found == account_of(caller):
+        raise Coded(400, "OWN_ACCOUNT", "You cannot deactivate your own account")
+    if (await member(gateway.identity, found, place_of(caller))).active == active:
+        raise Coded(400, "ALREADY_SO", "The account is in this state already")
+    changed = await _changed(gateway, caller, found, Wanted(active=active))
+    message = "The account is active" if active else "The account is not active any more"
+    return {"message": message, "user": brief_member(changed)}
+
+
+@shared.post("/me/password")
+async def own_password(
+    asked: OwnPassword, caller: Staff, request: Request, gateway: Gateway
+) -> dict[str, Any]:
+    """Change one's own password; 400 if the present one is wrong. Everybody logs in again."""
+    await attempts_of(gateway, request).count(Limit.LOGIN, caller.subject)
+    check_bytes(asked.new_password)
+    await change_own_password(
+        gateway.identity,
+        account_of(caller),
+        realm=caller.kind,
+        session=caller.session,
+        old=asked.current_password,
+        new=asked.new_password,
+    )
+    return {"message": "The password was changed, log in again"}
+
+
+@shared.get("/{user_id}/", include_in_schema=False)
+@shared.get("/{user_id}")
+async def one_user(user_id: Number, caller: Managing, gateway: Gateway) -> dict[str, Any]:
+    """A UserResponse."""
+    found = await member(gateway.identity, await _known(gateway, user_id), place_of(caller))
+    return await _shown(gateway, found, place_of(caller))
+
+
+@shared.put("/{user_id}/", include_in_schema=False)
+@shared.put("/{user_id}")
+async def change_user(
+    user_id: Number, asked: Change, caller: Managing, gateway: Gateway
+) -> dict[str, Any]:
+    """Change what is given; what is null is not there any more."""
+    known = await _known(gateway, user_id)
+    now = await member(gateway.identity, known, place_of(caller))
+    changed = await _changed(gateway, caller, known, wanted(asked, now))
+    return await _shown(gateway, changed, place_of(caller))
+
+
+@shared.post("/{user_id}/password")
+async def reset_password(
+    user_id: Number, asked: Password, caller: Managing, gateway: Gateway
+) -> dict[str, Any]:
+    """Give somebody another password; they log in again."""
+    check_bytes(asked.new_password)
+    known = await _known(gateway, user_id)
+    await _changed(gateway, caller, known, Wanted(password=asked.new_password))
+    return {"message": "The password was changed"}
+
+
+@shared.delete("/{user_id}/", include_in_schema=False)
+@shared.delete("/{user_id}")
+async def delete_user(user_id: Number, caller: Deleting, gateway: Gateway) -> dict[str, Any]:
+    """Let somebody be gone; 400 for oneself."""
+    known, place = await _known(gateway, user_id), place_of(caller)
+    if known == account_of(caller):
+        raise Coded(400, "OWN_ACCOUNT", "You cannot delete your own account")
+    await remove(gateway.identity, known, place, actor=caller.subject)
+    return {"message": "The user was deleted"}
+
+
+router = APIRouter(prefix="/api/v1")
+router.include_router(shared)
+router.include_router(kiosks)
+
+
+async def _create(
+    gateway: Deps,
+    caller: Principal,
+    asked: NewKiosk,
+    role: str,
+    email: str | None,
+    phone: str | None,
+) -> dict[str, Any]:
+    check_bytes(asked.password)
+    place = place_of(caller)
+    person = Person(username=asked.username, email=email)
+    made = await open_account(
+        gateway.identity,
+        with_traits(person, phone=phone, verified=asked.is_verified),
+        password=asked.password,
+        roles=[Role(place, role)],
+        actor=caller.subject,
+        active=asked.is_active,
+    )
+    found = await member(gateway.identity, made.account_id, place)
+    return user(found, None)
+
+
+async def _known(gateway: Deps, number: int) -> AccountId:
+    """Whose number it is; whether they are this administrator's to see is for `member` to say."""
+    row = await accounts.by_number(gateway.pool, number)
+    if row is None:
+        raise AccountUnknown
+    return row.account_id
+
+
+async def _changed(
+    gateway: Deps, caller: Principal, account_id: AccountId, wished: Wanted
+) -> Member:
+    place = place_of(caller)
+    return await change(gateway.identity, account_id, place, wished, actor=caller.subject)
+
+
+async def _shown(gateway: Deps, found: Member, place: Place) -> dict[str, Any]:
+    logins = await last_logins(gateway.pool, [found.account_id], place=place)
+    return user(found, logins.get(found.account_id))

@@ -1,0 +1,1 @@
+"""Logins of the platform's own administrators."""

@@ -1,0 +1,1 @@
+"""Registration and logins of the scales' clients."""

@@ -1,0 +1,82 @@
+"""Registering and logging in as the clients of the scales do (spec scale-bridge §1)."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
+from pydantic import BaseModel, EmailStr, StringConstraints
+
+from libs.http.auth import public
+from services.gateway.accounts.domain.account import PasswordUnfit
+from services.gateway.accounts.domain.person import BadAddress, Person
+from services.gateway.accounts.domain.realm import Place, Realm, Role
+from services.gateway.accounts.handlers.address import AddressTaken
+from services.gateway.administration.api.awaited import NEWCOMERS
+from services.gateway.administration.handlers.account import open_account
+from services.gateway.context import Gateway
+from services.gateway.doors.domain.door import Limit
+from services.gateway.sessions.api.login import access_of, attempts_of, device_of, email_or_nobody
+from services.gateway.sessions.handlers.login import LoginFailed, log_in
+
+router = APIRouter(prefix="/auth", tags=["scales"], dependencies=[Depends(public), NEWCOMERS])
+
+ROLE: Final = "user"
+TAKEN: Final = "Email already registered"
+WRONG: Final = "Incorrect username or password"
+CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
+
+
+class Register(BaseModel):
+    """Who wants to be known."""
+
+    email: EmailStr
+    password: Annotated[str, StringConstraints(min_length=8, max_length=128)]
+
+
+@router.post("/register", status_code=201)
+async def register(asked: Register, request: Request, gateway: Gateway) -> dict[str, Any]:
+    """Open an account: 201 with its number and address; 409 if somebody has the address."""
+    attempts = attempts_of(gateway, request)
+    await attempts.count(Limit.REGISTRATION, "registration")
+    place = Place(Realm.SCALES, gateway.settings.people_tenant)
+    person = Person(email=asked.email)
+    try:
+        made = await open_account(
+            gateway.identity,
+            person,
+            password=asked.password,
+            roles=[Role(place, ROLE)],
+            actor=None,
+            source=attempts.newcomer(),
+        )
+    except AddressTaken:
+        raise HTTPException(409, TAKEN) from None
+    except (BadAddress, PasswordUnfit):
+        raise HTTPException(422, "This address or password cannot be used") from None
+    return {"id": made.number, "email": made.person.email}
+
+
+@router.post("/login")
+async def login(
+    request: Request,
+    response: Response,
+    gateway: Gateway,
+    username: Annotated[str, Form()],
+    password: Annotated[str, Form()],
+    grant_type: Annotated[str | None, Form(pattern="^password$")] = None,
+) -> dict[str, Any]:
+    """A bearer token for an e-mail address and its password; 401 whatever is wrong with them."""
+    response.headers["Cache-Control"] = "no-store"
+    try:
+        logged_in = await log_in(
+            gateway.identity,
+            realm=Realm.SCALES,
+            tenant=gateway.settings.people_tenant,
+            address=email_or_nobody(username),
+            password=password,
+            device=device_of(request),
+            attempts=attempts_of(gateway, request),
+        )
+    except LoginFailed:
+        raise HTTPException(401, WRONG, headers=CHALLENGE) from None
+    token = access_of(gateway, logged_in)
+    return {"access_token": token.bearer, "token_type": "bearer"}

@@ -1,0 +1,1 @@
+"""Staff, memberships and logins of the shops."""

@@ -1,0 +1,197 @@
+"""Logging in as the shop's login page and its Mini App do (spec shop §2.1, §2.4)."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from pydantic import BaseModel, Field, StringConstraints
+
+from libs.errors import Unauthenticated
+from libs.http.auth import public
+from services.gateway.accounts.domain.shop_standing import FLORIST
+from services.gateway.administration.api.awaited import NEWCOMERS
+from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.shop_route import ShopRoute
+from services.gateway.realms.shop.api.token import (
+    CHALLENGE,
+    Named,
+    auth_token,
+    bot_token_of,
+    pending_auth_token,
+    told_why_not,
+)
+from services.gateway.realms.shop.domain import CITY
+from services.gateway.realms.shop.handlers import login as shop_login
+from services.gateway.realms.shop.handlers import pending_registration
+from services.gateway.realms.shop.handlers.login import Entered, MiniApp, Newcomer
+from services.gateway.realms.shop.handlers.pending_registration import NotPending
+from services.gateway.sessions.api.login import device_of
+from services.gateway.telegram.api.one_time_code import Phone, address_of, why_not
+from services.gateway.telegram.domain.init_data import MAX_LENGTH
+
+
+async def unkept(response: Response) -> None:
+    """Let nobody keep an answer with a token in it."""
+    response.headers["Cache-Control"] = "no-store"
+
+
+router = APIRouter(
+    prefix="/api/auth",
+    tags=["auth"],
+    route_class=ShopRoute,
+    dependencies=[Depends(public), Depends(unkept), NEWCOMERS],
+)
+
+NOT_PENDING = "Это не токен регистрации"
+LOG_IN = "Регистрация не подтверждена, запросите код ещё раз"
+
+
+class CodeShown(BaseModel):
+    """A phone and the code that came to it."""
+
+    phone: Phone
+    otp_code: Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
+
+
+class Registration(BaseModel):
+    """What a new shop is called, and where it is."""
+
+    name: Named
+    city: Named = CITY
+
+
+class InitData(BaseModel):
+    """What the Mini App knows of who opened it; empty or missing is a 400, as it always was."""
+
+    init_data: str = Field(default="", alias="initData", max_length=MAX_LENGTH)
+    phone: str | None = Field(default=None, alias="phoneNumber", max_length=64)
+
+
+class TelegramRegistration(BaseModel):
+    """A shop to be registered from the Mini App. Without `initData` nothing is proved."""
+
+    init_data: str = Field(default="", alias="initData", max_length=MAX_LENGTH)
+    phone: Phone
+    shop_name: Named
+    city: Named = CITY
+
+
+@router.post("/verify-otp/", include_in_schema=False)
+@router.post("/verify-otp")
+async def verify_otp(shown: CodeShown, request: Request, gateway: Gateway) -> dict[str, Any]:
+    """A token for a phone and its code; a pending one for who has no shop. 400 says why not."""
+    with told_why_not():
+        outcome = await shop_login.enter_by_code(
+            gateway.identity,
+            gateway.code_desk,
+            shown.phone,
+            shown.otp_code,
+            address=address_of(request, gateway),
+            device=device_of(request),
+        )
+    match outcome:
+        case Entered():
+            return auth_token(gateway, outcome)
+        case Newcomer(phone=phone):
+            keys, issuer = gateway.signing_keys, gateway.settings.issuer
+            bearer = pending_registration.pending_token(
+                gateway.identity, keys, phone, issuer=issuer
+            )
+            return pending_auth_token(bearer)
+        case _:
+            raise why_not(outcome)
+
+
+@router.post("/complete-registration/", status_code=201, include_in_schema=False)
+@router.post("/complete-registration", status_code=201)
+async def complete_registration(
+    asked: Registration, request: Request, gateway: Gateway
+) -> dict[str, Any]:
+    """Open a shop for the phone of a pending token, and let its first admin in.
+
+    400 for another token of ours or somebody who has a shop, 401 for what is no token (any more).
+    """
+    phone = await _proved(request, gateway)
+    with told_why_not():
+        entered = await shop_login.register_and_enter(
+            gateway.identity,
+            phone,
+            name=asked.name,
+            city=asked.city,
+            telegram_id=await gateway.code_desk.links.chat_of(phone),
+            device=device_of(request),
+        )
+    return auth_token(gateway, entered)
+
+
+@router.post("/telegram-login/", include_in_schema=False)
+@router.post("/telegram-login")
+async def telegram_login(asked: InitData, request: Request, gateway: Gateway) -> dict[str, Any]:
+    """A token for who opened the Mini App, if the phone is proved to be theirs."""
+    with told_why_not():
+        app = _mini_app(gateway, request, asked.init_data, asked.phone)
+        entered = await shop_login.enter_by_mini_app(gateway.identity, gateway.code_desk, app)
+    return auth_token(gateway, entered)
+
+
+@router.post("/florist-login/", include_in_schema=False)
+@router.post("/florist-login")
+async def florist_login(asked: InitData, request: Request, gateway: Gateway) -> dict[str, Any]:
+    """The same for a florist. 404 if they are none: the app then tries `telegram-login` with the
+    same init data, which is not used up by that."""
+    with told_why_not():
+        app = _mini_app(gateway, request, asked.init_data, asked.phone)
+        entered = await shop_login.enter_by_mini_app(
+            gateway.identity, gateway.code_desk, app, role=FLORIST
+        )
+    return auth_token(gateway, entered, in_role=True)
+
+
+@router.post("/telegram-register/", status_code=201, include_in_schema=False)
+@router.post("/telegram-register", status_code=201)
+async def telegram_register(
+    asked: TelegramRegistration, request: Request, gateway: Gateway
+) -> dict[str, Any]:
+    """Open a shop for who opened the Mini App, whose word for the Telegram account counts nothing
+    beside the init data (spec shop §10, S12)."""
+    with told_why_not():
+        app = _mini_app(gateway, request, asked.init_data, asked.phone)
+        entered = await shop_login.register_by_mini_app(
+            gateway.identity, gateway.code_desk, app, name=asked.shop_name, city=asked.city
+        )
+    return auth_token(gateway, entered, is_new=True)
+
+
+def _mini_app(gateway: Deps, request: Request, init_data: str, phone: str | None) -> MiniApp:
+    return MiniApp(
+        init_data=init_data,
+        phone=phone,
+        bot_token=bot_token_of(gateway),
+        max_age=timedelta(seconds=gateway.settings.telegram_age_seconds),
+        device=device_of(request),
+    )
+
+
+async def _proved(request: Request, gateway: Deps) -> str:
+    """The phone that a pending token proves."""
+    authorization = request.headers.get("authorization", "")
+    scheme, _, token = authorization.partition(" ")
+    try:
+        if scheme.lower() != "bearer":
+            raise NotPending
+        return pending_registration.phone_of(
+            gateway.identity, gateway.signing_keys, token, issuer=gateway.settings.issuer
+        )
+    except NotPending:
+        pass
+    if await _opens_doors(gateway, authorization):
+        raise HTTPException(400, NOT_PENDING)
+    raise HTTPException(401, LOG_IN, headers=CHALLENGE)
+
+
+async def _opens_doors(gateway: Deps, authorization: str) -> bool:
+    try:
+        await gateway.verifier.principal(authorization)
+    except Unauthenticated:
+        return False
+    return True

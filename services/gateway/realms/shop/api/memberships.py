@@ -1,0 +1,88 @@
+"""Where somebody works or is invited to, and how they accept, go on there, or leave.
+
+For clients that know more than one shop. Others do it in the bot, by `/shops`.
+"""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from contracts.gateway import AccountId
+from libs.http.auth import Principal
+from services.gateway.administration.api.awaited import ACCOUNTS
+from services.gateway.context import Gateway
+from services.gateway.doors.api.shop_route import ShopRoute
+from services.gateway.realms.shop.api.login import unkept
+from services.gateway.realms.shop.api.self import Staff
+from services.gateway.realms.shop.api.token import auth_token, told_why_not
+from services.gateway.realms.shop.handlers import membership as shop_membership
+from services.gateway.realms.shop.handlers.login import enter_another
+from services.gateway.sessions.api.login import device_of
+
+router = APIRouter(
+    prefix="/api/auth/shops",
+    tags=["auth"],
+    route_class=ShopRoute,
+    dependencies=[Depends(unkept), ACCOUNTS],
+)
+
+Tenant = Annotated[str, Path(max_length=100)]
+"""A shop by its tenant, as the list shows it."""
+
+
+@router.get("/", include_in_schema=False)
+@router.get("")
+async def list_shops(caller: Staff, gateway: Gateway) -> dict[str, Any]:
+    """Where one works, then where one is invited to; `present` is the shop of the token."""
+    found = await shop_membership.memberships(gateway.identity, _account(caller))
+    items = [
+        {
+            "tenant": one.tenant,
+            "shop_id": one.shop.number if one.shop else None,
+            "shop_name": one.shop.name if one.shop else one.tenant,
+            "role": one.standing.role,
+            "owned": one.owned,
+            "invited": one.invited,
+            "present": one.tenant == caller.tenant,
+        }
+        for one in found
+    ]
+    return {"items": items, "total": len(items)}
+
+
+@router.post("/{tenant}/accept/", include_in_schema=False)
+@router.post("/{tenant}/accept")
+async def accept(
+    tenant: Tenant, caller: Staff, request: Request, gateway: Gateway
+) -> dict[str, Any]:
+    """Accept an invitation: a token for that shop; 404 if there is none."""
+    with told_why_not():
+        await shop_membership.accept(gateway.identity, _account(caller), tenant)
+    return await login(tenant, caller, request, gateway)
+
+
+@router.post("/{tenant}/login/", include_in_schema=False)
+@router.post("/{tenant}/login")
+async def login(
+    tenant: Tenant, caller: Staff, request: Request, gateway: Gateway
+) -> dict[str, Any]:
+    """A token for another shop one works in; 404 if one does not."""
+    with told_why_not():
+        entered = await enter_another(
+            gateway.identity, _account(caller), tenant, device=device_of(request)
+        )
+    return auth_token(gateway, entered)
+
+
+@router.delete("/{tenant}/", status_code=204, include_in_schema=False)
+@router.delete("/{tenant}", status_code=204)
+async def leave(tenant: Tenant, caller: Staff, gateway: Gateway) -> Response:
+    """Work there no more, or decline: 204; 400 for the last admin, 404 if one is not there."""
+    with told_why_not():
+        await shop_membership.leave(gateway.identity, _account(caller), tenant)
+    return Response(status_code=204)
+
+
+def _account(caller: Principal) -> AccountId:
+    return AccountId(UUID(caller.subject))

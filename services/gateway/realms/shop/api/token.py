@@ -1,0 +1,103 @@
+"""What the shop's clients read after a login, and why there was none (spec shop §2.1)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Final
+
+from fastapi import HTTPException
+from pydantic import AfterValidator, StringConstraints
+
+from libs.errors import Unavailable
+from services.gateway.accounts.domain.account import OfferUnknown
+from services.gateway.context import Deps
+from services.gateway.realms.shop.handlers.login import Entered, NoShop
+from services.gateway.realms.shop.handlers.shop import ShopExists
+from services.gateway.realms.shop.handlers.staff import LastAdmin, NotStaff, SwitchedOff
+from services.gateway.sessions.api.login import access_of
+from services.gateway.sessions.handlers.session import NotAdmitted
+from services.gateway.telegram.domain.init_data import (
+    InitDataForged,
+    InitDataMalformed,
+    InitDataStale,
+)
+from services.gateway.telegram.handlers.mini_app import InitDataUsed, NoPhone, PhoneNotProved
+
+CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
+AWAY_SECONDS: Final = 60
+WHY_NOT: Final[dict[type[Exception], tuple[int, str]]] = {
+    NotAdmitted: (403, "Учётная запись отключена"),
+    ShopExists: (400, "Магазин с этим номером телефона уже зарегистрирован"),
+    NotStaff: (404, "Вы больше не работаете в этом магазине"),
+    OfferUnknown: (404, "Приглашения в этот магазин нет"),
+    LastAdmin: (400, "Вы последний администратор магазина"),
+    SwitchedOff: (403, "Учётная запись отключена"),
+    NoShop: (404, "Магазин или сотрудник с этим номером телефона не найден"),
+    NoPhone: (400, "Укажите номер телефона"),
+    InitDataMalformed: (400, "Неверные данные Telegram"),
+    InitDataForged: (401, "Подпись Telegram не подтверждена"),
+    InitDataStale: (401, "Данные Telegram устарели, откройте приложение заново"),
+    InitDataUsed: (401, "Данные Telegram уже использованы, откройте приложение заново"),
+    PhoneNotProved: (
+        401,
+        "Номер телефона не подтверждён: поделитесь своим контактом с Telegram-ботом",
+    ),
+}
+
+
+def printable(text: str) -> str:
+    """The text. Raises ValueError if it holds what cannot be shown, or kept."""
+    if not text.isprintable():
+        raise ValueError("must be printable")
+    return text
+
+
+Named = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=2, max_length=100),
+    AfterValidator(printable),
+]
+"""What a shop or a city is called."""
+
+
+@contextmanager
+def told_why_not() -> Iterator[None]:
+    """Say refusals as the shop's clients show them."""
+    try:
+        yield
+    except tuple(WHY_NOT) as error:
+        status, text = WHY_NOT[type(error)]
+        headers = CHALLENGE if status == 401 else None
+        raise HTTPException(status, text, headers=headers) from None
+
+
+def bot_token_of(gateway: Deps) -> str:
+    """What Mini Apps are signed with. Raises Unavailable if nobody set up a bot."""
+    if gateway.settings.telegram_token is None:
+        raise Unavailable("Telegram bot", retry_after_seconds=AWAY_SECONDS)
+    return gateway.settings.telegram_token.get_secret_value()
+
+
+def auth_token(
+    gateway: Deps, entered: Entered, *, is_new: bool = False, in_role: bool = False
+) -> dict[str, Any]:
+    """The answer to whoever is in. Only the florists' login says who they are: `in_role`."""
+    shop, role = entered.shop, entered.logged_in.role.partition(" ")[0]
+    return _said(
+        access_of(gateway, entered.logged_in, tells_role=in_role).bearer,
+        shop_id=shop.number if shop else None,
+        shop_name=shop.name if shop else None,
+        user_role=role if in_role else None,
+        user_name=entered.card.name if in_role else None,
+        is_new_user=is_new,
+    )
+
+
+def pending_auth_token(bearer: str) -> dict[str, Any]:
+    """The answer to whoever has no shop yet, and may register one."""
+    return _said(bearer, is_new_user=True)
+
+
+def _said(bearer: str, **known: Any) -> dict[str, Any]:
+    nothing = {"shop_id": None, "shop_name": None, "user_role": None, "user_name": None}
+    told = {"access_token": bearer, "token_type": "bearer", **nothing, **known}
+    return {**told, "needs_phone": False}

@@ -1,0 +1,157 @@
+"""A shop's staff, as its admin's pages manage them (spec shop §4.7, §2.5)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, HTTPException, Query
+
+from contracts.gateway import AccountId
+from libs.http.auth import Principal, require
+from libs.names import comparable
+from services.gateway.accounts.domain.account import OfferedTooOften
+from services.gateway.administration.api.awaited import ACCOUNTS
+from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.shop_route import ShopRoute
+from services.gateway.realms.shop.api.self import user
+from services.gateway.realms.shop.api.user_forms import Asked, Changed, Hired, Permitted
+from services.gateway.realms.shop.handlers import personnel
+from services.gateway.realms.shop.handlers import staff as shop_staff
+from services.gateway.realms.shop.handlers.personnel import Boss
+from services.gateway.realms.shop.handlers.shop import shop_of
+from services.gateway.realms.shop.handlers.staff import LastAdmin, Member, NotStaff
+
+router = APIRouter(
+    prefix="/api/users", tags=["shop"], route_class=ShopRoute, dependencies=[ACCOUNTS]
+)
+
+Manager = Annotated[Principal, Depends(require("shop:users"))]
+WHY_NOT: Final[dict[type[Exception], tuple[int, str]]] = {
+    NotStaff: (404, "Пользователь не найден"),
+    personnel.PhoneTaken: (400, "Пользователь с этим номером телефона уже есть"),
+    personnel.EmailTaken: (400, "Пользователь с этим адресом почты уже есть"),
+    OfferedTooOften: (400, "Этого человека приглашали слишком часто"),
+    personnel.IsAdmin: (400, "Права администратора не меняются"),
+    LastAdmin: (400, "Это последний администратор магазина"),
+    personnel.OwnStanding: (403, "Свою роль и права нельзя менять"),
+    personnel.BeyondOwn: (403, "Недостаточно прав"),
+}
+
+
+@router.get("", include_in_schema=False)
+@router.get("/")
+async def list_users(
+    asked: Annotated[Asked, Query()], caller: Manager, gateway: Gateway
+) -> dict[str, Any]:
+    """The shop's staff, oldest first, those who are switched off too."""
+    staff = await shop_staff.staff_of(gateway.identity, caller.tenant)
+    found = [member for member in staff if _is_asked_for(member, asked)]
+    page = found[asked.skip : asked.skip + asked.limit]
+    shop_id = await _shop_id(gateway, caller)
+    return {"items": [_shown(member, shop_id) for member in page], "total": len(found)}
+
+
+@router.post("", include_in_schema=False)
+@router.post("/")
+async def create_user(hired: Hired, caller: Manager, gateway: Gateway) -> dict[str, Any]:
+    """Invite somebody: 200, and listed from now on; 400 if they are here or invited.
+
+    They accept by their first login if they work nowhere, else by the bot or `/api/auth/shops`.
+    """
+    with _told_why_not():
+        member = await personnel.take_on(
+            gateway.identity, _boss(caller), hired.phone, hired.card(), hired.standing()
+        )
+    return _shown(member, await _shop_id(gateway, caller))
+
+
+@router.get("/{number}/", include_in_schema=False)
+@router.get("/{number}")
+async def get_user(number: int, caller: Manager, gateway: Gateway) -> dict[str, Any]:
+    """One of the shop's staff; 404 for everybody else."""
+    return _shown(await _member(gateway, caller, number), await _shop_id(gateway, caller))
+
+
+@router.patch("/{number}/", include_in_schema=False)
+@router.patch("/{number}")
+async def change_user(
+    number: int, changed: Changed, caller: Manager, gateway: Gateway
+) -> dict[str, Any]:
+    """Change what the shop calls somebody, their role, or whether they may log in."""
+    member = await _member(gateway, caller, number)
+    with _told_why_not():
+        member = await personnel.change(
+            gateway.identity, _boss(caller), member, standing=changed.standing, card=changed.card
+        )
+    return _shown(member, await _shop_id(gateway, caller))
+
+
+@router.patch("/{number}/permissions/", include_in_schema=False)
+@router.patch("/{number}/permissions")
+async def change_permissions(
+    number: int, permitted: Permitted, caller: Manager, gateway: Gateway
+) -> dict[str, Any]:
+    """Give somebody permissions, or take them; 400 for an admin."""
+    member = await _member(gateway, caller, number)
+    said = permitted.model_dump(exclude_unset=True)
+    with _told_why_not():
+        member = await personnel.allow(gateway.identity, _boss(caller), member, said)
+    return _shown(member, await _shop_id(gateway, caller))
+
+
+@router.delete("/{number}/", include_in_schema=False)
+@router.delete("/{number}")
+async def delete_user(number: int, caller: Manager, gateway: Gateway) -> dict[str, Any]:
+    """Switch somebody off; 400 for an admin. They stay in the list."""
+    member = await _member(gateway, caller, number)
+    with _told_why_not():
+        member = await personnel.switch_off(gateway.identity, _boss(caller), member)
+    return _shown(member, await _shop_id(gateway, caller))
+
+
+@contextmanager
+def _told_why_not() -> Iterator[None]:
+    try:
+        yield
+    except tuple(WHY_NOT) as error:
+        status, text = WHY_NOT[type(error)]
+        raise HTTPException(status, text) from None
+
+
+def _boss(caller: Principal) -> Boss:
+    keys = frozenset(scope.removeprefix("shop:") for scope in caller.scopes)
+    return Boss(account_id=AccountId(UUID(caller.subject)), tenant=caller.tenant, keys=keys)
+
+
+async def _member(gateway: Deps, caller: Principal, number: int) -> Member:
+    with _told_why_not():
+        return await shop_staff.by_number(gateway.identity, number, caller.tenant)
+
+
+async def _shop_id(gateway: Deps, caller: Principal) -> int | None:
+    shop = await shop_of(gateway.identity, caller.tenant)
+    return shop.number if shop else None
+
+
+def _is_asked_for(member: Member, asked: Asked) -> bool:
+    texts = (member.card.name, member.phone or "", member.card.email or "")
+    return (
+        asked.role in (None, member.standing.role)
+        and asked.is_active in (None, member.active)
+        and any(_searched(asked.search) in _searched(text) for text in texts)
+    )
+
+
+def _searched(text: str) -> str:
+    return comparable(text).lower()
+
+
+def _shown(member: Member, shop_id: int | None) -> dict[str, Any]:
+    return {
+        **user(member),
+        "permissions": dict(member.standing.permissions),
+        "shop_id": shop_id,
+        "created_at": member.opened_at.isoformat() if member.opened_at else None,
+        "updated_at": member.changed_at.isoformat() if member.changed_at else None,
+    }

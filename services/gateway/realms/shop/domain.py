@@ -1,0 +1,133 @@
+"""A shop: its number and tenant, and what it keeps of the people who work in it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from contracts.gateway import GatewayEvent, ShopRegistered
+from services.gateway.accounts.domain.account import Offer
+from services.gateway.accounts.domain.person import Person
+from services.gateway.accounts.domain.realm import Place, Realm
+from services.gateway.accounts.domain.shop_standing import Standing, rank, standing_of
+
+CITY: Final = "Алматы"
+FOUNDER: Final = "Администратор"
+"""What whoever registers a shop is called, until somebody says otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """What one shop calls somebody, and knows of them. Nobody is found by it, nor proved.
+
+    So a shop cannot say who somebody is who works elsewhere, too.
+    """
+
+    name: str
+    email: str | None = None
+    telegram_id: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Invitation:
+    """What a shop wrote of somebody it invites; `phone` (E.164) is how it found them."""
+
+    phone: str
+    card: Card
+
+
+def place_of(tenant: str) -> Place:
+    """The place in which the staff of a shop act."""
+    return Place(Realm.SHOP, tenant)
+
+
+def tenant_of(number: int) -> str:
+    """The tenant of the shop that its clients know by this number."""
+    return f"shop-{number}"
+
+
+def number_of(tenant: str) -> int | None:
+    """The number of the shop that is this tenant; None if it is none's."""
+    number = tenant.removeprefix(tenant_of(0)[:-1])
+    return int(number) if number != tenant and number.isdecimal() else None
+
+
+def registered(event: GatewayEvent) -> ShopRegistered:
+    """The event, which must be of a shop."""
+    if not isinstance(event, ShopRegistered):
+        raise TypeError("an id of a shop was given to something else")
+    return event
+
+
+def workplaces(
+    roles: Mapping[Place, str], role: str | None = None
+) -> tuple[tuple[Place, Standing], ...]:
+    """Where somebody works, as `role` if it is given, first where they may do the most."""
+    found = [
+        (place, standing)
+        for place, name in roles.items()
+        if place.realm == Realm.SHOP
+        and (standing := standing_of(name)) is not None
+        and standing.active
+        and role in (None, standing.role)
+    ]
+    return tuple(sorted(found, key=lambda one: (rank(one[1]), one[0].tenant)))
+
+
+def workplace_to_enter(
+    places: Sequence[Place], owned: Collection[str], used: Mapping[str, datetime]
+) -> Place | None:
+    """Which of several `places` a login leads to: the shop that is `owned`, else the one `used`
+    last, else the first; both by tenant."""
+    if mine := [place for place in places if place.tenant in owned]:
+        return mine[0]
+    latest = max((used[place.tenant] for place in places if place.tenant in used), default=None)
+    return next(
+        (place for place in places if latest is None or used.get(place.tenant) == latest), None
+    )
+
+
+def oldest_offer(offers: Mapping[Place, Offer], role: str | None = None) -> Place | None:
+    """The shop that invited first (see `Account.offers`), as `role` if it is given.
+
+    An offer that is off does not count.
+    """
+    found = (
+        place
+        for place, offer in offers.items()
+        if (standing := standing_of(offer.role)) is not None
+        and place.realm == Realm.SHOP
+        and standing.active
+        and role in (None, standing.role)
+    )
+    return next(found, None)
+
+
+def card_of(person: Person, tenant: str) -> Card:
+    """What the shop calls them; of whom it did not say, what they are called anyhow."""
+    traits = person.traits
+    if _trait(tenant, "name") not in traits:
+        return Card(name=person.name, email=person.email, telegram_id=person.telegram_id)
+    telegram = traits.get(_trait(tenant, "telegram"))
+    return Card(
+        name=traits[_trait(tenant, "name")],
+        email=traits.get(_trait(tenant, "email")),
+        telegram_id=int(telegram) if telegram else None,
+    )
+
+
+def with_card(person: Person, tenant: str, card: Card) -> Person:
+    """The person with another card of this shop."""
+    said = {
+        "name": card.name,
+        "email": card.email,
+        "telegram": str(card.telegram_id) if card.telegram_id else None,
+    }
+    mine = {_trait(tenant, what): value for what, value in said.items()}
+    others = {name: value for name, value in person.traits.items() if name not in mine}
+    kept = {name: value for name, value in mine.items() if value is not None}
+    return replace(person, traits=others | kept)
+
+
+def _trait(tenant: str, what: str) -> str:
+    return f"shop {tenant} {what}"

@@ -1,0 +1,1 @@
+"""Commands of shops and their staff."""

@@ -1,0 +1,215 @@
+"""What happens when somebody of a shop logs in: by a one-time code, or from the Mini App."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeAlias
+
+from contracts.gateway import AccountId, ShopRegistered
+from libs.errors import NotFound, Unauthenticated
+from services.gateway.accounts.domain import person as people
+from services.gateway.accounts.domain.account import OfferUnknown
+from services.gateway.accounts.domain.realm import Place, Realm
+from services.gateway.accounts.handlers.address import digest_of, find
+from services.gateway.accounts.handlers.identity import NOBODY, Identity, Loaded, load, person_of
+from services.gateway.realms.shop.domain import Card, card_of, place_of, workplaces
+from services.gateway.realms.shop.handlers.card import know_telegram
+from services.gateway.realms.shop.handlers.membership import accept, first_shop, workplace
+from services.gateway.realms.shop.handlers.shop import (
+    ShopExists,
+    owned_shops,
+    register_shop,
+    shop_of,
+)
+from services.gateway.realms.shop.handlers.staff import NotStaff
+from services.gateway.sessions.handlers.login import record_refusal
+from services.gateway.sessions.handlers.session import LoggedIn, NotAdmitted, admit
+from services.gateway.telegram.domain.init_data import TelegramCaller
+from services.gateway.telegram.domain.one_time_code import Expired, TooMany, Verified, Wrong
+from services.gateway.telegram.handlers import mini_app
+from services.gateway.telegram.handlers.one_time_code import CodeDesk, verify_code
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entered:
+    """Somebody who is in, where, and what the shop calls them."""
+
+    logged_in: LoggedIn
+    shop: ShopRegistered | None
+    card: Card
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """The phone is proved, and nobody's who works in a shop."""
+
+    phone: str
+
+
+class NoShop(NotFound):
+    """Whoever has this phone works in no shop, or not as that."""
+
+
+CodeShown: TypeAlias = Entered | Newcomer | Wrong | Expired | TooMany
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MiniApp:
+    """What the Mini App shows of its user. It is believed for `max_age`; `device` is a browser."""
+
+    init_data: str
+    phone: str | None
+    bot_token: str
+    max_age: timedelta
+    device: str
+
+
+async def enter_by_code(
+    identity: Identity, desk: CodeDesk, phone: str, code: str, *, address: str, device: str
+) -> CodeShown:
+    """Let in whoever shows the code of their phone (E.164): see `workplace` for where.
+
+    Who has no role in any shop and is invited accepts by this. A right code is used up, whatever
+    comes of it. Raises NotAdmitted of an account that is not active, Unavailable.
+    """
+    outcome = await verify_code(desk, phone, code, address=address)
+    # Read whatever the code was, so that no phone answers faster than another.
+    loaded = await _of_phone(identity, phone)
+    if not isinstance(outcome, Verified):
+        await _refused(identity, loaded, phone, "code")
+        return outcome
+    if not loaded.account.known:
+        return Newcomer(phone)
+    if not loaded.account.active:
+        await _refused(identity, loaded, phone, "deactivated")
+        raise NotAdmitted
+    place = await workplace(identity, loaded) or await _join(identity, loaded)
+    if place is None:
+        return Newcomer(phone)
+    chat = await desk.links.chat_of(phone)
+    return await _enter(identity, loaded, place, chat, device)
+
+
+async def enter_by_mini_app(
+    identity: Identity, desk: CodeDesk, app: MiniApp, *, role: str | None = None
+) -> Entered:
+    """Let in whoever the init data proves, if they work in a shop (as `role`), or are invited and
+    have no role in any.
+
+    Whether they do is said only to whom the phone is proved. Raises InitDataMalformed,
+    InitDataForged, InitDataStale, NoPhone, PhoneNotProved, NoShop, InitDataUsed, Unavailable.
+    """
+    caller, phone = await prove(identity, desk, app)
+    loaded = await _of_phone(identity, phone)
+    place = await workplace(identity, loaded, role)
+    if not loaded.account.active or not (place or first_shop(loaded.account, role)):
+        await _refused(identity, loaded, phone, "role")
+        raise NoShop
+    await _use_up(identity, desk, app, caller)
+    place = place or await _join(identity, loaded, role)
+    if place is None:
+        raise NoShop
+    return await _enter(identity, loaded, place, caller.telegram_id, app.device)
+
+
+async def register_by_mini_app(
+    identity: Identity, desk: CodeDesk, app: MiniApp, *, name: str, city: str
+) -> Entered:
+    """Open a shop for whoever the init data proves. Raises ShopExists, and as
+    `enter_by_mini_app`, NoShop aside."""
+    caller, phone = await prove(identity, desk, app)
+    loaded = await _of_phone(identity, phone)
+    if await owned_shops(identity, loaded.account_id, loaded.account):
+        raise ShopExists
+    await _use_up(identity, desk, app, caller)
+    return await register_and_enter(
+        identity, phone, name=name, city=city, telegram_id=caller.telegram_id, device=app.device
+    )
+
+
+async def register_and_enter(
+    identity: Identity, phone: str, *, name: str, city: str, telegram_id: int | None, device: str
+) -> Entered:
+    """Open a shop for whoever has proved the phone, and let them in. Raises as `register_shop`."""
+    account_id, shop = await register_shop(
+        identity, phone, name=name, city=city, telegram_id=telegram_id
+    )
+    loaded = await load(identity, account_id)
+    return await _enter(identity, loaded, place_of(shop.tenant), telegram_id, device)
+
+
+async def enter_another(
+    identity: Identity, account_id: AccountId, tenant: str, *, device: str
+) -> Entered:
+    """Let somebody who is in go on to another shop they work in. Raises NotStaff, NotAdmitted,
+    Unavailable."""
+    loaded = await load(identity, account_id)
+    if place_of(tenant) not in dict(workplaces(loaded.account.roles)):
+        raise NotStaff
+    return await _enter(identity, loaded, place_of(tenant), None, device)
+
+
+async def prove(identity: Identity, desk: CodeDesk, app: MiniApp) -> tuple[TelegramCaller, str]:
+    """Who opened the app, and the phone (E.164) that is proved to be theirs. Records who is not."""
+    try:
+        caller = mini_app.read_init_data(
+            desk, app.init_data, bot_token=app.bot_token, max_age=app.max_age
+        )
+        return caller, await mini_app.proved_phone(desk, caller, app.phone)
+    except Unauthenticated as error:
+        digest = identity.seal.digest("phone", app.phone or "")
+        await _recorded(identity, None, digest, type(error).__name__)
+        raise
+
+
+async def _use_up(identity: Identity, desk: CodeDesk, app: MiniApp, caller: TelegramCaller) -> None:
+    try:
+        await mini_app.use_up(desk, caller, max_age=app.max_age)
+    except mini_app.InitDataUsed as error:
+        digest = digest_of(identity.seal, people.telegram(caller.telegram_id))
+        await _recorded(identity, None, digest, type(error).__name__)
+        raise
+
+
+async def _join(identity: Identity, loaded: Loaded, role: str | None = None) -> Place | None:
+    """Accept the invitation of who has no role in any shop; where they work now, if anywhere."""
+    if (place := first_shop(loaded.account, role)) is None:
+        return None
+    try:
+        await accept(identity, loaded.account_id, place.tenant)
+    except OfferUnknown:
+        # It was taken back, or accepted by another login at the same moment.
+        loaded = await load(identity, loaded.account_id)
+        return await workplace(identity, loaded, role)
+    return place
+
+
+async def _enter(
+    identity: Identity, loaded: Loaded, place: Place, telegram_id: int | None, device: str
+) -> Entered:
+    if telegram_id is not None:
+        await know_telegram(identity, loaded, place.tenant, telegram_id)
+    now = identity.clock()
+    loaded = await load(identity, loaded.account_id)
+    if place not in dict(workplaces(loaded.account.roles)):
+        raise NotAdmitted
+    logged_in = await admit(identity, loaded, place, device, now)
+    person = person_of(identity, loaded.account_id, loaded.account)
+    shop = await shop_of(identity, place.tenant)
+    return Entered(logged_in=logged_in, shop=shop, card=card_of(person, place.tenant))
+
+
+async def _of_phone(identity: Identity, phone: str) -> Loaded:
+    account_id = await find(identity, people.phone(phone))
+    return await load(identity, account_id or NOBODY)
+
+
+async def _refused(identity: Identity, loaded: Loaded, phone: str, reason: str) -> None:
+    of = loaded.account_id if loaded.account.known else None
+    await _recorded(identity, of, digest_of(identity.seal, people.phone(phone)), reason)
+
+
+async def _recorded(
+    identity: Identity, account_id: AccountId | None, digest: str, reason: str
+) -> None:
+    now = identity.clock()
+    await record_refusal(identity, Realm.SHOP, account_id, digest, reason, now)

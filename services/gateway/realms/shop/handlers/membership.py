@@ -1,0 +1,217 @@
+"""What happens when a shop invites somebody, and when they accept, decline, choose or leave.
+
+A shop's invitation changes nothing of who is invited: they stay where they are until they accept.
+Only who has neither shop nor role accepts by the first login with a code, for the clients of that
+login have no other way to say yes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contracts.gateway import AccountId, ShopRegistered
+from services.gateway.accounts.domain.account import (
+    MOST_OFFERS,
+    Account,
+    ActsThere,
+    Offer,
+    OfferUnknown,
+)
+from services.gateway.accounts.domain.commands import (
+    AcceptOffer,
+    DeclineOffer,
+    OfferRole,
+    WithdrawRole,
+)
+from services.gateway.accounts.domain.realm import Place, Realm, Role
+from services.gateway.accounts.domain.shop_standing import ADMIN, Standing, standing_of
+from services.gateway.accounts.handlers.identity import (
+    Identity,
+    Loaded,
+    load,
+    person_of,
+    seal_person,
+)
+from services.gateway.accounts.handlers.planned import Plan, decided
+from services.gateway.accounts.stores.numbers import next_number
+from services.gateway.realms.shop.domain import (
+    Invitation,
+    oldest_offer,
+    place_of,
+    with_card,
+    workplace_to_enter,
+    workplaces,
+)
+from services.gateway.realms.shop.handlers.card import open_invitation, seal_invitation
+from services.gateway.realms.shop.handlers.shop import owned_shops, shops_of
+from services.gateway.realms.shop.handlers.staff import LastAdmin, NotStaff, other_admins
+from services.gateway.sessions.handlers.session import revoke_all
+from services.gateway.sessions.read_models import last_used
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Membership:
+    """Where somebody works or is invited to; `shop` is None of a tenant made by hand."""
+
+    tenant: str
+    shop: ShopRegistered | None
+    standing: Standing
+    owned: bool
+    invited: bool
+
+
+async def invite(
+    identity: Identity,
+    account_id: AccountId,
+    tenant: str,
+    invitation: Invitation,
+    standing: Standing,
+    *,
+    actor: str,
+) -> None:
+    """Invite somebody to a shop. Raises ActsThere if they work or are invited there already,
+    OfferedTooOften, AccountUnknown, Unavailable."""
+    place = place_of(tenant)
+
+    async def plan(account: Account) -> Plan:
+        if place in account.offers:
+            raise ActsThere
+        return await _offer(identity, account_id, tenant, invitation, standing), ()
+
+    await decided(identity, account_id, plan, actor=actor)
+
+
+async def change_invitation(
+    identity: Identity,
+    account_id: AccountId,
+    tenant: str,
+    invitation: Invitation,
+    standing: Standing,
+    *,
+    actor: str,
+) -> None:
+    """Invite somebody as something else. Raises OfferUnknown if they have answered,
+    OfferedTooOften, Unavailable."""
+    place = place_of(tenant)
+
+    async def plan(account: Account) -> Plan:
+        if (before := account.offers.get(place)) is None:
+            raise OfferUnknown
+        written = open_invitation(identity, account_id, tenant, before.sealed)
+        if (written, before.role) == (invitation, standing.name):
+            return None, ()
+        if not standing.active and account.asked.get(place, 0) >= MOST_OFFERS:
+            # However often it was changed, it can be taken back.
+            return DeclineOffer(account_id=account_id, place=place, now=identity.clock()), ()
+        return await _offer(identity, account_id, tenant, invitation, standing), ()
+
+    await decided(identity, account_id, plan, actor=actor)
+
+
+async def accept(identity: Identity, account_id: AccountId, tenant: str) -> None:
+    """Let somebody work where they are invited, under the name that the shop wrote.
+
+    Raises OfferUnknown, also of an offer that is switched off; AccountUnknown, Unavailable.
+    """
+    place = place_of(tenant)
+
+    async def plan(account: Account) -> Plan:
+        person = person_of(identity, account_id, account)
+        if (offer := account.offers.get(place)) is None or not _is_open(offer):
+            raise OfferUnknown
+        card = open_invitation(identity, account_id, tenant, offer.sealed).card
+        sealed = seal_person(identity.seal, account_id, with_card(person, tenant, card))
+        now = identity.clock()
+        return AcceptOffer(account_id=account_id, place=place, person=sealed, now=now), ()
+
+    await decided(identity, account_id, plan, actor=str(account_id))
+
+
+async def leave(identity: Identity, account_id: AccountId, tenant: str) -> None:
+    """Let somebody work no more in a shop, where their sessions end, or decline its invitation.
+
+    Raises NotStaff if they are neither there, LastAdmin, Unavailable.
+    """
+    place, actor = place_of(tenant), str(account_id)
+
+    async def plan(account: Account) -> Plan:
+        now = identity.clock()
+        if place in account.roles:
+            return WithdrawRole(account_id=account_id, place=place, others={}, now=now), ()
+        return DeclineOffer(account_id=account_id, place=place, now=now), ()
+
+    async with identity.turns.turn(f"staff of {tenant}"):
+        account = (await load(identity, account_id)).account
+        if place not in account.roles and place not in account.offers:
+            raise NotStaff
+        is_admin = account.roles.get(place) == ADMIN
+        if is_admin and not await other_admins(identity, account_id, tenant):
+            raise LastAdmin
+        await decided(identity, account_id, plan, actor=actor)
+    await revoke_all(identity, account_id, reason="revoked", actor=actor, place=place)
+
+
+async def memberships(identity: Identity, account_id: AccountId) -> Sequence[Membership]:
+    """Where an account works, and then where it is invited to. Raises LogUnavailable."""
+    account = (await load(identity, account_id)).account
+    offers = {place: offer.role for place, offer in account.offers.items() if _is_open(offer)}
+    found = [
+        (place.tenant, standing, roles is offers)
+        for roles in (account.roles, offers)
+        for place, standing in workplaces(roles)
+    ]
+    shops = await shops_of(identity, [tenant for tenant, *_ in found])
+    return [
+        Membership(
+            tenant=tenant,
+            shop=(shop := shops.get(tenant)),
+            standing=standing,
+            owned=not invited and shop is not None and shop.account_id == account_id,
+            invited=invited,
+        )
+        for tenant, standing, invited in found
+    ]
+
+
+async def workplace(identity: Identity, loaded: Loaded, role: str | None = None) -> Place | None:
+    """The shop that a login (as `role`) leads to: the one owned, else the one last used; None if
+    there is none. To accept an invitation is to use it. Raises Unavailable."""
+    account, account_id = loaded.account, loaded.account_id
+    places = [place for place, _ in workplaces(account.roles, role)]
+    if len(places) < 2:
+        return places[0] if places else None
+    owned = await owned_shops(identity, account_id, account)
+    entered = await last_used(identity.pool, account_id, Realm.SHOP)
+    joined = {place.tenant: at for place, at in account.joined.items() if place in places}
+    used = {at: max(joined[at], entered.get(at, joined[at])) for at in joined}
+    return workplace_to_enter(places, owned, used)
+
+
+def first_shop(account: Account, role: str | None = None) -> Place | None:
+    """Whose invitation the account accepts by logging in: of none, once it has a role in any shop.
+
+    Who is only switched off there is not free for others to take: they are asked.
+    """
+    if any(place.realm == Realm.SHOP for place in account.roles):
+        return None
+    return oldest_offer(account.offers, role)
+
+
+async def _offer(
+    identity: Identity,
+    account_id: AccountId,
+    tenant: str,
+    invitation: Invitation,
+    standing: Standing,
+) -> OfferRole:
+    return OfferRole(
+        account_id=account_id,
+        role=Role(place_of(tenant), standing.name),
+        number=await next_number(identity.pool),
+        sealed=seal_invitation(identity, account_id, tenant, invitation),
+        now=identity.clock(),
+    )
+
+
+def _is_open(offer: Offer) -> bool:
+    standing = standing_of(offer.role)
+    return standing is not None and standing.active

@@ -1,0 +1,147 @@
+"""What happens when somebody registers a shop, and which shop a tenant is.
+
+The fact that tells of a shop is appended with its first admin's role: both are there or neither.
+Its id follows from the tenant, so a shop is found right after it was written.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+from uuid import UUID, uuid5
+
+from contracts.gateway import AccountId, GatewayEvent, ShopRegistered
+from libs.errors import NotFound, Refused
+from libs.eventsourcing.store import Fact, new_event_id
+from services.gateway.accounts.domain import person as people
+from services.gateway.accounts.domain.account import Account
+from services.gateway.accounts.domain.commands import GrantRole, OpenAccount
+from services.gateway.accounts.domain.person import Person, addresses_of
+from services.gateway.accounts.domain.realm import Role
+from services.gateway.accounts.domain.shop_standing import ADMIN
+from services.gateway.accounts.handlers.address import AddressTaken, claims, find
+from services.gateway.accounts.handlers.identity import Identity, seal_person
+from services.gateway.accounts.handlers.planned import Plan, decided
+from services.gateway.accounts.stores.numbers import next_number
+from services.gateway.realms.shop.domain import (
+    FOUNDER,
+    Card,
+    place_of,
+    registered,
+    tenant_of,
+    with_card,
+    workplaces,
+)
+from services.gateway.realms.shop.handlers.card import nobody_elses
+from services.gateway.sessions.handlers.session import NotAdmitted
+
+SHOP_FACTS: Final = UUID("6d1f9c52-0e0b-5c0e-9d43-7a6b0c9f2f18")
+"""The namespace of the ids of these facts; with another, no shop would be known."""
+
+
+class ShopExists(Refused):
+    """Whoever has this phone has a shop already."""
+
+
+class ShopUnknown(NotFound):
+    """There is no such shop."""
+
+
+async def shop_of(identity: Identity, tenant: str) -> ShopRegistered | None:
+    """The shop; None of a tenant whose admin was made by hand. Raises LogUnavailable."""
+    fact_id = _fact_id(tenant)
+    told = (await identity.store.log.find([fact_id])).get(fact_id)
+    return registered(identity.store.decode(told)) if told is not None else None
+
+
+async def shops_of(identity: Identity, tenants: Collection[str]) -> Mapping[str, ShopRegistered]:
+    """The shops among these tenants. Raises LogUnavailable."""
+    told = await identity.store.log.find([_fact_id(tenant) for tenant in tenants])
+    shops = [registered(identity.store.decode(one)) for one in told.values()]
+    return {shop.tenant: shop for shop in shops}
+
+
+async def owned_shops(
+    identity: Identity, account_id: AccountId, account: Account
+) -> frozenset[str]:
+    """The tenants of the shops that the account registered and works in. Raises LogUnavailable."""
+    tenants = [place.tenant for place, _ in workplaces(account.roles)]
+    shops = await shops_of(identity, tenants) if tenants else {}
+    return frozenset(one.tenant for one in shops.values() if one.account_id == account_id)
+
+
+async def register_shop(
+    identity: Identity, phone: str, *, name: str, city: str, telegram_id: int | None
+) -> tuple[AccountId, ShopRegistered]:
+    """Open a shop for whoever has proved this phone (E.164), and make them its admin.
+
+    `telegram_id` is the account that proved it. Somebody who is known elsewhere gets a role.
+    Raises ShopExists, also of two that register the same phone at once; NotAdmitted, Unavailable.
+    """
+    known = await find(identity, people.phone(phone))
+    account_id = known or AccountId(new_event_id())
+    number = await next_number(identity.pool)
+    shop = ShopRegistered(
+        number=number,
+        tenant=tenant_of(number),
+        account_id=account_id,
+        name=name,
+        city=city,
+        registered_at=identity.clock(),
+    )
+
+    async def plan(account: Account) -> Plan:
+        if known is not None:
+            return await _promoted(identity, account, shop)
+        return await _opened(identity, shop, phone, telegram_id)
+
+    try:
+        await decided(identity, account_id, plan, actor=str(account_id))
+    except AddressTaken:
+        raise ShopExists from None
+    return account_id, shop
+
+
+async def _promoted(identity: Identity, account: Account, shop: ShopRegistered) -> Plan:
+    if not account.active:
+        raise NotAdmitted
+    # Who only works for others may have a shop of their own, too.
+    if await owned_shops(identity, shop.account_id, account):
+        raise ShopExists
+    role = Role(place_of(shop.tenant), ADMIN)
+    now = shop.registered_at
+    return GrantRole(account_id=shop.account_id, role=role, others={}, now=now), _told(shop)
+
+
+async def _opened(
+    identity: Identity, shop: ShopRegistered, phone: str, telegram_id: int | None
+) -> Plan:
+    account_id, now = shop.account_id, shop.registered_at
+    # One that is somebody else's, by a phone they had before, say, is left to them.
+    free = telegram_id is not None and await nobody_elses(identity, telegram_id)
+    bare = Person(phone=phone, telegram_id=telegram_id if free else None)
+    person = with_card(bare, shop.tenant, Card(name=FOUNDER, telegram_id=telegram_id))
+    command = OpenAccount(
+        account_id=account_id,
+        number=await next_number(identity.pool),
+        person=seal_person(identity.seal, account_id, person),
+        password=None,
+        roles=(Role(place_of(shop.tenant), ADMIN),),
+        now=now,
+    )
+    claimed = await claims(identity, account_id, addresses_of(person), now)
+    return command, [*claimed, *_told(shop)]
+
+
+def _told(shop: ShopRegistered) -> Sequence[Fact[GatewayEvent]]:
+    stream = f"shop-{shop.number}"
+    return [
+        Fact(
+            event_id=_fact_id(shop.tenant),
+            stream=stream,
+            event=shop,
+            occurred_at=shop.registered_at,
+        )
+    ]
+
+
+def _fact_id(tenant: str) -> UUID:
+    return uuid5(SHOP_FACTS, tenant)

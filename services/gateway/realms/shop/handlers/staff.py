@@ -1,0 +1,162 @@
+"""Who works in a shop: as what, what the shop calls them, and what they may do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from contracts.gateway import AccountId
+from libs.errors import Forbidden, NotFound, Refused
+from services.gateway.accounts.domain.account import Offer
+from services.gateway.accounts.domain.shop_standing import ADMIN, Standing, standing_of
+from services.gateway.accounts.handlers.identity import Identity, load, open_person, person_of
+from services.gateway.accounts.read_models import account as accounts
+from services.gateway.accounts.read_models.account import AccountRow
+from services.gateway.realms.shop.domain import Card, card_of, place_of
+from services.gateway.realms.shop.handlers.card import open_invitation
+
+MOST: Final = 1000
+"""A shop has fewer people than this; of more, the last would not be seen."""
+
+
+class NotStaff(NotFound):
+    """Nobody of this shop."""
+
+
+class LastAdmin(Refused):
+    """A shop must have an admin: it is the last one."""
+
+
+class SwitchedOff(Forbidden):
+    """Somebody of this shop who may do nothing there for now."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """Somebody of a shop, in the clear: not for logs, nor for events. `phone` is E.164.
+
+    `is_open` says whether the account itself opens anything. Of who is only `invited` nothing is
+    there but what the shop wrote, so that it learns nothing of them before they accept.
+    """
+
+    account_id: AccountId
+    number: int
+    phone: str | None
+    card: Card
+    standing: Standing
+    is_open: bool
+    invited: bool = False
+    opened_at: datetime | None = None
+    changed_at: datetime | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether they may log in."""
+        return self.standing.active and self.is_open
+
+
+async def member_of(identity: Identity, account_id: AccountId, tenant: str) -> Member:
+    """Somebody of the shop or invited, as the log has them. Raises NotStaff, LogUnavailable."""
+    account, place = (await load(identity, account_id)).account, place_of(tenant)
+    standing = standing_of(account.roles.get(place, ""))
+    if not account.known:
+        raise NotStaff
+    if standing is None:
+        if (offer := account.offers.get(place)) is None:
+            raise NotStaff
+        return _invited(identity, account_id, tenant, offer)
+    person = person_of(identity, account_id, account)
+    return Member(
+        account_id=account_id,
+        number=account.numbers.get(place, account.number),
+        phone=person.phone,
+        card=card_of(person, tenant),
+        standing=standing,
+        is_open=account.active,
+    )
+
+
+async def working(identity: Identity, account_id: AccountId, tenant: str) -> Member:
+    """The same if they may work. Raises NotStaff, SwitchedOff, LogUnavailable."""
+    member = await member_of(identity, account_id, tenant)
+    if member.invited:
+        raise NotStaff
+    if not member.active:
+        raise SwitchedOff
+    return member
+
+
+async def staff_of(identity: Identity, tenant: str) -> Sequence[Member]:
+    """Everybody of the shop, also who is off or invited; behind the log by moments."""
+    place = place_of(tenant)
+    page = await accounts.of_place(identity.pool, place, invited=True, limit=MOST)
+    return [member for row in page.accounts if (member := listed(identity, row, tenant))]
+
+
+async def by_number(identity: Identity, number: int, tenant: str) -> Member:
+    """Somebody by the number that the shop knows them by, as the log has them: they may have
+    accepted just now. Raises NotStaff, Unavailable."""
+    place = place_of(tenant)
+    row = await accounts.by_number_of_place(identity.pool, number, place)
+    if row is None:
+        row = await accounts.by_number(identity.pool, number)
+        # Who was invited is known by that number, and not by the account's own.
+        row = None if row is not None and row.offer_in(place) else row
+    if row is None or row.removed_at is not None:
+        raise NotStaff
+    now, seen = await member_of(identity, row.account_id, tenant), listed(identity, row, tenant)
+    if seen is None:
+        return now
+    return replace(now, opened_at=seen.opened_at, changed_at=seen.changed_at)
+
+
+async def other_admins(identity: Identity, account_id: AccountId, tenant: str) -> bool:
+    """Whether the shop has an active admin beside this one: the read model says who might be, the
+    log who is."""
+    place = place_of(tenant)
+    page = await accounts.of_place(identity.pool, place, roles=(ADMIN,), active=True, limit=MOST)
+    for row in page.accounts:
+        if row.account_id != account_id:
+            account = (await load(identity, row.account_id)).account
+            if account.active and account.roles.get(place) == ADMIN:
+                return True
+    return False
+
+
+def listed(identity: Identity, row: AccountRow, tenant: str) -> Member | None:
+    """Somebody of the shop or invited there, as they are listed; None if they are not of it."""
+    place = place_of(tenant)
+    standing, offer = standing_of(row.role_in(place) or ""), row.offer_in(place)
+    if row.removed_at is not None:
+        return None
+    if standing is None:
+        pending = row.offer_in(place, pending=True)
+        return _invited(identity, row.account_id, tenant, pending) if pending else None
+    person = open_person(identity.seal, row.account_id, row.sealed)
+    return Member(
+        account_id=row.account_id,
+        number=offer.number if offer else row.number,
+        phone=person.phone,
+        card=card_of(person, tenant),
+        standing=standing,
+        is_open=row.active,
+        opened_at=offer.offered_at if offer else row.opened_at,
+        changed_at=row.changed_at,
+    )
+
+
+def _invited(identity: Identity, account_id: AccountId, tenant: str, offer: Offer) -> Member:
+    if (standing := standing_of(offer.role)) is None:
+        raise NotStaff
+    invitation = open_invitation(identity, account_id, tenant, offer.sealed)
+    return Member(
+        account_id=account_id,
+        number=offer.number,
+        phone=invitation.phone,
+        card=invitation.card,
+        standing=standing,
+        is_open=True,
+        invited=True,
+        opened_at=offer.offered_at,
+        changed_at=offer.offered_at,
+    )

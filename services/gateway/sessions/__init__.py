@@ -1,0 +1,1 @@
+"""Sessions: logins, refreshes, ends, and the limits of attempts."""

@@ -1,0 +1,1 @@
+"""What all logins share, and requests about one's own sessions."""

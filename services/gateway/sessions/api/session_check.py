@@ -1,0 +1,26 @@
+"""What services ask that cannot know which sessions are over: see `libs.http.session_check`.
+
+Only networks that may read the metrics reach it, see `services.gateway.proxy.api.inner`.
+"""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+
+from contracts.gateway import SessionId
+from libs.http.auth import public
+from services.gateway.context import Gateway
+from services.gateway.sessions.handlers import session as sessions
+
+router = APIRouter(
+    prefix="/internal/sessions",
+    tags=["system"],
+    dependencies=[Depends(public)],
+    include_in_schema=False,
+)
+
+
+@router.get("/{session_id}")
+async def is_live(gateway: Gateway, session_id: UUID) -> dict[str, bool]:
+    """Whether the session goes on, by the log."""
+    return {"live": await sessions.is_live(gateway.identity, str(SessionId(session_id)))}

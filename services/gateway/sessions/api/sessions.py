@@ -1,0 +1,104 @@
+"""Where somebody is logged in, and how they end it there: for members of any realm."""
+
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+
+from contracts.gateway import AccountId, SessionId
+from libs.http.auth import Principal, member
+from services.gateway.accounts.domain.realm import Place, Realm
+from services.gateway.administration.api.awaited import SESSIONS
+from services.gateway.api_keys.api import TenantName
+from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.short_route import ShortRoute
+from services.gateway.sessions.domain.session import MAX_DEVICE
+from services.gateway.sessions.handlers.own import (
+    device_sessions,
+    managed,
+    revoke_one,
+    session_of,
+)
+from services.gateway.sessions.handlers.session import revoke_all
+from services.gateway.sessions.read_models import SessionRow, live_sessions
+
+router = APIRouter(
+    prefix="/api/v1/sessions", tags=["identity"], route_class=ShortRoute, dependencies=[SESSIONS]
+)
+
+EVERYBODY: Final = member(*Realm)
+Somebody = Annotated[Principal, Depends(EVERYBODY)]
+
+
+@router.get("")
+async def list_sessions(
+    gateway: Gateway,
+    caller: Somebody,
+    of: Annotated[Literal["devices"] | None, Query()] = None,
+    tenant: Annotated[TenantName | None, Query()] = None,
+) -> dict[str, Any]:
+    """One's own sessions in all realms, the newest first; `of=devices` those of the kiosks and
+    scale bridges that one may manage, where the platform's administrators say of which `tenant`.
+    """
+    if of == "devices":
+        found = await _of_devices(gateway, caller, tenant)
+    else:
+        now = gateway.identity.clock()
+        found = [*await live_sessions(gateway.pool, UUID(caller.subject), now)]
+    return {"sessions": [_shown(one, caller.session) for one in found]}
+
+
+@router.delete("/{session_id}", status_code=204)
+async def end_session(session_id: UUID, gateway: Gateway, caller: Somebody) -> None:
+    """End a session of one's own, the present one too, or of a device that one may manage.
+
+    204 again for one that is over; 404 for anybody else's.
+    """
+    await revoke_one(
+        gateway.identity,
+        SessionId(session_id),
+        actor=AccountId(UUID(caller.subject)),
+        place=Place(caller.kind, caller.tenant),
+        scopes=caller.scopes,
+    )
+
+
+@router.delete("")
+async def end_other_sessions(
+    gateway: Gateway,
+    caller: Somebody,
+    device: Annotated[str | None, Query(max_length=MAX_DEVICE)] = None,
+) -> dict[str, int]:
+    """End all of one's own sessions but the present one, or only those on a `device`, by the name
+    that the list shows; how many there were."""
+    ended = await revoke_all(
+        gateway.identity,
+        AccountId(UUID(caller.subject)),
+        reason="revoked",
+        actor=caller.subject,
+        device=device,
+        keep=session_of(caller.session),
+    )
+    return {"revoked": ended}
+
+
+async def _of_devices(gateway: Deps, caller: Principal, tenant: str | None) -> list[SessionRow]:
+    platform = caller.kind == Realm.PLATFORM
+    whose = (tenant or gateway.settings.people_tenant) if platform else caller.tenant
+    place, actor = Place(caller.kind, caller.tenant), AccountId(UUID(caller.subject))
+    kinds = managed(place, caller.scopes, whose)
+    return [*await device_sessions(gateway.identity, kinds, whose, actor=actor, place=place)]
+
+
+def _shown(one: SessionRow, present: str) -> dict[str, Any]:
+    return {
+        "session_id": str(one.session_id),
+        "account_id": str(one.account_id),
+        "realm": one.place.realm,
+        "tenant": one.place.tenant,
+        "device": one.device,
+        "opened_at": one.opened_at,
+        "refreshed_at": one.refreshed_at,
+        "expires_at": one.expires_at,
+        "present": str(one.session_id) == present,
+    }

@@ -1,0 +1,1 @@
+"""Rules of sessions and of the claims in their tokens."""

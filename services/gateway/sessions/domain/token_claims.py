@@ -1,0 +1,74 @@
+"""What an access token says in the words of the door it was got at, beside what we need of it.
+
+Clients of each door may read theirs: spec scale-bridge §1.2, crm §10, shop §2.3, kiosk §2.1. Where
+they know `sub` as something else than an account's id, that stands there.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from services.gateway.accounts.domain.person import Person
+from services.gateway.accounts.domain.realm import DEVICE, Place, Realm
+from services.gateway.accounts.domain.shop_standing import standing_of
+from services.gateway.realms.shop.domain import number_of
+
+Claims: TypeAlias = Mapping[str, object]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bearer:
+    """Whose token it is. `number` is the account's; `device` what a kiosk calls itself.
+
+    `tells_role` where the shop's clients read from the token what they may do.
+    """
+
+    place: Place
+    role: str
+    number: int
+    person: Person
+    scopes: Collection[str]
+    device: str | None = None
+    tells_role: bool = False
+
+
+def claims_of(bearer: Bearer) -> Claims:
+    """The claims that the door's clients know; those that all tokens have are not among them."""
+    match bearer.place.realm:
+        case Realm.SCALES:
+            return {"sub": str(bearer.number)}
+        case Realm.CRM:
+            claims = {"email": bearer.person.email, "role": bearer.role, "type": "access"}
+            return {**claims, "scopes": sorted(bearer.scopes)}
+        case Realm.SHOP:
+            return _of_shop(bearer)
+        case Realm.KIOSK:
+            return _of_kiosk(bearer)
+        case _:
+            return {}
+
+
+def _of_shop(bearer: Bearer) -> Claims:
+    claims: dict[str, object] = {
+        "sub": str(number_of(bearer.place.tenant) or ""),
+        "phone": bearer.person.phone,
+        "user_id": str(bearer.number),
+    }
+    if bearer.person.telegram_id is not None:
+        claims["telegram_id"] = bearer.person.telegram_id
+    standing = standing_of(bearer.role)
+    if bearer.tells_role and standing is not None:
+        claims |= {"user_role": standing.role, "permissions": dict(standing.permissions)}
+    return claims
+
+
+def _of_kiosk(bearer: Bearer) -> Claims:
+    claims: dict[str, object] = {
+        "user_id": bearer.number,
+        "username": bearer.person.username or bearer.person.email or "",
+        "role_name": bearer.role,
+        "type": "access_token",
+    }
+    if bearer.role == DEVICE:
+        claims |= {"device_id": bearer.device or None, "type": "kiosk_access_token"}
+    return claims

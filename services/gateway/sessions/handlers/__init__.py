@@ -1,0 +1,1 @@
+"""Commands of logins and sessions."""

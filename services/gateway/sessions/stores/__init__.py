@@ -1,0 +1,1 @@
+"""Sessions begun and revoked, attempts, known networks."""

@@ -1,0 +1,52 @@
+"""From which networks logins succeeded before: what is tried elsewhere does not slow them.
+
+Kept for some months since the last login, beside the counts of `tries`, as keyed digests.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from libs.postgres.pool import Connection, Pool, acquired, nothing_was_set
+from services.gateway.sessions.stores import tries
+
+KIND: Final = "known network"
+KEPT_FOR: Final = timedelta(days=90)
+RENEWED_AFTER: Final = timedelta(days=1)
+KNOWN: Final = """
+    SELECT who, until FROM one_time_count WHERE kind = $1 AND who = ANY($2) AND until > $3"""
+REMEMBER: Final = """
+    INSERT INTO one_time_count AS known (kind, who, count, until)
+    SELECT $1, who, 1, $3 FROM unnest($2::text[]) AS who ORDER BY who
+    ON CONFLICT (kind, who) DO UPDATE SET until = excluded.until
+    WHERE known.until < excluded.until - $4::interval"""
+
+
+async def known(pool: Pool, digests: Collection[str], now: datetime) -> Mapping[str, bool]:
+    """Those of the digests that were remembered, and whether that was lately: then there is no use
+    in doing it again. Raises Unavailable."""
+    async with acquired(pool) as connection:
+        nothing_was_set(connection)
+        return await known_on(connection, digests, now)
+
+
+async def known_on(
+    connection: Connection, digests: Collection[str], now: datetime
+) -> Mapping[str, bool]:
+    """The same in a transaction that is open."""
+    rows = await connection.fetch(KNOWN, KIND, list(digests), now)
+    lately = now + KEPT_FOR - RENEWED_AFTER
+    return {row["who"]: row["until"] >= lately for row in rows}
+
+
+async def remember(pool: Pool, digests: Collection[str], now: datetime) -> None:
+    """Know them from now on. Raises Unavailable; safe to repeat."""
+    async with acquired(pool) as connection:
+        nothing_was_set(connection)
+        await remember_on(connection, digests, now)
+        await tries.prune(connection, now)
+
+
+async def remember_on(connection: Connection, digests: Collection[str], now: datetime) -> None:
+    """The same in a transaction that is open."""
+    await connection.execute(REMEMBER, KIND, list(digests), now + KEPT_FOR, RENEWED_AFTER)

@@ -1,0 +1,1 @@
+"""One-time codes over Telegram, and Mini Apps."""

@@ -1,0 +1,1 @@
+"""Rules of one-time codes and of what Telegram sends."""

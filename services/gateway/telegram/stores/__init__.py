@@ -1,0 +1,1 @@
+"""Codes in use, and Telegram accounts linked to phones."""

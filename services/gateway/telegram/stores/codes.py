@@ -1,0 +1,257 @@
+"""The one-time codes that may still be used, and how often codes were tried and asked for.
+
+A table of its own and no events: a code is a secret that lives for minutes and is nobody's business
+afterwards, while the log keeps what it is told for ever. Phones and network addresses stand here as
+keyed digests, codes as keyed hashes. Counting happens in the database, in the statement that also
+checks, so parallel guesses cannot get more tries than there are.
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import (
+    TIMESTAMP,
+    Boolean,
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    delete,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from libs.postgres import query
+from libs.postgres.pool import Connection, Pool, acquired
+from libs.security import codes
+from libs.security.sealing import Seal
+from services.gateway.doors.domain.network import network_of
+from services.gateway.sessions.stores import known_networks, tries
+from services.gateway.sessions.stores.tries import Counter
+from services.gateway.telegram.domain.one_time_code import (
+    CONFIRMATION_REQUESTS,
+    CONFIRMATIONS,
+    CONFIRMED_FOR,
+    DAILY_OF_KNOWN,
+    DAILY_OF_STRANGERS,
+    LIFETIME,
+    REQUESTS,
+    REQUESTS_OF_NETWORK,
+    TRIES,
+    TRIES_FROM_NETWORK,
+    TRIES_OF_NETWORK,
+    Outcome,
+    TooMany,
+    Unconfirmed,
+    Verified,
+    Wrong,
+    judge,
+)
+
+CODE: Final = Table(
+    "one_time_code",
+    MetaData(),
+    Column("subject", Text, primary_key=True),
+    Column("network", Text, primary_key=True),
+    Column("hash", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("displayed", Boolean, nullable=False),
+    Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
+)
+PRUNED_AT_ONCE: Final = 100
+CONFIRMED: Final = "confirmed"
+NONCE_BYTES: Final = 4
+LOCK_PHONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('one-time code ' || $1, 0))"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Requester:
+    """Digests of a phone, of the network it is used from, and of both; whether it was before."""
+
+    phone: str
+    network: str
+    pair: str
+    known: bool
+
+    @property
+    def tries(self) -> list[Counter]:
+        """What a try counts against, always in this order."""
+        of_network: Counter = ("try by network", self.network, TRIES_OF_NETWORK)
+        own: Counter = ("try", self.pair, TRIES_FROM_NETWORK)
+        return [own] if self.known else [of_network, own]
+
+    @property
+    def requests(self) -> list[Counter]:
+        """What a request counts against, always in this order."""
+        of_network: Counter = ("request by network", self.network, REQUESTS_OF_NETWORK)
+        own: Counter = ("request", self.pair, REQUESTS)
+        return [own] if self.known else [of_network, own]
+
+    @property
+    def daily(self) -> Counter:
+        """What a guess counts against."""
+        if self.known:
+            return "guess", self.phone, DAILY_OF_KNOWN
+        return "guess of strangers", self.phone, DAILY_OF_STRANGERS
+
+
+class Codes:
+    """The store. `key` (32 bytes) hashes the codes, `seal` the phones and addresses.
+
+    There is one code for a phone and each network that it was asked for from: a request from
+    another network takes no code away. Everything raises `Unavailable` while the database is away,
+    and then nothing was counted.
+    """
+
+    def __init__(self, pool: Pool, *, seal: Seal, key: bytes) -> None:
+        self._pool = pool
+        self._seal = seal
+        self._key = key
+
+    async def keep(
+        self, phone: str, code: str | None, *, address: str, now: datetime, displayed: bool = False
+    ) -> TooMany | Unconfirmed | None:
+        """Count a request, and let `code` be the one for this phone from there from now on.
+
+        None keeps a hash that no code has, so that a phone without an owner looks like any other.
+        One that is `displayed` where it was asked for needs no guess, so guesses do not count.
+        """
+        secret = code if code is not None else secrets.token_hex(16)
+        async with acquired(self._pool) as connection, connection.transaction():
+            by = await self._requester(connection, phone, address, now)
+            if over := await tries.take_all(connection, by.requests, now):
+                return over
+            if not displayed and await _must_confirm(connection, by, now):
+                return Unconfirmed()
+            hashed = codes.hash_code(self._key, by.phone, secret)
+            await _replace(connection, by, hashed, displayed=displayed, expires_at=now + LIFETIME)
+            await _prune(connection, now)
+        return None
+
+    async def attempt(self, phone: str, code: str, *, address: str, now: datetime) -> Outcome:
+        """Try the code that was asked for from there, or else the last one that is not used up.
+
+        A right one is used up, gives its tries back, and makes the network a known one.
+        """
+        async with acquired(self._pool) as connection, connection.transaction():
+            by = await self._requester(connection, phone, address, now)
+            # One after the other for a phone: they lock its codes and counts in any order.
+            await connection.execute(LOCK_PHONE, by.phone)
+            if over := await tries.take_all(connection, by.tries, now):
+                return over
+            row = await _code_of(connection, by, now)
+            # Compared even if there is nothing to compare with: it takes as long.
+            right = codes.matches(self._key, by.phone, code, row["hash"] if row else "")
+            outcome = judge(wrong=row["tries"] if row else None, right=right)
+            if row is None or isinstance(outcome, TooMany):
+                return outcome
+            if not row["displayed"] and (over := await _spend(connection, by, now)):
+                return over
+            match outcome:
+                case Verified():
+                    await _use_up(connection, by, now)
+                case Wrong():
+                    await _count_wrong(connection, by, row["network"])
+                case _:
+                    pass
+        return outcome
+
+    async def ask_confirmation(
+        self, phone: str, *, address: str, telegram_id: int, now: datetime
+    ) -> str | TooMany:
+        """What the owner of the phone, who has this Telegram account, confirms the network by."""
+        nonce = secrets.token_hex(NONCE_BYTES)
+        async with acquired(self._pool) as connection, connection.transaction():
+            by = await self._requester(connection, phone, address, now)
+            asked: Counter = ("confirmation asked", by.phone, CONFIRMATION_REQUESTS)
+            if over := await tries.take_all(connection, [asked], now):
+                return over
+            kind = self._kind_of(nonce, telegram_id)
+            await tries.grant(connection, kind, by.pair, now + CONFIRMED_FOR)
+        return nonce
+
+    async def confirm(self, nonce: str, *, telegram_id: int, now: datetime) -> bool:
+        """Let the network that `nonce` stands for have `TRIES` more; once, and so many a day."""
+        owner = self._seal.digest("telegram", str(telegram_id))
+        async with acquired(self._pool) as connection, connection.transaction():
+            kind = self._kind_of(nonce, telegram_id)
+            if (pair := await tries.redeem(connection, kind, now)) is None:
+                return False
+            if await tries.take_all(connection, [("confirmation", owner, CONFIRMATIONS)], now):
+                return False
+            await tries.grant(connection, CONFIRMED, pair, now + CONFIRMED_FOR)
+        return True
+
+    def _kind_of(self, nonce: str, telegram_id: int) -> str:
+        return f"confirms {self._seal.digest('confirmation', f'{telegram_id} {nonce}')}"
+
+    async def _requester(
+        self, connection: Connection, phone: str, address: str, now: datetime
+    ) -> _Requester:
+        network, digest = network_of(address), self._seal.digest
+        pair = digest("phone in network", f"{phone} {network}")
+        known = await known_networks.known_on(connection, [pair], now)
+        return _Requester(
+            phone=digest("phone", phone),
+            network=digest("network address", network),
+            pair=pair,
+            known=pair in known,
+        )
+
+
+async def _must_confirm(connection: Connection, by: _Requester, now: datetime) -> bool:
+    if await tries.used_up(connection, by.daily, now) is None:
+        return False
+    return not await tries.has_granted(connection, CONFIRMED, by.pair, TRIES, now)
+
+
+async def _spend(connection: Connection, by: _Requester, now: datetime) -> TooMany | None:
+    """Count a guess for the day, or one that the owner confirmed."""
+    over = await tries.take_all(connection, [by.daily], now)
+    if over and await tries.take_granted(connection, CONFIRMED, by.pair, TRIES, now):
+        return None
+    return over
+
+
+async def _code_of(connection: Connection, by: _Requester, now: datetime) -> query.Row | None:
+    c = CODE.c
+    live = select(CODE).where(c.subject == by.phone, c.expires_at > now)
+    own, usable = c.network == by.network, c.tries < TRIES
+    first = live.order_by(own.desc(), usable.desc(), c.expires_at.desc())
+    return await query.fetchrow(connection, first.limit(1).with_for_update())
+
+
+async def _replace(
+    connection: Connection, by: _Requester, hashed: str, *, displayed: bool, expires_at: datetime
+) -> None:
+    values = {"hash": hashed, "tries": 0, "displayed": displayed, "expires_at": expires_at}
+    new = insert(CODE).values(subject=by.phone, network=by.network, **values)
+    keys = [CODE.c.subject, CODE.c.network]
+    await query.execute(connection, new.on_conflict_do_update(index_elements=keys, set_=values))
+
+
+async def _count_wrong(connection: Connection, by: _Requester, network: str) -> None:
+    c = CODE.c
+    tried = CODE.update().where(c.subject == by.phone, c.network == network)
+    await query.execute(connection, tried.values(tries=c.tries + 1))
+
+
+async def _use_up(connection: Connection, by: _Requester, now: datetime) -> None:
+    """No code of the phone opens anything any more, and the try was none."""
+    await query.execute(connection, delete(CODE).where(CODE.c.subject == by.phone))
+    for kind, who, _ in (*by.tries, by.daily):
+        await tries.give_back_on(connection, kind, who)
+    await known_networks.remember_on(connection, [by.pair], now)
+
+
+async def _prune(connection: Connection, now: datetime) -> None:
+    """Forget some of what is over. What somebody else holds is left to the next."""
+    c = CODE.c
+    over = select(c.subject, c.network).where(c.expires_at <= now).limit(PRUNED_AT_ONCE)
+    gone = tuple_(c.subject, c.network).in_(over.with_for_update(skip_locked=True))
+    await query.execute(connection, delete(CODE).where(gone))
+    await tries.prune(connection, now)
