@@ -1,6 +1,6 @@
 """The dashboard as it changes, without asking again: server-sent events.
 
-First an event `state`, then events `cells` (see `services.ingest.dashboard.api.cells`). A new `state` comes
+First an event `state`, then events `cells` (see `dashboard.api.cells`). A new `state` comes
 whenever cells cannot say it: after midnight, if no date was asked for, and to whoever comes back
 after too long or to another process.
 """

@@ -248,7 +248,7 @@ async def test_without_gspread_the_refusal_names_what_to_install(
     monkeypatch.delitem(
         sys.modules, "services.ingest.imports.adapters.google_sheets", raising=False
     )
-    package = sys.modules["services.ingest.adapters"]
+    package = sys.modules["services.ingest.imports.adapters"]
     monkeypatch.delattr(package, "google_sheets", raising=False)
     opened = bootstrap.open_spreadsheet(SETTINGS, "id", tmp_path / "key.json", ALL, Slept())
 
