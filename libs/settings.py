@@ -92,6 +92,9 @@ class ServiceSettings(Settings):
 
     The body of a request may rest for `body_seconds`, and for longer than that altogether only
     while it comes at `body_bytes_per_second`.
+
+    With more `projection_shards` than one, a worker projects several streams at a time, and has so
+    many times more connections.
     """
 
     database_url: Dsn
@@ -104,6 +107,7 @@ class ServiceSettings(Settings):
     http_port: int = Field(default=0, ge=0, le=65535)
     worker_http_port: int = Field(default=0, ge=0, le=65535)
     pool_size: int = Field(default=5, ge=1, le=100)
+    projection_shards: int = Field(default=1, ge=1, le=16)
     body_seconds: float = Field(default=20.0, gt=0)
     body_bytes_per_second: float = Field(default=500.0, gt=0)
 

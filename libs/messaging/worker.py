@@ -64,8 +64,8 @@ async def open_worker(
 ) -> AsyncIterator[Worker]:
     """The worker of a service on pools of its own, in sight of all tenants.
 
-    One connection is the relay's, one that of the main checkpoint, and one is there for the runner,
-    which asks now and then which read models are detached.
+    One connection is the relay's, one for each shard that of the main checkpoint, and one is there
+    for the runner, which asks now and then which read models are detached.
     """
     open_ours = partial(
         open_pool,
@@ -83,7 +83,7 @@ async def open_worker(
         stack.push_async_callback(relaying.close)
         # A read model and its checkpoint are lost together, and the log still has what they held.
         projecting = await open_ours(
-            size=2 + min(len(projections), DETACHED_AT_ONCE),
+            size=1 + settings.projection_shards * (1 + min(len(projections), DETACHED_AT_ONCE)),
             application_name=f"{service} worker",
             statement_timeout=timedelta(seconds=STATEMENT_SECONDS),
             waits_for_disk=False,
@@ -94,6 +94,7 @@ async def open_worker(
             projections,
             service=spelled(service),
             polling=Polling(longest=IDLE_SECONDS),
+            shards=settings.projection_shards,
             on_applied=[projected_spans(telemetry), lambda *_: doorbell.ring(PROJECTED)],
         )
         relay = Relay(

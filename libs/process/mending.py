@@ -21,10 +21,10 @@ from libs.postgres.pool import Pool, translated
 from libs.postgres.rls import application_role
 from libs.process.database_command import open_service_pool
 from libs.projections import parking
-from libs.projections.checkpoints import StreamKey
 from libs.projections.compare import Progress, TableDiff
 from libs.projections.projection import Projection
 from libs.projections.rebuild import Rebuild, RebuildFailed
+from libs.projections.shards import StreamKey
 from libs.projections.versions import NoSuchVersion, Schemas, ShapesDiffer
 from libs.settings import ServiceSettings
 from libs.telemetry import traces
@@ -124,7 +124,7 @@ def status_of(program: Coroutine[Any, Any, int]) -> int:
         return asyncio.run(program)
     except (Unavailable, RebuildFailed, NoSuchVersion, ShapesDiffer, parking.NotParked) as error:
         Console(stderr=True).print(str(error), markup=False)
-    except parking.OtherVersion as error:
+    except (parking.OtherVersion, parking.ShardsApart) as error:
         Console(stderr=True).print(f"It stays parked: {error}", markup=False)
     except parking.StillFailing as error:
         Console(stderr=True).print(f"It still fails and stays parked: {error}", markup=False)

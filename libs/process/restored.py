@@ -11,7 +11,8 @@ from libs.postgres.pool import Pool
 _HOLD: Final = "LOCK TABLE events IN EXCLUSIVE MODE"
 
 _BEHIND: Final = """
-SELECT p.name FROM projections p JOIN projection_checkpoints c ON c.name = p.checkpoint
+SELECT DISTINCT p.name FROM projections p
+JOIN projection_checkpoints c ON split_part(c.name, '#', 1) = p.checkpoint
 WHERE p.state = 'live' AND EXISTS (
     SELECT FROM events WHERE NOT (
         pg_visible_in_snapshot(xid, c.published)

@@ -20,3 +20,14 @@ async def wait_for_either(one: asyncio.Event, other: asyncio.Event, seconds: flo
     finally:
         for task in waiting:
             task.cancel()
+
+
+def insist_on_cancellation(error: Exception) -> None:
+    """Raise CancelledError if the task was cancelled and `error` came in its place.
+
+    A transaction that a cancellation leaves raises its own error where the connection is lost, too.
+    Call it where errors of all kinds are caught and the work goes on: else the task never ends.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from error

@@ -20,8 +20,9 @@ from libs.eventsourcing.store import envelope
 from libs.eventsourcing.tail import Cursor, Page
 from libs.failpoints import reach
 from libs.projections import checkpoints
-from libs.projections.checkpoints import Checkpoint, Overtaken, StreamKey
+from libs.projections.checkpoints import Checkpoint, Overtaken
 from libs.projections.projection import Projection, Select
+from libs.projections.shards import Share, StreamKey
 
 Event = TypeVar("Event")
 
@@ -138,6 +139,8 @@ async def apply_page(
     model it would).
     """
     parts = _parts_for(models, page.events, service)
+    if checkpoint.share.of > 1:
+        parts = {m.name: _shared(m, parts[m.name], checkpoint.share) for m in models}
     for careful in (False, True):
         for part in parts.values():
             part.selected.clear()
@@ -320,6 +323,15 @@ def _parts_for(
                 else Part([one for category, one in pairs if category in wanted])
             )
     return {m.name: chosen[id(m.codec), frozenset(m.topics) & present] for m in models}
+
+
+def _shared(model: Projection[Any], part: Part[Any], share: Share) -> Part[Any]:
+    """What the read model gets from this shard."""
+    if not share.serves(model):
+        return Part([])
+    if model.shard_key is None:
+        return part
+    return Part([one for one in part.events if share.has(model, one.stream)])
 
 
 def _decode(codec: Codec[Event], recorded: RecordedEvent) -> Decoded[Event]:

@@ -13,7 +13,9 @@ from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.tail import Cursor, current, read_page
 from libs.postgres.doorbell import Doorbell
 from libs.postgres.pool import acquired
+from libs.projections.checkpoints import MAIN
 from libs.projections.positions import Position, Written, includes, written_in
+from libs.projections.shards import GROUP, earliest
 from libs.projections.visibility import Visibility
 
 PAUSE: Final = 0.003
@@ -22,12 +24,12 @@ PAUSE: Final = 0.003
 Pause: TypeAlias = Callable[[], Awaitable[None]]
 
 
-_POSITIONS: Final = """
+_POSITIONS: Final = f"""
 SELECT p.name, p.checkpoint, c.published::text, c.target::text, c.after_position, c.complete,
     EXISTS (SELECT FROM parked_events e WHERE e.projection = p.name AND e.state = 'live') AS parked
-FROM projections p JOIN projection_checkpoints c ON c.name = p.checkpoint
+FROM projections p JOIN projection_checkpoints c ON {GROUP.format(name="c.name")} = p.checkpoint
 WHERE p.state = 'live'
-"""
+"""  # noqa: S608 -- no input
 
 _OF_TENANT: Final = """
 SELECT xid::text::bigint AS xid, max(position) AS position FROM events
@@ -79,7 +81,7 @@ class Consistency:
             position = (await self.positions()).get(model)
             if position is None or position.includes(written):
                 return position is None
-            if position == read_at or not position.cursor.complete:
+            if position == read_at or not all(each.complete for each in position.cursors):
                 return True
             read_at = position
             return not await self._has_all(position, written)
@@ -142,18 +144,19 @@ class Consistency:
         yet to begin: see `token_of`. What it stands for was committed before the token was given.
         """
         async with acquired(self._pool) as connection:
-            page = await read_page(connection, position.cursor, limit=1)
-        begun = all(xid <= page.cursor.target.xmax for xid, _ in written)
-        return begun and not page.events
+            pages = [await read_page(connection, each, limit=1) for each in position.cursors]
+        begun = all(xid <= page.cursor.target.xmax for xid, _ in written for page in pages)
+        return begun and not any(page.events for page in pages)
 
     async def _unapplied(self, model: str, tenant: str) -> Sequence[Written]:
         """The tenant's events of this moment that the read model may not include yet."""
         async with acquired(self._pool) as connection:
             moment = await current(connection)
             position = _positions(await connection.fetch(_POSITIONS)).get(model)
-            sure = position.cursor.published if position else Cursor().published
-            if position and position.cursor.complete:
-                sure = position.cursor.target
+            sure = Cursor().published
+            if position:
+                least = earliest(position.cursors)
+                sure = least.target if least.complete else least.published
             running = [str(xid) for xid in sure.running]
             rows = await connection.fetch(_OF_TENANT, tenant, str(sure.xmax), running, str(moment))
         return [(row["xid"], row["position"]) for row in rows]
@@ -167,19 +170,22 @@ class Consistency:
 
 
 def _positions(rows: Sequence[Any]) -> Mapping[str, Position]:
+    cursors: dict[str, list[Cursor]] = {}
+    for row in rows:
+        cursors.setdefault(row["name"], []).append(_cursor(row))
     return {
-        row["name"]: Position(
-            Cursor(
-                published=Snapshot.parse(row["published"]),
-                target=Snapshot.parse(row["target"]),
-                after_position=row["after_position"],
-                complete=row["complete"],
-            ),
-            row["checkpoint"] != "main",
-            row["parked"],
-        )
+        row["name"]: Position(tuple(cursors[row["name"]]), row["checkpoint"] != MAIN, row["parked"])
         for row in rows
     }
+
+
+def _cursor(row: Any) -> Cursor:
+    return Cursor(
+        published=Snapshot.parse(row["published"]),
+        target=Snapshot.parse(row["target"]),
+        after_position=row["after_position"],
+        complete=row["complete"],
+    )
 
 
 async def _pause() -> None:

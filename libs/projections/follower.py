@@ -6,19 +6,18 @@ errors in `Progress`, a read model that fails as such by detaching it.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from time import monotonic, time_ns
 from typing import Any, Final, TypeAlias
 
 import asyncpg
 import structlog
 
-from libs.errors import Unavailable
 from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.tail import READ_IN_ORDER, Cursor, Page, read_page
 from libs.postgres.pool import held, in_use
-from libs.process.waiting import wait, wait_for_either
+from libs.process.waiting import insist_on_cancellation, wait, wait_for_either
 from libs.projections import checkpoints, membership, metrics
 from libs.projections.apply import (
     Applied,
@@ -28,7 +27,9 @@ from libs.projections.apply import (
     park_stream,
 )
 from libs.projections.checkpoints import MAIN, Checkpoint, Overtaken
+from libs.projections.progress import Progress
 from libs.projections.projection import Projection
+from libs.projections.shards import Share, group_of
 
 log = structlog.get_logger("projections")
 
@@ -70,42 +71,17 @@ class Polling:
     standby: float = 1.0
 
 
-@dataclass(slots=True)
-class Progress:
-    """What a health check may ask of a follower. `trouble` began at `troubled_since` (monotonic
-    seconds) and is None while pages are applied; `lag` counts events. `started` is whether there
-    ever was a time without trouble."""
-
-    started: bool = False
-    following: bool = False
-    lag: int = 0
-    parked: Mapping[str, int] = field(default_factory=dict)
-    trouble: str | None = None
-    troubled_since: float = 0.0
-
-    def note(self, error: Exception) -> None:
-        """There is trouble, or more of it."""
-        if self.trouble is None:
-            self.troubled_since = monotonic()
-        if isinstance(error, Unavailable) and isinstance(error.__cause__, Exception):
-            error = error.__cause__
-        self.trouble = f"{type(error).__name__}: {error}"
-
-    def clear(self) -> None:
-        """All is well."""
-        self.trouble = None
-        self.started = True
-
-
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all followers of a runner have in common; `changed` says that one was detached."""
+    """What all followers of a runner have in common: `changed` says that one was detached,
+    `progress` how each goes on, by the name of its checkpoint."""
 
     models: Mapping[str, Projection[Any]]
     service: str
     polling: Polling
     on_applied: Sequence[OnApplied]
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    progress: dict[str, Progress] = field(default_factory=dict)
 
 
 class StandsBy(Exception):
@@ -118,13 +94,14 @@ class Follower:
     def __init__(self, pool: asyncpg.Pool, name: str, shared: Shared) -> None:
         self._pool = pool
         self._name = name
+        self._group = group_of(name)
         self._shared = shared
         self._polling = shared.polling
         self._page = shared.polling.page
         self._time_outs: Counter[str] = Counter()
         self._rejoin_at = 0.0
         self.woken = asyncio.Event()
-        self.progress = Progress()
+        self.progress = shared.progress[name] = Progress()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow until `stop` is set, or until the read model has rejoined the others."""
@@ -140,6 +117,7 @@ class Follower:
                 await wait(stop, self._polling.shortest)
                 continue
             except Exception as error:  # noqa: BLE001 -- whatever it was, the checkpoint stands
+                insist_on_cancellation(error)
                 self._complain(error, pause)
             finally:
                 self.progress.following = False
@@ -162,9 +140,10 @@ class Follower:
             with in_use(self._pool, connection):
                 await connection.execute(f"{_LIMIT_IDLENESS};{READ_IN_ORDER}")
                 checkpoint = await checkpoints.read(connection, self._name)
-            if checkpoint is None or (self._name != MAIN and not checkpoint.models):
+            if checkpoint is None or (self._group != MAIN and not checkpoint.models):
                 return True
             models = await self._models_of(connection, checkpoint)
+            checkpoint = self._with_own_parked(checkpoint)
             self.progress.following = True
             try:
                 return await self._follow(connection, checkpoint, models, stop)
@@ -190,7 +169,18 @@ class Follower:
                 because = f"filled by version {version}; rebuild it for version {model.version}"
                 await self._detach(connection, checkpoint, name, because)
                 raise Overtaken(name)
-        return [self._shared.models[name] for name in sorted(checkpoint.models)]
+        models = [self._shared.models[name] for name in sorted(checkpoint.models)]
+        return [model for model in models if checkpoint.share.serves(model)]
+
+    def _with_own_parked(self, checkpoint: Checkpoint) -> Checkpoint:
+        """The same with the streams parked that are this shard's."""
+        parked = {
+            name: frozenset(
+                key for key in streams if checkpoint.share.has(self._shared.models[name], key)
+            )
+            for name, streams in checkpoint.parked.items()
+        }
+        return replace(checkpoint, parked=parked)
 
     async def _follow(
         self,
@@ -242,7 +232,7 @@ class Follower:
             await self._timed_out(connection, checkpoint, page, error)
             raise
         except ModelFailed as error:
-            if self._name == MAIN:
+            if self._group == MAIN:
                 await self._detach(connection, checkpoint, error.model, str(error))
                 raise Overtaken(error.model) from error
             raise
@@ -260,7 +250,7 @@ class Follower:
         self._time_outs[error.model] += 1
         if self._time_outs[error.model] < TIME_OUTS:
             return
-        if self._name == MAIN:
+        if self._group == MAIN:
             await self._detach(connection, checkpoint, error.model, str(error))
             raise Overtaken(error.model) from error
         if self._page > 1:
@@ -272,21 +262,22 @@ class Follower:
     async def _detach(
         self, connection: Any, checkpoint: Checkpoint, model: str, because: str
     ) -> None:
-        await membership.detach(connection, checkpoint, model, because)
+        await membership.detach(connection, checkpoint, self._shared.models[model], because)
         metrics.DETACHED.labels(model).set(1)
         log.warning("read model detached", projection=model, error=because)
         self._shared.changed.set()
 
     def _may_rejoin(self, at: Cursor) -> bool:
-        return self._name != MAIN and at.complete and monotonic() >= self._rejoin_at
+        # One of the shards does it for all.
+        return self._name == self._group != MAIN and at.complete and monotonic() >= self._rejoin_at
 
     async def _rejoin(self, connection: Any, checkpoint: Checkpoint, at: Cursor) -> bool:
         """Put the read model back to the others, if it is level with them; whether it is now."""
-        models = [self._shared.models[name] for name in sorted(checkpoint.models)]
+        [model] = [self._shared.models[name] for name in checkpoint.models]
         began = time_ns()
         try:
             rest = await membership.rejoin(
-                connection, models, checkpoint, at, page=self._page, service=self._shared.service
+                connection, model, checkpoint, at, page=self._page, service=self._shared.service
             )
         except (ModelTimedOut, asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError) as error:
             # The others must not wait for it: what takes so long is applied alone.
@@ -294,12 +285,13 @@ class Follower:
             log.info("read model rejoins later", checkpoint=self._name, error=str(error))
             return False
         if rest is None:
+            if checkpoint.share.of > 1:
+                self._rejoin_at = monotonic() + self._polling.standby
             return False
         for applied, page in rest:
-            self._applied(applied, models, page, began)
-        for model in models:
-            metrics.DETACHED.labels(model.name).set(0)
-            log.info("read model rejoined", projection=model.name)
+            self._applied(applied, [model], page, began)
+        metrics.DETACHED.labels(model.name).set(0)
+        log.info("read model rejoined", projection=model.name)
         return True
 
     def _level(self) -> None:
@@ -332,14 +324,33 @@ class Follower:
                 streams={model: len(found) for model, found in applied.failures.items()},
             )
         self._note(applied.checkpoint)
-        names = [model.name for model in models]
         for callback in self._shared.on_applied:
-            callback(names, page.events, began, ended)
+            for names, events in _shares(applied.checkpoint.share, models, page):
+                callback(names, events, began, ended)
 
     def _note(self, checkpoint: Checkpoint) -> None:
         self.progress.parked = {
             model: len(checkpoint.parked.get(model, ())) for model in checkpoint.models
         }
+        shards = [
+            progress
+            for name, progress in self._shared.progress.items()
+            if group_of(name) == self._group
+        ]
         for model in checkpoint.models:
-            metrics.LAG.labels(model).set(self.progress.lag)
-            metrics.PARKED.labels(model).set(self.progress.parked[model])
+            metrics.LAG.labels(model).set(max(one.lag for one in shards))
+            metrics.PARKED.labels(model).set(sum(one.parked.get(model, 0) for one in shards))
+
+
+def _shares(
+    share: Share, models: Sequence[Projection[Any]], page: Page
+) -> Iterator[tuple[Sequence[str], Sequence[RecordedEvent]]]:
+    """Which read models were given which events of a page, those together that had the same."""
+    whole = [model.name for model in models if share.of == 1 or model.shard_key is None]
+    if whole:
+        yield whole, page.events
+    for model in models:
+        if model.name not in whole:
+            keys = ((event, (event.cause.tenant, event.stream)) for event in page.events)
+            if events := [event for event, key in keys if share.has(model, key)]:
+                yield [model.name], events

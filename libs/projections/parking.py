@@ -5,7 +5,8 @@ model never shows a stream with a hole; all other streams go on. Only the first 
 down: the log holds the events.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -20,14 +21,17 @@ from libs.eventsourcing.tail import Cursor
 from libs.postgres.pool import acquired
 from libs.projections import checkpoints
 from libs.projections.apply import ModelFailed, apply_to, decode_page, storable
-from libs.projections.checkpoints import StreamKey
 from libs.projections.projection import Projection
+from libs.projections.shards import StreamKey
 
 Event = TypeVar("Event")
 
 RETRY_PAGE: Final = 1000
 RETRY_SECONDS: Final = 20
 """How long a statement of a retry may take: others wait for the checkpoint meanwhile."""
+TRIES: Final = 100
+PAUSE: Final = 0.05
+"""How often shards that are apart are tried to be met level, and seconds between two tries."""
 
 
 class NotParked(NotFound):
@@ -36,6 +40,10 @@ class NotParked(NotFound):
 
 class OtherVersion(Exception):
     """The read model's rows were filled by another version of its code, which must retry it."""
+
+
+class ShardsApart(Exception):
+    """The shards have come unequally far in this stream; nothing was changed. Try again."""
 
 
 class StillFailing(Exception):
@@ -115,13 +123,17 @@ async def retry(pool: asyncpg.Pool, projection: Projection[Event], key: StreamKe
 
     Answers how many events were applied. The read model's checkpoint is held meanwhile, and its
     stream is read up to there: what is behind it comes by itself. Raises NotParked, OtherVersion,
-    StillFailing.
+    ShardsApart, StillFailing.
     """
     async with acquired(pool) as connection:
-        try:
+
+        async def applied() -> int:
             async with connection.transaction():
                 await connection.execute(f"SET LOCAL statement_timeout = '{RETRY_SECONDS}s'")
                 return await _retry(connection, projection, key)
+
+        try:
+            return await _once_level(applied)
         except StillFailing as error:
             await connection.execute(_FAILED_AGAIN, projection.name, *key, storable(str(error)))
             raise
@@ -130,16 +142,30 @@ async def retry(pool: asyncpg.Pool, projection: Projection[Event], key: StreamKe
 async def drop(pool: asyncpg.Pool, projection: Projection[Any], key: StreamKey) -> int:
     """Give up what waits in a parked stream and let it go on; how many events were given up.
 
-    The log still has them; a rebuild tries them again. Raises NotParked.
+    The log still has them; a rebuild tries them again. Raises NotParked, ShardsApart.
     """
-    async with acquired(pool) as connection, connection.transaction():
-        waiting = [one async for page in _release(connection, projection.name, key) for one in page]
-        return len(waiting)
+    async with acquired(pool) as connection:
+
+        async def given_up() -> int:
+            async with connection.transaction():
+                return sum([len(page) async for page in _release(connection, projection, key)])
+
+        return await _once_level(given_up)
+
+
+async def _once_level(attempt: Callable[[], Awaitable[int]]) -> int:
+    """What the attempt answers, tried again while shards are apart. Raises ShardsApart."""
+    for _ in range(TRIES):
+        try:
+            return await attempt()
+        except ShardsApart:
+            await asyncio.sleep(PAUSE)
+    return await attempt()
 
 
 async def _retry(connection: Any, projection: Projection[Event], key: StreamKey) -> int:
     applied = 0
-    async for events in _release(connection, projection.name, key, projection.version):
+    async for events in _release(connection, projection, key, projection.version):
         decoded = decode_page(projection.codec, events)
         try:
             failures = await apply_to(connection, projection, decoded, careful=True)
@@ -151,26 +177,29 @@ async def _retry(connection: Any, projection: Projection[Event], key: StreamKey)
     return applied
 
 
-async def _release(connection: Any, model: str, key: StreamKey, version: int | None = None) -> Any:
+async def _release(
+    connection: Any, projection: Projection[Any], key: StreamKey, version: int | None = None
+) -> Any:
     """Lift the block; then pages of what waited behind it, up to the checkpoint, which is held.
 
     If a `version` is named, the read model must be filled by it.
     """
+    model = projection.name
     row = await connection.fetchrow(_PLACE_OF, model, *key)
     if row is None:
         raise NotParked
     if version not in (None, row["version"]):
         raise OtherVersion(f"{model} is filled by version {row['version']}, this is {version}")
-    place = (await checkpoints.lock(connection, row["checkpoint"])).get(row["checkpoint"])
+    places = (await checkpoints.lock(connection, row["checkpoint"])).get(row["checkpoint"])
     # Read again: until it was held, another retry may have been quicker, or the model have moved.
-    if place is None or await connection.fetchrow(_PLACE_OF, model, *key) != row:
+    if not places or await connection.fetchrow(_PLACE_OF, model, *key) != row:
         raise NotParked
     await connection.execute(_RELEASE, model, *key)
-    await checkpoints.touch(connection, place.name)
+    await checkpoints.touch(connection, row["checkpoint"])
     after, parked = 0, (row["first_position"], row["published"], row["target"])
     while events := await _waiting(connection, key, after, parked):
         after = events[-1].position
-        yield _before(events, place.cursor)
+        yield _before(events, [place.cursor for place in places])
 
 
 async def _waiting(
@@ -180,5 +209,17 @@ async def _waiting(
     return recorded_events(rows)
 
 
-def _before(events: Sequence[RecordedEvent], cursor: Cursor) -> list[RecordedEvent]:
-    return [event for event in events if cursor.includes(event.xid, event.position)]
+def _before(events: Sequence[RecordedEvent], cursors: Sequence[Cursor]) -> list[RecordedEvent]:
+    """Those that the read model has come past, whichever shard they are for.
+
+    Which one that is the worker knows: by code that may divide streams otherwise than this one's.
+    Raises ShardsApart if it matters.
+    """
+    passed: list[RecordedEvent] = []
+    for event in events:
+        by = sum(cursor.includes(event.xid, event.position) for cursor in cursors)
+        if 0 < by < len(cursors):
+            raise ShardsApart(f"the shards are apart in {event.stream}; try again when all go on")
+        if by:
+            passed.append(event)
+    return passed

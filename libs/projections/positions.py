@@ -13,15 +13,19 @@ Written: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a read model is; whether it goes on alone, and whether streams of it are parked."""
+    """Where a read model is, in each shard; whether it goes on alone, and whether streams of it
+    are parked.
+    """
 
-    cursor: Cursor
+    cursors: Sequence[Cursor]
     detached: bool
     parked: bool
 
     def includes(self, written: Sequence[Written]) -> bool:
         """Whether all of it is applied or parked."""
-        return all(self.cursor.includes(xid, position) for xid, position in written)
+        return all(
+            cursor.includes(xid, position) for cursor in self.cursors for xid, position in written
+        )
 
 
 def written_in(token: str) -> list[Written]:

@@ -25,6 +25,11 @@ Select: TypeAlias = Callable[
 """Which of some events are applied; it reads what the transaction sees."""
 
 
+def by_stream(tenant: str, stream: str) -> str:
+    """The `shard_key` of a read model each row of which one stream alone changes."""
+    return f"{tenant} {stream}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Projection(Generic[Event]):
     """One read model.
@@ -35,6 +40,10 @@ class Projection(Generic[Event]):
     change so that old rows no longer fit; then the read model must be rebuilt. `select` is asked
     first, once a page for all read models that share it, codec and events; what it says must depend
     on each event alone, not on its neighbours.
+
+    `shard_key`, given tenant and stream, lets several shards of a runner feed the read model at
+    once: all streams that change one row have one key. Without it one shard feeds it. `version`
+    rises with it, too.
     """
 
     name: str
@@ -44,6 +53,7 @@ class Projection(Generic[Event]):
     project: Project[Event]
     version: int = 1
     select: Select[Event] | None = None
+    shard_key: Callable[[str, str], str] | None = None
 
     async def apply(self, connection: Connection, events: Sequence[Envelope[Event]]) -> None:
         """Select and project; raises whatever these raise."""

@@ -11,18 +11,23 @@ Longer than most: a rebuild from its first row to its switch.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 
-from libs.eventsourcing.tail import START, Cursor, Page, read_difference, read_page
+from libs.eventsourcing.tail import START, Cursor, Page
 from libs.projections import checkpoints, versions
 from libs.projections.apply import ModelFailed, apply_page
 from libs.projections.checkpoints import MAIN, Checkpoint
 from libs.projections.compare import Progress, TableDiff, compare
 from libs.projections.projection import Projection
+from libs.projections.reading import read_towards
+from libs.projections.shards import earliest, shards_of
 from libs.projections.versions import NoSuchVersion, Schemas
+
+Places: TypeAlias = Sequence[Checkpoint]
+"""The checkpoints of a version in their shards, by number."""
 
 PAGE: Final = 5000
 ATTEMPTS: Final = 50
@@ -66,14 +71,14 @@ class Rebuild:
         async with self._locked() as connection:
             # What a crash of the server takes back is built again: rows and checkpoint go together.
             await connection.execute("SET synchronous_commit = off")
-            checkpoint = (None if anew else await self._unfinished(connection)) or (
+            places = (None if anew else await self._unfinished(connection)) or (
                 await self._begin(connection)
             )
-            checkpoint = await self._load(connection, checkpoint)
+            places = await self._load(connection, places)
             await self._build_indexes(connection)
-            checkpoint = await self._approach(connection, self._models, checkpoint)
-            diffs = await self._compare(connection, checkpoint)
-            await self._finish(connection, checkpoint)
+            places = await self._approach(connection, self._models, places)
+            diffs = await self._compare(connection, places)
+            await self._finish(connection)
             return diffs
 
     async def switch(self) -> None:
@@ -117,50 +122,74 @@ class Rebuild:
                 with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                     await connection.execute("SELECT pg_advisory_unlock_all(); RESET ALL")
 
-    async def _unfinished(self, connection: Any) -> Checkpoint | None:
+    async def _unfinished(self, connection: Any) -> Places | None:
         """Where a build of exactly these models, by this code, was broken off."""
-        found = await checkpoints.read(connection, self._building, state="next")
+        found = await checkpoints.read_all(connection, self._building, state="next")
         wanted = {model.name: model.version for model in self._models}
-        if found is None or found.models != wanted:
+        if not found or found[0].models != wanted:
+            return None
+        if len(found) not in (1, len(await self._mains(connection))):
             return None
         there = await versions.are_there(connection, self._tables, self._schemas.next)
         return found if there else None
 
-    async def _begin(self, connection: Any) -> Checkpoint:
+    async def _begin(self, connection: Any) -> Places:
         async with connection.transaction():
             for model in self._models:
                 await _forget(connection, model.name, "next")
             await versions.prepare(connection, self._tables, self._schemas)
             numbers = {model.name: model.version for model in self._models}
-            await checkpoints.begin(connection, self._building, START, numbers, state="next")
-        return Checkpoint(name=self._building, batch=0, cursor=START, models=numbers)
+            await checkpoints.begin(connection, self._building, [START], numbers, state="next")
+        return [Checkpoint(name=self._building, batch=0, cursor=START, models=numbers)]
 
-    async def _load(self, connection: Any, checkpoint: Checkpoint) -> Checkpoint:
-        """Apply the log as far as `MAIN` has come by now."""
-        main = (await self._main(connection)).cursor
-        done, total = await connection.fetchrow(_COUNT, checkpoint.cursor.after_position)
+    async def _load(self, connection: Any, places: Places) -> Places:
+        """Apply the log as far as all shards of `MAIN` have come by now."""
+        place, *others = places
+        done, total = await connection.fetchrow(_COUNT, place.cursor.after_position)
         self._progress("replaying the log", done, total)
-        if checkpoint.cursor.complete and checkpoint.cursor != START:
-            return checkpoint
-        return await self._go(connection, self._models, checkpoint, main, done=done, total=total)
+        if others or (place.cursor.complete and place.cursor != START):
+            return places
+        goal = earliest(await self._mains(connection))
+        return [await self._go(connection, self._models, place, goal, done=done, total=total)]
 
     async def _build_indexes(self, connection: Any) -> None:
         self._progress("building the indexes", 0, 0)
         await versions.build_indexes(connection, self._tables, self._schemas)
 
     async def _approach(
-        self, connection: Any, models: Sequence[Projection[Any]], checkpoint: Checkpoint
-    ) -> Checkpoint:
+        self, connection: Any, models: Sequence[Projection[Any]], places: Places
+    ) -> Places:
         """Come so close to `MAIN` that it need not be held for long."""
         self._progress("catching up", 0, 0)
         for _ in range(ATTEMPTS):
-            pages = -checkpoint.batch
-            main = (await self._main(connection)).cursor
-            checkpoint = await self._go(connection, models, checkpoint, main)
-            pages += checkpoint.batch
-            if pages <= 1:
+            before = sum(place.batch for place in places)
+            places = await self._go_all(connection, models, places, await self._mains(connection))
+            if sum(place.batch for place in places) - before <= len(places):
                 break
-        return checkpoint
+        return places
+
+    async def _go_all(
+        self,
+        connection: Any,
+        models: Sequence[Projection[Any]],
+        places: Places,
+        mains: Sequence[Cursor],
+    ) -> Places:
+        """Bring the next versions, in every shard, to where `MAIN` is."""
+        # Together they are split as `MAIN` is; one that is not to be split has but one place.
+        shards = shards_of(models[0], len(mains)) if len(models) == 1 else range(len(mains))
+        if len(places) == 1 < len(shards):
+            place = await self._go(connection, models, places[0], earliest(mains))
+            async with connection.transaction():
+                await checkpoints.lock(connection, place.name)
+                await checkpoints.split(connection, place.name, [place.cursor] * len(shards))
+            places = await checkpoints.read_all(connection, place.name, state="next")
+        if len(places) != len(shards):
+            raise RebuildFailed("the number of shards has changed since: build it anew")
+        return [
+            await self._go(connection, models, place, mains[shard])
+            for place, shard in zip(places, shards, strict=True)
+        ]
 
     async def _go(
         self,
@@ -174,10 +203,11 @@ class Rebuild:
     ) -> Checkpoint:
         """Apply pages until the checkpoint is at `main`: one is read while another is applied."""
         async with self._pool.acquire() as reader:
-            coming = asyncio.create_task(self._read(reader, checkpoint.cursor, main))
+            read = partial(read_towards, reader, goal=main, limit=self._page)
+            coming = asyncio.create_task(read(checkpoint.cursor))
             try:
                 while page := await coming:
-                    coming = asyncio.create_task(self._read(reader, page.cursor, main))
+                    coming = asyncio.create_task(read(page.cursor))
                     checkpoint = await self._apply(connection, models, checkpoint, page)
                     if total:
                         done += len(page.events)
@@ -186,9 +216,6 @@ class Rebuild:
                 coming.cancel()
                 await asyncio.gather(coming, return_exceptions=True)
         return checkpoint
-
-    async def _read(self, connection: Any, cursor: Cursor, main: Cursor) -> Page | None:
-        return await read_towards(connection, cursor, main, limit=self._page)
 
     async def _apply(
         self,
@@ -211,50 +238,50 @@ class Rebuild:
             raise RebuildFailed(f"{error.model} cannot be built: {error}") from error
         return applied.checkpoint
 
-    async def _compare(self, connection: Any, checkpoint: Checkpoint) -> list[TableDiff]:
+    async def _compare(self, connection: Any, places: Places) -> list[TableDiff]:
         """Hold `MAIN` until all are at one place, then compare on a snapshot of that moment."""
         async with (
             self._pool.acquire() as snapshot,
             snapshot.transaction(isolation="repeatable_read", readonly=True),
         ):
             async with self._pool.acquire() as holder, holder.transaction():
-                main = await self._hold(holder)
-                await self._go(connection, self._models, checkpoint, main)
+                mains = await self._hold(holder)
+                await self._go_all(connection, self._models, places, mains)
                 # The snapshot is taken by the first query, while nothing moves.
                 behind = await snapshot.fetch(_DETACHED, [model.name for model in self._models])
             for row in behind:
                 self._progress(f"{row['name']} is detached: compared where it is", 0, 0)
             return await compare(snapshot, self._tables, self._schemas, self._progress)
 
-    async def _finish(self, connection: Any, checkpoint: Checkpoint) -> None:
+    async def _finish(self, connection: Any) -> None:
         """Give each next version a checkpoint of its own: it may be switched without the others."""
         async with connection.transaction():
-            cursor = (await checkpoints.lock(connection, checkpoint.name))[checkpoint.name].cursor
             for model in self._models:
-                await _move_to(connection, model.name, "next", _built_name(model), cursor)
-            await checkpoints.remove(connection, checkpoint.name)
+                cursors = await _places_of(connection, model, "next")
+                await _move_to(connection, model.name, "next", _built_name(model), cursors)
+            await checkpoints.remove(connection, self._building)
 
-    async def _built(self, connection: Any, model: Projection[Any]) -> Checkpoint:
-        found = await checkpoints.read(connection, _built_name(model), state="next")
-        if found is None or model.name not in found.models:
+    async def _built(self, connection: Any, model: Projection[Any]) -> Places:
+        found = await checkpoints.read_all(connection, _built_name(model), state="next")
+        if not found or model.name not in found[0].models:
             raise NoSuchVersion(f"{model.name} has no next version that is built")
-        if found.models[model.name] != model.version:
+        if found[0].models[model.name] != model.version:
             raise RebuildFailed(
-                f"{model.name} was built by version {found.models[model.name]} of its code,"
+                f"{model.name} was built by version {found[0].models[model.name]} of its code,"
                 f" this is version {model.version}: build it anew"
             )
         return found
 
     async def _switch(self, connection: Any) -> None:
-        main = await self._hold(connection)
+        mains = await self._hold(connection)
         for model in self._models:
             built = await self._built(connection, model)
-            await self._go(connection, [model], built, main)
+            await self._go_all(connection, [model], built, mains)
         await versions.switch(connection, self._tables, self._schemas)
         for model in self._models:
             await _forget(connection, model.name, "previous")
-            place = await _place_of(connection, model.name)
-            await _move_to(connection, model.name, "live", f"previous/{model.name}", place)
+            places = await _places_of(connection, model)
+            await _move_to(connection, model.name, "live", f"previous/{model.name}", places)
             await _become(connection, model.name, "live", "previous")
             await _become(connection, model.name, "next", "live")
             await checkpoints.assign(connection, model.name, MAIN)
@@ -262,20 +289,21 @@ class Rebuild:
         await checkpoints.touch(connection, MAIN)
 
     async def _roll_back(self, connection: Any) -> None:
-        await self._hold(connection)
+        mains = await self._hold(connection)
         for model in self._models:
-            if not await connection.fetchval(_EXISTS, model.name, "previous"):
-                raise NoSuchVersion(f"{model.name} has no previous version")
+            places = await _places_of(connection, model, "previous")
+            if len(places) not in (1, len(mains)):
+                raise RebuildFailed(f"{model.name} had {len(places)} shards then: build it anew")
         await versions.roll_back(connection, self._tables, self._schemas)
         for model in self._models:
             await _forget(connection, model.name, "next")
-            place = await _place_of(connection, model.name)
-            await _move_to(connection, model.name, "live", _built_name(model), place)
+            places = await _places_of(connection, model)
+            await _move_to(connection, model.name, "live", _built_name(model), places)
             await _become(connection, model.name, "live", "next")
             await _remove_unused(connection)
-            place = await _place_of(connection, model.name, "previous")
+            places = await _places_of(connection, model, "previous")
             name, because = checkpoints.detached(model.name), "rolled back"
-            await _move_to(connection, model.name, "previous", name, place, because=because)
+            await _move_to(connection, model.name, "previous", name, places, because=because)
             await _become(connection, model.name, "previous", "live")
         await _remove_unused(connection)
         await checkpoints.touch(connection, MAIN)
@@ -291,46 +319,20 @@ class Rebuild:
             return
         raise RebuildFailed("the tables are always in use; try again when it is quieter")
 
-    async def _main(self, connection: Any) -> Checkpoint:
-        if (main := await checkpoints.read(connection, MAIN)) is None:
+    async def _mains(self, connection: Any) -> Sequence[Cursor]:
+        """Where the shards of `MAIN` are."""
+        if not (mains := await checkpoints.read_all(connection, MAIN)):
             raise RebuildFailed("the worker of this service has never run")
-        return main
+        return [one.cursor for one in mains]
 
-    async def _hold(self, connection: Any) -> Cursor:
-        """Where `MAIN` is, and stays until this transaction ends."""
+    async def _hold(self, connection: Any) -> Sequence[Cursor]:
+        """Where the shards of `MAIN` are, and stay until this transaction ends."""
         # A page of the runner is waited for, however long it takes.
         await connection.execute("SET LOCAL lock_timeout = 0")
         held = await checkpoints.lock(connection, MAIN)
         if MAIN not in held:
             raise RebuildFailed("the worker of this service has never run")
-        return held[MAIN].cursor
-
-
-async def read_towards(connection: Any, cursor: Cursor, goal: Cursor, *, limit: int) -> Page | None:
-    """The next page behind `cursor` on the way to `goal`, which must be a later place; None there.
-
-    The last page's cursor is `goal`, or as good as it.
-    """
-    if not cursor.complete:
-        if goal.complete or (cursor.published, cursor.target) != (goal.published, goal.target):
-            return await read_page(connection, cursor, limit=limit)
-        return await _read_within(connection, cursor.after_position, goal, limit)
-    reached = goal.target if goal.complete else goal.published
-    if cursor.target != reached:
-        return await read_page(connection, cursor, limit=limit, until=reached)
-    return None if goal.complete else await _read_within(connection, 0, goal, limit)
-
-
-async def _read_within(connection: Any, after: int, goal: Cursor, limit: int) -> Page | None:
-    """The next page of the difference that `goal` is in the middle of."""
-    until = goal.after_position
-    if after >= until:
-        return None
-    page = await read_difference(
-        connection, goal.published, goal.target, after=after, until_position=until, limit=limit
-    )
-    last = until if page.cursor.complete else page.cursor.after_position
-    return replace(page, cursor=replace(goal, after_position=last))
+        return [one.cursor for one in held[MAIN]]
 
 
 _LOCK: Final = """
@@ -345,8 +347,6 @@ _DETACHED: Final = """
 SELECT name FROM projections WHERE name = ANY($1) AND state = 'live' AND checkpoint <> 'main'
 """
 
-_EXISTS: Final = "SELECT EXISTS (SELECT FROM projections WHERE name = $1 AND state = $2)"
-
 _PLACE_OF: Final = "SELECT checkpoint FROM projections WHERE name = $1 AND state = $2"
 
 
@@ -354,12 +354,15 @@ def _built_name(model: Projection[Any]) -> str:
     return f"built/{model.name}"
 
 
-async def _place_of(connection: Any, model: str, state: str = "live") -> Cursor:
-    """Where in the log a version of the model is, held. Raises NoSuchVersion."""
-    name = await connection.fetchval(_PLACE_OF, model, state)
+async def _places_of(
+    connection: Any, model: Projection[Any], state: str = "live"
+) -> Sequence[Cursor]:
+    """Where in the log a version of the model is, in its shards, held. Raises NoSuchVersion."""
+    name = await connection.fetchval(_PLACE_OF, model.name, state)
     if name is None:
-        raise NoSuchVersion(f"{model} has no {state} version")
-    return (await checkpoints.lock(connection, name))[name].cursor
+        raise NoSuchVersion(f"{model.name} has no {state} version")
+    places = (await checkpoints.lock(connection, name))[name]
+    return [places[shard].cursor for shard in shards_of(model, len(places))]
 
 
 async def _move_to(
@@ -367,23 +370,19 @@ async def _move_to(
     model: str,
     state: str,
     name: str,
-    cursor: Cursor,
+    cursors: Sequence[Cursor],
     *,
     because: str | None = None,
 ) -> None:
     """Put a version of the model at a new checkpoint of its own."""
-    await checkpoints.begin(connection, name, cursor, {})
+    await checkpoints.begin(connection, name, cursors, {})
     await checkpoints.assign(connection, model, name, state=state, because=because)
 
 
 async def _become(connection: Any, model: str, old: str, new: str) -> None:
     """Give a version another state; what it has parked stays parked."""
-    await connection.execute(
-        "UPDATE projections SET state = $3, changed_at = now() WHERE name = $1 AND state = $2",
-        model,
-        old,
-        new,
-    )
+    query = "UPDATE projections SET state = $3, changed_at = now() WHERE name = $1 AND state = $2"
+    await connection.execute(query, model, old, new)
 
 
 async def _forget(connection: Any, model: str, state: str) -> None:
@@ -395,5 +394,5 @@ async def _forget(connection: Any, model: str, state: str) -> None:
 async def _remove_unused(connection: Any) -> None:
     await connection.execute(
         """DELETE FROM projection_checkpoints AS c WHERE name LIKE '%/%'
-        AND NOT EXISTS (SELECT FROM projections WHERE checkpoint = c.name)"""
+        AND NOT EXISTS (SELECT FROM projections WHERE checkpoint = split_part(c.name, '#', 1))"""
     )

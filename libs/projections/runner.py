@@ -14,8 +14,9 @@ import structlog
 
 from libs.eventsourcing.tail import START, Cursor, current
 from libs.postgres.pool import acquired
-from libs.process.waiting import wait
+from libs.process.waiting import insist_on_cancellation, wait
 from libs.projections import checkpoints, metrics
+from libs.projections.apply import TRANSIENT, ModelFailed
 from libs.projections.checkpoints import MAIN, Overtaken
 from libs.projections.follower import (
     FIRST_BACKOFF,
@@ -23,11 +24,13 @@ from libs.projections.follower import (
     Follower,
     OnApplied,
     Polling,
-    Progress,
     Shared,
     StandsBy,
 )
+from libs.projections.progress import Progress, together
 from libs.projections.projection import Projection
+from libs.projections.resharding import NotLevel, reshard
+from libs.projections.shards import group_of
 
 log = structlog.get_logger("projections")
 
@@ -49,8 +52,11 @@ class ProjectionRunner:
     """Follows the log of the schema the pool's connections look into.
 
     The pool needs a connection for the main checkpoint and one for each read model that may be
-    detached at a time. `service` is the first part of the categories, as topics spell it. Any
-    number of workers may run: one of them applies, the others stand by.
+    detached at a time, `shards` times as many. `service` is the first part of the categories, as
+    topics spell it. Any number of workers may run: of each shard one applies, the others stand by.
+
+    Another number of `shards` than there was is taken up once all are level; until then, and after
+    another worker has changed it, the runner follows as many as there are.
     """
 
     def __init__(
@@ -61,8 +67,11 @@ class ProjectionRunner:
         service: str,
         polling: Polling | None = None,
         on_applied: Sequence[OnApplied] = (),
+        shards: int = 1,
     ) -> None:
         self._pool = pool
+        self._shards = shards
+        self._shards_settled = False
         self._shared = Shared(
             models={model.name: model for model in models},
             service=service,
@@ -86,8 +95,11 @@ class ProjectionRunner:
 
     def progress(self, model: str) -> Progress:
         """How the read model's checkpoint goes on; as of the main one, unless it is detached."""
-        follower = self._followers.get(checkpoints.detached(model)) or self._followers.get(MAIN)
-        return follower.progress if follower else self._trouble
+        progress = self._shared.progress
+        for group in (checkpoints.detached(model), MAIN):
+            if shards := [progress[name] for name in progress if group_of(name) == group]:
+                return together(shards)
+        return self._trouble
 
     def is_detached(self, model: str) -> bool:
         """Whether this worker feeds the read model at a checkpoint of its own."""
@@ -104,6 +116,7 @@ class ProjectionRunner:
                     self._trouble.clear()
                     pause = FIRST_BACKOFF
                 except Exception as error:  # noqa: BLE001 -- whatever it was, the log is there
+                    insist_on_cancellation(error)
                     self._trouble.note(error)
                     log.warning("projections wait", error=self._trouble.trouble, retry_in=pause)
                     await wait(stop, pause)
@@ -126,7 +139,7 @@ class ProjectionRunner:
         for name, task in list(running.items()):
             if task.done():
                 task.result()
-                del running[name], self._followers[name]
+                del running[name], self._followers[name], self._shared.progress[name]
         for name in wanted - running.keys():
             follower = Follower(self._pool, name, self._shared)
             self._followers[name] = follower
@@ -154,7 +167,11 @@ class ProjectionRunner:
             if self._shared.models.keys() - {row["name"] for row in rows} or not rows:
                 await self._register(connection)
                 rows = await connection.fetch(_REGISTERED)
-            if await checkpoints.read(connection, MAIN) is None:
+            if not self._shards_settled:
+                await self._settle_shards(connection)
+            groups = [MAIN, *(row["checkpoint"] for row in rows)]
+            names = await checkpoints.names_of(connection, groups)
+            if MAIN not in names:
                 raise CheckpointMissing(f"the checkpoint {MAIN} is missing")
         for row in rows:
             metrics.DETACHED.labels(row["name"]).set(row["checkpoint"] != MAIN)
@@ -165,9 +182,20 @@ class ProjectionRunner:
             for row in alone
             if ours.get(row["name"], row["version"]) != row["version"]
         }
-        return {MAIN} | {
-            row["checkpoint"] for row in alone if ours.get(row["name"]) == row["version"]
-        }
+        ready = {row["checkpoint"] for row in alone if ours.get(row["name"]) == row["version"]}
+        return {name for name in names if group_of(name) in {MAIN} | ready}
+
+    async def _settle_shards(self, connection: Any) -> None:
+        """Take up the number of shards wanted, if that can be; else follow those there are."""
+        wanted, shared = self._shards, self._shared
+        try:
+            if len(await checkpoints.names_of(connection, [MAIN])) != wanted:
+                page, service = shared.polling.page, shared.service
+                await reshard(connection, shared.models, wanted, page=page, service=service)
+        except (NotLevel, ModelFailed, Overtaken, *TRANSIENT) as error:
+            log.warning("the number of shards stays", wanted=self._shards, error=str(error))
+        else:
+            self._shards_settled = True
 
     async def _register(self, connection: Any) -> None:
         """Let read models begin: the first all together, a later one detached, from the start."""
@@ -178,7 +206,7 @@ class ProjectionRunner:
             known = {row["name"] for row in await connection.fetch(_REGISTERED)}
             new = {m.name: m.version for m in self._shared.models.values() if m.name not in known}
             if await checkpoints.read(connection, MAIN) is None:
-                await checkpoints.begin(connection, MAIN, START, new)
+                await checkpoints.begin(connection, MAIN, [START] * self._shards, new)
                 return
             moment = await current(connection)
             now = Cursor(published=moment, target=moment)
@@ -186,7 +214,7 @@ class ProjectionRunner:
                 own = checkpoints.detached(name)
                 # What has no tables has effects, which are not to come of what is long past.
                 place = START if self._shared.models[name].tables else now
-                await checkpoints.begin(connection, own, place, {name: version}, because="new")
+                await checkpoints.begin(connection, own, [place], {name: version}, because="new")
 
 
 __all__ = ["OnApplied", "Overtaken", "Polling", "Progress", "ProjectionRunner", "StandsBy"]

@@ -30,6 +30,7 @@ from libs.messaging.relay import Polling, Relay
 from libs.postgres import pool as pools
 from libs.process.lifecycle import Task, main, run_until_signal
 from libs.projections import runner
+from libs.projections.projection import by_stream
 from libs.testing.waiting import eventually
 from tests.chaos.patches import patch
 from tests.chaos.plan import NeverStruck
@@ -72,6 +73,7 @@ class Role:
     statement_seconds: float = 30.0
     slow: bool = False
     reacts: bool = False
+    shards: int = 1
 
 
 def live(role: Role) -> None:
@@ -122,12 +124,14 @@ def _relay(role: Role, pool: Any) -> Task:
 
 def _projector(role: Role, pool: Any) -> Task:
     polling = runner.Polling(page=role.page * 2, standby=0.05)
-    models = [Ledger().projection]
+    models = [replace(Ledger().projection, shard_key=by_stream)]
     if role.slow:
         models = [Ledger(cursed=False).projection, SLOW]
     if role.reacts:
         models.append(feed_of(DEEDS))
-    return runner.ProjectionRunner(pool, models, service=SERVICE, polling=polling).run
+    return runner.ProjectionRunner(
+        pool, models, service=SERVICE, polling=polling, shards=role.shards
+    ).run
 
 
 def _reader(role: Role, pool: Any) -> Task:

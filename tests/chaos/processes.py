@@ -20,6 +20,7 @@ from tests.chaos.servers import Servers
 from tests.libs.eventsourcing.load import Interleaved, schedules
 
 WRITERS: Final = 3
+SHARDS: Final = 3
 ENDINGS: Final = list(itertools.product(("COMMIT", "ROLLBACK"), repeat=WRITERS))
 
 MOST_TIMES: Final = 4
@@ -70,6 +71,17 @@ async def kill_idle_relay(servers: Servers, plan: Plan, *, points: Sequence[str]
 async def kill_projector(arena: Arena, number: int, *, points: Sequence[str]) -> None:
     """A runner dies, wherever it is."""
     await arena.start("projector", failpoint=_at(arena, points, number)).died()
+
+
+@rounds("relay")
+async def kill_both_of_shards(arena: Arena, number: int, *, points: Sequence[str]) -> None:
+    """Two runners divide the shards between them, and die: one goes on for the other until then."""
+    both = [
+        arena.start("projector", failpoint=_at(arena, points, number + n), shards=SHARDS)
+        for n in range(2)
+    ]
+    for each in both:
+        await each.died()
 
 
 async def kill_clients(servers: Servers, plan: Plan, *, points: Sequence[str]) -> Outcome:

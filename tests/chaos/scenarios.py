@@ -62,6 +62,12 @@ KILLS: Final = (
 FAULTS: Final = (
     Fault("three transactions in every order", processes.interleavings, 150, 2000),
     *KILLS,
+    Fault(
+        "two runners of three shards die everywhere",
+        partial(processes.kill_both_of_shards, points=_PROJECTOR),
+        4,
+        50,
+    ),
     Fault("a stopped runner comes back", processes.zombie, 1, 30),
     Fault("the same, and none asks for the lock", processes.zombie, 1, 20, ("follower lock",)),
     Fault("clients stopped before they append", processes.zombie_clients, 1, 20),

@@ -25,7 +25,7 @@ from contracts.gateway import EVENTS, KEYS, GatewayEvent, KeyIssued, KeyRevoked
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
 from libs.postgres.pool import Pool, acquired, tenant_transaction
-from libs.projections.projection import Connection, Projection
+from libs.projections.projection import Connection, Projection, by_stream
 from services.gateway.doors.domain.caller import Caller
 
 API_KEY: Final = Table(
@@ -160,6 +160,7 @@ def projection() -> Projection[GatewayEvent]:
         topics=(KEYS,),
         codec=codec_of(EVENTS),
         project=project,
+        shard_key=by_stream,
     )
 
 

@@ -24,7 +24,7 @@ from contracts.gateway import (
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
 from libs.postgres.pool import Pool, acquired
-from libs.projections.projection import Connection, Projection
+from libs.projections.projection import Connection, Projection, by_stream
 from services.gateway.accounts.domain.realm import PLATFORM, Place
 
 SESSION: Final = Table(
@@ -123,6 +123,7 @@ def projection() -> Projection[GatewayEvent]:
         topics=(SESSIONS,),
         codec=codec_of(EVENTS),
         project=project,
+        shard_key=by_stream,
     )
 
 

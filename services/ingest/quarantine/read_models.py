@@ -25,7 +25,7 @@ from contracts.ingest import IngestEvent, QuarantineDropped, QuarantineMended, S
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
 from libs.postgres.pool import Pool, acquired
-from libs.projections.projection import Connection, Projection
+from libs.projections.projection import Connection, Projection, by_stream
 
 QUARANTINE: Final = Table(
     "quarantine",
@@ -94,6 +94,7 @@ def projection() -> Projection[IngestEvent]:
         topics=(ingest.QUARANTINE,),
         codec=codec_of(ingest.EVENTS),
         project=project,
+        shard_key=by_stream,
     )
 
 

@@ -31,7 +31,7 @@ from contracts.scale_bridge import (
 )
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
-from libs.projections.projection import Connection, Projection
+from libs.projections.projection import Connection, Projection, by_stream
 
 OPERATION: Final = Table(
     "operation",
@@ -86,6 +86,7 @@ def projection() -> Projection[ScaleBridgeEvent]:
         topics=(scale_bridge.OPERATIONS,),
         codec=codec_of(scale_bridge.EVENTS),
         project=project,
+        shard_key=by_stream,
     )
 
 

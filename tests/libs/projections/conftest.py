@@ -9,9 +9,15 @@ from tests.libs.projections.shop import Shop, open_shop
 
 
 @pytest.fixture
-async def shop(database: str) -> AsyncIterator[Shop]:
+def shards() -> int:
+    """How many shards the service's runner has."""
+    return 1
+
+
+@pytest.fixture
+async def shop(database: str, shards: int) -> AsyncIterator[Shop]:
     """The service; its pools are closed at the end."""
-    async with open_shop(database) as made:
+    async with open_shop(database, shards) as made:
         yield made
 
 

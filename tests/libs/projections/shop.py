@@ -21,7 +21,7 @@ from libs.projections import checkpoints
 from libs.projections.apply import apply_page
 from libs.projections.checkpoints import MAIN
 from libs.projections.consistency import Consistency
-from libs.projections.projection import Connection, Projection
+from libs.projections.projection import Connection, Projection, by_stream
 from libs.projections.runner import Polling, ProjectionRunner
 from libs.testing.tables import LOG_TABLES, PROJECTION_TABLES
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
@@ -82,17 +82,24 @@ class Shop:
     ledger: Ledger = field(default_factory=Ledger)
     tally: Tally = field(default_factory=Tally)
     versions: dict[str, int] = field(default_factory=dict)
+    shards: int = 1
 
     @property
     def models(self) -> list[Projection[Any]]:
         """Both read models, in the versions asked for."""
-        both = [self.ledger.projection, self.tally.projection]
+        both = [self.split(self.ledger.projection), self.tally.projection]
         return [replace(one, version=self.versions.get(one.name, 1)) for one in both]
 
     def runner(self, *models: Projection[Any], page: int = 2000) -> ProjectionRunner:
         """A runner of these read models, by default of both."""
         polling = Polling(page=page, standby=0.05)
-        return ProjectionRunner(self.pool, models or self.models, service="lab", polling=polling)
+        return ProjectionRunner(
+            self.pool, models or self.models, service="lab", polling=polling, shards=self.shards
+        )
+
+    def split(self, model: Projection[Any]) -> Projection[Any]:
+        """The same for several shards: each stream has rows of its own."""
+        return replace(model, shard_key=by_stream)
 
     def consistency(self, *, deadline: float = PATIENCE_SECONDS) -> Consistency:
         """What knows how far they are."""
@@ -142,11 +149,12 @@ class Shop:
 
 
 @asynccontextmanager
-async def open_shop(address: str) -> AsyncIterator[Shop]:
+async def open_shop(address: str, shards: int = 1) -> AsyncIterator[Shop]:
     """A database with log, places and tables, made if they are missing."""
     async with asyncpg.create_pool(
         address, min_size=0, max_size=24, connection_class=LiveConnection
     ) as pool:
         if await pool.fetchval("SELECT to_regclass('events') IS NULL"):
             await pool.execute(";".join((*LOG_TABLES, *PROJECTION_TABLES, LEDGER, TALLY)))
-        yield Shop(address=address, pool=pool, store=EventStore(PostgresLog(pool), WRITER_CODEC))
+        store = EventStore(PostgresLog(pool), WRITER_CODEC)
+        yield Shop(address=address, pool=pool, store=store, shards=shards)

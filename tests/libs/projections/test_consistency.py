@@ -10,7 +10,10 @@ from libs.testing.waiting import eventually
 from tests.libs.messaging.lab import Cursed, Numbered, order, running
 from tests.libs.projections.shop import CAUSE, Shop
 
+SHARDS = pytest.mark.parametrize("shards", [1, 3])
 
+
+@SHARDS
 @pytest.mark.parametrize("clients", [25, pytest.param(250, marks=pytest.mark.system)])
 async def test_forty_writes_of_each_client_are_read_back_by_it(shop: Shop, clients: int) -> None:
     consistency = shop.consistency()
@@ -29,6 +32,7 @@ async def test_forty_writes_of_each_client_are_read_back_by_it(shop: Shop, clien
     assert sum(pairs) == 40 * clients
 
 
+@SHARDS
 async def test_a_runner_that_is_away_is_answered_with_stale(shop: Shop) -> None:
     token = await shop.append("order-1", Numbered(1))
     assert not await shop.consistency(deadline=0.2).wait_for_token("ledger", token)
@@ -38,6 +42,7 @@ async def test_a_runner_that_is_away_is_answered_with_stale(shop: Shop) -> None:
         assert await shop.consistency().caught_up("ledger", "demo")
 
 
+@SHARDS
 async def test_a_token_of_several_transactions_needs_all_of_them(shop: Shop) -> None:
     async with running(shop.runner()):
         first = await shop.append("order-1", Numbered(1))
@@ -50,6 +55,7 @@ async def test_a_token_of_several_transactions_needs_all_of_them(shop: Shop) -> 
     assert await shop.rows() == {"order-1": [1], "order-2": [2]}
 
 
+@SHARDS
 @pytest.mark.parametrize("old", [False, True], ids=["with its position", "of an older version"])
 async def test_a_token_in_the_middle_of_a_long_difference_is_believed_once_its_page_is(
     shop: Shop, old: bool
@@ -65,6 +71,7 @@ async def test_a_token_in_the_middle_of_a_long_difference_is_believed_once_its_p
         assert all([await consistency.wait_for_token("ledger", token) for token in tokens])
 
 
+@SHARDS
 async def test_other_peoples_load_does_not_keep_a_reader_waiting(shop: Shop) -> None:
     stop = asyncio.Event()
 
@@ -82,6 +89,7 @@ async def test_other_peoples_load_does_not_keep_a_reader_waiting(shop: Shop) -> 
         await asyncio.gather(*writers)
 
 
+@SHARDS
 async def test_a_tenant_waits_for_no_event_of_others(shop: Shop) -> None:
     async with running(shop.runner()):
         await shop.append("order-1", Numbered(1))
@@ -94,6 +102,7 @@ async def test_a_tenant_waits_for_no_event_of_others(shop: Shop) -> None:
     assert not await shop.consistency(deadline=0.3).caught_up("ledger", "demo")
 
 
+@SHARDS
 async def test_what_is_parked_keeps_no_reader_waiting(shop: Shop) -> None:
     async with running(shop.runner()):
         token = await shop.append("order-1", Cursed(1))
@@ -101,6 +110,7 @@ async def test_what_is_parked_keeps_no_reader_waiting(shop: Shop) -> None:
         assert (await shop.consistency().positions())["ledger"].parked
 
 
+@SHARDS
 async def test_a_token_of_nothing_is_fresh_at_once_and_what_is_none_is_refused(shop: Shop) -> None:
     consistency = shop.consistency()
     assert await consistency.wait_for_token(
@@ -113,6 +123,7 @@ async def test_a_token_of_nothing_is_fresh_at_once_and_what_is_none_is_refused(s
         await consistency.wait_for_token("nothing", "1")
 
 
+@SHARDS
 async def test_a_transaction_that_wrote_no_event_is_waited_for_in_vain_only_if_others_lack(
     shop: Shop,
 ) -> None:
@@ -125,6 +136,7 @@ async def test_a_transaction_that_wrote_no_event_is_waited_for_in_vain_only_if_o
     assert not await shop.consistency(deadline=0.2).wait_for_token("ledger", empty)
 
 
+@SHARDS
 async def test_a_token_of_a_transaction_that_never_was_is_stale(shop: Shop) -> None:
     async with running(shop.runner()):
         await shop.append("order-1", Numbered(1))

@@ -99,7 +99,7 @@ async def detached_while_the_others_went_on(shop: Shop, connection: Any) -> Chec
     await shop.append_numbers(range(3))
     main = await checkpoints.read(connection, MAIN)
     assert main
-    await membership.detach(connection, main, "tally", "for a test")
+    await membership.detach(connection, main, shop.tally.projection, "for a test")
     main = await checkpoints.read(connection, MAIN)
     assert main
     page = await read_page(connection, main.cursor, limit=9)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from libs.projections import parking
-from libs.projections.parking import NotParked, OtherVersion, StillFailing
+from libs.projections.parking import NotParked, OtherVersion, ShardsApart, StillFailing
 from libs.testing.waiting import eventually
 from tests.libs.messaging.lab import Cursed, Foreign, Numbered, running
 from tests.libs.projections.shop import Shop
@@ -137,6 +137,7 @@ async def test_a_stream_is_one_tenants_own(shop: Shop) -> None:
     assert await shop.pool.fetchval("SELECT tenant FROM ledger") == "other"
 
 
+@pytest.mark.parametrize("shards", [1, 3])
 async def test_events_that_come_during_retries_are_not_lost(shop: Shop) -> None:
     stop = asyncio.Event()
 
@@ -165,6 +166,30 @@ async def test_events_that_come_during_retries_are_not_lost(shop: Shop) -> None:
         await eventually(shop.rows, {f"order-{n}": list(range(n, 150, 3)) for n in range(3)})
 
 
+@pytest.mark.parametrize("shards", [3])
+async def test_a_retry_that_divides_streams_otherwise_waits_for_shards_that_are_apart(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parking, "PAUSE", 0)
+    await shop.append("order-1", Cursed(1))
+    async with running(shop.runner()):
+        await eventually(lambda: parked_of(shop), {"order-1": ("failed", 1)})
+        await eventually(shop.counted, 1)
+    shop.ledger.cursed = False
+    await shop.append("order-1", Numbered(2))
+    # One shard goes on. Whether the stream is its own this code does not know, the worker's does.
+    while await shop.step():
+        pass
+    for attempt in (parking.retry, parking.drop):
+        with pytest.raises(ShardsApart):
+            await attempt(shop.pool, shop.ledger.projection, KEY)
+    assert await parked_of(shop) == {"order-1": ("failed", 2)}
+    monkeypatch.undo()
+    async with running(shop.runner()):
+        assert await parking.retry(shop.pool, shop.ledger.projection, KEY) == 2
+        await eventually(shop.rows, {"order-1": [1, 2]})
+
+
 async def test_two_retries_at_once_apply_once(shop: Shop) -> None:
     await shop.append("order-1", Cursed(1))
     await shop.append("order-1", Numbered(2))
@@ -187,6 +212,7 @@ async def test_one_bad_event_among_many_is_found(shop: Shop) -> None:
     assert await parked_of(shop) == {"order-117": ("failed", 1)}
 
 
+@pytest.mark.parametrize("shards", [1, 3])
 async def test_what_is_parked_is_counted_and_parked_no_longer_is_not(shop: Shop) -> None:
     runner = shop.runner()
     await shop.append("order-1", Cursed(1))

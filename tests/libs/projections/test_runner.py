@@ -9,11 +9,12 @@ import pytest
 
 from libs.messaging.worker import check_projection
 from libs.projections.runner import ProjectionRunner
-from libs.testing.waiting import eventually
+from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.lab import Cursed, Numbered, expected, order, running
 from tests.libs.projections.shop import Shop
 
 
+@pytest.mark.parametrize("shards", [1, 3])
 async def test_a_runner_started_late_or_again_goes_on_where_it_was(shop: Shop) -> None:
     for number in range(1, 4):
         await shop.append_numbers(range(30 * (number - 1), 30 * number))
@@ -21,16 +22,19 @@ async def test_a_runner_started_late_or_again_goes_on_where_it_was(shop: Shop) -
             await shop.applied(30 * number)
 
 
+@pytest.mark.parametrize("shards", [1, 3])
 async def test_of_two_workers_one_applies_and_the_other_takes_over(shop: Shop) -> None:
     first, second = shop.runner(page=5), shop.runner(page=5)
 
-    def following() -> list[bool]:
-        return sorted(one.progress("ledger").following for one in (first, second))
+    def followed() -> int:
+        # By either: of several shards each may have some.
+        both = (*first._shared.progress.values(), *second._shared.progress.values())
+        return sum(shard.following for shard in both)
 
     async with running(second):
         async with running(first):
             await shop.append_numbers(range(30))
-            await eventually(following, [False, True])
+            await eventually(followed, shop.shards)
             await shop.applied(30)
         await shop.append_numbers(range(30, 60))
         await shop.applied(60)
@@ -87,6 +91,7 @@ MISFITS: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize("shards", [1, 3])
 @pytest.mark.parametrize("fault", MISFITS)
 async def test_a_read_model_that_fails_as_such_goes_on_alone_and_rejoins(
     shop: Shop, fault: str
@@ -111,6 +116,7 @@ async def test_a_read_model_that_fails_as_such_goes_on_alone_and_rejoins(
         await eventually(shop.rows, {order(n): [n] + [streams] * (n == 0) for n in range(streams)})
 
 
+@pytest.mark.parametrize("shards", [1, 3])
 async def test_a_read_model_rejoins_while_others_write(shop: Shop) -> None:
     runner, stop = shop.runner(page=20), asyncio.Event()
     shop.tally.error = asyncpg.UndefinedColumnError("no such column")
@@ -135,6 +141,7 @@ async def test_a_read_model_rejoins_while_others_write(shop: Shop) -> None:
         await shop.applied(written)
 
 
+@pytest.mark.parametrize("shards", [1, 3])
 async def test_a_read_model_that_is_too_slow_parks_the_one_event_that_is(shop: Shop) -> None:
     database = await shop.pool.fetchval("SELECT current_database()")
     await shop.pool.execute(f"ALTER DATABASE {database} SET statement_timeout = '300ms'")
@@ -160,6 +167,7 @@ async def test_a_read_model_that_is_too_slow_parks_the_one_event_that_is(shop: S
         assert tuple(parked) == ("tally", "order-slow", "timed out")
 
 
+@pytest.mark.parametrize("shards", [1, 3])
 async def test_a_new_read_model_begins_alone_from_the_start_and_then_goes_on_with_the_others(
     shop: Shop,
 ) -> None:
@@ -230,6 +238,7 @@ async def test_an_event_of_a_category_that_is_not_followed_moves_the_place_alone
         assert await shop.counted() == 1
 
 
+@pytest.mark.parametrize("shards", [1, 3])
 async def test_the_database_may_go_away_at_any_time(shop: Shop) -> None:
     runner = shop.runner(page=3)
 
@@ -250,6 +259,23 @@ async def test_the_database_may_go_away_at_any_time(shop: Shop) -> None:
         await shop.append_numbers(range(60))
         await cutting
         await shop.applied(60)
+
+
+async def test_a_runner_that_is_cancelled_as_its_connection_is_lost_ends(shop: Shop) -> None:
+    applying = asyncio.Event()
+
+    async def lost(connection: Any, events: Any) -> None:
+        connection.terminate()
+        applying.set()
+        await asyncio.Event().wait()
+
+    shop.tally.project = lost  # type: ignore[method-assign]
+    await shop.append_numbers(range(3))
+    life = asyncio.create_task(shop.runner().run(asyncio.Event()))
+    await applying.wait()
+    life.cancel()
+    _, unfinished = await asyncio.wait([life], timeout=PATIENCE_SECONDS)
+    assert not unfinished
 
 
 def test_a_runner_says_nothing_of_what_it_does_not_follow_yet() -> None:

@@ -25,7 +25,7 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.eventsourcing.codec import codec_of
-from libs.projections.projection import Connection, Projection
+from libs.projections.projection import Connection, Projection, by_stream
 from services.scale_bridge.catalogue.domain.shown import COUNTS, Shown, shown_of
 from services.scale_bridge.driver.domain.catalogue import key_of, products, text_of
 from services.scale_bridge.prices.read_models import price_delivery
@@ -126,6 +126,7 @@ def projection() -> Projection[ScaleBridgeEvent]:
         topics=(scale_bridge.CATALOGUES,),
         codec=codec_of(scale_bridge.EVENTS),
         project=_both,
+        shard_key=by_stream,
     )
 
 
