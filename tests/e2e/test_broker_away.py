@@ -72,6 +72,9 @@ async def test_without_a_broker_screens_stay_fresh_and_what_was_done_reaches_oth
         try:
             await end_session(person, house, ended["refresh_token"])
             await keep_scanning(client, seconds)
+            # Relays and reactions are late; what is answered is not.
+            for url in (*house.ingests, house.gateway):
+                assert await ready(person, url) == 200
             # No way leads from the gateway's log to the services without Kafka.
             assert await statuses(person, house, ended) == [200, 200]
         finally:
@@ -88,6 +91,11 @@ async def is_level(database_url: str) -> bool:
         return bool(await connection.fetchval(LEVEL))
     finally:
         await connection.close()
+
+
+async def ready(client: aiohttp.ClientSession, url: str) -> int:
+    async with client.get(f"{url}/ready?for=requests") as answer:
+        return answer.status
 
 
 async def session_of(client: aiohttp.ClientSession, house: House) -> dict[str, Any]:
