@@ -16,7 +16,7 @@ import pytest
 from deploy.local.kafka import KafkaServer, start_kafka
 from deploy.local.postgres import PostgresServer, start_postgres
 from libs.http import client
-from libs.postgres import pool
+from libs.postgres import guarded_pool, pool
 from libs.testing.databases import empty
 from libs.testing.shared_servers import Servers, Start, address_of
 from tests.order import schedule, scheduler
@@ -33,7 +33,7 @@ hypothesis.settings.register_profile(
 
 # What the product gives a connection to come about is little on a machine that tests keep busy. A
 # test of such a deadline sets its own.
-pool.CONNECT_SECONDS = pool.ACQUIRE_SECONDS = client.CONNECT_SECONDS = 30.0
+guarded_pool.CONNECT_SECONDS = pool.ACQUIRE_SECONDS = client.CONNECT_SECONDS = 30.0
 
 
 def _postgres(home: Path) -> tuple[PostgresServer, str]:

@@ -48,8 +48,8 @@ from libs.eventsourcing.plan import (
 from libs.eventsourcing.rows import recorded_event
 from libs.eventsourcing.snapshot import Snapshot
 from libs.failpoints import reach
+from libs.postgres.guarded_pool import CLOSE_SECONDS
 from libs.postgres.pool import (
-    CLOSE_SECONDS,
     SYSTEM,
     Pool,
     acquired,

@@ -22,8 +22,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from libs.postgres.guarded_pool import CONNECT_SECONDS, LOST
 from libs.postgres.liveness import SERVER_SETTINGS, LiveConnection
-from libs.postgres.pool import CONNECT_SECONDS, LOST, SYSTEM, Session
+from libs.postgres.pool import SYSTEM, Session
 from libs.postgres.revisions import (
     VERSION_TABLE,
     MigrationFault,

@@ -11,9 +11,8 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from libs.errors import Unavailable
-from libs.postgres import breaker
-from libs.postgres.breaker import CircuitBreaker
-from libs.postgres.liveness import SERVER_SETTINGS, LiveConnection
+from libs.postgres.guarded_pool import LOST, GuardedPool, RoleConnection
+from libs.postgres.liveness import SERVER_SETTINGS
 
 # Texts, because asyncpg's classes are generic to the type checker only.
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -26,30 +25,9 @@ SYSTEM = "*"
 LOCK_TIMEOUT = timedelta(seconds=5)
 STATEMENT_TIMEOUT = timedelta(seconds=30)
 IDLE_TIMEOUT = timedelta(seconds=60)
-CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 5.0
-RELEASE_SECONDS = 2.0
-CLOSE_SECONDS = 1.0
-UNUSED_SECONDS = 30.0
-"""A connection that was not used for so long is closed: it costs the server two megabytes."""
 NETWORK_TIME = timedelta(seconds=5)
 """What a client waits beyond the server's own limit of a statement."""
-
-LOST = (
-    ConnectionError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.CrashShutdownError,
-    asyncpg.IdleSessionTimeoutError,
-    # What asyncpg says when it tidies up a connection that broke in the middle of a query.
-    asyncpg.InternalClientError,
-    # A primary that became a standby; a new connection finds the new primary.
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.TooManyConnectionsError,
-)
-"""What asyncpg raises when the server is away, closing, starting or full. Safe to try again later,
-unless a commit was under way, whose fate is then unknown."""
 
 
 async def open_pool(
@@ -104,7 +82,7 @@ async def open_pool(
         settings["tillstream.tenant"] = tenant_scope
     limit = longest_statement or statement_timeout
     with translated(OSError):
-        return await _GuardedPool(
+        return await GuardedPool(
             dsn,
             size=size,
             connects=connects,
@@ -289,7 +267,7 @@ def in_use(pool: Pool, connection: Any) -> Iterator[None]:
         try:
             yield
         except TimeoutError as error:
-            longest = pool.command_seconds if isinstance(pool, _GuardedPool) else None
+            longest = pool.command_seconds if isinstance(pool, GuardedPool) else None
             # A shorter one is the caller's own.
             if longest is None or monotonic() - began < longest:
                 raise
@@ -298,7 +276,7 @@ def in_use(pool: Pool, connection: Any) -> Iterator[None]:
 
 @contextmanager
 def _operation(pool: Pool, abort: Callable[[], object]) -> Iterator[None]:
-    if isinstance(pool, _GuardedPool):
+    if isinstance(pool, GuardedPool):
         with pool.breaker.operation(abort):
             yield
     else:
@@ -336,91 +314,8 @@ def nothing_was_set(connection: Connection) -> None:
     """
     inner = getattr(connection, "_con", connection)
     # Not isinstance: to asyncpg every connection is one of every class of connections.
-    if type(inner) is _RoleConnection:
+    if type(inner) is RoleConnection:
         inner.as_it_was = True
-
-
-class _GuardedPool(asyncpg.Pool):
-    """A pool with a circuit breaker before the server; closing it takes bounded time."""
-
-    def __init__(
-        self,
-        dsn: str,
-        *,
-        size: int,
-        connects: bool,
-        command_seconds: float | None,
-        server_settings: dict[str, str],
-    ) -> None:
-        super().__init__(
-            dsn,
-            min_size=0,
-            init_size=int(connects),
-            max_size=size,
-            max_queries=50_000,
-            max_inactive_connection_lifetime=UNUSED_SECONDS,
-            loop=None,
-            connection_class=_RoleConnection,
-            record_class=asyncpg.Record,
-            timeout=CONNECT_SECONDS,
-            command_timeout=command_seconds,
-            server_settings=server_settings,
-        )
-        self.command_seconds = command_seconds
-        self.breaker = CircuitBreaker(lambda: _answers(dsn), self.expire_connections)
-
-    async def release(
-        self,
-        connection: Any,
-        *,
-        timeout: float | None = RELEASE_SECONDS,  # noqa: ASYNC109 -- theirs
-    ) -> None:
-        """Give a connection back; one that cannot be put in order in time is terminated."""
-        await super().release(connection, timeout=timeout)
-
-    async def close(self) -> None:
-        """Wait for those who have a connection, but not for ever."""
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await super().close()
-        except TimeoutError:
-            self.terminate()
-        self.breaker.close()
-
-    def terminate(self) -> None:
-        """Cut all connections."""
-        self.breaker.close()
-        super().terminate()
-
-
-async def _answers(dsn: str) -> bool:
-    """Whether the server accepts a connection; that it is full is an answer too."""
-    try:
-        async with asyncio.timeout(breaker.PROBE_SECONDS):
-            connection = await asyncpg.connect(dsn, connection_class=LiveConnection)
-            await connection.close()
-    except asyncpg.TooManyConnectionsError:
-        return True
-    except (OSError, *LOST):
-        return False
-    except asyncpg.PostgresError:
-        return True
-    return True
-
-
-class _RoleConnection(LiveConnection):
-    as_it_was = False
-
-    def get_reset_query(self) -> str:
-        return f"{super().get_reset_query()}\nRESET ROLE;"
-
-    async def reset(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- theirs
-        if self.as_it_was:
-            self.as_it_was = False
-            # Only what the session itself must not keep: a transaction left open.
-            await self._reset()
-        else:
-            await super().reset(timeout=timeout)
 
 
 def _milliseconds(duration: timedelta) -> str:

@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from libs.http import revocations
-from libs.postgres import doorbell, pool
+from libs.postgres import doorbell, guarded_pool, pool
 from libs.process.commands import Service, _open_worker
 from libs.telemetry.traces import set_up
 from libs.testing import databases
@@ -38,7 +38,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The sizes of the pools opened meanwhile, 1 for every doorbell."""
     sizes: list[int] = []
 
-    class CountedPool(pool._GuardedPool):
+    class CountedPool(guarded_pool.GuardedPool):
         def __init__(self, dsn: str, *, size: int, **different: Any) -> None:
             sizes.append(size)
             super().__init__(dsn, size=size, **different)
@@ -49,7 +49,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
             super().__init__(dsn, service)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pool, "_GuardedPool", CountedPool)
+        patch.setattr(pool, "GuardedPool", CountedPool)
         patch.setattr(doorbell, "Doorbell", CountedDoorbell)
         # No worker makes the table of revoked sessions level.
         patch.setattr(revocations, "FIRST_SECONDS", 0.0)

@@ -39,6 +39,7 @@ def ingest(bench: Bench) -> Iterator[Measured]:
     with (
         bench.servers.installation() as ours,
         open_peer(bench.servers) as peer,
+        open_peer(bench.servers, connections=CONNECTIONS) as wide_peer,
         Generator() as generator,
         Loop() as loop,
     ):
@@ -49,16 +50,18 @@ def ingest(bench: Bench) -> Iterator[Measured]:
         costs = Costs("HTTP ingest", Meter(ours.database_url, ours.pids))
         paid = Costs("plain FastAPI + SQLAlchemy", peer.meter(bench.servers))
         big = max(1, scale.batches * SIZE // PAGE)
-        direct, same, paged, plain = bench.interleaved(
+        direct, same, paged, plain, wide = bench.interleaved(
             lambda: load.rate(ours.direct(BATCH), scale.batches, costs),
             loop.side(lambda: insert_batches(connections, scale.batches, size=SIZE)),
             loop.side(lambda: insert_batches(connections[:1], big, size=PAGE)),
             lambda: load.rate(peer.at(BATCH), scale.peer_batches, paid),
+            lambda: load.rate(wide_peer.at(BATCH), scale.peer_batches, None),
         )
     for name, reference, goal in (
         ("bare INSERT … unnest, 20 rows each, 32 connections", same, at_least(0.65)),
         ("bare INSERT … unnest, 2 000 rows each, 1 connection", paged, None),
         ("plain FastAPI + SQLAlchemy", plain, at_least(4.5)),
+        ("the same with a connection for each client", wide, None),
     ):
         yield Measured(
             f"HTTP ingest, batches of 20, 32 connections, vs {name}",

@@ -204,8 +204,11 @@ class Peer:
 
 
 @contextmanager
-def open_peer(servers: Servers) -> Iterator[Peer]:
-    """The peer, which has as many processes as our API has: one."""
+def open_peer(servers: Servers, *, connections: int | None = None) -> Iterator[Peer]:
+    """The peer, which has as many processes as our API has: one; its pool is the seed's, or has so
+    many connections.
+    """
+    pool = {} if connections is None else {"CONNECTIONS": str(connections)}
     port = ports.free_port()
     words = granian("peer:create_app", port, "--factory")
     with own_database(servers.postgres_url, "bench") as database:
@@ -213,7 +216,7 @@ def open_peer(servers: Servers) -> Iterator[Peer]:
         program = replace(
             answering(port, servers.home, "peer", *words),
             ready=lambda: fetch(port, "/openapi.json") is not None,
-            env={"DATABASE_URL": asyncpg_url, "API_KEY": PEER_KEY},
+            env={"DATABASE_URL": asyncpg_url, "API_KEY": PEER_KEY, **pool},
         )
         with Server(program=program) as server:
             url = f"http://{ports.LOOPBACK}:{port}"

@@ -20,6 +20,7 @@ from tests.bench.measure import Measured, at_least, at_most
 from tests.bench.meter import Costs, Meter, counting_batches
 
 PLAIN: Final = "plain insert-and-query"
+WIDE: Final = "the same peer with a connection for each client"
 CONNECTIONS: Final = 32
 SIZE: Final = 20
 ASKED_BESIDE: Final = 2
@@ -34,6 +35,7 @@ def run(bench: Bench) -> Iterator[Measured]:
         bench.servers.installation() as installation,
         bench.servers.installation() as bared,
         open_peer(bench.servers) as peer,
+        open_peer(bench.servers, connections=CONNECTIONS + 1) as wide_peer,
         Generator() as feeding,
         Generator() as asking,
     ):
@@ -41,9 +43,16 @@ def run(bench: Bench) -> Iterator[Measured]:
         installation.start("ingest-api", "ingest-worker")
         load = _Load(feeding, asking, bench.scale.whole_seconds)
         ours = _Ours("whole line", bench, installation, load)
-        limit, plain = _Bare(bench, bared, load), _Plain(bench, peer, load)
-        lines, limits, answers = bench.interleaved(ours.sample, limit.sample, plain.sample)
-    for side, reference, goal in ((limit, limits, at_least(0.6)), (plain, answers, at_least(2))):
+        limit, plain = _Bare(bench, bared, load), _Plain(PLAIN, bench, peer, load)
+        wide = _Plain(WIDE, bench, wide_peer, load)
+        lines, limits, answers, more = bench.interleaved(
+            ours.sample, limit.sample, plain.sample, wide.sample
+        )
+    for side, reference, goal in (
+        (limit, limits, at_least(0.6)),
+        (plain, answers, at_least(2)),
+        (wide, more, None),
+    ):
         yield Measured(
             f"whole line, sustained, vs {side.title}",
             lines,
@@ -53,6 +62,7 @@ def run(bench: Bench) -> Iterator[Measured]:
         )
     yield _cpu(ours, limit, costs=(ours.costs.total, limit.costs.total))
     yield _cpu(ours, plain, goal=at_most(0.6), costs=(plain.costs.total,))
+    yield _cpu(ours, wide, costs=(wide.costs.total,))
 
 
 def _cpu(ours: "_Side", other: "_Side", **more: Any) -> Measured:
@@ -155,8 +165,8 @@ class _Bare(_Gated):
 
 
 class _Plain(_Side):
-    def __init__(self, bench: Bench, peer: Peer, load: _Load) -> None:
-        super().__init__(PLAIN, peer.meter(bench.servers), load)
+    def __init__(self, title: str, bench: Bench, peer: Peer, load: _Load) -> None:
+        super().__init__(title, peer.meter(bench.servers), load)
         self._peer = peer
 
     def _run(self, cost: Cost) -> Loaded:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from libs.eventsourcing import statements
 from libs.eventsourcing.rows import recorded_event
-from libs.eventsourcing.tail import Cursor, PageOf, current
+from libs.eventsourcing.tail import Cursor, Page, PageOf, current, read_page
 from libs.messaging import dedup, inbox, inbox_feed, relay, relay_batch
 from libs.messaging.batch_sender import BatchSender
 from libs.messaging.dedup import Chain, Link, NewRecord
@@ -201,10 +201,11 @@ def rest_of_difference() -> None:
 def rejoin_remainder() -> None:
     """A read model rejoins the others without what came meanwhile."""
 
-    async def apply_nothing(*_: Any) -> bool:
-        return True
+    async def read_nothing(connection: Any, cursor: Cursor, **bounds: Any) -> Page:
+        page = await read_page(connection, cursor, **bounds)
+        return replace(page, events=[], cursor=replace(page.cursor, complete=True))
 
-    membership._apply_up_to = apply_nothing  # type: ignore[assignment]
+    membership.read_page = read_nothing  # type: ignore[attr-defined]
 
 
 def idle_limit() -> None:

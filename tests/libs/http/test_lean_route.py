@@ -118,8 +118,8 @@ async def test_a_lean_route_answers_logs_and_counts_as_an_ordinary_one(
         logged.clear()
         async with client_of(app_of(kind, problem_shape=shape)) as client:
             answer = await client.request(method, path, headers=headers, content=body)
-        shown = dict(answer.headers)
-        assert shown.pop("x-process-time").endswith("ms")
+        answered = dict(answer.headers)
+        assert answered.pop("x-process-time").endswith("ms")
         lines = [{**line, "exc_info": bool(line.get("exc_info"))} for line in logged]
         labels = {"service": kind.__name__, "method": method, "status": str(answer.status_code)}
         counted = [
@@ -128,7 +128,7 @@ async def test_a_lean_route_answers_logs_and_counts_as_an_ordinary_one(
             for one in metric.samples
             if one.name == "tillstream_http_requests_total" and labels.items() <= one.labels.items()
         ]
-        seen.append((answer.status_code, shown, answer.content, lines, sorted(counted)))
+        seen.append((answer.status_code, answered, answer.content, lines, sorted(counted)))
 
     assert seen[0] == seen[1]
     assert seen[1][1]["x-request-id"] == "r-1"

@@ -152,7 +152,7 @@ async def test_both_ends_notice_that_the_other_has_vanished(database: str) -> No
 async def test_a_pool_closes_although_a_connection_is_in_use_or_silent(
     pool: Pool, proxy: Proxy, silent: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("libs.postgres.pool.CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr("libs.postgres.guarded_pool.CLOSE_SECONDS", 0.2)
     async with pool.acquire() as connection:
         proxy.swallows = silent
         asking = asyncio.create_task(connection.fetchval(FOR_LONG))

@@ -243,7 +243,8 @@ async def test_a_login_that_is_no_superuser_may_migrate_and_become_the_role(
             assert await connection.fetchval("SELECT items FROM box") == 7
             assert await connection.fetch("SELECT * FROM seen") == []
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await connection.execute("INSERT INTO seen VALUES ('x')")
+                async with connection.transaction():
+                    await connection.execute("INSERT INTO seen VALUES ('x')")
     async with own.pool(tenant_scope=SYSTEM) as pool:
         assert await pool.fetchval("SELECT count(*) FROM seen") == 2
     await admin.execute(f"DROP OWNED BY {login} CASCADE")

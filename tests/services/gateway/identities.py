@@ -222,6 +222,8 @@ async def catch_up(identity: Identity) -> None:
     would take back rows that were visible already.
     """
     async with acquired(identity.pool) as connection, connection.transaction():
+        # The one before may take as long as a busy machine needs.
+        await connection.execute("SET LOCAL lock_timeout = 0")
         await connection.execute("LOCK TABLE account IN SHARE ROW EXCLUSIVE MODE")
         history = await history_of(identity)
         for table in (*TABLES, "api_key"):
