@@ -3,23 +3,28 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from libs.http.auth import public
 from libs.telemetry.metrics import exposition
 
 CHECK_SECONDS = 2.0
+REQUESTS: Final = "requests"
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Whether one thing the service needs is there. `detail` is public: no address, no secret."""
+    """Whether one thing the service needs is there. `detail` is public: no address, no secret.
+
+    Requests are answered rightly without what is not `needed`: only the worker's work is late.
+    """
 
     ok: bool
     detail: str = ""
+    needed: bool = True
 
 
 Check: TypeAlias = Callable[[], Awaitable[CheckResult]]
@@ -36,11 +41,19 @@ def health_router(service: str, checks: Mapping[str, Check]) -> APIRouter:
         return {"status": "healthy"}
 
     @router.get("/ready")
-    async def ready(request: Request) -> Response:
-        """Whether requests should come here: 200, or 503 with what is amiss."""
+    async def ready(
+        request: Request, asked_for: Annotated[str, Query(alias="for")] = ""
+    ) -> Response:
+        """Whether the process does all of its work: 200, or 503 with what is amiss.
+
+        With `for=requests`, whether requests should come here: a load balancer asks this of a
+        process that is API and worker in one, whose answers do not wait for Kafka.
+        """
         results = await run_checks(checks)
         draining = bool(getattr(request.app.state, "draining", False))
-        is_ready = not draining and all(result.ok for result in results.values())
+        everything = asked_for != REQUESTS
+        amiss = [one for one in results.values() if not one.ok and (one.needed or everything)]
+        is_ready = not draining and not amiss
         status = "draining" if draining else "ready" if is_ready else "not ready"
         listed = [
             {"name": name, "ok": result.ok, "detail": result.detail}

@@ -24,7 +24,7 @@ from libs.messaging.reaction import Reaction
 from libs.messaging.start_position import ensure_start
 from libs.messaging.topics import topic_name
 from libs.messaging.trouble import Trouble
-from libs.process.waiting import wait
+from libs.process.waiting import insist_on_cancellation, wait
 
 Event = TypeVar("Event")
 
@@ -59,15 +59,22 @@ class Died(Exception):
     """The consumer has ceased to work; a new one takes its place."""
 
 
+KAFKA_ERRORS: Final = (KafkaError, OSError, TimeoutError, Died)
+
+
 @dataclass(slots=True)
 class Progress:
-    """The state of a subscription. A member of the group may have no partitions."""
+    """The state of a subscription. A member of the group may have no partitions.
+
+    `broker` is trouble that ends when Kafka is back.
+    """
 
     joined: bool = False
     lag: int = 0
     partitions: set[TopicPartition] = field(default_factory=set)
     gaps: dict[TopicPartition, Gap] = field(default_factory=dict)
     trouble: Trouble = field(default_factory=Trouble)
+    broker: Trouble = field(default_factory=Trouble)
     moved_at: float = field(default_factory=monotonic)
 
 
@@ -101,14 +108,21 @@ class ForeignSubscription(Generic[Event]):
                 await ensure_start(self._pool, name, self._topics, self._config.bootstrap)
                 await self._consume(stop)
             except Exception as error:  # noqa: BLE001 -- the stored position is right after any error
+                insist_on_cancellation(error)
                 if monotonic() - began > 2 * LAST_BACKOFF:
                     pause = FIRST_BACKOFF
-                self.progress.trouble.note("consumer", error)
+                self._note(error)
                 log.warning(
                     "subscription interrupted", reaction=name, error=repr(error), retry_in=pause
                 )
                 await wait(stop, pause)
                 pause = min(pause * 2, LAST_BACKOFF)
+
+    def _note(self, error: Exception) -> None:
+        broker, other = self.progress.broker, self.progress.trouble
+        here, there = (broker, other) if isinstance(error, KAFKA_ERRORS) else (other, broker)
+        here.note("consumer", error)
+        there.clear("consumer")
 
     async def _consume(self, stop: asyncio.Event) -> None:
         session = _Session(
@@ -201,9 +215,9 @@ class _Session(Generic[Event]):
     def failed(self, error: KafkaError | None) -> None:
         """A poll of the consumer failed, or succeeded."""
         if error is None:
-            self._progress.trouble.clear("poll")
+            self._progress.broker.clear("poll")
         else:
-            self._progress.trouble.note("poll", error)
+            self._progress.broker.note("poll", error)
 
     async def revoked(self, partitions: set[TopicPartition]) -> None:
         """Let the batch in progress finish before the partitions go, within limits."""
@@ -226,6 +240,7 @@ class _Session(Generic[Event]):
                 self._progress.joined = True
                 self._progress.moved_at = monotonic()
                 self._progress.trouble.clear("consumer")
+                self._progress.broker.clear("consumer")
             self._consumer.resume(*partitions)
 
     async def _store(self, records: Iterable[ConsumerRecord]) -> None:
@@ -303,9 +318,9 @@ class _Session(Generic[Event]):
         fetched = {(at, self._consumer.fetched_at(at)) for at in going}
         if fetched != self._fetched or not going or self._busy.locked():
             self._fetched, self._fetched_at = fetched, monotonic()
-            self._progress.trouble.clear("broker")
+            self._progress.broker.clear("silent")
         elif monotonic() - self._fetched_at > SILENT_SECONDS:
-            self._progress.trouble.note("broker", "Kafka does not answer")
+            self._progress.broker.note("silent", "Kafka does not answer")
 
     async def _seek(self, partitions: set[TopicPartition]) -> None:
         """Seek to the stored positions of these partitions, and forget what was assumed of them."""

@@ -21,7 +21,7 @@ from libs.messaging.reaction import Reaction, envelope_of
 from libs.messaging.trouble import Trouble
 from libs.messaging.wire import Unreadable, decode
 from libs.postgres.pool import Pool, is_lost
-from libs.process.waiting import wait_for_either
+from libs.process.waiting import insist_on_cancellation, wait_for_either
 
 Event = TypeVar("Event")
 
@@ -99,6 +99,7 @@ class InboxWorker(Generic[Event]):
                 pause = 0.0 if tried else await self._pause(idle)
                 self.trouble.clear("inbox")
             except Exception as error:  # noqa: BLE001 -- the messages remain in the inbox
+                insist_on_cancellation(error)
                 self.trouble.note("inbox", error)
                 log.warning("reaction waits", reaction=self._name, error=repr(error))
                 tried, pause = 0, idle

@@ -65,10 +65,19 @@ class Reactor(Generic[Event]):
         wrong = self._reading() or self.worker.trouble.lasting()
         if wrong is None and waiting > OVERDUE_SECONDS:
             wrong = f"a message has waited for {waiting:.0f} s, see `inbox list`"
+        if wrong is None and (late := self._waiting_for_kafka()):
+            return CheckResult(ok=False, detail=late, needed=False)
         return CheckResult(ok=wrong is None, detail=wrong or self._figures())
 
+    def _waiting_for_kafka(self) -> str | None:
+        """Why foreign facts come late, if they do; what is answered does not wait for them."""
+        if self.subscription is None:
+            return None
+        progress = self.subscription.progress
+        return progress.broker.lasting() or (None if progress.joined else "is joining")
+
     def _reading(self) -> str | None:
-        """What is wrong with the subscription, if anything."""
+        """What is wrong with the subscription that does not end when Kafka is back."""
         if self.subscription is None:
             return None
         progress = self.subscription.progress
@@ -77,7 +86,7 @@ class Reactor(Generic[Event]):
                 f"{at.topic} partition {at.partition}: {gap.message}; find out what is missing, "
                 f"then `inbox skip-gap {self.name} --reason …`"
             )
-        return progress.trouble.lasting() or (None if progress.joined else "is joining")
+        return progress.trouble.lasting()
 
     def _figures(self) -> str:
         backlog, progress = self.worker.backlog, getattr(self.subscription, "progress", None)

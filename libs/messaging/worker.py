@@ -114,12 +114,16 @@ async def open_worker(
 
 
 async def check_relay(relay: Relay) -> CheckResult:
-    """Whether the relay moves or waits for one that does, and how much is to be sent."""
+    """Whether the relay moves or waits for one that does, and how much is to be sent.
+
+    Other services wait for it; what its own service answers comes from the log.
+    """
     progress = relay.progress
     stuck = monotonic() - progress.moved_at
     if stuck >= STUCK_SECONDS:
         reason = progress.last_error or f"{progress.sending} events are under way"
-        return CheckResult(ok=False, detail=f"nothing sent for {stuck:.0f} s: {reason}")
+        detail = f"nothing sent for {stuck:.0f} s: {reason}"
+        return CheckResult(ok=False, detail=detail, needed=False)
     state = "leads" if progress.leading else "waits"
     if progress.republishing:
         state = f"sends again {progress.republishing}"

@@ -11,7 +11,7 @@ from libs.errors import Unavailable
 from libs.postgres.doorbell import Doorbell
 from libs.postgres.pool import is_lost
 from libs.process.lifecycle import Task
-from libs.process.waiting import wait, wait_for_either
+from libs.process.waiting import insist_on_cancellation, wait, wait_for_either
 
 LAST_BACKOFF: Final = 30.0
 
@@ -70,6 +70,7 @@ async def _take(
     try:
         return await turn(), seconds
     except Exception as error:  # noqa: BLE001 -- whatever it was, there is a next turn
+        insist_on_cancellation(error)
         pause = min(max(pause, seconds) * 2, max(LAST_BACKOFF, seconds))
         away = isinstance(error, Unavailable) or is_lost(error)
         tell = log.warning if away else log.exception

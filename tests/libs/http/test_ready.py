@@ -20,6 +20,10 @@ async def bad() -> CheckResult:
     return CheckResult(False, "lag 9000")
 
 
+async def late() -> CheckResult:
+    return CheckResult(False, "nothing sent for 40 s", needed=False)
+
+
 async def raising() -> CheckResult:
     raise OSError("postgresql://till:hunter2@db")
 
@@ -60,6 +64,30 @@ async def test_not_ready_says_what_is_amiss_and_no_secret(monkeypatch: pytest.Mo
         ("broker", False, "OSError"),
         ("gateway", False, "no answer within 0.5 s"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "database", "status"),
+    [
+        ("/ready", good, 503),
+        ("/ready?for=requests", good, 200),
+        ("/ready?for=requests", bad, 503),
+    ],
+)
+async def test_requests_may_come_while_only_the_workers_work_is_late_which_is_shown(
+    path: str, database: Any, status: int
+) -> None:
+    answer = await answer_of(path, database=database, relay=late)
+
+    assert answer.status_code == status
+    shown = {"name": "relay", "ok": False, "detail": "nothing sent for 40 s"}
+    assert answer.json()["checks"][1] == shown
+
+
+async def test_a_draining_process_takes_no_requests() -> None:
+    answer = await answer_of("/ready?for=requests", database=good, draining=True)
+
+    assert (answer.status_code, answer.json()["status"]) == (503, "draining")
 
 
 async def test_the_answer_does_not_wait_for_a_check_that_is_slow_to_give_up(

@@ -13,6 +13,7 @@ import pytest
 from aiokafka.errors import KafkaError, NotLeaderForPartitionError
 
 from deploy.local.kafka import KafkaServer
+from libs.http.health import CheckResult
 from libs.messaging import inbox, positions
 from libs.messaging.batch_consumer import BatchConsumer, ConsumerConfig
 from libs.messaging.dedup import Gap, Position
@@ -21,6 +22,7 @@ from libs.messaging.inbox_feed import InboxFeed, TooManyUnread
 from libs.messaging.reaction import Schedule
 from libs.messaging.reactor import Reactor
 from libs.messaging.topics import TopicSpec, ensure_topics
+from libs.messaging.trouble import Trouble
 from libs.messaging.wire import Record
 from libs.testing.clock import NOON
 from libs.testing.waiting import eventually
@@ -77,7 +79,8 @@ async def stopped(deeds: Deeds, words: str) -> Any:
 
         async def is_known() -> bool:
             result = await reactor.check()
-            return not result.ok and words in result.detail and bool(await stopped_at(deeds))
+            known = not result.ok and result.needed and words in result.detail
+            return known and bool(await stopped_at(deeds))
 
         await eventually(is_known, what=words)
         assert "skip-gap deeds" in (await reactor.check()).detail
@@ -202,23 +205,25 @@ async def test_workers_that_come_and_go_store_and_do_everything_once(deeds: Deed
     assert await stopped_at(deeds) == {}
 
 
-async def test_facts_come_when_kafka_is_back(breakable_lab: Lab, own_kafka: KafkaServer) -> None:
-    """Meanwhile own facts are worked off, and the subscription says what is wrong."""
+async def test_facts_come_when_kafka_is_back(
+    breakable_lab: Lab, own_kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile own facts are worked off, and the reaction says what is late."""
+    monkeypatch.setattr(Trouble.lasting, "__defaults__", (0.0,))
     deeds = await open_deeds(breakable_lab)
     await deeds.send(sent(1, 0))
     reactor = deeds.reactor()
     async with running(reactor):
         await deeds.all_done([1])
-        assert reactor.subscription is not None
-        trouble = reactor.subscription.progress.trouble
         await asyncio.to_thread(own_kafka.stop)
         await deeds.arrive(5)
         await deeds.all_done([1, 5])
-        await eventually(lambda: trouble.lasting(0.0), "Kafka does not answer")
+        late = CheckResult(ok=False, detail="Kafka does not answer", needed=False)
+        await eventually(reactor.check, late)
         await asyncio.to_thread(own_kafka.start)
         await deeds.send(sent(2, 1))
         await deeds.all_done([1, 2, 5])
-        await eventually(lambda: trouble.lasting(0.0), None)
+        await eventually(partial(is_ready, reactor))
 
 
 async def test_another_log_in_a_topic_is_another_writer(deeds: Deeds) -> None:
