@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Protocol, TypeAlias
 
 from fastapi import Depends, Request
 
@@ -16,8 +16,10 @@ from libs.postgres.doorbell import Doorbell
 from libs.postgres.pool import Pool
 from libs.process.weighted_semaphore import WeightedSemaphore
 from libs.telemetry.traces import Telemetry
-from services.ingest.dashboard.read_models.kept_past import KeptPast
 from services.ingest.settings import Settings
+
+if TYPE_CHECKING:
+    from services.ingest.dashboard.read_models.kept_past import KeptPast
 
 LARGE_BODIES_BYTES: Final = 10 * 1024 * 1024
 """As much as one request may bring at most: of such only one is read at a time."""
@@ -63,7 +65,7 @@ class Deps:
     open_quarantine: Callable[[], Awaitable[Mapping[str, int]]]
     exports: asyncio.Semaphore
     looking_back: asyncio.Semaphore
-    kept_past: KeptPast
+    kept_past: "KeptPast"
     standing: Standing
     doorbell: Doorbell
     items_in_box: ItemsInBox

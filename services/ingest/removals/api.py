@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from functools import partial
 from hashlib import sha256
 from typing import Annotated, Any, Final, TypeVar
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
@@ -14,13 +15,14 @@ from contracts.ingest import ScanId
 from libs.http.auth import Principal, require
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
+from libs.postgres.query import Row
 from services.ingest.context import Deps, Ingest
-from services.ingest.dashboard.api import presenters as wording
 from services.ingest.removals.domain import LONGEST_REASON, Kind
 from services.ingest.removals.handlers import removal as handler
 from services.ingest.removals.handlers.removal import Order
 from services.ingest.removals.read_models import removal
-from services.ingest.scans.api.answers import Deletions, Removed, answered
+from services.ingest.scans.api.answers import Deletion, Deletions, Removed, answered
+from services.ingest.scans.api.presenters import log_row
 from services.ingest.scans.api.query_params import (
     CONSISTENCY,
     AskedFor,
@@ -30,6 +32,8 @@ from services.ingest.scans.api.query_params import (
     staleness,
     storable,
 )
+from services.ingest.scans.domain.day import unix_ms, written
+from services.ingest.scans.domain.filter import shown
 from services.ingest.scans.domain.scan import LIMITS, parse_uuid
 
 router = APIRouter(prefix="/api/v1", tags=["removal"])
@@ -170,8 +174,22 @@ async def deletions(
     async with tenant_transaction(ingest.reading, question.tenant) as connection:
         rows = await removal.page(connection, question, limit=limit, offset=offset)
         total = await removal.count(connection, question)
-    listed = [wording.deletion(row, zone) for row in rows]
+    listed = [_deletion(row, zone) for row in rows]
     return answered(Deletions(listed, total), headers)
+
+
+def _deletion(row: Row, zone: ZoneInfo) -> Deletion:
+    """A row of `removal`."""
+    return Deletion(
+        id=f"{row['removal_id']}.{row['scan_id']}",
+        event_uuid=str(row["scan_id"]),
+        deleted_by=shown(row["removed_by"]),
+        deleted_at=written(row["removed_at"], zone),
+        event_data=log_row(row, zone),
+        reason=row["reason"],
+        removal_id=str(row["removal_id"]),
+        deleted_at_ms=unix_ms(row["removed_at"]),
+    )
 
 
 def _read(kind: type[Body], body: bytes) -> Body:

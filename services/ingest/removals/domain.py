@@ -10,13 +10,10 @@ from datetime import datetime
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
-from contracts.ingest import ItemRemoved, RemovalRecorded, ScanId, ScanRecorded
-from services.ingest.scans.domain.filter import named
+from contracts.ingest import ItemRemoved, RemovalRecorded, ScanRecorded
+from services.ingest.scans.domain.scan import ITEM
 
 Kind: TypeAlias = Literal["REMOVE", "BULK_REMOVE"]
-
-ITEM: Final = "ITEM"
-"""The only kind of scan that can be removed."""
 
 DEFAULT_REASON: Final[dict[Kind, str]] = {
     "REMOVE": "Удалено через dashboard",
@@ -93,28 +90,6 @@ def latest(found: Iterable[Found], *, box: str, code: str) -> Sequence[Found]:
         if (one.scan.kind, one.scan.box, one.scan.code) == (ITEM, box, code) and not one.removed
     ]
     return sorted(there, key=_lateness)[-1:]
-
-
-def as_scan(audit: RemovalRecorded) -> ScanRecorded:
-    """The audit as people find it among the scans (§2.5).
-
-    Older ones name the id of the key that removed where no operator was given.
-    """
-    return ScanRecorded(
-        scan_id=ScanId(audit.removal_id),
-        kind=audit.kind,
-        operator=named(audit.operator),
-        client=audit.client,
-        city=audit.city,
-        box=audit.box,
-        code=audit.code,
-        details=audit.reason,
-        source="dashboard",
-        scanned_at=audit.removed_at,
-        received_at=audit.removed_at,
-        effective_at=audit.removed_at,
-        skewed=False,
-    )
 
 
 def _lateness(one: Found) -> tuple[datetime, datetime, datetime, UUID]:

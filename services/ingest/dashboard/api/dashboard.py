@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query, Response
 
 from libs.postgres.pool import tenant_snapshot
 from services.ingest.context import Ingest
-from services.ingest.dashboard.api import presenters as wording
 from services.ingest.dashboard.api.overview import PROJECTIONS, look, projections, worded
 from services.ingest.dashboard.api.past import showing
 from services.ingest.dashboard.read_models.as_of import newest_rows
 from services.ingest.scans.api.answers import Raw, answered
+from services.ingest.scans.api.presenters import log_row
 from services.ingest.scans.api.query_params import (
     AskedBack,
     AskedFor,
@@ -68,4 +68,4 @@ async def raw(
             else []
         )
     zone = ingest.settings.zone
-    return answered(Raw([wording.log_row(row, zone) for row in rows], total), headers)
+    return answered(Raw([log_row(row, zone) for row in rows], total), headers)

@@ -10,9 +10,7 @@ from libs.postgres.query import Row
 from services.ingest.dashboard.read_models.activity import Activity, Counts
 from services.ingest.scans.api.answers import (
     Client,
-    Deletion,
     FeedRow,
-    LogRow,
     Operator,
     Summary,
 )
@@ -85,41 +83,6 @@ def feed_row(row: Row, zone: ZoneInfo) -> FeedRow:
         uuid=str(row["scan_id"]),
         ts_ms=unix_ms(row["effective_at"]),
         details=row["details"] or "",
-    )
-
-
-def log_row(row: Row, zone: ZoneInfo) -> LogRow:
-    """A row of `scan_log` in full."""
-    return LogRow(
-        uuid=str(row["scan_id"]),
-        ts=written(row["effective_at"], zone),
-        type=row["kind"],
-        operator=row["operator"],
-        client=row["client"],
-        city=row["city"],
-        box=row["box"],
-        code=row["code"],
-        details=row["details"],
-        received_at=written(row["received_at"], zone),
-        source=row["source"],
-        ts_ms=unix_ms(row["effective_at"]),
-        received_at_ms=unix_ms(row["received_at"]),
-        device_ts_ms=unix_ms(row["scanned_at"]),
-        skewed=row["skewed"],
-    )
-
-
-def deletion(row: Row, zone: ZoneInfo) -> Deletion:
-    """A row of `removal`."""
-    return Deletion(
-        id=f"{row['removal_id']}.{row['scan_id']}",
-        event_uuid=str(row["scan_id"]),
-        deleted_by=shown(row["removed_by"]),
-        deleted_at=written(row["removed_at"], zone),
-        event_data=log_row(row, zone),
-        reason=row["reason"],
-        removal_id=str(row["removal_id"]),
-        deleted_at_ms=unix_ms(row["removed_at"]),
     )
 
 

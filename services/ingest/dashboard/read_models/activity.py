@@ -45,9 +45,9 @@ from services.ingest.dashboard.read_models.activity_rows import (
     Rows,
     add,
 )
-from services.ingest.removals.domain import as_scan
 from services.ingest.scans.domain.day import day_of
 from services.ingest.scans.domain.filter import Question
+from services.ingest.scans.domain.scan import as_scan
 from services.ingest.scans.read_models import operator_name
 from services.ingest.scans.read_models.conditions import asked_by, filters_of, values
 

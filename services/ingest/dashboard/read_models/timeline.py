@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo
 from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanRecorded
 from libs.eventsourcing.log import Entry
 from libs.names import comparable
-from services.ingest.removals.domain import ITEM, as_scan
 from services.ingest.scans.domain.day import day_of
 from services.ingest.scans.domain.filter import Question
+from services.ingest.scans.domain.scan import ITEM, as_scan
 
 UNREAD: Final = -1
 OTHER: Final = -2

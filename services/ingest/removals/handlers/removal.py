@@ -19,7 +19,6 @@ from libs.errors import NotFound, Refused, Unavailable, Unfit
 from libs.eventsourcing.log import NO_STREAM, Cause, VersionConflict
 from libs.eventsourcing.store import EventStore, Fact, new_event_id
 from services.ingest.removals.domain import (
-    ITEM,
     Found,
     Kind,
     Removal,
@@ -28,6 +27,7 @@ from services.ingest.removals.domain import (
     latest,
 )
 from services.ingest.scans.domain import identity
+from services.ingest.scans.domain.scan import ITEM
 from services.ingest.scans.handlers.recordings import current
 
 REMOVED: Final = Counter("ingest_items_removed", "Items taken back")

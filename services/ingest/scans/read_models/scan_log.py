@@ -45,9 +45,9 @@ from libs.names import comparable
 from libs.postgres import query
 from libs.postgres.columns import columns
 from libs.projections.projection import Connection, Projection
-from services.ingest.removals.domain import ITEM, as_scan
 from services.ingest.scans.domain.day import Days, day_of
 from services.ingest.scans.domain.filter import Question
+from services.ingest.scans.domain.scan import ITEM, as_scan
 from services.ingest.scans.read_models import operator_name
 from services.ingest.scans.read_models.conditions import asked_by, filters_of, values
 from services.ingest.scans.read_models.scan_count import HOUR, MINUTE, SCAN_COUNT, Window

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Select, collate, select, tuple_
 from libs.postgres import query
 from libs.postgres.pool import Connection, Pool, tenant_snapshot
 from services.ingest.scans.domain.filter import Question
+from services.ingest.scans.domain.scan import ITEM
 from services.ingest.scans.read_models import operator_name
 from services.ingest.scans.read_models.conditions import asked
 from services.ingest.scans.read_models.scan_log import SCAN_LOG
@@ -22,7 +23,6 @@ PAGE: Final = 250
 """Rows at a time: some milliseconds of work for whoever writes them down."""
 SORT_SECONDS: Final = 300
 """How long Postgres may sort before the first row."""
-ITEM: Final = "ITEM"
 
 Page: TypeAlias = Sequence[query.Row]
 
