@@ -106,8 +106,10 @@ async def streamed(ingest: Service, kind: str) -> tuple[int, int]:
     us = psutil.Process()
     size, before, peak = 0, 0, 0
 
+    requests = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
     async def receive() -> Any:
-        await asyncio.Event().wait()
+        return next(requests, None) or await asyncio.Event().wait()
 
     async def send(message: Any) -> None:
         nonlocal size, before, peak
