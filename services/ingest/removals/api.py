@@ -25,25 +25,25 @@ from services.ingest.scans.api.answers import Deletion, Deletions, Removed, answ
 from services.ingest.scans.api.presenters import log_row
 from services.ingest.scans.api.query_params import (
     CONSISTENCY,
-    AskedFor,
+    CurrentQuery,
     Text,
     Token,
     cause_of,
     staleness,
-    storable,
+    without_nul,
 )
 from services.ingest.scans.domain.day import unix_ms, written
-from services.ingest.scans.domain.filter import shown
+from services.ingest.scans.domain.filter import display_name
 from services.ingest.scans.domain.scan import LIMITS, parse_uuid
 
 router = APIRouter(prefix="/api/v1", tags=["removal"])
 
 MOST_FAULTS: Final = 100
-SHOWN: Final = visible("activity", "presence", "scan_log", "box", "removal")
+UNTIL_VISIBLE: Final = visible("activity", "presence", "scan_log", "box", "removal")
 BOM: Final = b"\xef\xbb\xbf"
 
 
-def _storable(text: str) -> str:
+def _without_nul(text: str) -> str:
     if "\0" in text:
         raise PydanticCustomError("unstorable_text", "Text must not contain a NUL character")
     return text
@@ -61,7 +61,7 @@ def _spelled(text: str) -> str:
     return text
 
 
-Words = Annotated[str, AfterValidator(_storable)]
+Words = Annotated[str, AfterValidator(_without_nul)]
 Who = Annotated[Words, AfterValidator(_not_blank), Field(max_length=LIMITS["operator"])]
 Why = Annotated[Words, Field(max_length=LONGEST_REASON)] | None
 
@@ -94,7 +94,7 @@ def _takes(body: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-@router.post("/events/remove", openapi_extra=_takes(Remove), dependencies=[SHOWN])
+@router.post("/events/remove", openapi_extra=_takes(Remove), dependencies=[UNTIL_VISIBLE])
 async def remove(request: Request, ingest: Ingest, caller: Remover, key: Key = None) -> Response:
     """Remove one item: of equal ones in the box the latest scanned. `ok` says if there was one.
 
@@ -118,7 +118,7 @@ async def remove(request: Request, ingest: Ingest, caller: Remover, key: Key = N
     return answered(Removed(True, said, 1), {CONSISTENCY: removed.token})
 
 
-@router.post("/events/bulk-remove", openapi_extra=_takes(BulkRemove), dependencies=[SHOWN])
+@router.post("/events/bulk-remove", openapi_extra=_takes(BulkRemove), dependencies=[UNTIL_VISIBLE])
 async def bulk_remove(
     request: Request, ingest: Ingest, caller: Remover, key: Key = None
 ) -> Response:
@@ -140,7 +140,7 @@ async def bulk_remove(
     return answered(body, {CONSISTENCY: removed.token})
 
 
-@router.delete("/events/{uuid}", dependencies=[SHOWN])
+@router.delete("/events/{uuid}", dependencies=[UNTIL_VISIBLE])
 async def delete(
     request: Request, ingest: Ingest, caller: Remover, uuid: str, operator: Text = None
 ) -> Response:
@@ -149,7 +149,7 @@ async def delete(
     404 if there is no such event, 409 if it is no item.
     """
     scan_id = next(iter(_scan_ids([uuid])), None)
-    who = (storable(operator) or "").strip()
+    who = (without_nul(operator) or "").strip()
     removed = await handler.remove_event(
         ingest.store,
         scan_id,
@@ -162,14 +162,14 @@ async def delete(
 @router.get("/deletions")
 async def deletions(
     ingest: Ingest,
-    asked: AskedFor,
+    asked: CurrentQuery,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     token: Token = None,
 ) -> Response:
     """Removed items, the latest removed first; `date` is that of the removal, `operator` who
     removed."""
-    question, zone = asked.question, ingest.settings.zone
+    question, zone = asked.scan_filter, ingest.settings.zone
     headers = await staleness(ingest, token, "removal")
     async with tenant_transaction(ingest.reading, question.tenant) as connection:
         rows = await removal.page(connection, question, limit=limit, offset=offset)
@@ -183,7 +183,7 @@ def _deletion(row: Row, zone: ZoneInfo) -> Deletion:
     return Deletion(
         id=f"{row['removal_id']}.{row['scan_id']}",
         event_uuid=str(row["scan_id"]),
-        deleted_by=shown(row["removed_by"]),
+        deleted_by=display_name(row["removed_by"]),
         deleted_at=written(row["removed_at"], zone),
         event_data=log_row(row, zone),
         reason=row["reason"],
