@@ -50,7 +50,7 @@ from services.ingest.removals import api as removal
 from services.ingest.removals.read_models import removal as removed
 from services.ingest.removals.read_models.undone import without_undone
 from services.ingest.scans.api import events, system
-from services.ingest.scans.api.paths import tolerant
+from services.ingest.scans.api.path_normalizer import normalize_paths
 from services.ingest.scans.handlers.body import LARGE_BODY
 from services.ingest.scans.read_models import logged_items, scan_log
 from services.ingest.scans.read_models.scan_rows import SORT_SECONDS
@@ -119,7 +119,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
             exports=asyncio.Semaphore(settings.export_turns),
             looking_back=asyncio.Semaphore(settings.as_of_turns),
             kept_past=KeptPast(),
-            standing=partial(_positions, consistency),
+            positions=partial(_positions, consistency),
             doorbell=doorbell,
             items_in_box=partial(logged_items.of_box, reading),
         )
@@ -207,7 +207,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         max_body_bytes=min(LARGE_BODY, deps.settings.max_body_bytes),
         longer_bodies=dict.fromkeys(events.LONG_BODIES, deps.settings.max_body_bytes),
         body_timeout=BodyTimeout.of(deps.settings),
-        outer=[Middleware(tolerant)],
+        outer=[Middleware(normalize_paths)],
     )
     app.state.live = Live(deps)
     return app

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Protocol, TypeAlias
 
 from fastapi import Depends, Request
 
@@ -16,8 +16,10 @@ from libs.postgres.doorbell import Doorbell
 from libs.postgres.pool import Pool
 from libs.process.weighted_semaphore import WeightedSemaphore
 from libs.telemetry.traces import Telemetry
-from services.ingest.dashboard.read_models.kept_past import KeptPast
 from services.ingest.settings import Settings
+
+if TYPE_CHECKING:
+    from services.ingest.dashboard.read_models.kept_past import KeptPast
 
 LARGE_BODIES_BYTES: Final = 10 * 1024 * 1024
 """As much as one request may bring at most: of such only one is read at a time."""
@@ -37,8 +39,8 @@ class Consistency(Protocol):
         ...
 
 
-Standing: TypeAlias = Callable[[], Awaitable[object]]
-"""Where the read models of the dashboard stand: something that differs whenever they moved."""
+Positions: TypeAlias = Callable[[], Awaitable[object]]
+"""The positions of the dashboard's read models: a value that differs whenever they moved."""
 
 ItemsInBox: TypeAlias = Callable[[str, str, str], AsyncIterator[Sequence[ScanId]]]
 """Pages of the items that the log holds for a tenant, box and code: see `logged_items.of_box`."""
@@ -46,10 +48,10 @@ ItemsInBox: TypeAlias = Callable[[str, str, str], AsyncIterator[Sequence[ScanId]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deps:
-    """`reading` shows one tenant at a time; only questions go through it. `exports` are the turns
-    of those who read everything at once, `looking_back` of those who ask about the past,
-    `large_bodies` of requests that take much memory, by the byte. `kept_past` is what was worked
-    out of the past. `open_quarantine` counts what waits in it, by code, of all tenants.
+    """`reading` shows one tenant at a time; only questions go through it. `exports` limits
+    parallel exports, `looking_back` queries of the past, `large_bodies` the bytes of large
+    requests. `kept_past` caches computed states of the past. `open_quarantine` counts open events
+    by code, over all tenants.
     """
 
     settings: Settings
@@ -63,8 +65,8 @@ class Deps:
     open_quarantine: Callable[[], Awaitable[Mapping[str, int]]]
     exports: asyncio.Semaphore
     looking_back: asyncio.Semaphore
-    kept_past: KeptPast
-    standing: Standing
+    kept_past: "KeptPast"
+    positions: Positions
     doorbell: Doorbell
     items_in_box: ItemsInBox
     large_bodies: WeightedSemaphore = field(

@@ -1,6 +1,6 @@
-"""The house has the same rooms on every floor and no others, and one part of it for each purpose.
+"""What every file of the project keeps to, and which one part may do what no other does.
 
-What every file keeps to: its size, its first sentence, and no trace of where it was written.
+Its size, its first sentence, no trace of where it was written. The rooms are in `test_rooms.py`.
 """
 
 import ast
@@ -8,14 +8,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.architecture.source import ROOT, name, tracked, tree
+
 KNOWN = {"gateway", "ingest", "scale_bridge", "crm", "shop", "kiosk"}
 SERVICES = {file.parent.name for file in (ROOT / "services").glob("*/__init__.py")}
-ROOMS = {"api", "reactions", "handlers", "domain", "read_models", "adapters"}
-FILES = {"__init__", "__main__", "settings", "deps", "bootstrap"}
 TOP = {
     *("services", "libs", "contracts", "deploy", "tests"),
     *("Makefile", "compose.yaml", "pyproject.toml", "README.md"),
@@ -35,30 +33,9 @@ for service in sys.argv[1:]:
 """
 
 
-def tracked() -> list[Path]:
-    """Every file that belongs to the project."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
-
-
 SOURCES = [file for file in tracked() if file.suffix == ".py"]
 CODE = [file for file in SOURCES if file.relative_to(ROOT).parts[0] in {"libs", "services"}]
 LIVE = [file for file in CODE if "migrations" not in file.parts]
-
-
-def name(file: Path) -> str:
-    return str(file.relative_to(ROOT))
-
-
-@cache
-def tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text())
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -79,16 +56,6 @@ def test_nothing_lies_about_in_the_hall() -> None:
 def test_every_service_is_one_of_the_six_we_know() -> None:
     assert SERVICES
     assert SERVICES <= KNOWN
-
-
-def test_every_service_has_the_same_rooms() -> None:
-    homes = {service: ROOT / "services" / service for service in SERVICES}
-
-    for each, home in homes.items():
-        assert {file.parent.name for file in home.glob("*/__init__.py")} == ROOMS, each
-        assert {file.stem for file in home.glob("*.py")} == FILES, each
-        assert (home / "README.md").is_file(), each
-        assert (home / "migrations" / "versions").is_dir(), each
 
 
 def test_contracts_import_only_the_standard_library_and_each_other() -> None:
@@ -179,7 +146,7 @@ def test_nothing_that_answers_waits_for_a_thread() -> None:
     plain = {
         node.name: f"{name(file)}: {node.name}"
         for file in LIVE
-        if {"api", "http"} & {*file.parts} or file.name == "deps.py"
+        if {"api", "http"} & {*file.parts} or file.name == "context.py"
         for node in tree(file).body
         if isinstance(node, ast.FunctionDef)
     }

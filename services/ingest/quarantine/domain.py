@@ -113,7 +113,7 @@ def decide(state: Quarantined, command: QuarantineCommand) -> list[IngestEvent]:
             return [
                 QuarantineDropped(
                     quarantine_id=quarantine_id,
-                    reason=_said(command.reason),
+                    reason=_reason(command.reason),
                     dropped_by=by,
                     dropped_at=now,
                 )
@@ -197,7 +197,7 @@ def _spellings(name: str) -> tuple[str, ...]:
     return ("ts", "timestamp") if name == "ts" else (name,)
 
 
-def _said(reason: str) -> str:
+def _reason(reason: str) -> str:
     """The reason on one line. Raises ReasonNeeded."""
     said = " ".join(reason.split())
     if not 1 <= len(said) <= LONGEST_REASON or not said.isprintable():

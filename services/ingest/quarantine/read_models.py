@@ -45,10 +45,10 @@ QUARANTINE: Final = Table(
 )
 """`quarantine_id` is the id of the event in the log; `decision` is why it was dropped."""
 
-SHOWN: Final = 1000
+LISTED_LENGTH: Final = 1000
 """How much of an event a list shows, in characters: a page of whole ones could be huge."""
 
-KEEP: Final = """
+UPSERT: Final = """
 INSERT INTO quarantine AS known
 SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[],
     $7::timestamptz[], $8::text[], $9::timestamptz[], $10::text[], $11::text[], $12::uuid[])
@@ -66,7 +66,7 @@ ON CONFLICT (tenant, quarantine_id) DO UPDATE SET
     mended_as = coalesce(known.mended_as, excluded.mended_as)
 """
 
-_Told: TypeAlias = dict[str, object]
+_Row: TypeAlias = dict[str, object]
 
 
 class Status(StrEnum):
@@ -78,7 +78,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
+class QuarantineFilter:
     """Whose quarantined events are asked for; None filters nothing."""
 
     tenant: str
@@ -103,9 +103,9 @@ async def project(connection: Connection, events: Sequence[Envelope[IngestEvent]
 
     One statement for both, in the order of the ids, so that two batches never wait crosswise.
     """
-    rows: dict[tuple[str, UUID], _Told] = {}
+    rows: dict[tuple[str, UUID], _Row] = {}
     for envelope in events:
-        if told := _told(envelope):
+        if told := _row_of(envelope):
             quarantine_id, said = told
             rows.setdefault((envelope.tenant, quarantine_id), {}).update(said)
     if rows:
@@ -115,10 +115,12 @@ async def project(connection: Connection, events: Sequence[Envelope[IngestEvent]
             for name in names
         ]
         tenants, ids = zip(*rows, strict=True)
-        await connection.execute(KEEP, tenants, ids, *given)
+        await connection.execute(UPSERT, tenants, ids, *given)
 
 
-async def page(connection: Any, wanted: Wanted, *, limit: int, offset: int) -> Sequence[query.Row]:
+async def page(
+    connection: Any, wanted: QuarantineFilter, *, limit: int, offset: int
+) -> Sequence[query.Row]:
     """Rows newest first: the columns of `QUARANTINE`, of `raw` the beginning, and `raw_length`."""
     shown = [column for column in QUARANTINE.columns if column.name != "raw"]
     c = QUARANTINE.c
@@ -127,14 +129,18 @@ async def page(connection: Any, wanted: Wanted, *, limit: int, offset: int) -> S
     # Of what is passed over, no text is read.
     keys = found.limit(limit).offset(offset).subquery()
     asked = (
-        select(*shown, func.left(c.raw, SHOWN).label("raw"), func.length(c.raw).label("raw_length"))
+        select(
+            *shown,
+            func.left(c.raw, LISTED_LENGTH).label("raw"),
+            func.length(c.raw).label("raw_length"),
+        )
         .join(keys, and_(c.tenant == keys.c.tenant, c.quarantine_id == keys.c.quarantine_id))
         .order_by(*newest)
     )
     return await query.fetch(connection, asked)
 
 
-async def counts(connection: Any, wanted: Wanted) -> Mapping[str, int]:
+async def counts(connection: Any, wanted: QuarantineFilter) -> Mapping[str, int]:
     """How many there are of each code, the most frequent first."""
     number = func.count()
     asked = (
@@ -146,7 +152,9 @@ async def counts(connection: Any, wanted: Wanted) -> Mapping[str, int]:
     return {row["code"]: row["number"] for row in await query.fetch(connection, asked)}
 
 
-async def ids(connection: Any, wanted: Wanted, *, after: UUID | None, limit: int) -> Sequence[UUID]:
+async def ids(
+    connection: Any, wanted: QuarantineFilter, *, after: UUID | None, limit: int
+) -> Sequence[UUID]:
     """Ids in their own order, behind `after`."""
     asked = select(QUARANTINE.c.quarantine_id).where(_passing(wanted))
     if after is not None:
@@ -166,7 +174,7 @@ async def open_by_code(pool: Pool) -> Mapping[str, int]:
         return {row["code"]: row["number"] for row in await query.fetch(connection, asked)}
 
 
-def _passing(wanted: Wanted) -> ColumnElement[bool]:
+def _passing(wanted: QuarantineFilter) -> ColumnElement[bool]:
     # A decision that was heard of before its event waits for it unseen.
     conditions = [QUARANTINE.c.tenant == wanted.tenant, QUARANTINE.c.received_at.is_not(None)]
     if wanted.status is not None:
@@ -176,7 +184,7 @@ def _passing(wanted: Wanted) -> ColumnElement[bool]:
     return and_(*conditions)
 
 
-def _told(envelope: Envelope[IngestEvent]) -> tuple[UUID, _Told] | None:
+def _row_of(envelope: Envelope[IngestEvent]) -> tuple[UUID, _Row] | None:
     """What an event says of which row."""
     match envelope.event:
         case ScanQuarantined() as kept:

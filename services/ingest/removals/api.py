@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from functools import partial
 from hashlib import sha256
 from typing import Annotated, Any, Final, TypeVar
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
@@ -14,32 +15,35 @@ from contracts.ingest import ScanId
 from libs.http.auth import Principal, require
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
+from libs.postgres.query import Row
 from services.ingest.context import Deps, Ingest
-from services.ingest.dashboard.api import presenters as wording
 from services.ingest.removals.domain import LONGEST_REASON, Kind
 from services.ingest.removals.handlers import removal as handler
 from services.ingest.removals.handlers.removal import Order
 from services.ingest.removals.read_models import removal
-from services.ingest.scans.api.answers import Deletions, Removed, answered
+from services.ingest.scans.api.answers import Deletion, Deletions, Removed, answered
+from services.ingest.scans.api.presenters import log_row
 from services.ingest.scans.api.query_params import (
     CONSISTENCY,
-    AskedFor,
+    CurrentQuery,
     Text,
     Token,
     cause_of,
     staleness,
-    storable,
+    without_nul,
 )
+from services.ingest.scans.domain.day import unix_ms, written
+from services.ingest.scans.domain.filter import display_name
 from services.ingest.scans.domain.scan import LIMITS, parse_uuid
 
 router = APIRouter(prefix="/api/v1", tags=["removal"])
 
 MOST_FAULTS: Final = 100
-SHOWN: Final = visible("activity", "presence", "scan_log", "box", "removal")
+UNTIL_VISIBLE: Final = visible("activity", "presence", "scan_log", "box", "removal")
 BOM: Final = b"\xef\xbb\xbf"
 
 
-def _storable(text: str) -> str:
+def _without_nul(text: str) -> str:
     if "\0" in text:
         raise PydanticCustomError("unstorable_text", "Text must not contain a NUL character")
     return text
@@ -57,7 +61,7 @@ def _spelled(text: str) -> str:
     return text
 
 
-Words = Annotated[str, AfterValidator(_storable)]
+Words = Annotated[str, AfterValidator(_without_nul)]
 Who = Annotated[Words, AfterValidator(_not_blank), Field(max_length=LIMITS["operator"])]
 Why = Annotated[Words, Field(max_length=LONGEST_REASON)] | None
 
@@ -90,7 +94,7 @@ def _takes(body: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-@router.post("/events/remove", openapi_extra=_takes(Remove), dependencies=[SHOWN])
+@router.post("/events/remove", openapi_extra=_takes(Remove), dependencies=[UNTIL_VISIBLE])
 async def remove(request: Request, ingest: Ingest, caller: Remover, key: Key = None) -> Response:
     """Remove one item: of equal ones in the box the latest scanned. `ok` says if there was one.
 
@@ -114,7 +118,7 @@ async def remove(request: Request, ingest: Ingest, caller: Remover, key: Key = N
     return answered(Removed(True, said, 1), {CONSISTENCY: removed.token})
 
 
-@router.post("/events/bulk-remove", openapi_extra=_takes(BulkRemove), dependencies=[SHOWN])
+@router.post("/events/bulk-remove", openapi_extra=_takes(BulkRemove), dependencies=[UNTIL_VISIBLE])
 async def bulk_remove(
     request: Request, ingest: Ingest, caller: Remover, key: Key = None
 ) -> Response:
@@ -136,7 +140,7 @@ async def bulk_remove(
     return answered(body, {CONSISTENCY: removed.token})
 
 
-@router.delete("/events/{uuid}", dependencies=[SHOWN])
+@router.delete("/events/{uuid}", dependencies=[UNTIL_VISIBLE])
 async def delete(
     request: Request, ingest: Ingest, caller: Remover, uuid: str, operator: Text = None
 ) -> Response:
@@ -145,7 +149,7 @@ async def delete(
     404 if there is no such event, 409 if it is no item.
     """
     scan_id = next(iter(_scan_ids([uuid])), None)
-    who = (storable(operator) or "").strip()
+    who = (without_nul(operator) or "").strip()
     removed = await handler.remove_event(
         ingest.store,
         scan_id,
@@ -158,20 +162,34 @@ async def delete(
 @router.get("/deletions")
 async def deletions(
     ingest: Ingest,
-    asked: AskedFor,
+    asked: CurrentQuery,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     token: Token = None,
 ) -> Response:
     """Removed items, the latest removed first; `date` is that of the removal, `operator` who
     removed."""
-    question, zone = asked.question, ingest.settings.zone
+    question, zone = asked.scan_filter, ingest.settings.zone
     headers = await staleness(ingest, token, "removal")
     async with tenant_transaction(ingest.reading, question.tenant) as connection:
         rows = await removal.page(connection, question, limit=limit, offset=offset)
         total = await removal.count(connection, question)
-    listed = [wording.deletion(row, zone) for row in rows]
+    listed = [_deletion(row, zone) for row in rows]
     return answered(Deletions(listed, total), headers)
+
+
+def _deletion(row: Row, zone: ZoneInfo) -> Deletion:
+    """A row of `removal`."""
+    return Deletion(
+        id=f"{row['removal_id']}.{row['scan_id']}",
+        event_uuid=str(row["scan_id"]),
+        deleted_by=display_name(row["removed_by"]),
+        deleted_at=written(row["removed_at"], zone),
+        event_data=log_row(row, zone),
+        reason=row["reason"],
+        removal_id=str(row["removal_id"]),
+        deleted_at_ms=unix_ms(row["removed_at"]),
+    )
 
 
 def _read(kind: type[Body], body: bytes) -> Body:

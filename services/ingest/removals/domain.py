@@ -10,13 +10,10 @@ from datetime import datetime
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
-from contracts.ingest import ItemRemoved, RemovalRecorded, ScanId, ScanRecorded
-from services.ingest.scans.domain.filter import named
+from contracts.ingest import ItemRemoved, RemovalRecorded, ScanRecorded
+from services.ingest.scans.domain.scan import ITEM
 
 Kind: TypeAlias = Literal["REMOVE", "BULK_REMOVE"]
-
-ITEM: Final = "ITEM"
-"""The only kind of scan that can be removed."""
 
 DEFAULT_REASON: Final[dict[Kind, str]] = {
     "REMOVE": "Удалено через dashboard",
@@ -28,7 +25,7 @@ LONGEST_REASON: Final = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class LoggedScan:
     """A scan as the log has it, its event there, and whether its removal is there too."""
 
     scan: ScanRecorded
@@ -59,7 +56,7 @@ class Removal:
     items: tuple[ItemRemoved, ...]
 
 
-def decide(found: Iterable[Found], wanted: Removing) -> Removal | None:
+def decide(found: Iterable[LoggedScan], wanted: Removing) -> Removal | None:
     """Remove whatever of `found` is an item and still there, in that order; None if nothing is."""
     scans = [one.scan for one in found if one.scan.kind == ITEM and not one.removed]
     if not scans:
@@ -82,7 +79,7 @@ def decide(found: Iterable[Found], wanted: Removing) -> Removal | None:
     return Removal(audit=audit, items=tuple(_item(scan, audit) for scan in scans))
 
 
-def latest(found: Iterable[Found], *, box: str, code: str) -> Sequence[Found]:
+def latest(found: Iterable[LoggedScan], *, box: str, code: str) -> Sequence[LoggedScan]:
     """The one unit to remove of a code in a box: the latest scanned of those still there.
 
     Equal barcodes in one box are separate units, so there may be several. None or one comes back.
@@ -95,29 +92,7 @@ def latest(found: Iterable[Found], *, box: str, code: str) -> Sequence[Found]:
     return sorted(there, key=_lateness)[-1:]
 
 
-def as_scan(audit: RemovalRecorded) -> ScanRecorded:
-    """The audit as people find it among the scans (§2.5).
-
-    Older ones name the id of the key that removed where no operator was given.
-    """
-    return ScanRecorded(
-        scan_id=ScanId(audit.removal_id),
-        kind=audit.kind,
-        operator=named(audit.operator),
-        client=audit.client,
-        city=audit.city,
-        box=audit.box,
-        code=audit.code,
-        details=audit.reason,
-        source="dashboard",
-        scanned_at=audit.removed_at,
-        received_at=audit.removed_at,
-        effective_at=audit.removed_at,
-        skewed=False,
-    )
-
-
-def _lateness(one: Found) -> tuple[datetime, datetime, datetime, UUID]:
+def _lateness(one: LoggedScan) -> tuple[datetime, datetime, datetime, UUID]:
     scan = one.scan
     return scan.effective_at, scan.received_at, scan.scanned_at, scan.scan_id
 

@@ -6,34 +6,36 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from contracts.ingest import ScanRecorded
-from services.ingest.scans.domain.box import CARRY, Standing, evolve, number_key, tally
-from services.ingest.scans.domain.filter import Question, shown
+from services.ingest.scans.domain.box import CARRY, BoxStatus, evolve, number_key, tally
+from services.ingest.scans.domain.filter import ScanFilter, display_name
 
 TURNS = {"BOX", "CLOSE", "AUTO_CLOSE"}
 
 
-def one_by_one(scans: Sequence[ScanRecorded], asked: date, zone: ZoneInfo) -> tuple[Standing, bool]:
+def one_by_one(
+    scans: Sequence[ScanRecorded], asked: date, zone: ZoneInfo
+) -> tuple[BoxStatus, bool]:
     """How one label stands that was used on the day asked for, and whether it was brought along.
 
     §3.5's fold, and where a box ends that is used again on another day.
     """
     near = [one for one in scans if abs((day_of(one, zone) - asked).days) <= CARRY]
     ordered = sorted(near, key=lambda one: (one.effective_at, one.received_at, one.scan_id))
-    box, day, continued = Standing(), None, False
+    box, day, continued = BoxStatus(), None, False
     for scan in (one for one in ordered if day_of(one, zone) <= asked):
         today = day_of(scan, zone)
         if today != day:
             turns = [t.kind for t in ordered if day_of(t, zone) == today and t.kind in TURNS]
             continued = day is not None and box.is_open and turns[:1] != ["BOX"]
-            box, day = (box if continued else Standing()), today
-        box = turned(box, scan)
+            box, day = (box if continued else BoxStatus()), today
+        box = transitioned(box, scan)
     later = [t for t in ordered if day_of(t, zone) > asked and t.kind in TURNS]
     if box.is_open and later and later[0].kind != "BOX":
-        box = turned(box, later[0])
+        box = transitioned(box, later[0])
     return box, continued
 
 
-def turned(box: Standing, scan: ScanRecorded) -> Standing:
+def transitioned(box: BoxStatus, scan: ScanRecorded) -> BoxStatus:
     if scan.kind not in TURNS:
         return box
     told = tally(scan)
@@ -47,7 +49,7 @@ def day_of(scan: ScanRecorded, zone: ZoneInfo) -> date:
 
 
 def boxes(
-    scans: Sequence[ScanRecorded], removed: set[ScanRecorded], question: Question, zone: ZoneInfo
+    scans: Sequence[ScanRecorded], removed: set[ScanRecorded], question: ScanFilter, zone: ZoneInfo
 ) -> list[dict[str, Any]]:
     """Every box that answers the question, in the order of the answer."""
     groups: dict[tuple[str, str, str, date], list[ScanRecorded]] = {}
@@ -66,9 +68,9 @@ def boxes(
         found,
         key=lambda one: (
             -clients[one["client"]],
-            shown(one["client"]),
+            display_name(one["client"]),
             -cities[one["client"], one["city"]],
-            shown(one["city"]),
+            display_name(one["city"]),
             -one["count"],
             number_key(one["label"]),
             one["label"],
@@ -77,7 +79,7 @@ def boxes(
     )
 
 
-def _in_question(scan: ScanRecorded, question: Question, zone: ZoneInfo) -> bool:
+def _in_question(scan: ScanRecorded, question: ScanFilter, zone: ZoneInfo) -> bool:
     wanted = (question.operator, question.client, question.city)
     has = (scan.operator, scan.client, scan.city)
     in_time = question.days.first <= day_of(scan, zone) <= question.days.last
@@ -93,14 +95,14 @@ def _box(
 ) -> dict[str, Any]:
     items = [one for one in mine if one.kind == "ITEM" and one not in removed]
     of_label = [one for one in scans if (one.client, one.city, one.box) == key[:3]]
-    standing, continued = one_by_one(of_label, key[3], zone)
+    status, continued = one_by_one(of_label, key[3], zone)
     return {
         **dict(zip(("client", "city", "label", "day"), key, strict=True)),
         "count": len(items),
         "first_at": min(one.effective_at for one in mine),
         "last_at": max(one.effective_at for one in mine),
         "operators": sorted({one.operator for one in mine} - {""}),
-        "standing": standing,
+        "status": status,
         "continued": continued,
         "items": [
             one.scan_id

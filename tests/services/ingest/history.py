@@ -29,7 +29,7 @@ from libs.testing.read_models import apply
 from services.ingest.bootstrap import projections
 from services.ingest.scans.domain import identity
 from services.ingest.scans.domain.day import Days
-from services.ingest.scans.domain.filter import Question
+from services.ingest.scans.domain.filter import ScanFilter
 from services.ingest.scans.domain.scan import Reading, judge
 from services.ingest.scans.handlers.scan import Recorded, record_batch
 from services.ingest.settings import Settings
@@ -253,8 +253,8 @@ async def fill(database: str, *statements: str) -> None:
     await owner.close()
 
 
-def asking(days: Days = TODAY, tenant: str = "demo", **filters: Any) -> Question:
-    return Question(tenant=tenant, days=days, **filters)
+def asking(days: Days = TODAY, tenant: str = "demo", **filters: Any) -> ScanFilter:
+    return ScanFilter(tenant=tenant, days=days, **filters)
 
 
 def numbers_of(rows: Iterable[Any]) -> list[int]:

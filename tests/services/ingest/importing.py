@@ -47,7 +47,7 @@ class Importer:
             not_before=FLOOR,
             clock=self.clock,
             pause=self.pause,
-            tell=lambda *done: self.progress.append(done),
+            progress=lambda *done: self.progress.append(done),
             dry=dry,
         )
         return await import_tables(

@@ -22,7 +22,7 @@ async def follow(
 
 
 def applied(state: dict[str, Any], event: Event) -> dict[str, Any]:
-    """The dashboard after an event, by the rules of `services.ingest.dashboard.api.cells`."""
+    """The dashboard after an event, by the rules of `services.ingest.dashboard.api.state_diff`."""
     if event.name == "state":
         made: dict[str, Any] = event.data
         return made

@@ -93,11 +93,11 @@ class Service:
         deps: Deps = self.app.state.deps
         return deps
 
-    def built(self, *, standing: Any = None, **settings: Any) -> FastAPI:
+    def built(self, *, positions: Any = None, **settings: Any) -> FastAPI:
         """The API with other settings, on the same log and read models."""
         changed = self.deps.settings.model_copy(update=settings)
-        standing = standing or self.deps.standing
-        return create_app(replace(self.deps, settings=changed, standing=standing))
+        positions = positions or self.deps.positions
+        return create_app(replace(self.deps, settings=changed, positions=positions))
 
     def change(self, **deps: Any) -> None:
         """Replace something that the API was built with."""
@@ -152,7 +152,7 @@ async def open_service(
         exports=asyncio.Semaphore(1),
         looking_back=asyncio.Semaphore(1),
         kept_past=KeptPast(step=7),
-        standing=partial(_fingerprint, pool),
+        positions=partial(_fingerprint, pool),
         doorbell=doorbell,
         items_in_box=(
             partial(logged_items.of_box, reading)

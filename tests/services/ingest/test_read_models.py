@@ -22,7 +22,7 @@ from services.ingest.dashboard.read_models.activity_rows import ACTIVITY, TOTAL
 from services.ingest.dashboard.read_models.box_rows import BOX
 from services.ingest.dashboard.read_models.presence import PRESENCE
 from services.ingest.quarantine.read_models import QUARANTINE
-from services.ingest.removals.domain import Found, Removing, decide
+from services.ingest.removals.domain import LoggedScan, Removing, decide
 from services.ingest.removals.read_models.removal import REMOVAL
 from services.ingest.scans.read_models.operator_name import OPERATOR_NAME
 from services.ingest.scans.read_models.scan_count import SCAN_COUNT
@@ -65,7 +65,9 @@ def a_history(random: Random, length: int = 120) -> list[Envelope[IngestEvent]]:
                 reason="",
                 at=scan.effective_at + timedelta(hours=5),
             )
-            removal = decide([Found(scan=scan, recording=scan.scan_id, removed=False)], removing)
+            removal = decide(
+                [LoggedScan(scan=scan, recording=scan.scan_id, removed=False)], removing
+            )
             assert removal
             events += [*removal.items, removal.audit]
         if not random.randrange(10):

@@ -11,16 +11,16 @@ from fastapi import APIRouter, Query, Response
 
 from libs.postgres.query import Row
 from services.ingest.context import Ingest
+from services.ingest.dashboard.api.as_of import reading_as_of
 from services.ingest.dashboard.api.dashboard import Offset
-from services.ingest.dashboard.api.past import showing
 from services.ingest.dashboard.read_models import box
 from services.ingest.dashboard.read_models.as_of import items_of_boxes
 from services.ingest.dashboard.read_models.box import FoundBox, Total
 from services.ingest.scans.api.answers import Filters, answered
-from services.ingest.scans.api.query_params import AskedBack, Token, staleness
+from services.ingest.scans.api.query_params import HistoricalQuery, Token, staleness
 from services.ingest.scans.domain.box import CARRY, number
 from services.ingest.scans.domain.day import unix_ms, written
-from services.ingest.scans.domain.filter import shown
+from services.ingest.scans.domain.filter import display_name
 from services.ingest.scans.read_models import scan_log
 
 router = APIRouter(prefix="/api/v1/dashboard", tags=["dashboard"])
@@ -99,7 +99,7 @@ class Boxes(msgspec.Struct, rename="camel"):
 @router.get("/boxes")
 async def boxes(
     ingest: Ingest,
-    asked: AskedBack,
+    asked: HistoricalQuery,
     limit: Limit = 500,
     offset: Offset = 0,
     items: Items = 200,
@@ -112,16 +112,16 @@ async def boxes(
     headers = {} if asked.at else await staleness(ingest, token, "box", "scan_log")
     zone = ingest.settings.zone
     tables = (box.projection(zone), scan_log.projection(zone))
-    rows = items_of_boxes(asked.question, limit=limit, offset=offset, items=items)
-    async with showing(ingest, asked, tables, rows=rows, around=CARRY) as connection:
+    rows = items_of_boxes(asked.scan_filter, limit=limit, offset=offset, items=items)
+    async with reading_as_of(ingest, asked, tables, rows=rows, around=CARRY) as connection:
         found = await box.answer(
-            connection, asked.question, limit=limit, offset=offset, items=items
+            connection, asked.scan_filter, limit=limit, offset=offset, items=items
         )
-    body = worded(found, asked.filters, now=ingest.clock(), zone=zone)
+    body = present(found, asked.filters, now=ingest.clock(), zone=zone)
     return answered(body, headers)
 
 
-def worded(found: box.Boxes, filters: Filters, *, now: datetime, zone: ZoneInfo) -> Boxes:
+def present(found: box.Boxes, filters: Filters, *, now: datetime, zone: ZoneInfo) -> Boxes:
     """What was found, as clients read it; clients, cities and boxes in the order they came in."""
     clients, total = found.clients(), found.total()
     return Boxes(
@@ -129,7 +129,7 @@ def worded(found: box.Boxes, filters: Filters, *, now: datetime, zone: ZoneInfo)
         filters=filters,
         clients=[
             Client(
-                client=shown(name),
+                client=display_name(name),
                 total_items=clients[name].items,
                 total_boxes=clients[name].boxes,
                 cities=[
@@ -146,7 +146,7 @@ def worded(found: box.Boxes, filters: Filters, *, now: datetime, zone: ZoneInfo)
 
 def _city(name: str, total: Total, listed: Iterable[FoundBox], zone: ZoneInfo) -> City:
     return City(
-        city=shown(name),
+        city=display_name(name),
         total_items=total.items,
         total_boxes=total.boxes,
         boxes=[_box(one, zone) for one in listed],
@@ -154,13 +154,13 @@ def _city(name: str, total: Total, listed: Iterable[FoundBox], zone: ZoneInfo) -
 
 
 def _box(found: FoundBox, zone: ZoneInfo) -> Box:
-    tally, stands = found.tally, found.standing
-    opened_at, opened_at_ms = _told(stands.opened_at, zone)
-    closed_at, closed_at_ms = _told(stands.closed_at, zone)
+    tally, stands = found.tally, found.status
+    opened_at, opened_at_ms = _moment(stands.opened_at, zone)
+    closed_at, closed_at_ms = _moment(stands.closed_at, zone)
     return Box(
-        client=shown(found.client),
-        city=shown(found.city),
-        box_no=shown(number(found.label)),
+        client=display_name(found.client),
+        city=display_name(found.city),
+        box_no=display_name(number(found.label)),
         items_count=tally.items,
         first_at=written(tally.first_at, zone),
         last_at=written(tally.last_at, zone),
@@ -192,5 +192,5 @@ def _item(row: Row, zone: ZoneInfo) -> Item:
     )
 
 
-def _told(moment: datetime | None, zone: ZoneInfo) -> tuple[str, int] | tuple[None, None]:
+def _moment(moment: datetime | None, zone: ZoneInfo) -> tuple[str, int] | tuple[None, None]:
     return (None, None) if moment is None else (written(moment, zone), unix_ms(moment))

@@ -6,18 +6,18 @@ from fastapi import APIRouter, Query, Response
 
 from libs.postgres.pool import tenant_snapshot
 from services.ingest.context import Ingest
-from services.ingest.dashboard.api import presenters as wording
-from services.ingest.dashboard.api.overview import PROJECTIONS, look, projections, worded
-from services.ingest.dashboard.api.past import showing
+from services.ingest.dashboard.api.as_of import reading_as_of
+from services.ingest.dashboard.api.overview import PROJECTIONS, present, projections, read_overview
 from services.ingest.dashboard.read_models.as_of import newest_rows
 from services.ingest.scans.api.answers import Raw, answered
+from services.ingest.scans.api.presenters import log_row
 from services.ingest.scans.api.query_params import (
-    AskedBack,
-    AskedFor,
+    CurrentQuery,
+    HistoricalQuery,
     Text,
     Token,
     staleness,
-    storable,
+    without_nul,
 )
 from services.ingest.scans.read_models import scan_count, scan_log
 
@@ -28,7 +28,7 @@ Limit = Annotated[int, Query(ge=1, le=10_000)]
 
 
 @router.get("/dashboard/state")
-async def state(ingest: Ingest, asked: AskedBack, token: Token = None) -> Response:
+async def state(ingest: Ingest, asked: HistoricalQuery, token: Token = None) -> Response:
     """Operators, clients, feed and sums of the days and filters asked for (§2.6, §5).
 
     With `as_of`, as they were known at that instant: from the log, 503 while too many others ask.
@@ -36,11 +36,11 @@ async def state(ingest: Ingest, asked: AskedBack, token: Token = None) -> Respon
     headers = {} if asked.at else await staleness(ingest, token, *PROJECTIONS)
     now = ingest.clock()
     tables, length = projections(ingest.settings.zone), ingest.settings.feed_length
-    async with showing(
-        ingest, asked, tables, rows=newest_rows(asked.question, length)
+    async with reading_as_of(
+        ingest, asked, tables, rows=newest_rows(asked.scan_filter, length)
     ) as connection:
-        overview = await look(connection, asked.question, feed_length=length)
-    body = worded(overview, asked.filters, ingest.settings, now=asked.at or now, told_at=now)
+        overview = await read_overview(connection, asked.scan_filter, feed_length=length)
+    body = present(overview, asked.filters, ingest.settings, now=asked.at or now, told_at=now)
     return answered(body, headers)
 
 
@@ -48,14 +48,14 @@ async def state(ingest: Ingest, asked: AskedBack, token: Token = None) -> Respon
 @router.get("/logs/raw")
 async def raw(
     ingest: Ingest,
-    asked: AskedFor,
+    asked: CurrentQuery,
     type: Text = None,
     limit: Limit = 1000,
     offset: Offset = 0,
     token: Token = None,
 ) -> Response:
     """Scans row by row, newest received first, and how many match (§2.8)."""
-    kind, question = storable(type) or None, asked.question
+    kind, question = without_nul(type) or None, asked.scan_filter
     headers = await staleness(ingest, token, "scan_log")
     # The counts and the rows of one moment.
     async with tenant_snapshot(ingest.reading, question.tenant) as connection:
@@ -68,4 +68,4 @@ async def raw(
             else []
         )
     zone = ingest.settings.zone
-    return answered(Raw([wording.log_row(row, zone) for row in rows], total), headers)
+    return answered(Raw([log_row(row, zone) for row in rows], total), headers)

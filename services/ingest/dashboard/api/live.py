@@ -20,11 +20,11 @@ from libs.http.hub import Hub
 from libs.postgres.doorbell import PROJECTED
 from libs.postgres.pool import tenant_reading
 from services.ingest.context import Deps
-from services.ingest.dashboard.api.overview import Overview, look, worded
-from services.ingest.dashboard.api.watch import Watch
+from services.ingest.dashboard.api.overview import Overview, present, read_overview
+from services.ingest.dashboard.api.subscription import Subscription
 from services.ingest.scans.api.answers import Filters, State
-from services.ingest.scans.api.query_params import question
-from services.ingest.scans.domain.filter import Question
+from services.ingest.scans.api.query_params import build_filter
+from services.ingest.scans.domain.filter import ScanFilter
 
 LINGER_SECONDS: Final = 120.0
 """How long a watch is remembered that nobody follows, for those who come back."""
@@ -45,7 +45,7 @@ class Live:
         self._deps = deps
         self._name = secrets.token_hex(4)
         self._made = 0
-        self._watches: dict[tuple[str, str], Watch] = {}
+        self._watches: dict[tuple[str, str], Subscription] = {}
         self._following: asyncio.Task[None] | None = None
         settings = deps.settings
         self._hub = Hub(
@@ -56,7 +56,7 @@ class Live:
         )
 
     @asynccontextmanager
-    async def watching(self, tenant: str, filters: Filters) -> AsyncIterator[Watch]:
+    async def watching(self, tenant: str, filters: Filters) -> AsyncIterator[Subscription]:
         """A watch that is kept up to date. Raises BadDate, Unavailable if too many watch."""
         if self.viewers >= self._deps.settings.max_streams:
             raise Unavailable("place to watch", retry_after_seconds=RETRY_SECONDS)
@@ -65,8 +65,8 @@ class Live:
         WATCHING.inc()
         try:
             async with watch.looked_up:
-                if watch.standing is None:
-                    await self._look(watch, await self._deps.standing())
+                if watch.positions is None:
+                    await self._refresh(watch, await self._deps.positions())
             if self._following is None:
                 self._following = asyncio.create_task(self._follow())
             yield watch
@@ -79,7 +79,7 @@ class Live:
         """How many watch."""
         return sum(watch.viewers for watch in self._watches.values())
 
-    def _watch(self, tenant: str, filters: Filters) -> Watch:
+    def _watch(self, tenant: str, filters: Filters) -> Subscription:
         oldest = asyncio.get_running_loop().time() - LINGER_SECONDS
         for key, watch in list(self._watches.items()):
             if not watch.viewers and watch.left_at < oldest:
@@ -87,21 +87,21 @@ class Live:
         key = tenant, _encode(filters).decode()
         if key not in self._watches:
             self._made += 1
-            self._watches[key] = Watch(f"{self._name}-{self._made}", tenant, filters)
+            self._watches[key] = Subscription(f"{self._name}-{self._made}", tenant, filters)
         return self._watches[key]
 
-    def _leave(self, watch: Watch) -> None:
+    def _leave(self, watch: Subscription) -> None:
         watch.viewers -= 1
         if watch.viewers:
             return
         watch.left_at = asyncio.get_running_loop().time()
-        watch.standing = None
+        watch.positions = None
         if self._following is not None and not self._watched:
             self._following.cancel()
             self._following = None
 
     @property
-    def _watched(self) -> list[Watch]:
+    def _watched(self) -> list[Subscription]:
         return [watch for watch in self._watches.values() if watch.viewers]
 
     async def _follow(self) -> None:
@@ -115,7 +115,7 @@ class Live:
             began = time()
             beating = began >= beat_at
             try:
-                await self._look_round(beating=beating)
+                await self._refresh_all(beating=beating)
                 failed = False
             except Exception as error:  # noqa: BLE001 -- those who watch wait for better times
                 failed = True
@@ -125,38 +125,40 @@ class Live:
             # At most half of the time is spent on looking.
             await asyncio.sleep(time() - began)
 
-    async def _look_round(self, *, beating: bool) -> None:
-        standing = await self._deps.standing()
+    async def _refresh_all(self, *, beating: bool) -> None:
+        positions = await self._deps.positions()
         for watch in self._watched:
             async with watch.looked_up:
-                if watch.standing is None:
+                if watch.positions is None:
                     # Nobody watches any more, or somebody will look in a moment.
                     continue
-                if watch.standing != standing:
-                    await self._look(watch, standing)
+                if watch.positions != positions:
+                    await self._refresh(watch, positions)
                 elif beating:
                     await self._beat(watch)
 
-    async def _beat(self, watch: Watch) -> None:
+    async def _beat(self, watch: Subscription) -> None:
         """See what time alone has changed: who is online, and which day it is."""
         now = self._deps.clock()
-        if watch.overview is None or self._means(watch, now) != watch.question:
-            await self._look(watch, watch.standing)
+        if watch.overview is None or self._means(watch, now) != watch.scan_filter:
+            await self._refresh(watch, watch.positions)
         else:
-            watch.tell(self._worded(watch, watch.overview, now), anew=False)
+            watch.publish(self._present(watch, watch.overview, now), anew=False)
 
-    async def _look(self, watch: Watch, standing: object) -> None:
-        """Look up what the read models hold, which is at least what they held at `standing`."""
+    async def _refresh(self, watch: Subscription, positions: object) -> None:
+        """Look up what the read models hold, which is at least what they held at `positions`."""
         now = self._deps.clock()
         question = self._means(watch, now)
         async with tenant_reading(self._deps.reading, watch.tenant) as connection:
-            overview = await look(connection, question, feed_length=self._deps.settings.feed_length)
-        anew, watch.question, watch.overview = question != watch.question, question, overview
-        watch.tell(self._worded(watch, overview, now), anew=anew)
-        watch.standing = standing
+            overview = await read_overview(
+                connection, question, feed_length=self._deps.settings.feed_length
+            )
+        anew, watch.scan_filter, watch.overview = question != watch.scan_filter, question, overview
+        watch.publish(self._present(watch, overview, now), anew=anew)
+        watch.positions = positions
 
-    def _means(self, watch: Watch, now: datetime) -> Question:
-        return question(watch.tenant, watch.filters, self._deps.settings, now=now)
+    def _means(self, watch: Subscription, now: datetime) -> ScanFilter:
+        return build_filter(watch.tenant, watch.filters, self._deps.settings, now=now)
 
-    def _worded(self, watch: Watch, overview: Overview, now: datetime) -> State:
-        return worded(overview, watch.filters, self._deps.settings, now=now, told_at=now)
+    def _present(self, watch: Subscription, overview: Overview, now: datetime) -> State:
+        return present(overview, watch.filters, self._deps.settings, now=now, told_at=now)

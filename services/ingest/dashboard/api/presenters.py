@@ -10,14 +10,12 @@ from libs.postgres.query import Row
 from services.ingest.dashboard.read_models.activity import Activity, Counts
 from services.ingest.scans.api.answers import (
     Client,
-    Deletion,
     FeedRow,
-    LogRow,
     Operator,
     Summary,
 )
 from services.ingest.scans.domain.day import unix_ms, written
-from services.ingest.scans.domain.filter import shown
+from services.ingest.scans.domain.filter import display_name
 
 _written: Final = lru_cache(maxsize=4096)(written)
 """Dashboards ask for the same moments again and again."""
@@ -46,7 +44,7 @@ def clients(found: Activity) -> list[Client]:
     """Clients by items, then by name."""
     worded = [
         Client(
-            client=shown(name),
+            client=display_name(name),
             items=counts.items,
             boxes_open=counts.opens,
             boxes_close=counts.closes,
@@ -76,50 +74,15 @@ def feed_row(row: Row, zone: ZoneInfo) -> FeedRow:
     """A row of `scan_log` as the feed shows it."""
     return FeedRow(
         ts=_written(row["effective_at"], zone),
-        operator=shown(row["operator"]),
+        operator=display_name(row["operator"]),
         type=row["kind"],
-        client=shown(row["client"]),
-        city=shown(row["city"]),
-        box=shown(row["box"]),
+        client=display_name(row["client"]),
+        city=display_name(row["city"]),
+        box=display_name(row["box"]),
         code=row["code"],
         uuid=str(row["scan_id"]),
         ts_ms=unix_ms(row["effective_at"]),
         details=row["details"] or "",
-    )
-
-
-def log_row(row: Row, zone: ZoneInfo) -> LogRow:
-    """A row of `scan_log` in full."""
-    return LogRow(
-        uuid=str(row["scan_id"]),
-        ts=written(row["effective_at"], zone),
-        type=row["kind"],
-        operator=row["operator"],
-        client=row["client"],
-        city=row["city"],
-        box=row["box"],
-        code=row["code"],
-        details=row["details"],
-        received_at=written(row["received_at"], zone),
-        source=row["source"],
-        ts_ms=unix_ms(row["effective_at"]),
-        received_at_ms=unix_ms(row["received_at"]),
-        device_ts_ms=unix_ms(row["scanned_at"]),
-        skewed=row["skewed"],
-    )
-
-
-def deletion(row: Row, zone: ZoneInfo) -> Deletion:
-    """A row of `removal`."""
-    return Deletion(
-        id=f"{row['removal_id']}.{row['scan_id']}",
-        event_uuid=str(row["scan_id"]),
-        deleted_by=shown(row["removed_by"]),
-        deleted_at=written(row["removed_at"], zone),
-        event_data=log_row(row, zone),
-        reason=row["reason"],
-        removal_id=str(row["removal_id"]),
-        deleted_at_ms=unix_ms(row["removed_at"]),
     )
 
 
@@ -140,13 +103,13 @@ def _operator(
     moment = seen_at or last.received_at
     age = max(0, (unix_ms(now) - unix_ms(moment)) // 1000)
     return Operator(
-        operator=shown(name),
+        operator=display_name(name),
         online=seen_at is not None and age <= online_within.total_seconds(),
         online_age_sec=age,
         last_seen_ms=unix_ms(moment),
-        last_client=shown(last.client),
-        last_city=shown(last.city),
-        last_box=shown(last.box),
+        last_client=display_name(last.client),
+        last_city=display_name(last.city),
+        last_box=display_name(last.box),
         items_today=counts.items,
         errors_today=counts.errors,
         last_seen_at=_written(moment, zone),

@@ -15,7 +15,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from libs.http.auth import Principal
 from services.ingest.context import Deps, Ingest
 from services.ingest.dashboard.api.live import Live
-from services.ingest.dashboard.api.watch import Watch
+from services.ingest.dashboard.api.subscription import Subscription
 from services.ingest.scans.api.query_params import Reader, Written
 from services.ingest.scans.domain.day import BadDate
 
@@ -26,7 +26,9 @@ LOOK_SECONDS: Final = 0.5
 """How often a stream looks whether the process is about to end."""
 
 
-async def watching(request: Request, reader: Reader, filters: Written) -> AsyncIterator[Watch]:
+async def watching(
+    request: Request, reader: Reader, filters: Written
+) -> AsyncIterator[Subscription]:
     """The watch, held until the answer is over. 503 if there are too many."""
     live: Live = request.app.state.live
     try:
@@ -44,7 +46,7 @@ async def stream(
     request: Request,
     ingest: Ingest,
     reader: Reader,
-    watch: Annotated[Watch, Depends(watching)],
+    watch: Annotated[Subscription, Depends(watching)],
     last_event_id: str | None = None,
     last_seen: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> Response:
@@ -61,7 +63,7 @@ async def stream(
 
 
 async def _events(
-    request: Request, ingest: Deps, reader: Principal, watch: Watch, known: int | None
+    request: Request, ingest: Deps, reader: Principal, watch: Subscription, known: int | None
 ) -> AsyncIterator[bytes]:
     time, settings = asyncio.get_running_loop().time, ingest.settings
     ends_at = time() + settings.stream_lifetime_seconds
@@ -77,4 +79,4 @@ async def _events(
             yield event
             said_at = time()
         if known == watch.number:
-            await watch.turned(min(LOOK_SECONDS, settings.stream_heartbeat_seconds))
+            await watch.wait_changed(min(LOOK_SECONDS, settings.stream_heartbeat_seconds))

@@ -45,11 +45,11 @@ from services.ingest.dashboard.read_models.activity_rows import (
     Rows,
     add,
 )
-from services.ingest.removals.domain import as_scan
 from services.ingest.scans.domain.day import day_of
-from services.ingest.scans.domain.filter import Question
+from services.ingest.scans.domain.filter import ScanFilter
+from services.ingest.scans.domain.scan import as_scan
 from services.ingest.scans.read_models import operator_name
-from services.ingest.scans.read_models.conditions import asked_by, filters_of, values
+from services.ingest.scans.read_models.conditions import filters_of, parametrized_condition, values
 
 COUNTS: Final = len(KINDS) + 1
 
@@ -106,7 +106,7 @@ async def project(
     await add(connection, _folded(events, zone))
 
 
-async def answer(connection: Any, question: Question) -> Activity:
+async def answer(connection: Any, question: ScanFilter) -> Activity:
     """Everything counted, in one query whose work is bounded by the rows of the tables."""
     found: dict[str, dict[str, Counts]] = {dimension: {} for dimension in DIMENSIONS}
     last: dict[str, Last] = {}
@@ -168,13 +168,13 @@ def _counted(event: IngestEvent) -> tuple[ScanRecorded, int, int] | None:
             return None
 
 
-def _told_to(question: Question) -> dict[str, Any]:
+def _told_to(question: ScanFilter) -> dict[str, Any]:
     return values(question) | {"first": question.days.first, "last": question.days.last}
 
 
 def _matching(filters: tuple[str, ...]) -> ColumnElement[bool]:
     within = ACTIVITY.c.day.between(bindparam("first"), bindparam("last"))
-    return and_(asked_by(ACTIVITY, filters), within)
+    return and_(parametrized_condition(ACTIVITY, filters), within)
 
 
 def _totalled() -> ColumnElement[bool]:

@@ -29,7 +29,7 @@ from services.ingest.dashboard.read_models.timeline import Timeline
 from services.ingest.removals.read_models.undone import any_undone, remaining, runs_of
 from services.ingest.scans.domain import identity
 from services.ingest.scans.domain.day import Days
-from services.ingest.scans.domain.filter import Question
+from services.ingest.scans.domain.filter import ScanFilter
 from services.ingest.scans.read_models import operator_name, scan_log
 
 PAGE: Final = 1000
@@ -60,7 +60,7 @@ class Past:
         return envelope(recorded, self.store.decode(recorded))
 
 
-def newest_rows(question: Question, limit: int) -> ChooseRows:
+def newest_rows(question: ScanFilter, limit: int) -> ChooseRows:
     """The newest rows that match."""
 
     async def choose(_: Connection, timeline: Timeline, count: int) -> Sequence[int]:
@@ -69,7 +69,7 @@ def newest_rows(question: Question, limit: int) -> ChooseRows:
     return choose
 
 
-def items_of_boxes(question: Question, *, limit: int, offset: int, items: int) -> ChooseRows:
+def items_of_boxes(question: ScanFilter, *, limit: int, offset: int, items: int) -> ChooseRows:
     """The items which the boxes of a page list: see `box.answer`."""
 
     async def choose(connection: Connection, timeline: Timeline, count: int) -> Sequence[int]:
@@ -110,7 +110,7 @@ async def known(
         found = await operator_name.known(
             connection, past.tenant, operators, schema=schema, at=past.at
         )
-        await operator_name.keep(connection, found)
+        await operator_name.store(connection, found)
         if any(model.name == presence.PRESENCE.name for model in models):
             await _hear(connection, past, operators)
         yield connection
@@ -192,7 +192,7 @@ async def _bring_to(
                 await model.project(connection, left)
             at += len(page)
             if at % kept_days.step == 0 and at not in kept_days.states:
-                kept_days.keep(at, await _rows(connection, models))
+                kept_days.put(at, await _rows(connection, models))
 
 
 async def _pages(

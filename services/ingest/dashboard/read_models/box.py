@@ -26,15 +26,15 @@ from services.ingest.dashboard.read_models.box_rows import ADD, tally_of, values
 from services.ingest.scans.domain.box import (
     CARRY,
     Around,
-    Standing,
+    BoxStatus,
     Tally,
+    box_status,
     boxed,
     number_key,
-    standing,
 )
 from services.ingest.scans.domain.box import tally_of as tally_of_events
 from services.ingest.scans.domain.day import day_of
-from services.ingest.scans.domain.filter import Question, shown
+from services.ingest.scans.domain.filter import ScanFilter, display_name
 from services.ingest.scans.read_models import operator_name
 
 ITEMS_AT_MOST: Final = 20_000
@@ -66,7 +66,7 @@ class FoundBox:
     day: date
     tally: Tally
     operators: list[str]
-    standing: Standing
+    status: BoxStatus
     continued: bool
     items: Sequence[Row]
 
@@ -121,7 +121,7 @@ async def project(
 
 
 async def answer(
-    connection: Any, question: Question, *, limit: int, offset: int = 0, items: int = 0
+    connection: Any, question: ScanFilter, *, limit: int, offset: int = 0, items: int = 0
 ) -> Boxes:
     """A page of the boxes that match, with at most `items` items of each.
 
@@ -150,7 +150,7 @@ async def answer(
     spelled = await operator_name.written(connection, question.tenant, workers)
     return Boxes(
         cities=cities,
-        boxes=[_found(*each, spelled) for each in zip(rows, around, listed, strict=True)],
+        boxes=[_found_box(*each, spelled) for each in zip(rows, around, listed, strict=True)],
     )
 
 
@@ -169,11 +169,18 @@ def _cuts(cities: Mapping[tuple[str, str], Total], limit: int, offset: int) -> I
     """Of which client and city how many boxes are to be skipped and taken, for one page."""
     clients = _by_client(cities)
 
-    def place(key: tuple[str, str]) -> tuple[object, ...]:
+    def sorting(key: tuple[str, str]) -> tuple[object, ...]:
         client, city = key
-        return -clients[client].items, shown(client), client, -cities[key].items, shown(city), city
+        return (
+            -clients[client].items,
+            display_name(client),
+            client,
+            -cities[key].items,
+            display_name(city),
+            city,
+        )
 
-    for key in sorted(cities, key=place):
+    for key in sorted(cities, key=sorting):
         boxes = cities[key].boxes
         take = min(limit, boxes - offset)
         if take > 0:
@@ -184,7 +191,7 @@ def _cuts(cities: Mapping[tuple[str, str], Total], limit: int, offset: int) -> I
             return
 
 
-async def _around(connection: Any, question: Question, rows: Sequence[Row]) -> list[Around]:
+async def _around(connection: Any, question: ScanFilter, rows: Sequence[Row]) -> list[Around]:
     """The boxes' days, of all operators, and of other days what their standing depends on."""
     if question.operator is None:
         own = {n: [tally_of(row)] for n, row in enumerate(rows)}
@@ -201,7 +208,7 @@ async def _around(connection: Any, question: Question, rows: Sequence[Row]) -> l
 
 
 async def _near(
-    connection: Any, question: Question, rows: Mapping[int, Row], days: range
+    connection: Any, question: ScanFilter, rows: Mapping[int, Row], days: range
 ) -> dict[int, list[Tally]]:
     """By number, the tallies of the boxes of `rows` on days so far away, earliest first."""
     if not rows:
@@ -214,7 +221,7 @@ async def _near(
 
 
 async def _items(
-    connection: Any, question: Question, rows: Sequence[Row], most: int
+    connection: Any, question: ScanFilter, rows: Sequence[Row], most: int
 ) -> list[list[Row]]:
     """Of each box the first items, at most `most`, and of the page at most `ITEMS_AT_MOST`."""
     takes, left = [], ITEMS_AT_MOST
@@ -235,8 +242,10 @@ def _columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
     return {name: [row[name] for row in rows] for name in ("client", "city", "box", "day")}
 
 
-def _found(row: Row, around: Around, items: Sequence[Row], names: Mapping[str, str]) -> FoundBox:
-    stands, continued = standing(around)
+def _found_box(
+    row: Row, around: Around, items: Sequence[Row], names: Mapping[str, str]
+) -> FoundBox:
+    stands, continued = box_status(around)
     return FoundBox(
         client=row["client"],
         city=row["city"],
@@ -244,7 +253,7 @@ def _found(row: Row, around: Around, items: Sequence[Row], names: Mapping[str, s
         day=row["day"],
         tally=tally_of(row),
         operators=sorted(names[name] for name in row["operators"] if name),
-        standing=stands,
+        status=stands,
         continued=continued,
         items=items,
     )

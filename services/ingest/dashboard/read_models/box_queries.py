@@ -23,15 +23,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, array
 
 from services.ingest.dashboard.read_models.box_rows import BOX, merged
-from services.ingest.scans.domain.filter import Question
+from services.ingest.scans.domain.filter import ScanFilter
 from services.ingest.scans.read_models import operator_name
-from services.ingest.scans.read_models.conditions import asked
+from services.ingest.scans.read_models.conditions import condition
 from services.ingest.scans.read_models.scan_log import SCAN_LOG
 
 _LABEL: Final = (BOX.c.client, BOX.c.city, BOX.c.box)
 
 
-def totals(question: Question) -> Select[Any]:
+def totals(question: ScanFilter) -> Select[Any]:
     """`client, city, items, boxes` of everything that matches on `days`."""
     one = (
         select(BOX.c.client, BOX.c.city, func.sum(BOX.c["items"]).label("items"))
@@ -47,7 +47,7 @@ def totals(question: Question) -> Select[Any]:
     ).group_by(one.c.client, one.c.city)
 
 
-def page(question: Question) -> Select[Any]:
+def page(question: ScanFilter) -> Select[Any]:
     """Matching boxes on `days`, cut by the lists `client`, `city`, `skip` and `take`, in order."""
     each = _each(client=Text, city=Text, skip=BigInteger, take=BigInteger)
     boxes = (
@@ -87,7 +87,7 @@ def days_of(tenant: str, away: range) -> Select[Any]:
     return found.order_by(each.c.n, tallies.c.day)
 
 
-def contents(question: Question) -> Select[Any]:
+def contents(question: ScanFilter) -> Select[Any]:
     """Of the boxes in the lists `client`, `city`, `box`, `day` the first `take` live items."""
     each = _each(client=Text, city=Text, box=Text, day=Date, take=BigInteger)
     # The kind is no parameter, so that the planner can see which index serves.
@@ -95,13 +95,15 @@ def contents(question: Question) -> Select[Any]:
     order = ("effective_at", "received_at", "scanned_at", "scan_id")
     items = (
         select(*(SCAN_LOG.c[name] for name in (*order, "code", "operator", "tenant")))
-        .where(asked(SCAN_LOG, question), live)
+        .where(condition(SCAN_LOG, question), live)
         .where(_same(SCAN_LOG, each, "client", "city", "box", "day"))
         .order_by(*(SCAN_LOG.c[name] for name in order))
         .limit(each.c.take)
         .lateral("items")
     )
-    columns, source = operator_name.shown(items, "operator", source=each.join(items, true()))
+    columns, source = operator_name.with_spelling(
+        items, "operator", source=each.join(items, true())
+    )
     found = select(each.c.n, *columns).select_from(source)
     return found.order_by(each.c.n, *(items.c[name] for name in order))
 
@@ -117,7 +119,7 @@ def _same(table: Table, each: Any, *names: str) -> ColumnElement[bool]:
     return and_(*(table.c[name] == each.c[name] for name in names))
 
 
-def _matching(question: Question) -> ColumnElement[bool]:
+def _matching(question: ScanFilter) -> ColumnElement[bool]:
     # Each day by itself, so that the client behind it in the key still narrows the search.
     days: Column[Any] = BOX.c.day
-    return and_(asked(BOX, question), days == any_(bindparam("days", type_=ARRAY(Date))))
+    return and_(condition(BOX, question), days == any_(bindparam("days", type_=ARRAY(Date))))

@@ -1,9 +1,9 @@
 """How the tally of a box is kept: one row per day, box and operator, merged as tallies add up.
 
-Turns are kept as texts that sort like the turns themselves, so that batches merge by `least` and
-`greatest`, operators by `min` and `max`. A row is one operator's: its texts begin with the device's
-clock, and those of a clock that was ahead have columns of their own. Rows of several operators
-compare behind it, where the time that counts begins.
+Transitions are stored as texts that sort like the transitions themselves, so that batches merge by
+`least` and `greatest`, operators by `min` and `max`. A row is one operator's: its texts begin with
+the device's clock, and those of a clock that was ahead have columns of their own. Rows of several
+operators compare behind it, where the time that counts begins.
 """
 
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from libs.postgres.query import Row
-from services.ingest.scans.domain.box import BACKLOG, Tally, Turn, Turned
+from services.ingest.scans.domain.box import BACKLOG, BoxAction, BoxTransition, Tally
 from services.ingest.scans.read_models.changed import TransactionId
 
 BOX: Final = Table(
@@ -49,8 +49,8 @@ BOX: Final = Table(
     Column("first_ahead", Text),
     Column("last_ahead", Text),
 )
-"""`day` is that of `effective_at`. `number_key` and the turns sort byte by byte. `changed` is the
-transaction that wrote the row last, for whoever follows changes by snapshots."""
+"""`day` is that of `effective_at`. `number_key` and the transitions sort byte by byte. `changed`
+is the transaction that wrote the row last, for readers that follow changes by snapshots."""
 
 ADD: Final = """
 INSERT INTO box AS known (tenant, day, client, city, box, operator, number_key, items, first_at,
@@ -108,8 +108,8 @@ def tally_of(row: Row) -> Tally:
         first_at=row["first_at"],
         last_at=row["last_at"],
         opened_at=row["opened_at"],
-        first_timely=_turned(row["first_turn"]),
-        last_timely=_turned(row["last_turn"]),
+        first_timely=_transition(row["first_turn"]),
+        last_timely=_transition(row["last_turn"]),
     )
 
 
@@ -137,28 +137,30 @@ def _last(timely: ColumnElement[Any], ahead: ColumnElement[Any]) -> ColumnElemen
 
 
 def _is_later(timely: ColumnElement[Any], ahead: ColumnElement[Any]) -> ColumnElement[bool]:
-    """`Turned.is_later`."""
+    """`BoxTransition.is_later`."""
     at = cast(func.substr(timely, _AT, _MOMENT), DateTime)
     received = cast(func.substr(ahead, _RECEIVED, _MOMENT), DateTime)
     by_device = func.left(timely, _MOMENT) >= func.left(ahead, _MOMENT)
     return or_(by_device, at > received + BACKLOG)
 
 
-def _text(turned: Turned | None) -> str | None:
-    if turned is None:
+def _text(transition: BoxTransition | None) -> str | None:
+    if transition is None:
         return None
     moments = (
         moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
-        for moment in (turned.scanned_at, turned.at, turned.received_at)
+        for moment in (transition.scanned_at, transition.at, transition.received_at)
     )
-    return " ".join((*moments, str(turned.scan_id), turned.turn))
+    return " ".join((*moments, str(transition.scan_id), transition.action))
 
 
-def _turned(text: str | None) -> Turned | None:
+def _transition(text: str | None) -> BoxTransition | None:
     if text is None:
         return None
-    at, received_at, scanned_at, scan_id, turn = text.split(" ")
-    return Turned(_moment(at), _moment(received_at), UUID(scan_id), Turn(turn), _moment(scanned_at))
+    at, received_at, scanned_at, scan_id, action = text.split(" ")
+    return BoxTransition(
+        _moment(at), _moment(received_at), UUID(scan_id), BoxAction(action), _moment(scanned_at)
+    )
 
 
 def _moment(text: str) -> datetime:

@@ -68,7 +68,7 @@ class KeptDays:
         """Forget the states of more than `count` events."""
         self.states = {at: state for at, state in self.states.items() if at <= count}
 
-    def keep(self, count: int, state: Tables) -> None:
+    def put(self, count: int, state: Tables) -> None:
         """Keep a state; if there are too many bytes of them, every other one from now on."""
         self.states[count] = state
         while self.size > self.most_bytes and self.states:

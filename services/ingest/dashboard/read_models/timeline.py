@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo
 from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanRecorded
 from libs.eventsourcing.log import Entry
 from libs.names import comparable
-from services.ingest.removals.domain import ITEM, as_scan
 from services.ingest.scans.domain.day import day_of
-from services.ingest.scans.domain.filter import Question
+from services.ingest.scans.domain.filter import ScanFilter
+from services.ingest.scans.domain.scan import ITEM, as_scan
 
 UNREAD: Final = -1
 OTHER: Final = -2
@@ -112,17 +112,19 @@ class Timeline:
         present = set(self._groups[:count])
         return {group.operator for group, number in self._numbers.items() if number in present}
 
-    def newest(self, count: int, question: Question, limit: int) -> list[int]:
+    def newest(self, count: int, question: ScanFilter, limit: int) -> list[int]:
         """Positions of at least the `limit` newest rows that match, of the first `count` events."""
         rows = self._of(count, partial(_matches, question))
         removed = self._removed(count)
         newest = _first(rows, limit + len(removed), lambda n: (self._received[n], self._scanned[n]))
         return [self.positions[n] for n in newest if self._id(n) not in removed]
 
-    def contents(self, count: int, question: Question, boxes: Mapping[BoxOfDay, int]) -> list[int]:
+    def contents(
+        self, count: int, question: ScanFilter, boxes: Mapping[BoxOfDay, int]
+    ) -> list[int]:
         """Positions of at least the first so many items that match of each box."""
 
-        def wanted(group: Group) -> bool:
+        def matches(group: Group) -> bool:
             return (
                 group.is_item
                 and question.operator in (None, group.operator)
@@ -131,7 +133,7 @@ class Timeline:
 
         groups, removed = {n: group for group, n in self._numbers.items()}, self._removed(count)
         found: dict[BoxOfDay, list[int]] = {}
-        for n in self._of(count, wanted):
+        for n in self._of(count, matches):
             if self._id(n) not in removed:
                 group = groups[self._groups[n]]
                 found.setdefault((group.day, group.client, group.city, group.box), []).append(n)
@@ -164,8 +166,8 @@ class Timeline:
         )
         return self._numbers.setdefault(group, len(self._numbers))
 
-    def _of(self, count: int, wanted: Callable[[Group], bool]) -> list[int]:
-        numbers = {number for group, number in self._numbers.items() if wanted(group)}
+    def _of(self, count: int, matches: Callable[[Group], bool]) -> list[int]:
+        numbers = {number for group, number in self._numbers.items() if matches(group)}
         return [n for n, number in enumerate(self._groups[:count]) if number in numbers]
 
     def _removed(self, count: int) -> set[bytes]:
@@ -188,7 +190,7 @@ def _first(
     return [n for n in rows if order(n) >= last]
 
 
-def _matches(question: Question, group: Group) -> bool:
+def _matches(question: ScanFilter, group: Group) -> bool:
     return (
         question.days.first <= group.day <= question.days.last
         and question.operator in (None, group.operator)

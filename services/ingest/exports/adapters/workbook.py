@@ -20,12 +20,12 @@ import msgspec
 from services.ingest.exports.adapters import workbook_writer
 from services.ingest.exports.adapters.workbook_writer import FILE, LENGTH, Column, Layout
 
-__all__ = ["BEGINNING", "Column", "Layout", "Rows", "Workbook", "WorkbookFailed", "open_workbook"]
+__all__ = ["ZIP_HEADER", "Column", "Layout", "Rows", "Workbook", "WorkbookFailed", "open_workbook"]
 
 Rows: TypeAlias = Sequence[Sequence[str | int]]
 """A text or, in a column of moments, seconds since 1899-12-30 in local time for every column."""
 
-BEGINNING: Final = b"PK\x03\x04\x14\x00\x00\x00\x08\x00"
+ZIP_HEADER: Final = b"PK\x03\x04\x14\x00\x00\x00\x08\x00"
 """What every such file begins with: the head of a deflated first part of an archive."""
 SIGN_OF_LIFE_SECONDS: Final = 20.0
 PART: Final = 256 * 1024
@@ -52,7 +52,7 @@ class Workbook:
         would give the connection up. Raises WorkbookFailed.
         """
         await self._send(self._encode(layout))
-        beginning, at = iter(BEGINNING), self._now()
+        beginning, at = iter(ZIP_HEADER), self._now()
         yield _next(beginning)
         async for rows in pages:
             await self._send(self._encode(rows))
@@ -62,7 +62,7 @@ class Workbook:
         await self._send(b"")
         while not await self._ended():
             yield _next(beginning)
-        async for part in self._rest(len(BEGINNING) - length_hint(beginning)):
+        async for part in self._rest(len(ZIP_HEADER) - length_hint(beginning)):
             yield part
 
     async def _send(self, frame: bytes) -> None:
@@ -86,7 +86,7 @@ class Workbook:
         """The file behind its first bytes. It has no name any more, so nothing can leave it."""
         with (Path(self._folder.name) / FILE).open("rb") as file:
             await asyncio.to_thread(self._folder.cleanup)
-            if file.read(sent) != BEGINNING[:sent]:
+            if file.read(sent) != ZIP_HEADER[:sent]:
                 raise WorkbookFailed("not the beginning that was promised")
             while part := await asyncio.to_thread(file.read, PART):
                 yield part

@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 
 from libs.postgres.query import Row
 from services.ingest.imports.domain import log_events
-from services.ingest.imports.domain.cell import barcode, harmless
+from services.ingest.imports.domain.cell import barcode, escape_formula
 from services.ingest.scans.domain.box import number
 from services.ingest.scans.domain.day import written
-from services.ingest.scans.domain.filter import shown
+from services.ingest.scans.domain.filter import display_name
 
 LOG: Final = (
     "uuid",
@@ -47,7 +47,8 @@ def log_lines(rows: Iterable[Row], zone: ZoneInfo) -> bytes:
 def full_log_lines(rows: Sequence[Row], events: Sequence[str], zone: ZoneInfo) -> bytes:
     """The same, and behind each row the cell with its events (`domain.log_events`)."""
     return _lines(
-        (*_log_line(row, zone), harmless(cell)) for row, cell in zip(rows, events, strict=True)
+        (*_log_line(row, zone), escape_formula(cell))
+        for row, cell in zip(rows, events, strict=True)
     )
 
 
@@ -55,15 +56,15 @@ def _log_line(row: Row, zone: ZoneInfo) -> Sequence[str]:
     return (
         str(row["scan_id"]),
         written(row["effective_at"], zone),
-        harmless(row["kind"]),
-        harmless(row["operator"]),
-        harmless(row["client"]),
-        harmless(row["city"]),
-        harmless(row["box"]),
+        escape_formula(row["kind"]),
+        escape_formula(row["operator"]),
+        escape_formula(row["client"]),
+        escape_formula(row["city"]),
+        escape_formula(row["box"]),
         barcode(row["code"]),
-        harmless(row["details"] or ""),
+        escape_formula(row["details"] or ""),
         written(row["received_at"], zone),
-        harmless(row["source"]),
+        escape_formula(row["source"]),
     )
 
 
@@ -71,12 +72,12 @@ def box_lines(rows: Iterable[Row], zone: ZoneInfo) -> bytes:
     """A line for each item: where it was packed, when and by whom."""
     return _lines(
         (
-            harmless(shown(row["client"])),
-            harmless(shown(row["city"])),
-            harmless(shown(number(row["box"]))),
+            escape_formula(display_name(row["client"])),
+            escape_formula(display_name(row["city"])),
+            escape_formula(display_name(number(row["box"]))),
             barcode(row["code"]),
             written(row["effective_at"], zone),
-            harmless(row["operator"]),
+            escape_formula(row["operator"]),
         )
         for row in rows
     )

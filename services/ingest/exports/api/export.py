@@ -18,7 +18,14 @@ from services.ingest.context import Deps, Ingest
 from services.ingest.exports.adapters.workbook import Rows, open_workbook
 from services.ingest.exports.api import csv_lines, xlsx_rows
 from services.ingest.imports.handlers.log_events import cells_of
-from services.ingest.scans.api.query_params import Asked, AskedFor, Text, Token, staleness, storable
+from services.ingest.scans.api.query_params import (
+    CurrentQuery,
+    DashboardQuery,
+    Text,
+    Token,
+    staleness,
+    without_nul,
+)
 from services.ingest.scans.domain.day import day_of
 from services.ingest.scans.read_models import scan_rows
 
@@ -35,10 +42,10 @@ Held: TypeAlias = AsyncExitStack
 """What an export holds until its answer has left or the client has."""
 
 
-async def turn(ingest: Ingest) -> AsyncIterator[Held]:
-    """Leave to export, until the answer is over. Raises Unavailable while too many others do."""
+async def export_slot(ingest: Ingest) -> AsyncIterator[Held]:
+    """One of the parallel exports, until the answer is over. Raises Unavailable if all are busy."""
     try:
-        # The turn of whoever has just got the last line ends a moment after.
+        # The slot of an answer that has just ended is free a moment later.
         async with asyncio.timeout(TURN_SECONDS):
             await ingest.exports.acquire()
     except TimeoutError:
@@ -50,15 +57,15 @@ async def turn(ingest: Ingest) -> AsyncIterator[Held]:
         ingest.exports.release()
 
 
-Turn = Annotated[Held, Depends(turn)]
+ExportSlot = Annotated[Held, Depends(export_slot)]
 Full = Annotated[bool, Query()]
 
 
 @router.get("/csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
 async def csv(
     ingest: Ingest,
-    asked: AskedFor,
-    held: Turn,
+    asked: CurrentQuery,
+    held: ExportSlot,
     type: Text = None,
     after: Annotated[str | None, Query(max_length=64)] = None,
     full: Full = False,
@@ -68,14 +75,14 @@ async def csv(
     `after`: what follows comes without mark and names, to be appended. What is `full` holds
     removed items too, and in a last column all that an import needs to make the same log.
     """
-    kind, question = storable(type) or None, asked.question
+    kind, question = without_nul(type) or None, asked.scan_filter
     headers = await staleness(ingest, token, "scan_log")
     snapshot = scan_rows.snapshot(ingest.reading, question.tenant)
     connection = await held.enter_async_context(snapshot)
     behind = None
     if after:
         try:
-            behind = await scan_rows.place(connection, question, UUID(after), kind=kind)
+            behind = await scan_rows.position_of(connection, question, UUID(after), kind=kind)
         except (ValueError, scan_rows.RowUnknown):
             raise HTTPException(400, "there is no such row to go on after") from None
     pages = scan_rows.in_time(connection, question, kind=kind, behind=behind, removed=full)
@@ -93,11 +100,13 @@ async def csv(
 
 
 @router.get("/boxes-csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
-async def boxes_csv(ingest: Ingest, asked: AskedFor, held: Turn, token: Token = None) -> Response:
+async def boxes_csv(
+    ingest: Ingest, asked: CurrentQuery, held: ExportSlot, token: Token = None
+) -> Response:
     """All items by client, city, box and time."""
     headers = await staleness(ingest, token, "scan_log")
-    snapshot = scan_rows.snapshot(ingest.reading, asked.question.tenant)
-    pages = scan_rows.by_box(await held.enter_async_context(snapshot), asked.question)
+    snapshot = scan_rows.snapshot(ingest.reading, asked.scan_filter.tenant)
+    pages = scan_rows.by_box(await held.enter_async_context(snapshot), asked.scan_filter)
     head, zone = csv_lines.head(csv_lines.BOXES), ingest.settings.zone
 
     async def write(page: scan_rows.Page) -> bytes:
@@ -110,14 +119,14 @@ async def boxes_csv(ingest: Ingest, asked: AskedFor, held: Turn, token: Token = 
 @router.get("/excel", response_class=Response, responses={200: {"content": {XLSX: {}}}})
 async def excel(
     ingest: Ingest,
-    asked: AskedFor,
-    held: Turn,
+    asked: CurrentQuery,
+    held: ExportSlot,
     type: Text = None,
     full: Full = False,
     token: Token = None,
 ) -> Response:
     """All scans by time, as a workbook; `full` as in the CSV."""
-    kind, question = storable(type) or None, asked.question
+    kind, question = without_nul(type) or None, asked.scan_filter
     headers = await staleness(ingest, token, "scan_log")
     reading = await held.enter_async_context(AsyncExitStack())
     snapshot = scan_rows.snapshot(ingest.reading, question.tenant)
@@ -159,9 +168,9 @@ def _file(
     return StreamingResponse(parts, media_type=media_type, headers={**told, **headers})
 
 
-def _name(what: str, ending: str, ingest: Deps, asked: Asked) -> str:
+def _name(what: str, ending: str, ingest: Deps, asked: DashboardQuery) -> str:
     """The days in it are as they were written, which `asking` has found to be dates."""
     today = day_of(ingest.clock(), ingest.settings.zone)
     first = asked.filters.date or today.isoformat()
-    days = [first, asked.filters.date_end or ""] if len(asked.question.days) > 1 else [first]
+    days = [first, asked.filters.date_end or ""] if len(asked.scan_filter.days) > 1 else [first]
     return f"{'_'.join([what, *days])}.{ending}"

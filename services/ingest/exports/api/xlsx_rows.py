@@ -27,7 +27,7 @@ LOG: Final = Layout(
     ),
 )
 FULL_LOG: Final = Layout(sheet=LOG.sheet, columns=(*LOG.columns, Column(log_events.COLUMN, 24)))
-_BEGINNING: Final = datetime(1899, 12, 30)  # noqa: DTZ001 - a workbook knows no zones
+_DAY_ZERO: Final = datetime(1899, 12, 30)  # noqa: DTZ001 - a workbook knows no zones
 _SECOND: Final = timedelta(seconds=1)
 
 
@@ -58,4 +58,4 @@ def _log_row(row: Row, zone: ZoneInfo) -> Sequence[str | int]:
 
 
 def _seconds(moment: datetime, zone: ZoneInfo) -> int:
-    return (moment.astimezone(zone).replace(tzinfo=None) - _BEGINNING) // _SECOND
+    return (moment.astimezone(zone).replace(tzinfo=None) - _DAY_ZERO) // _SECOND

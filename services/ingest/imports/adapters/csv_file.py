@@ -31,10 +31,10 @@ _DAMAGE: Final = "damaged"
 """The name under which `codecs` knows what to do with bytes that are no text."""
 _BYTES: Final = re.compile("[\udc80-\udcff]")
 """What such bytes become: halves of characters, of which files of rejected rows make them again."""
-_BEHIND: Final = bytes(byte for byte in range(0x80, 0xC0) if byte != _NO_WINDOWS[0]).decode(
+_SECOND_BYTES: Final = bytes(byte for byte in range(0x80, 0xC0) if byte != _NO_WINDOWS[0]).decode(
     "cp1251"
 )
-_UTF_8_AS_WINDOWS: Final = re.compile(f"(?:[РС][{re.escape(_BEHIND)}]){{2,}}")
+_UTF_8_AS_WINDOWS: Final = re.compile(f"(?:[РС][{re.escape(_SECOND_BYTES)}]){{2,}}")
 """Cyrillic letters of UTF-8 in a file that is read as Windows-1251."""
 
 

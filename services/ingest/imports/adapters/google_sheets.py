@@ -26,7 +26,7 @@ API: Final = SPREADSHEETS_API_V4_BASE_URL.removesuffix("/v4/spreadsheets")
 SCOPES: Final = ("https://www.googleapis.com/auth/spreadsheets.readonly",)
 ROWS_ASKED_FOR: Final = 5 * PAGE
 """How many rows one request brings: the quota counts requests."""
-TRIES: Final = 8
+ATTEMPTS: Final = 8
 LONGEST_WAIT: Final = 120.0
 SECONDS: Final = (10.0, 120.0)
 """How long to wait for a connection and for an answer."""
@@ -66,7 +66,7 @@ async def open_spreadsheet(
     Unreadable.
     """
     session = _client(credentials, api)
-    ask = partial(_ask, pause=pause, clock=clock)
+    ask = partial(_request, pause=pause, clock=clock)
     try:
         told = await ask(partial(session.fetch_sheet_metadata, spreadsheet_id))
         rows = {
@@ -156,9 +156,9 @@ def _dated(stored: Any, rendered: Any) -> Cell:
         return Lost("is a time without a date")
 
 
-async def _ask(call: Callable[[], Result], *, pause: Pause, clock: Clock) -> Result:
+async def _request(call: Callable[[], Result], *, pause: Pause, clock: Clock) -> Result:
     """What the API answers, asked again when it is busy or away."""
-    for attempt in range(TRIES):
+    for attempt in range(ATTEMPTS):
         try:
             return await asyncio.to_thread(call)
         except APIError as error:
@@ -172,7 +172,7 @@ async def _ask(call: Callable[[], Result], *, pause: Pause, clock: Clock) -> Res
             if not error.retryable:
                 raise Unreadable(_REFUSALS[401]) from error
             wait = None
-        if attempt + 1 < TRIES:
+        if attempt + 1 < ATTEMPTS:
             await pause(min(LONGEST_WAIT, 2.0**attempt if wait is None else wait))
     raise Unreadable("the API is busy or cannot be reached; try again later")
 

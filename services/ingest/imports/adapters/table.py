@@ -51,7 +51,9 @@ class Choice:
                 raise Unreadable(f"there is no worksheet {name}; there are {', '.join(there)}")
         chosen = [n for n in there if n.startswith(self.prefix) and n in (self.names or there)]
         if not chosen:
-            raise Unreadable(f"no worksheet begins with {self.prefix}; there are {listed(there)}")
+            raise Unreadable(
+                f"no worksheet begins with {self.prefix}; there are {joined_names(there)}"
+            )
         return chosen
 
 
@@ -59,7 +61,7 @@ Open: TypeAlias = Callable[[], AbstractAsyncContextManager[Sequence[Worksheet]]]
 """Opens a table: its worksheets, at least one. Raises Unreadable."""
 
 
-def listed(names: Sequence[str]) -> str:
+def joined_names(names: Sequence[str]) -> str:
     """Names in a sentence, the first few."""
     return ", ".join(names[:10]) + (", …" if len(names) > 10 else "") or "none"
 

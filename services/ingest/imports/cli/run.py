@@ -22,11 +22,11 @@ from services.ingest.imports.adapters.table_file import open_file
 from services.ingest.imports.cli import screen
 from services.ingest.imports.handlers.importing import (
     Pause,
+    ProgressListener,
     Report,
     Run,
     Source,
     Stopped,
-    Tell,
     import_tables,
 )
 from services.ingest.removals.handlers.undo import undo_import
@@ -85,7 +85,7 @@ async def _imported(
     order: Order,
     open_store: OpenStore,
     open_spreadsheet: OpenSpreadsheet,
-    tell: Tell,
+    tell: ProgressListener,
     said: Console,
 ) -> Report:
     async with _until_signal(said) as pause, open_store(settings) as store:
@@ -97,7 +97,7 @@ async def _imported(
             not_before=settings.plausible_from,
             clock=utc_now,
             pause=pause,
-            tell=tell,
+            progress=tell,
             dry=order.dry,
         )
         sources = [_file(order, path) for path in order.files]

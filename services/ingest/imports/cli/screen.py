@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
-from services.ingest.imports.handlers.importing import Account, Report, Tell
+from services.ingest.imports.handlers.importing import Account, ProgressListener, Report
 
 PLAIN_EVERY: Final = 50_000
 """How many rows pass between two lines where there is no terminal to draw a bar on."""
@@ -29,7 +29,7 @@ class _Speed(ProgressColumn):
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Tell]:
+def progress(console: Console) -> Iterator[ProgressListener]:
     """A bar for each worksheet on a terminal, a line now and then anywhere else."""
     if not console.is_terminal:
         yield _in_lines(console)
@@ -38,12 +38,12 @@ def progress(console: Console) -> Iterator[Tell]:
     with Progress(*columns, _Speed(), TimeRemainingColumn(), console=console) as bars:
         last: list[tuple[str, int]] = []
 
-        def tell(name: str, done: int, rows: int | None) -> None:
+        def report(name: str, done: int, rows: int | None) -> None:
             if not done:
                 last[:] = [(name, bars.add_task(name, total=rows))]
             bars.update(bars.task_ids[-1], completed=done, total=rows)
 
-        yield tell
+        yield report
 
 
 def show(console: Console, report: Report, *, dry: bool) -> None:
@@ -69,10 +69,10 @@ def _numbers(account: Account) -> tuple[int, int, int, int]:
     return account.total, account.inserted, account.skipped, account.rejected
 
 
-def _in_lines(console: Console) -> Tell:
-    def tell(name: str, done: int, rows: int | None) -> None:
+def _in_lines(console: Console) -> ProgressListener:
+    def report(name: str, done: int, rows: int | None) -> None:
         of_all = f" of {rows}" if rows is not None else ""
         if done == 0 or done == rows or done % PLAIN_EVERY == 0:
             console.print(f"{name}: {done}{of_all} rows", markup=False, highlight=False)
 
-    return tell
+    return report

@@ -17,14 +17,14 @@ that begins with it is guarded like a formula, so that the two are never taken f
 
 _SIGN: Final = r"[=@+\-＝＠＋－]"
 _ANY_SIGN: Final = re.compile(rf"{_SIGN}|[\t\r\n]|{SPOILT}")
-_BEGINNING: Final = rf"\A(?=[ ']*{_SIGN}|'*[\t\r\n]|'*{SPOILT})"
+_PREFIX: Final = rf"\A(?=[ ']*{_SIGN}|'*[\t\r\n]|'*{SPOILT})"
 """What no cell may begin with (§2.9); the wide signs count in spreadsheets of East Asia."""
 _INSIDE: Final = rf"(?<=[,;|:\t\r\n\"])(?=[ ']*{_SIGN})|(?<= )(?='*(?!- |[+\-][\d.,]+ ){_SIGN})"
 """The same behind what may separate cells. Behind a blank, which separates words far more often
 than cells, a number and a dash stay as they are if another blank ends them."""
 # What is found has no length: there an apostrophe goes in, or comes out.
-_GUARD: Final = re.compile(f"{_BEGINNING}|{_INSIDE}")
-_GUARDED: Final = re.compile(f"(?:{_BEGINNING}|{_INSIDE})'")
+_GUARD: Final = re.compile(f"{_PREFIX}|{_INSIDE}")
+_ESCAPED: Final = re.compile(f"(?:{_PREFIX}|{_INSIDE})'")
 _GUARD_INSIDE: Final = re.compile(_INSIDE)
 _GUARDED_INSIDE: Final = re.compile(f"(?:{_INSIDE})'")
 _WRAPPED: Final = re.compile(r'="((?:[^"]|"")*)"')
@@ -32,29 +32,29 @@ _CUT: Final = "… [cut: {} characters do not fit into a cell; the CSV has them 
 _IS_CUT: Final = re.compile(re.escape(_CUT).replace(r"\{\}", r"\d+") + r"\Z")
 
 
-def harmless(text: str) -> str:
+def escape_formula(text: str) -> str:
     """`text` with an apostrophe before whatever a spreadsheet might take for a formula (§2.9).
 
     That is `= + - @` (at the beginning also tab, CR, LF), at the beginning and behind a character
     that separates cells in some dialect: comma, semicolon, tab, colon, bar, blank, line end; and
     behind a quote.
 
-    Apostrophes before such a sign count as part of it, so `restored` can tell ours from those
-    that were there: `=1` becomes `'=1`, and `'=1` becomes `''=1`.
+    Apostrophes before such a sign count as part of it, so `unescape_formula` can tell ours from
+    those that were there: `=1` becomes `'=1`, and `'=1` becomes `''=1`.
     """
     # Most texts hold no sign at all, and looking for one is quick.
     return _GUARD.sub("'", text) if _ANY_SIGN.search(text) else text
 
 
-def restored(cell: str) -> str:
-    """What `harmless` was given: without the apostrophes it would have put there."""
-    return _GUARDED.sub("", cell) if "'" in cell else cell
+def unescape_formula(cell: str) -> str:
+    """What `escape_formula` was given: without the apostrophes it would have put there."""
+    return _ESCAPED.sub("", cell) if "'" in cell else cell
 
 
 def barcode(code: str) -> str:
     """`="…"`: a formula that yields the code as a text, whatever is in it. Nothing for no code.
 
-    A formula of the code's own is guarded as in `harmless`.
+    A formula of the code's own is guarded as in `escape_formula`.
     """
     return '="{}"'.format(_GUARD_INSIDE.sub("'", code).replace('"', '""')) if code else ""
 

@@ -11,10 +11,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from contracts.ingest import IngestEvent, ItemRemoved, RemovalRecorded, ScanRecorded
-from services.ingest.removals.domain import ITEM, as_scan
 from services.ingest.scans.domain.box import AUDIT
 from services.ingest.scans.domain.day import unix_ms
-from services.ingest.scans.domain.scan import SKEW, Fault, Reading, judge
+from services.ingest.scans.domain.scan import ITEM, SKEW, Fault, Reading, as_scan, judge
 
 COLUMN: Final = "log_events"
 

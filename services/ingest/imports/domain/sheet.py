@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from contracts.ingest import ScanRecorded
 from libs.names import comparable
 from services.ingest.imports.domain import log_events
-from services.ingest.imports.domain.cell import SPOILT, barcode, harmless
+from services.ingest.imports.domain.cell import SPOILT, barcode, escape_formula
 from services.ingest.imports.domain.spreadsheet import (
     DAY_ZERO,
     Cell,
@@ -177,7 +177,7 @@ def contradicted(sheet: Sheet, cells: Sequence[Cell], scan: ScanRecorded) -> str
     return None
 
 
-def told(sheet: Sheet, cells: Sequence[Cell]) -> list[str]:
+def as_texts(sheet: Sheet, cells: Sequence[Cell]) -> list[str]:
     """A row as texts in the order of `ALL_COLUMNS`, then what no column is named for.
 
     Written to a CSV file and read again the cells say the same.
@@ -187,8 +187,8 @@ def told(sheet: Sheet, cells: Sequence[Cell]) -> list[str]:
         rest: list[Cell] = []
     except Unfit:
         placed, rest = _by_header(sheet, cells), _nameless(sheet, cells)
-    said = [_said(sheet, placed.get(name), name) for name in ALL_COLUMNS]
-    return [*said, *(_said(sheet, cell, "") for cell in rest)]
+    said = [_cell_text(sheet, placed.get(name), name) for name in ALL_COLUMNS]
+    return [*said, *(_cell_text(sheet, cell, "") for cell in rest)]
 
 
 def _placed(sheet: Sheet, cells: Sequence[Cell]) -> dict[str, Cell]:
@@ -271,24 +271,24 @@ def _text(sheet: Sheet, cell: Cell, column: str) -> str:
     return text_of(cell, column, dressed=sheet.dressed)
 
 
-def _said(sheet: Sheet, cell: Cell, column: str) -> str:
+def _cell_text(sheet: Sheet, cell: Cell, column: str) -> str:
     if isinstance(cell, Lost):
-        return _said(sheet, cell.text, column)
+        return _cell_text(sheet, cell.text, column)
     if column in MOMENTS and not isinstance(cell, str | None):
-        return _moment_said(sheet, cell)
+        return _moment_text(sheet, cell)
     try:
         text = _text(sheet, cell, column)
-        return barcode(text) if column == "code" else harmless(text)
+        return barcode(text) if column == "code" else escape_formula(text)
     except Unfit:
         if not isinstance(cell, str):
             return f"{SPOILT}{cell}"
-        return cell if cell.startswith(SPOILT) else harmless(cell)
+        return cell if cell.startswith(SPOILT) else escape_formula(cell)
 
 
-def _moment_said(sheet: Sheet, cell: Cell) -> str:
+def _moment_text(sheet: Sheet, cell: Cell) -> str:
     try:
         moment = moment_of(cell, "", zone=sheet.zone, day_zero=sheet.day_zero)
     except Unfit:
-        return harmless(str(cell))
+        return escape_formula(str(cell))
     # As people read it, if that says all of it.
     return written(moment, sheet.zone) if not moment.microsecond else moment.isoformat()

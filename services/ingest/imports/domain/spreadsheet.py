@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 from zoneinfo import ZoneInfo
 
-from services.ingest.imports.domain.cell import SPOILT, is_cut, restored, scanned
+from services.ingest.imports.domain.cell import SPOILT, is_cut, scanned, unescape_formula
 
 DAY_ZERO: Final = datetime(1899, 12, 30)  # noqa: DTZ001 -- sheets know no zones
 """The day spreadsheets count days from, unless a workbook says otherwise."""
@@ -67,7 +67,7 @@ def is_blank(cell: Cell) -> bool:
 
 
 def text_of(cell: Cell, column: str, *, dressed: bool) -> str:
-    """The text of a cell; `dressed` says that texts in this table may look like `cell.harmless`.
+    """The text of a cell; `dressed`: texts in this table may be escaped (`cell.escape_formula`).
 
     Whole numbers keep all their digits. Raises Unfit where a spreadsheet has put something else in
     the text's place: a date, an error, a truth value, a number that may not be what was written.
@@ -105,7 +105,7 @@ def code_of(cell: Cell, *, dressed: bool) -> str:
 def _undressed(cell: str, column: str) -> str:
     if cell.startswith(SPOILT):
         raise Unfit("not_mended", f"{column} holds what a spreadsheet has spoilt")
-    return restored(cell)
+    return unescape_formula(cell)
 
 
 def _whole(cell: str, column: str) -> str:

@@ -1,4 +1,4 @@
-"""What happens when the old log is imported: rows become the facts a batch would have told (§6).
+"""An import of the old log: rows become the facts a batch would have recorded (§6).
 
 The log is the memory of an import: what it holds is skipped, so a run that was broken off is
 continued by the same run again.
@@ -18,9 +18,9 @@ from libs.clock import Clock
 from libs.eventsourcing.log import Cause, LogUnavailable
 from libs.eventsourcing.store import EventStore
 from services.ingest.imports.adapters.table import Open, Row, Unreadable, Worksheet
-from services.ingest.imports.domain.cell import harmless
+from services.ingest.imports.domain.cell import escape_formula
 from services.ingest.imports.domain.log_events import Entry
-from services.ingest.imports.domain.sheet import Sheet, WrongSheet, sheet_of, told
+from services.ingest.imports.domain.sheet import Sheet, WrongSheet, as_texts, sheet_of
 from services.ingest.imports.domain.spreadsheet import is_blank
 from services.ingest.imports.handlers.import_page import Entries, record, unknown
 from services.ingest.imports.handlers.log_events import read
@@ -32,8 +32,8 @@ WAITS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds between two attempts to reach the log."""
 
 Pause: TypeAlias = Callable[[float], Awaitable[None]]
-Tell: TypeAlias = Callable[[str, int, int | None], None]
-"""Is told a worksheet's name, the rows done, and how many there are if that is known."""
+ProgressListener: TypeAlias = Callable[[str, int, int | None], None]
+"""Called with a worksheet's name, the rows done, and how many there are if that is known."""
 
 
 class Stopped(Exception):
@@ -84,7 +84,7 @@ class Run:
     not_before: datetime
     clock: Clock
     pause: Pause
-    tell: Tell
+    progress: ProgressListener
     dry: bool = False
     met: set[UUID] = field(default_factory=set)
 
@@ -131,13 +131,13 @@ async def _import(run: Run, source: Source, account: Account, cause: str) -> Non
             batch = 0
             for sheet, worksheet in zip(sheets, worksheets, strict=True):
                 done = 0
-                run.tell(sheet.name, done, worksheet.rows)
+                run.progress(sheet.name, done, worksheet.rows)
                 async with aclosing(worksheet.pages()) as pages:
                     async for page in pages:
                         await run.pause(0)
                         await _import_page(run, sheet, page, account, reject, f"{cause}/{batch}")
                         batch, done = batch + 1, done + len(page)
-                        run.tell(sheet.name, done, worksheet.rows)
+                        run.progress(sheet.name, done, worksheet.rows)
 
 
 def _sheet(run: Run, worksheet: Worksheet) -> Sheet:
@@ -165,11 +165,11 @@ async def _import_page(
     namespace = identity.namespace(run.tenant)
     rows = [(n, cells) for n, cells in page if not all(map(is_blank, cells))]
     entries: dict[UUID, Entry] = {}
-    name, rejected = harmless(sheet.name), []
+    name, rejected = escape_formula(sheet.name), []
     for number, cells in rows:
         match read(run.store.codec, sheet, cells, now=run.clock()):
             case Fault(code=code, reason=reason):
-                rejected.append([name, number, f"{reason} [{code}]", *told(sheet, cells)])
+                rejected.append([name, number, f"{reason} [{code}]", *as_texts(sheet, cells)])
             case Entry() as entry:
                 event_id = identity.scan_event(namespace, entry.row.scan_id)
                 # Of two rows with one id the first counts, but a removal is not lost.

@@ -12,10 +12,9 @@ from services.ingest.imports.domain import log_events
 from services.ingest.imports.domain.log_events import Entry
 from services.ingest.imports.domain.sheet import Sheet, contradicted, events_cell, scan_of
 from services.ingest.imports.domain.spreadsheet import Cell, Unfit
-from services.ingest.removals.domain import ITEM
 from services.ingest.scans.domain import identity
 from services.ingest.scans.domain.box import AUDIT
-from services.ingest.scans.domain.scan import Fault
+from services.ingest.scans.domain.scan import ITEM, Fault
 from services.ingest.scans.handlers.recordings import current
 
 

@@ -13,11 +13,11 @@ from libs.postgres.query import Row
 from services.ingest.quarantine.domain import Decision
 from services.ingest.quarantine.handlers.quarantine import Inspected, Mended
 from services.ingest.scans.domain.day import unix_ms, written
-from services.ingest.scans.domain.filter import named, shown
+from services.ingest.scans.domain.filter import display_name, named
 from services.ingest.scans.domain.scan import Fault
 
 
-class Decided(msgspec.Struct, rename="camel"):
+class DecisionSummary(msgspec.Struct, rename="camel"):
     """What became of an event; all but `status` is null while it is open."""
 
     status: str
@@ -27,7 +27,7 @@ class Decided(msgspec.Struct, rename="camel"):
     scan_id: str | None = None
 
 
-class Listed(msgspec.Struct, rename="camel"):
+class EventSummary(msgspec.Struct, rename="camel"):
     """An event in a list. `raw` is only its beginning if it is shorter than `raw_length`."""
 
     id: str
@@ -48,7 +48,7 @@ class Listed(msgspec.Struct, rename="camel"):
 class Page(msgspec.Struct):
     """A page of them, how many there are on all pages, and how many of each code."""
 
-    events: list[Listed]
+    events: list[EventSummary]
     total: int
     counts: Mapping[str, int]
 
@@ -120,12 +120,12 @@ class Refusal(msgspec.Struct, omit_defaults=True):
     detail: str
     code: str
     wrong: list[Wrong] | None = None
-    decision: Decided | None = None
+    decision: DecisionSummary | None = None
 
 
-def listed(row: Row, zone: ZoneInfo) -> Listed:
+def summary(row: Row, zone: ZoneInfo) -> EventSummary:
     """A row of the read model."""
-    return Listed(
+    return EventSummary(
         id=str(row["quarantine_id"]),
         uuid=_text(row["scan_id"]),
         code=row["code"],
@@ -158,15 +158,15 @@ def inspected(found: Inspected, zone: ZoneInfo) -> Inspection:
         wrong=wrong(found.wrong),
         received_at=written(kept.received_at, zone),
         received_at_ms=unix_ms(kept.received_at),
-        status=decided(decision, zone).status if decision else "open",
+        status=present_decision(decision, zone).status if decision else "open",
         history=[arrived, *([_decided_then(decision, zone)] if decision else [])],
     )
 
 
-def decided(decision: Decision, zone: ZoneInfo) -> Decided:
+def present_decision(decision: Decision, zone: ZoneInfo) -> DecisionSummary:
     """What was decided, when and by whom."""
     moment = _decided_then(decision, zone)
-    return Decided(moment.what, moment.at, moment.by, moment.reason, moment.scan_id)
+    return DecisionSummary(moment.what, moment.at, moment.by, moment.reason, moment.scan_id)
 
 
 def mended(done: Mended) -> Done:
@@ -192,7 +192,7 @@ def _moment(what: str, at: datetime, zone: ZoneInfo, by: str | None, reason: str
 
 
 def _by(actor: str | None) -> str | None:
-    return None if actor is None else shown(named(actor))
+    return None if actor is None else display_name(named(actor))
 
 
 def _json(raw: str) -> msgspec.Raw:

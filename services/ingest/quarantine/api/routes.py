@@ -14,7 +14,7 @@ from libs.http.visible import visible
 from libs.postgres.pool import tenant_transaction
 from services.ingest.context import Ingest
 from services.ingest.quarantine import read_models as quarantine
-from services.ingest.quarantine.api import presenters as wording
+from services.ingest.quarantine.api import presenters
 from services.ingest.quarantine.domain import (
     LONGEST_REASON,
     AlreadyDecided,
@@ -25,7 +25,7 @@ from services.ingest.quarantine.domain import (
 )
 from services.ingest.quarantine.handlers import quarantine as handlers
 from services.ingest.quarantine.handlers.correction import read_correction
-from services.ingest.quarantine.read_models import Status, Wanted
+from services.ingest.quarantine.read_models import QuarantineFilter, Status
 from services.ingest.scans.api import bodies
 from services.ingest.scans.api.answers import answered
 from services.ingest.scans.api.query_params import (
@@ -35,7 +35,7 @@ from services.ingest.scans.api.query_params import (
     Token,
     cause_of,
     staleness,
-    storable,
+    without_nul,
 )
 from services.ingest.scans.domain.scan import parse_uuid
 from services.ingest.scans.handlers.body import BadRequest
@@ -46,7 +46,7 @@ AT_ONCE: Final = 200
 """How many events one request tries again: well within the deadline of who asks."""
 REFUSALS: Final = (AlreadyDecided, CutShort, ReasonNeeded, StillWrong)
 
-SHOWN: Final = visible("quarantine", "activity", "presence", "scan_log", "box")
+UNTIL_VISIBLE: Final = visible("quarantine", "activity", "presence", "scan_log", "box")
 
 Mender = Annotated[Principal, Depends(require("scan:remove"))]
 Chosen = Literal["open", "mended", "dropped", "all"]
@@ -91,19 +91,19 @@ async def events(
 ) -> Response:
     """Quarantined events, newest first, how many there are, and of each code (whatever `code`)."""
     headers = await staleness(ingest, token, "quarantine")
-    wanted = Wanted(
+    wanted = QuarantineFilter(
         tenant=reader.tenant,
         status=None if status == "all" else Status(status),
-        code=storable(code) or None,
+        code=without_nul(code) or None,
     )
     async with tenant_transaction(ingest.reading, reader.tenant) as connection:
         rows = await quarantine.page(connection, wanted, limit=limit, offset=offset)
         counts = await quarantine.counts(
-            connection, Wanted(tenant=wanted.tenant, status=wanted.status)
+            connection, QuarantineFilter(tenant=wanted.tenant, status=wanted.status)
         )
     total = counts.get(wanted.code, 0) if wanted.code else sum(counts.values())
-    listed = [wording.listed(row, ingest.settings.zone) for row in rows]
-    return answered(wording.Page(listed, total, counts), headers)
+    listed = [presenters.summary(row, ingest.settings.zone) for row in rows]
+    return answered(presenters.Page(listed, total, counts), headers)
 
 
 @router.get("/{id}")
@@ -113,10 +113,10 @@ async def event(ingest: Ingest, reader: Reader, id: Id) -> Response:
     found = await handlers.inspect(
         ingest.store, id, tenant=reader.tenant, not_before=settings.plausible_from
     )
-    return answered(wording.inspected(found, settings.zone))
+    return answered(presenters.inspected(found, settings.zone))
 
 
-@router.post("/{id}/mend", openapi_extra=bodies.MEND, dependencies=[SHOWN])
+@router.post("/{id}/mend", openapi_extra=bodies.MEND, dependencies=[UNTIL_VISIBLE])
 async def mend(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Response:
     """Store the event as it should have been: the body is that, or `{"patch": {…}}` (RFC 7396).
 
@@ -131,20 +131,20 @@ async def mend(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Resp
         done = await handlers.mend(ingest.store, id, correction, **_given(request, ingest, mender))
     except REFUSALS as refused:
         return _refusal(refused, ingest)
-    return answered(wording.mended(done), {CONSISTENCY: done.token})
+    return answered(presenters.mended(done), {CONSISTENCY: done.token})
 
 
-@router.post("/{id}/replay", dependencies=[SHOWN])
+@router.post("/{id}/replay", dependencies=[UNTIL_VISIBLE])
 async def replay(request: Request, ingest: Ingest, mender: Mender, id: Id) -> Response:
     """Try the event again as it came, for when rules or settings have changed."""
     try:
         done = await handlers.replay(ingest.store, id, **_given(request, ingest, mender))
     except REFUSALS as refused:
         return _refusal(refused, ingest)
-    return answered(wording.mended(done), {CONSISTENCY: done.token})
+    return answered(presenters.mended(done), {CONSISTENCY: done.token})
 
 
-@router.post("/{id}/drop", openapi_extra=bodies.DROP, dependencies=[SHOWN])
+@router.post("/{id}/drop", openapi_extra=bodies.DROP, dependencies=[UNTIL_VISIBLE])
 async def drop(
     request: Request, ingest: Ingest, mender: Mender, id: Id, dropping: Dropping
 ) -> Response:
@@ -154,10 +154,10 @@ async def drop(
         token = await handlers.drop(ingest.store, id, reason=dropping.reason, cause=cause, now=now)
     except REFUSALS as refused:
         return _refusal(refused, ingest)
-    return answered(wording.Done(True, "dropped"), {CONSISTENCY: token})
+    return answered(presenters.Done(True, "dropped"), {CONSISTENCY: token})
 
 
-@router.post("/replay", dependencies=[SHOWN])
+@router.post("/replay", dependencies=[UNTIL_VISIBLE])
 async def replay_many(
     request: Request, ingest: Ingest, mender: Mender, replaying: Replaying
 ) -> Response:
@@ -165,22 +165,22 @@ async def replay_many(
 
     Which are open says the read model, what becomes of each the log; safe to repeat.
     """
-    wanted = Wanted(tenant=mender.tenant, code=replaying.code)
+    wanted = QuarantineFilter(tenant=mender.tenant, code=replaying.code)
     async with tenant_transaction(ingest.reading, mender.tenant) as connection:
         ids = await quarantine.ids(connection, wanted, after=replaying.after, limit=AT_ONCE)
     became = await handlers.replay_each(ingest.store, ids, **_given(request, ingest, mender))
     going_on = str(ids[-1]) if len(ids) == AT_ONCE else None
-    return answered(wording.Replayed(ok=True, next=going_on, **became))
+    return answered(presenters.Replayed(ok=True, next=going_on, **became))
 
 
 def _refusal(refused: Refused, ingest: Ingest) -> Response:
     said = problem_of(refused)
-    body, status = wording.Refusal(said.title, said.type), said.status
+    body, status = presenters.Refusal(said.title, said.type), said.status
     if isinstance(refused, AlreadyDecided):
-        body.decision = wording.decided(refused.decision, ingest.settings.zone)
+        body.decision = presenters.present_decision(refused.decision, ingest.settings.zone)
     elif isinstance(refused, StillWrong):
         status, body.detail, body.code = 422, refused.fault.reason, refused.fault.code
-        body.wrong = wording.wrong(refused.wrong)
+        body.wrong = presenters.wrong(refused.wrong)
     elif isinstance(refused, ReasonNeeded):
         status = 422
     response = answered(body)

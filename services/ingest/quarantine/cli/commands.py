@@ -18,7 +18,7 @@ from libs.errors import Refused, Unavailable
 from services.ingest.context import Deps
 from services.ingest.quarantine.cli import desk
 from services.ingest.quarantine.handlers.correction import Correction, read_correction
-from services.ingest.quarantine.read_models import Status, Wanted
+from services.ingest.quarantine.read_models import QuarantineFilter, Status
 from services.ingest.scans.handlers.body import BadRequest
 
 OpenDeps: TypeAlias = Callable[[], AbstractAsyncContextManager[Deps]]
@@ -52,13 +52,13 @@ def _add_questions(app: typer.Typer, open_deps: OpenDeps) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Show events, newest first. New ones appear within moments of being received."""
-        wanted = Wanted(tenant=tenant, status=_status(status), code=code)
+        wanted = QuarantineFilter(tenant=tenant, status=_status(status), code=code)
         _run(open_deps, lambda deps: desk.list_events(deps, wanted, limit, offset, as_json=as_json))
 
     @app.command()
     def count(status: Which = "open", tenant: Tenant = "demo", as_json: AsJson = False) -> None:
         """Count events by the code of what is wrong with them."""
-        wanted = Wanted(tenant=tenant, status=_status(status))
+        wanted = QuarantineFilter(tenant=tenant, status=_status(status))
         _run(open_deps, lambda deps: desk.count(deps, wanted, as_json=as_json))
 
     @app.command()
@@ -102,7 +102,7 @@ def _add_decisions(app: typer.Typer, open_deps: OpenDeps) -> None:
             raise typer.BadParameter("give one of: an id, --code, --all")
         if id is not None:
             _run(open_deps, lambda deps: desk.mend(deps, id, None, tenant, as_json=as_json))
-        wanted = Wanted(tenant=tenant, code=code)
+        wanted = QuarantineFilter(tenant=tenant, code=code)
         _run(open_deps, lambda deps: desk.replay_many(deps, wanted, as_json=as_json))
 
     @app.command()
@@ -119,16 +119,16 @@ def _add_decisions(app: typer.Typer, open_deps: OpenDeps) -> None:
 def _run(open_deps: OpenDeps, work: Callable[[Deps], Awaitable[int]]) -> None:
     """Do it and exit; a refusal is one sentence."""
 
-    async def opened() -> int:
+    async def run() -> int:
         async with open_deps() as deps:
             try:
                 return await work(deps)
             except (Refused, Unavailable) as refused:
-                Console(stderr=True).print(desk.said(refused, deps), markup=False)
+                Console(stderr=True).print(desk.message_of(refused, deps), markup=False)
                 return 1
 
     try:
-        raise typer.Exit(asyncio.run(opened()))
+        raise typer.Exit(asyncio.run(run()))
     except Unavailable as error:
         Console(stderr=True).print(str(error), markup=False)
         raise typer.Exit(1) from error

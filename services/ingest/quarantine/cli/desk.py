@@ -19,32 +19,34 @@ from libs.eventsourcing.log import Cause
 from libs.postgres.pool import tenant_transaction
 from services.ingest.context import Deps
 from services.ingest.quarantine import read_models as quarantine
-from services.ingest.quarantine.api import presenters as wording
+from services.ingest.quarantine.api import presenters
 from services.ingest.quarantine.domain import AlreadyDecided, StillWrong
 from services.ingest.quarantine.handlers import quarantine as handlers
 from services.ingest.quarantine.handlers.correction import Correction
-from services.ingest.quarantine.read_models import Wanted
+from services.ingest.quarantine.read_models import QuarantineFilter
 
 ACTOR: Final = "command line"
 AT_ONCE: Final = 200
 
 
-async def list_events(deps: Deps, wanted: Wanted, limit: int, offset: int, *, as_json: bool) -> int:
+async def list_events(
+    deps: Deps, wanted: QuarantineFilter, limit: int, offset: int, *, as_json: bool
+) -> int:
     """Events of a page, newest first."""
     async with tenant_transaction(deps.reading, wanted.tenant) as connection:
         rows = await quarantine.page(connection, wanted, limit=limit, offset=offset)
-    listed = [wording.listed(row, deps.settings.zone) for row in rows]
+    listed = [presenters.summary(row, deps.settings.zone) for row in rows]
     # Ids are to be copied, so they may break over lines but are never cut.
     table = Table(Column("id", overflow="fold"), "received", "status", "code", "why", "event")
     for one in listed:
         table.add_row(
             one.id, one.received_at, one.status, one.code, one.reason, escape(one.raw[:200])
         )
-    _tell(listed, table if listed else "nothing is there", as_json=as_json)
+    _print(listed, table if listed else "nothing is there", as_json=as_json)
     return 0
 
 
-async def count(deps: Deps, wanted: Wanted, *, as_json: bool) -> int:
+async def count(deps: Deps, wanted: QuarantineFilter, *, as_json: bool) -> int:
     """How many there are of each code."""
     async with tenant_transaction(deps.reading, wanted.tenant) as connection:
         counts = await quarantine.counts(connection, wanted)
@@ -52,7 +54,7 @@ async def count(deps: Deps, wanted: Wanted, *, as_json: bool) -> int:
     table.columns[0].footer, table.columns[1].footer = "together", str(sum(counts.values()))
     for code, number in counts.items():
         table.add_row(code, str(number))
-    _tell({"counts": counts, "total": sum(counts.values())}, table, as_json=as_json)
+    _print({"counts": counts, "total": sum(counts.values())}, table, as_json=as_json)
     return 0
 
 
@@ -60,7 +62,7 @@ async def show(deps: Deps, id: UUID, tenant: str, *, as_json: bool) -> int:
     """All of one event."""
     not_before, zone = deps.settings.plausible_from, deps.settings.zone
     found = await handlers.inspect(deps.store, id, tenant=tenant, not_before=not_before)
-    shown = wording.inspected(found, zone)
+    shown = presenters.inspected(found, zone)
     table = Table("", "", show_header=False)
     table.add_row("id", shown.id)
     table.add_row("status", shown.status)
@@ -70,7 +72,7 @@ async def show(deps: Deps, id: UUID, tenant: str, *, as_json: bool) -> int:
     for moment in shown.history:
         why = moment.scan_id or moment.reason or ""
         table.add_row(moment.what, escape(f"{moment.at} by {moment.by or '?'}: {why}"))
-    _tell(shown, table, as_json=as_json)
+    _print(shown, table, as_json=as_json)
     if not as_json:
         Console().print(shown.raw, markup=False, highlight=False, soft_wrap=True)
     return 0
@@ -85,11 +87,11 @@ async def mend(
     else:
         done = await handlers.mend(deps.store, id, correction, **_given(deps, tenant))
     known = ", which was known before" if done.duplicate else ""
-    _tell(wording.mended(done), f"mended: it is scan {done.scan_id}{known}", as_json=as_json)
+    _print(presenters.mended(done), f"mended: it is scan {done.scan_id}{known}", as_json=as_json)
     return 0
 
 
-async def replay_many(deps: Deps, wanted: Wanted, *, as_json: bool) -> int:
+async def replay_many(deps: Deps, wanted: QuarantineFilter, *, as_json: bool) -> int:
     """Try all that are asked for again; 1 if some of them stay."""
     became = dict(await handlers.replay_each(deps.store, (), **_given(deps, wanted.tenant)))
     after: UUID | None = None
@@ -103,7 +105,7 @@ async def replay_many(deps: Deps, wanted: Wanted, *, as_json: bool) -> int:
     table = Table("what became of them", Column("events", justify="right"))
     for name, number in became.items():
         table.add_row(name.replace("_", " "), str(number))
-    _tell(wording.Replayed(ok=True, next=None, **became), table, as_json=as_json)
+    _print(presenters.Replayed(ok=True, next=None, **became), table, as_json=as_json)
     return 1 if became["still_wrong"] or became["cut_short"] else 0
 
 
@@ -111,16 +113,16 @@ async def drop(deps: Deps, id: UUID, reason: str, tenant: str, *, as_json: bool)
     """Give one up."""
     cause = Cause(tenant=tenant, actor=ACTOR)
     await handlers.drop(deps.store, id, reason=reason, cause=cause, now=deps.clock())
-    _tell(wording.Done(True, "dropped"), "dropped", as_json=as_json)
+    _print(presenters.Done(True, "dropped"), "dropped", as_json=as_json)
     return 0
 
 
-async def _how_many(deps: Deps, wanted: Wanted) -> int:
+async def _how_many(deps: Deps, wanted: QuarantineFilter) -> int:
     async with tenant_transaction(deps.reading, wanted.tenant) as connection:
         return sum((await quarantine.counts(connection, wanted)).values())
 
 
-async def _next(deps: Deps, wanted: Wanted, after: UUID | None) -> Sequence[UUID]:
+async def _next(deps: Deps, wanted: QuarantineFilter, after: UUID | None) -> Sequence[UUID]:
     async with tenant_transaction(deps.reading, wanted.tenant) as connection:
         return await quarantine.ids(connection, wanted, after=after, limit=AT_ONCE)
 
@@ -133,10 +135,10 @@ def _given(deps: Deps, tenant: str) -> dict[str, Any]:
     }
 
 
-def said(refused: Exception, deps: Deps) -> str:
+def message_of(refused: Exception, deps: Deps) -> str:
     """A refusal as people read it on a terminal."""
     if isinstance(refused, AlreadyDecided):
-        was = wording.decided(refused.decision, deps.settings.zone)
+        was = presenters.present_decision(refused.decision, deps.settings.zone)
         return f"{refused} It was {was.status} at {was.decided_at} by {was.decided_by}."
     if isinstance(refused, StillWrong):
         faults = [f"{name}: {fault.reason}" for name, fault in refused.wrong.items()]
@@ -144,7 +146,7 @@ def said(refused: Exception, deps: Deps) -> str:
     return str(refused)
 
 
-def _tell(value: object, shown: Any, *, as_json: bool) -> None:
+def _print(value: object, shown: Any, *, as_json: bool) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(value).decode())
     else:

@@ -37,12 +37,12 @@ from services.ingest.scans.domain.scan import Fault
 from services.ingest.scans.handlers.recordings import current, fact_of
 from services.ingest.scans.handlers.scan import ACCEPTED, DUPLICATE
 
-DECIDED: Final = Counter(
+DECISIONS: Final = Counter(
     "ingest_quarantine_decided", "Quarantined events somebody decided about", ["decision"]
 )
 
 ATTEMPTS: Final = 5
-NOBODY: Final = "unknown"
+UNKNOWN_ACTOR: Final = "unknown"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,9 +172,11 @@ async def drop(
     Raises NotInQuarantine, AlreadyDecided, ReasonNeeded, LogUnavailable.
     """
     await _find(store, cause.tenant, quarantine_id)
-    command = Drop(quarantine_id=quarantine_id, reason=reason, by=cause.actor or NOBODY, now=now)
+    command = Drop(
+        quarantine_id=quarantine_id, reason=reason, by=cause.actor or UNKNOWN_ACTOR, now=now
+    )
     done = await execute(store, QUARANTINE, quarantine_id, command, cause=cause)
-    DECIDED.labels("dropped").inc()
+    DECISIONS.labels("dropped").inc()
     return done.token or ""
 
 
@@ -208,7 +210,7 @@ async def _mend(
     scan = retried(kept, value, not_before=not_before)
     if isinstance(scan, Fault):
         raise StillWrong(scan, wrong_fields(kept, value, not_before=not_before))
-    by = cause.actor or NOBODY
+    by = cause.actor or UNKNOWN_ACTOR
     command = Mend(quarantine_id=quarantine_id, scan_id=scan.scan_id, by=by, now=now)
     return await _record(store, command, scan, cause)
 
@@ -231,7 +233,7 @@ async def _record(
         except VersionConflict:
             # Decided by somebody else, or the device has sent the scan meanwhile: look again.
             continue
-        DECIDED.labels("mended").inc()
+        DECISIONS.labels("mended").inc()
         (DUPLICATE if known else ACCEPTED).inc()
         return Mended(scan_id=scan.scan_id, duplicate=known, token=done.token)
     raise Unavailable("event log")

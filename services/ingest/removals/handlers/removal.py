@@ -19,15 +19,15 @@ from libs.errors import NotFound, Refused, Unavailable, Unfit
 from libs.eventsourcing.log import NO_STREAM, Cause, VersionConflict
 from libs.eventsourcing.store import EventStore, Fact, new_event_id
 from services.ingest.removals.domain import (
-    ITEM,
-    Found,
     Kind,
+    LoggedScan,
     Removal,
     Removing,
     decide,
     latest,
 )
 from services.ingest.scans.domain import identity
+from services.ingest.scans.domain.scan import ITEM
 from services.ingest.scans.handlers.recordings import current
 
 REMOVED: Final = Counter("ingest_items_removed", "Items taken back")
@@ -82,9 +82,9 @@ async def remove_from_box(
     raises.
     """
 
-    async def find() -> Sequence[Found]:
+    async def find() -> Sequence[LoggedScan]:
         async for page in items():
-            if found := latest(await _found(store, cause, page), box=box, code=code):
+            if found := latest(await _logged_scans(store, cause, page), box=box, code=code):
                 return found
         return []
 
@@ -99,8 +99,8 @@ async def remove_listed(
     Raises `KeyReused`, `LogUnavailable`.
     """
 
-    async def find() -> Sequence[Found]:
-        return await _found(store, cause, scans)
+    async def find() -> Sequence[LoggedScan]:
+        return await _logged_scans(store, cause, scans)
 
     return await _remove(store, find, order, cause)
 
@@ -113,8 +113,8 @@ async def remove_event(
     Raises `EventUnknown`, `NotAnItem`, `LogUnavailable`.
     """
 
-    async def find() -> Sequence[Found]:
-        found = await _found(store, cause, [scan_id]) if scan_id else []
+    async def find() -> Sequence[LoggedScan]:
+        found = await _logged_scans(store, cause, [scan_id]) if scan_id else []
         if not found:
             raise NotAnItem if await _is_audit(store, scan_id, cause.tenant) else EventUnknown
         if found[0].scan.kind != ITEM:
@@ -126,13 +126,13 @@ async def remove_event(
 
 async def _remove(
     store: EventStore[IngestEvent],
-    find: Callable[[], Awaitable[Sequence[Found]]],
+    find: Callable[[], Awaitable[Sequence[LoggedScan]]],
     order: Order,
     cause: Cause,
 ) -> Removed | None:
     command_id = _command_id(order, cause)
     for _ in range(ATTEMPTS):
-        # Found before the first result is asked for: what is gone by then has its result there.
+        # Read before the first result: a scan that is gone by then has its result there.
         found = await find()
         if first := await _first_result(store, command_id, cause.tenant):
             return _same(first, order)
@@ -213,16 +213,16 @@ def _command_id(order: Order, cause: Cause) -> UUID:
     return uuid5(identity.namespace(cause.tenant), said)
 
 
-async def _found(
+async def _logged_scans(
     store: EventStore[IngestEvent], cause: Cause, scans: Iterable[ScanId]
-) -> list[Found]:
+) -> list[LoggedScan]:
     """Those of `scans` that are in the log, each once, in their order."""
     namespace = identity.namespace(cause.tenant)
     ids = [identity.scan_event(namespace, scan_id) for scan_id in scans]
     recordings = list((await current(store, cause.tenant, ids)).values())
     removals = await store.log.find([identity.removal_of(one.event_id) for one in recordings])
     return [
-        Found(
+        LoggedScan(
             scan=scan,
             recording=one.event_id,
             removed=identity.removal_of(one.event_id) in removals,

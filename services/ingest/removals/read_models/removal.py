@@ -32,7 +32,7 @@ from libs.postgres import query
 from libs.postgres.columns import columns
 from libs.projections.projection import Connection, Projection
 from services.ingest.scans.domain.day import day_of
-from services.ingest.scans.domain.filter import Question, named
+from services.ingest.scans.domain.filter import ScanFilter, named
 from services.ingest.scans.read_models import operator_name
 
 REMOVAL: Final = Table(
@@ -60,7 +60,7 @@ REMOVAL: Final = Table(
 )
 """From `kind` on the columns are those of the scan, named as in `scan_log`."""
 
-KEEP: Final = """
+UPSERT: Final = """
 INSERT INTO removal
 SELECT * FROM unnest($1::text[], $2::date[], $3::uuid[], $4::uuid[], $5::timestamptz[],
     $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
@@ -95,11 +95,11 @@ async def project(
         if isinstance(envelope.event, ItemRemoved)
     ]
     if rows:
-        await connection.execute(KEEP, *columns(rows))
+        await connection.execute(UPSERT, *columns(rows))
 
 
 async def page(
-    connection: Any, question: Question, *, limit: int, offset: int = 0
+    connection: Any, question: ScanFilter, *, limit: int, offset: int = 0
 ) -> Sequence[query.Row]:
     """Rows with the columns of `REMOVAL`, the latest removed first.
 
@@ -112,19 +112,19 @@ async def page(
     found = select(c.tenant, c.scan_id).where(_matching(question)).order_by(*newest)
     # What is passed over is passed over in the index.
     keys = found.limit(limit).offset(offset).subquery()
-    columns, source = operator_name.shown(REMOVAL, "operator", "removed_by")
+    columns, source = operator_name.with_spelling(REMOVAL, "operator", "removed_by")
     page = source.join(keys, and_(c.tenant == keys.c.tenant, c.scan_id == keys.c.scan_id))
     return await query.fetch(connection, select(*columns).select_from(page).order_by(*newest))
 
 
-async def count(connection: Any, question: Question) -> int:
+async def count(connection: Any, question: ScanFilter) -> int:
     """How many match on all pages."""
     matching = select(func.count()).select_from(REMOVAL).where(_matching(question))
     found: int = await query.fetchval(connection, matching)
     return found
 
 
-def _matching(question: Question) -> ColumnElement[bool]:
+def _matching(question: ScanFilter) -> ColumnElement[bool]:
     c, days = REMOVAL.c, question.days
     filters = {c.removed_by: question.operator, c.client: question.client, c.city: question.city}
     return and_(

@@ -23,13 +23,13 @@ LONG_BODIES: Final = ("/api/v1/events/batch", "/api/v1/events/verify")
 """The paths whose bodies are cut in pieces; all others decode theirs as a whole."""
 
 Device = Annotated[Principal, Depends(require("scan:write"))]
-SHOWN: Final = visible(
+UNTIL_VISIBLE: Final = visible(
     *("activity", "presence", "scan_log", "box"),
     within=lambda ingest: ingest.settings.visible_wait_seconds,
 )
 
 
-@router.post("/batch", openapi_extra=bodies.BATCH, dependencies=[SHOWN])
+@router.post("/batch", openapi_extra=bodies.BATCH, dependencies=[UNTIL_VISIBLE])
 async def batch(request: Request, ingest: Ingest, device: Device) -> Response:
     """Store up to 100 events (§2.3). 200 means: every one of them is durable, fit or not.
 

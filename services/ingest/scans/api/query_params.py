@@ -1,4 +1,4 @@
-"""What a dashboard may ask with, how fresh the answer has to be, and who is behind a request."""
+"""Query parameters of the dashboard, consistency tokens, and the cause of a request."""
 
 import asyncio
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from libs.telemetry.traces import current_traceparent
 from services.ingest.context import Deps, Ingest
 from services.ingest.scans.api.answers import Filters
 from services.ingest.scans.domain.day import BadDate, day_of, days_asked
-from services.ingest.scans.domain.filter import Question, wanted
+from services.ingest.scans.domain.filter import ScanFilter, parse
 from services.ingest.scans.domain.instant import BadInstant, parse_instant
 from services.ingest.settings import Settings
 
@@ -28,10 +28,10 @@ Token = Annotated[str | None, Header(alias=CONSISTENCY)]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A question, and how it was written; `at` is the instant whose knowledge is asked for."""
+class DashboardQuery:
+    """A filter, and how it was written; `at` is the instant of an `as_of` query, else None."""
 
-    question: Question
+    scan_filter: ScanFilter
     filters: Filters
     at: datetime | None = None
 
@@ -45,48 +45,48 @@ async def filters(
 ) -> Filters:
     """What was written in the query, nothing for the empty text."""
     for text in (operator, client, city):
-        storable(text)
+        without_nul(text)
     return Filters(date or None, date_end or None, operator or None, client or None, city or None)
 
 
 Written = Annotated[Filters, Depends(filters)]
 
 
-def question(tenant: str, filters: Filters, settings: Settings, *, now: datetime) -> Question:
+def build_filter(tenant: str, filters: Filters, settings: Settings, *, now: datetime) -> ScanFilter:
     """What `filters` mean at an instant (§2.6, §5.1). Raises BadDate."""
     today = day_of(now, settings.zone)
     longest = settings.max_range_days
-    operator = wanted(filters.operator)
-    return Question(
+    operator = parse(filters.operator)
+    return ScanFilter(
         tenant=tenant,
         days=days_asked(filters.date, filters.date_end, today=today, longest=longest),
         operator=None if operator is None else comparable(operator),
-        client=wanted(filters.client),
-        city=wanted(filters.city),
+        client=parse(filters.client),
+        city=parse(filters.city),
     )
 
 
-async def asked(ingest: Ingest, reader: Reader, filters: Written) -> Asked:
+async def current_query(ingest: Ingest, reader: Reader, filters: Written) -> DashboardQuery:
     """Read the query: 400 with a sentence if it makes no sense."""
-    return Asked(_sensible(ingest, reader, filters, ingest.clock()), filters)
+    return DashboardQuery(_sensible(ingest, reader, filters, ingest.clock()), filters)
 
 
-async def asked_back(
+async def historical_query(
     ingest: Ingest,
     reader: Reader,
     filters: Written,
     as_of: Annotated[str | None, Query(max_length=64)] = None,
-) -> Asked:
+) -> DashboardQuery:
     """The same, as of an instant (RFC 3339) if one is given; one yet to come is the present."""
     now = ingest.clock()
     try:
         at = min(parse_instant(as_of), now) if as_of else None
     except BadInstant as error:
         raise HTTPException(400, str(error)) from None
-    return Asked(_sensible(ingest, reader, filters, at or now), filters, at)
+    return DashboardQuery(_sensible(ingest, reader, filters, at or now), filters, at)
 
 
-def storable(text: str | None) -> str | None:
+def without_nul(text: str | None) -> str | None:
     """A filter as it is, if the database can compare with it; 400 if it holds a NUL."""
     if text is not None and "\0" in text:
         raise HTTPException(400, "a filter must not contain a NUL character")
@@ -116,12 +116,12 @@ def cause_of(request: Request, caller: Principal) -> Cause:
     )
 
 
-def _sensible(ingest: Deps, reader: Principal, filters: Filters, now: datetime) -> Question:
+def _sensible(ingest: Deps, reader: Principal, filters: Filters, now: datetime) -> ScanFilter:
     try:
-        return question(reader.tenant, filters, ingest.settings, now=now)
+        return build_filter(reader.tenant, filters, ingest.settings, now=now)
     except BadDate as error:
         raise HTTPException(400, str(error)) from None
 
 
-AskedFor = Annotated[Asked, Depends(asked)]
-AskedBack = Annotated[Asked, Depends(asked_back)]
+CurrentQuery = Annotated[DashboardQuery, Depends(current_query)]
+HistoricalQuery = Annotated[DashboardQuery, Depends(historical_query)]

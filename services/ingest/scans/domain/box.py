@@ -4,10 +4,10 @@ Everything known of a box on one day is a `Tally`. Tallies of one operator add u
 grouping, and still say what the events would have said one by one; those of several operators are
 joined `together` at the end.
 
-Which of two turns came first (§3.5): of one operator, whose scans come from one device, the one
-that the device's clock has first. That holds however wrong the clock is, and in whatever batches
-the scans arrive, unless the clock was put right in between (`Turned.is_later`). Of two operators
-the one that counts as earlier (§3.6), because their clocks have nothing in common.
+Which of two transitions came first (§3.5): of one operator, whose scans come from one device, the
+one that the device's clock has first. That holds however wrong the clock is, and in whatever
+batches the scans arrive, unless the clock was put right in between (`BoxTransition.is_later`). Of
+two operators the one that counts as earlier (§3.6), because their clocks have nothing in common.
 """
 
 import re
@@ -37,7 +37,7 @@ _Known = TypeVar("_Known")
 _DIGITS: Final = re.compile(r"0*([0-9]+)")
 
 
-class Turn(StrEnum):
+class BoxAction(StrEnum):
     """The kinds of scan that open or close a box. All others leave it as it stands."""
 
     BOX = "BOX"
@@ -45,47 +45,47 @@ class Turn(StrEnum):
     AUTO_CLOSE = "AUTO_CLOSE"
 
 
-_TURNS: Final = frozenset(Turn)
+_ACTIONS: Final = frozenset(BoxAction)
 
 
 @dataclass(frozen=True, slots=True)
-class Turned:
+class BoxTransition:
     """A box was opened or closed: `at` is the time that counts, `scanned_at` the device's clock."""
 
     at: datetime
     received_at: datetime
     scan_id: UUID
-    turn: Turn
+    action: BoxAction
     scanned_at: datetime
 
     def on_device(self) -> tuple[datetime, datetime, UUID]:
-        """Sorts the turns of one operator."""
+        """Sorts the transitions of one operator."""
         return self.scanned_at, self.received_at, self.scan_id
 
     def as_counted(self) -> tuple[datetime, datetime, datetime, UUID]:
-        """Sorts the turns of several operators."""
+        """Sorts the transitions of several operators."""
         return self.at, self.received_at, self.scanned_at, self.scan_id
 
-    def is_later(self, ahead: "Turned") -> bool:
-        """Whether this turn came behind one whose clock was ahead, of the same operator.
+    def is_later(self, ahead: "BoxTransition") -> bool:
+        """Whether this transition came behind one whose clock was ahead, of the same operator.
 
-        The device's clock says so. If it says the opposite this turn may have been waiting to be
-        sent, or the clock was put right in between: then it now shows a time that was still to
-        come when the other arrived, and more than `BACKLOG` later.
+        The device's clock says so. If it says the opposite it may have been waiting to be sent,
+        or the clock was put right in between: then it now shows a time that was still to come when
+        the other arrived, and more than `BACKLOG` later.
         """
         return self.scanned_at >= ahead.scanned_at or self.at > ahead.received_at + BACKLOG
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
-    """How a box stands. Without a `closed_at` it is open; `closed_by` is CLOSE or AUTO_CLOSE.
+class BoxStatus:
+    """Whether a box is open. Without a `closed_at` it is; `closed_by` is CLOSE or AUTO_CLOSE.
 
-    An open box without an `opened_at` has items, but nobody is known to have opened it.
+    An open box without an `opened_at` has items, but its opening was not scanned.
     """
 
     opened_at: datetime | None = None
     closed_at: datetime | None = None
-    closed_by: Turn | None = None
+    closed_by: BoxAction | None = None
 
     @property
     def is_open(self) -> bool:
@@ -95,10 +95,10 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tally:
-    """A box on one day: live items, first and last sign of life, first and last turn.
+    """A box on one day: live items, first and last sign of life, first and last transition.
 
-    Adding joins what one operator did; see `together` for several. Turns by a clock that was ahead
-    are kept apart from the others, for which came first may follow only from all of them.
+    Adding joins what one operator did; see `together` for several. Transitions by a clock that was
+    ahead are kept apart from the others, for which came first may follow only from all of them.
 
     `opened_at` is the last opening of the day. A removed item counts no longer, but that it was
     scanned remains a sign of life.
@@ -108,22 +108,22 @@ class Tally:
     first_at: datetime
     last_at: datetime
     opened_at: datetime | None = None
-    first_timely: Turned | None = None
-    last_timely: Turned | None = None
-    first_ahead: Turned | None = None
-    last_ahead: Turned | None = None
+    first_timely: BoxTransition | None = None
+    last_timely: BoxTransition | None = None
+    first_ahead: BoxTransition | None = None
+    last_ahead: BoxTransition | None = None
 
     @property
-    def first(self) -> Turned | None:
-        """The first turn."""
+    def first(self) -> BoxTransition | None:
+        """The first transition."""
         if self.first_timely is None or self.first_ahead is None:
             return self.first_timely or self.first_ahead
         late = self.first_timely.is_later(self.first_ahead)
         return self.first_ahead if late else self.first_timely
 
     @property
-    def last(self) -> Turned | None:
-        """The last turn."""
+    def last(self) -> BoxTransition | None:
+        """The last transition."""
         if self.last_timely is None or self.last_ahead is None:
             return self.last_timely or self.last_ahead
         return self.last_timely if self.last_timely.is_later(self.last_ahead) else self.last_ahead
@@ -131,12 +131,12 @@ class Tally:
     @property
     def begins(self) -> bool:
         """Whether opening the box came before closing it: no other day's box goes on in it."""
-        return self.first is not None and self.first.turn is Turn.BOX
+        return self.first is not None and self.first.action is BoxAction.BOX
 
     @property
     def ends(self) -> bool:
         """Whether the box was closed that day and not opened again."""
-        return self.last is not None and self.last.turn is not Turn.BOX
+        return self.last is not None and self.last.action is not BoxAction.BOX
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(
@@ -164,8 +164,8 @@ def together(tallies: Iterable[Tally]) -> Tally:
         first_at=min(one.first_at for one in all_),
         last_at=max(one.last_at for one in all_),
         opened_at=max(_known(*(one.opened_at for one in all_)), default=None),
-        first_timely=min(firsts, key=Turned.as_counted, default=None),
-        last_timely=max(lasts, key=Turned.as_counted, default=None),
+        first_timely=min(firsts, key=BoxTransition.as_counted, default=None),
+        last_timely=max(lasts, key=BoxTransition.as_counted, default=None),
     )
 
 
@@ -188,18 +188,20 @@ def tally(event: ScanRecorded | ItemRemoved) -> Tally | None:
     at = scan.effective_at
     if isinstance(event, ItemRemoved):
         return Tally(items=-1, first_at=at, last_at=at)
-    if scan.kind not in _TURNS:
+    if scan.kind not in _ACTIONS:
         return Tally(items=int(scan.kind == "ITEM"), first_at=at, last_at=at)
-    turned = Turned(at, scan.received_at, scan.scan_id, Turn(scan.kind), scan.scanned_at)
+    transition = BoxTransition(
+        at, scan.received_at, scan.scan_id, BoxAction(scan.kind), scan.scanned_at
+    )
     return Tally(
         items=0,
         first_at=at,
         last_at=at,
-        opened_at=at if turned.turn is Turn.BOX else None,
-        first_timely=None if scan.skewed else turned,
-        last_timely=None if scan.skewed else turned,
-        first_ahead=turned if scan.skewed else None,
-        last_ahead=turned if scan.skewed else None,
+        opened_at=at if transition.action is BoxAction.BOX else None,
+        first_timely=None if scan.skewed else transition,
+        last_timely=None if scan.skewed else transition,
+        first_ahead=transition if scan.skewed else None,
+        last_ahead=transition if scan.skewed else None,
     )
 
 
@@ -208,34 +210,34 @@ def tally_of(events: Sequence[ScanRecorded | ItemRemoved]) -> Tally:
 
     Most of them only count an item, so no tally is made for these.
     """
-    items, moments, turns = 0, [], list[Tally]()
+    items, moments, transitions = 0, [], list[Tally]()
     for event in events:
         if isinstance(event, ItemRemoved):
             items -= 1
             moments.append(event.scan.effective_at)
-        elif event.kind in _TURNS:
-            turns.append(_known(tally(event))[0])
+        elif event.kind in _ACTIONS:
+            transitions.append(_known(tally(event))[0])
         else:
             items += event.kind == "ITEM"
             moments.append(event.effective_at)
     if moments:
-        turns.append(Tally(items=items, first_at=min(moments), last_at=max(moments)))
-    return reduce(Tally.__add__, turns)
+        transitions.append(Tally(items=items, first_at=min(moments), last_at=max(moments)))
+    return reduce(Tally.__add__, transitions)
 
 
-def evolve(standing: Standing, turned: Turned) -> Standing:
+def evolve(status: BoxStatus, transition: BoxTransition) -> BoxStatus:
     """The rule of §3.5: BOX opens, or opens again; CLOSE and AUTO_CLOSE close. The last one says.
 
     So a second closing moves the time of closing: whoever closes a box again had it in hand. A
     closing that arrived in an earlier batch than its opening, from a clock that was ahead, counts
     with the opening.
     """
-    match turned.turn:
-        case Turn.BOX:
-            return Standing(opened_at=turned.at)
-        case Turn.CLOSE | Turn.AUTO_CLOSE:
-            closed_at = max(_known(turned.at, standing.opened_at))
-            return replace(standing, closed_at=closed_at, closed_by=turned.turn)
+    match transition.action:
+        case BoxAction.BOX:
+            return BoxStatus(opened_at=transition.at)
+        case BoxAction.CLOSE | BoxAction.AUTO_CLOSE:
+            closed_at = max(_known(transition.at, status.opened_at))
+            return replace(status, closed_at=closed_at, closed_by=transition.action)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,21 +252,21 @@ class Around:
     after: tuple[Tally, ...] = ()
 
 
-def standing(around: Around) -> tuple[Standing, bool]:
+def box_status(around: Around) -> tuple[BoxStatus, bool]:
     """How the day's box stands in the end, and whether it was brought along from a day before.
 
     A day that does not begin with BOX goes on with the box of the day before, if that was still
-    open. A box that is still open at the end of the day is closed by the next turn of its label,
-    unless that opens another box.
+    open. A box that is still open at the end of the day is closed by the next transition of its
+    label, unless that opens another box.
     """
-    carried: Standing | None = None
+    carried: BoxStatus | None = None
     for day in around.before:
         carried = _next_day(carried, day)
     found = _next_day(carried, around.day)
     if found.is_open:
-        turned = next((day.first for day in around.after if day.first is not None), None)
-        if turned is not None and turned.turn is not Turn.BOX:
-            found = evolve(found, turned)
+        transition = next((day.first for day in around.after if day.first is not None), None)
+        if transition is not None and transition.action is not BoxAction.BOX:
+            found = evolve(found, transition)
     return found, _goes_on(carried, around.day)
 
 
@@ -278,23 +280,23 @@ def number_key(label: str) -> str:
     return _DIGITS.sub(lambda digits: f"{len(digits[1]):03}{digits[1]}", number(label))
 
 
-def _next_day(carried: Standing | None, day: Tally) -> Standing:
-    begun = carried if carried is not None and _goes_on(carried, day) else Standing()
+def _next_day(carried: BoxStatus | None, day: Tally) -> BoxStatus:
+    begun = carried if carried is not None and _goes_on(carried, day) else BoxStatus()
     opened_at = day.opened_at or begun.opened_at
-    found = Standing(opened_at=opened_at)
+    found = BoxStatus(opened_at=opened_at)
     return evolve(found, day.last) if day.last is not None and day.ends else found
 
 
-def _goes_on(carried: Standing | None, day: Tally) -> bool:
+def _goes_on(carried: BoxStatus | None, day: Tally) -> bool:
     return carried is not None and carried.is_open and not day.begins
 
 
-def _first(*turns: Turned | None) -> Turned | None:
-    return min(_known(*turns), key=Turned.on_device, default=None)
+def _first(*transitions: BoxTransition | None) -> BoxTransition | None:
+    return min(_known(*transitions), key=BoxTransition.on_device, default=None)
 
 
-def _last(*turns: Turned | None) -> Turned | None:
-    return max(_known(*turns), key=Turned.on_device, default=None)
+def _last(*transitions: BoxTransition | None) -> BoxTransition | None:
+    return max(_known(*transitions), key=BoxTransition.on_device, default=None)
 
 
 def _known(*values: _Known | None) -> list[_Known]:

@@ -13,7 +13,7 @@ _ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class ScanFilter:
     """Days and filters. A filter of None lets everything pass, `""` only what has no name."""
 
     tenant: str
@@ -23,7 +23,7 @@ class Question:
     city: str | None = None
 
 
-def wanted(text: str | None) -> str | None:
+def parse(text: str | None) -> str | None:
     """A filter as typed: nothing typed filters nothing, a dash means "without a name"."""
     return None if not text else "" if text == DASH else text
 
@@ -33,6 +33,6 @@ def named(name: str) -> str:
     return "" if _ID.fullmatch(name) else name
 
 
-def shown(name: str) -> str:
+def display_name(name: str) -> str:
     """A name as people see it."""
     return name or DASH

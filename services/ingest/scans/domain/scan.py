@@ -16,8 +16,12 @@ from functools import lru_cache
 from typing import Final
 from uuid import UUID, uuid5
 
-from contracts.ingest import ScanId, ScanRecorded
+from contracts.ingest import RemovalRecorded, ScanId, ScanRecorded
 from libs.names import comparable
+from services.ingest.scans.domain.filter import named
+
+ITEM: Final = "ITEM"
+"""The only kind of scan that can be removed."""
 
 SKEW: Final = timedelta(seconds=60)
 """How far a device's clock may run ahead before the scan counts as skewed."""
@@ -256,4 +260,26 @@ def _content(scan: ScanRecorded) -> tuple[object, ...]:
         scan.details or "",
         scan.source,
         scan.scanned_at,
+    )
+
+
+def as_scan(audit: RemovalRecorded) -> ScanRecorded:
+    """The audit as people find it among the scans (§2.5).
+
+    Older ones name the id of the key that removed where no operator was given.
+    """
+    return ScanRecorded(
+        scan_id=ScanId(audit.removal_id),
+        kind=audit.kind,
+        operator=named(audit.operator),
+        client=audit.client,
+        city=audit.city,
+        box=audit.box,
+        code=audit.code,
+        details=audit.reason,
+        source="dashboard",
+        scanned_at=audit.removed_at,
+        received_at=audit.removed_at,
+        effective_at=audit.removed_at,
+        skewed=False,
     )

@@ -111,7 +111,7 @@ async def _told_apart(
     recorded = Recorded(
         inserted=len(batch.scans) - len(known),
         duplicates=tuple(str(scan.scan_id) for scan in skipped),
-        errors=tuple(_said(n, fault) for n, fault in batch.faults),
+        errors=tuple(_message(n, fault) for n, fault in batch.faults),
         token=token,
     )
     _count(recorded, [fault for _, fault in batch.faults])
@@ -168,7 +168,7 @@ def _add(batch: _Sorted, scan: ScanRecorded, namespace: UUID) -> None:
         batch.repeats.append(scan)
 
 
-def _said(n: int, fault: Fault) -> str:
+def _message(n: int, fault: Fault) -> str:
     return f"event {n} ({fault.scan_id or 'without uuid'}): {fault.reason} [{fault.code}]"
 
 

@@ -4,12 +4,12 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Table, and_, bindparam
 
-from services.ingest.scans.domain.filter import Question
+from services.ingest.scans.domain.filter import ScanFilter
 
 FILTERS: Final = ("operator", "client", "city")
 
 
-def asked(table: Table, question: Question) -> ColumnElement[bool]:
+def condition(table: Table, question: ScanFilter) -> ColumnElement[bool]:
     """Rows of the question's tenant that pass its filters, of whatever day.
 
     Row-level security says the tenant too, but in a way no index can serve.
@@ -21,17 +21,17 @@ def asked(table: Table, question: Question) -> ColumnElement[bool]:
     )
 
 
-def filters_of(question: Question) -> tuple[str, ...]:
+def filters_of(question: ScanFilter) -> tuple[str, ...]:
     """The filters that let not everything pass: a statement is made once for each such set."""
     return tuple(name for name in FILTERS if getattr(question, name) is not None)
 
 
-def asked_by(table: Table, filters: tuple[str, ...]) -> ColumnElement[bool]:
-    """As `asked`, with a parameter `tenant` and one for each filter: see `values`."""
+def parametrized_condition(table: Table, filters: tuple[str, ...]) -> ColumnElement[bool]:
+    """As `condition`, with a parameter `tenant` and one for each filter: see `values`."""
     names = ("tenant", *filters)
     return and_(*(table.c[name] == bindparam(name) for name in names))
 
 
-def values(question: Question) -> dict[str, Any]:
-    """The parameters of `asked_by`."""
+def values(question: ScanFilter) -> dict[str, Any]:
+    """The parameters of `parametrized_condition`."""
     return {name: getattr(question, name) for name in ("tenant", *filters_of(question))}

@@ -46,7 +46,7 @@ Spellings: TypeAlias = dict[tuple[str, str, str], tuple[datetime, datetime]]
 """Tenant, operator, spelling → received, scanned."""
 
 # Nearly always the spelling is known: looking first takes no lock and writes nothing.
-_KEEP: Final = """
+_UPSERT: Final = """
 INSERT INTO operator_name AS known
 SELECT * FROM unnest({given})
     AS new (tenant, operator, spelling, received_at, scanned_at)
@@ -62,14 +62,14 @@ WHERE (excluded.received_at, excluded.scanned_at) < (known.received_at, known.sc
 """
 
 
-def keeping(first: int = 1) -> str:
+def upsert(first: int = 1) -> str:
     """The statement that keeps `Spellings`, whose columns are parameters from `first` on."""
     kinds = ("text", "text", "text", "timestamptz", "timestamptz")
     given = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(kinds, first))
-    return _KEEP.format(given=given)
+    return _UPSERT.format(given=given)
 
 
-KEEP: Final = keeping()
+UPSERT: Final = upsert()
 
 
 def add(spellings: Spellings, tenant: str, name: str, moments: tuple[datetime, datetime]) -> None:
@@ -79,14 +79,14 @@ def add(spellings: Spellings, tenant: str, name: str, moments: tuple[datetime, d
         spellings[key] = moments
 
 
-async def keep(connection: Connection, spellings: Spellings) -> None:
+async def store(connection: Connection, spellings: Spellings) -> None:
     """Keep the first moments of each spelling."""
     if spellings:
-        await connection.execute(KEEP, *parameters(spellings))
+        await connection.execute(UPSERT, *parameters(spellings))
 
 
 def parameters(spellings: Spellings) -> Sequence[Any]:
-    """The parameters of `keeping`."""
+    """The parameters of `upsert`."""
     return columns((*key, *moments) for key, moments in spellings.items())
 
 
@@ -123,7 +123,7 @@ async def spellings_of(connection: Any, tenant: str, operators: Iterable[str]) -
     return {row["spelling"] for row in rows}
 
 
-def shown(
+def with_spelling(
     rows: Any, *names: str, source: FromClause | None = None
 ) -> tuple[list[ColumnElement[Any]], FromClause]:
     """The columns of `rows`, operators in the columns `names` as they are shown.

@@ -29,8 +29,8 @@ from sqlalchemy import (
 )
 
 from libs.postgres import query
-from services.ingest.scans.domain.filter import Question
-from services.ingest.scans.read_models.conditions import asked_by, filters_of, values
+from services.ingest.scans.domain.filter import ScanFilter
+from services.ingest.scans.read_models.conditions import filters_of, parametrized_condition, values
 
 HOUR: Final = 60
 MINUTE: Final = 1
@@ -68,7 +68,7 @@ class _Bucket(NamedTuple):
 
 
 async def window(
-    connection: Any, question: Question, *, kind: str | None, limit: int, offset: int
+    connection: Any, question: ScanFilter, *, kind: str | None, limit: int, offset: int
 ) -> tuple[int, Window | None]:
     """How many rows match, and where among them a page is; None of a page without rows."""
     told = values(question) | {"first": question.days.first, "last": question.days.last}
@@ -127,7 +127,7 @@ def _sums(filters: tuple[str, ...], of_a_kind: bool, minutes: int) -> Select[Any
     sums = (
         select(c.since, counted)
         .where(
-            asked_by(SCAN_COUNT, filters),
+            parametrized_condition(SCAN_COUNT, filters),
             c.day.between(bindparam("first"), bindparam("last")),
             c.minutes == minutes,
         )

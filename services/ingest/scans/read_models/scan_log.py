@@ -45,11 +45,11 @@ from libs.names import comparable
 from libs.postgres import query
 from libs.postgres.columns import columns
 from libs.projections.projection import Connection, Projection
-from services.ingest.removals.domain import ITEM, as_scan
 from services.ingest.scans.domain.day import Days, day_of
-from services.ingest.scans.domain.filter import Question
+from services.ingest.scans.domain.filter import ScanFilter
+from services.ingest.scans.domain.scan import ITEM, as_scan
 from services.ingest.scans.read_models import operator_name
-from services.ingest.scans.read_models.conditions import asked_by, filters_of, values
+from services.ingest.scans.read_models.conditions import filters_of, parametrized_condition, values
 from services.ingest.scans.read_models.scan_count import HOUR, MINUTE, SCAN_COUNT, Window
 
 SCAN_LOG: Final = Table(
@@ -75,7 +75,7 @@ SCAN_LOG: Final = Table(
 """`day` is that of `effective_at`. It stands in the key so that the key stays unique when the
 table is cut by days, and so that inserts touch the same few pages of it."""
 
-KEEP: Final = f"""
+UPSERT: Final = f"""
 WITH kept AS (
     INSERT INTO scan_log AS known
     SELECT * FROM unnest($1::text[], $2::date[], $3::uuid[], $4::text[], $5::text[], $6::text[],
@@ -95,7 +95,7 @@ WITH kept AS (
     SELECT tenant, day, date_bin('1 minute', received_at, 'epoch') AS since, operator, client, city,
         kind, sum(live)::bigint AS live
     FROM kept GROUP BY 1, 2, 3, 4, 5, 6, 7
-), named AS ({operator_name.keeping(first=17)})
+), named AS ({operator_name.upsert(first=17)})
 INSERT INTO scan_count AS known
 SELECT tenant, day, {MINUTE}::smallint, since, operator, client, city, kind, live FROM minutes
 UNION ALL
@@ -139,13 +139,13 @@ async def project(
                 rows[row[:3]] = row
     if rows:
         await connection.execute(
-            KEEP, *columns(rows.values()), *operator_name.parameters(spellings)
+            UPSERT, *columns(rows.values()), *operator_name.parameters(spellings)
         )
 
 
 async def page(
     connection: Any,
-    question: Question,
+    question: ScanFilter,
     *,
     kind: str | None = None,
     limit: int,
@@ -210,7 +210,7 @@ def _page(filters: tuple[str, ...], of_a_kind: bool, within: bool, grouped: bool
     each = _groups(filters, of_a_kind, within) if grouped else _every_day()
     same = (SCAN_LOG.c[name] == each.c[name] for name in each.c.keys())  # noqa: SIM118
     of_each = select(SCAN_LOG).where(
-        asked_by(SCAN_LOG, filters), *same, SCAN_LOG.c.removed_at.is_(None)
+        parametrized_condition(SCAN_LOG, filters), *same, SCAN_LOG.c.removed_at.is_(None)
     )
     if of_a_kind:
         of_each = of_each.where(SCAN_LOG.c.kind == bindparam("kind"))
@@ -218,7 +218,9 @@ def _page(filters: tuple[str, ...], of_a_kind: bool, within: bool, grouped: bool
         received_at = SCAN_LOG.c.received_at
         of_each = of_each.where(received_at >= bindparam("since"), received_at < bindparam("until"))
     newest = of_each.order_by(*_newest_first(SCAN_LOG)).limit(bindparam("each")).lateral("newest")
-    columns, source = operator_name.shown(newest, "operator", source=each.join(newest, true()))
+    columns, source = operator_name.with_spelling(
+        newest, "operator", source=each.join(newest, true())
+    )
     return (
         select(*columns)
         .select_from(source)
@@ -237,7 +239,7 @@ def _groups(filters: tuple[str, ...], of_a_kind: bool, within: bool) -> Any:
     """The groups that have rows of these days, within the window if there is one."""
     c = SCAN_COUNT.c
     groups = select(c.day, c.operator, c.client, c.kind).where(
-        asked_by(SCAN_COUNT, filters),
+        parametrized_condition(SCAN_COUNT, filters),
         c.day == any_(bindparam("days", type_=ARRAY(Date))),
         c.minutes == HOUR,
     )

@@ -13,16 +13,16 @@ from sqlalchemy import ColumnElement, Select, collate, select, tuple_
 
 from libs.postgres import query
 from libs.postgres.pool import Connection, Pool, tenant_snapshot
-from services.ingest.scans.domain.filter import Question
+from services.ingest.scans.domain.filter import ScanFilter
+from services.ingest.scans.domain.scan import ITEM
 from services.ingest.scans.read_models import operator_name
-from services.ingest.scans.read_models.conditions import asked
+from services.ingest.scans.read_models.conditions import condition
 from services.ingest.scans.read_models.scan_log import SCAN_LOG
 
 PAGE: Final = 250
 """Rows at a time: some milliseconds of work for whoever writes them down."""
 SORT_SECONDS: Final = 300
 """How long Postgres may sort before the first row."""
-ITEM: Final = "ITEM"
 
 Page: TypeAlias = Sequence[query.Row]
 
@@ -54,8 +54,8 @@ async def snapshot(pool: Pool, tenant: str) -> AsyncIterator[Connection]:
         yield connection
 
 
-async def place(
-    connection: Any, question: Question, scan_id: UUID, *, kind: str | None = None
+async def position_of(
+    connection: Any, question: ScanFilter, scan_id: UUID, *, kind: str | None = None
 ) -> query.Row:
     """Where a scan stands, to go on behind it; it may have been removed meanwhile.
 
@@ -70,7 +70,7 @@ async def place(
 
 async def in_time(
     connection: Any,
-    question: Question,
+    question: ScanFilter,
     *,
     kind: str | None = None,
     behind: query.Row | None = None,
@@ -92,7 +92,7 @@ async def in_time(
             yield page
 
 
-async def by_box(connection: Any, question: Question) -> AsyncIterator[Page]:
+async def by_box(connection: Any, question: ScanFilter) -> AsyncIterator[Page]:
     """Pages of live items: by client, city and box in the order of code points, then by time."""
     rows = _live(question, ITEM).where(_within(question)).order_by(*_BOX, *_TIME)
     async for page in _pages(connection, rows):
@@ -111,17 +111,17 @@ async def _pages(connection: Any, rows: Select[Any]) -> AsyncIterator[Page]:
         yield page
 
 
-def _matching(question: Question, kind: str | None) -> Select[Any]:
-    columns, source = operator_name.shown(SCAN_LOG, "operator")
-    rows = select(*columns).select_from(source).where(asked(SCAN_LOG, question))
+def _matching(question: ScanFilter, kind: str | None) -> Select[Any]:
+    columns, source = operator_name.with_spelling(SCAN_LOG, "operator")
+    rows = select(*columns).select_from(source).where(condition(SCAN_LOG, question))
     return rows if kind is None else rows.where(SCAN_LOG.c.kind == kind)
 
 
-def _live(question: Question, kind: str | None) -> Select[Any]:
+def _live(question: ScanFilter, kind: str | None) -> Select[Any]:
     return _matching(question, kind).where(SCAN_LOG.c.removed_at.is_(None))
 
 
-def _within(question: Question) -> ColumnElement[bool]:
+def _within(question: ScanFilter) -> ColumnElement[bool]:
     return SCAN_LOG.c.day.between(question.days.first, question.days.last)
 
 
@@ -129,5 +129,5 @@ def _later(place: query.Row) -> ColumnElement[bool]:
     return tuple_(*_TIME) > tuple_(*(place[column.name] for column in _TIME))
 
 
-def _days(question: Question) -> list[date]:
+def _days(question: ScanFilter) -> list[date]:
     return [question.days.first + timedelta(days=n) for n in range(len(question.days))]

@@ -267,7 +267,7 @@ async def test_the_answer_says_what_it_is(ingest: Service) -> None:
     assert answer.headers["accept-ranges"] == "none"
     kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
     assert answer.headers["content-type"] == kind
-    assert answer.content.startswith(workbook.BEGINNING)
+    assert answer.content.startswith(workbook.ZIP_HEADER)
 
 
 async def test_a_connection_is_kept_alive_with_what_every_workbook_begins_with(

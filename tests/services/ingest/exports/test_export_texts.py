@@ -24,7 +24,7 @@ from libs.eventsourcing.memory import MemoryLog
 from libs.postgres.query import Row
 from services.ingest.exports.adapters import workbook_writer
 from services.ingest.exports.api import csv_lines, xlsx_rows
-from services.ingest.imports.domain.cell import restored, scanned
+from services.ingest.imports.domain.cell import scanned, unescape_formula
 from services.ingest.scans.domain.scan import SKEW
 from tests.services.ingest.history import NOON, ZONE, Store, a_scan, events_in
 from tests.services.ingest.importing import Importer, file_with, numbers
@@ -61,7 +61,7 @@ def test_a_hostile_text_is_no_formula_in_any_column_and_comes_back(text: str) ->
     texts = [log[column] for name, column in COLUMN.items() if name != "code"]
     for cell in [*texts, box[0], box[1], box[5]]:
         assert not cell.startswith(tuple("=+-@\t\r"))
-        assert restored(cell) == text
+        assert unescape_formula(cell) == text
     for cell in (log[COLUMN["code"]], box[3]):
         # One text between the only two quotes that are not doubled.
         assert cell[:2] + cell[-1] == '=""'

@@ -71,7 +71,7 @@ async def test_a_writer_that_fails_says_so() -> None:
 
 
 async def test_another_beginning_than_promised_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workbook, "BEGINNING", b"RAR")
+    monkeypatch.setattr(workbook, "ZIP_HEADER", b"RAR")
     async with open_workbook() as book:
         with pytest.raises(WorkbookFailed):
             async for _ in book.file(LAYOUT, pages(3)):

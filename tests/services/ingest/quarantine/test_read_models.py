@@ -7,11 +7,11 @@ from uuid import UUID
 from contracts.ingest import QuarantineDropped, QuarantineMended, ScanId, ScanQuarantined
 from libs.postgres.pool import Pool
 from services.ingest.quarantine import read_models as quarantine
-from services.ingest.quarantine.read_models import Status, Wanted
+from services.ingest.quarantine.read_models import QuarantineFilter, Status
 from tests.services.ingest.history import NOON, numbers_of, quarantine_id, record
 
-ALL = Wanted(tenant="demo", status=None)
-OPEN = Wanted(tenant="demo")
+ALL = QuarantineFilter(tenant="demo", status=None)
+OPEN = QuarantineFilter(tenant="demo")
 RAW = '{"code":"\\u0000"}'
 
 
@@ -35,7 +35,7 @@ def dropped(number: int) -> QuarantineDropped:
     return QuarantineDropped(**given, dropped_by="office", dropped_at=NOON)
 
 
-async def page(pool: Pool, wanted: Wanted) -> list[int]:
+async def page(pool: Pool, wanted: QuarantineFilter) -> list[int]:
     return numbers_of(await quarantine.page(pool, wanted, limit=100, offset=0))
 
 
@@ -44,7 +44,7 @@ async def test_what_is_quarantined_is_counted_and_listed_newest_first(pool: Pool
     await record(pool, kept(3))
 
     assert await quarantine.counts(pool, OPEN) == {"unstorable_text": 3}
-    assert await quarantine.counts(pool, Wanted(tenant="other")) == {}
+    assert await quarantine.counts(pool, QuarantineFilter(tenant="other")) == {}
     rows = await quarantine.page(pool, OPEN, limit=2, offset=1)
     assert (numbers_of(rows), {row["raw"] for row in rows}) == ([2, 1], {RAW})
 
@@ -53,8 +53,8 @@ async def test_what_was_decided_is_no_longer_open(pool: Pool) -> None:
     await record(pool, kept(1), kept(2), kept(3), mended(1), dropped(2))
 
     assert await page(pool, OPEN) == [3]
-    assert await page(pool, Wanted(tenant="demo", status=Status.MENDED)) == [1]
-    assert await page(pool, Wanted(tenant="demo", status=Status.DROPPED)) == [2]
+    assert await page(pool, QuarantineFilter(tenant="demo", status=Status.MENDED)) == [1]
+    assert await page(pool, QuarantineFilter(tenant="demo", status=Status.DROPPED)) == [2]
     assert await page(pool, ALL) == [3, 2, 1]
     _, lost, right = await quarantine.page(pool, ALL, limit=9, offset=0)
     assert (lost["decision"], lost["decided_by"], lost["decided_at"]) == ("a test", "office", NOON)
@@ -73,7 +73,7 @@ async def test_a_decision_that_comes_first_waits_unseen(pool: Pool) -> None:
 async def test_codes_are_filtered_and_counted(pool: Pool) -> None:
     await record(pool, kept(1), kept(2, code="bad_ts"), kept(3, code="bad_ts"))
 
-    assert await page(pool, Wanted(tenant="demo", code="bad_ts")) == [3, 2]
+    assert await page(pool, QuarantineFilter(tenant="demo", code="bad_ts")) == [3, 2]
     counts = await quarantine.counts(pool, OPEN)
     assert list(counts.items()) == [("bad_ts", 2), ("unstorable_text", 1)]
 

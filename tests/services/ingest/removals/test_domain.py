@@ -6,12 +6,12 @@ from uuid import UUID
 import pytest
 
 from contracts.ingest import ScanRecorded
-from services.ingest.removals.domain import Found, Kind, Removal, Removing, decide, latest
+from services.ingest.removals.domain import Kind, LoggedScan, Removal, Removing, decide, latest
 from tests.services.ingest.history import NOON, a_scan
 
 
-def there(*scans: ScanRecorded) -> list[Found]:
-    return [Found(scan=scan, recording=scan.scan_id, removed=False) for scan in scans]
+def there(*scans: ScanRecorded) -> list[LoggedScan]:
+    return [LoggedScan(scan=scan, recording=scan.scan_id, removed=False) for scan in scans]
 
 
 def wanted(kind: Kind = "BULK_REMOVE", reason: str = "") -> Removing:

@@ -14,7 +14,8 @@ from fastapi import FastAPI
 
 from libs.testing.event_stream import Listener, listening, read
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
-from services.ingest.dashboard.api import live, overview, watch
+from services.ingest.dashboard.api import live, overview
+from services.ingest.dashboard.api import subscription as watch
 from tests.services.ingest.listening import STREAM, applied, at, follow, items
 from tests.services.ingest.service import STATE, Service, served
 from tests.services.ingest.shift import a_step, sent
@@ -228,13 +229,13 @@ async def test_many_who_ask_the_same_cost_one_query(
     listen: Listen, scan: Scan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queries: list[str | None] = []
-    really = overview.look
+    really = overview.read_overview
 
     async def counted(connection: Any, question: Any, **how: Any) -> Any:
         queries.append(question.client)
         return await really(connection, question, **how)
 
-    monkeypatch.setattr(live, "look", counted)
+    monkeypatch.setattr(live, "read_overview", counted)
     await scan(1)
 
     async def watch_it(ready: asyncio.Barrier, **asked: str) -> None:
@@ -305,13 +306,13 @@ async def test_a_database_that_is_away_for_a_while_is_waited_for(
     async def sometimes() -> object:
         if away:
             raise ConnectionRefusedError
-        return await ingest.deps.standing()
+        return await ingest.deps.positions()
 
     async def beats(listener: Listener, times: int) -> None:
         for _ in range(times):
             await listener.next("comment")
 
-    patient = lively_app(ingest, standing=sometimes)
+    patient = lively_app(ingest, positions=sometimes)
     async with listening(patient, ingest.viewer, STREAM) as listener:
         first = await listener.next()
         away = True

@@ -17,7 +17,7 @@ from libs.testing.read_models import rows_of
 from services.ingest.dashboard.read_models import box, box_queries
 from services.ingest.dashboard.read_models.box import FoundBox, Total
 from services.ingest.scans.domain.day import Days
-from services.ingest.scans.domain.filter import Question
+from services.ingest.scans.domain.filter import ScanFilter
 from tests.services.ingest import folded
 from tests.services.ingest.history import (
     NOON,
@@ -83,7 +83,7 @@ def a_week(random: Random) -> tuple[list[ScanRecorded], set[ScanRecorded]]:
 
 
 def as_folded(found: Sequence[FoundBox]) -> list[dict[str, Any]]:
-    same = ("client", "city", "label", "day", "operators", "standing", "continued")
+    same = ("client", "city", "label", "day", "operators", "status", "continued")
     return [
         {
             **{name: getattr(one, name) for name in same},
@@ -149,7 +149,7 @@ async def test_boxes_are_as_their_devices_left_them_whatever_their_clocks_say(
 
     found = await box.answer(pool, asking(), limit=1000)
 
-    assert {one.label: one.standing.is_open for one in found.boxes} == boxes
+    assert {one.label: one.status.is_open for one in found.boxes} == boxes
 
     before = await rows_of(pool, ("box",))
     await pool.execute(
@@ -196,7 +196,7 @@ async def test_the_queries_of_an_answer_go_by_index_and_a_full_day_is_complete(
 
     cuts = {"client": ["client-0"], "city": ["city-0"], "skip": [0], "take": [500]}
     question = asking(tenant="tenant-0")
-    one_client = Question(tenant="tenant-0", days=TODAY, client="client-0")
+    one_client = ScanFilter(tenant="tenant-0", days=TODAY, client="client-0")
     near = box_queries.days_of("tenant-0", range(-7, 0))
     plans = {
         "totals": await plan(box_queries.totals(question), days=[DAY]),
@@ -218,5 +218,5 @@ async def test_the_queries_of_an_answer_go_by_index_and_a_full_day_is_complete(
     assert (found.total().boxes, len(found.boxes)) == (1000, 1000)
     assert sum(len(one.items) for one in found.boxes) == 4000
     noon = datetime(2025, 10, 31, 12, tzinfo=UTC)
-    assert {one.standing.opened_at for one in found.boxes} == {noon}
+    assert {one.status.opened_at for one in found.boxes} == {noon}
     assert {one.tally.last_at - noon for one in found.boxes} == {timedelta()}

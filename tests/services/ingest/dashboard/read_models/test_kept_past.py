@@ -66,7 +66,7 @@ def test_a_day_with_too_many_states_keeps_every_other_one() -> None:
     known = KeptDays(Timeline(ZONE), step=10, most_bytes=250)
     for count in range(10, 81, 10):
         if count % known.step == 0:
-            known.keep(count, {"activity": bytes(100)})
+            known.put(count, {"activity": bytes(100)})
 
     assert known.size <= 250
     assert (known.step, sorted(known.states)) == (40, [40, 80])
@@ -77,7 +77,7 @@ def test_what_comes_late_takes_its_place_and_later_states_are_forgotten() -> Non
     known = KeptDays(Timeline(ZONE), step=2, most_bytes=10_000)
     known.timeline.add(entries(8)[::2])
     for count in (2, 4):
-        known.keep(count, {})
+        known.put(count, {})
 
     known.cut(known.timeline.add([entries(8)[5]]))
 

@@ -133,7 +133,7 @@ async def test_an_api_that_stays_busy_is_given_up(api: SheetsApi, tmp_path: Path
     api.troubles, slept = [(429, {})] * 100, Slept()
 
     assert "try again later" in await refusal(api, api.credentials(tmp_path), slept=slept)
-    assert len(slept) == google_sheets.TRIES - 1
+    assert len(slept) == google_sheets.ATTEMPTS - 1
 
 
 async def test_an_api_that_cannot_be_reached_is_given_up(tmp_path: Path) -> None:

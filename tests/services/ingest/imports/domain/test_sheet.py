@@ -7,7 +7,14 @@ from uuid import UUID
 import pytest
 
 from contracts.ingest import ScanRecorded
-from services.ingest.imports.domain.sheet import COLUMNS, Sheet, WrongSheet, scan_of, sheet_of, told
+from services.ingest.imports.domain.sheet import (
+    COLUMNS,
+    Sheet,
+    WrongSheet,
+    as_texts,
+    scan_of,
+    sheet_of,
+)
 from services.ingest.imports.domain.spreadsheet import Cell, Lost
 from services.ingest.scans.domain.scan import LIMITS, Fault
 from tests.services.ingest.history import FLOOR, ZONE
@@ -212,7 +219,7 @@ def test_a_row_of_october_that_fits_neither_way_is_rejected() -> None:
     assert fault([*row(), "more"], OCTOBER) == "surplus_cells"
     assert fault(old_row("a note"), OCTOBER) == "surplus_cells"
     cells = row(operator="", details="товар")
-    assert told(OCTOBER, cells) == told(sheet(), cells)
+    assert as_texts(OCTOBER, cells) == as_texts(sheet(), cells)
 
 
 AGAIN = sheet([*COLUMNS, "log_events"], dressed=True)
@@ -223,21 +230,21 @@ AGAIN = sheet([*COLUMNS, "log_events"], dressed=True)
 @pytest.mark.parametrize("spoilt", [REAL_DATE, True, 12.5, 1e19, 1_234_567_890_123_450], ids=repr)
 def test_a_rejected_row_that_was_not_mended_is_rejected_again(spoilt: Cell, column: str) -> None:
     assert fault(row(**{column: spoilt}))
-    assert fault([*told(sheet(), row(**{column: spoilt}))], AGAIN)
+    assert fault([*as_texts(sheet(), row(**{column: spoilt}))], AGAIN)
 
 
 def test_moments_in_it_are_those_of_the_row() -> None:
     second = REAL_DATE.replace(second=9)
     for moments in ((REAL_DATE, second), (45961.33478009259, 45961.33482638889)):
         cells = row(ts=moments[0], receivedAt=moments[1], code="0042")
-        assert scan([*told(sheet(), cells)], AGAIN) == scan(cells)
+        assert scan([*as_texts(sheet(), cells)], AGAIN) == scan(cells)
     exact = row(ts=1_761_886_925_007)
-    assert scan([*told(sheet(), exact)], AGAIN) == scan(exact)
+    assert scan([*as_texts(sheet(), exact)], AGAIN) == scan(exact)
 
 
 def test_a_rejected_row_is_written_whole_even_if_it_is_spoilt() -> None:
     cells = [*row(box=REAL_DATE.replace(month=12, day=5), code=Lost("is a formula")), "-1"]
 
-    assert told(sheet(), cells)[6:] == [
+    assert as_texts(sheet(), cells)[6:] == [
         *("#SPOILT 2025-12-05 08:02:05", "", "", "31.10.2025 08:02:09", "pwa", "", "'-1")
     ]

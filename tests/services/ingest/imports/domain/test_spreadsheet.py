@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from services.ingest.imports.domain.cell import (
     LONGEST,
     barcode,
+    escape_formula,
     fitted,
-    harmless,
     is_cut,
-    restored,
     scanned,
+    unescape_formula,
 )
 from services.ingest.imports.domain.spreadsheet import (
     DAY_ZERO,
@@ -184,10 +184,10 @@ TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 
 def test_what_begins_like_a_formula_gets_an_apostrophe_and_all_else_stays_as_it_is() -> None:
     for first in "=+-@\t\r\n＝＋－＠":
-        assert harmless(f"{first}1+1").startswith(f"'{first}")
+        assert escape_formula(f"{first}1+1").startswith(f"'{first}")
     for text in ("", "ivancov/8", "a=1", "a@b", "5-7", "a - b", "с +7 999 до -5 ", "'", "'quoted'",
                  "—", "🌻", "<b>", "it's"):  # fmt: skip
-        assert harmless(text) == restored(text) == text
+        assert escape_formula(text) == unescape_formula(text) == text
 
 
 @pytest.mark.parametrize(
@@ -205,14 +205,14 @@ def test_what_begins_like_a_formula_gets_an_apostrophe_and_all_else_stays_as_it_
     ],
 )
 def test_so_does_what_would_begin_a_cell_if_the_file_were_cut_there(text: str, cell: str) -> None:
-    assert harmless(text) == cell
-    assert restored(cell) == text
+    assert escape_formula(text) == cell
+    assert unescape_formula(cell) == text
     assert barcode(text) == '="{}"'.format(cell.replace('"', '""'))
 
 
 def test_an_apostrophe_that_was_there_is_not_taken_for_ours() -> None:
-    assert harmless("'=1") == "''=1"
-    assert restored("''=1") == "'=1"
+    assert escape_formula("'=1") == "''=1"
+    assert unescape_formula("''=1") == "'=1"
 
 
 def test_a_barcode_is_a_formula_that_yields_a_text() -> None:
@@ -225,9 +225,9 @@ def test_a_barcode_is_a_formula_that_yields_a_text() -> None:
 
 @given(TEXTS)
 def test_every_text_comes_back_and_no_cell_is_a_formula_of_its_own(text: str) -> None:
-    cell, code = harmless(text), barcode(text)
+    cell, code = escape_formula(text), barcode(text)
 
-    assert restored(cell) == text
+    assert unescape_formula(cell) == text
     assert not cell.startswith(tuple("=+-@\t\r"))
     assert scanned(code) == text
     assert '"' not in code[2:-1].replace('""', "")

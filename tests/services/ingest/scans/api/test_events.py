@@ -5,7 +5,7 @@ import pytest
 from contracts.ingest import EVENTS
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.postgres import PostgresLog
-from services.ingest.scans.api.paths import tidy
+from services.ingest.scans.api.path_normalizer import tidy
 from tests.services.ingest.history import Store, event, uuid
 from tests.services.ingest.service import BATCH, VERIFY, Service
 

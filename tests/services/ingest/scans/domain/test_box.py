@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from services.ingest.scans.domain.box import (
     CARRY,
     Around,
-    Standing,
+    BoxAction,
+    BoxStatus,
+    BoxTransition,
     Tally,
-    Turn,
-    Turned,
+    box_status,
     number,
     number_key,
-    standing,
     tally,
     together,
 )
@@ -46,15 +46,15 @@ def tally_of(*events: tuple[int, str]) -> Tally:
     return reduce(add, [one for one in tallies if one is not None])
 
 
-def stands(*events: tuple[int, str]) -> Standing:
-    return standing(Around(day=tally_of(*events)))[0]
+def stands(*events: tuple[int, str]) -> BoxStatus:
+    return box_status(Around(day=tally_of(*events)))[0]
 
 
-OPENED = Standing(opened_at=at(0))
+OPENED = BoxStatus(opened_at=at(0))
 
 
-def closed(minutes: int, by: Turn = Turn.CLOSE) -> Standing:
-    return Standing(opened_at=at(0), closed_at=at(minutes), closed_by=by)
+def closed(minutes: int, by: BoxAction = BoxAction.CLOSE) -> BoxStatus:
+    return BoxStatus(opened_at=at(0), closed_at=at(minutes), closed_by=by)
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def closed(minutes: int, by: Turn = Turn.CLOSE) -> Standing:
     [
         ([(0, "BOX"), (1, "ITEM")], OPENED),
         ([(0, "BOX"), (1, "ITEM"), (9, "CLOSE")], closed(9)),
-        ([(0, "BOX"), (1, "ITEM"), (9, "AUTO_CLOSE")], closed(9, Turn.AUTO_CLOSE)),
+        ([(0, "BOX"), (1, "ITEM"), (9, "AUTO_CLOSE")], closed(9, BoxAction.AUTO_CLOSE)),
         ([(0, "BOX"), (9, "CLOSE"), (10, "ITEM")], closed(9)),
         ([(0, "BOX"), (9, "CLOSE"), (10, "ERROR"), (11, "CITY"), (12, "TELEPORT")], closed(9)),
-        ([(0, "BOX"), (9, "CLOSE"), (60, "AUTO_CLOSE")], closed(60, Turn.AUTO_CLOSE)),
-        ([(0, "BOX"), (9, "CLOSE"), (10, "BOX")], Standing(opened_at=at(10))),
-        ([(1, "ITEM")], Standing()),
-        ([(9, "CLOSE")], Standing(closed_at=at(9), closed_by=Turn.CLOSE)),
+        ([(0, "BOX"), (9, "CLOSE"), (60, "AUTO_CLOSE")], closed(60, BoxAction.AUTO_CLOSE)),
+        ([(0, "BOX"), (9, "CLOSE"), (10, "BOX")], BoxStatus(opened_at=at(10))),
+        ([(1, "ITEM")], BoxStatus()),
+        ([(9, "CLOSE")], BoxStatus(closed_at=at(9), closed_by=BoxAction.CLOSE)),
         ([(9, "CLOSE"), (0, "BOX")], closed(9)),
     ],
     ids=[
@@ -78,7 +78,7 @@ def closed(minutes: int, by: Turn = Turn.CLOSE) -> Standing:
     ],
 )
 def test_a_box_is_as_its_last_opening_and_closing_say(
-    events: list[tuple[int, str]], expected: Standing
+    events: list[tuple[int, str]], expected: BoxStatus
 ) -> None:
     found = stands(*events)
 
@@ -88,10 +88,10 @@ def test_a_box_is_as_its_last_opening_and_closing_say(
 
 BEFORE, AFTER = tally_of((0, "BOX"), (1, "ITEM")), tally_of((90, "ITEM"), (100, "CLOSE"))
 LONG = tally_of((0, "BOX")), tally_of((1500, "ITEM")), tally_of((3000, "AUTO_CLOSE"))
-END = closed(3000, Turn.AUTO_CLOSE)
+END = closed(3000, BoxAction.AUTO_CLOSE)
 SHUT, ITEM = tally_of((0, "BOX"), (9, "CLOSE")), tally_of((600, "ITEM"))
 ANEW = tally_of((600, "BOX"), (610, "CLOSE"))
-DAYS: dict[str, tuple[Around, Standing, bool]] = {
+DAYS: dict[str, tuple[Around, BoxStatus, bool]] = {
     "its operator moved on": (Around(day=LONG[0], after=LONG[1:2]), OPENED, False),
     "closed after midnight": (Around(day=BEFORE, after=(AFTER,)), closed(100), False),
     "opened before midnight": (Around(before=(BEFORE,), day=AFTER), closed(100), True),
@@ -101,10 +101,10 @@ DAYS: dict[str, tuple[Around, Standing, bool]] = {
     "opened anew later": (Around(day=LONG[0], after=(ANEW,)), OPENED, False),
     "opened anew": (
         Around(before=LONG[:1], day=ANEW),
-        Standing(opened_at=at(600), closed_at=at(610), closed_by=Turn.CLOSE),
+        BoxStatus(opened_at=at(600), closed_at=at(610), closed_by=BoxAction.CLOSE),
         False,
     ),
-    "closed before, not brought along": (Around(before=(SHUT,), day=ITEM), Standing(), False),
+    "closed before, not brought along": (Around(before=(SHUT,), day=ITEM), BoxStatus(), False),
     "closed is closed": (
         Around(day=SHUT, after=(tally_of((600, "AUTO_CLOSE")),)),
         closed(9),
@@ -115,17 +115,17 @@ DAYS: dict[str, tuple[Around, Standing, bool]] = {
 
 @pytest.mark.parametrize(("around", "expected", "continued"), DAYS.values(), ids=DAYS)
 def test_a_box_is_the_same_over_midnight_until_it_is_closed_or_opened_anew(
-    around: Around, expected: Standing, continued: bool
+    around: Around, expected: BoxStatus, continued: bool
 ) -> None:
-    assert standing(around) == (expected, continued)
+    assert box_status(around) == (expected, continued)
 
 
 def test_a_tie_is_broken_by_receive_time_then_by_id() -> None:
-    one = Turned(at(0), at(1), UUID(int=2), Turn.BOX, at(0))
-    other = Turned(at(0), at(2), UUID(int=1), Turn.CLOSE, at(0))
-    later_id = Turned(at(0), at(2), UUID(int=2), Turn.BOX, at(0))
+    one = BoxTransition(at(0), at(1), UUID(int=2), BoxAction.BOX, at(0))
+    other = BoxTransition(at(0), at(2), UUID(int=1), BoxAction.CLOSE, at(0))
+    later_id = BoxTransition(at(0), at(2), UUID(int=2), BoxAction.BOX, at(0))
 
-    for key in (Turned.on_device, Turned.as_counted):
+    for key in (BoxTransition.on_device, BoxTransition.as_counted):
         assert key(one) < key(other) < key(later_id)
 
 
@@ -142,7 +142,7 @@ def test_a_box_is_as_its_device_left_it_however_far_the_clock_is_ahead(
         assert told is not None
         found[scan.box] = found[scan.box] + told if scan.box in found else told
 
-    stands = {label: standing(Around(day=one))[0] for label, one in found.items()}
+    stands = {label: box_status(Around(day=one))[0] for label, one in found.items()}
     assert {label: one.is_open for label, one in stands.items()} == boxes
     for one in stands.values():
         assert one.opened_at is not None
@@ -156,7 +156,7 @@ def test_a_clock_that_was_put_right_meanwhile_leaves_no_box_open(minutes: int) -
     turns = [tally(replace(opened, skewed=True)), tally(a_scan(1, kind="CLOSE", **later))]
 
     for one, other in permutations(one for one in turns if one is not None):
-        assert standing(Around(day=one + other))[0] == closed(minutes)
+        assert box_status(Around(day=one + other))[0] == closed(minutes)
 
 
 def test_who_takes_over_with_the_device_closes_what_was_opened_on_it() -> None:
@@ -166,7 +166,7 @@ def test_who_takes_over_with_the_device_closes_what_was_opened_on_it() -> None:
 
     day = together(one for one in (shut, opened) if one is not None)
 
-    assert not standing(Around(day=day))[0].is_open
+    assert not box_status(Around(day=day))[0].is_open
 
 
 AHEAD = {"scanned_at": at(600), "skewed": True}
@@ -190,7 +190,7 @@ def test_what_two_operators_did_is_ordered_by_the_time_that_counts(
 
     for order in (both, both[::-1]):
         day = together(one for one in order if one is not None)
-        assert standing(Around(day=day))[0].is_open == is_open
+        assert box_status(Around(day=day))[0].is_open == is_open
 
 
 @pytest.mark.parametrize("changes", [{"box": ""}, {"kind": "REMOVE"}, {"kind": "BULK_REMOVE"}])
@@ -252,5 +252,5 @@ def test_tallies_say_what_the_events_say_one_by_one(
         after=tuple(one for day, one in near.items() if day > asked),
     )
 
-    assert standing(around) == one_by_one(scans, asked, ZoneInfo("UTC"))
+    assert box_status(around) == one_by_one(scans, asked, ZoneInfo("UTC"))
     assert sum(one.items for one in days.values()) == sum(s.kind == "ITEM" for s in scans)

@@ -16,7 +16,7 @@ from services.ingest.scans.domain.day import (
     unix_ms,
     written,
 )
-from services.ingest.scans.domain.filter import shown, wanted
+from services.ingest.scans.domain.filter import display_name, parse
 from services.ingest.scans.domain.instant import BadInstant, parse_instant
 from tests.services.ingest.history import TODAY, ZONE
 
@@ -146,8 +146,8 @@ def test_what_is_no_instant_is_refused(text: str) -> None:
 def test_nothing_typed_filters_nothing_and_a_dash_means_no_name(
     typed: str | None, meant: str | None
 ) -> None:
-    assert wanted(typed) == meant
+    assert parse(typed) == meant
 
 
 def test_an_empty_name_is_shown_as_a_dash() -> None:
-    assert (shown(""), shown("anna")) == ("—", "anna")
+    assert (display_name(""), display_name("anna")) == ("—", "anna")

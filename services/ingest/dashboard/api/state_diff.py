@@ -81,7 +81,7 @@ def difference(old: State, new: State) -> Cells | None:
     )
 
 
-def remembered(old: State, new: State) -> State:
+def carry_over(old: State, new: State) -> State:
     """`new` for comparing it later, sharing with `old` what is the same in both."""
     return replace(
         new,

@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from services.ingest.dashboard.api.cells import difference, remembered
+from services.ingest.dashboard.api.state_diff import carry_over, difference
 from services.ingest.scans.api.answers import Client, FeedRow, Filters, Operator, State, Summary
 
 
@@ -86,7 +86,7 @@ def test_what_is_remembered_shares_what_did_not_change() -> None:
     old = state(operators=[operator("anna"), operator("boris")], feed=[row("1")])
     new = state(operators=[operator("boris", 2), operator("anna", age=9)], feed=[row("1")])
 
-    kept = remembered(old, new)
+    kept = carry_over(old, new)
 
     assert kept.operators[1] is old.operators[0]
     assert kept.operators[0] is new.operators[0]

@@ -11,7 +11,7 @@ from libs.postgres.pool import tenant_reading
 from libs.projections.projection import Connection, Projection
 from services.ingest.context import Deps
 from services.ingest.dashboard.read_models.as_of import ChooseRows, Past, known
-from services.ingest.scans.api.query_params import Asked
+from services.ingest.scans.api.query_params import DashboardQuery
 from services.ingest.scans.domain.day import Days
 
 RETRY_SECONDS: Final = 5
@@ -21,9 +21,9 @@ LAST: Final = date(9999, 1, 1)
 
 
 @asynccontextmanager
-async def showing(
+async def reading_as_of(
     ingest: Deps,
-    asked: Asked,
+    asked: DashboardQuery,
     projections: Sequence[Projection[IngestEvent]],
     *,
     rows: ChooseRows | None = None,
@@ -34,7 +34,7 @@ async def showing(
     Of the past they hold the days asked for and `around` so many before and after, and of
     `scan_log` only the `rows` asked for. Raises Unavailable, also while too many others look back.
     """
-    question = asked.question
+    question = asked.scan_filter
     if asked.at is None:
         async with tenant_reading(ingest.reading, question.tenant) as connection:
             yield connection

@@ -14,10 +14,10 @@ from typing import Final
 import msgspec
 from fastapi.sse import format_sse_event
 
-from services.ingest.dashboard.api.cells import difference, remembered
 from services.ingest.dashboard.api.overview import Overview
+from services.ingest.dashboard.api.state_diff import carry_over, difference
 from services.ingest.scans.api.answers import Filters, State
-from services.ingest.scans.domain.filter import Question
+from services.ingest.scans.domain.filter import ScanFilter
 
 KEPT: Final = 240
 """How many states a watch remembers: a minute of constant change."""
@@ -26,7 +26,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True)
-class Watch:
+class Subscription:
     """One question, and its latest answers. `name` is part of every id and of no other watch's."""
 
     name: str
@@ -35,14 +35,14 @@ class Watch:
     viewers: int = 0
     left_at: float = 0.0
     looked_up: asyncio.Lock = field(default_factory=asyncio.Lock)
-    standing: object = None
-    question: Question | None = None
+    positions: object = None
+    scan_filter: ScanFilter | None = None
     overview: Overview | None = None
     state: State | None = None
     number: int = 0
     _past: deque[tuple[int, State]] = field(default_factory=lambda: deque(maxlen=KEPT))
     _messages: dict[int | None, bytes] = field(default_factory=dict)
-    _turned: asyncio.Event = field(default_factory=asyncio.Event)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def known(self, event_id: str | None) -> int | None:
         """The number of the state an event led to, if it is one of ours and not too long ago."""
@@ -57,7 +57,7 @@ class Watch:
             self._messages[number] = self._event(self.state, number)
         return self._messages[number]
 
-    def tell(self, state: State, *, anew: bool) -> None:
+    def publish(self, state: State, *, anew: bool) -> None:
         """Take note of the present state; `anew` if it answers another question than before."""
         if anew:
             self._past.clear()
@@ -67,17 +67,17 @@ class Watch:
         if last is not None:
             if (cells := difference(last, state)) is not None and not cells:
                 return
-            state = remembered(last, state)
+            state = carry_over(last, state)
         self.number += 1
         self._past.append((self.number, state))
-        self._turned.set()
-        self._turned = asyncio.Event()
+        self._changed.set()
+        self._changed = asyncio.Event()
 
-    async def turned(self, seconds: float) -> None:
+    async def wait_changed(self, seconds: float) -> None:
         """Wait for the next state, so long at most."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._turned.wait()
+                await self._changed.wait()
 
     def _event(self, state: State, number: int | None) -> bytes:
         old = next((past for n, past in self._past if n == number), None)

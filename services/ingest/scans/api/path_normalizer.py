@@ -23,7 +23,7 @@ def tidy(path: str) -> str:
     return _REPEATED.sub("", _SLASHES.sub("/", path)).rstrip("/") or "/"
 
 
-def tolerant(app: App) -> App:
+def normalize_paths(app: App) -> App:
     """Ask `app` for the tidy path, and let nobody keep what it answers.
 
     The scanner's service worker keeps every GET for ever, refusals too, unless storing it fails,
