@@ -14,7 +14,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from contracts.gateway import KeyId
 from libs.http.auth import Principal, require
 from libs.security.api_keys import hash_key
-from services.gateway.administration.api.awaited import API_KEYS
 from services.gateway.api_keys import handlers as keys
 from services.gateway.api_keys.domain.key import KeyUnknown, KeyUseless
 from services.gateway.api_keys.domain.scopes import (
@@ -28,6 +27,7 @@ from services.gateway.api_keys.read_models import ApiKey, key_of, keys_of
 from services.gateway.api_keys.stores.key_uses import last_uses
 from services.gateway.api_keys.stores.known_keys import KeysUnavailable
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import API_KEYS
 from services.gateway.doors.api.short_route import ShortRoute
 
 router = APIRouter(prefix="/api/v1/keys", tags=["identity"], route_class=ShortRoute)

@@ -13,11 +13,10 @@ from rich.table import Column, Table
 from contracts.gateway import KeyId
 from libs.clock import utc_now
 from libs.errors import Refused, Unavailable
-from services.gateway.administration.cli.commands import OpenDeps
 from services.gateway.api_keys import handlers as keys
 from services.gateway.api_keys.read_models import keys_of
 from services.gateway.api_keys.stores.key_uses import last_uses
-from services.gateway.context import Deps
+from services.gateway.context import Deps, OpenDeps
 
 Result = TypeVar("Result")
 

@@ -24,11 +24,11 @@ from libs.testing.routes import (
 )
 from services.gateway.accounts.domain.person import Person, email
 from services.gateway.accounts.domain.realm import Place, Realm, Role, scopes_of
+from services.gateway.accounts.domain.shop import place_of
 from services.gateway.accounts.handlers.address import owner_in
 from services.gateway.accounts.handlers.identity import Profile, profile
 from services.gateway.api_keys import handlers as keys
 from services.gateway.doors.domain.doors import DOORS
-from services.gateway.realms.shop.domain import place_of
 from services.gateway.realms.shop.handlers.shop import register_shop
 from tests.services.gateway.api.device import BRIDGE, answered, asking
 from tests.services.gateway.api.inside import (

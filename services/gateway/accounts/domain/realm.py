@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
 from libs.errors import Refused
-from services.gateway.accounts.domain.shop_standing import DEFAULTS, standing_of
+from services.gateway.accounts.domain.shop_role import DEFAULTS, standing_of
 
 PLATFORM: Final = "platform"
 """The tenant that accounts, addresses and sessions stand under in the log: one person may act in
@@ -50,6 +51,14 @@ class Role:
 
     place: Place
     name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Term:
+    """How long a session lasts without a refresh, and how long an answer may have been lost."""
+
+    lifetime: timedelta
+    grace: timedelta
 
 
 _CRM_ENGINEER: Final = (

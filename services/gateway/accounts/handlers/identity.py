@@ -16,9 +16,8 @@ from libs.security.passwords import Passwords
 from libs.security.sealing import Seal
 from services.gateway.accounts.domain.account import ACCOUNT, Account, AccountUnknown
 from services.gateway.accounts.domain.person import Person
-from services.gateway.accounts.domain.realm import PLATFORM, Place
+from services.gateway.accounts.domain.realm import PLATFORM, Place, Term
 from services.gateway.accounts.stores.turns import Turns
-from services.gateway.sessions.domain.session import Term
 
 NOBODY: Final = AccountId(UUID(int=0))
 """The id of no account: it is read where there is none, so that the work is the same."""

@@ -13,9 +13,9 @@ from services.gateway.accounts.domain.account import (
     PasswordUnfit,
     WrongPassword,
 )
-from services.gateway.administration.api.awaited import ACCOUNTS
 from services.gateway.administration.handlers.own_password import change_own_password
 from services.gateway.context import Gateway
+from services.gateway.doors.api.awaited import ACCOUNTS
 from services.gateway.doors.api.short_route import ShortRoute
 from services.gateway.doors.domain.door import Limit
 from services.gateway.sessions.api.login import attempts_of

@@ -6,9 +6,8 @@ when it was refused (and says why), 2 when it was not asked rightly.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -17,9 +16,7 @@ from libs.errors import Refused, Unavailable
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import PLATFORM, SUPERADMIN, Place, Realm, Role
 from services.gateway.administration.cli import desk
-from services.gateway.context import Deps
-
-OpenDeps: TypeAlias = Callable[[], AbstractAsyncContextManager[Deps]]
+from services.gateway.context import Deps, OpenDeps
 
 PASSWORD_FILE: Final = "GATEWAY_ADMIN_PASSWORD_FILE"  # noqa: S105 -- the name of a variable
 

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from libs.errors import TooManyRequests
 from libs.http.auth import public
 from libs.http.rate_limits import too_many_headers
-from services.gateway.administration.api.awaited import NEWCOMERS
 from services.gateway.api_keys.api import TENANT
 from services.gateway.context import Deps, Gateway
 from services.gateway.device_grants.api.oauth import APPROVAL
@@ -25,6 +24,7 @@ from services.gateway.device_grants.domain.grant import (
 )
 from services.gateway.device_grants.handlers.answer import Manager, WhichTenant, answer
 from services.gateway.device_grants.handlers.grant import Waiting, find
+from services.gateway.doors.api.awaited import NEWCOMERS
 from services.gateway.doors.api.form import BadForm, form_of
 from services.gateway.doors.api.public_url import base_of, host_of
 from services.gateway.sessions.api.login import attempts_of, email_or_nobody

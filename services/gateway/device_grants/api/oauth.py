@@ -13,11 +13,11 @@ from fastapi.responses import JSONResponse
 from libs.http.auth import public
 from libs.http.rate_limits import too_many_headers
 from services.gateway.accounts.domain.device_client import CLIENTS, DeviceClient
-from services.gateway.administration.api.awaited import SESSIONS
 from services.gateway.context import Deps, Gateway
 from services.gateway.device_grants.domain.grant import GrantRefused, shown_code
 from services.gateway.device_grants.handlers import grant as device_grant
 from services.gateway.device_grants.handlers.grant import About
+from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.form import BadForm, form_of
 from services.gateway.doors.api.public_url import base_of
 from services.gateway.doors.domain.door import Limit

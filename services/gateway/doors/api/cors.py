@@ -9,8 +9,8 @@ from typing import Any, Final, TypeAlias
 
 from services.gateway.doors.adapters import CORS
 from services.gateway.doors.api.peer import Networks, peer_of
+from services.gateway.doors.api.target import raw_path
 from services.gateway.doors.domain.door import Closed, Door, NoDoor, enter
-from services.gateway.proxy.api.behind import raw_path
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]

@@ -10,6 +10,7 @@ from services.gateway.doors.api import fault
 from services.gateway.doors.api.cors import App, Receive, Scope, Send
 from services.gateway.doors.api.own import OwnRoutes
 from services.gateway.doors.api.peer import Peer, peer_of
+from services.gateway.doors.api.target import raw_path, target_of
 from services.gateway.doors.domain.caller import Caller
 from services.gateway.doors.domain.door import (
     WEBSOCKET,
@@ -30,8 +31,8 @@ from services.gateway.proxy.adapters.upstream import (
 )
 from services.gateway.proxy.api import body, idempotency, verify
 from services.gateway.proxy.api.admission import admitted, introduced
-from services.gateway.proxy.api.behind import fault_behind, fault_of, raw_path, target_of
 from services.gateway.proxy.api.head import by_name, overlong
+from services.gateway.proxy.api.upstream_errors import fault_behind, fault_of
 from services.gateway.proxy.api.websocket import WebSockets, refuse
 
 UNHEARD_BODIES: Final = 4

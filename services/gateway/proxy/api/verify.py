@@ -8,6 +8,7 @@ from services.gateway.context import Deps
 from services.gateway.doors.api import fault
 from services.gateway.doors.api.cors import Scope, Send
 from services.gateway.doors.api.peer import is_in, peer_of
+from services.gateway.doors.api.target import raw_path
 from services.gateway.doors.domain.caller import Caller
 from services.gateway.doors.domain.door import (
     WEBSOCKET,
@@ -21,8 +22,8 @@ from services.gateway.doors.domain.door import (
     find,
 )
 from services.gateway.proxy.api.admission import admitted
-from services.gateway.proxy.api.behind import fault_of, raw_path
 from services.gateway.proxy.api.head import by_name
+from services.gateway.proxy.api.upstream_errors import fault_of
 
 PATH: Final = "/auth/verify"
 ROUTE: Final = Rule(("GET",), PATH, None, Limit.NONE)

@@ -16,12 +16,13 @@ from services.gateway.context import Deps
 from services.gateway.doors.api import fault
 from services.gateway.doors.api.cors import Receive, Scope, Send
 from services.gateway.doors.api.peer import Peer, peer_of
+from services.gateway.doors.api.target import target_of
 from services.gateway.doors.domain.door import Found, Shape
 from services.gateway.proxy.adapters.upstream import UpstreamAway, UpstreamBroke, UpstreamSlow
 from services.gateway.proxy.adapters.websocket import Socket, Terms, UpstreamRefused, opened
 from services.gateway.proxy.api.admission import admitted, identified, introduced
-from services.gateway.proxy.api.behind import fault_behind, target_of
 from services.gateway.proxy.api.head import by_name
+from services.gateway.proxy.api.upstream_errors import fault_behind
 
 NORMAL: Final = 1000
 GOING_AWAY: Final = 1001

@@ -10,9 +10,9 @@ from services.gateway.accounts.domain.account import PasswordUnfit
 from services.gateway.accounts.domain.person import BadAddress, Person
 from services.gateway.accounts.domain.realm import Place, Realm, Role
 from services.gateway.accounts.handlers.address import AddressTaken
-from services.gateway.administration.api.awaited import NEWCOMERS
 from services.gateway.administration.handlers.account import open_account
 from services.gateway.context import Gateway
+from services.gateway.doors.api.awaited import NEWCOMERS
 from services.gateway.doors.domain.door import Limit
 from services.gateway.sessions.api.login import access_of, attempts_of, device_of, email_or_nobody
 from services.gateway.sessions.handlers.login import LoginFailed, log_in

@@ -6,10 +6,9 @@ from datetime import datetime
 from typing import Final
 
 from contracts.gateway import GatewayEvent, ShopRegistered
-from services.gateway.accounts.domain.account import Offer
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import Place, Realm
-from services.gateway.accounts.domain.shop_standing import Standing, rank, standing_of
+from services.gateway.accounts.domain.shop_role import Standing, rank, standing_of
 
 CITY: Final = "Алматы"
 FOUNDER: Final = "Администратор"
@@ -34,22 +33,6 @@ class Invitation:
 
     phone: str
     card: Card
-
-
-def place_of(tenant: str) -> Place:
-    """The place in which the staff of a shop act."""
-    return Place(Realm.SHOP, tenant)
-
-
-def tenant_of(number: int) -> str:
-    """The tenant of the shop that its clients know by this number."""
-    return f"shop-{number}"
-
-
-def number_of(tenant: str) -> int | None:
-    """The number of the shop that is this tenant; None if it is none's."""
-    number = tenant.removeprefix(tenant_of(0)[:-1])
-    return int(number) if number != tenant and number.isdecimal() else None
 
 
 def registered(event: GatewayEvent) -> ShopRegistered:
@@ -85,22 +68,6 @@ def workplace_to_enter(
     return next(
         (place for place in places if latest is None or used.get(place.tenant) == latest), None
     )
-
-
-def oldest_offer(offers: Mapping[Place, Offer], role: str | None = None) -> Place | None:
-    """The shop that invited first (see `Account.offers`), as `role` if it is given.
-
-    An offer that is off does not count.
-    """
-    found = (
-        place
-        for place, offer in offers.items()
-        if (standing := standing_of(offer.role)) is not None
-        and place.realm == Realm.SHOP
-        and standing.active
-        and role in (None, standing.role)
-    )
-    return next(found, None)
 
 
 def card_of(person: Person, tenant: str) -> Card:

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Query
 from contracts.gateway import AccountId, SessionId
 from libs.http.auth import Principal, member
 from services.gateway.accounts.domain.realm import Place, Realm
-from services.gateway.administration.api.awaited import SESSIONS
 from services.gateway.api_keys.api import TenantName
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.short_route import ShortRoute
 from services.gateway.sessions.domain.session import MAX_DEVICE
 from services.gateway.sessions.handlers.own import (

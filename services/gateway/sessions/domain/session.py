@@ -26,14 +26,6 @@ MAX_DEVICE: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Term:
-    """How long a session lasts without a refresh, and how long an answer may have been lost."""
-
-    lifetime: timedelta
-    grace: timedelta
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class OpenSession:
     """Let somebody in. `device` is what they recognise it by; what is too long is cut."""
 

@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import DEVICE, Place, Realm
-from services.gateway.accounts.domain.shop_standing import standing_of
-from services.gateway.realms.shop.domain import number_of
+from services.gateway.accounts.domain.shop import number_of
+from services.gateway.accounts.domain.shop_role import standing_of
 
 Claims: TypeAlias = Mapping[str, object]
 

@@ -7,9 +7,9 @@ from uuid import UUID
 from contracts.gateway import AccountId, SessionId
 from services.gateway.accounts.domain.device_client import CLIENTS, DeviceClient
 from services.gateway.accounts.domain.realm import PLATFORM, Place
+from services.gateway.accounts.handlers.enrollment import enrollers
 from services.gateway.accounts.handlers.identity import Identity, load
 from services.gateway.accounts.read_models.account import of_place
-from services.gateway.device_grants.handlers.answer import enrollers
 from services.gateway.sessions.domain.session import SESSION, SessionUnknown
 from services.gateway.sessions.handlers.session import revoke
 from services.gateway.sessions.read_models import SessionRow, live_sessions

@@ -6,7 +6,7 @@ from math import ceil
 from typing import Final, TypeAlias
 
 from libs.postgres.pool import Connection, Pool, acquired
-from services.gateway.telegram.domain.one_time_code import Allowance, TooMany, too_many
+from services.gateway.sessions.domain.allowance import Allowance, TooMany, too_many
 
 TAKE: Final = """
     INSERT INTO one_time_count AS known (kind, who, count, until) VALUES ($1, $2, 1, $3)

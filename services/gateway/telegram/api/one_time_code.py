@@ -10,7 +10,8 @@ from libs.http.rate_limits import too_many_headers
 from services.gateway.context import Gateway
 from services.gateway.doors.api.peer import peer_of
 from services.gateway.doors.api.shop_route import ShopRoute
-from services.gateway.telegram.domain.one_time_code import Expired, TooMany, Way, Wrong
+from services.gateway.sessions.domain.allowance import TooMany
+from services.gateway.telegram.domain.one_time_code import Expired, Way, Wrong
 from services.gateway.telegram.handlers import one_time_code
 from services.gateway.telegram.handlers.one_time_code import Delivery
 

@@ -10,16 +10,16 @@ from libs.clock import Clock, utc_now
 from libs.errors import Unavailable
 from libs.security import codes
 from services.gateway.accounts.domain import person
+from services.gateway.accounts.domain.shop import oldest_offer
 from services.gateway.accounts.handlers.address import find
 from services.gateway.accounts.handlers.identity import NOBODY, Identity, load, person_of
-from services.gateway.realms.shop.domain import oldest_offer
+from services.gateway.sessions.domain.allowance import TooMany
 from services.gateway.telegram.adapters import Bot, Failed, Sent, Trouble
 from services.gateway.telegram.domain.bot_update import code_text, confirmation_text, masked
 from services.gateway.telegram.domain.one_time_code import (
     FIXED_CODE,
     FIXED_PHONE,
     Outcome,
-    TooMany,
     Unconfirmed,
     Verified,
     Way,

@@ -30,6 +30,7 @@ from libs.postgres.pool import Connection, Pool, acquired
 from libs.security import codes
 from libs.security.sealing import Seal
 from services.gateway.doors.domain.network import network_of
+from services.gateway.sessions.domain.allowance import TooMany
 from services.gateway.sessions.stores import known_networks, tries
 from services.gateway.sessions.stores.tries import Counter
 from services.gateway.telegram.domain.one_time_code import (
@@ -45,7 +46,6 @@ from services.gateway.telegram.domain.one_time_code import (
     TRIES_FROM_NETWORK,
     TRIES_OF_NETWORK,
     Outcome,
-    TooMany,
     Unconfirmed,
     Verified,
     Wrong,

@@ -13,6 +13,7 @@ from libs.testing.clock import Clock
 from services.gateway.device_grants import stores as device_grants
 from services.gateway.device_grants.domain.grant import LIFETIME, Verdict
 from services.gateway.device_grants.stores import REMEMBERED
+from services.gateway.sessions.domain.allowance import TooMany
 from services.gateway.sessions.stores import tries
 from services.gateway.telegram.domain.one_time_code import (
     DAILY_OF_STRANGERS,
@@ -23,7 +24,6 @@ from services.gateway.telegram.domain.one_time_code import (
     TRIES_OF_NETWORK,
     Expired,
     Outcome,
-    TooMany,
     Unconfirmed,
     Verified,
     Wrong,

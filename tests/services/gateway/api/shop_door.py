@@ -16,10 +16,10 @@ from contracts.gateway import AccountId, LoginRefused
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.gateway.accounts.domain import person as people
 from services.gateway.accounts.domain.realm import Role
+from services.gateway.accounts.domain.shop import place_of
 from services.gateway.accounts.handlers.address import find
 from services.gateway.administration.handlers.account import open_account
 from services.gateway.context import Deps
-from services.gateway.realms.shop.domain import place_of
 from services.gateway.realms.shop.handlers import personnel as shop_personnel
 from services.gateway.telegram.domain.init_data import sign
 from tests.services.gateway.adapters.bot_api import TOKEN, BotApi, open_bot_api

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from services.gateway.accounts.domain.realm import Role
+from services.gateway.accounts.domain.shop import place_of
 from services.gateway.administration.handlers import administration
-from services.gateway.realms.shop.domain import place_of
 from tests.services.gateway.adapters.bot_api import open_bot_api
 from tests.services.gateway.api.inside import bearer
 from tests.services.gateway.api.shop_door import AUTH, AUTH_TOKEN, Door, Someone, opened

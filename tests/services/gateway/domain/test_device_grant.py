@@ -27,6 +27,7 @@ from services.gateway.device_grants.domain.grant import (
     tidy_label,
 )
 from services.gateway.doors.domain.network import network_of
+from services.gateway.sessions.domain.allowance import too_many
 from services.gateway.telegram.domain.one_time_code import (
     CONFIRMATIONS,
     DAILY_OF_KNOWN,
@@ -35,7 +36,6 @@ from services.gateway.telegram.domain.one_time_code import (
     TRIES,
     Way,
     is_code,
-    too_many,
     way_for,
 )
 

@@ -16,7 +16,8 @@ from services.gateway.accounts.domain.realm import (
     roles_of,
     scopes_of,
 )
-from services.gateway.accounts.domain.shop_standing import (
+from services.gateway.accounts.domain.shop import oldest_offer, place_of
+from services.gateway.accounts.domain.shop_role import (
     DEFAULTS,
     KEYS,
     PermissionUnknown,
@@ -28,8 +29,6 @@ from services.gateway.accounts.domain.shop_standing import (
 from services.gateway.realms.shop.domain import (
     Card,
     card_of,
-    oldest_offer,
-    place_of,
     with_card,
     workplace_to_enter,
     workplaces,

@@ -11,8 +11,8 @@ from libs.testing.callers import KEY
 from libs.testing.clock import Clock
 from services.gateway.accounts.domain.commands import OpenAccount
 from services.gateway.accounts.domain.realm import Role
+from services.gateway.accounts.domain.shop import place_of
 from services.gateway.accounts.handlers.identity import Identity, profile
-from services.gateway.realms.shop.domain import place_of
 from services.gateway.realms.shop.handlers import shop as shops
 from services.gateway.realms.shop.handlers.pending_registration import (
     LIFETIME,

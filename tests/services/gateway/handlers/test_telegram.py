@@ -12,10 +12,11 @@ from services.gateway import bootstrap
 from services.gateway.accounts.domain.person import Person
 from services.gateway.administration.handlers.account import open_account
 from services.gateway.bot.handlers import Answer, say
+from services.gateway.sessions.domain.allowance import TooMany
 from services.gateway.telegram.adapters import Bot
 from services.gateway.telegram.domain.bot_update import Keyboard, Reply
 from services.gateway.telegram.domain.init_data import TelegramCaller
-from services.gateway.telegram.domain.one_time_code import TooMany, Way, Wrong
+from services.gateway.telegram.domain.one_time_code import Way, Wrong
 from services.gateway.telegram.handlers.mini_app import proved_phone
 from services.gateway.telegram.handlers.one_time_code import (
     CodeDesk,

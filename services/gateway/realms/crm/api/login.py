@@ -9,8 +9,8 @@ from fastapi.responses import JSONResponse
 from libs.errors import Unauthenticated
 from libs.http.auth import public
 from services.gateway.accounts.domain.realm import Realm
-from services.gateway.administration.api.awaited import SESSIONS
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.shop_route import MAX_BODY_BYTES
 from services.gateway.sessions.api.acting import account_of, in_crm, session_of
 from services.gateway.sessions.api.login import access_of, attempts_of, device_of, email_or_nobody

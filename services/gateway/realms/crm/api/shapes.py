@@ -10,7 +10,7 @@ from pydantic import BaseModel, EmailStr, Field, StringConstraints
 
 from services.gateway.accounts.domain.person import Person
 from services.gateway.administration.handlers.member import Member, Wanted
-from services.gateway.realms.kiosk.api.shapes import stamp
+from services.gateway.doors.api.timestamp import timestamp
 
 RoleName: TypeAlias = Literal["ADMIN", "SUPERVISOR", "ENGINEER"]
 Password: TypeAlias = Annotated[str, StringConstraints(min_length=8, max_length=128)]
@@ -92,7 +92,7 @@ def user(found: Member, last_login: datetime | None) -> dict[str, Any]:
         "city": None,
         "district": None,
         "is_active": found.active,
-        "last_login_at": stamp(last_login),
-        "created_at": stamp(found.opened_at),
-        "updated_at": stamp(found.changed_at),
+        "last_login_at": timestamp(last_login),
+        "created_at": timestamp(found.opened_at),
+        "updated_at": timestamp(found.changed_at),
     }

@@ -13,11 +13,11 @@ from services.gateway.accounts.domain.account import PasswordUnfit, WrongPasswor
 from services.gateway.accounts.domain.person import BadAddress, Person
 from services.gateway.accounts.domain.realm import Place, Role, scopes_of
 from services.gateway.accounts.read_models import account as accounts
-from services.gateway.administration.api.awaited import ACCOUNTS
 from services.gateway.administration.handlers.account import open_account
 from services.gateway.administration.handlers.member import Member, change, member, member_of
 from services.gateway.administration.handlers.own_password import change_own_password
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import ACCOUNTS
 from services.gateway.doors.domain.door import Limit
 from services.gateway.realms.crm.api.route import CrmUserRoute, invalid
 from services.gateway.realms.crm.api.shapes import (

@@ -9,9 +9,10 @@ from pydantic import BaseModel, Field
 
 from libs.http.auth import Principal, public
 from services.gateway.accounts.domain.realm import Realm
-from services.gateway.administration.api.awaited import SESSIONS
 from services.gateway.administration.handlers.member import Member, member
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import SESSIONS
+from services.gateway.doors.api.timestamp import timestamp
 from services.gateway.realms.kiosk.api.route import KioskRoute
 from services.gateway.realms.kiosk.api.shapes import (
     DEVICE_ROLES,
@@ -19,7 +20,6 @@ from services.gateway.realms.kiosk.api.shapes import (
     Username,
     name_of,
     on_device,
-    stamp,
     username_or_nobody,
 )
 from services.gateway.sessions.api.acting import account_of, on_kiosk, place_of, session_of
@@ -105,7 +105,7 @@ async def validate(caller: Kiosk, request: Request, gateway: Gateway) -> dict[st
         "kiosk_username": name_of(found.person),
         "user_id": found.number,
         "device_id": await _device(gateway, caller),
-        "expires_at": stamp(datetime.fromtimestamp(expires, UTC)),
+        "expires_at": timestamp(datetime.fromtimestamp(expires, UTC)),
     }
 
 
@@ -166,7 +166,7 @@ async def analytics(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
         "user_id": found.number,
         "is_active": found.active,
         "last_login_at": await _last_login(gateway, caller),
-        "created_at": stamp(found.opened_at),
+        "created_at": timestamp(found.opened_at),
         "session_type": STATELESS,
     }
     return {"success": True, "analytics": told, "message": "Kiosk analytics"}
@@ -211,4 +211,4 @@ async def _device(gateway: Deps, caller: Principal) -> str | None:
 async def _last_login(gateway: Deps, caller: Principal) -> str | None:
     account_id = account_of(caller)
     logins = await last_logins(gateway.pool, [account_id], place=place_of(caller))
-    return stamp(logins.get(account_id))
+    return timestamp(logins.get(account_id))

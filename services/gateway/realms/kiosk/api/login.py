@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from libs.errors import Unauthenticated
 from libs.http.auth import Principal, public
 from services.gateway.accounts.domain.realm import Realm
-from services.gateway.administration.api.awaited import SESSIONS
 from services.gateway.administration.handlers.member import member
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.realms.kiosk.api.cookie import give, refuse_foreign_page, take_back, token_in
 from services.gateway.realms.kiosk.api.route import KioskRoute, refusal
 from services.gateway.realms.kiosk.api.shapes import (

@@ -10,9 +10,9 @@ from libs.http.auth import public
 from services.gateway.accounts.domain.account import AlreadySetUp
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import PLATFORM, Place, Realm
-from services.gateway.administration.api.awaited import NEWCOMERS
 from services.gateway.administration.handlers.account import is_set_up, set_up
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import NEWCOMERS
 from services.gateway.realms.kiosk.api.login import welcome
 from services.gateway.realms.kiosk.api.route import Coded, KioskRoute
 from services.gateway.realms.kiosk.api.shapes import (

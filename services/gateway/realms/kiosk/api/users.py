@@ -12,7 +12,6 @@ from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import DEVICE, Place, Role
 from services.gateway.accounts.handlers.address import owner_in
 from services.gateway.accounts.read_models import account as accounts
-from services.gateway.administration.api.awaited import ACCOUNTS
 from services.gateway.administration.handlers.account import open_account
 from services.gateway.administration.handlers.member import (
     Member,
@@ -24,6 +23,7 @@ from services.gateway.administration.handlers.member import (
 )
 from services.gateway.administration.handlers.own_password import change_own_password
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import ACCOUNTS
 from services.gateway.doors.domain.door import Limit
 from services.gateway.realms.kiosk.api.route import Coded, KioskRoute, KioskUserRoute
 from services.gateway.realms.kiosk.api.shapes import (

@@ -8,9 +8,9 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from libs.errors import Unauthenticated
 from libs.http.auth import public
-from services.gateway.accounts.domain.shop_standing import FLORIST
-from services.gateway.administration.api.awaited import NEWCOMERS
+from services.gateway.accounts.domain.shop_role import FLORIST
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import NEWCOMERS
 from services.gateway.doors.api.shop_route import ShopRoute
 from services.gateway.realms.shop.api.token import (
     CHALLENGE,

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from contracts.gateway import AccountId
 from libs.http.auth import Principal
-from services.gateway.administration.api.awaited import ACCOUNTS
 from services.gateway.context import Gateway
+from services.gateway.doors.api.awaited import ACCOUNTS
 from services.gateway.doors.api.shop_route import ShopRoute
 from services.gateway.realms.shop.api.login import unkept
 from services.gateway.realms.shop.api.self import Staff

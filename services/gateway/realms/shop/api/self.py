@@ -10,8 +10,8 @@ from libs.http.auth import Principal, member
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import Realm
 from services.gateway.accounts.handlers.identity import load, person_of
-from services.gateway.administration.api.awaited import SESSIONS
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.shop_route import ShopRoute
 from services.gateway.realms.shop.api.token import told_why_not
 from services.gateway.realms.shop.handlers import staff as shop_staff

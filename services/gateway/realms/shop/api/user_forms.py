@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from services.gateway.accounts.domain.shop_standing import Standing
+from services.gateway.accounts.domain.shop_role import Standing
 from services.gateway.realms.shop.api.token import printable
 from services.gateway.realms.shop.domain import Card
 from services.gateway.telegram.api.one_time_code import Phone

@@ -11,8 +11,8 @@ from contracts.gateway import AccountId
 from libs.http.auth import Principal, require
 from libs.names import comparable
 from services.gateway.accounts.domain.account import OfferedTooOften
-from services.gateway.administration.api.awaited import ACCOUNTS
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import ACCOUNTS
 from services.gateway.doors.api.shop_route import ShopRoute
 from services.gateway.realms.shop.api.self import user
 from services.gateway.realms.shop.api.user_forms import Asked, Changed, Hired, Permitted

@@ -9,9 +9,10 @@ from libs.errors import NotFound, Unauthenticated
 from services.gateway.accounts.domain import person as people
 from services.gateway.accounts.domain.account import OfferUnknown
 from services.gateway.accounts.domain.realm import Place, Realm
+from services.gateway.accounts.domain.shop import place_of
 from services.gateway.accounts.handlers.address import digest_of, find
 from services.gateway.accounts.handlers.identity import NOBODY, Identity, Loaded, load, person_of
-from services.gateway.realms.shop.domain import Card, card_of, place_of, workplaces
+from services.gateway.realms.shop.domain import Card, card_of, workplaces
 from services.gateway.realms.shop.handlers.card import know_telegram
 from services.gateway.realms.shop.handlers.membership import accept, first_shop, workplace
 from services.gateway.realms.shop.handlers.shop import (
@@ -21,10 +22,11 @@ from services.gateway.realms.shop.handlers.shop import (
     shop_of,
 )
 from services.gateway.realms.shop.handlers.staff import NotStaff
+from services.gateway.sessions.domain.allowance import TooMany
 from services.gateway.sessions.handlers.login import record_refusal
 from services.gateway.sessions.handlers.session import LoggedIn, NotAdmitted, admit
 from services.gateway.telegram.domain.init_data import TelegramCaller
-from services.gateway.telegram.domain.one_time_code import Expired, TooMany, Verified, Wrong
+from services.gateway.telegram.domain.one_time_code import Expired, Verified, Wrong
 from services.gateway.telegram.handlers import mini_app
 from services.gateway.telegram.handlers.one_time_code import CodeDesk, verify_code
 

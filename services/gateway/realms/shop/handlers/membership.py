@@ -23,7 +23,8 @@ from services.gateway.accounts.domain.commands import (
     WithdrawRole,
 )
 from services.gateway.accounts.domain.realm import Place, Realm, Role
-from services.gateway.accounts.domain.shop_standing import ADMIN, Standing, standing_of
+from services.gateway.accounts.domain.shop import oldest_offer, place_of
+from services.gateway.accounts.domain.shop_role import ADMIN, Standing, standing_of
 from services.gateway.accounts.handlers.identity import (
     Identity,
     Loaded,
@@ -35,8 +36,6 @@ from services.gateway.accounts.handlers.planned import Plan, decided
 from services.gateway.accounts.stores.numbers import next_number
 from services.gateway.realms.shop.domain import (
     Invitation,
-    oldest_offer,
-    place_of,
     with_card,
     workplace_to_enter,
     workplaces,

@@ -19,14 +19,15 @@ from services.gateway.accounts.domain.account import Account, ActsThere, Offer, 
 from services.gateway.accounts.domain.commands import GrantRole, OpenAccount
 from services.gateway.accounts.domain.person import Person, addresses_of
 from services.gateway.accounts.domain.realm import Place, Role
-from services.gateway.accounts.domain.shop_standing import ADMIN, Standing, allowed_after, within
+from services.gateway.accounts.domain.shop import place_of
+from services.gateway.accounts.domain.shop_role import ADMIN, Standing, allowed_after, within
 from services.gateway.accounts.handlers.address import AddressTaken, claims, find
 from services.gateway.accounts.handlers.identity import Identity, load, seal_person
 from services.gateway.accounts.handlers.planned import Plan, decided
 from services.gateway.accounts.read_models import account as accounts
 from services.gateway.accounts.read_models.account import AccountRow
 from services.gateway.accounts.stores.numbers import next_number
-from services.gateway.realms.shop.domain import Card, Invitation, card_of, place_of, with_card
+from services.gateway.realms.shop.domain import Card, Invitation, card_of, with_card
 from services.gateway.realms.shop.handlers.card import revise
 from services.gateway.realms.shop.handlers.membership import change_invitation, invite
 from services.gateway.realms.shop.handlers.staff import (

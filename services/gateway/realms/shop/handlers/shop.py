@@ -16,20 +16,13 @@ from services.gateway.accounts.domain.account import Account
 from services.gateway.accounts.domain.commands import GrantRole, OpenAccount
 from services.gateway.accounts.domain.person import Person, addresses_of
 from services.gateway.accounts.domain.realm import Role
-from services.gateway.accounts.domain.shop_standing import ADMIN
+from services.gateway.accounts.domain.shop import place_of, tenant_of
+from services.gateway.accounts.domain.shop_role import ADMIN
 from services.gateway.accounts.handlers.address import AddressTaken, claims, find
 from services.gateway.accounts.handlers.identity import Identity, seal_person
 from services.gateway.accounts.handlers.planned import Plan, decided
 from services.gateway.accounts.stores.numbers import next_number
-from services.gateway.realms.shop.domain import (
-    FOUNDER,
-    Card,
-    place_of,
-    registered,
-    tenant_of,
-    with_card,
-    workplaces,
-)
+from services.gateway.realms.shop.domain import FOUNDER, Card, registered, with_card, workplaces
 from services.gateway.realms.shop.handlers.card import nobody_elses
 from services.gateway.sessions.handlers.session import NotAdmitted
 

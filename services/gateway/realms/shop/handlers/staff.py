@@ -8,11 +8,12 @@ from typing import Final
 from contracts.gateway import AccountId
 from libs.errors import Forbidden, NotFound, Refused
 from services.gateway.accounts.domain.account import Offer
-from services.gateway.accounts.domain.shop_standing import ADMIN, Standing, standing_of
+from services.gateway.accounts.domain.shop import place_of
+from services.gateway.accounts.domain.shop_role import ADMIN, Standing, standing_of
 from services.gateway.accounts.handlers.identity import Identity, load, open_person, person_of
 from services.gateway.accounts.read_models import account as accounts
 from services.gateway.accounts.read_models.account import AccountRow
-from services.gateway.realms.shop.domain import Card, card_of, place_of
+from services.gateway.realms.shop.domain import Card, card_of
 from services.gateway.realms.shop.handlers.card import open_invitation
 
 MOST: Final = 1000

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from libs.http.auth import public
 from services.gateway.accounts.domain.account import MAX_PASSWORD
 from services.gateway.accounts.domain.realm import PLATFORM, Realm
-from services.gateway.administration.api.awaited import SESSIONS
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.short_route import ShortRoute
 from services.gateway.sessions.api.login import access_of, attempts_of, device_of, email_or_nobody
 from services.gateway.sessions.domain.session import SessionOver

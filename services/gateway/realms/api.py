@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 
 from libs.http.auth import public
 from services.gateway.accounts.domain.realm import Realm
-from services.gateway.administration.api.awaited import SESSIONS
 from services.gateway.context import Gateway
+from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.own import door_of
 from services.gateway.realms.crm.api import login as crm_login
 from services.gateway.realms.kiosk.api import login as kiosk_login

@@ -1,12 +1,9 @@
-"""Between the client's words and the service's: how addresses are spelled, what refusals mean."""
+"""Answers for requests that no door takes, and for services that do not answer."""
 
 from math import ceil
-from typing import Final
-from urllib.parse import quote
-
-from starlette.types import Scope
 
 from services.gateway.doors.api import fault
+from services.gateway.doors.api.target import target_of
 from services.gateway.doors.domain.door import (
     BadPath,
     Closed,
@@ -15,25 +12,6 @@ from services.gateway.doors.domain.door import (
     WebSocketOnly,
 )
 from services.gateway.proxy.adapters.upstream import UpstreamAway, UpstreamBroke, UpstreamSlow
-
-PRINTABLE: Final = "!$%&'()*+,-./:;<=>?@[\\]^_`{|}~\""
-
-
-def raw_path(scope: Scope) -> str:
-    """The path as the client encoded it, without query."""
-    raw: bytes | None = scope.get("raw_path")
-    path = quote(scope["path"], safe=PRINTABLE) if raw is None else raw.decode("latin-1")
-    return path.partition("?")[0] if raw is not None else path
-
-
-def target_of(path: str, query: bytes) -> str:
-    """Path and query, percent-encoded."""
-    if not query:
-        return path
-    text = query.decode("latin-1")
-    if "#" in text or not (text.isascii() and text.isprintable()) or " " in text:
-        text = quote(query, safe=PRINTABLE)
-    return f"{path}?{text}"
 
 
 def fault_of(no: Closed, query: bytes) -> fault.Fault:
