@@ -1,4 +1,4 @@
-"""What the gateway must be told."""
+"""The settings of the gateway."""
 
 import re
 from collections.abc import Iterable, Mapping

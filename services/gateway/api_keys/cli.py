@@ -1,4 +1,4 @@
-"""API keys on a command line: give out, list, revoke. Straight on the database."""
+"""The commands `keys issue | revoke | list`, straight on the database."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -94,11 +94,11 @@ async def _table(deps: Deps, tenant: str) -> Table:
 def _run(open_deps: OpenDeps, work: Callable[[Deps], Awaitable[Result]]) -> Result:
     """Do it; a refusal is one sentence and exits with 2."""
 
-    async def opened() -> Result:
+    async def run() -> Result:
         async with open_deps() as deps:
             return await work(deps)
 
     try:
-        return asyncio.run(opened())
+        return asyncio.run(run())
     except (Refused, Unavailable) as refused:
         raise typer.BadParameter(str(refused)) from refused

@@ -1,4 +1,4 @@
-"""Going on and out where the crm and the kiosks share a path: whose it is, the request says.
+"""Refresh and logout at the paths that crm and kiosks share; the request says whose it is.
 
 At a door of its own it is that door's. At the root a refresh token in the body is the crm's and one
 in the cookie the kiosks'; without either, an access token says whose.
@@ -12,7 +12,7 @@ from libs.http.auth import public
 from services.gateway.accounts.domain.realm import Realm
 from services.gateway.context import Gateway
 from services.gateway.doors.api.awaited import SESSIONS
-from services.gateway.doors.api.own import door_of
+from services.gateway.doors.api.local_routes import door_of
 from services.gateway.realms.crm.api import login as crm_login
 from services.gateway.realms.kiosk.api import login as kiosk_login
 from services.gateway.realms.kiosk.api.cookie import token_in

@@ -20,10 +20,10 @@ from libs.testing.clock import NOON, Clock
 from libs.testing.pools import system_pool
 from services.gateway.accounts.domain.person import Person, email
 from services.gateway.accounts.domain.realm import Place, Role, Term
-from services.gateway.accounts.domain.shop_role import Standing
+from services.gateway.accounts.domain.shop_role import ShopRole
 from services.gateway.accounts.handlers.identity import Identity, Profile
 from services.gateway.accounts.read_models import account_rows
-from services.gateway.accounts.stores.turns import Turns
+from services.gateway.accounts.stores.advisory_lock import AdvisoryLock
 from services.gateway.administration.handlers import account as accounts
 from services.gateway.administration.handlers import administration
 from services.gateway.api_keys import read_models as api_key
@@ -62,7 +62,7 @@ async def open_identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
             passwords=passwords,
             refresh_key=b"k" * 32,
             term_of=lambda place, role: Term(lifetime=LIFETIME, grace=GRACE),
-            turns=Turns(pool),
+            locks=AdvisoryLock(pool),
             clock=clock,
         )
         passwords.close()
@@ -78,9 +78,9 @@ class Counted(Passwords):
         self.checks += 1
         return await super().verify(hashed, password, **options)
 
-    async def verify_nobody(self, password: str, **options: Any) -> Verdict:
+    async def verify_unknown(self, password: str, **options: Any) -> Verdict:
         self.checks += 1
-        return await super().verify_nobody(password, **options)
+        return await super().verify_unknown(password, **options)
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class People:
             account.account_id,
             shop,
             Invitation(phone=PHONE, card=Card(name=f"Белла of {shop}")),
-            Standing(role=role),
+            ShopRole(role=role),
             actor="test",
         )
 

@@ -20,11 +20,11 @@ from services.gateway.accounts.domain.shop import place_of
 from services.gateway.accounts.handlers.address import find
 from services.gateway.administration.handlers.account import open_account
 from services.gateway.context import Deps
-from services.gateway.realms.shop.handlers import personnel as shop_personnel
+from services.gateway.realms.shop.handlers import administration as shop_administration
 from services.gateway.telegram.domain.init_data import sign
 from tests.services.gateway import house as inside
 from tests.services.gateway.bot_api import TOKEN, BotApi, open_bot_api
-from tests.services.gateway.code_desk import BOT_NAME, some_phone
+from tests.services.gateway.code_context import BOT_NAME, some_phone
 from tests.services.gateway.house import bearer, client_of, gateway_on
 
 AUTH: Final = "/api/auth"
@@ -64,10 +64,10 @@ class Door:
 
     async def link(self, who: Someone) -> None:
         """They started the bot and shared their own contact."""
-        desk = self.deps.code_desk
+        context = self.deps.code_context
         self.api.chats.add(who.telegram_id)
-        await desk.links.take(
-            next(_numbers), now=desk.clock(), phone=who.phone, telegram_id=who.telegram_id
+        await context.links.take(
+            next(_numbers), now=context.clock(), phone=who.phone, telegram_id=who.telegram_id
         )
 
     async def linked(self) -> Someone:
@@ -209,5 +209,5 @@ async def projecting(url: str) -> AsyncIterator[Door]:
         inside.projecting(made.deps),
     ):
         # An answer waits for the lists as long as a busy machine needs.
-        with patch.object(shop_personnel, "LISTED_SECONDS", PATIENCE_SECONDS):
+        with patch.object(shop_administration, "LISTED_SECONDS", PATIENCE_SECONDS):
             yield made

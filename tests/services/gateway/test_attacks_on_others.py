@@ -30,7 +30,7 @@ from services.gateway.accounts.handlers.identity import Profile, profile
 from services.gateway.api_keys import handlers as keys
 from services.gateway.doors.domain.doors import DOORS
 from services.gateway.realms.shop.handlers.shop import register_shop
-from tests.services.gateway.code_desk import some_phone
+from tests.services.gateway.code_context import some_phone
 from tests.services.gateway.device import BRIDGE, answered, asking
 from tests.services.gateway.house import (
     KIOSKS,

@@ -16,7 +16,7 @@ from libs.eventsourcing.log import Appended
 from libs.eventsourcing.store import EventStore
 from services.gateway.accounts.domain.realm import CHIEFS, SCOPES, Place, Realm, Role
 from services.gateway.accounts.handlers.identity import Identity, Profile
-from services.gateway.accounts.stores.turns import Turns
+from services.gateway.accounts.stores.advisory_lock import AdvisoryLock
 from services.gateway.administration.handlers import administration
 from services.gateway.administration.handlers.account import reset_password
 from services.gateway.sessions.handlers import session as sessions
@@ -148,16 +148,16 @@ async def test_two_changes_of_a_role_at_once_leave_no_session_of_the_first(demo:
         await administration.grant_role(identity, anna.account_id, role, actor="test")
         inside.append((await demo.inside(anna, place))[1])
 
-    class Late(Turns):
+    class Late(AdvisoryLock):
         """Whose turn comes after that of somebody else."""
 
         @asynccontextmanager
-        async def turn(self, name: str) -> AsyncIterator[None]:
+        async def hold(self, name: str) -> AsyncIterator[None]:
             await become_admin()
-            async with super().turn(name):
+            async with super().hold(name):
                 yield
 
-    role, late = Role(place, "staff"), replace(identity, turns=Late(identity.pool))
+    role, late = Role(place, "staff"), replace(identity, locks=Late(identity.pool))
     await administration.grant_role(late, anna.account_id, role, actor="test")
 
     assert await status(demo, inside[0]) == 401

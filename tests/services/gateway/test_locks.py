@@ -21,7 +21,7 @@ from services.gateway.device_grants.domain.grant import LIFETIME, Answer, Verdic
 from services.gateway.telegram.domain.one_time_code import Verified
 from services.gateway.telegram.stores import codes
 from services.gateway.telegram.stores.codes import Codes
-from tests.services.gateway.code_desk import CODE_KEY, SEAL, some_address, some_phone
+from tests.services.gateway.code_context import CODE_KEY, SEAL, some_address, some_phone
 from tests.services.gateway.device_grants.domain.test_grant import GRANT
 
 WAITING = """
@@ -74,7 +74,7 @@ async def test_a_device_is_let_in_once_though_it_asks_twice_at_once(
 ) -> None:
     now = clock()
     grant = replace(GRANT, device="twice", shown="twice", expires_at=now + LIFETIME)
-    assert await device_grants.keep(pool, grant, now)
+    assert await device_grants.add(pool, grant, now)
     await device_grants.settle(pool, grant.device, Answer.APPROVED, "demo")
 
     async def poll() -> Verdict:
@@ -89,17 +89,17 @@ async def test_a_device_is_let_in_once_though_it_asks_twice_at_once(
 async def test_a_code_that_is_asked_for_while_another_is_used_up_is_not_used_up_too(
     url: str, pool: Pool, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = Codes(pool, seal=SEAL, key=CODE_KEY)
+    context = Codes(pool, seal=SEAL, key=CODE_KEY)
     phone, address = some_phone(), some_address()
 
-    async def keep(code: str) -> Any:
-        return await desk.keep(phone, code, address=address, now=clock())
+    async def issue(code: str) -> Any:
+        return await context.issue(phone, code, address=address, now=clock())
 
     async def attempt(code: str) -> Any:
-        return await desk.attempt(phone, code, address=address, now=clock())
+        return await context.attempt(phone, code, address=address, now=clock())
 
-    await keep("012345")
-    between = Between(url, lambda: keep("543210"), table="one_time_code")
+    await issue("012345")
+    between = Between(url, lambda: issue("543210"), table="one_time_code")
 
     assert await raced(monkeypatch, codes, between, attempt("012345")) == (Verified(), None)
     assert await attempt("543210") == Verified()

@@ -14,7 +14,7 @@ from libs.security.passwords import Passwords
 from libs.testing.callers import client_of
 from services.gateway import bootstrap
 from services.gateway.accounts.domain.realm import DEVICE, Place, Realm, Role
-from tests.services.gateway.code_desk import some_address
+from tests.services.gateway.code_context import some_address
 from tests.services.gateway.device import PAGE, answered, asking
 from tests.services.gateway.house import (
     CHIEF,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from services.gateway.accounts.domain.account import Offer
 from services.gateway.accounts.domain.realm import Place, Realm
-from services.gateway.accounts.domain.shop_role import standing_of
+from services.gateway.accounts.domain.shop_role import parse_shop_role
 
 
 def place_of(tenant: str) -> Place:
@@ -31,9 +31,9 @@ def oldest_offer(offers: Mapping[Place, Offer], role: str | None = None) -> Plac
     found = (
         place
         for place, offer in offers.items()
-        if (standing := standing_of(offer.role)) is not None
+        if (shop_role := parse_shop_role(offer.role)) is not None
         and place.realm == Realm.SHOP
-        and standing.active
-        and role in (None, standing.role)
+        and shop_role.active
+        and role in (None, shop_role.role)
     )
     return next(found, None)

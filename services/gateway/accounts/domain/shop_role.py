@@ -1,4 +1,4 @@
-"""What somebody is in a shop: a role, what they may do beside or instead of it, and whether still.
+"""A role in a shop: permissions other than the usual ones, and whether it is switched off.
 
 A role's name in the realm `shop` says it all, so that every change of it is told and ends the
 sessions it changed: `florist`, `florist orders,customers`, `florist off`, `courier - off`.
@@ -30,7 +30,7 @@ class PermissionUnknown(Refused):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class ShopRole:
     """A role in a shop. `keys` are None as long as they are the role's own."""
 
     role: str
@@ -57,8 +57,8 @@ class Standing:
         return " ".join(words if self.active else [*words, OFF])
 
 
-def standing_of(name: str) -> Standing | None:
-    """What a role's name says; None if it is not one that `Standing.name` makes."""
+def parse_shop_role(name: str) -> ShopRole | None:
+    """What a role's name says; None if it is not one that `ShopRole.name` makes."""
     role, *words = name.split(" ")
     active = words[-1:] != [OFF]
     more = words if active else words[:-1]
@@ -67,24 +67,24 @@ def standing_of(name: str) -> Standing | None:
     keys = frozenset() if more == [NOTHING] else frozenset(more[0].split(",")) if more else None
     if keys is not None and not keys <= DEFAULTS[ADMIN]:
         return None
-    standing = Standing(role=role, keys=keys, active=active)
-    return standing if standing.name == name else None
+    shop_role = ShopRole(role=role, keys=keys, active=active)
+    return shop_role if shop_role.name == name else None
 
 
-def allowed_after(standing: Standing, said: Mapping[str, bool]) -> Standing:
+def allowed_after(shop_role: ShopRole, said: Mapping[str, bool]) -> ShopRole:
     """The standing with these permissions given or taken. Raises PermissionUnknown."""
     if not said.keys() <= DEFAULTS[ADMIN]:
         raise PermissionUnknown
-    permissions = {**standing.permissions, **said}
+    permissions = {**shop_role.permissions, **said}
     keys = frozenset(key for key, may in permissions.items() if may)
-    return Standing(role=standing.role, keys=keys, active=standing.active)
+    return ShopRole(role=shop_role.role, keys=keys, active=shop_role.active)
 
 
-def rank(standing: Standing) -> int:
+def rank(shop_role: ShopRole) -> int:
     """0 for who may do the most."""
-    return list(DEFAULTS).index(standing.role)
+    return list(DEFAULTS).index(shop_role.role)
 
 
-def within(standing: Standing, keys: Collection[str]) -> bool:
+def within(shop_role: ShopRole, keys: Collection[str]) -> bool:
     """Whether all that somebody of this standing may do, were they active, is among `keys`."""
-    return all(key in keys for key, may in standing.permissions.items() if may)
+    return all(key in keys for key, may in shop_role.permissions.items() if may)

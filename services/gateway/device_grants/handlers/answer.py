@@ -1,4 +1,4 @@
-"""What happens when somebody says yes or no to a device that waits to be let in.
+"""Approving or denying a device.
 
 They log in for this one answer, and are out again after it: nobody gets a token.
 """
@@ -19,9 +19,9 @@ from services.gateway.accounts.domain.person import Address, Person
 from services.gateway.accounts.domain.realm import PLATFORM, Role, scopes_of
 from services.gateway.accounts.handlers.address import owner_in
 from services.gateway.accounts.handlers.enrollment import fact_id
-from services.gateway.accounts.handlers.identity import NOBODY, Identity, load, seal_person
-from services.gateway.accounts.handlers.planned import Plan, decided
-from services.gateway.accounts.stores.numbers import next_number
+from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
+from services.gateway.accounts.handlers.identity import NO_ACCOUNT, Identity, load, seal_person
+from services.gateway.accounts.stores.id_sequence import next_number
 from services.gateway.device_grants import stores as device_grants
 from services.gateway.device_grants.domain.grant import Answer, AnsweredAlready
 from services.gateway.device_grants.handlers.grant import Waiting
@@ -84,7 +84,7 @@ async def _choices(identity: Identity, client: DeviceClient, manager: Manager) -
     """
     written, there = manager.address or NO_ADDRESS, client.place(manager.tenant or manager.default)
     owners = [await owner_in(identity, written, place) for place in (HOUSE, there)]
-    accounts = [(await load(identity, owner or NOBODY)).account for owner in owners]
+    accounts = [(await load(identity, owner or NO_ACCOUNT)).account for owner in owners]
     chosen = [_choices_of(account, client, manager) for account in accounts]
     return chosen[0] or chosen[1]
 
@@ -163,7 +163,7 @@ async def _enrol(identity: Identity, waiting: Waiting, manager: AccountId, tenan
         # It may have been told before what came of it got lost.
         return (None, ()) if account.opened else (command, [fact])
 
-    await decided(identity, account_id, plan, actor=str(manager))
+    await execute_with_facts(identity, account_id, plan, actor=str(manager))
 
 
 async def _refuse(identity: Identity, waiting: Waiting, manager: AccountId, tenant: str) -> None:

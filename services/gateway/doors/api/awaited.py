@@ -1,4 +1,4 @@
-"""Which read models the answers of the gateway's routes wait for, by what a route changes."""
+"""Which read models a route's answer waits for."""
 
 from typing import Final
 

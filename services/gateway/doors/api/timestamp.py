@@ -1,4 +1,4 @@
-"""Moments, as the crm's and the kiosks' clients read them."""
+"""Timestamps in the form of the crm's and the kiosks' clients."""
 
 from datetime import UTC, datetime
 

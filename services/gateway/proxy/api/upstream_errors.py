@@ -1,4 +1,4 @@
-"""Answers for requests that no door takes, and for services that do not answer."""
+"""Faults for paths that a door does not have, and for services that do not answer."""
 
 from math import ceil
 
@@ -14,7 +14,7 @@ from services.gateway.doors.domain.door import (
 from services.gateway.proxy.adapters.upstream import UpstreamAway, UpstreamBroke, UpstreamSlow
 
 
-def fault_of(no: Closed, query: bytes) -> fault.Fault:
+def door_fault(no: Closed, query: bytes) -> fault.Fault:
     """What the client is told when the door does not let it through."""
     match no:
         case BadPath():
@@ -29,7 +29,7 @@ def fault_of(no: Closed, query: bytes) -> fault.Fault:
             return fault.not_found()
 
 
-def fault_behind(error: UpstreamAway | UpstreamBroke | UpstreamSlow) -> fault.Fault:
+def upstream_fault(error: UpstreamAway | UpstreamBroke | UpstreamSlow) -> fault.Fault:
     """What the client is told when the service does not answer."""
     match error:
         case UpstreamAway():

@@ -1,4 +1,4 @@
-"""Logging in, going on and out as the platform's own administrators do, who belong to no door."""
+"""Login, refresh and logout of the platform's administrators, who belong to no door."""
 
 from contextlib import suppress
 from typing import Annotated, Any, Final
@@ -12,7 +12,7 @@ from services.gateway.accounts.domain.realm import PLATFORM, Realm
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.short_route import ShortRoute
-from services.gateway.sessions.api.login import access_of, attempts_of, device_of, email_or_nobody
+from services.gateway.sessions.api.login import access_of, attempts_of, device_of, parse_email
 from services.gateway.sessions.domain.session import SessionOver
 from services.gateway.sessions.handlers import session
 from services.gateway.sessions.handlers.login import LoginFailed, log_in
@@ -57,7 +57,7 @@ async def login(
             gateway.identity,
             realm=Realm.PLATFORM,
             tenant=PLATFORM,
-            address=email_or_nobody(asked.email),
+            address=parse_email(asked.email),
             password=asked.password,
             device=device_of(request),
             attempts=attempts_of(gateway, request),

@@ -1,4 +1,4 @@
-"""A shop: its number and tenant, and what it keeps of the people who work in it."""
+"""A shop's cards of its staff, and its invitations."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from typing import Final
 from contracts.gateway import GatewayEvent, ShopRegistered
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import Place, Realm
-from services.gateway.accounts.domain.shop_role import Standing, rank, standing_of
+from services.gateway.accounts.domain.shop_role import ShopRole, parse_shop_role, rank
 
 CITY: Final = "Алматы"
 FOUNDER: Final = "Администратор"
@@ -44,15 +44,15 @@ def registered(event: GatewayEvent) -> ShopRegistered:
 
 def workplaces(
     roles: Mapping[Place, str], role: str | None = None
-) -> tuple[tuple[Place, Standing], ...]:
+) -> tuple[tuple[Place, ShopRole], ...]:
     """Where somebody works, as `role` if it is given, first where they may do the most."""
     found = [
-        (place, standing)
+        (place, shop_role)
         for place, name in roles.items()
         if place.realm == Realm.SHOP
-        and (standing := standing_of(name)) is not None
-        and standing.active
-        and role in (None, standing.role)
+        and (shop_role := parse_shop_role(name)) is not None
+        and shop_role.active
+        and role in (None, shop_role.role)
     ]
     return tuple(sorted(found, key=lambda one: (rank(one[1]), one[0].tenant)))
 

@@ -1,4 +1,4 @@
-"""A session: somebody is in since a login, and keeps exchanging the refresh token for the next.
+"""A session: from a login, through exchanges of its refresh token, to its end.
 
 The rules of the exchange (`generation` counts the tokens, from 1 at login): the current one gives
 the next; the one before it, within a grace, gives the current one again, because an answer may get

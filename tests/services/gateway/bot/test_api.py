@@ -12,7 +12,7 @@ from services.gateway.bot.api import MAX_UPDATE_BYTES, SECRET_HEADER
 from services.gateway.telegram.adapters import webhook_secret
 from tests.services.gateway.app import gateway_settings
 from tests.services.gateway.bot_api import CHAT, TOKEN, BotApi, error
-from tests.services.gateway.code_desk import some_phone
+from tests.services.gateway.code_context import some_phone
 from tests.services.gateway.house import client_of, gateway_on
 from tests.services.gateway.shop_door import Door, with_bot
 from tests.services.gateway.test_bootstrap import served
@@ -40,7 +40,7 @@ async def test_an_update_is_done_and_answered(door: Door) -> None:
     answer = await door.client.post(HOOK, json=shared, headers=SECRET)
 
     assert (answer.status_code, answer.content) == (200, b"")
-    assert await door.deps.code_desk.links.chat_of(phone) == CHAT
+    assert await door.deps.code_context.links.chat_of(phone) == CHAT
     assert phone[-4:] in door.api.last_to(CHAT)["text"]
 
 
@@ -93,8 +93,8 @@ async def test_what_is_no_message_is_not_answered(
 
 async def test_the_status_says_where_updates_go(door: Door) -> None:
     inactive = (await door.client.get(f"{HOOK}/status")).json()
-    assert door.deps.code_desk.bot is not None
-    await door.deps.code_desk.bot.set_webhook("https://shop.example/hook", secret="s")
+    assert door.deps.code_context.bot is not None
+    await door.deps.code_context.bot.set_webhook("https://shop.example/hook", secret="s")
     active = (await door.client.get(f"{HOOK}/status")).json()
 
     assert inactive["status"] == "inactive"

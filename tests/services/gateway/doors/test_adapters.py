@@ -11,7 +11,7 @@ from libs.testing.callers import KEY
 from libs.testing.clock import Clock
 from services.gateway.doors.adapters import answered, forwarded
 from services.gateway.doors.domain.caller import Caller
-from services.gateway.proxy.adapters.passes import Passes
+from services.gateway.proxy.adapters.internal_tokens import InternalTokenIssuer
 
 ONLY_THE_GATEWAY_SAYS = (
     *(b"authorization", b"x-api-key", b"x-tenant", b"x-tenant-id", b"tenant", b"x-scopes"),
@@ -67,8 +67,10 @@ ANNA = Caller(tenant="demo", subject=UUID(int=1), scopes=frozenset({"scan:read",
 
 
 @pytest.fixture
-def passes(clock: Clock) -> Passes:
-    return Passes(tokens.KeyRing(KEY), issuer="gateway", lifetime=LIFETIME, clock=clock)
+def internal_tokens(clock: Clock) -> InternalTokenIssuer:
+    return InternalTokenIssuer(
+        tokens.KeyRing(KEY), issuer="gateway", lifetime=LIFETIME, clock=clock
+    )
 
 
 def claims(bearer: str, clock: Clock, audience: str = "ingest") -> tokens.Claims:
@@ -77,23 +79,27 @@ def claims(bearer: str, clock: Clock, audience: str = "ingest") -> tokens.Claims
     return tokens.verify(token, keys, audience=audience, issuer="gateway", now=clock())
 
 
-def test_a_pass_is_used_again_until_it_is_old(passes: Passes, clock: Clock) -> None:
-    first = passes.bearer(ANNA, "ingest")
+def test_a_pass_is_used_again_until_it_is_old(
+    internal_tokens: InternalTokenIssuer, clock: Clock
+) -> None:
+    first = internal_tokens.bearer(ANNA, "ingest")
 
     clock.advance(seconds=79)
-    again = passes.bearer(ANNA, "ingest")
+    again = internal_tokens.bearer(ANNA, "ingest")
     clock.advance(seconds=2)
-    renewed = passes.bearer(ANNA, "ingest")
+    renewed = internal_tokens.bearer(ANNA, "ingest")
 
     assert again == first
     assert claims(renewed, clock).expires_at == clock() + LIFETIME
 
 
-def test_other_rights_are_never_served_from_an_earlier_pass(passes: Passes, clock: Clock) -> None:
-    passes.bearer(ANNA, "ingest")
+def test_other_rights_are_never_served_from_an_earlier_pass(
+    internal_tokens: InternalTokenIssuer, clock: Clock
+) -> None:
+    internal_tokens.bearer(ANNA, "ingest")
 
-    less = passes.bearer(replace(ANNA, scopes=frozenset({"scan:read"})), "ingest")
-    elsewhere = passes.bearer(replace(ANNA, tenant="other"), "ingest")
+    less = internal_tokens.bearer(replace(ANNA, scopes=frozenset({"scan:read"})), "ingest")
+    elsewhere = internal_tokens.bearer(replace(ANNA, tenant="other"), "ingest")
 
     assert claims(less, clock).scopes == {"scan:read"}
     assert claims(elsewhere, clock).tenant == "other"

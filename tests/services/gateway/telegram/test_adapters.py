@@ -18,7 +18,7 @@ from services.gateway.telegram.adapters import Bot, Failed, Sent, Trouble, open_
 from services.gateway.telegram.domain.bot_update import BUTTON, Keyboard
 from services.gateway.telegram.stores.links import UPDATES_REMEMBERED, TelegramLinks
 from tests.services.gateway.bot_api import CHAT, TOKEN, BotApi, error
-from tests.services.gateway.code_desk import SEAL, some_phone
+from tests.services.gateway.code_context import SEAL, some_phone
 
 AWAY = Failed(trouble=Trouble.AWAY)
 

@@ -19,7 +19,7 @@ from services.gateway.telegram.domain.init_data import TelegramCaller
 from services.gateway.telegram.domain.one_time_code import Way, Wrong
 from services.gateway.telegram.handlers.mini_app import proved_phone
 from services.gateway.telegram.handlers.one_time_code import (
-    CodeDesk,
+    CodeContext,
     Delivery,
     Owner,
     request_code,
@@ -28,7 +28,7 @@ from services.gateway.telegram.handlers.one_time_code import (
 from services.gateway.telegram.stores.links import TelegramLinks
 from tests.services.gateway.app import gateway_settings
 from tests.services.gateway.bot_api import CHAT, BotApi
-from tests.services.gateway.code_desk import BOT_NAME, SEAL, desk, some_address, some_phone
+from tests.services.gateway.code_context import BOT_NAME, SEAL, context, some_address, some_phone
 
 REGISTER = Delivery(way=Way.REGISTER, bot_link=f"https://t.me/{BOT_NAME}?start=login")
 
@@ -38,22 +38,22 @@ def phone() -> str:
     return some_phone()
 
 
-def a_desk(pool: Pool, phone: str, bot: Bot | None = None, **options: Any) -> CodeDesk:
+def a_context(pool: Pool, phone: str, bot: Bot | None = None, **options: Any) -> CodeContext:
     """A desk that knows the phone as that of the chat."""
     owners = {phone: Owner(is_known=True, telegram_id=CHAT)}
-    return desk(pool, bot=bot, **{"owners": owners} | options)
+    return context(pool, bot=bot, **{"owners": owners} | options)
 
 
 @pytest.fixture
-def at(pool: Pool, phone: str, bot: Bot) -> CodeDesk:
-    return a_desk(pool, phone, bot)
+def at(pool: Pool, phone: str, bot: Bot) -> CodeContext:
+    return a_context(pool, phone, bot)
 
 
-async def request(at: CodeDesk, phone: str) -> Delivery | TooMany:
+async def request(at: CodeContext, phone: str) -> Delivery | TooMany:
     return await request_code(at, phone, address=some_address())
 
 
-async def attempt(at: CodeDesk, phone: str, code: str) -> object:
+async def attempt(at: CodeContext, phone: str, code: str) -> object:
     return await verify_code(at, phone, code, address=some_address())
 
 
@@ -68,21 +68,23 @@ async def test_without_a_shared_contact_people_are_sent_to_the_bot(
     is_known: bool,
 ) -> None:
     monkeypatch.setattr(codes, "generate", lambda: "123456")
-    at = a_desk(pool, phone, bot, owners={phone: Owner(is_known=is_known)})
+    at = a_context(pool, phone, bot, owners={phone: Owner(is_known=is_known)})
 
     assert await request(at, phone) == REGISTER
     assert bot_api.messages == []
     assert await attempt(at, phone, "123456") == Wrong(remaining=2)
 
 
-async def test_a_blocked_bot_means_registering(at: CodeDesk, bot_api: BotApi, phone: str) -> None:
+async def test_a_blocked_bot_means_registering(
+    at: CodeContext, bot_api: BotApi, phone: str
+) -> None:
     bot_api.blocked.add(CHAT)
 
     assert await request(at, phone) == REGISTER
 
 
 async def test_while_telegram_is_away_people_are_asked_to_come_back(
-    at: CodeDesk, bot_api: BotApi, phone: str
+    at: CodeContext, bot_api: BotApi, phone: str
 ) -> None:
     bot_api.limits.append(40)
 
@@ -94,7 +96,7 @@ async def test_while_telegram_is_away_people_are_asked_to_come_back(
 
 async def test_a_demo_needs_no_telegram(pool: Pool, bot_api: BotApi, bot: Bot, phone: str) -> None:
     bot_api.limits.append(40)
-    delivery = await request(a_desk(pool, phone, bot, is_demo=True), phone)
+    delivery = await request(a_context(pool, phone, bot, is_demo=True), phone)
 
     assert isinstance(delivery, Delivery)
     assert delivery.way is Way.SHOWN
@@ -106,7 +108,7 @@ async def test_a_phone_is_known_as_soon_as_its_account_is_open(url: str, phone: 
     async with bootstrap.open_deps(settings) as deps:
         for person in (Person(phone=phone, telegram_id=CHAT), Person(phone=plain)):
             await open_account(deps.identity, person, password=None, roles=[], actor="test")
-        owner_of = deps.code_desk.who_has
+        owner_of = deps.code_context.who_has
 
         assert await owner_of(phone) == Owner(is_known=True, telegram_id=CHAT)
         assert await owner_of(plain) == Owner(is_known=True, telegram_id=None)
@@ -139,7 +141,7 @@ OWNED, LINKED = "+77020000001", "+77020000002"
 async def test_a_phone_is_proved_by_a_contact_or_an_account(
     pool: Pool, links: TelegramLinks, phone: str | None, proved: str
 ) -> None:
-    at = desk(pool, owners={OWNED: Owner(is_known=True, telegram_id=CHAT)})
+    at = context(pool, owners={OWNED: Owner(is_known=True, telegram_id=CHAT)})
     await links.take(1, now=NOON, phone=LINKED, telegram_id=CHAT)
     caller = TelegramCaller(
         telegram_id=CHAT, first_name="", last_name="", username="", auth_date=NOON, fingerprint=""

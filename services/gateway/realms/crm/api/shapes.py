@@ -1,4 +1,4 @@
-"""What the crm's clients send of users and read of them (spec crm §3.2)."""
+"""Requests and answers about the crm's users (spec crm §3.2)."""
 
 from collections.abc import Set
 from dataclasses import replace
@@ -57,7 +57,7 @@ class OwnPassword(BaseModel):
 
 
 def with_traits(person: Person, asked: Traits, given: Set[str]) -> Person:
-    """The person with those of the traits that were `given`."""
+    """Apply the traits whose fields were present in the request."""
     told = {TRAITS[field]: getattr(asked, field) for field in given & TRAITS.keys()}
     others = {name: said for name, said in person.traits.items() if name not in told}
     kept = {name: str(said) for name, said in told.items() if said is not None}

@@ -1,4 +1,4 @@
-"""Kiosks log in, go on and out, and ask what they are (spec kiosk §3.4), by both old prefixes."""
+"""Login, refresh and state of a kiosk itself (spec kiosk §3.4), by both old prefixes."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -20,15 +20,20 @@ from services.gateway.realms.kiosk.api.shapes import (
     Username,
     name_of,
     on_device,
-    username_or_nobody,
+    parse_username,
 )
-from services.gateway.sessions.api.acting import account_of, on_kiosk, place_of, session_of
 from services.gateway.sessions.api.login import access_of, attempts_of
-from services.gateway.sessions.api.realm_route import said_in
+from services.gateway.sessions.api.realm_permission import (
+    account_of,
+    on_kiosk,
+    place_of,
+    session_of,
+)
+from services.gateway.sessions.api.realm_route import realm_in
 from services.gateway.sessions.handlers import session
+from services.gateway.sessions.handlers.authorization import device_of
 from services.gateway.sessions.handlers.login import log_in
 from services.gateway.sessions.handlers.session import LoggedIn
-from services.gateway.sessions.handlers.standing import device_of
 from services.gateway.sessions.read_models import last_logins
 
 kiosk = APIRouter(route_class=KioskRoute, dependencies=[SESSIONS])
@@ -62,7 +67,7 @@ async def login(asked: Login, request: Request, gateway: Gateway) -> Response:
         gateway.identity,
         realm=Realm.KIOSK,
         tenant=gateway.settings.people_tenant,
-        address=username_or_nobody(asked.username),
+        address=parse_username(asked.username),
         password=asked.password,
         device=asked.device_id or "",
         roles=DEVICE_ROLES,
@@ -99,7 +104,7 @@ async def logout(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
 async def validate(caller: Kiosk, request: Request, gateway: Gateway) -> dict[str, Any]:
     """That the token is good, and until when."""
     found = await _itself(gateway, caller)
-    expires = said_in(request.headers.get("authorization"))["exp"]
+    expires = realm_in(request.headers.get("authorization"))["exp"]
     return {
         "valid": True,
         "kiosk_username": name_of(found.person),
@@ -176,7 +181,7 @@ async def analytics(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
 async def prepare_deny_list(caller: Kiosk, request: Request) -> dict[str, Any]:
     """What the token is called; it is denied by its session, which a logout ends."""
     message = "Log out to end the session"
-    jti = said_in(request.headers.get("authorization")).get("jti", caller.session)
+    jti = realm_in(request.headers.get("authorization")).get("jti", caller.session)
     told = {"jti": jti, "deny_list_ready": False, "message": message}
     return {"success": True, "deny_list_preparation": told, "message": message}
 

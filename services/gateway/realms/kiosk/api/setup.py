@@ -1,4 +1,4 @@
-"""Setting the kiosks up, once: the first superadmin (spec kiosk §3.1)."""
+"""The first superadmin of the kiosks (spec kiosk §3.1)."""
 
 import hmac
 from typing import Annotated, Any, Final
@@ -78,7 +78,7 @@ async def superadmin(
         Person(username=asked.username, email=asked.email), phone=asked.phone, verified=True
     )
     # One after the other: all but the first find it done, without the work of hashing.
-    async with gateway.identity.turns.turn("set-up"):
+    async with gateway.identity.locks.hold("set-up"):
         if await _is_done(gateway):
             raise AlreadySetUp
         made = await set_up(

@@ -1,4 +1,4 @@
-"""What the kiosks' clients send of people and read of them (spec kiosk §3.1, §3.2)."""
+"""Answers about the kiosks' users (spec kiosk §3.1, §3.2)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -41,8 +41,8 @@ def check_bytes(password: str) -> None:
         raise Coded(400, "PASSWORD_TOO_LONG", "A password has 72 bytes at most")
 
 
-def username_or_nobody(text: str) -> Address | None:
-    """The user name somebody logs in with; None is nobody's, and refused after the same work."""
+def parse_username(text: str) -> Address | None:
+    """The user name of a login. None = malformed: a login still hashes a dummy password."""
     try:
         return username(text)
     except BadAddress:

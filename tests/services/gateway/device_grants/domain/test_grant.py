@@ -20,10 +20,10 @@ from services.gateway.device_grants.domain.grant import (
     Answer,
     Grant,
     Verdict,
+    display_code,
     judge,
     new_user_code,
     read_code,
-    shown_code,
     tidy_label,
 )
 from services.gateway.doors.domain.network import network_of
@@ -90,8 +90,8 @@ def test_a_code_is_read_however_it_is_typed(seed: int) -> None:
     code = new_user_code(random.Random(seed).choice)
 
     assert read_code(code) == code
-    assert read_code(shown_code(code)) == code
-    assert read_code(f"  {shown_code(code).lower().replace('-', ' – ')} ") == code
+    assert read_code(display_code(code)) == code
+    assert read_code(f"  {display_code(code).lower().replace('-', ' – ')} ") == code
 
 
 def test_no_letter_of_the_alphabet_looks_like_another() -> None:

@@ -16,12 +16,12 @@ from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.gateway.proxy.adapters.breaker import Breaker
 from services.gateway.proxy.adapters.upstream import (
     AnswerCutShort,
-    Asked,
     Body,
     Deadlines,
     Upstream,
     UpstreamAway,
     UpstreamBroke,
+    UpstreamRequest,
     open_upstream,
 )
 from tests.services.gateway.app import Service
@@ -36,15 +36,15 @@ def connect(
     return open_upstream(url, connections=10, breaker=breaker, deadlines=deadlines)
 
 
-def request(method: str = "GET", target: str = "/", body: Body = None) -> Asked:
-    return Asked(method=method, target=target, headers=[], body=body)
+def request(method: str = "GET", target: str = "/", body: Body = None) -> UpstreamRequest:
+    return UpstreamRequest(method=method, target=target, headers=[], body=body)
 
 
 POST = request("POST", body=b"x")
 
 
 async def relayed(
-    upstream: Upstream, what: Asked | None = None
+    upstream: Upstream, what: UpstreamRequest | None = None
 ) -> tuple[int, dict[bytes, bytes], bytes]:
     """The whole answer."""
     exchange = Exchange()

@@ -20,7 +20,13 @@ from services.gateway import bootstrap
 from services.gateway.api_keys.stores.known_keys import KnownKeys
 from services.gateway.doors.domain.door import Limit, Login, Rule, Shape
 from services.gateway.proxy.api.idempotency import MOST_ASKED, MOST_KEPT
-from services.gateway.proxy.stores.answers import Answer, Answers, Asking, Claim, InFlight
+from services.gateway.proxy.stores import (
+    Answer,
+    Claim,
+    IdempotencyStore,
+    InFlight,
+    RequestFingerprint,
+)
 from tests.services.gateway.app import KEY, READER, Keys, Service
 from tests.services.gateway.doorstep import door
 from tests.services.gateway.house import gateway_on
@@ -161,11 +167,11 @@ async def test_the_same_again_in_the_meantime_is_told_to_wait(shop: Shop, till: 
 
 
 async def test_of_many_at_once_one_is_done(shop: Shop, till: Till) -> None:
-    answers = await asyncio.gather(*[shop.order() for _ in range(20)])
+    idempotency_store = await asyncio.gather(*[shop.order() for _ in range(20)])
 
     assert len(till.orders) == 1
-    assert {answer.status_code for answer in answers} <= {201, 409}
-    assert {answer.text for answer in answers if answer.status_code == 201} == {
+    assert {answer.status_code for answer in idempotency_store} <= {201, 409}
+    assert {answer.text for answer in idempotency_store if answer.status_code == 201} == {
         '{"number": 1, "note": ""}'
     }
 
@@ -242,11 +248,11 @@ async def test_an_answer_that_was_cut_short_is_not_done_twice(database: str, key
         await writer.drain()
 
     async with crooked(half) as url, opened(database, url, keys) as shop:
-        answers = [await shop.order() for _ in range(2)]
+        idempotency_store = [await shop.order() for _ in range(2)]
 
-    assert [answer.status_code for answer in answers] == [502, 409]
+    assert [answer.status_code for answer in idempotency_store] == [502, 409]
     # Not a claim that runs out some time, but for good.
-    assert "retry-after" not in answers[1].headers
+    assert "retry-after" not in idempotency_store[1].headers
     assert asked == 1
 
 
@@ -297,56 +303,62 @@ async def test_a_body_that_is_too_large_to_be_compared_is_refused(shop: Shop, ti
     assert len(till.orders) == 1
 
 
-ASKING = Asking(tenant="demo", caller="anna", key=b"k" * 32, fingerprint=b"f" * 32)
+ASKING = RequestFingerprint(tenant="demo", caller="anna", key=b"k" * 32, fingerprint=b"f" * 32)
 ANSWER = Answer(status=201, headers=[(b"location", b"/1"), (b"x-\xe9", b"\xff")], body=b"\x00made")
 
 
 @pytest.fixture
-def answers(own_pool: Pool) -> Answers:
-    return Answers(own_pool)
+def idempotency_store(own_pool: Pool) -> IdempotencyStore:
+    return IdempotencyStore(own_pool)
 
 
-async def claimed(answers: Answers, asking: Asking = ASKING) -> Claim:
-    claim = await answers.claim(asking, seconds=60)
+async def claimed(
+    idempotency_store: IdempotencyStore, asking: RequestFingerprint = ASKING
+) -> Claim:
+    claim = await idempotency_store.claim(asking, seconds=60)
     assert isinstance(claim, Claim)
     return claim
 
 
-async def test_an_answer_comes_back_as_it_was_and_is_not_released(answers: Answers) -> None:
-    claim = await claimed(answers)
-    await answers.finish(claim, ANSWER)
-    assert await answers.claim(ASKING, seconds=60) == ANSWER
+async def test_an_answer_comes_back_as_it_was_and_is_not_released(
+    idempotency_store: IdempotencyStore,
+) -> None:
+    claim = await claimed(idempotency_store)
+    await idempotency_store.finish(claim, ANSWER)
+    assert await idempotency_store.claim(ASKING, seconds=60) == ANSWER
 
-    await answers.release(claim)
+    await idempotency_store.release(claim)
 
-    assert await answers.claim(ASKING, seconds=60) == ANSWER
+    assert await idempotency_store.claim(ASKING, seconds=60) == ANSWER
 
 
-async def test_a_lost_claim_neither_finishes_nor_releases(answers: Answers, own_pool: Pool) -> None:
-    lost = await claimed(answers)
+async def test_a_lost_claim_neither_finishes_nor_releases(
+    idempotency_store: IdempotencyStore, own_pool: Pool
+) -> None:
+    lost = await claimed(idempotency_store)
     await own_pool.execute("UPDATE idempotency SET in_flight_until = now()")
-    mine = await claimed(answers)
+    mine = await claimed(idempotency_store)
 
-    await answers.release(lost)
-    await answers.finish(lost, Answer(status=400, headers=[], body=b"late"))
+    await idempotency_store.release(lost)
+    await idempotency_store.finish(lost, Answer(status=400, headers=[], body=b"late"))
     with pytest.raises(InFlight):
-        await answers.claim(ASKING, seconds=60)
-    await answers.finish(mine, ANSWER)
+        await idempotency_store.claim(ASKING, seconds=60)
+    await idempotency_store.finish(mine, ANSWER)
 
-    assert await answers.claim(ASKING, seconds=60) == ANSWER
+    assert await idempotency_store.claim(ASKING, seconds=60) == ANSWER
 
 
 async def test_what_is_older_than_a_day_is_swept_away(own_pool: Pool) -> None:
     seconds = Seconds()
-    answers = Answers(own_pool, now=seconds)
-    await claimed(answers)
+    idempotency_store = IdempotencyStore(own_pool, now=seconds)
+    await claimed(idempotency_store)
     await own_pool.execute("UPDATE idempotency SET kept_until = now()")
     other = replace(ASKING, tenant="other", caller="ben", key=b"o" * 32)
-    await claimed(answers, other)
+    await claimed(idempotency_store, other)
     before = await own_pool.fetchval("SELECT count(*) FROM idempotency")
 
     seconds.advance(61)
-    await answers.release(await claimed(answers, replace(other, key=b"p" * 32)))
+    await idempotency_store.release(await claimed(idempotency_store, replace(other, key=b"p" * 32)))
 
     assert before == 2
     assert await own_pool.fetchval("SELECT array_agg(tenant) FROM idempotency") == ["other"]

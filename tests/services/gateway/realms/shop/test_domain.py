@@ -21,9 +21,9 @@ from services.gateway.accounts.domain.shop_role import (
     DEFAULTS,
     KEYS,
     PermissionUnknown,
-    Standing,
+    ShopRole,
     allowed_after,
-    standing_of,
+    parse_shop_role,
     within,
 )
 from services.gateway.realms.shop.domain import (
@@ -36,7 +36,7 @@ from services.gateway.realms.shop.domain import (
 
 ANNA = Person(name="Анна", email="anna@crm.example", phone="+77011234567", telegram_id=7)
 STANDINGS = st.builds(
-    Standing,
+    ShopRole,
     role=st.sampled_from(list(DEFAULTS)),
     keys=st.none() | st.frozensets(st.sampled_from(KEYS)),
     active=st.booleans(),
@@ -111,17 +111,17 @@ def test_a_shops_card_is_its_own_and_replaced_as_a_whole() -> None:
     assert card_of(again, "shop-2") == Card(name="Анна П.")
 
 
-@given(standing=STANDINGS)
-def test_a_name_says_all_of_a_standing(standing: Standing) -> None:
-    read = standing_of(standing.name)
+@given(shop_role=STANDINGS)
+def test_a_name_says_all_of_a_standing(shop_role: ShopRole) -> None:
+    read = parse_shop_role(shop_role.name)
 
     assert read is not None
-    assert read.name == standing.name
-    assert (read.role, read.permissions) == (standing.role, standing.permissions)
-    assert read.active == standing.active
-    assert is_role("shop", standing.name)
-    assert scopes_of("shop", standing.name) == {f"shop:{key}" for key in standing.allowed}
-    assert within(standing, DEFAULTS["admin"])
+    assert read.name == shop_role.name
+    assert (read.role, read.permissions) == (shop_role.role, shop_role.permissions)
+    assert read.active == shop_role.active
+    assert is_role("shop", shop_role.name)
+    assert scopes_of("shop", shop_role.name) == {f"shop:{key}" for key in shop_role.allowed}
+    assert within(shop_role, DEFAULTS["admin"])
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_name_says_all_of_a_standing(standing: Standing) -> None:
     ],
 )
 def test_another_name_is_no_role_and_may_nothing(name: str) -> None:
-    assert standing_of(name) is None
+    assert parse_shop_role(name) is None
     assert not is_role("shop", name)
     assert scopes_of("shop", name) == frozenset()
 
@@ -147,27 +147,27 @@ def test_a_role_elsewhere_has_no_such_words() -> None:
 @pytest.mark.parametrize(
     ("standing", "name"),
     [
-        (Standing(role="florist"), "florist"),
-        (Standing(role="florist", keys=DEFAULTS["florist"]), "florist"),
-        (Standing(role="florist", active=False), "florist off"),
-        (Standing(role="courier", keys=frozenset()), "courier -"),
-        (Standing(role="courier", keys=frozenset({"users", "orders"})), "courier orders,users"),
+        (ShopRole(role="florist"), "florist"),
+        (ShopRole(role="florist", keys=DEFAULTS["florist"]), "florist"),
+        (ShopRole(role="florist", active=False), "florist off"),
+        (ShopRole(role="courier", keys=frozenset()), "courier -"),
+        (ShopRole(role="courier", keys=frozenset({"users", "orders"})), "courier orders,users"),
     ],
 )
-def test_names_are_short_where_nothing_is_unusual(standing: Standing, name: str) -> None:
-    assert standing.name == name
+def test_names_are_short_where_nothing_is_unusual(shop_role: ShopRole, name: str) -> None:
+    assert shop_role.name == name
 
 
 def test_a_role_that_is_switched_off_may_nothing_and_keeps_its_permissions() -> None:
-    off = Standing(role="manager", active=False)
+    off = ShopRole(role="manager", active=False)
 
     assert off.allowed == frozenset()
-    assert off.permissions == Standing(role="manager").permissions
-    assert not within(Standing(role="admin", active=False), {"users", "orders"})
+    assert off.permissions == ShopRole(role="manager").permissions
+    assert not within(ShopRole(role="admin", active=False), {"users", "orders"})
 
 
 def test_permissions_are_given_and_taken_one_by_one() -> None:
-    after = allowed_after(Standing(role="florist"), {"users": True, "orders": False})
+    after = allowed_after(ShopRole(role="florist"), {"users": True, "orders": False})
 
     assert after.allowed == {"users", "production"}
     with pytest.raises(PermissionUnknown):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.gateway.accounts.domain.realm import Realm
-from services.gateway.sessions.api.realm_route import said_in
+from services.gateway.sessions.api.realm_route import realm_in
 from tests.services.gateway.house import (
     CHIEF,
     PASSWORD,
@@ -19,7 +19,7 @@ OF_A_LOGIN = {"sid", "jti", "client_id"}
 
 
 def payload_of(token: str) -> dict[str, Any]:
-    return dict(said_in(f"Bearer {token}"))
+    return dict(realm_in(f"Bearer {token}"))
 
 
 def beside(token: str) -> dict[str, Any]:

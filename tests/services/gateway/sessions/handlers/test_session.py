@@ -15,9 +15,9 @@ from services.gateway.accounts.domain.realm import Place
 from services.gateway.accounts.handlers.identity import Identity
 from services.gateway.sessions.domain.session import SessionOver
 from services.gateway.sessions.handlers import session as sessions
+from services.gateway.sessions.handlers.authorization import current_role, device_of
 from services.gateway.sessions.handlers.login import LoginFailed
 from services.gateway.sessions.handlers.session import LoggedIn, NotAdmitted, open_session
-from services.gateway.sessions.handlers.standing import device_of, role_now
 from tests.services.gateway.identities import (
     ANNA,
     BORIS,
@@ -163,7 +163,7 @@ async def test_the_end_of_a_session_is_reported_at_once(people: People, clock: C
 
 
 async def role_of(identity: Identity, into: LoggedIn, place: Place = CRM) -> str:
-    return await role_now(identity, into.account.account_id, into.session_id, place)
+    return await current_role(identity, into.account.account_id, into.session_id, place)
 
 
 async def test_a_session_acts_in_its_role_and_on_its_device(people: People) -> None:
@@ -211,4 +211,4 @@ async def test_a_session_is_good_for_its_own_account_in_its_own_place(people: Pe
         with pytest.raises(SessionOver):
             await role_of(people.identity, anna, place)
     with pytest.raises(SessionOver):
-        await role_now(people.identity, boris.account_id, anna.session_id, CRM)
+        await current_role(people.identity, boris.account_id, anna.session_id, CRM)

@@ -27,7 +27,7 @@ from services.gateway.telegram.domain.one_time_code import (
 from services.gateway.telegram.handlers.one_time_code import verify_code
 from tests.services.gateway.app import gateway_settings
 from tests.services.gateway.bot_api import TOKEN
-from tests.services.gateway.code_desk import BOT_NAME, some_phone
+from tests.services.gateway.code_context import BOT_NAME, some_phone
 from tests.services.gateway.house import client_of, gateway_on, limit_of
 from tests.services.gateway.shop_door import AUTH, Door, Someone
 
@@ -48,7 +48,7 @@ async def test_a_code_comes_by_telegram(door: Door) -> None:
     assert answer.json().keys() == {"message", "delivery_method"}
     assert code not in answer.text
     assert answer.headers["Cache-Control"] == "no-store"
-    outcome = await verify_code(door.deps.code_desk, anna.phone, code, address="192.0.2.1")
+    outcome = await verify_code(door.deps.code_context, anna.phone, code, address="192.0.2.1")
     assert outcome == Verified()
 
 
@@ -70,7 +70,7 @@ async def test_the_demo_shows_the_code(url: str) -> None:
         with capture_logs() as lines:
             answer = await client.post(ASK, json={"phone": phone})
         body = answer.json()
-        outcome = await verify_code(deps.code_desk, phone, body["otp"], address="192.0.2.2")
+        outcome = await verify_code(deps.code_context, phone, body["otp"], address="192.0.2.2")
 
     assert (answer.status_code, body["delivery_method"]) == (201, "debug")
     assert outcome == Verified()

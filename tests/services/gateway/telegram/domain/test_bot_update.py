@@ -16,8 +16,8 @@ from services.gateway.telegram.domain.bot_update import (
     Help,
     Keyboard,
     OwnContact,
+    ShopEntry,
     Shops,
-    ShopShown,
     SomethingElse,
     Start,
     Status,
@@ -91,9 +91,9 @@ def test_a_button_is_read_strictly(changed: dict[str, Any], meant: Chosen | None
 
 def test_a_shop_has_a_button_for_each_thing_to_do() -> None:
     shown = [
-        ShopShown(tenant="shop-1", name="Розы", invited=False),
-        ShopShown(tenant="shop-2", name="Сад", invited=True),
-        ShopShown(tenant="x" * MAX_DATA, name="Длинный", invited=True),
+        ShopEntry(tenant="shop-1", name="Розы", invited=False),
+        ShopEntry(tenant="shop-2", name="Сад", invited=True),
+        ShopEntry(tenant="x" * MAX_DATA, name="Длинный", invited=True),
     ]
 
     data = [button.data for button in shops_reply(shown).buttons]

@@ -9,7 +9,7 @@ from services.gateway.accounts.domain.realm import Role
 from services.gateway.accounts.domain.shop import place_of
 from services.gateway.administration.handlers import administration
 from tests.services.gateway.bot_api import open_bot_api
-from tests.services.gateway.code_desk import some_phone
+from tests.services.gateway.code_context import some_phone
 from tests.services.gateway.house import bearer
 from tests.services.gateway.shop_door import AUTH, AUTH_TOKEN, Door, Someone, opened
 
@@ -121,7 +121,7 @@ async def test_a_new_telegram_account_of_a_phone_is_known_from_then_on(door: Doo
     await door.log_in(anna)
 
     assert (await door.who_is(anna)).json()["user"]["telegram_id"] == str(anna.telegram_id)
-    owner = await door.deps.code_desk.who_has(anna.phone)
+    owner = await door.deps.code_context.who_has(anna.phone)
     assert owner.telegram_id == anna.telegram_id
 
 

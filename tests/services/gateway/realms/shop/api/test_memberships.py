@@ -15,7 +15,7 @@ from services.gateway.bot.api import SECRET_HEADER
 from services.gateway.telegram.adapters import webhook_secret
 from services.gateway.telegram.domain.bot_update import GONE, STAYS
 from tests.services.gateway.bot_api import TOKEN
-from tests.services.gateway.code_desk import some_phone
+from tests.services.gateway.code_context import some_phone
 from tests.services.gateway.shop_door import AUTH, Door, Someone, projecting
 
 SHOPS = f"{AUTH}/shops"

@@ -8,7 +8,7 @@ from libs.security import tokens
 from services.gateway.accounts.domain.realm import Place, Realm, Role
 from services.gateway.realms.shop.handlers import pending_registration
 from services.gateway.realms.shop.handlers.pending_registration import AUDIENCE, TYPE
-from tests.services.gateway.code_desk import some_phone
+from tests.services.gateway.code_context import some_phone
 from tests.services.gateway.house import bearer, claims_of
 from tests.services.gateway.shop_door import AUTH, AUTH_TOKEN, Door, Someone
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.services.gateway.code_desk import some_phone
+from tests.services.gateway.code_context import some_phone
 from tests.services.gateway.shop_door import Door, Someone, projecting
 
 USER = {

@@ -1,4 +1,4 @@
-"""What keeps aiohttp from asking a service twice without being told to."""
+"""Middleware that disables aiohttp's own retry."""
 
 import aiohttp
 
@@ -7,7 +7,7 @@ class _Lost(aiohttp.ClientError):
     """A lost connection, by a name that aiohttp does not answer with a retry of its own."""
 
 
-async def no_hidden_retry(
+async def no_retry(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
     """Keep it from repeating PUT and DELETE by itself on a connection that was closed."""

@@ -1,4 +1,4 @@
-"""Passes: the short-lived tokens by which the services behind the doors know a caller."""
+"""Internal tokens: short-lived, one per caller and service."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,13 +13,13 @@ CAPACITY: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Pass:
+class _Issued:
     caller: Caller
     bearer: str
     renew_at: datetime
 
 
-class Passes:
+class InternalTokenIssuer:
     """Signs a pass per caller and audience, and hands it out again until a fifth of it is left."""
 
     def __init__(
@@ -29,18 +29,18 @@ class Passes:
         self._issuer = issuer
         self._lifetime = lifetime
         self._clock = clock
-        self._passes: dict[tuple[UUID, str, str], _Pass] = {}
+        self._issued: dict[tuple[UUID, str, str], _Issued] = {}
 
     def bearer(self, caller: Caller, audience: str) -> str:
         """The value of the `Authorization` header that `audience` will believe."""
         now = self._clock()
-        known = self._passes.get((caller.subject, caller.session, audience))
+        known = self._issued.get((caller.subject, caller.session, audience))
         if known is not None and now < known.renew_at and known.caller == caller:
             return known.bearer
-        made = _Pass(caller, self._sign(caller, audience, now), now + self._lifetime * 0.8)
-        if len(self._passes) >= CAPACITY:
-            self._passes.clear()
-        self._passes[caller.subject, caller.session, audience] = made
+        made = _Issued(caller, self._sign(caller, audience, now), now + self._lifetime * 0.8)
+        if len(self._issued) >= CAPACITY:
+            self._issued.clear()
+        self._issued[caller.subject, caller.session, audience] = made
         return made.bearer
 
     def _sign(self, caller: Caller, audience: str, now: datetime) -> str:

@@ -1,20 +1,20 @@
-"""What the gateway shows only to its own: metrics to those who run it, sessions to services."""
+"""Middleware that hides internal routes from clients: metrics, session checks."""
 
 from typing import Final
 
 from services.gateway.doors.api import fault
 from services.gateway.doors.api.cors import App, Receive, Scope, Send
-from services.gateway.doors.api.own import door_of
+from services.gateway.doors.api.local_routes import door_of
 from services.gateway.doors.api.peer import is_in, peer_of
 from services.gateway.doors.domain.door import Shape
 from services.gateway.settings import Settings
 
-ROOMS: Final = frozenset({"/metrics"})
+INTERNAL_PATHS: Final = frozenset({"/metrics"})
 INTERNAL: Final = "/internal/"
 FORWARDED: Final = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"})
 
 
-class InnerRooms:
+class InternalOnly:
     """ASGI middleware: for everybody outside of `metrics_networks` the rooms are not there.
 
     Behind `Doors`: what a door has under the same path is for its clients.
@@ -30,7 +30,7 @@ class InnerRooms:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         ours = scope["type"] == "http" and door_of(scope) is None
         path: str = scope["path"]
-        inner = ours and (path.rstrip("/") in ROOMS or path.startswith(INTERNAL))
+        inner = ours and (path.rstrip("/") in INTERNAL_PATHS or path.startswith(INTERNAL))
         if inner and not self._may_enter(scope):
             return await fault.answer(send, Shape.DETAIL, fault.not_found())
         return await self._app(scope, receive, send)

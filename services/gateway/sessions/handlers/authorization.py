@@ -1,4 +1,4 @@
-"""Whether a caller may still act, by the log and not by what their token was once told."""
+"""Current authorisation: the role that an account has now, by the log."""
 
 from contracts.gateway import AccountId, SessionId
 from services.gateway.accounts.domain.realm import PLATFORM, Place
@@ -6,7 +6,7 @@ from services.gateway.accounts.handlers.identity import Identity, load
 from services.gateway.sessions.domain.session import SESSION, SessionOver, ended_by
 
 
-async def role_now(
+async def current_role(
     identity: Identity, account_id: AccountId, session_id: SessionId, place: Place
 ) -> str:
     """The role the account has in `place` now.

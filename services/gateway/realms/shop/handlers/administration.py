@@ -1,4 +1,4 @@
-"""What happens when a shop invites somebody, changes what they are there, or switches them off.
+"""Administration of a shop's staff: hire, change, deactivate.
 
 A shop decides on its own card of somebody and on their role there, and on nothing else of them: not
 on their phone, on the Telegram account that codes go to, on where else they work, nor whether they
@@ -20,13 +20,13 @@ from services.gateway.accounts.domain.commands import GrantRole, OpenAccount
 from services.gateway.accounts.domain.person import Person, addresses_of
 from services.gateway.accounts.domain.realm import Place, Role
 from services.gateway.accounts.domain.shop import place_of
-from services.gateway.accounts.domain.shop_role import ADMIN, Standing, allowed_after, within
+from services.gateway.accounts.domain.shop_role import ADMIN, ShopRole, allowed_after, within
 from services.gateway.accounts.handlers.address import AddressTaken, claims, find
+from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
 from services.gateway.accounts.handlers.identity import Identity, load, seal_person
-from services.gateway.accounts.handlers.planned import Plan, decided
 from services.gateway.accounts.read_models import account as accounts
 from services.gateway.accounts.read_models.account import AccountRow
-from services.gateway.accounts.stores.numbers import next_number
+from services.gateway.accounts.stores.id_sequence import next_number
 from services.gateway.realms.shop.domain import Card, Invitation, card_of, with_card
 from services.gateway.realms.shop.handlers.card import revise
 from services.gateway.realms.shop.handlers.membership import change_invitation, invite
@@ -41,7 +41,7 @@ from services.gateway.realms.shop.handlers.staff import (
 )
 from services.gateway.sessions.handlers.session import revoke_all
 
-LOOK_SECONDS: Final = 0.05
+POLL_SECONDS: Final = 0.05
 LISTED_SECONDS: Final = 1.0
 
 
@@ -57,16 +57,16 @@ class IsAdmin(Refused):
     """An admin of a shop may do everything, and is not switched off."""
 
 
-class OwnStanding(Forbidden):
+class OwnRole(Forbidden):
     """Nobody decides what they themselves may do."""
 
 
-class BeyondOwn(Forbidden):
+class PrivilegeExceeded(Forbidden):
     """Nobody decides on what they may not do themselves."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Boss:
+class StaffAdministrator:
     """Who decides, in which shop, and the permissions they have there."""
 
     account_id: AccountId
@@ -74,100 +74,116 @@ class Boss:
     keys: frozenset[str]
 
 
-async def take_on(
-    identity: Identity, boss: Boss, phone: str, card: Card, standing: Standing
+async def hire(
+    identity: Identity,
+    administrator: StaffAdministrator,
+    phone: str,
+    card: Card,
+    shop_role: ShopRole,
 ) -> Member:
-    """Invite whoever has the phone (E.164) to work in the shop, as `standing` once they accept.
+    """Invite whoever has the phone (E.164) to work in the shop, as `shop_role` once they accept.
 
     Whether anybody has it, and what they are elsewhere, the answer does not say. Raises PhoneTaken,
     EmailTaken, BeyondOwn, OfferedTooOften, Unavailable.
     """
-    _may(boss, standing)
-    await _email_is_free(identity, boss.tenant, card.email, None)
-    account_id = await find(identity, people.phone(phone)) or await _open(identity, boss, phone)
-    invitation, actor = Invitation(phone=phone, card=card), str(boss.account_id)
+    _check_privilege(administrator, shop_role)
+    await _email_is_free(identity, administrator.tenant, card.email, None)
+    account_id = await find(identity, people.phone(phone)) or await _open(
+        identity, administrator, phone
+    )
+    invitation, actor = Invitation(phone=phone, card=card), str(administrator.account_id)
     try:
-        await invite(identity, account_id, boss.tenant, invitation, standing, actor=actor)
+        await invite(identity, account_id, administrator.tenant, invitation, shop_role, actor=actor)
     except ActsThere:
         raise PhoneTaken from None
-    return await _listed(identity, account_id, boss.tenant)
+    return await _listed(identity, account_id, administrator.tenant)
 
 
 async def change(
     identity: Identity,
-    boss: Boss,
+    administrator: StaffAdministrator,
     member: Member,
     *,
-    standing: Callable[[Standing], Standing],
+    shop_role: Callable[[ShopRole], ShopRole],
     card: Callable[[Card], Card],
 ) -> Member:
     """Let somebody be something else, or be called so. Raises EmailTaken, and as
-    `change_standing`; then nothing was changed."""
+    `change_role`; then nothing was changed."""
     email = card(member.card).email
     if email != member.card.email:
-        await _email_is_free(identity, boss.tenant, email, member.account_id)
-    if boss.account_id != member.account_id:
-        _may(boss, member.standing)
+        await _email_is_free(identity, administrator.tenant, email, member.account_id)
+    if administrator.account_id != member.account_id:
+        _check_privilege(administrator, member.shop_role)
     if member.invited:
-        return await _reinvite(identity, boss, member, standing, card)
-    await change_standing(identity, boss, member, standing)
-    await _say(identity, boss, member.account_id, card)
-    return await _listed(identity, member.account_id, boss.tenant)
+        return await _reinvite(identity, administrator, member, shop_role, card)
+    await change_role(identity, administrator, member, shop_role)
+    await _change_card(identity, administrator, member.account_id, card)
+    return await _listed(identity, member.account_id, administrator.tenant)
 
 
-async def change_standing(
-    identity: Identity, boss: Boss, member: Member, change: Callable[[Standing], Standing]
+async def change_role(
+    identity: Identity,
+    administrator: StaffAdministrator,
+    member: Member,
+    change: Callable[[ShopRole], ShopRole],
 ) -> Member:
     """Let somebody be something else; their sessions in the shop end. `change` may run again.
 
     Raises OwnStanding, BeyondOwn, LastAdmin, NotStaff, Unavailable, and what `change` raises.
     """
     if member.invited:
-        return await _reinvite(identity, boss, member, change, lambda card: card)
-    tenant, place = boss.tenant, place_of(boss.tenant)
-    async with identity.turns.turn(f"staff of {tenant}"):
-        before = (await member_of(identity, member.account_id, tenant)).standing
+        return await _reinvite(identity, administrator, member, change, lambda card: card)
+    tenant, place = administrator.tenant, place_of(administrator.tenant)
+    async with identity.locks.hold(f"staff of {tenant}"):
+        before = (await member_of(identity, member.account_id, tenant)).shop_role
         after = change(before)
         if after.name == before.name:
             return await _listed(identity, member.account_id, tenant)
-        if boss.account_id == member.account_id:
-            raise OwnStanding
-        _may(boss, before)
-        _may(boss, after)
+        if administrator.account_id == member.account_id:
+            raise OwnRole
+        _check_privilege(administrator, before)
+        _check_privilege(administrator, after)
         if before.name == ADMIN and not await other_admins(identity, member.account_id, tenant):
             raise LastAdmin
-        await _grant(identity, boss, member.account_id, after)
-    actor = str(boss.account_id)
+        await _grant(identity, administrator, member.account_id, after)
+    actor = str(administrator.account_id)
     await revoke_all(identity, member.account_id, reason="revoked", actor=actor, place=place)
     return await _listed(identity, member.account_id, tenant)
 
 
-async def allow(identity: Identity, boss: Boss, member: Member, said: Mapping[str, bool]) -> Member:
+async def allow(
+    identity: Identity,
+    administrator: StaffAdministrator,
+    member: Member,
+    permissions: Mapping[str, bool],
+) -> Member:
     """Give somebody permissions, or take them. Raises IsAdmin, PermissionUnknown, and as
-    `change_standing`."""
+    `change_role`."""
 
-    def allowed(standing: Standing) -> Standing:
-        if standing.role == ADMIN:
+    def allowed(shop_role: ShopRole) -> ShopRole:
+        if shop_role.role == ADMIN:
             raise IsAdmin
-        return allowed_after(standing, said)
+        return allowed_after(shop_role, permissions)
 
-    return await change_standing(identity, boss, member, allowed)
+    return await change_role(identity, administrator, member, allowed)
 
 
-async def switch_off(identity: Identity, boss: Boss, member: Member) -> Member:
-    """Let somebody do nothing in the shop. Raises IsAdmin, and as `change_standing`."""
+async def deactivate(
+    identity: Identity, administrator: StaffAdministrator, member: Member
+) -> Member:
+    """Let somebody do nothing in the shop. Raises IsAdmin, and as `change_role`."""
 
-    def off(standing: Standing) -> Standing:
-        if standing.role == ADMIN:
+    def off(shop_role: ShopRole) -> ShopRole:
+        if shop_role.role == ADMIN:
             raise IsAdmin
-        return replace(standing, active=False)
+        return replace(shop_role, active=False)
 
-    return await change_standing(identity, boss, member, off)
+    return await change_role(identity, administrator, member, off)
 
 
-def _may(boss: Boss, standing: Standing) -> None:
-    if not within(standing, boss.keys):
-        raise BeyondOwn
+def _check_privilege(administrator: StaffAdministrator, shop_role: ShopRole) -> None:
+    if not within(shop_role, administrator.keys):
+        raise PrivilegeExceeded
 
 
 async def _email_is_free(
@@ -181,7 +197,7 @@ async def _email_is_free(
             raise EmailTaken
 
 
-async def _open(identity: Identity, boss: Boss, phone: str) -> AccountId:
+async def _open(identity: Identity, administrator: StaffAdministrator, phone: str) -> AccountId:
     """An account for a phone that nobody has: of nothing but the phone, and without a role."""
     account_id, person = AccountId(new_event_id()), Person(phone=phone)
 
@@ -198,7 +214,7 @@ async def _open(identity: Identity, boss: Boss, phone: str) -> AccountId:
         return command, await claims(identity, account_id, addresses_of(person), now)
 
     try:
-        await decided(identity, account_id, plan, actor=str(boss.account_id))
+        await execute_with_facts(identity, account_id, plan, actor=str(administrator.account_id))
     except AddressTaken as taken:
         # Another shop was faster.
         return taken.account_id
@@ -207,35 +223,47 @@ async def _open(identity: Identity, boss: Boss, phone: str) -> AccountId:
 
 async def _reinvite(
     identity: Identity,
-    boss: Boss,
+    administrator: StaffAdministrator,
     member: Member,
-    standing: Callable[[Standing], Standing],
+    shop_role: Callable[[ShopRole], ShopRole],
     card: Callable[[Card], Card],
 ) -> Member:
     """Change an invitation that waits for an answer. Raises NotStaff if it was just answered."""
-    after = standing(member.standing)
-    _may(boss, member.standing)
-    _may(boss, after)
+    after = shop_role(member.shop_role)
+    _check_privilege(administrator, member.shop_role)
+    _check_privilege(administrator, after)
     invitation = Invitation(phone=member.phone or "", card=card(member.card))
-    account_id, actor = member.account_id, str(boss.account_id)
+    account_id, actor = member.account_id, str(administrator.account_id)
     try:
-        await change_invitation(identity, account_id, boss.tenant, invitation, after, actor=actor)
+        await change_invitation(
+            identity, account_id, administrator.tenant, invitation, after, actor=actor
+        )
     except OfferUnknown:
         raise NotStaff from None
-    return await _listed(identity, account_id, boss.tenant)
+    return await _listed(identity, account_id, administrator.tenant)
 
 
-async def _say(
-    identity: Identity, boss: Boss, account_id: AccountId, change: Callable[[Card], Card]
+async def _change_card(
+    identity: Identity,
+    administrator: StaffAdministrator,
+    account_id: AccountId,
+    change: Callable[[Card], Card],
 ) -> None:
-    def said(person: Person) -> Person:
-        return with_card(person, boss.tenant, change(card_of(person, boss.tenant)))
+    def changed(person: Person) -> Person:
+        return with_card(
+            person, administrator.tenant, change(card_of(person, administrator.tenant))
+        )
 
-    await revise(identity, account_id, said, actor=str(boss.account_id))
+    await revise(identity, account_id, changed, actor=str(administrator.account_id))
 
 
-async def _grant(identity: Identity, boss: Boss, account_id: AccountId, standing: Standing) -> None:
-    role = Role(place_of(boss.tenant), standing.name)
+async def _grant(
+    identity: Identity,
+    administrator: StaffAdministrator,
+    account_id: AccountId,
+    shop_role: ShopRole,
+) -> None:
+    role = Role(place_of(administrator.tenant), shop_role.name)
 
     async def plan(account: Account) -> Plan:
         if role.place not in account.roles:
@@ -244,7 +272,7 @@ async def _grant(identity: Identity, boss: Boss, account_id: AccountId, standing
         now = identity.clock()
         return GrantRole(account_id=account_id, role=role, others={}, now=now), ()
 
-    await decided(identity, account_id, plan, actor=str(boss.account_id))
+    await execute_with_facts(identity, account_id, plan, actor=str(administrator.account_id))
 
 
 async def _listed(identity: Identity, account_id: AccountId, tenant: str) -> Member:
@@ -260,7 +288,7 @@ async def _listed(identity: Identity, account_id: AccountId, tenant: str) -> Mem
                     return listed(identity, row, tenant) or await member_of(
                         identity, account_id, tenant
                     )
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
     return await member_of(identity, account_id, tenant)
 
 

@@ -1,4 +1,4 @@
-"""How often something was tried: counted in the database, so that no process can be tried alone."""
+"""Counters of attempts in the database, shared by all processes."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Numbers for accounts: the integers that doors without UUIDs show, given once and never again."""
+"""The sequence of integers by which doors without UUIDs name accounts."""
 
 from typing import Final
 

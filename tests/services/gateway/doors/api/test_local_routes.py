@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI, Request
 from httpx import AsyncClient
 
 from services.gateway.accounts.domain.realm import SUPERADMIN, Realm
-from services.gateway.doors.api.own import OwnRoutes, door_of
+from services.gateway.doors.api.local_routes import LocalRoutes, door_of
 from services.gateway.doors.api.peer import peer_of
 from services.gateway.doors.domain.door import enter
 from services.gateway.doors.domain.doors import DOORS, bound
@@ -104,7 +104,9 @@ def test_a_route_knows_the_door(path: str, host: str, door: str, root: str, inne
     assert door_of(scope) is None
     doors = bound({"crm.shop.example": "crm"}) if host else DOORS
 
-    assert OwnRoutes(an_app().routes).lead(scope, enter(doors, path, *([host] if host else [])))
+    assert LocalRoutes(an_app().routes).route_to(
+        scope, enter(doors, path, *([host] if host else []))
+    )
 
     assert door_of(scope) == door
     assert (scope["root_path"], scope["path"]) == (root, root + inner)

@@ -1,11 +1,13 @@
-"""A client that hangs up while it is being answered."""
+"""Cancels the answer to a client that disconnects."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 
-async def unless_gone(receive: Callable[[], Awaitable[Any]], sending: Awaitable[None]) -> None:
+async def cancel_on_disconnect(
+    receive: Callable[[], Awaitable[Any]], sending: Awaitable[None]
+) -> None:
     """Run `sending` to its end, or until the client hangs up."""
     task = asyncio.ensure_future(sending)
     gone = asyncio.create_task(_disconnected(receive))

@@ -6,7 +6,7 @@ from libs.postgres.pool import Pool
 from libs.security.sealing import Seal, derive_key, generate_key
 from libs.testing.clock import Clock
 from services.gateway.telegram.adapters import Bot
-from services.gateway.telegram.handlers.one_time_code import CodeDesk, Owner
+from services.gateway.telegram.handlers.one_time_code import CodeContext, Owner
 from services.gateway.telegram.stores.codes import Codes
 from services.gateway.telegram.stores.links import TelegramLinks
 
@@ -28,19 +28,19 @@ def some_address() -> str:
     return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
-def desk(
+def context(
     pool: Pool,
     *,
     bot: Bot | None = None,
     is_demo: bool = False,
     owners: dict[str, Owner] | None = None,
-) -> CodeDesk:
+) -> CodeContext:
     """A desk whose accounts are `owners`, by phone."""
 
     async def who_has(phone: str) -> Owner:
         return (owners or {}).get(phone, Owner(is_known=False))
 
-    return CodeDesk(
+    return CodeContext(
         codes=Codes(pool, seal=SEAL, key=CODE_KEY),
         links=TelegramLinks(pool, seal=SEAL),
         who_has=who_has,

@@ -21,7 +21,7 @@ DOOR: Final = "tillstream.door"
 """In the scope of a request that came in at a door of its own: the door's name."""
 
 
-class OwnRoutes:
+class LocalRoutes:
     """Which of an app's routes answer at which door, by their tags.
 
     A tag is the name of a door, or in `DOORS_OF`; a route of several doors has several. At the root
@@ -36,7 +36,7 @@ class OwnRoutes:
             if not route.param_convertors:
                 self._by_path[route.path_format] |= doors
 
-    def lead(self, scope: Scope, entry: Entry) -> bool:
+    def route_to(self, scope: Scope, entry: Entry) -> bool:
         """Make `scope` a request for our own route at the door; whether there is one.
 
         The prefix becomes the scope's `root_path`, so that a redirect stays at the door.

@@ -1,4 +1,4 @@
-"""What the commands about accounts do and show, straight on the database.
+"""The actions and the output of the `accounts` commands.
 
 Each takes the `Deps` of the gateway. Raises what the handlers raise.
 """
@@ -47,7 +47,7 @@ async def list_accounts(
     """Accounts of a page, oldest first."""
     page = await listed.of_place(deps.pool, place, limit=limit, offset=offset)
     found = [
-        _shown(
+        _present(
             Profile(
                 account_id=row.account_id,
                 number=row.number,
@@ -72,7 +72,7 @@ async def show(deps: Deps, who: str, as_json: bool) -> None:
     """One account, with where it is logged in."""
     found = await profile(deps.identity, await _meant(deps, who))
     sessions = await live_sessions(deps.pool, found.account_id, deps.identity.clock())
-    told = _shown(found) | {
+    told = _present(found) | {
         "sessions": [
             f"{one.place.realm}/{one.place.tenant} {one.device} since {one.opened_at:%F %R}"
             for one in sessions
@@ -135,7 +135,7 @@ async def _only_owner(deps: Deps, address: Address) -> AccountId | None:
     return next(iter(owners - {None}), None)
 
 
-def _shown(one: Profile) -> dict[str, Any]:
+def _present(one: Profile) -> dict[str, Any]:
     person = one.person
     names = (person.name, person.email, person.phone, person.username, person.telegram_id)
     return {

@@ -1,4 +1,4 @@
-"""Who may use a route of ours: permissions by the role that somebody has now."""
+"""Permissions of the gateway's own routes, by the caller's current role."""
 
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from libs.errors import Forbidden, Unauthenticated
 from libs.http.auth import Permission, Principal
 from services.gateway.accounts.domain.realm import Place, Realm, scopes_of
 from services.gateway.context import Deps
-from services.gateway.sessions.handlers.standing import role_now
+from services.gateway.sessions.handlers.authorization import current_role
 
 STAFF = "kiosk:staff"
 ON_KIOSK = "kiosk:device"
@@ -23,7 +23,7 @@ class ScopeMissing(Forbidden):
         self.scope = scope
 
 
-class Acting(Permission):
+class RealmPermission(Permission):
     """Like `require`, for one realm only, and by the log: what was withdrawn just now is gone.
 
     Whose token is of another realm, or has no `within`, is nobody here. An empty `scope` is for
@@ -41,7 +41,7 @@ class Acting(Permission):
         caller = await deps.verifier.principal(request.headers.get("authorization"))
         if caller.kind != self.realm or not caller.session:
             raise Unauthenticated
-        role = await role_now(
+        role = await current_role(
             deps.identity, account_of(caller), session_of(caller), place_of(caller)
         )
         scopes = scopes_of(self.realm, role)
@@ -52,19 +52,19 @@ class Acting(Permission):
         return caller
 
 
-def staff(scope: str = "") -> Acting:
+def staff(scope: str = "") -> RealmPermission:
     """Declare that a route is for the kiosks' staff, and what it demands of them."""
-    return Acting(Realm.KIOSK, scope, within=STAFF)
+    return RealmPermission(Realm.KIOSK, scope, within=STAFF)
 
 
-def on_kiosk() -> Acting:
+def on_kiosk() -> RealmPermission:
     """Declare that a route is for kiosks themselves."""
-    return Acting(Realm.KIOSK, within=ON_KIOSK)
+    return RealmPermission(Realm.KIOSK, within=ON_KIOSK)
 
 
-def in_crm(scope: str = "") -> Acting:
+def in_crm(scope: str = "") -> RealmPermission:
     """Declare that a route is for the people of the crm, and what it demands of them."""
-    return Acting(Realm.CRM, scope)
+    return RealmPermission(Realm.CRM, scope)
 
 
 def account_of(caller: Principal) -> AccountId:

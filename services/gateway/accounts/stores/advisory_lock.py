@@ -1,4 +1,4 @@
-"""Turns: decisions that look at several accounts are taken one after the other, everywhere."""
+"""An advisory lock for decisions that read several accounts."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from libs.postgres.pool import Pool, acquired
 TAKE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
 
-class Turns:
+class AdvisoryLock:
     """Whose turn it is, over all processes on this database.
 
     A process waits with one connection at most, so that those who have their turn find another.
@@ -24,7 +24,7 @@ class Turns:
         self._here = asyncio.Lock()
 
     @asynccontextmanager
-    async def turn(self, name: str) -> AsyncIterator[None]:
+    async def hold(self, name: str) -> AsyncIterator[None]:
         """Alone with `name` while it lasts. Raises Unavailable if others take too long."""
         async with (
             self._here,

@@ -1,4 +1,4 @@
-"""What happens when somebody looks after their own sessions, or after those of devices."""
+"""Listing and revoking one's own sessions, and those of managed devices."""
 
 from collections.abc import Sequence
 from typing import Final

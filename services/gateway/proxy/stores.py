@@ -1,4 +1,4 @@
-"""What was answered to requests that carry an `Idempotency-Key`, kept for a day in Postgres."""
+"""Answers to requests with an `Idempotency-Key`, kept for a day."""
 
 import time
 from collections.abc import Callable
@@ -126,7 +126,7 @@ class AnotherRequest(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asking:
+class RequestFingerprint:
     """A request that may come again. `key` and `fingerprint` are digests of what was sent."""
 
     tenant: str
@@ -139,7 +139,7 @@ class Asking:
 class Claim:
     """The right to answer a request, until a deadline."""
 
-    asking: Asking
+    fingerprint: RequestFingerprint
     claim: UUID
 
 
@@ -152,7 +152,7 @@ class Answer:
     body: bytes | None
 
 
-class Answers:
+class IdempotencyStore:
     """The answers of all tenants. `pool` is in system scope.
 
     Every method raises Unavailable while the database is away.
@@ -163,27 +163,27 @@ class Answers:
         self._now = now
         self._sweep_at = now() + SWEEP_SECONDS
 
-    async def claim(self, asking: Asking, *, seconds: float) -> Claim | Answer:
+    async def claim(self, fingerprint: RequestFingerprint, *, seconds: float) -> Claim | Answer:
         """The right to answer, for so many seconds, or what was answered before.
 
         Who dies with a claim leaves it to the next one who asks after that. Raises InFlight,
         AnotherRequest.
         """
         await self._sweep()
-        made = Claim(asking=asking, claim=uuid4())
-        async with tenant_transaction(self._pool, asking.tenant) as connection:
+        made = Claim(fingerprint=fingerprint, claim=uuid4())
+        async with tenant_transaction(self._pool, fingerprint.tenant) as connection:
             seen = await _claim(connection, made, timedelta(seconds=seconds))
-        return made if seen is None else _answer(seen, asking)
+        return made if seen is None else _answer(seen, fingerprint)
 
     async def finish(self, claim: Claim, answer: Answer) -> None:
         """Keep the answer for a day from now, unless the claim has passed to somebody else."""
         said = {"status": answer.status, "headers": _flat(answer.headers), "body": answer.body}
-        async with tenant_transaction(self._pool, claim.asking.tenant) as connection:
+        async with tenant_transaction(self._pool, claim.fingerprint.tenant) as connection:
             await query.execute(connection, FINISH, **_mine(claim), **said, kept_for=KEPT_FOR)
 
     async def release(self, claim: Claim) -> None:
         """Give the claim back: the request may be made again at once."""
-        async with tenant_transaction(self._pool, claim.asking.tenant) as connection:
+        async with tenant_transaction(self._pool, claim.fingerprint.tenant) as connection:
             await query.execute(connection, RELEASE, **_mine(claim))
 
     async def _sweep(self) -> None:
@@ -196,13 +196,13 @@ class Answers:
 
 async def _claim(connection: Connection, made: Claim, deadline: timedelta) -> query.Row | None:
     """None if the claim was made, or what is in its place."""
-    asking = made.asking
-    key = {"tenant": asking.tenant, "caller": asking.caller, "key": asking.key}
+    fingerprint = made.fingerprint
+    key = {"tenant": fingerprint.tenant, "caller": fingerprint.caller, "key": fingerprint.key}
     claimed = await query.fetchval(
         connection,
         CLAIM,
         **key,
-        fingerprint=asking.fingerprint,
+        fingerprint=fingerprint.fingerprint,
         claim=made.claim,
         deadline=deadline,
         kept_for=KEPT_FOR,
@@ -216,8 +216,8 @@ async def _claim(connection: Connection, made: Claim, deadline: timedelta) -> qu
     return seen
 
 
-def _answer(seen: query.Row, asking: Asking) -> Answer:
-    if seen["fingerprint"] != asking.fingerprint:
+def _answer(seen: query.Row, fingerprint: RequestFingerprint) -> Answer:
+    if seen["fingerprint"] != fingerprint.fingerprint:
         raise AnotherRequest
     if seen["status"] is None:
         raise InFlight(max(1, int(seen["left"])))
@@ -230,11 +230,11 @@ def _answer(seen: query.Row, asking: Asking) -> Answer:
 
 
 def _mine(claim: Claim) -> dict[str, object]:
-    asking = claim.asking
+    fingerprint = claim.fingerprint
     return {
-        "of_tenant": asking.tenant,
-        "of_caller": asking.caller,
-        "my_key": asking.key,
+        "of_tenant": fingerprint.tenant,
+        "of_caller": fingerprint.caller,
+        "my_key": fingerprint.key,
         "my_claim": claim.claim,
     }
 

@@ -1,4 +1,4 @@
-"""Commands on an account whose events carry facts with them: both are written or neither is."""
+"""Commands on an account whose events carry facts: both are appended or neither is."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
@@ -16,11 +16,11 @@ ATTEMPTS: Final = 5
 Plan: TypeAlias = tuple[AccountCommand | None, Sequence[Fact[GatewayEvent]]]
 """A command, and the facts that stand or fall with what it decides; None if there is nothing to do.
 """
-Planned: TypeAlias = Callable[[Account], Awaitable[Plan]]
+Planner: TypeAlias = Callable[[Account], Awaitable[Plan]]
 
 
-async def decided(
-    identity: Identity, account_id: AccountId, plan: Planned, *, actor: str
+async def execute_with_facts(
+    identity: Identity, account_id: AccountId, plan: Planner, *, actor: str
 ) -> Account:
     """The account after what `plan` makes of it. A lost race is planned again, a few times.
 
@@ -35,7 +35,7 @@ async def decided(
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-async def _once(identity: Identity, account_id: AccountId, plan: Planned, actor: str) -> Account:
+async def _once(identity: Identity, account_id: AccountId, plan: Planner, actor: str) -> Account:
     store, stream = identity.store, ACCOUNT.stream(account_id)
     history = await store.read(PLATFORM, stream)
     account = ACCOUNT.state_after(history.events)
