@@ -14,7 +14,7 @@ from services.gateway.accounts.handlers.identity import Identity
 ATTEMPTS: Final = 5
 
 Plan: TypeAlias = tuple[AccountCommand | None, Sequence[Fact[GatewayEvent]]]
-"""A command, and the facts that stand or fall with what it decides; None if there is nothing to do.
+"""A command, and the facts appended together with its events; None if there is nothing to do.
 """
 Planner: TypeAlias = Callable[[Account], Awaitable[Plan]]
 
@@ -22,7 +22,7 @@ Planner: TypeAlias = Callable[[Account], Awaitable[Plan]]
 async def execute_with_facts(
     identity: Identity, account_id: AccountId, plan: Planner, *, actor: str
 ) -> Account:
-    """The account after what `plan` makes of it. A lost race is planned again, a few times.
+    """The account after the command that `plan` returns. After a lost race `plan` runs again.
 
     Raises what `plan` and the decision raise, VersionConflict, LogUnavailable.
     """

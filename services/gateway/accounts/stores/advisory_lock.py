@@ -14,9 +14,9 @@ TAKE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
 
 class AdvisoryLock:
-    """Whose turn it is, over all processes on this database.
+    """A lock by name, over all processes on this database.
 
-    A process waits with one connection at most, so that those who have their turn find another.
+    A process waits with one connection at most, so that the holder finds another.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -25,7 +25,7 @@ class AdvisoryLock:
 
     @asynccontextmanager
     async def hold(self, name: str) -> AsyncIterator[None]:
-        """Alone with `name` while it lasts. Raises Unavailable if others take too long."""
+        """Hold the lock `name`. Raises Unavailable if others hold it too long."""
         async with (
             self._here,
             acquired(self._pool) as connection,

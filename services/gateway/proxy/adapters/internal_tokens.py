@@ -20,7 +20,7 @@ class _Issued:
 
 
 class InternalTokenIssuer:
-    """Signs a pass per caller and audience, and hands it out again until a fifth of it is left."""
+    """Signs a token per caller and audience, and reuses it until a fifth of its life is left."""
 
     def __init__(
         self, keys: tokens.KeyRing, *, issuer: str, lifetime: timedelta, clock: Clock

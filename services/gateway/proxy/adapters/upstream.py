@@ -11,8 +11,6 @@ from yarl import URL
 
 from services.gateway.doors.adapters import answered
 from services.gateway.proxy.adapters.breaker import Breaker
-from services.gateway.proxy.adapters.cancel_on_disconnect import cancel_on_disconnect
-from services.gateway.proxy.adapters.no_retry import no_retry
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
@@ -250,3 +248,42 @@ async def open_upstream(
     )
     async with session:
         yield Upstream(origin, session, breaker, deadlines)
+
+
+class _Lost(aiohttp.ClientError):
+    """A lost connection, by a name that aiohttp does not answer with a retry of its own."""
+
+
+async def no_retry(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep it from repeating PUT and DELETE by itself on a connection that was closed."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except aiohttp.ServerTimeoutError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _Lost from error
+
+
+async def cancel_on_disconnect(
+    receive: Callable[[], Awaitable[Any]], sending: Awaitable[None]
+) -> None:
+    """Run `sending` to its end, or until the client hangs up."""
+    task = asyncio.ensure_future(sending)
+    gone = asyncio.create_task(_disconnected(receive))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+    finally:
+        for each in (task, gone):
+            each.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _disconnected(receive: Callable[[], Awaitable[Any]]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue

@@ -25,10 +25,9 @@ log = structlog.get_logger(__name__)
 async def authenticate(
     deps: Deps, route_match: RouteMatch, headers: Mapping[bytes, bytes], peer: Peer
 ) -> Caller | None:
-    """Who may pass, counted against the limit of the route; None where everybody may.
+    """The caller, counted against the limit of the route; None on a public route.
 
-    Raises Fault. Nothing of the body is needed: what is refused here was not stored, not even in
-    part.
+    Raises Fault. The body is not read: nothing of a refused request was stored.
     """
     caller = await identify(deps, route_match, headers)
     if caller is not None:
@@ -49,9 +48,9 @@ async def authenticate(
 async def identify(
     deps: Deps, route_match: RouteMatch, headers: Mapping[bytes, bytes]
 ) -> Caller | None:
-    """Who may pass, or None where everybody may. Raises Fault.
+    """The caller, or None on a public route. Raises Fault.
 
-    Where both a key and a token are shown, the key counts.
+    A key counts before a token.
     """
     scope = route_match.rule.scope
     if scope is None:
@@ -73,7 +72,7 @@ def forwarded_headers(
     peer: Peer,
     request_id: str | None = None,
 ) -> list[tuple[str, str]]:
-    """What the service is told: the client's own headers, and what we know of the client."""
+    """The headers for the service: the client's own, and those that name the caller."""
     outgoing = forwarded(headers)
     outgoing += [
         ("X-Forwarded-For", peer.chain),

@@ -15,12 +15,10 @@ FORWARDED: Final = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real
 
 
 class InternalOnly:
-    """ASGI middleware: for everybody outside of `metrics_networks` the rooms are not there.
+    """ASGI middleware: internal routes answer 404 to callers outside of `metrics_networks`.
 
-    Behind `Doors`: what a door has under the same path is for its clients.
-
-    Whoever came through a proxy that nobody trusts could be anybody, whatever address the proxy
-    itself has.
+    It stands behind `Doors`: a door's own route of the same path is for the door's clients. A
+    request through a proxy that is not trusted is rejected, whatever the proxy's address.
     """
 
     def __init__(self, app: App, *, settings: Settings) -> None:

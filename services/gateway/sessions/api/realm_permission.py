@@ -24,10 +24,10 @@ class ScopeMissing(Forbidden):
 
 
 class RealmPermission(Permission):
-    """Like `require`, for one realm only, and by the log: what was withdrawn just now is gone.
+    """Like `require`, for one realm only, and by the log: a role withdrawn just now is gone.
 
-    Whose token is of another realm, or has no `within`, is nobody here. An empty `scope` is for
-    everybody who is.
+    A token of another realm, or without the scope `within`, is rejected with 401. With an empty
+    `scope` every member of the realm may pass.
     """
 
     def __init__(self, realm: Realm, scope: str = "", *, within: str = "") -> None:

@@ -11,7 +11,7 @@ async def current_role(
 ) -> str:
     """The role the account has in `place` now.
 
-    Raises SessionOver if the session or the account ended, whoever has heard of it; LogUnavailable.
+    Raises LogUnavailable, and SessionOver if the session or the account ended.
     """
     history = await identity.store.read(PLATFORM, SESSION.stream(session_id))
     session = SESSION.state_after(history.events)
@@ -24,7 +24,10 @@ async def current_role(
 
 
 async def device_of(identity: Identity, session_id: SessionId) -> str:
-    """What the session was opened on, as it was said then. Raises SessionOver, LogUnavailable."""
+    """The device on which the session was opened, as the client named it.
+
+    Raises SessionOver, LogUnavailable.
+    """
     history = await identity.store.read(PLATFORM, SESSION.stream(session_id))
     device = SESSION.state_after(history.events).device
     if device is None:

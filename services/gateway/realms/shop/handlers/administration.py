@@ -67,7 +67,7 @@ class PrivilegeExceeded(Forbidden):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StaffAdministrator:
-    """Who decides, in which shop, and the permissions they have there."""
+    """The administrator of a shop, and the permissions they hold there."""
 
     account_id: AccountId
     tenant: str
