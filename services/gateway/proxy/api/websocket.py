@@ -108,7 +108,7 @@ class _Passage:
         """Until one side closes. Raises Fault as long as nothing was accepted."""
         peer = peer_of(self._scope, self._headers, self._deps.settings.trusted_proxies)
         self._check_origin(peer)
-        outgoing = await self._headers(peer)
+        outgoing = await self._forwarded(peer)
         settings = self._deps.settings
         terms = Terms(
             connect=settings.connect_seconds,
@@ -135,7 +135,7 @@ class _Passage:
         if origin and not ours and allowed.isdisjoint({origin, "*"}):
             raise fault.foreign_page()
 
-    async def _headers(self, peer: Peer) -> list[tuple[str, str]]:
+    async def _forwarded(self, peer: Peer) -> list[tuple[str, str]]:
         caller = await authenticate(self._deps, self._found, self._headers, peer)
         parent = self._headers.get(b"traceparent", b"").decode("latin-1")
         name = f"WEBSOCKET {self._found.rule.path}"
