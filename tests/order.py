@@ -20,7 +20,7 @@ LONG_FIRST: Final = (
     "tests/libs/http",
     "tests/services/scale_bridge/handlers",
     "tests/services/scale_bridge/api",
-    "tests/services/gateway/api",
+    "tests/services/gateway",
     "tests/services/ingest",
     "tests/services",
 )

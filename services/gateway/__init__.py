@@ -1,1 +1,1 @@
-"""The doors: who may come in, and where they are led."""
+"""The gateway: doors to the services, and who may pass them."""

@@ -1,4 +1,4 @@
-"""`python -m services.gateway`: run it, migrate it, give out keys, let somebody in."""
+"""`python -m services.gateway`: run and migrate the gateway, issue keys, manage accounts."""
 
 from contextlib import AbstractAsyncContextManager
 

@@ -1,4 +1,4 @@
-"""Build the gateway: it names every part of it once."""
+"""Build the gateway and everything it holds."""
 
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -39,7 +39,7 @@ from libs.telemetry import traces
 from libs.telemetry.traces import Telemetry
 from services.gateway.accounts.handlers.identity import Identity
 from services.gateway.accounts.read_models import account
-from services.gateway.accounts.stores.turns import Turns
+from services.gateway.accounts.stores.advisory_lock import AdvisoryLock
 from services.gateway.api_keys import handlers as keys
 from services.gateway.api_keys import read_models as api_key
 from services.gateway.api_keys.stores import key_uses
@@ -47,17 +47,17 @@ from services.gateway.api_keys.stores.known_keys import KnownKeys
 from services.gateway.bot.api import announced
 from services.gateway.context import Deps
 from services.gateway.doors.api.cors import Cors
-from services.gateway.doors.api.own import OwnRoutes
+from services.gateway.doors.api.local_routes import LocalRoutes
 from services.gateway.doors.domain.doors import DOORS, bound
 from services.gateway.doors.stores import MEMORY, Limits
 from services.gateway.proxy.adapters.breaker import Breaker
-from services.gateway.proxy.adapters.passes import Passes
+from services.gateway.proxy.adapters.internal_tokens import InternalTokenIssuer
 from services.gateway.proxy.adapters.upstream import Deadlines, Upstream, open_upstream
 from services.gateway.proxy.api.documents import Documents
 from services.gateway.proxy.api.door import Doors
-from services.gateway.proxy.api.inner import InnerRooms
+from services.gateway.proxy.api.internal_only import InternalOnly
 from services.gateway.proxy.api.readiness import readiness
-from services.gateway.proxy.stores.answers import Answers
+from services.gateway.proxy.stores import IdempotencyStore
 from services.gateway.routers import ROUTERS
 from services.gateway.sessions import read_models as session
 from services.gateway.sessions.adapters.access_tokens import AUDIENCE, AccessTokens
@@ -65,7 +65,7 @@ from services.gateway.sessions.handlers import session as sessions_of
 from services.gateway.sessions.stores import revoked as revoked_sessions
 from services.gateway.settings import Settings, seal_keys
 from services.gateway.telegram.adapters import Bot, open_bot, webhook_secret
-from services.gateway.telegram.handlers.one_time_code import CodeDesk, owners
+from services.gateway.telegram.handlers.one_time_code import CodeContext, owners
 from services.gateway.telegram.stores.codes import Codes
 from services.gateway.telegram.stores.links import TelegramLinks
 
@@ -167,18 +167,18 @@ def make_deps(
             typ=ACCESS,
         ),
         identity=identity,
-        code_desk=make_code_desk(settings, identity, bot),
+        code_context=make_code_context(settings, identity, bot),
         webhook_secret=webhook_secret(bot_token.get_secret_value()) if bot_token else None,
         telemetry=telemetry,
         doors=bound(settings.doors_by_host()),
-        answers=Answers(pool),
+        idempotency_store=IdempotencyStore(pool),
         key_uses=key_uses.KeyUses(pool),
         keys=KnownKeys(
             partial(api_key.caller_of, pool),
             fresh=settings.key_fresh_seconds,
             stale=settings.key_stale_seconds,
         ),
-        passes=Passes(
+        internal_tokens=InternalTokenIssuer(
             signing_keys,
             issuer=settings.issuer,
             lifetime=timedelta(seconds=settings.token_seconds),
@@ -225,17 +225,17 @@ def make_identity(
         passwords=Passwords(parallel=settings.password_threads),
         refresh_key=derive_key(settings.refresh_key.get_secret_value(), "refresh"),
         term_of=settings.term_of,
-        turns=Turns(pool),
+        locks=AdvisoryLock(pool),
         on_revoked=on_revoked,
         clock=utc_now,
     )
 
 
-def make_code_desk(settings: Settings, identity: Identity, bot: Bot | None) -> CodeDesk:
+def make_code_context(settings: Settings, identity: Identity, bot: Bot | None) -> CodeContext:
     """What one-time codes and the bot work with. In any other profile no code is ever shown."""
     # The oldest key, as for digests: a new one in front leaves the codes under way alone.
     key = derive_key(seal_keys(settings.seal_keys)[-1], "one-time code")
-    return CodeDesk(
+    return CodeContext(
         codes=Codes(identity.pool, seal=identity.seal, key=key),
         links=TelegramLinks(identity.pool, seal=identity.seal),
         who_has=owners(identity),
@@ -286,11 +286,11 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
             )
         ],
     )
-    own = OwnRoutes(app.routes)
-    app.state.documents = Documents(deps, own)
+    local_routes = LocalRoutes(app.routes)
+    app.state.documents = Documents(deps, local_routes)
     app.user_middleware += [
-        Middleware(Doors, deps=deps, own=own),
-        Middleware(InnerRooms, settings=deps.settings),
+        Middleware(Doors, deps=deps, local_routes=local_routes),
+        Middleware(InternalOnly, settings=deps.settings),
     ]
     return app
 

@@ -1,8 +1,11 @@
-"""What the gateway holds while it runs."""
+"""The dependencies of the gateway's routes and commands."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from fastapi import Depends, Request
 
@@ -14,17 +17,19 @@ from libs.postgres.pool import Pool
 from libs.projections.consistency import Consistency
 from libs.security.tokens import KeyRing
 from libs.telemetry.traces import Telemetry
-from services.gateway.accounts.handlers.identity import Identity
-from services.gateway.api_keys.stores.key_uses import KeyUses
-from services.gateway.api_keys.stores.known_keys import KnownKeys
-from services.gateway.doors.domain.door import Door
-from services.gateway.doors.stores import Limits
-from services.gateway.proxy.adapters.passes import Passes
-from services.gateway.proxy.adapters.upstream import Upstream
-from services.gateway.proxy.stores.answers import Answers
-from services.gateway.sessions.adapters.access_tokens import AccessTokens
-from services.gateway.settings import Settings
-from services.gateway.telegram.handlers.one_time_code import CodeDesk
+
+if TYPE_CHECKING:
+    from services.gateway.accounts.handlers.identity import Identity
+    from services.gateway.api_keys.stores.key_uses import KeyUses
+    from services.gateway.api_keys.stores.known_keys import KnownKeys
+    from services.gateway.doors.domain.door import Door
+    from services.gateway.doors.stores import Limits
+    from services.gateway.proxy.adapters.internal_tokens import InternalTokenIssuer
+    from services.gateway.proxy.adapters.upstream import Upstream
+    from services.gateway.proxy.stores import IdempotencyStore
+    from services.gateway.sessions.adapters.access_tokens import AccessTokens
+    from services.gateway.settings import Settings
+    from services.gateway.telegram.handlers.one_time_code import CodeContext
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,8 +46,8 @@ class Deps:
     doors: tuple[Door, ...]
     keys: KnownKeys
     key_uses: KeyUses
-    answers: Answers
-    passes: Passes
+    idempotency_store: IdempotencyStore
+    internal_tokens: InternalTokenIssuer
     access_tokens: AccessTokens
     limits: Limits
     upstreams: Mapping[str, Upstream]
@@ -50,7 +55,7 @@ class Deps:
     verifier: TokenVerifier
     revocations: Revocations
     identity: Identity
-    code_desk: CodeDesk
+    code_context: CodeContext
     webhook_secret: str | None
     telemetry: Telemetry
 
@@ -62,3 +67,4 @@ async def running(request: Request) -> Deps:
 
 
 Gateway = Annotated[Deps, Depends(running)]
+OpenDeps: TypeAlias = Callable[[], AbstractAsyncContextManager[Deps]]

@@ -11,6 +11,7 @@ from services.gateway.device_grants.api import approval as device_approval
 from services.gateway.device_grants.api import oauth
 from services.gateway.doors.api import system
 from services.gateway.proxy.api import docs
+from services.gateway.realms import api as shared_auth
 from services.gateway.realms.crm.api import health as crm_health
 from services.gateway.realms.crm.api import login as crm_login
 from services.gateway.realms.crm.api import users as crm_users
@@ -18,8 +19,7 @@ from services.gateway.realms.kiosk.api import device as kiosk_device
 from services.gateway.realms.kiosk.api import login as kiosk_login
 from services.gateway.realms.kiosk.api import setup as kiosk_setup
 from services.gateway.realms.kiosk.api import users as kiosk_users
-from services.gateway.realms.platform.api import login as platform_login
-from services.gateway.realms.platform.api import shared_auth
+from services.gateway.realms.platform import api as platform_login
 from services.gateway.realms.scales import api as scales_login
 from services.gateway.realms.shop.api import login as shop_login
 from services.gateway.realms.shop.api import memberships as shop_memberships

@@ -1,4 +1,4 @@
-"""What the gateway must be told."""
+"""The settings of the gateway."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,12 +11,11 @@ from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 from libs.security.sealing import Seal, derive_key
 from libs.security.tokens import LONGEST_PASS, KeyRing
 from libs.settings import ServiceSettings
-from services.gateway.accounts.domain.realm import BRIDGE, DEVICE, Place, Realm
+from services.gateway.accounts.domain.realm import BRIDGE, DEVICE, Place, Realm, Term
 from services.gateway.doors.domain.door import Door, Limit
 from services.gateway.doors.domain.doors import DOORS
 from services.gateway.doors.stores import allowances
 from services.gateway.sessions.adapters.access_tokens import DEVICES
-from services.gateway.sessions.domain.session import Term
 
 MIN_KEY_LENGTH: Final = 20
 LOOPBACK: Final = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))

@@ -21,7 +21,7 @@ from libs.testing import databases
 from services.gateway.__main__ import SERVICE as GATEWAY
 from services.ingest.__main__ import SERVICE as INGEST
 from services.scale_bridge.__main__ import SERVICE as SCALE_BRIDGE
-from tests.services.gateway.conftest import gateway_settings
+from tests.services.gateway.app import gateway_settings
 from tests.services.ingest.history import SETTINGS as INGEST_SETTINGS
 from tests.services.scale_bridge.service import scale_settings
 

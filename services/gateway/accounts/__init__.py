@@ -1,1 +1,1 @@
-"""Accounts: who somebody is, their addresses, and their roles in each realm."""
+"""Accounts: persons, their addresses, and their roles in each realm."""

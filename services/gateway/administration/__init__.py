@@ -1,1 +1,1 @@
-"""Accounts opened, changed and closed by their owners and by administrators."""
+"""Opening, changing and closing accounts."""

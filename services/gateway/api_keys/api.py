@@ -1,4 +1,4 @@
-"""API keys for administrators: give out, look at, take back."""
+"""Routes to issue, list and revoke API keys."""
 
 import asyncio
 import re
@@ -14,7 +14,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from contracts.gateway import KeyId
 from libs.http.auth import Principal, require
 from libs.security.api_keys import hash_key
-from services.gateway.administration.api.awaited import API_KEYS
 from services.gateway.api_keys import handlers as keys
 from services.gateway.api_keys.domain.key import KeyUnknown, KeyUseless
 from services.gateway.api_keys.domain.scopes import (
@@ -28,6 +27,7 @@ from services.gateway.api_keys.read_models import ApiKey, key_of, keys_of
 from services.gateway.api_keys.stores.key_uses import last_uses
 from services.gateway.api_keys.stores.known_keys import KeysUnavailable
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import API_KEYS
 from services.gateway.doors.api.short_route import ShortRoute
 
 router = APIRouter(prefix="/api/v1/keys", tags=["identity"], route_class=ShortRoute)
@@ -63,7 +63,7 @@ async def list_keys(gateway: Gateway, admin: Admin, tenant: OfTenant = None) -> 
     whose = _tenant(gateway, admin, tenant)
     found, used = await keys_of(gateway.pool, whose), await last_uses(gateway.pool, whose)
     now = gateway.identity.clock()
-    return {"tenant": whose, "keys": [_shown(one, used, now) for one in found]}
+    return {"tenant": whose, "keys": [_present(one, used, now) for one in found]}
 
 
 @router.post("", status_code=201)
@@ -103,7 +103,7 @@ async def show_key(
     if found is None:
         raise KeyUnknown
     used = await last_uses(gateway.pool, whose)
-    return _shown(found, used, gateway.identity.clock())
+    return _present(found, used, gateway.identity.clock())
 
 
 @router.delete("/{key_id}", status_code=204, dependencies=[API_KEYS])
@@ -147,7 +147,7 @@ def _tenant(gateway: Deps, admin: Principal, asked: str | None) -> str:
         raise HTTPException(404, "Not Found") from None
 
 
-def _shown(key: ApiKey, used: Mapping[UUID, datetime], now: datetime) -> dict[str, Any]:
+def _present(key: ApiKey, used: Mapping[UUID, datetime], now: datetime) -> dict[str, Any]:
     return {
         "key_id": str(key.key_id),
         "name": key.name,

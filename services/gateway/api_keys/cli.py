@@ -1,4 +1,4 @@
-"""API keys on a command line: give out, list, revoke. Straight on the database."""
+"""The commands `keys issue | revoke | list`, straight on the database."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,11 +13,10 @@ from rich.table import Column, Table
 from contracts.gateway import KeyId
 from libs.clock import utc_now
 from libs.errors import Refused, Unavailable
-from services.gateway.administration.cli.commands import OpenDeps
 from services.gateway.api_keys import handlers as keys
 from services.gateway.api_keys.read_models import keys_of
 from services.gateway.api_keys.stores.key_uses import last_uses
-from services.gateway.context import Deps
+from services.gateway.context import Deps, OpenDeps
 
 Result = TypeVar("Result")
 
@@ -95,11 +94,11 @@ async def _table(deps: Deps, tenant: str) -> Table:
 def _run(open_deps: OpenDeps, work: Callable[[Deps], Awaitable[Result]]) -> Result:
     """Do it; a refusal is one sentence and exits with 2."""
 
-    async def opened() -> Result:
+    async def run() -> Result:
         async with open_deps() as deps:
             return await work(deps)
 
     try:
-        return asyncio.run(opened())
+        return asyncio.run(run())
     except (Refused, Unavailable) as refused:
         raise typer.BadParameter(str(refused)) from refused

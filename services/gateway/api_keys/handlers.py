@@ -1,4 +1,4 @@
-"""What happens when a key is issued or revoked."""
+"""Issuing and revoking API keys."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,1 +1,1 @@
-"""The Telegram bot."""
+"""The Telegram bot: messages, buttons, the webhook."""

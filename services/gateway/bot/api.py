@@ -1,4 +1,4 @@
-"""Where Telegram brings what people say to the bot (spec shop §2.1, §2.4)."""
+"""The webhook of the Telegram bot (spec shop §2.1, §2.4)."""
 
 import asyncio
 import hmac
@@ -33,12 +33,12 @@ async def webhook(request: Request, gateway: Gateway, later: BackgroundTasks) ->
     """
     _authenticate(request.headers.get(SECRET_HEADER, ""), gateway.webhook_secret)
     body = await Request(request.scope, limited(request, MAX_UPDATE_BYTES)).body()
-    desk = gateway.code_desk
+    context = gateway.code_context
     answer = await bots.handle(
-        desk.links, gateway.identity, _decoded(body), codes=desk.codes, clock=desk.clock
+        context.links, gateway.identity, _decoded(body), codes=context.codes, clock=context.clock
     )
-    if answer is not None and desk.bot is not None:
-        later.add_task(bots.say, desk.bot, answer)
+    if answer is not None and context.bot is not None:
+        later.add_task(bots.say, context.bot, answer)
     return Response(status_code=200, background=later)
 
 
@@ -46,7 +46,7 @@ async def webhook(request: Request, gateway: Gateway, later: BackgroundTasks) ->
 @router.get("/webhook/status")
 async def webhook_status(gateway: Gateway) -> dict[str, Any]:
     """Whether updates come here: `not_initialized`, `active`, `inactive` or `error`."""
-    bot = gateway.code_desk.bot
+    bot = gateway.code_context.bot
     if bot is None:
         return {"status": "not_initialized"}
     info = await bot.webhook_info()
@@ -64,7 +64,11 @@ async def webhook_status(gateway: Gateway) -> dict[str, Any]:
 @asynccontextmanager
 async def announced(deps: Deps) -> AsyncIterator[None]:
     """Tell Telegram where the webhook is, in the background: doors open without it."""
-    bot, url, secret = deps.code_desk.bot, deps.settings.telegram_webhook_url, deps.webhook_secret
+    bot, url, secret = (
+        deps.code_context.bot,
+        deps.settings.telegram_webhook_url,
+        deps.webhook_secret,
+    )
     if bot is None or url is None or secret is None:
         yield
         return

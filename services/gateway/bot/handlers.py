@@ -1,4 +1,4 @@
-"""What happens when somebody says something to the bot."""
+"""Answers to messages and button presses in the Telegram bot."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -27,8 +27,8 @@ from services.gateway.telegram.domain.bot_update import (
     ConfirmLogin,
     OwnContact,
     Reply,
+    ShopEntry,
     Shops,
-    ShopShown,
     Status,
     Update,
     login_reply,
@@ -137,7 +137,7 @@ async def _shops(links: TelegramLinks, identity: Identity, telegram_id: int) -> 
     found = await memberships(identity, account_id) if account_id else ()
     return shops_reply(
         [
-            ShopShown(
+            ShopEntry(
                 tenant=one.tenant,
                 name=one.shop.name if one.shop else one.tenant,
                 invited=one.invited,

@@ -1,1 +1,1 @@
-"""Devices let in by RFC 8628, and OAuth 2 tokens for programs."""
+"""Enrolment of devices by RFC 8628, and OAuth 2 tokens for programs."""

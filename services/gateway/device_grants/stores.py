@@ -1,4 +1,4 @@
-"""Where grants of devices wait for an answer, and how often codes were tried that were none.
+"""Device grants that wait for an answer.
 
 Codes are keyed digests, what a device said of itself is sealed. A grant is kept for some minutes
 longer than it can be used, so that the device hears what became of it.
@@ -40,7 +40,7 @@ REMEMBERED: Final = timedelta(minutes=10)
 PRUNED_AT_ONCE: Final = 100
 
 
-async def keep(pool: Pool, grant: Grant, now: datetime) -> bool:
+async def add(pool: Pool, grant: Grant, now: datetime) -> bool:
     """Let a grant wait; False if another one shows the same code. Raises Unavailable."""
     made = insert(GRANT).values(
         device=grant.device,

@@ -1,1 +1,1 @@
-"""Doors: how a request finds its product, and how refusals are shaped."""
+"""Doors: routes of each product, rate limits, CORS, and shapes of refusals."""

@@ -1,4 +1,4 @@
-"""Which headers travel through the gateway, and which are its own to say."""
+"""Which headers are forwarded to services and to clients."""
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache

@@ -1,1 +1,1 @@
-"""The proxy: a request through its door to the service behind."""
+"""The proxy: forwards a request through its door to the service behind."""

@@ -1,1 +1,1 @@
-"""Realms: the API of users and logins as each product's clients know it."""
+"""Users and logins, in the words of each product's clients."""

@@ -1,1 +1,1 @@
-"""Sessions: logins, refreshes, ends, and the limits of attempts."""
+"""Sessions: logins, refreshes, revocation, and limits of attempts."""

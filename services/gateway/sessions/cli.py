@@ -1,4 +1,4 @@
-"""`rotate-signing-key` on a command line: a new key signs, the one before still counts."""
+"""The command `rotate-signing-key`."""
 
 from pathlib import Path
 from typing import Annotated, Final

@@ -1,4 +1,4 @@
-"""The Telegram Bot API: messages out, the webhook set, every failure a value with a name.
+"""The Telegram Bot API: send messages, set the webhook; each failure is a value.
 
 The bot's token stands in every address, so no address and no error of the HTTP client, which would
 quote it, ever leaves this file.

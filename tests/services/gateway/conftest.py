@@ -1,57 +1,26 @@
 """Databases, accounts, a service behind the gateway and clients in front, all on loopback."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID
 
-import asyncpg
 import pytest
-from aiohttp import web
 from httpx import ASGITransport, AsyncClient
 
-from contracts.gateway import EVENTS, GatewayEvent
-from libs.errors import Unavailable
-from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.memory import MemoryLog
-from libs.eventsourcing.store import EventStore
 from libs.postgres.pool import Pool
-from libs.security.api_keys import hash_key
-from libs.security.sealing import generate_key
-from libs.security.tokens import SigningKey
-from libs.telemetry import traces
-from libs.telemetry.traces import Telemetry
 from libs.testing.clock import Clock
 from libs.testing.databases import migrated
 from libs.testing.pools import system_pool
 from libs.testing.servers import http_server
 from services.gateway.accounts.handlers.identity import Identity
-from services.gateway.api_keys.stores.known_keys import KnownKeys
-from services.gateway.bootstrap import create_app, make_deps, open_upstreams
-from services.gateway.doors.domain.caller import Caller
-from services.gateway.doors.domain.door import Door
-from services.gateway.settings import Settings
 from services.gateway.telegram.adapters import Bot, open_bot
-from tests.services.gateway.adapters.bot_api import CHAT, TOKEN, BotApi, open_bot_api
-from tests.services.gateway.identities import SEAL_KEY, People, open_identity
-
-
-@dataclass
-class Service:
-    """A real HTTP server that records what it was asked. Replace `answer` to make it do else."""
-
-    url: str = ""
-    asked: list[web.BaseRequest] = field(default_factory=list)
-    bodies: list[bytes] = field(default_factory=list)
-    answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
-
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        self.asked.append(request)
-        if self.answer is not None:
-            return await self.answer(request)
-        self.bodies.append(await request.read())
-        return web.json_response({"ok": True}, headers={"X-Consistency-Token": "7"})
+from tests.services.gateway import shop_door
+from tests.services.gateway.app import Keys, Opener, Service, open_app
+from tests.services.gateway.bot_api import CHAT, TOKEN, BotApi, open_bot_api
+from tests.services.gateway.device import KIOSK, Device, LetIn, answered, asking
+from tests.services.gateway.doorstep import Doorstep, doorstep
+from tests.services.gateway.house import MANAGER, WEIGHER, House, demo_on, house_on
+from tests.services.gateway.identities import People, open_identity
 
 
 @pytest.fixture(scope="module")
@@ -122,36 +91,10 @@ async def service() -> AsyncIterator[Service]:
         yield made
 
 
-PAGE = "https://scanner.example"
-KEY, READER = "k" * 32, "r" * 32
-ANNA = Caller(
-    tenant="demo", subject=UUID(int=1), scopes=frozenset({"scan:write", "scan:read", "scan:remove"})
-)
-READING = Caller(tenant="other", subject=UUID(int=2), scopes=frozenset({"scan:read"}))
-
-
-@dataclass
-class Keys:
-    """The keys that open doors, and whether the database that knows them is there."""
-
-    callers: dict[str, Caller] = field(
-        default_factory=lambda: {hash_key(KEY): ANNA, hash_key(READER): READING}
-    )
-    away: bool = False
-
-    async def look_up(self, hashed: str) -> Caller | None:
-        if self.away:
-            raise Unavailable
-        return self.callers.get(hashed)
-
-
 @pytest.fixture
 def keys() -> Keys:
     """Anna's key may do everything in one tenant, the reader's may read in another."""
     return Keys()
-
-
-Opener = Callable[..., AbstractAsyncContextManager[AsyncClient]]
 
 
 @pytest.fixture
@@ -175,38 +118,61 @@ async def gateway(open_gateway: Opener) -> AsyncIterator[AsyncClient]:
         yield client
 
 
-def gateway_settings(service_url: str, **different: Any) -> Settings:
-    """Settings without an environment."""
-    given = {
-        "database_url": "postgresql://nobody@127.0.0.1:1/none",
-        "kafka_bootstrap_servers": "127.0.0.1:1",
-        "ingest_url": service_url,
-        "signing_key": SigningKey.generate().to_pem(),
-        "seal_keys": SEAL_KEY,
-        "refresh_key": generate_key(),
-        "cors_origins": (PAGE,),
-        "profile": "demo",
-        # No test fails because the machine is busy.
-        "connect_seconds": 30.0,
-    }
-    return Settings.model_validate(given | different)
+@pytest.fixture
+async def house(url: str) -> AsyncIterator[House]:
+    """A gateway whose people have a tenant of their own."""
+    async with house_on(url) as opened:
+        yield opened
 
 
-@asynccontextmanager
-async def open_app(
-    service: Service,
-    keys: Keys,
-    telemetry: Telemetry | None = None,
-    doors: tuple[Door, ...] | None = None,
-    **different: Any,
-) -> AsyncIterator[Any]:
-    """The app, with its keys in memory and a database that is not there."""
-    settings = gateway_settings(service.url, **different)
-    async with (
-        open_upstreams(settings) as upstreams,
-        asyncpg.create_pool(settings.database_url.get_secret_value(), min_size=0) as nowhere,
-    ):
-        store: EventStore[GatewayEvent] = EventStore(MemoryLog(), Codec(EVENTS))
-        deps = make_deps(settings, telemetry or traces.set_up("gateway"), nowhere, store, upstreams)
-        known = KnownKeys(keys.look_up, fresh=settings.key_fresh_seconds)
-        yield create_app(replace(deps, keys=known, doors=doors or deps.doors))
+@pytest.fixture
+async def demo(url: str) -> AsyncIterator[House]:
+    """A gateway whose people are of the tenant `demo`."""
+    async with demo_on(url, key_fresh_seconds=0, stale_wait_seconds=0) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def browser(demo: House) -> AsyncIterator[AsyncClient]:
+    """A client at another address."""
+    async with demo.another_client() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def kiosk(demo: House) -> AsyncIterator[Device]:
+    """A kiosk that waits."""
+    async with demo.another_client({"User-Agent": "Till/1 (Linux)"}) as client:
+        yield await asking(client, device_name="Hall <b>1</b>")
+
+
+@pytest.fixture
+async def manager(demo: House) -> str:
+    """The address of somebody who manages kiosks and scales."""
+    return await demo.email_of(MANAGER, WEIGHER)
+
+
+@pytest.fixture
+def let_in(demo: House, browser: AsyncClient, manager: str) -> LetIn:
+    """Makes devices that the manager lets in; they have not asked since."""
+
+    async def allowed(client_id: str = KIOSK, **more: str) -> Device:
+        device = await asking(demo.client, client_id, **more)
+        await answered(browser, device.user_code, manager)
+        return device
+
+    return allowed
+
+
+@pytest.fixture
+async def step(service: Service, keys: Keys) -> AsyncIterator[Doorstep]:
+    """In front of doors that take access tokens."""
+    async with doorstep(service, keys) as made:
+        yield made
+
+
+@pytest.fixture
+async def door(url: str, bot_api: BotApi) -> AsyncIterator[shop_door.Door]:
+    """A gateway with a bot, for the shop's clients."""
+    async with shop_door.opened(url, bot_api) as made:
+        yield made

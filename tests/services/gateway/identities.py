@@ -19,18 +19,18 @@ from libs.security.sealing import Seal, generate_key
 from libs.testing.clock import NOON, Clock
 from libs.testing.pools import system_pool
 from services.gateway.accounts.domain.person import Person, email
-from services.gateway.accounts.domain.realm import Place, Role
-from services.gateway.accounts.domain.shop_standing import Standing
+from services.gateway.accounts.domain.realm import Place, Role, Term
+from services.gateway.accounts.domain.shop_role import ShopRole
 from services.gateway.accounts.handlers.identity import Identity, Profile
 from services.gateway.accounts.read_models import account_rows
-from services.gateway.accounts.stores.turns import Turns
+from services.gateway.accounts.stores.advisory_lock import AdvisoryLock
 from services.gateway.administration.handlers import account as accounts
 from services.gateway.administration.handlers import administration
 from services.gateway.api_keys import read_models as api_key
 from services.gateway.realms.shop.domain import Card, Invitation
 from services.gateway.realms.shop.handlers import membership as shop_membership
 from services.gateway.sessions import read_models as session
-from services.gateway.sessions.domain.session import SessionOver, Term
+from services.gateway.sessions.domain.session import SessionOver
 from services.gateway.sessions.handlers import session as sessions
 from services.gateway.sessions.handlers.login import LoginFailed, log_in
 from services.gateway.sessions.handlers.session import LoggedIn
@@ -62,7 +62,7 @@ async def open_identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
             passwords=passwords,
             refresh_key=b"k" * 32,
             term_of=lambda place, role: Term(lifetime=LIFETIME, grace=GRACE),
-            turns=Turns(pool),
+            locks=AdvisoryLock(pool),
             clock=clock,
         )
         passwords.close()
@@ -178,7 +178,7 @@ class People:
             account.account_id,
             shop,
             Invitation(phone=PHONE, card=Card(name=f"Белла of {shop}")),
-            Standing(role=role),
+            ShopRole(role=role),
             actor="test",
         )
 

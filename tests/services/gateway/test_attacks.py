@@ -22,8 +22,9 @@ from libs.security.tokens import INTERNAL, SigningKey
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import Realm
 from services.gateway.administration.handlers.administration import deactivate
-from tests.services.gateway.api.doorstep import access_token, doorstep
-from tests.services.gateway.api.inside import (
+from tests.services.gateway.app import Keys, Service
+from tests.services.gateway.doorstep import access_token, doorstep
+from tests.services.gateway.house import (
     MANAGER,
     PASSWORD,
     bearer,
@@ -33,7 +34,6 @@ from tests.services.gateway.api.inside import (
     some_email,
     some_name,
 )
-from tests.services.gateway.conftest import Keys, Service
 from tests.services.gateway.identities import CHEAP, Counted
 
 STATE = "/api/v1/dashboard/state"

@@ -24,14 +24,15 @@ from libs.testing.routes import (
 )
 from services.gateway.accounts.domain.person import Person, email
 from services.gateway.accounts.domain.realm import Place, Realm, Role, scopes_of
+from services.gateway.accounts.domain.shop import place_of
 from services.gateway.accounts.handlers.address import owner_in
 from services.gateway.accounts.handlers.identity import Profile, profile
 from services.gateway.api_keys import handlers as keys
 from services.gateway.doors.domain.doors import DOORS
-from services.gateway.realms.shop.domain import place_of
 from services.gateway.realms.shop.handlers.shop import register_shop
-from tests.services.gateway.api.device import BRIDGE, answered, asking
-from tests.services.gateway.api.inside import (
+from tests.services.gateway.code_context import some_phone
+from tests.services.gateway.device import BRIDGE, answered, asking
+from tests.services.gateway.house import (
     KIOSKS,
     NEW_PASSWORD,
     PASSWORD,
@@ -44,7 +45,6 @@ from tests.services.gateway.api.inside import (
     some_email,
     some_name,
 )
-from tests.services.gateway.code_desk import some_phone
 
 CRM: Final = Place(Realm.CRM, "demo")
 Enter: TypeAlias = Callable[[], Awaitable[dict[str, str]]]

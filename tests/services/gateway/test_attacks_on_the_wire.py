@@ -10,8 +10,8 @@ import pytest
 from libs.http.revocations import Revocations
 from libs.security.tokens import SigningKey
 from libs.testing.waiting import PATIENCE_SECONDS
-from tests.services.gateway.api.doorstep import DOORS, access_token
-from tests.services.gateway.conftest import KEY, READER, Keys, Service, open_app
+from tests.services.gateway.app import KEY, READER, Keys, Service, open_app
+from tests.services.gateway.doorstep import DOORS, access_token
 from tests.services.gateway.test_bootstrap import served
 
 STATE = "/api/v1/dashboard/state"

@@ -21,7 +21,7 @@ from services.gateway.api_keys.read_models import keys_of
 from services.gateway.api_keys.stores.key_uses import last_uses
 from services.gateway.context import Deps
 from services.gateway.settings import Settings
-from tests.services.gateway.conftest import KEY, PAGE, Keys, Service, gateway_settings, open_app
+from tests.services.gateway.app import KEY, PAGE, Keys, Service, gateway_settings, open_app
 from tests.services.gateway.identities import catch_up
 
 STATE = "/api/v1/dashboard/state"

@@ -1,4 +1,4 @@
-"""An account: who may log in, with which password, in which roles; removed, it is gone for good."""
+"""An account: one person's password and roles. A removed account is gone for good."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -36,7 +36,7 @@ from services.gateway.accounts.domain.commands import (
     Remove,
     Roles,
     SetPassword,
-    Standing,
+    StatusChange,
     WithdrawRole,
 )
 from services.gateway.accounts.domain.realm import CHIEFS, Place, Role, RoleUnknown, is_role
@@ -148,11 +148,11 @@ def decide(account: Account, command: AccountCommand) -> list[GatewayEvent]:
         case _ if not account.known:
             raise AccountUnknown
         case ChangePerson() | SetPassword():
-            return [_said(command)]
+            return [_changed_event(command)]
         case GrantRole() | WithdrawRole() | OfferRole() | AcceptOffer() | DeclineOffer():
             return _acting(account, command)
         case Deactivate() | Activate() | Remove():
-            return _standing(account, command)
+            return _status_changed(account, command)
         case _:
             assert_never(command)
 
@@ -170,7 +170,7 @@ def _opened(command: OpenAccount) -> list[GatewayEvent]:
     return told
 
 
-def _said(command: ChangePerson | SetPassword) -> PersonChanged | PasswordSet:
+def _changed_event(command: ChangePerson | SetPassword) -> PersonChanged | PasswordSet:
     match command:
         case ChangePerson(account_id=of, person=person, now=now):
             return PersonChanged(account_id=of, sealed=person, changed_at=now)
@@ -249,7 +249,7 @@ def _offered(account: Account, command: OfferRole) -> list[GatewayEvent]:
     ]
 
 
-def _standing(account: Account, command: Standing) -> list[GatewayEvent]:
+def _status_changed(account: Account, command: StatusChange) -> list[GatewayEvent]:
     match command:
         case Activate(account_id=of, now=now):
             return [] if account.active else [AccountActivated(account_id=of, activated_at=now)]

@@ -1,4 +1,4 @@
-"""What may be asked of an account."""
+"""Commands on an account."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -125,7 +125,7 @@ class Remove:
     now: datetime
 
 
-Standing: TypeAlias = Deactivate | Activate | Remove
+StatusChange: TypeAlias = Deactivate | Activate | Remove
 Roles: TypeAlias = GrantRole | WithdrawRole
 Offers: TypeAlias = OfferRole | AcceptOffer | DeclineOffer
-AccountCommand: TypeAlias = OpenAccount | ChangePerson | SetPassword | Roles | Offers | Standing
+AccountCommand: TypeAlias = OpenAccount | ChangePerson | SetPassword | Roles | Offers | StatusChange

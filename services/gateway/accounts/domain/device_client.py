@@ -1,4 +1,4 @@
-"""The programs that run on devices of ours, and what somebody must be to let one in."""
+"""The programs that run on our devices, and who may enrol each."""
 
 from dataclasses import dataclass
 from typing import Final

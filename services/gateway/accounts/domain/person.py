@@ -1,4 +1,4 @@
-"""Who somebody is: the addresses they are found by, and when two of them are the same."""
+"""Personal data and addresses: their normal forms, by which two of them are compared."""
 
 import unicodedata
 from collections.abc import Mapping

@@ -1,12 +1,13 @@
-"""Realms: in which product somebody acts, in which roles, and what each role may do there."""
+"""Realms, roles, and the scopes of each role."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
 from libs.errors import Refused
-from services.gateway.accounts.domain.shop_standing import DEFAULTS, standing_of
+from services.gateway.accounts.domain.shop_role import DEFAULTS, parse_shop_role
 
 PLATFORM: Final = "platform"
 """The tenant that accounts, addresses and sessions stand under in the log: one person may act in
@@ -50,6 +51,14 @@ class Role:
 
     place: Place
     name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Term:
+    """How long a session lasts without a refresh, and how long an answer may have been lost."""
+
+    lifetime: timedelta
+    grace: timedelta
 
 
 _CRM_ENGINEER: Final = (
@@ -134,14 +143,14 @@ CHIEFS: Final[Mapping[str, str]] = {
 def scopes_of(realm: str, role: str) -> frozenset[str]:
     """What a role may do in its realm; nothing, if the realm has no such role (any more)."""
     if realm == Realm.SHOP:
-        standing = standing_of(role)
-        return _shop_scopes(standing.allowed if standing else ())
+        shop_role = parse_shop_role(role)
+        return _shop_scopes(shop_role.allowed if shop_role else ())
     return SCOPES.get((realm, role), frozenset())
 
 
 def is_role(realm: str, role: str) -> bool:
-    """Whether somebody can be that there. At a shop it may say more; see `Standing.name`."""
-    return (realm, role) in SCOPES or (realm == Realm.SHOP and standing_of(role) is not None)
+    """Whether somebody can be that there. At a shop it may say more; see `ShopRole.name`."""
+    return (realm, role) in SCOPES or (realm == Realm.SHOP and parse_shop_role(role) is not None)
 
 
 def roles_of(realm: Realm) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Whose address is this? Each belongs to one account at a time, whoever asks at once.
+"""Claims of addresses: each address belongs to one account at a time.
 
 The ids of the facts follow from the digest and the generation. So an owner is found by its ids,
 right after it was written, and of two that claim the same generation one gets a VersionConflict.
@@ -25,7 +25,7 @@ from libs.eventsourcing.store import EventStore, Fact
 from libs.security.sealing import Seal
 from services.gateway.accounts.domain.person import Address, Kind
 from services.gateway.accounts.domain.realm import SUPERADMIN, Place
-from services.gateway.accounts.handlers.identity import NOBODY, Identity, load
+from services.gateway.accounts.handlers.identity import NO_ACCOUNT, Identity, load
 
 ADDRESS_FACTS: Final = UUID("0f5ad1b8-7a53-5a0d-8f3b-6c1f5a9e2d47")
 """The namespace of the ids of these facts; with another, every address would be free again."""
@@ -94,7 +94,7 @@ async def claims(
         anywhere, *there = await _owned(identity.store, digests)
         other = anywhere.account_id
         # Read even if there is none: an answer does not tell by its time who is known elsewhere.
-        acts = (await load(identity, other or NOBODY)).account.roles
+        acts = (await load(identity, other or NO_ACCOUNT)).account.roles
         for one in there:
             if one.account_id not in (None, account_id):
                 raise AddressTaken(address, one.account_id)

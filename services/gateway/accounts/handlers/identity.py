@@ -1,4 +1,4 @@
-"""What the commands about accounts and sessions work with, and an account read from the log."""
+"""The context of commands on accounts and sessions, and an account read from the log."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -16,11 +16,10 @@ from libs.security.passwords import Passwords
 from libs.security.sealing import Seal
 from services.gateway.accounts.domain.account import ACCOUNT, Account, AccountUnknown
 from services.gateway.accounts.domain.person import Person
-from services.gateway.accounts.domain.realm import PLATFORM, Place
-from services.gateway.accounts.stores.turns import Turns
-from services.gateway.sessions.domain.session import Term
+from services.gateway.accounts.domain.realm import PLATFORM, Place, Term
+from services.gateway.accounts.stores.advisory_lock import AdvisoryLock
 
-NOBODY: Final = AccountId(UUID(int=0))
+NO_ACCOUNT: Final = AccountId(UUID(int=0))
 """The id of no account: it is read where there is none, so that the work is the same."""
 TermOf: TypeAlias = Callable[[Place, str], Term]
 OnRevoked: TypeAlias = Callable[[str, datetime], Awaitable[None]]
@@ -44,7 +43,7 @@ class Identity:
     passwords: Passwords
     refresh_key: bytes
     term_of: TermOf
-    turns: Turns
+    locks: AdvisoryLock
     on_revoked: OnRevoked = announce_nowhere
     clock: Clock = utc_now
 

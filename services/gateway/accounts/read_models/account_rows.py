@@ -117,10 +117,10 @@ def _statements(tenant: str, event: GatewayEvent) -> list[ClauseElement]:
         case RoleOfferEnded():
             return [_answered(tenant, event)]
         case _:
-            return _standing(tenant, event)
+            return _status_changed(tenant, event)
 
 
-def _standing(tenant: str, event: GatewayEvent) -> list[ClauseElement]:
+def _status_changed(tenant: str, event: GatewayEvent) -> list[ClauseElement]:
     match event:
         case PersonChanged(account_id=of, changed_at=at, sealed=sealed):
             return [_changed(tenant, of, at, sealed=sealed)]

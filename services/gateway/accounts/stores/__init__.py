@@ -1,1 +1,1 @@
-"""Numbers of accounts, and locks."""
+"""The sequence of account numbers, and advisory locks."""

@@ -1,4 +1,4 @@
-"""Changing one's own password: for members of any realm who have one."""
+"""The route to change one's own password, in any realm."""
 
 from typing import Annotated
 from uuid import UUID
@@ -13,13 +13,13 @@ from services.gateway.accounts.domain.account import (
     PasswordUnfit,
     WrongPassword,
 )
-from services.gateway.administration.api.awaited import ACCOUNTS
 from services.gateway.administration.handlers.own_password import change_own_password
 from services.gateway.context import Gateway
+from services.gateway.doors.api.awaited import ACCOUNTS
 from services.gateway.doors.api.short_route import ShortRoute
 from services.gateway.doors.domain.door import Limit
 from services.gateway.sessions.api.login import attempts_of
-from services.gateway.sessions.api.sessions import Somebody
+from services.gateway.sessions.api.sessions import CurrentUser
 
 router = APIRouter(
     prefix="/api/v1/account", tags=["identity"], route_class=ShortRoute, dependencies=[ACCOUNTS]
@@ -39,7 +39,7 @@ class NewPassword(BaseModel):
 
 @router.post("/password", status_code=204)
 async def change_password(
-    asked: NewPassword, request: Request, gateway: Gateway, caller: Somebody
+    asked: NewPassword, request: Request, gateway: Gateway, caller: CurrentUser
 ) -> None:
     """Change it: 204, and log in again, for all sessions end. 403 if the old one is wrong, 422 if
     nobody should have the new one, 429 after too many tries."""

@@ -1,4 +1,4 @@
-"""Accounts on a command line: `create-admin`, and all of `accounts …`.
+"""The commands `create-admin` and `accounts …`.
 
 Straight on the database, so it works before anybody can log in. Exits with 0 when it is done, 1
 when it was refused (and says why), 2 when it was not asked rightly.
@@ -6,9 +6,8 @@ when it was refused (and says why), 2 when it was not asked rightly.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -16,10 +15,8 @@ from rich.console import Console
 from libs.errors import Refused, Unavailable
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import PLATFORM, SUPERADMIN, Place, Realm, Role
-from services.gateway.administration.cli import desk
-from services.gateway.context import Deps
-
-OpenDeps: TypeAlias = Callable[[], AbstractAsyncContextManager[Deps]]
+from services.gateway.administration.cli import actions
+from services.gateway.context import Deps, OpenDeps
 
 PASSWORD_FILE: Final = "GATEWAY_ADMIN_PASSWORD_FILE"  # noqa: S105 -- the name of a variable
 
@@ -46,7 +43,7 @@ def add_create_admin(app: typer.Typer, open_deps: OpenDeps) -> None:
         person = Person(email=email, username=username)
         given = Role(Place(realm.value, tenant), role)
         password = _password(password_file)
-        _run(open_deps, lambda deps: desk.create(deps, person, password, given))
+        _run(open_deps, lambda deps: actions.create(deps, person, password, given))
 
 
 def account_commands(open_deps: OpenDeps) -> typer.Typer:
@@ -63,17 +60,17 @@ def account_commands(open_deps: OpenDeps) -> typer.Typer:
     ) -> None:
         """Show accounts in the order they were opened. New ones appear within moments."""
         place = Place(realm.value, tenant) if realm else None
-        _run(open_deps, lambda deps: desk.list_accounts(deps, place, limit, offset, as_json))
+        _run(open_deps, lambda deps: actions.list_accounts(deps, place, limit, offset, as_json))
 
     @app.command()
     def show(who: Who, as_json: AsJson = False) -> None:
         """Show one account, with its roles and where it is logged in."""
-        _run(open_deps, lambda deps: desk.show(deps, who, as_json))
+        _run(open_deps, lambda deps: actions.show(deps, who, as_json))
 
     @app.command()
     def activate(who: Who) -> None:
         """Let an account open again what its roles allow."""
-        _run(open_deps, lambda deps: desk.activate(deps, who))
+        _run(open_deps, lambda deps: actions.activate(deps, who))
 
     @app.command()
     def deactivate(
@@ -81,7 +78,7 @@ def account_commands(open_deps: OpenDeps) -> typer.Typer:
         reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand",
     ) -> None:
         """Let an account open nothing, and end its sessions."""
-        _run(open_deps, lambda deps: desk.deactivate(deps, who, reason))
+        _run(open_deps, lambda deps: actions.deactivate(deps, who, reason))
 
     @app.command("reset-password")
     def reset_password(
@@ -92,7 +89,7 @@ def account_commands(open_deps: OpenDeps) -> typer.Typer:
     ) -> None:
         """Give an account another password, and end its sessions."""
         password = _password(password_file)
-        _run(open_deps, lambda deps: desk.reset_password(deps, who, password))
+        _run(open_deps, lambda deps: actions.reset_password(deps, who, password))
 
     return app
 
@@ -100,12 +97,12 @@ def account_commands(open_deps: OpenDeps) -> typer.Typer:
 def _run(open_deps: OpenDeps, work: Callable[[Deps], Awaitable[None]]) -> None:
     """Do it; a refusal is one sentence and exits with 1."""
 
-    async def opened() -> None:
+    async def run() -> None:
         async with open_deps() as deps:
             await work(deps)
 
     try:
-        asyncio.run(opened())
+        asyncio.run(run())
     except (Refused, Unavailable) as refused:
         Console(stderr=True).print(str(refused), markup=False)
         raise typer.Exit(1) from refused

@@ -1,4 +1,4 @@
-"""What happens when an account is opened, or its owner or an administrator changes it."""
+"""Opening an account, and changing its person or password."""
 
 from collections.abc import Sequence
 
@@ -21,6 +21,7 @@ from services.gateway.accounts.handlers.address import (
     has_superadmin,
     releases,
 )
+from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
 from services.gateway.accounts.handlers.identity import (
     Identity,
     Profile,
@@ -31,8 +32,7 @@ from services.gateway.accounts.handlers.identity import (
     seal_password,
     seal_person,
 )
-from services.gateway.accounts.handlers.planned import Plan, decided
-from services.gateway.accounts.stores.numbers import next_number
+from services.gateway.accounts.stores.id_sequence import next_number
 from services.gateway.sessions.handlers.session import revoke_all
 
 
@@ -95,7 +95,7 @@ async def change_person(
         command = ChangePerson(account_id=account_id, person=sealed, now=now)
         return command, [*claimed, *released]
 
-    changed = await decided(identity, account_id, plan, actor=actor)
+    changed = await execute_with_facts(identity, account_id, plan, actor=actor)
     return profile_of(identity, account_id, changed)
 
 
@@ -127,7 +127,7 @@ async def reset_password(
         now = identity.clock()
         return SetPassword(account_id=account_id, password=sealed, set_at=now), ()
 
-    await decided(identity, account_id, plan, actor=actor)
+    await execute_with_facts(identity, account_id, plan, actor=actor)
     await revoke_all(identity, account_id, reason="password", actor=actor)
 
 
@@ -159,7 +159,7 @@ async def _open(
     async def plan(_: Account) -> Plan:
         return command, await _opening_facts(identity, account_id, kept, roles, first=first)
 
-    opened = await decided(identity, account_id, plan, actor=actor or str(account_id))
+    opened = await execute_with_facts(identity, account_id, plan, actor=actor or str(account_id))
     return profile_of(identity, account_id, opened)
 
 

@@ -1,4 +1,4 @@
-"""What happens when an administrator gives an account roles, takes them, or takes it away.
+"""Granting and withdrawing roles; deactivating and removing accounts.
 
 Whether a superadmin is left is decided in turns: the read model says who might be one, the log who
 is. One who was made a moment ago may be overlooked, never one who is gone be counted.
@@ -20,6 +20,7 @@ from services.gateway.accounts.domain.commands import (
 from services.gateway.accounts.domain.person import addresses_of
 from services.gateway.accounts.domain.realm import SUPERADMIN, Place, Role
 from services.gateway.accounts.handlers.address import claims, first_superadmin, releases
+from services.gateway.accounts.handlers.execution import Plan, Planner, execute_with_facts
 from services.gateway.accounts.handlers.identity import (
     Identity,
     Profile,
@@ -27,7 +28,6 @@ from services.gateway.accounts.handlers.identity import (
     person_of,
     profile_of,
 )
-from services.gateway.accounts.handlers.planned import Plan, Planned, decided
 from services.gateway.accounts.read_models.account import superadmins
 from services.gateway.sessions.handlers.session import revoke_all
 
@@ -54,7 +54,7 @@ async def grant_role(
             facts += await first_superadmin(identity.store, account_id, role.place, now)
         return command, facts
 
-    granted = await _in_turn(identity, account_id, plan, actor)
+    granted = await _serialized(identity, account_id, plan, actor)
     if before not in (None, role.name):
         await revoke_all(identity, account_id, reason="revoked", actor=actor, place=role.place)
     return profile_of(identity, account_id, granted)
@@ -77,7 +77,7 @@ async def withdraw_role(
         left = await releases(identity, account_id, theirs, now, [place], everywhere=False)
         return command, left
 
-    await _in_turn(identity, account_id, plan, actor)
+    await _serialized(identity, account_id, plan, actor)
     await revoke_all(identity, account_id, reason="revoked", actor=actor, place=place)
 
 
@@ -91,7 +91,7 @@ async def deactivate(identity: Identity, account_id: AccountId, *, reason: str, 
         now, others = identity.clock(), await _others(identity, account_id, account)
         return Deactivate(account_id=account_id, reason=reason, others=others, now=now), ()
 
-    await _in_turn(identity, account_id, plan, actor)
+    await _serialized(identity, account_id, plan, actor)
     await revoke_all(identity, account_id, reason="deactivated", actor=actor)
 
 
@@ -101,7 +101,7 @@ async def activate(identity: Identity, account_id: AccountId, *, actor: str) -> 
     async def plan(_: Account) -> Plan:
         return Activate(account_id=account_id, now=identity.clock()), ()
 
-    await decided(identity, account_id, plan, actor=actor)
+    await execute_with_facts(identity, account_id, plan, actor=actor)
 
 
 async def remove(identity: Identity, account_id: AccountId, *, actor: str) -> None:
@@ -118,7 +118,7 @@ async def remove(identity: Identity, account_id: AccountId, *, actor: str) -> No
         theirs = addresses_of(person_of(identity, account_id, account))
         return command, await releases(identity, account_id, theirs, now, [*account.roles])
 
-    await _in_turn(identity, account_id, plan, actor)
+    await _serialized(identity, account_id, plan, actor)
     await revoke_all(identity, account_id, reason="removed", actor=actor)
 
 
@@ -132,9 +132,11 @@ async def _claimed_in(
     return await claims(identity, account_id, theirs, identity.clock(), [place])
 
 
-async def _in_turn(identity: Identity, account_id: AccountId, plan: Planned, actor: str) -> Account:
-    async with identity.turns.turn(ADMINISTRATION):
-        return await decided(identity, account_id, plan, actor=actor)
+async def _serialized(
+    identity: Identity, account_id: AccountId, plan: Planner, actor: str
+) -> Account:
+    async with identity.locks.hold(ADMINISTRATION):
+        return await execute_with_facts(identity, account_id, plan, actor=actor)
 
 
 async def _others(identity: Identity, account_id: AccountId, account: Account) -> Others:

@@ -1,4 +1,4 @@
-"""What an administrator of a place sees of those who act there, and does to them.
+"""The members of a place, as its administrators read and change them.
 
 Nobody else is there for them: an account without a role in the place is unknown. Who also acts
 elsewhere keeps their addresses, password and standing: those are not this administrator's alone.

@@ -1,4 +1,4 @@
-"""What happens when somebody who is in changes their password, rightly or wrongly."""
+"""Changing one's own password, with a limit on wrong attempts."""
 
 from typing import Final
 from uuid import UUID, uuid5
@@ -10,7 +10,7 @@ from services.gateway.accounts.domain.account import WrongPassword
 from services.gateway.accounts.domain.realm import PLATFORM
 from services.gateway.accounts.handlers.identity import Identity
 from services.gateway.administration.handlers.account import change_password
-from services.gateway.sessions.handlers.own import session_of
+from services.gateway.sessions.handlers.management import session_of
 from services.gateway.sessions.handlers.session import revoke
 
 REFUSALS: Final = UUID("7f0c0a52-5a0e-5a41-9a8b-0b5c6d2f4e11")

@@ -1,4 +1,4 @@
-"""An API key: given out once, then revoked or not, never changed."""
+"""An API key: issued, perhaps revoked, never changed."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What an API key may be given: what the doors and the realms know, and never more than its giver.
+"""The scopes that a key may be granted: no more than its issuer holds.
 
 The command line is not held to it: whoever stands there reads the database anyhow.
 """

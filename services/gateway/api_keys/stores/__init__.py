@@ -1,1 +1,1 @@
-"""Keys seen lately, and when they were used."""
+"""A cache of keys, and when each was last used."""

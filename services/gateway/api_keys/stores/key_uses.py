@@ -1,4 +1,4 @@
-"""When keys were last used: counted in memory, written down now and then."""
+"""When keys were last used: counted in memory, written once a minute."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Whose keys were seen lately: a memory before the database, good for when that is away."""
+"""A cache of API keys that keeps answering while the database is away."""
 
 import asyncio
 import time
@@ -55,7 +55,7 @@ class KnownKeys:
         self._clock = clock
         self._callers: dict[str, _Seen] = {}
         self._strangers: dict[str, _Seen] = {}
-        self._asking: dict[str, asyncio.Task[Caller | None]] = {}
+        self._fetching: dict[str, asyncio.Task[Caller | None]] = {}
 
     async def caller(self, hashed: str) -> Caller | None:
         """Who holds the key with this hash, or None; of a key that ran out, wherever it was seen,
@@ -72,7 +72,7 @@ class KnownKeys:
 
         Nothing is remembered of one that has none yet. Raises KeysUnavailable.
         """
-        if (asking := self._asking.get(hashed)) is not None:
+        if (asking := self._fetching.get(hashed)) is not None:
             await asyncio.wait([asking])
         self._strangers.pop(hashed, None)
         try:
@@ -82,14 +82,14 @@ class KnownKeys:
 
     async def _ask(self, hashed: str) -> Caller | None:
         """Ask once, however many wait for the same answer, and also if some of them give up."""
-        task = self._asking.get(hashed)
+        task = self._fetching.get(hashed)
         if task is None:
-            task = self._asking[hashed] = asyncio.create_task(self._refresh(hashed))
-            task.add_done_callback(lambda done: self._asked(hashed, done))
+            task = self._fetching[hashed] = asyncio.create_task(self._refresh(hashed))
+            task.add_done_callback(lambda done: self._fetched(hashed, done))
         return await asyncio.shield(task)
 
-    def _asked(self, hashed: str, done: asyncio.Task[Caller | None]) -> None:
-        del self._asking[hashed]
+    def _fetched(self, hashed: str, done: asyncio.Task[Caller | None]) -> None:
+        del self._fetching[hashed]
         if not done.cancelled():
             done.exception()  # Seen, even if nobody waits for it any more.
 
@@ -102,10 +102,10 @@ class KnownKeys:
         now = self._now()
         if caller is None:
             self._callers.pop(hashed, None)
-            self._keep(self._strangers, hashed, _Seen(None, now, now + self._unknown))
+            self._remember(self._strangers, hashed, _Seen(None, now, now + self._unknown))
         else:
             self._strangers.pop(hashed, None)
-            self._keep(self._callers, hashed, _Seen(caller, now, now + self._fresh))
+            self._remember(self._callers, hashed, _Seen(caller, now, now + self._fresh))
         return caller
 
     def _from_memory(self, hashed: str, error: Exception) -> Caller:
@@ -115,7 +115,7 @@ class KnownKeys:
         self._callers[hashed] = replace(seen, ask_again_at=now + self._pause)
         return seen.caller
 
-    def _keep(self, place: dict[str, _Seen], hashed: str, seen: _Seen) -> None:
+    def _remember(self, place: dict[str, _Seen], hashed: str, seen: _Seen) -> None:
         place.pop(hashed, None)
         if len(place) >= self._capacity:
             place.pop(next(iter(place)))

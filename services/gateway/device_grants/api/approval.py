@@ -1,4 +1,4 @@
-"""Letting a device in (RFC 8628 §3.3): type the code, see who asks, log in, say yes or no."""
+"""The page that approves a device (RFC 8628 §3.3): code, login, allow or deny."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,23 +11,23 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from libs.errors import TooManyRequests
 from libs.http.auth import public
 from libs.http.rate_limits import too_many_headers
-from services.gateway.administration.api.awaited import NEWCOMERS
 from services.gateway.api_keys.api import TENANT
 from services.gateway.context import Deps, Gateway
 from services.gateway.device_grants.api.oauth import APPROVAL
-from services.gateway.device_grants.api.page import Asks, answer_page, code_page, done_page
+from services.gateway.device_grants.api.page import Approval, answer_page, code_page, done_page
 from services.gateway.device_grants.api.page_guard import csrf_of, guarded, is_ours, nonce_of
 from services.gateway.device_grants.domain.grant import (
     LIFETIME,
     AnsweredAlready,
+    display_code,
     read_code,
-    shown_code,
 )
 from services.gateway.device_grants.handlers.answer import Manager, WhichTenant, answer
 from services.gateway.device_grants.handlers.grant import Waiting, find
+from services.gateway.doors.api.awaited import NEWCOMERS
 from services.gateway.doors.api.form import BadForm, form_of
 from services.gateway.doors.api.public_url import base_of, host_of
-from services.gateway.sessions.api.login import attempts_of, email_or_nobody
+from services.gateway.sessions.api.login import attempts_of, parse_email
 from services.gateway.sessions.handlers.login import LoginFailed
 from services.gateway.telegram.api.one_time_code import address_of
 
@@ -74,7 +74,7 @@ async def ask_for_code(
     """The page that asks for the code; one that comes along is filled in, and not tried yet."""
     visit = _visit(gateway, request)
     code = read_code(user_code)
-    return visit.page(code_page(visit.csrf, code=shown_code(code) if code else ""))
+    return visit.page(code_page(visit.csrf, code=display_code(code) if code else ""))
 
 
 @router.post(APPROVAL)
@@ -106,7 +106,7 @@ async def take_answer(request: Request, gateway: Gateway) -> Response:
 
 
 async def _answered(
-    visit: _Visit, waiting: Waiting, asks: Asks, form: Mapping[str, str]
+    visit: _Visit, waiting: Waiting, asks: Approval, form: Mapping[str, str]
 ) -> Response:
     login, allow = form.get("email", ""), form["answer"] == ALLOW
     try:
@@ -135,7 +135,7 @@ def _manager(visit: _Visit, form: Mapping[str, str]) -> Manager:
     if tenant is not None and not TENANT.fullmatch(tenant):
         raise LoginFailed
     return Manager(
-        address=email_or_nobody(form.get("email", "")),
+        address=parse_email(form.get("email", "")),
         password=form.get("password", ""),
         tenant=tenant,
         default=visit.gateway.settings.people_tenant,
@@ -143,10 +143,10 @@ def _manager(visit: _Visit, form: Mapping[str, str]) -> Manager:
     )
 
 
-def _asks(waiting: Waiting, code: str) -> Asks:
+def _asks(waiting: Waiting, code: str) -> Approval:
     about, began = waiting.about, waiting.grant.expires_at - LIFETIME
-    return Asks(
-        code=shown_code(code),
+    return Approval(
+        code=display_code(code),
         kind=waiting.client.title,
         label=about.label,
         address=about.address,
@@ -156,7 +156,7 @@ def _asks(waiting: Waiting, code: str) -> Asks:
 
 
 def _again(
-    visit: _Visit, asks: Asks, login: str, wrong: str, tenants: Iterable[str] = ()
+    visit: _Visit, asks: Approval, login: str, wrong: str, tenants: Iterable[str] = ()
 ) -> Response:
     html = answer_page(visit.csrf, asks, login=login, tenants=tenants, wrong=wrong)
     return visit.page(html, INVALID)

@@ -13,11 +13,11 @@ from fastapi.responses import JSONResponse
 from libs.http.auth import public
 from libs.http.rate_limits import too_many_headers
 from services.gateway.accounts.domain.device_client import CLIENTS, DeviceClient
-from services.gateway.administration.api.awaited import SESSIONS
 from services.gateway.context import Deps, Gateway
-from services.gateway.device_grants.domain.grant import GrantRefused, shown_code
+from services.gateway.device_grants.domain.grant import GrantRefused, display_code
 from services.gateway.device_grants.handlers import grant as device_grant
 from services.gateway.device_grants.handlers.grant import About
+from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.form import BadForm, form_of
 from services.gateway.doors.api.public_url import base_of
 from services.gateway.doors.domain.door import Limit
@@ -84,8 +84,8 @@ async def device_authorization(request: Request, gateway: Gateway) -> Response:
         agent=request.headers.get("user-agent", "")[:MAX_AGENT],
     )
     codes = await device_grant.ask(gateway.identity, client, about)
-    shown, page = shown_code(codes.user_code), f"{base_of(gateway, request)}{APPROVAL}"
-    return _said(
+    shown, page = display_code(codes.user_code), f"{base_of(gateway, request)}{APPROVAL}"
+    return _json(
         {
             "device_code": codes.device_code,
             "user_code": shown,
@@ -195,7 +195,7 @@ async def _counted(gateway: Deps, request: Request, what: str) -> None:
 
 def _tokens(gateway: Deps, logged_in: LoggedIn) -> Response:
     access = access_of(gateway, logged_in)
-    return _said(
+    return _json(
         {
             "access_token": access.bearer,
             "token_type": "Bearer",
@@ -207,10 +207,10 @@ def _tokens(gateway: Deps, logged_in: LoggedIn) -> Response:
 
 
 def _refused(no: No) -> Response:
-    return _said({"error": no.error}, no.status, no.headers)
+    return _json({"error": no.error}, no.status, no.headers)
 
 
-def _said(
+def _json(
     body: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     return JSONResponse(body, status, headers={**NOT_KEPT, **(headers or {})})

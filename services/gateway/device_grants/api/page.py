@@ -1,4 +1,4 @@
-"""The pages on which somebody lets a device in: plain HTML with its own style, and no script."""
+"""The HTML of the approval page: its own style, no script."""
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ POLICY: Final = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asks:
+class Approval:
     """What somebody must see before they answer. `code` is as the device shows it."""
 
     code: str
@@ -60,7 +60,7 @@ def code_page(csrf: str, *, code: str = "", wrong: str = "") -> str:
 
 def answer_page(
     csrf: str,
-    asks: Asks,
+    asks: Approval,
     *,
     login: str = "",
     tenants: Iterable[str] = (),
@@ -93,7 +93,7 @@ def done_page(title: str, text: str) -> str:
     return _framed(title, f'<p role="status">{escape(text)}</p>')
 
 
-def _facts(asks: Asks) -> str:
+def _facts(asks: Approval) -> str:
     facts = {
         "Device": f"{asks.kind}: {asks.label}" if asks.label else asks.kind,
         "Asks from": asks.address,

@@ -1,4 +1,4 @@
-"""Forms of our own pages: sent by whoever was shown them, and from nowhere else.
+"""CSRF protection of the gateway's own pages.
 
 A page gives its browser a random cookie and carries a keyed digest of it; a form must bring both.
 Other sites can neither read the page nor make their browser send the cookie (`SameSite=Strict`).

@@ -1,4 +1,4 @@
-"""A device that asks to be let in (RFC 8628): what it shows, how often it asks, what it hears."""
+"""A device grant (RFC 8628): its codes, its polls, and the verdict on each poll."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ def new_user_code(choose: Callable[[str], str]) -> str:
     return "".join(choose(ALPHABET) for _ in range(LENGTH))
 
 
-def shown_code(code: str) -> str:
+def display_code(code: str) -> str:
     """The code as people read it."""
     return f"{code[: LENGTH // 2]}-{code[LENGTH // 2 :]}"
 

@@ -1,13 +1,12 @@
-"""What happens when somebody says yes or no to a device that waits to be let in.
+"""Approving or denying a device.
 
 They log in for this one answer, and are out again after it: nobody gets a token.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
-from uuid import UUID, uuid5
 
 from contracts.gateway import AccountId, DeviceEnrolled, DeviceRefused, GatewayEvent
 from libs.errors import Refused
@@ -19,9 +18,10 @@ from services.gateway.accounts.domain.device_client import HOUSE, DeviceClient
 from services.gateway.accounts.domain.person import Address, Person
 from services.gateway.accounts.domain.realm import PLATFORM, Role, scopes_of
 from services.gateway.accounts.handlers.address import owner_in
-from services.gateway.accounts.handlers.identity import NOBODY, Identity, load, seal_person
-from services.gateway.accounts.handlers.planned import Plan, decided
-from services.gateway.accounts.stores.numbers import next_number
+from services.gateway.accounts.handlers.enrollment import fact_id
+from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
+from services.gateway.accounts.handlers.identity import NO_ACCOUNT, Identity, load, seal_person
+from services.gateway.accounts.stores.id_sequence import next_number
 from services.gateway.device_grants import stores as device_grants
 from services.gateway.device_grants.domain.grant import Answer, AnsweredAlready
 from services.gateway.device_grants.handlers.grant import Waiting
@@ -29,8 +29,6 @@ from services.gateway.sessions.handlers.attempts import Attempts
 from services.gateway.sessions.handlers.login import NO_ADDRESS, LoginFailed, log_in
 from services.gateway.sessions.handlers.session import LoggedIn, revoke
 
-DEVICE_FACTS: Final = UUID("c1d3e8f4-2b60-5f0a-9c0e-77b0a5f1d2e6")
-"""The namespace of the ids of what is told of devices."""
 DEVICE: Final = "device approval"
 
 Choices: TypeAlias = Mapping[str, Role]
@@ -78,15 +76,6 @@ async def answer(identity: Identity, waiting: Waiting, manager: Manager, *, allo
     return tenant
 
 
-async def enrollers(
-    identity: Identity, devices: Collection[AccountId]
-) -> Mapping[AccountId, AccountId]:
-    """Who let each of these devices in, as far as anybody did. Raises LogUnavailable."""
-    told = await identity.store.log.find([_fact_id(one, DeviceEnrolled) for one in devices])
-    events = [identity.store.decode(one) for one in told.values()]
-    return {one.account_id: one.enrolled_by for one in events if isinstance(one, DeviceEnrolled)}
-
-
 async def _choices(identity: Identity, client: DeviceClient, manager: Manager) -> Choices:
     """What the account may choose from, as it says of itself: nobody has proved anything yet.
 
@@ -95,7 +84,7 @@ async def _choices(identity: Identity, client: DeviceClient, manager: Manager) -
     """
     written, there = manager.address or NO_ADDRESS, client.place(manager.tenant or manager.default)
     owners = [await owner_in(identity, written, place) for place in (HOUSE, there)]
-    accounts = [(await load(identity, owner or NOBODY)).account for owner in owners]
+    accounts = [(await load(identity, owner or NO_ACCOUNT)).account for owner in owners]
     chosen = [_choices_of(account, client, manager) for account in accounts]
     return chosen[0] or chosen[1]
 
@@ -174,7 +163,7 @@ async def _enrol(identity: Identity, waiting: Waiting, manager: AccountId, tenan
         # It may have been told before what came of it got lost.
         return (None, ()) if account.opened else (command, [fact])
 
-    await decided(identity, account_id, plan, actor=str(manager))
+    await execute_with_facts(identity, account_id, plan, actor=str(manager))
 
 
 async def _refuse(identity: Identity, waiting: Waiting, manager: AccountId, tenant: str) -> None:
@@ -195,12 +184,8 @@ def _fact(
     waiting: Waiting, told: DeviceEnrolled | DeviceRefused, now: datetime
 ) -> Fact[GatewayEvent]:
     return Fact(
-        event_id=_fact_id(waiting.grant.account_id, type(told)),
+        event_id=fact_id(waiting.grant.account_id, type(told)),
         stream=f"access-{waiting.client.realm}",
         event=told,
         occurred_at=now,
     )
-
-
-def _fact_id(device: AccountId, kind: type[DeviceEnrolled | DeviceRefused]) -> UUID:
-    return uuid5(DEVICE_FACTS, f"{device} {kind.__name__}")

@@ -1,4 +1,4 @@
-"""What happens when a device asks to be let in, and when it comes to hear the answer (RFC 8628)."""
+"""Requesting a device grant, and polling for its answer (RFC 8628)."""
 
 import secrets
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from services.gateway.device_grants.domain.grant import (
 )
 from services.gateway.doors.domain.network import network_of
 from services.gateway.sessions.handlers.session import LoggedIn, NotAdmitted, open_session
-from services.gateway.sessions.stores import tries
+from services.gateway.sessions.stores import attempt_limit
 
 MOST_WRONG: Final = 10
 """Of one browser, so that others behind the same address are not kept from theirs."""
@@ -97,7 +97,7 @@ async def ask(identity: Identity, client: DeviceClient, about: About) -> Codes:
             polled_at=None,
             expires_at=now + LIFETIME,
         )
-        if await device_grants.keep(identity.pool, grant, now):
+        if await device_grants.add(identity.pool, grant, now):
             return Codes(
                 device_code=device_code, user_code=user_code, lifetime=LIFETIME, pause=PAUSE_SECONDS
             )
@@ -119,7 +119,9 @@ async def find(
         (WRONG, who, MOST_WRONG_OF_NETWORK),
     )
     for kind, whose, most in counted:
-        over = await tries.take(identity.pool, kind, whose, most=most, window=WRONG_WINDOW, now=now)
+        over = await attempt_limit.take(
+            identity.pool, kind, whose, most=most, window=WRONG_WINDOW, now=now
+        )
         if over is not None:
             seconds = int(WRONG_WINDOW.total_seconds())
             limit = RateLimit(name="device-code", quota=most, window_seconds=seconds)
@@ -130,7 +132,7 @@ async def find(
         await _record_wrong(identity, who)
         return None
     for kind, whose, _ in counted:
-        await tries.give_back(identity.pool, kind, whose)
+        await attempt_limit.give_back(identity.pool, kind, whose)
     return waiting_of(identity, grant)
 
 

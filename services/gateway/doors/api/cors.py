@@ -1,4 +1,4 @@
-"""What every answer carries, whoever gave it: CORS, security, and that nobody may keep it.
+"""CORS, security headers and cache control of every answer.
 
 This is the outermost layer, in raw ASGI, so that errors of everything inside get it too. It is the
 one place that speaks of CORS: what is said inside is dropped, for browsers refuse to hear it twice.
@@ -9,8 +9,8 @@ from typing import Any, Final, TypeAlias
 
 from services.gateway.doors.adapters import CORS
 from services.gateway.doors.api.peer import Networks, peer_of
+from services.gateway.doors.api.target import raw_path
 from services.gateway.doors.domain.door import Closed, Door, NoDoor, enter
-from services.gateway.proxy.api.behind import raw_path
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
@@ -75,7 +75,7 @@ class Cors:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        origin, wanted = _asked(scope)
+        origin, wanted = _origin_and_method(scope)
         cors = _allowed(origin, self._origins(scope)) if origin is not None else []
         if origin is not None and wanted is not None and scope["method"] == "OPTIONS":
             return await _preflight(send, scope, cors, wanted)
@@ -123,7 +123,7 @@ def _allowed(origin: bytes, origins: frozenset[bytes]) -> RawHeaders:
     return []
 
 
-def _asked(scope: Scope) -> tuple[bytes | None, bytes | None]:
+def _origin_and_method(scope: Scope) -> tuple[bytes | None, bytes | None]:
     """The page's origin, and the method it would like to use."""
     origin = wanted = None
     for name, value in scope["headers"]:

@@ -1,4 +1,4 @@
-"""How a door says no: in the words and the shape its clients know."""
+"""Refusals of the doors, in the shape each door's clients know."""
 
 from collections.abc import Mapping
 from typing import Any, Final

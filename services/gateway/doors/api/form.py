@@ -1,4 +1,4 @@
-"""Small forms, read strictly: each field once, nothing endless (RFC 6749 §3.2, appendix B)."""
+"""Strict parsing of small forms: each field once (RFC 6749 §3.2, appendix B)."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,4 +1,4 @@
-"""The frame of the few pages the gateway shows to people: no script, and its style inside."""
+"""The frame of the gateway's few HTML pages: style inside, no script."""
 
 from html import escape
 

@@ -1,4 +1,4 @@
-"""Who is on the other end of the connection, and what they may be believed about that."""
+"""The client's address, scheme and host, by the connection or by a trusted proxy."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

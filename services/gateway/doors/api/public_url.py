@@ -1,4 +1,4 @@
-"""Where clients find this gateway, for addresses that are handed out."""
+"""The address of this gateway, as clients reach it."""
 
 import re
 from typing import Final

@@ -1,4 +1,4 @@
-"""Routes as the shop's clients know them: short bodies, and refusals that they can show."""
+"""Routes in the shape of the shop's clients: small bodies, and readable refusals."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus

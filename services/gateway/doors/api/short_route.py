@@ -1,4 +1,4 @@
-"""Routes of our own with small bodies: what is too long is cut off before anybody is asked."""
+"""Routes with small bodies: a body that is too long is cut off before authentication."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any

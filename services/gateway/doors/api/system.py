@@ -1,4 +1,4 @@
-"""What the gateway says of itself: who it is, that it lives, and the keys of its tokens."""
+"""Routes about the gateway itself: identity, liveness, health, public keys."""
 
 from hashlib import sha256
 from typing import Any, Final

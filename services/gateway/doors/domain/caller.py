@@ -1,4 +1,4 @@
-"""Who stands at a door, once their key or token was recognised."""
+"""A caller: the holder of an API key or an access token."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -158,7 +158,7 @@ class TrailingSlash(Closed):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RouteMatch:
     """A request's door, its rule there, and the path to ask the service for."""
 
     door: Door
@@ -172,7 +172,7 @@ _TREACHEROUS: Final = re.compile(r"%2f|%5c|%00|%25|\\|(?:^|/)(?:\.|%2e){1,2}(?:/
 _STRANGE: Final = re.compile(r"[^\x21-\x7e]|[?#]")
 
 
-def find(doors: Sequence[Door], method: str, raw_path: str, host: str | None = None) -> Found:
+def find(doors: Sequence[Door], method: str, raw_path: str, host: str | None = None) -> RouteMatch:
     """The door and rule for a request, as `enter` takes it.
 
     Raises BadPath, NoDoor, NoSuchPath, NoSuchMethod, WebSocketOnly, TrailingSlash.
@@ -222,11 +222,11 @@ def _without_repetition(door: Door, path: str) -> str:
     return path
 
 
-def _find_rule(door: Door, method: str, inner: str, asked: str) -> Found:
+def _find_rule(door: Door, method: str, inner: str, asked: str) -> RouteMatch:
     rules = door.rules_for(inner)
     for rule in rules:
         if method in rule.methods:
-            return Found(door, rule, inner)
+            return RouteMatch(door, rule, inner)
     if rules:
         raise _misused(door, method, rules)
     if inner.endswith("/") and door.rules_for(inner.rstrip("/")):

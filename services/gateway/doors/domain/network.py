@@ -1,4 +1,4 @@
-"""What is counted together of the network addresses that clients have."""
+"""Networks by which addresses are counted together: one IPv4 address, one IPv6 /64."""
 
 from ipaddress import IPv6Address, ip_address, ip_network
 

@@ -1,1 +1,1 @@
-"""Services behind the doors: connections, breakers, tokens."""
+"""Connections to the services behind the doors."""

@@ -1,4 +1,4 @@
-"""A circuit breaker: who is known to be away is not asked again at once."""
+"""A circuit breaker for one service."""
 
 import time
 from collections.abc import Callable

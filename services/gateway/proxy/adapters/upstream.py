@@ -11,8 +11,6 @@ from yarl import URL
 
 from services.gateway.doors.adapters import answered
 from services.gateway.proxy.adapters.breaker import Breaker
-from services.gateway.proxy.adapters.hang_up import unless_gone
-from services.gateway.proxy.adapters.hidden_retry import no_hidden_retry
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
@@ -56,7 +54,7 @@ class Deadlines:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class UpstreamRequest:
     """A request as it goes on. `target` is path and query, percent-encoded.
 
     `seconds` are those to the answer's head, if they are others than usual.
@@ -85,19 +83,19 @@ class Upstream:
         self._deadlines = deadlines
         self._usual_timeout = _timeout(deadlines)
 
-    async def relay(self, asked: Asked, receive: Receive, send: Send) -> None:
+    async def relay(self, request: UpstreamRequest, receive: Receive, send: Send) -> None:
         """Ask the service and send its answer on, part by part as it comes.
 
         Raises UpstreamAway, UpstreamBroke, UpstreamSlow before anything was sent, AnswerCutShort
         after. Only safe methods are asked a second time, once, when the connection fails.
         """
         try:
-            answer, first = await self._begun(asked)
+            answer, first = await self._begun(request)
         except UpstreamBroke:
             # A body that was streamed is gone, even if the method is one that has none.
-            if asked.method not in SAFE or isinstance(asked.body, AsyncIterator):
+            if request.method not in SAFE or isinstance(request.body, AsyncIterator):
                 raise
-            answer, first = await self._begun(asked)
+            answer, first = await self._begun(request)
         try:
             await self._answer(answer, first, receive, send)
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -128,11 +126,11 @@ class Upstream:
                 return content
         return None
 
-    async def _ask(self, asked: Asked) -> aiohttp.ClientResponse:
+    async def _ask(self, request: UpstreamRequest) -> aiohttp.ClientResponse:
         if wait := self._breaker.refuses_for():
             raise UpstreamAway(wait)
         try:
-            answer = await self._request(asked)
+            answer = await self._request(request)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             self._breaker.failed()
             raise UpstreamAway(1.0) from error
@@ -148,33 +146,33 @@ class Upstream:
         self._breaker.succeeded()
         return answer
 
-    async def _request(self, asked: Asked) -> aiohttp.ClientResponse:
-        seconds = asked.seconds or self._deadlines.answer
+    async def _request(self, request: UpstreamRequest) -> aiohttp.ClientResponse:
+        seconds = request.seconds or self._deadlines.answer
         timeout = self._usual_timeout
-        if asked.seconds is not None:
-            timeout = _timeout(self._deadlines, asked.seconds)
+        if request.seconds is not None:
+            timeout = _timeout(self._deadlines, request.seconds)
         async with asyncio.timeout(seconds) as deadline:
-            body = asked.body
+            body = request.body
             if isinstance(body, AsyncIterator):
                 body = _putting_off(deadline, seconds, body)
             return await self._session.request(
-                asked.method,
-                URL(self.origin + asked.target, encoded=True),
-                headers=asked.headers,
+                request.method,
+                URL(self.origin + request.target, encoded=True),
+                headers=request.headers,
                 data=body,
                 allow_redirects=False,
                 timeout=timeout,
                 # What aiohttp never repeats needs nothing that keeps it from it.
-                middlewares=() if asked.method in NEVER_REPEATED else None,
+                middlewares=() if request.method in NEVER_REPEATED else None,
             )
 
-    async def _begun(self, asked: Asked) -> tuple[aiohttp.ClientResponse, bytes]:
+    async def _begun(self, request: UpstreamRequest) -> tuple[aiohttp.ClientResponse, bytes]:
         """The answer's head, and with it the first part of its body if that comes at once.
 
         A head alone says nothing: a service that died behind it would look like one that had
         nothing to say.
         """
-        answer = await self._ask(asked)
+        answer = await self._ask(request)
         try:
             return answer, await answer.content.readany()
         except BaseException as error:
@@ -198,7 +196,7 @@ class Upstream:
         whole = answer.content.at_eof()
         await send({"type": "http.response.body", "body": first, "more_body": not whole})
         if not whole:
-            await unless_gone(receive, _rest(answer.content, send, self._deadlines.idle))
+            await cancel_on_disconnect(receive, _rest(answer.content, send, self._deadlines.idle))
 
 
 def _let_go(answer: aiohttp.ClientResponse) -> None:
@@ -246,7 +244,46 @@ async def open_upstream(
         timeout=_timeout(deadlines),
         auto_decompress=False,
         skip_auto_headers=ADDED_BY_AIOHTTP,
-        middlewares=(no_hidden_retry,),
+        middlewares=(no_retry,),
     )
     async with session:
         yield Upstream(origin, session, breaker, deadlines)
+
+
+class _Lost(aiohttp.ClientError):
+    """A lost connection, by a name that aiohttp does not answer with a retry of its own."""
+
+
+async def no_retry(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep it from repeating PUT and DELETE by itself on a connection that was closed."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except aiohttp.ServerTimeoutError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _Lost from error
+
+
+async def cancel_on_disconnect(
+    receive: Callable[[], Awaitable[Any]], sending: Awaitable[None]
+) -> None:
+    """Run `sending` to its end, or until the client hangs up."""
+    task = asyncio.ensure_future(sending)
+    gone = asyncio.create_task(_disconnected(receive))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+    finally:
+        for each in (task, gone):
+            each.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _disconnected(receive: Callable[[], Awaitable[Any]]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue

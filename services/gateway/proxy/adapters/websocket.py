@@ -46,7 +46,7 @@ class Terms:
 
 
 @asynccontextmanager
-async def opened(
+async def connect(
     url: str, *, headers: Sequence[tuple[str, str]], protocols: Sequence[str], terms: Terms
 ) -> AsyncIterator[Socket]:
     """A WebSocket to a service, closed at the end if it still is open.

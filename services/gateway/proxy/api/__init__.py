@@ -1,1 +1,1 @@
-"""The corridor from a client's request to the service's answer."""
+"""The steps from a client's request to the service's answer."""

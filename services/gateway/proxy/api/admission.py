@@ -1,4 +1,4 @@
-"""Who stands at a door, whether they may pass, and how the service behind is told of them."""
+"""Authentication at a door, and the headers forwarded to the service."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -15,25 +15,24 @@ from services.gateway.doors.adapters import RawHeaders, forwarded
 from services.gateway.doors.api import fault
 from services.gateway.doors.api.peer import Peer
 from services.gateway.doors.domain.caller import API_KEY, Caller
-from services.gateway.doors.domain.door import Found, Login
+from services.gateway.doors.domain.door import Login, RouteMatch
 
 MAX_KEY_LENGTH: Final = 512
 
 log = structlog.get_logger(__name__)
 
 
-async def admitted(
-    deps: Deps, found: Found, headers: Mapping[bytes, bytes], peer: Peer
+async def authenticate(
+    deps: Deps, route_match: RouteMatch, headers: Mapping[bytes, bytes], peer: Peer
 ) -> Caller | None:
-    """Who may pass, counted against the limit of the route; None where everybody may.
+    """The caller, counted against the limit of the route; None on a public route.
 
-    Raises Fault. Nothing of the body is needed: what is refused here was not stored, not even in
-    part.
+    Raises Fault. The body is not read: nothing of a refused request was stored.
     """
-    caller = await identified(deps, found, headers)
+    caller = await identify(deps, route_match, headers)
     if caller is not None:
         over = await deps.limits.hit(
-            found.rule.limit,
+            route_match.rule.limit,
             key=str(caller.subject),
             address=peer.address,
             tenant=caller.tenant,
@@ -46,48 +45,52 @@ async def admitted(
     return caller
 
 
-async def identified(deps: Deps, found: Found, headers: Mapping[bytes, bytes]) -> Caller | None:
-    """Who may pass, or None where everybody may. Raises Fault.
+async def identify(
+    deps: Deps, route_match: RouteMatch, headers: Mapping[bytes, bytes]
+) -> Caller | None:
+    """The caller, or None on a public route. Raises Fault.
 
-    Where both a key and a token are shown, the key counts.
+    A key counts before a token.
     """
-    scope = found.rule.scope
+    scope = route_match.rule.scope
     if scope is None:
         return None
     if b"x-api-key" in headers or b"authorization" not in headers:
-        caller = await _holder(deps, found.door.login, headers.get(b"x-api-key", b""))
+        caller = await _holder(deps, route_match.door.login, headers.get(b"x-api-key", b""))
     else:
-        caller = await _member(deps, found.door.login, headers[b"authorization"])
+        caller = await _member(deps, route_match.door.login, headers[b"authorization"])
     if scope not in caller.scopes:
         raise fault.forbidden(key=caller.kind == API_KEY)
     return caller
 
 
-def introduced(
+def forwarded_headers(
     deps: Deps,
-    found: Found,
+    route_match: RouteMatch,
     headers: RawHeaders,
     caller: Caller | None,
     peer: Peer,
     request_id: str | None = None,
 ) -> list[tuple[str, str]]:
-    """What the service is told: the client's own headers, and what we know of the client."""
-    told = forwarded(headers)
-    told += [
+    """The headers for the service: the client's own, and those that name the caller."""
+    outgoing = forwarded(headers)
+    outgoing += [
         ("X-Forwarded-For", peer.chain),
         ("X-Forwarded-Proto", peer.proto),
         ("X-Forwarded-Host", peer.host),
     ]
     if caller is not None:
-        told.append(("Authorization", deps.passes.bearer(caller, found.door.service)))
-    return told + list(trace_headers(request_id).items())
+        outgoing.append(
+            ("Authorization", deps.internal_tokens.bearer(caller, route_match.door.service))
+        )
+    return outgoing + list(trace_headers(request_id).items())
 
 
 async def _member(deps: Deps, login: Login, authorization: bytes) -> Caller:
     """Who logged in, by their access token."""
     shown = authorization.decode("latin-1")
     if not shown.lower().startswith("bearer "):
-        raise _nothing_shown(login)
+        raise _no_credentials(login)
     try:
         principal = await deps.verifier.principal(shown)
         subject = UUID(principal.subject)
@@ -102,7 +105,7 @@ async def _member(deps: Deps, login: Login, authorization: bytes) -> Caller:
     )
 
 
-def _nothing_shown(login: Login) -> fault.Fault:
+def _no_credentials(login: Login) -> fault.Fault:
     return fault.bad_key() if login is Login.API_KEY else fault.NotLoggedIn()
 
 
@@ -119,7 +122,7 @@ def _refused(login: Login) -> fault.Fault:
 async def _holder(deps: Deps, login: Login, key: bytes) -> Caller:
     """Who holds the key."""
     if not key:
-        raise _nothing_shown(login)
+        raise _no_credentials(login)
     if len(key) > MAX_KEY_LENGTH:
         raise fault.bad_key()
     try:

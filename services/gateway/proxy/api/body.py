@@ -1,4 +1,4 @@
-"""A request's body on its way through: never more than allowed, never all of a large one held."""
+"""Streaming of a request's body, with a limit on its size and none of it held."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping

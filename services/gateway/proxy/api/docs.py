@@ -1,4 +1,4 @@
-"""The documentation of the doors, for whoever writes a client: `/docs` and `/openapi.json`.
+"""Routes of the documentation: `/docs` and `/openapi.json`.
 
 At the root they tell of all doors, at a door of that one.
 """
@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from libs.http.auth import public
 from services.gateway.context import Gateway
-from services.gateway.doors.api.own import door_of
+from services.gateway.doors.api.local_routes import door_of
 from services.gateway.doors.domain.door import Door
 from services.gateway.doors.domain.doors import KIOSK, SCAN
 from services.gateway.proxy.api.docs_page import POLICY, door_page, index_page

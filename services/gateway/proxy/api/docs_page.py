@@ -1,4 +1,4 @@
-"""An OpenAPI document as a page to read: tables, one style, no script, nothing from elsewhere."""
+"""An OpenAPI document as an HTML page: tables, one style, no script."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The OpenAPI documents of the doors, made from their services' own and kept for a minute."""
+"""OpenAPI documents of the doors, merged from the services' own, cached for a minute."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from libs.http.auth import Permission
 from libs.http.schema import SCHEMA
 from libs.http.undeclared import demands_of
 from services.gateway.context import Deps
-from services.gateway.doors.api.own import OwnRoutes
+from services.gateway.doors.api.local_routes import LocalRoutes
 from services.gateway.doors.api.system import VERSION
 from services.gateway.doors.domain.door import Door
 from services.gateway.proxy.domain import TOKEN, Document, demanding, described
@@ -25,9 +25,9 @@ MOST_BYTES: Final = 4 * 1024 * 1024
 class Documents:
     """Asks a service at most once a minute, whoever reads."""
 
-    def __init__(self, deps: Deps, own: OwnRoutes) -> None:
+    def __init__(self, deps: Deps, local_routes: LocalRoutes) -> None:
         self._deps = deps
-        self._own = own
+        self._local_routes = local_routes
         self._kept: dict[tuple[str, str], tuple[Document, float]] = {}
         self._making = asyncio.Lock()
 
@@ -63,7 +63,7 @@ class Documents:
             return None
 
     def _own_document(self, door: Door) -> Document:
-        routes = self._own.routes_of(door)
+        routes = self._local_routes.routes_of(door)
         document = get_openapi(title="", version=VERSION, routes=routes)
         for path, method, scope in _demands(routes):
             operations = document.get("paths", {}).get(path, {})

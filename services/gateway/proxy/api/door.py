@@ -1,4 +1,4 @@
-"""The doors, in raw ASGI: find the door, see who stands there, lead them to the service."""
+"""The doors, in raw ASGI: match the route, authenticate the caller, forward the request."""
 
 from functools import lru_cache, partial
 from typing import Any, Final
@@ -8,30 +8,31 @@ import structlog
 from services.gateway.context import Deps
 from services.gateway.doors.api import fault
 from services.gateway.doors.api.cors import App, Receive, Scope, Send
-from services.gateway.doors.api.own import OwnRoutes
+from services.gateway.doors.api.local_routes import LocalRoutes
 from services.gateway.doors.api.peer import Peer, peer_of
+from services.gateway.doors.api.target import raw_path, target_of
 from services.gateway.doors.domain.caller import Caller
 from services.gateway.doors.domain.door import (
     WEBSOCKET,
     BadPath,
     Closed,
-    Found,
     NoDoor,
+    RouteMatch,
     Shape,
     WebSocketOnly,
     enter,
     find,
 )
 from services.gateway.proxy.adapters.upstream import (
-    Asked,
     UpstreamAway,
     UpstreamBroke,
+    UpstreamRequest,
     UpstreamSlow,
 )
 from services.gateway.proxy.api import body, idempotency, verify
-from services.gateway.proxy.api.admission import admitted, introduced
-from services.gateway.proxy.api.behind import fault_behind, fault_of, raw_path, target_of
+from services.gateway.proxy.api.admission import authenticate, forwarded_headers
 from services.gateway.proxy.api.head import by_name, overlong
+from services.gateway.proxy.api.upstream_errors import door_fault, upstream_fault
 from services.gateway.proxy.api.websocket import WebSockets, refuse
 
 UNHEARD_BODIES: Final = 4
@@ -45,14 +46,14 @@ log = structlog.get_logger(__name__)
 class Doors:
     """ASGI middleware that answers at the doors and leaves everything else to `app`.
 
-    What a door's rules do not have is looked for among our `own` routes. The path of the rule
+    What a door's rules do not have is looked up among our `local_routes`. The path of the rule
     becomes the request's route in metrics and traces.
     """
 
-    def __init__(self, app: App, *, deps: Deps, own: OwnRoutes) -> None:
+    def __init__(self, app: App, *, deps: Deps, local_routes: LocalRoutes) -> None:
         self._app = app
         self._deps = deps
-        self._own = own
+        self._local_routes = local_routes
         self._websockets = WebSockets(deps)
         self._bound = any(door.hosts for door in deps.doors)
         self._verifies = bool(deps.settings.verify_networks)
@@ -67,44 +68,46 @@ class Doors:
         if (why := overlong(scope, self._deps.settings)) is not None:
             return await self._refuse(self._intake(scope, receive), send, Shape.DETAIL, why)
         try:
-            if self._verifies and verify.is_asked(scope, self._deps):
+            if self._verifies and verify.is_verification(scope, self._deps):
                 return await verify.answer(self._deps, scope, send)
-            found = self._find(scope, scope["method"])
+            route_match = self._find(scope, scope["method"])
         except NoDoor:
             return await self._app(scope, receive, send)
         except Closed as no:
             if self._is_ours(scope, no):
                 return await self._app(scope, receive, send)
-            why = fault_of(no, scope["query_string"])
+            why = door_fault(no, scope["query_string"])
             return await self._refuse(self._intake(scope, receive), send, no.shape, why)
-        scope["route"] = found.rule
-        return await self._visit(found, scope, receive, send)
+        scope["route"] = route_match.rule
+        return await self._visit(route_match, scope, receive, send)
 
-    async def _visit(self, found: Found, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _visit(
+        self, route_match: RouteMatch, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         intake = self._intake(scope, receive)
-        visit = _Visit(self._deps, found, scope, receive, send, intake)
+        visit = _Visit(self._deps, route_match, scope, receive, send, intake)
         try:
-            await visit.lead()
+            await visit.forward()
         except fault.Fault as why:
-            await self._refuse(intake, send, found.door.shape, why)
+            await self._refuse(intake, send, route_match.door.shape, why)
         except body.ClientGone:
             # Servers say the same of a client that went as of a chunk that cannot be read; whoever
             # sent that is still there.
-            log.info("body broke off", door=found.door.name)
-            await fault.answer(send, found.door.shape, fault.broken_body())
+            log.info("body broke off", door=route_match.door.name)
+            await fault.answer(send, route_match.door.shape, fault.broken_body())
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (why := overlong(scope, self._deps.settings)) is not None:
             return await refuse(scope, send, Shape.DETAIL, why)
         try:
-            found = self._find(scope, WEBSOCKET)
+            route_match = self._find(scope, WEBSOCKET)
         except NoDoor:
             return await refuse(scope, send, Shape.DETAIL, fault.not_found())
         except Closed as no:
-            return await refuse(scope, send, no.shape, fault_of(no, scope["query_string"]))
-        return await self._websockets.lead(found, scope, receive, send)
+            return await refuse(scope, send, no.shape, door_fault(no, scope["query_string"]))
+        return await self._websockets.forward(route_match, scope, receive, send)
 
-    def _find(self, scope: Scope, method: str) -> Found:
+    def _find(self, scope: Scope, method: str) -> RouteMatch:
         return self._found(method, raw_path(scope), self._host(scope))
 
     def _is_ours(self, scope: Scope, no: Closed) -> bool:
@@ -112,7 +115,7 @@ class Doors:
         if isinstance(no, BadPath | WebSocketOnly):
             return False
         entry = enter(self._deps.doors, raw_path(scope), self._host(scope))
-        return self._own.lead(scope, entry)
+        return self._local_routes.route_to(scope, entry)
 
     def _host(self, scope: Scope) -> str | None:
         if not self._bound:
@@ -138,25 +141,25 @@ class _Visit:
     def __init__(
         self,
         deps: Deps,
-        found: Found,
+        route_match: RouteMatch,
         scope: Scope,
         receive: Receive,
         send: Send,
         intake: body.Intake,
     ) -> None:
         self.deps = deps
-        self.found = found
+        self.route_match = route_match
         self.scope = scope
         self.receive = receive
         self.send = send
         self.intake = intake
 
-    async def lead(self) -> None:
+    async def forward(self) -> None:
         """Let the caller in, or raise Fault."""
         headers = by_name(self.scope["headers"])
         peer = peer_of(self.scope, headers, self.deps.settings.trusted_proxies)
         try:
-            caller = await admitted(self.deps, self.found, headers, peer)
+            caller = await authenticate(self.deps, self.route_match, headers, peer)
         except fault.NoGoodKey:
             # The scan logger looks at the body first: what is no JSON, it says so to anybody.
             if await body.is_garbage(self.intake, headers):
@@ -164,25 +167,29 @@ class _Visit:
             raise
         if caller is not None:
             self.send = await self._saying_what_is_left(caller, peer)
-        told = introduced(
+        outgoing = forwarded_headers(
             self.deps,
-            self.found,
+            self.route_match,
             self.scope["headers"],
             caller,
             peer,
             request_id=self.scope.get("request_id"),
         )
-        if self.found.rule.idempotent and caller is not None and idempotency.HEADER in headers:
-            return await self._once(headers, caller, told)
+        if (
+            self.route_match.rule.idempotent
+            and caller is not None
+            and idempotency.HEADER in headers
+        ):
+            return await self._once(headers, caller, outgoing)
         content = await body.read(self.intake, limit=self.deps.settings.max_body_bytes)
         if isinstance(content, body.Body) and b"content-length" in headers:
-            told.append(("Content-Length", headers[b"content-length"].decode("latin-1")))
-        return await self._relay(told, content, self.send)
+            outgoing.append(("Content-Length", headers[b"content-length"].decode("latin-1")))
+        return await self._relay(outgoing, content, self.send)
 
     async def _saying_what_is_left(self, caller: Caller, peer: Peer) -> Send:
         """With `RateLimit` and `RateLimit-Policy` on whatever is answered."""
         left = await self.deps.limits.left(
-            self.found.rule.limit,
+            self.route_match.rule.limit,
             key=str(caller.subject),
             address=peer.address,
             tenant=caller.tenant,
@@ -200,37 +207,39 @@ class _Visit:
         return with_headers
 
     async def _relay(
-        self, told: list[tuple[str, str]], content: bytes | body.Body | None, send: Send
+        self, outgoing: list[tuple[str, str]], content: bytes | body.Body | None, send: Send
     ) -> None:
-        asked = Asked(
+        upstream_request = UpstreamRequest(
             method=self.scope["method"],
-            target=target_of(self.found.path, self.scope["query_string"]),
-            headers=told,
+            target=target_of(self.route_match.path, self.scope["query_string"]),
+            headers=outgoing,
             body=content.parts() if isinstance(content, body.Body) else content,
-            seconds=self.deps.settings.slow_answer_seconds if self.found.rule.slow else None,
+            seconds=self.deps.settings.slow_answer_seconds if self.route_match.rule.slow else None,
         )
-        upstream = self.deps.upstreams[self.found.door.service]
+        upstream = self.deps.upstreams[self.route_match.door.service]
         try:
-            await upstream.relay(asked, self.receive, send)
+            await upstream.relay(upstream_request, self.receive, send)
         except (UpstreamAway, UpstreamBroke, UpstreamSlow) as error:
             if isinstance(content, body.Body) and content.trouble is not None:
                 raise content.trouble from error
-            raise fault_behind(error) from error
+            raise upstream_fault(error) from error
 
     async def _once(
-        self, headers: dict[bytes, bytes], caller: Caller, told: list[tuple[str, str]]
+        self, headers: dict[bytes, bytes], caller: Caller, outgoing: list[tuple[str, str]]
     ) -> None:
         settings = self.deps.settings
         limit = min(idempotency.MOST_ASKED, settings.max_body_bytes)
-        slow = self.found.rule.slow
+        slow = self.route_match.rule.slow
         seconds = settings.slow_answer_seconds if slow else settings.answer_seconds
         content = await body.whole(self.intake, limit=limit)
-        target = target_of(self.found.path, self.scope["query_string"])
-        asking = idempotency.asking_of(caller, headers, self.scope["method"], target, content)
+        target = target_of(self.route_match.path, self.scope["query_string"])
+        fingerprint = idempotency.fingerprint_of(
+            caller, headers, self.scope["method"], target, content
+        )
         await idempotency.once(
-            self.deps.answers,
-            asking,
+            self.deps.idempotency_store,
+            fingerprint,
             self.send,
-            lambda send: self._relay(told, content, send),
+            lambda send: self._relay(outgoing, content, send),
             seconds=settings.connect_seconds + seconds + settings.idle_seconds,
         )

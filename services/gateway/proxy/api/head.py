@@ -1,4 +1,4 @@
-"""A request's head: how long it may be, and what it says but once."""
+"""The head of a request: its length, and its headers by name."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request that is sent twice is done once, and answered twice the same."""
+"""`Idempotency-Key`: a repeated request gets the first one's answer."""
 
 import asyncio
 import re
@@ -15,13 +15,13 @@ from services.gateway.doors.api import fault
 from services.gateway.doors.api.cors import Send
 from services.gateway.doors.domain.caller import Caller
 from services.gateway.proxy.adapters.upstream import AnswerCutShort
-from services.gateway.proxy.stores.answers import (
+from services.gateway.proxy.stores import (
     AnotherRequest,
     Answer,
-    Answers,
-    Asking,
     Claim,
+    IdempotencyStore,
     InFlight,
+    RequestFingerprint,
 )
 
 HEADER: Final = b"idempotency-key"
@@ -54,9 +54,9 @@ AWAY: Final = (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSErr
 log = structlog.get_logger(__name__)
 
 
-def asking_of(
+def fingerprint_of(
     caller: Caller, headers: Mapping[bytes, bytes], method: str, target: str, content: bytes
-) -> Asking:
+) -> RequestFingerprint:
     """What identifies the request. Raises Fault if the key is not acceptable."""
     key = headers[HEADER]
     if not KEY.fullmatch(key):
@@ -64,7 +64,7 @@ def asking_of(
     kind = headers.get(b"content-type", b"")
     parts = (method.encode(), target.encode(), kind, content)
     print_ = sha256(b"".join(sha256(part).digest() for part in parts)).digest()
-    return Asking(
+    return RequestFingerprint(
         tenant=caller.tenant,
         caller=str(caller.subject),
         key=sha256(key).digest(),
@@ -73,8 +73,8 @@ def asking_of(
 
 
 async def once(
-    answers: Answers,
-    asking: Asking,
+    idempotency_store: IdempotencyStore,
+    fingerprint: RequestFingerprint,
     send: Send,
     relay: Callable[[Send], Awaitable[None]],
     *,
@@ -85,10 +85,10 @@ async def once(
     `relay` raises Fault, or AnswerCutShort; a service that was too slow may still be at work, so
     the claim then stays until its deadline. Raises the same.
     """
-    claim = await _claimed(answers, asking, seconds + SPARE_SECONDS)
+    claim = await _claimed(idempotency_store, fingerprint, seconds + SPARE_SECONDS)
     if isinstance(claim, Answer):
         return await _repeat(claim, send)
-    keeping = _Keeping(answers, claim, send)
+    keeping = _Keeping(idempotency_store, claim, send)
     try:
         async with asyncio.timeout(seconds) as keeping.deadline:
             await relay(keeping.send)
@@ -96,7 +96,7 @@ async def once(
         raise fault.timed_out() from None
     except fault.Fault as no:
         if no.status != HTTPStatus.GATEWAY_TIMEOUT:
-            await _safely(answers.release(claim))
+            await _safely(idempotency_store.release(claim))
         raise
     except AnswerCutShort:
         # The service did it, and the answer is lost: that must not be done again.
@@ -112,10 +112,10 @@ class _Keeping:
     So nobody has seen an answer that a repetition would not get.
     """
 
-    def __init__(self, answers: Answers, claim: Claim, send: Send) -> None:
+    def __init__(self, idempotency_store: IdempotencyStore, claim: Claim, send: Send) -> None:
         self.begun = False
         self.deadline: asyncio.Timeout | None = None
-        self._answers = answers
+        self._answers = idempotency_store
         self._claim = claim
         self._send = send
         self._start: Any = None
@@ -132,7 +132,7 @@ class _Keeping:
         more: bool = message.get("more_body", False)
         if more and len(self._body) <= MOST_KEPT:
             return None
-        await self._keep(self._body if len(self._body) <= MOST_KEPT else None)
+        await self._store(self._body if len(self._body) <= MOST_KEPT else None)
         self.begun = True
         if self.deadline is not None:
             self.deadline.reschedule(None)
@@ -142,9 +142,9 @@ class _Keeping:
     async def lose(self) -> None:
         """The answer broke off."""
         if not self.begun and self._start is not None:
-            await self._keep(None)
+            await self._store(None)
 
-    async def _keep(self, body: bytes | None) -> None:
+    async def _store(self, body: bytes | None) -> None:
         status: int = self._start["status"]
         if status in NOT_FINAL or not (200 <= status < 300 or 400 <= status < 500):
             return await _safely(self._answers.release(self._claim))
@@ -153,9 +153,11 @@ class _Keeping:
         return await _safely(self._answers.finish(self._claim, kept))
 
 
-async def _claimed(answers: Answers, asking: Asking, seconds: float) -> Claim | Answer:
+async def _claimed(
+    idempotency_store: IdempotencyStore, fingerprint: RequestFingerprint, seconds: float
+) -> Claim | Answer:
     try:
-        return await answers.claim(asking, seconds=seconds)
+        return await idempotency_store.claim(fingerprint, seconds=seconds)
     except InFlight as other:
         raise fault.in_flight(other.retry_after) from other
     except AnotherRequest as other:

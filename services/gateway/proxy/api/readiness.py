@@ -1,4 +1,4 @@
-"""When the gateway is ready: the first request then opens what any later one does."""
+"""Conditions of the gateway's readiness."""
 
 from collections.abc import Mapping
 from functools import partial

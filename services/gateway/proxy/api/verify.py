@@ -1,4 +1,4 @@
-"""Forward-auth: what this gateway would say, for a proxy that leads its clients by itself."""
+"""Forward-auth: verdicts for a proxy that forwards requests by itself."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,21 +8,22 @@ from services.gateway.context import Deps
 from services.gateway.doors.api import fault
 from services.gateway.doors.api.cors import Scope, Send
 from services.gateway.doors.api.peer import is_in, peer_of
+from services.gateway.doors.api.target import raw_path
 from services.gateway.doors.domain.caller import Caller
 from services.gateway.doors.domain.door import (
     WEBSOCKET,
     Closed,
-    Found,
     Limit,
     NoDoor,
+    RouteMatch,
     Rule,
     Shape,
     WebSocketOnly,
     find,
 )
-from services.gateway.proxy.api.admission import admitted
-from services.gateway.proxy.api.behind import fault_of, raw_path
+from services.gateway.proxy.api.admission import authenticate
 from services.gateway.proxy.api.head import by_name
+from services.gateway.proxy.api.upstream_errors import door_fault
 
 PATH: Final = "/auth/verify"
 ROUTE: Final = Rule(("GET",), PATH, None, Limit.NONE)
@@ -37,7 +38,7 @@ class Question:
     host: str | None
 
 
-def is_asked(scope: Scope, deps: Deps) -> bool:
+def is_verification(scope: Scope, deps: Deps) -> bool:
     """Whether one of our proxies asks; for everybody else there is nothing here."""
     path = scope["path"]
     if path != PATH and not path.startswith(f"{PATH}/"):
@@ -49,14 +50,14 @@ def is_asked(scope: Scope, deps: Deps) -> bool:
 def question(scope: Scope, headers: Mapping[bytes, bytes]) -> Question:
     """As Caddy and Traefik put it, in `X-Forwarded-…`, or Envoy, behind our own path."""
 
-    def said(name: bytes) -> str:
+    def header(name: bytes) -> str:
         return headers.get(name, b"").decode("latin-1")
 
-    asked = said(b"x-forwarded-uri") or raw_path(scope).removeprefix(PATH)
+    target = header(b"x-forwarded-uri") or raw_path(scope).removeprefix(PATH)
     return Question(
-        method=said(b"x-forwarded-method") or scope["method"],
-        path=asked.partition("?")[0] or "/",
-        host=said(b"x-forwarded-host") or said(b"host") or None,
+        method=header(b"x-forwarded-method") or scope["method"],
+        path=target.partition("?")[0] or "/",
+        host=header(b"x-forwarded-host") or header(b"host") or None,
     )
 
 
@@ -64,27 +65,27 @@ async def answer(deps: Deps, scope: Scope, send: Send) -> None:
     """200 with who is calling, in headers for the service, or what the client should read."""
     scope["route"] = ROUTE
     headers = by_name(scope["headers"])
-    asked = question(scope, headers)
+    target = question(scope, headers)
     try:
-        found = _find(deps, asked)
+        found = _find(deps, target)
     except NoDoor:
         return await fault.answer(send, Shape.DETAIL, fault.not_found())
     except Closed as no:
-        return await fault.answer(send, no.shape, fault_of(no, b""))
+        return await fault.answer(send, no.shape, door_fault(no, b""))
     peer = peer_of(scope, headers, deps.settings.trusted_proxies)
     try:
-        caller = await admitted(deps, found, headers, peer)
+        caller = await authenticate(deps, found, headers, peer)
     except fault.Fault as why:
         return await fault.answer(send, found.door.shape, why)
-    return await _let_in(send, _told(deps, found, caller))
+    return await _let_in(send, _verdict(deps, found, caller))
 
 
-def _find(deps: Deps, asked: Question) -> Found:
+def _find(deps: Deps, target: Question) -> RouteMatch:
     try:
-        return find(deps.doors, asked.method, asked.path, asked.host)
+        return find(deps.doors, target.method, target.path, target.host)
     except WebSocketOnly:
         # Proxies keep to themselves that the client wants to upgrade.
-        return find(deps.doors, WEBSOCKET, asked.path, asked.host)
+        return find(deps.doors, WEBSOCKET, target.path, target.host)
 
 
 async def _let_in(send: Send, headers: Sequence[tuple[bytes, bytes]]) -> None:
@@ -93,14 +94,14 @@ async def _let_in(send: Send, headers: Sequence[tuple[bytes, bytes]]) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _told(deps: Deps, found: Found, caller: Caller | None) -> Sequence[tuple[bytes, bytes]]:
+def _verdict(deps: Deps, found: RouteMatch, caller: Caller | None) -> Sequence[tuple[bytes, bytes]]:
     service = found.door.service
     told = [(b"x-service", service.encode())]
     if caller is None:
         return told
     return [
         *told,
-        (b"authorization", deps.passes.bearer(caller, service).encode()),
+        (b"authorization", deps.internal_tokens.bearer(caller, service).encode()),
         (b"x-tenant", caller.tenant.encode()),
         (b"x-subject", str(caller.subject).encode()),
         (b"x-scopes", " ".join(sorted(caller.scopes)).encode()),

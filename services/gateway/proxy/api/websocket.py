@@ -1,4 +1,4 @@
-"""WebSockets through a door: the caller is admitted first, then messages go both ways."""
+"""WebSockets through a door: authenticated first, then relayed both ways."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -16,12 +16,13 @@ from services.gateway.context import Deps
 from services.gateway.doors.api import fault
 from services.gateway.doors.api.cors import Receive, Scope, Send
 from services.gateway.doors.api.peer import Peer, peer_of
-from services.gateway.doors.domain.door import Found, Shape
+from services.gateway.doors.api.target import target_of
+from services.gateway.doors.domain.door import RouteMatch, Shape
 from services.gateway.proxy.adapters.upstream import UpstreamAway, UpstreamBroke, UpstreamSlow
-from services.gateway.proxy.adapters.websocket import Socket, Terms, UpstreamRefused, opened
-from services.gateway.proxy.api.admission import admitted, identified, introduced
-from services.gateway.proxy.api.behind import fault_behind, target_of
+from services.gateway.proxy.adapters.websocket import Socket, Terms, UpstreamRefused, connect
+from services.gateway.proxy.api.admission import authenticate, forwarded_headers, identify
 from services.gateway.proxy.api.head import by_name
+from services.gateway.proxy.api.upstream_errors import upstream_fault
 
 NORMAL: Final = 1000
 GOING_AWAY: Final = 1001
@@ -58,20 +59,22 @@ class WebSockets:
         self._deps = deps
         self._open = 0
 
-    async def lead(self, found: Found, scope: Scope, receive: Receive, send: Send) -> None:
+    async def forward(
+        self, route_match: RouteMatch, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Take a WebSocket from its handshake to its end."""
         await receive()
         if self._open >= self._deps.settings.websocket_connections:
-            return await refuse(scope, send, found.door.shape, fault.unavailable(5))
+            return await refuse(scope, send, route_match.door.shape, fault.unavailable(5))
         self._open += 1
         try:
             with (
-                OPEN.labels(found.door.name).track_inprogress(),
+                OPEN.labels(route_match.door.name).track_inprogress(),
                 structlog.contextvars.bound_contextvars(request_id=str(uuid7())),
             ):
-                await _Passage(self._deps, found, scope, receive, send).lead()
+                await _Passage(self._deps, route_match, scope, receive, send).forward()
         except fault.Fault as why:
-            await refuse(scope, send, found.door.shape, why)
+            await refuse(scope, send, route_match.door.shape, why)
         finally:
             self._open -= 1
 
@@ -91,21 +94,21 @@ class _Passage:
     """One WebSocket on its way through."""
 
     def __init__(
-        self, deps: Deps, found: Found, scope: Scope, receive: Receive, send: Send
+        self, deps: Deps, route_match: RouteMatch, scope: Scope, receive: Receive, send: Send
     ) -> None:
         self._deps = deps
-        self._found = found
+        self._found = route_match
         self._scope = scope
         self._receive = receive
         self._send = send
         self._headers = by_name(scope["headers"])
         self._most = deps.settings.websocket_max_bytes
 
-    async def lead(self) -> None:
+    async def forward(self) -> None:
         """Until one side closes. Raises Fault as long as nothing was accepted."""
         peer = peer_of(self._scope, self._headers, self._deps.settings.trusted_proxies)
         self._check_origin(peer)
-        told = await self._told(peer)
+        outgoing = await self._forwarded(peer)
         settings = self._deps.settings
         terms = Terms(
             connect=settings.connect_seconds,
@@ -114,15 +117,15 @@ class _Passage:
             most=self._most,
         )
         try:
-            async with opened(
-                self._url(), headers=told, protocols=self._scope["subprotocols"], terms=terms
+            async with connect(
+                self._url(), headers=outgoing, protocols=self._scope["subprotocols"], terms=terms
             ) as socket:
                 await self._send({"type": "websocket.accept", "subprotocol": socket.protocol})
                 await self._join(socket)
         except UpstreamRefused as error:
             raise fault.refused_behind(error.status) from error
         except (UpstreamAway, UpstreamBroke, UpstreamSlow) as error:
-            raise fault_behind(error) from error
+            raise upstream_fault(error) from error
 
     def _check_origin(self, peer: Peer) -> None:
         """A page is held to what CORS would allow it: browsers do not ask for WebSockets."""
@@ -132,12 +135,12 @@ class _Passage:
         if origin and not ours and allowed.isdisjoint({origin, "*"}):
             raise fault.foreign_page()
 
-    async def _told(self, peer: Peer) -> list[tuple[str, str]]:
-        caller = await admitted(self._deps, self._found, self._headers, peer)
+    async def _forwarded(self, peer: Peer) -> list[tuple[str, str]]:
+        caller = await authenticate(self._deps, self._found, self._headers, peer)
         parent = self._headers.get(b"traceparent", b"").decode("latin-1")
         name = f"WEBSOCKET {self._found.rule.path}"
         with self._deps.telemetry.span(name, parent=parent, kind=SpanKind.SERVER):
-            return introduced(self._deps, self._found, self._scope["headers"], caller, peer)
+            return forwarded_headers(self._deps, self._found, self._scope["headers"], caller, peer)
 
     def _url(self) -> str:
         origin = self._deps.upstreams[self._found.door.service].origin
@@ -171,7 +174,7 @@ class _Passage:
                     await (socket.send_bytes(data) if text is None else socket.send_str(text))
             except (aiohttp.ClientError, ConnectionError, TimeoutError):
                 return End(BROKEN, None)
-        return End(None, _said(message.get("code"), otherwise=GOING_AWAY))
+        return End(None, _close_code(message.get("code"), otherwise=GOING_AWAY))
 
     async def _to_client(self, socket: Socket) -> End:
         while (message := await socket.receive()).type in (
@@ -186,7 +189,7 @@ class _Passage:
                 return End(None, GOING_AWAY)
         if message.type is aiohttp.WSMsgType.CLOSE:
             reason = (message.extra or "").encode()[:REASON_BYTES].decode(errors="ignore")
-            return End(_said(message.data, otherwise=NORMAL), None, reason)
+            return End(_close_code(message.data, otherwise=NORMAL), None, reason)
         return End(BROKEN, None)
 
     async def _while_admitted(self) -> End:
@@ -194,7 +197,7 @@ class _Passage:
         while True:
             await asyncio.sleep(self._deps.settings.websocket_recheck_seconds)
             try:
-                await identified(self._deps, self._found, self._headers)
+                await identify(self._deps, self._found, self._headers)
             except fault.Fault as no:
                 if no.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
                     return End(REFUSED, GOING_AWAY)
@@ -221,7 +224,7 @@ async def _quietly(closing: Any) -> None:
         log.info("websocket was gone")
 
 
-def _said(code: int | None, *, otherwise: int) -> int:
+def _close_code(code: int | None, *, otherwise: int) -> int:
     """The code, if it is one that may be said; some only stand for what was not said at all."""
     if code is None or not (1000 <= code <= 1014 or 3000 <= code <= 4999):
         return otherwise

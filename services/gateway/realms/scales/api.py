@@ -1,4 +1,4 @@
-"""Registering and logging in as the clients of the scales do (spec scale-bridge §1)."""
+"""Registration and login of the scales' clients (spec scale-bridge §1)."""
 
 from typing import Annotated, Any, Final
 
@@ -10,11 +10,11 @@ from services.gateway.accounts.domain.account import PasswordUnfit
 from services.gateway.accounts.domain.person import BadAddress, Person
 from services.gateway.accounts.domain.realm import Place, Realm, Role
 from services.gateway.accounts.handlers.address import AddressTaken
-from services.gateway.administration.api.awaited import NEWCOMERS
 from services.gateway.administration.handlers.account import open_account
 from services.gateway.context import Gateway
+from services.gateway.doors.api.awaited import NEWCOMERS
 from services.gateway.doors.domain.door import Limit
-from services.gateway.sessions.api.login import access_of, attempts_of, device_of, email_or_nobody
+from services.gateway.sessions.api.login import access_of, attempts_of, device_of, parse_email
 from services.gateway.sessions.handlers.login import LoginFailed, log_in
 
 router = APIRouter(prefix="/auth", tags=["scales"], dependencies=[Depends(public), NEWCOMERS])
@@ -71,7 +71,7 @@ async def login(
             gateway.identity,
             realm=Realm.SCALES,
             tenant=gateway.settings.people_tenant,
-            address=email_or_nobody(username),
+            address=parse_email(username),
             password=password,
             device=device_of(request),
             attempts=attempts_of(gateway, request),

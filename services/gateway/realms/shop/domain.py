@@ -1,4 +1,4 @@
-"""A shop: its number and tenant, and what it keeps of the people who work in it."""
+"""A shop's cards of its staff, and its invitations."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,10 +6,9 @@ from datetime import datetime
 from typing import Final
 
 from contracts.gateway import GatewayEvent, ShopRegistered
-from services.gateway.accounts.domain.account import Offer
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import Place, Realm
-from services.gateway.accounts.domain.shop_standing import Standing, rank, standing_of
+from services.gateway.accounts.domain.shop_role import ShopRole, parse_shop_role, rank
 
 CITY: Final = "Алматы"
 FOUNDER: Final = "Администратор"
@@ -36,22 +35,6 @@ class Invitation:
     card: Card
 
 
-def place_of(tenant: str) -> Place:
-    """The place in which the staff of a shop act."""
-    return Place(Realm.SHOP, tenant)
-
-
-def tenant_of(number: int) -> str:
-    """The tenant of the shop that its clients know by this number."""
-    return f"shop-{number}"
-
-
-def number_of(tenant: str) -> int | None:
-    """The number of the shop that is this tenant; None if it is none's."""
-    number = tenant.removeprefix(tenant_of(0)[:-1])
-    return int(number) if number != tenant and number.isdecimal() else None
-
-
 def registered(event: GatewayEvent) -> ShopRegistered:
     """The event, which must be of a shop."""
     if not isinstance(event, ShopRegistered):
@@ -61,15 +44,15 @@ def registered(event: GatewayEvent) -> ShopRegistered:
 
 def workplaces(
     roles: Mapping[Place, str], role: str | None = None
-) -> tuple[tuple[Place, Standing], ...]:
+) -> tuple[tuple[Place, ShopRole], ...]:
     """Where somebody works, as `role` if it is given, first where they may do the most."""
     found = [
-        (place, standing)
+        (place, shop_role)
         for place, name in roles.items()
         if place.realm == Realm.SHOP
-        and (standing := standing_of(name)) is not None
-        and standing.active
-        and role in (None, standing.role)
+        and (shop_role := parse_shop_role(name)) is not None
+        and shop_role.active
+        and role in (None, shop_role.role)
     ]
     return tuple(sorted(found, key=lambda one: (rank(one[1]), one[0].tenant)))
 
@@ -85,22 +68,6 @@ def workplace_to_enter(
     return next(
         (place for place in places if latest is None or used.get(place.tenant) == latest), None
     )
-
-
-def oldest_offer(offers: Mapping[Place, Offer], role: str | None = None) -> Place | None:
-    """The shop that invited first (see `Account.offers`), as `role` if it is given.
-
-    An offer that is off does not count.
-    """
-    found = (
-        place
-        for place, offer in offers.items()
-        if (standing := standing_of(offer.role)) is not None
-        and place.realm == Realm.SHOP
-        and standing.active
-        and role in (None, standing.role)
-    )
-    return next(found, None)
 
 
 def card_of(person: Person, tenant: str) -> Card:

@@ -1,4 +1,4 @@
-"""Access tokens: what people carry to the doors after a login, until it has to be refreshed.
+"""Access tokens: what clients carry after a login, until the next refresh.
 
 JWTs as RFC 9068 describes them. The clients of the doors register nowhere, so `client_id` names the
 realm they log in to, or that they are a device.

@@ -1,4 +1,4 @@
-"""The file with the keys that sign tokens: replaced as a whole, or not at all."""
+"""The file of signing keys: replaced as a whole, or not at all."""
 
 import os
 from pathlib import Path

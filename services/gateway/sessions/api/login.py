@@ -1,4 +1,4 @@
-"""What all logins share: who asks, from where, and what they log in with."""
+"""What all logins share: device, limits of attempts, the access token."""
 
 from typing import Final
 
@@ -56,8 +56,8 @@ def access_of(
     )
 
 
-def email_or_nobody(text: str) -> Address | None:
-    """The address somebody logs in with; None is nobody's, and refused after the same work."""
+def parse_email(text: str) -> Address | None:
+    """The address of a login. None = malformed: a login still hashes a dummy password."""
     try:
         return email(text)
     except BadAddress:

@@ -1,4 +1,4 @@
-"""Paths that two doors share: the door a request came in at decides, or else its token's realm."""
+"""Routes at a path that two doors share: the door decides, else the token's realm."""
 
 import re
 from base64 import urlsafe_b64decode
@@ -12,16 +12,16 @@ from starlette.routing import Match
 
 from services.gateway.accounts.domain.realm import Realm
 from services.gateway.doors.api.cors import Scope
-from services.gateway.doors.api.own import door_of
+from services.gateway.doors.api.local_routes import door_of
 
 BEARER: Final = re.compile(r"bearer [\w-]*\.([\w-]*)\.[\w-]*", re.ASCII | re.IGNORECASE)
 SHARING: Final = frozenset({Realm.CRM.value, Realm.KIOSK.value})
 
 
 class RealmRoute(APIRoute):
-    """A route of one of the realms that share its path; the other's requests pass it by.
+    """A route of one of two realms that share its path; the other's requests do not match it.
 
-    What is of neither finds it: then nobody is let in, whoever answers.
+    A token of a third realm matches both routes, and is rejected with 401 by either.
     """
 
     realm: ClassVar[Realm]
@@ -42,11 +42,11 @@ def meant_for(scope: Scope) -> str | None:
     door = door_of(scope)
     if door in SHARING:
         return door
-    kind = said_in(Headers(scope=scope).get("authorization")).get("kind")
+    kind = realm_in(Headers(scope=scope).get("authorization")).get("kind")
     return kind if isinstance(kind, str) and kind in SHARING else None
 
 
-def said_in(authorization: str | None) -> Mapping[str, Any]:
+def realm_in(authorization: str | None) -> Mapping[str, Any]:
     """What a bearer token claims, whoever made it; nothing if it is none."""
     shown = BEARER.fullmatch(authorization or "")
     if shown is None:

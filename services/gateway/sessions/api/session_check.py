@@ -1,6 +1,6 @@
-"""What services ask that cannot know which sessions are over: see `libs.http.session_check`.
+"""The internal route by which services check a session: see `libs.http.session_check`.
 
-Only networks that may read the metrics reach it, see `services.gateway.proxy.api.inner`.
+Only networks that may read the metrics reach it, see `services.gateway.proxy.api.internal_only`.
 """
 
 from uuid import UUID

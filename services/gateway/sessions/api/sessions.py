@@ -1,4 +1,4 @@
-"""Where somebody is logged in, and how they end it there: for members of any realm."""
+"""Routes of one's own sessions, in any realm."""
 
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -8,12 +8,12 @@ from fastapi import APIRouter, Depends, Query
 from contracts.gateway import AccountId, SessionId
 from libs.http.auth import Principal, member
 from services.gateway.accounts.domain.realm import Place, Realm
-from services.gateway.administration.api.awaited import SESSIONS
 from services.gateway.api_keys.api import TenantName
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.short_route import ShortRoute
 from services.gateway.sessions.domain.session import MAX_DEVICE
-from services.gateway.sessions.handlers.own import (
+from services.gateway.sessions.handlers.management import (
     device_sessions,
     managed,
     revoke_one,
@@ -27,13 +27,13 @@ router = APIRouter(
 )
 
 EVERYBODY: Final = member(*Realm)
-Somebody = Annotated[Principal, Depends(EVERYBODY)]
+CurrentUser = Annotated[Principal, Depends(EVERYBODY)]
 
 
 @router.get("")
 async def list_sessions(
     gateway: Gateway,
-    caller: Somebody,
+    caller: CurrentUser,
     of: Annotated[Literal["devices"] | None, Query()] = None,
     tenant: Annotated[TenantName | None, Query()] = None,
 ) -> dict[str, Any]:
@@ -45,11 +45,11 @@ async def list_sessions(
     else:
         now = gateway.identity.clock()
         found = [*await live_sessions(gateway.pool, UUID(caller.subject), now)]
-    return {"sessions": [_shown(one, caller.session) for one in found]}
+    return {"sessions": [_present(one, caller.session) for one in found]}
 
 
 @router.delete("/{session_id}", status_code=204)
-async def end_session(session_id: UUID, gateway: Gateway, caller: Somebody) -> None:
+async def end_session(session_id: UUID, gateway: Gateway, caller: CurrentUser) -> None:
     """End a session of one's own, the present one too, or of a device that one may manage.
 
     204 again for one that is over; 404 for anybody else's.
@@ -66,7 +66,7 @@ async def end_session(session_id: UUID, gateway: Gateway, caller: Somebody) -> N
 @router.delete("")
 async def end_other_sessions(
     gateway: Gateway,
-    caller: Somebody,
+    caller: CurrentUser,
     device: Annotated[str | None, Query(max_length=MAX_DEVICE)] = None,
 ) -> dict[str, int]:
     """End all of one's own sessions but the present one, or only those on a `device`, by the name
@@ -90,7 +90,7 @@ async def _of_devices(gateway: Deps, caller: Principal, tenant: str | None) -> l
     return [*await device_sessions(gateway.identity, kinds, whose, actor=actor, place=place)]
 
 
-def _shown(one: SessionRow, present: str) -> dict[str, Any]:
+def _present(one: SessionRow, present: str) -> dict[str, Any]:
     return {
         "session_id": str(one.session_id),
         "account_id": str(one.account_id),

@@ -1,4 +1,4 @@
-"""A session: somebody is in since a login, and keeps exchanging the refresh token for the next.
+"""A session: from a login, through exchanges of its refresh token, to its end.
 
 The rules of the exchange (`generation` counts the tokens, from 1 at login): the current one gives
 the next; the one before it, within a grace, gives the current one again, because an answer may get
@@ -23,14 +23,6 @@ from services.gateway.accounts.domain.account import Account
 from services.gateway.accounts.domain.realm import Place
 
 MAX_DEVICE: Final = 200
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Term:
-    """How long a session lasts without a refresh, and how long an answer may have been lost."""
-
-    lifetime: timedelta
-    grace: timedelta
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

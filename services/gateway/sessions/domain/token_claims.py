@@ -1,4 +1,4 @@
-"""What an access token says in the words of the door it was got at, beside what we need of it.
+"""The claims of an access token that the clients of its door read.
 
 Clients of each door may read theirs: spec scale-bridge §1.2, crm §10, shop §2.3, kiosk §2.1. Where
 they know `sub` as something else than an account's id, that stands there.
@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import DEVICE, Place, Realm
-from services.gateway.accounts.domain.shop_standing import standing_of
-from services.gateway.realms.shop.domain import number_of
+from services.gateway.accounts.domain.shop import number_of
+from services.gateway.accounts.domain.shop_role import parse_shop_role
 
 Claims: TypeAlias = Mapping[str, object]
 
@@ -56,9 +56,9 @@ def _of_shop(bearer: Bearer) -> Claims:
     }
     if bearer.person.telegram_id is not None:
         claims["telegram_id"] = bearer.person.telegram_id
-    standing = standing_of(bearer.role)
-    if bearer.tells_role and standing is not None:
-        claims |= {"user_role": standing.role, "permissions": dict(standing.permissions)}
+    shop_role = parse_shop_role(bearer.role)
+    if bearer.tells_role and shop_role is not None:
+        claims |= {"user_role": shop_role.role, "permissions": dict(shop_role.permissions)}
     return claims
 
 

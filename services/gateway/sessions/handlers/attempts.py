@@ -1,4 +1,4 @@
-"""How often logins may be tried: counted for the account, however it is spelled, and the network.
+"""Limits on attempts to log in, by account and by network.
 
 An account may be tried so often from one network, and a network may fail so often altogether. A
 network slows only itself, and not those of its accounts that logged in from it before; at the

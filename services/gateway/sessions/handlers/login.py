@@ -1,4 +1,4 @@
-"""Logging in with a password: one failure for every reason, and the same work for nobody at all."""
+"""Login with a password: every failure looks the same and costs the same work."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -18,7 +18,7 @@ from services.gateway.accounts.domain.person import Address, Kind
 from services.gateway.accounts.domain.realm import PLATFORM, Place
 from services.gateway.accounts.handlers.address import digest_of, owner_in
 from services.gateway.accounts.handlers.identity import (
-    NOBODY,
+    NO_ACCOUNT,
     Identity,
     Loaded,
     load,
@@ -65,9 +65,9 @@ async def log_in(
     # The account counts, not the spelling of its address.
     tried = str(owner or digest)
     source = await attempts.begin(tried) if attempts else OWN
-    loaded = await load(identity, owner or NOBODY)
+    loaded = await load(identity, owner or NO_ACCOUNT)
     verdict = await _verify(identity, loaded, password, source)
-    place = _place(loaded.account, Place(realm, tenant), roles)
+    place = _admitting_place(loaded.account, Place(realm, tenant), roles)
     reason = _refusal(loaded.account, place, verdict)
     if reason is not None or place is None:
         await record_refusal(identity, realm, owner, digest, reason or "role", now)
@@ -92,7 +92,7 @@ async def _verify(identity: Identity, loaded: Loaded, password: str, source: Sou
     return await identity.passwords.verify(hashed, password, source=source)
 
 
-def _place(account: Account, place: Place, roles: Collection[str] | None) -> Place | None:
+def _admitting_place(account: Account, place: Place, roles: Collection[str] | None) -> Place | None:
     role = account.roles.get(place)
     return place if role is not None and (roles is None or role in roles) else None
 

@@ -1,4 +1,4 @@
-"""What happens when a session is opened, refreshed or ended."""
+"""Opening, refreshing and revoking sessions."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

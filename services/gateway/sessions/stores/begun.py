@@ -1,4 +1,4 @@
-"""Which sessions an account began: written down before each is, for who has to end them all.
+"""Sessions by account, recorded before they begin, so that all of them can be revoked.
 
 The read model of sessions follows the log by moments, and the log is not searched by account. A row
 says that a session may be there; whether it is, and still opens something, its stream says.

@@ -1,6 +1,6 @@
-"""From which networks logins succeeded before: what is tried elsewhere does not slow them.
+"""Networks from which an account has logged in before.
 
-Kept for some months since the last login, beside the counts of `tries`, as keyed digests.
+Kept for some months since the last login, beside the counts of `attempt_limit`, as keyed digests.
 """
 
 from collections.abc import Collection, Mapping
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from libs.postgres.pool import Connection, Pool, acquired, nothing_was_set
-from services.gateway.sessions.stores import tries
+from services.gateway.sessions.stores import attempt_limit
 
 KIND: Final = "known network"
 KEPT_FOR: Final = timedelta(days=90)
@@ -44,7 +44,7 @@ async def remember(pool: Pool, digests: Collection[str], now: datetime) -> None:
     async with acquired(pool) as connection:
         nothing_was_set(connection)
         await remember_on(connection, digests, now)
-        await tries.prune(connection, now)
+        await attempt_limit.prune(connection, now)
 
 
 async def remember_on(connection: Connection, digests: Collection[str], now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Sessions revoked here: stored at once, and found by the read model if that was interrupted."""
+"""Sessions revoked here, stored at once for the other processes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

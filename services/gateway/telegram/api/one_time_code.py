@@ -1,4 +1,4 @@
-"""Asking for a one-time code, as the shop's login page does (spec shop §2)."""
+"""The route that requests a one-time code (spec shop §2)."""
 
 from typing import Annotated, Any, Final, assert_never
 
@@ -10,7 +10,8 @@ from libs.http.rate_limits import too_many_headers
 from services.gateway.context import Gateway
 from services.gateway.doors.api.peer import peer_of
 from services.gateway.doors.api.shop_route import ShopRoute
-from services.gateway.telegram.domain.one_time_code import Expired, TooMany, Way, Wrong
+from services.gateway.sessions.domain.allowance import TooMany
+from services.gateway.telegram.domain.one_time_code import Expired, Way, Wrong
 from services.gateway.telegram.handlers import one_time_code
 from services.gateway.telegram.handlers.one_time_code import Delivery
 
@@ -50,12 +51,12 @@ async def request_otp(
     """
     response.headers["Cache-Control"] = "no-store"
     delivery = await one_time_code.request_code(
-        gateway.code_desk, asked.phone, address=address_of(request, gateway)
+        gateway.code_context, asked.phone, address=address_of(request, gateway)
     )
     if isinstance(delivery, TooMany):
         headers = too_many_headers(delivery.retry_after, delivery.limit)
         raise HTTPException(429, TOO_MANY_REQUESTS, headers=headers)
-    return _said(delivery)
+    return _delivery_body(delivery)
 
 
 def address_of(request: Request, gateway: Gateway) -> str:
@@ -79,7 +80,7 @@ def why_not(outcome: Wrong | Expired | TooMany) -> HTTPException:
             assert_never(outcome)
 
 
-def _said(delivery: Delivery) -> dict[str, Any]:
+def _delivery_body(delivery: Delivery) -> dict[str, Any]:
     match delivery.way:
         case Way.SHOWN | Way.FIXED:
             return {"message": SHOWN, "delivery_method": delivery.way, "otp": delivery.code}

@@ -1,4 +1,4 @@
-"""What people say to the bot, and what it answers them (spec shop §2.4)."""
+"""Updates from Telegram, parsed strictly, and the bot's replies (spec shop §2.4)."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,49 +15,49 @@ _LOGIN: Final = re.compile(r"/login_([0-9a-f]{8})", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Said:
+class Message:
     """Who said it. In a private chat the chat's id is the sender's."""
 
     telegram_id: int
 
 
-class Start(Said):
+class Start(Message):
     """`/start`, with or without a parameter."""
 
 
-class Help(Said):
+class Help(Message):
     """`/help`."""
 
 
-class Status(Said):
+class Status(Message):
     """`/status`: is my phone linked?"""
 
 
-class ForeignContact(Said):
+class ForeignContact(Message):
     """A contact out of the address book: it proves nothing."""
 
 
-class TypedNumber(Said):
+class TypedNumber(Message):
     """A number typed by hand: it proves nothing either."""
 
 
-class Shops(Said):
+class Shops(Message):
     """`/shops`: where do I work, and who invites me?"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ConfirmLogin(Said):
+class ConfirmLogin(Message):
     """`/login_…`, out of our message: yes, it is me who asks for a code."""
 
     nonce: str
 
 
-class SomethingElse(Said):
+class SomethingElse(Message):
     """Whatever else people say to a bot."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OwnContact(Said):
+class OwnContact(Message):
     """The sender's own contact; `phone` is E.164, vouched for by Telegram."""
 
     phone: str
@@ -71,7 +71,7 @@ class Choice(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Chosen(Said):
+class Chosen(Message):
     """A button was pressed; `callback` is what Telegram wants answered."""
 
     callback: str
@@ -111,7 +111,7 @@ class Reply:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ShopShown:
+class ShopEntry:
     """A shop that somebody works in or is invited to."""
 
     tenant: str
@@ -212,7 +212,7 @@ def login_reply(*, confirmed: bool) -> Reply:
     return Reply(text=_CONFIRMED if confirmed else _NOT_CONFIRMED, keyboard=Keyboard.NONE)
 
 
-def shops_reply(shops: Sequence[ShopShown]) -> Reply:
+def shops_reply(shops: Sequence[ShopEntry]) -> Reply:
     """Where somebody works and is invited to, with a button for each thing they can do."""
     if not shops:
         return Reply(text=_NO_SHOPS)

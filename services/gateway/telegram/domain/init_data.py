@@ -1,4 +1,4 @@
-"""What a Telegram Mini App says of its user, believed only if the bot's own token signed it."""
+"""Init data of a Telegram Mini App: parsed, and verified by the bot's token."""
 
 import hashlib
 import hmac

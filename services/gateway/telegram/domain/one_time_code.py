@@ -9,29 +9,14 @@ hundred in any 24 hours, which may touch two windows: a chance of less than 10â
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
-from math import ceil
 from typing import Final, TypeAlias
 
-from libs.errors import RateLimit
+from services.gateway.sessions.domain.allowance import Allowance, TooMany
 
 LIFETIME: Final = timedelta(seconds=300)
 DIGITS: Final = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """`most` in `window`, which begins with the first."""
-
-    most: int
-    window: timedelta
-
-    @property
-    def limit(self) -> RateLimit:
-        """As clients see it."""
-        seconds = int(self.window.total_seconds())
-        return RateLimit(name="one-time-code", quota=self.most, window_seconds=seconds)
 
 
 TRIES: Final = 3
@@ -69,15 +54,6 @@ class Wrong:
 @dataclass(frozen=True, slots=True)
 class Expired:
     """There is no code any more, or there never was one."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TooMany:
-    """Too many tries or requests; in so many seconds (at least 1) there is room again."""
-
-    retry_after: int
-    limit: RateLimit | None = None
-    """None if there is room for another code at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +96,6 @@ def judge(*, wrong: int | None, right: bool) -> Outcome:
         # Another code can be had at once.
         return TooMany(retry_after=1)
     return Verified() if right else Wrong(remaining=TRIES - wrong - 1)
-
-
-def too_many(allowed: Allowance, until: datetime, now: datetime) -> TooMany:
-    """The refusal that holds until `until`."""
-    seconds = max(1, ceil((until - now).total_seconds()))
-    return TooMany(retry_after=seconds, limit=allowed.limit)
 
 
 def way_for(*, has_bot: bool, has_chat: bool, is_known: bool, is_demo: bool) -> Way:

@@ -1,4 +1,4 @@
-"""What happens when somebody asks for a one-time code, and when they show one."""
+"""Requesting and verifying one-time codes."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from libs.clock import Clock, utc_now
 from libs.errors import Unavailable
 from libs.security import codes
 from services.gateway.accounts.domain import person
+from services.gateway.accounts.domain.shop import oldest_offer
 from services.gateway.accounts.handlers.address import find
-from services.gateway.accounts.handlers.identity import NOBODY, Identity, load, person_of
-from services.gateway.realms.shop.domain import oldest_offer
+from services.gateway.accounts.handlers.identity import NO_ACCOUNT, Identity, load, person_of
+from services.gateway.sessions.domain.allowance import TooMany
 from services.gateway.telegram.adapters import Bot, Failed, Sent, Trouble
 from services.gateway.telegram.domain.bot_update import code_text, confirmation_text, masked
 from services.gateway.telegram.domain.one_time_code import (
     FIXED_CODE,
     FIXED_PHONE,
     Outcome,
-    TooMany,
     Unconfirmed,
     Verified,
     Way,
@@ -48,7 +48,7 @@ WhoHas: TypeAlias = Callable[[str], Awaitable[Owner]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CodeDesk:
+class CodeContext:
     """What it takes to give out codes. `bot_name` is without the @; `bot` is None without one.
 
     A test is a demo in which `FIXED_PHONE` has `FIXED_CODE`, as often as it asks.
@@ -83,7 +83,7 @@ def owners(identity: Identity) -> WhoHas:
     async def who_has(phone: str) -> Owner:
         account_id = await find(identity, person.phone(phone))
         # Read even if there is none: it takes as long.
-        loaded = await load(identity, account_id or NOBODY)
+        loaded = await load(identity, account_id or NO_ACCOUNT)
         if account_id is None or not loaded.account.known:
             return Owner(is_known=False)
         told = person_of(identity, account_id, loaded.account)
@@ -93,68 +93,68 @@ def owners(identity: Identity) -> WhoHas:
     return who_has
 
 
-async def request_code(desk: CodeDesk, phone: str, *, address: str) -> Delivery | TooMany:
+async def request_code(context: CodeContext, phone: str, *, address: str) -> Delivery | TooMany:
     """Make a code for `phone` (E.164) in place of the last and deliver it (spec shop §2.2).
 
     `address` is the network address of who asks. Raises Unavailable if the database or Telegram is
     away, or there is no bot and this is not the demo profile. Not safe to repeat blindly: people
     would get two codes, of which the second counts.
     """
-    if desk.is_test and phone == FIXED_PHONE:
+    if context.is_test and phone == FIXED_PHONE:
         return Delivery(way=Way.FIXED, code=FIXED_CODE)
     # Both are asked whatever the first says, so that no phone answers faster than another.
-    linked, owner = await desk.links.chat_of(phone), await desk.who_has(phone)
+    linked, owner = await context.links.chat_of(phone), await context.who_has(phone)
     chat = linked if linked is not None else owner.telegram_id
     way = way_for(
-        has_bot=desk.bot is not None,
+        has_bot=context.bot is not None,
         has_chat=chat is not None,
         is_known=owner.is_known,
-        is_demo=desk.is_demo,
+        is_demo=context.is_demo,
     )
     code = codes.generate()
     kept = code if way in (Way.TELEGRAM, Way.SHOWN) else None
-    now, displayed = desk.clock(), way is Way.SHOWN
-    over = await desk.codes.keep(phone, kept, address=address, now=now, displayed=displayed)
+    now, displayed = context.clock(), way is Way.SHOWN
+    over = await context.codes.issue(phone, kept, address=address, now=now, displayed=displayed)
     if isinstance(over, TooMany):
         return over
-    if way is Way.TELEGRAM and desk.bot is not None and chat is not None:
+    if way is Way.TELEGRAM and context.bot is not None and chat is not None:
         if isinstance(over, Unconfirmed):
-            return await _ask_confirmation(desk, desk.bot, chat, phone, address)
-        way = await _send(desk, desk.bot, chat, code_text(code, invited=owner.is_invited))
-    return _delivery(desk, way, phone, code)
+            return await _ask_confirmation(context, context.bot, chat, phone, address)
+        way = await _send(context, context.bot, chat, code_text(code, invited=owner.is_invited))
+    return _delivery(context, way, phone, code)
 
 
-async def verify_code(desk: CodeDesk, phone: str, code: str, *, address: str) -> Outcome:
+async def verify_code(context: CodeContext, phone: str, code: str, *, address: str) -> Outcome:
     """Try a code. `Verified` uses it up: whoever gets it must log the person in, or lose it.
 
     Raises Unavailable; nothing was tried then. Every other answer costs a try, of the phone and of
     the address, whether or not anybody has the phone.
     """
-    if desk.is_test and (phone, code) == (FIXED_PHONE, FIXED_CODE):
+    if context.is_test and (phone, code) == (FIXED_PHONE, FIXED_CODE):
         return Verified()
-    return await desk.codes.attempt(phone, code, address=address, now=desk.clock())
+    return await context.codes.attempt(phone, code, address=address, now=context.clock())
 
 
 async def _ask_confirmation(
-    desk: CodeDesk, bot: Bot, chat: int, phone: str, address: str
+    context: CodeContext, bot: Bot, chat: int, phone: str, address: str
 ) -> Delivery | TooMany:
-    now = desk.clock()
-    nonce = await desk.codes.ask_confirmation(phone, address=address, telegram_id=chat, now=now)
+    now = context.clock()
+    nonce = await context.codes.ask_confirmation(phone, address=address, telegram_id=chat, now=now)
     if isinstance(nonce, TooMany):
         return nonce
-    way = await _send(desk, bot, chat, confirmation_text(nonce))
+    way = await _send(context, bot, chat, confirmation_text(nonce))
     if way is Way.TELEGRAM:
         return Delivery(way=way, confirmed=True)
     # The bot was blocked: it has to be started again, whatever was to be sent.
-    return _delivery(desk, Way.REGISTER, phone, "")
+    return _delivery(context, Way.REGISTER, phone, "")
 
 
-async def _send(desk: CodeDesk, bot: Bot, chat: int, text: str) -> Way:
+async def _send(context: CodeContext, bot: Bot, chat: int, text: str) -> Way:
     """Send it; the way that is left if that failed. Raises Unavailable if it is worth a retry."""
     match await bot.send_message(chat, text, protect=True):
         case Sent():
             return Way.TELEGRAM
-        case Failed() if desk.is_demo:
+        case Failed() if context.is_demo:
             return Way.SHOWN
         case Failed(trouble=Trouble.BLOCKED | Trouble.UNKNOWN_CHAT):
             # They have to start the bot again.
@@ -163,7 +163,7 @@ async def _send(desk: CodeDesk, bot: Bot, chat: int, text: str) -> Way:
             raise Unavailable("Telegram", retry_after_seconds=seconds or AWAY_SECONDS)
 
 
-def _delivery(desk: CodeDesk, way: Way, phone: str, code: str) -> Delivery:
+def _delivery(context: CodeContext, way: Way, phone: str, code: str) -> Delivery:
     match way:
         case Way.TELEGRAM:
             return Delivery(way=way)
@@ -173,7 +173,7 @@ def _delivery(desk: CodeDesk, way: Way, phone: str, code: str) -> Delivery:
             )
             return Delivery(way=way, code=code)
         case Way.REGISTER:
-            link = f"https://t.me/{desk.bot_name}?start=login" if desk.bot_name else None
+            link = f"https://t.me/{context.bot_name}?start=login" if context.bot_name else None
             return Delivery(way=way, bot_link=link)
         case Way.NONE | Way.FIXED:
             raise Unavailable("Telegram bot", retry_after_seconds=AWAY_SECONDS)

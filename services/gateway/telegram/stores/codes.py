@@ -1,4 +1,4 @@
-"""The one-time codes that may still be used, and how often codes were tried and asked for.
+"""One-time codes in use, and the attempts on them.
 
 A table of its own and no events: a code is a secret that lives for minutes and is nobody's business
 afterwards, while the log keeps what it is told for ever. Phones and network addresses stand here as
@@ -30,8 +30,9 @@ from libs.postgres.pool import Connection, Pool, acquired
 from libs.security import codes
 from libs.security.sealing import Seal
 from services.gateway.doors.domain.network import network_of
-from services.gateway.sessions.stores import known_networks, tries
-from services.gateway.sessions.stores.tries import Counter
+from services.gateway.sessions.domain.allowance import TooMany
+from services.gateway.sessions.stores import attempt_limit, known_networks
+from services.gateway.sessions.stores.attempt_limit import Counter
 from services.gateway.telegram.domain.one_time_code import (
     CONFIRMATION_REQUESTS,
     CONFIRMATIONS,
@@ -45,7 +46,6 @@ from services.gateway.telegram.domain.one_time_code import (
     TRIES_FROM_NETWORK,
     TRIES_OF_NETWORK,
     Outcome,
-    TooMany,
     Unconfirmed,
     Verified,
     Wrong,
@@ -112,7 +112,7 @@ class Codes:
         self._seal = seal
         self._key = key
 
-    async def keep(
+    async def issue(
         self, phone: str, code: str | None, *, address: str, now: datetime, displayed: bool = False
     ) -> TooMany | Unconfirmed | None:
         """Count a request, and let `code` be the one for this phone from there from now on.
@@ -123,7 +123,7 @@ class Codes:
         secret = code if code is not None else secrets.token_hex(16)
         async with acquired(self._pool) as connection, connection.transaction():
             by = await self._requester(connection, phone, address, now)
-            if over := await tries.take_all(connection, by.requests, now):
+            if over := await attempt_limit.take_all(connection, by.requests, now):
                 return over
             if not displayed and await _must_confirm(connection, by, now):
                 return Unconfirmed()
@@ -141,7 +141,7 @@ class Codes:
             by = await self._requester(connection, phone, address, now)
             # One after the other for a phone: they lock its codes and counts in any order.
             await connection.execute(LOCK_PHONE, by.phone)
-            if over := await tries.take_all(connection, by.tries, now):
+            if over := await attempt_limit.take_all(connection, by.tries, now):
                 return over
             row = await _code_of(connection, by, now)
             # Compared even if there is nothing to compare with: it takes as long.
@@ -168,10 +168,10 @@ class Codes:
         async with acquired(self._pool) as connection, connection.transaction():
             by = await self._requester(connection, phone, address, now)
             asked: Counter = ("confirmation asked", by.phone, CONFIRMATION_REQUESTS)
-            if over := await tries.take_all(connection, [asked], now):
+            if over := await attempt_limit.take_all(connection, [asked], now):
                 return over
             kind = self._kind_of(nonce, telegram_id)
-            await tries.grant(connection, kind, by.pair, now + CONFIRMED_FOR)
+            await attempt_limit.grant(connection, kind, by.pair, now + CONFIRMED_FOR)
         return nonce
 
     async def confirm(self, nonce: str, *, telegram_id: int, now: datetime) -> bool:
@@ -179,11 +179,13 @@ class Codes:
         owner = self._seal.digest("telegram", str(telegram_id))
         async with acquired(self._pool) as connection, connection.transaction():
             kind = self._kind_of(nonce, telegram_id)
-            if (pair := await tries.redeem(connection, kind, now)) is None:
+            if (pair := await attempt_limit.redeem(connection, kind, now)) is None:
                 return False
-            if await tries.take_all(connection, [("confirmation", owner, CONFIRMATIONS)], now):
+            if await attempt_limit.take_all(
+                connection, [("confirmation", owner, CONFIRMATIONS)], now
+            ):
                 return False
-            await tries.grant(connection, CONFIRMED, pair, now + CONFIRMED_FOR)
+            await attempt_limit.grant(connection, CONFIRMED, pair, now + CONFIRMED_FOR)
         return True
 
     def _kind_of(self, nonce: str, telegram_id: int) -> str:
@@ -204,15 +206,15 @@ class Codes:
 
 
 async def _must_confirm(connection: Connection, by: _Requester, now: datetime) -> bool:
-    if await tries.used_up(connection, by.daily, now) is None:
+    if await attempt_limit.used_up(connection, by.daily, now) is None:
         return False
-    return not await tries.has_granted(connection, CONFIRMED, by.pair, TRIES, now)
+    return not await attempt_limit.has_granted(connection, CONFIRMED, by.pair, TRIES, now)
 
 
 async def _spend(connection: Connection, by: _Requester, now: datetime) -> TooMany | None:
     """Count a guess for the day, or one that the owner confirmed."""
-    over = await tries.take_all(connection, [by.daily], now)
-    if over and await tries.take_granted(connection, CONFIRMED, by.pair, TRIES, now):
+    over = await attempt_limit.take_all(connection, [by.daily], now)
+    if over and await attempt_limit.take_granted(connection, CONFIRMED, by.pair, TRIES, now):
         return None
     return over
 
@@ -244,7 +246,7 @@ async def _use_up(connection: Connection, by: _Requester, now: datetime) -> None
     """No code of the phone opens anything any more, and the try was none."""
     await query.execute(connection, delete(CODE).where(CODE.c.subject == by.phone))
     for kind, who, _ in (*by.tries, by.daily):
-        await tries.give_back_on(connection, kind, who)
+        await attempt_limit.give_back_on(connection, kind, who)
     await known_networks.remember_on(connection, [by.pair], now)
 
 
@@ -254,4 +256,4 @@ async def _prune(connection: Connection, now: datetime) -> None:
     over = select(c.subject, c.network).where(c.expires_at <= now).limit(PRUNED_AT_ONCE)
     gone = tuple_(c.subject, c.network).in_(over.with_for_update(skip_locked=True))
     await query.execute(connection, delete(CODE).where(gone))
-    await tries.prune(connection, now)
+    await attempt_limit.prune(connection, now)

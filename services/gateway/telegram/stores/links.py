@@ -1,4 +1,4 @@
-"""Which Telegram account reads which phone, and what Telegram told us once already.
+"""Phones linked to Telegram accounts, and updates handled already.
 
 A link lasts until its phone or its account is shared anew. It is no event: it may belong to people
 without an account, who must be forgotten without a trace when they ask for it. Phone and account
@@ -77,13 +77,13 @@ class TelegramLinks:
 
     async def chat_of(self, phone: str) -> int | None:
         """The Telegram account that reads this phone; in private its id is the chat's too."""
-        link = await self._found(LINK.c.phone, self._seal.digest("phone", phone))
+        link = await self._link_by(LINK.c.phone, self._seal.digest("phone", phone))
         return int(link["telegram_id"]) if link else None
 
     async def phone_of(self, telegram_id: int) -> str | None:
         """The phone (E.164) that this Telegram account proved to be its own."""
         digest = self._seal.digest("telegram", str(telegram_id))
-        link = await self._found(LINK.c.telegram, digest)
+        link = await self._link_by(LINK.c.telegram, digest)
         return str(link["phone"]) if link else None
 
     async def is_linked(self, phone: str, telegram_id: int) -> bool:
@@ -118,7 +118,7 @@ class TelegramLinks:
             statement.on_conflict_do_update(index_elements=[LINK.c.phone], set_=values),
         )
 
-    async def _found(self, column: Column[str], digest: str) -> Mapping[str, Any] | None:
+    async def _link_by(self, column: Column[str], digest: str) -> Mapping[str, Any] | None:
         async with acquired(self._pool) as connection:
             row = await query.fetchrow(connection, select(LINK).where(column == digest))
         if row is None:

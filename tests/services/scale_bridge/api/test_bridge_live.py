@@ -21,9 +21,9 @@ from services.gateway.context import Deps
 from services.scale_bridge.__main__ import app
 from services.scale_bridge.bridges.reactions import enrolments
 from services.scale_bridge.driver.adapters.wire import Step
-from tests.services.gateway.api.device import CSRF, PAGE
-from tests.services.gateway.api.inside import PASSWORD as OF_PEOPLE
-from tests.services.gateway.api.inside import SCALES, WEIGHER, demo_on
+from tests.services.gateway.device import CSRF, PAGE
+from tests.services.gateway.house import PASSWORD as OF_PEOPLE
+from tests.services.gateway.house import SCALES, WEIGHER, demo_on
 from tests.services.gateway.test_bootstrap import served
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.remote import PASSWORD, Line, Remote, open_remote

@@ -1,4 +1,4 @@
-"""How the crm's scripts ask whether all is well: JSON where others have Prometheus text."""
+"""The crm's health route: JSON instead of Prometheus text."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from starlette.routing import Match
 from libs.http.auth import public
 from services.gateway.accounts.domain.realm import Realm
 from services.gateway.context import Gateway
-from services.gateway.doors.api.own import door_of
+from services.gateway.doors.api.local_routes import door_of
 from services.gateway.doors.api.system import database_answers
 from services.gateway.doors.domain.door import Limit
 

@@ -1,4 +1,4 @@
-"""Logging in, going on and out as the clients of the crm do (spec crm §2, §3.1, §10)."""
+"""Login, refresh and logout of the crm's clients (spec crm §2, §3.1, §10)."""
 
 from contextlib import suppress
 from typing import Annotated, Any, Final
@@ -9,11 +9,11 @@ from fastapi.responses import JSONResponse
 from libs.errors import Unauthenticated
 from libs.http.auth import public
 from services.gateway.accounts.domain.realm import Realm
-from services.gateway.administration.api.awaited import SESSIONS
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.shop_route import MAX_BODY_BYTES
-from services.gateway.sessions.api.acting import account_of, in_crm, session_of
-from services.gateway.sessions.api.login import access_of, attempts_of, device_of, email_or_nobody
+from services.gateway.sessions.api.login import access_of, attempts_of, device_of, parse_email
+from services.gateway.sessions.api.realm_permission import account_of, in_crm, session_of
 from services.gateway.sessions.domain.session import SessionOver, SessionUnknown
 from services.gateway.sessions.handlers import session
 from services.gateway.sessions.handlers.login import LoginFailed, log_in
@@ -45,7 +45,7 @@ async def token(
             gateway.identity,
             realm=Realm.CRM,
             tenant=gateway.settings.people_tenant,
-            address=email_or_nobody(username),
+            address=parse_email(username),
             password=password,
             device=device_of(request),
             attempts=attempts_of(gateway, request),
@@ -82,12 +82,12 @@ async def logout(request: Request, gateway: Deps, token: str | None) -> Response
             actor=caller.subject,
             account_id=account_of(caller),
         )
-    return _said({"message": OUT})
+    return _json({"message": OUT})
 
 
 def _pair(gateway: Deps, logged_in: LoggedIn) -> Response:
     access = access_of(gateway, logged_in)
-    return _said(
+    return _json(
         {
             "access_token": access.bearer,
             "refresh_token": logged_in.refresh_token,
@@ -100,8 +100,8 @@ def _pair(gateway: Deps, logged_in: LoggedIn) -> Response:
 def _unauthorized(message: str) -> Response:
     """The crm's envelope; no `detail`, or its site would not show the login page."""
     error = {"code": "UNAUTHORIZED", "message": message, "details": {}}
-    return _said({"error": error}, 401)
+    return _json({"error": error}, 401)
 
 
-def _said(body: dict[str, Any], status: int = 200) -> Response:
+def _json(body: dict[str, Any], status: int = 200) -> Response:
     return JSONResponse(body, status, headers={"Cache-Control": "no-store"})

@@ -1,4 +1,4 @@
-"""Routes as the crm's clients know them: what goes wrong is in an envelope (spec crm §1.3)."""
+"""Routes in the shape of the crm's clients: refusals in an envelope (spec crm §1.3)."""
 
 from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
@@ -16,7 +16,7 @@ from services.gateway.accounts.domain.realm import SCOPES, Realm
 from services.gateway.accounts.handlers.address import AddressTaken
 from services.gateway.administration.handlers.member import ActsElsewhere
 from services.gateway.doors.api.shop_route import MAX_BODY_BYTES, limited
-from services.gateway.sessions.api.acting import ScopeMissing
+from services.gateway.sessions.api.realm_permission import ScopeMissing
 from services.gateway.sessions.api.realm_route import RealmRoute
 
 INVALID: Final = "VALIDATION_ERROR"
@@ -57,7 +57,7 @@ class CrmUserRoute(RealmRoute):
 def refusal(request: Request, error: Refusal) -> JSONResponse:
     """What the clients read; of what was sent only an id or address that is one is repeated."""
     told = problem_of(error)
-    status, message, details = _said(request, error, told.status)
+    status, message, details = _described(request, error, told.status)
     code = CODES.get(status, "ERROR")
     headers = dict(told.headers)
     if status == HTTPStatus.UNAUTHORIZED:
@@ -73,7 +73,7 @@ def invalid(message: str, fields: Mapping[str, str]) -> JSONResponse:
     return JSONResponse({"error": error}, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
-def _said(request: Request, error: Refusal, status: int) -> tuple[int, str, dict[str, Any]]:
+def _described(request: Request, error: Refusal, status: int) -> tuple[int, str, dict[str, Any]]:
     match error:
         case RequestValidationError():
             fields = {_field(found): str(found["msg"]) for found in error.errors()[:MOST_FAULTS]}

@@ -1,4 +1,4 @@
-"""What the crm's clients send of users and read of them (spec crm §3.2)."""
+"""Requests and answers about the crm's users (spec crm §3.2)."""
 
 from collections.abc import Set
 from dataclasses import replace
@@ -10,7 +10,7 @@ from pydantic import BaseModel, EmailStr, Field, StringConstraints
 
 from services.gateway.accounts.domain.person import Person
 from services.gateway.administration.handlers.member import Member, Wanted
-from services.gateway.realms.kiosk.api.shapes import stamp
+from services.gateway.doors.api.timestamp import timestamp
 
 RoleName: TypeAlias = Literal["ADMIN", "SUPERVISOR", "ENGINEER"]
 Password: TypeAlias = Annotated[str, StringConstraints(min_length=8, max_length=128)]
@@ -57,7 +57,7 @@ class OwnPassword(BaseModel):
 
 
 def with_traits(person: Person, asked: Traits, given: Set[str]) -> Person:
-    """The person with those of the traits that were `given`."""
+    """Apply the traits whose fields were present in the request."""
     told = {TRAITS[field]: getattr(asked, field) for field in given & TRAITS.keys()}
     others = {name: said for name, said in person.traits.items() if name not in told}
     kept = {name: str(said) for name, said in told.items() if said is not None}
@@ -92,7 +92,7 @@ def user(found: Member, last_login: datetime | None) -> dict[str, Any]:
         "city": None,
         "district": None,
         "is_active": found.active,
-        "last_login_at": stamp(last_login),
-        "created_at": stamp(found.opened_at),
-        "updated_at": stamp(found.changed_at),
+        "last_login_at": timestamp(last_login),
+        "created_at": timestamp(found.opened_at),
+        "updated_at": timestamp(found.changed_at),
     }

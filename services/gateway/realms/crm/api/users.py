@@ -1,4 +1,4 @@
-"""Who works in the crm, as they and its administrators see them (spec crm §2, §3.2)."""
+"""Routes of the crm's users (spec crm §2, §3.2)."""
 
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -13,11 +13,11 @@ from services.gateway.accounts.domain.account import PasswordUnfit, WrongPasswor
 from services.gateway.accounts.domain.person import BadAddress, Person
 from services.gateway.accounts.domain.realm import Place, Role, scopes_of
 from services.gateway.accounts.read_models import account as accounts
-from services.gateway.administration.api.awaited import ACCOUNTS
 from services.gateway.administration.handlers.account import open_account
 from services.gateway.administration.handlers.member import Member, change, member, member_of
 from services.gateway.administration.handlers.own_password import change_own_password
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import ACCOUNTS
 from services.gateway.doors.domain.door import Limit
 from services.gateway.realms.crm.api.route import CrmUserRoute, invalid
 from services.gateway.realms.crm.api.shapes import (
@@ -28,15 +28,15 @@ from services.gateway.realms.crm.api.shapes import (
     wanted,
     with_traits,
 )
-from services.gateway.sessions.api.acting import account_of, in_crm, place_of
 from services.gateway.sessions.api.login import attempts_of
+from services.gateway.sessions.api.realm_permission import account_of, in_crm, place_of
 from services.gateway.sessions.read_models import last_logins
 
 router = APIRouter(
     prefix="/api/v1/users", tags=["crm"], route_class=CrmUserRoute, dependencies=[ACCOUNTS]
 )
 
-Anybody = Annotated[Principal, Depends(in_crm())]
+AnyUser = Annotated[Principal, Depends(in_crm())]
 Reading = Annotated[Principal, Depends(in_crm("users:read"))]
 Writing = Annotated[Principal, Depends(in_crm("users:write"))]
 
@@ -46,18 +46,18 @@ UNFIT: Final = "This e-mail address or password cannot be used"
 
 @router.get("/me/", include_in_schema=False)
 @router.get("/me")
-async def me(caller: Anybody, gateway: Gateway) -> dict[str, Any]:
+async def me(caller: AnyUser, gateway: Gateway) -> dict[str, Any]:
     """The caller, with the scopes of their role."""
     place = place_of(caller)
     found = await member(gateway.identity, account_of(caller), place)
-    return await _shown(gateway, found, place) | {
+    return await _present(gateway, found, place) | {
         "scopes": sorted(scopes_of(place.realm, found.role))
     }
 
 
 @router.post("/me/password")
 async def own_password(
-    asked: OwnPassword, caller: Anybody, request: Request, gateway: Gateway
+    asked: OwnPassword, caller: AnyUser, request: Request, gateway: Gateway
 ) -> Response:
     """Change one's own password; 422 if the present one is wrong. Everybody logs in again."""
     await attempts_of(gateway, request).count(Limit.LOGIN, caller.subject)
@@ -123,7 +123,7 @@ async def create(asked: NewUser, caller: Writing, gateway: Gateway) -> Any:
 async def one(user_id: UUID, caller: Writing, gateway: Gateway) -> dict[str, Any]:
     """A user."""
     place = place_of(caller)
-    return await _shown(gateway, await member(gateway.identity, AccountId(user_id), place), place)
+    return await _present(gateway, await member(gateway.identity, AccountId(user_id), place), place)
 
 
 @router.patch("/{user_id}/", include_in_schema=False)
@@ -138,7 +138,7 @@ async def change_user(user_id: UUID, asked: Change, caller: Writing, gateway: Ga
         )
     except (BadAddress, PasswordUnfit):
         return invalid(UNFIT, {})
-    return await _shown(gateway, changed, place)
+    return await _present(gateway, changed, place)
 
 
 async def _listed(gateway: Deps, place: Place, roles: tuple[str, ...] = ()) -> list[dict[str, Any]]:
@@ -148,6 +148,6 @@ async def _listed(gateway: Deps, place: Place, roles: tuple[str, ...] = ()) -> l
     return [user(each, logins.get(each.account_id)) for each in found]
 
 
-async def _shown(gateway: Deps, found: Member, place: Place) -> dict[str, Any]:
+async def _present(gateway: Deps, found: Member, place: Place) -> dict[str, Any]:
     logins = await last_logins(gateway.pool, [found.account_id], place=place)
     return user(found, logins.get(found.account_id))

@@ -1,4 +1,4 @@
-"""The cookie that keeps the kiosks' staff in (spec kiosk §2.1), and who may use it.
+"""The refresh cookie of the kiosks' staff (spec kiosk §2.1), and which pages may use it.
 
 `SameSite=Lax` is what old browsers have; newer ones also say which page asks.
 """

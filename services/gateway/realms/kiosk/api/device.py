@@ -1,4 +1,4 @@
-"""Kiosks log in, go on and out, and ask what they are (spec kiosk §3.4), by both old prefixes."""
+"""Login, refresh and state of a kiosk itself (spec kiosk §3.4), by both old prefixes."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -9,9 +9,10 @@ from pydantic import BaseModel, Field
 
 from libs.http.auth import Principal, public
 from services.gateway.accounts.domain.realm import Realm
-from services.gateway.administration.api.awaited import SESSIONS
 from services.gateway.administration.handlers.member import Member, member
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import SESSIONS
+from services.gateway.doors.api.timestamp import timestamp
 from services.gateway.realms.kiosk.api.route import KioskRoute
 from services.gateway.realms.kiosk.api.shapes import (
     DEVICE_ROLES,
@@ -19,16 +20,20 @@ from services.gateway.realms.kiosk.api.shapes import (
     Username,
     name_of,
     on_device,
-    stamp,
-    username_or_nobody,
+    parse_username,
 )
-from services.gateway.sessions.api.acting import account_of, on_kiosk, place_of, session_of
 from services.gateway.sessions.api.login import access_of, attempts_of
-from services.gateway.sessions.api.realm_route import said_in
+from services.gateway.sessions.api.realm_permission import (
+    account_of,
+    on_kiosk,
+    place_of,
+    session_of,
+)
+from services.gateway.sessions.api.realm_route import realm_in
 from services.gateway.sessions.handlers import session
+from services.gateway.sessions.handlers.authorization import device_of
 from services.gateway.sessions.handlers.login import log_in
 from services.gateway.sessions.handlers.session import LoggedIn
-from services.gateway.sessions.handlers.standing import device_of
 from services.gateway.sessions.read_models import last_logins
 
 kiosk = APIRouter(route_class=KioskRoute, dependencies=[SESSIONS])
@@ -62,7 +67,7 @@ async def login(asked: Login, request: Request, gateway: Gateway) -> Response:
         gateway.identity,
         realm=Realm.KIOSK,
         tenant=gateway.settings.people_tenant,
-        address=username_or_nobody(asked.username),
+        address=parse_username(asked.username),
         password=asked.password,
         device=asked.device_id or "",
         roles=DEVICE_ROLES,
@@ -99,13 +104,13 @@ async def logout(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
 async def validate(caller: Kiosk, request: Request, gateway: Gateway) -> dict[str, Any]:
     """That the token is good, and until when."""
     found = await _itself(gateway, caller)
-    expires = said_in(request.headers.get("authorization"))["exp"]
+    expires = realm_in(request.headers.get("authorization"))["exp"]
     return {
         "valid": True,
         "kiosk_username": name_of(found.person),
         "user_id": found.number,
         "device_id": await _device(gateway, caller),
-        "expires_at": stamp(datetime.fromtimestamp(expires, UTC)),
+        "expires_at": timestamp(datetime.fromtimestamp(expires, UTC)),
     }
 
 
@@ -166,7 +171,7 @@ async def analytics(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
         "user_id": found.number,
         "is_active": found.active,
         "last_login_at": await _last_login(gateway, caller),
-        "created_at": stamp(found.opened_at),
+        "created_at": timestamp(found.opened_at),
         "session_type": STATELESS,
     }
     return {"success": True, "analytics": told, "message": "Kiosk analytics"}
@@ -176,7 +181,7 @@ async def analytics(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
 async def prepare_deny_list(caller: Kiosk, request: Request) -> dict[str, Any]:
     """What the token is called; it is denied by its session, which a logout ends."""
     message = "Log out to end the session"
-    jti = said_in(request.headers.get("authorization")).get("jti", caller.session)
+    jti = realm_in(request.headers.get("authorization")).get("jti", caller.session)
     told = {"jti": jti, "deny_list_ready": False, "message": message}
     return {"success": True, "deny_list_preparation": told, "message": message}
 
@@ -211,4 +216,4 @@ async def _device(gateway: Deps, caller: Principal) -> str | None:
 async def _last_login(gateway: Deps, caller: Principal) -> str | None:
     account_id = account_of(caller)
     logins = await last_logins(gateway.pool, [account_id], place=place_of(caller))
-    return stamp(logins.get(account_id))
+    return timestamp(logins.get(account_id))

@@ -1,4 +1,4 @@
-"""Logging in, going on and out as the kiosks' staff do (spec kiosk §3.1)."""
+"""Login, refresh and logout of the kiosks' staff (spec kiosk §3.1)."""
 
 from typing import Annotated, Any
 
@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from libs.errors import Unauthenticated
 from libs.http.auth import Principal, public
 from services.gateway.accounts.domain.realm import Realm
-from services.gateway.administration.api.awaited import SESSIONS
 from services.gateway.administration.handlers.member import member
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.realms.kiosk.api.cookie import give, refuse_foreign_page, take_back, token_in
 from services.gateway.realms.kiosk.api.route import KioskRoute, refusal
 from services.gateway.realms.kiosk.api.shapes import (
@@ -19,11 +19,11 @@ from services.gateway.realms.kiosk.api.shapes import (
     Given,
     Username,
     brief,
+    parse_username,
     user,
-    username_or_nobody,
 )
-from services.gateway.sessions.api.acting import account_of, place_of, session_of, staff
 from services.gateway.sessions.api.login import access_of, attempts_of, device_of
+from services.gateway.sessions.api.realm_permission import account_of, place_of, session_of, staff
 from services.gateway.sessions.domain.session import SessionOver
 from services.gateway.sessions.handlers import session
 from services.gateway.sessions.handlers.login import log_in
@@ -50,7 +50,7 @@ async def login(asked: Login, request: Request, gateway: Gateway) -> Response:
         gateway.identity,
         realm=Realm.KIOSK,
         tenant=gateway.settings.people_tenant,
-        address=username_or_nobody(asked.username),
+        address=parse_username(asked.username),
         password=asked.password,
         device=device_of(request),
         roles=STAFF_ROLES,

@@ -1,4 +1,4 @@
-"""Routes as the kiosks' clients know them: what goes wrong has a text, a code and the request's id.
+"""Routes in the shape of the kiosks' clients: refusals with text, code and request id.
 
 See spec kiosk §1.1.
 """
@@ -88,7 +88,7 @@ class KioskUserRoute(RealmRoute, KioskRoute):
 
 def refusal(request: Request, error: Refusal) -> JSONResponse:
     """What the clients read; nothing of what was sent is repeated."""
-    status, code, detail = _said(error)
+    status, code, detail = _described(error)
     headers = dict(problem_of(error).headers)
     if status == HTTPStatus.UNAUTHORIZED:
         headers |= {**CHALLENGE, "Cache-Control": "no-store"}
@@ -96,7 +96,7 @@ def refusal(request: Request, error: Refusal) -> JSONResponse:
     return JSONResponse(told, status, headers=headers)
 
 
-def _said(error: Refusal) -> tuple[int, str, object]:
+def _described(error: Refusal) -> tuple[int, str, object]:
     match error:
         case RequestValidationError():
             return 422, INVALID, [_fault(found) for found in error.errors()[:MOST_FAULTS]]

@@ -1,4 +1,4 @@
-"""Setting the kiosks up, once: the first superadmin (spec kiosk §3.1)."""
+"""The first superadmin of the kiosks (spec kiosk §3.1)."""
 
 import hmac
 from typing import Annotated, Any, Final
@@ -10,9 +10,9 @@ from libs.http.auth import public
 from services.gateway.accounts.domain.account import AlreadySetUp
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import PLATFORM, Place, Realm
-from services.gateway.administration.api.awaited import NEWCOMERS
 from services.gateway.administration.handlers.account import is_set_up, set_up
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import NEWCOMERS
 from services.gateway.realms.kiosk.api.login import welcome
 from services.gateway.realms.kiosk.api.route import Coded, KioskRoute
 from services.gateway.realms.kiosk.api.shapes import (
@@ -78,7 +78,7 @@ async def superadmin(
         Person(username=asked.username, email=asked.email), phone=asked.phone, verified=True
     )
     # One after the other: all but the first find it done, without the work of hashing.
-    async with gateway.identity.turns.turn("set-up"):
+    async with gateway.identity.locks.hold("set-up"):
         if await _is_done(gateway):
             raise AlreadySetUp
         made = await set_up(

@@ -1,8 +1,8 @@
-"""What the kiosks' clients send of people and read of them (spec kiosk §3.1, §3.2)."""
+"""Answers about the kiosks' users (spec kiosk §3.1, §3.2)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import Field, StringConstraints
@@ -11,6 +11,7 @@ from services.gateway.accounts.domain.person import Address, BadAddress, Person,
 from services.gateway.accounts.domain.realm import DEVICE, Realm, roles_of
 from services.gateway.accounts.handlers.identity import Profile
 from services.gateway.administration.handlers.member import Member
+from services.gateway.doors.api.timestamp import timestamp
 from services.gateway.realms.kiosk.api.route import Coded
 from services.gateway.sessions.handlers.session import LoggedIn
 
@@ -40,8 +41,8 @@ def check_bytes(password: str) -> None:
         raise Coded(400, "PASSWORD_TOO_LONG", "A password has 72 bytes at most")
 
 
-def username_or_nobody(text: str) -> Address | None:
-    """The user name somebody logs in with; None is nobody's, and refused after the same work."""
+def parse_username(text: str) -> Address | None:
+    """The user name of a login. None = malformed: a login still hashes a dummy password."""
     try:
         return username(text)
     except BadAddress:
@@ -89,9 +90,9 @@ def user(found: Member, last_login: datetime | None) -> dict[str, Any]:
         **brief_member(found),
         "phone": found.person.traits.get(PHONE),
         "is_verified": is_verified(found.person),
-        "created_at": stamp(found.opened_at),
-        "updated_at": stamp(changed),
-        "last_login_at": stamp(last_login),
+        "created_at": timestamp(found.opened_at),
+        "updated_at": timestamp(changed),
+        "last_login_at": timestamp(last_login),
     }
 
 
@@ -103,11 +104,3 @@ def users(found: list[Member], last_logins: Mapping[Any, datetime]) -> list[dict
 def is_verified(person: Person) -> bool:
     """Whether an administrator said so."""
     return person.traits.get(VERIFIED) == YES
-
-
-def stamp(moment: datetime | None) -> str | None:
-    """A moment as both doors write it: UTC, microseconds, `Z`."""
-    if moment is None:
-        return None
-    text = moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
-    return f"{text}Z"

@@ -1,4 +1,4 @@
-"""What superadmins of the kiosks send of users (spec kiosk §3.2)."""
+"""Requests about the kiosks' users (spec kiosk §3.2)."""
 
 from dataclasses import replace
 from typing import Annotated, TypeAlias

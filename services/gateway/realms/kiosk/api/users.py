@@ -1,4 +1,4 @@
-"""Who works at the kiosks, and the kiosks themselves, as superadmins see them (spec kiosk §3.2)."""
+"""Routes of the kiosks' users and of the kiosks themselves (spec kiosk §3.2)."""
 
 from typing import Annotated, Any
 
@@ -12,7 +12,6 @@ from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import DEVICE, Place, Role
 from services.gateway.accounts.handlers.address import owner_in
 from services.gateway.accounts.read_models import account as accounts
-from services.gateway.administration.api.awaited import ACCOUNTS
 from services.gateway.administration.handlers.account import open_account
 from services.gateway.administration.handlers.member import (
     Member,
@@ -24,13 +23,14 @@ from services.gateway.administration.handlers.member import (
 )
 from services.gateway.administration.handlers.own_password import change_own_password
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import ACCOUNTS
 from services.gateway.doors.domain.door import Limit
 from services.gateway.realms.kiosk.api.route import Coded, KioskRoute, KioskUserRoute
 from services.gateway.realms.kiosk.api.shapes import (
     brief_member,
     check_bytes,
+    parse_username,
     user,
-    username_or_nobody,
     users,
     with_traits,
 )
@@ -43,8 +43,8 @@ from services.gateway.realms.kiosk.api.user_forms import (
     Status,
     wanted,
 )
-from services.gateway.sessions.api.acting import account_of, place_of, staff
 from services.gateway.sessions.api.login import attempts_of
+from services.gateway.sessions.api.realm_permission import account_of, place_of, staff
 from services.gateway.sessions.read_models import last_logins
 
 shared = APIRouter(
@@ -99,7 +99,7 @@ async def set_status(
 ) -> dict[str, Any]:
     """Let somebody log in or not; 400 for oneself, or if it is so already."""
     active = asked if isinstance(asked, bool) else asked.is_active
-    address = username_or_nobody(username)
+    address = parse_username(username)
     found = await owner_in(gateway.identity, address, place_of(caller)) if address else None
     if found is None:
         raise AccountUnknown
@@ -135,7 +135,7 @@ async def own_password(
 async def one_user(user_id: Number, caller: Managing, gateway: Gateway) -> dict[str, Any]:
     """A UserResponse."""
     found = await member(gateway.identity, await _known(gateway, user_id), place_of(caller))
-    return await _shown(gateway, found, place_of(caller))
+    return await _present(gateway, found, place_of(caller))
 
 
 @shared.put("/{user_id}/", include_in_schema=False)
@@ -147,7 +147,7 @@ async def change_user(
     known = await _known(gateway, user_id)
     now = await member(gateway.identity, known, place_of(caller))
     changed = await _changed(gateway, caller, known, wanted(asked, now))
-    return await _shown(gateway, changed, place_of(caller))
+    return await _present(gateway, changed, place_of(caller))
 
 
 @shared.post("/{user_id}/password")
@@ -215,6 +215,6 @@ async def _changed(
     return await change(gateway.identity, account_id, place, wished, actor=caller.subject)
 
 
-async def _shown(gateway: Deps, found: Member, place: Place) -> dict[str, Any]:
+async def _present(gateway: Deps, found: Member, place: Place) -> dict[str, Any]:
     logins = await last_logins(gateway.pool, [found.account_id], place=place)
     return user(found, logins.get(found.account_id))

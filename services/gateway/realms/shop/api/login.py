@@ -1,4 +1,4 @@
-"""Logging in as the shop's login page and its Mini App do (spec shop §2.1, §2.4)."""
+"""Logins from the shop's login page and its Mini App (spec shop §2.1, §2.4)."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -8,17 +8,17 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from libs.errors import Unauthenticated
 from libs.http.auth import public
-from services.gateway.accounts.domain.shop_standing import FLORIST
-from services.gateway.administration.api.awaited import NEWCOMERS
+from services.gateway.accounts.domain.shop_role import FLORIST
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import NEWCOMERS
 from services.gateway.doors.api.shop_route import ShopRoute
 from services.gateway.realms.shop.api.token import (
     CHALLENGE,
     Named,
     auth_token,
     bot_token_of,
+    explained,
     pending_auth_token,
-    told_why_not,
 )
 from services.gateway.realms.shop.domain import CITY
 from services.gateway.realms.shop.handlers import login as shop_login
@@ -80,10 +80,10 @@ class TelegramRegistration(BaseModel):
 @router.post("/verify-otp")
 async def verify_otp(shown: CodeShown, request: Request, gateway: Gateway) -> dict[str, Any]:
     """A token for a phone and its code; a pending one for who has no shop. 400 says why not."""
-    with told_why_not():
+    with explained():
         outcome = await shop_login.enter_by_code(
             gateway.identity,
-            gateway.code_desk,
+            gateway.code_context,
             shown.phone,
             shown.otp_code,
             address=address_of(request, gateway),
@@ -112,13 +112,13 @@ async def complete_registration(
     400 for another token of ours or somebody who has a shop, 401 for what is no token (any more).
     """
     phone = await _proved(request, gateway)
-    with told_why_not():
+    with explained():
         entered = await shop_login.register_and_enter(
             gateway.identity,
             phone,
             name=asked.name,
             city=asked.city,
-            telegram_id=await gateway.code_desk.links.chat_of(phone),
+            telegram_id=await gateway.code_context.links.chat_of(phone),
             device=device_of(request),
         )
     return auth_token(gateway, entered)
@@ -128,9 +128,9 @@ async def complete_registration(
 @router.post("/telegram-login")
 async def telegram_login(asked: InitData, request: Request, gateway: Gateway) -> dict[str, Any]:
     """A token for who opened the Mini App, if the phone is proved to be theirs."""
-    with told_why_not():
+    with explained():
         app = _mini_app(gateway, request, asked.init_data, asked.phone)
-        entered = await shop_login.enter_by_mini_app(gateway.identity, gateway.code_desk, app)
+        entered = await shop_login.enter_by_mini_app(gateway.identity, gateway.code_context, app)
     return auth_token(gateway, entered)
 
 
@@ -139,10 +139,10 @@ async def telegram_login(asked: InitData, request: Request, gateway: Gateway) ->
 async def florist_login(asked: InitData, request: Request, gateway: Gateway) -> dict[str, Any]:
     """The same for a florist. 404 if they are none: the app then tries `telegram-login` with the
     same init data, which is not used up by that."""
-    with told_why_not():
+    with explained():
         app = _mini_app(gateway, request, asked.init_data, asked.phone)
         entered = await shop_login.enter_by_mini_app(
-            gateway.identity, gateway.code_desk, app, role=FLORIST
+            gateway.identity, gateway.code_context, app, role=FLORIST
         )
     return auth_token(gateway, entered, in_role=True)
 
@@ -154,10 +154,10 @@ async def telegram_register(
 ) -> dict[str, Any]:
     """Open a shop for who opened the Mini App, whose word for the Telegram account counts nothing
     beside the init data (spec shop §10, S12)."""
-    with told_why_not():
+    with explained():
         app = _mini_app(gateway, request, asked.init_data, asked.phone)
         entered = await shop_login.register_by_mini_app(
-            gateway.identity, gateway.code_desk, app, name=asked.shop_name, city=asked.city
+            gateway.identity, gateway.code_context, app, name=asked.shop_name, city=asked.city
         )
     return auth_token(gateway, entered, is_new=True)
 

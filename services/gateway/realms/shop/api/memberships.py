@@ -1,4 +1,4 @@
-"""Where somebody works or is invited to, and how they accept, go on there, or leave.
+"""Routes of one's own memberships in shops: list, accept, log in, leave.
 
 For clients that know more than one shop. Others do it in the bot, by `/shops`.
 """
@@ -10,12 +10,12 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from contracts.gateway import AccountId
 from libs.http.auth import Principal
-from services.gateway.administration.api.awaited import ACCOUNTS
 from services.gateway.context import Gateway
+from services.gateway.doors.api.awaited import ACCOUNTS
 from services.gateway.doors.api.shop_route import ShopRoute
 from services.gateway.realms.shop.api.login import unkept
 from services.gateway.realms.shop.api.self import Staff
-from services.gateway.realms.shop.api.token import auth_token, told_why_not
+from services.gateway.realms.shop.api.token import auth_token, explained
 from services.gateway.realms.shop.handlers import membership as shop_membership
 from services.gateway.realms.shop.handlers.login import enter_another
 from services.gateway.sessions.api.login import device_of
@@ -41,7 +41,7 @@ async def list_shops(caller: Staff, gateway: Gateway) -> dict[str, Any]:
             "tenant": one.tenant,
             "shop_id": one.shop.number if one.shop else None,
             "shop_name": one.shop.name if one.shop else one.tenant,
-            "role": one.standing.role,
+            "role": one.shop_role.role,
             "owned": one.owned,
             "invited": one.invited,
             "present": one.tenant == caller.tenant,
@@ -57,7 +57,7 @@ async def accept(
     tenant: Tenant, caller: Staff, request: Request, gateway: Gateway
 ) -> dict[str, Any]:
     """Accept an invitation: a token for that shop; 404 if there is none."""
-    with told_why_not():
+    with explained():
         await shop_membership.accept(gateway.identity, _account(caller), tenant)
     return await login(tenant, caller, request, gateway)
 
@@ -68,7 +68,7 @@ async def login(
     tenant: Tenant, caller: Staff, request: Request, gateway: Gateway
 ) -> dict[str, Any]:
     """A token for another shop one works in; 404 if one does not."""
-    with told_why_not():
+    with explained():
         entered = await enter_another(
             gateway.identity, _account(caller), tenant, device=device_of(request)
         )
@@ -79,7 +79,7 @@ async def login(
 @router.delete("/{tenant}", status_code=204)
 async def leave(tenant: Tenant, caller: Staff, gateway: Gateway) -> Response:
     """Work there no more, or decline: 204; 400 for the last admin, 404 if one is not there."""
-    with told_why_not():
+    with explained():
         await shop_membership.leave(gateway.identity, _account(caller), tenant)
     return Response(status_code=204)
 

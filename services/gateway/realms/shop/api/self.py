@@ -1,4 +1,4 @@
-"""Who is logged in, in which shop, and the end of it (spec shop §2.1)."""
+"""The current user and shop, and the logout (spec shop §2.1)."""
 
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -10,10 +10,10 @@ from libs.http.auth import Principal, member
 from services.gateway.accounts.domain.person import Person
 from services.gateway.accounts.domain.realm import Realm
 from services.gateway.accounts.handlers.identity import load, person_of
-from services.gateway.administration.api.awaited import SESSIONS
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.shop_route import ShopRoute
-from services.gateway.realms.shop.api.token import told_why_not
+from services.gateway.realms.shop.api.token import explained
 from services.gateway.realms.shop.handlers import staff as shop_staff
 from services.gateway.realms.shop.handlers.shop import ShopUnknown, shop_of
 from services.gateway.realms.shop.handlers.staff import Member
@@ -53,7 +53,7 @@ async def current_user(caller: Staff, gateway: Gateway) -> dict[str, Any]:
     who = await _working(gateway, caller)
     shop, founder = await _shop(gateway, caller.tenant)
     return {
-        "user": {**user(who), "permissions": dict(who.standing.permissions)},
+        "user": {**user(who), "permissions": dict(who.shop_role.permissions)},
         "shop": {
             "id": shop.number if shop else None,
             "name": shop.name if shop else caller.tenant,
@@ -110,7 +110,7 @@ def user(who: Member) -> dict[str, Any]:
         "name": who.card.name,
         "phone": who.phone,
         "email": who.card.email,
-        "role": who.standing.role,
+        "role": who.shop_role.role,
         "is_active": who.active,
         "telegram_id": str(telegram) if telegram else None,
     }
@@ -118,7 +118,7 @@ def user(who: Member) -> dict[str, Any]:
 
 async def _working(gateway: Deps, caller: Principal) -> Member:
     account_id = AccountId(UUID(caller.subject))
-    with told_why_not():
+    with explained():
         return await shop_staff.working(gateway.identity, account_id, caller.tenant)
 
 

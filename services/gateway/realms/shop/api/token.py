@@ -1,4 +1,4 @@
-"""What the shop's clients read after a login, and why there was none (spec shop §2.1)."""
+"""Answers to the shop's logins, and refusals (spec shop §2.1)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +60,7 @@ Named = Annotated[
 
 
 @contextmanager
-def told_why_not() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Say refusals as the shop's clients show them."""
     try:
         yield
@@ -82,7 +82,7 @@ def auth_token(
 ) -> dict[str, Any]:
     """The answer to whoever is in. Only the florists' login says who they are: `in_role`."""
     shop, role = entered.shop, entered.logged_in.role.partition(" ")[0]
-    return _said(
+    return _body(
         access_of(gateway, entered.logged_in, tells_role=in_role).bearer,
         shop_id=shop.number if shop else None,
         shop_name=shop.name if shop else None,
@@ -94,10 +94,10 @@ def auth_token(
 
 def pending_auth_token(bearer: str) -> dict[str, Any]:
     """The answer to whoever has no shop yet, and may register one."""
-    return _said(bearer, is_new_user=True)
+    return _body(bearer, is_new_user=True)
 
 
-def _said(bearer: str, **known: Any) -> dict[str, Any]:
+def _body(bearer: str, **known: Any) -> dict[str, Any]:
     nothing = {"shop_id": None, "shop_name": None, "user_role": None, "user_name": None}
     told = {"access_token": bearer, "token_type": "bearer", **nothing, **known}
     return {**told, "needs_phone": False}

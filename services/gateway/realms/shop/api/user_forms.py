@@ -1,4 +1,4 @@
-"""What a shop's pages send of its staff (spec shop §4.7, §12)."""
+"""Requests about a shop's staff (spec shop §4.7, §12)."""
 
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from services.gateway.accounts.domain.shop_standing import Standing
+from services.gateway.accounts.domain.shop_role import ShopRole
 from services.gateway.realms.shop.api.token import printable
 from services.gateway.realms.shop.domain import Card
 from services.gateway.telegram.api.one_time_code import Phone
@@ -56,9 +56,9 @@ class Hired(BaseModel):
     is_active: bool = True
     telegram_id: TelegramId = None
 
-    def standing(self) -> Standing:
+    def shop_role(self) -> ShopRole:
         """What they shall be."""
-        return Standing(role=self.role, active=self.is_active)
+        return ShopRole(role=self.role, active=self.is_active)
 
     def card(self) -> Card:
         """What the shop shall call them."""
@@ -74,12 +74,12 @@ class Changed(BaseModel):
     is_active: bool | None = None
     telegram_id: TelegramId = None
 
-    def standing(self, before: Standing) -> Standing:
+    def shop_role(self, before: ShopRole) -> ShopRole:
         """What they shall be. Another role comes with its own permissions."""
         role = self.role or before.role
         active = before.active if self.is_active is None else self.is_active
         keys = before.keys if role == before.role else None
-        return Standing(role=role, keys=keys, active=active)
+        return ShopRole(role=role, keys=keys, active=active)
 
     def card(self, before: Card) -> Card:
         """What the shop shall call them; what is not said stays."""

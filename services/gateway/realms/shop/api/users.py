@@ -1,4 +1,4 @@
-"""A shop's staff, as its admin's pages manage them (spec shop §4.7, §2.5)."""
+"""Routes of a shop's staff (spec shop §4.7, §2.5)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +11,14 @@ from contracts.gateway import AccountId
 from libs.http.auth import Principal, require
 from libs.names import comparable
 from services.gateway.accounts.domain.account import OfferedTooOften
-from services.gateway.administration.api.awaited import ACCOUNTS
 from services.gateway.context import Deps, Gateway
+from services.gateway.doors.api.awaited import ACCOUNTS
 from services.gateway.doors.api.shop_route import ShopRoute
 from services.gateway.realms.shop.api.self import user
 from services.gateway.realms.shop.api.user_forms import Asked, Changed, Hired, Permitted
-from services.gateway.realms.shop.handlers import personnel
+from services.gateway.realms.shop.handlers import administration
 from services.gateway.realms.shop.handlers import staff as shop_staff
-from services.gateway.realms.shop.handlers.personnel import Boss
+from services.gateway.realms.shop.handlers.administration import StaffAdministrator
 from services.gateway.realms.shop.handlers.shop import shop_of
 from services.gateway.realms.shop.handlers.staff import LastAdmin, Member, NotStaff
 
@@ -29,13 +29,13 @@ router = APIRouter(
 Manager = Annotated[Principal, Depends(require("shop:users"))]
 WHY_NOT: Final[dict[type[Exception], tuple[int, str]]] = {
     NotStaff: (404, "Пользователь не найден"),
-    personnel.PhoneTaken: (400, "Пользователь с этим номером телефона уже есть"),
-    personnel.EmailTaken: (400, "Пользователь с этим адресом почты уже есть"),
+    administration.PhoneTaken: (400, "Пользователь с этим номером телефона уже есть"),
+    administration.EmailTaken: (400, "Пользователь с этим адресом почты уже есть"),
     OfferedTooOften: (400, "Этого человека приглашали слишком часто"),
-    personnel.IsAdmin: (400, "Права администратора не меняются"),
+    administration.IsAdmin: (400, "Права администратора не меняются"),
     LastAdmin: (400, "Это последний администратор магазина"),
-    personnel.OwnStanding: (403, "Свою роль и права нельзя менять"),
-    personnel.BeyondOwn: (403, "Недостаточно прав"),
+    administration.OwnRole: (403, "Свою роль и права нельзя менять"),
+    administration.PrivilegeExceeded: (403, "Недостаточно прав"),
 }
 
 
@@ -46,10 +46,10 @@ async def list_users(
 ) -> dict[str, Any]:
     """The shop's staff, oldest first, those who are switched off too."""
     staff = await shop_staff.staff_of(gateway.identity, caller.tenant)
-    found = [member for member in staff if _is_asked_for(member, asked)]
+    found = [member for member in staff if _matches(member, asked)]
     page = found[asked.skip : asked.skip + asked.limit]
     shop_id = await _shop_id(gateway, caller)
-    return {"items": [_shown(member, shop_id) for member in page], "total": len(found)}
+    return {"items": [_present(member, shop_id) for member in page], "total": len(found)}
 
 
 @router.post("", include_in_schema=False)
@@ -59,18 +59,18 @@ async def create_user(hired: Hired, caller: Manager, gateway: Gateway) -> dict[s
 
     They accept by their first login if they work nowhere, else by the bot or `/api/auth/shops`.
     """
-    with _told_why_not():
-        member = await personnel.take_on(
-            gateway.identity, _boss(caller), hired.phone, hired.card(), hired.standing()
+    with _explained():
+        member = await administration.hire(
+            gateway.identity, _administrator(caller), hired.phone, hired.card(), hired.shop_role()
         )
-    return _shown(member, await _shop_id(gateway, caller))
+    return _present(member, await _shop_id(gateway, caller))
 
 
 @router.get("/{number}/", include_in_schema=False)
 @router.get("/{number}")
 async def get_user(number: int, caller: Manager, gateway: Gateway) -> dict[str, Any]:
     """One of the shop's staff; 404 for everybody else."""
-    return _shown(await _member(gateway, caller, number), await _shop_id(gateway, caller))
+    return _present(await _member(gateway, caller, number), await _shop_id(gateway, caller))
 
 
 @router.patch("/{number}/", include_in_schema=False)
@@ -80,11 +80,15 @@ async def change_user(
 ) -> dict[str, Any]:
     """Change what the shop calls somebody, their role, or whether they may log in."""
     member = await _member(gateway, caller, number)
-    with _told_why_not():
-        member = await personnel.change(
-            gateway.identity, _boss(caller), member, standing=changed.standing, card=changed.card
+    with _explained():
+        member = await administration.change(
+            gateway.identity,
+            _administrator(caller),
+            member,
+            shop_role=changed.shop_role,
+            card=changed.card,
         )
-    return _shown(member, await _shop_id(gateway, caller))
+    return _present(member, await _shop_id(gateway, caller))
 
 
 @router.patch("/{number}/permissions/", include_in_schema=False)
@@ -95,9 +99,9 @@ async def change_permissions(
     """Give somebody permissions, or take them; 400 for an admin."""
     member = await _member(gateway, caller, number)
     said = permitted.model_dump(exclude_unset=True)
-    with _told_why_not():
-        member = await personnel.allow(gateway.identity, _boss(caller), member, said)
-    return _shown(member, await _shop_id(gateway, caller))
+    with _explained():
+        member = await administration.allow(gateway.identity, _administrator(caller), member, said)
+    return _present(member, await _shop_id(gateway, caller))
 
 
 @router.delete("/{number}/", include_in_schema=False)
@@ -105,13 +109,13 @@ async def change_permissions(
 async def delete_user(number: int, caller: Manager, gateway: Gateway) -> dict[str, Any]:
     """Switch somebody off; 400 for an admin. They stay in the list."""
     member = await _member(gateway, caller, number)
-    with _told_why_not():
-        member = await personnel.switch_off(gateway.identity, _boss(caller), member)
-    return _shown(member, await _shop_id(gateway, caller))
+    with _explained():
+        member = await administration.deactivate(gateway.identity, _administrator(caller), member)
+    return _present(member, await _shop_id(gateway, caller))
 
 
 @contextmanager
-def _told_why_not() -> Iterator[None]:
+def _explained() -> Iterator[None]:
     try:
         yield
     except tuple(WHY_NOT) as error:
@@ -119,13 +123,15 @@ def _told_why_not() -> Iterator[None]:
         raise HTTPException(status, text) from None
 
 
-def _boss(caller: Principal) -> Boss:
+def _administrator(caller: Principal) -> StaffAdministrator:
     keys = frozenset(scope.removeprefix("shop:") for scope in caller.scopes)
-    return Boss(account_id=AccountId(UUID(caller.subject)), tenant=caller.tenant, keys=keys)
+    return StaffAdministrator(
+        account_id=AccountId(UUID(caller.subject)), tenant=caller.tenant, keys=keys
+    )
 
 
 async def _member(gateway: Deps, caller: Principal, number: int) -> Member:
-    with _told_why_not():
+    with _explained():
         return await shop_staff.by_number(gateway.identity, number, caller.tenant)
 
 
@@ -134,10 +140,10 @@ async def _shop_id(gateway: Deps, caller: Principal) -> int | None:
     return shop.number if shop else None
 
 
-def _is_asked_for(member: Member, asked: Asked) -> bool:
+def _matches(member: Member, asked: Asked) -> bool:
     texts = (member.card.name, member.phone or "", member.card.email or "")
     return (
-        asked.role in (None, member.standing.role)
+        asked.role in (None, member.shop_role.role)
         and asked.is_active in (None, member.active)
         and any(_searched(asked.search) in _searched(text) for text in texts)
     )
@@ -147,10 +153,10 @@ def _searched(text: str) -> str:
     return comparable(text).lower()
 
 
-def _shown(member: Member, shop_id: int | None) -> dict[str, Any]:
+def _present(member: Member, shop_id: int | None) -> dict[str, Any]:
     return {
         **user(member),
-        "permissions": dict(member.standing.permissions),
+        "permissions": dict(member.shop_role.permissions),
         "shop_id": shop_id,
         "created_at": member.opened_at.isoformat() if member.opened_at else None,
         "updated_at": member.changed_at.isoformat() if member.changed_at else None,

@@ -1,5 +1,4 @@
-"""What happens when a shop says something else of somebody, or hears which Telegram account is
-theirs."""
+"""Changing a shop's card of a person, and their Telegram account."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,8 +11,8 @@ from services.gateway.accounts.domain.account import Account
 from services.gateway.accounts.domain.commands import ChangePerson
 from services.gateway.accounts.domain.person import Person, addresses_of, tidy
 from services.gateway.accounts.handlers.address import claims, find, releases
+from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
 from services.gateway.accounts.handlers.identity import Identity, Loaded, person_of, seal_person
-from services.gateway.accounts.handlers.planned import Plan, decided
 from services.gateway.realms.shop.domain import Invitation, card_of, with_card
 
 
@@ -23,7 +22,7 @@ async def know_telegram(identity: Identity, loaded: Loaded, tenant: str, telegra
     Codes are sent there from now on; an account that is somebody else's is told to the shop only.
     """
     account_id = loaded.account_id
-    free = await nobody_elses(identity, telegram_id, account_id)
+    free = await is_available(identity, telegram_id, account_id)
 
     def known(person: Person) -> Person:
         card = replace(card_of(person, tenant), telegram_id=telegram_id)
@@ -54,10 +53,10 @@ async def revise(
         sealed = seal_person(identity.seal, account_id, new)
         return ChangePerson(account_id=account_id, person=sealed, now=now), [*claimed, *released]
 
-    return await decided(identity, account_id, plan, actor=actor)
+    return await execute_with_facts(identity, account_id, plan, actor=actor)
 
 
-async def nobody_elses(
+async def is_available(
     identity: Identity, telegram_id: int, account_id: AccountId | None = None
 ) -> bool:
     """Whether a Telegram account is free, or this account's already."""

@@ -1,4 +1,4 @@
-"""What happens when somebody of a shop logs in: by a one-time code, or from the Mini App."""
+"""Logins of a shop's staff: by a one-time code, or from the Mini App."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,9 +9,16 @@ from libs.errors import NotFound, Unauthenticated
 from services.gateway.accounts.domain import person as people
 from services.gateway.accounts.domain.account import OfferUnknown
 from services.gateway.accounts.domain.realm import Place, Realm
+from services.gateway.accounts.domain.shop import place_of
 from services.gateway.accounts.handlers.address import digest_of, find
-from services.gateway.accounts.handlers.identity import NOBODY, Identity, Loaded, load, person_of
-from services.gateway.realms.shop.domain import Card, card_of, place_of, workplaces
+from services.gateway.accounts.handlers.identity import (
+    NO_ACCOUNT,
+    Identity,
+    Loaded,
+    load,
+    person_of,
+)
+from services.gateway.realms.shop.domain import Card, card_of, workplaces
 from services.gateway.realms.shop.handlers.card import know_telegram
 from services.gateway.realms.shop.handlers.membership import accept, first_shop, workplace
 from services.gateway.realms.shop.handlers.shop import (
@@ -21,12 +28,13 @@ from services.gateway.realms.shop.handlers.shop import (
     shop_of,
 )
 from services.gateway.realms.shop.handlers.staff import NotStaff
+from services.gateway.sessions.domain.allowance import TooMany
 from services.gateway.sessions.handlers.login import record_refusal
 from services.gateway.sessions.handlers.session import LoggedIn, NotAdmitted, admit
 from services.gateway.telegram.domain.init_data import TelegramCaller
-from services.gateway.telegram.domain.one_time_code import Expired, TooMany, Verified, Wrong
+from services.gateway.telegram.domain.one_time_code import Expired, Verified, Wrong
 from services.gateway.telegram.handlers import mini_app
-from services.gateway.telegram.handlers.one_time_code import CodeDesk, verify_code
+from services.gateway.telegram.handlers.one_time_code import CodeContext, verify_code
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,14 +72,14 @@ class MiniApp:
 
 
 async def enter_by_code(
-    identity: Identity, desk: CodeDesk, phone: str, code: str, *, address: str, device: str
+    identity: Identity, context: CodeContext, phone: str, code: str, *, address: str, device: str
 ) -> CodeShown:
     """Let in whoever shows the code of their phone (E.164): see `workplace` for where.
 
     Who has no role in any shop and is invited accepts by this. A right code is used up, whatever
     comes of it. Raises NotAdmitted of an account that is not active, Unavailable.
     """
-    outcome = await verify_code(desk, phone, code, address=address)
+    outcome = await verify_code(context, phone, code, address=address)
     # Read whatever the code was, so that no phone answers faster than another.
     loaded = await _of_phone(identity, phone)
     if not isinstance(outcome, Verified):
@@ -85,12 +93,12 @@ async def enter_by_code(
     place = await workplace(identity, loaded) or await _join(identity, loaded)
     if place is None:
         return Newcomer(phone)
-    chat = await desk.links.chat_of(phone)
+    chat = await context.links.chat_of(phone)
     return await _enter(identity, loaded, place, chat, device)
 
 
 async def enter_by_mini_app(
-    identity: Identity, desk: CodeDesk, app: MiniApp, *, role: str | None = None
+    identity: Identity, context: CodeContext, app: MiniApp, *, role: str | None = None
 ) -> Entered:
     """Let in whoever the init data proves, if they work in a shop (as `role`), or are invited and
     have no role in any.
@@ -98,13 +106,13 @@ async def enter_by_mini_app(
     Whether they do is said only to whom the phone is proved. Raises InitDataMalformed,
     InitDataForged, InitDataStale, NoPhone, PhoneNotProved, NoShop, InitDataUsed, Unavailable.
     """
-    caller, phone = await prove(identity, desk, app)
+    caller, phone = await prove(identity, context, app)
     loaded = await _of_phone(identity, phone)
     place = await workplace(identity, loaded, role)
     if not loaded.account.active or not (place or first_shop(loaded.account, role)):
         await _refused(identity, loaded, phone, "role")
         raise NoShop
-    await _use_up(identity, desk, app, caller)
+    await _use_up(identity, context, app, caller)
     place = place or await _join(identity, loaded, role)
     if place is None:
         raise NoShop
@@ -112,15 +120,15 @@ async def enter_by_mini_app(
 
 
 async def register_by_mini_app(
-    identity: Identity, desk: CodeDesk, app: MiniApp, *, name: str, city: str
+    identity: Identity, context: CodeContext, app: MiniApp, *, name: str, city: str
 ) -> Entered:
     """Open a shop for whoever the init data proves. Raises ShopExists, and as
     `enter_by_mini_app`, NoShop aside."""
-    caller, phone = await prove(identity, desk, app)
+    caller, phone = await prove(identity, context, app)
     loaded = await _of_phone(identity, phone)
     if await owned_shops(identity, loaded.account_id, loaded.account):
         raise ShopExists
-    await _use_up(identity, desk, app, caller)
+    await _use_up(identity, context, app, caller)
     return await register_and_enter(
         identity, phone, name=name, city=city, telegram_id=caller.telegram_id, device=app.device
     )
@@ -148,22 +156,26 @@ async def enter_another(
     return await _enter(identity, loaded, place_of(tenant), None, device)
 
 
-async def prove(identity: Identity, desk: CodeDesk, app: MiniApp) -> tuple[TelegramCaller, str]:
+async def prove(
+    identity: Identity, context: CodeContext, app: MiniApp
+) -> tuple[TelegramCaller, str]:
     """Who opened the app, and the phone (E.164) that is proved to be theirs. Records who is not."""
     try:
         caller = mini_app.read_init_data(
-            desk, app.init_data, bot_token=app.bot_token, max_age=app.max_age
+            context, app.init_data, bot_token=app.bot_token, max_age=app.max_age
         )
-        return caller, await mini_app.proved_phone(desk, caller, app.phone)
+        return caller, await mini_app.proved_phone(context, caller, app.phone)
     except Unauthenticated as error:
         digest = identity.seal.digest("phone", app.phone or "")
         await _recorded(identity, None, digest, type(error).__name__)
         raise
 
 
-async def _use_up(identity: Identity, desk: CodeDesk, app: MiniApp, caller: TelegramCaller) -> None:
+async def _use_up(
+    identity: Identity, context: CodeContext, app: MiniApp, caller: TelegramCaller
+) -> None:
     try:
-        await mini_app.use_up(desk, caller, max_age=app.max_age)
+        await mini_app.use_up(context, caller, max_age=app.max_age)
     except mini_app.InitDataUsed as error:
         digest = digest_of(identity.seal, people.telegram(caller.telegram_id))
         await _recorded(identity, None, digest, type(error).__name__)
@@ -200,7 +212,7 @@ async def _enter(
 
 async def _of_phone(identity: Identity, phone: str) -> Loaded:
     account_id = await find(identity, people.phone(phone))
-    return await load(identity, account_id or NOBODY)
+    return await load(identity, account_id or NO_ACCOUNT)
 
 
 async def _refused(identity: Identity, loaded: Loaded, phone: str, reason: str) -> None:

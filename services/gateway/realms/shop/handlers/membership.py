@@ -1,4 +1,4 @@
-"""What happens when a shop invites somebody, and when they accept, decline, choose or leave.
+"""Invitations to a shop: invite, accept, decline, leave.
 
 A shop's invitation changes nothing of who is invited: they stay where they are until they accept.
 Only who has neither shop nor role accepts by the first login with a code, for the clients of that
@@ -23,7 +23,9 @@ from services.gateway.accounts.domain.commands import (
     WithdrawRole,
 )
 from services.gateway.accounts.domain.realm import Place, Realm, Role
-from services.gateway.accounts.domain.shop_standing import ADMIN, Standing, standing_of
+from services.gateway.accounts.domain.shop import oldest_offer, place_of
+from services.gateway.accounts.domain.shop_role import ADMIN, ShopRole, parse_shop_role
+from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
 from services.gateway.accounts.handlers.identity import (
     Identity,
     Loaded,
@@ -31,12 +33,9 @@ from services.gateway.accounts.handlers.identity import (
     person_of,
     seal_person,
 )
-from services.gateway.accounts.handlers.planned import Plan, decided
-from services.gateway.accounts.stores.numbers import next_number
+from services.gateway.accounts.stores.id_sequence import next_number
 from services.gateway.realms.shop.domain import (
     Invitation,
-    oldest_offer,
-    place_of,
     with_card,
     workplace_to_enter,
     workplaces,
@@ -54,7 +53,7 @@ class Membership:
 
     tenant: str
     shop: ShopRegistered | None
-    standing: Standing
+    shop_role: ShopRole
     owned: bool
     invited: bool
 
@@ -64,7 +63,7 @@ async def invite(
     account_id: AccountId,
     tenant: str,
     invitation: Invitation,
-    standing: Standing,
+    shop_role: ShopRole,
     *,
     actor: str,
 ) -> None:
@@ -75,9 +74,9 @@ async def invite(
     async def plan(account: Account) -> Plan:
         if place in account.offers:
             raise ActsThere
-        return await _offer(identity, account_id, tenant, invitation, standing), ()
+        return await _offer(identity, account_id, tenant, invitation, shop_role), ()
 
-    await decided(identity, account_id, plan, actor=actor)
+    await execute_with_facts(identity, account_id, plan, actor=actor)
 
 
 async def change_invitation(
@@ -85,7 +84,7 @@ async def change_invitation(
     account_id: AccountId,
     tenant: str,
     invitation: Invitation,
-    standing: Standing,
+    shop_role: ShopRole,
     *,
     actor: str,
 ) -> None:
@@ -97,14 +96,14 @@ async def change_invitation(
         if (before := account.offers.get(place)) is None:
             raise OfferUnknown
         written = open_invitation(identity, account_id, tenant, before.sealed)
-        if (written, before.role) == (invitation, standing.name):
+        if (written, before.role) == (invitation, shop_role.name):
             return None, ()
-        if not standing.active and account.asked.get(place, 0) >= MOST_OFFERS:
+        if not shop_role.active and account.asked.get(place, 0) >= MOST_OFFERS:
             # However often it was changed, it can be taken back.
             return DeclineOffer(account_id=account_id, place=place, now=identity.clock()), ()
-        return await _offer(identity, account_id, tenant, invitation, standing), ()
+        return await _offer(identity, account_id, tenant, invitation, shop_role), ()
 
-    await decided(identity, account_id, plan, actor=actor)
+    await execute_with_facts(identity, account_id, plan, actor=actor)
 
 
 async def accept(identity: Identity, account_id: AccountId, tenant: str) -> None:
@@ -123,7 +122,7 @@ async def accept(identity: Identity, account_id: AccountId, tenant: str) -> None
         now = identity.clock()
         return AcceptOffer(account_id=account_id, place=place, person=sealed, now=now), ()
 
-    await decided(identity, account_id, plan, actor=str(account_id))
+    await execute_with_facts(identity, account_id, plan, actor=str(account_id))
 
 
 async def leave(identity: Identity, account_id: AccountId, tenant: str) -> None:
@@ -139,14 +138,14 @@ async def leave(identity: Identity, account_id: AccountId, tenant: str) -> None:
             return WithdrawRole(account_id=account_id, place=place, others={}, now=now), ()
         return DeclineOffer(account_id=account_id, place=place, now=now), ()
 
-    async with identity.turns.turn(f"staff of {tenant}"):
+    async with identity.locks.hold(f"staff of {tenant}"):
         account = (await load(identity, account_id)).account
         if place not in account.roles and place not in account.offers:
             raise NotStaff
         is_admin = account.roles.get(place) == ADMIN
         if is_admin and not await other_admins(identity, account_id, tenant):
             raise LastAdmin
-        await decided(identity, account_id, plan, actor=actor)
+        await execute_with_facts(identity, account_id, plan, actor=actor)
     await revoke_all(identity, account_id, reason="revoked", actor=actor, place=place)
 
 
@@ -155,20 +154,20 @@ async def memberships(identity: Identity, account_id: AccountId) -> Sequence[Mem
     account = (await load(identity, account_id)).account
     offers = {place: offer.role for place, offer in account.offers.items() if _is_open(offer)}
     found = [
-        (place.tenant, standing, roles is offers)
+        (place.tenant, shop_role, roles is offers)
         for roles in (account.roles, offers)
-        for place, standing in workplaces(roles)
+        for place, shop_role in workplaces(roles)
     ]
     shops = await shops_of(identity, [tenant for tenant, *_ in found])
     return [
         Membership(
             tenant=tenant,
             shop=(shop := shops.get(tenant)),
-            standing=standing,
+            shop_role=shop_role,
             owned=not invited and shop is not None and shop.account_id == account_id,
             invited=invited,
         )
-        for tenant, standing, invited in found
+        for tenant, shop_role, invited in found
     ]
 
 
@@ -201,11 +200,11 @@ async def _offer(
     account_id: AccountId,
     tenant: str,
     invitation: Invitation,
-    standing: Standing,
+    shop_role: ShopRole,
 ) -> OfferRole:
     return OfferRole(
         account_id=account_id,
-        role=Role(place_of(tenant), standing.name),
+        role=Role(place_of(tenant), shop_role.name),
         number=await next_number(identity.pool),
         sealed=seal_invitation(identity, account_id, tenant, invitation),
         now=identity.clock(),
@@ -213,5 +212,5 @@ async def _offer(
 
 
 def _is_open(offer: Offer) -> bool:
-    standing = standing_of(offer.role)
-    return standing is not None and standing.active
+    shop_role = parse_shop_role(offer.role)
+    return shop_role is not None and shop_role.active

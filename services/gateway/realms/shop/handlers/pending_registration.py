@@ -1,4 +1,4 @@
-"""Who proved a phone that is nobody's yet: a token that opens a shop, for an hour, and no door.
+"""The token that registers a shop, for an hour, for a proved phone without an account.
 
 It needs no storage. It is good once, for whoever has opened a shop has one.
 """

@@ -1,4 +1,4 @@
-"""What happens when somebody registers a shop, and which shop a tenant is.
+"""Registering a shop, and the shop of a tenant.
 
 The fact that tells of a shop is appended with its first admin's role: both are there or neither.
 Its id follows from the tenant, so a shop is found right after it was written.
@@ -16,21 +16,14 @@ from services.gateway.accounts.domain.account import Account
 from services.gateway.accounts.domain.commands import GrantRole, OpenAccount
 from services.gateway.accounts.domain.person import Person, addresses_of
 from services.gateway.accounts.domain.realm import Role
-from services.gateway.accounts.domain.shop_standing import ADMIN
+from services.gateway.accounts.domain.shop import place_of, tenant_of
+from services.gateway.accounts.domain.shop_role import ADMIN
 from services.gateway.accounts.handlers.address import AddressTaken, claims, find
+from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
 from services.gateway.accounts.handlers.identity import Identity, seal_person
-from services.gateway.accounts.handlers.planned import Plan, decided
-from services.gateway.accounts.stores.numbers import next_number
-from services.gateway.realms.shop.domain import (
-    FOUNDER,
-    Card,
-    place_of,
-    registered,
-    tenant_of,
-    with_card,
-    workplaces,
-)
-from services.gateway.realms.shop.handlers.card import nobody_elses
+from services.gateway.accounts.stores.id_sequence import next_number
+from services.gateway.realms.shop.domain import FOUNDER, Card, registered, with_card, workplaces
+from services.gateway.realms.shop.handlers.card import is_available
 from services.gateway.sessions.handlers.session import NotAdmitted
 
 SHOP_FACTS: Final = UUID("6d1f9c52-0e0b-5c0e-9d43-7a6b0c9f2f18")
@@ -94,7 +87,7 @@ async def register_shop(
         return await _opened(identity, shop, phone, telegram_id)
 
     try:
-        await decided(identity, account_id, plan, actor=str(account_id))
+        await execute_with_facts(identity, account_id, plan, actor=str(account_id))
     except AddressTaken:
         raise ShopExists from None
     return account_id, shop
@@ -108,7 +101,7 @@ async def _promoted(identity: Identity, account: Account, shop: ShopRegistered) 
         raise ShopExists
     role = Role(place_of(shop.tenant), ADMIN)
     now = shop.registered_at
-    return GrantRole(account_id=shop.account_id, role=role, others={}, now=now), _told(shop)
+    return GrantRole(account_id=shop.account_id, role=role, others={}, now=now), _fact(shop)
 
 
 async def _opened(
@@ -116,7 +109,7 @@ async def _opened(
 ) -> Plan:
     account_id, now = shop.account_id, shop.registered_at
     # One that is somebody else's, by a phone they had before, say, is left to them.
-    free = telegram_id is not None and await nobody_elses(identity, telegram_id)
+    free = telegram_id is not None and await is_available(identity, telegram_id)
     bare = Person(phone=phone, telegram_id=telegram_id if free else None)
     person = with_card(bare, shop.tenant, Card(name=FOUNDER, telegram_id=telegram_id))
     command = OpenAccount(
@@ -128,10 +121,10 @@ async def _opened(
         now=now,
     )
     claimed = await claims(identity, account_id, addresses_of(person), now)
-    return command, [*claimed, *_told(shop)]
+    return command, [*claimed, *_fact(shop)]
 
 
-def _told(shop: ShopRegistered) -> Sequence[Fact[GatewayEvent]]:
+def _fact(shop: ShopRegistered) -> Sequence[Fact[GatewayEvent]]:
     stream = f"shop-{shop.number}"
     return [
         Fact(

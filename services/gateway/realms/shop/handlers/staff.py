@@ -1,4 +1,4 @@
-"""Who works in a shop: as what, what the shop calls them, and what they may do."""
+"""The staff of a shop: role, card and permissions of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,11 +8,12 @@ from typing import Final
 from contracts.gateway import AccountId
 from libs.errors import Forbidden, NotFound, Refused
 from services.gateway.accounts.domain.account import Offer
-from services.gateway.accounts.domain.shop_standing import ADMIN, Standing, standing_of
+from services.gateway.accounts.domain.shop import place_of
+from services.gateway.accounts.domain.shop_role import ADMIN, ShopRole, parse_shop_role
 from services.gateway.accounts.handlers.identity import Identity, load, open_person, person_of
 from services.gateway.accounts.read_models import account as accounts
 from services.gateway.accounts.read_models.account import AccountRow
-from services.gateway.realms.shop.domain import Card, card_of, place_of
+from services.gateway.realms.shop.domain import Card, card_of
 from services.gateway.realms.shop.handlers.card import open_invitation
 
 MOST: Final = 1000
@@ -43,7 +44,7 @@ class Member:
     number: int
     phone: str | None
     card: Card
-    standing: Standing
+    shop_role: ShopRole
     is_open: bool
     invited: bool = False
     opened_at: datetime | None = None
@@ -52,16 +53,16 @@ class Member:
     @property
     def active(self) -> bool:
         """Whether they may log in."""
-        return self.standing.active and self.is_open
+        return self.shop_role.active and self.is_open
 
 
 async def member_of(identity: Identity, account_id: AccountId, tenant: str) -> Member:
     """Somebody of the shop or invited, as the log has them. Raises NotStaff, LogUnavailable."""
     account, place = (await load(identity, account_id)).account, place_of(tenant)
-    standing = standing_of(account.roles.get(place, ""))
+    shop_role = parse_shop_role(account.roles.get(place, ""))
     if not account.known:
         raise NotStaff
-    if standing is None:
+    if shop_role is None:
         if (offer := account.offers.get(place)) is None:
             raise NotStaff
         return _invited(identity, account_id, tenant, offer)
@@ -71,7 +72,7 @@ async def member_of(identity: Identity, account_id: AccountId, tenant: str) -> M
         number=account.numbers.get(place, account.number),
         phone=person.phone,
         card=card_of(person, tenant),
-        standing=standing,
+        shop_role=shop_role,
         is_open=account.active,
     )
 
@@ -126,10 +127,10 @@ async def other_admins(identity: Identity, account_id: AccountId, tenant: str) -
 def listed(identity: Identity, row: AccountRow, tenant: str) -> Member | None:
     """Somebody of the shop or invited there, as they are listed; None if they are not of it."""
     place = place_of(tenant)
-    standing, offer = standing_of(row.role_in(place) or ""), row.offer_in(place)
+    shop_role, offer = parse_shop_role(row.role_in(place) or ""), row.offer_in(place)
     if row.removed_at is not None:
         return None
-    if standing is None:
+    if shop_role is None:
         pending = row.offer_in(place, pending=True)
         return _invited(identity, row.account_id, tenant, pending) if pending else None
     person = open_person(identity.seal, row.account_id, row.sealed)
@@ -138,7 +139,7 @@ def listed(identity: Identity, row: AccountRow, tenant: str) -> Member | None:
         number=offer.number if offer else row.number,
         phone=person.phone,
         card=card_of(person, tenant),
-        standing=standing,
+        shop_role=shop_role,
         is_open=row.active,
         opened_at=offer.offered_at if offer else row.opened_at,
         changed_at=row.changed_at,
@@ -146,7 +147,7 @@ def listed(identity: Identity, row: AccountRow, tenant: str) -> Member | None:
 
 
 def _invited(identity: Identity, account_id: AccountId, tenant: str, offer: Offer) -> Member:
-    if (standing := standing_of(offer.role)) is None:
+    if (shop_role := parse_shop_role(offer.role)) is None:
         raise NotStaff
     invitation = open_invitation(identity, account_id, tenant, offer.sealed)
     return Member(
@@ -154,7 +155,7 @@ def _invited(identity: Identity, account_id: AccountId, tenant: str, offer: Offe
         number=offer.number,
         phone=invitation.phone,
         card=invitation.card,
-        standing=standing,
+        shop_role=shop_role,
         is_open=True,
         invited=True,
         opened_at=offer.offered_at,

@@ -1,0 +1,38 @@
+"""An advisory lock for decisions that read several accounts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import asyncpg
+
+from libs.errors import Unavailable
+from libs.postgres.pool import Pool, acquired
+
+TAKE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+
+
+class AdvisoryLock:
+    """A lock by name, over all processes on this database.
+
+    A process waits with one connection at most, so that the holder finds another.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._here = asyncio.Lock()
+
+    @asynccontextmanager
+    async def hold(self, name: str) -> AsyncIterator[None]:
+        """Hold the lock `name`. Raises Unavailable if others hold it too long."""
+        async with (
+            self._here,
+            acquired(self._pool) as connection,
+            connection.transaction(),
+        ):
+            try:
+                await connection.execute(TAKE, name)
+            except asyncpg.LockNotAvailableError as error:
+                raise Unavailable from error
+            yield

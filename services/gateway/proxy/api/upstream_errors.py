@@ -1,0 +1,40 @@
+"""Faults for paths that a door does not have, and for services that do not answer."""
+
+from math import ceil
+
+from services.gateway.doors.api import fault
+from services.gateway.doors.api.target import target_of
+from services.gateway.doors.domain.door import (
+    BadPath,
+    Closed,
+    NoSuchMethod,
+    TrailingSlash,
+    WebSocketOnly,
+)
+from services.gateway.proxy.adapters.upstream import UpstreamAway, UpstreamBroke, UpstreamSlow
+
+
+def door_fault(no: Closed, query: bytes) -> fault.Fault:
+    """What the client is told when the door does not let it through."""
+    match no:
+        case BadPath():
+            return fault.bad_path()
+        case NoSuchMethod():
+            return fault.method_not_allowed(no.allowed)
+        case WebSocketOnly():
+            return fault.websocket_only()
+        case TrailingSlash():
+            return fault.elsewhere(target_of(no.path, query))
+        case _:
+            return fault.not_found()
+
+
+def upstream_fault(error: UpstreamAway | UpstreamBroke | UpstreamSlow) -> fault.Fault:
+    """What the client is told when the service does not answer."""
+    match error:
+        case UpstreamAway():
+            return fault.unavailable(ceil(error.retry_after))
+        case UpstreamBroke():
+            return fault.bad_gateway()
+        case UpstreamSlow():
+            return fault.timed_out()

@@ -1,0 +1,243 @@
+"""Answers to requests with an `Idempotency-Key`, kept for a day."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    ARRAY,
+    TIMESTAMP,
+    Column,
+    Interval,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    delete,
+    func,
+    null,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from libs.postgres import query
+from libs.postgres.pool import Connection, Pool, acquired, tenant_transaction
+
+KEPT_FOR: Final = timedelta(hours=24)
+SWEEP_SECONDS: Final = 60.0
+SWEPT_AT_ONCE: Final = 500
+
+KEPT: Final = Table(
+    "idempotency",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("caller", Text, primary_key=True),
+    Column("key", LargeBinary, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("claim", Uuid, nullable=False),
+    Column("in_flight_until", TIMESTAMP(timezone=True), nullable=False),
+    Column("kept_until", TIMESTAMP(timezone=True), nullable=False),
+    Column("status", SmallInteger),
+    Column("headers", ARRAY(Text)),
+    Column("body", LargeBinary),
+)
+
+_NEW: Final = insert(KEPT).values(
+    tenant=bindparam("tenant"),
+    caller=bindparam("caller"),
+    key=bindparam("key"),
+    fingerprint=bindparam("fingerprint"),
+    claim=bindparam("claim"),
+    in_flight_until=func.now() + bindparam("deadline", type_=Interval),
+    kept_until=func.now() + bindparam("kept_for", type_=Interval),
+)
+CLAIM: Final = _NEW.on_conflict_do_update(
+    index_elements=["tenant", "caller", "key"],
+    set_={
+        "fingerprint": _NEW.excluded.fingerprint,
+        "claim": _NEW.excluded.claim,
+        "in_flight_until": _NEW.excluded.in_flight_until,
+        "kept_until": _NEW.excluded.kept_until,
+        "status": null(),
+        "headers": null(),
+        "body": null(),
+    },
+    where=or_(
+        KEPT.c.kept_until <= func.now(),
+        # Whoever had it is dead, or lost its answer. The key still stands for the same request.
+        and_(
+            KEPT.c.status.is_(None),
+            KEPT.c.in_flight_until <= func.now(),
+            KEPT.c.fingerprint == _NEW.excluded.fingerprint,
+        ),
+    ),
+).returning(KEPT.c.claim)
+SEEN: Final = select(
+    KEPT,
+    func.ceil(func.extract("epoch", KEPT.c.in_flight_until - func.now())).label("left"),
+).where(
+    KEPT.c.tenant == bindparam("tenant"),
+    KEPT.c.caller == bindparam("caller"),
+    KEPT.c.key == bindparam("key"),
+)
+_MINE: Final = (
+    KEPT.c.tenant == bindparam("of_tenant"),
+    KEPT.c.claim == bindparam("my_claim"),
+    KEPT.c.caller == bindparam("of_caller"),
+    KEPT.c.key == bindparam("my_key"),
+)
+FINISH: Final = (
+    update(KEPT)
+    .where(*_MINE)
+    .values(
+        status=bindparam("status"),
+        headers=bindparam("headers"),
+        body=bindparam("body"),
+        kept_until=func.now() + bindparam("kept_for", type_=Interval),
+    )
+)
+RELEASE: Final = delete(KEPT).where(*_MINE, KEPT.c.status.is_(None))
+_KEY: Final = (KEPT.c.tenant, KEPT.c.caller, KEPT.c.key)
+SWEEP: Final = delete(KEPT).where(
+    tuple_(*_KEY).in_(select(*_KEY).where(KEPT.c.kept_until <= func.now()).limit(SWEPT_AT_ONCE))
+)
+
+
+class InFlight(Exception):
+    """The same request is being answered. `retry_after` is in seconds, at least 1."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
+class AnotherRequest(Exception):
+    """The key was used for another request."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestFingerprint:
+    """A request that may come again. `key` and `fingerprint` are digests of what was sent."""
+
+    tenant: str
+    caller: str
+    key: bytes
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """The right to answer a request, until a deadline."""
+
+    fingerprint: RequestFingerprint
+    claim: UUID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What was answered. `body` is None if it was too large to be kept, or was lost."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes | None
+
+
+class IdempotencyStore:
+    """The answers of all tenants. `pool` is in system scope.
+
+    Every method raises Unavailable while the database is away.
+    """
+
+    def __init__(self, pool: Pool, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._pool = pool
+        self._now = now
+        self._sweep_at = now() + SWEEP_SECONDS
+
+    async def claim(self, fingerprint: RequestFingerprint, *, seconds: float) -> Claim | Answer:
+        """The right to answer, for so many seconds, or what was answered before.
+
+        Who dies with a claim leaves it to the next one who asks after that. Raises InFlight,
+        AnotherRequest.
+        """
+        await self._sweep()
+        made = Claim(fingerprint=fingerprint, claim=uuid4())
+        async with tenant_transaction(self._pool, fingerprint.tenant) as connection:
+            seen = await _claim(connection, made, timedelta(seconds=seconds))
+        return made if seen is None else _answer(seen, fingerprint)
+
+    async def finish(self, claim: Claim, answer: Answer) -> None:
+        """Keep the answer for a day from now, unless the claim has passed to somebody else."""
+        said = {"status": answer.status, "headers": _flat(answer.headers), "body": answer.body}
+        async with tenant_transaction(self._pool, claim.fingerprint.tenant) as connection:
+            await query.execute(connection, FINISH, **_mine(claim), **said, kept_for=KEPT_FOR)
+
+    async def release(self, claim: Claim) -> None:
+        """Give the claim back: the request may be made again at once."""
+        async with tenant_transaction(self._pool, claim.fingerprint.tenant) as connection:
+            await query.execute(connection, RELEASE, **_mine(claim))
+
+    async def _sweep(self) -> None:
+        if self._now() < self._sweep_at:
+            return
+        self._sweep_at = self._now() + SWEEP_SECONDS
+        async with acquired(self._pool) as connection:
+            await query.execute(connection, SWEEP)
+
+
+async def _claim(connection: Connection, made: Claim, deadline: timedelta) -> query.Row | None:
+    """None if the claim was made, or what is in its place."""
+    fingerprint = made.fingerprint
+    key = {"tenant": fingerprint.tenant, "caller": fingerprint.caller, "key": fingerprint.key}
+    claimed = await query.fetchval(
+        connection,
+        CLAIM,
+        **key,
+        fingerprint=fingerprint.fingerprint,
+        claim=made.claim,
+        deadline=deadline,
+        kept_for=KEPT_FOR,
+    )
+    if claimed is not None:
+        return None
+    seen = await query.fetchrow(connection, SEEN, **key)
+    if seen is None:
+        # Given back between the two statements.
+        raise InFlight(1)
+    return seen
+
+
+def _answer(seen: query.Row, fingerprint: RequestFingerprint) -> Answer:
+    if seen["fingerprint"] != fingerprint.fingerprint:
+        raise AnotherRequest
+    if seen["status"] is None:
+        raise InFlight(max(1, int(seen["left"])))
+    texts = [text.encode("latin-1") for text in seen["headers"]]
+    return Answer(
+        status=seen["status"],
+        headers=list(zip(texts[::2], texts[1::2], strict=True)),
+        body=seen["body"],
+    )
+
+
+def _mine(claim: Claim) -> dict[str, object]:
+    fingerprint = claim.fingerprint
+    return {
+        "of_tenant": fingerprint.tenant,
+        "of_caller": fingerprint.caller,
+        "my_key": fingerprint.key,
+        "my_claim": claim.claim,
+    }
+
+
+def _flat(headers: list[tuple[bytes, bytes]]) -> list[str]:
+    return [part.decode("latin-1") for header in headers for part in header]

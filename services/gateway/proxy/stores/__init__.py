@@ -1,1 +1,0 @@
-"""Answers to requests with an idempotency key."""

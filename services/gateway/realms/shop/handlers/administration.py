@@ -1,0 +1,296 @@
+"""Administration of a shop's staff: hire, change, deactivate.
+
+A shop decides on its own card of somebody and on their role there, and on nothing else of them: not
+on their phone, on the Telegram account that codes go to, on where else they work, nor whether they
+accept.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final
+
+from contracts.gateway import AccountId
+from libs.errors import Forbidden, Refused
+from libs.eventsourcing.store import new_event_id
+from services.gateway.accounts.domain import person as people
+from services.gateway.accounts.domain.account import Account, ActsThere, Offer, OfferUnknown
+from services.gateway.accounts.domain.commands import GrantRole, OpenAccount
+from services.gateway.accounts.domain.person import Person, addresses_of
+from services.gateway.accounts.domain.realm import Place, Role
+from services.gateway.accounts.domain.shop import place_of
+from services.gateway.accounts.domain.shop_role import ADMIN, ShopRole, allowed_after, within
+from services.gateway.accounts.handlers.address import AddressTaken, claims, find
+from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
+from services.gateway.accounts.handlers.identity import Identity, load, seal_person
+from services.gateway.accounts.read_models import account as accounts
+from services.gateway.accounts.read_models.account import AccountRow
+from services.gateway.accounts.stores.id_sequence import next_number
+from services.gateway.realms.shop.domain import Card, Invitation, card_of, with_card
+from services.gateway.realms.shop.handlers.card import revise
+from services.gateway.realms.shop.handlers.membership import change_invitation, invite
+from services.gateway.realms.shop.handlers.staff import (
+    LastAdmin,
+    Member,
+    NotStaff,
+    listed,
+    member_of,
+    other_admins,
+    staff_of,
+)
+from services.gateway.sessions.handlers.session import revoke_all
+
+POLL_SECONDS: Final = 0.05
+LISTED_SECONDS: Final = 1.0
+
+
+class PhoneTaken(Refused):
+    """Somebody of this shop has this phone."""
+
+
+class EmailTaken(Refused):
+    """Somebody of this shop has this e-mail address."""
+
+
+class IsAdmin(Refused):
+    """An admin of a shop may do everything, and is not switched off."""
+
+
+class OwnRole(Forbidden):
+    """Nobody decides what they themselves may do."""
+
+
+class PrivilegeExceeded(Forbidden):
+    """Nobody decides on what they may not do themselves."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StaffAdministrator:
+    """The administrator of a shop, and the permissions they hold there."""
+
+    account_id: AccountId
+    tenant: str
+    keys: frozenset[str]
+
+
+async def hire(
+    identity: Identity,
+    administrator: StaffAdministrator,
+    phone: str,
+    card: Card,
+    shop_role: ShopRole,
+) -> Member:
+    """Invite whoever has the phone (E.164) to work in the shop, as `shop_role` once they accept.
+
+    Whether anybody has it, and what they are elsewhere, the answer does not say. Raises PhoneTaken,
+    EmailTaken, BeyondOwn, OfferedTooOften, Unavailable.
+    """
+    _check_privilege(administrator, shop_role)
+    await _email_is_free(identity, administrator.tenant, card.email, None)
+    account_id = await find(identity, people.phone(phone)) or await _open(
+        identity, administrator, phone
+    )
+    invitation, actor = Invitation(phone=phone, card=card), str(administrator.account_id)
+    try:
+        await invite(identity, account_id, administrator.tenant, invitation, shop_role, actor=actor)
+    except ActsThere:
+        raise PhoneTaken from None
+    return await _listed(identity, account_id, administrator.tenant)
+
+
+async def change(
+    identity: Identity,
+    administrator: StaffAdministrator,
+    member: Member,
+    *,
+    shop_role: Callable[[ShopRole], ShopRole],
+    card: Callable[[Card], Card],
+) -> Member:
+    """Let somebody be something else, or be called so. Raises EmailTaken, and as
+    `change_role`; then nothing was changed."""
+    email = card(member.card).email
+    if email != member.card.email:
+        await _email_is_free(identity, administrator.tenant, email, member.account_id)
+    if administrator.account_id != member.account_id:
+        _check_privilege(administrator, member.shop_role)
+    if member.invited:
+        return await _reinvite(identity, administrator, member, shop_role, card)
+    await change_role(identity, administrator, member, shop_role)
+    await _change_card(identity, administrator, member.account_id, card)
+    return await _listed(identity, member.account_id, administrator.tenant)
+
+
+async def change_role(
+    identity: Identity,
+    administrator: StaffAdministrator,
+    member: Member,
+    change: Callable[[ShopRole], ShopRole],
+) -> Member:
+    """Let somebody be something else; their sessions in the shop end. `change` may run again.
+
+    Raises OwnStanding, BeyondOwn, LastAdmin, NotStaff, Unavailable, and what `change` raises.
+    """
+    if member.invited:
+        return await _reinvite(identity, administrator, member, change, lambda card: card)
+    tenant, place = administrator.tenant, place_of(administrator.tenant)
+    async with identity.locks.hold(f"staff of {tenant}"):
+        before = (await member_of(identity, member.account_id, tenant)).shop_role
+        after = change(before)
+        if after.name == before.name:
+            return await _listed(identity, member.account_id, tenant)
+        if administrator.account_id == member.account_id:
+            raise OwnRole
+        _check_privilege(administrator, before)
+        _check_privilege(administrator, after)
+        if before.name == ADMIN and not await other_admins(identity, member.account_id, tenant):
+            raise LastAdmin
+        await _grant(identity, administrator, member.account_id, after)
+    actor = str(administrator.account_id)
+    await revoke_all(identity, member.account_id, reason="revoked", actor=actor, place=place)
+    return await _listed(identity, member.account_id, tenant)
+
+
+async def allow(
+    identity: Identity,
+    administrator: StaffAdministrator,
+    member: Member,
+    permissions: Mapping[str, bool],
+) -> Member:
+    """Give somebody permissions, or take them. Raises IsAdmin, PermissionUnknown, and as
+    `change_role`."""
+
+    def allowed(shop_role: ShopRole) -> ShopRole:
+        if shop_role.role == ADMIN:
+            raise IsAdmin
+        return allowed_after(shop_role, permissions)
+
+    return await change_role(identity, administrator, member, allowed)
+
+
+async def deactivate(
+    identity: Identity, administrator: StaffAdministrator, member: Member
+) -> Member:
+    """Let somebody do nothing in the shop. Raises IsAdmin, and as `change_role`."""
+
+    def off(shop_role: ShopRole) -> ShopRole:
+        if shop_role.role == ADMIN:
+            raise IsAdmin
+        return replace(shop_role, active=False)
+
+    return await change_role(identity, administrator, member, off)
+
+
+def _check_privilege(administrator: StaffAdministrator, shop_role: ShopRole) -> None:
+    if not within(shop_role, administrator.keys):
+        raise PrivilegeExceeded
+
+
+async def _email_is_free(
+    identity: Identity, tenant: str, email: str | None, but: AccountId | None
+) -> None:
+    """Behind the log by moments: nobody logs in by it, so that of two at once both may have it."""
+    if email is None:
+        return
+    for member in await staff_of(identity, tenant):
+        if member.account_id != but and (member.card.email or "").lower() == email.lower():
+            raise EmailTaken
+
+
+async def _open(identity: Identity, administrator: StaffAdministrator, phone: str) -> AccountId:
+    """An account for a phone that nobody has: of nothing but the phone, and without a role."""
+    account_id, person = AccountId(new_event_id()), Person(phone=phone)
+
+    async def plan(_: Account) -> Plan:
+        now = identity.clock()
+        command = OpenAccount(
+            account_id=account_id,
+            number=await next_number(identity.pool),
+            person=seal_person(identity.seal, account_id, person),
+            password=None,
+            roles=(),
+            now=now,
+        )
+        return command, await claims(identity, account_id, addresses_of(person), now)
+
+    try:
+        await execute_with_facts(identity, account_id, plan, actor=str(administrator.account_id))
+    except AddressTaken as taken:
+        # Another shop was faster.
+        return taken.account_id
+    return account_id
+
+
+async def _reinvite(
+    identity: Identity,
+    administrator: StaffAdministrator,
+    member: Member,
+    shop_role: Callable[[ShopRole], ShopRole],
+    card: Callable[[Card], Card],
+) -> Member:
+    """Change an invitation that waits for an answer. Raises NotStaff if it was just answered."""
+    after = shop_role(member.shop_role)
+    _check_privilege(administrator, member.shop_role)
+    _check_privilege(administrator, after)
+    invitation = Invitation(phone=member.phone or "", card=card(member.card))
+    account_id, actor = member.account_id, str(administrator.account_id)
+    try:
+        await change_invitation(
+            identity, account_id, administrator.tenant, invitation, after, actor=actor
+        )
+    except OfferUnknown:
+        raise NotStaff from None
+    return await _listed(identity, account_id, administrator.tenant)
+
+
+async def _change_card(
+    identity: Identity,
+    administrator: StaffAdministrator,
+    account_id: AccountId,
+    change: Callable[[Card], Card],
+) -> None:
+    def changed(person: Person) -> Person:
+        return with_card(
+            person, administrator.tenant, change(card_of(person, administrator.tenant))
+        )
+
+    await revise(identity, account_id, changed, actor=str(administrator.account_id))
+
+
+async def _grant(
+    identity: Identity,
+    administrator: StaffAdministrator,
+    account_id: AccountId,
+    shop_role: ShopRole,
+) -> None:
+    role = Role(place_of(administrator.tenant), shop_role.name)
+
+    async def plan(account: Account) -> Plan:
+        if role.place not in account.roles:
+            # They left, or have not accepted: then it is not the shop's to say.
+            raise NotStaff
+        now = identity.clock()
+        return GrantRole(account_id=account_id, role=role, others={}, now=now), ()
+
+    await execute_with_facts(identity, account_id, plan, actor=str(administrator.account_id))
+
+
+async def _listed(identity: Identity, account_id: AccountId, tenant: str) -> Member:
+    """Them as they are now; once the lists show it, or after a moment, for clients ask next."""
+    place = place_of(tenant)
+    account = (await load(identity, account_id)).account
+    now = account.person, account.roles.get(place), account.offers.get(place)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LISTED_SECONDS):
+            while True:
+                row = await accounts.by_id(identity.pool, account_id)
+                if row and _as_listed(row, place) == now:
+                    return listed(identity, row, tenant) or await member_of(
+                        identity, account_id, tenant
+                    )
+                await asyncio.sleep(POLL_SECONDS)
+    return await member_of(identity, account_id, tenant)
+
+
+def _as_listed(row: AccountRow, place: Place) -> tuple[str, str | None, Offer | None]:
+    return row.sealed, row.role_in(place), row.offer_in(place, pending=True)

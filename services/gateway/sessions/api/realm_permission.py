@@ -1,0 +1,82 @@
+"""Permissions of the gateway's own routes, by the caller's current role."""
+
+from uuid import UUID
+
+from starlette.requests import HTTPConnection
+
+from contracts.gateway import AccountId, SessionId
+from libs.errors import Forbidden, Unauthenticated
+from libs.http.auth import Permission, Principal
+from services.gateway.accounts.domain.realm import Place, Realm, scopes_of
+from services.gateway.context import Deps
+from services.gateway.sessions.handlers.authorization import current_role
+
+STAFF = "kiosk:staff"
+ON_KIOSK = "kiosk:device"
+
+
+class ScopeMissing(Forbidden):
+    """The caller may not do this."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__()
+        self.scope = scope
+
+
+class RealmPermission(Permission):
+    """Like `require`, for one realm only, and by the log: a role withdrawn just now is gone.
+
+    A token of another realm, or without the scope `within`, is rejected with 401. With an empty
+    `scope` every member of the realm may pass.
+    """
+
+    def __init__(self, realm: Realm, scope: str = "", *, within: str = "") -> None:
+        super().__init__(scope)
+        self.realm = realm
+        self.within = within
+
+    async def __call__(self, request: HTTPConnection) -> Principal:
+        """The caller. Raises Unauthenticated, SessionOver, ScopeMissing, Unavailable."""
+        deps: Deps = request.app.state.deps
+        caller = await deps.verifier.principal(request.headers.get("authorization"))
+        if caller.kind != self.realm or not caller.session:
+            raise Unauthenticated
+        role = await current_role(
+            deps.identity, account_of(caller), session_of(caller), place_of(caller)
+        )
+        scopes = scopes_of(self.realm, role)
+        if self.within and self.within not in scopes:
+            raise Unauthenticated
+        if self.scope and self.scope not in scopes:
+            raise ScopeMissing(self.scope)
+        return caller
+
+
+def staff(scope: str = "") -> RealmPermission:
+    """Declare that a route is for the kiosks' staff, and what it demands of them."""
+    return RealmPermission(Realm.KIOSK, scope, within=STAFF)
+
+
+def on_kiosk() -> RealmPermission:
+    """Declare that a route is for kiosks themselves."""
+    return RealmPermission(Realm.KIOSK, within=ON_KIOSK)
+
+
+def in_crm(scope: str = "") -> RealmPermission:
+    """Declare that a route is for the people of the crm, and what it demands of them."""
+    return RealmPermission(Realm.CRM, scope)
+
+
+def account_of(caller: Principal) -> AccountId:
+    """Whose token it is."""
+    return AccountId(UUID(caller.subject))
+
+
+def session_of(caller: Principal) -> SessionId:
+    """The login it comes from."""
+    return SessionId(UUID(caller.session))
+
+
+def place_of(caller: Principal) -> Place:
+    """Where they act."""
+    return Place(caller.kind, caller.tenant)

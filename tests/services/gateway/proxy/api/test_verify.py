@@ -1,0 +1,112 @@
+"""Forward-auth, as Caddy, Traefik and Envoy ask for it."""
+
+from collections.abc import AsyncIterator
+
+import jwt
+import pytest
+from httpx import AsyncClient
+
+from libs.testing.callers import client_of
+from tests.services.gateway.app import KEY, READER, Keys, Opener, Service, open_app
+
+STATE = "/api/v1/dashboard/state"
+BATCH = "/api/v1/events/batch"
+VERIFY = "/auth/verify"
+OURS = {"verify_networks": ("127.0.0.1/32",), "trusted_proxies": ("127.0.0.1/32",)}
+
+
+@pytest.fixture
+async def proxied(open_gateway: Opener) -> AsyncIterator[AsyncClient]:
+    """A client of a gateway that a proxy may ask."""
+    async with open_gateway(**OURS, hosts=("scan=scan.shop.example",)) as gateway:
+        yield gateway
+
+
+def asked(method: str, uri: str, key: str = KEY, **more: str) -> dict[str, str]:
+    headers = {"X-Forwarded-Method": method, "X-Forwarded-Uri": uri, "X-API-Key": key}
+    return headers | {name.replace("_", "-"): value for name, value in more.items()}
+
+
+async def test_who_may_pass_is_told_to_the_service(proxied: AsyncClient, service: Service) -> None:
+    answer = await proxied.get(VERIFY, headers=asked("POST", f"/scan{BATCH}?x=1"))
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    headers = answer.headers
+    assert (headers["x-tenant"], headers["x-service"]) == ("demo", "ingest")
+    assert headers["x-scopes"] == "scan:read scan:remove scan:write"
+    token = headers["authorization"].removeprefix("Bearer ")
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert (claims["sub"], claims["aud"]) == (headers["x-subject"], "ingest")
+    assert headers["cache-control"] == "no-store"
+    assert service.asked == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (asked("GET", STATE, key="wrong"), 401),
+        (asked("POST", BATCH, key=READER), 403),
+        (asked("GET", "/nowhere"), 404),
+        (asked("GET", VERIFY), 404),
+        (asked("GET", "/scan/nowhere"), 404),
+        (asked("GET", "/scan/../metrics"), 400),
+        (asked("PUT", STATE), 405),
+        # The host that was asked decides the door.
+        (asked("GET", "/ping", X_Forwarded_Host="crm.shop.example"), 404),
+    ],
+)
+async def test_refusals_say_why(proxied: AsyncClient, headers: dict[str, str], status: int) -> None:
+    answer = await proxied.get(VERIFY, headers=headers)
+
+    assert answer.status_code == status
+    assert set(answer.json()) == {"detail"}
+    assert "authorization" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        asked("GET", "/scan/ping", key=""),
+        asked("GET", "/ping", key="", X_Forwarded_Host="scan.shop.example"),
+        asked("GET", "/ping", key="", Host="scan.shop.example"),
+    ],
+    ids=("prefix", "forwarded host", "host"),
+)
+async def test_an_open_route_names_nobody(proxied: AsyncClient, headers: dict[str, str]) -> None:
+    answer = await proxied.get(VERIFY, headers=headers)
+
+    assert answer.status_code == 200
+    assert {"authorization", "x-tenant"}.isdisjoint(answer.headers)
+
+
+async def test_envoy_asks_behind_our_path_by_the_clients_method(proxied: AsyncClient) -> None:
+    good = await proxied.post(f"{VERIFY}/scan{BATCH}?x=1", headers={"X-API-Key": KEY})
+    bad = await proxied.get(f"{VERIFY}/scan{BATCH}", headers={"X-API-Key": KEY})
+
+    assert (good.status_code, bad.status_code) == (200, 405)
+
+
+async def test_limits_count_the_client_and_not_the_proxy(open_gateway: Opener) -> None:
+    async with open_gateway(**OURS, rate_limit_dashboard="1/hour") as gateway:
+        answers = [
+            await gateway.get(VERIFY, headers=asked("GET", STATE, X_Forwarded_For=client))
+            for client in ("10.0.0.1", "10.0.0.2", "10.0.0.1")
+        ]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+
+
+@pytest.mark.parametrize(
+    ("networks", "client"), [((), "127.0.0.1"), (("127.0.0.1/32",), "10.0.0.9")]
+)
+async def test_for_everybody_else_nothing_is_there(
+    service: Service, keys: Keys, networks: tuple[str, ...], client: str
+) -> None:
+    async with (
+        open_app(service, keys, verify_networks=networks) as app,
+        client_of(app, address=client) as c,
+    ):
+        answer = await c.get(VERIFY, headers=asked("GET", STATE))
+
+    assert answer.status_code == 404
+    assert "authorization" not in answer.headers

@@ -1,0 +1,108 @@
+"""The claims of access tokens as the clients of each door read them, beside what we need."""
+
+from typing import Any
+
+from services.gateway.accounts.domain.realm import Realm
+from services.gateway.sessions.api.realm_route import realm_in
+from tests.services.gateway.house import (
+    CHIEF,
+    PASSWORD,
+    House,
+    bearer,
+    claims_of,
+    some_email,
+)
+from tests.services.gateway.shop_door import Door
+
+OURS = {"sub", "tenant", "scope", "kind", "aud", "iss", "iat", "exp", "sid", "jti", "client_id"}
+OF_A_LOGIN = {"sid", "jti", "client_id"}
+
+
+def payload_of(token: str) -> dict[str, Any]:
+    return dict(realm_in(f"Bearer {token}"))
+
+
+def beside(token: str) -> dict[str, Any]:
+    """What stands in it for the door's clients: `sub`, and what only they read."""
+    claims = payload_of(token)
+    assert claims.keys() >= OURS - OF_A_LOGIN
+    return {n: v for n, v in claims.items() if n not in OURS - {"sub"} and n != "subject"}
+
+
+async def test_at_the_scales_sub_is_the_number_that_registering_answered(house: House) -> None:
+    email = some_email()
+    body = {"email": email, "password": PASSWORD}
+    made = (await house.client.post("/auth/register", json=body)).json()
+    form = {"username": email, "password": PASSWORD}
+
+    token = (await house.client.post("/auth/login", data=form)).json()["access_token"]
+
+    assert beside(token) == {"sub": str(made["id"])}
+    # Ours go by the account's own id, as ever.
+    mine = await house.client.get("/api/v1/sessions", headers=bearer(token))
+    assert mine.status_code == 200
+    assert claims_of(house.deps, token).subject == payload_of(token)["subject"] != str(made["id"])
+
+
+async def test_at_the_crm_a_token_says_who_and_in_which_role(house: House) -> None:
+    who = await house.account(Realm.CRM, "SUPERVISOR")
+
+    pair = (await house.token(str(who.person.email))).json()
+
+    claims = beside(pair["access_token"])
+    scopes = claims.pop("scopes")
+    account = {"sub": str(who.account_id), "email": who.person.email}
+    assert claims == {**account, "role": "SUPERVISOR", "type": "access"}
+    assert {"objects:read", "users:read"} <= set(scopes)
+    assert scopes == payload_of(pair["access_token"])["scope"].split()
+
+
+async def test_at_the_kiosks_a_token_says_the_user_by_number_and_name(house: House) -> None:
+    staff, kiosk = [await house.account(Realm.KIOSK, role) for role in ("staff", "kiosk")]
+    body = {"username": kiosk.person.username, "password": PASSWORD, "device_id": "hall-1"}
+
+    of_staff = (await house.login(str(staff.person.username))).json()["access_token"]
+    of_kiosk = (await house.client.post("/api/v1/kiosk/login", json=body)).json()["access_token"]
+
+    assert beside(of_staff) == {
+        "sub": str(staff.account_id),
+        "user_id": staff.number,
+        "username": staff.person.username,
+        "role_name": "staff",
+        "type": "access_token",
+    }
+    claims = beside(of_kiosk)
+    kid = claims.pop("kid")
+    assert claims == {
+        "sub": str(kiosk.account_id),
+        "user_id": kiosk.number,
+        "username": kiosk.person.username,
+        "role_name": "kiosk",
+        "type": "kiosk_access_token",
+        "device_id": "hall-1",
+    }
+    assert kid == house.deps.signing_keys.current.kid
+    path = "/api/v1/kiosk/token/prepare-deny-list"
+    deny = (await house.client.post(path, headers=bearer(of_kiosk))).json()
+    assert deny["deny_list_preparation"]["jti"] == payload_of(of_kiosk)["jti"]
+
+
+async def test_at_the_shop_sub_is_the_shop_and_before_that_pending(door: Door) -> None:
+    anna = await door.linked()
+    pending = (await door.show(anna, await door.code(anna))).json()["access_token"]
+    anna.headers = bearer(pending)
+    made = (await door.complete(anna, name="Розы")).json()
+
+    assert beside(pending) == {"sub": "pending", "phone": anna.phone}
+    claims = beside(made["access_token"])
+    assert claims.pop("user_id").isdecimal()
+    assert claims.pop("telegram_id", anna.telegram_id) == anna.telegram_id
+    assert claims == {"sub": str(made["shop_id"]), "phone": anna.phone}
+
+
+async def test_the_platforms_own_tokens_say_nothing_more(demo: House) -> None:
+    _, headers = await demo.inside(await demo.somebody(CHIEF), CHIEF.place)
+
+    token = headers["Authorization"].removeprefix("Bearer ")
+
+    assert set(payload_of(token)) == OURS
