@@ -145,6 +145,17 @@ class Settings(ServiceSettings):
         return ZoneInfo(self.timezone)
 
     @property
+    def sealing_keys(self) -> list[str]:
+        """The keys that seal passwords, the newest first."""
+        return keys_of(self.seal_keys)
+
+    @property
+    def default_interval(self) -> int | None:
+        """Minutes between the updates of a new device; None if it gets no schedule."""
+        on = self.scheduler_on and self.scheduler_enabled
+        return self.scheduler_interval if on else None
+
+    @property
     def policy(self) -> Policy:
         """Where scales may be (R14)."""
         return Policy(

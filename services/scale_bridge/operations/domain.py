@@ -16,10 +16,10 @@ from contracts.scale_bridge import (
 from libs.errors import NotFound, Refused
 from libs.eventsourcing.decider import Decider
 from services.scale_bridge.transfer.domain.operation_commands import (
+    SENDS,
     Apply,
     Begin,
     End,
-    Kind,
     OperationCommand,
     Outcome,
     Queue,
@@ -35,12 +35,6 @@ class Stage(StrEnum):
     SENDING = "sending"
     APPLIED = "applied"
     ENDED = "ended"
-
-
-SENDS: Final = frozenset({Kind.UPLOAD, Kind.REFRESH})
-"""What may change a scale."""
-READS: Final = frozenset({Kind.FETCH, Kind.REFRESH})
-"""What may make a catalogue of what a scale holds, or change the one that is stored."""
 
 
 class OperationUnknown(NotFound):

@@ -28,7 +28,7 @@ from services.scale_bridge.catalogue.domain.price import said_of
 from services.scale_bridge.catalogue.domain.product import BadFields
 from services.scale_bridge.catalogue.domain.shop_price import ShopPrice
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.driver.domain.catalogue import products
 from services.scale_bridge.monitoring.read_models import drift
@@ -52,7 +52,7 @@ RECENT: Final = timedelta(hours=1)
 
 
 async def remember(
-    desk: Desk, change: PriceChanged, *, tenant: str, currency: str, trace: str | None = None
+    context: Context, change: PriceChanged, *, tenant: str, currency: str, trace: str | None = None
 ) -> ShopPrice | None:
     """Keep what the shop said, valid yet or not; None if it is in another currency.
 
@@ -65,12 +65,12 @@ async def remember(
     said = said_of(change, trace=trace)
     if said is None:
         raise BadFields({"price": "must be a finite number, 0 or more"})
-    await prices.keep(desk.pool, tenant, said)
+    await prices.keep(context.pool, tenant, said)
     return said
 
 
 async def change_price(
-    desk: Desk, change: PriceChanged, *, tenant: str, currency: str, trace: str | None = None
+    context: Context, change: PriceChanged, *, tenant: str, currency: str, trace: str | None = None
 ) -> list[DeviceId]:
     """Edit the article on every scale of the tenant that has it, and order uploads; which scales.
 
@@ -78,10 +78,10 @@ async def change_price(
     changes nothing. Raises what `remember` raises, LogUnavailable, and BeyondModel once it is
     everywhere else if the model of a scale cannot show it (SCL-8).
     """
-    if await remember(desk, change, tenant=tenant, currency=currency, trace=trace) is None:
+    if await remember(context, change, tenant=tenant, currency=currency, trace=trace) is None:
         return []
-    async with acquired(desk.pool) as connection:
-        now = desk.clock()
+    async with acquired(context.pool) as connection:
+        now = context.clock()
         said = (await prices.current(connection, tenant, [change.article], now)).get(change.article)
         places = await drift.holding(connection, tenant, change.article)
     if said is None:
@@ -91,7 +91,7 @@ async def change_price(
     async def at(place: Place) -> DeviceId | BadFields | None:
         async with turns:
             try:
-                return place.device_id if await _take(desk, tenant, place, said) else None
+                return place.device_id if await _take(context, tenant, place, said) else None
             except BadFields as error:
                 return error
 
@@ -102,7 +102,7 @@ async def change_price(
     return sorted({one for one in taken if isinstance(one, UUID)})
 
 
-async def hold(desk: Desk, job: Job, *, since: int | None, sends: bool) -> None:
+async def hold(context: Context, job: Job, *, since: int | None, sends: bool) -> None:
     """Lead a catalogue, read from its scale by a job just now, back to the shop's prices.
 
     What people set after the revision `since` holds against a price that was not known here before.
@@ -111,28 +111,30 @@ async def hold(desk: Desk, job: Job, *, since: int | None, sends: bool) -> None:
     """
     for _ in range(ATTEMPTS):
         try:
-            copy, said = await _held(desk, job, since)
+            copy, said = await _held(context, job, since)
         except EditedMeanwhile:
             continue
         first = next(_unsent(copy, said), None)
         if sends and first is not None:
             its_id = OperationId(uuid5(job.operation_id, "prices"))
-            await operation.order(desk, _upload(job.tenant, job.device_id, its_id, first))
+            await operation.order(context, _upload(job.tenant, job.device_id, its_id, first))
         return
     raise Unavailable("catalogue")
 
 
-async def _held(desk: Desk, job: Job, since: int | None) -> tuple[Copy, Mapping[int, ShopPrice]]:
+async def _held(
+    context: Context, job: Job, since: int | None
+) -> tuple[Copy, Mapping[int, ShopPrice]]:
     """The catalogue with the prices, by article. Raises EditedMeanwhile if it changed again."""
-    tenant, device_id, now = job.tenant, job.device_id, desk.clock()
-    copy = (await catalogue.load(desk, tenant, device_id)).copy
+    tenant, device_id, now = job.tenant, job.device_id, context.clock()
+    copy = (await catalogue.load(context, tenant, device_id)).copy
     articles = {code for item in products(copy.shown) if (code := article_of(item)) is not None}
     if not articles:
         return copy, {}
-    async with acquired(desk.pool) as connection:
+    async with acquired(context.pool) as connection:
         said = await prices.current(connection, tenant, articles, now)
-    limits = await _limits(desk, tenant, device_id)
-    changes = await catalogue.changes_after(desk, tenant, device_id, since)
+    limits = await _limits(context, tenant, device_id)
+    changes = await catalogue.changes_after(context, tenant, device_id, since)
     people = set_by_people(changes, {"price"})
     commands = [
         (
@@ -150,14 +152,16 @@ async def _held(desk: Desk, job: Job, since: int | None) -> tuple[Copy, Mapping[
     ]
     if commands:
         many = Cause(tenant=tenant, actor=BY_PRICE, causation_id=str(job.operation_id))
-        copy = await catalogue.change_each(desk, device_id, commands, many=many, seen=copy.revision)
+        copy = await catalogue.change_each(
+            context, device_id, commands, many=many, seen=copy.revision
+        )
     return copy, said
 
 
-async def catch_up(desk: Desk, *, limit: int = 500) -> int:
+async def catch_up(context: Context, *, limit: int = 500) -> int:
     """Take prices that came while nobody knew that a scale sells the article; how many."""
-    now = desk.clock()
-    async with acquired(desk.pool) as connection:
+    now = context.clock()
+    async with acquired(context.pool) as connection:
         missed = await price_delivery.missed(connection, now - RECENT, now, limit=limit)
         said = {
             (one.tenant, one.article): price
@@ -170,24 +174,24 @@ async def catch_up(desk: Desk, *, limit: int = 500) -> int:
         if price is not None:
             place = Place(one.device_id, one.plu)
             try:
-                taken += await _take(desk, one.tenant, place, price)
+                taken += await _take(context, one.tenant, place, price)
             except BadFields as error:
                 # Whoever announced it is told by what is parked; others' prices go on.
                 log.debug("price not taken", device=str(one.device_id), reasons=error.reasons)
     return taken
 
 
-async def _take(desk: Desk, tenant: str, place: Place, said: ShopPrice) -> bool:
+async def _take(context: Context, tenant: str, place: Place, said: ShopPrice) -> bool:
     """Whether the article is there; if its scale does not hold the price, an upload is ordered."""
     command = TakePrice(
         device_id=place.device_id,
         plu=place.plu,
         said=said,
-        now=desk.clock(),
-        limits=await _limits(desk, tenant, place.device_id),
+        now=context.clock(),
+        limits=await _limits(context, tenant, place.device_id),
     )
     try:
-        changed = await catalogue.change(desk, place.device_id, command, _cause(tenant, said))
+        changed = await catalogue.change(context, place.device_id, command, _cause(tenant, said))
     except NotFound:
         # It was there a moment ago: whoever took it away decided so.
         return False
@@ -195,21 +199,21 @@ async def _take(desk: Desk, tenant: str, place: Place, said: ShopPrice) -> bool:
     if taken is None or taken.price_id != said.price_id:
         return False
     if is_unsent(changed.copy, place.plu):
-        await _order(desk, tenant, place.device_id, said)
+        await _order(context, tenant, place.device_id, said)
     return True
 
 
-async def _limits(desk: Desk, tenant: str, device_id: DeviceId) -> Limits:
+async def _limits(context: Context, tenant: str, device_id: DeviceId) -> Limits:
     """Those of the scale's model."""
     try:
-        return limits_of((await device.load(desk, tenant, device_id)).device.profile.model)
+        return limits_of((await device.load(context, tenant, device_id)).device.profile.model)
     except NotFound:
         return PERMISSIVE
 
 
-async def _order(desk: Desk, tenant: str, device_id: DeviceId, said: ShopPrice) -> None:
+async def _order(context: Context, tenant: str, device_id: DeviceId, said: ShopPrice) -> None:
     """Order an upload that begins after now, the same one for all who ask within `GATHER`."""
-    now = desk.clock()
+    now = context.clock()
     number = int(now.timestamp() / GATHER.total_seconds()) + 1
     for beat in (number, number + 1):
         begins = datetime.fromtimestamp(beat * GATHER.total_seconds(), now.tzinfo)
@@ -218,8 +222,8 @@ async def _order(desk: Desk, tenant: str, device_id: DeviceId, said: ShopPrice) 
             _upload(tenant, device_id, its_id, said), after_seconds=(begins - now).total_seconds()
         )
         try:
-            await operation.order(desk, ordered)
-            found = await operation.load(desk, tenant, its_id)
+            await operation.order(context, ordered)
+            found = await operation.load(context, tenant, its_id)
         except (NotFound, OperationUnknown):
             return
         if found.stage is Stage.QUEUED:

@@ -57,15 +57,15 @@ def record(event: RecordedEvent) -> StoredRecord:
 async def announce(service: Service, change: PriceChanged, trace: str | None = None) -> int:
     """React to the price once read models are up to date; the number of devices it went to."""
     await service.caught_up()
-    desk = service.deps.desk
-    taken = await price.change_price(desk, change, tenant="demo", currency="RUB", trace=trace)
+    context = service.deps.context
+    taken = await price.change_price(context, change, tenant="demo", currency="RUB", trace=trace)
     return len(taken)
 
 
 async def remember(service: Service, *changes: PriceChanged) -> None:
     """Store prices, also those to come, for devices that are read later."""
     for change in changes:
-        await price.remember(service.deps.desk, change, tenant="demo", currency="RUB")
+        await price.remember(service.deps.context, change, tenant="demo", currency="RUB")
 
 
 async def delivery(client: AsyncClient, article: int = ARTICLE) -> dict[str, Any]:

@@ -39,7 +39,7 @@ from libs.security.sealing import Seal, generate_key
 from libs.testing.callers import bearer, verifier
 from libs.testing.pools import system_pool
 from libs.testing.waiting import eventually
-from services.scale_bridge.bootstrap import SERVICE
+from services.scale_bridge.bootstrap import SERVICE, hooks
 from services.scale_bridge.bridges.adapters.identity import FILE, Identity, home_of, write_identity
 from services.scale_bridge.bridges.api import bridge as bridge_api
 from services.scale_bridge.bridges.cli import Order, open_desk
@@ -48,7 +48,8 @@ from services.scale_bridge.bridges.handlers.run import LONGEST_PAUSE_SECONDS, Of
 from services.scale_bridge.bridges.stores import bridges
 from services.scale_bridge.catalogue.domain.copy_commands import Edit
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.catalogue.stores.cache import CatalogueCache
+from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.devices.handlers.device import Given
 from services.scale_bridge.driver.adapters.wire import Step
@@ -131,7 +132,7 @@ def credentials(
 class Remote:
     """The service, and what is done to devices that daemons reach."""
 
-    desk: Desk
+    context: Context
     home: Path
     tenant: str = TENANT
     bridge: UUID = BRIDGE
@@ -156,7 +157,7 @@ class Remote:
             password=PASSWORD,
             bridge=self.bridge,
         )
-        saved = await device.register(self.desk, self.owner, given, self.cause)
+        saved = await device.register(self.context, self.owner, given, self.cause)
         return saved.found.device_id
 
     async def order(self, device_id: DeviceId, kind: str, **more: Any) -> OperationId:
@@ -169,7 +170,7 @@ class Remote:
             asked_by=str(self.owner),
             **more,
         )
-        await operation.order(self.desk, ordered)
+        await operation.order(self.context, ordered)
         return operation_id
 
     async def done(self, device_id: DeviceId, kind: str, **more: Any) -> OperationEnded:
@@ -186,7 +187,7 @@ class Remote:
         return [event for event in events if isinstance(event, OperationEnded)]
 
     async def events(self, stream: str) -> Sequence[ScaleBridgeEvent]:
-        return (await self.desk.store.read(self.tenant, stream)).events
+        return (await self.context.store.read(self.tenant, stream)).events
 
     async def read(self, simulator: Simulator) -> DeviceId:
         """Register a scale and have it read once: then it has a catalogue."""
@@ -203,7 +204,7 @@ class Remote:
             edited_by="test",
             now=utc_now(),
         )
-        await catalogue.change(self.desk, device_id, command, self.cause)
+        await catalogue.change(self.context, device_id, command, self.cause)
 
     async def begin_upload(
         self, device_id: DeviceId, scale: Simulator, fault: str, step: Step
@@ -225,17 +226,19 @@ class Remote:
         return operation_id
 
     async def copy(self, device_id: DeviceId) -> Any:
-        return (await catalogue.load(self.desk, self.tenant, device_id)).copy
+        return (await catalogue.load(self.context, self.tenant, device_id)).copy
 
     async def facts(self, stream: str) -> Sequence[dict[str, Any]]:
         query = "SELECT data FROM events WHERE stream = $1 ORDER BY position"
-        return [json.loads(row["data"]) for row in await self.desk.pool.fetch(query, stream)]
+        return [json.loads(row["data"]) for row in await self.context.pool.fetch(query, stream)]
 
     async def sweep(self) -> None:
         """End what is past its deadline, as the service's own worker does."""
-        for job in await self.desk.work.claim_overdue("sweeper", self.desk.clock(), limit=100):
-            found = await operation.load(self.desk, job.tenant, job.operation_id)
-            await abandoned.leave(self.desk, job, found)
+        for job in await self.context.work.claim_overdue(
+            "sweeper", self.context.clock(), limit=100
+        ):
+            found = await operation.load(self.context, job.tenant, job.operation_id)
+            await abandoned.leave(self.context, job, found)
 
 
 @asynccontextmanager
@@ -245,11 +248,11 @@ async def open_remote(database: str, home: Path, **different: Any) -> AsyncItera
         pool = await stack.enter_async_context(system_pool(database, SERVICE, size=6))
         log = PostgresLog(pool)
         stack.push_async_callback(log.close)
-        remote = Remote(desk=_desk(pool, log, **different), home=home)
+        remote = Remote(context=_context(pool, log, **different), home=home)
         app = create_app(
             title=SERVICE,
             routers=[bridge_api.router],
-            deps=SimpleNamespace(desk=remote.desk, verifier=verifier(SERVICE)),
+            deps=SimpleNamespace(context=remote.context, verifier=verifier(SERVICE)),
             checks={},
             problem_shape=detail_shape,
         )
@@ -260,7 +263,7 @@ async def open_remote(database: str, home: Path, **different: Any) -> AsyncItera
         yield remote
 
 
-def _desk(pool: Pool, log: PostgresLog, **different: Any) -> Desk:
+def _context(pool: Pool, log: PostgresLog, **different: Any) -> Context:
     given: dict[str, Any] = {
         "store": EventStore(log, Codec[ScaleBridgeEvent](EVENTS)),
         "pool": pool,
@@ -270,9 +273,11 @@ def _desk(pool: Pool, log: PostgresLog, **different: Any) -> Desk:
         "breakers": Breakers(pool, utc_now, Rules()),
         "zone": ZoneInfo("UTC"),
         "clock": utc_now,
+        "catalogues": CatalogueCache(),
+        "hooks": hooks(),
         "operation_seconds": 30.0,
     }
-    return Desk(**(given | different))
+    return Context(**(given | different))
 
 
 def job(operation_id: OperationId, device_id: DeviceId, tenant: str = TENANT) -> Job:

@@ -12,9 +12,8 @@ from services.scale_bridge.bridges.domain import Report, Stage, Work, context_of
 from services.scale_bridge.bridges.handlers.desk import CarryOut, Teller
 from services.scale_bridge.bridges.stores.rows import Task
 from services.scale_bridge.driver.domain.catalogue import Document, digest, written
-from services.scale_bridge.operations.domain import SENDS
 from services.scale_bridge.transfer.adapters.heard_driver import HeardDriver
-from services.scale_bridge.transfer.domain.operation_commands import Kind, Outcome
+from services.scale_bridge.transfer.domain.operation_commands import SENDS, Kind, Outcome
 from services.scale_bridge.transfer.domain.wording import PASSWORD_LOST, with_doubt
 from services.scale_bridge.transfer.handlers.errand import Errand, Gear, Performed, failed
 from services.scale_bridge.transfer.handlers.perform import perform

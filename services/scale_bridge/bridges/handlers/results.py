@@ -18,16 +18,15 @@ from services.scale_bridge.bridges.domain import Report, Stage
 from services.scale_bridge.bridges.stores import handed
 from services.scale_bridge.bridges.stores.handed import Handed
 from services.scale_bridge.catalogue.domain.copy_history import Copy
-from services.scale_bridge.catalogue.domain.plain_text import one_line
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.driver.adapters import catalogue_file
 from services.scale_bridge.driver.adapters.operation import Fetched
 from services.scale_bridge.driver.domain import catalogue
 from services.scale_bridge.driver.domain.catalogue import STRICT, Strictness
 from services.scale_bridge.driver.domain.fault import BadCatalogue
+from services.scale_bridge.driver.domain.plain_text import one_line
 from services.scale_bridge.operations.domain import (
-    SENDS,
     Operation,
     OperationOver,
     OperationUnknown,
@@ -36,7 +35,7 @@ from services.scale_bridge.operations.domain import (
 from services.scale_bridge.operations.handlers import operation, settle
 from services.scale_bridge.operations.handlers.cases import Case
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.operation_commands import Kind, Outcome
+from services.scale_bridge.transfer.domain.operation_commands import SENDS, Kind, Outcome
 from services.scale_bridge.transfer.domain.wording import DOUBT, UNKNOWN_OUTCOME, with_doubt
 from services.scale_bridge.transfer.handlers.errand import Errand, Performed, failed_by
 
@@ -48,25 +47,30 @@ log = structlog.get_logger(__name__)
 
 
 async def take_in(
-    desk: Desk, tenant: str, bridge_id: UUID, errand_id: UUID, report: Report, content: bytes | None
+    context: Context,
+    tenant: str,
+    bridge_id: UUID,
+    errand_id: UUID,
+    report: Report,
+    content: bytes | None,
 ) -> tuple[Case | None, int]:
     """Tell the log; what is to be done next of the same operation, if anything, and its attempts.
 
     Safe to repeat. Raises Misunderstood, VersionConflict, Unavailable.
     """
-    row = await handed.get(desk.pool, tenant, bridge_id, errand_id)
+    row = await handed.get(context.pool, tenant, bridge_id, errand_id)
     if row is None:
         log.info("report of nothing that was handed out")
         return None, 0
     following, found = None, None
     try:
-        found = await operation.load(desk, tenant, row.operation_id)
+        found = await operation.load(context, tenant, row.operation_id)
         if found.ended is None:
             case = replace(
                 _case(tenant, row, found),
-                correlation_id=await operation.correlation_of(desk, row.operation_id),
+                correlation_id=await operation.correlation_of(context, row.operation_id),
             )
-            following = await _told(desk, case, row, found, report, content, bridge_id)
+            following = await _told(context, case, row, found, report, content, bridge_id)
         else:
             log.info("report too late", stage=report.stage, outcome=report.outcome)
     except (OperationOver, OperationUnknown):
@@ -75,7 +79,7 @@ async def take_in(
 
 
 async def _told(
-    desk: Desk,
+    context: Context,
     case: Case,
     row: Handed,
     found: Operation,
@@ -86,13 +90,13 @@ async def _told(
     match report.stage:
         case Stage.BEGAN:
             if found.attempts < row.attempts + report.attempt:
-                await settle.began(desk, case, holder_of(bridge_id))
+                await settle.began(context, case, holder_of(bridge_id))
         case Stage.APPLIED:
-            await settle.applied(desk, case, report.items or 0)
+            await settle.applied(context, case, report.items or 0)
         case Stage.ENDED:
-            strictness = await _strictness(desk, case)
+            strictness = await _strictness(context, case)
             performed = await _performed(row, report, content, strictness)
-            return await settle.over(desk, case, performed)
+            return await settle.over(context, case, performed)
     return None
 
 
@@ -133,10 +137,10 @@ def _case(tenant: str, row: Handed, found: Operation) -> Case:
     )
 
 
-async def _strictness(desk: Desk, case: Case) -> Strictness:
+async def _strictness(context: Context, case: Case) -> Strictness:
     """As it is now: nothing is relaxed for a scale that nobody has any more."""
     try:
-        its = await device.load(desk, case.job.tenant, case.job.device_id)
+        its = await device.load(context, case.job.tenant, case.job.device_id)
     except NotFound:
         return STRICT
     return its.device.relaxation.strictness

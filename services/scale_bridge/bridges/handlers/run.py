@@ -14,6 +14,7 @@ from typing import Final
 import aiohttp
 import structlog
 
+from libs.process.race import race
 from libs.security.sealed_box import public_of
 from services.scale_bridge.bridges.adapters import login as bridge_login
 from services.scale_bridge.bridges.adapters.identity import (
@@ -32,7 +33,6 @@ from services.scale_bridge.bridges.adapters.link import (
 from services.scale_bridge.bridges.adapters.login import AnswerLost, GatewayAway, NotLetIn, Tokens
 from services.scale_bridge.bridges.handlers.desk import BridgeDesk
 from services.scale_bridge.bridges.handlers.talk import converse
-from services.scale_bridge.race import first
 
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 60.0
@@ -59,7 +59,7 @@ class Office:
 
 async def run(desk: BridgeDesk, office: Office) -> None:
     """Work and be in touch, until cancelled."""
-    await first(
+    await race(
         _for_ever(desk.run, office, "desk"),
         _for_ever(lambda: _in_touch(desk, office), office, "link"),
     )
@@ -146,7 +146,7 @@ async def _connected(desk: BridgeDesk, office: Office, passes: _Passes, met: _Me
     await show_key(office.client, identity.gateway, access, public_key, office.name)
     async with open_link(office.client, identity.gateway, access) as link:
         talking = converse(link, desk, program=office.program, welcomed=met)
-        await first(talking, asyncio.sleep(seconds))
+        await race(talking, asyncio.sleep(seconds))
 
 
 async def _for_ever(once: Callable[[], Awaitable[None]], office: Office, what: str) -> None:

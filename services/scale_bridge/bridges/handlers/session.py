@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 
 import structlog
 
+from libs.process.race import race
 from libs.security.sealed_box import seal_to
 from services.scale_bridge.bridges.adapters import wire as bridge_wire
 from services.scale_bridge.bridges.adapters.wire import Misunderstood, Parts
@@ -33,12 +34,11 @@ from services.scale_bridge.bridges.domain import (
 from services.scale_bridge.bridges.handlers.results import holder_of, take_in
 from services.scale_bridge.bridges.stores import bridges, handed
 from services.scale_bridge.bridges.stores.handed import Handed
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.driver.domain.catalogue import Document, digest, written
 from services.scale_bridge.operations.handlers.cases import Case, opened
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.race import first
 
 LOOK_SECONDS: Final = 0.2
 LATE: Final = timedelta(seconds=30)
@@ -63,7 +63,7 @@ class Line(Protocol):
 class Session:
     """One connection. `holding` are the errands the daemon has, `room` how many more it takes."""
 
-    desk: Desk
+    context: Context
     tenant: str
     bridge_id: UUID
     connection_id: UUID
@@ -79,14 +79,14 @@ class Session:
         """To the end of the connection: raises what the line raises, Superseded, Misunderstood,
         and whatever keeps the log from being written.
         """
-        await first(self._listen(), self._hand_out(), self._renew())
+        await race(self._listen(), self._hand_out(), self._renew())
 
     async def _listen(self) -> None:
         while True:
             await self._hear(await self.line.receive())
 
     async def _hear(self, message: Message) -> None:
-        pool = self.desk.pool
+        pool = self.context.pool
         match message:
             case Ready(room=room):
                 self.room = room
@@ -115,23 +115,23 @@ class Session:
                 raise Misunderstood("a report without its catalogue")
         with structlog.contextvars.bound_contextvars(operation_id=str(errand_id)):
             following, attempts = await take_in(
-                self.desk, self.tenant, self.bridge_id, errand_id, report, content
+                self.context, self.tenant, self.bridge_id, errand_id, report, content
             )
             if following is not None:
                 await self._hand(following, attempts)
         if report.stage is Stage.ENDED:
-            await handed.done(self.desk.pool, self.tenant, self.bridge_id, [errand_id])
+            await handed.done(self.context.pool, self.tenant, self.bridge_id, [errand_id])
             self.holding.discard(errand_id)
             self.content = "", b""
         await self.line.send(Settled(operation_id=errand_id, number=message.number))
 
     async def _hand_out(self) -> None:
         """Give the daemon what is its to do, as long as it has room."""
-        work, holder = self.desk.work, holder_of(self.bridge_id)
+        work, holder = self.context.work, holder_of(self.bridge_id)
         while True:
             limit = min(self.room, MOST_AT_ONCE)
             jobs = (
-                await work.claim(holder, self.desk.clock(), limit=limit, bridge=self.bridge_id)
+                await work.claim(holder, self.context.clock(), limit=limit, bridge=self.bridge_id)
                 if limit > 0
                 else ()
             )
@@ -148,7 +148,7 @@ class Session:
                 # Whoever named this bridge has no say here.
                 log.warning("work of somebody else", bridge=str(self.bridge_id))
                 return
-            case = await opened(self.desk, job)
+            case = await opened(self.context, job)
             if case is not None:
                 await self._hand(case, 0)
 
@@ -156,10 +156,10 @@ class Session:
         """Whether the scale is of who let the daemon in: nobody else gets at a shop's network."""
         if job.tenant != self.tenant:
             return False
-        owner = await bridges.owner_of(self.desk.pool, self.tenant, self.bridge_id)
+        owner = await bridges.owner_of(self.context.pool, self.tenant, self.bridge_id)
         if owner is None:
             return False
-        return await device.belongs(self.desk, self.tenant, job.device_id, owner)
+        return await device.belongs(self.context, self.tenant, job.device_id, owner)
 
     async def _hand(self, case: Case, attempts: int) -> None:
         errand, job = case.errand, case.job
@@ -182,7 +182,7 @@ class Session:
 
     async def _send_work(self, row: Handed, case: Case) -> None:
         errand, device_id = case.errand, case.job.device_id
-        await handed.put(self.desk.pool, self.tenant, self.bridge_id, row)
+        await handed.put(self.context.pool, self.tenant, self.bridge_id, row)
         wanted, known = await self._sent(errand.wanted), await self._sent(errand.known)
         self.room -= 1
         self.holding.add(row.errand_id)
@@ -217,15 +217,15 @@ class Session:
 
     async def _renew(self) -> None:
         """Keep the claims on what the daemon has, and see whether it is still this connection's."""
-        pool, holder = self.desk.pool, holder_of(self.bridge_id)
+        pool, holder = self.context.pool, holder_of(self.bridge_id)
         while True:
             if not await bridges.is_current(pool, self.tenant, self.bridge_id, self.connection_id):
                 raise Superseded
             waited = await handed.open_operations(
                 pool, self.tenant, self.bridge_id, self.holding, grace=LATE
             )
-            await self.desk.work.renew(holder, waited)
-            await asyncio.sleep(self.desk.work.seconds / 4)
+            await self.context.work.renew(holder, waited)
+            await asyncio.sleep(self.context.work.seconds / 4)
 
 
 def _first_half(job: Job) -> UUID:

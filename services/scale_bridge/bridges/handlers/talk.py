@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from libs.process.race import race
 from services.scale_bridge.bridges.adapters.link import Link, LinkLost
 from services.scale_bridge.bridges.adapters.wire import Misunderstood, Parts, compressed, parts_of
 from services.scale_bridge.bridges.domain import (
@@ -24,7 +25,6 @@ from services.scale_bridge.bridges.domain import (
     Work,
 )
 from services.scale_bridge.bridges.handlers.desk import BridgeDesk
-from services.scale_bridge.race import first
 
 SPOKEN_EVERY_SECONDS: Final = 0.05
 PROGRESS_SECONDS: Final = 1.0
@@ -46,7 +46,7 @@ async def converse(
     if welcome.program not in ("", program):
         log.warning("another version of the bridge is current", ours=program, its=welcome.program)
     welcomed()
-    await first(_listen(link, desk), _speak(link, desk))
+    await race(_listen(link, desk), _speak(link, desk))
 
 
 async def _listen(link: Link, desk: BridgeDesk) -> None:

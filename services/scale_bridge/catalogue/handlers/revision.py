@@ -22,26 +22,26 @@ from services.scale_bridge.catalogue.domain.model import PERMISSIVE, Limits
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.handlers.catalogue import Changed
 from services.scale_bridge.catalogue.stores import contents
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.context import Context
 
 SPARE: Final = 4
 """Beside each revision stand events that are none: what the scale confirmed, what is doubted."""
 
 
 async def latest(
-    desk: Desk, tenant: str, device_id: DeviceId, *, limit: int
+    context: Context, tenant: str, device_id: DeviceId, *, limit: int
 ) -> Sequence[Mapping[str, Any]]:
     """The last revisions, the newest first: what changed, when, by whom."""
-    loaded = await catalogue.load(desk, tenant, device_id)
+    loaded = await catalogue.load(context, tenant, device_id)
     confirmed = loaded.copy.confirmed
     spare = SPARE
     while True:
         after = max(0, loaded.version - spare * limit)
-        recorded = await desk.store.log.read(tenant, f"{CATEGORY}-{device_id}", after=after)
+        recorded = await context.store.log.read(tenant, f"{CATEGORY}-{device_id}", after=after)
         told = [
             {**said, "at": one.occurred_at, "confirmed": said["revision"] == confirmed}
             for one in recorded
-            if (said := _told(desk.store.decode(one), one.cause.actor)) is not None
+            if (said := _told(context.store.decode(one), one.cause.actor)) is not None
         ]
         if not after or len(told) >= limit:
             return told[::-1][:limit]
@@ -50,7 +50,7 @@ async def latest(
 
 
 async def revert(
-    desk: Desk,
+    context: Context,
     device_id: DeviceId,
     revision: int,
     by: str,
@@ -63,16 +63,16 @@ async def revert(
     Raises RevisionUnknown, RevisionBeyondModel, NothingCached, Unavailable; EditedMeanwhile if the
     catalogue changes under it, for whoever did that has been told that it is so.
     """
-    seen = (await catalogue.load(desk, cause.tenant, device_id)).copy.revision
+    seen = (await catalogue.load(context, cause.tenant, device_id)).copy.revision
 
     async def command(copy: Copy) -> CopyCommand:
         if not copy.since <= revision <= copy.revision:
             raise RevisionUnknown
         if copy.revision != seen:
             raise EditedMeanwhile
-        document = await catalogue.at_revision(desk, cause.tenant, device_id, revision)
+        document = await catalogue.at_revision(context, cause.tenant, device_id, revision)
         content = await contents.put(
-            desk.pool, cause.tenant, device_id, copy.revision + 1, document
+            context.pool, cause.tenant, device_id, copy.revision + 1, document
         )
         return Revert(
             device_id=device_id,
@@ -80,11 +80,11 @@ async def revert(
             content=content,
             document=document,
             reverted_by=by,
-            now=desk.clock(),
+            now=context.clock(),
             limits=limits,
         )
 
-    return await catalogue.change(desk, device_id, command, cause)
+    return await catalogue.change(context, device_id, command, cause)
 
 
 def _told(event: ScaleBridgeEvent, actor: str | None) -> dict[str, Any] | None:

@@ -6,11 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from services.scale_bridge.context import Scales
-from services.scale_bridge.devices.api.device import own
+from services.scale_bridge.context import LISTED, Reader, Scales, Writer, cause_of, own
 from services.scale_bridge.devices.domain.relaxation import RULES, Relaxation
 from services.scale_bridge.devices.handlers import profile as handler
-from services.scale_bridge.http import LISTED, Reader, Writer, cause_of
 
 router = APIRouter(tags=["strictness"])
 
@@ -46,7 +44,7 @@ async def put(
     """Relax these rules and no others, from the next operation on."""
     found = await own(scales, caller, device_id)
     cause = cause_of(request, caller)
-    saved = await handler.relax(scales.desk, found, body.relaxed, body.reason, cause)
+    saved = await handler.relax(scales.context, found, body.relaxed, body.reason, cause)
     return _shown(saved.found.device.relaxation)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from services.scale_bridge.catalogue.domain.plain_text import one_line
 from services.scale_bridge.driver.adapters import catalogue_file
 from services.scale_bridge.driver.adapters.countdown import Countdown, Stopped
 from services.scale_bridge.driver.adapters.guarded import GuardedScales, fault_of
@@ -23,6 +22,7 @@ from services.scale_bridge.driver.domain.fault import (
     WrongPassword,
 )
 from services.scale_bridge.driver.domain.password import BadPassword, checked
+from services.scale_bridge.driver.domain.plain_text import one_line
 
 Result = TypeVar("Result")
 

@@ -11,9 +11,8 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from libs.errors import Unavailable
 from libs.http.auth import Principal
-from services.scale_bridge.context import Deps, Scales
+from services.scale_bridge.context import JSON, ApiContext, Reader, Scales
 from services.scale_bridge.devices.handlers.device import owner_of
-from services.scale_bridge.http import JSON, Reader
 from services.scale_bridge.monitoring.api.live import Key, Live, Scale
 
 router = APIRouter(tags=["board"])
@@ -88,7 +87,7 @@ async def stream(
 
 
 async def _events(
-    request: Request, scales: Deps, caller: Principal, key: Key, placed: Where
+    request: Request, scales: ApiContext, caller: Principal, key: Key, placed: Where
 ) -> AsyncIterator[bytes]:
     time, settings = asyncio.get_running_loop().time, scales.settings
     live: Live = request.app.state.live

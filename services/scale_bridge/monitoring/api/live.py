@@ -15,7 +15,7 @@ from libs.errors import Unavailable
 from libs.http.hub import Hub
 from libs.postgres.doorbell import PROJECTED
 from libs.postgres.pool import tenant_reading
-from services.scale_bridge.context import Deps
+from services.scale_bridge.context import ApiContext
 from services.scale_bridge.devices.domain.verification import days_left
 from services.scale_bridge.monitoring.domain import State, standing
 from services.scale_bridge.monitoring.read_models import board
@@ -65,7 +65,7 @@ class _Watch:
 class Live:
     """Everything this process watches."""
 
-    def __init__(self, deps: Deps) -> None:
+    def __init__(self, deps: ApiContext) -> None:
         self._deps = deps
         self._watches: dict[Key, _Watch] = {}
         settings = deps.settings

@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from services.scale_bridge.context import Reader
 from services.scale_bridge.devices.handlers.device import owner_of
-from services.scale_bridge.http import Reader
 from services.scale_bridge.monitoring.api.live import Live, Scale
 
 router = APIRouter(tags=["shops"])

@@ -4,9 +4,9 @@
 the read model `shown`, and both say of a product only what counts (see `domain.shown`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -28,7 +28,6 @@ from libs.eventsourcing.codec import codec_of
 from libs.projections.projection import Connection, Projection
 from services.scale_bridge.catalogue.domain.shown import COUNTS, Shown, shown_of
 from services.scale_bridge.driver.domain.catalogue import key_of, products, text_of
-from services.scale_bridge.prices.read_models import price_delivery
 
 DESIRED: Final = Table(
     "desired",
@@ -91,6 +90,8 @@ HOLDING: Final = """
 SELECT device_id, plu FROM desired WHERE tenant = $1 AND code = $2 ORDER BY device_id, plu
 """
 
+Project: TypeAlias = Callable[[Connection, Sequence[Envelope[ScaleBridgeEvent]]], Awaitable[None]]
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -115,23 +116,31 @@ class Place:
     plu: str
 
 
-def projection() -> Projection[ScaleBridgeEvent]:
-    """The projection. It looks into the catalogues that events name.
+async def _nothing(_: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
+    """No read model beside."""
 
-    What became of the shop's prices follows from the same events: one reader does both.
+
+def projection(
+    beside: Project = _nothing, tables: Sequence[str] = ()
+) -> Projection[ScaleBridgeEvent]:
+    """The projection. It reads the catalogues that events name.
+
+    The read model `beside`, with its `tables`, follows the same events under the same checkpoint.
     """
+
+    async def project_both(
+        connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]
+    ) -> None:
+        await project(connection, events)
+        await beside(connection, events)
+
     return Projection(
         name="drift",
-        tables=("desired", "price_delivery"),
+        tables=("desired", *tables),
         topics=(scale_bridge.CATALOGUES,),
         codec=codec_of(scale_bridge.EVENTS),
-        project=_both,
+        project=project_both,
     )
-
-
-async def _both(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
-    await project(connection, events)
-    await price_delivery.project(connection, events)
 
 
 async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:

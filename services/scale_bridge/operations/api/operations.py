@@ -8,14 +8,12 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from contracts.scale_bridge import DeviceId, OperationId
+from libs.http import paging
 from libs.http.auth import Principal
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_reading
-from services.scale_bridge import paging
-from services.scale_bridge.context import Deps, Scales
-from services.scale_bridge.devices.api.device import own
+from services.scale_bridge.context import WORKED, ApiContext, Reader, Scales, Writer, own
 from services.scale_bridge.devices.handlers.device import owner_of
-from services.scale_bridge.http import WORKED, Reader, Writer
 from services.scale_bridge.operations import read_models as operation
 from services.scale_bridge.operations.api.waiting import done
 from services.scale_bridge.operations.domain import Operation, queued_of
@@ -86,9 +84,9 @@ async def order(
         asked_by=caller.subject,
         full=body.full,
     )
-    await handler.order(scales.desk, ordered)
+    await handler.order(scales.context, ordered)
     response.headers["Location"] = f"/devices/{device_id}/operations/{operation_id}"
-    return _job(operation_id, await handler.load(scales.desk, caller.tenant, operation_id))
+    return _job(operation_id, await handler.load(scales.context, caller.tenant, operation_id))
 
 
 @router.get("/devices/{device_id}/operations")
@@ -144,7 +142,7 @@ async def probe(scales: Scales, caller: Writer, device_id: int) -> Any:
     return await _waited(scales, caller, device_id, Kind.PROBE)
 
 
-async def _waited(scales: Deps, caller: Principal, device_id: int, kind: Kind) -> Any:
+async def _waited(scales: ApiContext, caller: Principal, device_id: int, kind: Kind) -> Any:
     found = await own(scales, caller, device_id)
     operation_id = handler.new_id()
     failed = await done(scales, caller, found.device_id, kind, operation_id=operation_id)
@@ -154,16 +152,16 @@ async def _waited(scales: Deps, caller: Principal, device_id: int, kind: Kind) -
 
 
 async def _asked(
-    scales: Deps, caller: Principal, operation_id: UUID, device_id: DeviceId | None
+    scales: ApiContext, caller: Principal, operation_id: UUID, device_id: DeviceId | None
 ) -> Job:
     asked = OperationId(operation_id)
     owner = owner_of(caller.subject)
-    found = await handler.own(scales.desk, caller.tenant, asked, device_id, owner)
+    found = await handler.own(scales.context, caller.tenant, asked, device_id, owner)
     job = _job(asked, found)
     return job if found.ended else await _under_way(scales, caller.tenant, job)
 
 
-async def _under_way(scales: Deps, tenant: str, job: Job) -> Job:
+async def _under_way(scales: ApiContext, tenant: str, job: Job) -> Job:
     async with tenant_reading(scales.reading, tenant) as connection:
         moved = await progress.of(connection, tenant, job.id)
     if moved is None:

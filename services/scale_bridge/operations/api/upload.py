@@ -3,9 +3,7 @@
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
-from services.scale_bridge.context import Scales
-from services.scale_bridge.devices.api.device import own
-from services.scale_bridge.http import WORKED, Writer
+from services.scale_bridge.context import WORKED, Scales, Writer, own
 from services.scale_bridge.operations.api.waiting import done
 from services.scale_bridge.transfer.domain.operation_commands import Kind
 

@@ -2,20 +2,21 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastapi import Response
 
 from contracts.scale_bridge import DeviceId, OperationEnded, OperationId
 from libs.eventsourcing.tokens import collect
 from libs.http.auth import Principal
-from services.scale_bridge.context import Deps
-from services.scale_bridge.http import problem
+from services.scale_bridge.context import ApiContext, problem
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.ordering import Ordered
-from services.scale_bridge.settings import Settings
 from services.scale_bridge.transfer.domain import wording
 from services.scale_bridge.transfer.domain.operation_commands import Kind, Outcome
+
+if TYPE_CHECKING:
+    from services.scale_bridge.settings import Settings
 
 LATE: Final = "Операция ещё выполняется; результат появится позже."
 
@@ -35,7 +36,7 @@ STATUS: Final[Mapping[str, int]] = {
 
 
 async def done(
-    scales: Deps,
+    scales: ApiContext,
     caller: Principal,
     device_id: DeviceId,
     kind: Kind,
@@ -57,7 +58,7 @@ async def done(
         asked_by=caller.subject,
         full=full,
     )
-    await operation.order(scales.desk, ordered)
+    await operation.order(scales.context, ordered)
     ended = await scales.ends.wait(operation_id, scales.settings.answer_seconds)
     if ended is None:
         return problem(HTTPStatus.GATEWAY_TIMEOUT, LATE, "StillRunning")
@@ -65,7 +66,7 @@ async def done(
     return answer(ended.event, scales.settings)
 
 
-def answer(ended: OperationEnded, settings: Settings) -> Response | None:
+def answer(ended: OperationEnded, settings: "Settings") -> Response | None:
     """What a client reads of a failed operation; None if it did not fail."""
     if ended.outcome in (Outcome.DONE, Outcome.VERIFIED):
         return None
@@ -74,7 +75,7 @@ def answer(ended: OperationEnded, settings: Settings) -> Response | None:
     return problem(status, detail, ended.code, _retry_after(ended.code, settings))
 
 
-def _retry_after(code: str, settings: Settings) -> float | None:
+def _retry_after(code: str, settings: "Settings") -> float | None:
     match code:
         case wording.CIRCUIT_OPEN:
             return settings.breaker_seconds

@@ -6,15 +6,13 @@ from typing import Final
 import structlog
 
 from libs.eventsourcing.log import Cause
-from services.scale_bridge.bridges.stores import handed
 from services.scale_bridge.catalogue.domain.copy_commands import Confirm, Doubt
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.desk import Desk
-from services.scale_bridge.operations.domain import READS, Operation, abandoned, queued_of
+from services.scale_bridge.context import Context
+from services.scale_bridge.operations.domain import Operation, abandoned, queued_of
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.prices import handlers as price
-from services.scale_bridge.transfer.domain.operation_commands import Outcome, Result
+from services.scale_bridge.transfer.domain.operation_commands import READS, Outcome, Result
 from services.scale_bridge.transfer.domain.wording import sentence
 
 log = structlog.get_logger(__name__)
@@ -22,22 +20,22 @@ log = structlog.get_logger(__name__)
 HEAL: Final = "heal"
 
 
-async def break_off(desk: Desk, job: Job, code: str) -> None:
+async def break_off(context: Context, job: Job, code: str) -> None:
     """End an operation that a fault of ours stopped, so that no caller waits for it in vain.
 
     Safe to repeat. Raises Unavailable, LogUnavailable.
     """
-    found = await operation.load(desk, job.tenant, job.operation_id)
+    found = await operation.load(context, job.tenant, job.operation_id)
     if found.ended is None:
-        await leave(desk, job, found, code=code)
+        await leave(context, job, found, code=code)
 
 
-async def leave(desk: Desk, job: Job, found: Operation, *, code: str = "") -> None:
+async def leave(context: Context, job: Job, found: Operation, *, code: str = "") -> None:
     """End an operation whose holder is gone, or that nobody began in time (R25).
 
     Unless it is done, it ends with the `code`, if one is given.
     """
-    kinds = await handed.kinds_of(desk.pool, job.tenant, job.operation_id)
+    kinds = await context.hooks.agent_kinds(context.pool, job.tenant, job.operation_id)
     result, queued = abandoned(found, handed=kinds), queued_of(found)
     if code and result.code:
         result = replace(result, code=code)
@@ -48,32 +46,32 @@ async def leave(desk: Desk, job: Job, found: Operation, *, code: str = "") -> No
             operation_id=job.operation_id,
             revision=result.revision or 0,
             content=result.content,
-            now=desk.clock(),
+            now=context.clock(),
         )
-        await catalogue.change(desk, job.device_id, command, cause)
+        await catalogue.change(context, job.device_id, command, cause)
     elif result.outcome is Outcome.UNKNOWN:
-        await doubt(desk, job, cause, None)
+        await doubt(context, job, cause, None)
     if queued.kind in READS:
         # It may have been read, and what the shop said not been held against that.
-        await price.hold(desk, job, since=queued.catalogue_revision, sends=True)
+        await context.hooks.after_fetch(context, job, since=queued.catalogue_revision, sends=True)
     detail = sentence(result.code, result.outcome) if result.code else ""
-    await end(desk, job, queued.asked_by, replace(result, detail=detail))
+    await end(context, job, queued.asked_by, replace(result, detail=detail))
 
 
-async def doubt(desk: Desk, job: Job, cause: Cause, content: str | None) -> None:
+async def doubt(context: Context, job: Job, cause: Cause, content: str | None) -> None:
     """The scale may not hold what it confirmed, but `content`, or nobody knows what."""
     command = Doubt(
         device_id=job.device_id,
         operation_id=job.operation_id,
         content=content,
-        now=desk.clock(),
+        now=context.clock(),
     )
-    await catalogue.change(desk, job.device_id, command, cause)
+    await catalogue.change(context, job.device_id, command, cause)
 
 
-async def end(desk: Desk, job: Job, asked_by: str, result: Result) -> None:
+async def end(context: Context, job: Job, asked_by: str, result: Result) -> None:
     """Tell the end. Safe to repeat."""
-    await operation.end(desk, job.operation_id, result, cause_of(job, asked_by))
+    await operation.end(context, job.operation_id, result, cause_of(job, asked_by))
     log.info("operation ended", outcome=result.outcome, code=result.code)
 
 

@@ -14,10 +14,10 @@ from services.scale_bridge.catalogue.domain.copy_fetched import set_by_people
 from services.scale_bridge.catalogue.domain.copy_history import DATES, Copy
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores import contents
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.driver.domain.catalogue import Document
-from services.scale_bridge.operations.domain import SENDS, queued_of
+from services.scale_bridge.operations.domain import queued_of
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.abandoned import (
     HEAL,
@@ -27,8 +27,7 @@ from services.scale_bridge.operations.handlers.abandoned import (
     leave,
 )
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.schedules.handlers import schedule
-from services.scale_bridge.transfer.domain.operation_commands import Kind
+from services.scale_bridge.transfer.domain.operation_commands import SENDS, Kind
 from services.scale_bridge.transfer.domain.wording import (
     DEVICE_UNKNOWN,
     NOTHING_CACHED,
@@ -68,55 +67,55 @@ class Case:
         return self.queued.kind == Kind.REFRESH and self.errand.kind is Kind.FETCH
 
 
-async def opened(desk: Desk, job: Job) -> Case | None:
+async def opened(context: Context, job: Job) -> Case | None:
     """What is to be done; None if there is nothing to do, or no more. Raises Unavailable.
 
     What cannot be done ends here.
     """
     try:
-        found = await operation.load(desk, job.tenant, job.operation_id)
+        found = await operation.load(context, job.tenant, job.operation_id)
     except NotFound:
         # The row comes before the event; a row that stays without one is nobody's.
-        if desk.clock() >= job.deadline_at:
-            await desk.work.done(job.tenant, job.operation_id)
+        if context.clock() >= job.deadline_at:
+            await context.work.done(job.tenant, job.operation_id)
         else:
-            await desk.work.later(job.tenant, job.operation_id, SOON_SECONDS)
+            await context.work.later(job.tenant, job.operation_id, SOON_SECONDS)
         return None
     queued = queued_of(found)
     if found.ended is not None:
-        await desk.work.done(job.tenant, job.operation_id)
+        await context.work.done(job.tenant, job.operation_id)
         return None
-    if found.holder is not None or desk.clock() >= queued.deadline_at:
-        await leave(desk, job, found)
+    if found.holder is not None or context.clock() >= queued.deadline_at:
+        await leave(context, job, found)
         return None
     try:
-        return await made(desk, job, queued)
+        return await made(context, job, queued)
     except NotFound:
-        await end(desk, job, queued.asked_by, failed_so(DEVICE_UNKNOWN))
+        await end(context, job, queued.asked_by, failed_so(DEVICE_UNKNOWN))
     except SealBroken:
         log.error("password not readable", device=str(job.device_id))
-        await end(desk, job, queued.asked_by, failed_so(PASSWORD_LOST))
+        await end(context, job, queued.asked_by, failed_so(PASSWORD_LOST))
     return None
 
 
-async def made(desk: Desk, job: Job, queued: OperationQueued) -> Case | None:
+async def made(context: Context, job: Job, queued: OperationQueued) -> Case | None:
     """The case of an operation; None if it cannot be done, and ended so.
 
     Raises DeviceUnknown, SealBroken, Unavailable.
     """
     kind = Kind(queued.kind)
     # The device first: a copy that is looked at later is not another scale's.
-    its = await device.load(desk, job.tenant, job.device_id)
-    copy = (await catalogue.load(desk, job.tenant, job.device_id)).copy
+    its = await device.load(context, job.tenant, job.device_id)
+    copy = (await catalogue.load(context, job.tenant, job.device_id)).copy
     if kind is Kind.REFRESH and copy.valid:
-        copy = await _refreshed(desk, job, queued)
+        copy = await _refreshed(context, job, queued)
     wanted = copy.document if copy.valid and kind not in (Kind.FETCH, Kind.PROBE) else None
     if kind is Kind.UPLOAD and wanted is None:
-        await end(desk, job, queued.asked_by, failed_so(NOTHING_CACHED))
+        await end(context, job, queued.asked_by, failed_so(NOTHING_CACHED))
         return None
     content = None
     if wanted is not None:
-        content = await contents.put(desk.pool, job.tenant, job.device_id, copy.revision, wanted)
+        content = await contents.put(context.pool, job.tenant, job.device_id, copy.revision, wanted)
     auto = kind is Kind.REFRESH or queued.asked_by == HEAL
     errand = Errand(
         operation_id=job.operation_id,
@@ -124,12 +123,12 @@ async def made(desk: Desk, job: Job, queued: OperationQueued) -> Case | None:
         kind=Kind.FETCH if kind is Kind.REFRESH and wanted is None else kind,
         address=its.details.ip,
         port=its.details.port,
-        password=desk.seal.open(its.details.password, str(job.device_id)),
-        seconds=(queued.deadline_at - desk.clock()).total_seconds(),
+        password=context.seal.open(its.details.password, str(job.device_id)),
+        seconds=(queued.deadline_at - context.clock()).total_seconds(),
         full=queued.full,
         wanted=wanted,
-        known=await _known(desk, job, copy) if kind in SENDS else None,
-        diagnose=desk.diagnose_auto if auto else desk.diagnose,
+        known=await _known(context, job, copy) if kind in SENDS else None,
+        diagnose=context.diagnose_auto if auto else context.diagnose,
         strictness=its.device.relaxation.strictness,
     )
     return Case(
@@ -139,26 +138,26 @@ async def made(desk: Desk, job: Job, queued: OperationQueued) -> Case | None:
         copy=copy,
         content=content,
         device_version=its.version,
-        correlation_id=await operation.correlation_of(desk, job.operation_id),
+        correlation_id=await operation.correlation_of(context, job.operation_id),
     )
 
 
-async def _refreshed(desk: Desk, job: Job, queued: OperationQueued) -> Copy:
+async def _refreshed(context: Context, job: Job, queued: OperationQueued) -> Copy:
     """Have everything made today (R13), by the clock its runs go by, but for what people dated
     themselves since it was ordered."""
-    its = await schedule.zone(desk.store, desk.pool, job.tenant, job.device_id)
-    now, since = desk.clock().astimezone(its or desk.zone), queued.catalogue_revision
+    its = await context.hooks.schedule_zone(context.store, context.pool, job.tenant, job.device_id)
+    now, since = context.clock().astimezone(its or context.zone), queued.catalogue_revision
 
     async def command(_: Copy) -> CopyCommand:
-        changes = await catalogue.changes_after(desk, job.tenant, job.device_id, since)
+        changes = await catalogue.changes_after(context, job.tenant, job.device_id, since)
         return RefreshDates(device_id=job.device_id, now=now, but=set_by_people(changes, DATES))
 
     cause = cause_of(job, queued.asked_by)
-    return (await catalogue.change(desk, job.device_id, command, cause)).copy
+    return (await catalogue.change(context, job.device_id, command, cause)).copy
 
 
-async def _known(desk: Desk, job: Job, copy: Copy) -> Document | None:
+async def _known(context: Context, job: Job, copy: Copy) -> Document | None:
     """What the scale was last known to hold, if that is still kept."""
     if copy.on_scale is None:
         return None
-    return (await contents.get(desk.pool, job.tenant, [copy.on_scale])).get(copy.on_scale)
+    return (await contents.get(context.pool, job.tenant, [copy.on_scale])).get(copy.on_scale)

@@ -20,7 +20,7 @@ from libs.eventsourcing.log import Rejected, VersionConflict
 from libs.http.hub import Hub
 from libs.postgres.doorbell import APPENDED, Doorbell
 from services.scale_bridge.catalogue.stores import contents
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.context import Context
 from services.scale_bridge.operations.domain import OperationOver, OperationUnknown
 from services.scale_bridge.operations.handlers import operation, settle
 from services.scale_bridge.operations.handlers.abandoned import break_off, leave
@@ -53,17 +53,17 @@ OVER_ATTEMPTS: Final = 20
 class Steps:
     """Tells the log how far a case is."""
 
-    desk: Desk
+    context: Context
     case: Case
     holder: str
 
     async def begun(self, attempt: int) -> None:
         """See `Told`."""
-        await settle.began(self.desk, self.case, self.holder)
+        await settle.began(self.context, self.case, self.holder)
 
     async def applied(self, items: int) -> None:
         """See `Told`."""
-        await settle.applied(self.desk, self.case, items)
+        await settle.applied(self.context, self.case, items)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -74,7 +74,7 @@ class Executor:
     Who `takes` none still ends what is past its deadline, whoever was to do it.
     """
 
-    desk: Desk
+    context: Context
     gear: Gear
     doorbell: Doorbell
     takes: bool = True
@@ -92,7 +92,7 @@ class Executor:
         """
         turns = [(self._sweep, SWEEP_SECONDS), (self._tidy, TIDY_SECONDS)]
         if self.takes:
-            turns += [(self._renew, self.desk.work.seconds / 4)]
+            turns += [(self._renew, self.context.work.seconds / 4)]
             turns += [(self._tell_progress, PROGRESS_SECONDS)]
         rounds = [
             asyncio.create_task(_again_and_again(turn, partial(asyncio.sleep, seconds)))
@@ -130,15 +130,15 @@ class Executor:
         its time in the table, or the event that queues it rings."""
         if self.running:
             return BUSY_SECONDS
-        due = await self.desk.work.seconds_until_due(self.desk.clock())
+        due = await self.context.work.seconds_until_due(self.context.clock())
         return IDLE_SECONDS if due is None else max(self.every, min(due, IDLE_SECONDS))
 
     async def _take(self) -> None:
         room = MOST - len(self.running)
         if room <= 0:
             return
-        now = self.desk.clock()
-        for job in await self.desk.work.claim(self.gear.holder, now, limit=room):
+        now = self.context.clock()
+        for job in await self.context.work.claim(self.gear.holder, now, limit=room):
             if job.operation_id not in self.running:
                 self._start(job)
 
@@ -161,7 +161,7 @@ class Executor:
             operation_id=str(job.operation_id), device_id=str(job.device_id)
         ):
             try:
-                case = await opened(self.desk, job)
+                case = await opened(self.context, job)
                 while case is not None:
                     case = await self._done(case)
             except Unavailable:
@@ -170,10 +170,10 @@ class Executor:
             except Exception as error:
                 log.exception("operation failed")
                 code = BAD_CATALOGUE if isinstance(error, Rejected) else PROGRAM_FAULT
-                await break_off(self.desk, job, code)
+                await break_off(self.context, job, code)
 
     async def _done(self, case: Case) -> Case | None:
-        steps = Steps(desk=self.desk, case=case, holder=self.gear.holder)
+        steps = Steps(context=self.context, case=case, holder=self.gear.holder)
         try:
             performed = await perform(self._heard(case), case.errand, steps)
         except (OperationOver, OperationUnknown, VersionConflict):
@@ -181,7 +181,7 @@ class Executor:
             return None
         for _ in range(OVER_ATTEMPTS):
             try:
-                return await settle.over(self.desk, case, performed)
+                return await settle.over(self.context, case, performed)
             except Unavailable:
                 await asyncio.sleep(PAUSE_SECONDS)
         raise Unavailable
@@ -199,28 +199,28 @@ class Executor:
         """Write down how far they are, each time only those that went on."""
         moved, self.moved = self.moved, {}
         if moved:
-            await progress.tell(self.desk.pool, self.gear.holder, moved)
+            await progress.tell(self.context.pool, self.gear.holder, moved)
 
     async def _renew(self) -> None:
         if self.running:
-            await self.desk.work.renew(self.gear.holder, list(self.running))
+            await self.context.work.renew(self.gear.holder, list(self.running))
 
     async def _sweep(self) -> None:
         """End what is past its deadline, whoever was to do it."""
-        desk = self.desk
-        for job in await desk.work.claim_overdue(self.gear.holder, desk.clock(), limit=MOST):
+        context = self.context
+        for job in await context.work.claim_overdue(self.gear.holder, context.clock(), limit=MOST):
             if job.operation_id in self.running:
                 continue
             try:
-                found = await operation.load(desk, job.tenant, job.operation_id)
+                found = await operation.load(context, job.tenant, job.operation_id)
             except OperationUnknown:
-                await desk.work.done(job.tenant, job.operation_id)
+                await context.work.done(job.tenant, job.operation_id)
                 continue
-            await leave(desk, job, found)
+            await leave(context, job, found)
 
     async def _tidy(self) -> None:
-        await contents.tidy(self.desk.pool, revisions=self.revisions)
-        await pace.tidy(self.desk.pool)
+        await contents.tidy(self.context.pool, revisions=self.revisions)
+        await pace.tidy(self.context.pool)
 
     async def _let_go(self) -> None:
         """Let what is under way come to its end, break off the rest, and say so."""
@@ -233,9 +233,9 @@ class Executor:
         await asyncio.gather(*left, return_exceptions=True)
         for job in jobs:
             with suppress(Unavailable, OperationUnknown):
-                found = await operation.load(self.desk, job.tenant, job.operation_id)
+                found = await operation.load(self.context, job.tenant, job.operation_id)
                 if found.ended is None and found.holder == self.gear.holder:
-                    await leave(self.desk, job, found)
+                    await leave(self.context, job, found)
 
 
 async def _again_and_again(

@@ -1,4 +1,4 @@
-"""Ordering that something be done with a scale, by whoever is not a person at a desk."""
+"""Ordering that something be done with a scale, by whoever is not a person at a context."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -16,17 +16,16 @@ from services.scale_bridge.catalogue.domain.copy_history import Copy
 from services.scale_bridge.catalogue.domain.showing import shows
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores import contents
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.driver.adapters.operation import Fetched
-from services.scale_bridge.operations.domain import SENDS
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.abandoned import HEAL, doubt, end, failed_so
 from services.scale_bridge.operations.handlers.cases import Case, made
 from services.scale_bridge.operations.handlers.ordering import Ordered
 from services.scale_bridge.operations.handlers.telling import show
-from services.scale_bridge.prices import handlers as price
 from services.scale_bridge.transfer.domain.operation_commands import (
+    SENDS,
     Apply,
     Begin,
     Kind,
@@ -43,26 +42,26 @@ from services.scale_bridge.transfer.domain.wording import (
 from services.scale_bridge.transfer.handlers.errand import Performed
 
 
-async def began(desk: Desk, case: Case, holder: str) -> None:
+async def began(context: Context, case: Case, holder: str) -> None:
     """An attempt begins. Raises OperationOver."""
     sends = case.errand.kind in SENDS
     revision = case.copy.revision if sends else None
-    command = Begin(holder=holder, revision=revision, now=desk.clock())
-    await operation.tell(desk, case.job.operation_id, command, case.cause)
+    command = Begin(holder=holder, revision=revision, now=context.clock())
+    await operation.tell(context, case.job.operation_id, command, case.cause)
 
 
-async def applied(desk: Desk, case: Case, items: int) -> None:
+async def applied(context: Context, case: Case, items: int) -> None:
     """The scale confirmed an import. Raises OperationOver."""
     command = Apply(
         revision=case.copy.revision,
         content=case.content or "",
         items=items,
-        now=desk.clock(),
+        now=context.clock(),
     )
-    await operation.tell(desk, case.job.operation_id, command, case.cause)
+    await operation.tell(context, case.job.operation_id, command, case.cause)
 
 
-async def over(desk: Desk, case: Case, performed: Performed) -> Case | None:
+async def over(context: Context, case: Case, performed: Performed) -> Case | None:
     """It is done: the catalogue, what the scale shows, then the end, or what is to be done next.
 
     Raises Unavailable, LogUnavailable.
@@ -70,43 +69,43 @@ async def over(desk: Desk, case: Case, performed: Performed) -> Case | None:
     read_as = None
     if performed.read is not None:
         try:
-            read_as = await _taken(desk, case, performed.read)
+            read_as = await _taken(context, case, performed.read)
         except _NotTaken as no:
-            await end(desk, case.job, case.queued.asked_by, failed_so(no.code))
+            await end(context, case.job, case.queued.asked_by, failed_so(no.code))
             return None
-        case, performed = await _with_changes(desk, case, performed, performed.read)
+        case, performed = await _with_changes(context, case, performed, performed.read)
     if _is_good(performed) and case.is_first_half:
-        return await _next(desk, case)
+        return await _next(context, case)
     if case.errand.kind is not Kind.FETCH:
-        await _compared(desk, case, performed, read_as)
-    result = await _result(desk, case, performed, read_as)
-    await end(desk, case.job, case.queued.asked_by, result)
+        await _compared(context, case, performed, read_as)
+    result = await _result(context, case, performed, read_as)
+    await end(context, case.job, case.queued.asked_by, result)
     return None
 
 
-async def _next(desk: Desk, case: Case) -> Case | None:
+async def _next(context: Context, case: Case) -> Case | None:
     """What is left to do after the scale was read for the first time."""
     try:
-        return await made(desk, case.job, case.queued)
+        return await made(context, case.job, case.queued)
     except NotFound:
-        await end(desk, case.job, case.queued.asked_by, failed_so(DEVICE_UNKNOWN))
+        await end(context, case.job, case.queued.asked_by, failed_so(DEVICE_UNKNOWN))
     except SealBroken:
-        await end(desk, case.job, case.queued.asked_by, failed_so(PASSWORD_LOST))
+        await end(context, case.job, case.queued.asked_by, failed_so(PASSWORD_LOST))
     return None
 
 
-async def _taken(desk: Desk, case: Case, read: Fetched) -> str:
+async def _taken(context: Context, case: Case, read: Fetched) -> str:
     """Take in what a scale was read to hold: its MD5. Raises _NotTaken, the copy being as it was.
 
     What was changed since the reading was ordered is not lost by it.
     """
     job, since = case.job, case.queued.catalogue_revision
-    revision = (await catalogue.load(desk, job.tenant, job.device_id)).copy.revision + 1
-    md5 = await contents.put(desk.pool, job.tenant, job.device_id, revision, read.document)
+    revision = (await catalogue.load(context, job.tenant, job.device_id)).copy.revision + 1
+    md5 = await contents.put(context.pool, job.tenant, job.device_id, revision, read.document)
 
     async def command(_: Copy) -> CopyCommand:
         # After the copy was looked at: whoever moves the scale changes that too.
-        found = await device.load(desk, job.tenant, job.device_id)
+        found = await device.load(context, job.tenant, job.device_id)
         if (found.details.ip, found.details.port) != (case.errand.address, case.errand.port):
             raise _NotTaken(MOVED)
         return TakeFetched(
@@ -114,51 +113,57 @@ async def _taken(desk: Desk, case: Case, read: Fetched) -> str:
             operation_id=job.operation_id,
             content=md5,
             document=read.document,
-            now=desk.clock(),
-            changes=await catalogue.changes_after(desk, job.tenant, job.device_id, since),
+            now=context.clock(),
+            changes=await catalogue.changes_after(context, job.tenant, job.device_id, since),
         )
 
     place = f"{case.errand.address}:{case.errand.port}"
     # First what was seen, which is true whatever becomes of the copy: if it cannot be kept, the
     # copy stays as it was.
-    await show(desk, job, read.document, case.cause, place=place)
+    await show(context, job, read.document, case.cause, place=place)
     if case.errand.kind is Kind.FETCH:
         try:
             await catalogue.change(
-                desk, job.device_id, command, case.cause, command_id=uuid5(job.operation_id, "read")
+                context,
+                job.device_id,
+                command,
+                case.cause,
+                command_id=uuid5(job.operation_id, "read"),
             )
             sends = not case.is_first_half
-            await price.hold(desk, job, since=since, sends=sends)
+            await context.hooks.after_fetch(context, job, since=since, sends=sends)
         except EditedMeanwhile:
-            await doubt(desk, job, case.cause, md5)
+            await doubt(context, job, case.cause, md5)
             raise _NotTaken(EDITED_MEANWHILE) from None
         except NotFound:
             raise _NotTaken(MOVED) from None
     return md5
 
 
-async def _compared(desk: Desk, case: Case, performed: Performed, read_as: str | None) -> None:
+async def _compared(
+    context: Context, case: Case, performed: Performed, read_as: str | None
+) -> None:
     """Whether the scale holds what it shall, as far as is known now (R8)."""
     if _is_good(performed) and case.content is not None:
-        overtaken = await _is_overtaken(desk, case)
+        overtaken = await _is_overtaken(context, case)
         command = Confirm(
             device_id=case.job.device_id,
             operation_id=case.job.operation_id,
             revision=case.copy.revision,
             content=case.content,
-            now=desk.clock(),
+            now=context.clock(),
         )
-        await catalogue.change(desk, case.job.device_id, command, case.cause)
+        await catalogue.change(context, case.job.device_id, command, case.cause)
         if overtaken:
             # Of a scale that nobody has any more nothing is to be shown.
             with suppress(NotFound):
-                await operation.order(desk, _once_more(case))
+                await operation.order(context, _once_more(case))
     elif performed.doubtful or (read_as is not None and not _is_good(performed)):
-        await doubt(desk, case.job, case.cause, read_as)
+        await doubt(context, case.job, case.cause, read_as)
 
 
 async def _with_changes(
-    desk: Desk, case: Case, performed: Performed, read: Fetched
+    context: Context, case: Case, performed: Performed, read: Fetched
 ) -> tuple[Case, Performed]:
     """The verification of a catalogue that was changed, or sent, since it was looked up.
 
@@ -167,32 +172,34 @@ async def _with_changes(
     if case.errand.kind is not Kind.VERIFY or performed.code != NOT_SHOWN:
         return case, performed
     job = case.job
-    copy = (await catalogue.load(desk, job.tenant, job.device_id)).copy
+    copy = (await catalogue.load(context, job.tenant, job.device_id)).copy
     document, on_scale = copy.document, copy.on_scale
     if not copy.valid or document is None or copy.revision == case.copy.revision:
         return case, performed
     verified = Performed(outcome=Outcome.VERIFIED, read=read, items=read.items)
     if shows(document, read.document):
-        content = await contents.put(desk.pool, job.tenant, job.device_id, copy.revision, document)
+        content = await contents.put(
+            context.pool, job.tenant, job.device_id, copy.revision, document
+        )
         return replace(case, copy=copy, content=content), verified
     if not copy.confirmed or on_scale is None:
         return case, performed
-    sent = (await contents.get(desk.pool, job.tenant, [on_scale])).get(on_scale)
+    sent = (await contents.get(context.pool, job.tenant, [on_scale])).get(on_scale)
     if sent is not None and shows(sent, read.document):
         held = replace(copy, revision=copy.confirmed)
         return replace(case, copy=held, content=on_scale), verified
     return case, performed
 
 
-async def _is_overtaken(desk: Desk, case: Case) -> bool:
+async def _is_overtaken(context: Context, case: Case) -> bool:
     """Whether the scale was sent an earlier revision than one that was sent to it meanwhile."""
     if case.errand.kind not in SENDS:
         return False
     tenant, device_id, revision = case.job.tenant, case.job.device_id, case.copy.revision
-    copy = (await catalogue.load(desk, tenant, device_id)).copy
+    copy = (await catalogue.load(context, tenant, device_id)).copy
     if not copy.valid or copy.confirmed <= revision:
         return False
-    changes = await catalogue.changes_after(desk, tenant, device_id, revision)
+    changes = await catalogue.changes_after(context, tenant, device_id, revision)
     # What was read in between was not sent: nobody asked for it to be on the scale.
     return not any(isinstance(change, CatalogueFetched) for change in changes)
 
@@ -213,7 +220,9 @@ def _is_good(performed: Performed) -> bool:
     return performed.outcome in (Outcome.DONE, Outcome.VERIFIED)
 
 
-async def _result(desk: Desk, case: Case, performed: Performed, read_as: str | None) -> Result:
+async def _result(
+    context: Context, case: Case, performed: Performed, read_as: str | None
+) -> Result:
     told = Result(
         outcome=performed.outcome,
         code=performed.code,
@@ -222,7 +231,7 @@ async def _result(desk: Desk, case: Case, performed: Performed, read_as: str | N
         items=performed.items,
     )
     if case.errand.kind is Kind.FETCH and read_as is not None:
-        now = await catalogue.load(desk, case.job.tenant, case.job.device_id)
+        now = await catalogue.load(context, case.job.tenant, case.job.device_id)
         # What the shop's prices and people made of it came after.
         held = now.copy.confirmed if now.copy.on_scale == read_as else 0
         return replace(told, revision=held or None, content=read_as)

@@ -12,7 +12,7 @@ from libs.errors import NotFound
 from libs.eventsourcing.log import Cause
 from libs.eventsourcing.store import Fact
 from services.scale_bridge.catalogue.domain.shown import shown_by_plu
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.driver.domain.catalogue import Document
 from services.scale_bridge.operations.stores import last_shown
@@ -25,25 +25,25 @@ PART_BYTES: Final = 200_000
 _encode = msgspec.json.Encoder().encode
 
 
-async def show(desk: Desk, job: Job, read: Document, cause: Cause, *, place: str) -> None:
+async def show(context: Context, job: Job, read: Document, cause: Cause, *, place: str) -> None:
     """Tell what the scale, read just now, shows that it did not show before. Safe to repeat.
 
     `place` is where it was read, its address and port: of a scale that is elsewhere by now nothing
     is told, and of one at a new place everything. Raises Unavailable, LogUnavailable.
     """
     try:
-        found = await device.load(desk, job.tenant, job.device_id)
+        found = await device.load(context, job.tenant, job.device_id)
     except NotFound:
         return
     if place != f"{found.details.ip}:{found.details.port}":
         return
-    before = await last_shown.get(desk.pool, job.tenant, job.device_id, place)
+    before = await last_shown.get(context.pool, job.tenant, job.device_id, place)
     now = shown_by_plu(read)
     news = {key: shown for key, shown in now.items() if before.get(key) != shown}
     gone = [key for key in before if key not in now]
-    if facts := _facts(job, news, gone, desk.clock()):
-        await desk.store.record(facts, cause=cause)
-    await last_shown.keep(desk.pool, job.tenant, job.device_id, job.operation_id, place, now)
+    if facts := _facts(job, news, gone, context.clock()):
+        await context.store.record(facts, cause=cause)
+    await last_shown.keep(context.pool, job.tenant, job.device_id, job.operation_id, place, now)
 
 
 def _facts(

@@ -14,7 +14,7 @@ import structlog
 from contracts.scale_bridge import OperationId
 from libs.errors import NotFound
 from libs.postgres.pool import acquired
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.context import Context
 from services.scale_bridge.driver.adapters import names
 from services.scale_bridge.driver.domain.address import BadAddress
 from services.scale_bridge.driver.domain.fault import Unreachable
@@ -32,15 +32,15 @@ AT_ONCE: Final = 4
 """How many scales one look takes care of: a shop whose power is back is not stormed."""
 
 
-async def look_after(desk: Desk, rules: Rules, now: datetime) -> int:
+async def look_after(context: Context, rules: Rules, now: datetime) -> int:
     """Order what scales need now; how many got something. One that fails stops no other."""
-    return await _treat(desk, await _patients(desk, now), rules, now)
+    return await _treat(context, await _patients(context, now), rules, now)
 
 
-async def take_turn(desk: Desk, rules: Rules, now: datetime) -> float | None:
+async def take_turn(context: Context, rules: Rules, now: datetime) -> float | None:
     """The same; in how many seconds something may be to be ordered, None if only after events."""
-    patients = await _patients(desk, now)
-    await _treat(desk, patients, rules, now)
+    patients = await _patients(context, now)
+    await _treat(context, patients, rules, now)
     if any(remedy(patient.health, now, rules) for patient in patients):
         # Not all were treated, or one whose circuit is open.
         return 0.0
@@ -49,20 +49,20 @@ async def take_turn(desk: Desk, rules: Rules, now: datetime) -> float | None:
     return None if first is None else (first - now).total_seconds()
 
 
-async def _patients(desk: Desk, now: datetime) -> Sequence[Patient]:
-    async with acquired(desk.pool) as connection:
+async def _patients(context: Context, now: datetime) -> Sequence[Patient]:
+    async with acquired(context.pool) as connection:
         return await health.quiet(connection, now)
 
 
-async def _treat(desk: Desk, patients: Sequence[Patient], rules: Rules, now: datetime) -> int:
+async def _treat(context: Context, patients: Sequence[Patient], rules: Rules, now: datetime) -> int:
     ordered = 0
     for patient in patients:
         kind = remedy(patient.health, now, rules)
         if kind is None:
             continue
         try:
-            if await _may_be_asked(desk, patient):
-                await operation.order(desk, _ordered(patient, kind))
+            if await _may_be_asked(context, patient):
+                await operation.order(context, _ordered(patient, kind))
                 ordered += 1
         except NotFound:
             continue
@@ -73,13 +73,13 @@ async def _treat(desk: Desk, patients: Sequence[Patient], rules: Rules, now: dat
     return ordered
 
 
-async def _may_be_asked(desk: Desk, patient: Patient) -> bool:
+async def _may_be_asked(context: Context, patient: Patient) -> bool:
     """Whether its circuit breaker lets anybody through (R6)."""
     try:
-        endpoint = await names.find(patient.ip, patient.port, desk.policy)
+        endpoint = await names.find(patient.ip, patient.port, context.policy)
     except (BadAddress, Unreachable):
         return False
-    return not await desk.breakers.look(endpoint)
+    return not await context.breakers.look(endpoint)
 
 
 def _ordered(patient: Patient, kind: Kind) -> Ordered:

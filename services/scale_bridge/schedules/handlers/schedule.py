@@ -26,6 +26,7 @@ from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Cause, VersionConflict
 from libs.eventsourcing.store import EventStore
 from libs.postgres.pool import Pool, acquired, tenant_transaction
+from services.scale_bridge.context import Context
 from services.scale_bridge.operations.handlers.ordering import Order, Ordered
 from services.scale_bridge.schedules import adapters as zones
 from services.scale_bridge.schedules.adapters import UnknownZone
@@ -76,6 +77,21 @@ async def put(
     return await _run(store, find, command.device_id, command, cause)
 
 
+async def set_default(context: Context, device_id: DeviceId, cause: Cause) -> None:
+    """Give a new device the installation's interval, if there is one. Safe to repeat."""
+    if context.default_interval is None:
+        return
+    command = SetSchedule(
+        device_id=device_id,
+        enabled=True,
+        interval_minutes=context.default_interval,
+        set_by=cause.actor or BY_SCHEDULE,
+        now=context.clock(),
+    )
+    find = _finder_in_all(context.pool, cause.tenant, device_id)
+    await _run(context.store, find, device_id, command, cause)
+
+
 async def get(
     store: EventStore[ScaleBridgeEvent], reading: Pool, tenant: str, device_id: DeviceId
 ) -> Schedule:
@@ -90,11 +106,7 @@ async def zone(
 
     None too if nobody knows the zone any more. Raises Unavailable, LogUnavailable.
     """
-
-    async def find() -> Standing | None:
-        async with acquired(pool) as connection:
-            return await schedules.find(connection, tenant, device_id)
-
+    find = _finder_in_all(pool, tenant, device_id)
     calendar = (await _load(store, find, tenant, device_id))[0].calendar
     try:
         return None if calendar is None else zones.zone(calendar.zone)
@@ -236,6 +248,16 @@ async def _load(
 def _finder(reading: Pool, tenant: str, device_id: DeviceId) -> Find:
     async def find() -> Standing | None:
         async with tenant_transaction(reading, tenant) as connection:
+            return await schedules.find(connection, tenant, device_id)
+
+    return find
+
+
+def _finder_in_all(pool: Pool, tenant: str, device_id: DeviceId) -> Find:
+    """`pool` is in system scope."""
+
+    async def find() -> Standing | None:
+        async with acquired(pool) as connection:
             return await schedules.find(connection, tenant, device_id)
 
     return find

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from contracts.scale_bridge import DeviceId, OperationId
@@ -17,6 +17,12 @@ class Kind(StrEnum):
     VERIFY = "verify"
     PROBE = "probe"
     REFRESH = "refresh"
+
+
+SENDS: Final = frozenset({Kind.UPLOAD, Kind.REFRESH})
+"""What may change a scale."""
+READS: Final = frozenset({Kind.FETCH, Kind.REFRESH})
+"""What may make a catalogue of what a scale holds, or change the one that is stored."""
 
 
 class Outcome(StrEnum):

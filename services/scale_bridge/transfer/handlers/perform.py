@@ -9,9 +9,8 @@ from services.scale_bridge.catalogue.domain.showing import shows
 from services.scale_bridge.driver.adapters import names
 from services.scale_bridge.driver.domain.address import BadAddress, Endpoint
 from services.scale_bridge.driver.domain.fault import ScaleFault, Unreachable
-from services.scale_bridge.operations.domain import SENDS
 from services.scale_bridge.transfer.domain.breaker import Wait
-from services.scale_bridge.transfer.domain.operation_commands import Kind, Outcome
+from services.scale_bridge.transfer.domain.operation_commands import SENDS, Kind, Outcome
 from services.scale_bridge.transfer.domain.wording import (
     BAD_ADDRESS,
     BUSY,

@@ -92,7 +92,7 @@ async def test_rules_are_the_same_when_others_had_to_be_forgotten(
         for client, rule in ((anna, BY_WEIGHT), (boris, BY_PRICE)):
             assert (await client.get("/barcodes/rules")).json() == {"rules": [rule]}
 
-        assert len(service.deps.desk.rules) == 1
+        assert len(service.deps.context.rules) == 1
 
 
 async def test_a_list_of_the_whole_tenant_is_now_that_of_who_set_it(database: str) -> None:
@@ -104,7 +104,7 @@ async def test_a_list_of_the_whole_tenant_is_now_that_of_who_set_it(database: st
         for subject, rule in ((ANNA, BY_WEIGHT), (BORIS, BY_PRICE)):
             given = SetRules(rules=(BarcodeRule(**rule),), set_by=str(subject), now=NOON)
             cause = Cause(tenant="demo", actor="test")
-            await execute(service.deps.desk.store, BARCODES, "demo", given, cause=cause)
+            await execute(service.deps.context.store, BARCODES, "demo", given, cause=cause)
 
         assert (await anna.get("/barcodes/rules")).json() == {"rules": [BY_WEIGHT]}
         assert (await boris.get("/barcodes/rules")).json() == {"rules": [BY_PRICE]}

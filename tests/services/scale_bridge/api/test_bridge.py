@@ -201,7 +201,7 @@ async def test_of_what_a_daemon_was_handed_and_never_reported_it_is_not_said_tha
             while not isinstance(await daemon.receive(), Work):
                 pass
         hours = timedelta(hours=1)
-        remote.desk = replace(remote.desk, clock=lambda: utc_now() + hours)
+        remote.context = replace(remote.context, clock=lambda: utc_now() + hours)
 
         async def is_over() -> bool:
             await remote.sweep()

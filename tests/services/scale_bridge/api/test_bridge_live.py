@@ -68,7 +68,7 @@ async def test_a_bridge_is_let_in_works_dies_and_goes_on(database: str, tmp_path
             ]
             react = enrolments().react_in_transaction
             assert react is not None
-            await react(remote.desk.pool, enrolled)
+            await react(remote.context.pool, enrolled)
             await eventually(lambda: is_connected(gateway, headers, remote))
             device_id = await remote.read(scale)
             # Through the gateway, too, the line may break.

@@ -157,7 +157,7 @@ async def test_only_a_bridge_of_ones_own_can_be_named_and_it_can_be_taken_back(
             ("demo", boris_own, BORIS),
             ("other", elsewhere, ANNA),
         ):
-            await bridges.enrolled(service.deps.desk.pool, tenant, bridge, owner)
+            await bridges.enrolled(service.deps.context.pool, tenant, bridge, owner)
         number = (await anna.post("/devices", json=SCALE)).json()["id"]
         events = len(await service.events())
         for bridge in (uuid4(), boris_own, elsewhere):
@@ -177,7 +177,7 @@ async def test_only_a_bridge_of_ones_own_can_be_named_and_it_can_be_taken_back(
             answer = await anna.put(f"/devices/{number}", json=body)
             assert answer.status_code == 200, answer.text
             assert "bridge" not in answer.json()
-            known = await device.own(service.deps.desk, "demo", ANNA, number)
+            known = await device.own(service.deps.context, "demo", ANNA, number)
             assert known.details.bridge == expected
 
 
@@ -211,9 +211,9 @@ def keys(*given: str) -> SecretStr:
 async def rotated(service: Service, newest: str) -> Rotated:
     """What the command line does."""
     await service.caught_up()
-    async with acquired(service.deps.desk.pool) as connection:
+    async with acquired(service.deps.context.pool) as connection:
         every = await device_model.every(connection)
-    return await rotate(service.deps.desk, Seal([newest]), every, actor="command line")
+    return await rotate(service.deps.context, Seal([newest]), every, actor="command line")
 
 
 async def test_after_a_rotation_the_old_key_can_be_thrown_away(database: str) -> None:

@@ -13,7 +13,7 @@ from libs.postgres.rls import application_role
 from services.scale_bridge.bootstrap import SERVICE
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores import contents
-from services.scale_bridge.desk import Remembered
+from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from tests.services.scale_bridge.at_hand import priced
 from tests.services.scale_bridge.service import ANNA, Device, a_device, open_device, open_service
 
@@ -56,13 +56,13 @@ async def contents_of(device: Device) -> int:
 async def tidy(device: Device, revisions: int) -> int:
     """Forget old catalogues, as if all had been written yesterday; how many were forgotten."""
     await device.service.execute("UPDATE content SET created_at = now() - interval '1 day'")
-    return await contents.tidy(device.service.deps.desk.pool, revisions=revisions)
+    return await contents.tidy(device.service.deps.context.pool, revisions=revisions)
 
 
 def forget_cached(device: Device) -> None:
     """Empty the cache of this process."""
-    remembered = device.service.deps.desk.remembered
-    assert isinstance(remembered, Remembered)
+    remembered = device.service.deps.context.catalogues
+    assert isinstance(remembered, CatalogueCache)
     remembered._known.clear()
 
 

@@ -245,7 +245,7 @@ async def test_a_daemons_progress_is_shown_too(database: str, tmp_path: Path) ->
         operation_id = await remote.order(device_id, "fetch")
 
         async def moved() -> Moved | None:
-            async with acquired(remote.desk.pool) as connection:
+            async with acquired(remote.context.pool) as connection:
                 return await progress.of(connection, TENANT, operation_id)
 
         async def is_moving() -> bool:

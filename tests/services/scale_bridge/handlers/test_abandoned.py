@@ -38,7 +38,7 @@ async def dying(settings: Settings) -> AsyncIterator[Executor]:
         finally:
             # What a dead process cannot do any more.
             executor.jobs.clear()
-            setattr(executor.desk.work, "done", _nothing)  # noqa: B010 -- a method, to mypy
+            setattr(executor.context.work, "done", _nothing)  # noqa: B010 -- a method, to mypy
             setattr(executor.gear.turns, "give_back", _nothing)  # noqa: B010
             for task in executor.running.values():
                 task.cancel()
@@ -140,7 +140,7 @@ async def test_the_work_goes_on_without_kafka(database: str) -> None:
     async with open_device(database) as device:
         await device.set_price(1, 1)
         await device.upload()
-        await eventually(device.service.deps.desk.work.count, 0)
+        await eventually(device.service.deps.context.work.count, 0)
 
 
 async def test_an_operation_for_a_scale_that_is_gone_ends(database: str) -> None:
@@ -159,7 +159,7 @@ async def test_an_operation_for_a_scale_that_is_gone_ends(database: str) -> None
 async def test_a_lease_is_one_holders_until_it_runs_out(database: str) -> None:
     """(R1, R25) Over all processes, and not for ever."""
     async with edited_device(database) as device:
-        pool, where = device.service.deps.desk.pool, endpoint(device.scale)
+        pool, where = device.service.deps.context.pool, endpoint(device.scale)
         leases = Leases(pool, 60)
         got = await asyncio.gather(*(leases.take(where, f"holder {n}") for n in range(20)))
         assert sorted(got) == [False] * 19 + [True]
@@ -192,6 +192,6 @@ async def test_what_a_lease_was_lost_over_is_unknown_and_the_scale_is_let_go(dat
         assert await device.is_listed_dirty() is True
         await eventually(lambda: device.scale.open_connections, 0)
         # Nor is the lease, which is another's by now, given back.
-        assert not await Leases(device.service.deps.desk.pool, 6.0).take(
+        assert not await Leases(device.service.deps.context.pool, 6.0).take(
             endpoint(device.scale), "me"
         )

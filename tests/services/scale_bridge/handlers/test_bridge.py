@@ -84,11 +84,11 @@ async def test_dates_of_a_scale_that_was_never_read_are_refreshed_in_two_errands
 ) -> None:
     async with a_scale(6, password=PASSWORD) as scale:
         device_id = await remote.register(scale)
-        days = [f"{remote.desk.clock():%d-%m-%y}"]
+        days = [f"{remote.context.clock():%d-%m-%y}"]
         async with open_daemon(remote):
             ended = await remote.done(device_id, "refresh")
 
-        days.append(f"{remote.desk.clock():%d-%m-%y}")
+        days.append(f"{remote.context.clock():%d-%m-%y}")
         assert ended.outcome == "verified"
         [day] = {product["manufactureDate"] for product in scale.base.products}
         assert day in days
@@ -118,7 +118,7 @@ async def test_a_daemon_that_dies_in_the_middle_brings_it_to_an_end_when_it_is_b
     async with a_scale(20, password=PASSWORD) as scale:
         async with open_daemon(remote):
             device_id = await remote.read(scale)
-            remote.desk = replace(remote.desk, operation_seconds=seconds)
+            remote.context = replace(remote.context, operation_seconds=seconds)
             operation_id = await remote.begin_upload(device_id, scale, "mute:13/09", Step.CHECK)
         assert await remote.ends(operation_id) == []
         scale.faults.set([fault] if fault else [])
@@ -136,13 +136,13 @@ async def test_work_of_other_tenants_and_owners_is_none_of_the_daemons(remote: R
     async with a_scale(5, password=PASSWORD) as scale:
         remote.owner = uuid4()
         # It was theirs when they named it, and has been let in by another since.
-        await bridges.enrolled(remote.desk.pool, remote.tenant, BRIDGE, remote.owner)
+        await bridges.enrolled(remote.context.pool, remote.tenant, BRIDGE, remote.owner)
         foreign = await remote.order(await remote.register(scale), "fetch")
         remote.owner = OWNER
-        await bridges.enrolled(remote.desk.pool, remote.tenant, BRIDGE, OWNER)
+        await bridges.enrolled(remote.context.pool, remote.tenant, BRIDGE, OWNER)
         device_id = await remote.register(scale)
         other_tenants = job(operation.new_id(), device_id, "birch")
-        await remote.desk.work.put(other_tenants, BRIDGE, remote.desk.clock())
+        await remote.context.work.put(other_tenants, BRIDGE, remote.context.clock())
         async with open_daemon(remote) as desk:
             for _ in range(2):
                 await remote.done(device_id, "fetch")
@@ -164,8 +164,8 @@ def doubled() -> Document:
 
 
 async def relax(remote: Remote, device_id: DeviceId, *rules: str) -> None:
-    found = await device.load(remote.desk, remote.tenant, device_id)
-    await profile.relax(remote.desk, found, rules, "old firmware", remote.cause)
+    found = await device.load(remote.context, remote.tenant, device_id)
+    await profile.relax(remote.context, found, rules, "old firmware", remote.cause)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ async def test_a_password_is_in_no_message_no_log_no_table_and_no_file(
             device_id = await remote.read(scale)
             operation_id = await remote.begin_upload(device_id, scale, "late:13/09:0.3", Step.CHECK)
             stored = contents()
-            async with acquired(remote.desk.pool) as connection:
+            async with acquired(remote.context.pool) as connection:
                 for table in ("events", "handed", "bridge", "work"):
                     rows = await connection.fetch(f"SELECT * FROM {table}")
                     stored += [str(dict(row)).encode() for row in rows]
@@ -297,7 +297,7 @@ async def cut_often(line: Line) -> None:
 async def test_a_result_that_comes_too_late_changes_nothing(remote: Remote, line: Line) -> None:
     async with a_scale(20, password=PASSWORD) as scale, open_daemon(line) as desk:
         device_id = await remote.read(scale)
-        remote.desk = replace(remote.desk, operation_seconds=8.0)
+        remote.context = replace(remote.context, operation_seconds=8.0)
         operation_id = await remote.begin_upload(device_id, scale, "slow:0.4", Step.ANNOUNCE)
         line.open = False
         line.cut()
@@ -311,7 +311,7 @@ async def test_a_result_that_comes_too_late_changes_nothing(remote: Remote, line
         await eventually(lambda: is_settled(desk))
         assert await remote.ends(operation_id) == [ended]
         scale.faults.set([])
-        remote.desk = replace(remote.desk, operation_seconds=30.0)
+        remote.context = replace(remote.context, operation_seconds=30.0)
         assert (await remote.done(device_id, "upload")).outcome == "verified"
         assert not (await remote.copy(device_id)).dirty
 
@@ -333,7 +333,7 @@ async def test_the_service_dies_in_the_middle_and_another_takes_the_result(
             operation_id = await remote.begin_upload(device_id, scale, "slow:0.4", Step.ANNOUNCE)
             line.open = False
             line.cut()
-        async with open_remote(database, tmp_path, seal=remote.desk.seal) as another:
+        async with open_remote(database, tmp_path, seal=remote.context.seal) as another:
             line.connect_to(another.port)
             line.open = True
             ended = await another.end(operation_id)

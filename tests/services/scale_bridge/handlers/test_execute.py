@@ -68,7 +68,7 @@ async def test_an_idle_bridge_is_woken_by_events_and_by_what_is_due(
     monkeypatch.setattr(execute, "IDLE_SECONDS", 3600.0)
     monkeypatch.setattr(hub, "DEAF_SECONDS", 3600.0)
     async with open_device(database, 2) as device:
-        work, clock = device.service.deps.desk.work, device.service.deps.desk.clock
+        work, clock = device.service.deps.context.work, device.service.deps.context.clock
         # Queuing and the end of an operation are events.
         assert (await device.get("/products")).status_code == 200
         await eventually(work.count, 0)
@@ -215,7 +215,7 @@ async def uploaded_by_itself(service: Service) -> OperationEnded:
         kind="upload",
         asked_by=BY_HEALING,
     )
-    await operation.order(service.deps.desk, ordered)
+    await operation.order(service.deps.context, ordered)
     await eventually(service.all_ended)
     return (await service.ends())[-1]
 

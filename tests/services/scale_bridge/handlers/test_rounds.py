@@ -12,7 +12,7 @@ from httpx import AsyncClient
 from contracts.scale_bridge import OperationQueued, VerificationDue
 from libs.clock import utc_now
 from libs.testing.waiting import eventually
-from services.scale_bridge.bootstrap import looking_tasks, open_desk
+from services.scale_bridge.bootstrap import looking_tasks, open_context
 from services.scale_bridge.devices.handlers.verification import announce_due
 from services.scale_bridge.schedules.domain.healing import Rules
 from services.scale_bridge.schedules.handlers import healing
@@ -33,7 +33,7 @@ async def by_healing(service: Service) -> list[OperationQueued]:
 async def heal(service: Service, rules: Rules = Rules(), **later: float) -> int:  # noqa: B008
     """Look once, so much later; how many operations were ordered."""
     await service.caught_up()
-    return await healing.look_after(service.deps.desk, rules, utc_now() + timedelta(**later))
+    return await healing.look_after(service.deps.context, rules, utc_now() + timedelta(**later))
 
 
 async def test_a_scale_that_was_idle_for_long_is_read(database: str) -> None:
@@ -66,8 +66,8 @@ async def test_many_workers_order_one_operation(database: str) -> None:
         await device.scale.power_cut()
         await device.post("/upload")
         await device.service.caught_up()
-        desk, later = device.service.deps.desk, utc_now() + timedelta(hours=1)
-        await asyncio.gather(*(healing.look_after(desk, Rules(), later) for _ in range(5)))
+        context, later = device.service.deps.context, utc_now() + timedelta(hours=1)
+        await asyncio.gather(*(healing.look_after(context, Rules(), later) for _ in range(5)))
         assert len(await by_healing(device.service)) == 1
 
 
@@ -83,7 +83,7 @@ async def test_a_shop_whose_power_is_back_is_not_stormed(database: str) -> None:
 @pytest.mark.parametrize("healing_on", [True, False])
 async def test_healing_can_be_switched_off(database: str, healing_on: bool) -> None:
     async with open_service(database, healing=healing_on) as service:
-        assert len(looking_tasks(service.settings, service.deps.desk)) == 4 + healing_on
+        assert len(looking_tasks(service.settings, service.deps.context)) == 4 + healing_on
 
 
 DUE = date(2031, 5, 31)
@@ -111,20 +111,22 @@ async def test_each_reminder_is_announced_once_by_two_workers(database: str) -> 
         open_service(database) as service,
         service.client() as anna,
         service.client(BORIS, tenant="other") as boris,
-        open_desk(service.settings) as other,
+        open_context(service.settings) as other,
     ):
         for client in (anna, boris):
             await due_on(client, await register(client))
         await due_on(anna, await register(anna), DUE + timedelta(days=100))
-        workers = (service.deps.desk, other)
+        workers = (service.deps.context, other)
         for left in (31, 30, 29.5, 8, 7, 7, 1, 0, 0, -3):
             # They look at the same time, and again before read models have what was announced.
             for _ in range(2):
-                await asyncio.gather(*(announce_due(desk, before(left)) for desk in workers * 3))
+                await asyncio.gather(
+                    *(announce_due(context, before(left)) for context in workers * 3)
+                )
             await service.caught_up()
 
         assert sorted(await announced(service)) == sorted([(DUE, 30), (DUE, 7), (DUE, 0)] * 2)
-        assert await announce_due(service.deps.desk, before(-3)) == 0
+        assert await announce_due(service.deps.context, before(-3)) == 0
 
 
 async def test_a_day_begins_where_the_shop_is(database: str) -> None:
@@ -133,7 +135,7 @@ async def test_a_day_begins_where_the_shop_is(database: str) -> None:
         await due_on(anna, await register(anna))
         for hour, minute, expected in ((20, 59, []), (21, 0, [(DUE, 30)])):
             now = datetime(2031, 4, 30, hour, minute, tzinfo=UTC)
-            await announce_due(service.deps.desk, now)
+            await announce_due(service.deps.context, now)
             assert await announced(service) == expected
 
 
@@ -143,7 +145,7 @@ async def test_a_worker_looks_by_itself_and_the_board_shows_how_long(database: s
         today = utc_now().astimezone(service.settings.zone).date()
         await due_on(anna, number, today + timedelta(days=20))
         stop = asyncio.Event()
-        tasks = looking_tasks(service.settings, service.deps.desk)
+        tasks = looking_tasks(service.settings, service.deps.context)
         working = asyncio.gather(*(task(stop) for task in tasks))
         try:
             await eventually(lambda: announced(service))

@@ -37,8 +37,10 @@ CAUSE: Final = Cause(tenant="demo")
 
 def scheduling(service: Service) -> Scheduling:
     """What a worker needs to begin runs that are due."""
-    desk = service.deps.desk
-    return Scheduling(store=desk.store, pool=desk.pool, order=partial(operation.order, desk))
+    context = service.deps.context
+    return Scheduling(
+        store=context.store, pool=context.pool, order=partial(operation.order, context)
+    )
 
 
 async def set_calendar(service: Service, client: AsyncClient, its: Any = DAILY) -> int:
@@ -50,7 +52,7 @@ async def set_calendar(service: Service, client: AsyncClient, its: Any = DAILY) 
 
 async def change(service: Service, command: SetCalendar | SetSchedule) -> None:
     """Set a schedule at the moment of the command."""
-    await schedule.put(service.deps.desk.store, service.deps.reading, command, CAUSE)
+    await schedule.put(service.deps.context.store, service.deps.reading, command, CAUSE)
     await service.caught_up()
 
 
@@ -229,7 +231,7 @@ async def test_at_rest_the_worker_waits_for_what_is_projected_and_for_what_is_du
     ):
         stop, doorbell = asyncio.Event(), service.deps.doorbell
         await eventually(lambda: doorbell.is_listening)
-        (task, *_) = looking_tasks(service.settings, service.deps.desk, doorbell)
+        (task, *_) = looking_tasks(service.settings, service.deps.context, doorbell)
         working = asyncio.ensure_future(task(stop))
         try:
             number = await register(anna)
@@ -255,7 +257,7 @@ async def three_rounds(service: Service, monkeypatch: pytest.MonkeyPatch) -> Non
         return await record_ended(*args)
 
     monkeypatch.setattr(schedule, "record_ended", counted)
-    (task, *_) = looking_tasks(service.settings, service.deps.desk)
+    (task, *_) = looking_tasks(service.settings, service.deps.context)
     await asyncio.wait_for(task(stop), PATIENCE_SECONDS)
 
 

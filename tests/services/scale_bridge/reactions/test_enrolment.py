@@ -31,7 +31,7 @@ async def test_who_let_it_in_owns_it_whichever_is_known_first(
 ) -> None:
     key = public_of(generate_private())
     async with open_remote(database, tmp_path) as remote:
-        pool, react = remote.desk.pool, enrolments().react_in_transaction
+        pool, react = remote.context.pool, enrolments().react_in_transaction
         assert react is not None
         early, late = enrolled(), enrolled(tenant="flora")
         for _ in range(2):

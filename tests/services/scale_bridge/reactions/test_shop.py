@@ -17,7 +17,7 @@ from libs.messaging.reaction import feed_of
 from libs.testing.waiting import eventually
 from services.scale_bridge.catalogue.domain.price import major
 from services.scale_bridge.catalogue.domain.product import BeyondModel
-from services.scale_bridge.desk import Remembered
+from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from services.scale_bridge.prices import handlers as price
 from services.scale_bridge.prices import reactions as shop
 from services.scale_bridge.prices import stores as prices
@@ -60,10 +60,10 @@ async def test_many_prices_are_sent_together(database: str) -> None:
     """A new price list is not an upload per line."""
     async with open_device(database, 40) as device:
         await device.service.caught_up()
-        desk = device.service.deps.desk
+        context = device.service.deps.context
         changes = [changed(1000 + n, article=50 + n) for n in range(40)]
         await asyncio.gather(
-            *(price.change_price(desk, one, tenant="demo", currency="RUB") for one in changes)
+            *(price.change_price(context, one, tenant="demo", currency="RUB") for one in changes)
         )
 
         expected = [(1000 + n) / 100 for n in range(40)]
@@ -79,7 +79,7 @@ async def test_a_price_in_another_currency_changes_nothing(database: str) -> Non
 
 async def test_a_price_waits_until_it_is_valid_and_gives_way_to_a_later_one(database: str) -> None:
     async with open_service(database) as service:
-        reaction = shop.prices(service.deps.desk, currency="RUB")
+        reaction = shop.prices(service.deps.context, currency="RUB")
     valid_at = datetime(2030, 1, 1, tzinfo=UTC)
     due = reaction.schedule_of(changed(valid_at=valid_at))
     assert due is not None
@@ -102,7 +102,7 @@ async def test_a_price_beyond_one_model_is_shown_by_the_others(database: str) ->
         # Neither a read of the scale nor the search for what was missed stumbles over it.
         await small.fetch()
         await service.caught_up()
-        await price.catch_up(service.deps.desk)
+        await price.catch_up(service.deps.context)
         assert small.scale.base.products[1]["price"] == before
         await small.set_price(2, 5)
 
@@ -114,8 +114,8 @@ async def test_a_price_that_cannot_be_shown_is_parked_not_lost(database: str) ->
         service = device.service
         await device.put("/profile", model="M-ER 725")
         await service.caught_up()
-        change, pool = changed(DEAR), service.deps.desk.pool
-        reaction = shop.prices(service.deps.desk, currency="RUB")
+        change, pool = changed(DEAR), service.deps.context.pool
+        reaction = shop.prices(service.deps.context, currency="RUB")
         async with pool.acquire() as connection, connection.transaction():
             await feed_of(reaction).project(connection, [envelope(recorded(change, 1), change)])
 
@@ -139,19 +139,19 @@ async def test_a_price_that_cannot_be_stored_is_parked_whole_and_in_no_others_wa
 ) -> None:
     """From its record on; by both of the shop's readers."""
     async with open_device(database) as device:
-        service, desk = device.service, device.service.deps.desk
+        service, context = device.service, device.service.deps.context
         await service.caught_up()
         changes = (changed(9_900, article=53), changed(**{"article": 50} | wrong), changed())
         given = [record(recorded(one, n)) for n, one in enumerate(changes, 1)]
         for reaction in (
-            shop.announcements(desk, currency="RUB"),
-            shop.prices(desk, currency="RUB"),
+            shop.announcements(context, currency="RUB"),
+            shop.prices(context, currency="RUB"),
         ):
-            await InboxFeed(desk.pool, reaction).store(given)
-            await work_again_and_again(desk.pool, reaction)
+            await InboxFeed(context.pool, reaction).store(given)
+            await work_again_and_again(context.pool, reaction)
 
         await device.shows(123.45)
-        parked = await desk.pool.fetch(
+        parked = await context.pool.fetch(
             "SELECT reaction, stream FROM inbox WHERE parked_at IS NOT NULL ORDER BY reaction"
         )
         is_text = any(isinstance(value, str) for value in wrong.values())
@@ -229,20 +229,21 @@ async def test_a_worker_that_dies_after_the_fetch_forgets_no_price(
 ) -> None:
     """Between what the scale showed and the shop's price nothing is lost."""
     hold = price.hold
-    died: list[bool] = []
+    armed, died = list[bool](), list[bool]()
 
     async def dying(*given: Any, **named: Any) -> None:
-        if not died:
+        if armed and not died:
             died.append(True)
             raise RuntimeError("the power fails")
         await hold(*given, **named)
 
+    monkeypatch.setattr(price, "hold", dying)
     async with open_device(database, lease_seconds=6.0) as device:
         await announce(device.service, changed())
         await device.shows(123.45)
         await eventually(device.is_dirty, False)
         device.scale.base.products[1]["price"] = 1.0
-        monkeypatch.setattr(price, "hold", dying)
+        armed.append(True)
 
         await device.get("/products")
 
@@ -326,14 +327,14 @@ async def test_what_a_person_edited_the_same_and_did_not_send_is_sent(database: 
 async def test_a_scale_that_was_not_known_to_sell_it_is_not_forgotten(database: str) -> None:
     """The read models were late when the price came."""
     async with open_device(database) as device:
-        service, desk = device.service, device.service.deps.desk
+        service, context = device.service, device.service.deps.context
         await service.execute("DELETE FROM desired")
-        missed = await price.change_price(desk, changed(), tenant="demo", currency="RUB")
+        missed = await price.change_price(context, changed(), tenant="demo", currency="RUB")
         assert missed == []
         service.projector.position = 0
         for found in (1, 0):
             await service.caught_up()
-            assert await price.catch_up(desk) == found
+            assert await price.catch_up(context) == found
         await device.shows(123.45)
 
 
@@ -343,7 +344,7 @@ async def test_a_copy_that_is_folded_again_knows_its_prices(database: str) -> No
         await announce(device.service, changed())
         await device.set_price(2, 9.5)
         await device.fetch()
-        object.__setattr__(device.service.deps.desk, "remembered", Remembered())
+        object.__setattr__(device.service.deps.context, "catalogues", CatalogueCache())
 
         await announce(device.service, changed(777, valid_at=utc_now() - timedelta(hours=1)))
         await device.fetch()
@@ -360,7 +361,7 @@ async def test_what_follows_from_a_price_can_be_traced_to_it(database: str) -> N
         await eventually(service.all_ended)
 
         traced: dict[str, Cause] = {}
-        async for page in service.deps.desk.store.log.read_all():
+        async for page in service.deps.context.store.log.read_all():
             for one in page:
                 if one.cause.correlation_id == "the office's click":
                     traced.setdefault(one.type, one.cause)
@@ -383,7 +384,7 @@ async def test_the_last_price_that_is_valid_counts(database: str) -> None:
         ]
         await remember(service, *announced, *announced)
 
-        async with service.deps.desk.pool.acquire() as connection:
+        async with service.deps.context.pool.acquire() as connection:
             found = await prices.current(connection, "demo", [ARTICLE, 7, 8], now)
             later = await prices.current(connection, "demo", [ARTICLE], now + timedelta(hours=2))
             [coming] = await prices.coming(connection, "demo", ARTICLE, now)

@@ -1,12 +1,12 @@
-"""Several things at once, until one of them is over."""
+"""Coroutines side by side, until the first ends."""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
 
-async def first(*ways: Coroutine[Any, Any, None]) -> None:
-    """Until one of them is over; the others have stopped then, too. Raises as that one did."""
+async def race(*ways: Coroutine[Any, Any, None]) -> None:
+    """Wait until one ends and cancel the others. Raises what that one raised."""
     tasks = [asyncio.create_task(way) for way in ways]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
