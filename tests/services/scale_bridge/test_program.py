@@ -34,8 +34,8 @@ from services.scale_bridge.schedules.handlers import schedule
 from tests.libs.messaging.lab import publish
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.calendars import every
-from tests.services.scale_bridge.handlers.test_schedule import CAUSE
 from tests.services.scale_bridge.pricing import changed, delivery, recorded
+from tests.services.scale_bridge.schedules.handlers.test_schedule import CAUSE
 from tests.services.scale_bridge.service import ENVIRONMENT, Service, a_device, open_service
 
 OURS = ("scale-bridge.", "shop.")

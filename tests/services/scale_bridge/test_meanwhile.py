@@ -20,9 +20,8 @@ from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from services.scale_bridge.devices.domain.device import device_id_of
 from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.prices import handlers as price
-from tests.services.scale_bridge.api.test_faults import is_quiet
-from tests.services.scale_bridge.api.test_label import a_base, set_text
 from tests.services.scale_bridge.at_hand import a_scale, endpoint
+from tests.services.scale_bridge.catalogue.api.test_label import a_base, set_text
 from tests.services.scale_bridge.pricing import announce, changed
 from tests.services.scale_bridge.service import (
     ANNA,
@@ -32,6 +31,7 @@ from tests.services.scale_bridge.service import (
     open_service,
     working_bridge,
 )
+from tests.services.scale_bridge.test_faults import is_quiet
 
 FIELDS: dict[int, dict[str, Any]] = {
     1: {"price": 700},

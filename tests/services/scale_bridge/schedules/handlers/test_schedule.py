@@ -21,8 +21,8 @@ from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.schedules.domain.schedule_commands import SetCalendar, SetSchedule
 from services.scale_bridge.schedules.handlers import schedule
 from services.scale_bridge.schedules.handlers.schedule import Scheduling
-from tests.services.scale_bridge.api.test_schedules import put_interval
 from tests.services.scale_bridge.calendars import DAILY, STRICT, by, clock, every
+from tests.services.scale_bridge.schedules.api.test_schedules import put_interval
 from tests.services.scale_bridge.service import (
     BORIS,
     Device,

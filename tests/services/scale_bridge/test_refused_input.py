@@ -7,9 +7,9 @@ import pytest
 
 from libs.testing.callers import bearer
 from libs.testing.routes import assert_no_body_is_waited_for
-from tests.services.scale_bridge.api.test_barcode import BY_WEIGHT
-from tests.services.scale_bridge.api.test_label import a_base
-from tests.services.scale_bridge.api.test_schedules import DAILY
+from tests.services.scale_bridge.barcodes.test_api import BY_WEIGHT
+from tests.services.scale_bridge.catalogue.api.test_label import a_base
+from tests.services.scale_bridge.schedules.api.test_schedules import DAILY
 from tests.services.scale_bridge.service import ANNA, open_device, open_service
 
 EVERY: Final = {"at": None, "every_minutes": 60}
