@@ -40,7 +40,7 @@ from libs.telemetry.traces import Telemetry
 from services.scale_bridge.barcodes import api as barcode
 from services.scale_bridge.bridges import reactions as enrolment
 from services.scale_bridge.bridges.api import bridge
-from services.scale_bridge.bridges.stores import bridges, handed
+from services.scale_bridge.bridges.stores import agent_assignments, bridges
 from services.scale_bridge.catalogue.api import label, products, revisions
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from services.scale_bridge.context import ApiContext, Context, Hooks, shape
@@ -57,20 +57,20 @@ from services.scale_bridge.monitoring.read_models import drift, shown
 from services.scale_bridge.operations import read_models as operation_history
 from services.scale_bridge.operations.api import fetch, operations, upload
 from services.scale_bridge.operations.handlers import operation, readings
-from services.scale_bridge.operations.handlers.ends import Ends
-from services.scale_bridge.operations.handlers.execute import Executor
+from services.scale_bridge.operations.handlers.completion_waiter import Ends
+from services.scale_bridge.operations.handlers.worker import Executor
 from services.scale_bridge.operations.stores.work import Work
 from services.scale_bridge.prices import handlers as price
 from services.scale_bridge.prices import reactions as shop
 from services.scale_bridge.prices.api import prices
 from services.scale_bridge.prices.read_models import price_delivery
 from services.scale_bridge.schedules.api import auto_update, calendar
-from services.scale_bridge.schedules.handlers import healing, schedule
+from services.scale_bridge.schedules.handlers import recovery, schedule
 from services.scale_bridge.schedules.handlers.schedule import Scheduling
 from services.scale_bridge.schedules.read_models import schedule as schedule_times
 from services.scale_bridge.settings import Settings, keys_of
 from services.scale_bridge.transfer.adapters.pace import Pace
-from services.scale_bridge.transfer.handlers.errand import Gear
+from services.scale_bridge.transfer.handlers.device_task import Gear
 from services.scale_bridge.transfer.stores.breakers import Breakers
 from services.scale_bridge.transfer.stores.leases import Leases
 
@@ -192,7 +192,7 @@ def hooks() -> Hooks:
         after_fetch=price.hold,
         readings=readings.readings,
         schedule_zone=schedule.zone,
-        agent_kinds=handed.kinds_of,
+        agent_kinds=agent_assignments.kinds_of,
         bridge_owner=bridges.owner_of,
     )
 
@@ -285,7 +285,7 @@ def looking_tasks(
         return await schedule.seconds_until_due(scheduling, context.clock())
 
     async def heal() -> float | None:
-        return await healing.take_turn(context, settings.healing_rules, context.clock())
+        return await recovery.take_turn(context, settings.healing_rules, context.clock())
 
     async def catch_up() -> None:
         await price.catch_up(context)

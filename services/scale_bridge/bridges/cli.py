@@ -28,16 +28,16 @@ from services.scale_bridge.bridges.adapters.identity import (
 from services.scale_bridge.bridges.adapters.login import GatewayAway, NotLetIn
 from services.scale_bridge.bridges.api.enrolment import STORE, enrol, gateway_of
 from services.scale_bridge.bridges.domain import PROGRAM
-from services.scale_bridge.bridges.handlers.desk import BridgeDesk
-from services.scale_bridge.bridges.handlers.exchange import Bench, carrying_out
-from services.scale_bridge.bridges.handlers.run import Office, run
+from services.scale_bridge.bridges.handlers.execution import Bench, carrying_out
+from services.scale_bridge.bridges.handlers.gateway_client import Office, run
+from services.scale_bridge.bridges.handlers.runner import BridgeDesk
 from services.scale_bridge.bridges.stores.store import open_bridge_store
 from services.scale_bridge.driver.adapters.driver import open_driver
 from services.scale_bridge.driver.domain.address import PRIVATE, Policy, parse_networks, parse_ports
 from services.scale_bridge.transfer.adapters.pace import CONNECTION_SECONDS, LocalPace
 from services.scale_bridge.transfer.domain.breaker import Rules
-from services.scale_bridge.transfer.handlers.errand import Gear
-from services.scale_bridge.transfer.stores.local_turns import LocalCircuits, LocalTurns
+from services.scale_bridge.transfer.handlers.device_task import Gear
+from services.scale_bridge.transfer.stores.local import LocalCircuits, LocalTurns
 
 CANNOT: Final = 1
 

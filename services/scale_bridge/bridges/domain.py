@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 from uuid import UUID
 
-from services.scale_bridge.driver.domain.catalogue import STRICT, Strictness
+from services.scale_bridge.driver.domain.document import STRICT, Strictness
 
 VERSION: Final = 1
 PROGRAM: Final = "tillstream-bridge 1"

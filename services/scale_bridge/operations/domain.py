@@ -15,7 +15,7 @@ from contracts.scale_bridge import (
 )
 from libs.errors import NotFound, Refused
 from libs.eventsourcing.decider import Decider
-from services.scale_bridge.transfer.domain.operation_commands import (
+from services.scale_bridge.transfer.domain.commands import (
     SENDS,
     Apply,
     Begin,

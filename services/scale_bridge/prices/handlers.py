@@ -19,27 +19,27 @@ from contracts.shop import PriceChanged
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Cause
 from libs.postgres.pool import acquired
-from services.scale_bridge.catalogue.domain.copy_commands import TakePrice
-from services.scale_bridge.catalogue.domain.copy_fetched import EditedMeanwhile, set_by_people
-from services.scale_bridge.catalogue.domain.copy_history import Copy
-from services.scale_bridge.catalogue.domain.copy_prices import BY_PRICE, article_of, due, is_unsent
+from services.scale_bridge.catalogue.domain.catalogue import Copy
+from services.scale_bridge.catalogue.domain.commands import TakePrice
+from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile, set_by_people
 from services.scale_bridge.catalogue.domain.model import PERMISSIVE, Limits, limits_of
 from services.scale_bridge.catalogue.domain.price import said_of
+from services.scale_bridge.catalogue.domain.prices import BY_PRICE, article_of, due, is_unsent
 from services.scale_bridge.catalogue.domain.product import BadFields
 from services.scale_bridge.catalogue.domain.shop_price import ShopPrice
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
-from services.scale_bridge.driver.domain.catalogue import products
+from services.scale_bridge.driver.domain.document import products
 from services.scale_bridge.monitoring.read_models import drift
 from services.scale_bridge.monitoring.read_models.drift import Place
 from services.scale_bridge.operations.domain import OperationUnknown, Stage
 from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.operations.handlers.ordering import Ordered
+from services.scale_bridge.operations.handlers.requests import Ordered
 from services.scale_bridge.operations.stores.work import Job
 from services.scale_bridge.prices import stores as prices
 from services.scale_bridge.prices.read_models import price_delivery
-from services.scale_bridge.transfer.domain.operation_commands import Kind
+from services.scale_bridge.transfer.domain.commands import Kind
 
 log = structlog.get_logger(__name__)
 

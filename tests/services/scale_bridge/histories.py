@@ -38,7 +38,7 @@ from contracts.scale_bridge import (
 from libs.postgres.pool import Pool
 from libs.projections.projection import Projection
 from libs.testing.read_models import apply
-from services.scale_bridge.catalogue.domain.shown import shown_by_plu
+from services.scale_bridge.catalogue.domain.displayed_fields import shown_by_plu
 from services.scale_bridge.devices.read_models import device
 from services.scale_bridge.monitoring.read_models import drift, shown
 from services.scale_bridge.operations import read_models as operation

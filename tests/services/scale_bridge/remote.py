@@ -43,10 +43,10 @@ from services.scale_bridge.bootstrap import SERVICE, hooks
 from services.scale_bridge.bridges.adapters.identity import FILE, Identity, home_of, write_identity
 from services.scale_bridge.bridges.api import bridge as bridge_api
 from services.scale_bridge.bridges.cli import Order, open_desk
-from services.scale_bridge.bridges.handlers.desk import BridgeDesk
-from services.scale_bridge.bridges.handlers.run import LONGEST_PAUSE_SECONDS, Office, run
+from services.scale_bridge.bridges.handlers.gateway_client import LONGEST_PAUSE_SECONDS, Office, run
+from services.scale_bridge.bridges.handlers.runner import BridgeDesk
 from services.scale_bridge.bridges.stores import bridges
-from services.scale_bridge.catalogue.domain.copy_commands import Edit
+from services.scale_bridge.catalogue.domain.commands import Edit
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from services.scale_bridge.context import Context
@@ -55,8 +55,8 @@ from services.scale_bridge.devices.handlers.device import Given
 from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.domain.address import Policy
 from services.scale_bridge.driver.simulator.server import Simulator
-from services.scale_bridge.operations.handlers import abandoned, operation
-from services.scale_bridge.operations.handlers.ordering import Ordered
+from services.scale_bridge.operations.handlers import expiry, operation
+from services.scale_bridge.operations.handlers.requests import Ordered
 from services.scale_bridge.operations.stores.work import Job, Work
 from services.scale_bridge.transfer.domain.breaker import Rules
 from services.scale_bridge.transfer.stores.breakers import Breakers
@@ -238,7 +238,7 @@ class Remote:
             "sweeper", self.context.clock(), limit=100
         ):
             found = await operation.load(self.context, job.tenant, job.operation_id)
-            await abandoned.leave(self.context, job, found)
+            await expiry.leave(self.context, job, found)
 
 
 @asynccontextmanager

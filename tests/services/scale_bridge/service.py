@@ -24,7 +24,7 @@ from services.scale_bridge.context import ApiContext
 from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.simulator.products import ProductBase
 from services.scale_bridge.driver.simulator.server import Simulator
-from services.scale_bridge.operations.handlers.execute import Executor
+from services.scale_bridge.operations.handlers.worker import Executor
 from services.scale_bridge.settings import Settings
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale
 

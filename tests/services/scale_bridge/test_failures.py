@@ -50,7 +50,7 @@ from services.scale_bridge.transfer.domain.breaker import (
     ask,
     told,
 )
-from services.scale_bridge.transfer.domain.operation_commands import (
+from services.scale_bridge.transfer.domain.commands import (
     Apply,
     Begin,
     End,

@@ -12,8 +12,8 @@ from httpx import Response
 
 from contracts.scale_bridge import OperationEnded, OperationQueued
 from libs.testing.waiting import eventually
-from services.scale_bridge.catalogue.domain.showing import wrong
-from services.scale_bridge.driver.domain import catalogue
+from services.scale_bridge.catalogue.domain.readback import wrong
+from services.scale_bridge.driver.domain import document as documents
 from services.scale_bridge.driver.simulator.goods import catalogue as goods
 from services.scale_bridge.driver.simulator.products import ProductBase
 from services.scale_bridge.driver.simulator.server import Simulator
@@ -237,7 +237,7 @@ class Scene:
         """The copy is a catalogue, and if it is called clean, the scale shows it."""
         await self.device.service.caught_up()
         stored = await self.device.cached()
-        catalogue.check(stored)
+        documents.check(stored)
         if stored["products"] and not await self.device.is_listed_dirty():
             port = (await self.device.read())["port"]
             scale = next(one for one in self.scales if one.port == port)

@@ -12,7 +12,7 @@ from contracts.scale_bridge import DatesRefreshed, ProductsShown
 from libs.postgres.rls import application_role
 from services.scale_bridge.bootstrap import SERVICE
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.catalogue.stores import contents
+from services.scale_bridge.catalogue.stores import document_store
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from tests.services.scale_bridge.at_hand import priced
 from tests.services.scale_bridge.service import ANNA, Device, a_device, open_device, open_service
@@ -56,7 +56,7 @@ async def contents_of(device: Device) -> int:
 async def tidy(device: Device, revisions: int) -> int:
     """Forget old catalogues, as if all had been written yesterday; how many were forgotten."""
     await device.service.execute("UPDATE content SET created_at = now() - interval '1 day'")
-    return await contents.tidy(device.service.deps.context.pool, revisions=revisions)
+    return await document_store.tidy(device.service.deps.context.pool, revisions=revisions)
 
 
 def forget_cached(device: Device) -> None:

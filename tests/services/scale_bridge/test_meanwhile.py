@@ -14,7 +14,7 @@ from contracts.scale_bridge import PriceOverridden, PriceTaken
 from libs.clock import utc_now
 from libs.eventsourcing.log import Cause
 from libs.testing.waiting import eventually
-from services.scale_bridge.catalogue.domain.copy_commands import Edit
+from services.scale_bridge.catalogue.domain.commands import Edit
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from services.scale_bridge.devices.domain.device import device_id_of

@@ -14,8 +14,8 @@ from libs.clock import utc_now
 from libs.testing.waiting import eventually
 from services.scale_bridge.bootstrap import looking_tasks, open_context
 from services.scale_bridge.devices.handlers.verification import announce_due
-from services.scale_bridge.schedules.domain.healing import Rules
-from services.scale_bridge.schedules.handlers import healing
+from services.scale_bridge.schedules.domain.recovery import Rules
+from services.scale_bridge.schedules.handlers import recovery
 from tests.services.scale_bridge.service import (
     BORIS,
     Service,
@@ -33,7 +33,7 @@ async def by_healing(service: Service) -> list[OperationQueued]:
 async def heal(service: Service, rules: Rules = Rules(), **later: float) -> int:  # noqa: B008
     """Look once, so much later; how many operations were ordered."""
     await service.caught_up()
-    return await healing.look_after(service.deps.context, rules, utc_now() + timedelta(**later))
+    return await recovery.look_after(service.deps.context, rules, utc_now() + timedelta(**later))
 
 
 async def test_a_scale_that_was_idle_for_long_is_read(database: str) -> None:
@@ -67,7 +67,7 @@ async def test_many_workers_order_one_operation(database: str) -> None:
         await device.post("/upload")
         await device.service.caught_up()
         context, later = device.service.deps.context, utc_now() + timedelta(hours=1)
-        await asyncio.gather(*(healing.look_after(context, Rules(), later) for _ in range(5)))
+        await asyncio.gather(*(recovery.look_after(context, Rules(), later) for _ in range(5)))
         assert len(await by_healing(device.service)) == 1
 
 
@@ -77,7 +77,7 @@ async def test_a_shop_whose_power_is_back_is_not_stormed(database: str) -> None:
         assert await heal(device.service, days=1) == 0
         for _ in range(10):
             await a_device(device.service, device.owner, device.scale)
-        assert await heal(device.service, days=1) == healing.AT_ONCE
+        assert await heal(device.service, days=1) == recovery.AT_ONCE
 
 
 @pytest.mark.parametrize("healing_on", [True, False])

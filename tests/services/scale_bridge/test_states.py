@@ -12,7 +12,7 @@ from services.scale_bridge.monitoring import domain as standing
 from services.scale_bridge.monitoring.domain import NOT_TRIED, UNREACHABLE, Ended, State
 from services.scale_bridge.prices import domain as delivery
 from services.scale_bridge.prices.domain import Doing
-from services.scale_bridge.schedules.domain.healing import (
+from services.scale_bridge.schedules.domain.recovery import (
     HOPELESS,
     Health,
     Last,
@@ -21,7 +21,7 @@ from services.scale_bridge.schedules.domain.healing import (
     next_change,
     remedy,
 )
-from services.scale_bridge.transfer.domain.operation_commands import Kind
+from services.scale_bridge.transfer.domain.commands import Kind
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -15,15 +15,15 @@ import structlog
 from libs.errors import NotFound
 from services.scale_bridge.bridges.adapters.wire import Misunderstood
 from services.scale_bridge.bridges.domain import Report, Stage
-from services.scale_bridge.bridges.stores import handed
-from services.scale_bridge.bridges.stores.handed import Handed
-from services.scale_bridge.catalogue.domain.copy_history import Copy
+from services.scale_bridge.bridges.stores import agent_assignments
+from services.scale_bridge.bridges.stores.agent_assignments import Handed
+from services.scale_bridge.catalogue.domain.catalogue import Copy
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.driver.adapters import catalogue_file
 from services.scale_bridge.driver.adapters.operation import Fetched
-from services.scale_bridge.driver.domain import catalogue
-from services.scale_bridge.driver.domain.catalogue import STRICT, Strictness
+from services.scale_bridge.driver.domain import document as documents
+from services.scale_bridge.driver.domain.document import STRICT, Strictness
 from services.scale_bridge.driver.domain.fault import BadCatalogue
 from services.scale_bridge.driver.domain.plain_text import one_line
 from services.scale_bridge.operations.domain import (
@@ -32,12 +32,12 @@ from services.scale_bridge.operations.domain import (
     OperationUnknown,
     queued_of,
 )
-from services.scale_bridge.operations.handlers import operation, settle
-from services.scale_bridge.operations.handlers.cases import Case
+from services.scale_bridge.operations.handlers import completion, operation
+from services.scale_bridge.operations.handlers.job_context import Case
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.operation_commands import SENDS, Kind, Outcome
+from services.scale_bridge.transfer.domain.commands import SENDS, Kind, Outcome
 from services.scale_bridge.transfer.domain.wording import DOUBT, UNKNOWN_OUTCOME, with_doubt
-from services.scale_bridge.transfer.handlers.errand import Errand, Performed, failed_by
+from services.scale_bridge.transfer.handlers.device_task import Errand, Performed, failed_by
 
 OUTCOMES: Final = frozenset(Outcome)
 CODE: Final = re.compile(r"[A-Za-z]{0,40}")
@@ -58,7 +58,7 @@ async def take_in(
 
     Safe to repeat. Raises Misunderstood, VersionConflict, Unavailable.
     """
-    row = await handed.get(context.pool, tenant, bridge_id, errand_id)
+    row = await agent_assignments.get(context.pool, tenant, bridge_id, errand_id)
     if row is None:
         log.info("report of nothing that was handed out")
         return None, 0
@@ -90,13 +90,13 @@ async def _told(
     match report.stage:
         case Stage.BEGAN:
             if found.attempts < row.attempts + report.attempt:
-                await settle.began(context, case, holder_of(bridge_id))
+                await completion.began(context, case, holder_of(bridge_id))
         case Stage.APPLIED:
-            await settle.applied(context, case, report.items or 0)
+            await completion.applied(context, case, report.items or 0)
         case Stage.ENDED:
             strictness = await _strictness(context, case)
             performed = await _performed(row, report, content, strictness)
-            return await settle.over(context, case, performed)
+            return await completion.over(context, case, performed)
     return None
 
 
@@ -185,7 +185,7 @@ def _read(content: bytes, strictness: Strictness) -> Fetched:
     return Fetched(
         document=document,
         file=content,
-        md5=catalogue.digest(content),
+        md5=documents.digest(content),
         items=len(document["products"]),
         seconds=0.0,
     )

@@ -32,12 +32,12 @@ from services.scale_bridge.bridges.domain import (
     context_of,
 )
 from services.scale_bridge.bridges.handlers.results import holder_of, take_in
-from services.scale_bridge.bridges.stores import bridges, handed
-from services.scale_bridge.bridges.stores.handed import Handed
+from services.scale_bridge.bridges.stores import agent_assignments, bridges
+from services.scale_bridge.bridges.stores.agent_assignments import Handed
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
-from services.scale_bridge.driver.domain.catalogue import Document, digest, written
-from services.scale_bridge.operations.handlers.cases import Case, opened
+from services.scale_bridge.driver.domain.document import Document, digest, written
+from services.scale_bridge.operations.handlers.job_context import Case, opened
 from services.scale_bridge.operations.stores.work import Job
 
 LOOK_SECONDS: Final = 0.2
@@ -93,7 +93,9 @@ class Session:
             case Kept(operation_id=errand_id):
                 self.holding.add(errand_id)
             case Progress(operation_id=errand_id, done=done, total=total):
-                await handed.moved(pool, self.tenant, self.bridge_id, errand_id, done, total)
+                await agent_assignments.moved(
+                    pool, self.tenant, self.bridge_id, errand_id, done, total
+                )
             case Part(md5=md5) as part:
                 content = await asyncio.to_thread(self.parts.take, part)
                 if content is not None:
@@ -120,7 +122,9 @@ class Session:
             if following is not None:
                 await self._hand(following, attempts)
         if report.stage is Stage.ENDED:
-            await handed.done(self.context.pool, self.tenant, self.bridge_id, [errand_id])
+            await agent_assignments.done(
+                self.context.pool, self.tenant, self.bridge_id, [errand_id]
+            )
             self.holding.discard(errand_id)
             self.content = "", b""
         await self.line.send(Settled(operation_id=errand_id, number=message.number))
@@ -182,7 +186,7 @@ class Session:
 
     async def _send_work(self, row: Handed, case: Case) -> None:
         errand, device_id = case.errand, case.job.device_id
-        await handed.put(self.context.pool, self.tenant, self.bridge_id, row)
+        await agent_assignments.put(self.context.pool, self.tenant, self.bridge_id, row)
         wanted, known = await self._sent(errand.wanted), await self._sent(errand.known)
         self.room -= 1
         self.holding.add(row.errand_id)
@@ -221,7 +225,7 @@ class Session:
         while True:
             if not await bridges.is_current(pool, self.tenant, self.bridge_id, self.connection_id):
                 raise Superseded
-            waited = await handed.open_operations(
+            waited = await agent_assignments.open_operations(
                 pool, self.tenant, self.bridge_id, self.holding, grace=LATE
             )
             await self.context.work.renew(holder, waited)

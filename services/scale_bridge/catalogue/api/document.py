@@ -3,17 +3,17 @@
 from fastapi import Response
 
 from libs.http.entity_tags import strong_tag
-from services.scale_bridge.catalogue.domain.copy_history import Copy
-from services.scale_bridge.catalogue.stores import contents
+from services.scale_bridge.catalogue.domain.catalogue import Copy
+from services.scale_bridge.catalogue.stores import document_store
 from services.scale_bridge.context import JSON
-from services.scale_bridge.driver.domain.catalogue import Document
+from services.scale_bridge.driver.domain.document import Document
 
 ETAG = "ETag"
 
 
 async def document_response(document: Document) -> Response:
     """The catalogue in its envelope: `{"products": {…, "products": […]}}` (§1.1)."""
-    return Response(b'{"products":' + await contents.write(document) + b"}", media_type=JSON)
+    return Response(b'{"products":' + await document_store.write(document) + b"}", media_type=JSON)
 
 
 async def tagged_response(copy: Copy) -> Response:

@@ -7,14 +7,14 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel
 
 from services.scale_bridge.catalogue.domain import label
-from services.scale_bridge.catalogue.domain.copy_commands import DropMessage, SetMessage
+from services.scale_bridge.catalogue.domain.commands import DropMessage, SetMessage
 from services.scale_bridge.catalogue.domain.difference import IDS
 from services.scale_bridge.catalogue.domain.model import limits_of
 from services.scale_bridge.catalogue.domain.product import BadFields
 from services.scale_bridge.catalogue.domain.product_fields import LARGEST_ID
 from services.scale_bridge.catalogue.handlers import catalogue as handler
 from services.scale_bridge.context import LISTED, Reader, Scales, Writer, cause_of, own, unfit
-from services.scale_bridge.driver.domain.catalogue import text_of
+from services.scale_bridge.driver.domain.document import text_of
 
 router = APIRouter(tags=["label"])
 

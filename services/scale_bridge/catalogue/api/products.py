@@ -8,12 +8,12 @@ from pydantic import BaseModel
 
 from libs.http.entity_tags import is_known, is_wanted, strong_tag
 from services.scale_bridge.catalogue.api.document import ETAG, tagged_response
-from services.scale_bridge.catalogue.api.too_much import too_much
-from services.scale_bridge.catalogue.domain.copy_commands import Edit
+from services.scale_bridge.catalogue.api.limit_errors import too_much
+from services.scale_bridge.catalogue.domain.commands import Edit
 from services.scale_bridge.catalogue.domain.model import limits_of
 from services.scale_bridge.catalogue.domain.product import BadFields, BeyondModel
 from services.scale_bridge.catalogue.handlers import catalogue as handler
-from services.scale_bridge.catalogue.handlers.condition import ChangedMeanwhile, only_if
+from services.scale_bridge.catalogue.handlers.preconditions import ChangedMeanwhile, only_if
 from services.scale_bridge.context import (
     LISTED,
     Reader,

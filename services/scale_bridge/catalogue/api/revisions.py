@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from services.scale_bridge.catalogue.api.document import document_response
-from services.scale_bridge.catalogue.api.too_much import too_much
+from services.scale_bridge.catalogue.api.limit_errors import too_much
 from services.scale_bridge.catalogue.domain.difference import Difference, difference
 from services.scale_bridge.catalogue.domain.model import limits_of
 from services.scale_bridge.catalogue.domain.problems import RevisionBeyondModel

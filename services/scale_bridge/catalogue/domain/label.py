@@ -9,12 +9,12 @@ from typing import Any, Final, TypeAlias, assert_never
 
 from contracts.scale_bridge import MessageEdited, ScaleBridgeEvent
 from libs.errors import NotFound, Refused
-from services.scale_bridge.catalogue.domain.copy_commands import DropMessage, SetMessage
+from services.scale_bridge.catalogue.domain.commands import DropMessage, SetMessage
 from services.scale_bridge.catalogue.domain.difference import IDS
 from services.scale_bridge.catalogue.domain.model import beyond_text
 from services.scale_bridge.catalogue.domain.product import BadFields, BeyondModel, References
 from services.scale_bridge.catalogue.domain.product_fields import is_sendable
-from services.scale_bridge.driver.domain.catalogue import Document, key_of, products, text_of
+from services.scale_bridge.driver.domain.document import Document, key_of, products, text_of
 
 MESSAGES: Final = "messages"
 CATEGORIES: Final = "categories"

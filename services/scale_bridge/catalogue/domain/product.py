@@ -14,7 +14,7 @@ from services.scale_bridge.catalogue.domain.product_fields import (
     checked,
     is_number,
 )
-from services.scale_bridge.driver.domain.catalogue import Product, text_of
+from services.scale_bridge.driver.domain.document import Product, text_of
 
 References: TypeAlias = Mapping[str, Mapping[str, int | str]]
 """For each field that refers to something, what it may be: ids as text, and as the scale writes

@@ -22,8 +22,8 @@ from contracts.scale_bridge import (
 )
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Cause, VersionConflict
-from services.scale_bridge.catalogue.domain.copy import CATEGORY, RevisionUnknown, decide
-from services.scale_bridge.catalogue.domain.copy_commands import (
+from services.scale_bridge.catalogue.domain.catalogue import Copy, evolve
+from services.scale_bridge.catalogue.domain.commands import (
     CopyCommand,
     DropMessage,
     Edit,
@@ -31,14 +31,14 @@ from services.scale_bridge.catalogue.domain.copy_commands import (
     SetMessage,
     TakeFetched,
 )
-from services.scale_bridge.catalogue.domain.copy_fetched import CHANGES, EditedMeanwhile
-from services.scale_bridge.catalogue.domain.copy_history import Copy, evolve
+from services.scale_bridge.catalogue.domain.decisions import CATEGORY, RevisionUnknown, decide
+from services.scale_bridge.catalogue.domain.fetched import CHANGES, EditedMeanwhile
 from services.scale_bridge.catalogue.domain.product import BadFields
-from services.scale_bridge.catalogue.stores import contents, copies
+from services.scale_bridge.catalogue.stores import catalogue_snapshots, document_store
 from services.scale_bridge.catalogue.stores.cache import Loaded
-from services.scale_bridge.catalogue.stores.copies import Kept
+from services.scale_bridge.catalogue.stores.catalogue_snapshots import Kept
 from services.scale_bridge.context import Context
-from services.scale_bridge.driver.domain.catalogue import Document
+from services.scale_bridge.driver.domain.document import Document
 
 log = structlog.get_logger(__name__)
 
@@ -270,9 +270,9 @@ async def _keep(
         content = next((name for name, named in whole.items() if named is document), None)
         if content is None:
             revision = loaded.copy.revision
-            content = await contents.put(context.pool, tenant, device_id, revision, document)
+            content = await document_store.put(context.pool, tenant, device_id, revision, document)
         kept = Kept(loaded.copy, content, loaded.version)
-        await copies.mark(context.pool, tenant, device_id, kept)
+        await catalogue_snapshots.mark(context.pool, tenant, device_id, kept)
     except Unavailable:
         log.info("copy not kept", device=str(device_id))
         return loaded
@@ -282,10 +282,10 @@ async def _keep(
 async def _kept(
     context: Context, tenant: str, device_id: DeviceId, *, up_to: int | None = None
 ) -> Loaded:
-    kept = await copies.latest(context.pool, tenant, device_id, up_to=up_to)
+    kept = await catalogue_snapshots.latest(context.pool, tenant, device_id, up_to=up_to)
     if kept is None:
         return Loaded(Copy(), 0)
-    found = await contents.get(context.pool, tenant, [kept.content])
+    found = await document_store.get(context.pool, tenant, [kept.content])
     if kept.content not in found:
         # It should be there; what is in the log still tells all that came since a whole one.
         return Loaded(Copy(), 0)
@@ -304,7 +304,7 @@ async def _on(
     if not events:
         return known
     whole = [e for e in events if isinstance(e, CatalogueFetched | CatalogueReverted)]
-    named = dict(await contents.get(context.pool, tenant, [e.content for e in whole[-1:]]))
+    named = dict(await document_store.get(context.pool, tenant, [e.content for e in whole[-1:]]))
     copy = reduce(partial(_evolve, named), events, known.copy)
     return Loaded(copy, known.version + len(events), known.unkept + len(events))
 

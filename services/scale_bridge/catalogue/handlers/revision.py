@@ -14,14 +14,14 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.eventsourcing.log import Cause
-from services.scale_bridge.catalogue.domain.copy import CATEGORY, RevisionUnknown
-from services.scale_bridge.catalogue.domain.copy_commands import CopyCommand, Revert
-from services.scale_bridge.catalogue.domain.copy_fetched import EditedMeanwhile
-from services.scale_bridge.catalogue.domain.copy_history import Copy
+from services.scale_bridge.catalogue.domain.catalogue import Copy
+from services.scale_bridge.catalogue.domain.commands import CopyCommand, Revert
+from services.scale_bridge.catalogue.domain.decisions import CATEGORY, RevisionUnknown
+from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile
 from services.scale_bridge.catalogue.domain.model import PERMISSIVE, Limits
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.handlers.catalogue import Changed
-from services.scale_bridge.catalogue.stores import contents
+from services.scale_bridge.catalogue.stores import document_store
 from services.scale_bridge.context import Context
 
 SPARE: Final = 4
@@ -71,7 +71,7 @@ async def revert(
         if copy.revision != seen:
             raise EditedMeanwhile
         document = await catalogue.at_revision(context, cause.tenant, device_id, revision)
-        content = await contents.put(
+        content = await document_store.put(
             context.pool, cause.tenant, device_id, copy.revision + 1, document
         )
         return Revert(

@@ -7,8 +7,8 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from contracts.scale_bridge import DeviceId
-from services.scale_bridge.catalogue.domain.copy_history import Copy
-from services.scale_bridge.driver.domain.catalogue import products
+from services.scale_bridge.catalogue.domain.catalogue import Copy
+from services.scale_bridge.driver.domain.document import products
 
 MOST_ITEMS: Final = 25_000
 """How many products are cached altogether, some forty megabytes of them."""

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from services.scale_bridge.context import LISTED, Reader, Scales, Writer, cause_of, own
-from services.scale_bridge.devices.domain.relaxation import RULES, Relaxation
+from services.scale_bridge.devices.domain.validation_overrides import RULES, Relaxation
 from services.scale_bridge.devices.handlers import profile as handler
 
 router = APIRouter(tags=["strictness"])

@@ -28,7 +28,7 @@ from services.scale_bridge.devices.domain.profile import (
     profile_of,
     profiled,
 )
-from services.scale_bridge.devices.domain.relaxation import (
+from services.scale_bridge.devices.domain.validation_overrides import (
     STRICTLY,
     Relaxation,
     SetStrictness,

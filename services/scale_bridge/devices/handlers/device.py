@@ -14,9 +14,9 @@ from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Cause, VersionConflict
 from libs.http.auth import Principal
 from libs.security.sealing import SealBroken
-from services.scale_bridge.catalogue.domain.copy_commands import Invalidate
+from services.scale_bridge.catalogue.domain.commands import Invalidate
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.catalogue.stores import copies
+from services.scale_bridge.catalogue.stores import catalogue_snapshots
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices import stores as numbers
 from services.scale_bridge.devices.domain.device import (
@@ -174,7 +174,7 @@ async def remove(context: Context, found: Found, cause: Cause) -> str | None:
     owner, name = found.device.owner, found.details.name
     if owner is not None:
         await numbers.give_back(context.pool, cause.tenant, owner, name, found.device_id)
-    await copies.forget(context.pool, cause.tenant, found.device_id)
+    await catalogue_snapshots.forget(context.pool, cause.tenant, found.device_id)
     return done.token
 
 

@@ -10,7 +10,7 @@ from libs.eventsourcing.log import Cause, VersionConflict
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.domain.device import DEVICE
 from services.scale_bridge.devices.domain.profile import SetProfile
-from services.scale_bridge.devices.domain.relaxation import SetStrictness
+from services.scale_bridge.devices.domain.validation_overrides import SetStrictness
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.devices.handlers.device import Found, Saved
 

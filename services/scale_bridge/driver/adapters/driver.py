@@ -15,12 +15,12 @@ from typing import Final, TypeVar
 import structlog
 
 from services.scale_bridge.driver.adapters import operation
-from services.scale_bridge.driver.adapters.countdown import Countdown, Stopped
+from services.scale_bridge.driver.adapters.deadline import Countdown, Stopped
 from services.scale_bridge.driver.adapters.line import Limits
 from services.scale_bridge.driver.adapters.operation import Call, Fetched, Info, Uploaded
 from services.scale_bridge.driver.adapters.replies import Progress
 from services.scale_bridge.driver.domain.address import Endpoint
-from services.scale_bridge.driver.domain.catalogue import STRICT, Document, Strictness
+from services.scale_bridge.driver.domain.document import STRICT, Document, Strictness
 from services.scale_bridge.driver.domain.fault import Overloaded, ScaleFault, Timeout, WrongPassword
 
 Result = TypeVar("Result")

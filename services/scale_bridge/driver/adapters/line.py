@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from selectors import EVENT_WRITE, DefaultSelector
 from typing import Final
 
-from services.scale_bridge.driver.adapters.countdown import Countdown
+from services.scale_bridge.driver.adapters.deadline import Countdown
 from services.scale_bridge.driver.adapters.wire import FRAME_BYTES, PREFIX_BYTES
 from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.fault import BadAnswer, Disconnected, Timeout, Unreachable

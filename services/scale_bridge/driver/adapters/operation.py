@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from services.scale_bridge.driver.adapters import catalogue_file
-from services.scale_bridge.driver.adapters.countdown import Countdown, Stopped
-from services.scale_bridge.driver.adapters.guarded import GuardedScales, fault_of
+from services.scale_bridge.driver.adapters.deadline import Countdown, Stopped
 from services.scale_bridge.driver.adapters.line import Limits
 from services.scale_bridge.driver.adapters.replies import Conversation, Progress
-from services.scale_bridge.driver.domain import catalogue
+from services.scale_bridge.driver.adapters.safe_driver import GuardedScales, fault_of
+from services.scale_bridge.driver.domain import document as documents
 from services.scale_bridge.driver.domain.address import Endpoint
-from services.scale_bridge.driver.domain.catalogue import Document, Strictness
+from services.scale_bridge.driver.domain.document import Document, Strictness
 from services.scale_bridge.driver.domain.fault import (
     BadAnswer,
     BadCatalogue,
@@ -94,8 +94,8 @@ def upload(call: Call, document: Document, *, clear: bool, progress: Progress | 
 
     After UnknownOutcome the scale may have imported it or not; so may it after Stopped.
     """
-    catalogue.check(document)
-    file = catalogue.written(document)
+    documents.check(document)
+    file = documents.written(document)
     conversation = Conversation(total=len(file), progress=progress)
     try:
         _run(call, conversation, lambda scales: scales.send_json_products(document, clear))
@@ -104,7 +104,7 @@ def upload(call: Call, document: Document, *, clear: bool, progress: Progress | 
             raise
         raise UnknownOutcome from fault
     return Uploaded(
-        md5=catalogue.digest(file),
+        md5=documents.digest(file),
         items=len(document["products"]),
         size=len(file),
         seconds=call.countdown.elapsed,

@@ -15,7 +15,7 @@ from services.scale_bridge.driver.adapters.wire import (
     Request,
     Step,
 )
-from services.scale_bridge.driver.domain.catalogue import LARGEST_BYTES, STRICT, Strictness
+from services.scale_bridge.driver.domain.document import LARGEST_BYTES, STRICT, Strictness
 from services.scale_bridge.driver.domain.fault import (
     BadAnswer,
     BadCatalogue,

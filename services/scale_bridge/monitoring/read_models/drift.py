@@ -26,8 +26,8 @@ from contracts.scale_bridge import (
 )
 from libs.eventsourcing.codec import codec_of
 from libs.projections.projection import Connection, Projection
-from services.scale_bridge.catalogue.domain.shown import COUNTS, Shown, shown_of
-from services.scale_bridge.driver.domain.catalogue import key_of, products, text_of
+from services.scale_bridge.catalogue.domain.displayed_fields import COUNTS, Shown, shown_of
+from services.scale_bridge.driver.domain.document import key_of, products, text_of
 
 DESIRED: Final = Table(
     "desired",

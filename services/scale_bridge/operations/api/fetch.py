@@ -5,8 +5,8 @@ from fastapi import APIRouter, Response
 from services.scale_bridge.catalogue.api.document import tagged_response
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import WORKED, Reader, Scales, own
-from services.scale_bridge.operations.api.waiting import done
-from services.scale_bridge.transfer.domain.operation_commands import Kind
+from services.scale_bridge.operations.api.run_and_wait import done
+from services.scale_bridge.transfer.domain.commands import Kind
 
 router = APIRouter(tags=["products"])
 

@@ -15,12 +15,12 @@ from libs.postgres.pool import tenant_reading
 from services.scale_bridge.context import WORKED, ApiContext, Reader, Scales, Writer, own
 from services.scale_bridge.devices.handlers.device import owner_of
 from services.scale_bridge.operations import read_models as operation
-from services.scale_bridge.operations.api.waiting import done
+from services.scale_bridge.operations.api.run_and_wait import done
 from services.scale_bridge.operations.domain import Operation, queued_of
 from services.scale_bridge.operations.handlers import operation as handler
-from services.scale_bridge.operations.handlers.ordering import Ordered
+from services.scale_bridge.operations.handlers.requests import Ordered
 from services.scale_bridge.operations.stores import progress
-from services.scale_bridge.transfer.domain.operation_commands import Kind
+from services.scale_bridge.transfer.domain.commands import Kind
 
 router = APIRouter(tags=["operations"])
 

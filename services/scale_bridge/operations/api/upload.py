@@ -4,8 +4,8 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from services.scale_bridge.context import WORKED, Scales, Writer, own
-from services.scale_bridge.operations.api.waiting import done
-from services.scale_bridge.transfer.domain.operation_commands import Kind
+from services.scale_bridge.operations.api.run_and_wait import done
+from services.scale_bridge.transfer.domain.commands import Kind
 
 router = APIRouter(tags=["upload"])
 

@@ -18,9 +18,9 @@ from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device as devices
 from services.scale_bridge.operations.domain import OPERATION, Operation, OperationUnknown
-from services.scale_bridge.operations.handlers.ordering import Ordered
+from services.scale_bridge.operations.handlers.requests import Ordered
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.operation_commands import (
+from services.scale_bridge.transfer.domain.commands import (
     READS,
     Apply,
     Begin,

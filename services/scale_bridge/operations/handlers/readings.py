@@ -3,7 +3,7 @@
 from contracts.scale_bridge import DeviceId, OperationId
 from services.scale_bridge.context import Context
 from services.scale_bridge.operations.domain import OPERATION
-from services.scale_bridge.transfer.domain.operation_commands import READS
+from services.scale_bridge.transfer.domain.commands import READS
 
 
 async def readings(context: Context, tenant: str, device_id: DeviceId) -> frozenset[OperationId]:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.scale_bridge.catalogue.domain.shown import Shown
+from services.scale_bridge.catalogue.domain.displayed_fields import Shown
 
 SOLD: Final = """
 SELECT device.number, device.name, desired.plu, desired.fields::text AS fields

@@ -34,7 +34,7 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.projections.projection import Connection
-from services.scale_bridge.catalogue.domain.copy_history import renumbered
+from services.scale_bridge.catalogue.domain.catalogue import renumbered
 
 PRICE_DELIVERY: Final = Table(
     "price_delivery",

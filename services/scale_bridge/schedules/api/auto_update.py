@@ -8,9 +8,9 @@ from pydantic import BaseModel, Field
 
 from libs.http.visible import visible
 from services.scale_bridge.context import ApiContext, Reader, Scales, Writer, cause_of, own
+from services.scale_bridge.schedules.domain.commands import SetSchedule
+from services.scale_bridge.schedules.domain.history import Schedule
 from services.scale_bridge.schedules.domain.schedule import FEWEST_MINUTES, MOST_MINUTES
-from services.scale_bridge.schedules.domain.schedule_commands import SetSchedule
-from services.scale_bridge.schedules.domain.schedule_history import Schedule
 from services.scale_bridge.schedules.handlers import schedule as handler
 
 router = APIRouter(tags=["auto-update"])

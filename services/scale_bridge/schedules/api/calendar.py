@@ -21,9 +21,9 @@ from services.scale_bridge.schedules.domain.calendar import (
     WEEKDAYS,
     calendar,
 )
+from services.scale_bridge.schedules.domain.commands import SetCalendar, SetSchedule
+from services.scale_bridge.schedules.domain.history import Schedule
 from services.scale_bridge.schedules.domain.schedule import FEWEST_MINUTES, MOST_MINUTES, upcoming
-from services.scale_bridge.schedules.domain.schedule_commands import SetCalendar, SetSchedule
-from services.scale_bridge.schedules.domain.schedule_history import Schedule
 from services.scale_bridge.schedules.handlers import schedule as handler
 
 router = APIRouter(tags=["schedule"])

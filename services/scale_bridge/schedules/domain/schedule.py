@@ -26,14 +26,14 @@ from contracts.scale_bridge import (
 from libs.errors import Refused
 from libs.eventsourcing.decider import Decider
 from services.scale_bridge.schedules.domain.calendar import SKIP, missed, next_run, runs
-from services.scale_bridge.schedules.domain.schedule_commands import (
+from services.scale_bridge.schedules.domain.commands import (
     ClaimRun,
     RecordRun,
     ScheduleCommand,
     SetCalendar,
     SetSchedule,
 )
-from services.scale_bridge.schedules.domain.schedule_history import Schedule, evolve
+from services.scale_bridge.schedules.domain.history import Schedule, evolve
 
 FEWEST_MINUTES: Final = 1
 MOST_MINUTES: Final = 525_600

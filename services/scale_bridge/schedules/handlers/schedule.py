@@ -27,18 +27,18 @@ from libs.eventsourcing.log import Cause, VersionConflict
 from libs.eventsourcing.store import EventStore
 from libs.postgres.pool import Pool, acquired, tenant_transaction
 from services.scale_bridge.context import Context
-from services.scale_bridge.operations.handlers.ordering import Order, Ordered
+from services.scale_bridge.operations.handlers.requests import Order, Ordered
 from services.scale_bridge.schedules import adapters as zones
 from services.scale_bridge.schedules.adapters import UnknownZone
-from services.scale_bridge.schedules.domain.schedule import SCHEDULE
-from services.scale_bridge.schedules.domain.schedule_commands import (
+from services.scale_bridge.schedules.domain.commands import (
     ClaimRun,
     RecordRun,
     ScheduleCommand,
     SetCalendar,
     SetSchedule,
 )
-from services.scale_bridge.schedules.domain.schedule_history import Schedule
+from services.scale_bridge.schedules.domain.history import Schedule
+from services.scale_bridge.schedules.domain.schedule import SCHEDULE
 from services.scale_bridge.schedules.read_models import schedule as schedules
 from services.scale_bridge.schedules.read_models.schedule import Standing
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from contracts.scale_bridge import DeviceId
 from libs.postgres import query
 from services.scale_bridge.monitoring.domain import NOT_TRIED, UNREACHABLE
-from services.scale_bridge.schedules.domain.healing import Health, Last
+from services.scale_bridge.schedules.domain.recovery import Health, Last
 
 # What nobody ended long after its time was left by somebody who died: it is no excuse.
 LIST: Final = """

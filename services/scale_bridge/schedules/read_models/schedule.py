@@ -42,7 +42,7 @@ from contracts.scale_bridge import (
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
 from libs.projections.projection import Connection, Projection
-from services.scale_bridge.schedules.domain.schedule_history import Schedule, evolve
+from services.scale_bridge.schedules.domain.history import Schedule, evolve
 
 SCHEDULE: Final = Table(
     "schedule",

@@ -8,11 +8,11 @@ from typing import TypeVar
 from services.scale_bridge.driver.adapters.driver import PROBE_SECONDS
 from services.scale_bridge.driver.adapters.operation import Fetched, Info, Uploaded
 from services.scale_bridge.driver.domain.address import Endpoint
-from services.scale_bridge.driver.domain.catalogue import Document
+from services.scale_bridge.driver.domain.document import Document
 from services.scale_bridge.driver.domain.fault import ScaleFault, Timeout
 from services.scale_bridge.transfer.domain.breaker import is_silent
 from services.scale_bridge.transfer.domain.retry import Again, after
-from services.scale_bridge.transfer.handlers.errand import Errand, Gear, Told
+from services.scale_bridge.transfer.handlers.device_task import Errand, Gear, Told
 
 Answer = TypeVar("Answer")
 

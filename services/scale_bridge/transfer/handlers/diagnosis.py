@@ -1,6 +1,6 @@
 """Which product a scale cannot import: by halves, never emptying the scale (R15)."""
 
-from services.scale_bridge.driver.domain.catalogue import Document, key_of, products
+from services.scale_bridge.driver.domain.document import Document, key_of, products
 from services.scale_bridge.driver.domain.fault import ImportFailed, ScaleFault
 from services.scale_bridge.transfer.handlers.attempts import Attempts
 

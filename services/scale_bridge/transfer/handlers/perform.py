@@ -5,12 +5,12 @@ The same for the service itself and for a daemon on a shop's network.
 
 import asyncio
 
-from services.scale_bridge.catalogue.domain.showing import shows
+from services.scale_bridge.catalogue.domain.readback import shows
 from services.scale_bridge.driver.adapters import names
 from services.scale_bridge.driver.domain.address import BadAddress, Endpoint
 from services.scale_bridge.driver.domain.fault import ScaleFault, Unreachable
 from services.scale_bridge.transfer.domain.breaker import Wait
-from services.scale_bridge.transfer.domain.operation_commands import SENDS, Kind, Outcome
+from services.scale_bridge.transfer.domain.commands import SENDS, Kind, Outcome
 from services.scale_bridge.transfer.domain.wording import (
     BAD_ADDRESS,
     BUSY,
@@ -20,7 +20,8 @@ from services.scale_bridge.transfer.domain.wording import (
     sentence,
 )
 from services.scale_bridge.transfer.handlers.attempts import Attempts
-from services.scale_bridge.transfer.handlers.errand import (
+from services.scale_bridge.transfer.handlers.device_lease import NoTurn, TurnLost, having
+from services.scale_bridge.transfer.handlers.device_task import (
     Errand,
     Gear,
     Performed,
@@ -28,8 +29,7 @@ from services.scale_bridge.transfer.handlers.errand import (
     failed,
     failed_by,
 )
-from services.scale_bridge.transfer.handlers.sending import send
-from services.scale_bridge.transfer.handlers.turn import NoTurn, TurnLost, having
+from services.scale_bridge.transfer.handlers.upload import send
 
 
 async def perform(gear: Gear, errand: Errand, told: Told) -> Performed:

@@ -31,15 +31,14 @@ from services.scale_bridge.bridges.domain import (
     Work,
     context_of,
 )
-from services.scale_bridge.bridges.handlers import desk as bridge_desk
-from services.scale_bridge.bridges.handlers import run as bridge_run
-from services.scale_bridge.bridges.handlers.desk import BridgeDesk, Teller
-from services.scale_bridge.bridges.handlers.run import (
+from services.scale_bridge.bridges.handlers import gateway_client, runner
+from services.scale_bridge.bridges.handlers.connection import converse
+from services.scale_bridge.bridges.handlers.gateway_client import (
     AGAIN_SECONDS,
     LONGEST_PAUSE_SECONDS,
     pause_after,
 )
-from services.scale_bridge.bridges.handlers.talk import converse
+from services.scale_bridge.bridges.handlers.runner import BridgeDesk, Teller
 from services.scale_bridge.bridges.stores.rows import Task
 from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.simulator.server import Simulator
@@ -165,7 +164,7 @@ async def test_what_was_stored_is_done_though_the_line_broke_before_it_was_confi
 async def test_what_was_stored_while_everything_was_broken_off_is_found_on_the_disk(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bridge_desk, "AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(runner, "AGAIN_SECONDS", 0.1)
     await case.desk.store.keep(case.work(), {})
     await eventually(lambda: case.reads)
 
@@ -231,11 +230,11 @@ async def test_the_watchdog_begins_again_whatever_failed(
         failures.append("link")
         raise failure
 
-    monkeypatch.setattr(bridge_run, "_connected", broken)
+    monkeypatch.setattr(gateway_client, "_connected", broken)
     order = order_of(enrolled(tmp_path))
     async with aiohttp.ClientSession() as client, open_desk(order) as desk:
         office = office_of(tmp_path, client, chance=0.5, longest_pause=0.01)
-        running = asyncio.create_task(bridge_run.run(desk, office))
+        running = asyncio.create_task(gateway_client.run(desk, office))
         await eventually(lambda: len(failures) > 3)
         assert not running.done()
         running.cancel()
@@ -303,8 +302,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         begun.append(failures)
         return 3600.0
 
-    monkeypatch.setattr(bridge_run, "pause_after", pause_after)
-    monkeypatch.setattr(bridge_run, "AGAIN_SECONDS", (0.05, 0.05))
+    monkeypatch.setattr(gateway_client, "pause_after", pause_after)
+    monkeypatch.setattr(gateway_client, "AGAIN_SECONDS", (0.05, 0.05))
     return begun
 
 
@@ -313,7 +312,9 @@ async def running(home: Path, gateway: Gateway) -> AsyncIterator[None]:
     """A daemon that connects to this gateway."""
     enrolled(home, gateway.url)
     async with aiohttp.ClientSession() as client, open_desk(order_of(home)) as desk:
-        connecting = asyncio.create_task(bridge_run.run(desk, office_of(home, client, chance=0.5)))
+        connecting = asyncio.create_task(
+            gateway_client.run(desk, office_of(home, client, chance=0.5))
+        )
         try:
             yield
         finally:

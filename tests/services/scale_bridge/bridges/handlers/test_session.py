@@ -16,14 +16,14 @@ from libs.postgres.pool import acquired
 from libs.testing.waiting import eventually
 from services.scale_bridge.bridges.adapters import wire as bridge_wire
 from services.scale_bridge.bridges.domain import Message
-from services.scale_bridge.bridges.handlers.desk import BridgeDesk
 from services.scale_bridge.bridges.handlers.results import holder_of
+from services.scale_bridge.bridges.handlers.runner import BridgeDesk
 from services.scale_bridge.bridges.stores import bridges
-from services.scale_bridge.catalogue.domain.shown import shown_of
-from services.scale_bridge.devices.domain.relaxation import RULES
+from services.scale_bridge.catalogue.domain.displayed_fields import shown_of
+from services.scale_bridge.devices.domain.validation_overrides import RULES
 from services.scale_bridge.devices.handlers import device, profile
 from services.scale_bridge.driver.adapters.wire import Step
-from services.scale_bridge.driver.domain.catalogue import Document
+from services.scale_bridge.driver.domain.document import Document
 from services.scale_bridge.driver.simulator.goods import catalogue
 from services.scale_bridge.driver.simulator.products import ProductBase
 from services.scale_bridge.operations.handlers import operation

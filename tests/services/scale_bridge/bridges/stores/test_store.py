@@ -22,7 +22,7 @@ from services.scale_bridge.bridges.adapters.wire import Misunderstood, Parts, co
 from services.scale_bridge.bridges.domain import Report, Stage, Work
 from services.scale_bridge.bridges.stores.rows import REMEMBERED_SECONDS
 from services.scale_bridge.bridges.stores.store import BridgeStore, open_bridge_store
-from services.scale_bridge.driver.domain.catalogue import LARGEST_BYTES, digest
+from services.scale_bridge.driver.domain.document import LARGEST_BYTES, digest
 from tests.services.scale_bridge.usual import Usual
 
 BEGAN = Report(stage=Stage.BEGAN, attempt=1)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from services.scale_bridge.catalogue.domain.model import PERMISSIVE
 from services.scale_bridge.catalogue.domain.problems import problems
-from services.scale_bridge.catalogue.domain.showing import differing, wrong
+from services.scale_bridge.catalogue.domain.readback import differing, wrong
 from services.scale_bridge.driver.adapters import catalogue_file
-from services.scale_bridge.driver.domain import catalogue
-from services.scale_bridge.driver.domain.catalogue import (
+from services.scale_bridge.driver.domain import document as documents
+from services.scale_bridge.driver.domain.document import (
     Strictness,
     by_key,
     check,
@@ -34,7 +34,7 @@ from services.scale_bridge.transfer.domain.wording import sentence_of
 Reader: TypeAlias = Callable[..., Any]
 
 EACH_READER = pytest.mark.parametrize(
-    "read", [catalogue.read, catalogue_file.read], ids=["strict", "fast"]
+    "read", [documents.read, catalogue_file.read], ids=["strict", "fast"]
 )
 
 BAD = [
@@ -160,13 +160,13 @@ def test_both_readers_answer_the_same_for_any_object(
         except BadCatalogue as bad:
             return repr(bad.flaw)
 
-    assert answer(catalogue_file.read) == answer(catalogue.read)
+    assert answer(catalogue_file.read) == answer(documents.read)
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_at_all_do_worse_than_being_refused(file: bytes) -> None:
     try:
-        check(catalogue.read(file))
+        check(documents.read(file))
     except BadCatalogue:
         return
 

@@ -22,7 +22,14 @@ from contracts.scale_bridge import (
 from libs.errors import Refused
 from libs.eventsourcing.testing import Scenario
 from libs.testing.decisions import decision_table, row
-from services.scale_bridge.catalogue.domain.copy import (
+from services.scale_bridge.catalogue.domain.catalogue import Copy
+from services.scale_bridge.catalogue.domain.commands import (
+    Doubt,
+    Invalidate,
+    RefreshDates,
+    TakePrice,
+)
+from services.scale_bridge.catalogue.domain.decisions import (
     MOST_DATES,
     NothingCached,
     ProductUnknown,
@@ -30,14 +37,7 @@ from services.scale_bridge.catalogue.domain.copy import (
     catalogue_with,
     decide,
 )
-from services.scale_bridge.catalogue.domain.copy_commands import (
-    Doubt,
-    Invalidate,
-    RefreshDates,
-    TakePrice,
-)
-from services.scale_bridge.catalogue.domain.copy_history import Copy
-from services.scale_bridge.catalogue.domain.copy_prices import article_of, due, owed
+from services.scale_bridge.catalogue.domain.prices import article_of, due, owed
 from services.scale_bridge.catalogue.domain.shop_price import ShopPrice
 from tests.services.scale_bridge.copies import (
     CATALOGUE,

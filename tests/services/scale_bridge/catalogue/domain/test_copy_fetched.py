@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from contracts.scale_bridge import CatalogueReverted, ProductEdited, ScaleBridgeEvent
 from libs.errors import Refused
-from services.scale_bridge.catalogue.domain.copy import catalogue_with
-from services.scale_bridge.catalogue.domain.copy_commands import (
+from services.scale_bridge.catalogue.domain.commands import (
     DropMessage,
     Edit,
     RefreshDates,
     Revert,
     SetMessage,
 )
-from services.scale_bridge.catalogue.domain.copy_fetched import EditedMeanwhile, set_by_people
+from services.scale_bridge.catalogue.domain.decisions import catalogue_with
+from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile, set_by_people
 from services.scale_bridge.catalogue.domain.product import BadFields
-from services.scale_bridge.driver.domain.catalogue import by_key
+from services.scale_bridge.driver.domain.document import by_key
 from tests.services.scale_bridge.copies import (
     FIRST,
     a_product,

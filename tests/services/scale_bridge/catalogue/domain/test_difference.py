@@ -7,9 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scale_bridge.catalogue.domain.beside import deleted_messages, unshown, with_forgotten
+from services.scale_bridge.catalogue.domain.auxiliary_lists import (
+    deleted_messages,
+    unshown,
+    with_forgotten,
+)
 from services.scale_bridge.catalogue.domain.difference import DERIVED, WHOLE, Change, difference
-from services.scale_bridge.catalogue.domain.showing import differing, extra, wrong
+from services.scale_bridge.catalogue.domain.readback import differing, extra, wrong
 
 
 def of(*products: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from httpx import Response
 from contracts.scale_bridge import CatalogueFetched, DeviceProfiled, ProductEdited, StrictnessSet
 from libs.clock import utc_now
 from services.scale_bridge.catalogue.domain.model import MODELS
-from services.scale_bridge.devices.domain.relaxation import RULES
+from services.scale_bridge.devices.domain.validation_overrides import RULES
 from services.scale_bridge.driver.simulator.goods import catalogue
 from services.scale_bridge.driver.simulator.products import ProductBase
 from tests.services.scale_bridge.at_hand import a_scale

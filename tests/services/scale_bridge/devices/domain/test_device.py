@@ -29,7 +29,7 @@ from services.scale_bridge.devices.domain.device import (
     moves,
 )
 from services.scale_bridge.devices.domain.profile import ModelUnknown, Profile, SetProfile
-from services.scale_bridge.devices.domain.relaxation import (
+from services.scale_bridge.devices.domain.validation_overrides import (
     RULES,
     ReasonMissing,
     RuleUnknown,
@@ -41,7 +41,7 @@ from services.scale_bridge.devices.domain.verification import (
     nearest,
     reminder_id,
 )
-from services.scale_bridge.driver.domain.catalogue import STRICT, Strictness
+from services.scale_bridge.driver.domain.document import STRICT, Strictness
 from services.scale_bridge.driver.domain.password import BadPassword, checked
 from tests.services.scale_bridge.usual import Usual
 

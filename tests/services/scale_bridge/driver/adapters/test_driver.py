@@ -19,7 +19,7 @@ from libs.testing.waiting import eventually
 from services.scale_bridge.driver.adapters.driver import Driver, open_driver
 from services.scale_bridge.driver.adapters.line import Limits
 from services.scale_bridge.driver.adapters.wire import Step
-from services.scale_bridge.driver.domain import catalogue as catalogues
+from services.scale_bridge.driver.domain import document as documents
 from services.scale_bridge.driver.domain import fault
 from services.scale_bridge.driver.simulator.faults import KINDS
 from services.scale_bridge.driver.simulator.goods import catalogue
@@ -34,9 +34,9 @@ async def test_it_fetches_and_uploads(driver: Driver, items: int, chunk_bytes: i
         uploaded = await driver.upload(endpoint(scale), PASSWORD, catalogue(items + 7), clear=True)
 
         assert (fetched.document, fetched.items) == (catalogue(items), items)
-        assert fetched.md5 == catalogues.digest(fetched.file)
+        assert fetched.md5 == documents.digest(fetched.file)
         assert uploaded.items == items + 7
-        assert uploaded.size == len(catalogues.written(catalogue(items + 7)))
+        assert uploaded.size == len(documents.written(catalogue(items + 7)))
         assert scale.base.document == catalogue(items + 7)
 
 
@@ -52,8 +52,8 @@ async def test_it_asks_in_the_drivers_own_order_and_nothing_twice(driver: Driver
 @pytest.mark.parametrize(
     ("document", "clear", "left"),
     [
-        (catalogues.only(priced(5, 1.0), {"2", "4"}), True, [2, 4]),
-        (catalogues.only(priced(5, 1.0), {"2", "4"}), False, [1, 2, 3, 4, 5]),
+        (documents.only(priced(5, 1.0), {"2", "4"}), True, [2, 4]),
+        (documents.only(priced(5, 1.0), {"2", "4"}), False, [1, 2, 3, 4, 5]),
         ({"products": [{"id": 2, "code": 51, "deleted": True}]}, False, [1, 3, 4, 5]),
     ],
     ids=["cleared", "merged", "deleted"],

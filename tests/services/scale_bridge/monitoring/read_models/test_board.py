@@ -15,10 +15,10 @@ from services.scale_bridge.monitoring.domain import State, standing
 from services.scale_bridge.monitoring.read_models import board
 from services.scale_bridge.monitoring.read_models.board import Row
 from services.scale_bridge.monitoring.read_models.drift import counts
-from services.scale_bridge.schedules.domain.healing import Rules, remedy
+from services.scale_bridge.schedules.domain.recovery import Rules, remedy
 from services.scale_bridge.schedules.read_models import health
 from services.scale_bridge.schedules.read_models.health import Patient
-from services.scale_bridge.transfer.domain.operation_commands import Kind
+from services.scale_bridge.transfer.domain.commands import Kind
 from tests.services.scale_bridge.histories import (
     OWNER,
     History,

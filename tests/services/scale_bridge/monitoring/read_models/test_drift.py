@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from libs.postgres.pool import Pool
-from services.scale_bridge.catalogue.domain.shown import shown_of
+from services.scale_bridge.catalogue.domain.displayed_fields import shown_of
 from services.scale_bridge.monitoring.read_models import drift
 from services.scale_bridge.monitoring.read_models.drift import Difference, Place
 from services.scale_bridge.prices.domain import State, Told, told

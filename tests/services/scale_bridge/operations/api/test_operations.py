@@ -14,7 +14,7 @@ from contracts.scale_bridge import OperationSending
 from libs.postgres.pool import acquired
 from libs.testing.waiting import eventually
 from services.scale_bridge.driver.adapters.wire import Step
-from services.scale_bridge.operations.handlers import execute
+from services.scale_bridge.operations.handlers import worker
 from services.scale_bridge.operations.stores import progress
 from services.scale_bridge.operations.stores.progress import Moved
 from tests.services.scale_bridge.at_hand import a_scale
@@ -190,7 +190,7 @@ async def test_a_refresh_of_a_scale_that_was_never_read_reads_it_first(database:
 
 @pytest.fixture
 def _progress_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execute, "PROGRESS_SECONDS", 0.05)
+    monkeypatch.setattr(worker, "PROGRESS_SECONDS", 0.05)
 
 
 @pytest.mark.usefixtures("_progress_often")

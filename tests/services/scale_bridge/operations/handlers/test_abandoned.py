@@ -11,9 +11,9 @@ from contracts.scale_bridge import CatalogueConfirmed
 from libs.testing.waiting import eventually
 from services.scale_bridge.bootstrap import open_executor
 from services.scale_bridge.driver.adapters.wire import Step
-from services.scale_bridge.operations.handlers.execute import Executor
+from services.scale_bridge.operations.handlers.worker import Executor
 from services.scale_bridge.settings import Settings
-from services.scale_bridge.transfer.handlers.turn import NoTurn, having
+from services.scale_bridge.transfer.handlers.device_lease import NoTurn, having
 from services.scale_bridge.transfer.stores.leases import Leases
 from tests.services.scale_bridge.at_hand import a_scale, endpoint
 from tests.services.scale_bridge.service import (

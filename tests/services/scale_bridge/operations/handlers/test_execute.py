@@ -22,11 +22,11 @@ from libs.http import hub
 from libs.testing.waiting import eventually
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.driver.adapters.wire import Step
-from services.scale_bridge.driver.domain.catalogue import digest, written
-from services.scale_bridge.operations.handlers import execute, operation
-from services.scale_bridge.operations.handlers.ordering import Ordered
+from services.scale_bridge.driver.domain.document import digest, written
+from services.scale_bridge.operations.handlers import operation, worker
+from services.scale_bridge.operations.handlers.requests import Ordered
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.schedules.handlers.healing import BY_HEALING
+from services.scale_bridge.schedules.handlers.recovery import BY_HEALING
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.service import (
     ANNA,
@@ -65,7 +65,7 @@ async def test_two_who_write_to_one_scale_never_meet_on_the_wire(database: str) 
 async def test_an_idle_bridge_is_woken_by_events_and_by_what_is_due(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execute, "IDLE_SECONDS", 3600.0)
+    monkeypatch.setattr(worker, "IDLE_SECONDS", 3600.0)
     monkeypatch.setattr(hub, "DEAF_SECONDS", 3600.0)
     async with open_device(database, 2) as device:
         work, clock = device.service.deps.context.work, device.service.deps.context.clock

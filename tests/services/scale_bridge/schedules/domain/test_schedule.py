@@ -11,6 +11,11 @@ from hypothesis import strategies as st
 from contracts.scale_bridge import DeviceId, ScheduleClaimed, ScheduleRan, ScheduleSet
 from libs.eventsourcing.testing import Scenario
 from libs.testing.decisions import decision_table, row
+from services.scale_bridge.schedules.domain.commands import (
+    ClaimRun,
+    RecordRun,
+    SetSchedule,
+)
 from services.scale_bridge.schedules.domain.schedule import (
     MOST_MINUTES,
     SCHEDULE,
@@ -20,11 +25,6 @@ from services.scale_bridge.schedules.domain.schedule import (
     following,
     late_start,
     run_id,
-)
-from services.scale_bridge.schedules.domain.schedule_commands import (
-    ClaimRun,
-    RecordRun,
-    SetSchedule,
 )
 from tests.services.scale_bridge.usual import Usual
 

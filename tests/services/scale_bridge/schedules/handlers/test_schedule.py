@@ -18,7 +18,7 @@ from services.scale_bridge import bootstrap
 from services.scale_bridge.bootstrap import looking_tasks
 from services.scale_bridge.devices.domain.device import device_id_of
 from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.schedules.domain.schedule_commands import SetCalendar, SetSchedule
+from services.scale_bridge.schedules.domain.commands import SetCalendar, SetSchedule
 from services.scale_bridge.schedules.handlers import schedule
 from services.scale_bridge.schedules.handlers.schedule import Scheduling
 from tests.services.scale_bridge.calendars import DAILY, STRICT, by, clock, every

@@ -20,10 +20,10 @@ from services.scale_bridge.driver.simulator.server import Simulator
 from services.scale_bridge.transfer.adapters.pace import CONNECTION_SECONDS, LocalPace, Pace
 from services.scale_bridge.transfer.domain import wording
 from services.scale_bridge.transfer.domain.breaker import Rules
-from services.scale_bridge.transfer.domain.operation_commands import Kind, Outcome
-from services.scale_bridge.transfer.handlers.errand import Errand, Gear, Pacing
+from services.scale_bridge.transfer.domain.commands import Kind, Outcome
+from services.scale_bridge.transfer.handlers.device_task import Errand, Gear, Pacing
 from services.scale_bridge.transfer.handlers.perform import perform
-from services.scale_bridge.transfer.stores.local_turns import LocalCircuits, LocalTurns
+from services.scale_bridge.transfer.stores.local import LocalCircuits, LocalTurns
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, priced
 from tests.services.scale_bridge.remote import BRIDGE
 

@@ -18,7 +18,9 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.errors import NotFound, Refused
-from services.scale_bridge.catalogue.domain.copy_commands import (
+from services.scale_bridge.catalogue.domain.catalogue import DATES, Copy, evolve, renumbered
+from services.scale_bridge.catalogue.domain.catalogue_sync import confirmed, standing
+from services.scale_bridge.catalogue.domain.commands import (
     Confirm,
     Doubt,
     DropMessage,
@@ -26,12 +28,10 @@ from services.scale_bridge.catalogue.domain.copy_commands import (
     SetMessage,
     TakeFetched,
 )
-from services.scale_bridge.catalogue.domain.copy_history import DATES, Copy, evolve, renumbered
-from services.scale_bridge.catalogue.domain.copy_prices import PERSON
-from services.scale_bridge.catalogue.domain.copy_standing import confirmed, standing
 from services.scale_bridge.catalogue.domain.label import messages
+from services.scale_bridge.catalogue.domain.prices import PERSON
 from services.scale_bridge.catalogue.domain.product import BadFields
-from services.scale_bridge.driver.domain.catalogue import by_key, products
+from services.scale_bridge.driver.domain.document import by_key, products
 
 Edited: TypeAlias = Callable[[Copy, Edit], list[ScaleBridgeEvent]]
 

@@ -2,15 +2,15 @@
 
 from typing import Final
 
-from services.scale_bridge.catalogue.domain.beside import (
+from services.scale_bridge.catalogue.domain.auxiliary_lists import (
     Place,
     deleted_messages,
     unshown,
     with_forgotten,
 )
-from services.scale_bridge.catalogue.domain.showing import differing, extra, wrong
+from services.scale_bridge.catalogue.domain.readback import differing, extra, wrong
 from services.scale_bridge.driver.adapters.operation import Fetched
-from services.scale_bridge.driver.domain.catalogue import (
+from services.scale_bridge.driver.domain.document import (
     Document,
     by_key,
     is_deleted,
@@ -18,7 +18,7 @@ from services.scale_bridge.driver.domain.catalogue import (
     products,
 )
 from services.scale_bridge.driver.domain.fault import ImportFailed, ScaleFault, UnknownOutcome
-from services.scale_bridge.transfer.domain.operation_commands import Outcome
+from services.scale_bridge.transfer.domain.commands import Outcome
 from services.scale_bridge.transfer.domain.wording import (
     CONFIRMED_NOT_SHOWN,
     NOT_SHOWN,
@@ -27,8 +27,8 @@ from services.scale_bridge.transfer.domain.wording import (
     sentence_of,
 )
 from services.scale_bridge.transfer.handlers.attempts import Attempts
+from services.scale_bridge.transfer.handlers.device_task import Performed, failed, failed_by
 from services.scale_bridge.transfer.handlers.diagnosis import culprit
-from services.scale_bridge.transfer.handlers.errand import Performed, failed, failed_by
 
 ROUNDS: Final = 2
 """How often something is sent at most, each time only what the last read-back showed is missing."""

@@ -19,11 +19,11 @@ from services.scale_bridge.driver.adapters import names
 from services.scale_bridge.driver.domain.address import BadAddress
 from services.scale_bridge.driver.domain.fault import Unreachable
 from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.operations.handlers.ordering import Ordered
-from services.scale_bridge.schedules.domain.healing import Rules, next_change, remedy
+from services.scale_bridge.operations.handlers.requests import Ordered
+from services.scale_bridge.schedules.domain.recovery import Rules, next_change, remedy
 from services.scale_bridge.schedules.read_models import health
 from services.scale_bridge.schedules.read_models.health import Patient
-from services.scale_bridge.transfer.domain.operation_commands import Kind
+from services.scale_bridge.transfer.domain.commands import Kind
 
 log = structlog.get_logger(__name__)
 

@@ -19,19 +19,19 @@ from libs.errors import Unavailable
 from libs.eventsourcing.log import Rejected, VersionConflict
 from libs.http.hub import Hub
 from libs.postgres.doorbell import APPENDED, Doorbell
-from services.scale_bridge.catalogue.stores import contents
+from services.scale_bridge.catalogue.stores import document_store
 from services.scale_bridge.context import Context
 from services.scale_bridge.operations.domain import OperationOver, OperationUnknown
-from services.scale_bridge.operations.handlers import operation, settle
-from services.scale_bridge.operations.handlers.abandoned import break_off, leave
-from services.scale_bridge.operations.handlers.cases import Case, opened
+from services.scale_bridge.operations.handlers import completion, operation
+from services.scale_bridge.operations.handlers.expiry import break_off, leave
+from services.scale_bridge.operations.handlers.job_context import Case, opened
 from services.scale_bridge.operations.stores import progress
 from services.scale_bridge.operations.stores.progress import Moved
 from services.scale_bridge.operations.stores.work import Job
 from services.scale_bridge.transfer.adapters import pace
-from services.scale_bridge.transfer.adapters.heard_driver import HeardDriver
+from services.scale_bridge.transfer.adapters.progress_driver import HeardDriver
 from services.scale_bridge.transfer.domain.wording import BAD_CATALOGUE, PROGRAM_FAULT
-from services.scale_bridge.transfer.handlers.errand import Gear
+from services.scale_bridge.transfer.handlers.device_task import Gear
 from services.scale_bridge.transfer.handlers.perform import perform
 
 log = structlog.get_logger(__name__)
@@ -59,11 +59,11 @@ class Steps:
 
     async def begun(self, attempt: int) -> None:
         """See `Told`."""
-        await settle.began(self.context, self.case, self.holder)
+        await completion.began(self.context, self.case, self.holder)
 
     async def applied(self, items: int) -> None:
         """See `Told`."""
-        await settle.applied(self.context, self.case, items)
+        await completion.applied(self.context, self.case, items)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -181,7 +181,7 @@ class Executor:
             return None
         for _ in range(OVER_ATTEMPTS):
             try:
-                return await settle.over(self.context, case, performed)
+                return await completion.over(self.context, case, performed)
             except Unavailable:
                 await asyncio.sleep(PAUSE_SECONDS)
         raise Unavailable
@@ -219,7 +219,7 @@ class Executor:
             await leave(context, job, found)
 
     async def _tidy(self) -> None:
-        await contents.tidy(self.context.pool, revisions=self.revisions)
+        await document_store.tidy(self.context.pool, revisions=self.revisions)
         await pace.tidy(self.context.pool)
 
     async def _let_go(self) -> None:

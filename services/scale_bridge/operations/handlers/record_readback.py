@@ -11,10 +11,10 @@ from contracts.scale_bridge import ProductsShown, ScaleBridgeEvent
 from libs.errors import NotFound
 from libs.eventsourcing.log import Cause
 from libs.eventsourcing.store import Fact
-from services.scale_bridge.catalogue.domain.shown import shown_by_plu
+from services.scale_bridge.catalogue.domain.displayed_fields import shown_by_plu
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
-from services.scale_bridge.driver.domain.catalogue import Document
+from services.scale_bridge.driver.domain.document import Document
 from services.scale_bridge.operations.stores import last_shown
 from services.scale_bridge.operations.stores.work import Job
 

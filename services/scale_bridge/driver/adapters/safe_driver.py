@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from services.scale_bridge.driver.adapters.countdown import Countdown, Stopped
+from services.scale_bridge.driver.adapters.deadline import Countdown, Stopped
 from services.scale_bridge.driver.adapters.line import Limits, Line
 from services.scale_bridge.driver.adapters.replies import Conversation
 from services.scale_bridge.driver.adapters.vendor import load_driver

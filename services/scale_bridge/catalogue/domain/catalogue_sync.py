@@ -8,8 +8,8 @@ from contracts.scale_bridge import (
     CatalogueInvalidated,
     ScaleBridgeEvent,
 )
-from services.scale_bridge.catalogue.domain.copy_commands import Confirm, Doubt, Invalidate
-from services.scale_bridge.catalogue.domain.copy_history import Copy
+from services.scale_bridge.catalogue.domain.catalogue import Copy
+from services.scale_bridge.catalogue.domain.commands import Confirm, Doubt, Invalidate
 
 
 def standing(copy: Copy, command: Invalidate | Confirm | Doubt) -> list[ScaleBridgeEvent]:

@@ -9,13 +9,13 @@ from libs.security.sealed_box import open_sealed
 from libs.security.sealing import SealBroken
 from services.scale_bridge.bridges.adapters.wire import read_catalogue
 from services.scale_bridge.bridges.domain import Report, Stage, Work, context_of
-from services.scale_bridge.bridges.handlers.desk import CarryOut, Teller
+from services.scale_bridge.bridges.handlers.runner import CarryOut, Teller
 from services.scale_bridge.bridges.stores.rows import Task
-from services.scale_bridge.driver.domain.catalogue import Document, digest, written
-from services.scale_bridge.transfer.adapters.heard_driver import HeardDriver
-from services.scale_bridge.transfer.domain.operation_commands import SENDS, Kind, Outcome
+from services.scale_bridge.driver.domain.document import Document, digest, written
+from services.scale_bridge.transfer.adapters.progress_driver import HeardDriver
+from services.scale_bridge.transfer.domain.commands import SENDS, Kind, Outcome
 from services.scale_bridge.transfer.domain.wording import PASSWORD_LOST, with_doubt
-from services.scale_bridge.transfer.handlers.errand import Errand, Gear, Performed, failed
+from services.scale_bridge.transfer.handlers.device_task import Errand, Gear, Performed, failed
 from services.scale_bridge.transfer.handlers.perform import perform
 
 

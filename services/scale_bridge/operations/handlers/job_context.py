@@ -9,17 +9,17 @@ from contracts.scale_bridge import OperationQueued
 from libs.errors import NotFound
 from libs.eventsourcing.log import Cause
 from libs.security.sealing import SealBroken
-from services.scale_bridge.catalogue.domain.copy_commands import CopyCommand, RefreshDates
-from services.scale_bridge.catalogue.domain.copy_fetched import set_by_people
-from services.scale_bridge.catalogue.domain.copy_history import DATES, Copy
+from services.scale_bridge.catalogue.domain.catalogue import DATES, Copy
+from services.scale_bridge.catalogue.domain.commands import CopyCommand, RefreshDates
+from services.scale_bridge.catalogue.domain.fetched import set_by_people
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.catalogue.stores import contents
+from services.scale_bridge.catalogue.stores import document_store
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
-from services.scale_bridge.driver.domain.catalogue import Document
+from services.scale_bridge.driver.domain.document import Document
 from services.scale_bridge.operations.domain import queued_of
 from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.operations.handlers.abandoned import (
+from services.scale_bridge.operations.handlers.expiry import (
     HEAL,
     cause_of,
     end,
@@ -27,13 +27,13 @@ from services.scale_bridge.operations.handlers.abandoned import (
     leave,
 )
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.operation_commands import SENDS, Kind
+from services.scale_bridge.transfer.domain.commands import SENDS, Kind
 from services.scale_bridge.transfer.domain.wording import (
     DEVICE_UNKNOWN,
     NOTHING_CACHED,
     PASSWORD_LOST,
 )
-from services.scale_bridge.transfer.handlers.errand import Errand
+from services.scale_bridge.transfer.handlers.device_task import Errand
 
 log = structlog.get_logger(__name__)
 
@@ -115,7 +115,9 @@ async def made(context: Context, job: Job, queued: OperationQueued) -> Case | No
         return None
     content = None
     if wanted is not None:
-        content = await contents.put(context.pool, job.tenant, job.device_id, copy.revision, wanted)
+        content = await document_store.put(
+            context.pool, job.tenant, job.device_id, copy.revision, wanted
+        )
     auto = kind is Kind.REFRESH or queued.asked_by == HEAL
     errand = Errand(
         operation_id=job.operation_id,
@@ -160,4 +162,4 @@ async def _known(context: Context, job: Job, copy: Copy) -> Document | None:
     """What the scale was last known to hold, if that is still kept."""
     if copy.on_scale is None:
         return None
-    return (await contents.get(context.pool, job.tenant, [copy.on_scale])).get(copy.on_scale)
+    return (await document_store.get(context.pool, job.tenant, [copy.on_scale])).get(copy.on_scale)

@@ -7,7 +7,7 @@ from typing import Final
 
 from contracts.scale_bridge import DeviceId, ScaleBridgeEvent, StrictnessSet
 from libs.errors import Unfit
-from services.scale_bridge.driver.domain.catalogue import Strictness
+from services.scale_bridge.driver.domain.document import Strictness
 
 RULES: Final = tuple(field.name for field in fields(Strictness))
 

@@ -3,10 +3,10 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from services.scale_bridge.catalogue.domain.beside import unshown, with_messages
+from services.scale_bridge.catalogue.domain.auxiliary_lists import unshown, with_messages
 from services.scale_bridge.catalogue.domain.difference import DERIVED, difference
-from services.scale_bridge.catalogue.domain.shown import COUNTS, shown_of
-from services.scale_bridge.driver.domain.catalogue import (
+from services.scale_bridge.catalogue.domain.displayed_fields import COUNTS, shown_of
+from services.scale_bridge.driver.domain.document import (
     Document,
     Product,
     by_key,

@@ -6,13 +6,13 @@ from typing import Final
 import structlog
 
 from libs.eventsourcing.log import Cause
-from services.scale_bridge.catalogue.domain.copy_commands import Confirm, Doubt
+from services.scale_bridge.catalogue.domain.commands import Confirm, Doubt
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
 from services.scale_bridge.operations.domain import Operation, abandoned, queued_of
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.operation_commands import READS, Outcome, Result
+from services.scale_bridge.transfer.domain.commands import READS, Outcome, Result
 from services.scale_bridge.transfer.domain.wording import sentence
 
 log = structlog.get_logger(__name__)

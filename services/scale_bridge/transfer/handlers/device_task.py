@@ -9,10 +9,10 @@ from contracts.scale_bridge import DeviceId, OperationId
 from services.scale_bridge.driver.adapters.driver import Driver
 from services.scale_bridge.driver.adapters.operation import Fetched
 from services.scale_bridge.driver.domain.address import Endpoint, Policy
-from services.scale_bridge.driver.domain.catalogue import STRICT, Document, Strictness
+from services.scale_bridge.driver.domain.document import STRICT, Document, Strictness
 from services.scale_bridge.driver.domain.fault import ScaleFault
 from services.scale_bridge.transfer.domain.breaker import Verdict
-from services.scale_bridge.transfer.domain.operation_commands import Kind, Outcome
+from services.scale_bridge.transfer.domain.commands import Kind, Outcome
 from services.scale_bridge.transfer.domain.wording import sentence, sentence_of
 
 

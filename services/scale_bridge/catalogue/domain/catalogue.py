@@ -23,7 +23,7 @@ from contracts.scale_bridge import (
 )
 from services.scale_bridge.catalogue.domain.label import with_message
 from services.scale_bridge.catalogue.domain.shop_price import Taken
-from services.scale_bridge.driver.domain.catalogue import (
+from services.scale_bridge.driver.domain.document import (
     Document,
     Product,
     find,

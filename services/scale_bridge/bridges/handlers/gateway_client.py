@@ -31,8 +31,8 @@ from services.scale_bridge.bridges.adapters.link import (
     show_key,
 )
 from services.scale_bridge.bridges.adapters.login import AnswerLost, GatewayAway, NotLetIn, Tokens
-from services.scale_bridge.bridges.handlers.desk import BridgeDesk
-from services.scale_bridge.bridges.handlers.talk import converse
+from services.scale_bridge.bridges.handlers.connection import converse
+from services.scale_bridge.bridges.handlers.runner import BridgeDesk
 
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 60.0

@@ -11,7 +11,9 @@ from contracts.scale_bridge import (
 )
 from libs.errors import NotFound, Refused
 from libs.eventsourcing.decider import Decider
-from services.scale_bridge.catalogue.domain.copy_commands import (
+from services.scale_bridge.catalogue.domain.catalogue import DATES, Copy, evolve
+from services.scale_bridge.catalogue.domain.catalogue_sync import standing
+from services.scale_bridge.catalogue.domain.commands import (
     Confirm,
     CopyCommand,
     Doubt,
@@ -24,15 +26,13 @@ from services.scale_bridge.catalogue.domain.copy_commands import (
     TakeFetched,
     TakePrice,
 )
-from services.scale_bridge.catalogue.domain.copy_fetched import take_fetched
-from services.scale_bridge.catalogue.domain.copy_history import DATES, Copy, evolve
-from services.scale_bridge.catalogue.domain.copy_prices import overruled, overruled_by_revert, take
-from services.scale_bridge.catalogue.domain.copy_standing import standing
 from services.scale_bridge.catalogue.domain.dates import refreshed
+from services.scale_bridge.catalogue.domain.fetched import take_fetched
 from services.scale_bridge.catalogue.domain.label import messages, references
+from services.scale_bridge.catalogue.domain.prices import overruled, overruled_by_revert, take
 from services.scale_bridge.catalogue.domain.problems import RevisionBeyondModel, beyond_model
 from services.scale_bridge.catalogue.domain.product import patched
-from services.scale_bridge.driver.domain.catalogue import (
+from services.scale_bridge.driver.domain.document import (
     Document,
     find,
     is_deleted,

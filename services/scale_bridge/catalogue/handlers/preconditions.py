@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from libs.errors import Refused
-from services.scale_bridge.catalogue.domain.copy_commands import CopyCommand, Edit
-from services.scale_bridge.catalogue.domain.copy_history import Copy
+from services.scale_bridge.catalogue.domain.catalogue import Copy
+from services.scale_bridge.catalogue.domain.commands import CopyCommand, Edit
 from services.scale_bridge.catalogue.handlers.catalogue import Asked
-from services.scale_bridge.driver.domain.catalogue import find
+from services.scale_bridge.driver.domain.document import find
 
 
 class ChangedMeanwhile(Refused):

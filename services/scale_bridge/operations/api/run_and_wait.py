@@ -11,9 +11,9 @@ from libs.eventsourcing.tokens import collect
 from libs.http.auth import Principal
 from services.scale_bridge.context import ApiContext, problem
 from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.operations.handlers.ordering import Ordered
+from services.scale_bridge.operations.handlers.requests import Ordered
 from services.scale_bridge.transfer.domain import wording
-from services.scale_bridge.transfer.domain.operation_commands import Kind, Outcome
+from services.scale_bridge.transfer.domain.commands import Kind, Outcome
 
 if TYPE_CHECKING:
     from services.scale_bridge.settings import Settings

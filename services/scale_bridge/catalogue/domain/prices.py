@@ -11,10 +11,10 @@ from contracts.scale_bridge import (
     ProductEdited,
     ScaleBridgeEvent,
 )
-from services.scale_bridge.catalogue.domain.copy_commands import Edit, Revert, TakePrice
-from services.scale_bridge.catalogue.domain.copy_history import Copy, renumbered
+from services.scale_bridge.catalogue.domain.catalogue import Copy, renumbered
+from services.scale_bridge.catalogue.domain.commands import Edit, Revert, TakePrice
 from services.scale_bridge.catalogue.domain.shop_price import ShopPrice, Taken, is_due
-from services.scale_bridge.driver.domain.catalogue import (
+from services.scale_bridge.driver.domain.document import (
     Document,
     find,
     is_deleted,

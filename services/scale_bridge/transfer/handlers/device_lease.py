@@ -10,7 +10,7 @@ import structlog
 from libs.errors import Unavailable
 from services.scale_bridge.driver.adapters.driver import GRACE_SECONDS
 from services.scale_bridge.driver.domain.address import Endpoint
-from services.scale_bridge.transfer.handlers.errand import Turns
+from services.scale_bridge.transfer.handlers.device_task import Turns
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from contracts.scale_bridge import DeviceId
 from libs.postgres.pool import Pool, acquired
-from services.scale_bridge.driver.domain.catalogue import Document, digest, products, written
+from services.scale_bridge.driver.domain.document import Document, digest, products, written
 
 LARGE: Final = 256 * 1024
 """From so many bytes on a catalogue is read and written in a thread: it takes its time."""

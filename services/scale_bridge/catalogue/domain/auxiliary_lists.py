@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from services.scale_bridge.catalogue.domain.difference import WHOLE, Difference, by_id, difference
-from services.scale_bridge.driver.domain.catalogue import Document, products, text_of
+from services.scale_bridge.driver.domain.document import Document, products, text_of
 
 MESSAGES: Final = "messages"
 SHOWN: Final[Mapping[str, tuple[str, ...]]] = {

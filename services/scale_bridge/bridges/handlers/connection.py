@@ -24,7 +24,7 @@ from services.scale_bridge.bridges.domain import (
     Welcome,
     Work,
 )
-from services.scale_bridge.bridges.handlers.desk import BridgeDesk
+from services.scale_bridge.bridges.handlers.runner import BridgeDesk
 
 SPOKEN_EVERY_SECONDS: Final = 0.05
 PROGRESS_SECONDS: Final = 1.0

@@ -10,7 +10,7 @@ import msgspec
 
 from contracts.scale_bridge import DeviceId
 from libs.postgres.pool import Pool, acquired
-from services.scale_bridge.catalogue.domain.copy_history import Copy
+from services.scale_bridge.catalogue.domain.catalogue import Copy
 from services.scale_bridge.catalogue.domain.shop_price import Taken
 
 LATEST: Final = """

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from contracts.scale_bridge import DeviceId, OperationId, ScaleBridgeEvent
 from services.scale_bridge.catalogue.domain.model import PERMISSIVE, Limits
 from services.scale_bridge.catalogue.domain.shop_price import ShopPrice
-from services.scale_bridge.driver.domain.catalogue import Document
+from services.scale_bridge.driver.domain.document import Document
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

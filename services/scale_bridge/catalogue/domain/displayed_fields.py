@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
-from services.scale_bridge.driver.domain.catalogue import Product, key_of, products
+from services.scale_bridge.driver.domain.document import Product, key_of, products
 
 Shown: TypeAlias = Mapping[str, Any]
 """Some fields of a product; one that is not there, null or an empty text is left out."""

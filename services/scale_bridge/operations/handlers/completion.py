@@ -10,21 +10,21 @@ from uuid import uuid5
 from contracts.scale_bridge import CatalogueFetched, OperationId
 from libs.errors import NotFound
 from libs.security.sealing import SealBroken
-from services.scale_bridge.catalogue.domain.copy_commands import Confirm, CopyCommand, TakeFetched
-from services.scale_bridge.catalogue.domain.copy_fetched import EditedMeanwhile
-from services.scale_bridge.catalogue.domain.copy_history import Copy
-from services.scale_bridge.catalogue.domain.showing import shows
+from services.scale_bridge.catalogue.domain.catalogue import Copy
+from services.scale_bridge.catalogue.domain.commands import Confirm, CopyCommand, TakeFetched
+from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile
+from services.scale_bridge.catalogue.domain.readback import shows
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.catalogue.stores import contents
+from services.scale_bridge.catalogue.stores import document_store
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.driver.adapters.operation import Fetched
 from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.operations.handlers.abandoned import HEAL, doubt, end, failed_so
-from services.scale_bridge.operations.handlers.cases import Case, made
-from services.scale_bridge.operations.handlers.ordering import Ordered
-from services.scale_bridge.operations.handlers.telling import show
-from services.scale_bridge.transfer.domain.operation_commands import (
+from services.scale_bridge.operations.handlers.expiry import HEAL, doubt, end, failed_so
+from services.scale_bridge.operations.handlers.job_context import Case, made
+from services.scale_bridge.operations.handlers.record_readback import show
+from services.scale_bridge.operations.handlers.requests import Ordered
+from services.scale_bridge.transfer.domain.commands import (
     SENDS,
     Apply,
     Begin,
@@ -39,7 +39,7 @@ from services.scale_bridge.transfer.domain.wording import (
     NOT_SHOWN,
     PASSWORD_LOST,
 )
-from services.scale_bridge.transfer.handlers.errand import Performed
+from services.scale_bridge.transfer.handlers.device_task import Performed
 
 
 async def began(context: Context, case: Case, holder: str) -> None:
@@ -101,7 +101,7 @@ async def _taken(context: Context, case: Case, read: Fetched) -> str:
     """
     job, since = case.job, case.queued.catalogue_revision
     revision = (await catalogue.load(context, job.tenant, job.device_id)).copy.revision + 1
-    md5 = await contents.put(context.pool, job.tenant, job.device_id, revision, read.document)
+    md5 = await document_store.put(context.pool, job.tenant, job.device_id, revision, read.document)
 
     async def command(_: Copy) -> CopyCommand:
         # After the copy was looked at: whoever moves the scale changes that too.
@@ -178,13 +178,13 @@ async def _with_changes(
         return case, performed
     verified = Performed(outcome=Outcome.VERIFIED, read=read, items=read.items)
     if shows(document, read.document):
-        content = await contents.put(
+        content = await document_store.put(
             context.pool, job.tenant, job.device_id, copy.revision, document
         )
         return replace(case, copy=copy, content=content), verified
     if not copy.confirmed or on_scale is None:
         return case, performed
-    sent = (await contents.get(context.pool, job.tenant, [on_scale])).get(on_scale)
+    sent = (await document_store.get(context.pool, job.tenant, [on_scale])).get(on_scale)
     if sent is not None and shows(sent, read.document):
         held = replace(copy, revision=copy.confirmed)
         return replace(case, copy=held, content=on_scale), verified

@@ -4,7 +4,7 @@ from services.scale_bridge.driver.adapters.driver import DEADLINE_SECONDS, PROBE
 from services.scale_bridge.driver.adapters.operation import Fetched, Info, Uploaded
 from services.scale_bridge.driver.adapters.replies import Progress
 from services.scale_bridge.driver.domain.address import Endpoint
-from services.scale_bridge.driver.domain.catalogue import STRICT, Document, Strictness
+from services.scale_bridge.driver.domain.document import STRICT, Document, Strictness
 
 
 class HeardDriver(Driver):
