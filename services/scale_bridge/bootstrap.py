@@ -52,13 +52,13 @@ from services.scale_bridge.driver.adapters.driver import open_driver
 from services.scale_bridge.monitoring.api import board, shops, twin
 from services.scale_bridge.monitoring.api.live import Live
 from services.scale_bridge.monitoring.handlers import ROUND_SECONDS as FORGETTING_SECONDS
-from services.scale_bridge.monitoring.handlers import Forgetting
+from services.scale_bridge.monitoring.handlers import Retention
 from services.scale_bridge.monitoring.read_models import drift, shown
 from services.scale_bridge.operations import read_models as operation_history
 from services.scale_bridge.operations.api import fetch, operations, upload
 from services.scale_bridge.operations.handlers import operation, readings
-from services.scale_bridge.operations.handlers.completion_waiter import Ends
-from services.scale_bridge.operations.handlers.worker import Executor
+from services.scale_bridge.operations.handlers.completion_waiter import CompletionWaiter
+from services.scale_bridge.operations.handlers.worker import OperationWorker
 from services.scale_bridge.operations.stores.work import Work
 from services.scale_bridge.prices import handlers as price
 from services.scale_bridge.prices import reactions as shop
@@ -70,7 +70,7 @@ from services.scale_bridge.schedules.handlers.schedule import Scheduling
 from services.scale_bridge.schedules.read_models import schedule as schedule_times
 from services.scale_bridge.settings import Settings, keys_of
 from services.scale_bridge.transfer.adapters.pace import Pace
-from services.scale_bridge.transfer.handlers.device_task import Gear
+from services.scale_bridge.transfer.handlers.device_task import ExecutionContext
 from services.scale_bridge.transfer.stores.breakers import Breakers
 from services.scale_bridge.transfer.stores.leases import Leases
 
@@ -119,12 +119,12 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[A
             doorbell=doorbell,
         )
         stack.push_async_callback(consistency.close)
-        ends = Ends(context.store, doorbell)
-        stack.push_async_callback(ends.close)
+        completions = CompletionWaiter(context.store, doorbell)
+        stack.push_async_callback(completions.close)
         yield ApiContext(
             settings=settings,
             context=context,
-            ends=ends,
+            completions=completions,
             reading=reading,
             clock=utc_now,
             verifier=TokenVerifier(
@@ -261,10 +261,10 @@ async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence
         ),
         open_executor(settings) as executor,
     ):
-        yield [executor.bridge, *looking_tasks(settings, executor.context, executor.doorbell)]
+        yield [executor.run, *periodic_tasks(settings, executor.context, executor.doorbell)]
 
 
-def looking_tasks(
+def periodic_tasks(
     settings: Settings, context: Context, doorbell: Doorbell | None = None
 ) -> Sequence[Task]:
     """What is looked for again and again; several workers may, and do nothing twice.
@@ -285,7 +285,7 @@ def looking_tasks(
         return await schedule.seconds_until_due(scheduling, context.clock())
 
     async def heal() -> float | None:
-        return await recovery.take_turn(context, settings.healing_rules, context.clock())
+        return await recovery.run_once(context, settings.healing_rules, context.clock())
 
     async def catch_up() -> None:
         await price.catch_up(context)
@@ -299,9 +299,9 @@ def looking_tasks(
         rounds("prices", catch_up, seconds=max(every, MISSING_SECONDS)),
     ]
     if settings.shown_days:
-        keep = timedelta(days=settings.shown_days)
-        forgetting = Forgetting(pool=context.pool, clock=context.clock, keep=keep)
-        found.append(rounds("forgetting", forgetting.turn, seconds=FORGETTING_SECONDS))
+        retained_for = timedelta(days=settings.shown_days)
+        retention = Retention(pool=context.pool, clock=context.clock, retained_for=retained_for)
+        found.append(rounds("forgetting", retention.run_once, seconds=FORGETTING_SECONDS))
     return (
         [*found, rounds("healing", heal, seconds=every, rung=rung)] if settings.healing else found
     )
@@ -326,17 +326,17 @@ def reactions(settings: Settings, context: Context) -> Sequence[Reaction[Any]]:
 
 
 @asynccontextmanager
-async def open_executor(settings: Settings) -> AsyncIterator[Executor]:
+async def open_executor(settings: Settings) -> AsyncIterator[OperationWorker]:
     """The embedded bridge, not yet at work. Raises Unavailable."""
     async with (
         open_doorbell(settings.database_url.get_secret_value(), SERVICE) as doorbell,
         open_context(settings, size=BRIDGE_CONNECTIONS) as context,
         open_driver(lines=settings.lines, limits=settings.limits) as driver,
     ):
-        gear = Gear(
+        execution = ExecutionContext(
             driver=driver,
-            turns=Leases(context.pool, settings.lease_seconds),
-            circuits=context.breakers,
+            leases=Leases(context.pool, settings.lease_seconds),
+            breakers=context.breakers,
             pace=Pace(context.pool, settings.connection_seconds),
             policy=context.policy,
             holder=f"{socket.gethostname()} {os.getpid()} {random.getrandbits(48):012x}",
@@ -344,9 +344,9 @@ async def open_executor(settings: Settings) -> AsyncIterator[Executor]:
             wait_seconds=settings.busy_seconds,
             read_back=settings.read_back,
         )
-        yield Executor(
+        yield OperationWorker(
             context=context,
-            gear=gear,
+            execution=execution,
             doorbell=doorbell,
             takes=settings.embedded,
             every=settings.poll_seconds,

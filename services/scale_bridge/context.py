@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from services.scale_bridge.catalogue.stores.cache import CatalogueCache
     from services.scale_bridge.devices.handlers.device import Found
     from services.scale_bridge.driver.domain.address import Policy
-    from services.scale_bridge.operations.handlers.completion_waiter import Ends
+    from services.scale_bridge.operations.handlers.completion_waiter import CompletionWaiter
     from services.scale_bridge.operations.stores.work import Job, Work
     from services.scale_bridge.settings import Settings
     from services.scale_bridge.transfer.stores.breakers import Breakers
@@ -117,7 +117,7 @@ class ApiContext:
 
     settings: "Settings"
     context: Context
-    ends: "Ends"
+    completions: "CompletionWaiter"
     reading: Pool
     clock: Clock
     verifier: TokenVerifier

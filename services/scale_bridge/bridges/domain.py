@@ -64,11 +64,11 @@ class Ready:
 class Work:
     """An operation on a scale: `kind` as in OperationQueued, to be over in `seconds_left`.
 
-    `operation_id` is the errand's: where the service makes two of an operation, each has its own.
+    `operation_id` is the task's: where the service makes two of an operation, each has its own.
 
     `password` is sealed to the daemon, in the context `context_of`. `catalogue` is the MD5 of what
     the scale shall show, `known` of what it was last seen to hold; they come as parts before.
-    `diagnose` and `strictness` are as in `errand.Errand`.
+    `diagnose` and `strictness` are as in `device_task.DeviceTask`.
     """
 
     operation_id: UUID

@@ -1,4 +1,4 @@
-"""What scales showed long ago is let go of, a little at a time."""
+"""Retention: deletes old rows of what scales showed, a batch at a time."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,21 +27,21 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(kw_only=True, slots=True)
-class Forgetting:
+class Retention:
     """Goes from scale to scale. `pool` sees all tenants; two of these do nothing twice."""
 
     pool: Pool
     clock: Clock
-    keep: timedelta
+    retained_for: timedelta
     after: Place = FIRST
     rests_until: datetime | None = None
 
-    async def turn(self) -> None:
+    async def run_once(self) -> None:
         """Let go of some. Raises Unavailable."""
         now = self.clock()
         if self.rests_until is not None and now < self.rests_until:
             return
-        until = now - self.keep - SPARE
+        until = now - self.retained_for - SPARE
         async with acquired(self.pool) as connection:
             found = await shown_retention.scales(connection, self.after, limit=SCALES)
         left = BATCHES

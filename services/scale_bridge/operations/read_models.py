@@ -99,7 +99,7 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
             ) as event:
                 key = (envelope.tenant, event.operation_id, event.device_id)
                 row = rows.setdefault(key, {"attempts": 0})
-                row.update(_told(event), version=envelope.version)
+                row.update(_row(event), version=envelope.version)
             case _:
                 pass
     if rows:
@@ -107,7 +107,7 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
         await connection.execute(KEEP, *zip(*rows, strict=True), *given)
 
 
-def _told(
+def _row(
     event: OperationQueued | OperationSending | OperationApplied | OperationEnded,
 ) -> Mapping[str, Any]:
     match event:

@@ -19,7 +19,7 @@ from contracts.shop import PriceChanged
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Cause
 from libs.postgres.pool import acquired
-from services.scale_bridge.catalogue.domain.catalogue import Copy
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.catalogue.domain.commands import TakePrice
 from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile, set_by_people
 from services.scale_bridge.catalogue.domain.model import PERMISSIVE, Limits, limits_of
@@ -35,7 +35,7 @@ from services.scale_bridge.monitoring.read_models import drift
 from services.scale_bridge.monitoring.read_models.drift import Place
 from services.scale_bridge.operations.domain import OperationUnknown, Stage
 from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.operations.handlers.requests import Ordered
+from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.operations.stores.work import Job
 from services.scale_bridge.prices import stores as prices
 from services.scale_bridge.prices.read_models import price_delivery
@@ -65,7 +65,7 @@ async def remember(
     said = said_of(change, trace=trace)
     if said is None:
         raise BadFields({"price": "must be a finite number, 0 or more"})
-    await prices.keep(context.pool, tenant, said)
+    await prices.save(context.pool, tenant, said)
     return said
 
 
@@ -124,7 +124,7 @@ async def hold(context: Context, job: Job, *, since: int | None, sends: bool) ->
 
 async def _held(
     context: Context, job: Job, since: int | None
-) -> tuple[Copy, Mapping[int, ShopPrice]]:
+) -> tuple[Catalogue, Mapping[int, ShopPrice]]:
     """The catalogue with the prices, by article. Raises EditedMeanwhile if it changed again."""
     tenant, device_id, now = job.tenant, job.device_id, context.clock()
     copy = (await catalogue.load(context, tenant, device_id)).copy
@@ -232,8 +232,8 @@ async def _order(context: Context, tenant: str, device_id: DeviceId, said: ShopP
 
 def _upload(
     tenant: str, device_id: DeviceId, operation_id: OperationId, said: ShopPrice
-) -> Ordered:
-    return Ordered(
+) -> OperationRequest:
+    return OperationRequest(
         tenant=tenant,
         device_id=device_id,
         operation_id=operation_id,
@@ -253,7 +253,7 @@ def _cause(tenant: str, said: ShopPrice) -> Cause:
     )
 
 
-def _unsent(copy: Copy, said: Mapping[int, ShopPrice]) -> Iterator[ShopPrice]:
+def _unsent(copy: Catalogue, said: Mapping[int, ShopPrice]) -> Iterator[ShopPrice]:
     for plu, taken in copy.taken.items():
         if taken.article in said and is_unsent(copy, plu):
             yield said[taken.article]

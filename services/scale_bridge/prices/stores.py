@@ -34,7 +34,7 @@ ORDER BY valid_at, announced_at, price_id LIMIT 100
 ONE: Final = f"SELECT {_COLUMNS} FROM price WHERE tenant = $1 AND price_id = $2"  # noqa: S608
 
 
-async def keep(pool: Pool, tenant: str, said: ShopPrice) -> None:
+async def save(pool: Pool, tenant: str, said: ShopPrice) -> None:
     """Remember it, valid yet or not. Safe to repeat. Raises Unavailable."""
     values = [getattr(said, name.strip()) for name in _COLUMNS.split(",")]
     async with acquired(pool) as connection:

@@ -13,7 +13,7 @@ from contracts.scale_bridge import (
     ProductEdited,
     ScaleBridgeEvent,
 )
-from services.scale_bridge.catalogue.domain.catalogue import Copy
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.catalogue.domain.commands import Confirm, Edit, Revert, TakeFetched
 from services.scale_bridge.catalogue.domain.decisions import catalogue_with
 from tests.services.scale_bridge.usual import Usual
@@ -66,5 +66,5 @@ def revert(to: int, content: str) -> Revert:
     return made(Revert, to_revision=to, content=content, document=CONTENTS[content])
 
 
-def after(*events: ScaleBridgeEvent) -> Copy:
+def after(*events: ScaleBridgeEvent) -> Catalogue:
     return CATALOGUE.state_after(events)

@@ -25,7 +25,7 @@ CODEC: Codec[Any] = Codec(EVENTS)
 
 def changed(amount: int = 12_345, **different: Any) -> PriceChanged:
     """A price of the article, valid now."""
-    made = Usual(utc_now(), article=ARTICLE, currency="RUB", changed_by="office")
+    made = Usual(utc_now(), article=ARTICLE, currency="RUB", changed_by="gateway")
     return made(PriceChanged, **{"price_id": PriceId(uuid4()), "amount": amount} | different)
 
 
@@ -42,7 +42,7 @@ def recorded(change: PriceChanged, number: int) -> RecordedEvent:
         xid=number,
         stream=f"price-{change.article}",
         version=number,
-        cause=Cause(tenant="demo", actor="office"),
+        cause=Cause(tenant="demo", actor="gateway"),
         recorded_at=change.changed_at,
     )
 

@@ -42,9 +42,13 @@ from libs.testing.waiting import eventually
 from services.scale_bridge.bootstrap import SERVICE, hooks
 from services.scale_bridge.bridges.adapters.identity import FILE, Identity, home_of, write_identity
 from services.scale_bridge.bridges.api import bridge as bridge_api
-from services.scale_bridge.bridges.cli import Order, open_desk
-from services.scale_bridge.bridges.handlers.gateway_client import LONGEST_PAUSE_SECONDS, Office, run
-from services.scale_bridge.bridges.handlers.runner import BridgeDesk
+from services.scale_bridge.bridges.cli import BridgeOptions, open_runner
+from services.scale_bridge.bridges.handlers.gateway_client import (
+    LONGEST_PAUSE_SECONDS,
+    GatewayClient,
+    run,
+)
+from services.scale_bridge.bridges.handlers.runner import Runner
 from services.scale_bridge.bridges.stores import bridges
 from services.scale_bridge.catalogue.domain.commands import Edit
 from services.scale_bridge.catalogue.handlers import catalogue
@@ -56,7 +60,7 @@ from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.domain.address import Policy
 from services.scale_bridge.driver.simulator.server import Simulator
 from services.scale_bridge.operations.handlers import expiry, operation
-from services.scale_bridge.operations.handlers.requests import Ordered
+from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.operations.stores.work import Job, Work
 from services.scale_bridge.transfer.domain.breaker import Rules
 from services.scale_bridge.transfer.stores.breakers import Breakers
@@ -162,7 +166,7 @@ class Remote:
 
     async def order(self, device_id: DeviceId, kind: str, **more: Any) -> OperationId:
         operation_id = operation.new_id()
-        ordered = Ordered(
+        ordered = OperationRequest(
             tenant=self.tenant,
             device_id=device_id,
             operation_id=operation_id,
@@ -238,7 +242,7 @@ class Remote:
             "sweeper", self.context.clock(), limit=100
         ):
             found = await operation.load(self.context, job.tenant, job.operation_id)
-            await expiry.leave(self.context, job, found)
+            await expiry.expire(self.context, job, found)
 
 
 @asynccontextmanager
@@ -316,8 +320,8 @@ def enrolled(home: Path, gateway: str = "http://127.0.0.1:9") -> Path:
     return home
 
 
-def order_of(home: Path) -> Order:
-    return Order(
+def order_of(home: Path) -> BridgeOptions:
+    return BridgeOptions(
         gateway=None,
         state=home,
         name="back room",
@@ -328,14 +332,14 @@ def order_of(home: Path) -> Order:
     )
 
 
-def office_of(
+def gateway_client_of(
     home: Path,
     client: aiohttp.ClientSession,
     *,
     chance: float | None = None,
     longest_pause: float = LONGEST_PAUSE_SECONDS,
-) -> Office:
-    return Office(
+) -> GatewayClient:
+    return GatewayClient(
         home=home,
         client=client,
         program="test",
@@ -346,11 +350,11 @@ def office_of(
 
 
 @asynccontextmanager
-async def open_daemon(end: Remote | Line) -> AsyncIterator[BridgeDesk]:
+async def open_daemon(end: Remote | Line) -> AsyncIterator[Runner]:
     """A daemon in this process, enrolled before; at the end it dies with what it was doing."""
     home = enrolled(end.home, end.url)
-    async with aiohttp.ClientSession() as client, open_desk(order_of(home)) as desk:
-        running = asyncio.create_task(run(desk, office_of(home, client, longest_pause=1.0)))
+    async with aiohttp.ClientSession() as client, open_runner(order_of(home)) as desk:
+        running = asyncio.create_task(run(desk, gateway_client_of(home, client, longest_pause=1.0)))
         try:
             yield desk
         finally:
@@ -359,6 +363,6 @@ async def open_daemon(end: Remote | Line) -> AsyncIterator[BridgeDesk]:
                 await running
 
 
-async def is_settled(desk: BridgeDesk) -> bool:
+async def is_settled(desk: Runner) -> bool:
     """Whether the service has everything that the daemon reported."""
     return not await desk.store.reports()

@@ -19,12 +19,12 @@ from libs.testing.callers import bearer, client_of, verifier
 from libs.testing.read_models import Projector
 from libs.testing.waiting import eventually
 from services.scale_bridge import bootstrap
-from services.scale_bridge.bootstrap import create_app, looking_tasks, open_deps, open_executor
+from services.scale_bridge.bootstrap import create_app, open_deps, open_executor, periodic_tasks
 from services.scale_bridge.context import ApiContext
 from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.simulator.products import ProductBase
 from services.scale_bridge.driver.simulator.server import Simulator
-from services.scale_bridge.operations.handlers.worker import Executor
+from services.scale_bridge.operations.handlers.worker import OperationWorker
 from services.scale_bridge.settings import Settings
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale
 
@@ -128,12 +128,12 @@ async def open_service(
 
 
 @asynccontextmanager
-async def working_bridge(settings: Settings) -> AsyncIterator[Executor]:
+async def working_bridge(settings: Settings) -> AsyncIterator[OperationWorker]:
     """The embedded bridge at work as in a worker; stopped at the end without much patience."""
     async with open_executor(settings) as executor:
         executor.drain_seconds = 0.1
         stop = asyncio.Event()
-        working = asyncio.create_task(executor.bridge(stop))
+        working = asyncio.create_task(executor.run(stop))
         try:
             yield executor
         finally:
@@ -152,7 +152,7 @@ async def open_working(
             yield service
             return
         stop = asyncio.Event()
-        tasks = looking_tasks(service.settings, service.deps.context)
+        tasks = periodic_tasks(service.settings, service.deps.context)
         running = [asyncio.ensure_future(task(stop)) for task in tasks]
         try:
             async with catching_up(service):

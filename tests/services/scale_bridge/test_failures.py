@@ -47,8 +47,8 @@ from services.scale_bridge.transfer.domain.breaker import (
     Rules,
     Verdict,
     Wait,
-    ask,
-    told,
+    allowed,
+    recorded,
 )
 from services.scale_bridge.transfer.domain.commands import (
     Apply,
@@ -126,12 +126,12 @@ def broken(*faults: ScaleFault | None) -> Breaker:
     """A breaker after operations that ended so."""
     breaker = Breaker()
     for fault in faults:
-        breaker = told(breaker, fault, NOW, RULES)
+        breaker = recorded(breaker, fault, NOW, RULES)
     return breaker
 
 
 def verdict(breaker: Breaker, seconds: float = 0) -> Verdict:
-    return ask(breaker, later(seconds), RULES)[1]
+    return allowed(breaker, later(seconds), RULES)[1]
 
 
 def unknown(cause: ScaleFault | None) -> UnknownOutcome:
@@ -167,7 +167,7 @@ def test_an_operation_that_never_began_says_nothing() -> None:
 
 def test_one_probe_is_let_through_per_cool_down() -> None:
     assert verdict(OPEN, 29.5) == Wait(0.5)
-    probing, first = ask(OPEN, later(30), RULES)
+    probing, first = allowed(OPEN, later(30), RULES)
     assert first == Pass(probe=True)
     assert verdict(probing, 31) == Wait(29)
     # The one who probed never came back: the next cool-down has a probe of its own.
@@ -175,11 +175,11 @@ def test_one_probe_is_let_through_per_cool_down() -> None:
 
 
 def test_a_probe_that_succeeds_closes_it_and_one_that_fails_does_not() -> None:
-    probing, _ = ask(OPEN, later(30), RULES)
+    probing, _ = allowed(OPEN, later(30), RULES)
 
-    assert told(probing, None, later(31), RULES) == Breaker()
-    assert told(probing, WrongPassword(), later(31), RULES) == Breaker()
-    assert verdict(told(probing, Timeout(), later(31), RULES), 60) == Wait(1)
+    assert recorded(probing, None, later(31), RULES) == Breaker()
+    assert recorded(probing, WrongPassword(), later(31), RULES) == Breaker()
+    assert verdict(recorded(probing, Timeout(), later(31), RULES), 60) == Wait(1)
 
 
 @pytest.mark.parametrize(

@@ -70,12 +70,12 @@ async def test_revisions_are_bounded_and_the_present_one_survives_it(database: s
     async with open_device(database, 4, revisions=5) as device:
         for price in range(60):
             await device.set_price(1, price)
-        device.scale.base.keep(priced(4, 5.0))
+        device.scale.base.replace_document(priced(4, 5.0))
         await device.fetch()
         for price in range(60):
             await device.set_price(1, 100 + price)
         for fetched in (7.0, 8.0):
-            device.scale.base.keep(priced(4, fetched))
+            device.scale.base.replace_document(priced(4, fetched))
             await device.fetch()
         last = await device.cached()
         before = await contents_of(device)

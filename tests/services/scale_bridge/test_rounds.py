@@ -12,7 +12,7 @@ from httpx import AsyncClient
 from contracts.scale_bridge import OperationQueued, VerificationDue
 from libs.clock import utc_now
 from libs.testing.waiting import eventually
-from services.scale_bridge.bootstrap import looking_tasks, open_context
+from services.scale_bridge.bootstrap import open_context, periodic_tasks
 from services.scale_bridge.devices.handlers.verification import announce_due
 from services.scale_bridge.schedules.domain.recovery import Rules
 from services.scale_bridge.schedules.handlers import recovery
@@ -33,7 +33,7 @@ async def by_healing(service: Service) -> list[OperationQueued]:
 async def heal(service: Service, rules: Rules = Rules(), **later: float) -> int:  # noqa: B008
     """Look once, so much later; how many operations were ordered."""
     await service.caught_up()
-    return await recovery.look_after(service.deps.context, rules, utc_now() + timedelta(**later))
+    return await recovery.recover(service.deps.context, rules, utc_now() + timedelta(**later))
 
 
 async def test_a_scale_that_was_idle_for_long_is_read(database: str) -> None:
@@ -67,7 +67,7 @@ async def test_many_workers_order_one_operation(database: str) -> None:
         await device.post("/upload")
         await device.service.caught_up()
         context, later = device.service.deps.context, utc_now() + timedelta(hours=1)
-        await asyncio.gather(*(recovery.look_after(context, Rules(), later) for _ in range(5)))
+        await asyncio.gather(*(recovery.recover(context, Rules(), later) for _ in range(5)))
         assert len(await by_healing(device.service)) == 1
 
 
@@ -83,7 +83,7 @@ async def test_a_shop_whose_power_is_back_is_not_stormed(database: str) -> None:
 @pytest.mark.parametrize("healing_on", [True, False])
 async def test_healing_can_be_switched_off(database: str, healing_on: bool) -> None:
     async with open_service(database, healing=healing_on) as service:
-        assert len(looking_tasks(service.settings, service.deps.context)) == 4 + healing_on
+        assert len(periodic_tasks(service.settings, service.deps.context)) == 4 + healing_on
 
 
 DUE = date(2031, 5, 31)
@@ -145,7 +145,7 @@ async def test_a_worker_looks_by_itself_and_the_board_shows_how_long(database: s
         today = utc_now().astimezone(service.settings.zone).date()
         await due_on(anna, number, today + timedelta(days=20))
         stop = asyncio.Event()
-        tasks = looking_tasks(service.settings, service.deps.context)
+        tasks = periodic_tasks(service.settings, service.deps.context)
         working = asyncio.gather(*(task(stop) for task in tasks))
         try:
             await eventually(lambda: announced(service))

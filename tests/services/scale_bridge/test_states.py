@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from services.scale_bridge.monitoring import domain as standing
+from services.scale_bridge.monitoring import domain as device_status
 from services.scale_bridge.monitoring.domain import NOT_TRIED, UNREACHABLE, Ended, State
 from services.scale_bridge.prices import domain as delivery
 from services.scale_bridge.prices.domain import Doing
@@ -18,8 +18,8 @@ from services.scale_bridge.schedules.domain.recovery import (
     Last,
     Rules,
     is_owed,
+    next_action,
     next_change,
-    remedy,
 )
 from services.scale_bridge.transfer.domain.commands import Kind
 
@@ -49,8 +49,8 @@ def failed(code: str, detail: str = "") -> Ended:
 def test_a_scale_has_one_state_and_a_reason(
     different: dict[str, Any], state: State, said: str
 ) -> None:
-    well = standing.Facts(valid=True, revision=4, confirmed=4, heard_at=NOON)
-    found = standing.standing(replace(well, **different))
+    well = device_status.Facts(valid=True, revision=4, confirmed=4, heard_at=NOON)
+    found = device_status.device_status(replace(well, **different))
 
     assert found.state is state
     assert said in found.reason
@@ -70,10 +70,10 @@ def doing(stage: str = "ended", outcome: str | None = "verified", code: str = ""
     return Doing(stage=stage, outcome=outcome, code=code, detail=code, ended_at=ended_at)
 
 
-def price(**different: Any) -> delivery.Told:
+def price(**different: Any) -> delivery.PriceState:
     """How far a price is that a scale took, as far as nothing else is known."""
     known: dict[str, Any] = {"sold": True, "taken_at": NOON, **different}
-    return delivery.told(delivery.Facts(**known))
+    return delivery.price_state(delivery.Facts(**known))
 
 
 TIMEOUT, NOT_SHOWN = doing(outcome="failed", code="Timeout"), doing("ended", "failed", "NotShown")
@@ -144,7 +144,7 @@ BUSY = health(BACK, MISSED, dirty=True, ended_at=NOON + 5 * MINUTE)
 def test_what_a_scale_needs_beyond_what_its_history_says(
     known: Health, after: timedelta, rules: Rules, needed: Kind | None
 ) -> None:
-    assert remedy(known, NOON + after, rules) is needed
+    assert next_action(known, NOON + after, rules) is needed
 
 
 @pytest.mark.parametrize("known", [WELL, BUSY, *(hurt(LIAR, n) for n in (1, 4)), hurt(MISSED, 2)])
@@ -152,8 +152,8 @@ def test_between_the_moments_at_which_a_remedy_may_change_it_does_not(known: Hea
     """So it need not be computed in between."""
     changes, now, next_at = 0, NOON, next_change(known, NOON, RULES)
     for second in range(2 * 60 * 60):
-        before, now = remedy(known, now, RULES), NOON + timedelta(seconds=second)
-        if before is not remedy(known, now, RULES):
+        before, now = next_action(known, now, RULES), NOON + timedelta(seconds=second)
+        if before is not next_action(known, now, RULES):
             assert next_at is not None
             assert next_at <= now
             changes += 1
@@ -173,7 +173,7 @@ def test_the_more_often_it_failed_the_longer_it_is_left_alone() -> None:
     def wait(failures: int) -> int:
         known = hurt(LIAR, failures)
         moments = range(100_000)
-        return next(n for n in moments if remedy(known, NOON + timedelta(seconds=n), RULES))
+        return next(n for n in moments if next_action(known, NOON + timedelta(seconds=n), RULES))
 
     waits = [wait(failures) for failures in range(1, 12)]
 
@@ -183,5 +183,7 @@ def test_the_more_often_it_failed_the_longer_it_is_left_alone() -> None:
 
 def test_scales_that_failed_together_are_not_asked_together() -> None:
     silent, now = hurt(MISSED, 4), NOON + RULES.first * 8 * 1.1
-    asked = [remedy(replace(silent, device_id=UUID(int=n)), now, RULES) for n in range(0, 1009, 9)]
+    asked = [
+        next_action(replace(silent, device_id=UUID(int=n)), now, RULES) for n in range(0, 1009, 9)
+    ]
     assert {*asked} == {None, Kind.PROBE}

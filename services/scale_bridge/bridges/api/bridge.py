@@ -40,7 +40,7 @@ router = APIRouter(tags=["bridges"])
 GOING_AWAY: Final = 1001
 REFUSED: Final = 1008
 LATER: Final = 1013
-LOOK_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 0.1
 
 log = structlog.get_logger(__name__)
 
@@ -154,7 +154,7 @@ async def bridge(
 async def _draining(state: State) -> None:
     """Until the process is to end: the daemon goes to another at once, and nothing breaks off."""
     while not state.draining:
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _attend(context: Context, caller: Principal, line: "_Line") -> None:

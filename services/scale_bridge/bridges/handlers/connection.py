@@ -1,4 +1,4 @@
-"""One conversation of the daemon with the service: what it keeps of it, and what it has to say."""
+"""One connection of an agent to the service: work comes in, reports go out."""
 
 import asyncio
 from collections import OrderedDict
@@ -24,7 +24,7 @@ from services.scale_bridge.bridges.domain import (
     Welcome,
     Work,
 )
-from services.scale_bridge.bridges.handlers.runner import BridgeDesk
+from services.scale_bridge.bridges.handlers.runner import Runner
 
 SPOKEN_EVERY_SECONDS: Final = 0.05
 PROGRESS_SECONDS: Final = 1.0
@@ -34,11 +34,11 @@ WAITING_CONTENTS: Final = 4
 log = structlog.get_logger(__name__)
 
 
-async def converse(
-    link: Link, desk: BridgeDesk, *, program: str, welcomed: Callable[[], None]
+async def communicate(
+    link: Link, runner: Runner, *, program: str, welcomed: Callable[[], None]
 ) -> None:
     """Until the connection is lost: raises LinkLost. `welcomed` is told that somebody is there."""
-    holding = await desk.store.holding()
+    holding = await runner.store.holding()
     await link.send(Hello(version=VERSION, program=program, holding=tuple(holding)))
     welcome = await link.receive()
     if not isinstance(welcome, Welcome):
@@ -46,10 +46,10 @@ async def converse(
     if welcome.program not in ("", program):
         log.warning("another version of the bridge is current", ours=program, its=welcome.program)
     welcomed()
-    await race(_listen(link, desk), _speak(link, desk))
+    await race(_listen(link, runner), _speak(link, runner))
 
 
-async def _listen(link: Link, desk: BridgeDesk) -> None:
+async def _listen(link: Link, runner: Runner) -> None:
     parts, waiting = Parts(), OrderedDict[str, bytes]()
     while True:
         match await link.receive():
@@ -60,9 +60,9 @@ async def _listen(link: Link, desk: BridgeDesk) -> None:
                     if len(waiting) > WAITING_CONTENTS:
                         waiting.popitem(last=False)
             case Work() as work:
-                await _keep(link, desk, work, waiting)
+                await _save(link, runner, work, waiting)
             case Settled(operation_id=operation_id, number=number):
-                await desk.store.settle(operation_id, number)
+                await runner.store.settle(operation_id, number)
             case Heard():
                 pass
             case other:
@@ -77,50 +77,50 @@ async def _taken(parts: Parts, part: Part) -> bytes | None:
         raise LinkLost(str(error)) from None
 
 
-async def _keep(link: Link, desk: BridgeDesk, work: Work, waiting: OrderedDict[str, bytes]) -> None:
+async def _save(link: Link, runner: Runner, work: Work, waiting: OrderedDict[str, bytes]) -> None:
     named = {md5 for md5 in (work.catalogue, work.known) if md5 is not None}
     if named - waiting.keys():
         raise LinkLost("work without its catalogue")
-    new = await desk.store.keep(work, {md5: waiting[md5] for md5 in named})
+    new = await runner.store.save(work, {md5: waiting[md5] for md5 in named})
     # Before the service is told: what is kept is done, whether or not anybody hears of it.
-    desk.work.ring()
+    runner.work.ring()
     log.info("work kept", operation_id=str(work.operation_id), kind=work.kind, again=not new)
     await link.send(Kept(operation_id=work.operation_id))
 
 
-async def _speak(link: Link, desk: BridgeDesk) -> None:
+async def _speak(link: Link, runner: Runner) -> None:
     """All that is not settled from the beginning, then what is new."""
     clock = asyncio.get_running_loop().time
     place, room, beat_at, progress_at = 0, -1, clock(), clock()
     while True:
-        for told, reported in await desk.store.reports(place):
-            await _tell(link, desk, reported)
+        for told, reported in await runner.store.reports(place):
+            await _tell(link, runner, reported)
             place, beat_at = told, clock()
         if progress_at <= clock():
-            while desk.progress:
-                await link.send(desk.progress.popitem()[1])
+            while runner.progress:
+                await link.send(runner.progress.popitem()[1])
                 progress_at = clock() + PROGRESS_SECONDS
-        if desk.room != room:
-            room = desk.room
+        if runner.room != room:
+            room = runner.room
             await link.send(Ready(room=room))
         if beat_at <= clock():
-            await link.send(await _heartbeat(desk))
+            await link.send(await _heartbeat(runner))
             beat_at = clock() + HEARTBEAT_SECONDS
         await asyncio.sleep(SPOKEN_EVERY_SECONDS)
-        await desk.news.heard(max(0.0, beat_at - clock()))
+        await runner.news.wait(max(0.0, beat_at - clock()))
 
 
-async def _tell(link: Link, desk: BridgeDesk, reported: Reported) -> None:
+async def _tell(link: Link, runner: Runner, reported: Reported) -> None:
     md5 = reported.report.content
-    if md5 is not None and (packed := await desk.store.content(md5)) is not None:
+    if md5 is not None and (packed := await runner.store.content(md5)) is not None:
         for part in parts_of(md5, packed):
             await link.send(part)
     await link.send(reported)
 
 
-async def _heartbeat(desk: BridgeDesk) -> Heartbeat:
-    exchanges = await desk.store.exchanges()
-    ago = None if exchanges.last_at is None else max(0.0, desk.now() - exchanges.last_at)
+async def _heartbeat(runner: Runner) -> Heartbeat:
+    exchanges = await runner.store.exchanges()
+    ago = None if exchanges.last_at is None else max(0.0, runner.now() - exchanges.last_at)
     return Heartbeat(
-        working=len(desk.running), completed=exchanges.completed, last_completed_seconds_ago=ago
+        working=len(runner.running), completed=exchanges.completed, last_completed_seconds_ago=ago
     )

@@ -31,8 +31,8 @@ from services.scale_bridge.bridges.adapters.link import (
     show_key,
 )
 from services.scale_bridge.bridges.adapters.login import AnswerLost, GatewayAway, NotLetIn, Tokens
-from services.scale_bridge.bridges.handlers.connection import converse
-from services.scale_bridge.bridges.handlers.runner import BridgeDesk
+from services.scale_bridge.bridges.handlers.connection import communicate
+from services.scale_bridge.bridges.handlers.runner import Runner
 
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 60.0
@@ -46,7 +46,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Office:
+class GatewayClient:
     """What the daemon needs to be in touch. `chance` is a random number from 0 to 1."""
 
     home: Path
@@ -57,21 +57,21 @@ class Office:
     longest_pause: float = LONGEST_PAUSE_SECONDS
 
 
-async def run(desk: BridgeDesk, office: Office) -> None:
+async def run(runner: Runner, gateway: GatewayClient) -> None:
     """Work and be in touch, until cancelled."""
     await race(
-        _for_ever(desk.run, office, "desk"),
-        _for_ever(lambda: _in_touch(desk, office), office, "link"),
+        _for_ever(runner.run, gateway, "runner"),
+        _for_ever(lambda: _in_touch(runner, gateway), gateway, "link"),
     )
 
 
-async def _in_touch(desk: BridgeDesk, office: Office) -> None:
+async def _in_touch(runner: Runner, gateway: GatewayClient) -> None:
     """One connection after the other."""
-    failures, passes = 0, _Passes(office)
+    failures, passes = 0, _Passes(gateway)
     while True:
         met = _Met()
         try:
-            await _connected(desk, office, passes, met)
+            await _connected(runner, gateway, passes, met)
         except (NotEnrolled, NotLetIn, KeyRefused) as error:
             # Somebody may enrol it anew at any time: that is seen without a restart.
             log.error("bridge not let in, enrol it again", reason=_reason(error))
@@ -81,7 +81,7 @@ async def _in_touch(desk: BridgeDesk, office: Office) -> None:
         except (GatewayAway, LinkLost) as error:
             log.info("bridge not connected", reason=_reason(error))
         failures = 0 if met.welcomed else failures + 1
-        await asyncio.sleep(pause_after(failures, office))
+        await asyncio.sleep(pause_after(failures, gateway))
 
 
 class _Met:
@@ -102,8 +102,8 @@ class _Passes:
     asked for again, and with it the only refresh token that is good.
     """
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
+    def __init__(self, gateway: GatewayClient) -> None:
+        self._office = gateway
         self._now = asyncio.get_running_loop().time
         self._identity: Identity | None = None
         self._access, self._worn_at = "", 0.0
@@ -129,27 +129,27 @@ class _Passes:
         and the daemon had to be enrolled anew."""
         for seconds in AGAIN_SECONDS:
             try:
-                return await self._asked(identity)
+                return await self._refreshed_tokens(identity)
             except AnswerLost as error:
                 log.info("bridge asks for its token again", reason=_reason(error))
             await asyncio.sleep(seconds * (0.5 + self._office.chance() / 2))
-        return await self._asked(identity)
+        return await self._refreshed_tokens(identity)
 
-    async def _asked(self, identity: Identity) -> Tokens:
+    async def _refreshed_tokens(self, identity: Identity) -> Tokens:
         client = self._office.client
         return await bridge_login.refreshed(client, identity.gateway, identity.refresh_token)
 
 
-async def _connected(desk: BridgeDesk, office: Office, passes: _Passes, met: _Met) -> None:
+async def _connected(runner: Runner, gateway: GatewayClient, passes: _Passes, met: _Met) -> None:
     identity, access, seconds = await passes.current()
     public_key = public_of(identity.private_key)
-    await show_key(office.client, identity.gateway, access, public_key, office.name)
-    async with open_link(office.client, identity.gateway, access) as link:
-        talking = converse(link, desk, program=office.program, welcomed=met)
+    await show_key(gateway.client, identity.gateway, access, public_key, gateway.name)
+    async with open_link(gateway.client, identity.gateway, access) as link:
+        talking = communicate(link, runner, program=gateway.program, welcomed=met)
         await race(talking, asyncio.sleep(seconds))
 
 
-async def _for_ever(once: Callable[[], Awaitable[None]], office: Office, what: str) -> None:
+async def _for_ever(once: Callable[[], Awaitable[None]], gateway: GatewayClient, what: str) -> None:
     """The watchdog: whatever fails in a way nobody thought of begins again."""
     failures = 0
     while True:
@@ -163,7 +163,7 @@ async def _for_ever(once: Callable[[], Awaitable[None]], office: Office, what: s
         except Exception:
             failures += 1
             log.exception("bridge failed", what=what)
-        await asyncio.sleep(pause_after(failures, office))
+        await asyncio.sleep(pause_after(failures, gateway))
 
 
 def _is_to_end() -> bool:
@@ -172,10 +172,10 @@ def _is_to_end() -> bool:
     return task is None or task.cancelling() > 0
 
 
-def pause_after(failures: int, office: Office) -> float:
+def pause_after(failures: int, gateway: GatewayClient) -> float:
     """Seconds: doubled with every failure, and scattered, so that not all bridges come at once."""
-    longest = min(office.longest_pause, FIRST_PAUSE_SECONDS * 2.0 ** min(failures, 20))
-    return longest * (0.5 + office.chance() / 2)
+    longest = min(gateway.longest_pause, FIRST_PAUSE_SECONDS * 2.0 ** min(failures, 20))
+    return longest * (0.5 + gateway.chance() / 2)
 
 
 def _reason(error: Exception) -> str:

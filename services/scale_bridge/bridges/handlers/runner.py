@@ -1,4 +1,4 @@
-"""The daemon's side of its scales: every task it keeps is done, and ends once."""
+"""The agent's task runner: every stored task is executed, and ends once."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -26,8 +26,8 @@ AGAIN_SECONDS: Final = 5.0
 """After which the disk is looked at again, though nobody rang."""
 
 
-class Bell:
-    """Rings until somebody has heard it."""
+class Wakeup:
+    """A signal that stays set until it is waited for."""
 
     def __init__(self) -> None:
         self._rung = asyncio.Event()
@@ -36,7 +36,7 @@ class Bell:
         """There is something new."""
         self._rung.set()
 
-    async def heard(self, seconds: float | None = None) -> None:
+    async def wait(self, seconds: float | None = None) -> None:
         """Wait for a ring, at most so long."""
         try:
             async with asyncio.timeout(seconds):
@@ -46,31 +46,31 @@ class Bell:
         self._rung.clear()
 
 
-class CarryOut(Protocol):
+class TaskHandler(Protocol):
     """Does what a task asks for, and says what becomes of it; the last word is an ENDED report.
 
     Of a task that was begun before, nobody knows what the scale took in.
     """
 
-    async def __call__(self, task: Task, teller: "Teller") -> None:
+    async def __call__(self, task: Task, reporter: "Reporter") -> None:
         """Raises whatever it likes: the task then ends as failed, or as unknown if it sends."""
         ...
 
 
 @dataclass(kw_only=True, slots=True)
-class BridgeDesk:
+class Runner:
     """The tasks of a daemon. `work` rings for new ones, `news` when there is something to tell.
 
     `lines` scales are spoken to at once, `most` tasks taken.
     """
 
     store: BridgeStore
-    carry_out: CarryOut
+    carry_out: TaskHandler
     now: Callable[[], float]
     lines: int = 32
     most: int = 256
-    work: Bell = field(default_factory=Bell)
-    news: Bell = field(default_factory=Bell)
+    work: Wakeup = field(default_factory=Wakeup)
+    news: Wakeup = field(default_factory=Wakeup)
     progress: dict[UUID, Progress] = field(default_factory=dict)
     running: dict[UUID, asyncio.Task[None]] = field(default_factory=dict)
 
@@ -87,7 +87,7 @@ class BridgeDesk:
                 for task in await self.store.tasks():
                     if task.work.operation_id not in self.running:
                         self._start(task, turns)
-                await self.work.heard(AGAIN_SECONDS)
+                await self.work.wait(AGAIN_SECONDS)
         finally:
             left = list(self.running.values())
             for one in left:
@@ -110,53 +110,53 @@ class BridgeDesk:
 
     async def _do(self, task: Task, turns: asyncio.Semaphore) -> None:
         work = task.work
-        teller = Teller(self, task)
+        reporter = Reporter(self, task)
         with structlog.contextvars.bound_contextvars(
             operation_id=str(work.operation_id), device_id=str(work.device_id)
         ):
             async with turns:
                 if task.until <= self.now():
-                    return await teller.ended(_too_late(task))
+                    return await reporter.ended(_too_late(task))
                 await self.store.begin(work.operation_id)
                 try:
-                    await self.carry_out(task, teller)
+                    await self.carry_out(task, reporter)
                 except Exception:
                     log.exception("operation failed", kind=work.kind)
-                    await teller.ended(_fault(task))
+                    await reporter.ended(_fault(task))
 
 
 @dataclass(frozen=True, slots=True)
-class Teller:
-    """What one task has to say."""
+class Reporter:
+    """Reports the progress and the end of one task."""
 
-    desk: BridgeDesk
+    runner: Runner
     task: Task
 
-    async def told(self, report: Report, content: bytes | None = None) -> None:
+    async def report(self, report: Report, content: bytes | None = None) -> None:
         """Keep a report, and the catalogue that it names; nothing is told after an ENDED one."""
         contents: Mapping[str, bytes] = {}
         if content is not None and report.content is not None:
             contents = {report.content: await asyncio.to_thread(compressed, content)}
-        await self.desk.store.report(self.task.work.operation_id, report, contents)
-        self.desk.news.ring()
+        await self.runner.store.report(self.task.work.operation_id, report, contents)
+        self.runner.news.ring()
 
     async def ended(self, report: Report, content: bytes | None = None) -> None:
         """The last word. Safe to repeat: only the first counts."""
-        await self.told(report, content)
-        self.desk.progress.pop(self.task.work.operation_id, None)
+        await self.report(report, content)
+        self.runner.progress.pop(self.task.work.operation_id, None)
         log.info("operation ended", outcome=report.outcome, code=report.code)
 
     async def completed(self) -> None:
         """The scale has answered to the end."""
-        await self.desk.store.completed()
+        await self.runner.store.completed()
 
     def progress(self, done: int, total: int | None) -> None:
         """So many bytes are over."""
         operation_id = self.task.work.operation_id
-        self.desk.progress[operation_id] = Progress(
+        self.runner.progress[operation_id] = Progress(
             operation_id=operation_id, done=done, total=total
         )
-        self.desk.news.ring()
+        self.runner.news.ring()
 
 
 def _too_late(task: Task) -> Report:

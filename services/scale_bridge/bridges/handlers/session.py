@@ -33,11 +33,12 @@ from services.scale_bridge.bridges.domain import (
 )
 from services.scale_bridge.bridges.handlers.results import holder_of, take_in
 from services.scale_bridge.bridges.stores import agent_assignments, bridges
-from services.scale_bridge.bridges.stores.agent_assignments import Handed
+from services.scale_bridge.bridges.stores.agent_assignments import AgentAssignment
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.driver.domain.document import Document, digest, written
-from services.scale_bridge.operations.handlers.job_context import Case, opened
+from services.scale_bridge.operations.handlers import job_context
+from services.scale_bridge.operations.handlers.job_context import JobContext
 from services.scale_bridge.operations.stores.work import Job
 
 LOOK_SECONDS: Final = 0.2
@@ -61,7 +62,7 @@ class Line(Protocol):
 
 @dataclass(kw_only=True, slots=True)
 class Session:
-    """One connection. `holding` are the errands the daemon has, `room` how many more it takes."""
+    """One connection. `holding` are the tasks the daemon has, `room` how many more it takes."""
 
     context: Context
     tenant: str
@@ -103,7 +104,7 @@ class Session:
             case Reported():
                 await self._reported(message)
             case Heartbeat():
-                await bridges.heard(pool, self.tenant, self.bridge_id, self.connection_id, message)
+                await bridges.seen(pool, self.tenant, self.bridge_id, self.connection_id, message)
                 await self.line.send(Heard())
             case _:
                 raise Misunderstood("a message the other way round")
@@ -152,7 +153,7 @@ class Session:
                 # Whoever named this bridge has no say here.
                 log.warning("work of somebody else", bridge=str(self.bridge_id))
                 return
-            case = await opened(self.context, job)
+            case = await job_context.load(self.context, job)
             if case is not None:
                 await self._hand(case, 0)
 
@@ -165,16 +166,16 @@ class Session:
             return False
         return await device.belongs(self.context, self.tenant, job.device_id, owner)
 
-    async def _hand(self, case: Case, attempts: int) -> None:
-        errand, job = case.errand, case.job
-        row = Handed(
+    async def _hand(self, case: JobContext, attempts: int) -> None:
+        device_task, job = case.device_task, case.job
+        row = AgentAssignment(
             errand_id=_first_half(job) if case.is_first_half else job.operation_id,
             operation_id=job.operation_id,
             device_id=job.device_id,
             deadline_at=job.deadline_at,
-            kind=errand.kind,
-            address=errand.address,
-            port=errand.port,
+            kind=device_task.kind,
+            address=device_task.address,
+            port=device_task.port,
             revision=case.copy.revision,
             content=case.content,
             attempts=attempts,
@@ -182,30 +183,30 @@ class Session:
         async with self.handing:
             # One catalogue's parts after the other's.
             await self._send_work(row, case)
-        log.info("work handed out", bridge=str(self.bridge_id), kind=errand.kind)
+        log.info("work handed out", bridge=str(self.bridge_id), kind=device_task.kind)
 
-    async def _send_work(self, row: Handed, case: Case) -> None:
-        errand, device_id = case.errand, case.job.device_id
+    async def _send_work(self, row: AgentAssignment, case: JobContext) -> None:
+        device_task, device_id = case.device_task, case.job.device_id
         await agent_assignments.put(self.context.pool, self.tenant, self.bridge_id, row)
-        wanted, known = await self._sent(errand.wanted), await self._sent(errand.known)
+        wanted, known = await self._sent(device_task.wanted), await self._sent(device_task.known)
         self.room -= 1
         self.holding.add(row.errand_id)
         await self.line.send(
             Work(
                 operation_id=row.errand_id,
                 device_id=device_id,
-                kind=errand.kind,
-                full=errand.full,
-                address=errand.address,
-                port=errand.port,
+                kind=device_task.kind,
+                full=device_task.full,
+                address=device_task.address,
+                port=device_task.port,
                 password=seal_to(
-                    self.public_key, errand.password, context_of(row.errand_id, device_id)
+                    self.public_key, device_task.password, context_of(row.errand_id, device_id)
                 ),
-                seconds_left=errand.seconds,
+                seconds_left=device_task.seconds,
                 catalogue=wanted,
                 known=known,
-                diagnose=errand.diagnose,
-                strictness=errand.strictness,
+                diagnose=device_task.diagnose,
+                strictness=device_task.strictness,
             )
         )
 
@@ -233,5 +234,5 @@ class Session:
 
 
 def _first_half(job: Job) -> UUID:
-    """The id of the errand that comes first where an operation needs two."""
+    """The id of the task that comes first where an operation needs two."""
     return uuid5(job.operation_id, "first half")

@@ -1,4 +1,4 @@
-"""What daemons have in hand: on what each operation was begun, until it has ended.
+"""Tasks assigned to agents: what each operation was begun on, until it has ended.
 
 A result may come hours later, and to another process than the one that handed the work out.
 """
@@ -41,8 +41,8 @@ DELETE FROM handed WHERE tenant = $1 AND bridge_id = $2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Handed:
-    """An errand as it was handed out. `content` and `revision` are of what was to be shown.
+class AgentAssignment:
+    """A task as it was handed out. `content` and `revision` are of what was to be shown.
 
     `attempts` is how often its operation had begun before.
     """
@@ -59,7 +59,7 @@ class Handed:
     attempts: int
 
 
-async def put(pool: Pool, tenant: str, bridge_id: UUID, handed: Handed) -> None:
+async def put(pool: Pool, tenant: str, bridge_id: UUID, handed: AgentAssignment) -> None:
     """Remember it before it is sent; what was sent again counts from then on."""
     async with acquired(pool) as connection:
         await connection.execute(
@@ -79,11 +79,11 @@ async def put(pool: Pool, tenant: str, bridge_id: UUID, handed: Handed) -> None:
         )
 
 
-async def get(pool: Pool, tenant: str, bridge_id: UUID, errand_id: UUID) -> Handed | None:
+async def get(pool: Pool, tenant: str, bridge_id: UUID, errand_id: UUID) -> AgentAssignment | None:
     """What this daemon was handed under this id."""
     async with acquired(pool) as connection:
         row = await connection.fetchrow(GET, tenant, bridge_id, errand_id)
-    return None if row is None else Handed(**dict(row))
+    return None if row is None else AgentAssignment(**dict(row))
 
 
 async def kinds_of(pool: Pool, tenant: str, operation_id: OperationId) -> Collection[str]:
@@ -102,15 +102,15 @@ async def moved(
 
 
 async def open_operations(
-    pool: Pool, tenant: str, bridge_id: UUID, errands: Collection[UUID], *, grace: timedelta
+    pool: Pool, tenant: str, bridge_id: UUID, task_ids: Collection[UUID], *, grace: timedelta
 ) -> Sequence[OperationId]:
-    """The operations of these errands that are not long past their deadline."""
+    """The operations of these tasks that are not long past their deadline."""
     async with acquired(pool) as connection:
-        rows = await connection.fetch(OPEN, tenant, bridge_id, list(errands), grace)
+        rows = await connection.fetch(OPEN, tenant, bridge_id, list(task_ids), grace)
     return [OperationId(row["operation_id"]) for row in rows]
 
 
-async def done(pool: Pool, tenant: str, bridge_id: UUID, errands: Collection[UUID]) -> None:
+async def done(pool: Pool, tenant: str, bridge_id: UUID, task_ids: Collection[UUID]) -> None:
     """They ended. Safe to repeat."""
     async with acquired(pool) as connection:
-        await connection.execute(DONE, tenant, bridge_id, list(errands))
+        await connection.execute(DONE, tenant, bridge_id, list(task_ids))

@@ -86,7 +86,7 @@ async def connected(
     return found
 
 
-async def heard(
+async def seen(
     pool: Pool, tenant: str, bridge_id: UUID, connection_id: UUID, beat: Heartbeat
 ) -> None:
     """It is there, and this is what it completed."""

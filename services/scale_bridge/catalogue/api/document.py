@@ -3,7 +3,7 @@
 from fastapi import Response
 
 from libs.http.entity_tags import strong_tag
-from services.scale_bridge.catalogue.domain.catalogue import Copy
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.catalogue.stores import document_store
 from services.scale_bridge.context import JSON
 from services.scale_bridge.driver.domain.document import Document
@@ -16,7 +16,7 @@ async def document_response(document: Document) -> Response:
     return Response(b'{"products":' + await document_store.write(document) + b"}", media_type=JSON)
 
 
-async def tagged_response(copy: Copy) -> Response:
+async def tagged_response(copy: Catalogue) -> Response:
     """The catalogue, tagged with its revision."""
     answer = await document_response(copy.shown)
     answer.headers[ETAG] = strong_tag(copy.revision)

@@ -14,7 +14,7 @@ MOST: Final = 100
 """Enough to mend a catalogue by; a revision may have thousands."""
 
 
-def too_much(error: BeyondModel | RevisionBeyondModel) -> Response:
+def limit_error(error: BeyondModel | RevisionBeyondModel) -> Response:
     """Every field with the limit it is beyond."""
     if isinstance(error, RevisionBeyondModel):
         told = [(("products", one.plu, one.field), one.why) for one in error.problems[:MOST]]

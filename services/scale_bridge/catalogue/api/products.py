@@ -8,12 +8,12 @@ from pydantic import BaseModel
 
 from libs.http.entity_tags import is_known, is_wanted, strong_tag
 from services.scale_bridge.catalogue.api.document import ETAG, tagged_response
-from services.scale_bridge.catalogue.api.limit_errors import too_much
+from services.scale_bridge.catalogue.api.limit_errors import limit_error
 from services.scale_bridge.catalogue.domain.commands import Edit
 from services.scale_bridge.catalogue.domain.model import limits_of
 from services.scale_bridge.catalogue.domain.product import BadFields, BeyondModel
 from services.scale_bridge.catalogue.handlers import catalogue as handler
-from services.scale_bridge.catalogue.handlers.preconditions import ChangedMeanwhile, only_if
+from services.scale_bridge.catalogue.handlers.preconditions import ChangedMeanwhile, if_match
 from services.scale_bridge.context import (
     LISTED,
     Reader,
@@ -65,7 +65,7 @@ async def patch(
         limits=limits_of(found.device.profile.model),
     )
     tags = request.headers.getlist("If-Match")
-    asked = only_if(lambda revision: is_wanted(tags, strong_tag(revision)), command)
+    asked = if_match(lambda revision: is_wanted(tags, strong_tag(revision)), command)
     try:
         changed = await handler.change(
             scales.context, found.device_id, asked, cause_of(request, caller)
@@ -74,7 +74,7 @@ async def patch(
         headers = {ETAG: strong_tag(error.revision)}
         raise HTTPException(HTTPStatus.PRECONDITION_FAILED, CHANGED, headers) from None
     except BeyondModel as error:
-        return too_much(error)
+        return limit_error(error)
     except BadFields as error:
         raise unfit(*((("fields", name), why) for name, why in error.reasons.items())) from None
     return await tagged_response(changed.copy)

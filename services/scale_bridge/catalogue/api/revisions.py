@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from services.scale_bridge.catalogue.api.document import document_response
-from services.scale_bridge.catalogue.api.limit_errors import too_much
+from services.scale_bridge.catalogue.api.limit_errors import limit_error
 from services.scale_bridge.catalogue.domain.difference import Difference, difference
 from services.scale_bridge.catalogue.domain.model import limits_of
 from services.scale_bridge.catalogue.domain.problems import RevisionBeyondModel
@@ -85,7 +85,7 @@ async def revert(
             scales.context, found.device_id, revision, caller.subject, cause, limits=limits
         )
     except RevisionBeyondModel as error:
-        return too_much(error)
+        return limit_error(error)
     return await document_response(changed.copy.shown)
 
 

@@ -1,4 +1,4 @@
-"""What a scale must be sent of what stands beside the products, and whether it shows it by now.
+"""Auxiliary lists (messages, categories, templates): what to send, and what is still missing.
 
 Messages are many and long, and scales merge them one by one (§3). The other lists are short. What a
 scale keeps by itself (lots, rates, and what we do not know) is sent if it differs, but is no reason
@@ -37,7 +37,7 @@ def with_messages(patch: Document, found: Difference) -> Document:
     return {**patch, MESSAGES: [*some, *gone]}
 
 
-def unshown(
+def missing_entries(
     wanted: Mapping[str, Any],
     read: Mapping[str, Any],
     *,
@@ -67,7 +67,7 @@ def deleted_messages(patch: Mapping[str, Any] | None) -> frozenset[str]:
     return frozenset(key for key, entry in entries.items() if entry.get("deleted") is True)
 
 
-def with_forgotten(patch: Document, read: Mapping[str, Any], bad: Collection[Place]) -> Document:
+def with_deletions(patch: Document, read: Mapping[str, Any], bad: Collection[Place]) -> Document:
     """The same with messages to be forgotten that only the scale has."""
     mine = by_id(MESSAGES, patch.get(MESSAGES))
     theirs = by_id(MESSAGES, read.get(MESSAGES)) or {}

@@ -36,7 +36,7 @@ DATES: Final = ("manufactureDate", "sellByDate")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Copy:
+class Catalogue:
     """The copy as it stands. `valid` until the scale's address changes, from its fetch on.
 
     `confirmed` is the last revision the scale is known to have held, `on_scale` the content it then
@@ -63,8 +63,8 @@ class Copy:
 
 
 def evolve(
-    copy: Copy, event: ScaleBridgeEvent, contents: Mapping[str, Document] | None = None
-) -> Copy:
+    copy: Catalogue, event: ScaleBridgeEvent, contents: Mapping[str, Document] | None = None
+) -> Catalogue:
     """See `Decider`. `contents` are the catalogues that events name."""
     match event:
         case CatalogueFetched(revision=revision, content=content):

@@ -1,4 +1,4 @@
-"""Whether the stored copy is the scale's at all (R9), and what the scale is known to hold (R8)."""
+"""Whether the cached catalogue is confirmed on the device (R8), and still its own (R9)."""
 
 from typing import assert_never
 
@@ -8,11 +8,11 @@ from contracts.scale_bridge import (
     CatalogueInvalidated,
     ScaleBridgeEvent,
 )
-from services.scale_bridge.catalogue.domain.catalogue import Copy
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.catalogue.domain.commands import Confirm, Doubt, Invalidate
 
 
-def standing(copy: Copy, command: Invalidate | Confirm | Doubt) -> list[ScaleBridgeEvent]:
+def synchronize(copy: Catalogue, command: Invalidate | Confirm | Doubt) -> list[ScaleBridgeEvent]:
     """Nothing if it is known, or in doubt, or of another scale already."""
     match command:
         case Invalidate():
@@ -25,7 +25,7 @@ def standing(copy: Copy, command: Invalidate | Confirm | Doubt) -> list[ScaleBri
             assert_never(command)
 
 
-def confirmed(copy: Copy, command: Confirm) -> list[ScaleBridgeEvent]:
+def confirmed(copy: Catalogue, command: Confirm) -> list[ScaleBridgeEvent]:
     """Nothing new if it is known, or if by now the copy is of another scale."""
     if not copy.valid or not copy.since <= command.revision <= copy.revision:
         return []
@@ -42,7 +42,7 @@ def confirmed(copy: Copy, command: Confirm) -> list[ScaleBridgeEvent]:
     ]
 
 
-def _invalidated(copy: Copy, command: Invalidate) -> list[ScaleBridgeEvent]:
+def _invalidated(copy: Catalogue, command: Invalidate) -> list[ScaleBridgeEvent]:
     if not copy.valid:
         return []
     return [
@@ -55,7 +55,7 @@ def _invalidated(copy: Copy, command: Invalidate) -> list[ScaleBridgeEvent]:
     ]
 
 
-def _doubted(copy: Copy, command: Doubt) -> list[ScaleBridgeEvent]:
+def _doubted(copy: Catalogue, command: Doubt) -> list[ScaleBridgeEvent]:
     if not copy.valid or (copy.confirmed, copy.on_scale) == (0, command.content):
         return []
     return [

@@ -140,7 +140,7 @@ class Doubt:
     now: datetime
 
 
-CopyCommand: TypeAlias = (
+CatalogueCommand: TypeAlias = (
     TakeFetched
     | Edit
     | TakePrice

@@ -11,11 +11,11 @@ from contracts.scale_bridge import (
 )
 from libs.errors import NotFound, Refused
 from libs.eventsourcing.decider import Decider
-from services.scale_bridge.catalogue.domain.catalogue import DATES, Copy, evolve
-from services.scale_bridge.catalogue.domain.catalogue_sync import standing
+from services.scale_bridge.catalogue.domain.catalogue import DATES, Catalogue, evolve
+from services.scale_bridge.catalogue.domain.catalogue_sync import synchronize
 from services.scale_bridge.catalogue.domain.commands import (
+    CatalogueCommand,
     Confirm,
-    CopyCommand,
     Doubt,
     DropMessage,
     Edit,
@@ -58,17 +58,17 @@ class RevisionUnknown(NotFound):
     """Revision not found"""
 
 
-NEVER: Final = Copy()
+NEVER: Final = Catalogue()
 
 
-def document_of(copy: Copy) -> Document:
+def document_of(copy: Catalogue) -> Document:
     """The catalogue that may be sent. Raises NothingCached."""
     if not copy.valid or copy.document is None:
         raise NothingCached
     return copy.document
 
 
-def decide(copy: Copy, command: CopyCommand) -> list[ScaleBridgeEvent]:
+def decide(copy: Catalogue, command: CatalogueCommand) -> list[ScaleBridgeEvent]:
     """See `Decider`.
 
     Raises ProductUnknown, NothingCached, RevisionUnknown, EditedMeanwhile, BadFields,
@@ -88,12 +88,12 @@ def decide(copy: Copy, command: CopyCommand) -> list[ScaleBridgeEvent]:
         case Revert():
             return overruled_by_revert(copy, command, _reverted(copy, command))
         case Invalidate() | Confirm() | Doubt():
-            return standing(copy, command)
+            return synchronize(copy, command)
         case _:
             assert_never(command)
 
 
-def _edited(copy: Copy, command: Edit) -> list[ScaleBridgeEvent]:
+def _edited(copy: Catalogue, command: Edit) -> list[ScaleBridgeEvent]:
     document = copy.shown
     place = find(document, command.plu)
     if place is None:
@@ -141,7 +141,7 @@ def _same(before: object, after: object) -> bool:
     return before == after and isinstance(before, bool) == isinstance(after, bool)
 
 
-def _dated(copy: Copy, command: RefreshDates) -> list[ScaleBridgeEvent]:
+def _dated(copy: Catalogue, command: RefreshDates) -> list[ScaleBridgeEvent]:
     document = document_of(copy)
     new = refreshed(document, command.now)
     dates = {
@@ -162,16 +162,16 @@ def _dated(copy: Copy, command: RefreshDates) -> list[ScaleBridgeEvent]:
     ]
 
 
-def _reverted(copy: Copy, command: Revert) -> list[ScaleBridgeEvent]:
+def _reverted(copy: Catalogue, command: Revert) -> list[ScaleBridgeEvent]:
     if not copy.since <= command.to_revision <= copy.revision:
         raise RevisionUnknown
     if not copy.valid:
         raise NothingCached
     if copy.document == command.document and not command.being_read:
         return []
-    too_much = list(beyond_model(command.document, command.limits, before=copy.shown))
-    if too_much:
-        raise RevisionBeyondModel(too_much)
+    limit_error = list(beyond_model(command.document, command.limits, before=copy.shown))
+    if limit_error:
+        raise RevisionBeyondModel(limit_error)
     return [
         CatalogueReverted(
             device_id=command.device_id,
@@ -186,8 +186,8 @@ def _reverted(copy: Copy, command: Revert) -> list[ScaleBridgeEvent]:
 
 
 def catalogue_with(
-    contents: Mapping[str, Document], initial: Copy = NEVER
-) -> Decider[Copy, CopyCommand, ScaleBridgeEvent]:
+    contents: Mapping[str, Document], initial: Catalogue = NEVER
+) -> Decider[Catalogue, CatalogueCommand, ScaleBridgeEvent]:
     """The aggregate, folded with these contents and from `initial` on."""
     return Decider(
         category=CATEGORY,

@@ -1,4 +1,4 @@
-"""What a scale shows of a product, as far as it counts for whoever stands before it."""
+"""The fields of a product that a scale displays."""
 
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias

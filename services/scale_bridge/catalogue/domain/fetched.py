@@ -18,8 +18,8 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.errors import NotFound, Refused
-from services.scale_bridge.catalogue.domain.catalogue import DATES, Copy, evolve, renumbered
-from services.scale_bridge.catalogue.domain.catalogue_sync import confirmed, standing
+from services.scale_bridge.catalogue.domain.catalogue import DATES, Catalogue, evolve, renumbered
+from services.scale_bridge.catalogue.domain.catalogue_sync import confirmed, synchronize
 from services.scale_bridge.catalogue.domain.commands import (
     Confirm,
     Doubt,
@@ -33,7 +33,7 @@ from services.scale_bridge.catalogue.domain.prices import PERSON
 from services.scale_bridge.catalogue.domain.product import BadFields
 from services.scale_bridge.driver.domain.document import by_key, products
 
-Edited: TypeAlias = Callable[[Copy, Edit], list[ScaleBridgeEvent]]
+Edited: TypeAlias = Callable[[Catalogue, Edit], list[ScaleBridgeEvent]]
 
 CHANGES: Final = (
     CatalogueFetched,
@@ -50,7 +50,7 @@ class EditedMeanwhile(Refused):
     """Каталог изменили за это время, и правки нельзя соединить: повторите."""
 
 
-def take_fetched(copy: Copy, command: TakeFetched, edited: Edited) -> list[ScaleBridgeEvent]:
+def take_fetched(copy: Catalogue, command: TakeFetched, edited: Edited) -> list[ScaleBridgeEvent]:
     """The catalogue that was read, and on top of it the changes since that was ordered.
 
     A revision that was brought back meanwhile stays the present one. What is the same already is no
@@ -60,7 +60,7 @@ def take_fetched(copy: Copy, command: TakeFetched, edited: Edited) -> list[Scale
         return confirmed(copy, _confirm(copy, command))
     changes = _in_force(command.changes) if copy.valid else []
     if any(isinstance(change, CatalogueReverted) for change in changes):
-        return standing(copy, _doubt(command))
+        return synchronize(copy, _doubt(command))
     whole = CatalogueFetched(
         device_id=command.device_id,
         revision=copy.revision + 1,
@@ -100,7 +100,7 @@ def _in_force(changes: Sequence[ScaleBridgeEvent]) -> list[ScaleBridgeEvent]:
 
 
 def _again(
-    copy: Copy, change: ScaleBridgeEvent, command: TakeFetched, edited: Edited
+    copy: Catalogue, change: ScaleBridgeEvent, command: TakeFetched, edited: Edited
 ) -> Iterator[ScaleBridgeEvent]:
     try:
         match change:
@@ -157,7 +157,9 @@ def _message(change: MessageEdited, command: TakeFetched) -> SetMessage | DropMe
     )
 
 
-def _dates(copy: Copy, change: DatesRefreshed, command: TakeFetched) -> Iterator[ScaleBridgeEvent]:
+def _dates(
+    copy: Catalogue, change: DatesRefreshed, command: TakeFetched
+) -> Iterator[ScaleBridgeEvent]:
     there = by_key(copy.shown)
     dates = {
         key: (two[0], two[1])
@@ -174,7 +176,7 @@ def _dates(copy: Copy, change: DatesRefreshed, command: TakeFetched) -> Iterator
         )
 
 
-def _confirm(copy: Copy, command: TakeFetched) -> Confirm:
+def _confirm(copy: Catalogue, command: TakeFetched) -> Confirm:
     return Confirm(
         device_id=command.device_id,
         operation_id=command.operation_id,

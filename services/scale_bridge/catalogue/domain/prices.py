@@ -11,7 +11,7 @@ from contracts.scale_bridge import (
     ProductEdited,
     ScaleBridgeEvent,
 )
-from services.scale_bridge.catalogue.domain.catalogue import Copy, renumbered
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue, renumbered
 from services.scale_bridge.catalogue.domain.commands import Edit, Revert, TakePrice
 from services.scale_bridge.catalogue.domain.shop_price import ShopPrice, Taken, is_due
 from services.scale_bridge.driver.domain.document import (
@@ -26,10 +26,10 @@ from services.scale_bridge.driver.domain.document import (
 BY_PRICE: Final = "price"
 PERSON: Final = "person"
 
-Edited: TypeAlias = Callable[[Copy, Edit], list[ScaleBridgeEvent]]
+Edited: TypeAlias = Callable[[Catalogue, Edit], list[ScaleBridgeEvent]]
 
 
-def take(copy: Copy, command: TakePrice, edited: Edited) -> list[ScaleBridgeEvent]:
+def take(copy: Catalogue, command: TakePrice, edited: Edited) -> list[ScaleBridgeEvent]:
     """What is to be told of a price: that it was taken, and the edit if it changed something.
 
     Nothing if that was told before, or a later price was. Raises what `edited` raises.
@@ -54,13 +54,15 @@ def take(copy: Copy, command: TakePrice, edited: Edited) -> list[ScaleBridgeEven
     )
     edits = edited(copy, edit)
     taken = _taken_from(said, copy.revision + len(edits))
-    return [*edits, _told(command.device_id, command.plu, taken, bool(edits), command.now)]
+    return [*edits, _price_taken(command.device_id, command.plu, taken, bool(edits), command.now)]
 
 
-def _overruled_at_once(copy: Copy, command: TakePrice, price: Any) -> Iterator[ScaleBridgeEvent]:
+def _overruled_at_once(
+    copy: Catalogue, command: TakePrice, price: Any
+) -> Iterator[ScaleBridgeEvent]:
     """The shop's word came to a product of which a person said otherwise in the meantime."""
     taken = _taken_from(command.said, copy.revision)
-    yield _told(command.device_id, command.plu, taken, False, command.now)
+    yield _price_taken(command.device_id, command.plu, taken, False, command.now)
     yield PriceOverridden(
         price_id=taken.price_id,
         device_id=command.device_id,
@@ -73,7 +75,7 @@ def _overruled_at_once(copy: Copy, command: TakePrice, price: Any) -> Iterator[S
     )
 
 
-def due(copy: Copy, said: Mapping[int, ShopPrice]) -> Iterator[tuple[str, ShopPrice]]:
+def due(copy: Catalogue, said: Mapping[int, ShopPrice]) -> Iterator[tuple[str, ShopPrice]]:
     """The products, by PLU, of which something is to be told of one of these prices."""
     for item in products(copy.shown):
         plu, price = plu_of(item), said.get(article_of(item) or 0)
@@ -83,12 +85,12 @@ def due(copy: Copy, said: Mapping[int, ShopPrice]) -> Iterator[tuple[str, ShopPr
             yield plu, price
 
 
-def owed(copy: Copy) -> bool:
+def owed(copy: Catalogue) -> bool:
     """Whether the scale is not known to hold a price of the shop that is in the copy."""
     return copy.valid and any(is_unsent(copy, plu) for plu in copy.taken)
 
 
-def is_unsent(copy: Copy, plu: str) -> bool:
+def is_unsent(copy: Catalogue, plu: str) -> bool:
     """The same of the price of one product."""
     taken = copy.taken.get(plu)
     return taken is not None and not taken.overridden and taken.revision > copy.confirmed
@@ -101,7 +103,7 @@ def article_of(item: Mapping[str, Any]) -> int | None:
 
 
 def overruled(
-    copy: Copy, command: Edit, events: Sequence[ScaleBridgeEvent]
+    copy: Catalogue, command: Edit, events: Sequence[ScaleBridgeEvent]
 ) -> list[ScaleBridgeEvent]:
     """The edit, and what it means for what the shop said, if it is a person's."""
     if command.source != PERSON:
@@ -116,7 +118,7 @@ def overruled(
 
 
 def overruled_by_revert(
-    copy: Copy, command: Revert, events: Sequence[ScaleBridgeEvent]
+    copy: Catalogue, command: Revert, events: Sequence[ScaleBridgeEvent]
 ) -> list[ScaleBridgeEvent]:
     """That somebody brought a revision back, and what it means for what the shop said."""
     if not events or not copy.taken:
@@ -128,7 +130,7 @@ def overruled_by_revert(
 
 
 def _overruled(
-    copy: Copy,
+    copy: Catalogue,
     wanted: Iterable[tuple[str, str, Any]],
     device_id: DeviceId,
     by: str,
@@ -141,7 +143,7 @@ def _overruled(
             continue
         if taken.overridden:
             # They came back to what the shop said.
-            yield _told(device_id, plu, _taken_again(taken, revision), False, now)
+            yield _price_taken(device_id, plu, _taken_again(taken, revision), False, now)
             continue
         yield PriceOverridden(
             price_id=taken.price_id,
@@ -176,7 +178,9 @@ def _taken_again(taken: Taken, revision: int) -> Taken:
     return Taken(**{name: getattr(taken, name) for name in names}, revision=revision)
 
 
-def _told(device_id: DeviceId, plu: str, taken: Taken, changed: bool, now: datetime) -> PriceTaken:
+def _price_taken(
+    device_id: DeviceId, plu: str, taken: Taken, changed: bool, now: datetime
+) -> PriceTaken:
     return PriceTaken(
         price_id=taken.price_id,
         device_id=device_id,

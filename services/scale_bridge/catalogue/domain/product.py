@@ -61,11 +61,11 @@ def patched(
     reasons |= unmet
     # Clients send fields along that nobody changed, and the scale itself may have them.
     set_ = {name: value for name, value in values.items() if value != product.get(name)}
-    too_much = {name: why for name in set_ if (why := beyond(limits, name, set_[name]))}
+    limit_error = {name: why for name in set_ if (why := beyond(limits, name, set_[name]))}
     if reasons:
-        raise BadFields(too_much | reasons)
-    if too_much:
-        raise BeyondModel(too_much)
+        raise BadFields(limit_error | reasons)
+    if limit_error:
+        raise BeyondModel(limit_error)
     return {**product, **values, **_derived(product, values)} if values else product
 
 

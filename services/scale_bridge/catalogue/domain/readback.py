@@ -1,9 +1,9 @@
-"""What to send so that a scale shows a catalogue, and whether it does by now."""
+"""Read-back comparison: what a scale must be sent, and whether it shows a catalogue."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from services.scale_bridge.catalogue.domain.auxiliary_lists import unshown, with_messages
+from services.scale_bridge.catalogue.domain.auxiliary_lists import missing_entries, with_messages
 from services.scale_bridge.catalogue.domain.difference import DERIVED, difference
 from services.scale_bridge.catalogue.domain.displayed_fields import COUNTS, shown_of
 from services.scale_bridge.driver.domain.document import (
@@ -46,7 +46,7 @@ def wrong(
 
 def shows(wanted: Mapping[str, Any], read: Mapping[str, Any]) -> bool:
     """Whether a scale, read just now, shows a catalogue with everything that is beside it."""
-    return not wrong(wanted, read) and not unshown(wanted, read)
+    return not wrong(wanted, read) and not missing_entries(wanted, read)
 
 
 def extra(wanted: Mapping[str, Any], read: Mapping[str, Any]) -> frozenset[str]:

@@ -22,9 +22,9 @@ from contracts.scale_bridge import (
 )
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Cause, VersionConflict
-from services.scale_bridge.catalogue.domain.catalogue import Copy, evolve
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue, evolve
 from services.scale_bridge.catalogue.domain.commands import (
-    CopyCommand,
+    CatalogueCommand,
     DropMessage,
     Edit,
     Revert,
@@ -36,7 +36,7 @@ from services.scale_bridge.catalogue.domain.fetched import CHANGES, EditedMeanwh
 from services.scale_bridge.catalogue.domain.product import BadFields
 from services.scale_bridge.catalogue.stores import catalogue_snapshots, document_store
 from services.scale_bridge.catalogue.stores.cache import Loaded
-from services.scale_bridge.catalogue.stores.catalogue_snapshots import Kept
+from services.scale_bridge.catalogue.stores.catalogue_snapshots import Snapshot
 from services.scale_bridge.context import Context
 from services.scale_bridge.driver.domain.document import Document
 
@@ -51,7 +51,7 @@ FEW: Final = 20
 TOGETHER: Final = 200
 """So many changes are told of in one append where there are more than a few."""
 
-Asked: TypeAlias = Callable[[Copy], Awaitable[CopyCommand]]
+CommandFactory: TypeAlias = Callable[[Catalogue], Awaitable[CatalogueCommand]]
 """Makes the command, looking at the copy it will be decided on."""
 
 
@@ -59,7 +59,7 @@ Asked: TypeAlias = Callable[[Copy], Awaitable[CopyCommand]]
 class Changed:
     """The catalogue after a command, what it decided, and the token to read it back with."""
 
-    copy: Copy
+    copy: Catalogue
     events: Sequence[ScaleBridgeEvent]
     token: str | None
 
@@ -75,7 +75,7 @@ async def load(context: Context, tenant: str, device_id: DeviceId) -> Loaded:
 async def change(
     context: Context,
     device_id: DeviceId,
-    command: CopyCommand | Asked,
+    command: CatalogueCommand | CommandFactory,
     cause: Cause,
     *,
     command_id: UUID | None = None,
@@ -102,7 +102,7 @@ async def change(
     raise Unavailable("catalogue")
 
 
-def _beside(command: CopyCommand, reading: frozenset[OperationId]) -> CopyCommand:
+def _beside(command: CatalogueCommand, reading: frozenset[OperationId]) -> CatalogueCommand:
     match command:
         case TakeFetched():
             return replace(command, being_read=bool(reading - {command.operation_id}))
@@ -142,11 +142,11 @@ def _revision(event: ScaleBridgeEvent) -> int:
 async def change_each(
     context: Context,
     device_id: DeviceId,
-    commands: Sequence[tuple[CopyCommand, Cause]],
+    commands: Sequence[tuple[CatalogueCommand, Cause]],
     *,
     many: Cause,
     seen: int,
-) -> Copy:
+) -> Catalogue:
     """Change a catalogue in several ways, each on its own; what cannot be done is left out.
 
     All are of one tenant, and made for the revision `seen`. A few are told of one by one, with
@@ -165,7 +165,11 @@ async def change_each(
 
 
 async def _some_of_each(
-    context: Context, device_id: DeviceId, commands: Sequence[CopyCommand], cause: Cause, seen: int
+    context: Context,
+    device_id: DeviceId,
+    commands: Sequence[CatalogueCommand],
+    cause: Cause,
+    seen: int,
 ) -> int:
     """The revision to which the commands led from the revision `seen`."""
     for _ in range(ATTEMPTS):
@@ -183,7 +187,7 @@ async def _some_of_each(
             # A large catalogue takes milliseconds for each; others want a turn.
             await asyncio.sleep(0)
         try:
-            await _told(context, device_id, loaded, copy, events, cause)
+            await _append_each(context, device_id, loaded, copy, events, cause)
         except VersionConflict:
             continue
         return copy.revision
@@ -211,7 +215,7 @@ async def _decided(
     context: Context,
     device_id: DeviceId,
     loaded: Loaded,
-    command: CopyCommand,
+    command: CatalogueCommand,
     cause: Cause,
     command_id: UUID | None = None,
 ) -> Changed:
@@ -220,15 +224,15 @@ async def _decided(
     if isinstance(command, TakeFetched | Revert):
         named = {command.content: command.document}
     copy = reduce(partial(_evolve, named), events, loaded.copy)
-    token = await _told(context, device_id, loaded, copy, events, cause, command_id, named)
+    token = await _append_each(context, device_id, loaded, copy, events, cause, command_id, named)
     return Changed(copy, events, token)
 
 
-async def _told(
+async def _append_each(
     context: Context,
     device_id: DeviceId,
     loaded: Loaded,
-    copy: Copy,
+    copy: Catalogue,
     events: Sequence[ScaleBridgeEvent],
     cause: Cause,
     command_id: UUID | None = None,
@@ -248,12 +252,12 @@ async def _told(
         # The same command, sent twice at once: the other one's counts.
         raise VersionConflict
     after = Loaded(copy, appended.version, loaded.unkept + len(events))
-    after = await _keep(context, cause.tenant, device_id, after, whole=whole or {})
+    after = await _save(context, cause.tenant, device_id, after, whole=whole or {})
     context.catalogues.put(cause.tenant, device_id, after)
     return appended.token
 
 
-async def _keep(
+async def _save(
     context: Context,
     tenant: str,
     device_id: DeviceId,
@@ -271,7 +275,7 @@ async def _keep(
         if content is None:
             revision = loaded.copy.revision
             content = await document_store.put(context.pool, tenant, device_id, revision, document)
-        kept = Kept(loaded.copy, content, loaded.version)
+        kept = Snapshot(loaded.copy, content, loaded.version)
         await catalogue_snapshots.mark(context.pool, tenant, device_id, kept)
     except Unavailable:
         log.info("copy not kept", device=str(device_id))
@@ -284,11 +288,11 @@ async def _kept(
 ) -> Loaded:
     kept = await catalogue_snapshots.latest(context.pool, tenant, device_id, up_to=up_to)
     if kept is None:
-        return Loaded(Copy(), 0)
+        return Loaded(Catalogue(), 0)
     found = await document_store.get(context.pool, tenant, [kept.content])
     if kept.content not in found:
         # It should be there; what is in the log still tells all that came since a whole one.
-        return Loaded(Copy(), 0)
+        return Loaded(Catalogue(), 0)
     copy = _with_document(kept.copy, found[kept.content])
     return Loaded(copy, kept.version)
 
@@ -309,9 +313,9 @@ async def _on(
     return Loaded(copy, known.version + len(events), known.unkept + len(events))
 
 
-def _evolve(named: dict[str, Document], copy: Copy, event: ScaleBridgeEvent) -> Copy:
+def _evolve(named: dict[str, Document], copy: Catalogue, event: ScaleBridgeEvent) -> Catalogue:
     return evolve(copy, event, named)
 
 
-def _with_document(copy: Copy, document: Document) -> Copy:
+def _with_document(copy: Catalogue, document: Document) -> Catalogue:
     return replace(copy, document=document)

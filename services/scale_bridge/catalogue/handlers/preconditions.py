@@ -1,11 +1,11 @@
-"""A change that is wanted only of the catalogue its author has seen (SCL-3)."""
+"""Optimistic preconditions: an edit applies only to the revision its author has seen (SCL-3)."""
 
 from collections.abc import Callable
 
 from libs.errors import Refused
-from services.scale_bridge.catalogue.domain.catalogue import Copy
-from services.scale_bridge.catalogue.domain.commands import CopyCommand, Edit
-from services.scale_bridge.catalogue.handlers.catalogue import Asked
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue
+from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, Edit
+from services.scale_bridge.catalogue.handlers.catalogue import CommandFactory
 from services.scale_bridge.driver.domain.document import find
 
 
@@ -17,7 +17,7 @@ class ChangedMeanwhile(Refused):
         self.revision = revision
 
 
-def only_if(is_wanted: Callable[[int], bool], edit: Edit) -> Asked:
+def if_match(is_wanted: Callable[[int], bool], edit: Edit) -> CommandFactory:
     """The edit, if the revision that it would be decided on is wanted.
 
     It is looked at on every attempt of `catalogue.change`, so that of many who have seen the same
@@ -25,7 +25,7 @@ def only_if(is_wanted: Callable[[int], bool], edit: Edit) -> Asked:
     that says so itself (RFC 9110 §13.2.1).
     """
 
-    async def command(copy: Copy) -> CopyCommand:
+    async def command(copy: Catalogue) -> CatalogueCommand:
         if find(copy.shown, edit.plu) is not None and not is_wanted(copy.revision):
             raise ChangedMeanwhile(copy.revision)
         return edit

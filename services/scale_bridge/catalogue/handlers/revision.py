@@ -14,8 +14,8 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.eventsourcing.log import Cause
-from services.scale_bridge.catalogue.domain.catalogue import Copy
-from services.scale_bridge.catalogue.domain.commands import CopyCommand, Revert
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue
+from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, Revert
 from services.scale_bridge.catalogue.domain.decisions import CATEGORY, RevisionUnknown
 from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile
 from services.scale_bridge.catalogue.domain.model import PERMISSIVE, Limits
@@ -41,7 +41,7 @@ async def latest(
         told = [
             {**said, "at": one.occurred_at, "confirmed": said["revision"] == confirmed}
             for one in recorded
-            if (said := _told(context.store.decode(one), one.cause.actor)) is not None
+            if (said := _described(context.store.decode(one), one.cause.actor)) is not None
         ]
         if not after or len(told) >= limit:
             return told[::-1][:limit]
@@ -65,7 +65,7 @@ async def revert(
     """
     seen = (await catalogue.load(context, cause.tenant, device_id)).copy.revision
 
-    async def command(copy: Copy) -> CopyCommand:
+    async def command(copy: Catalogue) -> CatalogueCommand:
         if not copy.since <= revision <= copy.revision:
             raise RevisionUnknown
         if copy.revision != seen:
@@ -87,7 +87,7 @@ async def revert(
     return await catalogue.change(context, device_id, command, cause)
 
 
-def _told(event: ScaleBridgeEvent, actor: str | None) -> dict[str, Any] | None:
+def _described(event: ScaleBridgeEvent, actor: str | None) -> dict[str, Any] | None:
     match event:
         case CatalogueFetched(revision=revision, items=items):
             return {"revision": revision, "kind": "fetched", "by": actor, "items": items}

@@ -7,7 +7,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from contracts.scale_bridge import DeviceId
-from services.scale_bridge.catalogue.domain.catalogue import Copy
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.driver.domain.document import products
 
 MOST_ITEMS: Final = 25_000
@@ -18,7 +18,7 @@ MOST_ITEMS: Final = 25_000
 class Loaded:
     """A catalogue as the log has it. `unkept` counts the events since its last snapshot."""
 
-    copy: Copy
+    copy: Catalogue
     version: int
     unkept: int = 0
 

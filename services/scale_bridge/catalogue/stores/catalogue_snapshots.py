@@ -10,7 +10,7 @@ import msgspec
 
 from contracts.scale_bridge import DeviceId
 from libs.postgres.pool import Pool, acquired
-from services.scale_bridge.catalogue.domain.catalogue import Copy
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.catalogue.domain.shop_price import Taken
 
 LATEST: Final = """
@@ -35,23 +35,23 @@ _decode = msgspec.json.Decoder(dict[str, Taken]).decode
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Snapshot:
     """A copy without its document, which is `content`, at a version of the stream."""
 
-    copy: Copy
+    copy: Catalogue
     content: str
     version: int
 
 
 async def latest(
     pool: Pool, tenant: str, device_id: DeviceId, *, up_to: int | None = None
-) -> Kept | None:
+) -> Snapshot | None:
     """The latest there is, or the latest of a revision up to `up_to`. Raises Unavailable."""
     async with acquired(pool) as connection:
         row = await connection.fetchrow(LATEST, tenant, device_id, up_to)
     if row is None:
         return None
-    copy = Copy(
+    copy = Catalogue(
         revision=row["revision"],
         confirmed=row["confirmed"],
         since=row["since"],
@@ -59,10 +59,10 @@ async def latest(
         on_scale=row["on_scale"],
         taken=_decode(row["taken"]) if row["taken"] else {},
     )
-    return Kept(copy, row["content"], row["version"])
+    return Snapshot(copy, row["content"], row["version"])
 
 
-async def mark(pool: Pool, tenant: str, device_id: DeviceId, kept: Kept) -> None:
+async def mark(pool: Pool, tenant: str, device_id: DeviceId, kept: Snapshot) -> None:
     """Remember how a catalogue stood. Safe to repeat. Raises Unavailable.
 
     The content must be there, see `contents.put`.

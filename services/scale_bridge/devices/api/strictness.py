@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from services.scale_bridge.context import LISTED, Reader, Scales, Writer, cause_of, own
-from services.scale_bridge.devices.domain.validation_overrides import RULES, Relaxation
+from services.scale_bridge.devices.domain.validation_overrides import RULES, ValidationOverrides
 from services.scale_bridge.devices.handlers import profile as handler
 
 router = APIRouter(tags=["strictness"])
@@ -34,7 +34,7 @@ class Strictness(BaseModel):
 async def read(scales: Scales, caller: Reader, device_id: int) -> Strictness:
     """What must be right about what is read from the scale."""
     found = await own(scales, caller, device_id)
-    return _shown(found.device.relaxation)
+    return _shown(found.device.overrides)
 
 
 @router.put("/devices/{device_id}/strictness", dependencies=[LISTED])
@@ -45,14 +45,14 @@ async def put(
     found = await own(scales, caller, device_id)
     cause = cause_of(request, caller)
     saved = await handler.relax(scales.context, found, body.relaxed, body.reason, cause)
-    return _shown(saved.found.device.relaxation)
+    return _shown(saved.found.device.overrides)
 
 
-def _shown(relaxation: Relaxation) -> Strictness:
+def _shown(overrides: ValidationOverrides) -> Strictness:
     return Strictness(
-        rules={name: name not in relaxation.relaxed for name in RULES},
-        relaxed=[name for name in RULES if name in relaxation.relaxed],
-        reason=relaxation.reason,
-        set_by=relaxation.set_by,
-        set_at=relaxation.set_at,
+        rules={name: name not in overrides.relaxed for name in RULES},
+        relaxed=[name for name in RULES if name in overrides.relaxed],
+        reason=overrides.reason,
+        set_by=overrides.set_by,
+        set_at=overrides.set_at,
     )

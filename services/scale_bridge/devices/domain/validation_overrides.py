@@ -1,4 +1,4 @@
-"""Which rules of R5 are not kept by what is read from one scale: explicitly, by whom, and why."""
+"""Validation rules (R5) that are switched off for one device, with author and reason."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, fields
@@ -21,7 +21,7 @@ class ReasonMissing(Unfit):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Relaxation:
+class ValidationOverrides:
     """The rules that do not count, and who said so last, when and why."""
 
     relaxed: frozenset[str] = frozenset()
@@ -35,7 +35,7 @@ class Relaxation:
         return Strictness(**{name: name not in self.relaxed for name in RULES})
 
 
-STRICTLY: Final = Relaxation()
+NO_OVERRIDES: Final = ValidationOverrides()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ class SetStrictness:
     now: datetime
 
 
-def set_so(before: Relaxation, command: SetStrictness) -> list[ScaleBridgeEvent]:
+def set_overrides(before: ValidationOverrides, command: SetStrictness) -> list[ScaleBridgeEvent]:
     """Raises RuleUnknown, ReasonMissing."""
     if not set(command.relaxed) <= set(RULES):
         raise RuleUnknown
@@ -70,9 +70,9 @@ def set_so(before: Relaxation, command: SetStrictness) -> list[ScaleBridgeEvent]
     ]
 
 
-def relaxation_of(event: StrictnessSet) -> Relaxation:
-    """The relaxation it tells of."""
-    return Relaxation(
+def overrides_of(event: StrictnessSet) -> ValidationOverrides:
+    """The overrides that the event holds."""
+    return ValidationOverrides(
         relaxed=frozenset(event.relaxed),
         reason=event.reason,
         set_by=event.set_by,

@@ -14,7 +14,7 @@ class Stopped(Exception):
     """Somebody does not want the operation any more."""
 
 
-class Countdown:
+class Deadline:
     """Runs from when it is made. Every wait of an operation goes through it (R2)."""
 
     def __init__(self, seconds: float) -> None:

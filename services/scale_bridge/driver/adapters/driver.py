@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import structlog
 
 from services.scale_bridge.driver.adapters import operation
-from services.scale_bridge.driver.adapters.deadline import Countdown, Stopped
+from services.scale_bridge.driver.adapters.deadline import Deadline, Stopped
 from services.scale_bridge.driver.adapters.line import Limits
 from services.scale_bridge.driver.adapters.operation import Call, Fetched, Info, Uploaded
 from services.scale_bridge.driver.adapters.replies import Progress
@@ -40,7 +40,7 @@ class Driver:
         self._pool = pool
         self._turns = asyncio.Semaphore(lines)
         self._limits = limits
-        self._running: set[Countdown] = set()
+        self._running: set[Deadline] = set()
 
     @property
     def busy(self) -> int:
@@ -98,7 +98,7 @@ class Driver:
         password: str,
         deadline: float,
     ) -> Result:
-        countdown = Countdown(deadline)
+        countdown = Deadline(deadline)
         said = log.bind(operation=kind, endpoint=str(endpoint))
         call = Call(endpoint=endpoint, password=password, limits=self._limits, countdown=countdown)
         try:
@@ -110,7 +110,7 @@ class Driver:
         said.info("scale answered", seconds=round(countdown.elapsed, 3))
         return result
 
-    async def _in_turn(self, work: Callable[[], Result], countdown: Countdown) -> Result:
+    async def _in_turn(self, work: Callable[[], Result], countdown: Deadline) -> Result:
         try:
             async with asyncio.timeout(countdown.left()):
                 await self._turns.acquire()
@@ -133,7 +133,7 @@ class Driver:
         except Stopped:
             raise Timeout("The operation on the scale was broken off.") from None
 
-    def _over(self, countdown: Countdown, thread: "asyncio.Future[Result]") -> None:
+    def _over(self, countdown: Deadline, thread: "asyncio.Future[Result]") -> None:
         self._running.discard(countdown)
         self._turns.release()
         if not thread.cancelled():

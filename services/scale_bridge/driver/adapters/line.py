@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from selectors import EVENT_WRITE, DefaultSelector
 from typing import Final
 
-from services.scale_bridge.driver.adapters.deadline import Countdown
+from services.scale_bridge.driver.adapters.deadline import Deadline
 from services.scale_bridge.driver.adapters.wire import FRAME_BYTES, PREFIX_BYTES
 from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.fault import BadAnswer, Disconnected, Timeout, Unreachable
@@ -28,7 +28,7 @@ class Limits:
 class Line:
     """A socket as the driver knows it, within the limits. It says nobody's address to its log."""
 
-    def __init__(self, endpoint: Endpoint, limits: Limits, countdown: Countdown) -> None:
+    def __init__(self, endpoint: Endpoint, limits: Limits, countdown: Deadline) -> None:
         self._limits = limits
         self._countdown = countdown
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

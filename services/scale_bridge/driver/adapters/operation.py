@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from services.scale_bridge.driver.adapters import catalogue_file
-from services.scale_bridge.driver.adapters.deadline import Countdown, Stopped
+from services.scale_bridge.driver.adapters.deadline import Deadline, Stopped
 from services.scale_bridge.driver.adapters.line import Limits
 from services.scale_bridge.driver.adapters.replies import Conversation, Progress
-from services.scale_bridge.driver.adapters.safe_driver import GuardedScales, fault_of
+from services.scale_bridge.driver.adapters.safe_driver import SafeScales, fault_of
 from services.scale_bridge.driver.domain import document as documents
 from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.document import Document, Strictness
@@ -50,14 +50,14 @@ class Uploaded:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Info:
-    """What a scale says of itself; empty where it says nothing. `told` is all of it."""
+    """What a scale says of itself; empty where it says nothing. `fields` is all of it."""
 
     model: str
     serial: str
     version: str
     protocol: str
     updated: str
-    told: Mapping[str, Any]
+    fields: Mapping[str, Any]
     seconds: float
 
 
@@ -68,7 +68,7 @@ class Call:
     endpoint: Endpoint
     password: str
     limits: Limits
-    countdown: Countdown
+    countdown: Deadline
 
 
 def fetch(call: Call, strictness: Strictness, progress: Progress | None) -> Fetched:
@@ -115,24 +115,24 @@ def probe(call: Call) -> Info:
     """Ask the scale what it is: no password, nothing changes. Raises ScaleFault, Stopped."""
     body: bytes = _run(call, Conversation(), lambda scales: scales.information())
     try:
-        told = json.loads(body[7:].decode())
+        fields = json.loads(body[7:].decode())
     except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, dict) or int.from_bytes(body[5:7], "little") != len(body) - 7:
+        fields = None
+    if not isinstance(fields, dict) or int.from_bytes(body[5:7], "little") != len(body) - 7:
         raise BadAnswer("The scale's information cannot be read.")
     return Info(
-        model=_word(told, "scaleModel"),
-        serial=_word(told, "serialNumber"),
-        version=_word(told, "scaleAppVersion"),
-        protocol=_word(told, "protocolVersion"),
-        updated=_word(told, "productUpdateDateTime"),
-        told=told,
+        model=_word(fields, "scaleModel"),
+        serial=_word(fields, "serialNumber"),
+        version=_word(fields, "scaleAppVersion"),
+        protocol=_word(fields, "protocolVersion"),
+        updated=_word(fields, "productUpdateDateTime"),
+        fields=fields,
         seconds=call.countdown.elapsed,
     )
 
 
-def _run(call: Call, talk: Conversation, order: Callable[[GuardedScales], Result]) -> Result:
-    scales: GuardedScales | None = None
+def _run(call: Call, talk: Conversation, order: Callable[[SafeScales], Result]) -> Result:
+    scales: SafeScales | None = None
     try:
         scales = _called(call, talk)
         return order(scales)
@@ -146,12 +146,12 @@ def _run(call: Call, talk: Conversation, order: Callable[[GuardedScales], Result
             scales.close()
 
 
-def _called(call: Call, conversation: Conversation) -> GuardedScales:
+def _called(call: Call, conversation: Conversation) -> SafeScales:
     try:
         password = checked(call.password) if call.password else ""
     except BadPassword:
         raise WrongPassword("No scale can have this password.") from None
-    return GuardedScales(
+    return SafeScales(
         call.endpoint,
         password,
         limits=call.limits,
@@ -160,6 +160,6 @@ def _called(call: Call, conversation: Conversation) -> GuardedScales:
     )
 
 
-def _word(told: Mapping[str, Any], key: str) -> str:
-    value = told.get(key)
+def _word(fields: Mapping[str, Any], key: str) -> str:
+    value = fields.get(key)
     return one_line(str(value), 100) if isinstance(value, str | int | float) else ""

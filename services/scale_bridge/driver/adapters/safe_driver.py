@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from services.scale_bridge.driver.adapters.deadline import Countdown, Stopped
+from services.scale_bridge.driver.adapters.deadline import Deadline, Stopped
 from services.scale_bridge.driver.adapters.line import Limits, Line
 from services.scale_bridge.driver.adapters.replies import Conversation
 from services.scale_bridge.driver.adapters.vendor import load_driver
@@ -19,7 +19,7 @@ _SLOWER: Final = 1.6
 _INFORMATION: Final = b"\xff\x17"
 
 
-class GuardedScales(_Scales):  # type: ignore[misc] # the driver ships no types
+class SafeScales(_Scales):  # type: ignore[misc] # the driver ships no types
     """One operation on one scale, in a thread. What went wrong first is what went wrong.
 
     The driver wraps whatever we raise, so `fault` keeps it. Nothing is sent twice and nothing
@@ -32,7 +32,7 @@ class GuardedScales(_Scales):  # type: ignore[misc] # the driver ships no types
         password: str,
         *,
         limits: Limits,
-        countdown: Countdown,
+        countdown: Deadline,
         conversation: Conversation,
     ) -> None:
         self.fault: ScaleFault | Stopped | None = None
@@ -106,7 +106,7 @@ class GuardedScales(_Scales):  # type: ignore[misc] # the driver ships no types
         return fault
 
 
-def fault_of(scales: GuardedScales | None, error: Exception) -> ScaleFault | Stopped:
+def fault_of(scales: SafeScales | None, error: Exception) -> ScaleFault | Stopped:
     """What an exception out of the driver means. Its text is never passed on: it has addresses."""
     if scales is not None and scales.fault is not None:
         return scales.fault

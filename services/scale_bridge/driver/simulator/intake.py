@@ -70,7 +70,7 @@ def _settle(scale: Scale, upload: Upload) -> None:
     if not scale.faults.bite("lie"):
         before = scale.base.document
         new = _derived(document) if scale.options.derives else document
-        scale.base.keep(scale.base.imported(new, into=before, clear=upload.clear))
+        scale.base.replace_document(scale.base.imported(new, into=before, clear=upload.clear))
         scale.unconfirmed = (before, upload)
 
 

@@ -54,7 +54,7 @@ Placed = Annotated[Where, Depends(where)]
 async def board(request: Request, scales: Scales, caller: Reader, placed: Placed) -> Response:
     """The caller's scales, the worst first; all, or those of a shop and a group."""
     live: Live = request.app.state.live
-    found = placed.of(await live.look(_key(caller), within=0))
+    found = placed.of(await live.get(_key(caller), within=0))
     body = _encode({"at": scales.clock(), "devices": list(found.values())})
     return Response(body, media_type=JSON)
 
@@ -100,7 +100,7 @@ async def _events(
             return
         event = b""
         try:
-            now = placed.of(await live.look(key, within=settings.stream_idle_seconds))
+            now = placed.of(await live.get(key, within=settings.stream_idle_seconds))
             event, known = _event(known, now), now
         except Unavailable:
             # Those who watch wait for better times.

@@ -36,7 +36,7 @@ class Shop(BaseModel):
 async def shops(request: Request, caller: Reader) -> list[Shop]:
     """The caller's shops, groups and scales, by name and number; those without a name last."""
     live: Live = request.app.state.live
-    found = await live.look((caller.tenant, owner_of(caller.subject)), within=0)
+    found = await live.get((caller.tenant, owner_of(caller.subject)), within=0)
     tree: dict[str, dict[str, list[Scale]]] = {}
     for scale in sorted(found.values(), key=_place):
         tree.setdefault(scale.shop, {}).setdefault(scale.group, []).append(scale)

@@ -150,7 +150,7 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
         match envelope.event:
             case CatalogueFetched(device_id=device) | CatalogueReverted(device_id=device) as whole:
                 await connection.execute(FORGET, tenant, device)
-                await _keep(connection, tenant, whole)
+                await _save(connection, tenant, whole)
             case CatalogueInvalidated(device_id=device):
                 await connection.execute(FORGET, tenant, device)
             case ProductEdited() as edited:
@@ -193,7 +193,7 @@ async def holding(connection: Any, tenant: str, article: int) -> Sequence[Place]
     return [Place(DeviceId(row["device_id"]), row["plu"]) for row in rows]
 
 
-async def _keep(
+async def _save(
     connection: Connection, tenant: str, whole: CatalogueFetched | CatalogueReverted
 ) -> None:
     file = await connection.fetchval(CONTENT, tenant, whole.content)

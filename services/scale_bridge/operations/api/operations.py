@@ -15,10 +15,10 @@ from libs.postgres.pool import tenant_reading
 from services.scale_bridge.context import WORKED, ApiContext, Reader, Scales, Writer, own
 from services.scale_bridge.devices.handlers.device import owner_of
 from services.scale_bridge.operations import read_models as operation
-from services.scale_bridge.operations.api.run_and_wait import done
+from services.scale_bridge.operations.api.run_and_wait import run_and_wait
 from services.scale_bridge.operations.domain import Operation, queued_of
 from services.scale_bridge.operations.handlers import operation as handler
-from services.scale_bridge.operations.handlers.requests import Ordered
+from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.operations.stores import progress
 from services.scale_bridge.transfer.domain.commands import Kind
 
@@ -76,7 +76,7 @@ async def order(
     """Have something done; the job tells how it goes."""
     found = await own(scales, caller, device_id)
     operation_id = handler.new_id()
-    ordered = Ordered(
+    ordered = OperationRequest(
         tenant=caller.tenant,
         device_id=found.device_id,
         operation_id=operation_id,
@@ -121,13 +121,13 @@ async def history(
 async def of_device(scales: Scales, caller: Reader, device_id: int, operation_id: UUID) -> Job:
     """How an operation on a scale goes."""
     found = await own(scales, caller, device_id)
-    return await _asked(scales, caller, operation_id, found.device_id)
+    return await _job_of(scales, caller, operation_id, found.device_id)
 
 
 @router.get("/operations/{operation_id}")
 async def one(scales: Scales, caller: Reader, operation_id: UUID) -> Job:
     """How an operation goes."""
-    return await _asked(scales, caller, operation_id, None)
+    return await _job_of(scales, caller, operation_id, None)
 
 
 @router.post("/devices/{device_id}/verify", dependencies=[WORKED])
@@ -145,13 +145,13 @@ async def probe(scales: Scales, caller: Writer, device_id: int) -> Any:
 async def _waited(scales: ApiContext, caller: Principal, device_id: int, kind: Kind) -> Any:
     found = await own(scales, caller, device_id)
     operation_id = handler.new_id()
-    failed = await done(scales, caller, found.device_id, kind, operation_id=operation_id)
+    failed = await run_and_wait(scales, caller, found.device_id, kind, operation_id=operation_id)
     if failed is not None:
         return failed
-    return await _asked(scales, caller, operation_id, found.device_id)
+    return await _job_of(scales, caller, operation_id, found.device_id)
 
 
-async def _asked(
+async def _job_of(
     scales: ApiContext, caller: Principal, operation_id: UUID, device_id: DeviceId | None
 ) -> Job:
     asked = OperationId(operation_id)

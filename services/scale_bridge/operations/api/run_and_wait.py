@@ -11,7 +11,7 @@ from libs.eventsourcing.tokens import collect
 from libs.http.auth import Principal
 from services.scale_bridge.context import ApiContext, problem
 from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.operations.handlers.requests import Ordered
+from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.transfer.domain import wording
 from services.scale_bridge.transfer.domain.commands import Kind, Outcome
 
@@ -35,7 +35,7 @@ STATUS: Final[Mapping[str, int]] = {
 """By the code of an operation; all others are 503, as they always were."""
 
 
-async def done(
+async def run_and_wait(
     scales: ApiContext,
     caller: Principal,
     device_id: DeviceId,
@@ -50,7 +50,7 @@ async def done(
     counts as written by the request: see `collect`.
     """
     operation_id = operation_id or operation.new_id()
-    ordered = Ordered(
+    ordered = OperationRequest(
         tenant=caller.tenant,
         device_id=device_id,
         operation_id=operation_id,
@@ -59,7 +59,7 @@ async def done(
         full=full,
     )
     await operation.order(scales.context, ordered)
-    ended = await scales.ends.wait(operation_id, scales.settings.answer_seconds)
+    ended = await scales.completions.wait(operation_id, scales.settings.answer_seconds)
     if ended is None:
         return problem(HTTPStatus.GATEWAY_TIMEOUT, LATE, "StillRunning")
     collect(ended.token)

@@ -10,8 +10,8 @@ from uuid import uuid5
 from contracts.scale_bridge import CatalogueFetched, OperationId
 from libs.errors import NotFound
 from libs.security.sealing import SealBroken
-from services.scale_bridge.catalogue.domain.catalogue import Copy
-from services.scale_bridge.catalogue.domain.commands import Confirm, CopyCommand, TakeFetched
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue
+from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, Confirm, TakeFetched
 from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile
 from services.scale_bridge.catalogue.domain.readback import shows
 from services.scale_bridge.catalogue.handlers import catalogue
@@ -20,10 +20,10 @@ from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.driver.adapters.operation import Fetched
 from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.operations.handlers.expiry import HEAL, doubt, end, failed_so
-from services.scale_bridge.operations.handlers.job_context import Case, made
-from services.scale_bridge.operations.handlers.record_readback import show
-from services.scale_bridge.operations.handlers.requests import Ordered
+from services.scale_bridge.operations.handlers.expiry import HEAL, end, failure, mark_unverified
+from services.scale_bridge.operations.handlers.job_context import JobContext, build
+from services.scale_bridge.operations.handlers.record_readback import record_readback
+from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.transfer.domain.commands import (
     SENDS,
     Apply,
@@ -42,15 +42,15 @@ from services.scale_bridge.transfer.domain.wording import (
 from services.scale_bridge.transfer.handlers.device_task import Performed
 
 
-async def began(context: Context, case: Case, holder: str) -> None:
+async def on_started(context: Context, case: JobContext, holder: str) -> None:
     """An attempt begins. Raises OperationOver."""
-    sends = case.errand.kind in SENDS
+    sends = case.device_task.kind in SENDS
     revision = case.copy.revision if sends else None
     command = Begin(holder=holder, revision=revision, now=context.clock())
-    await operation.tell(context, case.job.operation_id, command, case.cause)
+    await operation.advance(context, case.job.operation_id, command, case.cause)
 
 
-async def applied(context: Context, case: Case, items: int) -> None:
+async def on_applied(context: Context, case: JobContext, items: int) -> None:
     """The scale confirmed an import. Raises OperationOver."""
     command = Apply(
         revision=case.copy.revision,
@@ -58,10 +58,12 @@ async def applied(context: Context, case: Case, items: int) -> None:
         items=items,
         now=context.clock(),
     )
-    await operation.tell(context, case.job.operation_id, command, case.cause)
+    await operation.advance(context, case.job.operation_id, command, case.cause)
 
 
-async def over(context: Context, case: Case, performed: Performed) -> Case | None:
+async def on_finished(
+    context: Context, case: JobContext, performed: Performed
+) -> JobContext | None:
     """It is done: the catalogue, what the scale shows, then the end, or what is to be done next.
 
     Raises Unavailable, LogUnavailable.
@@ -71,30 +73,30 @@ async def over(context: Context, case: Case, performed: Performed) -> Case | Non
         try:
             read_as = await _taken(context, case, performed.read)
         except _NotTaken as no:
-            await end(context, case.job, case.queued.asked_by, failed_so(no.code))
+            await end(context, case.job, case.queued.asked_by, failure(no.code))
             return None
         case, performed = await _with_changes(context, case, performed, performed.read)
     if _is_good(performed) and case.is_first_half:
         return await _next(context, case)
-    if case.errand.kind is not Kind.FETCH:
+    if case.device_task.kind is not Kind.FETCH:
         await _compared(context, case, performed, read_as)
     result = await _result(context, case, performed, read_as)
     await end(context, case.job, case.queued.asked_by, result)
     return None
 
 
-async def _next(context: Context, case: Case) -> Case | None:
+async def _next(context: Context, case: JobContext) -> JobContext | None:
     """What is left to do after the scale was read for the first time."""
     try:
-        return await made(context, case.job, case.queued)
+        return await build(context, case.job, case.queued)
     except NotFound:
-        await end(context, case.job, case.queued.asked_by, failed_so(DEVICE_UNKNOWN))
+        await end(context, case.job, case.queued.asked_by, failure(DEVICE_UNKNOWN))
     except SealBroken:
-        await end(context, case.job, case.queued.asked_by, failed_so(PASSWORD_LOST))
+        await end(context, case.job, case.queued.asked_by, failure(PASSWORD_LOST))
     return None
 
 
-async def _taken(context: Context, case: Case, read: Fetched) -> str:
+async def _taken(context: Context, case: JobContext, read: Fetched) -> str:
     """Take in what a scale was read to hold: its MD5. Raises _NotTaken, the copy being as it was.
 
     What was changed since the reading was ordered is not lost by it.
@@ -103,10 +105,13 @@ async def _taken(context: Context, case: Case, read: Fetched) -> str:
     revision = (await catalogue.load(context, job.tenant, job.device_id)).copy.revision + 1
     md5 = await document_store.put(context.pool, job.tenant, job.device_id, revision, read.document)
 
-    async def command(_: Copy) -> CopyCommand:
+    async def command(_: Catalogue) -> CatalogueCommand:
         # After the copy was looked at: whoever moves the scale changes that too.
         found = await device.load(context, job.tenant, job.device_id)
-        if (found.details.ip, found.details.port) != (case.errand.address, case.errand.port):
+        if (found.details.ip, found.details.port) != (
+            case.device_task.address,
+            case.device_task.port,
+        ):
             raise _NotTaken(MOVED)
         return TakeFetched(
             device_id=job.device_id,
@@ -117,11 +122,11 @@ async def _taken(context: Context, case: Case, read: Fetched) -> str:
             changes=await catalogue.changes_after(context, job.tenant, job.device_id, since),
         )
 
-    place = f"{case.errand.address}:{case.errand.port}"
+    place = f"{case.device_task.address}:{case.device_task.port}"
     # First what was seen, which is true whatever becomes of the copy: if it cannot be kept, the
     # copy stays as it was.
-    await show(context, job, read.document, case.cause, place=place)
-    if case.errand.kind is Kind.FETCH:
+    await record_readback(context, job, read.document, case.cause, place=place)
+    if case.device_task.kind is Kind.FETCH:
         try:
             await catalogue.change(
                 context,
@@ -133,7 +138,7 @@ async def _taken(context: Context, case: Case, read: Fetched) -> str:
             sends = not case.is_first_half
             await context.hooks.after_fetch(context, job, since=since, sends=sends)
         except EditedMeanwhile:
-            await doubt(context, job, case.cause, md5)
+            await mark_unverified(context, job, case.cause, md5)
             raise _NotTaken(EDITED_MEANWHILE) from None
         except NotFound:
             raise _NotTaken(MOVED) from None
@@ -141,7 +146,7 @@ async def _taken(context: Context, case: Case, read: Fetched) -> str:
 
 
 async def _compared(
-    context: Context, case: Case, performed: Performed, read_as: str | None
+    context: Context, case: JobContext, performed: Performed, read_as: str | None
 ) -> None:
     """Whether the scale holds what it shall, as far as is known now (R8)."""
     if _is_good(performed) and case.content is not None:
@@ -159,17 +164,17 @@ async def _compared(
             with suppress(NotFound):
                 await operation.order(context, _once_more(case))
     elif performed.doubtful or (read_as is not None and not _is_good(performed)):
-        await doubt(context, case.job, case.cause, read_as)
+        await mark_unverified(context, case.job, case.cause, read_as)
 
 
 async def _with_changes(
-    context: Context, case: Case, performed: Performed, read: Fetched
-) -> tuple[Case, Performed]:
+    context: Context, case: JobContext, performed: Performed, read: Fetched
+) -> tuple[JobContext, Performed]:
     """The verification of a catalogue that was changed, or sent, since it was looked up.
 
     The scale is right if it shows the revision that it confirmed last, or the present one.
     """
-    if case.errand.kind is not Kind.VERIFY or performed.code != NOT_SHOWN:
+    if case.device_task.kind is not Kind.VERIFY or performed.code != NOT_SHOWN:
         return case, performed
     job = case.job
     copy = (await catalogue.load(context, job.tenant, job.device_id)).copy
@@ -191,9 +196,9 @@ async def _with_changes(
     return case, performed
 
 
-async def _is_overtaken(context: Context, case: Case) -> bool:
+async def _is_overtaken(context: Context, case: JobContext) -> bool:
     """Whether the scale was sent an earlier revision than one that was sent to it meanwhile."""
-    if case.errand.kind not in SENDS:
+    if case.device_task.kind not in SENDS:
         return False
     tenant, device_id, revision = case.job.tenant, case.job.device_id, case.copy.revision
     copy = (await catalogue.load(context, tenant, device_id)).copy
@@ -204,9 +209,9 @@ async def _is_overtaken(context: Context, case: Case) -> bool:
     return not any(isinstance(change, CatalogueFetched) for change in changes)
 
 
-def _once_more(case: Case) -> Ordered:
+def _once_more(case: JobContext) -> OperationRequest:
     """An upload of what the scale is to show by now."""
-    return Ordered(
+    return OperationRequest(
         tenant=case.job.tenant,
         device_id=case.job.device_id,
         operation_id=OperationId(uuid5(case.job.operation_id, "once more")),
@@ -221,7 +226,7 @@ def _is_good(performed: Performed) -> bool:
 
 
 async def _result(
-    context: Context, case: Case, performed: Performed, read_as: str | None
+    context: Context, case: JobContext, performed: Performed, read_as: str | None
 ) -> Result:
     told = Result(
         outcome=performed.outcome,
@@ -230,12 +235,12 @@ async def _result(
         result=performed.result,
         items=performed.items,
     )
-    if case.errand.kind is Kind.FETCH and read_as is not None:
+    if case.device_task.kind is Kind.FETCH and read_as is not None:
         now = await catalogue.load(context, case.job.tenant, case.job.device_id)
         # What the shop's prices and people made of it came after.
         held = now.copy.confirmed if now.copy.on_scale == read_as else 0
         return replace(told, revision=held or None, content=read_as)
-    if case.errand.wanted is not None:
+    if case.device_task.wanted is not None:
         return replace(told, revision=case.copy.revision, content=case.content)
     return told
 

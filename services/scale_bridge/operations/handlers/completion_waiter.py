@@ -1,4 +1,4 @@
-"""Waiting for operations to end: everybody who waits shares one look at the log."""
+"""Waiting for operations to end: all waiters share one query of the log."""
 
 import asyncio
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from services.scale_bridge.operations.handlers.operation import end_of
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS: Final = 0.05
+POLL_SECONDS: Final = 0.05
 """Seconds between two readings of the log at least, however much is written."""
 IDLE_SECONDS: Final = 1.0
 
@@ -28,14 +28,14 @@ class Ended:
     token: str
 
 
-class Ends:
-    """Knows when operations end. Without anybody who waits it does nothing."""
+class CompletionWaiter:
+    """Waits for the completion events of operations; it queries the log only while it has waiters."""
 
     def __init__(self, store: EventStore[ScaleBridgeEvent], doorbell: Doorbell) -> None:
         self._store = store
-        self._hub = Hub(doorbell, APPENDED, pause=LOOK_SECONDS, idle=IDLE_SECONDS)
+        self._hub = Hub(doorbell, APPENDED, pause=POLL_SECONDS, idle=IDLE_SECONDS)
         self._waiting: dict[OperationId, set[asyncio.Future[Ended]]] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._polling: asyncio.Task[None] | None = None
 
     async def wait(self, operation_id: OperationId, seconds: float) -> Ended | None:
         """How it ended, None if it did not within so many seconds."""
@@ -43,8 +43,8 @@ class Ends:
         self._waiting.setdefault(operation_id, set()).add(future)
         # It may have ended before.
         self._hub.begin_round()
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
+        if self._polling is None or self._polling.done():
+            self._polling = asyncio.create_task(self._poll())
         try:
             async with asyncio.timeout(seconds):
                 return await future
@@ -55,11 +55,11 @@ class Ends:
 
     async def close(self) -> None:
         """Wait for nothing any more."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
+        if self._polling is not None:
+            self._polling.cancel()
+            await asyncio.gather(self._polling, return_exceptions=True)
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         known = -1
         while self._waiting:
             known = await self._hub.wait(known)

@@ -1,4 +1,4 @@
-"""How operations end that nobody does any more, and what is done about it (R25)."""
+"""Expiring stale operations (R25)."""
 
 from dataclasses import replace
 from typing import Final
@@ -20,17 +20,17 @@ log = structlog.get_logger(__name__)
 HEAL: Final = "heal"
 
 
-async def break_off(context: Context, job: Job, code: str) -> None:
+async def abort(context: Context, job: Job, code: str) -> None:
     """End an operation that a fault of ours stopped, so that no caller waits for it in vain.
 
     Safe to repeat. Raises Unavailable, LogUnavailable.
     """
     found = await operation.load(context, job.tenant, job.operation_id)
     if found.ended is None:
-        await leave(context, job, found, code=code)
+        await expire(context, job, found, code=code)
 
 
-async def leave(context: Context, job: Job, found: Operation, *, code: str = "") -> None:
+async def expire(context: Context, job: Job, found: Operation, *, code: str = "") -> None:
     """End an operation whose holder is gone, or that nobody began in time (R25).
 
     Unless it is done, it ends with the `code`, if one is given.
@@ -50,7 +50,7 @@ async def leave(context: Context, job: Job, found: Operation, *, code: str = "")
         )
         await catalogue.change(context, job.device_id, command, cause)
     elif result.outcome is Outcome.UNKNOWN:
-        await doubt(context, job, cause, None)
+        await mark_unverified(context, job, cause, None)
     if queued.kind in READS:
         # It may have been read, and what the shop said not been held against that.
         await context.hooks.after_fetch(context, job, since=queued.catalogue_revision, sends=True)
@@ -58,7 +58,7 @@ async def leave(context: Context, job: Job, found: Operation, *, code: str = "")
     await end(context, job, queued.asked_by, replace(result, detail=detail))
 
 
-async def doubt(context: Context, job: Job, cause: Cause, content: str | None) -> None:
+async def mark_unverified(context: Context, job: Job, cause: Cause, content: str | None) -> None:
     """The scale may not hold what it confirmed, but `content`, or nobody knows what."""
     command = Doubt(
         device_id=job.device_id,
@@ -75,7 +75,7 @@ async def end(context: Context, job: Job, asked_by: str, result: Result) -> None
     log.info("operation ended", outcome=result.outcome, code=result.code)
 
 
-def failed_so(code: str) -> Result:
+def failure(code: str) -> Result:
     """A failure of ours, not the scale's."""
     return Result(outcome=Outcome.FAILED, code=code, detail=sentence(code))
 

@@ -1,4 +1,4 @@
-"""What is to be done with a scale, as the log has it when somebody sets about it."""
+"""A claimed job with everything it needs, loaded from the log."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,8 +9,8 @@ from contracts.scale_bridge import OperationQueued
 from libs.errors import NotFound
 from libs.eventsourcing.log import Cause
 from libs.security.sealing import SealBroken
-from services.scale_bridge.catalogue.domain.catalogue import DATES, Copy
-from services.scale_bridge.catalogue.domain.commands import CopyCommand, RefreshDates
+from services.scale_bridge.catalogue.domain.catalogue import DATES, Catalogue
+from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, RefreshDates
 from services.scale_bridge.catalogue.domain.fetched import set_by_people
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores import document_store
@@ -23,8 +23,8 @@ from services.scale_bridge.operations.handlers.expiry import (
     HEAL,
     cause_of,
     end,
-    failed_so,
-    leave,
+    expire,
+    failure,
 )
 from services.scale_bridge.operations.stores.work import Job
 from services.scale_bridge.transfer.domain.commands import SENDS, Kind
@@ -33,7 +33,7 @@ from services.scale_bridge.transfer.domain.wording import (
     NOTHING_CACHED,
     PASSWORD_LOST,
 )
-from services.scale_bridge.transfer.handlers.device_task import Errand
+from services.scale_bridge.transfer.handlers.device_task import DeviceTask
 
 log = structlog.get_logger(__name__)
 
@@ -41,17 +41,17 @@ SOON_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Case:
+class JobContext:
     """An operation under way, with what it was begun on: the copy as it was, and its MD5.
 
-    `queued` is what was asked for; of a refresh whose scale was never read, the errand is only to
+    `queued` is what was asked for; of a refresh whose scale was never read, the task is only to
     read it, for a start.
     """
 
     job: Job
-    errand: Errand
+    device_task: DeviceTask
     queued: OperationQueued
-    copy: Copy
+    copy: Catalogue
     content: str | None
     device_version: int
     correlation_id: str | None = None
@@ -63,11 +63,11 @@ class Case:
 
     @property
     def is_first_half(self) -> bool:
-        """Whether another errand follows."""
-        return self.queued.kind == Kind.REFRESH and self.errand.kind is Kind.FETCH
+        """Whether another task follows."""
+        return self.queued.kind == Kind.REFRESH and self.device_task.kind is Kind.FETCH
 
 
-async def opened(context: Context, job: Job) -> Case | None:
+async def load(context: Context, job: Job) -> JobContext | None:
     """What is to be done; None if there is nothing to do, or no more. Raises Unavailable.
 
     What cannot be done ends here.
@@ -86,19 +86,19 @@ async def opened(context: Context, job: Job) -> Case | None:
         await context.work.done(job.tenant, job.operation_id)
         return None
     if found.holder is not None or context.clock() >= queued.deadline_at:
-        await leave(context, job, found)
+        await expire(context, job, found)
         return None
     try:
-        return await made(context, job, queued)
+        return await build(context, job, queued)
     except NotFound:
-        await end(context, job, queued.asked_by, failed_so(DEVICE_UNKNOWN))
+        await end(context, job, queued.asked_by, failure(DEVICE_UNKNOWN))
     except SealBroken:
         log.error("password not readable", device=str(job.device_id))
-        await end(context, job, queued.asked_by, failed_so(PASSWORD_LOST))
+        await end(context, job, queued.asked_by, failure(PASSWORD_LOST))
     return None
 
 
-async def made(context: Context, job: Job, queued: OperationQueued) -> Case | None:
+async def build(context: Context, job: Job, queued: OperationQueued) -> JobContext | None:
     """The case of an operation; None if it cannot be done, and ended so.
 
     Raises DeviceUnknown, SealBroken, Unavailable.
@@ -111,7 +111,7 @@ async def made(context: Context, job: Job, queued: OperationQueued) -> Case | No
         copy = await _refreshed(context, job, queued)
     wanted = copy.document if copy.valid and kind not in (Kind.FETCH, Kind.PROBE) else None
     if kind is Kind.UPLOAD and wanted is None:
-        await end(context, job, queued.asked_by, failed_so(NOTHING_CACHED))
+        await end(context, job, queued.asked_by, failure(NOTHING_CACHED))
         return None
     content = None
     if wanted is not None:
@@ -119,7 +119,7 @@ async def made(context: Context, job: Job, queued: OperationQueued) -> Case | No
             context.pool, job.tenant, job.device_id, copy.revision, wanted
         )
     auto = kind is Kind.REFRESH or queued.asked_by == HEAL
-    errand = Errand(
+    device_task = DeviceTask(
         operation_id=job.operation_id,
         device_id=job.device_id,
         kind=Kind.FETCH if kind is Kind.REFRESH and wanted is None else kind,
@@ -131,11 +131,11 @@ async def made(context: Context, job: Job, queued: OperationQueued) -> Case | No
         wanted=wanted,
         known=await _known(context, job, copy) if kind in SENDS else None,
         diagnose=context.diagnose_auto if auto else context.diagnose,
-        strictness=its.device.relaxation.strictness,
+        strictness=its.device.overrides.strictness,
     )
-    return Case(
+    return JobContext(
         job=job,
-        errand=errand,
+        device_task=device_task,
         queued=queued,
         copy=copy,
         content=content,
@@ -144,13 +144,13 @@ async def made(context: Context, job: Job, queued: OperationQueued) -> Case | No
     )
 
 
-async def _refreshed(context: Context, job: Job, queued: OperationQueued) -> Copy:
+async def _refreshed(context: Context, job: Job, queued: OperationQueued) -> Catalogue:
     """Have everything made today (R13), by the clock its runs go by, but for what people dated
     themselves since it was ordered."""
     its = await context.hooks.schedule_zone(context.store, context.pool, job.tenant, job.device_id)
     now, since = context.clock().astimezone(its or context.zone), queued.catalogue_revision
 
-    async def command(_: Copy) -> CopyCommand:
+    async def command(_: Catalogue) -> CatalogueCommand:
         changes = await catalogue.changes_after(context, job.tenant, job.device_id, since)
         return RefreshDates(device_id=job.device_id, now=now, but=set_by_people(changes, DATES))
 
@@ -158,7 +158,7 @@ async def _refreshed(context: Context, job: Job, queued: OperationQueued) -> Cop
     return (await catalogue.change(context, job.device_id, command, cause)).copy
 
 
-async def _known(context: Context, job: Job, copy: Copy) -> Document | None:
+async def _known(context: Context, job: Job, copy: Catalogue) -> Document | None:
     """What the scale was last known to hold, if that is still kept."""
     if copy.on_scale is None:
         return None

@@ -18,7 +18,7 @@ from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device as devices
 from services.scale_bridge.operations.domain import OPERATION, Operation, OperationUnknown
-from services.scale_bridge.operations.handlers.requests import Ordered
+from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.operations.stores.work import Job
 from services.scale_bridge.transfer.domain.commands import (
     READS,
@@ -43,7 +43,7 @@ def end_of(operation_id: OperationId) -> UUID:
     return uuid5(_command_of(operation_id), "0")
 
 
-async def order(context: Context, ordered: Ordered) -> None:
+async def order(context: Context, ordered: OperationRequest) -> None:
     """Have something done with a scale. Safe to repeat.
 
     Raises DeviceUnknown, LogUnavailable, Unavailable.
@@ -128,7 +128,7 @@ async def correlation_of(context: Context, operation_id: OperationId) -> str | N
     return None if recorded is None else recorded.cause.correlation_id
 
 
-async def tell(
+async def advance(
     context: Context, operation_id: OperationId, command: Begin | Apply, cause: Cause
 ) -> None:
     """How far it is. Raises OperationOver, OperationUnknown, LogUnavailable."""

@@ -1,4 +1,4 @@
-"""Telling what a scale shows by now, product by product, as far as it is news."""
+"""Recording a read-back: facts about the products a scale shows differently than before."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -25,7 +25,9 @@ PART_BYTES: Final = 200_000
 _encode = msgspec.json.Encoder().encode
 
 
-async def show(context: Context, job: Job, read: Document, cause: Cause, *, place: str) -> None:
+async def record_readback(
+    context: Context, job: Job, read: Document, cause: Cause, *, place: str
+) -> None:
     """Tell what the scale, read just now, shows that it did not show before. Safe to repeat.
 
     `place` is where it was read, its address and port: of a scale that is elsewhere by now nothing
@@ -43,7 +45,7 @@ async def show(context: Context, job: Job, read: Document, cause: Cause, *, plac
     gone = [key for key in before if key not in now]
     if facts := _facts(job, news, gone, context.clock()):
         await context.store.record(facts, cause=cause)
-    await last_shown.keep(context.pool, job.tenant, job.device_id, job.operation_id, place, now)
+    await last_shown.save(context.pool, job.tenant, job.device_id, job.operation_id, place, now)
 
 
 def _facts(

@@ -8,7 +8,7 @@ from contracts.scale_bridge import DeviceId, OperationId
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ordered:
+class OperationRequest:
     """An operation to be queued, not to begin before so many seconds from now.
 
     Ordering the same `operation_id` again changes nothing.
@@ -26,5 +26,5 @@ class Ordered:
     causation_id: str | None = None
 
 
-Order: TypeAlias = Callable[[Ordered], Awaitable[None]]
+Enqueue: TypeAlias = Callable[[OperationRequest], Awaitable[None]]
 """Queues an operation. Raises NotFound if there is no such scale, Refused if it cannot be done."""

@@ -1,7 +1,7 @@
-"""The embedded bridge: it takes work that nobody is at, does it, and tells what came of it.
+"""The worker loop: it claims operations, executes them on the scale and records the result.
 
-Whoever dies in the middle leaves a claim and a lease that run out; then the next ends what was
-begun (R25). Nothing is lost if the database goes away meanwhile: what was done is told later, or
+A worker that dies leaves a claim and a lease that run out; another worker then ends what was begun
+(R25). Nothing is lost if the database goes away meanwhile: what was done is told later, or
 the operation is ended as abandoned.
 """
 
@@ -22,16 +22,16 @@ from libs.postgres.doorbell import APPENDED, Doorbell
 from services.scale_bridge.catalogue.stores import document_store
 from services.scale_bridge.context import Context
 from services.scale_bridge.operations.domain import OperationOver, OperationUnknown
-from services.scale_bridge.operations.handlers import completion, operation
-from services.scale_bridge.operations.handlers.expiry import break_off, leave
-from services.scale_bridge.operations.handlers.job_context import Case, opened
+from services.scale_bridge.operations.handlers import completion, job_context, operation
+from services.scale_bridge.operations.handlers.expiry import abort, expire
+from services.scale_bridge.operations.handlers.job_context import JobContext
 from services.scale_bridge.operations.stores import progress
 from services.scale_bridge.operations.stores.progress import Moved
 from services.scale_bridge.operations.stores.work import Job
 from services.scale_bridge.transfer.adapters import pace
-from services.scale_bridge.transfer.adapters.progress_driver import HeardDriver
+from services.scale_bridge.transfer.adapters.progress_driver import ProgressDriver
 from services.scale_bridge.transfer.domain.wording import BAD_CATALOGUE, PROGRAM_FAULT
-from services.scale_bridge.transfer.handlers.device_task import Gear
+from services.scale_bridge.transfer.handlers.device_task import ExecutionContext
 from services.scale_bridge.transfer.handlers.perform import perform
 
 log = structlog.get_logger(__name__)
@@ -54,28 +54,28 @@ class Steps:
     """Tells the log how far a case is."""
 
     context: Context
-    case: Case
+    case: JobContext
     holder: str
 
     async def begun(self, attempt: int) -> None:
-        """See `Told`."""
-        await completion.began(self.context, self.case, self.holder)
+        """See `ProgressListener`."""
+        await completion.on_started(self.context, self.case, self.holder)
 
     async def applied(self, items: int) -> None:
-        """See `Told`."""
-        await completion.applied(self.context, self.case, items)
+        """See `ProgressListener`."""
+        await completion.on_applied(self.context, self.case, items)
 
 
 @dataclass(kw_only=True, slots=True)
-class Executor:
+class OperationWorker:
     """Does the work of a process. It claims some when events were appended, every `every` seconds
     at most; without that when the next is due, and every `IDLE_SECONDS`.
 
-    Who `takes` none still ends what is past its deadline, whoever was to do it.
+    With `takes=False` the worker only expires overdue operations.
     """
 
     context: Context
-    gear: Gear
+    execution: ExecutionContext
     doorbell: Doorbell
     takes: bool = True
     every: float = 0.1
@@ -85,7 +85,7 @@ class Executor:
     jobs: dict[OperationId, Job] = field(default_factory=dict)
     moved: dict[OperationId, Moved] = field(default_factory=dict)
 
-    async def bridge(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`, whatever becomes of the database; then let go of every scale.
 
         What is under way has `drain_seconds` to come to its end.
@@ -93,7 +93,7 @@ class Executor:
         turns = [(self._sweep, SWEEP_SECONDS), (self._tidy, TIDY_SECONDS)]
         if self.takes:
             turns += [(self._renew, self.context.work.seconds / 4)]
-            turns += [(self._tell_progress, PROGRESS_SECONDS)]
+            turns += [(self._save_progress, PROGRESS_SECONDS)]
         rounds = [
             asyncio.create_task(_again_and_again(turn, partial(asyncio.sleep, seconds)))
             for turn, seconds in turns
@@ -138,7 +138,7 @@ class Executor:
         if room <= 0:
             return
         now = self.context.clock()
-        for job in await self.context.work.claim(self.gear.holder, now, limit=room):
+        for job in await self.context.work.claim(self.execution.holder, now, limit=room):
             if job.operation_id not in self.running:
                 self._start(job)
 
@@ -161,7 +161,7 @@ class Executor:
             operation_id=str(job.operation_id), device_id=str(job.device_id)
         ):
             try:
-                case = await opened(self.context, job)
+                case = await job_context.load(self.context, job)
                 while case is not None:
                     case = await self._done(case)
             except Unavailable:
@@ -170,45 +170,47 @@ class Executor:
             except Exception as error:
                 log.exception("operation failed")
                 code = BAD_CATALOGUE if isinstance(error, Rejected) else PROGRAM_FAULT
-                await break_off(self.context, job, code)
+                await abort(self.context, job, code)
 
-    async def _done(self, case: Case) -> Case | None:
-        steps = Steps(context=self.context, case=case, holder=self.gear.holder)
+    async def _done(self, case: JobContext) -> JobContext | None:
+        steps = Steps(context=self.context, case=case, holder=self.execution.holder)
         try:
-            performed = await perform(self._heard(case), case.errand, steps)
+            performed = await perform(self._with_progress(case), case.device_task, steps)
         except (OperationOver, OperationUnknown, VersionConflict):
             log.info("operation in other hands")
             return None
         for _ in range(OVER_ATTEMPTS):
             try:
-                return await completion.over(self.context, case, performed)
+                return await completion.on_finished(self.context, case, performed)
             except Unavailable:
                 await asyncio.sleep(PAUSE_SECONDS)
         raise Unavailable
 
-    def _heard(self, case: Case) -> Gear:
-        """The gear, with somebody who remembers how far the transfer is."""
+    def _with_progress(self, case: JobContext) -> ExecutionContext:
+        """The execution context with a driver that records how far the transfer is."""
 
-        def heard(done: int, total: int | None) -> None:
+        def progressed(done: int, total: int | None) -> None:
             if case.job.operation_id in self.running:
                 self.moved[case.job.operation_id] = Moved(done, total)
 
-        return replace(self.gear, driver=HeardDriver(self.gear.driver, heard))
+        return replace(self.execution, driver=ProgressDriver(self.execution.driver, progressed))
 
-    async def _tell_progress(self) -> None:
+    async def _save_progress(self) -> None:
         """Write down how far they are, each time only those that went on."""
         moved, self.moved = self.moved, {}
         if moved:
-            await progress.tell(self.context.pool, self.gear.holder, moved)
+            await progress.save(self.context.pool, self.execution.holder, moved)
 
     async def _renew(self) -> None:
         if self.running:
-            await self.context.work.renew(self.gear.holder, list(self.running))
+            await self.context.work.renew(self.execution.holder, list(self.running))
 
     async def _sweep(self) -> None:
         """End what is past its deadline, whoever was to do it."""
         context = self.context
-        for job in await context.work.claim_overdue(self.gear.holder, context.clock(), limit=MOST):
+        for job in await context.work.claim_overdue(
+            self.execution.holder, context.clock(), limit=MOST
+        ):
             if job.operation_id in self.running:
                 continue
             try:
@@ -216,7 +218,7 @@ class Executor:
             except OperationUnknown:
                 await context.work.done(job.tenant, job.operation_id)
                 continue
-            await leave(context, job, found)
+            await expire(context, job, found)
 
     async def _tidy(self) -> None:
         await document_store.tidy(self.context.pool, revisions=self.revisions)
@@ -234,8 +236,8 @@ class Executor:
         for job in jobs:
             with suppress(Unavailable, OperationUnknown):
                 found = await operation.load(self.context, job.tenant, job.operation_id)
-                if found.ended is None and found.holder == self.gear.holder:
-                    await leave(self.context, job, found)
+                if found.ended is None and found.holder == self.execution.holder:
+                    await expire(self.context, job, found)
 
 
 async def _again_and_again(

@@ -33,7 +33,7 @@ async def get(
     return read.shown if read.place == place else {}
 
 
-async def keep(
+async def save(
     pool: Pool,
     tenant: str,
     device_id: DeviceId,

@@ -1,4 +1,4 @@
-"""Who looks after a scale that does not show what it shall, or was not heard of for long (SCL-9).
+"""Recovery policy: the next action for a scale that is out of date or silent (SCL-9).
 
 Straight to what it shall show now: there is one upload, however much it missed. The more often it
 failed, the longer it is left alone, and not all scales of a shop are asked at the same moment.
@@ -69,7 +69,7 @@ class Health:
     ended_at: datetime | None = None
 
 
-def remedy(health: Health, now: datetime, rules: Rules) -> Kind | None:
+def next_action(health: Health, now: datetime, rules: Rules) -> Kind | None:
     """What to do with the scale now, if anything."""
     tried = health.tried
     if tried is not None and tried.code in HOPELESS:
@@ -86,7 +86,7 @@ def remedy(health: Health, now: datetime, rules: Rules) -> Kind | None:
 
 
 def next_change(health: Health, now: datetime, rules: Rules) -> datetime | None:
-    """When the remedy may become another by time alone, the first moment after `now`."""
+    """When the next action may become another by time alone, the first moment after `now`."""
     moments = []
     if health.ended_at is not None:
         moments.append(health.ended_at + _patience(health, rules))

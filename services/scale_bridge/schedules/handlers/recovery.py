@@ -1,7 +1,6 @@
-"""What happens without anybody asking: scales are brought to what they shall show, and looked at.
+"""Automatic recovery: scales are probed, read or sent what they shall show.
 
-Everybody who looks comes to the same operations by the same ids, so that several lookers order each
-of them once.
+The ids of the operations follow from the state, so that several workers order each of them once.
 """
 
 from collections.abc import Sequence
@@ -19,8 +18,8 @@ from services.scale_bridge.driver.adapters import names
 from services.scale_bridge.driver.domain.address import BadAddress
 from services.scale_bridge.driver.domain.fault import Unreachable
 from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.operations.handlers.requests import Ordered
-from services.scale_bridge.schedules.domain.recovery import Rules, next_change, remedy
+from services.scale_bridge.operations.handlers.requests import OperationRequest
+from services.scale_bridge.schedules.domain.recovery import Rules, next_action, next_change
 from services.scale_bridge.schedules.read_models import health
 from services.scale_bridge.schedules.read_models.health import Patient
 from services.scale_bridge.transfer.domain.commands import Kind
@@ -32,16 +31,16 @@ AT_ONCE: Final = 4
 """How many scales one look takes care of: a shop whose power is back is not stormed."""
 
 
-async def look_after(context: Context, rules: Rules, now: datetime) -> int:
+async def recover(context: Context, rules: Rules, now: datetime) -> int:
     """Order what scales need now; how many got something. One that fails stops no other."""
     return await _treat(context, await _patients(context, now), rules, now)
 
 
-async def take_turn(context: Context, rules: Rules, now: datetime) -> float | None:
+async def run_once(context: Context, rules: Rules, now: datetime) -> float | None:
     """The same; in how many seconds something may be to be ordered, None if only after events."""
     patients = await _patients(context, now)
     await _treat(context, patients, rules, now)
-    if any(remedy(patient.health, now, rules) for patient in patients):
+    if any(next_action(patient.health, now, rules) for patient in patients):
         # Not all were treated, or one whose circuit is open.
         return 0.0
     moments = [next_change(patient.health, now, rules) for patient in patients]
@@ -57,11 +56,11 @@ async def _patients(context: Context, now: datetime) -> Sequence[Patient]:
 async def _treat(context: Context, patients: Sequence[Patient], rules: Rules, now: datetime) -> int:
     ordered = 0
     for patient in patients:
-        kind = remedy(patient.health, now, rules)
+        kind = next_action(patient.health, now, rules)
         if kind is None:
             continue
         try:
-            if await _may_be_asked(context, patient):
+            if await _is_reachable(context, patient):
                 await operation.order(context, _ordered(patient, kind))
                 ordered += 1
         except NotFound:
@@ -73,19 +72,19 @@ async def _treat(context: Context, patients: Sequence[Patient], rules: Rules, no
     return ordered
 
 
-async def _may_be_asked(context: Context, patient: Patient) -> bool:
+async def _is_reachable(context: Context, patient: Patient) -> bool:
     """Whether its circuit breaker lets anybody through (R6)."""
     try:
         endpoint = await names.find(patient.ip, patient.port, context.policy)
     except (BadAddress, Unreachable):
         return False
-    return not await context.breakers.look(endpoint)
+    return not await context.breakers.remaining(endpoint)
 
 
-def _ordered(patient: Patient, kind: Kind) -> Ordered:
+def _ordered(patient: Patient, kind: Kind) -> OperationRequest:
     ended_at = patient.health.ended_at
     after = ended_at.isoformat() if ended_at else "nothing"
-    return Ordered(
+    return OperationRequest(
         tenant=patient.tenant,
         device_id=patient.device_id,
         operation_id=OperationId(_of(patient.device_id, f"{kind} after {after}")),

@@ -27,7 +27,7 @@ from libs.eventsourcing.log import Cause, VersionConflict
 from libs.eventsourcing.store import EventStore
 from libs.postgres.pool import Pool, acquired, tenant_transaction
 from services.scale_bridge.context import Context
-from services.scale_bridge.operations.handlers.requests import Order, Ordered
+from services.scale_bridge.operations.handlers.requests import Enqueue, OperationRequest
 from services.scale_bridge.schedules import adapters as zones
 from services.scale_bridge.schedules.adapters import UnknownZone
 from services.scale_bridge.schedules.domain.commands import (
@@ -40,7 +40,7 @@ from services.scale_bridge.schedules.domain.commands import (
 from services.scale_bridge.schedules.domain.history import Schedule
 from services.scale_bridge.schedules.domain.schedule import SCHEDULE
 from services.scale_bridge.schedules.read_models import schedule as schedules
-from services.scale_bridge.schedules.read_models.schedule import Standing
+from services.scale_bridge.schedules.read_models.schedule import ScheduleRow
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ ORDERED_AFTER: Final = timedelta(seconds=10)
 """After so long a claim without an operation was left by somebody who died."""
 BY_SCHEDULE: Final = "schedule"
 
-Find: TypeAlias = Callable[[], Awaitable[Standing | None]]
+Find: TypeAlias = Callable[[], Awaitable[ScheduleRow | None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +60,7 @@ class Scheduling:
 
     store: EventStore[ScaleBridgeEvent]
     pool: Pool
-    order: Order
+    order: Enqueue
 
 
 async def put(
@@ -152,13 +152,13 @@ async def record_ended(scheduling: Scheduling, now: datetime) -> int:
     recorded = 0
     for standing in found:
         try:
-            recorded += await _look_after(scheduling, standing, now)
+            recorded += await _record_run(scheduling, standing, now)
         except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
             log.warning("run not recorded", device=str(standing.device_id), error=repr(error))
     return recorded
 
 
-async def _look_after(scheduling: Scheduling, standing: Standing, now: datetime) -> bool:
+async def _record_run(scheduling: Scheduling, standing: ScheduleRow, now: datetime) -> bool:
     store, run, since = scheduling.store, standing.schedule.running, standing.schedule.claimed_at
     if run is None or since is None:
         return False
@@ -176,7 +176,11 @@ async def _look_after(scheduling: Scheduling, standing: Standing, now: datetime)
 
 
 async def _record(
-    scheduling: Scheduling, standing: Standing, run: OperationId, error: str | None, now: datetime
+    scheduling: Scheduling,
+    standing: ScheduleRow,
+    run: OperationId,
+    error: str | None,
+    now: datetime,
 ) -> bool:
     command = RecordRun(device_id=standing.device_id, operation_id=run, error=error, now=now)
     cause = Cause(tenant=standing.tenant, actor=BY_SCHEDULE, causation_id=str(run))
@@ -187,7 +191,7 @@ async def _record(
 
 
 async def _claim(
-    store: EventStore[ScaleBridgeEvent], standing: Standing, command: ClaimRun, cause: Cause
+    store: EventStore[ScaleBridgeEvent], standing: ScheduleRow, command: ClaimRun, cause: Cause
 ) -> ScheduleClaimed | None:
     """The run that became ours, if it did: exactly one who tries gets it."""
     find, device_id = _known(standing), standing.device_id
@@ -246,7 +250,7 @@ async def _load(
 
 
 def _finder(reading: Pool, tenant: str, device_id: DeviceId) -> Find:
-    async def find() -> Standing | None:
+    async def find() -> ScheduleRow | None:
         async with tenant_transaction(reading, tenant) as connection:
             return await schedules.find(connection, tenant, device_id)
 
@@ -256,22 +260,22 @@ def _finder(reading: Pool, tenant: str, device_id: DeviceId) -> Find:
 def _finder_in_all(pool: Pool, tenant: str, device_id: DeviceId) -> Find:
     """`pool` is in system scope."""
 
-    async def find() -> Standing | None:
+    async def find() -> ScheduleRow | None:
         async with acquired(pool) as connection:
             return await schedules.find(connection, tenant, device_id)
 
     return find
 
 
-def _known(standing: Standing) -> Find:
-    async def find() -> Standing | None:
+def _known(standing: ScheduleRow) -> Find:
+    async def find() -> ScheduleRow | None:
         return standing
 
     return find
 
 
-def _ordered(standing: Standing, run: OperationId) -> Ordered:
-    return Ordered(
+def _ordered(standing: ScheduleRow, run: OperationId) -> OperationRequest:
+    return OperationRequest(
         tenant=standing.tenant,
         device_id=standing.device_id,
         operation_id=run,

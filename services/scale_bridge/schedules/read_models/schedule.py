@@ -96,7 +96,7 @@ _Key: TypeAlias = tuple[str, UUID]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class ScheduleRow:
     """A schedule as it was after so many events."""
 
     tenant: str
@@ -129,18 +129,18 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
             case _:
                 pass
     if told:
-        await _keep(connection, told)
+        await _save(connection, told)
     if removed:
         await connection.execute(REMOVE, *zip(*sorted(removed), strict=True))
 
 
-async def find(connection: Any, tenant: str, device_id: UUID) -> Standing | None:
+async def find(connection: Any, tenant: str, device_id: UUID) -> ScheduleRow | None:
     """How a schedule stands, if it was ever set."""
     row = await query.fetchrow(connection, _FIND, tenant=tenant, device_id=device_id)
     return None if row is None else _standing(row)
 
 
-async def due(connection: Any, now: datetime, *, limit: int) -> Sequence[Standing]:
+async def due(connection: Any, now: datetime, *, limit: int) -> Sequence[ScheduleRow]:
     """Whose time has come, of all tenants the connection sees, the longest waiting first."""
     return [_standing(row) for row in await query.fetch(connection, _DUE, now=now, limit=limit)]
 
@@ -151,12 +151,12 @@ async def seconds_to_next(connection: Any, now: datetime) -> float | None:
     return None if row["next"] is None else (row["next"] - now).total_seconds()
 
 
-async def running(connection: Any, *, limit: int) -> Sequence[Standing]:
+async def running(connection: Any, *, limit: int) -> Sequence[ScheduleRow]:
     """Whose run is under way, the longest first."""
     return [_standing(row) for row in await query.fetch(connection, _RUNNING, limit=limit)]
 
 
-async def _keep(
+async def _save(
     connection: Connection, told: Mapping[_Key, Sequence[Envelope[ScaleBridgeEvent]]]
 ) -> None:
     rows = await connection.fetch(KNOWN, *zip(*told, strict=True))
@@ -176,11 +176,11 @@ def _columns(schedule: Schedule) -> list[Any]:
     return list(values.values())
 
 
-def _standing(row: query.Row) -> Standing:
+def _standing(row: query.Row) -> ScheduleRow:
     values = {name: row[name] for name in _FIELDS}
     if values["calendar"] is not None:
         values["calendar"] = msgspec.json.decode(values["calendar"], type=ScheduleCalendar)
-    return Standing(
+    return ScheduleRow(
         tenant=row["tenant"],
         device_id=DeviceId(row["device_id"]),
         version=row["version"],

@@ -1,4 +1,4 @@
-"""A driver whose progress somebody hears."""
+"""A driver that reports progress."""
 
 from services.scale_bridge.driver.adapters.driver import DEADLINE_SECONDS, PROBE_SECONDS, Driver
 from services.scale_bridge.driver.adapters.operation import Fetched, Info, Uploaded
@@ -7,13 +7,13 @@ from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.document import STRICT, Document, Strictness
 
 
-class HeardDriver(Driver):
-    """The same driver, with `heard` told how far every transfer is."""
+class ProgressDriver(Driver):
+    """The same driver, which reports every transfer to `progress`."""
 
-    def __init__(self, driver: Driver, heard: Progress) -> None:
+    def __init__(self, driver: Driver, progress: Progress) -> None:
         # Not a driver of its own: threads and limits are those of the other.
         self._driver = driver
-        self._heard = heard
+        self._progress = progress
 
     @property
     def busy(self) -> int:
@@ -31,7 +31,7 @@ class HeardDriver(Driver):
     ) -> Fetched:
         """See `Driver`."""
         return await self._driver.fetch(
-            endpoint, password, deadline, strictness=strictness, progress=progress or self._heard
+            endpoint, password, deadline, strictness=strictness, progress=progress or self._progress
         )
 
     async def upload(
@@ -51,7 +51,7 @@ class HeardDriver(Driver):
             document,
             clear=clear,
             deadline=deadline,
-            progress=progress or self._heard,
+            progress=progress or self._progress,
         )
 
     async def probe(self, endpoint: Endpoint, *, deadline: float = PROBE_SECONDS) -> Info:

@@ -1,4 +1,4 @@
-"""An operation on a scale as whoever does it needs it: nothing of tenants, logs or databases."""
+"""A self-contained work order for one device, and what executing it takes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ from services.scale_bridge.transfer.domain.wording import sentence, sentence_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Errand:
+class DeviceTask:
     """What to do with which scale, to be over in `seconds`.
 
     `wanted` is what it shall show, `known` what it was last seen to hold. A `full` upload makes it
@@ -54,8 +54,8 @@ class Performed:
     doubtful: bool = False
 
 
-class Told(Protocol):
-    """Who hears how far it is. What these raise ends the errand, with the scale let go."""
+class ProgressListener(Protocol):
+    """Receives the progress of a task. What it raises ends the task and releases the scale."""
 
     async def begun(self, attempt: int) -> None:
         """Attempt number so and so begins. Raises OperationOver if nobody wants it any more."""
@@ -66,14 +66,14 @@ class Told(Protocol):
         ...
 
 
-class Turns(Protocol):
-    """Whose turn it is to speak to a scale; compare `adapters.leases.Leases`."""
+class DeviceLeases(Protocol):
+    """Exclusive leases on devices; compare `stores.leases.Leases`."""
 
     seconds: float
 
     async def take(self, endpoint: Endpoint, holder: str) -> bool: ...
     async def renew(self, endpoint: Endpoint, holder: str) -> bool: ...
-    async def give_back(self, endpoint: Endpoint, holder: str) -> None: ...
+    async def release(self, endpoint: Endpoint, holder: str) -> None: ...
 
 
 class Pacing(Protocol):
@@ -82,25 +82,25 @@ class Pacing(Protocol):
     async def reserve(self, endpoint: Endpoint) -> float: ...
 
 
-class Circuits(Protocol):
-    """Which scales are not worth asking; compare `adapters.breakers.Breakers`."""
+class CircuitBreakers(Protocol):
+    """Circuit breakers; compare `stores.breakers.Breakers`."""
 
-    async def look(self, endpoint: Endpoint) -> float: ...
-    async def ask(self, endpoint: Endpoint) -> Verdict: ...
-    async def tell(self, endpoint: Endpoint, fault: ScaleFault | None) -> None: ...
+    async def remaining(self, endpoint: Endpoint) -> float: ...
+    async def allow(self, endpoint: Endpoint) -> Verdict: ...
+    async def record(self, endpoint: Endpoint, fault: ScaleFault | None) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Gear:
-    """What it is done with. `chance` is a random number from 0 to 1.
+class ExecutionContext:
+    """What the executor needs. `chance` gives a random number from 0 to 1.
 
     `wait_seconds` is how long to wait for a scale that is spoken to by others. Without `read_back`
     an upload is over when the scale confirms it. `sleep` lets so many seconds pass.
     """
 
     driver: Driver
-    turns: Turns
-    circuits: Circuits
+    leases: DeviceLeases
+    breakers: CircuitBreakers
     pace: Pacing
     policy: Policy
     holder: str

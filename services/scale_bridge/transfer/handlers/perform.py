@@ -20,43 +20,45 @@ from services.scale_bridge.transfer.domain.wording import (
     sentence,
 )
 from services.scale_bridge.transfer.handlers.attempts import Attempts
-from services.scale_bridge.transfer.handlers.device_lease import NoTurn, TurnLost, having
+from services.scale_bridge.transfer.handlers.device_lease import LeaseBusy, LeaseLost, hold_lease
 from services.scale_bridge.transfer.handlers.device_task import (
-    Errand,
-    Gear,
+    DeviceTask,
+    ExecutionContext,
     Performed,
-    Told,
+    ProgressListener,
     failed,
     failed_by,
 )
-from services.scale_bridge.transfer.handlers.upload import send
+from services.scale_bridge.transfer.handlers.upload import upload
 
 
-async def perform(gear: Gear, errand: Errand, told: Told) -> Performed:
-    """Do it, within its deadline (R2). Raises only what `told` raises, and Unavailable.
+async def perform(
+    execution: ExecutionContext, device_task: DeviceTask, listener: ProgressListener
+) -> Performed:
+    """Do it, within its deadline (R2). Raises only what `listener` raises, and Unavailable.
 
     When cancelled, the connection is closed, and nobody knows what the scale took in.
     """
     try:
-        endpoint = await names.find(errand.address, errand.port, gear.policy)
+        endpoint = await names.find(device_task.address, device_task.port, execution.policy)
     except BadAddress:
         return failed(BAD_ADDRESS)
     except Unreachable as fault:
         return failed_by(fault)
-    if await gear.circuits.look(endpoint):
+    if await execution.breakers.remaining(endpoint):
         # Before waiting for a turn: whoever has it may be waiting for the dead.
         return failed(CIRCUIT_OPEN)
     now = asyncio.get_running_loop().time
-    until = now() + errand.seconds
-    holder = f"{gear.holder} {errand.operation_id}"
-    wait = min(gear.wait_seconds, errand.seconds)
+    until = now() + device_task.seconds
+    holder = f"{execution.holder} {device_task.operation_id}"
+    wait = min(execution.wait_seconds, device_task.seconds)
     try:
-        async with having(gear.turns, endpoint, holder, wait_seconds=wait):
-            return await _in_turn(gear, errand, told, endpoint, until)
-    except NoTurn:
+        async with hold_lease(execution.leases, endpoint, holder, wait_seconds=wait):
+            return await _with_lease(execution, device_task, listener, endpoint, until)
+    except LeaseBusy:
         return failed(BUSY)
-    except TurnLost:
-        sends = errand.kind in SENDS
+    except LeaseLost:
+        sends = device_task.kind in SENDS
         outcome = Outcome.UNKNOWN if sends else Outcome.FAILED
         return Performed(
             outcome=outcome,
@@ -66,17 +68,21 @@ async def perform(gear: Gear, errand: Errand, told: Told) -> Performed:
         )
 
 
-async def _in_turn(
-    gear: Gear, errand: Errand, told: Told, endpoint: Endpoint, until: float
+async def _with_lease(
+    execution: ExecutionContext,
+    device_task: DeviceTask,
+    listener: ProgressListener,
+    endpoint: Endpoint,
+    until: float,
 ) -> Performed:
-    verdict = await gear.circuits.ask(endpoint)
+    verdict = await execution.breakers.allow(endpoint)
     if isinstance(verdict, Wait):
         return failed(CIRCUIT_OPEN)
     attempts = Attempts(
-        gear=gear,
-        errand=errand,
+        execution=execution,
+        device_task=device_task,
         endpoint=endpoint,
-        told=told,
+        listener=listener,
         until=until,
         is_probe=verdict.probe,
     )
@@ -85,12 +91,12 @@ async def _in_turn(
     except ScaleFault as fault:
         performed = failed_by(fault)
         attempts.last = fault
-    await gear.circuits.tell(endpoint, attempts.last)
+    await execution.breakers.record(endpoint, attempts.last)
     return performed
 
 
 async def _ordered(attempts: Attempts) -> Performed:
-    match attempts.errand.kind:
+    match attempts.device_task.kind:
         case Kind.FETCH:
             read = await attempts.read()
             return Performed(outcome=Outcome.DONE, read=read, items=read.items)
@@ -101,11 +107,11 @@ async def _ordered(attempts: Attempts) -> Performed:
             said = ", ".join(part for part in (info.model, info.serial, info.version) if part)
             return Performed(outcome=Outcome.DONE, detail=said)
         case Kind.UPLOAD | Kind.REFRESH:
-            return await send(attempts)
+            return await upload(attempts)
 
 
 async def _verified(attempts: Attempts) -> Performed:
-    wanted = attempts.errand.wanted
+    wanted = attempts.device_task.wanted
     read = await attempts.read()
     if wanted is None:
         return Performed(outcome=Outcome.DONE, read=read, items=read.items)

@@ -5,8 +5,8 @@ from typing import Final
 from services.scale_bridge.catalogue.domain.auxiliary_lists import (
     Place,
     deleted_messages,
-    unshown,
-    with_forgotten,
+    missing_entries,
+    with_deletions,
 )
 from services.scale_bridge.catalogue.domain.readback import differing, extra, wrong
 from services.scale_bridge.driver.adapters.operation import Fetched
@@ -34,28 +34,30 @@ ROUNDS: Final = 2
 """How often something is sent at most, each time only what the last read-back showed is missing."""
 
 
-async def send(attempts: Attempts) -> Performed:
+async def upload(attempts: Attempts) -> Performed:
     """Have the scale show what is wanted."""
-    errand = attempts.errand
-    wanted = errand.wanted
+    device_task = attempts.device_task
+    wanted = device_task.wanted
     if wanted is None:
         return failed(NOTHING_CACHED)
-    patch = wanted if errand.full else differing(errand.known, wanted)
+    patch = wanted if device_task.full else differing(device_task.known, wanted)
     gone, forgotten = _deleted(patch), deleted_messages(patch)
     read: Fetched | None = None
     confirmed = False
     for number in range(ROUNDS):
-        sent = await _sent(attempts, patch, clear=errand.full and number == 0, again=number > 0)
+        sent = await _sent(
+            attempts, patch, clear=device_task.full and number == 0, again=number > 0
+        )
         if isinstance(sent, Performed):
             return sent
-        if sent and not attempts.gear.read_back:
+        if sent and not attempts.execution.read_back:
             return Performed(outcome=Outcome.DONE, items=len(products(wanted)))
         back = await _read_back(attempts, confirmed=sent, nothing_sent=patch is None)
         if isinstance(back, Performed):
             return back
         read, confirmed = back, sent and patch is not None
         bad = _missing(attempts, wanted, read, gone)
-        beside = unshown(wanted, read.document, known=errand.known, gone=forgotten)
+        beside = missing_entries(wanted, read.document, known=device_task.known, gone=forgotten)
         if not bad and not beside:
             items = len(products(wanted))
             return Performed(outcome=Outcome.VERIFIED, read=read, items=items)
@@ -79,7 +81,7 @@ async def _sent(
     except ScaleFault as fault:
         # Cleared it may be, by an attempt that then broke off; or it was seen to show otherwise.
         return failed_by(fault, doubtful=clear or again)
-    await attempts.told.applied(sent.items)
+    await attempts.listener.applied(sent.items)
     return True
 
 
@@ -87,7 +89,7 @@ async def _read_back(
     attempts: Attempts, *, confirmed: bool, nothing_sent: bool
 ) -> Fetched | Performed:
     """What the scale has now; if it does not say, what it said before counts (R4)."""
-    wanted = attempts.errand.wanted
+    wanted = attempts.device_task.wanted
     try:
         return await attempts.read()
     except ScaleFault as fault:
@@ -108,7 +110,7 @@ async def _read_back(
 def _missing(
     attempts: Attempts, wanted: Document, read: Fetched, gone: frozenset[str]
 ) -> frozenset[str]:
-    if attempts.errand.full:
+    if attempts.device_task.full:
         gone |= extra(wanted, read.document)
     return wrong(wanted, read.document, gone=gone)
 
@@ -120,7 +122,7 @@ def _again(
 
     Beside them all messages: a scale that does not merge them has lost those that were not sent.
     """
-    some = with_forgotten(only(wanted, bad), read.document, beside)
+    some = with_deletions(only(wanted, bad), read.document, beside)
     left = only(read.document, bad - by_key(some).keys())
     gone = [{**product, "deleted": True} for product in products(left)]
     return {**some, "products": [*products(some), *gone]}
@@ -133,12 +135,12 @@ def _deleted(patch: Document | None) -> frozenset[str]:
 
 async def _diagnosed(attempts: Attempts, patch: Document, fault: ImportFailed) -> Performed:
     """The scale said no to what was sent; with luck, because of which product (R15)."""
-    failed_so = failed_by(fault, doubtful=True)
-    if not attempts.errand.diagnose:
-        return failed_so
+    failure = failed_by(fault, doubtful=True)
+    if not attempts.device_task.diagnose:
+        return failure
     found = await culprit(attempts, patch, fault)
     if found is None:
-        return failed_so
+        return failure
     plu, told = found
     return _blamed(told, plu)
 

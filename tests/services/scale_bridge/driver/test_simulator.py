@@ -205,7 +205,7 @@ async def test_an_import_takes_as_many_checks_as_it_is_set_to() -> None:
 async def test_an_export_is_the_base_of_when_it_was_asked_for() -> None:
     async with dialogue(3) as (scale, client):
         await client.ask(0x14)
-        scale.base.keep(priced(3, 1.0))
+        scale.base.replace_document(priced(3, 1.0))
         reply = await client.ask(0x12, b"\x03")
 
         assert reply[:6] == bytes.fromhex("02FFFF120001")

@@ -273,7 +273,7 @@ async def test_a_fetch_of_another_price_leads_back_to_the_shops(database: str) -
         await shows_clean(device, 123.45)
         assert len(await by_price(service)) == before + 1
         edit = (await service.events(ProductEdited))[-1]
-        assert (edit.source, edit.edited_by, edit.before) == ("price", "office", {"price": 1.0})
+        assert (edit.source, edit.edited_by, edit.before) == ("price", "gateway", {"price": 1.0})
         taken = await service.events(PriceTaken)
         assert [one.price_id for one in taken] == [change.price_id] * 2
 
@@ -356,14 +356,14 @@ async def test_a_copy_that_is_folded_again_knows_its_prices(database: str) -> No
 async def test_what_follows_from_a_price_can_be_traced_to_it(database: str) -> None:
     async with open_device(database) as device:
         service, change = device.service, changed()
-        await announce(service, change, trace="the office's click")
+        await announce(service, change, trace="the gateway's click")
         await device.shows(123.45)
         await eventually(service.all_ended)
 
         traced: dict[str, Cause] = {}
         async for page in service.deps.context.store.log.read_all():
             for one in page:
-                if one.cause.correlation_id == "the office's click":
+                if one.cause.correlation_id == "the gateway's click":
                     traced.setdefault(one.type, one.cause)
         ours = {"ProductEdited", "PriceTaken", "OperationQueued"}
         sent = {"OperationSending", "OperationApplied", "OperationEnded"}

@@ -18,7 +18,7 @@ from libs.testing.waiting import eventually
 from services.scale_bridge.bridges.adapters import login as bridge_login
 from services.scale_bridge.bridges.adapters.identity import read_identity
 from services.scale_bridge.bridges.adapters.link import Link, LinkLost
-from services.scale_bridge.bridges.cli import open_desk
+from services.scale_bridge.bridges.cli import open_runner
 from services.scale_bridge.bridges.domain import (
     Hello,
     Kept,
@@ -32,18 +32,18 @@ from services.scale_bridge.bridges.domain import (
     context_of,
 )
 from services.scale_bridge.bridges.handlers import gateway_client, runner
-from services.scale_bridge.bridges.handlers.connection import converse
+from services.scale_bridge.bridges.handlers.connection import communicate
 from services.scale_bridge.bridges.handlers.gateway_client import (
     AGAIN_SECONDS,
     LONGEST_PAUSE_SECONDS,
     pause_after,
 )
-from services.scale_bridge.bridges.handlers.runner import BridgeDesk, Teller
+from services.scale_bridge.bridges.handlers.runner import Reporter, Runner
 from services.scale_bridge.bridges.stores.rows import Task
 from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.simulator.server import Simulator
 from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.remote import PASSWORD, enrolled, office_of, order_of
+from tests.services.scale_bridge.remote import PASSWORD, enrolled, gateway_client_of, order_of
 
 
 class Script(Link):
@@ -74,7 +74,7 @@ class Script(Link):
 class Case:
     """A daemon at work, and a scale."""
 
-    desk: BridgeDesk
+    desk: Runner
     scale: Simulator
     home: Path
 
@@ -103,7 +103,7 @@ class Case:
         """A connection on which the service sends these messages after the greeting."""
         script = Script(Welcome(version=1), *messages)
         talk = asyncio.create_task(
-            converse(script, self.desk, program="test", welcomed=lambda: None)
+            communicate(script, self.runner, program="test", welcomed=lambda: None)
         )
         yield script
         talk.cancel()
@@ -115,7 +115,7 @@ async def case(tmp_path: Path) -> AsyncIterator[Case]:
     """A daemon at work, and a scale."""
     async with AsyncExitStack() as stack:
         scale = await stack.enter_async_context(a_scale(50, password=PASSWORD))
-        desk = await stack.enter_async_context(open_desk(order_of(enrolled(tmp_path))))
+        desk = await stack.enter_async_context(open_runner(order_of(enrolled(tmp_path))))
         running = asyncio.create_task(desk.run())
         yield Case(desk, scale, tmp_path)
         running.cancel()
@@ -134,7 +134,7 @@ async def test_what_comes_twice_is_done_once(case: Case) -> None:
         script.queue.put_nowait(Settled(operation_id=work.operation_id, number=end.number))
         script.queue.put_nowait(work)
         await eventually(lambda: len(script.of(Kept)), 2)
-        assert await case.desk.store.reports() == []
+        assert await case.runner.store.reports() == []
     async with case.conversation() as script:
         await eventually(lambda: script.of(Ready))
         assert script.received[0] == Hello(version=1, program="test", holding=())
@@ -157,7 +157,7 @@ async def test_what_was_stored_is_done_though_the_line_broke_before_it_was_confi
 ) -> None:
     script = Broken(Welcome(version=1), case.work())
     with pytest.raises(LinkLost):
-        await converse(script, case.desk, program="test", welcomed=lambda: None)
+        await communicate(script, case.runner, program="test", welcomed=lambda: None)
     await eventually(lambda: case.reads)
 
 
@@ -165,7 +165,7 @@ async def test_what_was_stored_while_everything_was_broken_off_is_found_on_the_d
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "AGAIN_SECONDS", 0.1)
-    await case.desk.store.keep(case.work(), {})
+    await case.runner.store.save(case.work(), {})
     await eventually(lambda: case.reads)
 
 
@@ -190,14 +190,14 @@ async def test_work_that_cannot_be_done_is_not_begun(
 async def test_an_unforeseen_error_ends_an_operation_and_not_the_daemon(
     case: Case, kind: str, outcome: str
 ) -> None:
-    right, failures = case.desk.carry_out, [LookupError("of all things")]
+    right, failures = case.runner.carry_out, [LookupError("of all things")]
 
-    async def carry_out(task: Task, teller: Teller) -> None:
+    async def carry_out(task: Task, reporter: Reporter) -> None:
         if failures:
             raise failures.pop()
-        await right(task, teller)
+        await right(task, reporter)
 
-    case.desk.carry_out = carry_out
+    case.runner.carry_out = carry_out
     async with case.conversation(case.work(kind)) as script:
         await eventually(lambda: script.ends)
         assert script.ends[0].report.code == "BridgeFault"
@@ -217,7 +217,7 @@ async def test_two_operations_never_meet_on_one_scale(case: Case) -> None:
 
 async def test_a_connection_that_is_not_welcomed_is_lost(case: Case) -> None:
     with pytest.raises(LinkLost):
-        await converse(Script(Ready(room=1)), case.desk, program="test", welcomed=lambda: None)
+        await communicate(Script(Ready(room=1)), case.runner, program="test", welcomed=lambda: None)
 
 
 @pytest.mark.parametrize("failure", [MemoryError, asyncio.CancelledError])
@@ -232,9 +232,9 @@ async def test_the_watchdog_begins_again_whatever_failed(
 
     monkeypatch.setattr(gateway_client, "_connected", broken)
     order = order_of(enrolled(tmp_path))
-    async with aiohttp.ClientSession() as client, open_desk(order) as desk:
-        office = office_of(tmp_path, client, chance=0.5, longest_pause=0.01)
-        running = asyncio.create_task(gateway_client.run(desk, office))
+    async with aiohttp.ClientSession() as client, open_runner(order) as desk:
+        gateway = gateway_client_of(tmp_path, client, chance=0.5, longest_pause=0.01)
+        running = asyncio.create_task(gateway_client.run(desk, gateway))
         await eventually(lambda: len(failures) > 3)
         assert not running.done()
         running.cancel()
@@ -243,7 +243,7 @@ async def test_the_watchdog_begins_again_whatever_failed(
 
 async def test_pauses_grow_and_are_scattered(tmp_path: Path) -> None:
     async with aiohttp.ClientSession() as client:
-        early, late = [office_of(tmp_path, client, chance=chance) for chance in (0.0, 1.0)]
+        early, late = [gateway_client_of(tmp_path, client, chance=chance) for chance in (0.0, 1.0)]
         assert [pause_after(n, late) for n in (0, 1, 2, 3)] == [0.5, 1.0, 2.0, 4.0]
         assert [pause_after(n, early) for n in (0, 1, 2, 3)] == [0.25, 0.5, 1.0, 2.0]
         assert pause_after(10_000, late) == LONGEST_PAUSE_SECONDS
@@ -311,9 +311,9 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 async def running(home: Path, gateway: Gateway) -> AsyncIterator[None]:
     """A daemon that connects to this gateway."""
     enrolled(home, gateway.url)
-    async with aiohttp.ClientSession() as client, open_desk(order_of(home)) as desk:
+    async with aiohttp.ClientSession() as client, open_runner(order_of(home)) as desk:
         connecting = asyncio.create_task(
-            gateway_client.run(desk, office_of(home, client, chance=0.5))
+            gateway_client.run(desk, gateway_client_of(home, client, chance=0.5))
         )
         try:
             yield

@@ -17,7 +17,7 @@ from libs.testing.waiting import eventually
 from services.scale_bridge.bridges.adapters import wire as bridge_wire
 from services.scale_bridge.bridges.domain import Message
 from services.scale_bridge.bridges.handlers.results import holder_of
-from services.scale_bridge.bridges.handlers.runner import BridgeDesk
+from services.scale_bridge.bridges.handlers.runner import Runner
 from services.scale_bridge.bridges.stores import bridges
 from services.scale_bridge.catalogue.domain.displayed_fields import shown_of
 from services.scale_bridge.devices.domain.validation_overrides import RULES
@@ -152,7 +152,7 @@ async def test_work_of_other_tenants_and_owners_is_none_of_the_daemons(remote: R
         assert scale.transcript.connections == 2
 
 
-async def holds_nothing(desk: BridgeDesk) -> bool:
+async def holds_nothing(desk: Runner) -> bool:
     return not await desk.store.holding()
 
 

@@ -57,8 +57,8 @@ def disk(tmp_path: Path) -> Disk:
 async def test_work_is_stored_once_and_outlives_the_process(disk: Disk) -> None:
     work = some_work(catalogue="cccc")
     async with disk.open() as store:
-        assert await store.keep(work, {"cccc": b"packed"})
-        assert not await store.keep(work, {"cccc": b"packed"})
+        assert await store.save(work, {"cccc": b"packed"})
+        assert not await store.save(work, {"cccc": b"packed"})
         assert await store.begin(work.operation_id)
         assert not await store.begin(work.operation_id)
     async with disk.open() as store:
@@ -71,7 +71,7 @@ async def test_work_is_stored_once_and_outlives_the_process(disk: Disk) -> None:
 async def test_an_operation_ends_once(disk: Disk) -> None:
     work = some_work()
     async with disk.open() as store:
-        await store.keep(work, {})
+        await store.save(work, {})
         assert await store.report(work.operation_id, BEGAN)
         ends = await asyncio.gather(
             *(store.report(work.operation_id, ENDED, {"aaaa": b"read"}) for _ in range(5))
@@ -86,22 +86,22 @@ async def test_an_operation_ends_once(disk: Disk) -> None:
 async def test_what_is_over_does_not_begin_again(disk: Disk) -> None:
     work = some_work()
     async with disk.open() as store:
-        await store.keep(work, {})
+        await store.save(work, {})
         await store.report(work.operation_id, ENDED)
         await store.settle(work.operation_id, 1)
         assert await store.holding() == []
-        assert not await store.keep(work, {})
+        assert not await store.save(work, {})
         assert await store.tasks() == []
         # So long after that it is not sent any more.
         disk.clock.advance(REMEMBERED_SECONDS + 1)
         await store.settle(uuid4(), 1)
-        assert await store.keep(work, {})
+        assert await store.save(work, {})
 
 
 async def test_reports_are_repeated_until_they_are_settled(disk: Disk) -> None:
     work = some_work()
     async with disk.open() as store:
-        await store.keep(work, {})
+        await store.save(work, {})
         await store.report(work.operation_id, BEGAN)
     disk.clock.advance(50.0)
     async with disk.open() as store:
@@ -120,8 +120,8 @@ async def test_reports_are_repeated_until_they_are_settled(disk: Disk) -> None:
 async def test_catalogues_go_when_they_are_not_needed(disk: Disk) -> None:
     one, other = some_work(catalogue="cccc", known="kkkk"), some_work(catalogue="cccc")
     async with disk.open() as store:
-        await store.keep(one, {"cccc": b"c", "kkkk": b"k"})
-        await store.keep(other, {"cccc": b"c"})
+        await store.save(one, {"cccc": b"c", "kkkk": b"k"})
+        await store.save(other, {"cccc": b"c"})
         await store.report(one.operation_id, ENDED, {"aaaa": b"a"})
         await store.settle(uuid4(), 1)
         kept = {md5 for md5 in ("aaaa", "cccc", "kkkk") if await store.content(md5)}
@@ -136,7 +136,7 @@ async def test_a_sealed_password_goes_with_its_operation(disk: Disk) -> None:
     work = some_work()
     sealed = b"c2VhbGVkIHRvIHRoZSBicmlkZ2U"  # as JSON writes bytes
     async with disk.open() as store:
-        await store.keep(work, {})
+        await store.save(work, {})
         assert disk.holds(sealed)
         await store.report(work.operation_id, ENDED)
     assert not disk.holds(sealed)

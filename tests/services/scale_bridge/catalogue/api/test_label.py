@@ -136,10 +136,10 @@ async def test_a_text_that_was_lost_on_the_scale_comes_back(database: str) -> No
     """As on a scale that keeps only the texts it was sent last."""
     base = a_base()
     async with open_device(database, base=base) as device:
-        base.keep({**base.document, "messages": []})
+        base.replace_document({**base.document, "messages": []})
         assert (await device.post("/verify")).json()["code"] == "NotShown"
         assert await device.is_listed_dirty() is True
-        base.keep({**base.document, "messages": [{"id": 3, "value": "чужой"}]})
+        base.replace_document({**base.document, "messages": [{"id": 3, "value": "чужой"}]})
         await device.set_price(2, 5.5)
 
         await device.upload()

@@ -22,7 +22,7 @@ from contracts.scale_bridge import (
 from libs.errors import Refused
 from libs.eventsourcing.testing import Scenario
 from libs.testing.decisions import decision_table, row
-from services.scale_bridge.catalogue.domain.catalogue import Copy
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.catalogue.domain.commands import (
     Doubt,
     Invalidate,
@@ -160,7 +160,7 @@ def test_many_dates_are_recorded_in_parts() -> None:
 
 
 def priced(price: float = 12.0, number: int = 7, later: int = 0, article: int = 101) -> ShopPrice:
-    at = Usual(NOW + timedelta(minutes=later), announced_by="office")
+    at = Usual(NOW + timedelta(minutes=later), announced_by="gateway")
     return at(ShopPrice, price_id=UUID(int=number), article=article, price=price)
 
 
@@ -176,11 +176,11 @@ def went_on(history: list[ScaleBridgeEvent], *commands: Any) -> list[ScaleBridge
     return history
 
 
-def price_of(copy: Copy) -> Any:
+def price_of(copy: Catalogue) -> Any:
     return copy.shown["products"][0]["price"]
 
 
-def due_plus(copy: Copy) -> list[str]:
+def due_plus(copy: Catalogue) -> list[str]:
     """The PLUs for which the shop's price of article 101 is due."""
     found = list(due(copy, {101: priced()}))
     assert all(price == priced() for _, price in found)
@@ -195,7 +195,7 @@ def test_a_price_is_edited_and_recorded_in_one() -> None:
     edited, taken = decide(after(*FETCHED), take(priced()))
 
     assert isinstance(edited, ProductEdited)
-    assert (edited.source, edited.edited_by, edited.after) == ("price", "office", {"price": 12.0})
+    assert (edited.source, edited.edited_by, edited.after) == ("price", "gateway", {"price": 12.0})
     assert isinstance(taken, PriceTaken)
     assert (taken.changed, taken.revision, taken.plu, taken.article) == (True, 2, "1", 101)
 

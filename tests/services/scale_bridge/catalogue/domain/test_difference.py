@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from services.scale_bridge.catalogue.domain.auxiliary_lists import (
     deleted_messages,
-    unshown,
-    with_forgotten,
+    missing_entries,
+    with_deletions,
 )
 from services.scale_bridge.catalogue.domain.difference import DERIVED, WHOLE, Change, difference
 from services.scale_bridge.catalogue.domain.readback import differing, extra, wrong
@@ -153,7 +153,7 @@ def test_what_is_sent(known: Any, wanted: Any, sent: Any) -> None:
 
 def test_texts_to_forget_are_known_and_those_in_an_unknown_shape_are_not_missed() -> None:
     assert deleted_messages(differing(KNOWN, with_texts(text(1)))) == {"2"}
-    assert not unshown(UNKNOWN_SHAPE, with_texts())
+    assert not missing_entries(UNKNOWN_SHAPE, with_texts())
 
 
 def test_a_text_must_be_shown_as_it_is_wanted() -> None:
@@ -161,10 +161,10 @@ def test_a_text_must_be_shown_as_it_is_wanted() -> None:
     good = with_texts(text("4", None), text(2, font=1), text(9), text(1.0, deleted=False))
     bad = with_texts(text(1, "y"), text(2, deleted=True), text(3), text(4))
 
-    assert not unshown(wanted, good)
-    assert unshown(wanted, bad) == {("messages", str(number)) for number in (1, 2, 3, 4)}
-    assert unshown(wanted, {"products": []}) == {("messages", plu) for plu in "124"}
-    assert unshown(wanted, good, gone={"9", "8"}) == {("messages", "9")}
+    assert not missing_entries(wanted, good)
+    assert missing_entries(wanted, bad) == {("messages", str(number)) for number in (1, 2, 3, 4)}
+    assert missing_entries(wanted, {"products": []}) == {("messages", plu) for plu in "124"}
+    assert missing_entries(wanted, good, gone={"9", "8"}) == {("messages", "9")}
 
 
 def test_of_other_lists_only_what_was_changed_must_be_shown() -> None:
@@ -172,19 +172,19 @@ def test_of_other_lists_only_what_was_changed_must_be_shown() -> None:
     old = with_texts(labelTemplates=[{"id": 1, "width": 58}], lotsOfProduct=[{"id": 1}])
     new = with_texts(labelTemplates=[{"id": 1, "width": 60}], lotsOfProduct=[{"id": 1, "x": 2}])
 
-    assert not unshown(old, with_texts(), known=old)
-    assert not unshown(old, with_texts())
-    assert unshown(new, old, known=old) == {("labelTemplates", "1")}
-    assert not unshown(new, {**old, "labelTemplates": new["labelTemplates"]}, known=old)
+    assert not missing_entries(old, with_texts(), known=old)
+    assert not missing_entries(old, with_texts())
+    assert missing_entries(new, old, known=old) == {("labelTemplates", "1")}
+    assert not missing_entries(new, {**old, "labelTemplates": new["labelTemplates"]}, known=old)
 
 
 def test_what_only_the_scale_has_is_sent_to_be_forgotten_beside_all_others() -> None:
     wanted, read = with_texts(text(1)), with_texts(text(2), text(3))
-    bad = unshown(wanted, read, gone={"2"})
+    bad = missing_entries(wanted, read, gone={"2"})
 
     assert bad == {("messages", "1"), ("messages", "2")}
-    assert with_forgotten(wanted, read, bad)["messages"] == [text(1), text(2, deleted=True)]
-    assert with_forgotten(wanted, read, frozenset()) == wanted
+    assert with_deletions(wanted, read, bad)["messages"] == [text(1), text(2, deleted=True)]
+    assert with_deletions(wanted, read, frozenset()) == wanted
 
 
 TEXTS = st.lists(
@@ -203,6 +203,8 @@ def test_a_scale_that_merges_what_it_is_sent_shows_what_is_wanted(
     merged = {one["id"]: one for one in [*known, *(patch or {}).get("messages", [])]}
     shows = [one for one in merged.values() if not one["deleted"]]
 
-    assert not unshown(after, with_texts(*shows), known=before, gone=deleted_messages(patch))
+    assert not missing_entries(
+        after, with_texts(*shows), known=before, gone=deleted_messages(patch)
+    )
     values = {one["id"]: one["value"] for one in wanted if not one["deleted"]}
     assert {one["id"]: one["value"] for one in shows} == values

@@ -7,7 +7,7 @@ import pytest
 from contracts.scale_bridge import MessageEdited, ProductEdited
 from libs.testing.decisions import decision_table, row
 from services.scale_bridge.catalogue.domain import label
-from services.scale_bridge.catalogue.domain.catalogue import Copy
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.catalogue.domain.commands import DropMessage, SetMessage
 from services.scale_bridge.catalogue.domain.decisions import NothingCached, catalogue_with
 from services.scale_bridge.catalogue.domain.model import Limits
@@ -44,7 +44,7 @@ def was_put(revision: int, message: str, before: Any, after: Any) -> MessageEdit
     return made(MessageEdited, revision=revision, message=message, before=before, after=after)
 
 
-def after(*events: Any, content: str = "first") -> Copy:
+def after(*events: Any, content: str = "first") -> Catalogue:
     return CATALOGUE.state_after([was_fetched(1, content), *events])
 
 

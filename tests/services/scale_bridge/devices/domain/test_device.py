@@ -158,11 +158,11 @@ def test_a_change_of_address_keeps_what_the_scale_is() -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_relaxing_a_rule_relaxes_no_other(rule: str) -> None:
     device = DEVICE.state_after([REGISTERED, relaxed("hash"), relaxed(rule)])
-    assert device.relaxation.strictness == Strictness(**{rule: False})
+    assert device.overrides.strictness == Strictness(**{rule: False})
 
     for strictly in (relaxed(), relaxed("colour, which an older program knew")):
         device = DEVICE.state_after([REGISTERED, relaxed(rule), strictly])
-        assert device.relaxation.strictness == STRICT
+        assert device.overrides.strictness == STRICT
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ async def test_a_price_is_sent_to_every_scale_of_the_tenant_and_followed(databas
         assert elsewhere.base.products[1]["price"] == before
         edits = await service.events(ProductEdited)
         sources = {(edit.source, edit.edited_by, edit.plu) for edit in edits}
-        assert sources == {("price", "office", "2")}
+        assert sources == {("price", "gateway", "2")}
         sent = await uploads(service)
         assert {(one.asked_by, one.full) for one in sent} == {("price", False)}
         # Done again, as if a worker had died at it.

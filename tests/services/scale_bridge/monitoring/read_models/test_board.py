@@ -1,5 +1,5 @@
 """The board: every scale by name, its state with the reason, what it is, and when it is due to be
-verified (SCL-12, SCL-14, SCL-16); and which scales need a remedy, and which (SCL-9, SCL-15)."""
+verified (SCL-12, SCL-14, SCL-16); and which scales need an action, and which (SCL-9, SCL-15)."""
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -11,11 +11,11 @@ import pytest
 from contracts.scale_bridge import DeviceProfiled, VerificationDue
 from libs.postgres.pool import Pool
 from services.scale_bridge.devices.read_models import profile
-from services.scale_bridge.monitoring.domain import State, standing
+from services.scale_bridge.monitoring.domain import State, device_status
 from services.scale_bridge.monitoring.read_models import board
 from services.scale_bridge.monitoring.read_models.board import Row
 from services.scale_bridge.monitoring.read_models.drift import counts
-from services.scale_bridge.schedules.domain.recovery import Rules, remedy
+from services.scale_bridge.schedules.domain.recovery import Rules, next_action
 from services.scale_bridge.schedules.read_models import health
 from services.scale_bridge.schedules.read_models.health import Patient
 from services.scale_bridge.transfer.domain.commands import Kind
@@ -78,8 +78,8 @@ async def test_a_scale_that_was_synced_has_a_state_and_a_reason(pool: Pool, case
 
     facts = (await only(pool, history.happened(*happened))).facts
 
-    assert standing(facts).state is state
-    assert reason in standing(facts).reason
+    assert device_status(facts).state is state
+    assert reason in device_status(facts).reason
     assert (facts.revision, facts.confirmed, facts.pending) == revisions
     assert facts.heard_at == minute(0)
 
@@ -202,7 +202,7 @@ async def test_what_a_scale_needs(
 
     (patient,) = await patients(pool, minute(after))
 
-    assert remedy(patient.health, minute(after), Rules()) is remedied
+    assert next_action(patient.health, minute(after), Rules()) is remedied
 
 
 async def test_a_scale_with_an_operation_under_way_or_removed_is_left_alone(pool: Pool) -> None:

@@ -13,7 +13,7 @@ from libs.postgres.pool import Pool
 from services.scale_bridge.catalogue.domain.displayed_fields import shown_of
 from services.scale_bridge.monitoring.read_models import drift
 from services.scale_bridge.monitoring.read_models.drift import Difference, Place
-from services.scale_bridge.prices.domain import State, Told, told
+from services.scale_bridge.prices.domain import PriceState, State, price_state
 from services.scale_bridge.prices.read_models import delivery, price_delivery
 from services.scale_bridge.prices.read_models.delivery import Price, Row
 from tests.services.scale_bridge.histories import (
@@ -160,11 +160,11 @@ async def rows(pool: Pool, price: Price = PRICE) -> Sequence[Row]:
         return await delivery.rows(connection, "demo", OWNER, price)
 
 
-async def outcome(pool: Pool, history: History, price: Price = PRICE) -> tuple[Row, Told]:
+async def outcome(pool: Pool, history: History, price: Price = PRICE) -> tuple[Row, PriceState]:
     """The one scale's row after what happened since the last time, and what follows from it."""
     await history.project(pool)
     [row] = await rows(pool, price)
-    return row, told(row.facts)
+    return row, price_state(row.facts)
 
 
 async def test_it_is_taken_then_sending_then_applied_then_verified(pool: Pool) -> None:
@@ -276,7 +276,7 @@ async def test_missing_prices_are_those_of_late_that_count(pool: Pool) -> None:
     history.registered(2)
     history.fetched(1, await store_content(pool, catalogue(product(1), product(2))), of=2)
     await history.project(pool)
-    insert = """INSERT INTO price VALUES ('demo', $1, $2, 7, $3, 'office', $3, '', $4)"""
+    insert = """INSERT INTO price VALUES ('demo', $1, $2, 7, $3, 'gateway', $3, '', $4)"""
     for number, article, at in ((1, 5001, 0), (2, 5002, -90), (3, 5002, 90), (4, 5003, 0)):
         await pool.execute(insert, price_id(number), article, minute(at), minute(at))
 

@@ -15,7 +15,7 @@ from libs.clock import utc_now
 from libs.postgres.pool import Pool
 from libs.testing.clock import Clock
 from services.scale_bridge.monitoring import handlers as forgetting
-from services.scale_bridge.monitoring.handlers import FIRST, PAUSE, SPARE, Forgetting
+from services.scale_bridge.monitoring.handlers import FIRST, PAUSE, SPARE, Retention
 from services.scale_bridge.monitoring.read_models import shown, shown_retention
 from services.scale_bridge.monitoring.read_models.shown import Answer, Interval
 from tests.services.scale_bridge.histories import NOON, History, device_id, minute, project
@@ -176,11 +176,11 @@ async def test_the_worker_goes_from_scale_to_scale_and_then_rests(
     history.removed(3)
     await history.project(pool)
     clock = Clock(NOON + timedelta(days=10))
-    worker = Forgetting(pool=pool, clock=clock, keep=timedelta(days=1))
+    worker = Retention(pool=pool, clock=clock, retained_for=timedelta(days=1))
 
     turns = 0
     while worker.rests_until is None:
-        await worker.turn()
+        await worker.run_once()
         turns += 1
         assert turns < 50
     assert turns > 5
@@ -189,17 +189,17 @@ async def test_the_worker_goes_from_scale_to_scale_and_then_rests(
 
     history.read(9, {"17": DEAR}, by=500)
     await history.project(pool)
-    await worker.turn()
+    await worker.run_once()
     assert await count(pool, "shown") == 6
     clock.now += PAUSE
-    await worker.turn()
+    await worker.run_once()
     assert await count(pool, "shown") == 5
 
 
 async def test_what_may_still_be_asked_for_is_not_forgotten(pool: Pool) -> None:
     await History().happened(step("registered"), READ, DEARER).project(pool)
-    keep, clock = utc_now() - minute(10), Clock(utc_now())
-    await Forgetting(pool=pool, clock=clock, keep=keep).turn()
+    retained_for, clock = utc_now() - minute(10), Clock(utc_now())
+    await Retention(pool=pool, clock=clock, retained_for=retained_for).run_once()
     assert await count(pool, "shown") == 2
-    await Forgetting(pool=pool, clock=clock, keep=keep - SPARE).turn()
+    await Retention(pool=pool, clock=clock, retained_for=retained_for - SPARE).run_once()
     assert await count(pool, "shown") == 1

@@ -119,7 +119,7 @@ async def test_what_the_scale_gained_or_lost_by_itself_is_put_right(database: st
         await device.upload()
         # As if the power had failed: it is as it was before.
         base = device.scale.base
-        base.keep({**base.document, "products": base.products[:1]})
+        base.replace_document({**base.document, "products": base.products[:1]})
         verified = await device.post("/verify")
         assert (verified.status_code, verified.json()["code"]) == (503, "NotShown")
         assert await device.is_listed_dirty() is True

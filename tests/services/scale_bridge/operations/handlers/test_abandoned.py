@@ -11,9 +11,9 @@ from contracts.scale_bridge import CatalogueConfirmed
 from libs.testing.waiting import eventually
 from services.scale_bridge.bootstrap import open_executor
 from services.scale_bridge.driver.adapters.wire import Step
-from services.scale_bridge.operations.handlers.worker import Executor
+from services.scale_bridge.operations.handlers.worker import OperationWorker
 from services.scale_bridge.settings import Settings
-from services.scale_bridge.transfer.handlers.device_lease import NoTurn, having
+from services.scale_bridge.transfer.handlers.device_lease import LeaseBusy, hold_lease
 from services.scale_bridge.transfer.stores.leases import Leases
 from tests.services.scale_bridge.at_hand import a_scale, endpoint
 from tests.services.scale_bridge.service import (
@@ -28,10 +28,10 @@ STEAL = "UPDATE lease SET holder = 'another'"
 
 
 @asynccontextmanager
-async def dying(settings: Settings) -> AsyncIterator[Executor]:
+async def dying(settings: Settings) -> AsyncIterator[OperationWorker]:
     """A bridge that is killed at the end of the block: it says nothing and gives nothing back."""
     async with open_executor(settings) as executor:
-        work = asyncio.create_task(executor.bridge(asyncio.Event()))
+        work = asyncio.create_task(executor.run(asyncio.Event()))
         executor.drain_seconds = 0.0
         try:
             yield executor
@@ -39,7 +39,7 @@ async def dying(settings: Settings) -> AsyncIterator[Executor]:
             # What a dead process cannot do any more.
             executor.jobs.clear()
             setattr(executor.context.work, "done", _nothing)  # noqa: B010 -- a method, to mypy
-            setattr(executor.gear.turns, "give_back", _nothing)  # noqa: B010
+            setattr(executor.execution.leases, "release", _nothing)  # noqa: B010
             for task in executor.running.values():
                 task.cancel()
             work.cancel()
@@ -163,8 +163,8 @@ async def test_a_lease_is_one_holders_until_it_runs_out(database: str) -> None:
         leases = Leases(pool, 60)
         got = await asyncio.gather(*(leases.take(where, f"holder {n}") for n in range(20)))
         assert sorted(got) == [False] * 19 + [True]
-        with pytest.raises(NoTurn):
-            async with having(leases, where, "me", wait_seconds=0.1):
+        with pytest.raises(LeaseBusy):
+            async with hold_lease(leases, where, "me", wait_seconds=0.1):
                 pytest.fail("another holds the lease")
 
         await device.service.execute("UPDATE lease SET holder = 'dead', until = now()")

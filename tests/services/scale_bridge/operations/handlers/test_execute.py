@@ -24,7 +24,7 @@ from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.domain.document import digest, written
 from services.scale_bridge.operations.handlers import operation, worker
-from services.scale_bridge.operations.handlers.requests import Ordered
+from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.operations.stores.work import Job
 from services.scale_bridge.schedules.handlers.recovery import BY_HEALING
 from tests.services.scale_bridge.at_hand import a_scale
@@ -208,7 +208,7 @@ async def test_an_upload_without_a_caller_looks_for_no_culprit(
 async def uploaded_by_itself(service: Service) -> OperationEnded:
     """How an upload ended that the service ordered itself."""
     [device] = await service.events(DeviceRegistered)
-    ordered = Ordered(
+    ordered = OperationRequest(
         tenant="demo",
         device_id=device.device_id,
         operation_id=operation.new_id(),

@@ -15,7 +15,7 @@ from libs.eventsourcing.log import Cause
 from libs.postgres.doorbell import PROJECTED
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.scale_bridge import bootstrap
-from services.scale_bridge.bootstrap import looking_tasks
+from services.scale_bridge.bootstrap import periodic_tasks
 from services.scale_bridge.devices.domain.device import device_id_of
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.schedules.domain.commands import SetCalendar, SetSchedule
@@ -231,7 +231,7 @@ async def test_at_rest_the_worker_waits_for_what_is_projected_and_for_what_is_du
     ):
         stop, doorbell = asyncio.Event(), service.deps.doorbell
         await eventually(lambda: doorbell.is_listening)
-        (task, *_) = looking_tasks(service.settings, service.deps.context, doorbell)
+        (task, *_) = periodic_tasks(service.settings, service.deps.context, doorbell)
         working = asyncio.ensure_future(task(stop))
         try:
             number = await register(anna)
@@ -257,7 +257,7 @@ async def three_rounds(service: Service, monkeypatch: pytest.MonkeyPatch) -> Non
         return await record_ended(*args)
 
     monkeypatch.setattr(schedule, "record_ended", counted)
-    (task, *_) = looking_tasks(service.settings, service.deps.context)
+    (task, *_) = periodic_tasks(service.settings, service.deps.context)
     await asyncio.wait_for(task(stop), PATIENCE_SECONDS)
 
 

@@ -21,9 +21,9 @@ from services.scale_bridge.transfer.adapters.pace import CONNECTION_SECONDS, Loc
 from services.scale_bridge.transfer.domain import wording
 from services.scale_bridge.transfer.domain.breaker import Rules
 from services.scale_bridge.transfer.domain.commands import Kind, Outcome
-from services.scale_bridge.transfer.handlers.device_task import Errand, Gear, Pacing
+from services.scale_bridge.transfer.handlers.device_task import DeviceTask, ExecutionContext, Pacing
 from services.scale_bridge.transfer.handlers.perform import perform
-from services.scale_bridge.transfer.stores.local import LocalCircuits, LocalTurns
+from services.scale_bridge.transfer.stores.local import LocalBreakers, LocalLeases
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, priced
 from tests.services.scale_bridge.remote import BRIDGE
 
@@ -32,10 +32,10 @@ class Listener:
     """Hears how far it is, and wants it to go on."""
 
     async def begun(self, attempt: int) -> None:
-        """Compare `Told`."""
+        """Compare `ProgressListener`."""
 
     async def applied(self, items: int) -> None:
-        """Compare `Told`."""
+        """Compare `ProgressListener`."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Counted:
 
 
 @dataclass
-class Bench:
+class AgentTools:
     """What an operation is done with. The breaker opens after `failures`."""
 
     driver: Driver
@@ -59,10 +59,10 @@ class Bench:
     pace: Pacing = field(default_factory=Counted)
     failures: int = 99
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
-    turns: LocalTurns = field(default_factory=LocalTurns)
+    leases: LocalLeases = field(default_factory=LocalLeases)
 
     def __post_init__(self) -> None:
-        self.circuits = LocalCircuits(Rules(failures=self.failures), self.clock)
+        self.breakers = LocalBreakers(Rules(failures=self.failures), self.clock)
 
     async def do(self, scale: Simulator, kind: Kind = Kind.UPLOAD, **different: Any) -> Any:
         """Do it with a scale of four products, whose prices are to be others."""
@@ -77,17 +77,17 @@ class Bench:
             "wanted": priced(4, 99.5),
             "known": priced(4, 1.0),
         }
-        gear = Gear(
+        execution = ExecutionContext(
             driver=self.driver,
-            turns=self.turns,
-            circuits=self.circuits,
+            leases=self.leases,
+            breakers=self.breakers,
             pace=self.pace,
             policy=Policy(special=True),
             holder="test",
             chance=lambda: 0.0,
             sleep=self.sleep,
         )
-        return await perform(gear, Errand(**(given | different)), Listener())
+        return await perform(execution, DeviceTask(**(given | different)), Listener())
 
 
 NOT_WHAT_IS_STORED = "Весы показывают не то, что сохранено."
@@ -154,7 +154,7 @@ async def test_no_text_says_more_than_is_known(
         scale.faults.set(faults)
         if "off" in faults:
             await scale.power_cut()
-        done = await Bench(driver).do(scale, kind)
+        done = await AgentTools(driver).do(scale, kind)
         frames = list(scale.transcript.frames)
 
     assert [done.outcome, done.code, done.detail] == expected
@@ -185,7 +185,7 @@ async def test_of_a_scale_that_is_silent_one_connection_is_made_per_cool_down(
     driver: Driver, kind: Kind
 ) -> None:
     """(R6) However often an operation would try it otherwise."""
-    bench = Bench(driver, failures=1)
+    bench = AgentTools(driver, failures=1)
     async with a_scale(4, "idle") as scale:
         assert (await bench.do(scale, kind)).code == "Disconnected"
         for _ in range(3):
@@ -219,7 +219,7 @@ async def test_every_connection_to_a_scale_is_paced(
     """(R3) First and repeated, to send, to read back, to find a culprit."""
     pace = Counted()
     async with a_scale(4, *faults) as scale:
-        await Bench(driver, pace=pace).do(scale, kind, diagnose=True)
+        await AgentTools(driver, pace=pace).do(scale, kind, diagnose=True)
 
         assert scale.transcript.connections == pace.reserved > 1
 
@@ -246,11 +246,11 @@ class Dated:
         return called
 
 
-def paced(driver: Driver, **more: Any) -> tuple[Bench, Dated]:
+def paced(driver: Driver, **more: Any) -> tuple[AgentTools, Dated]:
     """A bench on which every wait is over at once, and what was done when."""
     dated: Any = Dated(driver)
     pace = LocalPace(CONNECTION_SECONDS, dated.seconds)
-    return Bench(dated, pace=pace, sleep=dated.sleep, **more), dated
+    return AgentTools(dated, pace=pace, sleep=dated.sleep, **more), dated
 
 
 def assert_apart(dated: Dated, scale: Simulator) -> None:
