@@ -29,7 +29,7 @@ class Ended:
 
 
 class CompletionWaiter:
-    """Waits for the completion events of operations; it queries the log only while it has waiters."""
+    """Waits for completion events; queries the log only while something waits."""
 
     def __init__(self, store: EventStore[ScaleBridgeEvent], doorbell: Doorbell) -> None:
         self._store = store
