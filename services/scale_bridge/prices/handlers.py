@@ -23,10 +23,9 @@ from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.catalogue.domain.commands import TakePrice
 from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile, set_by_people
 from services.scale_bridge.catalogue.domain.model import PERMISSIVE, Limits, limits_of
-from services.scale_bridge.catalogue.domain.price import said_of
 from services.scale_bridge.catalogue.domain.prices import BY_PRICE, article_of, due, is_unsent
 from services.scale_bridge.catalogue.domain.product import BadFields
-from services.scale_bridge.catalogue.domain.shop_price import ShopPrice
+from services.scale_bridge.catalogue.domain.shop_price import ShopPrice, said_of
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device

@@ -25,7 +25,7 @@ from services.scale_bridge.devices.read_models import device
 from services.scale_bridge.devices.read_models.device import DEVICE
 from services.scale_bridge.monitoring.read_models import drift, shown
 from services.scale_bridge.monitoring.read_models.drift import DESIRED
-from services.scale_bridge.monitoring.read_models.shown_rows import READING, SHOWING, SHOWN
+from services.scale_bridge.monitoring.read_models.shown import READING, SHOWING, SHOWN
 from services.scale_bridge.operations import read_models as operation
 from services.scale_bridge.operations.read_models import OPERATION
 from services.scale_bridge.prices.read_models.price_delivery import PRICE_DELIVERY

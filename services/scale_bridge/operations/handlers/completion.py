@@ -1,17 +1,25 @@
-"""What follows from what was done with a scale.
+"""Applies the result of an operation: read-back facts, catalogue, completion, follow-up task.
 
 Each step may be repeated after a crash: revisions, facts and the one end have ids of their own.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
 from uuid import uuid5
 
-from contracts.scale_bridge import CatalogueFetched, OperationId
+import msgspec
+
+from contracts.scale_bridge import CatalogueFetched, OperationId, ProductsShown, ScaleBridgeEvent
 from libs.errors import NotFound
+from libs.eventsourcing.log import Cause
+from libs.eventsourcing.store import Fact
 from libs.security.sealing import SealBroken
 from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, Confirm, TakeFetched
+from services.scale_bridge.catalogue.domain.displayed_fields import shown_by_plu
 from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile
 from services.scale_bridge.catalogue.domain.readback import shows
 from services.scale_bridge.catalogue.handlers import catalogue
@@ -19,11 +27,13 @@ from services.scale_bridge.catalogue.stores import document_store
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.driver.adapters.operation import Fetched
+from services.scale_bridge.driver.domain.document import Document
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.expiry import HEAL, end, failure, mark_unverified
 from services.scale_bridge.operations.handlers.job_context import JobContext, build
-from services.scale_bridge.operations.handlers.record_readback import record_readback
 from services.scale_bridge.operations.handlers.requests import OperationRequest
+from services.scale_bridge.operations.stores import last_shown
+from services.scale_bridge.operations.stores.work import Job
 from services.scale_bridge.transfer.domain.commands import (
     SENDS,
     Apply,
@@ -251,3 +261,70 @@ class _NotTaken(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+PART: Final = 500
+PART_BYTES: Final = 200_000
+"""How many products one fact tells of, and how many bytes of them: it must fit into the log."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def record_readback(
+    context: Context, job: Job, read: Document, cause: Cause, *, place: str
+) -> None:
+    """Tell what the scale, read just now, shows that it did not show before. Safe to repeat.
+
+    `place` is where it was read, its address and port: of a scale that is elsewhere by now nothing
+    is told, and of one at a new place everything. Raises Unavailable, LogUnavailable.
+    """
+    try:
+        found = await device.load(context, job.tenant, job.device_id)
+    except NotFound:
+        return
+    if place != f"{found.details.ip}:{found.details.port}":
+        return
+    before = await last_shown.get(context.pool, job.tenant, job.device_id, place)
+    now = shown_by_plu(read)
+    news = {key: shown for key, shown in now.items() if before.get(key) != shown}
+    gone = [key for key in before if key not in now]
+    if facts := _facts(job, news, gone, context.clock()):
+        await context.store.record(facts, cause=cause)
+    await last_shown.save(context.pool, job.tenant, job.device_id, job.operation_id, place, now)
+
+
+def _facts(
+    job: Job, news: Mapping[str, Mapping[str, Any]], gone: Sequence[str], now: datetime
+) -> list[Fact[ScaleBridgeEvent]]:
+    keys = [*news, *gone]
+    return [
+        Fact(
+            # A read that is told again, after a crash, may be told at another time: one counts.
+            event_id=uuid5(job.operation_id, f"shown {now.isoformat()} {number}"),
+            stream=f"shown-{job.device_id}",
+            event=ProductsShown(
+                device_id=job.device_id,
+                operation_id=job.operation_id,
+                part=number,
+                shown={key: news[key] for key in part if key in news},
+                gone=tuple(key for key in part if key not in news),
+                seen_at=now,
+            ),
+            occurred_at=now,
+        )
+        for number, part in enumerate(_parts(news, keys))
+    ]
+
+
+def _parts(news: Mapping[str, Mapping[str, Any]], keys: Sequence[str]) -> Iterator[list[str]]:
+    """The keys in their order, in parts that each fit into a fact; one product always does."""
+    part, room = list[str](), PART_BYTES
+    for key in keys:
+        size = len(_encode((key, news.get(key))))
+        if part and (len(part) >= PART or size > room):
+            yield part
+            part, room = [], PART_BYTES
+        part.append(key)
+        room -= size
+    if part:
+        yield part

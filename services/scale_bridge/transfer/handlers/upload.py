@@ -1,4 +1,6 @@
-"""An upload: send what differs, read back, send again what the scale did not take (R4, SCL-7)."""
+"""An upload: send what differs, read back, send again what is missing (R4, SCL-7); and, if the
+import fails, which product the scale cannot import: by halves, never emptying the scale (R15).
+"""
 
 from typing import Final
 
@@ -14,6 +16,7 @@ from services.scale_bridge.driver.domain.document import (
     Document,
     by_key,
     is_deleted,
+    key_of,
     only,
     products,
 )
@@ -28,7 +31,6 @@ from services.scale_bridge.transfer.domain.wording import (
 )
 from services.scale_bridge.transfer.handlers.attempts import Attempts
 from services.scale_bridge.transfer.handlers.device_task import Performed, failed, failed_by
-from services.scale_bridge.transfer.handlers.diagnosis import culprit
 
 ROUNDS: Final = 2
 """How often something is sent at most, each time only what the last read-back showed is missing."""
@@ -154,3 +156,35 @@ def _blamed(fault: ImportFailed, plu: str) -> Performed:
         result=said.result,
         doubtful=True,
     )
+
+
+async def culprit(
+    attempts: Attempts, document: Document, fault: ImportFailed
+) -> tuple[str, ImportFailed] | None:
+    """The first product that the scale refuses by itself, and what the scale says to it.
+
+    None if there is no such product, or no time, or the scale fails in another way. Halves that
+    are good are merged into the scale on the way, which is what they were sent for.
+    """
+    items, said = list(products(document)), fault
+    while len(items) > 1:
+        half = items[: len(items) // 2]
+        try:
+            found = await _refused(attempts, {**document, "products": half})
+        except ScaleFault:
+            return None
+        items, said = (half, found) if found else (items[len(half) :], said)
+    try:
+        found = await _refused(attempts, {**document, "products": items}) if items else None
+    except ScaleFault:
+        return None
+    return (key_of(items[0]), found) if found else None
+
+
+async def _refused(attempts: Attempts, document: Document) -> ImportFailed | None:
+    """What the scale says against it, None if it imports it. Raises ScaleFault."""
+    try:
+        await attempts.upload_once(document)
+    except ImportFailed as fault:
+        return fault
+    return None

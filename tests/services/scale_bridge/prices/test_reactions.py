@@ -15,8 +15,8 @@ from libs.messaging import inbox
 from libs.messaging.inbox_feed import InboxFeed
 from libs.messaging.reaction import feed_of
 from libs.testing.waiting import eventually
-from services.scale_bridge.catalogue.domain.price import major
 from services.scale_bridge.catalogue.domain.product import BeyondModel
+from services.scale_bridge.catalogue.domain.shop_price import major
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from services.scale_bridge.prices import handlers as price
 from services.scale_bridge.prices import reactions as shop

@@ -13,7 +13,7 @@ from services.scale_bridge.bootstrap import open_executor
 from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.operations.handlers.worker import OperationWorker
 from services.scale_bridge.settings import Settings
-from services.scale_bridge.transfer.handlers.device_lease import LeaseBusy, hold_lease
+from services.scale_bridge.transfer.handlers.perform import LeaseBusy, hold_lease
 from services.scale_bridge.transfer.stores.leases import Leases
 from tests.services.scale_bridge.at_hand import a_scale, endpoint
 from tests.services.scale_bridge.service import (
