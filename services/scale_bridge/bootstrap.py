@@ -53,7 +53,7 @@ from services.scale_bridge.monitoring.api import board, shops, twin
 from services.scale_bridge.monitoring.api.live import Live
 from services.scale_bridge.monitoring.handlers import ROUND_SECONDS as FORGETTING_SECONDS
 from services.scale_bridge.monitoring.handlers import Retention
-from services.scale_bridge.monitoring.read_models import drift, shown
+from services.scale_bridge.monitoring.read_models import shown
 from services.scale_bridge.operations import read_models as operation_history
 from services.scale_bridge.operations.api import fetch, operations, upload
 from services.scale_bridge.operations.handlers import operation, readings
@@ -361,7 +361,7 @@ def projections(_: Settings) -> Sequence[Projection[ScaleBridgeEvent]]:
         operation_history.projection(),
         schedule_times.projection(),
         shown.projection(),
-        drift.projection(price_delivery.project, ("price_delivery",)),
+        price_delivery.projection(),
     )
 
 

@@ -31,7 +31,7 @@ from libs.telemetry.traces import Telemetry, current_traceparent
 if TYPE_CHECKING:
     from services.scale_bridge.barcodes.domain import Rules
     from services.scale_bridge.catalogue.stores.cache import CatalogueCache
-    from services.scale_bridge.devices.handlers.device import Found
+    from services.scale_bridge.devices.handlers.device import LoadedDevice
     from services.scale_bridge.driver.domain.address import Policy
     from services.scale_bridge.operations.handlers.completion_waiter import CompletionWaiter
     from services.scale_bridge.operations.stores.work import Job, Work
@@ -60,7 +60,7 @@ class Hooks:
     for an operation, `schedule_zone` the zone of a device's calendar.
     """
 
-    own_device: Callable[["Context", Principal, int], Awaitable["Found"]]
+    own_device: Callable[["Context", Principal, int], Awaitable["LoadedDevice"]]
     on_registered: Callable[["Context", DeviceId, Cause], Awaitable[None]]
     after_fetch: AfterFetch
     readings: Callable[["Context", str, DeviceId], Awaitable[frozenset[OperationId]]]
@@ -207,7 +207,7 @@ def problem(status: int, detail: str, code: str, retry_after: float | None = Non
     return JSONResponse({"detail": detail, "code": code}, status, headers=headers)
 
 
-async def own(scales: ApiContext, caller: Principal, number: int) -> "Found":
+async def own(scales: ApiContext, caller: Principal, number: int) -> "LoadedDevice":
     """The caller's device by its number; another's does not exist. Raises DeviceUnknown."""
     hooks = scales.context.hooks
     return await hooks.own_device(scales.context, caller, number)

@@ -96,7 +96,7 @@ class Meaning(BaseModel):
 async def rules(scales: Scales, caller: Reader) -> Rules:
     """The caller's rules; none if they set none."""
     owner = owner_of(caller.subject)
-    return _shown(await handler.rules_of(scales.context, caller.tenant, owner))
+    return _present(await handler.rules_of(scales.context, caller.tenant, owner))
 
 
 @router.put("/barcodes/rules")
@@ -105,9 +105,9 @@ async def put(request: Request, scales: Scales, caller: Writer, body: Rules) -> 
     given = tuple(BarcodeRule(**rule.model_dump()) for rule in body.rules)
     command = SetRules(rules=given, set_by=caller.subject, now=scales.clock())
     try:
-        return _shown(await handler.set_rules(scales.context, command, cause_of(request, caller)))
+        return _present(await handler.set_rules(scales.context, command, cause_of(request, caller)))
     except BadRules as error:
-        flaws = [(("rules", str(one.place), one.field), one.why) for one in error.flaws]
+        flaws = [(("rules", str(one.index), one.field), one.why) for one in error.flaws]
         raise unfit(*flaws) from None
 
 
@@ -169,6 +169,6 @@ def _plain(value: Value) -> Any:
             return value
 
 
-def _shown(known: tuple[BarcodeRule, ...]) -> Rules:
+def _present(known: tuple[BarcodeRule, ...]) -> Rules:
     names = Rule.model_fields
     return Rules(rules=[Rule(**{name: getattr(one, name) for name in names}) for one in known])

@@ -10,7 +10,7 @@ import structlog
 from libs.clock import Clock
 from libs.postgres.pool import Pool, acquired
 from services.scale_bridge.monitoring.read_models import shown_retention
-from services.scale_bridge.monitoring.read_models.shown_retention import Place
+from services.scale_bridge.monitoring.read_models.shown_retention import ScaleKey
 
 ROUND_SECONDS: Final = 20.0
 PAUSE: Final = timedelta(hours=1)
@@ -21,7 +21,7 @@ SCALES: Final = 50
 BATCH: Final = 1000
 BATCHES: Final = 20
 """How much is done in one turn, so that nobody waits long for its end."""
-FIRST: Final[Place] = ("", UUID(int=0))
+FIRST: Final[ScaleKey] = ("", UUID(int=0))
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ class Retention:
     pool: Pool
     clock: Clock
     retained_for: timedelta
-    after: Place = FIRST
+    after: ScaleKey = FIRST
     rests_until: datetime | None = None
 
     async def run_once(self) -> None:
@@ -55,7 +55,7 @@ class Retention:
         if len(found) < SCALES:
             self.after, self.rests_until = FIRST, now + PAUSE
 
-    async def _forget(self, scale: Place, until: datetime, left: int) -> int:
+    async def _forget(self, scale: ScaleKey, until: datetime, left: int) -> int:
         """How many batches are left after this scale; 0 if it is not known to be done."""
         total = 0
         while left:

@@ -25,13 +25,13 @@ from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile, set_
 from services.scale_bridge.catalogue.domain.model import PERMISSIVE, Limits, limits_of
 from services.scale_bridge.catalogue.domain.prices import BY_PRICE, article_of, due, is_unsent
 from services.scale_bridge.catalogue.domain.product import BadFields
-from services.scale_bridge.catalogue.domain.shop_price import ShopPrice, said_of
+from services.scale_bridge.catalogue.domain.shop_price import ShopPrice, shop_price_of
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.driver.domain.document import products
 from services.scale_bridge.monitoring.read_models import drift
-from services.scale_bridge.monitoring.read_models.drift import Place
+from services.scale_bridge.monitoring.read_models.drift import ArticleLocation
 from services.scale_bridge.operations.domain import OperationUnknown, Stage
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.requests import OperationRequest
@@ -61,7 +61,7 @@ async def remember(
     if change.currency != currency:
         log.warning("price in another currency", price=str(change.price_id))
         return None
-    said = said_of(change, trace=trace)
+    said = shop_price_of(change, trace=trace)
     if said is None:
         raise BadFields({"price": "must be a finite number, 0 or more"})
     await prices.save(context.pool, tenant, said)
@@ -87,7 +87,7 @@ async def change_price(
         return []
     turns = asyncio.Semaphore(AT_ONCE)
 
-    async def at(place: Place) -> DeviceId | BadFields | None:
+    async def at(place: ArticleLocation) -> DeviceId | BadFields | None:
         async with turns:
             try:
                 return place.device_id if await _take(context, tenant, place, said) else None
@@ -127,7 +127,9 @@ async def _held(
     """The catalogue with the prices, by article. Raises EditedMeanwhile if it changed again."""
     tenant, device_id, now = job.tenant, job.device_id, context.clock()
     copy = (await catalogue.load(context, tenant, device_id)).copy
-    articles = {code for item in products(copy.shown) if (code := article_of(item)) is not None}
+    articles = {
+        code for item in products(copy.current_document) if (code := article_of(item)) is not None
+    }
     if not articles:
         return copy, {}
     async with acquired(context.pool) as connection:
@@ -140,7 +142,7 @@ async def _held(
             TakePrice(
                 device_id=device_id,
                 plu=plu,
-                said=one,
+                price=one,
                 now=now,
                 limits=limits,
                 set_by=people.get(plu),
@@ -171,7 +173,7 @@ async def catch_up(context: Context, *, limit: int = 500) -> int:
     for one in missed:
         price = said.get((one.tenant, one.article))
         if price is not None:
-            place = Place(one.device_id, one.plu)
+            place = ArticleLocation(one.device_id, one.plu)
             try:
                 taken += await _take(context, one.tenant, place, price)
             except BadFields as error:
@@ -180,12 +182,12 @@ async def catch_up(context: Context, *, limit: int = 500) -> int:
     return taken
 
 
-async def _take(context: Context, tenant: str, place: Place, said: ShopPrice) -> bool:
+async def _take(context: Context, tenant: str, place: ArticleLocation, said: ShopPrice) -> bool:
     """Whether the article is there; if its scale does not hold the price, an upload is ordered."""
     command = TakePrice(
         device_id=place.device_id,
         plu=place.plu,
-        said=said,
+        price=said,
         now=context.clock(),
         limits=await _limits(context, tenant, place.device_id),
     )

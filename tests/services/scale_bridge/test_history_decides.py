@@ -23,11 +23,12 @@ from libs.testing.read_models import (
 )
 from services.scale_bridge.devices.read_models import device
 from services.scale_bridge.devices.read_models.device import DEVICE
-from services.scale_bridge.monitoring.read_models import drift, shown
+from services.scale_bridge.monitoring.read_models import shown
 from services.scale_bridge.monitoring.read_models.drift import DESIRED
 from services.scale_bridge.monitoring.read_models.shown import READING, SHOWING, SHOWN
 from services.scale_bridge.operations import read_models as operation
 from services.scale_bridge.operations.read_models import OPERATION
+from services.scale_bridge.prices.read_models import price_delivery
 from services.scale_bridge.prices.read_models.price_delivery import PRICE_DELIVERY
 from services.scale_bridge.schedules.read_models import schedule
 from services.scale_bridge.schedules.read_models.schedule import SCHEDULE
@@ -150,7 +151,7 @@ def _scheduled(
 
 @pytest.mark.parametrize(
     ("models", "lanes"),
-    [([schedule, shown, drift], 3), ([device, operation], 1)],
+    [([schedule, shown, price_delivery], 3), ([device, operation], 1)],
     ids=["what scales shall and do show", "scales and operations"],
 )
 async def test_batches_and_order_of_arrival_do_not_matter(

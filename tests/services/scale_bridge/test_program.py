@@ -181,7 +181,7 @@ async def test_the_program_gets_ready_and_stops_on_a_signal(
     assert await running.wait() == 0
 
 
-KEEP = """INSERT INTO scale_bridge.inbox (reaction, tenant, event_id, stream, type, schema_version,
+SAVE = """INSERT INTO scale_bridge.inbox (reaction, tenant, event_id, stream, type, schema_version,
     data, metadata, occurred_at, recorded_at, subject, due_at, attempts, parked_at, error)
     VALUES ('price', 'demo', '%s', 'price-1', 'PriceChanged', 1, '{}', '{}', now(), now(),
     'article 51', now(), 6, now(), 'ValueError: poison')"""
@@ -191,7 +191,7 @@ FACT = UUID(int=7)
 @pytest.fixture
 def run(database: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs a command of the service, which has one parked fact."""
-    query(database, f"SET tillstream.tenant = '*'; {KEEP % FACT}")
+    query(database, f"SET tillstream.tenant = '*'; {SAVE % FACT}")
     given = ENVIRONMENT | {"DATABASE_URL": database, "COLUMNS": "200"}
     for name, value in given.items():
         monkeypatch.setenv(name, value)

@@ -41,7 +41,7 @@ from services.scale_bridge.operations.handlers import job_context
 from services.scale_bridge.operations.handlers.job_context import JobContext
 from services.scale_bridge.operations.stores.work import Job
 
-LOOK_SECONDS: Final = 0.2
+POLL_SECONDS: Final = 0.2
 LATE: Final = timedelta(seconds=30)
 """So long past its deadline an operation is waited for, while its daemon is connected."""
 MOST_AT_ONCE: Final = 20
@@ -142,7 +142,7 @@ class Session:
             )
             for job in jobs:
                 await self._offer(job)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _offer(self, job: Job) -> None:
         """Hand a job out, unless the daemon has it, or it is nothing of the daemon's."""

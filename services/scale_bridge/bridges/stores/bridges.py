@@ -24,7 +24,7 @@ UPDATE bridge SET connection = $3, program = $4, heard_at = now()
 WHERE tenant = $1 AND bridge_id = $2 RETURNING public_key
 """
 OWNER: Final = "SELECT owner FROM bridge WHERE tenant = $1 AND bridge_id = $2"
-HEARD: Final = """
+SEEN: Final = """
 UPDATE bridge SET heard_at = now(), working = $4, completed = $5,
     completed_at = coalesce(now() - $6::interval, completed_at)
 WHERE tenant = $1 AND bridge_id = $2 AND connection = $3 RETURNING true
@@ -94,7 +94,7 @@ async def seen(
     since = None if ago is None else timedelta(seconds=ago)
     async with acquired(pool) as connection:
         await connection.execute(
-            HEARD, tenant, bridge_id, connection_id, beat.working, beat.completed, since
+            SEEN, tenant, bridge_id, connection_id, beat.working, beat.completed, since
         )
 
 

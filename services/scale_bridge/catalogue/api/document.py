@@ -18,6 +18,6 @@ async def document_response(document: Document) -> Response:
 
 async def tagged_response(copy: Catalogue) -> Response:
     """The catalogue, tagged with its revision."""
-    answer = await document_response(copy.shown)
+    answer = await document_response(copy.current_document)
     answer.headers[ETAG] = strong_tag(copy.revision)
     return answer

@@ -68,7 +68,7 @@ async def read(scales: Scales, caller: Reader, device_id: int) -> Label:
     """What the stored catalogue says beside the products; nothing if there is none."""
     found = await own(scales, caller, device_id)
     copy = (await handler.load(scales.context, caller.tenant, found.device_id)).copy
-    document = copy.shown
+    document = copy.current_document
     return Label(
         revision=copy.revision,
         messages=_messages(document),
@@ -102,7 +102,7 @@ async def put(
         )
     except BadFields as error:
         raise unfit(*(((name,), why) for name, why in error.reasons.items())) from None
-    said = _messages(changed.copy.shown)
+    said = _messages(changed.copy.current_document)
     return next(one for one in said if text_of(one.id) == command.message)
 
 

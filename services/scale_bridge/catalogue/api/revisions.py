@@ -57,7 +57,7 @@ async def diff(
         to = (await handler.load(scales.context, caller.tenant, found.device_id)).copy.revision
     before = await handler.at_revision(scales.context, caller.tenant, found.device_id, of)
     after = await handler.at_revision(scales.context, caller.tenant, found.device_id, to)
-    return {"from": of, "to": to, **_shown(difference(before, after))}
+    return {"from": of, "to": to, **_present(difference(before, after))}
 
 
 @router.get("/devices/{device_id}/revisions/{revision}")
@@ -86,10 +86,10 @@ async def revert(
         )
     except RevisionBeyondModel as error:
         return limit_error(error)
-    return await document_response(changed.copy.shown)
+    return await document_response(changed.copy.current_document)
 
 
-def _shown(found: Difference) -> dict[str, Any]:
+def _present(found: Difference) -> dict[str, Any]:
     changed = {
         key: {name: {"before": one.before, "after": one.after} for name, one in fields.items()}
         for key, fields in found.changed.items()

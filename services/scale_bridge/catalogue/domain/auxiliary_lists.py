@@ -12,7 +12,7 @@ from services.scale_bridge.catalogue.domain.difference import WHOLE, Difference,
 from services.scale_bridge.driver.domain.document import Document, products, text_of
 
 MESSAGES: Final = "messages"
-SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
+DISPLAYED: Final[Mapping[str, tuple[str, ...]]] = {
     MESSAGES: ("value",),
     "categories": ("name", "number"),
     "labelTemplates": ("name", "width", "height"),
@@ -20,7 +20,7 @@ SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
 """What counts of an entry."""
 
 Entry: TypeAlias = Mapping[str, Any]
-Place: TypeAlias = tuple[str, str]
+EntryKey: TypeAlias = tuple[str, str]
 """The name of a list, and the id of an entry in it."""
 
 
@@ -43,7 +43,7 @@ def missing_entries(
     *,
     known: Mapping[str, Any] | None = None,
     gone: Collection[str] = (),
-) -> frozenset[Place]:
+) -> frozenset[EntryKey]:
     """The entries that the scale, read just now, does not show as they are wanted.
 
     Of lists other than messages only what is wanted otherwise than the scale had it: `known`.
@@ -52,7 +52,7 @@ def missing_entries(
     changed = {} if known is None else difference(known, wanted).beside
     bad = {
         (name, key)
-        for name, counts in SHOWN.items()
+        for name, counts in DISPLAYED.items()
         for key, entry, shown in _pairs(name, wanted, read)
         if name == MESSAGES or key in changed.get(name, ())
         if not _shows(shown, entry, counts)
@@ -67,7 +67,7 @@ def deleted_messages(patch: Mapping[str, Any] | None) -> frozenset[str]:
     return frozenset(key for key, entry in entries.items() if entry.get("deleted") is True)
 
 
-def with_deletions(patch: Document, read: Mapping[str, Any], bad: Collection[Place]) -> Document:
+def with_deletions(patch: Document, read: Mapping[str, Any], bad: Collection[EntryKey]) -> Document:
     """The same with messages to be forgotten that only the scale has."""
     mine = by_id(MESSAGES, patch.get(MESSAGES))
     theirs = by_id(MESSAGES, read.get(MESSAGES)) or {}

@@ -57,7 +57,7 @@ class Catalogue:
         return self.revision != self.confirmed
 
     @property
-    def shown(self) -> Document:
+    def current_document(self) -> Document:
         """The catalogue as people see it, empty while there is none."""
         return self.document if self.valid and self.document is not None else {"products": []}
 

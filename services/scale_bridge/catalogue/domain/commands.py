@@ -54,7 +54,7 @@ class TakePrice:
 
     device_id: DeviceId
     plu: str
-    said: ShopPrice
+    price: ShopPrice
     now: datetime
     limits: Limits = PERMISSIVE
     set_by: str | None = None

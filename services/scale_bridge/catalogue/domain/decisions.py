@@ -94,7 +94,7 @@ def decide(copy: Catalogue, command: CatalogueCommand) -> list[ScaleBridgeEvent]
 
 
 def _edited(copy: Catalogue, command: Edit) -> list[ScaleBridgeEvent]:
-    document = copy.shown
+    document = copy.current_document
     place = find(document, command.plu)
     if place is None:
         raise ProductUnknown
@@ -169,9 +169,9 @@ def _reverted(copy: Catalogue, command: Revert) -> list[ScaleBridgeEvent]:
         raise NothingCached
     if copy.document == command.document and not command.being_read:
         return []
-    limit_error = list(beyond_model(command.document, command.limits, before=copy.shown))
-    if limit_error:
-        raise RevisionBeyondModel(limit_error)
+    excess = list(beyond_model(command.document, command.limits, before=copy.current_document))
+    if excess:
+        raise RevisionBeyondModel(excess)
     return [
         CatalogueReverted(
             device_id=command.device_id,

@@ -160,7 +160,7 @@ def _message(change: MessageEdited, command: TakeFetched) -> SetMessage | DropMe
 def _dates(
     copy: Catalogue, change: DatesRefreshed, command: TakeFetched
 ) -> Iterator[ScaleBridgeEvent]:
-    there = by_key(copy.shown)
+    there = by_key(copy.current_document)
     dates = {
         key: (two[0], two[1])
         for key, two in change.dates.items()

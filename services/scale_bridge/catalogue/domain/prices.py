@@ -34,9 +34,9 @@ def take(copy: Catalogue, command: TakePrice, edited: Edited) -> list[ScaleBridg
 
     Nothing if that was told before, or a later price was. Raises what `edited` raises.
     """
-    said, place = command.said, find(copy.shown, command.plu)
+    said, place = command.price, find(copy.current_document, command.plu)
     if place is not None:
-        item = products(copy.shown)[place]
+        item = products(copy.current_document)[place]
         if text_of(item.get("code")) != str(said.article):
             return []
         if not is_due(copy.taken.get(command.plu), said, item.get("price")):
@@ -61,7 +61,7 @@ def _overruled_at_once(
     copy: Catalogue, command: TakePrice, price: Any
 ) -> Iterator[ScaleBridgeEvent]:
     """The shop's word came to a product of which a person said otherwise in the meantime."""
-    taken = _taken_from(command.said, copy.revision)
+    taken = _taken_from(command.price, copy.revision)
     yield _price_taken(command.device_id, command.plu, taken, False, command.now)
     yield PriceOverridden(
         price_id=taken.price_id,
@@ -77,7 +77,7 @@ def _overruled_at_once(
 
 def due(copy: Catalogue, said: Mapping[int, ShopPrice]) -> Iterator[tuple[str, ShopPrice]]:
     """The products, by PLU, of which something is to be told of one of these prices."""
-    for item in products(copy.shown):
+    for item in products(copy.current_document):
         plu, price = plu_of(item), said.get(article_of(item) or 0)
         if plu is None or price is None or item.get("deleted") is True:
             continue
@@ -123,7 +123,7 @@ def overruled_by_revert(
     """That somebody brought a revision back, and what it means for what the shop said."""
     if not events or not copy.taken:
         return list(events)
-    before, after = _prices(copy.shown), _prices(command.document)
+    before, after = _prices(copy.current_document), _prices(command.document)
     wanted = [(plu, plu, price) for plu, price in after.items() if before.get(plu) != price]
     more = _overruled(copy, wanted, command.device_id, command.reverted_by, command.now)
     return [*events, *more]

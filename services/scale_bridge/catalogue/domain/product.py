@@ -61,11 +61,11 @@ def patched(
     reasons |= unmet
     # Clients send fields along that nobody changed, and the scale itself may have them.
     set_ = {name: value for name, value in values.items() if value != product.get(name)}
-    limit_error = {name: why for name in set_ if (why := beyond(limits, name, set_[name]))}
+    excess = {name: why for name in set_ if (why := beyond(limits, name, set_[name]))}
     if reasons:
-        raise BadFields(limit_error | reasons)
-    if limit_error:
-        raise BeyondModel(limit_error)
+        raise BadFields(excess | reasons)
+    if excess:
+        raise BeyondModel(excess)
     return {**product, **values, **_derived(product, values)} if values else product
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from services.scale_bridge.catalogue.domain.auxiliary_lists import missing_entries, with_messages
 from services.scale_bridge.catalogue.domain.difference import DERIVED, difference
-from services.scale_bridge.catalogue.domain.displayed_fields import COUNTS, shown_of
+from services.scale_bridge.catalogue.domain.displayed_fields import COUNTS, displayed_fields
 from services.scale_bridge.driver.domain.document import (
     Document,
     Product,
@@ -59,5 +59,5 @@ def _shows(shown: Product | None, wanted: Product) -> bool:
         return shown is None or is_deleted(shown)
     if shown is None or is_deleted(shown):
         return False
-    now, then = shown_of(shown), shown_of(wanted)
+    now, then = displayed_fields(shown), displayed_fields(wanted)
     return all(now.get(name) == then.get(name) for name in COUNTS if name in wanted)

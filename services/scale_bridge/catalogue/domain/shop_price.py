@@ -74,7 +74,7 @@ def major(amount: int, currency: str) -> float:
     return float(Decimal(amount).scaleb(-minor_unit_digits(currency)))
 
 
-def said_of(change: PriceChanged, *, trace: str | None = None) -> ShopPrice | None:
+def shop_price_of(change: PriceChanged, *, trace: str | None = None) -> ShopPrice | None:
     """What the shop said, as scales write it; None if nothing can cost that.
 
     Raises UnknownCurrency.

@@ -26,7 +26,7 @@ def if_match(is_wanted: Callable[[int], bool], edit: Edit) -> CommandFactory:
     """
 
     async def command(copy: Catalogue) -> CatalogueCommand:
-        if find(copy.shown, edit.plu) is not None and not is_wanted(copy.revision):
+        if find(copy.current_document, edit.plu) is not None and not is_wanted(copy.revision):
             raise ChangedMeanwhile(copy.revision)
         return edit
 

@@ -19,7 +19,7 @@ PUT: Final = """
 INSERT INTO content (tenant, md5, file, items) VALUES ($1, $2, $3, $4)
 ON CONFLICT (tenant, md5) DO UPDATE SET created_at = now()
 """
-KEEP: Final = """
+SAVE: Final = """
 INSERT INTO catalogue_copy (tenant, device_id, revision, content) VALUES ($1, $2, $3, $4)
 ON CONFLICT (tenant, device_id, revision, content) DO UPDATE SET kept_at = now()
 """
@@ -58,7 +58,7 @@ async def put(
     md5 = digest(file)
     async with acquired(pool) as connection, connection.transaction():
         await connection.execute(PUT, tenant, md5, file, len(products(document)))
-        await connection.execute(KEEP, tenant, device_id, revision, md5)
+        await connection.execute(SAVE, tenant, device_id, revision, md5)
     return md5
 
 

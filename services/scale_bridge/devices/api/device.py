@@ -21,7 +21,12 @@ from services.scale_bridge.context import (
     unfit,
 )
 from services.scale_bridge.devices.handlers import device as handler
-from services.scale_bridge.devices.handlers.device import BridgeUnknown, Found, Given, owner_of
+from services.scale_bridge.devices.handlers.device import (
+    BridgeUnknown,
+    Given,
+    LoadedDevice,
+    owner_of,
+)
 from services.scale_bridge.devices.read_models import device
 from services.scale_bridge.driver.domain.address import BadAddress
 from services.scale_bridge.driver.domain.address import Flaw as AddressFlaw
@@ -103,14 +108,14 @@ async def create(request: Request, scales: Scales, caller: Writer, body: DeviceC
     except (BadAddress, BadPassword, BridgeUnknown) as error:
         raise _unfit(error) from None
     await scales.context.hooks.on_registered(scales.context, saved.found.device_id, cause)
-    return _shown(saved.found, dirty=False)
+    return _present(saved.found, dirty=False)
 
 
 @router.get("/devices/{device_id}")
 async def read(scales: Scales, caller: Reader, device_id: int) -> Device:
     """One of the caller's scales."""
     found = await own(scales, caller, device_id)
-    return _shown(found, dirty=await _dirty(scales, caller.tenant, found.device_id))
+    return _present(found, dirty=await _dirty(scales, caller.tenant, found.device_id))
 
 
 @router.put("/devices/{device_id}", dependencies=[LISTED])
@@ -125,7 +130,7 @@ async def update(
     except (BadAddress, BadPassword, BridgeUnknown) as error:
         raise _unfit(error) from None
     dirty = await _dirty(scales, caller.tenant, found.device_id)
-    return _shown(saved.found, dirty=dirty)
+    return _present(saved.found, dirty=dirty)
 
 
 @router.delete("/devices/{device_id}", status_code=204, dependencies=[LISTED])
@@ -140,7 +145,7 @@ async def _dirty(scales: ApiContext, tenant: str, device_id: DeviceId) -> bool:
     return (await catalogue.load(scales.context, tenant, device_id)).copy.dirty
 
 
-def _shown(found: Found, *, dirty: bool) -> Device:
+def _present(found: LoadedDevice, *, dirty: bool) -> Device:
     told = found.details
     return Device(
         id=found.device.number,

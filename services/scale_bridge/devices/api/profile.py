@@ -85,7 +85,7 @@ async def models(_: Reader) -> list[Model]:
 async def read(scales: Scales, caller: Reader, device_id: int) -> Described:
     """What one of the caller's scales is."""
     found = await own(scales, caller, device_id)
-    return _shown(scales, found.device.profile)
+    return _present(scales, found.device.profile)
 
 
 @router.put("/devices/{device_id}/profile", dependencies=[LISTED])
@@ -95,7 +95,7 @@ async def put(
     """Change what is given. 422 for a model that is not in the table."""
     found = await own(scales, caller, device_id)
     saved = await handler.describe(scales.context, found, _given(body), cause_of(request, caller))
-    return _shown(scales, saved.found.device.profile)
+    return _present(scales, saved.found.device.profile)
 
 
 @router.get("/devices/{device_id}/products/problems")
@@ -110,7 +110,7 @@ async def find_problems(
     copy = (await catalogue.load(scales.context, caller.tenant, found.device_id)).copy
     model = found.device.profile.model
     # Ten thousand products take their time, and others want to be answered.
-    listed = await asyncio.to_thread(problems, copy.shown, limits_of(model))
+    listed = await asyncio.to_thread(problems, copy.current_document, limits_of(model))
     told = [
         Found(plu=one.plu, field=one.field, rule=one.rule, detail=one.why) for one in listed[:limit]
     ]
@@ -125,7 +125,7 @@ def _given(body: ProfileSet) -> Mapping[str, Any]:
     }
 
 
-def _shown(scales: ApiContext, profile: Profile) -> Described:
+def _present(scales: ApiContext, profile: Profile) -> Described:
     today = scales.clock().astimezone(scales.settings.zone).date()
     left = days_left(profile.next_verification, today)
     return Described(**asdict(profile), verification_days=left)

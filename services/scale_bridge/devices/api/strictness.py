@@ -34,7 +34,7 @@ class Strictness(BaseModel):
 async def read(scales: Scales, caller: Reader, device_id: int) -> Strictness:
     """What must be right about what is read from the scale."""
     found = await own(scales, caller, device_id)
-    return _shown(found.device.overrides)
+    return _present(found.device.overrides)
 
 
 @router.put("/devices/{device_id}/strictness", dependencies=[LISTED])
@@ -45,10 +45,10 @@ async def put(
     found = await own(scales, caller, device_id)
     cause = cause_of(request, caller)
     saved = await handler.relax(scales.context, found, body.relaxed, body.reason, cause)
-    return _shown(saved.found.device.overrides)
+    return _present(saved.found.device.overrides)
 
 
-def _shown(overrides: ValidationOverrides) -> Strictness:
+def _present(overrides: ValidationOverrides) -> Strictness:
     return Strictness(
         rules={name: name not in overrides.relaxed for name in RULES},
         relaxed=[name for name in RULES if name in overrides.relaxed],

@@ -68,7 +68,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LoadedDevice:
     """A device as the log has it, and its stream's version."""
 
     device_id: DeviceId
@@ -85,7 +85,7 @@ class Found:
 class Saved:
     """A device after a command, and the token to read it back with, None if nothing changed."""
 
-    found: Found
+    found: LoadedDevice
     token: str | None
 
 
@@ -97,15 +97,15 @@ def owner_of(subject: str) -> UUID:
         return uuid5(_PEOPLE, subject)
 
 
-async def load(context: Context, tenant: str, device_id: DeviceId) -> Found:
+async def load(context: Context, tenant: str, device_id: DeviceId) -> LoadedDevice:
     """A device that is still known. Raises DeviceUnknown, LogUnavailable."""
     history = await context.store.read(tenant, DEVICE.stream(device_id))
-    found = Found(device_id, DEVICE.state_after(history.events), history.version)
+    found = LoadedDevice(device_id, DEVICE.state_after(history.events), history.version)
     details_of(found.device)
     return found
 
 
-async def own(context: Context, tenant: str, owner: UUID, number: int) -> Found:
+async def own(context: Context, tenant: str, owner: UUID, number: int) -> LoadedDevice:
     """One's own device by its number; anybody else's is not there. Raises DeviceUnknown."""
     found = await load(context, tenant, device_id_of(number))
     if found.device.owner != owner:
@@ -113,7 +113,7 @@ async def own(context: Context, tenant: str, owner: UUID, number: int) -> Found:
     return found
 
 
-async def of_caller(context: Context, caller: Principal, number: int) -> Found:
+async def of_caller(context: Context, caller: Principal, number: int) -> LoadedDevice:
     """The caller's device by its number. Raises DeviceUnknown."""
     return await own(context, caller.tenant, owner_of(caller.subject), number)
 
@@ -150,10 +150,10 @@ async def register(context: Context, owner: UUID, given: Given, cause: Cause) ->
     )
     done = await execute(context.store, DEVICE, device_id, command, cause=cause)
     device = DEVICE.state_after(done.events)
-    return Saved(Found(device_id, device, done.version), done.token)
+    return Saved(LoadedDevice(device_id, device, done.version), done.token)
 
 
-async def change(context: Context, found: Found, given: Given, cause: Cause) -> Saved:
+async def change(context: Context, found: LoadedDevice, given: Given, cause: Cause) -> Saved:
     """Change what is given; at another address its catalogue is invalid (R9).
 
     Raises NameConflict, DeviceUnknown, BadAddress, BadPassword, BridgeUnknown, Unavailable.
@@ -167,7 +167,7 @@ async def change(context: Context, found: Found, given: Given, cause: Cause) -> 
     raise Unavailable("device")
 
 
-async def remove(context: Context, found: Found, cause: Cause) -> str | None:
+async def remove(context: Context, found: LoadedDevice, cause: Cause) -> str | None:
     """Forget a device; the token to read it back with. Safe to repeat."""
     command = Remove(device_id=found.device_id, now=context.clock())
     done = await execute(context.store, DEVICE, found.device_id, command, cause=cause)
@@ -178,7 +178,7 @@ async def remove(context: Context, found: Found, cause: Cause) -> str | None:
     return done.token
 
 
-async def _changed(context: Context, tenant: str, found: Found, given: Given) -> Details:
+async def _changed(context: Context, tenant: str, found: LoadedDevice, given: Given) -> Details:
     before = found.details
     said: dict[str, Any] = {
         name: value
@@ -197,7 +197,7 @@ async def _changed(context: Context, tenant: str, found: Found, given: Given) ->
     return after
 
 
-def _sealed(context: Context, found: Found, password: str) -> str:
+def _sealed(context: Context, found: LoadedDevice, password: str) -> str:
     """The same sealed text for the same password, so that nothing changes."""
     purpose = str(found.device_id)
     try:
@@ -209,7 +209,7 @@ def _sealed(context: Context, found: Found, password: str) -> str:
     return context.seal.seal(password, purpose)
 
 
-async def _change(context: Context, found: Found, after: Details, cause: Cause) -> Saved:
+async def _change(context: Context, found: LoadedDevice, after: Details, cause: Cause) -> Saved:
     before, owner = found.details, found.device.owner
     if owner is None:
         raise DeviceUnknown
@@ -232,7 +232,7 @@ async def _change(context: Context, found: Found, after: Details, cause: Cause) 
     if renamed:
         await numbers.give_back(context.pool, tenant, owner, before.name, device_id)
     device = replace(found.device, details=after)
-    return Saved(Found(device_id, device, done.version), token)
+    return Saved(LoadedDevice(device_id, device, done.version), token)
 
 
 async def _invalidate(context: Context, device_id: DeviceId, cause: Cause) -> str | None:

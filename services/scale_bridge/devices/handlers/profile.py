@@ -12,12 +12,14 @@ from services.scale_bridge.devices.domain.device import DEVICE
 from services.scale_bridge.devices.domain.profile import SetProfile
 from services.scale_bridge.devices.domain.validation_overrides import SetStrictness
 from services.scale_bridge.devices.handlers import device
-from services.scale_bridge.devices.handlers.device import Found, Saved
+from services.scale_bridge.devices.handlers.device import LoadedDevice, Saved
 
 ATTEMPTS: Final = 10
 
 
-async def describe(context: Context, found: Found, given: Mapping[str, Any], cause: Cause) -> Saved:
+async def describe(
+    context: Context, found: LoadedDevice, given: Mapping[str, Any], cause: Cause
+) -> Saved:
     """Set these fields of the profile and keep the others, whoever else sets some just now.
 
     Raises ModelUnknown, DeviceUnknown, Unavailable, LogUnavailable.
@@ -37,7 +39,7 @@ async def describe(context: Context, found: Found, given: Mapping[str, Any], cau
 
 
 async def relax(
-    context: Context, found: Found, rules: Collection[str], reason: str, cause: Cause
+    context: Context, found: LoadedDevice, rules: Collection[str], reason: str, cause: Cause
 ) -> Saved:
     """Relax these rules and no others. Raises RuleUnknown, ReasonMissing, DeviceUnknown."""
     command = SetStrictness(
@@ -52,7 +54,7 @@ async def relax(
 
 async def _done(
     context: Context,
-    found: Found,
+    found: LoadedDevice,
     command: SetProfile | SetStrictness,
     cause: Cause,
     *,
@@ -64,4 +66,4 @@ async def _done(
     after = found.device
     for event in done.events:
         after = DEVICE.evolve(after, event)
-    return Saved(Found(found.device_id, after, done.version), done.token)
+    return Saved(LoadedDevice(found.device_id, after, done.version), done.token)

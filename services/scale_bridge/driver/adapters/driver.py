@@ -102,7 +102,7 @@ class Driver:
         said = log.bind(operation=kind, endpoint=str(endpoint))
         call = Call(endpoint=endpoint, password=password, limits=self._limits, countdown=countdown)
         try:
-            result = await self._in_turn(partial(work, call), countdown)
+            result = await self._in_thread(partial(work, call), countdown)
         except ScaleFault as fault:
             seconds = round(countdown.elapsed, 3)
             said.info("scale failed", fault=fault.code, result=fault.result, seconds=seconds)
@@ -110,7 +110,7 @@ class Driver:
         said.info("scale answered", seconds=round(countdown.elapsed, 3))
         return result
 
-    async def _in_turn(self, work: Callable[[], Result], countdown: Deadline) -> Result:
+    async def _in_thread(self, work: Callable[[], Result], countdown: Deadline) -> Result:
         try:
             async with asyncio.timeout(countdown.left()):
                 await self._turns.acquire()

@@ -18,7 +18,7 @@ from services.scale_bridge.monitoring.api.live import Key, Live, Scale
 router = APIRouter(tags=["board"])
 
 RETRY_MS: Final = 2000
-LOOK_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 1.0
 """How often a stream checks whether the process is stopping or the session is revoked."""
 
 _encode = msgspec.json.Encoder().encode
@@ -110,7 +110,7 @@ async def _events(
         if event:
             yield event
             said_at = time()
-        round_ = await live.hub.wait(round_, min(LOOK_SECONDS, settings.stream_heartbeat_seconds))
+        round_ = await live.hub.wait(round_, min(POLL_SECONDS, settings.stream_heartbeat_seconds))
 
 
 def _event(known: Mapping[int, Scale] | None, now: Mapping[int, Scale]) -> bytes:

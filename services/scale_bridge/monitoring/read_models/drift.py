@@ -26,7 +26,11 @@ from contracts.scale_bridge import (
 )
 from libs.eventsourcing.codec import codec_of
 from libs.projections.projection import Connection, Projection
-from services.scale_bridge.catalogue.domain.displayed_fields import COUNTS, Shown, shown_of
+from services.scale_bridge.catalogue.domain.displayed_fields import (
+    COUNTS,
+    DisplayedFields,
+    displayed_fields,
+)
 from services.scale_bridge.driver.domain.document import key_of, products, text_of
 
 DESIRED: Final = Table(
@@ -45,7 +49,7 @@ DESIRED: Final = Table(
 
 FORGET: Final = "DELETE FROM desired WHERE tenant = $1 AND device_id = $2"
 CONTENT: Final = "SELECT file FROM content WHERE tenant = $1 AND md5 = $2"
-KEEP: Final = """
+SAVE: Final = """
 INSERT INTO desired (tenant, device_id, plu, code, fields, revision, source)
 SELECT $1, $2, plu, code, fields::jsonb, $3, $7
 FROM unnest($4::text[], $5::text[], $6::text[]) AS given (plu, code, fields) ORDER BY plu
@@ -103,26 +107,20 @@ class Difference:
     """
 
     plu: str
-    desired: Shown | None
-    shown: Shown | None
+    desired: DisplayedFields | None
+    shown: DisplayedFields | None
     revision: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ArticleLocation:
     """Where an article is sold: on which scale, as which PLU."""
 
     device_id: DeviceId
     plu: str
 
 
-async def _nothing(_: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
-    """No read model beside."""
-
-
-def projection(
-    beside: Project = _nothing, tables: Sequence[str] = ()
-) -> Projection[ScaleBridgeEvent]:
+def projection(beside: Project, tables: Sequence[str]) -> Projection[ScaleBridgeEvent]:
     """The projection. It reads the catalogues that events name.
 
     The read model `beside`, with its `tables`, follows the same events under the same checkpoint.
@@ -187,10 +185,10 @@ async def counts(connection: Any, tenant: str, devices: Iterable[UUID]) -> Mappi
     return {row["device_id"]: row["number"] for row in rows}
 
 
-async def holding(connection: Any, tenant: str, article: int) -> Sequence[Place]:
+async def holding(connection: Any, tenant: str, article: int) -> Sequence[ArticleLocation]:
     """Every scale of the tenant whose catalogue holds an article, and under which PLU."""
     rows = await connection.fetch(HOLDING, tenant, str(article))
-    return [Place(DeviceId(row["device_id"]), row["plu"]) for row in rows]
+    return [ArticleLocation(DeviceId(row["device_id"]), row["plu"]) for row in rows]
 
 
 async def _save(
@@ -206,20 +204,20 @@ async def _save(
         if item.get("deleted") is not True
     }
     await connection.execute(
-        KEEP,
+        SAVE,
         tenant,
         whole.device_id,
         whole.revision,
         list(items),
         [text_of(item.get("code")) for item in items.values()],
-        [_encode(shown_of(item)).decode() for item in items.values()],
+        [_encode(displayed_fields(item)).decode() for item in items.values()],
         "scale" if isinstance(whole, CatalogueFetched) else "revert",
     )
 
 
 async def _edit(connection: Connection, tenant: str, edited: ProductEdited) -> None:
     counting = {name: value for name, value in edited.after.items() if name in COUNTS}
-    there = shown_of(counting)
+    there = displayed_fields(counting)
     await connection.execute(
         EDIT,
         tenant,
@@ -237,5 +235,5 @@ def _dates(two: Sequence[str]) -> Mapping[str, str]:
     return dict(zip(("manufactureDate", "sellByDate"), two, strict=True))
 
 
-def _decoded(text: str | None) -> Shown | None:
+def _decoded(text: str | None) -> DisplayedFields | None:
     return None if text is None else msgspec.json.decode(text)

@@ -64,7 +64,7 @@ READING: Final = Table(
 )
 """`kind` is read, written or lost; `told_by` an operation, or the event that says it was lost."""
 
-KEEP: Final = """
+SAVE: Final = """
 INSERT INTO shown (tenant, device_id, plu, seen_at, operation_id, product)
 SELECT tenant, device_id, plu, seen_at, operation_id, product::jsonb
 FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::uuid[], $6::text[])
@@ -72,7 +72,7 @@ FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::uuid[], $
 ON CONFLICT DO NOTHING
 """
 
-KEEP_LAST: Final = """
+SAVE_LAST: Final = """
 INSERT INTO showing AS known (tenant, device_id, plu, seen_at, operation_id, product)
 SELECT tenant, device_id, plu, seen_at, operation_id, product::jsonb
 FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::uuid[], $6::text[])
@@ -82,7 +82,7 @@ ON CONFLICT (tenant, device_id, plu) DO UPDATE SET seen_at = excluded.seen_at,
 WHERE (excluded.seen_at, excluded.operation_id) > (known.seen_at, known.operation_id)
 """
 
-KEEP_READING: Final = """
+SAVE_READING: Final = """
 INSERT INTO reading (tenant, device_id, at, told_by, kind)
 SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[], $4::uuid[], $5::text[])
 ORDER BY 1, 2, 3, 4, 5
@@ -189,14 +189,14 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
     """Keep what every read found changed, and what is known of the scale as a whole."""
     points = [row for envelope in events for row in _points(envelope)]
     if points:
-        await connection.execute(KEEP, *zip(*points, strict=True))
+        await connection.execute(SAVE, *zip(*points, strict=True))
         last: dict[tuple[str, UUID, str], _ShownRow] = {}
         for point in sorted(points, key=lambda point: point[3:5]):
             last[point[:3]] = point
-        await connection.execute(KEEP_LAST, *zip(*last.values(), strict=True))
+        await connection.execute(SAVE_LAST, *zip(*last.values(), strict=True))
     readings = [row for envelope in events if (row := _reading(envelope)) is not None]
     if readings:
-        await connection.execute(KEEP_READING, *zip(*readings, strict=True))
+        await connection.execute(SAVE_READING, *zip(*readings, strict=True))
 
 
 async def at(

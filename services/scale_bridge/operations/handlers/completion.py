@@ -19,7 +19,7 @@ from libs.eventsourcing.store import Fact
 from libs.security.sealing import SealBroken
 from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, Confirm, TakeFetched
-from services.scale_bridge.catalogue.domain.displayed_fields import shown_by_plu
+from services.scale_bridge.catalogue.domain.displayed_fields import displayed_by_plu
 from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile
 from services.scale_bridge.catalogue.domain.readback import shows
 from services.scale_bridge.catalogue.handlers import catalogue
@@ -285,7 +285,7 @@ async def record_readback(
     if place != f"{found.details.ip}:{found.details.port}":
         return
     before = await last_shown.get(context.pool, job.tenant, job.device_id, place)
-    now = shown_by_plu(read)
+    now = displayed_by_plu(read)
     news = {key: shown for key, shown in now.items() if before.get(key) != shown}
     gone = [key for key in before if key not in now]
     if facts := _facts(job, news, gone, context.clock()):

@@ -139,10 +139,10 @@ class Work:
 
 
 def _job(row: object) -> Job:
-    told: dict[str, object] = dict(row)  # type: ignore[call-overload]
+    values: dict[str, object] = dict(row)  # type: ignore[call-overload]
     return Job(
-        tenant=str(told["tenant"]),
-        operation_id=OperationId(UUID(str(told["operation_id"]))),
-        device_id=DeviceId(UUID(str(told["device_id"]))),
-        deadline_at=told["deadline_at"],  # type: ignore[arg-type]
+        tenant=str(values["tenant"]),
+        operation_id=OperationId(UUID(str(values["operation_id"]))),
+        device_id=DeviceId(UUID(str(values["device_id"]))),
+        deadline_at=values["deadline_at"],  # type: ignore[arg-type]
     )

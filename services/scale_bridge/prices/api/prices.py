@@ -15,7 +15,7 @@ from libs.http.hub import Hub
 from libs.http.visible import STALE
 from libs.postgres.pool import tenant_reading
 from services.scale_bridge.context import ApiContext, Reader, Scales
-from services.scale_bridge.monitoring.api.board import LOOK_SECONDS, RETRY_MS, watching
+from services.scale_bridge.monitoring.api.board import POLL_SECONDS, RETRY_MS, watching
 from services.scale_bridge.monitoring.api.live import Key
 from services.scale_bridge.prices import stores as prices
 from services.scale_bridge.prices.api.delivery import Delivery, announced, delivery_of, plain
@@ -96,7 +96,7 @@ async def _events(
         if event:
             yield event
             said_at = time()
-        await hub.wait(round_, min(LOOK_SECONDS, settings.stream_heartbeat_seconds))
+        await hub.wait(round_, min(POLL_SECONDS, settings.stream_heartbeat_seconds))
 
 
 async def _delivery(scales: ApiContext, caller: Principal, article: int) -> str | None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.scale_bridge.catalogue.domain.displayed_fields import Shown
+from services.scale_bridge.catalogue.domain.displayed_fields import DisplayedFields
 
 SOLD: Final = """
 SELECT device.number, device.name, desired.plu, desired.fields::text AS fields
@@ -28,7 +28,7 @@ class Sold:
     number: int
     device: str
     plu: str
-    shown: Shown
+    shown: DisplayedFields
 
 
 async def sold(

@@ -43,7 +43,7 @@ async def get(response: Response, scales: Scales, caller: Reader, device_id: int
     schedule = await handler.get(
         scales.context.store, scales.reading, caller.tenant, found.device_id
     )
-    return _shown(response, scales, schedule)
+    return _present(response, scales, schedule)
 
 
 @router.put("/devices/{device_id}/auto-update", dependencies=[visible("schedule")])
@@ -70,10 +70,10 @@ async def put(
     )
     cause = cause_of(request, caller)
     schedule = await handler.put(scales.context.store, scales.reading, command, cause)
-    return _shown(response, scales, schedule)
+    return _present(response, scales, schedule)
 
 
-def _shown(response: Response, scales: ApiContext, schedule: Schedule) -> AutoUpdate:
+def _present(response: Response, scales: ApiContext, schedule: Schedule) -> AutoUpdate:
     if not scales.settings.scheduler_on:
         response.headers[SWITCHED_OFF] = "off"
     return AutoUpdate(

@@ -95,7 +95,7 @@ async def get(response: Response, scales: Scales, caller: Reader, device_id: int
     schedule = await handler.get(
         scales.context.store, scales.reading, caller.tenant, found.device_id
     )
-    return _shown(response, scales, found.device_id, schedule)
+    return _present(response, scales, found.device_id, schedule)
 
 
 @router.put("/devices/{device_id}/schedule", dependencies=[visible("schedule")])
@@ -112,7 +112,7 @@ async def put(
     command = _command(scales, caller.subject, found.device_id, body)
     cause = cause_of(request, caller)
     schedule = await handler.put(scales.context.store, scales.reading, command, cause)
-    return _shown(response, scales, found.device_id, schedule)
+    return _present(response, scales, found.device_id, schedule)
 
 
 def _command(
@@ -165,7 +165,7 @@ def _zone(name: str) -> tzinfo:
         raise unfit((("zone",), str(error))) from None
 
 
-def _shown(
+def _present(
     response: Response, scales: ApiContext, device_id: DeviceId, schedule: Schedule
 ) -> ScheduleShown:
     if not scales.settings.scheduler_on:

@@ -120,19 +120,19 @@ async def run_due(scheduling: Scheduling, now: datetime) -> int:
     async with acquired(scheduling.pool) as connection:
         found = await schedules.due(connection, now, limit=AT_ONCE)
     claimed = 0
-    for standing in found:
-        cause = Cause(tenant=standing.tenant, actor=BY_SCHEDULE)
-        command = ClaimRun(device_id=standing.device_id, now=now)
+    for row in found:
+        cause = Cause(tenant=row.tenant, actor=BY_SCHEDULE)
+        command = ClaimRun(device_id=row.device_id, now=now)
         try:
-            claim = await _claim(scheduling.store, standing, command, cause)
+            claim = await _claim(scheduling.store, row, command, cause)
             if claim is not None:
                 begins = claim.begins_at or now
-                ordered = _ordered(standing, claim.operation_id)
+                ordered = _ordered(row, claim.operation_id)
                 after = max(0.0, (begins - now).total_seconds())
                 await scheduling.order(replace(ordered, after_seconds=after))
                 claimed += 1
         except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
-            log.warning("run not begun", device=str(standing.device_id), error=repr(error))
+            log.warning("run not begun", device=str(row.device_id), error=repr(error))
     return claimed
 
 
@@ -150,52 +150,52 @@ async def record_ended(scheduling: Scheduling, now: datetime) -> int:
     async with acquired(scheduling.pool) as connection:
         found = await schedules.running(connection, limit=AT_ONCE)
     recorded = 0
-    for standing in found:
+    for row in found:
         try:
-            recorded += await _record_run(scheduling, standing, now)
+            recorded += await _record_run(scheduling, row, now)
         except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
-            log.warning("run not recorded", device=str(standing.device_id), error=repr(error))
+            log.warning("run not recorded", device=str(row.device_id), error=repr(error))
     return recorded
 
 
-async def _record_run(scheduling: Scheduling, standing: ScheduleRow, now: datetime) -> bool:
-    store, run, since = scheduling.store, standing.schedule.running, standing.schedule.claimed_at
+async def _record_run(scheduling: Scheduling, row: ScheduleRow, now: datetime) -> bool:
+    store, run, since = scheduling.store, row.schedule.running, row.schedule.claimed_at
     if run is None or since is None:
         return False
-    history = await store.read(standing.tenant, f"operation-{run}")
+    history = await store.read(row.tenant, f"operation-{run}")
     ended = next((event for event in history.events if isinstance(event, OperationEnded)), None)
     if ended is not None:
         went_well = ended.outcome in ("done", "verified")
-        return await _record(scheduling, standing, run, None if went_well else ended.detail, now)
+        return await _record(scheduling, row, run, None if went_well else ended.detail, now)
     if not history.events and now - since >= ORDERED_AFTER:
         try:
-            await scheduling.order(_ordered(standing, run))
+            await scheduling.order(_ordered(row, run))
         except NotFound as error:
-            return await _record(scheduling, standing, run, str(error), now)
+            return await _record(scheduling, row, run, str(error), now)
     return False
 
 
 async def _record(
     scheduling: Scheduling,
-    standing: ScheduleRow,
+    row: ScheduleRow,
     run: OperationId,
     error: str | None,
     now: datetime,
 ) -> bool:
-    command = RecordRun(device_id=standing.device_id, operation_id=run, error=error, now=now)
-    cause = Cause(tenant=standing.tenant, actor=BY_SCHEDULE, causation_id=str(run))
-    find = _known(standing)
-    before, _ = await _load(scheduling.store, find, standing.tenant, standing.device_id)
-    await _run(scheduling.store, find, standing.device_id, command, cause)
+    command = RecordRun(device_id=row.device_id, operation_id=run, error=error, now=now)
+    cause = Cause(tenant=row.tenant, actor=BY_SCHEDULE, causation_id=str(run))
+    find = _known(row)
+    before, _ = await _load(scheduling.store, find, row.tenant, row.device_id)
+    await _run(scheduling.store, find, row.device_id, command, cause)
     return before.running == run
 
 
 async def _claim(
-    store: EventStore[ScaleBridgeEvent], standing: ScheduleRow, command: ClaimRun, cause: Cause
+    store: EventStore[ScaleBridgeEvent], row: ScheduleRow, command: ClaimRun, cause: Cause
 ) -> ScheduleClaimed | None:
     """The run that became ours, if it did: exactly one who tries gets it."""
-    find, device_id = _known(standing), standing.device_id
-    schedule, version = await _load(store, find, standing.tenant, device_id)
+    find, device_id = _known(row), row.device_id
+    schedule, version = await _load(store, find, row.tenant, device_id)
     events = _decided(schedule, command)
     if not events:
         return None
@@ -267,17 +267,17 @@ def _finder_in_all(pool: Pool, tenant: str, device_id: DeviceId) -> Find:
     return find
 
 
-def _known(standing: ScheduleRow) -> Find:
+def _known(row: ScheduleRow) -> Find:
     async def find() -> ScheduleRow | None:
-        return standing
+        return row
 
     return find
 
 
-def _ordered(standing: ScheduleRow, run: OperationId) -> OperationRequest:
+def _ordered(row: ScheduleRow, run: OperationId) -> OperationRequest:
     return OperationRequest(
-        tenant=standing.tenant,
-        device_id=standing.device_id,
+        tenant=row.tenant,
+        device_id=row.device_id,
         operation_id=run,
         kind="refresh",
         asked_by=BY_SCHEDULE,

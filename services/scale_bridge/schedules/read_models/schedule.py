@@ -75,7 +75,7 @@ SELECT schedule.* FROM schedule
 JOIN unnest($1::text[], $2::uuid[]) AS asked (tenant, device_id) USING (tenant, device_id)
 """
 
-KEEP: Final = f"""
+SAVE: Final = f"""
 INSERT INTO schedule AS known (tenant, device_id, removed, version, {", ".join(_FIELDS)})
 SELECT tenant, device_id, false, version, {", ".join(_FIELDS)}
 FROM unnest($1::text[], $2::uuid[], $3::int[], $4::boolean[], $5::int[], $6::timestamptz[],
@@ -118,18 +118,18 @@ def projection() -> Projection[ScaleBridgeEvent]:
 
 async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
     """Take the schedules further by what happened to them."""
-    told: dict[_Key, list[Envelope[ScaleBridgeEvent]]] = {}
+    by_device: dict[_Key, list[Envelope[ScaleBridgeEvent]]] = {}
     removed: set[_Key] = set()
     for envelope in events:
         match envelope.event:
             case ScheduleSet() | ScheduleClaimed() | ScheduleSkipped() | ScheduleRan() as event:
-                told.setdefault((envelope.tenant, event.device_id), []).append(envelope)
+                by_device.setdefault((envelope.tenant, event.device_id), []).append(envelope)
             case DeviceRemoved(device_id=device_id):
                 removed.add((envelope.tenant, device_id))
             case _:
                 pass
-    if told:
-        await _save(connection, told)
+    if by_device:
+        await _save(connection, by_device)
     if removed:
         await connection.execute(REMOVE, *zip(*sorted(removed), strict=True))
 
@@ -137,12 +137,12 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
 async def find(connection: Any, tenant: str, device_id: UUID) -> ScheduleRow | None:
     """How a schedule stands, if it was ever set."""
     row = await query.fetchrow(connection, _FIND, tenant=tenant, device_id=device_id)
-    return None if row is None else _standing(row)
+    return None if row is None else _schedule_row(row)
 
 
 async def due(connection: Any, now: datetime, *, limit: int) -> Sequence[ScheduleRow]:
     """Whose time has come, of all tenants the connection sees, the longest waiting first."""
-    return [_standing(row) for row in await query.fetch(connection, _DUE, now=now, limit=limit)]
+    return [_schedule_row(row) for row in await query.fetch(connection, _DUE, now=now, limit=limit)]
 
 
 async def seconds_to_next(connection: Any, now: datetime) -> float | None:
@@ -153,20 +153,20 @@ async def seconds_to_next(connection: Any, now: datetime) -> float | None:
 
 async def running(connection: Any, *, limit: int) -> Sequence[ScheduleRow]:
     """Whose run is under way, the longest first."""
-    return [_standing(row) for row in await query.fetch(connection, _RUNNING, limit=limit)]
+    return [_schedule_row(row) for row in await query.fetch(connection, _RUNNING, limit=limit)]
 
 
 async def _save(
-    connection: Connection, told: Mapping[_Key, Sequence[Envelope[ScaleBridgeEvent]]]
+    connection: Connection, by_device: Mapping[_Key, Sequence[Envelope[ScaleBridgeEvent]]]
 ) -> None:
-    rows = await connection.fetch(KNOWN, *zip(*told, strict=True))
-    known = {(row["tenant"], row["device_id"]): _standing(row) for row in rows}
+    rows = await connection.fetch(KNOWN, *zip(*by_device, strict=True))
+    known = {(row["tenant"], row["device_id"]): _schedule_row(row) for row in rows}
     kept = []
-    for key, envelopes in told.items():
+    for key, envelopes in by_device.items():
         before = known[key].schedule if key in known else Schedule()
         after = reduce(evolve, (envelope.event for envelope in envelopes), before)
         kept.append((*key, envelopes[-1].version, *_columns(after)))
-    await connection.execute(KEEP, *zip(*kept, strict=True))
+    await connection.execute(SAVE, *zip(*kept, strict=True))
 
 
 def _columns(schedule: Schedule) -> list[Any]:
@@ -176,7 +176,7 @@ def _columns(schedule: Schedule) -> list[Any]:
     return list(values.values())
 
 
-def _standing(row: query.Row) -> ScheduleRow:
+def _schedule_row(row: query.Row) -> ScheduleRow:
     values = {name: row[name] for name in _FIELDS}
     if values["calendar"] is not None:
         values["calendar"] = msgspec.json.decode(values["calendar"], type=ScheduleCalendar)

@@ -5,7 +5,7 @@ import fails, which product the scale cannot import: by halves, never emptying t
 from typing import Final
 
 from services.scale_bridge.catalogue.domain.auxiliary_lists import (
-    Place,
+    EntryKey,
     deleted_messages,
     missing_entries,
     with_deletions,
@@ -118,7 +118,7 @@ def _missing(
 
 
 def _again(
-    wanted: Document, read: Fetched, bad: frozenset[str], beside: frozenset[Place]
+    wanted: Document, read: Fetched, bad: frozenset[str], beside: frozenset[EntryKey]
 ) -> Document:
     """The products that the scale does not show, and those that it must not.
 

@@ -17,8 +17,8 @@ from services.scale_bridge.transfer.domain.breaker import (
     recorded,
 )
 
-LOOK: Final = "SELECT failures, shut_until FROM breaker WHERE endpoint = $1"
-KEEP: Final = """
+SELECT: Final = "SELECT failures, shut_until FROM breaker WHERE endpoint = $1"
+SAVE: Final = """
 INSERT INTO breaker (endpoint, failures, shut_until) VALUES ($1, $2, $3)
 ON CONFLICT (endpoint) DO UPDATE
 SET failures = excluded.failures, shut_until = excluded.shut_until
@@ -67,7 +67,7 @@ class Breakers:
 
 
 async def _load(connection: Connection, endpoint: Endpoint, *, lock: bool = False) -> Breaker:
-    row = await connection.fetchrow(LOOK + (" FOR UPDATE" if lock else ""), str(endpoint))
+    row = await connection.fetchrow(SELECT + (" FOR UPDATE" if lock else ""), str(endpoint))
     if row is None:
         return Breaker()
     return Breaker(failures=row["failures"], shut_until=row["shut_until"])
@@ -76,4 +76,4 @@ async def _load(connection: Connection, endpoint: Endpoint, *, lock: bool = Fals
 async def _save(
     connection: Connection, endpoint: Endpoint, failures: int, shut_until: datetime | None
 ) -> None:
-    await connection.execute(KEEP, str(endpoint), failures, shut_until)
+    await connection.execute(SAVE, str(endpoint), failures, shut_until)

@@ -55,7 +55,7 @@ def test_rules_that_contradict_or_print_nothing_are_refused(
     with pytest.raises(BadRules) as refused:
         BARCODES.decide((), setting(*rules))
 
-    assert [(flaw.place, flaw.field) for flaw in refused.value.flaws] == flaws
+    assert [(flaw.index, flaw.field) for flaw in refused.value.flaws] == flaws
 
 
 def test_what_is_no_label_may_be_a_trade_item_or_a_string_of_elements() -> None:

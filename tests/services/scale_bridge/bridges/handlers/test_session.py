@@ -19,7 +19,7 @@ from services.scale_bridge.bridges.domain import Message
 from services.scale_bridge.bridges.handlers.results import holder_of
 from services.scale_bridge.bridges.handlers.runner import Runner
 from services.scale_bridge.bridges.stores import bridges
-from services.scale_bridge.catalogue.domain.displayed_fields import shown_of
+from services.scale_bridge.catalogue.domain.displayed_fields import displayed_fields
 from services.scale_bridge.devices.domain.validation_overrides import RULES
 from services.scale_bridge.devices.handlers import device, profile
 from services.scale_bridge.driver.adapters.wire import Step
@@ -75,7 +75,7 @@ async def test_a_scale_is_read_by_the_daemon_and_an_edit_reaches_it(remote: Remo
         assert scale.base.products[7]["price"] == 777.5
         assert not (await remote.copy(device_id)).dirty
         assert [fact["shown"] for fact in await remote.facts(f"shown-{device_id}")][1:] == [
-            {str(plu): {**shown_of(scale.base.products[7]), "price": 777.5}}
+            {str(plu): {**displayed_fields(scale.base.products[7]), "price": 777.5}}
         ]
 
 

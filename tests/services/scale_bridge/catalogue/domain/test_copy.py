@@ -165,7 +165,7 @@ def priced(price: float = 12.0, number: int = 7, later: int = 0, article: int = 
 
 
 def take(price: ShopPrice, plu: str = "1") -> TakePrice:
-    return made(TakePrice, plu=plu, said=price)
+    return made(TakePrice, plu=plu, price=price)
 
 
 def went_on(history: list[ScaleBridgeEvent], *commands: Any) -> list[ScaleBridgeEvent]:
@@ -177,7 +177,7 @@ def went_on(history: list[ScaleBridgeEvent], *commands: Any) -> list[ScaleBridge
 
 
 def price_of(copy: Catalogue) -> Any:
-    return copy.shown["products"][0]["price"]
+    return copy.current_document["products"][0]["price"]
 
 
 def due_plus(copy: Catalogue) -> list[str]:

@@ -10,9 +10,9 @@ from uuid import UUID
 import pytest
 
 from libs.postgres.pool import Pool
-from services.scale_bridge.catalogue.domain.displayed_fields import shown_of
+from services.scale_bridge.catalogue.domain.displayed_fields import displayed_fields
 from services.scale_bridge.monitoring.read_models import drift
-from services.scale_bridge.monitoring.read_models.drift import Difference, Place
+from services.scale_bridge.monitoring.read_models.drift import ArticleLocation, Difference
 from services.scale_bridge.prices.domain import PriceState, State, price_state
 from services.scale_bridge.prices.read_models import delivery, price_delivery
 from services.scale_bridge.prices.read_models.delivery import Price, Row
@@ -59,8 +59,8 @@ async def test_an_edit_is_drift_until_it_is_seen(pool: Pool, synced: History) ->
     found = await differences(pool, synced)
 
     assert {plu: one.revision for plu, one in found.items()} == {"1": 2, "2": 3, "3": 4}
-    assert found["1"].desired == {**shown_of(product(1)), "price": 120.5}
-    assert found["1"].shown == shown_of(product(1))
+    assert found["1"].desired == {**displayed_fields(product(1)), "price": 120.5}
+    assert found["1"].shown == displayed_fields(product(1))
     synced.read(5, {plu: dict(one.desired or {}) for plu, one in found.items()}, by=2)
     assert await differences(pool, synced) == {}
 
@@ -73,17 +73,17 @@ STRANGE = {"name": "чужой", "price": 1}
     [
         (
             [step("read", 5, {"9": STRANGE}, "3", by=2)],
-            {"9": (None, STRANGE), "3": (shown_of(product(3)), None)},
+            {"9": (None, STRANGE), "3": (displayed_fields(product(3)), None)},
         ),
         (
             [step("edited", 2, 1, pluNumber=77), step("edited", 3, 77, price=1.5)],
             {
-                "1": (None, shown_of(product(1))),
-                "77": ({**shown_of(product(1)), "price": 1.5}, None),
+                "1": (None, displayed_fields(product(1))),
+                "77": ({**displayed_fields(product(1)), "price": 1.5}, None),
             },
         ),
         # A number counts by value, a cleared date as none.
-        ([step("read", 1, {"1": {**shown_of(product(1)), "price": 100.0}}, by=2)], {}),
+        ([step("read", 1, {"1": {**displayed_fields(product(1)), "price": 100.0}}, by=2)], {}),
         ([step("edited", 2, 1, sellByDate="01-03-26"), step("edited", 3, 1, sellByDate="")], {}),
         # At another address nothing is desired or shown (R9).
         ([step("edited", 2, 1, price=1.0), step("invalidated", 3, at=9)], {}),
@@ -132,7 +132,11 @@ async def test_it_is_known_where_an_article_is_sold(pool: Pool) -> None:
         found = await drift.holding(connection, "demo", 5001)
 
     first = device_id(1)
-    assert found == [Place(first, "1"), Place(first, "2"), Place(device_id(2), "1")]
+    assert found == [
+        ArticleLocation(first, "1"),
+        ArticleLocation(first, "2"),
+        ArticleLocation(device_id(2), "1"),
+    ]
 
 
 PRICE = Price(price_id=price_id(1), article=5001, price=7.0, valid_at=NOON, announced_at=NOON)
