@@ -84,7 +84,7 @@ REACTION_CONNECTIONS: Final = 2
 MISSING_SECONDS: Final = 15.0
 """How often is looked for prices that missed a scale, which happens to one just read at most."""
 REMINDING_SECONDS: Final = 30.0
-"""Days are counted: nobody needs to look every second."""
+"""Days are counted: checking every second is not needed."""
 RESTING_SECONDS: Final = 5.0
 """How often is looked for runs that are due, and at how scales are, while no event is projected."""
 BRIDGE_CONNECTIONS: Final = 4

@@ -2,7 +2,7 @@
 
 Rules are their owner's, as scales are: in a tenant where people register themselves, others are
 strangers. Once there was one list for all of a tenant, in a stream named after it; of that,
-somebody still has what they set themselves, until they set another.
+owners keep the rules they set, until they set others.
 """
 
 from dataclasses import replace

@@ -104,7 +104,7 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """So many bytes are over, of `total` if that is known. Told once, kept by nobody."""
+    """So many bytes are over, of `total` if that is known. Sent once and not stored."""
 
     operation_id: UUID
     done: int
@@ -117,7 +117,7 @@ class Report:
 
     Of an ENDED one `outcome`, `code`, `detail` and `result` are as in OperationEnded. `content` is
     the MD5 of what the scale was read to hold, if it was; it comes as parts before. After a
-    `doubtful` end nobody knows what the scale holds, if `content` does not say. `catalogue` repeats
+    `doubtful` end it is unknown what the scale holds, unless `content` says so. `catalogue` repeats
     that of the work.
     """
 
@@ -162,7 +162,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heard:
-    """The answer to a heartbeat: somebody is there, not only a connection."""
+    """The answer to a heartbeat: the service is there, not only a connection."""
 
 
 Message: TypeAlias = (

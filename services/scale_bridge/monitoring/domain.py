@@ -26,7 +26,7 @@ NOT_TRIED: Final = frozenset(
         "Overloaded",
     }
 )
-"""Codes of operations that say nothing of the scale: nobody, or not to the end, asked it."""
+"""Codes of operations that say nothing about the scale: it was not asked, or not to the end."""
 NOT_SHOWN: Final = wording.NOT_SHOWN
 WRONG_PASSWORD: Final = "WrongPassword"  # noqa: S105 -- a code
 WENT_WELL: Final = frozenset({"done", "verified"})

@@ -16,11 +16,11 @@ ROUND_SECONDS: Final = 20.0
 PAUSE: Final = timedelta(hours=1)
 """How long after the end of the list it is begun anew."""
 SPARE: Final = timedelta(hours=1)
-"""Clocks differ: what somebody may still ask for is not gone yet."""
+"""Clocks differ: rows that may still be queried are kept for this long."""
 SCALES: Final = 50
 BATCH: Final = 1000
 BATCHES: Final = 20
-"""How much is done in one turn, so that nobody waits long for its end."""
+"""How much one run does at most."""
 FIRST: Final[ScaleKey] = ("", UUID(int=0))
 
 log = structlog.get_logger(__name__)
@@ -59,7 +59,7 @@ class Retention:
         """How many batches are left after this scale; 0 if it is not known to be done."""
         total = 0
         while left:
-            # A transaction for each: nobody waits for rows of another scale.
+            # A transaction for each: locks of one scale do not block another.
             async with acquired(self.pool) as connection:
                 gone = await shown_retention.forget(connection, scale, until, limit=BATCH)
             if not gone:

@@ -156,7 +156,7 @@ def evolve(operation: Operation, event: ScaleBridgeEvent) -> Operation:
 
 
 def abandoned(operation: Operation, *, handed: Collection[str] = ()) -> Result:
-    """How an operation ends whose holder is gone (R25): nobody knows what the scale took in.
+    """How an operation ends whose holder is gone (R25): it is unknown what the scale took in.
 
     `handed` are the kinds of work that a daemon was given for it, and may have begun unheard.
     """

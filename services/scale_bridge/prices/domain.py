@@ -83,6 +83,6 @@ def _on_its_way(facts: Facts) -> PriceState:
     if doing is not None and doing.outcome not in WENT_WELL:
         return PriceState(State.FAILED, doing.code, doing.detail, doing.ended_at)
     if facts.verified_at is not None:
-        # It was there, and is not any more: somebody at the scale, or its power.
+        # It was there, and is not any more: changed at the scale, or by a loss of power.
         return PriceState(State.FAILED, NOT_SHOWN, sentence(NOT_SHOWN))
     return PriceState(State.TAKEN if doing is None else State.APPLIED)

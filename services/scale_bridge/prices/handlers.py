@@ -2,7 +2,7 @@
 
 The shop's word is remembered, and holds against what a scale is found to show; a person may
 overrule it until the shop says something new. Safe to repeat: what was told of a price is in the
-catalogue's own history, so that a price told twice does not undo what somebody did in between.
+catalogue's own history, so that a repeated price does not undo what a person did in between.
 """
 
 import asyncio
@@ -160,7 +160,7 @@ async def _held(
 
 
 async def catch_up(context: Context, *, limit: int = 500) -> int:
-    """Take prices that came while nobody knew that a scale sells the article; how many."""
+    """Take prices that came before it was known that a scale sells the article; how many."""
     now = context.clock()
     async with acquired(context.pool) as connection:
         missed = await price_delivery.missed(connection, now - RECENT, now, limit=limit)
@@ -177,7 +177,7 @@ async def catch_up(context: Context, *, limit: int = 500) -> int:
             try:
                 taken += await _take(context, one.tenant, place, price)
             except BadFields as error:
-                # Whoever announced it is told by what is parked; others' prices go on.
+                # The announcement itself is parked; other prices go on.
                 log.debug("price not taken", device=str(one.device_id), reasons=error.reasons)
     return taken
 
@@ -194,7 +194,7 @@ async def _take(context: Context, tenant: str, place: ArticleLocation, said: Sho
     try:
         changed = await catalogue.change(context, place.device_id, command, _cause(tenant, said))
     except NotFound:
-        # It was there a moment ago: whoever took it away decided so.
+        # It was there a moment ago and has been removed since.
         return False
     taken = changed.copy.taken.get(place.plu)
     if taken is None or taken.price_id != said.price_id:

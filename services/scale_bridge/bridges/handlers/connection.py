@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 async def communicate(
     link: Link, runner: Runner, *, program: str, welcomed: Callable[[], None]
 ) -> None:
-    """Until the connection is lost: raises LinkLost. `welcomed` is told that somebody is there."""
+    """Run until the connection is lost: raises LinkLost. `welcomed` is called once connected."""
     holding = await runner.store.holding()
     await link.send(Hello(version=VERSION, program=program, holding=tuple(holding)))
     welcome = await link.receive()

@@ -73,7 +73,7 @@ async def _in_touch(runner: Runner, gateway: GatewayClient) -> None:
         try:
             await _connected(runner, gateway, passes, met)
         except (NotEnrolled, NotLetIn, KeyRefused) as error:
-            # Somebody may enrol it anew at any time: that is seen without a restart.
+            # It may be enrolled anew at any time: that is noticed without a restart.
             log.error("bridge not let in, enrol it again", reason=_reason(error))
         except TokenWorn:
             passes.tear()
@@ -150,7 +150,7 @@ async def _connected(runner: Runner, gateway: GatewayClient, passes: _Passes, me
 
 
 async def _for_ever(once: Callable[[], Awaitable[None]], gateway: GatewayClient, what: str) -> None:
-    """The watchdog: whatever fails in a way nobody thought of begins again."""
+    """The watchdog: whatever fails unexpectedly is started again."""
     failures = 0
     while True:
         try:
@@ -167,7 +167,7 @@ async def _for_ever(once: Callable[[], Awaitable[None]], gateway: GatewayClient,
 
 
 def _is_to_end() -> bool:
-    """Whether somebody cancelled this task, and not something that it waited for."""
+    """Whether this task was cancelled, and not something that it waited for."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
 

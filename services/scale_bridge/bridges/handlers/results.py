@@ -138,7 +138,7 @@ def _case(tenant: str, row: AgentAssignment, found: Operation) -> JobContext:
 
 
 async def _strictness(context: Context, case: JobContext) -> Strictness:
-    """As it is now: nothing is relaxed for a scale that nobody has any more."""
+    """As it is now: strict for a scale that was removed."""
     try:
         its = await device.load(context, case.job.tenant, case.job.device_id)
     except NotFound:

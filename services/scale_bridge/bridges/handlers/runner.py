@@ -23,7 +23,7 @@ from services.scale_bridge.transfer.domain.wording import (
 log = structlog.get_logger(__name__)
 
 AGAIN_SECONDS: Final = 5.0
-"""After which the disk is looked at again, though nobody rang."""
+"""After so long the disk is read again without a wake-up."""
 
 
 class Wakeup:
@@ -49,7 +49,7 @@ class Wakeup:
 class TaskHandler(Protocol):
     """Does what a task asks for, and says what becomes of it; the last word is an ENDED report.
 
-    Of a task that was begun before, nobody knows what the scale took in.
+    Of a task that was begun before it is unknown what the scale took in.
     """
 
     async def __call__(self, task: Task, reporter: "Reporter") -> None:

@@ -150,7 +150,7 @@ class Session:
             return
         with structlog.contextvars.bound_contextvars(operation_id=str(job.operation_id)):
             if not await self._is_ours(job):
-                # Whoever named this bridge has no say here.
+                # The device names this bridge, but it is another account's.
                 log.warning("work of somebody else", bridge=str(self.bridge_id))
                 return
             case = await job_context.load(self.context, job)
@@ -158,7 +158,7 @@ class Session:
                 await self._hand(case, 0)
 
     async def _is_ours(self, job: Job) -> bool:
-        """Whether the scale is of who let the daemon in: nobody else gets at a shop's network."""
+        """Whether the scale belongs to the account that enrolled the daemon: others are refused."""
         if job.tenant != self.tenant:
             return False
         owner = await bridges.owner_of(self.context.pool, self.tenant, self.bridge_id)

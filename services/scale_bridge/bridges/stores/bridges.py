@@ -69,7 +69,7 @@ async def owner_of(pool: Pool, tenant: str, bridge_id: UUID) -> UUID | None:
 async def key(pool: Pool, tenant: str, bridge_id: UUID, name: str, public_key: bytes) -> bool:
     """Keep what to seal for a daemon with; False if it is known by another key.
 
-    Whoever stole its token must not have passwords sealed to themselves.
+    A stolen token must not be enough to have passwords sealed to another key.
     """
     async with acquired(pool) as connection:
         return bool(await connection.fetchval(KEYED, tenant, bridge_id, name, public_key))
@@ -111,7 +111,7 @@ async def gone(pool: Pool, tenant: str, bridge_id: UUID, connection_id: UUID) ->
 
 
 async def own(pool: Pool, tenant: str, owner: UUID) -> Sequence[Bridge]:
-    """The daemons that somebody let in, by name."""
+    """The daemons that an account enrolled, by name."""
     async with acquired(pool) as connection:
         rows = await connection.fetch(OWN, tenant, owner, timedelta(seconds=SILENT_SECONDS))
     return [Bridge(**dict(row)) for row in rows]

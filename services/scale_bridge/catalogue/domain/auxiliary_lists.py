@@ -2,7 +2,7 @@
 
 Messages are many and long, and scales merge them one by one (§3). The other lists are short. What a
 scale keeps by itself (lots, rates, and what we do not know) is sent if it differs, but is no reason
-to say that an upload failed: nobody here changes it.
+to say that an upload failed: it is not changed here.
 """
 
 from collections.abc import Collection, Iterator, Mapping

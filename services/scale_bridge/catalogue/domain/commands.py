@@ -132,7 +132,7 @@ class Confirm:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Doubt:
-    """The scale may not hold what it confirmed; `content` is what it has, None if nobody knows."""
+    """The scale may not hold what it confirmed; `content` is what it has, None if unknown."""
 
     device_id: DeviceId
     operation_id: OperationId

@@ -125,7 +125,7 @@ def _again(
 def _edit(change: ProductEdited, command: TakeFetched) -> Edit:
     fields, plu = dict(change.after), change.after.get("pluNumber")
     if isinstance(plu, str):
-        # As the scale writes it, which nobody else does (§3).
+        # As only the scale writes it (§3).
         fields["pluNumber"] = int(plu)
     return Edit(
         device_id=command.device_id,

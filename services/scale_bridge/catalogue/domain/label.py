@@ -27,7 +27,7 @@ REFERRING: Final[Mapping[str, str]] = {
 }
 """Which field of a product refers to which list."""
 LONGEST_TEXT: Final = 4000
-"""Of one message, whatever the model: of most models nobody knows how much they take."""
+"""Of one message, whatever the model: the capacity of most models is unknown."""
 
 Entry: TypeAlias = Mapping[str, Any]
 
@@ -65,7 +65,7 @@ def users(document: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
 def references(document: Mapping[str, Any], fields: Collection[str]) -> References:
     """What those of the fields that refer to something may be set to.
 
-    Of a list that the scale does not tell of, nobody knows; a message must be there.
+    A list that the scale does not have is not checked; a message must be there.
     """
     return {
         field: {

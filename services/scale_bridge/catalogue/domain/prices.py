@@ -120,7 +120,7 @@ def overruled(
 def overruled_by_revert(
     copy: Catalogue, command: Revert, events: Sequence[ScaleBridgeEvent]
 ) -> list[ScaleBridgeEvent]:
-    """That somebody brought a revision back, and what it means for what the shop said."""
+    """The event of a revision brought back, and its effect on the shop's prices."""
     if not events or not copy.taken:
         return list(events)
     before, after = _prices(copy.current_document), _prices(command.document)

@@ -72,7 +72,7 @@ def patched(
 def fault_in(name: str, value: Any) -> str | None:
     """Why a stored field is not as R11 wants it, None if it is.
 
-    A text of digits is a PLU too (§3), and nobody asks a stored field whether it may change.
+    A text of digits is a PLU too (§3), and a stored field is not validated.
     """
     if name in FIXED:
         return None
@@ -105,5 +105,5 @@ def _derived(product: Product, values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _as_before(before: object, plu: int) -> int | str:
-    """Whoever writes PLUs as text gets text back (§3)."""
+    """A PLU written as text stays text (§3)."""
     return str(plu) if isinstance(before, str) else plu

@@ -17,7 +17,7 @@ from services.scale_bridge.driver.domain.document import (
 
 
 def differing(known: Mapping[str, Any] | None, wanted: Document) -> Document | None:
-    """What a scale that holds `known` must be sent, None if nothing; all of it if nobody knows.
+    """What a scale that holds `known` must be sent, None if nothing; all of it if that is unknown.
 
     What is wanted no more goes along, marked as deleted (§3); of messages go those that differ and
     those that the products refer to, and what else stands beside the products goes as a whole.

@@ -1,6 +1,6 @@
 """What happens to a scale's catalogue: it is folded from the log, changed, and kept.
 
-Whoever changes it appends at the version they saw, and otherwise looks again: edits of different
+A change appends at the version it was decided on, else it is decided again: edits of different
 products all survive, whichever process they come to (R9).
 """
 
@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 ATTEMPTS: Final = 200
 UNKEPT: Final = 50
-"""After so many events a copy is kept, so that nobody has to fold more than about that many."""
+"""After so many events a copy is kept, so that no more than about that many are folded."""
 
 SPARE: Final = 4
 FEW: Final = 20

@@ -1,4 +1,4 @@
-"""How catalogues stood at some versions of their streams, so that nobody folds all of the log.
+"""How catalogues stood at some versions of their streams, so that only a part of the log is folded.
 
 A copy may be old or missing: then more of the log is folded. What stands here the log says too.
 """
@@ -85,6 +85,6 @@ async def mark(pool: Pool, tenant: str, device_id: DeviceId, kept: Snapshot) -> 
 
 
 async def forget(pool: Pool, tenant: str, device_id: DeviceId) -> None:
-    """Let go of the catalogues of a device that is nobody's any more. Safe to repeat."""
+    """Let go of the catalogues of a device that was removed. Safe to repeat."""
     async with acquired(pool) as connection:
         await connection.execute(FORGET, tenant, device_id)

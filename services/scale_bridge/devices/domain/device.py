@@ -64,7 +64,7 @@ class Details:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Device:
-    """A device as later decisions need it; without `details` nobody registered it.
+    """A device as later decisions need it; without `details` it was never registered.
 
     `reminded_of` are the reminders that were announced.
     """

@@ -60,5 +60,5 @@ def reminded(
 
 
 def reminder_id(device_id: DeviceId, due_on: date, days: int) -> UUID:
-    """The command that announces it: whoever looks means the same one."""
+    """The command that announces it, with the same id for every worker."""
     return uuid5(device_id, f"verification {due_on.isoformat()} {days}")

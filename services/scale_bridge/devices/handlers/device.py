@@ -1,4 +1,4 @@
-"""What happens when somebody registers a scale, changes it, or has it forgotten.
+"""Commands on devices: register, change, remove.
 
 Names are one owner's own (§1.3): a name is taken before the event that uses it, and a name whose
 taker does not use it, because it died or has another by now, may be taken over.
@@ -119,7 +119,7 @@ async def of_caller(context: Context, caller: Principal, number: int) -> LoadedD
 
 
 async def belongs(context: Context, tenant: str, device_id: DeviceId, owner: UUID) -> bool:
-    """Whether a device is, or was, somebody's. Raises LogUnavailable."""
+    """Whether a device belongs, or belonged, to an owner. Raises LogUnavailable."""
     history = await context.store.read(tenant, DEVICE.stream(device_id))
     return DEVICE.state_after(history.events).owner == owner
 
@@ -252,14 +252,14 @@ async def _allowed(context: Context, ip: str, port: int) -> None:
     try:
         await names.find(ip, port, context.policy)
     except Unreachable:
-        # A name that nobody knows just now.
+        # The name cannot be resolved just now.
         return
 
 
 async def _reachable(
     context: Context, tenant: str, owner: UUID | None, bridge: UUID | None
 ) -> None:
-    """Raises BridgeUnknown, the same of one that is nobody's and of one that is another's."""
+    """Raises BridgeUnknown, for a bridge that does not exist and for another account's alike."""
     if bridge is None:
         return
     if owner is None or await context.hooks.bridge_owner(context.pool, tenant, bridge) != owner:

@@ -1,4 +1,4 @@
-"""What happens when somebody says what a scale is, or which rules do not count for it."""
+"""Commands on a device's profile and validation overrides."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -20,7 +20,7 @@ ATTEMPTS: Final = 10
 async def describe(
     context: Context, found: LoadedDevice, given: Mapping[str, Any], cause: Cause
 ) -> Saved:
-    """Set these fields of the profile and keep the others, whoever else sets some just now.
+    """Set these fields of the profile and keep the others, also under concurrent changes.
 
     Raises ModelUnknown, DeviceUnknown, Unavailable, LogUnavailable.
     """

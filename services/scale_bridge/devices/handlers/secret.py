@@ -28,7 +28,7 @@ async def rotate(
 ) -> Rotated:
     """Have every password sealed with the newest key, which `newest` knows alone. Safe to repeat.
 
-    Raises Unavailable, LogUnavailable, VersionConflict if somebody changes a device meanwhile.
+    Raises Unavailable, LogUnavailable, VersionConflict if a device changes meanwhile.
     """
     rotated = Rotated(lost=[])
     for tenant, device_id in devices:

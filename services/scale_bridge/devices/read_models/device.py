@@ -1,4 +1,4 @@
-"""Which scales has somebody, where are they, and is what they show what is stored?
+"""Which scales has an owner, where are they, and is what they show what is stored?
 
 Knows nothing of catalogues but their revision numbers (R19).
 """
@@ -199,7 +199,7 @@ _EVERY: Final = (
 
 
 async def owned(connection: Any, tenant: str, owner: UUID) -> Sequence[query.Row]:
-    """The columns of `DEVICE` of all devices of somebody, by number."""
+    """The columns of `DEVICE` of all devices of an owner, by number."""
     return await query.fetch(connection, _OWN, tenant=tenant, owner=owner)
 
 

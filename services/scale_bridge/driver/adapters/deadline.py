@@ -46,5 +46,5 @@ class Deadline:
         self.left()
 
     def stop(self) -> None:
-        """Let whoever waits raise Stopped, within a slice. Called from any thread."""
+        """Make waiting calls raise Stopped, within a slice. Called from any thread."""
         self._stopped.set()

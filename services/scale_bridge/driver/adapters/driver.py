@@ -86,7 +86,7 @@ class Driver:
         return await self._run("probe", operation.probe, endpoint, "", deadline)
 
     def stop(self) -> None:
-        """Hang up on every scale; whoever waits is told Timeout."""
+        """Close the connection to every scale; waiting calls raise Timeout."""
         for countdown in self._running:
             countdown.stop()
 

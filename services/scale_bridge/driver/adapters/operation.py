@@ -78,7 +78,7 @@ def fetch(call: Call, strictness: Strictness, progress: Progress | None) -> Fetc
     if strictness.hash and not conversation.hash_is_right():
         raise BadCatalogue(Flaw.HASH, "The scale's file does not have the hash it announced.")
     document = catalogue_file.read(file, strictness)
-    # Reading a large file takes its time, and nobody can interrupt it.
+    # Reading a large file takes its time and cannot be interrupted.
     call.countdown.left()
     return Fetched(
         document=document,

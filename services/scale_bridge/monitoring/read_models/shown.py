@@ -123,7 +123,7 @@ SELECT known.verified_at, known.written_at, point.seen_at AS since, point.produc
 FROM known LEFT JOIN point ON true
 """
 
-# What ended before it is kept for sure need not be there any more, so that nobody is shown it.
+# What ended before it is kept for sure need not be there any more, so that it is not answered.
 HISTORY: Final = """
 SELECT since, until, turn, product FROM (
     SELECT at AS since, turn, lead(at) OVER (ORDER BY at, turn) AS until, product::text, lost
@@ -280,5 +280,5 @@ def _meant(ended: OperationEnded) -> str | None:
     read = ended.outcome == "verified" or ended.code == NOT_SHOWN
     if read or (ended.outcome == "done" and ended.kind in ("fetch", "verify")):
         return READ
-    # An upload nobody knows the end of may have been imported.
+    # An upload with an unknown outcome may have been imported.
     return WRITTEN if ended.outcome == "unknown" else None

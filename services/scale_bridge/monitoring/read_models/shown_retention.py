@@ -53,7 +53,7 @@ DELETE FROM reading USING over WHERE reading.tenant = $1 AND reading.device_id =
 
 
 async def scales(connection: Any, after: ScaleKey, *, limit: int) -> Sequence[ScaleKey]:
-    """Some scales of all tenants, also of those that are nobody's any more, in a fixed order."""
+    """Some scales of all tenants, removed ones too, in a fixed order."""
     rows = await connection.fetch(SCALES, *after, limit)
     return [(row["tenant"], row["device_id"]) for row in rows]
 

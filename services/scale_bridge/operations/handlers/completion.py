@@ -116,7 +116,7 @@ async def _taken(context: Context, case: JobContext, read: Fetched) -> str:
     md5 = await document_store.put(context.pool, job.tenant, job.device_id, revision, read.document)
 
     async def command(_: Catalogue) -> CatalogueCommand:
-        # After the copy was looked at: whoever moves the scale changes that too.
+        # After the copy was loaded: a change of address invalidates it too.
         found = await device.load(context, job.tenant, job.device_id)
         if (found.details.ip, found.details.port) != (
             case.device_task.address,
@@ -170,7 +170,7 @@ async def _compared(
         )
         await catalogue.change(context, case.job.device_id, command, case.cause)
         if overtaken:
-            # Of a scale that nobody has any more nothing is to be shown.
+            # The scale may have been removed.
             with suppress(NotFound):
                 await operation.order(context, _once_more(case))
     elif performed.doubtful or (read_as is not None and not _is_good(performed)):
@@ -215,7 +215,7 @@ async def _is_overtaken(context: Context, case: JobContext) -> bool:
     if not copy.valid or copy.confirmed <= revision:
         return False
     changes = await catalogue.changes_after(context, tenant, device_id, revision)
-    # What was read in between was not sent: nobody asked for it to be on the scale.
+    # What was read in between was not sent: it was not meant for the scale.
     return not any(isinstance(change, CatalogueFetched) for change in changes)
 
 

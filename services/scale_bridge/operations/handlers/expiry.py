@@ -31,7 +31,7 @@ async def abort(context: Context, job: Job, code: str) -> None:
 
 
 async def expire(context: Context, job: Job, found: Operation, *, code: str = "") -> None:
-    """End an operation whose holder is gone, or that nobody began in time (R25).
+    """End an operation whose holder is gone, or that was not begun in time (R25).
 
     Unless it is done, it ends with the `code`, if one is given.
     """
@@ -59,7 +59,7 @@ async def expire(context: Context, job: Job, found: Operation, *, code: str = ""
 
 
 async def mark_unverified(context: Context, job: Job, cause: Cause, content: str | None) -> None:
-    """The scale may not hold what it confirmed, but `content`, or nobody knows what."""
+    """The scale may not hold what it confirmed, but `content`; None if that is unknown."""
     command = Doubt(
         device_id=job.device_id,
         operation_id=job.operation_id,

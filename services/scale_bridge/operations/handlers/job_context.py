@@ -75,7 +75,7 @@ async def load(context: Context, job: Job) -> JobContext | None:
     try:
         found = await operation.load(context, job.tenant, job.operation_id)
     except NotFound:
-        # The row comes before the event; a row that stays without one is nobody's.
+        # The row comes before the event; a row that stays without one is dropped.
         if context.clock() >= job.deadline_at:
             await context.work.done(job.tenant, job.operation_id)
         else:

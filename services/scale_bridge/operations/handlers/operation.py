@@ -1,6 +1,6 @@
 """What happens when something is to be done with a scale: it is queued, done by a bridge, and ends.
 
-Whoever asked may wait for the end, and holds nothing meanwhile: no connection, no transaction, and
+A caller may wait for the end, and holds nothing meanwhile: no connection, no transaction, and
 no hand on the operation, which goes on if they leave (R20, R22).
 """
 
@@ -34,7 +34,7 @@ _ENDED: Final = "ended"
 
 
 def new_id() -> OperationId:
-    """An id for an operation nobody ordered yet."""
+    """An id for an operation that was not ordered yet."""
     return OperationId(new_event_id())
 
 

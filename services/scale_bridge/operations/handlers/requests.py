@@ -1,4 +1,4 @@
-"""Ordering that something be done with a scale, by whoever is not a person at a context."""
+"""Requests to enqueue an operation on a scale."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -165,7 +165,7 @@ class OperationWorker:
                 while case is not None:
                     case = await self._done(case)
             except Unavailable:
-                # The claim runs out; whoever is there then goes on, or ends it.
+                # The claim runs out; another worker then goes on, or ends it.
                 log.warning("operation left", reason="database away")
             except Exception as error:
                 log.exception("operation failed")
@@ -206,7 +206,7 @@ class OperationWorker:
             await self.context.work.renew(self.execution.holder, list(self.running))
 
     async def _sweep(self) -> None:
-        """End what is past its deadline, whoever was to do it."""
+        """End operations past their deadline, also those meant for agents."""
         context = self.context
         for job in await context.work.claim_overdue(
             self.execution.holder, context.clock(), limit=MOST

@@ -93,13 +93,13 @@ class Work:
     async def claim(
         self, holder: str, now: datetime, *, limit: int, bridge: UUID | None = None
     ) -> Sequence[Job]:
-        """Some that nobody is at, or whose holder is gone: they are the caller's now."""
+        """Claim some that are free, or whose holder is gone."""
         async with acquired(self._pool) as connection:
             rows = await connection.fetch(CLAIM, holder, self._length, bridge, now, limit)
         return [_job(row) for row in rows]
 
     async def claim_overdue(self, holder: str, now: datetime, *, limit: int) -> Sequence[Job]:
-        """Some past their deadline that nobody is at, whichever bridge they were for."""
+        """Claim some past their deadline that are free, whichever bridge they were for."""
         async with acquired(self._pool) as connection:
             rows = await connection.fetch(OVERDUE, holder, self._length, now, limit)
         return [_job(row) for row in rows]

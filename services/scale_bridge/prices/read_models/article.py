@@ -1,4 +1,4 @@
-"""Which of somebody's scales sell an article, as what, and what shall they show of it?
+"""Which scales of an owner sell an article, as what, and what shall they show of it?
 
 Nothing of its own: what each scale shall show stands in `desired`, whose it is in `device`.
 """

@@ -24,12 +24,12 @@ HOPELESS: Final = frozenset(
         "DeviceUnknown",
     }
 )
-"""Codes after which the same would happen again: somebody has to do something first."""
+"""Codes after which the same would happen again: a person has to act first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """How patient it is. Without `idle` nobody asks a scale that seems to be well."""
+    """How patient it is. Without `idle` a scale that seems well is not read."""
 
     first: timedelta = timedelta(seconds=15)
     longest: timedelta = timedelta(minutes=15)
@@ -96,7 +96,7 @@ def next_change(health: Health, now: datetime, rules: Rules) -> datetime | None:
 
 
 def is_owed(health: Health) -> bool:
-    """Whether somebody wanted the scale to show what it does not, and nothing stands against it.
+    """Whether an update of the scale is outstanding that nothing prevents.
 
     What a person edited and did not send yet is not owed.
     """

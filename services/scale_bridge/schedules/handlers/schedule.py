@@ -1,7 +1,7 @@
 """What happens when a schedule is set, when a run is due, and when one is over.
 
 Everybody who looks may find the same run due: the log lets one of them claim it (R10). A claim
-names the operation before there is one, so whoever claimed and died loses nothing: the next who
+names the operation before there is one, so a claimer that dies loses nothing: the next worker that
 looks orders it.
 """
 
@@ -48,7 +48,7 @@ ATTEMPTS: Final = 20
 AT_ONCE: Final = 200
 """How many schedules one look deals with."""
 ORDERED_AFTER: Final = timedelta(seconds=10)
-"""After so long a claim without an operation was left by somebody who died."""
+"""After so long a claim without an operation was left by a dead worker."""
 BY_SCHEDULE: Final = "schedule"
 
 Find: TypeAlias = Callable[[], Awaitable[ScheduleRow | None]]
@@ -104,7 +104,7 @@ async def zone(
 ) -> ZoneInfo | None:
     """By whose clock a scale runs, if it has a calendar, even one switched off; `pool` sees all.
 
-    None too if nobody knows the zone any more. Raises Unavailable, LogUnavailable.
+    None too if the zone is unknown by now. Raises Unavailable, LogUnavailable.
     """
     find = _finder_in_all(pool, tenant, device_id)
     calendar = (await _load(store, find, tenant, device_id))[0].calendar

@@ -1,6 +1,6 @@
 """When does each scale refresh its dates by itself, what is due, and how did the last run end?
 
-A row is the schedule as it was at `version` of its stream, so that whoever decides about it reads
+A row is the schedule as it was at `version` of its stream, so that a decision reads
 on from there; runs come for years.
 """
 

@@ -51,7 +51,7 @@ Verdict: TypeAlias = Pass | Wait
 def allowed(breaker: Breaker, now: datetime, rules: Rules) -> tuple[Breaker, Verdict]:
     """Whether an operation may begin, and how the breaker stands when it does.
 
-    Whoever is let through as a probe need not come back: the next probe is let through anyway.
+    A probe need not report back: the next one is let through anyway.
     """
     if breaker.shut_until is None:
         return breaker, Pass()

@@ -42,7 +42,7 @@ class DeviceTask:
 class Performed:
     """What became of it. `read` is what the scale held at last, if it was read to the end.
 
-    After `doubtful` ones nobody knows what the scale holds, if `read` does not say.
+    After `doubtful` ones it is unknown what the scale holds, unless `read` says so.
     """
 
     outcome: Outcome
@@ -58,7 +58,7 @@ class ProgressListener(Protocol):
     """Receives the progress of a task. What it raises ends the task and releases the scale."""
 
     async def begun(self, attempt: int) -> None:
-        """Attempt number so and so begins. Raises OperationOver if nobody wants it any more."""
+        """Attempt number so and so begins. Raises OperationOver if it has ended."""
         ...
 
     async def applied(self, items: int) -> None:

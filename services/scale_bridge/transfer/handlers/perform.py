@@ -44,7 +44,7 @@ async def perform(
 ) -> Performed:
     """Do it, within its deadline (R2). Raises only what `listener` raises, and Unavailable.
 
-    When cancelled, the connection is closed, and nobody knows what the scale took in.
+    When cancelled, the connection is closed, and it is unknown what the scale took in.
     """
     try:
         endpoint = await names.find(device_task.address, device_task.port, execution.policy)
@@ -53,7 +53,7 @@ async def perform(
     except Unreachable as fault:
         return failed_by(fault)
     if await execution.breakers.remaining(endpoint):
-        # Before waiting for a turn: whoever has it may be waiting for the dead.
+        # Before waiting for the lease: its holder may be waiting for a dead scale.
         return failed(CIRCUIT_OPEN)
     now = asyncio.get_running_loop().time
     until = now() + device_task.seconds

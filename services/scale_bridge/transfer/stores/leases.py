@@ -28,7 +28,7 @@ class Leases:
         self._length = timedelta(seconds=seconds)
 
     async def take(self, endpoint: Endpoint, holder: str) -> bool:
-        """Have the scale for oneself; whether nobody else has. Raises Unavailable."""
+        """Take the lease; False if it is held. Raises Unavailable."""
         return await self._ask(TAKE, endpoint, holder)
 
     async def renew(self, endpoint: Endpoint, holder: str) -> bool:

@@ -24,7 +24,7 @@ class LocalLeases:
         self._holders: dict[Endpoint, str] = {}
 
     async def take(self, endpoint: Endpoint, holder: str) -> bool:
-        """Have the scale for oneself; whether nobody else has."""
+        """Take the lease; False if it is held."""
         return self._holders.setdefault(endpoint, holder) == holder
 
     async def renew(self, endpoint: Endpoint, holder: str) -> bool:
