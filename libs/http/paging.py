@@ -1,7 +1,7 @@
-"""Long lists, page after page: `cursor` goes on after the last one seen, whatever came since.
+"""Pages of long lists: `cursor` continues after the last entry seen, whatever was added since.
 
-The bodies are as they always were. Where there is more, `Link` says how to ask for it (RFC 8288),
-relative to where it was asked: it is right behind every prefix.
+The body is the list alone; the header `Link` names the next page (RFC 8288), relative to the request
+so that it is right behind every prefix.
 """
 
 import re
@@ -21,19 +21,19 @@ Item = TypeVar("Item")
 
 LINK: Final = "Link"
 LONGEST: Final = 2048
-PLU: Final = re.compile(r"[^\x00]+")
+TEXT: Final = re.compile(r"[^\x00]+")
 
 Cursor = Annotated[str | None, Query(max_length=LONGEST)]
 
 
-def cursor_of(*place: object) -> str:
-    """Where a page ended, for clients to hand back as it is."""
-    said = msgspec.json.encode([str(part) for part in place])
-    return urlsafe_b64encode(said).rstrip(b"=").decode()
+def cursor_of(*position: object) -> str:
+    """An opaque cursor for the position where a page ended."""
+    encoded = msgspec.json.encode([str(part) for part in position])
+    return urlsafe_b64encode(encoded).rstrip(b"=").decode()
 
 
 def moment_and_id(cursor: str | None) -> tuple[datetime, UUID] | None:
-    """The place of such a cursor. Raises HTTPException 422."""
+    """The position in a cursor of an instant and an id. Raises HTTPException 422."""
     if cursor is None:
         return None
     try:
@@ -41,30 +41,30 @@ def moment_and_id(cursor: str | None) -> tuple[datetime, UUID] | None:
         moment, named = datetime.fromisoformat(at), UUID(number)
     except ValueError:
         _no_cursor()
-    # What has no zone is none of ours.
+    # Our instants have a zone.
     return (moment, named) if moment.tzinfo else _no_cursor()
 
 
-def plu(cursor: str | None) -> str | None:
-    """The place of a cursor that is a PLU. Raises HTTPException 422."""
+def text(cursor: str | None) -> str | None:
+    """The position in a cursor of one text. Raises HTTPException 422."""
     if cursor is None:
         return None
     try:
-        [found] = _parts(cursor, of=1)
+        [position] = _parts(cursor, of=1)
     except ValueError:
         _no_cursor()
-    return found if PLU.fullmatch(found) else _no_cursor()
+    return position if TEXT.fullmatch(position) else _no_cursor()
 
 
-def page_of(found: Sequence[Item], limit: int) -> tuple[Sequence[Item], bool]:
-    """What is on the page, and whether there is more, if one more was asked for than fits."""
-    return found[:limit], len(found) > limit
+def page_of(items: Sequence[Item], limit: int) -> tuple[Sequence[Item], bool]:
+    """The page, and whether there are more; `items` were read with a limit of one more."""
+    return items[:limit], len(items) > limit
 
 
-def tell_next(request: Request, response: Response, cursor: str) -> None:
-    """Say how to ask for what follows: as this was asked, but after `cursor`."""
-    asked = [(name, value) for name, value in request.query_params.multi_items()]
-    kept = [(name, value) for name, value in asked if name not in ("cursor", "offset")]
+def link_next(request: Request, response: Response, cursor: str) -> None:
+    """Name the next page: the same request, but after `cursor`."""
+    given = [(name, value) for name, value in request.query_params.multi_items()]
+    kept = [(name, value) for name, value in given if name not in ("cursor", "offset")]
     query = urlencode([*kept, ("cursor", cursor)])
     response.headers[LINK] = f'<?{query}>; rel="next"'
 
@@ -72,8 +72,8 @@ def tell_next(request: Request, response: Response, cursor: str) -> None:
 def _parts(cursor: str, *, of: int) -> list[str]:
     """Raises ValueError."""
     try:
-        said = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        parts = msgspec.json.decode(said, type=list[str])
+        encoded = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        parts = msgspec.json.decode(encoded, type=list[str])
     except (Error, msgspec.MsgspecError, UnicodeError) as error:
         raise ValueError from error
     if len(parts) != of:
@@ -82,6 +82,6 @@ def _parts(cursor: str, *, of: int) -> list[str]:
 
 
 def _no_cursor() -> NoReturn:
-    """Say so. Raises HTTPException."""
-    said = "cursor must be one that an answer gave"
-    raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, said)
+    """Raises HTTPException 422."""
+    detail = "cursor must be one that an answer gave"
+    raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail)

@@ -138,7 +138,7 @@ async def history(
         )
     told, more = paging.page_of(told, limit)
     if more:
-        paging.tell_next(request, response, paging.cursor_of(told[-1].since, told[-1].turn))
+        paging.link_next(request, response, paging.cursor_of(told[-1].since, told[-1].turn))
     return [Interval(shown=_plain(one.product), since=one.since, until=one.until) for one in told]
 
 
@@ -156,7 +156,7 @@ async def drifting(
 
     `Link` leads to more of them; `count` is of all.
     """
-    found, after = await own(scales, caller, device_id), paging.plu(cursor)
+    found, after = await own(scales, caller, device_id), paging.text(cursor)
     tenant, device, now = caller.tenant, found.device_id, scales.clock()
     copy = (await catalogue.load(scales.context, tenant, device)).copy
     await _fresh(response, scales, caller, "drift", "shown")
@@ -166,7 +166,7 @@ async def drifting(
         seen = await shown.at(connection, tenant, device, "", now)
     told, more = paging.page_of(told, limit)
     if more and told:
-        paging.tell_next(request, response, paging.cursor_of(told[-1].plu))
+        paging.link_next(request, response, paging.cursor_of(told[-1].plu))
     return Drift(
         revision=copy.revision,
         confirmed_revision=copy.confirmed or None,

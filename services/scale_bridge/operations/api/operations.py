@@ -113,7 +113,7 @@ async def history(
     if more:
         last = shown[-1]
         next_ = paging.cursor_of(last["queued_at"], last["operation_id"])
-        paging.tell_next(request, response, next_)
+        paging.link_next(request, response, next_)
     return [_listed(row) for row in shown]
 
 
