@@ -1,7 +1,7 @@
 """Pages of long lists: `cursor` continues after the last entry seen, whatever was added since.
 
-The body is the list alone; the header `Link` names the next page (RFC 8288), relative to the request
-so that it is right behind every prefix.
+The body is the list alone; the header `Link` names the next page (RFC 8288), relative to the
+request, so that it is right behind every prefix.
 """
 
 import re

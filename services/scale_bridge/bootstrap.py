@@ -272,7 +272,7 @@ def periodic_tasks(
     With the doorbell schedules and healing rest until a read model was written to or a time came.
     """
     scheduling = Scheduling(
-        store=context.store, pool=context.pool, order=partial(operation.order, context)
+        store=context.store, pool=context.pool, enqueue=partial(operation.enqueue, context)
     )
     every = settings.round_seconds
 

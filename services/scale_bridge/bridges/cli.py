@@ -98,7 +98,7 @@ def add_bridge(app: typer.Typer) -> None:
         It only connects outwards, to the gateway. What it was given to do it does
         whatever becomes of the line, and tells when there is one again.
         """
-        order = BridgeOptions(
+        options = BridgeOptions(
             gateway=None if gateway is None else gateway_of(gateway),
             state=state,
             name=name or socket.gethostname(),
@@ -107,13 +107,13 @@ def add_bridge(app: typer.Typer) -> None:
             lines=lines,
         )
         logs.set_up("scale_bridge", log_level)
-        raise typer.Exit(_carry_out(order, Console()))
+        raise typer.Exit(_carry_out(options, Console()))
 
 
-def _carry_out(order: BridgeOptions, console: Console) -> int:
+def _carry_out(options: BridgeOptions, console: Console) -> int:
     try:
-        with home_of(order.state):
-            return main(_bridge(order, console))
+        with home_of(options.state):
+            return main(_bridge(options, console))
     except InUse:
         said = "another daemon runs in this directory"
     except NotEnrolled:
@@ -128,51 +128,51 @@ def _carry_out(order: BridgeOptions, console: Console) -> int:
     return CANNOT
 
 
-async def _bridge(order: BridgeOptions, console: Console) -> int:
+async def _bridge(options: BridgeOptions, console: Console) -> int:
     async with open_client() as client:
-        if order.enrol:
-            if order.gateway is None:
+        if options.enrol:
+            if options.gateway is None:
                 raise typer.BadParameter("is needed to enrol", param_hint="--gateway")
-            await enrol(order.gateway, order.state, order.name, client, console)
-        identity = read_identity(order.state)
+            await enrol(options.gateway, options.state, options.name, client, console)
+        identity = read_identity(options.state)
         console.print(
-            f"bridge “{order.name}” of {identity.gateway}, its state in {order.state}",
+            f"bridge “{options.name}” of {identity.gateway}, its state in {options.state}",
             markup=False,
             highlight=False,
         )
-        async with open_runner(order) as runner:
+        async with open_runner(options) as runner:
             gateway = GatewayClient(
-                home=order.state,
+                home=options.state,
                 client=client,
                 program=PROGRAM,
-                name=order.name,
+                name=options.name,
                 chance=random.random,
             )
             return await run_until_signal(partial(_until_stopped, runner, gateway))
 
 
 @asynccontextmanager
-async def open_runner(order: BridgeOptions) -> AsyncIterator[Runner]:
+async def open_runner(options: BridgeOptions) -> AsyncIterator[Runner]:
     """The daemon's runner with its driver and its memory. Raises OSError, sqlite3.Error."""
     async with (
-        open_driver(lines=order.lines) as driver,
-        open_bridge_store(order.state / STORE, time.time) as store,
+        open_driver(lines=options.lines) as driver,
+        open_bridge_store(options.state / STORE, time.time) as store,
     ):
         execution = ExecutionContext(
             driver=driver,
             leases=LocalLeases(),
             breakers=LocalBreakers(Rules(), utc_now),
-            pace=LocalPace(order.connection_seconds, time.monotonic),
-            policy=order.policy,
+            pace=LocalPace(options.connection_seconds, time.monotonic),
+            policy=options.policy,
             holder="bridge",
             chance=random.random,
         )
         tools = AgentTools(
             execution=execution,
-            private_key=lambda: read_identity(order.state).private_key,
+            private_key=lambda: read_identity(options.state).private_key,
             now=time.time,
         )
-        yield Runner(store=store, carry_out=carrying_out(tools), now=time.time, lines=order.lines)
+        yield Runner(store=store, carry_out=carrying_out(tools), now=time.time, lines=options.lines)
 
 
 async def _until_stopped(runner: Runner, gateway: GatewayClient, stop: asyncio.Event) -> None:

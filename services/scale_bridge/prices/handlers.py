@@ -116,7 +116,7 @@ async def hold(context: Context, job: Job, *, since: int | None, sends: bool) ->
         first = next(_unsent(copy, said), None)
         if sends and first is not None:
             its_id = OperationId(uuid5(job.operation_id, "prices"))
-            await operation.order(context, _upload(job.tenant, job.device_id, its_id, first))
+            await operation.enqueue(context, _upload(job.tenant, job.device_id, its_id, first))
         return
     raise Unavailable("catalogue")
 
@@ -223,7 +223,7 @@ async def _order(context: Context, tenant: str, device_id: DeviceId, said: ShopP
             _upload(tenant, device_id, its_id, said), after_seconds=(begins - now).total_seconds()
         )
         try:
-            await operation.order(context, ordered)
+            await operation.enqueue(context, ordered)
             found = await operation.load(context, tenant, its_id)
         except (NotFound, OperationUnknown):
             return

@@ -174,7 +174,7 @@ class Remote:
             asked_by=str(self.owner),
             **more,
         )
-        await operation.order(self.context, ordered)
+        await operation.enqueue(self.context, ordered)
         return operation_id
 
     async def done(self, device_id: DeviceId, kind: str, **more: Any) -> OperationEnded:
@@ -320,7 +320,7 @@ def enrolled(home: Path, gateway: str = "http://127.0.0.1:9") -> Path:
     return home
 
 
-def order_of(home: Path) -> BridgeOptions:
+def options_of(home: Path) -> BridgeOptions:
     return BridgeOptions(
         gateway=None,
         state=home,
@@ -353,16 +353,18 @@ def gateway_client_of(
 async def open_daemon(end: Remote | Line) -> AsyncIterator[Runner]:
     """A daemon in this process, enrolled before; at the end it dies with what it was doing."""
     home = enrolled(end.home, end.url)
-    async with aiohttp.ClientSession() as client, open_runner(order_of(home)) as desk:
-        running = asyncio.create_task(run(desk, gateway_client_of(home, client, longest_pause=1.0)))
+    async with aiohttp.ClientSession() as client, open_runner(options_of(home)) as runner:
+        running = asyncio.create_task(
+            run(runner, gateway_client_of(home, client, longest_pause=1.0))
+        )
         try:
-            yield desk
+            yield runner
         finally:
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await running
 
 
-async def is_settled(desk: Runner) -> bool:
+async def is_settled(runner: Runner) -> bool:
     """Whether the service has everything that the daemon reported."""
-    return not await desk.store.reports()
+    return not await runner.store.reports()

@@ -84,7 +84,7 @@ async def order(
         asked_by=caller.subject,
         full=body.full,
     )
-    await handler.order(scales.context, ordered)
+    await handler.enqueue(scales.context, ordered)
     response.headers["Location"] = f"/devices/{device_id}/operations/{operation_id}"
     return _job(operation_id, await handler.load(scales.context, caller.tenant, operation_id))
 

@@ -58,7 +58,7 @@ async def run_and_wait(
         asked_by=caller.subject,
         full=full,
     )
-    await operation.order(scales.context, ordered)
+    await operation.enqueue(scales.context, ordered)
     ended = await scales.completions.wait(operation_id, scales.settings.answer_seconds)
     if ended is None:
         return problem(HTTPStatus.GATEWAY_TIMEOUT, LATE, "StillRunning")

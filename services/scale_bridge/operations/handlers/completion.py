@@ -172,7 +172,7 @@ async def _compared(
         if overtaken:
             # The scale may have been removed.
             with suppress(NotFound):
-                await operation.order(context, _once_more(case))
+                await operation.enqueue(context, _once_more(case))
     elif performed.doubtful or (read_as is not None and not _is_good(performed)):
         await mark_unverified(context, case.job, case.cause, read_as)
 

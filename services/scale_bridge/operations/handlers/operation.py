@@ -43,7 +43,7 @@ def end_of(operation_id: OperationId) -> UUID:
     return uuid5(_command_of(operation_id), "0")
 
 
-async def order(context: Context, ordered: OperationRequest) -> None:
+async def enqueue(context: Context, ordered: OperationRequest) -> None:
     """Have something done with a scale. Safe to repeat.
 
     Raises DeviceUnknown, LogUnavailable, Unavailable.

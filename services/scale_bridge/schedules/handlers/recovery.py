@@ -61,7 +61,7 @@ async def _treat(context: Context, patients: Sequence[Patient], rules: Rules, no
             continue
         try:
             if await _is_reachable(context, patient):
-                await operation.order(context, _ordered(patient, kind))
+                await operation.enqueue(context, _ordered(patient, kind))
                 ordered += 1
         except NotFound:
             continue

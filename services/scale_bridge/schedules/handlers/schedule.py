@@ -56,11 +56,11 @@ Find: TypeAlias = Callable[[], Awaitable[ScheduleRow | None]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scheduling:
-    """What is needed: `pool` sees all tenants, `order` has operations done."""
+    """What is needed: `pool` sees all tenants, `enqueue` has operations done."""
 
     store: EventStore[ScaleBridgeEvent]
     pool: Pool
-    order: Enqueue
+    enqueue: Enqueue
 
 
 async def put(
@@ -129,7 +129,7 @@ async def run_due(scheduling: Scheduling, now: datetime) -> int:
                 begins = claim.begins_at or now
                 ordered = _ordered(row, claim.operation_id)
                 after = max(0.0, (begins - now).total_seconds())
-                await scheduling.order(replace(ordered, after_seconds=after))
+                await scheduling.enqueue(replace(ordered, after_seconds=after))
                 claimed += 1
         except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
             log.warning("run not begun", device=str(row.device_id), error=repr(error))
@@ -169,7 +169,7 @@ async def _record_run(scheduling: Scheduling, row: ScheduleRow, now: datetime) -
         return await _record(scheduling, row, run, None if went_well else ended.detail, now)
     if not history.events and now - since >= ORDERED_AFTER:
         try:
-            await scheduling.order(_ordered(row, run))
+            await scheduling.enqueue(_ordered(row, run))
         except NotFound as error:
             return await _record(scheduling, row, run, str(error), now)
     return False

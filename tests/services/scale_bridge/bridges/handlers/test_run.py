@@ -43,7 +43,7 @@ from services.scale_bridge.bridges.stores.rows import Task
 from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.simulator.server import Simulator
 from tests.services.scale_bridge.at_hand import a_scale
-from tests.services.scale_bridge.remote import PASSWORD, enrolled, gateway_client_of, order_of
+from tests.services.scale_bridge.remote import PASSWORD, enrolled, gateway_client_of, options_of
 
 
 class Script(Link):
@@ -74,7 +74,7 @@ class Script(Link):
 class Case:
     """A daemon at work, and a scale."""
 
-    desk: Runner
+    runner: Runner
     scale: Simulator
     home: Path
 
@@ -115,9 +115,9 @@ async def case(tmp_path: Path) -> AsyncIterator[Case]:
     """A daemon at work, and a scale."""
     async with AsyncExitStack() as stack:
         scale = await stack.enter_async_context(a_scale(50, password=PASSWORD))
-        desk = await stack.enter_async_context(open_runner(order_of(enrolled(tmp_path))))
-        running = asyncio.create_task(desk.run())
-        yield Case(desk, scale, tmp_path)
+        runner = await stack.enter_async_context(open_runner(options_of(enrolled(tmp_path))))
+        running = asyncio.create_task(runner.run())
+        yield Case(runner, scale, tmp_path)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
@@ -231,10 +231,10 @@ async def test_the_watchdog_begins_again_whatever_failed(
         raise failure
 
     monkeypatch.setattr(gateway_client, "_connected", broken)
-    order = order_of(enrolled(tmp_path))
-    async with aiohttp.ClientSession() as client, open_runner(order) as desk:
+    options = options_of(enrolled(tmp_path))
+    async with aiohttp.ClientSession() as client, open_runner(options) as runner:
         gateway = gateway_client_of(tmp_path, client, chance=0.5, longest_pause=0.01)
-        running = asyncio.create_task(gateway_client.run(desk, gateway))
+        running = asyncio.create_task(gateway_client.run(runner, gateway))
         await eventually(lambda: len(failures) > 3)
         assert not running.done()
         running.cancel()
@@ -311,9 +311,9 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 async def running(home: Path, gateway: Gateway) -> AsyncIterator[None]:
     """A daemon that connects to this gateway."""
     enrolled(home, gateway.url)
-    async with aiohttp.ClientSession() as client, open_runner(order_of(home)) as desk:
+    async with aiohttp.ClientSession() as client, open_runner(options_of(home)) as runner:
         connecting = asyncio.create_task(
-            gateway_client.run(desk, gateway_client_of(home, client, chance=0.5))
+            gateway_client.run(runner, gateway_client_of(home, client, chance=0.5))
         )
         try:
             yield

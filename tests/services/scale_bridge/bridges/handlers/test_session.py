@@ -143,17 +143,17 @@ async def test_work_of_other_tenants_and_owners_is_none_of_the_daemons(remote: R
         device_id = await remote.register(scale)
         other_tenants = job(operation.new_id(), device_id, "birch")
         await remote.context.work.put(other_tenants, BRIDGE, remote.context.clock())
-        async with open_daemon(remote) as desk:
+        async with open_daemon(remote) as runner:
             for _ in range(2):
                 await remote.done(device_id, "fetch")
-            await eventually(lambda: holds_nothing(desk))
+            await eventually(lambda: holds_nothing(runner))
 
         assert await remote.ends(foreign) == []
         assert scale.transcript.connections == 2
 
 
-async def holds_nothing(desk: Runner) -> bool:
-    return not await desk.store.holding()
+async def holds_nothing(runner: Runner) -> bool:
+    return not await runner.store.holding()
 
 
 def doubled() -> Document:
@@ -246,18 +246,18 @@ KILLS = 20
 async def test_the_line_breaks_in_the_middle_and_the_work_goes_on(
     remote: Remote, line: Line
 ) -> None:
-    async with a_scale(20, password=PASSWORD) as scale, open_daemon(line) as desk:
+    async with a_scale(20, password=PASSWORD) as scale, open_daemon(line) as runner:
         device_id = await remote.read(scale)
         operation_id = await remote.begin_upload(device_id, scale, "slow:0.4", Step.ANNOUNCE)
         line.open = False
         assert line.cut() > 0
         # It is done while it cannot be reported.
-        await eventually(lambda: not desk.running)
+        await eventually(lambda: not runner.running)
         assert scale.base.products[0]["price"] == 5.5
         assert await remote.ends(operation_id) == []
         line.open = True
         ended = await remote.end(operation_id)
-        await eventually(lambda: is_settled(desk))
+        await eventually(lambda: is_settled(runner))
 
         assert (ended.outcome, ended.code) == ("verified", "")
         assert not (await remote.copy(device_id)).dirty
@@ -269,7 +269,7 @@ async def test_the_line_breaks_in_the_middle_and_the_work_goes_on(
 async def test_a_line_that_breaks_again_and_again_makes_no_second_end(
     remote: Remote, line: Line
 ) -> None:
-    async with a_scale(300, password=PASSWORD) as scale, open_daemon(line) as desk:
+    async with a_scale(300, password=PASSWORD) as scale, open_daemon(line) as runner:
         device_id = await remote.read(scale)
         cutting = asyncio.create_task(cut_often(line))
         ended = []
@@ -277,7 +277,7 @@ async def test_a_line_that_breaks_again_and_again_makes_no_second_end(
             await remote.set_price(device_id, scale.base.products[number]["pluNumber"], 9.0)
             ended.append(await remote.done(device_id, "upload"))
         await cutting
-        await eventually(lambda: is_settled(desk))
+        await eventually(lambda: is_settled(runner))
 
         assert {one.outcome for one in ended} == {"verified"}
         assert [product["price"] for product in scale.base.products[:6]] == [9.0] * 6
@@ -295,20 +295,20 @@ async def cut_often(line: Line) -> None:
 
 
 async def test_a_result_that_comes_too_late_changes_nothing(remote: Remote, line: Line) -> None:
-    async with a_scale(20, password=PASSWORD) as scale, open_daemon(line) as desk:
+    async with a_scale(20, password=PASSWORD) as scale, open_daemon(line) as runner:
         device_id = await remote.read(scale)
         remote.context = replace(remote.context, operation_seconds=8.0)
         operation_id = await remote.begin_upload(device_id, scale, "slow:0.4", Step.ANNOUNCE)
         line.open = False
         line.cut()
-        await eventually(lambda: not desk.running)
+        await eventually(lambda: not runner.running)
         await eventually(lambda: is_swept(remote, operation_id))
         [ended] = await remote.ends(operation_id)
         assert (ended.outcome, ended.code) == ("unknown", "Interrupted")
         # It is not known what the scale holds, and not claimed to be.
         assert (await remote.copy(device_id)).dirty
         line.open = True
-        await eventually(lambda: is_settled(desk))
+        await eventually(lambda: is_settled(runner))
         assert await remote.ends(operation_id) == [ended]
         scale.faults.set([])
         remote.context = replace(remote.context, operation_seconds=30.0)
@@ -328,7 +328,7 @@ async def test_the_service_dies_in_the_middle_and_another_takes_the_result(
     async with AsyncExitStack() as stack, a_scale(20, password=PASSWORD) as scale:
         async with open_remote(database, tmp_path) as remote:
             line = await stack.enter_async_context(Line(tmp_path, remote.port))
-            desk = await stack.enter_async_context(open_daemon(line))
+            runner = await stack.enter_async_context(open_daemon(line))
             device_id = await remote.read(scale)
             operation_id = await remote.begin_upload(device_id, scale, "slow:0.4", Step.ANNOUNCE)
             line.open = False
@@ -337,7 +337,7 @@ async def test_the_service_dies_in_the_middle_and_another_takes_the_result(
             line.connect_to(another.port)
             line.open = True
             ended = await another.end(operation_id)
-            await eventually(lambda: is_settled(desk))
+            await eventually(lambda: is_settled(runner))
             assert (ended.outcome, ended.code) == ("verified", "")
             assert not (await another.copy(device_id)).dirty
             assert await another.ends(operation_id) == [ended]
@@ -357,15 +357,15 @@ async def test_a_daemon_killed_twenty_times_converges(remote: Remote) -> None:
             plu = scale.base.products[number]["pluNumber"]
             await remote.set_price(device_id, plu, 100.0 + number)
             ordered.append(await remote.order(device_id, "upload"))
-            async with open_daemon(remote) as desk:
+            async with open_daemon(remote) as runner:
                 # Now and then before it has begun, now and then when all is over.
-                await eventually(lambda desk=desk: desk.running)  # type: ignore[misc]
+                await eventually(lambda runner=runner: runner.running)  # type: ignore[misc]
                 await asyncio.sleep(chance.uniform(0.0, 0.4))
         scale.faults.set([])
-        async with open_daemon(remote) as last_desk:
+        async with open_daemon(remote) as last_runner:
             ended = [await remote.end(operation_id) for operation_id in ordered]
             last = await remote.done(device_id, "upload")
-            await eventually(lambda: is_settled(last_desk))
+            await eventually(lambda: is_settled(last_runner))
 
         assert last.outcome == "verified"
         prices = [product["price"] for product in scale.base.products[:KILLS]]

@@ -215,7 +215,7 @@ async def uploaded_by_itself(service: Service) -> OperationEnded:
         kind="upload",
         asked_by=BY_HEALING,
     )
-    await operation.order(service.deps.context, ordered)
+    await operation.enqueue(service.deps.context, ordered)
     await eventually(service.all_ended)
     return (await service.ends())[-1]
 

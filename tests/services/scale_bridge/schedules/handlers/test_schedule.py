@@ -39,7 +39,7 @@ def scheduling(service: Service) -> Scheduling:
     """What a worker needs to begin runs that are due."""
     context = service.deps.context
     return Scheduling(
-        store=context.store, pool=context.pool, order=partial(operation.order, context)
+        store=context.store, pool=context.pool, enqueue=partial(operation.enqueue, context)
     )
 
 
@@ -120,7 +120,7 @@ async def test_a_worker_that_claims_and_dies_leaves_the_run_to_the_next(database
         async def die(_: Any) -> None:
             raise ConnectionError
 
-        dying = Scheduling(store=alive.store, pool=alive.pool, order=die)
+        dying = Scheduling(store=alive.store, pool=alive.pool, enqueue=die)
         assert await schedule.run_due(dying, soon) == 0
         await service.caught_up()
         await schedule.record_ended(alive, soon)
