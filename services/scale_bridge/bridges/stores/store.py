@@ -97,7 +97,7 @@ async def open_bridge_store(file: Path, now: Callable[[], float]) -> AsyncIterat
     thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bridge-store")
     loop = asyncio.get_running_loop()
     try:
-        connection = await loop.run_in_executor(thread, bridge_rows.opened, file)
+        connection = await loop.run_in_executor(thread, bridge_rows.open_database, file)
         try:
             yield BridgeStore(connection, thread, now)
         finally:

@@ -86,10 +86,14 @@ def test_a_new_text_has_an_id_like_the_others() -> None:
 def test_a_text_comes_behind_the_others_also_where_there_was_none() -> None:
     new = {"id": 9, "value": "x"}
 
-    assert label.entries(after(was_put(2, "9", None, new)).shown, "messages") == [FLOUR, GONE, new]
-    assert label.entries(after(was_put(2, "9", None, new), content="none").shown, "messages") == [
-        new
+    assert label.entries(after(was_put(2, "9", None, new)).current_document, "messages") == [
+        FLOUR,
+        GONE,
+        new,
     ]
+    assert label.entries(
+        after(was_put(2, "9", None, new), content="none").current_document, "messages"
+    ) == [new]
 
 
 @pytest.mark.parametrize(

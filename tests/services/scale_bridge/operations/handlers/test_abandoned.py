@@ -170,7 +170,7 @@ async def test_a_lease_is_one_holders_until_it_runs_out(database: str) -> None:
         await device.service.execute("UPDATE lease SET holder = 'dead', until = now()")
         assert await leases.take(where, "next")
         assert not await leases.renew(where, "dead")
-        await leases.give_back(where, "dead")
+        await leases.release(where, "dead")
         assert await leases.renew(where, "next")
         # Without being renewed it runs out by itself.
         short = Leases(pool, 0.2)
