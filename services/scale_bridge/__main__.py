@@ -21,7 +21,7 @@ app = command_line(SERVICE)
 add_bridge(app)
 add_simulator(app)
 add_fleet(app)
-add_rotate_secrets(app, SERVICE.read_settings, bootstrap.open_desk)
+add_rotate_secrets(app, SERVICE.read_settings, bootstrap.open_context)
 
 if __name__ == "__main__":
     app()

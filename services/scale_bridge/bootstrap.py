@@ -40,35 +40,37 @@ from libs.telemetry.traces import Telemetry
 from services.scale_bridge.barcodes import api as barcode
 from services.scale_bridge.bridges import reactions as enrolment
 from services.scale_bridge.bridges.api import bridge
+from services.scale_bridge.bridges.stores import agent_assignments, bridges
 from services.scale_bridge.catalogue.api import label, products, revisions
-from services.scale_bridge.context import Deps
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.catalogue.stores.cache import CatalogueCache
+from services.scale_bridge.context import ApiContext, Context, Hooks, shape
 from services.scale_bridge.devices.api import device, profile, strictness
+from services.scale_bridge.devices.handlers import device as device_commands
 from services.scale_bridge.devices.handlers import verification
 from services.scale_bridge.devices.read_models import device as devices
 from services.scale_bridge.driver.adapters.driver import open_driver
-from services.scale_bridge.http import shape
 from services.scale_bridge.monitoring.api import board, shops, twin
 from services.scale_bridge.monitoring.api.live import Live
 from services.scale_bridge.monitoring.handlers import ROUND_SECONDS as FORGETTING_SECONDS
-from services.scale_bridge.monitoring.handlers import Forgetting
-from services.scale_bridge.monitoring.read_models import drift, shown
+from services.scale_bridge.monitoring.handlers import Retention
+from services.scale_bridge.monitoring.read_models import shown
 from services.scale_bridge.operations import read_models as operation_history
-from services.scale_bridge.operations.api import operations, upload
-from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.operations.handlers.ends import Ends
-from services.scale_bridge.operations.handlers.execute import Executor
+from services.scale_bridge.operations.api import fetch, operations, upload
+from services.scale_bridge.operations.handlers import operation, readings
+from services.scale_bridge.operations.handlers.completion_waiter import CompletionWaiter
+from services.scale_bridge.operations.handlers.worker import OperationWorker
 from services.scale_bridge.operations.stores.work import Work
 from services.scale_bridge.prices import handlers as price
 from services.scale_bridge.prices import reactions as shop
 from services.scale_bridge.prices.api import prices
+from services.scale_bridge.prices.read_models import price_delivery
 from services.scale_bridge.schedules.api import auto_update, calendar
-from services.scale_bridge.schedules.handlers import healing, schedule
+from services.scale_bridge.schedules.handlers import recovery, schedule
 from services.scale_bridge.schedules.handlers.schedule import Scheduling
 from services.scale_bridge.schedules.read_models import schedule as schedule_times
 from services.scale_bridge.settings import Settings, keys_of
 from services.scale_bridge.transfer.adapters.pace import Pace
-from services.scale_bridge.transfer.handlers.errand import Gear
+from services.scale_bridge.transfer.handlers.device_task import ExecutionContext
 from services.scale_bridge.transfer.stores.breakers import Breakers
 from services.scale_bridge.transfer.stores.leases import Leases
 
@@ -82,7 +84,7 @@ REACTION_CONNECTIONS: Final = 2
 MISSING_SECONDS: Final = 15.0
 """How often is looked for prices that missed a scale, which happens to one just read at most."""
 REMINDING_SECONDS: Final = 30.0
-"""Days are counted: nobody needs to look every second."""
+"""Days are counted: checking every second is not needed."""
 RESTING_SECONDS: Final = 5.0
 """How often is looked for runs that are due, and at how scales are, while no event is projected."""
 BRIDGE_CONNECTIONS: Final = 4
@@ -91,10 +93,10 @@ healing."""
 
 
 @asynccontextmanager
-async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Deps]:
+async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[ApiContext]:
     """All the API holds to answer requests, closed at the end. Raises Unavailable."""
     async with AsyncExitStack() as stack:
-        desk = await stack.enter_async_context(open_desk(settings, size=LOG_CONNECTIONS))
+        context = await stack.enter_async_context(open_context(settings, size=LOG_CONNECTIONS))
         reading = await open_pool(
             settings.database_url.get_secret_value(),
             role=application_role(SERVICE),
@@ -108,21 +110,21 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
             open_doorbell(settings.database_url.get_secret_value(), SERVICE)
         )
         revocations = Revocations(
-            partial(revoked_sessions.load, desk.pool), doorbell, longest=LONGEST_PASS
+            partial(revoked_sessions.load, context.pool), doorbell, longest=LONGEST_PASS
         )
         consistency = Consistency(
-            desk.pool,
+            context.pool,
             [model.name for model in projections(settings)],
             deadline=settings.stale_wait_seconds,
             doorbell=doorbell,
         )
         stack.push_async_callback(consistency.close)
-        ends = Ends(desk.store, doorbell)
-        stack.push_async_callback(ends.close)
-        yield Deps(
+        completions = CompletionWaiter(context.store, doorbell)
+        stack.push_async_callback(completions.close)
+        yield ApiContext(
             settings=settings,
-            desk=desk,
-            ends=ends,
+            context=context,
+            completions=completions,
             reading=reading,
             clock=utc_now,
             verifier=TokenVerifier(
@@ -141,7 +143,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[D
 
 
 @asynccontextmanager
-async def open_desk(settings: Settings, *, size: int = 2) -> AsyncIterator[Desk]:
+async def open_context(settings: Settings, *, size: int = 2) -> AsyncIterator[Context]:
     """What commands about scales work with, on a pool of its own. Raises Unavailable."""
     dsn = settings.database_url.get_secret_value()
     async with open_doorbell(dsn, SERVICE) as doorbell:
@@ -156,18 +158,20 @@ async def open_desk(settings: Settings, *, size: int = 2) -> AsyncIterator[Desk]
         ring = partial(doorbell.ring, APPENDED)
         try:
             async with open_log(pool, dsn, SERVICE, on_append=ring) as log:
-                yield make_desk(settings, pool, EventStore[ScaleBridgeEvent](log, Codec(EVENTS)))
+                yield make_context(settings, pool, EventStore[ScaleBridgeEvent](log, Codec(EVENTS)))
         finally:
             await pool.close()
 
 
-def make_desk(settings: Settings, pool: Pool, store: EventStore[ScaleBridgeEvent]) -> Desk:
-    """The desk over a pool in system scope."""
-    return Desk(
+def make_context(settings: Settings, pool: Pool, store: EventStore[ScaleBridgeEvent]) -> Context:
+    """The context over a pool in system scope."""
+    return Context(
         store=store,
         pool=pool,
         seal=Seal(keys_of(settings.seal_keys)),
         policy=settings.policy,
+        catalogues=CatalogueCache(),
+        hooks=hooks(),
         work=Work(pool, settings.lease_seconds),
         breakers=Breakers(pool, utc_now, settings.breaker_rules),
         zone=settings.zone,
@@ -176,6 +180,20 @@ def make_desk(settings: Settings, pool: Pool, store: EventStore[ScaleBridgeEvent
         clear_on_upload=settings.clear_on_upload,
         diagnose=settings.diagnose,
         diagnose_auto=settings.diagnose_auto,
+        default_interval=settings.default_interval,
+    )
+
+
+def hooks() -> Hooks:
+    """What lower subjects call of upper ones."""
+    return Hooks(
+        own_device=device_commands.of_caller,
+        on_registered=schedule.set_default,
+        after_fetch=price.hold,
+        readings=readings.readings,
+        schedule_zone=schedule.zone,
+        agent_kinds=agent_assignments.kinds_of,
+        bridge_owner=bridges.owner_of,
     )
 
 
@@ -188,7 +206,7 @@ async def open_app(
         yield create_app(deps, checks=checks)
 
 
-def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> FastAPI:
+def create_app(deps: ApiContext, *, checks: Mapping[str, Check] | None = None) -> FastAPI:
     """The API; `checks` are what readiness asks beyond the database."""
     app = http.create_app(
         title=SERVICE,
@@ -201,6 +219,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
             twin.router,
             auto_update.router,
             calendar.router,
+            fetch.router,
             products.router,
             upload.router,
             operations.router,
@@ -242,35 +261,37 @@ async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence
         ),
         open_executor(settings) as executor,
     ):
-        yield [executor.bridge, *looking_tasks(settings, executor.desk, executor.doorbell)]
+        yield [executor.run, *periodic_tasks(settings, executor.context, executor.doorbell)]
 
 
-def looking_tasks(
-    settings: Settings, desk: Desk, doorbell: Doorbell | None = None
+def periodic_tasks(
+    settings: Settings, context: Context, doorbell: Doorbell | None = None
 ) -> Sequence[Task]:
     """What is looked for again and again; several workers may, and do nothing twice.
 
     With the doorbell schedules and healing rest until a read model was written to or a time came.
     """
-    scheduling = Scheduling(store=desk.store, pool=desk.pool, order=partial(operation.order, desk))
+    scheduling = Scheduling(
+        store=context.store, pool=context.pool, enqueue=partial(operation.enqueue, context)
+    )
     every = settings.round_seconds
 
     rung = Rung(doorbell=doorbell, topic=PROJECTED, longest=RESTING_SECONDS) if doorbell else None
 
     async def schedules() -> float | None:
         if settings.scheduler_on:
-            await schedule.run_due(scheduling, desk.clock())
-        await schedule.record_ended(scheduling, desk.clock())
-        return await schedule.seconds_until_due(scheduling, desk.clock())
+            await schedule.run_due(scheduling, context.clock())
+        await schedule.record_ended(scheduling, context.clock())
+        return await schedule.seconds_until_due(scheduling, context.clock())
 
     async def heal() -> float | None:
-        return await healing.take_turn(desk, settings.healing_rules, desk.clock())
+        return await recovery.run_once(context, settings.healing_rules, context.clock())
 
     async def catch_up() -> None:
-        await price.catch_up(desk)
+        await price.catch_up(context)
 
     async def remind() -> None:
-        await verification.announce_due(desk, desk.clock())
+        await verification.announce_due(context, context.clock())
 
     found = [
         rounds("schedules", schedules, seconds=every, rung=rung),
@@ -278,9 +299,9 @@ def looking_tasks(
         rounds("prices", catch_up, seconds=max(every, MISSING_SECONDS)),
     ]
     if settings.shown_days:
-        keep = timedelta(days=settings.shown_days)
-        forgetting = Forgetting(pool=desk.pool, clock=desk.clock, keep=keep)
-        found.append(rounds("forgetting", forgetting.turn, seconds=FORGETTING_SECONDS))
+        retained_for = timedelta(days=settings.shown_days)
+        retention = Retention(pool=context.pool, clock=context.clock, retained_for=retained_for)
+        found.append(rounds("forgetting", retention.run_once, seconds=FORGETTING_SECONDS))
     return (
         [*found, rounds("healing", heal, seconds=every, rung=rung)] if settings.healing else found
     )
@@ -290,42 +311,42 @@ def looking_tasks(
 async def open_reactions(
     settings: Settings, _: Telemetry
 ) -> AsyncIterator[Sequence[Reaction[Any]]]:
-    """The reactions of the worker, on a desk of their own. Raises Unavailable."""
-    async with open_desk(settings, size=REACTION_CONNECTIONS) as desk:
-        yield reactions(settings, desk)
+    """The reactions of the worker, on a context of their own. Raises Unavailable."""
+    async with open_context(settings, size=REACTION_CONNECTIONS) as context:
+        yield reactions(settings, context)
 
 
-def reactions(settings: Settings, desk: Desk) -> Sequence[Reaction[Any]]:
+def reactions(settings: Settings, context: Context) -> Sequence[Reaction[Any]]:
     """What is done about facts of the shop and of the gateway."""
     return (
-        shop.announcements(desk, currency=settings.currency),
-        shop.prices(desk, currency=settings.currency),
+        shop.announcements(context, currency=settings.currency),
+        shop.prices(context, currency=settings.currency),
         enrolment.enrolments(),
     )
 
 
 @asynccontextmanager
-async def open_executor(settings: Settings) -> AsyncIterator[Executor]:
+async def open_executor(settings: Settings) -> AsyncIterator[OperationWorker]:
     """The embedded bridge, not yet at work. Raises Unavailable."""
     async with (
         open_doorbell(settings.database_url.get_secret_value(), SERVICE) as doorbell,
-        open_desk(settings, size=BRIDGE_CONNECTIONS) as desk,
+        open_context(settings, size=BRIDGE_CONNECTIONS) as context,
         open_driver(lines=settings.lines, limits=settings.limits) as driver,
     ):
-        gear = Gear(
+        execution = ExecutionContext(
             driver=driver,
-            turns=Leases(desk.pool, settings.lease_seconds),
-            circuits=desk.breakers,
-            pace=Pace(desk.pool, settings.connection_seconds),
-            policy=desk.policy,
+            leases=Leases(context.pool, settings.lease_seconds),
+            breakers=context.breakers,
+            pace=Pace(context.pool, settings.connection_seconds),
+            policy=context.policy,
             holder=f"{socket.gethostname()} {os.getpid()} {random.getrandbits(48):012x}",
             chance=random.random,
             wait_seconds=settings.busy_seconds,
             read_back=settings.read_back,
         )
-        yield Executor(
-            desk=desk,
-            gear=gear,
+        yield OperationWorker(
+            context=context,
+            execution=execution,
             doorbell=doorbell,
             takes=settings.embedded,
             every=settings.poll_seconds,
@@ -340,7 +361,7 @@ def projections(_: Settings) -> Sequence[Projection[ScaleBridgeEvent]]:
         operation_history.projection(),
         schedule_times.projection(),
         shown.projection(),
-        drift.projection(),
+        price_delivery.projection(),
     )
 
 

@@ -12,7 +12,7 @@ from libs.security.sealing import Seal
 from libs.settings import ServiceSettings
 from services.scale_bridge.driver.adapters.line import Limits
 from services.scale_bridge.driver.domain.address import Policy, parse_networks, parse_ports
-from services.scale_bridge.schedules.domain.healing import Rules as HealingRules
+from services.scale_bridge.schedules.domain.recovery import Rules as HealingRules
 from services.scale_bridge.transfer.adapters.pace import CONNECTION_SECONDS
 from services.scale_bridge.transfer.domain.breaker import Rules
 
@@ -143,6 +143,17 @@ class Settings(ServiceSettings):
     def zone(self) -> ZoneInfo:
         """The zone whose day is "today" on labels (R13)."""
         return ZoneInfo(self.timezone)
+
+    @property
+    def sealing_keys(self) -> list[str]:
+        """The keys that seal passwords, the newest first."""
+        return keys_of(self.seal_keys)
+
+    @property
+    def default_interval(self) -> int | None:
+        """Minutes between the updates of a new device; None if it gets no schedule."""
+        on = self.scheduler_on and self.scheduler_enabled
+        return self.scheduler_interval if on else None
 
     @property
     def policy(self) -> Policy:

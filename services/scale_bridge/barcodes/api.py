@@ -23,9 +23,16 @@ from services.scale_bridge.barcodes.domain import (
     TradeItem,
     meaning,
 )
-from services.scale_bridge.context import Deps, Scales
+from services.scale_bridge.context import (
+    ApiContext,
+    Reader,
+    Scales,
+    Writer,
+    cause_of,
+    problem,
+    unfit,
+)
 from services.scale_bridge.devices.handlers.device import owner_of
-from services.scale_bridge.http import Reader, Writer, cause_of, problem, unfit
 from services.scale_bridge.prices.read_models import article
 
 router = APIRouter(tags=["barcodes"])
@@ -89,7 +96,7 @@ class Meaning(BaseModel):
 async def rules(scales: Scales, caller: Reader) -> Rules:
     """The caller's rules; none if they set none."""
     owner = owner_of(caller.subject)
-    return _shown(await handler.rules_of(scales.desk, caller.tenant, owner))
+    return _present(await handler.rules_of(scales.context, caller.tenant, owner))
 
 
 @router.put("/barcodes/rules")
@@ -98,16 +105,16 @@ async def put(request: Request, scales: Scales, caller: Writer, body: Rules) -> 
     given = tuple(BarcodeRule(**rule.model_dump()) for rule in body.rules)
     command = SetRules(rules=given, set_by=caller.subject, now=scales.clock())
     try:
-        return _shown(await handler.set_rules(scales.desk, command, cause_of(request, caller)))
+        return _present(await handler.set_rules(scales.context, command, cause_of(request, caller)))
     except BadRules as error:
-        flaws = [(("rules", str(one.place), one.field), one.why) for one in error.flaws]
+        flaws = [(("rules", str(one.index), one.field), one.why) for one in error.flaws]
         raise unfit(*flaws) from None
 
 
 @router.post("/barcodes/decode", response_model=Meaning, response_model_exclude_none=True)
 async def decode(response: Response, scales: Scales, caller: Reader, body: Scanned) -> Any:
     """What a barcode means. 422 with a code of its own if it was misread or says nothing known."""
-    known = await handler.rules_of(scales.desk, caller.tenant, owner_of(caller.subject))
+    known = await handler.rules_of(scales.context, caller.tenant, owner_of(caller.subject))
     today = scales.clock().astimezone(scales.settings.zone).date()
     try:
         said = meaning(known, body.code.strip(" \t\r\n"), today=today)
@@ -125,7 +132,7 @@ async def decode(response: Response, scales: Scales, caller: Reader, body: Scann
             return Meaning(kind="elements", elements=told, gtin=told.get("01"))
 
 
-async def _label(scales: Deps, caller: Principal, label: Label) -> Meaning:
+async def _label(scales: ApiContext, caller: Principal, label: Label) -> Meaning:
     code, owner = label.weighed.code, owner_of(caller.subject)
     # Some write codes as texts, with the zeros that stand on the label.
     codes = {str(code), str(code).zfill(label.rule.code_digits)}
@@ -162,6 +169,6 @@ def _plain(value: Value) -> Any:
             return value
 
 
-def _shown(known: tuple[BarcodeRule, ...]) -> Rules:
+def _present(known: tuple[BarcodeRule, ...]) -> Rules:
     names = Rule.model_fields
     return Rules(rules=[Rule(**{name: getattr(one, name) for name in names}) for one in known])

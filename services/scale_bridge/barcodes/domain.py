@@ -34,9 +34,9 @@ class SetRules:
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """What is wrong with the rule at a place of the list, and in which field."""
+    """What is wrong with the rule at an index of the list, and in which field."""
 
-    place: int
+    index: int
     field: str
     why: str
 
@@ -108,17 +108,17 @@ def meaning(rules: Rules, scanned: str, *, today: date) -> Meaning:
 def _flaws(rules: Rules) -> Iterator[Flaw]:
     read: list[Rule] = []
     names: set[str] = set()
-    for place, rule in enumerate(rules):
+    for index, rule in enumerate(rules):
         if rule.name in names:
-            yield Flaw(place, "name", "another rule has this name")
+            yield Flaw(index, "name", "another rule has this name")
         names.add(rule.name)
         try:
             mine = _rule(rule)
         except BadRule as bad:
-            yield Flaw(place, "prefix", str(bad))
+            yield Flaw(index, "prefix", str(bad))
             continue
         if any(overlapping(mine, other) for other in read):
-            yield Flaw(place, "prefix", "overlaps the prefix of another rule")
+            yield Flaw(index, "prefix", "overlaps the prefix of another rule")
         read.append(mine)
 
 

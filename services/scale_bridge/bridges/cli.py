@@ -28,22 +28,22 @@ from services.scale_bridge.bridges.adapters.identity import (
 from services.scale_bridge.bridges.adapters.login import GatewayAway, NotLetIn
 from services.scale_bridge.bridges.api.enrolment import STORE, enrol, gateway_of
 from services.scale_bridge.bridges.domain import PROGRAM
-from services.scale_bridge.bridges.handlers.desk import BridgeDesk
-from services.scale_bridge.bridges.handlers.exchange import Bench, carrying_out
-from services.scale_bridge.bridges.handlers.run import Office, run
+from services.scale_bridge.bridges.handlers.execution import AgentTools, carrying_out
+from services.scale_bridge.bridges.handlers.gateway_client import GatewayClient, run
+from services.scale_bridge.bridges.handlers.runner import Runner
 from services.scale_bridge.bridges.stores.store import open_bridge_store
 from services.scale_bridge.driver.adapters.driver import open_driver
 from services.scale_bridge.driver.domain.address import PRIVATE, Policy, parse_networks, parse_ports
 from services.scale_bridge.transfer.adapters.pace import CONNECTION_SECONDS, LocalPace
 from services.scale_bridge.transfer.domain.breaker import Rules
-from services.scale_bridge.transfer.handlers.errand import Gear
-from services.scale_bridge.transfer.stores.local_turns import LocalCircuits, LocalTurns
+from services.scale_bridge.transfer.handlers.device_task import ExecutionContext
+from services.scale_bridge.transfer.stores.local import LocalBreakers, LocalLeases
 
 CANNOT: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Order:
+class BridgeOptions:
     """What was asked for on the command line."""
 
     gateway: str | None
@@ -98,7 +98,7 @@ def add_bridge(app: typer.Typer) -> None:
         It only connects outwards, to the gateway. What it was given to do it does
         whatever becomes of the line, and tells when there is one again.
         """
-        order = Order(
+        options = BridgeOptions(
             gateway=None if gateway is None else gateway_of(gateway),
             state=state,
             name=name or socket.gethostname(),
@@ -107,13 +107,13 @@ def add_bridge(app: typer.Typer) -> None:
             lines=lines,
         )
         logs.set_up("scale_bridge", log_level)
-        raise typer.Exit(_carry_out(order, Console()))
+        raise typer.Exit(_carry_out(options, Console()))
 
 
-def _carry_out(order: Order, console: Console) -> int:
+def _carry_out(options: BridgeOptions, console: Console) -> int:
     try:
-        with home_of(order.state):
-            return main(_bridge(order, console))
+        with home_of(options.state):
+            return main(_bridge(options, console))
     except InUse:
         said = "another daemon runs in this directory"
     except NotEnrolled:
@@ -128,55 +128,55 @@ def _carry_out(order: Order, console: Console) -> int:
     return CANNOT
 
 
-async def _bridge(order: Order, console: Console) -> int:
+async def _bridge(options: BridgeOptions, console: Console) -> int:
     async with open_client() as client:
-        if order.enrol:
-            if order.gateway is None:
+        if options.enrol:
+            if options.gateway is None:
                 raise typer.BadParameter("is needed to enrol", param_hint="--gateway")
-            await enrol(order.gateway, order.state, order.name, client, console)
-        identity = read_identity(order.state)
+            await enrol(options.gateway, options.state, options.name, client, console)
+        identity = read_identity(options.state)
         console.print(
-            f"bridge “{order.name}” of {identity.gateway}, its state in {order.state}",
+            f"bridge “{options.name}” of {identity.gateway}, its state in {options.state}",
             markup=False,
             highlight=False,
         )
-        async with open_desk(order) as desk:
-            office = Office(
-                home=order.state,
+        async with open_runner(options) as runner:
+            gateway = GatewayClient(
+                home=options.state,
                 client=client,
                 program=PROGRAM,
-                name=order.name,
+                name=options.name,
                 chance=random.random,
             )
-            return await run_until_signal(partial(_until_stopped, desk, office))
+            return await run_until_signal(partial(_until_stopped, runner, gateway))
 
 
 @asynccontextmanager
-async def open_desk(order: Order) -> AsyncIterator[BridgeDesk]:
-    """The daemon's desk with its driver and its memory. Raises OSError, sqlite3.Error."""
+async def open_runner(options: BridgeOptions) -> AsyncIterator[Runner]:
+    """The daemon's runner with its driver and its memory. Raises OSError, sqlite3.Error."""
     async with (
-        open_driver(lines=order.lines) as driver,
-        open_bridge_store(order.state / STORE, time.time) as store,
+        open_driver(lines=options.lines) as driver,
+        open_bridge_store(options.state / STORE, time.time) as store,
     ):
-        gear = Gear(
+        execution = ExecutionContext(
             driver=driver,
-            turns=LocalTurns(),
-            circuits=LocalCircuits(Rules(), utc_now),
-            pace=LocalPace(order.connection_seconds, time.monotonic),
-            policy=order.policy,
+            leases=LocalLeases(),
+            breakers=LocalBreakers(Rules(), utc_now),
+            pace=LocalPace(options.connection_seconds, time.monotonic),
+            policy=options.policy,
             holder="bridge",
             chance=random.random,
         )
-        bench = Bench(
-            gear=gear, private_key=lambda: read_identity(order.state).private_key, now=time.time
+        tools = AgentTools(
+            execution=execution,
+            private_key=lambda: read_identity(options.state).private_key,
+            now=time.time,
         )
-        yield BridgeDesk(
-            store=store, carry_out=carrying_out(bench), now=time.time, lines=order.lines
-        )
+        yield Runner(store=store, carry_out=carrying_out(tools), now=time.time, lines=options.lines)
 
 
-async def _until_stopped(desk: BridgeDesk, office: Office, stop: asyncio.Event) -> None:
-    running = asyncio.create_task(run(desk, office))
+async def _until_stopped(runner: Runner, gateway: GatewayClient, stop: asyncio.Event) -> None:
+    running = asyncio.create_task(run(runner, gateway))
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)

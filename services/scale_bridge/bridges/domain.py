@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 from uuid import UUID
 
-from services.scale_bridge.driver.domain.catalogue import STRICT, Strictness
+from services.scale_bridge.driver.domain.document import STRICT, Strictness
 
 VERSION: Final = 1
 PROGRAM: Final = "tillstream-bridge 1"
@@ -64,11 +64,11 @@ class Ready:
 class Work:
     """An operation on a scale: `kind` as in OperationQueued, to be over in `seconds_left`.
 
-    `operation_id` is the errand's: where the service makes two of an operation, each has its own.
+    `operation_id` is the task's: where the service makes two of an operation, each has its own.
 
     `password` is sealed to the daemon, in the context `context_of`. `catalogue` is the MD5 of what
     the scale shall show, `known` of what it was last seen to hold; they come as parts before.
-    `diagnose` and `strictness` are as in `errand.Errand`.
+    `diagnose` and `strictness` are as in `device_task.DeviceTask`.
     """
 
     operation_id: UUID
@@ -104,7 +104,7 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """So many bytes are over, of `total` if that is known. Told once, kept by nobody."""
+    """So many bytes are over, of `total` if that is known. Sent once and not stored."""
 
     operation_id: UUID
     done: int
@@ -117,7 +117,7 @@ class Report:
 
     Of an ENDED one `outcome`, `code`, `detail` and `result` are as in OperationEnded. `content` is
     the MD5 of what the scale was read to hold, if it was; it comes as parts before. After a
-    `doubtful` end nobody knows what the scale holds, if `content` does not say. `catalogue` repeats
+    `doubtful` end it is unknown what the scale holds, unless `content` says so. `catalogue` repeats
     that of the work.
     """
 
@@ -162,7 +162,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heard:
-    """The answer to a heartbeat: somebody is there, not only a connection."""
+    """The answer to a heartbeat: the service is there, not only a connection."""
 
 
 Message: TypeAlias = (

@@ -15,7 +15,7 @@ NAME: Final = "enrolment"
 
 
 def enrolments() -> Reaction[GatewayEvent]:
-    """Keep who let a daemon in: it reaches that one's scales and nobody else's."""
+    """Store the account that enrolled a daemon: it reaches only that account's scales."""
 
     async def react(connection: Connection, envelope: Envelope[GatewayEvent]) -> None:
         enrolled = envelope.event

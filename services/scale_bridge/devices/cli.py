@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 from rich.console import Console
@@ -11,10 +11,12 @@ from rich.console import Console
 from libs.errors import Unavailable
 from libs.postgres.pool import acquired
 from libs.security.sealing import Seal
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers.secret import Rotated, rotate
 from services.scale_bridge.devices.read_models import device
-from services.scale_bridge.settings import Settings, keys_of
+
+if TYPE_CHECKING:
+    from services.scale_bridge.settings import Settings
 
 ACTOR: Final = "command line"
 SOME_LOST: Final = 1
@@ -22,8 +24,8 @@ SOME_LOST: Final = 1
 
 def add_rotate_secrets(
     app: typer.Typer,
-    read_settings: Callable[[], Settings],
-    open_desk: Callable[[Settings], AbstractAsyncContextManager[Desk]],
+    read_settings: Callable[[], "Settings"],
+    open_context: Callable[["Settings"], AbstractAsyncContextManager[Context]],
 ) -> None:
     """Add the command."""
 
@@ -35,7 +37,7 @@ def add_rotate_secrets(
         """
         settings = read_settings()
         try:
-            rotated = asyncio.run(_rotate(settings, open_desk))
+            rotated = asyncio.run(_rotate(settings, open_context))
         except Unavailable as error:
             raise typer.BadParameter(str(error)) from error
         console = Console()
@@ -46,10 +48,10 @@ def add_rotate_secrets(
 
 
 async def _rotate(
-    settings: Settings, open_desk: Callable[[Settings], AbstractAsyncContextManager[Desk]]
+    settings: "Settings", open_context: Callable[["Settings"], AbstractAsyncContextManager[Context]]
 ) -> Rotated:
-    async with open_desk(settings) as desk:
-        async with acquired(desk.pool) as connection:
+    async with open_context(settings) as context:
+        async with acquired(context.pool) as connection:
             devices = await device.every(connection)
-        newest = Seal(keys_of(settings.seal_keys)[:1])
-        return await rotate(desk, newest, devices, actor=ACTOR)
+        newest = Seal(settings.sealing_keys[:1])
+        return await rotate(context, newest, devices, actor=ACTOR)

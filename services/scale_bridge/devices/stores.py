@@ -46,7 +46,7 @@ async def take_name(
         await connection.execute(TAKE, tenant, owner, name, device_id)
         row = await connection.fetchrow(WHOSE, tenant, owner, name, FRESH)
     if row is None:
-        # Given back in this moment: whoever asks again gets it.
+        # Given back in this moment: the next attempt gets it.
         return DeviceId(device_id), True
     whose = DeviceId(UUID(str(row["device_id"])))
     return None if whose == device_id else (whose, row["fresh"])

@@ -1,4 +1,4 @@
-"""How a scale stands: one word for the board, and the reason in a sentence for people."""
+"""The status of a device on the board: one word, and a sentence with the reason."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +26,7 @@ NOT_TRIED: Final = frozenset(
         "Overloaded",
     }
 )
-"""Codes of operations that say nothing of the scale: nobody, or not to the end, asked it."""
+"""Codes of operations that say nothing about the scale: it was not asked, or not to the end."""
 NOT_SHOWN: Final = wording.NOT_SHOWN
 WRONG_PASSWORD: Final = "WrongPassword"  # noqa: S105 -- a code
 WENT_WELL: Final = frozenset({"done", "verified"})
@@ -75,30 +75,30 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class DeviceStatus:
     """The word and the reason."""
 
     state: State
     reason: str
 
 
-def standing(facts: Facts) -> Standing:
+def device_status(facts: Facts) -> DeviceStatus:
     """How it stands, judged by the last that was heard of it."""
     last = facts.last
     if last is not None and last.code == WRONG_PASSWORD:
-        return Standing(State.WRONG_PASSWORD, wording.sentence(WRONG_PASSWORD))
+        return DeviceStatus(State.WRONG_PASSWORD, wording.sentence(WRONG_PASSWORD))
     if last is not None and last.code in UNREACHABLE:
-        return Standing(State.UNREACHABLE, last.detail or wording.sentence(last.code))
+        return DeviceStatus(State.UNREACHABLE, last.detail or wording.sentence(last.code))
     if facts.caught:
         reason = facts.caught_by or wording.sentence(NOT_SHOWN)
-        return Standing(State.LYING, f"{reason}{_differing(facts.pending)}")
+        return DeviceStatus(State.LYING, f"{reason}{_differing(facts.pending)}")
     if facts.heard_at is None:
-        return Standing(State.UNKNOWN, "Обмена с весами ещё не было.")
+        return DeviceStatus(State.UNKNOWN, "Обмена с весами ещё не было.")
     if not facts.valid:
-        return Standing(State.UNKNOWN, "Каталог не загружен с весов по нынешнему адресу.")
+        return DeviceStatus(State.UNKNOWN, "Каталог не загружен с весов по нынешнему адресу.")
     if facts.confirmed != facts.revision:
-        return Standing(State.DIRTY, _dirty(facts))
-    return Standing(State.OK, "Весы подтвердили всё, что должны показывать.")
+        return DeviceStatus(State.DIRTY, _dirty(facts))
+    return DeviceStatus(State.OK, "Весы подтвердили всё, что должны показывать.")
 
 
 def _differing(pending: int) -> str:

@@ -1,4 +1,4 @@
-"""What scales showed long ago is let go of, a little at a time."""
+"""Retention: deletes old rows of what scales showed, a batch at a time."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,38 +10,38 @@ import structlog
 from libs.clock import Clock
 from libs.postgres.pool import Pool, acquired
 from services.scale_bridge.monitoring.read_models import shown_retention
-from services.scale_bridge.monitoring.read_models.shown_retention import Place
+from services.scale_bridge.monitoring.read_models.shown_retention import ScaleKey
 
 ROUND_SECONDS: Final = 20.0
 PAUSE: Final = timedelta(hours=1)
 """How long after the end of the list it is begun anew."""
 SPARE: Final = timedelta(hours=1)
-"""Clocks differ: what somebody may still ask for is not gone yet."""
+"""Clocks differ: rows that may still be queried are kept for this long."""
 SCALES: Final = 50
 BATCH: Final = 1000
 BATCHES: Final = 20
-"""How much is done in one turn, so that nobody waits long for its end."""
-FIRST: Final[Place] = ("", UUID(int=0))
+"""How much one run does at most."""
+FIRST: Final[ScaleKey] = ("", UUID(int=0))
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(kw_only=True, slots=True)
-class Forgetting:
+class Retention:
     """Goes from scale to scale. `pool` sees all tenants; two of these do nothing twice."""
 
     pool: Pool
     clock: Clock
-    keep: timedelta
-    after: Place = FIRST
+    retained_for: timedelta
+    after: ScaleKey = FIRST
     rests_until: datetime | None = None
 
-    async def turn(self) -> None:
+    async def run_once(self) -> None:
         """Let go of some. Raises Unavailable."""
         now = self.clock()
         if self.rests_until is not None and now < self.rests_until:
             return
-        until = now - self.keep - SPARE
+        until = now - self.retained_for - SPARE
         async with acquired(self.pool) as connection:
             found = await shown_retention.scales(connection, self.after, limit=SCALES)
         left = BATCHES
@@ -55,11 +55,11 @@ class Forgetting:
         if len(found) < SCALES:
             self.after, self.rests_until = FIRST, now + PAUSE
 
-    async def _forget(self, scale: Place, until: datetime, left: int) -> int:
+    async def _forget(self, scale: ScaleKey, until: datetime, left: int) -> int:
         """How many batches are left after this scale; 0 if it is not known to be done."""
         total = 0
         while left:
-            # A transaction for each: nobody waits for rows of another scale.
+            # A transaction for each: locks of one scale do not block another.
             async with acquired(self.pool) as connection:
                 gone = await shown_retention.forget(connection, scale, until, limit=BATCH)
             if not gone:

@@ -15,11 +15,11 @@ from contracts.scale_bridge import (
 )
 from libs.errors import NotFound, Refused
 from libs.eventsourcing.decider import Decider
-from services.scale_bridge.transfer.domain.operation_commands import (
+from services.scale_bridge.transfer.domain.commands import (
+    SENDS,
     Apply,
     Begin,
     End,
-    Kind,
     OperationCommand,
     Outcome,
     Queue,
@@ -35,12 +35,6 @@ class Stage(StrEnum):
     SENDING = "sending"
     APPLIED = "applied"
     ENDED = "ended"
-
-
-SENDS: Final = frozenset({Kind.UPLOAD, Kind.REFRESH})
-"""What may change a scale."""
-READS: Final = frozenset({Kind.FETCH, Kind.REFRESH})
-"""What may make a catalogue of what a scale holds, or change the one that is stored."""
 
 
 class OperationUnknown(NotFound):
@@ -162,7 +156,7 @@ def evolve(operation: Operation, event: ScaleBridgeEvent) -> Operation:
 
 
 def abandoned(operation: Operation, *, handed: Collection[str] = ()) -> Result:
-    """How an operation ends whose holder is gone (R25): nobody knows what the scale took in.
+    """How an operation ends whose holder is gone (R25): it is unknown what the scale took in.
 
     `handed` are the kinds of work that a daemon was given for it, and may have begun unheard.
     """

@@ -61,7 +61,7 @@ OPERATION: Final = Table(
 _NAMES: Final = [column.name for column in OPERATION.columns][4:]
 _KEPT: Final = [name for name in _NAMES if name not in ("stage", "attempts")]
 
-KEEP: Final = f"""
+SAVE: Final = f"""
 INSERT INTO operation AS known (tenant, operation_id, device_id, version, {", ".join(_NAMES)})
 SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::boolean[],
     $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::int[], $13::bigint[],
@@ -100,15 +100,15 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
             ) as event:
                 key = (envelope.tenant, event.operation_id, event.device_id)
                 row = rows.setdefault(key, {"attempts": 0})
-                row.update(_told(event), version=envelope.version)
+                row.update(_row(event), version=envelope.version)
             case _:
                 pass
     if rows:
         given = [[row.get(name) for row in rows.values()] for name in ("version", *_NAMES)]
-        await connection.execute(KEEP, *zip(*rows, strict=True), *given)
+        await connection.execute(SAVE, *zip(*rows, strict=True), *given)
 
 
-def _told(
+def _row(
     event: OperationQueued | OperationSending | OperationApplied | OperationEnded,
 ) -> Mapping[str, Any]:
     match event:

@@ -54,7 +54,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PriceState:
     """The word, and by which code and why it failed."""
 
     state: State
@@ -63,26 +63,26 @@ class Told:
     failed_at: datetime | None = None
 
 
-def told(facts: Facts) -> Told:
+def price_state(facts: Facts) -> PriceState:
     """Only what was read back is verified; that a scale confirmed it is `applied`."""
     if facts.taken_at is None or facts.moved:
-        return Told(State.WAITING)
+        return PriceState(State.WAITING)
     if facts.overridden_at is not None:
-        return Told(State.OVERRIDDEN)
+        return PriceState(State.OVERRIDDEN)
     if not facts.sold:
-        return Told(State.GONE)
+        return PriceState(State.GONE)
     if facts.verified_at is not None and not facts.seen_otherwise:
-        return Told(State.VERIFIED)
+        return PriceState(State.VERIFIED)
     return _on_its_way(facts)
 
 
-def _on_its_way(facts: Facts) -> Told:
+def _on_its_way(facts: Facts) -> PriceState:
     doing = facts.doing
     if doing is not None and doing.ended_at is None:
-        return Told(State.APPLIED if doing.stage == "applied" else State.SENDING)
+        return PriceState(State.APPLIED if doing.stage == "applied" else State.SENDING)
     if doing is not None and doing.outcome not in WENT_WELL:
-        return Told(State.FAILED, doing.code, doing.detail, doing.ended_at)
+        return PriceState(State.FAILED, doing.code, doing.detail, doing.ended_at)
     if facts.verified_at is not None:
-        # It was there, and is not any more: somebody at the scale, or its power.
-        return Told(State.FAILED, NOT_SHOWN, sentence(NOT_SHOWN))
-    return Told(State.TAKEN if doing is None else State.APPLIED)
+        # It was there, and is not any more: changed at the scale, or by a loss of power.
+        return PriceState(State.FAILED, NOT_SHOWN, sentence(NOT_SHOWN))
+    return PriceState(State.TAKEN if doing is None else State.APPLIED)

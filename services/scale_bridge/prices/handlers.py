@@ -2,7 +2,7 @@
 
 The shop's word is remembered, and holds against what a scale is found to show; a person may
 overrule it until the shop says something new. Safe to repeat: what was told of a price is in the
-catalogue's own history, so that a price told twice does not undo what somebody did in between.
+catalogue's own history, so that a repeated price does not undo what a person did in between.
 """
 
 import asyncio
@@ -19,27 +19,26 @@ from contracts.shop import PriceChanged
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Cause
 from libs.postgres.pool import acquired
-from services.scale_bridge.catalogue.domain.copy_commands import TakePrice
-from services.scale_bridge.catalogue.domain.copy_fetched import EditedMeanwhile, set_by_people
-from services.scale_bridge.catalogue.domain.copy_history import Copy
-from services.scale_bridge.catalogue.domain.copy_prices import BY_PRICE, article_of, due, is_unsent
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue
+from services.scale_bridge.catalogue.domain.commands import TakePrice
+from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile, set_by_people
 from services.scale_bridge.catalogue.domain.model import PERMISSIVE, Limits, limits_of
-from services.scale_bridge.catalogue.domain.price import said_of
+from services.scale_bridge.catalogue.domain.prices import BY_PRICE, article_of, due, is_unsent
 from services.scale_bridge.catalogue.domain.product import BadFields
-from services.scale_bridge.catalogue.domain.shop_price import ShopPrice
+from services.scale_bridge.catalogue.domain.shop_price import ShopPrice, shop_price_of
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
-from services.scale_bridge.driver.domain.catalogue import products
+from services.scale_bridge.driver.domain.document import products
 from services.scale_bridge.monitoring.read_models import drift
-from services.scale_bridge.monitoring.read_models.drift import Place
+from services.scale_bridge.monitoring.read_models.drift import ArticleLocation
 from services.scale_bridge.operations.domain import OperationUnknown, Stage
 from services.scale_bridge.operations.handlers import operation
-from services.scale_bridge.operations.handlers.ordering import Ordered
+from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.operations.stores.work import Job
 from services.scale_bridge.prices import stores as prices
 from services.scale_bridge.prices.read_models import price_delivery
-from services.scale_bridge.transfer.domain.operation_commands import Kind
+from services.scale_bridge.transfer.domain.commands import Kind
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +51,7 @@ RECENT: Final = timedelta(hours=1)
 
 
 async def remember(
-    desk: Desk, change: PriceChanged, *, tenant: str, currency: str, trace: str | None = None
+    context: Context, change: PriceChanged, *, tenant: str, currency: str, trace: str | None = None
 ) -> ShopPrice | None:
     """Keep what the shop said, valid yet or not; None if it is in another currency.
 
@@ -62,15 +61,15 @@ async def remember(
     if change.currency != currency:
         log.warning("price in another currency", price=str(change.price_id))
         return None
-    said = said_of(change, trace=trace)
+    said = shop_price_of(change, trace=trace)
     if said is None:
         raise BadFields({"price": "must be a finite number, 0 or more"})
-    await prices.keep(desk.pool, tenant, said)
+    await prices.save(context.pool, tenant, said)
     return said
 
 
 async def change_price(
-    desk: Desk, change: PriceChanged, *, tenant: str, currency: str, trace: str | None = None
+    context: Context, change: PriceChanged, *, tenant: str, currency: str, trace: str | None = None
 ) -> list[DeviceId]:
     """Edit the article on every scale of the tenant that has it, and order uploads; which scales.
 
@@ -78,20 +77,20 @@ async def change_price(
     changes nothing. Raises what `remember` raises, LogUnavailable, and BeyondModel once it is
     everywhere else if the model of a scale cannot show it (SCL-8).
     """
-    if await remember(desk, change, tenant=tenant, currency=currency, trace=trace) is None:
+    if await remember(context, change, tenant=tenant, currency=currency, trace=trace) is None:
         return []
-    async with acquired(desk.pool) as connection:
-        now = desk.clock()
+    async with acquired(context.pool) as connection:
+        now = context.clock()
         said = (await prices.current(connection, tenant, [change.article], now)).get(change.article)
         places = await drift.holding(connection, tenant, change.article)
     if said is None:
         return []
     turns = asyncio.Semaphore(AT_ONCE)
 
-    async def at(place: Place) -> DeviceId | BadFields | None:
+    async def at(place: ArticleLocation) -> DeviceId | BadFields | None:
         async with turns:
             try:
-                return place.device_id if await _take(desk, tenant, place, said) else None
+                return place.device_id if await _take(context, tenant, place, said) else None
             except BadFields as error:
                 return error
 
@@ -102,7 +101,7 @@ async def change_price(
     return sorted({one for one in taken if isinstance(one, UUID)})
 
 
-async def hold(desk: Desk, job: Job, *, since: int | None, sends: bool) -> None:
+async def hold(context: Context, job: Job, *, since: int | None, sends: bool) -> None:
     """Lead a catalogue, read from its scale by a job just now, back to the shop's prices.
 
     What people set after the revision `since` holds against a price that was not known here before.
@@ -111,35 +110,39 @@ async def hold(desk: Desk, job: Job, *, since: int | None, sends: bool) -> None:
     """
     for _ in range(ATTEMPTS):
         try:
-            copy, said = await _held(desk, job, since)
+            copy, said = await _held(context, job, since)
         except EditedMeanwhile:
             continue
         first = next(_unsent(copy, said), None)
         if sends and first is not None:
             its_id = OperationId(uuid5(job.operation_id, "prices"))
-            await operation.order(desk, _upload(job.tenant, job.device_id, its_id, first))
+            await operation.enqueue(context, _upload(job.tenant, job.device_id, its_id, first))
         return
     raise Unavailable("catalogue")
 
 
-async def _held(desk: Desk, job: Job, since: int | None) -> tuple[Copy, Mapping[int, ShopPrice]]:
+async def _held(
+    context: Context, job: Job, since: int | None
+) -> tuple[Catalogue, Mapping[int, ShopPrice]]:
     """The catalogue with the prices, by article. Raises EditedMeanwhile if it changed again."""
-    tenant, device_id, now = job.tenant, job.device_id, desk.clock()
-    copy = (await catalogue.load(desk, tenant, device_id)).copy
-    articles = {code for item in products(copy.shown) if (code := article_of(item)) is not None}
+    tenant, device_id, now = job.tenant, job.device_id, context.clock()
+    copy = (await catalogue.load(context, tenant, device_id)).copy
+    articles = {
+        code for item in products(copy.current_document) if (code := article_of(item)) is not None
+    }
     if not articles:
         return copy, {}
-    async with acquired(desk.pool) as connection:
+    async with acquired(context.pool) as connection:
         said = await prices.current(connection, tenant, articles, now)
-    limits = await _limits(desk, tenant, device_id)
-    changes = await catalogue.changes_after(desk, tenant, device_id, since)
+    limits = await _limits(context, tenant, device_id)
+    changes = await catalogue.changes_after(context, tenant, device_id, since)
     people = set_by_people(changes, {"price"})
     commands = [
         (
             TakePrice(
                 device_id=device_id,
                 plu=plu,
-                said=one,
+                price=one,
                 now=now,
                 limits=limits,
                 set_by=people.get(plu),
@@ -150,14 +153,16 @@ async def _held(desk: Desk, job: Job, since: int | None) -> tuple[Copy, Mapping[
     ]
     if commands:
         many = Cause(tenant=tenant, actor=BY_PRICE, causation_id=str(job.operation_id))
-        copy = await catalogue.change_each(desk, device_id, commands, many=many, seen=copy.revision)
+        copy = await catalogue.change_each(
+            context, device_id, commands, many=many, seen=copy.revision
+        )
     return copy, said
 
 
-async def catch_up(desk: Desk, *, limit: int = 500) -> int:
-    """Take prices that came while nobody knew that a scale sells the article; how many."""
-    now = desk.clock()
-    async with acquired(desk.pool) as connection:
+async def catch_up(context: Context, *, limit: int = 500) -> int:
+    """Take prices that came before it was known that a scale sells the article; how many."""
+    now = context.clock()
+    async with acquired(context.pool) as connection:
         missed = await price_delivery.missed(connection, now - RECENT, now, limit=limit)
         said = {
             (one.tenant, one.article): price
@@ -168,48 +173,48 @@ async def catch_up(desk: Desk, *, limit: int = 500) -> int:
     for one in missed:
         price = said.get((one.tenant, one.article))
         if price is not None:
-            place = Place(one.device_id, one.plu)
+            place = ArticleLocation(one.device_id, one.plu)
             try:
-                taken += await _take(desk, one.tenant, place, price)
+                taken += await _take(context, one.tenant, place, price)
             except BadFields as error:
-                # Whoever announced it is told by what is parked; others' prices go on.
+                # The announcement itself is parked; other prices go on.
                 log.debug("price not taken", device=str(one.device_id), reasons=error.reasons)
     return taken
 
 
-async def _take(desk: Desk, tenant: str, place: Place, said: ShopPrice) -> bool:
+async def _take(context: Context, tenant: str, place: ArticleLocation, said: ShopPrice) -> bool:
     """Whether the article is there; if its scale does not hold the price, an upload is ordered."""
     command = TakePrice(
         device_id=place.device_id,
         plu=place.plu,
-        said=said,
-        now=desk.clock(),
-        limits=await _limits(desk, tenant, place.device_id),
+        price=said,
+        now=context.clock(),
+        limits=await _limits(context, tenant, place.device_id),
     )
     try:
-        changed = await catalogue.change(desk, place.device_id, command, _cause(tenant, said))
+        changed = await catalogue.change(context, place.device_id, command, _cause(tenant, said))
     except NotFound:
-        # It was there a moment ago: whoever took it away decided so.
+        # It was there a moment ago and has been removed since.
         return False
     taken = changed.copy.taken.get(place.plu)
     if taken is None or taken.price_id != said.price_id:
         return False
     if is_unsent(changed.copy, place.plu):
-        await _order(desk, tenant, place.device_id, said)
+        await _order(context, tenant, place.device_id, said)
     return True
 
 
-async def _limits(desk: Desk, tenant: str, device_id: DeviceId) -> Limits:
+async def _limits(context: Context, tenant: str, device_id: DeviceId) -> Limits:
     """Those of the scale's model."""
     try:
-        return limits_of((await device.load(desk, tenant, device_id)).device.profile.model)
+        return limits_of((await device.load(context, tenant, device_id)).device.profile.model)
     except NotFound:
         return PERMISSIVE
 
 
-async def _order(desk: Desk, tenant: str, device_id: DeviceId, said: ShopPrice) -> None:
+async def _order(context: Context, tenant: str, device_id: DeviceId, said: ShopPrice) -> None:
     """Order an upload that begins after now, the same one for all who ask within `GATHER`."""
-    now = desk.clock()
+    now = context.clock()
     number = int(now.timestamp() / GATHER.total_seconds()) + 1
     for beat in (number, number + 1):
         begins = datetime.fromtimestamp(beat * GATHER.total_seconds(), now.tzinfo)
@@ -218,8 +223,8 @@ async def _order(desk: Desk, tenant: str, device_id: DeviceId, said: ShopPrice) 
             _upload(tenant, device_id, its_id, said), after_seconds=(begins - now).total_seconds()
         )
         try:
-            await operation.order(desk, ordered)
-            found = await operation.load(desk, tenant, its_id)
+            await operation.enqueue(context, ordered)
+            found = await operation.load(context, tenant, its_id)
         except (NotFound, OperationUnknown):
             return
         if found.stage is Stage.QUEUED:
@@ -228,8 +233,8 @@ async def _order(desk: Desk, tenant: str, device_id: DeviceId, said: ShopPrice) 
 
 def _upload(
     tenant: str, device_id: DeviceId, operation_id: OperationId, said: ShopPrice
-) -> Ordered:
-    return Ordered(
+) -> OperationRequest:
+    return OperationRequest(
         tenant=tenant,
         device_id=device_id,
         operation_id=operation_id,
@@ -249,7 +254,7 @@ def _cause(tenant: str, said: ShopPrice) -> Cause:
     )
 
 
-def _unsent(copy: Copy, said: Mapping[int, ShopPrice]) -> Iterator[ShopPrice]:
+def _unsent(copy: Catalogue, said: Mapping[int, ShopPrice]) -> Iterator[ShopPrice]:
     for plu, taken in copy.taken.items():
         if taken.article in said and is_unsent(copy, plu):
             yield said[taken.article]

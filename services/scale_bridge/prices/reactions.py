@@ -10,7 +10,7 @@ from contracts.shop import PriceChanged, ShopEvent
 from libs.eventsourcing.codec import codec_of
 from libs.messaging.reaction import Reaction, Schedule
 from services.scale_bridge.catalogue.domain.product import BadFields
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.context import Context
 from services.scale_bridge.prices import handlers as price
 
 NAME: Final = "price"
@@ -19,13 +19,13 @@ ANNOUNCED: Final = "price-heard"
 log = structlog.get_logger(__name__)
 
 
-def prices(desk: Desk, *, currency: str) -> Reaction[ShopEvent]:
+def prices(context: Context, *, currency: str) -> Reaction[ShopEvent]:
     """Show a price once it is valid, unless a later one is by then."""
 
     async def react(envelope: Envelope[ShopEvent]) -> None:
         change: PriceChanged = envelope.event
         await price.change_price(
-            desk,
+            context,
             change,
             tenant=envelope.tenant,
             currency=currency,
@@ -42,7 +42,7 @@ def prices(desk: Desk, *, currency: str) -> Reaction[ShopEvent]:
     )
 
 
-def announcements(desk: Desk, *, currency: str) -> Reaction[ShopEvent]:
+def announcements(context: Context, *, currency: str) -> Reaction[ShopEvent]:
     """Remember a price as soon as it is announced, so that people see what is to come."""
 
     async def react(envelope: Envelope[ShopEvent]) -> None:
@@ -50,7 +50,7 @@ def announcements(desk: Desk, *, currency: str) -> Reaction[ShopEvent]:
         trace = envelope.correlation_id
         try:
             await price.remember(
-                desk, change, tenant=envelope.tenant, currency=currency, trace=trace
+                context, change, tenant=envelope.tenant, currency=currency, trace=trace
             )
         except BadFields:
             # It waits to be looked at where it is to be shown.

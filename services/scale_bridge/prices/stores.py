@@ -10,7 +10,7 @@ from services.scale_bridge.catalogue.domain.shop_price import ShopPrice
 
 _COLUMNS: Final = "price_id, article, price, valid_at, announced_by, announced_at, trace"
 
-KEEP: Final = f"""
+SAVE: Final = f"""
 INSERT INTO price (tenant, {_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT DO NOTHING
 """  # noqa: S608 -- names of columns
@@ -34,11 +34,11 @@ ORDER BY valid_at, announced_at, price_id LIMIT 100
 ONE: Final = f"SELECT {_COLUMNS} FROM price WHERE tenant = $1 AND price_id = $2"  # noqa: S608
 
 
-async def keep(pool: Pool, tenant: str, said: ShopPrice) -> None:
+async def save(pool: Pool, tenant: str, said: ShopPrice) -> None:
     """Remember it, valid yet or not. Safe to repeat. Raises Unavailable."""
     values = [getattr(said, name.strip()) for name in _COLUMNS.split(",")]
     async with acquired(pool) as connection:
-        await connection.execute(KEEP, tenant, *values)
+        await connection.execute(SAVE, tenant, *values)
         await connection.execute(TIDY, tenant, said.article)
 
 
@@ -47,19 +47,19 @@ async def current(
 ) -> Mapping[int, ShopPrice]:
     """The price of each of the articles that has one now."""
     rows = await connection.fetch(CURRENT, tenant, list(articles), now)
-    return {row["article"]: _said(row) for row in rows}
+    return {row["article"]: _shop_price(row) for row in rows}
 
 
 async def coming(connection: Any, tenant: str, article: int, now: datetime) -> Sequence[ShopPrice]:
     """Prices of an article that are not valid yet, the next first."""
-    return [_said(row) for row in await connection.fetch(COMING, tenant, article, now)]
+    return [_shop_price(row) for row in await connection.fetch(COMING, tenant, article, now)]
 
 
 async def one(connection: Any, tenant: str, price_id: UUID) -> ShopPrice | None:
     """A price by its id, if it is still remembered."""
     row = await connection.fetchrow(ONE, tenant, price_id)
-    return None if row is None else _said(row)
+    return None if row is None else _shop_price(row)
 
 
-def _said(row: Mapping[str, Any]) -> ShopPrice:
+def _shop_price(row: Mapping[str, Any]) -> ShopPrice:
     return ShopPrice(**{name.strip(): row[name.strip()] for name in _COLUMNS.split(",")})

@@ -13,9 +13,9 @@ from contracts.scale_bridge import (
     ProductEdited,
     ScaleBridgeEvent,
 )
-from services.scale_bridge.catalogue.domain.copy import catalogue_with
-from services.scale_bridge.catalogue.domain.copy_commands import Confirm, Edit, Revert, TakeFetched
-from services.scale_bridge.catalogue.domain.copy_history import Copy
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue
+from services.scale_bridge.catalogue.domain.commands import Confirm, Edit, Revert, TakeFetched
+from services.scale_bridge.catalogue.domain.decisions import catalogue_with
 from tests.services.scale_bridge.usual import Usual
 
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -66,5 +66,5 @@ def revert(to: int, content: str) -> Revert:
     return made(Revert, to_revision=to, content=content, document=CONTENTS[content])
 
 
-def after(*events: ScaleBridgeEvent) -> Copy:
+def after(*events: ScaleBridgeEvent) -> Catalogue:
     return CATALOGUE.state_after(events)

@@ -38,10 +38,11 @@ from contracts.scale_bridge import (
 from libs.postgres.pool import Pool
 from libs.projections.projection import Projection
 from libs.testing.read_models import apply
-from services.scale_bridge.catalogue.domain.shown import shown_by_plu
+from services.scale_bridge.catalogue.domain.displayed_fields import displayed_by_plu
 from services.scale_bridge.devices.read_models import device
-from services.scale_bridge.monitoring.read_models import drift, shown
+from services.scale_bridge.monitoring.read_models import shown
 from services.scale_bridge.operations import read_models as operation
+from services.scale_bridge.prices.read_models import price_delivery
 from services.scale_bridge.schedules.read_models import schedule
 from tests.services.scale_bridge.usual import Usual
 
@@ -78,7 +79,7 @@ def product(plu: int, price: float = 100.0, **fields: Any) -> dict[str, Any]:
 
 def every_projection() -> list[Projection[ScaleBridgeEvent]]:
     """The read models of what scales shall and do show, and those of scales and operations."""
-    models = (schedule, shown, drift, device, operation)
+    models = (schedule, shown, price_delivery, device, operation)
     return [model.projection() for model in models]
 
 
@@ -159,7 +160,7 @@ class History:
         self.registered(of, name)
         self.fetched(1, await store_content(pool, document), of=of)
         self.done(100 + of, "fetch", "done", of=of)
-        products = {plu: dict(fields) for plu, fields in shown_by_plu(document).items()}
+        products = {plu: dict(fields) for plu, fields in displayed_by_plu(document).items()}
         self.read(0, products, of=of, by=100 + of)
 
     def read(

@@ -25,7 +25,7 @@ CODEC: Codec[Any] = Codec(EVENTS)
 
 def changed(amount: int = 12_345, **different: Any) -> PriceChanged:
     """A price of the article, valid now."""
-    made = Usual(utc_now(), article=ARTICLE, currency="RUB", changed_by="office")
+    made = Usual(utc_now(), article=ARTICLE, currency="RUB", changed_by="gateway")
     return made(PriceChanged, **{"price_id": PriceId(uuid4()), "amount": amount} | different)
 
 
@@ -42,7 +42,7 @@ def recorded(change: PriceChanged, number: int) -> RecordedEvent:
         xid=number,
         stream=f"price-{change.article}",
         version=number,
-        cause=Cause(tenant="demo", actor="office"),
+        cause=Cause(tenant="demo", actor="gateway"),
         recorded_at=change.changed_at,
     )
 
@@ -57,15 +57,15 @@ def record(event: RecordedEvent) -> StoredRecord:
 async def announce(service: Service, change: PriceChanged, trace: str | None = None) -> int:
     """React to the price once read models are up to date; the number of devices it went to."""
     await service.caught_up()
-    desk = service.deps.desk
-    taken = await price.change_price(desk, change, tenant="demo", currency="RUB", trace=trace)
+    context = service.deps.context
+    taken = await price.change_price(context, change, tenant="demo", currency="RUB", trace=trace)
     return len(taken)
 
 
 async def remember(service: Service, *changes: PriceChanged) -> None:
     """Store prices, also those to come, for devices that are read later."""
     for change in changes:
-        await price.remember(service.deps.desk, change, tenant="demo", currency="RUB")
+        await price.remember(service.deps.context, change, tenant="demo", currency="RUB")
 
 
 async def delivery(client: AsyncClient, article: int = ARTICLE) -> dict[str, Any]:

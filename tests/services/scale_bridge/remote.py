@@ -39,23 +39,28 @@ from libs.security.sealing import Seal, generate_key
 from libs.testing.callers import bearer, verifier
 from libs.testing.pools import system_pool
 from libs.testing.waiting import eventually
-from services.scale_bridge.bootstrap import SERVICE
+from services.scale_bridge.bootstrap import SERVICE, hooks
 from services.scale_bridge.bridges.adapters.identity import FILE, Identity, home_of, write_identity
 from services.scale_bridge.bridges.api import bridge as bridge_api
-from services.scale_bridge.bridges.cli import Order, open_desk
-from services.scale_bridge.bridges.handlers.desk import BridgeDesk
-from services.scale_bridge.bridges.handlers.run import LONGEST_PAUSE_SECONDS, Office, run
+from services.scale_bridge.bridges.cli import BridgeOptions, open_runner
+from services.scale_bridge.bridges.handlers.gateway_client import (
+    LONGEST_PAUSE_SECONDS,
+    GatewayClient,
+    run,
+)
+from services.scale_bridge.bridges.handlers.runner import Runner
 from services.scale_bridge.bridges.stores import bridges
-from services.scale_bridge.catalogue.domain.copy_commands import Edit
+from services.scale_bridge.catalogue.domain.commands import Edit
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.catalogue.stores.cache import CatalogueCache
+from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.devices.handlers.device import Given
 from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.domain.address import Policy
 from services.scale_bridge.driver.simulator.server import Simulator
-from services.scale_bridge.operations.handlers import abandoned, operation
-from services.scale_bridge.operations.handlers.ordering import Ordered
+from services.scale_bridge.operations.handlers import expiry, operation
+from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.operations.stores.work import Job, Work
 from services.scale_bridge.transfer.domain.breaker import Rules
 from services.scale_bridge.transfer.stores.breakers import Breakers
@@ -131,7 +136,7 @@ def credentials(
 class Remote:
     """The service, and what is done to devices that daemons reach."""
 
-    desk: Desk
+    context: Context
     home: Path
     tenant: str = TENANT
     bridge: UUID = BRIDGE
@@ -156,12 +161,12 @@ class Remote:
             password=PASSWORD,
             bridge=self.bridge,
         )
-        saved = await device.register(self.desk, self.owner, given, self.cause)
+        saved = await device.register(self.context, self.owner, given, self.cause)
         return saved.found.device_id
 
     async def order(self, device_id: DeviceId, kind: str, **more: Any) -> OperationId:
         operation_id = operation.new_id()
-        ordered = Ordered(
+        ordered = OperationRequest(
             tenant=self.tenant,
             device_id=device_id,
             operation_id=operation_id,
@@ -169,7 +174,7 @@ class Remote:
             asked_by=str(self.owner),
             **more,
         )
-        await operation.order(self.desk, ordered)
+        await operation.enqueue(self.context, ordered)
         return operation_id
 
     async def done(self, device_id: DeviceId, kind: str, **more: Any) -> OperationEnded:
@@ -186,7 +191,7 @@ class Remote:
         return [event for event in events if isinstance(event, OperationEnded)]
 
     async def events(self, stream: str) -> Sequence[ScaleBridgeEvent]:
-        return (await self.desk.store.read(self.tenant, stream)).events
+        return (await self.context.store.read(self.tenant, stream)).events
 
     async def read(self, simulator: Simulator) -> DeviceId:
         """Register a scale and have it read once: then it has a catalogue."""
@@ -203,7 +208,7 @@ class Remote:
             edited_by="test",
             now=utc_now(),
         )
-        await catalogue.change(self.desk, device_id, command, self.cause)
+        await catalogue.change(self.context, device_id, command, self.cause)
 
     async def begin_upload(
         self, device_id: DeviceId, scale: Simulator, fault: str, step: Step
@@ -225,17 +230,19 @@ class Remote:
         return operation_id
 
     async def copy(self, device_id: DeviceId) -> Any:
-        return (await catalogue.load(self.desk, self.tenant, device_id)).copy
+        return (await catalogue.load(self.context, self.tenant, device_id)).copy
 
     async def facts(self, stream: str) -> Sequence[dict[str, Any]]:
         query = "SELECT data FROM events WHERE stream = $1 ORDER BY position"
-        return [json.loads(row["data"]) for row in await self.desk.pool.fetch(query, stream)]
+        return [json.loads(row["data"]) for row in await self.context.pool.fetch(query, stream)]
 
     async def sweep(self) -> None:
         """End what is past its deadline, as the service's own worker does."""
-        for job in await self.desk.work.claim_overdue("sweeper", self.desk.clock(), limit=100):
-            found = await operation.load(self.desk, job.tenant, job.operation_id)
-            await abandoned.leave(self.desk, job, found)
+        for job in await self.context.work.claim_overdue(
+            "sweeper", self.context.clock(), limit=100
+        ):
+            found = await operation.load(self.context, job.tenant, job.operation_id)
+            await expiry.expire(self.context, job, found)
 
 
 @asynccontextmanager
@@ -245,11 +252,11 @@ async def open_remote(database: str, home: Path, **different: Any) -> AsyncItera
         pool = await stack.enter_async_context(system_pool(database, SERVICE, size=6))
         log = PostgresLog(pool)
         stack.push_async_callback(log.close)
-        remote = Remote(desk=_desk(pool, log, **different), home=home)
+        remote = Remote(context=_context(pool, log, **different), home=home)
         app = create_app(
             title=SERVICE,
             routers=[bridge_api.router],
-            deps=SimpleNamespace(desk=remote.desk, verifier=verifier(SERVICE)),
+            deps=SimpleNamespace(context=remote.context, verifier=verifier(SERVICE)),
             checks={},
             problem_shape=detail_shape,
         )
@@ -260,7 +267,7 @@ async def open_remote(database: str, home: Path, **different: Any) -> AsyncItera
         yield remote
 
 
-def _desk(pool: Pool, log: PostgresLog, **different: Any) -> Desk:
+def _context(pool: Pool, log: PostgresLog, **different: Any) -> Context:
     given: dict[str, Any] = {
         "store": EventStore(log, Codec[ScaleBridgeEvent](EVENTS)),
         "pool": pool,
@@ -270,9 +277,11 @@ def _desk(pool: Pool, log: PostgresLog, **different: Any) -> Desk:
         "breakers": Breakers(pool, utc_now, Rules()),
         "zone": ZoneInfo("UTC"),
         "clock": utc_now,
+        "catalogues": CatalogueCache(),
+        "hooks": hooks(),
         "operation_seconds": 30.0,
     }
-    return Desk(**(given | different))
+    return Context(**(given | different))
 
 
 def job(operation_id: OperationId, device_id: DeviceId, tenant: str = TENANT) -> Job:
@@ -311,8 +320,8 @@ def enrolled(home: Path, gateway: str = "http://127.0.0.1:9") -> Path:
     return home
 
 
-def order_of(home: Path) -> Order:
-    return Order(
+def options_of(home: Path) -> BridgeOptions:
+    return BridgeOptions(
         gateway=None,
         state=home,
         name="back room",
@@ -323,14 +332,14 @@ def order_of(home: Path) -> Order:
     )
 
 
-def office_of(
+def gateway_client_of(
     home: Path,
     client: aiohttp.ClientSession,
     *,
     chance: float | None = None,
     longest_pause: float = LONGEST_PAUSE_SECONDS,
-) -> Office:
-    return Office(
+) -> GatewayClient:
+    return GatewayClient(
         home=home,
         client=client,
         program="test",
@@ -341,19 +350,21 @@ def office_of(
 
 
 @asynccontextmanager
-async def open_daemon(end: Remote | Line) -> AsyncIterator[BridgeDesk]:
+async def open_daemon(end: Remote | Line) -> AsyncIterator[Runner]:
     """A daemon in this process, enrolled before; at the end it dies with what it was doing."""
     home = enrolled(end.home, end.url)
-    async with aiohttp.ClientSession() as client, open_desk(order_of(home)) as desk:
-        running = asyncio.create_task(run(desk, office_of(home, client, longest_pause=1.0)))
+    async with aiohttp.ClientSession() as client, open_runner(options_of(home)) as runner:
+        running = asyncio.create_task(
+            run(runner, gateway_client_of(home, client, longest_pause=1.0))
+        )
         try:
-            yield desk
+            yield runner
         finally:
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await running
 
 
-async def is_settled(desk: BridgeDesk) -> bool:
+async def is_settled(runner: Runner) -> bool:
     """Whether the service has everything that the daemon reported."""
-    return not await desk.store.reports()
+    return not await runner.store.reports()

@@ -19,12 +19,12 @@ from libs.testing.callers import bearer, client_of, verifier
 from libs.testing.read_models import Projector
 from libs.testing.waiting import eventually
 from services.scale_bridge import bootstrap
-from services.scale_bridge.bootstrap import create_app, looking_tasks, open_deps, open_executor
-from services.scale_bridge.context import Deps
+from services.scale_bridge.bootstrap import create_app, open_deps, open_executor, periodic_tasks
+from services.scale_bridge.context import ApiContext
 from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.simulator.products import ProductBase
 from services.scale_bridge.driver.simulator.server import Simulator
-from services.scale_bridge.operations.handlers.execute import Executor
+from services.scale_bridge.operations.handlers.worker import OperationWorker
 from services.scale_bridge.settings import Settings
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale
 
@@ -61,7 +61,7 @@ class Service:
     """The service in this process, and clients of its API."""
 
     settings: Settings
-    deps: Deps
+    deps: ApiContext
     app: FastAPI
     projector: Projector
 
@@ -84,7 +84,7 @@ class Service:
 
     async def events(self, kind: type[Any] | None = None) -> list[Any]:
         """All events of the log, or those of one class, in order."""
-        store, events = self.deps.desk.store, []
+        store, events = self.deps.context.store, []
         async for page in store.log.read_all():
             events += [store.decode(one) for one in page]
         return [one for one in events if kind is None or isinstance(one, kind)]
@@ -101,11 +101,11 @@ class Service:
 
     async def fetch_value(self, query: str, *arguments: object) -> Any:
         """One value out of the service's own tables."""
-        async with self.deps.desk.pool.acquire() as connection:
+        async with self.deps.context.pool.acquire() as connection:
             return await connection.fetchval(query, *arguments)
 
     async def execute(self, statement: str, *arguments: object) -> None:
-        await self.deps.desk.pool.execute(statement, *arguments)
+        await self.deps.context.pool.execute(statement, *arguments)
 
 
 @asynccontextmanager
@@ -116,7 +116,9 @@ async def open_service(
     settings = scale_settings(url, **different)
     async with open_deps(settings, set_up(bootstrap.SERVICE)) as given:
         projections = bootstrap.projections(settings)
-        projector = Projector(given.desk.store, given.desk.pool, bootstrap.SERVICE, projections)
+        projector = Projector(
+            given.context.store, given.context.pool, bootstrap.SERVICE, projections
+        )
         projector = beside.projector if beside else projector
         if not beside:
             projector.on_commit = partial(given.doorbell.ring, PROJECTED)
@@ -126,12 +128,12 @@ async def open_service(
 
 
 @asynccontextmanager
-async def working_bridge(settings: Settings) -> AsyncIterator[Executor]:
+async def working_bridge(settings: Settings) -> AsyncIterator[OperationWorker]:
     """The embedded bridge at work as in a worker; stopped at the end without much patience."""
     async with open_executor(settings) as executor:
         executor.drain_seconds = 0.1
         stop = asyncio.Event()
-        working = asyncio.create_task(executor.bridge(stop))
+        working = asyncio.create_task(executor.run(stop))
         try:
             yield executor
         finally:
@@ -150,7 +152,7 @@ async def open_working(
             yield service
             return
         stop = asyncio.Event()
-        tasks = looking_tasks(service.settings, service.deps.desk)
+        tasks = periodic_tasks(service.settings, service.deps.context)
         running = [asyncio.ensure_future(task(stop)) for task in tasks]
         try:
             async with catching_up(service):

@@ -34,8 +34,8 @@ from services.scale_bridge.schedules.handlers import schedule
 from tests.libs.messaging.lab import publish
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.calendars import every
-from tests.services.scale_bridge.handlers.test_schedule import CAUSE
 from tests.services.scale_bridge.pricing import changed, delivery, recorded
+from tests.services.scale_bridge.schedules.handlers.test_schedule import CAUSE
 from tests.services.scale_bridge.service import ENVIRONMENT, Service, a_device, open_service
 
 OURS = ("scale-bridge.", "shop.")
@@ -150,7 +150,7 @@ async def test_schedules_go_on_while_kafka_is_away(database: str) -> None:
             set_before = utc_now() - timedelta(minutes=number)
             command = every(number, device_id=device_id_of(device.number))
             await schedule.put(
-                service.deps.desk.store,
+                service.deps.context.store,
                 service.deps.reading,
                 replace(command, now=set_before),
                 CAUSE,
@@ -181,7 +181,7 @@ async def test_the_program_gets_ready_and_stops_on_a_signal(
     assert await running.wait() == 0
 
 
-KEEP = """INSERT INTO scale_bridge.inbox (reaction, tenant, event_id, stream, type, schema_version,
+SAVE = """INSERT INTO scale_bridge.inbox (reaction, tenant, event_id, stream, type, schema_version,
     data, metadata, occurred_at, recorded_at, subject, due_at, attempts, parked_at, error)
     VALUES ('price', 'demo', '%s', 'price-1', 'PriceChanged', 1, '{}', '{}', now(), now(),
     'article 51', now(), 6, now(), 'ValueError: poison')"""
@@ -191,7 +191,7 @@ FACT = UUID(int=7)
 @pytest.fixture
 def run(database: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs a command of the service, which has one parked fact."""
-    query(database, f"SET tillstream.tenant = '*'; {KEEP % FACT}")
+    query(database, f"SET tillstream.tenant = '*'; {SAVE % FACT}")
     given = ENVIRONMENT | {"DATABASE_URL": database, "COLUMNS": "200"}
     for name, value in given.items():
         monkeypatch.setenv(name, value)

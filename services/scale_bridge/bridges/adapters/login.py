@@ -35,7 +35,7 @@ class NotLetIn(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Codes:
-    """What somebody must type, and where; `device_code` is the daemon's own secret."""
+    """What a person must type, and where; `device_code` is the daemon's own secret."""
 
     user_code: str
     page: str
@@ -74,7 +74,7 @@ async def ask(client: aiohttp.ClientSession, gateway: str, name: str) -> Codes:
 async def collect(
     client: aiohttp.ClientSession, gateway: str, codes: Codes, pause: Pause
 ) -> Tokens:
-    """Wait until somebody has said yes. Raises NotLetIn when they said no, or nothing in time."""
+    """Wait until a person approves. Raises NotLetIn when they refuse, or do not answer in time."""
     waited, between = 0.0, codes.pause
     while waited < codes.seconds:
         await pause(between)
@@ -133,7 +133,7 @@ async def _post(
             said = await answer.json()
             status = answer.status
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-        # Nobody was there to be asked.
+        # The gateway was not reachable.
         raise GatewayAway(type(error).__name__) from None
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise AnswerLost(type(error).__name__) from None

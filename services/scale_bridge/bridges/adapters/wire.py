@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from services.scale_bridge.bridges.domain import MESSAGES, PART_BYTES, VERSION, Message, Part
-from services.scale_bridge.driver.domain.catalogue import LARGEST_BYTES, Document, digest
+from services.scale_bridge.driver.domain.document import LARGEST_BYTES, Document, digest
 
 MOST_PARTS: Final = LARGEST_BYTES // PART_BYTES + 1
 LARGEST_NUMBER: Final = 2**31 - 1

@@ -16,6 +16,7 @@ from libs.errors import Refused, Unavailable
 from libs.eventsourcing.log import VersionConflict
 from libs.eventsourcing.store import new_event_id
 from libs.http.auth import Principal, require
+from libs.process.race import race
 from libs.security.sealed_box import KEY_BYTES, seal_to
 from services.scale_bridge.bridges.adapters import wire as bridge_wire
 from services.scale_bridge.bridges.adapters.wire import Misunderstood
@@ -31,26 +32,25 @@ from services.scale_bridge.bridges.domain import (
 )
 from services.scale_bridge.bridges.handlers.session import Session, Superseded
 from services.scale_bridge.bridges.stores import bridges
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers.device import owner_of
-from services.scale_bridge.race import first
 
 router = APIRouter(tags=["bridges"])
 
 GOING_AWAY: Final = 1001
 REFUSED: Final = 1008
 LATER: Final = 1013
-LOOK_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 0.1
 
 log = structlog.get_logger(__name__)
 
 
-async def _desk(connection: HTTPConnection) -> Desk:
-    desk: Desk = connection.app.state.deps.desk
-    return desk
+async def _context(connection: HTTPConnection) -> Context:
+    context: Context = connection.app.state.deps.context
+    return context
 
 
-Commands = Annotated[Desk, Depends(_desk)]
+Commands = Annotated[Context, Depends(_context)]
 
 
 class KeyKnown(Refused):
@@ -96,7 +96,7 @@ class BridgeShown(BaseModel):
 
 @router.get("/bridges")
 async def own(
-    desk: Commands, caller: Annotated[Principal, Depends(require("scales:read"))]
+    context: Commands, caller: Annotated[Principal, Depends(require("scales:read"))]
 ) -> list[BridgeShown]:
     """The bridges one has let in, with the last exchange each completed with a scale."""
     return [
@@ -109,16 +109,16 @@ async def own(
             exchanges=one.completed,
             last_exchange_at=one.completed_at,
         )
-        for one in await bridges.own(desk.pool, caller.tenant, owner_of(caller.subject))
+        for one in await bridges.own(context.pool, caller.tenant, owner_of(caller.subject))
     ]
 
 
 @router.post("/bridges/key", status_code=204)
 async def show_key(
-    desk: Commands, key: Key, caller: Annotated[Principal, Depends(require("scales:bridge"))]
+    context: Commands, key: Key, caller: Annotated[Principal, Depends(require("scales:bridge"))]
 ) -> Response:
     """Say what to seal passwords with. Safe to repeat; another key is refused."""
-    known = await bridges.key(desk.pool, caller.tenant, UUID(caller.subject), key.name, key.raw)
+    known = await bridges.key(context.pool, caller.tenant, UUID(caller.subject), key.name, key.raw)
     if not known:
         raise KeyKnown
     return Response(status_code=204)
@@ -127,14 +127,14 @@ async def show_key(
 @router.websocket("/bridge")
 async def bridge(
     socket: WebSocket,
-    desk: Commands,
+    context: Commands,
     caller: Annotated[Principal, Depends(require("scales:bridge"))],
 ) -> None:
     """Work for a daemon, and its reports, until one of the two hangs up."""
     await socket.accept()
     code: int | None = GOING_AWAY
     try:
-        await first(_attend(desk, caller, _Line(socket)), _draining(socket.app.state))
+        await race(_attend(context, caller, _Line(socket)), _draining(socket.app.state))
     except (WebSocketDisconnect, _Silence):
         # Nobody is there to be told.
         code = None
@@ -154,20 +154,20 @@ async def bridge(
 async def _draining(state: State) -> None:
     """Until the process is to end: the daemon goes to another at once, and nothing breaks off."""
     while not state.draining:
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
-async def _attend(desk: Desk, caller: Principal, line: "_Line") -> None:
+async def _attend(context: Context, caller: Principal, line: "_Line") -> None:
     hello = await line.receive()
     if not isinstance(hello, Hello) or hello.version != VERSION:
         raise Misunderstood("no greeting of this version")
-    pool, tenant, bridge_id = desk.pool, caller.tenant, UUID(caller.subject)
+    pool, tenant, bridge_id = context.pool, caller.tenant, UUID(caller.subject)
     connection_id = new_event_id()
     key = await bridges.connected(pool, tenant, bridge_id, connection_id, hello.program[:80])
     if key is None:
         raise Misunderstood("a greeting without a key")
     session = Session(
-        desk=desk,
+        context=context,
         tenant=tenant,
         bridge_id=bridge_id,
         connection_id=connection_id,
@@ -181,12 +181,12 @@ async def _attend(desk: Desk, caller: Principal, line: "_Line") -> None:
         await session.attend()
     finally:
         log.info("bridge gone", bridge=str(bridge_id))
-        await asyncio.shield(_gone(desk, tenant, bridge_id, connection_id))
+        await asyncio.shield(_gone(context, tenant, bridge_id, connection_id))
 
 
-async def _gone(desk: Desk, tenant: str, bridge_id: UUID, connection_id: UUID) -> None:
+async def _gone(context: Context, tenant: str, bridge_id: UUID, connection_id: UUID) -> None:
     try:
-        await bridges.gone(desk.pool, tenant, bridge_id, connection_id)
+        await bridges.gone(context.pool, tenant, bridge_id, connection_id)
     except Unavailable:
         # It will not be heard of, which says the same.
         log.info("bridge not written off")

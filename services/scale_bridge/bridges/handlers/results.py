@@ -1,4 +1,4 @@
-"""What a daemon reports of an errand becomes what the service itself would tell of it (R24).
+"""What a daemon reports of a task becomes what the service itself would tell of it (R24).
 
 Reports come more than once, late, and to any process: what was told is not told again, and after
 the end of an operation nothing is.
@@ -15,30 +15,29 @@ import structlog
 from libs.errors import NotFound
 from services.scale_bridge.bridges.adapters.wire import Misunderstood
 from services.scale_bridge.bridges.domain import Report, Stage
-from services.scale_bridge.bridges.stores import handed
-from services.scale_bridge.bridges.stores.handed import Handed
-from services.scale_bridge.catalogue.domain.copy_history import Copy
-from services.scale_bridge.catalogue.domain.plain_text import one_line
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.bridges.stores import agent_assignments
+from services.scale_bridge.bridges.stores.agent_assignments import AgentAssignment
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue
+from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
 from services.scale_bridge.driver.adapters import catalogue_file
 from services.scale_bridge.driver.adapters.operation import Fetched
-from services.scale_bridge.driver.domain import catalogue
-from services.scale_bridge.driver.domain.catalogue import STRICT, Strictness
+from services.scale_bridge.driver.domain import document as documents
+from services.scale_bridge.driver.domain.document import STRICT, Strictness
 from services.scale_bridge.driver.domain.fault import BadCatalogue
+from services.scale_bridge.driver.domain.plain_text import one_line
 from services.scale_bridge.operations.domain import (
-    SENDS,
     Operation,
     OperationOver,
     OperationUnknown,
     queued_of,
 )
-from services.scale_bridge.operations.handlers import operation, settle
-from services.scale_bridge.operations.handlers.cases import Case
+from services.scale_bridge.operations.handlers import completion, operation
+from services.scale_bridge.operations.handlers.job_context import JobContext
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.operation_commands import Kind, Outcome
+from services.scale_bridge.transfer.domain.commands import SENDS, Kind, Outcome
 from services.scale_bridge.transfer.domain.wording import DOUBT, UNKNOWN_OUTCOME, with_doubt
-from services.scale_bridge.transfer.handlers.errand import Errand, Performed, failed_by
+from services.scale_bridge.transfer.handlers.device_task import DeviceTask, Performed, failed_by
 
 OUTCOMES: Final = frozenset(Outcome)
 CODE: Final = re.compile(r"[A-Za-z]{0,40}")
@@ -48,25 +47,30 @@ log = structlog.get_logger(__name__)
 
 
 async def take_in(
-    desk: Desk, tenant: str, bridge_id: UUID, errand_id: UUID, report: Report, content: bytes | None
-) -> tuple[Case | None, int]:
+    context: Context,
+    tenant: str,
+    bridge_id: UUID,
+    errand_id: UUID,
+    report: Report,
+    content: bytes | None,
+) -> tuple[JobContext | None, int]:
     """Tell the log; what is to be done next of the same operation, if anything, and its attempts.
 
     Safe to repeat. Raises Misunderstood, VersionConflict, Unavailable.
     """
-    row = await handed.get(desk.pool, tenant, bridge_id, errand_id)
+    row = await agent_assignments.get(context.pool, tenant, bridge_id, errand_id)
     if row is None:
         log.info("report of nothing that was handed out")
         return None, 0
     following, found = None, None
     try:
-        found = await operation.load(desk, tenant, row.operation_id)
+        found = await operation.load(context, tenant, row.operation_id)
         if found.ended is None:
             case = replace(
                 _case(tenant, row, found),
-                correlation_id=await operation.correlation_of(desk, row.operation_id),
+                correlation_id=await operation.correlation_of(context, row.operation_id),
             )
-            following = await _told(desk, case, row, found, report, content, bridge_id)
+            following = await _apply(context, case, row, found, report, content, bridge_id)
         else:
             log.info("report too late", stage=report.stage, outcome=report.outcome)
     except (OperationOver, OperationUnknown):
@@ -74,25 +78,25 @@ async def take_in(
     return following, found.attempts if found is not None else 0
 
 
-async def _told(
-    desk: Desk,
-    case: Case,
-    row: Handed,
+async def _apply(
+    context: Context,
+    case: JobContext,
+    row: AgentAssignment,
     found: Operation,
     report: Report,
     content: bytes | None,
     bridge_id: UUID,
-) -> Case | None:
+) -> JobContext | None:
     match report.stage:
         case Stage.BEGAN:
             if found.attempts < row.attempts + report.attempt:
-                await settle.began(desk, case, holder_of(bridge_id))
+                await completion.on_started(context, case, holder_of(bridge_id))
         case Stage.APPLIED:
-            await settle.applied(desk, case, report.items or 0)
+            await completion.on_applied(context, case, report.items or 0)
         case Stage.ENDED:
-            strictness = await _strictness(desk, case)
+            strictness = await _strictness(context, case)
             performed = await _performed(row, report, content, strictness)
-            return await settle.over(desk, case, performed)
+            return await completion.on_finished(context, case, performed)
     return None
 
 
@@ -101,7 +105,7 @@ def holder_of(bridge_id: UUID) -> str:
     return f"bridge {bridge_id}"
 
 
-def job_of(tenant: str, row: Handed) -> Job:
+def job_of(tenant: str, row: AgentAssignment) -> Job:
     """The work that was handed out."""
     return Job(
         tenant=tenant,
@@ -111,9 +115,9 @@ def job_of(tenant: str, row: Handed) -> Job:
     )
 
 
-def _case(tenant: str, row: Handed, found: Operation) -> Case:
+def _case(tenant: str, row: AgentAssignment, found: Operation) -> JobContext:
     """The case as it was when the work was handed out, as far as what follows needs it."""
-    errand = Errand(
+    device_task = DeviceTask(
         operation_id=row.operation_id,
         device_id=row.device_id,
         kind=Kind(row.kind),
@@ -123,27 +127,27 @@ def _case(tenant: str, row: Handed, found: Operation) -> Case:
         seconds=0.0,
         wanted=None if row.content is None else {"products": []},
     )
-    return Case(
+    return JobContext(
         job=job_of(tenant, row),
-        errand=errand,
+        device_task=device_task,
         queued=queued_of(found),
-        copy=Copy(revision=row.revision),
+        copy=Catalogue(revision=row.revision),
         content=row.content,
         device_version=0,
     )
 
 
-async def _strictness(desk: Desk, case: Case) -> Strictness:
-    """As it is now: nothing is relaxed for a scale that nobody has any more."""
+async def _strictness(context: Context, case: JobContext) -> Strictness:
+    """As it is now: strict for a scale that was removed."""
     try:
-        its = await device.load(desk, case.job.tenant, case.job.device_id)
+        its = await device.load(context, case.job.tenant, case.job.device_id)
     except NotFound:
         return STRICT
-    return its.device.relaxation.strictness
+    return its.device.overrides.strictness
 
 
 async def _performed(
-    row: Handed, report: Report, content: bytes | None, strictness: Strictness
+    row: AgentAssignment, report: Report, content: bytes | None, strictness: Strictness
 ) -> Performed:
     """What the daemon says it did; it is checked like what scales say.
 
@@ -181,7 +185,7 @@ def _read(content: bytes, strictness: Strictness) -> Fetched:
     return Fetched(
         document=document,
         file=content,
-        md5=catalogue.digest(content),
+        md5=documents.digest(content),
         items=len(document["products"]),
         seconds=0.0,
     )

@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 
 import structlog
 
+from libs.process.race import race
 from libs.security.sealed_box import seal_to
 from services.scale_bridge.bridges.adapters import wire as bridge_wire
 from services.scale_bridge.bridges.adapters.wire import Misunderstood, Parts
@@ -31,16 +32,16 @@ from services.scale_bridge.bridges.domain import (
     context_of,
 )
 from services.scale_bridge.bridges.handlers.results import holder_of, take_in
-from services.scale_bridge.bridges.stores import bridges, handed
-from services.scale_bridge.bridges.stores.handed import Handed
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.bridges.stores import agent_assignments, bridges
+from services.scale_bridge.bridges.stores.agent_assignments import AgentAssignment
+from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
-from services.scale_bridge.driver.domain.catalogue import Document, digest, written
-from services.scale_bridge.operations.handlers.cases import Case, opened
+from services.scale_bridge.driver.domain.document import Document, digest, written
+from services.scale_bridge.operations.handlers import job_context
+from services.scale_bridge.operations.handlers.job_context import JobContext
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.race import first
 
-LOOK_SECONDS: Final = 0.2
+POLL_SECONDS: Final = 0.2
 LATE: Final = timedelta(seconds=30)
 """So long past its deadline an operation is waited for, while its daemon is connected."""
 MOST_AT_ONCE: Final = 20
@@ -61,9 +62,9 @@ class Line(Protocol):
 
 @dataclass(kw_only=True, slots=True)
 class Session:
-    """One connection. `holding` are the errands the daemon has, `room` how many more it takes."""
+    """One connection. `holding` are the tasks the daemon has, `room` how many more it takes."""
 
-    desk: Desk
+    context: Context
     tenant: str
     bridge_id: UUID
     connection_id: UUID
@@ -79,21 +80,23 @@ class Session:
         """To the end of the connection: raises what the line raises, Superseded, Misunderstood,
         and whatever keeps the log from being written.
         """
-        await first(self._listen(), self._hand_out(), self._renew())
+        await race(self._listen(), self._hand_out(), self._renew())
 
     async def _listen(self) -> None:
         while True:
             await self._hear(await self.line.receive())
 
     async def _hear(self, message: Message) -> None:
-        pool = self.desk.pool
+        pool = self.context.pool
         match message:
             case Ready(room=room):
                 self.room = room
             case Kept(operation_id=errand_id):
                 self.holding.add(errand_id)
             case Progress(operation_id=errand_id, done=done, total=total):
-                await handed.moved(pool, self.tenant, self.bridge_id, errand_id, done, total)
+                await agent_assignments.moved(
+                    pool, self.tenant, self.bridge_id, errand_id, done, total
+                )
             case Part(md5=md5) as part:
                 content = await asyncio.to_thread(self.parts.take, part)
                 if content is not None:
@@ -101,7 +104,7 @@ class Session:
             case Reported():
                 await self._reported(message)
             case Heartbeat():
-                await bridges.heard(pool, self.tenant, self.bridge_id, self.connection_id, message)
+                await bridges.seen(pool, self.tenant, self.bridge_id, self.connection_id, message)
                 await self.line.send(Heard())
             case _:
                 raise Misunderstood("a message the other way round")
@@ -115,29 +118,31 @@ class Session:
                 raise Misunderstood("a report without its catalogue")
         with structlog.contextvars.bound_contextvars(operation_id=str(errand_id)):
             following, attempts = await take_in(
-                self.desk, self.tenant, self.bridge_id, errand_id, report, content
+                self.context, self.tenant, self.bridge_id, errand_id, report, content
             )
             if following is not None:
                 await self._hand(following, attempts)
         if report.stage is Stage.ENDED:
-            await handed.done(self.desk.pool, self.tenant, self.bridge_id, [errand_id])
+            await agent_assignments.done(
+                self.context.pool, self.tenant, self.bridge_id, [errand_id]
+            )
             self.holding.discard(errand_id)
             self.content = "", b""
         await self.line.send(Settled(operation_id=errand_id, number=message.number))
 
     async def _hand_out(self) -> None:
         """Give the daemon what is its to do, as long as it has room."""
-        work, holder = self.desk.work, holder_of(self.bridge_id)
+        work, holder = self.context.work, holder_of(self.bridge_id)
         while True:
             limit = min(self.room, MOST_AT_ONCE)
             jobs = (
-                await work.claim(holder, self.desk.clock(), limit=limit, bridge=self.bridge_id)
+                await work.claim(holder, self.context.clock(), limit=limit, bridge=self.bridge_id)
                 if limit > 0
                 else ()
             )
             for job in jobs:
                 await self._offer(job)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _offer(self, job: Job) -> None:
         """Hand a job out, unless the daemon has it, or it is nothing of the daemon's."""
@@ -145,32 +150,32 @@ class Session:
             return
         with structlog.contextvars.bound_contextvars(operation_id=str(job.operation_id)):
             if not await self._is_ours(job):
-                # Whoever named this bridge has no say here.
+                # The device names this bridge, but it is another account's.
                 log.warning("work of somebody else", bridge=str(self.bridge_id))
                 return
-            case = await opened(self.desk, job)
+            case = await job_context.load(self.context, job)
             if case is not None:
                 await self._hand(case, 0)
 
     async def _is_ours(self, job: Job) -> bool:
-        """Whether the scale is of who let the daemon in: nobody else gets at a shop's network."""
+        """Whether the scale belongs to the account that enrolled the daemon: others are refused."""
         if job.tenant != self.tenant:
             return False
-        owner = await bridges.owner_of(self.desk.pool, self.tenant, self.bridge_id)
+        owner = await bridges.owner_of(self.context.pool, self.tenant, self.bridge_id)
         if owner is None:
             return False
-        return await device.belongs(self.desk, self.tenant, job.device_id, owner)
+        return await device.belongs(self.context, self.tenant, job.device_id, owner)
 
-    async def _hand(self, case: Case, attempts: int) -> None:
-        errand, job = case.errand, case.job
-        row = Handed(
+    async def _hand(self, case: JobContext, attempts: int) -> None:
+        device_task, job = case.device_task, case.job
+        row = AgentAssignment(
             errand_id=_first_half(job) if case.is_first_half else job.operation_id,
             operation_id=job.operation_id,
             device_id=job.device_id,
             deadline_at=job.deadline_at,
-            kind=errand.kind,
-            address=errand.address,
-            port=errand.port,
+            kind=device_task.kind,
+            address=device_task.address,
+            port=device_task.port,
             revision=case.copy.revision,
             content=case.content,
             attempts=attempts,
@@ -178,30 +183,30 @@ class Session:
         async with self.handing:
             # One catalogue's parts after the other's.
             await self._send_work(row, case)
-        log.info("work handed out", bridge=str(self.bridge_id), kind=errand.kind)
+        log.info("work handed out", bridge=str(self.bridge_id), kind=device_task.kind)
 
-    async def _send_work(self, row: Handed, case: Case) -> None:
-        errand, device_id = case.errand, case.job.device_id
-        await handed.put(self.desk.pool, self.tenant, self.bridge_id, row)
-        wanted, known = await self._sent(errand.wanted), await self._sent(errand.known)
+    async def _send_work(self, row: AgentAssignment, case: JobContext) -> None:
+        device_task, device_id = case.device_task, case.job.device_id
+        await agent_assignments.put(self.context.pool, self.tenant, self.bridge_id, row)
+        wanted, known = await self._sent(device_task.wanted), await self._sent(device_task.known)
         self.room -= 1
         self.holding.add(row.errand_id)
         await self.line.send(
             Work(
                 operation_id=row.errand_id,
                 device_id=device_id,
-                kind=errand.kind,
-                full=errand.full,
-                address=errand.address,
-                port=errand.port,
+                kind=device_task.kind,
+                full=device_task.full,
+                address=device_task.address,
+                port=device_task.port,
                 password=seal_to(
-                    self.public_key, errand.password, context_of(row.errand_id, device_id)
+                    self.public_key, device_task.password, context_of(row.errand_id, device_id)
                 ),
-                seconds_left=errand.seconds,
+                seconds_left=device_task.seconds,
                 catalogue=wanted,
                 known=known,
-                diagnose=errand.diagnose,
-                strictness=errand.strictness,
+                diagnose=device_task.diagnose,
+                strictness=device_task.strictness,
             )
         )
 
@@ -217,17 +222,17 @@ class Session:
 
     async def _renew(self) -> None:
         """Keep the claims on what the daemon has, and see whether it is still this connection's."""
-        pool, holder = self.desk.pool, holder_of(self.bridge_id)
+        pool, holder = self.context.pool, holder_of(self.bridge_id)
         while True:
             if not await bridges.is_current(pool, self.tenant, self.bridge_id, self.connection_id):
                 raise Superseded
-            waited = await handed.open_operations(
+            waited = await agent_assignments.open_operations(
                 pool, self.tenant, self.bridge_id, self.holding, grace=LATE
             )
-            await self.desk.work.renew(holder, waited)
-            await asyncio.sleep(self.desk.work.seconds / 4)
+            await self.context.work.renew(holder, waited)
+            await asyncio.sleep(self.context.work.seconds / 4)
 
 
 def _first_half(job: Job) -> UUID:
-    """The id of the errand that comes first where an operation needs two."""
+    """The id of the task that comes first where an operation needs two."""
     return uuid5(job.operation_id, "first half")

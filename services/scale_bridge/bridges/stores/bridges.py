@@ -24,7 +24,7 @@ UPDATE bridge SET connection = $3, program = $4, heard_at = now()
 WHERE tenant = $1 AND bridge_id = $2 RETURNING public_key
 """
 OWNER: Final = "SELECT owner FROM bridge WHERE tenant = $1 AND bridge_id = $2"
-HEARD: Final = """
+SEEN: Final = """
 UPDATE bridge SET heard_at = now(), working = $4, completed = $5,
     completed_at = coalesce(now() - $6::interval, completed_at)
 WHERE tenant = $1 AND bridge_id = $2 AND connection = $3 RETURNING true
@@ -69,7 +69,7 @@ async def owner_of(pool: Pool, tenant: str, bridge_id: UUID) -> UUID | None:
 async def key(pool: Pool, tenant: str, bridge_id: UUID, name: str, public_key: bytes) -> bool:
     """Keep what to seal for a daemon with; False if it is known by another key.
 
-    Whoever stole its token must not have passwords sealed to themselves.
+    A stolen token must not be enough to have passwords sealed to another key.
     """
     async with acquired(pool) as connection:
         return bool(await connection.fetchval(KEYED, tenant, bridge_id, name, public_key))
@@ -86,7 +86,7 @@ async def connected(
     return found
 
 
-async def heard(
+async def seen(
     pool: Pool, tenant: str, bridge_id: UUID, connection_id: UUID, beat: Heartbeat
 ) -> None:
     """It is there, and this is what it completed."""
@@ -94,7 +94,7 @@ async def heard(
     since = None if ago is None else timedelta(seconds=ago)
     async with acquired(pool) as connection:
         await connection.execute(
-            HEARD, tenant, bridge_id, connection_id, beat.working, beat.completed, since
+            SEEN, tenant, bridge_id, connection_id, beat.working, beat.completed, since
         )
 
 
@@ -111,7 +111,7 @@ async def gone(pool: Pool, tenant: str, bridge_id: UUID, connection_id: UUID) ->
 
 
 async def own(pool: Pool, tenant: str, owner: UUID) -> Sequence[Bridge]:
-    """The daemons that somebody let in, by name."""
+    """The daemons that an account enrolled, by name."""
     async with acquired(pool) as connection:
         rows = await connection.fetch(OWN, tenant, owner, timedelta(seconds=SILENT_SECONDS))
     return [Bridge(**dict(row)) for row in rows]

@@ -53,7 +53,7 @@ class Exchanges:
     last_at: float | None
 
 
-def opened(file: Path) -> sqlite3.Connection:
+def open_database(file: Path) -> sqlite3.Connection:
     """The database, made if missing, readable to its owner only. For one thread."""
     file.touch(mode=0o600)
     connection = sqlite3.connect(file)
@@ -65,7 +65,7 @@ def opened(file: Path) -> sqlite3.Connection:
     return connection
 
 
-def keep(db: sqlite3.Connection, work: Work, contents: Mapping[str, bytes], now: float) -> bool:
+def save(db: sqlite3.Connection, work: Work, contents: Mapping[str, bytes], now: float) -> bool:
     """Keep work with its catalogues; False if it was here before."""
     kept = db.execute(
         "INSERT OR IGNORE INTO operation (id, work, until, catalogue, known) VALUES (?,?,?,?,?)",

@@ -32,9 +32,9 @@ class BridgeStore:
         self._thread = thread
         self._now = now
 
-    async def keep(self, work: Work, contents: Mapping[str, bytes]) -> bool:
+    async def save(self, work: Work, contents: Mapping[str, bytes]) -> bool:
         """Keep work and the compressed catalogues it names; False if it was here before."""
-        return await self._run(bridge_rows.keep, work, contents, self._now())
+        return await self._run(bridge_rows.save, work, contents, self._now())
 
     async def tasks(self) -> Sequence[Task]:
         """What is not over, oldest first."""
@@ -97,7 +97,7 @@ async def open_bridge_store(file: Path, now: Callable[[], float]) -> AsyncIterat
     thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bridge-store")
     loop = asyncio.get_running_loop()
     try:
-        connection = await loop.run_in_executor(thread, bridge_rows.opened, file)
+        connection = await loop.run_in_executor(thread, bridge_rows.open_database, file)
         try:
             yield BridgeStore(connection, thread, now)
         finally:

@@ -7,16 +7,14 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel
 
 from services.scale_bridge.catalogue.domain import label
-from services.scale_bridge.catalogue.domain.copy_commands import DropMessage, SetMessage
+from services.scale_bridge.catalogue.domain.commands import DropMessage, SetMessage
 from services.scale_bridge.catalogue.domain.difference import IDS
 from services.scale_bridge.catalogue.domain.model import limits_of
 from services.scale_bridge.catalogue.domain.product import BadFields
 from services.scale_bridge.catalogue.domain.product_fields import LARGEST_ID
 from services.scale_bridge.catalogue.handlers import catalogue as handler
-from services.scale_bridge.context import Scales
-from services.scale_bridge.devices.api.device import own
-from services.scale_bridge.driver.domain.catalogue import text_of
-from services.scale_bridge.http import LISTED, Reader, Writer, cause_of, unfit
+from services.scale_bridge.context import LISTED, Reader, Scales, Writer, cause_of, own, unfit
+from services.scale_bridge.driver.domain.document import text_of
 
 router = APIRouter(tags=["label"])
 
@@ -69,8 +67,8 @@ class Label(BaseModel):
 async def read(scales: Scales, caller: Reader, device_id: int) -> Label:
     """What the stored catalogue says beside the products; nothing if there is none."""
     found = await own(scales, caller, device_id)
-    copy = (await handler.load(scales.desk, caller.tenant, found.device_id)).copy
-    document = copy.shown
+    copy = (await handler.load(scales.context, caller.tenant, found.device_id)).copy
+    document = copy.current_document
     return Label(
         revision=copy.revision,
         messages=_messages(document),
@@ -100,11 +98,11 @@ async def put(
     )
     try:
         changed = await handler.change(
-            scales.desk, found.device_id, command, cause_of(request, caller)
+            scales.context, found.device_id, command, cause_of(request, caller)
         )
     except BadFields as error:
         raise unfit(*(((name,), why) for name, why in error.reasons.items())) from None
-    said = _messages(changed.copy.shown)
+    said = _messages(changed.copy.current_document)
     return next(one for one in said if text_of(one.id) == command.message)
 
 
@@ -120,7 +118,7 @@ async def delete(
         edited_by=caller.subject,
         now=scales.clock(),
     )
-    await handler.change(scales.desk, found.device_id, command, cause_of(request, caller))
+    await handler.change(scales.context, found.device_id, command, cause_of(request, caller))
     return Response(status_code=204)
 
 

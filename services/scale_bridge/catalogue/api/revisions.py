@@ -7,15 +7,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
-from services.scale_bridge.catalogue.api.too_much import too_much
+from services.scale_bridge.catalogue.api.document import document_response
+from services.scale_bridge.catalogue.api.limit_errors import limit_error
 from services.scale_bridge.catalogue.domain.difference import Difference, difference
 from services.scale_bridge.catalogue.domain.model import limits_of
 from services.scale_bridge.catalogue.domain.problems import RevisionBeyondModel
 from services.scale_bridge.catalogue.handlers import catalogue as handler
 from services.scale_bridge.catalogue.handlers import revision as revisions
-from services.scale_bridge.context import Scales
-from services.scale_bridge.devices.api.device import own
-from services.scale_bridge.http import LISTED, Reader, Writer, catalogue, cause_of
+from services.scale_bridge.context import LISTED, Reader, Scales, Writer, cause_of, own
 
 router = APIRouter(tags=["revisions"])
 
@@ -40,7 +39,7 @@ async def history(scales: Scales, caller: Reader, device_id: int) -> list[Revisi
     """The last revisions, the newest first."""
     found = await own(scales, caller, device_id)
     limit = scales.settings.revisions
-    told = await revisions.latest(scales.desk, caller.tenant, found.device_id, limit=limit)
+    told = await revisions.latest(scales.context, caller.tenant, found.device_id, limit=limit)
     return [Revision(**one) for one in told]
 
 
@@ -55,18 +54,18 @@ async def diff(
     """What changed, product by product, from one revision to another, or to the present."""
     found = await own(scales, caller, device_id)
     if to is None:
-        to = (await handler.load(scales.desk, caller.tenant, found.device_id)).copy.revision
-    before = await handler.at_revision(scales.desk, caller.tenant, found.device_id, of)
-    after = await handler.at_revision(scales.desk, caller.tenant, found.device_id, to)
-    return {"from": of, "to": to, **_shown(difference(before, after))}
+        to = (await handler.load(scales.context, caller.tenant, found.device_id)).copy.revision
+    before = await handler.at_revision(scales.context, caller.tenant, found.device_id, of)
+    after = await handler.at_revision(scales.context, caller.tenant, found.device_id, to)
+    return {"from": of, "to": to, **_present(difference(before, after))}
 
 
 @router.get("/devices/{device_id}/revisions/{revision}")
 async def read(scales: Scales, caller: Reader, device_id: int, revision: int) -> Response:
     """The catalogue as it was at a revision."""
     found = await own(scales, caller, device_id)
-    return await catalogue(
-        await handler.at_revision(scales.desk, caller.tenant, found.device_id, revision)
+    return await document_response(
+        await handler.at_revision(scales.context, caller.tenant, found.device_id, revision)
     )
 
 
@@ -83,14 +82,14 @@ async def revert(
     cause = cause_of(request, caller)
     try:
         changed = await revisions.revert(
-            scales.desk, found.device_id, revision, caller.subject, cause, limits=limits
+            scales.context, found.device_id, revision, caller.subject, cause, limits=limits
         )
     except RevisionBeyondModel as error:
-        return too_much(error)
-    return await catalogue(changed.copy.shown)
+        return limit_error(error)
+    return await document_response(changed.copy.current_document)
 
 
-def _shown(found: Difference) -> dict[str, Any]:
+def _present(found: Difference) -> dict[str, Any]:
     changed = {
         key: {name: {"before": one.before, "after": one.after} for name, one in fields.items()}
         for key, fields in found.changed.items()

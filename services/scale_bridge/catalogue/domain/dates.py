@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-from services.scale_bridge.driver.domain.catalogue import Document, Product, products
+from services.scale_bridge.driver.domain.document import Document, Product, products
 
 MOST_DAYS: Final = 9999
 _WRITTEN: Final = re.compile(r"(\d{2})-(\d{2})-(\d{2})", re.ASCII)

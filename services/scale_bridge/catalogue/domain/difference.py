@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.scale_bridge.driver.domain.catalogue import Product, by_key, text_of
+from services.scale_bridge.driver.domain.document import Product, by_key, text_of
 
 IDS: Final[Mapping[str, str]] = {
     "categories": "idCategory",

@@ -9,12 +9,12 @@ from typing import Any, Final, TypeAlias, assert_never
 
 from contracts.scale_bridge import MessageEdited, ScaleBridgeEvent
 from libs.errors import NotFound, Refused
-from services.scale_bridge.catalogue.domain.copy_commands import DropMessage, SetMessage
+from services.scale_bridge.catalogue.domain.commands import DropMessage, SetMessage
 from services.scale_bridge.catalogue.domain.difference import IDS
 from services.scale_bridge.catalogue.domain.model import beyond_text
 from services.scale_bridge.catalogue.domain.product import BadFields, BeyondModel, References
 from services.scale_bridge.catalogue.domain.product_fields import is_sendable
-from services.scale_bridge.driver.domain.catalogue import Document, key_of, products, text_of
+from services.scale_bridge.driver.domain.document import Document, key_of, products, text_of
 
 MESSAGES: Final = "messages"
 CATEGORIES: Final = "categories"
@@ -27,7 +27,7 @@ REFERRING: Final[Mapping[str, str]] = {
 }
 """Which field of a product refers to which list."""
 LONGEST_TEXT: Final = 4000
-"""Of one message, whatever the model: of most models nobody knows how much they take."""
+"""Of one message, whatever the model: the capacity of most models is unknown."""
 
 Entry: TypeAlias = Mapping[str, Any]
 
@@ -65,7 +65,7 @@ def users(document: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
 def references(document: Mapping[str, Any], fields: Collection[str]) -> References:
     """What those of the fields that refer to something may be set to.
 
-    Of a list that the scale does not tell of, nobody knows; a message must be there.
+    A list that the scale does not have is not checked; a message must be there.
     """
     return {
         field: {

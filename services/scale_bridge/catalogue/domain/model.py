@@ -1,6 +1,6 @@
 """What each model of scale can hold at most (SCL-8): looked at when something is edited.
 
-Where nobody knows a limit there is none: an edit that the scale might take is not refused.
+An unknown limit is none: an edit that the scale might take is not refused.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ SHORT_PLU: Final = 65_535
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What fits; None where nobody knows. `highest_price` is in major units, `longest_text` in
+    """What fits; None where it is unknown. `highest_price` is in major units, `longest_text` in
     characters of one message, as ingredients are."""
 
     most_products: int | None = None
@@ -26,7 +26,7 @@ class Limits:
 
 
 PERMISSIVE: Final = Limits()
-"""Of a scale whose model nobody said: what R11 allows."""
+"""Of a scale whose model is unknown: what R11 allows."""
 
 # The vendor gives ranges only in its obsolete record of a single PLU (§10): two lines of name with
 # 28 characters each, prices of 0 to 999999 minor units. The real catalogue of §3, names of 50
@@ -48,12 +48,12 @@ MODELS: Final[Mapping[str, Limits]] = {
 
 
 def limits_of(model: str) -> Limits:
-    """The limits of a model; of one that is not in the table any more nobody knows any."""
+    """The limits of a model; none for one that is not in the table any more."""
     return MODELS.get(model, PERMISSIVE)
 
 
 def beyond(limits: Limits, name: str, value: Any) -> str | None:
-    """Why a product's field does not fit, None if it does. Types are somebody else's business."""
+    """Why a product's field does not fit, None if it does. Types are checked elsewhere."""
     match name:
         case "name" if isinstance(value, str):
             return _longer(limits.longest_name, value)

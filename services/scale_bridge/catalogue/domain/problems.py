@@ -12,7 +12,7 @@ from typing import Any, Final
 from libs.errors import Unfit
 from services.scale_bridge.catalogue.domain.model import Limits, beyond, beyond_number, beyond_text
 from services.scale_bridge.catalogue.domain.product import fault_in
-from services.scale_bridge.driver.domain.catalogue import (
+from services.scale_bridge.driver.domain.document import (
     Product,
     by_key,
     is_deleted,

@@ -14,7 +14,7 @@ from services.scale_bridge.catalogue.domain.product_fields import (
     checked,
     is_number,
 )
-from services.scale_bridge.driver.domain.catalogue import Product, text_of
+from services.scale_bridge.driver.domain.document import Product, text_of
 
 References: TypeAlias = Mapping[str, Mapping[str, int | str]]
 """For each field that refers to something, what it may be: ids as text, and as the scale writes
@@ -61,18 +61,18 @@ def patched(
     reasons |= unmet
     # Clients send fields along that nobody changed, and the scale itself may have them.
     set_ = {name: value for name, value in values.items() if value != product.get(name)}
-    too_much = {name: why for name in set_ if (why := beyond(limits, name, set_[name]))}
+    excess = {name: why for name in set_ if (why := beyond(limits, name, set_[name]))}
     if reasons:
-        raise BadFields(too_much | reasons)
-    if too_much:
-        raise BeyondModel(too_much)
+        raise BadFields(excess | reasons)
+    if excess:
+        raise BeyondModel(excess)
     return {**product, **values, **_derived(product, values)} if values else product
 
 
 def fault_in(name: str, value: Any) -> str | None:
     """Why a stored field is not as R11 wants it, None if it is.
 
-    A text of digits is a PLU too (§3), and nobody asks a stored field whether it may change.
+    A text of digits is a PLU too (§3), and a stored field is not validated.
     """
     if name in FIXED:
         return None
@@ -105,5 +105,5 @@ def _derived(product: Product, values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _as_before(before: object, plu: int) -> int | str:
-    """Whoever writes PLUs as text gets text back (§3)."""
+    """A PLU written as text stays text (§3)."""
     return str(plu) if isinstance(before, str) else plu

@@ -1,9 +1,13 @@
-"""What the shop said an article costs, and what became of that word on one scale."""
+"""A price announced by the shop, as scales write it, and whether one scale has taken it."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from decimal import Decimal
+from typing import Final, TypeAlias
 from uuid import UUID
+
+from contracts.shop import PriceChanged
+from libs.currency import minor_unit_digits
 
 Rank: TypeAlias = tuple[datetime, datetime, UUID]
 """The later one wins: by when it is valid, then by when it was announced."""
@@ -60,3 +64,29 @@ def is_due(taken: Taken | None, said: ShopPrice, stored: object) -> bool:
     if taken.price_id != said.price_id:
         return said.rank > taken.rank
     return (stored == said.price) is taken.overridden
+
+
+_MOST: Final = 10**18
+
+
+def major(amount: int, currency: str) -> float:
+    """Minor units as a scale writes them: 21950 kopecks are 219.5. Raises UnknownCurrency."""
+    return float(Decimal(amount).scaleb(-minor_unit_digits(currency)))
+
+
+def shop_price_of(change: PriceChanged, *, trace: str | None = None) -> ShopPrice | None:
+    """What the shop said, as scales write it; None if nothing can cost that.
+
+    Raises UnknownCurrency.
+    """
+    if not (0 <= change.amount < _MOST and 0 < change.article < _MOST):
+        return None
+    return ShopPrice(
+        price_id=change.price_id,
+        article=change.article,
+        price=major(change.amount, change.currency),
+        valid_at=change.valid_at,
+        announced_by=change.changed_by,
+        announced_at=change.changed_at,
+        trace=trace or str(change.price_id),
+    )

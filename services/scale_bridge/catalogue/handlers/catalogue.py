@@ -1,6 +1,6 @@
 """What happens to a scale's catalogue: it is folded from the log, changed, and kept.
 
-Whoever changes it appends at the version they saw, and otherwise looks again: edits of different
+A change appends at the version it was decided on, else it is decided again: edits of different
 products all survive, whichever process they come to (R9).
 """
 
@@ -22,36 +22,36 @@ from contracts.scale_bridge import (
 )
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Cause, VersionConflict
-from services.scale_bridge.catalogue.domain.copy import CATEGORY, RevisionUnknown, decide
-from services.scale_bridge.catalogue.domain.copy_commands import (
-    CopyCommand,
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue, evolve
+from services.scale_bridge.catalogue.domain.commands import (
+    CatalogueCommand,
     DropMessage,
     Edit,
     Revert,
     SetMessage,
     TakeFetched,
 )
-from services.scale_bridge.catalogue.domain.copy_fetched import CHANGES, EditedMeanwhile
-from services.scale_bridge.catalogue.domain.copy_history import Copy, evolve
+from services.scale_bridge.catalogue.domain.decisions import CATEGORY, RevisionUnknown, decide
+from services.scale_bridge.catalogue.domain.fetched import CHANGES, EditedMeanwhile
 from services.scale_bridge.catalogue.domain.product import BadFields
-from services.scale_bridge.catalogue.stores import contents, copies
-from services.scale_bridge.catalogue.stores.copies import Kept
-from services.scale_bridge.desk import Desk, Loaded
-from services.scale_bridge.driver.domain.catalogue import Document
-from services.scale_bridge.reading import readings
+from services.scale_bridge.catalogue.stores import catalogue_snapshots, document_store
+from services.scale_bridge.catalogue.stores.cache import Loaded
+from services.scale_bridge.catalogue.stores.catalogue_snapshots import Snapshot
+from services.scale_bridge.context import Context
+from services.scale_bridge.driver.domain.document import Document
 
 log = structlog.get_logger(__name__)
 
 ATTEMPTS: Final = 200
 UNKEPT: Final = 50
-"""After so many events a copy is kept, so that nobody has to fold more than about that many."""
+"""After so many events a copy is kept, so that no more than about that many are folded."""
 
 SPARE: Final = 4
 FEW: Final = 20
 TOGETHER: Final = 200
 """So many changes are told of in one append where there are more than a few."""
 
-Asked: TypeAlias = Callable[[Copy], Awaitable[CopyCommand]]
+CommandFactory: TypeAlias = Callable[[Catalogue], Awaitable[CatalogueCommand]]
 """Makes the command, looking at the copy it will be decided on."""
 
 
@@ -59,23 +59,23 @@ Asked: TypeAlias = Callable[[Copy], Awaitable[CopyCommand]]
 class Changed:
     """The catalogue after a command, what it decided, and the token to read it back with."""
 
-    copy: Copy
+    copy: Catalogue
     events: Sequence[ScaleBridgeEvent]
     token: str | None
 
 
-async def load(desk: Desk, tenant: str, device_id: DeviceId) -> Loaded:
+async def load(context: Context, tenant: str, device_id: DeviceId) -> Loaded:
     """The catalogue as it is now. Raises Unavailable, LogUnavailable."""
-    known = desk.remembered.get(tenant, device_id) or await _kept(desk, tenant, device_id)
-    loaded = await _on(desk, tenant, device_id, known)
-    desk.remembered.keep(tenant, device_id, loaded)
+    known = context.catalogues.get(tenant, device_id) or await _kept(context, tenant, device_id)
+    loaded = await _on(context, tenant, device_id, known)
+    context.catalogues.put(tenant, device_id, loaded)
     return loaded
 
 
 async def change(
-    desk: Desk,
+    context: Context,
     device_id: DeviceId,
-    command: CopyCommand | Asked,
+    command: CatalogueCommand | CommandFactory,
     cause: Cause,
     *,
     command_id: UUID | None = None,
@@ -85,24 +85,24 @@ async def change(
     Raises what `decide` raises, Unavailable, LogUnavailable.
     """
     tenant = cause.tenant
-    async with desk.remembered.turn(tenant, device_id):
+    async with context.catalogues.lock(tenant, device_id):
         for _ in range(ATTEMPTS):
             # First whether it is read: a reading that ends after this makes another version.
-            reading = await readings(desk, tenant, device_id)
-            loaded = await load(desk, tenant, device_id)
+            reading = await context.hooks.readings(context, tenant, device_id)
+            loaded = await load(context, tenant, device_id)
             stream = f"{CATEGORY}-{device_id}"
-            if command_id and (done := await desk.store.outcome_of(command_id, tenant, stream)):
+            if command_id and (done := await context.store.outcome_of(command_id, tenant, stream)):
                 return Changed(loaded.copy, [], done.token)
             made = await command(loaded.copy) if callable(command) else command
             made = _beside(made, reading)
             try:
-                return await _decided(desk, device_id, loaded, made, cause, command_id)
+                return await _decided(context, device_id, loaded, made, cause, command_id)
             except VersionConflict:
                 continue
     raise Unavailable("catalogue")
 
 
-def _beside(command: CopyCommand, reading: frozenset[OperationId]) -> CopyCommand:
+def _beside(command: CatalogueCommand, reading: frozenset[OperationId]) -> CatalogueCommand:
     match command:
         case TakeFetched():
             return replace(command, being_read=bool(reading - {command.operation_id}))
@@ -113,20 +113,20 @@ def _beside(command: CopyCommand, reading: frozenset[OperationId]) -> CopyComman
 
 
 async def changes_after(
-    desk: Desk, tenant: str, device_id: DeviceId, revision: int | None
+    context: Context, tenant: str, device_id: DeviceId, revision: int | None
 ) -> Sequence[ScaleBridgeEvent]:
     """What made the revisions after one, the oldest first, and what was told of prices since.
 
     Nothing if there is no such revision. Raises Unavailable, LogUnavailable.
     """
-    loaded = await load(desk, tenant, device_id)
+    loaded = await load(context, tenant, device_id)
     number = loaded.copy.revision - revision if revision is not None else 0
     spare = SPARE
     while number > 0:
         # Beside each revision stand events that are none, which may be many.
         after = max(0, loaded.version - spare * number)
-        recorded = await desk.store.log.read(tenant, f"{CATEGORY}-{device_id}", after=after)
-        events = [desk.store.decode(one) for one in recorded]
+        recorded = await context.store.log.read(tenant, f"{CATEGORY}-{device_id}", after=after)
+        events = [context.store.decode(one) for one in recorded]
         places = [n for n, e in enumerate(events) if _revision(e) > (revision or 0)]
         if not after or (places and any(_revision(e) for e in events[: places[0]])):
             return events[places[0] :] if places else ()
@@ -140,13 +140,13 @@ def _revision(event: ScaleBridgeEvent) -> int:
 
 
 async def change_each(
-    desk: Desk,
+    context: Context,
     device_id: DeviceId,
-    commands: Sequence[tuple[CopyCommand, Cause]],
+    commands: Sequence[tuple[CatalogueCommand, Cause]],
     *,
     many: Cause,
     seen: int,
-) -> Copy:
+) -> Catalogue:
     """Change a catalogue in several ways, each on its own; what cannot be done is left out.
 
     All are of one tenant, and made for the revision `seen`. A few are told of one by one, with
@@ -155,21 +155,25 @@ async def change_each(
     some of the commands may have been carried out before; Unavailable, LogUnavailable.
     """
     at_once = 1 if len(commands) <= FEW else TOGETHER
-    async with desk.remembered.turn(many.tenant, device_id):
+    async with context.catalogues.lock(many.tenant, device_id):
         for start in range(0, len(commands), at_once):
             some = commands[start : start + at_once]
             cause = some[0][1] if at_once == 1 else many
             doing = [command for command, _ in some]
-            seen = await _some_of_each(desk, device_id, doing, cause, seen)
-        return (await load(desk, many.tenant, device_id)).copy
+            seen = await _some_of_each(context, device_id, doing, cause, seen)
+        return (await load(context, many.tenant, device_id)).copy
 
 
 async def _some_of_each(
-    desk: Desk, device_id: DeviceId, commands: Sequence[CopyCommand], cause: Cause, seen: int
+    context: Context,
+    device_id: DeviceId,
+    commands: Sequence[CatalogueCommand],
+    cause: Cause,
+    seen: int,
 ) -> int:
     """The revision to which the commands led from the revision `seen`."""
     for _ in range(ATTEMPTS):
-        loaded = await load(desk, cause.tenant, device_id)
+        loaded = await load(context, cause.tenant, device_id)
         if loaded.copy.revision != seen:
             raise EditedMeanwhile
         copy, events = loaded.copy, list[ScaleBridgeEvent]()
@@ -183,33 +187,35 @@ async def _some_of_each(
             # A large catalogue takes milliseconds for each; others want a turn.
             await asyncio.sleep(0)
         try:
-            await _told(desk, device_id, loaded, copy, events, cause)
+            await _append_each(context, device_id, loaded, copy, events, cause)
         except VersionConflict:
             continue
         return copy.revision
     raise Unavailable("catalogue")
 
 
-async def at_revision(desk: Desk, tenant: str, device_id: DeviceId, revision: int) -> Document:
+async def at_revision(
+    context: Context, tenant: str, device_id: DeviceId, revision: int
+) -> Document:
     """What the catalogue was at a revision. Raises RevisionUnknown if it is not kept any more."""
-    now = (await load(desk, tenant, device_id)).copy
+    now = (await load(context, tenant, device_id)).copy
     if not 1 <= revision <= now.revision:
         # Before any table is asked, which may not even hold such a number.
         raise RevisionUnknown
     if revision == now.revision and now.document is not None:
         return now.document
-    known = await _kept(desk, tenant, device_id, up_to=revision)
-    found = (await _on(desk, tenant, device_id, known, up_to=revision)).copy
+    known = await _kept(context, tenant, device_id, up_to=revision)
+    found = (await _on(context, tenant, device_id, known, up_to=revision)).copy
     if found.revision != revision or found.document is None:
         raise RevisionUnknown
     return found.document
 
 
 async def _decided(
-    desk: Desk,
+    context: Context,
     device_id: DeviceId,
     loaded: Loaded,
-    command: CopyCommand,
+    command: CatalogueCommand,
     cause: Cause,
     command_id: UUID | None = None,
 ) -> Changed:
@@ -218,15 +224,15 @@ async def _decided(
     if isinstance(command, TakeFetched | Revert):
         named = {command.content: command.document}
     copy = reduce(partial(_evolve, named), events, loaded.copy)
-    token = await _told(desk, device_id, loaded, copy, events, cause, command_id, named)
+    token = await _append_each(context, device_id, loaded, copy, events, cause, command_id, named)
     return Changed(copy, events, token)
 
 
-async def _told(
-    desk: Desk,
+async def _append_each(
+    context: Context,
     device_id: DeviceId,
     loaded: Loaded,
-    copy: Copy,
+    copy: Catalogue,
     events: Sequence[ScaleBridgeEvent],
     cause: Cause,
     command_id: UUID | None = None,
@@ -235,7 +241,7 @@ async def _told(
     """Append what makes this copy of what was loaded. Raises VersionConflict."""
     if not events:
         return None
-    appended = await desk.store.append(
+    appended = await context.store.append(
         f"{CATEGORY}-{device_id}",
         events,
         expected=loaded.version,
@@ -246,13 +252,18 @@ async def _told(
         # The same command, sent twice at once: the other one's counts.
         raise VersionConflict
     after = Loaded(copy, appended.version, loaded.unkept + len(events))
-    after = await _keep(desk, cause.tenant, device_id, after, whole=whole or {})
-    desk.remembered.keep(cause.tenant, device_id, after)
+    after = await _save(context, cause.tenant, device_id, after, whole=whole or {})
+    context.catalogues.put(cause.tenant, device_id, after)
     return appended.token
 
 
-async def _keep(
-    desk: Desk, tenant: str, device_id: DeviceId, loaded: Loaded, *, whole: Mapping[str, Document]
+async def _save(
+    context: Context,
+    tenant: str,
+    device_id: DeviceId,
+    loaded: Loaded,
+    *,
+    whole: Mapping[str, Document],
 ) -> Loaded:
     """Keep a copy now and then. That it was not kept is no reason to fail: the log has it all."""
     document = loaded.copy.document
@@ -263,9 +274,9 @@ async def _keep(
         content = next((name for name, named in whole.items() if named is document), None)
         if content is None:
             revision = loaded.copy.revision
-            content = await contents.put(desk.pool, tenant, device_id, revision, document)
-        kept = Kept(loaded.copy, content, loaded.version)
-        await copies.mark(desk.pool, tenant, device_id, kept)
+            content = await document_store.put(context.pool, tenant, device_id, revision, document)
+        kept = Snapshot(loaded.copy, content, loaded.version)
+        await catalogue_snapshots.mark(context.pool, tenant, device_id, kept)
     except Unavailable:
         log.info("copy not kept", device=str(device_id))
         return loaded
@@ -273,38 +284,38 @@ async def _keep(
 
 
 async def _kept(
-    desk: Desk, tenant: str, device_id: DeviceId, *, up_to: int | None = None
+    context: Context, tenant: str, device_id: DeviceId, *, up_to: int | None = None
 ) -> Loaded:
-    kept = await copies.latest(desk.pool, tenant, device_id, up_to=up_to)
+    kept = await catalogue_snapshots.latest(context.pool, tenant, device_id, up_to=up_to)
     if kept is None:
-        return Loaded(Copy(), 0)
-    found = await contents.get(desk.pool, tenant, [kept.content])
+        return Loaded(Catalogue(), 0)
+    found = await document_store.get(context.pool, tenant, [kept.content])
     if kept.content not in found:
         # It should be there; what is in the log still tells all that came since a whole one.
-        return Loaded(Copy(), 0)
+        return Loaded(Catalogue(), 0)
     copy = _with_document(kept.copy, found[kept.content])
     return Loaded(copy, kept.version)
 
 
 async def _on(
-    desk: Desk, tenant: str, device_id: DeviceId, known: Loaded, *, up_to: int | None = None
+    context: Context, tenant: str, device_id: DeviceId, known: Loaded, *, up_to: int | None = None
 ) -> Loaded:
     """The same, and what came since; up to a revision, if one is given."""
-    later = await desk.store.log.read(tenant, f"{CATEGORY}-{device_id}", after=known.version)
-    events = [desk.store.decode(recorded) for recorded in later]
+    later = await context.store.log.read(tenant, f"{CATEGORY}-{device_id}", after=known.version)
+    events = [context.store.decode(recorded) for recorded in later]
     if up_to is not None:
         events = [event for event in events if getattr(event, "revision", 0) <= up_to]
     if not events:
         return known
     whole = [e for e in events if isinstance(e, CatalogueFetched | CatalogueReverted)]
-    named = dict(await contents.get(desk.pool, tenant, [e.content for e in whole[-1:]]))
+    named = dict(await document_store.get(context.pool, tenant, [e.content for e in whole[-1:]]))
     copy = reduce(partial(_evolve, named), events, known.copy)
     return Loaded(copy, known.version + len(events), known.unkept + len(events))
 
 
-def _evolve(named: dict[str, Document], copy: Copy, event: ScaleBridgeEvent) -> Copy:
+def _evolve(named: dict[str, Document], copy: Catalogue, event: ScaleBridgeEvent) -> Catalogue:
     return evolve(copy, event, named)
 
 
-def _with_document(copy: Copy, document: Document) -> Copy:
+def _with_document(copy: Catalogue, document: Document) -> Catalogue:
     return replace(copy, document=document)

@@ -14,34 +14,34 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.eventsourcing.log import Cause
-from services.scale_bridge.catalogue.domain.copy import CATEGORY, RevisionUnknown
-from services.scale_bridge.catalogue.domain.copy_commands import CopyCommand, Revert
-from services.scale_bridge.catalogue.domain.copy_fetched import EditedMeanwhile
-from services.scale_bridge.catalogue.domain.copy_history import Copy
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue
+from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, Revert
+from services.scale_bridge.catalogue.domain.decisions import CATEGORY, RevisionUnknown
+from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile
 from services.scale_bridge.catalogue.domain.model import PERMISSIVE, Limits
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.handlers.catalogue import Changed
-from services.scale_bridge.catalogue.stores import contents
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.catalogue.stores import document_store
+from services.scale_bridge.context import Context
 
 SPARE: Final = 4
 """Beside each revision stand events that are none: what the scale confirmed, what is doubted."""
 
 
 async def latest(
-    desk: Desk, tenant: str, device_id: DeviceId, *, limit: int
+    context: Context, tenant: str, device_id: DeviceId, *, limit: int
 ) -> Sequence[Mapping[str, Any]]:
     """The last revisions, the newest first: what changed, when, by whom."""
-    loaded = await catalogue.load(desk, tenant, device_id)
+    loaded = await catalogue.load(context, tenant, device_id)
     confirmed = loaded.copy.confirmed
     spare = SPARE
     while True:
         after = max(0, loaded.version - spare * limit)
-        recorded = await desk.store.log.read(tenant, f"{CATEGORY}-{device_id}", after=after)
+        recorded = await context.store.log.read(tenant, f"{CATEGORY}-{device_id}", after=after)
         told = [
             {**said, "at": one.occurred_at, "confirmed": said["revision"] == confirmed}
             for one in recorded
-            if (said := _told(desk.store.decode(one), one.cause.actor)) is not None
+            if (said := _described(context.store.decode(one), one.cause.actor)) is not None
         ]
         if not after or len(told) >= limit:
             return told[::-1][:limit]
@@ -50,7 +50,7 @@ async def latest(
 
 
 async def revert(
-    desk: Desk,
+    context: Context,
     device_id: DeviceId,
     revision: int,
     by: str,
@@ -63,16 +63,16 @@ async def revert(
     Raises RevisionUnknown, RevisionBeyondModel, NothingCached, Unavailable; EditedMeanwhile if the
     catalogue changes under it, for whoever did that has been told that it is so.
     """
-    seen = (await catalogue.load(desk, cause.tenant, device_id)).copy.revision
+    seen = (await catalogue.load(context, cause.tenant, device_id)).copy.revision
 
-    async def command(copy: Copy) -> CopyCommand:
+    async def command(copy: Catalogue) -> CatalogueCommand:
         if not copy.since <= revision <= copy.revision:
             raise RevisionUnknown
         if copy.revision != seen:
             raise EditedMeanwhile
-        document = await catalogue.at_revision(desk, cause.tenant, device_id, revision)
-        content = await contents.put(
-            desk.pool, cause.tenant, device_id, copy.revision + 1, document
+        document = await catalogue.at_revision(context, cause.tenant, device_id, revision)
+        content = await document_store.put(
+            context.pool, cause.tenant, device_id, copy.revision + 1, document
         )
         return Revert(
             device_id=device_id,
@@ -80,14 +80,14 @@ async def revert(
             content=content,
             document=document,
             reverted_by=by,
-            now=desk.clock(),
+            now=context.clock(),
             limits=limits,
         )
 
-    return await catalogue.change(desk, device_id, command, cause)
+    return await catalogue.change(context, device_id, command, cause)
 
 
-def _told(event: ScaleBridgeEvent, actor: str | None) -> dict[str, Any] | None:
+def _described(event: ScaleBridgeEvent, actor: str | None) -> dict[str, Any] | None:
     match event:
         case CatalogueFetched(revision=revision, items=items):
             return {"revision": revision, "kind": "fetched", "by": actor, "items": items}

@@ -7,20 +7,30 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from contracts.scale_bridge import DeviceId
-from libs.http.auth import Principal
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_reading
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.context import Deps, Scales
+from services.scale_bridge.context import (
+    LISTED,
+    ApiContext,
+    Reader,
+    Scales,
+    Writer,
+    cause_of,
+    own,
+    unfit,
+)
 from services.scale_bridge.devices.handlers import device as handler
-from services.scale_bridge.devices.handlers.device import BridgeUnknown, Found, Given, owner_of
+from services.scale_bridge.devices.handlers.device import (
+    BridgeUnknown,
+    Given,
+    LoadedDevice,
+    owner_of,
+)
 from services.scale_bridge.devices.read_models import device
 from services.scale_bridge.driver.domain.address import BadAddress
 from services.scale_bridge.driver.domain.address import Flaw as AddressFlaw
 from services.scale_bridge.driver.domain.password import BadPassword
-from services.scale_bridge.http import LISTED, Reader, Writer, cause_of, unfit
-from services.scale_bridge.schedules.domain.schedule_commands import SetSchedule
-from services.scale_bridge.schedules.handlers import schedule
 
 router = APIRouter(tags=["devices"])
 
@@ -94,26 +104,18 @@ async def create(request: Request, scales: Scales, caller: Writer, body: DeviceC
     given = Given(**body.model_dump(exclude={"protocol"}))
     cause = cause_of(request, caller)
     try:
-        saved = await handler.register(scales.desk, owner_of(caller.subject), given, cause)
+        saved = await handler.register(scales.context, owner_of(caller.subject), given, cause)
     except (BadAddress, BadPassword, BridgeUnknown) as error:
         raise _unfit(error) from None
-    if scales.settings.scheduler_on and scales.settings.scheduler_enabled:
-        command = SetSchedule(
-            device_id=saved.found.device_id,
-            enabled=True,
-            interval_minutes=scales.settings.scheduler_interval,
-            set_by=caller.subject,
-            now=scales.clock(),
-        )
-        await schedule.put(scales.desk.store, scales.reading, command, cause)
-    return _shown(saved.found, dirty=False)
+    await scales.context.hooks.on_registered(scales.context, saved.found.device_id, cause)
+    return _present(saved.found, dirty=False)
 
 
 @router.get("/devices/{device_id}")
 async def read(scales: Scales, caller: Reader, device_id: int) -> Device:
     """One of the caller's scales."""
     found = await own(scales, caller, device_id)
-    return _shown(found, dirty=await _dirty(scales, caller.tenant, found.device_id))
+    return _present(found, dirty=await _dirty(scales, caller.tenant, found.device_id))
 
 
 @router.put("/devices/{device_id}", dependencies=[LISTED])
@@ -124,31 +126,26 @@ async def update(
     found = await own(scales, caller, device_id)
     given = Given(**body.model_dump(exclude={"protocol"}))
     try:
-        saved = await handler.change(scales.desk, found, given, cause_of(request, caller))
+        saved = await handler.change(scales.context, found, given, cause_of(request, caller))
     except (BadAddress, BadPassword, BridgeUnknown) as error:
         raise _unfit(error) from None
     dirty = await _dirty(scales, caller.tenant, found.device_id)
-    return _shown(saved.found, dirty=dirty)
+    return _present(saved.found, dirty=dirty)
 
 
 @router.delete("/devices/{device_id}", status_code=204, dependencies=[LISTED])
 async def delete(request: Request, scales: Scales, caller: Writer, device_id: int) -> Response:
     """Forget a scale."""
     found = await own(scales, caller, device_id)
-    await handler.remove(scales.desk, found, cause_of(request, caller))
+    await handler.remove(scales.context, found, cause_of(request, caller))
     return Response(status_code=204)
 
 
-async def own(scales: Deps, caller: Principal, number: int) -> Found:
-    """The caller's device; anybody else's is not there. Raises DeviceUnknown."""
-    return await handler.own(scales.desk, caller.tenant, owner_of(caller.subject), number)
+async def _dirty(scales: ApiContext, tenant: str, device_id: DeviceId) -> bool:
+    return (await catalogue.load(scales.context, tenant, device_id)).copy.dirty
 
 
-async def _dirty(scales: Deps, tenant: str, device_id: DeviceId) -> bool:
-    return (await catalogue.load(scales.desk, tenant, device_id)).copy.dirty
-
-
-def _shown(found: Found, *, dirty: bool) -> Device:
+def _present(found: LoadedDevice, *, dirty: bool) -> Device:
     told = found.details
     return Device(
         id=found.device.number,

@@ -12,12 +12,10 @@ from pydantic import BaseModel, Field
 from services.scale_bridge.catalogue.domain.model import MODELS, limits_of
 from services.scale_bridge.catalogue.domain.problems import Rule, problems
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.context import Deps, Scales
-from services.scale_bridge.devices.api.device import own
+from services.scale_bridge.context import LISTED, ApiContext, Reader, Scales, Writer, cause_of, own
 from services.scale_bridge.devices.domain.profile import Profile
 from services.scale_bridge.devices.domain.verification import days_left
 from services.scale_bridge.devices.handlers import profile as handler
-from services.scale_bridge.http import LISTED, Reader, Writer, cause_of
 
 router = APIRouter(tags=["profile"])
 
@@ -87,7 +85,7 @@ async def models(_: Reader) -> list[Model]:
 async def read(scales: Scales, caller: Reader, device_id: int) -> Described:
     """What one of the caller's scales is."""
     found = await own(scales, caller, device_id)
-    return _shown(scales, found.device.profile)
+    return _present(scales, found.device.profile)
 
 
 @router.put("/devices/{device_id}/profile", dependencies=[LISTED])
@@ -96,8 +94,8 @@ async def put(
 ) -> Described:
     """Change what is given. 422 for a model that is not in the table."""
     found = await own(scales, caller, device_id)
-    saved = await handler.describe(scales.desk, found, _given(body), cause_of(request, caller))
-    return _shown(scales, saved.found.device.profile)
+    saved = await handler.describe(scales.context, found, _given(body), cause_of(request, caller))
+    return _present(scales, saved.found.device.profile)
 
 
 @router.get("/devices/{device_id}/products/problems")
@@ -109,10 +107,10 @@ async def find_problems(
 ) -> Problems:
     """What in the stored copy breaks a rule of R11, or a limit of the model."""
     found = await own(scales, caller, device_id)
-    copy = (await catalogue.load(scales.desk, caller.tenant, found.device_id)).copy
+    copy = (await catalogue.load(scales.context, caller.tenant, found.device_id)).copy
     model = found.device.profile.model
     # Ten thousand products take their time, and others want to be answered.
-    listed = await asyncio.to_thread(problems, copy.shown, limits_of(model))
+    listed = await asyncio.to_thread(problems, copy.current_document, limits_of(model))
     told = [
         Found(plu=one.plu, field=one.field, rule=one.rule, detail=one.why) for one in listed[:limit]
     ]
@@ -127,7 +125,7 @@ def _given(body: ProfileSet) -> Mapping[str, Any]:
     }
 
 
-def _shown(scales: Deps, profile: Profile) -> Described:
+def _present(scales: ApiContext, profile: Profile) -> Described:
     today = scales.clock().astimezone(scales.settings.zone).date()
     left = days_left(profile.next_verification, today)
     return Described(**asdict(profile), verification_days=left)

@@ -6,11 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from services.scale_bridge.context import Scales
-from services.scale_bridge.devices.api.device import own
-from services.scale_bridge.devices.domain.relaxation import RULES, Relaxation
+from services.scale_bridge.context import LISTED, Reader, Scales, Writer, cause_of, own
+from services.scale_bridge.devices.domain.validation_overrides import RULES, ValidationOverrides
 from services.scale_bridge.devices.handlers import profile as handler
-from services.scale_bridge.http import LISTED, Reader, Writer, cause_of
 
 router = APIRouter(tags=["strictness"])
 
@@ -36,7 +34,7 @@ class Strictness(BaseModel):
 async def read(scales: Scales, caller: Reader, device_id: int) -> Strictness:
     """What must be right about what is read from the scale."""
     found = await own(scales, caller, device_id)
-    return _shown(found.device.relaxation)
+    return _present(found.device.overrides)
 
 
 @router.put("/devices/{device_id}/strictness", dependencies=[LISTED])
@@ -46,15 +44,15 @@ async def put(
     """Relax these rules and no others, from the next operation on."""
     found = await own(scales, caller, device_id)
     cause = cause_of(request, caller)
-    saved = await handler.relax(scales.desk, found, body.relaxed, body.reason, cause)
-    return _shown(saved.found.device.relaxation)
+    saved = await handler.relax(scales.context, found, body.relaxed, body.reason, cause)
+    return _present(saved.found.device.overrides)
 
 
-def _shown(relaxation: Relaxation) -> Strictness:
+def _present(overrides: ValidationOverrides) -> Strictness:
     return Strictness(
-        rules={name: name not in relaxation.relaxed for name in RULES},
-        relaxed=[name for name in RULES if name in relaxation.relaxed],
-        reason=relaxation.reason,
-        set_by=relaxation.set_by,
-        set_at=relaxation.set_at,
+        rules={name: name not in overrides.relaxed for name in RULES},
+        relaxed=[name for name in RULES if name in overrides.relaxed],
+        reason=overrides.reason,
+        set_by=overrides.set_by,
+        set_at=overrides.set_at,
     )

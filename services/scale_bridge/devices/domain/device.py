@@ -28,12 +28,12 @@ from services.scale_bridge.devices.domain.profile import (
     profile_of,
     profiled,
 )
-from services.scale_bridge.devices.domain.relaxation import (
-    STRICTLY,
-    Relaxation,
+from services.scale_bridge.devices.domain.validation_overrides import (
+    NO_OVERRIDES,
     SetStrictness,
-    relaxation_of,
-    set_so,
+    ValidationOverrides,
+    overrides_of,
+    set_overrides,
 )
 from services.scale_bridge.devices.domain.verification import Remind, Reminder, reminded
 
@@ -64,9 +64,9 @@ class Details:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Device:
-    """A device as later decisions need it; without `details` nobody registered it.
+    """A device as later decisions need it; without `details` it was never registered.
 
-    `told` are the reminders that were announced.
+    `reminded_of` are the reminders that were announced.
     """
 
     number: int = 0
@@ -74,8 +74,8 @@ class Device:
     details: Details | None = None
     removed: bool = False
     profile: Profile = UNKNOWN
-    relaxation: Relaxation = STRICTLY
-    told: frozenset[Reminder] = frozenset()
+    overrides: ValidationOverrides = NO_OVERRIDES
+    reminded_of: frozenset[Reminder] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,9 +155,9 @@ def _described(device: Device, command: Description) -> list[ScaleBridgeEvent]:
         case SetProfile():
             return profiled(device.profile, command)
         case SetStrictness():
-            return set_so(device.relaxation, command)
+            return set_overrides(device.overrides, command)
         case Remind():
-            return reminded(device.profile.next_verification, device.told, command)
+            return reminded(device.profile.next_verification, device.reminded_of, command)
         case _:
             assert_never(command)
 
@@ -206,9 +206,9 @@ def evolve(device: Device, event: ScaleBridgeEvent) -> Device:
         case DeviceProfiled():
             return replace(device, profile=profile_of(event))
         case StrictnessSet():
-            return replace(device, relaxation=relaxation_of(event))
+            return replace(device, overrides=overrides_of(event))
         case VerificationDue(due_on=due_on, days=days):
-            return replace(device, told=device.told | {(due_on, days)})
+            return replace(device, reminded_of=device.reminded_of | {(due_on, days)})
         case _:
             # Catalogues, operations and schedules have streams of their own.
             return device

@@ -15,7 +15,7 @@ class ModelUnknown(Unfit):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
-    """An empty text says that nobody knows."""
+    """An empty text means unknown."""
 
     shop: str = ""
     group: str = ""

@@ -41,13 +41,13 @@ def nearest(due_on: date, today: date) -> int | None:
 
 
 def reminded(
-    due_on: date | None, told: Collection[Reminder], command: Remind
+    due_on: date | None, reminded_of: Collection[Reminder], command: Remind
 ) -> list[ScaleBridgeEvent]:
     """The announcement, unless it was made, or a later one of the same day."""
     days = nearest(command.due_on, command.today)
     if due_on != command.due_on or days is None:
         return []
-    if any((due_on, each) in told for each in DAYS if each <= days):
+    if any((due_on, each) in reminded_of for each in DAYS if each <= days):
         return []
     return [
         VerificationDue(
@@ -60,5 +60,5 @@ def reminded(
 
 
 def reminder_id(device_id: DeviceId, due_on: date, days: int) -> UUID:
-    """The command that announces it: whoever looks means the same one."""
+    """The command that announces it, with the same id for every worker."""
     return uuid5(device_id, f"verification {due_on.isoformat()} {days}")

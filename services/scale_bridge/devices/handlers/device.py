@@ -1,4 +1,4 @@
-"""What happens when somebody registers a scale, changes it, or has it forgotten.
+"""Commands on devices: register, change, remove.
 
 Names are one owner's own (§1.3): a name is taken before the event that uses it, and a name whose
 taker does not use it, because it died or has another by now, may be taken over.
@@ -12,12 +12,12 @@ from contracts.scale_bridge import DeviceId
 from libs.errors import Refused, Unavailable, Unfit
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Cause, VersionConflict
+from libs.http.auth import Principal
 from libs.security.sealing import SealBroken
-from services.scale_bridge.bridges.stores import bridges
-from services.scale_bridge.catalogue.domain.copy_commands import Invalidate
+from services.scale_bridge.catalogue.domain.commands import Invalidate
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.catalogue.stores import copies
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.catalogue.stores import catalogue_snapshots
+from services.scale_bridge.context import Context
 from services.scale_bridge.devices import stores as numbers
 from services.scale_bridge.devices.domain.device import (
     DEVICE,
@@ -68,7 +68,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LoadedDevice:
     """A device as the log has it, and its stream's version."""
 
     device_id: DeviceId
@@ -85,7 +85,7 @@ class Found:
 class Saved:
     """A device after a command, and the token to read it back with, None if nothing changed."""
 
-    found: Found
+    found: LoadedDevice
     token: str | None
 
 
@@ -97,37 +97,42 @@ def owner_of(subject: str) -> UUID:
         return uuid5(_PEOPLE, subject)
 
 
-async def load(desk: Desk, tenant: str, device_id: DeviceId) -> Found:
+async def load(context: Context, tenant: str, device_id: DeviceId) -> LoadedDevice:
     """A device that is still known. Raises DeviceUnknown, LogUnavailable."""
-    history = await desk.store.read(tenant, DEVICE.stream(device_id))
-    found = Found(device_id, DEVICE.state_after(history.events), history.version)
+    history = await context.store.read(tenant, DEVICE.stream(device_id))
+    found = LoadedDevice(device_id, DEVICE.state_after(history.events), history.version)
     details_of(found.device)
     return found
 
 
-async def own(desk: Desk, tenant: str, owner: UUID, number: int) -> Found:
+async def own(context: Context, tenant: str, owner: UUID, number: int) -> LoadedDevice:
     """One's own device by its number; anybody else's is not there. Raises DeviceUnknown."""
-    found = await load(desk, tenant, device_id_of(number))
+    found = await load(context, tenant, device_id_of(number))
     if found.device.owner != owner:
         raise DeviceUnknown
     return found
 
 
-async def belongs(desk: Desk, tenant: str, device_id: DeviceId, owner: UUID) -> bool:
-    """Whether a device is, or was, somebody's. Raises LogUnavailable."""
-    history = await desk.store.read(tenant, DEVICE.stream(device_id))
+async def of_caller(context: Context, caller: Principal, number: int) -> LoadedDevice:
+    """The caller's device by its number. Raises DeviceUnknown."""
+    return await own(context, caller.tenant, owner_of(caller.subject), number)
+
+
+async def belongs(context: Context, tenant: str, device_id: DeviceId, owner: UUID) -> bool:
+    """Whether a device belongs, or belonged, to an owner. Raises LogUnavailable."""
+    history = await context.store.read(tenant, DEVICE.stream(device_id))
     return DEVICE.state_after(history.events).owner == owner
 
 
-async def register(desk: Desk, owner: UUID, given: Given, cause: Cause) -> Saved:
+async def register(context: Context, owner: UUID, given: Given, cause: Cause) -> Saved:
     """Make a device known.
 
     Raises NameTaken, BadAddress, BadPassword, BridgeUnknown, Unavailable.
     """
     password = checked(given.password or "")
-    await _allowed(desk, given.ip or "", given.port or 0)
-    await _reachable(desk, cause.tenant, owner, given.bridge or None)
-    number = await numbers.next_number(desk.pool)
+    await _allowed(context, given.ip or "", given.port or 0)
+    await _reachable(context, cause.tenant, owner, given.bridge or None)
+    number = await numbers.next_number(context.pool)
     device_id = device_id_of(number)
     details = Details(
         name=given.name or "",
@@ -135,45 +140,45 @@ async def register(desk: Desk, owner: UUID, given: Given, cause: Cause) -> Saved
         ip=given.ip or "",
         port=given.port or 0,
         protocol=TCP,
-        password=desk.seal.seal(password, str(device_id)),
+        password=context.seal.seal(password, str(device_id)),
         bridge=given.bridge or None,
     )
-    if not await _named(desk, cause.tenant, owner, details.name, device_id):
+    if not await _named(context, cause.tenant, owner, details.name, device_id):
         raise NameTaken
     command = Register(
-        device_id=device_id, number=number, owner=owner, details=details, now=desk.clock()
+        device_id=device_id, number=number, owner=owner, details=details, now=context.clock()
     )
-    done = await execute(desk.store, DEVICE, device_id, command, cause=cause)
+    done = await execute(context.store, DEVICE, device_id, command, cause=cause)
     device = DEVICE.state_after(done.events)
-    return Saved(Found(device_id, device, done.version), done.token)
+    return Saved(LoadedDevice(device_id, device, done.version), done.token)
 
 
-async def change(desk: Desk, found: Found, given: Given, cause: Cause) -> Saved:
+async def change(context: Context, found: LoadedDevice, given: Given, cause: Cause) -> Saved:
     """Change what is given; at another address its catalogue is invalid (R9).
 
     Raises NameConflict, DeviceUnknown, BadAddress, BadPassword, BridgeUnknown, Unavailable.
     """
     for _ in range(ATTEMPTS):
-        details = await _changed(desk, cause.tenant, found, given)
+        details = await _changed(context, cause.tenant, found, given)
         try:
-            return await _change(desk, found, details, cause)
+            return await _change(context, found, details, cause)
         except VersionConflict:
-            found = await load(desk, cause.tenant, found.device_id)
+            found = await load(context, cause.tenant, found.device_id)
     raise Unavailable("device")
 
 
-async def remove(desk: Desk, found: Found, cause: Cause) -> str | None:
+async def remove(context: Context, found: LoadedDevice, cause: Cause) -> str | None:
     """Forget a device; the token to read it back with. Safe to repeat."""
-    command = Remove(device_id=found.device_id, now=desk.clock())
-    done = await execute(desk.store, DEVICE, found.device_id, command, cause=cause)
+    command = Remove(device_id=found.device_id, now=context.clock())
+    done = await execute(context.store, DEVICE, found.device_id, command, cause=cause)
     owner, name = found.device.owner, found.details.name
     if owner is not None:
-        await numbers.give_back(desk.pool, cause.tenant, owner, name, found.device_id)
-    await copies.forget(desk.pool, cause.tenant, found.device_id)
+        await numbers.give_back(context.pool, cause.tenant, owner, name, found.device_id)
+    await catalogue_snapshots.forget(context.pool, cause.tenant, found.device_id)
     return done.token
 
 
-async def _changed(desk: Desk, tenant: str, found: Found, given: Given) -> Details:
+async def _changed(context: Context, tenant: str, found: LoadedDevice, given: Given) -> Details:
     before = found.details
     said: dict[str, Any] = {
         name: value
@@ -183,91 +188,95 @@ async def _changed(desk: Desk, tenant: str, found: Found, given: Given) -> Detai
     if given.bridge is not None:
         said["bridge"] = given.bridge or None
     if given.password is not None:
-        said["password"] = _sealed(desk, found, checked(given.password))
+        said["password"] = _sealed(context, found, checked(given.password))
     after = replace(before, **said)
     if given.ip is not None or given.port is not None:
-        await _allowed(desk, after.ip, after.port)
+        await _allowed(context, after.ip, after.port)
     if after.bridge != before.bridge:
-        await _reachable(desk, tenant, found.device.owner, after.bridge)
+        await _reachable(context, tenant, found.device.owner, after.bridge)
     return after
 
 
-def _sealed(desk: Desk, found: Found, password: str) -> str:
+def _sealed(context: Context, found: LoadedDevice, password: str) -> str:
     """The same sealed text for the same password, so that nothing changes."""
-    context = str(found.device_id)
+    purpose = str(found.device_id)
     try:
-        if desk.seal.open(found.details.password, context) == password:
+        if context.seal.open(found.details.password, purpose) == password:
             return found.details.password
     except SealBroken:
         # Whatever it was: now it can be opened again (R17).
         pass
-    return desk.seal.seal(password, context)
+    return context.seal.seal(password, purpose)
 
 
-async def _change(desk: Desk, found: Found, after: Details, cause: Cause) -> Saved:
+async def _change(context: Context, found: LoadedDevice, after: Details, cause: Cause) -> Saved:
     before, owner = found.details, found.device.owner
     if owner is None:
         raise DeviceUnknown
     tenant, device_id = cause.tenant, found.device_id
     renamed = before.name != after.name
-    if renamed and not await _named(desk, tenant, owner, after.name, device_id):
+    if renamed and not await _named(context, tenant, owner, after.name, device_id):
         raise NameConflict
     moved = moves(before, after)
     if moved:
-        await _invalidate(desk, device_id, cause)
-    command = Change(device_id=device_id, details=after, now=desk.clock())
+        await _invalidate(context, device_id, cause)
+    command = Change(device_id=device_id, details=after, now=context.clock())
     done = await execute(
-        desk.store, DEVICE, device_id, command, cause=cause, expected=found.version
+        context.store, DEVICE, device_id, command, cause=cause, expected=found.version
     )
     token = done.token
     if moved:
         # Again, for what was fetched from the old address in between.
-        token = await _invalidate(desk, device_id, cause) or token
-        await _forget_breaker(desk, after)
+        token = await _invalidate(context, device_id, cause) or token
+        await _forget_breaker(context, after)
     if renamed:
-        await numbers.give_back(desk.pool, tenant, owner, before.name, device_id)
+        await numbers.give_back(context.pool, tenant, owner, before.name, device_id)
     device = replace(found.device, details=after)
-    return Saved(Found(device_id, device, done.version), token)
+    return Saved(LoadedDevice(device_id, device, done.version), token)
 
 
-async def _invalidate(desk: Desk, device_id: DeviceId, cause: Cause) -> str | None:
-    command = Invalidate(device_id=device_id, reason="address changed", now=desk.clock())
-    return (await catalogue.change(desk, device_id, command, cause)).token
+async def _invalidate(context: Context, device_id: DeviceId, cause: Cause) -> str | None:
+    command = Invalidate(device_id=device_id, reason="address changed", now=context.clock())
+    return (await catalogue.change(context, device_id, command, cause)).token
 
 
-async def _forget_breaker(desk: Desk, details: Details) -> None:
+async def _forget_breaker(context: Context, details: Details) -> None:
     try:
-        await desk.breakers.reset(await names.find(details.ip, details.port, desk.policy))
+        await context.breakers.reset(await names.find(details.ip, details.port, context.policy))
     except Unreachable:
         return
 
 
-async def _allowed(desk: Desk, ip: str, port: int) -> None:
+async def _allowed(context: Context, ip: str, port: int) -> None:
     """Raises BadAddress (R14)."""
     try:
-        await names.find(ip, port, desk.policy)
+        await names.find(ip, port, context.policy)
     except Unreachable:
-        # A name that nobody knows just now.
+        # The name cannot be resolved just now.
         return
 
 
-async def _reachable(desk: Desk, tenant: str, owner: UUID | None, bridge: UUID | None) -> None:
-    """Raises BridgeUnknown, the same of one that is nobody's and of one that is another's."""
+async def _reachable(
+    context: Context, tenant: str, owner: UUID | None, bridge: UUID | None
+) -> None:
+    """Raises BridgeUnknown, for a bridge that does not exist and for another account's alike."""
     if bridge is None:
         return
-    if owner is None or await bridges.owner_of(desk.pool, tenant, bridge) != owner:
+    if owner is None or await context.hooks.bridge_owner(context.pool, tenant, bridge) != owner:
         raise BridgeUnknown
 
 
-async def _named(desk: Desk, tenant: str, owner: UUID, name: str, device_id: DeviceId) -> bool:
+async def _named(
+    context: Context, tenant: str, owner: UUID, name: str, device_id: DeviceId
+) -> bool:
     """Whether the name is the device's by now."""
-    taken = await numbers.take_name(desk.pool, tenant, owner, name, device_id)
+    taken = await numbers.take_name(context.pool, tenant, owner, name, device_id)
     if taken is None:
         return True
     other, fresh = taken
-    history = await desk.store.read(tenant, DEVICE.stream(other))
+    history = await context.store.read(tenant, DEVICE.stream(other))
     holder = DEVICE.state_after(history.events)
     uses = holder.details is not None and not holder.removed and holder.details.name == name
     if uses or (fresh and holder.details is None):
         return False
-    return await numbers.take_over(desk.pool, tenant, owner, name, of=other, device_id=device_id)
+    return await numbers.take_over(context.pool, tenant, owner, name, of=other, device_id=device_id)

@@ -1,4 +1,4 @@
-"""What happens when somebody says what a scale is, or which rules do not count for it."""
+"""Commands on a device's profile and validation overrides."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -7,18 +7,20 @@ from typing import Any, Final
 from libs.errors import Unavailable
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Cause, VersionConflict
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.context import Context
 from services.scale_bridge.devices.domain.device import DEVICE
 from services.scale_bridge.devices.domain.profile import SetProfile
-from services.scale_bridge.devices.domain.relaxation import SetStrictness
+from services.scale_bridge.devices.domain.validation_overrides import SetStrictness
 from services.scale_bridge.devices.handlers import device
-from services.scale_bridge.devices.handlers.device import Found, Saved
+from services.scale_bridge.devices.handlers.device import LoadedDevice, Saved
 
 ATTEMPTS: Final = 10
 
 
-async def describe(desk: Desk, found: Found, given: Mapping[str, Any], cause: Cause) -> Saved:
-    """Set these fields of the profile and keep the others, whoever else sets some just now.
+async def describe(
+    context: Context, found: LoadedDevice, given: Mapping[str, Any], cause: Cause
+) -> Saved:
+    """Set these fields of the profile and keep the others, also under concurrent changes.
 
     Raises ModelUnknown, DeviceUnknown, Unavailable, LogUnavailable.
     """
@@ -27,17 +29,17 @@ async def describe(desk: Desk, found: Found, given: Mapping[str, Any], cause: Ca
             device_id=found.device_id,
             profile=replace(found.device.profile, **given),
             profiled_by=cause.actor or "",
-            now=desk.clock(),
+            now=context.clock(),
         )
         try:
-            return await _done(desk, found, command, cause, expected=found.version)
+            return await _done(context, found, command, cause, expected=found.version)
         except VersionConflict:
-            found = await device.load(desk, cause.tenant, found.device_id)
+            found = await device.load(context, cause.tenant, found.device_id)
     raise Unavailable("device")
 
 
 async def relax(
-    desk: Desk, found: Found, rules: Collection[str], reason: str, cause: Cause
+    context: Context, found: LoadedDevice, rules: Collection[str], reason: str, cause: Cause
 ) -> Saved:
     """Relax these rules and no others. Raises RuleUnknown, ReasonMissing, DeviceUnknown."""
     command = SetStrictness(
@@ -45,23 +47,23 @@ async def relax(
         relaxed=rules,
         reason=reason,
         set_by=cause.actor or "",
-        now=desk.clock(),
+        now=context.clock(),
     )
-    return await _done(desk, found, command, cause)
+    return await _done(context, found, command, cause)
 
 
 async def _done(
-    desk: Desk,
-    found: Found,
+    context: Context,
+    found: LoadedDevice,
     command: SetProfile | SetStrictness,
     cause: Cause,
     *,
     expected: int | None = None,
 ) -> Saved:
     done = await execute(
-        desk.store, DEVICE, found.device_id, command, cause=cause, expected=expected
+        context.store, DEVICE, found.device_id, command, cause=cause, expected=expected
     )
     after = found.device
     for event in done.events:
         after = DEVICE.evolve(after, event)
-    return Saved(Found(found.device_id, after, done.version), done.token)
+    return Saved(LoadedDevice(found.device_id, after, done.version), done.token)

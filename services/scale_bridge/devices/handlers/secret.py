@@ -9,7 +9,7 @@ from libs.errors import NotFound
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Cause
 from libs.security.sealing import Seal, SealBroken
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.context import Context
 from services.scale_bridge.devices.domain.device import DEVICE, Change
 from services.scale_bridge.devices.handlers import device
 
@@ -24,17 +24,17 @@ class Rotated:
 
 
 async def rotate(
-    desk: Desk, newest: Seal, devices: Sequence[tuple[str, UUID]], *, actor: str
+    context: Context, newest: Seal, devices: Sequence[tuple[str, UUID]], *, actor: str
 ) -> Rotated:
     """Have every password sealed with the newest key, which `newest` knows alone. Safe to repeat.
 
-    Raises Unavailable, LogUnavailable, VersionConflict if somebody changes a device meanwhile.
+    Raises Unavailable, LogUnavailable, VersionConflict if a device changes meanwhile.
     """
     rotated = Rotated(lost=[])
     for tenant, device_id in devices:
         try:
             await _one(
-                desk, newest, DeviceId(device_id), Cause(tenant=tenant, actor=actor), rotated
+                context, newest, DeviceId(device_id), Cause(tenant=tenant, actor=actor), rotated
             )
         except NotFound:
             continue
@@ -44,23 +44,23 @@ async def rotate(
 
 
 async def _one(
-    desk: Desk, newest: Seal, device_id: DeviceId, cause: Cause, rotated: Rotated
+    context: Context, newest: Seal, device_id: DeviceId, cause: Cause, rotated: Rotated
 ) -> None:
-    found = await device.load(desk, cause.tenant, device_id)
-    sealed, context = found.details.password, str(device_id)
-    if _opens(newest, sealed, context):
+    found = await device.load(context, cause.tenant, device_id)
+    sealed, purpose = found.details.password, str(device_id)
+    if _opens(newest, sealed, purpose):
         rotated.fresh += 1
         return
-    password = desk.seal.open(sealed, context)
-    after = replace(found.details, password=desk.seal.seal(password, context))
-    command = Change(device_id=device_id, details=after, now=desk.clock())
-    await execute(desk.store, DEVICE, device_id, command, cause=cause, expected=found.version)
+    password = context.seal.open(sealed, purpose)
+    after = replace(found.details, password=context.seal.seal(password, purpose))
+    command = Change(device_id=device_id, details=after, now=context.clock())
+    await execute(context.store, DEVICE, device_id, command, cause=cause, expected=found.version)
     rotated.sealed += 1
 
 
-def _opens(seal: Seal, sealed: str, context: str) -> bool:
+def _opens(seal: Seal, sealed: str, purpose: str) -> bool:
     try:
-        seal.open(sealed, context)
+        seal.open(sealed, purpose)
     except SealBroken:
         return False
     return True

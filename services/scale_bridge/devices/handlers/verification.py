@@ -13,7 +13,7 @@ from libs.errors import NotFound
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Cause
 from libs.postgres.pool import acquired
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.context import Context
 from services.scale_bridge.devices.domain.device import DEVICE
 from services.scale_bridge.devices.domain.verification import Remind, nearest, reminder_id
 from services.scale_bridge.devices.read_models import profile
@@ -26,16 +26,16 @@ AT_ONCE: Final = 200
 """How many scales one look reminds of."""
 
 
-async def announce_due(desk: Desk, now: datetime) -> int:
+async def announce_due(context: Context, now: datetime) -> int:
     """Announce the verifications that are near; how many. One that fails stops no other."""
-    today = now.astimezone(desk.zone).date()
-    async with acquired(desk.pool) as connection:
+    today = now.astimezone(context.zone).date()
+    async with acquired(context.pool) as connection:
         found = await profile.due(connection, today, limit=AT_ONCE)
     announced = 0
     for due in found:
         command = Remind(device_id=due.device_id, due_on=due.due_on, today=today, now=now)
         try:
-            announced += await _announced(desk, due, command)
+            announced += await _announced(context, due, command)
         except NotFound:
             continue
         except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
@@ -43,14 +43,14 @@ async def announce_due(desk: Desk, now: datetime) -> int:
     return announced
 
 
-async def _announced(desk: Desk, due: Due, command: Remind) -> bool:
+async def _announced(context: Context, due: Due, command: Remind) -> bool:
     """Whether this was the one to announce it, or found it announced before anybody read of it."""
     days = nearest(due.due_on, command.today)
     if days is None:
         return False
     cause = Cause(tenant=due.tenant, actor=BY_CALENDAR)
     done = await execute(
-        desk.store,
+        context.store,
         DEVICE,
         due.device_id,
         command,

@@ -1,4 +1,4 @@
-"""Which scales has somebody, where are they, and is what they show what is stored?
+"""Which scales has an owner, where are they, and is what they show what is stored?
 
 Knows nothing of catalogues but their revision numbers (R19).
 """
@@ -93,7 +93,7 @@ ON CONFLICT (tenant, device_id) DO UPDATE SET
 WHERE excluded.version > known.version
 """
 
-STANDING: Final = """
+CATALOGUE_STATE: Final = """
 INSERT INTO device AS known (tenant, device_id, catalogue_version, revision, confirmed)
 SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[]) ORDER BY 1, 2
 ON CONFLICT (tenant, device_id) DO UPDATE SET
@@ -108,7 +108,7 @@ SILENT: Final = -1
 
 _Key: TypeAlias = tuple[str, UUID]
 _Row: TypeAlias = dict[str, Any]
-_TOLD: Final = ("number", "owner", "name", "description", "ip", "port", "protocol", "bridge")
+_DETAILS: Final = ("number", "owner", "name", "description", "ip", "port", "protocol", "bridge")
 
 
 def projection() -> Projection[ScaleBridgeEvent]:
@@ -126,27 +126,27 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
     """Keep a row of every device: where and what it is, and how its catalogue stands."""
     await profile.project(connection, events)
     known: dict[_Key, _Row] = {}
-    standing: dict[_Key, _Row] = {}
+    catalogues: dict[_Key, _Row] = {}
     for envelope in events:
-        _note(known, standing, envelope)
+        _note(known, catalogues, envelope)
     if known:
         rows = known.values()
-        given = [[row.get(name) for row in rows] for name in ("version", *_TOLD, "removed")]
+        given = [[row.get(name) for row in rows] for name in ("version", *_DETAILS, "removed")]
         await connection.execute(KNOWN, *zip(*known, strict=True), *given)
-    if standing:
-        given = [[row[n] for row in standing.values()] for n in ("version", *_COUNTED)]
-        await connection.execute(STANDING, *zip(*standing, strict=True), *given)
+    if catalogues:
+        given = [[row[n] for row in catalogues.values()] for n in ("version", *_COUNTED)]
+        await connection.execute(CATALOGUE_STATE, *zip(*catalogues, strict=True), *given)
 
 
 _COUNTED: Final = ("revision", "confirmed")
 
 
 def _note(
-    known: dict[_Key, _Row], standing: dict[_Key, _Row], envelope: Envelope[ScaleBridgeEvent]
+    known: dict[_Key, _Row], catalogues: dict[_Key, _Row], envelope: Envelope[ScaleBridgeEvent]
 ) -> None:
     match envelope.event:
         case DeviceRegistered() | DeviceChanged() as event:
-            said = {name: getattr(event, name) for name in _TOLD if hasattr(event, name)}
+            said = {name: getattr(event, name) for name in _DETAILS if hasattr(event, name)}
             row = known.setdefault((envelope.tenant, event.device_id), {})
             row.update(said, version=envelope.version, removed=False)
         case DeviceRemoved(device_id=device_id):
@@ -156,7 +156,7 @@ def _note(
             told = _counted(envelope.event)
             if told is not None:
                 key = envelope.tenant, told[0]
-                row = standing.setdefault(key, {"revision": 0, "confirmed": SILENT})
+                row = catalogues.setdefault(key, {"revision": 0, "confirmed": SILENT})
                 row["version"] = envelope.version
                 row.update(told[1])
 
@@ -199,7 +199,7 @@ _EVERY: Final = (
 
 
 async def owned(connection: Any, tenant: str, owner: UUID) -> Sequence[query.Row]:
-    """The columns of `DEVICE` of all devices of somebody, by number."""
+    """The columns of `DEVICE` of all devices of an owner, by number."""
     return await query.fetch(connection, _OWN, tenant=tenant, owner=owner)
 
 

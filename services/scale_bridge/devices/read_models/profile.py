@@ -48,7 +48,7 @@ WHERE next_verification <= $1 AND NOT removed AND number IS NOT NULL
             WHERE days >= next_verification - $3::date))
 ORDER BY next_verification, device_id LIMIT $4
 """
-"""Whoever was reminded of the nearest already is left alone."""
+"""One reminder of the nearest date is enough."""
 
 _Key: TypeAlias = tuple[str, UUID]
 
@@ -84,7 +84,7 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
 
 
 async def due(connection: Any, today: date, *, limit: int) -> Sequence[Due]:
-    """Scales of all tenants the connection sees that somebody is to be reminded of."""
+    """Scales of all tenants the connection sees whose verification is to be announced."""
     until = today + timedelta(days=SOONEST)
     rows = await connection.fetch(DUE, until, list(DAYS), today, limit)
     return [

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from services.scale_bridge.driver.domain import catalogue
-from services.scale_bridge.driver.domain.catalogue import (
+from services.scale_bridge.driver.domain import document as documents
+from services.scale_bridge.driver.domain.document import (
     LARGEST_BYTES,
     STRICT,
     Document,
@@ -18,9 +18,9 @@ def read(file: bytes, strictness: Strictness = STRICT) -> Document:
     """
     document = _in_order(file) if len(file) <= LARGEST_BYTES else None
     if document is None:
-        return catalogue.read(file, strictness)
-    catalogue.check(document, strictness)
-    catalogue.check_storable(document, file)
+        return documents.read(file, strictness)
+    documents.check(document, strictness)
+    documents.check_storable(document, file)
     return document
 
 

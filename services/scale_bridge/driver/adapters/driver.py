@@ -15,12 +15,12 @@ from typing import Final, TypeVar
 import structlog
 
 from services.scale_bridge.driver.adapters import operation
-from services.scale_bridge.driver.adapters.countdown import Countdown, Stopped
+from services.scale_bridge.driver.adapters.deadline import Deadline, Stopped
 from services.scale_bridge.driver.adapters.line import Limits
 from services.scale_bridge.driver.adapters.operation import Call, Fetched, Info, Uploaded
 from services.scale_bridge.driver.adapters.replies import Progress
 from services.scale_bridge.driver.domain.address import Endpoint
-from services.scale_bridge.driver.domain.catalogue import STRICT, Document, Strictness
+from services.scale_bridge.driver.domain.document import STRICT, Document, Strictness
 from services.scale_bridge.driver.domain.fault import Overloaded, ScaleFault, Timeout, WrongPassword
 
 Result = TypeVar("Result")
@@ -40,7 +40,7 @@ class Driver:
         self._pool = pool
         self._turns = asyncio.Semaphore(lines)
         self._limits = limits
-        self._running: set[Countdown] = set()
+        self._running: set[Deadline] = set()
 
     @property
     def busy(self) -> int:
@@ -86,7 +86,7 @@ class Driver:
         return await self._run("probe", operation.probe, endpoint, "", deadline)
 
     def stop(self) -> None:
-        """Hang up on every scale; whoever waits is told Timeout."""
+        """Close the connection to every scale; waiting calls raise Timeout."""
         for countdown in self._running:
             countdown.stop()
 
@@ -98,11 +98,11 @@ class Driver:
         password: str,
         deadline: float,
     ) -> Result:
-        countdown = Countdown(deadline)
+        countdown = Deadline(deadline)
         said = log.bind(operation=kind, endpoint=str(endpoint))
         call = Call(endpoint=endpoint, password=password, limits=self._limits, countdown=countdown)
         try:
-            result = await self._in_turn(partial(work, call), countdown)
+            result = await self._in_thread(partial(work, call), countdown)
         except ScaleFault as fault:
             seconds = round(countdown.elapsed, 3)
             said.info("scale failed", fault=fault.code, result=fault.result, seconds=seconds)
@@ -110,7 +110,7 @@ class Driver:
         said.info("scale answered", seconds=round(countdown.elapsed, 3))
         return result
 
-    async def _in_turn(self, work: Callable[[], Result], countdown: Countdown) -> Result:
+    async def _in_thread(self, work: Callable[[], Result], countdown: Deadline) -> Result:
         try:
             async with asyncio.timeout(countdown.left()):
                 await self._turns.acquire()
@@ -133,7 +133,7 @@ class Driver:
         except Stopped:
             raise Timeout("The operation on the scale was broken off.") from None
 
-    def _over(self, countdown: Countdown, thread: "asyncio.Future[Result]") -> None:
+    def _over(self, countdown: Deadline, thread: "asyncio.Future[Result]") -> None:
         self._running.discard(countdown)
         self._turns.release()
         if not thread.cancelled():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from selectors import EVENT_WRITE, DefaultSelector
 from typing import Final
 
-from services.scale_bridge.driver.adapters.countdown import Countdown
+from services.scale_bridge.driver.adapters.deadline import Deadline
 from services.scale_bridge.driver.adapters.wire import FRAME_BYTES, PREFIX_BYTES
 from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.fault import BadAnswer, Disconnected, Timeout, Unreachable
@@ -26,9 +26,9 @@ class Limits:
 
 
 class Line:
-    """A socket as the driver knows it, within the limits. It says nobody's address to its log."""
+    """A socket as the driver knows it, within the limits. It logs no address."""
 
-    def __init__(self, endpoint: Endpoint, limits: Limits, countdown: Countdown) -> None:
+    def __init__(self, endpoint: Endpoint, limits: Limits, countdown: Deadline) -> None:
         self._limits = limits
         self._countdown = countdown
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -64,7 +64,7 @@ class Line:
         """The driver's wishes do not count."""
 
     def getsockname(self) -> str:
-        """What the driver writes into texts that nobody reads. Unlike a socket's, never fails."""
+        """What the driver writes into texts that are not used. Unlike a socket's, never fails."""
         return "bridge"
 
     def getpeername(self) -> str:
@@ -92,7 +92,7 @@ class Line:
                     raise Unreachable
         error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
-            # Reset means that somebody was there to hang up on us.
+            # A reset shows that the peer was there.
             raise Disconnected if error == errno.ECONNRESET else Unreachable
 
     def _exactly(self, size: int, until: float) -> bytes:

@@ -9,7 +9,7 @@ from services.scale_bridge.driver.domain.fault import Unreachable
 
 
 async def find(text: str, port: int, policy: Policy) -> Endpoint:
-    """The endpoint to connect to (R14). Raises BadAddress, Unreachable if nobody knows the name."""
+    """The endpoint to connect to (R14). Raises BadAddress, Unreachable if it has none."""
     found = target(text, port, policy)
     if isinstance(found, Endpoint):
         return found

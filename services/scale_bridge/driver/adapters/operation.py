@@ -5,15 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from services.scale_bridge.catalogue.domain.plain_text import one_line
 from services.scale_bridge.driver.adapters import catalogue_file
-from services.scale_bridge.driver.adapters.countdown import Countdown, Stopped
-from services.scale_bridge.driver.adapters.guarded import GuardedScales, fault_of
+from services.scale_bridge.driver.adapters.deadline import Deadline, Stopped
 from services.scale_bridge.driver.adapters.line import Limits
 from services.scale_bridge.driver.adapters.replies import Conversation, Progress
-from services.scale_bridge.driver.domain import catalogue
+from services.scale_bridge.driver.adapters.safe_driver import SafeScales, fault_of
+from services.scale_bridge.driver.domain import document as documents
 from services.scale_bridge.driver.domain.address import Endpoint
-from services.scale_bridge.driver.domain.catalogue import Document, Strictness
+from services.scale_bridge.driver.domain.document import Document, Strictness
 from services.scale_bridge.driver.domain.fault import (
     BadAnswer,
     BadCatalogue,
@@ -23,6 +22,7 @@ from services.scale_bridge.driver.domain.fault import (
     WrongPassword,
 )
 from services.scale_bridge.driver.domain.password import BadPassword, checked
+from services.scale_bridge.driver.domain.plain_text import one_line
 
 Result = TypeVar("Result")
 
@@ -50,14 +50,14 @@ class Uploaded:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Info:
-    """What a scale says of itself; empty where it says nothing. `told` is all of it."""
+    """What a scale says of itself; empty where it says nothing. `fields` is all of it."""
 
     model: str
     serial: str
     version: str
     protocol: str
     updated: str
-    told: Mapping[str, Any]
+    fields: Mapping[str, Any]
     seconds: float
 
 
@@ -68,7 +68,7 @@ class Call:
     endpoint: Endpoint
     password: str
     limits: Limits
-    countdown: Countdown
+    countdown: Deadline
 
 
 def fetch(call: Call, strictness: Strictness, progress: Progress | None) -> Fetched:
@@ -78,7 +78,7 @@ def fetch(call: Call, strictness: Strictness, progress: Progress | None) -> Fetc
     if strictness.hash and not conversation.hash_is_right():
         raise BadCatalogue(Flaw.HASH, "The scale's file does not have the hash it announced.")
     document = catalogue_file.read(file, strictness)
-    # Reading a large file takes its time, and nobody can interrupt it.
+    # Reading a large file takes its time and cannot be interrupted.
     call.countdown.left()
     return Fetched(
         document=document,
@@ -94,8 +94,8 @@ def upload(call: Call, document: Document, *, clear: bool, progress: Progress | 
 
     After UnknownOutcome the scale may have imported it or not; so may it after Stopped.
     """
-    catalogue.check(document)
-    file = catalogue.written(document)
+    documents.check(document)
+    file = documents.written(document)
     conversation = Conversation(total=len(file), progress=progress)
     try:
         _run(call, conversation, lambda scales: scales.send_json_products(document, clear))
@@ -104,7 +104,7 @@ def upload(call: Call, document: Document, *, clear: bool, progress: Progress | 
             raise
         raise UnknownOutcome from fault
     return Uploaded(
-        md5=catalogue.digest(file),
+        md5=documents.digest(file),
         items=len(document["products"]),
         size=len(file),
         seconds=call.countdown.elapsed,
@@ -115,24 +115,24 @@ def probe(call: Call) -> Info:
     """Ask the scale what it is: no password, nothing changes. Raises ScaleFault, Stopped."""
     body: bytes = _run(call, Conversation(), lambda scales: scales.information())
     try:
-        told = json.loads(body[7:].decode())
+        fields = json.loads(body[7:].decode())
     except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, dict) or int.from_bytes(body[5:7], "little") != len(body) - 7:
+        fields = None
+    if not isinstance(fields, dict) or int.from_bytes(body[5:7], "little") != len(body) - 7:
         raise BadAnswer("The scale's information cannot be read.")
     return Info(
-        model=_word(told, "scaleModel"),
-        serial=_word(told, "serialNumber"),
-        version=_word(told, "scaleAppVersion"),
-        protocol=_word(told, "protocolVersion"),
-        updated=_word(told, "productUpdateDateTime"),
-        told=told,
+        model=_word(fields, "scaleModel"),
+        serial=_word(fields, "serialNumber"),
+        version=_word(fields, "scaleAppVersion"),
+        protocol=_word(fields, "protocolVersion"),
+        updated=_word(fields, "productUpdateDateTime"),
+        fields=fields,
         seconds=call.countdown.elapsed,
     )
 
 
-def _run(call: Call, talk: Conversation, order: Callable[[GuardedScales], Result]) -> Result:
-    scales: GuardedScales | None = None
+def _run(call: Call, talk: Conversation, order: Callable[[SafeScales], Result]) -> Result:
+    scales: SafeScales | None = None
     try:
         scales = _called(call, talk)
         return order(scales)
@@ -146,12 +146,12 @@ def _run(call: Call, talk: Conversation, order: Callable[[GuardedScales], Result
             scales.close()
 
 
-def _called(call: Call, conversation: Conversation) -> GuardedScales:
+def _called(call: Call, conversation: Conversation) -> SafeScales:
     try:
         password = checked(call.password) if call.password else ""
     except BadPassword:
         raise WrongPassword("No scale can have this password.") from None
-    return GuardedScales(
+    return SafeScales(
         call.endpoint,
         password,
         limits=call.limits,
@@ -160,6 +160,6 @@ def _called(call: Call, conversation: Conversation) -> GuardedScales:
     )
 
 
-def _word(told: Mapping[str, Any], key: str) -> str:
-    value = told.get(key)
+def _word(fields: Mapping[str, Any], key: str) -> str:
+    value = fields.get(key)
     return one_line(str(value), 100) if isinstance(value, str | int | float) else ""

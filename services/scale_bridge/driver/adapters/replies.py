@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from hashlib import md5
 from typing import Any, Final, TypeAlias
 
-from services.scale_bridge.catalogue.domain.plain_text import one_line
 from services.scale_bridge.driver.adapters.wire import (
     COMMAND,
     DONE,
@@ -16,7 +15,7 @@ from services.scale_bridge.driver.adapters.wire import (
     Request,
     Step,
 )
-from services.scale_bridge.driver.domain.catalogue import LARGEST_BYTES, STRICT, Strictness
+from services.scale_bridge.driver.domain.document import LARGEST_BYTES, STRICT, Strictness
 from services.scale_bridge.driver.domain.fault import (
     BadAnswer,
     BadCatalogue,
@@ -25,6 +24,7 @@ from services.scale_bridge.driver.domain.fault import (
     UnknownOutcome,
     answered,
 )
+from services.scale_bridge.driver.domain.plain_text import one_line
 from services.scale_bridge.driver.domain.result_code import ResultCode
 
 Progress: TypeAlias = Callable[[int, int | None], None]

@@ -2,7 +2,7 @@
 
 The driver sleeps for fixed times, writes frames with their passwords to the root logger, and reads
 JSON carelessly. It takes `time`, `logging` and its JSON function from its module, so this copy of
-the module is given others; not a line of it is changed, and nobody else's copy is touched.
+the module is given others; not a line of it is changed, and other copies are not touched.
 """
 
 import importlib.util

@@ -13,7 +13,7 @@ PASSWORD_BYTES: Final = 4
 CHUNK_BYTES: Final = 60_000
 """The vendor's limit for the data of one chunk."""
 FRAME_BYTES: Final = 128 * 1024
-"""Nobody needs a longer frame (R21)."""
+"""The longest frame accepted (R21)."""
 
 DONE: Final = 0x00
 WORKING: Final = 0x01
@@ -42,7 +42,7 @@ _STEPS: Final = {step.value: step for step in Step}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """A request, taken apart. `step` is None for a command nobody knows."""
+    """A request, taken apart. `step` is None for an unknown command."""
 
     code: int
     step: Step | None

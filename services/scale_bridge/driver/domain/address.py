@@ -1,7 +1,7 @@
 """Where a scale may be: networks and ports that are allowed, kinds of address that never are (R14).
 
 An address is checked when it is given, when it is changed, and again when it is connected to. A
-name is resolved once by whoever connects, and the address found is the one checked and used.
+name is resolved once when connecting, and the address found is the one checked and used.
 """
 
 import re

@@ -1,7 +1,7 @@
 """How an operation on a scale may fail, each way with a stable code of its own.
 
 ScaleFault
-├── TransportFault      nobody knows what the scale would have said; the breaker counts these
+├── TransportFault      the scale's answer is unknown; the breaker counts these
 │   ├── Unreachable     no connection
 │   ├── Timeout         a reply or the whole operation took too long
 │   ├── Disconnected    the connection ended midway

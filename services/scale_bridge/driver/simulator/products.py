@@ -48,7 +48,7 @@ class ProductBase:
         """The file a fetch reads: JSON as the scale writes it, with spaces."""
         return json.dumps(self.document, ensure_ascii=False).encode()
 
-    def keep(self, document: Document) -> None:
+    def replace_document(self, document: Document) -> None:
         """Have `document` from now on."""
         self.document = document
         self.updated_at = self._clock()
@@ -102,7 +102,7 @@ def open_base(
     """The base in `path`, or `first()` if there is no such file yet. Raises ValueError, OSError."""
     if path is None or not path.exists():
         base = ProductBase(first(), path=path, merge_by=merge_by)
-        base.keep(base.document)
+        base.replace_document(base.document)
         return base
     document = json.loads(path.read_bytes())
     if not isinstance(document, dict) or not isinstance(document.get("products"), list):

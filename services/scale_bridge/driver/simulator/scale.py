@@ -68,4 +68,4 @@ class Scale:
             new = json.loads(upload.file() or b"{}")
             half = {**new, "products": new["products"][: len(new["products"]) // 2]}
             before = self.base.imported(half, into=before, clear=upload.clear)
-        self.base.keep(before)
+        self.base.replace_document(before)

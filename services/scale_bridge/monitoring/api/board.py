@@ -11,15 +11,14 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from libs.errors import Unavailable
 from libs.http.auth import Principal
-from services.scale_bridge.context import Deps, Scales
+from services.scale_bridge.context import JSON, ApiContext, Reader, Scales
 from services.scale_bridge.devices.handlers.device import owner_of
-from services.scale_bridge.http import JSON, Reader
 from services.scale_bridge.monitoring.api.live import Key, Live, Scale
 
 router = APIRouter(tags=["board"])
 
 RETRY_MS: Final = 2000
-LOOK_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 1.0
 """How often a stream checks whether the process is stopping or the session is revoked."""
 
 _encode = msgspec.json.Encoder().encode
@@ -55,7 +54,7 @@ Placed = Annotated[Where, Depends(where)]
 async def board(request: Request, scales: Scales, caller: Reader, placed: Placed) -> Response:
     """The caller's scales, the worst first; all, or those of a shop and a group."""
     live: Live = request.app.state.live
-    found = placed.of(await live.look(_key(caller), within=0))
+    found = placed.of(await live.get(_key(caller), within=0))
     body = _encode({"at": scales.clock(), "devices": list(found.values())})
     return Response(body, media_type=JSON)
 
@@ -88,7 +87,7 @@ async def stream(
 
 
 async def _events(
-    request: Request, scales: Deps, caller: Principal, key: Key, placed: Where
+    request: Request, scales: ApiContext, caller: Principal, key: Key, placed: Where
 ) -> AsyncIterator[bytes]:
     time, settings = asyncio.get_running_loop().time, scales.settings
     live: Live = request.app.state.live
@@ -101,7 +100,7 @@ async def _events(
             return
         event = b""
         try:
-            now = placed.of(await live.look(key, within=settings.stream_idle_seconds))
+            now = placed.of(await live.get(key, within=settings.stream_idle_seconds))
             event, known = _event(known, now), now
         except Unavailable:
             # Those who watch wait for better times.
@@ -111,7 +110,7 @@ async def _events(
         if event:
             yield event
             said_at = time()
-        round_ = await live.hub.wait(round_, min(LOOK_SECONDS, settings.stream_heartbeat_seconds))
+        round_ = await live.hub.wait(round_, min(POLL_SECONDS, settings.stream_heartbeat_seconds))
 
 
 def _event(known: Mapping[int, Scale] | None, now: Mapping[int, Scale]) -> bytes:

@@ -15,9 +15,9 @@ from libs.errors import Unavailable
 from libs.http.hub import Hub
 from libs.postgres.doorbell import PROJECTED
 from libs.postgres.pool import tenant_reading
-from services.scale_bridge.context import Deps
+from services.scale_bridge.context import ApiContext
 from services.scale_bridge.devices.domain.verification import days_left
-from services.scale_bridge.monitoring.domain import State, standing
+from services.scale_bridge.monitoring.domain import State, device_status
 from services.scale_bridge.monitoring.read_models import board
 from services.scale_bridge.monitoring.read_models.board import Row
 from services.scale_bridge.monitoring.read_models.drift import counts
@@ -65,7 +65,7 @@ class _Watch:
 class Live:
     """Everything this process watches."""
 
-    def __init__(self, deps: Deps) -> None:
+    def __init__(self, deps: ApiContext) -> None:
         self._deps = deps
         self._watches: dict[Key, _Watch] = {}
         settings = deps.settings
@@ -95,7 +95,7 @@ class Live:
             if not watch.viewers:
                 self._watches.pop(key, None)
 
-    async def look(self, key: Key, *, within: float) -> Mapping[int, Scale]:
+    async def get(self, key: Key, *, within: float) -> Mapping[int, Scale]:
         """The board, the worst first, as it was so many seconds ago at most, and not before the
         present round of the hub."""
         watch = self._watches.get(key) or _Watch()
@@ -103,11 +103,11 @@ class Live:
         async with watch.turn:
             if watch.round != self.hub.round or time() - watch.looked_at >= within:
                 round_ = self.hub.round
-                watch.scales = await self._looked_up(key, watch, time())
+                watch.scales = await self._refreshed(key, watch, time())
                 watch.looked_at, watch.round = time(), round_
         return watch.scales
 
-    async def _looked_up(self, key: Key, watch: _Watch, now: float) -> Mapping[int, Scale]:
+    async def _refreshed(self, key: Key, watch: _Watch, now: float) -> Mapping[int, Scale]:
         tenant, owner = key
         async with tenant_reading(self._deps.reading, tenant) as connection:
             rows = await board.rows(connection, tenant, owner=owner)
@@ -127,7 +127,7 @@ def _is_old(watch: _Watch, row: Row, now: float) -> bool:
 def _worded(row: Row, watch: _Watch, today: date) -> Scale:
     pending = watch.counted[row.device_id][1] if row.facts.valid else 0
     facts = replace(row.facts, pending=pending)
-    told = standing(facts)
+    told = device_status(facts)
     return Scale(
         id=row.number,
         name=row.name,

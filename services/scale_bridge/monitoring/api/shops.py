@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from services.scale_bridge.context import Reader
 from services.scale_bridge.devices.handlers.device import owner_of
-from services.scale_bridge.http import Reader
 from services.scale_bridge.monitoring.api.live import Live, Scale
 
 router = APIRouter(tags=["shops"])
@@ -36,7 +36,7 @@ class Shop(BaseModel):
 async def shops(request: Request, caller: Reader) -> list[Shop]:
     """The caller's shops, groups and scales, by name and number; those without a name last."""
     live: Live = request.app.state.live
-    found = await live.look((caller.tenant, owner_of(caller.subject)), within=0)
+    found = await live.get((caller.tenant, owner_of(caller.subject)), within=0)
     tree: dict[str, dict[str, list[Scale]]] = {}
     for scale in sorted(found.values(), key=_place):
         tree.setdefault(scale.shop, {}).setdefault(scale.group, []).append(scale)

@@ -10,14 +10,12 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from pydantic import BaseModel
 
+from libs.http import paging
 from libs.http.auth import Principal
 from libs.http.visible import STALE
 from libs.postgres.pool import tenant_reading
-from services.scale_bridge import paging
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.context import Deps, Scales
-from services.scale_bridge.devices.api.device import own
-from services.scale_bridge.http import Reader
+from services.scale_bridge.context import ApiContext, Reader, Scales, own
 from services.scale_bridge.monitoring.read_models import drift, shown
 from services.scale_bridge.monitoring.read_models.drift import Difference
 
@@ -140,7 +138,7 @@ async def history(
         )
     told, more = paging.page_of(told, limit)
     if more:
-        paging.tell_next(request, response, paging.cursor_of(told[-1].since, told[-1].turn))
+        paging.link_next(request, response, paging.cursor_of(told[-1].since, told[-1].turn))
     return [Interval(shown=_plain(one.product), since=one.since, until=one.until) for one in told]
 
 
@@ -158,9 +156,9 @@ async def drifting(
 
     `Link` leads to more of them; `count` is of all.
     """
-    found, after = await own(scales, caller, device_id), paging.plu(cursor)
+    found, after = await own(scales, caller, device_id), paging.text(cursor)
     tenant, device, now = caller.tenant, found.device_id, scales.clock()
-    copy = (await catalogue.load(scales.desk, tenant, device)).copy
+    copy = (await catalogue.load(scales.context, tenant, device)).copy
     await _fresh(response, scales, caller, "drift", "shown")
     async with tenant_reading(scales.reading, tenant) as connection:
         told = await drift.differences(connection, tenant, device, limit=limit + 1, after=after)
@@ -168,7 +166,7 @@ async def drifting(
         seen = await shown.at(connection, tenant, device, "", now)
     told, more = paging.page_of(told, limit)
     if more and told:
-        paging.tell_next(request, response, paging.cursor_of(told[-1].plu))
+        paging.link_next(request, response, paging.cursor_of(told[-1].plu))
     return Drift(
         revision=copy.revision,
         confirmed_revision=copy.confirmed or None,
@@ -190,7 +188,7 @@ def _drifted(one: Difference) -> Drifted:
     )
 
 
-def _instant(text: str, scales: Deps) -> datetime:
+def _instant(text: str, scales: ApiContext) -> datetime:
     """RFC 3339, also with the plus of its zone read as a space; without a zone the shop's."""
     try:
         moment = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
@@ -200,7 +198,9 @@ def _instant(text: str, scales: Deps) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=scales.settings.zone)
 
 
-async def _fresh(response: Response, scales: Deps, caller: Principal, *projections: str) -> None:
+async def _fresh(
+    response: Response, scales: ApiContext, caller: Principal, *projections: str
+) -> None:
     """Wait, for a bounded time, for what was told already; say so if it is not all there."""
     caught_up = partial(scales.consistency.caught_up, tenant=caller.tenant)
     fresh = await asyncio.gather(*map(caught_up, projections))
@@ -208,7 +208,7 @@ async def _fresh(response: Response, scales: Deps, caller: Principal, *projectio
         response.headers[STALE] = "1"
 
 
-def _kept_since(response: Response, scales: Deps, now: datetime) -> datetime | None:
+def _kept_since(response: Response, scales: ApiContext, now: datetime) -> datetime | None:
     """Since when what was shown is kept for sure, as the answer then says; None if for ever."""
     if not scales.settings.shown_days:
         return None

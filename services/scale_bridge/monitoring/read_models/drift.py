@@ -4,9 +4,9 @@
 the read model `shown`, and both say of a product only what counts (see `domain.shown`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -26,9 +26,12 @@ from contracts.scale_bridge import (
 )
 from libs.eventsourcing.codec import codec_of
 from libs.projections.projection import Connection, Projection, by_stream
-from services.scale_bridge.catalogue.domain.shown import COUNTS, Shown, shown_of
-from services.scale_bridge.driver.domain.catalogue import key_of, products, text_of
-from services.scale_bridge.prices.read_models import price_delivery
+from services.scale_bridge.catalogue.domain.displayed_fields import (
+    COUNTS,
+    DisplayedFields,
+    displayed_fields,
+)
+from services.scale_bridge.driver.domain.document import key_of, products, text_of
 
 DESIRED: Final = Table(
     "desired",
@@ -46,7 +49,7 @@ DESIRED: Final = Table(
 
 FORGET: Final = "DELETE FROM desired WHERE tenant = $1 AND device_id = $2"
 CONTENT: Final = "SELECT file FROM content WHERE tenant = $1 AND md5 = $2"
-KEEP: Final = """
+SAVE: Final = """
 INSERT INTO desired (tenant, device_id, plu, code, fields, revision, source)
 SELECT $1, $2, plu, code, fields::jsonb, $3, $7
 FROM unnest($4::text[], $5::text[], $6::text[]) AS given (plu, code, fields) ORDER BY plu
@@ -91,6 +94,8 @@ HOLDING: Final = """
 SELECT device_id, plu FROM desired WHERE tenant = $1 AND code = $2 ORDER BY device_id, plu
 """
 
+Project: TypeAlias = Callable[[Connection, Sequence[Envelope[ScaleBridgeEvent]]], Awaitable[None]]
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -102,37 +107,39 @@ class Difference:
     """
 
     plu: str
-    desired: Shown | None
-    shown: Shown | None
+    desired: DisplayedFields | None
+    shown: DisplayedFields | None
     revision: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ArticleLocation:
     """Where an article is sold: on which scale, as which PLU."""
 
     device_id: DeviceId
     plu: str
 
 
-def projection() -> Projection[ScaleBridgeEvent]:
-    """The projection. It looks into the catalogues that events name.
+def projection(beside: Project, tables: Sequence[str]) -> Projection[ScaleBridgeEvent]:
+    """The projection. It reads the catalogues that events name.
 
-    What became of the shop's prices follows from the same events: one reader does both.
+    The read model `beside`, with its `tables`, follows the same events under the same checkpoint.
     """
+
+    async def project_both(
+        connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]
+    ) -> None:
+        await project(connection, events)
+        await beside(connection, events)
+
     return Projection(
         name="drift",
-        tables=("desired", "price_delivery"),
+        tables=("desired", *tables),
         topics=(scale_bridge.CATALOGUES,),
         codec=codec_of(scale_bridge.EVENTS),
-        project=_both,
+        project=project_both,
         shard_key=by_stream,
     )
-
-
-async def _both(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
-    await project(connection, events)
-    await price_delivery.project(connection, events)
 
 
 async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
@@ -142,7 +149,7 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
         match envelope.event:
             case CatalogueFetched(device_id=device) | CatalogueReverted(device_id=device) as whole:
                 await connection.execute(FORGET, tenant, device)
-                await _keep(connection, tenant, whole)
+                await _save(connection, tenant, whole)
             case CatalogueInvalidated(device_id=device):
                 await connection.execute(FORGET, tenant, device)
             case ProductEdited() as edited:
@@ -179,13 +186,13 @@ async def counts(connection: Any, tenant: str, devices: Iterable[UUID]) -> Mappi
     return {row["device_id"]: row["number"] for row in rows}
 
 
-async def holding(connection: Any, tenant: str, article: int) -> Sequence[Place]:
+async def holding(connection: Any, tenant: str, article: int) -> Sequence[ArticleLocation]:
     """Every scale of the tenant whose catalogue holds an article, and under which PLU."""
     rows = await connection.fetch(HOLDING, tenant, str(article))
-    return [Place(DeviceId(row["device_id"]), row["plu"]) for row in rows]
+    return [ArticleLocation(DeviceId(row["device_id"]), row["plu"]) for row in rows]
 
 
-async def _keep(
+async def _save(
     connection: Connection, tenant: str, whole: CatalogueFetched | CatalogueReverted
 ) -> None:
     file = await connection.fetchval(CONTENT, tenant, whole.content)
@@ -198,20 +205,20 @@ async def _keep(
         if item.get("deleted") is not True
     }
     await connection.execute(
-        KEEP,
+        SAVE,
         tenant,
         whole.device_id,
         whole.revision,
         list(items),
         [text_of(item.get("code")) for item in items.values()],
-        [_encode(shown_of(item)).decode() for item in items.values()],
+        [_encode(displayed_fields(item)).decode() for item in items.values()],
         "scale" if isinstance(whole, CatalogueFetched) else "revert",
     )
 
 
 async def _edit(connection: Connection, tenant: str, edited: ProductEdited) -> None:
     counting = {name: value for name, value in edited.after.items() if name in COUNTS}
-    there = shown_of(counting)
+    there = displayed_fields(counting)
     await connection.execute(
         EDIT,
         tenant,
@@ -229,5 +236,5 @@ def _dates(two: Sequence[str]) -> Mapping[str, str]:
     return dict(zip(("manufactureDate", "sellByDate"), two, strict=True))
 
 
-def _decoded(text: str | None) -> Shown | None:
+def _decoded(text: str | None) -> DisplayedFields | None:
     return None if text is None else msgspec.json.decode(text)

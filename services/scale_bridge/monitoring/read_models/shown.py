@@ -13,6 +13,8 @@ from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import Column, DateTime, MetaData, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
 
 from contracts import scale_bridge
 from contracts.envelope import Envelope
@@ -25,8 +27,68 @@ from contracts.scale_bridge import (
 )
 from libs.eventsourcing.codec import codec_of
 from libs.projections.projection import Connection, Projection
-from services.scale_bridge.monitoring.read_models.shown_rows import KEEP, KEEP_LAST, KEEP_READING
 from services.scale_bridge.transfer.domain.wording import NOT_SHOWN
+
+SHOWN: Final = Table(
+    "shown",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("device_id", Uuid, primary_key=True),
+    Column("plu", Text, primary_key=True),
+    Column("seen_at", DateTime(timezone=True), primary_key=True),
+    Column("operation_id", Uuid, primary_key=True),
+    Column("product", JSONB),
+)
+"""`product` is null from when on it was shown no more."""
+
+SHOWING: Final = Table(
+    "showing",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("device_id", Uuid, primary_key=True),
+    Column("plu", Text, primary_key=True),
+    Column("seen_at", DateTime(timezone=True), nullable=False),
+    Column("operation_id", Uuid, nullable=False),
+    Column("product", JSONB),
+)
+"""The last row of `shown` for each product."""
+
+READING: Final = Table(
+    "reading",
+    MetaData(),
+    Column("tenant", Text, primary_key=True),
+    Column("device_id", Uuid, primary_key=True),
+    Column("at", DateTime(timezone=True), primary_key=True),
+    Column("told_by", Uuid, primary_key=True),
+    Column("kind", Text, primary_key=True),
+)
+"""`kind` is read, written or lost; `told_by` an operation, or the event that says it was lost."""
+
+SAVE: Final = """
+INSERT INTO shown (tenant, device_id, plu, seen_at, operation_id, product)
+SELECT tenant, device_id, plu, seen_at, operation_id, product::jsonb
+FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::uuid[], $6::text[])
+    AS given (tenant, device_id, plu, seen_at, operation_id, product) ORDER BY 1, 2, 3, 4, 5
+ON CONFLICT DO NOTHING
+"""
+
+SAVE_LAST: Final = """
+INSERT INTO showing AS known (tenant, device_id, plu, seen_at, operation_id, product)
+SELECT tenant, device_id, plu, seen_at, operation_id, product::jsonb
+FROM unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[], $5::uuid[], $6::text[])
+    AS given (tenant, device_id, plu, seen_at, operation_id, product) ORDER BY 1, 2, 3
+ON CONFLICT (tenant, device_id, plu) DO UPDATE SET seen_at = excluded.seen_at,
+    operation_id = excluded.operation_id, product = excluded.product
+WHERE (excluded.seen_at, excluded.operation_id) > (known.seen_at, known.operation_id)
+"""
+
+SAVE_READING: Final = """
+INSERT INTO reading (tenant, device_id, at, told_by, kind)
+SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[], $4::uuid[], $5::text[])
+ORDER BY 1, 2, 3, 4, 5
+ON CONFLICT DO NOTHING
+"""
+
 
 READ: Final = "read"
 WRITTEN: Final = "written"
@@ -61,7 +123,7 @@ SELECT known.verified_at, known.written_at, point.seen_at AS since, point.produc
 FROM known LEFT JOIN point ON true
 """
 
-# What ended before it is kept for sure need not be there any more, so that nobody is shown it.
+# What ended before it is kept for sure need not be there any more, so that it is not answered.
 HISTORY: Final = """
 SELECT since, until, turn, product FROM (
     SELECT at AS since, turn, lead(at) OVER (ORDER BY at, turn) AS until, product::text, lost
@@ -127,14 +189,14 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
     """Keep what every read found changed, and what is known of the scale as a whole."""
     points = [row for envelope in events for row in _points(envelope)]
     if points:
-        await connection.execute(KEEP, *zip(*points, strict=True))
+        await connection.execute(SAVE, *zip(*points, strict=True))
         last: dict[tuple[str, UUID, str], _ShownRow] = {}
         for point in sorted(points, key=lambda point: point[3:5]):
             last[point[:3]] = point
-        await connection.execute(KEEP_LAST, *zip(*last.values(), strict=True))
+        await connection.execute(SAVE_LAST, *zip(*last.values(), strict=True))
     readings = [row for envelope in events if (row := _reading(envelope)) is not None]
     if readings:
-        await connection.execute(KEEP_READING, *zip(*readings, strict=True))
+        await connection.execute(SAVE_READING, *zip(*readings, strict=True))
 
 
 async def at(
@@ -218,5 +280,5 @@ def _meant(ended: OperationEnded) -> str | None:
     read = ended.outcome == "verified" or ended.code == NOT_SHOWN
     if read or (ended.outcome == "done" and ended.kind in ("fetch", "verify")):
         return READ
-    # An upload nobody knows the end of may have been imported.
+    # An upload with an unknown outcome may have been imported.
     return WRITTEN if ended.outcome == "unknown" else None

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from libs.projections.projection import Connection
 
-Place: TypeAlias = tuple[str, UUID]
+ScaleKey: TypeAlias = tuple[str, UUID]
 """A scale of a tenant."""
 
 SCALES: Final = """
@@ -52,13 +52,13 @@ DELETE FROM reading USING over WHERE reading.tenant = $1 AND reading.device_id =
 """
 
 
-async def scales(connection: Any, after: Place, *, limit: int) -> Sequence[Place]:
-    """Some scales of all tenants, also of those that are nobody's any more, in a fixed order."""
+async def scales(connection: Any, after: ScaleKey, *, limit: int) -> Sequence[ScaleKey]:
+    """Some scales of all tenants, removed ones too, in a fixed order."""
     rows = await connection.fetch(SCALES, *after, limit)
     return [(row["tenant"], row["device_id"]) for row in rows]
 
 
-async def forget(connection: Connection, scale: Place, until: datetime, *, limit: int) -> int:
+async def forget(connection: Connection, scale: ScaleKey, until: datetime, *, limit: int) -> int:
     """Let go of some of what may go of a scale; how many rows. Safe to repeat, and at any time.
 
     What was shown goes before the readings do that say when it ended.

@@ -8,21 +8,19 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from contracts.scale_bridge import DeviceId, OperationId
+from libs.http import paging
 from libs.http.auth import Principal
 from libs.http.visible import visible
 from libs.postgres.pool import tenant_reading
-from services.scale_bridge import paging
-from services.scale_bridge.context import Deps, Scales
-from services.scale_bridge.devices.api.device import own
+from services.scale_bridge.context import WORKED, ApiContext, Reader, Scales, Writer, own
 from services.scale_bridge.devices.handlers.device import owner_of
-from services.scale_bridge.http import WORKED, Reader, Writer
 from services.scale_bridge.operations import read_models as operation
-from services.scale_bridge.operations.api.waiting import done
+from services.scale_bridge.operations.api.run_and_wait import run_and_wait
 from services.scale_bridge.operations.domain import Operation, queued_of
 from services.scale_bridge.operations.handlers import operation as handler
-from services.scale_bridge.operations.handlers.ordering import Ordered
+from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.operations.stores import progress
-from services.scale_bridge.transfer.domain.operation_commands import Kind
+from services.scale_bridge.transfer.domain.commands import Kind
 
 router = APIRouter(tags=["operations"])
 
@@ -78,7 +76,7 @@ async def order(
     """Have something done; the job tells how it goes."""
     found = await own(scales, caller, device_id)
     operation_id = handler.new_id()
-    ordered = Ordered(
+    ordered = OperationRequest(
         tenant=caller.tenant,
         device_id=found.device_id,
         operation_id=operation_id,
@@ -86,9 +84,9 @@ async def order(
         asked_by=caller.subject,
         full=body.full,
     )
-    await handler.order(scales.desk, ordered)
+    await handler.enqueue(scales.context, ordered)
     response.headers["Location"] = f"/devices/{device_id}/operations/{operation_id}"
-    return _job(operation_id, await handler.load(scales.desk, caller.tenant, operation_id))
+    return _job(operation_id, await handler.load(scales.context, caller.tenant, operation_id))
 
 
 @router.get("/devices/{device_id}/operations")
@@ -115,7 +113,7 @@ async def history(
     if more:
         last = shown[-1]
         next_ = paging.cursor_of(last["queued_at"], last["operation_id"])
-        paging.tell_next(request, response, next_)
+        paging.link_next(request, response, next_)
     return [_listed(row) for row in shown]
 
 
@@ -123,13 +121,13 @@ async def history(
 async def of_device(scales: Scales, caller: Reader, device_id: int, operation_id: UUID) -> Job:
     """How an operation on a scale goes."""
     found = await own(scales, caller, device_id)
-    return await _asked(scales, caller, operation_id, found.device_id)
+    return await _job_of(scales, caller, operation_id, found.device_id)
 
 
 @router.get("/operations/{operation_id}")
 async def one(scales: Scales, caller: Reader, operation_id: UUID) -> Job:
     """How an operation goes."""
-    return await _asked(scales, caller, operation_id, None)
+    return await _job_of(scales, caller, operation_id, None)
 
 
 @router.post("/devices/{device_id}/verify", dependencies=[WORKED])
@@ -144,26 +142,26 @@ async def probe(scales: Scales, caller: Writer, device_id: int) -> Any:
     return await _waited(scales, caller, device_id, Kind.PROBE)
 
 
-async def _waited(scales: Deps, caller: Principal, device_id: int, kind: Kind) -> Any:
+async def _waited(scales: ApiContext, caller: Principal, device_id: int, kind: Kind) -> Any:
     found = await own(scales, caller, device_id)
     operation_id = handler.new_id()
-    failed = await done(scales, caller, found.device_id, kind, operation_id=operation_id)
+    failed = await run_and_wait(scales, caller, found.device_id, kind, operation_id=operation_id)
     if failed is not None:
         return failed
-    return await _asked(scales, caller, operation_id, found.device_id)
+    return await _job_of(scales, caller, operation_id, found.device_id)
 
 
-async def _asked(
-    scales: Deps, caller: Principal, operation_id: UUID, device_id: DeviceId | None
+async def _job_of(
+    scales: ApiContext, caller: Principal, operation_id: UUID, device_id: DeviceId | None
 ) -> Job:
     asked = OperationId(operation_id)
     owner = owner_of(caller.subject)
-    found = await handler.own(scales.desk, caller.tenant, asked, device_id, owner)
+    found = await handler.own(scales.context, caller.tenant, asked, device_id, owner)
     job = _job(asked, found)
     return job if found.ended else await _under_way(scales, caller.tenant, job)
 
 
-async def _under_way(scales: Deps, tenant: str, job: Job) -> Job:
+async def _under_way(scales: ApiContext, tenant: str, job: Job) -> Job:
     async with tenant_reading(scales.reading, tenant) as connection:
         moved = await progress.of(connection, tenant, job.id)
     if moved is None:

@@ -3,11 +3,9 @@
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
-from services.scale_bridge.context import Scales
-from services.scale_bridge.devices.api.device import own
-from services.scale_bridge.http import WORKED, Writer
-from services.scale_bridge.operations.api.waiting import done
-from services.scale_bridge.transfer.domain.operation_commands import Kind
+from services.scale_bridge.context import WORKED, Scales, Writer, own
+from services.scale_bridge.operations.api.run_and_wait import run_and_wait
+from services.scale_bridge.transfer.domain.commands import Kind
 
 router = APIRouter(tags=["upload"])
 
@@ -17,5 +15,5 @@ async def upload(scales: Scales, caller: Writer, device_id: int) -> Response:
     """Have the scale show the copy: what differs is sent, and then read back."""
     found = await own(scales, caller, device_id)
     full = scales.settings.clear_on_upload
-    failed = await done(scales, caller, found.device_id, Kind.UPLOAD, full=full)
+    failed = await run_and_wait(scales, caller, found.device_id, Kind.UPLOAD, full=full)
     return failed if failed is not None else JSONResponse({"status": "ok"})

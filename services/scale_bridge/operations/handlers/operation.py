@@ -1,6 +1,6 @@
 """What happens when something is to be done with a scale: it is queued, done by a bridge, and ends.
 
-Whoever asked may wait for the end, and holds nothing meanwhile: no connection, no transaction, and
+A caller may wait for the end, and holds nothing meanwhile: no connection, no transaction, and
 no hand on the operation, which goes on if they leave (R20, R22).
 """
 
@@ -15,17 +15,13 @@ from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import NO_STREAM, Cause, VersionConflict
 from libs.eventsourcing.store import new_event_id
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.desk import Desk
+from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device as devices
-from services.scale_bridge.operations.domain import (
-    OPERATION,
-    READS,
-    Operation,
-    OperationUnknown,
-)
-from services.scale_bridge.operations.handlers.ordering import Ordered
+from services.scale_bridge.operations.domain import OPERATION, Operation, OperationUnknown
+from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.operation_commands import (
+from services.scale_bridge.transfer.domain.commands import (
+    READS,
     Apply,
     Begin,
     End,
@@ -38,7 +34,7 @@ _ENDED: Final = "ended"
 
 
 def new_id() -> OperationId:
-    """An id for an operation nobody ordered yet."""
+    """An id for an operation that was not ordered yet."""
     return OperationId(new_event_id())
 
 
@@ -47,15 +43,15 @@ def end_of(operation_id: OperationId) -> UUID:
     return uuid5(_command_of(operation_id), "0")
 
 
-async def order(desk: Desk, ordered: Ordered) -> None:
+async def enqueue(context: Context, ordered: OperationRequest) -> None:
     """Have something done with a scale. Safe to repeat.
 
     Raises DeviceUnknown, LogUnavailable, Unavailable.
     """
-    device = await devices.load(desk, ordered.tenant, ordered.device_id)
-    bridge, now = device.details.bridge, desk.clock()
+    device = await devices.load(context, ordered.tenant, ordered.device_id)
+    bridge, now = device.details.bridge, context.clock()
     begins = now + timedelta(seconds=ordered.after_seconds)
-    seconds = desk.operation_seconds + ordered.after_seconds
+    seconds = context.operation_seconds + ordered.after_seconds
     job = Job(
         tenant=ordered.tenant,
         operation_id=ordered.operation_id,
@@ -65,10 +61,10 @@ async def order(desk: Desk, ordered: Ordered) -> None:
     revision = None
     if ordered.kind in READS:
         # Before it is ordered: what is changed from now on is not to be lost by it.
-        copy = (await catalogue.load(desk, ordered.tenant, ordered.device_id)).copy
+        copy = (await catalogue.load(context, ordered.tenant, ordered.device_id)).copy
         revision = copy.revision
     # First the row, then the event: what is in the log is certain to be done.
-    await desk.work.put(job, bridge, begins)
+    await context.work.put(job, bridge, begins)
     command = Queue(
         operation_id=ordered.operation_id,
         device_id=ordered.device_id,
@@ -87,7 +83,7 @@ async def order(desk: Desk, ordered: Ordered) -> None:
         causation_id=ordered.causation_id,
     )
     try:
-        await desk.store.append(
+        await context.store.append(
             OPERATION.stream(ordered.operation_id),
             OPERATION.decide(OPERATION.initial, command),
             expected=NO_STREAM,
@@ -99,9 +95,9 @@ async def order(desk: Desk, ordered: Ordered) -> None:
         return
 
 
-async def load(desk: Desk, tenant: str, operation_id: OperationId) -> Operation:
+async def load(context: Context, tenant: str, operation_id: OperationId) -> Operation:
     """An operation as the log has it. Raises OperationUnknown, LogUnavailable."""
-    history = await desk.store.read(tenant, OPERATION.stream(operation_id))
+    history = await context.store.read(tenant, OPERATION.stream(operation_id))
     operation = OPERATION.state_after(history.events)
     if operation.queued is None:
         raise OperationUnknown
@@ -109,53 +105,59 @@ async def load(desk: Desk, tenant: str, operation_id: OperationId) -> Operation:
 
 
 async def own(
-    desk: Desk, tenant: str, operation_id: OperationId, device_id: DeviceId | None, owner: UUID
+    context: Context,
+    tenant: str,
+    operation_id: OperationId,
+    device_id: DeviceId | None,
+    owner: UUID,
 ) -> Operation:
     """An operation on one's own device. Raises OperationUnknown."""
-    operation = await load(desk, tenant, operation_id)
+    operation = await load(context, tenant, operation_id)
     queued = operation.queued
     if queued is None or device_id not in (None, queued.device_id):
         raise OperationUnknown
-    if not await devices.belongs(desk, tenant, queued.device_id, owner):
+    if not await devices.belongs(context, tenant, queued.device_id, owner):
         raise OperationUnknown
     return operation
 
 
-async def correlation_of(desk: Desk, operation_id: OperationId) -> str | None:
+async def correlation_of(context: Context, operation_id: OperationId) -> str | None:
     """What everything that follows from an operation is told under. Raises LogUnavailable."""
     first = uuid5(_ordering_of(operation_id), "0")
-    recorded = (await desk.store.log.find([first])).get(first)
+    recorded = (await context.store.log.find([first])).get(first)
     return None if recorded is None else recorded.cause.correlation_id
 
 
-async def tell(desk: Desk, operation_id: OperationId, command: Begin | Apply, cause: Cause) -> None:
+async def advance(
+    context: Context, operation_id: OperationId, command: Begin | Apply, cause: Cause
+) -> None:
     """How far it is. Raises OperationOver, OperationUnknown, LogUnavailable."""
-    cause = await _correlated(desk, operation_id, cause)
-    await execute(desk.store, OPERATION, operation_id, command, cause=cause)
+    cause = await _correlated(context, operation_id, cause)
+    await execute(context.store, OPERATION, operation_id, command, cause=cause)
 
 
-async def end(desk: Desk, operation_id: OperationId, result: Result, cause: Cause) -> None:
+async def end(context: Context, operation_id: OperationId, result: Result, cause: Cause) -> None:
     """It is over. Exactly one end is ever told, the first (R24).
 
     Safe to repeat. Raises OperationUnknown, LogUnavailable, Unavailable.
     """
-    command = End(result=result, now=desk.clock())
-    cause = await _correlated(desk, operation_id, cause)
+    command = End(result=result, now=context.clock())
+    cause = await _correlated(context, operation_id, cause)
     await execute(
-        desk.store,
+        context.store,
         OPERATION,
         operation_id,
         command,
         cause=cause,
         command_id=_command_of(operation_id),
     )
-    await desk.work.done(cause.tenant, operation_id)
+    await context.work.done(cause.tenant, operation_id)
 
 
-async def _correlated(desk: Desk, operation_id: OperationId, cause: Cause) -> Cause:
+async def _correlated(context: Context, operation_id: OperationId, cause: Cause) -> Cause:
     if cause.correlation_id is not None:
         return cause
-    return replace(cause, correlation_id=await correlation_of(desk, operation_id))
+    return replace(cause, correlation_id=await correlation_of(context, operation_id))
 
 
 def _ordering_of(operation_id: OperationId) -> UUID:

@@ -9,7 +9,7 @@ from contracts.scale_bridge import DeviceId, OperationId
 from libs.postgres.pool import Pool, acquired
 
 GET: Final = "SELECT shown FROM last_shown WHERE tenant = $1 AND device_id = $2"
-KEEP: Final = """
+SAVE: Final = """
 INSERT INTO last_shown (tenant, device_id, operation_id, shown) VALUES ($1, $2, $3, $4)
 ON CONFLICT (tenant, device_id) DO UPDATE
 SET operation_id = excluded.operation_id, shown = excluded.shown
@@ -33,7 +33,7 @@ async def get(
     return read.shown if read.place == place else {}
 
 
-async def keep(
+async def save(
     pool: Pool,
     tenant: str,
     device_id: DeviceId,
@@ -44,4 +44,4 @@ async def keep(
     """Remember what an operation read at a place, its address and port. Safe to repeat."""
     file = msgspec.json.encode({"place": place, "shown": shown})
     async with acquired(pool) as connection:
-        await connection.execute(KEEP, tenant, device_id, operation_id, file)
+        await connection.execute(SAVE, tenant, device_id, operation_id, file)

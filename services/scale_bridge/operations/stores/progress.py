@@ -39,7 +39,7 @@ class Moved:
     total: int | None
 
 
-async def tell(pool: Pool, holder: str, moved: Mapping[OperationId, Moved]) -> None:
+async def save(pool: Pool, holder: str, moved: Mapping[OperationId, Moved]) -> None:
     """How far operations are whose work `holder` has claimed, all at once. Raises Unavailable."""
     done = [one.done for one in moved.values()]
     total = [one.total for one in moved.values()]

@@ -93,13 +93,13 @@ class Work:
     async def claim(
         self, holder: str, now: datetime, *, limit: int, bridge: UUID | None = None
     ) -> Sequence[Job]:
-        """Some that nobody is at, or whose holder is gone: they are the caller's now."""
+        """Claim some that are free, or whose holder is gone."""
         async with acquired(self._pool) as connection:
             rows = await connection.fetch(CLAIM, holder, self._length, bridge, now, limit)
         return [_job(row) for row in rows]
 
     async def claim_overdue(self, holder: str, now: datetime, *, limit: int) -> Sequence[Job]:
-        """Some past their deadline that nobody is at, whichever bridge they were for."""
+        """Claim some past their deadline that are free, whichever bridge they were for."""
         async with acquired(self._pool) as connection:
             rows = await connection.fetch(OVERDUE, holder, self._length, now, limit)
         return [_job(row) for row in rows]
@@ -139,10 +139,10 @@ class Work:
 
 
 def _job(row: object) -> Job:
-    told: dict[str, object] = dict(row)  # type: ignore[call-overload]
+    values: dict[str, object] = dict(row)  # type: ignore[call-overload]
     return Job(
-        tenant=str(told["tenant"]),
-        operation_id=OperationId(UUID(str(told["operation_id"]))),
-        device_id=DeviceId(UUID(str(told["device_id"]))),
-        deadline_at=told["deadline_at"],  # type: ignore[arg-type]
+        tenant=str(values["tenant"]),
+        operation_id=OperationId(UUID(str(values["operation_id"]))),
+        device_id=DeviceId(UUID(str(values["device_id"]))),
+        deadline_at=values["deadline_at"],  # type: ignore[arg-type]
     )

@@ -12,7 +12,7 @@ from libs.http.auth import Principal
 from services.scale_bridge.catalogue.domain.shop_price import ShopPrice
 from services.scale_bridge.devices.handlers.device import owner_of
 from services.scale_bridge.prices import stores as prices
-from services.scale_bridge.prices.domain import SETTLED, State, told
+from services.scale_bridge.prices.domain import SETTLED, State, price_state
 from services.scale_bridge.prices.read_models import delivery
 from services.scale_bridge.prices.read_models.delivery import Price, Row
 
@@ -89,7 +89,7 @@ async def delivery_of(connection: Any, caller: Principal, price: Price, now: dat
 
 
 def _arrival(row: Row) -> Arrival:
-    word = told(row.facts)
+    word = price_state(row.facts)
     verified_at = row.facts.verified_at
     moved = word.state is State.WAITING
     return Arrival(

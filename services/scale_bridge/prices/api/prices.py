@@ -14,9 +14,8 @@ from libs.http.auth import Principal
 from libs.http.hub import Hub
 from libs.http.visible import STALE
 from libs.postgres.pool import tenant_reading
-from services.scale_bridge.context import Deps, Scales
-from services.scale_bridge.http import Reader
-from services.scale_bridge.monitoring.api.board import LOOK_SECONDS, RETRY_MS, watching
+from services.scale_bridge.context import ApiContext, Reader, Scales
+from services.scale_bridge.monitoring.api.board import POLL_SECONDS, RETRY_MS, watching
 from services.scale_bridge.monitoring.api.live import Key
 from services.scale_bridge.prices import stores as prices
 from services.scale_bridge.prices.api.delivery import Delivery, announced, delivery_of, plain
@@ -77,7 +76,7 @@ async def stream(
 
 
 async def _events(
-    request: Request, scales: Deps, caller: Principal, article: int
+    request: Request, scales: ApiContext, caller: Principal, article: int
 ) -> AsyncIterator[bytes]:
     time, settings = asyncio.get_running_loop().time, scales.settings
     hub: Hub = request.app.state.live.hub
@@ -97,10 +96,10 @@ async def _events(
         if event:
             yield event
             said_at = time()
-        await hub.wait(round_, min(LOOK_SECONDS, settings.stream_heartbeat_seconds))
+        await hub.wait(round_, min(POLL_SECONDS, settings.stream_heartbeat_seconds))
 
 
-async def _delivery(scales: Deps, caller: Principal, article: int) -> str | None:
+async def _delivery(scales: ApiContext, caller: Principal, article: int) -> str | None:
     """As JSON; None if there is none now, for those who watch wait for better times."""
     try:
         return (await _of_article(scales, caller, article)).model_dump_json()
@@ -108,7 +107,7 @@ async def _delivery(scales: Deps, caller: Principal, article: int) -> str | None
         return None
 
 
-async def _of_article(scales: Deps, caller: Principal, article: int) -> Delivery:
+async def _of_article(scales: ApiContext, caller: Principal, article: int) -> Delivery:
     now = scales.clock()
     async with tenant_reading(scales.reading, caller.tenant) as connection:
         current = await prices.current(connection, caller.tenant, [article], now)
@@ -121,7 +120,7 @@ async def _of_article(scales: Deps, caller: Principal, article: int) -> Delivery
     return found.model_copy(update={"coming": later})
 
 
-async def _fresh(response: Response, scales: Deps, caller: Principal) -> None:
+async def _fresh(response: Response, scales: ApiContext, caller: Principal) -> None:
     """Wait, for a bounded time, for what was told already; say so if it is not all there."""
     caught_up = partial(scales.consistency.caught_up, tenant=caller.tenant)
     fresh = await asyncio.gather(*map(caught_up, LOOKED_AT))

@@ -1,4 +1,4 @@
-"""Which of somebody's scales sell an article, as what, and what shall they show of it?
+"""Which scales of an owner sell an article, as what, and what shall they show of it?
 
 Nothing of its own: what each scale shall show stands in `desired`, whose it is in `device`.
 """
@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.scale_bridge.catalogue.domain.shown import Shown
+from services.scale_bridge.catalogue.domain.displayed_fields import DisplayedFields
 
 SOLD: Final = """
 SELECT device.number, device.name, desired.plu, desired.fields::text AS fields
@@ -28,7 +28,7 @@ class Sold:
     number: int
     device: str
     plu: str
-    shown: Shown
+    shown: DisplayedFields
 
 
 async def sold(

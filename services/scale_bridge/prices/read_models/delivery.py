@@ -142,7 +142,7 @@ async def rows(connection: Any, tenant: str, owner: UUID, price: Price) -> Seque
 
 
 async def price_of(connection: Any, tenant: str, price_id: UUID) -> Price | None:
-    """A price that came to some scale, also one that nobody remembers otherwise."""
+    """A price that came to some scale, also one that is no longer stored elsewhere."""
     row = await connection.fetchrow(KNOWN, tenant, price_id)
     return None if row is None else Price(price_id=price_id, **dict(row))
 

@@ -33,8 +33,9 @@ from contracts.scale_bridge import (
     ProductEdited,
     ScaleBridgeEvent,
 )
-from libs.projections.projection import Connection
-from services.scale_bridge.catalogue.domain.copy_history import renumbered
+from libs.projections.projection import Connection, Projection
+from services.scale_bridge.catalogue.domain.catalogue import renumbered
+from services.scale_bridge.monitoring.read_models import drift
 
 PRICE_DELIVERY: Final = Table(
     "price_delivery",
@@ -122,6 +123,11 @@ class Missed:
     device_id: DeviceId
     plu: str
     article: int
+
+
+def projection() -> Projection[ScaleBridgeEvent]:
+    """The projection `drift`, with this read model beside it: both follow the same events."""
+    return drift.projection(project, ("price_delivery",))
 
 
 async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:

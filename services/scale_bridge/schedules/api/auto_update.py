@@ -7,12 +7,10 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from libs.http.visible import visible
-from services.scale_bridge.context import Deps, Scales
-from services.scale_bridge.devices.api.device import own
-from services.scale_bridge.http import Reader, Writer, cause_of
+from services.scale_bridge.context import ApiContext, Reader, Scales, Writer, cause_of, own
+from services.scale_bridge.schedules.domain.commands import SetSchedule
+from services.scale_bridge.schedules.domain.history import Schedule
 from services.scale_bridge.schedules.domain.schedule import FEWEST_MINUTES, MOST_MINUTES
-from services.scale_bridge.schedules.domain.schedule_commands import SetSchedule
-from services.scale_bridge.schedules.domain.schedule_history import Schedule
 from services.scale_bridge.schedules.handlers import schedule as handler
 
 router = APIRouter(tags=["auto-update"])
@@ -42,8 +40,10 @@ class AutoUpdate(BaseModel):
 async def get(response: Response, scales: Scales, caller: Reader, device_id: int) -> AutoUpdate:
     """How it stands; disabled if nobody ever set it."""
     found = await own(scales, caller, device_id)
-    schedule = await handler.get(scales.desk.store, scales.reading, caller.tenant, found.device_id)
-    return _shown(response, scales, schedule)
+    schedule = await handler.get(
+        scales.context.store, scales.reading, caller.tenant, found.device_id
+    )
+    return _present(response, scales, schedule)
 
 
 @router.put("/devices/{device_id}/auto-update", dependencies=[visible("schedule")])
@@ -69,11 +69,11 @@ async def put(
         may_run=scales.settings.scheduler_on,
     )
     cause = cause_of(request, caller)
-    schedule = await handler.put(scales.desk.store, scales.reading, command, cause)
-    return _shown(response, scales, schedule)
+    schedule = await handler.put(scales.context.store, scales.reading, command, cause)
+    return _present(response, scales, schedule)
 
 
-def _shown(response: Response, scales: Deps, schedule: Schedule) -> AutoUpdate:
+def _present(response: Response, scales: ApiContext, schedule: Schedule) -> AutoUpdate:
     if not scales.settings.scheduler_on:
         response.headers[SWITCHED_OFF] = "off"
     return AutoUpdate(

@@ -8,9 +8,7 @@ from pydantic import BaseModel, Field
 
 from contracts.scale_bridge import DeviceId, ScheduleCalendar
 from libs.http.visible import visible
-from services.scale_bridge.context import Deps, Scales
-from services.scale_bridge.devices.api.device import own
-from services.scale_bridge.http import Reader, Writer, cause_of, unfit
+from services.scale_bridge.context import ApiContext, Reader, Scales, Writer, cause_of, own, unfit
 from services.scale_bridge.schedules import adapters as zones
 from services.scale_bridge.schedules.adapters import UnknownZone
 from services.scale_bridge.schedules.api.auto_update import SWITCHED_OFF, written
@@ -23,9 +21,9 @@ from services.scale_bridge.schedules.domain.calendar import (
     WEEKDAYS,
     calendar,
 )
+from services.scale_bridge.schedules.domain.commands import SetCalendar, SetSchedule
+from services.scale_bridge.schedules.domain.history import Schedule
 from services.scale_bridge.schedules.domain.schedule import FEWEST_MINUTES, MOST_MINUTES, upcoming
-from services.scale_bridge.schedules.domain.schedule_commands import SetCalendar, SetSchedule
-from services.scale_bridge.schedules.domain.schedule_history import Schedule
 from services.scale_bridge.schedules.handlers import schedule as handler
 
 router = APIRouter(tags=["schedule"])
@@ -94,8 +92,10 @@ class ScheduleShown(CalendarFields):
 async def get(response: Response, scales: Scales, caller: Reader, device_id: int) -> ScheduleShown:
     """How it stands; disabled if nobody ever set it."""
     found = await own(scales, caller, device_id)
-    schedule = await handler.get(scales.desk.store, scales.reading, caller.tenant, found.device_id)
-    return _shown(response, scales, found.device_id, schedule)
+    schedule = await handler.get(
+        scales.context.store, scales.reading, caller.tenant, found.device_id
+    )
+    return _present(response, scales, found.device_id, schedule)
 
 
 @router.put("/devices/{device_id}/schedule", dependencies=[visible("schedule")])
@@ -111,12 +111,12 @@ async def put(
     found = await own(scales, caller, device_id)
     command = _command(scales, caller.subject, found.device_id, body)
     cause = cause_of(request, caller)
-    schedule = await handler.put(scales.desk.store, scales.reading, command, cause)
-    return _shown(response, scales, found.device_id, schedule)
+    schedule = await handler.put(scales.context.store, scales.reading, command, cause)
+    return _present(response, scales, found.device_id, schedule)
 
 
 def _command(
-    scales: Deps, subject: str, device_id: DeviceId, body: ScheduleGiven
+    scales: ApiContext, subject: str, device_id: DeviceId, body: ScheduleGiven
 ) -> SetSchedule | SetCalendar:
     """Raises HTTPException if it is neither an interval nor a calendar."""
     if body.every_minutes is None:
@@ -144,7 +144,7 @@ def _command(
     )
 
 
-def _calendar(scales: Deps, body: ScheduleGiven) -> tuple[ScheduleCalendar, tzinfo]:
+def _calendar(scales: ApiContext, body: ScheduleGiven) -> tuple[ScheduleCalendar, tzinfo]:
     if body.at is None:
         raise unfit((("at",), "times of day are needed, or every_minutes"))
     made = calendar(
@@ -165,8 +165,8 @@ def _zone(name: str) -> tzinfo:
         raise unfit((("zone",), str(error))) from None
 
 
-def _shown(
-    response: Response, scales: Deps, device_id: DeviceId, schedule: Schedule
+def _present(
+    response: Response, scales: ApiContext, device_id: DeviceId, schedule: Schedule
 ) -> ScheduleShown:
     if not scales.settings.scheduler_on:
         response.headers[SWITCHED_OFF] = "off"

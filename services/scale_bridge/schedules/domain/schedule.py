@@ -1,10 +1,10 @@
 """A schedule: when a scale refreshes its dates by itself, by interval or calendar (R10, SCL-5).
 
-A run that is due is claimed, and then nobody else's; while it is under way no other begins. What
+A run that is due is claimed by one worker; while it is under way no other begins. What
 was missed is made up for by one run, or skipped if a calendar says so. After a whole interval was
 missed the next run comes an interval after the one that made up for it; otherwise it keeps the beat
 of those before. What comes late begins a little later still, each scale by a share of its own:
-those that nobody could serve do not all begin at once. A schedule knows nothing of others: whoever
+those that could not be served do not all begin at once. A schedule knows nothing of others: whoever
 changes one disturbs none.
 """
 
@@ -26,14 +26,14 @@ from contracts.scale_bridge import (
 from libs.errors import Refused
 from libs.eventsourcing.decider import Decider
 from services.scale_bridge.schedules.domain.calendar import SKIP, missed, next_run, runs
-from services.scale_bridge.schedules.domain.schedule_commands import (
+from services.scale_bridge.schedules.domain.commands import (
     ClaimRun,
     RecordRun,
     ScheduleCommand,
     SetCalendar,
     SetSchedule,
 )
-from services.scale_bridge.schedules.domain.schedule_history import Schedule, evolve
+from services.scale_bridge.schedules.domain.history import Schedule, evolve
 
 FEWEST_MINUTES: Final = 1
 MOST_MINUTES: Final = 525_600
@@ -41,7 +41,7 @@ OK: Final = "OK"
 ERROR: Final = "ERROR"
 LATE: Final = "late"
 LATE_BY: Final = timedelta(minutes=2)
-"""A run that begins so long after it was due was missed: whoever claims them was not there."""
+"""A run that begins so long after it was due was missed: no worker was there to claim it."""
 SPREAD: Final = timedelta(minutes=1)
 """Over how long runs that were missed are spread, and not over more than half an interval."""
 
@@ -81,7 +81,7 @@ def decide(schedule: Schedule, command: ScheduleCommand) -> list[ScaleBridgeEven
 
 
 def run_id(device_id: DeviceId, due: datetime) -> OperationId:
-    """The operation that is the run due then: whoever claims it means the same one."""
+    """The operation that is the run due then: every claimer computes the same one."""
     return OperationId(uuid5(device_id, f"run {due.isoformat()}"))
 
 

@@ -1,7 +1,7 @@
 """What happens when a schedule is set, when a run is due, and when one is over.
 
 Everybody who looks may find the same run due: the log lets one of them claim it (R10). A claim
-names the operation before there is one, so whoever claimed and died loses nothing: the next who
+names the operation before there is one, so a claimer that dies loses nothing: the next worker that
 looks orders it.
 """
 
@@ -26,20 +26,21 @@ from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Cause, VersionConflict
 from libs.eventsourcing.store import EventStore
 from libs.postgres.pool import Pool, acquired, tenant_transaction
-from services.scale_bridge.operations.handlers.ordering import Order, Ordered
+from services.scale_bridge.context import Context
+from services.scale_bridge.operations.handlers.requests import Enqueue, OperationRequest
 from services.scale_bridge.schedules import adapters as zones
 from services.scale_bridge.schedules.adapters import UnknownZone
-from services.scale_bridge.schedules.domain.schedule import SCHEDULE
-from services.scale_bridge.schedules.domain.schedule_commands import (
+from services.scale_bridge.schedules.domain.commands import (
     ClaimRun,
     RecordRun,
     ScheduleCommand,
     SetCalendar,
     SetSchedule,
 )
-from services.scale_bridge.schedules.domain.schedule_history import Schedule
+from services.scale_bridge.schedules.domain.history import Schedule
+from services.scale_bridge.schedules.domain.schedule import SCHEDULE
 from services.scale_bridge.schedules.read_models import schedule as schedules
-from services.scale_bridge.schedules.read_models.schedule import Standing
+from services.scale_bridge.schedules.read_models.schedule import ScheduleRow
 
 log = structlog.get_logger(__name__)
 
@@ -47,19 +48,19 @@ ATTEMPTS: Final = 20
 AT_ONCE: Final = 200
 """How many schedules one look deals with."""
 ORDERED_AFTER: Final = timedelta(seconds=10)
-"""After so long a claim without an operation was left by somebody who died."""
+"""After so long a claim without an operation was left by a dead worker."""
 BY_SCHEDULE: Final = "schedule"
 
-Find: TypeAlias = Callable[[], Awaitable[Standing | None]]
+Find: TypeAlias = Callable[[], Awaitable[ScheduleRow | None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scheduling:
-    """What is needed: `pool` sees all tenants, `order` has operations done."""
+    """What is needed: `pool` sees all tenants, `enqueue` has operations done."""
 
     store: EventStore[ScaleBridgeEvent]
     pool: Pool
-    order: Order
+    enqueue: Enqueue
 
 
 async def put(
@@ -76,6 +77,21 @@ async def put(
     return await _run(store, find, command.device_id, command, cause)
 
 
+async def set_default(context: Context, device_id: DeviceId, cause: Cause) -> None:
+    """Give a new device the installation's interval, if there is one. Safe to repeat."""
+    if context.default_interval is None:
+        return
+    command = SetSchedule(
+        device_id=device_id,
+        enabled=True,
+        interval_minutes=context.default_interval,
+        set_by=cause.actor or BY_SCHEDULE,
+        now=context.clock(),
+    )
+    find = _finder_in_all(context.pool, cause.tenant, device_id)
+    await _run(context.store, find, device_id, command, cause)
+
+
 async def get(
     store: EventStore[ScaleBridgeEvent], reading: Pool, tenant: str, device_id: DeviceId
 ) -> Schedule:
@@ -88,13 +104,9 @@ async def zone(
 ) -> ZoneInfo | None:
     """By whose clock a scale runs, if it has a calendar, even one switched off; `pool` sees all.
 
-    None too if nobody knows the zone any more. Raises Unavailable, LogUnavailable.
+    None too if the zone is unknown by now. Raises Unavailable, LogUnavailable.
     """
-
-    async def find() -> Standing | None:
-        async with acquired(pool) as connection:
-            return await schedules.find(connection, tenant, device_id)
-
+    find = _finder_in_all(pool, tenant, device_id)
     calendar = (await _load(store, find, tenant, device_id))[0].calendar
     try:
         return None if calendar is None else zones.zone(calendar.zone)
@@ -108,19 +120,19 @@ async def run_due(scheduling: Scheduling, now: datetime) -> int:
     async with acquired(scheduling.pool) as connection:
         found = await schedules.due(connection, now, limit=AT_ONCE)
     claimed = 0
-    for standing in found:
-        cause = Cause(tenant=standing.tenant, actor=BY_SCHEDULE)
-        command = ClaimRun(device_id=standing.device_id, now=now)
+    for row in found:
+        cause = Cause(tenant=row.tenant, actor=BY_SCHEDULE)
+        command = ClaimRun(device_id=row.device_id, now=now)
         try:
-            claim = await _claim(scheduling.store, standing, command, cause)
+            claim = await _claim(scheduling.store, row, command, cause)
             if claim is not None:
                 begins = claim.begins_at or now
-                ordered = _ordered(standing, claim.operation_id)
+                ordered = _ordered(row, claim.operation_id)
                 after = max(0.0, (begins - now).total_seconds())
-                await scheduling.order(replace(ordered, after_seconds=after))
+                await scheduling.enqueue(replace(ordered, after_seconds=after))
                 claimed += 1
         except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
-            log.warning("run not begun", device=str(standing.device_id), error=repr(error))
+            log.warning("run not begun", device=str(row.device_id), error=repr(error))
     return claimed
 
 
@@ -138,48 +150,52 @@ async def record_ended(scheduling: Scheduling, now: datetime) -> int:
     async with acquired(scheduling.pool) as connection:
         found = await schedules.running(connection, limit=AT_ONCE)
     recorded = 0
-    for standing in found:
+    for row in found:
         try:
-            recorded += await _look_after(scheduling, standing, now)
+            recorded += await _record_run(scheduling, row, now)
         except Exception as error:  # noqa: BLE001 -- another scale must not wait for this one
-            log.warning("run not recorded", device=str(standing.device_id), error=repr(error))
+            log.warning("run not recorded", device=str(row.device_id), error=repr(error))
     return recorded
 
 
-async def _look_after(scheduling: Scheduling, standing: Standing, now: datetime) -> bool:
-    store, run, since = scheduling.store, standing.schedule.running, standing.schedule.claimed_at
+async def _record_run(scheduling: Scheduling, row: ScheduleRow, now: datetime) -> bool:
+    store, run, since = scheduling.store, row.schedule.running, row.schedule.claimed_at
     if run is None or since is None:
         return False
-    history = await store.read(standing.tenant, f"operation-{run}")
+    history = await store.read(row.tenant, f"operation-{run}")
     ended = next((event for event in history.events if isinstance(event, OperationEnded)), None)
     if ended is not None:
         went_well = ended.outcome in ("done", "verified")
-        return await _record(scheduling, standing, run, None if went_well else ended.detail, now)
+        return await _record(scheduling, row, run, None if went_well else ended.detail, now)
     if not history.events and now - since >= ORDERED_AFTER:
         try:
-            await scheduling.order(_ordered(standing, run))
+            await scheduling.enqueue(_ordered(row, run))
         except NotFound as error:
-            return await _record(scheduling, standing, run, str(error), now)
+            return await _record(scheduling, row, run, str(error), now)
     return False
 
 
 async def _record(
-    scheduling: Scheduling, standing: Standing, run: OperationId, error: str | None, now: datetime
+    scheduling: Scheduling,
+    row: ScheduleRow,
+    run: OperationId,
+    error: str | None,
+    now: datetime,
 ) -> bool:
-    command = RecordRun(device_id=standing.device_id, operation_id=run, error=error, now=now)
-    cause = Cause(tenant=standing.tenant, actor=BY_SCHEDULE, causation_id=str(run))
-    find = _known(standing)
-    before, _ = await _load(scheduling.store, find, standing.tenant, standing.device_id)
-    await _run(scheduling.store, find, standing.device_id, command, cause)
+    command = RecordRun(device_id=row.device_id, operation_id=run, error=error, now=now)
+    cause = Cause(tenant=row.tenant, actor=BY_SCHEDULE, causation_id=str(run))
+    find = _known(row)
+    before, _ = await _load(scheduling.store, find, row.tenant, row.device_id)
+    await _run(scheduling.store, find, row.device_id, command, cause)
     return before.running == run
 
 
 async def _claim(
-    store: EventStore[ScaleBridgeEvent], standing: Standing, command: ClaimRun, cause: Cause
+    store: EventStore[ScaleBridgeEvent], row: ScheduleRow, command: ClaimRun, cause: Cause
 ) -> ScheduleClaimed | None:
     """The run that became ours, if it did: exactly one who tries gets it."""
-    find, device_id = _known(standing), standing.device_id
-    schedule, version = await _load(store, find, standing.tenant, device_id)
+    find, device_id = _known(row), row.device_id
+    schedule, version = await _load(store, find, row.tenant, device_id)
     events = _decided(schedule, command)
     if not events:
         return None
@@ -234,24 +250,34 @@ async def _load(
 
 
 def _finder(reading: Pool, tenant: str, device_id: DeviceId) -> Find:
-    async def find() -> Standing | None:
+    async def find() -> ScheduleRow | None:
         async with tenant_transaction(reading, tenant) as connection:
             return await schedules.find(connection, tenant, device_id)
 
     return find
 
 
-def _known(standing: Standing) -> Find:
-    async def find() -> Standing | None:
-        return standing
+def _finder_in_all(pool: Pool, tenant: str, device_id: DeviceId) -> Find:
+    """`pool` is in system scope."""
+
+    async def find() -> ScheduleRow | None:
+        async with acquired(pool) as connection:
+            return await schedules.find(connection, tenant, device_id)
 
     return find
 
 
-def _ordered(standing: Standing, run: OperationId) -> Ordered:
-    return Ordered(
-        tenant=standing.tenant,
-        device_id=standing.device_id,
+def _known(row: ScheduleRow) -> Find:
+    async def find() -> ScheduleRow | None:
+        return row
+
+    return find
+
+
+def _ordered(row: ScheduleRow, run: OperationId) -> OperationRequest:
+    return OperationRequest(
+        tenant=row.tenant,
+        device_id=row.device_id,
         operation_id=run,
         kind="refresh",
         asked_by=BY_SCHEDULE,

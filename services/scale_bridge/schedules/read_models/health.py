@@ -12,9 +12,9 @@ from typing import Any, Final
 from contracts.scale_bridge import DeviceId
 from libs.postgres import query
 from services.scale_bridge.monitoring.domain import NOT_TRIED, UNREACHABLE
-from services.scale_bridge.schedules.domain.healing import Health, Last
+from services.scale_bridge.schedules.domain.recovery import Health, Last
 
-# What nobody ended long after its time was left by somebody who died: it is no excuse.
+# An operation without an end long after its deadline was left by a dead worker: it is no excuse.
 LIST: Final = """
 SELECT device.tenant, device.device_id, device.ip, device.port, device.bridge,
     device.revision <> device.confirmed AS dirty,

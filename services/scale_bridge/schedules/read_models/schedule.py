@@ -1,6 +1,6 @@
 """When does each scale refresh its dates by itself, what is due, and how did the last run end?
 
-A row is the schedule as it was at `version` of its stream, so that whoever decides about it reads
+A row is the schedule as it was at `version` of its stream, so that a decision reads
 on from there; runs come for years.
 """
 
@@ -42,7 +42,7 @@ from contracts.scale_bridge import (
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
 from libs.projections.projection import Connection, Projection
-from services.scale_bridge.schedules.domain.schedule_history import Schedule, evolve
+from services.scale_bridge.schedules.domain.history import Schedule, evolve
 
 SCHEDULE: Final = Table(
     "schedule",
@@ -75,7 +75,7 @@ SELECT schedule.* FROM schedule
 JOIN unnest($1::text[], $2::uuid[]) AS asked (tenant, device_id) USING (tenant, device_id)
 """
 
-KEEP: Final = f"""
+SAVE: Final = f"""
 INSERT INTO schedule AS known (tenant, device_id, removed, version, {", ".join(_FIELDS)})
 SELECT tenant, device_id, false, version, {", ".join(_FIELDS)}
 FROM unnest($1::text[], $2::uuid[], $3::int[], $4::boolean[], $5::int[], $6::timestamptz[],
@@ -96,7 +96,7 @@ _Key: TypeAlias = tuple[str, UUID]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class ScheduleRow:
     """A schedule as it was after so many events."""
 
     tenant: str
@@ -118,31 +118,31 @@ def projection() -> Projection[ScaleBridgeEvent]:
 
 async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeEvent]]) -> None:
     """Take the schedules further by what happened to them."""
-    told: dict[_Key, list[Envelope[ScaleBridgeEvent]]] = {}
+    by_device: dict[_Key, list[Envelope[ScaleBridgeEvent]]] = {}
     removed: set[_Key] = set()
     for envelope in events:
         match envelope.event:
             case ScheduleSet() | ScheduleClaimed() | ScheduleSkipped() | ScheduleRan() as event:
-                told.setdefault((envelope.tenant, event.device_id), []).append(envelope)
+                by_device.setdefault((envelope.tenant, event.device_id), []).append(envelope)
             case DeviceRemoved(device_id=device_id):
                 removed.add((envelope.tenant, device_id))
             case _:
                 pass
-    if told:
-        await _keep(connection, told)
+    if by_device:
+        await _save(connection, by_device)
     if removed:
         await connection.execute(REMOVE, *zip(*sorted(removed), strict=True))
 
 
-async def find(connection: Any, tenant: str, device_id: UUID) -> Standing | None:
+async def find(connection: Any, tenant: str, device_id: UUID) -> ScheduleRow | None:
     """How a schedule stands, if it was ever set."""
     row = await query.fetchrow(connection, _FIND, tenant=tenant, device_id=device_id)
-    return None if row is None else _standing(row)
+    return None if row is None else _schedule_row(row)
 
 
-async def due(connection: Any, now: datetime, *, limit: int) -> Sequence[Standing]:
+async def due(connection: Any, now: datetime, *, limit: int) -> Sequence[ScheduleRow]:
     """Whose time has come, of all tenants the connection sees, the longest waiting first."""
-    return [_standing(row) for row in await query.fetch(connection, _DUE, now=now, limit=limit)]
+    return [_schedule_row(row) for row in await query.fetch(connection, _DUE, now=now, limit=limit)]
 
 
 async def seconds_to_next(connection: Any, now: datetime) -> float | None:
@@ -151,22 +151,22 @@ async def seconds_to_next(connection: Any, now: datetime) -> float | None:
     return None if row["next"] is None else (row["next"] - now).total_seconds()
 
 
-async def running(connection: Any, *, limit: int) -> Sequence[Standing]:
+async def running(connection: Any, *, limit: int) -> Sequence[ScheduleRow]:
     """Whose run is under way, the longest first."""
-    return [_standing(row) for row in await query.fetch(connection, _RUNNING, limit=limit)]
+    return [_schedule_row(row) for row in await query.fetch(connection, _RUNNING, limit=limit)]
 
 
-async def _keep(
-    connection: Connection, told: Mapping[_Key, Sequence[Envelope[ScaleBridgeEvent]]]
+async def _save(
+    connection: Connection, by_device: Mapping[_Key, Sequence[Envelope[ScaleBridgeEvent]]]
 ) -> None:
-    rows = await connection.fetch(KNOWN, *zip(*told, strict=True))
-    known = {(row["tenant"], row["device_id"]): _standing(row) for row in rows}
+    rows = await connection.fetch(KNOWN, *zip(*by_device, strict=True))
+    known = {(row["tenant"], row["device_id"]): _schedule_row(row) for row in rows}
     kept = []
-    for key, envelopes in told.items():
+    for key, envelopes in by_device.items():
         before = known[key].schedule if key in known else Schedule()
         after = reduce(evolve, (envelope.event for envelope in envelopes), before)
         kept.append((*key, envelopes[-1].version, *_columns(after)))
-    await connection.execute(KEEP, *zip(*kept, strict=True))
+    await connection.execute(SAVE, *zip(*kept, strict=True))
 
 
 def _columns(schedule: Schedule) -> list[Any]:
@@ -176,11 +176,11 @@ def _columns(schedule: Schedule) -> list[Any]:
     return list(values.values())
 
 
-def _standing(row: query.Row) -> Standing:
+def _schedule_row(row: query.Row) -> ScheduleRow:
     values = {name: row[name] for name in _FIELDS}
     if values["calendar"] is not None:
         values["calendar"] = msgspec.json.decode(values["calendar"], type=ScheduleCalendar)
-    return Standing(
+    return ScheduleRow(
         tenant=row["tenant"],
         device_id=DeviceId(row["device_id"]),
         version=row["version"],

@@ -48,10 +48,10 @@ class Wait:
 Verdict: TypeAlias = Pass | Wait
 
 
-def ask(breaker: Breaker, now: datetime, rules: Rules) -> tuple[Breaker, Verdict]:
+def allowed(breaker: Breaker, now: datetime, rules: Rules) -> tuple[Breaker, Verdict]:
     """Whether an operation may begin, and how the breaker stands when it does.
 
-    Whoever is let through as a probe need not come back: the next probe is let through anyway.
+    A probe need not report back: the next one is let through anyway.
     """
     if breaker.shut_until is None:
         return breaker, Pass()
@@ -60,7 +60,7 @@ def ask(breaker: Breaker, now: datetime, rules: Rules) -> tuple[Breaker, Verdict
     return Breaker(failures=breaker.failures, shut_until=now + rules.cool_down), Pass(probe=True)
 
 
-def told(breaker: Breaker, fault: ScaleFault | None, now: datetime, rules: Rules) -> Breaker:
+def recorded(breaker: Breaker, fault: ScaleFault | None, now: datetime, rules: Rules) -> Breaker:
     """How it stands after an operation. Whatever a scale answers shows that it is there."""
     if isinstance(fault, Overloaded):
         return breaker

@@ -6,10 +6,10 @@ No sentence holds an address, an errno or a secret (R16).
 from collections.abc import Mapping
 from typing import Final
 
-from services.scale_bridge.catalogue.domain.plain_text import one_line
 from services.scale_bridge.driver.domain.fault import BadCatalogue, Flaw, ImportFailed, ScaleFault
+from services.scale_bridge.driver.domain.plain_text import one_line
 from services.scale_bridge.driver.domain.result_code import meaning
-from services.scale_bridge.transfer.domain.operation_commands import Outcome
+from services.scale_bridge.transfer.domain.commands import Outcome
 
 BUSY: Final = "Busy"
 CIRCUIT_OPEN: Final = "CircuitOpen"

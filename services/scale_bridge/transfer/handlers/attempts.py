@@ -8,28 +8,32 @@ from typing import TypeVar
 from services.scale_bridge.driver.adapters.driver import PROBE_SECONDS
 from services.scale_bridge.driver.adapters.operation import Fetched, Info, Uploaded
 from services.scale_bridge.driver.domain.address import Endpoint
-from services.scale_bridge.driver.domain.catalogue import Document
+from services.scale_bridge.driver.domain.document import Document
 from services.scale_bridge.driver.domain.fault import ScaleFault, Timeout
 from services.scale_bridge.transfer.domain.breaker import is_silent
 from services.scale_bridge.transfer.domain.retry import Again, after
-from services.scale_bridge.transfer.handlers.errand import Errand, Gear, Told
+from services.scale_bridge.transfer.handlers.device_task import (
+    DeviceTask,
+    ExecutionContext,
+    ProgressListener,
+)
 
 Answer = TypeVar("Answer")
 
 
 @dataclass(kw_only=True, slots=True)
 class Attempts:
-    """The exchanges of one errand. `begun` of them so far; `last` is the fault of the last one.
+    """The exchanges of one task. `begun` of them so far; `last` is the fault of the last one.
 
     With `is_probe` it is not known whether anybody is there, so that one exchange has to do until
     the scale has answered (R6). `until` is when it must be over, by the event loop's clock. All
     raise ScaleFault.
     """
 
-    gear: Gear
-    errand: Errand
+    execution: ExecutionContext
+    device_task: DeviceTask
     endpoint: Endpoint
-    told: Told
+    listener: ProgressListener
     until: float
     is_probe: bool = False
     begun: int = 0
@@ -44,11 +48,11 @@ class Attempts:
         """What the scale holds."""
 
         async def fetch() -> Fetched:
-            return await self.gear.driver.fetch(
+            return await self.execution.driver.fetch(
                 self.endpoint,
-                self.errand.password,
+                self.device_task.password,
                 self.left,
-                strictness=self.errand.strictness,
+                strictness=self.device_task.strictness,
             )
 
         return await self._repeated(fetch)
@@ -57,8 +61,8 @@ class Attempts:
         """Send something."""
 
         async def upload() -> Uploaded:
-            return await self.gear.driver.upload(
-                self.endpoint, self.errand.password, document, clear=clear, deadline=self.left
+            return await self.execution.driver.upload(
+                self.endpoint, self.device_task.password, document, clear=clear, deadline=self.left
             )
 
         return await self._repeated(upload)
@@ -66,8 +70,8 @@ class Attempts:
     async def upload_once(self, document: Document) -> Uploaded:
         """Send something to be merged, without another attempt."""
         return await self._once(
-            lambda: self.gear.driver.upload(
-                self.endpoint, self.errand.password, document, clear=False, deadline=self.left
+            lambda: self.execution.driver.upload(
+                self.endpoint, self.device_task.password, document, clear=False, deadline=self.left
             )
         )
 
@@ -76,7 +80,7 @@ class Attempts:
 
         async def probe() -> Info:
             seconds = min(self.left, PROBE_SECONDS)
-            return await self.gear.driver.probe(self.endpoint, deadline=seconds)
+            return await self.execution.driver.probe(self.endpoint, deadline=seconds)
 
         return await self._repeated(probe)
 
@@ -87,19 +91,19 @@ class Attempts:
             try:
                 return await self._once(exchange)
             except ScaleFault as fault:
-                chance = self.gear.chance()
+                chance = self.execution.chance()
                 next_ = after(fault, attempts=tried, left_seconds=self.left, chance=chance)
                 if self.is_probe or not isinstance(next_, Again):
                     raise
-                await self.gear.sleep(next_.after_seconds)
+                await self.execution.sleep(next_.after_seconds)
 
     async def _once(self, exchange: Callable[[], Awaitable[Answer]]) -> Answer:
-        wait = await self.gear.pace.reserve(self.endpoint)
+        wait = await self.execution.pace.reserve(self.endpoint)
         if self.left <= wait:
             raise Timeout
-        await self.gear.sleep(wait)
+        await self.execution.sleep(wait)
         self.begun += 1
-        await self.told.begun(self.begun)
+        await self.listener.begun(self.begun)
         try:
             answer = await exchange()
         except ScaleFault as fault:

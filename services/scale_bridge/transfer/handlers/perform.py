@@ -1,17 +1,23 @@
-"""Doing an operation with a scale: its turn, its breaker, its attempts, and what came of it.
+"""Executing a task on a device: the lease, the circuit breaker, the attempts and the outcome.
 
 The same for the service itself and for a daemon on a shop's network.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
 
-from services.scale_bridge.catalogue.domain.showing import shows
+import structlog
+
+from libs.errors import Unavailable
+from services.scale_bridge.catalogue.domain.readback import shows
 from services.scale_bridge.driver.adapters import names
+from services.scale_bridge.driver.adapters.driver import GRACE_SECONDS
 from services.scale_bridge.driver.domain.address import BadAddress, Endpoint
 from services.scale_bridge.driver.domain.fault import ScaleFault, Unreachable
-from services.scale_bridge.operations.domain import SENDS
 from services.scale_bridge.transfer.domain.breaker import Wait
-from services.scale_bridge.transfer.domain.operation_commands import Kind, Outcome
+from services.scale_bridge.transfer.domain.commands import SENDS, Kind, Outcome
 from services.scale_bridge.transfer.domain.wording import (
     BAD_ADDRESS,
     BUSY,
@@ -21,43 +27,45 @@ from services.scale_bridge.transfer.domain.wording import (
     sentence,
 )
 from services.scale_bridge.transfer.handlers.attempts import Attempts
-from services.scale_bridge.transfer.handlers.errand import (
-    Errand,
-    Gear,
+from services.scale_bridge.transfer.handlers.device_task import (
+    DeviceLeases,
+    DeviceTask,
+    ExecutionContext,
     Performed,
-    Told,
+    ProgressListener,
     failed,
     failed_by,
 )
-from services.scale_bridge.transfer.handlers.sending import send
-from services.scale_bridge.transfer.handlers.turn import NoTurn, TurnLost, having
+from services.scale_bridge.transfer.handlers.upload import upload
 
 
-async def perform(gear: Gear, errand: Errand, told: Told) -> Performed:
-    """Do it, within its deadline (R2). Raises only what `told` raises, and Unavailable.
+async def perform(
+    execution: ExecutionContext, device_task: DeviceTask, listener: ProgressListener
+) -> Performed:
+    """Do it, within its deadline (R2). Raises only what `listener` raises, and Unavailable.
 
-    When cancelled, the connection is closed, and nobody knows what the scale took in.
+    When cancelled, the connection is closed, and it is unknown what the scale took in.
     """
     try:
-        endpoint = await names.find(errand.address, errand.port, gear.policy)
+        endpoint = await names.find(device_task.address, device_task.port, execution.policy)
     except BadAddress:
         return failed(BAD_ADDRESS)
     except Unreachable as fault:
         return failed_by(fault)
-    if await gear.circuits.look(endpoint):
-        # Before waiting for a turn: whoever has it may be waiting for the dead.
+    if await execution.breakers.remaining(endpoint):
+        # Before waiting for the lease: its holder may be waiting for a dead scale.
         return failed(CIRCUIT_OPEN)
     now = asyncio.get_running_loop().time
-    until = now() + errand.seconds
-    holder = f"{gear.holder} {errand.operation_id}"
-    wait = min(gear.wait_seconds, errand.seconds)
+    until = now() + device_task.seconds
+    holder = f"{execution.holder} {device_task.operation_id}"
+    wait = min(execution.wait_seconds, device_task.seconds)
     try:
-        async with having(gear.turns, endpoint, holder, wait_seconds=wait):
-            return await _in_turn(gear, errand, told, endpoint, until)
-    except NoTurn:
+        async with hold_lease(execution.leases, endpoint, holder, wait_seconds=wait):
+            return await _with_lease(execution, device_task, listener, endpoint, until)
+    except LeaseBusy:
         return failed(BUSY)
-    except TurnLost:
-        sends = errand.kind in SENDS
+    except LeaseLost:
+        sends = device_task.kind in SENDS
         outcome = Outcome.UNKNOWN if sends else Outcome.FAILED
         return Performed(
             outcome=outcome,
@@ -67,17 +75,21 @@ async def perform(gear: Gear, errand: Errand, told: Told) -> Performed:
         )
 
 
-async def _in_turn(
-    gear: Gear, errand: Errand, told: Told, endpoint: Endpoint, until: float
+async def _with_lease(
+    execution: ExecutionContext,
+    device_task: DeviceTask,
+    listener: ProgressListener,
+    endpoint: Endpoint,
+    until: float,
 ) -> Performed:
-    verdict = await gear.circuits.ask(endpoint)
+    verdict = await execution.breakers.allow(endpoint)
     if isinstance(verdict, Wait):
         return failed(CIRCUIT_OPEN)
     attempts = Attempts(
-        gear=gear,
-        errand=errand,
+        execution=execution,
+        device_task=device_task,
         endpoint=endpoint,
-        told=told,
+        listener=listener,
         until=until,
         is_probe=verdict.probe,
     )
@@ -86,12 +98,12 @@ async def _in_turn(
     except ScaleFault as fault:
         performed = failed_by(fault)
         attempts.last = fault
-    await gear.circuits.tell(endpoint, attempts.last)
+    await execution.breakers.record(endpoint, attempts.last)
     return performed
 
 
 async def _ordered(attempts: Attempts) -> Performed:
-    match attempts.errand.kind:
+    match attempts.device_task.kind:
         case Kind.FETCH:
             read = await attempts.read()
             return Performed(outcome=Outcome.DONE, read=read, items=read.items)
@@ -102,11 +114,11 @@ async def _ordered(attempts: Attempts) -> Performed:
             said = ", ".join(part for part in (info.model, info.serial, info.version) if part)
             return Performed(outcome=Outcome.DONE, detail=said)
         case Kind.UPLOAD | Kind.REFRESH:
-            return await send(attempts)
+            return await upload(attempts)
 
 
 async def _verified(attempts: Attempts) -> Performed:
-    wanted = attempts.errand.wanted
+    wanted = attempts.device_task.wanted
     read = await attempts.read()
     if wanted is None:
         return Performed(outcome=Outcome.DONE, read=read, items=read.items)
@@ -119,3 +131,80 @@ async def _verified(attempts: Attempts) -> Performed:
             items=read.items,
         )
     return Performed(outcome=Outcome.VERIFIED, read=read, items=read.items)
+
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS: Final = 0.1
+
+
+class LeaseBusy(Exception):
+    """The lease on the device was not free in time."""
+
+
+class LeaseLost(Exception):
+    """The lease ran out while it was held: the connection to the scale is closed by now."""
+
+
+@asynccontextmanager
+async def hold_lease(
+    leases: DeviceLeases, endpoint: Endpoint, holder: str, *, wait_seconds: float
+) -> AsyncIterator[None]:
+    """Hold the lease for the block, which is cancelled before the lease is another holder's.
+
+    Raises LeaseBusy after waiting, LeaseLost, Unavailable.
+    """
+    await _taken(leases, endpoint, holder, wait_seconds)
+    lost = False
+
+    def lose() -> None:
+        nonlocal lost
+        lost = True
+        if doing is not None:
+            doing.cancel()
+
+    doing = asyncio.current_task()
+    renewing = asyncio.create_task(_renewed(leases, endpoint, holder))
+    renewing.add_done_callback(lambda done: None if done.cancelled() else lose())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if lost and doing is not None and doing.uncancel() == 0:
+            raise LeaseLost from None
+        raise
+    finally:
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
+        try:
+            await leases.release(endpoint, holder)
+        except Unavailable:
+            # It runs out by itself.
+            log.info("lease not given back")
+
+
+async def _taken(
+    leases: DeviceLeases, endpoint: Endpoint, holder: str, wait_seconds: float
+) -> None:
+    now = asyncio.get_running_loop().time
+    until = now() + wait_seconds
+    while not await leases.take(endpoint, holder):
+        if now() >= until:
+            raise LeaseBusy
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _renewed(leases: DeviceLeases, endpoint: Endpoint, holder: str) -> None:
+    """Renew until cancelled; returns when the lease is lost, or is about to be."""
+    now = asyncio.get_running_loop().time
+    good_until = now() + leases.seconds
+    while now() < good_until - GRACE_SECONDS - 1.0:
+        await asyncio.sleep(leases.seconds / 4)
+        asked_at = now()
+        try:
+            async with asyncio.timeout(leases.seconds / 4):
+                renewed = await leases.renew(endpoint, holder)
+        except (Unavailable, TimeoutError):
+            continue
+        if not renewed:
+            return
+        good_until = asked_at + leases.seconds

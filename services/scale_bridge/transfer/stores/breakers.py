@@ -13,12 +13,12 @@ from services.scale_bridge.transfer.domain.breaker import (
     Rules,
     Verdict,
     Wait,
-    ask,
-    told,
+    allowed,
+    recorded,
 )
 
-LOOK: Final = "SELECT failures, shut_until FROM breaker WHERE endpoint = $1"
-KEEP: Final = """
+SELECT: Final = "SELECT failures, shut_until FROM breaker WHERE endpoint = $1"
+SAVE: Final = """
 INSERT INTO breaker (endpoint, failures, shut_until) VALUES ($1, $2, $3)
 ON CONFLICT (endpoint) DO UPDATE
 SET failures = excluded.failures, shut_until = excluded.shut_until
@@ -34,31 +34,31 @@ class Breakers:
         self._clock = clock
         self.rules = rules
 
-    async def look(self, endpoint: Endpoint) -> float:
+    async def remaining(self, endpoint: Endpoint) -> float:
         """How many seconds to wait before it makes sense to ask; 0 if it does now."""
         async with acquired(self._pool) as connection:
-            standing = await _standing(connection, endpoint)
-        _, verdict = ask(standing, self._clock(), self.rules)
+            breaker = await _load(connection, endpoint)
+        _, verdict = allowed(breaker, self._clock(), self.rules)
         return verdict.seconds if isinstance(verdict, Wait) else 0.0
 
-    async def ask(self, endpoint: Endpoint) -> Verdict:
+    async def allow(self, endpoint: Endpoint) -> Verdict:
         """Whether an operation may begin. Of several that ask at once one is the probe."""
         async with acquired(self._pool) as connection, connection.transaction():
-            standing = await _standing(connection, endpoint, lock=True)
-            after, verdict = ask(standing, self._clock(), self.rules)
+            breaker = await _load(connection, endpoint, lock=True)
+            after, verdict = allowed(breaker, self._clock(), self.rules)
             if isinstance(verdict, Pass) and verdict.probe:
-                await _keep(connection, endpoint, after.failures, after.shut_until)
+                await _save(connection, endpoint, after.failures, after.shut_until)
         return verdict
 
-    async def tell(self, endpoint: Endpoint, fault: ScaleFault | None) -> None:
+    async def record(self, endpoint: Endpoint, fault: ScaleFault | None) -> None:
         """How an operation went."""
         async with acquired(self._pool) as connection, connection.transaction():
-            standing = await _standing(connection, endpoint, lock=True)
-            after = told(standing, fault, self._clock(), self.rules)
+            breaker = await _load(connection, endpoint, lock=True)
+            after = recorded(breaker, fault, self._clock(), self.rules)
             if after == Breaker():
                 await connection.execute(FORGET, str(endpoint))
-            elif after != standing:
-                await _keep(connection, endpoint, after.failures, after.shut_until)
+            elif after != breaker:
+                await _save(connection, endpoint, after.failures, after.shut_until)
 
     async def reset(self, endpoint: Endpoint) -> None:
         """Close it: a scale moved there."""
@@ -66,14 +66,14 @@ class Breakers:
             await connection.execute(FORGET, str(endpoint))
 
 
-async def _standing(connection: Connection, endpoint: Endpoint, *, lock: bool = False) -> Breaker:
-    row = await connection.fetchrow(LOOK + (" FOR UPDATE" if lock else ""), str(endpoint))
+async def _load(connection: Connection, endpoint: Endpoint, *, lock: bool = False) -> Breaker:
+    row = await connection.fetchrow(SELECT + (" FOR UPDATE" if lock else ""), str(endpoint))
     if row is None:
         return Breaker()
     return Breaker(failures=row["failures"], shut_until=row["shut_until"])
 
 
-async def _keep(
+async def _save(
     connection: Connection, endpoint: Endpoint, failures: int, shut_until: datetime | None
 ) -> None:
-    await connection.execute(KEEP, str(endpoint), failures, shut_until)
+    await connection.execute(SAVE, str(endpoint), failures, shut_until)

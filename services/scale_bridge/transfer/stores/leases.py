@@ -1,4 +1,4 @@
-"""Whose turn it is to speak to a scale, over all processes (R1). A dead holder's turn runs out."""
+"""Exclusive leases on devices, shared by all processes (R1); a dead holder's lease runs out."""
 
 from datetime import timedelta
 from typing import Final
@@ -28,14 +28,14 @@ class Leases:
         self._length = timedelta(seconds=seconds)
 
     async def take(self, endpoint: Endpoint, holder: str) -> bool:
-        """Have the scale for oneself; whether nobody else has. Raises Unavailable."""
+        """Take the lease; False if it is held. Raises Unavailable."""
         return await self._ask(TAKE, endpoint, holder)
 
     async def renew(self, endpoint: Endpoint, holder: str) -> bool:
         """Have it for longer; False if it ran out. Raises Unavailable."""
         return await self._ask(RENEW, endpoint, holder)
 
-    async def give_back(self, endpoint: Endpoint, holder: str) -> None:
+    async def release(self, endpoint: Endpoint, holder: str) -> None:
         """Let others speak; nothing if it ran out. Raises Unavailable."""
         async with acquired(self._pool) as connection:
             await connection.execute(GIVE_BACK, str(endpoint), holder)

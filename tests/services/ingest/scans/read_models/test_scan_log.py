@@ -10,7 +10,7 @@ import pytest
 
 from libs.postgres.pool import SYSTEM, Pool
 from services.ingest.scans.domain.day import Days, day_of
-from services.ingest.scans.domain.filter import Question
+from services.ingest.scans.domain.filter import ScanFilter
 from services.ingest.scans.read_models import scan_count, scan_log, scan_rows
 from tests.services.ingest.history import (
     NOON,
@@ -45,11 +45,11 @@ async def ids(
 
 
 async def in_time(
-    pool: Pool, question: Question, *, kind: str | None = None, after: int | None = None
+    pool: Pool, question: ScanFilter, *, kind: str | None = None, after: int | None = None
 ) -> list[int]:
     async with scan_rows.snapshot(pool, question.tenant) as connection:
         behind = (
-            await scan_rows.place(connection, question, UUID(int=after), kind=kind)
+            await scan_rows.position_of(connection, question, UUID(int=after), kind=kind)
             if after is not None
             else None
         )
@@ -57,7 +57,7 @@ async def in_time(
         return numbers_of([row async for page in pages for row in page])
 
 
-async def by_box(pool: Pool, question: Question) -> list[int]:
+async def by_box(pool: Pool, question: ScanFilter) -> list[int]:
     async with scan_rows.snapshot(pool, question.tenant) as connection:
         pages = scan_rows.by_box(connection, question)
         return numbers_of([row async for page in pages for row in page])
@@ -260,9 +260,9 @@ async def test_a_snapshot_shows_one_tenant_and_writes_nothing(
 
     async with scan_rows.snapshot(reading_pool, "demo") as connection:
         assert await connection.fetchval("SELECT count(*) FROM scan_log") == 1
-        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
-            async with connection.transaction():
-                await connection.execute("DELETE FROM scan_log")
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        async with scan_rows.snapshot(reading_pool, "demo") as connection:
+            await connection.execute("DELETE FROM scan_log")
     for tenant in ("", SYSTEM):
         with pytest.raises(ValueError, match="tenant"):
             async with scan_rows.snapshot(reading_pool, tenant):

@@ -1,0 +1,131 @@
+"""Local execution: an agent executes a task as the service itself would."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from contracts.scale_bridge import DeviceId, OperationId
+from libs.security.sealed_box import open_sealed
+from libs.security.sealing import SealBroken
+from services.scale_bridge.bridges.adapters.wire import read_catalogue
+from services.scale_bridge.bridges.domain import Report, Stage, Work, context_of
+from services.scale_bridge.bridges.handlers.runner import Reporter, TaskHandler
+from services.scale_bridge.bridges.stores.rows import Task
+from services.scale_bridge.driver.domain.document import Document, digest, written
+from services.scale_bridge.transfer.adapters.progress_driver import ProgressDriver
+from services.scale_bridge.transfer.domain.commands import SENDS, Kind, Outcome
+from services.scale_bridge.transfer.domain.wording import PASSWORD_LOST, with_doubt
+from services.scale_bridge.transfer.handlers.device_task import (
+    DeviceTask,
+    ExecutionContext,
+    Performed,
+    failed,
+)
+from services.scale_bridge.transfer.handlers.perform import perform
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentTools:
+    """What it takes: `private_key` opens passwords, `now` is wall time."""
+
+    execution: ExecutionContext
+    private_key: Callable[[], bytes] = field(repr=False)
+    now: Callable[[], float]
+
+
+def carrying_out(tools: AgentTools) -> TaskHandler:
+    """How tasks are done with these."""
+
+    async def carry_out(task: Task, reporter: Reporter) -> None:
+        progress = _Progress(reporter)
+        performed = await _performed(tools, task, reporter, progress)
+        if task.begun:
+            performed = _doubted(performed, task.work)
+        await _tell(performed, reporter, progress.attempt)
+
+    return carry_out
+
+
+async def _performed(
+    tools: AgentTools, task: Task, reporter: Reporter, progress: "_Progress"
+) -> Performed:
+    try:
+        device_task = await _device_task(tools, task, reporter)
+    except SealBroken:
+        return failed(PASSWORD_LOST)
+    driver = ProgressDriver(tools.execution.driver, reporter.progress)
+    return await perform(replace(tools.execution, driver=driver), device_task, progress)
+
+
+async def _device_task(tools: AgentTools, task: Task, reporter: Reporter) -> DeviceTask:
+    """Raises SealBroken."""
+    work = task.work
+    key = await asyncio.to_thread(tools.private_key)
+    return DeviceTask(
+        operation_id=OperationId(work.operation_id),
+        device_id=DeviceId(work.device_id),
+        kind=Kind(work.kind),
+        address=work.address,
+        port=work.port,
+        password=open_sealed(key, work.password, context_of(work.operation_id, work.device_id)),
+        # However this machine's clock was set since, there is no more time than was given.
+        seconds=min(task.until - tools.now(), work.seconds_left),
+        full=work.full,
+        wanted=await _catalogue(reporter, work.catalogue),
+        known=await _catalogue(reporter, work.known),
+        diagnose=work.diagnose,
+        strictness=work.strictness,
+    )
+
+
+async def _catalogue(reporter: Reporter, md5: str | None) -> Document | None:
+    packed = None if md5 is None else await reporter.runner.store.content(md5)
+    return None if packed is None else await asyncio.to_thread(read_catalogue, packed)
+
+
+def _doubted(performed: Performed, work: Work) -> Performed:
+    """It was done again, for it was interrupted: what failed now may have succeeded before."""
+    if performed.outcome is not Outcome.FAILED or work.kind not in SENDS or performed.read:
+        return performed
+    return replace(
+        performed,
+        outcome=Outcome.UNKNOWN,
+        detail=with_doubt(performed.detail),
+        doubtful=True,
+    )
+
+
+async def _tell(performed: Performed, reporter: Reporter, attempt: int) -> None:
+    read, content = performed.read, None
+    if read is not None:
+        await reporter.completed()
+        content = await asyncio.to_thread(written, read.document)
+    report = Report(
+        stage=Stage.ENDED,
+        attempt=attempt,
+        outcome=performed.outcome,
+        code=performed.code,
+        detail=performed.detail,
+        result=performed.result,
+        items=performed.items,
+        doubtful=performed.doubtful,
+        content=None if content is None else digest(content),
+        catalogue=reporter.task.work.catalogue,
+    )
+    await reporter.ended(report, content)
+
+
+class _Progress:
+    """What the service hears before the end."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.attempt = 0
+        self._reporter = reporter
+
+    async def begun(self, attempt: int) -> None:
+        self.attempt = attempt
+        await self._reporter.report(Report(stage=Stage.BEGAN, attempt=attempt))
+
+    async def applied(self, items: int) -> None:
+        await self._reporter.completed()
+        await self._reporter.report(Report(stage=Stage.APPLIED, attempt=self.attempt, items=items))

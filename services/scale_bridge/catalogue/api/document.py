@@ -1,0 +1,23 @@
+"""The answer that carries a whole catalogue."""
+
+from fastapi import Response
+
+from libs.http.entity_tags import strong_tag
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue
+from services.scale_bridge.catalogue.stores import document_store
+from services.scale_bridge.context import JSON
+from services.scale_bridge.driver.domain.document import Document
+
+ETAG = "ETag"
+
+
+async def document_response(document: Document) -> Response:
+    """The catalogue in its envelope: `{"products": {…, "products": […]}}` (§1.1)."""
+    return Response(b'{"products":' + await document_store.write(document) + b"}", media_type=JSON)
+
+
+async def tagged_response(copy: Catalogue) -> Response:
+    """The catalogue, tagged with its revision."""
+    answer = await document_response(copy.current_document)
+    answer.headers[ETAG] = strong_tag(copy.revision)
+    return answer

@@ -1,0 +1,97 @@
+"""Whole catalogues, each by its MD5: written before the event that names it, and never changed.
+
+Kept while a revision needs them that people may still ask for.
+"""
+
+import asyncio
+import json
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from contracts.scale_bridge import DeviceId
+from libs.postgres.pool import Pool, acquired
+from services.scale_bridge.driver.domain.document import Document, digest, products, written
+
+LARGE: Final = 256 * 1024
+"""From so many bytes on a catalogue is read and written in a thread: it takes its time."""
+
+PUT: Final = """
+INSERT INTO content (tenant, md5, file, items) VALUES ($1, $2, $3, $4)
+ON CONFLICT (tenant, md5) DO UPDATE SET created_at = now()
+"""
+SAVE: Final = """
+INSERT INTO catalogue_copy (tenant, device_id, revision, content) VALUES ($1, $2, $3, $4)
+ON CONFLICT (tenant, device_id, revision, content) DO UPDATE SET kept_at = now()
+"""
+GET: Final = "SELECT md5, file FROM content WHERE tenant = $1 AND md5 = any($2::text[])"
+
+TIDY_COPIES: Final = """
+WITH newest AS (
+    SELECT tenant, device_id, max(revision) AS revision FROM catalogue_copy
+    WHERE version IS NOT NULL GROUP BY tenant, device_id
+), first AS (
+    SELECT c.tenant, c.device_id, max(c.revision) AS revision
+    FROM catalogue_copy c JOIN newest n USING (tenant, device_id)
+    WHERE c.version IS NOT NULL AND c.revision <= greatest(n.revision - $1, 0)
+    GROUP BY c.tenant, c.device_id
+)
+DELETE FROM catalogue_copy c USING first f
+WHERE c.tenant = f.tenant AND c.device_id = f.device_id AND c.revision < f.revision
+"""
+"""The first revision anybody may ask for needs the last copy before it."""
+
+TIDY_CONTENTS: Final = """
+DELETE FROM content o WHERE o.created_at < now() - interval '1 hour' AND NOT EXISTS (
+    SELECT 1 FROM catalogue_copy c WHERE c.tenant = o.tenant AND c.content = o.md5)
+"""
+"""What is younger may be about to be named by an event."""
+
+
+async def put(
+    pool: Pool, tenant: str, device_id: DeviceId, revision: int, document: Document
+) -> str:
+    """Keep a catalogue for a revision to come; its MD5. Safe to repeat.
+
+    Raises BadCatalogue if it cannot be written, Unavailable.
+    """
+    file = await write(document)
+    md5 = digest(file)
+    async with acquired(pool) as connection, connection.transaction():
+        await connection.execute(PUT, tenant, md5, file, len(products(document)))
+        await connection.execute(SAVE, tenant, device_id, revision, md5)
+    return md5
+
+
+async def get(pool: Pool, tenant: str, names: Collection[str]) -> Mapping[str, Document]:
+    """Those of the catalogues that are there. Raises Unavailable."""
+    if not names:
+        return {}
+    async with acquired(pool) as connection:
+        rows = await connection.fetch(GET, tenant, list(names))
+    return {row["md5"]: await _read(row["file"]) for row in rows}
+
+
+async def tidy(pool: Pool, *, revisions: int) -> int:
+    """Forget what only revisions need that are older than the last `revisions`; how many."""
+    async with acquired(pool) as connection:
+        await connection.execute(TIDY_COPIES, revisions)
+        gone = await connection.execute(TIDY_CONTENTS)
+    return int(gone.rpartition(" ")[2])
+
+
+async def write(document: Document) -> bytes:
+    """A catalogue as compact JSON. Raises BadCatalogue."""
+    if len(products(document)) * 300 < LARGE:
+        return written(document)
+    return await asyncio.to_thread(written, document)
+
+
+async def _read(file: bytes) -> Document:
+    if len(file) < LARGE:
+        return _parsed(file)
+    return await asyncio.to_thread(_parsed, file)
+
+
+def _parsed(file: bytes) -> Document:
+    document: Document = json.loads(file)
+    return document

@@ -1,0 +1,90 @@
+"""Expiring stale operations (R25)."""
+
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from libs.eventsourcing.log import Cause
+from services.scale_bridge.catalogue.domain.commands import Confirm, Doubt
+from services.scale_bridge.catalogue.handlers import catalogue
+from services.scale_bridge.context import Context
+from services.scale_bridge.operations.domain import Operation, abandoned, queued_of
+from services.scale_bridge.operations.handlers import operation
+from services.scale_bridge.operations.stores.work import Job
+from services.scale_bridge.transfer.domain.commands import READS, Outcome, Result
+from services.scale_bridge.transfer.domain.wording import sentence
+
+log = structlog.get_logger(__name__)
+
+HEAL: Final = "heal"
+
+
+async def abort(context: Context, job: Job, code: str) -> None:
+    """End an operation that a fault of ours stopped, so that no caller waits for it in vain.
+
+    Safe to repeat. Raises Unavailable, LogUnavailable.
+    """
+    found = await operation.load(context, job.tenant, job.operation_id)
+    if found.ended is None:
+        await expire(context, job, found, code=code)
+
+
+async def expire(context: Context, job: Job, found: Operation, *, code: str = "") -> None:
+    """End an operation whose holder is gone, or that was not begun in time (R25).
+
+    Unless it is done, it ends with the `code`, if one is given.
+    """
+    kinds = await context.hooks.agent_kinds(context.pool, job.tenant, job.operation_id)
+    result, queued = abandoned(found, handed=kinds), queued_of(found)
+    if code and result.code:
+        result = replace(result, code=code)
+    cause = cause_of(job, queued.asked_by)
+    if result.outcome is Outcome.DONE and result.content is not None:
+        command = Confirm(
+            device_id=job.device_id,
+            operation_id=job.operation_id,
+            revision=result.revision or 0,
+            content=result.content,
+            now=context.clock(),
+        )
+        await catalogue.change(context, job.device_id, command, cause)
+    elif result.outcome is Outcome.UNKNOWN:
+        await mark_unverified(context, job, cause, None)
+    if queued.kind in READS:
+        # It may have been read, and what the shop said not been held against that.
+        await context.hooks.after_fetch(context, job, since=queued.catalogue_revision, sends=True)
+    detail = sentence(result.code, result.outcome) if result.code else ""
+    await end(context, job, queued.asked_by, replace(result, detail=detail))
+
+
+async def mark_unverified(context: Context, job: Job, cause: Cause, content: str | None) -> None:
+    """The scale may not hold what it confirmed, but `content`; None if that is unknown."""
+    command = Doubt(
+        device_id=job.device_id,
+        operation_id=job.operation_id,
+        content=content,
+        now=context.clock(),
+    )
+    await catalogue.change(context, job.device_id, command, cause)
+
+
+async def end(context: Context, job: Job, asked_by: str, result: Result) -> None:
+    """Tell the end. Safe to repeat."""
+    await operation.end(context, job.operation_id, result, cause_of(job, asked_by))
+    log.info("operation ended", outcome=result.outcome, code=result.code)
+
+
+def failure(code: str) -> Result:
+    """A failure of ours, not the scale's."""
+    return Result(outcome=Outcome.FAILED, code=code, detail=sentence(code))
+
+
+def cause_of(job: Job, asked_by: str, correlation_id: str | None = None) -> Cause:
+    """On whose behalf what follows from an operation is told."""
+    return Cause(
+        tenant=job.tenant,
+        actor=asked_by,
+        correlation_id=correlation_id,
+        causation_id=str(job.operation_id),
+    )

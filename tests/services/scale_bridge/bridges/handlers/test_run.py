@@ -1,0 +1,358 @@
+"""The daemon's own rules, with a script at the other end of the conversation; and its token, which
+is renewed though an answer gets lost, without enrolling it anew."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from libs.security.sealed_box import public_of, seal_to
+from libs.testing.servers import http_server
+from libs.testing.waiting import eventually
+from services.scale_bridge.bridges.adapters import login as bridge_login
+from services.scale_bridge.bridges.adapters.identity import read_identity
+from services.scale_bridge.bridges.adapters.link import Link, LinkLost
+from services.scale_bridge.bridges.cli import open_runner
+from services.scale_bridge.bridges.domain import (
+    Hello,
+    Kept,
+    Message,
+    Ready,
+    Reported,
+    Settled,
+    Stage,
+    Welcome,
+    Work,
+    context_of,
+)
+from services.scale_bridge.bridges.handlers import gateway_client, runner
+from services.scale_bridge.bridges.handlers.connection import communicate
+from services.scale_bridge.bridges.handlers.gateway_client import (
+    AGAIN_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    pause_after,
+)
+from services.scale_bridge.bridges.handlers.runner import Reporter, Runner
+from services.scale_bridge.bridges.stores.rows import Task
+from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.simulator.server import Simulator
+from tests.services.scale_bridge.at_hand import a_scale
+from tests.services.scale_bridge.remote import PASSWORD, enrolled, gateway_client_of, options_of
+
+
+class Script(Link):
+    """A service that sends what the test says, and records what the daemon sends."""
+
+    def __init__(self, *messages: Message) -> None:
+        self.queue: asyncio.Queue[Message] = asyncio.Queue()
+        self.received: list[Message] = []
+        for message in messages:
+            self.queue.put_nowait(message)
+
+    def of(self, kind: type[Message]) -> list[Message]:
+        return [message for message in self.received if isinstance(message, kind)]
+
+    async def send(self, message: Message) -> None:
+        self.received.append(message)
+
+    async def receive(self) -> Message:
+        return await self.queue.get()
+
+    @property
+    def ends(self) -> list[Reported]:
+        reports = [message for message in self.received if isinstance(message, Reported)]
+        return [one for one in reports if one.report.stage is Stage.ENDED]
+
+
+@dataclass
+class Case:
+    """A daemon at work, and a scale."""
+
+    runner: Runner
+    scale: Simulator
+    home: Path
+
+    def work(self, kind: str = "fetch", seconds: float = 60.0, home: Path | None = None) -> Work:
+        """Work on the scale, whose password is sealed to a daemon."""
+        operation_id, device_id = uuid4(), uuid4()
+        key = public_of(read_identity(home or self.home).private_key)
+        return Work(
+            operation_id=operation_id,
+            device_id=device_id,
+            kind=kind,
+            full=False,
+            address=self.scale.host,
+            port=self.scale.port,
+            password=seal_to(key, PASSWORD, context_of(operation_id, device_id)),
+            seconds_left=seconds,
+        )
+
+    @property
+    def reads(self) -> int:
+        """How often the scale was read."""
+        return list(self.scale.transcript.steps()).count(Step.CREATE)
+
+    @asynccontextmanager
+    async def conversation(self, *messages: Message) -> AsyncIterator[Script]:
+        """A connection on which the service sends these messages after the greeting."""
+        script = Script(Welcome(version=1), *messages)
+        talk = asyncio.create_task(
+            communicate(script, self.runner, program="test", welcomed=lambda: None)
+        )
+        yield script
+        talk.cancel()
+        await asyncio.gather(talk, return_exceptions=True)
+
+
+@pytest.fixture
+async def case(tmp_path: Path) -> AsyncIterator[Case]:
+    """A daemon at work, and a scale."""
+    async with AsyncExitStack() as stack:
+        scale = await stack.enter_async_context(a_scale(50, password=PASSWORD))
+        runner = await stack.enter_async_context(open_runner(options_of(enrolled(tmp_path))))
+        running = asyncio.create_task(runner.run())
+        yield Case(runner, scale, tmp_path)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_what_comes_twice_is_done_once(case: Case) -> None:
+    work = case.work()
+    async with case.conversation(work, work) as script:
+        await eventually(lambda: script.ends)
+        script.queue.put_nowait(work)
+        await eventually(lambda: len(script.of(Kept)), 3)
+    # Not even after it was reported, on another connection, and settled.
+    async with case.conversation(work) as script:
+        [end] = await eventually(lambda: script.ends)
+        script.queue.put_nowait(Settled(operation_id=work.operation_id, number=end.number))
+        script.queue.put_nowait(work)
+        await eventually(lambda: len(script.of(Kept)), 2)
+        assert await case.runner.store.reports() == []
+    async with case.conversation() as script:
+        await eventually(lambda: script.of(Ready))
+        assert script.received[0] == Hello(version=1, program="test", holding=())
+        assert script.ends == []
+
+    assert case.reads == 1
+
+
+class Broken(Script):
+    """A service that nothing reaches after the greeting."""
+
+    async def send(self, message: Message) -> None:
+        if isinstance(message, Kept):
+            raise LinkLost("gone")
+        await super().send(message)
+
+
+async def test_what_was_stored_is_done_though_the_line_broke_before_it_was_confirmed(
+    case: Case,
+) -> None:
+    script = Broken(Welcome(version=1), case.work())
+    with pytest.raises(LinkLost):
+        await communicate(script, case.runner, program="test", welcomed=lambda: None)
+    await eventually(lambda: case.reads)
+
+
+async def test_what_was_stored_while_everything_was_broken_off_is_found_on_the_disk(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "AGAIN_SECONDS", 0.1)
+    await case.runner.store.save(case.work(), {})
+    await eventually(lambda: case.reads)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sealed_to", "code"),
+    [(-1.0, "", "NotBegun"), (60.0, "other", "SecretUnreadable")],
+    ids=["too late", "password of another daemon"],
+)
+async def test_work_that_cannot_be_done_is_not_begun(
+    case: Case, seconds: float, sealed_to: str, code: str
+) -> None:
+    home = enrolled(case.home / sealed_to) if sealed_to else None
+    work = case.work(seconds=seconds, home=home)
+    async with case.conversation(work) as script:
+        await eventually(lambda: script.ends)
+
+    assert script.ends[0].report.code == code
+    assert case.scale.transcript.connections == 0
+
+
+@pytest.mark.parametrize(("kind", "outcome"), [("fetch", "failed"), ("upload", "unknown")])
+async def test_an_unforeseen_error_ends_an_operation_and_not_the_daemon(
+    case: Case, kind: str, outcome: str
+) -> None:
+    right, failures = case.runner.carry_out, [LookupError("of all things")]
+
+    async def carry_out(task: Task, reporter: Reporter) -> None:
+        if failures:
+            raise failures.pop()
+        await right(task, reporter)
+
+    case.runner.carry_out = carry_out
+    async with case.conversation(case.work(kind)) as script:
+        await eventually(lambda: script.ends)
+        assert script.ends[0].report.code == "BridgeFault"
+        assert script.ends[0].report.outcome == outcome
+        script.queue.put_nowait(case.work())
+        await eventually(lambda: len(script.ends), 2)
+        assert script.ends[1].report.outcome == "done"
+
+
+async def test_two_operations_never_meet_on_one_scale(case: Case) -> None:
+    several = [case.work() for _ in range(6)]
+    async with case.conversation(*several) as script:
+        await eventually(lambda: len(script.ends), 6)
+
+    assert {end.report.outcome for end in script.ends} == {"done"}
+
+
+async def test_a_connection_that_is_not_welcomed_is_lost(case: Case) -> None:
+    with pytest.raises(LinkLost):
+        await communicate(Script(Ready(room=1)), case.runner, program="test", welcomed=lambda: None)
+
+
+@pytest.mark.parametrize("failure", [MemoryError, asyncio.CancelledError])
+async def test_the_watchdog_begins_again_whatever_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException]
+) -> None:
+    failures: list[str] = []
+
+    async def broken(*_: object) -> None:
+        failures.append("link")
+        raise failure
+
+    monkeypatch.setattr(gateway_client, "_connected", broken)
+    options = options_of(enrolled(tmp_path))
+    async with aiohttp.ClientSession() as client, open_runner(options) as runner:
+        gateway = gateway_client_of(tmp_path, client, chance=0.5, longest_pause=0.01)
+        running = asyncio.create_task(gateway_client.run(runner, gateway))
+        await eventually(lambda: len(failures) > 3)
+        assert not running.done()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_pauses_grow_and_are_scattered(tmp_path: Path) -> None:
+    async with aiohttp.ClientSession() as client:
+        early, late = [gateway_client_of(tmp_path, client, chance=chance) for chance in (0.0, 1.0)]
+        assert [pause_after(n, late) for n in (0, 1, 2, 3)] == [0.5, 1.0, 2.0, 4.0]
+        assert [pause_after(n, early) for n in (0, 1, 2, 3)] == [0.25, 0.5, 1.0, 2.0]
+        assert pause_after(10_000, late) == LONGEST_PAUSE_SECONDS
+
+
+GRACE_SECONDS = 30.0
+"""For how long the gateway gives a lost pair again, unless less is configured."""
+
+
+class Gateway:
+    """Gives each refresh token's successor, again if it is asked again; loses some answers."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.lost: list[str] = []
+        self.refreshed: list[str] = []
+        self.connected: list[str] = []
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path != "/oauth/token":
+            self.connected.append(request.headers["Authorization"])
+            return web.Response(status=503)
+        token = str((await request.post())["refresh_token"])
+        self.refreshed.append(token)
+        await self._lose(request)
+        number = int(token.rpartition(" ")[2]) + 1
+        pair = {"access_token": f"a{number}", "refresh_token": f"refresh {number}"}
+        return web.json_response({**pair, "expires_in": 300})
+
+    async def _lose(self, request: web.BaseRequest) -> None:
+        match self.lost.pop(0) if self.lost else "":
+            case "hang up":
+                assert request.transport is not None
+                request.transport.close()
+            case "silence":
+                await asyncio.Event().wait()
+            case "bad gateway":
+                raise web.HTTPBadGateway(text="<html>")
+            case _:
+                pass
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
+    gateway = Gateway()
+    async with http_server(gateway) as gateway.url:
+        yield gateway
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The pauses after attempts that failed: none ends, so no other attempt comes to help."""
+    begun: list[int] = []
+
+    def pause_after(failures: int, _: object) -> float:
+        begun.append(failures)
+        return 3600.0
+
+    monkeypatch.setattr(gateway_client, "pause_after", pause_after)
+    monkeypatch.setattr(gateway_client, "AGAIN_SECONDS", (0.05, 0.05))
+    return begun
+
+
+@asynccontextmanager
+async def running(home: Path, gateway: Gateway) -> AsyncIterator[None]:
+    """A daemon that connects to this gateway."""
+    enrolled(home, gateway.url)
+    async with aiohttp.ClientSession() as client, open_runner(options_of(home)) as runner:
+        connecting = asyncio.create_task(
+            gateway_client.run(runner, gateway_client_of(home, client, chance=0.5))
+        )
+        try:
+            yield
+        finally:
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
+
+
+@pytest.mark.parametrize("how", ["hang up", "silence", "bad gateway"])
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.usefixtures("pauses")
+async def test_an_answer_that_is_lost_is_requested_again(
+    tmp_path: Path, gateway: Gateway, how: str, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if how == "silence":
+        monkeypatch.setattr(bridge_login, "REFRESH", aiohttp.ClientTimeout(total=2))
+    gateway.lost = [how] * times
+    async with running(tmp_path, gateway):
+        await eventually(lambda: gateway.connected)
+
+    assert gateway.refreshed == ["refresh 0"] * (times + 1)
+    assert gateway.connected == ["Bearer a1"]
+    assert read_identity(tmp_path).refresh_token == "refresh 1"
+
+
+async def test_a_gateway_that_loses_every_answer_is_not_asked_without_end(
+    tmp_path: Path, gateway: Gateway, pauses: list[int]
+) -> None:
+    gateway.lost = ["hang up"] * 20
+    async with running(tmp_path, gateway):
+        await eventually(lambda: pauses)
+
+    assert gateway.connected == []
+    assert gateway.refreshed == ["refresh 0"] * 3
+    assert read_identity(tmp_path).refresh_token == "refresh 0"
+
+
+def test_all_of_it_is_over_before_the_gateway_forgets() -> None:
+    assert bridge_login.REFRESH.total is not None
+    assert max(AGAIN_SECONDS) < 5
+    last_begins = len(AGAIN_SECONDS) * bridge_login.REFRESH.total + sum(AGAIN_SECONDS)
+    assert last_begins < GRACE_SECONDS
