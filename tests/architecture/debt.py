@@ -1,8 +1,9 @@
 """What breaks the laws today, by name. These lists may only get shorter.
 
-Whoever mends an entry takes it from its list: a test fails as long as it stands there.
+An entry that is mended is taken from its list: a test fails until then.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 MISPLACED: Final = {
@@ -22,8 +23,8 @@ SMALL_NEIGHBOURS: Final = {
     "services.gateway.realms.kiosk.api.user_forms": "to be merged",
     "services.gateway.realms.shop.api.user_forms": "to be merged",
     "services.ingest.dashboard.api.presenters": "to be merged",
-    "services.ingest.exports.api.csv_lines": "to be merged",
-    "services.ingest.exports.api.xlsx_rows": "to be merged",
+    "services.ingest.exports.api.csv_lines": "one of two formats",
+    "services.ingest.exports.api.xlsx_rows": "the other format",
     "services.ingest.imports.cli.screen": "to be merged",
     "services.scale_bridge.driver.adapters.safe_driver": "to be merged",
     "services.scale_bridge.driver.adapters.vendor": "to be merged",
@@ -60,3 +61,36 @@ LONG_FUNCTIONS: Final = {
     "services/scale_bridge/operations/handlers/operation.py: enqueue",
 }
 """Functions of more than 40 lines."""
+
+WORDS: Final[Mapping[str, set[str]]] = {
+    "libs": {
+        *("Cause", "Load", "Place", "Raced", "STANDING", "Schemas", "behind", "doubt", "guess"),
+        *("lead", "mending", "nobody", "passes", "place", "reach", "replan", "restored"),
+        *("rounds", "said", "sending", "settle", "shown", "storable", "tell", "tries"),
+        *("unpark", "waiting", "wanted"),
+    },
+    "services/gateway": {
+        *("Acting", "Answers", "Asked", "Asking", "BeyondOwn", "Boss", "Found", "InnerRooms"),
+        *("NOBODY", "OwnStanding", "Passes", "Place", "Question", "SAID", "SHOWN", "Said"),
+        *("Somebody", "Standing", "Turns", "Wanted", "acting", "admitted", "asked", "asking"),
+        *("behind", "decided", "found", "generation", "guarded", "hang_up", "hidden_retry"),
+        *("inner", "intake", "introduced", "keep", "lead", "listed", "opened", "own", "passes"),
+        *("place", "planned", "question", "role_now", "said", "settle", "shown", "standing"),
+        *("take_on", "told", "tries", "turn", "turns", "unless_gone", "waiting", "wanted"),
+    },
+    "services/scale_bridge": {
+        *("Arrival", "Asked", "Bell", "Bench", "CarryOut", "Case", "Circuits", "Copy"),
+        *("Countdown", "Desk", "Ends", "Errand", "Forgetting", "Found", "Gear", "HEARD"),
+        *("Handed", "Heard", "KEEP", "LOOK", "Office", "Ordered", "Pace", "Passes", "Place"),
+        *("Remembered", "SHOWN", "STANDING", "STRICTLY", "Shown", "Standing", "TOLD", "Teller"),
+        *("Told", "Turns", "abandoned", "asked", "began", "behind", "beside", "converse"),
+        *("copies", "copy_standing", "countdown", "decided", "doubt", "errand", "failed_so"),
+        *("found", "guarded", "handed", "having", "healing", "heard", "heard_driver", "intake"),
+        *("keep", "listed", "look", "only_if", "opened", "ordering", "own", "pace", "place"),
+        *("relaxation", "remedy", "remembered", "said", "sending", "set_so", "settle"),
+        *("showing", "shown", "standing", "take_on", "tell", "telling", "told", "too_much"),
+        *("turn", "turns", "unshown", "waiting", "wanted", "with_forgotten", "worded"),
+        *("wording",),
+    },
+}
+"""Names of definitions that the glossary replaces, per part of the tree."""

@@ -1,4 +1,4 @@
-"""A quarantined event: what is wrong with it, and what somebody decides about it, once."""
+"""A quarantined event: what is wrong with it, and the one decision about it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -99,7 +99,7 @@ class Quarantined:
 
 
 def decide(state: Quarantined, command: QuarantineCommand) -> list[IngestEvent]:
-    """See `Decider`. Whoever comes second is told what the first decided, whatever that was."""
+    """See `Decider`. A second decision is refused with the first one."""
     if state.decision is not None:
         raise AlreadyDecided(state.decision)
     match command:

@@ -35,7 +35,7 @@ class LoggedScan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Removing:
-    """Somebody wants scans removed. An empty `reason` stands for the usual one of the kind.
+    """The command to remove scans. An empty `reason` stands for the usual one of the kind.
 
     `request` is a digest of the request, where it may be repeated.
     """

@@ -17,7 +17,7 @@ from services.ingest.scans.domain.day import Days
 RETRY_SECONDS: Final = 5
 FIRST: Final = date(1970, 1, 1)
 LAST: Final = date(9999, 1, 1)
-"""No device can name a moment before, and whoever asks for days behind, asks in vain."""
+"""No scan is dated before or after; a query for days outside is answered empty."""
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ from services.ingest.scans.api.query_params import build_filter
 from services.ingest.scans.domain.filter import ScanFilter
 
 LINGER_SECONDS: Final = 120.0
-"""How long a watch is remembered that nobody follows, for those who come back."""
+"""How long a subscription without viewers is kept for clients that reconnect."""
 RETRY_SECONDS: Final = 10
 AGAIN_SECONDS: Final = 1.0
 """How long after a failure to look it is tried again, unless read models are written to before."""
@@ -39,7 +39,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Live:
-    """Everything this process watches. It looks only while there is somebody who watches."""
+    """The subscriptions of this process. Read models are read only while there are viewers."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
@@ -130,7 +130,7 @@ class Live:
         for watch in self._watched:
             async with watch.looked_up:
                 if watch.positions is None:
-                    # Nobody watches any more, or somebody will look in a moment.
+                    # No viewer is left, or the first read is about to come.
                     continue
                 if watch.positions != positions:
                     await self._refresh(watch, positions)

@@ -31,8 +31,8 @@ def operators(
 ) -> list[Operator]:
     """Operators, those online first, then by items, then by name.
 
-    `seen` is when each was heard of last, on whatever day; whoever only a dashboard spoke for is
-    in nobody's `seen` and never online.
+    `seen` holds the last scan of each, on any day. An operator whom only a removal names is not
+    in `seen` and never online.
     """
     worded = [
         _operator(found, name, seen.get(name), now, online_within, zone) for name in found.operators

@@ -1,6 +1,6 @@
 """What changed between two states of a dashboard, cell by cell.
 
-Whoever has the old state makes the new one of it, list by list: take out the rows named in `gone`
+A client makes the new state of the old one, list by list: take out the rows named in `gone`
 and those that come again, then put in each row that comes, in their order, at the place `at`.
 `onlineAgeSec` grows by itself: it is the age of `lastSeenMs` at `generatedAt`, and no change.
 """

@@ -78,7 +78,7 @@ class Last(NamedTuple):
 class Activity:
     """The answer. Names may be empty; the operators of both mappings are the same.
 
-    Whoever has nothing left is not named, but `removed` counts what they had, too.
+    An operator with nothing left is not named, but `removed` counts what they had, too.
     """
 
     operators: dict[str, Counts]

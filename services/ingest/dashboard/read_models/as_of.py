@@ -244,7 +244,7 @@ async def _hear(connection: Connection, past: Past, operators: Iterable[str]) ->
     """Let `presence` know when `operators` had been heard of last.
 
     Nothing was received after it was recorded. So, going back from the last recorded, the search
-    is over with what was recorded before the latest receipt found so far. If somebody imports
+    is over with what was recorded before the latest receipt found so far. If an import adds
     thousands of old scans at once, the search ends with them.
     """
     namespace = identity.namespace(past.tenant)

@@ -41,7 +41,7 @@ def projection() -> Projection[IngestEvent]:
         tables=("presence",),
         topics=(ingest.SCANS,),
         codec=codec_of(ingest.EVENTS),
-        # Whether somebody is there is a matter of minutes.
+        # An operator is online for minutes, not days.
         project=project,
     )
 

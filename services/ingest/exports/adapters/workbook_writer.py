@@ -128,7 +128,7 @@ def _frames(source: BinaryIO) -> Iterator[bytes]:
 
 
 def main() -> int:
-    """Write for whoever started us; tidy up ourselves if they are no longer there to do it."""
+    """Write for the parent process; remove the file if the parent is gone."""
     folder, parent = Path(sys.argv[1]), os.getppid()
     done = write(sys.stdin.buffer, folder)
     if not done or os.getppid() != parent:

@@ -141,7 +141,7 @@ async def excel(
             else:
                 yield xlsx_rows.log_rows(page, ingest.settings.zone)
             EXPORTED.labels("excel").inc(len(page))
-        # The file may take long to leave; nobody has to wait for the connection meanwhile.
+        # The file may take long to leave; the connection is free meanwhile.
         await reading.aclose()
 
     parts = book.file(xlsx_rows.FULL_LOG if full else xlsx_rows.LOG, rows())

@@ -1,4 +1,4 @@
-"""Tables in Google Sheets, through gspread, which is installed only if somebody asks for it."""
+"""Tables in Google Sheets, through gspread, an optional dependency."""
 
 import asyncio
 import json

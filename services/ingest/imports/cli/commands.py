@@ -118,7 +118,7 @@ def _folder(given: Path | None) -> Path | None:
 
 
 def _keep_mended(files: Sequence[Path], rejects: Path | None) -> None:
-    """Refuse to overwrite rejected rows that somebody mended and imports at the same time."""
+    """Refuse to overwrite a file of rejected rows that is imported in the same run."""
     written = [rejects_of(path, rejects).resolve() for path in dict.fromkeys(files)]
     if len(set(written)) < len(written):
         raise typer.BadParameter("two files of one name need a run each", param_hint="--rejects")

@@ -176,7 +176,7 @@ async def _until_signal(said: Console) -> AsyncIterator[Pause]:
 
 
 def _conclude(said: Console, report: Report) -> int:
-    """The status to exit with, and what whoever waits for it should know."""
+    """The status to exit with; prints the summary."""
     for account in report.accounts:
         if account.fault:
             said.print(f"{account.name}: {account.fault}", markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""What an import shows to whoever started it: how far it has come, and its account at the end."""
+"""The progress of an import on the terminal, and its account at the end."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -37,7 +37,7 @@ ProgressListener: TypeAlias = Callable[[str, int, int | None], None]
 
 
 class Stopped(Exception):
-    """Whoever started the import wants it to end. What was done is done."""
+    """The import is to stop. What was appended stays."""
 
 
 @dataclass(slots=True)

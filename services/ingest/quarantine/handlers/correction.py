@@ -1,4 +1,4 @@
-"""What a quarantined event holds, and how somebody says what it should have held."""
+"""The content of a quarantined event, and its correction."""
 
 from dataclasses import dataclass
 

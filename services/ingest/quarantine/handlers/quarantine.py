@@ -1,4 +1,4 @@
-"""What happens when somebody looks after quarantined events.
+"""Commands on quarantined events.
 
 The log decides, never a read model: an event is found by its id, and its stream says whether it
 was decided before.
@@ -205,7 +205,7 @@ async def _mend(
     history = await store.read(cause.tenant, identity.quarantine_stream(quarantine_id))
     decision = QUARANTINE.state_after(history.events).decision
     if decision is not None:
-        # Whoever comes late is told so, right or wrong.
+        # A late decision is refused, whether it fits or not.
         raise AlreadyDecided(decision)
     scan = retried(kept, value, not_before=not_before)
     if isinstance(scan, Fault):
@@ -231,7 +231,7 @@ async def _record(
         try:
             done = await store.append(stream, decided, expected=NO_STREAM, cause=cause, facts=facts)
         except VersionConflict:
-            # Decided by somebody else, or the device has sent the scan meanwhile: look again.
+            # Another decision came first, or the device has sent the scan meanwhile: read it again.
             continue
         DECISIONS.labels("mended").inc()
         (DUPLICATE if known else ACCEPTED).inc()

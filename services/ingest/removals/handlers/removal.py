@@ -1,4 +1,4 @@
-"""What happens when somebody takes items back.
+"""The removal of items.
 
 The log decides: whether a scan is still there stands in the log, whatever a read model shows, and
 the audit is appended together with the fact about every item, or not at all. So of several who

@@ -14,7 +14,7 @@ async def undo_import(
     """Take back the scans that a run of the importer recorded; whether they were not before.
 
     Safe to repeat. The read models are as they should be when they were rebuilt. What the run said
-    of removals stands: an item that somebody removed stays removed. Raises `LogUnavailable`.
+    of removals stands: a removed item stays removed. Raises `LogUnavailable`.
     """
     undone = identity.undone_import(identity.namespace(tenant), run_id)
     event = ImportUndone(run_id=run_id, undone_by=identity.IMPORT, undone_at=now)

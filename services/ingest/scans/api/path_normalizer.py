@@ -24,7 +24,7 @@ def tidy(path: str) -> str:
 
 
 def normalize_paths(app: App) -> App:
-    """Ask `app` for the tidy path, and let nobody keep what it answers.
+    """Ask `app` for the tidy path, and forbid caches to store the answer.
 
     The scanner's service worker keeps every GET for ever, refusals too, unless storing it fails,
     which `Vary: *` sees to.

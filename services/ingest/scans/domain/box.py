@@ -228,7 +228,7 @@ def tally_of(events: Sequence[ScanRecorded | ItemRemoved]) -> Tally:
 def evolve(status: BoxStatus, transition: BoxTransition) -> BoxStatus:
     """The rule of §3.5: BOX opens, or opens again; CLOSE and AUTO_CLOSE close. The last one says.
 
-    So a second closing moves the time of closing: whoever closes a box again had it in hand. A
+    So a second closing moves the time of closing: a box that is closed again was in hand. A
     closing that arrived in an earlier batch than its opening, from a clock that was ahead, counts
     with the opening.
     """
@@ -244,7 +244,7 @@ def evolve(status: BoxStatus, transition: BoxTransition) -> BoxStatus:
 class Around:
     """A box of one day, and what is known of its label on days around it, earliest first.
 
-    Whoever makes one sees to it that no day is further away than `CARRY`.
+    No day may be further away than `CARRY`; the caller ensures it.
     """
 
     before: tuple[Tally, ...] = ()

@@ -1,7 +1,7 @@
 """What one event of a batch must be to become a scan, and what is wrong with it otherwise.
 
-`read` takes any JSON value and settles its shape, `judge` applies the rules. Whoever has the
-shape already, from a faster decoder, goes to `judge` directly; both ways obey the same rules.
+`read` takes any JSON value and settles its shape, `judge` applies the rules. A caller that has the
+shape already, from a faster decoder, calls `judge` directly; both ways obey the same rules.
 
 Longer than most: the shape and the rules of one event, and each rule twice, to be quick where all
 is well and exact where it is not.

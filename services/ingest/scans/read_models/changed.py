@@ -1,6 +1,6 @@
 """The type of the column that says which transaction wrote a row last.
 
-Whoever follows changes reads it by snapshots. A rebuilt table says when it was rebuilt: `changed`
+Followers of changes read it by snapshots. A rebuilt table says when it was rebuilt: `changed`
 is about the table, not about what happened.
 """
 

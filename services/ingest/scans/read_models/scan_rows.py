@@ -20,7 +20,7 @@ from services.ingest.scans.read_models.conditions import condition
 from services.ingest.scans.read_models.scan_log import SCAN_LOG
 
 PAGE: Final = 250
-"""Rows at a time: some milliseconds of work for whoever writes them down."""
+"""Rows at a time: some milliseconds of work for the writer of a file."""
 SORT_SECONDS: Final = 300
 """How long Postgres may sort before the first row."""
 
