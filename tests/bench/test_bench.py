@@ -38,7 +38,7 @@ def test_a_smoke_run_measures_every_row_of_the_lines_it_was_asked_for(tmp_path: 
 
     rows: list[dict[str, Any]] = json.loads((tmp_path / "bench.json").read_text())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(rows) == 2 + 3 + 4 + 2 + 2 + 4 + 5 + 3 + 2 + 4
+    assert len(rows) == 2 + 4 + 6 + 2 + 2 + 4 + 5 + 3 + 2 + 4
     for row in rows:
         assert set(row) == KEYS
         assert row["ours"] > 0
