@@ -145,7 +145,7 @@ def test_a_role_elsewhere_has_no_such_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("standing", "name"),
+    ("shop_role", "name"),
     [
         (ShopRole(role="florist"), "florist"),
         (ShopRole(role="florist", keys=DEFAULTS["florist"]), "florist"),
