@@ -102,8 +102,8 @@ class Progress:
         self.republishing = f"{topic}, {sent:,} of {total:,} events" if sent < total else None
         metrics.REPUBLISH_LEFT.set(max(total - sent, 0))
 
-    def end(self) -> None:
-        """The relay does not lead, or not any more."""
+    def stop_leading(self) -> None:
+        """Record that the relay does not lead."""
         self.leading = False
         self.republishing = None
         metrics.REPUBLISH_LEFT.set(0)
@@ -160,7 +160,7 @@ class Relay:
                 await wait(stop, pause)
                 pause = min(pause * 2, LAST_BACKOFF)
             finally:
-                self.progress.end()
+                self.progress.stop_leading()
 
     @asynccontextmanager
     async def _leadership(self, stop: asyncio.Event) -> AsyncIterator[Any]:

@@ -79,7 +79,7 @@ async def _republish(service: "Service[Any]", topics: Sequence[str]) -> int:
         stop, relay = asyncio.Event(), Relay(pool, connect)
         running = asyncio.create_task(relay.run(stop))
         try:
-            with _shown(topics, Console()) as show:
+            with _progress_display(topics, Console()) as show:
                 await _follow(pool, topics, show)
         finally:
             stop.set()
@@ -109,7 +109,7 @@ async def _follow(pool: Pool, topics: Sequence[str], show: Show) -> None:
 
 
 @contextmanager
-def _shown(topics: Sequence[str], console: Console) -> Iterator[Show]:
+def _progress_display(topics: Sequence[str], console: Console) -> Iterator[Show]:
     """Bars at a terminal; elsewhere lines, one in some seconds for each topic."""
     if not console.is_terminal:
         yield _lines(console)

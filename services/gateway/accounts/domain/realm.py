@@ -149,7 +149,7 @@ def scopes_of(realm: str, role: str) -> frozenset[str]:
 
 
 def is_role(realm: str, role: str) -> bool:
-    """Whether somebody can be that there. At a shop it may say more; see `ShopRole.name`."""
+    """Whether the realm has the role. A shop's role may list permissions: see `ShopRole.name`."""
     return (realm, role) in SCOPES or (realm == Realm.SHOP and parse_shop_role(role) is not None)
 
 

@@ -1,8 +1,7 @@
 """Administration of a shop's staff: hire, change, deactivate.
 
-A shop decides on its own card of somebody and on their role there, and on nothing else of them: not
-on their phone, on the Telegram account that codes go to, on where else they work, nor whether they
-accept.
+A shop changes a member's card and role in that shop. It cannot change the member's phone, the
+Telegram account that receives codes, memberships of other shops, or the answer to an invitation.
 """
 
 import asyncio
@@ -46,11 +45,11 @@ LISTED_SECONDS: Final = 1.0
 
 
 class PhoneTaken(Refused):
-    """Somebody of this shop has this phone."""
+    """A member of this shop has this phone."""
 
 
 class EmailTaken(Refused):
-    """Somebody of this shop has this e-mail address."""
+    """A member of this shop has this e-mail address."""
 
 
 class IsAdmin(Refused):
@@ -58,11 +57,11 @@ class IsAdmin(Refused):
 
 
 class OwnRole(Forbidden):
-    """Nobody decides what they themselves may do."""
+    """Members cannot change their own permissions."""
 
 
 class PrivilegeExceeded(Forbidden):
-    """Nobody decides on what they may not do themselves."""
+    """Members cannot grant or change a permission they do not hold."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,10 +80,10 @@ async def hire(
     card: Card,
     shop_role: ShopRole,
 ) -> Member:
-    """Invite whoever has the phone (E.164) to work in the shop, as `shop_role` once they accept.
+    """Invite the owner of the phone (E.164) to work in the shop, as `shop_role` once they accept.
 
-    Whether anybody has it, and what they are elsewhere, the answer does not say. Raises PhoneTaken,
-    EmailTaken, BeyondOwn, OfferedTooOften, Unavailable.
+    The answer does not reveal whether the phone has an account or which roles it has elsewhere.
+    Raises PhoneTaken, EmailTaken, PrivilegeExceeded, OfferedTooOften, Unavailable.
     """
     _check_privilege(administrator, shop_role)
     await _email_is_free(identity, administrator.tenant, card.email, None)
@@ -107,8 +106,8 @@ async def change(
     shop_role: Callable[[ShopRole], ShopRole],
     card: Callable[[Card], Card],
 ) -> Member:
-    """Let somebody be something else, or be called so. Raises EmailTaken, and as
-    `change_role`; then nothing was changed."""
+    """Change a member's role and card. Raises EmailTaken, and as `change_role`; then nothing was
+    changed."""
     email = card(member.card).email
     if email != member.card.email:
         await _email_is_free(identity, administrator.tenant, email, member.account_id)
@@ -127,9 +126,9 @@ async def change_role(
     member: Member,
     change: Callable[[ShopRole], ShopRole],
 ) -> Member:
-    """Let somebody be something else; their sessions in the shop end. `change` may run again.
+    """Change a member's role and end their sessions in the shop. `change` may run again.
 
-    Raises OwnStanding, BeyondOwn, LastAdmin, NotStaff, Unavailable, and what `change` raises.
+    Raises OwnRole, PrivilegeExceeded, LastAdmin, NotStaff, Unavailable, and what `change` raises.
     """
     if member.invited:
         return await _reinvite(identity, administrator, member, change, lambda card: card)
@@ -157,7 +156,7 @@ async def allow(
     member: Member,
     permissions: Mapping[str, bool],
 ) -> Member:
-    """Give somebody permissions, or take them. Raises IsAdmin, PermissionUnknown, and as
+    """Grant permissions to a member, or revoke them. Raises IsAdmin, PermissionUnknown, and as
     `change_role`."""
 
     def allowed(shop_role: ShopRole) -> ShopRole:
@@ -171,7 +170,7 @@ async def allow(
 async def deactivate(
     identity: Identity, administrator: StaffAdministrator, member: Member
 ) -> Member:
-    """Let somebody do nothing in the shop. Raises IsAdmin, and as `change_role`."""
+    """Deactivate a member: their permissions do not apply. Raises IsAdmin, and as `change_role`."""
 
     def off(shop_role: ShopRole) -> ShopRole:
         if shop_role.role == ADMIN:
