@@ -21,7 +21,7 @@ from libs.messaging.relay_batch import BatchTable, read_heads
 from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.messaging.wire import Record, Unreadable, decode
 from libs.messaging.worker import check_relay
-from libs.process.relay_commands import _follow, _shown
+from libs.process.relay_commands import _follow, _progress_display
 from libs.process.restored import adopt_loaded_log
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.faulty import Fault
@@ -184,7 +184,7 @@ async def test_the_command_shows_how_far_a_topic_is_until_it_is_sent_again(lab: 
     printed = StringIO()
     await republish.request(lab.pool, lab.topic)
 
-    with _shown([lab.topic], Console(file=printed)) as print_line:
+    with _progress_display([lab.topic], Console(file=printed)) as print_line:
 
         def show(topic: str, sent: int, total: int | None) -> None:
             shown.append((topic, sent, total))
