@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from libs.eventsourcing.decider import Decider
-from libs.eventsourcing.log import Cause, VersionConflict
+from libs.eventsourcing.log import Metadata, VersionConflict
 from libs.eventsourcing.store import EventStore
 
 State = TypeVar("State")
@@ -33,7 +33,7 @@ async def execute(
     id: object,
     command: Command,
     *,
-    cause: Cause,
+    metadata: Metadata,
     expected: int | None = None,
     command_id: UUID | None = None,
 ) -> Executed[Event]:
@@ -45,7 +45,7 @@ async def execute(
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return await _once(store, aggregate, id, command, cause, expected, command_id)
+            return await _once(store, aggregate, id, command, metadata, expected, command_id)
         except VersionConflict:
             if expected is not None or attempt == ATTEMPTS:
                 raise
@@ -57,14 +57,14 @@ async def _once(
     aggregate: Decider[State, Command, Event],
     id: object,
     command: Command,
-    cause: Cause,
+    metadata: Metadata,
     expected: int | None,
     command_id: UUID | None,
 ) -> Executed[Event]:
     stream = aggregate.stream(id)
     # The history before the question: what answers "not yet" is then not in the history either.
-    history = await store.read(cause.tenant, stream)
-    if command_id and (first := await store.outcome_of(command_id, cause.tenant, stream)):
+    history = await store.read(metadata.tenant, stream)
+    if command_id and (first := await store.outcome_of(command_id, metadata.tenant, stream)):
         return Executed(first.events, first.version, first.token)
     if expected is not None and expected != history.version:
         raise VersionConflict(f"{stream} is at version {history.version}, not {expected}")
@@ -72,7 +72,7 @@ async def _once(
     if not events:
         return Executed([], history.version, None)
     appended = await store.append(
-        stream, events, expected=history.version, cause=cause, command_id=command_id
+        stream, events, expected=history.version, metadata=metadata, command_id=command_id
     )
     if appended.version != history.version + len(events):
         # The command was sent twice and its twin decided on a later history: that is the answer.

@@ -14,7 +14,7 @@ from uuid import UUID
 from libs.eventsourcing import statements
 from libs.eventsourcing.log import FactsAppended, NewFact
 from libs.eventsourcing.plan import AppendFacts, Place
-from libs.eventsourcing.rows import metadata_of
+from libs.eventsourcing.rows import metadata_json
 from libs.eventsourcing.tokens import token_of
 
 _id_of: Final = itemgetter(0)
@@ -75,9 +75,9 @@ async def insert_facts(connection: Any, requests: Sequence[AppendFacts]) -> Writ
 
 def _arguments(requests: Sequence[AppendFacts], entries: Sequence[Entry]) -> tuple[Any, ...]:
     facts = [fact for _, _, fact in entries]
-    causes = [request.cause for request in requests]
-    tenants = [cause.tenant for cause in causes]
-    metadata = b",".join(map(metadata_of, causes))
+    all_metadata = [request.metadata for request in requests]
+    tenants = [metadata.tenant for metadata in all_metadata]
+    texts = b",".join(map(metadata_json, all_metadata))
     data = statements.SEPARATOR.encode().join([fact.data for fact in facts]).decode()
     return (
         statements.SEPARATOR.join([digits for digits, _, _ in entries]),
@@ -88,7 +88,7 @@ def _arguments(requests: Sequence[AppendFacts], entries: Sequence[Entry]) -> tup
         _separable(data, len(facts)),
         _joined([str(number) for _, number, _ in entries]),
         [fact.occurred_at for fact in facts],
-        f"[{metadata.decode()}]",
+        f"[{texts.decode()}]",
         len(facts),
     )
 

@@ -46,7 +46,7 @@ Expected: TypeAlias = int | AnyVersion
 """The version a stream must have: exactly so many events, `NO_STREAM`, or `ANY`."""
 
 
-class Cause(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Metadata(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """On whose behalf something is appended, and what led to it."""
 
     tenant: str
@@ -81,7 +81,7 @@ class RecordedEvent(NewEvent, frozen=True, kw_only=True, gc=False):
     xid: int
     stream: str
     version: int | None
-    cause: Cause
+    metadata: Metadata
     recorded_at: datetime
 
     @property
@@ -128,7 +128,7 @@ class Log(Protocol):
         events: Sequence[NewEvent],
         *,
         expected: Expected,
-        cause: Cause,
+        metadata: Metadata,
         facts: Sequence[NewFact] = (),
     ) -> Appended:
         """Append all of `events` and `facts` or none of them.
@@ -140,7 +140,7 @@ class Log(Protocol):
         """
         ...
 
-    async def append_facts(self, facts: Sequence[NewFact], *, cause: Cause) -> FactsAppended:
+    async def append_facts(self, facts: Sequence[NewFact], *, metadata: Metadata) -> FactsAppended:
         """Append those of `facts` whose ids the log does not hold; safe to repeat.
 
         A fact repeated within `facts` is new once. Raises Rejected, LogUnavailable.

@@ -11,10 +11,10 @@ from msgspec.structs import astuple
 from libs.clock import Clock, utc_now
 from libs.eventsourcing.log import (
     Appended,
-    Cause,
     Entry,
     Expected,
     FactsAppended,
+    Metadata,
     NewEvent,
     NewFact,
     RecordedEvent,
@@ -54,17 +54,17 @@ class MemoryLog:
         events: Sequence[NewEvent],
         *,
         expected: Expected,
-        cause: Cause,
+        metadata: Metadata,
         facts: Sequence[NewFact] = (),
     ) -> Appended:
         """See `Log.append`."""
-        result = self._write(Append(stream, events, expected, cause, facts))
+        result = self._write(Append(stream, events, expected, metadata, facts))
         assert isinstance(result, Appended)  # noqa: S101 -- narrows for the type checker
         return result
 
-    async def append_facts(self, facts: Sequence[NewFact], *, cause: Cause) -> FactsAppended:
+    async def append_facts(self, facts: Sequence[NewFact], *, metadata: Metadata) -> FactsAppended:
         """See `Log.append_facts`."""
-        result = self._write(AppendFacts(facts, cause))
+        result = self._write(AppendFacts(facts, metadata))
         assert isinstance(result, FactsAppended)  # noqa: S101 -- narrows for the type checker
         return result
 
@@ -77,7 +77,7 @@ class MemoryLog:
         return [
             event
             for event in self._events
-            if (event.cause.tenant, event.stream) == (tenant, stream)
+            if (event.metadata.tenant, event.stream) == (tenant, stream)
             and event.version is not None
             and event.version > after
         ]
@@ -111,7 +111,7 @@ class MemoryLog:
         found = [
             Entry(event.position, event.event_id, event.type, event.recorded_at)
             for event in self._events
-            if event.cause.tenant == tenant
+            if event.metadata.tenant == tenant
             and (since <= event.occurred_at < until or event.type == also)
             and moment.sees(event.xid)
             and not after.sees(event.xid)
@@ -131,7 +131,7 @@ class MemoryLog:
             facts = [
                 event
                 for event in self._events
-                if (event.cause.tenant, event.stream, event.version) == (tenant, stream, None)
+                if (event.metadata.tenant, event.stream, event.version) == (tenant, stream, None)
                 and event.recorded_at <= known_at
             ]
             found += sorted(facts, key=lambda event: event.recorded_at, reverse=True)[:each]
@@ -149,7 +149,7 @@ class MemoryLog:
             [request],
             self._versions,
             {
-                event_id: Known((event.cause.tenant, event.stream), event.version, _place(event))
+                event_id: Known((event.metadata.tenant, event.stream), event.version, _place(event))
                 for event_id, event in found.items()
             },
         )
@@ -178,13 +178,13 @@ class MemoryLog:
             xid=self._xid,
             stream=row.stream,
             version=row.version,
-            cause=row.cause,
+            metadata=row.metadata,
             recorded_at=self._clock(),
         )
         self._events.append(recorded)
         self._by_id[event.event_id] = recorded
         if row.version is not None:
-            self._versions[row.cause.tenant, row.stream] = row.version
+            self._versions[row.metadata.tenant, row.stream] = row.version
         return True
 
 
@@ -193,11 +193,11 @@ def _place(event: RecordedEvent) -> Place:
 
 
 def _refuse_what_postgres_cannot_hold(row: Row) -> None:
-    texts = "".join(text for text in (row.stream, *astuple(row.cause)) if text)
+    texts = "".join(text for text in (row.stream, *astuple(row.metadata)) if text)
     if _NUL.search(row.event.data) or "\0" in texts:
         raise Rejected("a NUL character cannot be stored")
-    names = (row.stream, row.cause.tenant)
-    if not all(0 < len(name) <= MAX_NAME for name in names) or row.cause.tenant == "*":
+    names = (row.stream, row.metadata.tenant)
+    if not all(0 < len(name) <= MAX_NAME for name in names) or row.metadata.tenant == "*":
         raise Rejected("not a name for a stream or a tenant")
     if len(row.event.data) > MAX_BYTES:
         raise Rejected("too much data for one event")

@@ -13,10 +13,10 @@ import msgspec
 from libs.eventsourcing.log import (
     AnyVersion,
     Appended,
-    Cause,
     EventIdReused,
     Expected,
     FactsAppended,
+    Metadata,
     NewEvent,
     NewFact,
     VersionConflict,
@@ -37,7 +37,7 @@ class Append:
     stream: str
     events: Sequence[NewEvent]
     expected: Expected
-    cause: Cause
+    metadata: Metadata
     facts: Sequence[NewFact] = ()
 
     def __post_init__(self) -> None:
@@ -47,7 +47,7 @@ class Append:
 
     @property
     def head(self) -> Head:
-        return self.cause.tenant, self.stream
+        return self.metadata.tenant, self.stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class AppendFacts:
     """A request to append the facts that are new."""
 
     facts: Sequence[NewFact]
-    cause: Cause
+    metadata: Metadata
 
 
 Request: TypeAlias = Append | AppendFacts
@@ -89,12 +89,12 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     event: NewEvent
     stream: str
     version: int | None
-    cause: Cause
+    metadata: Metadata
 
     @property
     def sort_key(self) -> tuple[bool, str, str, int, int]:
         """The order every writer inserts in, so that two of them never wait crosswise."""
-        by_stream = ("", "") if self.version is None else (self.cause.tenant, self.stream)
+        by_stream = ("", "") if self.version is None else (self.metadata.tenant, self.stream)
         return self.version is not None, *by_stream, self.version or 0, self.event.event_id.int
 
 
@@ -153,9 +153,9 @@ def plan(
     for request in requests:
         if isinstance(request, AppendFacts):
             free = [fact for fact in request.facts if fact.event_id not in made.bound]
-            made.rows += _fact_rows(free, request.cause)
+            made.rows += _fact_rows(free, request.metadata)
             if not alone:
-                _note(free, request.cause, ids)
+                _note(free, request.metadata, ids)
             made.outcomes.append(request)
         else:
             made.outcomes.append(_plan_append(request, versions, ids, made))
@@ -186,24 +186,24 @@ def _plan_append(
         return VersionConflict(f"{request.stream} is at version {version}, not {request.expected}")
     if any(fact.event_id in ids for fact in request.facts):
         return VersionConflict("a fact that stands or falls with the append was told before")
-    made.rows += _fact_rows(request.facts, request.cause)
+    made.rows += _fact_rows(request.facts, request.metadata)
     made.bound |= {fact.event_id for fact in request.facts}
-    _note(request.facts, request.cause, ids)
+    _note(request.facts, request.metadata, ids)
     for event in request.events:
         version += 1
-        made.rows.append(Row(event, request.stream, version, request.cause))
+        made.rows.append(Row(event, request.stream, version, request.metadata))
         ids[event.event_id] = Known(request.head, version, None)
     versions[request.head] = version
     return _Planned(version, request.events[-1].event_id)
 
 
-def _fact_rows(facts: Sequence[NewFact], cause: Cause) -> list[Row]:
-    return [Row(fact, fact.stream, None, cause) for fact in facts]
+def _fact_rows(facts: Sequence[NewFact], metadata: Metadata) -> list[Row]:
+    return [Row(fact, fact.stream, None, metadata) for fact in facts]
 
 
-def _note(facts: Sequence[NewFact], cause: Cause, ids: dict[UUID, Known]) -> None:
+def _note(facts: Sequence[NewFact], metadata: Metadata, ids: dict[UUID, Known]) -> None:
     for fact in facts:
-        ids.setdefault(fact.event_id, Known((cause.tenant, fact.stream), None, None))
+        ids.setdefault(fact.event_id, Known((metadata.tenant, fact.stream), None, None))
 
 
 def _first_result(request: Append, seen: Sequence[Known | None]) -> _Planned | Exception:

@@ -24,11 +24,11 @@ from libs.eventsourcing.group_commit import GroupCommit, Weight
 from libs.eventsourcing.insertion import Raced
 from libs.eventsourcing.log import (
     Appended,
-    Cause,
     Entry,
     Expected,
     FactsAppended,
     LogUnavailable,
+    Metadata,
     NewEvent,
     NewFact,
     RecordedEvent,
@@ -128,19 +128,19 @@ class PostgresLog:
         events: Sequence[NewEvent],
         *,
         expected: Expected,
-        cause: Cause,
+        metadata: Metadata,
         facts: Sequence[NewFact] = (),
     ) -> Appended:
         """See `Log.append`."""
-        request = Append(stream, events, expected, cause, facts)
+        request = Append(stream, events, expected, metadata, facts)
         reach("log-appending")
         appended = cast(Appended, await self._group.submit(request))
         reach("log-appended")
         return appended
 
-    async def append_facts(self, facts: Sequence[NewFact], *, cause: Cause) -> FactsAppended:
+    async def append_facts(self, facts: Sequence[NewFact], *, metadata: Metadata) -> FactsAppended:
         """See `Log.append_facts`."""
-        return cast(FactsAppended, await self._group.submit(AppendFacts(facts, cause)))
+        return cast(FactsAppended, await self._group.submit(AppendFacts(facts, metadata)))
 
     async def find(self, event_ids: Sequence[UUID]) -> Mapping[UUID, RecordedEvent]:
         """See `Log.find`."""

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from libs.eventsourcing.log import Cause, RecordedEvent
+from libs.eventsourcing.log import Metadata, RecordedEvent
 from libs.eventsourcing.plan import Row
 
 _encode = msgspec.json.Encoder().encode
@@ -17,37 +17,37 @@ _decode = msgspec.json.Decoder(dict[str, str]).decode
 
 def columns(rows: Sequence[Row]) -> tuple[list[Any], ...]:
     """The parameters of `statements.INSERT`, in its order."""
-    # What was appended together has one cause.
-    causes = {id(row.cause): row.cause for row in rows}
-    metadata = {each: metadata_of(cause).decode() for each, cause in causes.items()}
+    # What was appended together has the same metadata.
+    all_metadata = {id(row.metadata): row.metadata for row in rows}
+    texts = {each: metadata_json(metadata).decode() for each, metadata in all_metadata.items()}
     return (
         [row.event.event_id for row in rows],
-        [row.cause.tenant for row in rows],
+        [row.metadata.tenant for row in rows],
         [row.stream for row in rows],
         [row.version for row in rows],
         [row.event.type for row in rows],
         [row.event.schema_version for row in rows],
         [row.event.data.decode() for row in rows],
-        [metadata[id(row.cause)] for row in rows],
+        [texts[id(row.metadata)] for row in rows],
         [row.event.occurred_at for row in rows],
     )
 
 
-def metadata_of(cause: Cause) -> bytes:
-    """What the log keeps of a cause beside its tenant, as JSON."""
+def metadata_json(metadata: Metadata) -> bytes:
+    """What the log stores of them beside the tenant, as JSON."""
     fields = {
-        "actor": cause.actor,
-        "correlation_id": cause.correlation_id,
-        "causation_id": cause.causation_id,
-        "traceparent": cause.traceparent,
+        "actor": metadata.actor,
+        "correlation_id": metadata.correlation_id,
+        "causation_id": metadata.causation_id,
+        "traceparent": metadata.traceparent,
     }
     return _encode({name: value for name, value in fields.items() if value is not None})
 
 
 # As many rows have the same one.
 @lru_cache(1024)
-def _cause(tenant: str, metadata: str) -> Cause:
-    return Cause(tenant=tenant, **_decode(metadata))
+def _metadata(tenant: str, text: str) -> Metadata:
+    return Metadata(tenant=tenant, **_decode(text))
 
 
 def recorded_event(row: asyncpg.Record) -> RecordedEvent:
@@ -69,7 +69,7 @@ def recorded_events(rows: Sequence[asyncpg.Record]) -> list[RecordedEvent]:
             xid=xid,
             stream=stream,
             version=version,
-            cause=_cause(tenant, metadata),
+            metadata=_metadata(tenant, text),
             recorded_at=recorded_at,
         )
         for (
@@ -82,7 +82,7 @@ def recorded_events(rows: Sequence[asyncpg.Record]) -> list[RecordedEvent]:
             type_name,
             schema_version,
             data,
-            metadata,
+            text,
             occurred_at,
             recorded_at,
         ) in rows
@@ -95,13 +95,13 @@ def text_row(event: RecordedEvent) -> tuple[Any, ...]:
         event.position,
         str(event.xid),
         str(event.event_id),
-        event.cause.tenant,
+        event.metadata.tenant,
         event.stream,
         event.version,
         event.type,
         event.schema_version,
         event.data.decode(),
-        metadata_of(event.cause).decode(),
+        metadata_json(event.metadata).decode(),
         _moment(event.occurred_at),
         _moment(event.recorded_at),
     )

@@ -13,11 +13,11 @@ from libs.clock import Clock, utc_now
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.log import (
     Appended,
-    Cause,
     EventIdReused,
     Expected,
     FactsAppended,
     Log,
+    Metadata,
     NewEvent,
     NewFact,
     RecordedEvent,
@@ -90,7 +90,7 @@ class EventStore(Generic[Event]):
         events: Sequence[Event],
         *,
         expected: Expected,
-        cause: Cause,
+        metadata: Metadata,
         command_id: UUID | None = None,
         facts: Sequence[Fact[Event]] = (),
     ) -> Appended:
@@ -101,17 +101,21 @@ class EventStore(Generic[Event]):
         now = self._clock()
         new = [self._new(event, now, self._id(command_id, n)) for n, event in enumerate(events)]
         bound = [self._new_fact(fact) for fact in facts]
-        appended = await self.log.append(stream, new, expected=expected, cause=cause, facts=bound)
+        appended = await self.log.append(
+            stream, new, expected=expected, metadata=metadata, facts=bound
+        )
         collect(appended.token)
         return appended
 
-    async def record(self, facts: Sequence[Fact[Event]], *, cause: Cause) -> FactsAppended:
+    async def record(self, facts: Sequence[Fact[Event]], *, metadata: Metadata) -> FactsAppended:
         """Append the facts nobody told before; see `Log.append_facts`."""
-        return await self.record_encoded([*map(self._new_fact, facts)], cause=cause)
+        return await self.record_encoded([*map(self._new_fact, facts)], metadata=metadata)
 
-    async def record_encoded(self, facts: Sequence[NewFact], *, cause: Cause) -> FactsAppended:
+    async def record_encoded(
+        self, facts: Sequence[NewFact], *, metadata: Metadata
+    ) -> FactsAppended:
         """The same of facts that are encoded as `codec` would."""
-        appended = await self.log.append_facts(facts, cause=cause)
+        appended = await self.log.append_facts(facts, metadata=metadata)
         collect(appended.token)
         return appended
 
@@ -120,7 +124,7 @@ class EventStore(Generic[Event]):
         first = (await self.log.find([uuid5(command_id, "0")])).get(uuid5(command_id, "0"))
         if first is None or first.version is None:
             return None
-        if (first.cause.tenant, first.stream) != (tenant, stream):
+        if (first.metadata.tenant, first.stream) != (tenant, stream):
             raise EventIdReused(f"command {command_id} was given to another stream")
         later = await self.log.read(tenant, stream, after=first.version - 1)
         ours = [e for n, e in enumerate(later) if e.event_id == uuid5(command_id, str(n))]
@@ -157,14 +161,14 @@ def envelope(recorded: RecordedEvent, event: Event) -> Envelope[Event]:
     """What a projection gets: the event with what the log knows of it."""
     return Envelope(
         event_id=recorded.event_id,
-        tenant=recorded.cause.tenant,
+        tenant=recorded.metadata.tenant,
         stream=recorded.stream,
         version=recorded.version,
         occurred_at=recorded.occurred_at,
         recorded_at=recorded.recorded_at,
-        correlation_id=recorded.cause.correlation_id,
-        causation_id=recorded.cause.causation_id,
-        actor=recorded.cause.actor,
-        traceparent=recorded.cause.traceparent,
+        correlation_id=recorded.metadata.correlation_id,
+        causation_id=recorded.metadata.causation_id,
+        actor=recorded.metadata.actor,
+        traceparent=recorded.metadata.traceparent,
         event=event,
     )

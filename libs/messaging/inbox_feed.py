@@ -143,7 +143,7 @@ def unread(record: Record, error: str, recorded: RecordedEvent | None = None) ->
     headers = dict(record.headers)
     now = datetime.now(UTC)
     return InboxMessage(
-        tenant=recorded.cause.tenant if recorded else _name(headers.get("tenant"), "?"),
+        tenant=recorded.metadata.tenant if recorded else _name(headers.get("tenant"), "?"),
         event_id=recorded.event_id if recorded else place_id(place),
         stream=recorded.stream if recorded else _name(headers.get("ce_subject"), place),
         version=recorded.version if recorded else None,

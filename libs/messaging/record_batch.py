@@ -13,7 +13,7 @@ import msgspec
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.util import calc_crc32c
 
-from libs.messaging.wire import CAUSE, Headers, Row
+from libs.messaging.wire import METADATA, Headers, Row
 
 REPEATING: Final = 1024
 """So many values are remembered of headers that many records share."""
@@ -220,5 +220,5 @@ def _of_type(service: str, name: str, schema_version: int) -> Headers:
 @lru_cache(REPEATING)
 def _of_metadata(tenant: str, metadata: str) -> Headers:
     fields = _decode_metadata(metadata)
-    present = [(name, fields[name].encode()) for name in CAUSE if name in fields]
+    present = [(name, fields[name].encode()) for name in METADATA if name in fields]
     return [("tenant", tenant.encode()), *present]

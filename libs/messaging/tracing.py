@@ -64,4 +64,4 @@ def projected_spans(telemetry: Telemetry) -> OnApplied:
 
 def _origins(events: Sequence[RecordedEvent]) -> list[str]:
     """The distinct trace contexts of `events`, in order."""
-    return list(dict.fromkeys(e.cause.traceparent for e in events if e.cause.traceparent))
+    return list(dict.fromkeys(e.metadata.traceparent for e in events if e.metadata.traceparent))

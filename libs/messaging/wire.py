@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from libs.eventsourcing.log import Cause, RecordedEvent
+from libs.eventsourcing.log import Metadata, RecordedEvent
 from libs.eventsourcing.schema import MAX_NAME
 
 Headers: TypeAlias = list[tuple[str, bytes]]
@@ -32,7 +32,7 @@ _decode_metadata: Final = msgspec.json.Decoder(dict[str, str]).decode
 
 _pack: Final = msgspec.msgpack.Encoder().encode
 
-CAUSE: Final = ("actor", "correlation_id", "causation_id", "traceparent")
+METADATA: Final = ("actor", "correlation_id", "causation_id", "traceparent")
 """Headers that come from an event's metadata, as far as it has them."""
 
 
@@ -127,7 +127,7 @@ def _recorded(headers: dict[str, bytes], value: bytes) -> RecordedEvent:
         xid=_number(headers["xid"]),
         stream=_name(headers["ce_subject"]),
         version=None if version is None else _number(version),
-        cause=_cause(headers["tenant"], *map(headers.get, CAUSE)),
+        metadata=_metadata(headers["tenant"], *map(headers.get, METADATA)),
         recorded_at=_recorded_at(headers["ce_recordedtime"]),
     )
 
@@ -139,9 +139,9 @@ def _type(schema: bytes) -> tuple[str, int]:
 
 
 @lru_cache(REPEATING)
-def _cause(tenant: bytes, *others: bytes | None) -> Cause:
+def _metadata(tenant: bytes, *others: bytes | None) -> Metadata:
     told = (None if value is None else _text(value) for value in others)
-    return Cause(tenant=_name(tenant), **dict(zip(CAUSE, told, strict=True)))
+    return Metadata(tenant=_name(tenant), **dict(zip(METADATA, told, strict=True)))
 
 
 @lru_cache(REPEATING)

@@ -68,7 +68,7 @@ class Decoded(Generic[Event]):
 
     @property
     def stream(self) -> StreamKey:
-        return self.recorded.cause.tenant, self.recorded.stream
+        return self.recorded.metadata.tenant, self.recorded.stream
 
     def failure(self, reason: str, error: str) -> "Failure":
         """That its stream stops here."""
@@ -389,7 +389,7 @@ async def park_stream(
     The checkpoint stays where it is. Raises Overtaken.
     """
     (event,) = page.events
-    stream = event.cause.tenant, event.stream
+    stream = event.metadata.tenant, event.stream
     async with connection.transaction():
         await checkpoints.advance(connection, checkpoint, checkpoint.cursor)
         failure = Failure(stream, event.position, "timed out", error)

@@ -351,6 +351,6 @@ def _shares(
         yield whole, page.events
     for model in models:
         if model.name not in whole:
-            keys = ((event, (event.cause.tenant, event.stream)) for event in page.events)
+            keys = ((event, (event.metadata.tenant, event.stream)) for event in page.events)
             if events := [event for event, key in keys if share.has(model, key)]:
                 yield [model.name], events

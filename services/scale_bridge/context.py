@@ -17,7 +17,7 @@ from starlette.requests import HTTPConnection
 from contracts.scale_bridge import DeviceId, OperationId, ScaleBridgeEvent
 from libs.clock import Clock
 from libs.errors import Unauthenticated
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import EventStore
 from libs.http.auth import Permission, Principal, TokenVerifier
 from libs.http.problems import Problem, encodable
@@ -61,7 +61,7 @@ class Hooks:
     """
 
     own_device: Callable[["Context", Principal, int], Awaitable["LoadedDevice"]]
-    on_registered: Callable[["Context", DeviceId, Cause], Awaitable[None]]
+    on_registered: Callable[["Context", DeviceId, Metadata], Awaitable[None]]
     after_fetch: AfterFetch
     readings: Callable[["Context", str, DeviceId], Awaitable[frozenset[OperationId]]]
     schedule_zone: Callable[
@@ -189,9 +189,9 @@ def unfit(*faults: tuple[tuple[str, ...], str]) -> HTTPException:
     return HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, listed)
 
 
-def cause_of(request: Request, caller: Principal) -> Cause:
+def request_metadata(request: Request, caller: Principal) -> Metadata:
     """On whose behalf a request appends."""
-    return Cause(
+    return Metadata(
         tenant=caller.tenant,
         actor=caller.subject,
         correlation_id=request.scope["request_id"],

@@ -64,7 +64,6 @@ LONG_FUNCTIONS: Final = {
 
 WORDS: Final[Mapping[str, set[str]]] = {
     "libs": {
-        "Cause",
         "Load",
         "Place",
         "Raced",

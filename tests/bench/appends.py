@@ -14,7 +14,7 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 
 from contracts.ingest import IngestEvent
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.postgres.pool import Pool
@@ -23,7 +23,7 @@ from tests.bench.measure import Measured, at_least
 from tests.bench.scans import CODEC, TENANT, facts, insert_each, open_connections
 
 WRITERS: Final = 32
-CAUSE: Final = Cause(tenant=TENANT, actor="bench", correlation_id=str(uuid4()))
+METADATA: Final = Metadata(tenant=TENANT, actor="bench", correlation_id=str(uuid4()))
 SEEDS: Final = count(1)
 
 
@@ -61,7 +61,7 @@ async def append(pool: Pool, events: int) -> float:
     async def writer() -> None:
         stream, version = f"scan-{uuid4()}", 0
         for scan in scans:
-            appended = await store.append(stream, [scan], expected=version, cause=CAUSE)
+            appended = await store.append(stream, [scan], expected=version, metadata=METADATA)
             version = appended.version
 
     began = time.perf_counter()

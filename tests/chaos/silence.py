@@ -21,7 +21,7 @@ from tests.chaos.child import Member
 from tests.chaos.plan import Outcome, Plan
 from tests.chaos.proxy import Proxy
 from tests.chaos.servers import Servers
-from tests.libs.messaging.lab import CAUSE, WRITER_CODEC, Numbered
+from tests.libs.messaging.lab import METADATA, WRITER_CODEC, Numbered
 
 NEXT_SECONDS: Final = 15.0
 """When another one leads at the latest, after the one that led was frozen."""
@@ -141,7 +141,9 @@ async def _caller(arena: Arena) -> AsyncIterator[Callable[[], Awaitable[object]]
 
     def append() -> Awaitable[object]:
         event = Numbered(next(numbers))
-        return store.append("order-caller", [event], expected=ANY, cause=CAUSE, command_id=uuid4())
+        return store.append(
+            "order-caller", [event], expected=ANY, metadata=METADATA, command_id=uuid4()
+        )
 
     try:
         yield append

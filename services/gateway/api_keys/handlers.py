@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 from contracts.gateway import GatewayEvent, KeyId
 from libs.clock import Clock, utc_now
 from libs.eventsourcing.execute import execute
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import EventStore, new_event_id
 from libs.security import api_keys
 from services.gateway.api_keys.domain.key import KEY, IssueKey, RevokeKey
@@ -45,8 +45,8 @@ async def issue(
         expires_at=expires_at,
         requests_per_minute=requests_per_minute,
     )
-    cause = Cause(tenant=tenant, actor=actor)
-    done = await execute(store, KEY, key_id, command, cause=cause)
+    metadata = Metadata(tenant=tenant, actor=actor)
+    done = await execute(store, KEY, key_id, command, metadata=metadata)
     return NewKey(key_id=key_id, key=key, token=done.token)
 
 
@@ -61,7 +61,7 @@ async def revoke(
 ) -> None:
     """Let the key open nothing any more. Raises KeyUnknown; a second time changes nothing."""
     command = RevokeKey(key_id=key_id, reason=reason, now=clock())
-    await execute(store, KEY, key_id, command, cause=Cause(tenant=tenant, actor=actor))
+    await execute(store, KEY, key_id, command, metadata=Metadata(tenant=tenant, actor=actor))
 
 
 async def ensure_client_key(
@@ -79,8 +79,8 @@ async def ensure_client_key(
     """
     key_id = KeyId(uuid5(CONFIGURED_KEYS, api_keys.hash_key(key)))
     command = _issue(key_id, key, name, scopes, clock)
-    cause = Cause(tenant=tenant, actor="configuration")
-    await execute(store, KEY, key_id, command, cause=cause)
+    metadata = Metadata(tenant=tenant, actor="configuration")
+    await execute(store, KEY, key_id, command, metadata=metadata)
     return key_id
 
 

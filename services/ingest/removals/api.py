@@ -28,7 +28,7 @@ from services.ingest.scans.api.query_params import (
     CurrentQuery,
     Text,
     Token,
-    cause_of,
+    request_metadata,
     staleness,
     without_nul,
 )
@@ -108,7 +108,7 @@ async def remove(request: Request, ingest: Ingest, caller: Remover, key: Key = N
         box=asked.box,
         code=asked.code,
         order=_order(ingest, "REMOVE", asked.operator, asked.reason, key, asked),
-        cause=cause_of(request, caller),
+        metadata=request_metadata(request, caller),
     )
     if removed is None:
         return answered(Removed(False, "Товар не найден в указанном коробе", 0))
@@ -132,7 +132,7 @@ async def bulk_remove(
         ingest.store,
         _scan_ids(asked.uuids),
         order=_order(ingest, "BULK_REMOVE", asked.operator, asked.reason, key, asked),
-        cause=cause_of(request, caller),
+        metadata=request_metadata(request, caller),
     )
     if removed is None:
         return answered(Removed(False, "Не найдены события с указанными UUID", 0))
@@ -154,7 +154,7 @@ async def delete(
         ingest.store,
         scan_id,
         order=_order(ingest, "REMOVE", who, None, None),
-        cause=cause_of(request, caller),
+        metadata=request_metadata(request, caller),
     )
     return answered({"ok": True}, {CONSISTENCY: removed.token} if removed else None)
 

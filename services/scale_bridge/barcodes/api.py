@@ -28,8 +28,8 @@ from services.scale_bridge.context import (
     Reader,
     Scales,
     Writer,
-    cause_of,
     problem,
+    request_metadata,
     unfit,
 )
 from services.scale_bridge.devices.handlers.device import owner_of
@@ -105,7 +105,9 @@ async def put(request: Request, scales: Scales, caller: Writer, body: Rules) -> 
     given = tuple(BarcodeRule(**rule.model_dump()) for rule in body.rules)
     command = SetRules(rules=given, set_by=caller.subject, now=scales.clock())
     try:
-        return _present(await handler.set_rules(scales.context, command, cause_of(request, caller)))
+        return _present(
+            await handler.set_rules(scales.context, command, request_metadata(request, caller))
+        )
     except BadRules as error:
         flaws = [(("rules", str(one.index), one.field), one.why) for one in error.flaws]
         raise unfit(*flaws) from None

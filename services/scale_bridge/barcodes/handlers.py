@@ -12,7 +12,7 @@ from uuid import UUID
 
 from contracts.scale_bridge import BarcodeRulesSet
 from libs.eventsourcing.execute import execute
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from services.scale_bridge.barcodes.domain import BARCODES, Rules, SetRules
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers.device import owner_of
@@ -35,12 +35,12 @@ async def rules_of(context: Context, tenant: str, owner: UUID) -> Rules:
     return rules if version or later else await _of_the_tenant(context, tenant, owner)
 
 
-async def set_rules(context: Context, command: SetRules, cause: Cause) -> Rules:
+async def set_rules(context: Context, command: SetRules, metadata: Metadata) -> Rules:
     """Read labels by these rules from now on. Safe to repeat. Raises BadRules, LogUnavailable."""
     owner = owner_of(command.set_by)
-    own = replace(BARCODES, initial=await _of_the_tenant(context, cause.tenant, owner))
-    await execute(context.store, own, owner, command, cause=cause)
-    return await rules_of(context, cause.tenant, owner)
+    own = replace(BARCODES, initial=await _of_the_tenant(context, metadata.tenant, owner))
+    await execute(context.store, own, owner, command, metadata=metadata)
+    return await rules_of(context, metadata.tenant, owner)
 
 
 async def _of_the_tenant(context: Context, tenant: str, owner: UUID) -> Rules:

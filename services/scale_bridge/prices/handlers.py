@@ -17,7 +17,7 @@ import structlog
 from contracts.scale_bridge import DeviceId, OperationId
 from contracts.shop import PriceChanged
 from libs.errors import NotFound, Unavailable
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.postgres.pool import acquired
 from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.catalogue.domain.commands import TakePrice
@@ -147,12 +147,12 @@ async def _held(
                 limits=limits,
                 set_by=people.get(plu),
             ),
-            _cause(tenant, one),
+            _metadata(tenant, one),
         )
         for plu, one in due(copy, said)
     ]
     if commands:
-        many = Cause(tenant=tenant, actor=BY_PRICE, causation_id=str(job.operation_id))
+        many = Metadata(tenant=tenant, actor=BY_PRICE, causation_id=str(job.operation_id))
         copy = await catalogue.change_each(
             context, device_id, commands, many=many, seen=copy.revision
         )
@@ -192,7 +192,7 @@ async def _take(context: Context, tenant: str, place: ArticleLocation, said: Sho
         limits=await _limits(context, tenant, place.device_id),
     )
     try:
-        changed = await catalogue.change(context, place.device_id, command, _cause(tenant, said))
+        changed = await catalogue.change(context, place.device_id, command, _metadata(tenant, said))
     except NotFound:
         # It was there a moment ago and has been removed since.
         return False
@@ -245,8 +245,8 @@ def _upload(
     )
 
 
-def _cause(tenant: str, said: ShopPrice) -> Cause:
-    return Cause(
+def _metadata(tenant: str, said: ShopPrice) -> Metadata:
+    return Metadata(
         tenant=tenant,
         actor=said.announced_by,
         correlation_id=said.trace,

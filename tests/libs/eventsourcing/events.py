@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 import asyncpg
 from msgspec import structs
 
-from libs.eventsourcing.log import Cause, Log, NewEvent, NewFact, RecordedEvent
+from libs.eventsourcing.log import Log, Metadata, NewEvent, NewFact, RecordedEvent
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
-CAUSE = Cause(tenant="demo", actor="anna", correlation_id="c1", traceparent="00-1-1-01")
+METADATA = Metadata(tenant="demo", actor="anna", correlation_id="c1", traceparent="00-1-1-01")
 
 
 def new(

@@ -12,10 +12,10 @@ from libs.eventsourcing.execute import Executed, execute
 from libs.eventsourcing.log import (
     ANY,
     Appended,
-    Cause,
     EventIdReused,
     Expected,
     Log,
+    Metadata,
     NewEvent,
     NewFact,
     RecordedEvent,
@@ -39,7 +39,7 @@ from tests.libs.eventsourcing.shop import (
     TillClosed,
 )
 
-CAUSE = Cause(tenant="demo")
+METADATA = Metadata(tenant="demo")
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def events_of(store: EventStore[Event], stream: str = "till-1") -> list[Ev
 async def run(
     store: EventStore[Event], command: Command, *, till: int = 1, **options: Any
 ) -> Executed[Event]:
-    return await execute(store, TILL, till, command, cause=CAUSE, **options)
+    return await execute(store, TILL, till, command, metadata=METADATA, **options)
 
 
 async def test_what_is_decided_is_appended(store: EventStore[Event]) -> None:
@@ -147,7 +147,7 @@ class Interrupted(MemoryLog):
     async def read(self, tenant: str, stream: str, *, after: int = 0) -> Sequence[RecordedEvent]:
         events, self.before_read = self.before_read, []
         if events:
-            await super().append(stream, events, expected=ANY, cause=CAUSE)
+            await super().append(stream, events, expected=ANY, metadata=METADATA)
         return await super().read(tenant, stream, after=after)
 
     async def append(
@@ -156,19 +156,21 @@ class Interrupted(MemoryLog):
         events: Sequence[NewEvent],
         *,
         expected: Expected,
-        cause: Cause,
+        metadata: Metadata,
         facts: Sequence[NewFact] = (),
     ) -> Appended:
         if self.before_append:
             others, self.before_append = self.before_append, []
-            await super().append(stream, others, expected=ANY, cause=CAUSE)
-        return await super().append(stream, events, expected=expected, cause=cause, facts=facts)
+            await super().append(stream, others, expected=ANY, metadata=METADATA)
+        return await super().append(
+            stream, events, expected=expected, metadata=metadata, facts=facts
+        )
 
 
 async def written_by_a_twin(history: Sequence[Event]) -> list[NewEvent]:
     """What the same command writes behind `history`, taken from a log of its own."""
     store = EventStore(MemoryLog(), CODEC)
-    await store.append("till-1", history, expected=ANY, cause=CAUSE)
+    await store.append("till-1", history, expected=ANY, metadata=METADATA)
     await run(store, Close(), command_id=COMMAND)
     return [*await store.log.read("demo", "till-1", after=len(history))]
 
@@ -182,7 +184,7 @@ async def test_a_command_whose_twin_was_quicker_is_not_refused_for_its_own_deed(
 ) -> None:
     log = Interrupted()
     store = EventStore(log, CODEC)
-    await store.append("till-1", [Opened(), Rung(5)], expected=ANY, cause=CAUSE)
+    await store.append("till-1", [Opened(), Rung(5)], expected=ANY, metadata=METADATA)
     setattr(log, moment, await written_by_a_twin([Opened(), Rung(5)]))
 
     answer = await run(store, Close(), command_id=COMMAND)
@@ -194,9 +196,9 @@ async def test_a_command_whose_twin_was_quicker_is_not_refused_for_its_own_deed(
 async def test_a_twin_that_decided_on_a_later_history_is_the_answer() -> None:
     log = Interrupted()
     store = EventStore(log, CODEC)
-    await store.append("till-1", [Opened()], expected=ANY, cause=CAUSE)
+    await store.append("till-1", [Opened()], expected=ANY, metadata=METADATA)
     between = EventStore(MemoryLog(), CODEC)
-    await between.append("till-1", [Rung(9)], expected=ANY, cause=CAUSE)
+    await between.append("till-1", [Rung(9)], expected=ANY, metadata=METADATA)
     (sale,) = await between.log.read("demo", "till-1")
     log.before_append = [sale, *await written_by_a_twin([Opened(), Rung(9)])]
 

@@ -10,10 +10,10 @@ from libs.eventsourcing.log import (
     ANY,
     NO_STREAM,
     Appended,
-    Cause,
     EventIdReused,
     FactsAppended,
     Log,
+    Metadata,
     NewFact,
     Rejected,
     VersionConflict,
@@ -21,16 +21,16 @@ from libs.eventsourcing.log import (
 from libs.eventsourcing.schema import MAX_NAME
 from libs.eventsourcing.tokens import MAX_NAMED, parse_token
 from libs.testing.waiting import eventually
-from tests.libs.eventsourcing.events import CAUSE, WHEN, everything, fact, new
+from tests.libs.eventsourcing.events import METADATA, WHEN, everything, fact, new
 
 
 async def append(log: Log, *events: Any, stream: str = "order-1", **options: Any) -> Appended:
     """Append to a stream that does not exist, unless the options say otherwise."""
-    given: dict[str, Any] = {"expected": NO_STREAM, "cause": CAUSE}
+    given: dict[str, Any] = {"expected": NO_STREAM, "metadata": METADATA}
     return await log.append(stream, events, **(given | options))
 
 
-async def test_a_new_stream_is_empty_and_what_was_appended_is_read_back_with_its_cause(
+async def test_a_new_stream_is_empty_and_what_was_appended_is_read_back_with_its_metadata(
     log: Log,
 ) -> None:
     event = new()
@@ -40,7 +40,7 @@ async def test_a_new_stream_is_empty_and_what_was_appended_is_read_back_with_its
 
     (read,) = await log.read("demo", "order-1")
     assert (read.event_id, read.type, read.version) == (event.event_id, "Tried", 1)
-    assert (read.occurred_at, read.cause) == (WHEN, CAUSE)
+    assert (read.occurred_at, read.metadata) == (WHEN, METADATA)
     assert appended.version == 1
     assert appended.token == f"{read.xid}.{read.position}" == read.token
 
@@ -63,43 +63,43 @@ async def test_event_ids_belong_to_one_append_once_and_in_their_order(log: Log) 
 
 async def test_the_same_stream_of_two_tenants_is_two_streams(log: Log) -> None:
     for tenant in ("demo", "other"):
-        await log.append("order-1", [new()], expected=NO_STREAM, cause=Cause(tenant=tenant))
+        await log.append("order-1", [new()], expected=NO_STREAM, metadata=Metadata(tenant=tenant))
 
-    assert [event.cause.tenant for event in await log.read("other", "order-1")] == ["other"]
+    assert [event.metadata.tenant for event in await log.read("other", "order-1")] == ["other"]
 
 
 async def test_a_nul_character_is_refused_and_its_escape_is_not(log: Log) -> None:
     with pytest.raises(Rejected):
-        await log.append_facts([fact(data=rb'{"code": "a\u0000b"}')], cause=CAUSE)
+        await log.append_facts([fact(data=rb'{"code": "a\u0000b"}')], metadata=METADATA)
 
-    await log.append_facts([fact(data=rb'{"code": "a\\u0000b"}')], cause=CAUSE)
+    await log.append_facts([fact(data=rb'{"code": "a\\u0000b"}')], metadata=METADATA)
 
     assert len(await everything(log)) == 1
 
 
-UNSTORABLE: dict[str, tuple[str, Cause, bytes]] = {
-    "empty": ("", CAUSE, b"{}"),
-    "long": ("x" * (MAX_NAME + 1), CAUSE, b"{}"),
-    "nul": ("a\0b", CAUSE, b"{}"),
-    "surrogate": ("a\ud800b", CAUSE, b"{}"),
-    "no-tenant": ("order-1", Cause(tenant=""), b"{}"),
-    "all-tenants": ("order-1", Cause(tenant="*"), b"{}"),
-    "long-tenant": ("order-1", Cause(tenant="x" * (MAX_NAME + 1)), b"{}"),
-    "longest-tenant": ("order-1", Cause(tenant="".join(map(chr, range(0x4E00, 0x5600)))), b"{}"),
-    "deep": ("order-1", CAUSE, b'{"a":' * 20_000 + b"1" + b"}" * 20_000),
-    "nul-actor": ("order-1", Cause(tenant="demo", actor="a\0b"), b"{}"),
-    "bad-actor": ("order-1", Cause(tenant="demo", actor="a\ud800b"), b"{}"),
-    "text": ("order-1", CAUSE, b"{not json"),
-    "bytes": ("order-1", CAUSE, b'{"a": "\xff"}'),
-    "escaped-nul": ("order-1", CAUSE, rb'{"x": "\u0000"}'),
-    "big": ("order-1", CAUSE, b'{"a": "' + b"x" * 500_000 + b'"}'),
+UNSTORABLE: dict[str, tuple[str, Metadata, bytes]] = {
+    "empty": ("", METADATA, b"{}"),
+    "long": ("x" * (MAX_NAME + 1), METADATA, b"{}"),
+    "nul": ("a\0b", METADATA, b"{}"),
+    "surrogate": ("a\ud800b", METADATA, b"{}"),
+    "no-tenant": ("order-1", Metadata(tenant=""), b"{}"),
+    "all-tenants": ("order-1", Metadata(tenant="*"), b"{}"),
+    "long-tenant": ("order-1", Metadata(tenant="x" * (MAX_NAME + 1)), b"{}"),
+    "longest-tenant": ("order-1", Metadata(tenant="".join(map(chr, range(0x4E00, 0x5600)))), b"{}"),
+    "deep": ("order-1", METADATA, b'{"a":' * 20_000 + b"1" + b"}" * 20_000),
+    "nul-actor": ("order-1", Metadata(tenant="demo", actor="a\0b"), b"{}"),
+    "bad-actor": ("order-1", Metadata(tenant="demo", actor="a\ud800b"), b"{}"),
+    "text": ("order-1", METADATA, b"{not json"),
+    "bytes": ("order-1", METADATA, b'{"a": "\xff"}'),
+    "escaped-nul": ("order-1", METADATA, rb'{"x": "\u0000"}'),
+    "big": ("order-1", METADATA, b'{"a": "' + b"x" * 500_000 + b'"}'),
 }
 
 
 @pytest.mark.parametrize("why", UNSTORABLE)
 async def test_what_cannot_be_stored_is_rejected_alone(log: Log, why: str) -> None:
-    stream, cause, data = UNSTORABLE[why]
-    bad = append(log, new(data=data), stream=stream, expected=ANY, cause=cause)
+    stream, metadata, data = UNSTORABLE[why]
+    bad = append(log, new(data=data), stream=stream, expected=ANY, metadata=metadata)
     good = [append(log, new(), stream=f"order-{n}", expected=ANY) for n in range(2, 7)]
 
     *answers, refused = await asyncio.gather(*good, bad, return_exceptions=True)
@@ -111,9 +111,9 @@ async def test_what_cannot_be_stored_is_rejected_alone(log: Log, why: str) -> No
 
 @pytest.mark.parametrize("why", UNSTORABLE)
 async def test_a_fact_that_cannot_be_stored_is_rejected_alone(log: Log, why: str) -> None:
-    stream, cause, data = UNSTORABLE[why]
-    good = [log.append_facts([fact(), fact()], cause=CAUSE) for _ in range(3)]
-    bad = log.append_facts([fact(), fact(data=data, stream=stream)], cause=cause)
+    stream, metadata, data = UNSTORABLE[why]
+    good = [log.append_facts([fact(), fact()], metadata=METADATA) for _ in range(3)]
+    bad = log.append_facts([fact(), fact(data=data, stream=stream)], metadata=metadata)
 
     *answers, refused = await asyncio.gather(*good, bad, return_exceptions=True)
 
@@ -128,16 +128,16 @@ async def test_facts_are_kept_as_they_are_whatever_their_names_hold(log: Log, si
         fact(stream=f"scan-{sign}{n}", type=sign, data=b'{"n": %d}' % n, occurred_at=WHEN)
         for n in range(3)
     ]
-    causes = [Cause(tenant=f"{sign}{n}", actor=sign) for n in range(3)]
+    metadatas = [Metadata(tenant=f"{sign}{n}", actor=sign) for n in range(3)]
 
-    both = zip(facts, causes, strict=True)
-    await asyncio.gather(*(log.append_facts([one], cause=cause) for one, cause in both))
+    both = zip(facts, metadatas, strict=True)
+    await asyncio.gather(*(log.append_facts([one], metadata=metadata) for one, metadata in both))
 
     kept = {one.event_id: one for one in await everything(log)}
-    for one, cause in zip(facts, causes, strict=True):
+    for one, metadata in zip(facts, metadatas, strict=True):
         found = kept[one.event_id]
-        assert (found.stream, found.type, found.data, found.occurred_at, found.cause) == (
-            *(one.stream, one.type, one.data, one.occurred_at, cause),
+        assert (found.stream, found.type, found.data, found.occurred_at, found.metadata) == (
+            *(one.stream, one.type, one.data, one.occurred_at, metadata),
         )
 
 
@@ -145,10 +145,10 @@ async def test_facts_are_kept_as_they_are_whatever_their_names_hold(log: Log, si
 async def test_each_of_several_appends_of_facts_is_told_where_its_own_last_one_is(
     log: Log, known: list[NewFact]
 ) -> None:
-    await log.append_facts(known, cause=CAUSE)
+    await log.append_facts(known, metadata=METADATA)
     batches = [[fact(), fact()], [fact()], [*known, fact(), *known], [], known]
 
-    answers = await asyncio.gather(*(log.append_facts(each, cause=CAUSE) for each in batches))
+    answers = await asyncio.gather(*(log.append_facts(each, metadata=METADATA) for each in batches))
 
     places = {one.event_id: one.position for one in await everything(log)}
     for batch, answer in zip(batches, answers, strict=True):
@@ -160,7 +160,7 @@ async def test_each_of_several_appends_of_facts_is_told_where_its_own_last_one_i
 async def test_no_facts_are_told_as_nothing_and_an_append_of_nothing_is_refused(log: Log) -> None:
     await append(log, new(), expected=ANY)
 
-    assert await log.append_facts([], cause=CAUSE) == FactsAppended(frozenset(), "")
+    assert await log.append_facts([], metadata=METADATA) == FactsAppended(frozenset(), "")
     for bound in ([], [fact()]):
         with pytest.raises(ValueError, match="needs an event"):
             await append(log, expected=1, facts=bound)
@@ -179,10 +179,10 @@ async def test_a_past_moment_of_the_log_stays_as_it_was(log: Log) -> None:
 
 async def test_facts_say_which_were_new_and_in_which_transactions_they_are(log: Log) -> None:
     known, fresh = [fact(), fact()], fact()
-    first = await log.append_facts(known, cause=CAUSE)
+    first = await log.append_facts(known, metadata=METADATA)
 
-    again = await log.append_facts(known, cause=CAUSE)
-    mixed = await log.append_facts([fresh, *known, fresh], cause=CAUSE)
+    again = await log.append_facts(known, metadata=METADATA)
+    mixed = await log.append_facts([fresh, *known, fresh], metadata=METADATA)
 
     assert first.new == {each.event_id for each in known}
     assert not again.new
@@ -199,13 +199,13 @@ async def test_a_token_stays_short_however_many_transactions_wrote_what_is_known
     known, moments = [fact() for _ in range(transactions)], []
     for one in known:
         moments.append(await log.now())
-        await log.append_facts([one], cause=CAUSE)
+        await log.append_facts([one], metadata=METADATA)
 
-    entries = parse_token((await log.append_facts(known, cause=CAUSE)).token)
+    entries = parse_token((await log.append_facts(known, metadata=METADATA)).token)
 
     assert len(entries) == named
     assert entries[-1].position == (await everything(log))[-1].position
-    await log.append_facts([fact()], cause=CAUSE)
+    await log.append_facts([fact()], metadata=METADATA)
     assert not any(all(moment.sees(each.xid) for each in entries) for moment in moments)
 
     async def all_is_seen() -> bool:
@@ -218,7 +218,7 @@ async def test_a_token_stays_short_however_many_transactions_wrote_what_is_known
 
 async def test_facts_have_no_version_and_no_place_in_the_stream_and_are_no_events(log: Log) -> None:
     known = fact()
-    await log.append_facts([known], cause=CAUSE)
+    await log.append_facts([known], metadata=METADATA)
 
     (recorded,) = await everything(log)
     assert recorded.version is None
@@ -245,7 +245,7 @@ async def test_facts_bound_to_an_append_are_written_with_it_once(log: Log) -> No
 
 async def test_an_append_falls_with_a_fact_that_was_told_before(log: Log) -> None:
     told, untold = fact(), fact()
-    await log.append_facts([told], cause=CAUSE)
+    await log.append_facts([told], metadata=METADATA)
 
     with pytest.raises(VersionConflict):
         await append(log, new(), facts=[untold, told])
@@ -273,7 +273,7 @@ async def test_a_bound_fact_is_new_to_its_append_only(log: Log) -> None:
     bound = fact()
 
     _, told = await asyncio.gather(
-        append(log, new(), facts=[bound]), log.append_facts([bound], cause=CAUSE)
+        append(log, new(), facts=[bound]), log.append_facts([bound], metadata=METADATA)
     )
 
     assert not told.new

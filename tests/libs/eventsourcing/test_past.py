@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
-from libs.eventsourcing.log import Cause, Entry, Log
+from libs.eventsourcing.log import Entry, Log, Metadata
 from libs.eventsourcing.past import ENTRIES, INDEXES, LATER_ENTRIES, NEWEST
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.snapshot import Snapshot
-from tests.libs.eventsourcing.events import CAUSE, WHEN, everything, fact, new, plan_of
+from tests.libs.eventsourcing.events import METADATA, WHEN, everything, fact, new, plan_of
 
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -17,7 +17,7 @@ NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 async def tell(log: Log, *seconds: int, stream: str = "scan-1") -> None:
     """One append of facts that occurred so many seconds after `WHEN`."""
     facts = [fact(occurred_at=WHEN + timedelta(seconds=n), stream=stream) for n in seconds]
-    await log.append_facts(facts, cause=CAUSE)
+    await log.append_facts(facts, metadata=METADATA)
 
 
 def instant(seconds: int) -> datetime:
@@ -59,8 +59,8 @@ async def test_only_what_a_moment_sees_is_found_and_the_rest_later(log: Log) -> 
     await tell(log, 1, 2)
     before = await log.now()
     await tell(log, 3, 20)
-    await log.append("order-1", [new(type="Weighed")], expected=0, cause=CAUSE)
-    await log.append("order-2", [new()], expected=0, cause=Cause(tenant="other"))
+    await log.append("order-1", [new(type="Weighed")], expected=0, metadata=METADATA)
+    await log.append("order-2", [new()], expected=0, metadata=Metadata(tenant="other"))
     between = await log.now()
     await tell(log, 4)
     after = await log.now()
@@ -78,7 +78,7 @@ async def test_only_what_a_moment_sees_is_found_and_the_rest_later(log: Log) -> 
 
 
 async def test_tenants_have_a_past_of_their_own(log: Log) -> None:
-    await log.append_facts([fact()], cause=Cause(tenant="other"))
+    await log.append_facts([fact()], metadata=Metadata(tenant="other"))
 
     assert await occurred(log, 0, 9, await log.now()) == []
     assert await log.newest("demo", ["scan-1"], known_at=NEVER, each=5) == []
@@ -88,7 +88,7 @@ async def test_the_newest_facts_of_each_stream_come_newest_first(log: Log) -> No
     for n in range(3):
         await tell(log, n)
         await tell(log, 10 + n, stream="scan-2")
-    await log.append("scan-1", [new()], expected=0, cause=CAUSE)
+    await log.append("scan-1", [new()], expected=0, metadata=METADATA)
     recorded = [event.recorded_at for event in await everything(log)]
 
     async def newest(known_at: datetime, each: int) -> dict[str, list[int]]:

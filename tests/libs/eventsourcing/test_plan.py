@@ -14,7 +14,7 @@ from libs.eventsourcing.log import (
 )
 from libs.eventsourcing.plan import Append, AppendFacts, Known, Place, Plan, Request, guess, plan
 from tests.libs.eventsourcing import events
-from tests.libs.eventsourcing.events import CAUSE
+from tests.libs.eventsourcing.events import METADATA
 
 HEAD = ("demo", "order-1")
 
@@ -28,7 +28,7 @@ def fact(number: int) -> NewFact:
 
 
 def append(*numbers: int, expected: Expected = ANY) -> Append:
-    return Append("order-1", [event(number) for number in numbers], expected, CAUSE)
+    return Append("order-1", [event(number) for number in numbers], expected, METADATA)
 
 
 def written(planned: Plan, *, xid: int = 9) -> dict[UUID, Place]:
@@ -81,9 +81,9 @@ def test_a_refused_append_leaves_no_trace_for_those_behind_it() -> None:
 
 def test_rows_are_in_one_order_whoever_plans_them() -> None:
     requests: list[Request] = [
-        AppendFacts([fact(9), fact(8)], CAUSE),
+        AppendFacts([fact(9), fact(8)], METADATA),
         append(5, 3),
-        AppendFacts([fact(7)], CAUSE),
+        AppendFacts([fact(7)], METADATA),
     ]
 
     forward = plan(requests, {}, {})
@@ -94,7 +94,9 @@ def test_rows_are_in_one_order_whoever_plans_them() -> None:
 
 
 def test_a_fact_given_by_two_is_new_to_the_first_and_known_to_the_second() -> None:
-    planned = plan([AppendFacts([fact(1), fact(2)], CAUSE), AppendFacts([fact(1)], CAUSE)], {}, {})
+    planned = plan(
+        [AppendFacts([fact(1), fact(2)], METADATA), AppendFacts([fact(1)], METADATA)], {}, {}
+    )
 
     answers = planned.answers({UUID(int=1): (9, 4)}, {UUID(int=2): (3, 6)})
 
@@ -106,11 +108,11 @@ def test_a_fact_given_by_two_is_new_to_the_first_and_known_to_the_second() -> No
 
 
 def binding(stream: str, number: int, *bound: int) -> Append:
-    return Append(stream, [event(number)], 0, CAUSE, [fact(each) for each in bound])
+    return Append(stream, [event(number)], 0, METADATA, [fact(each) for each in bound])
 
 
 def test_a_fact_told_earlier_in_the_group_cannot_be_bound() -> None:
-    planned = plan([AppendFacts([fact(1)], CAUSE), binding("order-1", 2, 1)], {}, {})
+    planned = plan([AppendFacts([fact(1)], METADATA), binding("order-1", 2, 1)], {}, {})
 
     told, refused = planned.answers(written(planned), {})
 
@@ -120,7 +122,7 @@ def test_a_fact_told_earlier_in_the_group_cannot_be_bound() -> None:
 
 
 def test_a_bound_fact_is_not_new_to_whoever_tells_it_later_in_the_group() -> None:
-    planned = plan([binding("order-1", 2, 1), AppendFacts([fact(1), fact(3)], CAUSE)], {}, {})
+    planned = plan([binding("order-1", 2, 1), AppendFacts([fact(1), fact(3)], METADATA)], {}, {})
 
     assert planned.required == {UUID(int=1), UUID(int=2)}
     assert planned.answers(written(planned), {}) == [

@@ -23,14 +23,14 @@ from libs.eventsourcing.tokens import parse_token
 from libs.postgres.pool import open_pool
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from tests.chaos.proxy import Proxy
-from tests.libs.eventsourcing.events import CAUSE, fact, new, plan_of
+from tests.libs.eventsourcing.events import METADATA, fact, new, plan_of
 
 
 @pytest.mark.parametrize("change", ["UPDATE events SET type = 'x'", "DELETE FROM events"])
 async def test_the_log_refuses_to_be_changed_even_by_its_owner(
     pool: asyncpg.Pool, change: str
 ) -> None:
-    await PostgresLog(pool).append("order-1", [new()], expected=ANY, cause=CAUSE)
+    await PostgresLog(pool).append("order-1", [new()], expected=ANY, metadata=METADATA)
 
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await pool.execute(change)
@@ -46,7 +46,7 @@ async def test_a_plan_made_for_any_append_reads_the_log_along_an_index(
 ) -> None:
     log, nothing = PostgresLog(pool), ", ".join(["NULL"] * arguments)
     for events in (0, 3000):
-        await log.append_facts([fact() for _ in range(events)], cause=CAUSE)
+        await log.append_facts([fact() for _ in range(events)], metadata=METADATA)
         async with pool.acquire() as connection:
             await connection.execute("SET plan_cache_mode = force_generic_plan")
             await connection.execute(f"PREPARE planned AS {getattr(statements, name)}")
@@ -60,7 +60,7 @@ async def test_of_many_processes_at_one_version_exactly_one_wins(pool: asyncpg.P
     logs = [PostgresLog(pool) for _ in range(8)]
 
     for version in range(10):
-        race = (log.append("order-1", [new()], expected=version, cause=CAUSE) for log in logs)
+        race = (log.append("order-1", [new()], expected=version, metadata=METADATA) for log in logs)
         answers = await asyncio.gather(*race, return_exceptions=True)
         assert sum(isinstance(answer, Appended) for answer in answers) == 1
         assert sum(isinstance(answer, VersionConflict) for answer in answers) == 7
@@ -76,7 +76,8 @@ async def test_two_processes_retrying_one_append_get_the_same_answer(pool: async
     for number in range(20):
         events = [new(), new()]
         both = (
-            log.append(f"order-{number}", events, expected=NO_STREAM, cause=CAUSE) for log in logs
+            log.append(f"order-{number}", events, expected=NO_STREAM, metadata=METADATA)
+            for log in logs
         )
         first, second = await asyncio.gather(*both)
         assert first == second
@@ -94,7 +95,7 @@ async def test_many_processes_appending_at_any_version_leave_no_hole_and_none_st
         dice = random.Random(seed)
         for _ in range(15):
             stream = f"order-{dice.randrange(streams)}"
-            await log.append(stream, [new(), new()], expected=ANY, cause=CAUSE)
+            await log.append(stream, [new(), new()], expected=ANY, metadata=METADATA)
 
     await asyncio.gather(*(write(log, seed) for seed, log in enumerate(logs) for _ in range(2)))
 
@@ -114,9 +115,9 @@ async def test_a_lock_in_the_way_is_said_to_be_the_database_and_passes(pool: asy
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("LOCK TABLE events IN EXCLUSIVE MODE")
         with pytest.raises(LogUnavailable):
-            await log.append("order-1", [new()], expected=ANY, cause=CAUSE)
+            await log.append("order-1", [new()], expected=ANY, metadata=METADATA)
 
-    assert (await log.append("order-1", [new()], expected=ANY, cause=CAUSE)).version == 1
+    assert (await log.append("order-1", [new()], expected=ANY, metadata=METADATA)).version == 1
 
 
 async def test_processes_with_the_same_facts_in_other_orders_count_them_once(
@@ -127,7 +128,7 @@ async def test_processes_with_the_same_facts_in_other_orders_count_them_once(
 
     async def send(log: PostgresLog, seed: int) -> int:
         shuffled = random.Random(seed).sample(batch, len(batch))
-        return len((await log.append_facts(shuffled, cause=CAUSE)).new)
+        return len((await log.append_facts(shuffled, metadata=METADATA)).new)
 
     counts = await asyncio.gather(*(send(log, seed) for seed, log in enumerate(logs * 4)))
 
@@ -141,7 +142,7 @@ async def test_every_process_writes_facts_in_the_order_of_their_ids(
     log = PostgresLog(pool)
     batches = [[fact(stream=stream) for _ in range(20)] for _ in range(5)]
 
-    await asyncio.gather(*(log.append_facts(batch, cause=CAUSE) for batch in batches))
+    await asyncio.gather(*(log.append_facts(batch, metadata=METADATA) for batch in batches))
 
     groups = "SELECT array_agg(event_id ORDER BY position) FROM events GROUP BY xid"
     for (ids,) in await pool.fetch(groups):
@@ -154,7 +155,10 @@ async def test_waiting_appends_share_transactions(pool: asyncpg.Pool) -> None:
     transactions = {
         parse_token(answer.token)[0].xid
         for answer in await asyncio.gather(
-            *(log.append(f"order-{n}", [new()], expected=NO_STREAM, cause=CAUSE) for n in range(64))
+            *(
+                log.append(f"order-{n}", [new()], expected=NO_STREAM, metadata=METADATA)
+                for n in range(64)
+            )
         )
     }
 
@@ -166,19 +170,19 @@ async def test_a_commit_of_new_events_is_announced_and_nothing_else_is(pool: asy
     seen = "SELECT count(*) FROM events"
     log = PostgresLog(pool, on_append=lambda: rung.append(len(rung)))
     first, other, known = new(), new(), fact()
-    await log.append("order-1", [first], expected=NO_STREAM, cause=CAUSE)
-    await log.append_facts([known], cause=CAUSE)
+    await log.append("order-1", [first], expected=NO_STREAM, metadata=METADATA)
+    await log.append_facts([known], metadata=METADATA)
     assert len(rung) == await pool.fetchval(seen) == 2
 
-    await log.append("order-1", [first], expected=NO_STREAM, cause=CAUSE)
-    await log.append_facts([known], cause=CAUSE)
+    await log.append("order-1", [first], expected=NO_STREAM, metadata=METADATA)
+    await log.append_facts([known], metadata=METADATA)
     with pytest.raises(VersionConflict):
-        await log.append("order-1", [new()], expected=NO_STREAM, cause=CAUSE)
+        await log.append("order-1", [new()], expected=NO_STREAM, metadata=METADATA)
     assert len(rung) == 2
 
     answers = await asyncio.gather(
-        log.append("order-1", [new()], expected=7, cause=CAUSE),
-        log.append("order-2", [other], expected=ANY, cause=CAUSE),
+        log.append("order-1", [new()], expected=7, metadata=METADATA),
+        log.append("order-2", [other], expected=ANY, metadata=METADATA),
         return_exceptions=True,
     )
     assert [type(answer) for answer in answers] == [VersionConflict, Appended]
@@ -188,14 +192,14 @@ async def test_a_commit_of_new_events_is_announced_and_nothing_else_is(pool: asy
 async def test_neighbours_in_one_transaction_are_each_told_the_truth(pool: asyncpg.Pool) -> None:
     log = PostgresLog(pool)
     taken = new()
-    await log.append("order-1", [taken], expected=NO_STREAM, cause=CAUSE)
+    await log.append("order-1", [taken], expected=NO_STREAM, metadata=METADATA)
 
     answers = await asyncio.gather(
-        log.append("order-1", [new()], expected=1, cause=CAUSE),
-        log.append("order-1", [new()], expected=1, cause=CAUSE),
-        log.append("order-2", [taken], expected=ANY, cause=CAUSE),
-        log.append("order-1", [taken], expected=7, cause=CAUSE),
-        log.append_facts([fact(), fact()], cause=CAUSE),
+        log.append("order-1", [new()], expected=1, metadata=METADATA),
+        log.append("order-1", [new()], expected=1, metadata=METADATA),
+        log.append("order-2", [taken], expected=ANY, metadata=METADATA),
+        log.append("order-1", [taken], expected=7, metadata=METADATA),
+        log.append_facts([fact(), fact()], metadata=METADATA),
         return_exceptions=True,
     )
 
@@ -207,24 +211,24 @@ async def test_neighbours_in_one_transaction_are_each_told_the_truth(pool: async
 
 async def test_a_database_that_goes_away_is_said_so(pool: asyncpg.Pool) -> None:
     log = PostgresLog(pool)
-    await log.append("order-1", [new()], expected=ANY, cause=CAUSE)
+    await log.append("order-1", [new()], expected=ANY, metadata=METADATA)
     await pool.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE pid <> pg_backend_pid() AND datname = current_database()"
     )
     await pool.expire_connections()
 
-    await log.append("order-1", [new()], expected=1, cause=CAUSE)
+    await log.append("order-1", [new()], expected=1, metadata=METADATA)
 
     pool.terminate()
     with pytest.raises(LogUnavailable):
-        await log.append("order-1", [new()], expected=2, cause=CAUSE)
+        await log.append("order-1", [new()], expected=2, metadata=METADATA)
 
 
 async def test_an_append_looks_for_what_it_stands_on_by_the_index(pool: asyncpg.Pool) -> None:
     log = PostgresLog(pool)
     for number in range(300):
-        await log.append(f"order-{number}", [new()], expected=0, cause=CAUSE)
+        await log.append(f"order-{number}", [new()], expected=0, metadata=METADATA)
     rows = (["order-1", "order-2"], [1, 1])
 
     empty: list[list[object]] = [[]] * 9
@@ -242,7 +246,7 @@ async def test_an_append_waits_for_no_reader(database: str, pool: asyncpg.Pool) 
             for reader in readers:
                 await stack.enter_async_context(reader)
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await log.append("order-1", [new()], expected=NO_STREAM, cause=CAUSE)
+                await log.append("order-1", [new()], expected=NO_STREAM, metadata=METADATA)
 
         assert len(await log.read("demo", "order-1")) == 1
 
@@ -257,11 +261,13 @@ async def test_a_database_that_falls_silent_fails_appends_soon_then_at_once_unti
             url, role=None, schema="public", size=1, application_name="t", tenant_scope="*"
         )
         log, events = PostgresLog(pool, writer), [new() for _ in range(20)]
-        await log.append("order-0", [new()], expected=NO_STREAM, cause=CAUSE)
+        await log.append("order-0", [new()], expected=NO_STREAM, metadata=METADATA)
         proxy.swallows = True
 
         def append(number: int) -> Awaitable[Appended]:
-            return log.append(f"order-{number}", [events[number]], expected=NO_STREAM, cause=CAUSE)
+            return log.append(
+                f"order-{number}", [events[number]], expected=NO_STREAM, metadata=METADATA
+            )
 
         async with asyncio.timeout(15):
             waiting = [append(number) for number in range(1, 20)]

@@ -44,7 +44,7 @@ def _disorder(seen: dict[int, Record]) -> list[str]:
         event = decode(seen[seq]).recorded
         if event.version is None:
             continue
-        key = (event.cause.tenant, event.stream)
+        key = (event.metadata.tenant, event.stream)
         if event.version != versions.get(key, 0) + 1:
             faults.append(f"{event.stream} came to version {event.version} at number {seq}")
         versions[key] = event.version

@@ -22,7 +22,7 @@ from libs.messaging.wire import Record
 from libs.testing.clock import NOON
 from libs.testing.tables import REACTION_TABLES
 from libs.testing.waiting import eventually
-from tests.libs.messaging.lab import CAUSE, CODEC, WRITER_CODEC, Lab, Ledger, Numbered, order
+from tests.libs.messaging.lab import CODEC, METADATA, WRITER_CODEC, Lab, Ledger, Numbered, order
 from tests.libs.messaging.wires import recorded
 
 SHIFT = """UPDATE inbox SET due_at = due_at - $1::interval, retry_at = retry_at - $1::interval,
@@ -59,7 +59,7 @@ class Deeds:
                 f"deed-{command}",
                 [Numbered(arrived.event.n)],
                 expected=NO_STREAM,
-                cause=CAUSE,
+                metadata=METADATA,
                 command_id=command,
             )
         finally:

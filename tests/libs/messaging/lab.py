@@ -14,7 +14,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from contracts.envelope import Envelope
 from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.log import ANY, Appended, Cause, LogUnavailable, RecordedEvent
+from libs.eventsourcing.log import ANY, Appended, LogUnavailable, Metadata, RecordedEvent
 from libs.eventsourcing.rows import text_row
 from libs.eventsourcing.store import EventStore
 from libs.messaging.publisher import LogIdentity, Publisher
@@ -28,7 +28,7 @@ from tests.libs.messaging.chain import faults_of, numbers_of
 from tests.libs.messaging.history import Ack, History
 
 SERVICE = "lab"
-CAUSE = Cause(tenant="demo")
+METADATA = Metadata(tenant="demo")
 STREAMS = 5
 BATCH_BYTES = 4096
 LEDGER = """CREATE TABLE ledger (
@@ -242,7 +242,9 @@ async def insist(
     """Append as a client does: again, under the same ids, while the database is away."""
     while True:
         try:
-            return await store.append(stream, events, expected=ANY, cause=CAUSE, command_id=command)
+            return await store.append(
+                stream, events, expected=ANY, metadata=METADATA, command_id=command
+            )
         except LogUnavailable:
             await asyncio.sleep(0.02)
 

@@ -20,7 +20,7 @@ from libs.messaging.wire import decode
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.chain import faults_of
 from tests.libs.messaging.faulty import POINTS, Fault, hanging_broker
-from tests.libs.messaging.lab import CAUSE, Lab, Numbered, order, publish, running
+from tests.libs.messaging.lab import METADATA, Lab, Numbered, order, publish, running
 from tests.libs.messaging.wires import NOW, recorded
 
 
@@ -209,7 +209,7 @@ async def test_facts_are_sent_too_and_have_no_version(lab: Lab) -> None:
         Fact(event_id=UUID(int=n), stream="order-1", event=Numbered(n), occurred_at=NOW)
         for n in range(1, 4)
     ]
-    await lab.store.record(facts, cause=CAUSE)
+    await lab.store.record(facts, metadata=METADATA)
 
     sent = [decode(record).recorded for record in await lab.relayed(3)]
     assert [(event.event_id.int, event.version) for event in sent] == [(n, None) for n in (1, 2, 3)]

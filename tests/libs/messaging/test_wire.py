@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from libs.eventsourcing.log import Cause, RecordedEvent
+from libs.eventsourcing.log import Metadata, RecordedEvent
 from libs.messaging.wire import Delivered, Unreadable, decode
 from tests.libs.messaging.wires import StoredRecord, encode_headers, record, recorded
 
@@ -28,8 +28,8 @@ events = st.builds(
     xid=numbers,
     stream=names,
     version=st.none() | st.integers(1, 2**31 - 1),
-    cause=st.builds(
-        Cause,
+    metadata=st.builds(
+        Metadata,
         tenant=names,
         actor=st.none() | texts,
         correlation_id=st.none() | texts,
@@ -52,21 +52,23 @@ def test_what_is_sent_is_what_arrives(event: RecordedEvent, seq: int, prev: int)
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        (Cause(tenant="demo", actor=""), Cause(tenant="demo", traceparent="")),
-        (Cause(tenant="demo", actor="x"), Cause(tenant="demo", correlation_id="x")),
-        (Cause(tenant="demo", actor="x"), Cause(tenant="x", actor="demo")),
+        (Metadata(tenant="demo", actor=""), Metadata(tenant="demo", traceparent="")),
+        (Metadata(tenant="demo", actor="x"), Metadata(tenant="demo", correlation_id="x")),
+        (Metadata(tenant="demo", actor="x"), Metadata(tenant="x", actor="demo")),
     ],
     ids=["empty texts", "another name", "values exchanged"],
 )
-def test_records_that_differ_only_in_the_names_of_headers_are_two(one: Cause, other: Cause) -> None:
+def test_records_that_differ_only_in_the_names_of_headers_are_two(
+    one: Metadata, other: Metadata
+) -> None:
     """Decoded records are kept; once they were kept by values without the names."""
-    for cause in (one, other):
-        event = structs.replace(recorded(1), cause=cause)
+    for metadata in (one, other):
+        event = structs.replace(recorded(1), metadata=metadata)
         headers = encode_headers("lab", event, 1, 0)
 
         delivered = decode(StoredRecord("t", 0, 0, b"k", event.data, headers))
 
-        assert delivered.recorded.cause == cause
+        assert delivered.recorded.metadata == metadata
 
 
 def test_the_headers_are_cloudevents() -> None:

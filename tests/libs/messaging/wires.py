@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from aiokafka.record.memory_records import MemoryRecords
 
-from libs.eventsourcing.log import Cause, RecordedEvent
+from libs.eventsourcing.log import Metadata, RecordedEvent
 from libs.eventsourcing.rows import text_row
 from libs.messaging.record_batch import RecordBatch, RecordEncoder, StreamParts
 from libs.messaging.wire import Headers
@@ -50,7 +50,7 @@ def recorded(
         xid=100 + number,
         stream=stream,
         version=version,
-        cause=Cause(tenant=tenant),
+        metadata=Metadata(tenant=tenant),
         recorded_at=NOW,
     )
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 import asyncpg
 
 from contracts.envelope import Envelope
-from libs.eventsourcing.log import ANY, Cause
+from libs.eventsourcing.log import ANY, Metadata
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.eventsourcing.tail import read_page
@@ -35,7 +35,7 @@ from tests.libs.messaging.lab import (
     rows_of_ledger,
 )
 
-CAUSE: Final = Cause(tenant="demo")
+METADATA: Final = Metadata(tenant="demo")
 TALLY: Final = "CREATE TABLE tally (tenant text PRIMARY KEY, events bigint NOT NULL)"
 EMPTY: Final = """ALTER TABLE events DISABLE TRIGGER events_append_only;
     TRUNCATE events, ledger, tally, projections, projection_checkpoints, parked_events
@@ -107,9 +107,9 @@ class Shop:
 
     async def append(self, stream: str, *events: Any, tenant: str = "demo") -> str:
         """Append; the token."""
-        cause = Cause(tenant=tenant)
+        metadata = Metadata(tenant=tenant)
         done = await self.store.append(
-            stream, events, expected=ANY, cause=cause, command_id=uuid4()
+            stream, events, expected=ANY, metadata=metadata, command_id=uuid4()
         )
         return done.token
 

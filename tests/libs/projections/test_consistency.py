@@ -8,7 +8,7 @@ from libs.eventsourcing.tokens import TokenMalformed
 from libs.projections.consistency import Consistency
 from libs.testing.waiting import eventually
 from tests.libs.messaging.lab import Cursed, Numbered, order, running
-from tests.libs.projections.shop import CAUSE, Shop
+from tests.libs.projections.shop import METADATA, Shop
 
 SHARDS = pytest.mark.parametrize("shards", [1, 3])
 
@@ -114,7 +114,7 @@ async def test_what_is_parked_keeps_no_reader_waiting(shop: Shop) -> None:
 async def test_a_token_of_nothing_is_fresh_at_once_and_what_is_none_is_refused(shop: Shop) -> None:
     consistency = shop.consistency()
     assert await consistency.wait_for_token(
-        "ledger", (await shop.store.record([], cause=CAUSE)).token
+        "ledger", (await shop.store.record([], metadata=METADATA)).token
     )
     for token in ("x", "-1", "1,", "1;2", "1.", ".5", "1.5.6", " 1", "²", "1," * 20_000 + "1"):
         with pytest.raises(TokenMalformed):

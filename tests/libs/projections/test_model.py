@@ -30,7 +30,7 @@ from libs.eventsourcing.postgres import PostgresLog
 from libs.projections import parking
 from libs.projections.parking import NotParked, StillFailing
 from tests.libs.eventsourcing.events import fact, new
-from tests.libs.messaging.lab import CAUSE, Ledger, rows_of_ledger
+from tests.libs.messaging.lab import METADATA, Ledger, rows_of_ledger
 from tests.libs.projections.rebuilding import rebuild
 from tests.libs.projections.shop import EMPTY, Shop, open_shop
 
@@ -62,7 +62,7 @@ class Model(RuleBasedStateMachine):
         return [new(UUID(int=n), b'{"n": %d}' % n, type=kind) for n in range(first, first + size)]
 
     def append(self, stream: str, events: list[NewEvent], expected: Expected) -> int:
-        appended = self.log.append(stream, events, expected=expected, cause=CAUSE)
+        appended = self.log.append(stream, events, expected=expected, metadata=METADATA)
         return int(self.run_(appended).version)
 
     @rule(stream=streams, kind=kinds, size=sizes, any_version=st.booleans())
@@ -99,7 +99,7 @@ class Model(RuleBasedStateMachine):
         given = [
             fact(UUID(int=n), b'{"n": %d}' % n, type="Numbered", stream="order-f") for n in numbers
         ]
-        answer = self.run_(self.log.append_facts(given, cause=CAUSE))
+        answer = self.run_(self.log.append_facts(given, metadata=METADATA))
         fresh = sorted(set(numbers) - self.facts)
         assert sorted(event_id.int for event_id in answer.new) == fresh
         self.facts |= set(fresh)

@@ -23,7 +23,7 @@ from libs.projections.consistency import Consistency
 from libs.testing.callers import client_of
 from libs.testing.waiting import eventually
 from tests.libs.messaging.lab import Cursed, Numbered, order, running
-from tests.libs.projections.shop import CAUSE, Shop
+from tests.libs.projections.shop import METADATA, Shop
 
 MODELS: Final = ("ledger", "tally")
 FOR_EVER: Final = 10_000.0
@@ -49,7 +49,7 @@ def routes(kind: type[APIRoute]) -> APIRouter:
         number = int(await request.body())
         store = request.app.state.deps.store
         for n in range(abs(number)):
-            await store.append(order(0), [Numbered(n)], expected=ANY, cause=CAUSE)
+            await store.append(order(0), [Numbered(n)], expected=ANY, metadata=METADATA)
         if number < 0:
             raise HTTPException(409)
         return Response()

@@ -22,7 +22,7 @@ from contracts.ingest import (
     ScanQuarantined,
     ScanRecorded,
 )
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import EventStore, Fact
 from libs.postgres.pool import Pool
 from libs.testing.read_models import apply
@@ -43,7 +43,7 @@ NOON_MS = 1_761_901_200_000
 TODAY = Days(first=date(2025, 10, 31), last=date(2025, 10, 31))
 WEEK = Days(first=date(2025, 10, 25), last=date(2025, 10, 31))
 FLOOR = datetime(2015, 1, 1, tzinfo=UTC)
-DEMO = Cause(tenant="demo", actor="viewer")
+DEMO = Metadata(tenant="demo", actor="viewer")
 
 
 def environment(database: str = "postgresql://unused") -> dict[str, str]:
@@ -226,8 +226,8 @@ async def send(
     store: Store, *events: object, tenant: str = "demo", at: datetime = NOON, body: bytes = b""
 ) -> Recorded:
     """Record a batch of these events, or of this `body`, past the API."""
-    cause, body = Cause(tenant=tenant), body or batch(*events)
-    return await record_batch(store, body, cause=cause, received_at=at, not_before=FLOOR)
+    metadata, body = Metadata(tenant=tenant), body or batch(*events)
+    return await record_batch(store, body, metadata=metadata, received_at=at, not_before=FLOOR)
 
 
 async def append(store: Store, *events: IngestEvent, tenant: str = "demo") -> int:
@@ -236,7 +236,7 @@ async def append(store: Store, *events: IngestEvent, tenant: str = "demo") -> in
         Fact(event_id=one.event_id, stream=one.stream, event=one.event, occurred_at=one.occurred_at)
         for one in (in_envelope(event, tenant=tenant) for event in events)
     ]
-    return len((await store.record(facts, cause=Cause(tenant=tenant, actor="viewer"))).new)
+    return len((await store.record(facts, metadata=Metadata(tenant=tenant, actor="viewer"))).new)
 
 
 async def events_in(store: Store, *kinds: type[Any]) -> list[Any]:

@@ -203,7 +203,7 @@ async def _items_in_memory(
     store: Store, tenant: str, box: str, code: str
 ) -> AsyncIterator[list[ScanId]]:
     recorded = [one async for page in store.log.read_all() for one in page]
-    scans = [store.decode(one) for one in recorded if one.cause.tenant == tenant]
+    scans = [store.decode(one) for one in recorded if one.metadata.tenant == tenant]
     yield [
         scan.scan_id
         for scan in scans

@@ -92,9 +92,9 @@ class Old:
     def scans(self) -> Sequence[RecordedEvent]:
         """The first moment's events of a stream of scans."""
         scans = [one for one in self.events[: self.first] if one.stream.startswith("scan-")]
-        tenant, stream = scans[0].cause.tenant, scans[0].stream
+        tenant, stream = scans[0].metadata.tenant, scans[0].stream
         assert tenant == "demo"
-        return [one for one in scans if (one.cause.tenant, one.stream) == (tenant, stream)]
+        return [one for one in scans if (one.metadata.tenant, one.stream) == (tenant, stream)]
 
     def position(self, count: int) -> int:
         """That of the last of so many events."""
@@ -137,7 +137,7 @@ class Old:
 
     async def parked(self, model: str, events: Sequence[RecordedEvent], **changes: Any) -> None:
         """The model has set these events of one stream aside; `changes` are of headers."""
-        key = model, events[0].cause.tenant, events[0].stream
+        key = model, events[0].metadata.tenant, events[0].stream
         await self.pool.execute(PARKED_STREAM, *key)
         for event in events:
             headers = {"ce_type": "x", "position": str(event.position), "none": None, **changes}
@@ -348,7 +348,7 @@ async def test_what_older_code_filled_is_rebuilt_if_asked_for(old: Old) -> None:
 
 async def test_parked_streams_stay_parked_and_are_retried(old: Old) -> None:
     stream = old.scans()
-    waiting, key = stream[len(stream) // 2 :], (stream[0].cause.tenant, stream[0].stream)
+    waiting, key = stream[len(stream) // 2 :], (stream[0].metadata.tenant, stream[0].stream)
     await old.relayed(old.first, 0, 1)
     for model in PROJECTIONS:
         await old.applied(model, old.first, without=waiting if model.name == ONE else ())

@@ -9,7 +9,7 @@ from contracts.scale_bridge import OperationQueued
 from contracts.shop import EVENTS, PRICES, PriceChanged, PriceId, ShopEvent
 from libs.clock import utc_now
 from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.log import Cause, RecordedEvent
+from libs.eventsourcing.log import Metadata, RecordedEvent
 from libs.messaging.inbox_worker import InboxWorker
 from libs.messaging.reaction import Reaction
 from libs.postgres.pool import Pool
@@ -42,7 +42,7 @@ def recorded(change: PriceChanged, number: int) -> RecordedEvent:
         xid=number,
         stream=f"price-{change.article}",
         version=number,
-        cause=Cause(tenant="demo", actor="gateway"),
+        metadata=Metadata(tenant="demo", actor="gateway"),
         recorded_at=change.changed_at,
     )
 

@@ -28,7 +28,7 @@ from contracts.scale_bridge import (
 from deploy.local.ports import free_port
 from libs.clock import utc_now
 from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.http.app import create_app
@@ -144,9 +144,9 @@ class Remote:
     url: str = ""
 
     @property
-    def cause(self) -> Cause:
+    def metadata(self) -> Metadata:
         """On whose behalf devices are changed."""
-        return Cause(tenant=self.tenant, actor="test")
+        return Metadata(tenant=self.tenant, actor="test")
 
     @property
     def port(self) -> int:
@@ -161,7 +161,7 @@ class Remote:
             password=PASSWORD,
             bridge=self.bridge,
         )
-        saved = await device.register(self.context, self.owner, given, self.cause)
+        saved = await device.register(self.context, self.owner, given, self.metadata)
         return saved.found.device_id
 
     async def order(self, device_id: DeviceId, kind: str, **more: Any) -> OperationId:
@@ -208,7 +208,7 @@ class Remote:
             edited_by="test",
             now=utc_now(),
         )
-        await catalogue.change(self.context, device_id, command, self.cause)
+        await catalogue.change(self.context, device_id, command, self.metadata)
 
     async def begin_upload(
         self, device_id: DeviceId, scale: Simulator, fault: str, step: Step

@@ -134,9 +134,9 @@ def verdict(breaker: Breaker, seconds: float = 0) -> Verdict:
     return allowed(breaker, later(seconds), RULES)[1]
 
 
-def unknown(cause: ScaleFault | None) -> UnknownOutcome:
+def unknown(metadata: ScaleFault | None) -> UnknownOutcome:
     fault = UnknownOutcome()
-    fault.__cause__ = cause
+    fault.__cause__ = metadata
     return fault
 
 

@@ -12,7 +12,7 @@ from httpx import Response
 
 from contracts.scale_bridge import PriceOverridden, PriceTaken
 from libs.clock import utc_now
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.testing.waiting import eventually
 from services.scale_bridge.catalogue.domain.commands import Edit
 from services.scale_bridge.catalogue.handlers import catalogue
@@ -249,8 +249,8 @@ async def test_a_revision_is_not_brought_back_over_an_edit_that_came_meanwhile(
             edited_by=str(ANNA),
             now=utc_now(),
         )
-        cause = Cause(tenant="demo")
-        edits = [lambda: catalogue.change(elsewhere, edit.device_id, edit, cause)]
+        metadata = Metadata(tenant="demo")
+        edits = [lambda: catalogue.change(elsewhere, edit.device_id, edit, metadata)]
         monkeypatch.setattr(catalogue, "at_revision", after(catalogue.at_revision, edits))
 
         refused = await device.post("/revisions/1/revert")

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from contracts.scale_bridge import EVENTS, SCHEDULES, DeviceId, ScheduleRan
 from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.log import ANY, Cause
+from libs.eventsourcing.log import ANY, Metadata
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.messaging.reaction import Reaction, Schedule, feed_of
@@ -68,7 +68,7 @@ async def park(database: str, runs: Runs) -> None:
         store = EventStore(PostgresLog(pool), CODEC)
         for stream in STREAMS:
             ran = made(ScheduleRan, device_id=DeviceId(UUID(int=1)), operation_id=UUID(int=2))
-            await store.append(stream, [ran], expected=ANY, cause=Cause(tenant="demo"))
+            await store.append(stream, [ran], expected=ANY, metadata=Metadata(tenant="demo"))
         async with running(
             ProjectionRunner(pool, [feed_of(runs.reaction)], service="scale-bridge")
         ):

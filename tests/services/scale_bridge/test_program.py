@@ -35,7 +35,7 @@ from tests.libs.messaging.lab import publish
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.calendars import every
 from tests.services.scale_bridge.pricing import changed, delivery, recorded
-from tests.services.scale_bridge.schedules.handlers.test_schedule import CAUSE
+from tests.services.scale_bridge.schedules.handlers.test_schedule import METADATA
 from tests.services.scale_bridge.service import ENVIRONMENT, Service, a_device, open_service
 
 OURS = ("scale-bridge.", "shop.")
@@ -153,7 +153,7 @@ async def test_schedules_go_on_while_kafka_is_away(database: str) -> None:
                 service.deps.context.store,
                 service.deps.reading,
                 replace(command, now=set_before),
-                CAUSE,
+                METADATA,
             )
             await eventually(runs, number)
 

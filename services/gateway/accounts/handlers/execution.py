@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
 
 from contracts.gateway import AccountId, GatewayEvent
-from libs.eventsourcing.log import Cause, VersionConflict
+from libs.eventsourcing.log import Metadata, VersionConflict
 from libs.eventsourcing.store import Fact
 from services.gateway.accounts.domain.account import ACCOUNT, Account
 from services.gateway.accounts.domain.commands import AccountCommand
@@ -42,6 +42,6 @@ async def _once(identity: Identity, account_id: AccountId, plan: Planner, actor:
     command, facts = await plan(account)
     events = [] if command is None else ACCOUNT.decide(account, command)
     if events:
-        cause = Cause(tenant=PLATFORM, actor=actor)
-        await store.append(stream, events, expected=history.version, cause=cause, facts=facts)
+        metadata = Metadata(tenant=PLATFORM, actor=actor)
+        await store.append(stream, events, expected=history.version, metadata=metadata, facts=facts)
     return ACCOUNT.state_after((*history.events, *events))

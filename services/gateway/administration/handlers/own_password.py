@@ -4,7 +4,7 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from contracts.gateway import AccountId, GatewayEvent, LoginRefused
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import Fact
 from services.gateway.accounts.domain.account import WrongPassword
 from services.gateway.accounts.domain.realm import PLATFORM
@@ -49,4 +49,4 @@ async def _record(identity: Identity, account_id: AccountId, realm: str) -> None
         event=refused,
         occurred_at=now,
     )
-    await identity.store.record([fact], cause=Cause(tenant=PLATFORM, actor=str(account_id)))
+    await identity.store.record([fact], metadata=Metadata(tenant=PLATFORM, actor=str(account_id)))

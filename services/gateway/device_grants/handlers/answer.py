@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from contracts.gateway import AccountId, DeviceEnrolled, DeviceRefused, GatewayEvent
 from libs.errors import Refused
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import Fact
 from services.gateway.accounts.domain.account import Account
 from services.gateway.accounts.domain.commands import OpenAccount
@@ -176,8 +176,8 @@ async def _refuse(identity: Identity, waiting: Waiting, manager: AccountId, tena
         refused_by=manager,
         refused_at=now,
     )
-    cause = Cause(tenant=PLATFORM, actor=str(manager))
-    await identity.store.record([_fact(waiting, refused, now)], cause=cause)
+    metadata = Metadata(tenant=PLATFORM, actor=str(manager))
+    await identity.store.record([_fact(waiting, refused, now)], metadata=metadata)
 
 
 def _fact(

@@ -10,7 +10,7 @@ import msgspec
 
 from contracts.gateway import AccountId, GatewayEvent, LoginRefused
 from libs.errors import RateLimit, TooManyRequests, Unavailable
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import Fact, new_event_id
 from services.gateway.accounts.domain.device_client import CLIENTS, DeviceClient
 from services.gateway.accounts.domain.realm import PLATFORM
@@ -177,4 +177,4 @@ async def _record_wrong(identity: Identity, who: str) -> None:
         event=refused,
         occurred_at=now,
     )
-    await identity.store.record([fact], cause=Cause(tenant=PLATFORM))
+    await identity.store.record([fact], metadata=Metadata(tenant=PLATFORM))

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 from contracts.gateway import AccountId, GatewayEvent, LoginRefused
 from libs.errors import Unauthenticated
 from libs.eventsourcing.execute import execute
-from libs.eventsourcing.log import Cause, VersionConflict
+from libs.eventsourcing.log import Metadata, VersionConflict
 from libs.eventsourcing.store import Fact
 from libs.process.fair_queue import Source
 from libs.security.passwords import OWN, Verdict
@@ -127,7 +127,7 @@ async def record_refusal(
         event=refused,
         occurred_at=now,
     )
-    await identity.store.record([fact], cause=Cause(tenant=PLATFORM))
+    await identity.store.record([fact], metadata=Metadata(tenant=PLATFORM))
 
 
 async def _renew(identity: Identity, loaded: Loaded, password: str, source: Source) -> None:
@@ -138,10 +138,10 @@ async def _renew(identity: Identity, loaded: Loaded, password: str, source: Sour
     hashed = await identity.passwords.hash(password, source=source)
     sealed = seal_password(identity.seal, account_id, hashed)
     command = SetPassword(account_id=account_id, password=sealed, set_at=account.password_at)
-    cause = Cause(tenant=PLATFORM, actor=str(account_id))
+    metadata = Metadata(tenant=PLATFORM, actor=str(account_id))
     try:
         await execute(
-            identity.store, ACCOUNT, account_id, command, cause=cause, expected=loaded.version
+            identity.store, ACCOUNT, account_id, command, metadata=metadata, expected=loaded.version
         )
     except VersionConflict:
         return

@@ -8,7 +8,7 @@ from uuid import UUID
 from contracts.gateway import AccountId, SessionId, SessionRevoked
 from libs.errors import Unauthenticated
 from libs.eventsourcing.execute import execute
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import new_event_id
 from libs.security import refresh as refresh_tokens
 from libs.security.tokens import TokenInvalid
@@ -91,7 +91,7 @@ async def admit(
     # Its id was made just now: there is no history to be read.
     events = SESSION.decide(SESSION.state_after(()), command)
     await identity.store.append(
-        SESSION.stream(session_id), events, expected=0, cause=_by(str(loaded.account_id))
+        SESSION.stream(session_id), events, expected=0, metadata=_by(str(loaded.account_id))
     )
     if await has_changed(identity, loaded) and (
         _basis(await load(identity, loaded.account_id), place) != _basis(loaded, place)
@@ -135,8 +135,8 @@ async def refresh(
         now=now,
         lifetime=term.lifetime,
     )
-    cause = _by(str(session.account_id))
-    done = await execute(identity.store, SESSION, session_id, command, cause=cause)
+    metadata = _by(str(session.account_id))
+    done = await execute(identity.store, SESSION, session_id, command, metadata=metadata)
     if any(isinstance(event, SessionRevoked) for event in done.events):
         await identity.on_revoked(str(session_id), now)
         raise SessionOver
@@ -166,7 +166,7 @@ async def revoke(
     SessionUnknown; a second time changes nothing.
     """
     command = RevokeSession(account_id=account_id, reason=reason, now=identity.clock())
-    await execute(identity.store, SESSION, session_id, command, cause=_by(actor))
+    await execute(identity.store, SESSION, session_id, command, metadata=_by(actor))
     await identity.on_revoked(str(session_id), command.now)
 
 
@@ -241,5 +241,5 @@ async def _load(identity: Identity, session_id: UUID) -> Session:
     return SESSION.state_after(history.events)
 
 
-def _by(actor: str) -> Cause:
-    return Cause(tenant=PLATFORM, actor=actor)
+def _by(actor: str) -> Metadata:
+    return Metadata(tenant=PLATFORM, actor=actor)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from contracts.ingest import IngestEvent, RemovalRecorded, ScanRecorded
-from libs.eventsourcing.log import NO_STREAM, Cause, NewEvent
+from libs.eventsourcing.log import NO_STREAM, Metadata, NewEvent
 from libs.eventsourcing.store import EventStore, Fact
 from services.ingest.imports.domain.log_events import Entry
 from services.ingest.scans.domain import identity
@@ -29,34 +29,36 @@ async def unknown(store: EventStore[IngestEvent], tenant: str, entries: Entries)
 
 
 async def record(
-    store: EventStore[IngestEvent], entries: Entries, cause: Cause, *, repeated: bool
+    store: EventStore[IngestEvent], entries: Entries, metadata: Metadata, *, repeated: bool
 ) -> int:
     """Store what is new; how many of the entries added anything. Safe to repeat.
 
     `repeated` if an attempt with the same cause went before: what that stored counts too. Raises
     `LogUnavailable`, and then some of it may be stored.
     """
-    namespace, all_of_them = identity.namespace(cause.tenant), entries
-    entries = await _new(store, cause.tenant, entries)
+    namespace, all_of_them = identity.namespace(metadata.tenant), entries
+    entries = await _new(store, metadata.tenant, entries)
     facts = {key: fact_of(key, one.scan, namespace) for key, one in entries.items() if one.scan}
-    new = set((await store.record(list(facts.values()), cause=cause)).new)
+    new = set((await store.record(list(facts.values()), metadata=metadata)).new)
     if known := facts.keys() - new:
-        recordings = await current(store, cause.tenant, known)
+        recordings = await current(store, metadata.tenant, known)
         facts |= {key: replace(facts[key], event_id=recordings[key].event_id) for key in known}
         # Of a scan from an import that was undone it is another id.
         if again := [facts[key] for key in known if facts[key].event_id != key]:
-            new |= (await store.record(again, cause=cause)).new
+            new |= (await store.record(again, metadata=metadata)).new
     if removals := [fact async for fact in _removals(store, entries, facts, namespace)]:
-        new |= (await store.record(removals, cause=cause)).new
+        new |= (await store.record(removals, metadata=metadata)).new
     for audit in (entry.audit for entry in entries.values() if entry.audit):
-        new.add(await _record_audit(store, audit, cause))
+        new.add(await _record_audit(store, audit, metadata))
     ids = [
         ids_of(namespace, entry, facts[key].event_id if key in facts else key)
         for key, entry in all_of_them.items()
     ]
     if repeated:
         found = await store.log.find([event_id for each in ids for event_id in each])
-        new |= {one for one, it in found.items() if it.cause.causation_id == cause.causation_id}
+        new |= {
+            one for one, it in found.items() if it.metadata.causation_id == metadata.causation_id
+        }
     return sum(not new.isdisjoint(each) for each in ids)
 
 
@@ -88,12 +90,12 @@ async def _removals(
 
 
 async def _record_audit(
-    store: EventStore[IngestEvent], audit: RemovalRecorded, cause: Cause
+    store: EventStore[IngestEvent], audit: RemovalRecorded, metadata: Metadata
 ) -> UUID:
     name, version, data = store.codec.encode(audit)
     event = NewEvent(
         event_id=identity.imported_removal_event(
-            identity.namespace(cause.tenant), audit.removal_id
+            identity.namespace(metadata.tenant), audit.removal_id
         ),
         type=name,
         schema_version=version,
@@ -102,7 +104,7 @@ async def _record_audit(
         occurred_at=audit.removed_at,
     )
     stream = identity.removal_stream(audit.removal_id)
-    await store.log.append(stream, [event], expected=NO_STREAM, cause=cause)
+    await store.log.append(stream, [event], expected=NO_STREAM, metadata=metadata)
     return event.event_id
 
 
@@ -120,5 +122,5 @@ async def _new(store: EventStore[IngestEvent], tenant: str, entries: Entries) ->
     if not held_as:
         return entries
     found = await store.log.find(list(held_as))
-    held = {held_as[event_id] for event_id, it in found.items() if it.cause.tenant == tenant}
+    held = {held_as[event_id] for event_id, it in found.items() if it.metadata.tenant == tenant}
     return {key: entry for key, entry in entries.items() if key not in held}

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from contracts.ingest import IngestEvent
 from libs.clock import Clock
-from libs.eventsourcing.log import Cause, LogUnavailable
+from libs.eventsourcing.log import LogUnavailable, Metadata
 from libs.eventsourcing.store import EventStore
 from services.ingest.imports.adapters.table import Open, Row, Unreadable, Worksheet
 from services.ingest.imports.domain.cell import escape_formula
@@ -123,7 +123,7 @@ async def import_tables(run: Run, sources: Sequence[Source]) -> Report:
     return report
 
 
-async def _import(run: Run, source: Source, account: Account, cause: str) -> None:
+async def _import(run: Run, source: Source, account: Account, run_id: str) -> None:
     async with source.open() as worksheets:
         # All of them before the first row: a table is imported whole or not at all.
         sheets = [_sheet(run, worksheet) for worksheet in worksheets]
@@ -135,7 +135,7 @@ async def _import(run: Run, source: Source, account: Account, cause: str) -> Non
                 async with aclosing(worksheet.pages()) as pages:
                     async for page in pages:
                         await run.pause(0)
-                        await _import_page(run, sheet, page, account, reject, f"{cause}/{batch}")
+                        await _import_page(run, sheet, page, account, reject, f"{run_id}/{batch}")
                         batch, done = batch + 1, done + len(page)
                         run.progress(sheet.name, done, worksheet.rows)
 
@@ -193,7 +193,7 @@ async def _record(run: Run, entries: Entries, batch: str) -> int:
     """Store what is new, and how many that were; attempted again while the log is away."""
     if not entries:
         return 0
-    cause = Cause(
+    metadata = Metadata(
         tenant=run.tenant,
         actor=identity.IMPORT,
         correlation_id=run.run_id,
@@ -201,7 +201,7 @@ async def _record(run: Run, entries: Entries, batch: str) -> int:
     )
     for attempt, wait in enumerate((*WAITS, None)):
         try:
-            return await record(run.store, entries, cause, repeated=attempt > 0)
+            return await record(run.store, entries, metadata, repeated=attempt > 0)
         except LogUnavailable:
             if wait is None:
                 raise

@@ -32,7 +32,7 @@ async def cells_of(store: EventStore[IngestEvent], tenant: str, rows: Sequence[R
             store.codec.encode(store.decode(recorded))
             for event_id in each
             # An audit's id is known without its tenant.
-            if (recorded := found.get(event_id)) and recorded.cause.tenant == tenant
+            if (recorded := found.get(event_id)) and recorded.metadata.tenant == tenant
         )
         for each in ids
     ]

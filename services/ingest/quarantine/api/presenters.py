@@ -145,7 +145,9 @@ def summary(row: Row, zone: ZoneInfo) -> EventSummary:
 def inspected(found: Inspected, zone: ZoneInfo) -> Inspection:
     """An event as the log knows it."""
     kept, recorded, decision = found.kept, found.recorded, found.decision
-    arrived = _moment("quarantined", recorded.recorded_at, zone, recorded.cause.actor, kept.reason)
+    arrived = _moment(
+        "quarantined", recorded.recorded_at, zone, recorded.metadata.actor, kept.reason
+    )
     return Inspection(
         id=str(recorded.event_id),
         uuid=_text(kept.scan_id),

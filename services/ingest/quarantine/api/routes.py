@@ -33,7 +33,7 @@ from services.ingest.scans.api.query_params import (
     Reader,
     Text,
     Token,
-    cause_of,
+    request_metadata,
     staleness,
     without_nul,
 )
@@ -149,9 +149,11 @@ async def drop(
     request: Request, ingest: Ingest, mender: Mender, id: Id, dropping: Dropping
 ) -> Response:
     """Give the event up, for a reason that is kept."""
-    cause, now = cause_of(request, mender), ingest.clock()
+    metadata, now = request_metadata(request, mender), ingest.clock()
     try:
-        token = await handlers.drop(ingest.store, id, reason=dropping.reason, cause=cause, now=now)
+        token = await handlers.drop(
+            ingest.store, id, reason=dropping.reason, metadata=metadata, now=now
+        )
     except REFUSALS as refused:
         return _refusal(refused, ingest)
     return answered(presenters.Done(True, "dropped"), {CONSISTENCY: token})
@@ -190,7 +192,7 @@ def _refusal(refused: Refused, ingest: Ingest) -> Response:
 
 def _given(request: Request, ingest: Ingest, mender: Principal) -> Mapping[str, Any]:
     return {
-        "cause": cause_of(request, mender),
+        "metadata": request_metadata(request, mender),
         "now": ingest.clock(),
         "not_before": ingest.settings.plausible_from,
     }

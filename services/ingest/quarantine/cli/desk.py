@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Column, Table
 
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.postgres.pool import tenant_transaction
 from services.ingest.context import Deps
 from services.ingest.quarantine import read_models as quarantine
@@ -111,8 +111,8 @@ async def replay_many(deps: Deps, wanted: QuarantineFilter, *, as_json: bool) ->
 
 async def drop(deps: Deps, id: UUID, reason: str, tenant: str, *, as_json: bool) -> int:
     """Give one up."""
-    cause = Cause(tenant=tenant, actor=ACTOR)
-    await handlers.drop(deps.store, id, reason=reason, cause=cause, now=deps.clock())
+    metadata = Metadata(tenant=tenant, actor=ACTOR)
+    await handlers.drop(deps.store, id, reason=reason, metadata=metadata, now=deps.clock())
     _print(presenters.Done(True, "dropped"), "dropped", as_json=as_json)
     return 0
 
@@ -129,7 +129,7 @@ async def _next(deps: Deps, wanted: QuarantineFilter, after: UUID | None) -> Seq
 
 def _given(deps: Deps, tenant: str) -> dict[str, Any]:
     return {
-        "cause": Cause(tenant=tenant, actor=ACTOR),
+        "metadata": Metadata(tenant=tenant, actor=ACTOR),
         "now": deps.clock(),
         "not_before": deps.settings.plausible_from,
     }

@@ -17,7 +17,7 @@ from prometheus_client import Counter
 from contracts.ingest import IngestEvent, ScanId, ScanQuarantined, ScanRecorded
 from libs.errors import Unavailable
 from libs.eventsourcing.execute import execute
-from libs.eventsourcing.log import NO_STREAM, Cause, RecordedEvent, VersionConflict
+from libs.eventsourcing.log import NO_STREAM, Metadata, RecordedEvent, VersionConflict
 from libs.eventsourcing.store import EventStore
 from services.ingest.quarantine.domain import (
     QUARANTINE,
@@ -100,7 +100,7 @@ async def mend(
     quarantine_id: UUID,
     correction: Correction,
     *,
-    cause: Cause,
+    metadata: Metadata,
     now: datetime,
     not_before: datetime,
 ) -> Mended:
@@ -109,10 +109,10 @@ async def mend(
     Raises NotInQuarantine, AlreadyDecided, StillWrong, CutShort (a patch for an event of which
     only the start was kept), LogUnavailable.
     """
-    _, kept = await _find(store, cause.tenant, quarantine_id)
+    _, kept = await _find(store, metadata.tenant, quarantine_id)
     value = correction.of(kept)
     return await _mend(
-        store, quarantine_id, kept, value, cause=cause, now=now, not_before=not_before
+        store, quarantine_id, kept, value, metadata=metadata, now=now, not_before=not_before
     )
 
 
@@ -120,14 +120,14 @@ async def replay(
     store: EventStore[IngestEvent],
     quarantine_id: UUID,
     *,
-    cause: Cause,
+    metadata: Metadata,
     now: datetime,
     not_before: datetime,
 ) -> Mended:
     """Try the event again as it came, because rules or settings have changed. Raises as `mend`."""
-    _, kept = await _find(store, cause.tenant, quarantine_id)
+    _, kept = await _find(store, metadata.tenant, quarantine_id)
     return await _mend(
-        store, quarantine_id, kept, whole(kept), cause=cause, now=now, not_before=not_before
+        store, quarantine_id, kept, whole(kept), metadata=metadata, now=now, not_before=not_before
     )
 
 
@@ -135,7 +135,7 @@ async def replay_each(
     store: EventStore[IngestEvent],
     quarantine_ids: Iterable[UUID],
     *,
-    cause: Cause,
+    metadata: Metadata,
     now: datetime,
     not_before: datetime,
 ) -> Mapping[str, int]:
@@ -147,7 +147,9 @@ async def replay_each(
     became = Tally(mended=0, duplicates=0, still_wrong=0, cut_short=0, already_decided=0)
     for quarantine_id in quarantine_ids:
         try:
-            done = await replay(store, quarantine_id, cause=cause, now=now, not_before=not_before)
+            done = await replay(
+                store, quarantine_id, metadata=metadata, now=now, not_before=not_before
+            )
         except StillWrong:
             became["still_wrong"] += 1
         except CutShort:
@@ -164,18 +166,18 @@ async def drop(
     quarantine_id: UUID,
     *,
     reason: str,
-    cause: Cause,
+    metadata: Metadata,
     now: datetime,
 ) -> str:
     """Give the event up; the log keeps it, and `verify` its id. The consistency token.
 
     Raises NotInQuarantine, AlreadyDecided, ReasonNeeded, LogUnavailable.
     """
-    await _find(store, cause.tenant, quarantine_id)
+    await _find(store, metadata.tenant, quarantine_id)
     command = Drop(
-        quarantine_id=quarantine_id, reason=reason, by=cause.actor or UNKNOWN_ACTOR, now=now
+        quarantine_id=quarantine_id, reason=reason, by=metadata.actor or UNKNOWN_ACTOR, now=now
     )
-    done = await execute(store, QUARANTINE, quarantine_id, command, cause=cause)
+    done = await execute(store, QUARANTINE, quarantine_id, command, metadata=metadata)
     DECISIONS.labels("dropped").inc()
     return done.token or ""
 
@@ -184,7 +186,7 @@ async def _find(
     store: EventStore[IngestEvent], tenant: str, quarantine_id: UUID
 ) -> tuple[RecordedEvent, ScanQuarantined]:
     recorded = (await store.log.find([quarantine_id])).get(quarantine_id)
-    if recorded is None or recorded.cause.tenant != tenant:
+    if recorded is None or recorded.metadata.tenant != tenant:
         raise NotInQuarantine
     kept = store.decode(recorded)
     if not isinstance(kept, ScanQuarantined):
@@ -198,11 +200,11 @@ async def _mend(
     kept: ScanQuarantined,
     value: object,
     *,
-    cause: Cause,
+    metadata: Metadata,
     now: datetime,
     not_before: datetime,
 ) -> Mended:
-    history = await store.read(cause.tenant, identity.quarantine_stream(quarantine_id))
+    history = await store.read(metadata.tenant, identity.quarantine_stream(quarantine_id))
     decision = QUARANTINE.state_after(history.events).decision
     if decision is not None:
         # A late decision is refused, whether it fits or not.
@@ -210,26 +212,28 @@ async def _mend(
     scan = retried(kept, value, not_before=not_before)
     if isinstance(scan, Fault):
         raise StillWrong(scan, wrong_fields(kept, value, not_before=not_before))
-    by = cause.actor or UNKNOWN_ACTOR
+    by = metadata.actor or UNKNOWN_ACTOR
     command = Mend(quarantine_id=quarantine_id, scan_id=scan.scan_id, by=by, now=now)
-    return await _record(store, command, scan, cause)
+    return await _record(store, command, scan, metadata)
 
 
 async def _record(
-    store: EventStore[IngestEvent], command: Mend, scan: ScanRecorded, cause: Cause
+    store: EventStore[IngestEvent], command: Mend, scan: ScanRecorded, metadata: Metadata
 ) -> Mended:
     """Append the decision and, unless the log has it, the scan."""
     stream = identity.quarantine_stream(command.quarantine_id)
-    namespace = identity.namespace(cause.tenant)
+    namespace = identity.namespace(metadata.tenant)
     first = identity.scan_event(namespace, scan.scan_id)
     for _ in range(ATTEMPTS):
-        history = await store.read(cause.tenant, stream)
+        history = await store.read(metadata.tenant, stream)
         decided = QUARANTINE.decide(QUARANTINE.state_after(history.events), command)
-        recording = (await current(store, cause.tenant, [first]))[first]
+        recording = (await current(store, metadata.tenant, [first]))[first]
         known = recording.recorded is not None
         facts = () if known else (fact_of(recording.event_id, scan, namespace),)
         try:
-            done = await store.append(stream, decided, expected=NO_STREAM, cause=cause, facts=facts)
+            done = await store.append(
+                stream, decided, expected=NO_STREAM, metadata=metadata, facts=facts
+            )
         except VersionConflict:
             # Another decision came first, or the device has sent the scan meanwhile: read it again.
             continue

@@ -16,7 +16,7 @@ from prometheus_client import Counter
 
 from contracts.ingest import IngestEvent, RemovalRecorded, ScanId, ScanRecorded
 from libs.errors import NotFound, Refused, Unavailable, Unfit
-from libs.eventsourcing.log import NO_STREAM, Cause, VersionConflict
+from libs.eventsourcing.log import NO_STREAM, Metadata, VersionConflict
 from libs.eventsourcing.store import EventStore, Fact, new_event_id
 from services.ingest.removals.domain import (
     Kind,
@@ -74,7 +74,13 @@ Items: TypeAlias = Callable[[], AsyncIterator[Sequence[ScanId]]]
 
 
 async def remove_from_box(
-    store: EventStore[IngestEvent], items: Items, *, box: str, code: str, order: Order, cause: Cause
+    store: EventStore[IngestEvent],
+    items: Items,
+    *,
+    box: str,
+    code: str,
+    order: Order,
+    metadata: Metadata,
 ) -> Removed | None:
     """Remove the latest item of a code in a box (§2.5), or nothing if there is none.
 
@@ -84,15 +90,15 @@ async def remove_from_box(
 
     async def find() -> Sequence[LoggedScan]:
         async for page in items():
-            if found := latest(await _logged_scans(store, cause, page), box=box, code=code):
+            if found := latest(await _logged_scans(store, metadata, page), box=box, code=code):
                 return found
         return []
 
-    return await _remove(store, find, order, cause)
+    return await _remove(store, find, order, metadata)
 
 
 async def remove_listed(
-    store: EventStore[IngestEvent], scans: Sequence[ScanId], *, order: Order, cause: Cause
+    store: EventStore[IngestEvent], scans: Sequence[ScanId], *, order: Order, metadata: Metadata
 ) -> Removed | None:
     """Remove those of `scans` that are items and still there, or nothing (§2.5).
 
@@ -100,13 +106,13 @@ async def remove_listed(
     """
 
     async def find() -> Sequence[LoggedScan]:
-        return await _logged_scans(store, cause, scans)
+        return await _logged_scans(store, metadata, scans)
 
-    return await _remove(store, find, order, cause)
+    return await _remove(store, find, order, metadata)
 
 
 async def remove_event(
-    store: EventStore[IngestEvent], scan_id: ScanId | None, *, order: Order, cause: Cause
+    store: EventStore[IngestEvent], scan_id: ScanId | None, *, order: Order, metadata: Metadata
 ) -> Removed | None:
     """Remove one item by its id; None if it was removed before (§2.10).
 
@@ -114,27 +120,27 @@ async def remove_event(
     """
 
     async def find() -> Sequence[LoggedScan]:
-        found = await _logged_scans(store, cause, [scan_id]) if scan_id else []
+        found = await _logged_scans(store, metadata, [scan_id]) if scan_id else []
         if not found:
-            raise NotAnItem if await _is_audit(store, scan_id, cause.tenant) else EventUnknown
+            raise NotAnItem if await _is_audit(store, scan_id, metadata.tenant) else EventUnknown
         if found[0].scan.kind != ITEM:
             raise NotAnItem
         return found
 
-    return await _remove(store, find, order, cause)
+    return await _remove(store, find, order, metadata)
 
 
 async def _remove(
     store: EventStore[IngestEvent],
     find: Callable[[], Awaitable[Sequence[LoggedScan]]],
     order: Order,
-    cause: Cause,
+    metadata: Metadata,
 ) -> Removed | None:
-    command_id = _command_id(order, cause)
+    command_id = _command_id(order, metadata)
     for _ in range(ATTEMPTS):
         # Read before the first result: a scan that is gone by then has its result there.
         found = await find()
-        if first := await _first_result(store, command_id, cause.tenant):
+        if first := await _first_result(store, command_id, metadata.tenant):
             return _same(first, order)
         wanted = Removing(
             removal_id=command_id,
@@ -148,7 +154,7 @@ async def _remove(
             return None
         try:
             recordings = {one.scan.scan_id: one.recording for one in found}
-            return _same(await _append(store, removal, recordings, cause), order)
+            return _same(await _append(store, removal, recordings, metadata), order)
         except VersionConflict:
             continue
     raise Unavailable("removal")
@@ -158,9 +164,9 @@ async def _append(
     store: EventStore[IngestEvent],
     removal: Removal,
     recordings: Mapping[ScanId, UUID],
-    cause: Cause,
+    metadata: Metadata,
 ) -> Removed:
-    namespace, audit = identity.namespace(cause.tenant), removal.audit
+    namespace, audit = identity.namespace(metadata.tenant), removal.audit
     # Of the recordings that were decided on: if their import was undone meanwhile, so are these.
     facts: list[Fact[IngestEvent]] = [
         Fact(
@@ -175,12 +181,12 @@ async def _append(
         identity.removal_stream(audit.removal_id),
         [audit],
         expected=NO_STREAM,
-        cause=cause,
+        metadata=metadata,
         command_id=audit.removal_id,
         facts=facts,
     )
     # If the same order came twice at once, the other one may have decided something else.
-    if (first := await _first_result(store, audit.removal_id, cause.tenant)) is None:
+    if (first := await _first_result(store, audit.removal_id, metadata.tenant)) is None:
         raise VersionConflict("appended and not to be found")
     if first.audit == audit:
         REMOVED.inc(len(audit.removed))
@@ -205,21 +211,21 @@ def _same(first: Removed, order: Order) -> Removed:
     return first
 
 
-def _command_id(order: Order, cause: Cause) -> UUID:
+def _command_id(order: Order, metadata: Metadata) -> UUID:
     if order.key is None:
         return new_event_id()
     # A key is one caller's, for one route: those of others are other keys.
-    said = msgspec.json.encode([order.kind, cause.actor, order.key]).decode()
-    return uuid5(identity.namespace(cause.tenant), said)
+    said = msgspec.json.encode([order.kind, metadata.actor, order.key]).decode()
+    return uuid5(identity.namespace(metadata.tenant), said)
 
 
 async def _logged_scans(
-    store: EventStore[IngestEvent], cause: Cause, scans: Iterable[ScanId]
+    store: EventStore[IngestEvent], metadata: Metadata, scans: Iterable[ScanId]
 ) -> list[LoggedScan]:
     """Those of `scans` that are in the log, each once, in their order."""
-    namespace = identity.namespace(cause.tenant)
+    namespace = identity.namespace(metadata.tenant)
     ids = [identity.scan_event(namespace, scan_id) for scan_id in scans]
-    recordings = list((await current(store, cause.tenant, ids)).values())
+    recordings = list((await current(store, metadata.tenant, ids)).values())
     removals = await store.log.find([identity.removal_of(one.event_id) for one in recordings])
     return [
         LoggedScan(

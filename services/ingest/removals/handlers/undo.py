@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from contracts.ingest import ImportUndone, IngestEvent
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import EventStore, Fact
 from services.ingest.scans.domain import identity
 
@@ -24,5 +24,5 @@ async def undo_import(
         event=event,
         occurred_at=now,
     )
-    cause = Cause(tenant=tenant, actor=identity.IMPORT, correlation_id=run_id)
-    return bool((await store.record([fact], cause=cause)).new)
+    metadata = Metadata(tenant=tenant, actor=identity.IMPORT, correlation_id=run_id)
+    return bool((await store.record([fact], metadata=metadata)).new)

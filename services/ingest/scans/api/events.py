@@ -13,7 +13,7 @@ from libs.http.visible import visible
 from services.ingest.context import Deps, Ingest
 from services.ingest.scans.api import bodies
 from services.ingest.scans.api.answers import Batch, Verified, answered
-from services.ingest.scans.api.query_params import CONSISTENCY, cause_of
+from services.ingest.scans.api.query_params import CONSISTENCY, request_metadata
 from services.ingest.scans.handlers import scan
 from services.ingest.scans.handlers.body import LARGE_BODY, BadRequest, read_uuids
 
@@ -41,7 +41,7 @@ async def batch(request: Request, ingest: Ingest, device: Device) -> Response:
             recorded = await scan.record_batch(
                 ingest.store,
                 body,
-                cause=cause_of(request, device),
+                metadata=request_metadata(request, device),
                 received_at=ingest.clock(),
                 not_before=ingest.settings.plausible_from,
             )

@@ -1,4 +1,4 @@
-"""Query parameters of the dashboard, consistency tokens, and the cause of a request."""
+"""Query parameters of the dashboard, consistency tokens, and the metadata of a request."""
 
 import asyncio
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Header, HTTPException, Query, Request
 
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.tokens import TokenMalformed
 from libs.http.auth import Principal, require
 from libs.http.visible import STALE
@@ -106,9 +106,9 @@ async def staleness(ingest: Deps, token: str | None, *projections: str) -> dict[
     return {} if all(fresh) else {STALE: "1"}
 
 
-def cause_of(request: Request, caller: Principal) -> Cause:
+def request_metadata(request: Request, caller: Principal) -> Metadata:
     """On whose behalf a request appends."""
-    return Cause(
+    return Metadata(
         tenant=caller.tenant,
         actor=caller.subject,
         correlation_id=request.scope["request_id"],

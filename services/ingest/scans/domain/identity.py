@@ -15,7 +15,7 @@ from contracts.ingest import ScanId
 from libs.names import comparable
 
 IMPORT: Final = "import"
-"""On whose behalf an import is in the log (`Cause.actor`). Its run is the correlation id."""
+"""On whose behalf an import is in the log (`Metadata.actor`). Its run is the correlation id."""
 
 _TENANTS: Final = UUID("3b9c1b52-6a8e-5f0c-8d57-2f6d0c9be1a4")
 

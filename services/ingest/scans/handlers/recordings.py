@@ -50,8 +50,8 @@ def fact_of(event_id: UUID, scan: ScanRecorded, namespace: UUID) -> Fact[IngestE
 
 def run_of(recorded: RecordedEvent) -> str:
     """The import that an event is from, empty if it is from none."""
-    cause = recorded.cause
-    return cause.correlation_id or "" if cause.actor == identity.IMPORT else ""
+    metadata = recorded.metadata
+    return metadata.correlation_id or "" if metadata.actor == identity.IMPORT else ""
 
 
 async def _undone(

@@ -11,7 +11,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from contracts.ingest import IngestEvent, ScanId, ScanQuarantined, ScanRecorded
-from libs.eventsourcing.log import Cause, FactsAppended, RecordedEvent
+from libs.eventsourcing.log import FactsAppended, Metadata, RecordedEvent
 from libs.eventsourcing.store import EventStore, Fact
 from services.ingest.scans.domain import identity
 from services.ingest.scans.domain.scan import (
@@ -69,7 +69,7 @@ async def record_batch(
     store: EventStore[IngestEvent],
     body: bytes,
     *,
-    cause: Cause,
+    metadata: Metadata,
     received_at: datetime,
     not_before: datetime,
 ) -> Recorded:
@@ -78,10 +78,10 @@ async def record_batch(
     What is no scan goes to quarantine and is named in `errors`, each time it is sent. Raises
     `BadRequest` if the batch as a whole is none, `LogUnavailable`.
     """
-    namespace = identity.namespace(cause.tenant)
+    namespace = identity.namespace(metadata.tenant)
     moments = received_at, not_before
     facts = fitting_facts(body, namespace, *moments) if len(body) <= LARGE_BODY else None
-    appended = await store.record_encoded(facts, cause=cause) if facts else None
+    appended = await store.record_encoded(facts, metadata=metadata) if facts else None
     if facts and appended and len(appended.new) == len(facts):
         recorded = Recorded(inserted=len(facts), duplicates=(), errors=(), token=appended.token)
         _count(recorded, ())
@@ -91,20 +91,20 @@ async def record_batch(
     except RecursionError:
         raise not_json("nested too deep") from None
     if appended is None:
-        appended = await store.record(list(_facts(batch, namespace)), cause=cause)
-    return await _told_apart(store, batch, appended, cause)
+        appended = await store.record(list(_facts(batch, namespace)), metadata=metadata)
+    return await _told_apart(store, batch, appended, metadata)
 
 
 async def _told_apart(
-    store: EventStore[IngestEvent], batch: _Sorted, appended: FactsAppended, cause: Cause
+    store: EventStore[IngestEvent], batch: _Sorted, appended: FactsAppended, metadata: Metadata
 ) -> Recorded:
     """What became of a batch of which not everything was new, or not everything fits."""
-    namespace = identity.namespace(cause.tenant)
+    namespace = identity.namespace(metadata.tenant)
     known = [event_id for event_id in batch.scans if event_id not in appended.new]
-    kept = await current(store, cause.tenant, known) if known else {}
+    kept = await current(store, metadata.tenant, known) if known else {}
     token = appended.token
     if again := list(_recorded_again(batch, namespace, kept)):
-        later = await store.record(again, cause=cause)
+        later = await store.record(again, metadata=metadata)
         token = ",".join(filter(None, (token, later.token)))
         known = [event_id for event_id in known if kept[event_id].event_id not in later.new]
     skipped = [batch.scans[event_id] for event_id in known] + batch.repeats

@@ -13,7 +13,15 @@ from services.scale_bridge.catalogue.domain.model import limits_of
 from services.scale_bridge.catalogue.domain.product import BadFields
 from services.scale_bridge.catalogue.domain.product_fields import LARGEST_ID
 from services.scale_bridge.catalogue.handlers import catalogue as handler
-from services.scale_bridge.context import LISTED, Reader, Scales, Writer, cause_of, own, unfit
+from services.scale_bridge.context import (
+    LISTED,
+    Reader,
+    Scales,
+    Writer,
+    own,
+    request_metadata,
+    unfit,
+)
 from services.scale_bridge.driver.domain.document import text_of
 
 router = APIRouter(tags=["label"])
@@ -98,7 +106,7 @@ async def put(
     )
     try:
         changed = await handler.change(
-            scales.context, found.device_id, command, cause_of(request, caller)
+            scales.context, found.device_id, command, request_metadata(request, caller)
         )
     except BadFields as error:
         raise unfit(*(((name,), why) for name, why in error.reasons.items())) from None
@@ -118,7 +126,9 @@ async def delete(
         edited_by=caller.subject,
         now=scales.clock(),
     )
-    await handler.change(scales.context, found.device_id, command, cause_of(request, caller))
+    await handler.change(
+        scales.context, found.device_id, command, request_metadata(request, caller)
+    )
     return Response(status_code=204)
 
 

@@ -19,8 +19,8 @@ from services.scale_bridge.context import (
     Reader,
     Scales,
     Writer,
-    cause_of,
     own,
+    request_metadata,
     unfit,
 )
 
@@ -68,7 +68,7 @@ async def patch(
     asked = if_match(lambda revision: is_wanted(tags, strong_tag(revision)), command)
     try:
         changed = await handler.change(
-            scales.context, found.device_id, asked, cause_of(request, caller)
+            scales.context, found.device_id, asked, request_metadata(request, caller)
         )
     except ChangedMeanwhile as error:
         headers = {ETAG: strong_tag(error.revision)}

@@ -14,7 +14,7 @@ from services.scale_bridge.catalogue.domain.model import limits_of
 from services.scale_bridge.catalogue.domain.problems import RevisionBeyondModel
 from services.scale_bridge.catalogue.handlers import catalogue as handler
 from services.scale_bridge.catalogue.handlers import revision as revisions
-from services.scale_bridge.context import LISTED, Reader, Scales, Writer, cause_of, own
+from services.scale_bridge.context import LISTED, Reader, Scales, Writer, own, request_metadata
 
 router = APIRouter(tags=["revisions"])
 
@@ -79,10 +79,10 @@ async def revert(
     """
     found = await own(scales, caller, device_id)
     limits = limits_of(found.device.profile.model)
-    cause = cause_of(request, caller)
+    metadata = request_metadata(request, caller)
     try:
         changed = await revisions.revert(
-            scales.context, found.device_id, revision, caller.subject, cause, limits=limits
+            scales.context, found.device_id, revision, caller.subject, metadata, limits=limits
         )
     except RevisionBeyondModel as error:
         return limit_error(error)

@@ -21,7 +21,7 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.errors import NotFound, Unavailable
-from libs.eventsourcing.log import Cause, VersionConflict
+from libs.eventsourcing.log import Metadata, VersionConflict
 from services.scale_bridge.catalogue.domain.catalogue import Catalogue, evolve
 from services.scale_bridge.catalogue.domain.commands import (
     CatalogueCommand,
@@ -76,7 +76,7 @@ async def change(
     context: Context,
     device_id: DeviceId,
     command: CatalogueCommand | CommandFactory,
-    cause: Cause,
+    metadata: Metadata,
     *,
     command_id: UUID | None = None,
 ) -> Changed:
@@ -84,7 +84,7 @@ async def change(
 
     Raises what `decide` raises, Unavailable, LogUnavailable.
     """
-    tenant = cause.tenant
+    tenant = metadata.tenant
     async with context.catalogues.lock(tenant, device_id):
         for _ in range(ATTEMPTS):
             # First whether it is read: a reading that ends after this makes another version.
@@ -96,7 +96,7 @@ async def change(
             made = await command(loaded.copy) if callable(command) else command
             made = _beside(made, reading)
             try:
-                return await _decided(context, device_id, loaded, made, cause, command_id)
+                return await _decided(context, device_id, loaded, made, metadata, command_id)
             except VersionConflict:
                 continue
     raise Unavailable("catalogue")
@@ -142,25 +142,25 @@ def _revision(event: ScaleBridgeEvent) -> int:
 async def change_each(
     context: Context,
     device_id: DeviceId,
-    commands: Sequence[tuple[CatalogueCommand, Cause]],
+    commands: Sequence[tuple[CatalogueCommand, Metadata]],
     *,
-    many: Cause,
+    many: Metadata,
     seen: int,
 ) -> Catalogue:
     """Change a catalogue in several ways, each on its own; what cannot be done is left out.
 
-    All are of one tenant, and made for the revision `seen`. A few are told of one by one, with
-    their causes; more than `FEW` are told of together, as caused by `many`. Those that make no
-    difference are nothing new. Raises EditedMeanwhile if there is another revision by now, which
+    All are of one tenant, and made for the revision `seen`. A few are appended one by one, with
+    their own metadata; more than `FEW` are appended together, with the metadata `many`. Commands
+    that make no difference append nothing. Raises EditedMeanwhile if there is another revision by now, which
     some of the commands may have been carried out before; Unavailable, LogUnavailable.
     """
     at_once = 1 if len(commands) <= FEW else TOGETHER
     async with context.catalogues.lock(many.tenant, device_id):
         for start in range(0, len(commands), at_once):
             some = commands[start : start + at_once]
-            cause = some[0][1] if at_once == 1 else many
+            metadata = some[0][1] if at_once == 1 else many
             doing = [command for command, _ in some]
-            seen = await _some_of_each(context, device_id, doing, cause, seen)
+            seen = await _some_of_each(context, device_id, doing, metadata, seen)
         return (await load(context, many.tenant, device_id)).copy
 
 
@@ -168,12 +168,12 @@ async def _some_of_each(
     context: Context,
     device_id: DeviceId,
     commands: Sequence[CatalogueCommand],
-    cause: Cause,
+    metadata: Metadata,
     seen: int,
 ) -> int:
     """The revision to which the commands led from the revision `seen`."""
     for _ in range(ATTEMPTS):
-        loaded = await load(context, cause.tenant, device_id)
+        loaded = await load(context, metadata.tenant, device_id)
         if loaded.copy.revision != seen:
             raise EditedMeanwhile
         copy, events = loaded.copy, list[ScaleBridgeEvent]()
@@ -187,7 +187,7 @@ async def _some_of_each(
             # A large catalogue takes milliseconds for each; others want a turn.
             await asyncio.sleep(0)
         try:
-            await _append_each(context, device_id, loaded, copy, events, cause)
+            await _append_each(context, device_id, loaded, copy, events, metadata)
         except VersionConflict:
             continue
         return copy.revision
@@ -216,7 +216,7 @@ async def _decided(
     device_id: DeviceId,
     loaded: Loaded,
     command: CatalogueCommand,
-    cause: Cause,
+    metadata: Metadata,
     command_id: UUID | None = None,
 ) -> Changed:
     events = decide(loaded.copy, command)
@@ -224,7 +224,9 @@ async def _decided(
     if isinstance(command, TakeFetched | Revert):
         named = {command.content: command.document}
     copy = reduce(partial(_evolve, named), events, loaded.copy)
-    token = await _append_each(context, device_id, loaded, copy, events, cause, command_id, named)
+    token = await _append_each(
+        context, device_id, loaded, copy, events, metadata, command_id, named
+    )
     return Changed(copy, events, token)
 
 
@@ -234,7 +236,7 @@ async def _append_each(
     loaded: Loaded,
     copy: Catalogue,
     events: Sequence[ScaleBridgeEvent],
-    cause: Cause,
+    metadata: Metadata,
     command_id: UUID | None = None,
     whole: Mapping[str, Document] | None = None,
 ) -> str | None:
@@ -245,15 +247,15 @@ async def _append_each(
         f"{CATEGORY}-{device_id}",
         events,
         expected=loaded.version,
-        cause=cause,
+        metadata=metadata,
         command_id=command_id,
     )
     if appended.version != loaded.version + len(events):
         # The same command, sent twice at once: the other one's counts.
         raise VersionConflict
     after = Loaded(copy, appended.version, loaded.unkept + len(events))
-    after = await _save(context, cause.tenant, device_id, after, whole=whole or {})
-    context.catalogues.put(cause.tenant, device_id, after)
+    after = await _save(context, metadata.tenant, device_id, after, whole=whole or {})
+    context.catalogues.put(metadata.tenant, device_id, after)
     return appended.token
 
 

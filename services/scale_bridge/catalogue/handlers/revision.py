@@ -13,7 +13,7 @@ from contracts.scale_bridge import (
     ProductEdited,
     ScaleBridgeEvent,
 )
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, Revert
 from services.scale_bridge.catalogue.domain.decisions import CATEGORY, RevisionUnknown
@@ -41,7 +41,7 @@ async def latest(
         told = [
             {**said, "at": one.occurred_at, "confirmed": said["revision"] == confirmed}
             for one in recorded
-            if (said := _described(context.store.decode(one), one.cause.actor)) is not None
+            if (said := _described(context.store.decode(one), one.metadata.actor)) is not None
         ]
         if not after or len(told) >= limit:
             return told[::-1][:limit]
@@ -54,7 +54,7 @@ async def revert(
     device_id: DeviceId,
     revision: int,
     by: str,
-    cause: Cause,
+    metadata: Metadata,
     *,
     limits: Limits = PERMISSIVE,
 ) -> Changed:
@@ -63,16 +63,16 @@ async def revert(
     Raises RevisionUnknown, RevisionBeyondModel, NothingCached, Unavailable; EditedMeanwhile if the
     catalogue changes under it, for whoever did that has been told that it is so.
     """
-    seen = (await catalogue.load(context, cause.tenant, device_id)).copy.revision
+    seen = (await catalogue.load(context, metadata.tenant, device_id)).copy.revision
 
     async def command(copy: Catalogue) -> CatalogueCommand:
         if not copy.since <= revision <= copy.revision:
             raise RevisionUnknown
         if copy.revision != seen:
             raise EditedMeanwhile
-        document = await catalogue.at_revision(context, cause.tenant, device_id, revision)
+        document = await catalogue.at_revision(context, metadata.tenant, device_id, revision)
         content = await document_store.put(
-            context.pool, cause.tenant, device_id, copy.revision + 1, document
+            context.pool, metadata.tenant, device_id, copy.revision + 1, document
         )
         return Revert(
             device_id=device_id,
@@ -84,7 +84,7 @@ async def revert(
             limits=limits,
         )
 
-    return await catalogue.change(context, device_id, command, cause)
+    return await catalogue.change(context, device_id, command, metadata)
 
 
 def _described(event: ScaleBridgeEvent, actor: str | None) -> dict[str, Any] | None:

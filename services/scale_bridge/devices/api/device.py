@@ -16,8 +16,8 @@ from services.scale_bridge.context import (
     Reader,
     Scales,
     Writer,
-    cause_of,
     own,
+    request_metadata,
     unfit,
 )
 from services.scale_bridge.devices.handlers import device as handler
@@ -102,12 +102,12 @@ async def list_devices(scales: Scales, caller: Reader) -> list[Device]:
 async def create(request: Request, scales: Scales, caller: Writer, body: DeviceCreate) -> Device:
     """Register a scale. 409 if the caller has one of this name."""
     given = Given(**body.model_dump(exclude={"protocol"}))
-    cause = cause_of(request, caller)
+    metadata = request_metadata(request, caller)
     try:
-        saved = await handler.register(scales.context, owner_of(caller.subject), given, cause)
+        saved = await handler.register(scales.context, owner_of(caller.subject), given, metadata)
     except (BadAddress, BadPassword, BridgeUnknown) as error:
         raise _unfit(error) from None
-    await scales.context.hooks.on_registered(scales.context, saved.found.device_id, cause)
+    await scales.context.hooks.on_registered(scales.context, saved.found.device_id, metadata)
     return _present(saved.found, dirty=False)
 
 
@@ -126,7 +126,9 @@ async def update(
     found = await own(scales, caller, device_id)
     given = Given(**body.model_dump(exclude={"protocol"}))
     try:
-        saved = await handler.change(scales.context, found, given, cause_of(request, caller))
+        saved = await handler.change(
+            scales.context, found, given, request_metadata(request, caller)
+        )
     except (BadAddress, BadPassword, BridgeUnknown) as error:
         raise _unfit(error) from None
     dirty = await _dirty(scales, caller.tenant, found.device_id)
@@ -137,7 +139,7 @@ async def update(
 async def delete(request: Request, scales: Scales, caller: Writer, device_id: int) -> Response:
     """Forget a scale."""
     found = await own(scales, caller, device_id)
-    await handler.remove(scales.context, found, cause_of(request, caller))
+    await handler.remove(scales.context, found, request_metadata(request, caller))
     return Response(status_code=204)
 
 

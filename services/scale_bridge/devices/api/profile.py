@@ -12,7 +12,15 @@ from pydantic import BaseModel, Field
 from services.scale_bridge.catalogue.domain.model import MODELS, limits_of
 from services.scale_bridge.catalogue.domain.problems import Rule, problems
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.context import LISTED, ApiContext, Reader, Scales, Writer, cause_of, own
+from services.scale_bridge.context import (
+    LISTED,
+    ApiContext,
+    Reader,
+    Scales,
+    Writer,
+    own,
+    request_metadata,
+)
 from services.scale_bridge.devices.domain.profile import Profile
 from services.scale_bridge.devices.domain.verification import days_left
 from services.scale_bridge.devices.handlers import profile as handler
@@ -94,7 +102,9 @@ async def put(
 ) -> Described:
     """Change what is given. 422 for a model that is not in the table."""
     found = await own(scales, caller, device_id)
-    saved = await handler.describe(scales.context, found, _given(body), cause_of(request, caller))
+    saved = await handler.describe(
+        scales.context, found, _given(body), request_metadata(request, caller)
+    )
     return _present(scales, saved.found.device.profile)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from services.scale_bridge.context import LISTED, Reader, Scales, Writer, cause_of, own
+from services.scale_bridge.context import LISTED, Reader, Scales, Writer, own, request_metadata
 from services.scale_bridge.devices.domain.validation_overrides import RULES, ValidationOverrides
 from services.scale_bridge.devices.handlers import profile as handler
 
@@ -43,8 +43,8 @@ async def put(
 ) -> Strictness:
     """Relax these rules and no others, from the next operation on."""
     found = await own(scales, caller, device_id)
-    cause = cause_of(request, caller)
-    saved = await handler.relax(scales.context, found, body.relaxed, body.reason, cause)
+    metadata = request_metadata(request, caller)
+    saved = await handler.relax(scales.context, found, body.relaxed, body.reason, metadata)
     return _present(saved.found.device.overrides)
 
 

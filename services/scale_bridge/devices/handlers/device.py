@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 from contracts.scale_bridge import DeviceId
 from libs.errors import Refused, Unavailable, Unfit
 from libs.eventsourcing.execute import execute
-from libs.eventsourcing.log import Cause, VersionConflict
+from libs.eventsourcing.log import Metadata, VersionConflict
 from libs.http.auth import Principal
 from libs.security.sealing import SealBroken
 from services.scale_bridge.catalogue.domain.commands import Invalidate
@@ -124,14 +124,14 @@ async def belongs(context: Context, tenant: str, device_id: DeviceId, owner: UUI
     return DEVICE.state_after(history.events).owner == owner
 
 
-async def register(context: Context, owner: UUID, given: Given, cause: Cause) -> Saved:
+async def register(context: Context, owner: UUID, given: Given, metadata: Metadata) -> Saved:
     """Make a device known.
 
     Raises NameTaken, BadAddress, BadPassword, BridgeUnknown, Unavailable.
     """
     password = checked(given.password or "")
     await _allowed(context, given.ip or "", given.port or 0)
-    await _reachable(context, cause.tenant, owner, given.bridge or None)
+    await _reachable(context, metadata.tenant, owner, given.bridge or None)
     number = await numbers.next_number(context.pool)
     device_id = device_id_of(number)
     details = Details(
@@ -143,38 +143,38 @@ async def register(context: Context, owner: UUID, given: Given, cause: Cause) ->
         password=context.seal.seal(password, str(device_id)),
         bridge=given.bridge or None,
     )
-    if not await _named(context, cause.tenant, owner, details.name, device_id):
+    if not await _named(context, metadata.tenant, owner, details.name, device_id):
         raise NameTaken
     command = Register(
         device_id=device_id, number=number, owner=owner, details=details, now=context.clock()
     )
-    done = await execute(context.store, DEVICE, device_id, command, cause=cause)
+    done = await execute(context.store, DEVICE, device_id, command, metadata=metadata)
     device = DEVICE.state_after(done.events)
     return Saved(LoadedDevice(device_id, device, done.version), done.token)
 
 
-async def change(context: Context, found: LoadedDevice, given: Given, cause: Cause) -> Saved:
+async def change(context: Context, found: LoadedDevice, given: Given, metadata: Metadata) -> Saved:
     """Change what is given; at another address its catalogue is invalid (R9).
 
     Raises NameConflict, DeviceUnknown, BadAddress, BadPassword, BridgeUnknown, Unavailable.
     """
     for _ in range(ATTEMPTS):
-        details = await _changed(context, cause.tenant, found, given)
+        details = await _changed(context, metadata.tenant, found, given)
         try:
-            return await _change(context, found, details, cause)
+            return await _change(context, found, details, metadata)
         except VersionConflict:
-            found = await load(context, cause.tenant, found.device_id)
+            found = await load(context, metadata.tenant, found.device_id)
     raise Unavailable("device")
 
 
-async def remove(context: Context, found: LoadedDevice, cause: Cause) -> str | None:
+async def remove(context: Context, found: LoadedDevice, metadata: Metadata) -> str | None:
     """Forget a device; the token to read it back with. Safe to repeat."""
     command = Remove(device_id=found.device_id, now=context.clock())
-    done = await execute(context.store, DEVICE, found.device_id, command, cause=cause)
+    done = await execute(context.store, DEVICE, found.device_id, command, metadata=metadata)
     owner, name = found.device.owner, found.details.name
     if owner is not None:
-        await numbers.give_back(context.pool, cause.tenant, owner, name, found.device_id)
-    await catalogue_snapshots.forget(context.pool, cause.tenant, found.device_id)
+        await numbers.give_back(context.pool, metadata.tenant, owner, name, found.device_id)
+    await catalogue_snapshots.forget(context.pool, metadata.tenant, found.device_id)
     return done.token
 
 
@@ -209,25 +209,27 @@ def _sealed(context: Context, found: LoadedDevice, password: str) -> str:
     return context.seal.seal(password, purpose)
 
 
-async def _change(context: Context, found: LoadedDevice, after: Details, cause: Cause) -> Saved:
+async def _change(
+    context: Context, found: LoadedDevice, after: Details, metadata: Metadata
+) -> Saved:
     before, owner = found.details, found.device.owner
     if owner is None:
         raise DeviceUnknown
-    tenant, device_id = cause.tenant, found.device_id
+    tenant, device_id = metadata.tenant, found.device_id
     renamed = before.name != after.name
     if renamed and not await _named(context, tenant, owner, after.name, device_id):
         raise NameConflict
     moved = moves(before, after)
     if moved:
-        await _invalidate(context, device_id, cause)
+        await _invalidate(context, device_id, metadata)
     command = Change(device_id=device_id, details=after, now=context.clock())
     done = await execute(
-        context.store, DEVICE, device_id, command, cause=cause, expected=found.version
+        context.store, DEVICE, device_id, command, metadata=metadata, expected=found.version
     )
     token = done.token
     if moved:
         # Again, for what was fetched from the old address in between.
-        token = await _invalidate(context, device_id, cause) or token
+        token = await _invalidate(context, device_id, metadata) or token
         await _forget_breaker(context, after)
     if renamed:
         await numbers.give_back(context.pool, tenant, owner, before.name, device_id)
@@ -235,9 +237,9 @@ async def _change(context: Context, found: LoadedDevice, after: Details, cause: 
     return Saved(LoadedDevice(device_id, device, done.version), token)
 
 
-async def _invalidate(context: Context, device_id: DeviceId, cause: Cause) -> str | None:
+async def _invalidate(context: Context, device_id: DeviceId, metadata: Metadata) -> str | None:
     command = Invalidate(device_id=device_id, reason="address changed", now=context.clock())
-    return (await catalogue.change(context, device_id, command, cause)).token
+    return (await catalogue.change(context, device_id, command, metadata)).token
 
 
 async def _forget_breaker(context: Context, details: Details) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from libs.errors import Unavailable
 from libs.eventsourcing.execute import execute
-from libs.eventsourcing.log import Cause, VersionConflict
+from libs.eventsourcing.log import Metadata, VersionConflict
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.domain.device import DEVICE
 from services.scale_bridge.devices.domain.profile import SetProfile
@@ -18,7 +18,7 @@ ATTEMPTS: Final = 10
 
 
 async def describe(
-    context: Context, found: LoadedDevice, given: Mapping[str, Any], cause: Cause
+    context: Context, found: LoadedDevice, given: Mapping[str, Any], metadata: Metadata
 ) -> Saved:
     """Set these fields of the profile and keep the others, also under concurrent changes.
 
@@ -28,40 +28,40 @@ async def describe(
         command = SetProfile(
             device_id=found.device_id,
             profile=replace(found.device.profile, **given),
-            profiled_by=cause.actor or "",
+            profiled_by=metadata.actor or "",
             now=context.clock(),
         )
         try:
-            return await _done(context, found, command, cause, expected=found.version)
+            return await _done(context, found, command, metadata, expected=found.version)
         except VersionConflict:
-            found = await device.load(context, cause.tenant, found.device_id)
+            found = await device.load(context, metadata.tenant, found.device_id)
     raise Unavailable("device")
 
 
 async def relax(
-    context: Context, found: LoadedDevice, rules: Collection[str], reason: str, cause: Cause
+    context: Context, found: LoadedDevice, rules: Collection[str], reason: str, metadata: Metadata
 ) -> Saved:
     """Relax these rules and no others. Raises RuleUnknown, ReasonMissing, DeviceUnknown."""
     command = SetStrictness(
         device_id=found.device_id,
         relaxed=rules,
         reason=reason,
-        set_by=cause.actor or "",
+        set_by=metadata.actor or "",
         now=context.clock(),
     )
-    return await _done(context, found, command, cause)
+    return await _done(context, found, command, metadata)
 
 
 async def _done(
     context: Context,
     found: LoadedDevice,
     command: SetProfile | SetStrictness,
-    cause: Cause,
+    metadata: Metadata,
     *,
     expected: int | None = None,
 ) -> Saved:
     done = await execute(
-        context.store, DEVICE, found.device_id, command, cause=cause, expected=expected
+        context.store, DEVICE, found.device_id, command, metadata=metadata, expected=expected
     )
     after = found.device
     for event in done.events:

@@ -7,7 +7,7 @@ from uuid import UUID
 from contracts.scale_bridge import DeviceId
 from libs.errors import NotFound
 from libs.eventsourcing.execute import execute
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.security.sealing import Seal, SealBroken
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.domain.device import DEVICE, Change
@@ -34,7 +34,7 @@ async def rotate(
     for tenant, device_id in devices:
         try:
             await _one(
-                context, newest, DeviceId(device_id), Cause(tenant=tenant, actor=actor), rotated
+                context, newest, DeviceId(device_id), Metadata(tenant=tenant, actor=actor), rotated
             )
         except NotFound:
             continue
@@ -44,9 +44,9 @@ async def rotate(
 
 
 async def _one(
-    context: Context, newest: Seal, device_id: DeviceId, cause: Cause, rotated: Rotated
+    context: Context, newest: Seal, device_id: DeviceId, metadata: Metadata, rotated: Rotated
 ) -> None:
-    found = await device.load(context, cause.tenant, device_id)
+    found = await device.load(context, metadata.tenant, device_id)
     sealed, purpose = found.details.password, str(device_id)
     if _opens(newest, sealed, purpose):
         rotated.fresh += 1
@@ -54,7 +54,9 @@ async def _one(
     password = context.seal.open(sealed, purpose)
     after = replace(found.details, password=context.seal.seal(password, purpose))
     command = Change(device_id=device_id, details=after, now=context.clock())
-    await execute(context.store, DEVICE, device_id, command, cause=cause, expected=found.version)
+    await execute(
+        context.store, DEVICE, device_id, command, metadata=metadata, expected=found.version
+    )
     rotated.sealed += 1
 
 

@@ -11,7 +11,7 @@ import structlog
 
 from libs.errors import NotFound
 from libs.eventsourcing.execute import execute
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.postgres.pool import acquired
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.domain.device import DEVICE
@@ -48,13 +48,13 @@ async def _announced(context: Context, due: Due, command: Remind) -> bool:
     days = nearest(due.due_on, command.today)
     if days is None:
         return False
-    cause = Cause(tenant=due.tenant, actor=BY_CALENDAR)
+    metadata = Metadata(tenant=due.tenant, actor=BY_CALENDAR)
     done = await execute(
         context.store,
         DEVICE,
         due.device_id,
         command,
-        cause=cause,
+        metadata=metadata,
         command_id=reminder_id(due.device_id, due.due_on, days),
     )
     return bool(done.events)

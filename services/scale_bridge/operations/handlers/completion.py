@@ -14,7 +14,7 @@ import msgspec
 
 from contracts.scale_bridge import CatalogueFetched, OperationId, ProductsShown, ScaleBridgeEvent
 from libs.errors import NotFound
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import Fact
 from libs.security.sealing import SealBroken
 from services.scale_bridge.catalogue.domain.catalogue import Catalogue
@@ -57,7 +57,7 @@ async def on_started(context: Context, case: JobContext, holder: str) -> None:
     sends = case.device_task.kind in SENDS
     revision = case.copy.revision if sends else None
     command = Begin(holder=holder, revision=revision, now=context.clock())
-    await operation.advance(context, case.job.operation_id, command, case.cause)
+    await operation.advance(context, case.job.operation_id, command, case.metadata)
 
 
 async def on_applied(context: Context, case: JobContext, items: int) -> None:
@@ -68,7 +68,7 @@ async def on_applied(context: Context, case: JobContext, items: int) -> None:
         items=items,
         now=context.clock(),
     )
-    await operation.advance(context, case.job.operation_id, command, case.cause)
+    await operation.advance(context, case.job.operation_id, command, case.metadata)
 
 
 async def on_finished(
@@ -135,20 +135,20 @@ async def _taken(context: Context, case: JobContext, read: Fetched) -> str:
     place = f"{case.device_task.address}:{case.device_task.port}"
     # First what was seen, which is true whatever becomes of the copy: if it cannot be kept, the
     # copy stays as it was.
-    await record_readback(context, job, read.document, case.cause, place=place)
+    await record_readback(context, job, read.document, case.metadata, place=place)
     if case.device_task.kind is Kind.FETCH:
         try:
             await catalogue.change(
                 context,
                 job.device_id,
                 command,
-                case.cause,
+                case.metadata,
                 command_id=uuid5(job.operation_id, "read"),
             )
             sends = not case.is_first_half
             await context.hooks.after_fetch(context, job, since=since, sends=sends)
         except EditedMeanwhile:
-            await mark_unverified(context, job, case.cause, md5)
+            await mark_unverified(context, job, case.metadata, md5)
             raise _NotTaken(EDITED_MEANWHILE) from None
         except NotFound:
             raise _NotTaken(MOVED) from None
@@ -168,13 +168,13 @@ async def _compared(
             content=case.content,
             now=context.clock(),
         )
-        await catalogue.change(context, case.job.device_id, command, case.cause)
+        await catalogue.change(context, case.job.device_id, command, case.metadata)
         if overtaken:
             # The scale may have been removed.
             with suppress(NotFound):
                 await operation.enqueue(context, _once_more(case))
     elif performed.doubtful or (read_as is not None and not _is_good(performed)):
-        await mark_unverified(context, case.job, case.cause, read_as)
+        await mark_unverified(context, case.job, case.metadata, read_as)
 
 
 async def _with_changes(
@@ -271,7 +271,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 async def record_readback(
-    context: Context, job: Job, read: Document, cause: Cause, *, place: str
+    context: Context, job: Job, read: Document, metadata: Metadata, *, place: str
 ) -> None:
     """Tell what the scale, read just now, shows that it did not show before. Safe to repeat.
 
@@ -289,7 +289,7 @@ async def record_readback(
     news = {key: shown for key, shown in now.items() if before.get(key) != shown}
     gone = [key for key in before if key not in now]
     if facts := _facts(job, news, gone, context.clock()):
-        await context.store.record(facts, cause=cause)
+        await context.store.record(facts, metadata=metadata)
     await last_shown.save(context.pool, job.tenant, job.device_id, job.operation_id, place, now)
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import structlog
 
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from services.scale_bridge.catalogue.domain.commands import Confirm, Doubt
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
@@ -39,7 +39,7 @@ async def expire(context: Context, job: Job, found: Operation, *, code: str = ""
     result, queued = abandoned(found, handed=kinds), queued_of(found)
     if code and result.code:
         result = replace(result, code=code)
-    cause = cause_of(job, queued.asked_by)
+    metadata = job_metadata(job, queued.asked_by)
     if result.outcome is Outcome.DONE and result.content is not None:
         command = Confirm(
             device_id=job.device_id,
@@ -48,9 +48,9 @@ async def expire(context: Context, job: Job, found: Operation, *, code: str = ""
             content=result.content,
             now=context.clock(),
         )
-        await catalogue.change(context, job.device_id, command, cause)
+        await catalogue.change(context, job.device_id, command, metadata)
     elif result.outcome is Outcome.UNKNOWN:
-        await mark_unverified(context, job, cause, None)
+        await mark_unverified(context, job, metadata, None)
     if queued.kind in READS:
         # It may have been read, and what the shop said not been held against that.
         await context.hooks.after_fetch(context, job, since=queued.catalogue_revision, sends=True)
@@ -58,7 +58,9 @@ async def expire(context: Context, job: Job, found: Operation, *, code: str = ""
     await end(context, job, queued.asked_by, replace(result, detail=detail))
 
 
-async def mark_unverified(context: Context, job: Job, cause: Cause, content: str | None) -> None:
+async def mark_unverified(
+    context: Context, job: Job, metadata: Metadata, content: str | None
+) -> None:
     """The scale may not hold what it confirmed, but `content`; None if that is unknown."""
     command = Doubt(
         device_id=job.device_id,
@@ -66,12 +68,12 @@ async def mark_unverified(context: Context, job: Job, cause: Cause, content: str
         content=content,
         now=context.clock(),
     )
-    await catalogue.change(context, job.device_id, command, cause)
+    await catalogue.change(context, job.device_id, command, metadata)
 
 
 async def end(context: Context, job: Job, asked_by: str, result: Result) -> None:
     """Tell the end. Safe to repeat."""
-    await operation.end(context, job.operation_id, result, cause_of(job, asked_by))
+    await operation.end(context, job.operation_id, result, job_metadata(job, asked_by))
     log.info("operation ended", outcome=result.outcome, code=result.code)
 
 
@@ -80,9 +82,9 @@ def failure(code: str) -> Result:
     return Result(outcome=Outcome.FAILED, code=code, detail=sentence(code))
 
 
-def cause_of(job: Job, asked_by: str, correlation_id: str | None = None) -> Cause:
+def job_metadata(job: Job, asked_by: str, correlation_id: str | None = None) -> Metadata:
     """On whose behalf what follows from an operation is told."""
-    return Cause(
+    return Metadata(
         tenant=job.tenant,
         actor=asked_by,
         correlation_id=correlation_id,

@@ -7,7 +7,7 @@ import structlog
 
 from contracts.scale_bridge import OperationQueued
 from libs.errors import NotFound
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.security.sealing import SealBroken
 from services.scale_bridge.catalogue.domain.catalogue import DATES, Catalogue
 from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, RefreshDates
@@ -21,10 +21,10 @@ from services.scale_bridge.operations.domain import queued_of
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.expiry import (
     HEAL,
-    cause_of,
     end,
     expire,
     failure,
+    job_metadata,
 )
 from services.scale_bridge.operations.stores.work import Job
 from services.scale_bridge.transfer.domain.commands import SENDS, Kind
@@ -57,9 +57,9 @@ class JobContext:
     correlation_id: str | None = None
 
     @property
-    def cause(self) -> Cause:
+    def metadata(self) -> Metadata:
         """On whose behalf what follows is told."""
-        return cause_of(self.job, self.queued.asked_by, self.correlation_id)
+        return job_metadata(self.job, self.queued.asked_by, self.correlation_id)
 
     @property
     def is_first_half(self) -> bool:
@@ -154,8 +154,8 @@ async def _refreshed(context: Context, job: Job, queued: OperationQueued) -> Cat
         changes = await catalogue.changes_after(context, job.tenant, job.device_id, since)
         return RefreshDates(device_id=job.device_id, now=now, but=set_by_people(changes, DATES))
 
-    cause = cause_of(job, queued.asked_by)
-    return (await catalogue.change(context, job.device_id, command, cause)).copy
+    metadata = job_metadata(job, queued.asked_by)
+    return (await catalogue.change(context, job.device_id, command, metadata)).copy
 
 
 async def _known(context: Context, job: Job, copy: Catalogue) -> Document | None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from contracts.scale_bridge import DeviceId, OperationId
 from libs.eventsourcing.execute import execute
-from libs.eventsourcing.log import NO_STREAM, Cause, VersionConflict
+from libs.eventsourcing.log import NO_STREAM, Metadata, VersionConflict
 from libs.eventsourcing.store import new_event_id
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
@@ -76,7 +76,7 @@ async def enqueue(context: Context, ordered: OperationRequest) -> None:
         now=now,
         catalogue_revision=revision,
     )
-    cause = Cause(
+    metadata = Metadata(
         tenant=ordered.tenant,
         actor=ordered.asked_by,
         correlation_id=ordered.correlation_id,
@@ -87,7 +87,7 @@ async def enqueue(context: Context, ordered: OperationRequest) -> None:
             OPERATION.stream(ordered.operation_id),
             OPERATION.decide(OPERATION.initial, command),
             expected=NO_STREAM,
-            cause=cause,
+            metadata=metadata,
             command_id=_ordering_of(ordered.operation_id),
         )
     except VersionConflict:
@@ -125,39 +125,41 @@ async def correlation_of(context: Context, operation_id: OperationId) -> str | N
     """What everything that follows from an operation is told under. Raises LogUnavailable."""
     first = uuid5(_ordering_of(operation_id), "0")
     recorded = (await context.store.log.find([first])).get(first)
-    return None if recorded is None else recorded.cause.correlation_id
+    return None if recorded is None else recorded.metadata.correlation_id
 
 
 async def advance(
-    context: Context, operation_id: OperationId, command: Begin | Apply, cause: Cause
+    context: Context, operation_id: OperationId, command: Begin | Apply, metadata: Metadata
 ) -> None:
     """How far it is. Raises OperationOver, OperationUnknown, LogUnavailable."""
-    cause = await _correlated(context, operation_id, cause)
-    await execute(context.store, OPERATION, operation_id, command, cause=cause)
+    metadata = await _correlated(context, operation_id, metadata)
+    await execute(context.store, OPERATION, operation_id, command, metadata=metadata)
 
 
-async def end(context: Context, operation_id: OperationId, result: Result, cause: Cause) -> None:
+async def end(
+    context: Context, operation_id: OperationId, result: Result, metadata: Metadata
+) -> None:
     """It is over. Exactly one end is ever told, the first (R24).
 
     Safe to repeat. Raises OperationUnknown, LogUnavailable, Unavailable.
     """
     command = End(result=result, now=context.clock())
-    cause = await _correlated(context, operation_id, cause)
+    metadata = await _correlated(context, operation_id, metadata)
     await execute(
         context.store,
         OPERATION,
         operation_id,
         command,
-        cause=cause,
+        metadata=metadata,
         command_id=_command_of(operation_id),
     )
-    await context.work.done(cause.tenant, operation_id)
+    await context.work.done(metadata.tenant, operation_id)
 
 
-async def _correlated(context: Context, operation_id: OperationId, cause: Cause) -> Cause:
-    if cause.correlation_id is not None:
-        return cause
-    return replace(cause, correlation_id=await correlation_of(context, operation_id))
+async def _correlated(context: Context, operation_id: OperationId, metadata: Metadata) -> Metadata:
+    if metadata.correlation_id is not None:
+        return metadata
+    return replace(metadata, correlation_id=await correlation_of(context, operation_id))
 
 
 def _ordering_of(operation_id: OperationId) -> UUID:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from libs.http.visible import visible
-from services.scale_bridge.context import ApiContext, Reader, Scales, Writer, cause_of, own
+from services.scale_bridge.context import ApiContext, Reader, Scales, Writer, own, request_metadata
 from services.scale_bridge.schedules.domain.commands import SetSchedule
 from services.scale_bridge.schedules.domain.history import Schedule
 from services.scale_bridge.schedules.domain.schedule import FEWEST_MINUTES, MOST_MINUTES
@@ -68,8 +68,8 @@ async def put(
         now=scales.clock(),
         may_run=scales.settings.scheduler_on,
     )
-    cause = cause_of(request, caller)
-    schedule = await handler.put(scales.context.store, scales.reading, command, cause)
+    metadata = request_metadata(request, caller)
+    schedule = await handler.put(scales.context.store, scales.reading, command, metadata)
     return _present(response, scales, schedule)
 
 

@@ -8,7 +8,15 @@ from pydantic import BaseModel, Field
 
 from contracts.scale_bridge import DeviceId, ScheduleCalendar
 from libs.http.visible import visible
-from services.scale_bridge.context import ApiContext, Reader, Scales, Writer, cause_of, own, unfit
+from services.scale_bridge.context import (
+    ApiContext,
+    Reader,
+    Scales,
+    Writer,
+    own,
+    request_metadata,
+    unfit,
+)
 from services.scale_bridge.schedules import adapters as zones
 from services.scale_bridge.schedules.adapters import UnknownZone
 from services.scale_bridge.schedules.api.auto_update import SWITCHED_OFF, written
@@ -110,8 +118,8 @@ async def put(
     """Set all of it; setting the same again shifts nothing. 409 if it cannot be on here."""
     found = await own(scales, caller, device_id)
     command = _command(scales, caller.subject, found.device_id, body)
-    cause = cause_of(request, caller)
-    schedule = await handler.put(scales.context.store, scales.reading, command, cause)
+    metadata = request_metadata(request, caller)
+    schedule = await handler.put(scales.context.store, scales.reading, command, metadata)
     return _present(response, scales, found.device_id, schedule)
 
 

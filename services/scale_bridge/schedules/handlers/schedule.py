@@ -23,7 +23,7 @@ from contracts.scale_bridge import (
     ScheduleSkipped,
 )
 from libs.errors import NotFound, Unavailable
-from libs.eventsourcing.log import Cause, VersionConflict
+from libs.eventsourcing.log import Metadata, VersionConflict
 from libs.eventsourcing.store import EventStore
 from libs.postgres.pool import Pool, acquired, tenant_transaction
 from services.scale_bridge.context import Context
@@ -67,17 +67,17 @@ async def put(
     store: EventStore[ScaleBridgeEvent],
     reading: Pool,
     command: SetSchedule | SetCalendar,
-    cause: Cause,
+    metadata: Metadata,
 ) -> Schedule:
     """Set a schedule; the schedule as it then is. Safe to repeat.
 
     Raises BadInterval, SchedulingOff, UnknownZone, LogUnavailable, Unavailable.
     """
-    find = _finder(reading, cause.tenant, command.device_id)
-    return await _run(store, find, command.device_id, command, cause)
+    find = _finder(reading, metadata.tenant, command.device_id)
+    return await _run(store, find, command.device_id, command, metadata)
 
 
-async def set_default(context: Context, device_id: DeviceId, cause: Cause) -> None:
+async def set_default(context: Context, device_id: DeviceId, metadata: Metadata) -> None:
     """Give a new device the installation's interval, if there is one. Safe to repeat."""
     if context.default_interval is None:
         return
@@ -85,11 +85,11 @@ async def set_default(context: Context, device_id: DeviceId, cause: Cause) -> No
         device_id=device_id,
         enabled=True,
         interval_minutes=context.default_interval,
-        set_by=cause.actor or BY_SCHEDULE,
+        set_by=metadata.actor or BY_SCHEDULE,
         now=context.clock(),
     )
-    find = _finder_in_all(context.pool, cause.tenant, device_id)
-    await _run(context.store, find, device_id, command, cause)
+    find = _finder_in_all(context.pool, metadata.tenant, device_id)
+    await _run(context.store, find, device_id, command, metadata)
 
 
 async def get(
@@ -121,10 +121,10 @@ async def run_due(scheduling: Scheduling, now: datetime) -> int:
         found = await schedules.due(connection, now, limit=AT_ONCE)
     claimed = 0
     for row in found:
-        cause = Cause(tenant=row.tenant, actor=BY_SCHEDULE)
+        metadata = Metadata(tenant=row.tenant, actor=BY_SCHEDULE)
         command = ClaimRun(device_id=row.device_id, now=now)
         try:
-            claim = await _claim(scheduling.store, row, command, cause)
+            claim = await _claim(scheduling.store, row, command, metadata)
             if claim is not None:
                 begins = claim.begins_at or now
                 ordered = _ordered(row, claim.operation_id)
@@ -183,15 +183,15 @@ async def _record(
     now: datetime,
 ) -> bool:
     command = RecordRun(device_id=row.device_id, operation_id=run, error=error, now=now)
-    cause = Cause(tenant=row.tenant, actor=BY_SCHEDULE, causation_id=str(run))
+    metadata = Metadata(tenant=row.tenant, actor=BY_SCHEDULE, causation_id=str(run))
     find = _known(row)
     before, _ = await _load(scheduling.store, find, row.tenant, row.device_id)
-    await _run(scheduling.store, find, row.device_id, command, cause)
+    await _run(scheduling.store, find, row.device_id, command, metadata)
     return before.running == run
 
 
 async def _claim(
-    store: EventStore[ScaleBridgeEvent], row: ScheduleRow, command: ClaimRun, cause: Cause
+    store: EventStore[ScaleBridgeEvent], row: ScheduleRow, command: ClaimRun, metadata: Metadata
 ) -> ScheduleClaimed | None:
     """The run that became ours, if it did: exactly one who tries gets it."""
     find, device_id = _known(row), row.device_id
@@ -200,7 +200,7 @@ async def _claim(
     if not events:
         return None
     try:
-        await store.append(SCHEDULE.stream(device_id), events, expected=version, cause=cause)
+        await store.append(SCHEDULE.stream(device_id), events, expected=version, metadata=metadata)
     except VersionConflict:
         return None
     for skipped in (event for event in events if isinstance(event, ScheduleSkipped)):
@@ -213,15 +213,17 @@ async def _run(
     find: Find,
     device_id: DeviceId,
     command: ScheduleCommand,
-    cause: Cause,
+    metadata: Metadata,
 ) -> Schedule:
     for _ in range(ATTEMPTS):
-        schedule, version = await _load(store, find, cause.tenant, device_id)
+        schedule, version = await _load(store, find, metadata.tenant, device_id)
         events = _decided(schedule, command)
         if not events:
             return schedule
         try:
-            await store.append(SCHEDULE.stream(device_id), events, expected=version, cause=cause)
+            await store.append(
+                SCHEDULE.stream(device_id), events, expected=version, metadata=metadata
+            )
         except VersionConflict:
             continue
         return reduce(SCHEDULE.evolve, events, schedule)

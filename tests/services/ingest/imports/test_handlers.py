@@ -12,7 +12,7 @@ import pytest
 
 from contracts.ingest import EVENTS, IngestEvent, ScanId, ScanRecorded
 from libs.eventsourcing.codec import Codec
-from libs.eventsourcing.log import Cause, FactsAppended, LogUnavailable, NewFact
+from libs.eventsourcing.log import FactsAppended, LogUnavailable, Metadata, NewFact
 from libs.eventsourcing.memory import MemoryLog
 from services.ingest.imports.adapters import csv_file
 from services.ingest.imports.adapters.table import Choice
@@ -78,7 +78,7 @@ async def test_every_row_is_recorded_as_a_batch_would_have_been(
     assert recorded.event_id == identity.scan_event(namespace, ScanId(UUID(ANY_UUID)))
     assert recorded.stream == identity.scan_stream(namespace, "anna")
     assert (recorded.version, recorded.occurred_at) == (None, NOON)
-    assert recorded.cause == Cause(
+    assert recorded.metadata == Metadata(
         tenant="demo", actor="import", correlation_id="run", causation_id="run/0/0"
     )
     scan = store.decode(recorded)
@@ -298,11 +298,11 @@ class LosingLog(MemoryLog):
         super().__init__()
         self.before, self.after = before, after
 
-    async def append_facts(self, facts: Sequence[NewFact], *, cause: Cause) -> FactsAppended:
+    async def append_facts(self, facts: Sequence[NewFact], *, metadata: Metadata) -> FactsAppended:
         if self.before:
             self.before -= 1
             raise LogUnavailable
-        done = await super().append_facts(facts, cause=cause)
+        done = await super().append_facts(facts, metadata=metadata)
         if self.after:
             self.after -= 1
             raise LogUnavailable

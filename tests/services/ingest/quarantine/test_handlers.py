@@ -11,7 +11,7 @@ from contracts.ingest import (
     ScanQuarantined,
     ScanRecorded,
 )
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from services.ingest.quarantine.domain import AlreadyDecided
 from services.ingest.quarantine.handlers import quarantine
 from services.ingest.quarantine.handlers.correction import Correction
@@ -28,9 +28,9 @@ from tests.services.ingest.history import (
     uuid,
 )
 
-OFFICE = Cause(tenant="demo", actor="office")
+OFFICE = Metadata(tenant="demo", actor="office")
 LATER = NOON + timedelta(days=3)
-GIVEN: dict[str, Any] = {"cause": OFFICE, "now": LATER, "not_before": FLOOR}
+GIVEN: dict[str, Any] = {"metadata": OFFICE, "now": LATER, "not_before": FLOOR}
 OLD = NOON - timedelta(days=365 * 15)
 OLD_MS = int(OLD.timestamp() * 1000)
 
@@ -49,7 +49,7 @@ async def mend(store: Store, number: int, correction: Correction) -> quarantine.
 
 
 async def drop(store: Store, one: UUID) -> str:
-    return await quarantine.drop(store, one, reason="a test", cause=OFFICE, now=LATER)
+    return await quarantine.drop(store, one, reason="a test", metadata=OFFICE, now=LATER)
 
 
 async def codes(store: Store) -> list[str]:

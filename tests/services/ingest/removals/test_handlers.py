@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from contracts.ingest import ItemRemoved, RemovalRecorded, ScanId
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from services.ingest.removals.domain import LONGEST_REASON
 from services.ingest.removals.handlers import removal
 from services.ingest.removals.handlers.removal import Items, Order
@@ -18,10 +18,10 @@ from services.ingest.scans.domain import identity
 from services.ingest.scans.domain.scan import LIMITS
 from tests.services.ingest.history import DEMO, NOON, Store, a_scan, append, events_in
 
-OTHER = Cause(tenant="other")
-remove_listed = partial(removal.remove_listed, cause=DEMO)
+OTHER = Metadata(tenant="other")
+remove_listed = partial(removal.remove_listed, metadata=DEMO)
 remove_from_box = partial(
-    removal.remove_from_box, box="ivancov/8", code="2042469234860", cause=DEMO
+    removal.remove_from_box, box="ivancov/8", code="2042469234860", metadata=DEMO
 )
 
 
@@ -69,7 +69,7 @@ async def test_a_repeated_order_with_a_key_answers_the_first_result(store: Store
     assert first == again
     assert other
     assert other.audit.removed == tuple(ids(3))
-    assert await remove_listed(store, ids(1), order=keyed, cause=OTHER) is None
+    assert await remove_listed(store, ids(1), order=keyed, metadata=OTHER) is None
 
 
 async def test_the_removal_of_an_item_is_in_the_stream_of_its_scan(store: Store) -> None:
@@ -80,7 +80,7 @@ async def test_the_removal_of_an_item_is_in_the_stream_of_its_scan(store: Store)
     streams = {one.type: one.stream for one in found}
     assert streams["ItemRemoved"] == streams["ScanRecorded"]
     assert streams["RemovalRecorded"].startswith("removal-")
-    assert {one.cause.actor for one in found} == {"viewer"}
+    assert {one.metadata.actor for one in found} == {"viewer"}
 
 
 @pytest.mark.parametrize(("count", "orders"), [(1, 20), (8, 12)])

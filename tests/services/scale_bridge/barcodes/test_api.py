@@ -8,7 +8,7 @@ from httpx import AsyncClient, Response
 from contracts.scale_bridge import BarcodeRule, BarcodeRulesSet
 from libs.barcodes.measured import Measure, Rule, encode
 from libs.eventsourcing.execute import execute
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.testing.clock import NOON
 from services.scale_bridge.barcodes import handlers as barcode
 from services.scale_bridge.barcodes.domain import BARCODES, SetRules
@@ -103,8 +103,8 @@ async def test_a_list_of_the_whole_tenant_is_now_that_of_who_set_it(database: st
     ):
         for subject, rule in ((ANNA, BY_WEIGHT), (BORIS, BY_PRICE)):
             given = SetRules(rules=(BarcodeRule(**rule),), set_by=str(subject), now=NOON)
-            cause = Cause(tenant="demo", actor="test")
-            await execute(service.deps.context.store, BARCODES, "demo", given, cause=cause)
+            metadata = Metadata(tenant="demo", actor="test")
+            await execute(service.deps.context.store, BARCODES, "demo", given, metadata=metadata)
 
         assert (await anna.get("/barcodes/rules")).json() == {"rules": [BY_WEIGHT]}
         assert (await boris.get("/barcodes/rules")).json() == {"rules": [BY_PRICE]}

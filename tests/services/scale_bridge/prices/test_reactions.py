@@ -9,7 +9,7 @@ import pytest
 
 from contracts.scale_bridge import PriceOverridden, PriceTaken, ProductEdited, ProductsShown
 from libs.clock import utc_now
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import envelope
 from libs.messaging import inbox
 from libs.messaging.inbox_feed import InboxFeed
@@ -360,11 +360,11 @@ async def test_what_follows_from_a_price_can_be_traced_to_it(database: str) -> N
         await device.shows(123.45)
         await eventually(service.all_ended)
 
-        traced: dict[str, Cause] = {}
+        traced: dict[str, Metadata] = {}
         async for page in service.deps.context.store.log.read_all():
             for one in page:
-                if one.cause.correlation_id == "the gateway's click":
-                    traced.setdefault(one.type, one.cause)
+                if one.metadata.correlation_id == "the gateway's click":
+                    traced.setdefault(one.type, one.metadata)
         ours = {"ProductEdited", "PriceTaken", "OperationQueued"}
         sent = {"OperationSending", "OperationApplied", "OperationEnded"}
         assert ours | sent | {"CatalogueConfirmed", "ProductsShown"} <= traced.keys()

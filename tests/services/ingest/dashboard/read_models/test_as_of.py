@@ -11,7 +11,7 @@ import pytest
 
 from contracts.ingest import ScanId, ScanRecorded
 from deploy.local.postgres import query
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.postgres.pool import Pool
 from services.ingest.dashboard.read_models import activity, as_of, box, presence
 from services.ingest.dashboard.read_models.as_of import Past
@@ -125,17 +125,17 @@ async def change(random: Random, store: Store, runs: list[str]) -> None:
             await undo_import(store, "demo", runs.pop(), now=NOON)
         case 1:
             runs.append(run := str(random.random()))
-            cause = Cause(tenant="demo", actor=identity.IMPORT, correlation_id=run)
+            metadata = Metadata(tenant="demo", actor=identity.IMPORT, correlation_id=run)
             namespace = identity.namespace("demo")
             facts = [
                 fact_of(identity.scan_event(namespace, scan.scan_id), scan, namespace)
                 for scan in some_scans(random, 5)
             ]
-            await store.record(facts, cause=cause)
+            await store.record(facts, metadata=metadata)
         case 2:
             scans = [ScanId(UUID(int=random.randrange(60))) for _ in range(4)]
             order = Order(kind="BULK_REMOVE", operator="vera", reason="", at=NOON)
-            await remove_listed(store, scans, order=order, cause=Cause(tenant="demo"))
+            await remove_listed(store, scans, order=order, metadata=Metadata(tenant="demo"))
         case _:
             await append(store, *some_scans(random, random.randrange(1, 12)))
 

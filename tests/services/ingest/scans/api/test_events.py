@@ -73,8 +73,8 @@ async def test_a_batch_is_stored_in_the_name_of_its_tenant_and_device(ingest: Se
     await ingest.device.post(BATCH, json={"events": [event()]}, headers=headers)
 
     (kept,) = [one async for page in ingest.store.log.read_all() for one in page]
-    assert (kept.cause.tenant, kept.cause.actor) == ("demo", "device-1")
-    assert kept.cause.correlation_id == "r-0123456789"
+    assert (kept.metadata.tenant, kept.metadata.actor) == ("demo", "device-1")
+    assert kept.metadata.correlation_id == "r-0123456789"
 
 
 async def test_verify_echoes_what_is_known_as_it_was_spelled(ingest: Service) -> None:

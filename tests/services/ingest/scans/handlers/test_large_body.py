@@ -173,7 +173,7 @@ async def test_a_large_body_takes_little_memory_and_stops_nobody_else(
 ) -> None:
     body = HOSTILE[name]
     turns = await in_little_memory(
-        record_batch(store, body, cause=DEMO, received_at=NOON, not_before=FLOOR), len(body)
+        record_batch(store, body, metadata=DEMO, received_at=NOON, not_before=FLOOR), len(body)
     )
 
     assert turns > 90 or name == "brackets alone"
@@ -191,7 +191,7 @@ async def test_so_does_a_large_list_of_uuids() -> None:
 
 async def send(store: Store, body: bytes) -> Any:
     assert len(body) > LARGE_BODY
-    return await record_batch(store, body, cause=DEMO, received_at=NOON, not_before=FLOOR)
+    return await record_batch(store, body, metadata=DEMO, received_at=NOON, not_before=FLOOR)
 
 
 async def test_the_scans_of_a_large_batch_are_stored_however_long_what_is_ignored(

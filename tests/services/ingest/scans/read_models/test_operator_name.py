@@ -133,7 +133,7 @@ async def test_what_was_stored_under_each_spelling_is_known_of_the_past(ingest: 
             occurred_at=moment,
         )
         ingest.clock.now = moment
-        await ingest.store.record([fact], cause=DEMO)
+        await ingest.store.record([fact], metadata=DEMO)
     ingest.clock.now = NOON
     await ingest.send(event(3, operator="Вера  "))
 

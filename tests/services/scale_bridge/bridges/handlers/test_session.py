@@ -165,7 +165,7 @@ def doubled() -> Document:
 
 async def relax(remote: Remote, device_id: DeviceId, *rules: str) -> None:
     found = await device.load(remote.context, remote.tenant, device_id)
-    await profile.relax(remote.context, found, rules, "old firmware", remote.cause)
+    await profile.relax(remote.context, found, rules, "old firmware", remote.metadata)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from httpx import AsyncClient
 
 from contracts.scale_bridge import OperationQueued, ScheduleClaimed, ScheduleRan, ScheduleSkipped
 from libs.clock import utc_now
-from libs.eventsourcing.log import Cause
+from libs.eventsourcing.log import Metadata
 from libs.postgres.doorbell import PROJECTED
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.scale_bridge import bootstrap
@@ -32,7 +32,7 @@ from tests.services.scale_bridge.service import (
     register,
 )
 
-CAUSE: Final = Cause(tenant="demo")
+METADATA: Final = Metadata(tenant="demo")
 
 
 def scheduling(service: Service) -> Scheduling:
@@ -52,7 +52,7 @@ async def set_calendar(service: Service, client: AsyncClient, its: Any = DAILY) 
 
 async def change(service: Service, command: SetCalendar | SetSchedule) -> None:
     """Set a schedule at the moment of the command."""
-    await schedule.put(service.deps.context.store, service.deps.reading, command, CAUSE)
+    await schedule.put(service.deps.context.store, service.deps.reading, command, METADATA)
     await service.caught_up()
 
 
