@@ -20,9 +20,12 @@ class MigrationFault(Exception):
     """The migration could not begin."""
 
 
-def folder_of(service: str) -> Path:
-    """Where a service keeps its migrations. Raises MigrationFault."""
-    found = importlib.util.find_spec(f"services.{service}")
+def folder_of(service: str, package: str = "") -> Path:
+    """The migrations of a service, in `services.<service>` or another package.
+
+    Raises MigrationFault.
+    """
+    found = importlib.util.find_spec(package or f"services.{service}")
     if found is None or found.origin is None:
         raise MigrationFault(f"there is no service {service}")
     return Path(found.origin).parent / "migrations"

@@ -1,10 +1,9 @@
 """The commands every service has: run it, migrate it, rebuild and mend its read models."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -21,48 +20,10 @@ from libs.process.inbox_commands import inbox_commands
 from libs.process.lifecycle import Task, main, run_until_signal, serve
 from libs.process.outdated import rebuild_outdated
 from libs.process.relay_commands import relay_commands
-from libs.projections.projection import Projection
-from libs.settings import ServiceSettings, SettingsFault, describe
+from libs.process.service import AnySettings, Service, open_app, open_reactions, open_tasks
+from libs.settings import describe
 from libs.telemetry import logs
 from libs.telemetry.traces import Telemetry, set_up
-
-AnySettings = TypeVar("AnySettings", bound=ServiceSettings)
-
-OpenApp: TypeAlias = Callable[
-    [AnySettings, Telemetry, Mapping[str, Check]], AbstractAsyncContextManager[Any]
-]
-OpenTasks: TypeAlias = Callable[
-    [AnySettings, Telemetry], AbstractAsyncContextManager[Sequence[Task]]
-]
-OpenReactions: TypeAlias = Callable[
-    [AnySettings, Telemetry], AbstractAsyncContextManager[Sequence[Reaction[Any]]]
-]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Service(Generic[AnySettings]):
-    """What the commands must know of a service.
-
-    `open_app` opens what the API holds and yields the ASGI app, ready to serve; it is given the
-    checks of the worker when that runs in the same process. `settings` are read from the
-    environment under the service's name in capitals. `open_reactions` yields the reactions of its
-    worker, `open_tasks` what else that does.
-    """
-
-    name: str
-    settings: type[AnySettings]
-    open_app: OpenApp[AnySettings]
-    projections: Callable[[AnySettings], Sequence[Projection[Any]]]
-    open_tasks: OpenTasks[AnySettings] | None = None
-    open_reactions: OpenReactions[AnySettings] | None = None
-
-    def read_settings(self) -> AnySettings:
-        """The settings; says what is wrong with them and exits with 2 if they cannot be used."""
-        try:
-            return self.settings.from_env(self.name.upper())
-        except SettingsFault as fault:
-            Console(stderr=True).print(f"{self.name} cannot start:\n{fault}", markup=False)
-            raise typer.Exit(2) from fault
 
 
 def command_line(service: Service[AnySettings]) -> typer.Typer:
@@ -102,7 +63,11 @@ def command_line(service: Service[AnySettings]) -> typer.Typer:
         from libs.postgres.migrate import migrate
 
         try:
-            migrate(service.name, settings.database_url.get_secret_value())
+            migrate(
+                service.name,
+                settings.database_url.get_secret_value(),
+                migrations=service.migrations,
+            )
         except MigrationFault as fault:
             raise typer.BadParameter(str(fault)) from fault
         raise typer.Exit(rebuild_outdated(service, newer_code=rebuild))
@@ -136,11 +101,10 @@ async def _serve(service: Service[AnySettings], settings: AnySettings, parts: se
         async with AsyncExitStack() as stack:
             if "worker" in parts:
                 tasks, checks = await _open_worker(service, settings, telemetry, stack)
-                if service.open_tasks is not None:
-                    more = service.open_tasks(settings, telemetry)
-                    tasks += await stack.enter_async_context(more)
+                more = open_tasks(service, settings, telemetry)
+                tasks += await stack.enter_async_context(more)
             if "api" in parts:
-                opened = service.open_app(settings, telemetry, checks)
+                opened = open_app(service, settings, telemetry, checks)
                 app, port = await stack.enter_async_context(opened), settings.http_port
             else:
                 title = f"{service.name} worker"
@@ -165,10 +129,8 @@ async def _open_worker(
     from libs.messaging.reactor import open_reactors
     from libs.messaging.worker import open_worker
 
-    reactions: Sequence[Reaction[Any]] = ()
-    if service.open_reactions is not None:
-        opening = service.open_reactions(settings, telemetry)
-        reactions = await stack.enter_async_context(opening)
+    opened = open_reactions(service, settings, telemetry)
+    reactions: Sequence[Reaction[Any]] = await stack.enter_async_context(opened)
     feeds = own_feeds(spelled(service.name), reactions)
     worker = await stack.enter_async_context(
         open_worker(

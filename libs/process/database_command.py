@@ -14,7 +14,7 @@ from libs.postgres.pool import STATEMENT_TIMEOUT, SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 
 if TYPE_CHECKING:
-    from libs.process.commands import Service
+    from libs.process.service import Service
 
 
 def exit_with(program: Coroutine[Any, Any, int]) -> NoReturn:

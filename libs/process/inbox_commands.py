@@ -17,7 +17,7 @@ from libs.postgres.pool import Pool
 from libs.process.database_command import exit_with, open_service_pool
 
 if TYPE_CHECKING:
-    from libs.process.commands import Service
+    from libs.process.service import Service
 
 Name = Annotated[str, typer.Argument(help="The reaction's name.")]
 Tenant = Annotated[str, typer.Argument(help="The tenant, as `inbox list` shows it.")]

@@ -30,7 +30,7 @@ from libs.settings import ServiceSettings
 from libs.telemetry import traces
 
 if TYPE_CHECKING:
-    from libs.process.commands import Service
+    from libs.process.service import Service
 
 Name = Annotated[str, typer.Argument(help="The name, as `park list` shows it.")]
 Names = Annotated[list[str], typer.Argument(help="The read models' names.")]

@@ -9,7 +9,7 @@ from libs.process import mending
 from libs.projections.projection import Projection
 
 if TYPE_CHECKING:
-    from libs.process.commands import Service
+    from libs.process.service import Service
 
 _OUTDATED: Final = """
 SELECT name, registered.version FROM projections AS registered

@@ -18,7 +18,7 @@ from libs.postgres.pool import Pool
 from libs.process.database_command import exit_with, open_service_pool
 
 if TYPE_CHECKING:
-    from libs.process.commands import Service
+    from libs.process.service import Service
 
 Topics = Annotated[list[str], typer.Argument(help="For example `tillstream.ingest.scan`.")]
 

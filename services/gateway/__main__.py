@@ -2,7 +2,8 @@
 
 from contextlib import AbstractAsyncContextManager
 
-from libs.process.commands import Service, command_line
+from libs.process.commands import command_line
+from libs.process.service import Service
 from services.gateway import bootstrap
 from services.gateway.administration.cli.commands import account_commands, add_create_admin
 from services.gateway.api_keys.cli import key_commands

@@ -1,6 +1,7 @@
 """`python -m services.scale_bridge`: run it, migrate it, rotate its secrets; a bridge; a scale."""
 
-from libs.process.commands import Service, command_line
+from libs.process.commands import command_line
+from libs.process.service import Service
 from services.scale_bridge import bootstrap
 from services.scale_bridge.bridges.cli import add_bridge
 from services.scale_bridge.devices.cli import add_rotate_secrets

@@ -15,7 +15,8 @@ from pydantic import SecretStr
 
 from libs.http import revocations
 from libs.postgres import doorbell, guarded_pool, pool
-from libs.process.commands import Service, _open_worker
+from libs.process.commands import _open_worker
+from libs.process.service import Service, open_app, open_tasks
 from libs.telemetry.traces import set_up
 from libs.testing import databases
 from services.gateway.__main__ import SERVICE as GATEWAY
@@ -67,9 +68,8 @@ async def connections(
     with counting(monkeypatch) as sizes:
         async with AsyncExitStack() as worker:
             await _open_worker(service, settings, telemetry, worker)
-            if service.open_tasks is not None:
-                await worker.enter_async_context(service.open_tasks(settings, telemetry))
-        async with service.open_app(settings, telemetry, {}):
+            await worker.enter_async_context(open_tasks(service, settings, telemetry))
+        async with open_app(service, settings, telemetry, {}):
             pass
     await telemetry.stop()
     return sum(sizes)

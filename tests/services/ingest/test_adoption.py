@@ -27,7 +27,8 @@ from libs.messaging.categories import category_of
 from libs.postgres import revisions
 from libs.postgres.migrate import migrate
 from libs.postgres.pool import SYSTEM, Pool, open_pool
-from libs.process.commands import Service, command_line
+from libs.process.commands import command_line
+from libs.process.service import Service
 from libs.projections import parking
 from libs.projections.consistency import Consistency
 from libs.projections.projection import Projection

@@ -1,0 +1,187 @@
+"""What the parts of a service work with: commands and reactions with `Context`, routes with more.
+
+A service that holds more than that subclasses `ApiContext` and is given the opened frame.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from fastapi import Request
+from pydantic import Field
+
+from libs.clock import Clock, utc_now
+from libs.eventsourcing.codec import Codec
+from libs.eventsourcing.postgres import open_log
+from libs.eventsourcing.store import EventStore
+from libs.http import revoked_sessions
+from libs.http.auth import TokenVerifier
+from libs.http.client import open_client
+from libs.http.revocations import Revocations
+from libs.http.session_check import SessionCheck, at_gateway
+from libs.postgres.doorbell import APPENDED, Doorbell, open_doorbell
+from libs.postgres.pool import SYSTEM, Pool, open_pool
+from libs.postgres.rls import application_role
+from libs.projections import consistency
+from libs.security.tokens import LONGEST_PASS
+from libs.settings import ServiceSettings
+from libs.telemetry.traces import Telemetry
+
+LOG_CONNECTIONS: Final = 2
+"""Connections of an API process that read the log; it writes on another one."""
+
+
+class ApiSettings(ServiceSettings):
+    """What a service needs to let callers in, and how long a query waits for a token's writes."""
+
+    jwks_url: str = Field(pattern=r"^https?://")
+    issuer: str = Field(default="tillstream-gateway", min_length=1)
+    stale_wait_seconds: float = Field(default=2.0, ge=0, le=10)
+
+
+class Consistency(Protocol):
+    """Knows how far the read models have come."""
+
+    async def wait_for_token(self, model: str, token: str) -> bool:
+        """Whether the read model has what `token` names, before a deadline."""
+        ...
+
+    async def wait_visible(
+        self, models: Sequence[str], tokens: Sequence[str], within: float
+    ) -> bool:
+        """Whether the read models have what `tokens` name, in time."""
+        ...
+
+    async def caught_up(self, model: str, tenant: str) -> bool:
+        """Whether the read model has all that the log holds of a tenant now, before a deadline."""
+        ...
+
+
+AnySettings = TypeVar("AnySettings", bound=ServiceSettings)
+AnyApiSettings = TypeVar("AnyApiSettings", bound=ApiSettings)
+AnyEvent = TypeVar("AnyEvent")
+AnyContext = TypeVar("AnyContext")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context(Generic[AnySettings, AnyEvent]):
+    """What commands work with. The connections of `system` see all tenants."""
+
+    settings: AnySettings
+    store: EventStore[AnyEvent]
+    system: Pool
+    doorbell: Doorbell
+    clock: Clock = field(default=utc_now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiContext(Context[AnySettings, AnyEvent]):
+    """What routes work with. `reading` shows one tenant at a time and serves queries only."""
+
+    reading: Pool
+    verifier: TokenVerifier
+    revocations: Revocations
+    consistency: Consistency
+    telemetry: Telemetry
+
+
+def extended(kind: Callable[..., AnyContext], base: Any, **own: Any) -> AnyContext:
+    """A context of another kind: the fields of `base` and those of its own."""
+    return kind(**{each.name: getattr(base, each.name) for each in fields(base)}, **own)
+
+
+async def running(request: Request) -> Any:
+    """The context an app was built with."""
+    return request.app.state.deps
+
+
+@asynccontextmanager
+async def open_context(
+    service: str,
+    settings: AnySettings,
+    events: Sequence[type[AnyEvent]],
+    *,
+    purpose: str = "log",
+    size: int = LOG_CONNECTIONS,
+) -> AsyncIterator[Context[AnySettings, AnyEvent]]:
+    """The log of a service, on at most `size` connections and one that writes. Raises Unavailable.
+
+    `purpose` is what the database's own list of connections shows beside the service.
+    """
+    dsn = settings.database_url.get_secret_value()
+    async with AsyncExitStack() as stack:
+        doorbell = await stack.enter_async_context(open_doorbell(dsn, service))
+        system = await open_pool(
+            dsn,
+            role=application_role(service),
+            schema=service,
+            size=size,
+            application_name=f"{service} {purpose}",
+            tenant_scope=SYSTEM,
+        )
+        stack.push_async_callback(system.close)
+        ring = partial(doorbell.ring, APPENDED)
+        log = await stack.enter_async_context(open_log(system, dsn, service, on_append=ring))
+        store = EventStore[AnyEvent](log, Codec(events))
+        yield Context(settings=settings, store=store, system=system, doorbell=doorbell)
+
+
+@asynccontextmanager
+async def open_api_context(
+    context: Context[AnyApiSettings, AnyEvent],
+    service: str,
+    telemetry: Telemetry,
+    *,
+    models: Sequence[str],
+    longest_statement: timedelta | None = None,
+) -> AsyncIterator[ApiContext[AnyApiSettings, AnyEvent]]:
+    """What an API process holds beside its log. Raises Unavailable.
+
+    Tokens are verified with the keys of the gateway. `models` are the names of the read models that
+    queries wait for; `longest_statement` as in `open_pool`.
+    """
+    settings = context.settings
+    async with AsyncExitStack() as stack:
+        reading = await open_pool(
+            settings.database_url.get_secret_value(),
+            role=application_role(service),
+            schema=service,
+            size=settings.pool_size,
+            application_name=f"{service} reading",
+            longest_statement=longest_statement,
+        )
+        stack.push_async_callback(reading.close)
+        level = consistency.Consistency(
+            context.system,
+            models,
+            deadline=settings.stale_wait_seconds,
+            doorbell=context.doorbell,
+        )
+        stack.push_async_callback(level.close)
+        client = await stack.enter_async_context(open_client())
+        revocations = Revocations(
+            partial(revoked_sessions.load, context.system), context.doorbell, longest=LONGEST_PASS
+        )
+        verifier = TokenVerifier(
+            audience=service,
+            issuer=settings.issuer,
+            jwks_url=settings.jwks_url,
+            session=client,
+            revoked=revocations.is_revoked,
+            live=SessionCheck(revocations, at_gateway(client, settings.jwks_url)).is_live,
+        )
+        yield ApiContext(
+            settings=settings,
+            store=context.store,
+            system=context.system,
+            doorbell=context.doorbell,
+            clock=context.clock,
+            reading=reading,
+            verifier=verifier,
+            revocations=revocations,
+            consistency=level,
+            telemetry=telemetry,
+        )
