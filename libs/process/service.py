@@ -66,7 +66,7 @@ class Manners:
     version: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Revocation:
     """Where revoked sessions are announced: the category of the topic, and the event."""
 

@@ -50,10 +50,12 @@ class Program:
 
 
 @asynccontextmanager
-async def started(service: str, *arguments: str) -> AsyncIterator[Program]:
-    """A command of `services.<service>`; killed at the end if it still runs."""
+async def started(
+    service: str, *arguments: str, package: str = "services"
+) -> AsyncIterator[Program]:
+    """A command of `<package>.<service>`; killed at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", f"services.{service}", *arguments),
+        *(sys.executable, "-m", f"{package}.{service}", *arguments),
         stdout=PIPE,
         stderr=STDOUT,
         env={**os.environ, "COLUMNS": "200"},

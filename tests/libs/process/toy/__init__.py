@@ -1,0 +1,1 @@
+"""A bakery: the smallest service there is, before its first feature."""
