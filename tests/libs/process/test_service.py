@@ -81,7 +81,7 @@ async def test_a_new_service_migrates_starts_and_is_ready(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    topic = TopicSpec(f"gateway.{SESSIONS}", partitions=1, retention_days=1)
+    topic = TopicSpec(category=SESSIONS, partitions=1, retention_days=1)
     bootstrap = variables["KAFKA_BOOTSTRAP_SERVERS"]
     await ensure_topics(bootstrap, variables["TILLSTREAM_TOPIC_PREFIX"], [topic])
 
@@ -107,11 +107,9 @@ async def test_a_new_service_has_the_tables_that_the_others_have_by_now(
     with migrated(postgres_url, "ingest") as address:
         async with await _owner(address, "ingest") as other:
             for what in (COLUMNS, RULES, POLICIES, RIGHTS):
-                ours, theirs = (
-                    [tuple(row) for row in await each.fetch(what, schema, tables)]
-                    for each, schema in ((pool, "bakery"), (other, "ingest"))
-                )
-                assert ours == theirs
+                ours = await pool.fetch(what, "bakery", tables)
+                theirs = await other.fetch(what, "ingest", tables)
+                assert [*map(tuple, ours)] == [*map(tuple, theirs)]
 
 
 async def test_routes_receive_the_context_that_the_service_extends(
