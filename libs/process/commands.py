@@ -12,6 +12,7 @@ from rich.table import Table
 from libs.errors import Unavailable
 from libs.http.app import create_app
 from libs.http.health import Check
+from libs.http.manifest import encoded, manifest
 from libs.messaging.categories import spelled
 from libs.messaging.reaction import Reaction, own_feeds
 from libs.postgres.revisions import MigrationFault
@@ -79,6 +80,11 @@ def command_line(service: Service[AnySettings]) -> typer.Typer:
         for name, value in describe(service.read_settings()):
             table.add_row(name, value)
         Console().print(table)
+
+    @app.command()
+    def routes() -> None:
+        """Print the routes that the gateway publishes: `contracts/routes/<service>.json`."""
+        print(encoded(manifest(service.routers)), end="")
 
     app.add_typer(mending.rebuild_commands(service), name="rebuild")
     app.add_typer(mending.park_commands(service), name="park")

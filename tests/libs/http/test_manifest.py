@@ -1,0 +1,88 @@
+"""A service says once how its routes are reached; the gateway reads it."""
+
+from typing import Annotated
+
+import pytest
+from fastapi import APIRouter, Depends, WebSocket
+
+from libs.http.auth import Principal, member, public, require
+from libs.http.manifest import (
+    WEBSOCKET,
+    PublishedRoute,
+    decoded,
+    encoded,
+    manifest,
+    traffic,
+    unpublished,
+)
+
+router = APIRouter(prefix="/loaves")
+
+
+@router.get("")
+async def loaves(caller: Annotated[Principal, Depends(require("bread:read"))]) -> None: ...
+
+
+@router.post("/{loaf_id}/toast")
+@traffic("toaster", slow=True, idempotent=True)
+async def toast(
+    loaf_id: int, caller: Annotated[Principal, Depends(require("bread:write"))]
+) -> None: ...
+
+
+@router.get("/opening-hours", dependencies=[Depends(public)])
+@traffic("none")
+async def opening_hours() -> None: ...
+
+
+@router.websocket("/smell")
+async def smell(
+    socket: WebSocket, caller: Annotated[Principal, Depends(require("bread:read"))]
+) -> None: ...
+
+
+@router.get("/oven", dependencies=[Depends(public)])
+@unpublished
+async def oven() -> None: ...
+
+
+LISTED = [
+    PublishedRoute(method="GET", path="/loaves", scope="bread:read", limit="dashboard"),
+    PublishedRoute(
+        method="POST",
+        path="/loaves/{}/toast",
+        scope="bread:write",
+        limit="toaster",
+        slow=True,
+        idempotent=True,
+    ),
+    PublishedRoute(method="GET", path="/loaves/opening-hours", scope=None, limit="none"),
+    PublishedRoute(method=WEBSOCKET, path="/loaves/smell", scope="bread:read", limit="dashboard"),
+]
+
+
+def test_a_manifest_lists_the_published_routes_in_their_order() -> None:
+    assert manifest([router]) == LISTED
+
+
+def test_the_file_of_a_manifest_has_a_line_for_each_route_and_is_read_back() -> None:
+    text = encoded(LISTED)
+
+    assert len(text.splitlines()) == len(LISTED) + 2
+    assert decoded(text) == LISTED
+
+
+@pytest.mark.parametrize("text", ["{", "[{}]", '[{"method": "GET"}]', '[{"odd": 1}]'])
+def test_another_file_is_none(text: str) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        decoded(text)
+
+
+def test_a_route_that_demands_something_else_than_a_scope_is_not_published() -> None:
+    other = APIRouter()
+
+    @other.get("/me")
+    async def me(caller: Annotated[Principal, Depends(member("shop"))]) -> None: ...
+
+    with pytest.raises(TypeError, match="/me demands something other than a scope"):
+        manifest([other])
