@@ -84,7 +84,7 @@ def command_line(service: Service[AnySettings]) -> typer.Typer:
     @app.command()
     def routes() -> None:
         """Print the routes that the gateway publishes: `contracts/routes/<service>.json`."""
-        print(encoded(manifest(service.routers)), end="")
+        typer.echo(encoded(manifest(service.routers)), nl=False)
 
     app.add_typer(mending.rebuild_commands(service), name="rebuild")
     app.add_typer(mending.park_commands(service), name="park")
