@@ -47,7 +47,7 @@ from libs.eventsourcing.plan import (
 )
 from libs.eventsourcing.rows import recorded_event
 from libs.eventsourcing.snapshot import Snapshot
-from libs.failpoints import reach
+from libs.failpoints import failpoint
 from libs.postgres.guarded_pool import CLOSE_SECONDS
 from libs.postgres.pool import (
     SYSTEM,
@@ -133,9 +133,9 @@ class PostgresLog:
     ) -> Appended:
         """See `Log.append`."""
         request = Append(stream, events, expected, metadata, facts)
-        reach("log-appending")
+        failpoint("log-appending")
         appended = cast(Appended, await self._group.submit(request))
-        reach("log-appended")
+        failpoint("log-appended")
         return appended
 
     async def append_facts(self, facts: Sequence[NewFact], *, metadata: Metadata) -> FactsAppended:

@@ -22,7 +22,7 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
 from libs.messaging.reader import is_dead
 from libs.messaging.topics import MAX_MESSAGE_BYTES
-from libs.process.waiting import wait
+from libs.process.concurrency import wait
 
 REVOKE_SECONDS: Final = 20.0
 """How long a rebalance waits for the batch in progress."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from libs.eventsourcing.tail import Cursor, PageOf, read_rows_of_difference
-from libs.failpoints import reach
+from libs.failpoints import failpoint
 from libs.messaging import metrics
 from libs.messaging.leadership import Leadership
 from libs.messaging.publisher import PreparedBatch, Publisher, TopicPartition, UnknownTopic
@@ -83,9 +83,9 @@ class BatchSender:
         """
         batch = self.batch.next(one.page)
         prepared = one.prepared or await self._prepare(one.page, batch.first_seq)
-        reach("relay-saving")
+        failpoint("relay-saving")
         await self._table.save(batch, self._unwritten)
-        reach("relay-saved")
+        failpoint("relay-saved")
         self.batch, self._unwritten = batch, {}
         return await self._publish(one.page.events, prepared, one.following)
 
@@ -108,7 +108,7 @@ class BatchSender:
                 # Nothing of this page may be on its way when another publisher begins anew.
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
-            reach("relay-flushed")
+            failpoint("relay-flushed")
         self._unwritten = prepared.heads
         metrics.RELAYED.inc(len(rows))
         return ahead

@@ -24,7 +24,7 @@ from libs.messaging.reaction import Reaction
 from libs.messaging.start_position import ensure_start
 from libs.messaging.topics import topic_name
 from libs.messaging.trouble import Trouble
-from libs.process.waiting import insist_on_cancellation, wait
+from libs.process.concurrency import reraise_cancellation, wait
 
 Event = TypeVar("Event")
 
@@ -108,7 +108,7 @@ class ForeignSubscription(Generic[Event]):
                 await ensure_start(self._pool, name, self._topics, self._config.bootstrap)
                 await self._consume(stop)
             except Exception as error:  # noqa: BLE001 -- the stored position is right after any error
-                insist_on_cancellation(error)
+                reraise_cancellation(error)
                 if monotonic() - began > 2 * LAST_BACKOFF:
                     pause = FIRST_BACKOFF
                 self._note(error)

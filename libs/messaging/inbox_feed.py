@@ -13,7 +13,7 @@ import asyncpg
 from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.schema import MAX_NAME
 from libs.eventsourcing.store import envelope
-from libs.failpoints import reach
+from libs.failpoints import failpoint
 from libs.messaging import inbox, positions
 from libs.messaging.dedup import Deduplicated, Gap, NewRecord, TopicPartition, deduplicate
 from libs.messaging.inbox import InboxMessage, RawRecord
@@ -70,7 +70,7 @@ class InboxFeed(Generic[Event]):
         self, partitions: Mapping[TopicPartition, Sequence[Record]], *, one_by_one: bool
     ) -> Stored:
         name = self._reaction.name
-        reach("inbox-storing")
+        failpoint("inbox-storing")
         async with self._pool.acquire() as connection, connection.transaction():
             nothing_was_set(connection)
             old = await positions.lock(connection, name, partitions)
@@ -80,11 +80,11 @@ class InboxFeed(Generic[Event]):
                 await self._add(connection, batch.records, stored, one_by_one=one_by_one)
             if stored.unread and await inbox.count_unread(connection, name) > MAX_UNREAD:
                 raise TooManyUnread("hardly any record can be read")
-            reach("inbox-saving")
+            failpoint("inbox-saving")
             await positions.save(
                 connection, name, old, {at: batch.position for at, batch in read.items()}
             )
-        reach("inbox-stored")
+        failpoint("inbox-stored")
         return stored
 
     async def _add(

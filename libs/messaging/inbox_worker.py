@@ -12,7 +12,7 @@ from prometheus_client import Gauge
 from libs.errors import Unavailable
 from libs.eventsourcing.codec import UndecodableEvent, UnknownEvent
 from libs.eventsourcing.log import VersionConflict
-from libs.failpoints import reach
+from libs.failpoints import failpoint
 from libs.messaging import inbox
 from libs.messaging.inbox import Backlog, ClaimLost, InboxMessage
 from libs.messaging.inbox_feed import read_message
@@ -21,7 +21,7 @@ from libs.messaging.reaction import Reaction, envelope_of
 from libs.messaging.trouble import Trouble
 from libs.messaging.wire import Unreadable, decode
 from libs.postgres.pool import Pool, is_lost
-from libs.process.waiting import insist_on_cancellation, wait_for_either
+from libs.process.concurrency import reraise_cancellation, wait_for_either
 
 Event = TypeVar("Event")
 
@@ -99,7 +99,7 @@ class InboxWorker(Generic[Event]):
                 pause = 0.0 if tried else await self._pause(idle)
                 self.trouble.clear("inbox")
             except Exception as error:  # noqa: BLE001 -- the messages remain in the inbox
-                insist_on_cancellation(error)
+                reraise_cancellation(error)
                 self.trouble.note("inbox", error)
                 log.warning("reaction waits", reaction=self._name, error=repr(error))
                 tried, pause = 0, idle
@@ -146,13 +146,13 @@ class InboxWorker(Generic[Event]):
         envelope, reaction = envelope_of(self._reaction, message), self._reaction
         if reaction.react is not None:
             await reaction.react(envelope)
-        reach("reaction-completing")
+        failpoint("reaction-completing")
         # If this is lost after `react`, it is done again, to no effect.
         async with self._pool.acquire() as connection, connection.transaction():
             await inbox.complete(connection, self._name, message)
             if reaction.react_in_transaction is not None:
                 await reaction.react_in_transaction(connection, envelope)
-        reach("reaction-completed")
+        failpoint("reaction-completed")
 
     async def _read_again(self, message: InboxMessage) -> None:
         """A person had a record retried that could not be read: perhaps this program can."""

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from libs.failpoints import reach
+from libs.failpoints import failpoint
 from libs.messaging.categories import category_of
 from libs.messaging.record_batch import RecordBatch, RecordEncoder, StreamParts
 from libs.messaging.topics import partition_of, topic_name
@@ -198,14 +198,14 @@ class Publisher:
 
     async def _send(self, place: TopicPartition, batches: Sequence[RecordBatch]) -> None:
         """One partition's batches, in order."""
-        reach("partition-sending")
+        failpoint("partition-sending")
         topic, partition = place
         confirmations = [
             await self._producer.send_batch(batch, topic, partition=partition) for batch in batches
         ]
-        reach("partition-sent")
+        failpoint("partition-sent")
         await asyncio.gather(*confirmations)
-        reach("partition-flushed")
+        failpoint("partition-flushed")
 
 
 class _Filling:

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 from libs.http.health import CheckResult
 from libs.messaging import inbox
 from libs.messaging.batch_consumer import ConsumerConfig
-from libs.messaging.categories import spelled
+from libs.messaging.categories import wire_name
 from libs.messaging.foreign_subscription import ForeignSubscription
 from libs.messaging.inbox_worker import WARN_SECONDS, InboxWorker
 from libs.messaging.reaction import Reaction, is_own
@@ -123,7 +123,7 @@ async def open_reactors(
         doorbell = await stack.enter_async_context(open_doorbell(dsn, service))
         reactors: list[Reactor[Any]] = []
         for reaction in reactions:
-            own = is_own(spelled(service), reaction)
+            own = is_own(wire_name(service), reaction)
             reactor: Reactor[Any] = Reactor(pool, reaction, None if own else config)
             if own:
                 # The runner of the read models fills its inbox.

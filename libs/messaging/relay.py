@@ -31,7 +31,7 @@ from libs.messaging.relay_batch import BatchTable, RelayBatch, read_heads
 from libs.messaging.republish import Republication
 from libs.messaging.wire import Row
 from libs.postgres.pool import hold_connection
-from libs.process.waiting import insist_on_cancellation, wait, wait_for_either
+from libs.process.concurrency import reraise_cancellation, wait, wait_for_either
 
 log = structlog.get_logger("relay")
 
@@ -152,7 +152,7 @@ class Relay:
                     if connection is not None:
                         await self._lead(connection, stop)
             except Exception as error:  # noqa: BLE001 -- whatever it was, the log is still there
-                insist_on_cancellation(error)
+                reraise_cancellation(error)
                 if self.progress.moved_at > moved_at:
                     pause = FIRST_BACKOFF
                 self.progress.last_error = f"{type(error).__name__}: {error}"

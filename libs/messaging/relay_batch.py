@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 
 from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.tail import Cursor, PageOf
-from libs.failpoints import reach
+from libs.failpoints import failpoint
 from libs.messaging.publisher import TopicPartition
 
 Heads: TypeAlias = Mapping[TopicPartition, int]
@@ -155,12 +155,12 @@ class BatchTable:
 
         Losing this write is harmless, so it does not wait for the disk.
         """
-        reach("relay-confirming")
+        failpoint("relay-confirming")
         written = await self.connection.fetchval(
             _CONFIRM[self.table], *self._fence(batch.number, heads)
         )
         self._check(written, batch)
-        reach("relay-confirmed")
+        failpoint("relay-confirmed")
         return replace(batch, confirmed=True)
 
     def _fence(self, number: int, heads: Heads) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any, Final
 
 from libs.http.health import Check, CheckResult
-from libs.messaging.categories import spelled
+from libs.messaging.categories import wire_name
 from libs.messaging.publisher import Publisher
 from libs.messaging.relay import Polling as RelayPolling
 from libs.messaging.relay import Relay
@@ -92,7 +92,7 @@ async def open_worker(
         runner = ProjectionRunner(
             projecting,
             projections,
-            service=spelled(service),
+            service=wire_name(service),
             polling=Polling(longest=IDLE_SECONDS),
             shards=settings.projection_shards,
             on_applied=[projected_spans(telemetry), lambda *_: doorbell.ring(PROJECTED)],
@@ -102,7 +102,7 @@ async def open_worker(
             partial(
                 Publisher.connect,
                 settings.kafka_bootstrap_servers,
-                service=spelled(service),
+                service=wire_name(service),
                 prefix=settings.topic_prefix,
             ),
             polling=RelayPolling(longest=IDLE_SECONDS),

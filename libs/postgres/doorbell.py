@@ -18,7 +18,7 @@ from prometheus_client import Counter, Gauge
 
 from libs.postgres.liveness import SERVER_SETTINGS, LiveConnection
 from libs.postgres.rls import application_role
-from libs.process.waiting import insist_on_cancellation
+from libs.process.concurrency import reraise_cancellation
 
 APPENDED: Final = "appended"
 """Events were written to the service's log."""
@@ -165,7 +165,7 @@ class Doorbell:
             try:
                 await self._serve()
             except Exception as error:  # noqa: BLE001 -- all of it is answered by a new connection
-                insist_on_cancellation(error)
+                reraise_cancellation(error)
                 self._complain(type(error).__name__)
             await asyncio.sleep(RECONNECT_SECONDS)
 

@@ -1,4 +1,4 @@
-"""The commands every service has: run it, migrate it, rebuild and mend its read models."""
+"""The commands of every service: run, migrate, rebuild read models, retry what failed."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +13,10 @@ from rich.table import Table
 from libs.errors import Unavailable
 from libs.http.app import create_app
 from libs.http.health import Check
-from libs.messaging.categories import spelled
+from libs.messaging.categories import wire_name
 from libs.messaging.reaction import Reaction, own_feeds
 from libs.postgres.revisions import MigrationFault
-from libs.process import mending
+from libs.process import maintenance
 from libs.process.inbox_commands import inbox_commands
 from libs.process.lifecycle import Task, main, run_until_signal, serve
 from libs.process.outdated import rebuild_outdated
@@ -115,8 +115,8 @@ def command_line(service: Service[AnySettings]) -> typer.Typer:
             table.add_row(name, value)
         Console().print(table)
 
-    app.add_typer(mending.rebuild_commands(service), name="rebuild")
-    app.add_typer(mending.park_commands(service), name="park")
+    app.add_typer(maintenance.rebuild_commands(service), name="rebuild")
+    app.add_typer(maintenance.park_commands(service), name="park")
     app.add_typer(inbox_commands(service), name="inbox")
     app.add_typer(relay_commands(service), name="relay")
     return app
@@ -169,7 +169,7 @@ async def _open_worker(
     if service.open_reactions is not None:
         opening = service.open_reactions(settings, telemetry)
         reactions = await stack.enter_async_context(opening)
-    feeds = own_feeds(spelled(service.name), reactions)
+    feeds = own_feeds(wire_name(service.name), reactions)
     worker = await stack.enter_async_context(
         open_worker(
             settings,

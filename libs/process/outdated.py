@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 
-from libs.process import mending
+from libs.process import maintenance
 from libs.projections.projection import Projection
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ def rebuild_outdated(service: "Service[Any]", *, newer_code: bool) -> int:
     Rows as they were can be read until they are replaced. Broken off, it goes on when it is called
     again. An error is printed as one sentence.
     """
-    return mending.status_of(_rebuild(service, newer_code))
+    return maintenance.status_of(_rebuild(service, newer_code))
 
 
 async def _rebuild(service: "Service[Any]", newer_code: bool) -> int:
     settings = service.read_settings()
-    async with mending.owner_pool(service) as pool:
+    async with maintenance.owner_pool(service) as pool:
         found = await outdated(pool, service.projections(settings))
     now = [name for name, version in found.items() if newer_code or not version]
     later = [name for name in found if name not in now]
@@ -54,4 +54,4 @@ async def _rebuild(service: "Service[Any]", newer_code: bool) -> int:
     if not now:
         return 0
     Console().print(f"to be rebuilt: {' '.join(now)}", markup=False, soft_wrap=True)
-    return await mending.replace_all(service, now)
+    return await maintenance.replace_all(service, now)

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from libs.messaging.categories import spelled
+from libs.messaging.categories import wire_name
 from libs.postgres.pool import Pool
 from libs.process.database_command import exit_with, open_service_pool
 
@@ -61,7 +61,7 @@ async def _republish(service: "Service[Any]", topics: Sequence[str]) -> int:
     from libs.messaging.relay import Relay
     from libs.messaging.topics import topic_name
 
-    settings, name = service.read_settings(), spelled(service.name)
+    settings, name = service.read_settings(), wire_name(service.name)
     ours = topic_name(settings.topic_prefix, f"{name}.")
     if strange := [topic for topic in topics if not topic.startswith(ours)]:
         raise typer.BadParameter(

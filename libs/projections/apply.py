@@ -18,7 +18,7 @@ from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.postgres import LOST
 from libs.eventsourcing.store import envelope
 from libs.eventsourcing.tail import Cursor, Page
-from libs.failpoints import reach
+from libs.failpoints import failpoint
 from libs.projections import checkpoints
 from libs.projections.checkpoints import Checkpoint, Overtaken
 from libs.projections.projection import Projection, Select
@@ -146,10 +146,10 @@ async def apply_page(
             part.selected.clear()
         try:
             async with connection.transaction():
-                reach("batch-projecting")
+                failpoint("batch-projecting")
                 # First of all: it holds the row, and tells whether the page is ours to apply.
                 moved = await checkpoints.advance(connection, checkpoint, page.cursor)
-                reach("batch-advanced")
+                failpoint("batch-advanced")
                 if search_path:
                     await connection.execute(f"SET LOCAL search_path = {search_path}")
                 failures = {
@@ -166,14 +166,14 @@ async def apply_page(
                     )
                 }
                 await _park(connection, failures, state, page.cursor)
-                reach("batch-committing")
+                failpoint("batch-committing")
         except (*TRANSIENT, ModelFailed):
             raise
         except Exception:
             if careful:
                 raise
             continue
-        reach("batch-committed")
+        failpoint("batch-committed")
         given = {model: len(part.events) for model, part in parts.items()}
         return Applied(_with_parked(moved, failures), given, failures)
     raise AssertionError("the careful attempt raises what it cannot do")

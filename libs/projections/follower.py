@@ -17,7 +17,7 @@ import structlog
 from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.tail import READ_IN_ORDER, Cursor, Page, read_page
 from libs.postgres.pool import held, in_use
-from libs.process.waiting import insist_on_cancellation, wait, wait_for_either
+from libs.process.concurrency import reraise_cancellation, wait, wait_for_either
 from libs.projections import checkpoints, membership, metrics
 from libs.projections.apply import (
     Applied,
@@ -117,7 +117,7 @@ class Follower:
                 await wait(stop, self._polling.shortest)
                 continue
             except Exception as error:  # noqa: BLE001 -- whatever it was, the checkpoint stands
-                insist_on_cancellation(error)
+                reraise_cancellation(error)
                 self._complain(error, pause)
             finally:
                 self.progress.following = False

@@ -14,7 +14,7 @@ import structlog
 
 from libs.eventsourcing.tail import START, Cursor, current
 from libs.postgres.pool import acquired
-from libs.process.waiting import insist_on_cancellation, wait
+from libs.process.concurrency import reraise_cancellation, wait
 from libs.projections import checkpoints, metrics
 from libs.projections.apply import TRANSIENT, ModelFailed
 from libs.projections.checkpoints import MAIN, Overtaken
@@ -116,7 +116,7 @@ class ProjectionRunner:
                     self._trouble.clear()
                     pause = FIRST_BACKOFF
                 except Exception as error:  # noqa: BLE001 -- whatever it was, the log is there
-                    insist_on_cancellation(error)
+                    reraise_cancellation(error)
                     self._trouble.note(error)
                     log.warning("projections wait", error=self._trouble.trouble, retry_in=pause)
                     await wait(stop, pause)

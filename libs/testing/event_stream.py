@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from httpx import AsyncClient
 
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from fastapi import FastAPI, params
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute, iter_route_contexts
 
+from libs.testing.polling import PATIENCE_SECONDS
 from libs.testing.routes import routes_of
-from libs.testing.waiting import PATIENCE_SECONDS
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 Credentials: TypeAlias = Callable[[random.Random], RawHeaders]

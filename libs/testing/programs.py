@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from re import Match, Pattern
 
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 
 
 class Program:

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from contracts.envelope import Envelope
 from libs.eventsourcing.store import EventStore, envelope
-from libs.messaging.categories import category_of, spelled
+from libs.messaging.categories import category_of, wire_name
 from libs.postgres.pool import Pool
 from libs.projections.projection import Projection
 
@@ -32,7 +32,9 @@ async def apply(
     """Apply one batch of events to every read model that follows their streams."""
     for projection in projections:
         followed = [
-            one for one in events if category_of(spelled(service), one.stream) in projection.topics
+            one
+            for one in events
+            if category_of(wire_name(service), one.stream) in projection.topics
         ]
         async with pool.acquire() as connection, connection.transaction():
             await projection.apply(connection, followed)

@@ -17,7 +17,7 @@ from fastapi.routing import iter_route_contexts
 from httpx import AsyncClient, Response
 
 from libs.testing.callers import client_of
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 
 Values: TypeAlias = Mapping[str, str]
 """What to put in the place of a parameter, by its name."""

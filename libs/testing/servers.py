@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 
 CUT_OFF_SECONDS = 0.1
 """How long requests under way are waited for at the end; zero would be for ever."""

@@ -29,7 +29,7 @@ from libs.postgres.doorbell import APPENDED, REVOKED, Doorbell, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.process.lifecycle import Task
-from libs.process.rounds import rounds
+from libs.process.periodic import periodic
 from libs.projections.consistency import Consistency
 from libs.projections.projection import Projection
 from libs.security.passwords import Passwords
@@ -301,7 +301,7 @@ async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence
     pool = await _pool(settings, size=1, connects=False)
     try:
         forget = partial(all_revoked.forget, pool)
-        yield [rounds("revoked sessions", forget, seconds=FORGET_SECONDS)]
+        yield [periodic("revoked sessions", forget, seconds=FORGET_SECONDS)]
     finally:
         await pool.close()
 

@@ -31,7 +31,7 @@ from libs.postgres import pool as pools
 from libs.process.lifecycle import Task, main, run_until_signal
 from libs.projections import runner
 from libs.projections.projection import by_stream
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.chaos.patches import patch
 from tests.chaos.plan import NeverStruck
 from tests.libs.messaging.clients import keep_appending

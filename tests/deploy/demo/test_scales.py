@@ -16,8 +16,8 @@ from deploy.demo.outages import Outages
 from deploy.demo.scales import PLU, beside, password_file, price_of, to_the_scales
 from deploy.local.ports import free_port
 from libs.testing.clock import Seconds
+from libs.testing.polling import PATIENCE_SECONDS
 from libs.testing.servers import http_server
-from libs.testing.waiting import PATIENCE_SECONDS
 from services.scale_bridge.driver.simulator.fleet import read_fleet
 from tests.deploy.demo.fake_door import Shop, serving_scales
 

@@ -35,7 +35,7 @@ from deploy.local.runtime import (
 from deploy.local.settings import ROOT
 from deploy.local.trouble import CannotStart, Interrupted
 from libs.testing.clock import Seconds
-from libs.testing.waiting import wait_until
+from libs.testing.polling import wait_until
 
 SLEEP = "import time; time.sleep(600)"
 DEAF = """

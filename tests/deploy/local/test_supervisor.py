@@ -17,7 +17,7 @@ from deploy.local.supervisor import LATE_SECONDS, Slot, State, Supervisor
 from deploy.local.trouble import CannotStart
 from deploy.local.view import summary
 from libs.testing.clock import Seconds
-from libs.testing.waiting import PATIENCE_SECONDS, wait_until
+from libs.testing.polling import PATIENCE_SECONDS, wait_until
 
 SLEEP = "import time; time.sleep(600)"
 Make = Callable[..., Program]

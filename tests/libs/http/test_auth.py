@@ -21,8 +21,8 @@ from libs.http.undeclared import undeclared_routes
 from libs.security.tokens import LONGEST_PASS, SigningKey, issue, jwks
 from libs.testing.callers import client_of
 from libs.testing.clock import Clock
+from libs.testing.polling import eventually
 from libs.testing.servers import serving
-from libs.testing.waiting import eventually
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 KEY = SigningKey.generate()

@@ -7,7 +7,7 @@ import pytest
 
 from libs.http.body_timeout import BodyTimeout, BodyTooSlow, TimedBody
 from libs.testing.clock import Seconds
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 
 
 class Client:

@@ -11,7 +11,7 @@ from libs.errors import NotFound
 from libs.http.app import create_app
 from libs.http.auth import public
 from libs.process.lifecycle import serve
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 
 made: list[bytes] = []
 

@@ -23,7 +23,7 @@ from libs.messaging.relay import Polling, Relay
 from libs.projections import runner as projections
 from libs.projections.projection import Connection, Projection
 from libs.projections.runner import ProjectionRunner
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.chain import faults_of, numbers_of
 from tests.libs.messaging.history import Ack, History
 

@@ -25,7 +25,7 @@ from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.messaging.trouble import Trouble
 from libs.messaging.wire import Record
 from libs.testing.clock import NOON
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.libs.messaging.deeds import Deeds, open_deeds, work_off
 from tests.libs.messaging.lab import WRITER_CODEC, Lab, order, running
 from tests.libs.messaging.wires import record, recorded

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.libs.messaging.clients import ack_of, command_of, keep_appending
 from tests.libs.messaging.history import Ack, History, anomalies_of
 from tests.libs.messaging.lab import Lab

@@ -23,7 +23,7 @@ from libs.messaging.wire import Record, Unreadable, decode
 from libs.messaging.worker import check_relay
 from libs.process.relay_commands import _follow, _progress_display
 from libs.process.restored import adopt_loaded_log
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.faulty import Fault
 from tests.libs.messaging.lab import Lab, Numbered, order, running
 

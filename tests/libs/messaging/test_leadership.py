@@ -13,7 +13,7 @@ from libs.messaging.publisher import Publisher
 from libs.messaging.relay import Polling, Relay
 from libs.messaging.worker import check_relay
 from libs.postgres.pool import open_pool
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.chaos.child import Member, Role
 from tests.chaos.proxy import Proxy
 from tests.libs.messaging.lab import Lab, running

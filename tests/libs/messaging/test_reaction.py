@@ -21,7 +21,7 @@ from libs.messaging.reactor import OVERDUE_SECONDS
 from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.messaging.wire import decode
 from libs.projections.runner import ProjectionRunner
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.libs.messaging.deeds import Deeds, open_deeds, work_again_and_again, work_off
 from tests.libs.messaging.frozen_worker import SEEN
 from tests.libs.messaging.lab import CODEC, Cursed, Lab, Numbered, order, running

@@ -17,7 +17,7 @@ from libs.messaging.relay import Relay
 from libs.messaging.relay_batch import BatchTable, Deposed, read_heads
 from libs.messaging.topics import TopicSpec, ensure_topics, partition_of
 from libs.messaging.wire import decode
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.chain import faults_of
 from tests.libs.messaging.faulty import POINTS, Fault, hanging_broker
 from tests.libs.messaging.lab import METADATA, Lab, Numbered, order, publish, running

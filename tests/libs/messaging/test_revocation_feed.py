@@ -20,7 +20,7 @@ from libs.messaging import revocation_feed
 from libs.messaging.revocation_feed import RevocationFeed, RevocationTopic
 from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.postgres.doorbell import REVOKED, Doorbell
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.wires import encode_headers, recorded
 from tests.libs.revoked import open_revoked_sessions, own_doorbell
 

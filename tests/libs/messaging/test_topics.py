@@ -16,7 +16,7 @@ from libs.messaging.topics import (
     read_topics,
     topic_name,
 )
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.libs.messaging.lab import open_admin
 
 JAVA = {

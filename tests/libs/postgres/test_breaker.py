@@ -16,7 +16,7 @@ from deploy.local.ports import free_port
 from libs.errors import Unavailable
 from libs.postgres import breaker
 from libs.postgres.pool import SYSTEM, Pool, acquired, open_pool, tenant_reading
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.chaos.proxy import Proxy
 
 SOON = 15.0

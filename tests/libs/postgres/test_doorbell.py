@@ -15,7 +15,7 @@ from deploy.local.ports import free_port
 from libs.postgres import doorbell as bells
 from libs.postgres.doorbell import APPENDED, PROJECTED, Doorbell, open_doorbell
 from libs.postgres.rls import application_role
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.chaos.proxy import Proxy
 
 CUT = """

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from libs.errors import TooManyRequests, Unavailable
 from libs.process.fair_queue import FairQueue, Source
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 
 
 def queue(**limits: float) -> FairQueue:

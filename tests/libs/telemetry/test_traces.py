@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from libs.telemetry import traces
 from libs.telemetry.traces import current_traceparent
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE}-b7ad6b7169203331-01"

@@ -13,8 +13,8 @@ from httpx import AsyncClient
 
 from libs.process.lifecycle import serve
 from libs.testing.callers import client_of
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from libs.testing.servers import crooked
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.gateway import bootstrap
 from services.gateway.api_keys.handlers import revoke
 from services.gateway.api_keys.read_models import keys_of

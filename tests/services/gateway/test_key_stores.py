@@ -14,7 +14,7 @@ from libs.errors import Unavailable
 from libs.postgres.pool import Pool
 from libs.security.tokens import KeyRing, SigningKey
 from libs.testing.clock import NOON, Seconds
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from services.gateway.api_keys.stores import known_keys
 from services.gateway.api_keys.stores.key_uses import KeyUses, last_uses
 from services.gateway.api_keys.stores.known_keys import KeysUnavailable, KnownKeys

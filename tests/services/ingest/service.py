@@ -21,8 +21,8 @@ from libs.process.lifecycle import serve
 from libs.telemetry.traces import set_up
 from libs.testing.callers import bearer, client_of, verifier
 from libs.testing.clock import Clock
+from libs.testing.polling import PATIENCE_SECONDS
 from libs.testing.read_models import Projector
-from libs.testing.waiting import PATIENCE_SECONDS
 from services.ingest.bootstrap import create_app
 from services.ingest.context import Deps
 from services.ingest.dashboard.read_models.kept_past import KeptPast

@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 
 from libs.testing.clock import Seconds
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from libs.testing.servers import Exchange, crooked
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.gateway.proxy.adapters.breaker import Breaker
 from services.gateway.proxy.adapters.upstream import (
     AnswerCutShort,

@@ -9,8 +9,8 @@ from aiohttp import web
 from httpx import AsyncClient, Response
 
 from libs.security import tokens
+from libs.testing.polling import eventually
 from libs.testing.servers import crooked
-from libs.testing.waiting import eventually
 from services.gateway.doors.domain.door import Limit
 from services.gateway.doors.stores import Limits, allowances
 from services.gateway.settings import Settings

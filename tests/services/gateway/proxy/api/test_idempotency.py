@@ -14,8 +14,8 @@ from httpx import AsyncClient, Response
 from libs.postgres.pool import Pool
 from libs.testing import callers
 from libs.testing.clock import Seconds
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from libs.testing.servers import crooked
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.gateway import bootstrap
 from services.gateway.api_keys.stores.known_keys import KnownKeys
 from services.gateway.doors.domain.door import Limit, Login, Rule, Shape

@@ -11,8 +11,8 @@ import jwt
 import pytest
 from aiohttp import web
 
+from libs.testing.polling import eventually
 from libs.testing.servers import Exchange, crooked
-from libs.testing.waiting import eventually
 from tests.services.gateway.app import PAGE, READER, Keys, Service, open_app
 from tests.services.gateway.live import (
     LIVE,

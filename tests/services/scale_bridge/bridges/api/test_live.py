@@ -15,8 +15,8 @@ from contracts.gateway import DeviceEnrolled
 from libs.eventsourcing.store import envelope
 from libs.postgres.migrate import migrate
 from libs.testing.callers import KEY
+from libs.testing.polling import eventually
 from libs.testing.programs import started
-from libs.testing.waiting import eventually
 from services.gateway.context import Deps
 from services.scale_bridge.__main__ import app
 from services.scale_bridge.bridges.reactions import enrolments

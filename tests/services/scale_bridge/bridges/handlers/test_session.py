@@ -13,7 +13,7 @@ import pytest
 
 from contracts.scale_bridge import DeviceId, OperationId, OperationSending
 from libs.postgres.pool import acquired
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.scale_bridge.bridges.adapters import wire as bridge_wire
 from services.scale_bridge.bridges.domain import Message
 from services.scale_bridge.bridges.handlers.results import holder_of

@@ -15,7 +15,7 @@ from rich.progress import Progress as Bars
 from rich.table import Column, Table
 
 from libs.errors import Unavailable
-from libs.messaging.categories import spelled
+from libs.messaging.categories import wire_name
 from libs.messaging.reaction import FEED, own_feeds
 from libs.postgres.pool import Pool, translated
 from libs.postgres.rls import application_role
@@ -210,13 +210,13 @@ async def _rebuild(
     schemas = Schemas(service.name, application_role(service.name))
     async with owner_pool(service) as pool:
         with translated(OSError):
-            yield Rebuild(pool, models, schemas, service=spelled(service.name), progress=progress)
+            yield Rebuild(pool, models, schemas, service=wire_name(service.name), progress=progress)
 
 
 def owner_pool(service: "Service[Any]") -> AbstractAsyncContextManager[Pool]:
     """Connections with the login's own rights, whose statements take as long as they take."""
     return open_service_pool(
-        service, "mending", size=4, as_owner=True, statement_timeout=timedelta(0)
+        service, "maintenance", size=4, as_owner=True, statement_timeout=timedelta(0)
     )
 
 
@@ -236,7 +236,7 @@ async def _projection_or_feed(
     telemetry = traces.set_up(service.name, settings.otlp_endpoint)
     try:
         async with service.open_reactions(settings, telemetry) as reactions:
-            yield _named(name, own_feeds(spelled(service.name), reactions))
+            yield _named(name, own_feeds(wire_name(service.name), reactions))
     finally:
         await telemetry.stop()
 

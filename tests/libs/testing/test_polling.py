@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from libs.testing import waiting
-from libs.testing.waiting import eventually, wait_until
+from libs.testing import polling as waiting
+from libs.testing.polling import eventually, wait_until
 
 
 async def blocking(condition: Callable[[], Any], *more: Any, **options: Any) -> Any:
