@@ -52,9 +52,9 @@ from libs.postgres.guarded_pool import CLOSE_SECONDS
 from libs.postgres.pool import (
     SYSTEM,
     Pool,
-    acquired,
-    nothing_was_set,
+    acquire,
     open_pool,
+    skip_session_reset,
 )
 from libs.postgres.rls import application_role
 
@@ -208,8 +208,8 @@ class PostgresLog:
 
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         try:
-            async with acquired(self._readers) as connection:
-                nothing_was_set(connection)
+            async with acquire(self._readers) as connection:
+                skip_session_reset(connection)
                 return await connection.fetch(query, *arguments)
         except (Unavailable, *LOST, *BUSY) as error:
             raise LogUnavailable from error
@@ -217,8 +217,8 @@ class PostgresLog:
     async def _write(self, requests: Sequence[Request]) -> Sequence[Result | Exception]:
         inserted = self._inserted
         try:
-            async with acquired(self._writer) as connection:
-                nothing_was_set(connection)
+            async with acquire(self._writer) as connection:
+                skip_session_reset(connection)
                 return await self._write_group(connection, requests)
         except (Unavailable, *LOST, *BUSY) as error:
             lost = LogUnavailable()
@@ -319,8 +319,8 @@ async def open_log(
         # Everybody waits behind the append under way.
         statement_timeout=APPEND_TIMEOUT,
         # Each is a look into an index, whatever is appended.
-        plans_once=True,
-        connects=False,
+        generic_plans=True,
+        connect_now=False,
     )
     log = PostgresLog(readers, writer, on_append=on_append)
     try:

@@ -19,7 +19,7 @@ from libs.messaging.dedup import Deduplicated, Gap, NewRecord, TopicPartition, d
 from libs.messaging.inbox import InboxMessage, RawRecord
 from libs.messaging.reaction import Reaction, message_of
 from libs.messaging.wire import Record, Unreadable, decode
-from libs.postgres.pool import nothing_was_set
+from libs.postgres.pool import skip_session_reset
 
 Event = TypeVar("Event")
 
@@ -72,7 +72,7 @@ class InboxFeed(Generic[Event]):
         name = self._reaction.name
         failpoint("inbox-storing")
         async with self._pool.acquire() as connection, connection.transaction():
-            nothing_was_set(connection)
+            skip_session_reset(connection)
             old = await positions.lock(connection, name, partitions)
             read = {at: deduplicate(partitions[at], old[at]) for at in sorted(partitions)}
             stored = _summary(read)

@@ -20,7 +20,7 @@ from libs.messaging.positions import KEPT
 from libs.messaging.reaction import Reaction, envelope_of
 from libs.messaging.trouble import Trouble
 from libs.messaging.wire import Unreadable, decode
-from libs.postgres.pool import Pool, is_lost
+from libs.postgres.pool import Pool, is_connection_lost
 from libs.process.concurrency import reraise_cancellation, wait_for_either
 
 Event = TypeVar("Event")
@@ -215,6 +215,6 @@ def _is_hopeless(error: Exception, attempts: int) -> bool:
         return True
     if isinstance(error, CONTENDED):
         return attempts >= CONTENDED_ATTEMPTS
-    if isinstance(error, (Unavailable, ConnectionError)) or is_lost(error):
+    if isinstance(error, (Unavailable, ConnectionError)) or is_connection_lost(error):
         return False
     return attempts >= ATTEMPTS

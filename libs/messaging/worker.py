@@ -86,7 +86,7 @@ async def open_worker(
             size=1 + settings.projection_shards * (1 + min(len(projections), DETACHED_AT_ONCE)),
             application_name=f"{service} worker",
             statement_timeout=timedelta(seconds=STATEMENT_SECONDS),
-            waits_for_disk=False,
+            synchronous_commit=False,
         )
         stack.push_async_callback(projecting.close)
         runner = ProjectionRunner(

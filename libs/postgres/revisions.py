@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 
 VERSION_TABLE: Final = "schema_version"
 NAMES: Final = ("revision", "down_revision")
@@ -34,7 +34,7 @@ async def unapplied(service: str, pool: Pool, *, migrations: Path | None = None)
     The files are read once: what a program needs does not change while it runs, and readiness is
     asked every few seconds.
     """
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         at = await applied(connection, service)
     return _after(_chain_at_first(migrations or folder_of(service)), at)
 

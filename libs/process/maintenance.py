@@ -17,7 +17,7 @@ from rich.table import Column, Table
 from libs.errors import Unavailable
 from libs.messaging.categories import wire_name
 from libs.messaging.reaction import FEED, own_feeds
-from libs.postgres.pool import Pool, translated
+from libs.postgres.pool import Pool, unavailable_if_lost
 from libs.postgres.rls import application_role
 from libs.process.database_command import open_service_pool
 from libs.projections import parking
@@ -209,7 +209,7 @@ async def _rebuild(
     models = [_projection(service, settings, name) for name in dict.fromkeys(names)]
     schemas = Schemas(service.name, application_role(service.name))
     async with owner_pool(service) as pool:
-        with translated(OSError):
+        with unavailable_if_lost(OSError):
             yield Rebuild(pool, models, schemas, service=wire_name(service.name), progress=progress)
 
 

@@ -9,7 +9,7 @@ import structlog
 
 from libs.errors import Unavailable
 from libs.postgres.doorbell import Doorbell
-from libs.postgres.pool import is_lost
+from libs.postgres.pool import is_connection_lost
 from libs.process.concurrency import reraise_cancellation, wait, wait_for_either
 from libs.process.lifecycle import Task
 
@@ -74,7 +74,7 @@ async def _run_once(name: str, job: Job, pause: float, seconds: float) -> tuple[
     except Exception as error:  # noqa: BLE001 -- whatever it was, there is a next run
         reraise_cancellation(error)
         pause = min(max(pause, seconds) * 2, max(LAST_BACKOFF, seconds))
-        away = isinstance(error, Unavailable) or is_lost(error)
+        away = isinstance(error, Unavailable) or is_connection_lost(error)
         write = log.warning if away else log.exception
         write("periodic job failed", job=name, error=type(error).__name__, retry_in=pause)
         return None, pause

@@ -12,7 +12,7 @@ import asyncpg
 from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.tail import Cursor, current, read_page
 from libs.postgres.doorbell import Doorbell
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from libs.projections.checkpoints import MAIN
 from libs.projections.positions import Position, Written, includes, written_in
 from libs.projections.shards import GROUP, earliest
@@ -143,14 +143,14 @@ class Consistency:
         A token may name a transaction that wrote no event, which moves no checkpoint, and may be
         yet to begin: see `token_of`. What it stands for was committed before the token was given.
         """
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             pages = [await read_page(connection, each, limit=1) for each in position.cursors]
         begun = all(xid <= page.cursor.target.xmax for xid, _ in written for page in pages)
         return begun and not any(page.events for page in pages)
 
     async def _unapplied(self, model: str, tenant: str) -> Sequence[Written]:
         """The tenant's events of this moment that the read model may not include yet."""
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             moment = await current(connection)
             position = _positions(await connection.fetch(_POSITIONS)).get(model)
             sure = Cursor().published
@@ -165,7 +165,7 @@ class Consistency:
         # Those who come while the query runs need a later look: what it sees may be older.
         await asyncio.sleep(0)
         self._next = None
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             return _positions(await connection.fetch(_POSITIONS))
 
 

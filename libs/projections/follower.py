@@ -16,7 +16,7 @@ import structlog
 
 from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.tail import READ_IN_ORDER, Cursor, Page, read_page
-from libs.postgres.pool import held, in_use
+from libs.postgres.pool import guard, hold_raw_connection
 from libs.process.concurrency import reraise_cancellation, wait, wait_for_either
 from libs.projections import checkpoints, membership, metrics
 from libs.projections.apply import (
@@ -108,7 +108,7 @@ class Follower:
         pause = FIRST_BACKOFF
         while not stop.is_set():
             try:
-                async with held(self._pool) as connection:
+                async with hold_raw_connection(self._pool) as connection:
                     if await self._follow_locked(connection, stop):
                         return
                 continue
@@ -137,7 +137,7 @@ class Follower:
             if await wait(stop, self._polling.standby):
                 return True
         while not stop.is_set():
-            with in_use(self._pool, connection):
+            with guard(self._pool, connection):
                 await connection.execute(f"{_LIMIT_IDLENESS};{READ_IN_ORDER}")
                 checkpoint = await checkpoints.read(connection, self._name)
             if checkpoint is None or (self._group != MAIN and not checkpoint.models):
@@ -152,7 +152,7 @@ class Follower:
         return True
 
     async def _try_lock(self, connection: Any) -> bool:
-        with in_use(self._pool, connection):
+        with guard(self._pool, connection):
             return bool(await connection.fetchval(_LOCK, FOLLOW_LOCK, self._name))
 
     async def _models_of(
@@ -194,20 +194,20 @@ class Follower:
         self._note(checkpoint)
         while not stop.is_set():
             self.woken.clear()
-            with in_use(self._pool, connection):
+            with guard(self._pool, connection):
                 page = await read_page(connection, at, limit=self._page)
             # A difference without events is as good as applied.
             at = page.cursor
             if page.backlog is not None:
                 self.progress.lag = page.backlog
             if page.events:
-                with in_use(self._pool, connection):
+                with guard(self._pool, connection):
                     checkpoint = await self._apply(connection, checkpoint, models, page)
                 pause = self._polling.shortest
                 if len(page.events) < self._page // SMALL:
                     await wait(stop, self._polling.gather)
             if self._may_rejoin(at):
-                with in_use(self._pool, connection):
+                with guard(self._pool, connection):
                     if await self._rejoin(connection, checkpoint, at):
                         return True
             if not page.events:

@@ -18,7 +18,7 @@ from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.rows import recorded_events
 from libs.eventsourcing.statements import COLUMNS
 from libs.eventsourcing.tail import Cursor
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from libs.projections import checkpoints
 from libs.projections.apply import ModelFailed, apply_to, decode_page, storable
 from libs.projections.projection import Projection
@@ -125,7 +125,7 @@ async def retry(pool: asyncpg.Pool, projection: Projection[Event], key: StreamKe
     stream is read up to there: what is behind it comes by itself. Raises NotParked, OtherVersion,
     ShardsApart, StillFailing.
     """
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
 
         async def applied() -> int:
             async with connection.transaction():
@@ -144,7 +144,7 @@ async def drop(pool: asyncpg.Pool, projection: Projection[Any], key: StreamKey) 
 
     The log still has them; a rebuild tries them again. Raises NotParked, ShardsApart.
     """
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
 
         async def given_up() -> int:
             async with connection.transaction():

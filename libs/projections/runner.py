@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 
 from libs.eventsourcing.tail import START, Cursor, current
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from libs.process.concurrency import reraise_cancellation, wait
 from libs.projections import checkpoints, metrics
 from libs.projections.apply import TRANSIENT, ModelFailed
@@ -162,7 +162,7 @@ class ProjectionRunner:
 
     async def _wanted(self) -> set[str]:
         """The checkpoints to follow; all read models of ours are registered."""
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             rows = await connection.fetch(_REGISTERED)
             if self._shared.models.keys() - {row["name"] for row in rows} or not rows:
                 await self._register(connection)

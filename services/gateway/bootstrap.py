@@ -298,7 +298,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
 @asynccontextmanager
 async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence[Task]]:
     """What the worker does beside relay and projections: it forgets sessions long over."""
-    pool = await _pool(settings, size=1, connects=False)
+    pool = await _pool(settings, size=1, connect_now=False)
     try:
         forget = partial(all_revoked.forget, pool)
         yield [periodic("revoked sessions", forget, seconds=FORGET_SECONDS)]
@@ -311,7 +311,7 @@ def projections(_: Settings) -> tuple[Projection[GatewayEvent], ...]:
     return (api_key.projection(), account.projection(), session.projection())
 
 
-async def _pool(settings: Settings, *, size: int, connects: bool = True) -> Pool:
+async def _pool(settings: Settings, *, size: int, connect_now: bool = True) -> Pool:
     return await open_pool(
         settings.database_url.get_secret_value(),
         role=application_role(SERVICE),
@@ -320,7 +320,7 @@ async def _pool(settings: Settings, *, size: int, connects: bool = True) -> Pool
         application_name=SERVICE,
         # A key decides its tenant, so whoever looks one up sees them all.
         tenant_scope=SYSTEM,
-        connects=connects,
+        connect_now=connect_now,
     )
 
 

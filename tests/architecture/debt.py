@@ -34,7 +34,6 @@ SMALL_NEIGHBOURS: Final = {
 LONG_FUNCTIONS: Final = {
     "libs/http/app.py: create_app",
     "libs/messaging/worker.py: open_worker",
-    "libs/postgres/pool.py: open_pool",
     "libs/process/commands.py: command_line",
     "libs/process/lifecycle.py: serve",
     "libs/projections/apply.py: apply_page",

@@ -91,7 +91,7 @@ class _Side:
 
 
 def _worker_pool(installation: Installation) -> AbstractAsyncContextManager[Pool]:
-    return installation.pool(len(PROJECTIONS) + 2, waits_for_disk=False)
+    return installation.pool(len(PROJECTIONS) + 2, synchronous_commit=False)
 
 
 async def catch_up(pool: Pool, events: int, cost: Cost) -> float:

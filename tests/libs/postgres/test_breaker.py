@@ -15,7 +15,7 @@ import pytest
 from deploy.local.ports import free_port
 from libs.errors import Unavailable
 from libs.postgres import breaker
-from libs.postgres.pool import SYSTEM, Pool, acquired, open_pool, tenant_reading
+from libs.postgres.pool import SYSTEM, Pool, acquire, open_pool, tenant_connection
 from libs.testing.polling import eventually
 from tests.chaos.proxy import Proxy
 
@@ -56,12 +56,12 @@ async def pool(database: str, proxy: Proxy) -> AsyncIterator[Pool]:
 
 
 async def ask(pool: Pool, query: str = "SELECT 1") -> Any:
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         return await connection.fetchval(query)
 
 
 async def ask_as_tenant(pool: Pool) -> None:
-    async with tenant_reading(pool, "demo") as connection:
+    async with tenant_connection(pool, "demo") as connection:
         await connection.fetchval("SELECT 1")
 
 
@@ -113,7 +113,7 @@ async def test_a_frozen_backend_is_given_up_after_the_time_of_a_statement(
 ) -> None:
     monkeypatch.setattr("libs.postgres.pool.NETWORK_TIME", timedelta(seconds=1))
     async with pool_at(database, statement_timeout=timedelta(seconds=1)) as pool:
-        async with acquired(pool) as connection:
+        async with acquire(pool) as connection:
             pid = await connection.fetchval("SELECT pg_backend_pid()")
         os.kill(pid, signal.SIGSTOP)
         try:
