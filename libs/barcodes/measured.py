@@ -64,7 +64,7 @@ class Rule:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Weighed:
+class MeasuredItem:
     """What a barcode says: the code of what it is, and how much; `rule` is how it was read."""
 
     code: int
@@ -81,7 +81,7 @@ def encode(rule: Rule, code: int, measure: int) -> str:
     return body + check_digit(body)
 
 
-def decode(rules: Iterable[Rule], barcode: str) -> Weighed | None:
+def decode(rules: Iterable[Rule], barcode: str) -> MeasuredItem | None:
     """What it says by the rule with the longest prefix; None if none of them is for it.
 
     12 digits are those of a UPC-A, which has no zero in front. Raises WrongCheckDigit.
@@ -100,7 +100,7 @@ def decode(rules: Iterable[Rule], barcode: str) -> Weighed | None:
     if rule.price_check_digit and measure_check_digit(value) != digits[end]:
         raise WrongCheckDigit
     code = int(digits[len(rule.prefix) : end])
-    return Weighed(code=code, measure=rule.measure, value=int(value), rule=rule)
+    return MeasuredItem(code=code, measure=rule.measure, value=int(value), rule=rule)
 
 
 def overlapping(one: Rule, other: Rule) -> bool:

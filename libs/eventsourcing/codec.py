@@ -17,7 +17,7 @@ _encode = msgspec.json.Encoder().encode
 @cache
 def codec_of(classes: tuple[type[Any], ...]) -> "Codec[Any]":
     """The codec of these classes: the same one for everybody, so that what one has read need not
-    be read by the next (see `libs.messaging.wire.Delivered`).
+    be read by the next (see `libs.messaging.wire.ReceivedEvent`).
     """
     return Codec(classes)
 

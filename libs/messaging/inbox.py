@@ -279,7 +279,7 @@ async def backlog(connection: Any, reaction: str) -> Backlog:
     return Backlog(**dict(await connection.fetchrow(_BACKLOG, reaction)))
 
 
-async def count_unread(connection: Any, reaction: str) -> int:
+async def count_unreadable(connection: Any, reaction: str) -> int:
     """How many records wait that could not be read."""
     query = (
         "SELECT count(*) FROM inbox WHERE reaction = $1 AND done_at IS NULL AND record IS NOT NULL"

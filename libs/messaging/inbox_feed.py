@@ -23,15 +23,19 @@ from libs.postgres.pool import skip_session_reset
 
 Event = TypeVar("Event")
 
-MAX_UNREAD: Final = 1000
+MAX_UNREADABLE: Final = 1000
 """How many unreadable records a reaction may have before it stores no more: then it is at fault."""
 
-UNFIT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, UnicodeError)
+UNSTORABLE_ERRORS: Final = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    UnicodeError,
+)
 """Errors of Postgres and asyncpg for a message that cannot be stored."""
 
 
-class TooManyUnread(Exception):
-    """More than `MAX_UNREAD` records cannot be read, so the reaction is wrong; none are stored."""
+class TooManyUnreadable(Exception):
+    """More than `MAX_UNREADABLE` records cannot be read: the reaction itself is at fault."""
 
 
 @dataclass(slots=True)
@@ -40,7 +44,7 @@ class Stored:
 
     messages: int = 0
     repeated: int = 0
-    unread: int = 0
+    unreadable: int = 0
     next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
     gaps: dict[TopicPartition, Gap] = field(default_factory=dict)
 
@@ -56,14 +60,15 @@ class InboxFeed(Generic[Event]):
         """Store what is new and move the positions, in one transaction.
 
         Records of one partition must be in order. A record that cannot be read is stored as it is
-        and parked. Raises Overtaken, TooManyUnread and what asyncpg raises; nothing happened then.
+        and parked. Raises PositionConflict, TooManyUnreadable, and what asyncpg raises; nothing is
+        stored then.
         """
         partitions: dict[TopicPartition, list[Record]] = defaultdict(list)
         for record in records:
             partitions[record.topic, record.partition].append(record)
         try:
             return await self._store(partitions, one_by_one=False)
-        except UNFIT:
+        except UNSTORABLE_ERRORS:
             return await self._store(partitions, one_by_one=True)
 
     async def _store(
@@ -78,8 +83,11 @@ class InboxFeed(Generic[Event]):
             stored = _summary(read)
             for batch in read.values():
                 await self._add(connection, batch.records, stored, one_by_one=one_by_one)
-            if stored.unread and await inbox.count_unread(connection, name) > MAX_UNREAD:
-                raise TooManyUnread("hardly any record can be read")
+            if (
+                stored.unreadable
+                and await inbox.count_unreadable(connection, name) > MAX_UNREADABLE
+            ):
+                raise TooManyUnreadable("hardly any record can be read")
             failpoint("inbox-saving")
             await positions.save(
                 connection, name, old, {at: batch.position for at, batch in read.items()}
@@ -101,7 +109,7 @@ class InboxFeed(Generic[Event]):
             batch = [message for _, message in messages]
             await inbox.store(connection, self._reaction.name, batch)
         stored.messages += len(messages)
-        stored.unread += sum(message.record is not None for _, message in messages)
+        stored.unreadable += sum(message.record is not None for _, message in messages)
 
     async def _add_one(
         self, connection: Any, record: Record, message: InboxMessage
@@ -110,8 +118,8 @@ class InboxFeed(Generic[Event]):
         try:
             async with connection.transaction():
                 await inbox.store(connection, self._reaction.name, [message])
-        except UNFIT as error:
-            message = unread(record, f"{type(error).__name__}: {error}")
+        except UNSTORABLE_ERRORS as error:
+            message = unreadable_message(record, f"{type(error).__name__}: {error}")
             await inbox.store(connection, self._reaction.name, [message])
         return message
 
@@ -122,7 +130,7 @@ class InboxFeed(Generic[Event]):
             if new.floor is not None and recorded.recorded_at < new.floor:
                 return None
         except Unreadable as error:
-            return unread(new.record, f"Unreadable: {error}")
+            return unreadable_message(new.record, f"Unreadable: {error}")
         return read_message(self._reaction, new.record, recorded)
 
 
@@ -134,17 +142,19 @@ def read_message(
         event = reaction.codec.decode(recorded.type, recorded.schema_version, recorded.data)
         return message_of(reaction, envelope(recorded, event))
     except Exception as error:  # noqa: BLE001 -- when to react is for the reaction to say
-        return unread(record, f"{type(error).__name__}: {error}", recorded)
+        return unreadable_message(record, f"{type(error).__name__}: {error}", recorded)
 
 
-def unread(record: Record, error: str, recorded: RecordedEvent | None = None) -> InboxMessage:
+def unreadable_message(
+    record: Record, error: str, recorded: RecordedEvent | None = None
+) -> InboxMessage:
     """A record as it is, under the id of its event if that could be read, else one of its place."""
     place = f"{record.topic} {record.partition} {record.offset}"
     headers = dict(record.headers)
     now = datetime.now(UTC)
     return InboxMessage(
         tenant=recorded.metadata.tenant if recorded else _name(headers.get("tenant"), "?"),
-        event_id=recorded.event_id if recorded else place_id(place),
+        event_id=recorded.event_id if recorded else record_id(place),
         stream=recorded.stream if recorded else _name(headers.get("ce_subject"), place),
         version=recorded.version if recorded else None,
         type=recorded.type.replace("\0", "") if recorded else "?",
@@ -155,17 +165,17 @@ def unread(record: Record, error: str, recorded: RecordedEvent | None = None) ->
         recorded_at=now,
         ordering_key=f"record {place}",
         run_at=now,
-        record=raw(record),
+        record=raw_record(record),
         error=error[:500].replace("\0", ""),
     )
 
 
-def place_id(place: str) -> UUID:
+def record_id(place: str) -> UUID:
     """An id for a record that has none; migrations make the same with md5()."""
     return UUID(bytes=hashlib.md5(place.encode(), usedforsecurity=False).digest())
 
 
-def raw(record: Record) -> RawRecord:
+def raw_record(record: Record) -> RawRecord:
     """The record, word for word, but for NUL characters in names of headers."""
     headers = [(name.replace("\0", "?"), value) for name, value in record.headers]
     at = record.topic, record.partition, record.offset

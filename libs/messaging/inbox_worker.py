@@ -16,7 +16,7 @@ from libs.failpoints import failpoint
 from libs.messaging import inbox
 from libs.messaging.inbox import Backlog, ClaimLost, InboxMessage
 from libs.messaging.inbox_feed import read_message
-from libs.messaging.positions import KEPT
+from libs.messaging.positions import RETENTION
 from libs.messaging.reaction import Reaction, envelope_of
 from libs.messaging.trouble import Trouble
 from libs.messaging.wire import Unreadable, decode
@@ -199,7 +199,7 @@ class InboxWorker(Generic[Event]):
         if now >= self._forgot_at + FORGET_SECONDS:
             self._forgot_at = now
             async with self._pool.acquire() as connection:
-                await inbox.forget(connection, KEPT)
+                await inbox.forget(connection, RETENTION)
 
     def _publish(self, backlog: Backlog) -> None:
         PARKED.labels(self._name).set(backlog.parked)

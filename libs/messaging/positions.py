@@ -10,11 +10,11 @@ import msgspec
 
 from libs.messaging.dedup import Chain, Gap, Position, TopicPartition
 
-KEPT: Final = timedelta(days=120)
+RETENTION: Final = timedelta(days=120)
 """How long finished messages stay in the inbox: longer than records in any topic."""
 
 
-class Overtaken(Exception):
+class PositionConflict(Exception):
     """Another worker moved the position: the transaction must not count."""
 
 
@@ -136,7 +136,7 @@ async def save(
     old: Mapping[TopicPartition, Position],
     new: Mapping[TopicPartition, Position],
 ) -> None:
-    """Compare and set; what moved is not stopped any more. Raises Overtaken.
+    """Compare and set; what moved is not stopped any more. Raises PositionConflict.
 
     If any position is not where `old` says, the transaction must be rolled back.
     """
@@ -146,7 +146,7 @@ async def save(
     offsets = [old[at].next_offset for at in moved], [new[at].next_offset for at in moved]
     status = await connection.execute(_MOVE, reaction, *_columns(moved), *offsets)
     if status != f"UPDATE {len(moved)}":
-        raise Overtaken(f"{reaction} was moved by another worker")
+        raise PositionConflict(f"{reaction} was moved by another worker")
     for at in moved:
         await _save_chains(connection, (reaction, *at), old[at], new[at])
 
@@ -176,8 +176,8 @@ async def skip(
         await connection.execute(_NAME, *key, *labels)
     if anew:
         await connection.execute(_RETIRE, *key, *labels)
-        await connection.execute(_AWAIT, *key, *labels, KEPT)
-    await connection.execute(_START_CHAIN, *key, *labels, link.prev_seq, anew, KEPT)
+        await connection.execute(_AWAIT, *key, *labels, RETENTION)
+    await connection.execute(_START_CHAIN, *key, *labels, link.prev_seq, anew, RETENTION)
     given = (*gap.numbers, gap.next_offset, gap.offset, reason, accepted_by)
     await connection.execute(_AUDIT, *key, gap.kind, *labels, *given)
     return gap

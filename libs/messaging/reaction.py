@@ -72,7 +72,7 @@ def is_own(service: str, reaction: Reaction[Any]) -> bool:
     return own.pop()
 
 
-FEED: Final = "inbox-"
+FEED_PREFIX: Final = "inbox-"
 """What the names of feeds begin with."""
 
 
@@ -84,7 +84,7 @@ def own_feeds(service: str, reactions: Iterable[Reaction[Any]]) -> list[Projecti
 def feed_of(reaction: Reaction[Event]) -> Projection[Event]:
     """What fills the inbox from the service's own log. It has no tables to rebuild."""
     return Projection(
-        name=f"{FEED}{reaction.name}",
+        name=f"{FEED_PREFIX}{reaction.name}",
         tables=(),
         topics=reaction.topics,
         codec=reaction.codec,

@@ -34,7 +34,7 @@ async def open_reader(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[AI
     )
     try:
         await consumer.start()
-        for (topic, partition), end in (await ends_of(consumer)).items():
+        for (topic, partition), end in (await end_offsets(consumer)).items():
             consumer.seek(TopicPartition(topic, partition), end)
         yield consumer
     except UnknownTopicOrPartitionError as error:
@@ -43,7 +43,7 @@ async def open_reader(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[AI
         await consumer.stop()
 
 
-async def ends_of(
+async def end_offsets(
     consumer: AIOKafkaConsumer, lanes: Iterable[tuple[str, int]] | None = None
 ) -> dict[tuple[str, int], int]:
     """The next offset to be written in each of these lanes, by default all the consumer has.

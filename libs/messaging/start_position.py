@@ -6,7 +6,7 @@ import asyncpg
 from aiokafka import TopicPartition
 
 from libs.messaging import positions
-from libs.messaging.reader import ends_of, open_reader
+from libs.messaging.reader import end_offsets, open_reader
 
 
 async def ensure_start(
@@ -22,7 +22,7 @@ async def ensure_start(
     if not new:
         return
     async with open_reader(bootstrap, new) as consumer:
-        partitions = [TopicPartition(*at) for at in await ends_of(consumer)]
+        partitions = [TopicPartition(*at) for at in await end_offsets(consumer)]
         offsets = await consumer.beginning_offsets(partitions)
     firsts = {(at.topic, at.partition): offset for at, offset in offsets.items()}
     async with pool.acquire() as connection:

@@ -57,7 +57,7 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
-class Delivered(msgspec.Struct):
+class ReceivedEvent(msgspec.Struct):
     """An event as it came over Kafka, with its place in the topic's chain.
 
     All projectors of a process that follow the same topic meet the same one, so what the first of
@@ -86,7 +86,7 @@ def traceparents(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(filter(None, found)))
 
 
-def decode(record: Record) -> Delivered:
+def decode(record: Record) -> ReceivedEvent:
     """Read a record back. Raises Unreadable."""
     if record.value is None:
         raise Unreadable("a record without a value")
@@ -98,7 +98,7 @@ def decode(record: Record) -> Delivered:
         return known
     try:
         headers: dict[str, Any] = dict(record.headers)
-        delivered = Delivered(
+        delivered = ReceivedEvent(
             _recorded(headers, record.value),
             _number(headers["relay_seq"]),
             _number(headers["prev_seq"]),
@@ -111,7 +111,7 @@ def decode(record: Record) -> Delivered:
     return delivered
 
 
-_delivered: Final[dict[tuple[str, int, int, bytes, bytes], Delivered]] = {}
+_delivered: Final[dict[tuple[str, int, int, bytes, bytes], ReceivedEvent]] = {}
 
 
 def _recorded(headers: dict[str, bytes], value: bytes) -> RecordedEvent:

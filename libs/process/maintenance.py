@@ -16,7 +16,7 @@ from rich.table import Column, Table
 
 from libs.errors import Unavailable
 from libs.messaging.categories import wire_name
-from libs.messaging.reaction import FEED, own_feeds
+from libs.messaging.reaction import FEED_PREFIX, own_feeds
 from libs.postgres.pool import Pool, unavailable_if_lost
 from libs.postgres.rls import application_role
 from libs.process.database_command import open_service_pool
@@ -230,7 +230,7 @@ async def _projection_or_feed(
 ) -> AsyncIterator[Projection[Any]]:
     """The read model of this name, or the feed of the inbox of a reaction to the service's own
     facts, which needs what the reactions work with."""
-    if service.open_reactions is None or not name.startswith(FEED):
+    if service.open_reactions is None or not name.startswith(FEED_PREFIX):
         yield _projection(service, settings, name)
         return
     telemetry = traces.set_up(service.name, settings.otlp_endpoint)

@@ -21,7 +21,7 @@ class Clock:
 
 
 @dataclass
-class Seconds:
+class MonotonicClock:
     """Seconds since any moment, as `time.monotonic`."""
 
     now: float = 1000.0

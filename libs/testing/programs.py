@@ -50,7 +50,7 @@ class Program:
 
 
 @asynccontextmanager
-async def started(service: str, *arguments: str) -> AsyncIterator[Program]:
+async def run_program(service: str, *arguments: str) -> AsyncIterator[Program]:
     """A command of `services.<service>`; killed at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", f"services.{service}", *arguments),

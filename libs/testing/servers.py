@@ -10,7 +10,7 @@ from aiohttp import web
 
 from libs.testing.polling import PATIENCE_SECONDS
 
-CUT_OFF_SECONDS = 0.1
+SHUTDOWN_SECONDS = 0.1
 """How long requests under way are waited for at the end; zero would be for ever."""
 
 Handler = Callable[[Any], Awaitable[web.StreamResponse]]
@@ -25,10 +25,10 @@ async def http_server(answer: web.Application | Handler, *, port: int = 0) -> As
     """
     runner: web.BaseRunner
     if isinstance(answer, web.Application):
-        runner = web.AppRunner(answer, shutdown_timeout=CUT_OFF_SECONDS, access_log=None)
+        runner = web.AppRunner(answer, shutdown_timeout=SHUTDOWN_SECONDS, access_log=None)
     else:
         server = web.Server(answer, handler_cancellation=True)
-        runner = web.ServerRunner(server, shutdown_timeout=CUT_OFF_SECONDS)
+        runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -37,7 +37,7 @@ async def http_server(answer: web.Application | Handler, *, port: int = 0) -> As
         await runner.cleanup()
 
 
-def serving(**handlers: Handler) -> AbstractAsyncContextManager[str]:
+def http_routes(**handlers: Handler) -> AbstractAsyncContextManager[str]:
     """The URL of a server that answers `GET /<name>` by the handler of that name."""
     app = web.Application()
     app.add_routes([web.get(f"/{name}", handler) for name, handler in handlers.items()])
@@ -45,7 +45,7 @@ def serving(**handlers: Handler) -> AbstractAsyncContextManager[str]:
 
 
 @asynccontextmanager
-async def crooked(handler: RawHandler) -> AsyncIterator[str]:
+async def tcp_server(handler: RawHandler) -> AsyncIterator[str]:
     """The URL of a server that does whatever `handler` does with its connections."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -71,7 +71,7 @@ async def crooked(handler: RawHandler) -> AsyncIterator[str]:
 
 
 @dataclass
-class Exchange:
+class AsgiExchange:
     """One request and its answer as an ASGI server sees them, message by message."""
 
     incoming: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)

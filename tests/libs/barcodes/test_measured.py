@@ -11,8 +11,8 @@ from libs.barcodes.gtin import check_digit
 from libs.barcodes.measured import (
     PREFIXES,
     Measure,
+    MeasuredItem,
     Rule,
-    Weighed,
     decode,
     encode,
     measure_check_digit,
@@ -60,7 +60,7 @@ def test_what_was_printed_is_what_is_read(label: tuple[Rule, int, int]) -> None:
     barcode = encode(rule, code, measure)
 
     assert len(barcode) == 13
-    assert decode([rule], barcode) == Weighed(
+    assert decode([rule], barcode) == MeasuredItem(
         code=code, measure=rule.measure, value=measure, rule=rule
     )
 

@@ -18,7 +18,7 @@ from libs.messaging import inbox, positions
 from libs.messaging.batch_consumer import BatchConsumer, ConsumerConfig
 from libs.messaging.dedup import Gap, Position
 from libs.messaging.foreign_subscription import ForeignSubscription
-from libs.messaging.inbox_feed import InboxFeed, TooManyUnread
+from libs.messaging.inbox_feed import InboxFeed, TooManyUnreadable
 from libs.messaging.reaction import Schedule
 from libs.messaging.reactor import Reactor
 from libs.messaging.topics import TopicSpec, ensure_topics
@@ -146,7 +146,7 @@ async def test_another_incarnation_of_a_log_stops_its_reader(deeds: Deeds) -> No
     query = "UPDATE inbox SET done_at = now() - interval '200 days' WHERE stream = $1"
     await deeds.lab.pool.execute(query, order(1))
     async with deeds.lab.pool.acquire() as connection:
-        await inbox.forget(connection, positions.KEPT)
+        await inbox.forget(connection, positions.RETENTION)
     again = [sent(number, number - 1, by=RESTORED) for number in (1, 2)]
     await deeds.send(*again)
     async with stopped(deeds, "incarnation second of log lab-1") as reactor:
@@ -317,10 +317,10 @@ async def test_what_cannot_be_stored_is_parked_and_in_no_others_way(deeds: Deeds
 async def test_a_reaction_that_can_read_hardly_anything_does_not_park_it_all(
     deeds: Deeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("libs.messaging.inbox_feed.MAX_UNREAD", 2)
+    monkeypatch.setattr("libs.messaging.inbox_feed.MAX_UNREADABLE", 2)
     feed = InboxFeed(deeds.lab.pool, deeds.reaction())
     records = [record(recorded(n, data=b"{"), n - 1, n, n - 1) for n in range(1, 4)]
-    with pytest.raises(TooManyUnread):
+    with pytest.raises(TooManyUnreadable):
         await feed.store(records)
     assert await deeds.lab.pool.fetchval("SELECT count(*) FROM subscription_positions") == 0
 
@@ -335,7 +335,7 @@ async def test_two_that_store_the_same_batch_store_it_once(deeds: Deeds) -> None
         old = await positions.read(connection, "deeds")
         at = (records[0].topic, 0)
         stale = {at: Position(3)}
-        with pytest.raises(positions.Overtaken):
+        with pytest.raises(positions.PositionConflict):
             await positions.save(connection, "deeds", stale, old)
 
 

@@ -136,11 +136,11 @@ async def test_messages_and_position_are_stored_together_or_not_at_all(
     deeds: Deeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def overtaken(*_: Any) -> None:
-        raise positions.Overtaken
+        raise positions.PositionConflict
 
     with monkeypatch.context() as patch:
         patch.setattr("libs.messaging.positions.save", overtaken)
-        with pytest.raises(positions.Overtaken):
+        with pytest.raises(positions.PositionConflict):
             await store(deeds, sent(1, 0, offset=0))
     assert await in_inbox(deeds) == []
     await store(deeds, sent(1, 0, offset=0))
@@ -169,5 +169,5 @@ async def test_a_position_is_moved_from_where_it_was_read_alone(deeds: Deeds) ->
     async with deeds.lab.pool.acquire() as connection:
         await positions.add(connection, "deeds", {HERE: 0})
         await positions.save(connection, "deeds", old, moved)
-        with pytest.raises(positions.Overtaken):
+        with pytest.raises(positions.PositionConflict):
             await positions.save(connection, "deeds", old, moved)

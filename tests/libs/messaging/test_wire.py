@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from libs.eventsourcing.log import Metadata, RecordedEvent
-from libs.messaging.wire import Delivered, Unreadable, decode
+from libs.messaging.wire import ReceivedEvent, Unreadable, decode
 from tests.libs.messaging.wires import StoredRecord, encode_headers, record, recorded
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
@@ -46,7 +46,7 @@ def test_what_is_sent_is_what_arrives(event: RecordedEvent, seq: int, prev: int)
 
     delivered = decode(StoredRecord("t", 0, 0, event.stream.encode(), event.data, headers))
 
-    assert delivered == Delivered(event, seq, prev)
+    assert delivered == ReceivedEvent(event, seq, prev)
 
 
 @pytest.mark.parametrize(

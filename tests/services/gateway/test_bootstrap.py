@@ -14,7 +14,7 @@ from httpx import AsyncClient
 from libs.process.lifecycle import serve
 from libs.testing.callers import client_of
 from libs.testing.polling import PATIENCE_SECONDS, eventually
-from libs.testing.servers import crooked
+from libs.testing.servers import tcp_server
 from services.gateway import bootstrap
 from services.gateway.api_keys.handlers import revoke
 from services.gateway.api_keys.read_models import keys_of
@@ -108,7 +108,7 @@ async def test_an_answer_that_was_cut_short_looks_neither_complete_nor_empty(
         await writer.drain()
 
     async with (
-        crooked(half) as url,
+        tcp_server(half) as url,
         gateway_before(Service(url=url), keys) as client,
         client.get(STATE, headers=WITH_KEY) as answer,
     ):
