@@ -76,9 +76,9 @@ class Passwords:
         self._queue = FairQueue(
             "passwords",
             parallel=parallel,
-            waiting=waiting,
+            max_waiting=waiting,
             per_source=per_source,
-            patience_seconds=patience_seconds,
+            timeout_seconds=patience_seconds,
         )
         self._nobody = _unmatched(cost or Cost())
 

@@ -44,7 +44,7 @@ async def running(
             "127.0.0.1",
             settings.http_port,
             stop=stop,
-            listening=lambda _: listening.set(),
+            on_listening=lambda _: listening.set(),
         )
         tasks = [asyncio.ensure_future(one) for one in (http, *(t(stop) for t in worker.tasks))]
         await listening.wait()

@@ -54,7 +54,7 @@ async def port() -> AsyncIterator[int]:
     """Where the app answers."""
     stop, listening = asyncio.Event(), asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(
-        serve(app(), "127.0.0.1", 0, stop=stop, listening=listening.set_result)
+        serve(app(), "127.0.0.1", 0, stop=stop, on_listening=listening.set_result)
     )
     yield await listening
     stop.set()

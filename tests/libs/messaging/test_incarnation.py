@@ -17,12 +17,12 @@ from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.tail import Cursor, read_rows
 from libs.messaging import republish
 from libs.messaging.leadership import take_over
+from libs.messaging.loaded_log import adopt_loaded_log
 from libs.messaging.relay_batch import BatchTable, read_heads
 from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.messaging.wire import Record, Unreadable, decode
 from libs.messaging.worker import check_relay
 from libs.process.relay_commands import _follow, _progress_display
-from libs.process.restored import adopt_loaded_log
 from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.faulty import Fault
 from tests.libs.messaging.lab import Lab, Numbered, order, running

@@ -12,7 +12,12 @@ from libs.testing.polling import PATIENCE_SECONDS
 
 
 def queue(**limits: float) -> FairQueue:
-    given = {"parallel": 1, "waiting": 100, "per_source": 100, "patience_seconds": PATIENCE_SECONDS}
+    given = {
+        "parallel": 1,
+        "max_waiting": 100,
+        "per_source": 100,
+        "timeout_seconds": PATIENCE_SECONDS,
+    }
     return FairQueue("work", **(given | limits))  # type: ignore[arg-type]
 
 
@@ -70,7 +75,7 @@ async def test_sources_take_turns_and_trusted_ones_three_of_four(arrivals: str, 
 async def test_a_full_line_refuses_whoever_asks_for_the_most(
     arrivals: str, refused: dict[int, type[Exception]]
 ) -> None:
-    one = queue(waiting=4, per_source=3)
+    one = queue(max_waiting=4, per_source=3)
     await one.acquire(Source("working"))
 
     tasks = await ask(one, arrivals)
@@ -87,7 +92,7 @@ class Crowd:
     """Callers at a queue with two turns, and when each ends its work."""
 
     def __init__(self) -> None:
-        self.queue = queue(parallel=2, waiting=8, per_source=4)
+        self.queue = queue(parallel=2, max_waiting=8, per_source=4)
         self.working = 0
         self.callers: list[tuple[asyncio.Task[None], asyncio.Event]] = []
 

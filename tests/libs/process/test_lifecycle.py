@@ -175,7 +175,7 @@ async def served(
 ) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(
-        process.serve(app, "127.0.0.1", 0, stop=stop, listening=port.set_result, **options)
+        process.serve(app, "127.0.0.1", 0, stop=stop, on_listening=port.set_result, **options)
     )
     async with asyncio.timeout(PATIENCE_SECONDS):
         await asyncio.wait((port, serving), return_when=asyncio.FIRST_COMPLETED)
@@ -297,7 +297,7 @@ from {Path(__file__).stem} import SlowApp
 app = SlowApp()
 
 async def http(stop):
-    await serve(app, "127.0.0.1", 0, stop=stop, listening=lambda port: say(f"port {{port}}"))
+    await serve(app, "127.0.0.1", 0, stop=stop, on_listening=lambda port: say(f"port {{port}}"))
 
 async def later(stop):
     await app.asked.wait()
