@@ -51,6 +51,11 @@ def inbox_commands(service: "Service[Any]") -> typer.Typer:
         """Drop a parked message, so that the messages behind it go on."""
         exit_with(_change_parked(service, name, tenant, event_id, drop=True))
 
+    _add_gap_commands(app, service)
+    return app
+
+
+def _add_gap_commands(app: typer.Typer, service: "Service[Any]") -> None:
     @app.command()
     def gaps() -> None:
         """Show gaps that block a reaction, and skipped gaps with the person and the reason."""
@@ -65,8 +70,6 @@ def inbox_commands(service: "Service[Any]") -> typer.Typer:
     ) -> None:
         """Skip missing records, or accept another incarnation of the log; this is recorded."""
         exit_with(_skip(service, name, reason, topic, partition))
-
-    return app
 
 
 async def _list_waiting(service: "Service[Any]", longer_than: timedelta) -> int:

@@ -79,7 +79,6 @@ WORDS: Final[Mapping[str, set[str]]] = {
         "settle",
         "shown",
         "storable",
-        "tell",
         "tries",
         "waiting",
         "wanted",
