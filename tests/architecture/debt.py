@@ -33,7 +33,6 @@ SMALL_NEIGHBOURS: Final = {
 
 LONG_FUNCTIONS: Final = {
     "libs/http/app.py: create_app",
-    "libs/messaging/worker.py: open_worker",
     "libs/projections/apply.py: apply_page",
     "libs/projections/membership.py: rejoin",
     "libs/testing/hostile.py: answer_of",

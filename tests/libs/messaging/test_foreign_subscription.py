@@ -187,10 +187,10 @@ async def test_workers_that_come_and_go_store_and_do_everything_once(deeds: Deed
 
     async def come_and_go(times: int) -> None:
         for _ in range(times):
-            async with running(comer := reactor()):
-                assert comer.subscription is not None
-                progress = comer.subscription.progress
-                await eventually(partial(getattr, progress, "joined"))
+            async with running(one := reactor()):
+                assert one.subscription is not None
+                state = one.subscription.state
+                await eventually(partial(getattr, state, "joined"))
 
     async def rows() -> list[int]:
         return [row["n"] for row in await lab.pool.fetch("SELECT n FROM seen ORDER BY n")]
@@ -382,6 +382,6 @@ async def test_without_its_topic_a_subscription_is_not_ready_and_says_why(deeds:
     config = ConsumerConfig(bootstrap=deeds.lab.bootstrap, prefix="nowhere", group="nowhere")
     subscription = ForeignSubscription(deeds.lab.pool, deeds.reaction(), config)
     async with running(subscription):
-        lasting = subscription.progress.trouble.lasting
+        lasting = subscription.state.trouble.lasting
         await eventually(lambda: "nowhere.lab.order" in (lasting(0.0) or ""))
-    assert not subscription.progress.joined
+    assert not subscription.state.joined
