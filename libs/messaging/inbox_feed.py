@@ -1,4 +1,4 @@
-"""From Kafka records to the inbox: one batch, one transaction with the reader's positions."""
+"""Stores Kafka records in the inbox, each batch in one transaction with the reader's positions."""
 
 import hashlib
 from collections import defaultdict
@@ -24,7 +24,7 @@ from libs.postgres.pool import skip_session_reset
 Event = TypeVar("Event")
 
 MAX_UNREADABLE: Final = 1000
-"""How many unreadable records a reaction may have before it stores no more: then it is at fault."""
+"""The limit of unreadable records of a reaction. Beyond it the reaction is at fault: it stops."""
 
 UNSTORABLE_ERRORS: Final = (
     asyncpg.DataError,
@@ -40,7 +40,7 @@ class TooManyUnreadable(Exception):
 
 @dataclass(slots=True)
 class Stored:
-    """The result of one batch: counts, the next offsets, and gaps by the partitions they are in."""
+    """The result of one batch: counts, and next offsets and gaps by partition."""
 
     messages: int = 0
     repeated: int = 0
@@ -50,14 +50,14 @@ class Stored:
 
 
 class InboxFeed(Generic[Event]):
-    """Stores the records of foreign topics in the inbox of one reaction."""
+    """Stores records of other services' topics in the inbox of one reaction."""
 
     def __init__(self, pool: asyncpg.Pool, reaction: Reaction[Event]) -> None:
         self._pool = pool
         self._reaction = reaction
 
     async def store(self, records: Sequence[Record]) -> Stored:
-        """Store what is new and move the positions, in one transaction.
+        """Store new records and move the positions, in one transaction.
 
         Records of one partition must be in order. A record that cannot be read is stored as it is
         and parked. Raises PositionConflict, TooManyUnreadable, and what asyncpg raises; nothing is
@@ -114,7 +114,7 @@ class InboxFeed(Generic[Event]):
     async def _add_one(
         self, connection: Any, record: Record, message: InboxMessage
     ) -> InboxMessage:
-        """Store it, or else the record it came in."""
+        """Store the message, or else its record as unreadable."""
         try:
             async with connection.transaction():
                 await inbox.store(connection, self._reaction.name, [message])
@@ -124,7 +124,7 @@ class InboxFeed(Generic[Event]):
         return message
 
     def _read(self, new: NewRecord) -> InboxMessage | None:
-        """The message of a record, None if there is nothing to be done about it."""
+        """The message of a record; None if the reaction ignores it."""
         try:
             recorded = decode(new.record).recorded
             if new.floor is not None and recorded.recorded_at < new.floor:
@@ -137,25 +137,25 @@ class InboxFeed(Generic[Event]):
 def read_message(
     reaction: Reaction[Event], record: Record, recorded: RecordedEvent
 ) -> InboxMessage | None:
-    """The event as a message; the record itself, parked, if the reaction cannot read it."""
+    """The event as a message, None if the reaction ignores it; parked if it cannot be read."""
     try:
         event = reaction.codec.decode(recorded.type, recorded.schema_version, recorded.data)
         return message_of(reaction, envelope(recorded, event))
-    except Exception as error:  # noqa: BLE001 -- when to react is for the reaction to say
+    except Exception as error:  # noqa: BLE001 -- the reaction's own code may raise anything
         return unreadable_message(record, f"{type(error).__name__}: {error}", recorded)
 
 
 def unreadable_message(
     record: Record, error: str, recorded: RecordedEvent | None = None
 ) -> InboxMessage:
-    """A record as it is, under the id of its event if that could be read, else one of its place."""
-    place = f"{record.topic} {record.partition} {record.offset}"
+    """A parked message with the record itself. Its id is the event's, or one of its offset."""
+    location = f"{record.topic} {record.partition} {record.offset}"
     headers = dict(record.headers)
     now = datetime.now(UTC)
     return InboxMessage(
         tenant=recorded.metadata.tenant if recorded else _name(headers.get("tenant"), "?"),
-        event_id=recorded.event_id if recorded else record_id(place),
-        stream=recorded.stream if recorded else _name(headers.get("ce_subject"), place),
+        event_id=recorded.event_id if recorded else record_id(location),
+        stream=recorded.stream if recorded else _name(headers.get("ce_subject"), location),
         version=recorded.version if recorded else None,
         type=recorded.type.replace("\0", "") if recorded else "?",
         schema_version=1,
@@ -163,23 +163,24 @@ def unreadable_message(
         metadata="{}",
         occurred_at=now,
         recorded_at=now,
-        ordering_key=f"record {place}",
+        ordering_key=f"record {location}",
         run_at=now,
         record=raw_record(record),
         error=error[:500].replace("\0", ""),
     )
 
 
-def record_id(place: str) -> UUID:
-    """An id for a record that has none; migrations make the same with md5()."""
-    return UUID(bytes=hashlib.md5(place.encode(), usedforsecurity=False).digest())
+def record_id(location: str) -> UUID:
+    """The id of a record without an event id; migrations compute the same with md5()."""
+    return UUID(bytes=hashlib.md5(location.encode(), usedforsecurity=False).digest())
 
 
 def raw_record(record: Record) -> RawRecord:
-    """The record, word for word, but for NUL characters in names of headers."""
+    """A copy of the record, without NUL characters in the names of its headers."""
     headers = [(name.replace("\0", "?"), value) for name, value in record.headers]
-    at = record.topic, record.partition, record.offset
-    return RawRecord(*at, record.key, record.value, headers)
+    return RawRecord(
+        record.topic, record.partition, record.offset, record.key, record.value, headers
+    )
 
 
 def _summary(read: Mapping[TopicPartition, Deduplicated]) -> Stored:
@@ -190,6 +191,6 @@ def _summary(read: Mapping[TopicPartition, Deduplicated]) -> Stored:
     )
 
 
-def _name(value: bytes | None, otherwise: str) -> str:
+def _name(value: bytes | None, default: str) -> str:
     text = (value or b"").decode(errors="replace").replace("\0", "")
-    return text if 0 < len(text) <= MAX_NAME else otherwise
+    return text if 0 < len(text) <= MAX_NAME else default

@@ -118,7 +118,7 @@ OF_INBOX: Final = (
     Mutation(
         "attempts are counted",
         inbox_worker,
-        "_is_hopeless",
+        "_must_park",
         "attempts >= ATTEMPTS",
         "False",
         FAILING,
@@ -127,7 +127,7 @@ OF_INBOX: Final = (
     Mutation(
         "lost races are counted",
         inbox_worker,
-        "_is_hopeless",
+        "_must_park",
         "attempts >= CONTENDED_ATTEMPTS",
         "False",
         FAILING,
@@ -136,7 +136,7 @@ OF_INBOX: Final = (
     Mutation(
         "what is away is waited for",
         inbox_worker,
-        "_is_hopeless",
+        "_must_park",
         "(Unavailable, ConnectionError)",
         "()",
         reaction.test_what_is_away_for_a_while_is_waited_for_but_not_in_silence,
