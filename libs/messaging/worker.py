@@ -127,7 +127,7 @@ async def check_relay(relay: Relay) -> CheckResult:
     progress = relay.progress
     stuck = monotonic() - progress.moved_at
     if stuck >= STUCK_SECONDS:
-        reason = progress.last_error or f"{progress.sending} events are under way"
+        reason = progress.last_error or f"{progress.in_flight} events are under way"
         detail = f"nothing sent for {stuck:.0f} s: {reason}"
         return CheckResult(ok=False, detail=detail, needed=False)
     state = "leads" if progress.leading else "waits"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from libs.testing import polling as waiting
+from libs.testing import polling
 from libs.testing.polling import eventually, wait_until
 
 
@@ -21,7 +21,7 @@ def wait(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(polling, "PATIENCE_SECONDS", 0.05)
 
 
 async def test_the_first_value_that_holds_is_the_answer(wait: Any) -> None:
@@ -54,7 +54,7 @@ async def test_a_wait_goes_on_as_long_as_there_is_progress(wait: Any) -> None:
 async def test_progress_that_stops_or_never_ends_is_not_waited_for_for_ever(
     wait: Any, progress: Any, last_resort: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "LAST_RESORT_SECONDS", last_resort)
+    monkeypatch.setattr(polling, "LAST_RESORT_SECONDS", last_resort)
 
     with pytest.raises(AssertionError, match=r"waited 0\.05 s .* the last value is False"):
         await wait(lambda: False, progress=progress().__next__)
