@@ -79,12 +79,12 @@ class RevocationFeed:
             try:
                 await self._read()
             except OUTAGES as error:
-                self._complain(type(error).__name__)
+                self._log_trouble(type(error).__name__)
             except asyncio.CancelledError as error:
                 # aiokafka cancels its own futures, and their awaiters, when a connection is lost.
                 if (me := asyncio.current_task()) is None or me.cancelling():
                     raise
-                self._complain(type(error).__name__)
+                self._log_trouble(type(error).__name__)
             except Exception:
                 # The feed must go on after any error.
                 log.exception("revocations not read")
@@ -100,7 +100,7 @@ class RevocationFeed:
                 await revoked_sessions.set_level(
                     self._pool, timedelta(seconds=time() - requested_at)
                 )
-                self._complain("")
+                self._log_trouble("")
                 if not was_level:
                     # Processes that have just started wait for this before they serve.
                     self._doorbell.ring(REVOKED)
@@ -109,7 +109,7 @@ class RevocationFeed:
                 await revoked_sessions.forget(self._pool)
                 requested_at, ends = time(), await _end_offsets(consumer)
 
-    def _complain(self, trouble: str) -> None:
+    def _log_trouble(self, trouble: str) -> None:
         """Log a new error once."""
         if trouble and trouble != self._trouble:
             log.warning("revocations not read", error=trouble)

@@ -125,7 +125,7 @@ async def test_what_another_owner_writes_changes_nothing_of_ones_own(database: s
                     bodies=BODIES,
                     # The board says how long ago; what stands on it is in the other lists.
                     except_for=[STREAM, ("GET", "/devices/board")],
-                    settle=service.caught_up,
+                    catch_up=service.caught_up,
                 )
                 assert ("PUT", "/barcodes/rules") in walked
 

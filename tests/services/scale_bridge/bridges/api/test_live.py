@@ -61,7 +61,7 @@ async def test_a_bridge_is_let_in_works_dies_and_goes_on(database: str, tmp_path
         _, headers = await house.inside(weigher, SCALES)
         enrolment = ("--enrol", "--gateway", line.url, "--name", "back room")
         async with run_program(*BRIDGE, str(home), *enrolment) as enrolling:
-            code = await enrolling.printed(CODE)
+            code = await enrolling.wait_for_output(CODE)
             await let_in(gateway, str(weigher.person.email), code[0].decode())
             [enrolled] = [
                 e for e in await events(house.deps) if isinstance(e.event, DeviceEnrolled)
@@ -111,7 +111,7 @@ async def is_connected(gateway: str, headers: dict[str, str], remote: Remote) ->
 
 async def test_a_daemon_that_was_not_let_in_ends_with_the_reason(tmp_path: Path) -> None:
     async with run_program(*BRIDGE, str(tmp_path / "nowhere")) as program:
-        assert await program.ended() == 1
+        assert await program.wait_for_exit() == 1
     assert b"not enrolled" in program.output
 
 

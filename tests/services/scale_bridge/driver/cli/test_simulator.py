@@ -42,7 +42,7 @@ faults = ["off"]
 
 
 async def endpoint_of(program: Program) -> Endpoint:
-    ready = await program.printed(READY)
+    ready = await program.wait_for_output(READY)
     return Endpoint(IPv4Address(ready[2].decode()), int(ready[3]))
 
 
@@ -133,7 +133,7 @@ async def test_the_scales_of_a_file_run_side_by_side_and_store_their_goods(
     file.write_text(FLEET)
 
     async with run_program("scale_bridge", "fleet", str(file), "--bases", str(bases)) as program:
-        await program.printed(TABLE_END)
+        await program.wait_for_output(TABLE_END)
         rows = ROW.finditer(program.output.decode())
         where = {row[1]: Endpoint(IPv4Address(row[2]), int(row[3])) for row in rows}
         assert [*where] == ["flowers", "cheese", "dead"]
