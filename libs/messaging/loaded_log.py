@@ -9,7 +9,7 @@ from typing import Final
 from libs.messaging.leadership import renew_incarnation
 from libs.postgres.pool import Pool
 
-_LOCK: Final = "LOCK TABLE events IN EXCLUSIVE MODE"
+_BLOCK_WRITERS: Final = "LOCK TABLE events IN EXCLUSIVE MODE"
 
 _LAGGING: Final = """
 SELECT DISTINCT p.name FROM projections p
@@ -55,7 +55,7 @@ async def adopt_loaded_log(pool: Pool) -> list[str]:
     and see all tenants. Safe to repeat: it is one transaction.
     """
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(_LOCK)
+        await connection.execute(_BLOCK_WRITERS)
         lagging = [row["name"] for row in await connection.fetch(_LAGGING)]
         for statement in _RENUMBER:
             await connection.execute(statement)

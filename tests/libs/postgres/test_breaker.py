@@ -71,7 +71,7 @@ async def answers(pool: Pool) -> bool:
     return False
 
 
-async def test_a_server_that_falls_silent_fails_all_who_wait_and_then_everybody_at_once(
+async def test_a_silent_server_fails_waiting_operations_and_then_new_ones_at_once(
     pool: Pool, proxy: Proxy
 ) -> None:
     assert await ask(pool) == 1
@@ -108,7 +108,7 @@ async def test_a_slow_statement_of_a_server_that_answers_is_left_alone(
     assert proxy.passed > before + 1000
 
 
-async def test_a_frozen_backend_is_given_up_after_the_time_of_a_statement(
+async def test_a_frozen_backend_is_abandoned_after_the_statement_timeout(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("libs.postgres.pool.NETWORK_TIME", timedelta(seconds=1))
@@ -126,7 +126,7 @@ async def test_a_frozen_backend_is_given_up_after_the_time_of_a_statement(
             os.kill(pid, signal.SIGCONT)
 
 
-async def test_both_ends_notice_that_the_other_has_vanished(database: str) -> None:
+async def test_both_ends_notice_a_vanished_peer(database: str) -> None:
     async with pool_at(database) as pool, pool.acquire() as pooled:
         connection: Any = pooled
         rows = await connection.fetch(

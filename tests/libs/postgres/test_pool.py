@@ -100,7 +100,7 @@ async def test_a_connection_acts_as_the_role_in_the_schema_of_the_service(
             await pool.execute(statement)
 
 
-async def test_what_one_user_of_a_connection_sets_is_gone_for_the_next(
+async def test_settings_of_a_session_do_not_reach_the_next_user(
     database: str, service: str
 ) -> None:
     ask = """SELECT pg_backend_pid(), current_user, current_schema,
@@ -145,9 +145,7 @@ async def test_the_system_scope_sees_every_tenant(database: str, service: str) -
         assert await system.fetchval("SELECT count(*) FROM box") == 2
 
 
-async def test_what_sets_nothing_goes_back_as_it_is_and_the_next_one_is_put_right_again(
-    pool: Pool, service: str
-) -> None:
+async def test_a_skipped_reset_applies_to_one_use_only(pool: Pool, service: str) -> None:
     async with acquire(pool) as connection:
         skip_session_reset(connection)
         # Not nothing, to see that it is left alone.
@@ -157,7 +155,7 @@ async def test_what_sets_nothing_goes_back_as_it_is_and_the_next_one_is_put_righ
             assert await connection.fetchval("SHOW search_path") == schema
 
 
-async def test_a_transaction_left_open_ends_although_nothing_was_set(pool: Pool) -> None:
+async def test_an_open_transaction_ends_although_the_reset_is_skipped(pool: Pool) -> None:
     async with acquire(pool) as connection:
         skip_session_reset(connection)
         await connection.execute("BEGIN")
@@ -168,7 +166,7 @@ async def test_a_transaction_left_open_ends_although_nothing_was_set(pool: Pool)
         assert await connection.fetchval("SELECT count(*) FROM box") == 0
 
 
-async def test_whoever_only_reads_sees_one_tenant_and_leaves_nothing_behind(filled: Pool) -> None:
+async def test_a_tenant_connection_sees_one_tenant_and_leaves_no_setting(filled: Pool) -> None:
     for tenant in ("flora", "other"):
         async with tenant_connection(filled, tenant) as connection:
             seen = await connection.fetch("SELECT tenant FROM box")
@@ -181,9 +179,7 @@ async def test_whoever_only_reads_sees_one_tenant_and_leaves_nothing_behind(fill
 
 @pytest.mark.parametrize("opened", [tenant_transaction, tenant_connection])
 @pytest.mark.parametrize("tenant", ["", SYSTEM])
-async def test_a_tenant_cannot_be_nobody_or_the_system(
-    pool: Pool, tenant: str, opened: Any
-) -> None:
+async def test_a_tenant_cannot_be_empty_or_the_system(pool: Pool, tenant: str, opened: Any) -> None:
     with pytest.raises(ValueError, match="tenant"):
         async with opened(pool, tenant):
             pass
@@ -208,7 +204,7 @@ async def ending(pool: Pool, cut: Callable[[int], Awaitable[object]]) -> None:
 
 
 @pytest.mark.parametrize("use", [reading, holding, ending])
-async def test_a_lost_connection_is_told_as_unavailable_and_replaced(
+async def test_a_lost_connection_raises_unavailable_and_is_replaced(
     pool: Pool, admin: Any, use: Any
 ) -> None:
     lost: list[int] = []
@@ -262,13 +258,11 @@ async def test_a_statement_cannot_run_for_ever(database: str, service: str) -> N
             await pool.execute("SELECT pg_sleep(60)")
 
 
-async def test_json_comes_and_goes_as_text(pool: Pool) -> None:
+async def test_json_is_sent_and_received_as_text(pool: Pool) -> None:
     assert await pool.fetchval("SELECT $1::jsonb", '{"a":1}') == '{"a": 1}'
 
 
-async def test_a_pool_never_holds_more_connections_than_it_was_given(
-    database: str, service: str
-) -> None:
+async def test_a_pool_never_has_more_connections_than_its_size(database: str, service: str) -> None:
     async with pool_of(database, service, size=2) as pool:
         await asyncio.gather(*(pool.execute("SELECT pg_sleep(0.01)") for _ in range(10)))
 

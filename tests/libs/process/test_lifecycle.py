@@ -116,7 +116,7 @@ CANCELLED = ["one drained", "stubborn cancelled"]
         pytest.param(LATE, TERM, 1, ["one drained"], ["broken late"], id="failure in draining"),
     ],
 )
-def test_tasks_end_together_and_the_status_says_how(
+def test_tasks_end_together_and_the_status_tells_failure(
     call: str, sent: signal.Signals | None, status: int, out: list[str], logged: list[str]
 ) -> None:
     """`logged` are words of the only line that is logged; none if nothing is."""

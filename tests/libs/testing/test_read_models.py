@@ -60,12 +60,12 @@ async def decide(
     await assert_history_decides(pool, apply, [HISTORY], tables, except_columns=["at"])
 
 
-async def test_a_model_that_the_history_decides_passes(pool: asyncpg.Pool) -> None:
+async def test_a_model_that_depends_on_the_history_alone_passes(pool: asyncpg.Pool) -> None:
     await decide(pool, "stream", "event", "excluded.n")
     await decide(pool, "all", "event", "total.n + excluded.n")
 
 
-async def test_a_model_that_depends_on_order_or_cuts_or_has_no_rows_fails(
+async def test_a_model_that_depends_on_order_or_batches_or_has_no_rows_fails(
     pool: asyncpg.Pool,
 ) -> None:
     for key, value, how, tables, words in (
@@ -77,7 +77,7 @@ async def test_a_model_that_depends_on_order_or_cuts_or_has_no_rows_fails(
             await decide(pool, key, value, how, tables)
 
 
-async def test_a_table_without_a_fence_or_without_rows_fails(pool: asyncpg.Pool) -> None:
+async def test_a_table_without_row_level_security_or_rows_fails(pool: asyncpg.Pool) -> None:
     for words in ("nothing is empty", "nothing"):
         with pytest.raises(AssertionError, match=words):
             await assert_tenants_are_fenced(pool, ["nothing"])
