@@ -13,7 +13,7 @@ from uuid import UUID
 
 from libs.eventsourcing import statements
 from libs.eventsourcing.log import FactsAppended, NewFact
-from libs.eventsourcing.plan import AppendFacts, Place
+from libs.eventsourcing.plan import AppendFacts, LogPosition
 from libs.eventsourcing.rows import metadata_json
 from libs.eventsourcing.tokens import token_of
 
@@ -37,7 +37,7 @@ class Written:
     entries: Sequence[Entry]
     xid: int
     positions: Sequence[int]
-    inserted: Mapping[UUID, Place] | None
+    inserted: Mapping[UUID, LogPosition] | None
 
     def answers(self, requests: Sequence[AppendFacts]) -> list[FactsAppended]:
         """The results, if all were new."""
@@ -69,8 +69,10 @@ async def insert_facts(connection: Any, requests: Sequence[AppendFacts]) -> Writ
     xid, positions, event_ids = row
     if event_ids is None and positions is not None:
         return Written(entries, xid, positions, None)
-    places = zip(event_ids or (), positions or (), strict=True)
-    return Written(entries, xid or 0, (), {each: (xid, position) for each, position in places})
+    inserted = zip(event_ids or (), positions or (), strict=True)
+    return Written(
+        entries, xid or 0, (), {event_id: (xid, position) for event_id, position in inserted}
+    )
 
 
 def _arguments(requests: Sequence[AppendFacts], entries: Sequence[Entry]) -> tuple[Any, ...]:

@@ -79,7 +79,7 @@ class GroupCommit(Generic[Request, Result]):
             )
         return await outcome
 
-    async def settle(self) -> None:
+    async def flush(self) -> None:
         """Wait until everything submitted so far is written."""
         while self._drain is not None:
             await asyncio.shield(self._drain)

@@ -25,7 +25,7 @@ from libs.eventsourcing.plan import (
     AppendFacts,
     Head,
     Known,
-    Place,
+    LogPosition,
     Request,
     Result,
     Row,
@@ -149,7 +149,9 @@ class MemoryLog:
             [request],
             self._versions,
             {
-                event_id: Known((event.metadata.tenant, event.stream), event.version, _place(event))
+                event_id: Known(
+                    (event.metadata.tenant, event.stream), event.version, _log_position(event)
+                )
                 for event_id, event in found.items()
             },
         )
@@ -157,9 +159,9 @@ class MemoryLog:
             _refuse_what_postgres_cannot_hold(row)
         self._xid += 1
         new = [row.event.event_id for row in planned.rows if self._insert(row)]
-        inserted = {event_id: _place(self._by_id[event_id]) for event_id in new}
-        places = {event_id: _place(event) for event_id, event in found.items()}
-        (answer,) = planned.answers(inserted, places, self._xid + 1)
+        inserted = {event_id: _log_position(self._by_id[event_id]) for event_id in new}
+        positions = {event_id: _log_position(event) for event_id, event in found.items()}
+        (answer,) = planned.answers(inserted, positions, self._xid + 1)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -188,7 +190,7 @@ class MemoryLog:
         return True
 
 
-def _place(event: RecordedEvent) -> Place:
+def _log_position(event: RecordedEvent) -> LogPosition:
     return event.xid, event.position
 
 

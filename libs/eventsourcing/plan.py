@@ -26,7 +26,7 @@ from libs.eventsourcing.tokens import token_of
 Head: TypeAlias = tuple[str, str]
 """Tenant and stream."""
 
-Place: TypeAlias = tuple[int, int]
+LogPosition: TypeAlias = tuple[int, int]
 """The transaction that wrote an event, and the event's position."""
 
 
@@ -64,23 +64,23 @@ Result: TypeAlias = Appended | FactsAppended
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Where an event id already is. `place` is None if this very group writes it."""
+    """An event id that is already taken. `position` is None if this very group writes it."""
 
     head: Head
     version: int | None
-    place: Place | None
+    position: LogPosition | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
     """The answer to an append: the version after it, and its last event.
 
-    `place` is where that event is, None if this group writes it.
+    `position` is None if this group writes the event.
     """
 
     version: int
     last: UUID
-    place: Place | None = None
+    position: LogPosition | None = None
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -115,10 +115,15 @@ class Plan:
         return {row.event.event_id for row in self.rows if row.version is not None} | self.bound
 
     def answers(
-        self, inserted: Mapping[UUID, Place], known: Mapping[UUID, Place], later: int = 0
+        self,
+        inserted: Mapping[UUID, LogPosition],
+        known: Mapping[UUID, LogPosition],
+        later: int = 0,
     ) -> list[Result | Exception]:
-        """The results, given the places of the inserted events and of the facts that were skipped,
-        and a transaction `later` than those that wrote the latter."""
+        """The results, given the positions of the inserted events and of the known facts.
+
+        `later` is a transaction later than those that wrote the known facts.
+        """
         left = inserted.keys() - self.bound
         return [_answer(outcome, inserted, left, known, later) for outcome in self.outcomes]
 
@@ -128,7 +133,7 @@ class Plan:
         return {row.event.event_id for row in self.rows if row.version is None}
 
 
-def guess(requests: Sequence[Request]) -> Plan | None:
+def optimistic_plan(requests: Sequence[Request]) -> Plan | None:
     """The plan if streams are where the requests expect them and no id is known; nearly always
     they are. None if somebody expects nothing that could be believed.
     """
@@ -218,20 +223,20 @@ def _first_result(request: Append, seen: Sequence[Known | None]) -> _Planned | E
         )
     ):
         return EventIdReused(f"an event id given for {request.stream} is already in the log")
-    return _Planned(last.version or 0, request.events[-1].event_id, last.place)
+    return _Planned(last.version or 0, request.events[-1].event_id, last.position)
 
 
 def _answer(
     outcome: _Planned | AppendFacts | Exception,
-    inserted: Mapping[UUID, Place],
+    inserted: Mapping[UUID, LogPosition],
     left: set[UUID],
-    known: Mapping[UUID, Place],
+    known: Mapping[UUID, LogPosition],
     later: int,
 ) -> Result | Exception:
     match outcome:
         case _Planned():
-            place = outcome.place or inserted[outcome.last]
-            return Appended(outcome.version, token_of([place], later=later))
+            position = outcome.position or inserted[outcome.last]
+            return Appended(outcome.version, token_of([position], later=later))
         case AppendFacts():
             asked = {fact.event_id for fact in outcome.facts}
             new = left & asked
@@ -242,14 +247,17 @@ def _answer(
 
 
 def _token(
-    asked: set[UUID], inserted: Mapping[UUID, Place], known: Mapping[UUID, Place], later: int
+    asked: set[UUID],
+    inserted: Mapping[UUID, LogPosition],
+    known: Mapping[UUID, LogPosition],
+    later: int,
 ) -> str:
     """Of facts. A transaction that wrote some of them ended after those that wrote the others, for
     it skipped what they had written: so it alone is named, with the last position of all."""
     written = [inserted.get(event_id) for event_id in asked]
-    places = [place for place in written if place is not None]
-    if len(places) < len(written):
-        own = max(places, default=None)
+    positions = [position for position in written if position is not None]
+    if len(positions) < len(written):
+        own = max(positions, default=None)
         skipped = [known[event_id] for event_id in asked if event_id not in inserted]
-        places += skipped if own is None else [(own[0], position) for _, position in skipped]
-    return token_of(places, later=later)
+        positions += skipped if own is None else [(own[0], position) for _, position in skipped]
+    return token_of(positions, later=later)

@@ -21,7 +21,7 @@ from libs.errors import Unavailable
 from libs.eventsourcing import insertion, past, statements
 from libs.eventsourcing.fact_insertion import Inseparable, insert_facts
 from libs.eventsourcing.group_commit import GroupCommit, Weight
-from libs.eventsourcing.insertion import Raced
+from libs.eventsourcing.insertion import Conflict
 from libs.eventsourcing.log import (
     Appended,
     Entry,
@@ -38,11 +38,11 @@ from libs.eventsourcing.log import (
 from libs.eventsourcing.plan import (
     Append,
     AppendFacts,
-    Place,
+    LogPosition,
     Plan,
     Request,
     Result,
-    guess,
+    optimistic_plan,
     plan,
 )
 from libs.eventsourcing.rows import recorded_event
@@ -63,7 +63,7 @@ _Connection: TypeAlias = Any  # a pooled proxy or a plain connection
 APPEND_TIMEOUT: Final = timedelta(seconds=10)
 ROW_BYTES: Final = 500
 """About what a row takes beside its data."""
-HOPEFUL_ATTEMPTS: Final = 4
+OPTIMISTIC_ATTEMPTS: Final = 4
 ATTEMPTS: Final = 40
 LOST: Final = (
     asyncpg.PostgresConnectionError,
@@ -96,7 +96,7 @@ UNFIT: Final = (
 APPENDED: Final = Counter("tillstream_appended_events", "Events written to the log")
 
 
-def _nobody() -> None:
+def _no_listener() -> None:
     """No one waits for events."""
 
 
@@ -114,7 +114,7 @@ class PostgresLog:
         readers: Pool,
         writer: "Pool | None" = None,
         *,
-        on_append: Callable[[], object] = _nobody,
+        on_append: Callable[[], object] = _no_listener,
     ) -> None:
         self._readers = readers
         self._writer = writer or readers
@@ -204,7 +204,7 @@ class PostgresLog:
         """Wait a bounded time for the writes under way; the pools stay the owner's to close."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                await self._group.settle()
+                await self._group.flush()
 
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         try:
@@ -236,7 +236,7 @@ class PostgresLog:
         except UNFIT as error:
             if len(requests) == 1:
                 return [Rejected(f"the log cannot hold this event: {type(error).__name__}")]
-        except Raced:
+        except Conflict:
             if len(requests) == 1:
                 return [VersionConflict("too many others are writing to this stream")]
         except (Unavailable, *LOST, *BUSY):
@@ -256,8 +256,8 @@ class PostgresLog:
         if len(facts) == len(requests):
             with suppress(Inseparable, asyncpg.DeadlockDetectedError):
                 return await self._insert_facts(connection, facts)
-        with suppress(Raced):
-            return await self._try(connection, requests, HOPEFUL_ATTEMPTS)
+        with suppress(Conflict):
+            return await self._try(connection, requests, OPTIMISTIC_ATTEMPTS)
         heads = sorted({r.head for r in requests if isinstance(r, Append)})
         async with connection.transaction():
             await connection.execute(statements.QUEUE, [*map("/".join, heads)])
@@ -277,18 +277,18 @@ class PostgresLog:
     async def _try(
         self, connection: _Connection, requests: Sequence[Request], attempts: int
     ) -> Sequence[Result | Exception]:
-        planned = guess(requests)
+        planned = optimistic_plan(requests)
         for _ in range(attempts):
             if planned is None:
-                planned = await insertion.replan(connection, requests)
+                planned = await insertion.plan_from_committed(connection, requests)
             try:
                 inserted = await insertion.insert(connection, planned)
-            except (Raced, asyncpg.DeadlockDetectedError):
+            except (Conflict, asyncpg.DeadlockDetectedError):
                 planned = None
                 continue
             self._count(len(inserted))
             return await _answers(connection, planned, inserted)
-        raise Raced
+        raise Conflict
 
     def _count(self, inserted: int) -> None:
         APPENDED.inc(inserted)
@@ -296,17 +296,17 @@ class PostgresLog:
 
 
 async def _answers(
-    connection: _Connection, planned: Plan, inserted: Mapping[UUID, Place]
+    connection: _Connection, planned: Plan, inserted: Mapping[UUID, LogPosition]
 ) -> Sequence[Result | Exception]:
     # Nearly always everything is new.
     is_all = len(inserted) == len(planned.rows)
     skipped = set() if is_all else planned.fact_ids - inserted.keys()
-    return planned.answers(inserted, *await insertion.places(connection, skipped))
+    return planned.answers(inserted, *await insertion.positions(connection, skipped))
 
 
 @asynccontextmanager
 async def open_log(
-    readers: Pool, dsn: str, service: str, *, on_append: Callable[[], object] = _nobody
+    readers: Pool, dsn: str, service: str, *, on_append: Callable[[], object] = _no_listener
 ) -> AsyncIterator[PostgresLog]:
     """The log of a service, writing on a connection of its own. Raises Unavailable."""
     writer = await open_pool(

@@ -92,7 +92,7 @@ FROM events WHERE event_id = ANY($1::uuid[])
 """
 """`later` is a transaction yet to begin, so that its end is seen after that of all seen here."""
 
-STANDING: Final = f"""
+COMMITTED_STATE: Final = f"""
 SELECT NULL::uuid AS event_id, tenant, stream, last.version, NULL::bigint AS xid,
     NULL::bigint AS position, NULL::bigint AS later
 FROM unnest($1::text[], $2::text[]) AS head (tenant, stream),

@@ -131,7 +131,7 @@ def event_ids() -> None:
     """Nobody looks whether an event is in the log already."""
     nothing = "WHERE event_id", "WHERE false AND event_id"
     statements.KNOWN = _replaced(statements.KNOWN, *nothing)  # type: ignore[misc]
-    statements.STANDING = _replaced(statements.STANDING, *nothing)  # type: ignore[misc]
+    statements.COMMITTED_STATE = _replaced(statements.COMMITTED_STATE, *nothing)  # type: ignore[misc]
 
 
 def incarnation() -> None:

@@ -178,12 +178,12 @@ async def test_what_is_larger_than_all_room_is_written_alone(writer: Writer) -> 
 
 async def test_settling_waits_for_what_was_submitted(writer: Writer, group: Group) -> None:
     tasks = await submit_all(group, [1, 2])
-    settling = asyncio.create_task(group.settle())
+    settling = asyncio.create_task(group.flush())
     await asyncio.sleep(0)
     assert not settling.done()
 
     writer.allow(2)
     await settling
-    await group.settle()  # idle: at once
+    await group.flush()  # idle: at once
 
     assert all(task.done() for task in tasks)

@@ -12,7 +12,16 @@ from libs.eventsourcing.log import (
     NewFact,
     VersionConflict,
 )
-from libs.eventsourcing.plan import Append, AppendFacts, Known, Place, Plan, Request, guess, plan
+from libs.eventsourcing.plan import (
+    Append,
+    AppendFacts,
+    Known,
+    LogPosition,
+    Plan,
+    Request,
+    optimistic_plan,
+    plan,
+)
 from tests.libs.eventsourcing import events
 from tests.libs.eventsourcing.events import METADATA
 
@@ -31,7 +40,7 @@ def append(*numbers: int, expected: Expected = ANY) -> Append:
     return Append("order-1", [event(number) for number in numbers], expected, METADATA)
 
 
-def written(planned: Plan, *, xid: int = 9) -> dict[UUID, Place]:
+def written(planned: Plan, *, xid: int = 9) -> dict[UUID, LogPosition]:
     """Where the rows are once transaction `xid` has inserted them, from position 1 on."""
     return {row.event.event_id: (xid, at) for at, row in enumerate(planned.rows, 1)}
 
@@ -132,7 +141,7 @@ def test_a_bound_fact_is_not_new_to_whoever_tells_it_later_in_the_group() -> Non
 
 
 def test_a_guess_believes_what_the_first_of_a_stream_expects() -> None:
-    guessed = guess([append(1, expected=4), append(2, expected=5), append(3, expected=4)])
+    guessed = optimistic_plan([append(1, expected=4), append(2, expected=5), append(3, expected=4)])
 
     assert guessed is not None
     assert [row.version for row in guessed.rows] == [5, 6]
@@ -141,12 +150,12 @@ def test_a_guess_believes_what_the_first_of_a_stream_expects() -> None:
 
 
 def test_a_stream_that_must_not_exist_needs_no_base() -> None:
-    guessed = guess([append(1, expected=0)])
+    guessed = optimistic_plan([append(1, expected=0)])
 
     assert guessed is not None
     assert guessed.bases == {}
 
 
 def test_nothing_is_guessed_of_a_stream_that_may_be_anywhere() -> None:
-    assert guess([append(1, expected=0), append(2, expected=ANY)]) is not None
-    assert guess([append(1, expected=ANY), append(2, expected=0)]) is None
+    assert optimistic_plan([append(1, expected=0), append(2, expected=ANY)]) is not None
+    assert optimistic_plan([append(1, expected=ANY), append(2, expected=0)]) is None

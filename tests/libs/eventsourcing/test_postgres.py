@@ -40,7 +40,9 @@ async def test_the_log_refuses_to_be_changed_even_by_its_owner(
     assert await pool.fetchval("SELECT count(*) FROM events WHERE type = 'Tried'") == 1
 
 
-@pytest.mark.parametrize(("name", "arguments"), [("APPEND", 14), ("STANDING", 3), ("KNOWN", 1)])
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("APPEND", 14), ("COMMITTED_STATE", 3), ("KNOWN", 1)]
+)
 async def test_a_plan_made_for_any_append_reads_the_log_along_an_index(
     pool: asyncpg.Pool, name: str, arguments: int
 ) -> None:
