@@ -36,7 +36,7 @@ REVOKED: Final = Gauge(
     multiprocess_mode="livemax",
 )
 
-Load: TypeAlias = Callable[[str], Awaitable[Loaded]]
+LoadRevocations: TypeAlias = Callable[[str], Awaitable[Loaded]]
 """Compare `revoked_sessions.load`."""
 
 log = structlog.get_logger("revocations")
@@ -50,7 +50,12 @@ class Revocations:
     """
 
     def __init__(
-        self, load: Load, doorbell: Doorbell, *, longest: timedelta, clock: Clock = utc_now
+        self,
+        load: LoadRevocations,
+        doorbell: Doorbell,
+        *,
+        longest: timedelta,
+        clock: Clock = utc_now,
     ) -> None:
         self._load = load
         self._doorbell = doorbell

@@ -25,7 +25,7 @@ from libs.projections.compare import Progress, TableDiff
 from libs.projections.projection import Projection
 from libs.projections.rebuild import Rebuild, RebuildFailed
 from libs.projections.shards import StreamKey
-from libs.projections.versions import NoSuchVersion, Schemas, ShapesDiffer
+from libs.projections.versions import NoSuchVersion, ShapesDiffer, VersionSchemas
 from libs.settings import ServiceSettings
 from libs.telemetry import traces
 
@@ -207,7 +207,7 @@ async def _rebuild(
 ) -> AsyncIterator[Rebuild]:
     settings = service.read_settings()
     models = [_projection(service, settings, name) for name in dict.fromkeys(names)]
-    schemas = Schemas(service.name, application_role(service.name))
+    schemas = VersionSchemas(service.name, application_role(service.name))
     async with owner_pool(service) as pool:
         with translated(OSError):
             yield Rebuild(pool, models, schemas, service=spelled(service.name), progress=progress)

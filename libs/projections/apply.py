@@ -358,7 +358,7 @@ async def _park(
 ) -> None:
     """Write down where each stream stopped, in the page that ends at `cursor`."""
     rows = [
-        (model, state, *one.stream, one.position, one.reason, storable(one.error))
+        (model, state, *one.stream, one.position, one.reason, truncated_error(one.error))
         for model, found in failures.items()
         for one in found
     ]
@@ -367,7 +367,7 @@ async def _park(
         await connection.execute(_PARK, *zip(*rows, strict=True), *moments)
 
 
-def storable(error: str) -> str:
+def truncated_error(error: str) -> str:
     """As much of a message as is kept; what Postgres does not take is replaced."""
     return error[:500].replace("\0", "").encode(errors="replace").decode()
 

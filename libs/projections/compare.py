@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from libs.projections.versions import Schemas
+from libs.projections.versions import VersionSchemas
 
 PARTS: Final = 1024
 SAMPLES: Final = 5
@@ -41,7 +41,7 @@ class TableDiff:
 async def compare(
     connection: Any,
     tables: Sequence[str],
-    schemas: Schemas,
+    schemas: VersionSchemas,
     progress: Progress = lambda *_: None,
 ) -> list[TableDiff]:
     """Compare the versions as this transaction's snapshot sees them: it must be one for all
@@ -100,7 +100,7 @@ FROM (SELECT {columns} FROM {table} WHERE ctid = ANY($1::text[]::tid[])) AS row
 """
 
 
-async def _compare(connection: Any, table: str, schemas: Schemas) -> TableDiff:
+async def _compare(connection: Any, table: str, schemas: VersionSchemas) -> TableDiff:
     columns = await connection.fetchval(_COLUMNS, f"{schemas.live}.{table}")
     live, made = f"{schemas.live}.{table}", f"{schemas.next}.{table}"
 

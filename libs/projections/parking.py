@@ -20,7 +20,7 @@ from libs.eventsourcing.statements import COLUMNS
 from libs.eventsourcing.tail import Cursor
 from libs.postgres.pool import acquired
 from libs.projections import checkpoints
-from libs.projections.apply import ModelFailed, apply_to, decode_page, storable
+from libs.projections.apply import ModelFailed, apply_to, decode_page, truncated_error
 from libs.projections.projection import Projection
 from libs.projections.shards import StreamKey
 
@@ -135,7 +135,9 @@ async def retry(pool: asyncpg.Pool, projection: Projection[Event], key: StreamKe
         try:
             return await _once_level(applied)
         except StillFailing as error:
-            await connection.execute(_FAILED_AGAIN, projection.name, *key, storable(str(error)))
+            await connection.execute(
+                _FAILED_AGAIN, projection.name, *key, truncated_error(str(error))
+            )
             raise
 
 

@@ -24,7 +24,7 @@ from libs.projections.compare import Progress, TableDiff, compare
 from libs.projections.projection import Projection
 from libs.projections.reading import read_towards
 from libs.projections.shards import earliest, shards_of
-from libs.projections.versions import NoSuchVersion, Schemas
+from libs.projections.versions import NoSuchVersion, VersionSchemas
 
 Places: TypeAlias = Sequence[Checkpoint]
 """The checkpoints of a version in their shards, by number."""
@@ -49,7 +49,7 @@ class Rebuild:
         self,
         pool: asyncpg.Pool,
         models: Sequence[Projection[Any]],
-        schemas: Schemas,
+        schemas: VersionSchemas,
         *,
         service: str,
         progress: Progress = lambda *_: None,

@@ -29,7 +29,7 @@ class ShapesDiffer(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Schemas:
+class VersionSchemas:
     """Where the versions of a service's read models are, and the role that works on them."""
 
     live: str
@@ -44,7 +44,7 @@ class Schemas:
         return f"{self.live}_previous"
 
 
-async def prepare(connection: Any, tables: Sequence[str], schemas: Schemas) -> None:
+async def prepare(connection: Any, tables: Sequence[str], schemas: VersionSchemas) -> None:
     """Make the next version's tables, empty, in place of any that are there.
 
     They have the keys that upserts need; other indexes come with `build_indexes`.
@@ -63,7 +63,7 @@ async def prepare(connection: Any, tables: Sequence[str], schemas: Schemas) -> N
         await _secure(connection, schemas, table)
 
 
-async def build_indexes(connection: Any, tables: Sequence[str], schemas: Schemas) -> None:
+async def build_indexes(connection: Any, tables: Sequence[str], schemas: VersionSchemas) -> None:
     """Make the indexes of the next version that are still missing, and the planner's statistics.
 
     Safe to repeat.
@@ -75,7 +75,7 @@ async def build_indexes(connection: Any, tables: Sequence[str], schemas: Schemas
         await connection.execute(f"ANALYZE {made}")
 
 
-async def switch(connection: Any, tables: Sequence[str], schemas: Schemas) -> None:
+async def switch(connection: Any, tables: Sequence[str], schemas: VersionSchemas) -> None:
     """Make the next version's tables live and the live ones previous, dropping older ones.
 
     Raises ShapesDiffer, and LockNotAvailableError while the tables are in use.
@@ -87,7 +87,7 @@ async def switch(connection: Any, tables: Sequence[str], schemas: Schemas) -> No
     await _move(connection, tables, schemas.next, schemas.live)
 
 
-async def roll_back(connection: Any, tables: Sequence[str], schemas: Schemas) -> None:
+async def roll_back(connection: Any, tables: Sequence[str], schemas: VersionSchemas) -> None:
     """Make the previous version's tables live and the live ones next, dropping other next ones.
 
     Raises ShapesDiffer, and LockNotAvailableError while the tables are in use.
@@ -142,7 +142,7 @@ async def _definitions(connection: Any, query: str, live: str, made: str) -> lis
     return [row[0] for row in await connection.fetch(query, live, made)]
 
 
-async def _make_schemas(connection: Any, schemas: Schemas) -> None:
+async def _make_schemas(connection: Any, schemas: VersionSchemas) -> None:
     for schema in (schemas.next, schemas.previous):
         await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         if schemas.role:
@@ -206,7 +206,7 @@ WHERE schemaname = $1 AND tablename = $2
 """
 
 
-async def _secure(connection: Any, schemas: Schemas, table: str) -> None:
+async def _secure(connection: Any, schemas: VersionSchemas, table: str) -> None:
     """Rights, row-level security and its policies, which LIKE does not copy."""
     name = f"{schemas.next}.{table}"
     if schemas.role:

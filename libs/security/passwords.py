@@ -35,11 +35,11 @@ class Cost:
     """What a hash costs whoever computes it: by default what OWASP recommends, 19 MiB.
 
     RFC 9106 would rather have 64 MiB in 3 passes on 4 lanes, which is `memory_kib=65536,
-    passes=3, lanes=4`, and asks for that much memory per thread.
+    iterations=3, lanes=4`, and asks for that much memory per thread.
     """
 
     memory_kib: int = 19 * 1024
-    passes: int = 2
+    iterations: int = 2
     lanes: int = 1
 
 
@@ -126,7 +126,7 @@ def _yield_to_others() -> None:
 
 def _hasher(cost: Cost) -> PasswordHasher:
     return PasswordHasher(
-        time_cost=cost.passes,
+        time_cost=cost.iterations,
         memory_cost=cost.memory_kib,
         parallelism=cost.lanes,
         salt_len=SALT_BYTES,
@@ -148,7 +148,7 @@ def _unmatched(cost: Cost) -> str:
         b64encode(secrets.token_bytes(size)).rstrip(b"=").decode()
         for size in (SALT_BYTES, HASH_BYTES)
     )
-    shape = f"m={cost.memory_kib},t={cost.passes},p={cost.lanes}"
+    shape = f"m={cost.memory_kib},t={cost.iterations},p={cost.lanes}"
     return f"$argon2id$v=19${shape}${salt}${digest}"
 
 

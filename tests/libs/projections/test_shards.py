@@ -11,7 +11,7 @@ import pytest
 
 from libs.projections.rebuild import Rebuild
 from libs.projections.shards import Share, shard_of, shards_of
-from libs.projections.versions import Schemas
+from libs.projections.versions import VersionSchemas
 from libs.testing.waiting import eventually
 from tests.libs.messaging.lab import Numbered, order, running
 from tests.libs.projections.shop import Shop, open_shop
@@ -121,7 +121,7 @@ async def test_read_models_are_rebuilt_switched_and_rolled_back(shop: Shop) -> N
     async with running(shop.runner(page=3)):
         await shop.append_numbers(range(40))
         await shop.applied(40)
-        both = Rebuild(shop.pool, shop.models, Schemas("public"), service="lab", page=7)
+        both = Rebuild(shop.pool, shop.models, VersionSchemas("public"), service="lab", page=7)
         assert all(table.same for table in await both.build())
         await shop.append_numbers(range(40, 60))
         await both.switch()

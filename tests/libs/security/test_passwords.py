@@ -17,7 +17,7 @@ from libs.process.fair_queue import Source
 from libs.security.passwords import NICENESS, Cost, Passwords, Verdict
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 
-CHEAP = Cost(memory_kib=64, passes=1)
+CHEAP = Cost(memory_kib=64, iterations=1)
 RIGHT, WRONG = Verdict(right=True), Verdict(right=False)
 
 
