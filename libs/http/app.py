@@ -10,7 +10,7 @@ from libs.http.edge import Edge
 from libs.http.head import HeadAsGet
 from libs.http.health import Check, health_router
 from libs.http.lean_route import LeanRoutes, lean_routes_of
-from libs.http.problems import ProblemShape, add_problems, problem
+from libs.http.problems import ProblemShape, add_problems, rfc9457_shape
 from libs.http.schema import schema_router
 from libs.http.slash_redirect import SlashRedirect
 from libs.http.visible import VisibleAnswers
@@ -27,7 +27,7 @@ def create_app(
     deps: object | None,
     checks: Mapping[str, Check],
     telemetry: Telemetry | None = None,
-    problem_shape: ProblemShape = problem,
+    problem_shape: ProblemShape = rfc9457_shape,
     max_body_bytes: int = MAX_BODY_BYTES,
     longer_bodies: Mapping[str, int] | None = None,
     body_timeout: BodyTimeout | None = None,

@@ -28,7 +28,7 @@ from libs.telemetry.traces import Telemetry
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-SAID_BY_EDGE = frozenset({b"x-request-id", b"x-process-time"})
+EDGE_HEADERS = frozenset({b"x-request-id", b"x-process-time"})
 CLIENT_GONE = 499
 REFUSED = 1008
 """Of a WebSocket that is not accepted; HTTP says 403 then."""
@@ -190,7 +190,7 @@ class _Reply:
             self.status = message["status"]
             taken = (perf_counter() - self.started_at) * 1000
             message["headers"] = [
-                *(pair for pair in message.get("headers", ()) if pair[0] not in SAID_BY_EDGE),
+                *(pair for pair in message.get("headers", ()) if pair[0] not in EDGE_HEADERS),
                 (b"x-request-id", self._request_id.encode()),
                 (b"x-process-time", f"{taken:.2f}ms".encode()),
             ]

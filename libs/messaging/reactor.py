@@ -66,7 +66,7 @@ class Reactor(Generic[Event]):
         if wrong is None and waiting > OVERDUE_SECONDS:
             wrong = f"a message has waited for {waiting:.0f} s, see `inbox list`"
         if wrong is None and (late := self._waiting_for_kafka()):
-            return CheckResult(ok=False, detail=late, needed=False)
+            return CheckResult(ok=False, detail=late, critical=False)
         return CheckResult(ok=wrong is None, detail=wrong or self._figures())
 
     def _waiting_for_kafka(self) -> str | None:

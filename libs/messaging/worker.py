@@ -123,7 +123,7 @@ async def check_relay(relay: Relay) -> CheckResult:
     if stuck >= STUCK_SECONDS:
         reason = progress.last_error or f"{progress.sending} events are under way"
         detail = f"nothing sent for {stuck:.0f} s: {reason}"
-        return CheckResult(ok=False, detail=detail, needed=False)
+        return CheckResult(ok=False, detail=detail, critical=False)
     state = "leads" if progress.leading else "waits"
     if progress.republishing:
         state = f"sends again {progress.republishing}"

@@ -22,7 +22,7 @@ from libs.http.app import create_app as http_app
 from libs.http.auth import TokenVerifier
 from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check
-from libs.http.problems import discreet_detail_shape
+from libs.http.problems import redacted_detail_shape
 from libs.http.revocations import MARGIN, Revocations, following
 from libs.http.session_check import SessionCheck
 from libs.postgres.doorbell import APPENDED, REVOKED, Doorbell, open_doorbell
@@ -271,7 +271,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         deps=deps,
         checks={**readiness(deps), **(checks or {})},
         telemetry=deps.telemetry,
-        problem_shape=discreet_detail_shape,
+        problem_shape=redacted_detail_shape,
         # Each door answers in its own shape that a body is too large.
         max_body_bytes=sys.maxsize,
         body_timeout=BodyTimeout.of(deps.settings),

@@ -78,9 +78,9 @@ class Counted(Passwords):
         self.checks += 1
         return await super().verify(hashed, password, **options)
 
-    async def verify_nobody(self, password: str, **options: Any) -> Verdict:
+    async def verify_dummy(self, password: str, **options: Any) -> Verdict:
         self.checks += 1
-        return await super().verify_nobody(password, **options)
+        return await super().verify_dummy(password, **options)
 
 
 @dataclass(frozen=True)
