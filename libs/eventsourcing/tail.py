@@ -8,7 +8,7 @@ A difference may be many pages long, so a snapshot alone names no place in the l
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from libs.eventsourcing.log import RecordedEvent
@@ -202,9 +202,36 @@ async def read_rows_of_difference(
     return _page(rows, published, target, after, limit, _as_they_are)
 
 
+async def read_towards(connection: Any, cursor: Cursor, goal: Cursor, *, limit: int) -> Page | None:
+    """The next page after `cursor` up to `goal`, which must be later; None when it is reached.
+
+    The last page's cursor is `goal` or equivalent to it.
+    """
+    if not cursor.complete:
+        if goal.complete or (cursor.published, cursor.target) != (goal.published, goal.target):
+            return await read_page(connection, cursor, limit=limit)
+        return await _read_within(connection, cursor.after_position, goal, limit)
+    reached = goal.target if goal.complete else goal.published
+    if cursor.target != reached:
+        return await read_page(connection, cursor, limit=limit, until=reached)
+    return None if goal.complete else await _read_within(connection, 0, goal, limit)
+
+
 async def current(connection: Any) -> Snapshot:
     """The present moment."""
     return Snapshot.parse(await connection.fetchval("SELECT pg_current_snapshot()::text"))
+
+
+async def _read_within(connection: Any, after: int, goal: Cursor, limit: int) -> Page | None:
+    """The next page of the incomplete difference of `goal`."""
+    until = goal.after_position
+    if after >= until:
+        return None
+    page = await read_difference(
+        connection, goal.published, goal.target, after=after, until_position=until, limit=limit
+    )
+    last = until if page.cursor.complete else page.cursor.after_position
+    return replace(page, cursor=replace(goal, after_position=last))
 
 
 def _as_they_are(rows: Sequence[Any]) -> Sequence[Any]:

@@ -135,7 +135,7 @@ async def check_relay(relay: Relay) -> CheckResult:
 async def check_projection(runner: ProjectionRunner, model: str) -> CheckResult:
     """Whether the read model goes on, how far it is behind, and what is parked."""
     progress = runner.progress(model)
-    if because := runner.left_behind.get(model):
+    if because := runner.version_mismatches.get(model):
         return CheckResult(ok=False, detail=because)
     state = "" if progress.following else "stands by, "
     alone = "detached, " if runner.is_detached(model) else ""

@@ -124,7 +124,7 @@ def status_of(program: Coroutine[Any, Any, int]) -> int:
         return asyncio.run(program)
     except (Unavailable, RebuildFailed, NoSuchVersion, ShapesDiffer, parking.NotParked) as error:
         Console(stderr=True).print(str(error), markup=False)
-    except (parking.OtherVersion, parking.ShardsApart) as error:
+    except (parking.VersionMismatch, parking.ShardsApart) as error:
         Console(stderr=True).print(f"It stays parked: {error}", markup=False)
     except parking.StillFailing as error:
         Console(stderr=True).print(f"It still fails and stays parked: {error}", markup=False)
@@ -178,7 +178,7 @@ async def _list_parked(service: "Service[Any]") -> int:
     table = Table("read model", "tenant", whole, "events", "tries", "since", "why")
     for one in streams:
         since, why = f"{one.parked_at:%Y-%m-%d %H:%M:%S}", f"{one.reason}: {one.error}"
-        counts = (str(one.waiting), str(one.attempts))
+        counts = (str(one.pending_events), str(one.attempts))
         table.add_row(one.projection, one.tenant, one.stream, *counts, since, why)
     Console().print(table if streams else "nothing is parked")
     return 0

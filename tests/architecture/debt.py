@@ -37,8 +37,6 @@ LONG_FUNCTIONS: Final = {
     "libs/postgres/pool.py: open_pool",
     "libs/process/commands.py: command_line",
     "libs/process/lifecycle.py: serve",
-    "libs/projections/apply.py: apply_page",
-    "libs/projections/membership.py: rejoin",
     "libs/testing/hostile.py: answer_of",
     "services/gateway/administration/cli/commands.py: account_commands",
     "services/gateway/api_keys/cli.py: key_commands",
