@@ -108,7 +108,7 @@ class RevocationFeed:
                     self._doorbell.ring(REVOKED)
                 was_level = True
                 await self._read_for(consumer, LEVEL_SECONDS)
-                await revoked_sessions.forget(self._pool)
+                await revoked_sessions.delete_expired(self._pool)
                 asked_at, ends = time(), await _end_offsets(consumer)
 
     def _complain(self, trouble: str) -> None:

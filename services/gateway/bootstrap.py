@@ -215,7 +215,7 @@ def make_identity(
 
     async def on_revoked(session_id: str, revoked_at: datetime) -> None:
         revocations.remember(session_id, revoked_at)
-        await revoked_sessions.add(pool, session_id, revoked_at, kept=revocations.kept)
+        await revoked_sessions.add(pool, session_id, revoked_at, kept=revocations.retention)
         doorbell.ring(REVOKED)
 
     return Identity(
@@ -274,7 +274,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         problem_shape=redacted_detail_shape,
         # Each door answers in its own shape that a body is too large.
         max_body_bytes=sys.maxsize,
-        body_timeout=BodyTimeout.of(deps.settings),
+        body_timeout=BodyTimeout.from_settings(deps.settings),
         docs=False,
         published=False,
         outer=[
@@ -300,7 +300,7 @@ async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence
     """What the worker does beside relay and projections: it forgets sessions long over."""
     pool = await _pool(settings, size=1, connects=False)
     try:
-        forget = partial(all_revoked.forget, pool)
+        forget = partial(all_revoked.delete_expired, pool)
         yield [rounds("revoked sessions", forget, seconds=FORGET_SECONDS)]
     finally:
         await pool.close()

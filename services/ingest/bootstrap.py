@@ -206,7 +206,7 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         problem_shape=detail_shape,
         max_body_bytes=min(LARGE_BODY, deps.settings.max_body_bytes),
         longer_bodies=dict.fromkeys(events.LONG_BODIES, deps.settings.max_body_bytes),
-        body_timeout=BodyTimeout.of(deps.settings),
+        body_timeout=BodyTimeout.from_settings(deps.settings),
         outer=[Middleware(normalize_paths)],
     )
     app.state.live = Live(deps)

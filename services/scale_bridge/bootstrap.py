@@ -239,7 +239,7 @@ def create_app(deps: ApiContext, *, checks: Mapping[str, Check] | None = None) -
         telemetry=deps.telemetry,
         problem_shape=shape,
         max_body_bytes=deps.settings.max_body_bytes,
-        body_timeout=BodyTimeout.of(deps.settings),
+        body_timeout=BodyTimeout.from_settings(deps.settings),
         docs=deps.settings.debug,
     )
     app.title, app.version = TITLE, VERSION

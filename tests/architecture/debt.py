@@ -32,7 +32,6 @@ SMALL_NEIGHBOURS: Final = {
 """Modules below 120 lines whose only importer is their neighbour, with the reason for each."""
 
 LONG_FUNCTIONS: Final = {
-    "libs/http/app.py: create_app",
     "libs/messaging/worker.py: open_worker",
     "libs/postgres/pool.py: open_pool",
     "libs/process/commands.py: command_line",
