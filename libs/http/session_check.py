@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class SessionCheck:
-    """Trusts every session while `revocations` is complete; otherwise calls `ask`, a few at once."""
+    """Accepts every session while `revocations` is complete; otherwise calls `ask`, few at once."""
 
     def __init__(self, revocations: Revocations, ask: Ask) -> None:
         self._revocations = revocations

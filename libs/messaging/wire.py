@@ -20,7 +20,7 @@ from libs.eventsourcing.schema import MAX_NAME
 Headers: TypeAlias = list[tuple[str, bytes]]
 
 Row: TypeAlias = Any
-"""A row of the log: the values of `libs.eventsourcing.statements.TEXT_COLUMNS`, in that order."""
+"""A row of the log: the values of `libs.eventsourcing.rows.TEXT_COLUMNS`, in that order."""
 
 REMEMBERED: Final = 2048
 """So many records are decoded once for all projectors of a process that follow the same topic."""

@@ -15,8 +15,7 @@ import asyncpg
 
 from libs.errors import NotFound
 from libs.eventsourcing.log import RecordedEvent
-from libs.eventsourcing.rows import recorded_events
-from libs.eventsourcing.statements import COLUMNS
+from libs.eventsourcing.rows import COLUMNS, recorded_events
 from libs.eventsourcing.tail import Cursor
 from libs.postgres.pool import acquired
 from libs.projections import checkpoints
