@@ -99,7 +99,7 @@ class _Rejoining:
 
     connection: Any
     model: Projection[Any]
-    own: Checkpoint
+    checkpoint: Checkpoint
     at: Cursor
     page: int
     service: str
@@ -112,8 +112,8 @@ class _Rejoining:
         for locked, target in zip(shards, targets, strict=True):
             if not target.complete:
                 return None
-            shard, start = self.own, self.at
-            if locked.name != self.own.name:
+            shard, start = self.checkpoint, self.at
+            if locked.name != self.checkpoint.name:
                 # Read again, with the streams that the other shard has parked.
                 shard = await checkpoints.read(self.connection, locked.name) or locked
                 start = shard.cursor
