@@ -45,7 +45,7 @@ DeviceId = Annotated[str | None, Field(max_length=100, pattern=r"^[^\x00-\x1f]*$
 STATELESS: Final = "stateless_jwt"
 
 
-class Login(BaseModel):
+class KioskLogin(BaseModel):
     """A kiosk that wants in."""
 
     username: Username
@@ -61,7 +61,7 @@ class Refresh(BaseModel):
 
 
 @kiosk.post("/login", dependencies=[Depends(public)])
-async def login(asked: Login, request: Request, gateway: Gateway) -> Response:
+async def login(asked: KioskLogin, request: Request, gateway: Gateway) -> Response:
     """KioskTokens; 401 whatever is wrong, for a member of staff as well."""
     logged_in = await log_in(
         gateway.identity,

@@ -35,7 +35,7 @@ router = APIRouter(
 )
 
 
-class Login(BaseModel):
+class StaffLogin(BaseModel):
     """Who wants in."""
 
     username: Username
@@ -44,7 +44,7 @@ class Login(BaseModel):
 
 @router.post("/login/", include_in_schema=False, dependencies=[Depends(public)])
 @router.post("/login", dependencies=[Depends(public)])
-async def login(asked: Login, request: Request, gateway: Gateway) -> Response:
+async def login(asked: StaffLogin, request: Request, gateway: Gateway) -> Response:
     """A LoginResponse and the refresh cookie; 401 whatever is wrong, for a kiosk as well."""
     logged_in = await log_in(
         gateway.identity,
