@@ -14,7 +14,7 @@ from libs.settings import ServiceSettings
 from services.gateway.accounts.domain.realm import BRIDGE, DEVICE, Place, Realm, Term
 from services.gateway.doors.domain.door import Door, Limit
 from services.gateway.doors.domain.doors import DOORS
-from services.gateway.doors.stores import allowances
+from services.gateway.doors.stores import MEMORY, allowances
 from services.gateway.sessions.adapters.access_tokens import DEVICES
 
 MIN_KEY_LENGTH: Final = 20
@@ -253,6 +253,17 @@ class Settings(ServiceSettings):
             Limit.FAILED_LOGIN: self.rate_limit_failed_login,
             Limit.REGISTRATION: self.rate_limit_registration,
         }
+
+    @property
+    def rate_limit_storage_url(self) -> str:
+        """Where requests are counted; in the memory of this process by default."""
+        storage = self.rate_limit_storage
+        return MEMORY if storage is None else storage.get_secret_value()
+
+    @property
+    def bot_token(self) -> str | None:
+        """The token of the Telegram bot; None without a bot."""
+        return self.telegram_token.get_secret_value() if self.telegram_token else None
 
     @property
     def token_issuer(self) -> str:
