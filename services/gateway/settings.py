@@ -11,7 +11,7 @@ from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 from libs.security.sealing import Seal, derive_key
 from libs.security.tokens import LONGEST_PASS, KeyRing
 from libs.settings import ServiceSettings
-from services.gateway.accounts.domain.realm import BRIDGE, DEVICE, Place, Realm, Term
+from services.gateway.accounts.domain.realm import BRIDGE, DEVICE, Realm, Term, Workspace
 from services.gateway.doors.domain.door import Door, Limit
 from services.gateway.doors.domain.doors import DOORS
 from services.gateway.doors.stores import MEMORY, allowances
@@ -220,15 +220,15 @@ class Settings(ServiceSettings):
     def access_lifetimes(self) -> Mapping[str, timedelta]:
         """How long an access token lives, by realm; devices have their own."""
         return {
-            lasting: timedelta(minutes=getattr(self, f"access_minutes_{lasting}"))
-            for lasting in (*Realm, *DEVICES.values())
+            kind: timedelta(minutes=getattr(self, f"access_minutes_{kind}"))
+            for kind in (*Realm, *DEVICES.values())
         }
 
-    def term_of(self, place: Place, role: str) -> Term:
+    def term_of(self, workspace: Workspace, role: str) -> Term:
         """How long a session of this role lasts there."""
-        kiosk = place.realm == Realm.KIOSK
-        device = (place.realm, role) in ((Realm.KIOSK, DEVICE), (Realm.SCALES, BRIDGE))
-        days = getattr(self, f"session_days_{'device' if device else place.realm}")
+        kiosk = workspace.realm == Realm.KIOSK
+        device = (workspace.realm, role) in ((Realm.KIOSK, DEVICE), (Realm.SCALES, BRIDGE))
+        days = getattr(self, f"session_days_{'device' if device else workspace.realm}")
         grace = self.refresh_grace_seconds_kiosk if kiosk else self.refresh_grace_seconds
         if device:
             of_its_kind = "kiosk_device" if kiosk else "device"

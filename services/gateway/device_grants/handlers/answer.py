@@ -14,9 +14,9 @@ from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import Fact
 from services.gateway.accounts.domain.account import Account
 from services.gateway.accounts.domain.commands import OpenAccount
-from services.gateway.accounts.domain.device_client import HOUSE, DeviceClient
+from services.gateway.accounts.domain.device_client import DeviceClient
 from services.gateway.accounts.domain.person import Address, Person
-from services.gateway.accounts.domain.realm import PLATFORM, Role, scopes_of
+from services.gateway.accounts.domain.realm import PLATFORM, PLATFORM_WORKSPACE, Role, scopes_of
 from services.gateway.accounts.handlers.address import owner_in
 from services.gateway.accounts.handlers.enrollment import fact_id
 from services.gateway.accounts.handlers.execution import Plan, execute_with_facts
@@ -82,8 +82,13 @@ async def _choices(identity: Identity, client: DeviceClient, manager: Manager) -
     The platform's administrator of this address goes before somebody who acts in the device's realm
     under the same one, for they may have registered themselves.
     """
-    written, there = manager.address or NO_ADDRESS, client.place(manager.tenant or manager.default)
-    owners = [await owner_in(identity, written, place) for place in (HOUSE, there)]
+    written, there = (
+        manager.address or NO_ADDRESS,
+        client.workspace(manager.tenant or manager.default),
+    )
+    owners = [
+        await owner_in(identity, written, workspace) for workspace in (PLATFORM_WORKSPACE, there)
+    ]
     accounts = [(await load(identity, owner or NO_ACCOUNT)).account for owner in owners]
     chosen = [_choices_of(account, client, manager) for account in accounts]
     return chosen[0] or chosen[1]
@@ -91,13 +96,13 @@ async def _choices(identity: Identity, client: DeviceClient, manager: Manager) -
 
 def _choices_of(account: Account, client: DeviceClient, manager: Manager) -> Choices:
     found: dict[str, Role] = {}
-    for place, name in account.roles.items():
-        anywhere = place == HOUSE
-        tenant = (manager.tenant or manager.default) if anywhere else place.tenant
-        scopes = scopes_of(place.realm, name)
+    for workspace, name in account.roles.items():
+        anywhere = workspace == PLATFORM_WORKSPACE
+        tenant = (manager.tenant or manager.default) if anywhere else workspace.tenant
+        scopes = scopes_of(workspace.realm, name)
         wanted = manager.tenant in (None, tenant)
-        if wanted and client.is_managed_in(place, scopes, tenant):
-            found.setdefault(tenant, Role(place, name))
+        if wanted and client.is_managed_in(workspace, scopes, tenant):
+            found.setdefault(tenant, Role(workspace, name))
     return found
 
 
@@ -106,11 +111,11 @@ async def _log_in(
 ) -> LoggedIn:
     """Prove who it is, in one of those roles; without any it fails, after the same work."""
     role = next(iter(choices.values()), None)
-    place = role.place if role else client.place(manager.default)
+    workspace = role.workspace if role else client.workspace(manager.default)
     logged_in = await log_in(
         identity,
-        realm=place.realm,
-        tenant=place.tenant,
+        realm=workspace.realm,
+        tenant=workspace.tenant,
         address=manager.address,
         password=manager.password,
         device=DEVICE,
@@ -146,7 +151,7 @@ async def _enrol(identity: Identity, waiting: Waiting, manager: AccountId, tenan
         number=await next_number(identity.pool),
         person=seal_person(identity.seal, account_id, Person(name=waiting.name)),
         password=None,
-        roles=(Role(client.place(tenant), client.role),),
+        roles=(Role(client.workspace(tenant), client.role),),
         now=now,
     )
     enrolled = DeviceEnrolled(
@@ -161,7 +166,7 @@ async def _enrol(identity: Identity, waiting: Waiting, manager: AccountId, tenan
 
     async def plan(account: Account) -> Plan:
         # It may have been told before what came of it got lost.
-        return (None, ()) if account.opened else (command, [fact])
+        return (None, ()) if account.exists else (command, [fact])
 
     await execute_with_facts(identity, account_id, plan, actor=str(manager))
 

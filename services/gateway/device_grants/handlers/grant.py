@@ -143,9 +143,9 @@ async def collect(identity: Identity, device_code: str, client: DeviceClient) ->
     verdict, grant = await device_grants.poll(identity.pool, device, client.client_id, now)
     if verdict is not Verdict.IN or grant is None or grant.tenant is None:
         raise GrantRefused(verdict)
-    name, place = waiting_of(identity, grant).name, client.place(grant.tenant)
+    name, workspace = waiting_of(identity, grant).name, client.workspace(grant.tenant)
     try:
-        return await open_session(identity, grant.account_id, place, device=name)
+        return await open_session(identity, grant.account_id, workspace, device=name)
     except NotAdmitted:
         # Somebody took its account away again before it came.
         raise GrantRefused(Verdict.DENIED) from None

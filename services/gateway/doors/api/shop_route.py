@@ -41,8 +41,8 @@ def invalid(error: RequestValidationError) -> JSONResponse:
         {name: fault[name] for name in ("type", "loc", "msg")}
         for fault in error.errors()[:MOST_FAULTS]
     ]
-    places = [fault["loc"][1] for fault in faults if len(fault["loc"]) > 1]
-    fields = sorted({place for place in places if isinstance(place, str)})
+    names = [fault["loc"][1] for fault in faults if len(fault["loc"]) > 1]
+    fields = sorted({name for name in names if isinstance(name, str)})
     named = f": {', '.join(fields)}" if fields else ""
     return JSONResponse({"detail": f"Проверьте данные запроса{named}", "errors": faults}, 422)
 

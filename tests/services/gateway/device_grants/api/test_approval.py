@@ -9,7 +9,7 @@ import pytest
 from httpx import AsyncClient
 
 from contracts.gateway import DeviceEnrolled, DeviceRefused, LoginRefused, SessionOpened
-from services.gateway.accounts.domain.realm import Place, Realm, Role
+from services.gateway.accounts.domain.realm import Realm, Role, Workspace
 from services.gateway.device_grants.api.page import STYLE
 from services.gateway.device_grants.handlers.grant import MOST_WRONG, MOST_WRONG_OF_NETWORK
 from services.gateway.sessions.read_models import live_sessions
@@ -166,7 +166,7 @@ async def test_who_registered_an_administrators_address_answers_for_nobody(
 
 
 async def test_a_manager_of_several_says(demo: House, browser: AsyncClient, kiosk: Device) -> None:
-    manager = await demo.email_of(MANAGER, Role(Place(Realm.KIOSK, "shop-2"), "admin"))
+    manager = await demo.email_of(MANAGER, Role(Workspace(Realm.KIOSK, "shop-2"), "admin"))
 
     unsaid = await answered(browser, kiosk.user_code, manager)
     stranger = await answered(browser, kiosk.user_code, manager, password="wrong")
@@ -191,8 +191,8 @@ async def test_under_a_doors_prefix_page_and_cookie_stay_there(browser: AsyncCli
 
 @pytest.mark.parametrize(
     "role",
-    [STAFF, WEIGHER, Role(Place(Realm.CRM, "demo"), "ADMIN"), Role(KIOSKS, "kiosk")],
-    ids=lambda role: f"{role.place.realm} {role.name}",
+    [STAFF, WEIGHER, Role(Workspace(Realm.CRM, "demo"), "ADMIN"), Role(KIOSKS, "kiosk")],
+    ids=lambda role: f"{role.workspace.realm} {role.name}",
 )
 async def test_whoever_may_not_manage_kiosks_gets_the_answer_of_a_stranger(
     demo: House, browser: AsyncClient, kiosk: Device, role: Role

@@ -228,7 +228,7 @@ async def test_a_device_somebody_let_in_has_an_account_and_a_session_of_its_own(
     accounts = [e.account_id for e in await demo.events(AccountOpened)]
     assert accounts.count(enrolled.account_id) == 1
     made = await profile(demo.deps.identity, enrolled.account_id)
-    assert [(place.realm, place.tenant) for place in made.roles] == [(realm, "demo")]
+    assert [(workspace.realm, workspace.tenant) for workspace in made.roles] == [(realm, "demo")]
     assert (made.person.name or "").endswith(": Hall")
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contracts.gateway import AccountId
 from services.gateway.accounts.domain.device_client import CLIENTS
-from services.gateway.accounts.domain.realm import PLATFORM, SCOPES, Place, Realm, scopes_of
+from services.gateway.accounts.domain.realm import PLATFORM, SCOPES, Realm, Workspace, scopes_of
 from services.gateway.device_grants.domain.grant import (
     ALPHABET,
     LIFETIME,
@@ -141,11 +141,11 @@ def test_each_client_has_a_role_and_a_role_that_manages_it() -> None:
     ],
 )
 def test_who_manages_devices(client: Any, realm: str, role: str, tenant: str, *, may: bool) -> None:
-    assert client.is_managed_in(Place(realm, "demo"), scopes_of(realm, role), tenant) is may
+    assert client.is_managed_in(Workspace(realm, "demo"), scopes_of(realm, role), tenant) is may
 
 
 def test_the_platforms_administrators_manage_all_but_in_the_platforms_own_name() -> None:
-    house, scopes = Place(Realm.PLATFORM, PLATFORM), scopes_of("platform", "superadmin")
+    house, scopes = Workspace(Realm.PLATFORM, PLATFORM), scopes_of("platform", "superadmin")
 
     for client in CLIENTS.values():
         assert client.is_managed_in(house, scopes, "anybody")

@@ -128,8 +128,8 @@ async def test_a_code_is_right_in_its_time_and_within_its_tries(context: Desk, s
     addresses: dict[str, str] = {}
     for step in steps.split():
         asked, _, expected = step.partition("=")
-        name, _, place = asked.partition("@")
-        address = addresses.setdefault(place, some_address()) if place else None
+        name, _, network = asked.partition("@")
+        address = addresses.setdefault(network, some_address()) if network else None
         if step.endswith("s"):
             context.clock.advance(seconds=int(step[:-1]))
         elif name.startswith("+"):
@@ -167,8 +167,8 @@ async def test_no_day_sees_a_hundred_guesses_and_no_hour_a_locked_out_owner(
 
     for hour in range(60):
         # As soon as what was counted is forgotten, and all the time in between.
-        for place in [home] * inside + [some_address() for _ in range(5)]:
-            guesses += [context.clock()] * await context.guess(place)
+        for address in [home] * inside + [some_address() for _ in range(5)]:
+            guesses += [context.clock()] * await context.guess(address)
         new = hour % 20 == 19
         if new or not inside:
             context.clock.advance(minutes=15)
