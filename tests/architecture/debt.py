@@ -15,7 +15,6 @@ WITHOUT_ORDER: Final[set[str]] = set()
 """Services whose subjects the linter does not know yet."""
 
 SMALL_NEIGHBOURS: Final = {
-    "services.gateway.device_grants.api.page_guard": "to be merged",
     "services.gateway.proxy.api.verify": "to be merged",
     "services.gateway.realms.crm.api.route": "to be merged",
     "services.gateway.realms.crm.api.shapes": "to be merged",

@@ -286,16 +286,18 @@ async def test_a_code_shows_one_device_is_expired_for_a_while_and_then_forgotten
     grant = replace(GRANT, expires_at=clock() + LIFETIME)
 
     async def poll() -> Verdict:
-        return (await device_grants.poll(pool, grant.device, grant.client_id, clock()))[0]
+        return (await device_grants.poll(pool, grant.device_digest, grant.client_id, clock()))[0]
 
     assert await device_grants.add(pool, grant, clock())
-    assert not await device_grants.add(pool, replace(grant, device="another"), clock())
-    assert await device_grants.waiting(pool, grant.shown, clock()) == grant
+    assert not await device_grants.add(pool, replace(grant, device_digest="another"), clock())
+    assert await device_grants.find_waiting(pool, grant.user_code_digest, clock()) == grant
     clock.now += LIFETIME
-    assert await device_grants.waiting(pool, grant.shown, clock()) is None
+    assert await device_grants.find_waiting(pool, grant.user_code_digest, clock()) is None
     assert await poll() is Verdict.EXPIRED
     clock.now += REMEMBERED
-    assert await device_grants.add(pool, replace(grant, device="next", shown="next"), clock())
+    assert await device_grants.add(
+        pool, replace(grant, device_digest="next", user_code_digest="next"), clock()
+    )
     assert await poll() is Verdict.WORTHLESS
 
 
