@@ -53,7 +53,7 @@ from services.gateway.device_grants.api import oauth
 from services.gateway.doors.api import system
 from services.gateway.doors.api.cors import Cors
 from services.gateway.doors.api.local_routes import LocalRoutes
-from services.gateway.doors.domain.doors import DOORS, bound
+from services.gateway.doors.domain.doors import DOORS, with_hosts
 from services.gateway.doors.stores import Limits
 from services.gateway.proxy.adapters.breaker import Breaker
 from services.gateway.proxy.adapters.internal_tokens import InternalTokenIssuer
@@ -204,7 +204,7 @@ def make_deps(
         code_context=make_code_context(settings, identity, bot),
         webhook_secret=webhook_secret(settings.bot_token) if settings.bot_token else None,
         telemetry=telemetry,
-        doors=bound(settings.doors_by_host()),
+        doors=with_hosts(settings.doors_by_host()),
         idempotency_store=IdempotencyStore(pool),
         key_uses=key_uses.KeyUses(pool),
         keys=_known_keys(settings, pool),

@@ -14,7 +14,7 @@ from libs.settings import ServiceSettings
 from services.gateway.accounts.domain.realm import BRIDGE, DEVICE, Realm, Term, Workspace
 from services.gateway.doors.domain.door import Door, Limit
 from services.gateway.doors.domain.doors import DOORS
-from services.gateway.doors.stores import MEMORY, allowances
+from services.gateway.doors.stores import MEMORY, parse_limits
 from services.gateway.sessions.adapters.access_tokens import DEVICES
 
 MIN_KEY_LENGTH: Final = 20
@@ -192,7 +192,7 @@ class Settings(ServiceSettings):
     )
     @classmethod
     def _is_a_limit(cls, value: str) -> str:
-        allowances(value)
+        parse_limits(value)
         return value
 
     @field_validator("hosts")

@@ -1,4 +1,4 @@
-"""Routes in the shape of the shop's clients: small bodies, and readable refusals."""
+"""Routes with the refusals of the shop's clients, and the limit of small bodies."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
@@ -36,7 +36,7 @@ class ShopRoute(APIRoute):
 
 
 def invalid(error: RequestValidationError) -> JSONResponse:
-    """422, without a word of what was sent."""
+    """The 422 of a request, without its content."""
     faults = [
         {name: fault[name] for name in ("type", "loc", "msg")}
         for fault in error.errors()[:MOST_FAULTS]
@@ -48,7 +48,10 @@ def invalid(error: RequestValidationError) -> JSONResponse:
 
 
 def limited(request: Request, most: int) -> Receive:
-    """The request's body, cut off by a 413 as soon as it is, or says it will be, too long."""
+    """The `receive` of a request that raises HTTPException 413 beyond `most` bytes.
+
+    A larger `Content-Length` is refused at once.
+    """
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared[:20]) > most:
         raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)

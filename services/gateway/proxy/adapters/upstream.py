@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import aiohttp
 from yarl import URL
 
-from services.gateway.doors.adapters import answered
+from services.gateway.doors.adapters import returned
 from services.gateway.proxy.adapters.breaker import Breaker
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
@@ -190,7 +190,7 @@ class Upstream:
             {
                 "type": "http.response.start",
                 "status": answer.status,
-                "headers": answered(answer.raw_headers),
+                "headers": returned(answer.raw_headers),
             }
         )
         whole = answer.content.at_eof()

@@ -15,7 +15,7 @@ from services.gateway.doors.adapters import RawHeaders, forwarded
 from services.gateway.doors.api import fault
 from services.gateway.doors.api.peer import Peer
 from services.gateway.doors.domain.caller import API_KEY, Caller
-from services.gateway.doors.domain.door import Login, RouteMatch
+from services.gateway.doors.domain.door import AuthScheme, RouteMatch
 
 MAX_KEY_LENGTH: Final = 512
 
@@ -56,9 +56,9 @@ async def identify(
     if scope is None:
         return None
     if b"x-api-key" in headers or b"authorization" not in headers:
-        caller = await _holder(deps, route_match.door.login, headers.get(b"x-api-key", b""))
+        caller = await _holder(deps, route_match.door.auth_scheme, headers.get(b"x-api-key", b""))
     else:
-        caller = await _member(deps, route_match.door.login, headers[b"authorization"])
+        caller = await _member(deps, route_match.door.auth_scheme, headers[b"authorization"])
     if scope not in caller.scopes:
         raise fault.forbidden(key=caller.kind == API_KEY)
     return caller
@@ -86,16 +86,16 @@ def forwarded_headers(
     return outgoing + list(trace_headers(request_id).items())
 
 
-async def _member(deps: Deps, login: Login, authorization: bytes) -> Caller:
+async def _member(deps: Deps, auth_scheme: AuthScheme, authorization: bytes) -> Caller:
     """Who logged in, by their access token."""
     shown = authorization.decode("latin-1")
     if not shown.lower().startswith("bearer "):
-        raise _no_credentials(login)
+        raise _no_credentials(auth_scheme)
     try:
         principal = await deps.verifier.principal(shown)
         subject = UUID(principal.subject)
     except (Unauthenticated, ValueError) as no:
-        raise _refused(login) from no
+        raise _refused(auth_scheme) from no
     return Caller(
         tenant=principal.tenant,
         subject=subject,
@@ -105,24 +105,24 @@ async def _member(deps: Deps, login: Login, authorization: bytes) -> Caller:
     )
 
 
-def _no_credentials(login: Login) -> fault.Fault:
-    return fault.bad_key() if login is Login.API_KEY else fault.NotLoggedIn()
+def _no_credentials(auth_scheme: AuthScheme) -> fault.Fault:
+    return fault.bad_key() if auth_scheme is AuthScheme.API_KEY else fault.NotLoggedIn()
 
 
-def _refused(login: Login) -> fault.Fault:
-    match login:
-        case Login.API_KEY:
+def _refused(auth_scheme: AuthScheme) -> fault.Fault:
+    match auth_scheme:
+        case AuthScheme.API_KEY:
             return fault.bad_key()
-        case Login.BEARER:
+        case AuthScheme.BEARER:
             return fault.bad_token(challenge=False)
-        case Login.CHALLENGE:
+        case AuthScheme.CHALLENGE:
             return fault.bad_token(challenge=True)
 
 
-async def _holder(deps: Deps, login: Login, key: bytes) -> Caller:
+async def _holder(deps: Deps, auth_scheme: AuthScheme, key: bytes) -> Caller:
     """Who holds the key."""
     if not key:
-        raise _no_credentials(login)
+        raise _no_credentials(auth_scheme)
     if len(key) > MAX_KEY_LENGTH:
         raise fault.bad_key()
     try:

@@ -21,7 +21,7 @@ from services.gateway.doors.domain.door import (
     Shape,
     WebSocketOnly,
     enter,
-    find,
+    match_route,
 )
 from services.gateway.proxy.adapters.upstream import (
     UpstreamAway,
@@ -58,7 +58,7 @@ class Doors:
         self._bound = any(door.hosts for door in deps.doors)
         self._verifies = bool(deps.settings.verify_networks)
         # What is asked for all the time is looked for once.
-        self._found = lru_cache(maxsize=REMEMBERED_PATHS)(partial(find, deps.doors))
+        self._found = lru_cache(maxsize=REMEMBERED_PATHS)(partial(match_route, deps.doors))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -160,7 +160,7 @@ class _Visit:
         peer = peer_of(self.scope, headers, self.deps.settings.trusted_proxies)
         try:
             caller = await authenticate(self.deps, self.route_match, headers, peer)
-        except fault.NoGoodKey:
+        except fault.BadKey:
             # The scan logger looks at the body first: what is no JSON, it says so to anybody.
             if await body.is_garbage(self.intake, headers):
                 raise fault.not_json() from None
@@ -188,15 +188,15 @@ class _Visit:
 
     async def _saying_what_is_left(self, caller: Caller, peer: Peer) -> Send:
         """With `RateLimit` and `RateLimit-Policy` on whatever is answered."""
-        left = await self.deps.limits.left(
+        remaining = await self.deps.limits.remaining(
             self.route_match.rule.limit,
             key=str(caller.subject),
             address=peer.address,
             tenant=caller.tenant,
         )
-        if left is None:
+        if remaining is None:
             return self.send
-        headers = [(n.lower().encode(), v.encode()) for n, v in fault.rate_limit(left).items()]
+        headers = [(n.lower().encode(), v.encode()) for n, v in fault.rate_limit(remaining).items()]
         send = self.send
 
         async def with_headers(message: Any) -> None:

@@ -24,7 +24,7 @@ def door_fault(no: Closed, query: bytes) -> fault.Fault:
         case WebSocketOnly():
             return fault.websocket_only()
         case TrailingSlash():
-            return fault.elsewhere(target_of(no.path, query))
+            return fault.redirect(target_of(no.path, query))
         case _:
             return fault.not_found()
 

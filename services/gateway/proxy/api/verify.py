@@ -19,7 +19,7 @@ from services.gateway.doors.domain.door import (
     Rule,
     Shape,
     WebSocketOnly,
-    find,
+    match_route,
 )
 from services.gateway.proxy.api.admission import authenticate
 from services.gateway.proxy.api.head import by_name
@@ -82,10 +82,10 @@ async def answer(deps: Deps, scope: Scope, send: Send) -> None:
 
 def _find(deps: Deps, target: Question) -> RouteMatch:
     try:
-        return find(deps.doors, target.method, target.path, target.host)
+        return match_route(deps.doors, target.method, target.path, target.host)
     except WebSocketOnly:
         # Proxies keep to themselves that the client wants to upgrade.
-        return find(deps.doors, WEBSOCKET, target.path, target.host)
+        return match_route(deps.doors, WEBSOCKET, target.path, target.host)
 
 
 async def _let_in(send: Send, headers: Sequence[tuple[bytes, bytes]]) -> None:

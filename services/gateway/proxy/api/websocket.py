@@ -123,7 +123,7 @@ class _Passage:
                 await self._send({"type": "websocket.accept", "subprotocol": socket.protocol})
                 await self._join(socket)
         except UpstreamRefused as error:
-            raise fault.refused_behind(error.status) from error
+            raise fault.websocket_refused(error.status) from error
         except (UpstreamAway, UpstreamBroke, UpstreamSlow) as error:
             raise upstream_fault(error) from error
 

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from httpx import AsyncClient
 
-from services.gateway.doors.domain.door import Door, Limit, Login, Rule, Shape
+from services.gateway.doors.domain.door import AuthScheme, Door, Limit, Rule, Shape
 from services.gateway.proxy.domain import TOKEN, demanding, described, schemas_of
 from tests.services.gateway.app import Opener, Service
 
@@ -184,7 +184,7 @@ DOOR = Door(
     root=(),
     repeated="",
     service="crm",
-    login=Login.BEARER,
+    auth_scheme=AuthScheme.BEARER,
     shape=Shape.ERROR,
     rules=(
         Rule(("GET", "HEAD"), "/visits/{}", "visits:read", Limit.NONE),

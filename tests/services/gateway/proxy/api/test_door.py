@@ -12,7 +12,7 @@ from libs.security import tokens
 from libs.testing.servers import crooked
 from libs.testing.waiting import eventually
 from services.gateway.doors.domain.door import Limit
-from services.gateway.doors.stores import Limits, allowances
+from services.gateway.doors.stores import Limits, parse_limits
 from services.gateway.settings import Settings
 from tests.services.gateway.app import KEY, PAGE, READER, Keys, Opener, Service
 
@@ -247,7 +247,7 @@ async def test_by_default_nobody_who_works_behind_one_address_is_slowed_down(
 
 
 async def test_by_default_a_day_of_polling_dashboards_is_let_through() -> None:
-    by_key = allowances(Settings.model_fields["rate_limit_dashboard"].default)
+    by_key = parse_limits(Settings.model_fields["rate_limit_dashboard"].default)
 
     # Ten viewers on one key, each asking twice every half minute.
     assert all(one.item.amount / one.item.get_expiry() > 10 * 2 / 30 for one in by_key)

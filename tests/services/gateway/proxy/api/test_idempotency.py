@@ -18,7 +18,7 @@ from libs.testing.servers import crooked
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from services.gateway import bootstrap
 from services.gateway.api_keys.stores.known_keys import KnownKeys
-from services.gateway.doors.domain.door import Limit, Login, Rule, Shape
+from services.gateway.doors.domain.door import AuthScheme, Limit, Rule, Shape
 from services.gateway.proxy.api.idempotency import MOST_ASKED, MOST_KEPT
 from services.gateway.proxy.stores import (
     Answer,
@@ -34,7 +34,7 @@ from tests.services.gateway.house import gateway_on
 ORDERS: Final = "/orders"
 SHOP: Final = door(
     "shop",
-    Login.API_KEY,
+    AuthScheme.API_KEY,
     Shape.DETAIL,
     root=(ORDERS, "/plain"),
     rules=(
