@@ -55,7 +55,7 @@ from services.gateway.doors.api.cors import Cors
 from services.gateway.doors.api.local_routes import LocalRoutes
 from services.gateway.doors.domain.doors import DOORS, with_hosts
 from services.gateway.doors.stores import Limits
-from services.gateway.proxy.adapters.breaker import Breaker
+from services.gateway.proxy.adapters.breaker import CircuitBreaker
 from services.gateway.proxy.adapters.internal_tokens import InternalTokenIssuer
 from services.gateway.proxy.adapters.upstream import Deadlines, Upstream, open_upstream
 from services.gateway.proxy.api import docs
@@ -372,7 +372,9 @@ def _upstream(settings: Settings, service: str) -> AbstractAsyncContextManager[U
     return open_upstream(
         settings.origin_of(service),
         connections=settings.upstream_connections,
-        breaker=Breaker(failures=settings.breaker_failures, seconds=settings.breaker_seconds),
+        breaker=CircuitBreaker(
+            failures=settings.breaker_failures, seconds=settings.breaker_seconds
+        ),
         deadlines=Deadlines(
             connect=settings.connect_seconds,
             answer=settings.answer_seconds,

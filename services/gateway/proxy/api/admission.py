@@ -27,7 +27,7 @@ async def authenticate(
 ) -> Caller | None:
     """The caller, counted against the limit of the route; None on a public route.
 
-    Raises Fault. The body is not read: nothing of a refused request was stored.
+    Raises Fault, before the body is read: a refused request stores nothing.
     """
     caller = await identify(deps, route_match, headers)
     if caller is not None:
@@ -48,10 +48,7 @@ async def authenticate(
 async def identify(
     deps: Deps, route_match: RouteMatch, headers: Mapping[bytes, bytes]
 ) -> Caller | None:
-    """The caller, or None on a public route. Raises Fault.
-
-    A key counts before a token.
-    """
+    """The caller by API key, else by access token; None on a public route. Raises Fault."""
     scope = route_match.rule.scope
     if scope is None:
         return None
@@ -72,7 +69,7 @@ def forwarded_headers(
     peer: Peer,
     request_id: str | None = None,
 ) -> list[tuple[str, str]]:
-    """The headers for the service: the client's own, and those that name the caller."""
+    """The headers for the service: the client's, the forwarding ones and the internal token."""
     outgoing = forwarded(headers)
     outgoing += [
         ("X-Forwarded-For", peer.chain),
@@ -87,15 +84,15 @@ def forwarded_headers(
 
 
 async def _member(deps: Deps, auth_scheme: AuthScheme, authorization: bytes) -> Caller:
-    """Who logged in, by their access token."""
-    shown = authorization.decode("latin-1")
-    if not shown.lower().startswith("bearer "):
+    """The caller of an access token."""
+    bearer = authorization.decode("latin-1")
+    if not bearer.lower().startswith("bearer "):
         raise _no_credentials(auth_scheme)
     try:
-        principal = await deps.verifier.principal(shown)
+        principal = await deps.verifier.principal(bearer)
         subject = UUID(principal.subject)
-    except (Unauthenticated, ValueError) as no:
-        raise _refused(auth_scheme) from no
+    except (Unauthenticated, ValueError) as error:
+        raise _refused(auth_scheme) from error
     return Caller(
         tenant=principal.tenant,
         subject=subject,
@@ -120,17 +117,17 @@ def _refused(auth_scheme: AuthScheme) -> fault.Fault:
 
 
 async def _holder(deps: Deps, auth_scheme: AuthScheme, key: bytes) -> Caller:
-    """Who holds the key."""
+    """The caller of an API key."""
     if not key:
         raise _no_credentials(auth_scheme)
     if len(key) > MAX_KEY_LENGTH:
         raise fault.bad_key()
     try:
-        # By its hash, in a lookup that no timing can turn into a hint about the key.
+        # Looked up by its hash, so that timing reveals nothing about the key.
         caller = await deps.keys.caller(hash_key(key.decode("latin-1")))
-    except KeysUnavailable as unknown:
-        log.warning("keys unavailable", reason=type(unknown.__cause__).__name__)
-        raise fault.unavailable(2) from unknown
+    except KeysUnavailable as error:
+        log.warning("keys unavailable", reason=type(error.__cause__).__name__)
+        raise fault.unavailable(2) from error
     if caller is None:
         raise fault.bad_key()
     deps.key_uses.seen(caller)
