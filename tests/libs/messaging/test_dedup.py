@@ -1,4 +1,4 @@
-"""Which records of a partition are new, when one is missing, and whose numbers they are."""
+"""Deduplication of the records of one partition, gaps, and incarnations."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ OTHER = {"log_id": b"shop-2", "incarnation": b"first"}
 
 
 def sent(*places: tuple[int, int, int], by: dict[str, bytes] | None = None) -> list[Any]:
-    """Records at these offsets, with these numbers and the ones before them."""
+    """Records at these offsets, with these numbers and previous numbers."""
     return [record(recorded(seq), at, seq, prev, but=by) for at, seq, prev in places]
 
 
@@ -162,7 +162,7 @@ def test_a_gap_stops_all_later_records(
 
 
 def test_a_foreign_record_is_passed_on_and_breaks_no_chain() -> None:
-    """Nor does one of our own that is unreadable otherwise: its numbers count."""
+    """Neither does an unreadable event of ours that has sequence numbers."""
     foreign = record(recorded(7), 1, 7, 7, without=["relay_seq"])
     tenant_too_long = record(recorded(2), 2, 2, 1, but={"tenant": b"t" * 201})
     records = [record(recorded(1), 0, 1, 0), foreign, tenant_too_long, *sent((3, 3, 2))]

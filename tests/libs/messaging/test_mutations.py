@@ -15,8 +15,8 @@ from tests.libs.messaging import test_foreign_subscription as subscription
 from tests.libs.messaging import test_inbox as messages
 from tests.libs.messaging import test_inbox_feed as feed
 from tests.libs.messaging import test_reaction as reaction
-from tests.libs.messaging.deeds import Deeds, open_deeds_without_broker
 from tests.libs.messaging.mutations import Mutation
+from tests.libs.messaging.reaction_harness import ReactionHarness, open_harness_without_broker
 
 FREE: Final = "(claimed_until IS NULL OR claimed_until <= clock_timestamp())"
 EARLIER: Final = "earlier.subject = one.subject AND earlier.done_at IS NULL"
@@ -282,17 +282,17 @@ OF_CHAINS: Final = (
 
 
 @pytest.fixture
-async def deeds(pool: asyncpg.Pool) -> Deeds:
-    """A reaction that has done nothing yet, and no broker."""
-    return await open_deeds_without_broker(pool)
+async def harness(pool: asyncpg.Pool) -> ReactionHarness:
+    """A new harness without a broker."""
+    return await open_harness_without_broker(pool)
 
 
 @pytest.mark.parametrize("mutation", [*OF_INBOX, *OF_POSITIONS], ids=lambda one: one.guard)
 async def test_without_the_guard_a_test_on_the_database_fails(
-    deeds: Deeds, mutation: Mutation, monkeypatch: pytest.MonkeyPatch
+    harness: ReactionHarness, mutation: Mutation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutation.apply(monkeypatch)
-    fixtures = {"deeds": deeds, "monkeypatch": monkeypatch}
+    fixtures = {"harness": harness, "monkeypatch": monkeypatch}
     wanted = inspect.signature(mutation.misses).parameters
     given = {name: value for name, value in fixtures.items() if name in wanted}
     with pytest.raises((AssertionError, Failed)):

@@ -1,4 +1,4 @@
-"""A server that is dead, frozen or cut off fails callers soon, then at once, until it answers."""
+"""A server that is dead, frozen or unreachable fails operations soon, then at once."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ FOR_LONG = "SELECT pg_sleep(20)"
 
 @pytest.fixture
 async def proxy(database: str) -> AsyncIterator[Proxy]:
-    """A proxy before the server."""
+    """A proxy in front of the server."""
     port = int(database.rpartition(":")[2].partition("/")[0])
     async with Proxy(free_port(), port) as opened:
         yield opened

@@ -1,4 +1,4 @@
-"""Rows are fenced in every table of every service, whoever logs in; what is not has no tenant."""
+"""Every table of every service with a tenant has row-level security, also for its owner."""
 
 from typing import Final
 

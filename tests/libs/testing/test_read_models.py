@@ -49,7 +49,7 @@ UPSERT = """INSERT INTO total VALUES ($1, $2, pg_current_xact_id())
 async def decide(
     pool: asyncpg.Pool, key: str, value: str, how: str, tables: Sequence[str] = ("total",)
 ) -> None:
-    """Whether the history decides a model with a row per `key` that is updated to `how`."""
+    """Check a model with one row per `key`, which each event updates to the SQL in `how`."""
 
     async def apply(events: Any) -> None:
         batch = len(events)

@@ -1,4 +1,4 @@
-"""The walk over all routes: what it sends is accepted, and what is wrong with a route fails."""
+"""The checks of all routes: their requests are valid, and they detect faulty routes."""
 
 from datetime import date
 from enum import StrEnum
@@ -60,7 +60,7 @@ def app(
 ) -> FastAPI:
     """An API with one route for a box; it answers `text` for the box of another tenant.
 
-    Its list holds `names`, or with `only_asked` to who asks for them.
+    Its list contains `names`; with `only_asked` only if the query asks for them.
     """
     made = FastAPI()
 
@@ -78,7 +78,7 @@ def app(
 
 
 def shared(*, status: int = 201) -> FastAPI:
-    """An API that everybody writes to, and everybody reads."""
+    """An API whose data is shared by all callers."""
     made = FastAPI()
     notes: list[str] = []
 
