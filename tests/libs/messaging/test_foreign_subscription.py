@@ -161,7 +161,7 @@ async def test_another_incarnation_of_a_log_stops_its_reader(harness: ReactionHa
     [audit] = await positions.list_gaps(harness.lab.pool)
     assert (audit["kind"], audit["from_seq"], audit["to_seq"]) == ("incarnation", 2, 1)
     async with running(harness.reactor()):
-        # The one that was given up goes on all the same: two write.
+        # The retired incarnation continues: two relays write.
         await harness.send(sent(3, 2))
 
         async def incarnations() -> set[str]:

@@ -104,7 +104,7 @@ class Chaos:
         await asyncio.wait(self._running)
 
 
-# What is broken off in the middle of connecting cannot close what it was connecting to.
+# A task that is cancelled while it connects cannot close its connection.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_interruptions_lose_double_and_reorder_nothing(lab: Lab, seed: int) -> None:

@@ -138,7 +138,7 @@ async def test_a_topic_is_sent_again_before_the_relay_continues(lab: Lab) -> Non
     chains = chains_of(await lab.records())
     assert set(chains) == {(log_id, first), (log_id, second)}
     assert len(chains[log_id, second]) >= 130
-    # What was there is sent again; what came later is sent once, in one incarnation or the other.
+    # Old events are sent again; new events are sent once, in either incarnation.
     events = [decode(record).recorded.event_id for record in await lab.records()]
     assert len(set(events)) == 160
     assert sent >= 130
@@ -166,7 +166,7 @@ async def test_a_topic_half_sent_again_is_finished_by_the_next_relay(lab: Lab) -
     chains = chains_of(await lab.records())
     assert chains[log_id, first] == list(range(1, 201))
     assert chains[log_id, second] == list(range(1, 211))
-    # No record of another incarnation is among those sent again.
+    # The records sent again are not mixed with those of another incarnation.
     for partition in range(3):
         labels = [
             header(record, "incarnation")

@@ -136,7 +136,7 @@ async def test_relays_that_send_nothing_are_not_ready_and_give_the_reason(
         )
 
     async with running(*ours):
-        # Also while each waits for the other.
+        # Also while both relays stand by.
         await eventually(reasons)
         for relay in ours:
             relay._connect = lab.connect

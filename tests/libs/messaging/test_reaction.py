@@ -55,7 +55,7 @@ async def test_a_fact_on_kafka_has_its_effect_once(harness: ReactionHarness) -> 
     async with running(lab.relay(), harness.reactor()):
         await append(lab, 20)
         await harness.all_done([*range(10), 20])
-    # As if the reader had lost its place: the inbox knows what it had.
+    # As if the positions were lost: the inbox still has the events.
     await lab.pool.execute("DELETE FROM subscription_positions")
     async with running(lab.relay(), harness.reactor()):
         await append(lab, 30)
@@ -237,7 +237,7 @@ async def test_a_dropped_message_blocks_no_others(harness: ReactionHarness) -> N
         assert not await inbox.drop(connection, "deeds", "demo", UUID(int=2))
     await handle_due(reactor)
     assert await harness.done() == [2]
-    # That it was given up stays on record.
+    # The drop stays on record.
     rows = await harness.lab.pool.fetch("SELECT outcome, error FROM inbox ORDER BY event_id")
     assert [tuple(row) for row in rows] == [("dropped", "ValueError: poison"), ("done", None)]
 

@@ -20,7 +20,7 @@ from libs.testing.polling import eventually
 from tests.chaos.proxy import Proxy
 
 SOON = 15.0
-"""Far below what a statement may take, and generous to a busy machine."""
+"""Far below the statement timeout, and enough for a busy machine."""
 FOR_LONG = "SELECT pg_sleep(20)"
 
 
