@@ -13,7 +13,7 @@ from pydantic import BaseModel, EmailStr, Field
 from libs.testing.callers import client_of
 from libs.testing.routes import (
     assert_foreign_ids_are_unknown,
-    assert_lists_hold_nothing,
+    assert_lists_reveal_nothing,
     assert_writes_change_nothing_of_others,
     routes_of,
 )
@@ -119,7 +119,7 @@ async def test_a_route_that_reveals_a_foreign_id_fails(wrong: FastAPI) -> None:
 
 async def test_a_list_with_data_of_another_tenant_fails() -> None:
     async with client_of(made := app(names="Анна")) as stranger:
-        lists = partial(assert_lists_hold_nothing, stranger, made.openapi())
+        lists = partial(assert_lists_reveal_nothing, stranger, made.openapi())
         assert await lists(["Борис"]) == [("GET", "/boxes")]
         with pytest.raises(AssertionError, match="/boxes"):
             await lists(["Анна"])
@@ -128,7 +128,7 @@ async def test_a_list_with_data_of_another_tenant_fails() -> None:
 async def test_a_list_is_called_with_every_option() -> None:
     async with client_of(made := app(names="Анна", only_asked=True)) as stranger:
         with pytest.raises(AssertionError, match="/boxes"):
-            await assert_lists_hold_nothing(stranger, made.openapi(), ["Анна"])
+            await assert_lists_reveal_nothing(stranger, made.openapi(), ["Анна"])
 
 
 async def test_a_write_that_changes_the_view_of_an_owner_fails() -> None:
