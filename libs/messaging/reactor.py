@@ -66,7 +66,7 @@ class Reactor(Generic[Event]):
         if fault is None and oldest > OVERDUE_SECONDS:
             fault = f"a message has waited for {oldest:.0f} s, see `inbox list`"
         if fault is None and (outage := self._broker_fault()):
-            return CheckResult(ok=False, detail=outage, needed=False)
+            return CheckResult(ok=False, detail=outage, critical=False)
         return CheckResult(ok=fault is None, detail=fault or self._figures())
 
     def _broker_fault(self) -> str | None:

@@ -106,7 +106,7 @@ class RevocationFeed:
                     self._doorbell.ring(REVOKED)
                 was_level = True
                 await self._read_for(consumer, LEVEL_SECONDS)
-                await revoked_sessions.forget(self._pool)
+                await revoked_sessions.delete_expired(self._pool)
                 requested_at, ends = time(), await _end_offsets(consumer)
 
     def _log_trouble(self, trouble: str) -> None:

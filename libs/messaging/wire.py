@@ -20,7 +20,7 @@ from libs.eventsourcing.schema import MAX_NAME
 Headers: TypeAlias = list[tuple[str, bytes]]
 
 Row: TypeAlias = Any
-"""A row of the log: the values of `libs.eventsourcing.statements.TEXT_COLUMNS`, in that order."""
+"""A row of the log: the values of `libs.eventsourcing.rows.TEXT_COLUMNS`, in that order."""
 
 CACHED_RECORDS: Final = 2048
 """How many decoded records are cached for all readers of a topic in the process."""

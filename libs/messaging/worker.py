@@ -129,7 +129,7 @@ async def check_relay(relay: Relay) -> CheckResult:
     if stuck >= STUCK_SECONDS:
         reason = progress.last_error or f"{progress.in_flight} events are under way"
         detail = f"nothing sent for {stuck:.0f} s: {reason}"
-        return CheckResult(ok=False, detail=detail, needed=False)
+        return CheckResult(ok=False, detail=detail, critical=False)
     state = "leads" if progress.leading else "waits"
     if progress.republishing:
         state = f"sends again {progress.republishing}"
@@ -141,7 +141,7 @@ async def check_relay(relay: Relay) -> CheckResult:
 async def check_projection(runner: ProjectionRunner, model: str) -> CheckResult:
     """Whether the read model makes progress, its lag, and how many streams are parked."""
     progress = runner.progress(model)
-    if reason := runner.left_behind.get(model):
+    if reason := runner.version_mismatches.get(model):
         return CheckResult(ok=False, detail=reason)
     state = "" if progress.following else "stands by, "
     detached = "detached, " if runner.is_detached(model) else ""

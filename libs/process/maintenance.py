@@ -25,7 +25,7 @@ from libs.projections.compare import Progress, TableDiff
 from libs.projections.projection import Projection
 from libs.projections.rebuild import Rebuild, RebuildFailed
 from libs.projections.shards import StreamKey
-from libs.projections.versions import NoSuchVersion, Schemas, ShapesDiffer
+from libs.projections.versions import NoSuchVersion, ShapesDiffer, VersionSchemas
 from libs.settings import ServiceSettings
 from libs.telemetry import traces
 
@@ -163,7 +163,7 @@ def status_of(program: Coroutine[Any, Any, int]) -> int:
         return asyncio.run(program)
     except (Unavailable, RebuildFailed, NoSuchVersion, ShapesDiffer, parking.NotParked) as error:
         Console(stderr=True).print(str(error), markup=False)
-    except (parking.OtherVersion, parking.ShardsApart) as error:
+    except (parking.VersionMismatch, parking.ShardsApart) as error:
         Console(stderr=True).print(f"It stays parked: {error}", markup=False)
     except parking.StillFailing as error:
         Console(stderr=True).print(f"It still fails and stays parked: {error}", markup=False)
@@ -217,7 +217,7 @@ async def _list_parked(service: "Service[Any]") -> int:
     table = Table("read model", "tenant", stream, "events", "tries", "since", "why")
     for one in streams:
         since, why = f"{one.parked_at:%Y-%m-%d %H:%M:%S}", f"{one.reason}: {one.error}"
-        counts = (str(one.waiting), str(one.attempts))
+        counts = (str(one.pending_events), str(one.attempts))
         table.add_row(one.projection, one.tenant, one.stream, *counts, since, why)
     Console().print(table if streams else "nothing is parked")
     return 0
@@ -246,7 +246,7 @@ async def _rebuild(
 ) -> AsyncIterator[Rebuild]:
     settings = service.read_settings()
     models = [_projection(service, settings, name) for name in dict.fromkeys(names)]
-    schemas = Schemas(service.name, application_role(service.name))
+    schemas = VersionSchemas(service.name, application_role(service.name))
     async with owner_pool(service) as pool:
         with unavailable_if_lost(OSError):
             yield Rebuild(pool, models, schemas, service=wire_name(service.name), progress=progress)

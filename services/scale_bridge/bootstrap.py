@@ -35,7 +35,7 @@ from libs.process.periodic import DoorbellTrigger, periodic
 from libs.projections.consistency import Consistency
 from libs.projections.projection import Projection
 from libs.security.sealing import Seal
-from libs.security.tokens import LONGEST_PASS
+from libs.security.tokens import MAX_INTERNAL_LIFETIME
 from libs.telemetry.traces import Telemetry
 from services.scale_bridge.barcodes import api as barcode
 from services.scale_bridge.bridges import reactions as enrolment
@@ -110,7 +110,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[A
             open_doorbell(settings.database_url.get_secret_value(), SERVICE)
         )
         revocations = Revocations(
-            partial(revoked_sessions.load, context.pool), doorbell, longest=LONGEST_PASS
+            partial(revoked_sessions.load, context.pool), doorbell, longest=MAX_INTERNAL_LIFETIME
         )
         consistency = Consistency(
             context.pool,
@@ -239,7 +239,7 @@ def create_app(deps: ApiContext, *, checks: Mapping[str, Check] | None = None) -
         telemetry=deps.telemetry,
         problem_shape=shape,
         max_body_bytes=deps.settings.max_body_bytes,
-        body_timeout=BodyTimeout.of(deps.settings),
+        body_timeout=BodyTimeout.from_settings(deps.settings),
         docs=deps.settings.debug,
     )
     app.title, app.version = TITLE, VERSION
@@ -257,7 +257,11 @@ async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence
 
     async with (
         open_revocation_feed(
-            settings, SERVICE, category=SESSIONS, event=SessionRevoked, longest=LONGEST_PASS
+            settings,
+            SERVICE,
+            category=SESSIONS,
+            event=SessionRevoked,
+            longest=MAX_INTERNAL_LIFETIME,
         ),
         open_executor(settings) as executor,
     ):

@@ -14,9 +14,8 @@ from typing import Any, Final, TypeAlias
 
 from contracts.envelope import Envelope
 from contracts.ingest import IngestEvent
-from libs.eventsourcing import statements
 from libs.eventsourcing.log import RecordedEvent
-from libs.eventsourcing.postgres import PostgresLog
+from libs.eventsourcing.postgres import READ_ALL, PostgresLog
 from libs.eventsourcing.store import envelope
 from libs.postgres.pool import Pool
 from libs.process.lifecycle import GC_THRESHOLD
@@ -160,7 +159,7 @@ async def upsert(pool: Pool, events: int, pages: Sequence[Sequence[Statement]]) 
         moment = await connection.fetchval(NOW)
         began = time.perf_counter()
         for page in pages:
-            rows = await connection.fetch(statements.READ_ALL, after, moment, PAGE)
+            rows = await connection.fetch(READ_ALL, after, moment, PAGE)
             after, done = rows[-1]["position"], done + len(rows)
             async with connection.transaction():
                 for sql, arguments in page:

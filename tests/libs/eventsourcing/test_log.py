@@ -150,10 +150,10 @@ async def test_each_of_several_appends_of_facts_is_told_where_its_own_last_one_i
 
     answers = await asyncio.gather(*(log.append_facts(each, metadata=METADATA) for each in batches))
 
-    places = {one.event_id: one.position for one in await everything(log)}
+    positions = {one.event_id: one.position for one in await everything(log)}
     for batch, answer in zip(batches, answers, strict=True):
         told = [entry.position for entry in parse_token(answer.token)]
-        assert told[-1:] == sorted(places[one.event_id] for one in batch)[-1:]
+        assert told[-1:] == sorted(positions[one.event_id] for one in batch)[-1:]
         assert answer.new == {one.event_id for one in batch if one not in known}
 
 

@@ -7,7 +7,7 @@ import structlog
 from aiohttp import web
 
 from libs.http.client import open_client, trace_headers
-from libs.http.entity_tags import is_known, is_wanted, strong_tag
+from libs.http.entity_tags import if_match_allows, is_not_modified, strong_tag
 from libs.telemetry import traces
 from libs.testing.servers import http_routes
 
@@ -61,16 +61,16 @@ UNKNOWN = [[], ['"6"'], ["7"], [""], ["garbage"]]
 
 @pytest.mark.parametrize("lines", WANTED + OTHERS, ids=str)
 def test_only_what_names_the_current_state_lets_it_be_changed(lines: list[str]) -> None:
-    assert is_wanted(lines, SEVEN) == (lines in WANTED)
+    assert if_match_allows(lines, SEVEN) == (lines in WANTED)
 
 
 @pytest.mark.parametrize(("lines", "wanted"), [([], True), (["*"], False), (['"7"'], False)])
 def test_a_thing_that_is_not_there_is_changed_by_who_says_nothing_about_it_only(
     lines: list[str], wanted: bool
 ) -> None:
-    assert is_wanted(lines, None) == wanted
+    assert if_match_allows(lines, None) == wanted
 
 
 @pytest.mark.parametrize("lines", KNOWN + UNKNOWN, ids=str)
 def test_only_a_client_that_has_the_state_need_not_get_it_again(lines: list[str]) -> None:
-    assert is_known(lines, SEVEN) == (lines in KNOWN)
+    assert is_not_modified(lines, SEVEN) == (lines in KNOWN)

@@ -21,7 +21,7 @@ async def bad() -> CheckResult:
 
 
 async def late() -> CheckResult:
-    return CheckResult(False, "nothing sent for 40 s", needed=False)
+    return CheckResult(False, "nothing sent for 40 s", critical=False)
 
 
 async def raising() -> CheckResult:

@@ -79,7 +79,7 @@ async def stopped(harness: ReactionHarness, words: str) -> Any:
 
         async def is_known() -> bool:
             result = await reactor.check()
-            known = not result.ok and result.needed and words in result.detail
+            known = not result.ok and result.critical and words in result.detail
             return known and bool(await stopped_at(harness))
 
         await eventually(is_known, what=words)
@@ -222,7 +222,7 @@ async def test_facts_arrive_when_kafka_is_back(
         await asyncio.to_thread(own_kafka.stop)
         await harness.arrive(5)
         await harness.all_done([1, 5])
-        late = CheckResult(ok=False, detail="Kafka does not answer", needed=False)
+        late = CheckResult(ok=False, detail="Kafka does not answer", critical=False)
         await eventually(reactor.check, late)
         await asyncio.to_thread(own_kafka.start)
         await harness.send(sent(2, 1))

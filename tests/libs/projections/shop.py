@@ -134,7 +134,7 @@ class Shop:
 
     async def step(self, *, page: int = 2000) -> int:
         """Apply one page as a worker of both read models does, in one turn; how many events."""
-        await self.runner()._wanted()
+        await self.runner()._checkpoint_names()
         async with self.pool.acquire() as connection:
             checkpoint = await checkpoints.read(connection, MAIN)
             assert checkpoint

@@ -46,7 +46,7 @@ ENGINEER, SUPERADMIN, STAFF = Role(CRM, "ENGINEER"), Role(KIOSK, "superadmin"), 
 ANNA, BORIS = "anna@example.com", "boris@example.com"
 PHONE = "+77011234567"
 PASSWORD, NEW_PASSWORD = "correct horse", "battery staple"
-CHEAP, DEARER = Cost(memory_kib=64, passes=1), Cost(memory_kib=128, passes=1)
+CHEAP, DEARER = Cost(memory_kib=64, iterations=1), Cost(memory_kib=128, iterations=1)
 TABLES = ("account", "account_role", "account_offer", "account_address", "session")
 
 
@@ -78,9 +78,9 @@ class Counted(Passwords):
         self.checks += 1
         return await super().verify(hashed, password, **options)
 
-    async def verify_nobody(self, password: str, **options: Any) -> Verdict:
+    async def verify_dummy(self, password: str, **options: Any) -> Verdict:
         self.checks += 1
-        return await super().verify_nobody(password, **options)
+        return await super().verify_dummy(password, **options)
 
 
 @dataclass(frozen=True)
