@@ -18,7 +18,7 @@ from libs.testing.hostile import (
     inputs_of,
     token,
 )
-from libs.testing.hostile import assert_nothing_breaks as assert_nothing_breaks_in
+from libs.testing.hostile import assert_no_request_breaks as assert_nothing_breaks_in
 from services.gateway.accounts.domain.realm import CHIEFS, Realm, Role, Workspace
 from services.gateway.api_keys.stores.known_keys import KnownKeys
 from services.gateway.bootstrap import create_app
