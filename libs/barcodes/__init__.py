@@ -1,1 +1,1 @@
-"""What barcodes say, by the standards of GS1: no scanner, no clock, no state."""
+"""Reading and making barcodes by the standards of GS1. Pure: no scanner, clock or state."""

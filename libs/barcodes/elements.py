@@ -1,8 +1,8 @@
-"""GS1 element strings, as GS1-128, GS1 DataMatrix and GS1 DataBar hold them: what each means.
+"""GS1 element strings: the contents of GS1-128, GS1 DataMatrix and GS1 DataBar.
 
 GS1 General Specifications, 3 and 7.8. An element of variable length ends at a separator (FNC1,
-which scanners send as the ASCII character GS) or at the end. An identifier that GS1 has not
-assigned (yet) is kept with the text behind it.
+which scanners send as the ASCII character GS) or at the end of the text. The value of an identifier
+that GS1 has not assigned is returned as text.
 """
 
 from calendar import monthrange
@@ -18,7 +18,7 @@ from libs.barcodes.identifiers import Identifier, identifier_at
 
 SEPARATOR: Final = "\x1d"
 SYMBOLOGIES: Final = ("]C1", "]d2", "]Q3", "]e0", "]J1")
-"""What scanners put in front when told to: GS1-128, DataMatrix, QR, DataBar, DotCode."""
+"""The prefixes that scanners may add: GS1-128, DataMatrix, QR, DataBar, DotCode."""
 _CURRENCY_DIGITS: Final = 3
 _UNMARKED: Final = (
     "The barcode is not marked as one of GS1: "
@@ -28,24 +28,24 @@ _UNMARKED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Money in a currency, which is three digits of ISO 4217."""
+    """An amount in a currency, a number of three digits by ISO 4217."""
 
     currency: str
     value: Decimal
 
 
 Value: TypeAlias = str | int | date | Decimal | Amount
-"""Counts are numbers, measures and amounts decimals in the identifier's unit, days are dates.
-Everything else is text: GTIN, batch, serial, and dates with a time or an end."""
+"""Counts are integers, measures and amounts are decimals in the identifier's unit, days are dates.
+All other values are text: GTIN, batch, serial, and dates with a time or an end."""
 Elements: TypeAlias = Mapping[str, Value]
 """By identifier, in the order of the barcode: `01`, `17`, `3103`."""
 
 
 def read(text: str, *, today: date) -> Elements:
-    """What the string says. `today` is what the century of two-digit years is told by.
+    """The elements of a string. `today` determines the century of two-digit years.
 
-    Only a text that is marked as GS1's is read, by a symbology identifier in front or a separator
-    anywhere: every digit string could be an element string. Raises UnknownElement, BadElement,
+    The text must be marked as GS1's by a symbology identifier in front or a separator anywhere,
+    because any digits could be an element string. Raises UnknownElement, BadElement,
     RepeatedElement, WrongCheckDigit.
     """
     rest = next((text[len(mark) :] for mark in SYMBOLOGIES if text.startswith(mark)), None)
@@ -69,11 +69,11 @@ def read(text: str, *, today: date) -> Elements:
 
 
 def _split(rest: str, identifier: Identifier) -> tuple[str, str]:
-    """The value of an element, and what comes behind it."""
+    """The value of an element, and the rest of the text."""
     if identifier.length is None:
         data, _, rest = rest.partition(SEPARATOR)
         return data, rest
-    # Some printers separate what needs no separator.
+    # Some printers also add a separator after elements of fixed length.
     data, rest = rest[: identifier.length], rest[identifier.length :]
     return data, rest.removeprefix(SEPARATOR)
 
@@ -101,7 +101,7 @@ def _value(identifier: Identifier, data: str, today: date) -> Value:
 
 
 def _checked(part: str, checks: frozenset[str], today: date) -> list[date]:
-    """The day that the part is, if it is one. Raises WrongCheckDigit, BadElement."""
+    """The day that the part holds, if any. Raises WrongCheckDigit, BadElement."""
     if "csum" in checks and check_digit(part[:-1]) != part[-1]:
         raise WrongCheckDigit
     if "yymmd0" in checks:
@@ -114,7 +114,7 @@ def _checked(part: str, checks: frozenset[str], today: date) -> list[date]:
 
 
 def _day(digits: str, today: date) -> date:
-    """YYMMDD, in the century that brings it nearest; day 00 is the last of the month (3.4)."""
+    """The date of YYMMDD, in the nearest century; day 00 is the last of the month (3.4)."""
     two, month, day = int(digits[:2]), int(digits[2:4]), int(digits[4:])
     year = today.year - today.year % 100 + two
     if two - today.year % 100 > 50:
@@ -128,12 +128,12 @@ def _day(digits: str, today: date) -> date:
 
 
 def _scaled(digits: str, identifier: str) -> Decimal:
-    """The fourth digit of the identifier says how many digits stand behind the point."""
+    """A decimal whose number of decimal places is the fourth digit of the identifier."""
     return Decimal(digits).scaleb(-int(identifier[3]))
 
 
 _COUNTS: Final = ("30", "37")
 _DECIMALS: Final = ("31", "32", "33", "34", "35", "36", "390", "392", "394", "395")
-"""Measures, amounts in the one currency of the area, percents and prices per unit."""
+"""Measures, amounts in the local currency, percentages and prices per unit."""
 _AMOUNTS: Final = ("391", "393")
-"""Amounts with their currency."""
+"""Amounts with a currency."""

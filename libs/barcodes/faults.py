@@ -1,16 +1,16 @@
-"""What is wrong with a barcode, or with a rule to read some by.
+"""The faults of barcodes and of rules for barcodes.
 
 BadBarcode
-├── NotDigits         something else than the digits 0 to 9
-├── WrongLength       too short or too long for what it shall be
-├── WrongCheckDigit   one digit at least was misread
-├── UnknownElement    no element string of GS1, or something else than an identifier in it
-├── BadElement        an element whose value is not what its identifier says
-└── RepeatedElement   the same element twice, with two values
-BadRule               no barcode could be made by the rule
-DoesNotFit            a code or a measure has more digits than the rule has room for
+├── NotDigits         other characters than the digits 0 to 9
+├── WrongLength       too short or too long
+├── WrongCheckDigit   at least one digit was misread
+├── UnknownElement    not a GS1 element string, or without an identifier where one must be
+├── BadElement        an element whose value does not fit its identifier
+└── RepeatedElement   the same element twice, with different values
+BadRule               the rule cannot make any barcode
+DoesNotFit            a code or a measure has more digits than the rule allows
 
-The class name is stable; no text repeats what was scanned.
+The class name is stable. No text contains what was scanned.
 """
 
 
@@ -42,11 +42,11 @@ class BadElement(BadBarcode):
 
 
 class RepeatedElement(BadBarcode):
-    """The barcode says the same twice, and differently."""
+    """The barcode holds an element twice, with different values."""
 
 
 class BadRule(ValueError):
-    """The rule cannot be kept; the message says why."""
+    """The rule is invalid; the message says why."""
 
 
 class DoesNotFit(ValueError):
