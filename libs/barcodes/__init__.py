@@ -1,1 +1,1 @@
-"""Reading and making barcodes by the standards of GS1. Pure: no scanner, clock or state."""
+"""The contents of barcodes by the standards of GS1: pure functions."""

@@ -1,8 +1,8 @@
-"""GS1 element strings: the contents of GS1-128, GS1 DataMatrix and GS1 DataBar.
+"""Parse GS1 element strings of GS1-128, GS1 DataMatrix and GS1 DataBar.
 
 GS1 General Specifications, 3 and 7.8. An element of variable length ends at a separator (FNC1,
-which scanners send as the ASCII character GS) or at the end of the text. The value of an identifier
-that GS1 has not assigned is returned as text.
+which scanners send as the ASCII character GS) or at the end of the string. An identifier that GS1
+has not assigned keeps the text after it as its value.
 """
 
 from calendar import monthrange
@@ -18,7 +18,7 @@ from libs.barcodes.identifiers import Identifier, identifier_at
 
 SEPARATOR: Final = "\x1d"
 SYMBOLOGIES: Final = ("]C1", "]d2", "]Q3", "]e0", "]J1")
-"""The prefixes that scanners may add: GS1-128, DataMatrix, QR, DataBar, DotCode."""
+"""Prefixes that scanners can send: GS1-128, DataMatrix, QR, DataBar, DotCode."""
 _CURRENCY_DIGITS: Final = 3
 _UNMARKED: Final = (
     "The barcode is not marked as one of GS1: "
@@ -28,25 +28,25 @@ _UNMARKED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """An amount in a currency, a number of three digits by ISO 4217."""
+    """Money in a currency, given by its three digits of ISO 4217."""
 
     currency: str
     value: Decimal
 
 
 Value: TypeAlias = str | int | date | Decimal | Amount
-"""Counts are integers, measures and amounts are decimals in the identifier's unit, days are dates.
-All other values are text: GTIN, batch, serial, and dates with a time or an end."""
+"""Counts are integers, measures and amounts decimals in the identifier's unit, days are dates.
+All other values are text: GTIN, batch, serial, dates with a time, date ranges."""
 Elements: TypeAlias = Mapping[str, Value]
-"""By identifier, in the order of the barcode: `01`, `17`, `3103`."""
+"""Values by identifier, such as `01`, `17`, `3103`, in the order of the barcode."""
 
 
 def read(text: str, *, today: date) -> Elements:
-    """The elements of a string. `today` determines the century of two-digit years.
+    """Parse an element string. `today` determines the century of two-digit years.
 
-    The text must be marked as GS1's by a symbology identifier in front or a separator anywhere,
-    because any digits could be an element string. Raises UnknownElement, BadElement,
-    RepeatedElement, WrongCheckDigit.
+    The text must be marked as one of GS1, by a symbology identifier in front or a separator
+    anywhere, because any digit string could be an element string. Raises UnknownElement,
+    BadElement, RepeatedElement, WrongCheckDigit.
     """
     rest = next((text[len(mark) :] for mark in SYMBOLOGIES if text.startswith(mark)), None)
     if rest is None:
@@ -69,11 +69,11 @@ def read(text: str, *, today: date) -> Elements:
 
 
 def _split(rest: str, identifier: Identifier) -> tuple[str, str]:
-    """The value of an element, and the rest of the text."""
+    """The text of an element's value, and the rest of the string."""
     if identifier.length is None:
         data, _, rest = rest.partition(SEPARATOR)
         return data, rest
-    # Some printers also add a separator after elements of fixed length.
+    # Some printers add a separator that is not needed.
     data, rest = rest[: identifier.length], rest[identifier.length :]
     return data, rest.removeprefix(SEPARATOR)
 
@@ -101,7 +101,7 @@ def _value(identifier: Identifier, data: str, today: date) -> Value:
 
 
 def _checked(part: str, checks: frozenset[str], today: date) -> list[date]:
-    """The day that the part holds, if any. Raises WrongCheckDigit, BadElement."""
+    """Check a part; returns its date if it is one. Raises WrongCheckDigit, BadElement."""
     if "csum" in checks and check_digit(part[:-1]) != part[-1]:
         raise WrongCheckDigit
     if "yymmd0" in checks:
@@ -114,12 +114,12 @@ def _checked(part: str, checks: frozenset[str], today: date) -> list[date]:
 
 
 def _day(digits: str, today: date) -> date:
-    """The date of YYMMDD, in the nearest century; day 00 is the last of the month (3.4)."""
-    two, month, day = int(digits[:2]), int(digits[2:4]), int(digits[4:])
-    year = today.year - today.year % 100 + two
-    if two - today.year % 100 > 50:
+    """The date of YYMMDD in the nearest century; day 00 is the last of the month (3.4)."""
+    short_year, month, day = int(digits[:2]), int(digits[2:4]), int(digits[4:])
+    year = today.year - today.year % 100 + short_year
+    if short_year - today.year % 100 > 50:
         year -= 100
-    elif two - today.year % 100 < -49:
+    elif short_year - today.year % 100 < -49:
         year += 100
     try:
         return date(year, month, day or monthrange(year, month)[1])
@@ -128,12 +128,12 @@ def _day(digits: str, today: date) -> date:
 
 
 def _scaled(digits: str, identifier: str) -> Decimal:
-    """A decimal whose number of decimal places is the fourth digit of the identifier."""
+    """The fourth digit of the identifier is the number of decimal places."""
     return Decimal(digits).scaleb(-int(identifier[3]))
 
 
 _COUNTS: Final = ("30", "37")
 _DECIMALS: Final = ("31", "32", "33", "34", "35", "36", "390", "392", "394", "395")
-"""Measures, amounts in the local currency, percentages and prices per unit."""
+"""Measures, amounts in the one currency of the area, percents and prices per unit."""
 _AMOUNTS: Final = ("391", "393")
-"""Amounts with a currency."""
+"""Amounts with their currency."""

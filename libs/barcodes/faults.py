@@ -1,16 +1,16 @@
-"""The faults of barcodes and of rules for barcodes.
+"""Errors of barcodes and of rules for barcodes.
 
 BadBarcode
-├── NotDigits         other characters than the digits 0 to 9
+├── NotDigits         a character other than the digits 0 to 9
 ├── WrongLength       too short or too long
 ├── WrongCheckDigit   at least one digit was misread
-├── UnknownElement    not a GS1 element string, or without an identifier where one must be
-├── BadElement        an element whose value does not fit its identifier
+├── UnknownElement    not an element string of GS1, or an invalid identifier in it
+├── BadElement        a value that does not match its identifier
 └── RepeatedElement   the same element twice, with different values
-BadRule               the rule cannot make any barcode
-DoesNotFit            a code or a measure has more digits than the rule allows
+BadRule               no barcode can follow the rule
+DoesNotFit            a code or a measure has too many digits for the rule
 
-The class name is stable. No text contains what was scanned.
+The class names are stable; no message repeats the scanned text.
 """
 
 
@@ -42,11 +42,11 @@ class BadElement(BadBarcode):
 
 
 class RepeatedElement(BadBarcode):
-    """The barcode holds an element twice, with different values."""
+    """The barcode says the same twice, and differently."""
 
 
 class BadRule(ValueError):
-    """The rule is invalid; the message says why."""
+    """The rule cannot be kept; the message says why."""
 
 
 class DoesNotFit(ValueError):

@@ -1,4 +1,4 @@
-"""GTINs, the numbers of trade items: 8, 12, 13 or 14 digits, the last of which is a check digit.
+"""GTINs, the numbers of trade items: 8, 12, 13 or 14 digits, the last a check digit.
 
 GS1 General Specifications, 7.9.
 """
@@ -12,7 +12,7 @@ _DIGITS: Final = frozenset("0123456789")
 
 
 def check_digit(digits: str) -> str:
-    """The check digit for any number of digits. Raises NotDigits."""
+    """The check digit of any number of digits. Raises NotDigits."""
     if not is_digits(digits):
         raise NotDigits
     weighted = (int(d) * (1 if index % 2 else 3) for index, d in enumerate(reversed(digits)))
@@ -20,7 +20,7 @@ def check_digit(digits: str) -> str:
 
 
 def checked(code: str) -> str:
-    """The code, if it is a GTIN. Raises NotDigits, WrongLength, WrongCheckDigit."""
+    """Validate a GTIN and return it. Raises NotDigits, WrongLength, WrongCheckDigit."""
     if not is_digits(code):
         raise NotDigits
     if len(code) not in LENGTHS:
@@ -31,7 +31,7 @@ def checked(code: str) -> str:
 
 
 def gtin14(code: str) -> str:
-    """The GTIN with 14 digits, in which GTINs are compared.
+    """The GTIN in 14 digits, for comparing GTINs.
 
     Raises NotDigits, WrongLength, WrongCheckDigit.
     """
@@ -39,5 +39,5 @@ def gtin14(code: str) -> str:
 
 
 def is_digits(text: str) -> bool:
-    """Whether the text is digits 0 to 9 only, at least one; `str.isdigit` accepts others."""
+    """Whether the text consists of one or more of 0 to 9; `str.isdigit` accepts more."""
     return bool(text) and _DIGITS.issuperset(text)

@@ -1,8 +1,8 @@
-"""GS1 application identifiers, and the form and length of the value after each.
+"""GS1 application identifiers: the format of the value of each, and where it ends.
 
-They are read from the standard's own file beside this one: the GS1 Barcode Syntax Dictionary, under
-the Apache licence, unchanged. A newer release replaces the file. Only those of its checks are used
-that detect a misread digit; others (countries, IBANs) are left to the code that uses the value.
+They come from the standard's own file beside this one: the GS1 Barcode Syntax Dictionary, under the
+Apache licence, unchanged. A newer release replaces the file. Only its checks for misread digits are
+applied; others (countries, IBANs) are left to the code that uses the value.
 """
 
 import re
@@ -22,12 +22,12 @@ _CHARACTERS: Final = {
     "Z": r"\-0-9=A-Z_a-z",
 }
 _COMPONENT: Final = re.compile(
-    r"(?P<optional>\[?)(?P<kind>[NXYZ])(?P<up_to>\.\.)?(?P<max>\d+)\]?(?:,(?P<checks>\S+))?"
+    r"(?P<optional>\[?)(?P<kind>[NXYZ])(?P<up_to>\.\.)?(?P<most>\d+)\]?(?:,(?P<checks>\S+))?"
 )
 _RESERVED: Final = {"04": 16, "14": 6, "18": 6, "19": 6}
-"""The lengths of values after reserved, unassigned identifiers (General Specifications, 7.8)."""
-_MAX_LENGTH: Final = 90
-_FAMILY_DIGITS: Final = 2
+"""Lengths of values of reserved identifiers (General Specifications, 7.8)."""
+_LONGEST: Final = 90
+_SHORTEST_IDENTIFIER: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Identifier:
     """An application identifier.
 
     `pattern` has a group for each part of the value, `checks` the names of the checks of each part.
-    With a predefined `length` no separator is needed after the value. One that is not `assigned`
-    may have any text as its value.
+    With a predefined `length` the value needs no separator. The value of an identifier that is not
+    `assigned` is any text.
     """
 
     digits: str
@@ -47,26 +47,27 @@ class Identifier:
 
 
 def identifier_at(text: str) -> Identifier | None:
-    """The identifier at the start of the text, None if there is none.
+    """The identifier at the beginning of the text, or None.
 
-    The first two digits determine the length of an identifier; it is two if they are unassigned.
+    Its first two digits determine its length. If they are not in use yet, the identifier counts as
+    two digits long.
     """
-    family = text[:_FAMILY_DIGITS]
-    digits = text[: _FAMILIES.get(family, _FAMILY_DIGITS)]
-    if not is_digits(digits) or len(digits) < _FAMILIES.get(family, _FAMILY_DIGITS):
+    family = text[:_SHORTEST_IDENTIFIER]
+    digits = text[: _FAMILIES.get(family, _SHORTEST_IDENTIFIER)]
+    if not is_digits(digits) or len(digits) < _FAMILIES.get(family, _SHORTEST_IDENTIFIER):
         return None
     return IDENTIFIERS.get(digits) or _unassigned(digits)
 
 
 def _unassigned(digits: str) -> Identifier:
-    length = _PREDEFINED.get(digits[:_FAMILY_DIGITS])
-    times = f"{{1,{_MAX_LENGTH}}}" if length is None else f"{{{length}}}"
+    length = _PREDEFINED.get(digits[:_SHORTEST_IDENTIFIER])
+    times = f"{{1,{_LONGEST}}}" if length is None else f"{{{length}}}"
     pattern = re.compile(f"([{_CHARACTERS['X']}]{times})")
     return Identifier(digits, pattern, (frozenset(),), length, assigned=False)
 
 
 def _read(dictionary: str) -> Iterator[Identifier]:
-    """Parse lines of identifiers, flags, components, attributes, `#` and a title; see the file."""
+    """Parse the dictionary: identifiers, flags, components, attributes, `#` and a title."""
     for line in dictionary.splitlines():
         entry = line.partition("#")[0].split()
         if not entry:
@@ -75,7 +76,7 @@ def _read(dictionary: str) -> Iterator[Identifier]:
         parts = [part for part in map(_COMPONENT.fullmatch, entry[1:]) if part]
         pattern = re.compile("".join(map(_group, parts)))
         checks = tuple(frozenset((part["checks"] or "").split(",")) for part in parts)
-        length = sum(int(part["max"]) for part in parts) if predefined else None
+        length = sum(int(part["most"]) for part in parts) if predefined else None
         for digits in _range(entry[0]):
             yield Identifier(digits, pattern, checks, length)
 
@@ -87,16 +88,16 @@ def _range(digits: str) -> Iterator[str]:
 
 
 def _group(part: re.Match[str]) -> str:
-    times = f"{{1,{part['max']}}}" if part["up_to"] else f"{{{part['max']}}}"
+    times = f"{{1,{part['most']}}}" if part["up_to"] else f"{{{part['most']}}}"
     return f"([{_CHARACTERS[part['kind']]}]{times})" + ("?" if part["optional"] else "")
 
 
 IDENTIFIERS: Final[Mapping[str, Identifier]] = {
     one.digits: one for one in _read((files(__package__) / DICTIONARY).read_text(encoding="utf-8"))
 }
-_FAMILIES: Final = {digits[:_FAMILY_DIGITS]: len(digits) for digits in IDENTIFIERS}
+_FAMILIES: Final = {digits[:_SHORTEST_IDENTIFIER]: len(digits) for digits in IDENTIFIERS}
 _PREDEFINED: Final = _RESERVED | {
-    digits[:_FAMILY_DIGITS]: one.length
+    digits[:_SHORTEST_IDENTIFIER]: one.length
     for digits, one in IDENTIFIERS.items()
     if one.length is not None
 }

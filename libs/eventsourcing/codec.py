@@ -21,7 +21,7 @@ _encode = msgspec.json.Encoder().encode
 @cache
 def codec_of(classes: tuple[type[Any], ...]) -> "Codec[Any]":
     """The codec of these classes, shared by all callers, so that they can share decoded events (see
-    `libs.messaging.wire.Delivered`).
+    `libs.messaging.wire.ReceivedEvent`).
     """
     return Codec(classes)
 

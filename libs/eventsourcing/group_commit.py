@@ -7,7 +7,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Final, Generic, TypeAlias, TypeVar
 
-from libs.failpoints import reach
+from libs.failpoints import failpoint
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -114,9 +114,9 @@ class GroupCommit(Generic[Request, Result]):
 
     async def _commit(self, group: list[_Member[Request, Result]]) -> None:
         try:
-            reach("group-writing")
+            failpoint("group-writing")
             outcomes = await self._write([member.request for member in group])
-            reach("group-written")
+            failpoint("group-written")
             answered = list(zip(group, outcomes, strict=True))
         except Exception as error:  # noqa: BLE001 -- it is raised to every caller
             answered = [(member, error) for member in group]

@@ -46,14 +46,14 @@ from libs.eventsourcing.plan import (
 )
 from libs.eventsourcing.rows import COLUMNS, recorded_event
 from libs.eventsourcing.snapshot import Snapshot
-from libs.failpoints import reach
+from libs.failpoints import failpoint
 from libs.postgres.guarded_pool import CLOSE_SECONDS
 from libs.postgres.pool import (
     SYSTEM,
     Pool,
-    acquired,
-    nothing_was_set,
+    acquire,
     open_pool,
+    skip_session_reset,
 )
 from libs.postgres.rls import application_role
 
@@ -148,9 +148,9 @@ class PostgresLog:
     ) -> Appended:
         """See `Log.append`."""
         request = Append(stream, events, expected, metadata, facts)
-        reach("log-appending")
+        failpoint("log-appending")
         appended = cast(Appended, await self._group.submit(request))
-        reach("log-appended")
+        failpoint("log-appended")
         return appended
 
     async def append_facts(self, facts: Sequence[NewFact], *, metadata: Metadata) -> FactsAppended:
@@ -221,8 +221,8 @@ class PostgresLog:
 
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         try:
-            async with acquired(self._readers) as connection:
-                nothing_was_set(connection)
+            async with acquire(self._readers) as connection:
+                skip_session_reset(connection)
                 return await connection.fetch(query, *arguments)
         except (Unavailable, *LOST, *BUSY) as error:
             raise LogUnavailable from error
@@ -230,8 +230,8 @@ class PostgresLog:
     async def _write(self, requests: Sequence[Request]) -> Sequence[Result | Exception]:
         inserted = self._inserted
         try:
-            async with acquired(self._writer) as connection:
-                nothing_was_set(connection)
+            async with acquire(self._writer) as connection:
+                skip_session_reset(connection)
                 return await self._write_group(connection, requests)
         except (Unavailable, *LOST, *BUSY) as error:
             lost = LogUnavailable()
@@ -332,8 +332,8 @@ async def open_log(
         # All other appends wait for the present one.
         statement_timeout=APPEND_TIMEOUT,
         # Every query is an index look-up, whatever the parameters.
-        plans_once=True,
-        connects=False,
+        generic_plans=True,
+        connect_now=False,
     )
     log = PostgresLog(readers, writer, on_append=on_append)
     try:

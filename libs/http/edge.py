@@ -23,7 +23,7 @@ from libs.http.request_head import (
     read_head,
     with_single_credentials,
 )
-from libs.postgres.pool import is_lost
+from libs.postgres.pool import is_connection_lost
 from libs.telemetry.traces import Telemetry
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -122,7 +122,7 @@ class Edge:
             await self.app(scope, limited, reply.send)
         except Exception as raised:
             error = BodyBroken() if isinstance(raised, ClientDisconnect) else raised
-            if not isinstance(error, HTTPException) and not is_lost(error):
+            if not isinstance(error, HTTPException) and not is_connection_lost(error):
                 log.exception("request failed", method=scope["method"], route=route_of(scope))
             if reply.status is not None:
                 # The response has started; the server must cut the connection.

@@ -25,7 +25,7 @@ from libs.errors import (
     Unfit,
 )
 from libs.http.rate_limits import too_many_headers
-from libs.postgres.pool import is_lost
+from libs.postgres.pool import is_connection_lost
 
 STATUS: dict[type[Refused], int] = {
     NotFound: 404,
@@ -120,7 +120,7 @@ def problem_of(error: Exception) -> Problem:
             return _http(error)
         case Unavailable(retry_after_seconds=seconds):
             return _unavailable(seconds)
-        case _ if is_lost(error):
+        case _ if is_connection_lost(error):
             return _unavailable(Unavailable().retry_after_seconds)
         case _:
             title = "Something went wrong on our side."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from libs.postgres.rls import Migration, enable_system_rls, grant
 
 TABLES: Final = (
@@ -93,7 +93,7 @@ async def add(
         latest[session] = max(revoked_at, latest.get(session, revoked_at))
     if not latest:
         return []
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows = await connection.fetch(_ADD, list(latest), list(latest.values()), kept)
     return [row["session_id"] for row in rows]
 
@@ -101,7 +101,7 @@ async def add(
 async def load(pool: Pool, seen: str = FROM_START) -> Loaded:
     """The revoked sessions whose tokens may still live, without those before `seen`. Raises
     Unavailable."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows: Sequence[Any] = await connection.fetch(_LOAD, seen)
     sessions = {row["session_id"]: row["revoked_at"] for row in rows if row["session_id"]}
     return Loaded(sessions, timedelta(seconds=rows[0]["age"]), rows[0]["seen"])
@@ -109,11 +109,11 @@ async def load(pool: Pool, seen: str = FROM_START) -> Loaded:
 
 async def set_level(pool: Pool, ago: timedelta) -> None:
     """Record that all revocations published before `ago` are in the table. Raises Unavailable."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(_LEVEL, ago)
 
 
 async def delete_expired(pool: Pool) -> None:
     """Delete sessions whose tokens have all expired. Raises Unavailable."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute("DELETE FROM revoked_session WHERE until < now()")

@@ -14,7 +14,7 @@ import asyncpg
 
 from libs.eventsourcing.postgres import LOST
 from libs.eventsourcing.tail import Cursor, Page
-from libs.failpoints import reach
+from libs.failpoints import failpoint
 from libs.projections import checkpoints
 from libs.projections.checkpoints import Checkpoint, Overtaken
 from libs.projections.page_slices import Decoded, PageSlice, envelopes_of, of_shard, slices_of
@@ -106,7 +106,7 @@ async def apply_page(
     except Exception:  # noqa: BLE001 -- a projection may fail in any way it likes
         outcome = None
     moved, failures = outcome or await transaction.run(savepoints=True)
-    reach("batch-committed")
+    failpoint("batch-committed")
     given = {model: len(part.events) for model, part in slices.items()}
     return Applied(_with_parked(moved, failures), given, failures)
 
@@ -128,10 +128,10 @@ class _PageTransaction:
         for part in self.slices.values():
             part.selected.clear()
         async with self.connection.transaction():
-            reach("batch-projecting")
+            failpoint("batch-projecting")
             # First: it locks the row, and raises Overtaken if the page is not ours to apply.
             moved = await checkpoints.advance(self.connection, self.checkpoint, self.page.cursor)
-            reach("batch-advanced")
+            failpoint("batch-advanced")
             if self.search_path:
                 await self.connection.execute(f"SET LOCAL search_path = {self.search_path}")
             failures: dict[str, Sequence[Failure]] = {}
@@ -139,7 +139,7 @@ class _PageTransaction:
                 if failed := await self._apply(model, savepoints):
                     failures[model.name] = failed
             await _park(self.connection, failures, self.state, self.page.cursor)
-            reach("batch-committing")
+            failpoint("batch-committing")
         return moved, failures
 
     async def _apply(self, model: Projection[Any], savepoints: bool) -> Sequence[Failure]:

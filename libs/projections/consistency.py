@@ -12,7 +12,7 @@ import asyncpg
 from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.tail import Cursor, current, read_page
 from libs.postgres.doorbell import Doorbell
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from libs.projections.checkpoints import MAIN
 from libs.projections.positions import Position, Written, includes, written_in
 from libs.projections.shards import GROUP, earliest
@@ -144,14 +144,14 @@ class Consistency:
         A token may name a transaction that wrote no event or has not begun (see `token_of`), which
         moves no checkpoint. The events it stands for were committed before the token was issued.
         """
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             pages = [await read_page(connection, at, limit=1) for at in position.cursors]
         started = all(xid <= page.cursor.target.xmax for xid, _ in written for page in pages)
         return started and not any(page.events for page in pages)
 
     async def _unapplied(self, model: str, tenant: str) -> Sequence[Written]:
         """The tenant's writes up to now that the read model may not include yet."""
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             moment = await current(connection)
             position = _positions(await connection.fetch(_POSITIONS)).get(model)
             included = Cursor().published
@@ -168,7 +168,7 @@ class Consistency:
         # Calls that come while the query runs need a later one: this one's snapshot may be older.
         await asyncio.sleep(0)
         self._next = None
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             return _positions(await connection.fetch(_POSITIONS))
 
 

@@ -16,8 +16,8 @@ import structlog
 
 from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.tail import READ_IN_ORDER, Cursor, Page, read_page
-from libs.postgres.pool import held, in_use
-from libs.process.waiting import insist_on_cancellation, wait, wait_for_either
+from libs.postgres.pool import guard, hold_raw_connection
+from libs.process.concurrency import reraise_cancellation, wait, wait_for_either
 from libs.projections import checkpoints, membership, metrics
 from libs.projections.apply import (
     Applied,
@@ -110,7 +110,7 @@ class Follower:
         pause = FIRST_BACKOFF
         while not stop.is_set():
             try:
-                async with held(self._pool) as connection:
+                async with hold_raw_connection(self._pool) as connection:
                     if await self._follow_locked(connection, stop):
                         return
                 continue
@@ -119,7 +119,7 @@ class Follower:
                 await wait(stop, self._polling.shortest)
                 continue
             except Exception as error:  # noqa: BLE001 -- the checkpoint is unharmed by any error
-                insist_on_cancellation(error)
+                reraise_cancellation(error)
                 self._report(error, pause)
             finally:
                 self.progress.following = False
@@ -139,7 +139,7 @@ class Follower:
             if await wait(stop, self._polling.standby):
                 return True
         while not stop.is_set():
-            with in_use(self._pool, connection):
+            with guard(self._pool, connection):
                 await connection.execute(f"{_LIMIT_IDLENESS};{READ_IN_ORDER}")
                 checkpoint = await checkpoints.read(connection, self._name)
             if checkpoint is None or (self._group != MAIN and not checkpoint.models):
@@ -154,7 +154,7 @@ class Follower:
         return True
 
     async def _try_lock(self, connection: Any) -> bool:
-        with in_use(self._pool, connection):
+        with guard(self._pool, connection):
             return bool(await connection.fetchval(_LOCK, FOLLOW_LOCK, self._name))
 
     async def _models_of(
@@ -201,20 +201,20 @@ class Follower:
         self._record_metrics(checkpoint)
         while not stop.is_set():
             self.wake.clear()
-            with in_use(self._pool, connection):
+            with guard(self._pool, connection):
                 page = await read_page(connection, at, limit=self._page)
             # Without events there is nothing to apply, and the checkpoint need not be moved.
             at = page.cursor
             if page.backlog is not None:
                 self.progress.lag = page.backlog
             if page.events:
-                with in_use(self._pool, connection):
+                with guard(self._pool, connection):
                     checkpoint = await self._apply(connection, checkpoint, models, page)
                 pause = self._polling.shortest
                 if len(page.events) < self._page // SMALL_PAGE:
                     await wait(stop, self._polling.gather)
             if self._may_rejoin(at):
-                with in_use(self._pool, connection):
+                with guard(self._pool, connection):
                     if await self._rejoin(connection, checkpoint, at):
                         return True
             if not page.events:

@@ -17,7 +17,7 @@ from libs.errors import NotFound
 from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.rows import COLUMNS, recorded_events
 from libs.eventsourcing.tail import Cursor
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from libs.projections import checkpoints
 from libs.projections.apply import ModelFailed, apply_to, truncated_error
 from libs.projections.page_slices import decode_page
@@ -126,7 +126,7 @@ async def retry(pool: asyncpg.Pool, projection: Projection[Event], key: StreamKe
     stream is read up to it; later events are applied by the runner. Raises NotParked,
     VersionMismatch, ShardsApart, StillFailing.
     """
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
 
         async def apply_pending() -> int:
             async with connection.transaction():
@@ -147,7 +147,7 @@ async def drop(pool: asyncpg.Pool, projection: Projection[Any], key: StreamKey) 
 
     They stay in the log, and a rebuild tries them again. Raises NotParked, ShardsApart.
     """
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
 
         async def skip_pending() -> int:
             async with connection.transaction():

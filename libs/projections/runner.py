@@ -13,8 +13,8 @@ import asyncpg
 import structlog
 
 from libs.eventsourcing.tail import START, Cursor, current
-from libs.postgres.pool import acquired
-from libs.process.waiting import insist_on_cancellation, wait
+from libs.postgres.pool import acquire
+from libs.process.concurrency import reraise_cancellation, wait
 from libs.projections import checkpoints, metrics
 from libs.projections.apply import TRANSIENT, ModelFailed
 from libs.projections.checkpoints import MAIN, Overtaken
@@ -115,7 +115,7 @@ class ProjectionRunner:
                     self._trouble.clear()
                     pause = FIRST_BACKOFF
                 except Exception as error:  # noqa: BLE001 -- the log is unharmed by any error
-                    insist_on_cancellation(error)
+                    reraise_cancellation(error)
                     self._trouble.note(error)
                     log.warning("projections wait", error=self._trouble.trouble, retry_in=pause)
                     await wait(stop, pause)
@@ -161,7 +161,7 @@ class ProjectionRunner:
 
     async def _checkpoint_names(self) -> set[str]:
         """The checkpoints to follow, after registering the read models that are new."""
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             rows = await connection.fetch(_REGISTERED)
             if self._context.models.keys() - {row["name"] for row in rows} or not rows:
                 await self._register(connection)

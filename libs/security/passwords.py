@@ -75,9 +75,9 @@ class Passwords:
         self._queue = FairQueue(
             "passwords",
             parallel=parallel,
-            waiting=waiting,
+            max_waiting=waiting,
             per_source=per_source,
-            patience_seconds=patience_seconds,
+            timeout_seconds=patience_seconds,
         )
         self._dummy_hash = _new_dummy_hash(cost or Cost())
 

@@ -31,7 +31,7 @@ from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.revisions import unapplied
 from libs.postgres.rls import application_role
 from libs.process.lifecycle import Task
-from libs.process.rounds import Rung, rounds
+from libs.process.periodic import DoorbellTrigger, periodic
 from libs.projections.consistency import Consistency
 from libs.projections.projection import Projection
 from libs.security.sealing import Seal
@@ -280,7 +280,11 @@ def periodic_tasks(
     )
     every = settings.round_seconds
 
-    rung = Rung(doorbell=doorbell, topic=PROJECTED, longest=RESTING_SECONDS) if doorbell else None
+    trigger = (
+        DoorbellTrigger(doorbell=doorbell, topic=PROJECTED, longest=RESTING_SECONDS)
+        if doorbell
+        else None
+    )
 
     async def schedules() -> float | None:
         if settings.scheduler_on:
@@ -298,16 +302,18 @@ def periodic_tasks(
         await verification.announce_due(context, context.clock())
 
     found = [
-        rounds("schedules", schedules, seconds=every, rung=rung),
-        rounds("reminders", remind, seconds=max(every, REMINDING_SECONDS)),
-        rounds("prices", catch_up, seconds=max(every, MISSING_SECONDS)),
+        periodic("schedules", schedules, seconds=every, trigger=trigger),
+        periodic("reminders", remind, seconds=max(every, REMINDING_SECONDS)),
+        periodic("prices", catch_up, seconds=max(every, MISSING_SECONDS)),
     ]
     if settings.shown_days:
         retained_for = timedelta(days=settings.shown_days)
         retention = Retention(pool=context.pool, clock=context.clock, retained_for=retained_for)
-        found.append(rounds("forgetting", retention.run_once, seconds=FORGETTING_SECONDS))
+        found.append(periodic("forgetting", retention.run_once, seconds=FORGETTING_SECONDS))
     return (
-        [*found, rounds("healing", heal, seconds=every, rung=rung)] if settings.healing else found
+        [*found, periodic("healing", heal, seconds=every, trigger=trigger)]
+        if settings.healing
+        else found
     )
 
 

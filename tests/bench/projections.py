@@ -18,7 +18,7 @@ from libs.eventsourcing.log import RecordedEvent
 from libs.eventsourcing.postgres import READ_ALL, PostgresLog
 from libs.eventsourcing.store import envelope
 from libs.postgres.pool import Pool
-from libs.process.lifecycle import GARBAGE
+from libs.process.lifecycle import GC_THRESHOLD
 from libs.projections.runner import Polling, ProjectionRunner
 from tests.bench.bench import Bench, Loop
 from tests.bench.costs import Cost
@@ -68,7 +68,7 @@ def as_services_do() -> None:
     """Let garbage be looked for as in a worker, and not among what was recorded here."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE)
+    gc.set_threshold(GC_THRESHOLD)
 
 
 class _Side:
@@ -90,7 +90,7 @@ class _Side:
 
 
 def _worker_pool(installation: Installation) -> AbstractAsyncContextManager[Pool]:
-    return installation.pool(len(PROJECTIONS) + 2, waits_for_disk=False)
+    return installation.pool(len(PROJECTIONS) + 2, synchronous_commit=False)
 
 
 async def catch_up(pool: Pool, events: int, cost: Cost) -> float:

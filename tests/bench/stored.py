@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from libs.eventsourcing.postgres import READ_ALL
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.ingest.bootstrap import projections
 from services.ingest.settings import Settings
 from tests.bench.bench import Bench

@@ -170,7 +170,7 @@ def inbox_ids() -> None:
     def placed(reaction: Any, record: Any, recorded: Any) -> Any:
         message = read_message(reaction, record, recorded)
         place = f"{record.topic} {record.partition} {record.offset}"
-        return message and replace(message, event_id=inbox_feed.place_id(place))
+        return message and replace(message, event_id=inbox_feed.record_id(place))
 
     inbox_feed.read_message = placed
 

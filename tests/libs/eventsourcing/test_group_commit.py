@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from libs.eventsourcing.group_commit import GroupCommit, Limits, Weight
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 
 
 class Writer:

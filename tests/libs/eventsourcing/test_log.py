@@ -20,7 +20,7 @@ from libs.eventsourcing.log import (
 )
 from libs.eventsourcing.schema import MAX_NAME
 from libs.eventsourcing.tokens import MAX_NAMED, parse_token
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.libs.eventsourcing.events import METADATA, WHEN, everything, fact, new
 
 

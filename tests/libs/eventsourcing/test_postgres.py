@@ -21,7 +21,7 @@ from libs.eventsourcing.log import (
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.tokens import parse_token
 from libs.postgres.pool import open_pool
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.chaos.proxy import Proxy
 from tests.libs.eventsourcing.events import METADATA, fact, new, plan_of
 

@@ -21,8 +21,8 @@ from libs.http.undeclared import undeclared_routes
 from libs.security.tokens import MAX_INTERNAL_LIFETIME, SigningKey, issue, jwks
 from libs.testing.callers import client_of
 from libs.testing.clock import Clock
-from libs.testing.servers import serving
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
+from libs.testing.servers import http_routes
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 KEY = SigningKey.generate()
@@ -63,7 +63,7 @@ class Gateway:
 @asynccontextmanager
 async def fetching(gateway: Gateway) -> AsyncIterator[TokenVerifier]:
     gateway.hold.set()
-    async with serving(jwks=gateway.answer) as url, open_client() as session:
+    async with http_routes(jwks=gateway.answer) as url, open_client() as session:
         yield verifier(jwks_url=f"{url}/jwks", session=session)
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from libs.http.client import open_client, trace_headers
 from libs.http.entity_tags import if_match_allows, is_not_modified, strong_tag
 from libs.telemetry import traces
-from libs.testing.servers import serving
+from libs.testing.servers import http_routes
 
 SEVEN = strong_tag(7)
 
@@ -19,7 +19,7 @@ async def test_nobody_is_waited_for_beyond_the_deadline() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    async with serving(slow=slow) as server, open_client(total_seconds=0.1) as client:
+    async with http_routes(slow=slow) as server, open_client(total_seconds=0.1) as client:
         with pytest.raises(TimeoutError):
             await client.get(f"{server}/slow")
 
@@ -30,7 +30,7 @@ async def test_the_cookies_of_one_caller_are_not_sent_for_the_next() -> None:
         answer.set_cookie("session", "1")
         return answer
 
-    async with serving(cookie=cookie) as server, open_client() as client:
+    async with http_routes(cookie=cookie) as server, open_client() as client:
         for _ in range(2):
             async with client.get(f"{server}/cookie") as answer:
                 assert await answer.text() == "none"

@@ -14,7 +14,7 @@ from libs.http.revocations import BLIND, BLIND_AFTER, MARGIN, REVOKED, Revocatio
 from libs.postgres.doorbell import REVOKED as RUNG
 from libs.postgres.doorbell import Doorbell
 from libs.testing.clock import Clock
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.libs.revoked import open_revoked_sessions, own_doorbell
 
 LONGEST = timedelta(minutes=15)

@@ -23,8 +23,8 @@ from libs.projections.checkpoints import MAIN
 from libs.projections.consistency import Consistency
 from libs.projections.projection import Connection, Projection, by_stream
 from libs.projections.runner import Polling, ProjectionRunner
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from libs.testing.tables import LOG_TABLES, PROJECTION_TABLES
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.lab import (
     LEDGER,
     WRITER_CODEC,

@@ -18,7 +18,7 @@ from libs.projections.checkpoints import MAIN, Checkpoint
 from libs.projections.follower import Follower, FollowerContext
 from libs.projections.parking import StillFailing
 from libs.projections.runner import Polling, ProjectionRunner
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.chaos.proxy import Proxy
 from tests.libs.messaging.lab import Cursed, order, running
 from tests.libs.projections.shop import Shop

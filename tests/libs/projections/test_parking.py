@@ -9,7 +9,7 @@ import pytest
 
 from libs.projections import parking
 from libs.projections.parking import NotParked, ShardsApart, StillFailing, VersionMismatch
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.libs.messaging.lab import Cursed, Foreign, Numbered, running
 from tests.libs.projections.shop import Shop
 

@@ -9,7 +9,7 @@ import pytest
 
 from libs.messaging.worker import check_projection
 from libs.projections.runner import ProjectionRunner
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.lab import Cursed, Numbered, expected, order, running
 from tests.libs.projections.shop import Shop
 

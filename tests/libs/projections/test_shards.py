@@ -12,7 +12,7 @@ import pytest
 from libs.projections.rebuild import Rebuild
 from libs.projections.shards import Shard, shard_of, shards_of
 from libs.projections.versions import VersionSchemas
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.libs.messaging.lab import Numbered, order, running
 from tests.libs.projections.shop import Shop, open_shop
 

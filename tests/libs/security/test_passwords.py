@@ -15,7 +15,7 @@ from argon2.exceptions import VerifyMismatchError
 from libs.errors import Unavailable
 from libs.process.fair_queue import Source
 from libs.security.passwords import NICENESS, Cost, Passwords, Verdict
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 
 CHEAP = Cost(memory_kib=64, iterations=1)
 RIGHT, WRONG = Verdict(right=True), Verdict(right=False)

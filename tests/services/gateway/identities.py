@@ -13,7 +13,7 @@ from contracts.gateway import EVENTS, GatewayEvent, LoginRefused, SessionRevoked
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore, envelope
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from libs.security.passwords import Cost, Passwords, Verdict
 from libs.security.sealing import Seal, generate_key
 from libs.testing.clock import NOON, Clock
@@ -224,7 +224,7 @@ async def catch_up(identity: Identity) -> None:
     Of several at once each reads the log after the one before has committed: an older history
     would take back rows that were visible already.
     """
-    async with acquired(identity.pool) as connection, connection.transaction():
+    async with acquire(identity.pool) as connection, connection.transaction():
         # The one before may take as long as a busy machine needs.
         await connection.execute("SET LOCAL lock_timeout = 0")
         await connection.execute("LOCK TABLE account IN SHARE ROW EXCLUSIVE MODE")

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from libs.errors import Unavailable
 from libs.http.auth import public
 from libs.http.entity_tags import is_not_modified, strong_tag
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from libs.security.tokens import jwks
 from services.gateway.context import Deps, Gateway
 
@@ -62,7 +62,7 @@ async def key_set(request: Request, gateway: Gateway) -> Response:
 async def database_answers(gateway: Deps) -> bool:
     """Whether the gateway's own database does."""
     try:
-        async with acquired(gateway.pool) as connection:
+        async with acquire(gateway.pool) as connection:
             await connection.execute("SELECT 1")
     except Unavailable:
         return False
