@@ -15,7 +15,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute, APIWebSocketRoute
 
 from libs.http.auth import Permission
-from libs.http.undeclared import demands_of
+from libs.http.undeclared import required_access
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -120,7 +120,7 @@ def _methods(route: APIRoute | APIWebSocketRoute) -> Iterator[str]:
 
 
 def _scope(route: APIRoute | APIWebSocketRoute) -> str | None:
-    demands = demands_of(route)
+    demands = required_access(route)
     if demands is not None and not isinstance(demands, Permission):
         raise TypeError(f"{route.path} demands something other than a scope")
     return None if demands is None else demands.scope

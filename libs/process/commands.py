@@ -1,4 +1,4 @@
-"""The commands every service has: run it, migrate it, rebuild and mend its read models."""
+"""The commands of every service: run, migrate, rebuild read models, retry what failed."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,12 @@ from libs.errors import Unavailable
 from libs.http.app import create_app
 from libs.http.health import Check
 from libs.http.manifest import encoded, manifest
-from libs.messaging.categories import spelled
+from libs.messaging.categories import wire_name
 from libs.messaging.reaction import Reaction, own_feeds
 from libs.postgres.revisions import MigrationFault
-from libs.process import mending
+from libs.process import maintenance
 from libs.process.inbox_commands import inbox_commands
 from libs.process.lifecycle import Task, main, run_until_signal, serve
-from libs.process.outdated import rebuild_outdated
 from libs.process.relay_commands import relay_commands
 from libs.process.service import AnySettings, Service, open_app, open_reactions, open_tasks
 from libs.settings import describe
@@ -28,11 +27,22 @@ from libs.telemetry.traces import Telemetry, set_up
 
 
 def command_line(service: Service[AnySettings]) -> typer.Typer:
-    """The service as a command-line program; add the service's own commands to it."""
+    """The service as a command-line program, to which it may add its own commands."""
     app = typer.Typer(
         add_completion=False, no_args_is_help=True, help=f"The service {service.name}."
     )
+    _add_processes(app, service)
+    _add_migrate(app, service)
+    _add_check_config(app, service)
+    _add_routes(app, service)
+    app.add_typer(maintenance.rebuild_commands(service), name="rebuild")
+    app.add_typer(maintenance.park_commands(service), name="park")
+    app.add_typer(inbox_commands(service), name="inbox")
+    app.add_typer(relay_commands(service), name="relay")
+    return app
 
+
+def _add_processes(app: typer.Typer, service: Service[AnySettings]) -> None:
     @app.command()
     def api() -> None:
         """Answer HTTP, nothing else."""
@@ -48,6 +58,8 @@ def command_line(service: Service[AnySettings]) -> typer.Typer:
         """API and worker in one process, for small installations."""
         _run(service, {"api", "worker"})
 
+
+def _add_migrate(app: typer.Typer, service: Service[AnySettings]) -> None:
     @app.command("migrate")
     def migrate_schema(
         rebuild: Annotated[
@@ -56,11 +68,11 @@ def command_line(service: Service[AnySettings]) -> typer.Typer:
     ) -> None:
         """Bring the service's schema up to date; safe to repeat.
 
-        Read models whose place in the log is not known are rebuilt in any case.
+        Read models whose position in the log is not known are rebuilt in any case.
         """
         settings = service.read_settings()
         logs.set_up(service.name, settings.log_level)
-        # Only who migrates needs Alembic, and the memory it takes.
+        # Alembic takes memory that only this command needs.
         from libs.postgres.migrate import migrate
 
         try:
@@ -71,26 +83,24 @@ def command_line(service: Service[AnySettings]) -> typer.Typer:
             )
         except MigrationFault as fault:
             raise typer.BadParameter(str(fault)) from fault
-        raise typer.Exit(rebuild_outdated(service, newer_code=rebuild))
+        raise typer.Exit(maintenance.rebuild_outdated(service, newer_code=rebuild))
 
+
+def _add_check_config(app: typer.Typer, service: Service[AnySettings]) -> None:
     @app.command("check-config")
     def check_config() -> None:
-        """Show what the service has been told, secrets masked; exits with 2 if it cannot start."""
+        """Show the settings, secrets masked; exits with 2 if the service cannot start."""
         table = Table("setting", "value")
         for name, value in describe(service.read_settings()):
             table.add_row(name, value)
         Console().print(table)
 
+
+def _add_routes(app: typer.Typer, service: Service[AnySettings]) -> None:
     @app.command()
     def routes() -> None:
         """Print the routes that the gateway publishes: `contracts/routes/<service>.json`."""
         typer.echo(encoded(manifest(service.routers)), nl=False)
-
-    app.add_typer(mending.rebuild_commands(service), name="rebuild")
-    app.add_typer(mending.park_commands(service), name="park")
-    app.add_typer(inbox_commands(service), name="inbox")
-    app.add_typer(relay_commands(service), name="relay")
-    return app
 
 
 def _run(service: Service[AnySettings], parts: set[str]) -> None:
@@ -110,8 +120,8 @@ async def _serve(service: Service[AnySettings], settings: AnySettings, parts: se
                 more = open_tasks(service, settings, telemetry)
                 tasks += await stack.enter_async_context(more)
             if "api" in parts:
-                opened = open_app(service, settings, telemetry, checks)
-                app, port = await stack.enter_async_context(opened), settings.http_port
+                api = open_app(service, settings, telemetry, checks)
+                app, port = await stack.enter_async_context(api), settings.http_port
             else:
                 title = f"{service.name} worker"
                 app = create_app(title=title, routers=(), deps=None, checks=checks)
@@ -130,14 +140,14 @@ async def _open_worker(
     telemetry: Telemetry,
     stack: AsyncExitStack,
 ) -> tuple[list[Task], Mapping[str, Check]]:
-    """Relay, projections and reactions, opened on `stack`."""
-    # A process that only answers HTTP does without Kafka's client, and the memory it takes.
+    """Open relay, projections and reactions on `stack`."""
+    # Kafka's client takes memory that a process which only answers HTTP does not need.
     from libs.messaging.reactor import open_reactors
     from libs.messaging.worker import open_worker
 
     opened = open_reactions(service, settings, telemetry)
     reactions: Sequence[Reaction[Any]] = await stack.enter_async_context(opened)
-    feeds = own_feeds(spelled(service.name), reactions)
+    feeds = own_feeds(wire_name(service.name), reactions)
     worker = await stack.enter_async_context(
         open_worker(
             settings,

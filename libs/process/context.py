@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+from aiohttp import ClientSession
 from fastapi import Request
 from pydantic import Field
 
@@ -26,7 +27,7 @@ from libs.postgres.doorbell import APPENDED, Doorbell, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.projections import consistency
-from libs.security.tokens import LONGEST_PASS
+from libs.security.tokens import MAX_INTERNAL_LIFETIME
 from libs.settings import ServiceSettings
 from libs.telemetry.traces import Telemetry
 
@@ -163,25 +164,29 @@ async def open_api_context(
         stack.push_async_callback(level.close)
         client = await stack.enter_async_context(open_client())
         revocations = Revocations(
-            partial(revoked_sessions.load, context.system), context.doorbell, longest=LONGEST_PASS
+            partial(revoked_sessions.load, context.system),
+            context.doorbell,
+            longest=MAX_INTERNAL_LIFETIME,
         )
-        verifier = TokenVerifier(
-            audience=service,
-            issuer=settings.issuer,
-            jwks_url=settings.jwks_url,
-            session=client,
-            revoked=revocations.is_revoked,
-            live=SessionCheck(revocations, at_gateway(client, settings.jwks_url)).is_live,
-        )
-        yield ApiContext(
-            settings=settings,
-            store=context.store,
-            system=context.system,
-            doorbell=context.doorbell,
-            clock=context.clock,
+        yield extended(
+            ApiContext,
+            context,
             reading=reading,
-            verifier=verifier,
+            verifier=_verifier(service, settings, client, revocations),
             revocations=revocations,
             consistency=level,
             telemetry=telemetry,
         )
+
+
+def _verifier(
+    service: str, settings: ApiSettings, client: ClientSession, revocations: Revocations
+) -> TokenVerifier:
+    return TokenVerifier(
+        audience=service,
+        issuer=settings.issuer,
+        jwks_url=settings.jwks_url,
+        session=client,
+        revoked=revocations.is_revoked,
+        live=SessionCheck(revocations, at_gateway(client, settings.jwks_url)).is_live,
+    )

@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 from libs.http.app import MAX_BODY_BYTES, create_app
 from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check, CheckResult
-from libs.http.problems import ProblemShape, problem
+from libs.http.problems import ProblemShape, rfc9457_shape
 from libs.http.revocations import following
 from libs.messaging.reaction import Reaction
 from libs.postgres.pool import Pool
@@ -30,7 +30,7 @@ from libs.process.context import (
 )
 from libs.process.lifecycle import Task
 from libs.projections.projection import Projection
-from libs.security.tokens import LONGEST_PASS
+from libs.security.tokens import MAX_INTERNAL_LIFETIME
 from libs.settings import ServiceSettings, SettingsFault
 from libs.telemetry.traces import Telemetry
 
@@ -57,7 +57,7 @@ class Manners:
     `title` and `version` are what its OpenAPI document shows, by default the service's name.
     """
 
-    shape: ProblemShape = problem
+    shape: ProblemShape = rfc9457_shape
     max_body_bytes: int = MAX_BODY_BYTES
     longer_bodies: Mapping[str, int] = field(default_factory=dict)
     outer: Sequence[Middleware] = ()
@@ -171,7 +171,7 @@ def make_app(
         problem_shape=manners.shape,
         max_body_bytes=manners.max_body_bytes,
         longer_bodies=manners.longer_bodies,
-        body_timeout=BodyTimeout.of(context.settings),
+        body_timeout=BodyTimeout.from_settings(context.settings),
         docs=manners.docs,
         outer=manners.outer,
     )
@@ -218,7 +218,7 @@ async def open_tasks(
                 service.name,
                 category=service.revocation.category,
                 event=service.revocation.event,
-                longest=LONGEST_PASS,
+                longest=MAX_INTERNAL_LIFETIME,
             )
             await stack.enter_async_context(feed)
         if service.open_tasks is None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import pytest
 from fastapi import APIRouter, Depends, WebSocket
 
-from libs.http.auth import Principal, member, public, require
+from libs.http.auth import Principal, public, require, require_kind
 from libs.http.manifest import (
     WEBSOCKET,
     PublishedRoute,
@@ -82,7 +82,7 @@ def test_a_route_that_demands_something_else_than_a_scope_is_not_published() -> 
     other = APIRouter()
 
     @other.get("/me")
-    async def me(caller: Annotated[Principal, Depends(member("shop"))]) -> None: ...
+    async def me(caller: Annotated[Principal, Depends(require_kind("shop"))]) -> None: ...
 
     with pytest.raises(TypeError, match="/me demands something other than a scope"):
         manifest([other])

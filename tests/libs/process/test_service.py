@@ -23,8 +23,8 @@ from libs.process.service import make_app, open_service_context
 from libs.telemetry.traces import set_up
 from libs.testing.callers import client_of
 from libs.testing.databases import migrated
-from libs.testing.programs import Program, started
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
+from libs.testing.programs import Program, run_program
 from tests.libs.process.toy.bootstrap import SERVICE
 from tests.libs.process.toy.settings import Settings
 
@@ -86,9 +86,9 @@ async def test_a_new_service_migrates_starts_and_is_ready(
     await ensure_topics(bootstrap, variables["TILLSTREAM_TOPIC_PREFIX"], [topic])
 
     async with _bakery("migrate") as migration:
-        assert await migration.ended() == 0, migration.output
+        assert await migration.wait_for_exit() == 0, migration.output
     async with _bakery("run") as program, aiohttp.ClientSession() as client:
-        [port] = (await program.printed(re.compile(rb"listening.*port\W+(\d+)"))).groups()
+        [port] = (await program.wait_for_output(re.compile(rb"listening.*port\W+(\d+)"))).groups()
 
         async def is_ready() -> bool:
             async with client.get(f"http://127.0.0.1:{port.decode()}/ready") as answer:
@@ -104,11 +104,11 @@ async def test_a_new_service_has_the_tables_that_the_others_have_by_now(
     tables = [row[0] for row in await pool.fetch(TABLES)]
     assert {"events", "inbox", "relay", "projections", "revoked_session"} <= {*tables}
 
-    with migrated(postgres_url, "ingest") as address:
-        async with await _owner(address, "ingest") as other:
+    with migrated(postgres_url, "gateway") as address:
+        async with await _owner(address, "gateway") as other:
             for what in (COLUMNS, RULES, POLICIES, RIGHTS):
                 ours = await pool.fetch(what, "bakery", tables)
-                theirs = await other.fetch(what, "ingest", tables)
+                theirs = await other.fetch(what, "gateway", tables)
                 assert [*map(tuple, ours)] == [*map(tuple, theirs)]
 
 
@@ -148,7 +148,7 @@ async def _with_oven(api: ApiContext[Settings, Any]) -> AsyncIterator[WithOven]:
 
 
 def _bakery(*arguments: str) -> AbstractAsyncContextManager[Program]:
-    return started("toy", *arguments, package="tests.libs.process")
+    return run_program("toy", *arguments, package="tests.libs.process")
 
 
 async def _owner(address: str, service: str) -> Pool:
