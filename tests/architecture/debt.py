@@ -55,10 +55,6 @@ LONG_FUNCTIONS: Final = {
 """Functions of more than 40 lines."""
 
 WORDS: Final[Mapping[str, set[str]]] = {
-    "libs": {
-        "place",
-        "waiting",
-    },
     "services/gateway": {
         "Asked",
         "Place",

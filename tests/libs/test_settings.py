@@ -47,7 +47,7 @@ def test_a_list_is_separated_by_commas() -> None:
     assert Shop.from_env("SHOP", env).origins == ("http://a", "http://b")
 
 
-def test_all_faults_are_told_at_once_one_line_each_without_secrets(tmp_path: Path) -> None:
+def test_all_faults_are_reported_at_once_one_line_each_without_secrets(tmp_path: Path) -> None:
     env = {
         "SHOP_DATABASE_URL": "mysql://root:hunter2@db/x",
         "SHOP_HTTP_PORT": "eighty",
@@ -97,7 +97,7 @@ def test_an_empty_or_default_secret_is_refused_outside_the_demo(secret: str | No
         Shop.from_env("SHOP", {**env, "TILLSTREAM_PROFILE": "local"})
 
 
-def test_a_default_secret_will_do_in_the_demo() -> None:
+def test_a_default_secret_is_allowed_in_the_demo() -> None:
     shop = Shop.from_env("SHOP", {**ENOUGH, "TILLSTREAM_PROFILE": "demo"})
 
     assert shop.signing_key.get_secret_value() == "insecure-default"

@@ -36,7 +36,7 @@ async def seconds_of(log: Log, entries: Sequence[Entry]) -> list[int]:
     return [(event.occurred_at - WHEN).seconds for event in events]
 
 
-async def test_a_span_is_found_in_the_order_it_was_recorded_in(log: Log) -> None:
+async def test_entries_of_a_time_range_are_in_the_order_of_recording(log: Log) -> None:
     await tell(log, 5, 1)
     await tell(log, 7)
     await tell(log, 4, 0, 3)
@@ -55,7 +55,9 @@ async def test_a_span_is_found_in_the_order_it_was_recorded_in(log: Log) -> None
     ]
 
 
-async def test_only_what_a_moment_sees_is_found_and_the_rest_later(log: Log) -> None:
+async def test_entries_are_those_that_a_moment_sees_and_the_others_are_later_entries(
+    log: Log,
+) -> None:
     await tell(log, 1, 2)
     before = await log.now()
     await tell(log, 3, 20)
@@ -77,7 +79,7 @@ async def test_only_what_a_moment_sees_is_found_and_the_rest_later(log: Log) -> 
     assert await later(after, after) == []
 
 
-async def test_tenants_have_a_past_of_their_own(log: Log) -> None:
+async def test_entries_are_of_one_tenant(log: Log) -> None:
     await log.append_facts([fact()], metadata=Metadata(tenant="other"))
 
     assert await occurred(log, 0, 9, await log.now()) == []
@@ -102,7 +104,7 @@ async def test_the_newest_facts_of_each_stream_come_newest_first(log: Log) -> No
     assert await newest(recorded[2], 5) == {"scan-1": [1, 0], "scan-2": [10]}
 
 
-async def test_looking_back_reads_what_it_needs_and_no_more(pool: asyncpg.Pool) -> None:
+async def test_reading_the_past_uses_the_indexes(pool: asyncpg.Pool) -> None:
     log = PostgresLog(pool)
     for index in INDEXES:
         await pool.execute(index)

@@ -78,7 +78,7 @@ async def address(pool: asyncpg.Pool, database: str) -> str:
     return database
 
 
-async def test_nothing_is_missed_doubled_or_disordered_while_a_stranger_sits_in_a_transaction(
+async def test_nothing_is_missed_doubled_or_disordered_while_another_transaction_is_open(
     address: str,
 ) -> None:
     load = Load(address=address)

@@ -74,14 +74,14 @@ def verifier(**options: Any) -> TokenVerifier:
     return TokenVerifier(**(given | keys | options))
 
 
-async def test_a_good_token_says_who_is_calling() -> None:
+async def test_a_valid_token_identifies_the_caller() -> None:
     assert await verifier().principal(bearer()) == ANNA
 
 
 @pytest.mark.parametrize(
     "header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Bearer a.b.c", "Bearer ё", "a" * 9999]
 )
-async def test_anything_else_in_the_header_proves_nothing(header: str | None) -> None:
+async def test_other_authorization_headers_are_refused(header: str | None) -> None:
     with pytest.raises(Unauthenticated):
         await verifier().principal(header)
 
@@ -114,7 +114,7 @@ async def test_a_token_of_a_revoked_session_is_refused_also_when_it_is_remembere
     assert (await checked.principal(bearer())).session == ""
 
 
-async def test_only_tokens_that_live_long_are_let_in_by_what_is_said_of_their_session() -> None:
+async def test_only_the_sessions_of_long_lived_tokens_are_checked_to_be_live() -> None:
     live, asked = {"s1"}, list[str]()
 
     async def is_live(session: str) -> bool:
@@ -140,7 +140,7 @@ async def test_only_tokens_that_live_long_are_let_in_by_what_is_said_of_their_se
     await checked.principal(short)
 
 
-async def test_a_person_s_own_token_passes_only_where_it_is_asked_for() -> None:
+async def test_a_person_s_token_is_valid_only_where_its_type_is_expected() -> None:
     token, door = bearer(typ="access"), verifier(typ="access")
 
     assert await door.principal(token) == ANNA
@@ -184,7 +184,7 @@ async def test_keys_are_fetched_when_first_needed_by_one_request_for_all() -> No
     assert gateway.asked == 1
 
 
-async def test_keys_that_could_not_be_fetched_are_asked_for_again_soon(
+async def test_keys_that_could_not_be_fetched_are_fetched_again_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gateway = Gateway([])  # an empty set is none
@@ -263,7 +263,7 @@ async def test_known_keys_stay_good_while_the_gateway_is_away() -> None:
     assert gateway.asked == 2
 
 
-async def test_without_any_key_the_service_cannot_tell_and_says_so() -> None:
+async def test_without_any_key_the_service_is_unavailable() -> None:
     gateway = Gateway([SigningKey.generate()], away=True)
     async with fetching(gateway) as checked:
         with pytest.raises(Unavailable):
@@ -296,7 +296,7 @@ def guarded() -> FastAPI:
     return create_app(title="test", routers=[router], deps=Deps(verifier()), checks={})
 
 
-async def test_a_route_lets_in_whom_its_permission_names() -> None:
+async def test_a_route_admits_callers_with_its_permission() -> None:
     headers = {"Authorization": bearer()}
     async with client_of(guarded()) as client:
         nobody = await client.get("/scans")
@@ -310,12 +310,12 @@ async def test_a_route_lets_in_whom_its_permission_names() -> None:
     assert nobody_writes.status_code == 401
 
 
-def test_an_app_whose_routes_all_declare_who_may_call_has_none_left() -> None:
+def test_an_app_whose_routes_all_declare_access_has_no_undeclared_routes() -> None:
     # One of them through a dependency of a dependency.
     assert undeclared_routes(guarded()) == []
 
 
-def test_every_route_that_declares_nothing_is_found() -> None:
+def test_every_route_without_a_declaration_is_undeclared() -> None:
     app = guarded()
     open_router, inner = APIRouter(dependencies=[Depends(public)]), APIRouter(prefix="/inner")
 

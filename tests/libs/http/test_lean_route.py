@@ -170,7 +170,7 @@ def test_a_lean_route_is_listed_with_its_permission_and_its_documents() -> None:
     assert required_access(stream) is None
 
 
-async def test_a_lean_route_passes_by_what_an_ordinary_one_needs() -> None:
+async def test_only_requests_for_ordinary_routes_reach_the_app() -> None:
     """If FastAPI answered, the saving would be gone without anybody noticing."""
     passed: list[str] = []
 

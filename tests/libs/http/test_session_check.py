@@ -70,7 +70,9 @@ async def check(url: str) -> AsyncIterator[SessionCheck]:
         yield SessionCheck(blind, at_gateway(client, url))
 
 
-async def test_a_process_that_misses_nothing_asks_nobody(url: str, gateway: Gateway) -> None:
+async def test_sessions_are_not_checked_while_all_revocations_are_known(
+    url: str, gateway: Gateway
+) -> None:
     knowledge = Knowledge()
     async with aiohttp.ClientSession() as client:
         check = SessionCheck(cast(Revocations, knowledge), at_gateway(client, url))
@@ -82,7 +84,7 @@ async def test_a_process_that_misses_nothing_asks_nobody(url: str, gateway: Gate
     assert gateway.asked == ["s1"]
 
 
-async def test_the_gateway_decides_and_is_asked_again_after_some_seconds(
+async def test_the_result_of_the_gateway_is_cached_for_some_seconds(
     check: SessionCheck, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway.live = {"s1", "../../metrics"}
@@ -102,7 +104,7 @@ async def test_the_gateway_decides_and_is_asked_again_after_some_seconds(
 @pytest.mark.parametrize(
     ("status", "body"), [(500, {}), (404, {}), (302, {}), (200, {}), (200, []), (200, "yes")]
 )
-async def test_any_other_answer_is_none(
+async def test_other_responses_of_the_gateway_make_the_check_unavailable(
     check: SessionCheck, gateway: Gateway, status: int, body: Any
 ) -> None:
     gateway.status, gateway.body = status, body
@@ -111,7 +113,7 @@ async def test_any_other_answer_is_none(
         await check.is_live("s1")
 
 
-async def test_a_gateway_that_is_away_or_silent_lets_nobody_in_and_holds_few_up(
+async def test_without_the_gateway_callers_are_refused_and_few_wait_for_it(
     url: str, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session_check, "ASK_SECONDS", 0.5)

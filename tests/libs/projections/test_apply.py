@@ -51,7 +51,7 @@ async def test_of_many_with_the_same_page_one_has_an_effect(shop: Shop) -> None:
     assert sum(map(len, (await shop.rows()).values())) == await shop.counted() == 30
 
 
-async def test_a_place_that_was_left_cannot_be_moved(shop: Shop) -> None:
+async def test_a_checkpoint_that_was_moved_cannot_be_moved_from_its_old_state(shop: Shop) -> None:
     await shop.append_numbers(range(3))
     await shop.step()
     async with shop.pool.acquire() as connection:
@@ -65,7 +65,7 @@ async def test_a_place_that_was_left_cannot_be_moved(shop: Shop) -> None:
     await shop.applied(6)
 
 
-async def test_a_call_the_projection_gets_wrong_is_not_taken_for_a_lost_connection(
+async def test_a_wrong_call_of_a_projection_is_not_taken_for_a_lost_connection(
     shop: Shop,
 ) -> None:
     project = shop.ledger.project

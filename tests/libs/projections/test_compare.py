@@ -63,7 +63,7 @@ async def test_a_changed_a_missing_and_an_added_row_are_found_among_many(owner: 
     ]
 
 
-async def test_when_a_row_was_written_is_no_difference(owner: Any) -> None:
+async def test_transaction_ids_are_no_difference(owner: Any) -> None:
     await make(owner, "id integer PRIMARY KEY, changed xid8 DEFAULT pg_current_xact_id()")
     await owner.execute("INSERT INTO public.counted VALUES (1)")
     await owner.execute("INSERT INTO public_next.counted VALUES (1)")

@@ -225,9 +225,7 @@ def one_shop(database: str, loop: asyncio.Runner) -> Iterator[Shop]:
 
 
 @pytest.mark.parametrize("kind", ["memory", "postgres"])
-def test_whatever_is_done_system_and_model_agree(
-    one_shop: Shop, loop: asyncio.Runner, kind: str
-) -> None:
+def test_the_system_behaves_like_the_model(one_shop: Shop, loop: asyncio.Runner, kind: str) -> None:
     def machine() -> Model:
         loop.run(one_shop.pool.execute(EMPTY))
         one_shop.ledger = Ledger()

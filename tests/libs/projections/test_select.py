@@ -45,7 +45,7 @@ async def apply(shop: Shop, select: Even) -> None:
         await apply_page(connection, models, checkpoint, page, service="lab")
 
 
-async def test_read_models_that_share_it_ask_once_a_page(shop: Shop) -> None:
+async def test_read_models_that_share_a_selection_run_it_once_a_page(shop: Shop) -> None:
     select = Even()
     await shop.append_numbers(range(10))
     await apply(shop, select)
@@ -55,7 +55,7 @@ async def test_read_models_that_share_it_ask_once_a_page(shop: Shop) -> None:
     assert await shop.rows() == {order(n): [n if n % 2 == 0 else n + 5] for n in range(5)}
 
 
-async def test_another_transaction_asks_anew(shop: Shop) -> None:
+async def test_every_transaction_selects_anew(shop: Shop) -> None:
     select = Even()
     await shop.append_numbers(range(4))
     shop.ledger.cursed = True
@@ -68,7 +68,9 @@ async def test_another_transaction_asks_anew(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("unjudged", [1, 2])
-async def test_an_event_that_cannot_be_judged_is_parked_alone(shop: Shop, unjudged: int) -> None:
+async def test_an_event_on_which_the_selection_fails_is_parked_alone(
+    shop: Shop, unjudged: int
+) -> None:
     select = Even(frozenset({unjudged}))
     await shop.append(order(unjudged), Numbered(unjudged))
     await shop.append(order(7), Numbered(8))
