@@ -106,12 +106,12 @@ def test_a_default_secret_is_allowed_in_the_demo() -> None:
 def test_secrets_are_masked_when_settings_are_described_and_nothing_can_be_changed() -> None:
     shop = Shop.from_env("SHOP", {**ENOUGH, "SHOP_SIGNING_KEY": "s3cr3t-enough"})
 
-    told = dict(describe(shop))
+    described = dict(describe(shop))
 
-    assert told["signing_key"] == MASK
-    assert told["old_key"] == "(not set)"
-    assert told["database_url"] == f"postgresql://{MASK}@db:5432/till"
-    assert told["pool_size"] == "5"
+    assert described["signing_key"] == MASK
+    assert described["old_key"] == "(not set)"
+    assert described["database_url"] == f"postgresql://{MASK}@db:5432/till"
+    assert described["pool_size"] == "5"
     assert "hunter2" not in repr(shop)
     with pytest.raises(ValueError, match="frozen"):
         shop.http_port = 1

@@ -139,7 +139,7 @@ async def test_one_command_sent_many_times_at_once_is_done_once(store: EventStor
 
 
 class Interrupted(MemoryLog):
-    """A log in which somebody else acts just before a given call."""
+    """A log in which another writer acts just before a given call."""
 
     def __init__(self) -> None:
         super().__init__()

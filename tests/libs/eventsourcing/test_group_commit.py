@@ -1,4 +1,4 @@
-"""Waiting writes go together; each is told its own fate."""
+"""Requests are written in groups, and each gets its own result."""
 
 import asyncio
 from collections.abc import Callable, Sequence

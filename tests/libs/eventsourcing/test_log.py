@@ -152,8 +152,8 @@ async def test_each_of_several_appends_of_facts_gets_the_position_of_its_own_las
 
     positions = {one.event_id: one.position for one in await everything(log)}
     for batch, answer in zip(batches, answers, strict=True):
-        told = [entry.position for entry in parse_token(answer.token)]
-        assert told[-1:] == sorted(positions[one.event_id] for one in batch)[-1:]
+        named = [entry.position for entry in parse_token(answer.token)]
+        assert named[-1:] == sorted(positions[one.event_id] for one in batch)[-1:]
         assert answer.new == {one.event_id for one in batch if one not in known}
 
 
@@ -244,13 +244,13 @@ async def test_facts_bound_to_an_append_are_written_with_it_once(log: Log) -> No
 
 
 async def test_an_append_with_a_known_fact_is_refused(log: Log) -> None:
-    told, untold = fact(), fact()
-    await log.append_facts([told], metadata=METADATA)
+    known, unknown = fact(), fact()
+    await log.append_facts([known], metadata=METADATA)
 
     with pytest.raises(VersionConflict):
-        await append(log, new(), facts=[untold, told])
+        await append(log, new(), facts=[unknown, known])
 
-    assert [event.event_id for event in await everything(log)] == [told.event_id]
+    assert [event.event_id for event in await everything(log)] == [known.event_id]
 
 
 async def test_of_many_appends_that_bind_the_same_fact_one_wins(log: Log) -> None:
@@ -272,9 +272,9 @@ async def test_of_many_appends_that_bind_the_same_fact_one_wins(log: Log) -> Non
 async def test_a_bound_fact_is_new_to_its_append_only(log: Log) -> None:
     bound = fact()
 
-    _, told = await asyncio.gather(
+    _, repeated = await asyncio.gather(
         append(log, new(), facts=[bound]), log.append_facts([bound], metadata=METADATA)
     )
 
-    assert not told.new
+    assert not repeated.new
     assert len(await everything(log)) == 2

@@ -123,9 +123,9 @@ def binding(stream: str, number: int, *bound: int) -> Append:
 def test_a_fact_appended_earlier_in_the_group_cannot_be_bound() -> None:
     planned = plan([AppendFacts([fact(1)], METADATA), binding("order-1", 2, 1)], {}, {})
 
-    told, refused = planned.results(written(planned), {})
+    new, refused = planned.results(written(planned), {})
 
-    assert told == FactsAppended(frozenset({UUID(int=1)}), "9.1")
+    assert new == FactsAppended(frozenset({UUID(int=1)}), "9.1")
     assert isinstance(refused, VersionConflict)
     assert len(planned.rows) == 1
 
@@ -141,19 +141,19 @@ def test_a_bound_fact_is_not_new_to_later_requests_of_the_group() -> None:
 
 
 def test_an_optimistic_plan_assumes_the_version_that_the_first_append_expects() -> None:
-    guessed = optimistic_plan([append(1, expected=4), append(2, expected=5), append(3, expected=4)])
+    planned = optimistic_plan([append(1, expected=4), append(2, expected=5), append(3, expected=4)])
 
-    assert guessed is not None
-    assert [row.version for row in guessed.rows] == [5, 6]
-    assert guessed.assumed_versions == {HEAD: 4}
-    assert isinstance(guessed.outcomes[2], VersionConflict)
+    assert planned is not None
+    assert [row.version for row in planned.rows] == [5, 6]
+    assert planned.assumed_versions == {HEAD: 4}
+    assert isinstance(planned.outcomes[2], VersionConflict)
 
 
 def test_a_stream_that_must_not_exist_needs_no_assumed_version() -> None:
-    guessed = optimistic_plan([append(1, expected=0)])
+    planned = optimistic_plan([append(1, expected=0)])
 
-    assert guessed is not None
-    assert guessed.assumed_versions == {}
+    assert planned is not None
+    assert planned.assumed_versions == {}
 
 
 def test_there_is_no_optimistic_plan_for_an_append_at_any_version() -> None:

@@ -1,4 +1,4 @@
-"""What only a real database can be asked: rights, races between processes, one commit for many."""
+"""The log in a real database: rights, races between processes, group commit."""
 
 import asyncio
 import random

@@ -58,13 +58,13 @@ ERRORS: dict[str, Exception] = {
 
 
 def router() -> APIRouter:
-    made = APIRouter(prefix="/boxes")
+    router = APIRouter(prefix="/boxes")
 
-    @made.get("/fail/{kind}")
+    @router.get("/fail/{kind}")
     async def fail(kind: str) -> None:
         raise ERRORS[kind]
 
-    @made.get("/broken-stream")
+    @router.get("/broken-stream")
     async def broken_stream() -> StreamingResponse:
         async def parts() -> AsyncIterator[bytes]:
             yield b"one"
@@ -72,20 +72,20 @@ def router() -> APIRouter:
 
         return StreamingResponse(parts())
 
-    @made.post("/{box}/scans")
+    @router.post("/{box}/scans")
     async def scan(box: str, body: Scan) -> dict[str, Any]:
         structlog.get_logger().info("scanned", box=box)
         return {"box": box, "code": body.code, **trace_headers()}
 
-    @made.post("/upload")
+    @router.post("/upload")
     async def upload(request: Request) -> int:
         return sum([len(part) async for part in request.stream()])
 
-    @made.post("/ignore")
+    @router.post("/ignore")
     async def ignore() -> None:
         """Never reads the body."""
 
-    return made
+    return router
 
 
 @asynccontextmanager
@@ -175,10 +175,10 @@ async def test_an_answer_that_breaks_off_is_not_disguised_as_complete(logged: li
 async def test_invalid_input_is_listed_without_repeating_it(client: AsyncClient) -> None:
     answer = await client.post("/api/boxes/7/scans", json={"code": "hunter2hunter2", "weight": 0})
 
-    told = answer.json()
+    problem = answer.json()
     assert answer.status_code == 422
-    assert told["type"] == "Invalid"
-    assert [fault["loc"] for fault in told["errors"]] == [["body", "code"], ["body", "weight"]]
+    assert problem["type"] == "Invalid"
+    assert [fault["loc"] for fault in problem["errors"]] == [["body", "code"], ["body", "weight"]]
     assert "hunter2" not in answer.text
 
 

@@ -30,7 +30,7 @@ ANNA = Principal("anna", "flora", frozenset({"scan:read"}), "person")
 
 
 def bearer(*, key: SigningKey = KEY, **changed: Any) -> str:
-    said: dict[str, Any] = {
+    given: dict[str, Any] = {
         "subject": "anna",
         "tenant": "flora",
         "scopes": ["scan:read"],
@@ -40,7 +40,7 @@ def bearer(*, key: SigningKey = KEY, **changed: Any) -> str:
         "now": NOW,
         "lifetime": timedelta(minutes=5),
     }
-    return "Bearer " + issue(key, **(said | changed))
+    return "Bearer " + issue(key, **(given | changed))
 
 
 @dataclass
@@ -48,12 +48,12 @@ class Gateway:
     """Publishes keys, when it is there."""
 
     keys: list[SigningKey]
-    asked: int = 0
+    calls: int = 0
     away: bool = False
     hold: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, _: web.Request) -> web.Response:
-        self.asked += 1
+        self.calls += 1
         await self.hold.wait()
         if self.away:
             return web.Response(status=503)
@@ -115,10 +115,10 @@ async def test_a_token_of_a_revoked_session_is_refused_also_when_it_is_remembere
 
 
 async def test_only_the_sessions_of_long_lived_tokens_are_checked_to_be_live() -> None:
-    live, asked = {"s1"}, list[str]()
+    live, calls = {"s1"}, list[str]()
 
     async def is_live(session: str) -> bool:
-        asked.append(session)
+        calls.append(session)
         return session in live
 
     checked = verifier(live=is_live)
@@ -129,14 +129,14 @@ async def test_only_the_sessions_of_long_lived_tokens_are_checked_to_be_live() -
     )
     await checked.principal(short)
     await checked.principal(bearer(lifetime=long))
-    assert asked == []
+    assert calls == []
 
     for _ in range(2):
         assert (await checked.principal(lasting)).session == "s1"
     live.clear()
     with pytest.raises(Unauthenticated):
         await checked.principal(lasting)
-    assert asked == ["s1"] * 3
+    assert calls == ["s1"] * 3
     await checked.principal(short)
 
 
@@ -176,12 +176,12 @@ async def test_keys_are_fetched_when_first_needed_by_one_request_for_all() -> No
     async with fetching(gateway) as checked:
         gateway.hold.clear()
         asking = [asyncio.create_task(checked.principal(bearer(subject=str(n)))) for n in range(5)]
-        await eventually(lambda: gateway.asked)
+        await eventually(lambda: gateway.calls)
         gateway.hold.set()
         callers = await asyncio.gather(*asking)
 
     assert [caller.subject for caller in callers] == ["0", "1", "2", "3", "4"]
-    assert gateway.asked == 1
+    assert gateway.calls == 1
 
 
 async def test_keys_that_could_not_be_fetched_are_fetched_again_soon(
@@ -213,7 +213,7 @@ async def test_a_new_key_is_fetched_when_a_token_names_it() -> None:
 
         assert await checked.principal(bearer(key=new)) == ANNA
 
-    assert gateway.asked == 2
+    assert gateway.calls == 2
 
 
 @pytest.mark.usefixtures("refetching")
@@ -227,7 +227,7 @@ async def test_a_withdrawn_key_is_good_no_more_once_the_key_set_is_renewed(
         await checked.principal(remembered)
         gateway.keys = [new]
         await checked.principal(bearer(key=old, subject="boris"))
-        assert gateway.asked == 1
+        assert gateway.calls == 1
 
         monkeypatch.setattr(auth, "RENEW_SECONDS", 0)
         await checked.principal(bearer(key=new))
@@ -245,7 +245,7 @@ async def test_tokens_with_invented_keys_do_not_flood_the_gateway() -> None:
             with pytest.raises(Unauthenticated):
                 await checked.principal(bearer(key=SigningKey.generate()))
 
-    assert gateway.asked == 1
+    assert gateway.calls == 1
 
 
 @pytest.mark.usefixtures("refetching")
@@ -260,7 +260,7 @@ async def test_known_keys_stay_good_while_the_gateway_is_away() -> None:
         boris = await checked.principal(bearer(subject="boris"))
         assert boris.subject == "boris"
 
-    assert gateway.asked == 2
+    assert gateway.calls == 2
 
 
 async def test_without_any_key_the_service_is_unavailable() -> None:
@@ -299,12 +299,12 @@ def guarded() -> FastAPI:
 async def test_a_route_admits_callers_with_its_permission() -> None:
     headers = {"Authorization": bearer()}
     async with client_of(guarded()) as client:
-        nobody = await client.get("/scans")
+        anonymous = await client.get("/scans")
         anna = await client.get("/scans", headers=headers)
         anna_writes = await client.post("/scans", headers=headers, json={})
         nobody_writes = await client.post("/scans", json={"a": "no number"})
 
-    assert (nobody.status_code, nobody.json()["type"]) == (401, "Unauthenticated")
+    assert (anonymous.status_code, anonymous.json()["type"]) == (401, "Unauthenticated")
     assert (anna.status_code, anna.json()) == (200, "flora")
     assert (anna_writes.status_code, anna_writes.json()["type"]) == (403, "Forbidden")
     assert nobody_writes.status_code == 401
@@ -372,10 +372,10 @@ async def shaken(app: FastAPI, authorization: str) -> list[str]:
         return {"type": "websocket.connect"}
 
     async def send(message: dict[str, object]) -> None:
-        said = [str(message[name]) for name in ("status",) if name in message]
+        given = [str(message[name]) for name in ("status",) if name in message]
         text = f": {message['text']}" if "text" in message else ""
         if message["type"] not in ("websocket.close", "websocket.http.response.body"):
-            sent.append(" ".join([str(message["type"]), *said]) + text)
+            sent.append(" ".join([str(message["type"]), *given]) + text)
 
     scope = {
         "type": "websocket",

@@ -64,11 +64,11 @@ def test_only_if_match_with_the_current_tag_allows_a_change(lines: list[str]) ->
     assert if_match_allows(lines, SEVEN) == (lines in WANTED)
 
 
-@pytest.mark.parametrize(("lines", "wanted"), [([], True), (["*"], False), (['"7"'], False)])
+@pytest.mark.parametrize(("lines", "allowed"), [([], True), (["*"], False), (['"7"'], False)])
 def test_a_missing_resource_is_changed_only_without_if_match(
-    lines: list[str], wanted: bool
+    lines: list[str], allowed: bool
 ) -> None:
-    assert if_match_allows(lines, None) == wanted
+    assert if_match_allows(lines, None) == allowed
 
 
 @pytest.mark.parametrize("lines", KNOWN + UNKNOWN, ids=str)

@@ -82,8 +82,8 @@ async def test_a_process_is_ready_for_requests_while_only_worker_checks_fail(
     answer = await answer_of(path, database=database, relay=late)
 
     assert answer.status_code == status
-    shown = {"name": "relay", "ok": False, "detail": "nothing sent for 40 s"}
-    assert answer.json()["checks"][1] == shown
+    expected = {"name": "relay", "ok": False, "detail": "nothing sent for 40 s"}
+    assert answer.json()["checks"][1] == expected
 
 
 async def test_a_draining_process_takes_no_requests() -> None:

@@ -28,8 +28,8 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Any]:
-    async with open_revoked_sessions(database) as made:
-        yield made
+    async with open_revoked_sessions(database) as opened_pool:
+        yield opened_pool
 
 
 @pytest.fixture
@@ -61,9 +61,9 @@ def worker(pool: Any, doorbell: Doorbell) -> Worker:
 async def process(worker: Worker, **given: Any) -> AsyncIterator[Revocations]:
     """An API process of the service, once it knows what was revoked before."""
     load = partial(revoked_sessions.load, worker.pool)
-    made = Revocations(load, worker.doorbell, longest=LONGEST, **given)
-    async with following(made):
-        yield made
+    revocations = Revocations(load, worker.doorbell, longest=LONGEST, **given)
+    async with following(revocations):
+        yield revocations
 
 
 def gauge(metric: Any) -> float:

@@ -19,8 +19,8 @@ from tests.libs.projections.shop import EMPTY, Shop, open_shop
 @pytest.fixture(scope="module")
 def loop() -> Any:
     """A loop for tests that begin many times, as property tests do."""
-    with asyncio.Runner() as made:
-        yield made
+    with asyncio.Runner() as runner:
+        yield runner
 
 
 async def test_a_page_that_fails_at_the_end_leaves_nothing(shop: Shop) -> None:
@@ -33,8 +33,8 @@ async def test_a_page_that_fails_at_the_end_leaves_nothing(shop: Shop) -> None:
         await shop.step()
 
     assert await shop.rows() == {}
-    place = await checkpoints.read(shop.pool, MAIN)
-    assert (place and place.cursor.target.xmax) == 1
+    checkpoint = await checkpoints.read(shop.pool, MAIN)
+    assert (checkpoint and checkpoint.cursor.target.xmax) == 1
 
 
 async def test_of_many_with_the_same_page_one_has_an_effect(shop: Shop) -> None:

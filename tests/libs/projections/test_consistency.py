@@ -158,7 +158,7 @@ async def test_a_token_of_very_many_transactions_needs_no_later_one_to_begin(sho
 async def test_a_token_of_very_many_transactions_waits_for_earlier_writes_of_others(
     shop: Shop,
 ) -> None:
-    """What it names moves no checkpoint: it is asked again when one has moved."""
+    """Its transaction moves no checkpoint, so the log is read again when one has moved."""
     await shop.append("order-1", Numbered(0))
     await shop.step()
     await shop.append("order-1", Numbered(1))

@@ -90,7 +90,7 @@ async def test_a_timeout_raised_by_a_projection_detaches_it(shop: Shop) -> None:
     async with running(shop.runner()):
         await shop.append_numbers(range(3))
         await eventually(shop.rows, {order(n): [n] for n in range(3)})
-        await eventually(shop.places, {"ledger": "main", "tally": "detached/tally"})
+        await eventually(shop.checkpoint_names, {"ledger": "main", "tally": "detached/tally"})
 
 
 async def detached_while_the_others_went_on(shop: Shop, connection: Any) -> Checkpoint:
@@ -121,7 +121,7 @@ async def test_events_applied_by_rejoining_are_reported(shop: Shop) -> None:
         own = await detached_while_the_others_went_on(shop, connection)
         assert await Follower(shop.pool, own.name, shared)._rejoin(connection, own, own.cursor)
     await shop.applied(3)
-    assert await shop.places() == {"ledger": "main", "tally": "main"}
+    assert await shop.checkpoint_names() == {"ledger": "main", "tally": "main"}
     assert reported == {"tally": 3}
 
 
@@ -135,7 +135,7 @@ async def test_rejoining_is_given_up_if_it_takes_long(shop: Shop) -> None:
             follower = Follower(shop.pool, own.name, shared)
             assert not await follower._rejoin(connection, own, own.cursor)
         assert not follower._may_rejoin(own.cursor)
-    assert (await shop.places())["tally"] == "detached/tally"
+    assert (await shop.checkpoint_names())["tally"] == "detached/tally"
 
 
 async def test_a_retry_that_takes_too_long_is_given_up(

@@ -132,7 +132,7 @@ class Model(RuleBasedStateMachine):
         self.followed = end
 
     def waiting(self, stream: str, *, until: int | None = None) -> list[tuple[str, int]]:
-        """What waits in a parked stream, up to the place that the read model has come to."""
+        """The pending events of a parked stream, up to the read model's position."""
         since = self.events[self.parked[stream] : until]
         return [(kind, number) for name, _, kind, number in since if name == stream]
 
@@ -212,8 +212,8 @@ class Model(RuleBasedStateMachine):
 @pytest.fixture
 def loop() -> Iterator[asyncio.Runner]:
     """A loop for a test that begins many times."""
-    with asyncio.Runner() as made:
-        yield made
+    with asyncio.Runner() as runner:
+        yield runner
 
 
 @pytest.fixture

@@ -102,14 +102,14 @@ async def test_a_read_model_that_fails_for_every_event_is_detached_and_rejoins(
         await shop.append(order(n), Numbered(n))
 
     async with running(runner):
-        await eventually(shop.places, {"ledger": "main", "tally": "detached/tally"})
+        await eventually(shop.checkpoint_names, {"ledger": "main", "tally": "detached/tally"})
         await eventually(shop.rows, {order(n): [n] for n in range(streams)})
         await eventually(lambda: runner.is_detached("tally"))
         await eventually(lambda: runner.progress("tally").trouble)
         assert runner.progress("ledger").trouble is None
 
         shop.tally.error = None
-        await eventually(shop.places, {"ledger": "main", "tally": "main"})
+        await eventually(shop.checkpoint_names, {"ledger": "main", "tally": "main"})
         parked = await shop.pool.fetchval("SELECT count(*) FROM parked_events")
         await eventually(shop.counted, streams - parked)
         await shop.append(order(0), Numbered(streams))
@@ -131,9 +131,9 @@ async def test_a_read_model_rejoins_while_others_write(shop: Shop) -> None:
     async with running(runner):
         writer = asyncio.create_task(write())
         for _ in range(3):
-            await eventually(shop.places, {"ledger": "main", "tally": "detached/tally"})
+            await eventually(shop.checkpoint_names, {"ledger": "main", "tally": "detached/tally"})
             shop.tally.error = None
-            await eventually(shop.places, {"ledger": "main", "tally": "main"})
+            await eventually(shop.checkpoint_names, {"ledger": "main", "tally": "main"})
             shop.tally.error = asyncpg.UndefinedColumnError("no such column")
         shop.tally.error = None
         stop.set()
@@ -162,7 +162,7 @@ async def test_a_read_model_that_is_too_slow_parks_the_one_event_that_is(shop: S
     async with running(shop.runner(page=64)):
         await eventually(shop.rows, expected(20) | {"order-slow": [1]})
         await eventually(shop.counted, 20)
-        await eventually(shop.places, {"ledger": "main", "tally": "main"})
+        await eventually(shop.checkpoint_names, {"ledger": "main", "tally": "main"})
         [parked] = await shop.pool.fetch("SELECT projection, stream, reason FROM parked_events")
         assert tuple(parked) == ("tally", "order-slow", "timed out")
 
@@ -178,7 +178,7 @@ async def test_a_new_read_model_starts_detached_from_the_start_of_the_log_and_re
     async with running(shop.runner(ledger, tally, page=6)):
         await shop.append_numbers(range(20, 30))
         await shop.applied(30)
-        await eventually(shop.places, {"ledger": "main", "tally": "main"})
+        await eventually(shop.checkpoint_names, {"ledger": "main", "tally": "main"})
 
 
 async def test_a_read_model_without_tables_starts_at_the_end_of_the_log(shop: Shop) -> None:
@@ -187,7 +187,7 @@ async def test_a_read_model_without_tables_starts_at_the_end_of_the_log(shop: Sh
     async with running(shop.runner(ledger)):
         await eventually(shop.rows, expected(20))
     async with running(shop.runner(ledger, replace(tally, tables=()))):
-        await eventually(shop.places, {"ledger": "main", "tally": "main"})
+        await eventually(shop.checkpoint_names, {"ledger": "main", "tally": "main"})
         await shop.append_numbers(range(20, 30))
         await eventually(shop.rows, expected(30))
         assert await shop.counted() == 10

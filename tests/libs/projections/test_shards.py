@@ -106,7 +106,7 @@ async def test_the_number_of_shards_stays_while_a_read_model_is_detached(shop: S
     shop.ledger.project = faulty  # type: ignore[method-assign]
     async with running(shop.runner()):
         await shop.append_numbers(range(10))
-        await eventually(shop.places, {"ledger": "detached/ledger", "tally": "main"})
+        await eventually(shop.checkpoint_names, {"ledger": "detached/ledger", "tally": "main"})
         await eventually(shop.counted, 10)
     shop.shards = 1
     async with running(shop.runner()):
@@ -132,4 +132,4 @@ async def test_read_models_are_rebuilt_switched_and_rolled_back(shop: Shop) -> N
         await both.roll_back()
         await shop.append_numbers(range(70, 80))
         await shop.applied(80)
-        await eventually(shop.places, {"ledger": "main", "tally": "main"})
+        await eventually(shop.checkpoint_names, {"ledger": "main", "tally": "main"})

@@ -40,10 +40,10 @@ class Deps:
 
 
 def routes(kind: type[APIRoute]) -> APIRouter:
-    made = APIRouter(route_class=kind, dependencies=[Depends(public)])
+    router = APIRouter(route_class=kind, dependencies=[Depends(public)])
     waits = [visible(*MODELS, within=lambda deps: deps.within)]
 
-    @made.post("/written", dependencies=waits)
+    @router.post("/written", dependencies=waits)
     async def write(request: Request) -> Response:
         """Append as many numbers as the body says to one stream; 409 below zero, after one."""
         number = int(await request.body())
@@ -56,15 +56,15 @@ def routes(kind: type[APIRoute]) -> APIRouter:
 
     at_once = visible(*MODELS, within=FOR_EVER, when_refused=False)
 
-    @made.post("/refused-at-once", dependencies=[at_once])
+    @router.post("/refused-at-once", dependencies=[at_once])
     async def refused_at_once(request: Request) -> Response:
         return await write(request)
 
-    @made.post("/undeclared")
+    @router.post("/undeclared")
     async def undeclared(request: Request) -> Response:
         return await write(request)
 
-    return made
+    return router
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Passwords, and what fifty logins at once may do to everybody else."""
+"""Hashing and verifying passwords, also many concurrently."""
 
 import asyncio
 import os
@@ -46,7 +46,7 @@ async def passwords() -> AsyncIterator[Passwords]:
 
 
 async def all_waiting(passwords: Passwords, tasks: int) -> list[asyncio.Task[str]]:
-    """So many hashes asked for, and as many of them begun as there are threads."""
+    """Start hashing, until as many hashes are being computed as there are threads."""
     hasher: Any = passwords._hasher
     made = [asyncio.create_task(passwords.hash(str(n))) for n in range(tasks)]
     await eventually(lambda: hasher.started, passwords._threads._max_workers)
@@ -94,11 +94,11 @@ async def test_a_hash_of_another_cost_is_right_and_outdated(passwords: Passwords
 async def test_a_dummy_verification_takes_as_long_as_a_real_one(
     passwords: Passwords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    hashes: list[str] = []
 
     class Spy(PasswordHasher):
         def verify(self, hash: str | bytes, password: str | bytes) -> Any:
-            asked.append(str(hash))
+            hashes.append(str(hash))
             return super().verify(hash, password)
 
     hashed = await passwords.hash("x")
@@ -107,8 +107,8 @@ async def test_a_dummy_verification_takes_as_long_as_a_real_one(
     assert await passwords.verify_dummy("x") == WRONG
     await passwords.verify(hashed, "x")
 
-    nobody, somebody = map(extract_parameters, asked)
-    assert nobody == somebody
+    dummy, real = map(extract_parameters, hashes)
+    assert dummy == real
 
 
 @pytest.mark.parametrize(

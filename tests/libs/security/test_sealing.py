@@ -43,10 +43,10 @@ def test_a_sealed_text_reveals_nothing_and_differs_every_time() -> None:
 
 
 @given(st.integers(min_value=0), st.integers(0, 5))
-def test_a_changed_seal_does_not_open(place: int, bit: int) -> None:
+def test_a_changed_seal_does_not_open(index: int, bit: int) -> None:
     raw = bytearray(SEAL.seal("text", "context").rstrip("=").encode())
     # The last character's lower bits mean nothing.
-    raw[place % (len(raw) - 1)] ^= 1 << bit
+    raw[index % (len(raw) - 1)] ^= 1 << bit
 
     with pytest.raises(SealBroken):
         SEAL.open(raw.decode(), "context")
@@ -148,9 +148,9 @@ def test_a_box_opens_with_its_key_in_its_context_only() -> None:
 @given(st.data())
 def test_a_changed_box_does_not_open(data: st.DataObject) -> None:
     sealed = bytearray(seal_to(public_of(ANNA), "1234", "scale"))
-    place = data.draw(st.integers(0, len(sealed) - 1))
+    index = data.draw(st.integers(0, len(sealed) - 1))
     bit = data.draw(st.integers(0, 7))
-    sealed[place] ^= 1 << bit
+    sealed[index] ^= 1 << bit
 
     # The highest bit of a point does not count (RFC 7748 §5), but what it is bound to does.
     with pytest.raises(SealBroken):

@@ -1,4 +1,4 @@
-"""API keys, one-time codes and refresh tokens: made, read back, and not to be guessed or forged."""
+"""API keys, one-time codes and refresh tokens are generated, read, and cannot be forged."""
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -47,12 +47,12 @@ def test_an_api_key_matches_its_own_hash_only() -> None:
 
 
 def test_a_code_has_six_digits_and_they_differ() -> None:
-    made = [codes.generate() for _ in range(2000)]
+    generated = [codes.generate() for _ in range(2000)]
 
-    assert all(re.fullmatch("[0-9]{6}", code) for code in made)
+    assert all(re.fullmatch("[0-9]{6}", code) for code in generated)
     # Two thousand of a million: a handful of pairs at most, and some that begin with zero.
-    assert len(set(made)) > 1950
-    assert any(code.startswith("0") for code in made)
+    assert len(set(generated)) > 1950
+    assert any(code.startswith("0") for code in generated)
 
 
 def test_a_code_matches_its_own_hash_only() -> None:
@@ -95,9 +95,9 @@ def test_only_the_same_generation_is_the_same_token(
 
 
 @given(st.integers(0, 69), st.sampled_from(ALPHABET))
-def test_a_refresh_token_with_one_character_changed_is_refused(place: int, character: str) -> None:
+def test_a_refresh_token_with_one_character_changed_is_refused(index: int, character: str) -> None:
     token = issue(KEY, SESSION, 1)
-    forged = token[:place] + character + token[place + 1 :]
+    forged = token[:index] + character + token[index + 1 :]
 
     if forged != token:
         with pytest.raises(TokenInvalid):
