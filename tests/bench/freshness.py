@@ -28,7 +28,7 @@ from tests.bench.stored import with_events
 
 RATE: Final = 50
 SIZE: Final = 20
-ASKED: Final = 1
+QUERY_RATE: Final = 1
 """Dashboards asked for a second: the peer must be able to answer as many."""
 LONG_ENOUGH: Final = 2.0
 
@@ -123,8 +123,8 @@ def at_once(bench: Bench) -> Iterator[Measured]:
                 fresh.add(installation, sent)
                 states.append(asked.p(0.99))
                 peers.append(peers_asked.p(0.99))
-    note = f"{events:,} events stored, {RATE * SIZE:,}/s arriving, {ASKED}/s asked for"
-    saturated = min(peers) > 1000 / ASKED
+    note = f"{events:,} events stored, {RATE * SIZE:,}/s arriving, {QUERY_RATE}/s asked for"
+    saturated = min(peers) > 1000 / QUERY_RATE
     yield Measured(
         "all at once: dashboard/state p99 vs the peer's",
         states,
@@ -140,7 +140,7 @@ def _both(
     feeding: Generator, asking: Generator, at: Callable[[str], Target], seconds: float
 ) -> tuple[Loaded, Loaded]:
     feeding.begin_schedule(at(BATCH), rate=RATE, seconds=seconds, size=SIZE)
-    asked = asking.schedule(at(STATE), rate=ASKED, seconds=seconds)
+    asked = asking.schedule(at(STATE), rate=QUERY_RATE, seconds=seconds)
     return feeding.result(), asked
 
 

@@ -136,7 +136,7 @@ def _count(*kinds: str) -> ColumnElement[int]:
     return func.count().filter(Event.type.in_(kinds))
 
 
-def _asked(day: date, operator: str | None) -> list[ColumnElement[bool]]:
+def _filters(day: date, operator: str | None) -> list[ColumnElement[bool]]:
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
     conditions = [Event.ts >= midnight, Event.ts < midnight + timedelta(days=1)]
     return [*conditions, Event.operator == operator] if operator else conditions
@@ -211,7 +211,7 @@ async def state(
     session: Session, date: date | None = None, operator: str | None = None
 ) -> DashboardState:
     now = datetime.now(UTC)
-    asked = _asked(date or now.date(), operator)
+    asked = _filters(date or now.date(), operator)
     counts = await session.execute(
         select(Event.operator, *(_count(*kinds) for kinds in _KINDS), func.max(Event.received_at))
         .where(*asked)

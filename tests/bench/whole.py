@@ -141,7 +141,7 @@ class _Gated(_Side):
     def _rate(self, done: Loaded) -> float:
         """Events that became visible, without the first second, which only fills the line."""
         began = done.seen[0][0]
-        began, first = next(look for look in done.seen if look[0] >= began + 1)
+        began, first = next(sample for sample in done.seen if sample[0] >= began + 1)
         ended, last = done.seen[-1]
         return (last - first) / (ended - began)
 

@@ -98,10 +98,10 @@ async def oversize(arena: Arena, number: int) -> None:
 
 async def _refused(arena: Arena) -> None:
     """Wait until a page waits for its confirmation while others pile up behind it."""
-    _, published, _ = await arena.standing()
+    _, published, _ = await arena.positions()
     while True:
         await arena.moved(0, 60)
-        before, published = published, (await arena.standing())[1]
+        before, published = published, (await arena.positions())[1]
         if before == published:
             return
 

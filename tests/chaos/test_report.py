@@ -61,9 +61,14 @@ def test_what_went_wrong_is_said_with_the_seed_that_plays_it_again() -> None:
 def test_the_file_says_the_same(tmp_path: Path) -> None:
     report(line(), line(Outcome(doubled=2), fails="doubled")).write(tmp_path / "chaos.json")
 
-    said = json.loads((tmp_path / "chaos.json").read_text())
-    assert (said["seed"], said["good"], said["rounds"], said["lost"]) == (9, True, 3, 0)
-    (fault,), (mutation,) = said["faults"], said["mutations"]
+    cells_of = json.loads((tmp_path / "chaos.json").read_text())
+    assert (cells_of["seed"], cells_of["good"], cells_of["rounds"], cells_of["lost"]) == (
+        9,
+        True,
+        3,
+        0,
+    )
+    (fault,), (mutation,) = cells_of["faults"], cells_of["mutations"]
     assert (fault["fault"], fault["rounds"], fault["again"], fault["seconds"]) == (
         "a fault",
         3,

@@ -21,7 +21,7 @@ from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 
 from tests.e2e.house import House
-from tests.e2e.scans import BATCH, QUARANTINE, VERIFY, asked, get, scan, send
+from tests.e2e.scans import BATCH, QUARANTINE, VERIFY, get, request_json, scan, send
 
 REFUSED: dict[str, tuple[bytes, int]] = {
     "not JSON": (b"<xml/>", 422),
@@ -56,13 +56,13 @@ async def test_events_that_are_no_scans_are_kept_and_do_not_hold_up_their_neighb
     ]
     good, body = scan(), {"Content-Type": "text/plain"}
 
-    answer = await asked(
+    answer = await request_json(
         client, "POST", BATCH, data=json.dumps({"events": [*odd, good]}), headers=body
     )
 
     assert (answer[0], answer[1]["ok"], answer[1]["inserted"]) == (200, True, 1)
     assert len(answer[1]["errors"]) == len(odd)
-    _, found = await asked(client, "POST", VERIFY, json={"uuids": [good["uuid"]]})
+    _, found = await request_json(client, "POST", VERIFY, json={"uuids": [good["uuid"]]})
     assert found["present"] == [good["uuid"]]
     _, token = await send(client, scan())
     waiting = (await get(client, QUARANTINE, token=token))["events"]
@@ -82,7 +82,7 @@ async def test_a_question_that_makes_no_sense_gets_a_sentence(
         ("POST", "events/bulk-remove", {422}),
         *(("DELETE", f"events/{one}", {400, 404}) for one in ("x", UUID(int=1), "%00", "%F0%9F")),
     ):
-        status, answer = await asked(client, method, f"/api/v1/{path}")
+        status, answer = await request_json(client, method, f"/api/v1/{path}")
         assert (status in statuses, set(answer)) == (True, {"detail"}), (path, status)
 
 

@@ -24,8 +24,8 @@ async def logged_in(client: aiohttp.ClientSession, house: House) -> dict[str, st
 async def pass_for(client: aiohttp.ClientSession, house: House, token: str) -> dict[str, str]:
     """What the gateway tells ingest of the token's session."""
     assert "X-API-Key" not in client.headers, "the key would count in place of the token"
-    asked = {"X-Forwarded-Method": "GET", "X-Forwarded-Uri": STATE, **bearer(token)}
-    async with client.get(f"{house.gateway}/auth/verify", headers=asked) as answer:
+    forwarded = {"X-Forwarded-Method": "GET", "X-Forwarded-Uri": STATE, **bearer(token)}
+    async with client.get(f"{house.gateway}/auth/verify", headers=forwarded) as answer:
         assert answer.status == 200
         return {"Authorization": answer.headers["Authorization"]}
 

@@ -23,7 +23,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from deploy.demo.office import Account, Office
+from deploy.demo.office import Account, OfficeClient
 from deploy.local.files import tail
 from deploy.local.runtime import read_runtime
 from deploy.local.settings import ROOT
@@ -88,7 +88,7 @@ class Scene:
     flag said clean and the scale showed something else."""
 
     site: Site
-    office: Office
+    office: OfficeClient
     scale: Simulator
     number: int
     wanted: float | None = None
@@ -130,8 +130,8 @@ async def a_scene(site: Site, name: str, *, bridge: str | None = None) -> AsyncI
         ProductBase(catalogue(ITEMS)), options=Options(seconds=REPLY_SECONDS, checking=2)
     )
     async with opened as scale, an_office(site) as office:
-        told = {"name": name, "ip": scale.host, "port": scale.port, "password": "1234"}
-        made = await office.insist("POST", "/devices", json={**told, "bridge": bridge})
+        fields = {"name": name, "ip": scale.host, "port": scale.port, "password": "1234"}
+        made = await office.insist("POST", "/devices", json={**fields, "bridge": bridge})
         scene = Scene(site=site, office=office, scale=scale, number=made.body["id"])
         await office.insist("GET", f"/devices/{scene.number}/products")
         yield scene
@@ -139,9 +139,9 @@ async def a_scene(site: Site, name: str, *, bridge: str | None = None) -> AsyncI
 
 
 @asynccontextmanager
-async def an_office(site: Site) -> AsyncIterator[Office]:
+async def an_office(site: Site) -> AsyncIterator[OfficeClient]:
     async with aiohttp.ClientSession() as session:
-        office = Office(session, site.url, ACCOUNT, patience=PATIENCE_SECONDS)
+        office = OfficeClient(session, site.url, ACCOUNT, patience=PATIENCE_SECONDS)
         await office.log_in()
         yield office
 

@@ -98,14 +98,14 @@ def test_the_key_itself_is_not_printed() -> None:
 
 
 def verdict_of(*lines: Line, acknowledged: int = 2) -> Verdict:
-    figures = Figures(planned=2, sent=3, acknowledged=acknowledged, known=1, refused=0)
+    figures = Figures(planned_events=2, sent=3, acknowledged=acknowledged, known=1, refused=0)
     return Verdict(
         figures=figures, troubles={}, outages=0, play_seconds=1.0, lines=list(lines), wrong=[]
     )
 
 
-AGREED = Line(what="[bold]everything", sent="items 2", shown="items 2")
-DIFFERENT = Line(what="anna", sent=(2, 0), shown=None)
+AGREED = Line(what="[bold]everything", sent="items 2", displayed="items 2")
+DIFFERENT = Line(what="anna", sent=(2, 0), displayed=None)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from deploy.demo.compare import Line
 from deploy.demo.dashboard import NoAnswer
 from deploy.demo.day import Manner
 from deploy.demo.fleet import KINDS, new_fleet, running_fleet, shown_by
-from deploy.demo.office import Account, Office
+from deploy.demo.office import Account, OfficeClient
 from deploy.demo.outages import Outages
-from deploy.demo.scales import PLU, beside, password_file, price_of, to_the_scales
+from deploy.demo.scales import PLU, office_work, password_file, price_of, scales_hint
 from deploy.local.ports import free_port
 from libs.testing.clock import MonotonicClock
 from libs.testing.polling import PATIENCE_SECONDS
@@ -30,7 +30,7 @@ def shop(tmp_path: Path) -> Shop:
 async def worked(shop: Shop, tag: str = "abc123", *, lag: float = PATIENCE_SECONDS) -> list[Line]:
     manner = Manner(speed=1, patience=PATIENCE_SECONDS, lag=lag)
     async with serving_scales(shop) as url, aiohttp.ClientSession() as session:
-        office = beside(tag, home=shop.home, url=url, scales=shop.scales, manner=manner)
+        office = office_work(tag, home=shop.home, url=url, scales=shop.scales, manner=manner)
         return await office(session)
 
 
@@ -48,9 +48,9 @@ async def test_all_well_scales_show_the_price_and_the_others_are_named(shop: Sho
     for scale in shop.scales:
         well = scale.kind in ("well", "slow")
         assert shown_by(shop.home, scale, PLU) == (price if well else 1.0)
-    said = [line.what for line in lines]
-    assert "scale-08-dead: the board says: gone" in said
-    assert "scale-10-liar: the board says: shows something else" in said
+    event = [line.what for line in lines]
+    assert "scale-08-dead: the board says: gone" in event
+    assert "scale-10-liar: the board says: shows something else" in event
 
 
 async def test_the_next_day_knows_the_scales_and_moves_those_that_moved(shop: Shop) -> None:
@@ -95,7 +95,7 @@ def test_the_file_is_what_the_program_reads_and_the_ports_stay(tmp_path: Path) -
 def test_the_password_itself_is_not_printed(tmp_path: Path) -> None:
     secret = password_file(tmp_path).read_text()
 
-    text = "\n".join(to_the_scales("http://127.0.0.1:8080", tmp_path))
+    text = "\n".join(scales_hint("http://127.0.0.1:8080", tmp_path))
 
     assert str(password_file(tmp_path)) in text
     assert secret not in text
@@ -120,7 +120,7 @@ def answering(*answers: web.Response) -> web.Application:
 async def test_somebody_else_who_answers_at_the_port_is_not_believed() -> None:
     app = answering(web.Response(text="welcome"), web.json_response({"devices": []}))
     async with http_server(app) as url, aiohttp.ClientSession() as session:
-        office = Office(session, url, ANNA, patience=PATIENCE_SECONDS)
+        office = OfficeClient(session, url, ANNA, patience=PATIENCE_SECONDS)
         assert (await office.insist("GET", "/devices/board")).body == {"devices": []}
 
 
@@ -133,7 +133,7 @@ async def test_a_door_that_is_not_there_yet_is_tried_again() -> None:
 
     traces.on_request_exception.append(note)
     async with aiohttp.ClientSession(trace_configs=[traces]) as session:
-        office = Office(session, f"http://127.0.0.1:{port}", ANNA, patience=PATIENCE_SECONDS)
+        office = OfficeClient(session, f"http://127.0.0.1:{port}", ANNA, patience=PATIENCE_SECONDS)
         asking = asyncio.create_task(office.insist("GET", "/devices"))
         await failed.wait()
         async with http_server(answering(web.json_response([])), port=port):
@@ -141,9 +141,9 @@ async def test_a_door_that_is_not_there_yet_is_tried_again() -> None:
 
 
 def test_an_outage_is_told_when_it_begins_and_when_it_is_over() -> None:
-    said: list[str] = []
+    event: list[str] = []
     clock = MonotonicClock(0.0)
-    outages = Outages(said.append, clock=clock)
+    outages = Outages(event.append, clock=clock)
 
     outages.failed("nobody listens")
     clock.now = 2.0
@@ -156,7 +156,7 @@ def test_an_outage_is_told_when_it_begins_and_when_it_is_over() -> None:
 
     assert outages.count == 1
     assert outages.seconds() == 0.0
-    assert said == [
+    assert event == [
         "Outage 1: nobody listens. The devices keep trying.",
         "Outage 1 is over after 2.0 s and 2 failed requests.",
     ]

@@ -20,8 +20,8 @@ from deploy.local.child import (
     LONGEST_SECONDS,
     STALLED_SECONDS,
     Child,
-    Patience,
     Program,
+    StartTimeout,
     wait_ready,
 )
 from deploy.local.runtime import (
@@ -142,7 +142,7 @@ def test_waiting_for_a_program_ends_before_it_is_ready(
 ) -> None:
     child = Child(python(source, ready=lambda: False))
     if "stalled_seconds" in options:
-        options = {"patience": Patience(child, **options)}
+        options = {"patience": StartTimeout(child, **options)}
 
     with pytest.raises(trouble, match=sentence):
         wait_ready(child, **options)
@@ -157,7 +157,7 @@ def test_waiting_for_a_program_ends_before_it_is_ready(
 )
 def test_a_program_with_progress_is_waited_for(python: Make, working: str) -> None:
     child, clock = Child(python(f"import time\nwhile True: {working}")), MonotonicClock()
-    patience = Patience(child, clock=clock)
+    patience = StartTimeout(child, clock=clock)
     clock.advance(STALLED_SECONDS + 1)
 
     wait_until(lambda: not patience.fault(), what="progress")
@@ -166,7 +166,7 @@ def test_a_program_with_progress_is_waited_for(python: Make, working: str) -> No
 
 def test_a_program_is_not_waited_for_beyond_a_last_resort(python: Make) -> None:
     child, clock = Child(python(SLEEP)), MonotonicClock()
-    patience = Patience(child, stalled_seconds=2 * LONGEST_SECONDS, clock=clock)
+    patience = StartTimeout(child, stalled_seconds=2 * LONGEST_SECONDS, clock=clock)
     clock.advance(LONGEST_SECONDS)
     assert not patience.fault()
 
@@ -204,8 +204,8 @@ def left() -> Iterator[psutil.Process]:
 
 
 def record(process: psutil.Process, *, started_at: float | None = None) -> dict[str, object]:
-    began = process.create_time() if started_at is None else started_at
-    return {"pid": process.pid, "started_at": began, "stop_signal": 15}
+    started_at = process.create_time() if started_at is None else started_at
+    return {"pid": process.pid, "started_at": started_at, "stop_signal": 15}
 
 
 def test_leftovers_are_stopped_and_forgotten(home: Path, left: psutil.Process) -> None:

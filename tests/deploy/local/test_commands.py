@@ -77,7 +77,7 @@ def test_reset_wipes_only_a_folder_of_its_own(settings: LocalSettings) -> None:
 def test_the_summary_adds_up_what_the_services_tell_and_the_table_has_a_row_for_each(
     stack: Stack,
 ) -> None:
-    stack.observer.look()
+    stack.observer.observe()
 
     line = summary(stack.supervisor.slots, stack.observer)
 
@@ -116,8 +116,8 @@ def test_rates_need_two_readings_and_levels_one() -> None:
 
     first, second = figures_between(None, later), figures_between(earlier, later)
 
-    assert first == Figures(per_second={}, waiting={"backlog": 3})
-    assert second == Figures(per_second={"projected": 20}, waiting={"backlog": 3})
+    assert first == Figures(per_second={}, queued={"backlog": 3})
+    assert second == Figures(per_second={"projected": 20}, queued={"backlog": 3})
 
 
 def test_a_restarted_counter_gives_no_rate_instead_of_a_negative_one() -> None:

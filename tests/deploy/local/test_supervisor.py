@@ -50,7 +50,7 @@ def tick_until(supervisor: Supervisor, state: State) -> Slot:
 
     def reached() -> bool:
         if slot.state is not state:
-            supervisor.tick()
+            supervisor.run_once()
         return slot.state is state
 
     wait_until(reached)
@@ -66,11 +66,11 @@ def test_a_killed_program_is_started_again_after_its_wait(
 
     slot = tick_until(supervisor, State.WAITING)
     assert (slot.note, slot.backoff.delay_seconds) == ("exit code -9", 0.2)
-    supervisor.tick()
+    supervisor.run_once()
     assert slot.child is None
 
     clock.now += 0.2
-    supervisor.tick()
+    supervisor.run_once()
     supervisor.observe()
 
     assert slot.state is State.READY
@@ -107,7 +107,7 @@ def test_the_wait_grows_with_every_death_and_a_healthy_run_resets_it(
         tick_until(supervisor, State.WAITING)
         waits.append(slot.backoff.delay_seconds)
         clock.now += 10
-        supervisor.tick()
+        supervisor.run_once()
 
     assert waits == pytest.approx([0.2, 0.4, 0.8, 0.2])
 
@@ -128,10 +128,10 @@ def test_a_restart_that_cannot_even_begin_waits_again(
     slot = tick_until(supervisor, State.WAITING)
 
     clock.now += 1
-    supervisor.tick()
+    supervisor.run_once()
     assert (slot.state, slot.note) == (State.WAITING, "The disk is full. Make room.")
     clock.now += 1
-    supervisor.tick()
+    supervisor.run_once()
 
     assert slot.state is State.STARTING
 
@@ -202,7 +202,7 @@ def test_programs_stop_in_the_reverse_order_of_their_start(
     history.clear()
 
     supervisor.stop()
-    supervisor.tick()  # starts none of them again
+    supervisor.run_once()  # starts none of them again
 
     assert history == [
         ("door", State.STOPPED),
