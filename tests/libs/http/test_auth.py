@@ -275,7 +275,7 @@ class Deps:
     verifier: TokenVerifier
 
 
-def guarded() -> FastAPI:
+def protected_app() -> FastAPI:
     router = APIRouter(prefix="/scans")
 
     @router.get("")
@@ -286,11 +286,11 @@ def guarded() -> FastAPI:
     async def write(body: dict[str, int]) -> None:
         pass
 
-    async def own(caller: Annotated[Principal, Depends(require("scan:own"))]) -> str:
+    async def own_subject(caller: Annotated[Principal, Depends(require("scan:own"))]) -> str:
         return caller.subject
 
     @router.get("/own")
-    async def read_own(subject: Annotated[str, Depends(own)]) -> str:
+    async def read_own(subject: Annotated[str, Depends(own_subject)]) -> str:
         return subject
 
     return create_app(title="test", routers=[router], deps=Deps(verifier()), checks={})
@@ -298,7 +298,7 @@ def guarded() -> FastAPI:
 
 async def test_a_route_admits_callers_with_its_permission() -> None:
     headers = {"Authorization": bearer()}
-    async with client_of(guarded()) as client:
+    async with client_of(protected_app()) as client:
         anonymous = await client.get("/scans")
         anna = await client.get("/scans", headers=headers)
         anna_writes = await client.post("/scans", headers=headers, json={})
@@ -312,11 +312,11 @@ async def test_a_route_admits_callers_with_its_permission() -> None:
 
 def test_an_app_whose_routes_all_declare_access_has_no_undeclared_routes() -> None:
     # One of them through a dependency of a dependency.
-    assert undeclared_routes(guarded()) == []
+    assert undeclared_routes(protected_app()) == []
 
 
 def test_every_route_without_a_declaration_is_undeclared() -> None:
-    app = guarded()
+    app = protected_app()
     open_router, inner = APIRouter(dependencies=[Depends(public)]), APIRouter(prefix="/inner")
 
     @open_router.get("/open")
@@ -348,7 +348,7 @@ def test_every_route_without_a_declaration_is_undeclared() -> None:
 
 
 async def test_a_websocket_declares_and_demands_as_a_route_does() -> None:
-    app = guarded()
+    app = protected_app()
 
     @app.websocket("/live")
     async def live(
