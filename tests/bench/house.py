@@ -77,17 +77,17 @@ class Servers:
         home = self.home / f"installation-{self._made}"
         port = ports.free_port()
         with own_database(self.postgres_url, "bench") as url:
-            made = Installation(
+            installation = Installation(
                 settings=LocalSettings(home=home, profile="demo", gateway_port=port, split=True),
                 backends=Backends(database_url=url, kafka_bootstrap=self.kafka_bootstrap),
                 services=(INGEST, GATEWAY) if gateway else (INGEST,),
                 overrides=UNLIMITED,
             )
             try:
-                made.prepare()
-                yield made
+                installation.prepare()
+                yield installation
             finally:
-                made.stop()
+                installation.stop()
 
     def keep_running(self, events: int) -> "Installation":
         """An installation that stays until the servers are left."""

@@ -2,7 +2,7 @@
 
 Clients send as fast as they are answered, but never more than a few thousand events ahead of what
 the slowest read model has: so whatever the rate comes to, it is one without growing lag. Beside it
-a dashboard is asked twice a second. So it is beside the bare line, which does the same without
+a dashboard is read twice a second. So it is beside the bare line, which does the same without
 guarantees, and beside the peer, where what was answered is visible.
 """
 
@@ -30,7 +30,7 @@ MOST_PER_SECOND: Final = 2500
 
 
 def run(bench: Bench) -> Iterator[Measured]:
-    """All sides in turn, asked and fed at once."""
+    """All sides in turn, each read and fed concurrently."""
     with (
         bench.servers.installation() as installation,
         bench.servers.installation() as bared,

@@ -90,7 +90,7 @@ class Arena:
         )
 
     def hear(self, member: Member) -> int:
-        """Note what a child's clients were told since it started; how much that was. Once."""
+        """Record the acknowledgements that a child's clients got; their number. Call it once."""
         file = Path(member.role.acks)
         lines = file.read_text().splitlines() if file.exists() else []
         for line in lines:
@@ -215,7 +215,7 @@ class Arena:
             await asyncio.sleep(0.05)
 
     async def verdict(self, **more: Any) -> Outcome:
-        """Let a fresh relay and projector finish, then judge what everybody saw."""
+        """Let a fresh relay and projector finish, then check what all readers saw."""
         self.kill_all()
         self.start("relay", "projector", **more)
         await self.level()

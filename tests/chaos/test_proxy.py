@@ -1,4 +1,4 @@
-"""The proxy passes everything on, until it is told to be unkind."""
+"""The proxy forwards everything until a fault is switched on."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -40,7 +40,7 @@ async def _connect(proxy: Proxy) -> Line:
 
 @pytest.fixture
 async def line(proxy: Proxy) -> AsyncIterator[Line]:
-    """A connection through the proxy on which something was said and heard."""
+    """A connection through the proxy on which data has gone both ways."""
     reader, writer = await _connect(proxy)
     writer.write(b"hello")
     assert await reader.readexactly(5) == b"hello"

@@ -1,4 +1,4 @@
-"""The end of a run: what is said, what is written, and with which status."""
+"""The end of a run: its output, its files and its exit status."""
 
 import asyncio
 import json

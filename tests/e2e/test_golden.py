@@ -1,4 +1,4 @@
-"""The morning of §11 comes out right whoever takes it in, however often, and in whatever order."""
+"""The morning of §11 has the same result however often and in whatever order it is sent."""
 
 import asyncio
 import csv
@@ -35,7 +35,7 @@ async def client(house: House) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def numbers(client: aiohttp.ClientSession, url: str, token: str | None = None) -> Any:
-    """What is shown of the morning, without what depends on when it was received."""
+    """The displayed morning, without what depends on when it was received."""
     url = f"{url}{API}"
     state, boxes, raw = [
         await get(client, f"{url}/dashboard/{what}", token=token, date=DAY)
