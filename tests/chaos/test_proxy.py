@@ -48,7 +48,7 @@ async def line(proxy: Proxy) -> AsyncIterator[Line]:
     writer.close()
 
 
-async def test_what_is_said_is_passed_on_and_the_end_too(proxy: Proxy, line: Line) -> None:
+async def test_data_and_the_end_of_a_connection_are_forwarded(proxy: Proxy, line: Line) -> None:
     reader, writer = line
     writer.write_eof()
 

@@ -47,7 +47,7 @@ def test_a_run_with_one_bad_line_is_not_good(bad: Line) -> None:
     assert not report(line(), bad).good
 
 
-def test_what_went_wrong_is_said_with_the_seed_that_plays_it_again() -> None:
+def test_failures_are_reported_with_their_seed() -> None:
     console = Console(record=True, width=160)
 
     show(report(line(Outcome(lost=1, examples=["lost: 7 was acknowledged"]))), console)
@@ -58,7 +58,7 @@ def test_what_went_wrong_is_said_with_the_seed_that_plays_it_again() -> None:
     assert "SEED=9" in text
 
 
-def test_the_file_says_the_same(tmp_path: Path) -> None:
+def test_the_file_holds_the_same(tmp_path: Path) -> None:
     report(line(), line(Outcome(doubled=2), fails="doubled")).write(tmp_path / "chaos.json")
 
     cells_of = json.loads((tmp_path / "chaos.json").read_text())
@@ -95,7 +95,7 @@ def test_a_history_is_counted_by_what_is_wrong_with_it() -> None:
     assert outcome.complaints == ("a complaint",)
 
 
-async def test_a_run_is_broken_off_where_it_waits_and_tidies_up() -> None:
+async def test_a_run_is_interrupted_where_it_waits_and_cleans_up() -> None:
     tidy, began = list[str](), asyncio.Event()
 
     async def wait() -> None:

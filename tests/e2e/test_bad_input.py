@@ -32,7 +32,9 @@ REFUSED: dict[str, tuple[bytes, int]] = {
 }
 
 
-async def test_what_is_no_batch_is_refused_in_a_sentence(client: aiohttp.ClientSession) -> None:
+async def test_a_body_that_is_no_batch_is_refused_with_a_message(
+    client: aiohttp.ClientSession,
+) -> None:
     for name, (body, status) in REFUSED.items():
         async with client.post(BATCH, data=io.BytesIO(body)) as answer:
             text = await answer.text()
@@ -43,7 +45,7 @@ async def test_what_is_no_batch_is_refused_in_a_sentence(client: aiohttp.ClientS
         assert answer.headers["X-Request-Id"], name
 
 
-async def test_events_that_are_no_scans_are_kept_and_do_not_hold_up_their_neighbour(
+async def test_invalid_events_are_quarantined_and_do_not_block_valid_ones(
     client: aiohttp.ClientSession,
 ) -> None:
     odd = [
@@ -70,7 +72,7 @@ async def test_events_that_are_no_scans_are_kept_and_do_not_hold_up_their_neighb
     assert sorted(raw) == sorted(map(json.dumps, odd))
 
 
-async def test_a_question_that_makes_no_sense_gets_a_sentence(
+async def test_an_invalid_query_gets_a_message(
     client: aiohttp.ClientSession,
 ) -> None:
     for method, path, statuses in (

@@ -61,7 +61,7 @@ def house(postgres_url: str, kafka: KafkaServer, tmp_path: Path) -> Iterator[Hou
 @pytest.mark.parametrize(
     "seconds", [SHORT_SECONDS, pytest.param(LONG_SECONDS, marks=pytest.mark.system)]
 )
-async def test_without_a_broker_screens_stay_fresh_and_what_was_done_reaches_others_later(
+async def test_without_a_broker_dashboards_stay_fresh_and_events_reach_others_later(
     house: House, kafka: KafkaServer, seconds: float
 ) -> None:
     async with house.client() as client, aiohttp.ClientSession() as person:

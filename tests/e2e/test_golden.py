@@ -53,7 +53,7 @@ async def numbers(client: aiohttp.ClientSession, url: str, token: str | None = N
     }
 
 
-async def test_two_processes_a_rebuild_and_an_import_all_tell_the_same_morning(
+async def test_two_processes_a_rebuild_and_an_import_have_the_same_result(
     house: House, client: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     one, other = house.ingests

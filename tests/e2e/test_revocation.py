@@ -57,7 +57,7 @@ async def knows_revocations(client: aiohttp.ClientSession, url: str) -> bool:
     return not checks["revocations"]
 
 
-async def test_after_a_logout_neither_the_gateway_nor_any_service_believes_the_session(
+async def test_after_a_logout_neither_the_gateway_nor_any_service_accepts_the_session(
     house: House,
 ) -> None:
     async with aiohttp.ClientSession() as client:

@@ -76,7 +76,7 @@ async def test_a_day_that_crosses_midnight_agrees_day_by_day() -> None:
     assert sum(1 for sums in days if not str(sums).startswith("items 0")) >= 2
 
 
-async def test_the_same_day_again_adds_nothing_and_is_seen_to_disagree() -> None:
+async def test_the_same_day_again_adds_nothing_and_disagrees() -> None:
     store, plan = Store(), short_plan()
     await played(store, plan)
 
@@ -97,7 +97,7 @@ async def test_the_same_day_again_adds_nothing_and_is_seen_to_disagree() -> None
     ],
     ids=["loses one", "doubles one", "garbles one", "miscounts", "shuffles"],
 )
-async def test_a_gateway_that_lies_is_found_out(faults: Faults, found: str) -> None:
+async def test_wrong_responses_of_a_gateway_are_noticed(faults: Faults, found: str) -> None:
     verdict = await played(Store(faults=faults), short_plan(), manner=HASTY)
 
     assert not verdict.agrees

@@ -25,7 +25,7 @@ def filled(keys: set[int]) -> Outbox:
 
 
 @given(keys=st.sets(st.integers(0, 9999), max_size=70), answers=st.lists(ANSWERS, max_size=30))
-def test_whatever_is_answered_no_event_is_lost_and_no_batch_is_too_large(
+def test_no_event_is_lost_and_no_batch_is_too_large_whatever_the_responses(
     keys: set[int], answers: list[Answer]
 ) -> None:
     outbox, arrived = filled(keys), set[str]()
@@ -52,7 +52,7 @@ def test_an_outbox_is_empty_after_enough_good_answers(keys: set[int]) -> None:
     assert not outbox.unsent
 
 
-def test_poison_does_not_block_what_stands_behind_it() -> None:
+def test_invalid_events_do_not_block_later_ones() -> None:
     outbox = filled(set(range(25)))
     errors = Answer(status=200, body={"ok": True, "inserted": 0, "errors": ["event 0: …"] * 20})
 
@@ -61,7 +61,7 @@ def test_poison_does_not_block_what_stands_behind_it() -> None:
     assert list(device.next_batch(outbox)) == [f"{n:04}" for n in range(20, 25)]
 
 
-def test_what_was_scanned_while_a_batch_was_under_way_stays_unsent() -> None:
+def test_scans_during_a_request_stay_unsent() -> None:
     outbox = filled({1})
     batch = device.next_batch(outbox)
 
@@ -118,7 +118,7 @@ AT_BOX = Handheld(city="Tula", box="ivancov/8", opened_at=90.0)
         (AT_BOX, "BOX:ivancov/8", "CLOSE", "ivancov/8", {}),
     ],
 )
-def test_a_scan_means_what_the_app_makes_of_it(
+def test_a_scan_becomes_the_event_that_the_app_makes_of_it(
     handheld: Handheld, text: str, type: str, code: str, more: dict[str, str]
 ) -> None:
     after, event = scanned(handheld, text, at=100.0)

@@ -110,7 +110,7 @@ def test_a_clock_that_is_ahead_by_more_than_a_minute_counts_as_the_arrival() -> 
     assert truth.rows([acknowledged(an_event(ts=tomorrow))])[0].days == {DAY}
 
 
-def test_a_day_that_only_the_server_can_know_is_said_to_be_unclear() -> None:
+def test_a_day_that_only_the_server_can_know_is_reported_as_unclear() -> None:
     before_midnight = (datetime(2025, 10, 31, 20, 59, 59, tzinfo=UTC) - RECEIVED).total_seconds()
     ahead = an_event(ts=int((RECEIVED + timedelta(days=2)).timestamp() * 1000))
 
@@ -119,7 +119,7 @@ def test_a_day_that_only_the_server_can_know_is_said_to_be_unclear() -> None:
     assert row.days == {DAY, DAY + timedelta(days=1)}
 
 
-def test_what_was_under_way_together_has_no_last() -> None:
+def test_concurrent_requests_have_no_last_event() -> None:
     ids = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002")
 
     together = [acknowledged(an_event(uuid=uuid), took=5) for uuid in ids]
@@ -139,14 +139,14 @@ def test_what_was_under_way_together_has_no_last() -> None:
         {"type": "t" * 51},
     ],
 )
-def test_what_breaks_a_rule_is_quarantined(changes: dict[str, object]) -> None:
+def test_events_that_break_a_rule_are_quarantined(changes: dict[str, object]) -> None:
     event = an_event(**changes)
 
     assert not truth.is_fit(event)
     assert truth.rows([acknowledged(event)]) == []
 
 
-def test_what_is_only_unusual_is_stored() -> None:
+def test_events_that_are_only_unusual_are_stored() -> None:
     for changes in (
         {"uuid": "ABCDEF00-0000-7000-8000-000000000000"},
         {"code": "9" * 500},
@@ -183,7 +183,7 @@ def ledger_after(*answers: tuple[dict[str, dict[str, Any]], Answer]) -> Ledger:
     return ledger
 
 
-def test_true_answers_leave_nothing_to_say() -> None:
+def test_correct_responses_leave_no_complaints() -> None:
     ledger = ledger_after((batch(A, B), answer(2)), (batch(A, B), answer(0, A, B)))
 
     assert (ledger.wrong, ledger.often_new(), ledger.never_new()) == ([], 0, 0)
@@ -198,7 +198,7 @@ def test_counts_that_do_not_add_up_are_wrong(response: Answer) -> None:
     assert len(ledger_after((batch(A, B), response)).wrong) == 1
 
 
-def test_what_is_unfit_must_be_among_the_errors() -> None:
+def test_invalid_events_must_be_among_the_errors() -> None:
     assert ledger_after((batch(A, code="\0"), answer(0, errors=1))).wrong == []
     assert len(ledger_after((batch(A, code="\0"), answer(1))).wrong) == 1
 

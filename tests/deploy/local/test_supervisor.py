@@ -136,7 +136,7 @@ def test_a_restart_that_cannot_even_begin_waits_again(
     assert slot.state is State.STARTING
 
 
-def test_a_program_that_says_it_is_not_ready_is_shown_and_left_running(
+def test_a_program_that_is_not_ready_is_reported_and_left_running(
     supervisor: Supervisor, python: Make
 ) -> None:
     well = True
@@ -153,7 +153,7 @@ def test_a_program_that_says_it_is_not_ready_is_shown_and_left_running(
     assert pid_of(slot) == pid
 
 
-def test_a_late_answer_is_no_death_unless_it_never_comes(
+def test_a_program_that_answers_late_is_killed_only_if_it_never_answers(
     supervisor: Supervisor, clock: MonotonicClock, python: Make
 ) -> None:
     answer: bool | None = True
@@ -179,7 +179,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize(("answer", "well"), ANSWERS.items(), ids=["ready", "not ready", "silent"])
-def test_silence_is_told_from_an_answer_and_from_a_closed_port(
+def test_silence_an_answer_and_a_closed_port_are_distinguished(
     monkeypatch: pytest.MonkeyPatch, answer: str, well: bool | None
 ) -> None:
     monkeypatch.setattr(services, "ASK_SECONDS", 0.2 if well is None else PATIENCE_SECONDS)
