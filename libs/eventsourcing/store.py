@@ -119,7 +119,9 @@ class EventStore(Generic[Event]):
         collect(appended.token)
         return appended
 
-    async def outcome_of(self, command_id: UUID, tenant: str, stream: str) -> CommandResult[Event] | None:
+    async def outcome_of(
+        self, command_id: UUID, tenant: str, stream: str
+    ) -> CommandResult[Event] | None:
         """The outcome of an earlier append to `stream` with this `command_id`, if there was one.
 
         Raises EventIdReused if it was to another stream.
