@@ -17,7 +17,7 @@ SPARE: Final = timedelta(minutes=1)
 
 
 class NoPhone(Refused):
-    """Nobody said which phone, and none is linked to this Telegram account."""
+    """No phone number was given, and none is linked to this Telegram account."""
 
 
 class PhoneNotProved(Unauthenticated):
@@ -25,7 +25,7 @@ class PhoneNotProved(Unauthenticated):
 
 
 class InitDataUsed(Unauthenticated):
-    """This init data has logged somebody in already; open the app anew."""
+    """This init data was used for a login already; open the app anew."""
 
 
 async def proved_phone(context: CodeContext, caller: TelegramCaller, phone: str | None) -> str:

@@ -54,7 +54,7 @@ class Newcomer:
 
 
 class NoShop(NotFound):
-    """Whoever has this phone works in no shop, or not as that."""
+    """No shop has a member with this phone number and role."""
 
 
 CodeShown: TypeAlias = Entered | Newcomer | Wrong | Expired | TooMany

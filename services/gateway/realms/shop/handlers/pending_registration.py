@@ -21,7 +21,7 @@ CONTEXT: Final = "pending registration"
 
 
 class NotPending(Unauthenticated):
-    """This is not the token of somebody who may register."""
+    """This is not a token for registration."""
 
 
 def pending_token(identity: Identity, keys: KeyRing, phone: str, *, issuer: str) -> str:

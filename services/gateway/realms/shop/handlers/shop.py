@@ -37,7 +37,7 @@ SHOP_FACTS: Final = UUID("6d1f9c52-0e0b-5c0e-9d43-7a6b0c9f2f18")
 
 
 class ShopExists(Refused):
-    """Whoever has this phone has a shop already."""
+    """There is a shop with this phone number already."""
 
 
 class ShopUnknown(NotFound):

@@ -21,7 +21,7 @@ MOST: Final = 1000
 
 
 class NotStaff(NotFound):
-    """Nobody of this shop."""
+    """This shop has no such member."""
 
 
 class LastAdmin(Refused):
@@ -29,7 +29,7 @@ class LastAdmin(Refused):
 
 
 class SwitchedOff(Forbidden):
-    """Somebody of this shop who may do nothing there for now."""
+    """This member of the shop is deactivated."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
