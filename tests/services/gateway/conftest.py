@@ -147,18 +147,18 @@ async def kiosk(demo: House) -> AsyncIterator[Device]:
 
 
 @pytest.fixture
-async def manager(demo: House) -> str:
+async def approver(demo: House) -> str:
     """The address of somebody who manages kiosks and scales."""
     return await demo.email_of(MANAGER, WEIGHER)
 
 
 @pytest.fixture
-def let_in(demo: House, browser: AsyncClient, manager: str) -> LetIn:
+def let_in(demo: House, browser: AsyncClient, approver: str) -> LetIn:
     """Makes devices that the manager lets in; they have not asked since."""
 
     async def allowed(client_id: str = KIOSK, **more: str) -> Device:
         device = await asking(demo.client, client_id, **more)
-        await answered(browser, device.user_code, manager)
+        await answered(browser, device.user_code, approver)
         return device
 
     return allowed

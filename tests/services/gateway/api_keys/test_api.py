@@ -156,13 +156,13 @@ async def test_a_key_that_should_not_be_is_not_made(chief: Chief, wrong: dict[st
 
 async def test_only_administrators_of_the_platform_touch_keys(demo: House, chief: Chief) -> None:
     made = await chief.make()
-    manager = await demo.header_of(MANAGER)
+    approver = await demo.header_of(MANAGER)
     one = f"/{made['key_id']}"
     routes: list[tuple[str, str, Any]] = [
         *(("GET", "", None), ("POST", "", READER), ("GET", one, None), ("DELETE", one, None)),
     ]
 
-    for headers, status in ((manager, 403), ({}, 401), ({"X-API-Key": made["key"]}, 401)):
+    for headers, status in ((approver, 403), ({}, 401), ({"X-API-Key": made["key"]}, 401)):
         other = Chief(demo, headers)
         for method, path, body in routes:
             assert (await other.ask(method, path, json=body)).status_code == status

@@ -79,8 +79,8 @@ async def test_a_password_is_not_tried_without_end(demo: House) -> None:
 
 
 async def test_a_refresh_token_counts_in_its_own_realm(demo: House) -> None:
-    manager = await demo.somebody(MANAGER)
-    into, _ = await demo.inside(manager, MANAGER.workspace)
+    approver = await demo.somebody(MANAGER)
+    into, _ = await demo.inside(approver, MANAGER.workspace)
     chief, _ = await demo.inside(await demo.somebody(CHIEF), PLATFORM_WORKSPACE)
 
     refused = await demo.client.post(f"{AT}/refresh", json={"refresh_token": into.refresh_token})

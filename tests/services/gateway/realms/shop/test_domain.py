@@ -69,7 +69,7 @@ DAYS = [datetime(2030, 1, day, tzinfo=UTC) for day in range(1, 4)]
 
 
 @pytest.mark.parametrize(
-    ("places", "owned", "used", "entered"),
+    ("workspaces", "owned", "used", "entered"),
     [
         ([], (), {}, None),
         ([A, B], (), {}, A),

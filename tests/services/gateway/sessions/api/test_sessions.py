@@ -120,11 +120,11 @@ async def test_only_who_manages_devices_sees_and_ends_them(demo: House, let_in: 
     await demo.catch_up()
     path, of_weigher = [f"{SESSIONS}/{one.session_id}" for one in (of_kiosk, of_bridge)]
     roles = (MANAGER, WEIGHER, CHIEF, STAFF, elsewhere)
-    manager, another, chief, staff, stranger = [await demo.header_of(one) for one in roles]
+    approver, another, chief, staff, stranger = [await demo.header_of(one) for one in roles]
 
     # Whoever registers at the scales looks after the bridges that they let in themselves.
     for caller, kiosk_seen, bridge_seen in (
-        (manager, True, False),
+        (approver, True, False),
         (weigher, False, True),
         (another, False, False),
         (chief, True, True),
@@ -136,10 +136,10 @@ async def test_only_who_manages_devices_sees_and_ends_them(demo: House, let_in: 
         assert await listed(demo, caller, f"?of=devices{query}") == []
     for caller in (staff, stranger, weigher, another):
         assert (await demo.client.delete(path, headers=caller)).status_code == 404
-    for caller in (staff, stranger, manager, another):
+    for caller in (staff, stranger, approver, another):
         assert (await demo.client.delete(of_weigher, headers=caller)).status_code == 404
     assert await is_in(demo, on_kiosk)
-    assert (await demo.client.delete(path, headers=manager)).status_code == 204
+    assert (await demo.client.delete(path, headers=approver)).status_code == 204
     assert (await demo.client.delete(of_weigher, headers=weigher)).status_code == 204
     assert not await is_in(demo, on_kiosk)
 
