@@ -45,8 +45,8 @@ async def test_an_update_is_done_and_answered(door: Door) -> None:
 
 
 @pytest.mark.parametrize("shown", [None, "", "wrong", webhook_secret(TOKEN)[:-1], TOKEN])
-async def test_nobody_else_is_heard(door: Door, shown: str | None) -> None:
-    headers = {} if shown is None else {SECRET_HEADER: shown}
+async def test_nobody_else_is_heard(door: Door, header: str | None) -> None:
+    headers = {} if header is None else {SECRET_HEADER: header}
 
     answer = await door.client.post(HOOK, json=update(text="/start"), headers=headers)
 
@@ -129,14 +129,14 @@ async def test_without_a_bot_nobody_is_heard(url: str, bot_api: BotApi) -> None:
 
 
 async def test_a_gateway_says_where_it_is_and_is_called_there(url: str, bot_api: BotApi) -> None:
-    announced = f"https://shop.example{HOOK}"
-    given = {"database_url": url, "profile": "demo", "telegram_webhook_url": announced}
+    webhook_registered = f"https://shop.example{HOOK}"
+    given = {"database_url": url, "profile": "demo", "telegram_webhook_url": webhook_registered}
     settings = gateway_settings("http://127.0.0.1:1", **with_bot(bot_api, **given))
     async with (
         bootstrap.open_app(settings, traces.set_up("gateway"), {}) as app,
         served(app) as address,
     ):
-        await eventually(lambda: bot_api.webhook, announced, what="the announcement")
+        await eventually(lambda: bot_api.webhook, webhook_registered, what="the announcement")
         bot_api.webhook = f"{address}{HOOK}"
 
         assert await bot_api.bring(update(77, text="/help")) == 200

@@ -34,9 +34,9 @@ from services.gateway.telegram.domain.one_time_code import (
     DAILY_OF_STRANGERS,
     REQUESTS,
     TRIES,
-    Way,
+    DeliveryMethod,
+    delivery_method_for,
     is_code,
-    way_for,
 )
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -156,23 +156,25 @@ def test_the_platforms_administrators_manage_all_but_in_the_platforms_own_name()
 @pytest.mark.parametrize(
     ("has_bot", "has_chat", "is_known", "is_demo", "way"),
     [
-        (True, True, True, False, Way.TELEGRAM),
-        (True, True, False, False, Way.TELEGRAM),
-        (True, True, True, True, Way.TELEGRAM),
-        (True, False, True, False, Way.REGISTER),
-        (True, False, False, False, Way.REGISTER),
-        (True, False, False, True, Way.REGISTER),
-        (True, False, True, True, Way.SHOWN),
-        (False, True, True, False, Way.NONE),
-        (False, False, False, False, Way.NONE),
-        (False, False, False, True, Way.SHOWN),
-        (False, True, True, True, Way.SHOWN),
+        (True, True, True, False, DeliveryMethod.TELEGRAM),
+        (True, True, False, False, DeliveryMethod.TELEGRAM),
+        (True, True, True, True, DeliveryMethod.TELEGRAM),
+        (True, False, True, False, DeliveryMethod.REGISTER),
+        (True, False, False, False, DeliveryMethod.REGISTER),
+        (True, False, False, True, DeliveryMethod.REGISTER),
+        (True, False, True, True, DeliveryMethod.DISPLAYED),
+        (False, True, True, False, DeliveryMethod.NONE),
+        (False, False, False, False, DeliveryMethod.NONE),
+        (False, False, False, True, DeliveryMethod.DISPLAYED),
+        (False, True, True, True, DeliveryMethod.DISPLAYED),
     ],
 )
 def test_a_code_is_shown_in_the_demo_only(
-    *, has_bot: bool, has_chat: bool, is_known: bool, is_demo: bool, way: Way
+    *, has_bot: bool, has_chat: bool, is_known: bool, is_demo: bool, way: DeliveryMethod
 ) -> None:
-    found = way_for(has_bot=has_bot, has_chat=has_chat, is_known=is_known, is_demo=is_demo)
+    found = delivery_method_for(
+        has_bot=has_bot, has_chat=has_chat, is_known=is_known, is_demo=is_demo
+    )
 
     assert found is way
 

@@ -28,7 +28,7 @@ from services.gateway.telegram.domain.one_time_code import (
     Verified,
     Wrong,
 )
-from services.gateway.telegram.stores.codes import Codes
+from services.gateway.telegram.stores.codes import CodeStore
 from tests.services.gateway.code_context import CODE_KEY, SEAL, some_address, some_phone
 from tests.services.gateway.device_grants.domain.test_grant import GRANT
 
@@ -44,7 +44,7 @@ OUTCOMES: dict[str, Verified | Expired | TooMany] = {
 class Desk:
     """The store, with a phone no other test has; each call comes from a new address by default."""
 
-    codes: Codes
+    codes: CodeStore
     clock: Clock
     phone: str
 
@@ -91,7 +91,7 @@ class Desk:
 
 @pytest.fixture
 def context(pool: Pool, clock: Clock) -> Desk:
-    return Desk(Codes(pool, seal=SEAL, key=CODE_KEY), clock, some_phone())
+    return Desk(CodeStore(pool, seal=SEAL, key=CODE_KEY), clock, some_phone())
 
 
 async def test_a_code_opens_once_however_many_try_it_at_the_same_moment(context: Desk) -> None:

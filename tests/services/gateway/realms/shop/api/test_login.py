@@ -121,7 +121,7 @@ async def test_a_new_telegram_account_of_a_phone_is_known_from_then_on(door: Doo
     await door.log_in(anna)
 
     assert (await door.who_is(anna)).json()["user"]["telegram_id"] == str(anna.telegram_id)
-    owner = await door.deps.code_context.who_has(anna.phone)
+    owner = await door.deps.code_context.owner_of_phone(anna.phone)
     assert owner.telegram_id == anna.telegram_id
 
 

@@ -13,7 +13,7 @@ from services.gateway.accounts.domain.account import MOST_OFFERS
 from services.gateway.bot import handlers as bot
 from services.gateway.bot.api import SECRET_HEADER
 from services.gateway.telegram.adapters import webhook_secret
-from services.gateway.telegram.domain.bot_update import GONE, STAYS
+from services.gateway.telegram.domain.bot_update import NOT_FOUND, LAST_ADMIN
 from tests.services.gateway.bot_api import TOKEN
 from tests.services.gateway.code_context import some_phone
 from tests.services.gateway.shop_door import AUTH, Door, Someone, projecting
@@ -199,7 +199,7 @@ async def test_the_shop_of_ones_own_comes_first(
     refused = await door.client.delete(f"{SHOPS}/shop-{home}", headers=anna.headers)
     assert refused.status_code == 400
     assert isinstance(refused.json()["detail"], str)
-    assert (await bot_reply(door, anna, data=f"leave shop-{home}"))["text"] == STAYS
+    assert (await bot_reply(door, anna, data=f"leave shop-{home}"))["text"] == LAST_ADMIN
 
 
 @pytest.mark.parametrize("way", ["code", "telegram-login"])
@@ -294,7 +294,7 @@ async def test_what_is_no_invitation_of_ones_own_is_not_accepted(
             )
             assert answer.status_code in {404, 422}, (tenant, path)
     for data in (f"accept {other}", f"leave {other}", "accept shop-0"):
-        assert (await bot_reply(door, bella, data=data))["text"] == GONE
+        assert (await bot_reply(door, bella, data=data))["text"] == NOT_FOUND
     assert (await door.change(stranger, declined["id"], {"role": "admin"})).status_code == 404
     # It may be asked again, and is known by the number the shop knew.
     assert (await door.hire(stranger, phone=bella.phone)).json()["id"] == declined["id"]
