@@ -65,7 +65,7 @@ def address_of(request: Request, gateway: Gateway) -> str:
     return peer_of(request.scope, headers, gateway.settings.trusted_proxies).address
 
 
-def why_not(outcome: Wrong | Expired | TooMany) -> HTTPException:
+def refusal_of(outcome: Wrong | Expired | TooMany) -> HTTPException:
     """The 400 of `verify-otp`, in words its page looks for (spec shop §2.1)."""
     match outcome:
         case Wrong(remaining=remaining):

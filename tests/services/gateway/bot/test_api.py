@@ -44,7 +44,7 @@ async def test_an_update_is_done_and_answered(door: Door) -> None:
     assert phone[-4:] in door.api.last_to(CHAT)["text"]
 
 
-@pytest.mark.parametrize("shown", [None, "", "wrong", webhook_secret(TOKEN)[:-1], TOKEN])
+@pytest.mark.parametrize("header", [None, "", "wrong", webhook_secret(TOKEN)[:-1], TOKEN])
 async def test_nobody_else_is_heard(door: Door, header: str | None) -> None:
     headers = {} if header is None else {SECRET_HEADER: header}
 

@@ -72,7 +72,7 @@ async def test_a_contact_is_asked_for_with_a_button(bot_api: BotApi, bot: Bot) -
 
 
 @pytest.mark.parametrize(
-    ("chat", "text", "token", "trouble"),
+    ("chat", "text", "token", "reason"),
     [
         pytest.param(7, "?", TOKEN, FailureReason.BLOCKED, id="blocked"),
         pytest.param(8, "?", TOKEN, FailureReason.UNKNOWN_CHAT, id="never started"),

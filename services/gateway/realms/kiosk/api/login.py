@@ -69,9 +69,9 @@ async def login(body: StaffLogin, request: Request, gateway: Gateway) -> Respons
 async def me(caller: Annotated[Principal, Depends(staff())], gateway: Gateway) -> dict[str, Any]:
     """The caller as a UserResponse."""
     account_id, workspace = account_of(caller), workspace_of(caller)
-    found = await load_member(gateway.identity, account_id, workspace)
+    member = await load_member(gateway.identity, account_id, workspace)
     logins = await last_logins(gateway.pool, [account_id], workspace=workspace)
-    return user(found, logins.get(account_id))
+    return user(member, logins.get(account_id))
 
 
 async def refresh(request: Request, gateway: Deps) -> Response:
@@ -114,12 +114,12 @@ async def logout(request: Request, gateway: Deps) -> Response:
 def welcome(request: Request, gateway: Deps, logged_in: LoggedIn) -> Response:
     """A LoginResponse with the cookie."""
     access = access_of(gateway, logged_in)
-    told = {
+    fields = {
         "access_token": access.bearer,
         "token_type": "bearer",
         "expires_in": access.seconds,
         "user": brief(logged_in.account, logged_in.role),
     }
-    answer = JSONResponse(told, headers={"Cache-Control": "no-store"})
+    answer = JSONResponse(fields, headers={"Cache-Control": "no-store"})
     give(answer, request, gateway, logged_in)
     return answer

@@ -79,7 +79,7 @@ async def superadmin(
     async with gateway.identity.locks.hold("set-up"):
         if await _is_done(gateway):
             raise AlreadySetUp
-        made = await set_up(
+        account = await set_up(
             gateway.identity,
             person,
             password=body.password,
@@ -87,7 +87,7 @@ async def superadmin(
             source=attempts.newcomer(),
         )
     logged_in = await open_session(
-        gateway.identity, made.account_id, workspace, device=device_of(request)
+        gateway.identity, account.account_id, workspace, device=device_of(request)
     )
     return welcome(request, gateway, logged_in)
 
@@ -100,12 +100,12 @@ async def _is_done(gateway: Deps) -> bool:
     )
 
 
-async def _check_code(gateway: Deps, shown: str, attempts: Attempts) -> None:
+async def _check_code(gateway: Deps, setup_code: str, attempts: Attempts) -> None:
     """Only wrong ones count, so many from one address; then the right one has to wait as well."""
     code = gateway.settings.setup_code
     if code is None:
         return
     await attempts.check_failures()
-    if not hmac.compare_digest(shown.encode(), code.get_secret_value().encode()):
+    if not hmac.compare_digest(setup_code.encode(), code.get_secret_value().encode()):
         await attempts.failed()
         raise Coded(401, "INVALID_CREDENTIALS", "The setup code is wrong or missing")

@@ -17,8 +17,8 @@ from services.gateway.realms.shop.api.token import (
     Named,
     auth_token,
     bot_token_of,
-    explained,
     pending_auth_token,
+    shop_refusals,
 )
 from services.gateway.realms.shop.domain import CITY
 from services.gateway.realms.shop.handlers import login as shop_login
@@ -26,11 +26,11 @@ from services.gateway.realms.shop.handlers import pending_registration
 from services.gateway.realms.shop.handlers.login import Entered, MiniApp, Newcomer
 from services.gateway.realms.shop.handlers.pending_registration import NotPending
 from services.gateway.sessions.api.login import device_of
-from services.gateway.telegram.api.one_time_code import Phone, address_of, why_not
+from services.gateway.telegram.api.one_time_code import Phone, address_of, refusal_of
 from services.gateway.telegram.domain.init_data import MAX_LENGTH
 
 
-async def unkept(response: Response) -> None:
+async def no_store(response: Response) -> None:
     """Let nobody keep an answer with a token in it."""
     response.headers["Cache-Control"] = "no-store"
 
@@ -39,7 +39,7 @@ router = APIRouter(
     prefix="/api/auth",
     tags=["auth"],
     route_class=ShopRoute,
-    dependencies=[Depends(public), Depends(unkept), NEWCOMERS],
+    dependencies=[Depends(public), Depends(no_store), NEWCOMERS],
 )
 
 NOT_PENDING = "Это не токен регистрации"
@@ -80,7 +80,7 @@ class TelegramRegistration(BaseModel):
 @router.post("/verify-otp")
 async def verify_otp(shown: CodeShown, request: Request, gateway: Gateway) -> dict[str, Any]:
     """A token for a phone and its code; a pending one for who has no shop. 400 says why not."""
-    with explained():
+    with shop_refusals():
         outcome = await shop_login.enter_by_code(
             gateway.identity,
             gateway.code_context,
@@ -99,7 +99,7 @@ async def verify_otp(shown: CodeShown, request: Request, gateway: Gateway) -> di
             )
             return pending_auth_token(bearer)
         case _:
-            raise why_not(outcome)
+            raise refusal_of(outcome)
 
 
 @router.post("/complete-registration/", status_code=201, include_in_schema=False)
@@ -112,7 +112,7 @@ async def complete_registration(
     400 for another token of ours or somebody who has a shop, 401 for what is no token (any more).
     """
     phone = await _proved(request, gateway)
-    with explained():
+    with shop_refusals():
         entered = await shop_login.register_and_enter(
             gateway.identity,
             phone,
@@ -128,7 +128,7 @@ async def complete_registration(
 @router.post("/telegram-login")
 async def telegram_login(body: InitData, request: Request, gateway: Gateway) -> dict[str, Any]:
     """A token for who opened the Mini App, if the phone is proved to be theirs."""
-    with explained():
+    with shop_refusals():
         app = _mini_app(gateway, request, body.init_data, body.phone)
         entered = await shop_login.enter_by_mini_app(gateway.identity, gateway.code_context, app)
     return auth_token(gateway, entered)
@@ -139,7 +139,7 @@ async def telegram_login(body: InitData, request: Request, gateway: Gateway) -> 
 async def florist_login(body: InitData, request: Request, gateway: Gateway) -> dict[str, Any]:
     """The same for a florist. 404 if they are none: the app then tries `telegram-login` with the
     same init data, which is not used up by that."""
-    with explained():
+    with shop_refusals():
         app = _mini_app(gateway, request, body.init_data, body.phone)
         entered = await shop_login.enter_by_mini_app(
             gateway.identity, gateway.code_context, app, role=FLORIST
@@ -154,7 +154,7 @@ async def telegram_register(
 ) -> dict[str, Any]:
     """Open a shop for who opened the Mini App, whose word for the Telegram account counts nothing
     beside the init data (spec shop §10, S12)."""
-    with explained():
+    with shop_refusals():
         app = _mini_app(gateway, request, body.init_data, body.phone)
         entered = await shop_login.register_by_mini_app(
             gateway.identity, gateway.code_context, app, name=body.shop_name, city=body.city

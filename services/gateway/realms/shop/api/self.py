@@ -13,10 +13,10 @@ from services.gateway.accounts.handlers.identity import load, person_of
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.shop_route import ShopRoute
-from services.gateway.realms.shop.api.token import explained
+from services.gateway.realms.shop.api.token import shop_refusals
 from services.gateway.realms.shop.handlers import staff as shop_staff
 from services.gateway.realms.shop.handlers.shop import ShopUnknown, shop_of
-from services.gateway.realms.shop.handlers.staff import Member
+from services.gateway.realms.shop.handlers.staff import StaffMember
 from services.gateway.sessions.handlers.session import revoke
 
 router = APIRouter(
@@ -102,7 +102,7 @@ async def logout(caller: Staff, gateway: Gateway) -> Response:
     return Response(status_code=204)
 
 
-def user(who: Member) -> dict[str, Any]:
+def user(who: StaffMember) -> dict[str, Any]:
     """Somebody of a shop, as its clients read them."""
     telegram = who.card.telegram_id
     return {
@@ -116,9 +116,9 @@ def user(who: Member) -> dict[str, Any]:
     }
 
 
-async def _working(gateway: Deps, caller: Principal) -> Member:
+async def _working(gateway: Deps, caller: Principal) -> StaffMember:
     account_id = AccountId(UUID(caller.subject))
-    with explained():
+    with shop_refusals():
         return await shop_staff.working(gateway.identity, account_id, caller.tenant)
 
 

@@ -24,7 +24,7 @@ from services.gateway.telegram.handlers.mini_app import InitDataUsed, NoPhone, P
 
 CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 AWAY_SECONDS: Final = 60
-WHY_NOT: Final[dict[type[Exception], tuple[int, str]]] = {
+REFUSALS: Final[dict[type[Exception], tuple[int, str]]] = {
     NotAdmitted: (403, "Учётная запись отключена"),
     ShopExists: (400, "Магазин с этим номером телефона уже зарегистрирован"),
     NotStaff: (404, "Вы больше не работаете в этом магазине"),
@@ -60,12 +60,12 @@ Named = Annotated[
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def shop_refusals() -> Iterator[None]:
     """Say refusals as the shop's clients show them."""
     try:
         yield
-    except tuple(WHY_NOT) as error:
-        status, text = WHY_NOT[type(error)]
+    except tuple(REFUSALS) as error:
+        status, text = REFUSALS[type(error)]
         headers = CHALLENGE if status == 401 else None
         raise HTTPException(status, text, headers=headers) from None
 
@@ -98,6 +98,6 @@ def pending_auth_token(bearer: str) -> dict[str, Any]:
 
 
 def _body(bearer: str, **known: Any) -> dict[str, Any]:
-    nothing = {"shop_id": None, "shop_name": None, "user_role": None, "user_name": None}
-    told = {"access_token": bearer, "token_type": "bearer", **nothing, **known}
-    return {**told, "needs_phone": False}
+    unknown = {"shop_id": None, "shop_name": None, "user_role": None, "user_name": None}
+    answer = {"access_token": bearer, "token_type": "bearer", **unknown, **known}
+    return {**answer, "needs_phone": False}

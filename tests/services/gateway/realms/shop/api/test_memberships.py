@@ -13,7 +13,7 @@ from services.gateway.accounts.domain.account import MOST_OFFERS
 from services.gateway.bot import handlers as bot
 from services.gateway.bot.api import SECRET_HEADER
 from services.gateway.telegram.adapters import webhook_secret
-from services.gateway.telegram.domain.bot_update import NOT_FOUND, LAST_ADMIN
+from services.gateway.telegram.domain.bot_update import LAST_ADMIN, NOT_FOUND
 from tests.services.gateway.bot_api import TOKEN
 from tests.services.gateway.code_context import some_phone
 from tests.services.gateway.shop_door import AUTH, Door, Someone, projecting
