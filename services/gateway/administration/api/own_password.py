@@ -41,8 +41,8 @@ class NewPassword(BaseModel):
 async def change_password(
     body: NewPassword, request: Request, gateway: Gateway, caller: CurrentUser
 ) -> None:
-    """Change it: 204, and log in again, for all sessions end. 403 if the old one is wrong, 422 if
-    nobody should have the new one, 429 after too many tries."""
+    """Change one's own password: 204, and all sessions end. 403 if the old password is wrong, 422
+    if the new one is unfit, 429 after too many attempts."""
     await attempts_of(gateway, request).count(Limit.LOGIN, caller.subject)
     try:
         await change_own_password(

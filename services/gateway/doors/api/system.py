@@ -34,7 +34,7 @@ async def about() -> dict[str, str]:
 
 @router.get("/ping")
 async def ping() -> dict[str, Any]:
-    """Somebody is here."""
+    """Whether the process answers."""
     return {"ok": True, "message": "pong"}
 
 

@@ -1,4 +1,4 @@
-"""Login, refresh and logout of the platform's administrators, who belong to no door."""
+"""Login, refresh and logout of the platform's administrators, at all doors."""
 
 from contextlib import suppress
 from typing import Annotated, Any, Final
@@ -31,7 +31,7 @@ CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 
 
 class Login(BaseModel):
-    """Who wants in."""
+    """A login by e-mail address and password."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -69,7 +69,7 @@ async def login(
 
 @router.post("/refresh")
 async def refresh(body: RefreshToken, response: Response, gateway: Gateway) -> dict[str, Any]:
-    """The next pair; 401 for a token that is over, and the end of all if it was used before."""
+    """The next pair; 401 for an invalid token. A token that was used before ends the session."""
     try:
         logged_in = await session.refresh(
             gateway.identity, body.refresh_token, realm=Realm.PLATFORM

@@ -60,7 +60,7 @@ async def request_otp(
 
 
 def address_of(request: Request, gateway: Gateway) -> str:
-    """The network address whose tries are counted, proxies we trust aside."""
+    """The client's network address, behind trusted proxies."""
     headers = dict(request.scope["headers"])
     return peer_of(request.scope, headers, gateway.settings.trusted_proxies).address
 
@@ -90,8 +90,8 @@ def _delivery_body(delivery: CodeDelivery) -> dict[str, Any]:
             }
         case DeliveryMethod.REGISTER:
             link = {"bot_link": delivery.bot_link} if delivery.bot_link else {}
-            told = {"message": REGISTER, "delivery_method": delivery.method}
-            return {**told, **link, "instructions": list(INSTRUCTIONS)}
+            answer = {"message": REGISTER, "delivery_method": delivery.method}
+            return {**answer, **link, "instructions": list(INSTRUCTIONS)}
         case _:
             message = CONFIRM if delivery.confirmed else SENT
             return {"message": message, "delivery_method": delivery.method}

@@ -15,7 +15,7 @@ from services.gateway.doors.domain.door import Limit
 
 
 class CrmRoute(APIRoute):
-    """A route that is there at the crm's door alone."""
+    """A route of the crm's door only."""
 
     def matches(self, scope: Any) -> tuple[Match, Any]:
         """See `BaseRoute`."""

@@ -41,11 +41,12 @@ FullName: TypeAlias = Annotated[str, StringConstraints(min_length=2, max_length=
 Phone: TypeAlias = Annotated[str, Field(max_length=20)]
 
 TRAITS: Final = {"phone": "crm.phone", "city_id": "crm.city_id", "district_id": "crm.district_id"}
-"""What only the crm keeps of a person, by field. Nobody is found by that phone."""
+"""The traits of a person that only the crm stores, by field. The phone does not identify accounts.
+"""
 
 
 class Traits(BaseModel):
-    """What somebody may have or not."""
+    """Optional fields of a user."""
 
     phone: Phone | None = None
     city_id: UUID | None = None
@@ -53,7 +54,7 @@ class Traits(BaseModel):
 
 
 class NewUser(Traits):
-    """Somebody to be let in."""
+    """A new user."""
 
     email: EmailStr
     password: Password
@@ -63,7 +64,7 @@ class NewUser(Traits):
 
 
 class Change(Traits):
-    """What is not given stays as it is. What everybody must have cannot be null."""
+    """Changes of a user. Fields that are missing stay; required ones cannot be null."""
 
     email: EmailStr = ""
     password: Password = ""
@@ -73,7 +74,7 @@ class Change(Traits):
 
 
 class OwnPassword(BaseModel):
-    """One's password, and the next."""
+    """The present and the new password."""
 
     current_password: Annotated[str, StringConstraints(min_length=1, max_length=128)]
     new_password: Password
@@ -88,7 +89,7 @@ def with_traits(person: Person, body: Traits, given: Set[str]) -> Person:
 
 
 def changes_of(body: Change, current: Member) -> MemberChanges:
-    """How the user shall be."""
+    """The changes that a request asks for."""
     given = body.model_fields_set
     person = replace(
         current.person,
@@ -104,7 +105,7 @@ def changes_of(body: Change, current: Member) -> MemberChanges:
 
 
 def user(member: Member, last_login: datetime | None) -> dict[str, Any]:
-    """A user as the clients read them. Names of cities are the dictionaries' to say."""
+    """A user in the form of the clients. `city` and `district` are not known to the gateway."""
     traits = {field: member.person.traits.get(name) for field, name in TRAITS.items()}
     return {
         "id": str(member.account_id),

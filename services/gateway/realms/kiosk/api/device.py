@@ -46,7 +46,7 @@ STATELESS: Final = "stateless_jwt"
 
 
 class KioskLogin(BaseModel):
-    """A kiosk that wants in."""
+    """A login of a kiosk itself."""
 
     username: Username
     password: Given
@@ -78,7 +78,7 @@ async def login(body: KioskLogin, request: Request, gateway: Gateway) -> Respons
 
 @kiosk.post("/refresh", dependencies=[Depends(public)])
 async def refresh(body: Refresh, gateway: Gateway) -> Response:
-    """The next KioskTokens; 401 for a token that is over, and the end of all if it was used."""
+    """The next KioskTokens; 401 for an invalid token. A reused token ends the session."""
     logged_in = await session.refresh(
         gateway.identity, body.refresh_token, realm=Realm.KIOSK, roles=DEVICE_ROLES
     )
@@ -102,7 +102,7 @@ async def logout(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
 
 @kiosk.get("/session/validate")
 async def validate(caller: Kiosk, request: Request, gateway: Gateway) -> dict[str, Any]:
-    """That the token is good, and until when."""
+    """Whether the token is valid, and until when."""
     member = await _itself(gateway, caller)
     expires = claims_in(request.headers.get("authorization"))["exp"]
     return {
@@ -116,7 +116,7 @@ async def validate(caller: Kiosk, request: Request, gateway: Gateway) -> dict[st
 
 @kiosk.get("/context/payment")
 async def payment_context(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
-    """Which kiosk asks to be paid."""
+    """The kiosk that asks for a payment."""
     member = await _itself(gateway, caller)
     context = {
         "kiosk_username": name_of(member.person),
@@ -146,7 +146,7 @@ async def status(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
 
 @kiosk.get("/health", dependencies=[Depends(public)])
 async def health() -> dict[str, Any]:
-    """That kiosks can log in here."""
+    """Whether kiosks can log in."""
     features = {
         "extended_tokens": True,
         "device_tracking": True,
@@ -179,7 +179,7 @@ async def analytics(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
 
 @kiosk.post("/token/prepare-deny-list")
 async def prepare_deny_list(caller: Kiosk, request: Request) -> dict[str, Any]:
-    """What the token is called; it is denied by its session, which a logout ends."""
+    """The id of the token. There is no deny list: a logout ends the token's session."""
     message = "Log out to end the session"
     jti = claims_in(request.headers.get("authorization")).get("jti", caller.session)
     fields = {"jti": jti, "deny_list_ready": False, "message": message}

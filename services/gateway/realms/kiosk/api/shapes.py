@@ -29,14 +29,14 @@ YES: Final = "yes"
 
 
 def with_traits(person: Person, *, phone: str | None, verified: bool) -> Person:
-    """The person with what only the kiosks keep of them; nobody is found by that phone."""
+    """The person with the traits of the kiosks. This phone does not identify accounts."""
     fields = {PHONE: phone or "", VERIFIED: YES if verified else ""}
     others = {name: value for name, value in person.traits.items() if name not in fields}
     return replace(person, traits=others | {name: value for name, value in fields.items() if value})
 
 
 def check_bytes(password: str) -> None:
-    """Raise Coded 400 for a password that the clients were never allowed (spec kiosk §2.1)."""
+    """Raise Coded 400 for a password beyond 72 bytes (spec kiosk §2.1)."""
     if len(password.encode()) > MAX_PASSWORD_BYTES:
         raise Coded(400, "PASSWORD_TOO_LONG", "A password has 72 bytes at most")
 
@@ -50,7 +50,7 @@ def parse_username(text: str) -> Address | None:
 
 
 def name_of(person: Person) -> str:
-    """What somebody is called here: whoever was let in by hand may have no user name."""
+    """The name for clients: accounts opened by the command line may have no user name."""
     return person.username or person.email or ""
 
 
@@ -73,7 +73,7 @@ def on_device(logged_in: LoggedIn, device: str | None) -> dict[str, Any]:
 
 
 def brief_member(member: Member) -> dict[str, Any]:
-    """The same of somebody who was changed."""
+    """The `user` of a changed member."""
     return {
         "user_id": member.number,
         "username": name_of(member.person),
@@ -102,5 +102,5 @@ def users(members: list[Member], last_logins: Mapping[Any, datetime]) -> list[di
 
 
 def is_verified(person: Person) -> bool:
-    """Whether an administrator said so."""
+    """Whether an administrator marked the person as verified."""
     return person.traits.get(VERIFIED) == YES

@@ -48,7 +48,7 @@ NewPassword: TypeAlias = Annotated[str, StringConstraints(min_length=8, max_leng
 
 
 class NewKiosk(BaseModel):
-    """A kiosk to be."""
+    """A new kiosk."""
 
     username: Username
     password: NewPassword
@@ -57,33 +57,33 @@ class NewKiosk(BaseModel):
 
 
 class NewAdmin(NewKiosk):
-    """An administrator to be."""
+    """A new administrator."""
 
     email: EmailStr | None = None
     phone: Phone | None = None
 
 
 class Status(BaseModel):
-    """Whether somebody may log in."""
+    """Whether a user may log in."""
 
     is_active: StrictBool
 
 
 class OwnPassword(BaseModel):
-    """One's password, and the next."""
+    """The present and the new password."""
 
     current_password: Given
     new_password: NewPassword
 
 
 class Password(BaseModel):
-    """Somebody's next password."""
+    """The new password of a user."""
 
     new_password: NewPassword
 
 
 class Change(BaseModel):
-    """What is not given stays as it is; null takes away, but for what everybody must have."""
+    """Changes of a user. Fields that are missing stay; null clears optional ones."""
 
     username: Username = Field(default="")
     email: EmailStr | None = None
@@ -94,7 +94,7 @@ class Change(BaseModel):
 
 
 def changes_of(body: Change, current: Member) -> MemberChanges:
-    """How the member shall be."""
+    """The changes that a request asks for."""
     given = body.model_fields_set
     return MemberChanges(
         person=_person(body, current.person),
@@ -169,7 +169,7 @@ async def set_status(
     caller: Managing,
     gateway: Gateway,
 ) -> dict[str, Any]:
-    """Let somebody log in or not; 400 for oneself, or if it is so already."""
+    """Activate or deactivate a user; 400 for oneself, or if the status does not change."""
     active = body if isinstance(body, bool) else body.is_active
     address = parse_username(username)
     workspace = workspace_of(caller)
@@ -218,7 +218,7 @@ async def one_user(user_id: Number, caller: Managing, gateway: Gateway) -> dict[
 async def change_user(
     user_id: Number, body: Change, caller: Managing, gateway: Gateway
 ) -> dict[str, Any]:
-    """Change what is given; what is null is not there any more."""
+    """Change the given fields; null clears optional ones."""
     known = await _known(gateway, user_id)
     current = await load_member(gateway.identity, known, workspace_of(caller))
     changed = await _changed(gateway, caller, known, changes_of(body, current))
@@ -229,7 +229,7 @@ async def change_user(
 async def reset_password(
     user_id: Number, body: Password, caller: Managing, gateway: Gateway
 ) -> dict[str, Any]:
-    """Give somebody another password; they log in again."""
+    """Set another password of a user; their sessions end."""
     check_bytes(body.new_password)
     known = await _known(gateway, user_id)
     await _changed(gateway, caller, known, MemberChanges(password=body.new_password))
@@ -239,7 +239,7 @@ async def reset_password(
 @shared.delete("/{user_id}/", include_in_schema=False)
 @shared.delete("/{user_id}")
 async def delete_user(user_id: Number, caller: Deleting, gateway: Gateway) -> dict[str, Any]:
-    """Let somebody be gone; 400 for oneself."""
+    """Delete a user; 400 for oneself."""
     known, workspace = await _known(gateway, user_id), workspace_of(caller)
     if known == account_of(caller):
         raise Coded(400, "OWN_ACCOUNT", "You cannot delete your own account")
@@ -276,7 +276,7 @@ async def _create(
 
 
 async def _known(gateway: Deps, number: int) -> AccountId:
-    """Whose number it is; whether they are this administrator's to see is for `member` to say."""
+    """The account with this number. `load_member` checks that it is in the workspace."""
     row = await accounts.by_number(gateway.pool, number)
     if row is None:
         raise AccountUnknown

@@ -43,7 +43,7 @@ DEFAULTS: Final = {
     "trial_ends_at": None,
     "last_login_at": None,
 }
-"""What the gateway does not know of a shop, as a new one has it (spec shop §3)."""
+"""Fields of a shop that the gateway does not know, with the values of a new shop (spec shop §3)."""
 
 
 @router.get("/current-user/", include_in_schema=False)
@@ -103,7 +103,7 @@ async def logout(caller: Staff, gateway: Gateway) -> Response:
 
 
 def user(who: StaffMember) -> dict[str, Any]:
-    """Somebody of a shop, as its clients read them."""
+    """A member of a shop in the form of the clients."""
     telegram = who.card.telegram_id
     return {
         "id": who.number,
@@ -123,7 +123,7 @@ async def _working(gateway: Deps, caller: Principal) -> StaffMember:
 
 
 async def _shop(gateway: Deps, tenant: str) -> tuple[ShopRegistered | None, Person | None]:
-    """The shop, and who registered it, whose phone is the shop's, if they are still known."""
+    """The shop and its founder, whose phone is the shop's; None for what is not known."""
     shop = await shop_of(gateway.identity, tenant)
     if shop is None:
         return None, None

@@ -64,7 +64,7 @@ TelegramId = Annotated[
 
 
 class Hired(BaseModel):
-    """Somebody to be taken on."""
+    """A person to invite."""
 
     phone: Phone
     name: Name
@@ -74,16 +74,16 @@ class Hired(BaseModel):
     telegram_id: TelegramId = None
 
     def shop_role(self) -> ShopRole:
-        """What they shall be."""
+        """The role of the new member."""
         return ShopRole(role=self.role, active=self.is_active)
 
     def card(self) -> Card:
-        """What the shop shall call them."""
+        """The shop's card of the new member."""
         return Card(name=self.name, email=self.email, telegram_id=_number(self.telegram_id))
 
 
 class Changed(BaseModel):
-    """What is to be different. The phone is not: it is theirs."""
+    """Changes of a member. The phone belongs to the account and cannot be changed."""
 
     name: Name | None = None
     role: RoleName | None = None
@@ -92,14 +92,14 @@ class Changed(BaseModel):
     telegram_id: TelegramId = None
 
     def shop_role(self, before: ShopRole) -> ShopRole:
-        """What they shall be. Another role comes with its own permissions."""
+        """The role after the change. Another role has its default permissions."""
         role = self.role or before.role
         active = before.active if self.is_active is None else self.is_active
         keys = before.keys if role == before.role else None
         return ShopRole(role=role, keys=keys, active=active)
 
     def card(self, before: Card) -> Card:
-        """What the shop shall call them; what is not said stays."""
+        """The card after the change; missing fields stay."""
         given = self.model_fields_set
         telegram_id = _number(self.telegram_id)
         return Card(
@@ -110,7 +110,7 @@ class Changed(BaseModel):
 
 
 class Permitted(BaseModel, extra="forbid"):
-    """The permissions to give or take, bare or under `permissions` (spec shop §12)."""
+    """The permissions to grant or revoke, bare or under `permissions` (spec shop §12)."""
 
     orders: StrictBool = False
     warehouse: StrictBool = False
@@ -127,7 +127,7 @@ class Permitted(BaseModel, extra="forbid"):
 
 
 class StaffQuery(BaseModel):
-    """Which of the staff to list. `search` looks in names, phones and addresses."""
+    """The query of a list of staff. `search` applies to names, phones and addresses."""
 
     skip: int = Field(default=0, ge=0)
     limit: int = Field(default=100, ge=1, le=100)
@@ -169,9 +169,9 @@ async def list_users(
 @router.post("", include_in_schema=False)
 @router.post("/")
 async def create_user(hired: Hired, caller: Manager, gateway: Gateway) -> dict[str, Any]:
-    """Invite somebody: 200, and listed from now on; 400 if they are here or invited.
+    """Invite a person: 200, and listed from now on; 400 for a member or a pending invitation.
 
-    They accept by their first login if they work nowhere, else by the bot or `/api/auth/shops`.
+    A person without a shop accepts by the first login, others by the bot or `/api/auth/shops`.
     """
     with _staff_refusals():
         member = await administration.hire(
@@ -192,7 +192,7 @@ async def get_user(number: int, caller: Manager, gateway: Gateway) -> dict[str, 
 async def change_user(
     number: int, changed: Changed, caller: Manager, gateway: Gateway
 ) -> dict[str, Any]:
-    """Change what the shop calls somebody, their role, or whether they may log in."""
+    """Change a member's card, role, or whether they may log in."""
     member = await _member(gateway, caller, number)
     with _staff_refusals():
         member = await administration.change(
@@ -210,7 +210,7 @@ async def change_user(
 async def change_permissions(
     number: int, permitted: Permitted, caller: Manager, gateway: Gateway
 ) -> dict[str, Any]:
-    """Give somebody permissions, or take them; 400 for an admin."""
+    """Grant permissions to a member, or revoke them; 400 for an admin."""
     member = await _member(gateway, caller, number)
     changes = permitted.model_dump(exclude_unset=True)
     with _staff_refusals():
@@ -223,7 +223,7 @@ async def change_permissions(
 @router.delete("/{number}/", include_in_schema=False)
 @router.delete("/{number}")
 async def delete_user(number: int, caller: Manager, gateway: Gateway) -> dict[str, Any]:
-    """Switch somebody off; 400 for an admin. They stay in the list."""
+    """Deactivate a member, who stays in the list; 400 for an admin."""
     member = await _member(gateway, caller, number)
     with _staff_refusals():
         member = await administration.deactivate(gateway.identity, _administrator(caller), member)
