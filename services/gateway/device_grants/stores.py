@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from contracts.gateway import AccountId
 from libs.postgres import query
-from libs.postgres.pool import Connection, Pool, acquired
+from libs.postgres.pool import Connection, Pool, acquire
 from services.gateway.device_grants.domain.grant import (
     SLOWER_SECONDS,
     Grant,
@@ -52,7 +52,7 @@ async def add(pool: Pool, grant: Grant, now: datetime) -> bool:
         pause=grant.pause,
         expires_at=grant.expires_at,
     )
-    async with acquired(pool) as connection, connection.transaction():
+    async with acquire(pool) as connection, connection.transaction():
         await _prune(connection, now)
         inserted = new.on_conflict_do_nothing().returning(GRANT.c.device)
         return await query.fetchval(connection, inserted) is not None
@@ -64,7 +64,7 @@ async def find_waiting(pool: Pool, user_code_digest: str, now: datetime) -> Gran
     statement = select(GRANT).where(
         c.shown == user_code_digest, c.answer == GrantStatus.WAITING, c.expires_at > now
     )
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, statement)
     return _grant(row) if row is not None else None
 
@@ -78,7 +78,7 @@ async def claim(pool: Pool, user_code_digest: str, now: datetime) -> Grant | Non
         .values(answer=GrantStatus.ANSWERING)
         .returning(GRANT)
     )
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, claimed)
     return _grant(row) if row is not None else None
 
@@ -88,7 +88,7 @@ async def set_status(
 ) -> None:
     """Set the status of a grant, and the tenant of the device. Raises Unavailable."""
     changed = GRANT.update().where(GRANT.c.device == device_digest)
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await query.execute(connection, changed.values(answer=status, tenant=tenant))
 
 
@@ -101,7 +101,7 @@ async def poll(
     the pause.
     """
     statement = select(GRANT).where(GRANT.c.device == device_digest).with_for_update()
-    async with acquired(pool) as connection, connection.transaction():
+    async with acquire(pool) as connection, connection.transaction():
         row = await query.fetchrow(connection, statement)
         grant = _grant(row) if row is not None else None
         verdict = verdict_of(grant, client_id, now)

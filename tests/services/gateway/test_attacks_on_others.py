@@ -18,7 +18,7 @@ from contracts.gateway import DeviceEnrolled
 from libs.testing.routes import (
     REFUSED,
     assert_foreign_ids_are_unknown,
-    assert_lists_hold_nothing,
+    assert_lists_reveal_nothing,
     assert_writes_change_nothing_of_others,
     routes_of,
 )
@@ -303,7 +303,7 @@ async def test_nothing_of_others_is_shown_or_changed(table: Table, stranger: Any
         }
     assert walked == with_ids
     shown = [CRM_USERS] if stranger is SUPERVISOR else []
-    lists = await assert_lists_hold_nothing(
+    lists = await assert_lists_reveal_nothing(
         client, document, table.secrets, statuses=(200, *REFUSED), except_for=shown
     )
     before, newcomer = await table.logins(), some_email()
@@ -316,7 +316,7 @@ async def test_nothing_of_others_is_shown_or_changed(table: Table, stranger: Any
         people=people,
         except_for=[*INVITED, *(LAST_LOGINS if workspace in (CRM, KIOSKS) else [])],
         statuses=(200, 201, 204, 400, *REFUSED, 409, 422, 429, 503),
-        settle=table.demo.catch_up,
+        catch_up=table.demo.catch_up,
     )
 
     every = {(one.method, one.path) for one in routes_of(document)}

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
 from contracts.gateway import ACCOUNTS, ADDRESSES, EVENTS, AccountId, GatewayEvent
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from libs.projections.projection import Connection, Projection
 from services.gateway.accounts.domain.account import Offer
 from services.gateway.accounts.domain.realm import (
@@ -102,7 +102,7 @@ class Page:
 
 async def by_id(pool: Pool, account_id: UUID) -> AccountRow | None:
     """The account, also a removed one. Raises Unavailable, as all queries of this module do."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, BY_ID, account_id=account_id)
         return await _only(connection, row)
 
@@ -111,7 +111,7 @@ async def by_number(pool: Pool, number: int) -> AccountRow | None:
     """The account by its number, the id that doors without UUIDs show."""
     if not 0 < number < 2**63:
         return None
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, BY_NUMBER, number=number)
         return await _only(connection, row)
 
@@ -123,14 +123,14 @@ async def by_number_in_workspace(
     if not 0 < number < 2**63:
         return None
     at = {"realm": workspace.realm, "of_tenant": workspace.tenant, "number": number}
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, BY_NUMBER_IN_WORKSPACE, **at)
         return await _only(connection, row)
 
 
 async def by_address(pool: Pool, digest: str) -> AccountRow | None:
     """The owner of the address with this digest. A login reads it from the log instead."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, BY_ADDRESS, digest=digest)
         return await _only(connection, row)
 
@@ -157,7 +157,7 @@ async def in_workspace(
     if active is not None:
         matching.append(ACCOUNT.c.active == active)
     some = select(ACCOUNT).where(*matching).order_by(ACCOUNT.c.number)
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows = await query.fetch(connection, some.limit(limit).offset(offset))
         every = select(func.count()).select_from(ACCOUNT).where(*matching)
         total = await query.fetchval(connection, every)
@@ -167,7 +167,7 @@ async def in_workspace(
 async def superadmins(pool: Pool, workspace: Workspace) -> Sequence[AccountId]:
     """The active accounts in the highest role of the workspace: see `CHIEFS`."""
     matching = (OURS, ACCOUNT.c.active, *_in(workspace, (CHIEFS.get(workspace.realm, SUPERADMIN),)))
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows = await query.fetch(connection, select(ACCOUNT.c.account_id).where(*matching))
     return [AccountId(row["account_id"]) for row in rows]
 
@@ -177,7 +177,7 @@ async def workspaces(pool: Pool) -> Sequence[Workspace]:
     held = select(ROLE.c.realm, ROLE.c.of_tenant).where(
         ROLE.c.tenant == PLATFORM, ROLE.c.realm != Realm.SHOP.value
     )
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows = await query.fetch(connection, held.distinct())
     return [Workspace(row["realm"], row["of_tenant"]) for row in rows]
 

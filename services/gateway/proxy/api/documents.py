@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from libs.http.auth import Permission
 from libs.http.schema import SCHEMA
-from libs.http.undeclared import demands_of
+from libs.http.undeclared import required_access
 from services.gateway.context import Deps
 from services.gateway.doors.api.local_routes import LocalRoutes
 from services.gateway.doors.api.system import VERSION
@@ -75,7 +75,7 @@ class Documents:
 def _scopes(routes: Sequence[Any]) -> Iterator[tuple[str, str, str | None]]:
     """The scope of each operation: empty for any caller who is logged in, None for public ones."""
     for route in routes:
-        permission = demands_of(route)
+        permission = required_access(route)
         scope = None if permission is None else ""
         if isinstance(permission, Permission):
             scope = permission.scope

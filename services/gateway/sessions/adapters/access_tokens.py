@@ -74,6 +74,6 @@ class AccessTokens:
             lifetime=lifetime,
             typ=tokens.ACCESS,
             session=str(session_id),
-            also={**claims, "jti": str(uuid4()), "client_id": lifetime_of or workspace.realm},
+            extra={**claims, "jti": str(uuid4()), "client_id": lifetime_of or workspace.realm},
         )
         return AccessToken(bearer, int(lifetime.total_seconds()))

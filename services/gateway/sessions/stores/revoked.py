@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from libs.http import revoked_sessions
 from libs.http.revoked_sessions import Loaded
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from services.gateway.accounts.domain.realm import PLATFORM
 
 # After a crash between event and row there is the event only.
@@ -30,7 +30,7 @@ async def load(pool: Pool, kept: timedelta, seen: str) -> Loaded:
     The age is 0: the gateway reads its own events, and is up to date whenever it can read.
     """
     loaded = await revoked_sessions.load(pool, seen)
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows: Sequence[Any] = await connection.fetch(_UNSTORED, PLATFORM, kept)
     sessions: Mapping[str, datetime] = {row["session_id"]: row["revoked_at"] for row in rows}
     return replace(loaded, sessions={**sessions, **loaded.sessions}, age=timedelta())

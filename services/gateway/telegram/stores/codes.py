@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from libs.postgres import query
-from libs.postgres.pool import Connection, Pool, acquired
+from libs.postgres.pool import Connection, Pool, acquire
 from libs.security import codes
 from libs.security.sealing import Seal
 from services.gateway.doors.domain.network import network_of
@@ -119,7 +119,7 @@ class CodeStore:
         Attempts on a `displayed` code do not count as guesses.
         """
         secret = code if code is not None else secrets.token_hex(16)
-        async with acquired(self._pool) as connection, connection.transaction():
+        async with acquire(self._pool) as connection, connection.transaction():
             requester = await self._requester(connection, phone, address, now)
             if over := await attempt_limit.take_all(connection, requester.request_counters, now):
                 return over
@@ -137,7 +137,7 @@ class CodeStore:
 
         A right code is used up, takes back its counted attempts, and makes the network known.
         """
-        async with acquired(self._pool) as connection, connection.transaction():
+        async with acquire(self._pool) as connection, connection.transaction():
             requester = await self._requester(connection, phone, address, now)
             # Attempts on a phone are serialised: they lock its codes and counters in any order.
             await connection.execute(LOCK_PHONE, requester.phone)
@@ -165,7 +165,7 @@ class CodeStore:
     ) -> str | TooMany:
         """The nonce by which the owner of the Telegram account confirms the network."""
         nonce = secrets.token_hex(NONCE_BYTES)
-        async with acquired(self._pool) as connection, connection.transaction():
+        async with acquire(self._pool) as connection, connection.transaction():
             requester = await self._requester(connection, phone, address, now)
             counter: Counter = ("confirmation asked", requester.phone, CONFIRMATION_REQUESTS)
             if over := await attempt_limit.take_all(connection, [counter], now):
@@ -177,7 +177,7 @@ class CodeStore:
     async def confirm(self, nonce: str, *, telegram_id: int, now: datetime) -> bool:
         """Grant the network of `nonce` `TRIES` attempts. False if used or over the limit."""
         owner = self._seal.digest("telegram", str(telegram_id))
-        async with acquired(self._pool) as connection, connection.transaction():
+        async with acquire(self._pool) as connection, connection.transaction():
             kind = self._kind_of(nonce, telegram_id)
             if (pair := await attempt_limit.redeem(connection, kind, now)) is None:
                 return False

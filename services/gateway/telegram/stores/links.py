@@ -13,7 +13,7 @@ from sqlalchemy import TIMESTAMP, Column, MetaData, Table, Text, and_, delete, s
 from sqlalchemy.dialects.postgresql import insert
 
 from libs.postgres import query
-from libs.postgres.pool import Connection, Pool, acquired
+from libs.postgres.pool import Connection, Pool, acquire
 from libs.security.sealing import Seal
 
 _TABLES: Final = MetaData()
@@ -51,7 +51,7 @@ class TelegramLinks:
         False if the update was handled before; then nothing is done. A new link replaces those of
         the phone and of the Telegram account.
         """
-        async with acquired(self._pool) as connection, connection.transaction():
+        async with acquire(self._pool) as connection, connection.transaction():
             if not await _first(connection, f"update {update_id}", now + UPDATES_REMEMBERED, now):
                 return False
             if phone is not None:
@@ -63,7 +63,7 @@ class TelegramLinks:
         """Whether the update was handled."""
         c = ONCE.c
         known = select(c.what).where(c.what == f"update {update_id}", c.until > now)
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             return await query.fetchval(connection, known) is not None
 
     async def first_use(self, fingerprint: str, *, until: datetime, now: datetime) -> bool:
@@ -71,7 +71,7 @@ class TelegramLinks:
 
         Recorded until `until`, when the init data is stale.
         """
-        async with acquired(self._pool) as connection, connection.transaction():
+        async with acquire(self._pool) as connection, connection.transaction():
             return await _first(connection, f"init data {fingerprint}", until, now)
 
     async def chat_of(self, phone: str) -> int | None:
@@ -91,7 +91,7 @@ class TelegramLinks:
 
     async def unlink(self, phone: str) -> None:
         """Delete the link of the phone."""
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             digest = self._seal.digest("phone", phone)
             await query.execute(connection, delete(LINK).where(LINK.c.phone == digest))
 
@@ -118,7 +118,7 @@ class TelegramLinks:
         )
 
     async def _link_by(self, column: Column[str], digest: str) -> Mapping[str, Any] | None:
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             row = await query.fetchrow(connection, select(LINK).where(column == digest))
         if row is None:
             return None

@@ -15,7 +15,7 @@ from libs.testing.read_models import (
     apply,
     assert_history_decides,
     assert_migrated_as_declared,
-    assert_tenants_are_fenced,
+    assert_tenants_are_isolated,
 )
 from services.gateway.accounts.domain.person import email
 from services.gateway.accounts.domain.realm import Role
@@ -208,7 +208,7 @@ async def test_history_decides_and_tenants_see_none_of_it(people: People, databa
     await assert_history_decides(people.identity.pool, apply_batch, [history] * 8, TABLES)
 
     async with tenant_pool(database, "gateway") as tenants:
-        await assert_tenants_are_fenced(tenants, TABLES)
+        await assert_tenants_are_isolated(tenants, TABLES)
     declared = [ACCOUNT, ROLE, OFFER, ADDRESS, session_rows.SESSION]
     await assert_migrated_as_declared(people.identity.pool, "gateway", declared)
 
