@@ -69,7 +69,7 @@ async def raced(
     return done, await between.task
 
 
-async def test_a_device_is_let_in_once_though_it_asks_twice_at_once(
+async def test_concurrent_polls_of_an_approved_device_give_one_session(
     url: str, pool: Pool, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = clock()
@@ -88,7 +88,7 @@ async def test_a_device_is_let_in_once_though_it_asks_twice_at_once(
     assert verdicts == (Verdict.IN, Verdict.WORTHLESS)
 
 
-async def test_a_code_that_is_asked_for_while_another_is_used_up_is_not_used_up_too(
+async def test_a_code_requested_while_another_is_used_up_stays_valid(
     url: str, pool: Pool, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = CodeStore(pool, seal=SEAL, key=CODE_KEY)

@@ -13,7 +13,7 @@ from services.gateway.telegram.adapters import webhook_secret
 from tests.services.gateway.app import gateway_settings
 from tests.services.gateway.bot_api import CHAT, TOKEN, BotApi, error
 from tests.services.gateway.code_context import some_phone
-from tests.services.gateway.house import client_of, gateway_on
+from tests.services.gateway.harness import client_of, gateway_on
 from tests.services.gateway.shop_door import Door, with_bot
 from tests.services.gateway.test_bootstrap import served
 
@@ -45,7 +45,7 @@ async def test_an_update_is_done_and_answered(door: Door) -> None:
 
 
 @pytest.mark.parametrize("header", [None, "", "wrong", webhook_secret(TOKEN)[:-1], TOKEN])
-async def test_nobody_else_is_heard(door: Door, header: str | None) -> None:
+async def test_an_update_without_the_secret_is_refused(door: Door, header: str | None) -> None:
     headers = {} if header is None else {SECRET_HEADER: header}
 
     answer = await door.client.post(HOOK, json=update(text="/start"), headers=headers)
@@ -113,7 +113,7 @@ async def test_while_telegram_is_away_there_is_an_error(door: Door) -> None:
     assert TOKEN.partition(":")[2] not in answer.text
 
 
-async def test_without_a_bot_nobody_is_heard(url: str, bot_api: BotApi) -> None:
+async def test_without_a_bot_updates_are_refused(url: str, bot_api: BotApi) -> None:
     async with (
         gateway_on(url, **with_bot(bot_api, telegram_token=None)) as deps,
         client_of(deps) as client,

@@ -62,7 +62,7 @@ async def test_a_message_arrives_as_plain_text(bot_api: BotApi, bot: Bot) -> Non
     assert "parse_mode" not in message
 
 
-async def test_a_contact_is_asked_for_with_a_button(bot_api: BotApi, bot: Bot) -> None:
+async def test_a_contact_is_requested_with_a_button(bot_api: BotApi, bot: Bot) -> None:
     await bot.send_message(CHAT, "?", keyboard=Keyboard.ASK_CONTACT)
     await bot.send_message(CHAT, "!", keyboard=Keyboard.NONE)
 
@@ -80,7 +80,7 @@ async def test_a_contact_is_asked_for_with_a_button(bot_api: BotApi, bot: Bot) -
         pytest.param(CHAT, "?", TOKEN.replace("A", "B"), FailureReason.REFUSED, id="wrong token"),
     ],
 )
-async def test_what_telegram_does_not_send_is_told_apart(
+async def test_failures_to_send_are_distinguished(
     bot_api: BotApi, chat: int, text: str, token: str, reason: FailureReason
 ) -> None:
     bot_api.blocked.add(7)
@@ -191,7 +191,9 @@ async def test_a_webhook_in_the_clear_is_refused_and_its_secret_is_not_the_token
     assert TOKEN not in webhook_secret(TOKEN)
 
 
-async def test_the_status_is_asked_for_rarely(bot_api: BotApi, patient: Bot, time: Waiting) -> None:
+async def test_the_status_of_the_webhook_is_cached(
+    bot_api: BotApi, patient: Bot, time: Waiting
+) -> None:
     for _ in range(3):
         await patient.webhook_info()
     assert len(bot_api.calls) == 1

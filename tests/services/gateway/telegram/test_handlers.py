@@ -85,7 +85,7 @@ async def test_a_blocked_bot_means_registering(
     assert await request(at, phone) == REGISTER
 
 
-async def test_while_telegram_is_away_people_are_asked_to_come_back(
+async def test_while_telegram_is_away_requests_get_a_retry_after(
     at: CodeContext, bot_api: BotApi, phone: str
 ) -> None:
     bot_api.limits.append(40)

@@ -140,17 +140,19 @@ def test_each_client_has_a_role_and_a_role_that_manages_it() -> None:
         (BRIDGE, "crm", "ADMIN", "demo", False),
     ],
 )
-def test_who_manages_devices(client: Any, realm: str, role: str, tenant: str, *, may: bool) -> None:
+def test_devices_are_managed_by_scope_and_workspace(
+    client: Any, realm: str, role: str, tenant: str, *, may: bool
+) -> None:
     assert client.is_managed_in(Workspace(realm, "demo"), scopes_of(realm, role), tenant) is may
 
 
 def test_the_platforms_administrators_manage_all_but_in_the_platforms_own_name() -> None:
-    house, scopes = Workspace(Realm.PLATFORM, PLATFORM), scopes_of("platform", "superadmin")
+    harness, scopes = Workspace(Realm.PLATFORM, PLATFORM), scopes_of("platform", "superadmin")
 
     for client in CLIENTS.values():
-        assert client.is_managed_in(house, scopes, "anybody")
-        assert not client.is_managed_in(house, scopes, PLATFORM)
-        assert not client.is_managed_in(house, frozenset(), "anybody")
+        assert client.is_managed_in(harness, scopes, "anybody")
+        assert not client.is_managed_in(harness, scopes, PLATFORM)
+        assert not client.is_managed_in(harness, frozenset(), "anybody")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +171,7 @@ def test_the_platforms_administrators_manage_all_but_in_the_platforms_own_name()
         (False, True, True, True, DeliveryMethod.DISPLAYED),
     ],
 )
-def test_a_code_is_shown_in_the_demo_only(
+def test_a_code_is_displayed_in_the_demo_only(
     *, has_bot: bool, has_chat: bool, is_known: bool, is_demo: bool, way: DeliveryMethod
 ) -> None:
     found = delivery_method_for(

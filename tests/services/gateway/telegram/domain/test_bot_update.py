@@ -89,7 +89,7 @@ def test_a_button_is_read_strictly(changed: dict[str, Any], meant: ButtonPressed
     assert read({"update_id": 1, "callback_query": PRESSED | changed}) == meant
 
 
-def test_a_shop_has_a_button_for_each_thing_to_do() -> None:
+def test_a_shop_has_a_button_for_each_action() -> None:
     shown = [
         ShopListing(tenant="shop-1", name="Розы", invited=False),
         ShopListing(tenant="shop-2", name="Сад", invited=True),
@@ -179,7 +179,7 @@ def test_what_is_no_number_of_an_update_is_none(number: object) -> None:
 
 
 @pytest.mark.parametrize("command", [Start, ForeignContact, TypedPhone, LinkStatus])
-def test_without_a_proved_phone_people_are_asked_for_their_contact(command: Any) -> None:
+def test_without_a_proved_phone_the_contact_is_requested(command: Any) -> None:
     assert reply_to(command(telegram_id=ANNA)).keyboard is Keyboard.ASK_CONTACT
 
 
@@ -192,5 +192,5 @@ def test_the_status_shows_enough_of_the_phone_to_recognise_it() -> None:
 
 
 @pytest.mark.parametrize(("phone", "shown"), [("+77011234567", "+7•••4567"), ("+7701123", "•••")])
-def test_little_of_a_phone_is_shown(phone: str, shown: str) -> None:
+def test_most_of_a_phone_is_masked(phone: str, shown: str) -> None:
     assert masked(phone) == shown

@@ -82,20 +82,20 @@ async def florist(door: Door) -> Someone:
     return (await door.hired(await door.admin()))[0]
 
 
-SOMEWHERE = pytest.mark.parametrize("somebody", [owner, florist], ids=lambda one: one.__name__)
+SOMEWHERE = pytest.mark.parametrize("account", [owner, florist], ids=lambda one: one.__name__)
 
 
 @SOMEWHERE
 @pytest.mark.parametrize("role", ["admin", "courier"])
-async def test_an_invitation_moves_nobody_and_tells_the_shop_nothing(
-    door: Door, stranger: Someone, somebody: Any, role: str
+async def test_an_invitation_changes_no_membership_and_reveals_nothing_to_the_shop(
+    door: Door, stranger: Someone, account: Any, role: str
 ) -> None:
-    who: Someone = await somebody(door)
+    who: Someone = await account(door)
     before, number = await shop_id_of(door, who), await door.number_of(who)
     opened_at = datetime.now().astimezone()
 
     hired = await door.hire(stranger, role, phone=who.phone)
-    listed = (await door.listed(stranger))[who.phone]
+    listed = (await door.staff_by_phone(stranger))[who.phone]
     unknown = await door.hire(stranger, role)
     path = f"/{listed['id']}"
     await door.staff(stranger, "PATCH", path, json={"role": "manager"})
@@ -116,7 +116,7 @@ async def test_an_invitation_moves_nobody_and_tells_the_shop_nothing(
 
 
 @pytest.mark.parametrize("way", ["code", "telegram-login", "florist-login"])
-async def test_who_works_nowhere_accepts_by_the_first_login(
+async def test_a_person_without_a_shop_accepts_by_the_first_login(
     door: Door, anna: Someone, stranger: Someone, way: str
 ) -> None:
     bella = await door.linked()
@@ -136,11 +136,11 @@ async def test_who_works_nowhere_accepts_by_the_first_login(
     # From now on nobody else can have them without being asked, and the number stays.
     await door.hire(stranger, "admin")
     assert (await door.log_in(bella))["shop_id"] == hired["shop_id"]
-    assert (await door.listed(anna))[bella.phone]["id"] == hired["id"]
+    assert (await door.staff_by_phone(anna))[bella.phone]["id"] == hired["id"]
 
 
 @pytest.mark.parametrize("by", ["route", "button"])
-async def test_who_works_elsewhere_accepts_and_can_leave(
+async def test_a_member_of_another_shop_accepts_and_can_leave(
     door: Door, anna: Someone, stranger: Someone, by: str
 ) -> None:
     bella, _ = await door.hired(anna)
@@ -180,7 +180,7 @@ async def test_who_works_elsewhere_accepts_and_can_leave(
     assert changed.status_code == 404
 
     async def is_gone() -> bool:
-        return bella.phone not in await door.listed(stranger)
+        return bella.phone not in await door.staff_by_phone(stranger)
 
     await eventually(is_gone, what="a list without whoever left")
 
@@ -203,7 +203,7 @@ async def test_the_shop_of_ones_own_comes_first(
 
 
 @pytest.mark.parametrize("way", ["code", "telegram-login"])
-async def test_the_first_login_accepts_who_invited_first_and_the_others_wait(
+async def test_the_first_login_accepts_the_oldest_invitation_only(
     door: Door, anna: Someone, stranger: Someone, way: str
 ) -> None:
     bella = await door.linked()
@@ -230,7 +230,7 @@ async def test_the_first_login_accepts_who_invited_first_and_the_others_wait(
 
 
 @pytest.mark.parametrize("of", ["florist", "owner"])
-async def test_who_is_switched_off_is_not_taken_by_an_invitation(
+async def test_a_deactivated_member_does_not_accept_an_invitation_by_login(
     door: Door, anna: Someone, stranger: Someone, of: str
 ) -> None:
     if of == "owner":
@@ -322,7 +322,7 @@ async def test_what_the_bot_could_not_do_is_done_when_telegram_sends_it_again(
     assert (there, False, False) in await shops(door, bella)
 
 
-async def test_a_stranger_does_not_invite_for_ever(door: Door, stranger: Someone) -> None:
+async def test_a_shop_cannot_invite_without_limit(door: Door, stranger: Someone) -> None:
     bella = (await door.hire(stranger, phone=some_phone())).json()["id"]
 
     answers = [
@@ -333,7 +333,7 @@ async def test_a_stranger_does_not_invite_for_ever(door: Door, stranger: Someone
     assert isinstance(answers[-1].json()["detail"], str)
     # It can be taken back all the same.
     await door.staff(stranger, "DELETE", f"/{bella}")
-    assert bella not in {one["id"] for one in (await door.listed(stranger)).values()}
+    assert bella not in {one["id"] for one in (await door.staff_by_phone(stranger)).values()}
 
 
 async def test_of_two_shops_that_invite_one_phone_at_once_both_do(

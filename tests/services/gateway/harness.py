@@ -159,7 +159,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class House:
+class Harness:
     """A gateway and a client of it, with what tests do to its people."""
 
     deps: Deps
@@ -172,7 +172,7 @@ class House:
         """A client at an address nobody used before."""
         return _client(self.app, headers, **options)
 
-    async def somebody(self, *roles: Role, email: str | None = None, **who: Any) -> Profile:
+    async def create_account(self, *roles: Role, email: str | None = None, **who: Any) -> Profile:
         """Somebody with these roles and `PASSWORD`."""
         person = Person(email=email or some_email(), **who)
         return await open_account(
@@ -180,9 +180,9 @@ class House:
         )
 
     async def email_of(self, *roles: Role) -> str:
-        return str((await self.somebody(*roles)).person.email)
+        return str((await self.create_account(*roles)).person.email)
 
-    async def inside(
+    async def log_in(
         self, who: Profile, workspace: Workspace, device: str = "phone"
     ) -> tuple[LoggedIn, dict[str, str]]:
         """A session of theirs in a place, and the header that it gives them."""
@@ -195,7 +195,7 @@ class House:
 
     async def header_of(self, role: Role) -> dict[str, str]:
         """The header of somebody new with one role, who is in."""
-        return (await self.inside(await self.somebody(role), role.workspace))[1]
+        return (await self.log_in(await self.create_account(role), role.workspace))[1]
 
     async def events(self, kind: type[Any]) -> list[Any]:
         return await events(self.deps, kind)
@@ -203,7 +203,7 @@ class House:
     async def account(self, realm: Realm, role: str, tenant: str | None = None) -> Profile:
         """An account with this role, in the gateway's tenant by default."""
         workspace = Workspace(realm, tenant or self.deps.settings.people_tenant)
-        return await self.somebody(
+        return await self.create_account(
             Role(workspace, role), username=some_name(), name="Ольга Иванова"
         )
 
@@ -211,7 +211,7 @@ class House:
         """Somebody new who is in; lists know of them."""
         profile = await self.account(realm, role, tenant)
         (workspace,) = profile.roles
-        _, headers = await self.inside(profile, workspace)
+        _, headers = await self.log_in(profile, workspace)
         await self.catch_up()
         return Member(profile, self.client, headers)
 
@@ -230,16 +230,16 @@ class House:
 
 
 @asynccontextmanager
-async def demo_on(url: str, **different: Any) -> AsyncIterator[House]:
-    """A house on this database whose people are of the tenant `demo`."""
+async def demo_on(url: str, **different: Any) -> AsyncIterator[Harness]:
+    """A harness on this database whose people are of the tenant `demo`."""
     async with gateway_on(url, **different) as deps:
         app = bootstrap.create_app(deps)
         async with _client(app) as client:
-            yield House(deps, app, client)
+            yield Harness(deps, app, client)
 
 
-def house_on(url: str, **different: Any) -> AbstractAsyncContextManager[House]:
-    """A house on this database whose people have a tenant of their own."""
+def harness_on(url: str, **different: Any) -> AbstractAsyncContextManager[Harness]:
+    """A harness on this database whose people have a tenant of their own."""
     # A busy machine may take its time between a refresh and its repetition.
     patient = {"refresh_grace_seconds": 30, "refresh_grace_seconds_kiosk": 60}
     own = {"people_tenant": f"t{uuid4().hex[:12]}", "stale_wait_seconds": 0}
@@ -247,20 +247,20 @@ def house_on(url: str, **different: Any) -> AbstractAsyncContextManager[House]:
 
 
 @asynccontextmanager
-async def house_with_worker(url: str) -> AsyncIterator[House]:
+async def harness_with_worker(url: str) -> AsyncIterator[Harness]:
     """The same with a worker that carries the read models on; answers wait for it."""
     waits = {"stale_wait_seconds": MOST_STALE_SECONDS, "by_worker": True}
     async with (
-        house_on(url, **waits) as house,
+        harness_on(url, **waits) as harness,
         open_worker(
-            house.deps.settings,
+            harness.deps.settings,
             service=bootstrap.SERVICE,
-            projections=bootstrap.projections(house.deps.settings),
-            telemetry=house.deps.telemetry,
+            projections=bootstrap.projections(harness.deps.settings),
+            telemetry=harness.deps.telemetry,
         ) as worker,
         running(worker.projections),
     ):
-        yield house
+        yield harness
 
 
 def crm_user(**more: Any) -> dict[str, Any]:
