@@ -52,7 +52,7 @@ class Keys:
 
 @dataclass
 class Service:
-    """A real HTTP server that records what it was asked. Replace `answer` to make it do else."""
+    """A real HTTP server that records its requests. Replace `answer` for other answers."""
 
     url: str = ""
     requests: list[web.BaseRequest] = field(default_factory=list)

@@ -148,13 +148,13 @@ async def kiosk(demo: Harness) -> AsyncIterator[Device]:
 
 @pytest.fixture
 async def approver(demo: Harness) -> str:
-    """The address of somebody who manages kiosks and scales."""
+    """The e-mail address of an account that manages kiosks and scales."""
     return await demo.email_of(MANAGER, WEIGHER)
 
 
 @pytest.fixture
 def let_in(demo: Harness, browser: AsyncClient, approver: str) -> LetIn:
-    """Makes devices that the manager lets in; they have not asked since."""
+    """Creates approved devices that have not polled since."""
 
     async def allowed(client_id: str = KIOSK, **more: str) -> Device:
         device = await request_codes(demo.client, client_id, **more)

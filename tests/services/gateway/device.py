@@ -1,4 +1,4 @@
-"""A device that asks to be let in, and somebody in front of the approval page."""
+"""A device that asks for approval, and an approver in front of the page."""
 
 import re
 from collections.abc import Awaitable, Callable

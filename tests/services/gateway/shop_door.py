@@ -38,7 +38,7 @@ _numbers = itertools.count(1000)
 
 @dataclass
 class Someone:
-    """Somebody with a phone and a Telegram account; `headers` are those of the token they have."""
+    """A person with a phone and a Telegram account; `headers` contain their token."""
 
     phone: str = field(default_factory=some_phone)
     telegram_id: int = field(default_factory=lambda: next(_numbers))
@@ -71,12 +71,12 @@ class Door:
         )
 
     async def linked(self) -> Someone:
-        """Somebody new who did that."""
+        """A new person who shared their contact."""
         await self.link(made := Someone())
         return made
 
     async def registered(self, name: str = "Розы") -> tuple[Someone, Any]:
-        """Somebody new with a shop of their own, and the answer that said so."""
+        """A new person with a shop, and the answer to the registration."""
         made = Someone()
         return made, await self.register(made, name)
 
@@ -130,7 +130,7 @@ class Door:
         return found
 
     async def open_account_of(self, who: Someone, role: Role, name: str = "Белла") -> AccountId:
-        """An account of theirs that was made elsewhere, with a role."""
+        """An account of the person with a role, opened outside of the shop."""
         person = people.Person(phone=who.phone, name=name)
         made = await open_account(
             self.deps.identity, person, password=None, roles=[role], actor="test"
@@ -138,7 +138,7 @@ class Door:
         return made.account_id
 
     async def works_at(self, shop_id: int, role: str = "florist") -> Someone:
-        """Somebody of a shop who has shared their contact."""
+        """A member of a shop who has shared their contact."""
         bella = await self.linked()
         await self.open_account_of(bella, Role(workspace_of_shop(f"shop-{shop_id}"), role))
         return bella
@@ -147,7 +147,7 @@ class Door:
         return await self.client.request(method, f"{USERS}{path}", headers=boss.headers, **more)
 
     async def staff_by_phone(self, boss: Someone, **query: Any) -> dict[str, Any]:
-        """The staff by phone, as the boss sees them."""
+        """The list of staff by phone."""
         answer = await self.staff(boss, "GET", params=query)
         assert answer.status_code == 200, answer.text
         return {one["phone"]: one for one in answer.json()["items"]}
@@ -159,7 +159,7 @@ class Door:
         return made
 
     async def known(self, who: Someone) -> None:
-        """Wait until the lists show somebody."""
+        """Wait until the read model has the member."""
 
         async def is_listed() -> bool:
             return who.phone in await self.staff_by_phone(who)
@@ -171,7 +171,7 @@ class Door:
         return await self.staff(boss, "POST", json=body)
 
     async def hired(self, boss: Someone, role: str = "florist") -> tuple[Someone, int]:
-        """Somebody who was taken on and is logged in, and their number."""
+        """A hired member who is logged in, and their number."""
         bella = await self.linked()
         answer = await self.hire(boss, role, phone=bella.phone)
         await self.log_in(bella)

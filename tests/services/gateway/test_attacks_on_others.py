@@ -1,4 +1,4 @@
-"""The table of attacks on what is somebody else's: every route of every realm, by every stranger.
+"""The table of attacks on the data of others: every route of every realm, by every stranger.
 
 A stranger is a second account of the same tenant: one that registered itself, where people may, and
 elsewhere whoever may do the least. The routes come from the gateway's own description.
@@ -66,7 +66,7 @@ class Fresh(httpx.Auth):
 
 @dataclass
 class Table:
-    """A gateway with somebody of every realm in it, and what nobody else may learn of them."""
+    """A gateway with an account of every realm, and the texts that others must not see."""
 
     demo: Harness
     stack: AsyncExitStack
@@ -79,7 +79,7 @@ class Table:
     victims: list[tuple[Person, Workspace]] = field(default_factory=list)
 
     async def registered(self) -> Profile:
-        """Somebody who registered at the scales."""
+        """An account registered at the scales."""
         address = some_email()
         async with self.demo.another_client() as client:
             body = {"email": address, "password": PASSWORD}
@@ -90,7 +90,7 @@ class Table:
         return await profile(identity, account_id)
 
     async def bridge_of(self, owner: Profile) -> Profile:
-        """A bridge that somebody let in."""
+        """An approved scale bridge."""
         device = await request_codes(
             self.demo.client, BRIDGE, device_name=f"of {owner.person.email}"
         )
@@ -110,7 +110,7 @@ class Table:
         return await profile(identity, account_id), workspace_of_shop(shop.tenant)
 
     async def owner(self, who: Profile, workspace: Workspace, *, logs_in: bool = True) -> None:
-        """Somebody is in, and what is known of them is nobody else's business."""
+        """Log in an account whose data others must not see."""
         into, headers = await self.demo.log_in(who, workspace, device=f"till of {who.account_id}")
         client = await self.stack.enter_async_context(self.demo.another_client(headers))
         self.owners.append(client)
@@ -147,7 +147,7 @@ class Table:
         return said.subject, said.kind, said.tenant, *sorted(said.scopes), *mine
 
     async def stranger(self, who: Profile, workspace: Workspace) -> AsyncClient:
-        """A client of somebody who owns nothing of that."""
+        """A client of an account that owns none of the data."""
 
         async def enter() -> dict[str, str]:
             return (await self.demo.log_in(who, workspace))[1]
@@ -166,7 +166,7 @@ class Table:
         return {"paths": paths, "components": {"schemas": schemas}}
 
     async def fill(self) -> None:
-        """Somebody of every realm, with a bridge, a shop and a key."""
+        """An account of every realm, with a bridge, a shop and a key."""
         demo = self.demo
         anna = await self.registered()
         await self.owner(anna, SCALES)

@@ -85,15 +85,15 @@ async def test_a_new_session_ends_with_any_change_of_the_role(demo: Harness, dee
         )
     people = [await demo.create_account(role) for role in ROLES]
     await demo.catch_up()
-    log_in = [
+    sessions_before = [
         await demo.log_in(who, role.workspace) for who, role in zip(people, ROLES, strict=True)
     ]
-    assert {await status(demo, headers) for _, headers in log_in} == {200}
+    assert {await status(demo, headers) for _, headers in sessions_before} == {200}
 
     for who, role in zip(people, ROLES, strict=True):
         await DEEDS[deed](demo.deps.identity, who, role.workspace)
 
-    statuses = [await status(demo, headers) for _, headers in log_in]
+    statuses = [await status(demo, headers) for _, headers in sessions_before]
     survived = [role for role, answer in zip(ROLES, statuses, strict=True) if answer != 401]
     assert survived == []
 
@@ -145,15 +145,15 @@ async def test_two_changes_of_a_role_at_once_leave_no_session_of_the_first(demo:
     workspace = Workspace(Realm.KIOSK, "demo")
     anna = await demo.create_account(Role(Workspace(Realm.SCALES, "demo"), "user"))
     identity = demo.deps.identity
-    log_in: list[dict[str, str]] = []
+    new_sessions: list[dict[str, str]] = []
 
     async def become_admin() -> None:
         role = Role(workspace, "admin")
         await administration.grant_role(identity, anna.account_id, role, actor="test")
-        log_in.append((await demo.log_in(anna, workspace))[1])
+        new_sessions.append((await demo.log_in(anna, workspace))[1])
 
     class Late(AdvisoryLock):
-        """Whose turn comes after that of somebody else."""
+        """A lock whose holder waits for a concurrent change."""
 
         @asynccontextmanager
         async def hold(self, name: str) -> AsyncIterator[None]:
@@ -164,7 +164,7 @@ async def test_two_changes_of_a_role_at_once_leave_no_session_of_the_first(demo:
     role, late = Role(workspace, "staff"), replace(identity, locks=Late(identity.pool))
     await administration.grant_role(late, anna.account_id, role, actor="test")
 
-    assert await status(demo, log_in[0]) == 401
+    assert await status(demo, new_sessions[0]) == 401
 
 
 async def test_losing_one_role_keeps_the_sessions_of_others(demo: Harness) -> None:
@@ -176,14 +176,14 @@ async def test_losing_one_role_keeps_the_sessions_of_others(demo: Harness) -> No
     anna = await demo.create_account(
         Role(workspaces[0], "staff"), Role(workspaces[1], "staff"), Role(workspaces[2], "user")
     )
-    log_in = [(await demo.log_in(anna, workspace))[1] for workspace in workspaces]
+    sessions_before = [(await demo.log_in(anna, workspace))[1] for workspace in workspaces]
     lists = [await demo.log_in(anna, workspace) for workspace in workspaces[:1]]
     await demo.catch_up()
     late = [(await demo.log_in(anna, workspace))[1] for workspace in workspaces]
 
     await withdraw(demo.deps.identity, anna, workspaces[0])
 
-    for one in (log_in, late):
+    for one in (sessions_before, late):
         assert [await status(demo, headers) for headers in one] == [401, 200, 200]
     assert [await status(demo, headers) for _, headers in lists] == [401]
 

@@ -52,7 +52,7 @@ def door_slots() -> list[RouteInputs]:
 
 
 async def headers_of(harness: Harness) -> list[RawHeaders]:
-    """Somebody new of each realm who is in."""
+    """A new account of each realm, logged in."""
     shown = [[*(await harness.header_of(role)).items()] for role in ROLES]
     return [[(name.lower().encode(), value.encode()) for name, value in one] for one in shown]
 
@@ -70,8 +70,8 @@ async def test_no_request_breaks_a_route(
         known = KnownKeys(keys.look_up, fresh=60)
         app = create_app(replace(demo.deps, keys=known))
         own = inputs_of(app)
-        create_account = await demo.create_account(*ROLES[:2])
-        ids = [str(create_account.account_id), str(create_account.number)]
+        account = await demo.create_account(*ROLES[:2])
+        ids = [str(account.account_id), str(account.number)]
         assert len(own) > 100
         assert hash_key(KEY) in keys.callers
         shown: list[RawHeaders] = []

@@ -1,4 +1,4 @@
-"""Who guesses passwords or names is slowed down, and nobody else is."""
+"""Guessing of passwords and names is limited, and other clients are not affected."""
 
 import asyncio
 import unicodedata

@@ -1,4 +1,4 @@
-"""Letting somebody in, looking after accounts and rotating signing keys, from a command line."""
+"""The commands: the first administrator, accounts, and the rotation of signing keys."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The webhook: Telegram alone is heard, each update once, and its answer follows."""
+"""The webhook: only Telegram is accepted, each update is handled once and answered."""
 
 from collections.abc import AsyncIterator
 from typing import Any

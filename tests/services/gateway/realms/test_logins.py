@@ -84,7 +84,7 @@ async def at_the_kiosks(harness: Harness, email: str, password: str) -> int:
 
 
 async def enter(harness: Harness, door: Any, email: str, password: str) -> int:
-    """The status of a login at a door, from an address that nobody used before."""
+    """The status of a login at a door, from a new address."""
     async with harness.another_client() as client:
         if door is at_the_kiosks:
             body = {"username": email, "password": password}

@@ -54,11 +54,11 @@ class Site:
         return crm_error(answer) if self is CRM else kiosk_error(answer)
 
     def path(self, who: Profile) -> str:
-        """Where somebody is."""
+        """The path of a user."""
         return f"{USERS}/{who.account_id if self is CRM else who.number}"
 
     def routes(self, who: Profile) -> list[Call]:
-        """All that is asked about one user."""
+        """All calls about one user."""
         path, off = self.path(who), {"is_active": False}
         both: list[Call] = [("GET", path, None), (self.change, path, {}), (self.change, path, off)]
         if self is CRM:

@@ -101,7 +101,7 @@ async def test_an_address_that_was_given_up_belongs_to_the_next(people: People) 
 
 
 async def test_an_address_belongs_to_one_account_in_each_workspace(people: People) -> None:
-    """Nobody proved it: whoever wrote it first, in another place, keeps nobody out of theirs."""
+    """An unproved address of one workspace does not block accounts of others."""
     made = await asyncio.gather(
         *(people.open(ANNA, role) for role in (ENGINEER, STAFF) for _ in range(5)),
         return_exceptions=True,

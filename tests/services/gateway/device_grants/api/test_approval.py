@@ -1,4 +1,4 @@
-"""The page on which somebody lets a device in, also in the hands of those who would misuse it."""
+"""The page that approves a device, also under attack."""
 
 import re
 from html import unescape

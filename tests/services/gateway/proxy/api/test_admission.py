@@ -1,4 +1,4 @@
-"""Whoever logged in comes in by their token, and reads answers in the words their client knows."""
+"""Access tokens are accepted at the doors, and refusals have the shape of each door."""
 
 import asyncio
 from dataclasses import replace
@@ -26,7 +26,7 @@ OTHER_SESSION = SESSION.replace("1", "2")
 
 
 def passed(service: Service) -> dict[str, Any]:
-    """The claims of the pass that the service was shown last."""
+    """The claims of the internal token that the service received last."""
     shown = service.requests[-1].headers["Authorization"].removeprefix("Bearer ")
     claims: dict[str, Any] = jwt.decode(shown, options={"verify_signature": False})
     return claims | {"typ": jwt.get_unverified_header(shown)["typ"]}

@@ -45,7 +45,7 @@ SHOP: Final = door(
 
 
 class Till:
-    """The service: takes every order, says which it was, and answers as it is told to."""
+    """The service: takes orders, numbers them, and answers as configured."""
 
     def __init__(self) -> None:
         self.orders: list[bytes] = []

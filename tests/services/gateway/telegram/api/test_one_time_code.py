@@ -180,7 +180,7 @@ def wrong(code: str) -> str:
 
 
 async def try_code(door: Door, who: Someone, code: str) -> Response:
-    """Show a code from an address that nobody used before."""
+    """Try a code from a new address."""
     async with client_of(door.deps) as client:
         shown = {"phone": who.phone, "otp_code": code}
         return await client.post(f"{AUTH}/verify-otp", json=shown)
@@ -204,7 +204,7 @@ async def test_guesses_from_many_addresses_end_the_code_and_not_the_phone(door: 
 
 
 async def test_guesses_affect_their_own_network_only(door: Door) -> None:
-    """A stranger behind the shop's address keeps nobody out who was in there before."""
+    """Guesses from the shop's address do not block members who logged in from it before."""
     bella, _ = await door.registered()
     strangers = [await door.show(Someone(), "123456") for _ in range(40)]
     await door.log_in(bella)

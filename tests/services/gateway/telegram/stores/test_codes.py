@@ -70,7 +70,7 @@ class CodeDriver:
         )
 
     async def log_in(self, address: str) -> Outcome:
-        """Ask for a code and try it; confirm that it is them, if that is what is asked for."""
+        """Request a code and try it; confirm the request if that is required."""
         if isinstance(await self.request(address=address), Unconfirmed):
             given: dict[str, Any] = {"telegram_id": self.owner, "now": self.clock()}
             nonce = await self.codes.ask_confirmation(self.phone, address=address, **given)
@@ -80,7 +80,7 @@ class CodeDriver:
         return await self.attempt(address=address)
 
     async def guess_until_refused(self, address: str) -> int:
-        """Ask for a code and guess as long as it is worth anything; how often it was."""
+        """Request codes and guess until attempts are refused; how many were accepted."""
         for guesses in range(100):
             if guesses % TRIES == 0:
                 await self.request(address=address)

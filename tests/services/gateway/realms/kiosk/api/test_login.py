@@ -35,7 +35,7 @@ def somebody_new(**more: Any) -> dict[str, Any]:
 
 
 async def body_of(harness: Harness, role: str) -> dict[str, str]:
-    """What somebody new logs in with."""
+    """The login of a new user."""
     who = await harness.account(Realm.KIOSK, role)
     return {"username": str(who.person.username), "password": PASSWORD}
 

@@ -15,7 +15,7 @@ from tests.services.gateway.shop_door import AUTH, AUTH_TOKEN, Door, Someone, op
 
 
 async def works_at(door: Door, who: Someone, shop_id: int, role: str) -> None:
-    """Give somebody a role in a shop."""
+    """Grant a role in a shop."""
     account_id = await door.account_of(who)
     where = Role(workspace_of_shop(f"shop-{shop_id}"), role)
     await administration.grant_role(door.deps.identity, account_id, where, actor="test")

@@ -1,4 +1,4 @@
-"""A shop invites, and whoever is invited decides: where they are, and where they log in to."""
+"""Invitations to shops: accepting, declining, and the shop of a login."""
 
 import itertools
 from collections.abc import AsyncIterator, Mapping
@@ -36,7 +36,7 @@ async def anna(door: Door) -> Someone:
 
 @pytest.fixture
 async def stranger(door: Door) -> Someone:
-    """The admin of another shop, whom nobody asked for anything."""
+    """The admin of another shop."""
     return await door.admin()
 
 
@@ -45,14 +45,14 @@ async def shop_id_of(door: Door, who: Someone) -> int:
 
 
 async def shops(door: Door, who: Someone) -> list[tuple[str, bool, bool]]:
-    """Where somebody works and is invited to, as they see it: tenant, owned, invited."""
+    """The memberships of a person: tenant, owned, invited."""
     answer = await door.client.get(SHOPS, headers=who.headers)
     assert answer.status_code == 200, answer.text
     return [(one["tenant"], one["owned"], one["invited"]) for one in answer.json()["items"]]
 
 
 async def bot_reply(door: Door, who: Someone, **update: Any) -> Mapping[str, Any]:
-    """Somebody writes to the bot, or presses a button; what it says."""
+    """A message to the bot, or a pressed button; the reply."""
     sender = {"id": who.telegram_id}
     whole: dict[str, Any] = {"update_id": next(updates)}
     if "text" in update:
