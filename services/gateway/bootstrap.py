@@ -74,9 +74,9 @@ from services.gateway.realms.kiosk.api import setup as kiosk_setup
 from services.gateway.realms.kiosk.api import users as kiosk_users
 from services.gateway.realms.platform import api as platform_login
 from services.gateway.realms.scales import api as scales_login
+from services.gateway.realms.shop.api import current_user as shop_current_user
 from services.gateway.realms.shop.api import login as shop_login
 from services.gateway.realms.shop.api import memberships as shop_memberships
-from services.gateway.realms.shop.api import self as shop_self
 from services.gateway.realms.shop.api import users as shop_users
 from services.gateway.sessions import read_models as session
 from services.gateway.sessions.adapters.access_tokens import AUDIENCE, AccessTokens
@@ -101,7 +101,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     system.router,
     docs.router,
     one_time_code.router,
-    shop_self.router,
+    shop_current_user.router,
     shop_memberships.router,
     shop_users.router,
     bot_api.router,

@@ -13,7 +13,7 @@ from libs.errors import Unauthenticated
 from libs.http.auth import public
 from services.gateway.bot import handlers as bots
 from services.gateway.context import Deps, Gateway
-from services.gateway.doors.api.shop_route import limited
+from services.gateway.doors.api.small_body import limited
 from services.gateway.telegram.adapters import Failed
 
 # Public: the webhook authenticates Telegram by its secret, and the status contains no secrets.

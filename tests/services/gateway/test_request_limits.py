@@ -13,7 +13,7 @@ from libs.testing.polling import PATIENCE_SECONDS
 from libs.testing.routes import assert_incomplete_bodies_time_out
 from services.gateway.accounts.domain.realm import DEVICE, SUPERADMIN, Realm
 from services.gateway.doors.api.form import MOST_BYTES
-from services.gateway.doors.api.shop_route import MAX_BODY_BYTES
+from services.gateway.doors.api.small_body import MAX_BODY_BYTES
 from tests.services.gateway.app import KEY, PAGE, Keys, Opener, Service, open_app
 from tests.services.gateway.harness import PASSWORD, Harness, crm_user, kiosk_user, some_email
 from tests.services.gateway.test_bootstrap import served

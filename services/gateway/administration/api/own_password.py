@@ -16,13 +16,13 @@ from services.gateway.accounts.domain.account import (
 from services.gateway.administration.handlers.own_password import change_own_password
 from services.gateway.context import Gateway
 from services.gateway.doors.api.awaited import ACCOUNTS
-from services.gateway.doors.api.short_route import ShortRoute
+from services.gateway.doors.api.small_body import SmallBodyRoute
 from services.gateway.doors.domain.door import Limit
 from services.gateway.sessions.api.login import attempts_of
 from services.gateway.sessions.api.sessions import CurrentUser
 
 router = APIRouter(
-    prefix="/api/v1/account", tags=["identity"], route_class=ShortRoute, dependencies=[ACCOUNTS]
+    prefix="/api/v1/account", tags=["identity"], route_class=SmallBodyRoute, dependencies=[ACCOUNTS]
 )
 
 

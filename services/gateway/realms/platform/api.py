@@ -11,7 +11,7 @@ from services.gateway.accounts.domain.account import MAX_PASSWORD
 from services.gateway.accounts.domain.realm import PLATFORM, Realm
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
-from services.gateway.doors.api.short_route import ShortRoute
+from services.gateway.doors.api.small_body import SmallBodyRoute
 from services.gateway.sessions.api.login import access_of, attempts_of, device_of, parse_email
 from services.gateway.sessions.domain.session import SessionOver
 from services.gateway.sessions.handlers import session
@@ -21,7 +21,7 @@ from services.gateway.sessions.handlers.session import LoggedIn
 router = APIRouter(
     prefix="/api/v1/platform",
     tags=["identity"],
-    route_class=ShortRoute,
+    route_class=SmallBodyRoute,
     dependencies=[Depends(public), SESSIONS],
 )
 

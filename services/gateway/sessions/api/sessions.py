@@ -11,7 +11,7 @@ from services.gateway.accounts.domain.realm import Realm, Workspace
 from services.gateway.api_keys.api import TenantName
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
-from services.gateway.doors.api.short_route import ShortRoute
+from services.gateway.doors.api.small_body import SmallBodyRoute
 from services.gateway.sessions.domain.session import MAX_DEVICE
 from services.gateway.sessions.handlers.management import (
     device_sessions,
@@ -23,7 +23,10 @@ from services.gateway.sessions.handlers.session import revoke_all
 from services.gateway.sessions.read_models import SessionRow, live_sessions
 
 router = APIRouter(
-    prefix="/api/v1/sessions", tags=["identity"], route_class=ShortRoute, dependencies=[SESSIONS]
+    prefix="/api/v1/sessions",
+    tags=["identity"],
+    route_class=SmallBodyRoute,
+    dependencies=[SESSIONS],
 )
 
 EVERYBODY: Final = require_kind(*Realm)

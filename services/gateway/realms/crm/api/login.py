@@ -11,7 +11,7 @@ from libs.http.auth import public
 from services.gateway.accounts.domain.realm import Realm
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
-from services.gateway.doors.api.shop_route import MAX_BODY_BYTES
+from services.gateway.doors.api.small_body import MAX_BODY_BYTES
 from services.gateway.sessions.api.login import access_of, attempts_of, device_of, parse_email
 from services.gateway.sessions.api.realm_permission import account_of, in_crm, session_of
 from services.gateway.sessions.domain.session import SessionOver, SessionUnknown

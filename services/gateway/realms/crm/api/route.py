@@ -15,7 +15,7 @@ from services.gateway.accounts.domain.account import LastSuperadmin
 from services.gateway.accounts.domain.realm import SCOPES, Realm
 from services.gateway.accounts.handlers.address import AddressTaken
 from services.gateway.administration.handlers.member import ActsElsewhere
-from services.gateway.doors.api.shop_route import MAX_BODY_BYTES, limited
+from services.gateway.doors.api.small_body import MAX_BODY_BYTES, limited
 from services.gateway.sessions.api.realm_permission import ScopeMissing
 from services.gateway.sessions.api.realm_route import RealmRoute
 

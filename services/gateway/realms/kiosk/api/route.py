@@ -26,7 +26,7 @@ from services.gateway.accounts.domain.person import BadAddress
 from services.gateway.accounts.domain.realm import Realm, RoleUnknown
 from services.gateway.accounts.handlers.address import AddressTaken
 from services.gateway.administration.handlers.member import ActsElsewhere
-from services.gateway.doors.api.shop_route import MAX_BODY_BYTES, limited
+from services.gateway.doors.api.small_body import MAX_BODY_BYTES, limited
 from services.gateway.sessions.api.realm_route import RealmRoute
 from services.gateway.sessions.domain.session import SessionOver
 from services.gateway.sessions.handlers.login import LoginFailed

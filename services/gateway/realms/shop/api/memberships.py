@@ -13,8 +13,8 @@ from libs.http.auth import Principal
 from services.gateway.context import Gateway
 from services.gateway.doors.api.awaited import ACCOUNTS
 from services.gateway.doors.api.shop_route import ShopRoute
+from services.gateway.realms.shop.api.current_user import Staff
 from services.gateway.realms.shop.api.login import no_store
-from services.gateway.realms.shop.api.self import Staff
 from services.gateway.realms.shop.api.token import auth_token, shop_refusals
 from services.gateway.realms.shop.handlers import membership as shop_membership
 from services.gateway.realms.shop.handlers.login import enter_another

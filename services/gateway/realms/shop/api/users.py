@@ -25,7 +25,7 @@ from services.gateway.accounts.domain.shop_role import ShopRole
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import ACCOUNTS
 from services.gateway.doors.api.shop_route import ShopRoute
-from services.gateway.realms.shop.api.self import user
+from services.gateway.realms.shop.api.current_user import user
 from services.gateway.realms.shop.api.token import printable
 from services.gateway.realms.shop.domain import Card
 from services.gateway.realms.shop.handlers import administration

@@ -23,7 +23,7 @@ from services.gateway.accounts.handlers.address import digest_of
 from services.gateway.accounts.handlers.identity import open_person
 from services.gateway.accounts.read_models import account
 from services.gateway.accounts.read_models.account import by_address, by_id, by_number
-from services.gateway.accounts.read_models.account_rows import ACCOUNT, ADDRESS, OFFER, ROLE
+from services.gateway.accounts.read_models.account_tables import ACCOUNT, ADDRESS, OFFER, ROLE
 from services.gateway.realms.shop.handlers.membership import accept, leave
 from services.gateway.sessions import read_models as session_rows
 from services.gateway.sessions.handlers import session as sessions
