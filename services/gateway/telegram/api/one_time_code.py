@@ -35,7 +35,7 @@ TOO_MANY_REQUESTS: Final = "Too many requests. Слишком много зап�
 
 
 class PhoneAsked(BaseModel):
-    """Who wants to log in."""
+    """The phone to log in with."""
 
     phone: Phone
 

@@ -130,7 +130,7 @@ async def payment_context(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
 
 @kiosk.get("/status")
 async def status(caller: Kiosk, gateway: Gateway) -> dict[str, Any]:
-    """What the kiosk is logged in as."""
+    """The account and session of the kiosk."""
     member = await _itself(gateway, caller)
     return {
         "kiosk_username": name_of(member.person),

@@ -49,7 +49,7 @@ DEFAULTS: Final = {
 @router.get("/current-user/", include_in_schema=False)
 @router.get("/current-user")
 async def current_user(caller: Staff, gateway: Gateway) -> dict[str, Any]:
-    """Who is logged in, and in which shop; 404 if they left it, 403 if they are switched off."""
+    """The current user and shop; 404 if the user left the shop, 403 if deactivated."""
     who = await _working(gateway, caller)
     shop, founder = await _shop(gateway, caller.tenant)
     return {

@@ -34,7 +34,7 @@ Tenant = Annotated[str, Path(max_length=100)]
 @router.get("/", include_in_schema=False)
 @router.get("")
 async def list_shops(caller: Staff, gateway: Gateway) -> dict[str, Any]:
-    """Where one works, then where one is invited to; `present` is the shop of the token."""
+    """The user's shops, then invitations; `present` is the shop of the token."""
     found = await shop_membership.memberships(gateway.identity, _account(caller))
     items = [
         {
