@@ -8,7 +8,6 @@ from typing import Final
 
 MISPLACED: Final = {
     "gateway/routers.py",
-    "scale_bridge/driver/simulator/",
 }
 """Files, and folders with a slash, outside the rooms."""
 
@@ -52,10 +51,6 @@ LONG_FUNCTIONS: Final = {
     "services/scale_bridge/bootstrap.py: periodic_tasks",
     "services/scale_bridge/bridges/cli.py: add_bridge",
     "services/scale_bridge/bridges/cli.py: bridge",
-    "services/scale_bridge/driver/cli/fleet.py: add_fleet",
-    "services/scale_bridge/driver/cli/fleet.py: fleet",
-    "services/scale_bridge/driver/cli/simulator.py: add_simulator",
-    "services/scale_bridge/driver/cli/simulator.py: simulator",
     "services/scale_bridge/operations/handlers/completion.py: _taken",
     "services/scale_bridge/operations/handlers/job_context.py: build",
     "services/scale_bridge/operations/handlers/operation.py: enqueue",
@@ -128,7 +123,6 @@ WORDS: Final[Mapping[str, set[str]]] = {
         "began",
         "behind",
         "beside",
-        "converse",
         "countdown",
         "decided",
         "doubt",

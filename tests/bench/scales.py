@@ -20,7 +20,7 @@ from deploy.local.server import Server
 from services.scale_bridge.driver.adapters.driver import open_driver
 from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.document import Document, written
-from services.scale_bridge.driver.simulator.goods import catalogue
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
 from tests.bench.bench import Bench, Loop
 from tests.bench.house import answering
 from tests.bench.measure import Goal, Measured

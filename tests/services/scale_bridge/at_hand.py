@@ -6,10 +6,10 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from services.scale_bridge.driver.domain.address import Endpoint
-from services.scale_bridge.driver.simulator.goods import catalogue
-from services.scale_bridge.driver.simulator.products import ProductBase
-from services.scale_bridge.driver.simulator.scale import Options
-from services.scale_bridge.driver.simulator.server import Simulator, open_simulator
+from services.scale_bridge.driver.simulator.adapters.products import ProductBase
+from services.scale_bridge.driver.simulator.adapters.scale import Options
+from services.scale_bridge.driver.simulator.adapters.server import Simulator, open_simulator
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
 
 PASSWORD = "1234"
 

@@ -18,7 +18,7 @@ from services.scale_bridge.catalogue.domain.commands import Edit
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from services.scale_bridge.devices.domain.device import device_id_of
-from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.prices import handlers as price
 from tests.services.scale_bridge.at_hand import a_scale, endpoint
 from tests.services.scale_bridge.catalogue.api.test_label import a_base, set_text

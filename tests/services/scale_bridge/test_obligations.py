@@ -13,7 +13,7 @@ TABLE = """
 R1 operations/handlers/test_execute::test_two_who_write_to_one_scale_never_meet_on_the_wire
 R1 operations/handlers/test_execute::test_a_caller_who_finds_a_scale_busy_is_to_come_back
 R1 bridges/handlers/test_run::test_two_operations_never_meet_on_one_scale
-R1 driver/test_simulator::test_operations_that_meet_are_seen_and_said
+R1 driver/simulator/adapters/test_server::test_operations_that_meet_are_seen_and_said
 R2 driver/adapters/test_driver::test_at_the_deadline_the_line_is_closed_and_the_thread_is_free
 R2 driver/adapters/test_driver::test_a_cancelled_operation_leaves_no_thread_behind
 R2 operations/handlers/test_execute::test_an_operation_is_over_at_its_deadline

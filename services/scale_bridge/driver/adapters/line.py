@@ -8,9 +8,9 @@ from selectors import EVENT_WRITE, DefaultSelector
 from typing import Final
 
 from services.scale_bridge.driver.adapters.deadline import Deadline
-from services.scale_bridge.driver.adapters.wire import FRAME_BYTES, PREFIX_BYTES
 from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.fault import BadAnswer, Disconnected, Timeout, Unreachable
+from services.scale_bridge.driver.domain.wire import FRAME_BYTES, PREFIX_BYTES
 
 _BEGUN: Final = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK})
 _READ_AT_ONCE: Final = 64 * 1024

@@ -5,16 +5,6 @@ from dataclasses import dataclass, field
 from hashlib import md5
 from typing import Any, Final, TypeAlias
 
-from services.scale_bridge.driver.adapters.wire import (
-    COMMAND,
-    DONE,
-    FAILED,
-    LONG,
-    STX,
-    WORKING,
-    Request,
-    Step,
-)
 from services.scale_bridge.driver.domain.document import LARGEST_BYTES, STRICT, Strictness
 from services.scale_bridge.driver.domain.fault import (
     BadAnswer,
@@ -26,6 +16,16 @@ from services.scale_bridge.driver.domain.fault import (
 )
 from services.scale_bridge.driver.domain.plain_text import one_line
 from services.scale_bridge.driver.domain.result_code import ResultCode
+from services.scale_bridge.driver.domain.wire import (
+    COMMAND,
+    DONE,
+    FAILED,
+    LONG,
+    STX,
+    WORKING,
+    Request,
+    Step,
+)
 
 Progress: TypeAlias = Callable[[int, int | None], None]
 """Is told how many bytes are over, and of how many in all if that is known. In any thread."""

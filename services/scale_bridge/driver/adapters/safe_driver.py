@@ -6,9 +6,9 @@ from services.scale_bridge.driver.adapters.deadline import Deadline, Stopped
 from services.scale_bridge.driver.adapters.line import Limits, Line
 from services.scale_bridge.driver.adapters.replies import Conversation
 from services.scale_bridge.driver.adapters.vendor import load_driver
-from services.scale_bridge.driver.adapters.wire import PREFIX_BYTES, read_request
 from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.fault import BadAnswer, ScaleFault
+from services.scale_bridge.driver.domain.wire import PREFIX_BYTES, read_request
 
 _DRIVER: Final = load_driver()
 _Scales: Any = _DRIVER.Scales

@@ -20,7 +20,7 @@ from libs.testing.waiting import eventually
 from services.gateway.context import Deps
 from services.scale_bridge.__main__ import app
 from services.scale_bridge.bridges.reactions import enrolments
-from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.domain.wire import Step
 from tests.services.gateway.device import CSRF, PAGE
 from tests.services.gateway.house import PASSWORD as OF_PEOPLE
 from tests.services.gateway.house import SCALES, WEIGHER, demo_on

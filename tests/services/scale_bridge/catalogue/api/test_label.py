@@ -5,8 +5,8 @@ from typing import Any
 from httpx import Response
 
 from contracts.scale_bridge import MessageEdited
-from services.scale_bridge.driver.simulator.goods import catalogue
-from services.scale_bridge.driver.simulator.products import ProductBase
+from services.scale_bridge.driver.simulator.adapters.products import ProductBase
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
 from tests.services.scale_bridge.service import Device, open_device
 
 

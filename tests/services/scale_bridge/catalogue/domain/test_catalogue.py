@@ -28,7 +28,7 @@ from services.scale_bridge.driver.domain.document import (
     written,
 )
 from services.scale_bridge.driver.domain.fault import BadCatalogue, Flaw
-from services.scale_bridge.driver.simulator.goods import catalogue as goods
+from services.scale_bridge.driver.simulator.domain.goods import catalogue as goods
 from services.scale_bridge.transfer.domain.wording import sentence_of
 
 Reader: TypeAlias = Callable[..., Any]

@@ -11,7 +11,7 @@ from services.scale_bridge.catalogue.domain import model
 from services.scale_bridge.catalogue.domain.dates import is_date, refreshed, sell_by, written
 from services.scale_bridge.catalogue.domain.problems import Problem, Rule, beyond_model, problems
 from services.scale_bridge.catalogue.domain.product import BadFields, BeyondModel, fault_in, patched
-from services.scale_bridge.driver.simulator.goods import product as goods
+from services.scale_bridge.driver.simulator.domain.goods import product as goods
 from tests.services.scale_bridge.copies import a_product
 
 MILK = goods(4)

@@ -10,8 +10,8 @@ from contracts.scale_bridge import CatalogueFetched, DeviceProfiled, ProductEdit
 from libs.clock import utc_now
 from services.scale_bridge.catalogue.domain.model import MODELS
 from services.scale_bridge.devices.domain.validation_overrides import RULES
-from services.scale_bridge.driver.simulator.goods import catalogue
-from services.scale_bridge.driver.simulator.products import ProductBase
+from services.scale_bridge.driver.simulator.adapters.products import ProductBase
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.service import ANNA, Device, a_device, open_device
 

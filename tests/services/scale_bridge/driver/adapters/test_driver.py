@@ -18,11 +18,11 @@ import structlog
 from libs.testing.waiting import eventually
 from services.scale_bridge.driver.adapters.driver import Driver, open_driver
 from services.scale_bridge.driver.adapters.line import Limits
-from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.domain import document as documents
 from services.scale_bridge.driver.domain import fault
-from services.scale_bridge.driver.simulator.faults import KINDS
-from services.scale_bridge.driver.simulator.goods import catalogue
+from services.scale_bridge.driver.domain.wire import Step
+from services.scale_bridge.driver.simulator.domain.faults import KINDS
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale, endpoint, plus, priced, prices
 
 

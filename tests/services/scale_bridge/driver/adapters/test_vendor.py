@@ -15,9 +15,9 @@ from scales.utilities import get_json_from_bytearray  # type: ignore[import-unty
 
 from services.scale_bridge.driver.adapters import vendor
 from services.scale_bridge.driver.adapters.vendor import UnsuitableDriver, load_driver
-from services.scale_bridge.driver.adapters.wire import Step
-from services.scale_bridge.driver.simulator.goods import catalogue
-from services.scale_bridge.driver.simulator.server import Simulator
+from services.scale_bridge.driver.domain.wire import Step
+from services.scale_bridge.driver.simulator.adapters.server import Simulator
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
 from tests.services.scale_bridge.at_hand import PASSWORD, a_scale
 
 Result = TypeVar("Result")

@@ -21,8 +21,8 @@ from contracts.scale_bridge import (
 from libs.http import hub
 from libs.testing.waiting import eventually
 from services.scale_bridge.catalogue.handlers import catalogue
-from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.domain.document import digest, written
+from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.operations.handlers import operation, worker
 from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.operations.stores.work import Job

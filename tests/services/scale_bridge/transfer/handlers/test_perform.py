@@ -14,9 +14,9 @@ from contracts.scale_bridge import DeviceId, OperationId
 from libs.postgres.pool import Pool
 from libs.testing.clock import Clock, Seconds
 from services.scale_bridge.driver.adapters.driver import Driver
-from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.domain.address import Policy
-from services.scale_bridge.driver.simulator.server import Simulator
+from services.scale_bridge.driver.domain.wire import Step
+from services.scale_bridge.driver.simulator.adapters.server import Simulator
 from services.scale_bridge.transfer.adapters.pace import CONNECTION_SECONDS, LocalPace, Pace
 from services.scale_bridge.transfer.domain import wording
 from services.scale_bridge.transfer.domain.breaker import Rules

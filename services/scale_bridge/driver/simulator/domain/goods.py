@@ -1,4 +1,4 @@
-"""Goods of a florist-grocer, as a real scale lists them (§3): the same for the same number."""
+"""Goods of a florist-grocer, as a real scale lists them (§3); the same number, the same goods."""
 
 from datetime import date, timedelta
 from typing import Any, Final
@@ -13,7 +13,7 @@ _MADE: Final = date(2026, 11, 2)
 
 
 def catalogue(count: int) -> dict[str, Any]:
-    """A catalogue of `count` products with everything else a scale keeps beside them."""
+    """A catalogue of `count` products, with the auxiliary lists of a scale."""
     return {
         "categories": [{"idCategory": 1, "name": "Цветы"}, {"idCategory": 2, "name": "Продукты"}],
         "labelTemplates": [{"id": 1, "name": "58x40", "width": 58, "height": 40, "deleted": False}],

@@ -14,18 +14,23 @@ from typing import Any, Literal
 import pytest
 
 from libs.testing.waiting import eventually
-from services.scale_bridge.driver.adapters.wire import (
+from services.scale_bridge.driver.domain.wire import (
     NotAPacket,
     Step,
     framed,
     packet,
     read_request,
 )
-from services.scale_bridge.driver.simulator.faults import KINDS, BadFault, Faults, parse_fault
-from services.scale_bridge.driver.simulator.goods import catalogue
-from services.scale_bridge.driver.simulator.products import ProductBase, merge, open_base
-from services.scale_bridge.driver.simulator.scale import Options
-from services.scale_bridge.driver.simulator.server import Simulator, open_simulator
+from services.scale_bridge.driver.simulator.adapters.products import ProductBase, merge, open_base
+from services.scale_bridge.driver.simulator.adapters.scale import Options
+from services.scale_bridge.driver.simulator.adapters.server import Simulator, open_simulator
+from services.scale_bridge.driver.simulator.domain.faults import (
+    KINDS,
+    BadFault,
+    Faults,
+    parse_fault,
+)
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
 from tests.services.scale_bridge.at_hand import a_scale, priced, prices
 
 GOLDEN = {
@@ -261,7 +266,7 @@ async def test_the_transcript_says_no_password() -> None:
     opened = open_simulator(
         open_base(None, lambda: catalogue(3)),
         options=Options(password="q7Zx"),
-        listen=lambda frame: lines.append(frame.line()),
+        on_frame=lambda frame: lines.append(frame.line()),
     )
     async with opened as scale, connected(scale) as client:
         await client.ask(0x14, password=b"q7Zx")
@@ -344,9 +349,13 @@ def test_what_is_no_fault_is_refused(given: str) -> None:
 def test_a_fault_for_some_times_is_used_up_by_what_it_is_about() -> None:
     faults = Faults(["mute:14:2", "pw"])
 
-    assert faults.bite("mute", Step.CHECK) is None
-    assert [faults.bite("mute", Step.CREATE) is not None for _ in range(3)] == [True, True, False]
-    assert faults.bite("pw") is not None
+    assert faults.trigger("mute", Step.CHECK) is None
+    assert [faults.trigger("mute", Step.CREATE) is not None for _ in range(3)] == [
+        True,
+        True,
+        False,
+    ]
+    assert faults.trigger("pw") is not None
     assert faults.find("pw") is not None
 
 

@@ -1,10 +1,10 @@
-"""A file on its way into a simulated scale: chunks, each at its offset, until all is there."""
+"""A file on its way to a simulated scale, in chunks that name their offsets."""
 
 from dataclasses import dataclass, field
 from hashlib import md5
 from typing import Final, Literal, TypeAlias
 
-from services.scale_bridge.driver.adapters.wire import FAILED
+from services.scale_bridge.driver.domain.wire import FAILED
 
 LARGEST: Final = 64 * 1024 * 1024
 SizeOrder: TypeAlias = Literal["big", "little", "wrong"]
@@ -15,12 +15,12 @@ _CLEAR_FIELD: Final = 0x01
 
 
 class BadParameter(ValueError):
-    """An announcement or a chunk is not what the protocol says; the message is for people."""
+    """An announcement or a chunk breaks the protocol; the message is for people."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Upload:
-    """An announced file. `status` is what a check answers once it was given so many `polls`."""
+    """An announced file. A check returns `status` and `error` after so many `polls`."""
 
     digest: bytes
     sizes: tuple[int, int]
@@ -28,19 +28,19 @@ class Upload:
     polls: int | None = 0
     chunks: dict[int, bytes] = field(default_factory=dict)
     ended: bool = False
-    settled: bool = False
+    imported: bool = False
     status: int = FAILED
-    says: str = ""
+    error: str = ""
 
     @property
     def size_order(self) -> SizeOrder:
-        """In which byte order the announced size is the size of what came."""
+        """The byte order in which the announced size is the size of all chunks."""
         size = sum(len(chunk) for chunk in self.chunks.values())
         big, little = self.sizes
         return "big" if size == big else "little" if size == little else "wrong"
 
     def put(self, payload: bytes) -> None:
-        """Store a chunk at its offset; the same again changes nothing. Raises BadParameter."""
+        """Store a chunk at its offset. Safe to repeat. Raises BadParameter."""
         last, data = payload[:1], payload[7:]
         offset = int.from_bytes(payload[1:5], "little")
         if last not in (b"\x00", b"\x01") or int.from_bytes(payload[5:7], "little") != len(data):
@@ -51,7 +51,7 @@ class Upload:
         self.ended = self.ended or last == b"\x01"
 
     def file(self) -> bytes | None:
-        """The whole file, if all of it is there and it is the one that was announced."""
+        """The file if it is complete and has the announced hash, else None."""
         whole = bytearray()
         for offset in sorted(self.chunks):
             if offset != len(whole):
@@ -64,7 +64,7 @@ class Upload:
 
 
 def announced(payload: bytes, polls: int | None) -> Upload:
-    """The upload that `payload` announces. Raises BadParameter."""
+    """The upload that the payload of FF13/02 announces. Raises BadParameter."""
     if len(payload) != _ANNOUNCED or (payload[16], payload[25]) != (_SIZE_FIELD, _CLEAR_FIELD):
         raise BadParameter("an announcement is 16 bytes of hash, 04, eight of size, 01, clear")
     if payload[26] not in (0, 1):

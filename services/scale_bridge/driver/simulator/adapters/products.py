@@ -1,4 +1,4 @@
-"""The product base of a simulated scale: kept in a file, emptied or merged into by an upload."""
+"""The product base of a simulated scale: in memory or a file, replaced or merged by an upload."""
 
 import json
 import os
@@ -18,11 +18,11 @@ KEYS: Final[Mapping[str, Sequence[str]]] = {
     "messages": ("id",),
     "productRates": ("idProduct", "productCode"),
 }
-"""By which of its keys an entry is the same as one that is there already, first to last."""
+"""The keys by which entries of a list are the same, first to last."""
 
 
 class ProductBase:
-    """What the scale has stored. With a file, it survives the power and the process."""
+    """The stored catalogue. With a `path` it survives the process."""
 
     def __init__(
         self,
@@ -41,22 +41,22 @@ class ProductBase:
     @property
     def products(self) -> list[dict[str, Any]]:
         """The products, in the order of the scale."""
-        found: list[dict[str, Any]] = self.document.get("products", [])
-        return found
+        products: list[dict[str, Any]] = self.document.get("products", [])
+        return products
 
     def export(self) -> bytes:
-        """The file a fetch reads: JSON as the scale writes it, with spaces."""
+        """The file that a fetch reads: JSON with spaces, as scales write it."""
         return json.dumps(self.document, ensure_ascii=False).encode()
 
     def replace_document(self, document: Document) -> None:
-        """Have `document` from now on."""
+        """Store `document` instead."""
         self.document = document
         self.updated_at = self._clock()
         if self._path is not None:
             write(self._path, document)
 
     def imported(self, new: Document, *, into: Document, clear: bool) -> Document:
-        """What an upload of `new` makes of the base `into`; keeps nothing."""
+        """The base `into` after an upload of `new`; stores nothing."""
         if clear:
             return new
         merged = {**into, **new}
@@ -67,39 +67,39 @@ class ProductBase:
 
 
 def merge(old: Sequence[Any], new: Sequence[Any], same: Sequence[str]) -> list[Any]:
-    """`old` with the entries of `new` in it; what `new` marks as deleted is gone.
+    """The entries of `old`, updated and extended by those of `new`, without deleted ones.
 
-    An entry is the one that has its first key of `same`, else its second, and so on. Fields that
-    `new` does not name keep their values.
+    Entries are the same if they have the same first key of `same`, else the same second, and so
+    on. Fields that are absent in `new` stay.
     """
     rows: list[Any] = list(old)
-    places = {key: _places(rows, key) for key in same}
+    positions = {key: _positions(rows, key) for key in same}
     for entry in new:
-        place = _place(entry, places)
-        if place is None:
+        position = _position(entry, positions)
+        if position is None:
             rows.append(entry)
-            place = len(rows) - 1
+            position = len(rows) - 1
         else:
-            rows[place] = {**rows[place], **entry}
-        for key, known in places.items():
+            rows[position] = {**rows[position], **entry}
+        for key, known in positions.items():
             if key in entry:
-                known[str(entry[key])] = place
+                known[str(entry[key])] = position
     return [row for row in rows if row.get("deleted") is not True]
 
 
-def _places(rows: Sequence[Any], key: str) -> dict[str, int]:
-    return {str(row[key]): place for place, row in enumerate(rows) if key in row}
+def _positions(rows: Sequence[Any], key: str) -> dict[str, int]:
+    return {str(row[key]): position for position, row in enumerate(rows) if key in row}
 
 
-def _place(entry: Mapping[str, Any], places: Mapping[str, Mapping[str, int]]) -> int | None:
-    found = (known.get(str(entry[key])) for key, known in places.items() if key in entry)
-    return next((place for place in found if place is not None), None)
+def _position(entry: Mapping[str, Any], positions: Mapping[str, Mapping[str, int]]) -> int | None:
+    known = (rows.get(str(entry[key])) for key, rows in positions.items() if key in entry)
+    return next((position for position in known if position is not None), None)
 
 
 def open_base(
     path: Path | None, first: Callable[[], Document], *, merge_by: Sequence[str] = ("id", "code")
 ) -> ProductBase:
-    """The base in `path`, or `first()` if there is no such file yet. Raises ValueError, OSError."""
+    """The base in a file, made of `first()` if there is none. Raises ValueError, OSError."""
     if path is None or not path.exists():
         base = ProductBase(first(), path=path, merge_by=merge_by)
         base.replace_document(base.document)
@@ -111,7 +111,7 @@ def open_base(
 
 
 def write(path: Path, document: Document) -> None:
-    """Put `document` in the place of the file, whole or not at all."""
+    """Replace the file atomically."""
     fresh = path.with_name(f".{path.name}.new")
     with fresh.open("wb") as file:
         file.write(json.dumps(document, ensure_ascii=False).encode())

@@ -1,24 +1,24 @@
-"""What a simulated scale is, holds in memory, and does when its power fails (§6)."""
+"""A simulated scale: its options, its memory, and what a power cut does to them (§6)."""
 
 import json
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from services.scale_bridge.driver.adapters.wire import CHUNK_BYTES
-from services.scale_bridge.driver.simulator.faults import Faults
-from services.scale_bridge.driver.simulator.products import ProductBase
-from services.scale_bridge.driver.simulator.upload import SizeOrder, Upload
+from services.scale_bridge.driver.domain.wire import CHUNK_BYTES
+from services.scale_bridge.driver.simulator.adapters.products import ProductBase
+from services.scale_bridge.driver.simulator.domain.faults import Faults
+from services.scale_bridge.driver.simulator.domain.upload import SizeOrder, Upload
 
 DEFAULT_PASSWORD: Final = "1234"  # noqa: S105 -- the vendor's, known to everybody
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """How a scale is when nothing is wrong with it. What no one knows of real ones is here too.
+    """The behaviour of a scale without faults, where the specification leaves it open.
 
-    `creating` and `checking` are how often it says "still working"; `state` whether exports and
-    uploads survive a reconnect; `connections` how many it serves at once; `seconds` how long it
-    takes for each answer; `derives` whether it computes `shelfLifeInDays` itself.
+    `creating` and `checking` are how many polls answer "still working"; `state` is whether exports
+    and uploads survive a reconnect; `connections` how many are served at once; `seconds` the delay
+    of each reply; `derives` whether the scale computes `shelfLifeInDays` itself.
     """
 
     password: str = DEFAULT_PASSWORD
@@ -36,7 +36,7 @@ class Options:
 
 @dataclass(slots=True)
 class Memory:
-    """What the power takes away: the exported file with its cursor, the file coming in."""
+    """What a power cut erases: the exported file with its cursor, and the upload."""
 
     file: bytes | None = None
     polls: int | None = 0
@@ -49,7 +49,7 @@ class Memory:
 class Scale:
     """One scale. `size_orders` are the byte orders in which uploads announced their size.
 
-    `unconfirmed` is the last import and the base before it, until a check was told how it went.
+    `unconfirmed` is the last import and the base before it, until a check has returned its status.
     """
 
     options: Options
@@ -59,12 +59,12 @@ class Scale:
     unconfirmed: tuple[dict[str, Any], Upload] | None = None
 
     def power_cut(self) -> None:
-        """The power fails. An unconfirmed import is undone, or half done if `torn`."""
+        """Undo an unconfirmed import; with the fault `torn`, leave it half done."""
         if self.unconfirmed is None:
             return
         before, upload = self.unconfirmed
         self.unconfirmed = None
-        if self.faults.bite("torn"):
+        if self.faults.trigger("torn"):
             new = json.loads(upload.file() or b"{}")
             half = {**new, "products": new["products"][: len(new["products"]) // 2]}
             before = self.base.imported(half, into=before, clear=upload.clear)

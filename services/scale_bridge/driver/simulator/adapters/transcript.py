@@ -1,4 +1,4 @@
-"""What went over a simulated scale's wire, and whether two operations ever met on it."""
+"""The frames on a simulated scale's wire, and the operations that overlapped on it."""
 
 import json
 import time
@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Final, Literal
 
-from services.scale_bridge.driver.adapters.wire import PASSWORD_BYTES, Step
+from services.scale_bridge.driver.domain.wire import PASSWORD_BYTES, Step
 
 HEAD: Final = 64
-"""How much of a frame's body the transcript keeps."""
-LONGEST: Final = 50_000
-LAST_OVERLAPS: Final = 100
+"""How many bytes of a frame's body are stored."""
+MOST_FRAMES: Final = 50_000
+MOST_OVERLAPS: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Frame:
-    """One frame. `at` is in seconds from the simulator's start, `head` begins with STX."""
+    """One frame. `at` is in seconds since the simulator started, `head` begins with STX."""
 
     at: float
     connection: int
@@ -27,7 +27,7 @@ class Frame:
     head: bytes
 
     def line(self) -> str:
-        """As one line of JSON. The password of a request is masked."""
+        """The frame as one line of JSON, with the password of a request masked."""
         head = self.head.hex()
         if self.direction == "in" and self.step != Step.INFO:
             head = head[:8] + "**" * PASSWORD_BYTES + head[8 + 2 * PASSWORD_BYTES :]
@@ -36,7 +36,7 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overlap:
-    """A command of one connection came while an operation of another was under way."""
+    """A command of one connection during an operation of another."""
 
     at: float
     running: int
@@ -45,44 +45,44 @@ class Overlap:
 
 
 class Transcript:
-    """Keeps the last frames and overlaps, counts them all, knows which connection is at work."""
+    """The last frames and overlaps, the counts of all, and the connections with an operation."""
 
-    def __init__(self, listen: Callable[[Frame], None] | None = None) -> None:
-        self.frames: deque[Frame] = deque(maxlen=LONGEST)
-        self.overlaps: deque[Overlap] = deque(maxlen=LAST_OVERLAPS)
+    def __init__(self, on_frame: Callable[[Frame], None] | None = None) -> None:
+        self.frames: deque[Frame] = deque(maxlen=MOST_FRAMES)
+        self.overlaps: deque[Overlap] = deque(maxlen=MOST_OVERLAPS)
         self.overlap_count = 0
         self.count = 0
         self.connections = 0
         self.malformed = 0
         self._running: dict[int, Callable[[], bool]] = {}
-        self._began = time.monotonic()
-        self._listen = listen
+        self._started = time.monotonic()
+        self._on_frame = on_frame
 
-    def received(self, connection: int, step: str, body: bytes, gone: Callable[[], bool]) -> None:
-        """A request has come. `gone` says whether its connection has ended since."""
+    def received(self, connection: int, step: str, body: bytes, ended: Callable[[], bool]) -> None:
+        """Add a request. `ended` tells whether its connection has ended since."""
         self._add(connection, "in", step, body)
-        for other, left in list(self._running.items()):
-            if other != connection and left():
+        for other, other_ended in list(self._running.items()):
+            if other != connection and other_ended():
                 del self._running[other]
             elif other != connection:
                 overlap = Overlap(at=self._now(), running=other, intruder=connection, step=step)
                 self.overlaps.append(overlap)
                 self.overlap_count += 1
         if step != Step.INFO:
-            self._running[connection] = gone
+            self._running[connection] = ended
 
     def sent(self, connection: int, step: str, body: bytes, *, last: bool) -> None:
-        """A reply goes out; `last` if its operation is over with it."""
+        """Add a reply; `last` if it ends its operation."""
         self._add(connection, "out", step, body)
         if last:
             self._running.pop(connection, None)
 
     def closed(self, connection: int) -> None:
-        """The connection has ended, and its operation with it."""
+        """End the operation of a connection that has ended."""
         self._running.pop(connection, None)
 
     def steps(self) -> Iterator[str]:
-        """The commands that came, in their order."""
+        """The commands of all requests, in their order."""
         return (frame.step for frame in self.frames if frame.direction == "in")
 
     def assert_alone(self) -> None:
@@ -107,8 +107,8 @@ class Transcript:
         )
         self.frames.append(frame)
         self.count += 1
-        if self._listen is not None:
-            self._listen(frame)
+        if self._on_frame is not None:
+            self._on_frame(frame)
 
     def _now(self) -> float:
-        return time.monotonic() - self._began
+        return time.monotonic() - self._started

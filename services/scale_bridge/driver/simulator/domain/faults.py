@@ -1,16 +1,16 @@
-"""What may be wrong with a simulated scale, and how one asks for it: `name:argument…*times`."""
+"""Faults of a simulated scale, and their notation: `name:argument…*times`."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
-from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.domain.wire import Step
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """One fault. `steps` are the commands it is about, `times` how often (None: always)."""
+    """One fault. `steps` are the commands it affects, `times` how often (None: always)."""
 
     name: str
     steps: frozenset[Step] = frozenset()
@@ -21,10 +21,10 @@ class Fault:
 
 
 class BadFault(ValueError):
-    """No such fault; the message says what is wrong."""
+    """There is no such fault; the message says why."""
 
 
-Read: TypeAlias = Callable[[str], Mapping[str, Any]]
+Parse: TypeAlias = Callable[[str], Mapping[str, Any]]
 
 _DATA: Final = frozenset({Step.CHUNK, Step.SEND})
 _STEP: Final = re.compile(r"(?:FF)?(\w\w)(?:/?(\w\w))?", re.IGNORECASE)
@@ -32,8 +32,8 @@ _CODE: Final = re.compile(r"[0-9A-Fa-f]{2}")
 
 
 def _step(text: str) -> Mapping[str, Any]:
-    found = _STEP.fullmatch(text)
-    name = "/".join(part for part in found.groups() if part) if found else ""
+    match = _STEP.fullmatch(text)
+    name = "/".join(part for part in match.groups() if part) if match else ""
     try:
         return {"steps": frozenset({Step(name.upper())})}
     except ValueError:
@@ -77,24 +77,28 @@ def _text(text: str) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of fault: what it does, the arguments it must and those it may be given."""
+    """A kind of fault: its effect, its required and its optional arguments."""
 
-    says: str
-    must: tuple[Read, ...] = ()
-    may: tuple[Read, ...] = ()
+    effect: str
+    required: tuple[Parse, ...] = ()
+    optional: tuple[Parse, ...] = ()
     steps: frozenset[Step] = frozenset()
 
     def form(self, name: str) -> str:
-        """How it is written: `mute:step[:times]`."""
-        must = "".join(f":{read.__name__.strip('_')}" for read in self.must)
-        return name + must + "".join(f"[:{read.__name__.strip('_')}]" for read in self.may)
+        """Its notation: `mute:step[:times]`."""
+        required = "".join(f":{_name(parse)}" for parse in self.required)
+        return name + required + "".join(f"[:{_name(parse)}]" for parse in self.optional)
+
+
+def _name(parse: Parse) -> str:
+    return parse.__name__.strip("_")
 
 
 KINDS: Final[Mapping[str, Kind]] = {
     "pw": Kind("7A to everything that carries a password"),
     "busy": Kind("C7 to FF14 and FF13/02", steps=frozenset({Step.CREATE, Step.ANNOUNCE})),
     "ac14": Kind("AC to FF14"),
-    "poll": Kind("P times AC on FF15, or for ever (inf)", must=(_number,)),
+    "poll": Kind("P times AC on FF15, or for ever (inf)", required=(_number,)),
     "err15": Kind("7A on FF15"),
     "hashbusy": Kind("the hash is not ready: state 01, zero hash"),
     "hashshort": Kind("six bytes in place of the hash"),
@@ -103,16 +107,16 @@ KINDS: Final[Mapping[str, Kind]] = {
     "shortchunk": Kind("chunk data shorter than its length says"),
     "dupchunk": Kind("the same chunk twice"),
     "emptychunk": Kind("a chunk without data"),
-    "trunc": Kind("announces a frame, sends half, closes", may=(_step,), steps=_DATA),
-    "trunchang": Kind("sends half a frame, stays open", may=(_step,), steps=_DATA),
-    "fin": Kind("closes on a command", must=(_step,)),
-    "rst": Kind("resets on a command", must=(_step,)),
-    "mute": Kind("no answer to a command, so many times", must=(_step,), may=(_times,)),
-    "late": Kind("answers a command after so many seconds", must=(_step, _seconds)),
-    "lostack": Kind("processes an upload chunk, does not answer, once", may=(_times,)),
-    "drip": Kind("one byte every so many seconds", must=(_seconds,)),
-    "huge": Kind("length prefix 0x7FFFFFFF", may=(_step,)),
-    "zero": Kind("length prefix 0", may=(_step,)),
+    "trunc": Kind("announces a frame, sends half, closes", optional=(_step,), steps=_DATA),
+    "trunchang": Kind("sends half a frame, stays open", optional=(_step,), steps=_DATA),
+    "fin": Kind("closes on a command", required=(_step,)),
+    "rst": Kind("resets on a command", required=(_step,)),
+    "mute": Kind("no answer to a command, so many times", required=(_step,), optional=(_times,)),
+    "late": Kind("answers a command after so many seconds", required=(_step, _seconds)),
+    "lostack": Kind("processes an upload chunk, does not answer, once", optional=(_times,)),
+    "drip": Kind("one byte every so many seconds", required=(_seconds,)),
+    "huge": Kind("length prefix 0x7FFFFFFF", optional=(_step,)),
+    "zero": Kind("length prefix 0", optional=(_step,)),
     "badjson": Kind("the file is no JSON"),
     "badutf8": Kind("the file is no UTF-8"),
     "bom": Kind("the file begins with a byte order mark"),
@@ -121,16 +125,16 @@ KINDS: Final[Mapping[str, Kind]] = {
     "nan": Kind("a price is NaN"),
     "dupkeys": Kind("a key is repeated in a product"),
     "check2": Kind("the check says: failed"),
-    "check2msg": Kind("the check says: failed, and why", may=(_text,)),
+    "check2msg": Kind("the check says: failed, and why", optional=(_text,)),
     "donemsg": Kind("the check says: done, with a text, which no driver expects"),
     "check7A": Kind("7A to the check"),
     "check3": Kind("the check answers a state nobody knows"),
     "checkinf": Kind("the check says for ever: working"),
     "rstend": Kind("resets right after the last good answer"),
     "idle": Kind("resets after accepting, before the first command"),
-    "off": Kind("the port is closed (off), or packets are dropped (off:drop)", may=(_text,)),
-    "slow": Kind("so many seconds before each answer", must=(_seconds,)),
-    "rc": Kind("a result code in hex on a command", must=(_step, _code)),
+    "off": Kind("the port is closed (off), or packets are dropped (off:drop)", optional=(_text,)),
+    "slow": Kind("so many seconds before each answer", required=(_seconds,)),
+    "rc": Kind("a result code in hex on a command", required=(_step, _code)),
     "badproduct": Kind("importing this PLU fails, with a text if one is given", (_text,), (_text,)),
     "lie": Kind("says an upload was imported, and imports nothing"),
     "power": Kind("the power fails on a command, for so many seconds", (_step,), (_seconds,)),
@@ -141,45 +145,45 @@ _NUMBER_OF_TIMES: Final = re.compile(r"(.*)\*(\d+)", re.DOTALL)
 
 
 def parse_fault(given: str) -> Fault:
-    """Read `mute:13/09:2`, `poll:inf` or `badhash*1` (only once). Raises BadFault."""
+    """Parse `mute:13/09:2`, `poll:inf` or `badhash*1` (only once). Raises BadFault."""
     counted = _NUMBER_OF_TIMES.fullmatch(given)
     name, colon, rest = (counted[1] if counted else given).partition(":")
     kind = KINDS.get(name)
     if kind is None:
         raise BadFault(f"no fault {name!r}; there are {' '.join(KINDS)}")
-    most = len(kind.must) + len(kind.may)
+    most = len(kind.required) + len(kind.optional)
     arguments = rest.split(":", most - 1) if colon and most else [rest] if colon else []
-    if not len(kind.must) <= len(arguments) <= most:
+    if not len(kind.required) <= len(arguments) <= most:
         raise BadFault(f"{name} does not take {len(arguments)} arguments")
     fault = Fault(name=name, steps=kind.steps, times=1 if name in _ONCE else None)
     if name == "badproduct":
         return replace(fault, text=":".join(arguments))
-    for read, argument in zip((*kind.must, *kind.may), arguments, strict=False):
-        fault = replace(fault, **read(argument))
+    for parse, argument in zip((*kind.required, *kind.optional), arguments, strict=False):
+        fault = replace(fault, **parse(argument))
     return replace(fault, **_times(counted[2])) if counted else fault
 
 
 class Faults:
-    """The faults a scale has just now. Those that come so many times are used up."""
+    """The faults of a scale. One with a number of times disappears after so many."""
 
     def __init__(self, given: Iterable[Fault | str] = ()) -> None:
         self._left: dict[Fault, int | None] = {}
         self.set(given)
 
     def set(self, given: Iterable[Fault | str]) -> None:
-        """Have these faults from now on, and no others. Raises BadFault."""
+        """Replace the faults. Raises BadFault."""
         faults = [parse_fault(one) if isinstance(one, str) else one for one in given]
         self._left = {fault: fault.times for fault in faults}
 
     def find(self, name: str, step: Step | None = None) -> Fault | None:
-        """The fault of this name, if there is one about `step`; uses nothing up."""
+        """The fault of this name, if it affects `step`; does not count as one of its times."""
         for fault, left in self._left.items():
             if fault.name == name and left != 0 and (not fault.steps or step in fault.steps):
                 return fault
         return None
 
-    def bite(self, name: str, step: Step | None = None) -> Fault | None:
-        """The same, and one of its times is used up."""
+    def trigger(self, name: str, step: Step | None = None) -> Fault | None:
+        """The fault of this name, if it affects `step`; counts as one of its times."""
         fault = self.find(name, step)
         if fault is not None and (left := self._left[fault]) is not None:
             self._left[fault] = left - 1

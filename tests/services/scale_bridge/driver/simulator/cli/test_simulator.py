@@ -13,13 +13,13 @@ from typer.testing import CliRunner, Result
 
 from libs.testing.programs import Program, started
 from services.scale_bridge.driver.adapters.driver import Driver
-from services.scale_bridge.driver.cli.fleet import add_fleet
-from services.scale_bridge.driver.cli.simulator import CANNOT, MIXED_UP, add_simulator
 from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.fault import Unreachable
-from services.scale_bridge.driver.simulator.faults import KINDS
-from services.scale_bridge.driver.simulator.fleet import BadFleet, mixed, read_fleet
-from services.scale_bridge.driver.simulator.goods import catalogue
+from services.scale_bridge.driver.simulator.adapters.fleet import BadFleet, mixed, read_fleet
+from services.scale_bridge.driver.simulator.cli.fleet import add_fleet
+from services.scale_bridge.driver.simulator.cli.simulator import CANNOT, MIXED_UP, add_simulator
+from services.scale_bridge.driver.simulator.domain.faults import KINDS
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
 from tests.services.scale_bridge.at_hand import PASSWORD, priced
 
 READY: Final = re.compile(rb"scale (\S+) on ([\d.]+):(\d+), (\d+) products, faults: (.*)\n")

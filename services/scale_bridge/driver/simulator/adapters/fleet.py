@@ -1,18 +1,19 @@
-"""Several simulated scales in one process: which there are, out of a small file, and running."""
+"""Several simulated scales in one process, described by a TOML file or by numbers of each kind."""
 
 import re
 import tomllib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from services.scale_bridge.driver.simulator.faults import BadFault, parse_fault
-from services.scale_bridge.driver.simulator.goods import catalogue
-from services.scale_bridge.driver.simulator.products import open_base
-from services.scale_bridge.driver.simulator.scale import DEFAULT_PASSWORD, Options
-from services.scale_bridge.driver.simulator.server import Simulator, open_simulator
+from services.scale_bridge.driver.simulator.adapters.products import open_base
+from services.scale_bridge.driver.simulator.adapters.scale import DEFAULT_PASSWORD, Options
+from services.scale_bridge.driver.simulator.adapters.server import Simulator, open_simulator
+from services.scale_bridge.driver.simulator.domain.faults import BadFault, parse_fault
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
 
 ITEMS: Final = 60
 MOST: Final = 1000
@@ -23,14 +24,14 @@ LIAR: Final = "lie"
 
 
 class BadFleet(ValueError):
-    """The file does not describe a fleet; the message says where it is wrong."""
+    """The file does not describe a fleet; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Member:
-    """One scale. `port` 0 means any free one, `items` is how many products a new base has.
+    """One scale. With `port` 0 the system chooses; a new base has `items` products.
 
-    A dead one (`off` among its `faults`) keeps its port, so that nobody else answers there.
+    The port of a dead scale (fault `off`) stays reserved, so that no other program answers there.
     """
 
     name: str
@@ -41,29 +42,29 @@ class Member:
 
     @property
     def dead(self) -> bool:
-        """Whether nobody listens at its port."""
+        """Whether its port is closed."""
         return DEAD in self.faults
 
 
 def mixed(
     *, well: int, dead: int, slow: int, liars: int, items: int = ITEMS, first_port: int = 0
 ) -> list[Member]:
-    """So many of each kind, on ports one after the other or, with 0, on any free ones."""
+    """So many scales of each kind, on consecutive ports, or with 0 on ports the system chooses."""
     kinds = (
         ("well", well, ()),
         ("dead", dead, (DEAD,)),
         ("slow", slow, (f"slow:{SLOW_SECONDS:g}",)),
         ("liar", liars, (LIAR,)),
     )
-    each = [(f"{kind}-{n}", faults) for kind, count, faults in kinds for n in range(1, count + 1)]
+    named = [(f"{kind}-{n}", faults) for kind, count, faults in kinds for n in range(1, count + 1)]
     return [
         Member(name=name, port=first_port + n if first_port else 0, items=items, faults=faults)
-        for n, (name, faults) in enumerate(each)
+        for n, (name, faults) in enumerate(named)
     ]
 
 
 def read_fleet(text: str) -> list[Member]:
-    """A TOML file of tables `[[scales]]`, keys as in `Member`. Raises BadFleet."""
+    """Parse TOML: tables `[[scales]]` with the fields of `Member`. Raises BadFleet."""
     try:
         tables = tomllib.loads(text).get("scales")
     except tomllib.TOMLDecodeError as error:
@@ -80,25 +81,21 @@ def read_fleet(text: str) -> list[Member]:
 async def open_fleet(
     members: Sequence[Member], *, bases: Path | None, host: str
 ) -> AsyncIterator[list[Simulator]]:
-    """All of them running, in their order, until the context ends.
+    """All scales, running until the context ends.
 
-    Product bases are kept in the folder `bases`, by name. Raises ValueError, OSError.
+    Product bases are files in the folder `bases`, by name. Raises ValueError, OSError.
     """
     async with AsyncExitStack() as stack:
         running = []
         for member in members:
-            first = _goods(member.items)
+            first = partial(catalogue, member.items)
             base = open_base(bases and bases / f"{member.name}.json", first)
             options = Options(password=member.password, serial=member.name)
-            opened = open_simulator(
+            simulator = open_simulator(
                 base, options=options, faults=member.faults, host=host, port=member.port
             )
-            running.append(await stack.enter_async_context(opened))
+            running.append(await stack.enter_async_context(simulator))
         yield running
-
-
-def _goods(items: int) -> Any:
-    return lambda: catalogue(items)
 
 
 def _member(table: object, number: int) -> Member:
@@ -119,7 +116,7 @@ def _member(table: object, number: int) -> Member:
 
 
 def _wrong(given: Mapping[str, Any]) -> str | None:
-    """The name becomes a file's name, and every password is four characters (R12)."""
+    """The flaw of a table, None if there is none. The name becomes the name of a file."""
     name, password = given.get("name"), given.get("password", DEFAULT_PASSWORD)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return "a name has letters, digits, - and _"
