@@ -331,7 +331,7 @@ async def open_executor(settings: Settings) -> AsyncIterator[OperationWorker]:
     async with (
         open_doorbell(settings.database_url.get_secret_value(), SERVICE) as doorbell,
         open_context(settings, size=BRIDGE_CONNECTIONS) as context,
-        open_driver(lines=settings.lines, limits=settings.limits) as driver,
+        open_driver(connections=settings.lines, limits=settings.limits) as driver,
     ):
         execution = ExecutionContext(
             driver=driver,

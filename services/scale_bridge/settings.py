@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, field_validator
 from libs.currency import minor_unit_digits
 from libs.security.sealing import Seal
 from libs.settings import ServiceSettings
-from services.scale_bridge.driver.adapters.line import Limits
+from services.scale_bridge.driver.adapters.connection import Limits
 from services.scale_bridge.driver.domain.address import Policy, parse_networks, parse_ports
 from services.scale_bridge.schedules.domain.recovery import Rules as HealingRules
 from services.scale_bridge.transfer.adapters.pace import CONNECTION_SECONDS

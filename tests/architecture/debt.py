@@ -25,8 +25,6 @@ SMALL_NEIGHBOURS: Final = {
     "services.ingest.exports.api.csv_lines": "one of two formats",
     "services.ingest.exports.api.xlsx_rows": "the other format",
     "services.ingest.imports.cli.screen": "to be merged",
-    "services.scale_bridge.driver.adapters.safe_driver": "to be merged",
-    "services.scale_bridge.driver.adapters.vendor": "to be merged",
 }
 """Modules below 120 lines whose only importer is their neighbour, with the reason for each."""
 
@@ -123,7 +121,6 @@ WORDS: Final[Mapping[str, set[str]]] = {
         "began",
         "behind",
         "beside",
-        "countdown",
         "decided",
         "doubt",
         "found",

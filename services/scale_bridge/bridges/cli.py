@@ -155,7 +155,7 @@ async def _bridge(options: BridgeOptions, console: Console) -> int:
 async def open_runner(options: BridgeOptions) -> AsyncIterator[Runner]:
     """The daemon's runner with its driver and its memory. Raises OSError, sqlite3.Error."""
     async with (
-        open_driver(lines=options.lines) as driver,
+        open_driver(connections=options.lines) as driver,
         open_bridge_store(options.state / STORE, time.time) as store,
     ):
         execution = ExecutionContext(

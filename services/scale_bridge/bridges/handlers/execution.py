@@ -11,8 +11,7 @@ from services.scale_bridge.bridges.adapters.wire import read_catalogue
 from services.scale_bridge.bridges.domain import Report, Stage, Work, context_of
 from services.scale_bridge.bridges.handlers.runner import Reporter, TaskHandler
 from services.scale_bridge.bridges.stores.rows import Task
-from services.scale_bridge.driver.domain.document import Document, digest, written
-from services.scale_bridge.transfer.adapters.progress_driver import ProgressDriver
+from services.scale_bridge.driver.domain.document import Document, digest, serialize
 from services.scale_bridge.transfer.domain.commands import SENDS, Kind, Outcome
 from services.scale_bridge.transfer.domain.wording import PASSWORD_LOST, with_doubt
 from services.scale_bridge.transfer.handlers.device_task import (
@@ -53,7 +52,7 @@ async def _performed(
         device_task = await _device_task(tools, task, reporter)
     except SealBroken:
         return failed(PASSWORD_LOST)
-    driver = ProgressDriver(tools.execution.driver, reporter.progress)
+    driver = tools.execution.driver.with_progress(reporter.progress)
     return await perform(replace(tools.execution, driver=driver), device_task, progress)
 
 
@@ -99,7 +98,7 @@ async def _tell(performed: Performed, reporter: Reporter, attempt: int) -> None:
     read, content = performed.read, None
     if read is not None:
         await reporter.completed()
-        content = await asyncio.to_thread(written, read.document)
+        content = await asyncio.to_thread(serialize, read.document)
     report = Report(
         stage=Stage.ENDED,
         attempt=attempt,

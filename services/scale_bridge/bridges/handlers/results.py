@@ -181,7 +181,7 @@ async def _performed(
 
 
 def _read(content: bytes, strictness: Strictness) -> Fetched:
-    document = catalogue_file.read(content, strictness)
+    document = catalogue_file.parse(content, strictness)
     return Fetched(
         document=document,
         file=content,

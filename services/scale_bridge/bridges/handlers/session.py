@@ -36,7 +36,7 @@ from services.scale_bridge.bridges.stores import agent_assignments, bridges
 from services.scale_bridge.bridges.stores.agent_assignments import AgentAssignment
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
-from services.scale_bridge.driver.domain.document import Document, digest, written
+from services.scale_bridge.driver.domain.document import Document, digest, serialize
 from services.scale_bridge.operations.handlers import job_context
 from services.scale_bridge.operations.handlers.job_context import JobContext
 from services.scale_bridge.operations.stores.work import Job
@@ -214,7 +214,7 @@ class Session:
         """Send a catalogue ahead; its MD5."""
         if document is None:
             return None
-        content = await asyncio.to_thread(written, document)
+        content = await asyncio.to_thread(serialize, document)
         md5, packed = digest(content), await asyncio.to_thread(bridge_wire.compressed, content)
         for part in bridge_wire.parts_of(md5, packed):
             await self.line.send(part)

@@ -26,8 +26,8 @@ from services.scale_bridge.catalogue.domain.shop_price import Taken
 from services.scale_bridge.driver.domain.document import (
     Document,
     Product,
-    find,
     key_of,
+    position_of,
     products,
     text_of,
 )
@@ -97,7 +97,7 @@ def evolve(
 
 
 def _edit(document: Document | None, plu: str, after: Mapping[str, Any]) -> Document | None:
-    place = None if document is None else find(document, plu)
+    place = None if document is None else position_of(document, plu)
     if document is None or place is None:
         return document
     items = list(products(document))

@@ -37,7 +37,7 @@ def is_date(text: str) -> bool:
     return True
 
 
-def written(day: date) -> str:
+def format_date(day: date) -> str:
     """DD-MM-YY."""
     return f"{day.day:02}-{day.month:02}-{day.year % 100:02}"
 
@@ -56,7 +56,7 @@ def refreshed(document: Mapping[str, Any], now: datetime) -> Refreshed:
             left_alone += 1
             items.append(item)
             continue
-        dates = {"manufactureDate": written(now.date()), "sellByDate": written(end)}
+        dates = {"manufactureDate": format_date(now.date()), "sellByDate": format_date(end)}
         changed += any(item.get(name) != value for name, value in dates.items())
         items.append({**item, **dates})
     return Refreshed(

@@ -34,10 +34,10 @@ from services.scale_bridge.catalogue.domain.problems import RevisionBeyondModel,
 from services.scale_bridge.catalogue.domain.product import patched
 from services.scale_bridge.driver.domain.document import (
     Document,
-    find,
     is_deleted,
     key_of,
     plu_of,
+    position_of,
     products,
 )
 
@@ -95,7 +95,7 @@ def decide(copy: Catalogue, command: CatalogueCommand) -> list[ScaleBridgeEvent]
 
 def _edited(copy: Catalogue, command: Edit) -> list[ScaleBridgeEvent]:
     document = copy.current_document
-    place = find(document, command.plu)
+    place = position_of(document, command.plu)
     if place is None:
         raise ProductUnknown
     before = products(document)[place]

@@ -16,9 +16,9 @@ from services.scale_bridge.catalogue.domain.commands import Edit, Revert, TakePr
 from services.scale_bridge.catalogue.domain.shop_price import ShopPrice, Taken, is_due
 from services.scale_bridge.driver.domain.document import (
     Document,
-    find,
     is_deleted,
     plu_of,
+    position_of,
     products,
     text_of,
 )
@@ -34,7 +34,7 @@ def take(copy: Catalogue, command: TakePrice, edited: Edited) -> list[ScaleBridg
 
     Nothing if that was told before, or a later price was. Raises what `edited` raises.
     """
-    said, place = command.price, find(copy.current_document, command.plu)
+    said, place = command.price, position_of(copy.current_document, command.plu)
     if place is not None:
         item = products(copy.current_document)[place]
         if text_of(item.get("code")) != str(said.article):

@@ -11,8 +11,8 @@ from services.scale_bridge.driver.domain.document import (
     Product,
     by_key,
     is_deleted,
-    only,
     products,
+    select,
 )
 
 
@@ -28,7 +28,7 @@ def differing(known: Mapping[str, Any] | None, wanted: Document) -> Document | N
     if not found:
         return None
     gone = [{**product, "deleted": True} for product in found.removed.values()]
-    some = only(wanted, found.added.keys() | found.changed.keys())
+    some = select(wanted, found.added.keys() | found.changed.keys())
     return with_messages({**some, "products": [*products(some), *gone]}, found)
 
 

@@ -6,7 +6,7 @@ from libs.errors import Refused
 from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, Edit
 from services.scale_bridge.catalogue.handlers.catalogue import CommandFactory
-from services.scale_bridge.driver.domain.document import find
+from services.scale_bridge.driver.domain.document import position_of
 
 
 class ChangedMeanwhile(Refused):
@@ -26,7 +26,9 @@ def if_match(is_wanted: Callable[[int], bool], edit: Edit) -> CommandFactory:
     """
 
     async def command(copy: Catalogue) -> CatalogueCommand:
-        if find(copy.current_document, edit.plu) is not None and not is_wanted(copy.revision):
+        if position_of(copy.current_document, edit.plu) is not None and not is_wanted(
+            copy.revision
+        ):
             raise ChangedMeanwhile(copy.revision)
         return edit
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from contracts.scale_bridge import DeviceId
 from libs.postgres.pool import Pool, acquired
-from services.scale_bridge.driver.domain.document import Document, digest, products, written
+from services.scale_bridge.driver.domain.document import Document, digest, products, serialize
 
 LARGE: Final = 256 * 1024
 """From so many bytes on a catalogue is read and written in a thread: it takes its time."""
@@ -82,8 +82,8 @@ async def tidy(pool: Pool, *, revisions: int) -> int:
 async def write(document: Document) -> bytes:
     """A catalogue as compact JSON. Raises BadCatalogue."""
     if len(products(document)) * 300 < LARGE:
-        return written(document)
-    return await asyncio.to_thread(written, document)
+        return serialize(document)
+    return await asyncio.to_thread(serialize, document)
 
 
 async def _read(file: bytes) -> Document:

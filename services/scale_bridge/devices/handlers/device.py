@@ -244,7 +244,7 @@ async def _invalidate(context: Context, device_id: DeviceId, metadata: Metadata)
 
 async def _forget_breaker(context: Context, details: Details) -> None:
     try:
-        await context.breakers.reset(await names.find(details.ip, details.port, context.policy))
+        await context.breakers.reset(await names.resolve(details.ip, details.port, context.policy))
     except Unreachable:
         return
 
@@ -252,7 +252,7 @@ async def _forget_breaker(context: Context, details: Details) -> None:
 async def _allowed(context: Context, ip: str, port: int) -> None:
     """Raises BadAddress (R14)."""
     try:
-        await names.find(ip, port, context.policy)
+        await names.resolve(ip, port, context.policy)
     except Unreachable:
         # The name cannot be resolved just now.
         return

@@ -1,4 +1,4 @@
-"""The words of the scale's protocol, as both of its ends write them (§4)."""
+"""The wire format of the scale's protocol, for both of its ends (§4)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,11 +18,11 @@ FRAME_BYTES: Final = 128 * 1024
 DONE: Final = 0x00
 WORKING: Final = 0x01
 FAILED: Final = 0x02
-"""What the check of an upload may say; the hash's state knows the first two."""
+"""The status of an import; the status of a hash is one of the first two."""
 
 
 class Step(StrEnum):
-    """A command, with its stage where it has several: what one request is about."""
+    """A command, with its stage where it has several."""
 
     CREATE = "14"
     CREATED = "15"
@@ -36,13 +36,13 @@ class Step(StrEnum):
 
 
 _STAGED: Final = frozenset({0x12, 0x13})
-_OPEN: Final = frozenset({0x17})
+_WITHOUT_PASSWORD: Final = frozenset({0x17})
 _STEPS: Final = {step.value: step for step in Step}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """A request, taken apart. `step` is None for an unknown command."""
+    """A parsed request. `step` is None for an unknown command."""
 
     code: int
     step: Step | None
@@ -51,7 +51,7 @@ class Request:
 
 
 class NotAPacket(ValueError):
-    """The bytes do not begin as a packet does; the message is for people."""
+    """The bytes are no packet; the message is for people."""
 
 
 def packet(code: int, payload: bytes) -> bytes:
@@ -61,18 +61,18 @@ def packet(code: int, payload: bytes) -> bytes:
 
 
 def framed(body: bytes) -> bytes:
-    """What goes over the wire: the body behind its length."""
+    """The frame that goes over the wire: the length, then the body."""
     return len(body).to_bytes(PREFIX_BYTES, "little") + body
 
 
 def read_request(body: bytes) -> Request:
-    """Take a request's body apart. Raises NotAPacket."""
+    """Parse the body of a request. Raises NotAPacket."""
     if len(body) < 4 or body[0] != STX or body[2] != COMMAND:
         raise NotAPacket("a packet begins with 02, its length and FF")
     if body[1] != min(len(body) - 2, LONG):
         raise NotAPacket("the length byte is wrong")
     code = body[3]
-    password = b"" if code in _OPEN else body[4 : 4 + PASSWORD_BYTES]
+    password = b"" if code in _WITHOUT_PASSWORD else body[4 : 4 + PASSWORD_BYTES]
     rest = body[4 + len(password) :]
     staged = code in _STAGED
     name = f"{code:02X}/{rest[0]:02X}" if staged and rest else f"{code:02X}"

@@ -29,7 +29,6 @@ from services.scale_bridge.operations.stores import progress
 from services.scale_bridge.operations.stores.progress import Moved
 from services.scale_bridge.operations.stores.work import Job
 from services.scale_bridge.transfer.adapters import pace
-from services.scale_bridge.transfer.adapters.progress_driver import ProgressDriver
 from services.scale_bridge.transfer.domain.wording import BAD_CATALOGUE, PROGRAM_FAULT
 from services.scale_bridge.transfer.handlers.device_task import ExecutionContext
 from services.scale_bridge.transfer.handlers.perform import perform
@@ -193,7 +192,7 @@ class OperationWorker:
             if case.job.operation_id in self.running:
                 self.moved[case.job.operation_id] = Moved(done, total)
 
-        return replace(self.execution, driver=ProgressDriver(self.execution.driver, progressed))
+        return replace(self.execution, driver=self.execution.driver.with_progress(progressed))
 
     async def _save_progress(self) -> None:
         """Write down how far they are, each time only those that went on."""

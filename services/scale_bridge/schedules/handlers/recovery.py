@@ -75,7 +75,7 @@ async def _treat(context: Context, patients: Sequence[Patient], rules: Rules, no
 async def _is_reachable(context: Context, patient: Patient) -> bool:
     """Whether its circuit breaker lets anybody through (R6)."""
     try:
-        endpoint = await names.find(patient.ip, patient.port, context.policy)
+        endpoint = await names.resolve(patient.ip, patient.port, context.policy)
     except (BadAddress, Unreachable):
         return False
     return not await context.breakers.remaining(endpoint)

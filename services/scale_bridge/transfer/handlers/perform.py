@@ -47,7 +47,7 @@ async def perform(
     When cancelled, the connection is closed, and it is unknown what the scale took in.
     """
     try:
-        endpoint = await names.find(device_task.address, device_task.port, execution.policy)
+        endpoint = await names.resolve(device_task.address, device_task.port, execution.policy)
     except BadAddress:
         return failed(BAD_ADDRESS)
     except Unreachable as fault:

@@ -17,8 +17,8 @@ from services.scale_bridge.driver.domain.document import (
     by_key,
     is_deleted,
     key_of,
-    only,
     products,
+    select,
 )
 from services.scale_bridge.driver.domain.fault import ImportFailed, ScaleFault, UnknownOutcome
 from services.scale_bridge.transfer.domain.commands import Outcome
@@ -124,8 +124,8 @@ def _again(
 
     Beside them all messages: a scale that does not merge them has lost those that were not sent.
     """
-    some = with_deletions(only(wanted, bad), read.document, beside)
-    left = only(read.document, bad - by_key(some).keys())
+    some = with_deletions(select(wanted, bad), read.document, beside)
+    left = select(read.document, bad - by_key(some).keys())
     gone = [{**product, "deleted": True} for product in products(left)]
     return {**some, "products": [*products(some), *gone]}
 

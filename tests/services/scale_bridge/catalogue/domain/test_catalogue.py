@@ -21,11 +21,11 @@ from services.scale_bridge.driver.domain.document import (
     by_key,
     check,
     digest,
-    find,
     key_of,
-    only,
     plu_of,
-    written,
+    position_of,
+    select,
+    serialize,
 )
 from services.scale_bridge.driver.domain.fault import BadCatalogue, Flaw
 from services.scale_bridge.driver.simulator.domain.goods import catalogue as goods
@@ -34,7 +34,7 @@ from services.scale_bridge.transfer.domain.wording import sentence_of
 Reader: TypeAlias = Callable[..., Any]
 
 EACH_READER = pytest.mark.parametrize(
-    "read", [documents.read, catalogue_file.read], ids=["strict", "fast"]
+    "read", [documents.parse, catalogue_file.parse], ids=["strict", "fast"]
 )
 
 BAD = [
@@ -160,13 +160,13 @@ def test_both_readers_answer_the_same_for_any_object(
         except BadCatalogue as bad:
             return repr(bad.flaw)
 
-    assert answer(catalogue_file.read) == answer(documents.read)
+    assert answer(catalogue_file.parse) == answer(documents.parse)
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_at_all_do_worse_than_being_refused(file: bytes) -> None:
     try:
-        check(documents.read(file))
+        check(documents.parse(file))
     except BadCatalogue:
         return
 
@@ -174,7 +174,7 @@ def test_no_bytes_at_all_do_worse_than_being_refused(file: bytes) -> None:
 def test_it_is_written_compactly_with_its_letters_and_the_order_of_its_keys() -> None:
     document = {"products": [{"z": "Яблоки\n", "a": 1.0}], "b": None}
 
-    assert written(document).decode() == '{"products":[{"z":"Яблоки\\n","a":1.0}],"b":null}'
+    assert serialize(document).decode() == '{"products":[{"z":"Яблоки\\n","a":1.0}],"b":null}'
     assert digest(b'{"products":[]}').upper() == "F87ABC43805C946505E9F1F64D04CD21"
 
 
@@ -188,7 +188,7 @@ def test_it_is_written_compactly_with_its_letters_and_the_order_of_its_keys() ->
 )
 def test_what_no_scale_could_read_is_not_written(value: Any, flaw: Flaw) -> None:
     with pytest.raises(BadCatalogue) as caught:
-        written({"products": [{"price": value}]})
+        serialize({"products": [{"price": value}]})
 
     assert caught.value.flaw is flaw
 
@@ -196,7 +196,7 @@ def test_what_no_scale_could_read_is_not_written(value: Any, flaw: Flaw) -> None
 def test_plus_are_compared_as_text() -> None:
     document = {"products": [{"name": "none"}, {"pluNumber": "7"}, {"pluNumber": 1}]}
 
-    places = {plu: find(document, plu) for plu in ("7", "1", "01", "None")}
+    places = {plu: position_of(document, plu) for plu in ("7", "1", "01", "None")}
 
     assert places == {"7": 1, "1": 2, "01": None, "None": None}
     assert plu_of({"pluNumber": 3.0}) == "3"
@@ -230,11 +230,11 @@ def test_a_product_marked_as_deleted_gives_way_to_one_with_its_plu(first: bool) 
     both = {"products": [gone, alive] if first else [alive, gone]}
     dearer = {"products": [{**item, "price": 3} for item in both["products"]]}
 
-    place = find(both, "1")
+    place = position_of(both, "1")
     assert place is not None
     assert both["products"][place] is alive
     assert by_key(both) == {"1": alive}
-    assert only(both, {"1"}) == {"products": [alive]}
+    assert select(both, {"1"}) == {"products": [alive]}
     assert not problems(both, PERMISSIVE)
     assert wrong(both, {"products": [alive]}) == wrong(both, both) == frozenset()
     assert wrong(dearer, both) == {"1"}
@@ -252,6 +252,6 @@ def test_a_product_without_a_plu_goes_by_its_code_or_id() -> None:
 def test_some_of_a_catalogue_is_a_catalogue_with_all_else_in_it() -> None:
     document = {"categories": [1], "products": [{"pluNumber": 1}, {"pluNumber": 2}, {"code": 3}]}
 
-    some = only(document, {"2", "code:3"})
+    some = select(document, {"2", "code:3"})
 
     assert some == {"categories": [1], "products": [{"pluNumber": 2}, {"code": 3}]}

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from services.scale_bridge.catalogue.domain import model
-from services.scale_bridge.catalogue.domain.dates import is_date, refreshed, sell_by, written
+from services.scale_bridge.catalogue.domain.dates import format_date, is_date, refreshed, sell_by
 from services.scale_bridge.catalogue.domain.problems import Problem, Rule, beyond_model, problems
 from services.scale_bridge.catalogue.domain.product import BadFields, BeyondModel, fault_in, patched
 from services.scale_bridge.driver.simulator.domain.goods import product as goods
@@ -239,7 +239,7 @@ def test_a_product_is_sold_until_the_end_of_its_shelf_life(
 ) -> None:
     found = sell_by(product, NOON)
 
-    assert (written(found) if found else None) == end
+    assert (format_date(found) if found else None) == end
 
 
 def test_only_the_two_dates_change_and_the_run_goes_on_past_what_cannot_be_told() -> None:

@@ -16,8 +16,8 @@ import pytest
 import structlog
 
 from libs.testing.waiting import eventually
+from services.scale_bridge.driver.adapters.connection import Limits
 from services.scale_bridge.driver.adapters.driver import Driver, open_driver
-from services.scale_bridge.driver.adapters.line import Limits
 from services.scale_bridge.driver.domain import document as documents
 from services.scale_bridge.driver.domain import fault
 from services.scale_bridge.driver.domain.wire import Step
@@ -36,7 +36,7 @@ async def test_it_fetches_and_uploads(driver: Driver, items: int, chunk_bytes: i
         assert (fetched.document, fetched.items) == (catalogue(items), items)
         assert fetched.md5 == documents.digest(fetched.file)
         assert uploaded.items == items + 7
-        assert uploaded.size == len(documents.written(catalogue(items + 7)))
+        assert uploaded.size == len(documents.serialize(catalogue(items + 7)))
         assert scale.base.document == catalogue(items + 7)
 
 
@@ -52,8 +52,8 @@ async def test_it_asks_in_the_drivers_own_order_and_nothing_twice(driver: Driver
 @pytest.mark.parametrize(
     ("document", "clear", "left"),
     [
-        (documents.only(priced(5, 1.0), {"2", "4"}), True, [2, 4]),
-        (documents.only(priced(5, 1.0), {"2", "4"}), False, [1, 2, 3, 4, 5]),
+        (documents.select(priced(5, 1.0), {"2", "4"}), True, [2, 4]),
+        (documents.select(priced(5, 1.0), {"2", "4"}), False, [1, 2, 3, 4, 5]),
         ({"products": [{"id": 2, "code": 51, "deleted": True}]}, False, [1, 3, 4, 5]),
     ],
     ids=["cleared", "merged", "deleted"],
@@ -164,7 +164,7 @@ async def test_no_password_and_no_word_of_the_driver_is_logged(
 @pytest.mark.parametrize("given", ["poll:inf", "mute:14", "drip:0.01", "hashbusy", "slow:1"])
 async def test_at_the_deadline_the_line_is_closed_and_the_thread_is_free(given: str) -> None:
     patient = Limits(connect_seconds=60, reply_seconds=100)
-    async with open_driver(lines=2, limits=patient) as driver, a_scale(200, given) as scale:
+    async with open_driver(connections=2, limits=patient) as driver, a_scale(200, given) as scale:
         with pytest.raises(fault.Timeout):
             await driver.fetch(endpoint(scale), PASSWORD, 0.3)
 
@@ -173,7 +173,7 @@ async def test_at_the_deadline_the_line_is_closed_and_the_thread_is_free(given: 
 
 async def test_no_thread_is_left_when_the_driver_is_closed() -> None:
     async with a_scale(3, "mute:14") as scale:
-        async with open_driver(lines=4) as driver:
+        async with open_driver(connections=4) as driver:
             waiting = asyncio.create_task(driver.fetch(endpoint(scale), PASSWORD))
             await eventually(lambda: scale.open_connections == 1)
         with pytest.raises(fault.Timeout):
@@ -206,7 +206,7 @@ async def test_an_upload_broken_off_after_its_last_chunk_is_unknown(driver: Driv
 
 
 async def test_no_more_scales_are_spoken_to_at_once_than_there_are_lines() -> None:
-    async with open_driver(lines=2) as driver, a_scale(3, "mute:14") as dead:
+    async with open_driver(connections=2) as driver, a_scale(3, "mute:14") as dead:
         where = endpoint(dead)
         hanging = [asyncio.create_task(driver.fetch(where, PASSWORD, 600)) for _ in range(2)]
         await eventually(lambda: driver.busy == 2)
@@ -298,7 +298,10 @@ def test_every_fault_a_simulator_can_have_is_tried_on_the_guard() -> None:
 async def run(case: Case, *, upload: bool) -> None:
     """Have a scale with the fault read or written, and see what comes of it."""
     limits = Limits(connect_seconds=case.reply, reply_seconds=case.reply)
-    async with open_driver(lines=8, limits=limits) as driver, a_scale(ITEMS, case.given) as scale:
+    async with (
+        open_driver(connections=8, limits=limits) as driver,
+        a_scale(ITEMS, case.given) as scale,
+    ):
         where, until, desired = endpoint(scale), case.deadline, priced(ITEMS, NEW_PRICE)
         order: Any
         if upload:

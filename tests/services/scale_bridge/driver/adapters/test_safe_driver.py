@@ -13,8 +13,8 @@ import scales.scales as published  # type: ignore[import-untyped]
 from scales import DeviceError, Scales
 from scales.utilities import get_json_from_bytearray  # type: ignore[import-untyped]
 
-from services.scale_bridge.driver.adapters import vendor
-from services.scale_bridge.driver.adapters.vendor import UnsuitableDriver, load_driver
+from services.scale_bridge.driver.adapters import safe_driver
+from services.scale_bridge.driver.adapters.safe_driver import UnsuitableDriver, load_driver
 from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.driver.simulator.adapters.server import Simulator
 from services.scale_bridge.driver.simulator.domain.goods import catalogue
@@ -37,7 +37,7 @@ def test_the_copy_is_the_published_file_and_the_published_module_stays_as_it_is(
     ("name", "other", "why"),
     [
         ("VERSION", "0.1.2", r"is 0\.1\.3; the guard was made for 0\.1\.2"),
-        ("_METHODS", (*vendor._METHODS, "_Scales__not_there"), "lacks _Scales__not_there"),
+        ("_METHODS", (*safe_driver._METHODS, "_Scales__not_there"), "lacks _Scales__not_there"),
         ("PACKAGE", "scales-of-nobody", "is not installed"),
     ],
     ids=["another version", "without a name that is relied on", "not installed"],
@@ -45,7 +45,7 @@ def test_the_copy_is_the_published_file_and_the_published_module_stays_as_it_is(
 def test_another_driver_is_refused(
     monkeypatch: pytest.MonkeyPatch, name: str, other: Any, why: str
 ) -> None:
-    monkeypatch.setattr(vendor, name, other)
+    monkeypatch.setattr(safe_driver, name, other)
 
     with pytest.raises(UnsuitableDriver, match=why):
         load_driver()

@@ -1,4 +1,4 @@
-"""The one connection of an operation: nothing on it lasts longer or grows larger than allowed."""
+"""The TCP connection of an operation, with limits on time and size."""
 
 import errno
 import socket
@@ -12,25 +12,25 @@ from services.scale_bridge.driver.domain.address import Endpoint
 from services.scale_bridge.driver.domain.fault import BadAnswer, Disconnected, Timeout, Unreachable
 from services.scale_bridge.driver.domain.wire import FRAME_BYTES, PREFIX_BYTES
 
-_BEGUN: Final = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK})
+_CONNECTING: Final = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK})
 _READ_AT_ONCE: Final = 64 * 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """How long each part of an operation may take at most, and how large a frame may be."""
+    """The longest time for each part of an operation, and the largest frame."""
 
     connect_seconds: float = 10.0
     reply_seconds: float = 10.0
     frame_bytes: int = FRAME_BYTES
 
 
-class Line:
-    """A socket as the driver knows it, within the limits. It logs no address."""
+class Connection:
+    """A socket with the interface the driver expects, within the limits. It logs no address."""
 
-    def __init__(self, endpoint: Endpoint, limits: Limits, countdown: Deadline) -> None:
+    def __init__(self, endpoint: Endpoint, limits: Limits, deadline: Deadline) -> None:
         self._limits = limits
-        self._countdown = countdown
+        self._deadline = deadline
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -61,18 +61,18 @@ class Line:
         return self._exactly(size, until)
 
     def settimeout(self, _: float | None) -> None:
-        """The driver's wishes do not count."""
+        """Ignored: the limits apply, not the driver's timeouts."""
 
     def getsockname(self) -> str:
-        """What the driver writes into texts that are not used. Unlike a socket's, never fails."""
+        """A name for texts of the driver that are not used. Unlike a socket's, never fails."""
         return "bridge"
 
     def getpeername(self) -> str:
-        """The same, of the other side."""
+        """See `getsockname`."""
         return "scale"
 
     def close(self) -> None:
-        """Hang up; safe to repeat."""
+        """Close the connection. Safe to repeat."""
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -83,11 +83,11 @@ class Line:
     def _connect(self, address: tuple[str, int]) -> None:
         until = time.monotonic() + self._limits.connect_seconds
         self._socket.setblocking(False)
-        if self._socket.connect_ex(address) not in _BEGUN:
+        if self._socket.connect_ex(address) not in _CONNECTING:
             raise Unreachable
         with DefaultSelector() as selector:
             selector.register(self._socket, EVENT_WRITE)
-            while not selector.select(self._countdown.slice()):
+            while not selector.select(self._deadline.slice()):
                 if time.monotonic() > until:
                     raise Unreachable
         error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -96,22 +96,22 @@ class Line:
             raise Disconnected if error == errno.ECONNRESET else Unreachable
 
     def _exactly(self, size: int, until: float) -> bytes:
-        found = bytearray()
-        while len(found) < size:
+        data = bytearray()
+        while len(data) < size:
             self._socket.settimeout(self._slice(until))
             try:
-                more = self._socket.recv(min(size - len(found), _READ_AT_ONCE))
+                more = self._socket.recv(min(size - len(data), _READ_AT_ONCE))
             except TimeoutError:
                 continue
             except OSError:
                 raise Disconnected from None
             if not more:
                 raise Disconnected
-            found += more
-        return bytes(found)
+            data += more
+        return bytes(data)
 
     def _slice(self, until: float) -> float:
         left = until - time.monotonic()
         if left <= 0:
             raise Timeout
-        return min(left, self._countdown.slice())
+        return min(left, self._deadline.slice())
