@@ -69,10 +69,10 @@ from services.scale_bridge.schedules.handlers import recovery, schedule
 from services.scale_bridge.schedules.handlers.schedule import Scheduling
 from services.scale_bridge.schedules.read_models import schedule as schedule_times
 from services.scale_bridge.settings import Settings, keys_of
-from services.scale_bridge.transfer.adapters.pace import Pace
 from services.scale_bridge.transfer.handlers.device_task import ExecutionContext
 from services.scale_bridge.transfer.stores.breakers import Breakers
 from services.scale_bridge.transfer.stores.leases import Leases
+from services.scale_bridge.transfer.stores.rate_limits import RateLimits
 
 SERVICE: Final = "scale_bridge"
 TITLE: Final = "Scales API"
@@ -337,7 +337,7 @@ async def open_executor(settings: Settings) -> AsyncIterator[OperationWorker]:
             driver=driver,
             leases=Leases(context.pool, settings.lease_seconds),
             breakers=context.breakers,
-            pace=Pace(context.pool, settings.connection_seconds),
+            rate_limits=RateLimits(context.pool, settings.connection_seconds),
             policy=context.policy,
             holder=f"{socket.gethostname()} {os.getpid()} {random.getrandbits(48):012x}",
             chance=random.random,

@@ -62,7 +62,7 @@ from services.scale_bridge.driver.simulator.adapters.server import Simulator
 from services.scale_bridge.operations.handlers import expiry, operation
 from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.operations.stores.work import Job, Work
-from services.scale_bridge.transfer.domain.breaker import Rules
+from services.scale_bridge.transfer.domain.breaker import BreakerRules
 from services.scale_bridge.transfer.stores.breakers import Breakers
 from tests.chaos.proxy import Proxy
 from tests.services.gateway.test_bootstrap import served
@@ -274,7 +274,7 @@ def _context(pool: Pool, log: PostgresLog, **different: Any) -> Context:
         "seal": Seal([generate_key()]),
         "policy": LOOPBACK,
         "work": Work(pool, 2.0),
-        "breakers": Breakers(pool, utc_now, Rules()),
+        "breakers": Breakers(pool, utc_now, BreakerRules()),
         "zone": ZoneInfo("UTC"),
         "clock": utc_now,
         "catalogues": CatalogueCache(),

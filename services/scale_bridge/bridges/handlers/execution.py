@@ -13,7 +13,7 @@ from services.scale_bridge.bridges.handlers.runner import Reporter, TaskHandler
 from services.scale_bridge.bridges.stores.rows import Task
 from services.scale_bridge.driver.domain.document import Document, digest, serialize
 from services.scale_bridge.transfer.domain.commands import SENDS, Kind, Outcome
-from services.scale_bridge.transfer.domain.wording import PASSWORD_LOST, with_doubt
+from services.scale_bridge.transfer.domain.failure_texts import PASSWORD_LOST, with_unknown_outcome
 from services.scale_bridge.transfer.handlers.device_task import (
     DeviceTask,
     ExecutionContext,
@@ -70,7 +70,7 @@ async def _device_task(tools: AgentTools, task: Task, reporter: Reporter) -> Dev
         # However this machine's clock was set since, there is no more time than was given.
         seconds=min(task.until - tools.now(), work.seconds_left),
         full=work.full,
-        wanted=await _catalogue(reporter, work.catalogue),
+        desired=await _catalogue(reporter, work.catalogue),
         known=await _catalogue(reporter, work.known),
         diagnose=work.diagnose,
         strictness=work.strictness,
@@ -89,7 +89,7 @@ def _doubted(performed: Performed, work: Work) -> Performed:
     return replace(
         performed,
         outcome=Outcome.UNKNOWN,
-        detail=with_doubt(performed.detail),
+        detail=with_unknown_outcome(performed.detail),
         doubtful=True,
     )
 

@@ -188,7 +188,7 @@ class Session:
     async def _send_work(self, row: AgentAssignment, case: JobContext) -> None:
         device_task, device_id = case.device_task, case.job.device_id
         await agent_assignments.put(self.context.pool, self.tenant, self.bridge_id, row)
-        wanted, known = await self._sent(device_task.wanted), await self._sent(device_task.known)
+        wanted, known = await self._sent(device_task.desired), await self._sent(device_task.known)
         self.room -= 1
         self.holding.add(row.errand_id)
         await self.line.send(

@@ -27,7 +27,7 @@ from contracts.scale_bridge import (
 )
 from libs.eventsourcing.codec import codec_of
 from libs.projections.projection import Connection, Projection
-from services.scale_bridge.transfer.domain.wording import NOT_SHOWN
+from services.scale_bridge.transfer.domain.failure_texts import NOT_SHOWN
 
 SHOWN: Final = Table(
     "shown",

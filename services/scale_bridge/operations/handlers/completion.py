@@ -42,7 +42,7 @@ from services.scale_bridge.transfer.domain.commands import (
     Outcome,
     Result,
 )
-from services.scale_bridge.transfer.domain.wording import (
+from services.scale_bridge.transfer.domain.failure_texts import (
     DEVICE_UNKNOWN,
     EDITED_MEANWHILE,
     MOVED,
@@ -250,7 +250,7 @@ async def _result(
         # What the shop's prices and people made of it came after.
         held = now.copy.confirmed if now.copy.on_scale == read_as else 0
         return replace(told, revision=held or None, content=read_as)
-    if case.device_task.wanted is not None:
+    if case.device_task.desired is not None:
         return replace(told, revision=case.copy.revision, content=case.content)
     return told
 

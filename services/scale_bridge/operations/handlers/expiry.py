@@ -13,7 +13,7 @@ from services.scale_bridge.operations.domain import Operation, abandoned, queued
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.stores.work import Job
 from services.scale_bridge.transfer.domain.commands import READS, Outcome, Result
-from services.scale_bridge.transfer.domain.wording import sentence
+from services.scale_bridge.transfer.domain.failure_texts import sentence
 
 log = structlog.get_logger(__name__)
 

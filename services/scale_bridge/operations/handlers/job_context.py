@@ -28,7 +28,7 @@ from services.scale_bridge.operations.handlers.expiry import (
 )
 from services.scale_bridge.operations.stores.work import Job
 from services.scale_bridge.transfer.domain.commands import SENDS, Kind
-from services.scale_bridge.transfer.domain.wording import (
+from services.scale_bridge.transfer.domain.failure_texts import (
     DEVICE_UNKNOWN,
     NOTHING_CACHED,
     PASSWORD_LOST,
@@ -128,7 +128,7 @@ async def build(context: Context, job: Job, queued: OperationQueued) -> JobConte
         password=context.seal.open(its.details.password, str(job.device_id)),
         seconds=(queued.deadline_at - context.clock()).total_seconds(),
         full=queued.full,
-        wanted=wanted,
+        desired=wanted,
         known=await _known(context, job, copy) if kind in SENDS else None,
         diagnose=context.diagnose_auto if auto else context.diagnose,
         strictness=its.device.overrides.strictness,

@@ -29,7 +29,7 @@ from services.scale_bridge.driver.domain.document import (
 )
 from services.scale_bridge.driver.domain.fault import BadCatalogue, Flaw
 from services.scale_bridge.driver.simulator.domain.goods import catalogue as goods
-from services.scale_bridge.transfer.domain.wording import sentence_of
+from services.scale_bridge.transfer.domain.failure_texts import sentence_of
 
 Reader: TypeAlias = Callable[..., Any]
 

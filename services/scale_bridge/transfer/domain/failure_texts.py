@@ -1,6 +1,6 @@
-"""What people at the scales read when an operation fails, by its stable code (free wording, §1.3).
+"""The text people read when an operation fails, by its stable code (the wording is free, §1.3).
 
-No sentence holds an address, an errno or a secret (R16).
+No text holds an address, an errno or a secret (R16).
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ PROGRAM_FAULT: Final = "BridgeFault"
 BAD_CATALOGUE: Final = "BadCatalogue"
 UNKNOWN_OUTCOME: Final = "UnknownOutcome"
 
-DOUBT: Final = "Неизвестно, приняли ли весы данные."
+UNKNOWN_OUTCOME_TEXT: Final = "Неизвестно, приняли ли весы данные."
 CONFIRMED_NOT_SHOWN: Final = "Весы подтвердили загрузку, но показывают другие данные."
 UNCONFIRMED_NOT_SHOWN: Final = "Весы не подтвердили загрузку и показывают другие данные."
 
@@ -62,35 +62,36 @@ FLAWS: Final[Mapping[Flaw, str]] = {
     Flaw.DUPLICATE_PLU: "Этот PLU стоит у нескольких товаров.",
     Flaw.NOT_STORABLE: "Такой текст нельзя сохранить: нулевой символ или слишком длинный.",
 }
-_LONGEST_PLACE: Final = 60
+_LONGEST_LOCATION: Final = 60
 
 
 def sentence(code: str, outcome: str = Outcome.FAILED) -> str:
-    """The sentence of a code; one for all that have none. An unknown outcome is said to be so."""
-    said = SENTENCES.get(code, "Операция с весами не удалась.")
-    return with_doubt(said) if outcome == Outcome.UNKNOWN and code != UNKNOWN_OUTCOME else said
+    """The text of a code, or a general one; it mentions an outcome that is unknown."""
+    text = SENTENCES.get(code, "Операция с весами не удалась.")
+    unknown = outcome == Outcome.UNKNOWN and code != UNKNOWN_OUTCOME
+    return with_unknown_outcome(text) if unknown else text
 
 
-def with_doubt(said: str) -> str:
-    """The same of an operation that may have changed the scale all the same."""
-    return f"{said} {DOUBT}"
+def with_unknown_outcome(text: str) -> str:
+    """The text for an operation that failed but may have changed the scale."""
+    return f"{text} {UNKNOWN_OUTCOME_TEXT}"
 
 
 def sentence_of(fault: ScaleFault) -> str:
-    """What a fault means to people; the scale's own words go along."""
-    said = sentence(fault.code)
-    if "{}" in said:
-        return said.format(meaning(fault.result or 0).russian)
+    """The text of a fault, with the scale's own error text."""
+    text = sentence(fault.code)
+    if "{}" in text:
+        return text.format(meaning(fault.result or 0).russian)
     if isinstance(fault, ImportFailed) and fault.text:
-        return f"{said} {fault.text}"
+        return f"{text} {fault.text}"
     if isinstance(fault, BadCatalogue) and (fault.product or fault.field):
-        return f"{said} {_place(fault)} {FLAWS.get(fault.flaw, '')}".rstrip()
-    return said
+        return f"{text} {_location(fault)} {FLAWS.get(fault.flaw, '')}".rstrip()
+    return text
 
 
-def _place(fault: BadCatalogue) -> str:
-    """Which product and which field are wrong."""
+def _location(fault: BadCatalogue) -> str:
+    """The product and the field that are wrong."""
     product = f"товар {fault.product}" if ":" in fault.product else f"PLU {fault.product}"
-    named = [product] if fault.product else []
-    named += [f"поле {fault.field}"] if fault.field else []
-    return "Где: " + ", ".join(one_line(part, _LONGEST_PLACE) for part in named) + "."
+    parts = [product] if fault.product else []
+    parts += [f"поле {fault.field}"] if fault.field else []
+    return "Где: " + ", ".join(one_line(part, _LONGEST_LOCATION) for part in parts) + "."
