@@ -50,7 +50,7 @@ from services.scale_bridge.bridges.handlers.gateway_client import (
 )
 from services.scale_bridge.bridges.handlers.runner import Runner
 from services.scale_bridge.bridges.stores import bridges
-from services.scale_bridge.catalogue.domain.commands import Edit
+from services.scale_bridge.catalogue.domain.catalogue import Edit
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from services.scale_bridge.context import Context
@@ -230,7 +230,7 @@ class Remote:
         return operation_id
 
     async def copy(self, device_id: DeviceId) -> Any:
-        return (await catalogue.load(self.context, self.tenant, device_id)).copy
+        return (await catalogue.load(self.context, self.tenant, device_id)).catalogue
 
     async def facts(self, stream: str) -> Sequence[dict[str, Any]]:
         query = "SELECT data FROM events WHERE stream = $1 ORDER BY position"

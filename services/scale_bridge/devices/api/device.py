@@ -144,7 +144,7 @@ async def delete(request: Request, scales: Scales, caller: Writer, device_id: in
 
 
 async def _dirty(scales: ApiContext, tenant: str, device_id: DeviceId) -> bool:
-    return (await catalogue.load(scales.context, tenant, device_id)).copy.dirty
+    return (await catalogue.load(scales.context, tenant, device_id)).catalogue.dirty
 
 
 def _present(found: LoadedDevice, *, dirty: bool) -> Device:

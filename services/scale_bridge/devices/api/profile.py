@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from services.scale_bridge.catalogue.domain.model import MODELS, limits_of
-from services.scale_bridge.catalogue.domain.problems import Rule, problems
+from services.scale_bridge.catalogue.domain.problems import BrokenRule, problems
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import (
     LISTED,
@@ -70,7 +70,7 @@ class Found(BaseModel):
 
     plu: str
     field: str
-    rule: Rule
+    rule: BrokenRule
     detail: str
 
 
@@ -117,14 +117,14 @@ async def find_problems(
 ) -> Problems:
     """What in the stored copy breaks a rule of R11, or a limit of the model."""
     found = await own(scales, caller, device_id)
-    copy = (await catalogue.load(scales.context, caller.tenant, found.device_id)).copy
+    stored = (await catalogue.load(scales.context, caller.tenant, found.device_id)).catalogue
     model = found.device.profile.model
     # Ten thousand products take their time, and others want to be answered.
-    listed = await asyncio.to_thread(problems, copy.current_document, limits_of(model))
+    listed = await asyncio.to_thread(problems, stored.current_document, limits_of(model))
     told = [
         Found(plu=one.plu, field=one.field, rule=one.rule, detail=one.why) for one in listed[:limit]
     ]
-    return Problems(revision=copy.revision, model=model, count=len(listed), problems=told)
+    return Problems(revision=stored.revision, model=model, count=len(listed), problems=told)
 
 
 def _given(body: ProfileSet) -> Mapping[str, Any]:

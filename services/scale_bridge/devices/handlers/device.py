@@ -14,7 +14,7 @@ from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Metadata, VersionConflict
 from libs.http.auth import Principal
 from libs.security.sealing import SealBroken
-from services.scale_bridge.catalogue.domain.commands import Invalidate
+from services.scale_bridge.catalogue.domain.catalogue import Invalidate
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores import catalogue_snapshots
 from services.scale_bridge.context import Context
@@ -174,7 +174,7 @@ async def remove(context: Context, found: LoadedDevice, metadata: Metadata) -> s
     owner, name = found.device.owner, found.details.name
     if owner is not None:
         await numbers.give_back(context.pool, metadata.tenant, owner, name, found.device_id)
-    await catalogue_snapshots.forget(context.pool, metadata.tenant, found.device_id)
+    await catalogue_snapshots.delete(context.pool, metadata.tenant, found.device_id)
     return done.token
 
 

@@ -17,8 +17,12 @@ from libs.errors import NotFound
 from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import Fact
 from libs.security.sealing import SealBroken
-from services.scale_bridge.catalogue.domain.catalogue import Catalogue
-from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, Confirm, TakeFetched
+from services.scale_bridge.catalogue.domain.catalogue import (
+    Catalogue,
+    CatalogueCommand,
+    Confirm,
+    TakeFetched,
+)
 from services.scale_bridge.catalogue.domain.displayed_fields import displayed_by_plu
 from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile
 from services.scale_bridge.catalogue.domain.readback import shows
@@ -112,7 +116,7 @@ async def _taken(context: Context, case: JobContext, read: Fetched) -> str:
     What was changed since the reading was ordered is not lost by it.
     """
     job, since = case.job, case.queued.catalogue_revision
-    revision = (await catalogue.load(context, job.tenant, job.device_id)).copy.revision + 1
+    revision = (await catalogue.load(context, job.tenant, job.device_id)).catalogue.revision + 1
     md5 = await document_store.put(context.pool, job.tenant, job.device_id, revision, read.document)
 
     async def command(_: Catalogue) -> CatalogueCommand:
@@ -187,7 +191,7 @@ async def _with_changes(
     if case.device_task.kind is not Kind.VERIFY or performed.code != NOT_SHOWN:
         return case, performed
     job = case.job
-    copy = (await catalogue.load(context, job.tenant, job.device_id)).copy
+    copy = (await catalogue.load(context, job.tenant, job.device_id)).catalogue
     document, on_scale = copy.document, copy.on_scale
     if not copy.valid or document is None or copy.revision == case.copy.revision:
         return case, performed
@@ -211,7 +215,7 @@ async def _is_overtaken(context: Context, case: JobContext) -> bool:
     if case.device_task.kind not in SENDS:
         return False
     tenant, device_id, revision = case.job.tenant, case.job.device_id, case.copy.revision
-    copy = (await catalogue.load(context, tenant, device_id)).copy
+    copy = (await catalogue.load(context, tenant, device_id)).catalogue
     if not copy.valid or copy.confirmed <= revision:
         return False
     changes = await catalogue.changes_after(context, tenant, device_id, revision)
@@ -248,7 +252,7 @@ async def _result(
     if case.device_task.kind is Kind.FETCH and read_as is not None:
         now = await catalogue.load(context, case.job.tenant, case.job.device_id)
         # What the shop's prices and people made of it came after.
-        held = now.copy.confirmed if now.copy.on_scale == read_as else 0
+        held = now.catalogue.confirmed if now.catalogue.on_scale == read_as else 0
         return replace(told, revision=held or None, content=read_as)
     if case.device_task.desired is not None:
         return replace(told, revision=case.copy.revision, content=case.content)

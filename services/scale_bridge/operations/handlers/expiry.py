@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 
 from libs.eventsourcing.log import Metadata
-from services.scale_bridge.catalogue.domain.commands import Confirm, Doubt
+from services.scale_bridge.catalogue.domain.catalogue import Confirm, RevokeConfirmation
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
 from services.scale_bridge.operations.domain import Operation, abandoned, queued_of
@@ -62,7 +62,7 @@ async def mark_unverified(
     context: Context, job: Job, metadata: Metadata, content: str | None
 ) -> None:
     """The scale may not hold what it confirmed, but `content`; None if that is unknown."""
-    command = Doubt(
+    command = RevokeConfirmation(
         device_id=job.device_id,
         operation_id=job.operation_id,
         content=content,

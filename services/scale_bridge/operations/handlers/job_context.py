@@ -9,8 +9,12 @@ from contracts.scale_bridge import OperationQueued
 from libs.errors import NotFound
 from libs.eventsourcing.log import Metadata
 from libs.security.sealing import SealBroken
-from services.scale_bridge.catalogue.domain.catalogue import DATES, Catalogue
-from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, RefreshDates
+from services.scale_bridge.catalogue.domain.catalogue import (
+    DATES,
+    Catalogue,
+    CatalogueCommand,
+    RefreshDates,
+)
 from services.scale_bridge.catalogue.domain.fetched import set_by_people
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores import document_store
@@ -106,7 +110,7 @@ async def build(context: Context, job: Job, queued: OperationQueued) -> JobConte
     kind = Kind(queued.kind)
     # The device first: a copy that is looked at later is not another scale's.
     its = await device.load(context, job.tenant, job.device_id)
-    copy = (await catalogue.load(context, job.tenant, job.device_id)).copy
+    copy = (await catalogue.load(context, job.tenant, job.device_id)).catalogue
     if kind is Kind.REFRESH and copy.valid:
         copy = await _refreshed(context, job, queued)
     wanted = copy.document if copy.valid and kind not in (Kind.FETCH, Kind.PROBE) else None
@@ -152,10 +156,12 @@ async def _refreshed(context: Context, job: Job, queued: OperationQueued) -> Cat
 
     async def command(_: Catalogue) -> CatalogueCommand:
         changes = await catalogue.changes_after(context, job.tenant, job.device_id, since)
-        return RefreshDates(device_id=job.device_id, now=now, but=set_by_people(changes, DATES))
+        return RefreshDates(
+            device_id=job.device_id, now=now, except_plus=set_by_people(changes, DATES)
+        )
 
     metadata = job_metadata(job, queued.asked_by)
-    return (await catalogue.change(context, job.device_id, command, metadata)).copy
+    return (await catalogue.change(context, job.device_id, command, metadata)).catalogue
 
 
 async def _known(context: Context, job: Job, copy: Catalogue) -> Document | None:

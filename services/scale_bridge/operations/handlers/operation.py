@@ -61,7 +61,7 @@ async def enqueue(context: Context, ordered: OperationRequest) -> None:
     revision = None
     if ordered.kind in READS:
         # Before it is ordered: what is changed from now on is not to be lost by it.
-        copy = (await catalogue.load(context, ordered.tenant, ordered.device_id)).copy
+        copy = (await catalogue.load(context, ordered.tenant, ordered.device_id)).catalogue
         revision = copy.revision
     # First the row, then the event: what is in the log is certain to be done.
     await context.work.put(job, bridge, begins)

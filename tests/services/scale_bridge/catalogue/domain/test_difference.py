@@ -12,7 +12,12 @@ from services.scale_bridge.catalogue.domain.auxiliary_lists import (
     missing_entries,
     with_deletions,
 )
-from services.scale_bridge.catalogue.domain.difference import DERIVED, WHOLE, Change, difference
+from services.scale_bridge.catalogue.domain.difference import (
+    DERIVED,
+    WHOLE,
+    FieldChange,
+    difference,
+)
 from services.scale_bridge.catalogue.domain.readback import differing, extra, wrong
 
 
@@ -29,7 +34,10 @@ def test_products_are_added_removed_and_changed() -> None:
     assert found.added == {"4": {"pluNumber": 4}}
     assert found.removed == {"2": {"pluNumber": 2, "price": 6}}
     assert found.changed == {
-        "1": {"price": Change(before=5, after=7), "name": Change(before=None, after="Сыр")}
+        "1": {
+            "price": FieldChange(before=5, after=7),
+            "name": FieldChange(before=None, after="Сыр"),
+        }
     }
     assert found.keys == {"1", "2", "4"}
 
@@ -40,7 +48,7 @@ def test_what_means_the_same_is_no_difference() -> None:
 
     assert not difference(before, after, ignored=DERIVED)
     assert difference(before, after).changed == {
-        "1": {"shelfLifeInDays": Change(before=1, after=4)}
+        "1": {"shelfLifeInDays": FieldChange(before=1, after=4)}
     }
 
 
@@ -92,13 +100,13 @@ def test_entries_are_compared_by_their_ids_whatever_their_order() -> None:
     before = with_texts(text(1), text(2), categories=[{"idCategory": 1, "name": "a"}])
     after = with_texts(text("2"), text(3), text(1, "y"), categories=[{"idCategory": 1.0}])
 
-    assert difference(before, after).beside == {
+    assert difference(before, after).lists == {
         "messages": {
-            "1": Change(before=text(1), after=text(1, "y")),
-            "3": Change(before=None, after=text(3)),
+            "1": FieldChange(before=text(1), after=text(1, "y")),
+            "3": FieldChange(before=None, after=text(3)),
         },
         "categories": {
-            "1": Change(before={"idCategory": 1, "name": "a"}, after={"idCategory": 1.0})
+            "1": FieldChange(before={"idCategory": 1, "name": "a"}, after={"idCategory": 1.0})
         },
     }
 
@@ -107,10 +115,10 @@ def test_what_cannot_be_told_apart_differs_as_a_whole() -> None:
     before = with_texts(text(1), rates=[{"r": 1}], theme="dark")
     after = with_texts({"value": "x"}, rates=[{"r": 2}])
 
-    assert difference(before, after).beside == {
-        "messages": {WHOLE: Change(before=[text(1)], after=[{"value": "x"}])},
-        "rates": {WHOLE: Change(before=[{"r": 1}], after=[{"r": 2}])},
-        "theme": {WHOLE: Change(before="dark", after=None)},
+    assert difference(before, after).lists == {
+        "messages": {WHOLE: FieldChange(before=[text(1)], after=[{"value": "x"}])},
+        "rates": {WHOLE: FieldChange(before=[{"r": 1}], after=[{"r": 2}])},
+        "theme": {WHOLE: FieldChange(before="dark", after=None)},
     }
     assert not difference(before, dict(reversed(before.items())))
 

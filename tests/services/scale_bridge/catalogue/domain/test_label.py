@@ -7,12 +7,17 @@ import pytest
 from contracts.scale_bridge import MessageEdited, ProductEdited
 from libs.testing.decisions import decision_table, row
 from services.scale_bridge.catalogue.domain import label
-from services.scale_bridge.catalogue.domain.catalogue import Catalogue
-from services.scale_bridge.catalogue.domain.commands import DropMessage, SetMessage
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue, DropMessage, SetMessage
 from services.scale_bridge.catalogue.domain.decisions import NothingCached, catalogue_with
 from services.scale_bridge.catalogue.domain.model import Limits
 from services.scale_bridge.catalogue.domain.product import BadFields, BeyondModel
-from tests.services.scale_bridge.copies import a_product, edit, made, was_fetched, was_invalidated
+from tests.services.scale_bridge.catalogues import (
+    a_product,
+    edit,
+    made,
+    was_fetched,
+    was_invalidated,
+)
 
 FLOUR = {"id": 1, "value": "Состав: мука", "deleted": False, "font": 2}
 GONE = {"id": 2, "value": "Состав: вода", "deleted": True}

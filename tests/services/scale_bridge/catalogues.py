@@ -13,8 +13,13 @@ from contracts.scale_bridge import (
     ProductEdited,
     ScaleBridgeEvent,
 )
-from services.scale_bridge.catalogue.domain.catalogue import Catalogue
-from services.scale_bridge.catalogue.domain.commands import Confirm, Edit, Revert, TakeFetched
+from services.scale_bridge.catalogue.domain.catalogue import (
+    Catalogue,
+    Confirm,
+    Edit,
+    Revert,
+    TakeFetched,
+)
 from services.scale_bridge.catalogue.domain.decisions import catalogue_with
 from tests.services.scale_bridge.usual import Usual
 

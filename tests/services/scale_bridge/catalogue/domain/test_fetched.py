@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contracts.scale_bridge import CatalogueReverted, ProductEdited, ScaleBridgeEvent
 from libs.errors import Refused
-from services.scale_bridge.catalogue.domain.commands import (
+from services.scale_bridge.catalogue.domain.catalogue import (
     DropMessage,
     Edit,
     RefreshDates,
@@ -21,7 +21,7 @@ from services.scale_bridge.catalogue.domain.decisions import catalogue_with
 from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile, set_by_people
 from services.scale_bridge.catalogue.domain.product import BadFields
 from services.scale_bridge.driver.domain.document import by_key
-from tests.services.scale_bridge.copies import (
+from tests.services.scale_bridge.catalogues import (
     FIRST,
     a_product,
     edit,

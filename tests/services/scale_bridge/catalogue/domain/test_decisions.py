@@ -22,24 +22,24 @@ from contracts.scale_bridge import (
 from libs.errors import Refused
 from libs.eventsourcing.testing import Scenario
 from libs.testing.decisions import decision_table, row
-from services.scale_bridge.catalogue.domain.catalogue import Catalogue
-from services.scale_bridge.catalogue.domain.commands import (
-    Doubt,
+from services.scale_bridge.catalogue.domain.catalogue import (
+    Catalogue,
     Invalidate,
     RefreshDates,
+    RevokeConfirmation,
     TakePrice,
 )
 from services.scale_bridge.catalogue.domain.decisions import (
     MOST_DATES,
     NothingCached,
-    ProductUnknown,
     RevisionUnknown,
     catalogue_with,
     decide,
 )
-from services.scale_bridge.catalogue.domain.prices import article_of, due, owed
+from services.scale_bridge.catalogue.domain.edits import ProductUnknown
+from services.scale_bridge.catalogue.domain.prices import article_of, due_prices, has_unsent_price
 from services.scale_bridge.catalogue.domain.shop_price import ShopPrice
-from tests.services.scale_bridge.copies import (
+from tests.services.scale_bridge.catalogues import (
     CATALOGUE,
     CONTENTS,
     FIRST,
@@ -65,7 +65,10 @@ TWICE_EDITED = [*EDITED, was_edited(3, "2")]
 MOVED: list[ScaleBridgeEvent] = [was_fetched(1), was_invalidated(2)]
 REPLACED = [*MOVED, was_fetched(3, "second")]
 REFRESH, INVALIDATE = made(RefreshDates), made(Invalidate)
-DOUBT, DOUBTED = made(Doubt, content="second"), made(CatalogueDoubted, revision=1, content="second")
+DOUBT, DOUBTED = (
+    made(RevokeConfirmation, content="second"),
+    made(CatalogueDoubted, revision=1, content="second"),
+)
 
 test_what_is_decided = decision_table(
     CATALOGUE,
@@ -182,7 +185,7 @@ def price_of(copy: Catalogue) -> Any:
 
 def due_plus(copy: Catalogue) -> list[str]:
     """The PLUs for which the shop's price of article 101 is due."""
-    found = list(due(copy, {101: priced()}))
+    found = list(due_prices(copy, {101: priced()}))
     assert all(price == priced() for _, price in found)
     return [plu for plu, _ in found]
 
@@ -237,7 +240,7 @@ def test_what_a_scale_is_found_to_show_gives_way_to_the_shop() -> None:
     again = after(*went_on(found, take(priced())))
 
     assert (price_of(again), again.dirty) == (12.0, True)
-    assert owed(again)
+    assert has_unsent_price(again)
     assert again.taken["1"].revision == again.revision
 
 
@@ -246,7 +249,7 @@ def test_a_person_overrules_the_shop_until_it_announces_a_new_price() -> None:
     assert isinstance(overridden, PriceOverridden)
     assert (overridden.price, overridden.overridden_by) == (9.0, "anna")
     assert due_plus(copy) == []
-    assert not owed(copy)
+    assert not has_unsent_price(copy)
 
     fetched = after(*went_on(OVERRIDDEN, fetch()))
     assert (price_of(fetched), due_plus(fetched)) == (10.0, [])
@@ -308,8 +311,8 @@ def test_at_another_address_every_price_is_new() -> None:
 
 
 def test_what_the_scale_confirmed_is_not_owed() -> None:
-    assert owed(after(*TAKEN))
-    assert not owed(after(*TAKEN, was_confirmed(2)))
+    assert has_unsent_price(after(*TAKEN))
+    assert not has_unsent_price(after(*TAKEN, was_confirmed(2)))
 
 
 def test_products_that_are_gone_or_have_no_plu_are_left_alone() -> None:
