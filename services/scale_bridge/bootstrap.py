@@ -187,7 +187,7 @@ def make_context(settings: Settings, pool: Pool, store: EventStore[ScaleBridgeEv
 def hooks() -> Hooks:
     """What lower subjects call of upper ones."""
     return Hooks(
-        own_device=device_commands.of_caller,
+        own_device=device_commands.load_of_caller,
         on_registered=schedule.set_default,
         after_fetch=price.hold,
         readings=readings.readings,

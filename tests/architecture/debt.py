@@ -120,7 +120,6 @@ WORDS: Final[Mapping[str, set[str]]] = {
         "began",
         "behind",
         "decided",
-        "found",
         "healing",
         "listed",
         "own",

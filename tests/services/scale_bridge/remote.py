@@ -55,7 +55,7 @@ from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores.cache import CatalogueCache
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
-from services.scale_bridge.devices.handlers.device import Given
+from services.scale_bridge.devices.handlers.device import DeviceFields
 from services.scale_bridge.driver.domain.address import Policy
 from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.driver.simulator.adapters.server import Simulator
@@ -154,7 +154,7 @@ class Remote:
 
     async def register(self, simulator: Simulator) -> DeviceId:
         """Register a simulated scale, reached by the bridge."""
-        given = Given(
+        given = DeviceFields(
             name=f"scale {uuid4()}",
             ip=simulator.host,
             port=simulator.port,
@@ -162,7 +162,7 @@ class Remote:
             bridge=self.bridge,
         )
         saved = await device.register(self.context, self.owner, given, self.metadata)
-        return saved.found.device_id
+        return saved.loaded.device_id
 
     async def order(self, device_id: DeviceId, kind: str, **more: Any) -> OperationId:
         operation_id = operation.new_id()

@@ -164,7 +164,7 @@ class Session:
         owner = await bridges.owner_of(self.context.pool, self.tenant, self.bridge_id)
         if owner is None:
             return False
-        return await device.belongs(self.context, self.tenant, job.device_id, owner)
+        return await device.is_owned(self.context, self.tenant, job.device_id, owner)
 
     async def _hand(self, case: JobContext, attempts: int) -> None:
         device_task, job = case.device_task, case.job

@@ -23,7 +23,7 @@ from services.scale_bridge.context import (
 from services.scale_bridge.devices.handlers import device as handler
 from services.scale_bridge.devices.handlers.device import (
     BridgeUnknown,
-    Given,
+    DeviceFields,
     LoadedDevice,
     owner_of,
 )
@@ -101,21 +101,21 @@ async def list_devices(scales: Scales, caller: Reader) -> list[Device]:
 @router.post("/devices", status_code=201, dependencies=[visible("device", "schedule")])
 async def create(request: Request, scales: Scales, caller: Writer, body: DeviceCreate) -> Device:
     """Register a scale. 409 if the caller has one of this name."""
-    given = Given(**body.model_dump(exclude={"protocol"}))
+    fields = DeviceFields(**body.model_dump(exclude={"protocol"}))
     metadata = request_metadata(request, caller)
     try:
-        saved = await handler.register(scales.context, owner_of(caller.subject), given, metadata)
+        saved = await handler.register(scales.context, owner_of(caller.subject), fields, metadata)
     except (BadAddress, BadPassword, BridgeUnknown) as error:
         raise _unfit(error) from None
-    await scales.context.hooks.on_registered(scales.context, saved.found.device_id, metadata)
-    return _present(saved.found, dirty=False)
+    await scales.context.hooks.on_registered(scales.context, saved.loaded.device_id, metadata)
+    return _present(saved.loaded, dirty=False)
 
 
 @router.get("/devices/{device_id}")
 async def read(scales: Scales, caller: Reader, device_id: int) -> Device:
     """One of the caller's scales."""
-    found = await own(scales, caller, device_id)
-    return _present(found, dirty=await _dirty(scales, caller.tenant, found.device_id))
+    loaded = await own(scales, caller, device_id)
+    return _present(loaded, dirty=await _dirty(scales, caller.tenant, loaded.device_id))
 
 
 @router.put("/devices/{device_id}", dependencies=[LISTED])
@@ -123,23 +123,23 @@ async def update(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: DeviceUpdate
 ) -> Device:
     """Change what is given. At another address the catalogue must be fetched again (R9)."""
-    found = await own(scales, caller, device_id)
-    given = Given(**body.model_dump(exclude={"protocol"}))
+    loaded = await own(scales, caller, device_id)
+    fields = DeviceFields(**body.model_dump(exclude={"protocol"}))
     try:
         saved = await handler.change(
-            scales.context, found, given, request_metadata(request, caller)
+            scales.context, loaded, fields, request_metadata(request, caller)
         )
     except (BadAddress, BadPassword, BridgeUnknown) as error:
         raise _unfit(error) from None
-    dirty = await _dirty(scales, caller.tenant, found.device_id)
-    return _present(saved.found, dirty=dirty)
+    dirty = await _dirty(scales, caller.tenant, loaded.device_id)
+    return _present(saved.loaded, dirty=dirty)
 
 
 @router.delete("/devices/{device_id}", status_code=204, dependencies=[LISTED])
 async def delete(request: Request, scales: Scales, caller: Writer, device_id: int) -> Response:
     """Forget a scale."""
-    found = await own(scales, caller, device_id)
-    await handler.remove(scales.context, found, request_metadata(request, caller))
+    loaded = await own(scales, caller, device_id)
+    await handler.remove(scales.context, loaded, request_metadata(request, caller))
     return Response(status_code=204)
 
 
@@ -147,15 +147,15 @@ async def _dirty(scales: ApiContext, tenant: str, device_id: DeviceId) -> bool:
     return (await catalogue.load(scales.context, tenant, device_id)).catalogue.dirty
 
 
-def _present(found: LoadedDevice, *, dirty: bool) -> Device:
-    told = found.details
+def _present(loaded: LoadedDevice, *, dirty: bool) -> Device:
+    details = loaded.details
     return Device(
-        id=found.device.number,
-        name=told.name,
-        description=told.description,
-        ip=told.ip,
-        port=told.port,
-        protocol=told.protocol,
+        id=loaded.device.number,
+        name=details.name,
+        description=details.description,
+        ip=details.ip,
+        port=details.port,
+        protocol=details.protocol,
         cached_dirty=dirty,
     )
 
@@ -165,5 +165,5 @@ def _unfit(error: BadAddress | BadPassword | BridgeUnknown) -> Any:
         return unfit((("bridge",), str(error)))
     if isinstance(error, BadPassword):
         return unfit((("password",), str(error)))
-    where = "port" if error.flaw is AddressFlaw.PORT else "ip"
-    return unfit(((where,), str(error)))
+    field = "port" if error.flaw is AddressFlaw.PORT else "ip"
+    return unfit(((field,), str(error)))

@@ -1,4 +1,4 @@
-"""What a scale is: its place, its model and limits, its verification (SCL-1, SCL-8, SCL-14)."""
+"""The profile of a scale: location, model, limits, verification (SCL-1, SCL-8, SCL-14)."""
 
 import asyncio
 from collections.abc import Mapping
@@ -92,8 +92,8 @@ async def models(_: Reader) -> list[Model]:
 @router.get("/devices/{device_id}/profile")
 async def read(scales: Scales, caller: Reader, device_id: int) -> Described:
     """What one of the caller's scales is."""
-    found = await own(scales, caller, device_id)
-    return _present(scales, found.device.profile)
+    loaded = await own(scales, caller, device_id)
+    return _present(scales, loaded.device.profile)
 
 
 @router.put("/devices/{device_id}/profile", dependencies=[LISTED])
@@ -101,11 +101,11 @@ async def put(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: ProfileSet
 ) -> Described:
     """Change what is given. 422 for a model that is not in the table."""
-    found = await own(scales, caller, device_id)
+    loaded = await own(scales, caller, device_id)
     saved = await handler.describe(
-        scales.context, found, _given(body), request_metadata(request, caller)
+        scales.context, loaded, _fields(body), request_metadata(request, caller)
     )
-    return _present(scales, saved.found.device.profile)
+    return _present(scales, saved.loaded.device.profile)
 
 
 @router.get("/devices/{device_id}/products/problems")
@@ -116,26 +116,26 @@ async def find_problems(
     limit: Annotated[int, Query(ge=0, le=20_000)] = 1000,
 ) -> Problems:
     """What in the stored copy breaks a rule of R11, or a limit of the model."""
-    found = await own(scales, caller, device_id)
-    stored = (await catalogue.load(scales.context, caller.tenant, found.device_id)).catalogue
-    model = found.device.profile.model
-    # Ten thousand products take their time, and others want to be answered.
-    listed = await asyncio.to_thread(problems, stored.current_document, limits_of(model))
-    told = [
-        Found(plu=one.plu, field=one.field, rule=one.rule, detail=one.why) for one in listed[:limit]
+    loaded = await own(scales, caller, device_id)
+    stored = (await catalogue.load(scales.context, caller.tenant, loaded.device_id)).catalogue
+    model = loaded.device.profile.model
+    # In a thread: ten thousand products take long, and other requests are waiting.
+    found = await asyncio.to_thread(problems, stored.current_document, limits_of(model))
+    listed = [
+        Found(plu=one.plu, field=one.field, rule=one.rule, detail=one.why) for one in found[:limit]
     ]
-    return Problems(revision=stored.revision, model=model, count=len(listed), problems=told)
+    return Problems(revision=stored.revision, model=model, count=len(found), problems=listed)
 
 
-def _given(body: ProfileSet) -> Mapping[str, Any]:
-    said = body.model_dump(exclude_unset=True)
+def _fields(body: ProfileSet) -> Mapping[str, Any]:
+    fields = body.model_dump(exclude_unset=True)
     return {
         name: "" if value is None and name != "next_verification" else value
-        for name, value in said.items()
+        for name, value in fields.items()
     }
 
 
 def _present(scales: ApiContext, profile: Profile) -> Described:
     today = scales.clock().astimezone(scales.settings.zone).date()
-    left = days_left(profile.next_verification, today)
-    return Described(**asdict(profile), verification_days=left)
+    days = days_left(profile.next_verification, today)
+    return Described(**asdict(profile), verification_days=days)

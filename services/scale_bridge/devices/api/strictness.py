@@ -1,4 +1,4 @@
-"""Which rules of R5 do not count for a scale, and who said so (R5, R24)."""
+"""The validation overrides of a scale, with author and reason (R5, R24)."""
 
 from datetime import datetime
 from typing import Annotated
@@ -33,8 +33,8 @@ class Strictness(BaseModel):
 @router.get("/devices/{device_id}/strictness")
 async def read(scales: Scales, caller: Reader, device_id: int) -> Strictness:
     """What must be right about what is read from the scale."""
-    found = await own(scales, caller, device_id)
-    return _present(found.device.overrides)
+    loaded = await own(scales, caller, device_id)
+    return _present(loaded.device.overrides)
 
 
 @router.put("/devices/{device_id}/strictness", dependencies=[LISTED])
@@ -42,10 +42,10 @@ async def put(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: StrictnessSet
 ) -> Strictness:
     """Relax these rules and no others, from the next operation on."""
-    found = await own(scales, caller, device_id)
+    loaded = await own(scales, caller, device_id)
     metadata = request_metadata(request, caller)
-    saved = await handler.relax(scales.context, found, body.relaxed, body.reason, metadata)
-    return _present(saved.found.device.overrides)
+    saved = await handler.relax(scales.context, loaded, body.relaxed, body.reason, metadata)
+    return _present(saved.loaded.device.overrides)
 
 
 def _present(overrides: ValidationOverrides) -> Strictness:

@@ -1,4 +1,4 @@
-"""What a scale is: where it stands, which price list it follows, which model it is (SCL-1)."""
+"""The profile of a scale: shop, group, price list, model, serial number, verification (SCL-1)."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -15,7 +15,7 @@ class ModelUnknown(Unfit):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
-    """An empty text means unknown."""
+    """The profile; an empty text means unknown."""
 
     shop: str = ""
     group: str = ""
@@ -30,7 +30,7 @@ UNKNOWN: Final = Profile()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetProfile:
-    """Let it be like this from now on."""
+    """Replace the profile."""
 
     device_id: DeviceId
     profile: Profile
@@ -39,21 +39,21 @@ class SetProfile:
 
 
 def profiled(profile: Profile, command: SetProfile) -> list[ScaleBridgeEvent]:
-    """Raises ModelUnknown."""
-    told = command.profile
-    if told.model not in MODELS:
+    """The event of a new profile; nothing if it is the same. Raises ModelUnknown."""
+    new = command.profile
+    if new.model not in MODELS:
         raise ModelUnknown
-    if told == profile:
+    if new == profile:
         return []
     return [
         DeviceProfiled(
             device_id=command.device_id,
-            shop=told.shop,
-            group=told.group,
-            price_list=told.price_list,
-            model=told.model,
-            serial_number=told.serial_number,
-            next_verification=told.next_verification,
+            shop=new.shop,
+            group=new.group,
+            price_list=new.price_list,
+            model=new.model,
+            serial_number=new.serial_number,
+            next_verification=new.next_verification,
             profiled_by=command.profiled_by,
             profiled_at=command.now,
         )
@@ -61,7 +61,7 @@ def profiled(profile: Profile, command: SetProfile) -> list[ScaleBridgeEvent]:
 
 
 def profile_of(event: DeviceProfiled) -> Profile:
-    """The profile it tells of."""
+    """The profile in an event."""
     return Profile(
         shop=event.shop,
         group=event.group,

@@ -116,7 +116,7 @@ async def own(
     queued = operation.queued
     if queued is None or device_id not in (None, queued.device_id):
         raise OperationUnknown
-    if not await devices.belongs(context, tenant, queued.device_id, owner):
+    if not await devices.is_owned(context, tenant, queued.device_id, owner):
         raise OperationUnknown
     return operation
 

@@ -177,7 +177,7 @@ async def test_only_a_bridge_of_ones_own_can_be_named_and_it_can_be_taken_back(
             answer = await anna.put(f"/devices/{number}", json=body)
             assert answer.status_code == 200, answer.text
             assert "bridge" not in answer.json()
-            known = await device.own(service.deps.context, "demo", ANNA, number)
+            known = await device.load_owned(service.deps.context, "demo", ANNA, number)
             assert known.details.bridge == expected
 
 
@@ -233,8 +233,8 @@ async def test_after_a_rotation_the_old_key_can_be_thrown_away(database: str) ->
             for device in devices:
                 await replace(device, service=service, owner=anna).fetch()
 
-    assert (first.sealed, first.fresh, first.lost) == (2, 0, [])
-    assert (again.sealed, again.fresh, again.lost) == (0, 2, [])
+    assert (first.sealed, first.current, first.unreadable) == (2, 0, [])
+    assert (again.sealed, again.current, again.unreadable) == (0, 2, [])
 
 
 async def test_a_password_that_cannot_be_read_is_503_and_the_next_scale_works(
@@ -251,7 +251,7 @@ async def test_a_password_that_cannot_be_read_is_503_and_the_next_scale_works(
                 assert (answer.status_code, answer.json()["code"]) == (503, "SecretUnreadable")
                 assert isinstance(answer.json()["detail"], str)
             await lost.set_price(2, 5)
-            assert len((await rotated(service, generate_key())).lost) == 1
+            assert len((await rotated(service, generate_key())).unreadable) == 1
             assert (await lost.put(password=PASSWORD)).status_code == 200
             await lost.fetch()
 
