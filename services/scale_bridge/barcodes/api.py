@@ -1,4 +1,4 @@
-"""What a scanned label means, and the rules by which that is told (SCL-13)."""
+"""The meaning of a scanned barcode, and the rules of labels (SCL-13)."""
 
 from datetime import date
 from decimal import Decimal
@@ -102,8 +102,8 @@ async def rules(scales: Scales, caller: Reader) -> Rules:
 @router.put("/barcodes/rules")
 async def put(request: Request, scales: Scales, caller: Writer, body: Rules) -> Rules:
     """Set all of them. 422 names every rule that cannot be, or whose prefix overlaps another's."""
-    given = tuple(BarcodeRule(**rule.model_dump()) for rule in body.rules)
-    command = SetRules(rules=given, set_by=caller.subject, now=scales.clock())
+    rules = tuple(BarcodeRule(**rule.model_dump()) for rule in body.rules)
+    command = SetRules(rules=rules, set_by=caller.subject, now=scales.clock())
     try:
         return _present(
             await handler.set_rules(scales.context, command, request_metadata(request, caller))
@@ -116,37 +116,37 @@ async def put(request: Request, scales: Scales, caller: Writer, body: Rules) -> 
 @router.post("/barcodes/decode", response_model=Meaning, response_model_exclude_none=True)
 async def decode(response: Response, scales: Scales, caller: Reader, body: Scanned) -> Any:
     """What a barcode means. 422 with a code of its own if it was misread or says nothing known."""
-    known = await handler.rules_of(scales.context, caller.tenant, owner_of(caller.subject))
+    rules = await handler.rules_of(scales.context, caller.tenant, owner_of(caller.subject))
     today = scales.clock().astimezone(scales.settings.zone).date()
     try:
-        said = meaning(known, body.code.strip(" \t\r\n"), today=today)
+        decoded = meaning(rules, body.code.strip(" \t\r\n"), today=today)
     except BadBarcode as error:
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), type(error).__name__)
-    match said:
+    match decoded:
         case Label():
             if not await scales.consistency.caught_up("drift", caller.tenant):
                 response.headers[STALE] = "1"
-            return await _label(scales, caller, said)
+            return await _label(scales, caller, decoded)
         case TradeItem(gtin=gtin):
             return Meaning(kind="gtin", gtin=gtin)
         case _:
-            told = {name: _plain(value) for name, value in said.items()}
-            return Meaning(kind="elements", elements=told, gtin=told.get("01"))
+            elements = {name: _plain(value) for name, value in decoded.items()}
+            return Meaning(kind="elements", elements=elements, gtin=elements.get("01"))
 
 
 async def _label(scales: ApiContext, caller: Principal, label: Label) -> Meaning:
     code, owner = label.weighed.code, owner_of(caller.subject)
-    # Some write codes as texts, with the zeros that stand on the label.
+    # Some scales write codes as text, with the leading zeros of the label.
     codes = {str(code), str(code).zfill(label.rule.code_digits)}
     async with tenant_reading(scales.reading, caller.tenant) as connection:
-        found = await article.sold(connection, caller.tenant, owner, codes)
+        products = await article.sold(connection, caller.tenant, owner, codes)
     return Meaning(
         kind="label",
         rule=label.rule.name,
         code=code,
         measure=label.weighed.measure.value,
         value=label.weighed.value,
-        products=[_sold(one) for one in found],
+        products=[_sold(one) for one in products],
     )
 
 
@@ -171,6 +171,6 @@ def _plain(value: Value) -> Any:
             return value
 
 
-def _present(known: tuple[BarcodeRule, ...]) -> Rules:
+def _present(rules: tuple[BarcodeRule, ...]) -> Rules:
     names = Rule.model_fields
-    return Rules(rules=[Rule(**{name: getattr(one, name) for name in names}) for one in known])
+    return Rules(rules=[Rule(**{name: getattr(one, name) for name in names}) for one in rules])
