@@ -1,4 +1,4 @@
-"""A copy of a catalogue to try: two contents, events about them, commands."""
+"""A catalogue for tests: two documents, events and commands."""
 
 from datetime import UTC, datetime
 from typing import Any

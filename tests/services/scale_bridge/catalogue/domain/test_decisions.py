@@ -1,6 +1,5 @@
-"""The stored copy of a catalogue: revisions, what is confirmed, what is of another scale, edits
-product by product, dates for all of them (R4, R7, R8, R9, R11, R13); and prices of the shop, which
-hold against scales and give way to people (SCL-15, SCL-16)."""
+"""The decisions on a catalogue: revisions, confirmations, changes of the address, edits, dates
+(R4, R7, R8, R9, R11, R13); prices of the shop and manual prices (SCL-15, SCL-16)."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -65,7 +64,7 @@ TWICE_EDITED = [*EDITED, was_edited(3, "2")]
 MOVED: list[ScaleBridgeEvent] = [was_fetched(1), was_invalidated(2)]
 REPLACED = [*MOVED, was_fetched(3, "second")]
 REFRESH, INVALIDATE = made(RefreshDates), made(Invalidate)
-DOUBT, DOUBTED = (
+REVOKE, DOUBTED = (
     made(RevokeConfirmation, content="second"),
     made(CatalogueDoubted, revision=1, content="second"),
 )
@@ -76,8 +75,8 @@ test_what_is_decided = decision_table(
     row("a revision that never was is confirmed", FETCHED, confirm(9)),
     row("fetched already", FETCHED, fetch()),
     row("confirmed before the last edit", TWICE_EDITED, confirm(2), was_confirmed(2)),
-    row("a doubt (R8)", FETCHED, DOUBT, DOUBTED),
-    row("the same doubt", [*FETCHED, DOUBTED], DOUBT),
+    row("a revoked confirmation (R8)", FETCHED, REVOKE, DOUBTED),
+    row("revoked already", [*FETCHED, DOUBTED], REVOKE),
     row("another address (R9)", FETCHED, INVALIDATE, was_invalidated(2)),
     row("another address without a catalogue", [], INVALIDATE),
     row("another address again", MOVED, INVALIDATE),
@@ -109,7 +108,7 @@ def test_the_flag_is_clean_only_if_the_stored_revision_is_the_confirmed_one() ->
     assert not after(*EDITED, was_confirmed(2)).dirty
 
 
-def test_a_doubt_makes_the_flag_dirty_until_the_scale_is_read_or_written() -> None:
+def test_a_revoked_confirmation_makes_the_flag_dirty_until_a_new_one() -> None:
     assert after(*FETCHED, DOUBTED).dirty
     assert after(*FETCHED, DOUBTED).on_scale == "second"
     assert not after(*FETCHED, DOUBTED, was_confirmed(1)).dirty
@@ -122,7 +121,7 @@ def test_a_fetch_of_what_was_edited_to_confirms_the_edit() -> None:
     edited.when(fetch("edited", document)).then(was_confirmed(2, "edited"))
 
 
-def test_a_replaced_revision_can_be_brought_back() -> None:
+def test_a_replaced_revision_can_be_restored() -> None:
     history = [*EDITED, was_fetched(3, "second")]
     reverted = made(CatalogueReverted, revision=4, content="first", items=2, to_revision=1)
 
@@ -133,11 +132,11 @@ def test_a_replaced_revision_can_be_brought_back() -> None:
 
 def test_a_catalogue_whose_content_is_lost_is_not_sent() -> None:
     lost = catalogue_with({})
-    copy = lost.state_after(EDITED)
+    catalogue = lost.state_after(EDITED)
 
-    assert copy.document is None
+    assert catalogue.document is None
     with pytest.raises(Refused):
-        lost.decide(copy, edit(price=1))
+        lost.decide(catalogue, edit(price=1))
 
 
 def test_dates_are_refreshed_on_top_of_pending_edits() -> None:
@@ -154,12 +153,12 @@ def test_dates_are_refreshed_on_top_of_pending_edits() -> None:
 def test_many_dates_are_recorded_in_parts() -> None:
     many = {"products": [a_product(number) for number in range(1, MOST_DATES + 3)]}
     aggregate = catalogue_with({"first": many})
-    copy = aggregate.state_after([was_fetched(1)])
+    catalogue = aggregate.state_after([was_fetched(1)])
 
-    parts = aggregate.decide(copy, REFRESH)
+    parts = aggregate.decide(catalogue, REFRESH)
 
     assert [part.revision for part in parts if isinstance(part, DatesRefreshed)] == [2, 3]
-    assert reduce(aggregate.evolve, parts, copy).revision == 3
+    assert reduce(aggregate.evolve, parts, catalogue).revision == 3
 
 
 def priced(price: float = 12.0, number: int = 7, later: int = 0, article: int = 101) -> ShopPrice:
@@ -171,27 +170,27 @@ def take(price: ShopPrice, plu: str = "1") -> TakePrice:
     return made(TakePrice, plu=plu, price=price)
 
 
-def went_on(history: list[ScaleBridgeEvent], *commands: Any) -> list[ScaleBridgeEvent]:
-    """The history with what was decided on it, one command after the other."""
+def extended(history: list[ScaleBridgeEvent], *commands: Any) -> list[ScaleBridgeEvent]:
+    """The history, extended by the events of the commands."""
     history = list(history)
     for command in commands:
         history += decide(after(*history), command)
     return history
 
 
-def price_of(copy: Catalogue) -> Any:
-    return copy.current_document["products"][0]["price"]
+def price_of(catalogue: Catalogue) -> Any:
+    return catalogue.current_document["products"][0]["price"]
 
 
-def due_plus(copy: Catalogue) -> list[str]:
+def due_plus(catalogue: Catalogue) -> list[str]:
     """The PLUs for which the shop's price of article 101 is due."""
-    found = list(due_prices(copy, {101: priced()}))
-    assert all(price == priced() for _, price in found)
-    return [plu for plu, _ in found]
+    prices = list(due_prices(catalogue, {101: priced()}))
+    assert all(price == priced() for _, price in prices)
+    return [plu for plu, _ in prices]
 
 
-TAKEN = went_on(FETCHED, take(priced()))
-OVERRIDDEN = went_on(TAKEN, edit(price=9.0))
+TAKEN = extended(FETCHED, take(priced()))
+OVERRIDDEN = extended(TAKEN, edit(price=9.0))
 
 
 def test_a_price_is_edited_and_recorded_in_one() -> None:
@@ -214,8 +213,8 @@ def test_a_price_that_changes_nothing_is_recorded_too() -> None:
     ("history", "price"),
     [
         (TAKEN, priced()),
-        (went_on(FETCHED, take(priced(10.0))), priced(10.0)),
-        (went_on(FETCHED, take(priced(13.0, number=8, later=1))), priced()),
+        (extended(FETCHED, take(priced(10.0))), priced(10.0)),
+        (extended(FETCHED, take(priced(13.0, number=8, later=1))), priced()),
         (FETCHED, priced(article=999)),
         (OVERRIDDEN, priced()),
     ],
@@ -232,60 +231,60 @@ def test_a_price_for_an_unknown_product_is_refused() -> None:
         decide(after(*FETCHED), take(priced(), plu="99"))
 
 
-def test_what_a_scale_is_found_to_show_gives_way_to_the_shop() -> None:
-    found = went_on(TAKEN, fetch())
-    copy = after(*found)
-    assert (price_of(copy), copy.dirty, due_plus(copy)) == (10.0, False, ["1"])
+def test_the_shops_price_takes_precedence_over_a_fetched_one() -> None:
+    fetched = extended(TAKEN, fetch())
+    catalogue = after(*fetched)
+    assert (price_of(catalogue), catalogue.dirty, due_plus(catalogue)) == (10.0, False, ["1"])
 
-    again = after(*went_on(found, take(priced())))
+    again = after(*extended(fetched, take(priced())))
 
     assert (price_of(again), again.dirty) == (12.0, True)
     assert has_unsent_price(again)
     assert again.taken["1"].revision == again.revision
 
 
-def test_a_person_overrules_the_shop_until_it_announces_a_new_price() -> None:
-    overridden, copy = OVERRIDDEN[-1], after(*OVERRIDDEN)
+def test_a_manual_price_takes_precedence_until_the_shop_announces_a_new_one() -> None:
+    overridden, catalogue = OVERRIDDEN[-1], after(*OVERRIDDEN)
     assert isinstance(overridden, PriceOverridden)
     assert (overridden.price, overridden.overridden_by) == (9.0, "anna")
-    assert due_plus(copy) == []
-    assert not has_unsent_price(copy)
+    assert due_plus(catalogue) == []
+    assert not has_unsent_price(catalogue)
 
-    fetched = after(*went_on(OVERRIDDEN, fetch()))
+    fetched = after(*extended(OVERRIDDEN, fetch()))
     assert (price_of(fetched), due_plus(fetched)) == (10.0, [])
 
-    later = went_on(OVERRIDDEN, take(priced(13.0, number=8, later=1)))
+    later = extended(OVERRIDDEN, take(priced(13.0, number=8, later=1)))
     assert price_of(after(*later)) == 13.0
 
 
-def test_a_person_who_comes_back_to_the_shops_price_overrules_it_no_more() -> None:
-    history = went_on(OVERRIDDEN, edit(price=12.0))
+def test_setting_the_shops_price_by_hand_ends_the_override() -> None:
+    history = extended(OVERRIDDEN, edit(price=12.0))
 
     assert isinstance(history[-1], PriceTaken)
-    assert due_plus(after(*went_on(history, fetch()))) == ["1"]
+    assert due_plus(after(*extended(history, fetch()))) == ["1"]
 
 
-def test_a_scale_found_to_show_the_shops_price_is_overruled_no_more() -> None:
-    """What a person wanted was replaced by what the scale shows, and that is the shop's price."""
-    copy = after(*went_on(FETCHED, take(priced(10.0)), edit(price=9.0), fetch()))
-    assert price_of(copy) == 10.0
+def test_fetching_the_shops_price_ends_the_override() -> None:
+    """The fetch replaced the manual price by the one on the scale, which is the shop's."""
+    catalogue = after(*extended(FETCHED, take(priced(10.0)), edit(price=9.0), fetch()))
+    assert price_of(catalogue) == 10.0
 
-    [taken] = decide(copy, take(priced(10.0)))
+    [taken] = decide(catalogue, take(priced(10.0)))
 
     assert isinstance(taken, PriceTaken)
     assert not taken.changed
 
 
-def test_another_field_overrules_nothing() -> None:
-    history = went_on(TAKEN, edit(name="Cheese"))
+def test_an_edit_of_another_field_overrides_no_price() -> None:
+    history = extended(TAKEN, edit(name="Cheese"))
 
     assert not any(isinstance(event, PriceOverridden) for event in history)
 
 
-def test_bringing_back_a_revision_overrules_the_shop_where_it_changes_its_price() -> None:
-    history = went_on(TAKEN, take(priced(10.0, number=9, article=102), plu="2"))
+def test_restoring_a_revision_overrides_the_prices_it_changes() -> None:
+    history = extended(TAKEN, take(priced(10.0, number=9, article=102), plu="2"))
 
-    *_, reverted, overridden = went_on(history, revert(1, "first"))
+    *_, reverted, overridden = extended(history, revert(1, "first"))
 
     assert type(reverted).__name__ == "CatalogueReverted"
     assert isinstance(overridden, PriceOverridden)
@@ -293,29 +292,29 @@ def test_bringing_back_a_revision_overrules_the_shop_where_it_changes_its_price(
 
 
 def test_a_product_with_a_new_plu_keeps_the_shops_price() -> None:
-    history = went_on(TAKEN, edit(pluNumber=77, price=9.0))
-    copy = after(*history)
+    history = extended(TAKEN, edit(pluNumber=77, price=9.0))
+    catalogue = after(*history)
 
     assert isinstance(history[-1], PriceOverridden)
     assert history[-1].plu == "77"
-    assert set(copy.taken) == {"77"}
-    assert copy.taken["77"].overridden
-    assert due_plus(copy) == []
+    assert set(catalogue.taken) == {"77"}
+    assert catalogue.taken["77"].overridden
+    assert due_plus(catalogue) == []
 
 
 def test_at_another_address_every_price_is_new() -> None:
-    copy = after(*TAKEN, was_invalidated(3), was_fetched(4))
+    catalogue = after(*TAKEN, was_invalidated(3), was_fetched(4))
 
-    assert copy.taken == {}
-    assert due_plus(copy) == ["1"]
+    assert catalogue.taken == {}
+    assert due_plus(catalogue) == ["1"]
 
 
-def test_what_the_scale_confirmed_is_not_owed() -> None:
+def test_a_confirmed_price_is_not_unsent() -> None:
     assert has_unsent_price(after(*TAKEN))
     assert not has_unsent_price(after(*TAKEN, was_confirmed(2)))
 
 
-def test_products_that_are_gone_or_have_no_plu_are_left_alone() -> None:
+def test_deleted_products_and_those_without_a_plu_take_no_price() -> None:
     products: list[dict[str, Any]] = [
         {"code": 101, "price": 1.0},
         {"pluNumber": 2, "code": 101, "price": 1.0, "deleted": True},
@@ -330,5 +329,5 @@ def test_products_that_are_gone_or_have_no_plu_are_left_alone() -> None:
     ("code", "article"),
     [(50, 50), ("51", 51), (50.0, 50), ("٥", None), (None, None), ("a", None), ("9" * 30, None)],
 )
-def test_what_an_article_is(code: object, article: int | None) -> None:
+def test_the_article_of_a_product_is_its_numeric_code(code: object, article: int | None) -> None:
     assert article_of({"code": code}) == article

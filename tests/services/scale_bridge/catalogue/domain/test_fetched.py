@@ -1,5 +1,5 @@
-"""Whatever was changed since a reading was ordered, in whatever order, and whatever was read: each
-change is made again on what was read, or nothing is changed at all (R7, R8)."""
+"""Changes during a fetch, in any order, and any fetched catalogue: each change is repeated on the
+fetched catalogue, or the stored one stays (R7, R8)."""
 
 from dataclasses import replace
 from typing import Any
@@ -83,27 +83,27 @@ read_documents = st.fixed_dictionaries(
 
 
 @given(commands, st.integers(0, 8), read_documents)
-def test_what_was_changed_meanwhile_is_on_top_of_what_was_read(
+def test_changes_during_a_fetch_are_repeated_on_the_fetched_catalogue(
     changes: list[Any], before: int, read: dict[str, Any]
 ) -> None:
     aggregate = catalogue_with({"first": STORED, "read": read})
     history: list[ScaleBridgeEvent] = [was_fetched(1)]
-    copy = aggregate.state_after(history)
+    catalogue = aggregate.state_after(history)
     since, meanwhile = 1, list[ScaleBridgeEvent]()
     for number, command in enumerate(changes):
         try:
-            events = aggregate.decide(copy, command)
+            events = aggregate.decide(catalogue, command)
         except (Refused, BadFields):
             continue
-        copy = aggregate.state_after([*history, *events])
+        catalogue = aggregate.state_after([*history, *events])
         history += events
         if number < before:
-            since = copy.revision
+            since = catalogue.revision
         else:
             meanwhile += events
     command = fetch("read", read)
     try:
-        taken = aggregate.decide(copy, made(type(command), **_given(command, meanwhile)))
+        taken = aggregate.decide(catalogue, made(type(command), **_given(command, meanwhile)))
     except EditedMeanwhile:
         assert meanwhile
         return
@@ -116,8 +116,8 @@ def test_what_was_changed_meanwhile_is_on_top_of_what_was_read(
     assert revisions == sorted(revisions)
     if not meanwhile:
         assert after.document == read
-    assert _touched(after.document, meanwhile) == _touched(copy.document or {}, meanwhile)
-    assert since <= copy.revision
+    assert _touched(after.document, meanwhile) == _touched(catalogue.document or {}, meanwhile)
+    assert since <= catalogue.revision
 
 
 def _given(command: Any, changes: list[ScaleBridgeEvent]) -> dict[str, Any]:
@@ -126,26 +126,26 @@ def _given(command: Any, changes: list[ScaleBridgeEvent]) -> dict[str, Any]:
 
 
 def _touched(document: Any, changes: list[ScaleBridgeEvent]) -> dict[tuple[str, str], Any]:
-    """The fields that people set in the changes, as a document has them by its last PLUs."""
-    found = {}
+    """The fields that people have set in the changes, as they are in a document."""
+    fields = {}
     for name in ("price", "name", "shelfLife", "sellByDate", "message"):
         for plu in set_by_people(changes, {name}):
-            found[plu, name] = by_key(document)[plu].get(name)
-    return found
+            fields[plu, name] = by_key(document)[plu].get(name)
+    return fields
 
 
-def test_a_revision_that_was_brought_back_meanwhile_stays() -> None:
+def test_a_revision_restored_during_a_fetch_stays() -> None:
     aggregate = catalogue_with({"first": STORED})
     back = made(CatalogueReverted, revision=3, content="first", items=3, to_revision=1)
     edited = made(ProductEdited, revision=2, plu="1", before={"price": 10.0}, after={"price": 1.0})
-    copy = aggregate.state_after([was_fetched(1), edited, back])
+    catalogue = aggregate.state_after([was_fetched(1), edited, back])
     read = {"products": [a_product(1)]}
 
     [doubted] = aggregate.decide(
-        copy, made(type(fetch()), content="x", document=read, changes=[edited, back])
+        catalogue, made(type(fetch()), content="x", document=read, changes=[edited, back])
     )
 
-    after = aggregate.evolve(copy, doubted)
+    after = aggregate.evolve(catalogue, doubted)
     assert (after.document, after.on_scale, after.dirty) == (STORED, "x", True)
 
 
@@ -161,7 +161,7 @@ def test_a_revision_that_was_brought_back_meanwhile_stays() -> None:
     ],
     ids=["a field", "fields", "a text", "no text", "a revision"],
 )
-def test_what_is_wanted_while_the_scale_is_read_stays_though_the_copy_had_it(
+def test_a_change_during_a_fetch_stays_even_if_the_stored_catalogue_had_it(
     command: Any, again: bool
 ) -> None:
     stored = {**FIRST, "messages": [_text(1, "a"), {**_text(2, "b"), "deleted": True}]}
@@ -176,26 +176,26 @@ def test_what_is_wanted_while_the_scale_is_read_stays_though_the_copy_had_it(
     if isinstance(command, Revert):
         command = replace(command, document=stored)
     history += aggregate.decide(aggregate.state_after(history), command)
-    wanted = aggregate.state_after(history).document
+    desired = aggregate.state_after(history).document
     readings = [("first", stored), ("read", read)] if again else [("read", read)]
     for left, (content, document) in reversed([*enumerate(reversed(readings))]):
         taking = replace(fetch(content, document), changes=tuple(history[1:]), being_read=left > 0)
         history += aggregate.decide(aggregate.state_after(history), taking)
 
-    copy = aggregate.state_after(history)
-    assert copy.dirty
-    assert copy.document is not None
-    assert wanted is not None
+    catalogue = aggregate.state_after(history)
+    assert catalogue.dirty
+    assert catalogue.document is not None
+    assert desired is not None
     if isinstance(command, Edit):
-        now, then = (by_key(one)["1"] for one in (copy.document, wanted))
+        now, then = (by_key(one)["1"] for one in (catalogue.document, desired))
         assert {name: now[name] for name in command.fields} == {
             name: then[name] for name in command.fields
         }
     elif isinstance(command, Revert):
-        assert copy.document == wanted
+        assert catalogue.document == desired
     else:
-        place = int(command.message) - 1
-        assert copy.document["messages"][place] == wanted["messages"][place]
+        position = int(command.message) - 1
+        assert catalogue.document["messages"][position] == desired["messages"][position]
 
 
 def _text(number: int, value: str) -> dict[str, Any]:
@@ -207,11 +207,15 @@ def _text(number: int, value: str) -> dict[str, Any]:
     [("3", {"price": 5}), ("1", {"pluNumber": 9})],
     ids=["the product is gone", "its new PLU is another's"],
 )
-def test_what_cannot_be_made_again_changes_nothing(plu: str, fields: dict[str, Any]) -> None:
+def test_a_change_that_cannot_be_repeated_refuses_the_fetch(
+    plu: str, fields: dict[str, Any]
+) -> None:
     aggregate = catalogue_with({"first": STORED})
-    copy = aggregate.state_after([was_fetched(1)])
-    changes = aggregate.decide(copy, edit(plu, **fields))
+    catalogue = aggregate.state_after([was_fetched(1)])
+    changes = aggregate.decide(catalogue, edit(plu, **fields))
     read = {"products": [a_product(1), a_product(9)]}
 
     with pytest.raises(EditedMeanwhile):
-        aggregate.decide(copy, made(type(fetch()), content="x", document=read, changes=changes))
+        aggregate.decide(
+            catalogue, made(type(fetch()), content="x", document=read, changes=changes)
+        )

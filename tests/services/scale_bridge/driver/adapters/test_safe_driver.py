@@ -1,5 +1,5 @@
-"""The driver is the one that was examined, and other users' copies of it are untouched; unguarded,
-it finds in the simulator what it found in scales (§4, §6)."""
+"""The driver has the examined version, and other copies of its module are not changed; unguarded,
+it behaves with the simulator as it did with real scales (§4, §6)."""
 
 import asyncio
 import logging
@@ -52,7 +52,7 @@ def test_another_driver_is_refused(
 
 
 async def drive(scale: Simulator, what: Callable[[Any], Result]) -> Result:
-    """Connect, do it, hang up, as the driver does it by itself."""
+    """Run an exchange with the unguarded driver."""
     return await asyncio.to_thread(
         lambda: what(Scales(scale.host, scale.port, PASSWORD, retries=0))
     )
@@ -83,14 +83,14 @@ async def test_its_frames_are_the_recorded_ones() -> None:
         *(("check7A", "длине"), ("rst:13/02", "разорвано|отправить данные")),
     ],
 )
-async def test_the_driver_alone_fails_an_upload_as_it_was_measured(fault: str, says: str) -> None:
+async def test_the_unguarded_driver_fails_an_upload_as_measured(fault: str, says: str) -> None:
     async with a_scale(3, fault) as scale:
         with pytest.raises(DeviceError, match=says):
             await drive(scale, lambda scales: scales.send_json_products(catalogue(4), False))
 
 
-async def test_the_driver_alone_accepts_what_it_should_not() -> None:
-    """Defects D3, D4, D16: which is why it is guarded."""
+async def test_the_unguarded_driver_accepts_invalid_files() -> None:
+    """Defects D3, D4 and D16, the reason for the guard."""
 
     async def fetched(fault: str) -> Any:
         async with a_scale(3, fault) as scale:
@@ -106,7 +106,7 @@ async def test_the_driver_alone_accepts_what_it_should_not() -> None:
 
 
 @pytest.mark.parametrize("fault", ["ac14", "fin:14", "rst:14"])
-async def test_the_driver_alone_fails_a_fetch_at_once(fault: str) -> None:
+async def test_the_unguarded_driver_fails_a_fetch_at_once(fault: str) -> None:
     async with a_scale(3, fault) as scale:
         with pytest.raises(DeviceError):
             await drive(scale, fetch)

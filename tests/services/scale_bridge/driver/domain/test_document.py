@@ -1,6 +1,6 @@
-"""Which files are catalogues, and which product is which.
+"""Files that are valid catalogues, and the keys of products.
 
-Files are read strictly, or fast: both readers accept and refuse exactly the same (R5, R11, R21).
+The strict and the fast parser accept and refuse exactly the same files (R5, R11, R21).
 """
 
 import json
@@ -31,9 +31,9 @@ from services.scale_bridge.driver.domain.fault import BadCatalogue, Flaw
 from services.scale_bridge.driver.simulator.domain.goods import catalogue as goods
 from services.scale_bridge.transfer.domain.failure_texts import sentence_of
 
-Reader: TypeAlias = Callable[..., Any]
+Parser: TypeAlias = Callable[..., Any]
 
-EACH_READER = pytest.mark.parametrize(
+BOTH_PARSERS = pytest.mark.parametrize(
     "read", [documents.parse, catalogue_file.parse], ids=["strict", "fast"]
 )
 
@@ -82,35 +82,35 @@ GOOD = [
 ]
 
 
-@EACH_READER
+@BOTH_PARSERS
 @pytest.mark.parametrize(
     ("file", "flaw"), BAD, ids=[f"{flaw}-{n}" for n, (_, flaw) in enumerate(BAD)]
 )
-def test_a_bad_file_is_not_accepted(read: Reader, file: bytes, flaw: Flaw) -> None:
+def test_a_bad_file_is_not_accepted(read: Parser, file: bytes, flaw: Flaw) -> None:
     with pytest.raises(BadCatalogue) as caught:
         read(file)
 
     assert caught.value.flaw is flaw
 
 
-@EACH_READER
+@BOTH_PARSERS
 @pytest.mark.parametrize("file", GOOD, ids=range(len(GOOD)))
-def test_a_good_file_is_accepted_whole(read: Reader, file: str) -> None:
+def test_a_good_file_is_accepted_whole(read: Parser, file: str) -> None:
     assert read(file.encode()) == json.loads(file)
 
 
-@EACH_READER
-def test_a_file_of_more_than_64_mebibytes_is_not_even_read(read: Reader) -> None:
+@BOTH_PARSERS
+def test_a_file_of_more_than_64_mebibytes_is_not_parsed(read: Parser) -> None:
     with pytest.raises(BadCatalogue) as caught:
         read(b'{"products":[]}'.ljust(64 * 1024 * 1024 + 1))
 
     assert caught.value.flaw is Flaw.TOO_LARGE
 
 
-@EACH_READER
+@BOTH_PARSERS
 @pytest.mark.parametrize("spelling", ["\\u0022", '\\"', "\\\\", ":", "я"])
 def test_a_repeated_key_cannot_hide_behind_other_quotation_marks(
-    read: Reader, spelling: str
+    read: Parser, spelling: str
 ) -> None:
     file = f'{{"products":[{{"a":1,"a":2,"name":"{spelling * 2}"}}]}}'.encode()
 
@@ -119,7 +119,7 @@ def test_a_repeated_key_cannot_hide_behind_other_quotation_marks(
     assert caught.value.flaw is Flaw.DUPLICATE_KEY
 
 
-@EACH_READER
+@BOTH_PARSERS
 @pytest.mark.parametrize(
     ("file", "relaxed"),
     [
@@ -129,7 +129,7 @@ def test_a_repeated_key_cannot_hide_behind_other_quotation_marks(
     ],
     ids=["numbers", "keys", "plus"],
 )
-def test_each_rule_is_relaxed_by_itself(read: Reader, file: bytes, relaxed: Strictness) -> None:
+def test_each_rule_is_relaxed_by_itself(read: Parser, file: bytes, relaxed: Strictness) -> None:
     assert len(read(file, relaxed)["products"]) > 0
     with pytest.raises(BadCatalogue):
         read(b'{"items":[]}', relaxed)
@@ -145,7 +145,7 @@ VALUES = st.recursive(
 
 @given(st.lists(st.tuples(TEXTS, VALUES), max_size=4), st.booleans(), st.booleans())
 @example([("a", 1), ("a", '"')], True, True)
-def test_both_readers_answer_the_same_for_any_object(
+def test_both_parsers_return_the_same_for_any_object(
     pairs: list[tuple[str, Any]], ascii_only: bool, unique: bool
 ) -> None:
     inner = ",".join(
@@ -154,7 +154,7 @@ def test_both_readers_answer_the_same_for_any_object(
     )
     file = f'{{"products":[{{{inner}}}]}}'.encode(errors="replace")
 
-    def answer(read: Reader) -> str:
+    def answer(read: Parser) -> str:
         try:
             return repr(read(file, Strictness(unique_keys=unique, unique_plus=False)))
         except BadCatalogue as bad:
@@ -164,14 +164,14 @@ def test_both_readers_answer_the_same_for_any_object(
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_at_all_do_worse_than_being_refused(file: bytes) -> None:
+def test_any_bytes_are_parsed_or_refused(file: bytes) -> None:
     try:
         check(documents.parse(file))
     except BadCatalogue:
         return
 
 
-def test_it_is_written_compactly_with_its_letters_and_the_order_of_its_keys() -> None:
+def test_serialized_json_is_compact_unescaped_and_in_order() -> None:
     document = {"products": [{"z": "Яблоки\n", "a": 1.0}], "b": None}
 
     assert serialize(document).decode() == '{"products":[{"z":"Яблоки\\n","a":1.0}],"b":null}'
@@ -186,7 +186,7 @@ def test_it_is_written_compactly_with_its_letters_and_the_order_of_its_keys() ->
     ],
     ids=["nan", "inf", "surrogate", "set"],
 )
-def test_what_no_scale_could_read_is_not_written(value: Any, flaw: Flaw) -> None:
+def test_values_that_are_no_json_are_not_serialized(value: Any, flaw: Flaw) -> None:
     with pytest.raises(BadCatalogue) as caught:
         serialize({"products": [{"price": value}]})
 
@@ -202,7 +202,7 @@ def test_plus_are_compared_as_text() -> None:
     assert plu_of({"pluNumber": 3.0}) == "3"
 
 
-@EACH_READER
+@BOTH_PARSERS
 @pytest.mark.parametrize(
     ("products", "product", "field"),
     [
@@ -213,7 +213,7 @@ def test_plus_are_compared_as_text() -> None:
     ids=["repeated", "NUL", "too long"],
 )
 def test_a_refusal_names_product_and_field(
-    read: Reader, products: str, product: str, field: str
+    read: Parser, products: str, product: str, field: str
 ) -> None:
     with pytest.raises(BadCatalogue) as caught:
         read(f'{{"products":[{products}]}}'.encode())
@@ -225,7 +225,7 @@ def test_a_refusal_names_product_and_field(
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_a_product_marked_as_deleted_gives_way_to_one_with_its_plu(first: bool) -> None:
+def test_a_deleted_product_yields_to_another_with_its_plu(first: bool) -> None:
     alive, gone = {"pluNumber": 1, "price": 2}, {"pluNumber": 1, "deleted": True}
     both = {"products": [gone, alive] if first else [alive, gone]}
     dearer = {"products": [{**item, "price": 3} for item in both["products"]]}
@@ -243,13 +243,13 @@ def test_a_product_marked_as_deleted_gives_way_to_one_with_its_plu(first: bool) 
     assert wrong({"products": [gone]}, {"products": [alive]}) == {"1"}
 
 
-def test_a_product_without_a_plu_goes_by_its_code_or_id() -> None:
+def test_the_key_of_a_product_without_a_plu_is_its_code_or_id() -> None:
     assert key_of({"pluNumber": 5, "code": 9}) == "5"
     assert key_of({"code": 9, "id": 2}) == "code:9"
     assert key_of({"id": "2"}) == "id:2"
 
 
-def test_some_of_a_catalogue_is_a_catalogue_with_all_else_in_it() -> None:
+def test_a_selection_of_products_includes_the_auxiliary_lists() -> None:
     document = {"categories": [1], "products": [{"pluNumber": 1}, {"pluNumber": 2}, {"code": 3}]}
 
     some = select(document, {"2", "code:3"})

@@ -1,5 +1,5 @@
-"""Frames are, byte for byte, those that were recorded; the simulated scale answers byte by byte as
-§4 and §6 say, keeps its goods (R25), and sees when operations meet (R1) but no password (R18)."""
+"""Frames equal the recorded ones; the simulated scale replies as §4 and §6 specify, stores its
+products (R25), detects overlapping operations (R1) and logs no password (R18)."""
 
 import asyncio
 import json
@@ -48,9 +48,7 @@ GOLDEN = {
 
 
 @pytest.mark.parametrize(("step", "frame"), GOLDEN.items(), ids=[step.name for step in GOLDEN])
-def test_a_recorded_request_is_understood_and_would_be_written_so_again(
-    step: Step, frame: str
-) -> None:
+def test_a_recorded_request_is_parsed_and_written_back_identically(step: Step, frame: str) -> None:
     whole = bytes.fromhex(frame)
 
     request = read_request(whole[4:])
@@ -70,7 +68,7 @@ def test_a_good_reply_is_written_as_recorded_and_its_length_byte_ends_at_255() -
 @pytest.mark.parametrize(
     "body", ["", "02FF", "0306FF1431323334", "0207FF1431323334", "0206FE1431323334"]
 )
-def test_what_does_not_begin_as_a_packet_is_none(body: str) -> None:
+def test_bytes_that_are_no_packet_are_refused(body: str) -> None:
     with pytest.raises(NotAPacket):
         read_request(bytes.fromhex(body))
     assert read_request(bytes.fromhex("0206FF9931323334")).step is None, "an unknown command"
@@ -78,7 +76,7 @@ def test_what_does_not_begin_as_a_packet_is_none(body: str) -> None:
 
 @dataclass
 class Client:
-    """One connection to a scale, on which byte by byte is said what a test wants said."""
+    """One connection to a scale, for requests byte by byte."""
 
     reader: StreamReader
     writer: StreamWriter
@@ -93,7 +91,7 @@ class Client:
         return await self.reader.readexactly(size)
 
     async def ask(self, code: int, rest: bytes = b"", password: bytes = b"1234") -> bytes:
-        """Both, one after the other."""
+        """Send a request and wait for the reply."""
         self.send(code, rest, password)
         return await self.receive()
 
@@ -107,7 +105,7 @@ class Client:
         return await self.ask(0x13, b"\x03" + bytes([last]) + head + data)
 
     async def upload(self, file: bytes) -> None:
-        """All but the check."""
+        """Announce and send a file, without the check."""
         await self.announce(file)
         await self.put(file)
 
@@ -150,7 +148,7 @@ async def test_wrong_passwords_commands_and_parameters_have_their_codes() -> Non
         assert (await client.ask(0x13, b"\x03\x01" + bytes(4) + b"\x09\x00" + b"short"))[4] == 0x7C
 
 
-async def test_what_was_never_begun_is_not_answered_as_if_it_were() -> None:
+async def test_commands_out_of_order_are_refused() -> None:
     async with dialogue() as (_, client):
         assert (await client.ask(0x15))[4] == 0xAB
         assert (await client.ask(0x12, b"\x03"))[4] == 0xAB
@@ -159,7 +157,7 @@ async def test_what_was_never_begun_is_not_answered_as_if_it_were() -> None:
 
 
 @pytest.mark.parametrize("order", ["big", "little"])
-async def test_both_byte_orders_of_the_size_are_taken_and_reported(order: Any) -> None:
+async def test_both_byte_orders_of_the_size_are_accepted_and_reported(order: Any) -> None:
     async with dialogue() as (scale, client):
         assert await client.announce(PRICED, order) == OK
         assert await client.put(PRICED) == OK
@@ -207,7 +205,7 @@ async def test_an_import_takes_as_many_checks_as_it_is_set_to() -> None:
         assert [(await client.check())[5] for _ in range(4)] == [1, 1, 0, 0]
 
 
-async def test_an_export_is_the_base_of_when_it_was_asked_for() -> None:
+async def test_an_export_is_the_product_base_at_the_time_of_the_request() -> None:
     async with dialogue(3) as (scale, client):
         await client.ask(0x14)
         scale.base.replace_document(priced(3, 1.0))
@@ -220,7 +218,9 @@ async def test_an_export_is_the_base_of_when_it_was_asked_for() -> None:
 
 
 @pytest.mark.parametrize(("state", "code"), [("scale", 0), ("connection", 0xBC)])
-async def test_an_upload_outlives_its_connection_if_the_scale_is_so(state: str, code: int) -> None:
+async def test_an_upload_survives_its_connection_if_the_option_says_so(
+    state: str, code: int
+) -> None:
     async with a_scale(3, state=state) as scale:
         async with connected(scale) as first:
             await first.upload(PRICED)
@@ -238,7 +238,7 @@ async def test_a_scale_that_serves_one_connection_lets_the_second_wait() -> None
         assert (await second.receive())[3] == 0x15
 
 
-async def test_operations_that_meet_are_seen_and_said() -> None:
+async def test_overlapping_operations_are_reported() -> None:
     opened = open_simulator(open_base(None, lambda: catalogue(3)))
     async with opened as scale, connected(scale) as first, connected(scale) as second:
         await first.announce(EMPTY)
@@ -249,7 +249,7 @@ async def test_operations_that_meet_are_seen_and_said() -> None:
         assert scale.transcript.overlap_count == 1
 
 
-async def test_operations_one_after_the_other_do_not_meet() -> None:
+async def test_consecutive_operations_do_not_overlap() -> None:
     async with a_scale(3) as scale:
         async with connected(scale) as first:
             await first.announce(EMPTY)
@@ -261,7 +261,7 @@ async def test_operations_one_after_the_other_do_not_meet() -> None:
         scale.transcript.assert_alone()
 
 
-async def test_the_transcript_says_no_password() -> None:
+async def test_the_transcript_masks_the_password() -> None:
     lines: list[str] = []
     opened = open_simulator(
         open_base(None, lambda: catalogue(3)),
@@ -274,7 +274,7 @@ async def test_the_transcript_says_no_password() -> None:
     assert [json.loads(line)["head"] for line in lines] == ["0206ff14********", "0203ff1400"]
 
 
-async def test_what_is_no_packet_ends_the_connection_and_is_counted() -> None:
+async def test_a_malformed_packet_ends_the_connection_and_is_counted() -> None:
     async with dialogue() as (scale, client):
         client.writer.write(bytes.fromhex("08000000 0306FF1431323334"))
 
@@ -283,7 +283,7 @@ async def test_what_is_no_packet_ends_the_connection_and_is_counted() -> None:
         scale.transcript.malformed = 0
 
 
-async def test_the_product_base_outlives_the_scale(tmp_path: Path) -> None:
+async def test_the_product_base_survives_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "scale.json"
     async with dialogue(base=open_base(path, lambda: catalogue(3))) as (_, client):
         assert json.loads(path.read_bytes()) == catalogue(3)
@@ -294,7 +294,7 @@ async def test_the_product_base_outlives_the_scale(tmp_path: Path) -> None:
         assert scale.base.document == priced(3, 8.0)
 
 
-async def test_a_power_cut_undoes_what_was_not_confirmed_and_leaves_what_was() -> None:
+async def test_a_power_cut_undoes_unconfirmed_imports_only() -> None:
     async with a_scale(3) as scale:
         for confirmed in (False, True):
             async with connected(scale) as client:
@@ -328,7 +328,7 @@ async def test_a_scale_may_compute_the_days_itself() -> None:
         *(("badhash*4", {"times": 4}), ("lostack", {"times": 1})),
     ],
 )
-def test_faults_are_written_as_the_specification_writes_them(
+def test_faults_are_parsed_as_the_specification_writes_them(
     given: str, expected: dict[str, Any]
 ) -> None:
     assert {name: getattr(parse_fault(given), name) for name in expected} == expected
@@ -341,12 +341,12 @@ def test_faults_are_written_as_the_specification_writes_them(
         *("drip:x", "drip:-1", "drip:nan", "rc:14:QQ", "rc:14", "pw*0"),
     ],
 )
-def test_what_is_no_fault_is_refused(given: str) -> None:
+def test_an_unknown_fault_is_refused(given: str) -> None:
     with pytest.raises(BadFault):
         parse_fault(given)
 
 
-def test_a_fault_for_some_times_is_used_up_by_what_it_is_about() -> None:
+def test_a_fault_with_a_number_of_times_disappears_after_so_many() -> None:
     faults = Faults(["mute:14:2", "pw"])
 
     assert faults.trigger("mute", Step.CHECK) is None
@@ -359,7 +359,7 @@ def test_a_fault_for_some_times_is_used_up_by_what_it_is_about() -> None:
     assert faults.find("pw") is not None
 
 
-def test_every_fault_says_how_it_is_written() -> None:
+def test_every_fault_has_a_notation() -> None:
     forms = {kind.form(name) for name, kind in KINDS.items()}
 
     assert {"pw", "mute:step[:times]", "late:step:seconds", "poll:number"} <= forms
@@ -387,7 +387,7 @@ def test_a_merge_goes_by_id_and_then_by_code(
     assert merge([ONE, TWO], [] if new is None else [new], ("id", "code")) == expected
 
 
-def test_what_goes_with_the_products_is_merged_by_its_own_keys() -> None:
+def test_auxiliary_lists_are_merged_by_their_own_keys() -> None:
     base = ProductBase(catalogue(2))
     new = {"products": [], "categories": [{"idCategory": 2, "name": "Сыры"}], "extra": 1}
 

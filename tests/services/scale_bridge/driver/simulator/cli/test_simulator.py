@@ -1,4 +1,4 @@
-"""Simulated scales out of the command line, one or several (R1)."""
+"""The commands that run simulated scales, one or several (R1)."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ async def endpoint_of(program: Program) -> Endpoint:
     return Endpoint(IPv4Address(ready[2].decode()), int(ready[3]))
 
 
-async def test_it_is_a_scale_whose_goods_and_transcript_stay(
+async def test_the_command_runs_a_scale_and_writes_products_and_transcript(
     driver: Driver, tmp_path: Path
 ) -> None:
     base, frames = tmp_path / "base.json", tmp_path / "frames.jsonl"
@@ -67,7 +67,7 @@ async def test_it_is_a_scale_whose_goods_and_transcript_stay(
     assert PASSWORD.encode().hex() not in frames.read_text()
 
 
-async def test_it_says_so_at_the_end_if_operations_met() -> None:
+async def test_the_exit_status_reports_overlapping_operations() -> None:
     async with started("scale_bridge", "simulator", "--port", "0") as program:
         where = await endpoint_of(program)
         talks = [await asyncio.open_connection(str(where.address), where.port) for _ in range(2)]
@@ -97,7 +97,7 @@ def simulator(*arguments: str) -> Result:
         (["--state", "moon"], "--state"),
     ],
 )
-def test_options_that_cannot_be_are_refused(arguments: list[str], says: str) -> None:
+def test_invalid_options_are_refused(arguments: list[str], says: str) -> None:
     done = simulator(*arguments)
 
     assert done.exit_code == 2
@@ -150,7 +150,7 @@ async def test_the_scales_of_a_file_run_side_by_side_and_store_their_goods(
     assert json.loads((bases / "cheese.json").read_bytes()) == catalogue(3)
 
 
-def test_so_many_of_each_kind_are_on_ports_one_after_the_other() -> None:
+def test_a_mixed_fleet_has_consecutive_ports() -> None:
     members = mixed(well=2, dead=1, slow=1, liars=1, first_port=4000)
 
     names = ["well-1", "well-2", "dead-1", "slow-1", "liar-1"]
@@ -179,6 +179,6 @@ def test_so_many_of_each_kind_are_on_ports_one_after_the_other() -> None:
         ('[[scales]]\nname="a"\ncolour="red"', "colour"),
     ],
 )
-def test_what_is_no_fleet_is_refused_with_the_reason(text: str, says: str) -> None:
+def test_an_invalid_fleet_is_refused_with_the_reason(text: str, says: str) -> None:
     with pytest.raises(BadFleet, match=says):
         read_fleet(text)
