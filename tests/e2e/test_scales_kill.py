@@ -28,7 +28,7 @@ from deploy.local.files import tail
 from deploy.local.runtime import read_runtime
 from deploy.local.settings import ROOT
 from libs.postgres.pool import SYSTEM
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from services.scale_bridge.driver.simulator.adapters.products import ProductBase
 from services.scale_bridge.driver.simulator.adapters.scale import Options
 from services.scale_bridge.driver.simulator.adapters.server import Simulator, open_simulator

@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from contracts.scale_bridge import DeviceId
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 
 NEXT: Final = "SELECT nextval('device_number')"
 TAKE: Final = """
@@ -30,7 +30,7 @@ FRESH: Final = timedelta(seconds=30)
 
 async def next_number(pool: Pool) -> int:
     """The next number of a device; the sequence has gaps. Raises Unavailable."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         number: int = await connection.fetchval(NEXT)
     return number
 
@@ -42,7 +42,7 @@ async def take_name(
 
     Safe to repeat. Raises Unavailable.
     """
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(TAKE, tenant, owner, name, device_id)
         row = await connection.fetchrow(HOLDER, tenant, owner, name, FRESH)
     if row is None:
@@ -56,7 +56,7 @@ async def take_over_name(
     pool: Pool, tenant: str, owner: UUID, name: str, *, of: DeviceId, device_id: DeviceId
 ) -> bool:
     """Move a name from the device `of`; False if that does not hold it now. Raises Unavailable."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         moved = await connection.fetchval(TAKE_OVER, tenant, owner, name, of, device_id)
     return moved is not None
 
@@ -65,5 +65,5 @@ async def release_name(
     pool: Pool, tenant: str, owner: UUID, name: str, device_id: DeviceId
 ) -> None:
     """Release a name; nothing if the device does not hold it. Raises Unavailable."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(RELEASE, tenant, owner, name, device_id)

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from services.scale_bridge.transfer.domain import failure_texts as failure_texts
+from services.scale_bridge.transfer.domain import failure_texts
 
 UNREACHABLE: Final = frozenset({"Unreachable", "Timeout", "Disconnected", "BadAnswer"})
 """Codes of operations in which the scale said nothing of use."""

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from contracts.scale_bridge import DeviceId
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from services.scale_bridge.catalogue.domain.catalogue import Catalogue
 from services.scale_bridge.catalogue.domain.shop_price import TakenPrice
 
@@ -47,7 +47,7 @@ async def latest(
     pool: Pool, tenant: str, device_id: DeviceId, *, up_to: int | None = None
 ) -> Snapshot | None:
     """The latest snapshot, or the latest of a revision up to `up_to`. Raises Unavailable."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await connection.fetchrow(LATEST, tenant, device_id, up_to)
     if row is None:
         return None
@@ -68,7 +68,7 @@ async def save(pool: Pool, tenant: str, device_id: DeviceId, snapshot: Snapshot)
     Raises Unavailable.
     """
     catalogue = snapshot.catalogue
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(
             SAVE,
             tenant,
@@ -86,5 +86,5 @@ async def save(pool: Pool, tenant: str, device_id: DeviceId, snapshot: Snapshot)
 
 async def delete(pool: Pool, tenant: str, device_id: DeviceId) -> None:
     """Delete the snapshots of a removed device. Safe to repeat. Raises Unavailable."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(DELETE, tenant, device_id)

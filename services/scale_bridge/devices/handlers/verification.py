@@ -11,7 +11,7 @@ import structlog
 from libs.errors import NotFound
 from libs.eventsourcing.execute import execute
 from libs.eventsourcing.log import Metadata
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.domain.device import DEVICE
 from services.scale_bridge.devices.domain.verification import Remind, nearest, reminder_id
@@ -28,7 +28,7 @@ AT_ONCE: Final = 200
 async def announce_due(context: Context, now: datetime) -> int:
     """Announce due reminders; returns their number. A failure is logged and stops no other."""
     today = now.astimezone(context.zone).date()
-    async with acquired(context.pool) as connection:
+    async with acquire(context.pool) as connection:
         reminders = await profile.due(connection, today, limit=AT_ONCE)
     announced = 0
     for due in reminders:

@@ -12,7 +12,7 @@ from libs.http.auth import Principal
 from services.scale_bridge.context import ApiContext, problem
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.requests import OperationRequest
-from services.scale_bridge.transfer.domain import failure_texts as failure_texts
+from services.scale_bridge.transfer.domain import failure_texts
 from services.scale_bridge.transfer.domain.commands import Kind, Outcome
 
 if TYPE_CHECKING:

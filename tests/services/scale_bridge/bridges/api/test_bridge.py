@@ -15,7 +15,7 @@ import pytest
 
 from libs.clock import utc_now
 from libs.security.sealed_box import generate_private, public_of
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from services.scale_bridge.bridges.adapters import wire as bridge_wire
 from services.scale_bridge.bridges.domain import (
     MISUNDERSTOOD,
@@ -34,7 +34,7 @@ from services.scale_bridge.bridges.domain import (
     Welcome,
     Work,
 )
-from services.scale_bridge.transfer.domain import failure_texts as failure_texts
+from services.scale_bridge.transfer.domain import failure_texts
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.remote import (
     BRIDGE,

@@ -12,12 +12,12 @@ import pytest
 
 from contracts.scale_bridge import DeviceId, OperationId
 from libs.postgres.pool import Pool
-from libs.testing.clock import Clock, Seconds
+from libs.testing.clock import Clock, MonotonicClock
 from services.scale_bridge.driver.adapters.driver import Driver
 from services.scale_bridge.driver.domain.address import Policy
 from services.scale_bridge.driver.domain.wire import Step
 from services.scale_bridge.driver.simulator.adapters.server import Simulator
-from services.scale_bridge.transfer.domain import failure_texts as failure_texts
+from services.scale_bridge.transfer.domain import failure_texts
 from services.scale_bridge.transfer.domain.breaker import BreakerRules
 from services.scale_bridge.transfer.domain.commands import Kind, Outcome
 from services.scale_bridge.transfer.handlers.device_task import (
@@ -233,7 +233,7 @@ class Timed:
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
-        self.seconds = Seconds()
+        self.seconds = MonotonicClock()
         self.times: list[float] = []
 
     async def sleep(self, seconds: float) -> None:
