@@ -1,5 +1,5 @@
-"""Frames equal the recorded ones; the simulated scale replies as §4 and §6 specify, stores its
-products (R25), detects overlapping operations (R1) and logs no password (R18)."""
+"""A simulated scale replies as §4 and §6 specify, stores its products (R25), detects overlapping
+operations (R1) and logs no password (R18)."""
 
 import asyncio
 import json
@@ -15,63 +15,14 @@ import pytest
 
 from libs.testing.polling import eventually
 from services.scale_bridge.driver.domain.wire import (
-    NotAPacket,
-    Step,
     framed,
     packet,
-    read_request,
 )
-from services.scale_bridge.driver.simulator.adapters.products import ProductBase, merge, open_base
+from services.scale_bridge.driver.simulator.adapters.products import open_base
 from services.scale_bridge.driver.simulator.adapters.scale import Options
 from services.scale_bridge.driver.simulator.adapters.server import Simulator, open_simulator
-from services.scale_bridge.driver.simulator.domain.faults import (
-    KINDS,
-    BadFault,
-    Faults,
-    parse_fault,
-)
 from services.scale_bridge.driver.simulator.domain.goods import catalogue
 from tests.services.scale_bridge.at_hand import a_scale, priced, prices
-
-GOLDEN = {
-    Step.CREATE: "08000000 0206FF14 31323334",
-    Step.CREATED: "08000000 0206FF15 31323334",
-    Step.HASH: "09000000 0207FF12 31323334 06",
-    Step.HASHED: "09000000 0207FF12 31323334 07",
-    Step.CHUNK: "09000000 0207FF12 31323334 03",
-    Step.ANNOUNCE: "24000000 0222FF13 31323334 02 F87ABC43805C946505E9F1F64D04CD21"
-    "04 000000000000000F 01 00",
-    Step.SEND: "1F000000 021DFF13 31323334 03 01 00000000 0F00 7B2270726F6475637473223A5B5D7D",
-    Step.CHECK: "09000000 0207FF13 31323334 09",
-    Step.INFO: "04000000 0202FF17",
-}
-
-
-@pytest.mark.parametrize(("step", "frame"), GOLDEN.items(), ids=[step.name for step in GOLDEN])
-def test_a_recorded_request_is_parsed_and_written_back_identically(step: Step, frame: str) -> None:
-    whole = bytes.fromhex(frame)
-
-    request = read_request(whole[4:])
-
-    assert request.step is step
-    assert request.password == (b"" if step is Step.INFO else b"1234")
-    assert framed(packet(request.code, whole[8:])) == whole
-
-
-def test_a_good_reply_is_written_as_recorded_and_its_length_byte_ends_at_255() -> None:
-    assert framed(packet(0x14, b"\0")) == bytes.fromhex("05000000 0203FF1400")
-    assert framed(packet(0x13, bytes(4))) == bytes.fromhex("08000000 0206FF1300000000")
-    lengths = [packet(0x12, bytes(size))[1] for size in (252, 253, 60_000)]
-    assert lengths == [254, 0xFF, 0xFF]
-
-
-@pytest.mark.parametrize(
-    "body", ["", "02FF", "0306FF1431323334", "0207FF1431323334", "0206FE1431323334"]
-)
-def test_bytes_that_are_no_packet_are_refused(body: str) -> None:
-    with pytest.raises(NotAPacket):
-        read_request(bytes.fromhex(body))
-    assert read_request(bytes.fromhex("0206FF9931323334")).step is None, "an unknown command"
 
 
 @dataclass
@@ -315,95 +266,3 @@ async def test_a_scale_may_compute_the_days_itself() -> None:
         await client.upload(json.dumps({"products": [product]}).encode())
 
         assert scale.base.products[0]["shelfLifeInDays"] == 9
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        *(("poll:inf", {"number": None}), ("poll:3", {"number": 3})),
-        ("mute:FF13/09:2", {"steps": {Step.CHECK}, "times": 2}),
-        ("late:15:0.5", {"steps": {Step.CREATED}, "seconds": 0.5, "times": None}),
-        ("rc:14:CB", {"number": 0xCB}),
-        ("check2msg:цена: нет", {"text": "цена: нет"}),
-        *(("badhash*4", {"times": 4}), ("lostack", {"times": 1})),
-    ],
-)
-def test_faults_are_parsed_as_the_specification_writes_them(
-    given: str, expected: dict[str, Any]
-) -> None:
-    assert {name: getattr(parse_fault(given), name) for name in expected} == expected
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        *("", "nothing", "pw:1", "poll", "poll:many", "fin", "fin:99", "mute:14:0", "mute:14:x"),
-        *("drip:x", "drip:-1", "drip:nan", "rc:14:QQ", "rc:14", "pw*0"),
-    ],
-)
-def test_an_unknown_fault_is_refused(given: str) -> None:
-    with pytest.raises(BadFault):
-        parse_fault(given)
-
-
-def test_a_fault_with_a_number_of_times_disappears_after_so_many() -> None:
-    faults = Faults(["mute:14:2", "pw"])
-
-    assert faults.trigger("mute", Step.CHECK) is None
-    assert [faults.trigger("mute", Step.CREATE) is not None for _ in range(3)] == [
-        True,
-        True,
-        False,
-    ]
-    assert faults.trigger("pw") is not None
-    assert faults.find("pw") is not None
-
-
-def test_every_fault_has_a_notation() -> None:
-    forms = {kind.form(name) for name, kind in KINDS.items()}
-
-    assert {"pw", "mute:step[:times]", "late:step:seconds", "poll:number"} <= forms
-
-
-ONE, TWO = {"id": 1, "code": 1}, {"id": 2, "code": 2}
-
-
-@pytest.mark.parametrize(
-    ("new", "expected"),
-    [
-        ({"id": 2, "code": 9, "price": 5}, [ONE, {"id": 2, "code": 9, "price": 5}]),
-        ({"code": 2, "price": 5}, [ONE, {**TWO, "price": 5}]),
-        ({"id": "2", "price": 5}, [ONE, {**TWO, "id": "2", "price": 5}]),
-        ({"id": 3, "code": 2, "x": 1}, [ONE, {"id": 3, "code": 2, "x": 1}]),
-        ({"id": 3, "code": 3}, [ONE, TWO, {"id": 3, "code": 3}]),
-        ({"id": 1, "deleted": True}, [TWO]),
-        (None, [ONE, TWO]),
-    ],
-    ids=["id", "code", "id as text", "code and another id", "new", "deleted", "nothing"],
-)
-def test_a_merge_goes_by_id_and_then_by_code(
-    new: dict[str, Any] | None, expected: list[dict[str, Any]]
-) -> None:
-    assert merge([ONE, TWO], [] if new is None else [new], ("id", "code")) == expected
-
-
-def test_auxiliary_lists_are_merged_by_their_own_keys() -> None:
-    base = ProductBase(catalogue(2))
-    new = {"products": [], "categories": [{"idCategory": 2, "name": "Сыры"}], "extra": 1}
-
-    merged = base.imported(new, into=base.document, clear=False)
-
-    assert [one["name"] for one in merged["categories"]] == ["Цветы", "Сыры"]
-    assert merged["extra"] == 1
-    assert merged["products"] == catalogue(2)["products"]
-    assert base.imported(new, into=base.document, clear=True) == new
-
-
-@pytest.mark.parametrize("content", ["[]", "{}", "{", '{"products": 1}'])
-def test_a_file_without_a_catalogue_is_no_product_base(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "base.json"
-    path.write_text(content)
-
-    with pytest.raises(ValueError, match=r"catalogue|Expecting"):
-        open_base(path, lambda: catalogue(1))
-    assert path.read_text() == content
