@@ -42,7 +42,7 @@ Measured = Literal["weight_g", "price_minor", "count"]
 
 
 class Rule(BaseModel):
-    """Prefix, code, check digit of the measure if there is one, measure, check digit: EAN-13."""
+    """An EAN-13: prefix, code, check digit of the measure if there is one, measure, check digit."""
 
     name: Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[^\x00]*$")]
     prefix: Annotated[str, Field(min_length=2, max_length=10, pattern=r"^[0-9]+$")]
@@ -59,7 +59,7 @@ class Rules(BaseModel):
 
 
 class Scanned(BaseModel):
-    """What a scanner read, as it sent it."""
+    """A barcode as the scanner sent it."""
 
     code: Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -76,7 +76,7 @@ class Sold(BaseModel):
 
 
 class Meaning(BaseModel):
-    """What it says. A `label` has code, measure and value, and which products have that code.
+    """The meaning of a barcode. A `label` has code, measure, value, and the products with the code.
 
     A `gtin` is a trade item's number in 14 digits; `elements` are by identifier, dates as
     YYYY-MM-DD, measures (weights in kilograms) and amounts as text.
@@ -94,14 +94,14 @@ class Meaning(BaseModel):
 
 @router.get("/barcodes/rules")
 async def rules(scales: Scales, caller: Reader) -> Rules:
-    """The caller's rules; none if they set none."""
+    """The caller's rules."""
     owner = owner_of(caller.subject)
     return _present(await handler.rules_of(scales.context, caller.tenant, owner))
 
 
 @router.put("/barcodes/rules")
 async def put(request: Request, scales: Scales, caller: Writer, body: Rules) -> Rules:
-    """Set all of them. 422 names every rule that cannot be, or whose prefix overlaps another's."""
+    """Replace all rules. 422 names every invalid rule, and every overlapping prefix."""
     rules = tuple(BarcodeRule(**rule.model_dump()) for rule in body.rules)
     command = SetRules(rules=rules, set_by=caller.subject, now=scales.clock())
     try:
@@ -115,7 +115,7 @@ async def put(request: Request, scales: Scales, caller: Writer, body: Rules) -> 
 
 @router.post("/barcodes/decode", response_model=Meaning, response_model_exclude_none=True)
 async def decode(response: Response, scales: Scales, caller: Reader, body: Scanned) -> Any:
-    """What a barcode means. 422 with a code of its own if it was misread or says nothing known."""
+    """The meaning of a barcode. 422 with a code of its own if it was misread or is unknown."""
     rules = await handler.rules_of(scales.context, caller.tenant, owner_of(caller.subject))
     today = scales.clock().astimezone(scales.settings.zone).date()
     try:

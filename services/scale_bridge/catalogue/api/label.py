@@ -29,7 +29,7 @@ MessageId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 
 class Text(BaseModel):
-    """What a message is to say: ingredients, or whatever belongs on a label."""
+    """The text of a message, such as ingredients."""
 
     value: str
 
@@ -72,7 +72,7 @@ class Label(BaseModel):
 
 @router.get("/devices/{device_id}/label")
 async def read(scales: Scales, caller: Reader, device_id: int) -> Label:
-    """What the stored catalogue says beside the products; nothing if there is none."""
+    """The texts, categories and templates of the stored catalogue; empty without one."""
     device = await own(scales, caller, device_id)
     catalogue = (await handler.load(scales.context, caller.tenant, device.device_id)).catalogue
     document = catalogue.current_document

@@ -37,7 +37,7 @@ class Patch(BaseModel):
 
 @router.get("/devices/{device_id}/products/cached")
 async def cached(request: Request, scales: Scales, caller: Reader, device_id: int) -> Response:
-    """The stored catalogue, empty if there is none; 304 to who has it, by `If-None-Match`."""
+    """The stored catalogue, empty if there is none; 304 if `If-None-Match` has its tag."""
     device = await own(scales, caller, device_id)
     loaded = await handler.load(scales.context, caller.tenant, device.device_id)
     tag = strong_tag(loaded.catalogue.revision)

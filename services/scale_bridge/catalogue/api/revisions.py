@@ -51,7 +51,7 @@ async def diff(
     of: Annotated[int, Query(ge=1, alias="from")],
     to: Annotated[int | None, Query(ge=1)] = None,
 ) -> dict[str, Any]:
-    """What changed, product by product, from one revision to another, or to the present."""
+    """The changes, product by product, from one revision to another, or to the current one."""
     device = await own(scales, caller, device_id)
     if to is None:
         to = (
@@ -75,9 +75,9 @@ async def read(scales: Scales, caller: Reader, device_id: int, revision: int) ->
 async def revert(
     request: Request, scales: Scales, caller: Writer, device_id: int, revision: int
 ) -> Response:
-    """Make a revision the present one again; the scale gets it with the next upload.
+    """Restore a revision; the scale gets it with the next upload.
 
-    422 if the model of the scale cannot hold what it would bring back.
+    422 if the model of the scale cannot hold it.
     """
     device = await own(scales, caller, device_id)
     limits = limits_of(device.device.profile.model)

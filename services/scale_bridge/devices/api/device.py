@@ -1,4 +1,4 @@
-"""Scales: registered, listed, changed, forgotten (§1.1, 3 to 7)."""
+"""Scales: registered, listed, changed, removed (§1.1, 3 to 7)."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -43,7 +43,7 @@ Bridge = UUID | Literal[""]
 
 
 class DeviceCreate(BaseModel):
-    """A new scale. `bridge` is the daemon that reaches it; if there is none, the service does."""
+    """A new scale. `bridge` is the agent that reaches it; without one, the service does."""
 
     name: Name
     description: Description = ""
@@ -55,7 +55,7 @@ class DeviceCreate(BaseModel):
 
 
 class DeviceUpdate(BaseModel):
-    """What is to change; absent or null keeps what is, an empty `bridge` is none from then on."""
+    """The fields to change; absent or null keeps a field, an empty `bridge` removes the agent."""
 
     name: Name | None = None
     description: Description | None = None
@@ -80,7 +80,7 @@ class Device(BaseModel):
 
 @router.get("/devices")
 async def list_devices(scales: Scales, caller: Reader) -> list[Device]:
-    """The caller's scales; looks at no catalogue (R19)."""
+    """The caller's scales."""
     owner = owner_of(caller.subject)
     async with tenant_connection(scales.reading, caller.tenant) as connection:
         rows = await device.owned(connection, caller.tenant, owner)
@@ -122,7 +122,7 @@ async def read(scales: Scales, caller: Reader, device_id: int) -> Device:
 async def update(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: DeviceUpdate
 ) -> Device:
-    """Change what is given. At another address the catalogue must be fetched again (R9)."""
+    """Change the given fields. At another address the catalogue must be fetched again (R9)."""
     loaded = await own(scales, caller, device_id)
     fields = DeviceFields(**body.model_dump(exclude={"protocol"}))
     try:
@@ -137,7 +137,7 @@ async def update(
 
 @router.delete("/devices/{device_id}", status_code=204, dependencies=[LISTED])
 async def delete(request: Request, scales: Scales, caller: Writer, device_id: int) -> Response:
-    """Forget a scale."""
+    """Remove a scale."""
     loaded = await own(scales, caller, device_id)
     await handler.remove(scales.context, loaded, request_metadata(request, caller))
     return Response(status_code=204)

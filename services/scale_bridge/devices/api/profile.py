@@ -31,7 +31,7 @@ Word = Annotated[str, Field(max_length=120, pattern=r"^[^\x00]*$")]
 
 
 class ProfileSet(BaseModel):
-    """What is to change: what is absent stays, null or an empty text takes it away."""
+    """The fields to change: an absent one stays, null or an empty text clears it."""
 
     shop: Word | None = None
     group: Word | None = None
@@ -42,7 +42,7 @@ class ProfileSet(BaseModel):
 
 
 class Described(BaseModel):
-    """All that is known; `verification_days` are left, less than 0 after the day."""
+    """The profile; `verification_days` are the days left, negative after the day."""
 
     shop: str
     group: str
@@ -54,7 +54,7 @@ class Described(BaseModel):
 
 
 class Model(BaseModel):
-    """What a model takes at most; null where nobody knows. Without a name: of any other."""
+    """The limits of a model; null if unknown. The entry without a name is for all other models."""
 
     model: str
     most_products: int | None
@@ -66,7 +66,7 @@ class Model(BaseModel):
 
 
 class Found(BaseModel):
-    """A rule that is broken: whose field, and what is allowed."""
+    """A broken rule: the product, the field, and what is allowed."""
 
     plu: str
     field: str
@@ -75,7 +75,7 @@ class Found(BaseModel):
 
 
 class Problems(BaseModel):
-    """What the scale may not take, in the order of the products; `count` is all there are."""
+    """The problems of a catalogue, in the order of its products; `count` is the number of all."""
 
     revision: int
     model: str
@@ -85,13 +85,13 @@ class Problems(BaseModel):
 
 @router.get("/models")
 async def models(_: Reader) -> list[Model]:
-    """The table of models, and what is checked when something is edited."""
+    """The models and their limits, which are checked by edits."""
     return [Model(model=name, **asdict(limits)) for name, limits in MODELS.items()]
 
 
 @router.get("/devices/{device_id}/profile")
 async def read(scales: Scales, caller: Reader, device_id: int) -> Described:
-    """What one of the caller's scales is."""
+    """The profile of one of the caller's scales."""
     loaded = await own(scales, caller, device_id)
     return _present(scales, loaded.device.profile)
 
@@ -100,7 +100,7 @@ async def read(scales: Scales, caller: Reader, device_id: int) -> Described:
 async def put(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: ProfileSet
 ) -> Described:
-    """Change what is given. 422 for a model that is not in the table."""
+    """Change the given fields. 422 for a model that is not in the table."""
     loaded = await own(scales, caller, device_id)
     saved = await handler.describe(
         scales.context, loaded, _fields(body), request_metadata(request, caller)
@@ -115,7 +115,7 @@ async def find_problems(
     device_id: int,
     limit: Annotated[int, Query(ge=0, le=20_000)] = 1000,
 ) -> Problems:
-    """What in the stored copy breaks a rule of R11, or a limit of the model."""
+    """The fields of the stored catalogue that break a rule of R11, or a limit of the model."""
     loaded = await own(scales, caller, device_id)
     stored = (await catalogue.load(scales.context, caller.tenant, loaded.device_id)).catalogue
     model = loaded.device.profile.model

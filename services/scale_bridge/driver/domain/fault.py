@@ -75,7 +75,7 @@ class ScaleRefused(ScaleAnswer):
 
 
 class ImportFailed(ScaleAnswer):
-    """The scale could not import the catalogue; `text` is what it said itself, maybe nothing."""
+    """The scale could not import the catalogue; `text` is its error text, which may be empty."""
 
     def __init__(self, text: str = "", *, result: int | None = None) -> None:
         super().__init__("The scale could not import the catalogue.", result=result)
