@@ -1,7 +1,7 @@
 """The last revisions of a catalogue, and restoring one (R7)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from contracts.scale_bridge import (
     CatalogueFetched,
@@ -23,9 +23,6 @@ from services.scale_bridge.catalogue.handlers.catalogue import Changed
 from services.scale_bridge.catalogue.stores import document_store
 from services.scale_bridge.context import Context
 
-EVENTS_PER_REVISION: Final = 4
-"""So many events per revision are read at first: some events make no revision."""
-
 
 async def latest(
     context: Context, tenant: str, device_id: DeviceId, *, limit: int
@@ -33,7 +30,7 @@ async def latest(
     """The last revisions, newest first: the change, its time and its author."""
     loaded = await catalogue.load(context, tenant, device_id)
     confirmed = loaded.catalogue.confirmed
-    number = EVENTS_PER_REVISION * limit
+    number = catalogue.EVENTS_PER_REVISION * limit
     while True:
         after = max(0, loaded.version - number)
         recorded = await context.store.log.read(tenant, f"{CATEGORY}-{device_id}", after=after)

@@ -1,8 +1,8 @@
 """The profile of a scale: shop, group, price list, model, serial number, verification (SCL-1)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
-from typing import Final
+from typing import Any, Final
 
 from contracts.scale_bridge import DeviceId, DeviceProfiled, ScaleBridgeEvent
 from libs.errors import Unfit
@@ -48,25 +48,18 @@ def profiled(profile: Profile, command: SetProfile) -> list[ScaleBridgeEvent]:
     return [
         DeviceProfiled(
             device_id=command.device_id,
-            shop=new.shop,
-            group=new.group,
-            price_list=new.price_list,
-            model=new.model,
-            serial_number=new.serial_number,
-            next_verification=new.next_verification,
             profiled_by=command.profiled_by,
             profiled_at=command.now,
+            **_fields(new),
         )
     ]
 
 
 def profile_of(event: DeviceProfiled) -> Profile:
     """The profile in an event."""
-    return Profile(
-        shop=event.shop,
-        group=event.group,
-        price_list=event.price_list,
-        model=event.model,
-        serial_number=event.serial_number,
-        next_verification=event.next_verification,
-    )
+    return Profile(**_fields(event))
+
+
+def _fields(source: Profile | DeviceProfiled) -> dict[str, Any]:
+    """The fields of `Profile`, which the event has by the same names."""
+    return {field.name: getattr(source, field.name) for field in fields(Profile)}
