@@ -10,8 +10,8 @@ import pytest
 from services.scale_bridge.catalogue.domain import model
 from services.scale_bridge.catalogue.domain.dates import format_date, is_date, refreshed, sell_by
 from services.scale_bridge.catalogue.domain.problems import (
-    BrokenRule,
     Problem,
+    RuleKind,
     beyond_model,
     problems,
 )
@@ -180,14 +180,14 @@ def test_problems_name_plu_field_and_rule() -> None:
     found = [(one.plu, one.field, one.rule) for one in problems(document, SMALL)]
 
     assert found == [
-        ("", "products", BrokenRule.MODEL),
-        ("", "messages.3", BrokenRule.MODEL),
-        ("1", "name", BrokenRule.MODEL),
-        ("1", "price", BrokenRule.FIELD),
-        ("7", "pluNumber", BrokenRule.UNIQUE),
-        ("7", "sellByDate", BrokenRule.FIELD),
-        ("7", "pluNumber", BrokenRule.UNIQUE),
-        ("101", "pluNumber", BrokenRule.MODEL),
+        ("", "products", RuleKind.MODEL),
+        ("", "messages.3", RuleKind.MODEL),
+        ("1", "name", RuleKind.MODEL),
+        ("1", "price", RuleKind.FIELD),
+        ("7", "pluNumber", RuleKind.UNIQUE),
+        ("7", "sellByDate", RuleKind.FIELD),
+        ("7", "pluNumber", RuleKind.UNIQUE),
+        ("101", "pluNumber", RuleKind.MODEL),
     ]
 
 
@@ -208,7 +208,7 @@ def test_only_changed_values_are_checked_against_the_limits() -> None:
 
     after = {**before, "products": [a_product(1, name="longer", price=1001)]}
     assert list(beyond_model(after, SMALL, before=before)) == [
-        Problem(plu="1", field="price", rule=BrokenRule.MODEL, why="this model takes 99.99 at most")
+        Problem(plu="1", field="price", rule=RuleKind.MODEL, why="this model takes 99.99 at most")
     ]
 
 
