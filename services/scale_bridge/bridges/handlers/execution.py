@@ -13,7 +13,8 @@ from services.scale_bridge.bridges.handlers.runner import Reporter, TaskHandler
 from services.scale_bridge.bridges.stores.rows import Task
 from services.scale_bridge.driver.domain.document import Document, digest, written
 from services.scale_bridge.transfer.adapters.progress_driver import ProgressDriver
-from services.scale_bridge.transfer.domain.commands import SENDS, Kind, Outcome
+from services.scale_bridge.transfer.domain.commands import Outcome
+from services.scale_bridge.transfer.domain.kinds import SENDS, Kind
 from services.scale_bridge.transfer.domain.wording import PASSWORD_LOST, with_doubt
 from services.scale_bridge.transfer.handlers.device_task import (
     DeviceTask,

@@ -12,7 +12,7 @@ from services.scale_bridge.bridges.adapters.wire import compressed
 from services.scale_bridge.bridges.domain import Progress, Report, Stage
 from services.scale_bridge.bridges.stores.rows import Task
 from services.scale_bridge.bridges.stores.store import BridgeStore
-from services.scale_bridge.transfer.domain.commands import SENDS
+from services.scale_bridge.transfer.domain.kinds import SENDS
 from services.scale_bridge.transfer.domain.wording import (
     INTERRUPTED,
     NOT_BEGUN,

@@ -3,26 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import TypeAlias
 from uuid import UUID
 
 from contracts.scale_bridge import DeviceId, OperationId
-
-
-class Kind(StrEnum):
-    """What is done with a scale."""
-
-    FETCH = "fetch"
-    UPLOAD = "upload"
-    VERIFY = "verify"
-    PROBE = "probe"
-    REFRESH = "refresh"
-
-
-SENDS: Final = frozenset({Kind.UPLOAD, Kind.REFRESH})
-"""What may change a scale."""
-READS: Final = frozenset({Kind.FETCH, Kind.REFRESH})
-"""What may make a catalogue of what a scale holds, or change the one that is stored."""
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 
 class Outcome(StrEnum):

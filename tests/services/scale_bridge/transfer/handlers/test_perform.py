@@ -20,7 +20,8 @@ from services.scale_bridge.driver.simulator.server import Simulator
 from services.scale_bridge.transfer.adapters.pace import CONNECTION_SECONDS, LocalPace, Pace
 from services.scale_bridge.transfer.domain import wording
 from services.scale_bridge.transfer.domain.breaker import Rules
-from services.scale_bridge.transfer.domain.commands import Kind, Outcome
+from services.scale_bridge.transfer.domain.commands import Outcome
+from services.scale_bridge.transfer.domain.kinds import Kind
 from services.scale_bridge.transfer.handlers.device_task import DeviceTask, ExecutionContext, Pacing
 from services.scale_bridge.transfer.handlers.perform import perform
 from services.scale_bridge.transfer.stores.local import LocalBreakers, LocalLeases
