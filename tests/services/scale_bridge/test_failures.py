@@ -50,15 +50,8 @@ from services.scale_bridge.transfer.domain.breaker import (
     allowed,
     recorded,
 )
-from services.scale_bridge.transfer.domain.commands import (
-    Apply,
-    Begin,
-    End,
-    Kind,
-    Outcome,
-    Queue,
-    Result,
-)
+from services.scale_bridge.transfer.domain.commands import Apply, Begin, End, Outcome, Queue, Result
+from services.scale_bridge.transfer.domain.kinds import Kind
 from services.scale_bridge.transfer.domain.retry import Again, GiveUp, ReadBack, after
 from tests.services.scale_bridge.usual import Usual
 

@@ -12,8 +12,9 @@ from services.scale_bridge.bridges.domain import Report, Stage, Work, context_of
 from services.scale_bridge.bridges.handlers.runner import Reporter, TaskHandler
 from services.scale_bridge.bridges.stores.rows import Task
 from services.scale_bridge.driver.domain.document import Document, digest, serialize
-from services.scale_bridge.transfer.domain.commands import SENDS, Kind, Outcome
+from services.scale_bridge.transfer.domain.commands import Outcome
 from services.scale_bridge.transfer.domain.failure_texts import PASSWORD_LOST, with_unknown_outcome
+from services.scale_bridge.transfer.domain.kinds import SENDS, Kind
 from services.scale_bridge.transfer.handlers.device_task import (
     DeviceTask,
     ExecutionContext,

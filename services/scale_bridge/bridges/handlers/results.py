@@ -35,12 +35,13 @@ from services.scale_bridge.operations.domain import (
 from services.scale_bridge.operations.handlers import completion, operation
 from services.scale_bridge.operations.handlers.job_context import JobContext
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.commands import SENDS, Kind, Outcome
+from services.scale_bridge.transfer.domain.commands import Outcome
 from services.scale_bridge.transfer.domain.failure_texts import (
     UNKNOWN_OUTCOME,
     UNKNOWN_OUTCOME_TEXT,
     with_unknown_outcome,
 )
+from services.scale_bridge.transfer.domain.kinds import SENDS, Kind
 from services.scale_bridge.transfer.handlers.device_task import DeviceTask, Performed, failed_by
 
 OUTCOMES: Final = frozenset(Outcome)

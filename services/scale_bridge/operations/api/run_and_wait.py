@@ -13,7 +13,8 @@ from services.scale_bridge.context import ApiContext, problem
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.transfer.domain import failure_texts
-from services.scale_bridge.transfer.domain.commands import Kind, Outcome
+from services.scale_bridge.transfer.domain.commands import Outcome
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 if TYPE_CHECKING:
     from services.scale_bridge.settings import Settings

@@ -38,14 +38,7 @@ from services.scale_bridge.operations.handlers.job_context import JobContext, bu
 from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.operations.stores import last_shown
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.commands import (
-    SENDS,
-    Apply,
-    Begin,
-    Kind,
-    Outcome,
-    Result,
-)
+from services.scale_bridge.transfer.domain.commands import Apply, Begin, Outcome, Result
 from services.scale_bridge.transfer.domain.failure_texts import (
     DEVICE_UNKNOWN,
     EDITED_MEANWHILE,
@@ -53,6 +46,7 @@ from services.scale_bridge.transfer.domain.failure_texts import (
     NOT_SHOWN,
     PASSWORD_LOST,
 )
+from services.scale_bridge.transfer.domain.kinds import ADOPTS, COMPARES, SENDS, Kind
 from services.scale_bridge.transfer.handlers.device_task import Performed
 
 
@@ -92,7 +86,7 @@ async def on_finished(
         case, performed = await _with_changes(context, case, performed, performed.read)
     if _is_good(performed) and case.is_first_half:
         return await _next(context, case)
-    if case.device_task.kind is not Kind.FETCH:
+    if case.device_task.kind not in ADOPTS:
         await _compared(context, case, performed, read_as)
     result = await _result(context, case, performed, read_as)
     await end(context, case.job, case.queued.asked_by, result)
@@ -140,7 +134,7 @@ async def _taken(context: Context, case: JobContext, read: Fetched) -> str:
     # First what was seen, which is true whatever becomes of the copy: if it cannot be kept, the
     # copy stays as it was.
     await record_readback(context, job, read.document, case.metadata, place=place)
-    if case.device_task.kind is Kind.FETCH:
+    if case.device_task.kind in ADOPTS:
         try:
             await catalogue.change(
                 context,
@@ -188,7 +182,7 @@ async def _with_changes(
 
     The scale is right if it shows the revision that it confirmed last, or the present one.
     """
-    if case.device_task.kind is not Kind.VERIFY or performed.code != NOT_SHOWN:
+    if case.device_task.kind not in COMPARES - SENDS or performed.code != NOT_SHOWN:
         return case, performed
     job = case.job
     copy = (await catalogue.load(context, job.tenant, job.device_id)).catalogue
@@ -249,7 +243,7 @@ async def _result(
         result=performed.result,
         items=performed.items,
     )
-    if case.device_task.kind is Kind.FETCH and read_as is not None:
+    if case.device_task.kind in ADOPTS and read_as is not None:
         now = await catalogue.load(context, case.job.tenant, case.job.device_id)
         # What the shop's prices and people made of it came after.
         held = now.catalogue.confirmed if now.catalogue.on_scale == read_as else 0

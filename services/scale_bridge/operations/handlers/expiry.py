@@ -12,8 +12,9 @@ from services.scale_bridge.context import Context
 from services.scale_bridge.operations.domain import Operation, abandoned, queued_of
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.commands import READS, Outcome, Result
+from services.scale_bridge.transfer.domain.commands import Outcome, Result
 from services.scale_bridge.transfer.domain.failure_texts import sentence
+from services.scale_bridge.transfer.domain.kinds import MAY_ADOPT
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +52,7 @@ async def expire(context: Context, job: Job, found: Operation, *, code: str = ""
         await catalogue.change(context, job.device_id, command, metadata)
     elif result.outcome is Outcome.UNKNOWN:
         await mark_unverified(context, job, metadata, None)
-    if queued.kind in READS:
+    if queued.kind in MAY_ADOPT:
         # It may have been read, and what the shop said not been held against that.
         await context.hooks.after_fetch(context, job, since=queued.catalogue_revision, sends=True)
     detail = sentence(result.code, result.outcome) if result.code else ""

@@ -22,7 +22,7 @@ from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.schedules.domain.recovery import Rules, next_action, next_change
 from services.scale_bridge.schedules.read_models import health
 from services.scale_bridge.schedules.read_models.health import Patient
-from services.scale_bridge.transfer.domain.commands import Kind
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 log = structlog.get_logger(__name__)
 

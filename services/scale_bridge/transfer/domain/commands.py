@@ -1,28 +1,13 @@
-"""Kinds of operations on a scale, their outcomes, and the commands on them."""
+"""Commands on operations, and their outcomes."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import TypeAlias
 from uuid import UUID
 
 from contracts.scale_bridge import DeviceId, OperationId
-
-
-class Kind(StrEnum):
-    """The kind of an operation."""
-
-    FETCH = "fetch"
-    UPLOAD = "upload"
-    VERIFY = "verify"
-    PROBE = "probe"
-    REFRESH = "refresh"
-
-
-SENDS: Final = frozenset({Kind.UPLOAD, Kind.REFRESH})
-"""The kinds that may change a scale."""
-READS: Final = frozenset({Kind.FETCH, Kind.REFRESH})
-"""The kinds that may change the stored catalogue."""
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 
 class Outcome(StrEnum):

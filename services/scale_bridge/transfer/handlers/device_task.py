@@ -12,8 +12,9 @@ from services.scale_bridge.driver.domain.address import Endpoint, Policy
 from services.scale_bridge.driver.domain.document import STRICT, Document, Strictness
 from services.scale_bridge.driver.domain.fault import ScaleFault
 from services.scale_bridge.transfer.domain.breaker import Verdict
-from services.scale_bridge.transfer.domain.commands import Kind, Outcome
+from services.scale_bridge.transfer.domain.commands import Outcome
 from services.scale_bridge.transfer.domain.failure_texts import sentence, sentence_of
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,7 @@ The service and the agent on a shop's network execute tasks by this code.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, assert_never
 
 import structlog
 
@@ -17,7 +17,7 @@ from services.scale_bridge.driver.adapters.driver import GRACE_SECONDS
 from services.scale_bridge.driver.domain.address import BadAddress, Endpoint
 from services.scale_bridge.driver.domain.fault import ScaleFault, Unreachable
 from services.scale_bridge.transfer.domain.breaker import Wait
-from services.scale_bridge.transfer.domain.commands import SENDS, Kind, Outcome
+from services.scale_bridge.transfer.domain.commands import Outcome
 from services.scale_bridge.transfer.domain.failure_texts import (
     BAD_ADDRESS,
     BUSY,
@@ -26,6 +26,7 @@ from services.scale_bridge.transfer.domain.failure_texts import (
     NOT_SHOWN,
     sentence,
 )
+from services.scale_bridge.transfer.domain.kinds import SENDS, Kind
 from services.scale_bridge.transfer.handlers.attempts import Attempts
 from services.scale_bridge.transfer.handlers.device_task import (
     DeviceLeases,
@@ -115,6 +116,8 @@ async def _execute(attempts: Attempts) -> Performed:
             return Performed(outcome=Outcome.DONE, detail=detail)
         case Kind.UPLOAD | Kind.REFRESH:
             return await upload(attempts)
+        case other:
+            assert_never(other)
 
 
 async def _verify(attempts: Attempts) -> Performed:
