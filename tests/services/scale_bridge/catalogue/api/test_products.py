@@ -200,9 +200,9 @@ async def test_any_other_revision_is_412_and_nothing_is_stored(database: str) ->
     async with open_device(database) as device:
         before = await cached(device)
         tag = before.headers["ETag"]
-        for wanted in ('"0"', "W/{}", "1", "", "garbage", '"0", W/{}'):
-            answer = await edit(device, 1, wanted.format(tag), price=5)
-            assert answer.status_code == 412, wanted
+        for tags in ('"0"', "W/{}", "1", "", "garbage", '"0", W/{}'):
+            answer = await edit(device, 1, tags.format(tag), price=5)
+            assert answer.status_code == 412, tags
             assert isinstance(answer.json()["detail"], str)
             assert answer.json()["code"] == "PreconditionFailed"
             assert answer.headers["ETag"] == tag

@@ -29,17 +29,17 @@ def test_products_are_added_removed_and_changed() -> None:
     before = of({"pluNumber": 1, "price": 5}, {"pluNumber": 2, "price": 6}, {"pluNumber": 3})
     after = of({"pluNumber": 4}, {"pluNumber": 3}, {"pluNumber": 1, "price": 7, "name": "Сыр"})
 
-    found = difference(before, after)
+    changes = difference(before, after)
 
-    assert found.added == {"4": {"pluNumber": 4}}
-    assert found.removed == {"2": {"pluNumber": 2, "price": 6}}
-    assert found.changed == {
+    assert changes.added == {"4": {"pluNumber": 4}}
+    assert changes.removed == {"2": {"pluNumber": 2, "price": 6}}
+    assert changes.changed == {
         "1": {
             "price": FieldChange(before=5, after=7),
             "name": FieldChange(before=None, after="Сыр"),
         }
     }
-    assert found.keys == {"1", "2", "4"}
+    assert changes.keys == {"1", "2", "4"}
 
 
 def test_equal_values_in_other_types_are_no_difference() -> None:
@@ -150,7 +150,7 @@ ONE_MORE = a_catalogue(a_product(1), a_product(2, price=12.0), a_product(3))
         ({"messages": [], "products": []}, UNKNOWN_SHAPE, UNKNOWN_SHAPE),
     ],
     ids=[
-        *("only what differs", "nothing", "all to a scale nobody knows", "a product to forget"),
+        *("only what differs", "nothing", "all to an unknown scale", "a deleted product"),
         *("a text alone, though no product differs", "no text", "a product with its text only"),
         *("a product without its text", "a text to forget", "texts in an unknown shape"),
     ],

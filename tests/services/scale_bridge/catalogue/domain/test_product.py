@@ -177,9 +177,9 @@ def test_problems_name_plu_field_and_rule() -> None:
         "messages": [{"id": 3, "value": "milk, salt"}, {"id": 4, "value": "salt"}, "?", {}],
     }
 
-    found = [(one.plu, one.field, one.rule) for one in problems(document, SMALL)]
+    listed = [(one.plu, one.field, one.rule) for one in problems(document, SMALL)]
 
-    assert found == [
+    assert listed == [
         ("", "products", RuleKind.MODEL),
         ("", "messages.3", RuleKind.MODEL),
         ("1", "name", RuleKind.MODEL),
@@ -242,9 +242,9 @@ LIVES: list[tuple[dict[str, Any], str | None]] = [
 def test_a_product_is_sold_until_the_end_of_its_shelf_life(
     product: dict[str, Any], end: str | None
 ) -> None:
-    found = sell_by(product, NOON)
+    day = sell_by(product, NOON)
 
-    assert (format_date(found) if found else None) == end
+    assert (format_date(day) if day else None) == end
 
 
 def test_only_the_two_dates_change_and_unusable_shelf_lives_are_skipped() -> None:
@@ -255,10 +255,10 @@ def test_only_the_two_dates_change_and_unusable_shelf_lives_are_skipped() -> Non
         "products": [{"pluNumber": 1, "shelfLife": 1, "x": [1]}, bad, {"shelfLifeInDays": 0}],
     }
 
-    found = refreshed(document, NOON)
+    dated = refreshed(document, NOON)
 
     today = {"manufactureDate": "21-11-26", "sellByDate": "21-11-26"}
-    assert found.document == {
+    assert dated.document == {
         "lotsOfProduct": lots,
         "products": [
             {"pluNumber": 1, "shelfLife": 1, "x": [1], **today, "sellByDate": "22-11-26"},
@@ -266,9 +266,9 @@ def test_only_the_two_dates_change_and_unusable_shelf_lives_are_skipped() -> Non
             {"shelfLifeInDays": 0, **today},
         ],
     }
-    assert (found.changed, found.left_alone) == (2, 1)
-    again = refreshed(found.document, NOON)
-    assert (again.document, again.changed) == (found.document, 0)
+    assert (dated.changed, dated.left_alone) == (2, 1)
+    again = refreshed(dated.document, NOON)
+    assert (again.document, again.changed) == (dated.document, 0)
 
 
 def test_today_is_the_day_in_the_shops_time_zone() -> None:

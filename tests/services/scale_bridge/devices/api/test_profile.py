@@ -203,8 +203,8 @@ async def test_nan_becomes_null_and_is_listed(database: str) -> None:
         await device.set_price(plu, 7.5)
         device.scale.faults.set([])
         await device.upload()
-        shown = {one["pluNumber"]: one["price"] for one in device.scale.base.products}
-        assert shown[plu] == 7.5
+        prices = {one["pluNumber"]: one["price"] for one in device.scale.base.products}
+        assert prices[plu] == 7.5
 
 
 async def test_two_products_with_one_plu_can_be_fetched_and_corrected(database: str) -> None:

@@ -324,8 +324,8 @@ async def run(case: Case, *, upload: bool) -> None:
 
 
 def assert_text_is_safe(raised: fault.ScaleFault, port: int) -> None:
-    said = f"{raised} {raised.__cause__ or ''}"
-    assert not [word for word in (str(port), "127.0.0.1", "Errno", PASSWORD) if word in said]
+    text = f"{raised} {raised.__cause__ or ''}"
+    assert not [word for word in (str(port), "127.0.0.1", "Errno", PASSWORD) if word in text]
 
 
 @pytest.mark.parametrize("case", FETCHES, ids=lambda case: case.given)

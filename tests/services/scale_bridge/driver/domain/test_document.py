@@ -196,9 +196,9 @@ def test_values_that_are_no_json_are_not_serialized(value: Any, flaw: Flaw) -> N
 def test_plus_are_compared_as_text() -> None:
     document = {"products": [{"name": "none"}, {"pluNumber": "7"}, {"pluNumber": 1}]}
 
-    places = {plu: position_of(document, plu) for plu in ("7", "1", "01", "None")}
+    positions = {plu: position_of(document, plu) for plu in ("7", "1", "01", "None")}
 
-    assert places == {"7": 1, "1": 2, "01": None, "None": None}
+    assert positions == {"7": 1, "1": 2, "01": None, "None": None}
     assert plu_of({"pluNumber": 3.0}) == "3"
 
 
@@ -230,9 +230,9 @@ def test_a_deleted_product_yields_to_another_with_its_plu(first: bool) -> None:
     both = {"products": [gone, alive] if first else [alive, gone]}
     dearer = {"products": [{**item, "price": 3} for item in both["products"]]}
 
-    place = position_of(both, "1")
-    assert place is not None
-    assert both["products"][place] is alive
+    position = position_of(both, "1")
+    assert position is not None
+    assert both["products"][position] is alive
     assert by_key(both) == {"1": alive}
     assert select(both, {"1"}) == {"products": [alive]}
     assert not problems(both, PERMISSIVE)
