@@ -105,9 +105,17 @@ ORDER BY position NULLS FIRST
 """The present moment, how many events it sees that $1 and $2 did not, and the first $3 of them. It
 is one statement, so its own snapshot is the moment. The heading row has no position."""
 
-_NOW: Final = {"target": "pg_current_snapshot()", "below": ""}
-_NEWS: Final = """(SELECT * FROM events
-    WHERE position IN (SELECT position FROM news ORDER BY position LIMIT $3)) AS events"""
+# The upper bound says nothing new, but that there are few: else a log whose rows the server has not
+# counted yet is read from end to end.
+_NOW: Final = {
+    "target": "pg_current_snapshot()",
+    "below": "AND xid < pg_snapshot_xmax(pg_current_snapshot())",
+}
+# Fenced: each is looked up by its position, however small the planner takes the log to be.
+_NEWS: Final = """(
+    SELECT event.* FROM (SELECT position FROM news ORDER BY position LIMIT $3) AS page,
+    LATERAL (SELECT * FROM events WHERE position = page.position OFFSET 0) AS event
+) AS events"""
 _EVENTS: Final = {"columns": _BOUNDED, "count": "count(*)", "page": _sized(_NEWS)}
 _ROWS: Final = {"columns": TEXT_COLUMNS, "count": "count(*)::text", "page": _NEWS}
 _UP_TO_NOW: Final = _FIRST.format(**_NOW, **_EVENTS)
@@ -131,9 +139,15 @@ SELECT {_BOUNDED} FROM {_sized(f"({_REST}) AS events")} ORDER BY position
 """  # noqa: S608 -- no input
 _REST_ROWS: Final = _REST.replace("*", TEXT_COLUMNS, 1)
 
-READ_IN_ORDER: Final = "SET enable_bitmapscan = off"
+READ_IN_ORDER: Final = """
+SET enable_bitmapscan = off;
+SET enable_seqscan = off;
+SET plan_cache_mode = force_generic_plan
+"""
 """For a session that reads the log. Before a table has statistics, the planner takes all that is
-behind a page for a handful of rows, and would read and sort all of it for every page."""
+behind a page for a handful of rows, and would read and sort all of it for every page. What was
+planned while the log was small is kept while it grows, so it must not read the log from end to end.
+One plan serves every page: to plan takes longer than to read a small one."""
 
 LAST: Final = 2**63 - 1
 """Behind every position."""
