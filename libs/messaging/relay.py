@@ -60,15 +60,15 @@ def _no_span(_: Sequence[Row]) -> AbstractContextManager[Any]:
 class Polling:
     """How many events a page holds, and how often the log is read, in seconds.
 
-    While events come it is read every `shortest`, so that small pages are few; when none came for
-    `steady`, the pause doubles up to `longest`. A relay that waits asks for the lock every
+    After a page events gather for `gather`, so that small pages are few. While none come the pause
+    doubles from `shortest` to `longest`; `wake` ends it. A relay that waits asks for the lock every
     `standby`. A leader silent for `idle` loses its session.
     """
 
     page: int = 2000
+    gather: float = 0.004
     shortest: float = 0.004
     longest: float = 0.25
-    steady: float = 0.5
     standby: float = 1.0
     idle: float = IDLE_SECONDS
 
@@ -350,13 +350,12 @@ class _Pauses:
 
     def __init__(self, polling: Polling) -> None:
         self._polling = polling
-        self._pause = polling.shortest
-        self._sent_at = monotonic()
+        self._next = polling.shortest
 
     def after(self, sent: int) -> float:
         """The pause, in seconds, after a page of so many events."""
         if sent:
-            self._sent_at, self._pause = monotonic(), self._polling.shortest
-        elif monotonic() - self._sent_at > self._polling.steady:
-            self._pause = min(self._pause * 2, self._polling.longest)
-        return self._pause
+            self._next = self._polling.shortest
+            return self._polling.gather
+        pause, self._next = self._next, min(self._next * 2, self._polling.longest)
+        return pause

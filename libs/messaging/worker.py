@@ -29,8 +29,10 @@ STATEMENT_SECONDS: Final = 20
 """How long one statement of a read model may take."""
 DETACHED_AT_ONCE: Final = 2
 """How many read models may follow at checkpoints of their own at a time; others wait for them."""
+UNRUNG_SECONDS: Final = 0.02
+"""After how long the log is read again though no bell rang: a ring may be lost."""
 IDLE_SECONDS: Final = 1.0
-"""How often the log is read when no bell rings."""
+"""How often the log is read when no bell rings for long."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +95,7 @@ async def open_worker(
             projecting,
             projections,
             service=spelled(service),
-            polling=Polling(longest=IDLE_SECONDS),
+            polling=Polling(shortest=UNRUNG_SECONDS, longest=IDLE_SECONDS),
             shards=settings.projection_shards,
             on_applied=[projected_spans(telemetry), lambda *_: doorbell.ring(PROJECTED)],
         )
@@ -105,7 +107,7 @@ async def open_worker(
                 service=spelled(service),
                 prefix=settings.topic_prefix,
             ),
-            polling=RelayPolling(longest=IDLE_SECONDS),
+            polling=RelayPolling(shortest=UNRUNG_SECONDS, longest=IDLE_SECONDS),
             span=relay_span(telemetry),
         )
         stack.callback(doorbell.add_listener(runner.wake, APPENDED))
