@@ -11,10 +11,12 @@ from yarl import URL
 
 from services.gateway.doors.adapters import answered
 from services.gateway.proxy.adapters.breaker import Breaker
+from services.gateway.proxy.adapters.exchange import Answer, Exchanges, is_plain
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
 Body: TypeAlias = bytes | AsyncIterator[bytes] | None
+Reply: TypeAlias = aiohttp.ClientResponse | Answer
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 NEVER_REPEATED: Final = frozenset({"POST", "PATCH"})
@@ -80,6 +82,7 @@ class Upstream:
         self.origin = origin.rstrip("/")
         self._session = session
         self._breaker = breaker
+        self._exchanges = Exchanges(session, origin)
         self._deadlines = deadlines
         self._usual_timeout = _timeout(deadlines)
 
@@ -126,7 +129,7 @@ class Upstream:
                 return content
         return None
 
-    async def _ask(self, request: UpstreamRequest) -> aiohttp.ClientResponse:
+    async def _ask(self, request: UpstreamRequest) -> Reply:
         if wait := self._breaker.refuses_for():
             raise UpstreamAway(wait)
         try:
@@ -146,13 +149,17 @@ class Upstream:
         self._breaker.succeeded()
         return answer
 
-    async def _request(self, request: UpstreamRequest) -> aiohttp.ClientResponse:
+    async def _request(self, request: UpstreamRequest) -> Reply:
         seconds = request.seconds or self._deadlines.answer
         timeout = self._usual_timeout
         if request.seconds is not None:
             timeout = _timeout(self._deadlines, request.seconds)
         async with asyncio.timeout(seconds) as deadline:
             body = request.body
+            if not isinstance(body, AsyncIterator) and is_plain(request.target):
+                return await self._exchanges.ask(
+                    request.method, request.target, request.headers, body, timeout
+                )
             if isinstance(body, AsyncIterator):
                 body = _putting_off(deadline, seconds, body)
             return await self._session.request(
@@ -166,7 +173,7 @@ class Upstream:
                 middlewares=() if request.method in NEVER_REPEATED else None,
             )
 
-    async def _begun(self, request: UpstreamRequest) -> tuple[aiohttp.ClientResponse, bytes]:
+    async def _begun(self, request: UpstreamRequest) -> tuple[Reply, bytes]:
         """The answer's head, and with it the first part of its body if that comes at once.
 
         A head alone says nothing: a service that died behind it would look like one that had
@@ -183,9 +190,7 @@ class Upstream:
                 raise UpstreamBroke(type(error).__name__) from error
             raise
 
-    async def _answer(
-        self, answer: aiohttp.ClientResponse, first: bytes, receive: Receive, send: Send
-    ) -> None:
+    async def _answer(self, answer: Reply, first: bytes, receive: Receive, send: Send) -> None:
         await send(
             {
                 "type": "http.response.start",
@@ -199,7 +204,7 @@ class Upstream:
             await cancel_on_disconnect(receive, _rest(answer.content, send, self._deadlines.idle))
 
 
-def _let_go(answer: aiohttp.ClientResponse) -> None:
+def _let_go(answer: Reply) -> None:
     """Only a connection on which nothing is left to be read can be used again."""
     answer.release() if answer.content.at_eof() else answer.close()
 
