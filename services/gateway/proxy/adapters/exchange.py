@@ -1,8 +1,8 @@
-"""A request whose body is at hand, sent on a pooled connection in one write.
+"""Sends a request with a complete body in one write on a pooled connection.
 
-Connections, their pool and the parser of answers are aiohttp's. What a `ClientSession` does beside
-them for every request (cookies, redirects, middlewares, classes of payloads) serves no proxy and
-takes longer than all the rest.
+Connections, the pool and the parser of answers are aiohttp's. A `ClientSession` also prepares
+cookies, redirects, middlewares and payloads for every request. A proxy needs none of them, and they
+take longer than the rest.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from aiohttp.streams import StreamReader
 from yarl import URL
 
 BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-"""Methods that need not say that they have no body."""
+"""Methods that are sent without a Content-Length if they have no body."""
 
 
 def is_plain(target: str) -> bool:
-    """Whether a target can stand in a request line as it is."""
+    """Whether a target can be written to the request line without encoding it."""
     return target.isascii() and " " not in target and "#" not in target
 
 
 class Answer:
-    """The head of an answer, and the reader of its body. Release or close it."""
+    """The head of an answer and the reader of its body. The caller releases or closes it."""
 
     __slots__ = ("_connection", "content", "raw_headers", "status")
 
@@ -43,16 +43,16 @@ class Answer:
         self.content = content
 
     def release(self) -> None:
-        """Give the connection back, of which all was read. May be repeated."""
+        """Return the connection to the pool; call it when the body was read. Idempotent."""
         self._connection.release()
 
     def close(self) -> None:
-        """Close the connection, with whatever is still to come. May be repeated."""
+        """Close the connection, and drop the rest of the body. Idempotent."""
         self._connection.close()
 
 
 class Exchanges:
-    """Sends requests to one origin over the connections of a session."""
+    """Sends requests to one origin on the connections of a session."""
 
     def __init__(self, session: aiohttp.ClientSession, origin: str) -> None:
         if session.connector is None:
@@ -60,7 +60,7 @@ class Exchanges:
         self._connector = session.connector
         url = URL(origin)
         self._host = str(url.host_port_subcomponent)
-        # Names the origin to the pool; it is never sent.
+        # The pool finds connections by it; it is never sent.
         self._template = ClientRequest("GET", url, loop=asyncio.get_running_loop(), session=session)
 
     async def ask(
@@ -73,8 +73,8 @@ class Exchanges:
     ) -> Answer:
         """Send a request and wait for the head of its answer.
 
-        Of `limits` `connect`, `sock_connect` and `sock_read` count. Raises aiohttp.ClientError;
-        ValueError, before anything is sent, if a header would break the head off.
+        Uses `connect`, `sock_connect` and `sock_read` of `limits`. Raises aiohttp.ClientError, and
+        ValueError before anything is sent if a header contains a line break.
         """
         head = _head(method, target, self._host, headers, body)
         try:
@@ -108,7 +108,7 @@ class Exchanges:
         protocol.start_timeout()
         try:
             message, content = await protocol.read()
-            # Interim answers are for those who asked for them.
+            # Interim answers: the gateway sends no Expect header.
             while 100 <= message.code < 200 and message.code != 101:
                 message, content = await protocol.read()
         except HttpProcessingError as error:
@@ -132,5 +132,5 @@ def _head(
     text = "\r\n".join(lines)
     ends = len(lines) - 1
     if text.count("\r") != ends or text.count("\n") != ends or "\0" in text:
-        raise ValueError("a line of the head breaks off")
+        raise ValueError("a header contains a line break")
     return text.encode()
