@@ -114,7 +114,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def bare_fetch(port: int) -> int:
-    """Have the file made, ask for its hash, read every chunk; how many bytes came."""
+    """Have the file prepared, read its hash and every chunk; the number of bytes."""
     with closing(_connected(port)) as line:
         _ask(line, 0x14)
         while _ask(line, 0x15)[4] == WORKING:

@@ -42,7 +42,7 @@ class OperationUnknown(NotFound):
 
 
 class OperationOver(Refused):
-    """The operation is over, or in other hands."""
+    """The operation has ended, or belongs to another worker."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

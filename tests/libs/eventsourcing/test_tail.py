@@ -1,4 +1,4 @@
-"""The tail of the log: all that was committed, once, each stream in order, whoever writes."""
+"""Tailing the log yields every committed event once, each stream in order, for any writers."""
 
 import asyncio
 import itertools
@@ -49,7 +49,7 @@ async def by_difference(connection: asyncpg.Connection, seen: Seen) -> None:
 
 
 async def by_position(connection: asyncpg.Connection, seen: Seen) -> None:
-    """What everybody tries first."""
+    """The naive way: by position."""
     query = "SELECT position, stream, version FROM events WHERE position > $1 ORDER BY position"
     after = 0
     while True:
@@ -60,7 +60,7 @@ async def by_position(connection: asyncpg.Connection, seen: Seen) -> None:
 
 
 async def by_fence(connection: asyncpg.Connection, seen: Seen) -> None:
-    """What everybody tries next: only what is older than the oldest running transaction."""
+    """The next naive way: only events older than the oldest running transaction."""
     query = """SELECT xid::text::bigint AS xid, position, stream, version FROM events
         WHERE (xid, position) > ($1::text::xid8, $2::bigint)
             AND xid < pg_snapshot_xmin(pg_current_snapshot())
@@ -79,7 +79,7 @@ async def address(pool: asyncpg.Pool, database: str) -> str:
     return database
 
 
-async def test_nothing_is_missed_doubled_or_disordered_while_a_stranger_sits_in_a_transaction(
+async def test_nothing_is_missed_doubled_or_disordered_while_another_transaction_is_open(
     address: str,
 ) -> None:
     load = Load(address=address)

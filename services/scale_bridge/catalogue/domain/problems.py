@@ -45,7 +45,7 @@ class Problem:
 
 
 class RevisionBeyondModel(Unfit):
-    """This revision holds what the model of scale cannot."""
+    """This revision exceeds the limits of the scale's model."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ class RuleUnknown(Unfit):
 
 
 class ReasonMissing(Unfit):
-    """Say why."""
+    """A reason is required."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

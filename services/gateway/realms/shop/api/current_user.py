@@ -13,10 +13,10 @@ from services.gateway.accounts.handlers.identity import load, person_of
 from services.gateway.context import Deps, Gateway
 from services.gateway.doors.api.awaited import SESSIONS
 from services.gateway.doors.api.shop_route import ShopRoute
-from services.gateway.realms.shop.api.token import explained
+from services.gateway.realms.shop.api.token import shop_refusals
 from services.gateway.realms.shop.handlers import staff as shop_staff
 from services.gateway.realms.shop.handlers.shop import ShopUnknown, shop_of
-from services.gateway.realms.shop.handlers.staff import Member
+from services.gateway.realms.shop.handlers.staff import StaffMember
 from services.gateway.sessions.handlers.session import revoke
 
 router = APIRouter(
@@ -43,13 +43,13 @@ DEFAULTS: Final = {
     "trial_ends_at": None,
     "last_login_at": None,
 }
-"""What the gateway does not know of a shop, as a new one has it (spec shop §3)."""
+"""Fields of a shop that the gateway does not know, with the values of a new shop (spec shop §3)."""
 
 
 @router.get("/current-user/", include_in_schema=False)
 @router.get("/current-user")
 async def current_user(caller: Staff, gateway: Gateway) -> dict[str, Any]:
-    """Who is logged in, and in which shop; 404 if they left it, 403 if they are switched off."""
+    """The current user and shop; 404 if the user left the shop, 403 if deactivated."""
     who = await _working(gateway, caller)
     shop, founder = await _shop(gateway, caller.tenant)
     return {
@@ -102,8 +102,8 @@ async def logout(caller: Staff, gateway: Gateway) -> Response:
     return Response(status_code=204)
 
 
-def user(who: Member) -> dict[str, Any]:
-    """Somebody of a shop, as its clients read them."""
+def user(who: StaffMember) -> dict[str, Any]:
+    """A member of a shop in the form of the clients."""
     telegram = who.card.telegram_id
     return {
         "id": who.number,
@@ -116,14 +116,14 @@ def user(who: Member) -> dict[str, Any]:
     }
 
 
-async def _working(gateway: Deps, caller: Principal) -> Member:
+async def _working(gateway: Deps, caller: Principal) -> StaffMember:
     account_id = AccountId(UUID(caller.subject))
-    with explained():
+    with shop_refusals():
         return await shop_staff.working(gateway.identity, account_id, caller.tenant)
 
 
 async def _shop(gateway: Deps, tenant: str) -> tuple[ShopRegistered | None, Person | None]:
-    """The shop, and who registered it, whose phone is the shop's, if they are still known."""
+    """The shop and its founder, whose phone is the shop's; None for what is not known."""
     shop = await shop_of(gateway.identity, tenant)
     if shop is None:
         return None, None

@@ -1,6 +1,6 @@
-"""A gateway on a real database with people in it: who they are, and what they ask it.
+"""A gateway on a real database, its accounts and clients.
 
-Nothing projects but in `projecting`: see `catch_up`.
+Read models are projected only in `projecting` and by `catch_up`.
 """
 
 import asyncio
@@ -42,28 +42,28 @@ CHIEF = Role(PLATFORM_WORKSPACE, "superadmin")
 MANAGER, STAFF = Role(KIOSKS, "admin"), Role(KIOSKS, "staff")
 WEIGHER = Role(SCALES, "user")
 MOST_STALE_SECONDS: Final = 30
-"""As long as a gateway may wait for its projectors; for those of `projecting`."""
+"""The longest wait for read models, for the tests with `projecting`."""
 
 
 @dataclass(frozen=True)
 class Projectors:
-    """Read models that are level whenever an answer waits for them."""
+    """Projects the read models whenever an answer waits for them."""
 
     identity: Identity
 
     async def wait_visible(
         self, models: Sequence[str], tokens: Sequence[str], within: float
     ) -> bool:
-        """Make them so; true."""
+        """Project them; True."""
         await catch_up(self.identity)
         return True
 
 
 @asynccontextmanager
 async def gateway_on(url: str, *, by_worker: bool = False, **different: Any) -> AsyncIterator[Deps]:
-    """What a gateway on this database holds; hashes of passwords cost next to nothing.
+    """The dependencies of a gateway on this database, with cheap hashes of passwords.
 
-    Answers that wait for read models have them built here, or wait for a worker's.
+    Answers that wait for read models have them projected here, or by a worker.
     """
     settings = gateway_settings("http://127.0.0.1:1", database_url=url, **different)
     async with bootstrap.open_deps(settings) as opened:
@@ -77,7 +77,7 @@ async def gateway_on(url: str, *, by_worker: bool = False, **different: Any) -> 
 def client_of(
     deps: Deps, headers: dict[str, str] | None = None, **options: Any
 ) -> AbstractAsyncContextManager[AsyncClient]:
-    """A client at an address nobody used before."""
+    """A client at a new address."""
     return _client(bootstrap.create_app(deps), headers, **options)
 
 
@@ -89,22 +89,22 @@ def _client(
 
 
 def some_email() -> str:
-    """An address nobody has."""
+    """A new e-mail address."""
     return f"Anna.{uuid4().hex[:12]}@shop.example"
 
 
 def some_name() -> str:
-    """A user name nobody has."""
+    """A new user name."""
     return f"Olga-{uuid4().hex[:12]}"
 
 
 def bearer(token: str) -> dict[str, str]:
-    """The header in which clients show a token."""
+    """The header with an access token."""
     return {"Authorization": f"Bearer {token}"}
 
 
 def claims_of(deps: Deps, token: str) -> tokens.Claims:
-    """What an access token says, checked as the doors check it."""
+    """The claims of an access token, verified as at the doors."""
     return tokens.verify(
         token,
         deps.signing_keys.public,
@@ -123,11 +123,11 @@ async def events(deps: Deps, kind: type[Any]) -> list[Any]:
 
 @asynccontextmanager
 async def projecting(deps: Deps) -> AsyncIterator[None]:
-    """Meanwhile the projectors work."""
+    """Project the read models continuously."""
 
     async def work() -> None:
         while True:
-            # On a busy machine its lock may come too late: the next round gets it.
+            # On a busy machine the lock may time out: the next round gets it.
             with suppress(asyncpg.LockNotAvailableError):
                 await catch_up(deps.identity)
             await asyncio.sleep(0.01)
@@ -142,7 +142,7 @@ async def projecting(deps: Deps) -> AsyncIterator[None]:
 
 @dataclass(frozen=True)
 class Member:
-    """Somebody who is in, and how they ask."""
+    """A member who is logged in, and their client."""
 
     profile: Profile
     client: AsyncClient
@@ -159,8 +159,8 @@ class Member:
 
 
 @dataclass(frozen=True)
-class House:
-    """A gateway and a client of it, with what tests do to its people."""
+class Harness:
+    """A gateway and a client of it, with helpers for its accounts."""
 
     deps: Deps
     app: Any
@@ -169,49 +169,49 @@ class House:
     def another_client(
         self, headers: dict[str, str] | None = None, **options: Any
     ) -> AbstractAsyncContextManager[AsyncClient]:
-        """A client at an address nobody used before."""
+        """A client at a new address."""
         return _client(self.app, headers, **options)
 
-    async def somebody(self, *roles: Role, email: str | None = None, **who: Any) -> Profile:
-        """Somebody with these roles and `PASSWORD`."""
+    async def create_account(self, *roles: Role, email: str | None = None, **who: Any) -> Profile:
+        """A new account with these roles and `PASSWORD`."""
         person = Person(email=email or some_email(), **who)
         return await open_account(
             self.deps.identity, person, password=PASSWORD, roles=roles, actor="test"
         )
 
     async def email_of(self, *roles: Role) -> str:
-        return str((await self.somebody(*roles)).person.email)
+        return str((await self.create_account(*roles)).person.email)
 
-    async def inside(
+    async def log_in(
         self, who: Profile, workspace: Workspace, device: str = "phone"
     ) -> tuple[LoggedIn, dict[str, str]]:
-        """A session of theirs in a place, and the header that it gives them."""
+        """A session of the account in a workspace, and the header with its token."""
         into = await open_session(self.deps.identity, who.account_id, workspace, device=device)
         return into, bearer(access_of(self.deps, into).bearer)
 
     def at(self, clock: Clock) -> Deps:
-        """What the gateway holds, with another clock for accounts, sessions and devices."""
+        """The dependencies with another clock for accounts, sessions and devices."""
         return replace(self.deps, identity=replace(self.deps.identity, clock=clock))
 
     async def header_of(self, role: Role) -> dict[str, str]:
-        """The header of somebody new with one role, who is in."""
-        return (await self.inside(await self.somebody(role), role.workspace))[1]
+        """The header of a new account with one role."""
+        return (await self.log_in(await self.create_account(role), role.workspace))[1]
 
     async def events(self, kind: type[Any]) -> list[Any]:
         return await events(self.deps, kind)
 
     async def account(self, realm: Realm, role: str, tenant: str | None = None) -> Profile:
-        """An account with this role, in the gateway's tenant by default."""
+        """A new account with this role, in the gateway's tenant by default."""
         workspace = Workspace(realm, tenant or self.deps.settings.people_tenant)
-        return await self.somebody(
+        return await self.create_account(
             Role(workspace, role), username=some_name(), name="Ольга Иванова"
         )
 
     async def member(self, realm: Realm, role: str, tenant: str | None = None) -> Member:
-        """Somebody new who is in; lists know of them."""
+        """A new account that is logged in and in the read models."""
         profile = await self.account(realm, role, tenant)
         (workspace,) = profile.roles
-        _, headers = await self.inside(profile, workspace)
+        _, headers = await self.log_in(profile, workspace)
         await self.catch_up()
         return Member(profile, self.client, headers)
 
@@ -230,47 +230,47 @@ class House:
 
 
 @asynccontextmanager
-async def demo_on(url: str, **different: Any) -> AsyncIterator[House]:
-    """A house on this database whose people are of the tenant `demo`."""
+async def demo_on(url: str, **different: Any) -> AsyncIterator[Harness]:
+    """A harness on this database whose people are of the tenant `demo`."""
     async with gateway_on(url, **different) as deps:
         app = bootstrap.create_app(deps)
         async with _client(app) as client:
-            yield House(deps, app, client)
+            yield Harness(deps, app, client)
 
 
-def house_on(url: str, **different: Any) -> AbstractAsyncContextManager[House]:
-    """A house on this database whose people have a tenant of their own."""
-    # A busy machine may take its time between a refresh and its repetition.
+def harness_on(url: str, **different: Any) -> AbstractAsyncContextManager[Harness]:
+    """A harness on this database whose people have a tenant of their own."""
+    # On a busy machine much time may pass between a refresh and its repetition.
     patient = {"refresh_grace_seconds": 30, "refresh_grace_seconds_kiosk": 60}
     own = {"people_tenant": f"t{uuid4().hex[:12]}", "stale_wait_seconds": 0}
     return demo_on(url, **patient | own | different)
 
 
 @asynccontextmanager
-async def house_with_worker(url: str) -> AsyncIterator[House]:
-    """The same with a worker that carries the read models on; answers wait for it."""
+async def harness_with_worker(url: str) -> AsyncIterator[Harness]:
+    """A harness with a worker that projects; answers wait for it."""
     waits = {"stale_wait_seconds": MOST_STALE_SECONDS, "by_worker": True}
     async with (
-        house_on(url, **waits) as house,
+        harness_on(url, **waits) as harness,
         open_worker(
-            house.deps.settings,
+            harness.deps.settings,
             service=bootstrap.SERVICE,
-            projections=bootstrap.projections(house.deps.settings),
-            telemetry=house.deps.telemetry,
+            projections=bootstrap.projections(harness.deps.settings),
+            telemetry=harness.deps.telemetry,
         ) as worker,
         running(worker.projections),
     ):
-        yield house
+        yield harness
 
 
 def crm_user(**more: Any) -> dict[str, Any]:
-    """What is sent to make a user of the crm."""
+    """The request for a new user of the crm."""
     body = {"email": some_email(), "password": PASSWORD, "full_name": "Пётр Кузнецов"}
     return {**body, "role": "ENGINEER", **more}
 
 
 def kiosk_user(**more: Any) -> dict[str, Any]:
-    """What is sent to make a user of the kiosks."""
+    """The request for a new user of the kiosks."""
     return {"username": some_name(), "password": PASSWORD, **more}
 
 
@@ -282,7 +282,7 @@ def crm_error(answer: Response) -> tuple[int, str]:
 
 
 def limit_of(answer: Response) -> str:
-    """The name of the limit that a 429 says is used up, and until when."""
+    """The name of the limit of a 429, whose headers are checked."""
     policy, seconds = answer.headers["RateLimit-Policy"], int(answer.headers["Retry-After"])
     found = re.fullmatch(r'"([a-z-]+)";q=[1-9][0-9]*;w=[1-9][0-9]*', policy)
     assert answer.status_code == 429

@@ -42,7 +42,7 @@ async def get(path: str, *headers: tuple[bytes, bytes], query: bytes = b"") -> A
     )
 
 
-async def test_credentials_that_are_said_twice_are_joined_whichever_comes_first() -> None:
+async def test_repeated_credentials_are_joined_in_any_order() -> None:
     for name in (b"authorization", b"x-api-key"):
         answer = await get("/shown", (name, b"a"), (b"x-note", b"1"), (name, b"b"))
 
@@ -51,7 +51,7 @@ async def test_credentials_that_are_said_twice_are_joined_whichever_comes_first(
 
 
 @pytest.mark.parametrize("host", [b"evil.example", b"other.example", b""])
-async def test_of_two_hosts_none_is_believed(host: bytes) -> None:
+async def test_several_hosts_are_refused(host: bytes) -> None:
     assert (await get("/shown")).status == 200
 
     assert (await get("/shown", (b"host", host))).status == 400
@@ -69,7 +69,7 @@ async def test_of_two_hosts_none_is_believed(host: bytes) -> None:
         ("/there//evil.example", b"", b"/there//evil.example/"),
     ],
 )
-async def test_a_redirect_names_no_host(path: str, query: bytes, location: bytes | None) -> None:
+async def test_a_redirect_contains_no_host(path: str, query: bytes, location: bytes | None) -> None:
     answer = await get(path, query=query)
 
     assert answer.status == (404 if location is None else 307)
@@ -94,7 +94,7 @@ async def test_a_body_that_breaks_off_is_a_bad_request() -> None:
 
 
 @pytest.mark.parametrize("hosts", [1, 2])
-async def test_a_websocket_of_two_hosts_is_not_accepted(hosts: int) -> None:
+async def test_a_websocket_with_two_hosts_is_not_accepted(hosts: int) -> None:
     sent: list[str] = []
 
     async def receive() -> dict[str, str]:

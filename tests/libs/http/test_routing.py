@@ -13,7 +13,7 @@ from libs.http.auth import public
 from libs.process.lifecycle import serve
 from libs.testing.polling import PATIENCE_SECONDS
 
-made: list[bytes] = []
+chunks: list[bytes] = []
 
 
 class Lost(NotFound):
@@ -22,8 +22,8 @@ class Lost(NotFound):
 
 async def _for_ever() -> AsyncIterator[bytes]:
     while True:
-        made.append(b"x" * 1000)
-        yield made[-1]
+        chunks.append(b"x" * 1000)
+        yield chunks[-1]
         await asyncio.sleep(0)
 
 
@@ -62,21 +62,21 @@ async def port() -> AsyncIterator[int]:
 
 
 async def test_the_head_alone_is_sent_and_the_connection_goes_on(port: int) -> None:
-    asked = [("/text", b"200"), ("/stream", b"200"), ("/lost", b"404"), ("/only-post", b"405")]
+    requests = [("/text", b"200"), ("/stream", b"200"), ("/lost", b"404"), ("/only-post", b"405")]
     async with asyncio.timeout(PATIENCE_SECONDS):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         heads = []
-        for path, _ in asked:
+        for path, _ in requests:
             writer.write(f"HEAD {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
             heads.append((await reader.readuntil(b"\r\n\r\n")).lower())
         writer.write(b"GET /text HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
         rest = await reader.read()
         writer.close()
 
-    assert [head.split()[1] for head in heads] == [status for _, status in asked]
+    assert [head.split()[1] for head in heads] == [status for _, status in requests]
     assert b"content-length: 12" in heads[0]
     assert b"x-own: 1" in heads[0]
     assert b"text/csv" in heads[1]
     assert rest.startswith(b"HTTP/1.1 200")
     assert rest.endswith(b"twelve bytes")
-    assert len(made) <= 1
+    assert len(chunks) <= 1
