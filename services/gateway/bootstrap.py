@@ -22,14 +22,14 @@ from libs.http.app import create_app as http_app
 from libs.http.auth import TokenVerifier
 from libs.http.body_timeout import BodyTimeout
 from libs.http.health import Check
-from libs.http.problems import discreet_detail_shape
+from libs.http.problems import redacted_detail_shape
 from libs.http.revocations import MARGIN, Revocations, following
 from libs.http.session_check import SessionCheck
 from libs.postgres.doorbell import APPENDED, REVOKED, Doorbell, open_doorbell
 from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.rls import application_role
 from libs.process.lifecycle import Task
-from libs.process.rounds import rounds
+from libs.process.periodic import periodic
 from libs.projections.consistency import Consistency
 from libs.projections.projection import Projection
 from libs.security.passwords import Passwords
@@ -215,7 +215,7 @@ def make_identity(
 
     async def on_revoked(session_id: str, revoked_at: datetime) -> None:
         revocations.remember(session_id, revoked_at)
-        await revoked_sessions.add(pool, session_id, revoked_at, kept=revocations.kept)
+        await revoked_sessions.add(pool, session_id, revoked_at, kept=revocations.retention)
         doorbell.ring(REVOKED)
 
     return Identity(
@@ -271,10 +271,10 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
         deps=deps,
         checks={**readiness(deps), **(checks or {})},
         telemetry=deps.telemetry,
-        problem_shape=discreet_detail_shape,
+        problem_shape=redacted_detail_shape,
         # Each door answers in its own shape that a body is too large.
         max_body_bytes=sys.maxsize,
-        body_timeout=BodyTimeout.of(deps.settings),
+        body_timeout=BodyTimeout.from_settings(deps.settings),
         docs=False,
         published=False,
         outer=[
@@ -298,10 +298,10 @@ def create_app(deps: Deps, *, checks: Mapping[str, Check] | None = None) -> Fast
 @asynccontextmanager
 async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence[Task]]:
     """What the worker does beside relay and projections: it forgets sessions long over."""
-    pool = await _pool(settings, size=1, connects=False)
+    pool = await _pool(settings, size=1, connect_now=False)
     try:
-        forget = partial(all_revoked.forget, pool)
-        yield [rounds("revoked sessions", forget, seconds=FORGET_SECONDS)]
+        forget = partial(all_revoked.delete_expired, pool)
+        yield [periodic("revoked sessions", forget, seconds=FORGET_SECONDS)]
     finally:
         await pool.close()
 
@@ -311,7 +311,7 @@ def projections(_: Settings) -> tuple[Projection[GatewayEvent], ...]:
     return (api_key.projection(), account.projection(), session.projection())
 
 
-async def _pool(settings: Settings, *, size: int, connects: bool = True) -> Pool:
+async def _pool(settings: Settings, *, size: int, connect_now: bool = True) -> Pool:
     return await open_pool(
         settings.database_url.get_secret_value(),
         role=application_role(SERVICE),
@@ -320,7 +320,7 @@ async def _pool(settings: Settings, *, size: int, connects: bool = True) -> Pool
         application_name=SERVICE,
         # A key decides its tenant, so whoever looks one up sees them all.
         tenant_scope=SYSTEM,
-        connects=connects,
+        connect_now=connect_now,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 
 from libs.security.sealing import Seal, derive_key
-from libs.security.tokens import LONGEST_PASS, KeyRing
+from libs.security.tokens import MAX_INTERNAL_LIFETIME, KeyRing
 from libs.settings import ServiceSettings
 from services.gateway.accounts.domain.realm import BRIDGE, DEVICE, Place, Realm, Term
 from services.gateway.doors.domain.door import Door, Limit
@@ -70,7 +70,7 @@ class Settings(ServiceSettings):
     seal_digest_key: SecretStr | None = None
     refresh_key: SecretStr
     issuer: str = Field(default="tillstream-gateway", min_length=1)
-    token_seconds: int = Field(default=300, ge=30, le=int(LONGEST_PASS.total_seconds()))
+    token_seconds: int = Field(default=300, ge=30, le=int(MAX_INTERNAL_LIFETIME.total_seconds()))
 
     scan_client_key: SecretStr | None = None
     scan_client_key_tenant: str = Field(default="demo", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")

@@ -191,7 +191,7 @@ def calls(file: Path, what: str) -> Iterator[ast.Call]:
 
 
 def test_only_the_event_log_appends() -> None:
-    assert matching(WRITES_EVENTS, LIVE) == {"libs/eventsourcing/statements.py"}
+    assert matching(WRITES_EVENTS, LIVE) == {"libs/eventsourcing/insertion.py"}
 
 
 def test_only_the_relay_publishes() -> None:

@@ -18,7 +18,7 @@ from libs.clock import Clock, utc_now
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore
 from libs.messaging.topics import TopicSpec, ensure_topics
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.chaos.child import Member, Role
 from tests.chaos.patches import SCHEMA
 from tests.chaos.plan import LATE, NeverStruck, Outcome, Plan, judge

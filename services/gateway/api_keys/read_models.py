@@ -24,7 +24,7 @@ from contracts.envelope import Envelope
 from contracts.gateway import EVENTS, KEYS, GatewayEvent, KeyIssued, KeyRevoked
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
-from libs.postgres.pool import Pool, acquired, tenant_transaction
+from libs.postgres.pool import Pool, acquire, tenant_transaction
 from libs.projections.projection import Connection, Projection, by_stream
 from services.gateway.doors.domain.caller import Caller
 
@@ -79,7 +79,7 @@ async def caller_of(pool: Pool, hashed: str) -> Caller | None:
 
     `pool` must be in system scope: the key decides the tenant. Raises Unavailable.
     """
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, CALLER_OF, hashed=hashed)
     if row is None or row["revoked_at"] is not None:
         return None
@@ -97,7 +97,7 @@ async def is_revoked(pool: Pool, hashed: str) -> bool | None:
 
     `pool` must be in system scope. Raises Unavailable.
     """
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, CALLER_OF, hashed=hashed)
     return None if row is None else row["revoked_at"] is not None
 

@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from contracts.gateway import AccountId
 from libs.postgres import query
-from libs.postgres.pool import Connection, Pool, acquired
+from libs.postgres.pool import Connection, Pool, acquire
 from services.gateway.device_grants.domain.grant import (
     SLOWER_SECONDS,
     Answer,
@@ -52,7 +52,7 @@ async def add(pool: Pool, grant: Grant, now: datetime) -> bool:
         pause=grant.pause,
         expires_at=grant.expires_at,
     )
-    async with acquired(pool) as connection, connection.transaction():
+    async with acquire(pool) as connection, connection.transaction():
         await _prune(connection, now)
         kept = made.on_conflict_do_nothing().returning(GRANT.c.device)
         return await query.fetchval(connection, kept) is not None
@@ -62,7 +62,7 @@ async def waiting(pool: Pool, shown: str, now: datetime) -> Grant | None:
     """The grant that shows this code and has no answer yet. Raises Unavailable."""
     c = GRANT.c
     asked = select(GRANT).where(c.shown == shown, c.answer == Answer.WAITING, c.expires_at > now)
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, asked)
     return _grant(row) if row is not None else None
 
@@ -76,7 +76,7 @@ async def claim(pool: Pool, shown: str, now: datetime) -> Grant | None:
         .values(answer=Answer.ANSWERING)
         .returning(GRANT)
     )
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, claimed)
     return _grant(row) if row is not None else None
 
@@ -84,7 +84,7 @@ async def claim(pool: Pool, shown: str, now: datetime) -> Grant | None:
 async def settle(pool: Pool, device: str, answer: Answer, tenant: str | None = None) -> None:
     """What became of it. Raises Unavailable."""
     said = GRANT.update().where(GRANT.c.device == device).values(answer=answer, tenant=tenant)
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await query.execute(connection, said)
 
 
@@ -96,7 +96,7 @@ async def poll(
     Who asks too soon must leave more time from then on.
     """
     asked = select(GRANT).where(GRANT.c.device == device).with_for_update()
-    async with acquired(pool) as connection, connection.transaction():
+    async with acquire(pool) as connection, connection.transaction():
         row = await query.fetchrow(connection, asked)
         grant = _grant(row) if row is not None else None
         verdict = judge(grant, client_id, now)

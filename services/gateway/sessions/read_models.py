@@ -23,7 +23,7 @@ from contracts.gateway import (
 )
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from libs.projections.projection import Connection, Projection, by_stream
 from services.gateway.accounts.domain.realm import PLATFORM, Place
 
@@ -68,7 +68,7 @@ async def live_sessions(
     if place is not None:
         matching += [c.realm == place.realm, c.of_tenant == place.tenant]
     asked = select(SESSION).where(*matching).order_by(c.opened_at.desc(), c.session_id)
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         return [_row(row) for row in await query.fetch(connection, asked)]
 
 
@@ -84,7 +84,7 @@ async def last_logins(
         matching += [c.realm == place.realm, c.of_tenant == place.tenant]
     latest = func.max(c.opened_at).label("at")
     asked = select(c.account_id, latest).where(*matching).group_by(c.account_id)
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         return {row["account_id"]: row["at"] for row in await query.fetch(connection, asked)}
 
 
@@ -93,7 +93,7 @@ async def last_used(pool: Pool, account_id: UUID, realm: str) -> Mapping[str, da
     c = SESSION.c
     mine = (c.tenant == PLATFORM, c.account_id == account_id, c.realm == realm)
     asked = select(c.of_tenant, func.max(c.opened_at).label("at")).where(*mine)
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows = await query.fetch(connection, asked.group_by(c.of_tenant))
     return {row["of_tenant"]: row["at"] for row in rows}
 

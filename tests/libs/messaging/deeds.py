@@ -20,8 +20,8 @@ from libs.messaging.reaction import Reaction, Schedule, feed_of
 from libs.messaging.reactor import Reactor
 from libs.messaging.wire import Record
 from libs.testing.clock import NOON
+from libs.testing.polling import eventually
 from libs.testing.tables import REACTION_TABLES
-from libs.testing.waiting import eventually
 from tests.libs.messaging.lab import CODEC, METADATA, WRITER_CODEC, Lab, Ledger, Numbered, order
 from tests.libs.messaging.wires import recorded
 

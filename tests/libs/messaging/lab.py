@@ -18,12 +18,12 @@ from libs.eventsourcing.log import ANY, Appended, LogUnavailable, Metadata, Reco
 from libs.eventsourcing.rows import text_row
 from libs.eventsourcing.store import EventStore
 from libs.messaging.publisher import LogIdentity, Publisher
-from libs.messaging.reader import ends_of, open_reader
+from libs.messaging.reader import end_offsets, open_reader
 from libs.messaging.relay import Polling, Relay
 from libs.projections import runner as projections
 from libs.projections.projection import Connection, Projection
 from libs.projections.runner import ProjectionRunner
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.chain import faults_of, numbers_of
 from tests.libs.messaging.history import Ack, History
 
@@ -168,7 +168,7 @@ class Lab:
     async def records(self) -> list[ConsumerRecord]:
         """All records of the topic, partition by partition, as Kafka keeps them."""
         async with open_reader(self.bootstrap, [self.topic]) as consumer:
-            ends = await ends_of(consumer)
+            ends = await end_offsets(consumer)
             await consumer.seek_to_beginning()
             read: list[ConsumerRecord] = []
             while any([await consumer.position(TopicPartition(*at)) < n for at, n in ends.items()]):

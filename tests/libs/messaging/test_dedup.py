@@ -102,7 +102,7 @@ NAMED = chain(3, OLD, unlabelled=True)
         "an incarnation that a person accepted in another partition",
     ],
 )
-def test_what_is_new_is_taken_once(
+def test_every_new_record_is_accepted_once(
     records: Sequence[Record],
     position: Position,
     new: list[int],
@@ -151,7 +151,7 @@ NO_BEGINNING = "at offset 2 the first record of a log follows number 2"
         "an incarnation that was given up and goes on",
     ],
 )
-def test_a_gap_stops_everything_behind_it(
+def test_a_gap_stops_all_later_records(
     records: Sequence[Record], position: Position, new: list[int], next_offset: int, words: str
 ) -> None:
     result = deduplicate(records, position)
@@ -161,7 +161,7 @@ def test_a_gap_stops_everything_behind_it(
     assert words in result.gap.message
 
 
-def test_a_foreign_record_is_kept_and_breaks_no_chain() -> None:
+def test_a_foreign_record_is_passed_on_and_breaks_no_chain() -> None:
     """Nor does one of our own that is unreadable otherwise: its numbers count."""
     foreign = record(recorded(7), 1, 7, 7, without=["relay_seq"])
     tenant_too_long = record(recorded(2), 2, 2, 1, but={"tenant": b"t" * 201})
@@ -187,11 +187,11 @@ def test_a_foreign_record_is_kept_and_breaks_no_chain() -> None:
     ],
     ids=str,
 )
-def test_numbers_that_no_relay_writes_are_none(headers: dict[str, bytes | None]) -> None:
+def test_invalid_sequence_numbers_are_ignored(headers: dict[str, bytes | None]) -> None:
     assert link_of(record(recorded(1), 0, 1, 0, but=OLD | headers)) is None
 
 
-def test_what_a_new_incarnation_repeats_is_known_by_its_age() -> None:
+def test_events_repeated_by_a_new_incarnation_are_recognised_by_their_age() -> None:
     floor = NOW + timedelta(seconds=1)
     result = deduplicate(sent((0, 1, 0), by=NEW), at(0, chain(0, NEW, floor=floor)))
     assert [one.floor for one in result.records] == [floor]

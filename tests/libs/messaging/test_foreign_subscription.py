@@ -18,14 +18,14 @@ from libs.messaging import inbox, positions
 from libs.messaging.batch_consumer import BatchConsumer, ConsumerConfig
 from libs.messaging.dedup import Gap, Position
 from libs.messaging.foreign_subscription import ForeignSubscription
-from libs.messaging.inbox_feed import InboxFeed, TooManyUnread
+from libs.messaging.inbox_feed import InboxFeed, TooManyUnreadable
 from libs.messaging.reaction import Schedule
 from libs.messaging.reactor import Reactor
 from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.messaging.trouble import Trouble
 from libs.messaging.wire import Record
 from libs.testing.clock import NOON
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.libs.messaging.deeds import Deeds, open_deeds, work_off
 from tests.libs.messaging.lab import WRITER_CODEC, Lab, order, running
 from tests.libs.messaging.wires import record, recorded
@@ -79,7 +79,7 @@ async def stopped(deeds: Deeds, words: str) -> Any:
 
         async def is_known() -> bool:
             result = await reactor.check()
-            known = not result.ok and result.needed and words in result.detail
+            known = not result.ok and result.critical and words in result.detail
             return known and bool(await stopped_at(deeds))
 
         await eventually(is_known, what=words)
@@ -123,7 +123,9 @@ async def test_a_gap_stops_one_partition_until_a_person_skips_it(deeds: Deeds) -
     assert expected.items() <= dict(audit).items()
 
 
-async def test_a_topic_that_lost_what_was_read_goes_on_at_lower_offsets(deeds: Deeds) -> None:
+async def test_a_topic_that_lost_records_already_read_continues_at_lower_offsets(
+    deeds: Deeds,
+) -> None:
     await deeds.send(*[sent(n, n - 1) for n in range(1, 6)])
     async with running(deeds.reactor()):
         await deeds.all_done([1, 2, 3, 4, 5])
@@ -146,7 +148,7 @@ async def test_another_incarnation_of_a_log_stops_its_reader(deeds: Deeds) -> No
     query = "UPDATE inbox SET done_at = now() - interval '200 days' WHERE stream = $1"
     await deeds.lab.pool.execute(query, order(1))
     async with deeds.lab.pool.acquire() as connection:
-        await inbox.forget(connection, positions.KEPT)
+        await inbox.forget(connection, positions.RETENTION)
     again = [sent(number, number - 1, by=RESTORED) for number in (1, 2)]
     await deeds.send(*again)
     async with stopped(deeds, "incarnation second of log lab-1") as reactor:
@@ -174,7 +176,7 @@ def recent(number: int, prev: int, *, at: int = 0) -> Record:
     return sent(number, prev, at=at, by=RESTORED | now)
 
 
-async def test_workers_that_come_and_go_store_and_do_everything_once(deeds: Deeds) -> None:
+async def test_workers_that_start_and_stop_store_and_handle_every_event_once(deeds: Deeds) -> None:
     """While their partitions are handed from one to the other, some are cut off in the middle."""
     lab, total = deeds.lab, 120
     await lab.pool.execute("CREATE TABLE seen (n integer NOT NULL)")
@@ -187,10 +189,10 @@ async def test_workers_that_come_and_go_store_and_do_everything_once(deeds: Deed
 
     async def come_and_go(times: int) -> None:
         for _ in range(times):
-            async with running(comer := reactor()):
-                assert comer.subscription is not None
-                progress = comer.subscription.progress
-                await eventually(partial(getattr, progress, "joined"))
+            async with running(one := reactor()):
+                assert one.subscription is not None
+                state = one.subscription.state
+                await eventually(partial(getattr, state, "joined"))
 
     async def rows() -> list[int]:
         return [row["n"] for row in await lab.pool.fetch("SELECT n FROM seen ORDER BY n")]
@@ -205,7 +207,7 @@ async def test_workers_that_come_and_go_store_and_do_everything_once(deeds: Deed
     assert await stopped_at(deeds) == {}
 
 
-async def test_facts_come_when_kafka_is_back(
+async def test_facts_arrive_when_kafka_is_back(
     breakable_lab: Lab, own_kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Meanwhile own facts are worked off, and the reaction says what is late."""
@@ -218,7 +220,7 @@ async def test_facts_come_when_kafka_is_back(
         await asyncio.to_thread(own_kafka.stop)
         await deeds.arrive(5)
         await deeds.all_done([1, 5])
-        late = CheckResult(ok=False, detail="Kafka does not answer", needed=False)
+        late = CheckResult(ok=False, detail="Kafka does not answer", critical=False)
         await eventually(reactor.check, late)
         await asyncio.to_thread(own_kafka.start)
         await deeds.send(sent(2, 1))
@@ -239,7 +241,7 @@ async def test_another_log_in_a_topic_is_another_writer(deeds: Deeds) -> None:
         assert await is_ready(reactor)
 
 
-async def test_a_relay_that_begins_to_name_its_log_is_the_same_one(deeds: Deeds) -> None:
+async def test_a_relay_that_starts_to_label_its_records_continues_its_chain(deeds: Deeds) -> None:
     await deeds.send(sent(1, 0, by=None), sent(2, 1, by=None))
     async with running(deeds.reactor()):
         await deeds.all_done([1, 2])
@@ -252,7 +254,7 @@ async def test_a_relay_that_begins_to_name_its_log_is_the_same_one(deeds: Deeds)
     assert [(one.log_id, one.relay_seq, one.unlabelled) for one in chains] == [("lab-1", 4, True)]
 
 
-async def test_what_cannot_be_read_is_parked_and_the_chain_goes_on(deeds: Deeds) -> None:
+async def test_an_unreadable_record_is_parked_and_the_chain_continues(deeds: Deeds) -> None:
     """Later ones of its stream wait behind it, all others go on; once it can be read, they follow
     it. What is no event at all is given up."""
     lab = deeds.lab
@@ -292,7 +294,7 @@ async def test_what_cannot_be_read_is_parked_and_the_chain_goes_on(deeds: Deeds)
     assert [stream for stream, _ in await parked_events(deeds)] == ["order-c", "order-d"]
 
 
-async def test_what_cannot_be_stored_is_parked_and_in_no_others_way(deeds: Deeds) -> None:
+async def test_an_event_that_cannot_be_stored_is_parked_and_blocks_no_others(deeds: Deeds) -> None:
     """Neither is an event that makes the reaction itself fail."""
 
     def schedule_of(event: Any) -> Any:
@@ -314,18 +316,18 @@ async def test_what_cannot_be_stored_is_parked_and_in_no_others_way(deeds: Deeds
     assert deeds.tried == [1, 4]
 
 
-async def test_a_reaction_that_can_read_hardly_anything_does_not_park_it_all(
+async def test_a_reaction_with_too_many_unreadable_records_stops(
     deeds: Deeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("libs.messaging.inbox_feed.MAX_UNREAD", 2)
+    monkeypatch.setattr("libs.messaging.inbox_feed.MAX_UNREADABLE", 2)
     feed = InboxFeed(deeds.lab.pool, deeds.reaction())
     records = [record(recorded(n, data=b"{"), n - 1, n, n - 1) for n in range(1, 4)]
-    with pytest.raises(TooManyUnread):
+    with pytest.raises(TooManyUnreadable):
         await feed.store(records)
     assert await deeds.lab.pool.fetchval("SELECT count(*) FROM subscription_positions") == 0
 
 
-async def test_two_that_store_the_same_batch_store_it_once(deeds: Deeds) -> None:
+async def test_two_feeds_that_store_the_same_batch_store_it_once(deeds: Deeds) -> None:
     """The position is compared and set, and stands in the transaction of the messages."""
     feed, pool = InboxFeed(deeds.lab.pool, deeds.reaction()), deeds.lab.pool
     records = [record(recorded(n, order(n)), n - 1, n, n - 1) for n in range(1, 9)]
@@ -335,7 +337,7 @@ async def test_two_that_store_the_same_batch_store_it_once(deeds: Deeds) -> None
         old = await positions.read(connection, "deeds")
         at = (records[0].topic, 0)
         stale = {at: Position(3)}
-        with pytest.raises(positions.Overtaken):
+        with pytest.raises(positions.PositionConflict):
             await positions.save(connection, "deeds", stale, old)
 
 
@@ -349,7 +351,7 @@ class _User:
         self.reports.append(type(error).__name__)
 
 
-async def test_a_poll_that_fails_is_repeated_and_reported(deeds: Deeds) -> None:
+async def test_a_failed_poll_is_retried_and_reported(deeds: Deeds) -> None:
     """FastStream would sleep for five seconds, and report nothing."""
     answers: list[Any] = [NotLeaderForPartitionError(), NotLeaderForPartitionError(), {"a": [1]}]
 
@@ -378,10 +380,12 @@ class _Handlers:
     async def revoked(self, partitions: set[Any]) -> None: ...
 
 
-async def test_without_its_topic_a_subscription_is_not_ready_and_says_why(deeds: Deeds) -> None:
+async def test_a_subscription_without_its_topic_is_not_ready_and_gives_the_reason(
+    deeds: Deeds,
+) -> None:
     config = ConsumerConfig(bootstrap=deeds.lab.bootstrap, prefix="nowhere", group="nowhere")
     subscription = ForeignSubscription(deeds.lab.pool, deeds.reaction(), config)
     async with running(subscription):
-        lasting = subscription.progress.trouble.lasting
+        lasting = subscription.state.trouble.lasting
         await eventually(lambda: "nowhere.lab.order" in (lasting(0.0) or ""))
-    assert not subscription.progress.joined
+    assert not subscription.state.joined

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.libs.messaging.clients import ack_of, command_of, keep_appending
 from tests.libs.messaging.history import Ack, History, anomalies_of
 from tests.libs.messaging.lab import Lab
@@ -55,18 +55,18 @@ BAD: dict[str, tuple[History, str]] = {
 }
 
 
-def test_a_good_history_is_found_good() -> None:
+def test_a_correct_history_has_no_anomalies() -> None:
     assert anomalies_of(GOOD) == []
 
 
-def test_a_page_sent_twice_word_for_word_is_no_anomaly() -> None:
+def test_a_page_sent_twice_unchanged_is_no_anomaly() -> None:
     again = [record(event, 4 + n, n + 1, n) for n, event in enumerate(LOG)]
 
     assert anomalies_of(GOOD.but(topic=[*SENT, *again])) == []
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_every_anomaly_is_found(name: str) -> None:
+def test_every_anomaly_is_detected(name: str) -> None:
     history, kind = BAD[name]
 
     assert kind in {found.partition(":")[0] for found in anomalies_of(history)}
@@ -107,9 +107,7 @@ class Chaos:
 # What is broken off in the middle of connecting cannot close what it was connecting to.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_whatever_is_broken_off_nothing_is_lost_doubled_or_disordered(
-    lab: Lab, seed: int
-) -> None:
+async def test_interruptions_lose_double_and_reorder_nothing(lab: Lab, seed: int) -> None:
     chaos, acks = Chaos(lab, seed), list[Ack]()
 
     def told(client: int, number: int, version: int) -> None:

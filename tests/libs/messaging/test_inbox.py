@@ -20,7 +20,7 @@ async def deeds(pool: asyncpg.Pool) -> Deeds:
     return await open_deeds_without_broker(pool)
 
 
-async def test_what_an_overtaken_worker_reports_changes_nothing(deeds: Deeds) -> None:
+async def test_a_worker_that_lost_its_claim_changes_nothing(deeds: Deeds) -> None:
     """Neither that it is done nor that it failed; nor where a later message has replaced it."""
     await deeds.arrive(1, 2)
     async with deeds.lab.pool.acquire() as connection:
@@ -40,7 +40,7 @@ async def test_what_an_overtaken_worker_reports_changes_nothing(deeds: Deeds) ->
     assert [tuple(row) for row in outcomes] == [("overtaken", None), (None, None)]
 
 
-async def test_a_message_that_a_later_one_replaced_is_finished_by_nobody(deeds: Deeds) -> None:
+async def test_a_message_replaced_by_a_later_one_cannot_be_finished(deeds: Deeds) -> None:
     """Its worker was frozen until its claim ran out. One under a claim is not replaced."""
     await deeds.arrive(1, 2)
     async with deeds.lab.pool.acquire() as connection:
@@ -64,7 +64,7 @@ async def outcomes(deeds: Deeds) -> list[str | None]:
     return [row["outcome"] for row in rows]
 
 
-async def test_one_key_is_worked_off_one_after_the_other_by_time(deeds: Deeds) -> None:
+async def test_messages_of_one_key_are_handled_one_by_one_in_order_of_time(deeds: Deeds) -> None:
     """Also by several workers at once."""
     await deeds.arrive(*range(1, 20))
     workers = [deeds.reactor().worker for _ in range(4)]
@@ -75,7 +75,7 @@ async def test_one_key_is_worked_off_one_after_the_other_by_time(deeds: Deeds) -
     assert deeds.most_together == 1
 
 
-async def test_what_is_to_be_done_later_waits_for_its_time(deeds: Deeds) -> None:
+async def test_a_message_is_not_handled_before_it_is_due(deeds: Deeds) -> None:
     soon = datetime.now(UTC)
     deeds.due = lambda n: soon + timedelta(hours=n)
     await deeds.arrive(1, 2)
@@ -86,7 +86,7 @@ async def test_what_is_to_be_done_later_waits_for_its_time(deeds: Deeds) -> None
         await deeds.let_pass(hours=1)
 
 
-async def test_where_the_latest_wins_earlier_ones_are_not_done(deeds: Deeds) -> None:
+async def test_if_the_latest_wins_earlier_messages_are_skipped(deeds: Deeds) -> None:
     """Neither what waited meanwhile nor what comes too late; what is yet to come overtakes none."""
     now = datetime.now(UTC)
     deeds.due = lambda n: now + timedelta(hours=n - 4)
@@ -106,7 +106,7 @@ async def test_where_the_latest_wins_earlier_ones_are_not_done(deeds: Deeds) -> 
     }
 
 
-async def test_what_failed_is_left_alone_for_a_while(
+async def test_a_failed_message_is_retried_after_a_pause(
     deeds: Deeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Longer after each failure."""
@@ -123,7 +123,7 @@ async def test_what_failed_is_left_alone_for_a_while(
     assert await deeds.done() == [1]
 
 
-async def test_only_what_is_parked_can_be_retried_or_given_up(deeds: Deeds) -> None:
+async def test_only_parked_messages_can_be_retried_or_dropped(deeds: Deeds) -> None:
     """Neither what waits, whose attempts go on counting, nor what was done."""
     deeds.fails = {2: [ValueError("poison")]}
     await deeds.arrive(1, 2)
@@ -136,7 +136,7 @@ async def test_only_what_is_parked_can_be_retried_or_given_up(deeds: Deeds) -> N
     assert [tuple(row) for row in rows] == [("done", 1), (None, 1)]
 
 
-async def test_what_arrives_again_is_not_done_again(deeds: Deeds) -> None:
+async def test_a_repeated_message_is_handled_once(deeds: Deeds) -> None:
     await deeds.arrive(1)
     await work_off(deeds.reactor())
     await deeds.arrive(1, 2)
@@ -157,7 +157,7 @@ async def test_a_reaction_has_two_thirds_of_its_claim(deeds: Deeds) -> None:
     assert errors == ["TimeoutError"]
 
 
-async def test_what_was_done_long_ago_is_forgotten(deeds: Deeds) -> None:
+async def test_messages_finished_long_ago_are_deleted(deeds: Deeds) -> None:
     await deeds.arrive(1)
     await work_off(deeds.reactor())
     async with deeds.lab.pool.acquire() as connection:

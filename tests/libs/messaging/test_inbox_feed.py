@@ -81,7 +81,7 @@ async def in_inbox(deeds: Deeds) -> list[int]:
     return [row["event_id"].int for row in rows]
 
 
-async def test_a_gap_lets_nothing_pass_until_it_is_skipped_and_that_is_recorded(
+async def test_a_gap_blocks_its_partition_until_it_is_skipped_and_recorded(
     deeds: Deeds,
 ) -> None:
     behind = [sent(4, 3, offset=3), sent(5, 4, offset=4)]
@@ -101,7 +101,7 @@ async def test_a_gap_lets_nothing_pass_until_it_is_skipped_and_that_is_recorded(
     assert audits == [["missing", 3, 3, 2, 3, "lost", "anna"]]
 
 
-async def test_what_is_missing_and_comes_after_all_lifts_the_stop(deeds: Deeds) -> None:
+async def test_missing_records_that_arrive_later_unblock_the_partition(deeds: Deeds) -> None:
     gap = await stop(deeds, sent(1, 0, offset=0), sent(3, 2, offset=2))
     assert (await store(deeds, sent(2, 1, offset=1))).gaps == {}
     assert await stopped(deeds) == {}
@@ -111,7 +111,7 @@ async def test_what_is_missing_and_comes_after_all_lifts_the_stop(deeds: Deeds) 
     assert await stopped(deeds) == {}
 
 
-async def test_another_incarnation_is_taken_in_only_once_it_is_accepted(deeds: Deeds) -> None:
+async def test_another_incarnation_is_read_only_after_it_is_accepted(deeds: Deeds) -> None:
     """In the partition where it showed itself and in all others, where it is expected then; the one
     before is over. What it repeats from a time the inbox has forgotten is left out."""
     await store(deeds, sent(1, 0, offset=0), sent(51, 0, offset=0, partition=1))
@@ -136,18 +136,18 @@ async def test_messages_and_position_are_stored_together_or_not_at_all(
     deeds: Deeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def overtaken(*_: Any) -> None:
-        raise positions.Overtaken
+        raise positions.PositionConflict
 
     with monkeypatch.context() as patch:
         patch.setattr("libs.messaging.positions.save", overtaken)
-        with pytest.raises(positions.Overtaken):
+        with pytest.raises(positions.PositionConflict):
             await store(deeds, sent(1, 0, offset=0))
     assert await in_inbox(deeds) == []
     await store(deeds, sent(1, 0, offset=0))
     assert await in_inbox(deeds) == [1]
 
 
-async def test_later_events_of_a_stream_wait_behind_one_that_cannot_be_read(deeds: Deeds) -> None:
+async def test_later_events_of_a_stream_wait_for_an_unreadable_one(deeds: Deeds) -> None:
     def each_by_itself(event: Any) -> Schedule:
         return Schedule(f"number {event.n}", NOON - timedelta(hours=event.n))
 
@@ -162,12 +162,12 @@ async def test_later_events_of_a_stream_wait_behind_one_that_cannot_be_read(deed
     assert deeds.tried == [3]
 
 
-async def test_a_position_is_moved_from_where_it_was_read_alone(deeds: Deeds) -> None:
+async def test_a_position_is_moved_only_from_its_stored_offset(deeds: Deeds) -> None:
     """Two workers that read one position do not both move it."""
     old = {HERE: Position(0)}
     moved = {HERE: Position(1)}
     async with deeds.lab.pool.acquire() as connection:
         await positions.add(connection, "deeds", {HERE: 0})
         await positions.save(connection, "deeds", old, moved)
-        with pytest.raises(positions.Overtaken):
+        with pytest.raises(positions.PositionConflict):
             await positions.save(connection, "deeds", old, moved)

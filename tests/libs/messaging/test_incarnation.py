@@ -17,13 +17,13 @@ from libs.eventsourcing.snapshot import Snapshot
 from libs.eventsourcing.tail import Cursor, read_rows
 from libs.messaging import republish
 from libs.messaging.leadership import take_over
+from libs.messaging.loaded_log import adopt_loaded_log
 from libs.messaging.relay_batch import BatchTable, read_heads
 from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.messaging.wire import Record, Unreadable, decode
 from libs.messaging.worker import check_relay
 from libs.process.relay_commands import _follow, _progress_display
-from libs.process.restored import adopt_loaded_log
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from tests.libs.messaging.faulty import Fault
 from tests.libs.messaging.lab import Lab, Numbered, order, running
 
@@ -82,7 +82,7 @@ async def test_every_record_names_its_log_and_incarnation(lab: Lab) -> None:
     assert chains_of(records) == {await labels_of(lab): list(range(1, 31))}
 
 
-async def test_a_log_found_on_another_timeline_begins_a_new_incarnation(lab: Lab) -> None:
+async def test_a_log_on_another_timeline_begins_a_new_incarnation(lab: Lab) -> None:
     await lab.append_numbers(range(30))
     await lab.relayed(30)
     before = await labels_of(lab)
@@ -121,7 +121,7 @@ async def test_a_batch_saved_before_the_restore_is_the_first_of_the_new_incarnat
     assert chains_of(await lab.records()) == {await labels_of(lab): list(range(1, 31))}
 
 
-async def test_a_topic_is_sent_again_and_the_live_relay_goes_on_behind_it(lab: Lab) -> None:
+async def test_a_topic_is_sent_again_before_the_relay_continues(lab: Lab) -> None:
     await lab.append_numbers(range(120))
     await with_till(lab, 10)
     relays = [lab.relay(), lab.relay()]
@@ -177,7 +177,7 @@ async def test_a_topic_half_sent_again_is_finished_by_the_next_relay(lab: Lab) -
         assert labels == sorted(labels, key=lambda one: one == second)
 
 
-async def test_the_command_shows_how_far_a_topic_is_until_it_is_sent_again(lab: Lab) -> None:
+async def test_the_command_shows_the_progress_until_a_topic_is_sent_again(lab: Lab) -> None:
     await lab.append_numbers(range(200))
     await lab.relayed(200)
     shown: list[tuple[str, int, int | None]] = []

@@ -21,7 +21,7 @@ from libs.messaging.reactor import OVERDUE_SECONDS
 from libs.messaging.topics import TopicSpec, ensure_topics
 from libs.messaging.wire import decode
 from libs.projections.runner import ProjectionRunner
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.libs.messaging.deeds import Deeds, open_deeds, work_again_and_again, work_off
 from tests.libs.messaging.frozen_worker import SEEN
 from tests.libs.messaging.lab import CODEC, Cursed, Lab, Numbered, order, running
@@ -40,7 +40,7 @@ async def append(lab: Lab, *numbers: int) -> None:
         await lab.append(order(number), Numbered(number))
 
 
-async def test_what_is_announced_on_kafka_has_its_effect_once(deeds: Deeds) -> None:
+async def test_a_fact_on_kafka_has_its_effect_once(deeds: Deeds) -> None:
     """Two workers, facts without a schedule in between, and a reader that begins anew."""
     lab = deeds.lab
     await append(lab, *range(10))
@@ -58,7 +58,7 @@ async def test_what_is_announced_on_kafka_has_its_effect_once(deeds: Deeds) -> N
     assert sorted(deeds.tried) == [*range(10), 20, 30]
 
 
-async def test_what_a_topic_has_forgotten_is_not_waited_for(deeds: Deeds) -> None:
+async def test_records_that_a_topic_no_longer_holds_are_not_waited_for(deeds: Deeds) -> None:
     """A reaction that is added later gets what the topic still holds, and all that follows."""
     lab = deeds.lab
     async with running(lab.relay()):
@@ -95,7 +95,7 @@ async def test_own_facts_come_from_the_services_own_log(deeds: Deeds) -> None:
     assert sorted(deeds.tried) == [*range(5), 7]
 
 
-def test_facts_are_a_services_own_or_others(lab: Lab) -> None:
+def test_a_reaction_is_to_own_facts_or_to_facts_of_others(lab: Lab) -> None:
     def about(*topics: str) -> Reaction[Any]:
         return Deeds(lab).reaction(topics=topics)
 
@@ -105,7 +105,7 @@ def test_facts_are_a_services_own_or_others(lab: Lab) -> None:
         is_own("shop", about("shop.price", "gateway.session"))
 
 
-async def test_a_crash_between_the_effect_and_its_note_doubles_nothing(deeds: Deeds) -> None:
+async def test_a_crash_between_effect_and_completion_doubles_nothing(deeds: Deeds) -> None:
     await deeds.arrive(1)
     async with deeds.lab.pool.acquire() as connection:
         (message,) = await inbox.claim(connection, "deeds", limit=9, latest_wins=False)
@@ -157,7 +157,7 @@ async def test_a_worker_that_was_frozen_can_neither_finish_nor_have_an_effect(
     assert tuple(message) == ("done", 2, None)
 
 
-async def test_what_an_effect_in_the_transaction_leaves_is_all_or_nothing(deeds: Deeds) -> None:
+async def test_an_effect_in_the_transaction_is_all_or_nothing(deeds: Deeds) -> None:
     await deeds.arrive(1)
     await deeds.lab.pool.execute(SEEN)
     errors: list[Exception] = [ValueError("in the middle")]
@@ -174,7 +174,7 @@ async def test_what_an_effect_in_the_transaction_leaves_is_all_or_nothing(deeds:
     assert await deeds.lab.pool.fetchval("SELECT attempts FROM inbox WHERE outcome = 'done'") == 2
 
 
-async def test_an_idle_worker_wakes_when_something_is_due(deeds: Deeds) -> None:
+async def test_an_idle_worker_wakes_when_a_message_is_due(deeds: Deeds) -> None:
     """And sleeps no longer than until then; what is held up is no reason to wake."""
     soon = datetime.now(UTC)
     deeds.due = lambda n: soon + timedelta(seconds=3 * n)
@@ -199,7 +199,7 @@ async def test_an_idle_worker_wakes_when_something_is_due(deeds: Deeds) -> None:
     ],
     ids=["fails", "times out", "loses races"],
 )
-async def test_what_fails_is_tried_again_then_parked_and_holds_others_up(
+async def test_a_failing_message_is_retried_then_parked_and_blocks_later_ones(
     deeds: Deeds, error: Exception, attempts: int
 ) -> None:
     deeds.fails = {1: [error] * (attempts + 1)}
@@ -218,7 +218,7 @@ async def test_what_fails_is_tried_again_then_parked_and_holds_others_up(
     assert await deeds.done() == [1, 2]
 
 
-async def test_what_is_given_up_holds_nobody_up(deeds: Deeds) -> None:
+async def test_a_dropped_message_blocks_no_others(deeds: Deeds) -> None:
     deeds.fails = {1: [ValueError("poison")] * ATTEMPTS}
     await deeds.arrive(1, 2)
     reactor = deeds.reactor()
@@ -233,7 +233,7 @@ async def test_what_is_given_up_holds_nobody_up(deeds: Deeds) -> None:
     assert [tuple(row) for row in rows] == [("dropped", "ValueError: poison"), ("done", None)]
 
 
-async def test_what_is_away_for_a_while_is_waited_for_but_not_in_silence(deeds: Deeds) -> None:
+async def test_an_outage_is_waited_out_and_reported(deeds: Deeds) -> None:
     """However long: it is listed with its error, and in the end the service is not ready."""
     many = 2 * CONTENDED_ATTEMPTS
     deeds.fails = {1: [Unavailable("the scales")] * many}
@@ -256,7 +256,7 @@ async def test_what_is_away_for_a_while_is_waited_for_but_not_in_silence(deeds: 
     assert await deeds.done() == [1]
 
 
-async def test_the_database_may_go_away(deeds: Deeds) -> None:
+async def test_a_worker_survives_an_outage_of_the_database(deeds: Deeds) -> None:
     async with running(deeds.lab.relay(), deeds.reactor()):
         for number in range(4):
             await append(deeds.lab, number)
@@ -269,7 +269,7 @@ def test_a_reaction_has_no_tables_to_rebuild(lab: Lab) -> None:
     assert feed_of(Deeds(lab).reaction()).tables == ()
 
 
-async def test_a_reaction_does_it_in_one_way(lab: Lab, pool: Any) -> None:
+async def test_a_reaction_has_exactly_one_handler(lab: Lab, pool: Any) -> None:
     with pytest.raises(ValueError, match="one of"):
         Reaction(name="none", topics=("a.b",), codec=CODEC, schedule_of=lambda _: None)
     assert InboxWorker(pool, Deeds(lab).reaction()).backlog.parked == 0

@@ -24,7 +24,7 @@ AND NOT (relrowsecurity AND relforcerowsecurity AND EXISTS (
 
 
 @pytest.mark.parametrize("service", ["gateway", "ingest", "scale_bridge"])
-async def test_every_table_is_fenced(postgres_url: str, service: str) -> None:
+async def test_every_table_has_row_level_security(postgres_url: str, service: str) -> None:
     with migrated(postgres_url, service) as url:
         connection = await asyncpg.connect(url)
         unfenced = {row["relname"] for row in await connection.fetch(UNFENCED, service)}

@@ -1,5 +1,7 @@
-"""Starting, serving and stopping, with real signals and real sockets; and rounds: one failure is
-not the end, and stopping is not cut short."""
+"""Starting, serving and stopping, with real signals and sockets.
+
+Periodic jobs survive a failure and are not cut short.
+"""
 
 import asyncio
 import signal
@@ -19,8 +21,8 @@ import structlog
 
 from libs.errors import Unavailable
 from libs.process import lifecycle as process
-from libs.process.rounds import rounds
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.process.periodic import periodic
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 
 PREAMBLE = """
 import asyncio, functools, sys
@@ -114,7 +116,7 @@ CANCELLED = ["one drained", "stubborn cancelled"]
         pytest.param(LATE, TERM, 1, ["one drained"], ["broken late"], id="failure in draining"),
     ],
 )
-def test_tasks_end_together_and_the_status_says_how(
+def test_tasks_end_together_and_the_status_tells_failure(
     call: str, sent: signal.Signals | None, status: int, out: list[str], logged: list[str]
 ) -> None:
     """`logged` are words of the only line that is logged; none if nothing is."""
@@ -173,7 +175,7 @@ async def served(
 ) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(
-        process.serve(app, "127.0.0.1", 0, stop=stop, listening=port.set_result, **options)
+        process.serve(app, "127.0.0.1", 0, stop=stop, on_listening=port.set_result, **options)
     )
     async with asyncio.timeout(PATIENCE_SECONDS):
         await asyncio.wait((port, serving), return_when=asyncio.FIRST_COMPLETED)
@@ -295,7 +297,7 @@ from {Path(__file__).stem} import SlowApp
 app = SlowApp()
 
 async def http(stop):
-    await serve(app, "127.0.0.1", 0, stop=stop, listening=lambda port: say(f"port {{port}}"))
+    await serve(app, "127.0.0.1", 0, stop=stop, on_listening=lambda port: say(f"port {{port}}"))
 
 async def later(stop):
     await app.asked.wait()
@@ -321,32 +323,32 @@ def test_a_served_process_finishes_its_requests_on_sigterm() -> None:
     assert answer.endswith(b"done")
 
 
-async def test_turns_follow_each_other_also_failed_ones_until_it_is_stopped() -> None:
-    stop, taken = asyncio.Event(), 0
+async def test_a_periodic_job_runs_again_after_a_failure_until_it_is_stopped() -> None:
+    stop, runs = asyncio.Event(), 0
     errors = {1: Unavailable(), 2: ValueError("mine")}
 
-    async def turn() -> None:
-        nonlocal taken
-        taken += 1
-        if taken in errors:
-            raise errors[taken]
-        if taken == 4:
+    async def job() -> None:
+        nonlocal runs
+        runs += 1
+        if runs in errors:
+            raise errors[runs]
+        if runs == 4:
             stop.set()
 
-    await asyncio.wait_for(rounds("fail", turn, seconds=0.001)(stop), PATIENCE_SECONDS)
+    await asyncio.wait_for(periodic("fail", job, seconds=0.001)(stop), PATIENCE_SECONDS)
 
-    assert taken == 4
+    assert runs == 4
 
 
-async def test_a_turn_under_way_is_finished() -> None:
+async def test_a_run_in_progress_is_finished_before_the_stop() -> None:
     stop, finished = asyncio.Event(), False
 
-    async def turn() -> None:
+    async def job() -> None:
         nonlocal finished
         stop.set()
         await asyncio.sleep(0)
         finished = True
 
-    await asyncio.wait_for(rounds("last", turn, seconds=60)(stop), PATIENCE_SECONDS)
+    await asyncio.wait_for(periodic("last", job, seconds=60)(stop), PATIENCE_SECONDS)
 
     assert finished

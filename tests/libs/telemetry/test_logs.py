@@ -45,7 +45,7 @@ def test_a_line_is_json_with_service_level_and_time(lines: io.StringIO) -> None:
     assert said == {"event": "batch accepted", "new": 3, "level": "info", "service": "ingest"}
 
 
-def test_a_line_carries_its_trace_and_its_request(lines: io.StringIO) -> None:
+def test_a_line_has_its_trace_and_request(lines: io.StringIO) -> None:
     telemetry = traces.set_up("ingest")
     with telemetry.span("append"), structlog.contextvars.bound_contextvars(request_id="r1"):
         parent = traces.current_traceparent()
@@ -57,7 +57,7 @@ def test_a_line_carries_its_trace_and_its_request(lines: io.StringIO) -> None:
     assert said["request_id"] == "r1"
 
 
-def test_stdlib_logging_speaks_the_same_way(lines: io.StringIO) -> None:
+def test_stdlib_logging_has_the_same_format(lines: io.StringIO) -> None:
     with structlog.contextvars.bound_contextvars(request_id="r2"):
         logging.getLogger("somewhere").warning("low %s", "disk")
 
@@ -68,7 +68,7 @@ def test_stdlib_logging_speaks_the_same_way(lines: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize("name", ["faststream", "aiokafka.consumer", "granian", "alembic"])
-def test_chatty_libraries_speak_from_warning_on(lines: io.StringIO, name: str) -> None:
+def test_chatty_libraries_log_from_warning_on(lines: io.StringIO, name: str) -> None:
     logging.getLogger(name).info("chatter")
     structlog.get_logger().debug("chatter")
     assert lines.getvalue() == ""
@@ -78,7 +78,7 @@ def test_chatty_libraries_speak_from_warning_on(lines: io.StringIO, name: str) -
     assert only(lines)["event"] == "trouble"
 
 
-def test_a_library_that_brings_its_own_handler_speaks_our_way_all_the_same() -> None:
+def test_a_library_with_its_own_handler_has_the_same_format() -> None:
     own, out = io.StringIO(), io.StringIO()
     chatty = logging.getLogger("faststream")
     chatty.addHandler(logging.StreamHandler(own))
@@ -90,7 +90,7 @@ def test_a_library_that_brings_its_own_handler_speaks_our_way_all_the_same() -> 
     assert own.getvalue() == ""
 
 
-def test_secrets_are_blanked_at_any_depth(lines: io.StringIO) -> None:
+def test_secrets_are_redacted_at_any_depth(lines: io.StringIO) -> None:
     structlog.get_logger().info(
         "login",
         password="hunter2",
@@ -107,7 +107,7 @@ def test_secrets_are_blanked_at_any_depth(lines: io.StringIO) -> None:
     assert said["dsn"] == "postgresql://[redacted]@db/till"
 
 
-def test_an_exception_is_told_without_local_values_or_quoted_rows(lines: io.StringIO) -> None:
+def test_an_exception_is_logged_without_local_values_or_quoted_rows(lines: io.StringIO) -> None:
     def fail(phone: str) -> None:
         raise ValueError(f"duplicate key\nDETAIL:  Key (phone)=({phone}) exists.")
 
@@ -124,13 +124,13 @@ def test_an_exception_is_told_without_local_values_or_quoted_rows(lines: io.Stri
 
 
 @pytest.mark.parametrize("value", [float("nan"), "\ud800", b"\xff", {1: object()}, {("a",): 1}])
-def test_a_value_json_has_no_word_for_still_makes_a_line(lines: io.StringIO, value: object) -> None:
+def test_a_value_that_json_cannot_represent_is_logged(lines: io.StringIO, value: object) -> None:
     structlog.get_logger().info("odd", value=value)
 
     assert only(lines)["event"] == "odd"
 
 
-def test_a_person_at_a_terminal_reads_text() -> None:
+def test_a_terminal_gets_text() -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True

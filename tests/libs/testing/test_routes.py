@@ -100,7 +100,7 @@ async def walk(made: FastAPI, **changed: Any) -> list[tuple[str, str]]:
         return await assert_foreign_ids_are_unknown(stranger, made.openapi(), **given)
 
 
-async def test_ids_of_others_that_are_unknown_pass_on_every_route() -> None:
+async def test_routes_that_treat_foreign_ids_as_unknown_pass() -> None:
     assert await walk(app()) == [("PUT", "/boxes/{box}")]
     assert await walk(app(answer=200), except_for=[("PUT", "/boxes/{box}")]) == []
     with pytest.raises(KeyError, match="box"):  # a new kind of id cannot be forgotten
@@ -112,12 +112,12 @@ async def test_ids_of_others_that_are_unknown_pass_on_every_route() -> None:
     [app(answer=200), app(text="box {box} is not yours"), app(text="no such box")],
     ids=["it answers 200", "it says 404 in other words", "it leaves the id out"],
 )
-async def test_a_route_that_knows_an_id_of_another_fails(wrong: FastAPI) -> None:
+async def test_a_route_that_reveals_a_foreign_id_fails(wrong: FastAPI) -> None:
     with pytest.raises(AssertionError, match=r"PUT /boxes/\{box\}"):
         await walk(wrong)
 
 
-async def test_a_list_that_holds_something_of_another_fails() -> None:
+async def test_a_list_with_data_of_another_tenant_fails() -> None:
     async with client_of(made := app(names="Анна")) as stranger:
         lists = partial(assert_lists_hold_nothing, stranger, made.openapi())
         assert await lists(["Борис"]) == [("GET", "/boxes")]
@@ -125,13 +125,13 @@ async def test_a_list_that_holds_something_of_another_fails() -> None:
             await lists(["Анна"])
 
 
-async def test_a_list_is_asked_with_every_option() -> None:
+async def test_a_list_is_called_with_every_option() -> None:
     async with client_of(made := app(names="Анна", only_asked=True)) as stranger:
         with pytest.raises(AssertionError, match="/boxes"):
             await assert_lists_hold_nothing(stranger, made.openapi(), ["Анна"])
 
 
-async def test_a_write_that_changes_what_another_sees_fails() -> None:
+async def test_a_write_that_changes_the_view_of_an_owner_fails() -> None:
     walk = assert_writes_change_nothing_of_others
     async with client_of(made := app()) as stranger, client_of(made) as owner:
         assert await walk(stranger, made.openapi(), [owner]) == []
@@ -144,7 +144,7 @@ async def test_a_write_that_changes_what_another_sees_fails() -> None:
             await walk(stranger, made.openapi(), [])
 
 
-async def test_each_person_is_named_once_wherever_a_body_has_a_field_for_them() -> None:
+async def test_a_body_with_contact_data_is_sent_once_per_person() -> None:
     made, named = FastAPI(), []
 
     @made.post("/people")
@@ -158,7 +158,7 @@ async def test_each_person_is_named_once_wherever_a_body_has_a_field_for_them() 
     assert named == ["+77010000001", "anna@x.example"]
 
 
-async def test_a_sample_is_what_the_schema_of_an_app_accepts() -> None:
+async def test_a_sample_is_valid_for_its_schema() -> None:
     made = app(answer=200)
     (route,) = (one for one in routes_of(made.openapi()) if one.names)
 

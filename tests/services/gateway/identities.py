@@ -13,7 +13,7 @@ from contracts.gateway import EVENTS, GatewayEvent, LoginRefused, SessionRevoked
 from libs.eventsourcing.codec import Codec
 from libs.eventsourcing.postgres import PostgresLog
 from libs.eventsourcing.store import EventStore, envelope
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from libs.security.passwords import Cost, Passwords, Verdict
 from libs.security.sealing import Seal, generate_key
 from libs.testing.clock import NOON, Clock
@@ -46,7 +46,7 @@ ENGINEER, SUPERADMIN, STAFF = Role(CRM, "ENGINEER"), Role(KIOSK, "superadmin"), 
 ANNA, BORIS = "anna@example.com", "boris@example.com"
 PHONE = "+77011234567"
 PASSWORD, NEW_PASSWORD = "correct horse", "battery staple"
-CHEAP, DEARER = Cost(memory_kib=64, passes=1), Cost(memory_kib=128, passes=1)
+CHEAP, DEARER = Cost(memory_kib=64, iterations=1), Cost(memory_kib=128, iterations=1)
 TABLES = ("account", "account_role", "account_offer", "account_address", "session")
 
 
@@ -78,9 +78,9 @@ class Counted(Passwords):
         self.checks += 1
         return await super().verify(hashed, password, **options)
 
-    async def verify_nobody(self, password: str, **options: Any) -> Verdict:
+    async def verify_dummy(self, password: str, **options: Any) -> Verdict:
         self.checks += 1
-        return await super().verify_nobody(password, **options)
+        return await super().verify_dummy(password, **options)
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ async def catch_up(identity: Identity) -> None:
     Of several at once each reads the log after the one before has committed: an older history
     would take back rows that were visible already.
     """
-    async with acquired(identity.pool) as connection, connection.transaction():
+    async with acquire(identity.pool) as connection, connection.transaction():
         # The one before may take as long as a busy machine needs.
         await connection.execute("SET LOCAL lock_timeout = 0")
         await connection.execute("LOCK TABLE account IN SHARE ROW EXCLUSIVE MODE")

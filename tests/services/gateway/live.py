@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 from services.gateway.doors.domain.door import WEBSOCKET, Limit, Login, Rule, Shape
 from tests.services.gateway.app import KEY, Keys, Service, open_app
 from tests.services.gateway.doorstep import door

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from httpx import AsyncClient, Response
 
 from contracts.gateway import AccountId, LoginRefused
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from services.gateway.accounts.domain import person as people
 from services.gateway.accounts.domain.realm import Role
 from services.gateway.accounts.domain.shop import place_of

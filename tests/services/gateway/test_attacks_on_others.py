@@ -316,7 +316,7 @@ async def test_nothing_of_others_is_shown_or_changed(table: Table, stranger: Any
         people=people,
         except_for=[*INVITED, *(LAST_LOGINS if place in (CRM, KIOSKS) else [])],
         statuses=(200, 201, 204, 400, *REFUSED, 409, 422, 429, 503),
-        settle=table.demo.catch_up,
+        catch_up=table.demo.catch_up,
     )
 
     every = {(one.method, one.path) for one in routes_of(document)}

@@ -15,7 +15,7 @@ import pytest
 from libs.postgres import query
 from libs.postgres.pool import Pool
 from libs.testing.clock import Clock
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from services.gateway.device_grants import stores as device_grants
 from services.gateway.device_grants.domain.grant import LIFETIME, Answer, Verdict
 from services.gateway.telegram.domain.one_time_code import Verified

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from libs.testing.polling import PATIENCE_SECONDS
 from libs.testing.routes import assert_no_body_is_waited_for
-from libs.testing.waiting import PATIENCE_SECONDS
 from services.gateway.accounts.domain.realm import DEVICE, SUPERADMIN, Realm
 from services.gateway.doors.api.form import MOST_BYTES
 from services.gateway.doors.api.shop_route import MAX_BODY_BYTES

@@ -165,7 +165,7 @@ async def test_batches_and_order_of_arrival_do_not_matter(
         await apply(pool, "scale_bridge", projections, events)
 
     histories = [await a_history(pool, Random(seed)) for seed in range(10)]
-    await assert_history_decides(pool, apply_batch, histories, tables, lanes=lanes)
+    await assert_history_decides(pool, apply_batch, histories, tables, partitions=lanes)
 
 
 async def test_what_was_projected_before_changes_nothing(pool: Pool) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
 from contracts.gateway import ACCOUNTS, ADDRESSES, EVENTS, AccountId, GatewayEvent
 from libs.eventsourcing.codec import codec_of
 from libs.postgres import query
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from libs.projections.projection import Connection, Projection
 from services.gateway.accounts.domain.account import Offer
 from services.gateway.accounts.domain.realm import CHIEFS, PLATFORM, SUPERADMIN, Place, Realm, Role
@@ -95,7 +95,7 @@ class Page:
 
 async def by_id(pool: Pool, account_id: UUID) -> AccountRow | None:
     """The account, a removed one too. Raises Unavailable, as all questions here."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, BY_ID, account_id=account_id)
         return await _only(connection, row)
 
@@ -104,7 +104,7 @@ async def by_number(pool: Pool, number: int) -> AccountRow | None:
     """The same by the number that doors without UUIDs show."""
     if not 0 < number < 2**63:
         return None
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, BY_NUMBER, number=number)
         return await _only(connection, row)
 
@@ -114,14 +114,14 @@ async def by_number_of_place(pool: Pool, number: int, place: Place) -> AccountRo
     if not 0 < number < 2**63:
         return None
     at = {"realm": place.realm, "of_tenant": place.tenant, "number": number}
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, BY_NUMBER_OF_PLACE, **at)
         return await _only(connection, row)
 
 
 async def by_address(pool: Pool, digest: str) -> AccountRow | None:
     """Whose address has this digest. To let somebody in, ask the log instead."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await query.fetchrow(connection, BY_ADDRESS, digest=digest)
         return await _only(connection, row)
 
@@ -143,7 +143,7 @@ async def of_place(
     if active is not None:
         matching.append(ACCOUNT.c.active == active)
     some = select(ACCOUNT).where(*matching).order_by(ACCOUNT.c.number)
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows = await query.fetch(connection, some.limit(limit).offset(offset))
         every = select(func.count()).select_from(ACCOUNT).where(*matching)
         total = await query.fetchval(connection, every)
@@ -153,7 +153,7 @@ async def of_place(
 async def superadmins(pool: Pool, place: Place) -> Sequence[AccountId]:
     """The active superadmins of a place, or what they are called there, as far as is known here."""
     matching = (OURS, ACCOUNT.c.active, *_in(place, (CHIEFS.get(place.realm, SUPERADMIN),)))
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows = await query.fetch(connection, select(ACCOUNT.c.account_id).where(*matching))
     return [AccountId(row["account_id"]) for row in rows]
 
@@ -163,7 +163,7 @@ async def places(pool: Pool) -> Sequence[Place]:
     held = select(ROLE.c.realm, ROLE.c.of_tenant).where(
         ROLE.c.tenant == PLATFORM, ROLE.c.realm != Realm.SHOP.value
     )
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows = await query.fetch(connection, held.distinct())
     return [Place(row["realm"], row["of_tenant"]) for row in rows]
 

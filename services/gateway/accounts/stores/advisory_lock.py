@@ -8,7 +8,7 @@ from typing import Final
 import asyncpg
 
 from libs.errors import Unavailable
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 
 TAKE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
@@ -28,7 +28,7 @@ class AdvisoryLock:
         """Hold the lock `name`. Raises Unavailable if others hold it too long."""
         async with (
             self._here,
-            acquired(self._pool) as connection,
+            acquire(self._pool) as connection,
             connection.transaction(),
         ):
             try:

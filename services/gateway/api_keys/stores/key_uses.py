@@ -12,7 +12,7 @@ import structlog
 
 from libs.clock import Clock, utc_now
 from libs.errors import Unavailable
-from libs.postgres.pool import Pool, acquired, tenant_transaction
+from libs.postgres.pool import Pool, acquire, tenant_transaction
 from services.gateway.doors.domain.caller import Caller
 
 SECONDS: Final = 60.0
@@ -64,7 +64,7 @@ class KeyUses:
             return
         tenants, ids = zip(*seen, strict=True)
         try:
-            async with acquired(self._pool) as connection:
+            async with acquire(self._pool) as connection:
                 await connection.execute(WRITE, tenants, ids, list(seen.values()))
         except AWAY as error:
             log.warning("uses of keys not written", reason=type(error).__name__)

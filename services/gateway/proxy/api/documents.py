@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from libs.http.auth import Permission
 from libs.http.schema import SCHEMA
-from libs.http.undeclared import demands_of
+from libs.http.undeclared import required_access
 from services.gateway.context import Deps
 from services.gateway.doors.api.local_routes import LocalRoutes
 from services.gateway.doors.api.system import VERSION
@@ -75,7 +75,7 @@ class Documents:
 def _demands(routes: Sequence[Any]) -> Iterator[tuple[str, str, str | None]]:
     """What each operation demands: a scope, empty for whoever is logged in, None for nothing."""
     for route in routes:
-        demand = demands_of(route)
+        demand = required_access(route)
         scope = None if demand is None else ""
         if isinstance(demand, Permission):
             scope = demand.scope

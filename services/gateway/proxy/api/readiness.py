@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from libs.http.health import Check, CheckResult
-from libs.postgres.pool import acquired
+from libs.postgres.pool import acquire
 from libs.security import api_keys
 from services.gateway.api_keys import read_models as api_key
 from services.gateway.context import Deps
@@ -18,7 +18,7 @@ def readiness(deps: Deps) -> Mapping[str, Check]:
     """
 
     async def database() -> CheckResult:
-        async with acquired(deps.pool) as connection:
+        async with acquire(deps.pool) as connection:
             await connection.execute("SELECT 1")
         return CheckResult(True)
 

@@ -74,6 +74,6 @@ class AccessTokens:
             lifetime=lifetime,
             typ=tokens.ACCESS,
             session=str(session_id),
-            also={**beside, "jti": str(uuid4()), "client_id": lasting or place.realm},
+            extra={**beside, "jti": str(uuid4()), "client_id": lasting or place.realm},
         )
         return AccessToken(bearer, int(lifetime.total_seconds()))

@@ -23,7 +23,7 @@ def rotate(path: Path, *, keep: int) -> KeyRing:
     whole = path.resolve()
     try:
         ring = KeyRing.from_pem(whole.read_text(encoding="ascii"))
-        rotated = ring.rotated(SigningKey.generate(), keep=keep)
+        rotated = ring.rotated(SigningKey.generate(), older=keep)
         _replace(whole, rotated.to_pem())
     except FileExistsError as error:
         raise KeyFileUnfit(

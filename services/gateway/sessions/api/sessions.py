@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 
 from contracts.gateway import AccountId, SessionId
-from libs.http.auth import Principal, member
+from libs.http.auth import Principal, require_kind
 from services.gateway.accounts.domain.realm import Place, Realm
 from services.gateway.api_keys.api import TenantName
 from services.gateway.context import Deps, Gateway
@@ -26,7 +26,7 @@ router = APIRouter(
     prefix="/api/v1/sessions", tags=["identity"], route_class=ShortRoute, dependencies=[SESSIONS]
 )
 
-EVERYBODY: Final = member(*Realm)
+EVERYBODY: Final = require_kind(*Realm)
 CurrentUser = Annotated[Principal, Depends(EVERYBODY)]
 
 

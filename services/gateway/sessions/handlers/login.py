@@ -87,7 +87,7 @@ async def log_in(
 async def _verify(identity: Identity, loaded: Loaded, password: str, source: Source) -> Verdict:
     sealed = loaded.account.password
     if sealed is None or not loaded.account.known:
-        return await identity.passwords.verify_nobody(password, source=source)
+        return await identity.passwords.verify_dummy(password, source=source)
     hashed = open_password(identity.seal, loaded.account_id, sealed)
     return await identity.passwords.verify(hashed, password, source=source)
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Final, TypeAlias
 
-from libs.postgres.pool import Connection, Pool, acquired
+from libs.postgres.pool import Connection, Pool, acquire
 from services.gateway.sessions.domain.allowance import Allowance, TooMany, too_many
 
 TAKE: Final = """
@@ -55,7 +55,7 @@ async def take(
 
     The window begins with the first try. Raises Unavailable, and then nothing was counted.
     """
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await connection.fetchrow(TAKE, kind, who, now + window, now)
     if row is None or row["count"] <= most:
         return None
@@ -65,7 +65,7 @@ async def take(
 
 async def give_back(pool: Pool, kind: str, who: str) -> None:
     """That try was right, and does not count. Raises Unavailable."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(GIVE_BACK, kind, who)
 
 

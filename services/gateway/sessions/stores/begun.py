@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from contracts.gateway import AccountId, SessionId
-from libs.postgres.pool import Pool, acquired, nothing_was_set
+from libs.postgres.pool import Pool, acquire, skip_session_reset
 from services.gateway.accounts.domain.realm import PLATFORM
 
 LONG_OVER: Final = timedelta(days=1)
@@ -41,8 +41,8 @@ async def begin(pool: Pool, account_id: AccountId, session_id: SessionId, now: d
     To be committed before the session stands in the log. Raises Unavailable.
     """
     begun = PLATFORM, account_id, session_id, now
-    async with acquired(pool) as connection:
-        nothing_was_set(connection)
+    async with acquire(pool) as connection:
+        skip_session_reset(connection)
         # The end of an id is random.
         if session_id.int % ONE_IN == 0:
             await connection.execute(FORGET_AND_BEGIN, *begun, now - LONG_OVER)
@@ -54,6 +54,6 @@ async def of_account(pool: Pool, account_id: AccountId) -> Sequence[SessionId]:
     """The sessions that the account began, newest first; some may never have been opened, or be
     over. Raises Unavailable.
     """
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows = await connection.fetch(OF_ACCOUNT, PLATFORM, account_id)
     return [SessionId(row["session_id"]) for row in rows]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from libs.postgres.pool import Connection, Pool, acquired, nothing_was_set
+from libs.postgres.pool import Connection, Pool, acquire, skip_session_reset
 from services.gateway.sessions.stores import attempt_limit
 
 KIND: Final = "known network"
@@ -25,8 +25,8 @@ REMEMBER: Final = """
 async def known(pool: Pool, digests: Collection[str], now: datetime) -> Mapping[str, bool]:
     """Those of the digests that were remembered, and whether that was lately: then there is no use
     in doing it again. Raises Unavailable."""
-    async with acquired(pool) as connection:
-        nothing_was_set(connection)
+    async with acquire(pool) as connection:
+        skip_session_reset(connection)
         return await known_on(connection, digests, now)
 
 
@@ -41,8 +41,8 @@ async def known_on(
 
 async def remember(pool: Pool, digests: Collection[str], now: datetime) -> None:
     """Know them from now on. Raises Unavailable; safe to repeat."""
-    async with acquired(pool) as connection:
-        nothing_was_set(connection)
+    async with acquire(pool) as connection:
+        skip_session_reset(connection)
         await remember_on(connection, digests, now)
         await attempt_limit.prune(connection, now)
 

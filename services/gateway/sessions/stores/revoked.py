@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from libs.http import revoked_sessions
 from libs.http.revoked_sessions import Loaded
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from services.gateway.accounts.domain.realm import PLATFORM
 
 # A process that died between the event and the row left the event only.
@@ -27,7 +27,7 @@ async def add(pool: Pool, session_id: str, revoked_at: datetime, *, kept: timede
 async def load(pool: Pool, kept: timedelta, seen: str) -> Loaded:
     """Compare `libs.http.revoked_sessions.load`. The gateway is level as long as it can ask."""
     loaded = await revoked_sessions.load(pool, seen)
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows: Sequence[Any] = await connection.fetch(_UNSTORED, PLATFORM, kept)
     sessions: Mapping[str, datetime] = {row["session_id"]: row["revoked_at"] for row in rows}
     return replace(loaded, sessions={**sessions, **loaded.sessions}, age=timedelta())

@@ -10,9 +10,9 @@ from itertools import count
 import pytest
 from aiohttp import web
 
-from libs.testing.clock import Seconds
-from libs.testing.servers import Exchange, crooked
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.clock import MonotonicClock
+from libs.testing.polling import PATIENCE_SECONDS, eventually
+from libs.testing.servers import AsgiExchange, tcp_server
 from services.gateway.proxy.adapters.breaker import Breaker
 from services.gateway.proxy.adapters.upstream import (
     AnswerCutShort,
@@ -32,7 +32,7 @@ PATIENT = Deadlines(connect=PATIENCE_SECONDS, answer=PATIENCE_SECONDS, idle=PATI
 def connect(
     url: str, deadlines: Deadlines = PATIENT, failures: int = 100
 ) -> AbstractAsyncContextManager[Upstream]:
-    breaker = Breaker(failures=failures, seconds=60, now=Seconds())
+    breaker = Breaker(failures=failures, seconds=60, now=MonotonicClock())
     return open_upstream(url, connections=10, breaker=breaker, deadlines=deadlines)
 
 
@@ -47,7 +47,7 @@ async def relayed(
     upstream: Upstream, what: UpstreamRequest | None = None
 ) -> tuple[int, dict[bytes, bytes], bytes]:
     """The whole answer."""
-    exchange = Exchange()
+    exchange = AsgiExchange()
     await upstream.relay(what or request(), exchange.receive, exchange.send)
     start = await exchange.next()
     body = b""
@@ -126,7 +126,7 @@ async def test_when_the_client_hangs_up_the_service_is_let_go(service: Service) 
             gone.set()
 
     service.answer = endless
-    exchange = Exchange()
+    exchange = AsgiExchange()
     async with connect(service.url) as upstream:
         relaying = asyncio.create_task(upstream.relay(request(), exchange.receive, exchange.send))
         await eventually(lambda: exchange.outgoing.qsize() > 3)
@@ -203,7 +203,7 @@ async def test_only_a_safe_request_is_sent_again_and_only_once(method: str, trie
         await reader.readuntil(b"\r\n\r\n")
         next(counted)
 
-    async with crooked(hang_up) as url, connect(url) as upstream:
+    async with tcp_server(hang_up) as url, connect(url) as upstream:
         with pytest.raises(UpstreamBroke):
             await relayed(upstream, request(method))
 
@@ -220,7 +220,7 @@ async def test_the_same_holds_on_a_connection_that_was_good_before(method: str) 
         await reader.readuntil(b"\r\n\r\n")
         next(counted)
 
-    async with crooked(once_good) as url, connect(url) as upstream:
+    async with tcp_server(once_good) as url, connect(url) as upstream:
         await relayed(upstream)
         if method == "GET":
             await relayed(upstream, request(method))
@@ -253,8 +253,8 @@ async def test_nonsense_or_half_an_answer_never_looks_like_a_whole_one(
         writer.write(answer)
         await writer.drain()
 
-    exchange = Exchange()
-    async with crooked(half) as url, connect(url) as upstream:
+    exchange = AsgiExchange()
+    async with tcp_server(half) as url, connect(url) as upstream:
         with pytest.raises(fault):
             await upstream.relay(POST, exchange.receive, exchange.send)
 
@@ -277,7 +277,7 @@ OPEN = "fail fail fail"
     ],
 )
 def test_a_breaker_opens_and_closes(events: str, refuses_for: list[float]) -> None:
-    seconds = Seconds()
+    seconds = MonotonicClock()
     breaker = Breaker(failures=3, seconds=5.0, now=seconds)
     for event in events.split():
         match event:

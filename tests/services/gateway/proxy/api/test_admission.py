@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from libs.security.tokens import SigningKey
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 from services.gateway.doors.domain.door import Limit, Rule, find
 from services.gateway.doors.domain.doors import DOORS, SCALES
 from tests.services.gateway.app import KEY, PAGE, Keys, Service, open_app

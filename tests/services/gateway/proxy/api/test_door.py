@@ -9,8 +9,8 @@ from aiohttp import web
 from httpx import AsyncClient, Response
 
 from libs.security import tokens
-from libs.testing.servers import crooked
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
+from libs.testing.servers import tcp_server
 from services.gateway.doors.domain.door import Limit
 from services.gateway.doors.stores import Limits, allowances
 from services.gateway.settings import Settings
@@ -175,7 +175,7 @@ async def test_a_service_in_trouble_is_worth_another_try(
         raise AssertionError
 
     service.answer = never
-    async with crooked(hang_up) as url:
+    async with tcp_server(hang_up) as url:
         urls = {"away": "http://127.0.0.1:1", "hangs up": url, "late": service.url}
         limit = {"answer_seconds": 0.2} if trouble == "late" else {}
         async with open_gateway(ingest_url=urls[trouble], **limit) as gateway:

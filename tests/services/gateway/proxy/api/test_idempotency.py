@@ -13,9 +13,9 @@ from httpx import AsyncClient, Response
 
 from libs.postgres.pool import Pool
 from libs.testing import callers
-from libs.testing.clock import Seconds
-from libs.testing.servers import crooked
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.clock import MonotonicClock
+from libs.testing.polling import PATIENCE_SECONDS, eventually
+from libs.testing.servers import tcp_server
 from services.gateway import bootstrap
 from services.gateway.api_keys.stores.known_keys import KnownKeys
 from services.gateway.doors.domain.door import Limit, Login, Rule, Shape
@@ -247,7 +247,7 @@ async def test_an_answer_that_was_cut_short_is_not_done_twice(database: str, key
         writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\nhalf")
         await writer.drain()
 
-    async with crooked(half) as url, opened(database, url, keys) as shop:
+    async with tcp_server(half) as url, opened(database, url, keys) as shop:
         idempotency_store = [await shop.order() for _ in range(2)]
 
     assert [answer.status_code for answer in idempotency_store] == [502, 409]
@@ -349,7 +349,7 @@ async def test_a_lost_claim_neither_finishes_nor_releases(
 
 
 async def test_what_is_older_than_a_day_is_swept_away(own_pool: Pool) -> None:
-    seconds = Seconds()
+    seconds = MonotonicClock()
     idempotency_store = IdempotencyStore(own_pool, now=seconds)
     await claimed(idempotency_store)
     await own_pool.execute("UPDATE idempotency SET kept_until = now()")

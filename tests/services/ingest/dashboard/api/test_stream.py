@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from libs.testing.event_stream import Listener, listening, read
-from libs.testing.waiting import PATIENCE_SECONDS, eventually
+from libs.testing.polling import PATIENCE_SECONDS, eventually
 from services.ingest.dashboard.api import live, overview
 from services.ingest.dashboard.api import subscription as watch
 from tests.services.ingest.listening import STREAM, applied, at, follow, items

@@ -6,7 +6,7 @@ from typing import Any, Final
 from httpx import AsyncClient
 
 from libs.testing.event_stream import listening
-from libs.testing.waiting import PATIENCE_SECONDS
+from libs.testing.polling import PATIENCE_SECONDS
 from tests.services.scale_bridge.service import (
     BORIS,
     Service,

@@ -9,7 +9,7 @@ from contracts.scale_bridge import PriceTaken, ProductEdited
 from contracts.shop import PriceChanged
 from libs.clock import utc_now
 from libs.testing.event_stream import listening
-from libs.testing.waiting import eventually
+from libs.testing.polling import eventually
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.pricing import (
     announce,
