@@ -184,8 +184,7 @@ class Log(Protocol):
         moment: Snapshot,
         also: str,
     ) -> Sequence[Entry]:
-        """The same without the events that `after` sees; events of type `also` may be of any
-        time."""
+        """The same without the events that `after` sees; those of type `also` are of any time."""
         ...
 
     async def at(self, positions: Sequence[int]) -> Sequence[RecordedEvent]:

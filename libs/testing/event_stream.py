@@ -84,7 +84,7 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(
+async def open_stream(
     app: Any, client: AsyncClient, path: str, /, *, last_id: str | None = None, **query: str
 ) -> AsyncIterator[Listener]:
     """Listen with a client's token until the block ends."""

@@ -214,7 +214,7 @@ def _scope(request: RawRequest, address: str, kind: str) -> dict[str, Any]:
     }
 
 
-async def assert_nothing_breaks(
+async def assert_no_request_breaks(
     app: Any,
     routes: Iterable[RouteInputs],
     credentials: Credentials,

@@ -172,7 +172,7 @@ def _partition(history: Events, partition: int, partitions: int) -> Events:
     return [one for one in history if sum(one.stream.encode()) % partitions == partition]
 
 
-async def assert_tenants_are_fenced(pool: Pool, tables: Iterable[str]) -> None:
+async def assert_tenants_are_isolated(pool: Pool, tables: Iterable[str]) -> None:
     """Assert that the tables have rows, and that a tenant without rows sees none.
 
     `pool` must be a `tenant_pool`, whose connections see one tenant at a time.

@@ -24,7 +24,7 @@ Bodies: TypeAlias = Mapping[tuple[str, str], Any]
 """Bodies by method and path, for routes that reject the body made from the schema."""
 
 METHODS = ("get", "put", "post", "patch", "delete")
-UNKNOWN: Final = (404,)
+NOT_FOUND: Final = (404,)
 """The response to foreign ids if the caller may use the route."""
 INVALID: Final = (400, 422)
 """The response to an invalid value of an option."""
@@ -162,7 +162,7 @@ async def assert_foreign_ids_are_unknown(
     unknown: Values,
     bodies: Bodies | None = None,
     except_for: Sequence[tuple[str, str]] = (),
-    statuses: Sequence[int] = UNKNOWN,
+    statuses: Sequence[int] = NOT_FOUND,
 ) -> list[tuple[str, str]]:
     """Assert that routes with a path parameter answer one of `statuses` to ids of others.
 
@@ -182,7 +182,7 @@ async def assert_foreign_ids_are_unknown(
     return called
 
 
-async def assert_lists_hold_nothing(
+async def assert_lists_reveal_nothing(
     stranger: AsyncClient,
     document: Mapping[str, Any],
     secrets: Sequence[str],
@@ -269,7 +269,7 @@ def _lists(document: Mapping[str, Any], except_for: Sequence[tuple[str, str]]) -
             yield route
 
 
-async def assert_no_body_is_waited_for(
+async def assert_incomplete_bodies_time_out(
     app: Any, headers: Mapping[str, str] | None = None
 ) -> list[str]:
     """Assert that every route with a body answers a client that stops in the middle of one.

@@ -28,7 +28,7 @@ LONGEST_FILE: Final = 400
 LONGER: Final = "Longer than most:"
 """A file over the limit says with these words why it is one idea."""
 SHORTEST_NEIGHBOUR: Final = 120
-_FRAME: Final = {"__main__", "bootstrap", "routers"}
+_FRAME: Final = {"__main__", "bootstrap"}
 
 
 def services(home: Path) -> list[Path]:

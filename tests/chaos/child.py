@@ -34,7 +34,7 @@ from libs.projections.projection import by_stream
 from libs.testing.polling import eventually
 from tests.chaos.patches import patch
 from tests.chaos.plan import NeverStruck
-from tests.libs.messaging.clients import keep_appending
+from tests.libs.messaging.clients import append_commands
 from tests.libs.messaging.lab import SERVICE, WRITER_CODEC, Cursed, Ledger
 
 PAGE: Final = 20
@@ -215,7 +215,7 @@ def _clients(role: Role, pool: Any) -> Task:
     async def clients(stop: asyncio.Event) -> None:
         await asyncio.gather(
             *(
-                keep_appending(store, role.seed, client, first=first, told=told, stop=stop)
+                append_commands(store, role.seed, client, first=first, on_ack=told, stop=stop)
                 for client, first in role.first
             )
         )

@@ -13,7 +13,7 @@ from libs.postgres.doorbell import Doorbell
 from libs.telemetry.traces import set_up
 from services.gateway.doors.domain.door import WEBSOCKET, Door
 from services.gateway.doors.domain.doors import SCALES, SCAN
-from services.gateway.proxy.domain import described
+from services.gateway.proxy.domain import door_document
 from services.gateway.settings import Settings as GatewaySettings
 from services.ingest import bootstrap as ingest
 from services.scale_bridge import bootstrap as scale_bridge
@@ -61,7 +61,7 @@ def rules_of(door: Door) -> dict[tuple[str, str], str | None]:
 @pytest.fixture
 def operations() -> dict[tuple[str, str], Any]:
     """What the door `scan` says of every method and path."""
-    document = described(SCAN, app_of(ingest).openapi(), {}, base="/scan", version="1")
+    document = door_document(SCAN, app_of(ingest).openapi(), {}, base="/scan", version="1")
     return {
         (method.upper(), template(path)): operation
         for path, methods in document["paths"].items()

@@ -1,4 +1,4 @@
-"""GTINs and GS1 element strings: what is told, and what is refused rather than guessed or misread
+"""GTINs and GS1 element strings: valid ones are parsed, all others refused
 (GS1 General Specifications; 7.9 has the check digits)."""
 
 import re
@@ -27,8 +27,8 @@ TODAY = date(2026, 11, 21)
 GTIN = "04600000000015"
 
 
-def said(text: str) -> dict[str, object]:
-    """What a scanner sends that puts the symbology in front."""
+def parsed(text: str) -> dict[str, object]:
+    """The text of a scanner that adds the symbology identifier."""
     return dict(read(f"]C1{text}", today=TODAY))
 
 
@@ -36,7 +36,7 @@ def test_a_label_with_everything_on_it() -> None:
     parts = ("01", GTIN, "3103", "001250", "15", "261201", "10", "A-7", SEPARATOR)
     last = ("393", "2", "643", "19990", SEPARATOR, "21", "x/9")
 
-    assert said("".join(parts + last)) == {
+    assert parsed("".join(parts + last)) == {
         "01": GTIN,
         "3103": Decimal("1.250"),
         "15": date(2026, 12, 1),
@@ -47,12 +47,12 @@ def test_a_label_with_everything_on_it() -> None:
 
 
 def test_a_box_with_a_number_of_pieces() -> None:
-    assert said(f"02{GTIN}37{12}{SEPARATOR}3922{450}") == {
+    assert parsed(f"02{GTIN}37{12}{SEPARATOR}3922{450}") == {
         "02": GTIN,
         "37": 12,
         "3922": Decimal("4.50"),
     }
-    assert said(f"30{8}") == {"30": 8}
+    assert parsed(f"30{8}") == {"30": 8}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_two_digit_year_is_the_nearest_and_day_00_the_last_of_the_month(
     digits: str, day: date
 ) -> None:
     for identifier in ("11", "13", "15", "17"):
-        assert said(f"{identifier}{digits}") == {identifier: day}
+        assert parsed(f"{identifier}{digits}") == {identifier: day}
 
 
 def test_a_date_may_lie_in_the_next_century() -> None:
@@ -80,13 +80,13 @@ def test_a_date_may_lie_in_the_next_century() -> None:
 def test_unnecessary_separators_are_ignored() -> None:
     text = f"{SEPARATOR}01{GTIN}{SEPARATOR}10A{SEPARATOR}"
 
-    assert said(text) == said(f"01{GTIN}10A") == {"01": GTIN, "10": "A"}
+    assert parsed(text) == parsed(f"01{GTIN}10A") == {"01": GTIN, "10": "A"}
 
 
 def test_a_repeated_element_must_have_the_same_value() -> None:
-    assert said(f"10A{SEPARATOR}10A") == {"10": "A"}
+    assert parsed(f"10A{SEPARATOR}10A") == {"10": "A"}
     with pytest.raises(RepeatedElement):
-        said(f"10A{SEPARATOR}10B")
+        parsed(f"10A{SEPARATOR}10B")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_an_invalid_barcode_is_refused_without_repeating_its_text(
     text: str, fault: type[BadBarcode]
 ) -> None:
     with pytest.raises(fault) as refused:
-        said(text)
+        parsed(text)
 
     assert not text or text not in str(refused.value)
 
@@ -196,7 +196,7 @@ def test_every_identifier_is_read_among_any_others(
     text: str, identifier: str, value: object
 ) -> None:
     for around in (f"{text}", f"{text}{SEPARATOR}10A", f"10A{SEPARATOR}{text}{SEPARATOR}37{4}"):
-        elements = said(around)
+        elements = parsed(around)
         assert elements[identifier] == value
         assert set(elements) <= {identifier, "10", "37"}
 
@@ -212,7 +212,7 @@ def test_every_identifier_is_read_among_any_others(
 def test_an_unassigned_identifier_of_predefined_length_ends_by_itself(
     text: str, elements: dict[str, object]
 ) -> None:
-    assert said(f"{text}10A") == elements | {"10": "A"}
+    assert parsed(f"{text}10A") == elements | {"10": "A"}
 
 
 LOOSER = {"30", "7004", "8003", "8010", "7258", *(f"433{digit}" for digit in range(4))}
@@ -256,7 +256,7 @@ def test_a_written_element_string_is_read_back(
     gtin = body + check_digit(body)
     text = f"10{batch}{SEPARATOR}01{gtin}310{places}{grams:06}17{day:%y%m%d}"
 
-    assert said(text) == {
+    assert parsed(text) == {
         "10": batch,
         "01": gtin,
         f"310{places}": Decimal(grams).scaleb(-places),
@@ -288,7 +288,7 @@ def test_a_wrong_length_is_refused(code: str) -> None:
 
 
 def test_only_the_digits_0_to_9_count() -> None:
-    """What Unicode calls a digit is none that a printer prints."""
+    """Other digits of Unicode do not count."""
     for code in ("590123412345X", "5901234123457 ", "٥٩٠١٢٣٤١٢٣٤٥٧"):
         with pytest.raises(NotDigits):
             checked(code)

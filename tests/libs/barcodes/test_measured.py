@@ -1,4 +1,4 @@
-"""Labels that a shop prints itself: a code, a measure, and digits that check both."""
+"""Labels of variable measure: code, measure and check digits."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ BY_PRICE = Rule(
 
 @st.composite
 def rules(draw: st.DrawFn, prefix: str | None = None) -> Rule:
-    """Any rule there may be."""
+    """Any valid rule."""
     begins = draw(st.sampled_from(PREFIXES)) if prefix is None else prefix
     more = "" if prefix is not None else draw(st.text("0123456789", max_size=3))
     room = 12 - len(begins) - len(more)
@@ -48,7 +48,7 @@ def rules(draw: st.DrawFn, prefix: str | None = None) -> Rule:
 
 @st.composite
 def labels(draw: st.DrawFn) -> tuple[Rule, int, int]:
-    """A rule with a code and a measure it has room for."""
+    """A rule with a code and a measure that fit."""
     rule = draw(rules())
     code = draw(st.integers(0, 10**rule.code_digits - 1))
     return rule, code, draw(st.integers(0, 10**rule.measure_digits - 1))
@@ -86,7 +86,7 @@ def test_a_misread_digit_is_refused_or_changes_the_prefix(
 def test_a_check_digit_of_the_measure_is_verified(
     label: tuple[Rule, int, int], data: st.DataObject
 ) -> None:
-    """Two digits misread at once may satisfy the last check digit, and then not this one."""
+    """Two misread digits may satisfy the last check digit, but not this one."""
     rule, code, measure = label
     if not rule.price_check_digit:
         return

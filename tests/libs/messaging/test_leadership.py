@@ -1,4 +1,4 @@
-"""Who publishes: a leader that froze is replaced, does no harm when it goes on, and is honest."""
+"""Leadership: a frozen leader is replaced, does no harm when it resumes, and reports its state."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -29,7 +29,7 @@ Start = Callable[..., Member]
 
 @pytest.fixture
 async def start(lab: Lab, database: str, tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts relays in processes of their own."""
+    """Starts relays in separate processes."""
     members: list[Member] = []
 
     def start(failpoint: str = "") -> Member:
@@ -139,7 +139,7 @@ async def test_relays_that_send_nothing_are_not_ready_and_give_the_reason(
         )
 
     async with running(*ours):
-        # Also while each waits for the other.
+        # Also while both relays stand by.
         await eventually(reasons)
         for relay in ours:
             relay._connect = lab.connect

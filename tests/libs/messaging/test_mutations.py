@@ -1,4 +1,4 @@
-"""Each guarantee of reactions rests on a guard in the code: without it a test of it fails."""
+"""Every guard of a guarantee of reactions is tested: without the guard a test fails."""
 
 import inspect
 from typing import Final
@@ -15,20 +15,20 @@ from tests.libs.messaging import test_foreign_subscription as subscription
 from tests.libs.messaging import test_inbox as messages
 from tests.libs.messaging import test_inbox_feed as feed
 from tests.libs.messaging import test_reaction as reaction
-from tests.libs.messaging.deeds import Deeds, open_deeds_without_broker
 from tests.libs.messaging.mutations import Mutation
+from tests.libs.messaging.reaction_harness import ReactionHarness, open_harness_without_broker
 
 FREE: Final = "(claimed_until IS NULL OR claimed_until <= clock_timestamp())"
 EARLIER: Final = "earlier.subject = one.subject AND earlier.done_at IS NULL"
 FENCE: Final = "AND fence = $4"
 FAILING = reaction.test_a_failing_message_is_retried_then_parked_and_blocks_later_ones
-OVERTAKEN = messages.test_a_worker_that_lost_its_claim_changes_nothing
+LOST_CLAIM = messages.test_a_worker_that_lost_its_claim_changes_nothing
 REPLACED = messages.test_a_message_replaced_by_a_later_one_cannot_be_finished
 IN_ORDER = messages.test_messages_of_one_key_are_handled_one_by_one_in_order_of_time
 ONLY_PARKED = messages.test_only_parked_messages_can_be_retried_or_dropped
 RECORDED = feed.test_a_gap_blocks_its_partition_until_it_is_skipped_and_recorded
 ACCEPTED = feed.test_another_incarnation_is_read_only_after_it_is_accepted
-LIFTED = feed.test_missing_records_that_arrive_later_unblock_the_partition
+UNBLOCKED = feed.test_missing_records_that_arrive_later_unblock_the_partition
 NEW, GAP = (
     numbers.test_every_new_record_is_accepted_once,
     numbers.test_a_gap_stops_all_later_records,
@@ -37,9 +37,9 @@ NEW, GAP = (
 OF_INBOX: Final = (
     Mutation("a claim holds", inbox, "_CLAIM", FREE, "true", IN_ORDER),
     Mutation("one at a time of a key", inbox, "_CLAIM", EARLIER, "false", IN_ORDER),
-    Mutation("what is claimed is not replaced", inbox, "_SKIP", FREE, "true", REPLACED),
+    Mutation("a claimed message is not replaced", inbox, "_SKIP", FREE, "true", REPLACED),
     Mutation(
-        "nothing before its time",
+        "no message before it is due",
         inbox,
         "_CLAIM",
         "AND due_at <= clock_timestamp()",
@@ -55,21 +55,27 @@ OF_INBOX: Final = (
         messages.test_a_failed_message_is_retried_after_a_pause,
     ),
     Mutation(
-        "what is parked rests", inbox, "_CLAIM", "AND parked_at IS NULL", "", FAILING, "fails"
+        "parked messages are not claimed",
+        inbox,
+        "_CLAIM",
+        "AND parked_at IS NULL",
+        "",
+        FAILING,
+        "fails",
     ),
     Mutation(
-        "what could not be read comes first",
+        "unreadable records block their stream",
         inbox,
         "_CLAIM",
         "unread.sequence < one.sequence",
         "false",
         feed.test_later_events_of_a_stream_wait_for_an_unreadable_one,
     ),
-    Mutation("fence of the finish", inbox, "_COMPLETE", FENCE, "AND $4 > 0", OVERTAKEN),
-    Mutation("fence of the failure", inbox, "_FAIL", FENCE, "AND $4 > 0", OVERTAKEN),
-    Mutation("fence of a record read again", inbox, "_REMOVE", FENCE, "AND $4 > 0", OVERTAKEN),
+    Mutation("fence of the finish", inbox, "_COMPLETE", FENCE, "AND $4 > 0", LOST_CLAIM),
+    Mutation("fence of the failure", inbox, "_FAIL", FENCE, "AND $4 > 0", LOST_CLAIM),
+    Mutation("fence of a record read again", inbox, "_REMOVE", FENCE, "AND $4 > 0", LOST_CLAIM),
     Mutation(
-        "what is given up is recorded",
+        "a drop is recorded",
         inbox,
         "_DROP",
         "outcome = 'dropped', ",
@@ -77,7 +83,7 @@ OF_INBOX: Final = (
         reaction.test_a_dropped_message_blocks_no_others,
     ),
     Mutation("finished once", inbox, "_COMPLETE", "AND done_at IS NULL", "", REPLACED),
-    Mutation("no failure of what is over", inbox, "_FAIL", "AND done_at IS NULL", "", REPLACED),
+    Mutation("a finished message cannot fail", inbox, "_FAIL", "AND done_at IS NULL", "", REPLACED),
     Mutation(
         "stored once",
         inbox,
@@ -87,7 +93,7 @@ OF_INBOX: Final = (
         messages.test_a_repeated_message_is_handled_once,
     ),
     Mutation(
-        "only what is parked is retried",
+        "only parked messages are retried",
         inbox,
         "_RETRY",
         "AND parked_at IS NOT NULL",
@@ -95,7 +101,7 @@ OF_INBOX: Final = (
         ONLY_PARKED,
     ),
     Mutation(
-        "only what is parked is given up",
+        "only parked messages are dropped",
         inbox,
         "_DROP",
         "AND parked_at IS NOT NULL",
@@ -137,7 +143,7 @@ OF_INBOX: Final = (
         "loses races",
     ),
     Mutation(
-        "what is away is waited for",
+        "outages are retried for ever",
         inbox_worker,
         "_must_park",
         "(Unavailable, ConnectionError)",
@@ -163,14 +169,16 @@ OF_POSITIONS: Final = (
         "",
         feed.test_a_position_is_moved_only_from_its_stored_offset,
     ),
-    Mutation("what moves is not stopped", positions, "_MOVE", "stopped = NULL, ", "", LIFTED),
+    Mutation(
+        "a moved position is not stopped", positions, "_MOVE", "stopped = NULL, ", "", UNBLOCKED
+    ),
     Mutation(
         "a gap is noted where it is",
         positions,
         "_STOP",
         "AND next_offset = $4",
         "AND $4 >= 0",
-        LIFTED,
+        UNBLOCKED,
     ),
     Mutation(
         "a skipped gap is recorded",
@@ -197,7 +205,7 @@ OF_POSITIONS: Final = (
         ACCEPTED,
     ),
     Mutation(
-        "what the inbox may have forgotten is left out",
+        "events older than the retention are skipped",
         InboxFeed,
         "_read",
         "new.floor is not None and recorded.recorded_at < new.floor",
@@ -225,7 +233,7 @@ OF_CHAINS: Final = (
         "a record is missing",
     ),
     Mutation(
-        "a missing beginning is a gap",
+        "a missing start is a gap",
         dedup._Reader,
         "_begin",
         "link.prev_seq and not in_the_middle",
@@ -234,7 +242,7 @@ OF_CHAINS: Final = (
         "the beginning is missing",
     ),
     Mutation(
-        "a number is taken once",
+        "a number is accepted once",
         dedup._Reader,
         "_continue",
         "link.relay_seq <= chain.relay_seq",
@@ -243,13 +251,13 @@ OF_CHAINS: Final = (
         "a page sent twice",
     ),
     Mutation(
-        "nothing from before the beginning",
+        "records before the start are ignored",
         dedup._Reader,
         "_begin",
         "record.offset < position.began_at",
         "False",
         NEW,
-        "and what lies before that is not read",
+        "records before the start",
     ),
     Mutation(
         "another incarnation is a gap",
@@ -261,16 +269,16 @@ OF_CHAINS: Final = (
         "a log that was restored, whose numbers were used before",
     ),
     Mutation(
-        "an incarnation that is over does not go on",
+        "a retired incarnation cannot continue",
         dedup._Reader,
         "read",
         "(chain.retired and fresh)",
         "False",
         GAP,
-        "an incarnation that was given up and goes on",
+        "a retired incarnation that continues",
     ),
     Mutation(
-        "it is over where its successor begins",
+        "a new incarnation retires the previous one",
         dedup._Reader,
         "_continue",
         "if chain.awaited:",
@@ -282,21 +290,21 @@ OF_CHAINS: Final = (
 
 
 @pytest.fixture
-async def deeds(pool: asyncpg.Pool) -> Deeds:
-    """A reaction that has done nothing yet, and no broker."""
-    return await open_deeds_without_broker(pool)
+async def harness(pool: asyncpg.Pool) -> ReactionHarness:
+    """A new harness without a broker."""
+    return await open_harness_without_broker(pool)
 
 
 @pytest.mark.parametrize("mutation", [*OF_INBOX, *OF_POSITIONS], ids=lambda one: one.guard)
 async def test_without_the_guard_a_test_on_the_database_fails(
-    deeds: Deeds, mutation: Mutation, monkeypatch: pytest.MonkeyPatch
+    harness: ReactionHarness, mutation: Mutation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutation.apply(monkeypatch)
     if isinstance(statement := getattr(mutation.where, mutation.name), str):
         # The guard is missing, not a statement that Postgres understands.
-        async with deeds.lab.pool.acquire() as connection:
+        async with harness.lab.pool.acquire() as connection:
             await connection.prepare(statement)
-    fixtures = {"deeds": deeds, "monkeypatch": monkeypatch}
+    fixtures = {"harness": harness, "monkeypatch": monkeypatch}
     wanted = inspect.signature(mutation.misses).parameters
     given = {name: value for name, value in fixtures.items() if name in wanted}
     with pytest.raises((AssertionError, Failed)):

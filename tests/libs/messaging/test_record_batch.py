@@ -1,4 +1,4 @@
-"""Batches made by hand are, byte for byte, those of aiokafka."""
+"""Our batches equal those of aiokafka, byte for byte."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from tests.libs.messaging.wires import batch_of, recorded, records_of
 
 
 def by_aiokafka(batch: RecordBatch, most: int) -> BatchBuilder:
-    """The same records, as many as fit."""
+    """aiokafka's batch of the same records, as many as fit."""
     builder = BatchBuilder(most, 0)
     for one in records_of(batch):
         builder.append(timestamp=1_000, key=one.key, value=one.value, headers=one.headers)

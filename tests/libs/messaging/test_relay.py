@@ -1,6 +1,6 @@
-"""The relay: the whole log, in order, provable from the topic, through every kind of failure.
+"""The relay publishes the whole log in order, through every kind of failure.
 
-The publisher sends a page: all of it confirmed, or it is thrown away without a trace.
+The publisher sends a page completely, or is discarded without leaks.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Revocations on their way from a real Kafka that may be away into a service's table."""
+"""The feed of revocations from Kafka into a service's table, and outages of Kafka."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -49,7 +49,7 @@ def doorbell() -> Doorbell:
 
 
 async def topic_at(bootstrap: str) -> RevocationTopic:
-    """A topic of its own."""
+    """A unique topic."""
     prefix = f"t{uuid4().hex[:12]}"
     await ensure_topics(bootstrap, prefix, [SPEC])
     return replace(NOWHERE, bootstrap=bootstrap, topic=f"{prefix}.{SPEC.category}")
@@ -62,7 +62,7 @@ async def topic(kafka_bootstrap: str) -> RevocationTopic:
 
 @dataclass
 class Table:
-    """What the feed has written."""
+    """The table that the feed writes."""
 
     pool: Any
 
@@ -80,7 +80,7 @@ def table(pool: Any) -> Table:
 
 @pytest.fixture
 def feed(table: Table, doorbell: Doorbell) -> Any:
-    """Feeds the table meanwhile."""
+    """A running feed."""
 
     @asynccontextmanager
     async def feeding(topic: RevocationTopic) -> AsyncIterator[None]:
@@ -107,7 +107,7 @@ async def publishing(topic: RevocationTopic) -> AsyncIterator["Gateway"]:
 
 @dataclass
 class Gateway:
-    """Publishes what the gateway would, and what it would not."""
+    """Publishes records of the gateway, and malformed ones."""
 
     producer: AIOKafkaProducer
     topic: str

@@ -1,4 +1,4 @@
-"""Which topics there are, and in which lane a stream lies."""
+"""Declared topics, and the partitions of streams."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An event survives the way over Kafka, and what is no event of ours is told apart."""
+"""An event survives encoding and decoding, and foreign records are recognised."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -61,7 +61,7 @@ def test_a_decoded_record_equals_the_sent_event(event: RecordedEvent, seq: int, 
 def test_records_that_differ_only_in_names_of_headers_are_different(
     one: Metadata, other: Metadata
 ) -> None:
-    """Decoded records are kept; once they were kept by values without the names."""
+    """A cache of decoded records once ignored the names."""
     for metadata in (one, other):
         event = structs.replace(recorded(1), metadata=metadata)
         headers = encode_headers("lab", event, 1, 0)

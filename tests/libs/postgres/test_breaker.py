@@ -1,4 +1,4 @@
-"""A server that is dead, frozen or cut off fails callers soon, then at once, until it answers."""
+"""A server that is dead, frozen or unreachable fails operations soon, then at once."""
 
 import asyncio
 import os
@@ -20,13 +20,13 @@ from libs.testing.polling import eventually
 from tests.chaos.proxy import Proxy
 
 SOON = 15.0
-"""Far below what a statement may take, and generous to a busy machine."""
+"""Far below the statement timeout, and enough for a busy machine."""
 FOR_LONG = "SELECT pg_sleep(20)"
 
 
 @pytest.fixture
 async def proxy(database: str) -> AsyncIterator[Proxy]:
-    """A proxy before the server."""
+    """A proxy in front of the server."""
     port = int(database.rpartition(":")[2].partition("/")[0])
     async with Proxy(free_port(), port) as opened:
         yield opened

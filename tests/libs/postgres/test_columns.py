@@ -1,4 +1,4 @@
-"""Columns of rows are to Postgres what lists are."""
+"""Postgres receives columns of rows like lists."""
 
 from datetime import UTC, date, datetime
 from uuid import uuid4

@@ -30,7 +30,7 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def service(admin: Any) -> AsyncIterator[str]:
-    """A service of which nothing exists but the role."""
+    """A service of which only the role exists."""
     name = f"s{uuid4().hex[:12]}"
     await admin.execute(f"CREATE ROLE {application_role(name)} NOLOGIN")
     yield name
@@ -62,7 +62,7 @@ async def theirs(database: str, service: str) -> AsyncIterator[Doorbell]:
 
 @pytest.fixture
 async def notifications(database: str, service: str) -> AsyncIterator[Counter[str]]:
-    """What Postgres delivers on the service's channel, counted by payload."""
+    """The notifications on the service's channel, counted by payload."""
     counted: Counter[str] = Counter()
     connection: Any = await asyncpg.connect(database)
     await connection.add_listener(

@@ -1,4 +1,4 @@
-"""Migrations: who may run them, how often, and at once."""
+"""Migrations: required rights, repetition, concurrency."""
 
 import asyncio
 import sys
@@ -70,7 +70,7 @@ def upgrade():
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service that nobody else uses, with its revisions in a folder."""
+    """A service for one test, with its revisions in a folder."""
 
     name: str
     database: str

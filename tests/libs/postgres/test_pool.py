@@ -1,4 +1,4 @@
-"""What a pooled connection may do, before and after it was returned."""
+"""The rights and settings of a pooled connection, before and after its return."""
 
 import asyncio
 import socket
@@ -29,7 +29,7 @@ INSERT = "INSERT INTO box VALUES ($1, 'a')"
 
 @pytest.fixture
 async def service(admin: Any) -> AsyncIterator[str]:
-    """A schema `<service>` with a fenced table `box`, owned by the login."""
+    """A schema `<service>` with a table `box` with row-level security, owned by the login."""
     name = f"s{uuid4().hex[:12]}"
     role = application_role(name)
     statements: list[str] = []
@@ -44,7 +44,7 @@ async def service(admin: Any) -> AsyncIterator[str]:
 
 
 class _Recorder(Operations):
-    """The operations of a migration, written down instead of run."""
+    """Records the operations of a migration instead of running them."""
 
     def __init__(self, schema: str, statements: list[str]) -> None:
         self.schema, self.statements = schema, statements
@@ -80,7 +80,7 @@ async def pool(database: str, service: str) -> AsyncIterator[Pool]:
 
 @pytest.fixture
 async def filled(pool: Pool) -> Pool:
-    """The same; the tenants flora and other have a row each."""
+    """The pool; the tenants flora and other have one row each."""
     for tenant in ("flora", "other"):
         async with tenant_transaction(pool, tenant) as connection:
             await connection.execute(INSERT, tenant)

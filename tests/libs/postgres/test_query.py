@@ -1,4 +1,4 @@
-"""SQLAlchemy Core questions asked by asyncpg."""
+"""SQLAlchemy Core queries run by asyncpg."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Rows are fenced in every table of every service, whoever logs in; what is not has no tenant."""
+"""Every table of every service with a tenant has row-level security, also for its owner."""
 
 from typing import Final
 
@@ -13,9 +13,9 @@ OPEN: Final = {
     *("projections", "projection_checkpoints"),
     *("subscription_positions", "subscription_chains", "subscription_gaps"),
 }
-"""Where relay and projections have got to: nothing of anybody's."""
+"""Positions of relay and projections, without data of tenants."""
 SHARED: Final = {"scale_bridge": {"lease", "breaker", "pace"}}
-"""A scale may be several tenants': whose turn it is, when, and whether it is dead."""
+"""Tables without a tenant: a scale may belong to several tenants, so its lease and state do not."""
 UNFENCED: Final = """
 SELECT relname FROM pg_class
 WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p')

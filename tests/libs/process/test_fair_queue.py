@@ -1,4 +1,4 @@
-"""Whose turn it is when more ask than can be served."""
+"""The order in which a fair queue serves waiting callers."""
 
 import asyncio
 
@@ -22,15 +22,15 @@ def queue(**limits: float) -> FairQueue:
 
 
 def source(name: str) -> Source:
-    """In capitals: trusted."""
+    """A source; upper-case names are trusted."""
     return Source(name, trusted=name.isupper())
 
 
-async def ask(asked: FairQueue, names: str) -> list[asyncio.Task[None]]:
-    """One caller for each letter, in this order; all of them wait, or were let in or refused."""
+async def ask(fair_queue: FairQueue, names: str) -> list[asyncio.Task[None]]:
+    """Start one caller per letter, in this order, until all wait, work or are refused."""
     tasks = []
     for name in names:
-        tasks.append(asyncio.create_task(asked.acquire(source(name))))
+        tasks.append(asyncio.create_task(fair_queue.acquire(source(name))))
         await asyncio.sleep(0)
     return tasks
 
@@ -91,7 +91,7 @@ async def test_a_full_line_refuses_the_largest_source(
 
 
 class Crowd:
-    """Callers at a queue with two turns, and when each ends its work."""
+    """Callers at a queue that lets two work at a time."""
 
     def __init__(self) -> None:
         self.queue = queue(parallel=2, max_waiting=8, per_source=4)
@@ -99,7 +99,7 @@ class Crowd:
         self.callers: list[tuple[asyncio.Task[None], asyncio.Event]] = []
 
     async def do(self, step: str | int) -> None:
-        """A letter asks; a number ends the work of that caller, a negative one cancels them."""
+        """A letter starts a caller, a number ends its work, a negative number cancels it."""
         if isinstance(step, str):
             over = asyncio.Event()
             self.callers.append((asyncio.create_task(self._work(step, over)), over))

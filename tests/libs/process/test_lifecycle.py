@@ -68,7 +68,7 @@ one, two = functools.partial(polite, "one"), functools.partial(polite, "two")
 
 @contextmanager
 def started(call: str, more: str = "") -> Iterator[tuple[IO[str], IO[str], Popen[str]]]:
-    """A program running tasks, and what it writes to stdout and stderr; killed if a test fails."""
+    """A program that runs tasks, with its stdout and stderr; killed if a test fails."""
     code = f"{PREAMBLE}\n{more}\nsys.exit(main(run_until_signal({call})))"
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
@@ -153,17 +153,17 @@ def test_programs_run_on_uvloop() -> None:
 
 
 class SlowApp:
-    """Answers /slow when it is told to, anything else at once."""
+    """Answers /slow when the test allows it, other paths at once."""
 
     def __init__(self) -> None:
-        self.asked = asyncio.Event()
+        self.requested = asyncio.Event()
         self.answer = asyncio.Event()
         self.state = type("State", (), {"draining": False})()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "http"
         if scope["path"] == "/slow":
-            self.asked.set()
+            self.requested.set()
             await self.answer.wait()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"done"})
@@ -233,7 +233,7 @@ async def test_a_stop_refuses_new_requests_and_finishes_those_in_flight() -> Non
     app, stop = SlowApp(), asyncio.Event()
     async with served(app, stop) as (url, serving), aiohttp.ClientSession() as client:
         slow = asyncio.create_task(client.get(f"{url}/slow"))
-        await asyncio.wait_for(app.asked.wait(), PATIENCE_SECONDS)
+        await asyncio.wait_for(app.requested.wait(), PATIENCE_SECONDS)
 
         stop.set()
 
@@ -256,7 +256,7 @@ async def test_serving_leaves_signals_to_the_process() -> None:
 
 
 async def test_serving_leaves_logging_to_the_process(capfd: pytest.CaptureFixture[str]) -> None:
-    with structlog.testing.capture_logs() as said:
+    with structlog.testing.capture_logs() as lines:
         async with (
             served(SlowApp(), asyncio.Event()) as (url, _),
             aiohttp.ClientSession() as client,
@@ -264,7 +264,7 @@ async def test_serving_leaves_logging_to_the_process(capfd: pytest.CaptureFixtur
         ):
             pass
 
-    assert [line["event"] for line in said] == ["listening"]
+    assert [line["event"] for line in lines] == ["listening"]
     assert capfd.readouterr().out == ""
 
 
@@ -279,7 +279,7 @@ async def test_cancelling_gives_up_on_requests_in_flight() -> None:
     app = SlowApp()
     async with aiohttp.ClientSession() as client, served(app, asyncio.Event()) as (url, serving):
         slow = asyncio.create_task(client.get(f"{url}/slow"))
-        await asyncio.wait_for(app.asked.wait(), PATIENCE_SECONDS)
+        await asyncio.wait_for(app.requested.wait(), PATIENCE_SECONDS)
 
         serving.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -300,8 +300,8 @@ async def http(stop):
     await serve(app, "127.0.0.1", 0, stop=stop, on_listening=lambda port: say(f"port {{port}}"))
 
 async def later(stop):
-    await app.asked.wait()
-    say("asked")
+    await app.requested.wait()
+    say("requested")
     await stop.wait()
     app.answer.set()
 """
@@ -313,7 +313,7 @@ def test_a_served_process_finishes_its_requests_on_sigterm() -> None:
         port = next(int(line.removeprefix("port ")) for line in lines if line.startswith("port "))
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            assert "asked\n" in lines
+            assert "requested\n" in lines
             program.send_signal(signal.SIGTERM)
             client.settimeout(PATIENCE_SECONDS)
             answer = b"".join(iter(lambda: client.recv(4096), b""))

@@ -1,4 +1,4 @@
-"""Who may hold how much of a semaphore at a time."""
+"""The weights that a semaphore admits at a time."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from libs.process.weighted_semaphore import WeightedSemaphore
 
 
 class Holders:
-    """Tasks that each hold some weight until they are let go."""
+    """Tasks that hold some weight until they are released."""
 
     def __init__(self, capacity: int) -> None:
         self.semaphore = WeightedSemaphore(capacity)

@@ -112,9 +112,9 @@ def test_a_token_of_a_session_says_which() -> None:
 
 
 def test_what_others_read_stands_beside_ours_and_replaces_sub_alone() -> None:
-    also = {"sub": "7", "user_id": 7, "tenant": "another", "exp": 4_000_000_000, "kind": "x"}
+    extra = {"sub": "7", "user_id": 7, "tenant": "another", "exp": 4_000_000_000, "kind": "x"}
 
-    token = a_token(extra=also)
+    token = a_token(extra=extra)
 
     assert check(token) == check(a_token())
     assert (claims_of(token)["sub"], claims_of(token)["user_id"]) == ("7", 7)
@@ -127,9 +127,9 @@ def test_what_others_read_stands_beside_ours_and_replaces_sub_alone() -> None:
         {"issuer": "somebody"},
         {"typ": "JWT"},
         {"subject": ""},
-        {"subject": "", "also": {"sub": "7"}},
-        {"subject": ["anna"], "also": {"sub": "7"}},
-        {"also": {"sub": 7}},
+        {"subject": "", "extra": {"sub": "7"}},
+        {"subject": ["anna"], "extra": {"sub": "7"}},
+        {"extra": {"sub": 7}},
         {"tenant": ""},
         {"now": NOW + timedelta(minutes=2)},
     ],

@@ -1,4 +1,4 @@
-"""What a log line holds, and what it never holds."""
+"""The contents of log lines, and redaction."""
 
 import io
 import json
@@ -13,8 +13,8 @@ from libs.telemetry import logs, traces
 
 
 @pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    """Logging is afterwards as it was before."""
+def restore_logging() -> Iterator[None]:
+    """Restore the logging configuration after the test."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -31,18 +31,18 @@ def lines() -> io.StringIO:
 
 
 def only(lines: io.StringIO) -> dict[str, Any]:
-    (line,) = lines.getvalue().splitlines()
-    said: dict[str, Any] = json.loads(line)
-    return said
+    (text,) = lines.getvalue().splitlines()
+    line: dict[str, Any] = json.loads(text)
+    return line
 
 
 def test_a_line_is_json_with_service_level_and_time(lines: io.StringIO) -> None:
     structlog.get_logger().info("batch accepted", new=3)
 
-    said = only(lines)
+    line = only(lines)
 
-    assert said.pop("timestamp").endswith("Z")
-    assert said == {"event": "batch accepted", "new": 3, "level": "info", "service": "ingest"}
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {"event": "batch accepted", "new": 3, "level": "info", "service": "ingest"}
 
 
 def test_a_line_has_its_trace_and_request(lines: io.StringIO) -> None:
@@ -51,20 +51,20 @@ def test_a_line_has_its_trace_and_request(lines: io.StringIO) -> None:
         parent = traces.current_traceparent()
         structlog.get_logger().info("appended")
 
-    said = only(lines)
+    line = only(lines)
 
-    assert parent == f"00-{said['trace_id']}-{said['span_id']}-00"
-    assert said["request_id"] == "r1"
+    assert parent == f"00-{line['trace_id']}-{line['span_id']}-00"
+    assert line["request_id"] == "r1"
 
 
 def test_stdlib_logging_has_the_same_format(lines: io.StringIO) -> None:
     with structlog.contextvars.bound_contextvars(request_id="r2"):
         logging.getLogger("somewhere").warning("low %s", "disk")
 
-    said = only(lines)
+    line = only(lines)
 
-    assert (said["event"], said["level"]) == ("low disk", "warning")
-    assert (said["logger"], said["request_id"], said["service"]) == ("somewhere", "r2", "ingest")
+    assert (line["event"], line["level"]) == ("low disk", "warning")
+    assert (line["logger"], line["request_id"], line["service"]) == ("somewhere", "r2", "ingest")
 
 
 @pytest.mark.parametrize("name", ["faststream", "aiokafka.consumer", "granian", "alembic"])
@@ -99,12 +99,12 @@ def test_secrets_are_redacted_at_any_depth(lines: io.StringIO) -> None:
         dsn="postgresql://till:hunter2@db/till",
     )
 
-    said = only(lines)
+    line = only(lines)
 
     assert "hunter2" not in lines.getvalue()
-    assert said["headers"]["accept"] == "*/*"
-    assert said["tries"] == [{"refresh_token": "[redacted]", "at": 1}]
-    assert said["dsn"] == "postgresql://[redacted]@db/till"
+    assert line["headers"]["accept"] == "*/*"
+    assert line["tries"] == [{"refresh_token": "[redacted]", "at": 1}]
+    assert line["dsn"] == "postgresql://[redacted]@db/till"
 
 
 def test_an_exception_is_logged_without_local_values_or_quoted_rows(lines: io.StringIO) -> None:
@@ -117,9 +117,9 @@ def test_an_exception_is_logged_without_local_values_or_quoted_rows(lines: io.St
     except ValueError:
         structlog.get_logger().exception("append failed")
 
-    said = only(lines)
+    line = only(lines)
 
-    assert "ValueError: duplicate key" in said["exception"]
+    assert "ValueError: duplicate key" in line["exception"]
     assert "4711" not in lines.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""Exposition, in one process and over several."""
+"""Exposition of metrics in one process and in several."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The databases of tests are as new for every test, whatever the test before did to its own."""
+"""Every test gets a database like new, whatever the previous test did."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

@@ -5,7 +5,7 @@ from typing import Annotated
 import pytest
 from fastapi import FastAPI, Header, Query, Request
 
-from libs.testing.hostile import RouteInputs, assert_nothing_breaks, inputs_of
+from libs.testing.hostile import RouteInputs, assert_no_request_breaks, inputs_of
 
 
 def make_app() -> FastAPI:
@@ -49,7 +49,7 @@ ROUTES = {route.path: route for route in inputs_of(make_app())}
 @pytest.mark.parametrize("path", sorted({*ROUTES} - {"/fine/{name}"}))
 async def test_a_request_that_breaks_a_route_is_found(path: str) -> None:
     with pytest.raises(AssertionError, match="500 /"):
-        await assert_nothing_breaks(make_app(), [ROUTES[path]], lambda _: [], per_route=150)
+        await assert_no_request_breaks(make_app(), [ROUTES[path]], lambda _: [], per_route=150)
 
 
 async def test_a_route_that_handles_everything_passes() -> None:
@@ -57,4 +57,4 @@ async def test_a_route_that_handles_everything_passes() -> None:
     assert fine == RouteInputs(
         method="GET", path="/fine/{name}", queries=["q"], headers=[], cookies=[]
     )
-    assert await assert_nothing_breaks(make_app(), [fine], lambda _: [], per_route=150) > 1
+    assert await assert_no_request_breaks(make_app(), [fine], lambda _: [], per_route=150) > 1

@@ -1,4 +1,4 @@
-"""Waiting gives up with what it saw last, and never while there is progress."""
+"""Polling fails with the last value, and never while there is progress."""
 
 import itertools
 from collections.abc import Callable

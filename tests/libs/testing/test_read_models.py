@@ -9,7 +9,7 @@ import pytest
 
 from contracts.envelope import Envelope
 from libs.eventsourcing.store import envelope
-from libs.testing.read_models import assert_history_decides, assert_tenants_are_fenced, shuffled
+from libs.testing.read_models import assert_history_decides, assert_tenants_are_isolated, shuffled
 from tests.libs.messaging.wires import recorded
 
 
@@ -49,7 +49,7 @@ UPSERT = """INSERT INTO total VALUES ($1, $2, pg_current_xact_id())
 async def decide(
     pool: asyncpg.Pool, key: str, value: str, how: str, tables: Sequence[str] = ("total",)
 ) -> None:
-    """Whether the history decides a model with a row per `key` that is updated to `how`."""
+    """Check a model with one row per `key`, which each event updates to the SQL in `how`."""
 
     async def apply(events: Any) -> None:
         batch = len(events)
@@ -80,5 +80,5 @@ async def test_a_model_that_depends_on_order_or_batches_or_has_no_rows_fails(
 async def test_a_table_without_row_level_security_or_rows_fails(pool: asyncpg.Pool) -> None:
     for words in ("nothing is empty", "nothing"):
         with pytest.raises(AssertionError, match=words):
-            await assert_tenants_are_fenced(pool, ["nothing"])
+            await assert_tenants_are_isolated(pool, ["nothing"])
         await pool.execute("INSERT INTO nothing VALUES (1)")

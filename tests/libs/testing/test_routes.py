@@ -1,4 +1,4 @@
-"""The walk over all routes: what it sends is accepted, and what is wrong with a route fails."""
+"""The checks of all routes: their requests are valid, and they detect faulty routes."""
 
 from datetime import date
 from enum import StrEnum
@@ -13,7 +13,7 @@ from pydantic import BaseModel, EmailStr, Field
 from libs.testing.callers import client_of
 from libs.testing.routes import (
     assert_foreign_ids_are_unknown,
-    assert_lists_hold_nothing,
+    assert_lists_reveal_nothing,
     assert_writes_change_nothing_of_others,
     routes_of,
 )
@@ -60,7 +60,7 @@ def app(
 ) -> FastAPI:
     """An API with one route for a box; it answers `text` for the box of another tenant.
 
-    Its list holds `names`, or with `only_asked` to who asks for them.
+    Its list contains `names`; with `only_asked` only if the query asks for them.
     """
     made = FastAPI()
 
@@ -78,7 +78,7 @@ def app(
 
 
 def shared(*, status: int = 201) -> FastAPI:
-    """An API that everybody writes to, and everybody reads."""
+    """An API whose data is shared by all callers."""
     made = FastAPI()
     notes: list[str] = []
 
@@ -119,7 +119,7 @@ async def test_a_route_that_reveals_a_foreign_id_fails(wrong: FastAPI) -> None:
 
 async def test_a_list_with_data_of_another_tenant_fails() -> None:
     async with client_of(made := app(names="Анна")) as stranger:
-        lists = partial(assert_lists_hold_nothing, stranger, made.openapi())
+        lists = partial(assert_lists_reveal_nothing, stranger, made.openapi())
         assert await lists(["Борис"]) == [("GET", "/boxes")]
         with pytest.raises(AssertionError, match="/boxes"):
             await lists(["Анна"])
@@ -128,7 +128,7 @@ async def test_a_list_with_data_of_another_tenant_fails() -> None:
 async def test_a_list_is_called_with_every_option() -> None:
     async with client_of(made := app(names="Анна", only_asked=True)) as stranger:
         with pytest.raises(AssertionError, match="/boxes"):
-            await assert_lists_hold_nothing(stranger, made.openapi(), ["Анна"])
+            await assert_lists_reveal_nothing(stranger, made.openapi(), ["Анна"])
 
 
 async def test_a_write_that_changes_the_view_of_an_owner_fails() -> None:

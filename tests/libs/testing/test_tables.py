@@ -1,4 +1,4 @@
-"""Tests without a service work on the tables that services have."""
+"""The tables for tests without a service equal those of services."""
 
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ SELECT about, replace(what, current_schema() || '.', '') AS what FROM described"
 
 
 async def tables_of(connection: Any) -> dict[str, list[str]]:
-    """Columns, constraints, indexes, triggers and options of each table, in one order."""
+    """Columns, constraints, indexes, triggers and options of each table, sorted."""
     tables: dict[str, list[str]] = {}
     for row in await connection.fetch(DESCRIBED):
         tables.setdefault(row["about"], []).append(row["what"])

@@ -19,7 +19,7 @@ from libs.security.sealing import Seal, generate_key
 from libs.testing.clock import NOON, Clock
 from libs.testing.pools import system_pool
 from services.gateway.accounts.domain.person import Person, email
-from services.gateway.accounts.domain.realm import Place, Role, Term
+from services.gateway.accounts.domain.realm import Role, Term, Workspace
 from services.gateway.accounts.domain.shop_role import ShopRole
 from services.gateway.accounts.handlers.identity import Identity, Profile
 from services.gateway.accounts.read_models import account_rows
@@ -40,8 +40,8 @@ SEAL_KEY = generate_key()
 
 NOW = NOON
 GRACE, LIFETIME = timedelta(seconds=10), timedelta(days=7)
-CRM, KIOSK = Place("crm", "demo"), Place("kiosk", "demo")
-OTHER_CRM, OTHER_KIOSK = Place("crm", "other"), Place("kiosk", "other")
+CRM, KIOSK = Workspace("crm", "demo"), Workspace("kiosk", "demo")
+OTHER_CRM, OTHER_KIOSK = Workspace("crm", "other"), Workspace("kiosk", "other")
 ENGINEER, SUPERADMIN, STAFF = Role(CRM, "ENGINEER"), Role(KIOSK, "superadmin"), Role(KIOSK, "staff")
 ANNA, BORIS = "anna@example.com", "boris@example.com"
 PHONE = "+77011234567"
@@ -61,7 +61,7 @@ async def open_identity(database: str, clock: Clock) -> AsyncIterator[Identity]:
             seal=Seal([SEAL_KEY]),
             passwords=passwords,
             refresh_key=b"k" * 32,
-            term_of=lambda place, role: Term(lifetime=LIFETIME, grace=GRACE),
+            term_of=lambda workspace, role: Term(lifetime=LIFETIME, grace=GRACE),
             locks=AdvisoryLock(pool),
             clock=clock,
         )
@@ -115,12 +115,12 @@ class People:
         self,
         address: str | None = ANNA,
         password: str = PASSWORD,
-        place: Place = CRM,
+        workspace: Workspace = CRM,
         device: str = "phone",
         **options: Any,
     ) -> LoggedIn:
         """Log in with an e-mail address; `options` as `log_in` has them."""
-        given: dict[str, Any] = {"realm": place.realm, "tenant": place.tenant} | options
+        given: dict[str, Any] = {"realm": workspace.realm, "tenant": workspace.tenant} | options
         return await log_in(
             self.identity,
             address=None if address is None else email(address),
@@ -168,8 +168,10 @@ class People:
             self.identity, account.account_id, role, actor="test"
         )
 
-    async def withdraw(self, account: Profile, place: Place) -> None:
-        await administration.withdraw_role(self.identity, account.account_id, place, actor="test")
+    async def withdraw(self, account: Profile, workspace: Workspace) -> None:
+        await administration.withdraw_role(
+            self.identity, account.account_id, workspace, actor="test"
+        )
 
     async def invite(self, account: Profile, shop: str, role: str = "florist") -> None:
         """A shop invites them, under another name."""

@@ -18,23 +18,23 @@ from libs.testing.hostile import (
     inputs_of,
     token,
 )
-from libs.testing.hostile import assert_nothing_breaks as assert_nothing_breaks_in
-from services.gateway.accounts.domain.realm import CHIEFS, Place, Realm, Role
+from libs.testing.hostile import assert_no_request_breaks as assert_nothing_breaks_in
+from services.gateway.accounts.domain.realm import CHIEFS, Realm, Role, Workspace
 from services.gateway.api_keys.stores.known_keys import KnownKeys
 from services.gateway.bootstrap import create_app
 from services.gateway.doors.domain.door import WEBSOCKET
 from services.gateway.doors.domain.doors import DOORS
 from tests.services.gateway.app import KEY, Keys, Service
 from tests.services.gateway.bot_api import TOKEN, BotApi
-from tests.services.gateway.house import HOUSE, House, demo_on
+from tests.services.gateway.house import PLATFORM_WORKSPACE, House, demo_on
 
 ROLES = (
-    Role(Place(Realm.SCALES, "demo"), "user"),
-    Role(Place(Realm.CRM, "demo"), CHIEFS[Realm.CRM]),
-    Role(Place(Realm.SHOP, "shop-1"), "admin"),
-    Role(Place(Realm.KIOSK, "demo"), CHIEFS[Realm.KIOSK]),
-    Role(Place(Realm.KIOSK, "demo"), "kiosk"),
-    Role(HOUSE, CHIEFS[Realm.PLATFORM]),
+    Role(Workspace(Realm.SCALES, "demo"), "user"),
+    Role(Workspace(Realm.CRM, "demo"), CHIEFS[Realm.CRM]),
+    Role(Workspace(Realm.SHOP, "shop-1"), "admin"),
+    Role(Workspace(Realm.KIOSK, "demo"), CHIEFS[Realm.KIOSK]),
+    Role(Workspace(Realm.KIOSK, "demo"), "kiosk"),
+    Role(PLATFORM_WORKSPACE, CHIEFS[Realm.PLATFORM]),
 )
 EACH = 24
 SOCKETS = ("/bridge", "/scales/bridge", "/scales/devices/{id}", "/api/v1/users", "/{nowhere}")

@@ -15,7 +15,7 @@ from libs.testing.routes import (
     Route,
     assert_foreign_ids_are_unknown,
     assert_head_is_get_without_a_body,
-    assert_lists_hold_nothing,
+    assert_lists_reveal_nothing,
     assert_writes_change_nothing_of_others,
     routes_of,
 )
@@ -100,7 +100,7 @@ async def test_lists_hold_nothing_of_others(database: str) -> None:
         await register(anna, "cheese")
         for subject, tenant in ((BORIS, "demo"), (BORIS, "other"), (ANNA, "other")):
             async with service.client(subject, tenant=tenant) as stranger:
-                walked = await assert_lists_hold_nothing(
+                walked = await assert_lists_reveal_nothing(
                     stranger,
                     service.app.openapi(),
                     ["cheese"],

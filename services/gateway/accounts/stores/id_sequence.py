@@ -1,4 +1,4 @@
-"""The sequence of integers by which doors without UUIDs name accounts."""
+"""The sequence of account numbers, the ids of doors without UUIDs."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ NEXT: Final = "SELECT nextval('account_number')"
 
 
 async def next_number(pool: Pool) -> int:
-    """A number nobody had before; some are skipped. Raises Unavailable."""
+    """A new number; numbers may be skipped. Raises Unavailable."""
     async with acquire(pool) as connection:
         number: int = await connection.fetchval(NEXT)
     return number

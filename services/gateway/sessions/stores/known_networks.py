@@ -1,6 +1,6 @@
-"""Networks from which an account has logged in before.
+"""Networks from which an account has logged in before, as keyed digests.
 
-Kept for some months since the last login, beside the counts of `attempt_limit`, as keyed digests.
+A network is remembered for 90 days after the last login, in the table of `attempt_limit`.
 """
 
 from collections.abc import Collection, Mapping
@@ -23,8 +23,10 @@ REMEMBER: Final = """
 
 
 async def known(pool: Pool, digests: Collection[str], now: datetime) -> Mapping[str, bool]:
-    """Those of the digests that were remembered, and whether that was lately: then there is no use
-    in doing it again. Raises Unavailable."""
+    """The known digests. The value is True if it was remembered lately and needs no renewal.
+
+    Raises Unavailable.
+    """
     async with acquire(pool) as connection:
         skip_session_reset(connection)
         return await known_on(connection, digests, now)
@@ -33,14 +35,14 @@ async def known(pool: Pool, digests: Collection[str], now: datetime) -> Mapping[
 async def known_on(
     connection: Connection, digests: Collection[str], now: datetime
 ) -> Mapping[str, bool]:
-    """The same in a transaction that is open."""
+    """Like `known`, in the caller's transaction."""
     rows = await connection.fetch(KNOWN, KIND, list(digests), now)
     lately = now + KEPT_FOR - RENEWED_AFTER
     return {row["who"]: row["until"] >= lately for row in rows}
 
 
 async def remember(pool: Pool, digests: Collection[str], now: datetime) -> None:
-    """Know them from now on. Raises Unavailable; safe to repeat."""
+    """Remember the digests from now on. Raises Unavailable; safe to repeat."""
     async with acquire(pool) as connection:
         skip_session_reset(connection)
         await remember_on(connection, digests, now)
@@ -48,5 +50,5 @@ async def remember(pool: Pool, digests: Collection[str], now: datetime) -> None:
 
 
 async def remember_on(connection: Connection, digests: Collection[str], now: datetime) -> None:
-    """The same in a transaction that is open."""
+    """Like `remember`, in the caller's transaction."""
     await connection.execute(REMEMBER, KIND, list(digests), now + KEPT_FOR, RENEWED_AFTER)

@@ -101,5 +101,5 @@ def _roles_with(scope: str) -> list[str]:
 
 
 def _field(found: Mapping[str, Any]) -> str:
-    places = [str(place) for place in found["loc"]]
-    return ".".join(places[1:]) or places[0]
+    parts = [str(part) for part in found["loc"]]
+    return ".".join(parts[1:]) or parts[0]

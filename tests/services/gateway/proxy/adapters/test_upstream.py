@@ -13,7 +13,7 @@ from aiohttp import web
 from libs.testing.clock import MonotonicClock
 from libs.testing.polling import PATIENCE_SECONDS, eventually
 from libs.testing.servers import AsgiExchange, tcp_server
-from services.gateway.proxy.adapters.breaker import Breaker
+from services.gateway.proxy.adapters.breaker import CircuitBreaker
 from services.gateway.proxy.adapters.upstream import (
     AnswerCutShort,
     Body,
@@ -32,7 +32,7 @@ PATIENT = Deadlines(connect=PATIENCE_SECONDS, answer=PATIENCE_SECONDS, idle=PATI
 def connect(
     url: str, deadlines: Deadlines = PATIENT, failures: int = 100
 ) -> AbstractAsyncContextManager[Upstream]:
-    breaker = Breaker(failures=failures, seconds=60, now=MonotonicClock())
+    breaker = CircuitBreaker(failures=failures, seconds=60, now=MonotonicClock())
     return open_upstream(url, connections=10, breaker=breaker, deadlines=deadlines)
 
 
@@ -266,7 +266,7 @@ OPEN = "fail fail fail"
 
 
 @pytest.mark.parametrize(
-    ("events", "refuses_for"),
+    ("events", "seconds_to_wait"),
     [
         pytest.param("fail fail succeed fail fail", [0.0], id="only failures in a row open it"),
         pytest.param(f"{OPEN} 2", [3.0], id="while open it says for how long"),
@@ -276,20 +276,20 @@ OPEN = "fail fail fail"
         pytest.param(f"{OPEN} 5 ask give-up", [0.0], id="a trial given up leaves room for another"),
     ],
 )
-def test_a_breaker_opens_and_closes(events: str, refuses_for: list[float]) -> None:
+def test_a_breaker_opens_and_closes(events: str, seconds_to_wait: list[float]) -> None:
     seconds = MonotonicClock()
-    breaker = Breaker(failures=3, seconds=5.0, now=seconds)
+    breaker = CircuitBreaker(failures=3, seconds=5.0, now=seconds)
     for event in events.split():
         match event:
             case "fail":
-                breaker.failed()
+                breaker.record_failure()
             case "succeed":
-                breaker.succeeded()
+                breaker.record_success()
             case "give-up":
-                breaker.undecided()
+                breaker.record_cancelled()
             case "ask":
-                breaker.refuses_for()
+                breaker.seconds_to_wait()
             case _:
                 seconds.advance(float(event))
 
-    assert [breaker.refuses_for() for _ in refuses_for] == refuses_for
+    assert [breaker.seconds_to_wait() for _ in seconds_to_wait] == seconds_to_wait
