@@ -44,7 +44,7 @@ EndsAt = Annotated[
     datetime | None,
     typer.Option(formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S"], help="UTC; default now."),
 ]
-Patience = Annotated[
+PatienceOption = Annotated[
     float, typer.Option(envvar="PATIENCE", min=1, help="Seconds an outage may last.")
 ]
 Lag = Annotated[
@@ -75,7 +75,7 @@ def demo(
     speed: Speed = SPEED,
     operators: Operators = OPERATORS,
     ends_at: EndsAt = None,
-    patience: Patience = PATIENCE,
+    patience: PatienceOption = PATIENCE,
     lag: Lag = LAG,
     once: Annotated[bool, typer.Option("--once", envvar="ONCE")] = False,
 ) -> None:
@@ -114,7 +114,7 @@ def day(
     speed: Speed = SPEED,
     operators: Operators = OPERATORS,
     ends_at: EndsAt = None,
-    patience: Patience = PATIENCE,
+    patience: PatienceOption = PATIENCE,
     lag: Lag = LAG,
 ) -> None:
     """Play a day against a platform that runs already, and compare."""

@@ -16,7 +16,7 @@ from deploy.demo.fleet import PROGRAM, fleet_program, new_fleet, running_fleet
 from deploy.demo.performance import Performance
 from deploy.demo.plan import plan_day
 from deploy.demo.report import progress, show
-from deploy.demo.scales import beside, to_the_scales
+from deploy.demo.scales import office_work, scales_hint
 from deploy.local import keys
 from deploy.local.interruption import Interruption
 from deploy.local.settings import LocalSettings
@@ -46,7 +46,7 @@ def new_day(
         f"A day of {operators} people and {count:,} events, marked {plan.tag} "
         f"(SEED={seed}, ends at {ends_at.isoformat()}) …"
     )
-    return Day(plan, address, manner, tell=console.print, beside=office(plan.tag))
+    return Day(plan, address, manner, tell=console.print, office_work=office(plan.tag))
 
 
 def follow(
@@ -67,7 +67,7 @@ def follow(
             ):
                 keep(performance.over)
         else:
-            keep(_saying(day, console, performance.over))
+            keep(_printing_progress(day, console, performance.over))
         finished = performance.over()
     if performance.trouble is not None:
         raise performance.trouble
@@ -107,7 +107,7 @@ def open_house(
             operators=operators,
             ends_at=ends_at,
             office=partial(
-                beside, home=settings.home, url=address.url, scales=scales, manner=manner
+                office_work, home=settings.home, url=address.url, scales=scales, manner=manner
             ),
         )
         verdict = follow(
@@ -121,7 +121,7 @@ def open_house(
         stack.publish({"demo": facts(day, verdict)})
         for line in directions(day, stack.gateway_url, client_key(settings.home)):
             console.print(line)
-        for line in to_the_scales(stack.gateway_url, settings.home):
+        for line in scales_hint(stack.gateway_url, settings.home):
             console.print(line)
         if not once:
             console.print("Everything stays up for looking around; Ctrl-C stops it.")
@@ -162,7 +162,7 @@ def office_in(
     """The office's part of a day, if the demo's scales run there as well."""
     if PROGRAM not in runtime.get("processes", {}):
         return lambda _: nothing_beside
-    return partial(beside, home=home, url=url, scales=running_fleet(home), manner=manner)
+    return partial(office_work, home=home, url=url, scales=running_fleet(home), manner=manner)
 
 
 def facts(day: Day, verdict: Verdict) -> dict[str, object]:
@@ -171,13 +171,13 @@ def facts(day: Day, verdict: Verdict) -> dict[str, object]:
         "seed": day.plan.seed,
         "tag": day.plan.tag,
         "ends_at": day.plan.ends_at.isoformat(),
-        "events": verdict.figures.planned,
+        "events": verdict.figures.planned_events,
         "agrees": verdict.agrees,
     }
 
 
 def directions(day: Day, url: str, key_file: Path) -> list[str]:
-    """Where to look now."""
+    """Hints for the user."""
     ends_at, operator = day.plan.ends_at, day.plan.devices[0].operator
     days = f"date={ends_at.date()}"
     ask = f'curl -s -H "X-API-Key: $(cat {key_file})"'
@@ -198,14 +198,14 @@ def _view(day: Day, above: tuple[Callable[[], RenderableType], ...]) -> Renderab
     return Group(*(each() for each in above), Text(progress(day)))
 
 
-def _saying(day: Day, console: Console, until: Callable[[], bool]) -> Callable[[], bool]:
-    said_at = time.monotonic()
+def _printing_progress(day: Day, console: Console, until: Callable[[], bool]) -> Callable[[], bool]:
+    printed_at = time.monotonic()
 
-    def asked() -> bool:
-        nonlocal said_at
-        if time.monotonic() - said_at >= SAY_SECONDS:
-            said_at = time.monotonic()
+    def should_stop() -> bool:
+        nonlocal printed_at
+        if time.monotonic() - printed_at >= SAY_SECONDS:
+            printed_at = time.monotonic()
             console.print(progress(day))
         return until()
 
-    return asked
+    return should_stop
