@@ -25,7 +25,7 @@ class PhoneNotProved(Unauthenticated):
 
 
 class InitDataUsed(Unauthenticated):
-    """This init data has logged somebody in already; open the app anew."""
+    """This init data was used for a login already; open the app anew."""
 
 
 async def proved_phone(context: CodeContext, caller: TelegramCaller, phone: str | None) -> str:

@@ -53,7 +53,7 @@ class EmailTaken(Refused):
 
 
 class IsAdmin(Refused):
-    """An admin of a shop may do everything, and is not switched off."""
+    """An admin of a shop has all permissions and cannot be deactivated."""
 
 
 class OwnRole(Forbidden):

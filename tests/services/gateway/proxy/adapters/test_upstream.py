@@ -92,6 +92,43 @@ async def test_compressed_answers_and_redirects_stay_as_they_are(service: Servic
     assert all("Cookie" not in request.headers for request in service.requests)
 
 
+@pytest.mark.parametrize("header", [("X-A", "b\r\nX-C: d"), ("X-A", "b\nc"), ("X-A\rB", "c")])
+async def test_a_header_with_a_line_break_is_not_sent(
+    service: Service, header: tuple[str, str]
+) -> None:
+    async with connect(service.url) as upstream:
+        with pytest.raises(ValueError, match="line break"):
+            await relayed(upstream, replace(POST, headers=[header]))
+
+    assert service.requests == []
+
+
+async def test_interim_answers_are_skipped() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\nx")
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n")
+        await asyncio.sleep(0)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with tcp_server(answer) as url, connect(url) as upstream:
+        status, headers, body = await relayed(upstream, POST)
+
+    assert (status, headers, body) == (200, {b"content-length": b"2"}, b"ok")
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "length"),
+    [("GET", None, None), ("POST", None, "0"), ("POST", b"", "0"), ("PUT", b"xy", "2")],
+)
+async def test_the_length_of_the_body_is_sent(
+    service: Service, method: str, body: bytes | None, length: str | None
+) -> None:
+    async with connect(service.url) as upstream:
+        await relayed(upstream, request(method, body=body))
+
+    assert service.requests[0].headers.get("Content-Length") == length
+
+
 async def test_a_body_is_passed_on_part_by_part(service: Service) -> None:
     go_on = asyncio.Event()
 
