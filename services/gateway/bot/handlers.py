@@ -71,7 +71,7 @@ async def handle(
         return None
     if await links.is_known(number, now=clock()):
         return None
-    log.info("bot asked", command=type(command).__name__)
+    log.info("bot command", command=type(command).__name__)
     # First the command, which is safe to repeat, then the record of it: no update is lost.
     answer = await _handle_command(links, identity, command, codes=codes, clock=clock)
     phone = command.phone if isinstance(command, OwnContact) else None
@@ -103,7 +103,7 @@ async def send(bot: Bot, answer: OutgoingReply) -> None:
         answer.chat, reply.text, keyboard=reply.keyboard, buttons=reply.buttons
     )
     if isinstance(sent, Failed):
-        log.info("bot not heard", reason=sent.reason)
+        log.info("bot reply not sent", reason=sent.reason)
 
 
 async def set_webhook(

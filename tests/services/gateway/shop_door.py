@@ -209,5 +209,5 @@ async def projecting(url: str) -> AsyncIterator[Door]:
         harness.projecting(made.deps),
     ):
         # An answer waits for the lists as long as a busy machine needs.
-        with patch.object(shop_administration, "LISTED_SECONDS", PATIENCE_SECONDS):
+        with patch.object(shop_administration, "MAX_WAIT_SECONDS", PATIENCE_SECONDS):
             yield made

@@ -53,7 +53,7 @@ async def change_password(
             old=body.old_password,
             new=body.new_password,
         )
-    except WrongPassword as no:
-        raise HTTPException(403, str(no)) from None
-    except PasswordUnfit as no:
-        raise HTTPException(422, str(no)) from None
+    except WrongPassword as error:
+        raise HTTPException(403, str(error)) from None
+    except PasswordUnfit as error:
+        raise HTTPException(422, str(error)) from None

@@ -121,9 +121,9 @@ class Permitted(BaseModel, extra="forbid"):
 
     @model_validator(mode="before")
     @classmethod
-    def _bare(cls, said: Any) -> Any:
-        wrapped = isinstance(said, dict) and said.keys() == {"permissions"}
-        return said["permissions"] if wrapped else said
+    def _bare(cls, value: Any) -> Any:
+        wrapped = isinstance(value, dict) and value.keys() == {"permissions"}
+        return value["permissions"] if wrapped else value
 
 
 class StaffQuery(BaseModel):
