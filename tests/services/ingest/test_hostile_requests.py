@@ -1,4 +1,4 @@
-"""Nothing that a request may hold in its head, its address or its body breaks a route."""
+"""No header, path or body of a request breaks a route."""
 
 import random
 
@@ -10,12 +10,12 @@ from tests.services.ingest.service import Service
 async def test_no_request_breaks_a_route(ingest: Service) -> None:
     await ingest.send(event(1), event(2, code=7))
     callers = [ingest.device, ingest.viewer, ingest.mender]
-    shown = [client.headers["authorization"].encode() for client in callers]
+    tokens = [client.headers["authorization"].encode() for client in callers]
 
     def credentials(chance: random.Random) -> RawHeaders:
-        return [(b"authorization", chance.choice(shown))]
+        return [(b"authorization", chance.choice(tokens))]
 
     routes = slots_of(ingest.app)
     assert len(routes) > 25
-    tried = await assert_nothing_breaks(ingest.app, routes, credentials, each=60, ids=[uuid(1)])
-    assert tried > 60
+    requests = await assert_nothing_breaks(ingest.app, routes, credentials, each=60, ids=[uuid(1)])
+    assert requests > 60
