@@ -31,11 +31,11 @@ from libs.postgres.pool import SYSTEM, Pool, open_pool
 from libs.postgres.revisions import unapplied
 from libs.postgres.rls import application_role
 from libs.process.lifecycle import Task
-from libs.process.rounds import Rung, rounds
+from libs.process.periodic import DoorbellTrigger, periodic
 from libs.projections.consistency import Consistency
 from libs.projections.projection import Projection
 from libs.security.sealing import Seal
-from libs.security.tokens import LONGEST_PASS
+from libs.security.tokens import MAX_INTERNAL_LIFETIME
 from libs.telemetry.traces import Telemetry
 from services.scale_bridge.barcodes import api as barcode
 from services.scale_bridge.bridges import reactions as enrolment
@@ -110,7 +110,7 @@ async def open_deps(settings: Settings, telemetry: Telemetry) -> AsyncIterator[A
             open_doorbell(settings.database_url.get_secret_value(), SERVICE)
         )
         revocations = Revocations(
-            partial(revoked_sessions.load, context.pool), doorbell, longest=LONGEST_PASS
+            partial(revoked_sessions.load, context.pool), doorbell, longest=MAX_INTERNAL_LIFETIME
         )
         consistency = Consistency(
             context.pool,
@@ -239,7 +239,7 @@ def create_app(deps: ApiContext, *, checks: Mapping[str, Check] | None = None) -
         telemetry=deps.telemetry,
         problem_shape=shape,
         max_body_bytes=deps.settings.max_body_bytes,
-        body_timeout=BodyTimeout.of(deps.settings),
+        body_timeout=BodyTimeout.from_settings(deps.settings),
         docs=deps.settings.debug,
     )
     app.title, app.version = TITLE, VERSION
@@ -257,7 +257,11 @@ async def open_tasks(settings: Settings, _: Telemetry) -> AsyncIterator[Sequence
 
     async with (
         open_revocation_feed(
-            settings, SERVICE, category=SESSIONS, event=SessionRevoked, longest=LONGEST_PASS
+            settings,
+            SERVICE,
+            category=SESSIONS,
+            event=SessionRevoked,
+            longest=MAX_INTERNAL_LIFETIME,
         ),
         open_executor(settings) as executor,
     ):
@@ -276,7 +280,11 @@ def periodic_tasks(
     )
     every = settings.round_seconds
 
-    rung = Rung(doorbell=doorbell, topic=PROJECTED, longest=RESTING_SECONDS) if doorbell else None
+    trigger = (
+        DoorbellTrigger(doorbell=doorbell, topic=PROJECTED, longest=RESTING_SECONDS)
+        if doorbell
+        else None
+    )
 
     async def schedules() -> float | None:
         if settings.scheduler_on:
@@ -294,16 +302,18 @@ def periodic_tasks(
         await verification.announce_due(context, context.clock())
 
     found = [
-        rounds("schedules", schedules, seconds=every, rung=rung),
-        rounds("reminders", remind, seconds=max(every, REMINDING_SECONDS)),
-        rounds("prices", catch_up, seconds=max(every, MISSING_SECONDS)),
+        periodic("schedules", schedules, seconds=every, trigger=trigger),
+        periodic("reminders", remind, seconds=max(every, REMINDING_SECONDS)),
+        periodic("prices", catch_up, seconds=max(every, MISSING_SECONDS)),
     ]
     if settings.shown_days:
         retained_for = timedelta(days=settings.shown_days)
         retention = Retention(pool=context.pool, clock=context.clock, retained_for=retained_for)
-        found.append(rounds("forgetting", retention.run_once, seconds=FORGETTING_SECONDS))
+        found.append(periodic("forgetting", retention.run_once, seconds=FORGETTING_SECONDS))
     return (
-        [*found, rounds("healing", heal, seconds=every, rung=rung)] if settings.healing else found
+        [*found, periodic("healing", heal, seconds=every, trigger=trigger)]
+        if settings.healing
+        else found
     )
 
 

@@ -170,7 +170,7 @@ Writer = Annotated[Principal, Depends(Allowed("scales:write"))]
 
 def shape(told: Problem) -> Response:
     """`{"detail": …}` as ever, and beside it the stable `code`; nothing of what was sent (R16)."""
-    said = told.said if told.said is not None else told.detail or told.title
+    said = told.fastapi_detail if told.fastapi_detail is not None else told.detail or told.title
     if isinstance(said, list):
         said = [{**fault, "input": None} for fault in said]
     headers = dict(told.headers)

@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 
 from libs.clock import Clock
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from services.scale_bridge.monitoring.read_models import shown_retention
 from services.scale_bridge.monitoring.read_models.shown_retention import ScaleKey
 
@@ -42,7 +42,7 @@ class Retention:
         if self.rests_until is not None and now < self.rests_until:
             return
         until = now - self.retained_for - SPARE
-        async with acquired(self.pool) as connection:
+        async with acquire(self.pool) as connection:
             found = await shown_retention.scales(connection, self.after, limit=SCALES)
         left = BATCHES
         for scale in found:
@@ -60,7 +60,7 @@ class Retention:
         total = 0
         while left:
             # A transaction for each: locks of one scale do not block another.
-            async with acquired(self.pool) as connection:
+            async with acquire(self.pool) as connection:
                 gone = await shown_retention.forget(connection, scale, until, limit=BATCH)
             if not gone:
                 break

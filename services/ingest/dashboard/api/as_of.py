@@ -7,7 +7,7 @@ from typing import Final
 
 from contracts.ingest import IngestEvent
 from libs.errors import Unavailable
-from libs.postgres.pool import tenant_reading
+from libs.postgres.pool import tenant_connection
 from libs.projections.projection import Connection, Projection
 from services.ingest.context import Deps
 from services.ingest.dashboard.read_models.as_of import AsOf, SelectRows, tables_as_of
@@ -37,7 +37,7 @@ async def reading_as_of(
     """
     scan_filter = query.scan_filter
     if query.at is None:
-        async with tenant_reading(ingest.reading, scan_filter.tenant) as connection:
+        async with tenant_connection(ingest.reading, scan_filter.tenant) as connection:
             yield connection
         return
     if ingest.as_of_slots.locked():

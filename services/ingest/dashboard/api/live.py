@@ -18,7 +18,7 @@ from prometheus_client import Gauge
 from libs.errors import Unavailable
 from libs.http.hub import Hub
 from libs.postgres.doorbell import PROJECTED
-from libs.postgres.pool import tenant_reading
+from libs.postgres.pool import tenant_connection
 from services.ingest.context import Deps
 from services.ingest.dashboard.api.overview import Overview, present, read_overview
 from services.ingest.dashboard.api.subscription import Subscription
@@ -158,7 +158,7 @@ class Live:
         """Read the overview and publish it. It contains at least what `positions` name."""
         now = self._deps.clock()
         scan_filter = self._filter(subscription, now)
-        async with tenant_reading(self._deps.reading, subscription.tenant) as connection:
+        async with tenant_connection(self._deps.reading, subscription.tenant) as connection:
             overview = await read_overview(
                 connection, scan_filter, feed_length=self._deps.settings.feed_length
             )

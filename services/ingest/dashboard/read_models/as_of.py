@@ -269,7 +269,9 @@ async def _fill_presence(connection: Connection, as_of: AsOf, operators: Iterabl
         undecided: list[str] = []
         at_once = max(1, PAGE // depth)
         for page in (streams[n : n + at_once] for n in range(0, len(streams), at_once)):
-            newest = await as_of.store.log.newest(as_of.tenant, page, known_at=as_of.at, each=depth)
+            newest = await as_of.store.log.newest(
+                as_of.tenant, page, known_at=as_of.at, limit=depth
+            )
             events = [as_of.envelope(recorded) for recorded in newest]
             await presence.project(connection, await remaining(connection, events))
             undecided += [

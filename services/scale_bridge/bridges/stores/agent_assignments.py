@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from contracts.scale_bridge import DeviceId, OperationId
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 
 PUT: Final = """
 INSERT INTO handed (tenant, bridge_id, errand_id, operation_id, device_id, deadline_at, kind,
@@ -61,7 +61,7 @@ class AgentAssignment:
 
 async def put(pool: Pool, tenant: str, bridge_id: UUID, handed: AgentAssignment) -> None:
     """Remember it before it is sent; what was sent again counts from then on."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(
             PUT,
             tenant,
@@ -81,14 +81,14 @@ async def put(pool: Pool, tenant: str, bridge_id: UUID, handed: AgentAssignment)
 
 async def get(pool: Pool, tenant: str, bridge_id: UUID, errand_id: UUID) -> AgentAssignment | None:
     """What this daemon was handed under this id."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         row = await connection.fetchrow(GET, tenant, bridge_id, errand_id)
     return None if row is None else AgentAssignment(**dict(row))
 
 
 async def kinds_of(pool: Pool, tenant: str, operation_id: OperationId) -> Collection[str]:
     """What kinds of work daemons were handed for an operation, none if it was handed to none."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows = await connection.fetch(KINDS, tenant, operation_id)
     return {row["kind"] for row in rows}
 
@@ -97,7 +97,7 @@ async def moved(
     pool: Pool, tenant: str, bridge_id: UUID, errand_id: UUID, done: int, total: int | None
 ) -> None:
     """So many bytes went over the wire."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(MOVED, tenant, bridge_id, errand_id, done, total)
 
 
@@ -105,12 +105,12 @@ async def open_operations(
     pool: Pool, tenant: str, bridge_id: UUID, task_ids: Collection[UUID], *, grace: timedelta
 ) -> Sequence[OperationId]:
     """The operations of these tasks that are not long past their deadline."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows = await connection.fetch(OPEN, tenant, bridge_id, list(task_ids), grace)
     return [OperationId(row["operation_id"]) for row in rows]
 
 
 async def done(pool: Pool, tenant: str, bridge_id: UUID, task_ids: Collection[UUID]) -> None:
     """They ended. Safe to repeat."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(DONE, tenant, bridge_id, list(task_ids))

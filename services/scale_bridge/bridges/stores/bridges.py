@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 from services.scale_bridge.bridges.domain import SILENT_SECONDS, Heartbeat
 
 ENROLLED: Final = """
@@ -61,7 +61,7 @@ async def enrolled(connection: Any, tenant: str, bridge_id: UUID, owner: UUID) -
 
 async def owner_of(pool: Pool, tenant: str, bridge_id: UUID) -> UUID | None:
     """Who let it in, None as long as that is not known."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         found: UUID | None = await connection.fetchval(OWNER, tenant, bridge_id)
     return found
 
@@ -71,7 +71,7 @@ async def key(pool: Pool, tenant: str, bridge_id: UUID, name: str, public_key: b
 
     A stolen token must not be enough to have passwords sealed to another key.
     """
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         return bool(await connection.fetchval(KEYED, tenant, bridge_id, name, public_key))
 
 
@@ -79,7 +79,7 @@ async def connected(
     pool: Pool, tenant: str, bridge_id: UUID, connection_id: UUID, program: str
 ) -> bytes | None:
     """Its newest connection is this; its key, None if it has shown none."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         found: bytes | None = await connection.fetchval(
             CONNECTED, tenant, bridge_id, connection_id, program
         )
@@ -92,7 +92,7 @@ async def seen(
     """It is there, and this is what it completed."""
     ago = beat.last_completed_seconds_ago
     since = None if ago is None else timedelta(seconds=ago)
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(
             SEEN, tenant, bridge_id, connection_id, beat.working, beat.completed, since
         )
@@ -100,18 +100,18 @@ async def seen(
 
 async def is_current(pool: Pool, tenant: str, bridge_id: UUID, connection_id: UUID) -> bool:
     """Whether it has opened no other connection since."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         return bool(await connection.fetchval(CURRENT, tenant, bridge_id, connection_id))
 
 
 async def gone(pool: Pool, tenant: str, bridge_id: UUID, connection_id: UUID) -> None:
     """The connection is over."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(GONE, tenant, bridge_id, connection_id)
 
 
 async def own(pool: Pool, tenant: str, owner: UUID) -> Sequence[Bridge]:
     """The daemons that an account enrolled, by name."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         rows = await connection.fetch(OWN, tenant, owner, timedelta(seconds=SILENT_SECONDS))
     return [Bridge(**dict(row)) for row in rows]

@@ -11,7 +11,7 @@ from contracts.scale_bridge import DeviceId, OperationId
 from libs.http import paging
 from libs.http.auth import Principal
 from libs.http.visible import visible
-from libs.postgres.pool import tenant_reading
+from libs.postgres.pool import tenant_connection
 from services.scale_bridge.context import WORKED, ApiContext, Reader, Scales, Writer, own
 from services.scale_bridge.devices.handlers.device import owner_of
 from services.scale_bridge.operations import read_models as operation
@@ -103,7 +103,7 @@ async def history(
     """What was done with the scale, the last first. `Link` leads to what was done before."""
     found = await own(scales, caller, device_id)
     tenant, device, place = caller.tenant, found.device_id, paging.moment_and_id(cursor)
-    async with tenant_reading(scales.reading, tenant) as connection:
+    async with tenant_connection(scales.reading, tenant) as connection:
         rows = (
             await operation.behind(connection, tenant, device, place, limit=limit + 1)
             if place is not None
@@ -162,7 +162,7 @@ async def _job_of(
 
 
 async def _under_way(scales: ApiContext, tenant: str, job: Job) -> Job:
-    async with tenant_reading(scales.reading, tenant) as connection:
+    async with tenant_connection(scales.reading, tenant) as connection:
         moved = await progress.of(connection, tenant, job.id)
     if moved is None:
         return job

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from contracts.scale_bridge import DeviceId, OperationId
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 
 GET: Final = "SELECT shown FROM last_shown WHERE tenant = $1 AND device_id = $2"
 SAVE: Final = """
@@ -25,7 +25,7 @@ async def get(
     pool: Pool, tenant: str, device_id: DeviceId, place: str
 ) -> Mapping[str, Mapping[str, Any]]:
     """What counted of every product, by its key; nothing if it was never read at this place."""
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         found = await connection.fetchval(GET, tenant, device_id)
     if found is None:
         return {}
@@ -43,5 +43,5 @@ async def save(
 ) -> None:
     """Remember what an operation read at a place, its address and port. Safe to repeat."""
     file = msgspec.json.encode({"place": place, "shown": shown})
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(SAVE, tenant, device_id, operation_id, file)

@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from contracts.scale_bridge import OperationId
-from libs.postgres.pool import Connection, Pool, acquired
+from libs.postgres.pool import Connection, Pool, acquire
 
 MOVED: Final = """
 UPDATE work SET moved = given.moved, total = given.total
@@ -43,7 +43,7 @@ async def save(pool: Pool, holder: str, moved: Mapping[OperationId, Moved]) -> N
     """How far operations are whose work `holder` has claimed, all at once. Raises Unavailable."""
     done = [one.done for one in moved.values()]
     total = [one.total for one in moved.values()]
-    async with acquired(pool) as connection:
+    async with acquire(pool) as connection:
         await connection.execute(MOVED, holder, list(moved), done, total)
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from uuid import UUID
 
 from contracts.scale_bridge import DeviceId, OperationId
-from libs.postgres.pool import Pool, acquired
+from libs.postgres.pool import Pool, acquire
 
 PUT: Final = """
 INSERT INTO work (tenant, operation_id, device_id, bridge, not_before, deadline_at)
@@ -79,7 +79,7 @@ class Work:
 
     async def put(self, job: Job, bridge: UUID | None, not_before: datetime) -> None:
         """Have it done, not before some moment. Safe to repeat."""
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             await connection.execute(
                 PUT,
                 job.tenant,
@@ -94,46 +94,46 @@ class Work:
         self, holder: str, now: datetime, *, limit: int, bridge: UUID | None = None
     ) -> Sequence[Job]:
         """Claim some that are free, or whose holder is gone."""
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             rows = await connection.fetch(CLAIM, holder, self._length, bridge, now, limit)
         return [_job(row) for row in rows]
 
     async def claim_overdue(self, holder: str, now: datetime, *, limit: int) -> Sequence[Job]:
         """Claim some past their deadline that are free, whichever bridge they were for."""
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             rows = await connection.fetch(OVERDUE, holder, self._length, now, limit)
         return [_job(row) for row in rows]
 
     async def seconds_until_due(self, now: datetime, *, bridge: UUID | None = None) -> float | None:
         """When the next may be claimed, negative if one may be already; None if there is none."""
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             due: float | None = await connection.fetchval(DUE, bridge, now)
         return due
 
     async def renew(self, holder: str, operations: Collection[OperationId]) -> None:
         """Keep at them."""
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             await connection.execute(RENEW, holder, self._length, list(operations))
 
     async def later(self, tenant: str, operation_id: OperationId, seconds: float) -> None:
         """Let go of it for so many seconds: there is nothing to be done yet."""
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             await connection.execute(LATER, tenant, operation_id, timedelta(seconds=seconds))
 
     async def done(self, tenant: str, operation_id: OperationId) -> None:
         """It has ended. Safe to repeat."""
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             await connection.execute(GONE, tenant, operation_id)
 
     async def of_device(self, tenant: str, device_id: DeviceId) -> Sequence[OperationId]:
         """What is to be done with a device, whether it was begun or not."""
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             rows = await connection.fetch(OF_DEVICE, tenant, device_id)
         return [OperationId(UUID(str(row["operation_id"]))) for row in rows]
 
     async def count(self) -> int:
         """How many there are."""
-        async with acquired(self._pool) as connection:
+        async with acquire(self._pool) as connection:
             number: int = await connection.fetchval(COUNT)
         return number
 

@@ -13,7 +13,7 @@ from libs.errors import NotFound, Unavailable
 from libs.http.auth import Principal
 from libs.http.hub import Hub
 from libs.http.visible import STALE
-from libs.postgres.pool import tenant_reading
+from libs.postgres.pool import tenant_connection
 from services.scale_bridge.context import ApiContext, Reader, Scales
 from services.scale_bridge.monitoring.api.board import POLL_SECONDS, RETRY_MS, watching
 from services.scale_bridge.monitoring.api.live import Key
@@ -38,7 +38,7 @@ async def of_price(
 ) -> Delivery:
     """Where a price is, the caller's scales by number; also one that was overtaken since."""
     await _fresh(response, scales, caller)
-    async with tenant_reading(scales.reading, caller.tenant) as connection:
+    async with tenant_connection(scales.reading, caller.tenant) as connection:
         said = await prices.one(connection, caller.tenant, price_id)
         found = (
             plain(said) if said else await delivery.price_of(connection, caller.tenant, price_id)
@@ -109,7 +109,7 @@ async def _delivery(scales: ApiContext, caller: Principal, article: int) -> str 
 
 async def _of_article(scales: ApiContext, caller: Principal, article: int) -> Delivery:
     now = scales.clock()
-    async with tenant_reading(scales.reading, caller.tenant) as connection:
+    async with tenant_connection(scales.reading, caller.tenant) as connection:
         current = await prices.current(connection, caller.tenant, [article], now)
         coming = await prices.coming(connection, caller.tenant, article, now)
         said = current.get(article) or next(iter(coming), None)

@@ -25,7 +25,7 @@ from contracts.scale_bridge import (
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Metadata, VersionConflict
 from libs.eventsourcing.store import EventStore
-from libs.postgres.pool import Pool, acquired, tenant_transaction
+from libs.postgres.pool import Pool, acquire, tenant_transaction
 from services.scale_bridge.context import Context
 from services.scale_bridge.operations.handlers.requests import Enqueue, OperationRequest
 from services.scale_bridge.schedules import adapters as zones
@@ -117,7 +117,7 @@ async def zone(
 
 async def run_due(scheduling: Scheduling, now: datetime) -> int:
     """Claim what is due and order it; how many runs were ours. One that fails stops no other."""
-    async with acquired(scheduling.pool) as connection:
+    async with acquire(scheduling.pool) as connection:
         found = await schedules.due(connection, now, limit=AT_ONCE)
     claimed = 0
     for row in found:
@@ -138,7 +138,7 @@ async def run_due(scheduling: Scheduling, now: datetime) -> int:
 
 async def seconds_until_due(scheduling: Scheduling, now: datetime) -> float | None:
     """In how many seconds a run is due, negative if one is already; None if none ever is."""
-    async with acquired(scheduling.pool) as connection:
+    async with acquire(scheduling.pool) as connection:
         return await schedules.seconds_to_next(connection, now)
 
 
@@ -147,7 +147,7 @@ async def record_ended(scheduling: Scheduling, now: datetime) -> int:
 
     How many were recorded.
     """
-    async with acquired(scheduling.pool) as connection:
+    async with acquire(scheduling.pool) as connection:
         found = await schedules.running(connection, limit=AT_ONCE)
     recorded = 0
     for row in found:
@@ -263,7 +263,7 @@ def _finder_in_all(pool: Pool, tenant: str, device_id: DeviceId) -> Find:
     """`pool` is in system scope."""
 
     async def find() -> ScheduleRow | None:
-        async with acquired(pool) as connection:
+        async with acquire(pool) as connection:
             return await schedules.find(connection, tenant, device_id)
 
     return find
