@@ -36,16 +36,16 @@ async def test_quarantined_events_are_listed_word_for_word(ingest: Service) -> N
 
     listed = await ingest.get(QUARANTINE)
 
-    (shown_event,) = listed["events"]
+    (inspected,) = listed["events"]
     assert (listed["total"], listed["counts"]) == (1, {"bad_uuid": 1})
-    assert (shown_event["uuid"], shown_event["code"], shown_event["status"]) == (
+    assert (inspected["uuid"], inspected["code"], inspected["status"]) == (
         None,
         "bad_uuid",
         "open",
     )
-    assert shown_event["raw"] == '{"uuid": "x", "code": "\\u0000"}'
-    assert shown_event["rawLength"] == len(shown_event["raw"])
-    assert (shown_event["receivedAt"], shown_event["receivedAtMs"]) == (
+    assert inspected["raw"] == '{"uuid": "x", "code": "\\u0000"}'
+    assert inspected["rawLength"] == len(inspected["raw"])
+    assert (inspected["receivedAt"], inspected["receivedAtMs"]) == (
         "31.10.2025 12:00:00",
         NOON_MS,
     )
@@ -56,14 +56,14 @@ async def test_an_event_is_inspected_in_full(ingest: Service) -> None:
     ingest.clock.advance(hours=1)
     await decide(ingest, "drop", {"reason": "a test"})
 
-    shown_event = await ingest.get(f"{QUARANTINE}/{FIRST}")
+    inspected = await ingest.get(f"{QUARANTINE}/{FIRST}")
 
-    assert shown_event["value"] == json.loads(shown_event["raw"]) == event(1, code=7)
-    assert (shown_event["whole"], shown_event["acceptable"]) == (True, False)
-    assert shown_event["wrong"] == [
+    assert inspected["value"] == json.loads(inspected["raw"]) == event(1, code=7)
+    assert (inspected["whole"], inspected["acceptable"]) == (True, False)
+    assert inspected["wrong"] == [
         {"field": "code", "code": "bad_text", "reason": "code must be a text"}
     ]
-    assert [(m["what"], m["at"], m["by"], m["reason"]) for m in shown_event["history"]] == [
+    assert [(m["what"], m["at"], m["by"], m["reason"]) for m in inspected["history"]] == [
         ("quarantined", "31.10.2025 12:00:00", "device-1", "code must be a text"),
         ("dropped", "31.10.2025 13:00:00", "mender", "a test"),
     ]
@@ -74,9 +74,9 @@ async def test_invalid_json_is_returned_as_text(ingest: Service) -> None:
     await ingest.device.post(BATCH, content=content)
 
     listed = (await ingest.get(QUARANTINE))["events"]
-    shown_event = [await ingest.get(f"{QUARANTINE}/{one['id']}") for one in listed]
+    inspected = [await ingest.get(f"{QUARANTINE}/{one['id']}") for one in listed]
 
-    assert {one["raw"]: one["value"] for one in shown_event} == {
+    assert {one["raw"]: one["value"] for one in inspected} == {
         '{"ts": NaN, "uuid": "x"}': None,
         '{"code": "\\ud800", "uuid": "y"}': {"code": "\ud800", "uuid": "y"},
         "7": 7,
@@ -88,12 +88,12 @@ async def test_a_truncated_event_is_corrected_as_a_whole(
 ) -> None:
     await ingest.send(event(1, details="x" * 300_000))
 
-    shown_event = await ingest.get(f"{QUARANTINE}/{FIRST}")
+    inspected = await ingest.get(f"{QUARANTINE}/{FIRST}")
     again, refusal = await decide(ingest, "replay")
     patched, _ = await decide(ingest, "mend", patch(details=""))
     whole, _ = await decide(ingest, "mend", event(1))
 
-    assert (shown_event["whole"], shown_event["value"], shown_event["acceptable"]) == (
+    assert (inspected["whole"], inspected["value"], inspected["acceptable"]) == (
         False,
         None,
         False,
@@ -164,13 +164,13 @@ async def test_a_mended_event_counts_at_once(ingest: Service) -> None:
     listed = await ingest.mender.get(
         f"{QUARANTINE}?status=mended", headers={"X-Consistency-Token": token}
     )
-    (shown_event,) = listed.json()["events"]
-    assert (shown_event["status"], shown_event["scanId"], shown_event["decidedBy"]) == (
+    (inspected,) = listed.json()["events"]
+    assert (inspected["status"], inspected["scanId"], inspected["decidedBy"]) == (
         "mended",
         uuid(1),
         "mender",
     )
-    assert shown_event["decidedAt"] == "31.10.2025 12:00:00"
+    assert inspected["decidedAt"] == "31.10.2025 12:00:00"
     known = await ingest.device.post(VERIFY, json={"uuids": [uuid(1)]})
     assert known.json()["present"] == [uuid(1)]
     assert ("quarantine", token) in ingest.read_models.waited_for
