@@ -174,12 +174,11 @@ async def read_boxes(
     histories = await _histories(connection, scan_filter, rows)
     contents = await _items(connection, scan_filter, rows, items)
     workers = {name for row in rows for name in row["operators"] if name}
-    names_shown = await operator_name.display_names(connection, scan_filter.tenant, workers)
+    displayed = await operator_name.display_names(connection, scan_filter.tenant, workers)
     return Boxes(
         cities=cities,
         boxes=[
-            _box_on_day(*parts, names_shown)
-            for parts in zip(rows, histories, contents, strict=True)
+            _box_on_day(*parts, displayed) for parts in zip(rows, histories, contents, strict=True)
         ],
     )
 

@@ -46,8 +46,8 @@ async def open_xlsx(path: Path, choice: WorksheetChoice) -> AsyncIterator[Sequen
         workbook = await asyncio.to_thread(_read_quietly, lambda: _open(file))
         sheets = {sheet.title: sheet for sheet in workbook.worksheets}
         selected = choice.select(list(sheets))
-        opened = [_worksheet(sheets[name], workbook.epoch) for name in selected]
-        worksheets = [sheet for sheet in opened if sheet is not None]
+        parsed = [_worksheet(sheets[name], workbook.epoch) for name in selected]
+        worksheets = [sheet for sheet in parsed if sheet is not None]
         if not worksheets:
             raise Unreadable("it is empty: there is no first row with the names of the columns")
         yield worksheets
