@@ -15,18 +15,10 @@ WITHOUT_ORDER: Final[set[str]] = set()
 SMALL_NEIGHBOURS: Final = {
     "services.gateway.proxy.api.verify": "forward-auth: a protocol of its own beside the proxy's",
     "services.gateway.realms.crm.api.route": "the crm's shape of refusals, where kiosk has its own",
-    "services.ingest.dashboard.api.presenters": "to be merged",
-    "services.ingest.exports.api.csv_lines": "one of two formats",
-    "services.ingest.exports.api.xlsx_rows": "the other format",
-    "services.ingest.imports.cli.screen": "to be merged",
 }
 """Modules below 120 lines whose only importer is their neighbour, with the reason for each."""
 
 LONG_FUNCTIONS: Final = {
-    "services/ingest/bootstrap.py: open_deps",
-    "services/ingest/imports/cli/commands.py: add_import",
-    "services/ingest/imports/cli/commands.py: import_files",
-    "services/ingest/quarantine/cli/commands.py: _add_decisions",
     "services/scale_bridge/bootstrap.py: open_deps",
     "services/scale_bridge/bootstrap.py: periodic_tasks",
     "services/scale_bridge/bridges/cli.py: add_bridge",

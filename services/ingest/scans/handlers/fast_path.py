@@ -1,8 +1,8 @@
-"""A batch of which every event fits, as nearly all do: the facts for the log, without detours.
+"""The fast path for a batch without faults and rarities, which nearly all batches are.
 
-They are those that `domain.scan.judge` and the codec make of the same events, byte for byte, at a
-third of the price: one decoder checks all shapes and lengths, and nothing becomes a frozen
-dataclass. Whatever is unusual in a batch leaves it to the thorough way.
+Its facts equal those of `domain.scan.validate` and the codec byte for byte, in a third of the time:
+one decoder checks all shapes and lengths, and no dataclass is created. Any other batch goes through
+`body` and `validate`.
 """
 
 import re
@@ -32,7 +32,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class _Event(msgspec.Struct, gc=False):
-    """What `domain.scan.Reading` holds, with an id that is spelled as usual."""
+    """The fields of `domain.scan.Reading`, with the id as a text."""
 
     uuid: str
     ts: int
@@ -51,7 +51,7 @@ class _Batch(msgspec.Struct):
 
 
 class _Scan(msgspec.Struct, gc=False):
-    """What `ScanRecorded` holds, in its order."""
+    """The fields of `ScanRecorded`, in its order."""
 
     scan_id: str
     kind: str
@@ -71,14 +71,14 @@ class _Scan(msgspec.Struct, gc=False):
 _decode: Final = msgspec.json.Decoder(_Batch).decode
 
 
-def fitting_facts(
+def fast_path_facts(
     body: bytes, namespace: UUID, received_at: datetime, not_before: datetime
 ) -> Sequence[NewFact] | None:
-    """The facts of a batch, in its order, repeats too; None if one of its events may be no scan."""
+    """The facts of a batch in its order, with repeats; None if the batch needs the usual path."""
     if b"\\u0000" in body or b"\0" in body:
         return None
     try:
-        body.decode()  # msgspec skips over texts without looking
+        body.decode()  # msgspec does not check texts it skips
         events = _decode(body).events
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None

@@ -1,6 +1,6 @@
-"""The answers of the scan logger's API, field by field as its clients know them.
+"""The responses of the API, field by field as its clients know them.
 
-What is new stands last in each and may be ignored.
+Fields that were added later are the last of each response; clients may ignore them.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from fastapi import Response
 
 
 class Batch(msgspec.Struct):
-    """What became of a batch; `inserted`, `skipped` and the errors add up to its length."""
+    """The result of a batch; `inserted`, `skipped` and the errors add up to its length."""
 
     ok: bool
     inserted: int
@@ -20,14 +20,14 @@ class Batch(msgspec.Struct):
 
 
 class Verified(msgspec.Struct):
-    """Which of the asked uuids are in safe keeping."""
+    """The uuids of the request that are stored."""
 
     ok: bool
     present: list[str]
 
 
 class Operator(msgspec.Struct, rename="camel"):
-    """An operator within the window; "today" means in the window."""
+    """An operator on the days of the query, which "today" in the names stands for."""
 
     operator: str
     online: bool
@@ -42,7 +42,7 @@ class Operator(msgspec.Struct, rename="camel"):
 
 
 class Client(msgspec.Struct, rename="camel"):
-    """A client within the window."""
+    """A client on the days of the query."""
 
     client: str
     items: int
@@ -54,7 +54,7 @@ class Client(msgspec.Struct, rename="camel"):
 
 
 class FeedRow(msgspec.Struct, rename="camel"):
-    """A scan as the feed shows it; all of the old fields are texts."""
+    """A scan in the feed; all of the old fields are texts."""
 
     ts: str
     operator: str
@@ -69,7 +69,7 @@ class FeedRow(msgspec.Struct, rename="camel"):
 
 
 class Summary(msgspec.Struct, rename="camel"):
-    """Everything within the window."""
+    """The sums over the days of the query."""
 
     items: int
     opens: int
@@ -80,7 +80,7 @@ class Summary(msgspec.Struct, rename="camel"):
 
 
 class Filters(msgspec.Struct):
-    """What was asked, as it was written."""
+    """The query parameters as they were written."""
 
     date: str | None
     date_end: str | None
@@ -90,7 +90,7 @@ class Filters(msgspec.Struct):
 
 
 class State(msgspec.Struct, rename="camel"):
-    """The dashboard."""
+    """The state of the dashboard."""
 
     generated_at: str
     operators: list[Operator]
@@ -104,7 +104,7 @@ class State(msgspec.Struct, rename="camel"):
 
 
 class LogRow(msgspec.Struct, rename="camel"):
-    """A scan in full. `ts` is the time that counts, `device_ts_ms` what the device said."""
+    """A scan in full. `ts` is the effective time, `device_ts_ms` the device's clock."""
 
     uuid: str
     ts: str
@@ -124,7 +124,7 @@ class LogRow(msgspec.Struct, rename="camel"):
 
 
 class Removed(msgspec.Struct):
-    """What became of a removal."""
+    """The result of a removal."""
 
     ok: bool
     message: str
@@ -132,7 +132,7 @@ class Removed(msgspec.Struct):
 
 
 class Deletion(msgspec.Struct, rename={"deleted_at_ms": "deletedAtMs"}):
-    """A removed item, as it was."""
+    """A removed item."""
 
     id: str
     event_uuid: str
@@ -145,14 +145,14 @@ class Deletion(msgspec.Struct, rename={"deleted_at_ms": "deletedAtMs"}):
 
 
 class Deletions(msgspec.Struct):
-    """A page of them, and how many there are on all pages."""
+    """A page of removed items, and their number on all pages."""
 
     deletions: list[Deletion]
     total: int
 
 
 class Raw(msgspec.Struct):
-    """A page of scans, and how many there are on all pages."""
+    """A page of scans, and their number on all pages."""
 
     logs: list[LogRow]
     total: int
@@ -161,6 +161,6 @@ class Raw(msgspec.Struct):
 _encode = msgspec.json.Encoder().encode
 
 
-def answered(body: Any, headers: dict[str, str] | None = None) -> Response:
+def json_response(body: Any, headers: dict[str, str] | None = None) -> Response:
     """`body` as a JSON response."""
     return Response(_encode(body), media_type="application/json", headers=headers)

@@ -1,4 +1,4 @@
-"""Batches without anything unusual: the short way into the log, and what leaves it."""
+"""The fast path for batches without faults and rarities, and what leaves it."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from libs.eventsourcing.memory import MemoryLog
 from libs.eventsourcing.store import EventStore
 from services.ingest.scans.domain import identity
 from services.ingest.scans.handlers import scan
-from services.ingest.scans.handlers.fitting import fitting_facts
+from services.ingest.scans.handlers.fast_path import fast_path_facts
 from tests.services.ingest.history import FLOOR, NOON, NOON_MS, batch, event, send, uuid
 
 NAMESPACE = identity.namespace("demo")
@@ -39,7 +39,7 @@ _any_events = _events | st.builds(lambda event, odd: event | odd, _events, _oddi
 
 
 def short_way(body: bytes) -> list[NewFact] | None:
-    facts = fitting_facts(body, NAMESPACE, NOON, FLOOR)
+    facts = fast_path_facts(body, NAMESPACE, NOON, FLOOR)
     return None if facts is None else list(facts)
 
 
@@ -57,16 +57,16 @@ def recorded(bodies: list[bytes]) -> tuple[list[object], list[object]]:
 @given(batches=st.lists(st.lists(_any_events, min_size=1, max_size=4), min_size=1, max_size=3))
 @example(batches=[[event(1, details=None)], [event(1, details=None), event(2, source="")]])
 @example(batches=[[event(1, code="\ud800")], [event(1), event(1, code="other")]])
-def test_the_short_way_ends_where_the_thorough_way_does(batches: list[list[Any]]) -> None:
+def test_the_fast_path_and_the_usual_path_have_the_same_result(batches: list[list[Any]]) -> None:
     bodies = [batch(*events) for events in batches]
     answers, log = recorded(bodies)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scan, "fitting_facts", lambda *_: None)
+        patch.setattr(scan, "fast_path_facts", lambda *_: None)
         assert recorded(bodies) == (answers, log)
 
 
-def test_the_common_batch_takes_the_short_way() -> None:
+def test_the_common_batch_takes_the_fast_path() -> None:
     events = [
         event(number, code="Ящик \U0001f600", ts=NOON_MS + number) for number in range(1, 101)
     ]
@@ -93,20 +93,20 @@ def test_the_common_batch_takes_the_short_way() -> None:
         *([event(1, **{name: "x" * 65_537})] for name in TEXTS),
     ],
 )
-def test_a_batch_with_anything_unusual_leaves_it(events: list[Any]) -> None:
+def test_an_unusual_batch_leaves_the_fast_path(events: list[Any]) -> None:
     assert short_way(batch(*events)) is None
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"\xef\xbb\xbf" + batch(event(1))])
-def test_so_does_what_is_no_batch(body: bytes) -> None:
+def test_a_body_that_is_no_batch_leaves_the_fast_path(body: bytes) -> None:
     assert short_way(body) is None
 
 
 @given(body=st.binary(max_size=60))
-def test_any_bytes_are_judged(body: bytes) -> None:
+def test_any_bytes_get_a_result(body: bytes) -> None:
     assert not short_way(body)
 
 
-def test_raw_bytes_that_no_text_has_leave_it() -> None:
+def test_invalid_utf_8_leaves_the_fast_path() -> None:
     for hurt in (b"\0", b"\xff", b"\xed\xa0\x80"):
         assert short_way(batch(event(1)).replace(b"Novosem", b"Novo" + hurt)) is None

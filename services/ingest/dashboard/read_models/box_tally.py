@@ -1,9 +1,11 @@
-"""How the tally of a box is kept: one row per day, box and operator, merged as tallies add up.
+"""The table of boxes: one tally for each day, box and operator.
 
-Transitions are stored as texts that sort like the transitions themselves, so that batches merge by
-`least` and `greatest`, operators by `min` and `max`. A row is one operator's: its texts begin with
-the device's clock, and those of a clock that was ahead have columns of their own. Rows of several
-operators compare behind it, where the time that counts begins.
+A transition is stored as a text that sorts like the transition. So `least` and `greatest` merge
+batches of one operator, `min` and `max` the rows of several operators.
+
+A text holds the device's clock, the effective time, the receive time, the scan's id and the
+action. One operator's transitions sort by the device's clock. Those of several operators sort by
+the effective time: `_by_effective_time` moves the device's clock behind the other times.
 """
 
 from datetime import UTC, datetime
@@ -52,7 +54,7 @@ BOX: Final = Table(
 """`day` is that of `effective_at`. `number_key` and the transitions sort byte by byte. `changed`
 is the transaction that wrote the row last, for readers that follow changes by snapshots."""
 
-ADD: Final = """
+UPSERT: Final = """
 INSERT INTO box AS known (tenant, day, client, city, box, operator, number_key, items, first_at,
     last_at, opened_at, first_turn, last_turn, first_ahead, last_ahead)
 SELECT * FROM unnest($1::text[], $2::date[], $3::text[], $4::text[], $5::text[], $6::text[],
@@ -70,12 +72,12 @@ ON CONFLICT (tenant, day, client, city, box, operator) DO UPDATE SET
     last_ahead = greatest(known.last_ahead, excluded.last_ahead),
     changed = excluded.changed
 """
-"""In the order of the key, so that two lanes never wait for each other crosswise. `least` and
-`greatest` pass over what is not there."""
+"""Rows are locked in the order of the key, so two transactions cannot deadlock. `least` and
+`greatest` ignore nulls."""
 
 
-def values(tally: Tally) -> tuple[object, ...]:
-    """A tally as the columns from `items` on."""
+def tally_columns(tally: Tally) -> tuple[object, ...]:
+    """The columns of a tally, from `items` on."""
     return (
         tally.items,
         tally.first_at,
@@ -88,21 +90,21 @@ def values(tally: Tally) -> tuple[object, ...]:
     )
 
 
-def merged() -> tuple[ColumnElement[Any], ...]:
-    """The columns of one tally from several rows."""
+def merged_columns() -> tuple[ColumnElement[Any], ...]:
+    """The columns of one tally that merges several rows."""
     c = BOX.c
     return (
         cast(func.sum(c["items"]), BigInteger).label("items"),
         func.min(c.first_at).label("first_at"),
         func.max(c.last_at).label("last_at"),
         func.max(c.opened_at).label("opened_at"),
-        func.min(_counted(_first(c.first_turn, c.first_ahead))).label("first_turn"),
-        func.max(_counted(_last(c.last_turn, c.last_ahead))).label("last_turn"),
+        func.min(_by_effective_time(_first(c.first_turn, c.first_ahead))).label("first_turn"),
+        func.max(_by_effective_time(_last(c.last_turn, c.last_ahead))).label("last_turn"),
     )
 
 
-def tally_of(row: Row) -> Tally:
-    """The tally in a row that has the columns of `merged`."""
+def read_tally(row: Row) -> Tally:
+    """The tally of a row with the columns of `merged_columns`."""
     return Tally(
         items=row["items"],
         first_at=row["first_at"],
@@ -115,29 +117,29 @@ def tally_of(row: Row) -> Tally:
 
 _MOMENT: Final = len("2025-10-31T12:00:00.000000")
 _AT, _RECEIVED, _REST = (n * (_MOMENT + 1) + 1 for n in (1, 2, 3))
-"""Where these begin in the text of a row."""
+"""The 1-based offsets of effective time, receive time and the rest in a text."""
 
 
-def _counted(turn: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The text of a row with the device's clock moved behind the times that count."""
-    counts = func.substr(turn, _AT, 2 * _MOMENT + 1)
-    return counts + " " + func.left(turn, _MOMENT) + " " + func.substr(turn, _REST)
+def _by_effective_time(text: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A transition's text with the device's clock behind effective and receive time."""
+    times = func.substr(text, _AT, 2 * _MOMENT + 1)
+    return times + " " + func.left(text, _MOMENT) + " " + func.substr(text, _REST)
 
 
 def _first(timely: ColumnElement[Any], ahead: ColumnElement[Any]) -> ColumnElement[Any]:
-    """`Tally.first` of a row."""
+    """`Tally.first` as SQL."""
     both = case((_is_later(timely, ahead), ahead), else_=timely)
     return case((timely.is_(None), ahead), (ahead.is_(None), timely), else_=both)
 
 
 def _last(timely: ColumnElement[Any], ahead: ColumnElement[Any]) -> ColumnElement[Any]:
-    """`Tally.last` of a row."""
+    """`Tally.last` as SQL."""
     both = case((_is_later(timely, ahead), timely), else_=ahead)
     return case((timely.is_(None), ahead), (ahead.is_(None), timely), else_=both)
 
 
 def _is_later(timely: ColumnElement[Any], ahead: ColumnElement[Any]) -> ColumnElement[bool]:
-    """`BoxTransition.is_later`."""
+    """`BoxTransition.is_later` as SQL."""
     at = cast(func.substr(timely, _AT, _MOMENT), DateTime)
     received = cast(func.substr(ahead, _RECEIVED, _MOMENT), DateTime)
     by_device = func.left(timely, _MOMENT) >= func.left(ahead, _MOMENT)
