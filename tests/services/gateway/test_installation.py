@@ -14,7 +14,7 @@ from libs.testing.read_models import apply, clear, rows_of
 from services.gateway import bootstrap
 from services.gateway.context import Deps
 from tests.services.gateway.app import Service
-from tests.services.gateway.house import bearer, client_of, gateway_on
+from tests.services.gateway.harness import bearer, client_of, gateway_on
 from tests.services.gateway.identities import TABLES, history_of
 from tests.services.installation import PASSWORD, SECRETS, STOPPED_AT, restore
 
