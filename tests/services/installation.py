@@ -22,9 +22,14 @@ PASSWORD: Final[str] = SECRETS["password"]
 STOPPED_AT: Final = datetime.fromisoformat(SECRETS["stopped_at"])
 
 _COLUMNS: Final = """
-SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum),
+    string_agg(CASE WHEN attnotnull AND atttypid = 'jsonb'::regtype
+        THEN format('coalesce(%I, ''null'')', attname) ELSE quote_ident(attname) END, ', '
+        ORDER BY attnum)
+FROM pg_attribute
 WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
 """
+"""Of a table, and what they are filled with: JSON's null in a row stands for both kinds of null."""
 
 
 async def restore(service: str, url: str, folder: Path) -> None:
@@ -47,11 +52,11 @@ async def _fill(service: str, url: str, stored: dict[str, Any]) -> None:
         await connection.execute("SET session_replication_role = replica")
         for table, rows in stored["tables"].items():
             name = f"{service}.{table}"
-            columns = await connection.fetchval(_COLUMNS, name)
+            [(columns, values)] = await connection.fetch(_COLUMNS, name)
             await connection.execute(f"DELETE FROM {name}")
             await connection.execute(
                 f"""INSERT INTO {name} ({columns}) OVERRIDING SYSTEM VALUE
-                SELECT {columns} FROM json_populate_recordset(NULL::{name}, $1::text::json)""",
+                SELECT {values} FROM json_populate_recordset(NULL::{name}, $1::text::json)""",
                 json.dumps(rows),
             )
         for sequence, value in stored["sequences"].items():

@@ -1,5 +1,6 @@
 """Revoked sessions in an API process, loaded from a real database that may be away or behind."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -194,3 +195,26 @@ async def test_without_a_database_revocations_are_blind_and_remember_new_ones(
         since = known.blind_since
         assert since is not None
         await eventually(lambda: gauge(BLIND) == pytest.approx(since.timestamp()))
+
+
+async def test_a_cancellation_that_met_an_error_ends_the_loading(doorbell: Doorbell) -> None:
+    loading = asyncio.Event()
+
+    async def load(_: Any) -> Any:
+        again = loading.is_set()
+        loading.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if again:
+                raise
+            # As a transaction does whose connection is lost.
+            raise OSError from None
+
+    running = asyncio.create_task(Revocations(load, doorbell, longest=LONGEST).follow())
+    await loading.wait()
+
+    running.cancel()
+
+    await asyncio.wait([running], timeout=PATIENCE_SECONDS)
+    assert running.cancelled()

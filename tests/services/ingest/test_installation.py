@@ -52,5 +52,5 @@ async def test_parked_scans_are_retried_and_new_ones_follow(old_pool: Pool) -> N
     decoded = [envelope(one, store.decode(one)) for one in events]
     await apply(old_pool, "ingest", PROJECTIONS, decoded)
     assert rows == await rows_of(old_pool, TABLES, except_columns=WRITTEN)
-    assert len(rows["scan_log"]) == 28
+    assert len(rows["scan_log"]) == 31
     await log.close()
