@@ -100,7 +100,7 @@ async def test_a_header_with_a_line_break_is_not_sent(
         with pytest.raises(ValueError, match="line break"):
             await relayed(upstream, replace(POST, headers=[header]))
 
-    assert service.asked == []
+    assert service.requests == []
 
 
 async def test_interim_answers_are_skipped() -> None:
@@ -126,7 +126,7 @@ async def test_the_length_of_the_body_is_sent(
     async with connect(service.url) as upstream:
         await relayed(upstream, request(method, body=body))
 
-    assert service.asked[0].headers.get("Content-Length") == length
+    assert service.requests[0].headers.get("Content-Length") == length
 
 
 async def test_a_body_is_passed_on_part_by_part(service: Service) -> None:
