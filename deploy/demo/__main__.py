@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from deploy.demo.dashboard import NoAnswer
-from deploy.demo.day import Address, Beside, Manner, nothing_beside
+from deploy.demo.day import Address, ConcurrentWork, Manner, no_concurrent_work
 from deploy.demo.house import (
     address_in,
     follow,
@@ -132,7 +132,7 @@ def _play(
     seed: int,
     operators: int,
     ends_at: datetime | None,
-    office: Callable[[str], Beside] = lambda _: nothing_beside,
+    office: Callable[[str], ConcurrentWork] = lambda _: no_concurrent_work,
 ) -> bool:
     chosen = new_day(
         address,

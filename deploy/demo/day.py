@@ -26,11 +26,11 @@ MOST_PAUSE_SECONDS: Final = 4.0
 MORE_TIMES: Final = 2
 
 Tell: TypeAlias = Callable[[str], None]
-Beside: TypeAlias = Callable[[aiohttp.ClientSession], Awaitable[list[Line]]]
+ConcurrentWork: TypeAlias = Callable[[aiohttp.ClientSession], Awaitable[list[Line]]]
 """What else is done on a day while people scan: returns its lines of the comparison."""
 
 
-async def nothing_beside(_: aiohttp.ClientSession) -> list[Line]:
+async def no_concurrent_work(_: aiohttp.ClientSession) -> list[Line]:
     """A day of scanning only."""
     return []
 
@@ -82,7 +82,7 @@ class Day:
         manner: Manner,
         *,
         tell: Tell,
-        office_work: Beside = nothing_beside,
+        office_work: ConcurrentWork = no_concurrent_work,
     ) -> None:
         self.plan = plan
         self.started_at: float | None = None

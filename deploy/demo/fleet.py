@@ -66,7 +66,7 @@ def fleet_program(home: Path, scales: list[Scale]) -> Program:
     return Program(
         name=PROGRAM,
         command=(
-            *(sys.executable, "-m", "services.scale_bridge.driver.cli.fleet"),
+            *(sys.executable, "-m", "services.scale_bridge.driver.simulator.cli.fleet"),
             *(str(_file(home)), "--bases", str(folder)),
         ),
         log_file=home / "logs" / f"{PROGRAM}.log",

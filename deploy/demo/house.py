@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from deploy.demo.day import Address, Beside, Day, Manner, Verdict, nothing_beside
+from deploy.demo.day import Address, ConcurrentWork, Day, Manner, Verdict, no_concurrent_work
 from deploy.demo.fleet import PROGRAM, fleet_program, new_fleet, running_fleet
 from deploy.demo.performance import Performance
 from deploy.demo.plan import plan_day
@@ -24,7 +24,7 @@ from deploy.local.stack import Stack
 from deploy.local.trouble import CannotStart, Interrupted
 from deploy.local.view import table, watch
 
-SAY_SECONDS: Final = 3.0
+PROGRESS_SECONDS: Final = 3.0
 CLIENT_KEY: Final = "scan_client_key"
 
 
@@ -36,7 +36,7 @@ def new_day(
     seed: int,
     operators: int,
     ends_at: datetime | None = None,
-    office: Callable[[str], Beside] = lambda _: nothing_beside,
+    office: Callable[[str], ConcurrentWork] = lambda _: no_concurrent_work,
 ) -> Day:
     """The day that ends now, or at that moment; `office` is given its tag."""
     ends_at = ends_at or datetime.now(UTC).replace(microsecond=0)
@@ -50,12 +50,12 @@ def new_day(
 
 
 def follow(
-    day: Day, console: Console, keep: Callable[[Callable[[], bool]], None], *above: Any
+    day: Day, console: Console, keep_running: Callable[[Callable[[], bool]], None], *above: Any
 ) -> Verdict | None:
     """Play the day while `keep(until)` keeps everything else going; print how it came out.
 
     `above` are functions whose renderings stand over the figures on a terminal. None if it was
-    broken off or `keep` ended before; raises what the day raises.
+    broken off or `keep_running` ended before; raises what the day raises.
     """
     with Performance(day) as performance:
         if console.is_terminal:
@@ -65,9 +65,9 @@ def follow(
                 refresh_per_second=4,
                 transient=True,
             ):
-                keep(performance.over)
+                keep_running(performance.over)
         else:
-            keep(_printing_progress(day, console, performance.over))
+            keep_running(_printing_progress(day, console, performance.over))
         finished = performance.over()
     if performance.trouble is not None:
         raise performance.trouble
@@ -99,6 +99,9 @@ def open_house(
         scales = new_fleet(settings.home)
         fleet = fleet_program(settings.home, scales)
         stack.supervisor.start(fleet, interrupted=interruption.stopping)
+        work = partial(
+            office_work, home=settings.home, url=address.url, scales=scales, manner=manner
+        )
         day = new_day(
             address,
             manner,
@@ -106,28 +109,32 @@ def open_house(
             seed=seed,
             operators=operators,
             ends_at=ends_at,
-            office=partial(
-                office_work, home=settings.home, url=address.url, scales=scales, manner=manner
-            ),
+            office=work,
         )
-        verdict = follow(
-            day,
-            console,
-            lambda until: stack.watch(until=until),
-            lambda: table(stack.supervisor.slots, stack.observer),
-        )
-        if verdict is None:
-            raise Interrupted
-        stack.publish({"demo": facts(day, verdict)})
-        for line in directions(day, stack.gateway_url, client_key(settings.home)):
-            console.print(line)
-        for line in scales_hint(stack.gateway_url, settings.home):
-            console.print(line)
+        verdict = _play(day, stack, console, settings.home)
         if not once:
             console.print("Everything stays up for looking around; Ctrl-C stops it.")
             watch(stack, console)
         console.print("Stopping …")
     return verdict.agrees
+
+
+def _play(day: Day, stack: Stack, console: Console, home: Path) -> Verdict:
+    """Play the day on a running stack and print its result. Raises `Interrupted`."""
+    verdict = follow(
+        day,
+        console,
+        lambda until: stack.watch(until=until),
+        lambda: table(stack.supervisor.slots, stack.observer),
+    )
+    if verdict is None:
+        raise Interrupted
+    stack.publish({"demo": facts(day, verdict)})
+    for line in directions(day, stack.gateway_url, client_key(home)):
+        console.print(line)
+    for line in scales_hint(stack.gateway_url, home):
+        console.print(line)
+    return verdict
 
 
 def keep_waiting(until: Callable[[], bool]) -> None:
@@ -158,10 +165,10 @@ def address_in(runtime: Mapping[str, Any]) -> Address:
 
 def office_in(
     runtime: Mapping[str, Any], home: Path, url: str, manner: Manner
-) -> Callable[[str], Beside]:
+) -> Callable[[str], ConcurrentWork]:
     """The office's part of a day, if the demo's scales run there as well."""
     if PROGRAM not in runtime.get("processes", {}):
-        return lambda _: nothing_beside
+        return lambda _: no_concurrent_work
     return partial(office_work, home=home, url=url, scales=running_fleet(home), manner=manner)
 
 
@@ -203,7 +210,7 @@ def _printing_progress(day: Day, console: Console, until: Callable[[], bool]) ->
 
     def should_stop() -> bool:
         nonlocal printed_at
-        if time.monotonic() - printed_at >= SAY_SECONDS:
+        if time.monotonic() - printed_at >= PROGRESS_SECONDS:
             printed_at = time.monotonic()
             console.print(progress(day))
         return until()

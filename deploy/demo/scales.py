@@ -14,7 +14,7 @@ from typing import Any, Final
 import aiohttp
 
 from deploy.demo.compare import Line
-from deploy.demo.day import Beside, Manner
+from deploy.demo.day import ConcurrentWork, Manner
 from deploy.demo.fleet import Kind, Scale, shown_by
 from deploy.demo.office import Account, OfficeClient
 from deploy.local import keys
@@ -45,7 +45,9 @@ class OfficeTask:
     manner: Manner
 
 
-def office_work(tag: str, *, home: Path, url: str, scales: list[Scale], manner: Manner) -> Beside:
+def office_work(
+    tag: str, *, home: Path, url: str, scales: list[Scale], manner: Manner
+) -> ConcurrentWork:
     """The office's work in the day with that tag; another day has another price."""
     account = Account(email=EMAIL, password=password_file(home).read_text())
     task = OfficeTask(home=home, scales=scales, price=price_of(tag), manner=manner)

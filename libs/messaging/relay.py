@@ -181,9 +181,19 @@ class Relay:
             self.progress.leading = True
             yield connection
 
+    async def _connect_publisher(self, leadership: Leadership) -> Publisher:
+        """A fresh publisher; one that connects while the epoch ends is closed. Raises Deposed."""
+        connecting = asyncio.ensure_future(self._connect())
+        try:
+            return await leadership.during(connecting)
+        except BaseException:
+            if connecting.done() and not connecting.cancelled() and not connecting.exception():
+                await connecting.result().close()
+            raise
+
     async def _run_as_leader(self, connection: Any, stop: asyncio.Event) -> None:
         leadership, batch = await take_over(connection)
-        publisher = await leadership.during(self._connect())
+        publisher = await self._connect_publisher(leadership)
         try:
             while not stop.is_set():
                 log.info("relay leads", epoch=leadership.epoch, next_seq=batch.next_seq)

@@ -29,10 +29,10 @@ from deploy.local.runtime import read_runtime
 from deploy.local.settings import ROOT
 from libs.postgres.pool import SYSTEM
 from libs.testing.polling import PATIENCE_SECONDS, eventually
-from services.scale_bridge.driver.simulator.goods import catalogue
-from services.scale_bridge.driver.simulator.products import ProductBase
-from services.scale_bridge.driver.simulator.scale import Options
-from services.scale_bridge.driver.simulator.server import Simulator, open_simulator
+from services.scale_bridge.driver.simulator.adapters.products import ProductBase
+from services.scale_bridge.driver.simulator.adapters.scale import Options
+from services.scale_bridge.driver.simulator.adapters.server import Simulator, open_simulator
+from services.scale_bridge.driver.simulator.domain.goods import catalogue
 from tests.e2e.house import Site, open_site
 
 PLU: Final = 3

@@ -16,7 +16,6 @@ from contracts.scale_bridge import (
 from libs.errors import NotFound, Refused
 from libs.eventsourcing.decider import Decider
 from services.scale_bridge.transfer.domain.commands import (
-    SENDS,
     Apply,
     Begin,
     End,
@@ -25,6 +24,7 @@ from services.scale_bridge.transfer.domain.commands import (
     Queue,
     Result,
 )
+from services.scale_bridge.transfer.domain.kinds import SENDS
 
 
 class Stage(StrEnum):

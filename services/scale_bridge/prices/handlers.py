@@ -19,11 +19,15 @@ from contracts.shop import PriceChanged
 from libs.errors import NotFound, Unavailable
 from libs.eventsourcing.log import Metadata
 from libs.postgres.pool import acquire
-from services.scale_bridge.catalogue.domain.catalogue import Catalogue
-from services.scale_bridge.catalogue.domain.commands import TakePrice
+from services.scale_bridge.catalogue.domain.catalogue import Catalogue, TakePrice
 from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile, set_by_people
 from services.scale_bridge.catalogue.domain.model import PERMISSIVE, Limits, limits_of
-from services.scale_bridge.catalogue.domain.prices import BY_PRICE, article_of, due, is_unsent
+from services.scale_bridge.catalogue.domain.prices import (
+    BY_PRICE,
+    article_of,
+    due_prices,
+    is_unsent,
+)
 from services.scale_bridge.catalogue.domain.product import BadFields
 from services.scale_bridge.catalogue.domain.shop_price import ShopPrice, shop_price_of
 from services.scale_bridge.catalogue.handlers import catalogue
@@ -38,7 +42,7 @@ from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.operations.stores.work import Job
 from services.scale_bridge.prices import stores as prices
 from services.scale_bridge.prices.read_models import price_delivery
-from services.scale_bridge.transfer.domain.commands import Kind
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 log = structlog.get_logger(__name__)
 
@@ -126,7 +130,7 @@ async def _held(
 ) -> tuple[Catalogue, Mapping[int, ShopPrice]]:
     """The catalogue with the prices, by article. Raises EditedMeanwhile if it changed again."""
     tenant, device_id, now = job.tenant, job.device_id, context.clock()
-    copy = (await catalogue.load(context, tenant, device_id)).copy
+    copy = (await catalogue.load(context, tenant, device_id)).catalogue
     articles = {
         code for item in products(copy.current_document) if (code := article_of(item)) is not None
     }
@@ -149,7 +153,7 @@ async def _held(
             ),
             _metadata(tenant, one),
         )
-        for plu, one in due(copy, said)
+        for plu, one in due_prices(copy, said)
     ]
     if commands:
         many = Metadata(tenant=tenant, actor=BY_PRICE, causation_id=str(job.operation_id))
@@ -196,10 +200,10 @@ async def _take(context: Context, tenant: str, place: ArticleLocation, said: Sho
     except NotFound:
         # It was there a moment ago and has been removed since.
         return False
-    taken = changed.copy.taken.get(place.plu)
+    taken = changed.catalogue.taken.get(place.plu)
     if taken is None or taken.price_id != said.price_id:
         return False
-    if is_unsent(changed.copy, place.plu):
+    if is_unsent(changed.catalogue, place.plu):
         await _order(context, tenant, place.device_id, said)
     return True
 

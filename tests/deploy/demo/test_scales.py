@@ -18,7 +18,7 @@ from deploy.local.ports import free_port
 from libs.testing.clock import MonotonicClock
 from libs.testing.polling import PATIENCE_SECONDS
 from libs.testing.servers import http_server
-from services.scale_bridge.driver.simulator.fleet import read_fleet
+from services.scale_bridge.driver.simulator.adapters.fleet import read_fleet
 from tests.deploy.demo.fake_door import Shop, serving_scales
 
 

@@ -21,7 +21,7 @@ from services.scale_bridge.schedules.domain.recovery import (
     next_action,
     next_change,
 )
-from services.scale_bridge.transfer.domain.commands import Kind
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -35,8 +35,13 @@ from services.scale_bridge.operations.domain import (
 from services.scale_bridge.operations.handlers import completion, operation
 from services.scale_bridge.operations.handlers.job_context import JobContext
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.commands import SENDS, Kind, Outcome
-from services.scale_bridge.transfer.domain.wording import DOUBT, UNKNOWN_OUTCOME, with_doubt
+from services.scale_bridge.transfer.domain.commands import Outcome
+from services.scale_bridge.transfer.domain.failure_texts import (
+    UNKNOWN_OUTCOME,
+    UNKNOWN_OUTCOME_TEXT,
+    with_unknown_outcome,
+)
+from services.scale_bridge.transfer.domain.kinds import SENDS, Kind
 from services.scale_bridge.transfer.handlers.device_task import DeviceTask, Performed, failed_by
 
 OUTCOMES: Final = frozenset(Outcome)
@@ -125,7 +130,7 @@ def _case(tenant: str, row: AgentAssignment, found: Operation) -> JobContext:
         port=row.port,
         password="",
         seconds=0.0,
-        wanted=None if row.content is None else {"products": []},
+        desired=None if row.content is None else {"products": []},
     )
     return JobContext(
         job=job_of(tenant, row),
@@ -161,7 +166,7 @@ async def _performed(
         # A daemon of another version took it; what it says of the scale is not known to be true.
         sends = row.kind in SENDS
         bad = failed_by(fault, doubtful=sends)
-        doubted = replace(bad, outcome=Outcome.UNKNOWN, detail=with_doubt(bad.detail))
+        doubted = replace(bad, outcome=Outcome.UNKNOWN, detail=with_unknown_outcome(bad.detail))
         return doubted if sends else bad
     performed = Performed(
         outcome=Outcome(report.outcome),
@@ -176,12 +181,16 @@ async def _performed(
         return performed
     # It was handed out twice, and the daemon did the other: whatever it was, it was not this.
     return replace(
-        performed, outcome=Outcome.UNKNOWN, code=UNKNOWN_OUTCOME, detail=DOUBT, doubtful=True
+        performed,
+        outcome=Outcome.UNKNOWN,
+        code=UNKNOWN_OUTCOME,
+        detail=UNKNOWN_OUTCOME_TEXT,
+        doubtful=True,
     )
 
 
 def _read(content: bytes, strictness: Strictness) -> Fetched:
-    document = catalogue_file.read(content, strictness)
+    document = catalogue_file.parse(content, strictness)
     return Fetched(
         document=document,
         file=content,

@@ -12,13 +12,13 @@ from services.scale_bridge.bridges.adapters.wire import compressed
 from services.scale_bridge.bridges.domain import Progress, Report, Stage
 from services.scale_bridge.bridges.stores.rows import Task
 from services.scale_bridge.bridges.stores.store import BridgeStore
-from services.scale_bridge.transfer.domain.commands import SENDS
-from services.scale_bridge.transfer.domain.wording import (
+from services.scale_bridge.transfer.domain.failure_texts import (
     INTERRUPTED,
     NOT_BEGUN,
     PROGRAM_FAULT,
     sentence,
 )
+from services.scale_bridge.transfer.domain.kinds import SENDS
 
 log = structlog.get_logger(__name__)
 

@@ -36,7 +36,7 @@ from services.scale_bridge.bridges.stores import agent_assignments, bridges
 from services.scale_bridge.bridges.stores.agent_assignments import AgentAssignment
 from services.scale_bridge.context import Context
 from services.scale_bridge.devices.handlers import device
-from services.scale_bridge.driver.domain.document import Document, digest, written
+from services.scale_bridge.driver.domain.document import Document, digest, serialize
 from services.scale_bridge.operations.handlers import job_context
 from services.scale_bridge.operations.handlers.job_context import JobContext
 from services.scale_bridge.operations.stores.work import Job
@@ -164,7 +164,7 @@ class Session:
         owner = await bridges.owner_of(self.context.pool, self.tenant, self.bridge_id)
         if owner is None:
             return False
-        return await device.belongs(self.context, self.tenant, job.device_id, owner)
+        return await device.is_owned(self.context, self.tenant, job.device_id, owner)
 
     async def _hand(self, case: JobContext, attempts: int) -> None:
         device_task, job = case.device_task, case.job
@@ -188,7 +188,7 @@ class Session:
     async def _send_work(self, row: AgentAssignment, case: JobContext) -> None:
         device_task, device_id = case.device_task, case.job.device_id
         await agent_assignments.put(self.context.pool, self.tenant, self.bridge_id, row)
-        wanted, known = await self._sent(device_task.wanted), await self._sent(device_task.known)
+        wanted, known = await self._sent(device_task.desired), await self._sent(device_task.known)
         self.room -= 1
         self.holding.add(row.errand_id)
         await self.line.send(
@@ -214,7 +214,7 @@ class Session:
         """Send a catalogue ahead; its MD5."""
         if document is None:
             return None
-        content = await asyncio.to_thread(written, document)
+        content = await asyncio.to_thread(serialize, document)
         md5, packed = digest(content), await asyncio.to_thread(bridge_wire.compressed, content)
         for part in bridge_wire.parts_of(md5, packed):
             await self.line.send(part)

@@ -158,7 +158,7 @@ async def drifting(
     """
     found, after = await own(scales, caller, device_id), paging.text(cursor)
     tenant, device, now = caller.tenant, found.device_id, scales.clock()
-    copy = (await catalogue.load(scales.context, tenant, device)).copy
+    copy = (await catalogue.load(scales.context, tenant, device)).catalogue
     await _fresh(response, scales, caller, "drift", "shown")
     async with tenant_connection(scales.reading, tenant) as connection:
         told = await drift.differences(connection, tenant, device, limit=limit + 1, after=after)

@@ -13,8 +13,9 @@ from uuid import UUID
 from contracts.scale_bridge import DeviceId
 from libs.postgres import query
 from services.scale_bridge.monitoring.domain import NOT_SHOWN, NOT_TRIED, Ended, Facts
+from services.scale_bridge.transfer.domain.kinds import ADOPTS, SENDS
 
-LIST: Final = """
+LIST: Final = f"""
 SELECT device.device_id, device.number, device.name, device.owner, device.bridge,
     device.revision, nullif(device.confirmed, 0) AS confirmed,
     device.shop, device.shop_group, device.next_verification,
@@ -38,13 +39,14 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT ended_at FROM operation
     WHERE operation.tenant = device.tenant AND operation.device_id = device.device_id
-        AND ended_at IS NOT NULL AND (outcome = 'verified' OR outcome = 'done' AND kind = 'fetch')
+        AND ended_at IS NOT NULL AND (outcome = 'verified' OR outcome = 'done'
+            AND kind IN ({query.listed_texts(ADOPTS)}))
     ORDER BY ended_at DESC LIMIT 1
 ) AS matched ON true
 LEFT JOIN LATERAL (
     SELECT ended_at, detail FROM operation
     WHERE operation.tenant = device.tenant AND operation.device_id = device.device_id
-        AND ended_at IS NOT NULL AND code = $4 AND kind IN ('upload', 'refresh')
+        AND ended_at IS NOT NULL AND code = $4 AND kind IN ({query.listed_texts(SENDS)})
     ORDER BY ended_at DESC LIMIT 1
 ) AS caught ON true
 LEFT JOIN LATERAL (
@@ -57,7 +59,7 @@ LEFT JOIN LATERAL (
 WHERE device.tenant = $1 AND NOT device.removed AND device.number IS NOT NULL
     AND ($2::uuid IS NULL OR device.owner = $2)
 ORDER BY device.number
-"""
+"""  # noqa: S608 -- kinds of operations
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,7 +27,8 @@ from contracts.scale_bridge import (
 )
 from libs.eventsourcing.codec import codec_of
 from libs.projections.projection import Connection, Projection
-from services.scale_bridge.transfer.domain.wording import NOT_SHOWN
+from services.scale_bridge.transfer.domain.failure_texts import NOT_SHOWN
+from services.scale_bridge.transfer.domain.kinds import READS
 
 SHOWN: Final = Table(
     "shown",
@@ -278,7 +279,7 @@ def _reading(envelope: Envelope[ScaleBridgeEvent]) -> _ReadingRow | None:
 def _meant(ended: OperationEnded) -> str | None:
     """What an operation says of the scale as a whole."""
     read = ended.outcome == "verified" or ended.code == NOT_SHOWN
-    if read or (ended.outcome == "done" and ended.kind in ("fetch", "verify")):
+    if read or (ended.outcome == "done" and ended.kind in READS):
         return READ
     # An upload with an unknown outcome may have been imported.
     return WRITTEN if ended.outcome == "unknown" else None

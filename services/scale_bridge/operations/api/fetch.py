@@ -6,7 +6,7 @@ from services.scale_bridge.catalogue.api.document import tagged_response
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import WORKED, Reader, Scales, own
 from services.scale_bridge.operations.api.run_and_wait import run_and_wait
-from services.scale_bridge.transfer.domain.commands import Kind
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 router = APIRouter(tags=["products"])
 
@@ -19,4 +19,4 @@ async def fetch(scales: Scales, caller: Reader, device_id: int) -> Response:
     if failed is not None:
         return failed
     loaded = await catalogue.load(scales.context, caller.tenant, found.device_id)
-    return await tagged_response(loaded.copy)
+    return await tagged_response(loaded.catalogue)

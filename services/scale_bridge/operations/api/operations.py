@@ -1,7 +1,7 @@
 """Operations for clients that do not wait, and their history (R22, R24)."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -20,17 +20,20 @@ from services.scale_bridge.operations.domain import Operation, queued_of
 from services.scale_bridge.operations.handlers import operation as handler
 from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.operations.stores import progress
-from services.scale_bridge.transfer.domain.commands import Kind
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 router = APIRouter(tags=["operations"])
 
-QUEUED: Final = visible("operation")
+if TYPE_CHECKING:
+    KindName: TypeAlias = str
+else:
+    KindName = Literal[tuple(kind.value for kind in Kind)]
 
 
 class Order(BaseModel):
     """What is to be done. A `full` upload makes the scale forget all other products first."""
 
-    kind: Literal["fetch", "upload", "verify", "probe", "refresh"]
+    kind: KindName
     full: bool = False
 
 

@@ -5,7 +5,7 @@ from fastapi.responses import JSONResponse
 
 from services.scale_bridge.context import WORKED, Scales, Writer, own
 from services.scale_bridge.operations.api.run_and_wait import run_and_wait
-from services.scale_bridge.transfer.domain.commands import Kind
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 router = APIRouter(tags=["upload"])
 

@@ -17,8 +17,12 @@ from libs.errors import NotFound
 from libs.eventsourcing.log import Metadata
 from libs.eventsourcing.store import Fact
 from libs.security.sealing import SealBroken
-from services.scale_bridge.catalogue.domain.catalogue import Catalogue
-from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, Confirm, TakeFetched
+from services.scale_bridge.catalogue.domain.catalogue import (
+    Catalogue,
+    CatalogueCommand,
+    Confirm,
+    TakeFetched,
+)
 from services.scale_bridge.catalogue.domain.displayed_fields import displayed_by_plu
 from services.scale_bridge.catalogue.domain.fetched import EditedMeanwhile
 from services.scale_bridge.catalogue.domain.readback import shows
@@ -34,21 +38,15 @@ from services.scale_bridge.operations.handlers.job_context import JobContext, bu
 from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.operations.stores import last_shown
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.commands import (
-    SENDS,
-    Apply,
-    Begin,
-    Kind,
-    Outcome,
-    Result,
-)
-from services.scale_bridge.transfer.domain.wording import (
+from services.scale_bridge.transfer.domain.commands import Apply, Begin, Outcome, Result
+from services.scale_bridge.transfer.domain.failure_texts import (
     DEVICE_UNKNOWN,
     EDITED_MEANWHILE,
     MOVED,
     NOT_SHOWN,
     PASSWORD_LOST,
 )
+from services.scale_bridge.transfer.domain.kinds import ADOPTS, COMPARES, SENDS, Kind
 from services.scale_bridge.transfer.handlers.device_task import Performed
 
 
@@ -88,7 +86,7 @@ async def on_finished(
         case, performed = await _with_changes(context, case, performed, performed.read)
     if _is_good(performed) and case.is_first_half:
         return await _next(context, case)
-    if case.device_task.kind is not Kind.FETCH:
+    if case.device_task.kind not in ADOPTS:
         await _compared(context, case, performed, read_as)
     result = await _result(context, case, performed, read_as)
     await end(context, case.job, case.queued.asked_by, result)
@@ -112,7 +110,7 @@ async def _taken(context: Context, case: JobContext, read: Fetched) -> str:
     What was changed since the reading was ordered is not lost by it.
     """
     job, since = case.job, case.queued.catalogue_revision
-    revision = (await catalogue.load(context, job.tenant, job.device_id)).copy.revision + 1
+    revision = (await catalogue.load(context, job.tenant, job.device_id)).catalogue.revision + 1
     md5 = await document_store.put(context.pool, job.tenant, job.device_id, revision, read.document)
 
     async def command(_: Catalogue) -> CatalogueCommand:
@@ -136,7 +134,7 @@ async def _taken(context: Context, case: JobContext, read: Fetched) -> str:
     # First what was seen, which is true whatever becomes of the copy: if it cannot be kept, the
     # copy stays as it was.
     await record_readback(context, job, read.document, case.metadata, place=place)
-    if case.device_task.kind is Kind.FETCH:
+    if case.device_task.kind in ADOPTS:
         try:
             await catalogue.change(
                 context,
@@ -184,10 +182,10 @@ async def _with_changes(
 
     The scale is right if it shows the revision that it confirmed last, or the present one.
     """
-    if case.device_task.kind is not Kind.VERIFY or performed.code != NOT_SHOWN:
+    if case.device_task.kind not in COMPARES - SENDS or performed.code != NOT_SHOWN:
         return case, performed
     job = case.job
-    copy = (await catalogue.load(context, job.tenant, job.device_id)).copy
+    copy = (await catalogue.load(context, job.tenant, job.device_id)).catalogue
     document, on_scale = copy.document, copy.on_scale
     if not copy.valid or document is None or copy.revision == case.copy.revision:
         return case, performed
@@ -211,7 +209,7 @@ async def _is_overtaken(context: Context, case: JobContext) -> bool:
     if case.device_task.kind not in SENDS:
         return False
     tenant, device_id, revision = case.job.tenant, case.job.device_id, case.copy.revision
-    copy = (await catalogue.load(context, tenant, device_id)).copy
+    copy = (await catalogue.load(context, tenant, device_id)).catalogue
     if not copy.valid or copy.confirmed <= revision:
         return False
     changes = await catalogue.changes_after(context, tenant, device_id, revision)
@@ -245,12 +243,12 @@ async def _result(
         result=performed.result,
         items=performed.items,
     )
-    if case.device_task.kind is Kind.FETCH and read_as is not None:
+    if case.device_task.kind in ADOPTS and read_as is not None:
         now = await catalogue.load(context, case.job.tenant, case.job.device_id)
         # What the shop's prices and people made of it came after.
-        held = now.copy.confirmed if now.copy.on_scale == read_as else 0
+        held = now.catalogue.confirmed if now.catalogue.on_scale == read_as else 0
         return replace(told, revision=held or None, content=read_as)
-    if case.device_task.wanted is not None:
+    if case.device_task.desired is not None:
         return replace(told, revision=case.copy.revision, content=case.content)
     return told
 

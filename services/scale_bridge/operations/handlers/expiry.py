@@ -6,14 +6,15 @@ from typing import Final
 import structlog
 
 from libs.eventsourcing.log import Metadata
-from services.scale_bridge.catalogue.domain.commands import Confirm, Doubt
+from services.scale_bridge.catalogue.domain.catalogue import Confirm, RevokeConfirmation
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import Context
 from services.scale_bridge.operations.domain import Operation, abandoned, queued_of
 from services.scale_bridge.operations.handlers import operation
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.commands import READS, Outcome, Result
-from services.scale_bridge.transfer.domain.wording import sentence
+from services.scale_bridge.transfer.domain.commands import Outcome, Result
+from services.scale_bridge.transfer.domain.failure_texts import sentence
+from services.scale_bridge.transfer.domain.kinds import MAY_ADOPT
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +52,7 @@ async def expire(context: Context, job: Job, found: Operation, *, code: str = ""
         await catalogue.change(context, job.device_id, command, metadata)
     elif result.outcome is Outcome.UNKNOWN:
         await mark_unverified(context, job, metadata, None)
-    if queued.kind in READS:
+    if queued.kind in MAY_ADOPT:
         # It may have been read, and what the shop said not been held against that.
         await context.hooks.after_fetch(context, job, since=queued.catalogue_revision, sends=True)
     detail = sentence(result.code, result.outcome) if result.code else ""
@@ -62,7 +63,7 @@ async def mark_unverified(
     context: Context, job: Job, metadata: Metadata, content: str | None
 ) -> None:
     """The scale may not hold what it confirmed, but `content`; None if that is unknown."""
-    command = Doubt(
+    command = RevokeConfirmation(
         device_id=job.device_id,
         operation_id=job.operation_id,
         content=content,

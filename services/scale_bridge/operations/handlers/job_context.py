@@ -9,8 +9,12 @@ from contracts.scale_bridge import OperationQueued
 from libs.errors import NotFound
 from libs.eventsourcing.log import Metadata
 from libs.security.sealing import SealBroken
-from services.scale_bridge.catalogue.domain.catalogue import DATES, Catalogue
-from services.scale_bridge.catalogue.domain.commands import CatalogueCommand, RefreshDates
+from services.scale_bridge.catalogue.domain.catalogue import (
+    DATES,
+    Catalogue,
+    CatalogueCommand,
+    RefreshDates,
+)
 from services.scale_bridge.catalogue.domain.fetched import set_by_people
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.catalogue.stores import document_store
@@ -27,12 +31,12 @@ from services.scale_bridge.operations.handlers.expiry import (
     job_metadata,
 )
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.commands import SENDS, Kind
-from services.scale_bridge.transfer.domain.wording import (
+from services.scale_bridge.transfer.domain.failure_texts import (
     DEVICE_UNKNOWN,
     NOTHING_CACHED,
     PASSWORD_LOST,
 )
+from services.scale_bridge.transfer.domain.kinds import KINDS, Kind
 from services.scale_bridge.transfer.handlers.device_task import DeviceTask
 
 log = structlog.get_logger(__name__)
@@ -64,7 +68,7 @@ class JobContext:
     @property
     def is_first_half(self) -> bool:
         """Whether another task follows."""
-        return self.queued.kind == Kind.REFRESH and self.device_task.kind is Kind.FETCH
+        return KINDS[Kind(self.queued.kind)].first is self.device_task.kind
 
 
 async def load(context: Context, job: Job) -> JobContext | None:
@@ -104,13 +108,14 @@ async def build(context: Context, job: Job, queued: OperationQueued) -> JobConte
     Raises DeviceUnknown, SealBroken, Unavailable.
     """
     kind = Kind(queued.kind)
+    spec = KINDS[kind]
     # The device first: a copy that is looked at later is not another scale's.
     its = await device.load(context, job.tenant, job.device_id)
-    copy = (await catalogue.load(context, job.tenant, job.device_id)).copy
-    if kind is Kind.REFRESH and copy.valid:
+    copy = (await catalogue.load(context, job.tenant, job.device_id)).catalogue
+    if spec.refreshes_dates and copy.valid:
         copy = await _refreshed(context, job, queued)
-    wanted = copy.document if copy.valid and kind not in (Kind.FETCH, Kind.PROBE) else None
-    if kind is Kind.UPLOAD and wanted is None:
+    wanted = copy.document if copy.valid and spec.compares else None
+    if spec.needs_catalogue and wanted is None:
         await end(context, job, queued.asked_by, failure(NOTHING_CACHED))
         return None
     content = None
@@ -118,18 +123,18 @@ async def build(context: Context, job: Job, queued: OperationQueued) -> JobConte
         content = await document_store.put(
             context.pool, job.tenant, job.device_id, copy.revision, wanted
         )
-    auto = kind is Kind.REFRESH or queued.asked_by == HEAL
+    auto = spec.automatic or queued.asked_by == HEAL
     device_task = DeviceTask(
         operation_id=job.operation_id,
         device_id=job.device_id,
-        kind=Kind.FETCH if kind is Kind.REFRESH and wanted is None else kind,
+        kind=spec.first if spec.first is not None and wanted is None else kind,
         address=its.details.ip,
         port=its.details.port,
         password=context.seal.open(its.details.password, str(job.device_id)),
         seconds=(queued.deadline_at - context.clock()).total_seconds(),
         full=queued.full,
-        wanted=wanted,
-        known=await _known(context, job, copy) if kind in SENDS else None,
+        desired=wanted,
+        known=await _known(context, job, copy) if spec.sends else None,
         diagnose=context.diagnose_auto if auto else context.diagnose,
         strictness=its.device.overrides.strictness,
     )
@@ -152,10 +157,12 @@ async def _refreshed(context: Context, job: Job, queued: OperationQueued) -> Cat
 
     async def command(_: Catalogue) -> CatalogueCommand:
         changes = await catalogue.changes_after(context, job.tenant, job.device_id, since)
-        return RefreshDates(device_id=job.device_id, now=now, but=set_by_people(changes, DATES))
+        return RefreshDates(
+            device_id=job.device_id, now=now, except_plus=set_by_people(changes, DATES)
+        )
 
     metadata = job_metadata(job, queued.asked_by)
-    return (await catalogue.change(context, job.device_id, command, metadata)).copy
+    return (await catalogue.change(context, job.device_id, command, metadata)).catalogue
 
 
 async def _known(context: Context, job: Job, copy: Catalogue) -> Document | None:

@@ -20,15 +20,8 @@ from services.scale_bridge.devices.handlers import device as devices
 from services.scale_bridge.operations.domain import OPERATION, Operation, OperationUnknown
 from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.operations.stores.work import Job
-from services.scale_bridge.transfer.domain.commands import (
-    READS,
-    Apply,
-    Begin,
-    End,
-    Kind,
-    Queue,
-    Result,
-)
+from services.scale_bridge.transfer.domain.commands import Apply, Begin, End, Queue, Result
+from services.scale_bridge.transfer.domain.kinds import MAY_ADOPT, Kind
 
 _ENDED: Final = "ended"
 
@@ -59,9 +52,9 @@ async def enqueue(context: Context, ordered: OperationRequest) -> None:
         deadline_at=now + timedelta(seconds=seconds),
     )
     revision = None
-    if ordered.kind in READS:
+    if ordered.kind in MAY_ADOPT:
         # Before it is ordered: what is changed from now on is not to be lost by it.
-        copy = (await catalogue.load(context, ordered.tenant, ordered.device_id)).copy
+        copy = (await catalogue.load(context, ordered.tenant, ordered.device_id)).catalogue
         revision = copy.revision
     # First the row, then the event: what is in the log is certain to be done.
     await context.work.put(job, bridge, begins)
@@ -116,7 +109,7 @@ async def own(
     queued = operation.queued
     if queued is None or device_id not in (None, queued.device_id):
         raise OperationUnknown
-    if not await devices.belongs(context, tenant, queued.device_id, owner):
+    if not await devices.is_owned(context, tenant, queued.device_id, owner):
         raise OperationUnknown
     return operation
 

@@ -3,7 +3,7 @@
 from contracts.scale_bridge import DeviceId, OperationId
 from services.scale_bridge.context import Context
 from services.scale_bridge.operations.domain import OPERATION
-from services.scale_bridge.transfer.domain.commands import READS
+from services.scale_bridge.transfer.domain.kinds import MAY_ADOPT
 
 
 async def readings(context: Context, tenant: str, device_id: DeviceId) -> frozenset[OperationId]:
@@ -19,4 +19,4 @@ async def _reads(context: Context, tenant: str, operation_id: OperationId) -> bo
     history = await context.store.read(tenant, OPERATION.stream(operation_id))
     queued = OPERATION.state_after(history.events).queued
     # What is only about to be queued may be a reading.
-    return queued is None or queued.kind in READS
+    return queued is None or queued.kind in MAY_ADOPT

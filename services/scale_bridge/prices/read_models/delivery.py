@@ -14,6 +14,7 @@ from libs.postgres import query
 from services.scale_bridge.monitoring.domain import NOT_TRIED
 from services.scale_bridge.prices.domain import Doing, Facts
 from services.scale_bridge.prices.read_models.price_delivery import BY_MOVE
+from services.scale_bridge.transfer.domain.kinds import COMPARES, SENDS
 
 _OWN: Final = """
 SELECT device_id, number, name FROM device
@@ -29,21 +30,22 @@ SELECT coalesce(max(at), '-infinity') AS at FROM reading
 WHERE tenant = $1 AND device_id = own.device_id AND kind = 'lost'
     AND at <= coalesce(taken.taken_at, 'infinity')
 """
-_LAST: Final = """
+_LAST: Final = f"""
 SELECT operation_id, stage, outcome, code, detail, began_at, ended_at FROM operation
 WHERE tenant = $1 AND device_id = own.device_id AND stage <> 'queued'
-    AND (kind IN ('upload', 'refresh') OR kind = 'verify' AND ended_at IS NOT NULL)
+    AND (kind IN ({query.listed_texts(SENDS)})
+        OR kind IN ({query.listed_texts(COMPARES - SENDS)}) AND ended_at IS NOT NULL)
     AND (revision >= taken.revision
         OR revision IS NULL AND ended_at IS NOT NULL AND queued_at >= taken.taken_at)
 ORDER BY ended_at IS NULL DESC, coalesce(code = ANY($5::text[]), false), ended_at DESC, operation_id
 LIMIT 1
-"""
-_SENT: Final = """
+"""  # noqa: S608 -- kinds of operations
+_SENT: Final = f"""
 SELECT operation_id, began_at FROM operation
 WHERE tenant = $1 AND device_id = own.device_id AND revision >= taken.revision
-    AND kind IN ('upload', 'refresh') AND outcome IN ('done', 'verified')
+    AND kind IN ({query.listed_texts(SENDS)}) AND outcome IN ('done', 'verified')
 ORDER BY began_at, operation_id LIMIT 1
-"""
+"""  # noqa: S608 -- kinds of operations
 _PRICE_THEN: Final = """
 SELECT product -> 'price' FROM shown
 WHERE tenant = $1 AND device_id = own.device_id AND plu = taken.plu

@@ -34,7 +34,7 @@ from contracts.scale_bridge import (
     ScaleBridgeEvent,
 )
 from libs.projections.projection import Connection, Projection
-from services.scale_bridge.catalogue.domain.catalogue import renumbered
+from services.scale_bridge.catalogue.domain.catalogue import plu_after
 from services.scale_bridge.monitoring.read_models import drift
 
 PRICE_DELIVERY: Final = Table(
@@ -143,7 +143,7 @@ async def project(connection: Connection, events: Sequence[Envelope[ScaleBridgeE
             case CatalogueInvalidated(device_id=device, invalidated_at=at):
                 await connection.execute(MOVE, tenant, device, version, at)
             case ProductEdited(device_id=device, plu=plu) as edited if "pluNumber" in edited.after:
-                moves = tenant, device, plu, renumbered(edited), version
+                moves = tenant, device, plu, plu_after(edited), version
                 await connection.execute(VACATE, *moves)
                 await connection.execute(RENUMBER, *moves)
             case _:

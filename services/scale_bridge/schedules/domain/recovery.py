@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from services.scale_bridge.monitoring.domain import UNREACHABLE, WENT_WELL
-from services.scale_bridge.transfer.domain.commands import Kind
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 HOPELESS: Final = frozenset(
     {

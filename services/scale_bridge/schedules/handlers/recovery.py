@@ -22,7 +22,7 @@ from services.scale_bridge.operations.handlers.requests import OperationRequest
 from services.scale_bridge.schedules.domain.recovery import Rules, next_action, next_change
 from services.scale_bridge.schedules.read_models import health
 from services.scale_bridge.schedules.read_models.health import Patient
-from services.scale_bridge.transfer.domain.commands import Kind
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +75,7 @@ async def _treat(context: Context, patients: Sequence[Patient], rules: Rules, no
 async def _is_reachable(context: Context, patient: Patient) -> bool:
     """Whether its circuit breaker lets anybody through (R6)."""
     try:
-        endpoint = await names.find(patient.ip, patient.port, context.policy)
+        endpoint = await names.resolve(patient.ip, patient.port, context.policy)
     except (BadAddress, Unreachable):
         return False
     return not await context.breakers.remaining(endpoint)

@@ -41,6 +41,7 @@ from services.scale_bridge.schedules.domain.history import Schedule
 from services.scale_bridge.schedules.domain.schedule import SCHEDULE
 from services.scale_bridge.schedules.read_models import schedule as schedules
 from services.scale_bridge.schedules.read_models.schedule import ScheduleRow
+from services.scale_bridge.transfer.domain.kinds import Kind
 
 log = structlog.get_logger(__name__)
 
@@ -281,6 +282,6 @@ def _ordered(row: ScheduleRow, run: OperationId) -> OperationRequest:
         tenant=row.tenant,
         device_id=row.device_id,
         operation_id=run,
-        kind="refresh",
+        kind=Kind.REFRESH,
         asked_by=BY_SCHEDULE,
     )

@@ -13,9 +13,10 @@ from contracts.scale_bridge import DeviceId
 from libs.postgres import query
 from services.scale_bridge.monitoring.domain import NOT_TRIED, UNREACHABLE
 from services.scale_bridge.schedules.domain.recovery import Health, Last
+from services.scale_bridge.transfer.domain.kinds import ADOPTS, COMPARES
 
 # An operation without an end long after its deadline was left by a dead worker: it is no excuse.
-LIST: Final = """
+LIST: Final = f"""
 SELECT device.tenant, device.device_id, device.ip, device.port, device.bridge,
     device.revision <> device.confirmed AS dirty,
     EXISTS (
@@ -49,7 +50,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT kind, outcome, code, ended_at FROM operation
     WHERE operation.tenant = device.tenant AND operation.device_id = device.device_id
-        AND ended_at IS NOT NULL AND kind IN ('upload', 'refresh', 'verify')
+        AND ended_at IS NOT NULL AND kind IN ({query.listed_texts(COMPARES)})
     ORDER BY ended_at DESC, operation_id DESC LIMIT 1
 ) AS transfer ON true
 LEFT JOIN LATERAL (
@@ -67,7 +68,8 @@ LEFT JOIN LATERAL (
             AND ended_at > coalesce((
                 SELECT max(well.ended_at) FROM operation AS well
                 WHERE well.tenant = device.tenant AND well.device_id = device.device_id
-                    AND (well.outcome = 'verified' OR well.outcome = 'done' AND well.kind = 'fetch')
+                    AND (well.outcome = 'verified' OR well.outcome = 'done'
+                        AND well.kind IN ({query.listed_texts(ADOPTS)}))
             ), '-infinity')
         LIMIT 20
     ) AS failures
@@ -79,7 +81,7 @@ WHERE NOT device.removed AND device.number IS NOT NULL
             AND ended_at IS NULL AND queued_at > $1::timestamptz - interval '10 minutes'
     )
 ORDER BY device.tenant, device.device_id
-"""
+"""  # noqa: S608 -- kinds of operations
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,7 +20,7 @@ from libs.testing.programs import run_program
 from services.gateway.context import Deps
 from services.scale_bridge.__main__ import app
 from services.scale_bridge.bridges.reactions import enrolments
-from services.scale_bridge.driver.adapters.wire import Step
+from services.scale_bridge.driver.domain.wire import Step
 from tests.services.gateway.device import CSRF, PAGE
 from tests.services.gateway.harness import PASSWORD as OF_PEOPLE
 from tests.services.gateway.harness import SCALES, WEIGHER, demo_on

@@ -18,7 +18,7 @@ from services.scale_bridge.monitoring.read_models.drift import counts
 from services.scale_bridge.schedules.domain.recovery import Rules, next_action
 from services.scale_bridge.schedules.read_models import health
 from services.scale_bridge.schedules.read_models.health import Patient
-from services.scale_bridge.transfer.domain.commands import Kind
+from services.scale_bridge.transfer.domain.kinds import Kind
 from tests.services.scale_bridge.histories import (
     OWNER,
     History,
