@@ -265,4 +265,4 @@ async def test_new_events_are_found_by_index_in_a_log_of_any_size(
     plan = "\n".join(row[0] for row in rows)
     assert "Seq Scan on events" not in plan, plan
     assert "Rows Removed by" not in plan, plan
-    assert "Index Scan using events_xid" in plan, plan
+    assert "using events_xid" in plan, plan
