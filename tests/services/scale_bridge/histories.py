@@ -40,7 +40,7 @@ from libs.projections.projection import Projection
 from libs.testing.read_models import apply
 from services.scale_bridge.catalogue.domain.displayed_fields import displayed_by_plu
 from services.scale_bridge.devices.read_models import device
-from services.scale_bridge.monitoring.read_models import shown
+from services.scale_bridge.monitoring.read_models import display_history
 from services.scale_bridge.operations import read_models as operation
 from services.scale_bridge.prices.read_models import price_delivery
 from services.scale_bridge.schedules.read_models import schedule
@@ -79,7 +79,7 @@ def product(plu: int, price: float = 100.0, **fields: Any) -> dict[str, Any]:
 
 def every_projection() -> list[Projection[ScaleBridgeEvent]]:
     """The read models of what scales shall and do show, and those of scales and operations."""
-    models = (schedule, shown, price_delivery, device, operation)
+    models = (schedule, display_history, price_delivery, device, operation)
     return [model.projection() for model in models]
 
 

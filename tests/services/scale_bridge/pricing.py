@@ -62,10 +62,10 @@ async def announce(service: Service, change: PriceChanged, trace: str | None = N
     return len(taken)
 
 
-async def remember(service: Service, *changes: PriceChanged) -> None:
+async def store_price(service: Service, *changes: PriceChanged) -> None:
     """Store prices, also those to come, for devices that are read later."""
     for change in changes:
-        await price.remember(service.deps.context, change, tenant="demo", currency="RUB")
+        await price.store_price(service.deps.context, change, tenant="demo", currency="RUB")
 
 
 async def delivery(client: AsyncClient, article: int = ARTICLE) -> dict[str, Any]:

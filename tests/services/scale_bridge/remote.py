@@ -40,9 +40,9 @@ from libs.testing.callers import bearer, verifier
 from libs.testing.pools import system_pool
 from libs.testing.waiting import eventually
 from services.scale_bridge.bootstrap import SERVICE, hooks
+from services.scale_bridge.bridges import api as bridge_api
 from services.scale_bridge.bridges.adapters.identity import FILE, Identity, home_of, write_identity
-from services.scale_bridge.bridges.api import bridge as bridge_api
-from services.scale_bridge.bridges.cli import BridgeOptions, open_runner
+from services.scale_bridge.bridges.cli import AgentOptions, open_runner
 from services.scale_bridge.bridges.handlers.gateway_client import (
     LONGEST_PAUSE_SECONDS,
     GatewayClient,
@@ -60,7 +60,7 @@ from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.domain.address import Policy
 from services.scale_bridge.driver.simulator.server import Simulator
 from services.scale_bridge.operations.handlers import expiry, operation
-from services.scale_bridge.operations.handlers.requests import OperationRequest
+from services.scale_bridge.operations.handlers.operation import OperationRequest
 from services.scale_bridge.operations.stores.work import Job, Work
 from services.scale_bridge.transfer.domain.breaker import Rules
 from services.scale_bridge.transfer.stores.breakers import Breakers
@@ -260,7 +260,7 @@ async def open_remote(database: str, home: Path, **different: Any) -> AsyncItera
             checks={},
             problem_shape=detail_shape,
         )
-        await bridges.enrolled(pool, TENANT, BRIDGE, OWNER)
+        await bridges.set_owner(pool, TENANT, BRIDGE, OWNER)
         door = Door(app)
         stack.push_async_callback(door.all_left)
         remote.url = await stack.enter_async_context(served(door))
@@ -320,8 +320,8 @@ def enrolled(home: Path, gateway: str = "http://127.0.0.1:9") -> Path:
     return home
 
 
-def options_of(home: Path) -> BridgeOptions:
-    return BridgeOptions(
+def options_of(home: Path) -> AgentOptions:
+    return AgentOptions(
         gateway=None,
         state=home,
         name="back room",

@@ -19,7 +19,7 @@ from libs.testing.callers import bearer, client_of, verifier
 from libs.testing.read_models import Projector
 from libs.testing.waiting import eventually
 from services.scale_bridge import bootstrap
-from services.scale_bridge.bootstrap import create_app, open_deps, open_executor, periodic_tasks
+from services.scale_bridge.bootstrap import create_app, open_deps, open_worker, periodic_tasks
 from services.scale_bridge.context import ApiContext
 from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.simulator.products import ProductBase
@@ -128,9 +128,9 @@ async def open_service(
 
 
 @asynccontextmanager
-async def working_bridge(settings: Settings) -> AsyncIterator[OperationWorker]:
+async def running_worker(settings: Settings) -> AsyncIterator[OperationWorker]:
     """The embedded bridge at work as in a worker; stopped at the end without much patience."""
-    async with open_executor(settings) as executor:
+    async with open_worker(settings) as executor:
         executor.drain_seconds = 0.1
         stop = asyncio.Event()
         working = asyncio.create_task(executor.run(stop))
@@ -147,7 +147,7 @@ async def open_working(
 ) -> AsyncIterator[Service]:
     """The API and a bridge at work; with `heals` also all else that the worker does, often."""
     different = HEALING | different if heals else different
-    async with open_service(url, **different) as service, working_bridge(service.settings):
+    async with open_service(url, **different) as service, running_worker(service.settings):
         if not heals:
             yield service
             return

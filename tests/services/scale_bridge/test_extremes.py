@@ -5,7 +5,7 @@ from uuid import uuid4
 from libs.testing.extremes import assert_extremes_are_answered
 from tests.services.scale_bridge.at_hand import a_scale
 from tests.services.scale_bridge.pricing import ARTICLE, announce, changed
-from tests.services.scale_bridge.service import a_device, open_service, working_bridge
+from tests.services.scale_bridge.service import a_device, open_service, running_worker
 
 STREAMS = (
     ("GET", "/devices/board/stream"),
@@ -20,7 +20,7 @@ async def test_what_no_column_can_hold_is_refused_on_every_route(database: str) 
         service.client(scopes=["scales:read", "scales:write"]) as anna,
         service.client(uuid4(), scopes=["scales:bridge"]) as daemon,
     ):
-        async with working_bridge(service.settings):
+        async with running_worker(service.settings):
             device = await a_device(service, anna, scale)
         await announce(service, changed())
         usual = {

@@ -14,11 +14,11 @@ from services.scale_bridge.catalogue.domain.product import BadFields
 from services.scale_bridge.catalogue.domain.product_fields import LARGEST_ID
 from services.scale_bridge.catalogue.handlers import catalogue as handler
 from services.scale_bridge.context import (
-    LISTED,
+    DEVICES_VISIBLE,
     Reader,
     Scales,
     Writer,
-    own,
+    own_device,
     request_metadata,
     unfit,
 )
@@ -74,7 +74,7 @@ class Label(BaseModel):
 @router.get("/devices/{device_id}/label")
 async def read(scales: Scales, caller: Reader, device_id: int) -> Label:
     """What the stored catalogue says beside the products; nothing if there is none."""
-    found = await own(scales, caller, device_id)
+    found = await own_device(scales, caller, device_id)
     copy = (await handler.load(scales.context, caller.tenant, found.device_id)).copy
     document = copy.current_document
     return Label(
@@ -85,7 +85,7 @@ async def read(scales: Scales, caller: Reader, device_id: int) -> Label:
     )
 
 
-@router.put("/devices/{device_id}/messages/{message_id}", dependencies=[LISTED])
+@router.put("/devices/{device_id}/messages/{message_id}", dependencies=[DEVICES_VISIBLE])
 async def put(
     request: Request,
     scales: Scales,
@@ -95,7 +95,7 @@ async def put(
     body: Text,
 ) -> Message:
     """Have a text, new or another; the scale gets it with the next upload. 409 without a copy."""
-    found = await own(scales, caller, device_id)
+    found = await own_device(scales, caller, device_id)
     command = SetMessage(
         device_id=found.device_id,
         message=str(message_id),
@@ -114,12 +114,14 @@ async def put(
     return next(one for one in said if text_of(one.id) == command.message)
 
 
-@router.delete("/devices/{device_id}/messages/{message_id}", status_code=204, dependencies=[LISTED])
+@router.delete(
+    "/devices/{device_id}/messages/{message_id}", status_code=204, dependencies=[DEVICES_VISIBLE]
+)
 async def delete(
     request: Request, scales: Scales, caller: Writer, device_id: int, message_id: MessageId
 ) -> Response:
     """Have a text no more; the scale forgets it with the next upload. 409 while products use it."""
-    found = await own(scales, caller, device_id)
+    found = await own_device(scales, caller, device_id)
     command = DropMessage(
         device_id=found.device_id,
         message=str(message_id),

@@ -88,7 +88,7 @@ async def change(
     async with context.catalogues.lock(tenant, device_id):
         for _ in range(ATTEMPTS):
             # First whether it is read: a reading that ends after this makes another version.
-            reading = await context.hooks.readings(context, tenant, device_id)
+            reading = await context.hooks.pending_fetches(context, tenant, device_id)
             loaded = await load(context, tenant, device_id)
             stream = f"{CATEGORY}-{device_id}"
             if command_id and (done := await context.store.outcome_of(command_id, tenant, stream)):

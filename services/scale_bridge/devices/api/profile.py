@@ -13,12 +13,12 @@ from services.scale_bridge.catalogue.domain.model import MODELS, limits_of
 from services.scale_bridge.catalogue.domain.problems import Rule, problems
 from services.scale_bridge.catalogue.handlers import catalogue
 from services.scale_bridge.context import (
-    LISTED,
+    DEVICES_VISIBLE,
     ApiContext,
     Reader,
     Scales,
     Writer,
-    own,
+    own_device,
     request_metadata,
 )
 from services.scale_bridge.devices.domain.profile import Profile
@@ -92,16 +92,16 @@ async def models(_: Reader) -> list[Model]:
 @router.get("/devices/{device_id}/profile")
 async def read(scales: Scales, caller: Reader, device_id: int) -> Described:
     """What one of the caller's scales is."""
-    found = await own(scales, caller, device_id)
+    found = await own_device(scales, caller, device_id)
     return _present(scales, found.device.profile)
 
 
-@router.put("/devices/{device_id}/profile", dependencies=[LISTED])
+@router.put("/devices/{device_id}/profile", dependencies=[DEVICES_VISIBLE])
 async def put(
     request: Request, scales: Scales, caller: Writer, device_id: int, body: ProfileSet
 ) -> Described:
     """Change what is given. 422 for a model that is not in the table."""
-    found = await own(scales, caller, device_id)
+    found = await own_device(scales, caller, device_id)
     saved = await handler.describe(
         scales.context, found, _given(body), request_metadata(request, caller)
     )
@@ -116,7 +116,7 @@ async def find_problems(
     limit: Annotated[int, Query(ge=0, le=20_000)] = 1000,
 ) -> Problems:
     """What in the stored copy breaks a rule of R11, or a limit of the model."""
-    found = await own(scales, caller, device_id)
+    found = await own_device(scales, caller, device_id)
     copy = (await catalogue.load(scales.context, caller.tenant, found.device_id)).copy
     model = found.device.profile.model
     # Ten thousand products take their time, and others want to be answered.

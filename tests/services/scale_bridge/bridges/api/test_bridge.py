@@ -16,13 +16,13 @@ import pytest
 from libs.clock import utc_now
 from libs.security.sealed_box import generate_private, public_of
 from libs.testing.waiting import PATIENCE_SECONDS, eventually
-from services.scale_bridge.bridges.adapters import wire as bridge_wire
+from services.scale_bridge.bridges.adapters import wire
 from services.scale_bridge.bridges.domain import (
     MISUNDERSTOOD,
     SUPERSEDED,
     VERSION,
-    Heard,
     Heartbeat,
+    HeartbeatAnswer,
     Hello,
     Message,
     Part,
@@ -57,10 +57,10 @@ class Daemon:
         self.socket = socket
 
     async def send(self, message: Message) -> None:
-        await self.socket.send_str(bridge_wire.written(message))
+        await self.socket.send_str(wire.written(message))
 
     async def receive(self, seconds: float = PATIENCE_SECONDS) -> Message:
-        return bridge_wire.read(await self.socket.receive_str(timeout=seconds))
+        return wire.read(await self.socket.receive_str(timeout=seconds))
 
     async def close_code(self) -> int | None:
         """Why the service closes the connection."""
@@ -101,7 +101,7 @@ async def remote(database: str, tmp_path: Path) -> AsyncIterator[Remote]:
         yield remote
 
 
-async def test_a_daemon_has_one_key_and_no_other(remote: Remote) -> None:
+async def test_an_agent_has_one_key(remote: Remote) -> None:
     other = b64encode(public_of(generate_private())).decode()
     for name in ("back room", "shop floor"):
         assert await put_key(remote, name=name) == 204
@@ -110,7 +110,7 @@ async def test_a_daemon_has_one_key_and_no_other(remote: Remote) -> None:
         assert await put_key(remote, public_key=bad) == 422
 
 
-async def test_only_daemons_may_knock(remote: Remote) -> None:
+async def test_only_agents_may_connect(remote: Remote) -> None:
     """And those without a key get no work."""
     async with aiohttp.ClientSession() as client:
         for headers, status in (({}, 401), (credentials(["scales:write"]), 403)):
@@ -123,7 +123,7 @@ async def test_only_daemons_may_knock(remote: Remote) -> None:
         assert await daemon.close_code() == MISUNDERSTOOD
 
 
-async def test_nonsense_instead_of_a_greeting_or_after_it_ends_the_connection(
+async def test_an_invalid_message_ends_the_connection(
     remote: Remote,
 ) -> None:
     await put_key(remote)
@@ -131,15 +131,15 @@ async def test_nonsense_instead_of_a_greeting_or_after_it_ends_the_connection(
         *("", "{", "[]", "[" * 100_000, '{"v":1,"type":"Hello","data":{}}'),
         '{"v":2,"type":"Hello","data":{"version":2,"program":"","holding":[]}}',
         '{"v":1,"type":"Goodbye","data":{}}',
-        bridge_wire.written(Ready(room=3)),
-        bridge_wire.written(Welcome(version=1)),
+        wire.written(Ready(room=3)),
+        wire.written(Welcome(version=1)),
     ):
         async with connected(remote, greets=False) as daemon:
             await daemon.socket.send_str(text)
             assert await daemon.close_code() == MISUNDERSTOOD, text[:100]
     report = Report(stage=Stage.ENDED, attempt=1, outcome="done", content="0" * 32)
     for nonsense in (
-        Heard(),
+        HeartbeatAnswer(),
         Reported(operation_id=uuid4(), number=1, report=report, seconds_ago=0.0),
         Part(md5="x", number=1, of=2, data=b""),
         Part(md5="x", number=0, of=1, data=b"no catalogue"),
@@ -149,7 +149,7 @@ async def test_nonsense_instead_of_a_greeting_or_after_it_ends_the_connection(
             assert await daemon.close_code() == MISUNDERSTOOD, nonsense
 
 
-async def test_a_report_of_nothing_is_settled_and_forgotten(remote: Remote) -> None:
+async def test_a_report_of_an_unknown_task_is_settled(remote: Remote) -> None:
     report = Report(stage=Stage.ENDED, attempt=1, outcome="done")
     of_nothing = Reported(operation_id=uuid4(), number=7, report=report, seconds_ago=0.0)
     await put_key(remote)
@@ -165,10 +165,10 @@ async def test_the_newest_connection_counts(remote: Remote) -> None:
     async with connected(remote) as old, connected(remote) as new:
         assert await old.close_code() == SUPERSEDED
         await new.send(Heartbeat(working=0, completed=0, last_completed_seconds_ago=None))
-        assert isinstance(await new.receive(), Heard)
+        assert isinstance(await new.receive(), HeartbeatAnswer)
 
 
-async def test_work_goes_out_once_and_again_to_a_daemon_that_lost_it(remote: Remote) -> None:
+async def test_a_task_is_sent_once_and_again_to_an_agent_that_lost_it(remote: Remote) -> None:
     await put_key(remote)
     async with a_scale(3, password=PASSWORD) as scale:
         operation_id = await remote.order(await remote.register(scale), "fetch")
@@ -188,7 +188,7 @@ async def test_work_goes_out_once_and_again_to_a_daemon_that_lost_it(remote: Rem
 
 
 @pytest.mark.parametrize(("kind", "outcome"), [("upload", "unknown"), ("fetch", "failed")], ids=str)
-async def test_of_what_a_daemon_was_handed_and_never_reported_it_is_not_said_that_it_did_not_begin(
+async def test_an_assigned_task_without_a_report_is_unknown(
     remote: Remote, kind: str, outcome: str
 ) -> None:
     async with a_scale(4, password=PASSWORD) as scale:
@@ -214,7 +214,7 @@ async def test_of_what_a_daemon_was_handed_and_never_reported_it_is_not_said_tha
         assert (await remote.copy(device_id)).dirty
 
 
-async def test_health_is_exchanges_with_scales_and_nothing_else(remote: Remote) -> None:
+async def test_the_health_of_an_agent_is_its_exchanges_with_scales(remote: Remote) -> None:
     async def listed(**caller: Any) -> list[dict[str, Any]]:
         headers = credentials(["scales:read"], **{"subject": OWNER, **caller})
         url = f"{remote.url}/scales/bridges"

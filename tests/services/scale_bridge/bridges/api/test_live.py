@@ -46,7 +46,7 @@ async def let_in(gateway: str, email: str, code: str) -> None:
             assert answer.status == 200, await answer.text()
 
 
-async def test_a_bridge_is_let_in_works_dies_and_goes_on(database: str, tmp_path: Path) -> None:
+async def test_an_agent_is_enrolled_is_killed_and_continues(database: str, tmp_path: Path) -> None:
     migrate("gateway", database)
     home = tmp_path / "bridge"
     async with (
@@ -109,7 +109,7 @@ async def is_connected(gateway: str, headers: dict[str, str], remote: Remote) ->
     return True
 
 
-async def test_a_daemon_that_was_not_let_in_ends_with_the_reason(tmp_path: Path) -> None:
+async def test_a_refused_agent_ends_with_the_reason(tmp_path: Path) -> None:
     async with started(*BRIDGE, str(tmp_path / "nowhere")) as program:
         assert await program.ended() == 1
     assert b"not enrolled" in program.output
@@ -118,7 +118,7 @@ async def test_a_daemon_that_was_not_let_in_ends_with_the_reason(tmp_path: Path)
 @pytest.mark.parametrize(
     "bad", ["http://shop.example", "ftp://127.0.0.1", "https://", "https://a:b@shop.example"]
 )
-def test_a_gateway_must_be_spoken_to_in_secret(tmp_path: Path, bad: str) -> None:
+def test_the_address_of_the_gateway_must_be_https(tmp_path: Path, bad: str) -> None:
     done = CliRunner().invoke(app, [*BRIDGE[1:], str(tmp_path), "--enrol", "--gateway", bad])
 
     assert done.exit_code == 2

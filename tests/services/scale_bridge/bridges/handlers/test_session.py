@@ -14,7 +14,7 @@ import pytest
 from contracts.scale_bridge import DeviceId, OperationId, OperationSending
 from libs.postgres.pool import acquired
 from libs.testing.waiting import eventually
-from services.scale_bridge.bridges.adapters import wire as bridge_wire
+from services.scale_bridge.bridges.adapters import wire
 from services.scale_bridge.bridges.domain import Message
 from services.scale_bridge.bridges.handlers.results import holder_of
 from services.scale_bridge.bridges.handlers.runner import Runner
@@ -53,7 +53,7 @@ async def line(remote: Remote) -> AsyncIterator[Line]:
         yield line
 
 
-async def test_a_scale_is_read_by_the_daemon_and_an_edit_reaches_it(remote: Remote) -> None:
+async def test_an_agent_reads_a_scale_and_sends_it_an_edit(remote: Remote) -> None:
     async with a_scale(40, password=PASSWORD) as scale:
         device_id = await remote.register(scale)
         async with open_daemon(remote):
@@ -79,7 +79,7 @@ async def test_a_scale_is_read_by_the_daemon_and_an_edit_reaches_it(remote: Remo
         ]
 
 
-async def test_dates_of_a_scale_that_was_never_read_are_refreshed_in_two_errands(
+async def test_the_dates_of_a_scale_that_was_never_read_are_refreshed_in_two_tasks(
     remote: Remote,
 ) -> None:
     async with a_scale(6, password=PASSWORD) as scale:
@@ -95,7 +95,7 @@ async def test_dates_of_a_scale_that_was_never_read_are_refreshed_in_two_errands
         assert not (await remote.copy(device_id)).dirty
 
 
-async def test_a_catalogue_larger_than_a_message_goes_both_ways(remote: Remote) -> None:
+async def test_a_catalogue_larger_than_a_message_is_sent_both_ways(remote: Remote) -> None:
     async with a_scale(10_000, password=PASSWORD) as scale:
         async with open_daemon(remote):
             device_id = await remote.read(scale)
@@ -111,7 +111,7 @@ async def test_a_catalogue_larger_than_a_message_goes_both_ways(remote: Remote) 
     [("", 60.0, "verified"), ("idle", 8.0, "unknown")],
     ids=["to a scale that answers", "to a dead one"],
 )
-async def test_a_daemon_that_dies_in_the_middle_brings_it_to_an_end_when_it_is_back(
+async def test_an_agent_that_is_killed_ends_its_operation_after_a_restart(
     remote: Remote, fault: str, seconds: float, outcome: str
 ) -> None:
     """Of a scale that is dead by then it does not claim that nothing happened."""
@@ -132,14 +132,14 @@ async def test_a_daemon_that_dies_in_the_middle_brings_it_to_an_end_when_it_is_b
             assert (ended.code, scale.base.products[0]["price"]) == ("", 5.5)
 
 
-async def test_work_of_other_tenants_and_owners_is_none_of_the_daemons(remote: Remote) -> None:
+async def test_an_agent_gets_no_tasks_of_other_tenants_and_owners(remote: Remote) -> None:
     async with a_scale(5, password=PASSWORD) as scale:
         remote.owner = uuid4()
         # It was theirs when they named it, and has been let in by another since.
-        await bridges.enrolled(remote.context.pool, remote.tenant, BRIDGE, remote.owner)
+        await bridges.set_owner(remote.context.pool, remote.tenant, BRIDGE, remote.owner)
         foreign = await remote.order(await remote.register(scale), "fetch")
         remote.owner = OWNER
-        await bridges.enrolled(remote.context.pool, remote.tenant, BRIDGE, OWNER)
+        await bridges.set_owner(remote.context.pool, remote.tenant, BRIDGE, OWNER)
         device_id = await remote.register(scale)
         other_tenants = job(operation.new_id(), device_id, "birch")
         await remote.context.work.put(other_tenants, BRIDGE, remote.context.clock())
@@ -177,7 +177,7 @@ async def relax(remote: Remote, device_id: DeviceId, *rules: str) -> None:
     ],
     ids=["nan", "badhash", "dupplu"],
 )
-async def test_rules_are_relaxed_wherever_the_scale_is_read_and_no_others(
+async def test_relaxed_rules_apply_in_the_service_and_the_agent(
     remote: Remote, faults: list[str], base: Document, rule: str
 ) -> None:
     """(R5)"""
@@ -206,7 +206,7 @@ async def test_a_password_is_in_no_message_no_log_no_table_and_no_file(
 ) -> None:
     """(R12) The daemon's files are its owner's only."""
     messages: list[str] = []
-    write = bridge_wire.written
+    write = wire.written
     home = remote.home
 
     def written(message: Message) -> str:
@@ -216,7 +216,7 @@ async def test_a_password_is_in_no_message_no_log_no_table_and_no_file(
     def contents() -> list[bytes]:
         return [file.read_bytes() for file in home.iterdir() if file.is_file()]
 
-    monkeypatch.setattr(bridge_wire, "written", written)
+    monkeypatch.setattr(wire, "written", written)
     async with a_scale(9, password=PASSWORD) as scale:
         async with open_daemon(remote):
             device_id = await remote.read(scale)
@@ -234,7 +234,7 @@ async def test_a_password_is_in_no_message_no_log_no_table_and_no_file(
     assert {"Work", "Reported", "Part"} <= {text.split('"')[5] for text in messages}
     assert not [text for text in messages if PASSWORD in text]
     assert not [each for each in stored if PASSWORD.encode() in each]
-    assert "work kept" in captured.out + captured.err
+    assert "task stored" in captured.out + captured.err
     assert PASSWORD not in captured.out + captured.err
     assert home.stat().st_mode & 0o777 == 0o700
     assert {*modes.values()} == {0o600}, modes
@@ -243,9 +243,7 @@ async def test_a_password_is_in_no_message_no_log_no_table_and_no_file(
 KILLS = 20
 
 
-async def test_the_line_breaks_in_the_middle_and_the_work_goes_on(
-    remote: Remote, line: Line
-) -> None:
+async def test_tasks_go_on_after_the_connection_breaks(remote: Remote, line: Line) -> None:
     async with a_scale(20, password=PASSWORD) as scale, open_daemon(line) as runner:
         device_id = await remote.read(scale)
         operation_id = await remote.begin_upload(device_id, scale, "slow:0.4", Step.ANNOUNCE)
@@ -266,9 +264,7 @@ async def test_the_line_breaks_in_the_middle_and_the_work_goes_on(
 
 
 @pytest.mark.system
-async def test_a_line_that_breaks_again_and_again_makes_no_second_end(
-    remote: Remote, line: Line
-) -> None:
+async def test_repeated_disconnections_cause_no_second_end(remote: Remote, line: Line) -> None:
     async with a_scale(300, password=PASSWORD) as scale, open_daemon(line) as runner:
         device_id = await remote.read(scale)
         cutting = asyncio.create_task(cut_often(line))
@@ -294,7 +290,7 @@ async def cut_often(line: Line) -> None:
         line.cut()
 
 
-async def test_a_result_that_comes_too_late_changes_nothing(remote: Remote, line: Line) -> None:
+async def test_a_report_after_the_end_changes_nothing(remote: Remote, line: Line) -> None:
     async with a_scale(20, password=PASSWORD) as scale, open_daemon(line) as runner:
         device_id = await remote.read(scale)
         remote.context = replace(remote.context, operation_seconds=8.0)
@@ -322,7 +318,7 @@ async def is_swept(remote: Remote, operation_id: OperationId) -> bool:
     return bool(await remote.ends(operation_id))
 
 
-async def test_the_service_dies_in_the_middle_and_another_takes_the_result(
+async def test_another_process_applies_the_report_after_a_crash(
     database: str, tmp_path: Path
 ) -> None:
     async with AsyncExitStack() as stack, a_scale(20, password=PASSWORD) as scale:
@@ -345,7 +341,7 @@ async def test_the_service_dies_in_the_middle_and_another_takes_the_result(
 
 
 @pytest.mark.system
-async def test_a_daemon_killed_twenty_times_converges(remote: Remote) -> None:
+async def test_an_agent_that_is_killed_twenty_times_converges(remote: Remote) -> None:
     """(SCL-12) At random moments: the truth comes out without a human."""
     chance = random.Random(7)
     async with a_scale(60, password=PASSWORD) as scale:

@@ -15,8 +15,8 @@ from tests.services.scale_bridge.pricing import (
     announce,
     changed,
     delivery,
-    remember,
     states,
+    store_price,
     uploads,
 )
 from tests.services.scale_bridge.service import (
@@ -66,7 +66,7 @@ async def test_an_instant_may_be_written_in_any_zone(database: str) -> None:
                 assert answer["known"] is known, (zone, days)
 
 
-async def test_drift_names_what_is_shown_otherwise(database: str) -> None:
+async def test_drift_lists_the_products_shown_otherwise_than_desired(database: str) -> None:
     """SCL-15: edited here, or changed on the scale itself."""
     async with open_device(database, 4, read=False) as device:
         nothing = {"revision": 0, "confirmed_revision": None, "verified_at": None, "count": 0}
@@ -93,7 +93,7 @@ async def test_drift_names_what_is_shown_otherwise(database: str) -> None:
         assert (one["plu"], one["fields"], one["shown"]["price"]) == ("1", ["price"], 1.0)
 
 
-async def test_a_moment_before_retention_is_gone(database: str) -> None:
+async def test_a_moment_before_the_retention_is_410(database: str) -> None:
     async with open_device(database, 1, shown_days=2) as device:
         long_ago, lately = (utc_now() - timedelta(days=days, hours=1) for days in (2, 1))
         gone, unknown = [
@@ -110,7 +110,7 @@ async def test_a_moment_before_retention_is_gone(database: str) -> None:
             assert since > long_ago
 
 
-async def test_what_is_retained_for_ever_is_never_gone(database: str) -> None:
+async def test_without_a_retention_no_moment_is_410(database: str) -> None:
     async with open_device(database, 1, shown_days=0) as device:
         answer = await device.get("/shown?plu=1&at=1990-01-01T00:00:00Z")
 
@@ -180,10 +180,10 @@ def assert_verified(answer: Any, change: PriceChanged) -> None:
         assert scale["failed_at"] is None
 
 
-async def test_a_price_to_come_waits(database: str) -> None:
+async def test_a_future_price_waits(database: str) -> None:
     async with open_device(database) as device:
         to_come = changed(9_900, valid_at=utc_now() + timedelta(hours=1))
-        await remember(device.service, to_come)
+        await store_price(device.service, to_come)
 
         answer = await delivery(device.owner)
 
@@ -199,7 +199,7 @@ async def test_a_price_to_come_waits(database: str) -> None:
         assert [one["state"] for one in later.json()["scales"]] == ["waiting"]
 
 
-async def test_a_stream_shows_it_arrive(database: str) -> None:
+async def test_a_stream_shows_the_delivery_of_a_price(database: str) -> None:
     path = "/prices/51/delivery/stream"
     async with open_device(database, stream_poll_seconds=0.02) as device:
         service = device.service

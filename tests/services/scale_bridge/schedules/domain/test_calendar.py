@@ -72,12 +72,12 @@ DEVICES = st.integers(0, 2**64).map(lambda number: DeviceId(UUID(int=number)))
 EVERY_DAY = calendar(["08:00"], zone="Europe/Berlin")
 
 
-def test_there_are_nights_to_look_at() -> None:
+def test_there_are_nights_of_change_to_check() -> None:
     assert [len(nights(name)) for name in ZONES] == [10, 10, 10, 10, 2]
 
 
 @pytest.mark.parametrize("name", ZONES)
-def test_every_minute_of_every_night_of_change_is_met_as_the_clock_shows_it(name: str) -> None:
+def test_every_minute_of_every_night_of_change_is_the_moment_the_clock_shows(name: str) -> None:
     """What does not exist is the first moment that does, what exists twice the first of both."""
     for zone, night in nights(name):
         for day in (night - DAY, night, night + DAY):
@@ -125,7 +125,7 @@ def test_each_time_of_each_day_has_one_run_and_none_is_lost(
 
 
 @given(of=CALENDAR, device=DEVICES, night=NIGHT, minutes=st.integers(0, 2880))
-def test_whenever_it_is_asked_the_same_runs_come(
+def test_runs_do_not_depend_on_the_moment_of_the_question(
     of: ScheduleCalendar, device: DeviceId, night: tuple[ZoneInfo, date], minutes: int
 ) -> None:
     """No drift, and a restart shifts nothing."""
@@ -144,7 +144,7 @@ def test_whenever_it_is_asked_the_same_runs_come(
 
 
 @given(of=CALENDAR, device=DEVICES, night=NIGHT, minutes=st.integers(0, 10_000))
-def test_what_was_missed_is_all_that_should_have_begun(
+def test_missed_runs_are_all_that_should_have_begun(
     of: ScheduleCalendar, device: DeviceId, night: tuple[ZoneInfo, date], minutes: int
 ) -> None:
     zone, day = night
@@ -190,7 +190,7 @@ def test_a_scale_begins_at_another_minute_every_day() -> None:
     assert len({run.at - run.slot for run in some}) > 15
 
 
-def test_a_spread_never_reaches_the_next_time() -> None:
+def test_the_jitter_never_reaches_the_next_time() -> None:
     """Nor are scales that might have waited for longer all late together."""
     of = calendar(["08:00", "08:02"], zone="Europe/Berlin", jitter_minutes=120)
     late = delays(of, 200)
@@ -198,7 +198,7 @@ def test_a_spread_never_reaches_the_next_time() -> None:
     assert len(set(late)) > 60
 
 
-def test_a_time_that_had_its_run_has_no_other_one() -> None:
+def test_a_time_that_had_its_run_gets_no_second_one() -> None:
     """Also if it would be later by now, or a clock went back a little."""
     before = SLOT - 30 * MINUTE
     assert next_run(EVERY_DAY, BERLIN, DEVICE, now=before) == SLOT

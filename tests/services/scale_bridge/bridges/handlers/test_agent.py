@@ -15,13 +15,12 @@ from aiohttp import web
 from libs.security.sealed_box import public_of, seal_to
 from libs.testing.servers import http_server
 from libs.testing.waiting import eventually
-from services.scale_bridge.bridges.adapters import login as bridge_login
+from services.scale_bridge.bridges.adapters import login
 from services.scale_bridge.bridges.adapters.identity import read_identity
 from services.scale_bridge.bridges.adapters.link import Link, LinkLost
 from services.scale_bridge.bridges.cli import open_runner
 from services.scale_bridge.bridges.domain import (
     Hello,
-    Kept,
     Message,
     Ready,
     Reported,
@@ -29,6 +28,7 @@ from services.scale_bridge.bridges.domain import (
     Stage,
     Welcome,
     Work,
+    WorkStored,
     context_of,
 )
 from services.scale_bridge.bridges.handlers import gateway_client, runner
@@ -39,7 +39,7 @@ from services.scale_bridge.bridges.handlers.gateway_client import (
     pause_after,
 )
 from services.scale_bridge.bridges.handlers.runner import Reporter, Runner
-from services.scale_bridge.bridges.stores.rows import Task
+from services.scale_bridge.bridges.stores.agent_store import AgentTask
 from services.scale_bridge.driver.adapters.wire import Step
 from services.scale_bridge.driver.simulator.server import Simulator
 from tests.services.scale_bridge.at_hand import a_scale
@@ -122,18 +122,18 @@ async def case(tmp_path: Path) -> AsyncIterator[Case]:
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_what_comes_twice_is_done_once(case: Case) -> None:
+async def test_a_repeated_task_is_executed_once(case: Case) -> None:
     work = case.work()
     async with case.conversation(work, work) as script:
         await eventually(lambda: script.ends)
         script.queue.put_nowait(work)
-        await eventually(lambda: len(script.of(Kept)), 3)
+        await eventually(lambda: len(script.of(WorkStored)), 3)
     # Not even after it was reported, on another connection, and settled.
     async with case.conversation(work) as script:
         [end] = await eventually(lambda: script.ends)
         script.queue.put_nowait(Settled(operation_id=work.operation_id, number=end.number))
         script.queue.put_nowait(work)
-        await eventually(lambda: len(script.of(Kept)), 2)
+        await eventually(lambda: len(script.of(WorkStored)), 2)
         assert await case.runner.store.reports() == []
     async with case.conversation() as script:
         await eventually(lambda: script.of(Ready))
@@ -147,12 +147,12 @@ class Broken(Script):
     """A service that nothing reaches after the greeting."""
 
     async def send(self, message: Message) -> None:
-        if isinstance(message, Kept):
+        if isinstance(message, WorkStored):
             raise LinkLost("gone")
         await super().send(message)
 
 
-async def test_what_was_stored_is_done_though_the_line_broke_before_it_was_confirmed(
+async def test_a_stored_task_is_executed_without_its_confirmation(
     case: Case,
 ) -> None:
     script = Broken(Welcome(version=1), case.work())
@@ -161,7 +161,7 @@ async def test_what_was_stored_is_done_though_the_line_broke_before_it_was_confi
     await eventually(lambda: case.reads)
 
 
-async def test_what_was_stored_while_everything_was_broken_off_is_found_on_the_disk(
+async def test_a_task_that_was_stored_during_a_failure_is_executed(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "AGAIN_SECONDS", 0.1)
@@ -174,7 +174,7 @@ async def test_what_was_stored_while_everything_was_broken_off_is_found_on_the_d
     [(-1.0, "", "NotBegun"), (60.0, "other", "SecretUnreadable")],
     ids=["too late", "password of another daemon"],
 )
-async def test_work_that_cannot_be_done_is_not_begun(
+async def test_a_task_that_cannot_be_executed_is_not_begun(
     case: Case, seconds: float, sealed_to: str, code: str
 ) -> None:
     home = enrolled(case.home / sealed_to) if sealed_to else None
@@ -187,17 +187,17 @@ async def test_work_that_cannot_be_done_is_not_begun(
 
 
 @pytest.mark.parametrize(("kind", "outcome"), [("fetch", "failed"), ("upload", "unknown")])
-async def test_an_unforeseen_error_ends_an_operation_and_not_the_daemon(
+async def test_an_unexpected_error_ends_the_task_and_not_the_agent(
     case: Case, kind: str, outcome: str
 ) -> None:
-    right, failures = case.runner.carry_out, [LookupError("of all things")]
+    right, failures = case.runner.handle, [LookupError("of all things")]
 
-    async def carry_out(task: Task, reporter: Reporter) -> None:
+    async def handle(task: AgentTask, reporter: Reporter) -> None:
         if failures:
             raise failures.pop()
         await right(task, reporter)
 
-    case.runner.carry_out = carry_out
+    case.runner.handle = handle
     async with case.conversation(case.work(kind)) as script:
         await eventually(lambda: script.ends)
         assert script.ends[0].report.code == "BridgeFault"
@@ -207,7 +207,7 @@ async def test_an_unforeseen_error_ends_an_operation_and_not_the_daemon(
         assert script.ends[1].report.outcome == "done"
 
 
-async def test_two_operations_never_meet_on_one_scale(case: Case) -> None:
+async def test_two_tasks_of_one_scale_never_overlap(case: Case) -> None:
     several = [case.work() for _ in range(6)]
     async with case.conversation(*several) as script:
         await eventually(lambda: len(script.ends), 6)
@@ -215,13 +215,13 @@ async def test_two_operations_never_meet_on_one_scale(case: Case) -> None:
     assert {end.report.outcome for end in script.ends} == {"done"}
 
 
-async def test_a_connection_that_is_not_welcomed_is_lost(case: Case) -> None:
+async def test_a_connection_without_a_welcome_is_closed(case: Case) -> None:
     with pytest.raises(LinkLost):
         await communicate(Script(Ready(room=1)), case.runner, program="test", welcomed=lambda: None)
 
 
 @pytest.mark.parametrize("failure", [MemoryError, asyncio.CancelledError])
-async def test_the_watchdog_begins_again_whatever_failed(
+async def test_failed_parts_of_the_agent_are_restarted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException]
 ) -> None:
     failures: list[str] = []
@@ -230,7 +230,7 @@ async def test_the_watchdog_begins_again_whatever_failed(
         failures.append("link")
         raise failure
 
-    monkeypatch.setattr(gateway_client, "_connected", broken)
+    monkeypatch.setattr(gateway_client, "_connect", broken)
     options = options_of(enrolled(tmp_path))
     async with aiohttp.ClientSession() as client, open_runner(options) as runner:
         gateway = gateway_client_of(tmp_path, client, chance=0.5, longest_pause=0.01)
@@ -241,7 +241,7 @@ async def test_the_watchdog_begins_again_whatever_failed(
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_pauses_grow_and_are_scattered(tmp_path: Path) -> None:
+async def test_pauses_grow_and_have_jitter(tmp_path: Path) -> None:
     async with aiohttp.ClientSession() as client:
         early, late = [gateway_client_of(tmp_path, client, chance=chance) for chance in (0.0, 1.0)]
         assert [pause_after(n, late) for n in (0, 1, 2, 3)] == [0.5, 1.0, 2.0, 4.0]
@@ -325,11 +325,11 @@ async def running(home: Path, gateway: Gateway) -> AsyncIterator[None]:
 @pytest.mark.parametrize("how", ["hang up", "silence", "bad gateway"])
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.usefixtures("pauses")
-async def test_an_answer_that_is_lost_is_requested_again(
+async def test_a_lost_answer_is_requested_again(
     tmp_path: Path, gateway: Gateway, how: str, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if how == "silence":
-        monkeypatch.setattr(bridge_login, "REFRESH", aiohttp.ClientTimeout(total=2))
+        monkeypatch.setattr(login, "REFRESH", aiohttp.ClientTimeout(total=2))
     gateway.lost = [how] * times
     async with running(tmp_path, gateway):
         await eventually(lambda: gateway.connected)
@@ -339,7 +339,7 @@ async def test_an_answer_that_is_lost_is_requested_again(
     assert read_identity(tmp_path).refresh_token == "refresh 1"
 
 
-async def test_a_gateway_that_loses_every_answer_is_not_asked_without_end(
+async def test_requests_to_a_gateway_that_loses_every_answer_are_limited(
     tmp_path: Path, gateway: Gateway, pauses: list[int]
 ) -> None:
     gateway.lost = ["hang up"] * 20
@@ -351,8 +351,8 @@ async def test_a_gateway_that_loses_every_answer_is_not_asked_without_end(
     assert read_identity(tmp_path).refresh_token == "refresh 0"
 
 
-def test_all_of_it_is_over_before_the_gateway_forgets() -> None:
-    assert bridge_login.REFRESH.total is not None
+def test_all_repetitions_end_before_the_gateway_forgets_its_answer() -> None:
+    assert login.REFRESH.total is not None
     assert max(AGAIN_SECONDS) < 5
-    last_begins = len(AGAIN_SECONDS) * bridge_login.REFRESH.total + sum(AGAIN_SECONDS)
+    last_begins = len(AGAIN_SECONDS) * login.REFRESH.total + sum(AGAIN_SECONDS)
     assert last_begins < GRACE_SECONDS
